@@ -1,0 +1,57 @@
+//! What the engine hands to whoever talks to PostgreSQL: statements with parameters, and for a mutation the
+//! order in which they run. Plain data: a program is carried out by the `Connection` actor, which needs to
+//! know nothing of GraphQL, models or policies.
+
+use crate::error::ApiError;
+
+/// A statement with its parameters. The text is the key of the prepared-statement cache and holds no
+/// value; every parameter goes as text, in PostgreSQL's input format of the type it is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    pub sql: String,
+    pub params: Vec<Param>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Param {
+    Null,
+    Text(String),
+    /// What an earlier statement of the same program put there.
+    Register(Register),
+}
+
+/// A slot for one text value (an id, or an array literal of ids) that a statement hands to later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Register(pub usize);
+
+/// The answer of a program: JSON text.
+pub const ANSWER: Register = Register(0);
+
+/// One top-level mutation field: runs in one transaction. Nothing is committed unless every expectation
+/// holds. The answer is then in [`ANSWER`]; a null there reads as `null`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    pub steps: Vec<Step>,
+    /// How many registers the steps use.
+    pub registers: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Sends a statement. Every column of its first row (text, or null without a row) goes to the register
+    /// at the same place in `fills`. Later statements may be sent before this one has answered, unless
+    /// they need one of its registers.
+    Run { statement: Statement, fills: Vec<Register>, expect: Expect },
+    /// Goes on with `then` if the register holds a value, with `otherwise` if it holds null.
+    Choose { register: Register, then: Vec<Step>, otherwise: Vec<Step> },
+}
+
+/// What must be true of a statement's answer; if not, the program fails with the error and is rolled back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expect {
+    Anything,
+    /// At least one row came back or was changed.
+    Some(Box<ApiError>),
+    /// No row came back or was changed.
+    None(Box<ApiError>),
+}

@@ -1,0 +1,5 @@
+//! Stage three: text and variables become a checked, coerced [`Operation`].
+
+mod operation;
+
+pub use operation::*;

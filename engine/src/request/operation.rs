@@ -1,0 +1,112 @@
+//! What a document means, once parsed, validated and resolved against the schema: the selection with merged
+//! fields and resolved arguments. Immutable and cached; what differs between requests (the variables'
+//! values) is passed beside it.
+
+use crate::datamodel::ModelId;
+use crate::schema::{EnumTypeId, InputId, InputMeaning, OutputMeaning, TypeRef};
+
+/// One operation of a document, ready to be planned.
+#[derive(Debug)]
+pub struct Operation {
+    pub kind: OperationKind,
+    pub fields: Vec<SelectedField>,
+    pub variables: Vec<VariableDefinition>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationKind {
+    Query,
+    Mutation,
+    Subscription,
+}
+
+#[derive(Debug)]
+pub struct VariableDefinition {
+    pub name: String,
+    pub ty: TypeRef,
+    /// Coerced already.
+    pub default: Option<Value>,
+}
+
+/// Position of a variable in [`Operation::variables`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VariableId(pub usize);
+
+/// One key of the answer, with everything that was selected under it merged.
+#[derive(Debug)]
+pub struct SelectedField {
+    /// The alias, or the field's name. A GraphQL name: `[_A-Za-z][_0-9A-Za-z]*`.
+    pub key: String,
+    pub name: String,
+    pub meaning: Selected,
+    pub inclusion: Inclusion,
+    /// Present arguments only, in the schema's order.
+    pub arguments: Vec<(InputMeaning, Template)>,
+    pub selection: Selection,
+    pub position: Position,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selected {
+    Field(OutputMeaning),
+    /// `__typename`
+    Typename,
+    /// `__schema` or `__type` at the root; answered by the schema, not by a plan.
+    Introspection,
+}
+
+/// Where in the document, both from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
+}
+
+#[derive(Debug)]
+pub enum Selection {
+    /// The field is a leaf.
+    Leaf,
+    /// Of an object type, whose name answers `__typename`.
+    Object { type_name: String, fields: Vec<SelectedField> },
+    /// Of the interface `Node`: for each model that implements it.
+    Node(Vec<(ModelId, String, Vec<SelectedField>)>),
+}
+
+/// `@skip` and `@include`, those of enclosing fragments included: the field is selected if it has no
+/// alternatives, or if all conditions of one alternative hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inclusion(pub Vec<Vec<Condition>>);
+
+/// A Boolean variable that must have the value `is`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    pub variable: VariableId,
+    pub is: bool,
+}
+
+/// A value that is known except for variables.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Template {
+    Constant(Value),
+    /// A variable, with the type expected where it stands (its own type is compatible by validation).
+    Variable(VariableId, TypeRef),
+    List(Vec<Template>),
+    Object(InputId, Vec<(InputMeaning, Template)>),
+}
+
+/// A coerced input value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Null,
+    Boolean(bool),
+    /// `Int` and `Long`.
+    Int(i64),
+    /// Every other scalar, in the text that PostgreSQL reads for its type: `String`, `ID`, `UUID` (lower
+    /// case), `DateTime` (`2016-07-31T23:59:01.000`, UTC), `Float` (JSON number text), `Json` (compact).
+    Text(String),
+    /// A value of an enum type, by its position.
+    Enum(EnumTypeId, usize),
+    List(Vec<Value>),
+    /// Keys that were given, in the order in which they were given.
+    Object(InputId, Vec<(InputMeaning, Value)>),
+}
