@@ -54,4 +54,7 @@ pub enum Expect {
     Some(Box<ApiError>),
     /// No row came back or was changed.
     None(Box<ApiError>),
+    /// Each named column (by position) of the first row holds a value; the first that does not decides.
+    /// Without a row no column holds one.
+    Filled(Vec<(usize, ApiError)>),
 }
