@@ -1,5 +1,41 @@
 //! Stage one: the text of `datamodel.prisma` becomes a checked [`DataModel`]. Knows no SQL and no GraphQL API.
+//!
+//! `syntax` reads the text, `directives` and `fields` check what stands alone, `relations` pairs the fields of
+//! relations, `names` finds clashes, `check` leads through them. Findings are collected, so that one run
+//! reports all of them.
 
+mod check;
+mod directives;
+mod error;
+mod fields;
 mod model;
+mod names;
+mod relations;
+mod syntax;
 
+pub use error::{DatamodelError, DatamodelErrors};
 pub use model::*;
+pub use names::MAX_IDENTIFIER_BYTES;
+
+/// Reads and checks a datamodel.
+///
+/// # Errors
+/// Everything that is wrong, each with line, column and remedy. `file_name` only appears in them. While the
+/// syntax is wrong, only that is reported: what the text means is a guess then.
+pub fn parse(file_name: &str, text: &str) -> Result<DataModel, DatamodelErrors> {
+    let mut findings = error::Findings::default();
+    let document = syntax::read(text, &mut findings);
+    let model = if findings.is_empty() { check::check(&document, &mut findings) } else { None };
+    if model.is_none() && findings.is_empty() {
+        // `check` gives no model only with a reason; should it ever forget, that is better than a panic.
+        findings.add(0, "the datamodel could not be read", "report this as a fault of gom");
+    }
+    match (model, findings.into_errors(file_name, text)) {
+        (_, Some(errors)) => Err(errors),
+        (Some(model), None) => Ok(model),
+        (None, None) => Err(DatamodelErrors { errors: Vec::new() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

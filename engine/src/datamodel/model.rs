@@ -58,7 +58,8 @@ pub struct Field {
     pub required: bool,
     pub list: bool,
     pub unique: bool,
-    /// `@default(value:)`, already checked against the type: a JSON string, number, boolean.
+    /// `@default(value:)`, already checked against the type: a JSON string, number, boolean. Times are
+    /// normalised to `2020-01-31T12:00:00.000Z`; the default of a `Json` field is a string that holds JSON.
     pub default: Option<Json>,
     /// `@createdAt`: the server's clock at creation.
     pub created_at: bool,
@@ -209,6 +210,11 @@ impl Model {
 
     pub fn field_named(&self, name: &str) -> Option<FieldId> {
         self.fields.iter().position(|f| f.name == name).map(FieldId)
+    }
+
+    /// The table that holds the values of a scalar list of this model.
+    pub fn list_table(&self, field: &Field) -> String {
+        format!("{}_{}", self.table, field.column)
     }
 }
 
