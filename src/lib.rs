@@ -1,1 +1,6 @@
-//! Gom.
+//! Gom: a Prisma datamodel becomes a complete, reactive GraphQL backend on PostgreSQL.
+//!
+//! This crate is the application: settings, command line, and the HTTP edge over the engine (`gom-engine`) and
+//! the actors (`gom-actors`). `docs/ARCHITECTURE.md` is the map.
+
+pub mod settings;

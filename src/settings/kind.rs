@@ -1,0 +1,175 @@
+//! The kinds of values that a setting may have: what is accepted, and how it reads when it is not.
+
+use config::ValueKind;
+
+/// What values a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text that is not empty.
+    Text,
+    /// A file or folder, relative to the working directory.
+    Path,
+    /// A whole number within the bounds, both included.
+    Integer { min: i64, max: i64 },
+    /// A duration in whole milliseconds.
+    Milliseconds { min: i64, max: i64 },
+    /// A size in bytes.
+    Bytes { min: i64, max: i64 },
+    /// `true` or `false`.
+    Flag,
+    /// One of a few words.
+    Choice(&'static [&'static str]),
+    /// A filter for log lines, such as `info` or `gom=debug,warn`.
+    LogFilter,
+    /// A text that is never shown.
+    Secret,
+    /// A `postgres://` URL or a `key=value` connection string; it may hold a password and is shown without.
+    DatabaseUrl,
+}
+
+/// Why a value was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub message: String,
+    pub remedy: String,
+}
+
+impl Kind {
+    /// Reads a value that came as text (from the environment, a file of a secret, or the command line).
+    pub fn read_text(self, text: &str) -> Result<ValueKind, Refusal> {
+        let value = match self {
+            Kind::Integer { .. } | Kind::Milliseconds { .. } | Kind::Bytes { .. } => {
+                ValueKind::I64(text.trim().parse().map_err(|_| self.refuse(&format!("\"{text}\"")))?)
+            }
+            Kind::Flag => match text.trim() {
+                "true" | "1" | "yes" | "on" => ValueKind::Boolean(true),
+                "false" | "0" | "no" | "off" => ValueKind::Boolean(false),
+                _ => return Err(self.refuse(&format!("\"{text}\""))),
+            },
+            _ => ValueKind::String(text.to_owned()),
+        };
+        self.check(value)
+    }
+
+    /// Checks a value that came with a type (from a TOML file).
+    pub fn check(self, value: ValueKind) -> Result<ValueKind, Refusal> {
+        let good = match (&value, self) {
+            (
+                ValueKind::I64(n),
+                Kind::Integer { min, max } | Kind::Milliseconds { min, max } | Kind::Bytes { min, max },
+            ) => (min..=max).contains(n),
+            (ValueKind::Boolean(_), Kind::Flag) => true,
+            (ValueKind::String(text), Kind::Choice(words)) => words.contains(&text.as_str()),
+            (ValueKind::String(text), Kind::LogFilter) => {
+                tracing_subscriber::EnvFilter::builder().parse(text).is_ok()
+            }
+            (ValueKind::String(text), Kind::DatabaseUrl) => text.parse::<tokio_postgres::Config>().is_ok(),
+            (ValueKind::String(text), Kind::Text | Kind::Path | Kind::Secret) => !text.is_empty(),
+            _ => false,
+        };
+        if good { Ok(value) } else { Err(self.refuse(&shown(&value))) }
+    }
+
+    /// Whether values must not be shown as they are.
+    pub fn is_secret(self) -> bool {
+        matches!(self, Kind::Secret | Kind::DatabaseUrl)
+    }
+
+    /// What is accepted, as the end of "expected …".
+    pub fn expectation(self) -> String {
+        match self {
+            Kind::Text => "a text".into(),
+            Kind::Path => "a path".into(),
+            Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Kind::Milliseconds { min, max } => format!("milliseconds, a whole number from {min} to {max}"),
+            Kind::Bytes { min, max } => format!("bytes, a whole number from {min} to {max}"),
+            Kind::Flag => "true or false".into(),
+            Kind::Choice(words) => format!("one of {}", words.join(", ")),
+            Kind::LogFilter => "a log filter such as \"info\" or \"gom=debug,warn\"".into(),
+            Kind::Secret => "a secret text".into(),
+            Kind::DatabaseUrl => "a URL such as postgres://user:password@host:5432/database".into(),
+        }
+    }
+
+    fn refuse(self, shown: &str) -> Refusal {
+        let message = if self.is_secret() {
+            "the value is not usable (it is not shown here)".into()
+        } else {
+            format!("{shown} is not usable")
+        };
+        Refusal { message, remedy: format!("give {}", self.expectation()) }
+    }
+}
+
+fn shown(value: &ValueKind) -> String {
+    match value {
+        ValueKind::String(text) => format!("\"{text}\""),
+        ValueKind::Table(_) => "a table".into(),
+        ValueKind::Array(_) => "a list".into(),
+        other => other.to_string(),
+    }
+}
+
+/// The value as people may see it: secrets masked, a URL without its password.
+pub fn masked(kind: Kind, value: &ValueKind) -> String {
+    match (kind, value) {
+        (Kind::Secret, _) => "***".into(),
+        (Kind::DatabaseUrl, ValueKind::String(text)) => mask_password(text),
+        (_, value) => shown(value),
+    }
+}
+
+/// Keeps of a connection string what says where it leads; anything that is not understood is masked whole.
+fn mask_password(text: &str) -> String {
+    let Ok(config) = text.parse::<tokio_postgres::Config>() else { return "***".into() };
+    let hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .zip(config.get_ports().iter().copied().map(Some).chain(std::iter::repeat(None)))
+        .map(|(host, port)| {
+            let host = match host {
+                tokio_postgres::config::Host::Tcp(name) => name.clone(),
+                #[cfg(unix)]
+                tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+            };
+            port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+        })
+        .collect();
+    let password = if config.get_password().is_some() { ":***" } else { "" };
+    let user = config.get_user().map_or(String::new(), |user| format!("{user}{password}@"));
+    format!("postgres://{user}{}/{}", hosts.join(","), config.get_dbname().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PORT: Kind = Kind::Integer { min: 0, max: 65_535 };
+
+    #[test]
+    fn numbers_are_bounded_however_they_come() {
+        assert_eq!(PORT.read_text("3000"), Ok(ValueKind::I64(3000)));
+        assert!(PORT.read_text("65536").is_err());
+        assert!(PORT.read_text("many").is_err());
+        assert!(PORT.check(ValueKind::I64(-1)).is_err());
+        assert!(PORT.check(ValueKind::String("3000".into())).is_err(), "a file must give a number");
+    }
+
+    #[test]
+    fn a_refused_secret_is_not_repeated() {
+        let refusal = Kind::DatabaseUrl.read_text("postgres://u:hunter2@h:notaport/d").unwrap_err();
+        assert!(!refusal.message.contains("hunter2"), "{}", refusal.message);
+        assert!(!refusal.remedy.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_database_url_is_shown_without_its_password() {
+        let shown = masked(
+            Kind::DatabaseUrl,
+            &ValueKind::String("postgres://gom:hunter2@db.example:5433/shop?sslmode=require".into()),
+        );
+        assert_eq!(shown, "postgres://gom:***@db.example:5433/shop");
+        let shown = masked(Kind::DatabaseUrl, &ValueKind::String("host=db password=hunter2 user=gom".into()));
+        assert_eq!(shown, "postgres://gom:***@db/");
+    }
+}

@@ -1,0 +1,331 @@
+//! What the operator decides: read once, at start, from defaults, files, the environment and the command
+//! line, in this order. The table in `table.rs` says which keys there are; nothing else reads configuration.
+
+mod kind;
+mod layers;
+mod problem;
+mod report;
+mod secret;
+mod source;
+mod table;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use layers::Layer;
+pub use problem::{Problem, SettingsError};
+pub use report::{Effective, documentation};
+pub use secret::Secret;
+pub use source::Source;
+
+/// All settings, checked. Times in files and variables are milliseconds.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub server: Server,
+    pub database: Database,
+    pub embedded: Embedded,
+    #[serde(default)]
+    pub service: Service,
+    #[serde(default)]
+    pub datamodel: FileChoice,
+    #[serde(default)]
+    pub policy: FileChoice,
+    pub graphql: Graphql,
+    pub limits: AllLimits,
+    pub cache: Cache,
+    pub log: Log,
+    pub app_key: Option<Secret>,
+    pub redis: Redis,
+    #[serde(default)]
+    pub auth: Auth,
+    #[serde(default)]
+    pub push: Push,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub host: String,
+    /// 0: any free port.
+    pub port: u16,
+    /// 0: one for each core.
+    pub workers: usize,
+    #[serde(deserialize_with = "milliseconds")]
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Unset: a private PostgreSQL.
+    pub url: Option<Secret>,
+    pub schema: String,
+    /// For each worker.
+    pub read_connections: usize,
+    /// For each worker.
+    pub write_connections: usize,
+    #[serde(deserialize_with = "milliseconds")]
+    pub statement_timeout: Duration,
+    #[serde(deserialize_with = "milliseconds")]
+    pub connect_timeout: Duration,
+    deploy: Option<bool>,
+}
+
+impl Database {
+    /// Whether the database is brought to the datamodel before serving: by default only a private one.
+    pub fn deploy(&self) -> bool {
+        self.deploy.unwrap_or(self.url.is_none())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embedded {
+    pub data_dir: PathBuf,
+    pub programs: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    pub secret: Option<Secret>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileChoice {
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Graphql {
+    pub introspection: bool,
+    pub execute_raw: bool,
+}
+
+/// The limits of everyone, and those of the service role.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct AllLimits {
+    #[serde(flatten)]
+    pub everyone: Limits,
+    pub service: Limits,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Limits {
+    pub body_bytes: usize,
+    pub query_bytes: usize,
+    pub depth: usize,
+    pub aliases: usize,
+    pub tokens: usize,
+    pub complexity: usize,
+    pub page_size: usize,
+    pub batch: usize,
+    #[serde(deserialize_with = "milliseconds")]
+    pub deadline: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    pub document_bytes: usize,
+    pub statements: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Pretty,
+    Json,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    pub host: Option<String>,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    #[serde(default)]
+    pub auth0: Auth0,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth0 {
+    pub client_id: Option<String>,
+    pub client_secret: Option<Secret>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    #[serde(default)]
+    pub vapid: Vapid,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vapid {
+    pub public_key: Option<String>,
+    pub private_key: Option<Secret>,
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+/// What the settings are read for: serving needs secrets that a tool can do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Serve,
+    Tool,
+}
+
+/// Everything that settings are read from.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    pub purpose: Purpose,
+    pub variables: BTreeMap<OsString, OsString>,
+    /// `--config`; unset: `./config`, and the files that are built in where one is not there.
+    pub directory: Option<PathBuf>,
+    /// Key, flag, text.
+    pub arguments: Vec<(&'static str, &'static str, String)>,
+}
+
+/// Settings, and for `gom config` each key with its value and source.
+#[derive(Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    pub environment: String,
+    pub effective: Vec<Effective>,
+}
+
+const ENVIRONMENTS: [(&str, &str); 3] = [
+    ("development", include_str!("../../config/development.toml")),
+    ("staging", include_str!("../../config/staging.toml")),
+    ("production", include_str!("../../config/production.toml")),
+];
+
+/// Reads the settings.
+///
+/// # Errors
+/// Everything that is wrong, at once: unknown keys, values that a key does not take, missing secrets.
+pub fn load(inputs: &Inputs) -> Result<Loaded, SettingsError> {
+    let mut problems = Vec::new();
+    let (environment, built_in) = environment(&inputs.variables, &mut problems);
+
+    let (files, mut file_problems) = layers::files(inputs.directory.as_deref(), environment);
+    problems.append(&mut file_problems);
+    let own_file = files.iter().any(|(path, _)| path.file_stem().is_some_and(|stem| stem == environment));
+    let mut all = vec![Layer::defaults()];
+    if inputs.directory.is_none() && !own_file {
+        let path = format!("(built in) config/{environment}.toml");
+        all.push(Layer::toml(Path::new(&path), built_in));
+    }
+    all.extend(files.iter().map(|(path, text)| Layer::toml(path, text)));
+    all.push(Layer::environment(&inputs.variables));
+    all.push(Layer::arguments(&inputs.arguments));
+
+    let mut builder = config::Config::builder();
+    for mut layer in all {
+        problems.append(&mut layer.problems);
+        builder = builder.add_source(layer);
+    }
+    let merged = builder.build().map_err(|error| unexpected(problems.clone(), &error))?;
+    let effective = report::effective(&merged);
+    // Refused values are missing here, so their keys' weaker values stand in: enough to look for the rest.
+    let settings: Settings =
+        merged.try_deserialize().map_err(|error| unexpected(problems.clone(), &error))?;
+    settings.check(inputs.purpose, &mut problems);
+    if problems.is_empty() {
+        Ok(Loaded { settings, environment: environment.to_owned(), effective })
+    } else {
+        Err(SettingsError { problems })
+    }
+}
+
+/// The name in `GOM_ENV` and the file that is built in for it.
+fn environment(
+    variables: &BTreeMap<OsString, OsString>,
+    problems: &mut Vec<Problem>,
+) -> (&'static str, &'static str) {
+    let development = ENVIRONMENTS[0];
+    let Some(name) = variables.get(&OsString::from("GOM_ENV")).filter(|name| !name.is_empty()) else {
+        return development;
+    };
+    ENVIRONMENTS.into_iter().find(|(known, _)| name == known).unwrap_or_else(|| {
+        problems.push(Problem {
+            key: "GOM_ENV".into(),
+            source: Some(Source::Variable("GOM_ENV".into())),
+            message: format!("there is no environment {name:?}"),
+            remedy: "give development, staging or production".into(),
+        });
+        development
+    })
+}
+
+/// The table and the types disagree, which a test rules out; reported like a problem all the same.
+fn unexpected(mut problems: Vec<Problem>, error: &config::ConfigError) -> SettingsError {
+    problems.push(Problem {
+        key: "(settings)".into(),
+        source: None,
+        message: error.to_string(),
+        remedy: "this is a fault of the program: please report it".into(),
+    });
+    SettingsError { problems }
+}
+
+impl Settings {
+    /// What no single value shows.
+    fn check(&self, purpose: Purpose, problems: &mut Vec<Problem>) {
+        let mut missing = |key: &str, message: &str, remedy: &str| {
+            // A value that was refused is not missing.
+            if !problems.iter().any(|problem| problem.key == key) {
+                let problem =
+                    Problem { key: key.into(), source: None, message: message.into(), remedy: remedy.into() };
+                problems.push(problem);
+            }
+        };
+        if purpose == Purpose::Serve && self.database.url.is_some() && self.service.secret.is_none() {
+            missing(
+                "service.secret",
+                "missing: with a database of its own, the server needs a secret for service tokens",
+                "set PRISMA_SECRET, or PRISMA_SECRET_FILE to a file that holds it (32 random bytes or more: `openssl rand -hex 32`)",
+            );
+        }
+        if self.push.vapid.public_key.is_some() && self.push.vapid.private_key.is_none() {
+            missing(
+                "push.vapid.private_key",
+                "missing: push.vapid.public_key is set",
+                "set VAPID_PRIVATE_KEY, or VAPID_PRIVATE_KEY_FILE to a file that holds it",
+            );
+        }
+        if self.push.vapid.private_key.is_some() && self.push.vapid.public_key.is_none() {
+            missing(
+                "push.vapid.public_key",
+                "missing: push.vapid.private_key is set",
+                "set VAPID_PUBLIC_KEY, or VAPID_PUBLIC_KEY_FILE to a file that holds it",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

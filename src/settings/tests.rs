@@ -1,0 +1,208 @@
+//! The layers together: which place wins, and what is said when something is wrong.
+
+use super::*;
+
+fn inputs(variables: &[(&str, &str)]) -> Inputs {
+    Inputs {
+        purpose: Purpose::Tool,
+        variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        directory: None,
+        arguments: Vec::new(),
+    }
+}
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn source_of<'a>(loaded: &'a Loaded, key: &str) -> &'a str {
+    &loaded.effective.iter().find(|effective| effective.key == key).unwrap().source
+}
+
+fn problems(inputs: &Inputs) -> Vec<(String, String)> {
+    let error = load(inputs).unwrap_err();
+    error
+        .problems
+        .into_iter()
+        .map(|problem| (problem.key, problem.source.map_or(String::new(), |source| source.to_string())))
+        .collect()
+}
+
+#[test]
+fn the_table_fills_every_field() {
+    let loaded = load(&inputs(&[])).unwrap();
+    assert_eq!(loaded.environment, "development");
+    assert_eq!(loaded.settings.server.port, 3000);
+    assert_eq!(loaded.settings.limits.everyone.deadline, Duration::from_secs(5));
+    assert_eq!(loaded.settings.database.schema, "default$default");
+    assert!(loaded.settings.database.deploy(), "the private database is deployed");
+    assert_eq!(source_of(&loaded, "server.port"), "default");
+    assert_eq!(source_of(&loaded, "database.url"), "unset");
+}
+
+#[test]
+fn later_places_win() {
+    let folder = folder(&[
+        ("default.toml", "[server]\nport = 1\nworkers = 2\nhost = \"a\"\nshutdownTimeout = 7\n"),
+        ("production.toml", "[server]\nport = 2\nworkers = 3\nhost = \"b\"\n"),
+    ]);
+    let mut inputs =
+        inputs(&[("GOM_ENV", "production"), ("GOM__SERVER__PORT", "3"), ("GOM__SERVER__WORKERS", "4")]);
+    inputs.directory = Some(folder.path().into());
+    inputs.arguments = vec![("server.port", "--port", "4".into())];
+    let loaded = load(&inputs).unwrap();
+    let server = &loaded.settings.server;
+    assert_eq!((server.port, server.workers, server.host.as_str()), (4, 4, "b"));
+    assert_eq!(server.shutdown_timeout, Duration::from_millis(7));
+    assert_eq!(source_of(&loaded, "server.port"), "command line --port");
+    assert_eq!(source_of(&loaded, "server.workers"), "environment variable GOM__SERVER__WORKERS");
+    assert!(source_of(&loaded, "server.host").ends_with("production.toml:4"));
+    assert!(source_of(&loaded, "server.shutdown_timeout").ends_with("default.toml:5"));
+}
+
+#[test]
+fn a_named_variable_wins_over_the_one_made_from_the_path() {
+    let loaded = load(&inputs(&[
+        ("DATABASE_URL", "postgres://named/x"),
+        ("GOM__DATABASE__URL", "postgres://generic/x"),
+        ("PRISMA_SECRET", "s"),
+    ]))
+    .unwrap();
+    assert_eq!(loaded.settings.database.url.unwrap().expose(), "postgres://named/x");
+}
+
+#[test]
+fn every_environments_file_is_usable_as_shipped() {
+    for (name, _) in ENVIRONMENTS {
+        load(&inputs(&[("GOM_ENV", name)])).unwrap();
+        let mut inputs = inputs(&[("GOM_ENV", name)]);
+        inputs.directory = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/config").into());
+        load(&inputs).unwrap();
+    }
+}
+
+#[test]
+fn a_file_variable_gives_the_content_without_one_newline() {
+    let folder = folder(&[("secret", "two lines\n\n"), ("windows", "word\r\n")]);
+    let secret = folder.path().join("secret");
+    let loaded = load(&inputs(&[
+        ("PRISMA_SECRET_FILE", secret.to_str().unwrap()),
+        ("GOM__APP_KEY_FILE", folder.path().join("windows").to_str().unwrap()),
+    ]))
+    .unwrap();
+    assert_eq!(loaded.settings.service.secret.clone().unwrap().expose(), "two lines\n");
+    assert_eq!(loaded.settings.app_key.clone().unwrap().expose(), "word");
+    assert!(source_of(&loaded, "service.secret").contains("PRISMA_SECRET_FILE"));
+}
+
+#[test]
+fn both_forms_of_a_variable_are_an_error() {
+    let found = problems(&inputs(&[("APP_KEY", "k"), ("APP_KEY_FILE", "/nowhere")]));
+    assert_eq!(found, [("app_key".to_owned(), "environment variable APP_KEY".to_owned())]);
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let loaded = load(&inputs(&[("DATABASE_URL", ""), ("DATABASE_URL_FILE", "")])).unwrap();
+    assert_eq!(loaded.settings.database.url, None);
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let folder = folder(&[(
+        "development.toml",
+        "[server]\nprot = 1\nport = \"x\"\n\n[limits.service]\ndeadline = 0\n\n[log]\nformat = \"xml\"\n",
+    )]);
+    let mut inputs = inputs(&[
+        ("GOM__SERVER__WORKERS", "many"),
+        ("GOM__SERVER__WORKRES", "2"),
+        ("DATABASE_URL", "postgres://u:hunter2@h/d"),
+        ("APP_KEY_FILE", "/nowhere/at/all"),
+        ("VAPID_PUBLIC_KEY", "BP…"),
+    ]);
+    inputs.purpose = Purpose::Serve;
+    inputs.directory = Some(folder.path().into());
+    inputs.arguments = vec![("server.port", "--port", "70000".into())];
+    let text = load(&inputs).unwrap_err().to_string();
+    for expected in [
+        "10 problems",
+        "server.prot: unknown key",
+        "development.toml:2",
+        "did you mean server.port?",
+        "server.port: \"x\" is not usable",
+        "limits.service.deadline: 0 is not usable",
+        "log.format: \"xml\" is not usable",
+        "one of pretty, json",
+        "environment variable GOM__SERVER__WORKERS",
+        "did you mean GOM__SERVER__WORKERS?",
+        "app_key: the file cannot be read",
+        "command line --port",
+        "service.secret: missing",
+        "PRISMA_SECRET_FILE",
+        "push.vapid.private_key: missing",
+    ] {
+        assert!(text.contains(expected), "no {expected:?} in:\n{text}");
+    }
+    assert!(!text.contains("hunter2"));
+}
+
+#[test]
+fn one_setting_under_two_spellings_in_a_file_is_an_error() {
+    let folder = folder(&[("development.toml", "[database]\nconnect_timeout = 1\nconnectTimeout = 2\n")]);
+    let mut inputs = inputs(&[]);
+    inputs.directory = Some(folder.path().into());
+    let found = problems(&inputs);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].1.ends_with("development.toml:3"));
+}
+
+#[test]
+fn a_broken_file_names_its_line() {
+    let folder = folder(&[("development.toml", "[server]\nport = \n")]);
+    let mut inputs = inputs(&[]);
+    inputs.directory = Some(folder.path().into());
+    let found = problems(&inputs);
+    assert!(found[0].1.contains("development.toml:2"), "{found:?}");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error_only_when_asked_for() {
+    let mut inputs = inputs(&[]);
+    load(&inputs).unwrap();
+    inputs.directory = Some("/nowhere/at/all".into());
+    assert_eq!(problems(&inputs)[0].0, "--config");
+}
+
+#[test]
+fn an_unknown_environment_is_an_error() {
+    assert_eq!(problems(&inputs(&[("GOM_ENV", "prod")]))[0].0, "GOM_ENV");
+}
+
+#[test]
+fn the_service_secret_is_needed_only_to_serve_a_database_of_ones_own() {
+    let mut with_url = inputs(&[("DATABASE_URL", "postgres://h/d")]);
+    load(&with_url).unwrap();
+    with_url.purpose = Purpose::Serve;
+    assert_eq!(problems(&with_url)[0].0, "service.secret");
+    let mut private = inputs(&[]);
+    private.purpose = Purpose::Serve;
+    load(&private).unwrap();
+}
+
+#[test]
+fn nothing_shows_a_secret() {
+    let loaded = load(&inputs(&[
+        ("DATABASE_URL", "postgres://gom:hunter2@h/d"),
+        ("PRISMA_SECRET", "hunter2"),
+        ("APP_KEY", "hunter2"),
+        ("AUTH0_CLIENT_SECRET", "hunter2"),
+        ("VAPID_PRIVATE_KEY", "hunter2"),
+        ("VAPID_PUBLIC_KEY", "public"),
+    ]))
+    .unwrap();
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+}
