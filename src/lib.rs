@@ -3,4 +3,6 @@
 //! This crate is the application: settings, command line, and the HTTP edge over the engine (`gom-engine`) and
 //! the actors (`gom-actors`). `docs/ARCHITECTURE.md` is the map.
 
+pub mod commands;
+pub mod identity;
 pub mod settings;

@@ -65,10 +65,19 @@ pub struct Database {
     /// Unset: a private PostgreSQL.
     pub url: Option<Secret>,
     pub schema: String,
+    /// Of the process, for requests.
+    pub max_connections: usize,
     /// For each worker.
     pub read_connections: usize,
     /// For each worker.
     pub write_connections: usize,
+    /// Requests of one worker.
+    pub max_in_hand: usize,
+    /// Requests of one worker.
+    pub max_waiting: usize,
+    /// Prepared statements for each connection.
+    pub statement_cache: usize,
+    pub retries: u32,
     #[serde(deserialize_with = "milliseconds")]
     pub statement_timeout: Duration,
     #[serde(deserialize_with = "milliseconds")]
@@ -120,12 +129,14 @@ pub struct AllLimits {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Limits {
     pub body_bytes: usize,
-    pub query_bytes: usize,
-    pub depth: usize,
-    pub aliases: usize,
-    pub tokens: usize,
-    pub complexity: usize,
-    pub page_size: usize,
+    pub query_bytes: u64,
+    pub tokens: u64,
+    pub depth: u64,
+    pub aliases: u64,
+    pub fields: u64,
+    pub root_fields: u64,
+    pub complexity: u64,
+    pub page_size: u64,
     pub batch: usize,
     #[serde(deserialize_with = "milliseconds")]
     pub deadline: Duration,
@@ -135,7 +146,6 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 pub struct Cache {
     pub document_bytes: usize,
-    pub statements: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

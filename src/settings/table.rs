@@ -99,7 +99,8 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-const COUNT: Kind = Kind::Integer { min: 1, max: 10_000_000 };
+const COUNT: Kind = Kind::Integer { min: 1, max: 1_000_000_000 };
+const DEPTH: Kind = Kind::Integer { min: 1, max: 64 };
 const SIZE: Kind = Kind::Bytes { min: 1_024, max: 1_073_741_824 };
 const TIME: Kind = Kind::Milliseconds { min: 1, max: 3_600_000 };
 
@@ -138,16 +139,46 @@ pub static KEYS: &[Key] = &[
         "PostgreSQL schema of the models' tables; the default is what Prisma 1 named it.",
     ),
     Key::new(
+        "database.max_connections",
+        Kind::Integer { min: 2, max: 10_000 },
+        Some("64"),
+        "Connections for requests, of the whole process; the workers share them equally.",
+    ),
+    Key::new(
         "database.read_connections",
         Kind::Integer { min: 1, max: 64 },
-        Some("1"),
+        Some("2"),
         "Pipelined connections for reads, for each worker thread.",
     ),
     Key::new(
         "database.write_connections",
         Kind::Integer { min: 1, max: 1_000 },
         Some("8"),
-        "Connections for transactions and for reads that may be cancelled, for each worker thread.",
+        "Connections for transactions and for long reads, for each worker thread.",
+    ),
+    Key::new(
+        "database.max_in_hand",
+        COUNT,
+        Some("4096"),
+        "Requests of one worker thread that may be in hand at once; the next is refused as overload.",
+    ),
+    Key::new(
+        "database.max_waiting",
+        COUNT,
+        Some("1024"),
+        "Requests of one worker thread that may wait for a connection; the next is refused as overload.",
+    ),
+    Key::new(
+        "database.statement_cache",
+        Kind::Integer { min: 1, max: 10_000 },
+        Some("256"),
+        "Prepared statements kept on each connection.",
+    ),
+    Key::new(
+        "database.retries",
+        Kind::Integer { min: 0, max: 100 },
+        Some("5"),
+        "How often a write is repeated after a deadlock or a serialization failure.",
     ),
     Key::new(
         "database.statement_timeout",
@@ -158,7 +189,7 @@ pub static KEYS: &[Key] = &[
     Key::new(
         "database.connect_timeout",
         TIME,
-        Some("2000"),
+        Some("1000"),
         "An attempt to connect that takes longer has failed.",
     ),
     Key::new(
@@ -213,43 +244,31 @@ pub static KEYS: &[Key] = &[
     ),
     Key::new("limits.body_bytes", SIZE, Some("1048576"), "Size of a request's body."),
     Key::new("limits.query_bytes", SIZE, Some("65536"), "Size of a GraphQL document."),
-    Key::new("limits.depth", Kind::Integer { min: 1, max: 64 }, Some("15"), "Levels of nested selections."),
+    Key::new("limits.tokens", COUNT, Some("4000"), "Lexical tokens of a document."),
+    Key::new("limits.depth", DEPTH, Some("15"), "Levels of nested fields."),
     Key::new("limits.aliases", COUNT, Some("50"), "Aliases in a document, fragments expanded."),
-    Key::new("limits.tokens", COUNT, Some("5000"), "Lexical tokens of a document."),
-    Key::new(
-        "limits.complexity",
-        COUNT,
-        Some("20000"),
-        "Fields that an answer may hold: each list counts as many times as rows were asked for.",
-    ),
+    Key::new("limits.fields", COUNT, Some("1000"), "Selected fields of a document, fragments expanded."),
+    Key::new("limits.root_fields", COUNT, Some("20"), "Top-level fields of an operation."),
+    Key::new("limits.complexity", COUNT, Some("200000"), "Fields that an answer may hold: each list counts as many times as rows were asked for."),
     Key::new("limits.page_size", COUNT, Some("1000"), "Rows of one list in an answer."),
     Key::new("limits.batch", COUNT, Some("10"), "Operations in one batched request."),
     Key::new("limits.deadline", TIME, Some("5000"), "A request that takes longer is answered with an error."),
-    Key::new("limits.service.body_bytes", SIZE, Some("16777216"), "The same, for the service role."),
-    Key::new("limits.service.query_bytes", SIZE, Some("4194304"), "The same, for the service role."),
-    Key::new(
-        "limits.service.depth",
-        Kind::Integer { min: 1, max: 64 },
-        Some("40"),
-        "The same, for the service role.",
-    ),
-    Key::new("limits.service.aliases", COUNT, Some("2000"), "The same, for the service role."),
-    Key::new("limits.service.tokens", COUNT, Some("200000"), "The same, for the service role."),
-    Key::new("limits.service.complexity", COUNT, Some("10000000"), "The same, for the service role."),
-    Key::new("limits.service.page_size", COUNT, Some("1000000"), "The same, for the service role."),
-    Key::new("limits.service.batch", COUNT, Some("100"), "The same, for the service role."),
-    Key::new("limits.service.deadline", TIME, Some("5000"), "The same, for the service role."),
+    Key::new("limits.service.body_bytes", SIZE, Some("16777216"), "For the service role: size of a request's body."),
+    Key::new("limits.service.query_bytes", SIZE, Some("4194304"), "For the service role: size of a GraphQL document."),
+    Key::new("limits.service.tokens", COUNT, Some("200000"), "For the service role: lexical tokens of a document."),
+    Key::new("limits.service.depth", DEPTH, Some("40"), "For the service role: levels of nested fields."),
+    Key::new("limits.service.aliases", COUNT, Some("10000"), "For the service role: aliases in a document, fragments expanded."),
+    Key::new("limits.service.fields", COUNT, Some("100000"), "For the service role: selected fields of a document, fragments expanded."),
+    Key::new("limits.service.root_fields", COUNT, Some("1000"), "For the service role: top-level fields of an operation."),
+    Key::new("limits.service.complexity", COUNT, Some("1000000000"), "For the service role: fields that an answer may hold: each list counts as many times as rows were asked for."),
+    Key::new("limits.service.page_size", COUNT, Some("1000000"), "For the service role: rows of one list in an answer."),
+    Key::new("limits.service.batch", COUNT, Some("100"), "For the service role: operations in one batched request."),
+    Key::new("limits.service.deadline", TIME, Some("5000"), "For the service role: a request that takes longer is answered with an error."),
     Key::new(
         "cache.document_bytes",
         SIZE,
         Some("16777216"),
         "Memory for parsed and checked documents and their plans, in all.",
-    ),
-    Key::new(
-        "cache.statements",
-        Kind::Integer { min: 1, max: 10_000 },
-        Some("256"),
-        "Prepared statements kept on each connection.",
     ),
     Key::new("log.level", Kind::LogFilter, Some("info"), "Which lines are logged."),
     Key::new(

@@ -1,0 +1,130 @@
+//! The command line: one file for each command. Commands read settings, call the rooms that do the work, and
+//! say how it went; the exit status is 0 (done), 1 (failed) or 2 (wrong usage or settings).
+
+mod config;
+mod healthcheck;
+mod token;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::settings::{self, Inputs, Loaded, Purpose, SettingsError};
+
+/// A Prisma datamodel becomes a complete, reactive GraphQL backend on PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gom",
+    version,
+    about,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the settings in use, secrets masked, and where each came from
+    Config(config::Arguments),
+    /// Sign a service token, which is allowed everything
+    Token(token::Arguments),
+    /// Ask a running server whether it is well: exit status 0 if it is, 1 if not
+    Healthcheck(healthcheck::Arguments),
+}
+
+/// What several commands take.
+#[derive(Debug, Args, Default)]
+pub(crate) struct SettingsArguments {
+    /// Folder with the settings files (default.toml, development.toml, …) [default: ./config]
+    #[arg(long, value_name = "DIR", env = "GOM_CONFIG")]
+    config: Option<PathBuf>,
+    /// The Prisma datamodel [default: Gom's own]
+    #[arg(long, value_name = "FILE")]
+    datamodel: Option<String>,
+    /// The permissions that belong to the datamodel
+    #[arg(long, value_name = "FILE")]
+    policy: Option<String>,
+    /// The PostgreSQL database [default: a private one, run by the server itself]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+impl SettingsArguments {
+    /// Reads the settings, these arguments and `more` (key, flag, text) being the strongest.
+    fn load(
+        self,
+        purpose: Purpose,
+        more: impl IntoIterator<Item = (&'static str, &'static str, Option<String>)>,
+    ) -> Result<Loaded, SettingsError> {
+        let own = [
+            ("datamodel.file", "--datamodel", self.datamodel),
+            ("policy.file", "--policy", self.policy),
+            ("database.url", "--database-url", self.database_url),
+        ];
+        settings::load(&Inputs {
+            purpose,
+            variables: std::env::vars_os().collect(),
+            directory: self.config,
+            arguments: own
+                .into_iter()
+                .chain(more)
+                .filter_map(|(key, flag, text)| Some((key, flag, text?)))
+                .collect(),
+        })
+    }
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The settings cannot be used.
+    Settings(SettingsError),
+    /// Something else; the text is for people.
+    Other(String),
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Failure::Settings(error)
+    }
+}
+
+impl Failure {
+    /// The error with its causes.
+    pub(crate) fn because(what: &str, error: &dyn Error) -> Self {
+        let mut text = if what.is_empty() { error.to_string() } else { format!("{what}: {error}") };
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        Failure::Other(text)
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Some(Command::Config(arguments)) => config::run(arguments),
+        Some(Command::Token(arguments)) => token::run(arguments),
+        Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
+        None => unreachable!("clap shows the help"),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Settings(error)) => {
+            eprintln!("gom: {error}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Other(text)) => {
+            eprintln!("gom: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Service tokens: JSON Web Tokens signed with the service secret, in the shape that Prisma 1's own clients
+//! make (`{ data: { service, roles }, iat, exp }`), with a claim of ours that says what they are for.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::settings::Secret;
+
+/// What `token_use` says in a service token.
+const USE: &str = "service";
+/// How far clocks of different machines may differ, in seconds.
+const LEEWAY: u64 = 10;
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    data: Data,
+    /// Absent in tokens made by Prisma's clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_use: Option<String>,
+    iat: u64,
+    exp: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Data {
+    service: String,
+    roles: Vec<String>,
+}
+
+/// The token is not ours, was altered, is for something else, or has expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidToken;
+
+/// Signs and checks service tokens.
+pub struct ServiceTokens {
+    signing: EncodingKey,
+    checking: DecodingKey,
+    validation: Validation,
+}
+
+impl ServiceTokens {
+    pub fn new(secret: &Secret) -> Self {
+        // The algorithm is ours to say, never the token's.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = LEEWAY;
+        validation.validate_nbf = true;
+        ServiceTokens {
+            signing: EncodingKey::from_secret(secret.expose().as_bytes()),
+            checking: DecodingKey::from_secret(secret.expose().as_bytes()),
+            validation,
+        }
+    }
+
+    /// A token for the service role that is valid from `now` on for `lifetime`, in whole seconds.
+    ///
+    /// # Errors
+    /// If signing fails, which the crate's documentation does not rule out.
+    pub fn sign(&self, now: SystemTime, lifetime: Duration) -> Result<String, jsonwebtoken::errors::Error> {
+        let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let claims = Claims {
+            data: Data { service: "default@default".into(), roles: vec!["admin".into()] },
+            token_use: Some(USE.into()),
+            iat,
+            exp: iat.saturating_add(lifetime.as_secs()),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
+    }
+
+    /// Checks signature, algorithm, `exp`, `nbf`, role and use.
+    ///
+    /// # Errors
+    /// [`InvalidToken`], without a reason: it would help only those who guess.
+    pub fn check(&self, token: &str) -> Result<(), InvalidToken> {
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
+            .map_err(|_| InvalidToken)?
+            .claims;
+        let of_service = claims.token_use.is_none_or(|token_use| token_use == USE);
+        if of_service && claims.data.roles.iter().any(|role| role == "admin") {
+            Ok(())
+        } else {
+            Err(InvalidToken)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn tokens() -> ServiceTokens {
+        ServiceTokens::new(&Secret::new("a secret"))
+    }
+
+    fn encode(algorithm: Algorithm, claims: &serde_json::Value) -> String {
+        jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(b"a secret")).unwrap()
+    }
+
+    fn in_a_day() -> u64 {
+        (SystemTime::now() + DAY).duration_since(UNIX_EPOCH).unwrap().as_secs()
+    }
+
+    #[test]
+    fn what_is_signed_is_accepted() {
+        let token = tokens().sign(SystemTime::now(), DAY).unwrap();
+        assert_eq!(tokens().check(&token), Ok(()));
+    }
+
+    #[test]
+    fn a_token_of_prismas_client_is_accepted() {
+        let token = encode(
+            Algorithm::HS256,
+            &serde_json::json!({
+                "data": { "service": "shop@dev", "roles": ["admin"] }, "iat": 1, "exp": in_a_day(),
+            }),
+        );
+        assert_eq!(tokens().check(&token), Ok(()));
+    }
+
+    #[test]
+    fn another_secret_an_expired_token_and_an_altered_one_are_refused() {
+        let token = tokens().sign(SystemTime::now(), DAY).unwrap();
+        assert_eq!(ServiceTokens::new(&Secret::new("another")).check(&token), Err(InvalidToken));
+        let old = tokens().sign(SystemTime::now() - 2 * DAY, DAY).unwrap();
+        assert_eq!(tokens().check(&old), Err(InvalidToken));
+        assert_eq!(tokens().check(&token[..token.len() - 2]), Err(InvalidToken));
+        assert_eq!(tokens().check(""), Err(InvalidToken));
+    }
+
+    #[test]
+    fn the_algorithm_is_pinned() {
+        let claims = serde_json::json!({
+            "data": { "service": "s", "roles": ["admin"] }, "token_use": "service", "iat": 1, "exp": in_a_day(),
+        });
+        assert_eq!(tokens().check(&encode(Algorithm::HS512, &claims)), Err(InvalidToken));
+        let signed = encode(Algorithm::HS256, &claims);
+        let payload = signed.split('.').nth(1).unwrap();
+        // {"alg":"none","typ":"JWT"}
+        let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{payload}.");
+        assert_eq!(tokens().check(&unsigned), Err(InvalidToken));
+    }
+
+    #[test]
+    fn a_token_for_another_use_or_role_or_without_an_end_is_refused() {
+        let data = |roles: &[&str]| serde_json::json!({ "service": "s", "roles": roles });
+        for claims in [
+            serde_json::json!({ "data": data(&["admin"]), "token_use": "access", "iat": 1, "exp": in_a_day() }),
+            serde_json::json!({ "data": data(&["reader"]), "token_use": "service", "iat": 1, "exp": in_a_day() }),
+            serde_json::json!({ "data": data(&["admin"]), "token_use": "service", "iat": 1 }),
+            serde_json::json!({ "sub": "auth0|1", "iat": 1, "exp": in_a_day() }),
+            serde_json::json!({
+                "data": data(&["admin"]), "iat": 1, "nbf": in_a_day() - 1_000, "exp": in_a_day(),
+            }),
+        ] {
+            assert_eq!(tokens().check(&encode(Algorithm::HS256, &claims)), Err(InvalidToken), "{claims}");
+        }
+    }
+}

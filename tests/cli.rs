@@ -1,0 +1,93 @@
+//! The program as people start it: output, exit status.
+
+use std::process::{Command, Output};
+
+/// A process without any of this one's `GOM__…` and named variables, in a folder of its own.
+fn gom(folder: &tempfile::TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gom"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn config_shows_values_and_sources_and_no_secret() {
+    let output = gom(
+        &folder(),
+        &["config", "--database-url", "postgres://gom:hunter2@db/shop"],
+        &[("PRISMA_SECRET", "hunter2"), ("GOM__SERVER__PORT", "8080"), ("GOM_ENV", "production")],
+    );
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    for (key, value, source) in [
+        ("server.port", "8080", "environment variable GOM__SERVER__PORT"),
+        ("server.host", "\"0.0.0.0\"", "(built in) config/production.toml:4"),
+        ("server.workers", "0", "default"),
+        ("database.url", "postgres://gom:***@db:5432/shop", "command line --database-url"),
+        ("service.secret", "***", "environment variable PRISMA_SECRET"),
+        ("app_key", "-", "unset"),
+    ] {
+        let line = out.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap();
+        assert!(line.contains(value) && line.ends_with(source), "{line}");
+    }
+    assert!(!out.contains("hunter2"));
+}
+
+#[test]
+fn wrong_settings_are_told_together_with_status_2() {
+    let output = gom(&folder(), &["config"], &[("GOM__SERVER__PORT", "x"), ("GOM__SERVRE__PORT", "1")]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = text(&output.stderr);
+    assert!(error.contains("the settings have 2 problems"), "{error}");
+    assert!(error.contains("GOM__SERVER__PORT") && error.contains("GOM__SERVRE__PORT"), "{error}");
+}
+
+#[test]
+fn wrong_usage_has_status_2() {
+    assert_eq!(gom(&folder(), &["no-such-command"], &[]).status.code(), Some(2));
+    assert_eq!(gom(&folder(), &["token", "--expires-in", "soon"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn a_token_is_one_line_that_the_secret_checks() {
+    let output = gom(&folder(), &["token", "--expires-in", "1h"], &[("PRISMA_SECRET", "a secret")]);
+    let token = text(&output.stdout).trim_end();
+    let tokens = gom::identity::ServiceTokens::new(&gom::settings::Secret::new("a secret"));
+    assert_eq!(tokens.check(token), Ok(()));
+}
+
+#[test]
+fn a_token_for_the_private_database_uses_the_secret_that_is_kept_beside_it() {
+    let folder = folder();
+    let output = gom(&folder, &["token"], &[]);
+    let secret = std::fs::read_to_string(folder.path().join(".gom/service.secret")).unwrap();
+    let tokens = gom::identity::ServiceTokens::new(&gom::settings::Secret::new(secret));
+    assert_eq!(tokens.check(text(&output.stdout).trim_end()), Ok(()));
+}
+
+#[test]
+fn a_token_for_another_database_needs_its_secret() {
+    let output = gom(&folder(), &["token", "--database-url", "postgres://db/shop"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("PRISMA_SECRET"));
+}
+
+#[test]
+fn healthcheck_fails_where_nobody_listens() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let output = gom(&folder(), &["healthcheck", &format!("http://127.0.0.1:{port}")], &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("no answer"));
+}
