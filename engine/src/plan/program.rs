@@ -47,6 +47,7 @@ pub enum Step {
 }
 
 /// What must be true of a statement's answer; if not, the program fails with the error and is rolled back.
+/// The error's message may hold marks of registers: whoever reports it fills them ([`fill_marks`]).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expect {
     Anything,
@@ -57,4 +58,26 @@ pub enum Expect {
     /// Each named column (by position) of the first row holds a value; the first that does not decides.
     /// Without a row no column holds one.
     Filled(Vec<(usize, ApiError)>),
+}
+
+/// Stands in an error's message for what a register will hold; see [`fill_marks`].
+pub fn register_mark(register: Register) -> String {
+    format!("\u{1}{}\u{2}", register.0)
+}
+
+/// Replaces the marks in the message of an unmet expectation by what the registers hold.
+pub fn fill_marks<'a>(message: &str, value_of: impl Fn(Register) -> Option<&'a str>) -> String {
+    let mut out = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some((before, marked)) = rest.split_once('\u{1}') {
+        out.push_str(before);
+        let Some((number, after)) = marked.split_once('\u{2}') else {
+            rest = marked;
+            break;
+        };
+        out.push_str(number.parse().ok().and_then(|n| value_of(Register(n))).unwrap_or_default());
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
