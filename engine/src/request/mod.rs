@@ -1,5 +1,168 @@
-//! Stage three: text and variables become a checked, coerced [`Operation`].
+//! Stage three: text and variables become a checked, coerced [`Operation`]. What the text alone decides is
+//! done once and cached; the variables' values are coerced for every request. Knows no SQL and no HTTP.
 
+mod arguments;
+mod collect;
+mod complexity;
+mod datetime;
+mod document;
+mod guard;
+mod json_text;
+mod limits;
+mod literal;
+mod names;
 mod operation;
+mod prepare;
+mod reason;
+mod scalar;
+mod scan;
+mod shape;
+mod variables;
+mod weight;
 
+use std::fmt;
+use std::sync::Arc;
+
+use async_graphql::parser::types::ExecutableDocument;
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
+
+pub use limits::{Limits, Measures};
 pub use operation::*;
+pub use variables::Variables;
+
+use crate::error::ApiError;
+use crate::schema::Schema;
+use names::Names;
+use prepare::Preparation;
+
+/// Strict validation of a document against the served schema, for the operation of that name.
+pub type Validate = dyn Fn(&ExecutableDocument, Option<&str>) -> Result<(), Vec<ApiError>> + Send + Sync;
+
+/// Prepares operations and keeps the prepared ones, shared by all callers.
+pub struct Requests {
+    schema: Arc<Schema>,
+    names: Names,
+    validate: Box<Validate>,
+    assumed_list_size: u64,
+    cache: Cache<Key, Arc<Prepared>, Bytes>,
+}
+
+/// An operation that passed all checks that do not depend on variables' values.
+#[derive(Debug)]
+pub struct Prepared {
+    pub operation: Operation,
+    /// The document, kept if the operation has fields with [`Selected::Introspection`]: the schema
+    /// answers them from it.
+    pub document: Option<ExecutableDocument>,
+    pub measures: Measures,
+    weight: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct RequestOptions {
+    /// Bytes that prepared operations may take together.
+    pub cache_bytes: u64,
+    /// How long a list is taken to be for its complexity where the document does not say.
+    pub assumed_list_size: u64,
+}
+
+impl Default for RequestOptions {
+    fn default() -> Self {
+        RequestOptions { cache_bytes: 32 * 1024 * 1024, assumed_list_size: 100 }
+    }
+}
+
+impl Requests {
+    /// `validate` must hold documents against the same `schema`.
+    pub fn new(schema: Arc<Schema>, validate: Box<Validate>, options: RequestOptions) -> Self {
+        // A guess at how many there will be; the bound is the weight.
+        let items = usize::try_from(options.cache_bytes / 4096).unwrap_or(usize::MAX).clamp(16, 100_000);
+        Requests {
+            names: Names::new(&schema),
+            schema,
+            validate,
+            assumed_list_size: options.assumed_list_size,
+            cache: Cache::with_weighter(items, options.cache_bytes, Bytes),
+        }
+    }
+
+    /// The operation called `operation_name` of the document `text`, or its only one; an empty name is none.
+    ///
+    /// Fails with what is wrong with the document, or with the first of the caller's `limits` that it
+    /// exceeds. A mistake in an argument is the only error returned.
+    pub fn prepare(
+        &self,
+        text: &str,
+        operation_name: Option<&str>,
+        limits: &Limits,
+    ) -> Result<Arc<Prepared>, Vec<ApiError>> {
+        let operation_name = operation_name.filter(|name| !name.is_empty());
+        if let Some(prepared) = self.cache.get(&Asked { text, operation_name }) {
+            limits.check(&prepared.measures).map_err(|error| vec![error])?;
+            return Ok(prepared);
+        }
+        let preparation = Preparation {
+            schema: &self.schema,
+            names: &self.names,
+            validate: &self.validate,
+            assumed_list_size: self.assumed_list_size,
+            limits,
+        };
+        let prepared = Arc::new(preparation.run(text, operation_name)?);
+        let key = Key { text: text.into(), operation_name: operation_name.map(Into::into) };
+        self.cache.insert(key, Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    /// The values given for the variables of an operation that was prepared here; see
+    /// [`Variables::coerce`].
+    pub fn coerce(
+        &self,
+        operation: &Operation,
+        given: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Variables, ApiError> {
+        Variables::coerce(&self.schema, operation, given)
+    }
+
+    /// Bytes that the prepared operations take now, about.
+    pub fn cached_bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Requests").field("cached", &self.cache.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    text: Box<str>,
+    operation_name: Option<Box<str>>,
+}
+
+/// A [`Key`] that borrows; its fields are hashed in the same order.
+#[derive(Hash)]
+struct Asked<'a> {
+    text: &'a str,
+    operation_name: Option<&'a str>,
+}
+
+impl Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.text == &*key.text && self.operation_name == key.operation_name.as_deref()
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Bytes;
+
+impl Weighter<Key, Arc<Prepared>> for Bytes {
+    fn weight(&self, key: &Key, prepared: &Arc<Prepared>) -> u64 {
+        const ENTRY: u64 = 256;
+        let name = key.operation_name.as_ref().map_or(0, |name| name.len());
+        ENTRY + (key.text.len() + name) as u64 + prepared.weight
+    }
+}

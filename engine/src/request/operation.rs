@@ -26,6 +26,9 @@ pub struct VariableDefinition {
     pub ty: TypeRef,
     /// Coerced already.
     pub default: Option<Value>,
+    /// Null is refused although the type takes it: with a default value the variable may be used where
+    /// null may not stand.
+    pub used_as_required: bool,
 }
 
 /// Position of a variable in [`Operation::variables`].

@@ -1,0 +1,94 @@
+//! The schema's types by name, for documents, and names for types, for messages.
+
+use std::collections::HashMap;
+
+use async_graphql::parser::types::{BaseType, Type};
+
+use crate::datamodel::ScalarType;
+use crate::schema::{ObjectId, Scalar, Schema, TypeRef};
+
+/// Every scalar of the API.
+pub(super) const SCALARS: [Scalar; 9] = [
+    Scalar::Data(ScalarType::Id),
+    Scalar::Data(ScalarType::String),
+    Scalar::Data(ScalarType::Int),
+    Scalar::Data(ScalarType::Float),
+    Scalar::Data(ScalarType::Boolean),
+    Scalar::Data(ScalarType::DateTime),
+    Scalar::Data(ScalarType::Json),
+    Scalar::Data(ScalarType::Uuid),
+    Scalar::Long,
+];
+
+pub(super) fn scalar_name(scalar: Scalar) -> &'static str {
+    match scalar {
+        Scalar::Data(ScalarType::Id) => "ID",
+        Scalar::Data(ScalarType::String) => "String",
+        Scalar::Data(ScalarType::Int) => "Int",
+        Scalar::Data(ScalarType::Float) => "Float",
+        Scalar::Data(ScalarType::Boolean) => "Boolean",
+        Scalar::Data(ScalarType::DateTime) => "DateTime",
+        Scalar::Data(ScalarType::Json) => "Json",
+        Scalar::Data(ScalarType::Uuid) => "UUID",
+        Scalar::Long => "Long",
+    }
+}
+
+/// An index over a [`Schema`], made once.
+#[derive(Debug)]
+pub(super) struct Names {
+    inputs: HashMap<String, TypeRef>,
+    objects: HashMap<String, ObjectId>,
+}
+
+impl Names {
+    pub fn new(schema: &Schema) -> Self {
+        let scalars = SCALARS.iter().map(|s| (scalar_name(*s).to_owned(), TypeRef::Scalar(*s)));
+        let enums = (0..schema.enums.len()).map(crate::schema::EnumTypeId);
+        let enums = enums.map(|id| (schema.enumeration(id).name.clone(), TypeRef::Enum(id)));
+        let inputs = (0..schema.inputs.len()).map(crate::schema::InputId);
+        let inputs = inputs.map(|id| (schema.input(id).name.clone(), TypeRef::Input(id)));
+        let objects = (0..schema.objects.len()).map(ObjectId);
+        Names {
+            inputs: scalars.chain(enums).chain(inputs).collect(),
+            objects: objects.map(|id| (schema.object(id).name.clone(), id)).collect(),
+        }
+    }
+
+    /// The type of a variable; `None` if there is no such type or it is not for input.
+    pub fn input_type(&self, ty: &Type) -> Option<TypeRef> {
+        let base = match &ty.base {
+            BaseType::Named(name) => self.inputs.get(name.as_str())?.clone(),
+            BaseType::List(item) => TypeRef::List(Box::new(self.input_type(item)?)),
+        };
+        Some(if ty.nullable { base } else { TypeRef::NonNull(Box::new(base)) })
+    }
+
+    pub fn object(&self, name: &str) -> Option<ObjectId> {
+        self.objects.get(name).copied()
+    }
+}
+
+/// `[String!]!`
+pub(super) fn type_text(schema: &Schema, ty: &TypeRef) -> String {
+    match ty {
+        TypeRef::Scalar(scalar) => scalar_name(*scalar).to_owned(),
+        TypeRef::Enum(id) => schema.enumeration(*id).name.clone(),
+        TypeRef::Input(id) => schema.input(*id).name.clone(),
+        TypeRef::Object(id) => schema.object(*id).name.clone(),
+        TypeRef::Node => "Node".to_owned(),
+        TypeRef::List(item) => format!("[{}]", type_text(schema, item)),
+        TypeRef::NonNull(inner) => format!("{}!", type_text(schema, inner)),
+    }
+}
+
+/// Whether a value of type `given` may stand where `expected` is expected.
+pub(super) fn fits(given: &TypeRef, expected: &TypeRef) -> bool {
+    match (given, expected) {
+        (TypeRef::NonNull(given), TypeRef::NonNull(expected)) => fits(given, expected),
+        (_, TypeRef::NonNull(_)) => false,
+        (TypeRef::NonNull(given), expected) => fits(given, expected),
+        (TypeRef::List(given), TypeRef::List(expected)) => fits(given, expected),
+        (given, expected) => given == expected,
+    }
+}
