@@ -1,1 +1,18 @@
 //! Stage six: plans become SQL text with parameters. Knows tables, columns and values, and no GraphQL.
+//!
+//! No value is ever written into the text: values are bound, names come from the checked datamodel (or, for
+//! the keys of an answer, are GraphQL names) and are quoted.
+
+mod connection;
+pub mod delete;
+mod physical;
+mod predicate;
+mod read;
+mod text;
+pub mod write;
+
+pub use connection::{AggregateField, EdgeField, Page, PageField, PageInfoField, batch_payload, connection};
+pub use physical::{LinkAt, Physical, PhysicalOptions};
+pub use predicate::{Filter, Operand, Quantifier};
+pub use read::{Entry, Rows, Shape, find_many, find_node, find_one, find_record, record};
+pub use text::{MISSING_LINK, Sql, TOO_MANY, array_literal, quoted};

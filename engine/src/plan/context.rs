@@ -1,0 +1,95 @@
+//! What every part of planning reads: the datamodel with its SQL names, and the schema's enums.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::datamodel::{DataModel, Field, FieldKind, ModelId, ScalarType};
+use crate::request::{SelectedField, Value, Variables};
+use crate::schema::{InputMeaning, Schema};
+use crate::sql::Physical;
+
+/// Turns operations into statements and programs. One for a served datamodel, shared by all workers.
+#[derive(Debug, Clone)]
+pub struct Planner {
+    pub(super) physical: Arc<Physical>,
+    pub(super) schema: Arc<Schema>,
+}
+
+/// What one caller may ask for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PageLimits {
+    /// The highest `first` and `last`, and the most rows of a list without either.
+    pub page_size: Option<i64>,
+}
+
+impl Planner {
+    pub fn new(physical: Arc<Physical>, schema: Arc<Schema>) -> Self {
+        Planner { physical, schema }
+    }
+
+    pub fn physical(&self) -> &Physical {
+        &self.physical
+    }
+
+    pub(super) fn model(&self) -> &DataModel {
+        &self.physical.model
+    }
+
+    /// A scalar in the text that PostgreSQL reads; `None` is null.
+    pub(super) fn scalar_text(&self, value: &Value) -> Option<String> {
+        match value {
+            Value::Boolean(b) => Some(b.to_string()),
+            Value::Int(i) => Some(i.to_string()),
+            Value::Text(text) => Some(text.clone()),
+            Value::Enum(id, position) => self.schema.enumeration(*id).values.get(*position).cloned(),
+            Value::Null | Value::List(_) | Value::Object(..) => None,
+        }
+    }
+
+    /// An argument of a field with the variables' values in place; absent if it was not given.
+    pub(super) fn argument(
+        &self,
+        field: &SelectedField,
+        meaning: InputMeaning,
+        variables: &Variables,
+    ) -> Option<Value> {
+        let (_, template) = field.arguments.iter().find(|(m, _)| *m == meaning)?;
+        template.resolve(variables).map(Cow::into_owned)
+    }
+
+    pub(super) fn model_name(&self, model: ModelId) -> &str {
+        &self.model().model(model).name
+    }
+}
+
+/// Takes a nested value apart: its entries, or nothing if it is null.
+pub(super) fn entries(value: &Value) -> &[(InputMeaning, Value)] {
+    match value {
+        Value::Object(_, entries) => entries,
+        _ => &[],
+    }
+}
+
+/// The entry of that meaning.
+pub(super) fn entry(value: &Value, meaning: InputMeaning) -> Option<&Value> {
+    entries(value).iter().find(|(m, _)| *m == meaning).map(|(_, v)| v)
+}
+
+/// The items of a list that may have been given as a single value, or not at all.
+pub(super) fn items(value: Option<&Value>) -> &[Value] {
+    match value {
+        None | Some(Value::Null) => &[],
+        Some(Value::List(items)) => items,
+        Some(single) => std::slice::from_ref(single),
+    }
+}
+
+/// A value as Prisma prints it in messages: strings without quotes, floats with a point, dates with zone.
+pub(super) fn shown(field: &Field, text: &str) -> String {
+    match field.kind {
+        FieldKind::Scalar(ScalarType::Float) if !text.contains(['.', 'e', 'E']) => format!("{text}.0"),
+        FieldKind::Scalar(ScalarType::DateTime) => format!("{text}Z"),
+        // Marks of registers are ours alone.
+        _ => text.replace(['\u{1}', '\u{2}'], " "),
+    }
+}

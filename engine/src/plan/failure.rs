@@ -1,0 +1,84 @@
+//! What the database refuses becomes what the API answers.
+
+use super::context::Planner;
+use crate::error::{ApiError, ErrorKind};
+
+/// The parts of PostgreSQL's error report that decide the answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rejection<'a> {
+    /// Five characters, such as `23505`.
+    pub sqlstate: &'a str,
+    pub message: &'a str,
+    pub detail: Option<&'a str>,
+    pub table: Option<&'a str>,
+    pub column: Option<&'a str>,
+    pub constraint: Option<&'a str>,
+}
+
+impl Planner {
+    /// The answer to a statement that PostgreSQL rejected. Whatever is not the caller's doing is
+    /// [`ErrorKind::Internal`], with the database's words for the log.
+    pub fn rejected(&self, rejection: Rejection<'_>) -> ApiError {
+        match rejection.sqlstate {
+            "23505" => self.unique_violation(rejection),
+            "23503" => ApiError::numbered(
+                3011,
+                "You are referencing a node that does not exist. Please check your mutation to make sure you are only creating edges between existing nodes.",
+            ),
+            "23502" => ApiError::numbered(
+                3020,
+                format!(
+                    "You are trying to set a required field to null. If you are using GraphQL arguments, make sure that you specify a value for all arguments. Fieldname if known: {}",
+                    rejection.column.unwrap_or_default()
+                ),
+            ),
+            "22P02" | "22007" | "22008" | "22003" | "22001" | "22021" => ApiError::new(
+                ErrorKind::BadUserInput,
+                format!("A value is not valid for the type of its field: {}", rejection.message),
+            ),
+            "57014" => ApiError::new(
+                ErrorKind::DeadlineExceeded,
+                "The database did not finish in time (database.statement_timeout); nothing was written.",
+            ),
+            "40001" | "40P01" | "55P03" => ApiError::new(
+                ErrorKind::Execution,
+                "The write conflicted with others again and again and was given up; nothing was written. Try again.",
+            ),
+            "25006" | "57P01" | "57P02" | "57P03" | "53300" => ApiError::new(
+                ErrorKind::Unavailable,
+                "The database does not take this request at present. Try again.",
+            ),
+            _ => ApiError::new(
+                ErrorKind::Internal,
+                format!("the database rejected a statement: {} ({})", rejection.message, rejection.sqlstate),
+            ),
+        }
+    }
+
+    fn unique_violation(&self, rejection: Rejection<'_>) -> ApiError {
+        let models = &self.model().models;
+        let model = models.iter().find(|m| Some(m.table.as_str()) == rejection.table);
+        let column = rejection.detail.and_then(key_column);
+        let field = model.and_then(|m| {
+            m.fields
+                .iter()
+                .find(|f| f.is_column() && column.is_some_and(|c| c == f.column || c == quoted_if(&f.column)))
+        });
+        let model = model.map_or(rejection.table.unwrap_or("unknown"), |m| &m.name);
+        let field = field.map_or(column.unwrap_or("unknown"), |f| &f.name);
+        ApiError::numbered(
+            3010,
+            format!("A unique constraint would be violated on {model}. Details: Field name = {field}"),
+        )
+    }
+}
+
+/// The column of `Key (column)=(value) already exists.`
+fn key_column(detail: &str) -> Option<&str> {
+    let rest = detail.split_once('(')?.1;
+    rest.split_once(")=").map(|(column, _)| column)
+}
+
+fn quoted_if(column: &str) -> String {
+    crate::sql::quoted(column)
+}

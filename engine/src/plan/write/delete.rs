@@ -1,0 +1,85 @@
+//! Deletions: what goes along by cascade, and what forbids them.
+
+use super::Writer;
+use crate::datamodel::{ModelId, RelationId, Side};
+use crate::error::ApiError;
+use crate::plan::program::{Expect, Param, Register};
+use crate::sql::delete::{self, Cascade};
+use crate::sql::{Filter, write};
+
+impl Writer<'_> {
+    /// Deletes the rows whose ids a register holds as an array, with all that cascades, unless a row that
+    /// stays needs one that goes.
+    pub(super) fn delete_nodes(&mut self, model: ModelId, ids: Register) -> Result<(), ApiError> {
+        let planner = self.planner;
+        let physical = planner.physical();
+        let (models, cascades) = self.reach(model);
+        let going: Vec<(ModelId, Register)> = if cascades.is_empty() {
+            vec![(model, ids)]
+        } else {
+            let registers: Vec<Register> = models.iter().map(|_| self.register()).collect();
+            let statement = delete::doomed(physical, model, &Param::Register(ids), &models, &cascades);
+            self.run_into(statement, registers.clone(), Expect::Anything);
+            models.into_iter().zip(registers).collect()
+        };
+        for (gone, ids) in &going {
+            for (relation, side) in ends_of(planner.model(), *gone) {
+                let partner = planner.model().relation(relation).end(side.other());
+                if partner.list || !partner.required {
+                    continue;
+                }
+                let partners =
+                    going.iter().find(|(m, _)| *m == partner.model).map(|(_, r)| Param::Register(*r));
+                let going = Param::Register(*ids);
+                let statement = delete::required_by(physical, relation, side, &going, partners.as_ref());
+                self.run(statement, Expect::None(Box::new(self.required_violation(relation))));
+            }
+        }
+        for (gone, ids) in going {
+            let definition = planner.model().model(gone);
+            let ids = Param::Register(ids);
+            for field in definition.field_ids().filter(|f| definition.field(*f).is_scalar_list()) {
+                let rows = Filter::IdIn(ids.clone());
+                self.run(write::clear_list(physical, gone, field, &rows), Expect::Anything);
+            }
+            self.run(delete::delete_rows(physical, gone, &ids), Expect::Anything);
+        }
+        Ok(())
+    }
+
+    /// The models and cascades that a deletion may reach.
+    fn reach(&self, root: ModelId) -> (Vec<ModelId>, Vec<Cascade>) {
+        let model = self.planner.model();
+        let (mut models, mut cascades) = (vec![root], Vec::new());
+        let mut next = 0;
+        while let Some(current) = models.get(next).copied() {
+            next += 1;
+            for (relation, side) in ends_of(model, current) {
+                let ends = model.relation(relation);
+                let cascade = Cascade { relation, side };
+                if !ends.end(side).cascade || cascades.contains(&cascade) {
+                    continue;
+                }
+                cascades.push(cascade);
+                let target = ends.end(side.other()).model;
+                if !models.contains(&target) {
+                    models.push(target);
+                }
+            }
+        }
+        (models, cascades)
+    }
+}
+
+/// The relation ends at which a model stands.
+fn ends_of(
+    model: &crate::datamodel::DataModel,
+    id: ModelId,
+) -> impl Iterator<Item = (RelationId, Side)> + use<'_> {
+    model.relations.iter().enumerate().flat_map(move |(i, relation)| {
+        [Side::A, Side::B]
+            .into_iter()
+            .filter(move |side| relation.end(*side).model == id)
+            .map(move |side| (RelationId(i), side))
+    })
+}

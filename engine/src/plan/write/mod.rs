@@ -1,0 +1,86 @@
+//! Mutations become programs: the statements of one transaction, in the order that Prisma keeps.
+//!
+//! Ids are made here, so that most statements need no answer of an earlier one; what is known only to the
+//! database goes through registers.
+
+mod delete;
+mod links;
+mod nested;
+mod node;
+mod top;
+
+use super::context::Planner;
+use super::program::{Expect, Param, Program, Register, Statement, Step};
+use crate::error::ApiError;
+use crate::sql::Filter;
+
+/// Where new ids and the time come from: outside.
+pub trait Source {
+    /// A new `ID`: 25 characters, ascending within a process.
+    fn cuid(&mut self) -> String;
+    /// A random UUID, lower case.
+    fn uuid(&mut self) -> String;
+    /// The time of this write, UTC, as PostgreSQL reads it (`2026-11-23T01:02:03.004`).
+    fn now(&mut self) -> String;
+}
+
+/// A program under construction.
+pub(super) struct Writer<'a> {
+    planner: &'a Planner,
+    source: &'a mut dyn Source,
+    now: String,
+    steps: Vec<Step>,
+    registers: usize,
+}
+
+impl<'a> Writer<'a> {
+    fn new(planner: &'a Planner, source: &'a mut dyn Source) -> Self {
+        let now = source.now();
+        // The first register is the answer's.
+        Writer { planner, source, now, steps: Vec::new(), registers: 1 }
+    }
+
+    fn finish(self) -> Program {
+        Program { steps: self.steps, registers: self.registers }
+    }
+
+    fn register(&mut self) -> Register {
+        self.registers += 1;
+        Register(self.registers - 1)
+    }
+
+    fn run(&mut self, statement: Statement, expect: Expect) {
+        self.run_into(statement, Vec::new(), expect);
+    }
+
+    fn run_into(&mut self, statement: Statement, fills: Vec<Register>, expect: Expect) {
+        self.steps.push(Step::Run { statement, fills, expect });
+    }
+
+    /// Ends the program with an error, after whatever comes before it has found no other.
+    fn fail(&mut self, error: ApiError) {
+        let never = Statement { sql: "select 1 where false".into(), params: Vec::new() };
+        self.run(never, Expect::Some(Box::new(error)));
+    }
+
+    /// Plans the steps of a branch apart.
+    fn branch(
+        &mut self,
+        plan: impl FnOnce(&mut Self) -> Result<(), ApiError>,
+    ) -> Result<Vec<Step>, ApiError> {
+        let outer = std::mem::take(&mut self.steps);
+        let planned = plan(self);
+        let steps = std::mem::replace(&mut self.steps, outer);
+        planned.map(|()| steps)
+    }
+}
+
+/// The row with this id.
+fn row(id: &Param) -> Filter {
+    Filter::IdIs(id.clone())
+}
+
+/// The rows of a register that holds an array of ids.
+fn rows(ids: Register) -> Filter {
+    Filter::IdIn(Param::Register(ids))
+}

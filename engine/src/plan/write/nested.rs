@@ -1,0 +1,268 @@
+//! Writes nested in a node's data. Their order is fixed by kind, over all relation fields together.
+
+use super::links::Parent;
+use super::{Writer, rows};
+use crate::datamodel::{FieldId, ModelId};
+use crate::error::ApiError;
+use crate::plan::context::{entries, entry, items, shown};
+use crate::plan::filter::Unique;
+use crate::plan::program::{Expect, Param, Register, Step, register_mark};
+use crate::request::Value;
+use crate::schema::InputMeaning;
+use crate::sql::Filter;
+use crate::sql::write::{self, Node};
+
+const KINDS: [InputMeaning; 9] = [
+    InputMeaning::Create,
+    InputMeaning::Update,
+    InputMeaning::Upsert,
+    InputMeaning::Delete,
+    InputMeaning::Connect,
+    InputMeaning::Set,
+    InputMeaning::Disconnect,
+    InputMeaning::UpdateMany,
+    InputMeaning::DeleteMany,
+];
+
+impl Writer<'_> {
+    /// Carries out what stands under the relation fields of the data, `done` ones left out.
+    pub(super) fn nested(
+        &mut self,
+        model: ModelId,
+        id: &Param,
+        data: &Value,
+        new: bool,
+        done: &[FieldId],
+    ) -> Result<(), ApiError> {
+        let definition = self.planner.model().model(model);
+        let mut fields = Vec::new();
+        for (meaning, value) in entries(data) {
+            if let InputMeaning::Relation(field) = meaning
+                && let Some(relation) = definition.field(*field).relation()
+                && !done.contains(field)
+            {
+                fields.push((Parent { model, id: id.clone(), relation, new }, value));
+            }
+        }
+        if fields.is_empty() {
+            return Ok(());
+        }
+        for kind in KINDS {
+            for (parent, value) in &fields {
+                match entry(value, kind) {
+                    // An empty list is a wish for `set` only.
+                    Some(set) if kind == InputMeaning::Set && *set != Value::Null => self.set(parent, set)?,
+                    given => {
+                        for item in items(given) {
+                            self.nested_write(kind, parent, item)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn nested_write(&mut self, kind: InputMeaning, parent: &Parent, item: &Value) -> Result<(), ApiError> {
+        // `delete: false` and `disconnect: false` say nothing.
+        if matches!(item, Value::Null | Value::Boolean(false)) {
+            return Ok(());
+        }
+        let target = parent.relation.target;
+        match kind {
+            InputMeaning::Create => {
+                self.make_room_for_new_child(parent);
+                let child = self.create_node(target, item, Some(parent))?;
+                self.tie_new_child(parent, child);
+            }
+            InputMeaning::Connect => {
+                let child = self.planner.unique(target, item)?;
+                self.connect(parent, &child);
+            }
+            InputMeaning::Update => self.nested_update(parent, item)?,
+            InputMeaning::Upsert => self.nested_upsert(parent, item)?,
+            InputMeaning::Delete => {
+                let (_, ids) = self.linked_child(parent, item)?;
+                self.delete_nodes(target, ids)?;
+            }
+            InputMeaning::Disconnect => self.disconnect(parent, item)?,
+            InputMeaning::UpdateMany => {
+                let filter = self.planner.filter(target, entry(item, InputMeaning::Where))?;
+                self.update_many(target, &filter, Some(parent), entry(item, InputMeaning::Data))?;
+            }
+            InputMeaning::DeleteMany => {
+                let filter = self.planner.filter(target, Some(item))?;
+                let ids = self.register();
+                let find = write::find_ids(self.planner.physical(), target, &filter, Some(parent.linked()));
+                self.run_into(find, vec![ids], Expect::Anything);
+                let then = self.branch(|w| w.delete_nodes(target, ids))?;
+                self.steps.push(Step::Choose { register: ids, then, otherwise: Vec::new() });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, parent: &Parent, value: &Value) -> Result<(), ApiError> {
+        let target = parent.relation.target;
+        let children: Vec<Unique> =
+            items(Some(value)).iter().map(|v| self.planner.unique(target, v)).collect::<Result<_, _>>()?;
+        self.replace_links(parent, &children);
+        Ok(())
+    }
+
+    fn nested_update(&mut self, parent: &Parent, item: &Value) -> Result<(), ApiError> {
+        let target = parent.relation.target;
+        let (own, _) = self.ends(parent.relation);
+        if !own.list {
+            let child = self.only_child(parent, self.not_connected(parent, false, None));
+            return self.update_node(target, &Param::Register(child.0), item);
+        }
+        let unique = self.planner.unique(target, entry(item, InputMeaning::Where).unwrap_or(&Value::Null))?;
+        let error = self.not_connected(parent, false, Some(&unique));
+        let (child, _) = self.child_by(parent, &unique, error);
+        let data = entry(item, InputMeaning::Data).unwrap_or(&Value::Null);
+        self.update_node(target, &child, data)
+    }
+
+    fn nested_upsert(&mut self, parent: &Parent, item: &Value) -> Result<(), ApiError> {
+        let target = parent.relation.target;
+        let (own, _) = self.ends(parent.relation);
+        let filter = if own.list {
+            let given = entry(item, InputMeaning::Where).unwrap_or(&Value::Null);
+            self.planner.unique(target, given)?.filter()
+        } else {
+            Filter::TRUE
+        };
+        let child = self.register();
+        let find = write::find_partner(self.planner.physical(), target, &filter, parent.linked());
+        self.run_into(find, vec![child], Expect::Anything);
+        let update = entry(item, InputMeaning::Update).unwrap_or(&Value::Null);
+        let create = entry(item, InputMeaning::Create).unwrap_or(&Value::Null);
+        let then = self.branch(|w| w.update_node(target, &Param::Register(child), update))?;
+        let otherwise = self.branch(|w| w.nested_write(InputMeaning::Create, parent, create))?;
+        self.steps.push(Step::Choose { register: child, then, otherwise });
+        Ok(())
+    }
+
+    fn disconnect(&mut self, parent: &Parent, item: &Value) -> Result<(), ApiError> {
+        let (child, _) = self.linked_child(parent, item)?;
+        let (_, back) = self.ends(parent.relation);
+        if !back.list && back.required {
+            self.fail(self.required_violation(parent.relation.relation));
+            return Ok(());
+        }
+        let statement = write::cut_pair(self.planner.physical(), parent.linked(), &Node::Id(child));
+        self.run(statement, Expect::Anything);
+        Ok(())
+    }
+
+    /// The child that a delete or disconnect means: by `where` in a list, or the only one (`true`). Gives
+    /// its id, and the register with the same as an array.
+    fn linked_child(&mut self, parent: &Parent, item: &Value) -> Result<(Param, Register), ApiError> {
+        let (own, _) = self.ends(parent.relation);
+        if own.list {
+            let unique = self.planner.unique(parent.relation.target, item)?;
+            let error = self.not_connected(parent, true, Some(&unique));
+            Ok(self.child_by(parent, &unique, error))
+        } else {
+            let error = self.not_connected(parent, true, None);
+            let (id, ids) = self.only_child(parent, error);
+            Ok((Param::Register(id), ids))
+        }
+    }
+
+    fn only_child(&mut self, parent: &Parent, not_connected: ApiError) -> (Register, Register) {
+        let (id, ids) = (self.register(), self.register());
+        let find = write::find_partner(
+            self.planner.physical(),
+            parent.relation.target,
+            &Filter::TRUE,
+            parent.linked(),
+        );
+        self.run_into(find, vec![id, ids], Expect::Some(Box::new(not_connected)));
+        (id, ids)
+    }
+
+    fn child_by(&mut self, parent: &Parent, unique: &Unique, not_connected: ApiError) -> (Param, Register) {
+        let (id, ids) = (self.register(), self.register());
+        let find =
+            write::find_with_link(self.planner.physical(), unique.model, &unique.filter(), parent.linked());
+        let missing = self.planner.no_node(unique);
+        self.run_into(find, vec![id, ids], Expect::Filled(vec![(0, missing), (2, not_connected)]));
+        let by_id = unique.field == self.planner.model().model(unique.model).id;
+        // A known id spares the statements that follow the wait for this one.
+        (if by_id { Param::Text(unique.text.clone()) } else { Param::Register(id) }, ids)
+    }
+
+    /// 3041
+    fn not_connected(&self, parent: &Parent, names_parent: bool, child: Option<&Unique>) -> ApiError {
+        let planner = self.planner;
+        let relation = &planner.model().relation(parent.relation.relation).name;
+        let with = |field: &str, value: &str| format!(" with the value '{value}' for the field '{field}'");
+        let of_parent = if names_parent {
+            let id = planner.model().model(parent.model).id_field();
+            let value = match &parent.id {
+                Param::Text(text) => shown(id, text),
+                Param::Register(register) => register_mark(*register),
+                Param::Null => String::new(),
+            };
+            with(&id.name, &value)
+        } else {
+            String::new()
+        };
+        let (of_child, node, path) = match child {
+            Some(unique) => {
+                let field = planner.model().field(unique.model, unique.field);
+                let of_child = with(&field.name, &shown(field, &unique.text));
+                // With both known, nothing is said of the path.
+                if names_parent { (of_child, "node", "") } else { (of_child, "Node", PATH) }
+            }
+            None => (String::new(), if names_parent { "node" } else { "Node" }, PATH),
+        };
+        ApiError::numbered(
+            3041,
+            format!(
+                "The relation {relation} has no node for the model {}{of_parent} connected to a {node} for the model {}{of_child}{path}",
+                planner.model_name(parent.model),
+                planner.model_name(parent.relation.target),
+            ),
+        )
+    }
+
+    /// Changes all rows that satisfy the filter; gives the register with how many there were, for a
+    /// top-level mutation.
+    pub(super) fn update_many(
+        &mut self,
+        model: ModelId,
+        filter: &Filter,
+        parent: Option<&Parent>,
+        data: Option<&Value>,
+    ) -> Result<Register, ApiError> {
+        let physical = self.planner.physical();
+        let linked = parent.map(Parent::linked);
+        let empty = Value::Null;
+        let data = data.unwrap_or(&empty);
+        let values = self.changed_values(model, data)?;
+        let sets_lists = entries(data).iter().any(|(m, _)| matches!(m, InputMeaning::ListValue(_)));
+        let count = self.register();
+        if !sets_lists && !values.is_empty() {
+            let statement = write::counted(write::update(physical, model, filter, linked, &values));
+            self.run_into(statement, vec![count], Expect::Anything);
+            return Ok(count);
+        }
+        // The rows are fixed first: after the columns have changed they might not match any more.
+        let ids = self.register();
+        self.run_into(write::find_ids(physical, model, filter, linked), vec![ids, count], Expect::Anything);
+        let then = self.branch(|w| {
+            if !values.is_empty() {
+                w.run(write::update(physical, model, &rows(ids), None, &values), Expect::Anything);
+            }
+            w.fill_lists(model, &rows(ids), data, true)
+        })?;
+        self.steps.push(Step::Choose { register: ids, then, otherwise: Vec::new() });
+        Ok(count)
+    }
+}
+
+const PATH: &str = " on your mutation path.";

@@ -1,0 +1,285 @@
+//! One node's own values: columns, scalar lists, and the links that are kept in its own row.
+
+use super::links::Parent;
+use super::{Writer, row};
+use crate::datamodel::{Field, FieldId, FieldKind, IdStrategy, ModelId, RelationRef, ScalarType};
+use crate::error::ApiError;
+use crate::plan::context::{entries, entry, items};
+use crate::plan::filter::unexpected;
+use crate::plan::program::{Expect, Param};
+use crate::request::Value;
+use crate::schema::InputMeaning;
+use crate::sql::write::{self, Node};
+use crate::sql::{Filter, LinkAt, array_literal};
+
+/// The longest own id, and the most digits of a float, as the columns hold them.
+const MAX_ID: usize = 25;
+const MAX_FLOAT: usize = 35;
+const MAX_ENUM: usize = 191;
+
+impl Writer<'_> {
+    /// Creates a node and everything nested in its data; gives its id. With a parent whose link stands in
+    /// the new row, the row is born linked.
+    pub(super) fn create_node(
+        &mut self,
+        model: ModelId,
+        data: &Value,
+        parent: Option<&Parent>,
+    ) -> Result<Param, ApiError> {
+        let planner = self.planner;
+        let physical = planner.physical();
+        let definition = planner.model().model(model);
+        let (mut values, known_id) = self.own_values(model, data)?;
+        let mut links: Vec<(&str, ModelId, Node)> = Vec::new();
+        let mut expected = Vec::new();
+        if let Some(parent) = parent
+            && let LinkAt::Partner(column) = physical.link(parent.relation)
+        {
+            links.push((column, parent.model, Node::Id(parent.id.clone())));
+        }
+        // A single create or connect along a link that stands in this row is part of the insertion.
+        let mut in_row = Vec::new();
+        for (meaning, value) in entries(data) {
+            let InputMeaning::Relation(field) = meaning else { continue };
+            let Some(relation) = definition.field(*field).relation() else { continue };
+            let LinkAt::Own(column) = physical.link(relation) else { continue };
+            let link = match (given(value, InputMeaning::Create), given(value, InputMeaning::Connect)) {
+                (Some(create), None) => Node::Id(self.create_node(relation.target, create, None)?),
+                (None, Some(connect)) => {
+                    let unique = planner.unique(relation.target, connect)?;
+                    let child = Node::Unique(unique.field, unique.text.clone());
+                    self.free_for_new_parent(model, relation, &child);
+                    expected.push((1 + links.len(), planner.no_node(&unique)));
+                    child
+                }
+                _ => continue,
+            };
+            links.push((column, relation.target, link));
+            in_row.push(*field);
+        }
+        self.check_required(model, data, parent)?;
+        let id = match &known_id {
+            Some(id) => {
+                values.insert(0, (definition.id, Param::Text(id.clone())));
+                Param::Text(id.clone())
+            }
+            None => Param::Register(self.register()),
+        };
+        let fills = match id {
+            Param::Register(register) => vec![register],
+            _ => Vec::new(),
+        };
+        let expect = if expected.is_empty() { Expect::Anything } else { Expect::Filled(expected) };
+        self.run_into(write::insert(physical, model, &values, &links), fills, expect);
+        self.fill_lists(model, &row(&id), data, false)?;
+        self.nested(model, &id, data, true, &in_row)?;
+        Ok(id)
+    }
+
+    /// The columns of a new row but the id, and the id if the server or the client makes it.
+    fn own_values(
+        &mut self,
+        model: ModelId,
+        data: &Value,
+    ) -> Result<(Vec<(FieldId, Param)>, Option<String>), ApiError> {
+        let definition = self.planner.model().model(model);
+        let mut values = Vec::new();
+        let mut id = None;
+        for field_id in definition.field_ids() {
+            let field = definition.field(field_id);
+            if !field.is_column() {
+                continue;
+            }
+            let given = entry(data, InputMeaning::Value(field_id));
+            if field_id == definition.id {
+                id = match given.and_then(|v| self.planner.scalar_text(v)) {
+                    Some(own) => Some(own),
+                    None => self.new_id(field),
+                };
+                if let Some(id) = &id {
+                    check_length(field, id)?;
+                }
+                continue;
+            }
+            let param = match given {
+                _ if field.is_server_set() => Param::Text(self.now.clone()),
+                Some(value) => match self.planner.scalar_text(value) {
+                    Some(text) => {
+                        check_length(field, &text)?;
+                        Param::Text(text)
+                    }
+                    None if field.required => {
+                        return Err(ApiError::numbered(
+                            3036,
+                            format!(
+                                "The input value null was not valid for field {} of type {}.",
+                                field.name, definition.name
+                            ),
+                        ));
+                    }
+                    None => Param::Null,
+                },
+                None => match &field.default {
+                    Some(serde_json::Value::String(text)) => Param::Text(text.clone()),
+                    Some(other) => Param::Text(other.to_string()),
+                    None => continue,
+                },
+            };
+            values.push((field_id, param));
+        }
+        Ok((values, id))
+    }
+
+    fn new_id(&mut self, field: &Field) -> Option<String> {
+        match (field.id_strategy, field.kind) {
+            (Some(IdStrategy::Sequence), _) | (_, FieldKind::Scalar(ScalarType::Int)) => None,
+            (_, FieldKind::Scalar(ScalarType::Uuid)) => Some(self.source.uuid()),
+            _ => Some(self.source.cuid()),
+        }
+    }
+
+    /// 3032: a required to-one relation is neither created nor connected, nor given by the parent.
+    fn check_required(&self, model: ModelId, data: &Value, parent: Option<&Parent>) -> Result<(), ApiError> {
+        let definition = self.planner.model().model(model);
+        for field_id in definition.field_ids() {
+            let field = definition.field(field_id);
+            let Some(relation) = field.relation() else { continue };
+            if field.list || !field.required || parent.is_some_and(|p| p.leads_back_by(relation)) {
+                continue;
+            }
+            let nested = entry(data, InputMeaning::Relation(field_id));
+            let writes = nested.is_some_and(|v| {
+                given(v, InputMeaning::Create).is_some() || given(v, InputMeaning::Connect).is_some()
+            });
+            if !writes {
+                return Err(ApiError::numbered(
+                    3032,
+                    format!(
+                        "The field '{}' on type '{}' is required. Performing this mutation would violate that constraint",
+                        field.name, definition.name
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns that an update sets, `updatedAt` with them if there is any (or any list).
+    pub(super) fn changed_values(
+        &self,
+        model: ModelId,
+        data: &Value,
+    ) -> Result<Vec<(FieldId, Param)>, ApiError> {
+        let definition = self.planner.model().model(model);
+        let mut values = Vec::new();
+        let mut touched = false;
+        for (meaning, value) in entries(data) {
+            let field_id = match meaning {
+                InputMeaning::Value(field) => *field,
+                InputMeaning::ListValue(_) => {
+                    touched |= *value != Value::Null;
+                    continue;
+                }
+                _ => continue,
+            };
+            let field = definition.field(field_id);
+            let param = match self.planner.scalar_text(value) {
+                Some(text) => {
+                    check_length(field, &text)?;
+                    Param::Text(text)
+                }
+                None if field.required => {
+                    return Err(ApiError::numbered(
+                        3020,
+                        format!(
+                            "You are trying to set a required field to null. If you are using GraphQL arguments, make sure that you specify a value for all arguments. Fieldname if known: {}",
+                            field.name
+                        ),
+                    ));
+                }
+                None => Param::Null,
+            };
+            touched = true;
+            values.push((field_id, param));
+        }
+        if touched {
+            let updated_at = definition.field_ids().filter(|f| definition.field(*f).updated_at);
+            values.extend(updated_at.map(|f| (f, Param::Text(self.now.clone()))));
+        }
+        Ok(values)
+    }
+
+    /// Sets the scalar lists that the data names, of one row or of several.
+    pub(super) fn fill_lists(
+        &mut self,
+        model: ModelId,
+        nodes: &Filter,
+        data: &Value,
+        replaces: bool,
+    ) -> Result<(), ApiError> {
+        let planner = self.planner;
+        for (meaning, value) in entries(data) {
+            let InputMeaning::ListValue(field) = meaning else { continue };
+            let Some(set) = entry(value, InputMeaning::Set) else { continue };
+            let texts: Vec<String> = items(Some(set))
+                .iter()
+                .map(|v| planner.scalar_text(v).ok_or_else(|| unexpected("list item")))
+                .collect::<Result<_, _>>()?;
+            if replaces {
+                self.run(write::clear_list(planner.physical(), model, *field, nodes), Expect::Anything);
+            }
+            if !texts.is_empty() {
+                let values = array_literal(texts.iter().map(String::as_str));
+                self.run(
+                    write::fill_list(planner.physical(), model, *field, nodes, values),
+                    Expect::Anything,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Updates one node and everything nested in the data. The row exists.
+    pub(super) fn update_node(&mut self, model: ModelId, id: &Param, data: &Value) -> Result<(), ApiError> {
+        let values = self.changed_values(model, data)?;
+        if !values.is_empty() {
+            let statement = write::update(self.planner.physical(), model, &row(id), None, &values);
+            self.run(statement, Expect::Anything);
+        }
+        self.update_rest(model, id, data)
+    }
+
+    /// What an update does besides columns: lists and nested writes.
+    pub(super) fn update_rest(&mut self, model: ModelId, id: &Param, data: &Value) -> Result<(), ApiError> {
+        self.fill_lists(model, &row(id), data, true)?;
+        self.nested(model, id, data, false, &[])
+    }
+
+    /// Before a node is connected to a parent that is being created, along a link in the parent's row.
+    fn free_for_new_parent(&mut self, parent_model: ModelId, relation: RelationRef, child: &Node) {
+        self.free_child(parent_model, relation, child, None);
+    }
+}
+
+/// A nested value that was given and is not null; of a list with one item, the item.
+pub(super) fn given(value: &Value, meaning: InputMeaning) -> Option<&Value> {
+    match entry(value, meaning) {
+        Some(Value::Null) | None => None,
+        Some(Value::List(list)) => list.first(),
+        some => some,
+    }
+}
+
+/// 3007
+fn check_length(field: &Field, text: &str) -> Result<(), ApiError> {
+    let (length, most) = match field.kind {
+        FieldKind::Scalar(ScalarType::Id) => (text.chars().count(), MAX_ID),
+        FieldKind::Scalar(ScalarType::Float) => (text.len(), MAX_FLOAT),
+        FieldKind::Enum(_) => (text.len(), MAX_ENUM),
+        _ => return Ok(()),
+    };
+    if length <= most {
+        return Ok(());
+    }
+    Err(ApiError::numbered(3007, format!("Value for field {} is too long.", field.name)))
+}

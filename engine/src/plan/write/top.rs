@@ -1,0 +1,139 @@
+//! The top-level mutation fields.
+
+use super::{Source, Writer, row};
+use crate::datamodel::ModelId;
+use crate::error::ApiError;
+use crate::plan::context::{PageLimits, Planner};
+use crate::plan::filter::{Unique, unexpected};
+use crate::plan::program::{ANSWER, Expect, Param, Program, Step};
+use crate::plan::read::Reader;
+use crate::request::{Selected, SelectedField, Value, Variables};
+use crate::schema::{InputMeaning, OutputMeaning};
+use crate::sql::{self, Shape, write};
+
+impl Planner {
+    /// The program that carries out a top-level mutation field.
+    ///
+    /// # Errors
+    /// What the arguments alone forbid: 3007, 3020, 3032, 3033, 3036, 3040, 3045, and those of reading.
+    pub fn mutation(
+        &self,
+        field: &SelectedField,
+        variables: &Variables,
+        limits: PageLimits,
+        source: &mut dyn Source,
+    ) -> Result<Program, ApiError> {
+        let Selected::Field(meaning) = field.meaning else { return Err(unexpected("root field")) };
+        let reader = Reader { planner: self, variables, limits };
+        let argument = |m| self.argument(field, m, variables).unwrap_or(Value::Null);
+        let mut writer = Writer::new(self, source);
+        match meaning {
+            OutputMeaning::Create(model) => {
+                let shape = reader.shape_of(model, &field.selection)?;
+                let id = writer.create_node(model, &argument(InputMeaning::Data), None)?;
+                writer.answer_by_id(&id, &shape);
+            }
+            OutputMeaning::Update(model) => {
+                let shape = reader.shape_of(model, &field.selection)?;
+                let unique = self.unique(model, &argument(InputMeaning::Where))?;
+                let id = writer.update_by(&unique, &argument(InputMeaning::Data))?;
+                writer.answer_by_id(&id, &shape);
+            }
+            OutputMeaning::Upsert(model) => {
+                let shape = reader.shape_of(model, &field.selection)?;
+                let unique = self.unique(model, &argument(InputMeaning::Where))?;
+                let (create, update) = (argument(InputMeaning::Create), argument(InputMeaning::Update));
+                let found = writer.register();
+                let lock = write::lock(self.physical(), model, &unique.filter());
+                writer.run_into(lock, vec![found], Expect::Anything);
+                let id = Param::Register(found);
+                let then = writer.branch(|w| {
+                    w.update_node(model, &id, &update)?;
+                    w.answer_by_id(&id, &shape);
+                    Ok(())
+                })?;
+                let otherwise = writer.branch(|w| {
+                    let id = w.create_node(model, &create, None)?;
+                    w.answer_by_id(&id, &shape);
+                    Ok(())
+                })?;
+                writer.steps.push(Step::Choose { register: found, then, otherwise });
+            }
+            OutputMeaning::Delete(model) => {
+                let shape = reader.shape_of(model, &field.selection)?;
+                let unique = self.unique(model, &argument(InputMeaning::Where))?;
+                writer.delete_by(&unique, &shape)?;
+            }
+            OutputMeaning::UpdateMany(model) => {
+                let filter = self.filter(model, Some(&argument(InputMeaning::Where)))?;
+                let count = writer.update_many(model, &filter, None, Some(&argument(InputMeaning::Data)))?;
+                let statement =
+                    sql::batch_payload(Param::Register(count), &reader.aggregate(&field.selection)?);
+                writer.run_into(statement, vec![ANSWER], Expect::Anything);
+            }
+            OutputMeaning::DeleteMany(model) => {
+                let filter = self.filter(model, Some(&argument(InputMeaning::Where)))?;
+                let (ids, count) = (writer.register(), writer.register());
+                let find = write::find_ids(self.physical(), model, &filter, None);
+                writer.run_into(find, vec![ids, count], Expect::Anything);
+                let then = writer.branch(|w| w.delete_nodes(model, ids))?;
+                writer.steps.push(Step::Choose { register: ids, then, otherwise: Vec::new() });
+                let statement =
+                    sql::batch_payload(Param::Register(count), &reader.aggregate(&field.selection)?);
+                writer.run_into(statement, vec![ANSWER], Expect::Anything);
+            }
+            _ => return Err(unexpected("mutation field")),
+        }
+        Ok(writer.finish())
+    }
+}
+
+impl Writer<'_> {
+    fn answer_by_id(&mut self, id: &Param, shape: &Shape<'_>) {
+        let statement = sql::find_one(self.planner.physical(), &row(id), shape);
+        self.run_into(statement, vec![ANSWER], Expect::Anything);
+    }
+
+    /// Updates the row that the unique value names; gives its id.
+    fn update_by(&mut self, unique: &Unique, data: &Value) -> Result<Param, ApiError> {
+        let planner = self.planner;
+        let physical = planner.physical();
+        let values = self.changed_values(unique.model, data)?;
+        let missing = Expect::Some(Box::new(planner.no_node(unique)));
+        let statement = if values.is_empty() {
+            write::lock(physical, unique.model, &unique.filter())
+        } else {
+            write::update(physical, unique.model, &unique.filter(), None, &values)
+        };
+        let id = self.found(unique, statement, missing);
+        self.update_rest(unique.model, &id, data)?;
+        Ok(id)
+    }
+
+    /// Runs a statement that returns the row's id; an id that the request names need not be waited for.
+    fn found(&mut self, unique: &Unique, statement: crate::plan::Statement, expect: Expect) -> Param {
+        if unique.field == self.planner.model().model(unique.model).id {
+            self.run(statement, expect);
+            return Param::Text(unique.text.clone());
+        }
+        let id = self.register();
+        self.run_into(statement, vec![id], expect);
+        Param::Register(id)
+    }
+
+    /// Deletes the row and answers with it as it was, its relations as they are afterwards.
+    fn delete_by(&mut self, unique: &Unique, shape: &Shape<'_>) -> Result<(), ApiError> {
+        let planner = self.planner;
+        let physical = planner.physical();
+        let model: ModelId = unique.model;
+        let (id, ids, record) = (self.register(), self.register(), self.register());
+        let missing = Expect::Some(Box::new(planner.no_node(unique)));
+        self.run_into(write::lock(physical, model, &unique.filter()), vec![id, ids], missing);
+        let before = sql::find_record(physical, model, &Param::Register(id));
+        self.run_into(before, vec![record], Expect::Anything);
+        self.delete_nodes(model, ids)?;
+        let statement = sql::record(physical, Param::Register(record), shape);
+        self.run_into(statement, vec![ANSWER], Expect::Anything);
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! Connections: one page of rows, and what is said about it. The page is fetched once; edges, cursors and
+//! counts read it.
+
+use super::physical::Physical;
+use super::read::{Rows, Shape};
+use super::text::{Sql, TOO_MANY};
+use crate::datamodel::ModelId;
+use crate::plan::{Param, Statement};
+
+/// What a connection shows of its page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<'a> {
+    pub fields: Vec<(&'a str, PageField<'a>)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum PageField<'a> {
+    Typename(&'a str),
+    PageInfo(Vec<(&'a str, PageInfoField<'a>)>),
+    Edges(Vec<(&'a str, EdgeField<'a>)>),
+    Aggregate(Vec<(&'a str, AggregateField<'a>)>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum PageInfoField<'a> {
+    Typename(&'a str),
+    HasNextPage,
+    HasPreviousPage,
+    StartCursor,
+    EndCursor,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum EdgeField<'a> {
+    Typename(&'a str),
+    Node(Shape<'a>),
+    Cursor,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum AggregateField<'a> {
+    Typename(&'a str),
+    Count,
+}
+
+/// A connection: one page of rows and what is said about it.
+pub fn connection(physical: &Physical, model: ModelId, rows: &Rows, page: &Page<'_>) -> Statement {
+    let mut sql = Sql::new();
+    let looks_ahead = page.fields.iter().any(|(_, f)| match f {
+        PageField::PageInfo(infos) => infos
+            .iter()
+            .any(|(_, i)| matches!(i, PageInfoField::HasNextPage | PageInfoField::HasPreviousPage)),
+        _ => false,
+    });
+    let size = rows.first.or(rows.last);
+    let fetched = Rows {
+        first: match (rows.first, rows.last, rows.cap) {
+            (Some(n), ..) => Some(n.saturating_add(i64::from(looks_ahead))),
+            (None, None, Some(cap)) => Some(cap.saturating_add(1)),
+            _ => None,
+        },
+        last: rows.last.map(|n| n.saturating_add(i64::from(looks_ahead))),
+        ..rows.clone()
+    };
+    // With `last` the page is fetched backwards, so `i` counts from its end.
+    sql.push("with page as materialized (select row_number() over () as gom_i, ");
+    let (inner, base) = (sql.alias(), sql.alias());
+    sql.push(&inner).push(".* from (select ").push(&base).push(".* from ");
+    sql.rows(physical, model, &fetched, &base, None).push(") ").push(&inner).push(") ");
+    let backwards = rows.last.is_some();
+    let object = sql.alias();
+    let keys: Vec<&str> = page.fields.iter().map(|(key, _)| *key).collect();
+    sql.push("select ").object_of(&keys, &object).push("::text from (select ");
+    for (i, (key, field)) in page.fields.iter().enumerate() {
+        sql.push(if i > 0 { ", " } else { "" });
+        match field {
+            PageField::Typename(name) => sql.typename(name),
+            PageField::PageInfo(infos) => sql.page_info(physical.id(model), infos, rows, size),
+            PageField::Edges(edges) => sql.edges(physical, model, edges, size, backwards, rows.cap),
+            PageField::Aggregate(fields) => sql.aggregate(fields, size),
+        };
+        sql.key(&keys, i, key);
+    }
+    sql.push(") ").push(&object);
+    sql.finish()
+}
+
+/// What an update or deletion of many rows answers: how many there were, in a parameter.
+pub fn batch_payload(count: Param, fields: &[(&str, AggregateField<'_>)]) -> Statement {
+    let mut sql = Sql::new();
+    let keys: Vec<&str> = fields.iter().map(|(key, _)| *key).collect();
+    let number = sql.add_param(count);
+    let object = sql.alias();
+    sql.push("select ").object_of(&keys, &object).push("::text from (select ");
+    for (i, (key, field)) in fields.iter().enumerate() {
+        sql.push(if i > 0 { ", " } else { "" });
+        match field {
+            AggregateField::Typename(name) => sql.typename(name),
+            AggregateField::Count => sql.placeholder(number).push("::bigint"),
+        };
+        sql.key(&keys, i, key);
+    }
+    // The parameter is used in any case, so that its type is known.
+    sql.push(" where ").placeholder(number).push("::bigint is not null) ").push(&object);
+    sql.finish()
+}
+
+impl Sql {
+    fn page_info(
+        &mut self,
+        id: &str,
+        infos: &[(&str, PageInfoField<'_>)],
+        rows: &Rows,
+        size: Option<i64>,
+    ) -> &mut Self {
+        let keys: Vec<&str> = infos.iter().map(|(key, _)| *key).collect();
+        let object = self.alias();
+        let (first, last) = if rows.last.is_some() { ("desc", "asc") } else { ("asc", "desc") };
+        self.push("(select ").object_of(&keys, &object).push(" from (select ");
+        for (i, (key, info)) in infos.iter().enumerate() {
+            self.push(if i > 0 { ", " } else { "" });
+            match info {
+                PageInfoField::Typename(name) => self.typename(name),
+                PageInfoField::HasNextPage => self.has_more(rows.first),
+                PageInfoField::HasPreviousPage => self.has_more(rows.last),
+                PageInfoField::StartCursor => self.edge_cursor(id, size, first),
+                PageInfoField::EndCursor => self.edge_cursor(id, size, last),
+            };
+            self.key(&keys, i, key);
+        }
+        self.push(") ").push(&object).push(")")
+    }
+
+    fn has_more(&mut self, limit: Option<i64>) -> &mut Self {
+        match limit {
+            Some(n) => self.push("(select count(*) > ").bind(n.to_string()).push("::bigint from page)"),
+            None => self.push("false"),
+        }
+    }
+
+    fn edge_cursor(&mut self, id: &str, size: Option<i64>, direction: &str) -> &mut Self {
+        self.push("(select page.").push(id).push("::text from page");
+        self.within(size).push(" order by page.gom_i ").push(direction).push(" limit 1)")
+    }
+
+    /// Leaves out the row that was fetched only to see whether there are more.
+    fn within(&mut self, size: Option<i64>) -> &mut Self {
+        match size {
+            Some(n) => self.push(" where page.gom_i <= ").bind(n.to_string()).push("::bigint"),
+            None => self,
+        }
+    }
+
+    fn edges(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        edges: &[(&str, EdgeField<'_>)],
+        size: Option<i64>,
+        backwards: bool,
+        cap: Option<i64>,
+    ) -> &mut Self {
+        let keys: Vec<&str> = edges.iter().map(|(key, _)| *key).collect();
+        let object = self.alias();
+        let cap = cap.filter(|_| size.is_none());
+        self.push("(select ");
+        if let Some(cap) = cap {
+            self.push("case when count(*) > ").bind(cap.to_string()).push("::bigint then '").push(TOO_MANY);
+            self.push("'::json else ");
+        }
+        self.push("coalesce(json_agg(").object_of(&keys, &object).push("), '[]'::json)");
+        if cap.is_some() {
+            self.push(" end");
+        }
+        self.push(" from (select ");
+        for (i, (key, edge)) in edges.iter().enumerate() {
+            self.push(if i > 0 { ", " } else { "" });
+            match edge {
+                EdgeField::Typename(name) => self.typename(name),
+                EdgeField::Cursor => self.push("page.").push(physical.id(model)).push("::text"),
+                EdgeField::Node(shape) => {
+                    let node = self.alias();
+                    self.push("(select ").object(shape, &node).push(" from (select ");
+                    self.entries(physical, "page", shape).push(") ").push(&node).push(")")
+                }
+            };
+            self.key(&keys, i, key);
+        }
+        self.push(" from page").within(size).push(" order by page.gom_i");
+        self.push(if backwards { " desc) " } else { ") " }).push(&object).push(")")
+    }
+
+    fn aggregate(&mut self, fields: &[(&str, AggregateField<'_>)], size: Option<i64>) -> &mut Self {
+        let keys: Vec<&str> = fields.iter().map(|(key, _)| *key).collect();
+        let object = self.alias();
+        self.push("(select ").object_of(&keys, &object).push(" from (select ");
+        for (i, (key, field)) in fields.iter().enumerate() {
+            self.push(if i > 0 { ", " } else { "" });
+            match field {
+                AggregateField::Typename(name) => self.typename(name),
+                AggregateField::Count => self.push("(select count(*) from page").within(size).push(")"),
+            };
+            self.key(&keys, i, key);
+        }
+        self.push(") ").push(&object).push(")")
+    }
+}

@@ -1,0 +1,132 @@
+//! Statements of a deletion: which rows go along by cascade, whether a row that stays needs one of them,
+//! and the deletion itself. Links are removed by the foreign keys (`set null`, `cascade`).
+
+use super::physical::{LinkAt, Physical};
+use super::text::Sql;
+use crate::datamodel::{ModelId, RelationId, Side};
+use crate::plan::{Param, Statement};
+
+/// A cascade: deleting a row at the end `side` deletes its partners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cascade {
+    pub relation: RelationId,
+    pub side: Side,
+}
+
+/// The rows that go when the given ones (an array literal of ids) go. Returns for each of `models` the ids
+/// as an array literal, null if there are none.
+pub fn doomed(
+    physical: &Physical,
+    root: ModelId,
+    ids: &Param,
+    models: &[ModelId],
+    cascades: &[Cascade],
+) -> Statement {
+    let mut sql = Sql::new();
+    sql.push("with recursive doomed(model, id) as (select ")
+        .push(&root.0.to_string())
+        .push(", root.id::text from ");
+    sql.push("unnest(").bind(ids.clone()).push("::").push(physical.id_type(root)).push("[]) root(id)");
+    sql.push(" union select partner.model, partner.id from doomed cross join lateral (");
+    for (i, cascade) in cascades.iter().enumerate() {
+        let relation = physical.model.relation(cascade.relation);
+        let (from, to) = (relation.end(cascade.side).model, relation.end(cascade.side.other()).model);
+        sql.push(if i > 0 { " union all select " } else { "select " });
+        sql.push(&to.0.to_string()).push(" as model, ");
+        // The ids of all models are text here; the guard comes before the cast back.
+        let id = |sql: &mut Sql| {
+            sql.push("(case when doomed.model = ").push(&from.0.to_string()).push(" then doomed.id end)::");
+            sql.push(physical.id_type(from));
+        };
+        let row = sql.alias();
+        match physical.link_at(cascade.relation, cascade.side) {
+            LinkAt::Own(column) => {
+                sql.column(&row, column)
+                    .push("::text as id from ")
+                    .push(physical.table(from))
+                    .push(" ")
+                    .push(&row);
+                sql.push(" where ").column(&row, physical.id(from)).push(" = ");
+                id(&mut sql);
+                sql.push(" and ").column(&row, column).push(" is not null");
+            }
+            LinkAt::Partner(column) => {
+                sql.column(&row, physical.id(to)).push("::text as id from ").push(physical.table(to));
+                sql.push(" ").push(&row).push(" where ").column(&row, column).push(" = ");
+                id(&mut sql);
+            }
+            LinkAt::Table { table, own, partner, .. } => {
+                sql.column(&row, partner).push("::text as id from ").push(table).push(" ").push(&row);
+                sql.push(" where ").column(&row, own).push(" = ");
+                id(&mut sql);
+            }
+        }
+    }
+    sql.push(") partner) select ");
+    for (i, model) in models.iter().enumerate() {
+        sql.push(if i > 0 { ", " } else { "" });
+        sql.push("array_agg(doomed.id) filter (where doomed.model = ")
+            .push(&model.0.to_string())
+            .push(")::text");
+    }
+    sql.push(" from doomed");
+    sql.finish()
+}
+
+/// Returns a row if one that stays has a required link to one that goes: `side` is the end that goes,
+/// `going` its ids, `partners_going` the ids of rows of the other end's model that go as well.
+pub fn required_by(
+    physical: &Physical,
+    relation: RelationId,
+    side: Side,
+    going: &Param,
+    partners_going: Option<&Param>,
+) -> Statement {
+    let mut sql = Sql::new();
+    let ends = physical.model.relation(relation);
+    let (model, partner_model) = (ends.end(side).model, ends.end(side.other()).model);
+    let row = sql.alias();
+    let staying = match physical.link_at(relation, side) {
+        LinkAt::Own(column) => {
+            sql.push("select 1 from ").push(physical.table(model)).push(" ").push(&row).push(" where ");
+            sql.column(&row, physical.id(model)).push(" = any(").bind(going.clone()).push(") and ");
+            sql.column(&row, column).push(" is not null");
+            column
+        }
+        LinkAt::Partner(column) => {
+            sql.push("select 1 from ")
+                .push(physical.table(partner_model))
+                .push(" ")
+                .push(&row)
+                .push(" where ");
+            sql.column(&row, column).push(" = any(").bind(going.clone()).push(")");
+            physical.id(partner_model)
+        }
+        LinkAt::Table { table, own, partner, .. } => {
+            sql.push("select 1 from ").push(table).push(" ").push(&row).push(" where ");
+            sql.column(&row, own).push(" = any(").bind(going.clone()).push(")");
+            partner
+        }
+    };
+    if let Some(ids) = partners_going {
+        // A null array (no partner goes) excludes nothing.
+        let number = sql.add_param(ids.clone());
+        let id_type = physical.id_type(partner_model);
+        sql.push(" and not ").column(&row, staying).push(" = any(coalesce(").placeholder(number).push("::");
+        sql.push(id_type).push("[], '{}'))");
+    }
+    sql.push(" limit 1");
+    sql.finish()
+}
+
+/// Deletes rows by an array literal of ids (null: none).
+pub fn delete_rows(physical: &Physical, model: ModelId, ids: &Param) -> Statement {
+    let mut sql = Sql::new();
+    sql.push("delete from ")
+        .push(physical.table(model))
+        .push(" where ")
+        .push(physical.id(model))
+        .push(" = any(");
+    sql.bind(ids.clone()).push(")");
+    sql.finish()
+}

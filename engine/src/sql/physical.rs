@@ -1,0 +1,144 @@
+//! Names of tables and columns as they stand in SQL, made once from the datamodel, and where the links of
+//! each relation are found.
+
+use std::collections::HashSet;
+
+use super::text::quoted;
+use crate::datamodel::{
+    DataModel, FieldId, FieldKind, ModelId, RelationId, RelationRef, RelationStorage, ScalarType, Side,
+};
+
+/// The datamodel with its names quoted for SQL.
+#[derive(Debug)]
+pub struct Physical {
+    pub model: DataModel,
+    tables: Vec<String>,
+    /// For each model and field the quoted column (for scalar lists and links in other tables: unused).
+    columns: Vec<Vec<String>>,
+    /// Per model and field, the qualified table of a scalar list.
+    list_tables: Vec<Vec<Option<String>>>,
+    links: Vec<LinkStorage>,
+    schema: String,
+}
+
+/// What the datamodel alone does not tell about the database.
+#[derive(Debug, Clone)]
+pub struct PhysicalOptions {
+    /// The PostgreSQL schema of the model's tables.
+    pub schema: String,
+    /// Relation tables made by old servers whose `id` column must be given a value.
+    pub links_with_required_id: HashSet<RelationId>,
+}
+
+impl PhysicalOptions {
+    pub fn in_schema(schema: &str) -> Self {
+        PhysicalOptions { schema: schema.to_owned(), links_with_required_id: HashSet::new() }
+    }
+}
+
+#[derive(Debug)]
+enum LinkStorage {
+    Inline { side: Side, column: String },
+    Table { table: String, a: String, b: String, id: Option<String> },
+}
+
+/// Where the link between a node and its partner is, seen from one end.
+#[derive(Debug, Clone, Copy)]
+pub enum LinkAt<'a> {
+    /// In this end's own row: the quoted column.
+    Own(&'a str),
+    /// In the partner's row: the quoted column.
+    Partner(&'a str),
+    /// In a relation table: its qualified name, the quoted column with this end's ids, the one with the
+    /// partner's, and the `id` column that old tables want filled.
+    Table { table: &'a str, own: &'a str, partner: &'a str, id: Option<&'a str> },
+}
+
+impl Physical {
+    pub fn new(model: DataModel, options: &PhysicalOptions) -> Self {
+        let schema = quoted(&options.schema);
+        let qualified = |table: &str| format!("{schema}.{}", quoted(table));
+        let tables = model.models.iter().map(|m| qualified(&m.table)).collect();
+        let columns =
+            model.models.iter().map(|m| m.fields.iter().map(|f| quoted(&f.column)).collect()).collect();
+        let list_tables = model
+            .models
+            .iter()
+            .map(|m| {
+                let table = |column: &str| qualified(&format!("{}_{column}", m.table));
+                m.fields.iter().map(|f| f.is_scalar_list().then(|| table(&f.column))).collect()
+            })
+            .collect();
+        let links = model
+            .relations
+            .iter()
+            .enumerate()
+            .map(|(i, r)| match &r.storage {
+                RelationStorage::Inline { side, column } => {
+                    LinkStorage::Inline { side: *side, column: quoted(column) }
+                }
+                RelationStorage::Table { table, a_column, b_column, id_column } => LinkStorage::Table {
+                    table: qualified(table),
+                    a: quoted(a_column),
+                    b: quoted(b_column),
+                    id: options
+                        .links_with_required_id
+                        .contains(&RelationId(i))
+                        .then(|| quoted(id_column.as_deref().unwrap_or("id"))),
+                },
+            })
+            .collect();
+        Physical { tables, columns, list_tables, links, schema, model }
+    }
+
+    /// `"schema"."table"`
+    pub fn table(&self, model: ModelId) -> &str {
+        &self.tables[model.0]
+    }
+
+    /// The quoted schema name.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// The quoted column of a scalar or enum field.
+    pub fn column(&self, model: ModelId, field: FieldId) -> &str {
+        &self.columns[model.0][field.0]
+    }
+
+    /// The quoted primary key column.
+    pub fn id(&self, model: ModelId) -> &str {
+        self.column(model, self.model.model(model).id)
+    }
+
+    /// The qualified table of a scalar list field.
+    pub fn list_table(&self, model: ModelId, field: FieldId) -> &str {
+        self.list_tables[model.0][field.0].as_deref().unwrap_or_default()
+    }
+
+    /// The SQL type of a model's ids, to cast parameters whose type nothing else tells.
+    pub fn id_type(&self, model: ModelId) -> &'static str {
+        match self.model.model(model).id_field().kind {
+            FieldKind::Scalar(ScalarType::Uuid) => "uuid",
+            FieldKind::Scalar(ScalarType::Int) => "int",
+            _ => "varchar",
+        }
+    }
+
+    /// Where the links of a relation are, seen from the end of `side`.
+    pub fn link_at(&self, relation: RelationId, side: Side) -> LinkAt<'_> {
+        match &self.links[relation.0] {
+            LinkStorage::Inline { side: at, column } if *at == side => LinkAt::Own(column),
+            LinkStorage::Inline { column, .. } => LinkAt::Partner(column),
+            LinkStorage::Table { table, a, b, id } => {
+                let (own, partner) = if side == Side::A { (a, b) } else { (b, a) };
+                LinkAt::Table { table, own, partner, id: id.as_deref() }
+            }
+        }
+    }
+
+    /// Where the links of a relation field are.
+    pub fn link(&self, relation: RelationRef) -> LinkAt<'_> {
+        self.link_at(relation.relation, relation.side)
+    }
+}

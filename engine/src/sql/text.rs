@@ -1,0 +1,138 @@
+//! The one place where SQL text and its parameters grow together.
+
+use crate::plan::{Param, Statement};
+
+/// Stands in the answer where a required link leads nowhere. PostgreSQL's text cannot hold U+0000, so no
+/// value of a row is ever written like this, except inside a stored `Json`: finding it means only that the
+/// answer has to be looked at.
+pub const MISSING_LINK: &str = "\"\\u0000missing\"";
+
+/// Stands in the answer, in the same way, for a list that has more rows than a list may have.
+pub const TOO_MANY: &str = "\"\\u0000too many\"";
+
+/// SQL under construction.
+#[derive(Debug, Default)]
+pub struct Sql {
+    text: String,
+    params: Vec<Param>,
+    aliases: usize,
+    /// The alias and the parameter of a row that is read from its JSON, not from its table.
+    pub(super) record: Option<(String, usize)>,
+}
+
+impl Sql {
+    pub fn new() -> Self {
+        Sql { text: String::with_capacity(1024), params: Vec::with_capacity(8), aliases: 0, record: None }
+    }
+
+    pub fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds a parameter and writes its placeholder.
+    pub fn bind(&mut self, param: impl Into<Param>) -> &mut Self {
+        self.params.push(param.into());
+        self.placeholder(self.params.len())
+    }
+
+    /// Adds a parameter without writing it; the number is for [`Sql::placeholder`].
+    pub fn add_param(&mut self, param: impl Into<Param>) -> usize {
+        self.params.push(param.into());
+        self.params.len()
+    }
+
+    /// Writes the placeholder of a parameter that was added before.
+    pub fn placeholder(&mut self, number: usize) -> &mut Self {
+        use std::fmt::Write;
+        // Writing to a String cannot fail.
+        let _ = write!(self.text, "${number}");
+        self
+    }
+
+    /// Writes `"name"`, quotes doubled.
+    pub fn name(&mut self, name: &str) -> &mut Self {
+        push_quoted(&mut self.text, name);
+        self
+    }
+
+    /// Writes `alias."column"`; the column is quoted already.
+    pub fn column(&mut self, alias: &str, quoted_column: &str) -> &mut Self {
+        self.text.push_str(alias);
+        self.text.push('.');
+        self.text.push_str(quoted_column);
+        self
+    }
+
+    /// A table alias not used before in this statement.
+    pub fn alias(&mut self) -> String {
+        self.aliases += 1;
+        format!("t{}", self.aliases)
+    }
+
+    pub fn finish(self) -> Statement {
+        Statement { sql: self.text, params: self.params }
+    }
+}
+
+impl From<&str> for Param {
+    fn from(text: &str) -> Self {
+        Param::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Param {
+    fn from(text: String) -> Self {
+        Param::Text(text)
+    }
+}
+
+/// An SQL identifier in quotes.
+pub fn quoted(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 2);
+    push_quoted(&mut out, name);
+    out
+}
+
+fn push_quoted(out: &mut String, name: &str) {
+    out.push('"');
+    for c in name.chars() {
+        if c == '"' {
+            out.push('"');
+        }
+        out.push(c);
+    }
+    out.push('"');
+}
+
+/// PostgreSQL's text form of a one-dimensional array, for parameters of `any($n)`.
+pub fn array_literal<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
+    let mut out = String::from("{");
+    for (i, item) in items.into_iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        out.push('"');
+        for c in item.chars() {
+            if c == '"' || c == '\\' {
+                out.push('\\');
+            }
+            out.push(c);
+        }
+        out.push('"');
+    }
+    out.push('}');
+    out
+}
+
+/// A `like` pattern that matches the text itself: `%`, `_` and `\` lose their meaning.
+pub fn like_escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
