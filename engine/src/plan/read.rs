@@ -31,6 +31,14 @@ impl Planner {
     }
 }
 
+impl Planner {
+    /// The SQL that `executeRaw` was given.
+    pub fn raw_query(&self, field: &SelectedField, variables: &Variables) -> Result<String, ApiError> {
+        let query = self.argument(field, InputMeaning::RawQuery, variables);
+        query.and_then(|v| self.scalar_text(&v)).ok_or_else(|| unexpected("raw query"))
+    }
+}
+
 impl<'a> Reader<'a> {
     fn root(&self, field: &'a SelectedField) -> Result<Statement, ApiError> {
         let physical = self.planner.physical();

@@ -282,7 +282,7 @@ impl Sql {
                 ),
                 Entry::ScalarList(field) => self.scalar_list(physical, shape.model, *field, alias),
                 Entry::Typename(name) => self.typename(name),
-                Entry::ToOne(field, inner) => self.to_one(physical, shape.model, *field, alias, inner),
+                Entry::ToOne(field, inner) => self.partner(physical, shape.model, *field, alias, inner),
                 Entry::ToMany(field, rows, inner) => {
                     match physical.model.field(shape.model, *field).relation() {
                         Some(relation) => {
@@ -322,7 +322,7 @@ impl Sql {
         self.column(&row, "\"nodeId\"").push(" = ").column(alias, physical.id(model)).push(")")
     }
 
-    fn to_one(
+    fn partner(
         &mut self,
         physical: &Physical,
         model: ModelId,

@@ -12,6 +12,9 @@ use crate::schema::InputMeaning;
 use crate::sql::write::{self, Node};
 use crate::sql::{Filter, LinkAt, array_literal};
 
+/// Columns and what they are set to.
+type Values = Vec<(FieldId, Param)>;
+
 /// The longest own id, and the most digits of a float, as the columns hold them.
 const MAX_ID: usize = 25;
 const MAX_FLOAT: usize = 35;
@@ -77,11 +80,7 @@ impl Writer<'_> {
     }
 
     /// The columns of a new row but the id, and the id if the server or the client makes it.
-    fn own_values(
-        &mut self,
-        model: ModelId,
-        data: &Value,
-    ) -> Result<(Vec<(FieldId, Param)>, Option<String>), ApiError> {
+    fn own_values(&mut self, model: ModelId, data: &Value) -> Result<(Values, Option<String>), ApiError> {
         let definition = self.planner.model().model(model);
         let mut values = Vec::new();
         let mut id = None;
@@ -165,11 +164,7 @@ impl Writer<'_> {
     }
 
     /// The columns that an update sets, `updatedAt` with them if there is any (or any list).
-    pub(super) fn changed_values(
-        &self,
-        model: ModelId,
-        data: &Value,
-    ) -> Result<Vec<(FieldId, Param)>, ApiError> {
+    pub(super) fn changed_values(&self, model: ModelId, data: &Value) -> Result<Values, ApiError> {
         let definition = self.planner.model().model(model);
         let mut values = Vec::new();
         let mut touched = false;
