@@ -1,5 +1,14 @@
-//! Stage two: a checked datamodel becomes the GraphQL schema that Prisma 1 would serve for it.
+//! Stage two: a checked datamodel becomes the GraphQL schema that Prisma 1 would serve for it. Knows
+//! nothing of requests, rows or SQL.
 
+mod builder;
+mod generate;
+mod inputs;
+mod names;
+mod objects;
+mod plural;
 mod types;
 
+pub use generate::{SchemaOptions, generate};
+pub use names::plural;
 pub use types::*;

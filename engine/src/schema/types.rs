@@ -23,11 +23,23 @@ pub struct Schema {
     pub objects: Vec<ObjectType>,
     pub inputs: Vec<InputType>,
     pub enums: Vec<EnumType>,
-    /// Whether any model implements the interface `Node`, so that it and the field `node` exist.
-    pub has_node: bool,
     pub query: ObjectId,
     pub mutation: ObjectId,
     pub subscription: ObjectId,
+    /// For each model, in the datamodel's order, the types that stages ask for without a path to them.
+    pub models: Vec<ModelTypes>,
+    /// Names that the datamodel gives to two things of the API, each as a sentence for people. A schema
+    /// with any of these cannot be served: [`super::Served::new`] refuses it.
+    pub clashes: Vec<String>,
+}
+
+/// The types of one model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelTypes {
+    pub object: ObjectId,
+    pub where_input: InputId,
+    pub where_unique_input: InputId,
+    pub order_by: EnumTypeId,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -36,10 +48,32 @@ pub enum TypeRef {
     Enum(EnumTypeId),
     Input(InputId),
     Object(ObjectId),
-    /// The interface `Node`.
+    /// The interface `Node`: the single field `id: ID!`, on the objects that say `implements_node`.
     Node,
     List(Box<TypeRef>),
     NonNull(Box<TypeRef>),
+}
+
+impl TypeRef {
+    /// `T!`
+    #[must_use]
+    pub fn required(self) -> TypeRef {
+        TypeRef::NonNull(Box::new(self))
+    }
+
+    /// `[T!]`
+    #[must_use]
+    pub fn list(self) -> TypeRef {
+        TypeRef::List(Box::new(self.required()))
+    }
+
+    /// The type without its lists and non-nulls.
+    pub fn named(&self) -> &TypeRef {
+        match self {
+            TypeRef::List(inner) | TypeRef::NonNull(inner) => inner.named(),
+            named => named,
+        }
+    }
 }
 
 /// The API's scalars: the datamodel's, and `Long`.
@@ -47,6 +81,40 @@ pub enum TypeRef {
 pub enum Scalar {
     Data(ScalarType),
     Long,
+}
+
+impl Scalar {
+    pub const ALL: [Scalar; 9] = [
+        Scalar::Data(ScalarType::Id),
+        Scalar::Data(ScalarType::String),
+        Scalar::Data(ScalarType::Int),
+        Scalar::Data(ScalarType::Float),
+        Scalar::Data(ScalarType::Boolean),
+        Scalar::Data(ScalarType::DateTime),
+        Scalar::Data(ScalarType::Json),
+        Scalar::Data(ScalarType::Uuid),
+        Scalar::Long,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Scalar::Data(ScalarType::Id) => "ID",
+            Scalar::Data(ScalarType::String) => "String",
+            Scalar::Data(ScalarType::Int) => "Int",
+            Scalar::Data(ScalarType::Float) => "Float",
+            Scalar::Data(ScalarType::Boolean) => "Boolean",
+            Scalar::Data(ScalarType::DateTime) => "DateTime",
+            Scalar::Data(ScalarType::Json) => "Json",
+            Scalar::Data(ScalarType::Uuid) => "UUID",
+            Scalar::Long => "Long",
+        }
+    }
+
+    /// Whether GraphQL itself defines the scalar, so that no schema declares it.
+    pub fn is_built_in(self) -> bool {
+        use ScalarType::*;
+        matches!(self, Scalar::Data(Id | String | Int | Float | Boolean))
+    }
 }
 
 #[derive(Debug)]
@@ -112,6 +180,8 @@ pub enum OutputMeaning {
 #[derive(Debug)]
 pub struct InputType {
     pub name: String,
+    /// The model whose fields the [`FieldId`]s in this type's meanings name.
+    pub model: ModelId,
     pub fields: IndexMap<String, InputField>,
 }
 
@@ -223,4 +293,47 @@ impl Schema {
     pub fn enumeration(&self, id: EnumTypeId) -> &EnumType {
         &self.enums[id.0]
     }
+
+    /// The object type that shows a model's rows.
+    pub fn object_of(&self, model: ModelId) -> ObjectId {
+        self.models[model.0].object
+    }
+
+    /// `XWhereInput`
+    pub fn where_input(&self, model: ModelId) -> InputId {
+        self.models[model.0].where_input
+    }
+
+    /// `XWhereUniqueInput`
+    pub fn where_unique_input(&self, model: ModelId) -> InputId {
+        self.models[model.0].where_unique_input
+    }
+
+    /// `XOrderByInput`
+    pub fn order_by(&self, model: ModelId) -> EnumTypeId {
+        self.models[model.0].order_by
+    }
+
+    /// A type as it is written in SDL and in messages: `[Order!]!`.
+    pub fn type_text(&self, ty: &TypeRef) -> String {
+        match ty {
+            TypeRef::List(inner) => format!("[{}]", self.type_text(inner)),
+            TypeRef::NonNull(inner) => format!("{}!", self.type_text(inner)),
+            named => self.type_name(named).to_owned(),
+        }
+    }
+
+    /// The name of a type without its lists and non-nulls.
+    pub fn type_name<'s>(&'s self, ty: &TypeRef) -> &'s str {
+        match ty.named() {
+            TypeRef::Scalar(scalar) => scalar.name(),
+            TypeRef::Enum(id) => &self.enumeration(*id).name,
+            TypeRef::Input(id) => &self.input(*id).name,
+            TypeRef::Object(id) => &self.object(*id).name,
+            _ => NODE,
+        }
+    }
 }
+
+/// The name of the interface that every model with an `id` of type `ID` or `String` implements.
+pub const NODE: &str = "Node";
