@@ -1,3 +1,5 @@
-//! Actors.
+//! Gom's actors, their messages and their stores. Knows no HTTP and no GraphQL text.
 
+pub mod database;
 pub mod embedded;
+pub mod watch;

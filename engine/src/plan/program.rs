@@ -53,6 +53,9 @@ pub enum Expect {
     Anything,
     /// At least one row came back or was changed.
     Some(Box<ApiError>),
+    /// As `Some`, of a statement that has changed nothing when no row came back: alone in its program, it
+    /// runs without a transaction around it and so saves a round trip.
+    Found(Box<ApiError>),
     /// No row came back or was changed.
     None(Box<ApiError>),
     /// Each named column (by position) of the first row holds a value; the first that does not decides.

@@ -1,0 +1,332 @@
+//! The `Connection`: one per worker thread. Owns the worker's clients, shared and leased, and runs what the
+//! worker's requests send it. Each request is a task of its own, so that many are in flight at once; the actor
+//! itself never waits.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
+use gom_engine::plan::{Program, Statement};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::connector::{Connector, OpenError, Role};
+use super::error::{Failure, RunError};
+use super::health::Health;
+use super::lease::{LeasePool, NoLease};
+use super::messages::{Answer, Run, Suspect, Transact};
+use super::options::DatabaseOptions;
+use super::program::{ProgramError, attempt};
+use super::shared::{Shared, SharedClients, SlowStatements};
+use super::supervisor::DatabaseSupervisor;
+use crate::watch::Published;
+
+/// A read whose connection is lost is sent again this often: it may have been only its own connection.
+const READ_REPEATS: u32 = 2;
+/// A program's last part of its time, kept for finding out what became of it: at most this, or a tenth.
+const SETTLE: Duration = Duration::from_millis(250);
+const FIRST_BACK_OFF: Duration = Duration::from_millis(4);
+/// Between two attempts to open a shared client.
+const REOPEN_PAUSE: Duration = Duration::from_millis(100);
+const CLOSE_IDLE_EVERY: Duration = Duration::from_secs(15);
+
+pub(super) struct Connection {
+    worker: Rc<Worker>,
+}
+
+struct Worker {
+    options: Arc<DatabaseOptions>,
+    connector: Arc<Connector>,
+    supervisor: Published<DatabaseSupervisor>,
+    health: watch::Receiver<Health>,
+    shared: SharedClients,
+    leases: Rc<LeasePool>,
+    slow: SlowStatements,
+    in_hand: Cell<usize>,
+}
+
+impl Connection {
+    pub fn new(
+        options: Arc<DatabaseOptions>,
+        connector: Arc<Connector>,
+        supervisor: Published<DatabaseSupervisor>,
+        health: watch::Receiver<Health>,
+    ) -> Self {
+        let (shared, leased) = options.share();
+        let leases = LeasePool::new(Arc::clone(&connector), health.clone(), leased, options.max_waiting);
+        Connection {
+            worker: Rc::new(Worker {
+                shared: SharedClients::new(shared),
+                leases: Rc::new(leases),
+                slow: SlowStatements::new(options.slow_read),
+                in_hand: Cell::new(0),
+                options,
+                connector,
+                supervisor,
+                health,
+            }),
+        }
+    }
+}
+
+impl Actor for Connection {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        for place in 0..self.worker.shared.places() {
+            ctx.spawn(keep_shared(Rc::clone(&self.worker), place).into_actor(self));
+        }
+        ctx.run_interval(CLOSE_IDLE_EVERY, |connection, _| {
+            connection.worker.leases.close_idle(connection.worker.options.idle);
+        });
+    }
+}
+
+impl Handler<Run> for Connection {
+    type Result = ();
+
+    fn handle(&mut self, run: Run, _: &mut Self::Context) {
+        let Run { statement, long, deadline, mut reply } = run;
+        let Some(in_hand) = InHand::new(&self.worker) else {
+            return answer(reply, Err(RunError::overloaded()));
+        };
+        actix::spawn(async move {
+            let result = in_hand.0.read(&statement, long, deadline, &mut reply).await;
+            drop(in_hand);
+            answer(reply, result);
+        });
+    }
+}
+
+impl Handler<Transact> for Connection {
+    type Result = ();
+
+    fn handle(&mut self, transact: Transact, _: &mut Self::Context) {
+        let Transact { program, deadline, reply } = transact;
+        let Some(in_hand) = InHand::new(&self.worker) else {
+            return answer(reply, Err(RunError::overloaded()));
+        };
+        actix::spawn(async move {
+            let result = in_hand.0.transact(&program, deadline).await;
+            drop(in_hand);
+            answer(reply, result);
+        });
+    }
+}
+
+/// Whoever asked may have gone away; then nobody misses the answer.
+fn answer(reply: oneshot::Sender<Answer>, result: Answer) {
+    let _ = reply.send(result);
+}
+
+/// One request in hand, counted until it is dropped.
+struct InHand(Rc<Worker>);
+
+impl InHand {
+    fn new(worker: &Rc<Worker>) -> Option<Self> {
+        let count = worker.in_hand.get();
+        (count < worker.options.max_in_hand).then(|| {
+            worker.in_hand.set(count + 1);
+            InHand(Rc::clone(worker))
+        })
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.in_hand.set(self.0.in_hand.get() - 1);
+    }
+}
+
+/// Keeps one place of the shared clients filled while the database is there.
+async fn keep_shared(worker: Rc<Worker>, place: usize) {
+    let mut health = worker.health.clone();
+    loop {
+        let Ok(generation) =
+            health.wait_for(|now| now.admits_reads().is_ok()).await.map(|now| now.generation)
+        else {
+            return;
+        };
+        match worker.connector.open(Role::Shared, generation).await {
+            Ok(link) => {
+                let shared = Rc::new(Shared::new(link));
+                worker.shared.put(place, Some(Rc::clone(&shared)));
+                tokio::select! {
+                    () = shared.ended() => worker.suspect(false),
+                    _ = health.wait_for(|now| now.generation != shared.generation()) => {}
+                }
+                worker.shared.put(place, None);
+            }
+            Err(error) => {
+                worker.suspect(error.no_room);
+                tokio::time::sleep(REOPEN_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Tells the supervisor to look. Its mailbox may be full of the same.
+    fn suspect(&self, no_room: bool) {
+        if let Some(supervisor) = self.supervisor.get() {
+            let _ = supervisor.try_send(Suspect { no_room });
+        }
+    }
+
+    fn unopened(&self, error: OpenError) -> RunError {
+        self.suspect(error.no_room);
+        RunError::unavailable(error.reason)
+    }
+
+    async fn read(
+        &self,
+        statement: &Statement,
+        long: bool,
+        deadline: Instant,
+        reply: &mut oneshot::Sender<Answer>,
+    ) -> Answer {
+        let mut lost = 0;
+        loop {
+            let result = if long || self.slow.contains(&statement.sql) {
+                self.read_leased(statement, deadline, reply).await?
+            } else {
+                self.read_shared(statement, deadline, reply).await?
+            };
+            match result {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Lost(_)) if lost < READ_REPEATS => lost += 1,
+                Err(failure) => return Err(failure.into_run_error()),
+            }
+        }
+    }
+
+    async fn read_shared(
+        &self,
+        statement: &Statement,
+        deadline: Instant,
+        reply: &mut oneshot::Sender<Answer>,
+    ) -> Result<Result<Option<crate::database::JsonText>, Failure>, RunError> {
+        let (shared, held_up) = self.pick_shared(deadline).await?;
+        if held_up >= self.options.slow_read {
+            // Overtake what is long, if that costs nobody anything.
+            if let Some(lease) = self.leases.lease_now() {
+                return self.read_on(lease, statement, deadline, reply).await;
+            }
+        }
+        let ran = shared.run(statement, deadline).await;
+        self.slow.observe(&statement.sql, ran.busy);
+        ran.answer.ok_or(RunError::Deadline)
+    }
+
+    /// A shared client, waited for while the database is there.
+    async fn pick_shared(&self, deadline: Instant) -> Result<(Rc<Shared>, Duration), RunError> {
+        let mut health = None;
+        loop {
+            let arrived = self.shared.arrived.notified();
+            self.health.borrow().admits_reads()?;
+            if let Some(picked) = self.shared.pick(Instant::now()) {
+                return Ok(picked);
+            }
+            let health = health.get_or_insert_with(|| self.health.clone());
+            tokio::select! {
+                () = arrived => {}
+                _ = health.changed() => {}
+                () = sleep_until(deadline) => return Err(RunError::Deadline),
+            }
+        }
+    }
+
+    async fn read_leased(
+        &self,
+        statement: &Statement,
+        deadline: Instant,
+        reply: &mut oneshot::Sender<Answer>,
+    ) -> Result<Result<Option<crate::database::JsonText>, Failure>, RunError> {
+        self.health.borrow().admits_reads()?;
+        let lease = tokio::select! {
+            lease = self.leases.lease(deadline) => lease,
+            () = reply.closed() => return Err(RunError::Deadline),
+        };
+        match lease {
+            Ok(lease) => self.read_on(lease, statement, deadline, reply).await,
+            Err(NoLease::Refused(error)) => Err(error),
+            Err(NoLease::Unopened(error)) => Err(self.unopened(error)),
+        }
+    }
+
+    /// Reads on a client of its own; cancels when the deadline comes or the requester goes away.
+    async fn read_on(
+        &self,
+        lease: super::lease::Lease,
+        statement: &Statement,
+        deadline: Instant,
+        reply: &mut oneshot::Sender<Answer>,
+    ) -> Result<Result<Option<crate::database::JsonText>, Failure>, RunError> {
+        let started = Instant::now();
+        let result = tokio::select! {
+            result = timeout_at(deadline, lease.link.ask(statement)) => result.ok(),
+            () = reply.closed() => None,
+        };
+        self.slow.observe(&statement.sql, started.elapsed());
+        let Some(result) = result else {
+            lease.abandon();
+            return Err(RunError::Deadline);
+        };
+        match result {
+            Err(Failure::Lost(_) | Failure::Fault(_)) => lease.abandon(),
+            _ => lease.give_back(),
+        }
+        Ok(result)
+    }
+
+    async fn transact(&self, program: &Program, deadline: Instant) -> Answer {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let cutoff = deadline - SETTLE.min(left / 10);
+        let mut prepared_again = false;
+        let mut repeats = 0;
+        loop {
+            self.health.borrow().admits_writes()?;
+            let lease = match self.leases.lease(cutoff).await {
+                Ok(lease) => lease,
+                Err(NoLease::Refused(error)) => return Err(error),
+                Err(NoLease::Unopened(error)) => return Err(self.unopened(error)),
+            };
+            let error = match attempt(lease, program, cutoff, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match &error {
+                ProgramError::Failed(Failure::Stale(_)) if !prepared_again => {
+                    prepared_again = true;
+                    continue;
+                }
+                ProgramError::Failed(Failure::Conflict(_)) if repeats < self.options.retries => {}
+                // Nothing of it was committed: a lost connection is a reason to try on another.
+                ProgramError::Failed(Failure::Lost(_)) if repeats < self.options.retries => {
+                    self.suspect(false);
+                }
+                ProgramError::Failed(Failure::ReadOnly) => {
+                    self.suspect(false);
+                    return Err(error.into_run_error());
+                }
+                _ => return Err(error.into_run_error()),
+            }
+            let pause = back_off(repeats);
+            repeats += 1;
+            if Instant::now() + pause >= cutoff {
+                return Err(error.into_run_error());
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Doubles with each repetition, and differs between those that met: half to one and a half of the step.
+fn back_off(repeats: u32) -> Duration {
+    let step = FIRST_BACK_OFF * 2u32.saturating_pow(repeats);
+    let jitter = RandomState::new().hash_one(repeats) % 1000;
+    step / 2 + step * u32::try_from(jitter).unwrap_or(0) / 1000
+}

@@ -1,0 +1,162 @@
+//! Opens connections: settings of the session, encryption, time-out, and the bound of the process. Knows
+//! nothing of what they are used for beyond their [`Role`].
+
+use std::fmt::Write as _;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::error::describe;
+use super::link::Link;
+use super::options::DatabaseOptions;
+use super::tls::{Tls, TlsError};
+
+/// What a connection is for decides its session's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Pipelined reads; takes no writes at all.
+    Shared,
+    /// Transactions and long reads.
+    Leased,
+    /// The look at the server's health; not counted in the bound.
+    Heartbeat,
+    /// Migrations and seeds at start: no bound on a statement's time; not counted in the bound.
+    Lent,
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OpenError {
+    pub reason: String,
+    /// The server (or our own bound) has no room for one more, but lives.
+    pub no_room: bool,
+}
+
+pub(super) struct Connector {
+    server: Config,
+    tls: Tls,
+    room: Arc<Semaphore>,
+    options: Arc<DatabaseOptions>,
+}
+
+impl Connector {
+    pub fn new(options: &Arc<DatabaseOptions>) -> Result<Self, TlsError> {
+        let mut server = options.server.clone();
+        server
+            .connect_timeout(options.connect_timeout)
+            .keepalives(true)
+            .keepalives_idle(Duration::from_secs(15))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3)
+            .tcp_user_timeout(Duration::from_secs(30));
+        if server.get_application_name().is_none() {
+            server.application_name("gom");
+        }
+        Ok(Connector {
+            server,
+            tls: Tls::new(&options.encryption)?,
+            room: Arc::new(Semaphore::new(options.max_connections.max(2))),
+            options: Arc::clone(options),
+        })
+    }
+
+    /// Opens a connection, driven by this thread's runtime.
+    pub async fn open(&self, role: Role, generation: u64) -> Result<Link, OpenError> {
+        let permit = match role {
+            Role::Shared | Role::Leased => {
+                Some(Arc::clone(&self.room).try_acquire_owned().map_err(|_| OpenError {
+                    reason: format!("all {} connections are in use", self.options.max_connections),
+                    no_room: true,
+                })?)
+            }
+            Role::Heartbeat | Role::Lent => None,
+        };
+        let (client, io) = self.connect(role).await?;
+        Ok(Link::new(client, io, self.tls.clone(), self.options.statement_cache, generation, permit))
+    }
+
+    /// A plain client for somebody who needs the whole connection.
+    pub async fn lend(&self) -> Result<Lent, OpenError> {
+        let (client, _) = self.connect(Role::Lent).await?;
+        Ok(Lent { client })
+    }
+
+    async fn connect(&self, role: Role) -> Result<(Client, JoinHandle<()>), OpenError> {
+        let mut server = self.server.clone();
+        server.options(self.session(role));
+        let connecting = async {
+            match &self.tls {
+                Tls::Off => server.connect(NoTls).await.map(|(client, io)| (client, drive(io))),
+                Tls::On(tls) => server.connect(tls.clone()).await.map(|(client, io)| (client, drive(io))),
+            }
+        };
+        match tokio::time::timeout(self.options.connect_timeout, connecting).await {
+            Ok(Ok(connected)) => Ok(connected),
+            Ok(Err(error)) => Err(OpenError {
+                no_room: error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS),
+                reason: describe(&error),
+            }),
+            Err(_) => Err(OpenError {
+                reason: format!("no answer within {} ms", self.options.connect_timeout.as_millis()),
+                no_room: false,
+            }),
+        }
+    }
+
+    /// The session's settings as the server's command-line options: they come with the greeting, and so cost
+    /// no round trip. They outrank what the role or the database has set.
+    fn session(&self, role: Role) -> String {
+        let limit = if role == Role::Lent { 0 } else { self.options.statement_timeout.as_millis() };
+        let mut options = format!(
+            "-c statement_timeout={limit} -c idle_in_transaction_session_timeout={} -c jit=off \
+             -c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=1 \
+             -c bytea_output=hex -c client_min_messages=warning \
+             -c default_transaction_isolation=read\\ committed",
+            limit.saturating_mul(2),
+        );
+        if role == Role::Shared {
+            options.push_str(" -c default_transaction_read_only=on");
+        }
+        if let Some(given) = self.server.get_options() {
+            // Writing to a `String` cannot fail.
+            let _ = write!(options, " {given}");
+        }
+        options
+    }
+}
+
+fn drive<S, T>(io: tokio_postgres::Connection<S, T>) -> JoinHandle<()>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        if let Err(error) = io.await {
+            tracing::debug!(error = describe(&error), "a database connection ended");
+        }
+    })
+}
+
+/// A connection lent out whole; it ends with this value. Has no `statement_timeout`.
+pub struct Lent {
+    client: Client,
+}
+
+impl Deref for Lent {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}

@@ -1,0 +1,191 @@
+//! Clients that one request has for itself: for transactions and for whatever may be cancelled. Knows nothing
+//! of what is run on them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::connector::{Connector, OpenError, Role};
+use super::error::RunError;
+use super::health::Health;
+use super::link::Link;
+
+/// How long a cancelled statement may take to end before its connection is cut.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+/// When the server gives no more connections: how long until it is asked again by the same waiter.
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(20);
+
+/// The leased clients of one worker.
+pub(super) struct LeasePool {
+    connector: Arc<Connector>,
+    health: watch::Receiver<Health>,
+    /// One permit for each client that may exist. Fair: who waits longest is next.
+    permits: Arc<Semaphore>,
+    idle: RefCell<Vec<Idle>>,
+    /// How many are lent out.
+    lent: Cell<usize>,
+    waiting: Cell<usize>,
+    max_waiting: usize,
+}
+
+struct Idle {
+    link: Link,
+    since: Instant,
+}
+
+/// Why there is no lease.
+pub(super) enum NoLease {
+    Refused(RunError),
+    /// The server could not be reached, or has no room; somebody should look.
+    Unopened(OpenError),
+}
+
+impl LeasePool {
+    pub fn new(
+        connector: Arc<Connector>,
+        health: watch::Receiver<Health>,
+        clients: usize,
+        max_waiting: usize,
+    ) -> Self {
+        LeasePool {
+            connector,
+            health,
+            permits: Arc::new(Semaphore::new(clients)),
+            idle: RefCell::default(),
+            lent: Cell::new(0),
+            waiting: Cell::new(0),
+            max_waiting,
+        }
+    }
+
+    /// A client of one's own, waited for until the deadline behind those who came before.
+    pub async fn lease(self: &Rc<Self>, deadline: Instant) -> Result<Lease, NoLease> {
+        let permit = self.permit(deadline).await.map_err(NoLease::Refused)?;
+        loop {
+            if let Some(link) = self.take_idle() {
+                return Ok(self.lend(link, permit));
+            }
+            let generation = self.health.borrow().generation;
+            let opened = timeout_at(deadline, self.connector.open(Role::Leased, generation)).await;
+            match opened {
+                Err(_) => return Err(NoLease::Refused(RunError::Deadline)),
+                Ok(Ok(link)) => return Ok(self.lend(link, permit)),
+                // Others of this worker have theirs and will give them back.
+                Ok(Err(error)) if error.no_room && self.lent.get() > 0 => {
+                    if Instant::now() + NO_ROOM_PAUSE >= deadline {
+                        return Err(NoLease::Refused(RunError::overloaded()));
+                    }
+                    tokio::time::sleep(NO_ROOM_PAUSE).await;
+                }
+                Ok(Err(error)) => return Err(NoLease::Unopened(error)),
+            }
+        }
+    }
+
+    /// A client if one can be had without waiting or connecting.
+    pub fn lease_now(self: &Rc<Self>) -> Option<Lease> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        self.take_idle().map(|link| self.lend(link, permit))
+    }
+
+    async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, RunError> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        if self.waiting.get() >= self.max_waiting {
+            return Err(RunError::overloaded());
+        }
+        let _waiter = Waiter::new(&self.waiting);
+        match timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(RunError::overloaded()),
+        }
+    }
+
+    /// The one used last: its statements and caches are warm, and the others grow old and are closed.
+    fn take_idle(&self) -> Option<Link> {
+        let generation = self.health.borrow().generation;
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { link, .. }) = idle.pop() {
+            if !link.is_closed() && link.generation == generation {
+                return Some(link);
+            }
+        }
+        None
+    }
+
+    fn lend(self: &Rc<Self>, link: Link, permit: OwnedSemaphorePermit) -> Lease {
+        self.lent.set(self.lent.get() + 1);
+        Lease { link, seat: Seat { pool: Rc::clone(self), _permit: permit } }
+    }
+
+    /// Closes the clients that were not needed for this long, or that belong to the server's earlier life.
+    pub fn close_idle(&self, idle_for: Duration) {
+        let (now, generation) = (Instant::now(), self.health.borrow().generation);
+        self.idle
+            .borrow_mut()
+            .retain(|Idle { link, since }| link.generation == generation && now - *since < idle_for);
+    }
+}
+
+/// Counts itself as waiting until it is dropped.
+struct Waiter<'a>(&'a Cell<usize>);
+
+impl<'a> Waiter<'a> {
+    fn new(waiting: &'a Cell<usize>) -> Self {
+        waiting.set(waiting.get() + 1);
+        Waiter(waiting)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// A client of one's own. Unless it is given back it is closed when dropped.
+pub(super) struct Lease {
+    pub link: Link,
+    seat: Seat,
+}
+
+/// The right to have one client; ends with the lease.
+struct Seat {
+    pool: Rc<LeasePool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.pool.lent.set(self.pool.lent.get() - 1);
+    }
+}
+
+impl Lease {
+    /// Gives the client to the next. Only when nothing is in flight on it and no transaction is open.
+    pub fn give_back(self) {
+        if !self.link.is_closed() {
+            self.seat.pool.idle.borrow_mut().push(Idle { link: self.link, since: Instant::now() });
+        }
+    }
+
+    /// Stops what the client is doing and closes it. It is never used again: a cancel request may arrive
+    /// late, and would then hit whatever runs next.
+    pub fn abandon(self) {
+        tokio::task::spawn_local(async move {
+            // The seat is kept until the client is gone.
+            let Lease { link, seat: _seat } = self;
+            let canceller = link.canceller();
+            let _ = timeout(CANCEL_GRACE, canceller.cancel()).await;
+            // Answered by whatever was in flight before, cancelled or not.
+            let _ = timeout(CANCEL_GRACE, link.command("")).await;
+            link.sever();
+        });
+    }
+}

@@ -1,0 +1,52 @@
+//! What the database's actors can be asked.
+//!
+//! A request's answer comes over the message's `reply`, not as the actor's result: so a full mailbox can be
+//! answered as overload at once, and the actor sees when the requester has gone away.
+
+use actix::Message;
+use gom_engine::plan::{Program, Statement};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::error::RunError;
+use super::health::Health;
+use super::text::JsonText;
+
+/// The first column of the first row; nothing where there is no row or the column is null.
+pub(super) type Answer = Result<Option<JsonText>, RunError>;
+
+/// To the `Connection`: run a statement that only reads. It may be repeated after a lost connection, and is
+/// cancelled or left to itself when the requester drops the receiver.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Run {
+    pub statement: Statement,
+    /// Known to be long: runs where it can be cancelled.
+    pub long: bool,
+    pub deadline: Instant,
+    pub reply: oneshot::Sender<Answer>,
+}
+
+/// To the `Connection`: carry out a program in a transaction, to its end even if nobody waits any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Transact {
+    pub program: Program,
+    pub deadline: Instant,
+    pub reply: oneshot::Sender<Answer>,
+}
+
+/// To the `DatabaseSupervisor`: what is the state? That it answers shows that it lives.
+pub(super) struct AskHealth;
+
+impl Message for AskHealth {
+    type Result = Health;
+}
+
+/// To the `DatabaseSupervisor`: a worker lost a connection or could not open one; look at once.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Suspect {
+    /// The server refused for want of room.
+    pub no_room: bool,
+}

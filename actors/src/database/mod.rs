@@ -1,0 +1,180 @@
+//! PostgreSQL: the `DatabaseSupervisor`, which knows whether it is there, and each worker's `Connection`,
+//! which runs reads and programs on it. Carries out what the engine planned; knows no GraphQL and no HTTP.
+
+mod connection;
+mod connector;
+mod error;
+mod health;
+mod lease;
+mod link;
+mod messages;
+mod options;
+mod program;
+mod shared;
+mod supervisor;
+mod text;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gom_engine::plan::{Program, Statement};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+pub use self::connector::Lent;
+pub use self::error::{DatabaseError, RETRY_AFTER, RunError};
+pub use self::health::{DatabaseState, Health};
+pub use self::options::{DatabaseOptions, Encryption, UrlError};
+pub use self::text::JsonText;
+pub use self::tls::TlsError;
+
+use self::connection::Connection;
+use self::connector::Connector;
+use self::health::Board;
+use self::messages::{AskHealth, Run, Transact};
+use self::supervisor::DatabaseSupervisor;
+use crate::watch::{Published, Restarts, watch};
+
+const SUPERVISOR_MAILBOX: usize = 64;
+/// A supervisor that takes longer to say how it is does not live.
+const HEALTH_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The database of the process. Cloning is cheap; all connections end with the last clone.
+#[derive(Clone)]
+pub struct Database {
+    options: Arc<DatabaseOptions>,
+    connector: Arc<Connector>,
+    board: Arc<Board>,
+    supervisor: Published<DatabaseSupervisor>,
+}
+
+impl Database {
+    /// Starts the supervisor on this thread, which needs an actix system. Returns at once, whether or not the
+    /// database is there.
+    pub fn start(options: DatabaseOptions) -> Result<Self, TlsError> {
+        let options = Arc::new(options);
+        let connector = Arc::new(Connector::new(&options)?);
+        let board = Arc::new(Board::new());
+        let supervisor = {
+            let (options, connector, board) =
+                (Arc::clone(&options), Arc::clone(&connector), Arc::clone(&board));
+            watch("DatabaseSupervisor", SUPERVISOR_MAILBOX, move || {
+                DatabaseSupervisor::new(Arc::clone(&options), Arc::clone(&connector), Arc::clone(&board))
+            })
+        };
+        Ok(Database { options, connector, board, supervisor })
+    }
+
+    /// Starts a `Connection` for this thread, which needs an actix system: call it once in each worker.
+    pub fn local(&self) -> LocalDatabase {
+        let database = self.clone();
+        let connection = watch("Connection", self.options.max_in_hand, move || {
+            Connection::new(
+                Arc::clone(&database.options),
+                Arc::clone(&database.connector),
+                database.supervisor.clone(),
+                database.board.subscribe(),
+            )
+        });
+        LocalDatabase { connection, database: self.clone() }
+    }
+
+    /// The state as the supervisor has it, asked for by message; as last written, if it does not answer.
+    pub async fn health(&self) -> Health {
+        if let Some(supervisor) = self.supervisor.get()
+            && let Ok(Ok(health)) = timeout(HEALTH_PATIENCE, supervisor.send(AskHealth)).await
+        {
+            return health;
+        }
+        self.board.read()
+    }
+
+    /// Waits until the database has been reached and takes reads; the state at the deadline if it is not.
+    pub async fn ready(&self, deadline: Instant) -> Result<(), RunError> {
+        let mut health = self.board.subscribe();
+        let up = health.wait_for(|health| health.admits_reads().is_ok());
+        match tokio::time::timeout_at(deadline, up).await {
+            Ok(_) => Ok(()),
+            Err(_) => self.board.read().admits_reads(),
+        }
+    }
+
+    /// A connection of one's own without time limits, for migrations and seeds at start.
+    pub async fn lend(&self) -> Result<Lent, RunError> {
+        self.connector.lend().await.map_err(|error| RunError::unavailable(error.reason))
+    }
+
+    /// How often the supervisor had to be rebuilt.
+    pub fn supervisor_restarts(&self) -> Restarts {
+        self.supervisor.restarts()
+    }
+}
+
+/// The database as one worker thread uses it: requests go to the thread's own `Connection`.
+#[derive(Clone)]
+pub struct LocalDatabase {
+    connection: Published<Connection>,
+    database: Database,
+}
+
+impl LocalDatabase {
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Runs a statement that only reads; the first column of its first row, nothing if that is null or
+    /// missing. Answers by the deadline. Several may be awaited together. Dropping the future gives the read
+    /// up: cancelled where that is safe, left to itself otherwise.
+    pub async fn read(&self, statement: Statement, deadline: Instant) -> Result<Option<JsonText>, RunError> {
+        self.run(statement, false, deadline).await
+    }
+
+    /// As [`LocalDatabase::read`], for a statement known to take long: it gets a client for itself.
+    pub async fn read_long(
+        &self,
+        statement: Statement,
+        deadline: Instant,
+    ) -> Result<Option<JsonText>, RunError> {
+        self.run(statement, true, deadline).await
+    }
+
+    async fn run(
+        &self,
+        statement: Statement,
+        long: bool,
+        deadline: Instant,
+    ) -> Result<Option<JsonText>, RunError> {
+        let (reply, answer) = oneshot::channel();
+        let connection = self.connection.get().ok_or_else(rebuilding)?;
+        connection.try_send(Run { statement, long, deadline, reply }).map_err(|error| refused(&error))?;
+        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+    }
+
+    /// Carries out a program in one transaction; its answer register. Answers by the deadline. Goes on to its
+    /// end when the future is dropped, so the caller's own time-out must not be shorter than the deadline:
+    /// it could not say what became of the write.
+    pub async fn transact(&self, program: Program, deadline: Instant) -> Result<Option<JsonText>, RunError> {
+        let (reply, answer) = oneshot::channel();
+        let connection = self.connection.get().ok_or_else(rebuilding)?;
+        connection.try_send(Transact { program, deadline, reply }).map_err(|error| refused(&error))?;
+        // Lost with whoever had it in hand, perhaps after the commit.
+        answer.await.unwrap_or(Err(RunError::OutcomeUnknown))
+    }
+
+    /// How often this thread's `Connection` had to be rebuilt.
+    pub fn restarts(&self) -> Restarts {
+        self.connection.restarts()
+    }
+}
+
+fn rebuilding() -> RunError {
+    RunError::unavailable("this worker's connections are being rebuilt")
+}
+
+fn refused<M>(error: &actix::dev::SendError<M>) -> RunError {
+    match error {
+        actix::dev::SendError::Full(_) => RunError::overloaded(),
+        actix::dev::SendError::Closed(_) => rebuilding(),
+    }
+}

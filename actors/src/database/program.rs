@@ -1,0 +1,408 @@
+//! Carries out a program on a client of its own: statements pipelined, answers examined in order, commit only
+//! when every expectation is known to hold. Knows nothing of GraphQL, models or retries.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+
+use futures::future::{FutureExt, LocalBoxFuture, MaybeDone, maybe_done, try_join_all};
+use gom_engine::error::ApiError;
+use gom_engine::plan::{ANSWER, Expect, Param, Program, Register, Statement, Step, fill_marks};
+use tokio::time::{Instant, timeout_at};
+
+use super::error::{Failure, RunError};
+use super::lease::Lease;
+use super::link::{Link, Outcome};
+use super::text::{JsonText, Parameter};
+
+/// Why a program was not carried out. Only [`ProgramError::OutcomeUnknown`] leaves open whether it was.
+#[derive(Debug)]
+pub(super) enum ProgramError {
+    Failed(Failure),
+    Unmet(Box<ApiError>),
+    Deadline,
+    OutcomeUnknown,
+}
+
+impl ProgramError {
+    pub fn into_run_error(self) -> RunError {
+        match self {
+            ProgramError::Failed(failure) => failure.into_run_error(),
+            ProgramError::Unmet(error) => RunError::Unmet(error),
+            ProgramError::Deadline => RunError::Deadline,
+            ProgramError::OutcomeUnknown => RunError::OutcomeUnknown,
+        }
+    }
+}
+
+impl From<Failure> for ProgramError {
+    fn from(failure: Failure) -> Self {
+        ProgramError::Failed(failure)
+    }
+}
+
+/// One attempt at a program. What is not committed when `cutoff` comes is given up; what was sent for commit
+/// is waited for until `deadline`.
+pub(super) async fn attempt(
+    lease: Lease,
+    program: &Program,
+    cutoff: Instant,
+    deadline: Instant,
+) -> Result<Option<JsonText>, ProgramError> {
+    match alone(program) {
+        Some(step) => attempt_alone(lease, program, step, cutoff, deadline).await,
+        None => attempt_transaction(lease, program, cutoff, deadline).await,
+    }
+}
+
+/// A program of one statement that commits or fails by itself needs no transaction around it.
+fn alone(program: &Program) -> Option<&Step> {
+    match program.steps.as_slice() {
+        [step @ Step::Run { expect: Expect::Anything | Expect::Found(_), .. }] => Some(step),
+        _ => None,
+    }
+}
+
+async fn attempt_transaction(
+    lease: Lease,
+    program: &Program,
+    cutoff: Instant,
+    deadline: Instant,
+) -> Result<Option<JsonText>, ProgramError> {
+    let mut execution = Execution::new(&lease.link, program);
+    match timeout_at(cutoff, execution.up_to_commit()).await {
+        Ok(Ok(())) => {}
+        Err(_) => {
+            drop(execution);
+            lease.abandon();
+            return Err(ProgramError::Deadline);
+        }
+        Ok(Err(error)) => {
+            drop(execution);
+            // Queued behind whatever is still in flight, so its answer means that all of it has ended.
+            match timeout_at(deadline, lease.link.command("rollback")).await {
+                Ok(Ok(_)) => lease.give_back(),
+                _ => lease.abandon(),
+            }
+            return Err(error);
+        }
+    }
+    let result = timeout_at(deadline, execution.commit()).await;
+    let answer = execution.answer();
+    drop(execution);
+    match result {
+        Ok(Ok(())) => {
+            lease.give_back();
+            Ok(answer)
+        }
+        Ok(Err(ProgramError::Failed(Failure::Lost(_) | Failure::Fault(_)))) | Err(_) => {
+            lease.abandon();
+            Err(ProgramError::OutcomeUnknown)
+        }
+        // Refused by the server, which has rolled back.
+        Ok(Err(error)) => {
+            lease.give_back();
+            Err(error)
+        }
+    }
+}
+
+async fn attempt_alone(
+    lease: Lease,
+    program: &Program,
+    step: &Step,
+    cutoff: Instant,
+    deadline: Instant,
+) -> Result<Option<JsonText>, ProgramError> {
+    let mut execution = Execution::new(&lease.link, program);
+    match timeout_at(cutoff, execution.prepare(std::slice::from_ref(step))).await {
+        Err(_) => {
+            drop(execution);
+            lease.abandon();
+            return Err(ProgramError::Deadline);
+        }
+        Ok(Err(failure)) => {
+            drop(execution);
+            settle(lease, &failure);
+            return Err(failure.into());
+        }
+        Ok(Ok(())) => {}
+    }
+    if lease.link.is_closed() {
+        return Err(Failure::Lost("the connection was closed".to_owned()).into());
+    }
+    let canceller = lease.link.canceller();
+    let mut cancelled = false;
+    let result = {
+        let run = async {
+            execution.take(step).await?;
+            execution.settle_all().await
+        };
+        let mut run = std::pin::pin!(run);
+        match timeout_at(cutoff, &mut run).await {
+            Ok(result) => Ok(result),
+            Err(_) => {
+                cancelled = true;
+                // The statement may win; then its answer is the truth.
+                let cancel = timeout_at(deadline, canceller.cancel());
+                futures::join!(cancel, timeout_at(deadline, &mut run)).1
+            }
+        }
+    };
+    let answer = execution.answer();
+    drop(execution);
+    match result {
+        Err(_) => {
+            lease.abandon();
+            Err(ProgramError::OutcomeUnknown)
+        }
+        Ok(Err(ProgramError::Failed(Failure::Lost(_)))) => Err(ProgramError::OutcomeUnknown),
+        Ok(result) => {
+            match &result {
+                Err(ProgramError::Failed(Failure::Fault(_))) => lease.abandon(),
+                _ if cancelled => lease.abandon(),
+                _ => lease.give_back(),
+            }
+            result.map(|()| answer)
+        }
+    }
+}
+
+/// Gives the client back unless the failure was the connection's.
+fn settle(lease: Lease, failure: &Failure) {
+    match failure {
+        Failure::Lost(_) | Failure::Fault(_) => lease.abandon(),
+        _ => lease.give_back(),
+    }
+}
+
+/// A statement that was sent and whose answer was not examined yet.
+struct InFlight<'p> {
+    answer: MaybeDone<LocalBoxFuture<'p, Result<Outcome, Failure>>>,
+    fills: &'p [Register],
+    expect: &'p Expect,
+    /// To be forgotten if it turns out to be stale.
+    sql: Option<&'p str>,
+}
+
+#[derive(Clone, Default)]
+struct Cell {
+    value: Option<JsonText>,
+    /// How many statements in flight will fill it.
+    pending: usize,
+}
+
+struct Execution<'p> {
+    link: &'p Link,
+    program: &'p Program,
+    registers: Vec<Cell>,
+    in_flight: VecDeque<InFlight<'p>>,
+}
+
+impl<'p> Execution<'p> {
+    fn new(link: &'p Link, program: &'p Program) -> Self {
+        let registers = vec![Cell::default(); program.registers.max(ANSWER.0 + 1)];
+        Execution { link, program, registers, in_flight: VecDeque::new() }
+    }
+
+    /// Everything but the commit; afterwards only statements that need no more than to succeed are in flight.
+    async fn up_to_commit(&mut self) -> Result<(), ProgramError> {
+        self.prepare(&self.program.steps).await?;
+        self.send_command("begin").await;
+        let mut open = vec![self.program.steps.iter()];
+        while let Some(steps) = open.last_mut() {
+            match steps.next() {
+                None => {
+                    open.pop();
+                }
+                Some(Step::Choose { register, then, otherwise }) => {
+                    let branch = if self.value(*register).await?.is_some() { then } else { otherwise };
+                    self.prepare(branch).await?;
+                    open.push(branch.iter());
+                }
+                Some(step) => self.take(step).await?,
+            }
+        }
+        while self.in_flight.iter().any(|sent| !matches!(sent.expect, Expect::Anything)) {
+            self.settle_next().await?;
+        }
+        Ok(())
+    }
+
+    /// A statement that fails ahead of the commit turns the commit into a rollback.
+    async fn commit(&mut self) -> Result<(), ProgramError> {
+        self.send_command("commit").await;
+        let mut failed = None;
+        while !self.in_flight.is_empty() {
+            // After the first failure the rest is only waited for, so that the client can be used again.
+            if let Err(error) = self.settle_next().await {
+                failed.get_or_insert(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Prepares what these steps run and was not prepared before, all at once. Branches come when chosen.
+    async fn prepare(&mut self, steps: &'p [Step]) -> Result<(), Failure> {
+        let link = self.link;
+        let unprepared: Vec<&str> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Run { statement, .. } => Some(statement.sql.as_str()),
+                Step::Choose { .. } => None,
+            })
+            .filter(|sql| link.prepared(sql).is_none())
+            .collect();
+        if unprepared.is_empty() {
+            return Ok(());
+        }
+        // An answer that nobody reads would hold up the answers behind it.
+        for sent in &mut self.in_flight {
+            (&mut sent.answer).await;
+        }
+        try_join_all(unprepared.into_iter().map(|sql| link.prepare(sql))).await?;
+        Ok(())
+    }
+
+    /// Sends one statement, after waiting for the registers that it needs.
+    async fn take(&mut self, step: &'p Step) -> Result<(), ProgramError> {
+        let Step::Run { statement, fills, expect } = step else {
+            return Err(Failure::Fault("a choice is not a statement".to_owned()).into());
+        };
+        let parameters = self.parameters(statement).await?;
+        let link = self.link;
+        // Prepared with the others of its list, unless the list is longer than the cache.
+        let prepared = match link.prepared(&statement.sql) {
+            Some(prepared) => prepared,
+            None => {
+                for sent in &mut self.in_flight {
+                    (&mut sent.answer).await;
+                }
+                link.prepare(&statement.sql).await?
+            }
+        };
+        let run = async move { link.run(&prepared, parameters).await }.boxed_local();
+        self.send(run, fills, expect, Some(&statement.sql)).await;
+        for register in fills {
+            self.register(*register)?.pending += 1;
+        }
+        Ok(())
+    }
+
+    async fn send_command(&mut self, sql: &'static str) {
+        let link = self.link;
+        self.send(async move { link.command(sql).await }.boxed_local(), &[], &Expect::Anything, None).await;
+    }
+
+    /// Puts a statement on the wire: the client sends when a future is first polled, so it is polled once now.
+    async fn send(
+        &mut self,
+        run: LocalBoxFuture<'p, Result<Outcome, Failure>>,
+        fills: &'p [Register],
+        expect: &'p Expect,
+        sql: Option<&'p str>,
+    ) {
+        let mut answer = maybe_done(run);
+        let _ = futures::poll!(&mut answer);
+        self.in_flight.push_back(InFlight { answer, fills, expect, sql });
+    }
+
+    async fn parameters(&mut self, statement: &'p Statement) -> Result<Vec<Parameter<'p>>, ProgramError> {
+        let mut parameters = Vec::with_capacity(statement.params.len());
+        for param in &statement.params {
+            parameters.push(match param {
+                Param::Null => Parameter::Null,
+                Param::Text(text) => Parameter::Borrowed(text),
+                Param::Register(register) => {
+                    self.value(*register).await?.map_or(Parameter::Null, Parameter::Cell)
+                }
+            });
+        }
+        Ok(parameters)
+    }
+
+    /// The value of a register, waited for if it is still to come.
+    async fn value(&mut self, register: Register) -> Result<Option<JsonText>, ProgramError> {
+        loop {
+            let cell = self.register(register)?;
+            if cell.pending == 0 {
+                return Ok(cell.value.clone());
+            }
+            self.settle_next().await?;
+        }
+    }
+
+    fn register(&mut self, register: Register) -> Result<&mut Cell, Failure> {
+        let wrong = || Failure::Fault(format!("the program has no register {}", register.0));
+        self.registers.get_mut(register.0).ok_or_else(wrong)
+    }
+
+    async fn settle_all(&mut self) -> Result<(), ProgramError> {
+        while !self.in_flight.is_empty() {
+            self.settle_next().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the oldest statement in flight, examines its answer and fills its registers.
+    async fn settle_next(&mut self) -> Result<(), ProgramError> {
+        let Some(mut sent) = self.in_flight.pop_front() else {
+            return Err(Failure::Fault("a register is never filled".to_owned()).into());
+        };
+        (&mut sent.answer).await;
+        // It is done, and its output is taken once.
+        let Some(outcome) = Pin::new(&mut sent.answer).take_output() else { return Ok(()) };
+        let outcome = outcome.inspect_err(|failure| {
+            if let (Failure::Stale(_), Some(sql)) = (failure, sent.sql) {
+                self.link.forget(sql);
+            }
+        })?;
+        for (column, register) in sent.fills.iter().enumerate() {
+            let value = match &outcome.first {
+                Some(row) => JsonText::of(row.clone(), column)?,
+                None => None,
+            };
+            let cell = self.register(*register)?;
+            cell.pending -= 1;
+            cell.value = value;
+        }
+        match unmet(sent.expect, &outcome)? {
+            Some(error) => Err(ProgramError::Unmet(Box::new(self.worded(error)))),
+            None => Ok(()),
+        }
+    }
+
+    /// The error with the values of the registers that its message names.
+    fn worded(&self, mut error: ApiError) -> ApiError {
+        let value_of = |register: Register| {
+            let cell = self.registers.get(register.0)?;
+            cell.value.as_ref().map(JsonText::as_str)
+        };
+        error.message = fill_marks(&error.message, value_of);
+        error
+    }
+
+    fn answer(&mut self) -> Option<JsonText> {
+        self.registers.get_mut(ANSWER.0).and_then(|cell| cell.value.take())
+    }
+}
+
+/// The error of an expectation that does not hold.
+fn unmet(expect: &Expect, outcome: &Outcome) -> Result<Option<ApiError>, Failure> {
+    Ok(match expect {
+        Expect::Anything => None,
+        Expect::Some(error) | Expect::Found(error) => (outcome.rows == 0).then(|| (**error).clone()),
+        Expect::None(error) => (outcome.rows > 0).then(|| (**error).clone()),
+        Expect::Filled(columns) => {
+            for (column, error) in columns {
+                let filled = match &outcome.first {
+                    Some(row) => JsonText::of(row.clone(), *column)?.is_some(),
+                    None => false,
+                };
+                if !filled {
+                    return Ok(Some(error.clone()));
+                }
+            }
+            None
+        }
+    })
+}
