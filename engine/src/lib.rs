@@ -4,6 +4,7 @@
 
 pub mod datamodel;
 pub mod error;
+pub mod migrate;
 pub mod plan;
 pub mod request;
 pub mod schema;

@@ -211,7 +211,7 @@ fn read_relation_table(
     for draft in drafts {
         match draft.kind {
             KnownType::Model(target) if !draft.list => ends.push((draft.name, draft.column, target)),
-            kind if draft.id_strategy.is_some() && is_id_type(kind) && id_column.is_none() => {
+            KnownType::Scalar(ScalarType::Id) if draft.id_strategy.is_some() && id_column.is_none() => {
                 id_column = Some(draft.column);
             }
             _ => wrong = wrong.or(Some(draft.at)),

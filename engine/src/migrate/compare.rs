@@ -1,0 +1,280 @@
+//! What distinguishes a found layout from a wanted one. Knows no SQL, and nothing of how a difference is removed.
+//!
+//! Databases made by Prisma 1 pass: ids of old relation tables, names of constraints and indexes, further
+//! indexes, the delete rule of scalar lists and Prisma's own book-keeping are no differences.
+
+use std::fmt;
+
+use super::layout::{
+    Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, OnDelete, SequenceLayout, Table, TablePurpose,
+};
+use super::names::{is_own_index, is_unique_index};
+
+/// Prisma 1's register of ids; neither read nor written here.
+const PRISMA_TABLES: [&str; 1] = ["_RelayId"];
+
+/// One difference; the tables and columns are the wanted ones, or the found ones where nothing is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference<'a> {
+    MissingSchema {
+        name: &'a str,
+    },
+    MissingSequence {
+        sequence: &'a SequenceLayout,
+    },
+    MissingTable {
+        table: &'a Table,
+    },
+    UnknownTable {
+        table: &'a Table,
+    },
+    MissingColumn {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    UnknownColumn {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    Type {
+        table: &'a Table,
+        wanted: &'a Column,
+        found: &'a Column,
+    },
+    /// The column may hold null, or may not, against the datamodel.
+    Nullability {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    /// The column does not draw its values from its sequence.
+    MissingDefault {
+        table: &'a Table,
+        column: &'a Column,
+        sequence: &'a str,
+    },
+    PrimaryKey {
+        table: &'a Table,
+        found: &'a Table,
+    },
+    MissingForeignKey {
+        table: &'a Table,
+        key: &'a ForeignKey,
+    },
+    UnknownForeignKey {
+        table: &'a Table,
+        key: &'a ForeignKey,
+    },
+    MissingIndex {
+        table: &'a Table,
+        index: &'a Index,
+    },
+    /// A unique index that the datamodel no longer asks for, or one of our own that nothing needs any more.
+    UnneededIndex {
+        table: &'a Table,
+        index: &'a Index,
+    },
+}
+
+impl fmt::Display for Difference<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Difference::MissingSchema { name } => write!(f, "the schema `{name}` is missing"),
+            Difference::MissingSequence { sequence } => {
+                write!(f, "the sequence `{}` is missing", sequence.name)
+            }
+            Difference::MissingTable { table } => write!(f, "the table `{}` is missing", table.name),
+            Difference::UnknownTable { table } => {
+                write!(f, "the table `{}` is not in the datamodel", table.name)
+            }
+            Difference::MissingColumn { table, column } => {
+                write!(f, "the column `{}.{}` is missing", table.name, column.name)
+            }
+            Difference::UnknownColumn { table, column } => {
+                write!(f, "the column `{}.{}` is not in the datamodel", table.name, column.name)
+            }
+            Difference::Type { table, wanted, found } => write!(
+                f,
+                "the column `{}.{}` is of type {}, it should be {}",
+                table.name, wanted.name, found.sql_type, wanted.sql_type
+            ),
+            Difference::Nullability { table, column } => {
+                let (is, should) = match column.nullable {
+                    true => ("forbids null", "allow it"),
+                    false => ("allows null", "forbid it"),
+                };
+                write!(f, "the column `{}.{}` {is}, it should {should}", table.name, column.name)
+            }
+            Difference::MissingDefault { table, column, sequence } => {
+                write!(f, "the column `{}.{}` is not numbered by `{sequence}`", table.name, column.name)
+            }
+            Difference::PrimaryKey { table, found } => write!(
+                f,
+                "the primary key of `{}` is ({}), it should be ({})",
+                table.name,
+                found.primary_key.join(", "),
+                table.primary_key.join(", ")
+            ),
+            Difference::MissingForeignKey { table, key } => {
+                write!(f, "the foreign key {} is missing", DescribedKey(table, key))
+            }
+            Difference::UnknownForeignKey { table, key } => {
+                write!(f, "the foreign key {} is not in the datamodel", DescribedKey(table, key))
+            }
+            Difference::MissingIndex { table, index } => {
+                let kind = if index.unique { "unique index" } else { "index" };
+                write!(f, "the {kind} on `{}` ({}) is missing", table.name, describe_columns(index))
+            }
+            Difference::UnneededIndex { table, index } => {
+                let kind = if index.unique { "unique index" } else { "index" };
+                let columns = describe_columns(index);
+                write!(f, "the {kind} `{}` on `{}` ({columns}) is not needed", index.name, table.name)
+            }
+        }
+    }
+}
+
+/// A foreign key in words.
+pub(super) struct DescribedKey<'a>(pub &'a Table, pub &'a ForeignKey);
+
+impl fmt::Display for DescribedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DescribedKey(table, key) = self;
+        let (columns, targets) = (key.columns.join(", "), key.target_columns.join(", "));
+        let rule = key.on_delete.sql();
+        write!(f, "`{}` ({columns}) to `{}` ({targets}) on delete {rule}", table.name, key.target_table)
+    }
+}
+
+/// `a, b desc`.
+pub(super) fn describe_columns(index: &Index) -> String {
+    let columns = index.columns.iter();
+    let columns = columns.map(|c| if c.descending { format!("{} desc", c.name) } else { c.name.clone() });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// Every difference, in the order of the wanted layout; what only the database has comes last.
+pub fn differences<'a>(wanted: &'a DatabaseLayout, found: &'a DatabaseLayout) -> Vec<Difference<'a>> {
+    let mut differences = Vec::new();
+    if !found.exists {
+        differences.push(Difference::MissingSchema { name: &wanted.schema });
+    }
+    for sequence in &wanted.sequences {
+        if !found.sequences.iter().any(|s| s.name == sequence.name) && !is_numbered(found, sequence) {
+            differences.push(Difference::MissingSequence { sequence });
+        }
+    }
+    for table in &wanted.tables {
+        match found.table(&table.name) {
+            None => differences.push(Difference::MissingTable { table }),
+            Some(found_table) => compare_tables(&wanted.schema, table, found_table, &mut differences),
+        }
+    }
+    let unknown = found.tables.iter().filter(|t| wanted.table(&t.name).is_none());
+    let unknown = unknown.filter(|t| !PRISMA_TABLES.contains(&t.name.as_str()));
+    differences.extend(unknown.map(|table| Difference::UnknownTable { table }));
+    differences
+}
+
+/// Whether the id that the sequence should number has some other maker already.
+fn is_numbered(found: &DatabaseLayout, sequence: &SequenceLayout) -> bool {
+    let Some((table, column)) = &sequence.owner else { return false };
+    found.table(table).and_then(|t| t.column(column)).is_some_and(|c| c.default.is_some())
+}
+
+fn compare_tables<'a>(
+    schema: &str,
+    wanted: &'a Table,
+    found: &'a Table,
+    differences: &mut Vec<Difference<'a>>,
+) {
+    for column in &wanted.columns {
+        match found.column(&column.name) {
+            None => differences.push(Difference::MissingColumn { table: wanted, column }),
+            Some(found) => compare_columns(wanted, column, found, differences),
+        }
+    }
+    for column in found.columns.iter().filter(|c| wanted.column(&c.name).is_none()) {
+        // Old relation tables have an id of their own.
+        if wanted.purpose != TablePurpose::Relation || column.name != "id" {
+            differences.push(Difference::UnknownColumn { table: found, column });
+        }
+    }
+    if wanted.purpose != TablePurpose::Relation && wanted.primary_key != found.primary_key {
+        differences.push(Difference::PrimaryKey { table: wanted, found });
+    }
+    for key in &wanted.foreign_keys {
+        if !found.foreign_keys.iter().any(|f| key_serves(wanted, key, f)) {
+            differences.push(Difference::MissingForeignKey { table: wanted, key });
+        }
+    }
+    for key in &found.foreign_keys {
+        let dropped_with_column = key.columns.iter().any(|c| wanted.column(c).is_none());
+        if !dropped_with_column && !wanted.foreign_keys.iter().any(|w| key_serves(wanted, w, key)) {
+            differences.push(Difference::UnknownForeignKey { table: found, key });
+        }
+    }
+    for index in &wanted.indexes {
+        if !found.indexes.iter().any(|f| index_serves(wanted, index, f)) {
+            differences.push(Difference::MissingIndex { table: wanted, index });
+        }
+    }
+    for index in found.indexes.iter().filter(|i| is_unneeded(schema, wanted, i)) {
+        differences.push(Difference::UnneededIndex { table: found, index });
+    }
+}
+
+fn compare_columns<'a>(
+    table: &'a Table,
+    wanted: &'a Column,
+    found: &'a Column,
+    differences: &mut Vec<Difference<'a>>,
+) {
+    let own_id_of_links = table.purpose == TablePurpose::Relation && table.primary_key.contains(&wanted.name);
+    if wanted.sql_type != found.sql_type && !own_id_of_links {
+        differences.push(Difference::Type { table, wanted, found });
+    }
+    if wanted.nullable != found.nullable && !own_id_of_links {
+        differences.push(Difference::Nullability { table, column: wanted });
+    }
+    if let (Some(ColumnDefault::NextValue(sequence)), None) = (&wanted.default, &found.default) {
+        differences.push(Difference::MissingDefault { table, column: wanted, sequence });
+    }
+}
+
+fn key_serves(table: &Table, wanted: &ForeignKey, found: &ForeignKey) -> bool {
+    let same_rule = wanted.on_delete == found.on_delete
+        // The engine deletes a list's rows itself, so it does not matter what the database would do.
+        || (table.purpose == TablePurpose::ScalarList && found.on_delete == OnDelete::NoAction);
+    wanted.columns == found.columns
+        && wanted.target_table == found.target_table
+        && wanted.target_columns == found.target_columns
+        && same_rule
+}
+
+fn index_serves(table: &Table, wanted: &Index, found: &Index) -> bool {
+    if !found.plain {
+        return false;
+    }
+    if wanted.unique && table.purpose == TablePurpose::Relation {
+        // Either order keeps a link from standing twice.
+        let same_columns = wanted.column_names().all(|c| found.column_names().any(|f| f == c));
+        return found.unique && same_columns && wanted.columns.len() == found.columns.len();
+    }
+    match wanted.unique {
+        true => found.unique && found.column_names().eq(wanted.column_names()),
+        false => found.columns.starts_with(&wanted.columns),
+    }
+}
+
+fn is_unneeded(schema: &str, wanted: &Table, found: &Index) -> bool {
+    let known = found.column_names().all(|c| wanted.column(c).is_some());
+    // An index on a column that goes, goes with it.
+    if !known || found.constraint || wanted.indexes.iter().any(|w| index_serves(wanted, w, found)) {
+        return false;
+    }
+    let ends_uniqueness = match found.columns.as_slice() {
+        [one] => found.unique && is_unique_index(&found.name, schema, &wanted.name, &one.name),
+        _ => false,
+    };
+    is_own_index(&found.name) || ends_uniqueness
+}

@@ -1,0 +1,199 @@
+//! The statements of a migration, one function for each kind. Knows no order and no reasons.
+
+use super::layout::{Column, ColumnDefault, ForeignKey, Index, SequenceLayout, Table};
+use super::names::{quote_identifier, quote_literal};
+
+/// Writes statements for one schema.
+pub(super) struct Ddl<'a> {
+    pub schema: &'a str,
+}
+
+impl Ddl<'_> {
+    fn qualified(&self, name: &str) -> String {
+        format!("{}.{}", quote_identifier(self.schema), quote_identifier(name))
+    }
+
+    fn alter(&self, table: &Table, action: &str) -> String {
+        format!("ALTER TABLE {} {action}", self.qualified(&table.name))
+    }
+
+    fn alter_column(&self, table: &Table, column: &Column, action: &str) -> String {
+        self.alter(table, &format!("ALTER COLUMN {} {action}", quote_identifier(&column.name)))
+    }
+
+    pub(super) fn create_schema(&self) -> String {
+        format!("CREATE SCHEMA IF NOT EXISTS {}", quote_identifier(self.schema))
+    }
+
+    pub(super) fn create_sequence(&self, sequence: &SequenceLayout) -> String {
+        format!(
+            "CREATE SEQUENCE {} START {} INCREMENT {}",
+            self.qualified(&sequence.name),
+            sequence.start,
+            sequence.increment
+        )
+    }
+
+    pub(super) fn own_sequence(&self, sequence: &SequenceLayout) -> Option<String> {
+        let (table, column) = sequence.owner.as_ref()?;
+        Some(format!(
+            "ALTER SEQUENCE {} OWNED BY {}.{}",
+            self.qualified(&sequence.name),
+            self.qualified(table),
+            quote_identifier(column)
+        ))
+    }
+
+    pub(super) fn create_table(&self, table: &Table) -> String {
+        let mut parts: Vec<String> = table.columns.iter().map(|c| format!("  {}", self.column(c))).collect();
+        if !table.primary_key.is_empty() {
+            parts.push(format!("  PRIMARY KEY ({})", identifiers(&table.primary_key)));
+        }
+        format!("CREATE TABLE {} (\n{}\n)", self.qualified(&table.name), parts.join(",\n"))
+    }
+
+    fn column(&self, column: &Column) -> String {
+        let mut text = format!("{} {}", quote_identifier(&column.name), column.sql_type);
+        if !column.nullable {
+            text.push_str(" NOT NULL");
+        }
+        if let Some(ColumnDefault::NextValue(sequence)) = &column.default {
+            text.push_str(" DEFAULT ");
+            text.push_str(&self.next_value(sequence));
+        }
+        text
+    }
+
+    fn next_value(&self, sequence: &str) -> String {
+        format!("nextval({}::regclass)", quote_literal(&self.qualified(sequence)))
+    }
+
+    pub(super) fn drop_table(&self, table: &Table) -> String {
+        format!("DROP TABLE {}", self.qualified(&table.name))
+    }
+
+    /// Existing rows of a required column get its fill; the default stays only where a sequence makes it.
+    pub(super) fn add_column(&self, table: &Table, column: &Column) -> String {
+        let add = self.alter(table, &format!("ADD COLUMN {}", self.column(column)));
+        match &column.fill {
+            Some(fill) if !column.nullable && column.default.is_none() => {
+                let drop = self.alter_column(table, column, "DROP DEFAULT");
+                format!("{add} DEFAULT {fill};\n{drop}")
+            }
+            _ => add,
+        }
+    }
+
+    pub(super) fn drop_column(&self, table: &Table, column: &Column) -> String {
+        self.alter(table, &format!("DROP COLUMN {}", quote_identifier(&column.name)))
+    }
+
+    pub(super) fn change_type(&self, table: &Table, wanted: &Column, found: &Column) -> String {
+        let name = quote_identifier(&wanted.name);
+        // Through text, because that way leads from every type to every type. Without a conversion where
+        // there is room for all: an explicit one to `character varying(n)` would cut silently.
+        let using = match wanted.sql_type.as_str() {
+            varying if varying.starts_with("character varying") => format!("{name}::text"),
+            "text" => format!("{name}::text"),
+            "integer" if found.sql_type.starts_with("numeric") => format!("round({name})::integer"),
+            other => format!("{name}::text::{other}"),
+        };
+        let change = self.alter_column(table, wanted, &format!("TYPE {} USING {using}", wanted.sql_type));
+        match (&found.default, &wanted.default) {
+            (Some(_), None) => format!("{};\n{change}", self.alter_column(table, wanted, "DROP DEFAULT")),
+            _ => change,
+        }
+    }
+
+    pub(super) fn drop_not_null(&self, table: &Table, column: &Column) -> String {
+        self.alter_column(table, column, "DROP NOT NULL")
+    }
+
+    pub(super) fn set_not_null(&self, table: &Table, column: &Column) -> String {
+        let set = self.alter_column(table, column, "SET NOT NULL");
+        let name = quote_identifier(&column.name);
+        match &column.fill {
+            Some(fill) => {
+                let table = self.qualified(&table.name);
+                format!("UPDATE {table} SET {name} = {fill} WHERE {name} IS NULL;\n{set}")
+            }
+            None => set,
+        }
+    }
+
+    /// Numbering goes on after the highest number that is there.
+    pub(super) fn set_default(&self, table: &Table, column: &Column, sequence: &str) -> String {
+        let next = self.next_value(sequence);
+        let default = self.alter_column(table, column, &format!("SET DEFAULT {next}"));
+        format!(
+            "SELECT setval({}::regclass, max({name})) FROM {} HAVING max({name}) IS NOT NULL;\n{default}",
+            quote_literal(&self.qualified(sequence)),
+            self.qualified(&table.name),
+            name = quote_identifier(&column.name)
+        )
+    }
+
+    pub(super) fn add_primary_key(&self, table: &Table) -> String {
+        self.alter(table, &format!("ADD PRIMARY KEY ({})", identifiers(&table.primary_key)))
+    }
+
+    pub(super) fn drop_constraint(&self, table: &Table, name: &str) -> String {
+        self.alter(table, &format!("DROP CONSTRAINT {}", quote_identifier(name)))
+    }
+
+    pub(super) fn add_foreign_key(&self, table: &Table, key: &ForeignKey, name: &str) -> String {
+        self.alter(
+            table,
+            &format!(
+                "ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {}",
+                quote_identifier(name),
+                identifiers(&key.columns),
+                self.qualified(&key.target_table),
+                identifiers(&key.target_columns),
+                key.on_delete.sql()
+            ),
+        )
+    }
+
+    pub(super) fn create_index(&self, table: &Table, index: &Index, name: &str) -> String {
+        let columns = index.columns.iter().map(|c| {
+            let direction = if c.descending { " DESC" } else { "" };
+            format!("{}{direction}", quote_identifier(&c.name))
+        });
+        format!(
+            "CREATE {}INDEX {} ON {} ({})",
+            if index.unique { "UNIQUE " } else { "" },
+            quote_identifier(name),
+            self.qualified(&table.name),
+            columns.collect::<Vec<_>>().join(", ")
+        )
+    }
+
+    pub(super) fn drop_index(&self, index: &Index) -> String {
+        format!("DROP INDEX {}", self.qualified(&index.name))
+    }
+
+    pub(super) fn has_rows(&self, table: &Table) -> String {
+        format!("SELECT EXISTS (SELECT 1 FROM {})", self.qualified(&table.name))
+    }
+
+    pub(super) fn has_nulls(&self, table: &Table, column: &Column) -> String {
+        let name = quote_identifier(&column.name);
+        format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {name} IS NULL)", self.qualified(&table.name))
+    }
+
+    pub(super) fn has_duplicates(&self, table: &Table, index: &Index) -> String {
+        let columns: Vec<String> = index.column_names().map(quote_identifier).collect();
+        let filled: Vec<String> = columns.iter().map(|c| format!("{c} IS NOT NULL")).collect();
+        format!(
+            "SELECT EXISTS (SELECT 1 FROM {} WHERE {} GROUP BY {} HAVING count(*) > 1)",
+            self.qualified(&table.name),
+            filled.join(" AND "),
+            columns.join(", ")
+        )
+    }
+}
+
+fn identifiers(names: &[String]) -> String {
+    names.iter().map(|n| quote_identifier(n)).collect::<Vec<_>>().join(", ")
+}

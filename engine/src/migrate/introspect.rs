@@ -1,0 +1,222 @@
+//! What a database holds: the catalog queries, and the way from their rows to a layout. The queries are run
+//! elsewhere; each takes the schema's name as its only parameter.
+
+use std::collections::HashMap;
+
+use super::layout::{
+    Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, IndexColumn, OnDelete, SequenceLayout, Table,
+    TablePurpose,
+};
+use crate::datamodel::{DataModel, RelationStorage};
+
+/// One row when the schema exists.
+pub const SCHEMA_QUERY: &str = "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname = $1";
+
+/// Columns: name. What belongs to an extension is not ours to judge.
+pub const TABLES_QUERY: &str = "
+SELECT c.relname::text
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY c.relname";
+
+/// See [`ColumnRow`].
+pub const COLUMNS_QUERY: &str = "
+SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
+  NOT a.attnotnull, coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+    CASE WHEN a.attidentity <> '' THEN 'identity' END),
+  (SELECT s.relname::text FROM pg_catalog.pg_depend l
+   JOIN pg_catalog.pg_class s ON s.oid = l.refobjid AND s.relkind = 'S'
+   WHERE l.classid = 'pg_catalog.pg_attrdef'::regclass AND l.objid = d.oid
+     AND l.refclassid = 'pg_catalog.pg_class'::regclass LIMIT 1)
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY c.relname, a.attnum";
+
+/// See [`ConstraintRow`].
+pub const CONSTRAINTS_QUERY: &str = "
+SELECT c.relname::text, k.conname::text, k.contype::text,
+  ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u(num, place)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num ORDER BY u.place),
+  CASE WHEN t.relnamespace = c.relnamespace THEN t.relname::text
+    ELSE coalesce(tn.nspname || '.' || t.relname, '') END,
+  ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u(num, place)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num ORDER BY u.place),
+  k.confdeltype::text
+FROM pg_catalog.pg_constraint k
+JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_class t ON t.oid = k.confrelid
+LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+WHERE n.nspname = $1 AND k.contype IN ('p', 'f')
+ORDER BY c.relname, k.conname";
+
+/// See [`IndexRow`].
+pub const INDEXES_QUERY: &str = "
+SELECT c.relname::text, i.relname::text, x.indisunique,
+  x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL AND m.amname = 'btree',
+  EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.conindid = x.indexrelid AND k.contype <> 'f'),
+  ARRAY(SELECT coalesce(a.attname::text, '') FROM generate_series(0, x.indnkeyatts - 1) AS g(place)
+    LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[g.place]
+    ORDER BY g.place),
+  ARRAY(SELECT (x.indoption[g.place] & 1) = 1 FROM generate_series(0, x.indnkeyatts - 1) AS g(place)
+    ORDER BY g.place)
+FROM pg_catalog.pg_index x
+JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
+JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+JOIN pg_catalog.pg_am m ON m.oid = i.relam
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1
+ORDER BY c.relname, i.relname";
+
+/// Columns: name, start, increment.
+pub const SEQUENCES_QUERY: &str = "
+SELECT c.relname::text, s.seqstart, s.seqincrement
+FROM pg_catalog.pg_sequence s
+JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1
+ORDER BY c.relname";
+
+/// The rows of all queries; the fields of each stand in the order of the query's columns.
+#[derive(Debug, Clone, Default)]
+pub struct CatalogRows {
+    pub schema_exists: bool,
+    pub tables: Vec<String>,
+    pub columns: Vec<ColumnRow>,
+    pub constraints: Vec<ConstraintRow>,
+    pub indexes: Vec<IndexRow>,
+    pub sequences: Vec<(String, i64, i64)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ColumnRow {
+    pub table: String,
+    pub name: String,
+    pub sql_type: String,
+    pub nullable: bool,
+    pub default: Option<String>,
+    /// The sequence that the default draws from.
+    pub sequence: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ConstraintRow {
+    pub table: String,
+    pub name: String,
+    /// `p` primary key, `f` foreign key.
+    pub kind: String,
+    pub columns: Vec<String>,
+    pub target_table: String,
+    pub target_columns: Vec<String>,
+    /// `pg_constraint.confdeltype`.
+    pub on_delete: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct IndexRow {
+    pub table: String,
+    pub name: String,
+    pub unique: bool,
+    pub plain: bool,
+    pub constraint: bool,
+    /// Empty strings for expressions.
+    pub columns: Vec<String>,
+    pub descending: Vec<bool>,
+}
+
+/// The layout that these rows describe.
+pub fn found(schema: &str, rows: CatalogRows) -> DatabaseLayout {
+    let mut layout = DatabaseLayout { exists: rows.schema_exists, ..DatabaseLayout::empty(schema) };
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for name in rows.tables {
+        places.insert(name.clone(), layout.tables.len());
+        layout.tables.push(Table {
+            name,
+            purpose: TablePurpose::Unknown,
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            primary_key_name: None,
+            foreign_keys: Vec::new(),
+            indexes: Vec::new(),
+        });
+    }
+    // Rows of other relations (partitions, an extension's tables) find no table and say nothing.
+    let tables = &mut layout.tables;
+    let table_at = |name: &str| places.get(name).copied();
+    for row in rows.columns {
+        let Some(at) = table_at(&row.table) else { continue };
+        let default = row.sequence.map(ColumnDefault::NextValue);
+        let default = default.or(row.default.map(ColumnDefault::Expression));
+        tables[at].columns.push(Column {
+            name: row.name,
+            sql_type: row.sql_type,
+            nullable: row.nullable,
+            default,
+            fill: None,
+        });
+    }
+    for row in rows.constraints {
+        let Some(at) = table_at(&row.table) else { continue };
+        if row.kind == "p" {
+            tables[at].primary_key = row.columns;
+            tables[at].primary_key_name = Some(row.name);
+        } else {
+            tables[at].foreign_keys.push(ForeignKey {
+                name: row.name,
+                columns: row.columns,
+                target_table: row.target_table,
+                target_columns: row.target_columns,
+                on_delete: on_delete(&row.on_delete),
+            });
+        }
+    }
+    for row in rows.indexes {
+        let Some(at) = table_at(&row.table) else { continue };
+        let columns = row.columns.into_iter().zip(row.descending);
+        tables[at].indexes.push(Index {
+            name: row.name,
+            columns: columns.map(|(name, descending)| IndexColumn { name, descending }).collect(),
+            unique: row.unique,
+            plain: row.plain,
+            constraint: row.constraint,
+        });
+    }
+    let sequences = rows.sequences.into_iter();
+    layout.sequences = sequences
+        .map(|(name, start, increment)| SequenceLayout { name, start, increment, owner: None })
+        .collect();
+    layout
+}
+
+fn on_delete(code: &str) -> OnDelete {
+    match code {
+        "r" => OnDelete::Restrict,
+        "c" => OnDelete::Cascade,
+        "n" => OnDelete::SetNull,
+        "d" => OnDelete::SetDefault,
+        _ => OnDelete::NoAction,
+    }
+}
+
+/// Tells the datamodel what it cannot know: older versions of Prisma gave relation tables an id of their own,
+/// and where the database makes none itself, whoever writes a link must.
+pub fn adopt(model: &mut DataModel, found: &DatabaseLayout) {
+    for relation in &mut model.relations {
+        let RelationStorage::Table { table, a_column, b_column, id_column: id @ None } =
+            &mut relation.storage
+        else {
+            continue;
+        };
+        let columns = found.table(table).map(|t| t.columns.as_slice()).unwrap_or_default();
+        let needed = columns
+            .iter()
+            .find(|c| !c.nullable && c.default.is_none() && c.name != *a_column && c.name != *b_column);
+        *id = needed.map(|c| c.name.clone());
+    }
+}

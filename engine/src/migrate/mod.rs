@@ -1,0 +1,37 @@
+//! From a datamodel to its tables: the layout that it wants, the layout that a database has, and the steps
+//! between the two. Pure: the catalog's rows and the running of steps are for others.
+
+mod compare;
+mod ddl;
+pub mod introspect;
+mod layout;
+mod names;
+mod plan;
+mod rename;
+mod wanted;
+
+pub use compare::{Difference, differences};
+pub use introspect::{adopt, found};
+pub use layout::*;
+pub use names::{quote_identifier, quote_literal};
+pub use plan::{MigrationStep, StepCheck, plan};
+pub use rename::{Rename, RenameError};
+pub use wanted::{column_type, layout};
+
+/// The steps as one SQL text for review, in one transaction.
+pub fn sql_text(steps: &[MigrationStep]) -> String {
+    if steps.is_empty() {
+        return String::from("-- The database is as the datamodel wants it.\n");
+    }
+    let mut text = String::from("BEGIN;\n");
+    for step in steps {
+        text.push_str(&format!("\n-- {}\n", step.description.replace(['\n', '\r'], " ")));
+        if let Some(reason) = &step.data_loss {
+            text.push_str(&format!("-- LOSES DATA: {reason}\n"));
+        }
+        text.push_str(&step.sql);
+        text.push_str(";\n");
+    }
+    text.push_str("\nCOMMIT;\n");
+    text
+}

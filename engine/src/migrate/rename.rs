@@ -1,0 +1,240 @@
+//! Renames that somebody asked for: nothing here is guessed from likeness. They are applied to the found
+//! layout first, so that the comparison after them sees what the database will look like.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::layout::{DatabaseLayout, Table, TablePurpose};
+use super::names::{free_name, quote_identifier};
+use super::plan::MigrationStep;
+
+/// `Table=NewTable` or `Table.column=newColumn`; the names are those of tables and columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    /// As it stands in the database, or as another rename of the same run calls it.
+    pub table: String,
+    pub column: Option<String>,
+    pub new_name: String,
+}
+
+/// Why a rename cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenameError {
+    message: String,
+}
+
+impl fmt::Display for RenameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for RenameError {}
+
+fn error<T>(message: String) -> Result<T, RenameError> {
+    Err(RenameError { message })
+}
+
+impl FromStr for Rename {
+    type Err = RenameError;
+
+    fn from_str(text: &str) -> Result<Self, RenameError> {
+        let form = "a rename is `Table=NewTable` or `Table.column=newColumn`";
+        let Some((old, new_name)) = text.split_once('=') else {
+            return error(format!("`{text}` has no `=`; {form}"));
+        };
+        let (table, column) = match old.split_once('.') {
+            Some((table, column)) => (table, Some(column.to_string())),
+            None => (old, None),
+        };
+        // `Order.stage=Order.status` is meant well.
+        let new_name = match &column {
+            Some(_) => new_name.strip_prefix(&format!("{table}.")).unwrap_or(new_name),
+            None => new_name,
+        };
+        if table.is_empty() || new_name.is_empty() || column.as_deref() == Some("") {
+            return error(format!("`{text}` lacks a name; {form}"));
+        }
+        Ok(Rename { table: table.to_string(), column, new_name: new_name.to_string() })
+    }
+}
+
+impl fmt::Display for Rename {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.column {
+            Some(column) => write!(f, "{}.{column}={}", self.table, self.new_name),
+            None => write!(f, "{}={}", self.table, self.new_name),
+        }
+    }
+}
+
+/// Applies the renames to `found` and gives their steps.
+///
+/// # Errors
+/// When a name to be changed is not there, is taken, or the new one is not what the datamodel asks for.
+pub(super) fn apply(
+    wanted: &DatabaseLayout,
+    found: &mut DatabaseLayout,
+    renames: &[Rename],
+) -> Result<Vec<MigrationStep>, RenameError> {
+    let mut steps = Vec::new();
+    let (columns, tables): (Vec<_>, Vec<_>) = renames.iter().partition(|r| r.column.is_some());
+    for rename in &tables {
+        let lists = rename_table(wanted, found, &rename.table, &rename.new_name, &mut steps)?;
+        for (old, new) in lists {
+            rename_table(wanted, found, &old, &new, &mut steps)?;
+        }
+    }
+    for rename in &columns {
+        // The table may go by its old name or by the one that it has just got.
+        let moved = tables.iter().find(|t| t.table == rename.table).map(|t| t.new_name.as_str());
+        let table = moved.unwrap_or(&rename.table);
+        let column = rename.column.as_deref().unwrap_or_default();
+        rename_column(wanted, found, table, column, &rename.new_name, &mut steps)?;
+    }
+    for rename in &tables {
+        swap_ends(wanted, found, &rename.new_name, &mut steps);
+    }
+    Ok(steps)
+}
+
+/// The scalar lists of a renamed table, which are called after it.
+type Lists = Vec<(String, String)>;
+
+fn rename_table(
+    wanted: &DatabaseLayout,
+    found: &mut DatabaseLayout,
+    old: &str,
+    new: &str,
+    steps: &mut Vec<MigrationStep>,
+) -> Result<Lists, RenameError> {
+    if found.table(old).is_none() {
+        return error(format!("cannot rename the table `{old}`: the database has none"));
+    }
+    if found.table(new).is_some() {
+        return error(format!("cannot rename the table `{old}` to `{new}`: there is one already"));
+    }
+    if wanted.table(new).is_none() {
+        return error(format!("cannot rename the table `{old}` to `{new}`: the datamodel has no such table"));
+    }
+    steps.push(MigrationStep::harmless(
+        format!("rename the table `{old}` to `{new}`"),
+        format!("ALTER TABLE {} RENAME TO {}", qualified(wanted, old), quote_identifier(new)),
+    ));
+    for table in &mut found.tables {
+        if table.name == old {
+            table.name = new.to_string();
+        }
+        for key in table.foreign_keys.iter_mut().filter(|k| k.target_table == old) {
+            key.target_table = new.to_string();
+        }
+    }
+    let lists = wanted.tables.iter().filter(|t| t.purpose == TablePurpose::ScalarList);
+    let lists = lists.filter_map(|list| {
+        let field = list.name.strip_prefix(new)?.strip_prefix('_')?;
+        let old_list = format!("{old}_{field}");
+        let is_there = found.table(&old_list).is_some() && found.table(&list.name).is_none();
+        is_there.then(|| (old_list, list.name.clone()))
+    });
+    Ok(lists.collect())
+}
+
+fn rename_column(
+    wanted: &DatabaseLayout,
+    found: &mut DatabaseLayout,
+    table: &str,
+    old: &str,
+    new: &str,
+    steps: &mut Vec<MigrationStep>,
+) -> Result<(), RenameError> {
+    let Some(found_table) = found.table(table) else {
+        return error(format!(
+            "cannot rename the column `{table}.{old}`: the database has no table `{table}`"
+        ));
+    };
+    if found_table.column(old).is_none() {
+        // A list has no column: its table carries the field's name.
+        let (list, new_list) = (format!("{table}_{old}"), format!("{table}_{new}"));
+        if found.table(&list).is_some() {
+            return rename_table(wanted, found, &list, &new_list, steps).map(|_| ());
+        }
+        return error(format!("cannot rename the column `{table}.{old}`: the database has none"));
+    }
+    if found_table.column(new).is_some() {
+        return error(format!("cannot rename the column `{table}.{old}` to `{new}`: there is one already"));
+    }
+    if wanted.table(table).and_then(|t| t.column(new)).is_none() {
+        let message = format!("cannot rename the column `{table}.{old}` to `{new}`");
+        return error(format!("{message}: the datamodel has no such column"));
+    }
+    steps.push(rename_step(wanted, table, old, new));
+    note_column(found, table, old, new);
+    Ok(())
+}
+
+fn rename_step(wanted: &DatabaseLayout, table: &str, old: &str, new: &str) -> MigrationStep {
+    MigrationStep::harmless(
+        format!("rename the column `{table}.{old}` to `{new}`"),
+        format!(
+            "ALTER TABLE {} RENAME COLUMN {} TO {}",
+            qualified(wanted, table),
+            quote_identifier(old),
+            quote_identifier(new)
+        ),
+    )
+}
+
+/// Writes the column's new name wherever the layout mentions the old one.
+fn note_column(found: &mut DatabaseLayout, table: &str, old: &str, new: &str) {
+    let rename = |name: &mut String| {
+        if name == old {
+            *name = new.to_string();
+        }
+    };
+    for other in &mut found.tables {
+        for key in other.foreign_keys.iter_mut().filter(|k| k.target_table == table) {
+            key.target_columns.iter_mut().for_each(rename);
+        }
+        if other.name == table {
+            other.columns.iter_mut().for_each(|c| rename(&mut c.name));
+            other.primary_key.iter_mut().for_each(rename);
+            other.foreign_keys.iter_mut().flat_map(|k| &mut k.columns).for_each(rename);
+            other.indexes.iter_mut().flat_map(|i| &mut i.columns).for_each(|c| rename(&mut c.name));
+        }
+    }
+}
+
+/// The ends of a relation stand in the order of the alphabet, so a renamed model may change sides: the foreign
+/// keys say which column holds whose ids.
+fn swap_ends(
+    wanted: &DatabaseLayout,
+    found: &mut DatabaseLayout,
+    table: &str,
+    steps: &mut Vec<MigrationStep>,
+) {
+    let Some(wanted_table) = wanted.table(table).filter(|t| t.purpose == TablePurpose::Relation) else {
+        return;
+    };
+    let [a, b] = wanted_table.foreign_keys.as_slice() else { return };
+    let Some(found_table) = found.table(table) else { return };
+    let target = |table: &Table, column: &str| {
+        let key = table.foreign_keys.iter().find(|k| k.columns == [column])?;
+        Some(key.target_table.clone())
+    };
+    let (a_column, b_column) = (&a.columns[0], &b.columns[0]);
+    let crossed = a.target_table != b.target_table
+        && target(found_table, a_column).as_ref() == Some(&b.target_table)
+        && target(found_table, b_column).as_ref() == Some(&a.target_table);
+    if !crossed {
+        return;
+    }
+    let spare = free_name("swap", |name| found_table.column(name).is_some());
+    for (old, new) in [(a_column, &spare), (b_column, a_column), (&spare, b_column)] {
+        steps.push(rename_step(wanted, table, old, new));
+        note_column(found, table, old, new);
+    }
+}
+
+fn qualified(wanted: &DatabaseLayout, table: &str) -> String {
+    format!("{}.{}", quote_identifier(&wanted.schema), quote_identifier(table))
+}
