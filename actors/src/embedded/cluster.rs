@@ -4,6 +4,7 @@
 //! The data folder holds `lock` (held for as long as we, or any process of the PostgreSQL that we started, lives),
 //! `cluster` (PostgreSQL's own data folder) and `socket`.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io::{Read, Seek, Write};
@@ -115,10 +116,9 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The command that serves the cluster until it gets a signal, as a child of the thread that spawns it.
-    pub fn server(&self) -> Result<Command, EmbeddedError> {
-        let mut command = self.command(&self.programs.postgres(), Signal::INT)?;
-        command.arg("-D").arg(&self.data).stdout(Stdio::null());
+    /// The arguments with which `postgres` serves the cluster until it gets a signal.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = vec!["-D".into(), self.data.clone().into()];
         let sockets = self.sockets.display().to_string();
         let ours = [
             // One way in: the socket in a folder that nobody else may enter.
@@ -154,13 +154,14 @@ impl Cluster {
         ];
         let theirs = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in ours.into_iter().chain(theirs) {
-            command.arg("-c").arg(format!("{name}={value}"));
+            arguments.extend(["-c".into(), format!("{name}={value}").into()]);
         }
-        Ok(command)
+        arguments
     }
 
-    /// A program of PostgreSQL's under the right identity and lock, with nothing of our environment that could mislead it.
-    pub(super) fn command(&self, program: &Path, at_our_death: Signal) -> Result<Command, EmbeddedError> {
+    /// A program that works on the cluster: under the right identity and lock, with nothing of our environment that could
+    /// mislead it. It gets the signal `at_our_death` when the thread that spawns it ends.
+    pub fn command(&self, program: &Path, at_our_death: Option<Signal>) -> Result<Command, EmbeddedError> {
         let mut command = Command::new(program);
         command.env_clear().env("LC_ALL", "C").env("TZ", "UTC");
         for name in ["PATH", "HOME", "LD_LIBRARY_PATH"] {
@@ -364,7 +365,7 @@ fn make_socket_folder(folder: &Path, identity: &Identity) -> Result<PathBuf, Emb
 
     let failed = |error: std::io::Error| refused(format!("{}: {error}", path.display()));
     match fs::DirBuilder::new().mode(0o700).create(&path) {
-        Ok(()) => give(&path, identity)?,
+        Ok(()) => identity.give(&path)?,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),
     }
@@ -378,11 +379,4 @@ fn make_socket_folder(folder: &Path, identity: &Identity) -> Result<PathBuf, Emb
         )));
     }
     Ok(path)
-}
-
-/// Makes a folder the property of the user that PostgreSQL runs as.
-pub(super) fn give(path: &Path, identity: &Identity) -> Result<(), EmbeddedError> {
-    let Some(account) = identity.owner() else { return Ok(()) };
-    std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
-        .map_err(EmbeddedError::system(format!("giving {} to user {}", path.display(), account.name)))
 }

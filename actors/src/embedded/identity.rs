@@ -92,7 +92,7 @@ pub fn choose(
 pub fn probe(programs: &Programs, identity: &Identity, folder: Option<&Path>) -> io::Result<()> {
     let mut command = Command::new(programs.postgres());
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    identity.confine(&mut command, Signal::KILL, folder, None)?;
+    identity.confine(&mut command, Some(Signal::KILL), folder, None)?;
     let status = command.status()?;
     if status.success() {
         Ok(())
@@ -110,13 +110,21 @@ impl Identity {
         }
     }
 
+    /// Makes a file the property of the user that PostgreSQL runs as.
+    pub fn give(&self, path: &Path) -> Result<(), EmbeddedError> {
+        let Some(account) = self.owner() else { return Ok(()) };
+        let doing = format!("giving {} to user {}", path.display(), account.name);
+        std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
+            .map_err(EmbeddedError::system(doing))
+    }
+
     /// Makes `command` run under this identity, as a child that gets the signal `at_our_death` when the *thread* that spawns
     /// it ends (so that thread must live as long as the child should). It starts in `folder` and keeps the descriptor
     /// `inherited`, which must stay open until it was spawned.
     pub fn confine(
         &self,
         command: &mut Command,
-        at_our_death: Signal,
+        at_our_death: Option<Signal>,
         folder: Option<&Path>,
         inherited: Option<RawFd>,
     ) -> io::Result<()> {
@@ -146,15 +154,15 @@ impl Identity {
 }
 
 #[cfg(target_os = "linux")]
-fn die_with_parent(parent: Pid, signal: Signal) -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(signal))?;
+fn die_with_parent(parent: Pid, signal: Option<Signal>) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(signal)?;
     // The parent may have died before the line above: then nobody will send the signal.
     if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
 /// Other systems have no such signal: there, the next start finds the folder locked and says by whom.
 #[cfg(not(target_os = "linux"))]
-fn die_with_parent(_parent: Pid, _signal: Signal) -> io::Result<()> {
+fn die_with_parent(_parent: Pid, _signal: Option<Signal>) -> io::Result<()> {
     Ok(())
 }
 

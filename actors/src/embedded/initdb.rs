@@ -8,7 +8,7 @@ use std::process::{Output, Stdio};
 
 use rustix::process::Signal;
 
-use super::cluster::{Cluster, give};
+use super::cluster::Cluster;
 use super::error::EmbeddedError;
 use super::{ADMIN, DATABASE, USER};
 
@@ -57,8 +57,8 @@ fn attempt(cluster: &Cluster, fresh: &Path, locale: &[&str], durable: bool) -> R
         _ => {}
     }
     fs::DirBuilder::new().mode(0o700).create(fresh).map_err(failed)?;
-    give(fresh, &cluster.identity)?;
-    let mut command = cluster.command(&cluster.programs.initdb(), Signal::KILL)?;
+    cluster.identity.give(fresh)?;
+    let mut command = cluster.command(&cluster.programs.initdb(), Some(Signal::KILL))?;
     command.arg("-D").arg(fresh).args(["-U", ADMIN, "-E", "UTF8", "--data-checksums"]).args(locale);
     // The folder of the socket is the guard: whoever gets there is us.
     command.args(["--auth-local=trust", "--auth-host=reject"]);
@@ -70,7 +70,7 @@ fn attempt(cluster: &Cluster, fresh: &Path, locale: &[&str], durable: bool) -> R
 
 /// Runs statements, one a line, without a server.
 fn single_user(cluster: &Cluster, data: &Path, sql: &str, durable: bool) -> Result<Output, EmbeddedError> {
-    let mut command = cluster.command(&cluster.programs.postgres(), Signal::KILL)?;
+    let mut command = cluster.command(&cluster.programs.postgres(), Some(Signal::KILL))?;
     command.arg("--single").arg("-D").arg(data).args(["-c", if durable { "fsync=on" } else { "fsync=off" }]);
     command.args(["-c", "log_checkpoints=off", "postgres"]);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -178,11 +178,9 @@ struct Server {
 impl Server {
     fn spawn(cluster: &Cluster) -> Result<Server, EmbeddedError> {
         cluster.clear_leftovers()?;
-        let mut child = cluster
-            .server()?
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(EmbeddedError::system("running postgres"))?;
+        let mut command = cluster.command(&cluster.programs.postgres(), Some(Signal::INT))?;
+        command.args(cluster.arguments()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(EmbeddedError::system("running postgres"))?;
         let log = Log::read(child.stderr.take());
         Ok(Server { pid: child.id(), child, log })
     }

@@ -1,0 +1,15 @@
+//! Real PostgreSQL for the tests, through the same launcher as in production. Knows nothing of Gom's tables.
+//!
+//! - [`TestDatabase`]: a fresh database for one test, on a cluster that all test processes of this workspace share. It is
+//!   dropped with the value.
+//! - [`TestCluster`]: a PostgreSQL of the test's very own, to be stopped, killed and frozen.
+//!
+//! The clusters of tests do not flush to disk (`fsync=off`): they are durable against killed processes, not against a power cut.
+//! Failing to get a database is a panic: a test cannot go on without it.
+
+mod database;
+mod keeper;
+mod own;
+
+pub use database::TestDatabase;
+pub use own::TestCluster;
