@@ -8,7 +8,7 @@ use async_graphql::parser::types::{ExecutableDocument, Field, OperationDefinitio
 
 use super::document::position;
 use super::literal::Literals;
-use super::names::{Names, type_text};
+use super::names::Names;
 use crate::error::ApiError;
 use crate::schema::{ObjectId, TypeRef};
 
@@ -66,7 +66,7 @@ impl<'d> Search<'_, 'd> {
             let Some(argument) = known.args.get(name.node.as_str()) else { continue };
             match self.literals.template(&argument.ty, &value.node) {
                 Err(reason) if !reason.about_variable => {
-                    let ty = type_text(schema, &argument.ty);
+                    let ty = schema.type_text(&argument.ty);
                     return Err(Box::new(reason.of_argument(
                         &name.node,
                         &ty,
@@ -77,11 +77,7 @@ impl<'d> Search<'_, 'd> {
                 _ => {}
             }
         }
-        let mut ty = &known.ty;
-        while let TypeRef::List(inner) | TypeRef::NonNull(inner) = ty {
-            ty = inner;
-        }
-        let object = if let TypeRef::Object(id) = ty { Some(*id) } else { None };
+        let object = if let TypeRef::Object(id) = known.ty.named() { Some(*id) } else { None };
         self.set(object, &field.node.selection_set.node)
     }
 }

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::document::position;
 use super::literal::{Literals, required_boolean};
-use super::names::{Names, type_text};
+use super::names::Names;
 use super::operation::{
     Condition, Inclusion, OperationKind, Selected, SelectedField, Selection, Template, Value,
 };
@@ -198,7 +198,7 @@ impl<'d> Collector<'_, 'd> {
                 let message = format!(
                     "Field '{}' argument '{name}' of type '{}' is required but not provided.",
                     given.node.name.node,
-                    type_text(self.literals.schema, &argument.ty)
+                    self.literals.schema.type_text(&argument.ty)
                 );
                 return Err(invalid(message, given.pos));
             }
@@ -213,7 +213,7 @@ impl<'d> Collector<'_, 'd> {
         value: &Positioned<Literal>,
     ) -> Result<Template, ApiError> {
         self.literals.template(&argument.ty, &value.node).map_err(|reason| {
-            let ty = type_text(self.literals.schema, &argument.ty);
+            let ty = self.literals.schema.type_text(&argument.ty);
             reason.of_argument(name, &ty, &value.node, position(value.pos))
         })
     }
@@ -227,7 +227,7 @@ impl<'d> Collector<'_, 'd> {
         let schema = self.literals.schema;
         let first = occurrences[0].field;
         let set = &first.node.selection_set;
-        let named = named(&field.ty);
+        let named = field.ty.named();
         if !matches!(named, TypeRef::Object(_) | TypeRef::Node) {
             return match occurrences.iter().find(|o| !o.field.node.selection_set.node.items.is_empty()) {
                 Some(o) => Err(invalid(format!("The field '{key}' has no fields to select"), o.field.pos)),
@@ -260,13 +260,6 @@ impl<'d> Collector<'_, 'd> {
         let shapes: Vec<_> = models.iter().map(|(_, ty, fields)| (ty.as_str(), fields.as_slice())).collect();
         same_shape(schema, self.names, &shapes)?;
         Ok(Selection::Node(models))
-    }
-}
-
-fn named(ty: &TypeRef) -> &TypeRef {
-    match ty {
-        TypeRef::List(inner) | TypeRef::NonNull(inner) => named(inner),
-        ty => ty,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use async_graphql_value::Value as Literal;
 
-use super::names::{fits, type_text};
+use super::names::fits;
 use super::operation::{Template, Value, VariableId};
 use super::reason::Reason;
 use super::scalar::{self, Given, Origin};
@@ -74,7 +74,7 @@ impl Literals<'_> {
         }
         for (name, field) in &ty.fields {
             if matches!(field.ty, TypeRef::NonNull(_)) && !values.contains_key(name.as_str()) {
-                return Err(missing(name, &type_text(schema, &field.ty)));
+                return Err(missing(name, &schema.type_text(&field.ty)));
             }
         }
         Ok(object(id, fields))
@@ -96,8 +96,8 @@ impl Literals<'_> {
             (given, expected) => fits(given, expected),
         };
         if !fitting {
-            let given = type_text(self.schema, &variable.ty);
-            let expected = type_text(self.schema, expected);
+            let given = self.schema.type_text(&variable.ty);
+            let expected = self.schema.type_text(expected);
             return Err(Reason::about_variable(format!(
                 "The variable '${name}' is of type '{given}', but '{expected}' is expected"
             )));
@@ -111,10 +111,10 @@ pub(super) fn expected(schema: &Schema, ty: &TypeRef) -> Reason {
     match ty {
         TypeRef::Scalar(scalar) => scalar::expected(*scalar),
         TypeRef::NonNull(inner) => expected(schema, inner),
-        TypeRef::List(_) => Reason::new(format!("List value of type '{}' expected", type_text(schema, ty))),
-        TypeRef::Enum(_) => Reason::new(format!("Enum value of type '{}' expected", type_text(schema, ty))),
+        TypeRef::List(_) => Reason::new(format!("List value of type '{}' expected", schema.type_text(ty))),
+        TypeRef::Enum(_) => Reason::new(format!("Enum value of type '{}' expected", schema.type_text(ty))),
         TypeRef::Input(_) | TypeRef::Object(_) | TypeRef::Node => {
-            Reason::new(format!("Object value of type '{}' expected", type_text(schema, ty)))
+            Reason::new(format!("Object value of type '{}' expected", schema.type_text(ty)))
         }
     }
 }

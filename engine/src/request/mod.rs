@@ -17,6 +17,8 @@ mod reason;
 mod scalar;
 mod scan;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod variables;
 mod weight;
 

@@ -1,38 +1,10 @@
-//! The schema's types by name, for documents, and names for types, for messages.
+//! The schema's types by their names, as documents mention them.
 
 use std::collections::HashMap;
 
 use async_graphql::parser::types::{BaseType, Type};
 
-use crate::datamodel::ScalarType;
 use crate::schema::{ObjectId, Scalar, Schema, TypeRef};
-
-/// Every scalar of the API.
-pub(super) const SCALARS: [Scalar; 9] = [
-    Scalar::Data(ScalarType::Id),
-    Scalar::Data(ScalarType::String),
-    Scalar::Data(ScalarType::Int),
-    Scalar::Data(ScalarType::Float),
-    Scalar::Data(ScalarType::Boolean),
-    Scalar::Data(ScalarType::DateTime),
-    Scalar::Data(ScalarType::Json),
-    Scalar::Data(ScalarType::Uuid),
-    Scalar::Long,
-];
-
-pub(super) fn scalar_name(scalar: Scalar) -> &'static str {
-    match scalar {
-        Scalar::Data(ScalarType::Id) => "ID",
-        Scalar::Data(ScalarType::String) => "String",
-        Scalar::Data(ScalarType::Int) => "Int",
-        Scalar::Data(ScalarType::Float) => "Float",
-        Scalar::Data(ScalarType::Boolean) => "Boolean",
-        Scalar::Data(ScalarType::DateTime) => "DateTime",
-        Scalar::Data(ScalarType::Json) => "Json",
-        Scalar::Data(ScalarType::Uuid) => "UUID",
-        Scalar::Long => "Long",
-    }
-}
 
 /// An index over a [`Schema`], made once.
 #[derive(Debug)]
@@ -43,7 +15,7 @@ pub(super) struct Names {
 
 impl Names {
     pub fn new(schema: &Schema) -> Self {
-        let scalars = SCALARS.iter().map(|s| (scalar_name(*s).to_owned(), TypeRef::Scalar(*s)));
+        let scalars = Scalar::ALL.iter().map(|s| (s.name().to_owned(), TypeRef::Scalar(*s)));
         let enums = (0..schema.enums.len()).map(crate::schema::EnumTypeId);
         let enums = enums.map(|id| (schema.enumeration(id).name.clone(), TypeRef::Enum(id)));
         let inputs = (0..schema.inputs.len()).map(crate::schema::InputId);
@@ -66,19 +38,6 @@ impl Names {
 
     pub fn object(&self, name: &str) -> Option<ObjectId> {
         self.objects.get(name).copied()
-    }
-}
-
-/// `[String!]!`
-pub(super) fn type_text(schema: &Schema, ty: &TypeRef) -> String {
-    match ty {
-        TypeRef::Scalar(scalar) => scalar_name(*scalar).to_owned(),
-        TypeRef::Enum(id) => schema.enumeration(*id).name.clone(),
-        TypeRef::Input(id) => schema.input(*id).name.clone(),
-        TypeRef::Object(id) => schema.object(*id).name.clone(),
-        TypeRef::Node => "Node".to_owned(),
-        TypeRef::List(item) => format!("[{}]", type_text(schema, item)),
-        TypeRef::NonNull(inner) => format!("{}!", type_text(schema, inner)),
     }
 }
 

@@ -10,7 +10,7 @@ use super::document::{parse, position, select};
 use super::guard::measure;
 use super::limits::Limits;
 use super::literal::{Declared, Literals};
-use super::names::{Names, type_text};
+use super::names::Names;
 use super::operation::{Operation, OperationKind, Template, Value, VariableDefinition};
 use super::{Prepared, Validate, weight};
 use crate::error::ApiError;
@@ -32,7 +32,7 @@ impl Preparation<'_> {
         let one = |error| vec![error];
         let (document, text_measures) = parse(text, self.limits).map_err(one)?;
         let definition = &select(&document, operation_name).map_err(one)?.node;
-        let mut measures = measure(&document, definition, text_measures.query_bytes).map_err(one)?;
+        let mut measures = measure(&document, text_measures.query_bytes).map_err(one)?;
         measures.tokens = text_measures.tokens;
         self.limits.check_expansion(&measures).map_err(one)?;
         self.variable_types_are_known(&document).map_err(one)?;
@@ -142,7 +142,7 @@ impl Preparation<'_> {
                             ));
                         }
                         Err(reason) => {
-                            let ty = type_text(self.schema, &ty);
+                            let ty = self.schema.type_text(&ty);
                             return Err(reason.of_default(&name, &ty, &value, position(default.pos)));
                         }
                     }

@@ -5,7 +5,6 @@ use serde_json::Number;
 
 use super::datetime;
 use super::json_text::{self, NotStorable};
-use super::names::scalar_name;
 use super::operation::Value;
 use super::reason::Reason;
 use crate::datamodel::ScalarType;
@@ -106,7 +105,7 @@ pub(super) fn expected(scalar: Scalar) -> Reason {
         Scalar::Data(ScalarType::DateTime) => "Date value expected".to_owned(),
         Scalar::Data(ScalarType::Json) => "Not valid JSON".to_owned(),
         Scalar::Data(ScalarType::Uuid) => "This is not a valid type 4 UUID.".to_owned(),
-        scalar => format!("{} value expected", scalar_name(scalar)),
+        scalar => format!("{} value expected", scalar.name()),
     })
 }
 
@@ -123,9 +122,7 @@ fn integer(given: Given, origin: Origin, least: i64, most: i64, scalar: Scalar) 
     };
     match whole {
         Some(whole) if (least..=most).contains(&whole) => Ok(Value::Int(whole)),
-        Some(_) => {
-            Err(Reason::new(format!("{} value expected, between {least} and {most}", scalar_name(scalar))))
-        }
+        Some(_) => Err(Reason::new(format!("{} value expected, between {least} and {most}", scalar.name()))),
         None => Err(expected(scalar)),
     }
 }

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use serde_json::{Map, Value as Json};
 
 use super::literal::{expected, missing, undefined};
-use super::names::type_text;
 use super::operation::{Condition, Inclusion, Operation, Template, Value, VariableDefinition, VariableId};
 use super::reason::Reason;
 use super::scalar::{self, Given, Origin};
@@ -45,7 +44,7 @@ fn value_of(
     variable: &VariableDefinition,
     given: &Map<String, Json>,
 ) -> Result<Option<Value>, ApiError> {
-    let ty = || type_text(schema, &variable.ty);
+    let ty = || schema.type_text(&variable.ty);
     let name = &variable.name;
     match given.get(name) {
         None => match &variable.default {
@@ -100,7 +99,7 @@ fn object(schema: &Schema, id: InputId, values: &Map<String, Json>) -> Result<Va
     }
     for (name, field) in &ty.fields {
         if matches!(field.ty, TypeRef::NonNull(_)) && !values.contains_key(name) {
-            return Err(missing(name, &type_text(schema, &field.ty)));
+            return Err(missing(name, &schema.type_text(&field.ty)));
         }
     }
     Ok(Value::Object(id, fields))

@@ -1,0 +1,7 @@
+//! The request stage from outside: documents and variables in, operations and errors out.
+
+mod documents;
+mod fixture;
+mod properties;
+mod soundness;
+mod values;
