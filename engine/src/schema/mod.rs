@@ -7,8 +7,12 @@ mod inputs;
 mod names;
 mod objects;
 mod plural;
+mod sdl;
+mod served;
 mod types;
 
 pub use generate::{SchemaOptions, generate};
 pub use names::plural;
+pub use sdl::sdl;
+pub use served::{CannotServe, Served};
 pub use types::*;

@@ -21,10 +21,10 @@ fn named<const N: usize>(fields: [(&str, OutputField); N]) -> OutputFields {
     fields.map(|(name, field)| (name.to_owned(), field)).into_iter().collect()
 }
 
-/// `Node` is for models whose field named `id` is a string made by Prisma or the client.
+/// `Node` asks for a field `id: ID!`.
 fn implements_node(model: &Model) -> bool {
     let id = model.id_field();
-    id.name == "id" && matches!(id.kind, FieldKind::Scalar(ScalarType::Id | ScalarType::String))
+    id.name == "id" && id.kind == FieldKind::Scalar(ScalarType::Id)
 }
 
 /// The object types of all models, without fields yet: the others refer to them.

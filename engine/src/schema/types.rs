@@ -1,6 +1,8 @@
 //! The API's types as plain data, each part tagged with what it means for the datamodel, so that later
 //! stages never take names apart again.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 
 use crate::datamodel::{EnumId, FieldId, ModelId, ScalarType};
@@ -107,6 +109,17 @@ impl Scalar {
             Scalar::Data(ScalarType::Json) => "Json",
             Scalar::Data(ScalarType::Uuid) => "UUID",
             Scalar::Long => "Long",
+        }
+    }
+
+    pub fn description(self) -> Option<&'static str> {
+        match self {
+            Scalar::Data(ScalarType::Json) => Some("Raw JSON value"),
+            Scalar::Long => Some(
+                "The `Long` scalar type represents non-fractional signed whole numeric values.\nLong can represent \
+                 values between -(2^63) and 2^63 - 1.",
+            ),
+            Scalar::Data(_) => None,
         }
     }
 
@@ -294,6 +307,21 @@ impl Schema {
         &self.enums[id.0]
     }
 
+    /// The scalars that the schema uses and must declare.
+    pub fn declared_scalars(&self) -> Vec<Scalar> {
+        let outputs = self.objects.iter().flat_map(|object| object.fields.values());
+        let args = outputs.clone().flat_map(|field| field.args.values());
+        let inputs = self.inputs.iter().flat_map(|input| input.fields.values());
+        let used: HashSet<Scalar> = (outputs.map(|field| &field.ty))
+            .chain(args.chain(inputs).map(|input| &input.ty))
+            .filter_map(|ty| match ty.named() {
+                TypeRef::Scalar(scalar) => Some(*scalar),
+                _ => None,
+            })
+            .collect();
+        Scalar::ALL.into_iter().filter(|scalar| !scalar.is_built_in() && used.contains(scalar)).collect()
+    }
+
     /// The object type that shows a model's rows.
     pub fn object_of(&self, model: ModelId) -> ObjectId {
         self.models[model.0].object
@@ -335,5 +363,8 @@ impl Schema {
     }
 }
 
-/// The name of the interface that every model with an `id` of type `ID` or `String` implements.
+/// The name of the interface that every model with a field `id: ID!` marked `@id` implements.
 pub const NODE: &str = "Node";
+
+/// What the API says of the interface `Node` and of its field `id`.
+pub(super) const NODE_DESCRIPTIONS: [&str; 2] = ["An object with an ID", "The id of the object."];
