@@ -24,7 +24,13 @@ fn durable(folder: &Path) -> EmbeddedOptions {
     EmbeddedOptions { fallback: None, ..EmbeddedOptions::new(folder.join("data")) }
 }
 
+/// Starts a cluster below `folder`, where one is placed if there is none: making one is what few of these tests are about.
 async fn start(folder: &Path) -> EmbeddedPostgres {
+    let data = folder.join("data");
+    if !data.join("cluster").exists() && std::env::var_os(FOLDER).is_none() {
+        std::fs::create_dir_all(&data).unwrap();
+        gom_test_support::place_cluster(&data.join("cluster")).await;
+    }
     EmbeddedPostgres::start(options(folder)).await.unwrap()
 }
 

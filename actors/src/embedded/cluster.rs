@@ -29,6 +29,9 @@ const SOCKET: &str = ".s.PGSQL.5432";
 /// How long a start waits for the PostgreSQL of a killed predecessor to finish.
 const PREDECESSOR: Duration = Duration::from_secs(20);
 
+/// How long a lock may be held by nobody in particular: a process that is just being forked has a copy of every descriptor.
+const PASSING: Duration = Duration::from_millis(500);
+
 /// A cluster that is ours alone, ready to be served.
 #[derive(Debug)]
 pub struct Cluster {
@@ -204,6 +207,12 @@ impl Cluster {
         line(0).and_then(|text| text.parse().ok()) == Some(pid) && line(7) == Some("ready")
     }
 
+    /// Frees the folder, once the server is gone. (Dropping the cluster leaves the lock to whoever else has a copy of it.)
+    pub fn release(self) {
+        // If this fails, closing the file, which follows, does the same.
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
+
     /// Whether the settings give up durability (tests do).
     fn relaxed(&self) -> bool {
         self.settings.iter().any(|(name, value)| name == "fsync" && value == "off")
@@ -298,7 +307,7 @@ fn lock(folder: &Path) -> Result<File, EmbeddedError> {
     let path = folder.join("lock");
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(refused)?;
-    let deadline = Instant::now() + PREDECESSOR;
+    let (settled, deadline) = (Instant::now() + PASSING, Instant::now() + PREDECESSOR);
     while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
         if error != rustix::io::Errno::WOULDBLOCK {
             return Err(refused(error.into()));
@@ -306,7 +315,7 @@ fn lock(folder: &Path) -> Result<File, EmbeddedError> {
         let mut text = String::new();
         file.rewind().and_then(|()| file.read_to_string(&mut text)).map_err(refused)?;
         let holder = text.trim().parse().ok();
-        if holder.is_none_or(is_alive) {
+        if holder.is_none_or(is_alive) && Instant::now() > settled {
             return Err(EmbeddedError::InUse { path: folder.to_owned(), holder });
         }
         if Instant::now() > deadline {

@@ -60,13 +60,20 @@ impl Keeper {
     pub fn run(self, started: oneshot::Sender<Result<Place, EmbeddedError>>) {
         let begun = Instant::now();
         // Whoever asked may have gone away: then nobody hears the answer, and the keeper is told to stop.
-        let (cluster, server) = match Cluster::prepare(&self.options) {
+        let cluster = match Cluster::prepare(&self.options) {
+            Ok(cluster) => cluster,
             Err(error) => return drop(started.send(Err(error))),
-            Ok(cluster) => match self.launch(&cluster) {
-                Launch::Ready(server) => (cluster, server),
-                Launch::Failed(error) => return drop(started.send(Err(error))),
-                Launch::Told(answer) => return self.ended(answer),
-            },
+        };
+        let server = match self.launch(&cluster) {
+            Launch::Ready(server) => server,
+            Launch::Failed(error) => {
+                cluster.release();
+                return drop(started.send(Err(error)));
+            }
+            Launch::Told(answer) => {
+                cluster.release();
+                return self.ended(answer);
+            }
         };
         tracing::info!(
             folder = %cluster.folder.display(), pid = server.pid, version = cluster.programs.major,
@@ -80,7 +87,7 @@ impl Keeper {
         let _ = started.send(Ok(place));
         let answer = self.watch_over(&cluster, server);
         // The lock goes before the answer: who waits for the end may start again at once.
-        drop(cluster);
+        cluster.release();
         self.ended(answer);
     }
 
