@@ -3,5 +3,6 @@
 mod documents;
 mod fixture;
 mod properties;
+mod served;
 mod soundness;
 mod values;

@@ -11,7 +11,7 @@ use crate::request::{Limits, Operation, OperationKind, VariableDefinition, Varia
 use crate::schema::{InputId, TypeRef};
 
 /// Pieces of documents, so that chance gets past the parser.
-fn fragments_of_documents() -> impl Strategy<Value = String> {
+pub fn documents() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
         "{",
         "}",
@@ -103,7 +103,7 @@ proptest! {
     }
 
     #[test]
-    fn no_document_panics(text in fragments_of_documents()) {
+    fn no_document_panics(text in documents()) {
         let requests = requests();
         if let Ok(prepared) = requests.prepare(&text, None, &Limits::UNLIMITED) {
             let _ = requests.coerce(&prepared.operation, &Map::new());
