@@ -5,7 +5,7 @@ use crate::error::{ApiError, ErrorKind};
 
 /// What one caller may ask for in one request; `None` is without limit. Some ceilings hold for everyone,
 /// because beyond them the work is out of proportion before anything is known about it; see
-/// [`super::scan::MAX_NESTING`] and the constants of the fragment guard.
+/// `scan::MAX_NESTING` and the constants of `guard`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Where these limits are set, for messages: `limits` makes `limits.depth`.

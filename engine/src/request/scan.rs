@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use super::operation::Position;
 
-/// Brackets of any kind that may be open at once. The parser recurses for each, and a thread's stack holds
-/// about three times as many in an unoptimised build.
+/// Brackets of any kind that may be open at once. The parser recurses for each; so many fit the 2 MiB stack
+/// of a worker's thread, which the tests of soundness run on.
 pub const MAX_NESTING: usize = 100;
 
 /// What was seen in one pass over the text.
