@@ -2,4 +2,5 @@
 
 pub mod database;
 pub mod embedded;
+pub mod migrations;
 pub mod watch;

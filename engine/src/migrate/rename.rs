@@ -90,7 +90,17 @@ pub(super) fn apply(
         let moved = tables.iter().find(|t| t.table == rename.table).map(|t| t.new_name.as_str());
         let table = moved.unwrap_or(&rename.table);
         let column = rename.column.as_deref().unwrap_or_default();
-        rename_column(wanted, found, table, column, &rename.new_name, &mut steps)?;
+        // A list has no column: its table carries the field's name, and perhaps still the old table's.
+        let lists = [format!("{table}_{column}"), format!("{}_{column}", rename.table)];
+        let list = lists.iter().find(|list| found.table(list).is_some());
+        let has_column = found.table(table).is_some_and(|t| t.column(column).is_some());
+        match list.filter(|_| !has_column) {
+            Some(list) => {
+                let new_list = format!("{table}_{}", rename.new_name);
+                rename_table(wanted, found, list, &new_list, &mut steps)?;
+            }
+            None => rename_column(wanted, found, table, column, &rename.new_name, &mut steps)?,
+        }
     }
     for rename in &tables {
         swap_ends(wanted, found, &rename.new_name, &mut steps);
@@ -153,11 +163,6 @@ fn rename_column(
         ));
     };
     if found_table.column(old).is_none() {
-        // A list has no column: its table carries the field's name.
-        let (list, new_list) = (format!("{table}_{old}"), format!("{table}_{new}"));
-        if found.table(&list).is_some() {
-            return rename_table(wanted, found, &list, &new_list, steps).map(|_| ());
-        }
         return error(format!("cannot rename the column `{table}.{old}`: the database has none"));
     }
     if found_table.column(new).is_some() {

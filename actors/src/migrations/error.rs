@@ -1,0 +1,65 @@
+//! Why a migration was not done. Each text says what to do about it.
+
+use std::error::Error as _;
+
+use gom_engine::migrate::{MigrationStep, RenameError};
+
+/// Nothing was changed, except that Gom's own tables may have been brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error("the database refused: {}", describe(.0))]
+    Database(#[from] tokio_postgres::Error),
+    /// A step failed.
+    #[error("cannot {step}: {}", describe(.error))]
+    Step { step: String, error: tokio_postgres::Error },
+    /// The rows forbid a step.
+    #[error("cannot {step}: {problem}")]
+    Rows { step: String, problem: String },
+    #[error(transparent)]
+    Rename(#[from] RenameError),
+    /// Steps that lose data, without the permission to.
+    #[error("{}", describe_losses(.0))]
+    DataLoss(Vec<MigrationStep>),
+    /// Gom's own migrations could not be run.
+    #[error("Gom's own tables cannot be brought up to date: {0}")]
+    System(Box<refinery::Error>),
+    #[error(
+        "the database was migrated by a newer version of gom (its system tables are at version {found}, \
+         this program knows {known}); use that version"
+    )]
+    NewerVersion { found: i32, known: i32 },
+    #[error("the schema `{0}` cannot hold the datamodel's tables: it has a use of its own; choose another")]
+    ReservedSchema(String),
+}
+
+impl From<refinery::Error> for MigrateError {
+    fn from(error: refinery::Error) -> Self {
+        MigrateError::System(Box::new(error))
+    }
+}
+
+fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => {
+            let more = [db.detail(), db.hint()].into_iter().flatten();
+            more.fold(db.message().to_string(), |text, part| format!("{text}; {part}"))
+        }
+        None => match error.source() {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        },
+    }
+}
+
+fn describe_losses(steps: &[MigrationStep]) -> String {
+    let mut text = String::from("these steps lose data:\n");
+    for step in steps {
+        let reason = step.data_loss.as_deref().unwrap_or_default();
+        text.push_str(&format!("  {} ({reason})\n", step.description));
+    }
+    text.push_str(
+        "nothing was changed. If something was renamed, say so with --rename OLD=NEW; \
+         if the data may go, with --allow-data-loss",
+    );
+    text
+}

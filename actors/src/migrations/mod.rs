@@ -1,0 +1,206 @@
+//! Brings a database to a datamodel, and Gom's own tables up to date. Any number of servers may do so at
+//! once: a lock of our own lets them through one by one, and whoever comes second finds nothing left to do.
+//! Decides nothing itself: what has to be done is the engine's plan.
+
+mod catalog;
+mod error;
+mod system;
+
+use std::time::SystemTime;
+
+use gom_engine::datamodel::DataModel;
+use gom_engine::migrate::{self, MigrationStep, Rename};
+use tokio_postgres::{Client, GenericClient, Transaction};
+
+pub use self::catalog::introspect;
+pub use self::error::MigrateError;
+pub use self::system::SYSTEM_SCHEMA;
+
+/// Ours alone in the database, whatever the schema: the first bytes of "gom migrate" as a number.
+const LOCK: i64 = 0x67_6f_6d_20_6d_69_67_72;
+
+/// How long a step may wait for others' locks before all of it is given up: whoever waits for a table makes
+/// everybody behind it wait too.
+const LOCK_TIMEOUT: &str = "10s";
+
+/// What a database shall be brought to.
+#[derive(Debug, Clone, Copy)]
+pub struct Deployment<'a> {
+    pub model: &'a DataModel,
+    /// The datamodel as it was written, for the record.
+    pub text: &'a str,
+    /// The schema for the model's tables.
+    pub schema: &'a str,
+    pub renames: &'a [Rename],
+    pub allow_data_loss: bool,
+}
+
+/// Where a database stands.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The version of Gom's own tables, and the one that this program brings.
+    pub system_version: Option<i32>,
+    pub known_system_version: i32,
+    /// What was applied last to this schema.
+    pub last: Option<Applied>,
+    /// What distinguishes the database from the datamodel.
+    pub differences: Vec<String>,
+}
+
+/// A datamodel that was applied.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    pub at: SystemTime,
+    pub gom_version: String,
+    pub datamodel: String,
+}
+
+/// The steps that would bring the database to the datamodel; changes nothing.
+pub async fn plan<C: GenericClient>(
+    client: &C,
+    deployment: &Deployment<'_>,
+) -> Result<Vec<MigrationStep>, MigrateError> {
+    check_schema(deployment.schema)?;
+    let wanted = migrate::layout(deployment.model, deployment.schema);
+    let found = introspect(client, deployment.schema).await?;
+    Ok(migrate::plan(&wanted, &found, deployment.renames)?)
+}
+
+/// Every difference between the database and the datamodel, in words; changes nothing.
+pub async fn verify<C: GenericClient>(
+    client: &C,
+    model: &DataModel,
+    schema: &str,
+) -> Result<Vec<String>, MigrateError> {
+    check_schema(schema)?;
+    let wanted = migrate::layout(model, schema);
+    let found = introspect(client, schema).await?;
+    Ok(migrate::differences(&wanted, &found).iter().map(ToString::to_string).collect())
+}
+
+/// Where the database stands; changes nothing.
+pub async fn status<C: GenericClient>(
+    client: &C,
+    model: &DataModel,
+    schema: &str,
+) -> Result<Status, MigrateError> {
+    Ok(Status {
+        system_version: system::applied_version(client).await?,
+        known_system_version: system::known_version(),
+        last: last_applied(client, schema).await?,
+        differences: verify(client, model, schema).await?,
+    })
+}
+
+async fn last_applied<C: GenericClient>(client: &C, schema: &str) -> Result<Option<Applied>, MigrateError> {
+    if !system::has_table(client, "gom.applied_datamodel").await? {
+        return Ok(None);
+    }
+    let query = "SELECT applied_at, gom_version, datamodel FROM gom.applied_datamodel
+                 WHERE schema_name = $1 ORDER BY id DESC LIMIT 1";
+    let row = client.query_opt(query, &[&schema]).await?;
+    Ok(row.map(|row| Applied { at: row.get(0), gom_version: row.get(1), datamodel: row.get(2) }))
+}
+
+/// Brings Gom's own tables up to date, waiting for others who are doing the same.
+pub async fn migrate_system(client: &mut Client) -> Result<(), MigrateError> {
+    lock(client).await?;
+    let result = system::run(client).await;
+    unlock(client).await;
+    result
+}
+
+/// Brings Gom's own tables up to date and the model's tables to the datamodel, waiting for others who are
+/// doing the same. The model's part is one transaction: all steps or none. Gives the steps that were done.
+///
+/// `client` must be the caller's alone. While steps run, the tables that they touch are locked.
+pub async fn apply(
+    client: &mut Client,
+    deployment: &Deployment<'_>,
+) -> Result<Vec<MigrationStep>, MigrateError> {
+    check_schema(deployment.schema)?;
+    lock(client).await?;
+    let result = apply_locked(client, deployment).await;
+    unlock(client).await;
+    result
+}
+
+async fn apply_locked(
+    client: &mut Client,
+    deployment: &Deployment<'_>,
+) -> Result<Vec<MigrationStep>, MigrateError> {
+    system::run(client).await?;
+    let transaction = client.transaction().await?;
+    let limits = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0");
+    transaction.batch_execute(&limits).await?;
+    let steps = plan(&transaction, deployment).await?;
+    let losses: Vec<MigrationStep> = steps.iter().filter(|s| s.loses_data()).cloned().collect();
+    if !losses.is_empty() && !deployment.allow_data_loss {
+        return Err(MigrateError::DataLoss(losses));
+    }
+    for step in &steps {
+        run_step(&transaction, step).await?;
+    }
+    record(&transaction, deployment, &steps).await?;
+    transaction.commit().await?;
+    Ok(steps)
+}
+
+async fn run_step(transaction: &Transaction<'_>, step: &MigrationStep) -> Result<(), MigrateError> {
+    let failed = |error| MigrateError::Step { step: step.description.clone(), error };
+    if let Some(check) = &step.check {
+        let row = transaction.query_one(&check.sql, &[]).await.map_err(failed)?;
+        if row.get(0) {
+            let (step, problem) = (step.description.clone(), check.problem.clone());
+            return Err(MigrateError::Rows { step, problem });
+        }
+    }
+    transaction.batch_execute(&step.sql).await.map_err(failed)
+}
+
+/// Notes what was applied, unless nothing is new about it.
+async fn record(
+    transaction: &Transaction<'_>,
+    deployment: &Deployment<'_>,
+    steps: &[MigrationStep],
+) -> Result<(), MigrateError> {
+    let last = last_applied(transaction, deployment.schema).await?;
+    if steps.is_empty() && last.is_some_and(|last| last.datamodel == deployment.text) {
+        return Ok(());
+    }
+    let done: Vec<&str> = steps.iter().map(|s| s.description.as_str()).collect();
+    let statement = "INSERT INTO gom.applied_datamodel (schema_name, gom_version, datamodel, steps)
+                     VALUES ($1, $2, $3, $4)";
+    let version = env!("CARGO_PKG_VERSION");
+    transaction.execute(statement, &[&deployment.schema, &version, &deployment.text, &done]).await?;
+    Ok(())
+}
+
+fn check_schema(schema: &str) -> Result<(), MigrateError> {
+    let reserved = schema == SYSTEM_SCHEMA || schema == "information_schema" || schema.starts_with("pg_");
+    if reserved || schema.is_empty() {
+        return Err(MigrateError::ReservedSchema(schema.to_string()));
+    }
+    Ok(())
+}
+
+async fn lock(client: &Client) -> Result<(), MigrateError> {
+    // Whoever is in front may take its time, so this wait has no limit of its own.
+    let statement = format!(
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+         SELECT pg_advisory_lock({LOCK}); COMMIT"
+    );
+    let result = client.batch_execute(&statement).await;
+    if result.is_err() {
+        // Leaves no failed transaction behind, if there still is a connection.
+        let _ = client.batch_execute("ROLLBACK").await;
+    }
+    Ok(result?)
+}
+
+/// A lock that cannot be given back has gone with its connection.
+async fn unlock(client: &Client) {
+    if let Err(error) = client.batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})")).await {
+        tracing::warn!(%error, "the migration lock could not be given back; its connection is gone");
+    }
+}

@@ -1,0 +1,314 @@
+//! Migrations on real PostgreSQL: every datamodel's tables can be made, changed and recognised again.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+use gom_actors::migrations::{Deployment, MigrateError, apply, introspect, plan, status, verify};
+use gom_engine::datamodel::{DataModel, RelationStorage, parse};
+use gom_engine::migrate::{MigrationStep, Rename, adopt, sql_text};
+use gom_test_support::TestDatabase;
+use tokio_postgres::Client;
+
+const SCHEMA: &str = "default$default";
+const SHOP: &str = include_str!("../../config/datamodel.prisma");
+const PRISMA1: &str = include_str!("../../tests/fixtures/prisma1.sql");
+
+fn model(text: &str) -> DataModel {
+    parse("datamodel.prisma", text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Applies a datamodel and proves that nothing is left to do.
+async fn deploy(
+    client: &mut Client,
+    text: &str,
+    renames: &[&str],
+    allow_data_loss: bool,
+) -> Result<Vec<MigrationStep>, MigrateError> {
+    let model = model(text);
+    let renames: Vec<Rename> = renames.iter().map(|r| r.parse().unwrap()).collect();
+    let deployment = Deployment { model: &model, text, schema: SCHEMA, renames: &renames, allow_data_loss };
+    let planned = plan(client, &deployment).await?;
+    let steps = apply(client, &deployment).await?;
+    assert_eq!(planned, steps, "what was planned is what is done");
+    assert_eq!(verify(client, &model, SCHEMA).await?, Vec::<String>::new());
+    let again = Deployment { renames: &[], ..deployment };
+    assert_eq!(apply(client, &again).await?, [], "a second time there is nothing to do");
+    Ok(steps)
+}
+
+async fn run(client: &Client, sql: &str) {
+    client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+}
+
+async fn text(client: &Client, query: &str) -> Option<String> {
+    client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+}
+
+/// Every row of the model's tables, as text.
+async fn rows(client: &Client) -> Vec<String> {
+    let mut rows = Vec::new();
+    for table in introspect(client, SCHEMA).await.unwrap().tables {
+        let query = format!("SELECT t::text FROM \"{SCHEMA}\".\"{}\" t ORDER BY 1", table.name);
+        for row in client.query(&query, &[]).await.unwrap() {
+            rows.push(format!("{}: {}", table.name, row.get::<_, String>(0)));
+        }
+    }
+    rows
+}
+
+#[tokio::test]
+async fn an_empty_database_gets_every_kind_of_table() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    deploy(&mut client, SHOP, &[], false).await.unwrap();
+
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    let every_kind = r#"
+        enum Colour { RED }
+        type Number @db(name: "num\"ber") { id: Int! @id @sequence(name: "numbers", initialValue: 10000, allocationSize: 5)
+          lists: [Int!]! @scalarList(strategy: RELATION) colours: [Colour!]! json: Json @unique }
+        type Plain { key: Int! @id(strategy: SEQUENCE) uuid: UUID @unique b: Boolean! f: Float d: DateTime! @updatedAt
+          one: Other @relation(name: "One", link: TABLE) many: [Other!]! @relation(name: "Many") }
+        type Other { id: UUID! @id ones: [Plain!]! @relation(name: "One") manies: [Plain] @relation(name: "Many")
+          up: Other @relation(name: "Tree") down: [Other] @relation(name: "Tree") }
+        type Many @db(name: "many_links") @relationTable { plain: Plain! other: Other! @db(name: "o") id: ID! @id }
+        type ANameThatIsAsLongAsPostgresAllowsForTablesWithOtherNamesInside { id: ID! @id
+          aFieldThatMakesTheIndexNamesTooLongForPostgres: String @unique
+          aFieldThatMakesTheIndexNamesTooLongForPostgre: String @unique
+          aLinkThatMakesTheIndexNamesTooLongForPostgresToo: Other }
+        "#;
+    deploy(&mut client, every_kind, &[], false).await.unwrap();
+    run(&client, &format!("INSERT INTO \"{SCHEMA}\".\"num\"\"ber\" DEFAULT VALUES")).await;
+    let id = text(&client, &format!("SELECT id::text FROM \"{SCHEMA}\".\"num\"\"ber\"")).await;
+    assert_eq!(id.as_deref(), Some("10000"));
+}
+
+#[tokio::test]
+async fn a_prisma_1_database_needs_indexes_only_and_keeps_its_rows() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    run(&client, PRISMA1).await;
+    let before = rows(&client).await;
+    assert_eq!(before.len(), 12);
+
+    let steps = deploy(&mut client, SHOP, &[], false).await.unwrap();
+    let others: Vec<_> = steps.iter().filter(|s| !s.sql.starts_with("CREATE INDEX \"gom_")).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    assert_eq!(steps.len(), 8, "{}", sql_text(&steps));
+    assert_eq!(rows(&client).await, before);
+
+    let mut shop = model(SHOP);
+    adopt(&mut shop, &introspect(&client, SCHEMA).await.unwrap());
+    let id_of = |name: &str| {
+        let relation = shop.relations.iter().find(|r| r.name == name).unwrap();
+        match &relation.storage {
+            RelationStorage::Table { id_column, .. } => id_column.clone(),
+            RelationStorage::Inline { .. } => None,
+        }
+    };
+    assert_eq!(id_of("CustomerOf").as_deref(), Some("id"), "the writer must make it");
+    assert_eq!(id_of("OrderPromo"), None, "it may stay null");
+}
+
+#[tokio::test]
+async fn models_and_fields_come_and_go() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    deploy(&mut client, "type A { id: ID! @id a: String }", &[], false).await.unwrap();
+    run(&client, &format!("INSERT INTO \"{SCHEMA}\".\"A\" VALUES ('1', 'x'), ('2', null)")).await;
+
+    let more = r#"type A { id: ID! @id a: String! @default(value: "it's") n: Int! @default(value: -1)
+                    made: DateTime! @createdAt j: Json! @default(value: "{\"a\": \"\\\\\"}") bs: [B!]! tags: [String!]! }
+                  type B { id: ID! @id a: A! }"#;
+    deploy(&mut client, more, &[], false).await.unwrap();
+    let row = format!(
+        "SELECT string_agg(a || n || j || (made IS NOT NULL), ' ' ORDER BY id) FROM \"{SCHEMA}\".\"A\""
+    );
+    assert_eq!(
+        text(&client, &row).await.unwrap(),
+        r#"x-1{"a": "\\"}true it's-1{"a": "\\"}true"#,
+        "rows that are there get the defaults"
+    );
+
+    let less = "type A { id: ID! @id n: Int! }";
+    let refused = deploy(&mut client, less, &[], false).await.unwrap_err();
+    let MigrateError::DataLoss(losses) = &refused else { panic!("{refused}") };
+    assert_eq!(losses.len(), 5, "{losses:#?}");
+    assert!(refused.to_string().contains("drop the column `A.a`"), "{refused}");
+    assert!(introspect(&client, SCHEMA).await.unwrap().table("B").is_some(), "nothing was changed");
+    deploy(&mut client, less, &[], true).await.unwrap();
+    assert!(introspect(&client, SCHEMA).await.unwrap().table("B").is_none());
+}
+
+#[tokio::test]
+async fn rows_that_forbid_a_step_are_named_and_nothing_is_changed() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    deploy(&mut client, "type A { id: ID! @id a: String b: Int }", &[], false).await.unwrap();
+    run(&client, &format!("INSERT INTO \"{SCHEMA}\".\"A\" VALUES ('1', null, 7), ('2', 'x', 7)")).await;
+    for (wanted, problem) in [
+        ("type A { id: ID! @id a: String! b: Int }", "`A.a` becomes required"),
+        ("type A { id: ID! @id a: String b: Int c: Int! }", "`A.c` is required and has no default"),
+        ("type A { id: ID! @id a: String b: Int @unique x: Int }", "`A` (b) becomes unique"),
+    ] {
+        let error = deploy(&mut client, wanted, &[], false).await.unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+    let columns = introspect(&client, SCHEMA).await.unwrap().tables[0].columns.len();
+    assert_eq!(columns, 3);
+}
+
+#[tokio::test]
+async fn renames_are_asked_for_and_keep_the_rows() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    let before =
+        "type Author { id: ID! @id name: String @unique tags: [String!]! books: [Book!]! fans: [Fan!]! }
+                  type Book { id: ID! @id writer: Author }
+                  type Fan { id: ID! @id of: [Author!]! }";
+    deploy(&mut client, before, &[], false).await.unwrap();
+    run(
+        &client,
+        &format!(
+            "SET search_path TO \"{SCHEMA}\"; INSERT INTO \"Author\" VALUES ('a', 'Ana');
+             INSERT INTO \"Book\" VALUES ('b', 'a'); INSERT INTO \"Fan\" VALUES ('f');
+             INSERT INTO \"_AuthorToFan\" VALUES ('a', 'f'); INSERT INTO \"Author_tags\" VALUES ('a', 1000, 't')"
+        ),
+    )
+    .await;
+    // The new name changes places in the alphabet, and with it the sides of the relation.
+    let after =
+        "type Writer { id: ID! @id pen: String @unique words: [String!]! books: [Book!]! fans: [Fan!]! }
+                 type Book { id: ID! @id by: Writer }
+                 type Fan { id: ID! @id of: [Writer!]! }";
+    let guessed = deploy(&mut client, after, &[], false).await.unwrap_err();
+    assert!(matches!(guessed, MigrateError::DataLoss(_)), "{guessed}");
+    let renames = [
+        "Author=Writer",
+        "Author.name=pen",
+        "Book.writer=by",
+        "Author.tags=words",
+        "_AuthorToFan=_FanToWriter",
+    ];
+    let steps = deploy(&mut client, after, &renames, false).await.unwrap();
+    assert!(steps.iter().all(|s| s.sql.contains("RENAME")), "{}", sql_text(&steps));
+    let found = rows(&client).await;
+    assert_eq!(
+        found,
+        ["Book: (b,a)", "Fan: (f)", "Writer: (a,Ana)", "Writer_words: (a,1000,t)", "_FanToWriter: (a,f)"]
+    );
+    let sides = format!("SELECT \"A\" || \"B\" FROM \"{SCHEMA}\".\"_FanToWriter\"");
+    assert_eq!(text(&client, &sides).await.as_deref(), Some("fa"));
+
+    let error = deploy(&mut client, after, &["Book.nothing=by"], false).await.unwrap_err();
+    assert!(error.to_string().contains("the database has none"), "{error}");
+}
+
+#[tokio::test]
+async fn types_change_with_the_keys_that_hold_them() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    let before = "type A { id: Int! @id n: Int f: Float bs: [B!]! } type B { id: ID! @id a: A }";
+    deploy(&mut client, before, &[], false).await.unwrap();
+    run(
+        &client,
+        &format!(
+            "SET search_path TO \"{SCHEMA}\"; INSERT INTO \"A\" (id, n, f) VALUES (42, 7, 2.5);
+             INSERT INTO \"B\" (id, a) VALUES ('b', 42)"
+        ),
+    )
+    .await;
+    let after = "type A { id: ID! @id n: String f: Int bs: [B!]! } type B { id: ID! @id a: A }";
+    let error = deploy(&mut client, after, &[], false).await.unwrap_err();
+    let MigrateError::DataLoss(losses) = error else { panic!("{error}") };
+    assert_eq!(losses.len(), 3, "the ids and the float, not what becomes a text: {losses:#?}");
+    deploy(&mut client, after, &[], true).await.unwrap();
+    let joined = "SELECT a.id || a.n || a.f FROM \"A\" a JOIN \"B\" b ON b.a = a.id";
+    assert_eq!(text(&client, joined).await.as_deref(), Some("4273"));
+}
+
+#[tokio::test]
+async fn uniqueness_and_links_come_and_go() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    deploy(&mut client, "type A { id: ID! @id n: Int @unique } type B { id: ID! @id a: A }", &[], false)
+        .await
+        .unwrap();
+    run(&client, &format!("CREATE INDEX by_hand ON \"{SCHEMA}\".\"A\" (n, id)")).await;
+    let steps =
+        deploy(&mut client, "type A { id: ID! @id n: Int } type B { id: ID! @id a: String }", &[], true)
+            .await
+            .unwrap();
+    let drops = steps.iter().filter(|s| s.sql.contains("DROP")).count();
+    assert_eq!(drops, 3, "the unique index, our index and the foreign key: {steps:#?}");
+    let kept = format!("SELECT to_regclass('\"{SCHEMA}\".by_hand')::text");
+    assert!(text(&client, &kept).await.is_some(), "what somebody made by hand stays");
+}
+
+#[tokio::test]
+async fn other_schemas_are_never_touched() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    run(&client, "CREATE SCHEMA other; CREATE TABLE other.\"A\" (x int)").await;
+    let steps = deploy(&mut client, "type A { id: ID! @id }", &[], false).await.unwrap();
+    assert!(steps.iter().all(|s| s.sql.contains(SCHEMA)), "{steps:#?}");
+    let model = model("type A { id: ID! @id }");
+    for schema in ["gom", "pg_catalog", ""] {
+        let error = verify(&client, &model, schema).await.unwrap_err();
+        assert!(matches!(error, MigrateError::ReservedSchema(_)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn ten_servers_may_start_at_once() {
+    let database = TestDatabase::create().await;
+    let model = model(SHOP);
+    let deployment =
+        Deployment { model: &model, text: SHOP, schema: SCHEMA, renames: &[], allow_data_loss: false };
+    let starts = (0..10).map(async |_| {
+        let mut client = database.connect().await;
+        apply(&mut client, &deployment).await.unwrap().len()
+    });
+    let done = futures::future::join_all(starts).await;
+    assert_eq!(done.iter().filter(|steps| **steps > 0).count(), 1, "{done:?}");
+    let client = database.connect().await;
+    let status = status(&client, &model, SCHEMA).await.unwrap();
+    assert_eq!(status.system_version, Some(status.known_system_version));
+    assert_eq!(status.last.unwrap().datamodel, SHOP);
+    assert!(status.differences.is_empty());
+}
+
+#[tokio::test]
+async fn verify_lists_every_difference_and_changes_nothing() {
+    let database = TestDatabase::create().await;
+    let client = database.connect().await;
+    run(
+        &client,
+        &format!(
+            "CREATE SCHEMA \"{SCHEMA}\"; SET search_path TO \"{SCHEMA}\";
+             CREATE TABLE \"A\" (id varchar(25) PRIMARY KEY, n text NOT NULL, extra int);
+             CREATE TABLE lost (x int)"
+        ),
+    )
+    .await;
+    let model = model("type A { id: ID! @id n: Int s: String! @unique b: B } type B { id: ID! @id }");
+    let found = verify(&client, &model, SCHEMA).await.unwrap();
+    assert_eq!(
+        found,
+        [
+            "the column `A.n` is of type text, it should be integer",
+            "the column `A.n` forbids null, it should allow it",
+            "the column `A.s` is missing",
+            "the column `A.b` is missing",
+            "the column `A.extra` is not in the datamodel",
+            "the foreign key `A` (b) to `B` (id) on delete SET NULL is missing",
+            "the unique index on `A` (s) is missing",
+            "the index on `A` (b) is missing",
+            "the table `B` is missing",
+            "the table `lost` is not in the datamodel",
+        ]
+    );
+    assert!(
+        client.query_opt("SELECT 1 FROM pg_namespace WHERE nspname = 'gom'", &[]).await.unwrap().is_none()
+    );
+}
