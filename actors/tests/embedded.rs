@@ -24,14 +24,20 @@ fn durable(folder: &Path) -> EmbeddedOptions {
     EmbeddedOptions { fallback: None, ..EmbeddedOptions::new(folder.join("data")) }
 }
 
-/// Starts a cluster below `folder`, where one is placed if there is none: making one is what few of these tests are about.
 async fn start(folder: &Path) -> EmbeddedPostgres {
+    if std::env::var_os(FOLDER).is_none() {
+        place(folder).await;
+    }
+    EmbeddedPostgres::start(options(folder)).await.unwrap()
+}
+
+/// Puts a new cluster's data below `folder`, if there are none: making them takes long, and few of these tests are about it.
+async fn place(folder: &Path) {
     let data = folder.join("data");
-    if !data.join("cluster").exists() && std::env::var_os(FOLDER).is_none() {
+    if !data.join("cluster").exists() {
         std::fs::create_dir_all(&data).unwrap();
         gom_test_support::place_cluster(&data.join("cluster")).await;
     }
-    EmbeddedPostgres::start(options(folder)).await.unwrap()
 }
 
 async fn refusal(options: EmbeddedOptions) -> String {
@@ -130,6 +136,7 @@ async fn serves_many_connections_stops_cleanly_and_keeps_its_data() {
 #[tokio::test]
 async fn comes_back_with_all_that_was_committed_when_postgres_is_killed() {
     let folder = tempfile::tempdir().unwrap();
+    place(folder.path()).await;
     let postgres = EmbeddedPostgres::start(durable(folder.path())).await.unwrap();
     let client = connect(&postgres).await;
     client
@@ -208,6 +215,7 @@ async fn holds_a_cluster_until_killed() {
 #[tokio::test]
 async fn postgres_dies_with_its_server_even_when_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
+    place(folder.path()).await;
     let (mut parent, postgres) = start_elsewhere(folder.path());
     assert!(runs(postgres));
 
@@ -229,6 +237,7 @@ async fn postgres_dies_with_its_server_even_when_that_is_killed() {
 #[tokio::test]
 async fn an_orphan_ends_by_itself() {
     let folder = tempfile::tempdir().unwrap();
+    place(folder.path()).await;
     let (mut parent, postgres) = start_elsewhere(folder.path());
     parent.kill().unwrap();
     parent.wait().unwrap();
@@ -292,6 +301,7 @@ async fn folders_that_cannot_hold_a_cluster_are_refused() {
 #[tokio::test]
 async fn a_start_that_fails_says_what_postgres_said() {
     let folder = tempfile::tempdir().unwrap();
+    place(folder.path()).await;
     let settings = vec![("shared_buffers".to_owned(), "no size".to_owned())];
     let message = refusal(EmbeddedOptions { settings, ..options(folder.path()) }).await;
     assert!(message.contains("did not start") && message.contains("shared_buffers"), "{message}");
@@ -404,14 +414,14 @@ async fn works_as_an_ordinary_user() {
             .arg(program);
         command.args(["--exact", "works_on_a_folder_of_ours", "--ignored", "--nocapture"]);
         let output = command.env(FOLDER, folder.path()).current_dir(folder.path()).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let refused = text.contains("could not look up effective user ID");
         if uid != nobody && refused {
             eprintln!("SKIPPED: without user namespaces, PostgreSQL refuses a user without a name");
             continue;
         }
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && text.contains(&format!("worked as {uid}")), "{text}\n{complaint}");
+        assert!(output.status.success() && text.contains(&format!("worked as {uid}")), "{text}");
     }
 }
 

@@ -104,6 +104,13 @@ impl Cluster {
         let owner = fs::metadata(&data).ok().map(|metadata| metadata.uid());
         let identity = identity::choose(&programs, &folder, &data, owner)?;
         if let Some(account) = identity.owner() {
+            identity::probe(&programs, &identity, None).map_err(|error| EmbeddedError::RefusedAsRoot {
+                reason: format!(
+                    "user `{}` cannot run the programs in {} ({error})",
+                    account.name,
+                    programs.bin.display()
+                ),
+            })?;
             open_the_way(&folder)?;
             if let Some(gate) = identity::first_closed(&programs, &identity, &folder) {
                 return Err(Obstacle::Closed { gate, account: account.name.clone() });

@@ -84,6 +84,7 @@ impl Keeper {
             sockets: cluster.sockets.clone(),
             bin: cluster.programs.bin.clone(),
         };
+        self.state.send_replace(EmbeddedState::Ready { pid: server.pid });
         let _ = started.send(Ok(place));
         let answer = self.watch_over(&cluster, server);
         // The lock goes before the answer: who waits for the end may start again at once.

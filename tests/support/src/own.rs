@@ -148,12 +148,13 @@ fn signal(pid: u32, signal: Signal) {
 
 /// The processes whose parent is `parent`.
 fn children(parent: u32) -> Vec<u32> {
-    let output =
-        std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().expect("`ps` can be run");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let numbers = text.lines().filter_map(|line| {
-        let mut fields = line.split_whitespace().map(str::parse::<u32>);
-        Some((fields.next()?.ok()?, fields.next()?.ok()?))
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        // The program's name, in brackets, may hold anything; then come the state and the parent.
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let of = stat.rsplit(')').next()?.split_whitespace().nth(1)?;
+        Some((pid, of.parse::<u32>().ok()?))
     });
     numbers.filter(|(_, of)| *of == parent).map(|(pid, _)| pid).collect()
 }
