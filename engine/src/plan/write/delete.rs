@@ -35,7 +35,8 @@ impl Writer<'_> {
                 self.run(statement, Expect::None(Box::new(self.required_violation(relation))));
             }
         }
-        for (gone, ids) in going {
+        // Partners first: a foreign key would cut each link before its row goes as well.
+        for (gone, ids) in going.into_iter().rev() {
             let definition = planner.model().model(gone);
             let ids = Param::Register(ids);
             for field in definition.field_ids().filter(|f| definition.field(*f).is_scalar_list()) {

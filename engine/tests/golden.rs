@@ -1,0 +1,132 @@
+//! What the compiler makes of operations on Gom's own model: `golden/NAME.graphql` (variables in its first
+//! line) beside `golden/NAME.sql`, the statements. `UPDATE_GOLDEN=1 cargo test -p gom-engine --test golden`
+//! writes the latter anew, to be read in the diff.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gom_engine::datamodel;
+use gom_engine::plan::{Expect, PageLimits, Param, Planner, Source, Statement, Step};
+use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
+use gom_engine::schema::{SchemaOptions, Served, generate};
+use gom_engine::sql::{Physical, PhysicalOptions};
+
+/// Ids and times that stay the same from run to run.
+struct Counted(u32);
+
+impl Source for Counted {
+    fn cuid(&mut self) -> String {
+        self.0 += 1;
+        format!("new{}", self.0)
+    }
+
+    fn uuid(&mut self) -> String {
+        self.cuid()
+    }
+
+    fn now(&mut self) -> String {
+        "2026-11-23T00:00:00.000".into()
+    }
+}
+
+#[test]
+fn operations_compile_to_the_statements_beside_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut documents: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("the folder is there")
+        .map(|entry| entry.expect("it can be read").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "graphql"))
+        .collect();
+    documents.sort();
+    assert!(documents.len() >= 10, "the golden documents are gone");
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut different = Vec::new();
+    for document in documents {
+        let text = std::fs::read_to_string(&document).expect("a document can be read");
+        let compiled = compile(&text);
+        let beside = document.with_extension("sql");
+        if update {
+            std::fs::write(&beside, &compiled).expect("the statements can be written");
+        } else if std::fs::read_to_string(&beside).unwrap_or_default() != compiled {
+            different.push(format!("{}:\n{compiled}", beside.display()));
+        }
+    }
+    assert!(different.is_empty(), "compiled to something else:\n{}", different.join("\n"));
+}
+
+fn compile(text: &str) -> String {
+    let model_text = include_str!("../../config/datamodel.prisma");
+    let model = datamodel::parse("datamodel.prisma", model_text).expect("Gom's model is sound");
+    let schema = Arc::new(generate(&model, SchemaOptions::default()));
+    let served = Served::new(&schema).expect("Gom's model can be served");
+    let physical = Physical::new(model, &PhysicalOptions::in_schema("shop"));
+    let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
+    let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
+    let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
+
+    let variables = text.lines().next().and_then(|line| line.strip_prefix("# variables: "));
+    let variables = serde_json::from_str(variables.unwrap_or("{}")).expect("the variables are a JSON object");
+    let prepared = requests.prepare(text, None, &Limits::default()).expect("the document is sound");
+    let operation = &prepared.operation;
+    let variables = requests.coerce(operation, &variables).expect("the variables are sound");
+    let mut out = String::new();
+    for field in operation.fields.iter().filter(|f| f.inclusion.holds(&variables)) {
+        writeln!(out, "-- {}", field.key).expect("a string takes everything");
+        if operation.kind == OperationKind::Query {
+            match planner.query(field, &variables, PageLimits::default()) {
+                Ok(statement) => show(&mut out, "", &statement),
+                Err(error) => writeln!(out, "-- {error}").expect("a string takes everything"),
+            }
+            continue;
+        }
+        match planner.mutation(field, &variables, PageLimits::default(), &mut Counted(0)) {
+            Ok(program) => show_steps(&mut out, "", &program.steps),
+            Err(error) => writeln!(out, "-- {error}").expect("a string takes everything"),
+        }
+    }
+    out
+}
+
+fn show_steps(out: &mut String, indent: &str, steps: &[Step]) {
+    for step in steps {
+        match step {
+            Step::Run { statement, fills, expect } => {
+                show(out, indent, statement);
+                for register in fills {
+                    writeln!(out, "{indent}-- into r{}", register.0).expect("a string takes everything");
+                }
+                let expected = match expect {
+                    Expect::Anything => continue,
+                    Expect::Some(error) | Expect::Found(error) => format!("a row, or: {error}"),
+                    Expect::None(error) => format!("no row, or: {error}"),
+                    Expect::Filled(columns) => {
+                        let each = columns.iter().map(|(i, error)| format!("column {i}, or: {error}"));
+                        each.collect::<Vec<_>>().join("; ")
+                    }
+                };
+                writeln!(out, "{indent}-- expects {expected}").expect("a string takes everything");
+            }
+            Step::Choose { register, then, otherwise } => {
+                writeln!(out, "{indent}-- if r{} holds a value", register.0)
+                    .expect("a string takes everything");
+                show_steps(out, &format!("{indent}  "), then);
+                writeln!(out, "{indent}-- otherwise").expect("a string takes everything");
+                show_steps(out, &format!("{indent}  "), otherwise);
+            }
+        }
+    }
+}
+
+fn show(out: &mut String, indent: &str, statement: &Statement) {
+    let params = statement.params.iter().enumerate().map(|(i, param)| {
+        let value = match param {
+            Param::Null => "null".into(),
+            Param::Text(text) => format!("'{text}'"),
+            Param::Register(register) => format!("r{}", register.0),
+        };
+        format!("${} = {value}", i + 1)
+    });
+    writeln!(out, "{indent}{}", statement.sql).expect("a string takes everything");
+    writeln!(out, "{indent}-- {}", params.collect::<Vec<_>>().join(", ")).expect("a string takes everything");
+}

@@ -1,0 +1,10 @@
+-- none
+-- You provided an invalid argument for the where selector on Order. Please provide exactly one unique field and value.
+-- two
+-- You provided more than one field for the unique selector on Bp. If you want that behavior you can use the many query and combine fields with AND / OR.
+-- list
+-- The field 'items' is a toMany relation. This cannot be filtered by null.
+-- both
+-- Including a value for both first and last is not supported. Ask for one end of the list only.
+-- back
+-- The 'first' argument must be non negative
