@@ -4,5 +4,9 @@
 //! the actors (`gom-actors`). `docs/ARCHITECTURE.md` is the map.
 
 pub mod commands;
+pub mod graphql;
+pub mod http;
 pub mod identity;
+pub mod logging;
+pub mod server;
 pub mod settings;

@@ -1,5 +1,7 @@
 //! The program as people start it: output, exit status.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::{Command, Output};
 
 /// A process without any of this one's `GOM__…` and named variables, in a folder of its own.

@@ -3,6 +3,7 @@
 
 mod config;
 mod healthcheck;
+mod serve;
 mod token;
 
 use std::error::Error;
@@ -15,20 +16,18 @@ use crate::settings::{self, Inputs, Loaded, Purpose, SettingsError};
 
 /// A Prisma datamodel becomes a complete, reactive GraphQL backend on PostgreSQL.
 #[derive(Debug, Parser)]
-#[command(
-    name = "gom",
-    version,
-    about,
-    args_conflicts_with_subcommands = true,
-    arg_required_else_help = true
-)]
+#[command(name = "gom", version, about, args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(flatten)]
+    serve: serve::Arguments,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve the API (also without any command)
+    Serve(serve::Arguments),
     /// Print the settings in use, secrets masked, and where each came from
     Config(config::Arguments),
     /// Sign a service token, which is allowed everything
@@ -111,10 +110,11 @@ impl Failure {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Some(Command::Serve(arguments)) => serve::run(arguments),
+        None => serve::run(cli.serve),
         Some(Command::Config(arguments)) => config::run(arguments),
         Some(Command::Token(arguments)) => token::run(arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
-        None => unreachable!("clap shows the help"),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

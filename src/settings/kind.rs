@@ -1,6 +1,7 @@
 //! The kinds of values that a setting may have: what is accepted, and how it reads when it is not.
 
 use config::ValueKind;
+use gom_actors::database::DatabaseOptions;
 
 /// What values a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Kind {
             (ValueKind::String(text), Kind::LogFilter) => {
                 tracing_subscriber::EnvFilter::builder().parse(text).is_ok()
             }
-            (ValueKind::String(text), Kind::DatabaseUrl) => text.parse::<tokio_postgres::Config>().is_ok(),
+            (ValueKind::String(text), Kind::DatabaseUrl) => DatabaseOptions::from_url(text).is_ok(),
             (ValueKind::String(text), Kind::Text | Kind::Path | Kind::Secret) => !text.is_empty(),
             _ => false,
         };
@@ -121,7 +122,9 @@ pub fn masked(kind: Kind, value: &ValueKind) -> String {
 
 /// Keeps of a connection string what says where it leads; anything that is not understood is masked whole.
 fn mask_password(text: &str) -> String {
-    let Ok(config) = text.parse::<tokio_postgres::Config>() else { return "***".into() };
+    let Ok(DatabaseOptions { server: config, .. }) = DatabaseOptions::from_url(text) else {
+        return "***".into();
+    };
     let hosts: Vec<String> = config
         .get_hosts()
         .iter()

@@ -1,0 +1,57 @@
+//! `gom serve`: the server.
+
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+
+use super::{Failure, SettingsArguments};
+use crate::logging;
+use crate::server::Application;
+use crate::settings::Purpose;
+
+/// How long the token that is printed for the private database is valid.
+const DEVELOPMENT_TOKEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+#[derive(Debug, Args, Default)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// Port to listen on; 0 takes any free one, which is printed
+    #[arg(long, value_name = "N")]
+    port: Option<String>,
+    /// Bring the database to the datamodel before serving [default: only the private database]
+    #[arg(long)]
+    deploy: bool,
+    /// Offer the mutation `executeRaw` to the service role
+    #[arg(long)]
+    execute_raw: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let set = |flag: bool| flag.then(|| "true".to_owned());
+    let loaded = arguments.settings.load(
+        Purpose::Serve,
+        [
+            ("server.port", "--port", arguments.port),
+            ("database.deploy", "--deploy", set(arguments.deploy)),
+            ("graphql.execute_raw", "--execute-raw", set(arguments.execute_raw)),
+        ],
+    )?;
+    logging::start(&loaded.settings.log);
+    actix_web::rt::System::new().block_on(async {
+        let application =
+            Application::build(loaded.settings).await.map_err(|error| Failure::because("", &error))?;
+        for address in application.addresses() {
+            println!("gom serves http://{address}/graphql");
+        }
+        if let Some(embedded) = application.embedded() {
+            let token = application
+                .tokens()
+                .sign(SystemTime::now(), DEVELOPMENT_TOKEN)
+                .map_err(|error| Failure::because("the development token cannot be signed", &error))?;
+            println!("The database is a private one, in {}", embedded.data_dir().display());
+            println!("A development token, valid for a week (`gom token` signs others):\n{token}");
+        }
+        application.run_until_stopped().await.map_err(|error| Failure::because("the server failed", &error))
+    })
+}

@@ -1,0 +1,67 @@
+//! The answer to one operation, as the parts that the edge writes out.
+
+use std::sync::Arc;
+
+use gom_actors::database::JsonText;
+use gom_engine::error::{ApiError, ErrorKind};
+
+/// What became of an operation.
+#[derive(Debug)]
+pub struct Answer {
+    pub data: Data,
+    pub errors: Vec<ApiError>,
+}
+
+#[derive(Debug)]
+pub enum Data {
+    /// Nothing was executed; the errors say why.
+    Refused,
+    /// It was executed, and the error of a field that cannot be null has spread to the whole.
+    Null,
+    /// For each top-level key of the answer, in order.
+    Fields(Vec<(String, Fragment)>),
+}
+
+/// JSON text, ready to be copied into the answer.
+#[derive(Debug)]
+pub enum Fragment {
+    Null,
+    Text(String),
+    /// Kept for others who ask the same.
+    Shared(Arc<str>),
+    /// As it came from PostgreSQL.
+    Database(JsonText),
+}
+
+impl Fragment {
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Fragment::Null => b"null",
+            Fragment::Text(text) => text.as_bytes(),
+            Fragment::Shared(text) => text.as_bytes(),
+            Fragment::Database(text) => text.as_bytes(),
+        }
+    }
+}
+
+impl Answer {
+    /// The operation was not executed.
+    pub fn refused(errors: Vec<ApiError>) -> Self {
+        Answer { data: Data::Refused, errors }
+    }
+
+    pub fn is_refused(&self) -> bool {
+        matches!(self.data, Data::Refused)
+    }
+
+    /// Nothing was done, for want of the database or of time: the same may be asked again.
+    pub fn may_be_repeated(&self) -> bool {
+        let nothing = match &self.data {
+            Data::Refused | Data::Null => true,
+            Data::Fields(fields) => fields.iter().all(|(_, fragment)| matches!(fragment, Fragment::Null)),
+        };
+        let passing =
+            |error: &ApiError| matches!(error.kind, ErrorKind::Unavailable | ErrorKind::DeadlineExceeded);
+        nothing && !self.errors.is_empty() && self.errors.iter().all(passing)
+    }
+}

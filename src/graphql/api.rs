@@ -1,0 +1,197 @@
+//! What operations run on: the engine for a datamodel, shared by the whole process, and each worker's way to
+//! the database.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_graphql::Variables;
+use gom_actors::database::LocalDatabase;
+use gom_engine::datamodel::DataModel;
+use gom_engine::error::{ApiError, ErrorKind};
+use gom_engine::plan::{PageLimits, Planner};
+use gom_engine::request::{Limits, Prepared, RequestOptions, Requests};
+use gom_engine::schema::{CannotServe, Schema, SchemaOptions, Served, generate};
+use gom_engine::sql::{Physical, PhysicalOptions};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use serde_json::Value;
+
+use crate::identity::Viewer;
+use crate::settings::{self, Settings};
+
+/// Memory for the answers to introspection, in bytes. One of a whole schema has about half a megabyte and
+/// takes tens of milliseconds to make.
+const INTROSPECTION_BYTES: u64 = 4 * 1024 * 1024;
+
+/// One worker's API.
+#[derive(Clone)]
+pub struct Api {
+    pub engine: Arc<Engine>,
+    pub database: LocalDatabase,
+}
+
+/// A datamodel, ready to be served.
+pub struct Engine {
+    pub schema: Arc<Schema>,
+    pub planner: Planner,
+    pub requests: Requests,
+    served: Arc<Served>,
+    /// For everyone but the service role, which is always answered.
+    introspection: bool,
+    introspected: Cache<Introspection, Arc<Introspected>, Bytes>,
+    service_limits: CallerLimits,
+}
+
+/// What an engine is built with, beside the datamodel.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    pub physical: PhysicalOptions,
+    pub execute_raw: bool,
+    pub introspection: bool,
+    pub cache_bytes: u64,
+    pub service_limits: settings::Limits,
+}
+
+impl EngineOptions {
+    pub fn of(settings: &Settings) -> Self {
+        EngineOptions {
+            physical: PhysicalOptions::in_schema(&settings.database.schema),
+            execute_raw: settings.graphql.execute_raw,
+            introspection: settings.graphql.introspection,
+            cache_bytes: settings.cache.document_bytes as u64,
+            service_limits: settings.limits.service.clone(),
+        }
+    }
+}
+
+/// What one caller may ask for.
+#[derive(Debug, Clone)]
+pub struct CallerLimits {
+    pub request: Limits,
+    pub page: PageLimits,
+}
+
+impl CallerLimits {
+    fn new(section: &'static str, limits: &settings::Limits) -> Self {
+        CallerLimits {
+            request: Limits {
+                section,
+                query_bytes: Some(limits.query_bytes),
+                tokens: Some(limits.tokens),
+                depth: Some(limits.depth),
+                aliases: Some(limits.aliases),
+                fields: Some(limits.fields),
+                complexity: Some(limits.complexity),
+                root_fields: Some(limits.root_fields),
+            },
+            page: PageLimits { page_size: i64::try_from(limits.page_size).ok() },
+        }
+    }
+}
+
+impl Engine {
+    /// Takes some tens of milliseconds: once for each start.
+    ///
+    /// # Errors
+    /// If the datamodel's names clash in the API.
+    pub fn new(datamodel: DataModel, options: &EngineOptions) -> Result<Self, CannotServe> {
+        let schema = Arc::new(generate(&datamodel, SchemaOptions { execute_raw: options.execute_raw }));
+        let served = Arc::new(Served::new(&schema)?);
+        let physical = Arc::new(Physical::new(datamodel, &options.physical));
+        let validate = {
+            let served = Arc::clone(&served);
+            Box::new(move |document: &_, name: Option<&str>| served.validate(document, name))
+        };
+        let request_options =
+            RequestOptions { cache_bytes: options.cache_bytes, ..RequestOptions::default() };
+        Ok(Engine {
+            planner: Planner::new(physical, Arc::clone(&schema)),
+            requests: Requests::new(Arc::clone(&schema), validate, request_options),
+            schema,
+            served,
+            introspection: options.introspection,
+            introspected: Cache::with_weighter(64, INTROSPECTION_BYTES, Bytes),
+            service_limits: CallerLimits::new("limits.service", &options.service_limits),
+        })
+    }
+
+    pub fn limits_of(&self, viewer: Viewer) -> &CallerLimits {
+        match viewer {
+            Viewer::Service => &self.service_limits,
+        }
+    }
+
+    /// The answers to the fields `__schema` and `__type` of an operation, by key.
+    ///
+    /// # Errors
+    /// If the viewer may not look at the schema, or a name or argument is wrong.
+    pub(super) fn introspect(
+        &self,
+        prepared: &Prepared,
+        request: &super::Request,
+        viewer: Viewer,
+    ) -> Result<Arc<Introspected>, ApiError> {
+        if !self.introspection && viewer != Viewer::Service {
+            return Err(ApiError::new(
+                ErrorKind::Forbidden,
+                "Introspection is off here (graphql.introspection)",
+            ));
+        }
+        let internal = |cause: &str| ApiError::new(ErrorKind::Internal, cause);
+        let document = prepared.document.clone().ok_or_else(|| internal("a document was not kept"))?;
+        // Only what the text alone decides is worth keeping.
+        let key = prepared.operation.variables.is_empty().then(|| Introspection {
+            text: request.text.clone(),
+            operation_name: request.operation_name.clone(),
+        });
+        if let Some(found) = key.as_ref().and_then(|key| self.introspected.get(key)) {
+            return Ok(found);
+        }
+        let variables = Variables::from_json(Value::Object(request.variables.clone()));
+        let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
+        let response = self.served.introspect(document, name, variables);
+        if let Some(error) = response.errors.into_iter().next() {
+            return Err(ApiError::new(ErrorKind::BadUserInput, error.message));
+        }
+        let async_graphql::Value::Object(answers) = response.data else {
+            return Err(internal("introspection answers no object"));
+        };
+        let text = |value: &_| serde_json::to_string(value).map(Arc::from);
+        let answers: Introspected = answers
+            .iter()
+            .map(|(key, value)| Ok((key.to_string(), text(value)?)))
+            .collect::<Result<_, serde_json::Error>>()
+            .map_err(|error| internal(&error.to_string()))?;
+        let answers = Arc::new(answers);
+        if let Some(key) = key {
+            self.introspected.insert(key, Arc::clone(&answers));
+        }
+        Ok(answers)
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("requests", &self.requests).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Introspection {
+    text: String,
+    operation_name: Option<String>,
+}
+
+/// JSON text by key of the answer.
+type Introspected = HashMap<String, Arc<str>>;
+
+#[derive(Debug, Clone)]
+struct Bytes;
+
+impl Weighter<Introspection, Arc<Introspected>> for Bytes {
+    fn weight(&self, key: &Introspection, answers: &Arc<Introspected>) -> u64 {
+        let answers: usize = answers.iter().map(|(key, text)| key.len() + text.len() + 64).sum();
+        (key.text.len() + answers + 128) as u64
+    }
+}

@@ -1,0 +1,228 @@
+//! From a request to its answer: prepare, coerce, plan, run, complete. Reads of one operation run side by
+//! side; writes one after the other, each field in its own transaction, as Prisma did.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use gom_actors::database::JsonText;
+use gom_engine::error::{ApiError, ErrorKind, PathSegment};
+use gom_engine::plan::{PageLimits, is_marked};
+use gom_engine::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
+use gom_engine::schema::{ObjectId, OutputMeaning, TypeRef};
+use tokio::time::Instant;
+
+use super::api::{Api, CallerLimits};
+use super::failure::api_error;
+use super::sources::Sources;
+use super::{Answer, Data, Fragment, Request};
+use crate::identity::Viewer;
+
+/// One field's part of the answer. No fragment: null has spread to the whole.
+struct Part {
+    fragment: Option<Fragment>,
+    errors: Vec<ApiError>,
+}
+
+/// What all fields of an operation share.
+struct Execution<'a> {
+    api: &'a Api,
+    request: &'a Request,
+    prepared: &'a Prepared,
+    variables: Variables,
+    limits: PageLimits,
+    viewer: Viewer,
+    root: ObjectId,
+    deadline: Instant,
+}
+
+/// Answers a request by the deadline; `None` if it is not a query and only queries are wanted.
+pub async fn execute(
+    api: &Api,
+    request: Request,
+    viewer: Viewer,
+    only_queries: bool,
+    deadline: Instant,
+) -> Option<Answer> {
+    let limits: &CallerLimits = api.engine.limits_of(viewer);
+    let requests = &api.engine.requests;
+    let prepared = match requests.prepare(&request.text, request.operation_name.as_deref(), &limits.request) {
+        Ok(prepared) => prepared,
+        Err(errors) => return Some(Answer::refused(errors)),
+    };
+    let operation = &prepared.operation;
+    let schema = &api.engine.schema;
+    let root = match operation.kind {
+        OperationKind::Query => schema.query,
+        _ if only_queries => return None,
+        OperationKind::Mutation => schema.mutation,
+        OperationKind::Subscription => {
+            let message = "A subscription needs a transport that can carry more than one answer";
+            return Some(Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)]));
+        }
+    };
+    let variables = match requests.coerce(operation, &request.variables) {
+        Ok(variables) => variables,
+        Err(error) => return Some(Answer::refused(vec![error])),
+    };
+    let execution = Execution {
+        api,
+        request: &request,
+        prepared: &prepared,
+        variables,
+        limits: limits.page,
+        viewer,
+        root,
+        deadline,
+    };
+    Some(if operation.kind == OperationKind::Query {
+        execution.query().await
+    } else {
+        execution.mutation().await
+    })
+}
+
+impl Execution<'_> {
+    fn fields(&self) -> impl Iterator<Item = &SelectedField> {
+        self.prepared.operation.fields.iter().filter(|field| field.inclusion.holds(&self.variables))
+    }
+
+    async fn query(&self) -> Answer {
+        let parts = join_all(self.fields().map(|field| async move { (field, self.read(field).await) })).await;
+        let mut data = Some(Vec::with_capacity(parts.len()));
+        let mut errors = Vec::new();
+        for (field, part) in parts {
+            add(&mut data, &mut errors, field, part);
+        }
+        answer(data, errors)
+    }
+
+    async fn mutation(&self) -> Answer {
+        let mut data = Some(Vec::new());
+        let mut errors = Vec::new();
+        for field in self.fields() {
+            add(&mut data, &mut errors, field, self.write(field).await);
+            // The rest would be carried out and not shown.
+            if data.is_none() {
+                break;
+            }
+        }
+        answer(data, errors)
+    }
+
+    async fn read(&self, field: &SelectedField) -> Part {
+        if let Some(part) = self.of_schema(field) {
+            return part;
+        }
+        let engine = &self.api.engine;
+        let found = match engine.planner.query(field, &self.variables, self.limits) {
+            Ok(statement) => self.api.database.read(statement, self.deadline).await,
+            Err(error) => return self.failed(field, error),
+        };
+        match found {
+            Ok(found) => self.found(field, found),
+            Err(error) => self.failed(field, api_error(&engine.planner, error)),
+        }
+    }
+
+    async fn write(&self, field: &SelectedField) -> Part {
+        if let Some(part) = self.of_schema(field) {
+            return part;
+        }
+        let engine = &self.api.engine;
+        if field.meaning == Selected::Field(OutputMeaning::ExecuteRaw) && self.viewer != Viewer::Service {
+            let error =
+                ApiError::new(ErrorKind::Forbidden, "Only the service role may execute raw statements");
+            return self.failed(field, error);
+        }
+        let found = match engine.planner.mutation(field, &self.variables, self.limits, &mut Sources) {
+            Ok(program) => self.api.database.transact(program, self.deadline).await,
+            Err(error) => return self.failed(field, error),
+        };
+        match found {
+            Ok(found) => self.found(field, found),
+            Err(error) => self.failed(field, api_error(&engine.planner, error)),
+        }
+    }
+
+    /// The fields that the schema answers: `__typename`, `__schema`, `__type`.
+    fn of_schema(&self, field: &SelectedField) -> Option<Part> {
+        let engine = &self.api.engine;
+        match field.meaning {
+            Selected::Field(_) => None,
+            Selected::Typename => {
+                let name = &engine.schema.object(self.root).name;
+                Some(Part { fragment: Some(Fragment::Text(format!("\"{name}\""))), errors: Vec::new() })
+            }
+            Selected::Introspection => {
+                Some(match engine.introspect(self.prepared, self.request, self.viewer) {
+                    Ok(answers) => {
+                        let text = answers.get(&field.key);
+                        let fragment = text.map_or(Fragment::Null, |text| Fragment::Shared(Arc::clone(text)));
+                        Part { fragment: Some(fragment), errors: Vec::new() }
+                    }
+                    Err(error) => self.failed(field, error),
+                })
+            }
+        }
+    }
+
+    fn found(&self, field: &SelectedField, found: Option<JsonText>) -> Part {
+        let Some(text) = found else {
+            if self.is_required(field) {
+                return self
+                    .failed(field, ApiError::new(ErrorKind::Internal, "a required field has no answer"));
+            }
+            return Part { fragment: Some(Fragment::Null), errors: Vec::new() };
+        };
+        if !is_marked(text.as_str()) {
+            return Part { fragment: Some(Fragment::Database(text)), errors: Vec::new() };
+        }
+        let engine = &self.api.engine;
+        let root = &engine.schema.object(self.root).name;
+        let completed = engine.planner.complete(root, field, &self.variables, self.limits, text.as_str());
+        let errors = completed.errors.into_iter().map(|error| located(field, error)).collect();
+        Part { fragment: completed.answer.map(Fragment::Text), errors }
+    }
+
+    fn failed(&self, field: &SelectedField, error: ApiError) -> Part {
+        let fragment = (!self.is_required(field)).then_some(Fragment::Null);
+        Part { fragment, errors: vec![located(field, error)] }
+    }
+
+    fn is_required(&self, field: &SelectedField) -> bool {
+        let root = self.api.engine.schema.object(self.root);
+        root.fields.get(&field.name).is_none_or(|field| matches!(field.ty, TypeRef::NonNull(_)))
+    }
+}
+
+/// An error of a field without a place of its own is at the field.
+fn located(field: &SelectedField, mut error: ApiError) -> ApiError {
+    if error.path.is_empty() {
+        error.path.push(PathSegment::Key(field.key.clone()));
+    }
+    if error.locations.is_empty() {
+        error.locations.push(field.position);
+    }
+    error
+}
+
+fn add(
+    data: &mut Option<Vec<(String, Fragment)>>,
+    errors: &mut Vec<ApiError>,
+    field: &SelectedField,
+    part: Part,
+) {
+    errors.extend(part.errors);
+    match part.fragment {
+        Some(fragment) => {
+            if let Some(data) = data {
+                data.push((field.key.clone(), fragment));
+            }
+        }
+        None => *data = None,
+    }
+}
+
+fn answer(data: Option<Vec<(String, Fragment)>>, errors: Vec<ApiError>) -> Answer {
+    Answer { data: data.map_or(Data::Null, Data::Fields), errors }
+}

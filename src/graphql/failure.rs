@@ -1,0 +1,40 @@
+//! What became of a statement or a program, in the API's words.
+
+use gom_actors::database::RunError;
+use gom_engine::error::{ApiError, ErrorKind};
+use gom_engine::plan::{Planner, Rejection};
+
+pub(super) fn api_error(planner: &Planner, error: RunError) -> ApiError {
+    match error {
+        RunError::Rejected(report) => planner.rejected(Rejection {
+            sqlstate: &report.sqlstate,
+            message: &report.message,
+            detail: report.detail.as_deref(),
+            table: report.table.as_deref(),
+            column: report.column.as_deref(),
+            constraint: report.constraint.as_deref(),
+        }),
+        RunError::Unmet(error) => *error,
+        RunError::Unavailable { reason, .. } => {
+            // Why is the operator's business; the caller learns what it means.
+            tracing::warn!(reason, "the database is not available");
+            ApiError::new(
+                ErrorKind::Unavailable,
+                "The database is not available at the moment; nothing was written. Try again.",
+            )
+        }
+        RunError::Overloaded { .. } => ApiError::new(
+            ErrorKind::Unavailable,
+            "Too many requests are waiting already; nothing was written. Try again.",
+        ),
+        RunError::Deadline => ApiError::new(
+            ErrorKind::DeadlineExceeded,
+            "There was no answer before the deadline (limits.deadline); nothing was written.",
+        ),
+        RunError::OutcomeUnknown => ApiError::new(
+            ErrorKind::OutcomeUnknown,
+            "The write may have been carried out or not: the connection to the database was lost, or the deadline passed, during the commit. Read before you try again.",
+        ),
+        RunError::Fault(cause) => ApiError::new(ErrorKind::Internal, cause),
+    }
+}

@@ -1,0 +1,35 @@
+//! What the API is asked and what it answers, between the edge (HTTP, later sockets) and the engine with its
+//! actors. Knows no HTTP.
+
+mod answer;
+mod api;
+mod execute;
+mod failure;
+mod sources;
+
+pub use answer::{Answer, Data, Fragment};
+pub use api::{Api, Engine, EngineOptions};
+pub use execute::execute;
+
+use serde_json::{Map, Value};
+
+/// One operation that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The document.
+    pub text: String,
+    /// Which of its operations; may be left out if there is only one.
+    pub operation_name: Option<String>,
+    pub variables: Map<String, Value>,
+}
+
+impl From<async_graphql::Request> for Request {
+    fn from(request: async_graphql::Request) -> Self {
+        let variables = match request.variables.into_value().into_json() {
+            Ok(Value::Object(variables)) => variables,
+            // Variables are an object of JSON values by their type.
+            _ => Map::new(),
+        };
+        Request { text: request.query, operation_name: request.operation_name, variables }
+    }
+}

@@ -1,0 +1,170 @@
+//! Answers of the GraphQL API as bytes: PostgreSQL's JSON is copied in, unparsed. Decides nothing about the
+//! status; only writes.
+
+use std::io::Write as _;
+
+use gom_engine::error::{ApiError, ErrorKind, PathSegment};
+
+use super::request_id::RequestId;
+use crate::graphql::{Answer, Data};
+
+/// Room for the parts of an answer that are not fragments or errors.
+const FRAME: usize = 64;
+/// A guess at an error's length.
+const ERROR: usize = 256;
+
+/// `{"data":…,"errors":[…]}`, without `errors` where there are none.
+pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &RequestId) {
+    let fragments = match &answer.data {
+        Data::Refused | Data::Null => 0,
+        Data::Fields(fields) => {
+            fields.iter().map(|(key, fragment)| key.len() + fragment.as_bytes().len() + 4).sum()
+        }
+    };
+    out.reserve(FRAME + fragments + answer.errors.len() * ERROR);
+    out.extend_from_slice(b"{\"data\":");
+    match &answer.data {
+        Data::Refused | Data::Null => out.extend_from_slice(b"null"),
+        Data::Fields(fields) => {
+            out.push(b'{');
+            for (i, (key, fragment)) in fields.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                // A GraphQL name needs no escaping.
+                out.push(b'"');
+                out.extend_from_slice(key.as_bytes());
+                out.extend_from_slice(b"\":");
+                out.extend_from_slice(fragment.as_bytes());
+            }
+            out.push(b'}');
+        }
+    }
+    if !answer.errors.is_empty() {
+        out.extend_from_slice(b",\"errors\":[");
+        for (i, error) in answer.errors.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_error(out, error, id);
+        }
+        out.push(b']');
+    }
+    out.push(b'}');
+}
+
+/// Prisma's keys (`code` at the top level) and `extensions.code`. An internal error shows the request's id
+/// instead of its cause.
+fn write_error(out: &mut Vec<u8>, error: &ApiError, id: &RequestId) {
+    out.extend_from_slice(b"{\"message\":");
+    if error.kind == ErrorKind::Internal {
+        write_string(
+            out,
+            &format!(
+                "Whoops. Looks like an internal server error. Search your server logs for request ID: {id}"
+            ),
+        );
+    } else {
+        write_string(out, &error.message);
+    }
+    if let Some(code) = error.code {
+        write_display(out, format_args!(",\"code\":{code}"));
+    }
+    out.extend_from_slice(b",\"requestId\":");
+    write_string(out, id.as_str());
+    if !error.path.is_empty() {
+        out.extend_from_slice(b",\"path\":[");
+        for (i, segment) in error.path.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            match segment {
+                PathSegment::Key(key) => write_string(out, key),
+                PathSegment::Index(index) => write_display(out, format_args!("{index}")),
+            }
+        }
+        out.push(b']');
+    }
+    if !error.locations.is_empty() {
+        out.extend_from_slice(b",\"locations\":[");
+        for (i, at) in error.locations.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_display(out, format_args!("{{\"line\":{},\"column\":{}}}", at.line, at.column));
+        }
+        out.push(b']');
+    }
+    out.extend_from_slice(b",\"extensions\":{\"code\":");
+    write_string(out, error.kind.code());
+    out.extend_from_slice(b"}}");
+}
+
+fn write_string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a text can be written to memory");
+}
+
+fn write_display(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("numbers can be written to memory");
+}
+
+#[cfg(test)]
+mod tests {
+    use gom_engine::request::Position;
+    use serde_json::json;
+
+    use super::*;
+    use crate::graphql::Fragment;
+
+    fn written(answer: &Answer) -> String {
+        let mut out = Vec::new();
+        write_answer(&mut out, answer, &RequestId::of("r-1"));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn fragments_are_copied_as_they_are() {
+        let answer = Answer {
+            data: Data::Fields(vec![
+                ("a".into(), Fragment::Text(r#"{"amount" : 1.50}"#.into())),
+                ("b".into(), Fragment::Null),
+            ]),
+            errors: vec![],
+        };
+        assert_eq!(written(&answer), r#"{"data":{"a":{"amount" : 1.50},"b":null}}"#);
+    }
+
+    #[test]
+    fn an_error_has_every_part_and_is_escaped() {
+        let error = ApiError::numbered(3039, "No Node with value \"a\\\u{1}\n\u{2028}\" found.")
+            .at(Position { line: 2, column: 3 })
+            .with_path(vec![PathSegment::Key("updateX".into()), PathSegment::Index(1)]);
+        let answer = Answer {
+            data: Data::Fields(vec![("updateX".into(), Fragment::Null)]),
+            errors: vec![error, ApiError::new(ErrorKind::Forbidden, "no")],
+        };
+        let parsed: serde_json::Value = serde_json::from_str(&written(&answer)).unwrap();
+        assert_eq!(
+            parsed,
+            json!({
+                "data": { "updateX": null },
+                "errors": [{
+                    "message": "No Node with value \"a\\\u{1}\n\u{2028}\" found.", "code": 3039, "requestId": "r-1",
+                    "path": ["updateX", 1], "locations": [{ "line": 2, "column": 3 }],
+                    "extensions": { "code": "GRAPHQL_EXECUTION_ERROR" },
+                }, {
+                    "message": "no", "requestId": "r-1", "extensions": { "code": "FORBIDDEN" },
+                }],
+            })
+        );
+    }
+
+    #[test]
+    fn an_internal_error_shows_the_id_and_not_the_cause() {
+        let answer =
+            Answer::refused(vec![ApiError::new(ErrorKind::Internal, "column \"secret\" is missing")]);
+        let text = written(&answer);
+        assert!(text.starts_with("{\"data\":null,"), "{text}");
+        assert!(text.contains("logs for request ID: r-1") && !text.contains("secret"), "{text}");
+    }
+}

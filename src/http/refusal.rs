@@ -1,0 +1,141 @@
+//! A request to the GraphQL endpoint that is refused before its documents are looked at. The body has the
+//! shape of every other GraphQL answer.
+
+use std::fmt;
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use gom_engine::error::{ApiError, ErrorKind};
+
+use super::answer::write_answer;
+use super::media_type::MediaType;
+use super::request_id::RequestId;
+use crate::graphql::Answer;
+
+/// Why a request is refused, and how that is answered.
+#[derive(Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    error: ApiError,
+    allow: Option<&'static str>,
+    media: MediaType,
+    id: RequestId,
+}
+
+impl Refusal {
+    fn new(request: &HttpRequest, status: StatusCode, kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::with(request, status, ApiError::new(kind, message))
+    }
+
+    fn with(request: &HttpRequest, status: StatusCode, error: ApiError) -> Self {
+        let (media, id) = (MediaType::preferred(request), RequestId::of_request(request));
+        Refusal { status, error, allow: None, media, id }
+    }
+
+    /// Not JSON, or not of the shape of a GraphQL request.
+    pub fn malformed(request: &HttpRequest, message: impl Into<String>) -> Self {
+        Self::new(request, StatusCode::BAD_REQUEST, ErrorKind::BadUserInput, message)
+    }
+
+    pub fn unauthenticated(request: &HttpRequest, error: ApiError) -> Self {
+        Self::with(request, StatusCode::UNAUTHORIZED, error)
+    }
+
+    pub fn media_type(request: &HttpRequest) -> Self {
+        Self::new(
+            request,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorKind::BadUserInput,
+            "The request's body must be JSON, with Content-Type: application/json. Uploads are not supported.",
+        )
+    }
+
+    /// `section`: where the limit is set.
+    pub fn too_large(request: &HttpRequest, section: &str, limit: usize) -> Self {
+        Self::new(
+            request,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::LimitExceeded,
+            format!("The request's body is too large; the limit is {limit} bytes ({section}.body_bytes)"),
+        )
+    }
+
+    /// More operations than a batch may have.
+    pub fn batch(request: &HttpRequest, section: &str, count: usize, limit: usize) -> Self {
+        Self::new(
+            request,
+            StatusCode::BAD_REQUEST,
+            ErrorKind::LimitExceeded,
+            format!("The batch has {count} operations; the limit is {limit} ({section}.batch)"),
+        )
+    }
+
+    /// The body did not arrive in time.
+    pub fn too_slow(request: &HttpRequest) -> Self {
+        Self::new(
+            request,
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorKind::DeadlineExceeded,
+            "The request's body did not arrive before the deadline",
+        )
+    }
+
+    pub fn method(request: &HttpRequest) -> Self {
+        let message = format!("GraphQL is asked by GET or POST, not by {}", request.method());
+        let refusal = Self::new(request, StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadUserInput, message);
+        Refusal { allow: Some("GET, POST"), ..refusal }
+    }
+
+    /// A GET must change nothing.
+    pub fn not_a_query(request: &HttpRequest) -> Self {
+        let message = "Only queries may be asked by GET; send this operation by POST";
+        let refusal = Self::new(request, StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadUserInput, message);
+        Refusal { allow: Some("POST"), ..refusal }
+    }
+
+    /// Whether the rest of the request's body is left unread, so that the connection cannot be used again.
+    fn leaves_body(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNSUPPORTED_MEDIA_TYPE
+                | StatusCode::REQUEST_TIMEOUT
+        )
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut body = Vec::new();
+        write_answer(&mut body, &Answer::refused(vec![self.error.clone()]), &self.id);
+        let mut response = HttpResponse::build(self.status);
+        response.content_type(self.media.content_type());
+        if let Some(allow) = self.allow {
+            response.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        }
+        if self.leaves_body() {
+            response.force_close();
+        }
+        response.body(body)
+    }
+}
+
+/// Whether a method is one that the GraphQL endpoint knows.
+pub fn is_known(method: &Method) -> bool {
+    method == Method::GET || method == Method::POST
+}

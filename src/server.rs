@@ -1,0 +1,209 @@
+//! The server: put together from settings, run until it is told to stop.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
+use actix_web::{App, HttpServer, web};
+use gom_actors::database::{Database, DatabaseOptions, TlsError, UrlError};
+use gom_actors::embedded::{EmbeddedError, EmbeddedOptions, EmbeddedPostgres};
+use gom_engine::datamodel::{self, DatamodelErrors};
+use gom_engine::schema::CannotServe;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::graphql::{Api, Engine, EngineOptions};
+use crate::http::{self, State};
+use crate::identity::{SecretError, ServiceTokens, obtain_service_secret};
+use crate::settings::Settings;
+
+/// Gom's own datamodel, served where no other is named.
+const OWN_DATAMODEL: &str = include_str!("../config/datamodel.prisma");
+/// A proxy in front keeps its connections for about a minute; ours must not end first.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the datamodel {path} cannot be read: {cause}; correct --datamodel (datamodel.file)")]
+    DatamodelFile { path: PathBuf, cause: io::Error },
+    #[error("{0}")]
+    Datamodel(#[from] DatamodelErrors),
+    #[error("{0}")]
+    CannotServe(#[from] CannotServe),
+    #[error("{0}")]
+    Url(#[from] UrlError),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
+    Embedded(#[from] EmbeddedError),
+    #[error("{0}")]
+    Secret(#[from] SecretError),
+    #[error("the server cannot listen on {address}: {cause}; correct --port (server.port) or server.host")]
+    Listen { address: String, cause: io::Error },
+    #[error("the server cannot start: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A server that listens and has not begun to answer.
+pub struct Application {
+    server: Server,
+    addresses: Vec<SocketAddr>,
+    database: Database,
+    embedded: Option<EmbeddedPostgres>,
+    tokens: Arc<ServiceTokens>,
+}
+
+impl Application {
+    /// Reads the datamodel, starts the private PostgreSQL if there is no other, and binds the port. Does not
+    /// wait for a database that is elsewhere: `/readyz` tells when it is there.
+    ///
+    /// Needs an actix system.
+    ///
+    /// # Errors
+    /// What only the operator can put right.
+    pub async fn build(settings: Settings) -> Result<Self, StartError> {
+        let engine = Arc::new(engine(&settings)?);
+        let listener = listen(&settings)?;
+        let workers = match settings.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let (options, embedded) = database(&settings, workers).await?;
+        let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
+        let database = Database::start(options)?;
+
+        let limits = Arc::new(settings.limits.clone());
+        let (of_workers, keys) = (database.clone(), Arc::clone(&tokens));
+        let server = HttpServer::new(move || {
+            // Called once in each worker's thread: the state is the worker's own.
+            let state = State {
+                api: Api { engine: Arc::clone(&engine), database: of_workers.local() },
+                tokens: Arc::clone(&keys),
+                limits: Arc::clone(&limits),
+            };
+            App::new()
+                .app_data(web::Data::new(state))
+                .wrap(from_fn(http::identify))
+                .wrap(NormalizePath::new(TrailingSlash::Trim))
+                .configure(http::routes)
+        })
+        .workers(workers)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(settings.server.shutdown_timeout.as_secs().max(1))
+        .disable_signals()
+        .listen(listener)?;
+        let addresses = server.addrs();
+        Ok(Application { server: server.run(), addresses, database, embedded, tokens })
+    }
+
+    /// Where the server listens; never port 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The private PostgreSQL, if there is one.
+    pub fn embedded(&self) -> Option<&EmbeddedPostgres> {
+        self.embedded.as_ref()
+    }
+
+    pub fn tokens(&self) -> &ServiceTokens {
+        &self.tokens
+    }
+
+    /// Answers requests until SIGTERM or SIGINT; then finishes those in hand and stops the private PostgreSQL.
+    /// A second signal does not wait for them.
+    ///
+    /// # Errors
+    /// If the server itself fails.
+    pub async fn run_until_stopped(self) -> io::Result<()> {
+        let Application { server, database, embedded, .. } = self;
+        let handle = server.handle();
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        actix_web::rt::spawn(async move {
+            for graceful in [true, false] {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                tracing::info!(graceful, "stopping");
+                let stopping = handle.stop(graceful);
+                if graceful {
+                    actix_web::rt::spawn(stopping);
+                } else {
+                    stopping.await;
+                }
+            }
+        });
+        let result = server.await;
+        // Its connections go before their server does.
+        drop(database);
+        if let Some(embedded) = embedded {
+            embedded.stop().await;
+        }
+        result
+    }
+}
+
+/// The engine for the datamodel that the settings name.
+///
+/// # Errors
+/// If the file cannot be read, or what it says cannot be served.
+pub fn engine(settings: &Settings) -> Result<Engine, StartError> {
+    let model = match &settings.datamodel.file {
+        None => datamodel::parse("datamodel.prisma (built in)", OWN_DATAMODEL)?,
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|cause| StartError::DatamodelFile { path: path.clone(), cause })?;
+            datamodel::parse(&path.display().to_string(), &text)?
+        }
+    };
+    Ok(Engine::new(model, &EngineOptions::of(settings))?)
+}
+
+/// Where the database is: the configured one, or a private one, which is started.
+async fn database(
+    settings: &Settings,
+    workers: usize,
+) -> Result<(DatabaseOptions, Option<EmbeddedPostgres>), StartError> {
+    let chosen = &settings.database;
+    let (mut options, embedded) = match &chosen.url {
+        Some(url) => (DatabaseOptions::from_url(url.expose())?, None),
+        None => {
+            let embedded = EmbeddedPostgres::start(EmbeddedOptions {
+                programs: settings.embedded.programs.clone(),
+                ..EmbeddedOptions::new(&settings.embedded.data_dir)
+            })
+            .await?;
+            (DatabaseOptions::new(embedded.connection_config()), Some(embedded))
+        }
+    };
+    options.workers = workers;
+    options.max_connections = chosen.max_connections;
+    options.shared_per_worker = chosen.read_connections;
+    options.leased_per_worker = chosen.write_connections;
+    options.max_in_hand = chosen.max_in_hand;
+    options.max_waiting = chosen.max_waiting;
+    options.statement_cache = chosen.statement_cache;
+    options.statement_timeout = chosen.statement_timeout;
+    options.connect_timeout = chosen.connect_timeout;
+    options.retries = chosen.retries;
+    Ok((options, embedded))
+}
+
+/// Bound before anything is started, so that a port in use is known at once.
+fn listen(settings: &Settings) -> Result<TcpListener, StartError> {
+    let address = (settings.server.host.as_str(), settings.server.port);
+    let failed = |cause| StartError::Listen { address: format!("{}:{}", address.0, address.1), cause };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
