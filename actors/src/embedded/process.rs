@@ -23,9 +23,9 @@ use super::{EmbeddedOptions, EmbeddedState, Place};
 const LOOK: Duration = Duration::from_millis(5);
 /// Waits before PostgreSQL is started again: doubled from the first to the last while it does not stay up.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LAST_WAIT: Duration = Duration::from_secs(5);
+const LAST_WAIT: Duration = Duration::from_secs(1);
 /// Having been up for this long, a server's end is no part of a series.
-const STEADY: Duration = Duration::from_secs(30);
+const STEADY: Duration = Duration::from_secs(5);
 /// How long PostgreSQL may take to end when it was told to leave everything as it is.
 const IMMEDIATE: Duration = Duration::from_secs(5);
 const LOG_LINES: usize = 20;
