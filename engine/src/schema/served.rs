@@ -84,12 +84,13 @@ impl Served {
         Ok(Served { schema })
     }
 
-    /// Holds a document against all of GraphQL's rules, for its operation of that name (or its only one).
-    /// Values of variables play no part: the verdict belongs to the text.
+    /// Holds a document against GraphQL's rules, for its operation of that name (or its only one). Values of
+    /// variables play no part: the verdict belongs to the text.
     ///
-    /// Literals of the datamodel's own scalars pass whatever they are: their formats are checked when they
-    /// are coerced. A list of an undeclared type that has a default value must have been refused before: async-graphql
-    /// panics over it.
+    /// What the caller must check besides (read in async-graphql 7.2.1): whether a variable's type fits where
+    /// the variable stands (the rule is there but never called); literals beside variables in one argument;
+    /// the formats of the datamodel's own scalars, whose literals all pass; and, before this, that variables'
+    /// types are input types of the schema, because a list of an unknown type with a default value panics.
     pub fn validate(
         &self,
         document: &ExecutableDocument,
