@@ -16,17 +16,18 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::connector::{Connector, OpenError, Role};
 use super::error::{Failure, RunError};
 use super::health::Health;
-use super::lease::{LeasePool, NoLease};
+use super::lease::{Lease, LeasePool, NoLease};
 use super::messages::{Answer, Run, Suspect, Transact};
 use super::options::DatabaseOptions;
 use super::program::{ProgramError, attempt};
 use super::shared::{Shared, SharedClients, SlowStatements};
 use super::supervisor::DatabaseSupervisor;
+use super::text::JsonText;
 use crate::watch::Published;
 
 /// A read whose connection is lost is sent again this often: it may have been only its own connection.
 const READ_REPEATS: u32 = 2;
-/// A program's last part of its time, kept for finding out what became of it: at most this, or a tenth.
+/// A program's last part of its time, kept for finding out what became of it: at most this, or a quarter.
 const SETTLE: Duration = Duration::from_millis(250);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(4);
 /// Between two attempts to open a shared client.
@@ -208,7 +209,7 @@ impl Worker {
         statement: &Statement,
         deadline: Instant,
         reply: &mut oneshot::Sender<Answer>,
-    ) -> Result<Result<Option<crate::database::JsonText>, Failure>, RunError> {
+    ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
         let (shared, held_up) = self.pick_shared(deadline).await?;
         if held_up >= self.options.slow_read {
             // Overtake what is long, if that costs nobody anything.
@@ -244,7 +245,7 @@ impl Worker {
         statement: &Statement,
         deadline: Instant,
         reply: &mut oneshot::Sender<Answer>,
-    ) -> Result<Result<Option<crate::database::JsonText>, Failure>, RunError> {
+    ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
         self.health.borrow().admits_reads()?;
         let lease = tokio::select! {
             lease = self.leases.lease(deadline) => lease,
@@ -260,11 +261,11 @@ impl Worker {
     /// Reads on a client of its own; cancels when the deadline comes or the requester goes away.
     async fn read_on(
         &self,
-        lease: super::lease::Lease,
+        lease: Lease,
         statement: &Statement,
         deadline: Instant,
         reply: &mut oneshot::Sender<Answer>,
-    ) -> Result<Result<Option<crate::database::JsonText>, Failure>, RunError> {
+    ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
         let started = Instant::now();
         let result = tokio::select! {
             result = timeout_at(deadline, lease.link.ask(statement)) => result.ok(),
@@ -284,7 +285,7 @@ impl Worker {
 
     async fn transact(&self, program: &Program, deadline: Instant) -> Answer {
         let left = deadline.saturating_duration_since(Instant::now());
-        let cutoff = deadline - SETTLE.min(left / 10);
+        let cutoff = deadline - SETTLE.min(left / 4);
         let mut prepared_again = false;
         let mut repeats = 0;
         loop {

@@ -120,10 +120,6 @@ impl Link {
         statement: &tokio_postgres::Statement,
         parameters: Vec<Parameter<'_>>,
     ) -> Result<Outcome, Failure> {
-        if statement.params().len() != parameters.len() {
-            let (wanted, given) = (statement.params().len(), parameters.len());
-            return Err(Failure::Fault(format!("the statement takes {wanted} parameters, not {given}")));
-        }
         let rows = self.client.query_raw(statement, parameters).await.map_err(|error| Failure::of(&error))?;
         let mut rows = pin!(rows);
         let mut outcome = Outcome::default();
@@ -153,12 +149,26 @@ impl Link {
             Some(prepared) => prepared,
             None => self.prepare(&statement.sql).await?,
         };
-        let outcome = self.run(&prepared, plain(&statement.params)?).await?;
+        let parameters = plain(&statement.params)?;
+        fits(&prepared, &parameters)?;
+        let outcome = self.run(&prepared, parameters).await?;
         match outcome.first {
             Some(row) => JsonText::of(row, 0),
             None => Ok(None),
         }
     }
+}
+
+/// Whether a prepared statement takes that many parameters: a bug if not, found before anything is sent.
+pub(super) fn fits(
+    statement: &tokio_postgres::Statement,
+    parameters: &[Parameter<'_>],
+) -> Result<(), Failure> {
+    let (wanted, given) = (statement.params().len(), parameters.len());
+    if wanted == given {
+        return Ok(());
+    }
+    Err(Failure::Fault(format!("the statement takes {wanted} parameters, not {given}")))
 }
 
 /// The parameters of a statement that uses no registers.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{Failure, RunError};
 use super::lease::Lease;
-use super::link::{Link, Outcome};
+use super::link::{Link, Outcome, fits};
 use super::text::{JsonText, Parameter};
 
 /// Why a program was not carried out. Only [`ProgramError::OutcomeUnknown`] leaves open whether it was.
@@ -86,24 +86,10 @@ async fn attempt_transaction(
             return Err(error);
         }
     }
-    let result = timeout_at(deadline, execution.commit()).await;
+    let ended = to_the_end(&lease, execution.commit(), cutoff, deadline).await;
     let answer = execution.answer();
     drop(execution);
-    match result {
-        Ok(Ok(())) => {
-            lease.give_back();
-            Ok(answer)
-        }
-        Ok(Err(ProgramError::Failed(Failure::Lost(_) | Failure::Fault(_)))) | Err(_) => {
-            lease.abandon();
-            Err(ProgramError::OutcomeUnknown)
-        }
-        // Refused by the server, which has rolled back.
-        Ok(Err(error)) => {
-            lease.give_back();
-            Err(error)
-        }
-    }
+    conclude(lease, ended, true).map(|()| answer)
 }
 
 async fn attempt_alone(
@@ -130,41 +116,63 @@ async fn attempt_alone(
     if lease.link.is_closed() {
         return Err(Failure::Lost("the connection was closed".to_owned()).into());
     }
-    let canceller = lease.link.canceller();
-    let mut cancelled = false;
-    let result = {
-        let run = async {
-            execution.take(step).await?;
-            execution.settle_all().await
-        };
-        let mut run = std::pin::pin!(run);
-        match timeout_at(cutoff, &mut run).await {
-            Ok(result) => Ok(result),
-            Err(_) => {
-                cancelled = true;
-                // The statement may win; then its answer is the truth.
-                let cancel = timeout_at(deadline, canceller.cancel());
-                futures::join!(cancel, timeout_at(deadline, &mut run)).1
-            }
-        }
+    let mut sent = false;
+    let run = async {
+        execution.take(step).await?;
+        sent = true;
+        execution.settle_all().await
     };
+    let ended = to_the_end(&lease, run, cutoff, deadline).await;
     let answer = execution.answer();
     drop(execution);
-    match result {
-        Err(_) => {
-            lease.abandon();
-            Err(ProgramError::OutcomeUnknown)
-        }
-        Ok(Err(ProgramError::Failed(Failure::Lost(_)))) => Err(ProgramError::OutcomeUnknown),
-        Ok(result) => {
-            match &result {
-                Err(ProgramError::Failed(Failure::Fault(_))) => lease.abandon(),
-                _ if cancelled => lease.abandon(),
-                _ => lease.give_back(),
-            }
-            result.map(|()| answer)
-        }
+    conclude(lease, ended, sent).map(|()| answer)
+}
+
+/// How something ended that may have committed.
+struct Ended {
+    /// Nothing if the deadline came first.
+    result: Option<Result<(), ProgramError>>,
+    cancelled: bool,
+}
+
+/// Waits for something that may commit; asks the server to stop it at `cutoff`. It may still win: then its
+/// answer is the truth.
+async fn to_the_end(
+    lease: &Lease,
+    run: impl Future<Output = Result<(), ProgramError>>,
+    cutoff: Instant,
+    deadline: Instant,
+) -> Ended {
+    let mut run = std::pin::pin!(run);
+    if let Ok(result) = timeout_at(cutoff, &mut run).await {
+        return Ended { result: Some(result), cancelled: false };
     }
+    let canceller = lease.link.canceller();
+    let cancel = timeout_at(deadline, canceller.cancel());
+    let (_, result) = futures::join!(cancel, timeout_at(deadline, &mut run));
+    Ended { result: result.ok(), cancelled: true }
+}
+
+/// What is known of something that may have committed, and what becomes of the client.
+fn conclude(lease: Lease, ended: Ended, sent: bool) -> Result<(), ProgramError> {
+    let Some(result) = ended.result else {
+        lease.abandon();
+        return Err(ProgramError::OutcomeUnknown);
+    };
+    if let Err(ProgramError::Failed(failure @ (Failure::Lost(_) | Failure::Fault(_)))) = result {
+        lease.abandon();
+        if !sent {
+            return Err(failure.into());
+        }
+        tracing::warn!(?failure, "the outcome of a write is unknown");
+        return Err(ProgramError::OutcomeUnknown);
+    }
+    if ended.cancelled {
+        lease.abandon();
+    } else {
+        lease.give_back();
+    }
+    result
 }
 
 /// Gives the client back unless the failure was the connection's.
@@ -280,6 +288,7 @@ impl<'p> Execution<'p> {
                 link.prepare(&statement.sql).await?
             }
         };
+        fits(&prepared, &parameters)?;
         let run = async move { link.run(&prepared, parameters).await }.boxed_local();
         self.send(run, fills, expect, Some(&statement.sql)).await;
         for register in fills {
