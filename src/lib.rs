@@ -4,6 +4,8 @@
 //! the actors (`gom-actors`). `docs/ARCHITECTURE.md` is the map.
 
 pub mod commands;
+pub mod datamodel;
+pub mod deployment;
 pub mod graphql;
 pub mod http;
 pub mod identity;

@@ -2,36 +2,33 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::{App, HttpServer, web};
 use gom_actors::database::{Database, DatabaseOptions, TlsError, UrlError};
 use gom_actors::embedded::{EmbeddedError, EmbeddedOptions, EmbeddedPostgres};
-use gom_engine::datamodel::{self, DatamodelErrors};
+use gom_actors::migrations::MigrateError;
 use gom_engine::schema::CannotServe;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::datamodel;
+use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions};
 use crate::http::{self, State};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret};
 use crate::settings::Settings;
 
-/// Gom's own datamodel, served where no other is named.
-const OWN_DATAMODEL: &str = include_str!("../config/datamodel.prisma");
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the datamodel {path} cannot be read: {cause}; correct --datamodel (datamodel.file)")]
-    DatamodelFile { path: PathBuf, cause: io::Error },
     #[error("{0}")]
-    Datamodel(#[from] DatamodelErrors),
+    Datamodel(#[from] datamodel::ReadError),
     #[error("{0}")]
     CannotServe(#[from] CannotServe),
     #[error("{0}")]
@@ -40,6 +37,8 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error("{0}")]
     Embedded(#[from] EmbeddedError),
+    #[error("the database cannot be brought to the datamodel: {0}")]
+    Deploy(#[from] MigrateError),
     #[error("{0}")]
     Secret(#[from] SecretError),
     #[error("the server cannot listen on {address}: {cause}; correct --port (server.port) or server.host")]
@@ -55,6 +54,8 @@ pub struct Application {
     database: Database,
     embedded: Option<EmbeddedPostgres>,
     tokens: Arc<ServiceTokens>,
+    /// Left to do, because the database was not there.
+    deployment: Option<Deployment>,
 }
 
 impl Application {
@@ -66,7 +67,8 @@ impl Application {
     /// # Errors
     /// What only the operator can put right.
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
-        let engine = Arc::new(engine(&settings)?);
+        let datamodel = datamodel::read(&settings)?;
+        let engine = Arc::new(Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?);
         let listener = listen(&settings)?;
         let workers = match settings.server.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -75,13 +77,29 @@ impl Application {
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         let database = Database::start(options)?;
+        let (deployed, deployment) = if settings.database.deploy() {
+            let deployment = Deployment {
+                database: database.clone(),
+                datamodel,
+                schema: settings.database.schema.clone(),
+                deployed: Deployed::default(),
+            };
+            let done = deployment.try_now().await?;
+            (deployment.deployed.clone(), (!done).then_some(deployment))
+        } else {
+            (Deployed::already(), None)
+        };
 
         let limits = Arc::new(settings.limits.clone());
         let (of_workers, keys) = (database.clone(), Arc::clone(&tokens));
         let server = HttpServer::new(move || {
             // Called once in each worker's thread: the state is the worker's own.
             let state = State {
-                api: Api { engine: Arc::clone(&engine), database: of_workers.local() },
+                api: Api {
+                    engine: Arc::clone(&engine),
+                    database: of_workers.local(),
+                    deployed: deployed.clone(),
+                },
                 tokens: Arc::clone(&keys),
                 limits: Arc::clone(&limits),
             };
@@ -97,7 +115,7 @@ impl Application {
         .disable_signals()
         .listen(listener)?;
         let addresses = server.addrs();
-        Ok(Application { server: server.run(), addresses, database, embedded, tokens })
+        Ok(Application { server: server.run(), addresses, database, embedded, tokens, deployment })
     }
 
     /// Where the server listens; never port 0.
@@ -122,51 +140,50 @@ impl Application {
     /// A second signal does not wait for them.
     ///
     /// # Errors
-    /// If the server itself fails.
-    pub async fn run_until_stopped(self) -> io::Result<()> {
-        let Application { server, database, embedded, .. } = self;
+    /// If the server itself fails, or a database that came later cannot be brought to the datamodel.
+    pub async fn run_until_stopped(self) -> Result<(), StartError> {
+        let Application { server, database, embedded, deployment, .. } = self;
         let handle = server.handle();
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        actix_web::rt::spawn(async move {
-            for graceful in [true, false] {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                tracing::info!(graceful, "stopping");
-                let stopping = handle.stop(graceful);
-                if graceful {
-                    actix_web::rt::spawn(stopping);
-                } else {
-                    stopping.await;
-                }
+        actix_web::rt::spawn(stop_on_signals(handle.clone())?);
+        let mut failed = None;
+        let deploying = async {
+            if let Some(deployment) = deployment
+                && let Err(error) = deployment.keep_trying().await
+            {
+                failed = Some(error);
+                handle.stop(true).await;
             }
-        });
-        let result = server.await;
+            // Done: what is left is the server's.
+            std::future::pending::<()>().await;
+        };
+        let result = tokio::select! {
+            result = server => result,
+            () = deploying => Ok(()),
+        };
         // Its connections go before their server does.
         drop(database);
         if let Some(embedded) = embedded {
             embedded.stop().await;
         }
-        result
+        result?;
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 }
 
-/// The engine for the datamodel that the settings name.
-///
-/// # Errors
-/// If the file cannot be read, or what it says cannot be served.
-pub fn engine(settings: &Settings) -> Result<Engine, StartError> {
-    let model = match &settings.datamodel.file {
-        None => datamodel::parse("datamodel.prisma (built in)", OWN_DATAMODEL)?,
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|cause| StartError::DatamodelFile { path: path.clone(), cause })?;
-            datamodel::parse(&path.display().to_string(), &text)?
+/// Stops the server at the first signal, and at the second does not wait for requests in hand.
+fn stop_on_signals(handle: ServerHandle) -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        for graceful in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!(graceful, "stopping");
+            // The order to stop is given at once; only its end is waited for.
+            actix_web::rt::spawn(handle.stop(graceful));
         }
-    };
-    Ok(Engine::new(model, &EngineOptions::of(settings))?)
+    })
 }
 
 /// Where the database is: the configured one, or a private one, which is started.

@@ -3,6 +3,7 @@
 
 mod config;
 mod healthcheck;
+mod schema;
 mod serve;
 mod token;
 
@@ -30,6 +31,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Print the settings in use, secrets masked, and where each came from
     Config(config::Arguments),
+    /// Print the API's schema (GraphQL SDL)
+    Schema(schema::Arguments),
     /// Sign a service token, which is allowed everything
     Token(token::Arguments),
     /// Ask a running server whether it is well: exit status 0 if it is, 1 if not
@@ -113,6 +116,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(arguments)) => serve::run(arguments),
         None => serve::run(cli.serve),
         Some(Command::Config(arguments)) => config::run(arguments),
+        Some(Command::Schema(arguments)) => schema::run(arguments),
         Some(Command::Token(arguments)) => token::run(arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
     };

@@ -17,6 +17,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::Value;
 
+use crate::deployment::Deployed;
 use crate::identity::Viewer;
 use crate::settings::{self, Settings};
 
@@ -29,6 +30,7 @@ const INTROSPECTION_BYTES: u64 = 4 * 1024 * 1024;
 pub struct Api {
     pub engine: Arc<Engine>,
     pub database: LocalDatabase,
+    pub deployed: Deployed,
 }
 
 /// A datamodel, ready to be served.

@@ -113,6 +113,9 @@ impl Execution<'_> {
         if let Some(part) = self.of_schema(field) {
             return part;
         }
+        if let Some(error) = self.undeployed() {
+            return self.failed(field, error);
+        }
         let engine = &self.api.engine;
         let found = match engine.planner.query(field, &self.variables, self.limits) {
             Ok(statement) => self.api.database.read(statement, self.deadline).await,
@@ -128,6 +131,9 @@ impl Execution<'_> {
         if let Some(part) = self.of_schema(field) {
             return part;
         }
+        if let Some(error) = self.undeployed() {
+            return self.failed(field, error);
+        }
         let engine = &self.api.engine;
         if field.meaning == Selected::Field(OutputMeaning::ExecuteRaw) && self.viewer != Viewer::Service {
             let error =
@@ -142,6 +148,13 @@ impl Execution<'_> {
             Ok(found) => self.found(field, found),
             Err(error) => self.failed(field, api_error(&engine.planner, error)),
         }
+    }
+
+    fn undeployed(&self) -> Option<ApiError> {
+        (!self.api.deployed.is_done()).then(|| {
+            let message = "The database is being brought to the datamodel; nothing was written. Try again.";
+            ApiError::new(ErrorKind::Unavailable, message)
+        })
     }
 
     /// The fields that the schema answers: `__typename`, `__schema`, `__type`.

@@ -13,11 +13,12 @@ pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({ "status": "ok" }))
 }
 
-/// 200 if the database takes reads and writes; else 503. Reasons are for the operator's log: they may name
+/// 200 if the database takes reads and writes and has the datamodel's tables; else 503. Reasons are for the operator's log: they may name
 /// hosts.
 pub async fn readyz(state: Data<State>) -> HttpResponse {
     let health = state.api.database.database().health().await;
-    let ready = health.state == DatabaseState::Ready;
+    let deployed = state.api.deployed.is_done();
+    let ready = health.state == DatabaseState::Ready && deployed;
     let body = json!({
         "status": if ready { "ready" } else { "not ready" },
         "database": {
@@ -25,6 +26,7 @@ pub async fn readyz(state: Data<State>) -> HttpResponse {
             "forMs": milliseconds(health.since.elapsed()),
             "lastSuccessMsAgo": health.last_success.map(|at| milliseconds(at.elapsed())),
             "version": health.server_version,
+            "deployed": deployed,
         },
     });
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };

@@ -270,7 +270,7 @@ pub static KEYS: &[Key] = &[
         Some("16777216"),
         "Memory for parsed and checked documents and their plans, in all.",
     ),
-    Key::new("log.level", Kind::LogFilter, Some("info,actix_server=warn,tokio_postgres=warn"), "Which lines are logged."),
+    Key::new("log.level", Kind::LogFilter, Some("info,actix_server=warn,tokio_postgres=warn,refinery_core=warn"), "Which lines are logged."),
     Key::new(
         "log.format",
         Kind::Choice(&["pretty", "json"]),

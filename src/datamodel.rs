@@ -1,0 +1,45 @@
+//! The datamodel that the settings name: where it is read from. What it means is the engine's.
+
+use std::io;
+use std::path::PathBuf;
+
+use gom_engine::datamodel::{DataModel, DatamodelErrors, parse};
+
+use crate::settings::Settings;
+
+/// Gom's own, used where no other is named.
+const OWN: &str = include_str!("../config/datamodel.prisma");
+
+/// A datamodel with the text that it was read from.
+#[derive(Debug, Clone)]
+pub struct ReadDatamodel {
+    /// The file, for messages.
+    pub name: String,
+    pub text: String,
+    pub model: DataModel,
+}
+
+/// Why there is no datamodel to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("the datamodel {path} cannot be read: {cause}; correct --datamodel (datamodel.file)")]
+    File { path: PathBuf, cause: io::Error },
+    #[error(transparent)]
+    Wrong(#[from] DatamodelErrors),
+}
+
+/// Reads and checks the datamodel that the settings name.
+///
+/// # Errors
+/// If the file cannot be read, or is no datamodel.
+pub fn read(settings: &Settings) -> Result<ReadDatamodel, ReadError> {
+    let (name, text) = match &settings.datamodel.file {
+        None => ("datamodel.prisma (built in)".to_string(), OWN.to_string()),
+        Some(path) => {
+            let failed = |cause| ReadError::File { path: path.clone(), cause };
+            (path.display().to_string(), std::fs::read_to_string(path).map_err(failed)?)
+        }
+    };
+    let model = parse(&name, &text)?;
+    Ok(ReadDatamodel { name, text, model })
+}
