@@ -47,7 +47,11 @@ impl Writer<'_> {
             let Some(relation) = definition.field(*field).relation() else { continue };
             let LinkAt::Own(column) = physical.link(relation) else { continue };
             let link = match (given(value, InputMeaning::Create), given(value, InputMeaning::Connect)) {
-                (Some(create), None) => Node::Id(self.create_node(relation.target, create, None)?),
+                (Some(create), None) => {
+                    // The child comes first, and its link is in this row: it needs no id of its parent.
+                    let to_be = Parent { model, id: Param::Null, relation, new: true };
+                    Node::Id(self.create_node(relation.target, create, Some(&to_be))?)
+                }
                 (None, Some(connect)) => {
                     let unique = planner.unique(relation.target, connect)?;
                     let child = Node::Unique(unique.field, unique.text.clone());
