@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::api::{Api, CallerLimits};
 use super::failure::api_error;
 use super::sources::Sources;
-use super::{Answer, Data, Fragment, Request};
+use super::{Answer, Data, Fragment, Request, raw};
 use crate::identity::Viewer;
 
 /// One field's part of the answer. No fragment: null has spread to the whole.
@@ -135,10 +135,11 @@ impl Execution<'_> {
             return self.failed(field, error);
         }
         let engine = &self.api.engine;
-        if field.meaning == Selected::Field(OutputMeaning::ExecuteRaw) && self.viewer != Viewer::Service {
-            let error =
-                ApiError::new(ErrorKind::Forbidden, "Only the service role may execute raw statements");
-            return self.failed(field, error);
+        if field.meaning == Selected::Field(OutputMeaning::ExecuteRaw) {
+            return match self.raw(field).await {
+                Ok(text) => Part { fragment: Some(Fragment::Text(text)), errors: Vec::new() },
+                Err(error) => self.failed(field, error),
+            };
         }
         let found = match engine.planner.mutation(field, &self.variables, self.limits, &mut Sources) {
             Ok(program) => self.api.database.transact(program, self.deadline).await,
@@ -148,6 +149,18 @@ impl Execution<'_> {
             Ok(found) => self.found(field, found),
             Err(error) => self.failed(field, api_error(&engine.planner, error)),
         }
+    }
+
+    async fn raw(&self, field: &SelectedField) -> Result<String, ApiError> {
+        if self.viewer != Viewer::Service {
+            return Err(ApiError::new(
+                ErrorKind::Forbidden,
+                "Only the service role may execute raw statements",
+            ));
+        }
+        let planner = &self.api.engine.planner;
+        let sql = planner.raw_query(field, &self.variables)?;
+        raw::execute(planner, self.api.database.database(), &sql, self.deadline).await
     }
 
     fn undeployed(&self) -> Option<ApiError> {

@@ -5,6 +5,7 @@ mod answer;
 mod api;
 mod execute;
 mod failure;
+mod raw;
 mod sources;
 
 pub use answer::{Answer, Data, Fragment};
