@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gom_actors::database::Database;
 use gom_actors::migrations::{self, MigrateError};
+use gom_engine::migrate::MigrationStep;
 use tokio::time::{Instant, sleep};
 
 use crate::datamodel::ReadDatamodel;
@@ -89,17 +90,15 @@ impl Deployment {
             renames: &[],
             allow_data_loss: false,
         };
-        match migrations::apply(&mut client, &deployment).await {
+        let begin = |step: &MigrationStep| tracing::debug!(step = step.description, "deploying");
+        match migrations::apply(&mut client, &deployment, &begin).await {
             Ok(steps) => {
-                for step in &steps {
-                    tracing::debug!(step = step.description, "deployed");
-                }
                 tracing::info!(steps = steps.len(), "the database agrees with the datamodel");
                 self.deployed.set();
                 Ok(Attempt::Done)
             }
             // The connection was lost on the way; what was begun is rolled back.
-            Err(MigrateError::Database(error)) if error.is_closed() => Ok(Attempt::Later(error.to_string())),
+            Err(error) if error.is_temporary() => Ok(Attempt::Later(error.to_string())),
             Err(error) => Err(error),
         }
     }

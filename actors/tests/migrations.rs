@@ -27,11 +27,11 @@ async fn deploy(
     let renames: Vec<Rename> = renames.iter().map(|r| r.parse().unwrap()).collect();
     let deployment = Deployment { model: &model, text, schema: SCHEMA, renames: &renames, allow_data_loss };
     let planned = plan(client, &deployment).await?;
-    let steps = apply(client, &deployment).await?;
+    let steps = apply(client, &deployment, &|_| ()).await?;
     assert_eq!(planned, steps, "what was planned is what is done");
     assert_eq!(verify(client, &model, SCHEMA).await?, Vec::<String>::new());
     let again = Deployment { renames: &[], ..deployment };
-    assert_eq!(apply(client, &again).await?, [], "a second time there is nothing to do");
+    assert_eq!(apply(client, &again, &|_| ()).await?, [], "a second time there is nothing to do");
     Ok(steps)
 }
 
@@ -267,7 +267,7 @@ async fn ten_servers_may_start_at_once() {
         Deployment { model: &model, text: SHOP, schema: SCHEMA, renames: &[], allow_data_loss: false };
     let starts = (0..10).map(async |_| {
         let mut client = database.connect().await;
-        apply(&mut client, &deployment).await.unwrap().len()
+        apply(&mut client, &deployment, &|_| ()).await.unwrap().len()
     });
     let done = futures::future::join_all(starts).await;
     assert_eq!(done.iter().filter(|steps| **steps > 0).count(), 1, "{done:?}");

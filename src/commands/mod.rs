@@ -3,6 +3,7 @@
 
 mod config;
 mod healthcheck;
+mod migrate;
 mod schema;
 mod serve;
 mod token;
@@ -33,6 +34,8 @@ enum Command {
     Config(config::Arguments),
     /// Print the API's schema (GraphQL SDL)
     Schema(schema::Arguments),
+    /// Compare the database with the datamodel, and bring it there
+    Migrate(migrate::Arguments),
     /// Sign a service token, which is allowed everything
     Token(token::Arguments),
     /// Ask a running server whether it is well: exit status 0 if it is, 1 if not
@@ -117,6 +120,7 @@ pub fn run() -> ExitCode {
         None => serve::run(cli.serve),
         Some(Command::Config(arguments)) => config::run(arguments),
         Some(Command::Schema(arguments)) => schema::run(arguments),
+        Some(Command::Migrate(arguments)) => migrate::run(arguments),
         Some(Command::Token(arguments)) => token::run(arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
     };

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 
 use gom_engine::migrate::{MigrationStep, RenameError};
+use tokio_postgres::error::SqlState;
 
 /// Nothing was changed, except that Gom's own tables may have been brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,30 @@ pub enum MigrateError {
     NewerVersion { found: i32, known: i32 },
     #[error("the schema `{0}` cannot hold the datamodel's tables: it has a use of its own; choose another")]
     ReservedSchema(String),
+}
+
+impl MigrateError {
+    /// Whether the same may well be done a little later: the connection was lost, or somebody held a lock.
+    pub fn is_temporary(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = match self {
+            MigrateError::Database(error) | MigrateError::Step { error, .. } => Some(error),
+            MigrateError::System(error) => Some(&**error),
+            _ => None,
+        };
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
+                return error.is_closed() || error.code().is_some_and(is_temporary);
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+/// Connections (08, 53300), shutdown and start (57P01 to 57P03), locks and conflicts (55P03, 40).
+fn is_temporary(code: &SqlState) -> bool {
+    let code = code.code();
+    ["08", "40", "57P0"].iter().any(|class| code.starts_with(class)) || ["53300", "55P03"].contains(&code)
 }
 
 impl From<refinery::Error> for MigrateError {

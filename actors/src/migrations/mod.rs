@@ -111,16 +111,18 @@ pub async fn migrate_system(client: &mut Client) -> Result<(), MigrateError> {
 }
 
 /// Brings Gom's own tables up to date and the model's tables to the datamodel, waiting for others who are
-/// doing the same. The model's part is one transaction: all steps or none. Gives the steps that were done.
+/// doing the same. The model's part is one transaction: all steps or none. Gives the steps that were done;
+/// `begin` hears of each before it is run.
 ///
 /// `client` must be the caller's alone. While steps run, the tables that they touch are locked.
 pub async fn apply(
     client: &mut Client,
     deployment: &Deployment<'_>,
+    begin: &(dyn Fn(&MigrationStep) + Sync),
 ) -> Result<Vec<MigrationStep>, MigrateError> {
     check_schema(deployment.schema)?;
     lock(client).await?;
-    let result = apply_locked(client, deployment).await;
+    let result = apply_locked(client, deployment, begin).await;
     unlock(client).await;
     result
 }
@@ -128,6 +130,7 @@ pub async fn apply(
 async fn apply_locked(
     client: &mut Client,
     deployment: &Deployment<'_>,
+    begin: &(dyn Fn(&MigrationStep) + Sync),
 ) -> Result<Vec<MigrationStep>, MigrateError> {
     system::run(client).await?;
     let transaction = client.transaction().await?;
@@ -139,6 +142,7 @@ async fn apply_locked(
         return Err(MigrateError::DataLoss(losses));
     }
     for step in &steps {
+        begin(step);
         run_step(&transaction, step).await?;
     }
     record(&transaction, deployment, &steps).await?;
