@@ -38,4 +38,6 @@ pub fn parse(file_name: &str, text: &str) -> Result<DataModel, DatamodelErrors> 
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
