@@ -42,8 +42,11 @@ impl MigrateError {
             _ => None,
         };
         while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
-                return error.is_closed() || error.code().is_some_and(is_temporary);
+            let refused = error.downcast_ref::<tokio_postgres::Error>();
+            if error.is::<std::io::Error>()
+                || refused.is_some_and(|e| e.is_closed() || e.code().is_some_and(is_temporary))
+            {
+                return true;
             }
             cause = error.source();
         }

@@ -1,12 +1,12 @@
 //! What distinguishes a found layout from a wanted one. Knows no SQL, and nothing of how a difference is removed.
 //!
 //! Databases made by Prisma 1 pass: ids of old relation tables, names of constraints and indexes, further
-//! indexes, the delete rule of scalar lists and Prisma's own book-keeping are no differences.
+//! indexes and Prisma's own book-keeping are no differences.
 
 use std::fmt;
 
 use super::layout::{
-    Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, OnDelete, SequenceLayout, Table, TablePurpose,
+    Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, SequenceLayout, Table, TablePurpose,
 };
 use super::names::{is_own_index, is_unique_index};
 
@@ -203,13 +203,13 @@ fn compare_tables<'a>(
         differences.push(Difference::PrimaryKey { table: wanted, found });
     }
     for key in &wanted.foreign_keys {
-        if !found.foreign_keys.iter().any(|f| key_serves(wanted, key, f)) {
+        if !found.foreign_keys.iter().any(|f| key_serves(key, f)) {
             differences.push(Difference::MissingForeignKey { table: wanted, key });
         }
     }
     for key in &found.foreign_keys {
         let dropped_with_column = key.columns.iter().any(|c| wanted.column(c).is_none());
-        if !dropped_with_column && !wanted.foreign_keys.iter().any(|w| key_serves(wanted, w, key)) {
+        if !dropped_with_column && !wanted.foreign_keys.iter().any(|w| key_serves(w, key)) {
             differences.push(Difference::UnknownForeignKey { table: found, key });
         }
     }
@@ -241,14 +241,11 @@ fn compare_columns<'a>(
     }
 }
 
-fn key_serves(table: &Table, wanted: &ForeignKey, found: &ForeignKey) -> bool {
-    let same_rule = wanted.on_delete == found.on_delete
-        // The engine deletes a list's rows itself, so it does not matter what the database would do.
-        || (table.purpose == TablePurpose::ScalarList && found.on_delete == OnDelete::NoAction);
+fn key_serves(wanted: &ForeignKey, found: &ForeignKey) -> bool {
     wanted.columns == found.columns
         && wanted.target_table == found.target_table
         && wanted.target_columns == found.target_columns
-        && same_rule
+        && wanted.on_delete == found.on_delete
 }
 
 fn index_serves(table: &Table, wanted: &Index, found: &Index) -> bool {

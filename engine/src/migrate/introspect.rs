@@ -1,13 +1,13 @@
 //! What a database holds: the catalog queries, and the way from their rows to a layout. The queries are run
 //! elsewhere; each takes the schema's name as its only parameter.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::layout::{
     Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, IndexColumn, OnDelete, SequenceLayout, Table,
     TablePurpose,
 };
-use crate::datamodel::{DataModel, RelationStorage};
+use crate::datamodel::{DataModel, Relation, RelationId, RelationStorage};
 
 /// One row when the schema exists.
 pub const SCHEMA_QUERY: &str = "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname = $1";
@@ -204,19 +204,15 @@ fn on_delete(code: &str) -> OnDelete {
     }
 }
 
-/// Tells the datamodel what it cannot know: older versions of Prisma gave relation tables an id of their own,
-/// and where the database makes none itself, whoever writes a link must.
-pub fn adopt(model: &mut DataModel, found: &DatabaseLayout) {
-    for relation in &mut model.relations {
-        let RelationStorage::Table { table, a_column, b_column, id_column: id @ None } =
-            &mut relation.storage
-        else {
-            continue;
-        };
-        let columns = found.table(table).map(|t| t.columns.as_slice()).unwrap_or_default();
-        let needed = columns
-            .iter()
-            .find(|c| !c.nullable && c.default.is_none() && c.name != *a_column && c.name != *b_column);
-        *id = needed.map(|c| c.name.clone());
-    }
+/// The relations whose tables have an id that the database does not make itself: older versions of Prisma gave
+/// them one, and so may `@relationTable`. Whoever writes a link there must make the id.
+pub fn links_with_required_id(model: &DataModel, found: &DatabaseLayout) -> HashSet<RelationId> {
+    let relations = model.relations.iter().enumerate();
+    relations.filter(|(_, relation)| requires_id(relation, found)).map(|(id, _)| RelationId(id)).collect()
+}
+
+fn requires_id(relation: &Relation, found: &DatabaseLayout) -> bool {
+    let RelationStorage::Table { table, id_column, .. } = &relation.storage else { return false };
+    let id = found.table(table).and_then(|t| t.column(id_column.as_deref().unwrap_or("id")));
+    id.is_some_and(|id| !id.nullable && id.default.is_none())
 }

@@ -11,7 +11,7 @@ mod rename;
 mod wanted;
 
 pub use compare::{Difference, differences};
-pub use introspect::{adopt, found};
+pub use introspect::{found, links_with_required_id};
 pub use layout::*;
 pub use names::{quote_identifier, quote_literal};
 pub use plan::{MigrationStep, StepCheck, plan};
