@@ -111,6 +111,8 @@ impl Application {
         })
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
+        // A client that has gone away is noticed while its request is in hand: its long reads are cancelled.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(settings.server.shutdown_timeout.as_secs().max(1))
         .disable_signals()
         .listen(listener)?;
