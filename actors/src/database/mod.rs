@@ -12,6 +12,8 @@ mod options;
 mod program;
 mod shared;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tls;
 
