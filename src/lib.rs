@@ -10,5 +10,6 @@ pub mod graphql;
 pub mod http;
 pub mod identity;
 pub mod logging;
+pub mod seed;
 pub mod server;
 pub mod settings;

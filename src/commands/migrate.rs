@@ -2,12 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use gom_actors::database::{Database, DatabaseOptions};
-use gom_actors::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use gom_actors::migrations::{self, Deployment, Status};
 use gom_engine::migrate::{MigrationStep, Rename, sql_text};
 use tokio_postgres::Client;
 
+use super::place::Place;
 use super::{Failure, SettingsArguments};
 use crate::datamodel::{self, ReadDatamodel};
 use crate::settings::{Purpose, Settings};
@@ -80,41 +79,6 @@ enum Work {
     Status,
     Verify,
     Diff,
-}
-
-/// The database, and the private PostgreSQL that it is in, if it is.
-struct Place {
-    database: Database,
-    embedded: Option<EmbeddedPostgres>,
-}
-
-impl Place {
-    async fn open(settings: &Settings) -> Result<Place, Failure> {
-        let (options, embedded) = match &settings.database.url {
-            Some(url) => {
-                let options = DatabaseOptions::from_url(url.expose());
-                (options.map_err(|error| Failure::because("", &error))?, None)
-            }
-            None => {
-                let options = EmbeddedOptions {
-                    programs: settings.embedded.programs.clone(),
-                    ..EmbeddedOptions::new(&settings.embedded.data_dir)
-                };
-                let started = EmbeddedPostgres::start(options).await;
-                let embedded = started.map_err(|error| Failure::because("", &error))?;
-                (DatabaseOptions::new(embedded.connection_config()), Some(embedded))
-            }
-        };
-        let database = Database::start(options).map_err(|error| Failure::because("", &error))?;
-        Ok(Place { database, embedded })
-    }
-
-    async fn close(self) {
-        drop(self.database);
-        if let Some(embedded) = self.embedded {
-            embedded.stop().await;
-        }
-    }
 }
 
 async fn work(

@@ -4,7 +4,9 @@
 mod config;
 mod healthcheck;
 mod migrate;
+mod place;
 mod schema;
+mod seed;
 mod serve;
 mod token;
 
@@ -36,6 +38,8 @@ enum Command {
     Schema(schema::Arguments),
     /// Compare the database with the datamodel, and bring it there
     Migrate(migrate::Arguments),
+    /// Write the demo shop into the database; rows that are there stay as they are
+    Seed(seed::Arguments),
     /// Sign a service token, which is allowed everything
     Token(token::Arguments),
     /// Ask a running server whether it is well: exit status 0 if it is, 1 if not
@@ -121,6 +125,7 @@ pub fn run() -> ExitCode {
         Some(Command::Config(arguments)) => config::run(arguments),
         Some(Command::Schema(arguments)) => schema::run(arguments),
         Some(Command::Migrate(arguments)) => migrate::run(arguments),
+        Some(Command::Seed(arguments)) => seed::run(arguments),
         Some(Command::Token(arguments)) => token::run(arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
     };

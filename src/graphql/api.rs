@@ -10,12 +10,12 @@ use gom_actors::database::LocalDatabase;
 use gom_engine::datamodel::DataModel;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::plan::{PageLimits, Planner};
-use gom_engine::request::{Limits, Prepared, RequestOptions, Requests};
+use gom_engine::request::{self, Limits, Prepared, RequestOptions, Requests, VariableId};
 use gom_engine::schema::{CannotServe, Schema, SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::deployment::Deployed;
 use crate::identity::Viewer;
@@ -132,6 +132,7 @@ impl Engine {
         &self,
         prepared: &Prepared,
         request: &super::Request,
+        variables: &request::Variables,
         viewer: Viewer,
     ) -> Result<Arc<Introspected>, ApiError> {
         if !self.introspection && viewer != Viewer::Service {
@@ -150,7 +151,7 @@ impl Engine {
         if let Some(found) = key.as_ref().and_then(|key| self.introspected.get(key)) {
             return Ok(found);
         }
-        let variables = Variables::from_json(Value::Object(request.variables.clone()));
+        let variables = Variables::from_json(Value::Object(simple_values(prepared, variables)));
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let response = self.served.introspect(document, name, variables);
         if let Some(error) = response.errors.into_iter().next() {
@@ -171,6 +172,24 @@ impl Engine {
         }
         Ok(answers)
     }
+}
+
+/// The variables that introspection can use, defaults filled in: async-graphql forgets those in `@skip` and
+/// `@include`.
+fn simple_values(prepared: &Prepared, variables: &request::Variables) -> Map<String, Value> {
+    let definitions = prepared.operation.variables.iter().enumerate();
+    definitions
+        .filter_map(|(position, definition)| {
+            let value = match variables.get(VariableId(position))? {
+                request::Value::Null => Value::Null,
+                request::Value::Boolean(flag) => Value::Bool(*flag),
+                request::Value::Text(text) => Value::String(text.clone()),
+                // No argument of introspection takes another.
+                _ => return None,
+            };
+            Some((definition.name.clone(), value))
+        })
+        .collect()
 }
 
 impl fmt::Debug for Engine {

@@ -180,7 +180,7 @@ impl Execution<'_> {
                 Some(Part { fragment: Some(Fragment::Text(format!("\"{name}\""))), errors: Vec::new() })
             }
             Selected::Introspection => {
-                Some(match engine.introspect(self.prepared, self.request, self.viewer) {
+                Some(match engine.introspect(self.prepared, self.request, &self.variables, self.viewer) {
                     Ok(answers) => {
                         let text = answers.get(&field.key);
                         let fragment = text.map_or(Fragment::Null, |text| Fragment::Shared(Arc::clone(text)));

@@ -1,0 +1,72 @@
+//! The database that a command works on: the configured one, or the private one, started for the command or
+//! already run by a server.
+
+use std::fs;
+use std::path::Path;
+
+use gom_actors::database::{Database, DatabaseOptions};
+use gom_actors::embedded::{DATABASE, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, USER};
+use tokio_postgres::Config;
+
+use super::Failure;
+use crate::settings::Settings;
+
+/// A database, and the private PostgreSQL that it is in, if this command started it.
+pub(super) struct Place {
+    pub database: Database,
+    embedded: Option<EmbeddedPostgres>,
+}
+
+impl Place {
+    /// Needs an actix system.
+    ///
+    /// # Errors
+    /// If the private PostgreSQL cannot be started, or the connection string is wrong.
+    pub async fn open(settings: &Settings) -> Result<Place, Failure> {
+        let (options, embedded) = match &settings.database.url {
+            Some(url) => {
+                let options = DatabaseOptions::from_url(url.expose());
+                (options.map_err(|error| Failure::because("", &error))?, None)
+            }
+            None => private(settings).await?,
+        };
+        let database = Database::start(options).map_err(|error| Failure::because("", &error))?;
+        Ok(Place { database, embedded })
+    }
+
+    pub async fn close(self) {
+        drop(self.database);
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await;
+        }
+    }
+}
+
+async fn private(settings: &Settings) -> Result<(DatabaseOptions, Option<EmbeddedPostgres>), Failure> {
+    let options = EmbeddedOptions {
+        programs: settings.embedded.programs.clone(),
+        ..EmbeddedOptions::new(&settings.embedded.data_dir)
+    };
+    match EmbeddedPostgres::start(options).await {
+        Ok(embedded) => Ok((DatabaseOptions::new(embedded.connection_config()), Some(embedded))),
+        Err(error) => {
+            // A server of ours runs it: what it serves is ours to use, too.
+            if let EmbeddedError::InUse { path, .. } = &error
+                && let Some(config) = running(path)
+            {
+                return Ok((DatabaseOptions::new(config), None));
+            }
+            Err(Failure::because("", &error))
+        }
+    }
+}
+
+/// How to connect to the PostgreSQL that runs on a data folder, by the file in which it says so: the fifth
+/// line names the folder of its socket.
+fn running(folder: &Path) -> Option<Config> {
+    let text = fs::read_to_string(folder.join("cluster/postmaster.pid")).ok()?;
+    let sockets = text.lines().nth(4).filter(|line| !line.is_empty())?;
+    let mut config = Config::new();
+    config.host_path(sockets).user(USER).dbname(DATABASE);
+    Some(config)
+}

@@ -1,0 +1,80 @@
+//! `gom seed`: rows to look at or to measure with.
+
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio_postgres::Client;
+
+use super::place::Place;
+use super::{Failure, SettingsArguments};
+use crate::datamodel;
+use crate::deployment::{Deployed, Deployment};
+use crate::logging;
+use crate::seed;
+use crate::settings::{Purpose, Settings};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// Write the benchmark's data set (100 sellers, 20,000 customers, 200,000 orders) instead of the demo shop
+    #[arg(long)]
+    scale: bool,
+    /// Bring the database to the datamodel first [default: only the private database]
+    #[arg(long)]
+    deploy: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let deploy = arguments.deploy.then(|| "true".to_owned());
+    let settings =
+        arguments.settings.load(Purpose::Tool, [("database.deploy", "--deploy", deploy)])?.settings;
+    logging::start(&settings.log);
+    actix_web::rt::System::new().block_on(async {
+        let place = Place::open(&settings).await?;
+        let result = write(&place, &settings, arguments.scale).await;
+        place.close().await;
+        result
+    })
+}
+
+async fn write(place: &Place, settings: &Settings, scale: bool) -> Result<(), Failure> {
+    if settings.database.deploy() {
+        let deployment = Deployment {
+            database: place.database.clone(),
+            datamodel: datamodel::read(settings).map_err(|error| Failure::because("", &error))?,
+            schema: settings.database.schema.clone(),
+            deployed: Deployed::default(),
+        };
+        let failed = |error| Failure::because("the database cannot be brought to the datamodel", &error);
+        if !deployment.try_now().await.map_err(failed)? {
+            return Err(Failure::Other("the database does not answer".into()));
+        }
+    }
+    let mut client = place.database.lend().await.map_err(|error| Failure::because("", &error))?;
+    let schema = settings.database.schema.as_str();
+    if scale {
+        write_scale(&mut client, schema).await
+    } else {
+        let rows = seed::demo(&mut client, schema).await.map_err(|error| Failure::because("", &error))?;
+        println!("The demo shop is there: {rows} rows.");
+        Ok(())
+    }
+}
+
+async fn write_scale(client: &mut Client, schema: &str) -> Result<(), Failure> {
+    let bar = ProgressBar::with_draw_target(Some(seed::scale_rows()), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg:22} {wide_bar} {human_pos}/{human_len} rows, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let result = seed::scale(client, schema, |part, done| {
+        bar.set_message(part);
+        bar.set_position(done);
+    })
+    .await;
+    bar.finish_and_clear();
+    result.map_err(|error| Failure::because("", &error))?;
+    println!("The benchmark's data set is there: {} rows, in {:.0?}.", seed::scale_rows(), bar.elapsed());
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! Rows to look at and to measure with: the demo shop, and the benchmark's data set. Both belong to Gom's own
+//! datamodel and are written straight into its tables.
+
+mod scale;
+
+use tokio_postgres::Client;
+
+pub use scale::PARTS;
+
+const DEMO: &str = include_str!("demo.sql");
+
+/// Nothing was written, or a portion of the data set is missing: the same again goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    #[error(
+        "the tables of Gom's own datamodel are not in the schema {schema} ({missing} is missing): run `gom migrate \
+         apply` first, without --datamodel"
+    )]
+    NoTables { schema: String, missing: String },
+    #[error("the database refused: {0}")]
+    Database(#[from] tokio_postgres::Error),
+}
+
+/// Writes the demo shop, all of it or nothing. Rows that are there stay as they are. Gives the number of
+/// rows of all tables that the shop is made of.
+///
+/// # Errors
+/// If the tables are missing, or the database fails.
+pub async fn demo(client: &mut Client, schema: &str) -> Result<i64, SeedError> {
+    check(client, schema).await?;
+    let transaction = client.transaction().await?;
+    transaction.execute(USE_SCHEMA, &[&search_path(schema), &true]).await?;
+    transaction.batch_execute(DEMO).await?;
+    let rows = transaction.query_one(COUNT_DEMO, &[]).await?.get(0);
+    transaction.commit().await?;
+    Ok(rows)
+}
+
+/// Writes the benchmark's data set. `progress` is told, after each portion, what it was and how many of the
+/// rows of all ([`scale_rows`]) are done.
+///
+/// # Errors
+/// If the tables are missing, or the database fails.
+pub async fn scale(
+    client: &mut Client,
+    schema: &str,
+    mut progress: impl FnMut(&'static str, u64),
+) -> Result<(), SeedError> {
+    check(client, schema).await?;
+    client.execute(USE_SCHEMA, &[&search_path(schema), &false]).await?;
+    let mut done = 0;
+    for part in &PARTS {
+        let statement = client.prepare(part.sql).await?;
+        progress(part.label, done);
+        for (first, last) in part.portions() {
+            let bounds = [first, last].map(|n| i32::try_from(n).unwrap_or(i32::MAX));
+            client.execute(&statement, &[&bounds[0], &bounds[1]]).await?;
+            done += u64::from(last - first + 1);
+            progress(part.label, done);
+        }
+    }
+    progress("statistics", done);
+    for table in scale::TABLES {
+        client.batch_execute(&format!("VACUUM (ANALYZE) \"{table}\"")).await?;
+    }
+    Ok(())
+}
+
+/// The rows of the benchmark's data set.
+pub fn scale_rows() -> u64 {
+    PARTS.iter().map(|part| u64::from(part.rows)).sum()
+}
+
+/// `$1` is the search path, `$2` whether it ends with the transaction.
+const USE_SCHEMA: &str = "SELECT set_config('search_path', $1, $2)";
+
+const COUNT_DEMO: &str = r#"SELECT
+    (SELECT count(*) FROM "User" WHERE "uid" LIKE 'cdemouser%')
+  + (SELECT count(*) FROM "Bp" WHERE "uid" LIKE 'cdemobp%')
+  + (SELECT count(*) FROM "Order" WHERE "uid" LIKE 'cdemoorder%')
+  + (SELECT count(*) FROM "Item" WHERE "uid" LIKE 'cdemoitem%')
+  + (SELECT count(*) FROM "Price" WHERE "uid" LIKE 'cdemoprice%')
+  + (SELECT count(*) FROM "Promotion" WHERE "uid" LIKE 'cdemopromotion%')
+  + (SELECT count(*) FROM "Publication" WHERE "uid" LIKE 'cdemopublication%')"#;
+
+fn search_path(schema: &str) -> String {
+    format!("\"{}\"", schema.replace('"', "\"\""))
+}
+
+async fn check(client: &Client, schema: &str) -> Result<(), SeedError> {
+    let query = "SELECT name FROM unnest($1::text[]) AS name WHERE NOT EXISTS
+                 (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $2 AND tablename = name) LIMIT 1";
+    let tables = scale::TABLES.as_slice();
+    match client.query_opt(query, &[&tables, &schema]).await? {
+        None => Ok(()),
+        Some(row) => Err(SeedError::NoTables { schema: schema.to_owned(), missing: row.get(0) }),
+    }
+}

@@ -1,0 +1,79 @@
+//! What is refused for its size, with the limit and its value.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::app::{TestApp, read};
+
+#[actix_web::test]
+async fn a_body_beyond_the_limit_is_413_announced_or_not() {
+    let app = TestApp::start_with(&[("limits.service.body_bytes", "2000")]).await;
+    let fits = json!({ "query": "{ __typename }", "variables": { "x": "x".repeat(1_900) } }).to_string();
+    assert_eq!(app.post(fits).await.status, StatusCode::OK);
+
+    let body = json!({ "query": "{ __typename }", "variables": { "x": "x".repeat(3_000) } }).to_string();
+    let announced = app.post(body.clone()).await;
+    // In pieces, without Content-Length.
+    let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
+        body.as_bytes().chunks(100).map(|piece| Ok(piece.to_vec())).collect();
+    let chunked = app.post(reqwest::Body::wrap_stream(futures::stream::iter(pieces))).await;
+    for answer in [announced, chunked] {
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(answer.code(), "LIMIT_EXCEEDED");
+        let expected = "The request's body is too large; the limit is 2000 bytes (limits.service.body_bytes)";
+        assert_eq!(answer.message(), expected);
+    }
+}
+
+#[actix_web::test]
+async fn a_batch_beyond_the_limit_is_refused_as_a_whole() {
+    let app = TestApp::start_with(&[("limits.service.batch", "2")]).await;
+    let one = r#"{"query":"{ __typename }"}"#;
+    assert_eq!(app.post(format!("[{one},{one}]")).await.status, StatusCode::OK);
+    let answer = app.post(format!("[{one},{one},{one}]")).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "LIMIT_EXCEEDED"));
+    assert_eq!(answer.message(), "The batch has 3 operations; the limit is 2 (limits.service.batch)");
+}
+
+#[actix_web::test]
+async fn a_documents_limits_are_the_settings() {
+    let app = TestApp::start_with(&[
+        ("limits.service.depth", "3"),
+        ("limits.service.aliases", "2"),
+        ("limits.service.root_fields", "3"),
+        ("limits.service.page_size", "5"),
+        ("limits.service.tokens", "100"),
+    ])
+    .await;
+    for (query, limit) in [
+        ("{ orders { items { pricing { amount } } } }".to_owned(), "the limit is 3 (limits.service.depth)"),
+        (
+            "{ a: __typename b: __typename c: __typename }".to_owned(),
+            "the limit is 2 (limits.service.aliases)",
+        ),
+        (
+            "{ orders { uid } items { uid } prices { uid } users { uid } }".to_owned(),
+            "the limit is 3 (limits.service.root_fields)",
+        ),
+        (format!("{{ {} }}", "__typename ".repeat(101)), "the limit is 100 (limits.service.tokens)"),
+    ] {
+        let answer = app.ask(&query).await;
+        assert_eq!(answer.code(), "LIMIT_EXCEEDED", "{query}");
+        assert!(answer.message().contains(limit), "{}", answer.message());
+    }
+    let answer = app.ask("{ orders(first: 6) { uid } }").await;
+    assert_eq!(answer.code(), "LIMIT_EXCEEDED");
+    assert!(answer.message().contains("limits.page_size") || answer.message().contains("page_size"));
+}
+
+#[actix_web::test]
+async fn a_body_that_does_not_come_is_given_up_at_the_deadline() {
+    let app = TestApp::start_with(&[("limits.service.deadline", "300")]).await;
+    let never = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let request = app
+        .authorized(Method::POST, "/graphql")
+        .header("Content-Type", "application/json")
+        .body(reqwest::Body::wrap_stream(never));
+    let answer = read(request.send().await.unwrap()).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::REQUEST_TIMEOUT, "DEADLINE_EXCEEDED"));
+}

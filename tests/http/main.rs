@@ -1,0 +1,10 @@
+//! The HTTP edge, over real sockets and a real database: one test for each thing that a client may do wrong,
+//! and what it is answered.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod app;
+mod edge;
+mod limits;
+mod operations;
+mod readiness;

@@ -1,0 +1,108 @@
+//! From request to answer: what the parts of an operation become.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::app::TestApp;
+
+#[actix_web::test]
+async fn an_order_with_items_is_created_and_read_back() {
+    let app = TestApp::start().await;
+    let mutation = r#"mutation Create($data: OrderCreateInput!) {
+        createOrder(data: $data) { __typename name stage items { quantity pricing { amount currency } } issuedTo { name1 } }
+    }"#;
+    let item = |quantity: f64, amount: f64| json!({ "quantity": quantity, "pricing": { "create": [{ "amount": amount, "currency": "MXN" }] } });
+    let variables = json!({ "data": {
+        "name": "Pedido \"uno\" ñ 🌮",
+        "assignedTo": { "create": { "business": "Tacos" } },
+        "issuedTo": { "create": { "name1": "María" } },
+        "items": { "create": [item(2.5, 10.0), item(1.0, 99.5)] },
+    } });
+    let answer = app.post(json!({ "query": mutation, "variables": variables }).to_string()).await;
+    let expected = json!({
+        "__typename": "Order", "name": "Pedido \"uno\" ñ 🌮", "stage": "OPEN",
+        "items": [
+            { "quantity": 2.5, "pricing": [{ "amount": 10, "currency": "MXN" }] },
+            { "quantity": 1, "pricing": [{ "amount": 99.5, "currency": "MXN" }] },
+        ],
+        "issuedTo": { "name1": "María" },
+    });
+    assert_eq!(answer.body, json!({ "data": { "createOrder": expected } }));
+    let read = app.ask("{ first: orders { name } again: ordersConnection { aggregate { count } } }").await;
+    let expected =
+        json!({ "first": [{ "name": "Pedido \"uno\" ñ 🌮" }], "again": { "aggregate": { "count": 1 } } });
+    assert_eq!(read.body, json!({ "data": expected }));
+}
+
+#[actix_web::test]
+async fn a_failed_field_is_null_and_those_before_it_stay_done() {
+    let app = TestApp::start().await;
+    let answer = app
+        .ask(
+            r#"mutation {
+            createUser(data: { business: "x", extUid: "u" }) { extUid }
+            missing: updateUser(where: { uid: "nobody" }, data: { business: "y" }) { uid }
+            again: deleteManyBps { count }
+        }"#,
+        )
+        .await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let expected = json!({ "createUser": { "extUid": "u" }, "missing": null, "again": { "count": 0 } });
+    assert_eq!(answer.body["data"], expected);
+    let error = &answer.body["errors"][0];
+    assert_eq!(error["code"], 3039);
+    assert_eq!(error["path"], json!(["missing"]));
+    assert_eq!(error["locations"], json!([{ "line": 3, "column": 13 }]));
+    assert_eq!(error["extensions"]["code"], "GRAPHQL_EXECUTION_ERROR");
+    assert_eq!(error["requestId"], answer.header("request-id"));
+}
+
+#[actix_web::test]
+async fn a_failed_field_that_cannot_be_null_makes_the_whole_null() {
+    let app = TestApp::start().await;
+    let create = r#"mutation { createUser(data: { business: "x", extUid: "u" }) { extUid } }"#;
+    assert_eq!(app.ask(create).await.body["data"], json!({ "createUser": { "extUid": "u" } }));
+    let answer = app.ask(create).await;
+    assert_eq!(answer.body["data"], json!(null));
+    assert_eq!(answer.body["errors"][0]["code"], 3010);
+    let answer = app.ask("{ users(first: -1) { uid } ok: __typename }").await;
+    assert_eq!((&answer.body["data"], &answer.body["errors"][0]["code"]), (&json!(null), &json!(3026)));
+}
+
+#[actix_web::test]
+async fn variables_are_checked_before_anything_runs() {
+    let app = TestApp::start().await;
+    for variables in [json!({}), json!({ "uid": null }), json!({ "uid": [1] })] {
+        let query =
+            "mutation M($uid: ID!) { deleteManyUsers { count } deleteUser(where: { uid: $uid }) { uid } }";
+        let answer = app.post(json!({ "query": query, "variables": variables }).to_string()).await;
+        assert_eq!(answer.code(), "BAD_USER_INPUT", "{variables}");
+        assert_eq!(answer.body["data"], json!(null));
+    }
+}
+
+#[actix_web::test]
+async fn introspection_stands_beside_data() {
+    let app = TestApp::start().await;
+    let query = r#"query Q($deep: Boolean = true) {
+        users { uid } t: __type(name: "User") { kind fields @include(if: $deep) { name } } __typename
+    }"#;
+    for _ in 0..2 {
+        let answer = app.ask(query).await;
+        assert_eq!(answer.body["data"]["users"], json!([]), "{}", answer.body);
+        assert_eq!(answer.body["data"]["t"]["kind"], "OBJECT");
+        assert_eq!(answer.body["data"]["t"]["fields"][0]["name"], "uid", "{}", answer.body);
+        assert_eq!(answer.body["data"]["__typename"], "Query");
+        let keys: Vec<&String> = answer.body["data"].as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["users", "t", "__typename"], "in the order of the selection");
+    }
+    let query = json!({ "query": query, "variables": { "deep": false } }).to_string();
+    assert_eq!(app.post(query).await.body["data"]["t"], json!({ "kind": "OBJECT" }));
+}
+
+#[actix_web::test]
+async fn a_subscription_is_refused_with_a_reason() {
+    let app = TestApp::start().await;
+    let answer = app.ask("subscription { order { mutation } }").await;
+    assert_eq!(answer.code(), "BAD_USER_INPUT");
+}

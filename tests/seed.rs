@@ -1,0 +1,85 @@
+//! The demo shop, in a real database.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+use gom::seed::{self, SeedError};
+use gom_actors::migrations::{self, Deployment};
+use gom_engine::datamodel;
+use gom_test_support::TestDatabase;
+
+const SCHEMA: &str = "default$default";
+const SHOP: &str = include_str!("../config/datamodel.prisma");
+
+async fn shop() -> TestDatabase {
+    let database = TestDatabase::create().await;
+    let model = datamodel::parse("datamodel.prisma", SHOP).unwrap();
+    let deployment =
+        Deployment { model: &model, text: SHOP, schema: SCHEMA, renames: &[], allow_data_loss: false };
+    migrations::apply(&mut database.connect().await, &deployment, &|_| {}).await.unwrap();
+    database
+}
+
+#[tokio::test]
+async fn the_demo_shop_is_complete_and_comes_only_once() {
+    let database = shop().await;
+    let mut client = database.connect().await;
+    let rows = seed::demo(&mut client, SCHEMA).await.unwrap();
+    assert!(rows > 60, "{rows}");
+    assert_eq!(seed::demo(&mut client, SCHEMA).await.unwrap(), rows, "a second run changes nothing");
+
+    let count = async |sql: &str| -> i64 { client.query_one(sql, &[]).await.unwrap().get(0) };
+    let table = |name: &str| format!("\"{SCHEMA}\".\"{name}\"");
+    let (orders, items, prices) = (table("Order"), table("Item"), table("Price"));
+    assert_eq!(count(&format!("SELECT count(*) FROM {}", table("User"))).await, 2);
+    assert_eq!(
+        count(&format!("SELECT count(DISTINCT (\"assignedTo\", \"stage\")) FROM {orders}")).await,
+        8,
+        "each seller has orders in each stage"
+    );
+    let without = async |parent: &str, child: &str, link: &str| -> i64 {
+        let sql = format!(
+            "SELECT count(*) FROM {parent} p WHERE NOT EXISTS (SELECT FROM {child} c WHERE c.\"{link}\" = p.uid)"
+        );
+        count(&sql).await
+    };
+    assert_eq!(without(&orders, &items, "order").await, 0, "an order has items");
+    assert_eq!(without(&items, &prices, "item").await, 0, "an item has a price");
+    assert_eq!(without(&table("Promotion"), &table("Publication"), "promotion").await, 0);
+    let strangers = format!(
+        "SELECT count(*) FROM {orders} o WHERE NOT EXISTS (SELECT FROM {} c WHERE c.\"A\" = o.\"issuedTo\" AND c.\"B\" = o.\"assignedTo\")",
+        table("_CustomerOf")
+    );
+    assert_eq!(count(&strangers).await, 0, "orders are of the seller's own customers");
+    let wrong = format!(
+        "SELECT count(*) FROM {} WHERE length(\"extUid\") <> 10 OR \"phone\" !~ '^[0-9]{{10}}$'",
+        table("Bp")
+    );
+    assert_eq!(count(&wrong).await, 0);
+}
+
+#[tokio::test]
+async fn every_part_of_the_benchmarks_data_set_can_be_written_twice() {
+    let database = shop().await;
+    let client = database.connect().await;
+    client.batch_execute(&format!("SET search_path TO \"{SCHEMA}\"")).await.unwrap();
+    // The rows written here are only a few of each table, and so lack what they link to.
+    let keys = "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'f'";
+    for row in client.query(keys, &[]).await.unwrap() {
+        let (table, name): (String, String) = (row.get(0), row.get(1));
+        client.batch_execute(&format!("ALTER TABLE {table} DROP CONSTRAINT \"{name}\"")).await.unwrap();
+    }
+    for part in &seed::PARTS {
+        assert_eq!(part.portions().last().unwrap().1, part.rows, "{}: portions reach the end", part.label);
+        let rows = i32::try_from(part.rows.min(200)).unwrap();
+        assert!(client.execute(part.sql, &[&1_i32, &rows]).await.unwrap() > 0, "{}", part.label);
+        assert_eq!(client.execute(part.sql, &[&1_i32, &rows]).await.unwrap(), 0, "{}", part.label);
+    }
+}
+
+#[tokio::test]
+async fn a_database_without_the_tables_is_told_so() {
+    let database = TestDatabase::create().await;
+    let error = seed::demo(&mut database.connect().await, SCHEMA).await.unwrap_err();
+    assert!(matches!(error, SeedError::NoTables { .. }), "{error}");
+    assert!(error.to_string().contains("gom migrate apply"), "{error}");
+}
