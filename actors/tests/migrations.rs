@@ -239,6 +239,17 @@ async fn uniqueness_and_links_come_and_go() {
 }
 
 #[tokio::test]
+async fn a_link_stays_indexed_when_the_rest_of_its_index_goes() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    let before = "type A { id: ID! @id } type B { id: ID! @id a: A made: DateTime @createdAt }";
+    deploy(&mut client, before, &[], false).await.unwrap();
+    let steps =
+        deploy(&mut client, "type A { id: ID! @id } type B { id: ID! @id a: A }", &[], true).await.unwrap();
+    assert!(steps[1].sql.starts_with("CREATE INDEX \"gom_B_a\""), "{steps:#?}");
+}
+
+#[tokio::test]
 async fn other_schemas_are_never_touched() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;

@@ -249,7 +249,10 @@ fn key_serves(wanted: &ForeignKey, found: &ForeignKey) -> bool {
 }
 
 fn index_serves(table: &Table, wanted: &Index, found: &Index) -> bool {
-    if !found.plain {
+    // An index on a column that goes, goes with it.
+    let stays = table.purpose == TablePurpose::Relation
+        || found.column_names().all(|column| table.column(column).is_some());
+    if !found.plain || !stays {
         return false;
     }
     if wanted.unique && table.purpose == TablePurpose::Relation {
@@ -265,7 +268,6 @@ fn index_serves(table: &Table, wanted: &Index, found: &Index) -> bool {
 
 fn is_unneeded(schema: &str, wanted: &Table, found: &Index) -> bool {
     let known = found.column_names().all(|c| wanted.column(c).is_some());
-    // An index on a column that goes, goes with it.
     if !known || found.constraint || wanted.indexes.iter().any(|w| index_serves(wanted, w, found)) {
         return false;
     }

@@ -8,6 +8,8 @@ mod layout;
 mod names;
 mod plan;
 mod rename;
+#[cfg(test)]
+mod tests;
 mod wanted;
 
 pub use compare::{Difference, differences};
