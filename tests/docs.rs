@@ -1,0 +1,69 @@
+//! The tables of the documentation are complete.
+
+use std::path::{Path, PathBuf};
+
+use gom_engine::error::ErrorKind;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the file is there")
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The numbers of Prisma's errors that the code gives: the first argument of `numbered` and its like.
+fn numbers() -> Vec<u16> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    sources(&root.join("engine/src"), &mut files);
+    sources(&root.join("src"), &mut files);
+    let mut numbers: Vec<u16> = files
+        .iter()
+        .flat_map(|file| {
+            let text = std::fs::read_to_string(file).expect("a source can be read");
+            let words = text.split(|c: char| !c.is_ascii_digit()).map(str::to_owned).collect::<Vec<_>>();
+            words.into_iter().filter_map(|word| word.parse().ok())
+        })
+        .filter(|number| (3000..3050).contains(number) && *number != 3000)
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+#[test]
+fn every_error_code_stands_in_its_table() {
+    let table = read("docs/ERRORS.md");
+    for kind in ErrorKind::ALL {
+        assert!(table.contains(&format!("| `{}` |", kind.code())), "{} is missing", kind.code());
+    }
+    let numbers = numbers();
+    assert!(numbers.len() > 10, "the numbers are looked for in the wrong place");
+    for number in numbers {
+        assert!(table.contains(&format!("| {number} |")), "{number} is missing");
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for document in ["README.md", "docs/ARCHITECTURE.md", "docs/CONFORMANCE.md", "docs/ERRORS.md"] {
+        let folder = Path::new(document).parent().expect("a file has a folder");
+        let text = read(document);
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let local = target.split('#').next().unwrap_or_default();
+            if local.is_empty() || local.contains(':') {
+                continue;
+            }
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(local);
+            assert!(path.exists(), "{document} links to {target}, which is not there");
+        }
+    }
+}
