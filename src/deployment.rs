@@ -1,4 +1,5 @@
-//! Bringing the database to the datamodel before it is served: at start if it is there, else as soon as it is.
+//! Getting the database ready to be served, at start if it is there, else as soon as it is: bringing it to the
+//! datamodel, where that is wanted, and looking at what only the database tells.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,26 +7,24 @@ use std::time::Duration;
 
 use gom_actors::database::Database;
 use gom_actors::migrations::{self, MigrateError};
-use gom_engine::migrate::MigrationStep;
+use gom_engine::migrate::{MigrationStep, links_with_required_id};
+use gom_engine::sql::Physical;
 use tokio::time::{Instant, sleep};
+use tokio_postgres::Client;
 
 use crate::datamodel::ReadDatamodel;
+use crate::seed;
 
 /// How long the start waits for a database that does not answer at once.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Whether the database has been brought to the datamodel; before that, nothing is read or written.
+/// Whether the database is ready to be served; before that, nothing is read or written.
 #[derive(Debug, Clone, Default)]
 pub struct Deployed(Arc<AtomicBool>);
 
 impl Deployed {
-    /// For a database that is served as it is.
-    pub fn already() -> Self {
-        Deployed(Arc::new(AtomicBool::new(true)))
-    }
-
     pub fn is_done(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -42,6 +41,12 @@ pub struct Deployment {
     /// The PostgreSQL schema.
     pub schema: String,
     pub deployed: Deployed,
+    /// Whether the database is brought to the datamodel; else it is served as it is.
+    pub apply: bool,
+    /// Learns what the database tells about old relation tables.
+    pub physical: Option<Arc<Physical>>,
+    /// Whether tables without any row are filled with the demo shop.
+    pub demo: bool,
 }
 
 enum Attempt {
@@ -83,17 +88,8 @@ impl Deployment {
             Ok(client) => client,
             Err(error) => return Ok(Attempt::Later(error.to_string())),
         };
-        let deployment = migrations::Deployment {
-            model: &self.datamodel.model,
-            text: &self.datamodel.text,
-            schema: &self.schema,
-            renames: &[],
-            allow_data_loss: false,
-        };
-        let begin = |step: &MigrationStep| tracing::debug!(step = step.description, "deploying");
-        match migrations::apply(&mut client, &deployment, &begin).await {
-            Ok(steps) => {
-                tracing::info!(steps = steps.len(), "the database agrees with the datamodel");
+        match self.prepare(&mut client).await {
+            Ok(()) => {
                 self.deployed.set();
                 Ok(Attempt::Done)
             }
@@ -101,5 +97,30 @@ impl Deployment {
             Err(error) if error.is_temporary() => Ok(Attempt::Later(error.to_string())),
             Err(error) => Err(error),
         }
+    }
+
+    async fn prepare(&self, client: &mut Client) -> Result<(), MigrateError> {
+        if self.apply {
+            let deployment = migrations::Deployment {
+                model: &self.datamodel.model,
+                text: &self.datamodel.text,
+                schema: &self.schema,
+                renames: &[],
+                allow_data_loss: false,
+            };
+            let begin = |step: &MigrationStep| tracing::debug!(step = step.description, "deploying");
+            let steps = migrations::apply(client, &deployment, &begin).await?;
+            tracing::info!(steps = steps.len(), "the database agrees with the datamodel");
+        }
+        if let Some(physical) = &self.physical {
+            let found = migrations::introspect(client, &self.schema).await?;
+            physical.set_links_with_required_id(links_with_required_id(&self.datamodel.model, &found));
+        }
+        if self.demo
+            && let Err(error) = seed::demo_if_empty(client, &self.schema).await
+        {
+            tracing::warn!(%error, "the demo shop cannot be written; `gom seed` tries again");
+        }
+        Ok(())
     }
 }

@@ -77,18 +77,18 @@ impl Application {
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         let database = Database::start(options)?;
-        let (deployed, deployment) = if settings.database.deploy() {
-            let deployment = Deployment {
-                database: database.clone(),
-                datamodel,
-                schema: settings.database.schema.clone(),
-                deployed: Deployed::default(),
-            };
-            let done = deployment.try_now().await?;
-            (deployment.deployed.clone(), (!done).then_some(deployment))
-        } else {
-            (Deployed::already(), None)
+        let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
+        let deployment = Deployment {
+            database: database.clone(),
+            datamodel,
+            schema: settings.database.schema.clone(),
+            deployed: Deployed::default(),
+            apply: settings.database.deploy(),
+            physical: Some(engine.planner.shared_physical()),
+            demo: own_shop && settings.embedded.demo,
         };
+        let deployed = deployment.deployed.clone();
+        let deployment = (!deployment.try_now().await?).then_some(deployment);
 
         let limits = Arc::new(settings.limits.clone());
         let (of_workers, keys) = (database.clone(), Arc::clone(&tokens));

@@ -46,6 +46,9 @@ async fn write(place: &Place, settings: &Settings, scale: bool) -> Result<(), Fa
             datamodel: datamodel::read(settings).map_err(|error| Failure::because("", &error))?,
             schema: settings.database.schema.clone(),
             deployed: Deployed::default(),
+            apply: true,
+            physical: None,
+            demo: false,
         };
         let failed = |error| Failure::because("the database cannot be brought to the datamodel", &error);
         if !deployment.try_now().await.map_err(failed)? {

@@ -36,6 +36,23 @@ pub async fn demo(client: &mut Client, schema: &str) -> Result<i64, SeedError> {
     Ok(rows)
 }
 
+/// Writes the demo shop into tables without any row.
+///
+/// # Errors
+/// As [`demo`].
+pub async fn demo_if_empty(client: &mut Client, schema: &str) -> Result<(), SeedError> {
+    check(client, schema).await?;
+    let transaction = client.transaction().await?;
+    transaction.execute(USE_SCHEMA, &[&search_path(schema), &true]).await?;
+    let empty: bool = transaction.query_one(IS_EMPTY, &[]).await?.get(0);
+    if empty {
+        transaction.batch_execute(DEMO).await?;
+        tracing::info!("the demo shop is open");
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
 /// Writes the benchmark's data set. `progress` is told, after each portion, what it was and how many of the
 /// rows of all ([`scale_rows`]) are done.
 ///
@@ -73,6 +90,8 @@ pub fn scale_rows() -> u64 {
 
 /// `$1` is the search path, `$2` whether it ends with the transaction.
 const USE_SCHEMA: &str = "SELECT set_config('search_path', $1, $2)";
+
+const IS_EMPTY: &str = r#"SELECT NOT EXISTS (SELECT FROM "User") AND NOT EXISTS (SELECT FROM "Bp")"#;
 
 const COUNT_DEMO: &str = r#"SELECT
     (SELECT count(*) FROM "User" WHERE "uid" LIKE 'cdemouser%')

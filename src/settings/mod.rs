@@ -97,6 +97,7 @@ impl Database {
 pub struct Embedded {
     pub data_dir: PathBuf,
     pub programs: Option<PathBuf>,
+    pub demo: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]

@@ -211,6 +211,12 @@ pub static KEYS: &[Key] = &[
         "Folder with PostgreSQL's programs (`initdb`, `postgres`). Unset: they are looked for.",
     ),
     Key::new(
+        "embedded.demo",
+        Kind::Flag,
+        Some("true"),
+        "Fill the private database with the demo shop while it has no rows and Gom's own datamodel is served.",
+    ),
+    Key::new(
         "service.secret",
         Kind::Secret,
         None,

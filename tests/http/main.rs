@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod app;
+mod client;
 mod edge;
+mod legacy;
 mod limits;
 mod operations;
 mod readiness;

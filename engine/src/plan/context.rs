@@ -31,6 +31,11 @@ impl Planner {
         &self.physical
     }
 
+    /// The same, to be kept.
+    pub fn shared_physical(&self) -> Arc<Physical> {
+        Arc::clone(&self.physical)
+    }
+
     pub(super) fn model(&self) -> &DataModel {
         &self.physical.model
     }

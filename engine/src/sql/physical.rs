@@ -2,6 +2,7 @@
 //! each relation are found.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use super::text::quoted;
 use crate::datamodel::{
@@ -19,6 +20,9 @@ pub struct Physical {
     list_tables: Vec<Vec<Option<String>>>,
     links: Vec<LinkStorage>,
     schema: String,
+    /// Relation tables made by old servers whose `id` column must be given a value. Only the database tells,
+    /// which may come later than the datamodel.
+    links_with_required_id: OnceLock<HashSet<RelationId>>,
 }
 
 /// What the datamodel alone does not tell about the database.
@@ -26,20 +30,18 @@ pub struct Physical {
 pub struct PhysicalOptions {
     /// The PostgreSQL schema of the model's tables.
     pub schema: String,
-    /// Relation tables made by old servers whose `id` column must be given a value.
-    pub links_with_required_id: HashSet<RelationId>,
 }
 
 impl PhysicalOptions {
     pub fn in_schema(schema: &str) -> Self {
-        PhysicalOptions { schema: schema.to_owned(), links_with_required_id: HashSet::new() }
+        PhysicalOptions { schema: schema.to_owned() }
     }
 }
 
 #[derive(Debug)]
 enum LinkStorage {
     Inline { side: Side, column: String },
-    Table { table: String, a: String, b: String, id: Option<String> },
+    Table { table: String, a: String, b: String, id: String },
 }
 
 /// Where the link between a node and its partner is, seen from one end.
@@ -72,8 +74,7 @@ impl Physical {
         let links = model
             .relations
             .iter()
-            .enumerate()
-            .map(|(i, r)| match &r.storage {
+            .map(|r| match &r.storage {
                 RelationStorage::Inline { side, column } => {
                     LinkStorage::Inline { side: *side, column: quoted(column) }
                 }
@@ -81,14 +82,19 @@ impl Physical {
                     table: qualified(table),
                     a: quoted(a_column),
                     b: quoted(b_column),
-                    id: options
-                        .links_with_required_id
-                        .contains(&RelationId(i))
-                        .then(|| quoted(id_column.as_deref().unwrap_or("id"))),
+                    id: quoted(id_column.as_deref().unwrap_or("id")),
                 },
             })
             .collect();
-        Physical { tables, columns, list_tables, links, schema, model }
+        let links_with_required_id = OnceLock::new();
+        Physical { tables, columns, list_tables, links, schema, links_with_required_id, model }
+    }
+
+    /// Says, once the database has been looked at, which relation tables want an id. Later calls change
+    /// nothing.
+    pub fn set_links_with_required_id(&self, relations: HashSet<RelationId>) {
+        // Whoever comes second has seen the same database.
+        let _ = self.links_with_required_id.set(relations);
     }
 
     /// `"schema"."table"`
@@ -132,7 +138,8 @@ impl Physical {
             LinkStorage::Inline { column, .. } => LinkAt::Partner(column),
             LinkStorage::Table { table, a, b, id } => {
                 let (own, partner) = if side == Side::A { (a, b) } else { (b, a) };
-                LinkAt::Table { table, own, partner, id: id.as_deref() }
+                let wants_id = self.links_with_required_id.get().is_some_and(|r| r.contains(&relation));
+                LinkAt::Table { table, own, partner, id: wants_id.then_some(id.as_str()) }
             }
         }
     }
