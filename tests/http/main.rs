@@ -10,3 +10,4 @@ mod legacy;
 mod limits;
 mod operations;
 mod readiness;
+mod readme;
