@@ -1,5 +1,5 @@
-//! What the compiler makes of operations on Gom's own model: `golden/NAME.graphql` (variables in its first
-//! line) beside `golden/NAME.sql`, the statements. `UPDATE_GOLDEN=1 cargo test -p gom-engine --test golden`
+//! What the compiler makes of operations on Gom's own model: `golden/operations/NAME.graphql` (variables in its first
+//! line) beside `NAME.sql`, the statements. `UPDATE_GOLDEN=1 cargo test -p gom-engine --test golden`
 //! writes the latter anew, to be read in the diff.
 
 use std::fmt::Write;
@@ -32,7 +32,7 @@ impl Source for Counted {
 
 #[test]
 fn operations_compile_to_the_statements_beside_them() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/operations");
     let mut documents: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("the folder is there")
         .map(|entry| entry.expect("it can be read").path())

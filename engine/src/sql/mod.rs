@@ -14,5 +14,5 @@ pub mod write;
 pub use connection::{AggregateField, EdgeField, Page, PageField, PageInfoField, batch_payload, connection};
 pub use physical::{LinkAt, Physical, PhysicalOptions};
 pub use predicate::{Filter, Operand, Quantifier};
-pub use read::{Entry, Rows, Shape, find_many, find_node, find_one, find_record, record};
+pub use read::{Entry, Rows, Shape, find_many, find_node, find_one, find_record, read_written, record};
 pub use text::{MISSING_LINK, Sql, TOO_MANY, array_literal, quoted};

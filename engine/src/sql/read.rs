@@ -72,6 +72,20 @@ pub fn find_node(physical: &Physical, id: &str, shapes: &[Shape<'_>]) -> Stateme
     sql.finish()
 }
 
+/// Writes a row and answers with it in one statement: `written` returns the row. What else the shape shows
+/// is as it was before the statement. Each of `links` (quoted columns) follows as text.
+pub fn read_written(physical: &Physical, written: Statement, shape: &Shape<'_>, links: &[&str]) -> Statement {
+    let mut sql = Sql::around("with written as (", written);
+    let object = sql.alias();
+    sql.push(") select (select ").object(shape, &object).push(" from (select ");
+    sql.entries(physical, "written", shape).push(") ").push(&object).push(")::text");
+    for link in links {
+        sql.push(", ").column("written", link).push("::text");
+    }
+    sql.push(" from written");
+    sql.finish()
+}
+
 /// A row as JSON with its columns' names and, under the names of their tables, its scalar lists: what
 /// [`record`] reads once the row is gone.
 pub fn find_record(physical: &Physical, model: ModelId, id: &Param) -> Statement {
@@ -102,6 +116,20 @@ pub fn record(physical: &Physical, row: Param, shape: &Shape<'_>) -> Statement {
     sql.push(" from json_populate_record(null::").push(physical.table(shape.model)).push(", ");
     sql.placeholder(number).push("::json) ").push(&alias).push(") ").push(&object);
     sql.finish()
+}
+
+impl Shape<'_> {
+    /// Whether rows of the model are looked at anywhere below the row itself.
+    pub fn looks_again_at(&self, model: ModelId) -> bool {
+        self.entries.iter().any(|(_, entry)| match entry {
+            Entry::ToOne(_, shape) => shape.model == model || shape.looks_again_at(model),
+            // A filter may lead anywhere.
+            Entry::ToMany(_, rows, shape) => {
+                shape.model == model || rows.filter != Filter::TRUE || shape.looks_again_at(model)
+            }
+            Entry::Column(_) | Entry::ScalarList(_) | Entry::Typename(_) => false,
+        })
+    }
 }
 
 impl Sql {

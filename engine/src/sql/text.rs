@@ -25,6 +25,12 @@ impl Sql {
         Sql { text: String::with_capacity(1024), params: Vec::with_capacity(8), aliases: 0, record: None }
     }
 
+    /// Goes on after a statement's text, its parameters kept.
+    pub fn around(before: &str, statement: Statement) -> Self {
+        let text = format!("{before}{}", statement.sql);
+        Sql { text, params: statement.params, ..Sql::new() }
+    }
+
     pub fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self

@@ -38,12 +38,22 @@ impl Node {
     }
 }
 
-/// A new row. Returns its id, then each of `links` as stored (null: that partner does not exist).
+/// What a statement that writes rows gives back of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Returning {
+    /// Its id, and after an insertion each link as stored (null: that partner does not exist).
+    Id,
+    /// All its columns, for [`super::read_written`].
+    Row,
+}
+
+/// A new row.
 pub fn insert(
     physical: &Physical,
     model: ModelId,
     values: &[(FieldId, Param)],
     links: &[(&str, ModelId, Node)],
+    returning: Returning,
 ) -> Statement {
     let mut sql = Sql::new();
     sql.push("insert into ").push(physical.table(model));
@@ -63,6 +73,10 @@ pub fn insert(
         }
         sql.push(")");
     }
+    if returning == Returning::Row {
+        sql.push(" returning *");
+        return sql.finish();
+    }
     sql.push(" returning ").push(physical.id(model)).push("::text");
     for (column, ..) in links {
         sql.push(", ").push(column).push("::text");
@@ -70,13 +84,14 @@ pub fn insert(
     sql.finish()
 }
 
-/// Changes columns of the rows that satisfy the filter (and are partners of a parent). Returns their ids.
+/// Changes columns of the rows that satisfy the filter (and are partners of a parent).
 pub fn update(
     physical: &Physical,
     model: ModelId,
     filter: &Filter,
     linked: Option<Linked<'_>>,
     sets: &[(FieldId, Param)],
+    returning: Returning,
 ) -> Statement {
     let mut sql = Sql::new();
     let row = sql.alias();
@@ -87,8 +102,11 @@ pub fn update(
             .push(" = ")
             .bind(param.clone());
     }
-    sql.push(" where ").matching(physical, model, &row, filter, linked);
-    sql.push(" returning ").column(&row, physical.id(model)).push("::text");
+    sql.push(" where ").matching(physical, model, &row, filter, linked).push(" returning ");
+    match returning {
+        Returning::Id => sql.column(&row, physical.id(model)).push("::text"),
+        Returning::Row => sql.push(&row).push(".*"),
+    };
     sql.finish()
 }
 

@@ -10,7 +10,7 @@ use crate::plan::program::{Expect, Param, Register, Step, register_mark};
 use crate::request::Value;
 use crate::schema::InputMeaning;
 use crate::sql::Filter;
-use crate::sql::write::{self, Node};
+use crate::sql::write::{self, Node, Returning};
 
 const KINDS: [InputMeaning; 9] = [
     InputMeaning::Create,
@@ -247,7 +247,8 @@ impl Writer<'_> {
         let sets_lists = entries(data).iter().any(|(m, _)| matches!(m, InputMeaning::ListValue(_)));
         let count = self.register();
         if !sets_lists && !values.is_empty() {
-            let statement = write::counted(write::update(physical, model, filter, linked, &values));
+            let statement =
+                write::counted(write::update(physical, model, filter, linked, &values, Returning::Id));
             self.run_into(statement, vec![count], Expect::Anything);
             return Ok(count);
         }
@@ -256,7 +257,10 @@ impl Writer<'_> {
         self.run_into(write::find_ids(physical, model, filter, linked), vec![ids, count], Expect::Anything);
         let then = self.branch(|w| {
             if !values.is_empty() {
-                w.run(write::update(physical, model, &rows(ids), None, &values), Expect::Anything);
+                w.run(
+                    write::update(physical, model, &rows(ids), None, &values, Returning::Id),
+                    Expect::Anything,
+                );
             }
             w.fill_lists(model, &rows(ids), data, true)
         })?;

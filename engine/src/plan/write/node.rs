@@ -6,11 +6,11 @@ use crate::datamodel::{Field, FieldId, FieldKind, IdStrategy, ModelId, RelationR
 use crate::error::ApiError;
 use crate::plan::context::{entries, entry, items};
 use crate::plan::filter::unexpected;
-use crate::plan::program::{Expect, Param};
+use crate::plan::program::{ANSWER, Expect, Param};
 use crate::request::Value;
 use crate::schema::InputMeaning;
-use crate::sql::write::{self, Node};
-use crate::sql::{Filter, LinkAt, array_literal};
+use crate::sql::write::{self, Node, Returning};
+use crate::sql::{self, Filter, LinkAt, Shape, array_literal};
 
 /// Columns and what they are set to.
 type Values = Vec<(FieldId, Param)>;
@@ -29,6 +29,18 @@ impl Writer<'_> {
         data: &Value,
         parent: Option<&Parent>,
     ) -> Result<Param, ApiError> {
+        Ok(self.create_and_answer(model, data, parent, None)?.0)
+    }
+
+    /// As [`Writer::create_node`]; tells also whether the insertion itself gives the answer of that shape,
+    /// which it can if nothing else is written after it.
+    pub(super) fn create_and_answer(
+        &mut self,
+        model: ModelId,
+        data: &Value,
+        parent: Option<&Parent>,
+        shape: Option<&Shape<'_>>,
+    ) -> Result<(Param, bool), ApiError> {
         let planner = self.planner;
         let physical = planner.physical();
         let definition = planner.model().model(model);
@@ -72,15 +84,25 @@ impl Writer<'_> {
             }
             None => Param::Register(self.register()),
         };
+        let expect = if expected.is_empty() { Expect::Anything } else { Expect::Filled(expected) };
+        if let Some(shape) = shape
+            && !shape.looks_again_at(model)
+            && writes_only_columns(data, &in_row)
+        {
+            let columns: Vec<&str> = links.iter().map(|(column, ..)| *column).collect();
+            let insertion = write::insert(physical, model, &values, &links, Returning::Row);
+            let statement = sql::read_written(physical, insertion, shape, &columns);
+            self.run_into(statement, vec![ANSWER], expect);
+            return Ok((id, true));
+        }
         let fills = match id {
             Param::Register(register) => vec![register],
             _ => Vec::new(),
         };
-        let expect = if expected.is_empty() { Expect::Anything } else { Expect::Filled(expected) };
-        self.run_into(write::insert(physical, model, &values, &links), fills, expect);
+        self.run_into(write::insert(physical, model, &values, &links, Returning::Id), fills, expect);
         self.fill_lists(model, &row(&id), data, false)?;
         self.nested(model, &id, data, true, &in_row)?;
-        Ok(id)
+        Ok((id, false))
     }
 
     /// The columns of a new row but the id, and the id if the server or the client makes it.
@@ -242,7 +264,8 @@ impl Writer<'_> {
     pub(super) fn update_node(&mut self, model: ModelId, id: &Param, data: &Value) -> Result<(), ApiError> {
         let values = self.changed_values(model, data)?;
         if !values.is_empty() {
-            let statement = write::update(self.planner.physical(), model, &row(id), None, &values);
+            let physical = self.planner.physical();
+            let statement = write::update(physical, model, &row(id), None, &values, Returning::Id);
             self.run(statement, Expect::Anything);
         }
         self.update_rest(model, id, data)
@@ -258,6 +281,15 @@ impl Writer<'_> {
     fn free_for_new_parent(&mut self, parent_model: ModelId, relation: RelationRef, child: &Node) {
         self.free_child(parent_model, relation, child, None);
     }
+}
+
+/// Whether the data says nothing of lists and relations but of those fields.
+pub(super) fn writes_only_columns(data: &Value, but: &[FieldId]) -> bool {
+    entries(data).iter().all(|(meaning, _)| match meaning {
+        InputMeaning::Relation(field) => but.contains(field),
+        InputMeaning::ListValue(_) => false,
+        _ => true,
+    })
 }
 
 /// A nested value that was given and is not null; of a list with one item, the item.

@@ -1,5 +1,6 @@
 //! The top-level mutation fields.
 
+use super::node::writes_only_columns;
 use super::{Source, Writer, row};
 use crate::datamodel::ModelId;
 use crate::error::ApiError;
@@ -9,7 +10,8 @@ use crate::plan::program::{ANSWER, Expect, Param, Program, Step};
 use crate::plan::read::Reader;
 use crate::request::{Selected, SelectedField, Value, Variables};
 use crate::schema::{InputMeaning, OutputMeaning};
-use crate::sql::{self, Shape, write};
+use crate::sql::write::{self, Returning};
+use crate::sql::{self, Shape};
 
 impl Planner {
     /// The program that carries out a top-level mutation field.
@@ -30,14 +32,12 @@ impl Planner {
         match meaning {
             OutputMeaning::Create(model) => {
                 let shape = reader.shape_of(model, &field.selection)?;
-                let id = writer.create_node(model, &argument(InputMeaning::Data), None)?;
-                writer.answer_by_id(&id, &shape);
+                writer.create_top(model, &argument(InputMeaning::Data), &shape)?;
             }
             OutputMeaning::Update(model) => {
                 let shape = reader.shape_of(model, &field.selection)?;
                 let unique = self.unique(model, &argument(InputMeaning::Where))?;
-                let id = writer.update_by(&unique, &argument(InputMeaning::Data))?;
-                writer.answer_by_id(&id, &shape);
+                writer.update_by(&unique, &argument(InputMeaning::Data), &shape)?;
             }
             OutputMeaning::Upsert(model) => {
                 let shape = reader.shape_of(model, &field.selection)?;
@@ -52,11 +52,7 @@ impl Planner {
                     w.answer_by_id(&id, &shape);
                     Ok(())
                 })?;
-                let otherwise = writer.branch(|w| {
-                    let id = w.create_node(model, &create, None)?;
-                    w.answer_by_id(&id, &shape);
-                    Ok(())
-                })?;
+                let otherwise = writer.branch(|w| w.create_top(model, &create, &shape))?;
                 writer.steps.push(Step::Choose { register: found, then, otherwise });
             }
             OutputMeaning::Delete(model) => {
@@ -94,20 +90,36 @@ impl Writer<'_> {
         self.run_into(statement, vec![ANSWER], Expect::Anything);
     }
 
-    /// Updates the row that the unique value names; gives its id.
-    fn update_by(&mut self, unique: &Unique, data: &Value) -> Result<Param, ApiError> {
+    fn create_top(&mut self, model: ModelId, data: &Value, shape: &Shape<'_>) -> Result<(), ApiError> {
+        let (id, answered) = self.create_and_answer(model, data, None, Some(shape))?;
+        if !answered {
+            self.answer_by_id(&id, shape);
+        }
+        Ok(())
+    }
+
+    /// Updates the row that the unique value names. Where columns are all that is written, the update itself
+    /// gives the answer.
+    fn update_by(&mut self, unique: &Unique, data: &Value, shape: &Shape<'_>) -> Result<(), ApiError> {
         let planner = self.planner;
-        let physical = planner.physical();
-        let values = self.changed_values(unique.model, data)?;
-        let missing = Expect::Some(Box::new(planner.no_node(unique)));
+        let (physical, model) = (planner.physical(), unique.model);
+        let values = self.changed_values(model, data)?;
+        let missing = Box::new(planner.no_node(unique));
+        if !values.is_empty() && writes_only_columns(data, &[]) && !shape.looks_again_at(model) {
+            let update = write::update(physical, model, &unique.filter(), None, &values, Returning::Row);
+            let statement = sql::read_written(physical, update, shape, &[]);
+            self.run_into(statement, vec![ANSWER], Expect::Found(missing));
+            return Ok(());
+        }
         let statement = if values.is_empty() {
-            write::lock(physical, unique.model, &unique.filter())
+            write::lock(physical, model, &unique.filter())
         } else {
-            write::update(physical, unique.model, &unique.filter(), None, &values)
+            write::update(physical, model, &unique.filter(), None, &values, Returning::Id)
         };
-        let id = self.found(unique, statement, missing);
-        self.update_rest(unique.model, &id, data)?;
-        Ok(id)
+        let id = self.found(unique, statement, Expect::Some(missing));
+        self.update_rest(model, &id, data)?;
+        self.answer_by_id(&id, shape);
+        Ok(())
     }
 
     /// Runs a statement that returns the row's id; an id that the request names need not be waited for.

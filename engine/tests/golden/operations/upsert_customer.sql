@@ -14,8 +14,6 @@ select t1."uid"::text, array[t1."uid"]::text from "shop"."Bp" t1 where t1."extUi
   -- $1 = r1
   -- into r0
 -- otherwise
-  insert into "shop"."Bp" ("uid", "name1", "createdAt", "updatedAt") values ($1, $2, $3, $4) returning "uid"::text
+  with written as (insert into "shop"."Bp" ("uid", "name1", "createdAt", "updatedAt") values ($1, $2, $3, $4) returning *) select (select row_to_json(t1) from (select written."uid" as "uid") t1)::text from written
   -- $1 = 'new1', $2 = 'Luz', $3 = '2026-11-23T00:00:00.000', $4 = '2026-11-23T00:00:00.000'
-  select (select row_to_json(t2) from (select t1."uid" as "uid" from "shop"."Bp" t1 where t1."uid" = $1) t2)::text
-  -- $1 = 'new1'
   -- into r0
