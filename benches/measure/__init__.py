@@ -1,0 +1,1 @@
+"""Measures Gom beside hand-written SQL. The program is `benches/run`."""
