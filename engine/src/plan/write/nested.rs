@@ -1,6 +1,7 @@
 //! Writes nested in a node's data. Their order is fixed by kind, over all relation fields together.
 
 use super::links::Parent;
+use super::node::given;
 use super::{Writer, rows};
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
@@ -48,7 +49,11 @@ impl Writer<'_> {
             return Ok(());
         }
         for kind in KINDS {
-            for (parent, value) in &fields {
+            for (parent, value) in &mut fields {
+                // The child created beside it is a new parent's first, and must make room like any other.
+                if kind == InputMeaning::Connect && given(value, InputMeaning::Create).is_some() {
+                    parent.new = false;
+                }
                 match entry(value, kind) {
                     // An empty list is a wish for `set` only.
                     Some(set) if kind == InputMeaning::Set && *set != Value::Null => self.set(parent, set)?,
