@@ -1,0 +1,290 @@
+//! Random requests: a list and a connection of some model with the same arguments, and in each row one list
+//! of its partners with arguments of its own.
+
+use std::rc::Rc;
+
+use gom_engine::datamodel::{Field, FieldId, FieldKind, ModelId, ScalarType};
+use proptest::collection::vec;
+use proptest::option::weighted;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Map, Value, json};
+
+use crate::evaluator::cursor;
+use crate::world::{COLORS, FLOATS, TEXTS, TIMES, UUIDS, World};
+
+/// How deep relations and combinators nest.
+const DEPTH: usize = 3;
+
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub model: ModelId,
+    pub page: Page,
+    /// The name of a field with many partners.
+    pub nested: String,
+    pub nested_page: Page,
+}
+
+/// The arguments of a list.
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub filter: Value,
+    pub order: Option<(FieldId, bool)>,
+    pub order_name: Option<String>,
+    pub skip: Option<usize>,
+    pub first: Option<usize>,
+    pub last: Option<usize>,
+    pub after: Option<String>,
+    pub before: Option<String>,
+}
+
+impl Request {
+    pub fn document(&self, world: &World) -> String {
+        let model = world.model.model(self.model);
+        let nested = model.field(model.field_named(&self.nested).unwrap()).relation().unwrap().target;
+        let (name, nested_name) = (&model.name, &world.model.model(nested).name);
+        let declared = |name: &str, prefix: &str| {
+            format!(
+                "${prefix}where: {name}WhereInput, ${prefix}orderBy: {name}OrderByInput, ${prefix}skip: Int, \
+                 ${prefix}after: String, ${prefix}before: String, ${prefix}first: Int, ${prefix}last: Int"
+            )
+        };
+        let passed = |prefix: &str| {
+            let names = ["where", "orderBy", "skip", "after", "before", "first", "last"];
+            names.map(|name| format!("{name}: ${prefix}{name}")).join(", ")
+        };
+        let partners = model.fields.iter().filter(|f| f.relation().is_some() && !f.list);
+        let partners: String = partners.map(|f| format!(" {} {{ id }}", f.name)).collect();
+        let list = if name == "Box" { "boxes".to_owned() } else { format!("{}s", name.to_lowercase()) };
+        format!(
+            "query ({}, {}) {{\n  {list}({outer}) {{ id{partners} nested: {}({}) {{ id }} }}\n  \
+             {list}Connection({outer}) {{ pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} \
+             edges {{ cursor node {{ id }} }} aggregate {{ count }} }}\n}}",
+            declared(name, ""),
+            declared(nested_name, "n_"),
+            self.nested,
+            passed("n_"),
+            outer = passed(""),
+        )
+    }
+
+    pub fn variables(&self) -> Map<String, Value> {
+        let mut variables = Map::new();
+        for (prefix, page) in [("", &self.page), ("n_", &self.nested_page)] {
+            let given = [
+                ("where", Some(page.filter.clone())),
+                ("orderBy", page.order_name.as_ref().map(|name| json!(name))),
+                ("skip", page.skip.map(|n| json!(n))),
+                ("first", page.first.map(|n| json!(n))),
+                ("last", page.last.map(|n| json!(n))),
+                ("after", page.after.as_ref().map(|id| json!(id))),
+                ("before", page.before.as_ref().map(|id| json!(id))),
+            ];
+            for (name, value) in given {
+                if let Some(value) = value {
+                    variables.insert(format!("{prefix}{name}"), value);
+                }
+            }
+        }
+        variables
+    }
+}
+
+pub fn requests(world: &World) -> BoxedStrategy<Request> {
+    let world = Rc::new(world.clone());
+    let filters = filters(&world);
+    let pages: Vec<_> = world.model.model_ids().map(|id| pages(&world, id, filters[id.0].clone())).collect();
+    let mut requests = Vec::new();
+    for id in world.model.model_ids() {
+        for field in world.model.model(id).fields.iter().filter(|f| f.list) {
+            let target = field.relation().unwrap().target;
+            let name = field.name.clone();
+            let request =
+                (pages[id.0].clone(), pages[target.0].clone()).prop_map(move |(page, nested_page)| Request {
+                    model: id,
+                    page,
+                    nested: name.clone(),
+                    nested_page,
+                });
+            requests.push(request.boxed());
+        }
+    }
+    any::<prop::sample::Index>()
+        .prop_flat_map(move |index| requests[index.index(requests.len())].clone())
+        .boxed()
+}
+
+fn pages(world: &World, model: ModelId, filter: BoxedStrategy<Value>) -> BoxedStrategy<Page> {
+    let definition = world.model.model(model);
+    let orders = definition.field_ids().filter(|f| definition.field(*f).is_column());
+    let orders: Vec<_> = orders
+        .flat_map(|f| {
+            let name = &definition.field(f).name;
+            [(f, false, format!("{name}_ASC")), (f, true, format!("{name}_DESC"))]
+        })
+        .collect();
+    let mut ids: Vec<String> =
+        (0..world.rows[model.0].len()).map(|row| cursor(world.id(model, row))).collect();
+    ids.push(match definition.id_field().kind {
+        FieldKind::Scalar(ScalarType::Int) => "987654".to_owned(),
+        FieldKind::Scalar(ScalarType::Uuid) => UUIDS[0].to_owned(),
+        _ => "nobody's".to_owned(),
+    });
+    let filter = prop_oneof![3 => filter, 1 => Just(json!({})), 1 => Just(Value::Null)];
+    let size = prop_oneof![
+        Just((None, None)),
+        (0..5_usize).prop_map(|n| (Some(n), None)),
+        (0..5_usize).prop_map(|n| (None, Some(n))),
+    ];
+    let cursors = (weighted(0.3, select(ids.clone())), weighted(0.2, select(ids)));
+    (filter, weighted(0.7, select(orders)), weighted(0.3, 0..4_usize), size, cursors)
+        .prop_map(|(filter, order, skip, (first, last), (after, before))| Page {
+            filter,
+            order_name: order.as_ref().map(|(_, _, name)| name.clone()),
+            order: order.map(|(field, descends, _)| (field, descends)),
+            skip,
+            first,
+            last,
+            after,
+            before,
+        })
+        .boxed()
+}
+
+/// Per model, filters of it.
+fn filters(world: &World) -> Vec<BoxedStrategy<Value>> {
+    let model = &world.model;
+    let plain: Vec<_> = model.model_ids().map(|id| comparisons(world, id)).collect();
+    let mut filters: Vec<BoxedStrategy<Value>> = plain.iter().map(|entry| objects(entry.clone())).collect();
+    for _ in 0..DEPTH {
+        let deeper = model.model_ids().map(|id| {
+            let mut related = Vec::new();
+            for field in &model.model(id).fields {
+                let Some(relation) = field.relation() else { continue };
+                let inner = prop_oneof![12 => filters[relation.target.0].clone(), 1 => Just(json!({}))];
+                if field.list {
+                    for quantifier in ["some", "every", "none"] {
+                        let key = format!("{}_{quantifier}", field.name);
+                        let inner = prop_oneof![60 => inner.clone(), 1 => Just(Value::Null)];
+                        related.push(inner.prop_map(move |v| (key.clone(), v)).boxed());
+                    }
+                } else {
+                    let key = field.name.clone();
+                    let inner = prop_oneof![6 => inner, 1 => Just(Value::Null)];
+                    related.push(inner.prop_map(move |v| (key.clone(), v)).boxed());
+                }
+            }
+            let same = filters[id.0].clone();
+            let parts = prop_oneof![
+                8 => vec(same.clone(), 0..4).prop_map(Value::Array),
+                1 => same,
+                1 => Just(Value::Null),
+            ];
+            let combined = (select(&["AND", "OR", "NOT"][..]), parts).prop_map(|(k, v)| (k.to_owned(), v));
+            let related = select(related).prop_flat_map(|one| one);
+            objects(prop_oneof![3 => plain[id.0].clone(), 3 => related, 3 => combined].boxed())
+        });
+        filters = deeper.collect();
+    }
+    filters
+}
+
+fn objects(entry: BoxedStrategy<(String, Value)>) -> BoxedStrategy<Value> {
+    let several = prop_oneof![1 => 0..1_usize, 12 => 1..3_usize, 2 => 3..4_usize];
+    several
+        .prop_flat_map(move |count| vec(entry.clone(), count))
+        .prop_map(|entries| Value::Object(entries.into_iter().collect()))
+        .boxed()
+}
+
+fn comparisons(world: &World, model: ModelId) -> BoxedStrategy<(String, Value)> {
+    let definition = world.model.model(model);
+    let mut entries = Vec::new();
+    for (position, field) in definition.fields.iter().enumerate().filter(|(_, f)| f.is_column()) {
+        let stored: Vec<Value> = world.rows[model.0].iter().map(|row| row[position].clone()).collect();
+        let Some((operators, value)) = operators(field, stored) else { continue };
+        for operator in operators {
+            let value = match *operator {
+                "_in" | "_not_in" => prop_oneof![
+                    8 => vec(value.clone(), 0..4).prop_map(Value::Array),
+                    1 => value.clone(),
+                    1 => Just(Value::Null),
+                ]
+                .boxed(),
+                _ => or_null(value.clone()),
+            };
+            let key = format!("{}{operator}", field.name);
+            entries.push(value.prop_map(move |v| (key.clone(), v)).boxed());
+        }
+    }
+    select(entries).prop_flat_map(|entry| entry).boxed()
+}
+
+fn or_null(value: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
+    weighted(0.9, value).prop_map(Option::unwrap_or_default).boxed()
+}
+
+type Operators = &'static [&'static str];
+
+/// The operators of a field and values for them; `stored` are those of its rows.
+fn operators(field: &Field, stored: Vec<Value>) -> Option<(Operators, BoxedStrategy<Value>)> {
+    const ORDERED: Operators = &["", "_not", "_in", "_not_in", "_lt", "_lte", "_gt", "_gte"];
+    const UNORDERED: Operators = &["", "_not", "_in", "_not_in"];
+    const TEXT: Operators = &[
+        "",
+        "_not",
+        "_in",
+        "_not_in",
+        "_lt",
+        "_lte",
+        "_gt",
+        "_gte",
+        "_contains",
+        "_not_contains",
+        "_starts_with",
+        "_not_starts_with",
+        "_ends_with",
+        "_not_ends_with",
+    ];
+    let stored: Vec<Value> = stored.into_iter().filter(|v| !v.is_null()).chain([json!(field.name)]).collect();
+    Some(match field.kind {
+        FieldKind::Relation(_) => return None,
+        FieldKind::Enum(_) => (UNORDERED, select(COLORS).prop_map(|v| json!(v)).boxed()),
+        FieldKind::Scalar(scalar) => match scalar {
+            ScalarType::Json => return None,
+            ScalarType::Id | ScalarType::String => {
+                let text = prop_oneof![
+                    select(TEXTS).prop_map(|v| json!(v)),
+                    select(stored),
+                    "[ab%_\\\\'\"{},é]{0,3}".prop_map(|v| json!(v))
+                ];
+                (TEXT, text.boxed())
+            }
+            ScalarType::Int => {
+                let int = prop_oneof![6 => -3..16, 1 => select(&[i32::MIN, i32::MAX][..])];
+                (ORDERED, int.prop_map(|v| json!(v)).boxed())
+            }
+            ScalarType::Float => {
+                let float = prop_oneof![select(FLOATS), select(&[1e300, -0.0, 0.2, 1e-40][..])];
+                (ORDERED, prop_oneof![float.prop_map(|v| json!(v)), Just(json!(0))].boxed())
+            }
+            ScalarType::Boolean => (&["", "_not"], any::<bool>().prop_map(|v| json!(v)).boxed()),
+            ScalarType::DateTime => {
+                let time = select(TIMES).prop_flat_map(|(_, ways)| select(ways));
+                (ORDERED, time.prop_map(|v| json!(v)).boxed())
+            }
+            ScalarType::Uuid => {
+                let stored = stored.into_iter().filter(|v| v.as_str().is_some_and(|v| v.len() == 36));
+                let known: Vec<String> = stored
+                    .map(|v| v.as_str().unwrap().to_owned())
+                    .chain(UUIDS.iter().map(|v| (*v).to_owned()))
+                    .collect();
+                let uuid = (select(known), any::<bool>());
+                (
+                    UNORDERED,
+                    uuid.prop_map(|(v, upper)| json!(if upper { v.to_uppercase() } else { v })).boxed(),
+                )
+            }
+        },
+    })
+}
