@@ -1,0 +1,251 @@
+//! Statement texts hold no value that a client gave: hostile strings change the parameters and nothing else,
+//! so nothing can be injected and the cache of prepared statements is not flooded.
+
+use std::sync::Arc;
+
+use gom_engine::datamodel;
+use gom_engine::plan::{PageLimits, Param, Planner, Source, Statement, Step};
+use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
+use gom_engine::schema::{SchemaOptions, Served, generate};
+use gom_engine::sql::{Physical, PhysicalOptions};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+const DATAMODEL: &str = r#"
+    enum Color { RED GREEN }
+
+    type Node1 {
+      id: ID! @id
+      text: String
+      code: String @unique
+      json: Json
+      color: Color
+      tags: [String] @scalarList(strategy: RELATION)
+      parent: Node1 @relation(name: "Tree", link: INLINE)
+      children: [Node1] @relation(name: "Tree")
+      friends: [Friend] @relation(name: "Friends", link: TABLE)
+      best: Friend @relation(name: "Best", link: TABLE)
+    }
+
+    type Friend {
+      id: ID! @id
+      name: String! @unique
+      nodes: [Node1] @relation(name: "Friends")
+      bestOf: Node1 @relation(name: "Best")
+    }
+"#;
+
+const QUERY: &str = "query ($where: Node1WhereInput, $nested: FriendWhereInput, $one: Node1WhereUniqueInput!, \
+    $after: String, $before: String, $id: ID!) {
+  node1s(where: $where, orderBy: text_DESC, after: $after, before: $before) { id friends(where: $nested, first: 2) { name } }
+  node1sConnection(where: $where, last: 3, after: $after) { edges { cursor node { id tags } } aggregate { count } }
+  node1(where: $one) { id json best { name } }
+  node(id: $id) { id }
+}";
+
+const MUTATION: &str =
+    "mutation ($where: Node1WhereInput, $one: Node1WhereUniqueInput!, $create: Node1CreateInput!, \
+    $update: Node1UpdateInput!, $many: Node1UpdateManyMutationInput!) {
+  createNode1(data: $create) { id text }
+  updateNode1(where: $one, data: $update) { id text tags }
+  upsertNode1(where: $one, create: $create, update: $update) { id }
+  updateManyNode1s(where: $where, data: $many) { count }
+  deleteManyNode1s(where: $where) { count }
+  deleteNode1(where: $one) { id text json tags best { name } }
+}";
+
+/// Text that would do harm outside of a parameter, longer than anything that statements happen to hold, and
+/// marked so that it is found.
+fn hostile() -> impl Strategy<Value = String> {
+    let text = prop_oneof![
+        select(
+            &[
+                "'",
+                "\"",
+                "\\",
+                "$1",
+                "$$",
+                "');drop table \"Node1\";--",
+                "\u{1}1\u{2}",
+                "\u{1}",
+                "/*",
+                "--",
+                "E'\\'",
+                "{\"a\",null}",
+                "%_",
+                "é😀\u{202e}",
+                "\n",
+                "null",
+                "t1.\"id\"",
+                "",
+            ][..]
+        )
+        .prop_map(str::to_owned),
+        "\\PC{0,6}",
+        "[\u{1}-\u{7f}]{0,6}",
+    ];
+    // At most 25 characters also where it is an id.
+    text.prop_map(|text| format!("x¤{text}"))
+}
+
+/// What a filter may be, with `?` where its texts go.
+fn shapes() -> impl Strategy<Value = Value> {
+    let text =
+        ["text", "text_not", "text_lt", "text_gte", "text_contains", "text_not_ends_with", "id", "code"];
+    let leaf = prop_oneof![
+        select(text.to_vec()).prop_map(|key| json!({ key: "?" })),
+        (select(vec!["id_in", "text_not_in"]), 1..4_usize).prop_map(|(key, n)| json!({ key: vec!["?"; n] })),
+        Just(json!({"color_in": ["RED"], "text": null})),
+    ];
+    leaf.prop_recursive(3, 16, 3, |inner| {
+        prop_oneof![
+            (select(vec!["AND", "OR", "NOT"]), prop::collection::vec(inner.clone(), 0..3))
+                .prop_map(|(key, parts)| json!({ key: parts })),
+            (select(vec!["children_some", "children_every", "children_none", "parent"]), inner.clone())
+                .prop_map(|(key, part)| json!({ key: part })),
+            inner.prop_map(|part| json!({"friends_some": {"nodes_none": part, "name": "?"}})),
+            Just(json!({"best": {"name": "?"}})),
+        ]
+    })
+}
+
+/// Puts the texts, one after the other, where the question marks are.
+fn filled(shape: &Value, texts: &mut impl Iterator<Item = String>) -> Value {
+    match shape {
+        Value::String(mark) if mark == "?" => texts.next().unwrap_or_default().into(),
+        Value::Array(items) => items.iter().map(|item| filled(item, texts)).collect(),
+        Value::Object(entries) => {
+            Value::Object(entries.iter().map(|(key, value)| (key.clone(), filled(value, texts))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn variables(filter: &Value) -> Value {
+    json!({
+        "where": filter,
+        "nested": {"nodes_some": filter, "name_starts_with": "?"},
+        "one": {"code": "?"},
+        "after": "?", "before": "?", "id": "?",
+        "create": {
+            "text": "?", "code": "?", "json": {"?": 1, "a": "?"}, "tags": {"set": ["?", "?"]},
+            "parent": {"connect": {"code": "?"}},
+            "friends": {"create": [{"name": "?"}], "connect": [{"name": "?"}, {"id": "?"}]},
+        },
+        "update": {
+            "text": "?", "tags": {"set": ["?"]}, "json": ["?"],
+            "children": {
+                "updateMany": [{"where": {"text_contains": "?", "NOT": [{"code": "?"}]}, "data": {"text": "?"}}],
+                "deleteMany": [{"text_in": ["?", "?"]}],
+                "delete": [{"id": "?"}],
+                "upsert": [{"where": {"code": "?"}, "create": {"text": "?"}, "update": {"text": "?"}}],
+            },
+            "friends": {"set": [{"name": "?"}], "disconnect": [{"id": "?"}]},
+            "best": {"upsert": {"create": {"name": "?"}, "update": {"name": "?"}}},
+        },
+        "many": {"text": "?", "tags": {"set": ["?"]}},
+    })
+}
+
+struct Counted(u32);
+
+impl Source for Counted {
+    fn cuid(&mut self) -> String {
+        self.0 += 1;
+        format!("new{}", self.0)
+    }
+
+    fn uuid(&mut self) -> String {
+        self.cuid()
+    }
+
+    fn now(&mut self) -> String {
+        "2026-11-23T00:00:00.000".into()
+    }
+}
+
+struct Compiler {
+    requests: Requests,
+    planner: Planner,
+}
+
+impl Compiler {
+    fn new() -> Self {
+        let model = datamodel::parse("datamodel.prisma", DATAMODEL).expect("a sound datamodel");
+        let schema = Arc::new(generate(&model, SchemaOptions::default()));
+        let served = Served::new(&schema).expect("it can be served");
+        let physical = Physical::new(model, &PhysicalOptions::in_schema("shop"));
+        let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
+        let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
+        Compiler { requests: Requests::new(schema, Box::new(validate), RequestOptions::default()), planner }
+    }
+
+    /// The statements of all root fields, and of all branches of mutations.
+    fn statements(&self, document: &str, given: &Value) -> Vec<Statement> {
+        let prepared = self.requests.prepare(document, None, &Limits::UNLIMITED).expect("a sound document");
+        let operation = &prepared.operation;
+        let mut given = given.as_object().cloned().unwrap_or_default();
+        given.retain(|name, _| document.contains(&format!("${name}:")));
+        let variables = self.requests.coerce(operation, &given).expect("sound variables");
+        let mut statements = Vec::new();
+        for field in &operation.fields {
+            let limits = PageLimits { page_size: Some(1000) };
+            if operation.kind == OperationKind::Query {
+                statements.push(self.planner.query(field, &variables, limits).expect("a statement"));
+            } else {
+                let program = self.planner.mutation(field, &variables, limits, &mut Counted(0));
+                collect(&program.expect("a program").steps, &mut statements);
+            }
+        }
+        statements
+    }
+}
+
+fn collect(steps: &[Step], statements: &mut Vec<Statement>) {
+    for step in steps {
+        match step {
+            Step::Run { statement, .. } => statements.push(statement.clone()),
+            Step::Choose { then, otherwise, .. } => {
+                collect(then, statements);
+                collect(otherwise, statements);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn values_change_parameters_and_never_the_text(
+        shape in shapes(),
+        texts in prop::collection::vec(hostile(), 1..60),
+    ) {
+        thread_local!(static COMPILER: Compiler = Compiler::new());
+        let shape = variables(&shape);
+        // Distinct also in the plain filling, so that no coincidence of values shows.
+        let mut number = 0;
+        let mut plain = std::iter::from_fn(|| { number += 1; Some(format!("p{number}")) });
+        let plain = filled(&shape, &mut plain);
+        let hostile = filled(&shape, &mut texts.iter().cycle().cloned());
+        for document in [QUERY, MUTATION] {
+            let (plain, hostile) = COMPILER.with(|c| {
+                (c.statements(document, &plain), c.statements(document, &hostile))
+            });
+            let sql = |statements: &[Statement]| -> Vec<String> {
+                statements.iter().map(|s| s.sql.clone()).collect()
+            };
+            prop_assert_eq!(sql(&plain), sql(&hostile));
+            for statement in &hostile {
+                prop_assert!(!statement.sql.contains('¤'), "{}", statement.sql);
+                for text in texts.iter().filter(|t| t.chars().count() > 3) {
+                    prop_assert!(!statement.sql.contains(text.as_str()), "{text} in {}", statement.sql);
+                }
+            }
+            // Or nothing was compared.
+            let carried = hostile.iter().flat_map(|s| &s.params);
+            prop_assert!(carried.filter(|p| matches!(p, Param::Text(t) if t.contains('¤'))).count() > 3);
+        }
+    }
+}
