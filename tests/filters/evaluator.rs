@@ -107,7 +107,8 @@ fn compare(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::String(a), Value::String(b)) => a.as_bytes().cmp(b.as_bytes()),
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
-        (a, b) => a.as_f64().unwrap().total_cmp(&b.as_f64().unwrap()),
+        // There are no NaN, and -0 is 0.
+        (a, b) => a.as_f64().partial_cmp(&b.as_f64()).unwrap(),
     }
 }
 
