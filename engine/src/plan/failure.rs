@@ -37,9 +37,10 @@ impl Planner {
                 format!("A value is not valid for the type of its field: {}", rejection.message),
             ),
             // What a unique index takes ends at about 2,700 bytes, however long a column may be.
-            "54000" => {
-                ApiError::new(ErrorKind::BadUserInput, "A value is too long for the index of its unique field.")
-            }
+            "54000" => ApiError::new(
+                ErrorKind::BadUserInput,
+                "A value is too long for the index of its unique field.",
+            ),
             "57014" => ApiError::new(
                 ErrorKind::DeadlineExceeded,
                 "The database did not finish in time (database.statement_timeout); nothing was written.",

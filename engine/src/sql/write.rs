@@ -41,47 +41,9 @@ impl Node {
 /// What a statement that writes rows gives back of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Returning {
-    /// Its id, and after an insertion each link as stored (null: that partner does not exist).
     Id,
     /// All its columns, for [`super::read_written`].
     Row,
-}
-
-/// A new row.
-pub fn insert(
-    physical: &Physical,
-    model: ModelId,
-    values: &[(FieldId, Param)],
-    links: &[(&str, ModelId, Node)],
-    returning: Returning,
-) -> Statement {
-    let mut sql = Sql::new();
-    sql.push("insert into ").push(physical.table(model));
-    if values.is_empty() && links.is_empty() {
-        sql.push(" default values");
-    } else {
-        let columns = values.iter().map(|(f, _)| physical.column(model, *f)).chain(links.iter().map(|l| l.0));
-        for (i, column) in columns.enumerate() {
-            sql.push(if i == 0 { " (" } else { ", " }).push(column);
-        }
-        sql.push(") values (");
-        for (i, (_, param)) in values.iter().enumerate() {
-            sql.push(if i == 0 { "" } else { ", " }).bind(param.clone());
-        }
-        for (i, (_, target, node)) in links.iter().enumerate() {
-            sql.push(if i == 0 && values.is_empty() { "" } else { ", " }).node(physical, *target, node);
-        }
-        sql.push(")");
-    }
-    if returning == Returning::Row {
-        sql.push(" returning *");
-        return sql.finish();
-    }
-    sql.push(" returning ").push(physical.id(model)).push("::text");
-    for (column, ..) in links {
-        sql.push(", ").push(column).push("::text");
-    }
-    sql.finish()
 }
 
 /// Changes columns of the rows that satisfy the filter (and are partners of a parent).
@@ -417,7 +379,7 @@ pub fn other_children(physical: &Physical, linked: Linked<'_>, except: &[Node]) 
 
 impl Sql {
     /// The node's id as a scalar expression.
-    fn node(&mut self, physical: &Physical, model: ModelId, node: &Node) -> &mut Self {
+    pub(super) fn node(&mut self, physical: &Physical, model: ModelId, node: &Node) -> &mut Self {
         match node {
             Node::Id(id) => self.bind(id.clone()).push("::").push(physical.id_type(model)),
             Node::Unique(field, text) => {

@@ -4,11 +4,13 @@
 //! database goes through registers.
 
 mod delete;
+mod insertions;
 mod links;
 mod nested;
 mod node;
 mod top;
 
+use self::insertions::Waiting;
 use super::context::Planner;
 use super::program::{Expect, Param, Program, Register, Statement, Step};
 use crate::error::ApiError;
@@ -30,6 +32,8 @@ pub(super) struct Writer<'a> {
     source: &'a mut dyn Source,
     now: String,
     steps: Vec<Step>,
+    /// Insertions that come after the steps.
+    waiting: Vec<Waiting<'a>>,
     registers: usize,
 }
 
@@ -37,10 +41,11 @@ impl<'a> Writer<'a> {
     fn new(planner: &'a Planner, source: &'a mut dyn Source) -> Self {
         let now = source.now();
         // The first register is the answer's.
-        Writer { planner, source, now, steps: Vec::new(), registers: 1 }
+        Writer { planner, source, now, steps: Vec::new(), waiting: Vec::new(), registers: 1 }
     }
 
-    fn finish(self) -> Program {
+    fn finish(mut self) -> Program {
+        self.flush();
         Program { steps: self.steps, registers: self.registers }
     }
 
@@ -54,6 +59,11 @@ impl<'a> Writer<'a> {
     }
 
     fn run_into(&mut self, statement: Statement, fills: Vec<Register>, expect: Expect) {
+        self.flush();
+        self.push_run(statement, fills, expect);
+    }
+
+    fn push_run(&mut self, statement: Statement, fills: Vec<Register>, expect: Expect) {
         self.steps.push(Step::Run { statement, fills, expect });
     }
 
@@ -68,8 +78,10 @@ impl<'a> Writer<'a> {
         &mut self,
         plan: impl FnOnce(&mut Self) -> Result<(), ApiError>,
     ) -> Result<Vec<Step>, ApiError> {
+        self.flush();
         let outer = std::mem::take(&mut self.steps);
         let planned = plan(self);
+        self.flush();
         let steps = std::mem::replace(&mut self.steps, outer);
         planned.map(|()| steps)
     }

@@ -6,11 +6,12 @@ use crate::datamodel::{Field, FieldId, FieldKind, IdStrategy, ModelId, RelationR
 use crate::error::ApiError;
 use crate::plan::context::{entries, entry, items};
 use crate::plan::filter::unexpected;
-use crate::plan::program::{ANSWER, Expect, Param};
+use crate::plan::program::{Expect, Param};
 use crate::request::Value;
 use crate::schema::InputMeaning;
+use crate::sql::insert::Insert;
 use crate::sql::write::{self, Node, Returning};
-use crate::sql::{self, Filter, LinkAt, Shape, array_literal};
+use crate::sql::{Filter, LinkAt, Shape, array_literal};
 
 /// Columns and what they are set to.
 type Values = Vec<(FieldId, Param)>;
@@ -45,7 +46,7 @@ impl Writer<'_> {
         let physical = planner.physical();
         let definition = planner.model().model(model);
         let (mut values, known_id) = self.own_values(model, data)?;
-        let mut links: Vec<(&str, ModelId, Node)> = Vec::new();
+        let mut links = Vec::new();
         let mut expected = Vec::new();
         if let Some(parent) = parent
             && let LinkAt::Partner(column) = physical.link(parent.relation)
@@ -68,7 +69,7 @@ impl Writer<'_> {
                     let unique = planner.unique(relation.target, connect)?;
                     let child = Node::Unique(unique.field, unique.text.clone());
                     self.free_for_new_parent(model, relation, &child);
-                    expected.push((1 + links.len(), planner.no_node(&unique)));
+                    expected.push((links.len(), planner.no_node(&unique)));
                     child
                 }
                 _ => continue,
@@ -84,22 +85,18 @@ impl Writer<'_> {
             }
             None => Param::Register(self.register()),
         };
-        let expect = if expected.is_empty() { Expect::Anything } else { Expect::Filled(expected) };
+        let insertion = Insert { model, values, links };
         if let Some(shape) = shape
             && !shape.looks_again_at(model)
             && writes_only_columns(data, &in_row)
         {
-            let columns: Vec<&str> = links.iter().map(|(column, ..)| *column).collect();
-            let insertion = write::insert(physical, model, &values, &links, Returning::Row);
-            let statement = sql::read_written(physical, insertion, shape, &columns);
-            self.run_into(statement, vec![ANSWER], expect);
+            self.insert_and_answer(&insertion, expected, shape);
             return Ok((id, true));
         }
-        let fills = match id {
-            Param::Register(register) => vec![register],
-            _ => Vec::new(),
-        };
-        self.run_into(write::insert(physical, model, &values, &links, Returning::Id), fills, expect);
+        match id {
+            Param::Register(register) => self.insert_into(&insertion, register, expected),
+            _ => self.insert(insertion, expected),
+        }
         self.fill_lists(model, &row(&id), data, false)?;
         self.nested(model, &id, data, true, &in_row)?;
         Ok((id, false))
