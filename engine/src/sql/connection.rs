@@ -133,7 +133,7 @@ impl Sql {
 
     fn has_more(&mut self, limit: Option<i64>) -> &mut Self {
         match limit {
-            Some(n) => self.push("(select count(*) > ").bind(n.to_string()).push("::bigint from page)"),
+            Some(n) => self.push("(select count(*) > ").page_size(n).push(" from page)"),
             None => self.push("false"),
         }
     }
@@ -146,7 +146,7 @@ impl Sql {
     /// Leaves out the row that was fetched only to see whether there are more.
     fn within(&mut self, size: Option<i64>) -> &mut Self {
         match size {
-            Some(n) => self.push(" where page.gom_i <= ").bind(n.to_string()).push("::bigint"),
+            Some(n) => self.push(" where page.gom_i <= ").page_size(n),
             None => self,
         }
     }
@@ -165,7 +165,7 @@ impl Sql {
         let cap = cap.filter(|_| size.is_none());
         self.push("(select ");
         if let Some(cap) = cap {
-            self.push("case when count(*) > ").bind(cap.to_string()).push("::bigint then '").push(TOO_MANY);
+            self.push("case when count(*) > ").page_size(cap).push(" then '").push(TOO_MANY);
             self.push("'::json else ");
         }
         self.push("coalesce(json_agg(").object_of(&keys, &object).push("), '[]'::json)");

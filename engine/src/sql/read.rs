@@ -155,7 +155,7 @@ impl Sql {
         let cap = rows.cap.filter(|_| rows.first.is_none() && rows.last.is_none());
         self.push("(select ");
         if let Some(cap) = cap {
-            self.push("case when count(*) > ").bind(cap.to_string()).push("::bigint then '").push(TOO_MANY);
+            self.push("case when count(*) > ").page_size(cap).push(" then '").push(TOO_MANY);
             self.push("'::json else ");
         }
         self.push("coalesce(json_agg(").object_in_aggregate(shape, &object).push("), '[]'::json)");
@@ -218,7 +218,7 @@ impl Sql {
         }
         self.push(" order by ").order(physical, model, rows, alias, rows.last.is_some());
         if let Some(limit) = rows.first.or(rows.last) {
-            self.push(" limit ").bind(limit.to_string());
+            self.push(" limit ").page_size(limit);
         }
         if let Some(skip) = rows.skip.filter(|s| *s > 0) {
             self.push(" offset ").bind(skip.to_string());

@@ -56,6 +56,16 @@ impl Sql {
         self
     }
 
+    /// Writes the number itself. For page sizes and the limits of lists only: as parameters they would keep
+    /// PostgreSQL from a plan that serves all values, for it cannot tell what a limit that it does not know
+    /// will cost, and so it would plan every read anew.
+    pub fn page_size(&mut self, rows: i64) -> &mut Self {
+        use std::fmt::Write;
+        // Writing to a String cannot fail.
+        let _ = write!(self.text, "{rows}");
+        self
+    }
+
     /// Writes `"name"`, quotes doubled.
     pub fn name(&mut self, name: &str) -> &mut Self {
         push_quoted(&mut self.text, name);
