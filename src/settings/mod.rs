@@ -192,6 +192,13 @@ pub struct Shop {
     pub time_zone: String,
 }
 
+impl Shop {
+    /// The zone; its name has been checked when it was read.
+    pub fn time_zone(&self) -> chrono_tz::Tz {
+        self.time_zone.parse().unwrap_or(chrono_tz::UTC)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
