@@ -19,6 +19,7 @@ use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions};
 use crate::http::{self, State};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret};
+use crate::policy::{self, PolicyError};
 use crate::settings::Settings;
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
@@ -29,6 +30,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 pub enum StartError {
     #[error("{0}")]
     Datamodel(#[from] datamodel::ReadError),
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
     #[error("{0}")]
     CannotServe(#[from] CannotServe),
     #[error("{0}")]
@@ -68,7 +71,9 @@ impl Application {
     /// What only the operator can put right.
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
         let datamodel = datamodel::read(&settings)?;
-        let engine = Arc::new(Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?);
+        let engine = Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?;
+        let policy = policy::load(&settings, &datamodel.model, &engine.schema)?;
+        let engine = Arc::new(engine.govern(policy, settings.shop.time_zone()));
         let listener = listen(&settings)?;
         let workers = match settings.server.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -2,5 +2,9 @@
 
 pub mod database;
 pub mod embedded;
+pub mod limiter;
 pub mod migrations;
+pub mod redis;
+pub mod secret;
+pub mod sessions;
 pub mod watch;

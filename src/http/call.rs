@@ -56,7 +56,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, Refusa
     }
     let state = request.app_data::<Data<State>>().expect("the routes are set up with their state");
     let viewer = viewer(request, &state.tokens).map_err(|error| Refusal::unauthenticated(request, error))?;
-    let (section, limits) = state.limits_of(viewer);
+    let (section, limits) = state.limits_of(&viewer);
     let deadline = Instant::now() + limits.deadline;
     let by_get = request.method() == Method::GET;
     if !by_get && !is_json(request) {

@@ -1,0 +1,72 @@
+//! What somebody decides about sessions. Reads no file and no environment.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::redis::RedisOptions;
+
+/// How sessions live and where they are kept.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// A session that nobody used for this long ends.
+    pub idle: Duration,
+    /// A session ends this long after its login, whether used or not.
+    pub absolute: Duration,
+    /// How long a request that set out with the token before a refresh is still recognised.
+    pub grace: Duration,
+    /// How long one refresh may take, the issuer's answer included.
+    pub refresh_patience: Duration,
+    pub store: SessionStoreChoice,
+    /// Requests of the process that may wait for the store at once; the next is refused as overload.
+    pub max_in_hand: usize,
+    pub clock: Clock,
+}
+
+/// Where sessions are kept.
+#[derive(Debug, Clone)]
+pub enum SessionStoreChoice {
+    /// In its database 2, as `sess:<id>`.
+    Redis(RedisOptions),
+    /// In the table `gom.session`.
+    Postgres,
+}
+
+impl SessionOptions {
+    pub fn new(idle: Duration, absolute: Duration, store: SessionStoreChoice) -> Self {
+        SessionOptions {
+            idle,
+            absolute,
+            grace: Duration::from_secs(60),
+            refresh_patience: Duration::from_secs(10),
+            store,
+            max_in_hand: 4096,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Tells the time. Tests bring their own.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Clock(Arc::new(SystemTime::now))
+    }
+
+    pub fn from_fn(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Clock(Arc::new(now))
+    }
+
+    pub fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}

@@ -1,0 +1,31 @@
+//! How a session's access token is renewed: by whoever issued it, which this crate does not know.
+
+use futures::future::BoxFuture;
+
+use crate::secret::SecretText;
+
+/// Gets a new access token for a refresh token.
+pub trait Refresher: Send {
+    /// May take its time: whoever asked waits no longer than [`super::SessionOptions::refresh_patience`].
+    fn refresh(self: Box<Self>, refresh_token: String)
+    -> BoxFuture<'static, Result<Renewed, RefreshFailure>>;
+}
+
+/// A new access token.
+#[derive(Debug, Clone)]
+pub struct Renewed {
+    /// `header.payload`.
+    pub head: String,
+    pub signature: String,
+    /// The refresh token for the next time; nothing if the old one stays.
+    pub refresh_token: Option<SecretText>,
+}
+
+/// Why there is no new access token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefreshFailure {
+    /// The issuer does not accept the refresh token (any more): the session is closed.
+    Rejected,
+    /// The issuer was not reached, or failed: the session stays, and the next request may try again.
+    Unavailable,
+}

@@ -1,0 +1,92 @@
+//! What a session is. Knows no store.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::secret::SecretText;
+
+/// The name of a session, known only to its owner's browser and the store. `Debug` shows its first six
+/// characters, enough to follow one through a log and too few to use it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SessionId(String);
+
+impl SessionId {
+    /// 192 random bits, as 32 characters of base64url.
+    #[expect(clippy::new_without_default, reason = "two of them are never the same")]
+    pub fn new() -> Self {
+        let mut bytes = [0; 24];
+        // aws-lc ends the process by itself if the system has no random bytes.
+        rand::fill(&mut bytes).expect("random bytes");
+        SessionId(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// Nothing unless it is 16 to 128 letters, digits, `-` and `_`: whatever else a cookie says is nobody's id.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        ((16..=128).contains(&text.len()) && text.bytes().all(plain)).then(|| SessionId(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({}…)", self.0.get(..6).unwrap_or(""))
+    }
+}
+
+/// What a login knows.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// Whom the session belongs to: the token's `sub`.
+    pub subject: String,
+    /// Who checked the login and issued the token: `auth0`, `accounts` or `phone`.
+    pub provider: String,
+    /// The third part of the access token; the first two are the browser's.
+    pub signature: String,
+    pub refresh_token: Option<SecretText>,
+}
+
+/// A live session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub subject: String,
+    pub provider: String,
+    /// The third part of the current access token.
+    pub signature: String,
+    pub refresh_token: Option<SecretText>,
+    /// In whole milliseconds.
+    pub opened: SystemTime,
+    /// After a refresh, while its grace period lasts.
+    pub previous: Option<Previous>,
+}
+
+/// What the last refresh replaced. A request that set out with the old cookie is recognised by it, and gets the
+/// new one, instead of being logged out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Previous {
+    /// The third part of the token that was replaced.
+    pub signature: String,
+    /// `header.payload` of the token that replaced it.
+    pub head: String,
+    /// The end of the grace period, in whole milliseconds.
+    pub until: SystemTime,
+}
+
+/// A session as it may be shown to its owner and to an administrator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSummary {
+    /// Distinguishes it and is worth nothing to a thief: the first 16 hexadecimal digits of the SHA-256 of its
+    /// id. [`super::Sessions::close_by_handle`] takes it.
+    pub handle: String,
+    pub provider: String,
+    pub opened: SystemTime,
+    /// To a hundredth of the idle time.
+    pub last_seen: SystemTime,
+}
