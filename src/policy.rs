@@ -55,11 +55,7 @@ pub fn read(settings: &Settings) -> Result<Option<(String, PolicySource)>, Polic
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load(
-    settings: &Settings,
-    model: &DataModel,
-    schema: &Schema,
-) -> Result<Option<Policy>, PolicyError> {
+pub fn load(settings: &Settings, model: &DataModel, schema: &Schema) -> Result<Option<Policy>, PolicyError> {
     let Some((name, source)) = read(settings)? else { return Ok(None) };
     match Policy::new(&source, model, schema) {
         Ok(policy) => Ok(Some(policy)),

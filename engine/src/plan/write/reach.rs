@@ -35,8 +35,9 @@ impl Writer<'_> {
     /// Refuses data that names fields which the viewer may not.
     pub(super) fn check_data(&self, model: ModelId, data: &Value) -> Result<(), ApiError> {
         for (meaning, _) in entries(data) {
-            if let InputMeaning::Value(field) | InputMeaning::ListValue(field) | InputMeaning::Relation(field) =
-                meaning
+            if let InputMeaning::Value(field)
+            | InputMeaning::ListValue(field)
+            | InputMeaning::Relation(field) = meaning
             {
                 self.access.check_field(self.planner, model, *field)?;
             }
