@@ -52,10 +52,20 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The answer of a mutation's field that shows one row.
-    pub fn row(mut self, key: &str, model: ModelId, row: usize, fields: &[Selected]) -> Expected {
+    pub fn row(
+        mut self,
+        key: &str,
+        nullable: bool,
+        model: ModelId,
+        row: usize,
+        fields: &[Selected],
+    ) -> Expected {
         self.path.push(key.to_owned());
-        let shown = self.object(model, row, fields);
-        let data = shown.map_or(Value::Null, |value| json!({ key: value }));
+        let data = match self.object(model, row, fields) {
+            Ok(value) => json!({ key: value }),
+            Err(Propagate) if nullable => json!({ key: null }),
+            Err(Propagate) => Value::Null,
+        };
         Expected { data, errors: self.errors }
     }
 
