@@ -20,6 +20,7 @@ use crate::graphql::{Api, Engine, EngineOptions};
 use crate::http::{self, State};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret};
 use crate::policy::{self, PolicyError};
+use crate::seed::DemoShop;
 use crate::settings::Settings;
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
@@ -90,7 +91,7 @@ impl Application {
             deployed: Deployed::default(),
             apply: settings.database.deploy(),
             physical: Some(engine.planner.shared_physical()),
-            demo: own_shop && settings.embedded.demo,
+            demo: (own_shop && settings.embedded.demo).then(|| DemoShop::new(&settings)),
         };
         let deployed = deployment.deployed.clone();
         let deployment = (!deployment.try_now().await?).then_some(deployment);

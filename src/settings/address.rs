@@ -36,7 +36,7 @@ pub fn time_zone(text: &str) -> bool {
 }
 
 /// Whether a URL leads nowhere but to this machine.
-fn is_local(url: &Url) -> bool {
+pub fn is_local(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
