@@ -101,7 +101,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
         NoViewer::Bearer(error) => Refusal::unauthenticated(request, error).into(),
         NoViewer::Browser(error) => NoCall::Browser(error),
     })?;
-    let (section, limits) = state.limits_of(viewer);
+    let (section, limits) = state.limits_of(&viewer);
     let deadline = Instant::now() + limits.deadline;
     let by_get = request.method() == Method::GET;
     if !by_get && !is_json(request) {

@@ -23,7 +23,7 @@ pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> Htt
     let mut answers = Vec::with_capacity(call.requests.len());
     // One after the other, so that a batch's writes happen in its order.
     for asked in call.requests {
-        let answering = graphql::execute(&state.api, asked, call.viewer, call.by_get, call.deadline);
+        let answering = graphql::execute(&state.api, asked, call.viewer.clone(), call.by_get, call.deadline);
         let answer = match AssertUnwindSafe(answering).catch_unwind().await {
             Ok(Some(answer)) => answer,
             Ok(None) => return Refusal::not_a_query(&request).error_response(),

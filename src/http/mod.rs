@@ -31,9 +31,10 @@ pub struct State {
 
 impl State {
     /// The viewer's limits, and where they are set.
-    fn limits_of(&self, viewer: Viewer) -> (&'static str, &Limits) {
+    fn limits_of(&self, viewer: &Viewer) -> (&'static str, &Limits) {
         match viewer {
             Viewer::Service => ("limits.service", &self.limits.service),
+            Viewer::User(_) => ("limits", &self.limits.everyone),
         }
     }
 }
