@@ -13,3 +13,4 @@ pub mod logging;
 pub mod seed;
 pub mod server;
 pub mod settings;
+pub mod shop;

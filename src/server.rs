@@ -17,8 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions};
-use crate::http::{self, State};
-use crate::identity::{SecretError, ServiceTokens, obtain_service_secret};
+use crate::http::{self, Edge, EdgeError, State};
+use crate::identity::{Roles, SecretError, ServiceTokens, obtain_service_secret};
 use crate::settings::Settings;
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
@@ -41,6 +41,8 @@ pub enum StartError {
     Deploy(#[from] MigrateError),
     #[error("{0}")]
     Secret(#[from] SecretError),
+    #[error("{0}")]
+    Edge(#[from] EdgeError),
     #[error("the server cannot listen on {address}: {cause}; correct --port (server.port) or server.host")]
     Listen { address: String, cause: io::Error },
     #[error("the server cannot start: {0}")]
@@ -77,6 +79,7 @@ impl Application {
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         let database = Database::start(options)?;
+        let edge = Arc::new(Edge::start(&settings, &database, &engine, roles())?);
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -102,9 +105,11 @@ impl Application {
                 },
                 tokens: Arc::clone(&keys),
                 limits: Arc::clone(&limits),
+                edge: Arc::clone(&edge),
             };
             App::new()
                 .app_data(web::Data::new(state))
+                .wrap(from_fn(http::carry))
                 .wrap(from_fn(http::identify))
                 .wrap(NormalizePath::new(TrailingSlash::Trim))
                 .configure(http::routes)
@@ -186,6 +191,35 @@ fn stop_on_signals(handle: ServerHandle) -> io::Result<impl Future<Output = ()>>
             actix_web::rt::spawn(handle.stop(graceful));
         }
     })
+}
+
+/// What the tokens of each role allow.
+fn roles() -> Roles {
+    let seller = [
+        "role:seller",
+        "create:order",
+        "read:order",
+        "read:orders",
+        "update:order",
+        "subscribe:order",
+        "create:bp",
+        "read:bp",
+        "read:bps",
+        "update:bp",
+        "delete:bp",
+        "create:promotion",
+        "read:promotion",
+        "read:promotions",
+        "update:promotion",
+        "create:publication",
+        "read:publication",
+        "read:publications",
+        "update:publication",
+    ];
+    let customer =
+        ["role:customer", "create:order", "read:order", "read:orders", "update:order", "subscribe:order"];
+    let list = |permissions: &[&str]| permissions.iter().map(|&permission| permission.to_owned()).collect();
+    Roles::from([("seller".to_owned(), list(&seller)), ("customer".to_owned(), list(&customer))])
 }
 
 /// Where the database is: the configured one, or a private one, which is started.

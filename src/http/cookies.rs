@@ -9,14 +9,7 @@ use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
-/// When other sites' pages may send a cookie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SameSite {
-    Strict,
-    Lax,
-    /// Only browsers that see `Secure` too accept it.
-    None,
-}
+use crate::settings::SameSite;
 
 /// How a cookie is kept by the browser. It is always for the whole site: `Path=/`, and the host that set it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -55,22 +55,27 @@ pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, NoVi
     Ok(Viewer::User(logged_in.user))
 }
 
+/// Whether a page of ours, or none, sent the request.
+///
+/// # Errors
+/// If a page of another site did.
+pub fn check_site(request: &HttpRequest, edge: &Edge) -> Result<(), RestError> {
+    if edge.origins.admit(request, &edge.proxies) { Ok(()) } else { Err(RestError::csrf()) }
+}
+
 /// Whether a page of ours sent the request, for whatever it changes.
 ///
 /// # Errors
-/// If not. The answer then brings a CSRF token that is good, so that a client whose token was not can try
-/// again.
+/// If not. If it has no token, or one of another session, the answer brings one that is good, so that the
+/// client can try again.
 pub fn check_page(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<(), RestError> {
+    check_site(request, edge)?;
     let token = request.headers().get(CSRF_HEADER).and_then(|value| value.to_str().ok());
-    let known = token.is_some_and(|token| csrf::belongs(&edge.cookies.keys, id, token));
-    if !edge.origins.admit(request, &edge.proxies) {
-        return Err(RestError::csrf());
+    if token.is_some_and(|token| csrf::belongs(&edge.cookies.keys, id, token)) {
+        return Ok(());
     }
-    if !known {
-        edge.cookies.give_csrf_token(request, id);
-        return Err(RestError::csrf());
-    }
-    Ok(())
+    edge.cookies.give_csrf_token(request, id);
+    Err(RestError::csrf())
 }
 
 fn invalid_token() -> ApiError {

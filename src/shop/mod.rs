@@ -1,0 +1,3 @@
+//! The shop: what is particular to Gom's own datamodel.
+
+pub mod customers;
