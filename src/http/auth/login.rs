@@ -18,7 +18,8 @@ use super::json_body::{self, Fields};
 use crate::http::State;
 use crate::http::edge::Edge;
 use crate::http::rest_error::RestError;
-use crate::http::session::{self, NotLoggedIn, unanswered};
+use crate::http::session::{self, unanswered};
+use crate::http::site_cookies::SiteCookies;
 use crate::http::viewer::check_page;
 use crate::identity::{CustomerClaims, LoginError, PHONE};
 use crate::shop::customers::{self, LookUpError};
@@ -58,15 +59,14 @@ pub async fn handle(
     check_page(&request, edge, &id)?;
     let body = json_body::read(&request, body, state.limits.everyone.deadline).await?;
     let credentials = Credentials::read(body, edge.customers.is_some())?;
-    match session::join(&request, edge, &id).await {
-        Ok(logged_in) => {
-            // A browser that lost sight of its token gets it again.
-            edge.cookies.give_token_half(&request, &logged_in.head);
-            edge.cookies.give_id(&request, &id);
-            return Ok(HttpResponse::NoContent().finish());
-        }
-        Err(NotLoggedIn::No(_)) => {}
-        Err(NotLoggedIn::Unknown(error)) => return Err(error),
+    // Without its half of a token no browser is logged in: most attempts need no look at the sessions. Where
+    // that gives no answer, the attempt is made, and counted, all the same.
+    if SiteCookies::token_half_of(&request).is_some()
+        && let Ok(logged_in) = session::join(&request, edge, &id).await
+    {
+        edge.cookies.give_token_half(&request, &logged_in.head);
+        edge.cookies.give_id(&request, &id);
+        return Ok(HttpResponse::NoContent().finish());
     }
 
     let address = edge.proxies.client_of(&request).to_string();
