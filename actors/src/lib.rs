@@ -7,4 +7,6 @@ pub mod migrations;
 pub mod redis;
 pub mod secret;
 pub mod sessions;
+mod standing;
+mod twin;
 pub mod watch;

@@ -3,7 +3,18 @@
 
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, RedisError, RedisResult, ScriptInvocation,
+};
+
 use crate::secret::SecretText;
+use crate::standing::{Fault, FaultKind, Opener, Standing};
+
+/// A server that needs longer for an answer than this counts as failed, whatever the options say: whoever asks
+/// is promised an answer within 600 ms.
+const LONGEST_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where Redis is.
 #[derive(Debug, Clone)]
@@ -11,8 +22,8 @@ pub struct RedisOptions {
     pub host: String,
     pub port: u16,
     pub password: Option<SecretText>,
-    /// How long an answer may take before the server counts as failed. At most half a second: whoever asks is
-    /// promised an answer within 600 ms.
+    /// How long connecting, and each answer, may take before the server counts as failed. More than 500 ms
+    /// counts as 500 ms.
     pub timeout: Duration,
 }
 
@@ -29,4 +40,126 @@ pub enum RedisOptionsError {
         "redis.host is empty; set it to the name or address of the Redis server, or unset it to use PostgreSQL"
     )]
     NoHost,
+    #[error("redis.host and redis.port make no address: {0}")]
+    Malformed(String),
+}
+
+/// A database of the Redis server. Cloning is cheap; the connection ends with the last clone.
+#[derive(Clone)]
+pub(crate) struct Redis {
+    connection: Standing<MultiplexedConnection>,
+}
+
+impl Redis {
+    /// Connects on this thread's runtime and stays connected. Returns at once, whether or not Redis is there.
+    pub fn connect(options: &RedisOptions, database: u8) -> Result<Self, RedisOptionsError> {
+        if options.host.trim().is_empty() {
+            return Err(RedisOptionsError::NoHost);
+        }
+        let timeout = options.timeout.min(LONGEST_TIMEOUT);
+        let mut settings = RedisConnectionInfo::default().set_db(i64::from(database)).set_skip_set_lib_name();
+        if let Some(password) = &options.password {
+            settings = settings.set_password(password.expose());
+        }
+        let client = ConnectionAddr::Tcp(options.host.clone(), options.port)
+            .into_connection_info()
+            .map(|info| info.set_redis_settings(settings))
+            .and_then(Client::open)
+            .map_err(|error| RedisOptionsError::Malformed(error.to_string()))?;
+        Ok(Redis { connection: Standing::keep(RedisOpener { client, database, timeout }) })
+    }
+
+    /// Sends a request. It is sent again on a new connection if the old one is lost meanwhile, so it must do no
+    /// harm to carry it out twice. Ends within 550 ms; the error says why there is no answer.
+    pub async fn ask<T: FromRedisValue + Send>(&self, request: impl Request) -> Result<T, String> {
+        self.send(true, request).await
+    }
+
+    /// As [`Redis::ask`], but never sends twice: for what must not count twice.
+    pub async fn ask_once<T: FromRedisValue + Send>(&self, request: impl Request) -> Result<T, String> {
+        self.send(false, request).await
+    }
+
+    async fn send<T: FromRedisValue + Send>(
+        &self,
+        repeatable: bool,
+        request: impl Request,
+    ) -> Result<T, String> {
+        let answer = self.connection.ask(repeatable, |connection| async move {
+            request.send::<T>(connection).await.map_err(|error| fault(&error))
+        });
+        answer.await.map_err(|reason| format!("Redis: {reason}"))
+    }
+}
+
+/// What can be sent: one command, several together, or a script.
+pub(crate) trait Request: Copy + Send + Sync {
+    fn send<T: FromRedisValue + Send>(
+        self,
+        connection: MultiplexedConnection,
+    ) -> impl Future<Output = RedisResult<T>> + Send;
+}
+
+impl Request for &Cmd {
+    async fn send<T: FromRedisValue + Send>(self, mut connection: MultiplexedConnection) -> RedisResult<T> {
+        self.query_async(&mut connection).await
+    }
+}
+
+impl Request for &Pipeline {
+    async fn send<T: FromRedisValue + Send>(self, mut connection: MultiplexedConnection) -> RedisResult<T> {
+        self.query_async(&mut connection).await
+    }
+}
+
+impl Request for &ScriptInvocation<'_> {
+    /// By its digest; loaded first if the server does not know it.
+    async fn send<T: FromRedisValue + Send>(self, mut connection: MultiplexedConnection) -> RedisResult<T> {
+        self.invoke_async(&mut connection).await
+    }
+}
+
+fn fault(error: &RedisError) -> Fault {
+    let kind = match () {
+        () if error.is_timeout() => FaultKind::Silent,
+        () if error.is_connection_dropped() || error.is_io_error() || error.is_unrecoverable_error() => {
+            FaultKind::Lost
+        }
+        () => FaultKind::Refused,
+    };
+    Fault { reason: error.to_string(), kind }
+}
+
+struct RedisOpener {
+    client: Client,
+    database: u8,
+    timeout: Duration,
+}
+
+impl Opener for RedisOpener {
+    type Link = MultiplexedConnection;
+
+    fn name(&self) -> String {
+        format!("Redis (database {})", self.database)
+    }
+
+    fn patience(&self) -> Duration {
+        self.timeout
+    }
+
+    async fn open(&self) -> Result<MultiplexedConnection, String> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout));
+        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        connection.map_err(|error| error.to_string())
+    }
+
+    async fn look(&self, link: &MultiplexedConnection) -> Result<(), String> {
+        // A connection without answer is given up; a server that answers with an error is not silent.
+        match redis::cmd("PING").exec_async(&mut link.clone()).await {
+            Err(error) if fault(&error).kind != FaultKind::Refused => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
 }

@@ -2,24 +2,61 @@
 //! every node. Knows no cookie and no token's content.
 
 mod error;
+mod manager;
 mod options;
+mod postgres_store;
+mod redis_store;
+mod refresh;
 mod refresher;
 mod session;
+mod store;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use actix::dev::SendError;
+use quick_cache::sync::Cache;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 pub use self::error::{RETRY_AFTER, SessionError};
 pub use self::options::{Clock, SessionOptions, SessionStoreChoice};
 pub use self::refresher::{RefreshFailure, Refresher, Renewed};
 pub use self::session::{NewSession, Previous, Session, SessionId, SessionSummary};
 
+use self::manager::{
+    Asked, Close, CloseAll, CloseByHandle, Keeping, List, Open, Refresh, Request, SessionManager, Touch,
+};
+use self::postgres_store::PostgresSessions;
+use self::redis_store::RedisSessions;
+use self::store::SessionStore;
 use crate::database::Database;
 use crate::redis::RedisOptionsError;
-use crate::watch::Restarts;
+use crate::watch::{Published, Restarts, watch};
+
+/// Sessions of which each process remembers when it last noted their use. One that is forgotten is only noted
+/// sooner.
+const REMEMBERED: usize = 65_536;
+/// How long a request waits for a manager that is being rebuilt.
+const REBUILD: Duration = Duration::from_millis(300);
 
 /// The sessions of the process. Cloning is cheap.
 #[derive(Clone)]
-pub struct Sessions {}
+pub struct Sessions {
+    shared: Arc<Shared>,
+    manager: Published<SessionManager>,
+}
+
+struct Shared {
+    keeping: Arc<Keeping>,
+    /// Look-ups that wait for the store.
+    looking: AtomicUsize,
+    /// When each session's use was last noted, from here.
+    noted: Cache<SessionId, SystemTime>,
+}
 
 /// What a refresh gave: the session as it is now, and the new `header.payload` for the cookie.
 #[derive(Debug, Clone)]
@@ -28,16 +65,22 @@ pub struct Refreshed {
     pub head: String,
 }
 
-fn not_yet<T>() -> Result<T, SessionError> {
-    Err(SessionError::Unavailable { reason: "not built yet".to_owned() })
-}
-
 impl Sessions {
     /// Starts the `SessionManager` on this thread, which needs an actix system. Returns at once, whether or not
     /// the store is there.
     pub fn start(options: SessionOptions, database: &Database) -> Result<Self, RedisOptionsError> {
-        let _ = (options, database);
-        Ok(Sessions {})
+        let store: Box<dyn SessionStore> = match &options.store {
+            SessionStoreChoice::Redis(redis) => {
+                Box::new(RedisSessions::new(redis, options.idle, options.absolute)?)
+            }
+            SessionStoreChoice::Postgres => Box::new(PostgresSessions::new(database)),
+        };
+        let mailbox = options.max_in_hand;
+        let keeping = Arc::new(Keeping { options, store });
+        let of_manager = Arc::clone(&keeping);
+        let manager = watch("SessionManager", mailbox, move || SessionManager::new(Arc::clone(&of_manager)));
+        let shared = Shared { keeping, looking: AtomicUsize::new(0), noted: Cache::new(REMEMBERED) };
+        Ok(Sessions { shared: Arc::new(shared), manager })
     }
 
     /// Opens a session under a new id. `replaces` is the id that the browser had before: it is dead afterwards.
@@ -46,54 +89,113 @@ impl Sessions {
         session: NewSession,
         replaces: Option<SessionId>,
     ) -> Result<SessionId, SessionError> {
-        let _ = (session, replaces);
-        not_yet()
+        self.ask(Open { id: SessionId::new(), session, replaces }).await
     }
 
     /// The session, if it lives. Asks the store every time, so that what another node closed is closed here.
     pub async fn resume(&self, id: &SessionId) -> Result<Option<Arc<Session>>, SessionError> {
-        let _ = id;
-        not_yet()
+        let looking = &self.shared.looking;
+        let _looking = Looking(looking);
+        if looking.fetch_add(1, Ordering::Relaxed) >= self.shared.keeping.options.max_in_hand {
+            return Err(SessionError::Overloaded);
+        }
+        let Some(session) = self.shared.keeping.get(id).await? else { return Ok(None) };
+        let session = Arc::new(session);
+        self.note_use(id, &session);
+        Ok(Some(session))
+    }
+
+    /// Notes that a session is used, at most a hundred times in its idle time.
+    fn note_use(&self, id: &SessionId, session: &Arc<Session>) {
+        let options = &self.shared.keeping.options;
+        let now = options.clock.now();
+        let recent = |noted: SystemTime| now.duration_since(noted).is_ok_and(|age| age < options.idle / 100);
+        if self.shared.noted.get(id).is_some_and(recent) {
+            return;
+        }
+        let touch = Touch { id: id.clone(), session: Arc::clone(session) };
+        // If there is no time for it now, the next request notes it.
+        if self.manager.get().is_some_and(|manager| manager.try_send(touch).is_ok()) {
+            self.shared.noted.insert(id.clone(), now);
+        }
     }
 
     /// A session with a newer token than the one with `stale_signature`. The issuer is asked once, however many
-    /// ask for the same session on however many nodes; the others get the answer of the first.
+    /// ask for the same session on however many nodes; the others get the answer of the first. Takes as long as
+    /// the issuer, and at most twice [`SessionOptions::refresh_patience`].
     pub async fn refresh(
         &self,
         id: &SessionId,
         stale_signature: &str,
         refresher: Box<dyn Refresher>,
     ) -> Result<Refreshed, SessionError> {
-        let _ = (id, stale_signature, refresher);
-        not_yet()
+        let (reply, answer) = oneshot::channel();
+        let stale_signature = stale_signature.to_owned();
+        self.send(Refresh { id: id.clone(), stale_signature, refresher, reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
     /// Closes a session. It is no error if there is none.
     pub async fn close(&self, id: &SessionId) -> Result<(), SessionError> {
-        let _ = id;
-        not_yet()
+        self.ask(Close(id.clone())).await
     }
 
     /// Closes all sessions of a subject; how many there were.
     pub async fn close_all(&self, subject: &str) -> Result<u64, SessionError> {
-        let _ = subject;
-        not_yet()
+        self.ask(CloseAll(subject.to_owned())).await
     }
 
     /// Closes the subject's session with this [`SessionSummary::handle`]; whether there was one.
     pub async fn close_by_handle(&self, subject: &str, handle: &str) -> Result<bool, SessionError> {
-        let _ = (subject, handle);
-        not_yet()
+        self.ask(CloseByHandle { subject: subject.to_owned(), handle: handle.to_owned() }).await
     }
 
     /// The live sessions of a subject, the one seen last first.
     pub async fn list(&self, subject: &str) -> Result<Vec<SessionSummary>, SessionError> {
-        let _ = subject;
-        not_yet()
+        self.ask(List(subject.to_owned())).await
     }
 
     /// How often the `SessionManager` had to be rebuilt.
     pub fn restarts(&self) -> Restarts {
-        Restarts::default()
+        self.manager.restarts()
     }
+
+    async fn ask<R: Request>(&self, request: R) -> Result<R::Answer, SessionError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Asked { request, reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+    }
+
+    async fn send<M>(&self, message: M) -> Result<(), SessionError>
+    where
+        M: actix::Message + Send + 'static,
+        M::Result: Send,
+        SessionManager: actix::Handler<M>,
+    {
+        let address = match self.manager.get() {
+            Some(address) => Some(address),
+            None => timeout(REBUILD, self.manager.wait()).await.ok().flatten(),
+        };
+        address.ok_or_else(rebuilding)?.try_send(message).map_err(|error| match error {
+            SendError::Full(_) => SessionError::Overloaded,
+            SendError::Closed(_) => rebuilding(),
+        })
+    }
+}
+
+/// One look-up under way, counted until it is dropped.
+struct Looking<'a>(&'a AtomicUsize);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn unavailable(reason: String) -> SessionError {
+    SessionError::Unavailable { reason }
+}
+
+fn rebuilding() -> SessionError {
+    unavailable("the session manager is being rebuilt".to_owned())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use aws_lc_rs::rand;
+use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -32,6 +32,12 @@ impl SessionId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// See [`SessionSummary::handle`].
+    pub(super) fn handle(&self) -> String {
+        let digest = digest::digest(&digest::SHA256, self.0.as_bytes());
+        digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -1,0 +1,295 @@
+//! Sessions in Redis: each a JSON text under `sess:<id>` that ends with its session, as connect-redis lays them
+//! out, and for each subject a sorted set of its sessions' ids by when they were seen last. The set is only an
+//! index: what it names may be gone.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::future::FutureExt;
+use redis::{Script, cmd, pipe};
+use serde::{Deserialize, Serialize};
+
+use super::session::{Previous, Session, SessionId};
+use super::store::{Life, Listed, SessionStore, Stored};
+use crate::redis::{Redis, RedisOptions, RedisOptionsError};
+use crate::secret::SecretText;
+
+const DATABASE: u8 = 2;
+
+/// KEYS: the session, its lock. ARGV: the stale signature, the renewed session, the lock's holder.
+const RENEW: &str = "
+    local found = redis.call('get', KEYS[1])
+    if not found or cjson.decode(found).signature ~= ARGV[1] then return 0 end
+    local left = redis.call('pttl', KEYS[1])
+    if left <= 0 then return 0 end
+    redis.call('set', KEYS[1], ARGV[2], 'PX', left)
+    if redis.call('get', KEYS[2]) == ARGV[3] then redis.call('del', KEYS[2]) end
+    return 1";
+
+/// KEYS: the lock. ARGV: its holder.
+const UNLOCK: &str = "
+    if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end
+    return 1";
+
+/// KEYS: the subject's index. ARGV: what stands before an id.
+const REMOVE_ALL: &str = "
+    local removed = 0
+    for _, id in ipairs(redis.call('zrange', KEYS[1], 0, -1)) do
+        removed = removed + redis.call('del', ARGV[1] .. id)
+    end
+    redis.call('del', KEYS[1])
+    return removed";
+
+/// KEYS: the subject's index. ARGV: what stands before an id. Gives id, when it was seen and session, one after
+/// the other, and removes from the index what is gone.
+const LIST: &str = "
+    local answer = {}
+    local index = redis.call('zrange', KEYS[1], 0, -1, 'withscores')
+    for i = 1, #index, 2 do
+        local found = redis.call('get', ARGV[1] .. index[i])
+        if found then
+            answer[#answer + 1] = index[i]
+            answer[#answer + 1] = index[i + 1]
+            answer[#answer + 1] = found
+        else
+            redis.call('zrem', KEYS[1], index[i])
+        end
+    end
+    return answer";
+
+const SESSION: &str = "sess:";
+
+pub(super) struct RedisSessions {
+    redis: Redis,
+    idle: Duration,
+    absolute: Duration,
+    renew: Script,
+    unlock: Script,
+    remove_all: Script,
+    list: Script,
+}
+
+impl RedisSessions {
+    pub fn new(
+        options: &RedisOptions,
+        idle: Duration,
+        absolute: Duration,
+    ) -> Result<Self, RedisOptionsError> {
+        Ok(RedisSessions {
+            redis: Redis::connect(options, DATABASE)?,
+            idle,
+            absolute,
+            renew: Script::new(RENEW),
+            unlock: Script::new(UNLOCK),
+            remove_all: Script::new(REMOVE_ALL),
+            list: Script::new(LIST),
+        })
+    }
+}
+
+/// A session as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    subject: String,
+    provider: String,
+    signature: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    /// Milliseconds since 1970, as all times here.
+    opened: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<PreviousRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PreviousRecord {
+    signature: String,
+    head: String,
+    until: u64,
+}
+
+impl From<&Session> for Record {
+    fn from(session: &Session) -> Self {
+        let previous = session.previous.as_ref().map(|previous| PreviousRecord {
+            signature: previous.signature.clone(),
+            head: previous.head.clone(),
+            until: milliseconds(previous.until),
+        });
+        Record {
+            subject: session.subject.clone(),
+            provider: session.provider.clone(),
+            signature: session.signature.clone(),
+            refresh_token: session.refresh_token.as_ref().map(|token| token.expose().to_owned()),
+            opened: milliseconds(session.opened),
+            previous,
+        }
+    }
+}
+
+impl From<Record> for Session {
+    fn from(record: Record) -> Self {
+        let previous = record.previous.map(|previous| Previous {
+            signature: previous.signature,
+            head: previous.head,
+            until: moment(previous.until),
+        });
+        Session {
+            subject: record.subject,
+            provider: record.provider,
+            signature: record.signature,
+            refresh_token: record.refresh_token.map(SecretText::new),
+            opened: moment(record.opened),
+            previous,
+        }
+    }
+}
+
+/// A text that is no session of ours is none: another program may have kept its own under the same names.
+fn read(text: &[u8]) -> Option<Session> {
+    serde_json::from_slice::<Record>(text).ok().map(Session::from)
+}
+
+fn write(session: &Session) -> Result<String, String> {
+    serde_json::to_string(&Record::from(session))
+        .map_err(|error| format!("a session cannot be written: {error}"))
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn moment(milliseconds: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds)).unwrap_or(UNIX_EPOCH)
+}
+
+/// Redis takes no end that lies now.
+fn span(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+fn session_key(id: &SessionId) -> String {
+    format!("{SESSION}{}", id.as_str())
+}
+
+fn index_key(subject: &str) -> String {
+    format!("subject:{subject}")
+}
+
+fn lock_key(id: &SessionId) -> String {
+    format!("refresh:{}", id.as_str())
+}
+
+impl SessionStore for RedisSessions {
+    fn get<'a>(&'a self, id: &'a SessionId, _: SystemTime) -> Stored<'a, Option<Session>> {
+        async move {
+            let mut get = cmd("GET");
+            get.arg(session_key(id));
+            let found: Option<Vec<u8>> = self.redis.ask(&get).await?;
+            Ok(found.and_then(|text| read(&text)))
+        }
+        .boxed()
+    }
+
+    fn insert<'a>(
+        &'a self,
+        id: &'a SessionId,
+        session: &'a Session,
+        life: Life,
+        replaces: Option<&'a SessionId>,
+    ) -> Stored<'a, ()> {
+        async move {
+            let index = index_key(&session.subject);
+            // Seen longer ago than a session can live unused, with something for clocks that differ.
+            let forgotten = milliseconds(life.now).saturating_sub(span(self.idle + self.idle / 10));
+            let mut all = pipe();
+            all.atomic();
+            all.cmd("SET").arg(session_key(id)).arg(write(session)?).arg("PX").arg(span(life.left)).ignore();
+            all.cmd("ZREMRANGEBYSCORE").arg(&index).arg("-inf").arg(forgotten).ignore();
+            all.cmd("ZADD").arg(&index).arg(milliseconds(life.now)).arg(id.as_str()).ignore();
+            // The newest session is the last one to end.
+            all.cmd("PEXPIRE").arg(&index).arg(span(self.absolute)).ignore();
+            if let Some(replaced) = replaces {
+                all.cmd("DEL").arg(session_key(replaced)).ignore();
+            }
+            self.redis.ask::<()>(&all).await
+        }
+        .boxed()
+    }
+
+    fn touch<'a>(&'a self, id: &'a SessionId, subject: &'a str, life: Life) -> Stored<'a, ()> {
+        async move {
+            let mut both = pipe();
+            both.cmd("PEXPIRE").arg(session_key(id)).arg(span(life.left)).ignore();
+            both.cmd("ZADD")
+                .arg(index_key(subject))
+                .arg("XX")
+                .arg(milliseconds(life.now))
+                .arg(id.as_str())
+                .ignore();
+            self.redis.ask::<()>(&both).await
+        }
+        .boxed()
+    }
+
+    fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, ()> {
+        async move {
+            let mut delete = cmd("DEL");
+            delete.arg(session_key(id));
+            self.redis.ask::<()>(&delete).await
+        }
+        .boxed()
+    }
+
+    fn remove_all<'a>(&'a self, subject: &'a str, _: SystemTime) -> Stored<'a, u64> {
+        async move { self.redis.ask(&*self.remove_all.key(index_key(subject)).arg(SESSION)).await }.boxed()
+    }
+
+    fn list<'a>(&'a self, subject: &'a str, _: SystemTime) -> Stored<'a, Vec<Listed>> {
+        async move {
+            let mut listing = self.list.key(index_key(subject));
+            let found: Vec<(String, f64, Vec<u8>)> = self.redis.ask(&*listing.arg(SESSION)).await?;
+            let listed = found.into_iter().filter_map(|(id, seen, text)| {
+                let seen = UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seen / 1000.0).ok()?)?;
+                Some(Listed { id: SessionId::parse(&id)?, session: read(&text)?, seen })
+            });
+            Ok(listed.collect())
+        }
+        .boxed()
+    }
+
+    fn lock<'a>(&'a self, id: &'a SessionId, holder: &'a str, time: Duration) -> Stored<'a, bool> {
+        async move {
+            let mut set = cmd("SET");
+            set.arg(lock_key(id)).arg(holder).arg("NX").arg("PX").arg(span(time));
+            // Sent twice, it would find its own lock and wait for itself.
+            let set: Option<String> = self.redis.ask_once(&set).await?;
+            Ok(set.is_some())
+        }
+        .boxed()
+    }
+
+    fn unlock<'a>(&'a self, id: &'a SessionId, holder: &'a str) -> Stored<'a, ()> {
+        async move { self.redis.ask::<()>(&*self.unlock.key(lock_key(id)).arg(holder)).await }.boxed()
+    }
+
+    fn renew<'a>(
+        &'a self,
+        id: &'a SessionId,
+        stale_signature: &'a str,
+        renewed: &'a Session,
+        holder: &'a str,
+    ) -> Stored<'a, bool> {
+        async move {
+            let mut renewing = self.renew.key(session_key(id));
+            renewing.key(lock_key(id)).arg(stale_signature).arg(write(renewed)?).arg(holder);
+            self.redis.ask(&renewing).await
+        }
+        .boxed()
+    }
+
+    /// Redis forgets by itself.
+    fn sweep(&self, _: SystemTime) -> Stored<'_, bool> {
+        std::future::ready(Ok(false)).boxed()
+    }
+}

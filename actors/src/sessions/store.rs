@@ -1,0 +1,68 @@
+//! What sessions need of the place where they are kept. Every answer, or why there is none, comes within 550 ms.
+//! Knows the time only as it is told.
+
+use std::time::{Duration, SystemTime};
+
+use futures::future::BoxFuture;
+
+use super::session::{Session, SessionId};
+
+/// The answer, or why there is none.
+pub(super) type Stored<'a, T> = BoxFuture<'a, Result<T, String>>;
+
+/// How long a session lives from now on, unless it is used again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life {
+    pub now: SystemTime,
+    pub left: Duration,
+}
+
+/// A session with what only the store knows of it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub id: SessionId,
+    pub session: Session,
+    pub seen: SystemTime,
+}
+
+pub(super) trait SessionStore: Send + Sync {
+    fn get<'a>(&'a self, id: &'a SessionId, now: SystemTime) -> Stored<'a, Option<Session>>;
+
+    /// Keeps a new session, and removes the one that it replaces in the same step.
+    fn insert<'a>(
+        &'a self,
+        id: &'a SessionId,
+        session: &'a Session,
+        life: Life,
+        replaces: Option<&'a SessionId>,
+    ) -> Stored<'a, ()>;
+
+    /// The session was used. Does nothing if there is none.
+    fn touch<'a>(&'a self, id: &'a SessionId, subject: &'a str, life: Life) -> Stored<'a, ()>;
+
+    fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, ()>;
+
+    /// How many there were.
+    fn remove_all<'a>(&'a self, subject: &'a str, now: SystemTime) -> Stored<'a, u64>;
+
+    fn list<'a>(&'a self, subject: &'a str, now: SystemTime) -> Stored<'a, Vec<Listed>>;
+
+    /// Reserves the refresh of a session to `holder`, until it is renewed, unlocked, or `span` is over. False if
+    /// somebody else has it.
+    fn lock<'a>(&'a self, id: &'a SessionId, holder: &'a str, span: Duration) -> Stored<'a, bool>;
+
+    fn unlock<'a>(&'a self, id: &'a SessionId, holder: &'a str) -> Stored<'a, ()>;
+
+    /// Puts the renewed session in the place of the one with `stale_signature`, and unlocks it. Nothing else about it
+    /// changes: not its lifetime either. False if there is none with this signature (any more).
+    fn renew<'a>(
+        &'a self,
+        id: &'a SessionId,
+        stale_signature: &'a str,
+        renewed: &'a Session,
+        holder: &'a str,
+    ) -> Stored<'a, bool>;
+
+    /// Removes some sessions that have expired; whether there may be more.
+    fn sweep(&self, now: SystemTime) -> Stored<'_, bool>;
+}

@@ -1,0 +1,210 @@
+//! A connection that is always wanted: opened at the start, looked at, and restored by itself. Knows nothing of
+//! what it connects to.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+/// Whoever asks a store has an answer or a refusal by then, whatever happens. Callers promise 600 ms.
+pub(crate) const PROMISE: Duration = Duration::from_millis(550);
+/// Between two looks at a connection that nobody complains about.
+const LOOK: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Opens connections of one kind and tells whether one still works. Both must end by themselves: after at most
+/// the opener's patience.
+pub(crate) trait Opener: Send + Sync + 'static {
+    type Link: Clone + Send + Sync + 'static;
+
+    /// For the log: `Redis (database 2)`.
+    fn name(&self) -> String;
+
+    /// How long an attempt and a look may take, and how long a request waits for a connection that is being
+    /// restored.
+    fn patience(&self) -> Duration;
+
+    fn open(&self) -> impl Future<Output = Result<Self::Link, String>> + Send;
+
+    fn look(&self, link: &Self::Link) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// Why a request on a connection failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub reason: String,
+    pub kind: FaultKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    /// The server answered, with an error.
+    Refused,
+    /// There was no answer in time.
+    Silent,
+    /// The connection ended. What was sent may have been carried out or not.
+    Lost,
+}
+
+#[derive(Clone)]
+enum State<L> {
+    /// At the start, and for the first attempt after a loss: worth waiting for.
+    Opening,
+    Up {
+        link: L,
+        generation: u64,
+    },
+    /// The last attempt failed: nobody waits.
+    Down(Arc<str>),
+}
+
+/// The connection as its users hold it. Cloning is cheap; it is given up with the last clone.
+pub(crate) struct Standing<L> {
+    state: watch::Receiver<State<L>>,
+    complaint: Arc<Notify>,
+    patience: Duration,
+}
+
+impl<L> Clone for Standing<L> {
+    fn clone(&self) -> Self {
+        Standing {
+            state: self.state.clone(),
+            complaint: Arc::clone(&self.complaint),
+            patience: self.patience,
+        }
+    }
+}
+
+impl<L: Clone + Send + Sync + 'static> Standing<L> {
+    /// Opens a connection and keeps it, on this thread's runtime. Returns at once.
+    pub fn keep<O: Opener<Link = L>>(opener: O) -> Self {
+        let (publish, state) = watch::channel(State::Opening);
+        let complaint = Arc::new(Notify::new());
+        let patience = opener.patience().min(PROMISE);
+        tokio::spawn(keep(opener, publish, Arc::clone(&complaint)));
+        Standing { state, complaint, patience }
+    }
+
+    /// Makes one request. If the connection turns out to be lost, the request is made once more on a new one,
+    /// provided that it does no harm to carry it out twice (`repeatable`). Ends within [`PROMISE`].
+    pub async fn ask<T, F>(&self, repeatable: bool, request: impl Fn(L) -> F) -> Result<T, String>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        // The usual case costs no look at the clock.
+        let up = match &*self.state.borrow() {
+            State::Up { link, generation } => Some((link.clone(), *generation)),
+            _ => None,
+        };
+        let Some((link, generation)) = up else {
+            let began = Instant::now();
+            let (link, _) = self.up(0, self.patience).await?;
+            return self.last(request(link), began).await;
+        };
+        let began = Instant::now();
+        match request(link).await {
+            Ok(answer) => Ok(answer),
+            Err(fault) if fault.kind == FaultKind::Lost && repeatable => {
+                self.complaint.notify_one();
+                let left = PROMISE.saturating_sub(began.elapsed()).min(self.patience);
+                let (link, _) = self.up(generation, left).await?;
+                self.last(request(link), began).await
+            }
+            Err(fault) => Err(self.complain(fault)),
+        }
+    }
+
+    async fn last<T>(
+        &self,
+        request: impl Future<Output = Result<T, Fault>>,
+        began: Instant,
+    ) -> Result<T, String> {
+        match timeout(PROMISE.saturating_sub(began.elapsed()), request).await {
+            Ok(answer) => answer.map_err(|fault| self.complain(fault)),
+            Err(_) => {
+                self.complaint.notify_one();
+                Err("no answer in time".to_owned())
+            }
+        }
+    }
+
+    fn complain(&self, fault: Fault) -> String {
+        if fault.kind != FaultKind::Refused {
+            self.complaint.notify_one();
+        }
+        fault.reason
+    }
+
+    /// A connection that is newer than `generation`, waited for as long as an attempt is under way.
+    async fn up(&self, generation: u64, patience: Duration) -> Result<(L, u64), String> {
+        let mut state = self.state.clone();
+        let settled = state.wait_for(|state| match state {
+            State::Opening => false,
+            State::Up { generation: found, .. } => *found > generation,
+            State::Down(_) => true,
+        });
+        match timeout(patience, settled).await {
+            Ok(Ok(state)) => match &*state {
+                State::Up { link, generation } => Ok((link.clone(), *generation)),
+                State::Down(reason) => Err(reason.to_string()),
+                State::Opening => Err("it is being connected to".to_owned()),
+            },
+            Ok(Err(_)) => Err("its connection is not kept any more".to_owned()),
+            Err(_) => Err("no connection in time".to_owned()),
+        }
+    }
+}
+
+async fn keep<O: Opener>(opener: O, publish: watch::Sender<State<O::Link>>, complaint: Arc<Notify>) {
+    let name = opener.name();
+    let mut generation = 0;
+    let mut pause = FIRST_PAUSE;
+    let mut was_down = false;
+    loop {
+        let opened = tokio::select! {
+            opened = opener.open() => opened,
+            () = publish.closed() => return,
+        };
+        let reason = match opened {
+            Ok(link) => {
+                if was_down {
+                    tracing::info!(store = name, "reached again");
+                    was_down = false;
+                }
+                pause = FIRST_PAUSE;
+                generation += 1;
+                publish.send_replace(State::Up { link: link.clone(), generation });
+                let reason = tokio::select! {
+                    reason = until_lost(&opener, &link, &complaint) => reason,
+                    () = publish.closed() => return,
+                };
+                tracing::debug!(store = name, reason, "a connection was lost");
+                publish.send_replace(State::Opening);
+                continue;
+            }
+            Err(reason) => reason,
+        };
+        if !was_down {
+            tracing::warn!(store = name, reason, "not reached; it is tried again until it answers");
+            was_down = true;
+        }
+        publish.send_replace(State::Down(reason.into()));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = publish.closed() => return,
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Looks now and then, and at once when somebody complains; why the connection is given up.
+async fn until_lost<O: Opener>(opener: &O, link: &O::Link, complaint: &Notify) -> String {
+    loop {
+        let _ = timeout(LOOK, complaint.notified()).await;
+        if let Err(reason) = opener.look(link).await {
+            return reason;
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The PostgreSQL side of a store that can also be Redis: one connection of the store's own, with its few
+//! statements prepared, pipelined and restored by itself. Each request is one statement that commits by itself,
+//! so that requests can share the connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
+
+use crate::database::{Database, Lent};
+use crate::standing::{Fault, FaultKind, Opener, Standing};
+
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// The session's own bound on a statement, so that one that waits for a lock does not hold up those behind it
+/// for long after its requester has gone. A plan for each value would cost more than these statements do.
+const SETTINGS: &str = "SET statement_timeout = '500ms'; SET plan_cache_mode = force_generic_plan";
+
+/// A store's connection. Cloning is cheap; the connection ends with the last clone.
+#[derive(Clone)]
+pub(crate) struct Twin {
+    connection: Standing<Arc<Prepared>>,
+}
+
+struct Prepared {
+    client: Lent,
+    statements: Vec<Statement>,
+}
+
+/// How much a commit is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// As the server does it: on disk before the answer.
+    Full,
+    /// On disk a little later, as with Redis: the server's crash may take back the last moment's commits.
+    Relaxed,
+}
+
+impl Twin {
+    /// Connects on this thread's runtime and stays connected. Returns at once, whether or not PostgreSQL is there.
+    /// `statements` are prepared and later named by their place.
+    pub fn connect(database: &Database, durability: Durability, statements: &'static [&'static str]) -> Self {
+        Twin { connection: Standing::keep(TwinOpener { database: database.clone(), durability, statements }) }
+    }
+
+    /// Runs a statement that does no harm if it is carried out twice. Ends within 550 ms; the error says why
+    /// there is no answer.
+    pub async fn ask(&self, statement: usize, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, String> {
+        self.run(true, statement, params).await
+    }
+
+    /// As [`Twin::ask`], but never runs it twice: for what must not count twice.
+    pub async fn ask_once(
+        &self,
+        statement: usize,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, String> {
+        self.run(false, statement, params).await
+    }
+
+    async fn run(
+        &self,
+        repeatable: bool,
+        statement: usize,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, String> {
+        let answer = self.connection.ask(repeatable, |prepared| async move {
+            let Some(statement) = prepared.statements.get(statement) else {
+                return Err(Fault {
+                    reason: "a statement was not prepared".to_owned(),
+                    kind: FaultKind::Refused,
+                });
+            };
+            match timeout(PATIENCE, prepared.client.query(statement, params)).await {
+                Ok(answer) => answer.map_err(|error| fault(&error)),
+                Err(_) => Err(Fault { reason: "no answer in time".to_owned(), kind: FaultKind::Silent }),
+            }
+        });
+        answer.await.map_err(|reason| format!("PostgreSQL: {reason}"))
+    }
+}
+
+fn fault(error: &tokio_postgres::Error) -> Fault {
+    use tokio_postgres::error::Severity;
+    let kind = match error.as_db_error() {
+        None => FaultKind::Lost,
+        Some(report) => match report.parsed_severity() {
+            Some(Severity::Fatal | Severity::Panic) => FaultKind::Lost,
+            // Prepared again on a new connection, it may fit the tables as they are now.
+            _ if report.message().contains("cached plan") => FaultKind::Lost,
+            _ => FaultKind::Refused,
+        },
+    };
+    let reason = error.as_db_error().map_or_else(|| error.to_string(), |report| report.message().to_owned());
+    Fault { reason, kind }
+}
+
+struct TwinOpener {
+    database: Database,
+    durability: Durability,
+    statements: &'static [&'static str],
+}
+
+impl TwinOpener {
+    async fn prepare(&self) -> Result<Arc<Prepared>, String> {
+        let client = self.database.lend().await.map_err(|error| error.to_string())?;
+        let said = |error: tokio_postgres::Error| fault(&error).reason;
+        client.batch_execute(SETTINGS).await.map_err(said)?;
+        if self.durability == Durability::Relaxed {
+            client.batch_execute("SET synchronous_commit = off").await.map_err(said)?;
+        }
+        let preparing = self.statements.iter().map(|sql| client.prepare(sql));
+        let statements = futures::future::try_join_all(preparing).await.map_err(said)?;
+        Ok(Arc::new(Prepared { client, statements }))
+    }
+}
+
+impl Opener for TwinOpener {
+    type Link = Arc<Prepared>;
+
+    fn name(&self) -> String {
+        "PostgreSQL (for sessions or limits)".to_owned()
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    async fn open(&self) -> Result<Arc<Prepared>, String> {
+        timeout(PATIENCE, self.prepare()).await.unwrap_or_else(|_| Err("no connection in time".to_owned()))
+    }
+
+    async fn look(&self, link: &Arc<Prepared>) -> Result<(), String> {
+        match timeout(PATIENCE, link.client.simple_query("")).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(fault(&error).reason),
+            Err(_) => Err("it does not answer".to_owned()),
+        }
+    }
+}
