@@ -18,7 +18,9 @@ use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions};
 use crate::http::{self, Edge, EdgeError, State};
-use crate::identity::{Roles, SecretError, ServiceTokens, obtain_service_secret};
+use crate::identity::{SecretError, ServiceTokens, obtain_service_secret};
+use crate::policy::{self, PolicyError};
+use crate::seed::DemoShop;
 use crate::settings::Settings;
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
@@ -29,6 +31,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 pub enum StartError {
     #[error("{0}")]
     Datamodel(#[from] datamodel::ReadError),
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
     #[error("{0}")]
     CannotServe(#[from] CannotServe),
     #[error("{0}")]
@@ -70,7 +74,9 @@ impl Application {
     /// What only the operator can put right.
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
         let datamodel = datamodel::read(&settings)?;
-        let engine = Arc::new(Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?);
+        let engine = Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?;
+        let policy = policy::load(&settings, &datamodel.model, &engine.schema)?;
+        let engine = Arc::new(engine.govern(policy, settings.shop.time_zone()));
         let listener = listen(&settings)?;
         let workers = match settings.server.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -79,7 +85,7 @@ impl Application {
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         let database = Database::start(options)?;
-        let edge = Arc::new(Edge::start(&settings, &database, &engine, roles())?);
+        let edge = Arc::new(Edge::start(&settings, &database, &engine)?);
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -88,7 +94,7 @@ impl Application {
             deployed: Deployed::default(),
             apply: settings.database.deploy(),
             physical: Some(engine.planner.shared_physical()),
-            demo: own_shop && settings.embedded.demo,
+            demo: (own_shop && settings.embedded.demo).then(|| DemoShop::new(&settings)),
         };
         let deployed = deployment.deployed.clone();
         let deployment = (!deployment.try_now().await?).then_some(deployment);
@@ -191,35 +197,6 @@ fn stop_on_signals(handle: ServerHandle) -> io::Result<impl Future<Output = ()>>
             actix_web::rt::spawn(handle.stop(graceful));
         }
     })
-}
-
-/// What the tokens of each role allow.
-fn roles() -> Roles {
-    let seller = [
-        "role:seller",
-        "create:order",
-        "read:order",
-        "read:orders",
-        "update:order",
-        "subscribe:order",
-        "create:bp",
-        "read:bp",
-        "read:bps",
-        "update:bp",
-        "delete:bp",
-        "create:promotion",
-        "read:promotion",
-        "read:promotions",
-        "update:promotion",
-        "create:publication",
-        "read:publication",
-        "read:publications",
-        "update:publication",
-    ];
-    let customer =
-        ["role:customer", "create:order", "read:order", "read:orders", "update:order", "subscribe:order"];
-    let list = |permissions: &[&str]| permissions.iter().map(|&permission| permission.to_owned()).collect();
-    Roles::from([("seller".to_owned(), list(&seller)), ("customer".to_owned(), list(&customer))])
 }
 
 /// Where the database is: the configured one, or a private one, which is started.

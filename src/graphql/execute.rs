@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use gom_actors::database::JsonText;
 use gom_engine::error::{ApiError, ErrorKind, PathSegment};
-use gom_engine::plan::{PageLimits, is_marked};
+use gom_engine::plan::{Access, Amendments, PageLimits, Program, Rights, is_marked};
 use gom_engine::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
 use gom_engine::schema::{ObjectId, OutputMeaning, TypeRef};
 use tokio::time::Instant;
@@ -31,6 +31,8 @@ struct Execution<'a> {
     variables: Variables,
     limits: PageLimits,
     viewer: Viewer,
+    /// What the viewer may see and do; `None`: everything.
+    rights: Option<Arc<Rights>>,
     root: ObjectId,
     deadline: Instant,
 }
@@ -43,11 +45,10 @@ pub async fn execute(
     only_queries: bool,
     deadline: Instant,
 ) -> Option<Answer> {
-    // Until there are row rules, nobody else may see or write anything.
-    if !viewer.is_service() {
-        let message = "No permission to perform the operation";
-        return Some(Answer::refused(vec![ApiError::new(ErrorKind::Forbidden, message)]));
-    }
+    let rights = match api.engine.rights(&viewer) {
+        Ok(rights) => rights,
+        Err(error) => return Some(Answer::refused(vec![error])),
+    };
     let limits: &CallerLimits = api.engine.limits_of(&viewer);
     let requests = &api.engine.requests;
     let prepared = match requests.prepare(&request.text, request.operation_name.as_deref(), &limits.request) {
@@ -76,6 +77,7 @@ pub async fn execute(
         variables,
         limits: limits.page,
         viewer,
+        rights,
         root,
         deadline,
     };
@@ -87,6 +89,10 @@ pub async fn execute(
 }
 
 impl Execution<'_> {
+    fn access(&self) -> Access<'_> {
+        self.rights.as_deref().map_or(Access::Full, Access::Limited)
+    }
+
     fn fields(&self) -> impl Iterator<Item = &SelectedField> {
         self.prepared.operation.fields.iter().filter(|field| field.inclusion.holds(&self.variables))
     }
@@ -122,7 +128,7 @@ impl Execution<'_> {
             return self.failed(field, error);
         }
         let engine = &self.api.engine;
-        let found = match engine.planner.query(field, &self.variables, self.limits) {
+        let found = match engine.planner.query(field, &self.variables, self.limits, self.access()) {
             Ok(statement) => self.api.database.read(statement, self.deadline).await,
             Err(error) => return self.failed(field, error),
         };
@@ -146,7 +152,7 @@ impl Execution<'_> {
                 Err(error) => self.failed(field, error),
             };
         }
-        let found = match engine.planner.mutation(field, &self.variables, self.limits, &mut Sources) {
+        let found = match self.program(field) {
             Ok(program) => self.api.database.transact(program, self.deadline).await,
             Err(error) => return self.failed(field, error),
         };
@@ -154,6 +160,16 @@ impl Execution<'_> {
             Ok(found) => self.found(field, found),
             Err(error) => self.failed(field, api_error(&engine.planner, error)),
         }
+    }
+
+    /// The transaction of a mutation's field. Users' writes follow the shop's rules.
+    fn program(&self, field: &SelectedField) -> Result<Program, ApiError> {
+        let (engine, access) = (&self.api.engine, self.access());
+        let amendments = match engine.shop().filter(|_| access.is_limited()) {
+            Some(shop) => shop.amend(&engine.planner, field, &self.variables, access, chrono::Utc::now())?,
+            None => Amendments::default(),
+        };
+        engine.planner.mutation(field, &self.variables, self.limits, access, &mut Sources, amendments)
     }
 
     async fn raw(&self, field: &SelectedField) -> Result<String, ApiError> {
@@ -210,7 +226,14 @@ impl Execution<'_> {
         }
         let engine = &self.api.engine;
         let root = &engine.schema.object(self.root).name;
-        let completed = engine.planner.complete(root, field, &self.variables, self.limits, text.as_str());
+        let completed = engine.planner.complete(
+            root,
+            field,
+            &self.variables,
+            self.limits,
+            self.access(),
+            text.as_str(),
+        );
         let errors = completed.errors.into_iter().map(|error| located(field, error)).collect();
         Part { fragment: completed.answer.map(Fragment::Text), errors }
     }

@@ -3,17 +3,17 @@
 
 use gom_actors::database::Database;
 use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter};
-use gom_actors::redis::{RedisOptions, RedisOptionsError};
-use gom_actors::secret::SecretText;
-use gom_actors::sessions::{SessionOptions, SessionStoreChoice, Sessions};
+use gom_actors::redis::RedisOptionsError;
+use gom_actors::sessions::Sessions;
+use gom_engine::policy::{Policy, Role};
 
 use super::client_address::TrustedProxies;
 use super::cookies::Attributes;
 use super::origin::Origins;
 use super::site_cookies::SiteCookies;
 use crate::graphql::Engine;
-use crate::identity::{AppKeys, Identity, IdentityError, Roles, SecretError};
-use crate::settings::{LoginLimit, Redis, Settings};
+use crate::identity::{AppKeys, Identity, IdentityError, Roles, SecretError, redis_options, session_options};
+use crate::settings::{LoginLimit, Settings};
 use crate::shop::customers::Customers;
 
 /// The role of those who log in as customers.
@@ -45,28 +45,21 @@ pub enum EdgeError {
 
 impl Edge {
     /// Starts the actors of sessions and limits on this thread, which needs an actix system. Waits for no
-    /// store. `roles`: what each role's tokens allow.
+    /// store. What a role's tokens allow, the engine's policy says.
     ///
     /// # Errors
     /// What only the operator can put right.
-    pub fn start(
-        settings: &Settings,
-        database: &Database,
-        engine: &Engine,
-        roles: Roles,
-    ) -> Result<Self, EdgeError> {
+    pub fn start(settings: &Settings, database: &Database, engine: &Engine) -> Result<Self, EdgeError> {
         let keys = AppKeys::obtain(settings)?;
-        let redis = redis(&settings.redis);
-        let store = redis.clone().map_or(SessionStoreChoice::Postgres, SessionStoreChoice::Redis);
-        let session = &settings.session;
-        let sessions = SessionOptions::new(session.options.max_age, session.max_lifetime, store);
+        let roles: Roles = engine.policy().map(Policy::roles).unwrap_or_default().iter().map(permissions).collect();
         let limits = LimiterOptions {
             consecutive: limit(settings.login_limiter.consecutive_fails),
             slow: limit(settings.login_limiter.slow_brute),
-            store: redis.map_or(LimiterStoreChoice::Postgres, LimiterStoreChoice::Redis),
+            store: redis_options(&settings.redis)
+                .map_or(LimiterStoreChoice::Postgres, LimiterStoreChoice::Redis),
         };
         Ok(Edge {
-            sessions: Sessions::start(sessions, database)?,
+            sessions: Sessions::start(session_options(settings), database)?,
             limiter: LoginLimiter::start(limits, database)?,
             proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
             origins: Origins::new(settings.server.origins.iter().cloned()),
@@ -78,12 +71,8 @@ impl Edge {
     }
 }
 
-fn redis(settings: &Redis) -> Option<RedisOptions> {
-    settings.host.as_ref().map(|host| RedisOptions {
-        password: settings.password.as_ref().map(|password| SecretText::new(password.expose())),
-        timeout: settings.timeout,
-        ..RedisOptions::new(host, settings.port)
-    })
+fn permissions(role: &Role) -> (String, Vec<String>) {
+    (role.name.clone(), role.permissions.clone())
 }
 
 fn limit(settings: LoginLimit) -> Limit {

@@ -1,29 +1,46 @@
 //! Who asks: keys, tokens, and those who check passwords. Knows no HTTP server.
 
+mod accounts;
 mod app_keys;
+mod claims;
+mod issuer_keys;
 mod kept_secret;
 mod login;
+mod outside;
 mod service_secret;
 mod service_token;
+mod session_options;
 mod token;
+mod token_endpoint;
+mod verifier;
 mod viewer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use futures::future::BoxFuture;
 use gom_actors::database::Database;
 use gom_actors::secret::SecretText;
-use gom_actors::sessions::Refresher;
+use gom_actors::sessions::{RefreshFailure, Refresher, Renewed};
 
+use accounts::Accounts;
+pub use accounts::{Account, AccountError, AccountTable, Hasher, NewAccount, PasswordError, fold_username};
 pub use app_keys::{AppKeys, KeyUse};
+use issuer_keys::{IssuerKeys, Pace};
 pub use kept_secret::SecretError;
 pub use login::{Login, LoginError};
+use outside::Outside;
 pub use service_secret::obtain_service_secret;
 pub use service_token::{InvalidToken, ServiceTokens};
+pub use session_options::{redis_options, session_options};
+use token::with_times;
 pub use token::{AccessToken, CustomerClaims, TokenError, TokenTooLarge};
+use token_endpoint::TokenEndpoint;
+use verifier::{Foreign, Verifier};
 pub use viewer::{User, Viewer};
 
-use crate::settings::Settings;
+use crate::settings::{Local, Provider, Settings};
 
 /// `provider` of a session that a customer opened by telephone number.
 pub const PHONE: &str = "phone";
@@ -38,29 +55,70 @@ pub type Roles = HashMap<String, Vec<String>>;
 /// Identity cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    #[error("the client for auth.auth0 cannot be set up: {0}")]
-    Client(String),
+    #[error("the client for {key} cannot be set up: {cause}")]
+    Client { key: &'static str, cause: String },
 }
 
 /// Checks passwords, and issues and verifies access tokens. One of the process; cloning is cheap.
 #[derive(Clone)]
-pub struct Identity {
-    _inner: Arc<()>,
+pub struct Identity(Arc<Inner>);
+
+struct Inner {
+    provider: Provider,
+    local: Local,
+    keys: AppKeys,
+    verifier: Arc<Verifier>,
+    accounts: Accounts,
+    token_endpoint: Option<TokenEndpoint>,
 }
 
 impl Identity {
     /// `roles`: the permissions of each role that an account may have.
     ///
     /// # Errors
-    /// If the client of the token endpoint cannot be set up.
+    /// If a client of the issuer elsewhere cannot be set up.
     pub fn new(
         settings: &Settings,
         keys: &AppKeys,
         roles: Roles,
         database: &Database,
     ) -> Result<Self, IdentityError> {
-        let _ = (settings, keys, roles, database);
-        Ok(Identity { _inner: Arc::default() })
+        Self::with_pace(settings, keys, roles, database, Pace::default())
+    }
+
+    fn with_pace(
+        settings: &Settings,
+        keys: &AppKeys,
+        roles: Roles,
+        database: &Database,
+        pace: Pace,
+    ) -> Result<Self, IdentityError> {
+        let auth0 = &settings.auth.auth0;
+        let outside = |key, url: Option<&String>, max_bytes| {
+            let client = url.map(|url| Outside::new(url, auth0.timeout, max_bytes)).transpose();
+            client.map_err(|cause| IdentityError::Client { key, cause })
+        };
+        let jwks =
+            outside("auth.auth0.jwks_endpoint", auth0.jwks_endpoint.as_ref(), issuer_keys::LONGEST_ANSWER)?;
+        let tokens =
+            outside("auth.auth0.token_url", auth0.token_url.as_ref(), token_endpoint::LONGEST_ANSWER)?;
+        let foreign = match (jwks, &auth0.issuer, &auth0.audience) {
+            (Some(jwks), Some(issuer), Some(audience)) => {
+                Some(Foreign::new(Arc::new(IssuerKeys::new(jwks, pace)), issuer, audience))
+            }
+            _ => None,
+        };
+        let local = &settings.auth.local;
+        let verifier = Arc::new(Verifier::new(keys.clone(), local, foreign));
+        Ok(Identity(Arc::new(Inner {
+            provider: settings.auth.provider(),
+            local: local.clone(),
+            keys: keys.clone(),
+            accounts: Accounts::new(settings, keys.clone(), roles, database),
+            token_endpoint: tokens
+                .and_then(|outside| TokenEndpoint::new(auth0, outside, Arc::clone(&verifier))),
+            verifier,
+        })))
     }
 
     /// Whose token this is: its `header.payload` from the cookie, its signature and provider from the session.
@@ -69,8 +127,7 @@ impl Identity {
     /// # Errors
     /// If it is not valid, or the issuer's keys are not to be had.
     pub async fn verify(&self, provider: &str, head: &str, signature: &str) -> Result<Arc<User>, TokenError> {
-        let _ = (provider, head, signature);
-        Err(TokenError::Unavailable)
+        self.0.verifier.verify(provider, head, signature).await
     }
 
     /// Checks a password, by the configured provider.
@@ -78,8 +135,12 @@ impl Identity {
     /// # Errors
     /// See [`LoginError`].
     pub async fn password(&self, username: &str, password: &SecretText) -> Result<Login, LoginError> {
-        let _ = (username, password);
-        Err(LoginError::Misconfigured("not built yet".into()))
+        match (self.0.provider, &self.0.token_endpoint) {
+            (Provider::Accounts, _) => self.0.accounts.password(username, password).await,
+            (Provider::Auth0, Some(endpoint)) => endpoint.password(username, password).await,
+            // The settings are checked before a server starts.
+            (Provider::Auth0, None) => Err(LoginError::Misconfigured("auth.auth0 is not complete".into())),
+        }
     }
 
     /// A token for a customer whose telephone number was right; its provider is [`PHONE`]. There is nothing to
@@ -88,13 +149,40 @@ impl Identity {
     /// # Errors
     /// If it does not fit into a cookie.
     pub fn customer_token(&self, claims: CustomerClaims) -> Result<AccessToken, TokenTooLarge> {
-        let _ = claims;
-        Err(TokenTooLarge { bytes: 0 })
+        let Inner { local, keys, .. } = self.0.as_ref();
+        let of_whom = (local.issuer.as_str(), local.audience.as_str());
+        let claims = with_times(claims.into_claims(), of_whom, SystemTime::now(), local.expiration);
+        AccessToken::sign(keys, KeyUse::CustomerToken, claims)
     }
 
     /// How tokens of a provider are renewed; nothing if they are not.
     pub fn refresher(&self, provider: &str) -> Option<Box<dyn Refresher>> {
-        let _ = provider;
-        None
+        let known = provider == ACCOUNTS || (provider == AUTH0 && self.0.token_endpoint.is_some());
+        known.then(|| {
+            Box::new(ByProvider { identity: self.clone(), accounts: provider == ACCOUNTS })
+                as Box<dyn Refresher>
+        })
+    }
+}
+
+/// Asks the provider that issued the token.
+struct ByProvider {
+    identity: Identity,
+    accounts: bool,
+}
+
+impl Refresher for ByProvider {
+    fn refresh(
+        self: Box<Self>,
+        refresh_token: String,
+    ) -> BoxFuture<'static, Result<Renewed, RefreshFailure>> {
+        Box::pin(async move {
+            let inner = self.identity.0;
+            match &inner.token_endpoint {
+                _ if self.accounts => inner.accounts.refresh(&refresh_token).await,
+                Some(endpoint) => endpoint.refresh(&refresh_token).await,
+                None => Err(RefreshFailure::Unavailable),
+            }
+        })
     }
 }

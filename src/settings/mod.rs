@@ -1,5 +1,5 @@
 //! What the operator decides: read once, at start, from defaults, files, the environment and the command
-//! line, in this order. The table in `table.rs` says which keys there are; nothing else reads configuration.
+//! line, in this order. The table in `keys.rs` says which keys there are; nothing else reads configuration.
 
 mod access;
 mod address;
@@ -25,6 +25,7 @@ pub use access::{
     AccessToken, AccessTokenCookie, Accounts, Auth, Auth0, Csrf, CsrfCookie, Local, LoginLimit, LoginLimiter,
     Provider, Redis, SameSite, Session, SessionCookie,
 };
+pub(crate) use address::is_local;
 use layers::Layer;
 pub use problem::{Problem, SettingsError};
 pub use report::{Effective, documentation};
@@ -189,6 +190,13 @@ pub enum LogFormat {
 pub struct Shop {
     /// Where a day begins and ends; a name that PostgreSQL may or may not know.
     pub time_zone: String,
+}
+
+impl Shop {
+    /// The zone; its name has been checked when it was read.
+    pub fn time_zone(&self) -> chrono_tz::Tz {
+        self.time_zone.parse().unwrap_or(chrono_tz::UTC)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
