@@ -56,7 +56,8 @@ impl Expected {
         if expires <= now {
             return Err(TokenError::Expired);
         }
-        Ok(User { subject: subject.to_owned(), permissions, expires, claims })
+        let subject = subject.to_owned();
+        Ok(User::new(subject, permissions, claims, expires))
     }
 
     /// Id tokens and others of the same issuer are told apart by what says their use, where anything does.
