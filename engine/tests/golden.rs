@@ -85,7 +85,14 @@ fn compile(text: &str) -> String {
             }
             continue;
         }
-        match planner.mutation(field, &variables, PageLimits::default(), Access::Full, &mut Counted(0), Amendments::default()) {
+        match planner.mutation(
+            field,
+            &variables,
+            PageLimits::default(),
+            Access::Full,
+            &mut Counted(0),
+            Amendments::default(),
+        ) {
             Ok(program) => show_steps(&mut out, "", &program.steps),
             Err(error) => writeln!(out, "-- {error}").expect("a string takes everything"),
         }

@@ -197,9 +197,17 @@ impl Compiler {
         for field in &operation.fields {
             let limits = PageLimits { page_size: Some(1000) };
             if operation.kind == OperationKind::Query {
-                statements.push(self.planner.query(field, &variables, limits, Access::Full).expect("a statement"));
+                statements
+                    .push(self.planner.query(field, &variables, limits, Access::Full).expect("a statement"));
             } else {
-                let program = self.planner.mutation(field, &variables, limits, Access::Full, &mut Counted(0), Amendments::default());
+                let program = self.planner.mutation(
+                    field,
+                    &variables,
+                    limits,
+                    Access::Full,
+                    &mut Counted(0),
+                    Amendments::default(),
+                );
                 collect(&program.expect("a program").steps, &mut statements);
             }
         }

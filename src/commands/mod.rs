@@ -7,6 +7,7 @@ mod healthcheck;
 mod migrate;
 mod password;
 mod place;
+mod policy;
 mod schema;
 mod seed;
 mod serve;
@@ -41,6 +42,8 @@ enum Command {
     Schema(schema::Arguments),
     /// Compare the database with the datamodel, and bring it there
     Migrate(migrate::Arguments),
+    /// Check the policy, and show what it makes of an operation
+    Policy(policy::Arguments),
     /// Write the demo shop into the database; rows that are there stay as they are
     Seed(seed::Arguments),
     /// Sign a service token, which is allowed everything
@@ -143,6 +146,7 @@ pub fn run() -> ExitCode {
         Some(Command::Config(arguments)) => config::run(arguments),
         Some(Command::Schema(arguments)) => schema::run(arguments),
         Some(Command::Migrate(arguments)) => migrate::run(arguments),
+        Some(Command::Policy(arguments)) => policy::run(arguments),
         Some(Command::Seed(arguments)) => seed::run(arguments),
         Some(Command::Token(arguments)) => token::run(arguments),
         Some(Command::Account(arguments)) => account::run(arguments),

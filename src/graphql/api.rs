@@ -153,7 +153,8 @@ impl Engine {
     pub fn rights(&self, viewer: &Viewer) -> Result<Option<Arc<Rights>>, ApiError> {
         let Viewer::User(user) = viewer else { return Ok(None) };
         let policy = self.policy.as_ref().ok_or_else(|| {
-            let message = "There is no policy for this datamodel: only the service role has access (policy.file)";
+            let message =
+                "There is no policy for this datamodel: only the service role has access (policy.file)";
             ApiError::new(ErrorKind::Forbidden, message)
         })?;
         let permissions = |user: &User| Permissions::of(user.permissions.iter().map(String::as_str));

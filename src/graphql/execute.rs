@@ -226,14 +226,8 @@ impl Execution<'_> {
         }
         let engine = &self.api.engine;
         let root = &engine.schema.object(self.root).name;
-        let completed = engine.planner.complete(
-            root,
-            field,
-            &self.variables,
-            self.limits,
-            self.access(),
-            text.as_str(),
-        );
+        let completed =
+            engine.planner.complete(root, field, &self.variables, self.limits, self.access(), text.as_str());
         let errors = completed.errors.into_iter().map(|error| located(field, error)).collect();
         Part { fragment: completed.answer.map(Fragment::Text), errors }
     }

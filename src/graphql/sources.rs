@@ -56,7 +56,9 @@ impl plan::Source for Sources {
         while text.len() < characters {
             // Of each byte six bits count; values without a letter are drawn again, so that all are equally likely.
             for byte in uuid::Uuid::new_v4().as_bytes().iter().take(6) {
-                if let Some(letter) = LETTERS.get(usize::from(byte & 0x3f)).filter(|_| text.len() < characters) {
+                if let Some(letter) =
+                    LETTERS.get(usize::from(byte & 0x3f)).filter(|_| text.len() < characters)
+                {
                     text.push(char::from(*letter));
                 }
             }

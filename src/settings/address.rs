@@ -88,6 +88,8 @@ mod tests {
     #[test]
     fn a_time_zone_is_a_plain_name() {
         assert!(time_zone("America/Mexico_City") && time_zone("Etc/GMT+6") && time_zone("UTC"));
-        assert!(!time_zone("UTC'; DROP") && !time_zone("") && !time_zone("+06") && !time_zone("America/Gotham"));
+        assert!(
+            !time_zone("UTC'; DROP") && !time_zone("") && !time_zone("+06") && !time_zone("America/Gotham")
+        );
     }
 }

@@ -10,9 +10,8 @@ pub fn bounds(zone: Tz, time: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     let midnight = |date: chrono::NaiveDate| {
         let local = date.and_time(NaiveTime::MIN);
         // Where clocks are put forward at midnight the day begins an hour later.
-        let begins = (0..=3).find_map(|hours| {
-            zone.from_local_datetime(&(local + chrono::Duration::hours(hours))).earliest()
-        });
+        let begins = (0..=3)
+            .find_map(|hours| zone.from_local_datetime(&(local + chrono::Duration::hours(hours))).earliest());
         begins.map_or_else(|| Utc.from_utc_datetime(&local), |begins| begins.to_utc())
     };
     (midnight(date), midnight(next))

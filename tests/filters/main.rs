@@ -146,7 +146,10 @@ impl Server {
         let variables = variables.map_err(|error| format!("{error}\n{shown}"))?;
         let expected = evaluator::answers(world, request);
         for (field, expected) in prepared.operation.fields.iter().zip(expected) {
-            let statement = match (self.planner.query(field, &variables, PageLimits::default(), Access::Full), expected) {
+            let statement = match (
+                self.planner.query(field, &variables, PageLimits::default(), Access::Full),
+                expected,
+            ) {
                 (Ok(statement), Some(expected)) => (statement, expected),
                 (Err(error), None) if error.code == Some(3033) => continue,
                 (planned, expected) => return Err(format!("{planned:?} for {expected:?}\n{shown}")),

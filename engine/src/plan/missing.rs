@@ -94,7 +94,8 @@ impl Completer<'_> {
                 let (kind, message) = if self.access.is_limited() {
                     (ErrorKind::Forbidden, format!("Cannot access what '{}' leads to", field.name))
                 } else {
-                    let message = format!("The field '{}' is required, but there is no node behind it.", field.name);
+                    let message =
+                        format!("The field '{}' is required, but there is no node behind it.", field.name);
                     (ErrorKind::Execution, message)
                 };
                 self.report(field, kind, message)

@@ -222,12 +222,7 @@ impl<'a> Access<'a> {
     }
 
     /// Refuses to write rows of `model` inside the data of an operation on `top`, unless they are a part of it.
-    pub(super) fn check_part(
-        self,
-        planner: &Planner,
-        model: ModelId,
-        top: ModelId,
-    ) -> Result<(), ApiError> {
+    pub(super) fn check_part(self, planner: &Planner, model: ModelId, top: ModelId) -> Result<(), ApiError> {
         if self.rights().is_none_or(|rights| rights.policy.parts[model.0].contains(&top)) {
             return Ok(());
         }

@@ -113,7 +113,10 @@ impl Check<'_> {
                 match Permission::parse(text) {
                     Some(permission) => needed.push(permission),
                     None => {
-                        self.problem(&place, format!("'{text}' is no permission; write one as action:subject"));
+                        self.problem(
+                            &place,
+                            format!("'{text}' is no permission; write one as action:subject"),
+                        );
                     }
                 }
             }

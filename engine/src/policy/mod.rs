@@ -62,15 +62,19 @@ impl Policy {
         self.roles.iter().find(|role| role.name == name)
     }
 
-    /// Whether these permissions do for the top-level field of that name.
-    pub fn allows(&self, kind: OperationKind, operation: &str, permissions: &Permissions) -> bool {
+    /// The permissions that the top-level field of that name needs; `None`: no user may ask for it.
+    pub fn needed(&self, kind: OperationKind, operation: &str) -> Option<&[Permission]> {
         let operations = match kind {
             OperationKind::Query => &self.operations.query,
             OperationKind::Mutation => &self.operations.mutation,
             OperationKind::Subscription => &self.operations.subscription,
         };
-        operations
-            .get(operation)
+        operations.get(operation).map(Vec::as_slice)
+    }
+
+    /// Whether these permissions do for the top-level field of that name.
+    pub fn allows(&self, kind: OperationKind, operation: &str, permissions: &Permissions) -> bool {
+        self.needed(kind, operation)
             .is_some_and(|needed| needed.iter().all(|permission| permissions.grant(permission)))
     }
 }
@@ -79,6 +83,11 @@ impl Role {
     /// The rule of a model's visible rows.
     pub fn row_rule(&self, model: ModelId) -> Option<&WrittenFilter> {
         self.rows[model.0].as_ref()
+    }
+
+    /// The claims that the role's rules need.
+    pub fn claims(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().chain(&self.writes).flatten().flat_map(WrittenFilter::variables)
     }
 
     /// What is asked of a model's rows in addition before they are written.

@@ -92,7 +92,9 @@ impl Filter {
     /// Whether other rows than the one at hand decide it.
     pub fn is_related(&self) -> bool {
         match self {
-            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => parts.iter().any(Filter::is_related),
+            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+                parts.iter().any(Filter::is_related)
+            }
             Filter::NotTrue(part) => part.is_related(),
             Filter::Related { .. } | Filter::Unrelated { .. } => true,
             Filter::Compare { .. } | Filter::IdIn(_) | Filter::IdIs(_) => false,
@@ -337,7 +339,13 @@ impl Sql {
     }
 
     /// ` and …` for the partner rows that the (negated) `exists` looks for.
-    fn satisfying(&mut self, physical: &Physical, target: ModelId, inner: &str, filter: &Filter) -> &mut Self {
+    fn satisfying(
+        &mut self,
+        physical: &Physical,
+        target: ModelId,
+        inner: &str,
+        filter: &Filter,
+    ) -> &mut Self {
         if filter.is_true() {
             return self;
         }

@@ -355,12 +355,7 @@ pub fn other_parent(
 }
 
 /// Returns a row if the parent has a partner other than the children named, of those that satisfy the filter.
-pub fn other_children(
-    physical: &Physical,
-    linked: Linked<'_>,
-    except: &[Node],
-    among: &Filter,
-) -> Statement {
+pub fn other_children(physical: &Physical, linked: Linked<'_>, except: &[Node], among: &Filter) -> Statement {
     let mut sql = Sql::new();
     let Linked { relation, parent_model, parent } = linked;
     let target = relation.target;

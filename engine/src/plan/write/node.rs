@@ -90,7 +90,8 @@ impl Writer<'_> {
             }
             None => Param::Register(self.register()),
         };
-        let back = parent.and_then(|p| planner.model().relation(p.relation.relation).end(p.relation.side.other()).field);
+        let back = parent
+            .and_then(|p| planner.model().relation(p.relation.relation).end(p.relation.side.other()).field);
         let follows = parent.is_some_and(|p| self.access.follows(model, back, p.model));
         if !follows {
             self.touch(model, row(&id));
@@ -217,7 +218,8 @@ impl Writer<'_> {
     pub(super) fn changed_values(&self, model: ModelId, data: &Value) -> Result<Values, ApiError> {
         let definition = self.planner.model().model(model);
         self.check_data(model, data)?;
-        let (on_create, on_update) = (self.access.stamps_on_create(model), self.access.stamps_on_update(model));
+        let (on_create, on_update) =
+            (self.access.stamps_on_create(model), self.access.stamps_on_update(model));
         let stamped = |field| on_create.iter().chain(on_update).any(|(stamped, _)| *stamped == field);
         let mut values = Vec::new();
         let mut touched = false;

@@ -35,8 +35,9 @@ impl Writer<'_> {
     /// Refuses data that names fields which the viewer may not.
     pub(super) fn check_data(&self, model: ModelId, data: &Value) -> Result<(), ApiError> {
         for (meaning, _) in entries(data) {
-            if let InputMeaning::Value(field) | InputMeaning::ListValue(field) | InputMeaning::Relation(field) =
-                meaning
+            if let InputMeaning::Value(field)
+            | InputMeaning::ListValue(field)
+            | InputMeaning::Relation(field) = meaning
             {
                 self.access.check_field(self.planner, model, *field)?;
             }
@@ -108,10 +109,14 @@ impl Writer<'_> {
         }
     }
 
-    /// The partners of these rows, at the end `side`, are about to lose their link.
+    /// These rows, which stand at the end `side` of the relation, and their partners are about to lose their link.
     pub(super) fn touch_partners(&mut self, relation: RelationId, side: Side, rows: &Filter, among: &Filter) {
         let physical = self.planner.physical();
-        let model = physical.model.relation(relation).end(side.other()).model;
+        let ends = physical.model.relation(relation);
+        let (own, model) = (ends.end(side).model, ends.end(side.other()).model);
+        if self.access.relation_matters(own, relation) {
+            self.touch(own, rows.clone());
+        }
         if self.access.relation_matters(model, relation) {
             let ids = self.register();
             let find = guard::linked_ids(physical, relation, side, rows, among);

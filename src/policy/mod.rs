@@ -1,4 +1,7 @@
-//! The policy that the settings name: where it is read from. What it means is the engine's.
+//! The policy that the settings name: where it is read from, and what it makes of an operation, for people. What it
+//! means is the engine's.
+
+mod explain;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,10 +10,12 @@ use gom_engine::datamodel::DataModel;
 use gom_engine::policy::{Policy, PolicyProblem, PolicySource};
 use gom_engine::schema::Schema;
 
+pub use explain::{Explained, explain};
+
 use crate::settings::Settings;
 
 /// Of Gom's own datamodel.
-const OWN: &str = include_str!("../config/policy.toml");
+const OWN: &str = include_str!("../../config/policy.toml");
 
 /// Why there is no policy to work with.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +60,7 @@ pub fn read(settings: &Settings) -> Result<Option<(String, PolicySource)>, Polic
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load(
-    settings: &Settings,
-    model: &DataModel,
-    schema: &Schema,
-) -> Result<Option<Policy>, PolicyError> {
+pub fn load(settings: &Settings, model: &DataModel, schema: &Schema) -> Result<Option<Policy>, PolicyError> {
     let Some((name, source)) = read(settings)? else { return Ok(None) };
     match Policy::new(&source, model, schema) {
         Ok(policy) => Ok(Some(policy)),
