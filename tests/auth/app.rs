@@ -39,7 +39,7 @@ pub struct Place {
 impl Place {
     pub async fn new(stores: Stores) -> Place {
         let redis = match stores {
-            Stores::Redis => Some(TestRedis::start().await),
+            Stores::Redis => Some(TestRedis::start()),
             Stores::Twins => None,
         };
         Place { database: TestDatabase::create().await, redis }
@@ -69,7 +69,7 @@ impl TestApp {
     /// A server with these settings, on a free port.
     pub async fn start(settings: &[(&'static str, &str)]) -> TestApp {
         let mut all = BTreeMap::from([("server.port", "0"), ("server.workers", "1")]);
-        all.extend(settings);
+        all.extend(settings.iter().copied());
         let arguments = all.into_iter().map(|(key, value)| (key, "the test", value.to_owned())).collect();
         let inputs =
             Inputs { purpose: Purpose::Serve, variables: BTreeMap::new(), directory: None, arguments };

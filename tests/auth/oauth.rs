@@ -36,10 +36,8 @@ struct State {
     refresh_tokens: HashMap<String, String>,
     issued: u64,
     refreshed: u64,
-    /// Seconds.
-    lifetime: u64,
-    /// Seconds, from now.
-    first_lifetime: Option<i64>,
+    /// Of a token, in seconds; it may have ended already.
+    lifetime: i64,
 }
 
 impl OAuth {
@@ -93,9 +91,9 @@ impl OAuth {
         self.inner.state.lock().unwrap().users.insert(username.to_owned(), user);
     }
 
-    /// Seconds that the token of a login lives; those that replace it live an hour.
-    pub fn first_token_lives(&self, seconds: i64) {
-        self.inner.state.lock().unwrap().first_lifetime = Some(seconds);
+    /// Seconds that the next tokens live; they may have ended already.
+    pub fn tokens_live(&self, seconds: i64) {
+        self.inner.state.lock().unwrap().lifetime = seconds;
     }
 
     /// How often a token was refreshed.
@@ -123,23 +121,20 @@ async fn token(inner: Data<Inner>, form: Form<HashMap<String, String>>) -> HttpR
         return HttpResponse::Unauthorized().json(json!({ "error": "invalid_client" }));
     }
     let mut state = inner.state.lock().unwrap();
-    let (username, lifetime) = match field("grant_type") {
+    let username = match field("grant_type") {
         "password" => {
             if field("audience") != AUDIENCE {
                 return HttpResponse::BadRequest().json(json!({ "error": "invalid_request" }));
             }
             match state.users.get(field("username")) {
-                Some((password, _)) if password == field("password") => {
-                    let lifetime = state.first_lifetime.unwrap_or(3_600);
-                    (field("username").to_owned(), lifetime)
-                }
+                Some((password, _)) if password == field("password") => field("username").to_owned(),
                 _ => return refused("Wrong email or password."),
             }
         }
         "refresh_token" => match state.refresh_tokens.remove(field("refresh_token")) {
             Some(username) => {
                 state.refreshed += 1;
-                (username, i64::try_from(state.lifetime).unwrap())
+                username
             }
             None => return refused("Unknown or invalid refresh token."),
         },
@@ -155,7 +150,7 @@ async fn token(inner: Data<Inner>, form: Form<HashMap<String, String>>) -> HttpR
         ("iss", json!(issuer)),
         ("aud", json!([AUDIENCE, format!("{issuer}userinfo")])),
         ("iat", json!(now - 60)),
-        ("exp", json!(now + lifetime)),
+        ("exp", json!(now + state.lifetime)),
         ("azp", json!(CLIENT)),
         ("scope", json!("openid profile email offline_access")),
         ("gty", json!("password")),
@@ -176,6 +171,6 @@ async fn token(inner: Data<Inner>, form: Form<HashMap<String, String>>) -> HttpR
     );
     HttpResponse::Ok().json(json!({
         "access_token": access_token, "refresh_token": refresh_token, "id_token": id_token.unwrap(),
-        "token_type": "Bearer", "expires_in": lifetime, "scope": "openid profile email offline_access",
+        "token_type": "Bearer", "expires_in": state.lifetime, "scope": "openid profile email offline_access",
     }))
 }
