@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions};
-use crate::http::{self, State};
+use crate::http::{self, Edge, EdgeError, State};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret};
 use crate::policy::{self, PolicyError};
 use crate::seed::DemoShop;
@@ -45,6 +45,8 @@ pub enum StartError {
     Deploy(#[from] MigrateError),
     #[error("{0}")]
     Secret(#[from] SecretError),
+    #[error("{0}")]
+    Edge(#[from] EdgeError),
     #[error("the server cannot listen on {address}: {cause}; correct --port (server.port) or server.host")]
     Listen { address: String, cause: io::Error },
     #[error("the server cannot start: {0}")]
@@ -83,6 +85,7 @@ impl Application {
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         let database = Database::start(options)?;
+        let edge = Arc::new(Edge::start(&settings, &database, &engine)?);
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -108,9 +111,11 @@ impl Application {
                 },
                 tokens: Arc::clone(&keys),
                 limits: Arc::clone(&limits),
+                edge: Arc::clone(&edge),
             };
             App::new()
                 .app_data(web::Data::new(state))
+                .wrap(from_fn(http::carry))
                 .wrap(from_fn(http::identify))
                 .wrap(NormalizePath::new(TrailingSlash::Trim))
                 .configure(http::routes)

@@ -1,5 +1,6 @@
-//! What is special about the shop: rules of its datamodel that no generic API has.
+//! What is special about the shop: rules of its datamodel that no generic API has, and its customers' way in.
 
+pub mod customers;
 mod day;
 mod rules;
 
