@@ -77,7 +77,7 @@ impl Server {
             deployed: Deployed::default(),
             apply: true,
             physical: Some(engine.planner.shared_physical()),
-            demo: false,
+            demo: None,
         };
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
