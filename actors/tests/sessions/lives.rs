@@ -190,18 +190,18 @@ async fn in_redis_a_session_is_a_json_text_that_ends_by_itself() {
     let place = Place::of(Kind::Redis).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
     let address = format!("redis://127.0.0.1:{}/2", place.redis.as_ref().unwrap().port());
-    let client = redis::Client::open(address).unwrap();
+    let client = ::redis::Client::open(address).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let key = format!("sess:{}", id.as_str());
-    let text: String = redis::cmd("GET").arg(&key).query_async(&mut connection).await.unwrap();
+    let text: String = ::redis::cmd("GET").arg(&key).query_async(&mut connection).await.unwrap();
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["subject"], "a");
-    let left: i64 = redis::cmd("TTL").arg(&key).query_async(&mut connection).await.unwrap();
+    let left: i64 = ::redis::cmd("TTL").arg(&key).query_async(&mut connection).await.unwrap();
     assert!(left > 3590 && left <= 3600, "{left}");
 
     // The original's sessions are nobody's here.
     let theirs = r#"{"cookie":{"originalMaxAge":3600000},"user":{"sub":"a"}}"#;
-    redis::cmd("SET").arg("sess:theirs-0123456789").arg(theirs).exec_async(&mut connection).await.unwrap();
+    ::redis::cmd("SET").arg("sess:theirs-0123456789").arg(theirs).exec_async(&mut connection).await.unwrap();
     let id = SessionId::parse("theirs-0123456789").unwrap();
     assert_eq!(place.sessions.resume(&id).await.unwrap(), None);
 }
