@@ -250,7 +250,8 @@ impl SessionStore for RedisSessions {
             let mut listing = self.list.key(index_key(subject));
             let found: Vec<(String, f64, Vec<u8>)> = self.redis.ask(&*listing.arg(SESSION)).await?;
             let listed = found.into_iter().filter_map(|(id, seen, text)| {
-                let seen = UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seen / 1000.0).ok()?)?;
+                // A sorted set counts in floating point, exactly so up to the year 287396.
+                let seen = moment(seen.max(0.0) as u64);
                 Some(Listed { id: SessionId::parse(&id)?, session: read(&text)?, seen })
             });
             Ok(listed.collect())
