@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
 use crate::datamodel::ReadDatamodel;
-use crate::seed;
+use crate::seed::DemoShop;
 
 /// How long the start waits for a database that does not answer at once.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -45,8 +45,8 @@ pub struct Deployment {
     pub apply: bool,
     /// Learns what the database tells about old relation tables.
     pub physical: Option<Arc<Physical>>,
-    /// Whether tables without any row are filled with the demo shop.
-    pub demo: bool,
+    /// Tables without any row are filled with the demo shop, and its sellers get accounts.
+    pub demo: Option<DemoShop>,
 }
 
 enum Attempt {
@@ -116,8 +116,8 @@ impl Deployment {
             let found = migrations::introspect(client, &self.schema).await?;
             physical.set_links_with_required_id(links_with_required_id(&self.datamodel.model, &found));
         }
-        if self.demo
-            && let Err(error) = seed::demo_if_empty(client, &self.schema).await
+        if let Some(demo) = &self.demo
+            && let Err(error) = demo.open(client, &self.schema).await
         {
             tracing::warn!(%error, "the demo shop cannot be written; `gom seed` tries again");
         }

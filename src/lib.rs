@@ -10,6 +10,8 @@ pub mod graphql;
 pub mod http;
 pub mod identity;
 pub mod logging;
+pub mod policy;
 pub mod seed;
 pub mod server;
 pub mod settings;
+pub mod shop;

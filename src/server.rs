@@ -17,8 +17,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions};
-use crate::http::{self, State};
+use crate::http::{self, Edge, EdgeError, State};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret};
+use crate::policy::{self, PolicyError};
+use crate::seed::DemoShop;
 use crate::settings::Settings;
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
@@ -29,6 +31,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 pub enum StartError {
     #[error("{0}")]
     Datamodel(#[from] datamodel::ReadError),
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
     #[error("{0}")]
     CannotServe(#[from] CannotServe),
     #[error("{0}")]
@@ -41,6 +45,8 @@ pub enum StartError {
     Deploy(#[from] MigrateError),
     #[error("{0}")]
     Secret(#[from] SecretError),
+    #[error("{0}")]
+    Edge(#[from] EdgeError),
     #[error("the server cannot listen on {address}: {cause}; correct --port (server.port) or server.host")]
     Listen { address: String, cause: io::Error },
     #[error("the server cannot start: {0}")]
@@ -68,7 +74,9 @@ impl Application {
     /// What only the operator can put right.
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
         let datamodel = datamodel::read(&settings)?;
-        let engine = Arc::new(Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?);
+        let engine = Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?;
+        let policy = policy::load(&settings, &datamodel.model, &engine.schema)?;
+        let engine = Arc::new(engine.govern(policy, settings.shop.time_zone()));
         let listener = listen(&settings)?;
         let workers = match settings.server.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -77,6 +85,7 @@ impl Application {
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         let database = Database::start(options)?;
+        let edge = Arc::new(Edge::start(&settings, &database, &engine)?);
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -85,7 +94,7 @@ impl Application {
             deployed: Deployed::default(),
             apply: settings.database.deploy(),
             physical: Some(engine.planner.shared_physical()),
-            demo: own_shop && settings.embedded.demo,
+            demo: (own_shop && settings.embedded.demo).then(|| DemoShop::new(&settings)),
         };
         let deployed = deployment.deployed.clone();
         let deployment = (!deployment.try_now().await?).then_some(deployment);
@@ -102,9 +111,11 @@ impl Application {
                 },
                 tokens: Arc::clone(&keys),
                 limits: Arc::clone(&limits),
+                edge: Arc::clone(&edge),
             };
             App::new()
                 .app_data(web::Data::new(state))
+                .wrap(from_fn(http::carry))
                 .wrap(from_fn(http::identify))
                 .wrap(NormalizePath::new(TrailingSlash::Trim))
                 .configure(http::routes)

@@ -36,11 +36,13 @@ pub enum ErrorKind {
     OutcomeUnknown,
     /// The deadline passed before there was an answer; nothing was written.
     DeadlineExceeded,
+    /// A rule of the application, by its own code.
+    Application(&'static str),
     Internal,
 }
 
 impl ErrorKind {
-    /// Every kind, for tables and the test that keeps them complete.
+    /// Every kind but the application's, for tables and the test that keeps them complete.
     pub const ALL: [ErrorKind; 11] = [
         ErrorKind::ParseFailed,
         ErrorKind::ValidationFailed,
@@ -67,6 +69,7 @@ impl ErrorKind {
             ErrorKind::LimitExceeded => "LIMIT_EXCEEDED",
             ErrorKind::OutcomeUnknown => "OUTCOME_UNKNOWN",
             ErrorKind::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            ErrorKind::Application(code) => code,
             ErrorKind::Internal => "INTERNAL_SERVER_ERROR",
         }
     }

@@ -6,6 +6,7 @@ pub mod datamodel;
 pub mod error;
 pub mod migrate;
 pub mod plan;
+pub mod policy;
 pub mod request;
 pub mod schema;
 pub mod sql;

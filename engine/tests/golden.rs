@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gom_engine::datamodel;
-use gom_engine::plan::{Expect, PageLimits, Param, Planner, Source, Statement, Step};
+use gom_engine::plan::{Access, Amendments, Expect, PageLimits, Param, Planner, Source, Statement, Step};
 use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
@@ -23,6 +23,11 @@ impl Source for Counted {
 
     fn uuid(&mut self) -> String {
         self.cuid()
+    }
+
+    fn code(&mut self, characters: usize) -> String {
+        self.0 += 1;
+        format!("{:0characters$}", self.0)
     }
 
     fn now(&mut self) -> String {
@@ -74,13 +79,20 @@ fn compile(text: &str) -> String {
     for field in operation.fields.iter().filter(|f| f.inclusion.holds(&variables)) {
         writeln!(out, "-- {}", field.key).expect("a string takes everything");
         if operation.kind == OperationKind::Query {
-            match planner.query(field, &variables, PageLimits::default()) {
+            match planner.query(field, &variables, PageLimits::default(), Access::Full) {
                 Ok(statement) => show(&mut out, "", &statement),
                 Err(error) => writeln!(out, "-- {error}").expect("a string takes everything"),
             }
             continue;
         }
-        match planner.mutation(field, &variables, PageLimits::default(), &mut Counted(0)) {
+        match planner.mutation(
+            field,
+            &variables,
+            PageLimits::default(),
+            Access::Full,
+            &mut Counted(0),
+            Amendments::default(),
+        ) {
             Ok(program) => show_steps(&mut out, "", &program.steps),
             Err(error) => writeln!(out, "-- {error}").expect("a string takes everything"),
         }

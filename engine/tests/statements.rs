@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gom_engine::datamodel;
-use gom_engine::plan::{PageLimits, Param, Planner, Source, Statement, Step};
+use gom_engine::plan::{Access, Amendments, PageLimits, Param, Planner, Source, Statement, Step};
 use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
@@ -160,6 +160,11 @@ impl Source for Counted {
         self.cuid()
     }
 
+    fn code(&mut self, characters: usize) -> String {
+        self.0 += 1;
+        format!("{:0characters$}", self.0)
+    }
+
     fn now(&mut self) -> String {
         "2026-11-23T00:00:00.000".into()
     }
@@ -192,9 +197,17 @@ impl Compiler {
         for field in &operation.fields {
             let limits = PageLimits { page_size: Some(1000) };
             if operation.kind == OperationKind::Query {
-                statements.push(self.planner.query(field, &variables, limits).expect("a statement"));
+                statements
+                    .push(self.planner.query(field, &variables, limits, Access::Full).expect("a statement"));
             } else {
-                let program = self.planner.mutation(field, &variables, limits, &mut Counted(0));
+                let program = self.planner.mutation(
+                    field,
+                    &variables,
+                    limits,
+                    Access::Full,
+                    &mut Counted(0),
+                    Amendments::default(),
+                );
                 collect(&program.expect("a program").steps, &mut statements);
             }
         }

@@ -1,13 +1,17 @@
 //! The command line: one file for each command. Commands read settings, call the rooms that do the work, and
 //! say how it went; the exit status is 0 (done), 1 (failed) or 2 (wrong usage or settings).
 
+mod account;
 mod config;
 mod healthcheck;
 mod migrate;
+mod password;
 mod place;
+mod policy;
 mod schema;
 mod seed;
 mod serve;
+mod session;
 mod token;
 
 use std::error::Error;
@@ -38,10 +42,16 @@ enum Command {
     Schema(schema::Arguments),
     /// Compare the database with the datamodel, and bring it there
     Migrate(migrate::Arguments),
+    /// Check the policy, and show what it makes of an operation
+    Policy(policy::Arguments),
     /// Write the demo shop into the database; rows that are there stay as they are
     Seed(seed::Arguments),
     /// Sign a service token, which is allowed everything
     Token(token::Arguments),
+    /// Say who may log in with a password that the server itself checks
+    Account(account::Arguments),
+    /// Show who is logged in, and close sessions
+    Session(session::Arguments),
     /// Ask a running server whether it is well: exit status 0 if it is, 1 if not
     Healthcheck(healthcheck::Arguments),
 }
@@ -116,6 +126,17 @@ impl Failure {
     }
 }
 
+/// Rows as lines with columns of equal width.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -125,8 +146,11 @@ pub fn run() -> ExitCode {
         Some(Command::Config(arguments)) => config::run(arguments),
         Some(Command::Schema(arguments)) => schema::run(arguments),
         Some(Command::Migrate(arguments)) => migrate::run(arguments),
+        Some(Command::Policy(arguments)) => policy::run(arguments),
         Some(Command::Seed(arguments)) => seed::run(arguments),
         Some(Command::Token(arguments)) => token::run(arguments),
+        Some(Command::Account(arguments)) => account::run(arguments),
+        Some(Command::Session(arguments)) => session::run(arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
     };
     match result {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::embedded::{DATABASE, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, USER};
+use gom_actors::migrations;
 use tokio_postgres::Config;
 
 use super::Failure;
@@ -32,6 +33,19 @@ impl Place {
         };
         let database = Database::start(options).map_err(|error| Failure::because("", &error))?;
         Ok(Place { database, embedded })
+    }
+
+    /// Makes Gom's own tables where the database is ours to change: whatever datamodel it is served with.
+    ///
+    /// # Errors
+    /// If the database does not answer, or refuses.
+    pub async fn prepare_system(&self, settings: &Settings) -> Result<(), Failure> {
+        if settings.database.deploy() {
+            let mut client = self.database.lend().await.map_err(|error| Failure::because("", &error))?;
+            let failed = |error| Failure::because("Gom's own tables cannot be brought up to date", &error);
+            migrations::migrate_system(&mut client).await.map_err(failed)?;
+        }
+        Ok(())
     }
 
     pub async fn close(self) {

@@ -48,7 +48,7 @@ async fn write(place: &Place, settings: &Settings, scale: bool) -> Result<(), Fa
             deployed: Deployed::default(),
             apply: true,
             physical: None,
-            demo: false,
+            demo: None,
         };
         let failed = |error| Failure::because("the database cannot be brought to the datamodel", &error);
         if !deployment.try_now().await.map_err(failed)? {

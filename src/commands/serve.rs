@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Failure, SettingsArguments};
 use crate::logging;
+use crate::seed;
 use crate::server::Application;
 use crate::settings::Purpose;
 
@@ -25,6 +26,16 @@ pub(super) struct Arguments {
     /// Offer the mutation `executeRaw` to the service role
     #[arg(long)]
     execute_raw: bool,
+}
+
+/// Who can log in without having been let in by anybody. Silent if the database is not ready yet.
+async fn print_demo_logins(application: &Application) {
+    let Ok(client) = application.database().lend().await else { return };
+    if let Ok(names) = seed::demo_logins(&client).await
+        && !names.is_empty()
+    {
+        println!("Demo sellers: {}; password: {}", names.join(", "), seed::DEMO_PASSWORD);
+    }
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -50,6 +61,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
                 .sign(SystemTime::now(), DEVELOPMENT_TOKEN)
                 .map_err(|error| Failure::because("the development token cannot be signed", &error))?;
             println!("The database is a private one, in {}", embedded.data_dir().display());
+            print_demo_logins(&application).await;
             println!("A development token, valid for a week (`gom token` signs others):\n{token}");
         }
         application.run_until_stopped().await.map_err(|error| Failure::because("the server failed", &error))

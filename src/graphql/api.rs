@@ -6,10 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_graphql::Variables;
+use chrono_tz::Tz;
 use gom_actors::database::LocalDatabase;
 use gom_engine::datamodel::DataModel;
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::plan::{PageLimits, Planner};
+use gom_engine::plan::{PageLimits, Planner, Rights};
+use gom_engine::policy::{Permissions, Policy};
 use gom_engine::request::{self, Limits, Prepared, RequestOptions, Requests, VariableId};
 use gom_engine::schema::{CannotServe, Schema, SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
@@ -18,8 +20,9 @@ use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
 use crate::deployment::Deployed;
-use crate::identity::Viewer;
+use crate::identity::{User, Viewer};
 use crate::settings::{self, Settings};
+use crate::shop;
 
 /// Memory for the answers to introspection, in bytes. One of a whole schema has about half a megabyte and
 /// takes tens of milliseconds to make.
@@ -43,6 +46,10 @@ pub struct Engine {
     introspection: bool,
     introspected: Cache<Introspection, Arc<Introspected>, Bytes>,
     service_limits: CallerLimits,
+    user_limits: CallerLimits,
+    /// Without one, only the service role has access.
+    policy: Option<Arc<Policy>>,
+    shop: Option<shop::Rules>,
 }
 
 /// What an engine is built with, beside the datamodel.
@@ -53,6 +60,7 @@ pub struct EngineOptions {
     pub introspection: bool,
     pub cache_bytes: u64,
     pub service_limits: settings::Limits,
+    pub user_limits: settings::Limits,
 }
 
 impl EngineOptions {
@@ -63,6 +71,7 @@ impl EngineOptions {
             introspection: settings.graphql.introspection,
             cache_bytes: settings.cache.document_bytes as u64,
             service_limits: settings.limits.service.clone(),
+            user_limits: settings.limits.everyone.clone(),
         }
     }
 }
@@ -115,12 +124,48 @@ impl Engine {
             introspection: options.introspection,
             introspected: Cache::with_weighter(64, INTROSPECTION_BYTES, Bytes),
             service_limits: CallerLimits::new("limits.service", &options.service_limits),
+            user_limits: CallerLimits::new("limits", &options.user_limits),
+            policy: None,
+            shop: None,
         })
     }
 
-    pub fn limits_of(&self, viewer: Viewer) -> &CallerLimits {
+    /// Lets users in, by a policy that was checked against this schema; with the shop's rules, where the datamodel is
+    /// a shop's. `zone`: whose days the shop's are.
+    #[must_use]
+    pub fn govern(self, policy: Option<Policy>, zone: Tz) -> Self {
+        let shop = shop::Rules::find(&self.planner.physical().model, &self.schema, zone);
+        Engine { policy: policy.map(Arc::new), shop, ..self }
+    }
+
+    pub fn policy(&self) -> Option<&Policy> {
+        self.policy.as_deref()
+    }
+
+    pub(super) fn shop(&self) -> Option<&shop::Rules> {
+        self.shop.as_ref()
+    }
+
+    /// What a viewer may see and do; `None` is everything.
+    ///
+    /// # Errors
+    /// If there is no policy, or it has no place for the user.
+    pub fn rights(&self, viewer: &Viewer) -> Result<Option<Arc<Rights>>, ApiError> {
+        let Viewer::User(user) = viewer else { return Ok(None) };
+        let policy = self.policy.as_ref().ok_or_else(|| {
+            let message =
+                "There is no policy for this datamodel: only the service role has access (policy.file)";
+            ApiError::new(ErrorKind::Forbidden, message)
+        })?;
+        let permissions = |user: &User| Permissions::of(user.permissions.iter().map(String::as_str));
+        let rights = user.rights(|user| self.planner.rights(policy, permissions(user), &user.claims))?;
+        Ok(Some(Arc::clone(rights)))
+    }
+
+    pub fn limits_of(&self, viewer: &Viewer) -> &CallerLimits {
         match viewer {
             Viewer::Service => &self.service_limits,
+            Viewer::User(_) => &self.user_limits,
         }
     }
 
@@ -133,9 +178,9 @@ impl Engine {
         prepared: &Prepared,
         request: &super::Request,
         variables: &request::Variables,
-        viewer: Viewer,
+        viewer: &Viewer,
     ) -> Result<Arc<Introspected>, ApiError> {
-        if !self.introspection && viewer != Viewer::Service {
+        if !self.introspection && !viewer.is_service() {
             return Err(ApiError::new(
                 ErrorKind::Forbidden,
                 "Introspection is off here (graphql.introspection)",

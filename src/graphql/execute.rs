@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use gom_actors::database::JsonText;
 use gom_engine::error::{ApiError, ErrorKind, PathSegment};
-use gom_engine::plan::{PageLimits, is_marked};
+use gom_engine::plan::{Access, Amendments, PageLimits, Program, Rights, is_marked};
 use gom_engine::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
 use gom_engine::schema::{ObjectId, OutputMeaning, TypeRef};
 use tokio::time::Instant;
@@ -31,6 +31,8 @@ struct Execution<'a> {
     variables: Variables,
     limits: PageLimits,
     viewer: Viewer,
+    /// What the viewer may see and do; `None`: everything.
+    rights: Option<Arc<Rights>>,
     root: ObjectId,
     deadline: Instant,
 }
@@ -43,7 +45,11 @@ pub async fn execute(
     only_queries: bool,
     deadline: Instant,
 ) -> Option<Answer> {
-    let limits: &CallerLimits = api.engine.limits_of(viewer);
+    let rights = match api.engine.rights(&viewer) {
+        Ok(rights) => rights,
+        Err(error) => return Some(Answer::refused(vec![error])),
+    };
+    let limits: &CallerLimits = api.engine.limits_of(&viewer);
     let requests = &api.engine.requests;
     let prepared = match requests.prepare(&request.text, request.operation_name.as_deref(), &limits.request) {
         Ok(prepared) => prepared,
@@ -71,6 +77,7 @@ pub async fn execute(
         variables,
         limits: limits.page,
         viewer,
+        rights,
         root,
         deadline,
     };
@@ -82,6 +89,10 @@ pub async fn execute(
 }
 
 impl Execution<'_> {
+    fn access(&self) -> Access<'_> {
+        self.rights.as_deref().map_or(Access::Full, Access::Limited)
+    }
+
     fn fields(&self) -> impl Iterator<Item = &SelectedField> {
         self.prepared.operation.fields.iter().filter(|field| field.inclusion.holds(&self.variables))
     }
@@ -99,12 +110,17 @@ impl Execution<'_> {
     async fn mutation(&self) -> Answer {
         let mut data = Some(Vec::new());
         let mut errors = Vec::new();
+        let mut written = false;
         for field in self.fields() {
-            add(&mut data, &mut errors, field, self.write(field).await);
-            // The rest would be carried out and not shown.
+            let part = self.write(field).await;
+            let succeeded = part.errors.is_empty();
+            add(&mut data, &mut errors, field, part);
             if data.is_none() {
-                break;
+                // The rest would be carried out and not shown.
+                let data = if written { Data::NullAfterWrite } else { Data::Null };
+                return Answer { data, errors };
             }
+            written |= succeeded && matches!(field.meaning, Selected::Field(_));
         }
         answer(data, errors)
     }
@@ -117,7 +133,7 @@ impl Execution<'_> {
             return self.failed(field, error);
         }
         let engine = &self.api.engine;
-        let found = match engine.planner.query(field, &self.variables, self.limits) {
+        let found = match engine.planner.query(field, &self.variables, self.limits, self.access()) {
             Ok(statement) => self.api.database.read(statement, self.deadline).await,
             Err(error) => return self.failed(field, error),
         };
@@ -141,7 +157,7 @@ impl Execution<'_> {
                 Err(error) => self.failed(field, error),
             };
         }
-        let found = match engine.planner.mutation(field, &self.variables, self.limits, &mut Sources) {
+        let found = match self.program(field) {
             Ok(program) => self.api.database.transact(program, self.deadline).await,
             Err(error) => return self.failed(field, error),
         };
@@ -151,8 +167,18 @@ impl Execution<'_> {
         }
     }
 
+    /// The transaction of a mutation's field. Users' writes follow the shop's rules.
+    fn program(&self, field: &SelectedField) -> Result<Program, ApiError> {
+        let (engine, access) = (&self.api.engine, self.access());
+        let amendments = match engine.shop().filter(|_| access.is_limited()) {
+            Some(shop) => shop.amend(&engine.planner, field, &self.variables, access, chrono::Utc::now())?,
+            None => Amendments::default(),
+        };
+        engine.planner.mutation(field, &self.variables, self.limits, access, &mut Sources, amendments)
+    }
+
     async fn raw(&self, field: &SelectedField) -> Result<String, ApiError> {
-        if self.viewer != Viewer::Service {
+        if !self.viewer.is_service() {
             return Err(ApiError::new(
                 ErrorKind::Forbidden,
                 "Only the service role may execute raw statements",
@@ -180,7 +206,7 @@ impl Execution<'_> {
                 Some(Part { fragment: Some(Fragment::Text(format!("\"{name}\""))), errors: Vec::new() })
             }
             Selected::Introspection => {
-                Some(match engine.introspect(self.prepared, self.request, &self.variables, self.viewer) {
+                Some(match engine.introspect(self.prepared, self.request, &self.variables, &self.viewer) {
                     Ok(answers) => {
                         let text = answers.get(&field.key);
                         let fragment = text.map_or(Fragment::Null, |text| Fragment::Shared(Arc::clone(text)));
@@ -205,7 +231,8 @@ impl Execution<'_> {
         }
         let engine = &self.api.engine;
         let root = &engine.schema.object(self.root).name;
-        let completed = engine.planner.complete(root, field, &self.variables, self.limits, text.as_str());
+        let completed =
+            engine.planner.complete(root, field, &self.variables, self.limits, self.access(), text.as_str());
         let errors = completed.errors.into_iter().map(|error| located(field, error)).collect();
         Part { fragment: completed.answer.map(Fragment::Text), errors }
     }

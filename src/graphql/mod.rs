@@ -11,6 +11,7 @@ mod sources;
 pub use answer::{Answer, Data, Fragment};
 pub use api::{Api, Engine, EngineOptions};
 pub use execute::execute;
+pub use sources::Sources;
 
 use serde_json::{Map, Value};
 

@@ -50,6 +50,22 @@ impl plan::Source for Sources {
         uuid::Uuid::new_v4().to_string()
     }
 
+    fn code(&mut self, characters: usize) -> String {
+        const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        let mut text = String::with_capacity(characters);
+        while text.len() < characters {
+            // Of each byte six bits count; values without a letter are drawn again, so that all are equally likely.
+            for byte in uuid::Uuid::new_v4().as_bytes().iter().take(6) {
+                if let Some(letter) =
+                    LETTERS.get(usize::from(byte & 0x3f)).filter(|_| text.len() < characters)
+                {
+                    text.push(char::from(*letter));
+                }
+            }
+        }
+        text
+    }
+
     /// Later than the last write's, so that an update shows in `updatedAt` and rows made one after the other
     /// can be told apart; but never more than [`LEAD`] ahead of the clock, which many writes would be.
     fn now(&mut self) -> String {
@@ -88,6 +104,15 @@ mod tests {
         let ids: Vec<String> = (0..10_000).map(|_| Sources.cuid()).collect();
         assert!(ids.iter().all(|id| id.len() == 25 && id.starts_with('c')));
         assert!(ids.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn codes_have_the_length_and_the_letters_that_a_url_takes() {
+        let codes: std::collections::HashSet<String> = (0..10_000).map(|_| Sources.code(10)).collect();
+        assert_eq!(codes.len(), 10_000);
+        assert!(codes.iter().all(|code| code.len() == 10 && code.bytes().all(|b| b.is_ascii_alphanumeric())));
+        let seen: std::collections::HashSet<u8> = codes.iter().flat_map(|code| code.bytes()).collect();
+        assert_eq!(seen.len(), 62);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> Htt
     let mut answers = Vec::with_capacity(call.requests.len());
     // One after the other, so that a batch's writes happen in its order.
     for asked in call.requests {
-        let answering = graphql::execute(&state.api, asked, call.viewer, call.by_get, call.deadline);
+        let answering = graphql::execute(&state.api, asked, call.viewer.clone(), call.by_get, call.deadline);
         let answer = match AssertUnwindSafe(answering).catch_unwind().await {
             Ok(Some(answer)) => answer,
             Ok(None) => return Refusal::not_a_query(&request).error_response(),
@@ -99,6 +99,13 @@ mod tests {
         assert_eq!(status(&[down()], false, MediaType::Json), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(status(&[down(), half_done()], true, MediaType::Json), StatusCode::OK);
         assert_eq!(status(&[half_done()], false, MediaType::Json), StatusCode::OK, "a part was done");
+        let hidden =
+            Answer { data: Data::NullAfterWrite, errors: vec![ApiError::new(ErrorKind::Unavailable, "")] };
+        assert_eq!(
+            status(&[hidden], false, MediaType::Json),
+            StatusCode::OK,
+            "a part was done and is not shown"
+        );
         let unknown = Answer { data: Data::Null, errors: vec![ApiError::new(ErrorKind::OutcomeUnknown, "")] };
         assert_eq!(status(&[unknown], false, MediaType::Json), StatusCode::OK, "it may have been done");
     }

@@ -2,21 +2,35 @@
 //! answered is decided in `graphql` and below.
 
 mod answer;
+mod auth;
 mod call;
+mod client_address;
+mod cookies;
+mod csrf;
+mod edge;
 mod graphql;
 mod health;
 mod media_type;
+mod origin;
 mod refusal;
 mod request_id;
 mod rest_error;
+mod session;
+mod session_cookie;
+mod site_cookies;
 mod viewer;
+mod webpush;
 
 use std::sync::Arc;
 
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 
+pub use edge::{Edge, EdgeError};
 pub use request_id::identify;
+pub use site_cookies::carry;
+
+use rest_error::RestError;
 
 use crate::graphql::Api;
 use crate::identity::{ServiceTokens, Viewer};
@@ -27,13 +41,15 @@ pub struct State {
     pub api: Api,
     pub tokens: Arc<ServiceTokens>,
     pub limits: Arc<AllLimits>,
+    pub edge: Arc<Edge>,
 }
 
 impl State {
     /// The viewer's limits, and where they are set.
-    fn limits_of(&self, viewer: Viewer) -> (&'static str, &Limits) {
+    fn limits_of(&self, viewer: &Viewer) -> (&'static str, &Limits) {
         match viewer {
             Viewer::Service => ("limits.service", &self.limits.service),
+            Viewer::User(_) => ("limits", &self.limits.everyone),
         }
     }
 }
@@ -45,10 +61,10 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/graphql").route(web::route().to(graphql::handle)))
         // Prisma's default service was served at the root.
         .service(
-            web::resource("/")
-                .route(web::post().to(graphql::handle))
-                .default_service(web::to(rest_error::not_found)),
+            web::resource("/").route(web::post().to(graphql::handle)).default_service(web::to(not_found)),
         )
+        .configure(auth::routes)
+        .service(web::resource("/webpush/{call}").route(web::route().to(webpush::handle)))
         .service(
             web::resource("/healthz")
                 .route(web::get().to(health::healthz))
@@ -57,9 +73,13 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(
             web::resource("/readyz").route(web::get().to(health::readyz)).default_service(web::to(only_get)),
         )
-        .default_service(web::to(rest_error::not_found));
+        .default_service(web::to(not_found));
 }
 
 async fn only_get(request: HttpRequest) -> HttpResponse {
-    rest_error::method_not_allowed(&request, "GET")
+    RestError::method_not_allowed(&request, "GET").error_response()
+}
+
+async fn not_found(request: HttpRequest) -> HttpResponse {
+    RestError::not_found(&request).error_response()
 }

@@ -1,39 +1,106 @@
-//! Who asks, from the request's headers.
+//! Who asks, from the request's headers: a service with its token, or a browser with its cookies.
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
+use gom_actors::sessions::SessionId;
 use gom_engine::error::{ApiError, ErrorKind};
 
-use crate::identity::{ServiceTokens, Viewer};
+use super::State;
+use super::edge::Edge;
+use super::rest_error::RestError;
+use super::{csrf, session};
+use crate::identity::Viewer;
 
 /// Prisma's error for a token that it does not accept.
 const INVALID_TOKEN: u16 = 3015;
+const CSRF_HEADER: &str = "x-csrf-token";
 
-/// The viewer that the request's `Authorization: Bearer` names.
+/// There is no viewer.
+#[derive(Debug)]
+pub enum NoViewer {
+    /// The bearer token is wrong.
+    Bearer(ApiError),
+    /// The cookies are.
+    Browser(RestError),
+}
+
+/// The viewer of a request. Only the cookies' need a CSRF token: no page can make a browser send another
+/// header. A session that has ended is answered first, whatever else is wrong: it is the only answer on which
+/// the client logs out.
 ///
 /// # Errors
-/// Prisma's error 3015, if there is no token or a wrong one.
-pub fn viewer(request: &HttpRequest, tokens: &ServiceTokens) -> Result<Viewer, ApiError> {
-    request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(bearer)
-        .filter(|token| tokens.check(token).is_ok())
-        .map(|_| Viewer::Service)
-        .ok_or_else(|| ApiError {
-            kind: ErrorKind::Unauthenticated,
-            ..ApiError::numbered(
-                INVALID_TOKEN,
-                "Your token is invalid. It might have expired or you might be using a token from a different project.",
-            )
-        })
+/// A wrong bearer token; no live session; a request that a page of ours did not send.
+pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, NoViewer> {
+    let edge = &state.edge;
+    let id = edge.cookies.id_of(request);
+    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
+        let (token, other) = match value.to_str().ok().map(authorization) {
+            Some(Authorization::Bearer(token)) => (Some(token), false),
+            Some(Authorization::Other) => (None, true),
+            None => (None, false),
+        };
+        if token.is_some_and(|token| state.tokens.check(token).is_ok()) {
+            return Ok(Viewer::Service);
+        }
+        // A proxy in front may want a password of its own from browsers.
+        if !other || id.is_none() {
+            return Err(NoViewer::Bearer(invalid_token()));
+        }
+    }
+    let id = id.ok_or_else(|| NoViewer::Browser(RestError::logged_out("jwt must be provided")))?;
+    let logged_in = session::join(request, edge, &id).await.map_err(|no| NoViewer::Browser(no.into()))?;
+    if !request.method().is_safe() {
+        check_page(request, edge, &id).map_err(NoViewer::Browser)?;
+    }
+    Ok(Viewer::User(logged_in.user))
+}
+
+/// Whether a page of ours, or none, sent the request.
+///
+/// # Errors
+/// If a page of another site did.
+pub fn check_site(request: &HttpRequest, edge: &Edge) -> Result<(), RestError> {
+    if edge.origins.admit(request, &edge.proxies) { Ok(()) } else { Err(RestError::csrf()) }
+}
+
+/// Whether a page of ours sent the request, for whatever it changes.
+///
+/// # Errors
+/// If not. If it has no token, or one of another session, the answer brings one that is good, so that the
+/// client can try again.
+pub fn check_page(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<(), RestError> {
+    check_site(request, edge)?;
+    let token = request.headers().get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+    if token.is_some_and(|token| csrf::belongs(&edge.cookies.keys, id, token)) {
+        return Ok(());
+    }
+    edge.cookies.give_csrf_token(request, id);
+    Err(RestError::csrf())
+}
+
+fn invalid_token() -> ApiError {
+    ApiError {
+        kind: ErrorKind::Unauthenticated,
+        ..ApiError::numbered(
+            INVALID_TOKEN,
+            "Your token is invalid. It might have expired or you might be using a token from a different project.",
+        )
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Authorization<'a> {
+    Bearer(&'a str),
+    Other,
 }
 
 /// The token of `Bearer TOKEN`; the scheme's letters may be of either case.
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+fn authorization(value: &str) -> Authorization<'_> {
+    match value.trim().split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Authorization::Bearer(token.trim()),
+        _ if value.trim().eq_ignore_ascii_case("bearer") => Authorization::Bearer(""),
+        _ => Authorization::Other,
+    }
 }
 
 #[cfg(test)]
@@ -42,9 +109,10 @@ mod tests {
 
     #[test]
     fn only_the_bearer_scheme_carries_tokens() {
-        assert_eq!(bearer("Bearer abc"), Some("abc"));
-        assert_eq!(bearer("bearer  abc "), Some("abc"));
-        assert_eq!(bearer("Basic abc"), None);
-        assert_eq!(bearer("Bearer"), None);
+        assert_eq!(authorization("Bearer abc"), Authorization::Bearer("abc"));
+        assert_eq!(authorization("bearer  abc "), Authorization::Bearer("abc"));
+        assert_eq!(authorization("Bearer"), Authorization::Bearer(""));
+        assert_eq!(authorization("Basic abc"), Authorization::Other);
+        assert_eq!(authorization(""), Authorization::Other);
     }
 }

@@ -1,14 +1,193 @@
-//! Who asks: tokens and what they allow. Knows no HTTP.
+//! Who asks: keys, tokens, and those who check passwords. Knows no HTTP server.
 
+mod accounts;
+mod app_keys;
+mod claims;
+mod issuer_keys;
+mod kept_secret;
+mod login;
+mod outside;
 mod service_secret;
 mod service_token;
+mod session_options;
+mod token;
+mod token_endpoint;
+mod verifier;
+mod viewer;
 
-pub use service_secret::{SecretError, obtain_service_secret};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures::future::BoxFuture;
+use gom_actors::database::Database;
+use gom_actors::secret::SecretText;
+use gom_actors::sessions::{RefreshFailure, Refresher, Renewed};
+
+use accounts::Accounts;
+pub use accounts::{Account, AccountError, AccountTable, Hasher, NewAccount, PasswordError, fold_username};
+pub use app_keys::{AppKeys, KeyUse};
+use issuer_keys::IssuerKeys;
+pub use issuer_keys::KeyPace;
+pub use kept_secret::SecretError;
+pub use login::{Login, LoginError};
+use outside::Outside;
+pub use service_secret::obtain_service_secret;
 pub use service_token::{InvalidToken, ServiceTokens};
+pub use session_options::{redis_options, session_options};
+use token::with_times;
+pub use token::{AccessToken, CustomerClaims, TokenError, TokenTooLarge};
+use token_endpoint::TokenEndpoint;
+use verifier::{Foreign, Verifier};
+pub use viewer::{User, Viewer};
 
-/// On whose behalf a request is carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Viewer {
-    /// Holds a token signed with the service secret: row rules do not apply.
-    Service,
+use crate::settings::{Local, Provider, Settings};
+
+/// `provider` of a session that a customer opened by telephone number.
+pub const PHONE: &str = "phone";
+/// `provider` of a session of an account in our own table.
+pub const ACCOUNTS: &str = "accounts";
+/// `provider` of a session that the OAuth 2 token endpoint opened.
+pub const AUTH0: &str = "auth0";
+
+/// The permissions of each role, as the policy has them.
+pub type Roles = HashMap<String, Vec<String>>;
+
+/// Identity cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("the client for {key} cannot be set up: {cause}")]
+    Client { key: &'static str, cause: String },
+}
+
+/// Checks passwords, and issues and verifies access tokens. One of the process; cloning is cheap.
+#[derive(Clone)]
+pub struct Identity(Arc<Inner>);
+
+struct Inner {
+    provider: Provider,
+    local: Local,
+    keys: AppKeys,
+    verifier: Arc<Verifier>,
+    accounts: Accounts,
+    token_endpoint: Option<TokenEndpoint>,
+}
+
+impl Identity {
+    /// `roles`: the permissions of each role that an account may have.
+    ///
+    /// # Errors
+    /// If a client of the issuer elsewhere cannot be set up.
+    pub fn new(
+        settings: &Settings,
+        keys: &AppKeys,
+        roles: Roles,
+        database: &Database,
+    ) -> Result<Self, IdentityError> {
+        Self::with_key_pace(settings, keys, roles, database, KeyPace::default())
+    }
+
+    /// As [`Identity::new`], with another pace of fetching the keys of the issuer elsewhere.
+    ///
+    /// # Errors
+    /// As [`Identity::new`].
+    pub fn with_key_pace(
+        settings: &Settings,
+        keys: &AppKeys,
+        roles: Roles,
+        database: &Database,
+        pace: KeyPace,
+    ) -> Result<Self, IdentityError> {
+        let auth0 = &settings.auth.auth0;
+        let outside = |key, url: Option<&String>, max_bytes| {
+            let client = url.map(|url| Outside::new(url, auth0.timeout, max_bytes)).transpose();
+            client.map_err(|cause| IdentityError::Client { key, cause })
+        };
+        let jwks =
+            outside("auth.auth0.jwks_endpoint", auth0.jwks_endpoint.as_ref(), issuer_keys::LONGEST_ANSWER)?;
+        let tokens =
+            outside("auth.auth0.token_url", auth0.token_url.as_ref(), token_endpoint::LONGEST_ANSWER)?;
+        let foreign = match (jwks, &auth0.issuer, &auth0.audience) {
+            (Some(jwks), Some(issuer), Some(audience)) => {
+                Some(Foreign::new(Arc::new(IssuerKeys::new(jwks, pace)), issuer, audience))
+            }
+            _ => None,
+        };
+        let local = &settings.auth.local;
+        let verifier = Arc::new(Verifier::new(keys.clone(), local, foreign));
+        Ok(Identity(Arc::new(Inner {
+            provider: settings.auth.provider(),
+            local: local.clone(),
+            keys: keys.clone(),
+            accounts: Accounts::new(settings, keys.clone(), roles, database),
+            token_endpoint: tokens
+                .and_then(|outside| TokenEndpoint::new(auth0, outside, Arc::clone(&verifier))),
+            verifier,
+        })))
+    }
+
+    /// Whose token this is: its `header.payload` from the cookie, its signature and provider from the session.
+    /// A token that was verified is remembered until it expires.
+    ///
+    /// # Errors
+    /// If it is not valid, or the issuer's keys are not to be had.
+    pub async fn verify(&self, provider: &str, head: &str, signature: &str) -> Result<Arc<User>, TokenError> {
+        self.0.verifier.verify(provider, head, signature).await
+    }
+
+    /// Checks a password, by the configured provider.
+    ///
+    /// # Errors
+    /// See [`LoginError`].
+    pub async fn password(&self, username: &str, password: &SecretText) -> Result<Login, LoginError> {
+        match (self.0.provider, &self.0.token_endpoint) {
+            (Provider::Accounts, _) => self.0.accounts.password(username, password).await,
+            (Provider::Auth0, Some(endpoint)) => endpoint.password(username, password).await,
+            // The settings are checked before a server starts.
+            (Provider::Auth0, None) => Err(LoginError::Misconfigured("auth.auth0 is not complete".into())),
+        }
+    }
+
+    /// A token for a customer whose telephone number was right; its provider is [`PHONE`]. There is nothing to
+    /// refresh it with.
+    ///
+    /// # Errors
+    /// If it does not fit into a cookie.
+    pub fn customer_token(&self, claims: CustomerClaims) -> Result<AccessToken, TokenTooLarge> {
+        let Inner { local, keys, .. } = self.0.as_ref();
+        let of_whom = (local.issuer.as_str(), local.audience.as_str());
+        let claims = with_times(claims.into_claims(), of_whom, SystemTime::now(), local.expiration);
+        AccessToken::sign(keys, KeyUse::CustomerToken, claims)
+    }
+
+    /// How tokens of a provider are renewed; nothing if they are not.
+    pub fn refresher(&self, provider: &str) -> Option<Box<dyn Refresher>> {
+        let known = provider == ACCOUNTS || (provider == AUTH0 && self.0.token_endpoint.is_some());
+        known.then(|| {
+            Box::new(ByProvider { identity: self.clone(), accounts: provider == ACCOUNTS })
+                as Box<dyn Refresher>
+        })
+    }
+}
+
+/// Asks the provider that issued the token.
+struct ByProvider {
+    identity: Identity,
+    accounts: bool,
+}
+
+impl Refresher for ByProvider {
+    fn refresh(
+        self: Box<Self>,
+        refresh_token: String,
+    ) -> BoxFuture<'static, Result<Renewed, RefreshFailure>> {
+        Box::pin(async move {
+            let inner = self.identity.0;
+            match &inner.token_endpoint {
+                _ if self.accounts => inner.accounts.refresh(&refresh_token).await,
+                Some(endpoint) => endpoint.refresh(&refresh_token).await,
+                None => Err(RefreshFailure::Unavailable),
+            }
+        })
+    }
 }

@@ -1,26 +1,7 @@
 //! The secret behind service tokens: the configured one, or the one that the private database's folder keeps.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-
+use super::kept_secret::{SecretError, kept_in};
 use crate::settings::{Secret, Settings};
-
-/// The secret cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    #[error(
-        "there is no service secret: set PRISMA_SECRET, or PRISMA_SECRET_FILE to a file that holds it, as the \
-         server that is to accept the token does"
-    )]
-    Missing,
-    #[error(
-        "the service secret in {path} cannot be {action}: {cause}; correct who may use the folder, or set \
-         PRISMA_SECRET"
-    )]
-    File { path: PathBuf, action: &'static str, cause: io::Error },
-}
 
 /// The configured secret. With the private database and none configured: the one kept in the file
 /// `service.secret` beside the database, made when it is first asked for, readable by its owner only.
@@ -31,78 +12,6 @@ pub fn obtain_service_secret(settings: &Settings) -> Result<Secret, SecretError>
     match (&settings.service.secret, &settings.database.url) {
         (Some(secret), _) => Ok(secret.clone()),
         (None, Some(_)) => Err(SecretError::Missing),
-        (None, None) => kept_in(&settings.embedded.data_dir),
-    }
-}
-
-fn kept_in(folder: &Path) -> Result<Secret, SecretError> {
-    let path = folder.join("service.secret");
-    let failed = |action| {
-        let path = path.clone();
-        move |cause| SecretError::File { path, action, cause }
-    };
-    match fs::read_to_string(&path) {
-        Ok(text) if !text.trim_end().is_empty() => return Ok(Secret::new(text.trim_end())),
-        Ok(_) => {
-            let cause = io::Error::new(io::ErrorKind::InvalidData, "the file is empty");
-            return Err(failed("read")(cause));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed("read")(error)),
-    }
-    // Version 4 UUIDs come from the system's random source; two of them hold 244 random bits.
-    let text = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("written"))?;
-    // Written aside and linked, so that of several programs that start at once all end with the same secret,
-    // and none reads half of it.
-    let draft = folder.join(format!("service.secret.{}", uuid::Uuid::new_v4().simple()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| match fs::hard_link(&draft, &path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            result => result,
-        });
-    let removed = fs::remove_file(&draft);
-    written.and(removed).map_err(failed("written"))?;
-    fs::read_to_string(&path).map(Secret::new).map_err(failed("read"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn the_secret_is_made_once_and_only_its_owner_may_read_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("made/when/needed");
-        let first = kept_in(&place).unwrap();
-        assert!(first.expose().len() >= 64);
-        assert_eq!(kept_in(&place).unwrap(), first);
-        let mode = fs::metadata(place.join("service.secret")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::read_dir(&place).unwrap().count(), 1, "the draft is gone");
-    }
-
-    #[test]
-    fn several_starts_at_once_get_the_same_secret() {
-        let folder = tempfile::tempdir().unwrap();
-        let secrets: Vec<Secret> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| kept_in(folder.path()).unwrap())).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert!(secrets.iter().all(|secret| *secret == secrets[0]));
-    }
-
-    #[test]
-    fn an_empty_file_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("service.secret"), "\n").unwrap();
-        assert!(kept_in(folder.path()).is_err());
+        (None, None) => kept_in(&settings.embedded.data_dir, "service.secret", "PRISMA_SECRET"),
     }
 }

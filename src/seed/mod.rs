@@ -1,10 +1,13 @@
 //! Rows to look at and to measure with: the demo shop, and the benchmark's data set. Both belong to Gom's own
 //! datamodel and are written straight into its tables.
 
+mod accounts;
 mod scale;
 
 use tokio_postgres::Client;
 
+use crate::identity::{AccountError, PasswordError};
+pub use accounts::{DEMO_PASSWORD, DemoShop, demo_logins};
 pub use scale::PARTS;
 
 const DEMO: &str = include_str!("demo.sql");
@@ -19,6 +22,10 @@ pub enum SeedError {
     NoTables { schema: String, missing: String },
     #[error("the database refused: {0}")]
     Database(#[from] tokio_postgres::Error),
+    #[error("the accounts of the demo shop cannot be written: {0}")]
+    Account(#[from] AccountError),
+    #[error("the accounts of the demo shop cannot be written: {0}")]
+    Password(#[from] PasswordError),
 }
 
 /// Writes the demo shop, all of it or nothing. Rows that are there stay as they are. Gives the number of
@@ -34,23 +41,6 @@ pub async fn demo(client: &mut Client, schema: &str) -> Result<i64, SeedError> {
     let rows = transaction.query_one(COUNT_DEMO, &[]).await?.get(0);
     transaction.commit().await?;
     Ok(rows)
-}
-
-/// Writes the demo shop into tables without any row.
-///
-/// # Errors
-/// As [`demo`].
-pub async fn demo_if_empty(client: &mut Client, schema: &str) -> Result<(), SeedError> {
-    check(client, schema).await?;
-    let transaction = client.transaction().await?;
-    transaction.execute(USE_SCHEMA, &[&search_path(schema), &true]).await?;
-    let empty: bool = transaction.query_one(IS_EMPTY, &[]).await?.get(0);
-    if empty {
-        transaction.batch_execute(DEMO).await?;
-        tracing::info!("the demo shop is open");
-    }
-    transaction.commit().await?;
-    Ok(())
 }
 
 /// Writes the benchmark's data set. `progress` is told, after each portion, what it was and how many of the

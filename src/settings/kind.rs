@@ -1,7 +1,9 @@
 //! The kinds of values that a setting may have: what is accepted, and how it reads when it is not.
 
-use config::ValueKind;
+use config::{Value, ValueKind};
 use gom_actors::database::DatabaseOptions;
+
+use super::address::{network, origin, time_zone, url};
 
 /// What values a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub enum Kind {
     Integer { min: i64, max: i64 },
     /// A duration in whole milliseconds.
     Milliseconds { min: i64, max: i64 },
+    /// A duration in whole seconds.
+    Seconds { min: i64, max: i64 },
     /// A size in bytes.
     Bytes { min: i64, max: i64 },
     /// `true` or `false`.
@@ -26,6 +30,14 @@ pub enum Kind {
     Secret,
     /// A `postgres://` URL or a `key=value` connection string; it may hold a password and is shown without.
     DatabaseUrl,
+    /// Where something is asked for over http: `https`, or `http` on this machine.
+    Url,
+    /// A list of networks (CIDR) and addresses.
+    Networks,
+    /// A list of origins, as browsers name them.
+    Origins,
+    /// A time zone's name.
+    TimeZone,
 }
 
 /// Why a value was refused.
@@ -39,7 +51,7 @@ impl Kind {
     /// Reads a value that came as text (from the environment, a file of a secret, or the command line).
     pub fn read_text(self, text: &str) -> Result<ValueKind, Refusal> {
         let value = match self {
-            Kind::Integer { .. } | Kind::Milliseconds { .. } | Kind::Bytes { .. } => {
+            Kind::Integer { .. } | Kind::Milliseconds { .. } | Kind::Seconds { .. } | Kind::Bytes { .. } => {
                 ValueKind::I64(text.trim().parse().map_err(|_| self.refuse(&format!("\"{text}\"")))?)
             }
             Kind::Flag => match text.trim() {
@@ -47,6 +59,9 @@ impl Kind {
                 "false" | "0" | "no" | "off" => ValueKind::Boolean(false),
                 _ => return Err(self.refuse(&format!("\"{text}\""))),
             },
+            Kind::Networks | Kind::Origins => {
+                list(text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
+            }
             _ => ValueKind::String(text.to_owned()),
         };
         self.check(value)
@@ -54,10 +69,16 @@ impl Kind {
 
     /// Checks a value that came with a type (from a TOML file).
     pub fn check(self, value: ValueKind) -> Result<ValueKind, Refusal> {
+        if let (ValueKind::Array(elements), Kind::Networks | Kind::Origins) = (&value, self) {
+            return self.check_list(elements);
+        }
         let good = match (&value, self) {
             (
                 ValueKind::I64(n),
-                Kind::Integer { min, max } | Kind::Milliseconds { min, max } | Kind::Bytes { min, max },
+                Kind::Integer { min, max }
+                | Kind::Milliseconds { min, max }
+                | Kind::Seconds { min, max }
+                | Kind::Bytes { min, max },
             ) => (min..=max).contains(n),
             (ValueKind::Boolean(_), Kind::Flag) => true,
             (ValueKind::String(text), Kind::Choice(words)) => words.contains(&text.as_str()),
@@ -65,10 +86,25 @@ impl Kind {
                 tracing_subscriber::EnvFilter::builder().parse(text).is_ok()
             }
             (ValueKind::String(text), Kind::DatabaseUrl) => DatabaseOptions::from_url(text).is_ok(),
+            (ValueKind::String(text), Kind::Url) => url(text).is_some(),
+            (ValueKind::String(text), Kind::TimeZone) => time_zone(text),
             (ValueKind::String(text), Kind::Text | Kind::Path | Kind::Secret) => !text.is_empty(),
             _ => false,
         };
         if good { Ok(value) } else { Err(self.refuse(&shown(&value))) }
+    }
+
+    /// Each element as it is used afterwards; the first that cannot be used is named.
+    fn check_list(self, elements: &[Value]) -> Result<ValueKind, Refusal> {
+        let read = |text: &str| match self {
+            Kind::Networks => network(text).map(|network| network.to_string()),
+            _ => origin(text),
+        };
+        let checked = elements.iter().map(|element| match &element.kind {
+            ValueKind::String(text) => read(text).ok_or_else(|| self.refuse(&format!("\"{text}\""))),
+            other => Err(self.refuse(&shown(other))),
+        });
+        Ok(list(checked.collect::<Result<Vec<_>, _>>()?))
     }
 
     /// Whether values must not be shown as they are.
@@ -83,12 +119,21 @@ impl Kind {
             Kind::Path => "a path".into(),
             Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Kind::Milliseconds { min, max } => format!("milliseconds, a whole number from {min} to {max}"),
+            Kind::Seconds { min, max } => format!("seconds, a whole number from {min} to {max}"),
             Kind::Bytes { min, max } => format!("bytes, a whole number from {min} to {max}"),
             Kind::Flag => "true or false".into(),
             Kind::Choice(words) => format!("one of {}", words.join(", ")),
             Kind::LogFilter => "a log filter such as \"info\" or \"gom=debug,warn\"".into(),
             Kind::Secret => "a secret text".into(),
             Kind::DatabaseUrl => "a URL such as postgres://user:password@host:5432/database".into(),
+            Kind::Url => {
+                "a URL such as https://host/path; http only on this machine (localhost, 127.0.0.1), because \
+                 secrets are sent there"
+                    .into()
+            }
+            Kind::Networks => "a list of networks such as 10.0.0.0/8, fd00::/8 or 192.0.2.7".into(),
+            Kind::Origins => "a list of origins such as https://shop.example or http://localhost:8080".into(),
+            Kind::TimeZone => "a time zone such as UTC or America/Mexico_City".into(),
         }
     }
 
@@ -102,11 +147,20 @@ impl Kind {
     }
 }
 
+fn list(texts: impl IntoIterator<Item = String>) -> ValueKind {
+    ValueKind::Array(texts.into_iter().map(|text| Value::new(None, text)).collect())
+}
+
 fn shown(value: &ValueKind) -> String {
     match value {
         ValueKind::String(text) => format!("\"{text}\""),
         ValueKind::Table(_) => "a table".into(),
-        ValueKind::Array(_) => "a list".into(),
+        ValueKind::Array(elements) => {
+            format!(
+                "[{}]",
+                elements.iter().map(|element| shown(&element.kind)).collect::<Vec<_>>().join(", ")
+            )
+        }
         other => other.to_string(),
     }
 }
@@ -156,6 +210,20 @@ mod tests {
         assert!(PORT.read_text("many").is_err());
         assert!(PORT.check(ValueKind::I64(-1)).is_err());
         assert!(PORT.check(ValueKind::String("3000".into())).is_err(), "a file must give a number");
+    }
+
+    #[test]
+    fn lists_come_as_text_or_as_lists_and_name_what_is_wrong() {
+        let read = |kind: Kind, text| kind.read_text(text).map(|value| shown(&value));
+        let proxies = read(Kind::Networks, "10.1.2.3/8, ::1,192.0.2.7").unwrap();
+        assert_eq!(proxies, r#"["10.0.0.0/8", "::1/128", "192.0.2.7/32"]"#);
+        let refusal = read(Kind::Networks, "10.0.0.0/8, 10.0.0.0/33").unwrap_err();
+        assert_eq!(refusal.message, "\"10.0.0.0/33\" is not usable");
+        assert!(Kind::Networks.check(ValueKind::String("::1".into())).is_err(), "a file must give a list");
+        assert!(Kind::Networks.check(list(["::1".to_owned()])).is_ok());
+        assert!(Kind::Networks.check(ValueKind::Array(vec![Value::new(None, 1)])).is_err());
+        let origins = read(Kind::Origins, "HTTPS://Shop.Example:443/,http://localhost:8080").unwrap();
+        assert_eq!(origins, r#"["https://shop.example", "http://localhost:8080"]"#);
     }
 
     #[test]

@@ -250,6 +250,13 @@ fn typed(value: &DeValue<'_>) -> Result<ValueKind, String> {
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map(ValueKind::I64)
             .map_err(|_| format!("the number {number}")),
+        DeValue::Array(elements) => {
+            let elements = elements.iter().map(|element| match element.get_ref() {
+                DeValue::Array(_) => Err("a list of lists".to_owned()),
+                element => typed(element).map(|kind| Value::new(None, kind)),
+            });
+            Ok(ValueKind::Array(elements.collect::<Result<_, _>>()?))
+        }
         other => Err(format!("a value of type {}", other.type_str())),
     }
 }

@@ -1,6 +1,10 @@
 //! What the operator decides: read once, at start, from defaults, files, the environment and the command
-//! line, in this order. The table in `table.rs` says which keys there are; nothing else reads configuration.
+//! line, in this order. The table in `keys.rs` says which keys there are; nothing else reads configuration.
 
+mod access;
+mod address;
+mod check;
+mod keys;
 mod kind;
 mod layers;
 mod problem;
@@ -14,8 +18,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
+pub use access::{
+    AccessToken, AccessTokenCookie, Accounts, Auth, Auth0, Csrf, CsrfCookie, Local, LoginLimit, LoginLimiter,
+    Provider, Redis, SameSite, Session, SessionCookie,
+};
+pub(crate) use address::is_local;
 use layers::Layer;
 pub use problem::{Problem, SettingsError};
 pub use report::{Effective, documentation};
@@ -39,10 +49,16 @@ pub struct Settings {
     pub limits: AllLimits,
     pub cache: Cache,
     pub log: Log,
+    /// Unset: see [`crate::identity::AppKeys::obtain`].
     pub app_key: Option<Secret>,
+    pub app_key_previous: Option<Secret>,
     pub redis: Redis,
-    #[serde(default)]
     pub auth: Auth,
+    pub session: Session,
+    pub access_token: AccessToken,
+    pub csrf: Csrf,
+    pub login_limiter: LoginLimiter,
+    pub shop: Shop,
     #[serde(default)]
     pub push: Push,
 }
@@ -57,6 +73,12 @@ pub struct Server {
     pub workers: usize,
     #[serde(deserialize_with = "milliseconds")]
     pub shutdown_timeout: Duration,
+    /// Whose word on the client's address is taken.
+    #[serde(default, deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// As browsers write them, beside the server's own.
+    #[serde(default)]
+    pub origins: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -165,23 +187,16 @@ pub enum LogFormat {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Redis {
-    pub host: Option<String>,
-    pub port: u16,
+pub struct Shop {
+    /// Where a day begins and ends; a name that PostgreSQL may or may not know.
+    pub time_zone: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Auth {
-    #[serde(default)]
-    pub auth0: Auth0,
-}
-
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Auth0 {
-    pub client_id: Option<String>,
-    pub client_secret: Option<Secret>,
+impl Shop {
+    /// The zone; its name has been checked when it was read.
+    pub fn time_zone(&self) -> chrono_tz::Tz {
+        self.time_zone.parse().unwrap_or(chrono_tz::UTC)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -200,6 +215,15 @@ pub struct Vapid {
 
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
 }
 
 /// What the settings are read for: serving needs secrets that a tool can do without.
@@ -264,7 +288,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, SettingsError> {
     // Refused values are missing here, so their keys' weaker values stand in: enough to look for the rest.
     let settings: Settings =
         merged.try_deserialize().map_err(|error| unexpected(problems.clone(), &error))?;
-    settings.check(inputs.purpose, &mut problems);
+    check::check(&settings, inputs.purpose, &mut problems);
     if problems.is_empty() {
         Ok(Loaded { settings, environment: environment.to_owned(), effective })
     } else {
@@ -301,41 +325,6 @@ fn unexpected(mut problems: Vec<Problem>, error: &config::ConfigError) -> Settin
         remedy: "this is a fault of the program: please report it".into(),
     });
     SettingsError { problems }
-}
-
-impl Settings {
-    /// What no single value shows.
-    fn check(&self, purpose: Purpose, problems: &mut Vec<Problem>) {
-        let mut missing = |key: &str, message: &str, remedy: &str| {
-            // A value that was refused is not missing.
-            if !problems.iter().any(|problem| problem.key == key) {
-                let problem =
-                    Problem { key: key.into(), source: None, message: message.into(), remedy: remedy.into() };
-                problems.push(problem);
-            }
-        };
-        if purpose == Purpose::Serve && self.database.url.is_some() && self.service.secret.is_none() {
-            missing(
-                "service.secret",
-                "missing: with a database of its own, the server needs a secret for service tokens",
-                "set PRISMA_SECRET, or PRISMA_SECRET_FILE to a file that holds it (32 random bytes or more: `openssl rand -hex 32`)",
-            );
-        }
-        if self.push.vapid.public_key.is_some() && self.push.vapid.private_key.is_none() {
-            missing(
-                "push.vapid.private_key",
-                "missing: push.vapid.public_key is set",
-                "set VAPID_PRIVATE_KEY, or VAPID_PRIVATE_KEY_FILE to a file that holds it",
-            );
-        }
-        if self.push.vapid.private_key.is_some() && self.push.vapid.public_key.is_none() {
-            missing(
-                "push.vapid.public_key",
-                "missing: push.vapid.private_key is set",
-                "set VAPID_PUBLIC_KEY, or VAPID_PUBLIC_KEY_FILE to a file that holds it",
-            );
-        }
-    }
 }
 
 #[cfg(test)]

@@ -77,12 +77,13 @@ Every variable may also be given with `_FILE` added: the value is then the conte
 names, without one trailing newline. Both forms at once are an error. An empty variable counts as unset.
 
 Keys are snake_case; files may also use camelCase and kebab-case (`statementTimeout`, `statement-timeout`).
-Durations are in milliseconds. Unknown keys, values that a key does not take and missing secrets stop the
-start, with one message that lists everything that is wrong, where it stands, and what to do about it.
+Durations are in milliseconds unless they say seconds. Lists are written as lists in files, and with commas in
+variables. Unknown keys, values that a key does not take and missing secrets stop the start, with one message
+that lists everything that is wrong, where it stands, and what to do about it.
 
 `gom config` prints the settings in use, secrets masked, and where each came from.
 
-This page is made from the table in `src/settings/table.rs`; a test keeps the two equal
+This page is made from the table in `src/settings/keys.rs`; a test keeps the two equal
 (`GOM_BLESS=1 cargo test -p gom --lib configuration_page` writes it anew).
 
 ## Keys

@@ -5,6 +5,7 @@
 
 mod evaluator;
 mod requests;
+mod rows;
 mod world;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use gom_actors::database::{Database, DatabaseOptions, LocalDatabase};
 use gom_actors::migrations::{self, Deployment};
 use gom_engine::datamodel::{self, DataModel};
-use gom_engine::plan::{PageLimits, Planner};
+use gom_engine::plan::{Access, PageLimits, Planner};
 use gom_engine::request::{Limits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
@@ -146,7 +147,10 @@ impl Server {
         let variables = variables.map_err(|error| format!("{error}\n{shown}"))?;
         let expected = evaluator::answers(world, request);
         for (field, expected) in prepared.operation.fields.iter().zip(expected) {
-            let statement = match (self.planner.query(field, &variables, PageLimits::default()), expected) {
+            let statement = match (
+                self.planner.query(field, &variables, PageLimits::default(), Access::Full),
+                expected,
+            ) {
                 (Ok(statement), Some(expected)) => (statement, expected),
                 (Err(error), None) if error.code == Some(3033) => continue,
                 (planned, expected) => return Err(format!("{planned:?} for {expected:?}\n{shown}")),

@@ -250,8 +250,8 @@ impl SessionStore for RedisSessions {
             let mut listing = self.list.key(index_key(subject));
             let found: Vec<(String, f64, Vec<u8>)> = self.redis.ask(&*listing.arg(SESSION)).await?;
             let listed = found.into_iter().filter_map(|(id, seen, text)| {
-                // A sorted set counts in floating point, exactly so up to the year 287396.
-                let seen = moment(seen.max(0.0) as u64);
+                // A whole number, which Redis keeps as it keeps all scores.
+                let seen = UNIX_EPOCH.checked_add(Duration::from_millis(seen.round() as u64))?;
                 Some(Listed { id: SessionId::parse(&id)?, session: read(&text)?, seen })
             });
             Ok(listed.collect())

@@ -27,8 +27,8 @@ pub enum Kind {
 #[macro_export]
 macro_rules! everywhere {
     ($($name:ident),+ $(,)?) => {
-        mod redis { $(#[actix::test] async fn $name() { super::$name(crate::Kind::Redis).await; })+ }
-        mod postgres { $(#[actix::test] async fn $name() { super::$name(crate::Kind::Postgres).await; })+ }
+        mod redis { $(#[actix::test] async fn $name() { super::$name($crate::Kind::Redis).await; })+ }
+        mod postgres { $(#[actix::test] async fn $name() { super::$name($crate::Kind::Postgres).await; })+ }
     };
 }
 

@@ -52,7 +52,7 @@ impl Planner {
     }
 
     /// An argument of a field with the variables' values in place; absent if it was not given.
-    pub(super) fn argument(
+    pub fn argument(
         &self,
         field: &SelectedField,
         meaning: InputMeaning,
@@ -77,7 +77,7 @@ pub(super) fn entries(value: &Value) -> &[(InputMeaning, Value)] {
 
 /// The entry of that meaning.
 pub(super) fn entry(value: &Value, meaning: InputMeaning) -> Option<&Value> {
-    entries(value).iter().find(|(m, _)| *m == meaning).map(|(_, v)| v)
+    value.entry(meaning)
 }
 
 /// The items of a list that may have been given as a single value, or not at all.

@@ -1,6 +1,7 @@
 //! Filters and unique look-ups of a request become conditions on rows.
 
 use super::context::{Planner, entries, items, shown};
+use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::request::Value;
@@ -27,19 +28,32 @@ impl Unique {
 }
 
 impl Planner {
-    /// A `where` of lists and many-mutations. Nothing given: every row.
-    pub(super) fn filter(&self, model: ModelId, value: Option<&Value>) -> Result<Filter, ApiError> {
+    /// A `where` of lists and many-mutations. Nothing given: every row. Partners that the viewer may not see do not
+    /// count, so that no filter tells of them; the rows themselves are for the caller to narrow.
+    pub(super) fn filter(
+        &self,
+        model: ModelId,
+        value: Option<&Value>,
+        access: Access<'_>,
+    ) -> Result<Filter, ApiError> {
         let mut parts = Vec::new();
         for (meaning, value) in value.map(entries).unwrap_or_default() {
-            parts.push(self.filter_part(model, *meaning, value)?);
+            parts.push(self.filter_part(model, *meaning, value, access)?);
         }
         Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Filter::And(parts) })
     }
 
-    fn filter_part(&self, model: ModelId, meaning: InputMeaning, value: &Value) -> Result<Filter, ApiError> {
+    fn filter_part(
+        &self,
+        model: ModelId,
+        meaning: InputMeaning,
+        value: &Value,
+        access: Access<'_>,
+    ) -> Result<Filter, ApiError> {
         let all = |value: &Value| -> Result<Vec<Filter>, ApiError> {
-            items(Some(value)).iter().map(|v| self.filter(model, Some(v))).collect()
+            items(Some(value)).iter().map(|v| self.filter(model, Some(v), access)).collect()
         };
+        let partners = |field| self.partners(model, field, value, access);
         Ok(match meaning {
             // A combinator given as null says nothing.
             InputMeaning::And | InputMeaning::Or | InputMeaning::Not if *value == Value::Null => Filter::TRUE,
@@ -47,6 +61,7 @@ impl Planner {
             InputMeaning::Or => Filter::Or(all(value)?),
             InputMeaning::Not => Filter::Nor(all(value)?),
             InputMeaning::Compare(field, comparison) => {
+                access.check_field(self, model, field)?;
                 let operand = match value {
                     Value::Null => Operand::Null,
                     Value::List(list) => Operand::Many(list.iter().map(|v| self.scalar_text(v)).collect()),
@@ -54,39 +69,71 @@ impl Planner {
                 };
                 Filter::Compare { field, comparison, operand }
             }
-            InputMeaning::RelatedIs(field) if *value == Value::Null => Filter::Unrelated { field },
-            InputMeaning::RelatedIs(field) => self.related(model, field, Quantifier::Is, value)?,
-            InputMeaning::RelatedSome(field) => self.related(model, field, Quantifier::Some, value)?,
-            InputMeaning::RelatedEvery(field) => self.related(model, field, Quantifier::Every, value)?,
-            InputMeaning::RelatedNone(field) => self.related(model, field, Quantifier::None, value)?,
+            InputMeaning::RelatedIs(field) if *value == Value::Null => {
+                let visible = access.visible(self.target(model, field, access)?);
+                if visible.is_true() {
+                    Filter::Unrelated { field }
+                } else {
+                    Filter::Related { field, quantifier: Quantifier::None, filter: Box::new(visible) }
+                }
+            }
+            InputMeaning::RelatedEvery(field) => {
+                let (visible, filter) = partners(field)?;
+                Filter::every(field, filter, visible)
+            }
+            InputMeaning::RelatedIs(field)
+            | InputMeaning::RelatedSome(field)
+            | InputMeaning::RelatedNone(field) => {
+                let (visible, filter) = partners(field)?;
+                let quantifier = match meaning {
+                    InputMeaning::RelatedIs(_) => Quantifier::Is,
+                    InputMeaning::RelatedSome(_) => Quantifier::Some,
+                    _ => Quantifier::None,
+                };
+                Filter::Related { field, quantifier, filter: Box::new(filter.and(visible)) }
+            }
             _ => return Err(unexpected("filter")),
         })
     }
 
-    fn related(
+    /// The model behind a relation field that the viewer may name.
+    pub(super) fn target(
         &self,
         model: ModelId,
         field: FieldId,
-        quantifier: Quantifier,
+        access: Access<'_>,
+    ) -> Result<ModelId, ApiError> {
+        access.check_field(self, model, field)?;
+        let relation = self.model().field(model, field).relation();
+        relation.map(|r| r.target).ok_or_else(|| unexpected("relation field"))
+    }
+
+    /// What decides which partners a relation filter means: those that the viewer may see, and the filter on them.
+    fn partners(
+        &self,
+        model: ModelId,
+        field: FieldId,
         value: &Value,
-    ) -> Result<Filter, ApiError> {
-        let definition = self.model().field(model, field);
-        let Some(relation) = definition.relation() else { return Err(unexpected("relation filter")) };
+        access: Access<'_>,
+    ) -> Result<(Filter, Filter), ApiError> {
+        let target = self.target(model, field, access)?;
         if *value == Value::Null {
+            let name = &self.model().field(model, field).name;
             return Err(ApiError::numbered(
                 3033,
-                format!(
-                    "The field '{}' is a toMany relation. This cannot be filtered by null.",
-                    definition.name
-                ),
+                format!("The field '{name}' is a toMany relation. This cannot be filtered by null."),
             ));
         }
-        let filter = Box::new(self.filter(relation.target, Some(value))?);
-        Ok(Filter::Related { field, quantifier, filter })
+        Ok((access.visible(target), self.filter(target, Some(value), access)?))
     }
 
     /// A `where` that must name exactly one unique field and value.
-    pub(super) fn unique(&self, model: ModelId, value: &Value) -> Result<Unique, ApiError> {
+    pub(super) fn unique(
+        &self,
+        model: ModelId,
+        value: &Value,
+        access: Access<'_>,
+    ) -> Result<Unique, ApiError> {
         let mut given = entries(value).iter().filter(|(_, v)| *v != Value::Null);
         let name = self.model_name(model);
         let one = match (given.next(), given.next()) {
@@ -109,12 +156,18 @@ impl Planner {
             }
         };
         match one {
-            (InputMeaning::Value(field), value) => match self.scalar_text(value) {
-                Some(text) => Ok(Unique { model, field: *field, text }),
-                None => Err(unexpected("unique value")),
-            },
+            (InputMeaning::Value(field), value) => {
+                access.check_field(self, model, *field)?;
+                let text = self.scalar_text(value).ok_or_else(|| unexpected("unique value"))?;
+                Ok(Unique { model, field: *field, text })
+            }
             _ => Err(unexpected("unique selector")),
         }
+    }
+
+    /// 3039, or for users that the row is not theirs to reach.
+    pub(super) fn missing(&self, unique: &Unique, access: Access<'_>) -> ApiError {
+        if access.is_limited() { self.no_access(unique.model) } else { self.no_node(unique) }
     }
 
     /// 3039

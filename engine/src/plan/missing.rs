@@ -4,6 +4,7 @@
 use serde_json::Value as Json;
 
 use super::context::{PageLimits, Planner};
+use super::rights::Access;
 use crate::error::{ApiError, ErrorKind, PathSegment};
 use crate::request::{Selected, SelectedField, Selection, Variables};
 use crate::schema::TypeRef;
@@ -28,6 +29,7 @@ struct Completer<'a> {
     planner: &'a Planner,
     variables: &'a Variables,
     limits: PageLimits,
+    access: Access<'a>,
     path: Vec<PathSegment>,
     errors: Vec<ApiError>,
 }
@@ -43,6 +45,7 @@ impl Planner {
         field: &SelectedField,
         variables: &Variables,
         limits: PageLimits,
+        access: Access<'_>,
         answer: &str,
     ) -> Completed {
         let Ok(value) = serde_json::from_str(answer) else {
@@ -50,7 +53,7 @@ impl Planner {
             return Completed { answer: None, errors: vec![error] };
         };
         let mut completer =
-            Completer { planner: self, variables, limits, path: Vec::new(), errors: Vec::new() };
+            Completer { planner: self, variables, limits, access, path: Vec::new(), errors: Vec::new() };
         let completed = completer.field(root_type, field, value);
         Completed { answer: completed.ok().map(|v| v.to_string()), errors: completer.errors }
     }
@@ -86,12 +89,17 @@ impl Completer<'_> {
 
     fn nullable(&mut self, ty: &TypeRef, field: &SelectedField, value: Json) -> Result<Json, Propagate> {
         match (value, ty) {
-            (Json::String(text), TypeRef::Object(_) | TypeRef::Node) if is(&text, MISSING_LINK) => self
-                .report(
-                    field,
-                    ErrorKind::Execution,
-                    format!("The field '{}' is required, but there is no node behind it.", field.name),
-                ),
+            // Whether there is no node, or none for this viewer, is not told apart.
+            (Json::String(text), TypeRef::Object(_) | TypeRef::Node) if is(&text, MISSING_LINK) => {
+                let (kind, message) = if self.access.is_limited() {
+                    (ErrorKind::Forbidden, format!("Cannot access what '{}' leads to", field.name))
+                } else {
+                    let message =
+                        format!("The field '{}' is required, but there is no node behind it.", field.name);
+                    (ErrorKind::Execution, message)
+                };
+                self.report(field, kind, message)
+            }
             (Json::String(text), TypeRef::List(_)) if is(&text, TOO_MANY) => {
                 let limit = self.limits.page_size.unwrap_or_default();
                 self.report(

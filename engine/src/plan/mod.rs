@@ -6,10 +6,12 @@ mod filter;
 mod missing;
 mod program;
 mod read;
+mod rights;
 mod write;
 
 pub use context::{PageLimits, Planner};
 pub use failure::Rejection;
 pub use missing::{Completed, is_marked};
 pub use program::*;
-pub use write::Source;
+pub use rights::{Access, Rights};
+pub use write::{Amendments, Source};

@@ -3,31 +3,36 @@
 use super::context::{PageLimits, Planner};
 use super::filter::unexpected;
 use super::program::Statement;
+use super::rights::Access;
 use crate::datamodel::ModelId;
 use crate::error::{ApiError, ErrorKind};
-use crate::request::{Selected, SelectedField, Selection, Value, Variables};
+use crate::request::{OperationKind, Selected, SelectedField, Selection, Value, Variables};
 use crate::schema::{EnumMeaning, InputMeaning, OutputMeaning};
-use crate::sql::{self, Entry, Filter, Page, PageField, PageInfoField, Rows, Shape};
+use crate::sql::{self, Entry, Page, PageField, PageInfoField, Rows, Shape};
 
 /// One caller's reading of one request.
 pub(super) struct Reader<'a> {
     pub planner: &'a Planner,
     pub variables: &'a Variables,
     pub limits: PageLimits,
+    pub access: Access<'a>,
 }
 
 impl Planner {
     /// The statement that answers a root field of a query.
     ///
     /// # Errors
-    /// What the arguments make impossible: 3014, 3026–3028, 3033, 3040, 3045, or a page beyond the limits.
+    /// What the arguments make impossible: 3014, 3026–3028, 3033, 3040, 3045, or a page beyond the limits; and what
+    /// the viewer may not ask.
     pub fn query(
         &self,
         field: &SelectedField,
         variables: &Variables,
         limits: PageLimits,
+        access: Access<'_>,
     ) -> Result<Statement, ApiError> {
-        Reader { planner: self, variables, limits }.root(field)
+        access.check_operation(OperationKind::Query, &field.name)?;
+        Reader { planner: self, variables, limits, access }.root(field)
     }
 }
 
@@ -50,8 +55,9 @@ impl<'a> Reader<'a> {
             }
             OutputMeaning::FindOne(model) => {
                 let given = self.planner.argument(field, InputMeaning::Where, self.variables);
-                let unique = self.planner.unique(model, &given.unwrap_or(Value::Null))?;
-                Ok(sql::find_one(physical, &unique.filter(), &self.shape_of(model, &field.selection)?))
+                let unique = self.planner.unique(model, &given.unwrap_or(Value::Null), self.access)?;
+                let filter = unique.filter().and(self.access.visible(model));
+                Ok(sql::find_one(physical, &filter, &self.shape_of(model, &field.selection)?))
             }
             OutputMeaning::Connection(model) => {
                 let rows = self.rows(model, field)?;
@@ -65,8 +71,8 @@ impl<'a> Reader<'a> {
                 };
                 let shapes: Vec<_> = models
                     .iter()
-                    .map(|(m, name, fields)| self.shape(*m, name, fields))
-                    .collect::<Result<_, _>>()?;
+                    .map(|(m, name, fields)| Ok((self.access.visible(*m), self.shape(*m, name, fields)?)))
+                    .collect::<Result<_, ApiError>>()?;
                 Ok(sql::find_node(physical, &id, &shapes))
             }
             _ => Err(unexpected("query field")),
@@ -90,13 +96,21 @@ impl<'a> Reader<'a> {
         for field in self.included(fields) {
             let entry = match field.meaning {
                 Selected::Typename => Entry::Typename(type_name),
-                Selected::Field(OutputMeaning::Column(id)) => Entry::Column(id),
-                Selected::Field(OutputMeaning::ScalarList(id)) => Entry::ScalarList(id),
+                Selected::Field(OutputMeaning::Column(id)) => {
+                    self.access.check_field(self.planner, model, id)?;
+                    Entry::Column(id)
+                }
+                Selected::Field(OutputMeaning::ScalarList(id)) => {
+                    self.access.check_field(self.planner, model, id)?;
+                    Entry::ScalarList(id)
+                }
                 Selected::Field(OutputMeaning::ToOne(id)) => {
-                    Entry::ToOne(id, self.shape_of(self.target(model, id)?, &field.selection)?)
+                    let target = self.planner.target(model, id, self.access)?;
+                    let shape = self.shape_of(target, &field.selection)?;
+                    Entry::ToOne(id, self.access.visible(target), shape)
                 }
                 Selected::Field(OutputMeaning::ToMany(id)) => {
-                    let target = self.target(model, id)?;
+                    let target = self.planner.target(model, id, self.access)?;
                     Entry::ToMany(id, self.rows(target, field)?, self.shape_of(target, &field.selection)?)
                 }
                 _ => return Err(unexpected("field")),
@@ -106,19 +120,16 @@ impl<'a> Reader<'a> {
         Ok(Shape { model, entries })
     }
 
-    fn target(&self, model: ModelId, field: crate::datamodel::FieldId) -> Result<ModelId, ApiError> {
-        let relation = self.planner.model().field(model, field).relation();
-        relation.map(|r| r.target).ok_or_else(|| unexpected("relation field"))
-    }
-
     fn included(&self, fields: &'a [SelectedField]) -> impl Iterator<Item = &'a SelectedField> {
         fields.iter().filter(|f| f.inclusion.holds(self.variables))
     }
 
     fn rows(&self, model: ModelId, field: &SelectedField) -> Result<Rows, ApiError> {
+        let visible = self.access.visible(model);
         if field.arguments.is_empty() {
             return Ok(Rows {
-                filter: Filter::TRUE,
+                filter: visible.clone(),
+                visible,
                 order: None,
                 after: None,
                 before: None,
@@ -137,7 +148,8 @@ impl<'a> Reader<'a> {
             Some(Value::Int(n)) => Ok(Some(n)),
             _ => Ok(None),
         };
-        let filter = self.planner.filter(model, argument(InputMeaning::Where).as_ref())?;
+        let filter = self.planner.filter(model, argument(InputMeaning::Where).as_ref(), self.access)?;
+        let filter = filter.and(visible.clone());
         let order = match argument(InputMeaning::OrderBy) {
             Some(Value::Enum(id, position)) => match &self.planner.schema.enumeration(id).meaning {
                 EnumMeaning::OrderBy(fields) => fields.get(position).copied(),
@@ -145,6 +157,9 @@ impl<'a> Reader<'a> {
             },
             _ => None,
         };
+        if let Some((field, _)) = order {
+            self.access.check_field(self.planner, model, field)?;
+        }
         let skip = count(InputMeaning::Skip, "skip", 3028)?;
         let first = count(InputMeaning::First, "first", 3026)?;
         let last = count(InputMeaning::Last, "last", 3027)?;
@@ -163,7 +178,7 @@ impl<'a> Reader<'a> {
             ));
         }
         let (after, before) = (text(InputMeaning::After), text(InputMeaning::Before));
-        Ok(Rows { filter, order, after, before, skip, first, last, cap: self.limits.page_size })
+        Ok(Rows { filter, visible, order, after, before, skip, first, last, cap: self.limits.page_size })
     }
 
     fn page(&self, selection: &'a Selection) -> Result<Page<'a>, ApiError> {

@@ -21,6 +21,7 @@ mod shape;
 mod tests;
 mod variables;
 mod weight;
+mod written;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use quick_cache::{Equivalent, Weighter};
 pub use limits::{Limits, Measures};
 pub use operation::*;
 pub use variables::Variables;
+pub use written::{Unbound, WrittenFilter};
 
 use crate::error::ApiError;
 use crate::schema::Schema;

@@ -113,3 +113,13 @@ pub enum Value {
     /// Keys that were given, in the order in which they were given.
     Object(InputId, Vec<(InputMeaning, Value)>),
 }
+
+impl Value {
+    /// The entry of an object that has the meaning.
+    pub fn entry(&self, meaning: InputMeaning) -> Option<&Value> {
+        match self {
+            Value::Object(_, entries) => entries.iter().find(|(m, _)| *m == meaning).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+}

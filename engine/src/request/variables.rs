@@ -33,6 +33,11 @@ impl Variables {
         Ok(Variables { values: values.collect::<Result<_, _>>()? })
     }
 
+    /// Values that are coerced already, one for each variable.
+    pub(super) fn of(values: Vec<Option<Value>>) -> Variables {
+        Variables { values }
+    }
+
     /// The value given, or the default; `None` if there is neither.
     pub fn get(&self, id: VariableId) -> Option<&Value> {
         self.values.get(id.0)?.as_ref()
@@ -68,7 +73,7 @@ fn value_of(
     }
 }
 
-fn coerce(schema: &Schema, ty: &TypeRef, value: &Json) -> Result<Value, Reason> {
+pub(super) fn coerce(schema: &Schema, ty: &TypeRef, value: &Json) -> Result<Value, Reason> {
     match (ty, value) {
         (TypeRef::NonNull(inner), Json::Null) => Err(expected(schema, inner)),
         (TypeRef::NonNull(inner), value) => coerce(schema, inner, value),

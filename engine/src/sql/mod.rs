@@ -5,6 +5,7 @@
 
 mod connection;
 pub mod delete;
+pub mod guard;
 pub mod insert;
 mod physical;
 mod predicate;

@@ -37,6 +37,8 @@ pub enum Filter {
     IdIn(Param),
     /// The row's id.
     IdIs(Param),
+    /// The filter is false, or unknown for want of a value.
+    NotTrue(Box<Filter>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -51,15 +53,52 @@ pub enum Quantifier {
     /// The partner of a to-one relation exists and satisfies the filter.
     Is,
     Some,
-    Every,
     None,
 }
 
 impl Filter {
     pub const TRUE: Filter = Filter::And(Vec::new());
+    pub const FALSE: Filter = Filter::Or(Vec::new());
 
-    fn is_true(&self) -> bool {
+    /// Both hold. What is said twice stands once, so that a filter which repeats the viewer's own row rule
+    /// costs nothing.
+    #[must_use]
+    pub fn and(self, other: Filter) -> Filter {
+        let mut parts = Vec::new();
+        for filter in [self, other] {
+            let given = match filter {
+                Filter::And(parts) => parts,
+                one => vec![one],
+            };
+            for part in given {
+                if !part.is_true() && !parts.contains(&part) {
+                    parts.push(part);
+                }
+            }
+        }
+        if parts.len() == 1 { parts.swap_remove(0) } else { Filter::And(parts) }
+    }
+
+    /// All partners satisfy the filter: none is there for which it is not true.
+    pub fn every(field: FieldId, filter: Filter, among: Filter) -> Filter {
+        let violates = among.and(Filter::NotTrue(Box::new(filter)));
+        Filter::Related { field, quantifier: Quantifier::None, filter: Box::new(violates) }
+    }
+
+    pub fn is_true(&self) -> bool {
         matches!(self, Filter::And(parts) if parts.iter().all(Filter::is_true))
+    }
+
+    /// Whether other rows than the one at hand decide it.
+    pub fn is_related(&self) -> bool {
+        match self {
+            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+                parts.iter().any(Filter::is_related)
+            }
+            Filter::NotTrue(part) => part.is_related(),
+            Filter::Related { .. } | Filter::Unrelated { .. } => true,
+            Filter::Compare { .. } | Filter::IdIn(_) | Filter::IdIs(_) => false,
+        }
     }
 
     /// Whether at most one row can satisfy the filter because it pins a unique value.
@@ -136,6 +175,9 @@ impl Sql {
                 self.column(alias, physical.id(model)).push(" = any(").bind(ids.clone()).push(")")
             }
             Filter::IdIs(id) => self.column(alias, physical.id(model)).push(" = ").bind(id.clone()),
+            Filter::NotTrue(filter) => {
+                self.push("(").predicate(physical, model, alias, filter).push(") is not true")
+            }
         }
     }
 
@@ -276,44 +318,38 @@ impl Sql {
                 let inner = self.alias();
                 self.push("exists (select 1 from ").push(physical.table(target)).push(" ").push(&inner);
                 self.push(" where ").column(&inner, physical.id(target)).push(" = ").column(&row, partner);
-                self.quantified(physical, target, &inner, quantifier, filter);
+                self.satisfying(physical, target, &inner, filter);
                 self.push("))")
             }
             LinkAt::Own(column) => {
                 let inner = self.alias();
                 self.push(physical.table(target)).push(" ").push(&inner).push(" where ");
                 self.column(&inner, physical.id(target)).push(" = ").column(alias, column);
-                self.quantified(physical, target, &inner, quantifier, filter);
+                self.satisfying(physical, target, &inner, filter);
                 self.push(")")
             }
             LinkAt::Partner(column) => {
                 let inner = self.alias();
                 self.push(physical.table(target)).push(" ").push(&inner).push(" where ");
                 self.column(&inner, column).push(" = ").column(alias, physical.id(model));
-                self.quantified(physical, target, &inner, quantifier, filter);
+                self.satisfying(physical, target, &inner, filter);
                 self.push(")")
             }
         }
     }
 
     /// ` and …` for the partner rows that the (negated) `exists` looks for.
-    fn quantified(
+    fn satisfying(
         &mut self,
         physical: &Physical,
         target: ModelId,
         inner: &str,
-        quantifier: Quantifier,
         filter: &Filter,
     ) -> &mut Self {
-        if quantifier == Quantifier::Every {
-            self.push(" and (");
-            self.predicate(physical, target, inner, filter).push(") is not true")
-        } else if filter.is_true() {
-            self
-        } else {
-            self.push(" and ");
-            self.predicate(physical, target, inner, filter)
+        if filter.is_true() {
+            return self;
         }
+        self.push(" and ").predicate(physical, target, inner, filter)
     }
 
     /// The id of the one row that the filter pins: the value itself, or a scalar sub-select.

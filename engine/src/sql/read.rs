@@ -13,6 +13,8 @@ const MAX_NAME: usize = 63;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
     pub filter: Filter,
+    /// The part of the filter that says which rows there are for the viewer: a cursor must name one of them.
+    pub visible: Filter,
     /// The field and whether it descends; ties, and everything without an order, go by ascending id.
     pub order: Option<(FieldId, bool)>,
     /// Exclusive cursors: ids.
@@ -37,7 +39,8 @@ pub enum Entry<'a> {
     Column(FieldId),
     ScalarList(FieldId),
     Typename(&'a str),
-    ToOne(FieldId, Shape<'a>),
+    /// Null where the partner does not satisfy the filter.
+    ToOne(FieldId, Filter, Shape<'a>),
     ToMany(FieldId, Rows, Shape<'a>),
 }
 
@@ -57,13 +60,13 @@ pub fn find_one(physical: &Physical, filter: &Filter, shape: &Shape<'_>) -> Stat
     sql.finish()
 }
 
-/// The first model's row with the id.
-pub fn find_node(physical: &Physical, id: &str, shapes: &[Shape<'_>]) -> Statement {
+/// The first model's row with the id that satisfies the model's filter.
+pub fn find_node(physical: &Physical, id: &str, shapes: &[(Filter, Shape<'_>)]) -> Statement {
     let mut sql = Sql::new();
     sql.push("select coalesce(");
-    for (i, shape) in shapes.iter().enumerate() {
+    for (i, (visible, shape)) in shapes.iter().enumerate() {
         sql.push(if i > 0 { ", " } else { "" });
-        sql.one(physical, &Filter::IdIs(id.into()), shape);
+        sql.one(physical, &Filter::IdIs(id.into()).and(visible.clone()), shape);
     }
     if shapes.is_empty() {
         sql.push("null");
@@ -122,10 +125,12 @@ impl Shape<'_> {
     /// Whether rows of the model are looked at anywhere below the row itself.
     pub fn looks_again_at(&self, model: ModelId) -> bool {
         self.entries.iter().any(|(_, entry)| match entry {
-            Entry::ToOne(_, shape) => shape.model == model || shape.looks_again_at(model),
             // A filter may lead anywhere.
+            Entry::ToOne(_, filter, shape) => {
+                shape.model == model || filter.is_related() || shape.looks_again_at(model)
+            }
             Entry::ToMany(_, rows, shape) => {
-                shape.model == model || rows.filter != Filter::TRUE || shape.looks_again_at(model)
+                shape.model == model || rows.filter.is_related() || shape.looks_again_at(model)
             }
             Entry::Column(_) | Entry::ScalarList(_) | Entry::Typename(_) => false,
         })
@@ -264,6 +269,9 @@ impl Sql {
         let row = self.alias();
         self.push("exists (select 1 from ").push(physical.table(model)).push(" ").push(&row).push(" where ");
         self.column(&row, id).push(" = ").placeholder(number).push(" and ");
+        if !rows.visible.is_true() {
+            self.predicate(physical, model, &row, &rows.visible).push(" and ");
+        }
         let Some((field, descends)) = order else {
             self.column(alias, id).push(id_sign).column(&row, id);
             return self.push(")");
@@ -310,7 +318,9 @@ impl Sql {
                 ),
                 Entry::ScalarList(field) => self.scalar_list(physical, shape.model, *field, alias),
                 Entry::Typename(name) => self.typename(name),
-                Entry::ToOne(field, inner) => self.partner(physical, shape.model, *field, alias, inner),
+                Entry::ToOne(field, filter, inner) => {
+                    self.partner(physical, shape.model, *field, alias, filter, inner)
+                }
                 Entry::ToMany(field, rows, inner) => {
                     match physical.model.field(shape.model, *field).relation() {
                         Some(relation) => {
@@ -356,6 +366,7 @@ impl Sql {
         model: ModelId,
         field: FieldId,
         alias: &str,
+        filter: &Filter,
         shape: &Shape<'_>,
     ) -> &mut Self {
         let definition = physical.model.field(model, field);
@@ -368,21 +379,28 @@ impl Sql {
         self.entries(physical, &row, shape);
         self.push(" from ").push(physical.table(relation.target)).push(" ").push(&row);
         let id = physical.id(model);
-        match physical.link(relation) {
+        let link = physical.link(relation);
+        match link {
             LinkAt::Own(column) => {
                 self.push(" where ").column(&row, physical.id(relation.target)).push(" = ");
                 self.column(alias, column)
             }
             LinkAt::Partner(column) => {
-                self.push(" where ").column(&row, column).push(" = ").column(alias, id).push(" limit 1")
+                self.push(" where ").column(&row, column).push(" = ").column(alias, id)
             }
             LinkAt::Table { table, own, partner, .. } => {
                 let link = self.alias();
                 self.push(" join ").push(table).push(" ").push(&link).push(" on ");
                 self.column(&link, partner).push(" = ").column(&row, physical.id(relation.target));
-                self.push(" where ").column(&link, own).push(" = ").column(alias, id).push(" limit 1")
+                self.push(" where ").column(&link, own).push(" = ").column(alias, id)
             }
         };
+        if !filter.is_true() {
+            self.push(" and ").predicate(physical, relation.target, &row, filter);
+        }
+        if !matches!(link, LinkAt::Own(_)) {
+            self.push(" limit 1");
+        }
         self.push(") ").push(&object).push(")");
         if definition.required {
             self.push(", '").push(MISSING_LINK).push("'::json)");

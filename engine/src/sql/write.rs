@@ -10,8 +10,8 @@ use crate::plan::{Param, Statement};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
     Id(Param),
-    /// The row with this value in a unique column.
-    Unique(FieldId, String),
+    /// The row that satisfies a filter which pins a unique value.
+    Where(Filter),
 }
 
 /// The condition that rows are partners of a parent, along the parent's relation field.
@@ -25,15 +25,9 @@ pub struct Linked<'a> {
 
 impl Node {
     pub fn filter(&self) -> Filter {
-        use super::predicate::Operand;
-        use crate::schema::Comparison;
         match self {
             Node::Id(id) => Filter::IdIs(id.clone()),
-            Node::Unique(field, text) => Filter::Compare {
-                field: *field,
-                comparison: Comparison::Equals,
-                operand: Operand::One(text.clone()),
-            },
+            Node::Where(filter) => filter.clone(),
         }
     }
 }
@@ -213,10 +207,11 @@ pub fn link(physical: &Physical, linked: Linked<'_>, child: &Node) -> Statement 
     sql.finish()
 }
 
-/// Removes all links of the parent.
-pub fn cut_from_parent(physical: &Physical, linked: Linked<'_>) -> Statement {
+/// Removes the links of the parent to partners that satisfy the filter (a link in the parent's own row: in any case).
+pub fn cut_from_parent(physical: &Physical, linked: Linked<'_>, among: &Filter) -> Statement {
     let mut sql = Sql::new();
     let Linked { relation, parent_model, parent } = linked;
+    let target = relation.target;
     match physical.link(relation) {
         LinkAt::Own(column) => {
             sql.push("update ")
@@ -227,11 +222,23 @@ pub fn cut_from_parent(physical: &Physical, linked: Linked<'_>) -> Statement {
             sql.push(physical.id(parent_model)).push(" = ").bind(parent.clone());
         }
         LinkAt::Partner(column) => {
-            sql.push("update ").push(physical.table(relation.target)).push(" set ").push(column);
-            sql.push(" = null where ").push(column).push(" = ").bind(parent.clone());
+            let row = sql.alias();
+            sql.push("update ").push(physical.table(target)).push(" ").push(&row).push(" set ").push(column);
+            sql.push(" = null where ").column(&row, column).push(" = ").bind(parent.clone());
+            if !among.is_true() {
+                sql.push(" and ").predicate(physical, target, &row, among);
+            }
         }
-        LinkAt::Table { table, own, .. } => {
-            sql.push("delete from ").push(table).push(" where ").push(own).push(" = ").bind(parent.clone());
+        LinkAt::Table { table, own, partner, .. } => {
+            let link = sql.alias();
+            sql.push("delete from ").push(table).push(" ").push(&link).push(" where ");
+            sql.column(&link, own).push(" = ").bind(parent.clone());
+            if !among.is_true() {
+                let row = sql.alias();
+                sql.push(" and exists (select 1 from ").push(physical.table(target)).push(" ").push(&row);
+                sql.push(" where ").column(&row, physical.id(target)).push(" = ").column(&link, partner);
+                sql.push(" and ").predicate(physical, target, &row, among).push(")");
+            }
         }
     }
     sql.finish()
@@ -347,31 +354,33 @@ pub fn other_parent(
     sql.finish()
 }
 
-/// Returns a row if the parent has a partner other than the children named.
-pub fn other_children(physical: &Physical, linked: Linked<'_>, except: &[Node]) -> Statement {
+/// Returns a row if the parent has a partner other than the children named, of those that satisfy the filter.
+pub fn other_children(physical: &Physical, linked: Linked<'_>, except: &[Node], among: &Filter) -> Statement {
     let mut sql = Sql::new();
     let Linked { relation, parent_model, parent } = linked;
     let target = relation.target;
-    let child_column = match physical.link(relation) {
-        LinkAt::Own(column) => {
-            sql.push("select 1 from ").push(physical.table(parent_model)).push(" where ");
-            sql.push(physical.id(parent_model)).push(" = ").bind(parent.clone());
-            sql.push(" and ").push(column).push(" is not null");
-            column
-        }
-        LinkAt::Partner(column) => {
-            sql.push("select 1 from ").push(physical.table(target)).push(" where ").push(column).push(" = ");
-            sql.bind(parent.clone());
-            physical.id(target)
-        }
-        LinkAt::Table { table, own, partner, .. } => {
-            sql.push("select 1 from ").push(table).push(" where ").push(own).push(" = ").bind(parent.clone());
-            partner
-        }
+    // The row that holds the link; the child's id stands in one of its columns.
+    let row = sql.alias();
+    let (table, held_by, child_column) = match physical.link(relation) {
+        LinkAt::Own(column) => (physical.table(parent_model), physical.id(parent_model), column),
+        LinkAt::Partner(column) => (physical.table(target), column, physical.id(target)),
+        LinkAt::Table { table, own, partner, .. } => (table, own, partner),
     };
+    sql.push("select 1 from ").push(table).push(" ").push(&row).push(" where ");
+    sql.column(&row, held_by).push(" = ").bind(parent.clone());
+    if matches!(physical.link(relation), LinkAt::Own(_)) {
+        sql.push(" and ").column(&row, child_column).push(" is not null");
+    }
+    if !among.is_true() {
+        let child = sql.alias();
+        sql.push(" and exists (select 1 from ").push(physical.table(target)).push(" ").push(&child);
+        sql.push(" where ").column(&child, physical.id(target)).push(" = ").column(&row, child_column);
+        sql.push(" and ").predicate(physical, target, &child, among).push(")");
+    }
     for child in except {
         // A child that does not exist is no exception.
-        sql.push(" and ").push(child_column).push(" is distinct from ").node(physical, target, child);
+        sql.push(" and ").column(&row, child_column).push(" is distinct from ");
+        sql.node(physical, target, child);
     }
     sql.push(" limit 1");
     sql.finish()
@@ -382,13 +391,11 @@ impl Sql {
     pub(super) fn node(&mut self, physical: &Physical, model: ModelId, node: &Node) -> &mut Self {
         match node {
             Node::Id(id) => self.bind(id.clone()).push("::").push(physical.id_type(model)),
-            Node::Unique(field, text) => {
-                self.push("(select ").push(physical.id(model)).push(" from ").push(physical.table(model));
-                self.push(" where ")
-                    .push(physical.column(model, *field))
-                    .push(" = ")
-                    .bind(text.as_str())
-                    .push(")")
+            Node::Where(filter) => {
+                let row = self.alias();
+                self.push("(select ").column(&row, physical.id(model)).push(" from ");
+                self.push(physical.table(model)).push(" ").push(&row).push(" where ");
+                self.predicate(physical, model, &row, filter).push(")")
             }
         }
     }

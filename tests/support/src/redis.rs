@@ -105,10 +105,15 @@ fn begin(port: u16, folder: &tempfile::TempDir) -> Option<Keeper> {
     command.arg("-c").arg(KEEPER).arg("gom-test-redis").arg(port.to_string()).arg(folder.path());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut shell = command.spawn().expect("a shell can be run");
-    let leash = shell.stdin.take()?;
+    let leash = shell.stdin.take().expect("it was piped");
     let mut line = String::new();
-    BufReader::new(shell.stdout.take()?).read_line(&mut line).ok()?;
-    let server = line.trim().parse().ok().and_then(Pid::from_raw)?;
+    let output = shell.stdout.take().expect("it was piped");
+    let read = BufReader::new(output).read_line(&mut line);
+    let Some(server) = read.ok().and_then(|_| line.trim().parse().ok()).and_then(Pid::from_raw) else {
+        drop(leash);
+        let _ = shell.wait();
+        return None;
+    };
     let mut keeper = Keeper { shell, _leash: leash, server };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let deadline = Instant::now() + PATIENCE;

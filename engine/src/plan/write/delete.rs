@@ -22,6 +22,9 @@ impl Writer<'_> {
             self.run_into(statement, registers.clone(), Expect::Anything);
             models.into_iter().zip(registers).collect()
         };
+        if self.access.is_limited() {
+            self.spare_others(model, &going);
+        }
         for (gone, ids) in &going {
             for (relation, side) in ends_of(planner.model(), *gone) {
                 let partner = planner.model().relation(relation).end(side.other());
@@ -46,6 +49,22 @@ impl Writer<'_> {
             self.run(delete::delete_rows(physical, gone, &ids), Expect::Anything);
         }
         Ok(())
+    }
+
+    /// What goes along must be the viewer's own, and nothing that the viewer cannot see may lose a link.
+    fn spare_others(&mut self, root: ModelId, going: &[(ModelId, Register)]) {
+        for (gone, ids) in going {
+            let ids = Filter::IdIn(Param::Register(*ids));
+            // The rows that were asked for have been found by their rule.
+            if *gone != root || going.len() > 1 {
+                self.claim(*gone, &ids);
+            }
+            for (relation, side) in ends_of(self.planner.model(), *gone) {
+                let partner = self.planner.model().relation(relation).end(side.other()).model;
+                let visible = self.access.visible(partner);
+                self.spare(relation, side, &ids, &visible);
+            }
+        }
     }
 
     /// The models and cascades that a deletion may reach.

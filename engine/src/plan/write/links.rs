@@ -6,8 +6,8 @@ use crate::datamodel::{ModelId, RelationEnd, RelationRef};
 use crate::error::ApiError;
 use crate::plan::filter::Unique;
 use crate::plan::program::{Expect, Param};
-use crate::sql::LinkAt;
 use crate::sql::write::{self, Linked, Node};
+use crate::sql::{Filter, LinkAt};
 
 /// The node in whose data a nested write stands, and its relation field that leads there.
 #[derive(Debug, Clone)]
@@ -67,7 +67,8 @@ impl Writer<'_> {
             if own_required {
                 self.fail(self.required_violation(parent.relation.relation));
             } else {
-                let statement = write::other_children(self.planner.physical(), parent.linked(), &[]);
+                let statement =
+                    write::other_children(self.planner.physical(), parent.linked(), &[], &Filter::TRUE);
                 self.run(statement, self.expect_none(parent.relation));
             }
         }
@@ -76,15 +77,16 @@ impl Writer<'_> {
 
     /// Ties an existing child to the parent, taking it from where it was.
     pub(super) fn connect(&mut self, parent: &Parent, child: &Unique) {
-        let node = Node::Unique(child.field, child.text.clone());
-        let missing = self.planner.no_node(child);
+        let node = self.partner(parent.relation, child);
+        let missing = self.planner.missing(child, self.access);
         let (own, back) = self.ends(parent.relation);
         let own_list = own.list;
         let takes_room = !own.list && !parent.new;
         let needs_parent = !own.list && !back.list && back.required && !own.required;
         if takes_room && needs_parent {
             let except = std::slice::from_ref(&node);
-            let statement = write::other_children(self.planner.physical(), parent.linked(), except);
+            let statement =
+                write::other_children(self.planner.physical(), parent.linked(), except, &Filter::TRUE);
             self.run(statement, self.expect_none(parent.relation));
         }
         let known_parent = (!parent.new).then_some(&parent.id);
@@ -94,6 +96,7 @@ impl Writer<'_> {
         }
         let statement = write::link(self.planner.physical(), parent.linked(), &node);
         self.run(statement, Expect::Filled(vec![(0, missing)]));
+        self.touch_link(parent, child.filter());
     }
 
     /// Frees a child from its old parent, unless that is forbidden: along a one-to-one relation an old
@@ -121,6 +124,13 @@ impl Writer<'_> {
         }
         // A link in the child's own row is overwritten by the new one.
         if !matches!(physical.link(relation), LinkAt::Partner(_)) {
+            let (side, child_row) = (relation.side.other(), child.filter());
+            let among = match physical.link(relation) {
+                LinkAt::Own(_) => self.access.writable(parent_model),
+                _ => self.access.visible(parent_model),
+            };
+            self.spare(relation.relation, side, &child_row, &among);
+            self.touch_partners(relation.relation, side, &child_row, &among);
             self.run(write::cut_from_child(physical, relation, parent_model, child), Expect::Anything);
         }
     }
@@ -128,8 +138,12 @@ impl Writer<'_> {
     /// Removes the links of a to-one parent; one in its own row is overwritten by the next.
     fn cut_parent(&mut self, parent: &Parent) {
         let physical = self.planner.physical();
+        let RelationRef { relation, side, .. } = parent.relation;
+        let (own, among) = (Filter::IdIs(parent.id.clone()), self.tieable(parent.relation));
+        self.touch_partners(relation, side, &own, &among);
         if !matches!(physical.link(parent.relation), LinkAt::Own(_)) {
-            self.run(write::cut_from_parent(physical, parent.linked()), Expect::Anything);
+            self.spare(relation, side, &own, &among);
+            self.run(write::cut_from_parent(physical, parent.linked(), &Filter::TRUE), Expect::Anything);
         }
     }
 
@@ -137,20 +151,25 @@ impl Writer<'_> {
     pub(super) fn tie_new_child(&mut self, parent: &Parent, child: Param) {
         let physical = self.planner.physical();
         if !matches!(physical.link(parent.relation), LinkAt::Partner(_)) {
-            self.run(write::link(physical, parent.linked(), &Node::Id(child)), Expect::Anything);
+            let statement = write::link(physical, parent.linked(), &Node::Id(child.clone()));
+            self.run(statement, Expect::Anything);
         }
+        self.touch_link(parent, Filter::IdIs(child));
     }
 
     /// Replaces all links of a to-many parent. A child that needs a parent must not be left without.
     pub(super) fn replace_links(&mut self, parent: &Parent, children: &[Unique]) {
         let physical = self.planner.physical();
         let (_, back) = self.ends(parent.relation);
-        let nodes: Vec<Node> = children.iter().map(|c| Node::Unique(c.field, c.text.clone())).collect();
+        let nodes: Vec<Node> = children.iter().map(|child| self.partner(parent.relation, child)).collect();
+        let among = self.tieable(parent.relation);
         if !back.list && back.required {
-            let statement = write::other_children(physical, parent.linked(), &nodes);
+            let statement = write::other_children(physical, parent.linked(), &nodes, &among);
             self.run(statement, self.expect_none(parent.relation));
         }
-        self.run(write::cut_from_parent(physical, parent.linked()), Expect::Anything);
+        let RelationRef { relation, side, .. } = parent.relation;
+        self.touch_partners(relation, side, &Filter::IdIs(parent.id.clone()), &among);
+        self.run(write::cut_from_parent(physical, parent.linked(), &among), Expect::Anything);
         for child in children {
             self.connect(parent, child);
         }

@@ -8,11 +8,14 @@ mod insertions;
 mod links;
 mod nested;
 mod node;
+mod reach;
 mod top;
 
 use self::insertions::Waiting;
 use super::context::Planner;
 use super::program::{Expect, Param, Program, Register, Statement, Step};
+use super::rights::Access;
+use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::sql::Filter;
 
@@ -24,13 +27,31 @@ pub trait Source {
     fn uuid(&mut self) -> String;
     /// The time of this write, UTC, as PostgreSQL reads it (`2026-11-23T01:02:03.004`).
     fn now(&mut self) -> String;
+    /// So many random letters and digits.
+    fn code(&mut self, characters: usize) -> String;
+}
+
+/// What the application adds to a top-level mutation.
+#[derive(Debug, Default)]
+pub struct Amendments {
+    /// Run first, in the same transaction.
+    pub before: Vec<Step>,
+    /// Columns of the new row, whatever the input says.
+    pub set: Vec<(FieldId, String)>,
 }
 
 /// A program under construction.
 pub(super) struct Writer<'a> {
     planner: &'a Planner,
+    access: Access<'a>,
+    /// The model that the top-level field is about.
+    top: ModelId,
     source: &'a mut dyn Source,
     now: String,
+    /// What [`Amendments::set`] says, until the top-level row takes it.
+    set: Vec<(FieldId, String)>,
+    /// Rows that must be writable for the viewer once all is done.
+    touched: Vec<(ModelId, Filter)>,
     steps: Vec<Step>,
     /// Insertions that come after the steps.
     waiting: Vec<Waiting<'a>>,
@@ -38,14 +59,26 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(planner: &'a Planner, source: &'a mut dyn Source) -> Self {
+    fn new(planner: &'a Planner, access: Access<'a>, top: ModelId, source: &'a mut dyn Source) -> Self {
         let now = source.now();
-        // The first register is the answer's.
-        Writer { planner, source, now, steps: Vec::new(), waiting: Vec::new(), registers: 1 }
+        Writer {
+            planner,
+            access,
+            top,
+            source,
+            now,
+            set: Vec::new(),
+            touched: Vec::new(),
+            steps: Vec::new(),
+            waiting: Vec::new(),
+            // The first register is the answer's.
+            registers: 1,
+        }
     }
 
     fn finish(mut self) -> Program {
         self.flush();
+        self.check_touched();
         Program { steps: self.steps, registers: self.registers }
     }
 

@@ -56,7 +56,10 @@ impl Writer<'_> {
                 }
                 match entry(value, kind) {
                     // An empty list is a wish for `set` only.
-                    Some(set) if kind == InputMeaning::Set && *set != Value::Null => self.set(parent, set)?,
+                    Some(set) if kind == InputMeaning::Set && *set != Value::Null => {
+                        self.check_nested(kind, parent)?;
+                        self.set(parent, set)?;
+                    }
                     given => {
                         for item in items(given) {
                             self.nested_write(kind, parent, item)?;
@@ -74,6 +77,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let target = parent.relation.target;
+        self.check_nested(kind, parent)?;
         match kind {
             InputMeaning::Create => {
                 self.make_room_for_new_child(parent);
@@ -81,22 +85,24 @@ impl Writer<'_> {
                 self.tie_new_child(parent, child);
             }
             InputMeaning::Connect => {
-                let child = self.planner.unique(target, item)?;
+                let child = self.planner.unique(target, item, self.access)?;
                 self.connect(parent, &child);
             }
             InputMeaning::Update => self.nested_update(parent, item)?,
             InputMeaning::Upsert => self.nested_upsert(parent, item)?,
             InputMeaning::Delete => {
-                let (_, ids) = self.linked_child(parent, item)?;
+                let (_, ids) = self.linked_child(parent, item, &self.access.writable(target))?;
                 self.delete_nodes(target, ids)?;
             }
             InputMeaning::Disconnect => self.disconnect(parent, item)?,
             InputMeaning::UpdateMany => {
-                let filter = self.planner.filter(target, entry(item, InputMeaning::Where))?;
+                let filter = self.planner.filter(target, entry(item, InputMeaning::Where), self.access)?;
+                let filter = filter.and(self.access.writable(target));
                 self.update_many(target, &filter, Some(parent), entry(item, InputMeaning::Data))?;
             }
             InputMeaning::DeleteMany => {
-                let filter = self.planner.filter(target, Some(item))?;
+                let filter = self.planner.filter(target, Some(item), self.access)?;
+                let filter = filter.and(self.access.writable(target));
                 let ids = self.register();
                 let find = write::find_ids(self.planner.physical(), target, &filter, Some(parent.linked()));
                 self.run_into(find, vec![ids], Expect::Anything);
@@ -110,8 +116,10 @@ impl Writer<'_> {
 
     fn set(&mut self, parent: &Parent, value: &Value) -> Result<(), ApiError> {
         let target = parent.relation.target;
-        let children: Vec<Unique> =
-            items(Some(value)).iter().map(|v| self.planner.unique(target, v)).collect::<Result<_, _>>()?;
+        let children: Vec<Unique> = items(Some(value))
+            .iter()
+            .map(|v| self.planner.unique(target, v, self.access))
+            .collect::<Result<_, _>>()?;
         self.replace_links(parent, &children);
         Ok(())
     }
@@ -120,12 +128,14 @@ impl Writer<'_> {
         let target = parent.relation.target;
         let (own, _) = self.ends(parent.relation);
         if !own.list {
-            let child = self.only_child(parent, self.not_connected(parent, false, None));
+            let writable = self.access.writable(target);
+            let child = self.only_child(parent, &writable, self.not_connected(parent, false, None));
             return self.update_node(target, &Param::Register(child.0), item);
         }
-        let unique = self.planner.unique(target, entry(item, InputMeaning::Where).unwrap_or(&Value::Null))?;
+        let given = entry(item, InputMeaning::Where).unwrap_or(&Value::Null);
+        let unique = self.planner.unique(target, given, self.access)?;
         let error = self.not_connected(parent, false, Some(&unique));
-        let (child, _) = self.child_by(parent, &unique, error);
+        let (child, _) = self.child_by(parent, &unique, &self.access.writable(target), error);
         let data = entry(item, InputMeaning::Data).unwrap_or(&Value::Null);
         self.update_node(target, &child, data)
     }
@@ -135,10 +145,11 @@ impl Writer<'_> {
         let (own, _) = self.ends(parent.relation);
         let filter = if own.list {
             let given = entry(item, InputMeaning::Where).unwrap_or(&Value::Null);
-            self.planner.unique(target, given)?.filter()
+            self.planner.unique(target, given, self.access)?.filter()
         } else {
             Filter::TRUE
         };
+        let filter = filter.and(self.access.writable(target));
         let child = self.register();
         let find = write::find_partner(self.planner.physical(), target, &filter, parent.linked());
         self.run_into(find, vec![child], Expect::Anything);
@@ -151,49 +162,62 @@ impl Writer<'_> {
     }
 
     fn disconnect(&mut self, parent: &Parent, item: &Value) -> Result<(), ApiError> {
-        let (child, _) = self.linked_child(parent, item)?;
+        let (child, _) = self.linked_child(parent, item, &self.tieable(parent.relation))?;
         let (_, back) = self.ends(parent.relation);
         if !back.list && back.required {
             self.fail(self.required_violation(parent.relation.relation));
             return Ok(());
         }
+        self.touch_link(parent, Filter::IdIs(child.clone()));
         let statement = write::cut_pair(self.planner.physical(), parent.linked(), &Node::Id(child));
         self.run(statement, Expect::Anything);
         Ok(())
     }
 
     /// The child that a delete or disconnect means: by `where` in a list, or the only one (`true`). Gives
-    /// its id, and the register with the same as an array.
-    fn linked_child(&mut self, parent: &Parent, item: &Value) -> Result<(Param, Register), ApiError> {
+    /// its id, and the register with the same as an array. Children that do not satisfy the filter are out of reach.
+    fn linked_child(
+        &mut self,
+        parent: &Parent,
+        item: &Value,
+        among: &Filter,
+    ) -> Result<(Param, Register), ApiError> {
         let (own, _) = self.ends(parent.relation);
         if own.list {
-            let unique = self.planner.unique(parent.relation.target, item)?;
+            let unique = self.planner.unique(parent.relation.target, item, self.access)?;
             let error = self.not_connected(parent, true, Some(&unique));
-            Ok(self.child_by(parent, &unique, error))
+            Ok(self.child_by(parent, &unique, among, error))
         } else {
             let error = self.not_connected(parent, true, None);
-            let (id, ids) = self.only_child(parent, error);
+            let (id, ids) = self.only_child(parent, among, error);
             Ok((Param::Register(id), ids))
         }
     }
 
-    fn only_child(&mut self, parent: &Parent, not_connected: ApiError) -> (Register, Register) {
+    fn only_child(
+        &mut self,
+        parent: &Parent,
+        among: &Filter,
+        not_connected: ApiError,
+    ) -> (Register, Register) {
         let (id, ids) = (self.register(), self.register());
-        let find = write::find_partner(
-            self.planner.physical(),
-            parent.relation.target,
-            &Filter::TRUE,
-            parent.linked(),
-        );
+        let target = parent.relation.target;
+        let find = write::find_partner(self.planner.physical(), target, among, parent.linked());
         self.run_into(find, vec![id, ids], Expect::Some(Box::new(not_connected)));
         (id, ids)
     }
 
-    fn child_by(&mut self, parent: &Parent, unique: &Unique, not_connected: ApiError) -> (Param, Register) {
+    fn child_by(
+        &mut self,
+        parent: &Parent,
+        unique: &Unique,
+        among: &Filter,
+        not_connected: ApiError,
+    ) -> (Param, Register) {
         let (id, ids) = (self.register(), self.register());
-        let find =
-            write::find_with_link(self.planner.physical(), unique.model, &unique.filter(), parent.linked());
-        let missing = self.planner.no_node(unique);
+        let filter = unique.filter().and(among.clone());
+        let find = write::find_with_link(self.planner.physical(), unique.model, &filter, parent.linked());
+        let missing = self.planner.missing(unique, self.access);
         self.run_into(find, vec![id, ids], Expect::Filled(vec![(0, missing), (2, not_connected)]));
         let by_id = unique.field == self.planner.model().model(unique.model).id;
         // A known id spares the statements that follow the wait for this one.
@@ -251,7 +275,8 @@ impl Writer<'_> {
         let values = self.changed_values(model, data)?;
         let sets_lists = entries(data).iter().any(|(m, _)| matches!(m, InputMeaning::ListValue(_)));
         let count = self.register();
-        if !sets_lists && !values.is_empty() {
+        let matters = self.matters(model, &values);
+        if !sets_lists && !values.is_empty() && !matters {
             let statement =
                 write::counted(write::update(physical, model, filter, linked, &values, Returning::Id));
             self.run_into(statement, vec![count], Expect::Anything);
@@ -260,6 +285,9 @@ impl Writer<'_> {
         // The rows are fixed first: after the columns have changed they might not match any more.
         let ids = self.register();
         self.run_into(write::find_ids(physical, model, filter, linked), vec![ids, count], Expect::Anything);
+        if matters {
+            self.touch(model, rows(ids));
+        }
         let then = self.branch(|w| {
             if !values.is_empty() {
                 w.run(

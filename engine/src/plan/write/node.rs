@@ -45,6 +45,7 @@ impl Writer<'_> {
         let planner = self.planner;
         let physical = planner.physical();
         let definition = planner.model().model(model);
+        self.check_data(model, data)?;
         let (mut values, known_id) = self.own_values(model, data)?;
         let mut links = Vec::new();
         let mut expected = Vec::new();
@@ -63,13 +64,17 @@ impl Writer<'_> {
                 (Some(create), None) => {
                     // The child comes first, and its link is in this row: it needs no id of its parent.
                     let to_be = Parent { model, id: Param::Null, relation, new: true };
+                    self.check_nested(InputMeaning::Create, &to_be)?;
                     Node::Id(self.create_node(relation.target, create, Some(&to_be))?)
                 }
                 (None, Some(connect)) => {
-                    let unique = planner.unique(relation.target, connect)?;
-                    let child = Node::Unique(unique.field, unique.text.clone());
+                    let unique = planner.unique(relation.target, connect, self.access)?;
+                    let child = self.partner(relation, &unique);
                     self.free_for_new_parent(model, relation, &child);
-                    expected.push((links.len(), planner.no_node(&unique)));
+                    expected.push((links.len(), planner.missing(&unique, self.access)));
+                    if self.access.relation_matters(relation.target, relation.relation) {
+                        self.touch(relation.target, unique.filter());
+                    }
                     child
                 }
                 _ => continue,
@@ -85,8 +90,15 @@ impl Writer<'_> {
             }
             None => Param::Register(self.register()),
         };
+        let back = parent
+            .and_then(|p| planner.model().relation(p.relation.relation).end(p.relation.side.other()).field);
+        let follows = parent.is_some_and(|p| self.access.follows(model, back, p.model));
+        if !follows {
+            self.touch(model, row(&id));
+        }
         let insertion = Insert { model, values, links };
         if let Some(shape) = shape
+            && !self.access.is_limited()
             && !shape.looks_again_at(model)
             && writes_only_columns(data, &in_row)
         {
@@ -107,9 +119,14 @@ impl Writer<'_> {
         let definition = self.planner.model().model(model);
         let mut values = Vec::new();
         let mut id = None;
+        let set_here = self.set_on_create(model);
         for field_id in definition.field_ids() {
             let field = definition.field(field_id);
             if !field.is_column() {
+                continue;
+            }
+            if let Some((_, text)) = set_here.iter().find(|(set, _)| *set == field_id) {
+                values.push((field_id, Param::Text(text.clone())));
                 continue;
             }
             let given = entry(data, InputMeaning::Value(field_id));
@@ -152,6 +169,17 @@ impl Writer<'_> {
         Ok((values, id))
     }
 
+    /// Columns of a new row that the server sets, whatever the input says.
+    fn set_on_create(&mut self, model: ModelId) -> Vec<(FieldId, String)> {
+        // The top-level row is the first that is made.
+        let mut set = std::mem::take(&mut self.set);
+        set.extend(self.access.stamps_on_create(model).iter().cloned());
+        for (field, characters) in self.access.generated(model) {
+            set.push((*field, self.source.code(*characters)));
+        }
+        set
+    }
+
     fn new_id(&mut self, field: &Field) -> Option<String> {
         match (field.id_strategy, field.kind) {
             (Some(IdStrategy::Sequence), _) | (_, FieldKind::Scalar(ScalarType::Int)) => None,
@@ -189,10 +217,16 @@ impl Writer<'_> {
     /// The columns that an update sets, `updatedAt` with them if there is any (or any list).
     pub(super) fn changed_values(&self, model: ModelId, data: &Value) -> Result<Values, ApiError> {
         let definition = self.planner.model().model(model);
+        self.check_data(model, data)?;
+        let (on_create, on_update) =
+            (self.access.stamps_on_create(model), self.access.stamps_on_update(model));
+        let stamped = |field| on_create.iter().chain(on_update).any(|(stamped, _)| *stamped == field);
         let mut values = Vec::new();
         let mut touched = false;
         for (meaning, value) in entries(data) {
             let field_id = match meaning {
+                // Only the server says who wrote a row.
+                InputMeaning::Value(field) if stamped(*field) => continue,
                 InputMeaning::Value(field) => *field,
                 InputMeaning::ListValue(_) => {
                     touched |= *value != Value::Null;
@@ -223,6 +257,7 @@ impl Writer<'_> {
         if touched {
             let updated_at = definition.field_ids().filter(|f| definition.field(*f).updated_at);
             values.extend(updated_at.map(|f| (f, Param::Text(self.now.clone()))));
+            values.extend(on_update.iter().map(|(field, text)| (*field, Param::Text(text.clone()))));
         }
         Ok(values)
     }
@@ -264,6 +299,7 @@ impl Writer<'_> {
             let physical = self.planner.physical();
             let statement = write::update(physical, model, &row(id), None, &values, Returning::Id);
             self.run(statement, Expect::Anything);
+            self.touch_by(model, &values, &row(id));
         }
         self.update_rest(model, id, data)
     }

@@ -1,14 +1,15 @@
 //! The top-level mutation fields.
 
 use super::node::writes_only_columns;
-use super::{Source, Writer, row};
+use super::{Amendments, Source, Writer, row};
 use crate::datamodel::ModelId;
 use crate::error::ApiError;
 use crate::plan::context::{PageLimits, Planner};
 use crate::plan::filter::{Unique, unexpected};
 use crate::plan::program::{ANSWER, Expect, Param, Program, Step};
 use crate::plan::read::Reader;
-use crate::request::{Selected, SelectedField, Value, Variables};
+use crate::plan::rights::Access;
+use crate::request::{OperationKind, Selected, SelectedField, Value, Variables};
 use crate::schema::{InputMeaning, OutputMeaning};
 use crate::sql::write::{self, Returning};
 use crate::sql::{self, Shape};
@@ -17,18 +18,24 @@ impl Planner {
     /// The program that carries out a top-level mutation field.
     ///
     /// # Errors
-    /// What the arguments alone forbid: 3007, 3020, 3032, 3033, 3036, 3040, 3045, and those of reading.
+    /// What the arguments alone forbid: 3007, 3020, 3032, 3033, 3036, 3040, 3045, and those of reading; and what the
+    /// viewer may not do.
     pub fn mutation(
         &self,
         field: &SelectedField,
         variables: &Variables,
         limits: PageLimits,
+        access: Access<'_>,
         source: &mut dyn Source,
+        amendments: Amendments,
     ) -> Result<Program, ApiError> {
         let Selected::Field(meaning) = field.meaning else { return Err(unexpected("root field")) };
-        let reader = Reader { planner: self, variables, limits };
+        access.check_operation(OperationKind::Mutation, &field.name)?;
+        let reader = Reader { planner: self, variables, limits, access };
         let argument = |m| self.argument(field, m, variables).unwrap_or(Value::Null);
-        let mut writer = Writer::new(self, source);
+        let mut writer = Writer::new(self, access, Self::written_model(meaning)?, source);
+        writer.set = amendments.set;
+        writer.steps = amendments.before;
         match meaning {
             OutputMeaning::Create(model) => {
                 let shape = reader.shape_of(model, &field.selection)?;
@@ -36,15 +43,15 @@ impl Planner {
             }
             OutputMeaning::Update(model) => {
                 let shape = reader.shape_of(model, &field.selection)?;
-                let unique = self.unique(model, &argument(InputMeaning::Where))?;
+                let unique = self.unique(model, &argument(InputMeaning::Where), access)?;
                 writer.update_by(&unique, &argument(InputMeaning::Data), &shape)?;
             }
             OutputMeaning::Upsert(model) => {
                 let shape = reader.shape_of(model, &field.selection)?;
-                let unique = self.unique(model, &argument(InputMeaning::Where))?;
+                let unique = self.unique(model, &argument(InputMeaning::Where), access)?;
                 let (create, update) = (argument(InputMeaning::Create), argument(InputMeaning::Update));
                 let found = writer.register();
-                let lock = write::lock(self.physical(), model, &unique.filter());
+                let lock = write::lock(self.physical(), model, &writer.own(&unique));
                 writer.run_into(lock, vec![found], Expect::Anything);
                 let id = Param::Register(found);
                 let then = writer.branch(|w| {
@@ -57,18 +64,20 @@ impl Planner {
             }
             OutputMeaning::Delete(model) => {
                 let shape = reader.shape_of(model, &field.selection)?;
-                let unique = self.unique(model, &argument(InputMeaning::Where))?;
+                let unique = self.unique(model, &argument(InputMeaning::Where), access)?;
                 writer.delete_by(&unique, &shape)?;
             }
             OutputMeaning::UpdateMany(model) => {
-                let filter = self.filter(model, Some(&argument(InputMeaning::Where)))?;
+                let filter = self.filter(model, Some(&argument(InputMeaning::Where)), access)?;
+                let filter = filter.and(access.writable(model));
                 let count = writer.update_many(model, &filter, None, Some(&argument(InputMeaning::Data)))?;
                 let statement =
                     sql::batch_payload(Param::Register(count), &reader.aggregate(&field.selection)?);
                 writer.run_into(statement, vec![ANSWER], Expect::Anything);
             }
             OutputMeaning::DeleteMany(model) => {
-                let filter = self.filter(model, Some(&argument(InputMeaning::Where)))?;
+                let filter = self.filter(model, Some(&argument(InputMeaning::Where)), access)?;
+                let filter = filter.and(access.writable(model));
                 let (ids, count) = (writer.register(), writer.register());
                 let find = write::find_ids(self.physical(), model, &filter, None);
                 writer.run_into(find, vec![ids, count], Expect::Anything);
@@ -104,19 +113,22 @@ impl Writer<'_> {
         let planner = self.planner;
         let (physical, model) = (planner.physical(), unique.model);
         let values = self.changed_values(model, data)?;
-        let missing = Box::new(planner.no_node(unique));
-        if !values.is_empty() && writes_only_columns(data, &[]) && !shape.looks_again_at(model) {
-            let update = write::update(physical, model, &unique.filter(), None, &values, Returning::Row);
+        let missing = Box::new(planner.missing(unique, self.access));
+        let own = self.own(unique);
+        let last = !self.matters(model, &values) && writes_only_columns(data, &[]);
+        if !values.is_empty() && last && !shape.looks_again_at(model) {
+            let update = write::update(physical, model, &own, None, &values, Returning::Row);
             let statement = sql::read_written(physical, update, shape, &[]);
             self.run_into(statement, vec![ANSWER], Expect::Found(missing));
             return Ok(());
         }
         let statement = if values.is_empty() {
-            write::lock(physical, model, &unique.filter())
+            write::lock(physical, model, &own)
         } else {
-            write::update(physical, model, &unique.filter(), None, &values, Returning::Id)
+            write::update(physical, model, &own, None, &values, Returning::Id)
         };
         let id = self.found(unique, statement, Expect::Some(missing));
+        self.touch_by(model, &values, &row(&id));
         self.update_rest(model, &id, data)?;
         self.answer_by_id(&id, shape);
         Ok(())
@@ -139,8 +151,8 @@ impl Writer<'_> {
         let physical = planner.physical();
         let model: ModelId = unique.model;
         let (id, ids, record) = (self.register(), self.register(), self.register());
-        let missing = Expect::Some(Box::new(planner.no_node(unique)));
-        self.run_into(write::lock(physical, model, &unique.filter()), vec![id, ids], missing);
+        let missing = Expect::Some(Box::new(planner.missing(unique, self.access)));
+        self.run_into(write::lock(physical, model, &self.own(unique)), vec![id, ids], missing);
         let before = sql::find_record(physical, model, &Param::Register(id));
         self.run_into(before, vec![record], Expect::Anything);
         self.delete_nodes(model, ids)?;

@@ -5,7 +5,7 @@ select t1."uid"::text, array[t1."uid"]::text from "shop"."Bp" t1 where t1."extUi
 -- if r1 holds a value
   update "shop"."Bp" t1 set "name1" = $1, "updatedAt" = $2 where t1."uid" = $3 returning t1."uid"::text
   -- $1 = 'Luz María', $2 = '2026-11-23T00:00:00.000', $3 = r1
-  delete from "shop"."_CustomerOf" where "A" = $1
+  delete from "shop"."_CustomerOf" t1 where t1."A" = $1
   -- $1 = r1
   with child as (select t1."uid" as id from "shop"."User" t1 where t1."uid" = $1), linked as (insert into "shop"."_CustomerOf" ("A", "B") select $2::varchar, child.id from child on conflict do nothing) select child.id::text from child
   -- $1 = 'user1', $2 = r1

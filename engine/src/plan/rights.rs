@@ -1,0 +1,312 @@
+//! A policy bound to one viewer's claims, and what it means for a plan: every visit of a table asks here which rows
+//! and fields there are for the viewer.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::context::Planner;
+use super::filter::unexpected;
+use crate::datamodel::{FieldId, ModelId, RelationId};
+use crate::error::{ApiError, ErrorKind};
+use crate::policy::{Permissions, Policy, Role};
+use crate::request::{OperationKind, Value, WrittenFilter};
+use crate::schema::OutputMeaning;
+use crate::sql::Filter;
+
+/// What one viewer may see and do. Made once for each token, used by all its requests.
+#[derive(Debug)]
+pub struct Rights {
+    policy: Arc<Policy>,
+    role: usize,
+    permissions: Permissions,
+    /// By model.
+    rows: Vec<Filter>,
+    writes: Vec<Filter>,
+    /// By model: what `writes` looks at, so that only changes of these are followed by another look.
+    looks: Vec<Looks>,
+    stamps_on_create: Vec<Vec<(FieldId, String)>>,
+    stamps_on_update: Vec<Vec<(FieldId, String)>>,
+}
+
+/// What decides a filter: columns and relations.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Looks {
+    columns: Vec<(ModelId, FieldId)>,
+    relations: Vec<RelationId>,
+}
+
+/// On whose behalf a plan is made.
+#[derive(Debug, Clone, Copy)]
+pub enum Access<'a> {
+    /// The service role: no rule applies.
+    Full,
+    Limited(&'a Rights),
+}
+
+impl Planner {
+    /// Binds a policy to a viewer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`], if the permissions name no role of the policy or several, or if the claims lack
+    /// what the role's rules need.
+    pub fn rights(
+        &self,
+        policy: &Arc<Policy>,
+        permissions: Permissions,
+        claims: &Map<String, Json>,
+    ) -> Result<Rights, ApiError> {
+        let known = |name: &str| policy.roles.iter().position(|role| role.name == name);
+        let mut roles: Vec<usize> = permissions.roles().filter_map(known).collect();
+        roles.dedup();
+        let role = match roles.as_slice() {
+            [role] => *role,
+            [] => return Err(forbidden("The token names no role that the policy knows")),
+            _ => return Err(forbidden("The token names several roles; it must have one")),
+        };
+        let Role { rows, writes, .. } = &policy.roles[role];
+        let bind = |rule: &Option<WrittenFilter>, without: Filter| match rule {
+            None => Ok(without),
+            Some(rule) => self.written(rule, claims, Access::Full),
+        };
+        let rows: Vec<Filter> =
+            rows.iter().map(|rule| bind(rule, Filter::FALSE)).collect::<Result<_, _>>()?;
+        let writes: Vec<Filter> = writes
+            .iter()
+            .zip(&rows)
+            .map(|(rule, rows)| Ok(rows.clone().and(bind(rule, Filter::TRUE)?)))
+            .collect::<Result<_, ApiError>>()?;
+        let looks = self.model().model_ids().map(|model| self.looks(model, &writes[model.0])).collect();
+        let stamps = |stamps: &[Vec<(FieldId, String)>]| -> Result<Vec<_>, ApiError> {
+            let bound = |(field, claim): &(FieldId, String)| match claims.get(claim) {
+                Some(Json::String(text)) => Ok((*field, text.clone())),
+                _ => Err(forbidden(&format!("The token has no text in the claim '{claim}'"))),
+            };
+            stamps.iter().map(|of_model| of_model.iter().map(bound).collect()).collect()
+        };
+        Ok(Rights {
+            stamps_on_create: stamps(&policy.stamps_on_create)?,
+            stamps_on_update: stamps(&policy.stamps_on_update)?,
+            policy: Arc::clone(policy),
+            role,
+            permissions,
+            rows,
+            writes,
+            looks,
+        })
+    }
+
+    /// A filter of the policy's or the application's own, with its values in place. With limited access, it counts
+    /// only what the viewer may see.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`], if a value is absent.
+    pub fn written(
+        &self,
+        filter: &WrittenFilter,
+        values: &Map<String, Json>,
+        access: Access<'_>,
+    ) -> Result<Filter, ApiError> {
+        let value = filter
+            .bind(&self.schema, values)
+            .map_err(|unbound| forbidden(&format!("A rule cannot be decided: {unbound}")))?;
+        self.filter(filter.model, Some(&value), access)
+    }
+
+    /// The row that a `where` names, if the viewer may write it.
+    ///
+    /// # Errors
+    /// 3040 and 3045, and [`ErrorKind::Forbidden`] for a field that the viewer may not name.
+    pub fn row_to_write(
+        &self,
+        model: ModelId,
+        given: &Value,
+        access: Access<'_>,
+    ) -> Result<Filter, ApiError> {
+        Ok(self.unique(model, given, access)?.filter().and(access.writable(model)))
+    }
+
+    fn looks(&self, model: ModelId, filter: &Filter) -> Looks {
+        let mut looks = Looks::default();
+        self.note(model, filter, &mut looks);
+        looks
+    }
+
+    fn note(&self, model: ModelId, filter: &Filter, looks: &mut Looks) {
+        match filter {
+            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+                parts.iter().for_each(|part| self.note(model, part, looks));
+            }
+            Filter::NotTrue(part) => self.note(model, part, looks),
+            Filter::Compare { field, .. } => looks.columns.push((model, *field)),
+            Filter::Related { field, filter, .. } => {
+                if let Some(relation) = self.model().field(model, *field).relation() {
+                    looks.relations.push(relation.relation);
+                    self.note(relation.target, filter, looks);
+                }
+            }
+            Filter::Unrelated { field } => {
+                looks.relations.extend(self.model().field(model, *field).relation().map(|r| r.relation));
+            }
+            Filter::IdIn(_) | Filter::IdIs(_) => {}
+        }
+    }
+}
+
+impl Rights {
+    pub fn role(&self) -> &str {
+        &self.policy.roles[self.role].name
+    }
+
+    /// The rows of a model that the viewer may see.
+    pub fn visible(&self, model: ModelId) -> &Filter {
+        &self.rows[model.0]
+    }
+
+    /// The rows of a model that the viewer may write, as they are before and as they must be after.
+    pub fn writable(&self, model: ModelId) -> &Filter {
+        &self.writes[model.0]
+    }
+
+    /// Whether the top-level field may be asked for.
+    pub fn allows(&self, kind: OperationKind, name: &str) -> bool {
+        self.policy.allows(kind, name, &self.permissions)
+    }
+}
+
+impl<'a> Access<'a> {
+    fn rights(self) -> Option<&'a Rights> {
+        match self {
+            Access::Full => None,
+            Access::Limited(rights) => Some(rights),
+        }
+    }
+
+    pub fn is_limited(self) -> bool {
+        matches!(self, Access::Limited(_))
+    }
+
+    pub(super) fn visible(self, model: ModelId) -> Filter {
+        self.rights().map_or(Filter::TRUE, |rights| rights.visible(model).clone())
+    }
+
+    pub(super) fn writable(self, model: ModelId) -> Filter {
+        self.rights().map_or(Filter::TRUE, |rights| rights.writable(model).clone())
+    }
+
+    /// Refuses a top-level field for which the viewer lacks a permission.
+    pub(super) fn check_operation(self, kind: OperationKind, name: &str) -> Result<(), ApiError> {
+        match self.rights() {
+            Some(rights) if !rights.allows(kind, name) => {
+                Err(forbidden("No permission to perform the operation"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a field that the viewer may not name.
+    pub(super) fn check_field(
+        self,
+        planner: &Planner,
+        model: ModelId,
+        field: FieldId,
+    ) -> Result<(), ApiError> {
+        let named = self.rights().is_none_or(|r| r.policy.roles[r.role].names(model, field));
+        if named {
+            return Ok(());
+        }
+        let definition = planner.model().model(model);
+        let message =
+            format!("The field '{}' of '{}' may not be used", definition.field(field).name, definition.name);
+        Err(forbidden(&message))
+    }
+
+    /// Refuses to write rows of `model` inside the data of an operation on `top`, unless they are a part of it.
+    pub(super) fn check_part(self, planner: &Planner, model: ModelId, top: ModelId) -> Result<(), ApiError> {
+        if self.rights().is_none_or(|rights| rights.policy.parts[model.0].contains(&top)) {
+            return Ok(());
+        }
+        Err(forbidden(&format!(
+            "'{}' may not be written inside the data of '{}'",
+            planner.model_name(model),
+            planner.model_name(top)
+        )))
+    }
+
+    /// Refuses to tie or cut rows of `model` whose own columns hold the link, unless they may be updated.
+    pub(super) fn check_link_in(
+        self,
+        planner: &Planner,
+        model: ModelId,
+        top: ModelId,
+    ) -> Result<(), ApiError> {
+        let Some(rights) = self.rights() else { return Ok(()) };
+        let schema = &planner.schema;
+        let update = schema.object(schema.mutation).fields.iter();
+        let mut update = update.filter(|(_, field)| field.meaning == OutputMeaning::Update(model));
+        if update.any(|(name, _)| rights.allows(OperationKind::Mutation, name)) {
+            return Ok(());
+        }
+        self.check_part(planner, model, top)
+    }
+
+    /// The columns that the server sets on a new row.
+    pub(super) fn stamps_on_create(self, model: ModelId) -> &'a [(FieldId, String)] {
+        self.rights().map_or(&[], |rights| &rights.stamps_on_create[model.0])
+    }
+
+    /// The columns that the server sets on a row that is changed.
+    pub(super) fn stamps_on_update(self, model: ModelId) -> &'a [(FieldId, String)] {
+        self.rights().map_or(&[], |rights| &rights.stamps_on_update[model.0])
+    }
+
+    /// The columns of a new row that the server makes up, and the number of characters.
+    pub(super) fn generated(self, model: ModelId) -> &'a [(FieldId, usize)] {
+        self.rights().map_or(&[], |rights| &rights.policy.generated[model.0])
+    }
+
+    /// Whether a change of the column can take a row of the model out of what may be written.
+    pub(super) fn column_matters(self, model: ModelId, field: FieldId) -> bool {
+        self.rights().is_some_and(|rights| rights.looks[model.0].columns.contains(&(model, field)))
+    }
+
+    /// Whether a change of the relation's links can.
+    pub(super) fn relation_matters(self, model: ModelId, relation: RelationId) -> bool {
+        self.rights().is_some_and(|rights| rights.looks[model.0].relations.contains(&relation))
+    }
+
+    /// Whether rows of `child`, tied to a writable row of `parent` by the child's field, are writable by that alone.
+    pub(super) fn follows(self, child: ModelId, back: Option<FieldId>, parent: ModelId) -> bool {
+        let (Some(rights), Some(back)) = (self.rights(), back) else { return false };
+        matches!(
+            rights.writable(child),
+            Filter::Related { field, filter, quantifier: crate::sql::Quantifier::Is }
+                if *field == back && **filter == *rights.writable(parent)
+        )
+    }
+}
+
+/// The answer to what the policy does not allow.
+pub(super) fn forbidden(message: &str) -> ApiError {
+    ApiError::new(ErrorKind::Forbidden, message)
+}
+
+impl Planner {
+    /// The answer to a write of a row that is not there, or not for this viewer: the two are not told apart.
+    pub fn no_access(&self, model: ModelId) -> ApiError {
+        forbidden(&format!("Cannot access this {}", self.model_name(model)))
+    }
+
+    /// The model that a top-level field of a mutation writes.
+    pub(super) fn written_model(meaning: OutputMeaning) -> Result<ModelId, ApiError> {
+        match meaning {
+            OutputMeaning::Create(model)
+            | OutputMeaning::Update(model)
+            | OutputMeaning::Upsert(model)
+            | OutputMeaning::Delete(model)
+            | OutputMeaning::UpdateMany(model)
+            | OutputMeaning::DeleteMany(model) => Ok(model),
+            _ => Err(unexpected("mutation field")),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Statements that look whether rows are within a filter: what a write may reach, and what it has left behind.
+
+use super::physical::{LinkAt, Physical};
+use super::predicate::Filter;
+use super::text::Sql;
+use crate::datamodel::{ModelId, RelationId, Side};
+use crate::plan::Statement;
+
+/// Returns a row if one of `rows` does not satisfy the filter.
+pub fn outside(physical: &Physical, model: ModelId, rows: &Filter, filter: &Filter) -> Statement {
+    let mut sql = Sql::new();
+    let row = sql.alias();
+    sql.push("select 1 from ").push(physical.table(model)).push(" ").push(&row).push(" where ");
+    sql.predicate(physical, model, &row, rows).push(" and (");
+    sql.predicate(physical, model, &row, filter).push(") is not true limit 1");
+    sql.finish()
+}
+
+/// Returns a row if a partner of one of `rows`, which stand at the end `side` of the relation, does not satisfy the
+/// filter.
+pub fn linked_outside(
+    physical: &Physical,
+    relation: RelationId,
+    side: Side,
+    rows: &Filter,
+    filter: &Filter,
+) -> Statement {
+    let mut sql = Sql::new();
+    sql.push("select 1 from ");
+    let partner = sql.linked_to(physical, relation, side, rows);
+    let target = physical.model.relation(relation).end(side.other()).model;
+    sql.push(" and (").predicate(physical, target, &partner, filter).push(") is not true limit 1");
+    sql.finish()
+}
+
+/// Returns the ids of the partners of `rows` that satisfy the filter, as an array literal (null: none).
+pub fn linked_ids(
+    physical: &Physical,
+    relation: RelationId,
+    side: Side,
+    rows: &Filter,
+    filter: &Filter,
+) -> Statement {
+    let mut sql = Sql::new();
+    let target = physical.model.relation(relation).end(side.other()).model;
+    // The partner's alias is the second of the statement.
+    sql.push("select array_agg(t2.").push(physical.id(target)).push(")::text from ");
+    let partner = sql.linked_to(physical, relation, side, rows);
+    sql.push(" and ").predicate(physical, target, &partner, filter);
+    sql.finish()
+}
+
+impl Sql {
+    /// `rows join partners where …`; gives the partners' alias.
+    fn linked_to(&mut self, physical: &Physical, relation: RelationId, side: Side, rows: &Filter) -> String {
+        let ends = physical.model.relation(relation);
+        let (model, target) = (ends.end(side).model, ends.end(side.other()).model);
+        let (row, partner) = (self.alias(), self.alias());
+        self.push(physical.table(model)).push(" ").push(&row);
+        match physical.link_at(relation, side) {
+            LinkAt::Own(column) => {
+                self.push(" join ").push(physical.table(target)).push(" ").push(&partner).push(" on ");
+                self.column(&partner, physical.id(target)).push(" = ").column(&row, column);
+            }
+            LinkAt::Partner(column) => {
+                self.push(" join ").push(physical.table(target)).push(" ").push(&partner).push(" on ");
+                self.column(&partner, column).push(" = ").column(&row, physical.id(model));
+            }
+            LinkAt::Table { table, own, partner: other, .. } => {
+                let link = self.alias();
+                self.push(" join ").push(table).push(" ").push(&link).push(" on ");
+                self.column(&link, own).push(" = ").column(&row, physical.id(model));
+                self.push(" join ").push(physical.table(target)).push(" ").push(&partner).push(" on ");
+                self.column(&partner, physical.id(target)).push(" = ").column(&link, other);
+            }
+        }
+        self.push(" where ").predicate(physical, model, &row, rows);
+        partner
+    }
+}

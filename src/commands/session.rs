@@ -1,0 +1,105 @@
+//! `gom session`: who is logged in, and an end to it.
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use gom_actors::sessions::{SessionSummary, Sessions};
+
+use super::place::Place;
+use super::{Failure, SettingsArguments};
+use crate::identity::session_options;
+use crate::settings::{Purpose, Settings};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Show the open sessions of a user
+    List(Of),
+    /// Close the sessions of a user, on every server at once
+    Close(Closed),
+}
+
+#[derive(Debug, Args)]
+struct Of {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// Whose: the `extUid` of a User (a seller), or the `uid` of a Bp (a customer)
+    #[arg(value_name = "SUBJECT")]
+    subject: String,
+}
+
+#[derive(Debug, Args)]
+struct Closed {
+    #[command(flatten)]
+    of: Of,
+    /// Only this one, as `gom session list` shows it
+    #[arg(long, value_name = "SESSION")]
+    session: Option<String>,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let (of, work) = match arguments.task {
+        Task::List(of) => (of, Work::List),
+        Task::Close(Closed { of, session: None }) => (of, Work::CloseAll),
+        Task::Close(Closed { of, session: Some(handle) }) => (of, Work::Close(handle)),
+    };
+    let settings = of.settings.load(Purpose::Tool, [])?.settings;
+    actix_web::rt::System::new().block_on(async {
+        let place = Place::open(&settings).await?;
+        let result = carry_out(&place, &settings, &of.subject, work).await;
+        place.close().await;
+        result
+    })
+}
+
+enum Work {
+    List,
+    Close(String),
+    CloseAll,
+}
+
+async fn carry_out(place: &Place, settings: &Settings, subject: &str, work: Work) -> Result<(), Failure> {
+    place.prepare_system(settings).await?;
+    match work {
+        Work::List => {
+            let sessions = sessions(place, settings)?.list(subject).await;
+            print!("{}", table(&sessions.map_err(|error| Failure::because("", &error))?));
+        }
+        Work::Close(handle) => {
+            let closed = sessions(place, settings)?.close_by_handle(subject, &handle).await;
+            if !closed.map_err(|error| Failure::because("", &error))? {
+                let text = format!("{subject} has no session {handle}; `gom session list` shows all");
+                return Err(Failure::Other(text));
+            }
+            println!("The session is closed.");
+        }
+        Work::CloseAll => {
+            let closed = close_all(place, settings, subject).await?;
+            println!("{closed} sessions were closed.");
+        }
+    }
+    Ok(())
+}
+
+/// Closes every session of a subject; how many there were.
+pub(super) async fn close_all(place: &Place, settings: &Settings, subject: &str) -> Result<u64, Failure> {
+    let closed = sessions(place, settings)?.close_all(subject).await;
+    closed.map_err(|error| Failure::because("", &error))
+}
+
+fn sessions(place: &Place, settings: &Settings) -> Result<Sessions, Failure> {
+    Sessions::start(session_options(settings), &place.database).map_err(|error| Failure::because("", &error))
+}
+
+fn table(sessions: &[SessionSummary]) -> String {
+    let head = ["SESSION", "OPENED (UTC)", "LAST SEEN (UTC)", "PROVIDER"].map(str::to_owned);
+    let time = |time| DateTime::<Utc>::from(time).format("%Y-%m-%d %H:%M:%S").to_string();
+    let rows = sessions.iter().map(|session| {
+        [session.handle.clone(), time(session.opened), time(session.last_seen), session.provider.clone()]
+    });
+    super::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+}

@@ -1,0 +1,56 @@
+//! `GET /auth/bp?code=…`: what the login page shows to a customer who came with a code.
+
+use std::collections::HashMap;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use gom_actors::limiter::Verdict;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::json_body::Fields;
+use super::login::{CODE_CHARACTERS, unknown};
+use crate::http::State;
+use crate::http::rest_error::RestError;
+
+/// Every miss counts as a wrong attempt to log in: codes could be guessed here, too.
+pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {
+    let edge = &state.edge;
+    let Some(customers) = &edge.customers else { return Err(RestError::not_found(&request)) };
+    let code = code(&request)?;
+    let address = edge.proxies.client_of(&request).to_string();
+    let reservation = match edge.limiter.reserve(None, &address).await {
+        Verdict::Admitted(reservation) => reservation,
+        refused => return Err(refusal(&refused)),
+    };
+    let deadline = Instant::now() + state.limits.everyone.deadline;
+    match customers.find(&state.api, &code, deadline).await.map_err(|error| unknown(&error))? {
+        Some(customer) => {
+            edge.limiter.refund(reservation).await;
+            Ok(HttpResponse::Ok().json(json!({
+                "phoneLast": customer.last_digits(),
+                "customerOf": customer.business,
+            })))
+        }
+        None => Err(RestError::new(StatusCode::BAD_REQUEST, "BP not found")),
+    }
+}
+
+fn code(request: &HttpRequest) -> Result<String, RestError> {
+    // Of several, one is taken.
+    let query = Query::<HashMap<String, String>>::from_query(request.query_string());
+    let code = query.ok().and_then(|query| query.into_inner().remove("code"));
+    let object: Map<String, Value> = code.map(|code| ("code".to_owned(), code.into())).into_iter().collect();
+    let mut fields = Fields::of(object);
+    let code = fields.text("code", CODE_CHARACTERS);
+    fields.check().map(|()| code)
+}
+
+/// What a verdict other than admittance is answered.
+pub fn refusal(verdict: &Verdict) -> RestError {
+    match verdict {
+        Verdict::Blocked { retry_after } => RestError::too_many_requests(*retry_after),
+        _ => RestError::unavailable("Too many logins are waiting already; try again", None),
+    }
+}

@@ -1,0 +1,267 @@
+//! `POST /auth/login`: by password, or as a customer by code and telephone number. Every attempt takes its
+//! points from the limits before it is made; a right one gives them back. What is wrong with an attempt,
+//! nobody is told.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gom_actors::limiter::Verdict;
+use gom_actors::secret::SecretText;
+use gom_actors::sessions::{NewSession, SessionId};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::bp::refusal;
+use super::json_body::{self, Fields};
+use crate::http::State;
+use crate::http::edge::Edge;
+use crate::http::rest_error::RestError;
+use crate::http::session::{self, unanswered};
+use crate::http::site_cookies::SiteCookies;
+use crate::http::viewer::check_page;
+use crate::identity::{CustomerClaims, LoginError, PHONE};
+use crate::shop::customers::{self, LookUpError};
+
+/// Characters of an id, which a customer's code is.
+pub const CODE_CHARACTERS: usize = 25;
+const NAME_CHARACTERS: usize = 256;
+const PASSWORD_CHARACTERS: usize = 256;
+/// Digits of a telephone number.
+const PHONE_DIGITS: usize = 10;
+
+/// What somebody claims to be.
+enum Credentials {
+    Password { username: String, password: SecretText },
+    Phone { code: String, phone: SecretText },
+}
+
+/// What a right claim is worth.
+struct Accepted {
+    session: NewSession,
+    /// The browser's half of the token.
+    head: String,
+    profile: Value,
+}
+
+pub async fn handle(
+    request: HttpRequest,
+    state: Data<State>,
+    body: Payload,
+) -> Result<HttpResponse, RestError> {
+    let edge = &state.edge;
+    let Some(id) = edge.cookies.id_of(&request) else {
+        // The answer brings what the next attempt needs.
+        edge.cookies.prepare(&request);
+        return Err(RestError::csrf());
+    };
+    check_page(&request, edge, &id)?;
+    let body = json_body::read(&request, body, state.limits.everyone.deadline).await?;
+    let credentials = Credentials::read(body, edge.customers.is_some())?;
+    // Without its half of a token no browser is logged in: most attempts need no look at the sessions. Where
+    // that gives no answer, the attempt is made, and counted, all the same.
+    if SiteCookies::token_half_of(&request).is_some()
+        && let Ok(logged_in) = session::join(&request, edge, &id).await
+    {
+        edge.cookies.give_token_half(&request, &logged_in.head);
+        edge.cookies.give_id(&request, &id);
+        return Ok(HttpResponse::NoContent().finish());
+    }
+
+    let address = edge.proxies.client_of(&request).to_string();
+    let claimed = format!("{}_{address}", credentials.counted());
+    let reservation = match edge.limiter.reserve(Some(&claimed), &address).await {
+        Verdict::Admitted(reservation) => reservation,
+        refused => return Err(refusal(&refused)),
+    };
+    let accepted = match credentials {
+        Credentials::Password { username, password } => by_password(edge, &username, &password).await,
+        Credentials::Phone { code, phone } => by_phone(&state, &code, &phone).await,
+    }?;
+    edge.limiter.refund(reservation).await;
+    open(&request, edge, id, accepted).await
+}
+
+/// Opens the session, under a new id: one that somebody planted in the browser is worth nothing.
+async fn open(
+    request: &HttpRequest,
+    edge: &Edge,
+    before: SessionId,
+    accepted: Accepted,
+) -> Result<HttpResponse, RestError> {
+    let id = edge.sessions.open(accepted.session, Some(before)).await.map_err(unanswered)?;
+    edge.cookies.give_id(request, &id);
+    edge.cookies.give_token_half(request, &accepted.head);
+    edge.cookies.give_csrf_token(request, &id);
+    Ok(HttpResponse::Ok().json(accepted.profile))
+}
+
+async fn by_password(edge: &Edge, username: &str, password: &SecretText) -> Result<Accepted, RestError> {
+    let login = edge.identity.password(username, password).await.map_err(|error| match error {
+        LoginError::Wrong => RestError::wrong_credentials(),
+        LoginError::Unavailable { retry } => {
+            RestError::unavailable("Logins are not available at the moment; try again", Some(retry))
+        }
+        LoginError::Misconfigured(cause) => {
+            tracing::error!(cause, "nobody can log in by password");
+            RestError::internal()
+        }
+    })?;
+    Ok(Accepted {
+        session: NewSession {
+            subject: login.subject,
+            provider: login.provider.to_owned(),
+            signature: login.token.signature,
+            refresh_token: login.refresh_token,
+        },
+        head: login.token.head,
+        profile: Value::Object(login.profile),
+    })
+}
+
+async fn by_phone(state: &State, code: &str, phone: &SecretText) -> Result<Accepted, RestError> {
+    let edge = &state.edge;
+    let deadline = Instant::now() + state.limits.everyone.deadline;
+    let customer = match &edge.customers {
+        Some(customers) => {
+            let found = customers.log_in(&state.api, code, phone.expose(), deadline).await;
+            found.map_err(|error| unknown(&error))?
+        }
+        None => None,
+    };
+    let customer = customer.ok_or_else(RestError::wrong_credentials)?;
+    let profile = customers::profile(&customer);
+    let claims = CustomerClaims {
+        uid: customer.uid.clone(),
+        ext_uid: customer.code,
+        seller: customer.seller,
+        business: customer.business,
+        permissions: edge.customer_permissions.clone(),
+    };
+    let token = edge.identity.customer_token(claims).map_err(|error| {
+        tracing::error!(cause = %error, "a customer cannot log in");
+        RestError::internal()
+    })?;
+    Ok(Accepted {
+        session: NewSession {
+            subject: customer.uid,
+            provider: PHONE.to_owned(),
+            signature: token.signature,
+            refresh_token: None,
+        },
+        head: token.head,
+        profile,
+    })
+}
+
+/// The database said nothing of a customer.
+pub fn unknown(error: &LookUpError) -> RestError {
+    match error {
+        LookUpError::Unavailable => {
+            RestError::unavailable("The database is not available at the moment; try again", None)
+        }
+        LookUpError::Fault(cause) => {
+            tracing::error!(cause, "a customer cannot be looked up");
+            RestError::internal()
+        }
+    }
+}
+
+impl Credentials {
+    fn read(body: Map<String, Value>, of_customers: bool) -> Result<Self, RestError> {
+        let grant = body.get("grantType").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut fields = Fields::of(body);
+        let credentials = match grant.as_str() {
+            "password" => Some(Credentials::Password {
+                username: fields.text("username", NAME_CHARACTERS),
+                password: SecretText::new(fields.text("password", PASSWORD_CHARACTERS)),
+            }),
+            "phone" if of_customers => Some(Credentials::Phone {
+                code: fields.text("username", CODE_CHARACTERS),
+                phone: SecretText::new(fields.digits("phone", PHONE_DIGITS)),
+            }),
+            _ => {
+                let known = if of_customers { "password, phone" } else { "password" };
+                fields.problem(format!("grantType must be one of the following values: {known}"));
+                None
+            }
+        };
+        fields.check()?;
+        credentials.ok_or_else(RestError::wrong_credentials)
+    }
+
+    /// Whom the attempts are counted against: a digest, so that the store holds no names, and so that however
+    /// a name is typed it has one count.
+    fn counted(&self) -> String {
+        let (grant, name) = match self {
+            Credentials::Password { username, .. } => ("password", username),
+            Credentials::Phone { code, .. } => ("phone", code),
+        };
+        let message = format!("{grant} {}", name.trim().to_lowercase());
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, message.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(body: Value) -> Result<Credentials, String> {
+        let Value::Object(body) = body else { panic!("a body is an object") };
+        Credentials::read(body, true).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_a_body_is_said() {
+        let grants = "grantType must be one of the following values: password, phone";
+        for (body, expected) in [
+            (json!({}), grants),
+            (json!({ "grantType": "token" }), grants),
+            (json!({ "grantType": 1 }), grants),
+            (
+                json!({ "grantType": "password" }),
+                "username should not be empty; password should not be empty",
+            ),
+            (
+                json!({ "grantType": "password", "username": 1, "password": "" }),
+                "username must be a string; password should not be empty",
+            ),
+            (
+                json!({ "grantType": "password", "username": "u".repeat(257), "password": "p".repeat(257) }),
+                "username must be shorter than or equal to 256 characters; password must be shorter than or equal to 256 characters",
+            ),
+            (
+                json!({ "grantType": "password", "username": "a\u{0}b", "password": null }),
+                "username must not contain a zero byte; password must be a string",
+            ),
+            (
+                json!({ "grantType": "phone", "username": "c".repeat(26), "phone": "123" }),
+                "username must be shorter than or equal to 25 characters; phone must be 10 digits",
+            ),
+            (
+                json!({ "grantType": "phone", "username": "c", "phone": "12345678901" }),
+                "phone must be shorter than or equal to 10 characters",
+            ),
+            (
+                json!({ "grantType": "phone", "username": "c", "phone": "12345678９0" }),
+                "phone must be 10 digits",
+            ),
+        ] {
+            assert_eq!(read(body.clone()).err().as_deref(), Some(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_one_count_for_each_grant() {
+        let password = |username: &str| {
+            read(json!({ "grantType": "password", "username": username, "password": "x" })).unwrap().counted()
+        };
+        assert_eq!(password("Ana@example.com"), password(" ana@EXAMPLE.com "));
+        assert_ne!(password("ana"), password("anna"));
+        let phone = read(json!({ "grantType": "phone", "username": "ana", "phone": "0123456789" })).unwrap();
+        assert_ne!(password("ana"), phone.counted());
+    }
+}

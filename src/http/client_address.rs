@@ -1,0 +1,124 @@
+//! From which address a request comes: the socket's, or what trusted proxies say. Whoever is not a trusted
+//! proxy may write into `X-Forwarded-For` what it likes; it is not read.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::HeaderMap;
+use ipnet::IpNet;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The networks of the proxies in front of the server.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        TrustedProxies(networks)
+    }
+
+    fn holds(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether the request was handed on by a trusted proxy, so that its forwarding headers can be believed.
+    pub fn sent(&self, request: &HttpRequest) -> bool {
+        self.holds(socket(request))
+    }
+
+    /// The address that a request is counted against.
+    pub fn client_of(&self, request: &HttpRequest) -> ClientAddress {
+        self.client(socket(request), request.headers())
+    }
+
+    /// From the socket backwards through the proxies, each of which appended whom it was asked by: the first
+    /// address that is no trusted proxy. What stands before it may be made up.
+    fn client(&self, socket: IpAddr, headers: &HeaderMap) -> ClientAddress {
+        let mut client = socket;
+        let lines: Vec<&str> =
+            headers.get_all(FORWARDED_FOR).map(|line| line.to_str().unwrap_or_default()).collect();
+        let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
+        while self.holds(client) {
+            // A proxy that writes something else than addresses is the last that is known.
+            let Some(address) = hops.next().and_then(|hop| parse(hop.trim())) else { break };
+            client = address;
+        }
+        ClientAddress(client)
+    }
+}
+
+/// Where a request comes from. Shown as limits are counted: an IPv6 address by its network of 64 bits, which
+/// is the least that one client gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(IpAddr);
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => address.fmt(f),
+            IpAddr::V6(address) => {
+                let network = Ipv6Addr::from_bits(address.to_bits() >> 64 << 64);
+                write!(f, "{network}/64")
+            }
+        }
+    }
+}
+
+fn socket(request: &HttpRequest) -> IpAddr {
+    // Without one, the server listens on a socket of this machine.
+    let local = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    request.peer_addr().map_or(local, |peer| peer.ip()).to_canonical()
+}
+
+/// An address, or an address with a port, as some proxies write. IPv4 in IPv6 is IPv4.
+fn parse(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
+    let address = bare.parse().or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()));
+    address.ok().map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn client(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
+        let proxies = TrustedProxies::new(trusted.iter().map(|network| network.parse().unwrap()).collect());
+        let mut request = TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 4000));
+        for line in forwarded {
+            request = request.append_header((FORWARDED_FOR, *line));
+        }
+        proxies.client_of(&request.to_http_request()).to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let proxies = &["10.0.0.0/8", "fd00::/8"][..];
+        for (trusted, peer, forwarded, expected) in [
+            (&[][..], "203.0.113.9", &["198.51.100.1"][..], "203.0.113.9"),
+            (proxies, "203.0.113.9", &["198.51.100.1"], "203.0.113.9"),
+            (proxies, "10.1.2.3", &["198.51.100.1"], "198.51.100.1"),
+            (proxies, "10.1.2.3", &["6.6.6.6, 198.51.100.1, 10.9.9.9"], "198.51.100.1"),
+            (proxies, "10.1.2.3", &["6.6.6.6", "198.51.100.1", "10.9.9.9"], "198.51.100.1"),
+            (proxies, "10.1.2.3", &["10.0.0.1, 10.0.0.2"], "10.0.0.1"),
+            (proxies, "10.1.2.3", &[], "10.1.2.3"),
+            (proxies, "10.1.2.3", &[""], "10.1.2.3"),
+            (proxies, "10.1.2.3", &["6.6.6.6, nonsense"], "10.1.2.3"),
+            (proxies, "10.1.2.3", &["198.51.100.1:5000"], "198.51.100.1"),
+            (proxies, "::ffff:10.1.2.3", &["::ffff:198.51.100.1"], "198.51.100.1"),
+            (proxies, "fd00::1", &["[2001:db8:1:2:3:4:5:6]:443"], "2001:db8:1:2::/64"),
+            (proxies, "fd00::1", &["[2001:db8:1:2:3:4:5:6]"], "2001:db8:1:2::/64"),
+        ] {
+            assert_eq!(client(trusted, peer, forwarded), expected, "{peer} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_count_as_one() {
+        assert_eq!(client(&[], "2001:db8::1", &[]), client(&[], "2001:db8::ffff:1", &[]));
+        assert_ne!(client(&[], "2001:db8::1", &[]), client(&[], "2001:db8:0:1::1", &[]));
+    }
+}

@@ -1,0 +1,108 @@
+//! What the edge holds beside the API: sessions, limits, identity, and how browsers are dealt with. One for the
+//! process.
+
+use gom_actors::database::Database;
+use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter};
+use gom_actors::redis::RedisOptionsError;
+use gom_actors::sessions::Sessions;
+use gom_engine::policy::{Policy, Role};
+
+use super::client_address::TrustedProxies;
+use super::cookies::Attributes;
+use super::origin::Origins;
+use super::site_cookies::SiteCookies;
+use crate::graphql::Engine;
+use crate::identity::{AppKeys, Identity, IdentityError, Roles, SecretError, redis_options, session_options};
+use crate::settings::{LoginLimit, Settings};
+use crate::shop::customers::Customers;
+
+/// The role of those who log in as customers.
+const CUSTOMER: &str = "customer";
+
+pub struct Edge {
+    pub sessions: Sessions,
+    pub limiter: LoginLimiter,
+    pub identity: Identity,
+    pub cookies: SiteCookies,
+    pub proxies: TrustedProxies,
+    pub origins: Origins,
+    /// Nothing, if the datamodel has no customers who could log in.
+    pub customers: Option<Customers>,
+    /// What a customer's token allows.
+    pub customer_permissions: Vec<String>,
+}
+
+/// The edge cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    #[error("{0}")]
+    Secret(#[from] SecretError),
+    #[error("{0}")]
+    Redis(#[from] RedisOptionsError),
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
+}
+
+impl Edge {
+    /// Starts the actors of sessions and limits on this thread, which needs an actix system. Waits for no
+    /// store. What a role's tokens allow, the engine's policy says.
+    ///
+    /// # Errors
+    /// What only the operator can put right.
+    pub fn start(settings: &Settings, database: &Database, engine: &Engine) -> Result<Self, EdgeError> {
+        let keys = AppKeys::obtain(settings)?;
+        let roles: Roles =
+            engine.policy().map(Policy::roles).unwrap_or_default().iter().map(permissions).collect();
+        let limits = LimiterOptions {
+            consecutive: limit(settings.login_limiter.consecutive_fails),
+            slow: limit(settings.login_limiter.slow_brute),
+            store: redis_options(&settings.redis)
+                .map_or(LimiterStoreChoice::Postgres, LimiterStoreChoice::Redis),
+        };
+        Ok(Edge {
+            sessions: Sessions::start(session_options(settings), database)?,
+            limiter: LoginLimiter::start(limits, database)?,
+            proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
+            origins: Origins::new(settings.server.origins.iter().cloned()),
+            customers: Customers::of(engine),
+            customer_permissions: roles.get(CUSTOMER).cloned().unwrap_or_default(),
+            identity: Identity::new(settings, &keys, roles, database)?,
+            cookies: site_cookies(settings, keys),
+        })
+    }
+}
+
+fn permissions(role: &Role) -> (String, Vec<String>) {
+    (role.name.clone(), role.permissions.clone())
+}
+
+fn limit(settings: LoginLimit) -> Limit {
+    let LoginLimit { points, duration, block_duration } = settings;
+    Limit { points, duration, block_duration }
+}
+
+fn site_cookies(settings: &Settings, keys: AppKeys) -> SiteCookies {
+    let (id, token, csrf) =
+        (&settings.session.options, &settings.access_token.options, &settings.csrf.options);
+    SiteCookies {
+        keys,
+        session_id: Attributes {
+            max_age: Some(id.max_age),
+            http_only: id.http_only,
+            secure: id.secure,
+            same_site: id.same_site,
+        },
+        session_token: Attributes {
+            max_age: Some(token.max_age),
+            http_only: false,
+            secure: token.secure,
+            same_site: token.same_site,
+        },
+        csrf_token: Attributes {
+            max_age: csrf.max_age(),
+            http_only: false,
+            secure: csrf.secure,
+            same_site: csrf.same_site,
+        },
+    }
+}

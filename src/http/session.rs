@@ -1,0 +1,119 @@
+//! From the two halves of a token, one in a cookie and one in the session, to the user; renewing the token if
+//! it has expired and can be renewed.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use gom_actors::sessions::{Refreshed, Session, SessionError, SessionId};
+
+use super::edge::Edge;
+use super::rest_error::RestError;
+use super::site_cookies::SiteCookies;
+use crate::identity::{TokenError, User};
+
+/// A live session with a valid token.
+#[derive(Debug)]
+pub struct LoggedIn {
+    pub user: Arc<User>,
+    /// The browser's half of the token, as it is now.
+    pub head: String,
+}
+
+/// There is no user.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NotLoggedIn {
+    /// Not, or not any more.
+    No(Cow<'static, str>),
+    /// It cannot be told: nobody is logged out for that.
+    Unknown(RestError),
+}
+
+impl From<NotLoggedIn> for RestError {
+    fn from(reason: NotLoggedIn) -> Self {
+        match reason {
+            NotLoggedIn::No(message) => RestError::logged_out(message),
+            NotLoggedIn::Unknown(error) => error,
+        }
+    }
+}
+
+/// Joins the two halves. A renewed half goes to the browser with the answer.
+pub async fn join(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<LoggedIn, NotLoggedIn> {
+    let session = edge.sessions.resume(id).await.map_err(unanswered)?;
+    let session = session.ok_or(NotLoggedIn::No("there is no such session".into()))?;
+    let head = SiteCookies::token_half_of(request);
+    let head = head.ok_or(NotLoggedIn::No("jwt must be provided".into()))?;
+    match edge.identity.verify(&session.provider, &head, &session.signature).await {
+        Ok(user) => Ok(LoggedIn { user, head }),
+        Err(TokenError::Expired) => renew(request, edge, id, &session).await,
+        Err(TokenError::Invalid(message)) => match replaced(edge, &session, &head).await? {
+            Some(newer) => verified(request, edge, id, &session, newer).await,
+            None => Err(NotLoggedIn::No(message.into())),
+        },
+        Err(TokenError::Unavailable) => Err(unverified()),
+    }
+}
+
+/// The half that replaced the one that the request brings: it set out before the answer to another one, which
+/// renewed the token, had arrived.
+async fn replaced(edge: &Edge, session: &Session, head: &str) -> Result<Option<String>, NotLoggedIn> {
+    let Some(previous) = &session.previous else { return Ok(None) };
+    match edge.identity.verify(&session.provider, head, &previous.signature).await {
+        // It was the session's, expired or not.
+        Ok(_) | Err(TokenError::Expired) => Ok(Some(previous.head.clone())),
+        Err(TokenError::Invalid(_)) => Ok(None),
+        Err(TokenError::Unavailable) => Err(unverified()),
+    }
+}
+
+/// Gets a new token from whoever issued the expired one. However many requests ask together, it is asked once.
+async fn renew(
+    request: &HttpRequest,
+    edge: &Edge,
+    id: &SessionId,
+    session: &Session,
+) -> Result<LoggedIn, NotLoggedIn> {
+    let expired = || NotLoggedIn::No(TokenError::Expired.to_string().into());
+    let renewable = session.refresh_token.is_some();
+    let refresher = renewable.then(|| edge.identity.refresher(&session.provider)).flatten();
+    let refresher = refresher.ok_or_else(expired)?;
+    match edge.sessions.refresh(id, &session.signature, refresher).await {
+        Ok(Refreshed { session, head }) => verified(request, edge, id, &session, head).await,
+        Err(SessionError::Gone) => Err(expired()),
+        Err(error) => Err(unanswered(error)),
+    }
+}
+
+/// The user of a newer half, which goes to the browser.
+async fn verified(
+    request: &HttpRequest,
+    edge: &Edge,
+    id: &SessionId,
+    session: &Session,
+    head: String,
+) -> Result<LoggedIn, NotLoggedIn> {
+    match edge.identity.verify(&session.provider, &head, &session.signature).await {
+        Ok(user) => {
+            edge.cookies.give_token_half(request, &head);
+            edge.cookies.give_id(request, id);
+            Ok(LoggedIn { user, head })
+        }
+        Err(TokenError::Unavailable) => Err(unverified()),
+        Err(error) => Err(NotLoggedIn::No(error.to_string().into())),
+    }
+}
+
+/// The store gave no answer, or said that the session is gone.
+pub fn unanswered(error: SessionError) -> NotLoggedIn {
+    if error == SessionError::Gone {
+        return NotLoggedIn::No(error.to_string().into());
+    }
+    // Why is the operator's business: it may name hosts.
+    tracing::warn!(cause = %error, "there is no answer about a session");
+    NotLoggedIn::Unknown(RestError::unavailable("Sessions are not available at the moment; try again", None))
+}
+
+fn unverified() -> NotLoggedIn {
+    NotLoggedIn::Unknown(RestError::unavailable("Logins cannot be verified at the moment; try again", None))
+}

@@ -1,0 +1,115 @@
+//! The three cookies: `session-id` names the session, `session-token` holds the readable half of its access
+//! token, `csrf-token` is for scripts to repeat in a header.
+
+use actix_web::HttpMessage;
+use actix_web::HttpRequest;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderValue, SET_COOKIE};
+use actix_web::middleware::Next;
+use gom_actors::sessions::SessionId;
+
+use super::cookies::{self, Attributes};
+use super::{csrf, session_cookie};
+use crate::identity::AppKeys;
+
+const SESSION_ID: &str = "session-id";
+const SESSION_TOKEN: &str = "session-token";
+const CSRF_TOKEN: &str = "csrf-token";
+
+/// How each is set, and what signs them.
+#[derive(Debug, Clone)]
+pub struct SiteCookies {
+    pub keys: AppKeys,
+    pub session_id: Attributes,
+    pub session_token: Attributes,
+    pub csrf_token: Attributes,
+}
+
+impl SiteCookies {
+    /// The session's id that the request brings, if we gave it out. It may be one that was never opened, or
+    /// is closed.
+    pub fn id_of(&self, request: &HttpRequest) -> Option<SessionId> {
+        // Somebody may have set another beside ours.
+        cookies::values(request.headers(), SESSION_ID)
+            .find_map(|value| session_cookie::open(&self.keys, &value))
+    }
+
+    /// `header.payload`, as the browser keeps it.
+    pub fn token_half_of(request: &HttpRequest) -> Option<String> {
+        cookies::values(request.headers(), SESSION_TOKEN)
+            .find(|value| !value.is_empty())
+            .map(std::borrow::Cow::into_owned)
+    }
+
+    /// Whether the request's own CSRF cookie is good for the session.
+    pub fn has_csrf_cookie(&self, request: &HttpRequest, id: &SessionId) -> bool {
+        cookies::values(request.headers(), CSRF_TOKEN).any(|token| csrf::belongs(&self.keys, id, &token))
+    }
+
+    /// Names the session to the browser.
+    pub fn give_id(&self, request: &HttpRequest, id: &SessionId) {
+        let value = session_cookie::seal(&self.keys, id);
+        put(request, SESSION_ID, cookies::set(SESSION_ID, &value, &self.session_id));
+    }
+
+    /// Gives the browser its half of the token.
+    pub fn give_token_half(&self, request: &HttpRequest, head: &str) {
+        put(request, SESSION_TOKEN, cookies::set(SESSION_TOKEN, head, &self.session_token));
+    }
+
+    /// Gives the browser a CSRF token for a session.
+    pub fn give_csrf_token(&self, request: &HttpRequest, id: &SessionId) {
+        let token = csrf::token(&self.keys, id);
+        put(request, CSRF_TOKEN, cookies::set(CSRF_TOKEN, &token, &self.csrf_token));
+    }
+
+    /// A CSRF token for the session that the browser has, or for a new one, so that it can log in. Nothing is
+    /// stored.
+    pub fn prepare(&self, request: &HttpRequest) {
+        let id = self.id_of(request).unwrap_or_else(SessionId::new);
+        // Always anew: the browser keeps it from now on, and it is signed with the key in use.
+        self.give_id(request, &id);
+        if !self.has_csrf_cookie(request, &id) {
+            self.give_csrf_token(request, &id);
+        }
+    }
+
+    /// Makes the browser forget what shows it as logged in.
+    pub fn forget_tokens(&self, request: &HttpRequest) {
+        put(request, SESSION_TOKEN, cookies::expire(SESSION_TOKEN, &self.session_token));
+        put(request, CSRF_TOKEN, cookies::expire(CSRF_TOKEN, &self.csrf_token));
+    }
+
+    /// Makes the browser forget the session's name.
+    pub fn forget_id(&self, request: &HttpRequest) {
+        put(request, SESSION_ID, cookies::expire(SESSION_ID, &self.session_id));
+    }
+}
+
+/// The lines for the request's answer, whatever that will be: a renewed token must arrive with an error too.
+struct Outgoing(Vec<(&'static str, HeaderValue)>);
+
+/// The last line for a name counts.
+fn put(request: &HttpRequest, name: &'static str, line: HeaderValue) {
+    let mut extensions = request.extensions_mut();
+    let Some(Outgoing(lines)) = extensions.get_mut::<Outgoing>() else {
+        extensions.insert(Outgoing(vec![(name, line)]));
+        return;
+    };
+    lines.retain(|(kept, _)| *kept != name);
+    lines.push((name, line));
+}
+
+/// Puts the cookies that were given during a request on its answer.
+pub async fn carry<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let mut response = next.call(request).await?;
+    let outgoing = response.request().extensions_mut().remove::<Outgoing>();
+    for (_, line) in outgoing.into_iter().flat_map(|Outgoing(lines)| lines) {
+        response.headers_mut().append(SET_COOKIE, line);
+    }
+    Ok(response)
+}

@@ -1,0 +1,159 @@
+//! The keys that are derived from `app_key`: one for each use, so that nothing signed for one purpose is ever
+//! accepted for another.
+
+use std::fmt;
+
+use aws_lc_rs::{hkdf, hmac};
+
+use super::kept_secret::{SecretError, kept_in};
+use super::service_secret::obtain_service_secret;
+use crate::settings::{Secret, Settings};
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyUse {
+    /// The signature of the cookie `session-id`.
+    SessionCookie,
+    /// The CSRF token.
+    Csrf,
+    /// Access tokens of customers.
+    CustomerToken,
+    /// Access tokens of our own accounts.
+    AccountToken,
+    /// Refresh tokens of our own accounts.
+    AccountRefresh,
+}
+
+impl KeyUse {
+    const ALL: [KeyUse; 5] = [
+        KeyUse::SessionCookie,
+        KeyUse::Csrf,
+        KeyUse::CustomerToken,
+        KeyUse::AccountToken,
+        KeyUse::AccountRefresh,
+    ];
+
+    /// Never change one: what was signed with its key would be refused.
+    fn label(self) -> &'static [u8] {
+        match self {
+            KeyUse::SessionCookie => b"gom session cookie v1",
+            KeyUse::Csrf => b"gom csrf token v1",
+            KeyUse::CustomerToken => b"gom customer access token v1",
+            KeyUse::AccountToken => b"gom account access token v1",
+            KeyUse::AccountRefresh => b"gom account refresh token v1",
+        }
+    }
+}
+
+/// Bytes of a signature: HMAC-SHA256.
+pub const SIGNATURE_BYTES: usize = 32;
+
+/// One key for each [`KeyUse`]. Signs with the key in use, and accepts what that one or the one before signed,
+/// so that keys change without logging anybody out.
+#[derive(Clone)]
+pub struct AppKeys {
+    current: [hmac::Key; KeyUse::ALL.len()],
+    previous: Option<[hmac::Key; KeyUse::ALL.len()]>,
+}
+
+impl AppKeys {
+    /// The keys of the settings: from `app_key`; without it, from a key that is made at first start and kept
+    /// beside the private database; with a database of one's own, from the service secret, which is the same on
+    /// all nodes and whose holders may do everything anyway.
+    ///
+    /// # Errors
+    /// If there is nothing to derive them from, or the file cannot be read or written.
+    pub fn obtain(settings: &Settings) -> Result<Self, SecretError> {
+        let secret = match (&settings.app_key, &settings.database.url) {
+            (Some(key), _) => key.clone(),
+            (None, Some(_)) => obtain_service_secret(settings)?,
+            (None, None) => kept_in(&settings.embedded.data_dir, "app.key", "APP_KEY")?,
+        };
+        Ok(AppKeys::new(&secret, settings.app_key_previous.as_ref()))
+    }
+
+    pub fn new(current: &Secret, previous: Option<&Secret>) -> Self {
+        AppKeys { current: derive(current), previous: previous.map(derive) }
+    }
+
+    /// The signature of a message.
+    pub fn sign(&self, key_use: KeyUse, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        let tag = hmac::sign(&self.current[key_use as usize], message);
+        let mut signature = [0; SIGNATURE_BYTES];
+        signature.copy_from_slice(tag.as_ref());
+        signature
+    }
+
+    /// Whether the message was signed for this use, with the key in use or the one before. Takes as long for a
+    /// wrong signature whatever is wrong with it.
+    pub fn verify(&self, key_use: KeyUse, message: &[u8], signature: &[u8]) -> bool {
+        let index = key_use as usize;
+        hmac::verify(&self.current[index], message, signature).is_ok()
+            || self
+                .previous
+                .as_ref()
+                .is_some_and(|keys| hmac::verify(&keys[index], message, signature).is_ok())
+    }
+}
+
+impl fmt::Debug for AppKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AppKeys(***)")
+    }
+}
+
+/// HKDF-SHA256 (RFC 5869) with a label for each use.
+fn derive(secret: &Secret) -> [hmac::Key; KeyUse::ALL.len()] {
+    let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"gom application key");
+    let extracted = salt.extract(secret.expose().as_bytes());
+    KeyUse::ALL.map(|key_use| {
+        let label = [key_use.label()];
+        let expanded = extracted.expand(&label, hmac::HMAC_SHA256);
+        // Fails for an output of more than 255 hashes; this is one.
+        hmac::Key::from(expanded.expect("HKDF gives 32 bytes"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(current: &str, previous: Option<&str>) -> AppKeys {
+        AppKeys::new(&Secret::new(current), previous.map(Secret::new).as_ref())
+    }
+
+    #[test]
+    fn f08_what_is_signed_for_one_use_is_refused_for_every_other() {
+        let keys = keys("a key", Some("an older key"));
+        for signed_for in KeyUse::ALL {
+            let signature = keys.sign(signed_for, b"message");
+            for used_for in KeyUse::ALL {
+                assert_eq!(keys.verify(used_for, b"message", &signature), signed_for == used_for);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_replaced_is_accepted_until_it_is_replaced_again() {
+        let signature = keys("first", None).sign(KeyUse::Csrf, b"message");
+        assert!(keys("second", Some("first")).verify(KeyUse::Csrf, b"message", &signature));
+        assert!(!keys("third", Some("second")).verify(KeyUse::Csrf, b"message", &signature));
+        assert!(!keys("second", None).verify(KeyUse::Csrf, b"message", &signature));
+        let newer = keys("second", Some("first")).sign(KeyUse::Csrf, b"message");
+        assert!(keys("second", None).verify(KeyUse::Csrf, b"message", &newer), "signed with the newer one");
+    }
+
+    #[test]
+    fn an_altered_message_or_signature_is_refused() {
+        let keys = keys("a key", None);
+        let signature = keys.sign(KeyUse::SessionCookie, b"message");
+        assert!(!keys.verify(KeyUse::SessionCookie, b"massage", &signature));
+        assert!(!keys.verify(KeyUse::SessionCookie, b"message", &signature[..31]));
+        assert!(!keys.verify(KeyUse::SessionCookie, b"message", &[]));
+    }
+
+    #[test]
+    fn nothing_shows_a_key() {
+        assert_eq!(format!("{:?}", keys("hunter2", None)), "AppKeys(***)");
+    }
+}

@@ -1,0 +1,224 @@
+//! The provider `auth0`: an OAuth 2 token endpoint with the resource owner's password grant and the refresh
+//! grant (RFC 6749, 4.3 and 6).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gom_actors::secret::SecretText;
+use gom_actors::sessions::{RefreshFailure, Renewed};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use super::AUTH0;
+use super::claims::is_for;
+use super::login::{Login, LoginError};
+use super::outside::{Answer, Outside};
+use super::token::{AccessToken, TokenError};
+use super::verifier::Verifier;
+use crate::settings::{Auth0, Secret};
+
+/// More than any answer with three tokens is long.
+pub(super) const LONGEST_ANSWER: usize = 128 * 1024;
+/// Logins and refreshes in hand at once; the next is told to come back.
+const MOST_AT_ONCE: usize = 64;
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A client of a token endpoint.
+pub(super) struct TokenEndpoint {
+    outside: Outside,
+    client_id: String,
+    client_secret: Option<Secret>,
+    issuer: String,
+    audience: String,
+    scope: String,
+    room: Semaphore,
+    verifier: Arc<Verifier>,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    refresh_token: Option<String>,
+    id_token: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Refused {
+    error: String,
+    error_description: String,
+}
+
+/// Why nothing was granted.
+enum NotGranted {
+    /// By this user, password or refresh token.
+    Wrong,
+    Unavailable {
+        retry: Duration,
+    },
+    /// By the client or its request.
+    Misconfigured(String),
+}
+
+impl TokenEndpoint {
+    /// `None` if the settings name no endpoint.
+    pub fn new(settings: &Auth0, outside: Outside, verifier: Arc<Verifier>) -> Option<Self> {
+        Some(TokenEndpoint {
+            outside,
+            client_id: settings.client_id.clone()?,
+            client_secret: settings.client_secret.clone(),
+            issuer: settings.issuer.clone()?,
+            audience: settings.audience.clone()?,
+            scope: settings.scope.clone(),
+            room: Semaphore::new(MOST_AT_ONCE),
+            verifier,
+        })
+    }
+
+    pub async fn password(&self, username: &str, password: &SecretText) -> Result<Login, LoginError> {
+        let grant = [
+            ("grant_type", "password"),
+            ("username", username),
+            ("password", password.expose()),
+            ("audience", &self.audience),
+            ("scope", &self.scope),
+        ];
+        let granted = self.ask(&grant).await.map_err(|refusal| match refusal {
+            NotGranted::Wrong => LoginError::Wrong,
+            NotGranted::Unavailable { retry } => LoginError::Unavailable { retry },
+            NotGranted::Misconfigured(cause) => LoginError::Misconfigured(cause),
+        })?;
+        let (token, subject) = self.accept(&granted.access_token).await.map_err(|refusal| match refusal {
+            NotGranted::Unavailable { retry } => LoginError::Unavailable { retry },
+            NotGranted::Misconfigured(cause) => LoginError::Misconfigured(cause),
+            NotGranted::Wrong => LoginError::Wrong,
+        })?;
+        let profile = self.profile(granted.id_token.as_deref(), &subject).await;
+        let refresh_token = granted.refresh_token.map(SecretText::new);
+        Ok(Login { provider: AUTH0, token, refresh_token, subject, profile })
+    }
+
+    pub async fn refresh(&self, refresh_token: &str) -> Result<Renewed, RefreshFailure> {
+        let grant = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        let renewed = async {
+            let granted = self.ask(&grant).await?;
+            let (token, _) = self.accept(&granted.access_token).await?;
+            let refresh_token = granted.refresh_token.map(SecretText::new);
+            Ok(Renewed { head: token.head, signature: token.signature, refresh_token })
+        };
+        renewed.await.map_err(|refusal| match refusal {
+            NotGranted::Wrong => RefreshFailure::Rejected,
+            // Nobody is logged out because something is wrong at our end.
+            NotGranted::Misconfigured(cause) => {
+                tracing::error!(cause, "tokens cannot be refreshed");
+                RefreshFailure::Unavailable
+            }
+            NotGranted::Unavailable { .. } => RefreshFailure::Unavailable,
+        })
+    }
+
+    async fn ask(&self, grant: &[(&str, &str)]) -> Result<Granted, NotGranted> {
+        let Ok(_room) = self.room.try_acquire() else {
+            tracing::warn!("too many logins wait for the token endpoint (auth.auth0.token_url)");
+            return Err(NotGranted::Unavailable { retry: RETRY });
+        };
+        let mut form = grant.to_vec();
+        form.push(("client_id", &self.client_id));
+        if let Some(secret) = &self.client_secret {
+            form.push(("client_secret", secret.expose()));
+        }
+        let answer = self.outside.post_form(&form).await.map_err(|reason| unavailable(&reason, RETRY))?;
+        read(&answer)
+    }
+
+    /// A granted access token in two halves, and whose it is. It is verified here, and so known from then on.
+    async fn accept(&self, token: &str) -> Result<(AccessToken, String), NotGranted> {
+        let token = match AccessToken::from_foreign(token) {
+            Some(Ok(token)) => token,
+            Some(Err(too_large)) => return Err(NotGranted::Misconfigured(too_large.to_string())),
+            None => {
+                let cause = "the token endpoint gives access tokens that are no JSON Web Tokens: correct \
+                             auth.auth0.audience, or the API's settings at the issuer";
+                return Err(NotGranted::Misconfigured(cause.into()));
+            }
+        };
+        match self.verifier.verify(AUTH0, &token.head, &token.signature).await {
+            Ok(user) => Ok((token, user.subject.clone())),
+            Err(TokenError::Unavailable) => Err(NotGranted::Unavailable { retry: RETRY }),
+            Err(error) => Err(NotGranted::Misconfigured(format!(
+                "the token endpoint gives access tokens that are not accepted ({error}): compare \
+                 auth.auth0.issuer, audience and jwks_endpoint with the issuer's, and let it put the list \
+                 `permissions` into the token"
+            ))),
+        }
+    }
+
+    /// What the id token says of the user, if it can be believed.
+    async fn profile(&self, id_token: Option<&str>, subject: &str) -> Map<String, Value> {
+        let claims = match id_token.and_then(|token| token.rsplit_once('.')) {
+            Some((signed, signature)) => self.verifier.foreign_claims(signed, signature).await.ok(),
+            None => None,
+        };
+        let believed = claims.filter(|claims| {
+            let text = |name: &str| claims.get(name).and_then(Value::as_str);
+            text("iss") == Some(&self.issuer)
+                && text("sub") == Some(subject)
+                && is_for(&self.client_id, claims)
+        });
+        let mut profile = Map::new();
+        for name in ["nickname", "name", "picture", "email"] {
+            let value =
+                believed.as_ref().and_then(|claims| claims.get(name)).filter(|value| value.is_string());
+            profile.insert(name.into(), value.cloned().unwrap_or(Value::Null));
+        }
+        profile.insert("sub".into(), subject.into());
+        profile
+    }
+}
+
+fn unavailable(reason: &str, retry: Duration) -> NotGranted {
+    tracing::warn!(reason, "the token endpoint (auth.auth0.token_url) gives no usable answer");
+    NotGranted::Unavailable { retry }
+}
+
+fn read(answer: &Answer) -> Result<Granted, NotGranted> {
+    let status = answer.status;
+    if status == reqwest::StatusCode::OK {
+        return serde_json::from_slice(&answer.body)
+            .map_err(|_| unavailable("the answer is no token response", RETRY));
+    }
+    if status == reqwest::StatusCode::TOO_MANY_REQUESTS {
+        return Err(unavailable("it answers 429", retry_after(&answer.headers)));
+    }
+    if !status.is_client_error() {
+        return Err(unavailable(&format!("it answers {status}"), RETRY));
+    }
+    let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
+    match refused.error.as_str() {
+        "" => Err(unavailable(&format!("it answers {status} without an OAuth 2 error"), RETRY)),
+        // Beside what RFC 6749 calls a wrong password: accounts that the issuer has locked, and those that want a
+        // second factor, which this grant cannot give. That the password was right, nobody is told.
+        "invalid_grant" | "too_many_attempts" | "mfa_required" | "password_leaked" => {
+            tracing::debug!(error = refused.error, "the token endpoint refused");
+            Err(NotGranted::Wrong)
+        }
+        "temporarily_unavailable" | "server_error" | "slow_down" => {
+            Err(unavailable(&format!("it answers {}", refused.error), retry_after(&answer.headers)))
+        }
+        error => {
+            let description: String = refused.error_description.chars().take(200).collect();
+            Err(NotGranted::Misconfigured(format!(
+                "the token endpoint refuses the client: {error:?} ({description:?}); compare auth.auth0 with the \
+                 application's settings at the issuer"
+            )))
+        }
+    }
+}
+
+/// Whole seconds; a date, or nonsense, counts as not given.
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    seconds.map_or(RETRY, |seconds: u64| Duration::from_secs(seconds.clamp(1, 3_600)))
+}

@@ -1,0 +1,208 @@
+//! Verifies access tokens, each by the keys and the one algorithm of whoever issued it.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
+use serde_json::{Map, Value};
+
+use super::app_keys::{AppKeys, KeyUse};
+use super::claims::Expected;
+use super::issuer_keys::{IssuerKeys, NoKey};
+use super::token::{TokenError, as_signed};
+use super::viewer::User;
+use super::{ACCOUNTS, AUTH0, PHONE};
+use crate::settings::Local;
+
+/// Memory for remembered tokens.
+const REMEMBERED_BYTES: u64 = 16 * 1024 * 1024;
+/// A longer half cannot have come from a cookie.
+const LONGEST_HALF: usize = 8_192;
+/// How far the clock of an issuer elsewhere may be from ours. Our own nodes' clocks are the operator's.
+const FOREIGN_LEEWAY: Duration = Duration::from_secs(10);
+
+/// Verifies access tokens and remembers those that it found valid.
+pub(super) struct Verifier {
+    keys: AppKeys,
+    local: Expected,
+    foreign: Option<Foreign>,
+    valid: Cache<Token, Arc<User>, ByBytes>,
+}
+
+/// An issuer elsewhere.
+pub(super) struct Foreign {
+    keys: Arc<IssuerKeys>,
+    expected: Expected,
+}
+
+impl Foreign {
+    pub fn new(keys: Arc<IssuerKeys>, issuer: &str, audience: &str) -> Self {
+        let (issuer, audience) = (issuer.to_owned(), audience.to_owned());
+        let expected = Expected { issuer, audience, says_its_use: false, leeway: FOREIGN_LEEWAY };
+        Foreign { keys, expected }
+    }
+}
+
+/// A token as it is remembered, whole: whoever has another signature has another token.
+#[derive(Hash, PartialEq, Eq, Clone)]
+struct Token {
+    provider: String,
+    head: String,
+    signature: String,
+}
+
+/// The same, borrowed. Field by field in the same order, so that both have the same hash.
+#[derive(Hash)]
+struct TokenRef<'a> {
+    provider: &'a str,
+    head: &'a str,
+    signature: &'a str,
+}
+
+impl Equivalent<Token> for TokenRef<'_> {
+    fn equivalent(&self, token: &Token) -> bool {
+        self.provider == token.provider && self.head == token.head && self.signature == token.signature
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Token, Arc<User>> for ByBytes {
+    /// The claims are the payload once more, as a tree, which takes a few times its text.
+    fn weight(&self, token: &Token, _: &Arc<User>) -> u64 {
+        let bytes = token.provider.len() + token.head.len() * 5 + token.signature.len() + 512;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+impl Verifier {
+    pub fn new(keys: AppKeys, local: &Local, foreign: Option<Foreign>) -> Self {
+        let local = Expected {
+            issuer: local.issuer.clone(),
+            audience: local.audience.clone(),
+            says_its_use: true,
+            leeway: Duration::ZERO,
+        };
+        Verifier { keys, local, foreign, valid: Cache::with_weighter(4_096, REMEMBERED_BYTES, ByBytes) }
+    }
+
+    /// See [`super::Identity::verify`].
+    pub async fn verify(&self, provider: &str, head: &str, signature: &str) -> Result<Arc<User>, TokenError> {
+        self.verify_at(SystemTime::now(), provider, head, signature).await
+    }
+
+    pub(super) async fn verify_at(
+        &self,
+        now: SystemTime,
+        provider: &str,
+        head: &str,
+        signature: &str,
+    ) -> Result<Arc<User>, TokenError> {
+        let token = TokenRef { provider, head, signature };
+        if let Some(user) = self.valid.get(&token) {
+            return if now < user.expires { Ok(user) } else { Err(TokenError::Expired) };
+        }
+        if head.len() > LONGEST_HALF || signature.len() > LONGEST_HALF {
+            return Err(malformed());
+        }
+        let user = Arc::new(match (provider, &self.foreign) {
+            (PHONE, _) => self.own(KeyUse::CustomerToken, head, signature, now)?,
+            (ACCOUNTS, _) => self.own(KeyUse::AccountToken, head, signature, now)?,
+            (AUTH0, Some(foreign)) => foreign.verify(head, signature, now).await?,
+            _ => return Err(TokenError::Invalid("jwt issuer invalid".into())),
+        });
+        let token = Token { provider: provider.into(), head: head.into(), signature: signature.into() };
+        self.valid.insert(token, Arc::clone(&user));
+        Ok(user)
+    }
+
+    /// The claims of any token of the issuer elsewhere, its id tokens among them; only the signature is checked.
+    pub async fn foreign_claims(
+        &self,
+        signed: &str,
+        signature: &str,
+    ) -> Result<Map<String, Value>, TokenError> {
+        match &self.foreign {
+            Some(foreign) => foreign.verify_signature(signed, signature).await,
+            None => Err(TokenError::Invalid("jwt issuer invalid".into())),
+        }
+    }
+
+    fn own(&self, key_use: KeyUse, head: &str, signature: &str, now: SystemTime) -> Result<User, TokenError> {
+        let parts = Parts::read(head)?;
+        if parts.header.get("alg").and_then(Value::as_str) != Some("HS256") {
+            return Err(wrong_algorithm());
+        }
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| wrong_signature())?;
+        if !self.keys.verify(key_use, head.as_bytes(), &signature) {
+            return Err(wrong_signature());
+        }
+        self.local.check(parts.claims, now)
+    }
+}
+
+impl Foreign {
+    async fn verify(&self, head: &str, signature: &str, now: SystemTime) -> Result<User, TokenError> {
+        let signed = as_signed(head);
+        let claims = self.verify_signature(&signed, signature).await?;
+        self.expected.check(claims, now)
+    }
+
+    async fn verify_signature(
+        &self,
+        signed: &str,
+        signature: &str,
+    ) -> Result<Map<String, Value>, TokenError> {
+        let parts = Parts::read(signed)?;
+        let text = |name: &str| parts.header.get(name).and_then(Value::as_str);
+        let kind = text("typ").unwrap_or("JWT").to_ascii_lowercase();
+        if !["jwt", "at+jwt", "application/at+jwt"].contains(&kind.as_str())
+            || parts.header.contains_key("crit")
+        {
+            return Err(malformed());
+        }
+        let key = match self.keys.find(text("kid")).await {
+            Ok(key) => key,
+            Err(NoKey::Unknown) => return Err(TokenError::Invalid("jwt signed with an unknown key".into())),
+            Err(NoKey::Unavailable) => return Err(TokenError::Unavailable),
+        };
+        // The key's algorithm, never the token's choice.
+        if text("alg") != Some(key.algorithm_name()) {
+            return Err(wrong_algorithm());
+        }
+        if key.verifies(signed, signature) { Ok(parts.claims) } else { Err(wrong_signature()) }
+    }
+}
+
+struct Parts {
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+}
+
+impl Parts {
+    fn read(head: &str) -> Result<Self, TokenError> {
+        let (header, claims) = head.split_once('.').ok_or_else(malformed)?;
+        let object = |part: &str| {
+            let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed())?;
+            serde_json::from_slice(&bytes).map_err(|_| malformed())
+        };
+        Ok(Parts { header: object(header)?, claims: object(claims)? })
+    }
+}
+
+fn malformed() -> TokenError {
+    TokenError::Invalid("jwt malformed".into())
+}
+
+fn wrong_signature() -> TokenError {
+    TokenError::Invalid("invalid signature".into())
+}
+
+fn wrong_algorithm() -> TokenError {
+    TokenError::Invalid("invalid algorithm".into())
+}

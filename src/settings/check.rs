@@ -1,0 +1,124 @@
+//! What no single value shows: settings that are missing, or do not go together.
+
+use super::access::{Provider, SameSite};
+use super::{Problem, Purpose, Settings};
+
+/// Characters of an `app_key`. What is signed with a short one could be tried out at leisure.
+const APP_KEY_CHARACTERS: usize = 32;
+
+/// The problems found so far, and whether a key has one already.
+struct Findings<'a>(&'a mut Vec<Problem>);
+
+impl Findings<'_> {
+    /// Says nothing of a key whose value was refused: it is neither missing nor what it seems.
+    fn add(&mut self, key: &str, message: impl Into<String>, remedy: impl Into<String>) {
+        if !self.0.iter().any(|problem| problem.key == key) {
+            let (message, remedy) = (message.into(), remedy.into());
+            self.0.push(Problem { key: key.into(), source: None, message, remedy });
+        }
+    }
+}
+
+pub(super) fn check(settings: &Settings, purpose: Purpose, problems: &mut Vec<Problem>) {
+    let mut found = Findings(problems);
+    if purpose == Purpose::Serve {
+        secrets(settings, &mut found);
+        token_endpoint(settings, &mut found);
+    }
+    cookies(settings, &mut found);
+    push_keys(settings, &mut found);
+}
+
+fn secrets(settings: &Settings, found: &mut Findings<'_>) {
+    if settings.database.url.is_some() && settings.service.secret.is_none() {
+        found.add(
+            "service.secret",
+            "missing: with a database of its own, the server needs a secret for service tokens",
+            "set PRISMA_SECRET, or PRISMA_SECRET_FILE to a file that holds it (32 random bytes or more: `openssl rand -hex 32`)",
+        );
+    }
+    for (key, variable, value) in [
+        ("app_key", "APP_KEY", &settings.app_key),
+        ("app_key_previous", "APP_KEY_PREVIOUS", &settings.app_key_previous),
+    ] {
+        if value.as_ref().is_some_and(|value| value.expose().chars().count() < APP_KEY_CHARACTERS) {
+            found.add(
+                key,
+                format!("shorter than {APP_KEY_CHARACTERS} characters: what it signs could be forged"),
+                format!("set {variable} to 32 random bytes or more: `openssl rand -hex 32`"),
+            );
+        }
+    }
+}
+
+fn token_endpoint(settings: &Settings, found: &mut Findings<'_>) {
+    if settings.auth.provider() != Provider::Auth0 {
+        return;
+    }
+    let auth0 = &settings.auth.auth0;
+    for (key, value) in [
+        ("auth.auth0.token_url", &auth0.token_url),
+        ("auth.auth0.issuer", &auth0.issuer),
+        ("auth.auth0.client_id", &auth0.client_id),
+        ("auth.auth0.audience", &auth0.audience),
+        ("auth.auth0.jwks_endpoint", &auth0.jwks_endpoint),
+    ] {
+        if value.is_none() {
+            found.add(
+                key,
+                "missing: passwords are checked by a token endpoint (auth.provider is auth0, or auth.auth0.client_id is set)",
+                "set it, or set auth.provider to \"accounts\"",
+            );
+        }
+    }
+    if auth0.audience.is_some() && auth0.audience == auth0.client_id {
+        found.add(
+            "auth.auth0.audience",
+            "the same as auth.auth0.client_id: an id token could not be told from an access token",
+            "give the API an audience of its own at the issuer, and set it here",
+        );
+    }
+}
+
+fn cookies(settings: &Settings, found: &mut Findings<'_>) {
+    let (session, access_token, csrf) =
+        (&settings.session.options, &settings.access_token.options, &settings.csrf.options);
+    for (key, same_site, secure) in [
+        ("session.options.same_site", session.same_site, session.secure),
+        ("access_token.options.same_site", access_token.same_site, access_token.secure),
+        ("csrf.options.same_site", csrf.same_site, csrf.secure),
+    ] {
+        if same_site == SameSite::None && !secure {
+            found.add(
+                key,
+                "\"none\" for a cookie that is not `Secure`: browsers throw it away",
+                "set it to \"lax\", or `secure` beside it to true",
+            );
+        }
+    }
+    if settings.session.max_lifetime < session.max_age {
+        found.add(
+            "session.max_lifetime",
+            "shorter than session.options.max_age, the time that an unused session lives",
+            "make it at least as long",
+        );
+    }
+}
+
+fn push_keys(settings: &Settings, found: &mut Findings<'_>) {
+    let vapid = &settings.push.vapid;
+    if vapid.public_key.is_some() && vapid.private_key.is_none() {
+        found.add(
+            "push.vapid.private_key",
+            "missing: push.vapid.public_key is set",
+            "set VAPID_PRIVATE_KEY, or VAPID_PRIVATE_KEY_FILE to a file that holds it",
+        );
+    }
+    if vapid.private_key.is_some() && vapid.public_key.is_none() {
+        found.add(
+            "push.vapid.public_key",
+            "missing: push.vapid.private_key is set",
+            "set VAPID_PUBLIC_KEY, or VAPID_PUBLIC_KEY_FILE to a file that holds it",
+        );
+    }
+}

@@ -1,0 +1,406 @@
+//! Every key there is: the one table that reading, checking, `gom config` and `docs/CONFIGURATION.md` follow.
+
+use super::kind::Kind;
+use super::table::Key;
+
+const COUNT: Kind = Kind::Integer { min: 1, max: 1_000_000_000 };
+const DEPTH: Kind = Kind::Integer { min: 1, max: 64 };
+const SIZE: Kind = Kind::Bytes { min: 1_024, max: 1_073_741_824 };
+const TIME: Kind = Kind::Milliseconds { min: 1, max: 3_600_000 };
+/// From a second to 400 days, which is the longest that browsers keep a cookie.
+const LIFETIME: Kind = Kind::Milliseconds { min: 1_000, max: 34_560_000_000 };
+const SECONDS: Kind = Kind::Seconds { min: 1, max: 31_536_000 };
+const BLOCK: Kind = Kind::Seconds { min: 0, max: 31_536_000 };
+const SAME_SITE: Kind = Kind::Choice(&["strict", "lax", "none"]);
+
+/// Every key, in the order in which they are shown.
+pub static KEYS: &[Key] = &[
+    Key::new("server.host", Kind::Text, Some("127.0.0.1"), "Address or host name that the server listens on."),
+    Key::new(
+        "server.port",
+        Kind::Integer { min: 0, max: 65_535 },
+        Some("3000"),
+        "Port that the server listens on; 0 takes any free one, which is printed.",
+    ),
+    Key::new(
+        "server.workers",
+        Kind::Integer { min: 0, max: 1_024 },
+        Some("0"),
+        "Worker threads; 0 means one for each core.",
+    ),
+    Key::new(
+        "server.shutdown_timeout",
+        TIME,
+        Some("10000"),
+        "How long requests in hand may take to finish once the server is told to stop.",
+    ),
+    Key::new(
+        "server.trusted_proxies",
+        Kind::Networks,
+        None,
+        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. Unset: nobody's.",
+    ),
+    Key::new(
+        "server.origins",
+        Kind::Origins,
+        None,
+        "Origins, beside the server's own, whose pages may send requests with cookies.",
+    ),
+    Key::new(
+        "database.url",
+        Kind::DatabaseUrl,
+        None,
+        "The PostgreSQL database. Unset: the server runs a private one (see `embedded`).",
+    )
+    .variables(&["DATABASE_URL"]),
+    Key::new(
+        "database.schema",
+        Kind::Text,
+        Some("default$default"),
+        "PostgreSQL schema of the models' tables; the default is what Prisma 1 named it.",
+    ),
+    Key::new(
+        "database.max_connections",
+        Kind::Integer { min: 2, max: 10_000 },
+        Some("64"),
+        "Connections for requests, of the whole process; the workers share them equally.",
+    ),
+    Key::new(
+        "database.read_connections",
+        Kind::Integer { min: 1, max: 64 },
+        Some("2"),
+        "Pipelined connections for reads, for each worker thread.",
+    ),
+    Key::new(
+        "database.write_connections",
+        Kind::Integer { min: 1, max: 1_000 },
+        Some("8"),
+        "Connections for transactions and for long reads, for each worker thread.",
+    ),
+    Key::new(
+        "database.max_in_hand",
+        COUNT,
+        Some("4096"),
+        "Requests of one worker thread that may be in hand at once; the next is refused as overload.",
+    ),
+    Key::new(
+        "database.max_waiting",
+        COUNT,
+        Some("1024"),
+        "Requests of one worker thread that may wait for a connection; the next is refused as overload.",
+    ),
+    Key::new(
+        "database.statement_cache",
+        Kind::Integer { min: 1, max: 10_000 },
+        Some("256"),
+        "Prepared statements kept on each connection.",
+    ),
+    Key::new(
+        "database.retries",
+        Kind::Integer { min: 0, max: 100 },
+        Some("5"),
+        "How often a write is repeated after a deadlock or a serialization failure.",
+    ),
+    Key::new(
+        "database.statement_timeout",
+        TIME,
+        Some("5000"),
+        "PostgreSQL stops a statement that runs longer.",
+    ),
+    Key::new(
+        "database.connect_timeout",
+        TIME,
+        Some("1000"),
+        "An attempt to connect that takes longer has failed.",
+    ),
+    Key::new(
+        "database.deploy",
+        Kind::Flag,
+        None,
+        "Bring the database to the datamodel before serving. Unset: only a private database.",
+    ),
+    Key::new(
+        "embedded.data_dir",
+        Kind::Path,
+        Some(".gom"),
+        "Folder of the private PostgreSQL and of what the server keeps beside it.",
+    ),
+    Key::new(
+        "embedded.programs",
+        Kind::Path,
+        None,
+        "Folder with PostgreSQL's programs (`initdb`, `postgres`). Unset: they are looked for.",
+    ),
+    Key::new(
+        "embedded.demo",
+        Kind::Flag,
+        Some("true"),
+        "Fill the private database with the demo shop while it has no rows and Gom's own datamodel is served.",
+    ),
+    Key::new(
+        "service.secret",
+        Kind::Secret,
+        None,
+        "Signs and checks service tokens (HS256). Needed with `database.url`; the private database's is made at first start and kept beside it.",
+    )
+    .variables(&["PRISMA_SECRET"])
+    .alias("prisma.secret"),
+    Key::new(
+        "datamodel.file",
+        Kind::Path,
+        None,
+        "The Prisma datamodel (1.1) to serve. Unset: Gom's own, which is built in.",
+    ),
+    Key::new(
+        "policy.file",
+        Kind::Path,
+        None,
+        "The permissions that belong to the datamodel. Unset: Gom's own with Gom's own datamodel; with another, only the service role has access.",
+    ),
+    Key::new(
+        "graphql.introspection",
+        Kind::Flag,
+        Some("true"),
+        "Answer `__schema` and `__type`. The service role is always answered.",
+    ),
+    Key::new(
+        "graphql.execute_raw",
+        Kind::Flag,
+        Some("false"),
+        "Offer the mutation `executeRaw`, for the service role only.",
+    ),
+    Key::new("limits.body_bytes", SIZE, Some("1048576"), "Size of a request's body."),
+    Key::new("limits.query_bytes", SIZE, Some("65536"), "Size of a GraphQL document."),
+    Key::new("limits.tokens", COUNT, Some("4000"), "Lexical tokens of a document."),
+    Key::new("limits.depth", DEPTH, Some("15"), "Levels of nested fields."),
+    Key::new("limits.aliases", COUNT, Some("50"), "Aliases in a document, fragments expanded."),
+    Key::new("limits.fields", COUNT, Some("1000"), "Selected fields of a document, fragments expanded."),
+    Key::new("limits.root_fields", COUNT, Some("20"), "Top-level fields of an operation."),
+    Key::new("limits.complexity", COUNT, Some("200000"), "Fields that an answer may hold: each list counts as many times as rows were asked for."),
+    Key::new("limits.page_size", COUNT, Some("1000"), "Rows of one list in an answer."),
+    Key::new("limits.batch", COUNT, Some("10"), "Operations in one batched request."),
+    Key::new("limits.deadline", TIME, Some("5000"), "A request that takes longer is answered with an error."),
+    Key::new("limits.service.body_bytes", SIZE, Some("16777216"), "For the service role: size of a request's body."),
+    Key::new("limits.service.query_bytes", SIZE, Some("4194304"), "For the service role: size of a GraphQL document."),
+    Key::new("limits.service.tokens", COUNT, Some("200000"), "For the service role: lexical tokens of a document."),
+    Key::new("limits.service.depth", DEPTH, Some("40"), "For the service role: levels of nested fields."),
+    Key::new("limits.service.aliases", COUNT, Some("10000"), "For the service role: aliases in a document, fragments expanded."),
+    Key::new("limits.service.fields", COUNT, Some("100000"), "For the service role: selected fields of a document, fragments expanded."),
+    Key::new("limits.service.root_fields", COUNT, Some("1000"), "For the service role: top-level fields of an operation."),
+    Key::new("limits.service.complexity", COUNT, Some("1000000000"), "For the service role: fields that an answer may hold: each list counts as many times as rows were asked for."),
+    Key::new("limits.service.page_size", COUNT, Some("1000000"), "For the service role: rows of one list in an answer."),
+    Key::new("limits.service.batch", COUNT, Some("100"), "For the service role: operations in one batched request."),
+    Key::new("limits.service.deadline", TIME, Some("5000"), "For the service role: a request that takes longer is answered with an error."),
+    Key::new(
+        "cache.document_bytes",
+        SIZE,
+        Some("16777216"),
+        "Memory for parsed and checked documents and their plans, in all.",
+    ),
+    Key::new("log.level", Kind::LogFilter, Some("info,actix_server=warn,tokio_postgres=warn,refinery_core=warn"), "Which lines are logged."),
+    Key::new(
+        "log.format",
+        Kind::Choice(&["pretty", "json"]),
+        Some("pretty"),
+        "How lines are written to standard error.",
+    ),
+    Key::new(
+        "app_key",
+        Kind::Secret,
+        None,
+        "The keys of cookies and of the tokens that the server itself issues are derived from it; 32 characters or more, the same on all nodes. Unset: made at first start and kept beside the private database; with `database.url`, derived from `service.secret`.",
+    )
+    .variables(&["APP_KEY"]),
+    Key::new(
+        "app_key_previous",
+        Kind::Secret,
+        None,
+        "The `app_key` before this one: what it signed is still accepted, so that changing the key logs nobody out.",
+    )
+    .variables(&["APP_KEY_PREVIOUS"]),
+    Key::new(
+        "redis.host",
+        Kind::Text,
+        None,
+        "Host of Redis, which keeps sessions and login limits. Unset: PostgreSQL keeps them.",
+    )
+    .variables(&["REDIS_HOST"]),
+    Key::new("redis.port", Kind::Integer { min: 1, max: 65_535 }, Some("6379"), "Port of Redis.")
+        .variables(&["REDIS_PORT"]),
+    Key::new("redis.password", Kind::Secret, None, "Password of Redis.").variables(&["REDIS_PASSWORD"]),
+    Key::new(
+        "redis.timeout",
+        Kind::Milliseconds { min: 1, max: 500 },
+        Some("250"),
+        "Redis counts as failed if an answer takes longer.",
+    ),
+    Key::new(
+        "auth.provider",
+        Kind::Choice(&["accounts", "auth0"]),
+        None,
+        "Who checks passwords: our own table (`gom account`), or an OAuth 2 token endpoint. Unset: `auth0` if `auth.auth0.client_id` is set, else `accounts`.",
+    ),
+    Key::new(
+        "auth.auth0.token_url",
+        Kind::Url,
+        None,
+        "The token endpoint, for the resource owner's password grant and the refresh grant.",
+    ),
+    Key::new("auth.auth0.issuer", Kind::Text, None, "The claim `iss` of its tokens, to the letter."),
+    Key::new("auth.auth0.client_id", Kind::Text, None, "Client of the password grant.")
+        .variables(&["AUTH0_CLIENT_ID"]),
+    Key::new("auth.auth0.client_secret", Kind::Secret, None, "The client's secret, if it has one.")
+        .variables(&["AUTH0_CLIENT_SECRET"]),
+    Key::new(
+        "auth.auth0.audience",
+        Kind::Text,
+        None,
+        "Asked for, and needed in the claim `aud` of its access tokens.",
+    ),
+    Key::new(
+        "auth.auth0.scope",
+        Kind::Text,
+        Some("openid profile email offline_access"),
+        "Scopes that are asked for; `offline_access` gives a refresh token.",
+    ),
+    Key::new("auth.auth0.jwks_endpoint", Kind::Url, None, "Where the issuer's public keys (RS256, ES256) are."),
+    Key::new(
+        "auth.auth0.timeout",
+        Kind::Milliseconds { min: 1, max: 60_000 },
+        Some("5000"),
+        "An answer of the token endpoint or of the keys' that takes longer has failed.",
+    ),
+    Key::new(
+        "auth.local.issuer",
+        Kind::Text,
+        Some("https://auth.gom.com"),
+        "The claim `iss` of the tokens that the server itself issues.",
+    ),
+    Key::new("auth.local.audience", Kind::Text, Some("https://gql.gom.com"), "Their claim `aud`."),
+    Key::new(
+        "auth.local.expiration",
+        SECONDS,
+        Some("1800"),
+        "How long a customer's token is valid. It cannot be refreshed.",
+    ),
+    Key::new(
+        "auth.accounts.expiration",
+        SECONDS,
+        Some("1800"),
+        "How long the token of an account is valid before it is refreshed, which a disabled account is refused.",
+    ),
+    Key::new(
+        "auth.accounts.hash_memory",
+        Kind::Integer { min: 8, max: 1_048_576 },
+        Some("19456"),
+        "Memory in KiB that hashing a password takes (argon2id). Accounts are hashed anew at their next login.",
+    ),
+    Key::new(
+        "auth.accounts.hash_passes",
+        Kind::Integer { min: 1, max: 100 },
+        Some("2"),
+        "Passes over that memory.",
+    ),
+    Key::new(
+        "session.options.max_age",
+        LIFETIME,
+        Some("2592000000"),
+        "A session that is not used for this long ends; also the lifetime of its cookie `session-id`.",
+    ),
+    Key::new("session.options.http_only", Kind::Flag, Some("true"), "Hide `session-id` from scripts."),
+    Key::new("session.options.same_site", SAME_SITE, Some("lax"), "`SameSite` of `session-id`."),
+    Key::new(
+        "session.options.secure",
+        Kind::Flag,
+        Some("true"),
+        "`session-id` only over https. Off in development.",
+    ),
+    Key::new(
+        "session.max_lifetime",
+        LIFETIME,
+        Some("7776000000"),
+        "A session ends this long after its login, however much it is used.",
+    ),
+    Key::new(
+        "access_token.options.max_age",
+        LIFETIME,
+        Some("2592000000"),
+        "Lifetime of the cookie `session-token`. Without it the client counts as logged out.",
+    ),
+    Key::new("access_token.options.same_site", SAME_SITE, Some("lax"), "`SameSite` of `session-token`."),
+    Key::new(
+        "access_token.options.secure",
+        Kind::Flag,
+        Some("true"),
+        "`session-token` only over https. Off in development.",
+    ),
+    Key::new(
+        "csrf.options.max_age",
+        LIFETIME,
+        None,
+        "Lifetime of the cookie `csrf-token`. Unset: until the browser is closed.",
+    ),
+    Key::new("csrf.options.same_site", SAME_SITE, Some("lax"), "`SameSite` of `csrf-token`."),
+    Key::new(
+        "csrf.options.secure",
+        Kind::Flag,
+        Some("true"),
+        "`csrf-token` only over https. Off in development.",
+    ),
+    Key::new(
+        "login_limiter.consecutive_fails.points",
+        COUNT,
+        Some("5"),
+        "Wrong logins in a row of one user from one address before it is blocked.",
+    ),
+    Key::new(
+        "login_limiter.consecutive_fails.duration",
+        SECONDS,
+        Some("86400"),
+        "How long they count, from the first on.",
+    ),
+    Key::new(
+        "login_limiter.consecutive_fails.block_duration",
+        BLOCK,
+        Some("3600"),
+        "How long user and address are blocked; 0: for the rest of the time that is counted.",
+    ),
+    Key::new(
+        "login_limiter.slow_brute.points",
+        COUNT,
+        Some("50"),
+        "Wrong logins from one address, whichever the users, before it is blocked.",
+    ),
+    Key::new(
+        "login_limiter.slow_brute.duration",
+        SECONDS,
+        Some("86400"),
+        "How long they count, from the first on.",
+    ),
+    Key::new(
+        "login_limiter.slow_brute.block_duration",
+        BLOCK,
+        Some("86400"),
+        "How long the address is blocked; 0: for the rest of the time that is counted.",
+    ),
+    Key::new(
+        "shop.time_zone",
+        Kind::TimeZone,
+        Some("UTC"),
+        "Where a day begins and ends for the limit of one publication of a promotion a day.",
+    ),
+    Key::new(
+        "push.vapid.public_key",
+        Kind::Text,
+        None,
+        "Public key of Web Push. Has no effect until push exists.",
+    )
+    .variables(&["VAPID_PUBLIC_KEY"]),
+    Key::new(
+        "push.vapid.private_key",
+        Kind::Secret,
+        None,
+        "Private key of Web Push. Has no effect until push exists.",
+    )
+    .variables(&["VAPID_PRIVATE_KEY"]),
+];

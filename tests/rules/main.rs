@@ -1,0 +1,9 @@
+//! Row rules and the shop's rules, in a real database: what each role sees, what it may write, and that nobody sees or
+//! touches another's shop, whichever way the request goes.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod reads;
+mod shop;
+mod shop_rules;
+mod writes;

@@ -1,0 +1,134 @@
+//! The demo shop in a database of its own, and its API asked in process, on behalf of anyone.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use gom::deployment::{Deployed, Deployment};
+use gom::graphql::{self, Answer, Api, Data, Engine, EngineOptions, Request};
+use gom::identity::{User, Viewer};
+use gom::seed::DemoShop;
+use gom::settings::{self, Inputs, Purpose, Settings};
+use gom::{datamodel, policy};
+use gom_actors::database::{Database, DatabaseOptions};
+use gom_engine::error::ApiError;
+use gom_test_support::TestDatabase;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_postgres::Client;
+
+pub const PALETAS: &str = "auth0|demo-paletas";
+pub const TACOS: &str = "auth0|demo-tacos";
+
+pub struct Shop {
+    api: Api,
+    /// For looks into the tables behind the API's back.
+    pub tables: Client,
+    _database: TestDatabase,
+}
+
+/// `data` and the errors.
+#[derive(Debug)]
+pub struct Told {
+    pub data: Value,
+    pub errors: Vec<ApiError>,
+}
+
+impl Shop {
+    pub async fn open() -> Shop {
+        let test_database = TestDatabase::create().await;
+        let settings = settings(&test_database.url());
+        let read = datamodel::read(&settings).unwrap();
+        let engine = Engine::new(read.model.clone(), &EngineOptions::of(&settings)).unwrap();
+        let policy = policy::load(&settings, &read.model, &engine.schema).unwrap();
+        let engine = Arc::new(engine.govern(policy, settings.shop.time_zone()));
+        let database = Database::start(DatabaseOptions::from_url(&test_database.url()).unwrap()).unwrap();
+        let deployment = Deployment {
+            database: database.clone(),
+            datamodel: read,
+            schema: settings.database.schema.clone(),
+            deployed: Deployed::default(),
+            apply: true,
+            physical: Some(engine.planner.shared_physical()),
+            demo: Some(DemoShop::new(&settings)),
+        };
+        let deployed = deployment.deployed.clone();
+        assert!(deployment.try_now().await.unwrap());
+        let tables = test_database.connect().await;
+        tables.batch_execute(&format!("set search_path = \"{}\"", settings.database.schema)).await.unwrap();
+        Shop { api: Api { engine, database: database.local(), deployed }, tables, _database: test_database }
+    }
+
+    pub async fn ask(&self, viewer: &Viewer, text: &str, variables: Value) -> Told {
+        let request = Request {
+            text: text.to_owned(),
+            operation_name: None,
+            variables: variables.as_object().cloned().unwrap_or_default(),
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let answer = graphql::execute(&self.api, request, viewer.clone(), false, deadline).await.unwrap();
+        told(answer)
+    }
+
+    /// Without variables; fails if there are errors.
+    pub async fn read(&self, viewer: &Viewer, text: &str) -> Value {
+        let told = self.ask(viewer, text, json!({})).await;
+        assert!(told.errors.is_empty(), "{text}: {told:?}");
+        told.data
+    }
+
+    /// How many rows a statement counts.
+    pub async fn count(&self, sql: &str) -> i64 {
+        self.tables.query_one(sql, &[]).await.unwrap().get(0)
+    }
+}
+
+impl Told {
+    /// `extensions.code` of the only error.
+    pub fn code(&self) -> &str {
+        assert_eq!(self.errors.len(), 1, "{self:?}");
+        self.errors[0].kind.code()
+    }
+}
+
+/// A seller with the policy's permissions for sellers.
+pub fn seller(subject: &str) -> Viewer {
+    user("seller", subject)
+}
+
+/// A customer by its row's id.
+pub fn customer(uid: &str) -> Viewer {
+    user("customer", uid)
+}
+
+fn user(role: &str, subject: &str) -> Viewer {
+    let (_, source) = policy::read(&settings("postgres://unused@localhost/unused")).unwrap().unwrap();
+    holder(subject, source.roles[role].permissions.clone())
+}
+
+/// Whoever holds a token with these permissions.
+pub fn holder(subject: &str, permissions: Vec<String>) -> Viewer {
+    let claims = json!({ "sub": subject, "permissions": permissions });
+    let expires = SystemTime::now() + Duration::from_secs(3_600);
+    let claims = claims.as_object().cloned().unwrap();
+    Viewer::User(Arc::new(User::new(subject.to_owned(), permissions, claims, expires)))
+}
+
+fn settings(url: &str) -> Settings {
+    let arguments = [("database.url", url), ("service.secret", "of the tests")]
+        .map(|(key, value)| (key, "the test", value.to_owned()))
+        .to_vec();
+    let inputs = Inputs { purpose: Purpose::Tool, variables: Default::default(), directory: None, arguments };
+    settings::load(&inputs).unwrap_or_else(|error| panic!("{error}")).settings
+}
+
+fn told(answer: Answer) -> Told {
+    let data = match answer.data {
+        Data::Refused | Data::Null | Data::NullAfterWrite => Value::Null,
+        Data::Fields(fields) => fields
+            .iter()
+            .map(|(key, fragment)| (key.clone(), serde_json::from_slice(fragment.as_bytes()).unwrap()))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+    };
+    Told { data, errors: answer.errors }
+}
