@@ -1,6 +1,6 @@
 //! A Redis server of the test's very own, on a free port, to be killed, frozen and started again.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -118,7 +118,7 @@ fn begin(port: u16, folder: &tempfile::TempDir) -> Option<Keeper> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline && test_kill_process(server).is_ok() {
-        if TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_ok() {
+        if answers(&address).is_ok_and(|answers| answers) {
             return Some(keeper);
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -126,4 +126,15 @@ fn begin(port: u16, folder: &tempfile::TempDir) -> Option<Keeper> {
     drop(keeper._leash);
     let _ = keeper.shell.wait();
     None
+}
+
+/// Whether the server serves: while it reads what it had, it answers with errors.
+fn answers(address: &SocketAddr) -> std::io::Result<bool> {
+    let patience = Duration::from_millis(500);
+    let mut stream = TcpStream::connect_timeout(address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(b"PING\r\n")?;
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer)?;
+    Ok(answer == *b"+PONG")
 }
