@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use gom::deployment::{Deployed, Deployment};
 use gom::graphql::{self, Answer, Api, Data, Engine, EngineOptions, Request};
 use gom::identity::{User, Viewer};
+use gom::seed::DemoShop;
 use gom::settings::{self, Inputs, Purpose, Settings};
 use gom::{datamodel, policy};
 use gom_actors::database::{Database, DatabaseOptions};
@@ -48,7 +49,7 @@ impl Shop {
             deployed: Deployed::default(),
             apply: true,
             physical: Some(engine.planner.shared_physical()),
-            demo: true,
+            demo: Some(DemoShop::new(&settings)),
         };
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
