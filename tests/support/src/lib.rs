@@ -1,8 +1,9 @@
-//! Real PostgreSQL for the tests, through the same launcher as in production. Knows nothing of Gom's tables.
+//! Real PostgreSQL for the tests, through the same launcher as in production, and real Redis. Knows nothing of Gom's tables.
 //!
 //! - [`TestDatabase`]: a fresh database for one test, on a cluster that all test processes of this workspace share. It is
 //!   dropped with the value.
 //! - [`TestCluster`]: a PostgreSQL of the test's very own, to be stopped, killed and frozen.
+//! - [`TestRedis`]: the same for Redis.
 //!
 //! The clusters of tests do not flush to disk (`fsync=off`): they are durable against killed processes, not against a power cut.
 //! Failing to get a database is a panic: a test cannot go on without it.
@@ -10,9 +11,11 @@
 mod database;
 mod keeper;
 mod own;
+mod redis;
 
 pub use database::TestDatabase;
 pub use own::TestCluster;
+pub use redis::TestRedis;
 
 /// Puts the data of a new cluster into `folder`, for a launcher to find: saves the test an initdb, which takes a second.
 pub async fn place_cluster(folder: &std::path::Path) {

@@ -1,0 +1,109 @@
+//! The login limiter: one suite over all places where it can count, storms of wrong guesses, and npm's
+//! rate-limiter-flexible beside it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod differential;
+mod outages;
+mod rules;
+mod storms;
+
+use std::time::Duration;
+
+use gom_actors::database::{Database, DatabaseOptions};
+use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Reservation, Verdict};
+use gom_actors::migrations::migrate_system;
+use gom_test_support::{TestDatabase, TestRedis};
+
+/// Where a limiter counts, in a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Redis,
+    Postgres,
+    Memory,
+}
+
+/// A limiter with a store of its own.
+pub struct Place {
+    pub limiter: LoginLimiter,
+    pub database: Database,
+    pub options: LimiterOptions,
+    pub redis: Option<TestRedis>,
+    pub postgres: Option<TestDatabase>,
+}
+
+/// Ten points in the long run, three in a row; windows of a minute.
+pub fn usual(store: LimiterStoreChoice) -> LimiterOptions {
+    LimiterOptions { consecutive: limit(3, 60_000, 60_000), slow: limit(10, 60_000, 60_000), store }
+}
+
+pub fn limit(points: u32, duration: u64, block_duration: u64) -> Limit {
+    Limit {
+        points,
+        duration: Duration::from_millis(duration),
+        block_duration: Duration::from_millis(block_duration),
+    }
+}
+
+impl Place {
+    pub async fn of(kind: Kind) -> Place {
+        Place::with(kind, |_| {}).await
+    }
+
+    pub async fn with(kind: Kind, change: impl FnOnce(&mut LimiterOptions)) -> Place {
+        let redis = (kind == Kind::Redis).then(TestRedis::start);
+        let postgres = match kind {
+            Kind::Postgres => Some(database().await),
+            _ => None,
+        };
+        let mut options = usual(match (&redis, kind) {
+            (Some(redis), _) => LimiterStoreChoice::Redis(redis.options()),
+            (None, Kind::Postgres) => LimiterStoreChoice::Postgres,
+            _ => LimiterStoreChoice::Memory,
+        });
+        change(&mut options);
+        let database = started(postgres.as_ref());
+        let limiter = LoginLimiter::start(options.clone(), &database).unwrap();
+        Place { limiter, database, options, redis, postgres }
+    }
+
+    /// As on another node: nothing is shared but the store.
+    pub fn another(&self) -> LoginLimiter {
+        LoginLimiter::start(self.options.clone(), &self.database).unwrap()
+    }
+}
+
+/// A database with Gom's own tables.
+pub async fn database() -> TestDatabase {
+    let migrated = TestDatabase::create_from("limiter_system", async |config| {
+        let (mut client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        let driving = tokio::spawn(connection);
+        migrate_system(&mut client).await.unwrap();
+        drop(client);
+        driving.await.unwrap().unwrap();
+    });
+    migrated.await
+}
+
+/// Without a database nobody needs it: the address is nobody's.
+pub fn started(postgres: Option<&TestDatabase>) -> Database {
+    let config = match postgres {
+        Some(postgres) => postgres.config(),
+        None => "host=127.0.0.1 port=1 user=nobody".parse().unwrap(),
+    };
+    Database::start(DatabaseOptions::new(config)).unwrap()
+}
+
+pub fn admitted(verdict: Verdict) -> Reservation {
+    match verdict {
+        Verdict::Admitted(reservation) => reservation,
+        other => panic!("not admitted: {other:?}"),
+    }
+}
+
+pub fn blocked(verdict: Verdict) -> Duration {
+    match verdict {
+        Verdict::Blocked { retry_after } => retry_after,
+        other => panic!("not blocked: {other:?}"),
+    }
+}

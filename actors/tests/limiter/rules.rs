@@ -1,0 +1,189 @@
+//! One suite over all places where attempts can be counted.
+
+use std::time::Duration;
+
+use crate::{Kind, Place, admitted, blocked, limit};
+
+/// Each of the functions, as a test of each store.
+macro_rules! everywhere {
+    ($($name:ident),+ $(,)?) => {
+        mod redis { $(#[actix::test] async fn $name() { super::$name(super::Kind::Redis).await; })+ }
+        mod postgres { $(#[actix::test] async fn $name() { super::$name(super::Kind::Postgres).await; })+ }
+        mod memory { $(#[actix::test] async fn $name() { super::$name(super::Kind::Memory).await; })+ }
+    };
+}
+
+everywhere!(
+    exactly_the_points_pass_and_the_next_one_is_blocked,
+    a_success_starts_the_user_over_and_gives_the_address_its_point_back,
+    a_blocked_user_costs_the_address_nothing,
+    a_blocked_address_costs_the_user_nothing,
+    addresses_and_users_are_counted_apart,
+    a_window_starts_with_its_first_attempt_and_ends,
+    a_block_is_not_made_longer_by_more_attempts,
+    without_a_block_duration_the_window_is_waited_for,
+    a_refund_after_the_end_makes_no_room,
+    strange_keys_are_counted,
+    no_points_means_nobody,
+);
+
+async fn exactly_the_points_pass_and_the_next_one_is_blocked(kind: Kind) {
+    let place = Place::of(kind).await;
+    for _ in 0..3 {
+        admitted(place.limiter.reserve(Some("ana_192.0.2.1"), "192.0.2.1").await);
+    }
+    let wait = blocked(place.limiter.reserve(Some("ana_192.0.2.1"), "192.0.2.1").await);
+    assert!(wait <= Duration::from_secs(60) && wait > Duration::from_secs(55), "{wait:?}");
+    assert_eq!(place.limiter.insured(), 0);
+}
+
+async fn a_success_starts_the_user_over_and_gives_the_address_its_point_back(kind: Kind) {
+    let place = Place::of(kind).await;
+    // More successes than the address has points.
+    for _ in 0..6 {
+        let first = admitted(place.limiter.reserve(Some("ana"), "192.0.2.1").await);
+        drop(first);
+        let second = admitted(place.limiter.reserve(Some("ana"), "192.0.2.1").await);
+        place.limiter.refund(second).await;
+    }
+    // Six failures are counted for the address, and none for the user.
+    for _ in 0..3 {
+        admitted(place.limiter.reserve(Some("ana"), "192.0.2.1").await);
+    }
+    admitted(place.limiter.reserve(None, "192.0.2.1").await);
+    blocked(place.limiter.reserve(None, "192.0.2.1").await);
+}
+
+async fn a_blocked_user_costs_the_address_nothing(kind: Kind) {
+    let place = Place::of(kind).await;
+    for _ in 0..3 {
+        admitted(place.limiter.reserve(Some("ana"), "192.0.2.1").await);
+    }
+    for _ in 0..20 {
+        blocked(place.limiter.reserve(Some("ana"), "192.0.2.1").await);
+    }
+    for _ in 0..7 {
+        admitted(place.limiter.reserve(None, "192.0.2.1").await);
+    }
+    blocked(place.limiter.reserve(None, "192.0.2.1").await);
+}
+
+async fn a_blocked_address_costs_the_user_nothing(kind: Kind) {
+    let place = Place::of(kind).await;
+    for _ in 0..10 {
+        admitted(place.limiter.reserve(None, "192.0.2.1").await);
+    }
+    for _ in 0..20 {
+        blocked(place.limiter.reserve(Some("ana"), "192.0.2.1").await);
+    }
+    for _ in 0..3 {
+        admitted(place.limiter.reserve(Some("ana"), "192.0.2.2").await);
+    }
+}
+
+async fn addresses_and_users_are_counted_apart(kind: Kind) {
+    let place = Place::of(kind).await;
+    for user in ["ana", "bea", "eva"] {
+        for _ in 0..3 {
+            admitted(place.limiter.reserve(Some(user), "192.0.2.1").await);
+        }
+    }
+    admitted(place.limiter.reserve(None, "192.0.2.1").await);
+    blocked(place.limiter.reserve(None, "192.0.2.1").await);
+    admitted(place.limiter.reserve(None, "192.0.2.2").await);
+    // A user's name that is an address is no address.
+    for _ in 0..3 {
+        admitted(place.limiter.reserve(Some("192.0.2.2"), "192.0.2.3").await);
+    }
+}
+
+async fn a_window_starts_with_its_first_attempt_and_ends(kind: Kind) {
+    let place = Place::with(kind, |options| options.slow = limit(2, 600, 0)).await;
+    admitted(place.limiter.reserve(None, "a").await);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    admitted(place.limiter.reserve(None, "a").await);
+    // The second attempt did not move the end.
+    let wait = blocked(place.limiter.reserve(None, "a").await);
+    assert!(wait <= Duration::from_millis(200), "{wait:?}");
+    tokio::time::sleep(wait + Duration::from_millis(20)).await;
+    admitted(place.limiter.reserve(None, "a").await);
+    admitted(place.limiter.reserve(None, "a").await);
+    blocked(place.limiter.reserve(None, "a").await);
+}
+
+async fn a_block_is_not_made_longer_by_more_attempts(kind: Kind) {
+    let place = Place::with(kind, |options| options.slow = limit(1, 60_000, 500)).await;
+    admitted(place.limiter.reserve(None, "a").await);
+    let wait = blocked(place.limiter.reserve(None, "a").await);
+    assert!(wait <= Duration::from_millis(500) && wait > Duration::from_millis(300), "{wait:?}");
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    let wait = blocked(place.limiter.reserve(None, "a").await);
+    assert!(wait <= Duration::from_millis(250), "{wait:?}");
+    tokio::time::sleep(wait + Duration::from_millis(20)).await;
+    // The block's end is the window's end.
+    admitted(place.limiter.reserve(None, "a").await);
+    blocked(place.limiter.reserve(None, "a").await);
+}
+
+async fn without_a_block_duration_the_window_is_waited_for(kind: Kind) {
+    let place = Place::with(kind, |options| options.slow = limit(1, 30_000, 0)).await;
+    admitted(place.limiter.reserve(None, "a").await);
+    let wait = blocked(place.limiter.reserve(None, "a").await);
+    assert!(wait <= Duration::from_secs(30) && wait > Duration::from_secs(25), "{wait:?}");
+
+    let place = Place::with(kind, |options| options.slow = limit(1, 0, 0)).await;
+    admitted(place.limiter.reserve(None, "a").await);
+    let wait = blocked(place.limiter.reserve(None, "a").await);
+    assert!(wait > Duration::from_secs(99 * 365 * 24 * 3600), "a window without an end: {wait:?}");
+}
+
+async fn a_refund_after_the_end_makes_no_room(kind: Kind) {
+    let place = Place::with(kind, |options| options.slow = limit(2, 200, 0)).await;
+    let early = admitted(place.limiter.reserve(None, "a").await);
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    place.limiter.refund(early).await;
+    admitted(place.limiter.reserve(None, "a").await);
+    admitted(place.limiter.reserve(None, "a").await);
+    blocked(place.limiter.reserve(None, "a").await);
+}
+
+async fn strange_keys_are_counted(kind: Kind) {
+    let place = Place::of(kind).await;
+    let long = "x".repeat(100_000);
+    for key in ["", "a\0b", "ñandú 🌮\n", "';--", long.as_str()] {
+        for _ in 0..3 {
+            admitted(place.limiter.reserve(Some(key), &format!("for {key}")).await);
+        }
+        blocked(place.limiter.reserve(Some(key), &format!("for {key}")).await);
+    }
+    assert_eq!(place.limiter.insured(), 0);
+}
+
+async fn no_points_means_nobody(kind: Kind) {
+    let place = Place::with(kind, |options| options.slow = limit(0, 60_000, 60_000)).await;
+    blocked(place.limiter.reserve(Some("ana"), "a").await);
+}
+
+/// What has ended is removed from the table.
+#[actix::test]
+async fn postgresql_keeps_no_counters_that_have_ended() {
+    let place = Place::with(Kind::Postgres, |options| options.slow = limit(1, 20, 0)).await;
+    let client = place.postgres.as_ref().unwrap().connect().await;
+    let many = "INSERT INTO gom.login_limit SELECT 'old:' || i, 1, now() - interval '1 second'
+                FROM generate_series(1, 2500) AS i";
+    client.execute(many, &[]).await.unwrap();
+    admitted(place.limiter.reserve(Some("stays"), "goes").await);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Each start sweeps.
+    let _sweeping = place.another();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let rows = client.query("SELECT key FROM gom.login_limit", &[]).await.unwrap();
+        let keys: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        if keys == ["login_consecutive_fails:stays"] {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{} rows are left", keys.len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

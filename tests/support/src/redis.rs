@@ -1,0 +1,124 @@
+//! A Redis server of the test's very own, on a free port, to be killed, frozen and started again.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gom_actors::redis::RedisOptions;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A port that was free a moment ago may have been taken since.
+const ATTEMPTS: usize = 5;
+
+/// Ends the server when our end of the pipe is closed, which happens however we end. Its first line is the
+/// server's process id. Started again, the server finds what it had: it writes down every change.
+const KEEPER: &str = "
+    redis-server --port \"$1\" --bind 127.0.0.1 --dir \"$2\" --save '' --appendonly yes --appendfsync no \
+        --daemonize no >\"$2/log\" 2>&1 &
+    server=$!
+    echo \"$server\"
+    read -r _
+    kill -9 \"$server\"";
+
+/// A Redis with nothing in it, which ends with the value. Not being able to start it is a panic.
+#[derive(Debug)]
+pub struct TestRedis {
+    folder: tempfile::TempDir,
+    port: u16,
+    keeper: Option<Keeper>,
+}
+
+#[derive(Debug)]
+struct Keeper {
+    shell: Child,
+    /// Held: its end is the server's end.
+    _leash: ChildStdin,
+    server: Pid,
+}
+
+impl TestRedis {
+    pub fn start() -> TestRedis {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        for _ in 0..ATTEMPTS {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+            let port = free.local_addr().expect("it has an address").port();
+            drop(free);
+            if let Some(keeper) = begin(port, &folder) {
+                return TestRedis { folder, port, keeper: Some(keeper) };
+            }
+        }
+        let said = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+        panic!("no Redis for the test; scripts/test installs redis-server. It said: {said}");
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// For a store's settings.
+    pub fn options(&self) -> RedisOptions {
+        RedisOptions::new("127.0.0.1", self.port)
+    }
+
+    /// Ends the server as a crash would.
+    pub fn kill(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            let _ = kill_process(keeper.server, Signal::KILL);
+            drop(keeper._leash);
+            let _ = keeper.shell.wait();
+        }
+    }
+
+    /// Starts it after a `kill`, on the same port and with what it had.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.keeper = begin(self.port, &self.folder);
+        assert!(self.keeper.is_some(), "Redis does not start again");
+    }
+
+    /// Holds the server: connections stay open, and nobody answers.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let keeper = self.keeper.as_ref().expect("it is up");
+        kill_process(keeper.server, signal).expect("it can be signalled");
+    }
+}
+
+impl Drop for TestRedis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn begin(port: u16, folder: &tempfile::TempDir) -> Option<Keeper> {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(KEEPER).arg("gom-test-redis").arg(port.to_string()).arg(folder.path());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut shell = command.spawn().expect("a shell can be run");
+    let leash = shell.stdin.take()?;
+    let mut line = String::new();
+    BufReader::new(shell.stdout.take()?).read_line(&mut line).ok()?;
+    let server = line.trim().parse().ok().and_then(Pid::from_raw)?;
+    let mut keeper = Keeper { shell, _leash: leash, server };
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline && test_kill_process(server).is_ok() {
+        if TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_ok() {
+            return Some(keeper);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(keeper._leash);
+    let _ = keeper.shell.wait();
+    None
+}
