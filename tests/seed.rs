@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-use gom::seed::{self, SeedError};
+use std::collections::BTreeMap;
+
+use gom::identity::AccountTable;
+use gom::seed::{self, DemoShop, SeedError};
+use gom::settings::{self, Inputs, Purpose};
 use gom_actors::migrations::{self, Deployment};
 use gom_engine::datamodel;
 use gom_test_support::TestDatabase;
@@ -55,6 +59,39 @@ async fn the_demo_shop_is_complete_and_comes_only_once() {
         table("Bp")
     );
     assert_eq!(count(&wrong).await, 0);
+}
+
+#[tokio::test]
+async fn the_demo_sellers_are_let_in_once_and_only_by_the_private_database() {
+    let database = shop().await;
+    let mut client = database.connect().await;
+    let inputs = Inputs {
+        purpose: Purpose::Tool,
+        variables: BTreeMap::new(),
+        directory: None,
+        arguments: vec![("auth.accounts.hash_memory", "the test", "64".into())],
+    };
+    let demo = DemoShop::new(&settings::load(&inputs).unwrap().settings);
+    demo.open(&mut client, SCHEMA).await.unwrap();
+    let names = ["paletas@demo.gom", "tacos@demo.gom"].map(str::to_owned);
+    assert_eq!(seed::demo_logins(&client).await.unwrap(), names);
+    let accounts = AccountTable::new(&client);
+    let subjects =
+        format!("SELECT count(*) FROM gom.account JOIN \"{SCHEMA}\".\"User\" ON subject = \"extUid\"");
+    assert_eq!(
+        client.query_one(&subjects, &[]).await.unwrap().get::<_, i64>(0),
+        2,
+        "they are the shop's sellers"
+    );
+
+    accounts.set_password_hash(&names[0], "another").await.unwrap();
+    demo.open(&mut client, SCHEMA).await.unwrap();
+    assert_eq!(seed::demo_logins(&client).await.unwrap(), names[1..], "what was changed stays so");
+
+    let other = shop().await;
+    let mut client = other.connect().await;
+    seed::demo(&mut client, SCHEMA).await.unwrap();
+    assert_eq!(seed::demo_logins(&client).await.unwrap(), Vec::<String>::new(), "`gom seed` lets nobody in");
 }
 
 #[tokio::test]

@@ -37,6 +37,9 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let url = lines.next().expect("the server starts").split_whitespace().last().unwrap().to_owned();
+        let logins =
+            lines.find(|line| line.starts_with("Demo sellers: ")).expect("who can log in is printed");
+        assert!(logins.contains("paletas@demo.gom") && logins.ends_with("paletas-y-tacos"), "{logins}");
         let token = lines.find(|line| line.starts_with("ey")).expect("a development token is printed");
         Server { child, url, token }
     }

@@ -18,6 +18,8 @@ pub enum Data {
     Refused,
     /// It was executed, and the error of a field that cannot be null has spread to the whole.
     Null,
+    /// The same, and a write before that field is done, which null hides: asked again, it would be done twice.
+    NullAfterWrite,
     /// For each top-level key of the answer, in order.
     Fields(Vec<(String, Fragment)>),
 }
@@ -58,6 +60,7 @@ impl Answer {
     pub fn may_be_repeated(&self) -> bool {
         let nothing = match &self.data {
             Data::Refused | Data::Null => true,
+            Data::NullAfterWrite => false,
             Data::Fields(fields) => fields.iter().all(|(_, fragment)| matches!(fragment, Fragment::Null)),
         };
         let passing =

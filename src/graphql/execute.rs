@@ -110,12 +110,17 @@ impl Execution<'_> {
     async fn mutation(&self) -> Answer {
         let mut data = Some(Vec::new());
         let mut errors = Vec::new();
+        let mut written = false;
         for field in self.fields() {
-            add(&mut data, &mut errors, field, self.write(field).await);
-            // The rest would be carried out and not shown.
+            let part = self.write(field).await;
+            let succeeded = part.errors.is_empty();
+            add(&mut data, &mut errors, field, part);
             if data.is_none() {
-                break;
+                // The rest would be carried out and not shown.
+                let data = if written { Data::NullAfterWrite } else { Data::Null };
+                return Answer { data, errors };
             }
+            written |= succeeded && matches!(field.meaning, Selected::Field(_));
         }
         answer(data, errors)
     }

@@ -16,7 +16,7 @@ const ERROR: usize = 256;
 /// `{"data":…,"errors":[…]}`, without `errors` where there are none.
 pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &RequestId) {
     let fragments = match &answer.data {
-        Data::Refused | Data::Null => 0,
+        Data::Refused | Data::Null | Data::NullAfterWrite => 0,
         Data::Fields(fields) => {
             fields.iter().map(|(key, fragment)| key.len() + fragment.as_bytes().len() + 4).sum()
         }
@@ -24,7 +24,7 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &RequestId) {
     out.reserve(FRAME + fragments + answer.errors.len() * ERROR);
     out.extend_from_slice(b"{\"data\":");
     match &answer.data {
-        Data::Refused | Data::Null => out.extend_from_slice(b"null"),
+        Data::Refused | Data::Null | Data::NullAfterWrite => out.extend_from_slice(b"null"),
         Data::Fields(fields) => {
             out.push(b'{');
             for (i, (key, fragment)) in fields.iter().enumerate() {

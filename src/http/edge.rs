@@ -51,7 +51,8 @@ impl Edge {
     /// What only the operator can put right.
     pub fn start(settings: &Settings, database: &Database, engine: &Engine) -> Result<Self, EdgeError> {
         let keys = AppKeys::obtain(settings)?;
-        let roles: Roles = engine.policy().map(Policy::roles).unwrap_or_default().iter().map(permissions).collect();
+        let roles: Roles =
+            engine.policy().map(Policy::roles).unwrap_or_default().iter().map(permissions).collect();
         let limits = LimiterOptions {
             consecutive: limit(settings.login_limiter.consecutive_fails),
             slow: limit(settings.login_limiter.slow_brute),
@@ -81,7 +82,8 @@ fn limit(settings: LoginLimit) -> Limit {
 }
 
 fn site_cookies(settings: &Settings, keys: AppKeys) -> SiteCookies {
-    let (id, token, csrf) = (&settings.session.options, &settings.access_token.options, &settings.csrf.options);
+    let (id, token, csrf) =
+        (&settings.session.options, &settings.access_token.options, &settings.csrf.options);
     SiteCookies {
         keys,
         session_id: Attributes {

@@ -99,6 +99,13 @@ mod tests {
         assert_eq!(status(&[down()], false, MediaType::Json), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(status(&[down(), half_done()], true, MediaType::Json), StatusCode::OK);
         assert_eq!(status(&[half_done()], false, MediaType::Json), StatusCode::OK, "a part was done");
+        let hidden =
+            Answer { data: Data::NullAfterWrite, errors: vec![ApiError::new(ErrorKind::Unavailable, "")] };
+        assert_eq!(
+            status(&[hidden], false, MediaType::Json),
+            StatusCode::OK,
+            "a part was done and is not shown"
+        );
         let unknown = Answer { data: Data::Null, errors: vec![ApiError::new(ErrorKind::OutcomeUnknown, "")] };
         assert_eq!(status(&[unknown], false, MediaType::Json), StatusCode::OK, "it may have been done");
     }

@@ -61,9 +61,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/graphql").route(web::route().to(graphql::handle)))
         // Prisma's default service was served at the root.
         .service(
-            web::resource("/")
-                .route(web::post().to(graphql::handle))
-                .default_service(web::to(not_found)),
+            web::resource("/").route(web::post().to(graphql::handle)).default_service(web::to(not_found)),
         )
         .configure(auth::routes)
         .service(web::resource("/webpush/{call}").route(web::route().to(webpush::handle)))

@@ -114,7 +114,11 @@ mod tests {
             ("10.1.1.1", &[inner, forwarded, ("origin", "https://shop.example")], true),
             (
                 "10.1.1.1",
-                &[inner, ("x-forwarded-host", "shop.example, inner.example"), ("origin", "https://shop.example")],
+                &[
+                    inner,
+                    ("x-forwarded-host", "shop.example, inner.example"),
+                    ("origin", "https://shop.example"),
+                ],
                 true,
             ),
             ("10.1.1.1", &[inner, forwarded, ("origin", "https://evil.example")], false),

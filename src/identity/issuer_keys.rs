@@ -18,7 +18,7 @@ const MOST_KEYS: usize = 64;
 
 /// How often keys are fetched.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub struct KeyPace {
     /// After keys were fetched, an unknown one is not looked for again for this long: whoever makes up names of
     /// keys does not make us ask for each.
     pub after_success: Duration,
@@ -30,9 +30,9 @@ pub(super) struct Pace {
     pub usable: Duration,
 }
 
-impl Default for Pace {
+impl Default for KeyPace {
     fn default() -> Self {
-        Pace {
+        KeyPace {
             after_success: Duration::from_secs(10),
             after_failure: Duration::from_secs(2),
             fresh: Duration::from_secs(10 * 60),
@@ -60,7 +60,7 @@ pub(super) enum NoKey {
 /// The issuer's keys.
 pub(super) struct IssuerKeys {
     outside: Outside,
-    pace: Pace,
+    pace: KeyPace,
     found: RwLock<Option<Found>>,
     /// Held while keys are fetched: only one asks.
     last: Mutex<Option<Attempt>>,
@@ -90,7 +90,7 @@ impl IssuerKey {
 }
 
 impl IssuerKeys {
-    pub fn new(outside: Outside, pace: Pace) -> Self {
+    pub fn new(outside: Outside, pace: KeyPace) -> Self {
         IssuerKeys { outside, pace, found: RwLock::default(), last: Mutex::default() }
     }
 

@@ -27,7 +27,8 @@ use gom_actors::sessions::{RefreshFailure, Refresher, Renewed};
 use accounts::Accounts;
 pub use accounts::{Account, AccountError, AccountTable, Hasher, NewAccount, PasswordError, fold_username};
 pub use app_keys::{AppKeys, KeyUse};
-use issuer_keys::{IssuerKeys, Pace};
+use issuer_keys::IssuerKeys;
+pub use issuer_keys::KeyPace;
 pub use kept_secret::SecretError;
 pub use login::{Login, LoginError};
 use outside::Outside;
@@ -83,15 +84,19 @@ impl Identity {
         roles: Roles,
         database: &Database,
     ) -> Result<Self, IdentityError> {
-        Self::with_pace(settings, keys, roles, database, Pace::default())
+        Self::with_key_pace(settings, keys, roles, database, KeyPace::default())
     }
 
-    fn with_pace(
+    /// As [`Identity::new`], with another pace of fetching the keys of the issuer elsewhere.
+    ///
+    /// # Errors
+    /// As [`Identity::new`].
+    pub fn with_key_pace(
         settings: &Settings,
         keys: &AppKeys,
         roles: Roles,
         database: &Database,
-        pace: Pace,
+        pace: KeyPace,
     ) -> Result<Self, IdentityError> {
         let auth0 = &settings.auth.auth0;
         let outside = |key, url: Option<&String>, max_bytes| {

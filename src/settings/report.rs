@@ -77,8 +77,9 @@ Every variable may also be given with `_FILE` added: the value is then the conte
 names, without one trailing newline. Both forms at once are an error. An empty variable counts as unset.
 
 Keys are snake_case; files may also use camelCase and kebab-case (`statementTimeout`, `statement-timeout`).
-Durations are in milliseconds unless they say seconds. Unknown keys, values that a key does not take and missing secrets stop the
-start, with one message that lists everything that is wrong, where it stands, and what to do about it.
+Durations are in milliseconds unless they say seconds. Lists are written as lists in files, and with commas in
+variables. Unknown keys, values that a key does not take and missing secrets stop the start, with one message
+that lists everything that is wrong, where it stands, and what to do about it.
 
 `gom config` prints the settings in use, secrets masked, and where each came from.
 

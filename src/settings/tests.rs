@@ -206,3 +206,94 @@ fn nothing_shows_a_secret() {
     .unwrap();
     assert!(!format!("{loaded:?}").contains("hunter2"));
 }
+
+const TOKEN_ENDPOINT: [(&str, &str); 5] = [
+    ("GOM__AUTH__AUTH0__TOKEN_URL", "https://issuer.example/oauth/token"),
+    ("GOM__AUTH__AUTH0__ISSUER", "https://issuer.example/"),
+    ("AUTH0_CLIENT_ID", "client"),
+    ("GOM__AUTH__AUTH0__AUDIENCE", "https://api.example"),
+    ("GOM__AUTH__AUTH0__JWKS_ENDPOINT", "https://issuer.example/keys"),
+];
+
+fn serving(variables: &[(&str, &str)]) -> Inputs {
+    Inputs { purpose: Purpose::Serve, ..inputs(variables) }
+}
+
+#[test]
+fn passwords_are_checked_by_whom_the_settings_say_or_mean() {
+    let provider = |variables: &[(&str, &str)]| load(&serving(variables)).unwrap().settings.auth.provider();
+    assert_eq!(provider(&[]), Provider::Accounts);
+    assert_eq!(provider(&TOKEN_ENDPOINT), Provider::Auth0);
+    let mut accounts = TOKEN_ENDPOINT.to_vec();
+    accounts.push(("GOM__AUTH__PROVIDER", "accounts"));
+    assert_eq!(provider(&accounts), Provider::Accounts);
+}
+
+#[test]
+fn a_token_endpoint_needs_all_that_it_is_asked_with() {
+    let keys = |variables: &[(&str, &str)]| {
+        problems(&serving(variables)).into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        keys(&[("GOM__AUTH__PROVIDER", "auth0")]),
+        ["token_url", "issuer", "client_id", "audience", "jwks_endpoint"]
+            .map(|key| format!("auth.auth0.{key}"))
+    );
+    let mut same = TOKEN_ENDPOINT.to_vec();
+    same.push(("GOM__AUTH__AUTH0__AUDIENCE", "client"));
+    assert_eq!(keys(&same), ["auth.auth0.audience"]);
+    let mut plain = TOKEN_ENDPOINT.to_vec();
+    plain.push(("GOM__AUTH__AUTH0__TOKEN_URL", "http://issuer.example/oauth/token"));
+    assert_eq!(keys(&plain), ["auth.auth0.token_url"]);
+}
+
+#[test]
+fn what_does_not_go_together_is_told() {
+    let told = |variables: &[(&str, &str)]| problems(&serving(variables)).remove(0).0;
+    assert_eq!(told(&[("APP_KEY", "short")]), "app_key");
+    assert_eq!(told(&[("APP_KEY_PREVIOUS", "short")]), "app_key_previous");
+    let none = [("GOM__CSRF__OPTIONS__SAME_SITE", "none"), ("GOM__CSRF__OPTIONS__SECURE", "false")];
+    assert_eq!(told(&none), "csrf.options.same_site");
+    let unused = [("GOM__SESSION__MAX_LIFETIME", "1000"), ("GOM__SESSION__OPTIONS__MAX_AGE", "1001")];
+    assert_eq!(told(&unused), "session.max_lifetime");
+}
+
+#[test]
+fn cookies_are_secure_except_in_development() {
+    for (name, _) in ENVIRONMENTS {
+        let settings = load(&inputs(&[("GOM_ENV", name)])).unwrap().settings;
+        let secure = [
+            settings.session.options.secure,
+            settings.access_token.options.secure,
+            settings.csrf.options.secure,
+        ];
+        assert_eq!(secure, [name != "development"; 3], "{name}");
+        assert_eq!(settings.session.options.same_site, SameSite::Lax);
+        assert!(settings.session.options.http_only);
+        assert_eq!(settings.embedded.demo, name == "development", "everybody knows its passwords");
+    }
+}
+
+#[test]
+fn the_originals_spellings_and_lists_are_read_from_files() {
+    let folder = folder(&[(
+        "development.toml",
+        "[session.options]\nmaxAge = 60000\nsameSite = \"strict\"\n\n[accessToken.options]\nmaxAge = 1000\n\n\
+         [login-limiter.consecutiveFails]\npoints = 3\nblockDuration = 7\n\n\
+         [server]\ntrustedProxies = [\"10.0.0.0/8\", \"::1\"]\norigins = []\n",
+    )]);
+    let mut inputs = inputs(&[("GOM__SERVER__ORIGINS", "https://a.example, https://b.example:8443")]);
+    inputs.directory = Some(folder.path().into());
+    let loaded = load(&inputs).unwrap();
+    let settings = &loaded.settings;
+    assert_eq!(settings.session.options.max_age, Duration::from_secs(60));
+    assert_eq!(settings.session.options.same_site, SameSite::Strict);
+    assert_eq!(settings.access_token.options.max_age, Duration::from_secs(1));
+    assert_eq!(settings.csrf.options.max_age(), None);
+    let limit = settings.login_limiter.consecutive_fails;
+    assert_eq!((limit.points, limit.block_duration), (3, Duration::from_secs(7)));
+    assert_eq!(settings.server.trusted_proxies, ["10.0.0.0/8", "::1/128"].map(|text| text.parse().unwrap()));
+    assert_eq!(settings.server.origins, ["https://a.example", "https://b.example:8443"]);
+    let shown = loaded.effective.iter().find(|effective| effective.key == "server.trusted_proxies").unwrap();
+    assert_eq!(shown.value.as_deref(), Some(r#"["10.0.0.0/8", "::1/128"]"#));
+}

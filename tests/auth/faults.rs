@@ -95,7 +95,10 @@ async fn f05_parallel_requests_refresh_once_and_the_rotated_token_is_kept() {
             // Each refresh token works once: the second round needs the one that the first brought.
             assert_eq!(oauth.refreshed(), round, "{stores:?}");
             let tokens: Vec<_> = replies.iter().map(|(_, tab)| tab.jar["session-token"].as_str()).collect();
-            assert!(tokens.iter().all(|token| *token == tokens[0] && *token != first), "all have the new one");
+            assert!(
+                tokens.iter().all(|token| *token == tokens[0] && *token != first),
+                "all have the new one"
+            );
             // A request that set out before is recognised, and gets the new one too.
             let mut late = browser.clone();
             assert_in(&mut late).await;
@@ -119,10 +122,7 @@ async fn f07_a_login_gets_a_new_session_and_the_old_one_dies() {
         attacker.ping().await;
         let mut victim = attacker.clone();
         let body = json!({ "grantType": "password", "username": USERNAME, "password": PASSWORD });
-        assert_eq!(
-            victim.send(Method::POST, "/auth/login", Some(body)).await.status,
-            StatusCode::OK
-        );
+        assert_eq!(victim.send(Method::POST, "/auth/login", Some(body)).await.status, StatusCode::OK);
         assert_ne!(victim.jar["session-id"], attacker.jar["session-id"]);
         attacker.jar.insert("session-token".into(), victim.jar["session-token"].clone());
         assert_out(&mut attacker).await;
@@ -199,7 +199,8 @@ async fn f13_scripts_can_read_the_token_whatever_the_business_is_called() {
     let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let app = place.serve(&settings).await;
     for pad in ["", "-", "--"] {
-        let claims = json!({ "sub": SELLER, "permissions": ["role:seller"], "name": format!("{pad}¿?>~ñ🌮") });
+        let claims =
+            json!({ "sub": SELLER, "permissions": ["role:seller"], "name": format!("{pad}¿?>~ñ🌮") });
         oauth.add(USERNAME, PASSWORD, claims);
         let mut browser = seller(&app).await;
         assert_eq!(browser.payload()["sub"], SELLER);

@@ -62,7 +62,8 @@ async fn unknown_users_are_counted_as_wrong_passwords_are() {
         let reply = browser.by_phone(CODE, PHONE).await;
         let wait: u64 = reply.header("retry-after").parse().unwrap();
         assert!((3_590..=3_600).contains(&wait), "{wait}");
-        let expected = json!({ "statusCode": 429, "message": "Too many requests", "error": "Too Many Requests" });
+        let expected =
+            json!({ "statusCode": 429, "message": "Too many requests", "error": "Too Many Requests" });
         assert_eq!(reply.body, expected);
         let reply = browser.by_password(OTHER_USERNAME, PASSWORD).await;
         assert_eq!(reply.status, StatusCode::OK, "others are not blocked");
@@ -100,7 +101,8 @@ async fn a_customers_code_shows_the_end_of_the_number_and_misses_count() {
         assert_eq!(reply.header("cache-control"), "no-store");
     }
     let invalid = browser.send(Method::GET, "/auth/bp", None).await;
-    let expected = json!({ "statusCode": 400, "message": ["code should not be empty"], "error": "Bad Request" });
+    let expected =
+        json!({ "statusCode": 400, "message": ["code should not be empty"], "error": "Bad Request" });
     assert_eq!((invalid.status, &invalid.body), (StatusCode::BAD_REQUEST, &expected));
     assert_eq!(browser.bp(&"x".repeat(26)).await.refusal(), (400, "Bad Request"));
     for _ in 0..3 {
@@ -111,7 +113,11 @@ async fn a_customers_code_shows_the_end_of_the_number_and_misses_count() {
     let reply = browser.bp(CODE).await;
     assert_eq!(reply.refusal(), (429, "Too Many Requests"));
     assert!(reply.header("retry-after").parse::<u64>().is_ok());
-    assert_eq!(browser.by_phone(CODE, PHONE).await.refusal(), (429, "Too Many Requests"), "one count for both");
+    assert_eq!(
+        browser.by_phone(CODE, PHONE).await.refusal(),
+        (429, "Too Many Requests"),
+        "one count for both"
+    );
 }
 
 #[actix_web::test]

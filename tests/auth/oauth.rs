@@ -113,8 +113,7 @@ async fn jwks_of(inner: Data<Inner>) -> HttpResponse {
 
 async fn token(inner: Data<Inner>, form: Form<HashMap<String, String>>) -> HttpResponse {
     let refused = |description: &str| {
-        HttpResponse::Forbidden()
-            .json(json!({ "error": "invalid_grant", "error_description": description }))
+        HttpResponse::Forbidden().json(json!({ "error": "invalid_grant", "error_description": description }))
     };
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     if field("client_id") != CLIENT || field("client_secret") != "the client's secret" {

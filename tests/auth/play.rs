@@ -54,7 +54,8 @@ fn uid(node: &Value) -> String {
 
 /// The uid of the customer with a code.
 async fn customer_uid(app: &TestApp, code: &str) -> String {
-    let found = app.ask("query($code: ID!) { bp(where: { extUid: $code }) { uid } }", json!({ "code": code }));
+    let found =
+        app.ask("query($code: ID!) { bp(where: { extUid: $code }) { uid } }", json!({ "code": code }));
     uid(&found.await["bp"])
 }
 
@@ -100,7 +101,8 @@ async fn seller_customers(browser: &mut Browser, seller: &str) {
     assert_eq!(unasked, before, "only the own ones, asked for or not");
 
     let create = "mutation New($data: BpCreateInput!) { createBp(data: $data) { uid extUid createdBy } }";
-    let data = json!({ "name1": "Íñigo", "phone": "5523456795", "customerOf": { "connect": { "extUid": seller } } });
+    let data =
+        json!({ "name1": "Íñigo", "phone": "5523456795", "customerOf": { "connect": { "extUid": seller } } });
     let made = browser.data(create, json!({ "data": data })).await["createBp"].take();
     assert_eq!(made["extUid"].as_str().unwrap().len(), 10);
     assert_eq!(made["createdBy"], seller);
@@ -161,7 +163,8 @@ async fn seller_orders(app: &TestApp, browser: &mut Browser, seller: &str) {
 }
 
 async fn seller_promotions(browser: &mut Browser, seller: &str) {
-    let create = "mutation New($data: PromotionCreateInput!) { createPromotion(data: $data) { uid name end } }";
+    let create =
+        "mutation New($data: PromotionCreateInput!) { createPromotion(data: $data) { uid name end } }";
     let data = json!({
         "code": "OTOÑO", "name": "Otoño", "start": "2026-02-10T06:00:00.000Z", "end": "2099-02-12T06:00:00.000Z",
         "category": "indigo", "content": "<p>Descuento</p>", "assignedTo": { "connect": { "extUid": seller } },
@@ -171,10 +174,12 @@ async fn seller_promotions(browser: &mut Browser, seller: &str) {
     let list = "query List($where: PromotionWhereInput) {
         promotionsConnection(where: $where, orderBy: end_DESC) { edges { node { uid name } } }
     }";
-    let active = json!({ "where": { "assignedTo": { "extUid": seller }, "end_gte": "2026-11-22T13:00:00.000Z" } });
+    let active =
+        json!({ "where": { "assignedTo": { "extUid": seller }, "end_gte": "2026-11-22T13:00:00.000Z" } });
     let page = browser.data(list, active).await;
     assert_eq!(page["promotionsConnection"]["edges"][0]["node"]["uid"], made["uid"]);
-    let publish = "mutation Publish($data: PublicationCreateInput!) { createPublication(data: $data) { uid status } }";
+    let publish =
+        "mutation Publish($data: PublicationCreateInput!) { createPublication(data: $data) { uid status } }";
     let data = json!({ "data": { "type": "NOTIFICATION", "status": "WAITING", "delay": 0, "promotion": { "connect": place } } });
     assert_eq!(browser.data(publish, data.clone()).await["createPublication"]["status"], "WAITING");
     assert_eq!(browser.graphql(publish, data).await.code(), (200, "TOO_MANY_PUBLICATIONS"));
@@ -192,9 +197,13 @@ async fn customer_session(app: &TestApp, code: &str, phone: &str, seller: &str, 
     assert_eq!(reply.body["business"], business);
     assert!(reply.body["nickname"].is_string() && reply.body["name"].is_string());
     let payload = browser.payload();
-    for (claim, value) in
-        [("sub", customer.as_str()), ("eid", code), ("gty", "phone"), ("seller", seller), ("business", business)]
-    {
+    for (claim, value) in [
+        ("sub", customer.as_str()),
+        ("eid", code),
+        ("gty", "phone"),
+        ("seller", seller),
+        ("business", business),
+    ] {
         assert_eq!(payload[claim], value, "{claim}");
     }
     assert!(payload["permissions"].as_array().unwrap().contains(&json!("role:customer")));
@@ -205,7 +214,10 @@ async fn customer_session(app: &TestApp, code: &str, phone: &str, seller: &str, 
     let page = browser.data(PAGE, mine).await;
     assert_eq!(page["ordersConnection"]["edges"][0]["node"]["name"], "Mi pedido");
     let read = browser.data(DETAILS, place.clone()).await;
-    assert_eq!((&read["order"]["createdBy"], &read["order"]["assignedTo"]["business"]), (&json!(customer), &json!(business)));
+    assert_eq!(
+        (&read["order"]["createdBy"], &read["order"]["assignedTo"]["business"]),
+        (&json!(customer), &json!(business))
+    );
     let change = json!({ "where": place["where"], "data": { "name": "Mi pedido, otra vez" } });
     assert_eq!(browser.data(CHANGE_ORDER, change).await["updateOrder"]["name"], "Mi pedido, otra vez");
     forbidden(&mut browser, "{ bps { uid } }", json!({})).await;

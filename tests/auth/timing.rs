@@ -63,7 +63,8 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
         .await;
         let mut browser = app.browser();
         browser.ping().await;
-        let password = |username: &str| json!({ "grantType": "password", "username": username, "password": "wrong" });
+        let password =
+            |username: &str| json!({ "grantType": "password", "username": username, "password": "wrong" });
         compare(&browser, "password", password("nobody@example.com"), password(USERNAME)).await;
         let phone = |code: &str| json!({ "grantType": "phone", "username": code, "phone": "0000000000" });
         compare(&browser, "telephone number", phone("NoSuchCode"), phone(CODE)).await;

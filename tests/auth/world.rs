@@ -28,8 +28,7 @@ pub async fn open_shops(app: &TestApp) {
         (OTHER_SELLER, "Tacos", OTHER_CODE, "Luz", "5598765432"),
     ] {
         let customer = json!({ "extUid": code, "name1": name, "lastName1": "Núñez", "phone": phone });
-        let data =
-            json!({ "extUid": seller, "business": business, "customers": { "create": [customer] } });
+        let data = json!({ "extUid": seller, "business": business, "customers": { "create": [customer] } });
         app.ask(create, json!({ "data": data })).await;
     }
 }

@@ -5,6 +5,7 @@
 
 mod evaluator;
 mod requests;
+mod rows;
 mod world;
 
 use std::sync::Arc;

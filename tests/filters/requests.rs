@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-use crate::evaluator::cursor;
+use crate::rows::cursor;
 use crate::world::{COLORS, FLOATS, TEXTS, TIMES, UUIDS, World};
 
 /// How deep relations and combinators nest.

@@ -83,7 +83,8 @@ impl World {
                         let ((own, own_id), (_, partner_id)) = (at(*side), at(side.other()));
                         let table = &self.model.model(own).table;
                         let set = format!("\"{schema}\".\"{table}\" set \"{column}\" = {partner_id}");
-                        writeln!(sql, "update {set} where \"id\" = {own_id};").unwrap();
+                        let id = &self.model.model(own).id_field().column;
+                        writeln!(sql, "update {set} where \"{id}\" = {own_id};").unwrap();
                     }
                     RelationStorage::Table { table, a_column, b_column, .. } => {
                         let table = format!("\"{schema}\".\"{table}\" (\"{a_column}\", \"{b_column}\")");

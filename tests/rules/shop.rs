@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use gom::deployment::{Deployed, Deployment};
 use gom::graphql::{self, Answer, Api, Data, Engine, EngineOptions, Request};
 use gom::identity::{User, Viewer};
+use gom::seed::DemoShop;
 use gom::settings::{self, Inputs, Purpose, Settings};
 use gom::{datamodel, policy};
 use gom_actors::database::{Database, DatabaseOptions};
@@ -48,7 +49,7 @@ impl Shop {
             deployed: Deployed::default(),
             apply: true,
             physical: Some(engine.planner.shared_physical()),
-            demo: true,
+            demo: Some(DemoShop::new(&settings)),
         };
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
@@ -122,7 +123,7 @@ fn settings(url: &str) -> Settings {
 
 fn told(answer: Answer) -> Told {
     let data = match answer.data {
-        Data::Refused | Data::Null => Value::Null,
+        Data::Refused | Data::Null | Data::NullAfterWrite => Value::Null,
         Data::Fields(fields) => fields
             .iter()
             .map(|(key, fragment)| (key.clone(), serde_json::from_slice(fragment.as_bytes()).unwrap()))

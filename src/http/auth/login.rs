@@ -245,7 +245,10 @@ mod tests {
                 json!({ "grantType": "phone", "username": "c", "phone": "12345678901" }),
                 "phone must be shorter than or equal to 10 characters",
             ),
-            (json!({ "grantType": "phone", "username": "c", "phone": "12345678９0" }), "phone must be 10 digits"),
+            (
+                json!({ "grantType": "phone", "username": "c", "phone": "12345678９0" }),
+                "phone must be 10 digits",
+            ),
         ] {
             assert_eq!(read(body.clone()).err().as_deref(), Some(expected), "{body}");
         }

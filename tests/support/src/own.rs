@@ -88,6 +88,14 @@ impl TestCluster {
         pid
     }
 
+    /// Ends the server by what PostgreSQL calls an immediate shutdown: it writes nothing more and has to recover. Its
+    /// keeper starts it again, as after `kill`.
+    pub fn quit(&self) -> u32 {
+        let pid = self.pid().expect("it is up");
+        signal(pid, Signal::QUIT);
+        pid
+    }
+
     /// Waits until another server than `killed` is ready.
     pub async fn recovered(&self, killed: u32) {
         let mut state = self.postgres.as_ref().expect("it is not stopped").state();

@@ -1,0 +1,137 @@
+//! `gom account` and `gom session` as people start them.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use gom::identity::{ACCOUNTS, session_options};
+use gom_actors::sessions::{NewSession, Sessions};
+
+use crate::world::{World, secret};
+
+/// `input`: what is written to standard input.
+fn gom(world: &World, arguments: &[&str], input: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gom"))
+        .args(arguments)
+        .current_dir(&folder)
+        .env_clear()
+        .env("DATABASE_URL", world.rows.url())
+        .env("GOM__AUTH__ACCOUNTS__HASH_MEMORY", "64")
+        .env("GOM__AUTH__ACCOUNTS__HASH_PASSES", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read it may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn done(output: &Output) -> &str {
+    assert!(output.status.success(), "{output:?}");
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn failed(output: &Output) -> &str {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[actix_web::test]
+async fn accounts_are_managed_from_the_command_line() {
+    let world = World::start().await;
+    let may = async |password: &str| world.identity.password("ana", &secret(password)).await.is_ok();
+
+    let added = gom(
+        &world,
+        &["account", "add", "Ana", "--subject", "auth0|ana", "--name", "Ana Ñandú"],
+        "ana's first password\n",
+    );
+    assert!(done(&added).contains("auth0|ana"));
+    assert!(may("ana's first password").await);
+    let login = world.identity.password("ana", &secret("ana's first password")).await.unwrap();
+    assert_eq!(login.profile["name"], "Ana Ñandú");
+
+    assert!(failed(&gom(&world, &["account", "add", "ana"], "another password")).contains("already"));
+    assert!(failed(&gom(&world, &["account", "add", "berta"], "short")).contains("shorter than 8"));
+    assert_eq!(gom(&world, &["account", "add", "x", "--password", "p"], "").status.code(), Some(2));
+    let given = gom(&world, &["account", "add", "berta"], "berta's password");
+    let subject = done(&given).trim_end().trim_end_matches('.').rsplit(' ').next().unwrap();
+    assert!(subject.starts_with("account|") && subject.len() == 40, "{subject}");
+
+    let listed = gom(&world, &["account", "list"], "");
+    let lines: Vec<Vec<&str>> = done(&listed).lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..4], ["USERNAME", "SUBJECT", "ROLE", "STATE"]);
+    assert_eq!(lines[1][..4], ["ana", "auth0|ana", "seller", "enabled"]);
+    assert_eq!(lines.len(), 3);
+
+    done(&gom(&world, &["account", "passwd", "ana"], "ana's second password\n"));
+    assert!(!may("ana's first password").await && may("ana's second password").await);
+    done(&gom(&world, &["account", "disable", "ANA"], ""));
+    assert!(!may("ana's second password").await);
+    done(&gom(&world, &["account", "enable", "ana"], ""));
+    assert!(may("ana's second password").await);
+    assert!(failed(&gom(&world, &["account", "disable", "nobody"], "")).contains("gom account list"));
+}
+
+async fn open(sessions: &Sessions, subject: &str) -> gom_actors::sessions::SessionId {
+    let session = NewSession {
+        subject: subject.into(),
+        provider: ACCOUNTS.into(),
+        signature: "signature".into(),
+        refresh_token: None,
+    };
+    sessions.open(session, None).await.unwrap()
+}
+
+#[actix_web::test]
+async fn sessions_are_shown_and_closed_from_the_command_line() {
+    let world = World::start().await;
+    let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
+    let ids = [
+        open(&sessions, "auth0|ana").await,
+        open(&sessions, "auth0|ana").await,
+        open(&sessions, "auth0|berta").await,
+    ];
+    let alive = async || {
+        let mut alive = Vec::new();
+        for id in &ids {
+            alive.push(sessions.resume(id).await.unwrap().is_some());
+        }
+        alive
+    };
+    assert_eq!(alive().await, [true, true, true]);
+    let listed = gom(&world, &["session", "list", "auth0|ana"], "");
+    let text = done(&listed);
+    let rows: Vec<&str> = text.lines().skip(1).collect();
+    assert!(rows.len() == 2 && rows.iter().all(|row| row.ends_with("accounts")), "{text}");
+    assert!(ids.iter().all(|id| !text.contains(id.as_str())), "what is shown is worth nothing to a thief");
+
+    let handle = rows[0].split_whitespace().next().unwrap();
+    done(&gom(&world, &["session", "close", "auth0|ana", "--session", handle], ""));
+    assert_eq!(alive().await.iter().filter(|alive| **alive).count(), 2);
+    assert!(
+        failed(&gom(&world, &["session", "close", "auth0|ana", "--session", handle], ""))
+            .contains("no session")
+    );
+    let closed = gom(&world, &["session", "close", "auth0|ana"], "");
+    assert!(done(&closed).starts_with("1 "), "{closed:?}");
+    assert_eq!(alive().await, [false, false, true], "and those of nobody else");
+}
+
+#[actix_web::test]
+async fn a_disabled_accounts_sessions_are_closed_at_once() {
+    let world = World::start().await;
+    let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
+    done(&gom(&world, &["account", "add", "ana", "--subject", "auth0|ana"], "ana's password"));
+    for (arguments, input) in
+        [(["account", "passwd", "ana"], "another password"), (["account", "disable", "ana"], "")]
+    {
+        let (hers, others) = (open(&sessions, "auth0|ana").await, open(&sessions, "auth0|berta").await);
+        let output = gom(&world, &arguments, input);
+        assert!(done(&output).contains("1 open sessions of auth0|ana were closed"), "{output:?}");
+        assert!(sessions.resume(&hers).await.unwrap().is_none());
+        assert!(sessions.resume(&others).await.unwrap().is_some());
+    }
+}

@@ -1,0 +1,210 @@
+//! What a write may have done: whatever it says, nothing that its viewer may not see is touched, everything that it touched was
+//! and is the viewer's to write, and its answer is what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gom_engine::datamodel::{ModelId, RelationStorage};
+use gom_engine::schema::{OutputMeaning, Schema, TypeRef};
+use serde_json::{Value, json};
+
+use crate::evaluator::{Evaluator, Expected};
+use crate::rows::holds;
+use crate::server::Answered;
+use crate::sight::{Person, Sight};
+use crate::world::World;
+use crate::writes::{KEY, Write};
+
+/// Rows before or after a write, and whose they are.
+pub struct State {
+    pub world: World,
+    pub sight: Sight,
+}
+
+/// A row's links: relation, whether the row stands at end A, the partner's id.
+type Links = BTreeSet<(usize, bool, String)>;
+
+struct Row<'a> {
+    cells: &'a [Value],
+    links: Links,
+    visible: bool,
+    writable: bool,
+}
+
+impl State {
+    fn rows(&self, model: ModelId) -> BTreeMap<String, Row<'_>> {
+        let id = |model: ModelId, row| self.world.id(model, row).as_str().unwrap().to_owned();
+        let mut rows: Vec<Row<'_>> = self.world.rows[model.0]
+            .iter()
+            .enumerate()
+            .map(|(position, cells)| Row {
+                cells,
+                links: Links::new(),
+                visible: self.sight.visible[model.0][position],
+                writable: self.sight.writable[model.0][position],
+            })
+            .collect();
+        for (number, (relation, links)) in
+            self.world.model.relations.iter().zip(&self.world.links).enumerate()
+        {
+            for (a, b) in links {
+                if relation.a.model == model {
+                    rows[*a].links.insert((number, true, id(relation.b.model, *b)));
+                }
+                if relation.b.model == model {
+                    rows[*b].links.insert((number, false, id(relation.a.model, *a)));
+                }
+            }
+        }
+        rows.into_iter().enumerate().map(|(position, row)| (id(model, position), row)).collect()
+    }
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Became {
+    Refused,
+    Done,
+}
+
+/// Finds what the write has done that it must not, or says that it has not.
+pub fn check(
+    schema: &Schema,
+    person: &Person,
+    before: &State,
+    after: &State,
+    write: &Write,
+    answered: &Answered,
+) -> Result<Became, String> {
+    const EXPECTED: [&str; 6] = [
+        "FORBIDDEN",
+        "GRAPHQL_EXECUTION_ERROR",
+        "BAD_USER_INPUT",
+        "BP_WITH_ACTIVE_ORDERS",
+        "NO_CUSTOMERS",
+        "TOO_MANY_PUBLICATIONS",
+    ];
+    if let Some((code, _)) = answered.errors.iter().find(|(code, _)| !EXPECTED.contains(&code.as_str())) {
+        return Err(format!("an error {code}"));
+    }
+    let same = before.world.rows == after.world.rows && before.world.links == after.world.links;
+    // What fails to be shown is at a deeper place.
+    if answered.errors.iter().any(|(_, path)| path == KEY) {
+        return if same { Ok(Became::Refused) } else { Err("refused, and rows have changed".into()) };
+    }
+    for model in before.world.model.model_ids() {
+        check_rows(person, before, after, model)?;
+    }
+    if write.is_of_many() {
+        check_count(before, write, answered)?;
+    } else {
+        check_answer(schema, before, after, write, answered)?;
+    }
+    Ok(Became::Done)
+}
+
+fn check_rows(person: &Person, before: &State, after: &State, model: ModelId) -> Result<(), String> {
+    let definition = before.world.model.model(model);
+    let (old, new) = (before.rows(model), after.rows(model));
+    let stamp = |name: &str, row: &Row<'_>| match definition.field_named(name) {
+        Some(field) => row.cells[field.0] == json!(person.sub),
+        None => true,
+    };
+    for (id, was) in &old {
+        let name = format!("{} {id}", definition.name);
+        let is = new.get(id);
+        let untouched = is.is_some_and(|is| is.cells == was.cells && is.links == was.links);
+        if !was.visible && !untouched {
+            return Err(format!("{name} is invisible and was touched"));
+        }
+        let Some(is) = is else {
+            if !was.writable {
+                return Err(format!("{name} is not the viewer's to write and was deleted"));
+            }
+            continue;
+        };
+        if is.cells != was.cells {
+            if !was.writable || !is.writable {
+                return Err(format!("{name} was changed: writable {} -> {}", was.writable, is.writable));
+            }
+            if !stamp("updatedBy", is) {
+                return Err(format!("{name} does not say who changed it"));
+            }
+        }
+        // A link in the row's own columns is a change of the row, unless the partner is gone.
+        for (number, at_a, partner) in was.links.symmetric_difference(&is.links) {
+            let relation = &before.world.model.relations[*number];
+            let RelationStorage::Inline { side, .. } = &relation.storage else { continue };
+            let own =
+                relation.end(*side).model == model && (*side == gom_engine::datamodel::Side::A) == *at_a;
+            let other = if *at_a { relation.b.model } else { relation.a.model };
+            let gone = !after.rows(other).contains_key(partner);
+            if own && !gone && !(was.writable && is.writable) {
+                return Err(format!("{name} was tied or cut and is not the viewer's to write"));
+            }
+        }
+    }
+    for (id, is) in new.iter().filter(|(id, _)| !old.contains_key(*id)) {
+        let name = format!("{} {id}", definition.name);
+        if !is.writable {
+            return Err(format!("{name} is new and not the viewer's"));
+        }
+        if !stamp("createdBy", is) || !stamp("updatedBy", is) {
+            return Err(format!("{name} does not say who created it"));
+        }
+    }
+    Ok(())
+}
+
+/// A mutation of many is about the rows that the viewer may write.
+fn check_count(before: &State, write: &Write, answered: &Answered) -> Result<(), String> {
+    let model = write.model();
+    let narrowed = before.sight.narrow(&before.world);
+    let filter = write.arguments.get("where").cloned().unwrap_or_default();
+    let visible = (0..before.world.rows[model.0].len()).filter(|row| before.sight.visible[model.0][*row]);
+    let expected = visible
+        .enumerate()
+        .filter(|(_, row)| before.sight.writable[model.0][*row])
+        .filter(|(row, _)| holds(&narrowed, model, *row, &filter) == Some(true))
+        .count();
+    let expected = json!({ KEY: { "count": expected } });
+    if answered.data == expected { Ok(()) } else { Err(format!("{} instead of {expected}", answered.data)) }
+}
+
+fn check_answer(
+    schema: &Schema,
+    before: &State,
+    after: &State,
+    write: &Write,
+    answered: &Answered,
+) -> Result<(), String> {
+    let model = write.model();
+    let shown = if matches!(write.meaning, OutputMeaning::Delete(_)) { before } else { after };
+    let narrowed = shown.sight.narrow(&shown.world);
+    let evaluator = Evaluator::new(schema, &narrowed, &shown.sight);
+    if !evaluator.may_ask_all(model, &write.fields) {
+        return Err("it shows a field that the viewer may not name".into());
+    }
+    let id = &narrowed.model.model(model).id;
+    let key =
+        write.fields.iter().find(|field| matches!(&field.what, crate::requests::What::Column(f) if f == id));
+    let given = &answered.data[KEY][&key.unwrap().key];
+    let Some(row) = (0..narrowed.rows[model.0].len()).find(|row| narrowed.id(model, *row) == given) else {
+        // A required link cannot be shown, and the row with it.
+        let hidden = given.is_null() && !answered.errors.is_empty();
+        return if hidden {
+            Ok(())
+        } else {
+            Err(format!("it shows a row that is not there: {}", answered.data))
+        };
+    };
+    let nullable = !matches!(schema.object(schema.mutation).fields[&write.name].ty, TypeRef::NonNull(_));
+    let Expected { data, errors } = evaluator.row(KEY, nullable, model, row, &write.fields);
+    if answered.data != data {
+        return Err(format!("server: {}\nshould: {data}", answered.data));
+    }
+    if answered.errors.is_empty() == errors.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("errors {:?} instead of {errors:?}", answered.errors))
+    }
+}

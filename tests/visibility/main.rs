@@ -1,0 +1,152 @@
+//! Random documents of random viewers on random shops. What a viewer reads is what a naive evaluator says of a world in which
+//! there is nothing but what that viewer may see; what a viewer writes leaves everything alone that the viewer may not see.
+//!
+//! `PROPTEST_CASES` asks for more documents than the usual number: two for each case. A failure names its seed, and
+//! `VISIBILITY_SEED` begins with it.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod database;
+mod dice;
+mod effects;
+mod evaluator;
+mod requests;
+#[path = "../filters/rows.rs"]
+mod rows;
+mod server;
+mod shops;
+mod sight;
+#[path = "../filters/world.rs"]
+#[allow(dead_code)] // shared with the test of filters, which makes its rows there
+mod world;
+mod writes;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use gom_engine::schema::OutputMeaning;
+use gom_test_support::TestDatabase;
+use serde_json::Value;
+
+use crate::dice::Dice;
+use crate::effects::{Became, State};
+use crate::evaluator::Evaluator;
+use crate::requests::{Asker, Document};
+use crate::server::{Answered, Policies, Server};
+use crate::sight::Person;
+use crate::writes::{Author, Write};
+
+const DOCUMENTS: usize = 1_000;
+/// Documents that share their rows (writes change them).
+const PER_WORLD: usize = 25;
+
+fn documents() -> usize {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse::<usize>().ok());
+    asked.map_or(DOCUMENTS, |cases| cases * 2)
+}
+
+fn first_seed() -> u64 {
+    let asked = std::env::var("VISIBILITY_SEED").ok().and_then(|seed| seed.parse().ok());
+    asked.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        now.as_secs() * 1_000
+    })
+}
+
+#[actix_web::test]
+async fn nobody_reads_what_is_not_theirs() {
+    let test = TestDatabase::create().await;
+    let server = Server::start(&test, Policies::Wide).await;
+    let client = test.connect().await;
+    let (begun, mut full, mut forbidden) = (Instant::now(), 0, 0);
+    let worlds = (documents() / 2).div_ceil(PER_WORLD) as u64;
+    for seed in first_seed().. {
+        if seed - first_seed() >= worlds {
+            break;
+        }
+        let dice = &mut Dice::new(seed);
+        database::fill(&client, &server.schema_name, &shops::shops(&server.model, dice)).await;
+        let world = database::read(&client, &server.schema_name, &server.model).await;
+        for _ in 0..PER_WORLD {
+            let person = Person::any(&world, dice);
+            let sight = person.sight(&server.policy, &world);
+            let narrowed = sight.narrow(&world);
+            let fields = Asker::new(&world, server.schema(), dice).query();
+            let (text, variables) = Document::of("query", &world, &fields);
+            let shown = format!("seed {seed}, {person:?}\n{text}\n{}", Value::Object(variables.clone()));
+            let expected = Evaluator::new(server.schema(), &narrowed, &sight).query(&fields);
+            let answered = server.ask(&person, text, variables).await;
+            differs(&answered, &expected, &shown);
+            full += usize::from(expected.data.to_string().len() > 80);
+            forbidden += usize::from(!expected.errors.is_empty());
+        }
+    }
+    let documents = worlds as usize * PER_WORLD;
+    println!(
+        "  {documents} queries in {:?}: {full} with rows, {forbidden} with something forbidden",
+        begun.elapsed()
+    );
+    assert!(full * 4 > documents, "most of them found nothing");
+}
+
+/// The data are the same; so are the places of errors, of which the server may leave out those beside others.
+pub fn differs(answered: &Answered, expected: &evaluator::Expected, shown: &str) {
+    assert_eq!(
+        answered.data, expected.data,
+        "\n{shown}\nserver: {}\nshould: {}",
+        answered.data, expected.data
+    );
+    for (code, path) in &answered.errors {
+        assert_eq!(code, "FORBIDDEN", "{shown}");
+        assert!(expected.errors.contains(path), "an error at {path}\n{shown}\n{:?}", expected.errors);
+    }
+    assert_eq!(answered.errors.is_empty(), expected.errors.is_empty(), "{:?}\n{shown}", expected.errors);
+}
+
+#[actix_web::test]
+async fn nobody_writes_what_is_not_theirs() {
+    for policies in [Policies::Wide, Policies::Own] {
+        let test = TestDatabase::create().await;
+        let server = Server::start(&test, policies).await;
+        let client = test.connect().await;
+        let operations: Vec<String> = server.policy.operations.mutation.keys().cloned().collect();
+        let (begun, mut done) = (Instant::now(), BTreeMap::<&str, usize>::new());
+        let worlds = (documents() / 4).div_ceil(PER_WORLD) as u64;
+        for seed in first_seed()..first_seed() + worlds {
+            let dice = &mut Dice::new(seed);
+            database::fill(&client, &server.schema_name, &shops::shops(&server.model, dice)).await;
+            let mut world = database::read(&client, &server.schema_name, &server.model).await;
+            let mut fresh = 0;
+            for _ in 0..PER_WORLD {
+                let person = Person::any(&world, dice);
+                let sight = person.sight(&server.policy, &world);
+                let mut asker = Asker::new(&world, server.schema(), dice);
+                let write = Author { asker: &mut asker, sight: &sight, fresh: &mut fresh }.write(&operations);
+                let (text, variables) = write.document(&asker);
+                let shown = format!("seed {seed}, {person:?}\n{text}\n{}", Value::Object(variables.clone()));
+                let answered = server.ask(&person, text, variables).await;
+                let changed = database::read(&client, &server.schema_name, &server.model).await;
+                let after = State { sight: person.sight(&server.policy, &changed), world: changed };
+                let before = State { world, sight };
+                match effects::check(server.schema(), &person, &before, &after, &write, &answered) {
+                    Ok(Became::Done) => *done.entry(kind(&write)).or_default() += 1,
+                    Ok(Became::Refused) => *done.entry("refused").or_default() += 1,
+                    Err(found) => panic!("{found}\n{shown}\n{:?}\n{}", answered.errors, answered.data),
+                }
+                world = after.world;
+            }
+        }
+        println!("  {policies:?}: {done:?} in {:?}", begun.elapsed());
+    }
+}
+
+fn kind(write: &Write) -> &'static str {
+    match write.meaning {
+        OutputMeaning::Create(_) => "create",
+        OutputMeaning::Update(_) => "update",
+        OutputMeaning::Upsert(_) => "upsert",
+        OutputMeaning::Delete(_) => "delete",
+        OutputMeaning::UpdateMany(_) => "updateMany",
+        _ => "deleteMany",
+    }
+}

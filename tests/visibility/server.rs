@@ -1,0 +1,132 @@
+//! The API as the edge calls it, with viewers made by hand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gom::deployment::{Deployed, Deployment};
+use gom::graphql::{Answer, Api, Data, Engine, EngineOptions, Request, execute};
+use gom::settings::{self, Inputs, Purpose};
+use gom_actors::database::{Database, DatabaseOptions};
+use gom_engine::datamodel::DataModel;
+use gom_engine::error::PathSegment;
+use gom_engine::policy::{OneOrMany, Policy, PolicySource};
+use gom_engine::schema::{ObjectId, Schema};
+use gom_test_support::TestDatabase;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use crate::sight::Person;
+
+/// Which operations there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policies {
+    /// Those of Gom's policy.
+    Own,
+    /// All, with nested writes of everything in everything: the rules of rows and fields stay.
+    Wide,
+}
+
+pub struct Server {
+    pub model: DataModel,
+    pub policy: PolicySource,
+    pub schema_name: String,
+    api: Api,
+}
+
+pub struct Answered {
+    pub data: Value,
+    /// Code and path of each.
+    pub errors: Vec<(String, String)>,
+}
+
+impl Server {
+    pub async fn start(test: &TestDatabase, policies: Policies) -> Server {
+        let arguments: Vec<(&'static str, &'static str, String)> = [
+            ("database.url", test.url()),
+            ("database.deploy", "true".into()),
+            ("service.secret", "the tests' service secret".into()),
+            ("limits.complexity", "1000000000".into()),
+            ("limits.aliases", "10000".into()),
+            ("limits.fields", "100000".into()),
+            ("limits.deadline", "30000".into()),
+        ]
+        .map(|(key, value)| (key, "the test", value))
+        .into();
+        let inputs =
+            Inputs { purpose: Purpose::Serve, variables: BTreeMap::new(), directory: None, arguments };
+        let settings = settings::load(&inputs).unwrap_or_else(|error| panic!("{error}")).settings;
+        let datamodel = gom::datamodel::read(&settings).unwrap();
+        let model = datamodel.model.clone();
+        let engine = Engine::new(model.clone(), &EngineOptions::of(&settings)).unwrap();
+        let (_, mut source) = gom::policy::read(&settings).unwrap().unwrap();
+        if policies == Policies::Wide {
+            widen(&mut source, &model, &engine.schema);
+        }
+        let policy =
+            Policy::new(&source, &model, &engine.schema).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let engine = engine.govern(Some(policy), settings.shop.time_zone());
+
+        let mut options = DatabaseOptions::new(test.config());
+        options.workers = 1;
+        let database = Database::start(options).unwrap();
+        let deployment = Deployment {
+            database: database.clone(),
+            datamodel,
+            schema: settings.database.schema.clone(),
+            deployed: Deployed::default(),
+            apply: true,
+            physical: Some(engine.planner.shared_physical()),
+            demo: None,
+        };
+        let deployed = deployment.deployed.clone();
+        assert!(deployment.try_now().await.unwrap());
+        let api = Api { engine: Arc::new(engine), database: database.local(), deployed };
+        Server { model, policy: source, schema_name: settings.database.schema.clone(), api }
+    }
+
+    pub fn schema(&self) -> &Schema {
+        &self.api.engine.schema
+    }
+
+    pub async fn ask(&self, person: &Person, text: String, variables: Map<String, Value>) -> Answered {
+        let request = Request { text, operation_name: None, variables };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let Answer { data, errors } =
+            execute(&self.api, request.clone(), person.viewer(), false, deadline).await.unwrap();
+        let data = match data {
+            Data::Fields(fields) => fields
+                .iter()
+                .map(|(key, fragment)| (key.clone(), serde_json::from_slice(fragment.as_bytes()).unwrap()))
+                .collect::<Map<_, _>>()
+                .into(),
+            Data::Null | Data::NullAfterWrite => Value::Null,
+            Data::Refused => panic!("{errors:?}\n{request:?}"),
+        };
+        let errors = errors.iter().map(|error| (error.kind.code().to_owned(), path(&error.path)));
+        Answered { data, errors: errors.collect() }
+    }
+}
+
+fn path(segments: &[PathSegment]) -> String {
+    let texts: Vec<String> = segments
+        .iter()
+        .map(|segment| match segment {
+            PathSegment::Key(key) => key.clone(),
+            PathSegment::Index(index) => index.to_string(),
+        })
+        .collect();
+    texts.join(".")
+}
+
+fn widen(source: &mut PolicySource, model: &DataModel, schema: &Schema) {
+    source.operations.query = all(schema, schema.query);
+    source.operations.mutation = all(schema, schema.mutation);
+    let names = || model.models.iter().map(|model| model.name.clone());
+    source.parts = names().map(|name| (name, names().collect())).collect();
+}
+
+fn all<C: FromIterator<(String, OneOrMany)>>(schema: &Schema, root: ObjectId) -> C {
+    let names = schema.object(root).fields.keys().filter(|name| *name != "executeRaw" && *name != "node");
+    names.map(|name| (name.clone(), OneOrMany::One("do:it".to_owned()))).collect()
+}
