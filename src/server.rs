@@ -85,7 +85,6 @@ impl Application {
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         let database = Database::start(options)?;
-        let edge = Arc::new(Edge::start(&settings, &database, &engine)?);
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -98,6 +97,8 @@ impl Application {
         };
         let deployed = deployment.deployed.clone();
         let deployment = (!deployment.try_now().await?).then_some(deployment);
+        // After the tables that it needs, where they could be made.
+        let edge = Arc::new(Edge::start(&settings, &database, &engine)?);
 
         let limits = Arc::new(settings.limits.clone());
         let (of_workers, keys) = (database.clone(), Arc::clone(&tokens));
