@@ -178,9 +178,8 @@ fn check_answer(
     answered: &Answered,
 ) -> Result<(), String> {
     let model = write.model();
-    let shown = if matches!(write.meaning, OutputMeaning::Delete(_)) { before } else { after };
-    let narrowed = shown.sight.narrow(&shown.world);
-    let evaluator = Evaluator::new(schema, &narrowed, &shown.sight);
+    let narrowed = after.sight.narrow(&after.world);
+    let evaluator = Evaluator::new(schema, &narrowed, &after.sight);
     if !evaluator.may_ask_all(model, &write.fields) {
         return Err("it shows a field that the viewer may not name".into());
     }
@@ -188,6 +187,9 @@ fn check_answer(
     let key =
         write.fields.iter().find(|field| matches!(&field.what, crate::requests::What::Column(f) if f == id));
     let given = &answered.data[KEY][&key.unwrap().key];
+    if matches!(write.meaning, OutputMeaning::Delete(_)) {
+        return check_deleted(evaluator, &narrowed, before, write, answered, given);
+    }
     let Some(row) = (0..narrowed.rows[model.0].len()).find(|row| narrowed.id(model, *row) == given) else {
         // A required link cannot be shown, and the row with it.
         let hidden = given.is_null() && !answered.errors.is_empty();
@@ -198,8 +200,41 @@ fn check_answer(
         };
     };
     let nullable = !matches!(schema.object(schema.mutation).fields[&write.name].ty, TypeRef::NonNull(_));
-    let Expected { data, errors } = evaluator.row(KEY, nullable, model, row, &write.fields);
-    if answered.data != data {
+    same(answered, &evaluator.row(KEY, nullable, model, row, &write.fields))
+}
+
+/// A row that is gone is shown as it was; where its links led, as it is now.
+fn check_deleted(
+    evaluator: Evaluator<'_>,
+    narrowed: &World,
+    before: &State,
+    write: &Write,
+    answered: &Answered,
+    given: &Value,
+) -> Result<(), String> {
+    let (model, world) = (write.model(), &before.world);
+    if given.is_null() {
+        // A required link cannot be shown, and the row with it.
+        return if answered.errors.is_empty() { Err("a deleted row is not shown".into()) } else { Ok(()) };
+    }
+    let Some(row) = (0..world.rows[model.0].len()).find(|row| world.id(model, *row) == given) else {
+        return Err(format!("it shows a row that was not there: {}", answered.data));
+    };
+    let link = |field| {
+        let relation = world.model.field(model, field).relation()?;
+        let storage = &world.model.relation(relation.relation).storage;
+        if !matches!(storage, RelationStorage::Inline { side, .. } if *side == relation.side) {
+            return None;
+        }
+        let partner = world.id(relation.target, *world.partners(relation, row).first()?);
+        (0..narrowed.rows[relation.target.0].len()).find(|r| narrowed.id(relation.target, *r) == partner)
+    };
+    same(answered, &evaluator.deleted(KEY, model, &world.rows[model.0][row], link, &write.fields))
+}
+
+fn same(answered: &Answered, expected: &Expected) -> Result<(), String> {
+    let Expected { data, errors } = expected;
+    if answered.data != *data {
         return Err(format!("server: {}\nshould: {data}", answered.data));
     }
     if answered.errors.is_empty() == errors.is_empty() {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use gom_engine::datamodel::ModelId;
+use gom_engine::datamodel::{FieldId, ModelId};
 use gom_engine::schema::{ObjectId, Schema, TypeRef};
 use serde_json::{Map, Value, json};
 
@@ -67,6 +67,46 @@ impl<'a> Evaluator<'a> {
             Err(Propagate) => Value::Null,
         };
         Expected { data, errors: self.errors }
+    }
+
+    /// The answer of a deletion: the row as it was, its partners as they are. `link`: by field, the partner that its own
+    /// columns led to.
+    pub fn deleted(
+        mut self,
+        key: &str,
+        model: ModelId,
+        cells: &[Value],
+        link: impl Fn(FieldId) -> Option<usize>,
+        fields: &[Selected],
+    ) -> Expected {
+        self.path.push(key.to_owned());
+        let object = self.schema.object_of(model);
+        let (mut shown, mut whole) = (Map::new(), true);
+        for field in fields {
+            let nullable = self.is_nullable(object, &field.name);
+            let value = self.within(field, |e| match &field.what {
+                What::Column(id) => Ok(cells[id.0].clone()),
+                What::ToMany(..) => Ok(json!([])),
+                What::ToOne(id, deeper) => {
+                    let target = e.world.model.field(model, *id).relation().unwrap().target;
+                    match link(*id) {
+                        Some(partner) => e.object(target, partner, deeper),
+                        None if nullable => Ok(Value::Null),
+                        None => {
+                            e.forbid();
+                            Err(Propagate)
+                        }
+                    }
+                }
+                other => panic!("{other:?}"),
+            });
+            match value {
+                Err(Propagate) if !nullable => whole = false,
+                value => _ = shown.insert(field.key.clone(), value.unwrap_or_default()),
+            }
+        }
+        let data = if whole { Value::Object(shown) } else { Value::Null };
+        Expected { data: json!({ key: data }), errors: self.errors }
     }
 
     fn within<T>(&mut self, field: &Selected, inner: impl FnOnce(&mut Self) -> T) -> T {

@@ -60,10 +60,8 @@ async fn nobody_reads_what_is_not_theirs() {
     let client = test.connect().await;
     let (begun, mut full, mut forbidden) = (Instant::now(), 0, 0);
     let worlds = (documents() / 2).div_ceil(PER_WORLD) as u64;
-    for seed in first_seed().. {
-        if seed - first_seed() >= worlds {
-            break;
-        }
+    let first = first_seed();
+    for seed in first..first + worlds {
         let dice = &mut Dice::new(seed);
         database::fill(&client, &server.schema_name, &shops::shops(&server.model, dice)).await;
         let world = database::read(&client, &server.schema_name, &server.model).await;
@@ -112,7 +110,8 @@ async fn nobody_writes_what_is_not_theirs() {
         let operations: Vec<String> = server.policy.operations.mutation.keys().cloned().collect();
         let (begun, mut done) = (Instant::now(), BTreeMap::<&str, usize>::new());
         let worlds = (documents() / 4).div_ceil(PER_WORLD) as u64;
-        for seed in first_seed()..first_seed() + worlds {
+        let first = first_seed();
+        for seed in first..first + worlds {
             let dice = &mut Dice::new(seed);
             database::fill(&client, &server.schema_name, &shops::shops(&server.model, dice)).await;
             let mut world = database::read(&client, &server.schema_name, &server.model).await;

@@ -175,7 +175,7 @@ impl Author<'_, '_> {
                         );
                     }
                 }
-                InputMeaning::Relation(_) if required || (depth > 0 && self.asker.dice.chance(35)) => {
+                InputMeaning::Relation(_) if required || (depth > 0 && self.asker.dice.chance(22)) => {
                     let ty = if let TypeRef::NonNull(inner) = &field.ty { inner } else { &field.ty };
                     if let TypeRef::Input(nested) = ty {
                         given.insert(name.clone(), self.nested(*nested, depth, required));
@@ -211,7 +211,7 @@ impl Author<'_, '_> {
     fn unique(&mut self, model: ModelId) -> (FieldId, Value) {
         let own: Vec<usize> =
             (0..self.sight.visible[model.0].len()).filter(|row| self.sight.visible[model.0][*row]).collect();
-        if own.is_empty() || self.asker.dice.chance(20) {
+        if own.is_empty() || self.asker.dice.chance(10) {
             return self.asker.unique(model);
         }
         let row = *self.asker.dice.pick(&own);

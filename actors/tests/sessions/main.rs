@@ -1,0 +1,116 @@
+//! Sessions: one suite over both stores, refreshes that meet, and stores that go away.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod lives;
+mod outages;
+mod refreshes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use gom_actors::database::{Database, DatabaseOptions};
+use gom_actors::migrations::migrate_system;
+use gom_actors::secret::SecretText;
+use gom_actors::sessions::{Clock, NewSession, SessionOptions, SessionStoreChoice, Sessions};
+use gom_test_support::{TestDatabase, TestRedis};
+
+/// Where sessions are kept, in a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Redis,
+    Postgres,
+}
+
+/// Each of the functions, as a test of each store.
+#[macro_export]
+macro_rules! everywhere {
+    ($($name:ident),+ $(,)?) => {
+        mod redis { $(#[actix::test] async fn $name() { super::$name(crate::Kind::Redis).await; })+ }
+        mod postgres { $(#[actix::test] async fn $name() { super::$name(crate::Kind::Postgres).await; })+ }
+    };
+}
+
+/// A clock that runs ahead when it is told to.
+#[derive(Clone, Default)]
+pub struct Ahead(Arc<AtomicU64>);
+
+impl Ahead {
+    pub fn by(&self, further: Duration) {
+        self.0.fetch_add(u64::try_from(further.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    fn clock(&self) -> Clock {
+        let ahead = Arc::clone(&self.0);
+        Clock::from_fn(move || SystemTime::now() + Duration::from_millis(ahead.load(Ordering::SeqCst)))
+    }
+}
+
+/// Sessions with a store of their own.
+pub struct Place {
+    pub sessions: Sessions,
+    pub database: Database,
+    pub options: SessionOptions,
+    pub ahead: Ahead,
+    pub redis: Option<TestRedis>,
+    pub postgres: Option<TestDatabase>,
+}
+
+impl Place {
+    pub async fn of(kind: Kind) -> Place {
+        Place::with(kind, |_| {}).await
+    }
+
+    /// An hour unused, a day at most.
+    pub async fn with(kind: Kind, change: impl FnOnce(&mut SessionOptions)) -> Place {
+        let redis = (kind == Kind::Redis).then(TestRedis::start);
+        let postgres = if kind == Kind::Postgres { Some(database().await) } else { None };
+        let store = match &redis {
+            Some(redis) => SessionStoreChoice::Redis(redis.options()),
+            None => SessionStoreChoice::Postgres,
+        };
+        let (hour, ahead) = (Duration::from_secs(3600), Ahead::default());
+        let mut options = SessionOptions::new(hour, 24 * hour, store);
+        options.clock = ahead.clock();
+        change(&mut options);
+        let database = started(postgres.as_ref());
+        let sessions = Sessions::start(options.clone(), &database).unwrap();
+        Place { sessions, database, options, ahead, redis, postgres }
+    }
+
+    /// As on another node: nothing is shared but the store.
+    pub fn another(&self) -> Sessions {
+        Sessions::start(self.options.clone(), &self.database).unwrap()
+    }
+}
+
+/// A database with Gom's own tables.
+async fn database() -> TestDatabase {
+    let migrated = TestDatabase::create_from("sessions_system", async |config| {
+        let (mut client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        let driving = tokio::spawn(connection);
+        migrate_system(&mut client).await.unwrap();
+        drop(client);
+        driving.await.unwrap().unwrap();
+    });
+    migrated.await
+}
+
+/// With Redis nobody needs the database: the address is nobody's.
+fn started(postgres: Option<&TestDatabase>) -> Database {
+    let config = match postgres {
+        Some(postgres) => postgres.config(),
+        None => "host=127.0.0.1 port=1 user=nobody".parse().unwrap(),
+    };
+    Database::start(DatabaseOptions::new(config)).unwrap()
+}
+
+pub fn login(subject: &str) -> NewSession {
+    NewSession {
+        subject: subject.to_owned(),
+        provider: "accounts".to_owned(),
+        signature: "first-signature".to_owned(),
+        refresh_token: Some(SecretText::new("first-refresh-token")),
+    }
+}

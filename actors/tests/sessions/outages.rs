@@ -1,0 +1,181 @@
+//! The store goes away. Every call says so in time, nobody is logged out, and all is well when it is back.
+
+use std::time::Duration;
+
+use gom_actors::database::DatabaseOptions;
+use gom_actors::migrations::migrate_system;
+use gom_actors::redis::{RedisOptions, RedisOptionsError};
+use gom_actors::sessions::{SessionError, SessionId, SessionOptions, SessionStoreChoice, Sessions};
+use gom_test_support::{TestCluster, TestRedis};
+use tokio::time::Instant;
+
+use crate::refreshes::Issuer;
+use crate::{Kind, Place, login, started};
+
+/// What each call is promised.
+const PROMISE: Duration = Duration::from_millis(600);
+
+/// Every call is refused as unavailable, in time.
+async fn refuses_everything(sessions: &Sessions, id: &SessionId) {
+    let refusal = |answer: Result<(), SessionError>, began: Instant, what: &str| {
+        assert!(matches!(answer, Err(SessionError::Unavailable { .. })), "{what}: {answer:?}");
+        assert!(began.elapsed() < PROMISE, "{what}: after {:?}", began.elapsed());
+    };
+    let issuer = Issuer::default();
+    let now = Instant::now;
+    let began = now();
+    refusal(sessions.resume(id).await.map(drop), began, "resume");
+    let began = now();
+    refusal(sessions.open(login("b"), None).await.map(drop), began, "open");
+    let began = now();
+    refusal(sessions.close(id).await, began, "close");
+    let began = now();
+    refusal(sessions.close_all("b").await.map(drop), began, "close all");
+    let began = now();
+    refusal(sessions.list("a").await.map(drop), began, "list");
+    let began = now();
+    refusal(issuer.refresh(sessions, id, "first-signature").await.map(drop), began, "refresh");
+    let began = now();
+    for answer in futures::future::join_all((0..500).map(|_| sessions.resume(id))).await {
+        refusal(answer.map(drop), began, "one of 500");
+    }
+    assert_eq!(issuer.asked(), 0);
+}
+
+async fn serves_again(sessions: &Sessions, id: &SessionId) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match sessions.resume(id).await {
+            Ok(found) => {
+                assert!(found.is_some(), "logged out");
+                return;
+            }
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[actix::test]
+async fn with_redis_killed_all_is_refused_in_time_and_nobody_is_logged_out() {
+    let mut place = Place::of(Kind::Redis).await;
+    let mut redis = place.redis.take().unwrap();
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    for _ in 0..2 {
+        redis.kill();
+        refuses_everything(&place.sessions, &id).await;
+        redis.restart();
+        serves_again(&place.sessions, &id).await;
+    }
+}
+
+#[actix::test]
+async fn with_redis_frozen_all_is_refused_in_time_and_nobody_is_logged_out() {
+    let place = Place::of(Kind::Redis).await;
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    for _ in 0..2 {
+        let redis = place.redis.as_ref().unwrap();
+        redis.freeze();
+        // The close that the frozen server has been sent must not be carried out on this one.
+        let other = SessionId::new();
+        refuses_everything(&place.sessions, &other).await;
+        redis.thaw();
+        serves_again(&place.sessions, &id).await;
+    }
+}
+
+/// A restart between two requests costs nobody anything: the second is sent again on a new connection.
+#[actix::test]
+async fn a_restart_between_two_requests_is_not_noticed() {
+    let mut place = Place::of(Kind::Redis).await;
+    let mut redis = place.redis.take().unwrap();
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    for _ in 0..5 {
+        assert!(place.sessions.resume(&id).await.unwrap().is_some());
+        redis.restart();
+        let found = place.sessions.resume(&id).await;
+        assert!(found.as_ref().is_ok_and(Option::is_some), "{found:?}");
+    }
+}
+
+/// The issuer has taken the old refresh token; the store fails just when the new one is to be kept.
+#[actix::test]
+async fn a_rotated_token_is_kept_as_soon_as_the_store_is_back() {
+    let mut place = Place::of(Kind::Redis).await;
+    let mut redis = place.redis.take().unwrap();
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let issuer = Issuer::slow(200);
+    let killing = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        redis.kill();
+    };
+    let (refused, ()) = futures::join!(issuer.refresh(&place.sessions, &id, "first-signature"), killing);
+    assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
+    redis.restart();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let session = place.sessions.resume(&id).await;
+        if let Ok(Some(session)) = &session
+            && session.signature == "signature-1"
+        {
+            assert_eq!(session.refresh_token.as_ref().unwrap().expose(), "first-refresh-token+");
+            break;
+        }
+        assert!(Instant::now() < deadline, "{session:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let late = issuer.refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    assert_eq!(late.head, "head-1");
+    assert_eq!(issuer.asked(), 1);
+}
+
+/// A server that was never there, and one whose packets go nowhere.
+#[actix::test]
+async fn without_redis_from_the_start_all_is_refused_in_time() {
+    let hour = Duration::from_secs(3600);
+    for redis in [RedisOptions::new("127.0.0.1", 1), RedisOptions::new("192.0.2.254", 6379)] {
+        let options = SessionOptions::new(hour, hour, SessionStoreChoice::Redis(redis));
+        let sessions = Sessions::start(options, &started(None)).unwrap();
+        refuses_everything(&sessions, &SessionId::new()).await;
+    }
+    let redis = SessionStoreChoice::Redis(RedisOptions::new(" ", 6379));
+    let refused = Sessions::start(SessionOptions::new(hour, hour, redis), &started(None));
+    assert_eq!(refused.err(), Some(RedisOptionsError::NoHost));
+}
+
+#[actix::test]
+async fn a_wrong_password_is_said() {
+    let redis = TestRedis::start();
+    let mut options = redis.options();
+    options.password = Some(gom_actors::secret::SecretText::new("wrong"));
+    assert!(!format!("{options:?}").contains("wrong"));
+    let hour = Duration::from_secs(3600);
+    let options = SessionOptions::new(hour, hour, SessionStoreChoice::Redis(options));
+    let sessions = Sessions::start(options, &started(None)).unwrap();
+    let Err(SessionError::Unavailable { reason }) = sessions.resume(&SessionId::new()).await else {
+        panic!("it was accepted")
+    };
+    assert!(reason.to_lowercase().contains("auth"), "{reason}");
+}
+
+#[actix::test]
+async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nobody_is_logged_out() {
+    let cluster = TestCluster::own().await;
+    let mut client = cluster.connect().await;
+    migrate_system(&mut client).await.unwrap();
+    drop(client);
+    let database = gom_actors::database::Database::start(DatabaseOptions::new(cluster.config())).unwrap();
+    let hour = Duration::from_secs(3600);
+    let options = SessionOptions::new(hour, hour, SessionStoreChoice::Postgres);
+    let sessions = Sessions::start(options, &database).unwrap();
+    let id = sessions.open(login("a"), None).await.unwrap();
+    cluster.freeze();
+    refuses_everything(&sessions, &SessionId::new()).await;
+    cluster.thaw();
+    serves_again(&sessions, &id).await;
+    let killed = cluster.kill();
+    let answer = sessions.resume(&id).await;
+    assert!(!matches!(answer, Ok(None)), "logged out");
+    cluster.recovered(killed).await;
+    serves_again(&sessions, &id).await;
+}

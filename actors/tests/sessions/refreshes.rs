@@ -1,0 +1,233 @@
+//! The token of a session is refreshed once, however many requests find it expired, on however many nodes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt, join_all};
+use gom_actors::secret::SecretText;
+use gom_actors::sessions::{
+    NewSession, RefreshFailure, Refreshed, Refresher, Renewed, SessionError, SessionId, Sessions,
+};
+use tokio::time::Instant;
+
+use crate::{Kind, Place, everywhere, login};
+
+everywhere!(
+    parallel_refreshes_ask_the_issuer_once_and_keep_the_rotated_token,
+    the_next_refresh_uses_the_rotated_token,
+    an_issuer_without_rotation_keeps_the_old_token,
+    a_late_request_with_the_old_token_gets_the_new_one_for_a_while,
+    a_stranger_s_token_is_refused_and_closes_nothing,
+    a_rejected_refresh_token_closes_the_session,
+    an_issuer_that_does_not_answer_closes_nothing,
+    an_issuer_that_takes_too_long_is_given_up,
+    a_refresher_that_panics_locks_nothing,
+    a_session_without_a_refresh_token_is_not_refreshed,
+    a_session_closed_meanwhile_does_not_come_back,
+    a_session_s_lifetime_is_not_changed_by_a_refresh,
+);
+
+/// An issuer that counts how often it is asked.
+#[derive(Clone, Default)]
+pub struct Issuer {
+    asked: Arc<AtomicUsize>,
+    delay: Duration,
+    keeps: bool,
+    fails: Option<RefreshFailure>,
+    panics: bool,
+}
+
+impl Issuer {
+    pub fn slow(milliseconds: u64) -> Self {
+        Issuer { delay: Duration::from_millis(milliseconds), ..Issuer::default() }
+    }
+
+    fn failing(failure: RefreshFailure) -> Self {
+        Issuer { fails: Some(failure), ..Issuer::default() }
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    pub async fn refresh(
+        &self,
+        sessions: &Sessions,
+        id: &SessionId,
+        stale: &str,
+    ) -> Result<Refreshed, SessionError> {
+        sessions.refresh(id, stale, Box::new(self.clone())).await
+    }
+}
+
+impl Refresher for Issuer {
+    fn refresh(self: Box<Self>, token: String) -> BoxFuture<'static, Result<Renewed, RefreshFailure>> {
+        async move {
+            let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+            tokio::time::sleep(self.delay).await;
+            assert!(!self.panics, "on purpose");
+            match self.fails {
+                Some(failure) => Err(failure),
+                None => Ok(Renewed {
+                    head: format!("head-{number}"),
+                    signature: format!("signature-{number}"),
+                    refresh_token: (!self.keeps).then(|| SecretText::new(format!("{token}+"))),
+                }),
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn token_of(sessions: &Sessions, id: &SessionId) -> String {
+    let session = sessions.resume(id).await.unwrap().unwrap();
+    session.refresh_token.as_ref().unwrap().expose().to_owned()
+}
+
+async fn parallel_refreshes_ask_the_issuer_once_and_keep_the_rotated_token(kind: Kind) {
+    let place = Place::of(kind).await;
+    let nodes = [place.sessions.clone(), place.another()];
+    let issuer = Issuer::slow(150);
+    let id = nodes[0].open(login("a"), None).await.unwrap();
+    let asking = (0..200).map(|number| issuer.refresh(&nodes[number % 2], &id, "first-signature"));
+    for refreshed in join_all(asking).await {
+        let refreshed = refreshed.unwrap();
+        assert_eq!(refreshed.head, "head-1");
+        assert_eq!(refreshed.session.signature, "signature-1");
+    }
+    assert_eq!(issuer.asked(), 1);
+    for node in &nodes {
+        assert_eq!(token_of(node, &id).await, "first-refresh-token+");
+    }
+}
+
+async fn the_next_refresh_uses_the_rotated_token(kind: Kind) {
+    let place = Place::of(kind).await;
+    let issuer = Issuer::default();
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    issuer.refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    let refreshed = issuer.refresh(&place.another(), &id, "signature-1").await.unwrap();
+    assert_eq!(refreshed.head, "head-2");
+    assert_eq!(token_of(&place.sessions, &id).await, "first-refresh-token++");
+    assert_eq!(issuer.asked(), 2);
+}
+
+async fn an_issuer_without_rotation_keeps_the_old_token(kind: Kind) {
+    let place = Place::of(kind).await;
+    let issuer = Issuer { keeps: true, ..Issuer::default() };
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    issuer.refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    assert_eq!(token_of(&place.sessions, &id).await, "first-refresh-token");
+}
+
+async fn a_late_request_with_the_old_token_gets_the_new_one_for_a_while(kind: Kind) {
+    let place = Place::of(kind).await;
+    let issuer = Issuer::default();
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    issuer.refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    let another = place.another();
+    let late = issuer.refresh(&another, &id, "first-signature").await.unwrap();
+    assert_eq!(late.head, "head-1");
+    let previous = another.resume(&id).await.unwrap().unwrap().previous.clone().unwrap();
+    assert_eq!((previous.signature.as_str(), previous.head.as_str()), ("first-signature", "head-1"));
+
+    place.ahead.by(Duration::from_secs(61));
+    assert_eq!(another.resume(&id).await.unwrap().unwrap().previous, None);
+    let too_late = issuer.refresh(&another, &id, "first-signature").await;
+    assert_eq!(too_late.unwrap_err(), SessionError::Gone);
+    assert!(another.resume(&id).await.unwrap().is_some(), "the session itself lives");
+    assert_eq!(issuer.asked(), 1);
+}
+
+async fn a_stranger_s_token_is_refused_and_closes_nothing(kind: Kind) {
+    let place = Place::of(kind).await;
+    let issuer = Issuer::default();
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let refused = issuer.refresh(&place.sessions, &id, "another-signature").await;
+    assert_eq!(refused.unwrap_err(), SessionError::Gone);
+    let refused = issuer.refresh(&place.sessions, &SessionId::new(), "first-signature").await;
+    assert_eq!(refused.unwrap_err(), SessionError::Gone);
+    assert!(place.sessions.resume(&id).await.unwrap().is_some());
+    assert_eq!(issuer.asked(), 0);
+}
+
+async fn a_rejected_refresh_token_closes_the_session(kind: Kind) {
+    let place = Place::of(kind).await;
+    let issuer = Issuer::failing(RefreshFailure::Rejected);
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let asking = (0..10).map(|_| issuer.refresh(&place.sessions, &id, "first-signature"));
+    for refused in join_all(asking).await {
+        assert_eq!(refused.unwrap_err(), SessionError::Gone);
+    }
+    assert_eq!(place.another().resume(&id).await.unwrap(), None);
+    assert_eq!(issuer.asked(), 1);
+}
+
+async fn an_issuer_that_does_not_answer_closes_nothing(kind: Kind) {
+    let place = Place::of(kind).await;
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let issuer = Issuer::failing(RefreshFailure::Unavailable);
+    let refused = issuer.refresh(&place.sessions, &id, "first-signature").await;
+    assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
+    // At once again, from another node, and this time it answers.
+    let began = Instant::now();
+    Issuer::default().refresh(&place.another(), &id, "first-signature").await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2), "the lock was given back");
+}
+
+async fn an_issuer_that_takes_too_long_is_given_up(kind: Kind) {
+    let patience = Duration::from_millis(300);
+    let place = Place::with(kind, |options| options.refresh_patience = patience).await;
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let refused = Issuer::slow(60_000).refresh(&place.sessions, &id, "first-signature").await;
+    assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
+    Issuer::default().refresh(&place.sessions, &id, "first-signature").await.unwrap();
+}
+
+async fn a_refresher_that_panics_locks_nothing(kind: Kind) {
+    let place = Place::of(kind).await;
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let issuer = Issuer { panics: true, ..Issuer::slow(50) };
+    let asking = (0..5).map(|_| issuer.refresh(&place.sessions, &id, "first-signature"));
+    for refused in join_all(asking).await {
+        assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
+    }
+    Issuer::default().refresh(&place.sessions, &id, "first-signature").await.unwrap();
+}
+
+async fn a_session_without_a_refresh_token_is_not_refreshed(kind: Kind) {
+    let place = Place::of(kind).await;
+    let customer = NewSession { refresh_token: None, ..login("bp") };
+    let id = place.sessions.open(customer, None).await.unwrap();
+    let issuer = Issuer::default();
+    let refused = issuer.refresh(&place.sessions, &id, "first-signature").await;
+    assert_eq!(refused.unwrap_err(), SessionError::Gone);
+    assert_eq!(issuer.asked(), 0);
+}
+
+async fn a_session_closed_meanwhile_does_not_come_back(kind: Kind) {
+    let place = Place::of(kind).await;
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let (issuer, another) = (Issuer::slow(200), place.another());
+    let closing = async {
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        another.close(&id).await.unwrap();
+    };
+    let (refused, ()) = futures::join!(issuer.refresh(&place.sessions, &id, "first-signature"), closing);
+    assert_eq!(refused.unwrap_err(), SessionError::Gone);
+    assert_eq!(issuer.asked(), 1);
+    assert_eq!(place.sessions.resume(&id).await.unwrap(), None);
+    assert!(place.sessions.list("a").await.unwrap().is_empty());
+}
+
+async fn a_session_s_lifetime_is_not_changed_by_a_refresh(kind: Kind) {
+    let place = Place::with(kind, |options| options.idle = Duration::from_millis(700)).await;
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let opened = place.sessions.list("a").await.unwrap()[0].opened;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let refreshed = Issuer::default().refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    assert_eq!(refreshed.session.opened, opened);
+    tokio::time::sleep(Duration::from_millis(450)).await;
+    assert_eq!(place.sessions.resume(&id).await.unwrap(), None);
+}
