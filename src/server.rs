@@ -97,7 +97,7 @@ impl Application {
         };
         let deployed = deployment.deployed.clone();
         let deployment = (!deployment.try_now().await?).then_some(deployment);
-        // Their tables are there by now, if the database is.
+        // After the tables that it needs, where they could be made.
         let edge = Arc::new(Edge::start(&settings, &database, &engine)?);
 
         let limits = Arc::new(settings.limits.clone());

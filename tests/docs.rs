@@ -42,8 +42,8 @@ fn numbers() -> Vec<u16> {
 #[test]
 fn every_error_code_stands_in_its_table() {
     let table = read("docs/ERRORS.md");
-    for kind in ErrorKind::ALL {
-        assert!(table.contains(&format!("| `{}` |", kind.code())), "{} is missing", kind.code());
+    for code in ErrorKind::ALL.iter().map(|kind| kind.code()).chain(gom::shop::CODES) {
+        assert!(table.contains(&format!("| `{code}` |")), "{code} is missing");
     }
     let numbers = numbers();
     assert!(numbers.len() > 10, "the numbers are looked for in the wrong place");
@@ -54,7 +54,9 @@ fn every_error_code_stands_in_its_table() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    for document in ["README.md", "docs/ARCHITECTURE.md", "docs/CONFORMANCE.md", "docs/ERRORS.md"] {
+    for document in
+        ["README.md", "docs/ARCHITECTURE.md", "docs/CONFORMANCE.md", "docs/ERRORS.md", "docs/SESSIONS.md"]
+    {
         let folder = Path::new(document).parent().expect("a file has a folder");
         let text = read(document);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
