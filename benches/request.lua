@@ -1,6 +1,6 @@
 -- Sends the requests whose bodies stand in a file, one a line, in turn.
---   wrk … -s request.lua URL -- BODIES TOKEN [check]
--- With `check` each answer is looked at, which costs wrk time: for warming up only.
+--   wrk … -s request.lua URL -- BODIES CHECK HEADER…
+-- HEADER is `Name: value`. With `check` as CHECK (else `-`) each answer is looked at, which costs wrk time: for warming up only.
 
 local bodies, place = {}, 0
 local threads = {}
@@ -16,8 +16,11 @@ function init(args)
   end
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"
-  wrk.headers["Authorization"] = "Bearer " .. args[2]
-  if args[3] == "check" then
+  for i = 3, #args do
+    local name, value = args[i]:match("^([^:]+): (.*)$")
+    wrk.headers[name] = value
+  end
+  if args[2] == "check" then
     response = function(status, _, body)
       if status ~= 200 or body:sub(1, 9) ~= '{"data":{' or body:find('"errors":', 1, true) then
         bad, sample = bad + 1, body:sub(1, 300)

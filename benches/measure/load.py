@@ -35,10 +35,15 @@ class Window:
         return 1000 * self.database / self.requests
 
 
-def of_server(server, postgres, token, bodies, connections, seconds, check=False):
+def bearer(token):
+    """The headers of the service role."""
+    return [f"Authorization: Bearer {token}"]
+
+
+def of_server(server, postgres, headers, bodies, connections, seconds, check=False):
     """Load by wrk. Its connections stay open, so do the server's to the database. Any error ends the measurement."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", LUA, server.url]
-    command += ["--", bodies, token] + (["check"] if check else [])
+    command += ["--", bodies, "check" if check else "-", *headers]
     before = (processor_time.of_process(server.process.pid), processor_time.of_family(postgres.process.pid))
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     after = (processor_time.of_process(server.process.pid), processor_time.of_family(postgres.process.pid))
@@ -75,3 +80,12 @@ def of_statement(postgres, scripts, connections, seconds):
         time.sleep(0.05)
     requests = sum(now[1] * (now[0] - before[0]) for before, now in zip(reports, reports[1:]))
     return Window(requests, reports[-1][0] - reports[0][0], 0.0, reports[-1][2] - reports[0][2])
+
+
+def of_http(server, connections, seconds):
+    """Seconds of the server's processor time for a request that does nothing: what HTTP alone costs."""
+    before = processor_time.of_process(server.process.pid)
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", server.url.replace("/graphql", "/healthz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    requests = int(re.search(r"(\d+) requests in", done.stdout)[1])
+    return (processor_time.of_process(server.process.pid) - before) / requests

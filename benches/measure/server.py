@@ -11,12 +11,13 @@ SECRET = "a-secret-for-measurements-only-and-nowhere-else"
 
 
 class Server:
-    def __init__(self, program, database_url, log):
+    def __init__(self, program, database_url, log, settings=None):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.program = program
-        self.environment = {**os.environ, "PRISMA_SECRET": SECRET, "GOM_ENV": "production"}
+        own = {"PRISMA_SECRET": SECRET, "APP_KEY": SECRET, "GOM_ENV": "production"}
+        self.environment = {**os.environ, **own, **(settings or {})}
         self.environment.pop("DATABASE_URL", None)
         command = [program, "serve", "--database-url", database_url, "--port", str(self.port)]
         started = time.monotonic()
