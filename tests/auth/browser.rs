@@ -191,8 +191,8 @@ impl Reply {
 
     /// The whole line that sets a cookie.
     pub fn set_cookie(&self, name: &str) -> Option<&str> {
-        let lines = self.headers.get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap());
-        lines.filter(|line| line.split('=').next() == Some(name)).last()
+        let mut lines = self.headers.get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap());
+        lines.rfind(|line| line.split('=').next() == Some(name))
     }
 
     /// Status and `error` of the REST side's answers.
