@@ -122,14 +122,14 @@ impl Writer<'_> {
             let statement = write::other_parent(physical, relation, parent_model, child, parent);
             self.run(statement, self.expect_none(relation));
         }
+        let (side, child_row) = (relation.side.other(), child.filter());
+        let among = match physical.link(relation) {
+            LinkAt::Own(_) => self.access.writable(parent_model),
+            _ => self.access.visible(parent_model),
+        };
+        self.spare(relation.relation, side, &child_row, &among);
         // A link in the child's own row is overwritten by the new one.
         if !matches!(physical.link(relation), LinkAt::Partner(_)) {
-            let (side, child_row) = (relation.side.other(), child.filter());
-            let among = match physical.link(relation) {
-                LinkAt::Own(_) => self.access.writable(parent_model),
-                _ => self.access.visible(parent_model),
-            };
-            self.spare(relation.relation, side, &child_row, &among);
             self.touch_partners(relation.relation, side, &child_row, &among);
             self.run(write::cut_from_child(physical, relation, parent_model, child), Expect::Anything);
         }
@@ -141,8 +141,9 @@ impl Writer<'_> {
         let RelationRef { relation, side, .. } = parent.relation;
         let (own, among) = (Filter::IdIs(parent.id.clone()), self.tieable(parent.relation));
         self.touch_partners(relation, side, &own, &among);
+        // However the link is kept: whoever cannot be seen does not lose one.
+        self.spare(relation, side, &own, &among);
         if !matches!(physical.link(parent.relation), LinkAt::Own(_)) {
-            self.spare(relation, side, &own, &among);
             self.run(write::cut_from_parent(physical, parent.linked(), &Filter::TRUE), Expect::Anything);
         }
     }
