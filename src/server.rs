@@ -98,7 +98,7 @@ impl Application {
         let deployed = deployment.deployed.clone();
         let deployment = (!deployment.try_now().await?).then_some(deployment);
         // After the tables that it needs, where they could be made.
-        let edge = Arc::new(Edge::start(&settings, &database, &engine)?);
+        let edge = Edge::start(&settings, &database, &engine)?;
 
         let limits = Arc::new(settings.limits.clone());
         let (of_workers, keys) = (database.clone(), Arc::clone(&tokens));
@@ -112,7 +112,7 @@ impl Application {
                 },
                 tokens: Arc::clone(&keys),
                 limits: Arc::clone(&limits),
-                edge: Arc::clone(&edge),
+                edge: Arc::new(edge.local()),
             };
             App::new()
                 .app_data(web::Data::new(state))

@@ -19,6 +19,7 @@ use crate::shop::customers::Customers;
 /// The role of those who log in as customers.
 const CUSTOMER: &str = "customer";
 
+#[derive(Clone)]
 pub struct Edge {
     pub sessions: Sessions,
     pub limiter: LoginLimiter,
@@ -44,6 +45,12 @@ pub enum EdgeError {
 }
 
 impl Edge {
+    /// The same for one worker, whose sessions come over a connection of its own.
+    #[must_use]
+    pub fn local(&self) -> Self {
+        Edge { sessions: self.sessions.local(), ..self.clone() }
+    }
+
     /// Starts the actors of sessions and limits on this thread, which needs an actix system. Waits for no
     /// store. What a role's tokens allow, the engine's policy says.
     ///

@@ -46,12 +46,13 @@ const REBUILD: Duration = Duration::from_millis(300);
 /// The sessions of the process. Cloning is cheap.
 #[derive(Clone)]
 pub struct Sessions {
+    /// What this handle looks sessions up in: the manager's, or a connection of one thread's own.
+    keeping: Arc<Keeping>,
     shared: Arc<Shared>,
     manager: Published<SessionManager>,
 }
 
 struct Shared {
-    keeping: Arc<Keeping>,
     /// Look-ups that wait for the store.
     looking: AtomicUsize,
     /// When each session's use was last noted, from here.
@@ -79,8 +80,25 @@ impl Sessions {
         let keeping = Arc::new(Keeping { options, store });
         let of_manager = Arc::clone(&keeping);
         let manager = watch("SessionManager", mailbox, move || SessionManager::new(Arc::clone(&of_manager)));
-        let shared = Shared { keeping, looking: AtomicUsize::new(0), noted: Cache::new(REMEMBERED) };
-        Ok(Sessions { shared: Arc::new(shared), manager })
+        let shared = Shared { looking: AtomicUsize::new(0), noted: Cache::new(REMEMBERED) };
+        Ok(Sessions { keeping, shared: Arc::new(shared), manager })
+    }
+
+    /// The same sessions, looked up over a connection to Redis of this thread's own, which needs an actix system:
+    /// to wake another thread for each look costs several times the look. PostgreSQL's connections are dearer, and
+    /// stay shared.
+    #[must_use]
+    pub fn local(&self) -> Self {
+        let options = &self.keeping.options;
+        let SessionStoreChoice::Redis(redis) = &options.store else { return self.clone() };
+        match RedisSessions::new(redis, options.idle, options.absolute) {
+            Ok(store) => {
+                let keeping = Keeping { options: options.clone(), store: Box::new(store) };
+                Sessions { keeping: Arc::new(keeping), ..self.clone() }
+            }
+            // The start would have failed before.
+            Err(_) => self.clone(),
+        }
     }
 
     /// Opens a session under a new id. `replaces` is the id that the browser had before: it is dead afterwards.
@@ -96,10 +114,10 @@ impl Sessions {
     pub async fn resume(&self, id: &SessionId) -> Result<Option<Arc<Session>>, SessionError> {
         let looking = &self.shared.looking;
         let _looking = Looking(looking);
-        if looking.fetch_add(1, Ordering::Relaxed) >= self.shared.keeping.options.max_in_hand {
+        if looking.fetch_add(1, Ordering::Relaxed) >= self.keeping.options.max_in_hand {
             return Err(SessionError::Overloaded);
         }
-        let Some(session) = self.shared.keeping.get(id).await? else { return Ok(None) };
+        let Some(session) = self.keeping.get(id).await? else { return Ok(None) };
         let session = Arc::new(session);
         self.note_use(id, &session);
         Ok(Some(session))
@@ -107,7 +125,7 @@ impl Sessions {
 
     /// Notes that a session is used, at most a hundred times in its idle time.
     fn note_use(&self, id: &SessionId, session: &Arc<Session>) {
-        let options = &self.shared.keeping.options;
+        let options = &self.keeping.options;
         let now = options.clock.now();
         let recent = |noted: SystemTime| now.duration_since(noted).is_ok_and(|age| age < options.idle / 100);
         if self.shared.noted.get(id).is_some_and(recent) {
