@@ -51,6 +51,10 @@ async fn while_redis_does_not_answer_nobody_is_logged_out() {
         assert!(Instant::now() < deadline, "sessions come back");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(leaving.log_out().await.status, StatusCode::NO_CONTENT);
+    // Look-ups have connections of their own, which may be back before the one that closes.
+    while leaving.log_out().await.status != StatusCode::NO_CONTENT {
+        assert!(Instant::now() < deadline, "sessions can be closed again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert_out(&mut browser).await;
 }
