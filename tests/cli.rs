@@ -93,3 +93,28 @@ fn healthcheck_fails_where_nobody_listens() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(text(&output.stderr).contains("no answer"));
 }
+
+#[test]
+fn the_policy_is_checked_and_explained() {
+    let folder = folder();
+    let output = gom(&folder, &["policy", "check"], &[]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains("customer: no rule, hence no row, for Promotion, Publication"));
+
+    std::fs::write(folder.path().join("q.graphql"), "{ orders { name } users { uid } }").unwrap();
+    let explain = ["policy", "explain", "--role", "customer", "--query", "q.graphql"];
+    let output = gom(&folder, &explain, &[]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(out.contains("orders: needs read:orders, which the tokens issued for this role have"), "{out}");
+    assert!(out.contains("Order: { issuedTo: { uid: $sub } }") && out.contains("\"issuedTo\" = $1"), "{out}");
+    assert!(out.contains("users: not listed in the policy, hence refused for every user"), "{out}");
+
+    let wrong = "[roles.seller.rows]\nOrder = \"{ asignedTo: {} }\"\nOrdre = \"{}\"\n";
+    std::fs::write(folder.path().join("policy.toml"), wrong).unwrap();
+    let output = gom(&folder, &["policy", "check", "--policy", "policy.toml"], &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("roles.seller.rows.Order: 'asignedTo'"), "{said}");
+    assert!(said.contains("roles.seller.rows.Ordre: the datamodel has no type 'Ordre'"), "{said}");
+}
