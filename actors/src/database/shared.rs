@@ -15,7 +15,7 @@ use super::error::Failure;
 use super::link::Link;
 use super::text::JsonText;
 
-/// How many statements are remembered as slow; each stands for one that ran for `slow_read` or longer.
+/// How many statements are remembered that once ran for `slow_read` or longer.
 const SLOW_STATEMENTS: usize = 256;
 
 /// A shared client and what is known of its pipeline.
@@ -147,28 +147,74 @@ impl SharedClients {
     }
 }
 
-/// The statements seen to take long, by their text.
+/// So many slow runs more than fast ones make a statement slow. One alone says little: on a busy machine any
+/// statement may have to wait for a processor that long, and what goes to leased clients then, which cost more,
+/// makes the machine no less busy.
+const SLOW_FROM: u8 = 2;
+/// What a statement is remembered by at most: so many fast runs, and one more, and it is forgotten.
+const MOST_STRIKES: u8 = 3;
+/// What takes this many times the threshold is not the machine's doing.
+pub(super) const BEYOND_DOUBT: u32 = 4;
+
+/// The statements seen to take long, by their text: how often.
 pub(super) struct SlowStatements {
-    known: RefCell<Cache<String, ()>>,
+    strikes: RefCell<Cache<String, u8>>,
     threshold: Duration,
 }
 
 impl SlowStatements {
     pub fn new(threshold: Duration) -> Self {
-        SlowStatements { known: RefCell::new(Cache::new(SLOW_STATEMENTS)), threshold }
+        SlowStatements { strikes: RefCell::new(Cache::new(SLOW_STATEMENTS)), threshold }
     }
 
     pub fn contains(&self, sql: &str) -> bool {
-        let known = self.known.borrow();
-        !known.is_empty() && known.get(sql).is_some()
+        self.strikes_of(sql) >= SLOW_FROM
     }
 
-    /// Remembers a statement that was slow; forgets one that has become fast.
+    fn strikes_of(&self, sql: &str) -> u8 {
+        let strikes = self.strikes.borrow();
+        if strikes.is_empty() { 0 } else { strikes.get(sql).copied().unwrap_or(0) }
+    }
+
+    /// Counts a run that was slow; takes one back for a run that was fast.
     pub fn observe(&self, sql: &str, busy: Duration) {
+        let strikes = self.strikes_of(sql);
         if busy >= self.threshold {
-            self.known.borrow_mut().insert(sql.to_owned(), ());
-        } else if self.contains(sql) && busy < self.threshold / 2 {
-            self.known.borrow_mut().remove(sql);
+            let doubtful = busy < self.threshold * BEYOND_DOUBT;
+            let strikes = if doubtful { (strikes + 1).min(MOST_STRIKES) } else { MOST_STRIKES };
+            self.strikes.borrow_mut().insert(sql.to_owned(), strikes);
+        } else if strikes > 0 && busy < self.threshold / 2 {
+            let mut known = self.strikes.borrow_mut();
+            if strikes == 1 {
+                known.remove(sql);
+            } else {
+                known.insert(sql.to_owned(), strikes - 1);
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_slow_after_two_slow_runs_or_one_beyond_doubt_and_fast_runs_clear_it() {
+        let slow = SlowStatements::new(Duration::from_millis(50));
+        let run = |ms| {
+            slow.observe("select", Duration::from_millis(ms));
+            slow.contains("select")
+        };
+        assert!(!run(60), "once may have been the machine");
+        assert!(!run(1), "forgotten");
+        assert!(!run(60));
+        assert!(run(60));
+        assert!(run(30), "neither fast nor slow");
+        assert!(!run(1));
+        assert!(!run(1));
+        assert!(run(200), "beyond doubt");
+        assert!(run(1));
+        assert!(!run(1));
+        assert!(!slow.contains("another"));
     }
 }
