@@ -36,6 +36,8 @@ pub enum ErrorKind {
     OutcomeUnknown,
     /// The deadline passed before there was an answer; nothing was written.
     DeadlineExceeded,
+    /// What came after a subscriber's cursor is not kept any more: read anew, subscribe without a cursor.
+    ResyncRequired,
     /// A rule of the application, by its own code.
     Application(&'static str),
     Internal,
@@ -43,7 +45,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind but the application's, for tables and the test that keeps them complete.
-    pub const ALL: [ErrorKind; 11] = [
+    pub const ALL: [ErrorKind; 12] = [
         ErrorKind::ParseFailed,
         ErrorKind::ValidationFailed,
         ErrorKind::BadUserInput,
@@ -54,6 +56,7 @@ impl ErrorKind {
         ErrorKind::LimitExceeded,
         ErrorKind::OutcomeUnknown,
         ErrorKind::DeadlineExceeded,
+        ErrorKind::ResyncRequired,
         ErrorKind::Internal,
     ];
 
@@ -69,6 +72,7 @@ impl ErrorKind {
             ErrorKind::LimitExceeded => "LIMIT_EXCEEDED",
             ErrorKind::OutcomeUnknown => "OUTCOME_UNKNOWN",
             ErrorKind::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            ErrorKind::ResyncRequired => "RESYNC_REQUIRED",
             ErrorKind::Application(code) => code,
             ErrorKind::Internal => "INTERNAL_SERVER_ERROR",
         }

@@ -4,6 +4,7 @@
 
 pub mod datamodel;
 pub mod error;
+pub mod events;
 pub mod migrate;
 pub mod plan;
 pub mod policy;

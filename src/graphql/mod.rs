@@ -5,12 +5,14 @@ mod answer;
 mod api;
 mod execute;
 mod failure;
+mod live;
 mod raw;
 mod sources;
 
 pub use answer::{Answer, Data, Fragment};
 pub use api::{Api, Engine, EngineOptions};
 pub use execute::execute;
+pub use live::{End, Next, Outlet, Running, Started, start};
 pub use sources::Sources;
 
 use serde_json::{Map, Value};

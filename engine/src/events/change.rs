@@ -1,0 +1,67 @@
+//! Rows of the change log, as the triggers write them.
+
+/// One row of `gom.change`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRow {
+    /// The changed table, without its schema.
+    pub table: String,
+    pub kind: LogKind,
+    /// The node's id; in a relation table the id at end A; in a list's table the node's.
+    pub node: String,
+    /// In a relation table the id at end B.
+    pub partner: Option<String>,
+    /// `Updated`: the columns whose values differ.
+    pub columns: Vec<String>,
+    /// `Updated`, `Deleted`: the row as it was, as PostgreSQL's JSON object by column (`to_jsonb(old)`).
+    /// `Unlisted`: `{"position": …, "value": …}`.
+    pub old: Option<String>,
+    /// `Created`, `Updated` of tables with links in their own columns: those columns' new values, as a JSON
+    /// object by column.
+    pub links: Option<String>,
+}
+
+/// What was done to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogKind {
+    /// `C`: a node's row was created.
+    Created,
+    /// `U`: it was updated, whether or not a value differs.
+    Updated,
+    /// `D`
+    Deleted,
+    /// `T`: the API was asked to update a node of which no column was written.
+    Touched,
+    /// `L`: a row of a relation table was created.
+    Linked,
+    /// `R`: a row of a relation table was deleted.
+    Unlinked,
+    /// `A`: a value of a scalar list was added.
+    Listed,
+    /// `V`: a value of a scalar list was removed.
+    Unlisted,
+}
+
+impl LogKind {
+    /// As the log holds it.
+    pub fn of(letter: char) -> Option<Self> {
+        Some(match letter {
+            'C' => LogKind::Created,
+            'U' => LogKind::Updated,
+            'D' => LogKind::Deleted,
+            'T' => LogKind::Touched,
+            'L' => LogKind::Linked,
+            'R' => LogKind::Unlinked,
+            'A' => LogKind::Listed,
+            'V' => LogKind::Unlisted,
+            _ => return None,
+        })
+    }
+}
+
+/// What subscribers are told of a node: the API's `MutationType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChangeKind {
+    Created,
+    Updated,
+    Deleted,
+}
