@@ -10,15 +10,18 @@ use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::{App, HttpServer, web};
 use gom_actors::database::{Database, DatabaseOptions, TlsError, UrlError};
 use gom_actors::embedded::{EmbeddedError, EmbeddedOptions, EmbeddedPostgres};
+use gom_actors::live::{Live, LiveOptions};
 use gom_actors::migrations::MigrateError;
+use gom_actors::redis::RedisOptionsError;
+use gom_engine::events::{Cursor, Subscription};
 use gom_engine::schema::CannotServe;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
-use crate::graphql::{Api, Engine, EngineOptions};
+use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{self, Edge, EdgeError, State};
-use crate::identity::{SecretError, ServiceTokens, obtain_service_secret};
+use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::policy::{self, PolicyError};
 use crate::seed::DemoShop;
 use crate::settings::Settings;
@@ -47,6 +50,8 @@ pub enum StartError {
     Secret(#[from] SecretError),
     #[error("{0}")]
     Edge(#[from] EdgeError),
+    #[error("{0}")]
+    Redis(#[from] RedisOptionsError),
     #[error("the server cannot listen on {address}: {cause}; correct --port (server.port) or server.host")]
     Listen { address: String, cause: io::Error },
     #[error("the server cannot start: {0}")]
@@ -100,14 +105,16 @@ impl Application {
         // After the tables that it needs, where they could be made.
         let edge = Edge::start(&settings, &database, &engine)?;
 
+        let live = live(&settings, &database, &engine)?;
         let limits = Arc::new(settings.limits.clone());
-        let (of_workers, keys) = (database.clone(), Arc::clone(&tokens));
+        let (of_workers, of_live, keys) = (database.clone(), live.clone(), Arc::clone(&tokens));
         let server = HttpServer::new(move || {
             // Called once in each worker's thread: the state is the worker's own.
             let state = State {
                 api: Api {
                     engine: Arc::clone(&engine),
                     database: of_workers.local(),
+                    live: of_live.local(),
                     deployed: deployed.clone(),
                 },
                 tokens: Arc::clone(&keys),
@@ -228,6 +235,23 @@ async fn database(
     options.connect_timeout = chosen.connect_timeout;
     options.retries = chosen.retries;
     Ok((options, embedded))
+}
+
+/// Follows the database's changes for the engine's subscriptions.
+pub fn live(settings: &Settings, database: &Database, engine: &Engine) -> Result<Live, RedisOptionsError> {
+    let options = LiveOptions {
+        schema: settings.database.schema.clone(),
+        poll: settings.live.poll_interval,
+        keep_for: settings.live.keep_for,
+        keep: settings.live.keep,
+        redis: redis_options(&settings.redis),
+    };
+    let planner = engine.planner.clone();
+    let encode = move |subscription: &Subscription, payload: &str, cursor: Cursor| {
+        let completed = planner.message(subscription, payload);
+        web::Bytes::from(write_event(completed.answer.as_deref(), &completed.errors, &cursor))
+    };
+    Live::start(options, database, engine.planner.clone(), Arc::new(encode))
 }
 
 /// Bound before anything is started, so that a port in use is known at once.

@@ -3,6 +3,7 @@
 pub mod database;
 pub mod embedded;
 pub mod limiter;
+pub mod live;
 pub mod migrations;
 pub mod redis;
 pub mod secret;

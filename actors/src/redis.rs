@@ -53,19 +53,8 @@ pub(crate) struct Redis {
 impl Redis {
     /// Connects on this thread's runtime and stays connected. Returns at once, whether or not Redis is there.
     pub fn connect(options: &RedisOptions, database: u8) -> Result<Self, RedisOptionsError> {
-        if options.host.trim().is_empty() {
-            return Err(RedisOptionsError::NoHost);
-        }
         let timeout = options.timeout.min(LONGEST_TIMEOUT);
-        let mut settings = RedisConnectionInfo::default().set_db(i64::from(database)).set_skip_set_lib_name();
-        if let Some(password) = &options.password {
-            settings = settings.set_password(password.expose());
-        }
-        let client = ConnectionAddr::Tcp(options.host.clone(), options.port)
-            .into_connection_info()
-            .map(|info| info.set_redis_settings(settings))
-            .and_then(Client::open)
-            .map_err(|error| RedisOptionsError::Malformed(error.to_string()))?;
+        let client = client(options, database)?;
         Ok(Redis { connection: Standing::keep(RedisOpener { client, database, timeout }) })
     }
 
@@ -90,6 +79,27 @@ impl Redis {
         });
         answer.await.map_err(|reason| format!("Redis: {reason}"))
     }
+}
+
+/// For a connection that listens to channels, which takes no other requests.
+pub(crate) fn subscriber(options: &RedisOptions) -> Result<Client, RedisOptionsError> {
+    // Channels belong to the server, not to one of its databases.
+    client(options, 0)
+}
+
+fn client(options: &RedisOptions, database: u8) -> Result<Client, RedisOptionsError> {
+    if options.host.trim().is_empty() {
+        return Err(RedisOptionsError::NoHost);
+    }
+    let mut settings = RedisConnectionInfo::default().set_db(i64::from(database)).set_skip_set_lib_name();
+    if let Some(password) = &options.password {
+        settings = settings.set_password(password.expose());
+    }
+    ConnectionAddr::Tcp(options.host.clone(), options.port)
+        .into_connection_info()
+        .map(|info| info.set_redis_settings(settings))
+        .and_then(Client::open)
+        .map_err(|error| RedisOptionsError::Malformed(error.to_string()))
 }
 
 /// What can be sent: one command, several together, or a script.

@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::Variables;
 use chrono_tz::Tz;
 use gom_actors::database::LocalDatabase;
+use gom_actors::live::LocalLive;
 use gom_engine::datamodel::DataModel;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::plan::{PageLimits, Planner, Rights};
@@ -33,6 +35,7 @@ const INTROSPECTION_BYTES: u64 = 4 * 1024 * 1024;
 pub struct Api {
     pub engine: Arc<Engine>,
     pub database: LocalDatabase,
+    pub live: LocalLive,
     pub deployed: Deployed,
 }
 
@@ -81,6 +84,7 @@ impl EngineOptions {
 pub struct CallerLimits {
     pub request: Limits,
     pub page: PageLimits,
+    pub deadline: Duration,
 }
 
 impl CallerLimits {
@@ -97,6 +101,7 @@ impl CallerLimits {
                 root_fields: Some(limits.root_fields),
             },
             page: PageLimits { page_size: i64::try_from(limits.page_size).ok() },
+            deadline: limits.deadline,
         }
     }
 }

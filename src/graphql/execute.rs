@@ -113,6 +113,10 @@ impl Execution<'_> {
         let mut written = false;
         for field in self.fields() {
             let part = self.write(field).await;
+            if matches!(field.meaning, Selected::Field(_)) {
+                // Also after an error: it may have been written.
+                self.api.live.live().wake();
+            }
             let succeeded = part.errors.is_empty();
             add(&mut data, &mut errors, field, part);
             if data.is_none() {

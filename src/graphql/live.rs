@@ -1,14 +1,25 @@
-//! Operations over a transport that can carry more than one answer.
+//! Operations with more than one answer: subscriptions, and queries with `@live`.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::Bytes;
+use gom_actors::live::{Delivered, Interest, LiveError, Sink, Ticket, Watched};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
-use tokio::time::Instant;
+use gom_engine::request::{OperationKind, Prepared};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
+use super::wire::write_answer;
 use super::{Answer, Api, Request, execute};
 use crate::identity::Viewer;
+
+/// Changes within this time are answered together.
+const TOGETHER: Duration = Duration::from_millis(10);
 
 /// Where the answers of one running operation go. Called on the worker's own thread; must not block.
 pub trait Outlet {
@@ -44,7 +55,17 @@ pub enum Started {
 
 /// Ends its operation when dropped.
 pub struct Running {
-    _private: (),
+    _ticket: Ticket,
+    /// Of a live query: the task that answers anew.
+    answering: Option<JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(answering) = &self.answering {
+            answering.abort();
+        }
+    }
 }
 
 /// Starts an operation. A subscription goes on after `from`, where it is given, else from now.
@@ -57,8 +78,131 @@ pub async fn start(
     deadline: Instant,
     outlet: Rc<dyn Outlet>,
 ) -> Started {
-    let _ = (from, outlet);
-    let answer = execute(api, request, viewer, false, deadline).await;
-    let none = || Answer::refused(vec![ApiError::new(ErrorKind::Internal, "an operation without an answer")]);
-    Started::Answered(answer.unwrap_or_else(none))
+    let limits = api.engine.limits_of(&viewer);
+    let name = request.operation_name.as_deref();
+    let prepared = match api.engine.requests.prepare(&request.text, name, &limits.request) {
+        Ok(prepared) => prepared,
+        Err(errors) => return Started::Answered(Answer::refused(errors)),
+    };
+    let running = if prepared.operation.kind == OperationKind::Subscription {
+        subscribe(api, &request, &viewer, &prepared, from, outlet)
+    } else if prepared.live {
+        answer_anew(api, &request, &viewer, &prepared, outlet)
+    } else {
+        // Of a document that was just prepared there is an answer.
+        let answer = execute(api, request, viewer, false, deadline).await;
+        return Started::Answered(answer.unwrap_or_else(|| Answer::refused(Vec::new())));
+    };
+    match running {
+        Ok(running) => Started::Running(running),
+        Err(error) => Started::Answered(Answer::refused(vec![error])),
+    }
+}
+
+fn subscribe(
+    api: &Api,
+    request: &Request,
+    viewer: &Viewer,
+    prepared: &Arc<Prepared>,
+    from: Option<Cursor>,
+    outlet: Rc<dyn Outlet>,
+) -> Result<Running, ApiError> {
+    let engine = &api.engine;
+    let rights = engine.rights(viewer)?;
+    let variables = engine.requests.coerce(&prepared.operation, &request.variables)?;
+    let page = engine.limits_of(viewer).page;
+    let subscription = engine.planner.subscription(prepared, variables, page, rights)?;
+    check_deployed(api)?;
+    let interest = Interest::Events(Arc::new(subscription));
+    let ticket = api.live.subscribe(interest, from, Rc::new(ToOutlet(outlet)));
+    Ok(Running { _ticket: ticket, answering: None })
+}
+
+fn check_deployed(api: &Api) -> Result<(), ApiError> {
+    if api.deployed.is_done() {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorKind::Unavailable, "The database is being brought to the datamodel; try again"))
+}
+
+/// Passes events on.
+struct ToOutlet(Rc<dyn Outlet>);
+
+impl Sink for ToOutlet {
+    fn event(&self, event: &Delivered) {
+        self.0.next(Next { payload: event.payload.clone(), cursor: Some(event.cursor) });
+    }
+
+    fn ended(&self, reason: LiveError) {
+        self.0.end(End::Failed(failure(&reason)));
+    }
+}
+
+fn failure(reason: &LiveError) -> ApiError {
+    let kind = match reason {
+        LiveError::Resync => ErrorKind::ResyncRequired,
+        LiveError::Unavailable(_) => ErrorKind::Unavailable,
+        LiveError::Failed(_) => ErrorKind::Internal,
+    };
+    ApiError::new(kind, reason.to_string())
+}
+
+/// Answers a query at once, and again whenever a change touches what it has read and the answer differs. One answer is
+/// made at a time.
+fn answer_anew(
+    api: &Api,
+    request: &Request,
+    viewer: &Viewer,
+    prepared: &Prepared,
+    outlet: Rc<dyn Outlet>,
+) -> Result<Running, ApiError> {
+    let engine = &api.engine;
+    let rights = engine.rights(viewer)?;
+    let variables = engine.requests.coerce(&prepared.operation, &request.variables)?;
+    let models = engine.planner.watched(&prepared.operation, &variables, rights.as_deref());
+    let watched = models.into_iter().map(|model| Watched { model, key: None }).collect();
+    let touched =
+        Rc::new(Touched { outlet: Rc::clone(&outlet), again: Notify::new(), over: Cell::new(false) });
+    // Before the first answer, so that no change is missed between them.
+    let ticket = api.live.subscribe(Interest::Touch(watched), None, Rc::clone(&touched) as Rc<dyn Sink>);
+    let (api, request, viewer) = (api.clone(), request.clone(), viewer.clone());
+    let patience = engine.limits_of(&viewer).deadline;
+    let answering = actix_web::rt::spawn(async move {
+        let mut last = None;
+        while !touched.over.get() {
+            let deadline = Instant::now() + patience;
+            let Some(answer) = execute(&api, request.clone(), viewer.clone(), true, deadline).await else {
+                return;
+            };
+            let mut payload = Vec::new();
+            write_answer(&mut payload, &answer, "live");
+            let payload = Bytes::from(payload);
+            if last.as_ref() != Some(&payload) {
+                last = Some(payload.clone());
+                outlet.next(Next { payload, cursor: None });
+            }
+            touched.again.notified().await;
+            sleep(TOGETHER).await;
+        }
+    });
+    Ok(Running { _ticket: ticket, answering: Some(answering) })
+}
+
+/// What a live query has read was touched.
+struct Touched {
+    outlet: Rc<dyn Outlet>,
+    again: Notify,
+    over: Cell<bool>,
+}
+
+impl Sink for Touched {
+    fn event(&self, _: &Delivered) {
+        self.again.notify_one();
+    }
+
+    fn ended(&self, reason: LiveError) {
+        self.over.set(true);
+        self.again.notify_one();
+        self.outlet.end(End::Failed(failure(&reason)));
+    }
 }

@@ -8,12 +8,14 @@ mod failure;
 mod live;
 mod raw;
 mod sources;
+mod wire;
 
 pub use answer::{Answer, Data, Fragment};
 pub use api::{Api, Engine, EngineOptions};
 pub use execute::execute;
 pub use live::{End, Next, Outlet, Running, Started, start};
 pub use sources::Sources;
+pub use wire::{write_answer, write_errors, write_event};
 
 use serde_json::{Map, Value};
 

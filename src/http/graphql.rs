@@ -10,11 +10,10 @@ use futures::FutureExt;
 use gom_engine::error::{ApiError, ErrorKind};
 
 use super::State;
-use super::answer::write_answer;
 use super::call::Call;
 use super::media_type::MediaType;
 use super::refusal::Refusal;
-use crate::graphql::{self, Answer};
+use crate::graphql::{self, Answer, write_answer};
 
 /// Seconds after which an overloaded or unready server may be asked again.
 const RETRY_AFTER: &str = "1";
@@ -42,11 +41,11 @@ pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> Htt
             if i > 0 {
                 body.push(b',');
             }
-            write_answer(&mut body, answer, &call.id);
+            write_answer(&mut body, answer, call.id.as_str());
         }
         body.push(b']');
     } else {
-        answers.iter().for_each(|answer| write_answer(&mut body, answer, &call.id));
+        answers.iter().for_each(|answer| write_answer(&mut body, answer, call.id.as_str()));
     }
     let status = status(&answers, call.batched, call.media);
     let mut response = HttpResponse::build(status);

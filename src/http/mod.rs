@@ -1,7 +1,6 @@
 //! The HTTP edge: routes, extractors, and the shapes of answers. Handlers hold checked values only; what is
 //! answered is decided in `graphql` and below.
 
-mod answer;
 mod auth;
 mod call;
 mod client_address;

@@ -8,10 +8,10 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use gom_engine::error::{ApiError, ErrorKind};
 
-use super::answer::write_answer;
 use super::media_type::MediaType;
 use super::request_id::RequestId;
 use crate::graphql::Answer;
+use crate::graphql::write_answer;
 
 /// Why a request is refused, and how that is answered.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl ResponseError for Refusal {
 
     fn error_response(&self) -> HttpResponse {
         let mut body = Vec::new();
-        write_answer(&mut body, &Answer::refused(vec![self.error.clone()]), &self.id);
+        write_answer(&mut body, &Answer::refused(vec![self.error.clone()]), self.id.as_str());
         let mut response = HttpResponse::build(self.status);
         response.content_type(self.media.content_type());
         if let Some(allow) = self.allow {

@@ -29,11 +29,6 @@ impl RequestId {
         request.extensions().get::<RequestId>().cloned().unwrap_or_else(Self::next)
     }
 
-    #[cfg(test)]
-    pub fn of(text: &str) -> Self {
-        RequestId(text.into())
-    }
-
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -197,6 +197,24 @@ pub static KEYS: &[Key] = &[
         Some("16777216"),
         "Memory for parsed and checked documents and their plans, in all.",
     ),
+    Key::new(
+        "live.poll_interval",
+        Kind::Milliseconds { min: 1, max: 60_000 },
+        Some("100"),
+        "While somebody subscribes: how often the change log is looked at for writes of which nobody told, such as plain SQL, or of other nodes where there is no Redis.",
+    ),
+    Key::new(
+        "live.keep_for",
+        Kind::Milliseconds { min: 1_000, max: 31_536_000_000 },
+        Some("86400000"),
+        "How long changes are kept, and with them the cursors with which subscribers may come back.",
+    ),
+    Key::new(
+        "live.keep",
+        Kind::Integer { min: 1_000, max: 1_000_000_000 },
+        Some("1000000"),
+        "How many changes are kept at most.",
+    ),
     Key::new("log.level", Kind::LogFilter, Some("info,actix_server=warn,tokio_postgres=warn,refinery_core=warn"), "Which lines are logged."),
     Key::new(
         "log.format",

@@ -48,6 +48,7 @@ pub struct Settings {
     pub graphql: Graphql,
     pub limits: AllLimits,
     pub cache: Cache,
+    pub live: Live,
     pub log: Log,
     /// Unset: see [`crate::identity::AppKeys::obtain`].
     pub app_key: Option<Secret>,
@@ -112,6 +113,18 @@ impl Database {
     pub fn deploy(&self) -> bool {
         self.deploy.unwrap_or(self.url.is_none())
     }
+}
+
+/// How changes are followed.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    #[serde(deserialize_with = "milliseconds")]
+    pub poll_interval: Duration,
+    #[serde(deserialize_with = "milliseconds")]
+    pub keep_for: Duration,
+    /// Changes.
+    pub keep: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -55,7 +55,9 @@ impl Shop {
         assert!(deployment.try_now().await.unwrap());
         let tables = test_database.connect().await;
         tables.batch_execute(&format!("set search_path = \"{}\"", settings.database.schema)).await.unwrap();
-        Shop { api: Api { engine, database: database.local(), deployed }, tables, _database: test_database }
+        let live = gom::server::live(&settings, &database, &engine).unwrap().local();
+        let api = Api { engine, database: database.local(), live, deployed };
+        Shop { api, tables, _database: test_database }
     }
 
     pub async fn ask(&self, viewer: &Viewer, text: &str, variables: Value) -> Told {

@@ -81,7 +81,8 @@ impl Server {
         };
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
-        let api = Api { engine: Arc::new(engine), database: database.local(), deployed };
+        let live = gom::server::live(&settings, &database, &engine).unwrap().local();
+        let api = Api { engine: Arc::new(engine), database: database.local(), live, deployed };
         Server { model, policy: source, schema_name: settings.database.schema.clone(), api }
     }
 

@@ -25,6 +25,8 @@ pub(super) enum Role {
     Leased,
     /// The look at the server's health; not counted in the bound.
     Heartbeat,
+    /// An actor's own, of which there are few; not counted in the bound.
+    Own,
     /// Migrations and seeds at start: no bound on a statement's time; not counted in the bound.
     Lent,
 }
@@ -74,7 +76,7 @@ impl Connector {
                     no_room: true,
                 })?)
             }
-            Role::Heartbeat | Role::Lent => None,
+            Role::Heartbeat | Role::Own | Role::Lent => None,
         };
         let (client, io) = self.connect(role).await?;
         Ok(Link::new(client, io, self.tls.clone(), self.options.statement_cache, generation, permit))

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use gom_engine::plan::{Param, Statement};
 use quick_cache::unsync::Cache;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
@@ -142,6 +142,29 @@ impl Link {
             }
             answer => answer,
         }
+    }
+
+    /// Runs one statement on its own and gives all its rows; prepared again, once, if it no longer fits the tables.
+    pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, Failure> {
+        match self.rows_once(statement).await {
+            Err(Failure::Stale(_)) => {
+                self.forget(&statement.sql);
+                self.rows_once(statement).await.map_err(Failure::unmended)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn rows_once(&self, statement: &Statement) -> Result<Vec<Row>, Failure> {
+        let prepared = match self.prepared(&statement.sql) {
+            Some(prepared) => prepared,
+            None => self.prepare(&statement.sql).await?,
+        };
+        let parameters = plain(&statement.params)?;
+        fits(&prepared, &parameters)?;
+        let failed = |error| Failure::of(&error);
+        let rows = self.client.query_raw(&prepared, parameters).await.map_err(failed)?;
+        rows.try_collect().await.map_err(failed)
     }
 
     async fn ask_once(&self, statement: &Statement) -> Result<Option<JsonText>, Failure> {

@@ -6,6 +6,7 @@ mod connector;
 mod error;
 mod health;
 mod lease;
+mod line;
 mod link;
 mod messages;
 mod options;
@@ -32,6 +33,8 @@ pub use self::text::JsonText;
 pub use self::tls::TlsError;
 
 use self::connection::Connection;
+pub(crate) use self::line::{Line, LineError};
+
 use self::connector::Connector;
 use self::health::Board;
 use self::messages::{AskHealth, Run, Transact};

@@ -6,3 +6,5 @@ mod cursor;
 
 pub use change::{ChangeKind, LogKind, LogRow};
 pub use cursor::{BadCursor, Cursor};
+mod stub;
+pub use stub::*;

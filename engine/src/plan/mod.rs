@@ -7,6 +7,7 @@ mod missing;
 mod program;
 mod read;
 mod rights;
+mod watched;
 mod write;
 
 pub use context::{PageLimits, Planner};

@@ -2,7 +2,9 @@
 
 use async_graphql::Pos;
 use async_graphql::Positioned;
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition};
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
+};
 use async_graphql::parser::{Error, parse_query};
 
 use super::limits::{Limits, Measures};
@@ -65,6 +67,39 @@ pub(super) fn select<'a>(
             }
         }
     }
+}
+
+/// The directive by which a query asks for new answers whenever its answer changes.
+const LIVE: &str = "live";
+
+/// Takes `@live` out of the document, since the schema that validates does not know it; whether the operation has it.
+pub(super) fn take_live(document: &mut ExecutableDocument, name: Option<&str>) -> Result<bool, ApiError> {
+    let operation = &select(document, name)?.node;
+    let mut found = operation.directives.iter().filter(|directive| directive.node.name.node == LIVE);
+    let live = found.next();
+    if let Some(directive) = live {
+        let problem = if operation.ty != OperationType::Query {
+            Some("The directive @live stands at queries only")
+        } else if !directive.node.arguments.is_empty() {
+            Some("The directive @live takes no arguments")
+        } else if found.next().is_some() {
+            Some("The directive @live stands once")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            return Err(ApiError::new(ErrorKind::ValidationFailed, problem).at(position(directive.pos)));
+        }
+    }
+    let live = live.is_some();
+    let operations: Box<dyn Iterator<Item = _>> = match &mut document.operations {
+        DocumentOperations::Single(operation) => Box::new(std::iter::once(operation)),
+        DocumentOperations::Multiple(operations) => Box::new(operations.values_mut()),
+    };
+    for operation in operations {
+        operation.node.directives.retain(|directive| directive.node.name.node != LIVE);
+    }
+    Ok(live)
 }
 
 fn parse_error(error: &Error) -> ApiError {

@@ -56,6 +56,8 @@ pub struct Requests {
 #[derive(Debug)]
 pub struct Prepared {
     pub operation: Operation,
+    /// It is a query with `@live`.
+    pub live: bool,
     /// The document, kept if the operation has fields with [`Selected::Introspection`]: the schema
     /// answers them from it.
     pub document: Option<ExecutableDocument>,

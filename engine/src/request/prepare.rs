@@ -6,7 +6,7 @@ use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, Oper
 use super::arguments::first_mistake;
 use super::collect::{Collector, invalid};
 use super::complexity::complexity;
-use super::document::{parse, position, select};
+use super::document::{parse, position, select, take_live};
 use super::guard::measure;
 use super::limits::Limits;
 use super::literal::{Declared, Literals};
@@ -30,7 +30,8 @@ pub(super) struct Preparation<'a> {
 impl Preparation<'_> {
     pub fn run(&self, text: &str, operation_name: Option<&str>) -> Result<Prepared, Vec<ApiError>> {
         let one = |error| vec![error];
-        let (document, text_measures) = parse(text, self.limits).map_err(one)?;
+        let (mut document, text_measures) = parse(text, self.limits).map_err(one)?;
+        let live = take_live(&mut document, operation_name).map_err(one)?;
         let definition = &select(&document, operation_name).map_err(one)?.node;
         let mut measures = measure(&document, text_measures.query_bytes).map_err(one)?;
         measures.tokens = text_measures.tokens;
@@ -58,7 +59,7 @@ impl Preparation<'_> {
         let document_weight = if introspects { 8 * measures.query_bytes } else { 0 };
         let weight = weight::operation(&operation) + document_weight;
         let document = introspects.then_some(document);
-        Ok(Prepared { operation, document, measures, weight })
+        Ok(Prepared { operation, live, document, measures, weight })
     }
 
     /// Validation panics on a list of an unknown type that has a default value.

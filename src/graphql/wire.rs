@@ -1,12 +1,11 @@
-//! Answers of the GraphQL API as bytes: PostgreSQL's JSON is copied in, unparsed. Decides nothing about the
-//! status; only writes.
+//! Answers of the GraphQL API as bytes: PostgreSQL's JSON is copied in, unparsed. Decides nothing, only writes.
 
 use std::io::Write as _;
 
 use gom_engine::error::{ApiError, ErrorKind, PathSegment};
+use gom_engine::events::Cursor;
 
-use super::request_id::RequestId;
-use crate::graphql::{Answer, Data};
+use super::{Answer, Data};
 
 /// Room for the parts of an answer that are not fragments or errors.
 const FRAME: usize = 64;
@@ -14,7 +13,8 @@ const FRAME: usize = 64;
 const ERROR: usize = 256;
 
 /// `{"data":…,"errors":[…]}`, without `errors` where there are none.
-pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &RequestId) {
+/// `id` is the request's, by which errors are found in the log.
+pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &str) {
     let fragments = match &answer.data {
         Data::Refused | Data::Null | Data::NullAfterWrite => 0,
         Data::Fields(fields) => {
@@ -41,21 +41,42 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &RequestId) {
         }
     }
     if !answer.errors.is_empty() {
-        out.extend_from_slice(b",\"errors\":[");
-        for (i, error) in answer.errors.iter().enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            write_error(out, error, id);
-        }
-        out.push(b']');
+        out.extend_from_slice(b",\"errors\":");
+        write_errors(out, &answer.errors, id);
     }
     out.push(b'}');
 }
 
+/// One event of a subscription: `{"data":…,"extensions":{"cursor":"…"}}`. `data`: nothing where null has spread to the
+/// whole.
+pub fn write_event(data: Option<&str>, errors: &[ApiError], cursor: &Cursor) -> Vec<u8> {
+    let data = data.unwrap_or("null");
+    let mut out = Vec::with_capacity(FRAME + data.len() + errors.len() * ERROR);
+    out.extend_from_slice(b"{\"data\":");
+    out.extend_from_slice(data.as_bytes());
+    if !errors.is_empty() {
+        out.extend_from_slice(b",\"errors\":");
+        write_errors(&mut out, errors, &cursor.to_string());
+    }
+    write_display(&mut out, format_args!(",\"extensions\":{{\"cursor\":\"{cursor}\"}}}}"));
+    out
+}
+
+/// `[{"message":…},…]`
+pub fn write_errors(out: &mut Vec<u8>, errors: &[ApiError], id: &str) {
+    out.push(b'[');
+    for (i, error) in errors.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_error(out, error, id);
+    }
+    out.push(b']');
+}
+
 /// Prisma's keys (`code` at the top level) and `extensions.code`. An internal error shows the request's id
 /// instead of its cause.
-fn write_error(out: &mut Vec<u8>, error: &ApiError, id: &RequestId) {
+fn write_error(out: &mut Vec<u8>, error: &ApiError, id: &str) {
     out.extend_from_slice(b"{\"message\":");
     if error.kind == ErrorKind::Internal {
         write_string(
@@ -71,7 +92,7 @@ fn write_error(out: &mut Vec<u8>, error: &ApiError, id: &RequestId) {
         write_display(out, format_args!(",\"code\":{code}"));
     }
     out.extend_from_slice(b",\"requestId\":");
-    write_string(out, id.as_str());
+    write_string(out, id);
     if !error.path.is_empty() {
         out.extend_from_slice(b",\"path\":[");
         for (i, segment) in error.path.iter().enumerate() {
@@ -118,7 +139,7 @@ mod tests {
 
     fn written(answer: &Answer) -> String {
         let mut out = Vec::new();
-        write_answer(&mut out, answer, &RequestId::of("r-1"));
+        write_answer(&mut out, answer, "r-1");
         String::from_utf8(out).unwrap()
     }
 

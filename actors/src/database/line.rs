@@ -1,0 +1,90 @@
+//! A connection of one actor's own: opened when it is first needed, and again when it was lost. Statements of
+//! several tasks follow each other on it without waiting.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gom_engine::plan::Statement;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_postgres::Row;
+
+use super::Database;
+use super::connector::Role;
+use super::error::Failure;
+use super::link::Link;
+
+/// How much longer than its `statement_timeout` the server may take before it counts as gone.
+const GRACE: Duration = Duration::from_secs(1);
+
+pub(crate) struct Line {
+    database: Database,
+    link: RefCell<Option<Rc<Link>>>,
+    opening: Mutex<()>,
+}
+
+/// A statement has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LineError {
+    /// The database is not there, or takes too long: the same may be tried again.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The database refuses this statement, and would again.
+    #[error("the database refused a statement: {0}")]
+    Rejected(String),
+}
+
+impl Line {
+    pub fn new(database: &Database) -> Self {
+        Line { database: database.clone(), link: RefCell::default(), opening: Mutex::new(()) }
+    }
+
+    /// Runs a statement that commits by itself; its rows.
+    pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, LineError> {
+        let link = self.link().await?;
+        let patience = self.database.options.statement_timeout + GRACE;
+        let failure = match timeout(patience, link.rows(statement)).await {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                link.sever();
+                Failure::Lost("no answer in time".to_owned())
+            }
+        };
+        if matches!(failure, Failure::Lost(_)) {
+            self.lose(&link);
+        }
+        Err(match failure {
+            Failure::Rejected(report) | Failure::Stale(report) => LineError::Rejected(report.to_string()),
+            Failure::Fault(message) => LineError::Rejected(message),
+            other => LineError::Unavailable(other.into_run_error().to_string()),
+        })
+    }
+
+    async fn link(&self) -> Result<Rc<Link>, LineError> {
+        if let Some(link) = self.live() {
+            return Ok(link);
+        }
+        let _opening = self.opening.lock().await;
+        if let Some(link) = self.live() {
+            return Ok(link);
+        }
+        let opened = self.database.connector.open(Role::Own, 0).await;
+        let link = Rc::new(opened.map_err(|error| LineError::Unavailable(error.reason))?);
+        *self.link.borrow_mut() = Some(Rc::clone(&link));
+        Ok(link)
+    }
+
+    fn live(&self) -> Option<Rc<Link>> {
+        self.link.borrow().as_ref().filter(|link| !link.is_closed()).cloned()
+    }
+
+    /// Forgets the connection, unless another has taken its place.
+    fn lose(&self, lost: &Rc<Link>) {
+        let mut link = self.link.borrow_mut();
+        if link.as_ref().is_some_and(|link| Rc::ptr_eq(link, lost)) {
+            *link = None;
+        }
+    }
+}

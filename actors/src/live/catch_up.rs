@@ -1,0 +1,117 @@
+//! A subscriber that comes back with a cursor reads the log by itself until it has come to where the hub is.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::Addr;
+use gom_engine::events::Cursor;
+use tokio::time::{Instant, sleep};
+
+use super::LiveError;
+use super::decide::Decider;
+use super::groups::{Interest, Member};
+use super::hub::{Core, Hub, Join};
+use super::local::Deliver;
+use super::log::{LogState, Place};
+use crate::database::LineError;
+
+/// How long the database may be away before a subscriber is sent away.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(2);
+
+pub(super) async fn catch_up(
+    core: Rc<Core>,
+    hub: Addr<Hub>,
+    member: Member,
+    interest: Interest,
+    from: Cursor,
+) {
+    let Ok(_turn) = core.turns.acquire().await else { return };
+    let way = Way { core: &core, hub: &hub, member, interest: &interest, from };
+    if let Err(reason) = way.go().await {
+        core.end_arriving(member, reason).await;
+    }
+}
+
+struct Way<'a> {
+    core: &'a Core,
+    hub: &'a Addr<Hub>,
+    member: Member,
+    interest: &'a Interest,
+    from: Cursor,
+}
+
+impl Way<'_> {
+    async fn go(&self) -> Result<(), LiveError> {
+        let mut place = match self.from.part {
+            Cursor::WHOLE => Place::after(self.from.position),
+            _ => Place::before(self.from.position),
+        };
+        let mut counted = (0, 0);
+        loop {
+            // Asked for before each step: what is forgotten meanwhile was not forgotten yet when it was read.
+            let state = self.patiently(async || self.core.decider.log.state().await).await?;
+            let ahead = self.from.position > state.position.max(self.core.place().position);
+            if self.from.epoch != state.epoch || ahead || forgotten(place, state) {
+                return Err(LiveError::Resync);
+            }
+            if !self.core.is_arriving(self.member) {
+                return Ok(());
+            }
+            let goal = self.core.place();
+            if place < goal {
+                let read = async || {
+                    let (pieces, next) = self.core.decider.log.read(place, goal.position).await?;
+                    let mut counted = counted;
+                    let pieces = self.core.decider.interpret(&pieces, &mut counted);
+                    let all = Decider::all(&pieces);
+                    let (epoch, after) = (state.epoch, Some(self.from));
+                    let events = self.core.decider.events(self.interest, &pieces, &all, epoch, after).await?;
+                    Ok((events, next, counted))
+                };
+                let (events, next, now_counted) = self.patiently(read).await?;
+                let state = self.patiently(async || self.core.decider.log.state().await).await?;
+                if forgotten(place, state) {
+                    return Err(LiveError::Resync);
+                }
+                if !events.is_empty() {
+                    let deliver = Deliver { slots: [self.member.slot].into(), events: events.into() };
+                    self.core.send(self.member.worker, deliver).await;
+                }
+                (place, counted) = (next, now_counted);
+                continue;
+            }
+            let join = Join { member: self.member, interest: self.interest.clone(), place };
+            match self.hub.send(join).await {
+                Ok(true) => return Ok(()),
+                // It has moved on meanwhile; or another node has been quicker, and this one will come there too.
+                Ok(false) => sleep(STEP).await,
+                Err(_) => return Err(LiveError::Unavailable("subscriptions are being rebuilt".to_owned())),
+            }
+        }
+    }
+
+    /// Tries again while the database is away, for a while.
+    async fn patiently<T>(&self, ask: impl AsyncFn() -> Result<T, LineError>) -> Result<T, LiveError> {
+        let began = Instant::now();
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(LineError::Rejected(cause)) => {
+                    tracing::error!(cause, "a subscription cannot be decided");
+                    return Err(LiveError::Failed("the subscription cannot be decided".to_owned()));
+                }
+                Err(error) if began.elapsed() > PATIENCE => {
+                    return Err(LiveError::Unavailable(error.to_string()));
+                }
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+/// Whether something that follows the place is not kept any more.
+fn forgotten(place: Place, state: LogState) -> bool {
+    place < Place::after(state.oldest)
+}

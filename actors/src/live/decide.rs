@@ -1,0 +1,220 @@
+//! From pieces of the log to the events of groups: which changes may concern whom, by the index; then one statement
+//! for each group decides and reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use gom_engine::datamodel::ModelId;
+use gom_engine::events::{Change, Cursor, Ghosts, Path, Subscription, Transaction};
+use gom_engine::plan::Planner;
+use tokio_postgres::Row;
+
+use super::groups::{GroupId, Groups, Interest};
+use super::log::{Log, LogPiece};
+use super::{Delivered, Encode};
+use crate::database::LineError;
+
+/// Statements that are on their way at once.
+const PIPELINED: usize = 64;
+
+/// What events are made with.
+pub(super) struct Decider {
+    pub log: Log,
+    pub planner: Planner,
+    pub encode: Arc<Encode>,
+}
+
+/// A transaction's changes, or a part of very many.
+pub(super) struct Piece {
+    position: u64,
+    transaction: Transaction,
+}
+
+/// How many changes of a transaction that comes in pieces were counted: its position, and they.
+pub(super) type Counted = (u64, u32);
+
+/// A change: which piece, and which of its changes.
+type At = (usize, usize);
+
+impl Decider {
+    /// Interprets pieces that follow each other.
+    pub fn interpret(&self, pieces: &[LogPiece], counted: &mut Counted) -> Vec<Piece> {
+        let mut interpreted = Vec::with_capacity(pieces.len());
+        for LogPiece { position, rows } in pieces {
+            if counted.0 != *position {
+                *counted = (*position, 0);
+            }
+            let transaction = self.planner.changes(rows, counted.1);
+            counted.1 += u32::try_from(transaction.changes.len()).unwrap_or(u32::MAX);
+            interpreted.push(Piece { position: *position, transaction });
+        }
+        interpreted
+    }
+
+    /// The changes that may concern each group.
+    pub async fn candidates(
+        &self,
+        groups: &std::cell::RefCell<Groups>,
+        pieces: &[Piece],
+    ) -> Result<Vec<(GroupId, Vec<At>)>, LineError> {
+        let mut of_model: BTreeMap<ModelId, Vec<At>> = BTreeMap::new();
+        for (i, piece) in pieces.iter().enumerate() {
+            for (j, change) in piece.transaction.changes.iter().enumerate() {
+                if groups.borrow().concerns(change.model) {
+                    of_model.entry(change.model).or_default().push((i, j));
+                }
+            }
+        }
+        let mut found: BTreeMap<GroupId, BTreeSet<At>> = BTreeMap::new();
+        for (model, ats) in of_model {
+            let paths = groups.borrow().paths(model);
+            for id in groups.borrow().of_all(model) {
+                found.entry(*id).or_default().extend(ats.iter().copied());
+            }
+            if paths.is_empty() {
+                continue;
+            }
+            for (at, path, value) in self.values(model, &paths, pieces, &ats).await? {
+                for id in groups.borrow().of_value(model, path, &value) {
+                    found.entry(*id).or_default().insert(at);
+                }
+            }
+        }
+        Ok(found.into_iter().map(|(id, ats)| (id, ats.into_iter().collect())).collect())
+    }
+
+    /// The values on each path of each change.
+    async fn values(
+        &self,
+        model: ModelId,
+        paths: &[Path],
+        pieces: &[Piece],
+        ats: &[At],
+    ) -> Result<Vec<(At, usize, String)>, LineError> {
+        let runs = runs(pieces, ats);
+        let rows = runs.iter().map(|run| async {
+            let statement = self.planner.probe(model, paths, &changes(pieces, run), ghosts(pieces, run));
+            let rows = self.log.rows(&statement).await?;
+            rows.iter().map(|row| Ok((*at(run, row)?, ordinal(row, 1)?, text(row, 2)?))).collect()
+        });
+        let found: Vec<Vec<_>> = stream::iter(rows).buffered(PIPELINED).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// What a group gets of changes that may concern it, after a cursor.
+    pub async fn events(
+        &self,
+        interest: &Interest,
+        pieces: &[Piece],
+        ats: &[At],
+        epoch: u64,
+        after: Option<Cursor>,
+    ) -> Result<Vec<Delivered>, LineError> {
+        let cursor = |at: &At| {
+            let piece = &pieces[at.0];
+            Cursor { epoch, position: piece.position, part: piece.transaction.changes[at.1].part }
+        };
+        let subscription = match interest {
+            Interest::Events(subscription) => subscription,
+            Interest::Touch(_) => {
+                let last = ats.last().map(|at| Delivered { payload: Bytes::new(), cursor: cursor(at) });
+                return Ok(last.into_iter().collect());
+            }
+        };
+        let admitted = |at: &&At| {
+            let change = &pieces[at.0].transaction.changes[at.1];
+            change.model == subscription.model()
+                && subscription.admits(&self.planner, change)
+                && after.is_none_or(|after| cursor(at) > after)
+        };
+        let ats: Vec<At> = ats.iter().filter(admitted).copied().collect();
+        let mut found = Vec::with_capacity(ats.len());
+        for run in runs(pieces, &ats) {
+            for (at, payload) in self.payloads(subscription, pieces, &run).await? {
+                let cursor = cursor(&at);
+                found.push(Delivered { payload: (self.encode)(subscription, &payload, cursor), cursor });
+            }
+        }
+        found.sort_by_key(|event| event.cursor);
+        Ok(found)
+    }
+
+    async fn payloads(
+        &self,
+        subscription: &Subscription,
+        pieces: &[Piece],
+        run: &[At],
+    ) -> Result<Vec<(At, String)>, LineError> {
+        let statement = self.planner.payloads(subscription, &changes(pieces, run), ghosts(pieces, run));
+        let rows = self.log.rows(&statement).await?;
+        rows.iter().map(|row| Ok((*at(run, row)?, text(row, 1)?))).collect()
+    }
+
+    /// Every change of the pieces, for whom no index is asked.
+    pub fn all(pieces: &[Piece]) -> Vec<At> {
+        let of_piece =
+            |(i, piece): (usize, &Piece)| (0..piece.transaction.changes.len()).map(move |j| (i, j));
+        pieces.iter().enumerate().flat_map(of_piece).collect()
+    }
+
+    /// The events of several groups, each in order; decided side by side.
+    pub async fn of_groups(
+        &self,
+        wanted: Vec<(GroupId, Interest, Vec<At>)>,
+        pieces: &[Piece],
+        epoch: u64,
+    ) -> Result<Vec<(GroupId, Result<Vec<Delivered>, String>)>, LineError> {
+        let decided = wanted.iter().map(|(id, interest, ats)| async move {
+            match self.events(interest, pieces, ats, epoch, None).await {
+                Ok(events) => Ok((*id, Ok(events))),
+                // Others need not suffer for a statement that cannot be carried out.
+                Err(LineError::Rejected(cause)) => Ok((*id, Err(cause))),
+                Err(error) => Err(error),
+            }
+        });
+        stream::iter(decided).buffered(PIPELINED).try_collect().await
+    }
+}
+
+/// Changes that can be asked for together: rows that were deleted are seen only beside their own transaction.
+fn runs(pieces: &[Piece], ats: &[At]) -> Vec<Vec<At>> {
+    let mut together = Vec::new();
+    let mut apart: BTreeMap<usize, Vec<At>> = BTreeMap::new();
+    for at in ats {
+        if pieces[at.0].transaction.ghosts.is_empty() {
+            together.push(*at);
+        } else {
+            apart.entry(at.0).or_default().push(*at);
+        }
+    }
+    let together = (!together.is_empty()).then_some(together);
+    together.into_iter().chain(apart.into_values()).collect()
+}
+
+fn changes<'a>(pieces: &'a [Piece], run: &[At]) -> Vec<&'a Change> {
+    run.iter().map(|at| &pieces[at.0].transaction.changes[at.1]).collect()
+}
+
+/// Those of a run's one transaction; none, if it has several.
+fn ghosts<'a>(pieces: &'a [Piece], run: &[At]) -> &'a Ghosts {
+    &pieces[run[0].0].transaction.ghosts
+}
+
+fn at<'a>(run: &'a [At], row: &Row) -> Result<&'a At, LineError> {
+    run.get(ordinal(row, 0)?).ok_or_else(|| unexpected("an ordinal that was not asked for"))
+}
+
+fn ordinal(row: &Row, column: usize) -> Result<usize, LineError> {
+    let number: i32 = row.try_get(column).map_err(|error| unexpected(&error.to_string()))?;
+    usize::try_from(number).map_err(|_| unexpected("a negative ordinal"))
+}
+
+fn text(row: &Row, column: usize) -> Result<String, LineError> {
+    row.try_get(column).map_err(|error| unexpected(&error.to_string()))
+}
+
+fn unexpected(what: &str) -> LineError {
+    LineError::Rejected(format!("an answer of the database holds {what}"))
+}

@@ -1,0 +1,140 @@
+//! The `ChangeFeed`: has what was committed stamped, tells the hub how far it has come, and has the log trimmed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::hub::{Advance, Hub};
+use super::log::{Log, LogState};
+use super::{LiveOptions, Shared};
+use crate::database::{Database, LineError};
+use crate::watch::Published;
+
+/// Looks while nobody listens: only so that the log is in order and can be trimmed.
+const IDLE: Duration = Duration::from_secs(1);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// Between two looks whether something can be forgotten, and the most that is forgotten in one go.
+const TRIM_EVERY: Duration = Duration::from_secs(10);
+const TRIM_STEP: u32 = 5_000;
+
+/// Something was committed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Wake;
+
+pub(super) struct ChangeFeed {
+    options: Arc<LiveOptions>,
+    database: Database,
+    hub: Published<Hub>,
+    shared: Arc<Shared>,
+    woken: Arc<Notify>,
+}
+
+impl ChangeFeed {
+    pub fn new(
+        options: Arc<LiveOptions>,
+        database: &Database,
+        hub: Published<Hub>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        ChangeFeed { options, database: database.clone(), hub, shared, woken: Arc::new(Notify::new()) }
+    }
+}
+
+impl Actor for ChangeFeed {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let follow = Follow {
+            log: Log::new(&self.database, &self.options.schema),
+            options: Arc::clone(&self.options),
+            hub: self.hub.clone(),
+            shared: Arc::clone(&self.shared),
+            woken: Arc::clone(&self.woken),
+        };
+        ctx.spawn(async move { follow.run().await }.into_actor(self));
+        let log = Log::new(&self.database, &self.options.schema);
+        ctx.spawn(trim(log, Arc::clone(&self.options)).into_actor(self));
+    }
+}
+
+impl Handler<Wake> for ChangeFeed {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, _: &mut Self::Context) {
+        self.woken.notify_one();
+    }
+}
+
+struct Follow {
+    log: Log,
+    options: Arc<LiveOptions>,
+    hub: Published<Hub>,
+    shared: Arc<Shared>,
+    woken: Arc<Notify>,
+}
+
+impl Follow {
+    async fn run(&self) {
+        let mut complained = false;
+        loop {
+            match self.follow().await {
+                Ok(never) => match never {},
+                Err(error) => {
+                    if !complained {
+                        tracing::warn!(cause = %error, "changes cannot be followed; it is tried again until they can");
+                        complained = true;
+                    }
+                }
+            }
+            sleep(PAUSE_AFTER_FAILURE).await;
+        }
+    }
+
+    /// Follows the log until something fails. Begins with the question whether it is still the same database.
+    async fn follow(&self) -> Result<std::convert::Infallible, LineError> {
+        let mut state = self.log.open().await?;
+        let mut looked = Instant::now();
+        loop {
+            // Before the look: whoever commits during it sends another.
+            self.shared.waking.store(false, Ordering::Release);
+            state.position = self.log.stamp().await?;
+            if looked.elapsed() >= IDLE {
+                state = LogState { position: state.position, ..self.log.state().await? };
+                looked = Instant::now();
+            }
+            self.tell(state).await?;
+            let listened = self.shared.members.load(Ordering::Relaxed) > 0;
+            let pause = if listened { self.options.poll } else { IDLE };
+            let _ = timeout(pause, self.woken.notified()).await;
+        }
+    }
+
+    /// Waits until the hub has delivered, so that it is never behind by more than one message.
+    async fn tell(&self, state: LogState) -> Result<(), LineError> {
+        let unavailable = || LineError::Unavailable("the hub is being rebuilt".to_owned());
+        let hub = self.hub.wait().await.ok_or_else(unavailable)?;
+        hub.send(Advance(state)).await.map_err(|_| unavailable())?
+    }
+}
+
+async fn trim(log: Log, options: Arc<LiveOptions>) {
+    loop {
+        sleep(TRIM_EVERY).await;
+        // In small steps, so that nobody waits for one.
+        loop {
+            match log.trim(options.keep_for, options.keep, TRIM_STEP).await {
+                Ok(removed) if removed >= u64::from(TRIM_STEP) / 2 => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::debug!(cause = %error, "the change log was not trimmed");
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Who wants what: subscribers with the same subscription are one group, and an index by the values that groups ask
+//! for finds those which a change may concern. Pure.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use gom_engine::datamodel::ModelId;
+use gom_engine::events::{Key, Path, Subscription};
+
+/// One subscriber: a slot of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Member {
+    pub worker: u64,
+    pub slot: u64,
+}
+
+/// What a subscriber is interested in.
+#[derive(Debug, Clone)]
+pub enum Interest {
+    /// Events of a subscription, with their payload.
+    Events(Arc<Subscription>),
+    /// That something of this has changed, without saying what.
+    Touch(Arc<[Watched]>),
+}
+
+/// Rows that a live query has read: those of a model, or those of them that the key leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Watched {
+    pub model: ModelId,
+    pub key: Option<Key>,
+}
+
+pub(super) type GroupId = u64;
+
+/// Members with the same interest: they get the same bytes.
+pub(super) struct Group {
+    pub interest: Interest,
+    /// By worker.
+    members: HashMap<u64, Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    slots: Vec<u64>,
+    /// The same, to be sent; made when it is needed and the slots have changed.
+    shared: Option<Arc<[u64]>>,
+}
+
+#[derive(Default)]
+pub(super) struct Groups {
+    groups: HashMap<GroupId, Group>,
+    /// Groups that others may join.
+    known: HashMap<Arc<str>, GroupId>,
+    of_member: HashMap<Member, GroupId>,
+    index: HashMap<ModelId, OfModel>,
+    next: GroupId,
+}
+
+/// The groups that a model's changes may concern.
+#[derive(Default)]
+struct OfModel {
+    paths: Vec<(Path, HashMap<String, Vec<GroupId>>)>,
+    /// Those that every change may concern.
+    all: Vec<GroupId>,
+}
+
+impl Groups {
+    pub fn add(&mut self, member: Member, interest: Interest) {
+        let id = match &interest {
+            Interest::Events(subscription) => self.known.get(subscription.identity()).copied(),
+            Interest::Touch(_) => None,
+        };
+        let id = id.unwrap_or_else(|| self.found(interest));
+        if let Some(group) = self.groups.get_mut(&id) {
+            let slots = group.members.entry(member.worker).or_default();
+            slots.slots.push(member.slot);
+            slots.shared = None;
+            self.of_member.insert(member, id);
+        }
+    }
+
+    fn found(&mut self, interest: Interest) -> GroupId {
+        self.next += 1;
+        let id = self.next;
+        if let Interest::Events(subscription) = &interest {
+            self.known.insert(Arc::clone(subscription.identity()), id);
+        }
+        for (model, key) in keys(&interest) {
+            let of_model = self.index.entry(model).or_default();
+            let Some(Key { path, value }) = key else {
+                of_model.all.push(id);
+                continue;
+            };
+            let place = of_model.paths.iter().position(|(known, _)| *known == path).unwrap_or_else(|| {
+                of_model.paths.push((path, HashMap::new()));
+                of_model.paths.len() - 1
+            });
+            of_model.paths[place].1.entry(value).or_default().push(id);
+        }
+        self.groups.insert(id, Group { interest, members: HashMap::new() });
+        id
+    }
+
+    /// Whether it was one.
+    pub fn remove(&mut self, member: Member) -> bool {
+        let Some(id) = self.of_member.remove(&member) else { return false };
+        let Some(group) = self.groups.get_mut(&id) else { return false };
+        if let Some(slots) = group.members.get_mut(&member.worker) {
+            if let Some(place) = slots.slots.iter().position(|slot| *slot == member.slot) {
+                slots.slots.swap_remove(place);
+                slots.shared = None;
+            }
+            if slots.slots.is_empty() {
+                group.members.remove(&member.worker);
+            }
+        }
+        if group.members.is_empty() {
+            self.forget(id);
+        }
+        true
+    }
+
+    fn forget(&mut self, id: GroupId) {
+        let Some(group) = self.groups.remove(&id) else { return };
+        if let Interest::Events(subscription) = &group.interest {
+            self.known.remove(subscription.identity());
+        }
+        for (model, key) in keys(&group.interest) {
+            let Some(of_model) = self.index.get_mut(&model) else { continue };
+            match key {
+                None => of_model.all.retain(|one| *one != id),
+                Some(Key { path, value }) => {
+                    for (_, values) in of_model.paths.iter_mut().filter(|(known, _)| *known == path) {
+                        if let Some(ids) = values.get_mut(&value) {
+                            ids.retain(|one| *one != id);
+                            if ids.is_empty() {
+                                values.remove(&value);
+                            }
+                        }
+                    }
+                    of_model.paths.retain(|(_, values)| !values.is_empty());
+                }
+            }
+            if of_model.all.is_empty() && of_model.paths.is_empty() {
+                self.index.remove(&model);
+            }
+        }
+    }
+
+    /// All members of a group, who are members no more.
+    pub fn dissolve(&mut self, id: GroupId) -> Vec<Member> {
+        let members: Vec<Member> =
+            self.of_member.iter().filter(|(_, of)| **of == id).map(|(member, _)| *member).collect();
+        for member in &members {
+            self.remove(*member);
+        }
+        members
+    }
+
+    pub fn of_worker(&self, worker: u64) -> Vec<Member> {
+        self.of_member.keys().filter(|member| member.worker == worker).copied().collect()
+    }
+
+    pub fn ids(&self) -> Vec<GroupId> {
+        self.groups.keys().copied().collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    pub fn get(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(&id)
+    }
+
+    /// Whether any change of the model may concern somebody.
+    pub fn concerns(&self, model: ModelId) -> bool {
+        self.index.contains_key(&model)
+    }
+
+    /// The paths whose values decide whom a change of the model may concern, in a fixed order while nobody comes or
+    /// goes.
+    pub fn paths(&self, model: ModelId) -> Vec<Path> {
+        self.index.get(&model).map(|m| m.paths.iter().map(|(path, _)| *path).collect()).unwrap_or_default()
+    }
+
+    /// The groups that every change of the model may concern.
+    pub fn of_all(&self, model: ModelId) -> &[GroupId] {
+        self.index.get(&model).map_or(&[], |of_model| &of_model.all)
+    }
+
+    /// The groups that ask for this value on the path at that place of [`Groups::paths`].
+    pub fn of_value(&self, model: ModelId, path: usize, value: &str) -> &[GroupId] {
+        let values = self.index.get(&model).and_then(|of_model| of_model.paths.get(path));
+        values.and_then(|(_, values)| values.get(value)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The slots of each worker that get what the group gets.
+    pub fn slots(&mut self, id: GroupId) -> Vec<(u64, Arc<[u64]>)> {
+        let Some(group) = self.groups.get_mut(&id) else { return Vec::new() };
+        let of_worker = |(worker, slots): (&u64, &mut Slots)| {
+            let shared = slots.shared.get_or_insert_with(|| slots.slots.as_slice().into());
+            (*worker, Arc::clone(shared))
+        };
+        group.members.iter_mut().map(of_worker).collect()
+    }
+}
+
+fn keys(interest: &Interest) -> Vec<(ModelId, Option<Key>)> {
+    match interest {
+        Interest::Events(subscription) => vec![(subscription.model(), subscription.key().cloned())],
+        Interest::Touch(watched) => watched.iter().map(|w| (w.model, w.key.clone())).collect(),
+    }
+}

@@ -1,0 +1,330 @@
+//! The `Hub`: knows who wants what, and follows the log for them. One message at a time: while changes are delivered
+//! nobody joins, so that whoever joins knows exactly from where on.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::dev::SendError;
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture,
+};
+use gom_engine::events::Cursor;
+use gom_engine::plan::Planner;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::catch_up::catch_up;
+use super::decide::{Counted, Decider, Piece};
+use super::groups::{GroupId, Groups, Interest, Member};
+use super::local::{Deliver, Ended, HubGone, LocalHub};
+use super::log::{Log, LogState, Place};
+use super::{Encode, LiveError, LiveOptions, Shared};
+use crate::database::{Database, LineError};
+
+/// Subscribers that read the log by themselves at the same time.
+const CATCHING_UP: usize = 16;
+/// How long a worker's mailbox may stay full before its subscribers are given up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) struct Hub {
+    core: Rc<Core>,
+}
+
+/// What the hub's tasks share.
+pub(super) struct Core {
+    pub decider: Decider,
+    shared: Arc<Shared>,
+    groups: RefCell<Groups>,
+    /// Members on their way: they read the log until they have come to where the hub is.
+    arriving: RefCell<HashSet<Member>>,
+    workers: RefCell<HashMap<u64, Addr<LocalHub>>>,
+    /// Nothing before the feed has reached the database.
+    epoch: Cell<Option<u64>>,
+    place: Cell<Place>,
+    counted: Cell<Counted>,
+    pub turns: Semaphore,
+}
+
+/// The log goes on up to here. Answered when all of it has been delivered.
+#[derive(Message)]
+#[rtype(result = "Result<(), LineError>")]
+pub(super) struct Advance(pub LogState);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Subscribe {
+    pub member: Member,
+    pub outlet: Addr<LocalHub>,
+    pub interest: Interest,
+    pub from: Option<Cursor>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Unsubscribe {
+    pub member: Member,
+}
+
+/// A member has read up to this place by itself; if the hub is there, it joins, and is told so.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub(super) struct Join {
+    pub member: Member,
+    pub interest: Interest,
+    pub place: Place,
+}
+
+impl Hub {
+    pub fn new(
+        options: &LiveOptions,
+        database: &Database,
+        planner: Planner,
+        encode: Arc<Encode>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        shared.members.store(0, Ordering::Relaxed);
+        let log = Log::new(database, &options.schema);
+        Hub {
+            core: Rc::new(Core {
+                decider: Decider { log, planner, encode },
+                shared,
+                groups: RefCell::default(),
+                arriving: RefCell::default(),
+                workers: RefCell::default(),
+                epoch: Cell::new(None),
+                place: Cell::new(Place::after(0)),
+                counted: Cell::new((0, 0)),
+                turns: Semaphore::new(CATCHING_UP),
+            }),
+        }
+    }
+}
+
+impl Actor for Hub {
+    type Context = Context<Self>;
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        for outlet in self.core.workers.borrow().values() {
+            // A worker whose mailbox is full of our messages, or that has ended, has other ways to find out.
+            let _ = outlet.try_send(HubGone);
+        }
+    }
+}
+
+impl Handler<Advance> for Hub {
+    type Result = AtomicResponse<Self, Result<(), LineError>>;
+
+    fn handle(&mut self, Advance(state): Advance, _: &mut Self::Context) -> Self::Result {
+        let core = Rc::clone(&self.core);
+        let advancing = async move { core.advance(state).await };
+        AtomicResponse::new(Box::pin(advancing.into_actor(self)))
+    }
+}
+
+impl Handler<Subscribe> for Hub {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, subscribe: Subscribe, ctx: &mut Self::Context) -> Self::Result {
+        let core = Rc::clone(&self.core);
+        let hub = ctx.address();
+        let subscribing = async move { core.subscribe(subscribe, hub).await };
+        let spawned = |arriving: Option<_>, _: &mut Self, ctx: &mut Context<Self>| {
+            if let Some(arriving) = arriving {
+                ctx.spawn(actix::fut::wrap_future(arriving));
+            }
+        };
+        AtomicResponse::new(Box::pin(subscribing.into_actor(self).map(spawned)))
+    }
+}
+
+impl Handler<Unsubscribe> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, Unsubscribe { member }: Unsubscribe, _: &mut Self::Context) {
+        self.core.remove(member);
+    }
+}
+
+impl Handler<Join> for Hub {
+    type Result = bool;
+
+    fn handle(&mut self, join: Join, _: &mut Self::Context) -> bool {
+        if join.place != self.core.place.get() {
+            return false;
+        }
+        // One that has left meanwhile has arrived as well.
+        if self.core.arriving.borrow_mut().remove(&join.member) {
+            self.core.groups.borrow_mut().add(join.member, join.interest);
+        }
+        true
+    }
+}
+
+impl Core {
+    /// Where the hub is.
+    pub fn place(&self) -> Place {
+        self.place.get()
+    }
+
+    pub fn is_arriving(&self, member: Member) -> bool {
+        self.arriving.borrow().contains(&member)
+    }
+
+    fn move_to(&self, epoch: u64, place: Place) {
+        self.place.set(place);
+        if place == Place::after(place.position) {
+            self.shared.set_head(Cursor::after(epoch, place.position));
+        }
+    }
+
+    async fn advance(&self, state: LogState) -> Result<(), LineError> {
+        let same = self.epoch.get() == Some(state.epoch);
+        if !same || state.oldest > self.place.get().position {
+            self.epoch.set(Some(state.epoch));
+            self.move_to(state.epoch, Place::after(state.position));
+            // Members of an epoch that is over, or of a time that is forgotten.
+            let ids = self.groups.borrow().ids();
+            for id in ids {
+                self.end(id, &LiveError::Resync).await;
+            }
+            return Ok(());
+        }
+        if state.position <= self.place.get().position {
+            return Ok(());
+        }
+        if self.groups.borrow().is_empty() {
+            self.move_to(state.epoch, Place::after(state.position));
+            return Ok(());
+        }
+        while self.place.get() != Place::after(state.position) {
+            let (pieces, next) = self.decider.log.read(self.place.get(), state.position).await?;
+            let mut counted = self.counted.get();
+            let pieces = self.decider.interpret(&pieces, &mut counted);
+            self.distribute(&pieces, state.epoch).await?;
+            self.counted.set(counted);
+            self.move_to(state.epoch, next);
+        }
+        Ok(())
+    }
+
+    /// Delivers all of it or, if the database fails meanwhile, nothing: then it is done again.
+    async fn distribute(&self, pieces: &[Piece], epoch: u64) -> Result<(), LineError> {
+        let candidates = self.decider.candidates(&self.groups, pieces).await?;
+        let wanted = {
+            let groups = self.groups.borrow();
+            let of_group =
+                |(id, ats): (GroupId, _)| groups.get(id).map(|group| (id, group.interest.clone(), ats));
+            candidates.into_iter().filter_map(of_group).collect()
+        };
+        for (id, events) in self.decider.of_groups(wanted, pieces, epoch).await? {
+            match events {
+                Ok(events) if events.is_empty() => {}
+                Ok(events) => {
+                    let events: Arc<[_]> = events.into();
+                    let slots = self.groups.borrow_mut().slots(id);
+                    for (worker, slots) in slots {
+                        self.send(worker, Deliver { slots, events: Arc::clone(&events) }).await;
+                    }
+                }
+                Err(cause) => {
+                    tracing::error!(cause, "a subscription cannot be decided");
+                    self.end(id, &LiveError::Failed("the subscription cannot be decided".to_owned())).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// To a worker; if it takes nothing for too long, its subscribers are given up: they come back with their cursors.
+    pub async fn send<M>(&self, worker: u64, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        LocalHub: Handler<M>,
+    {
+        let Some(outlet) = self.workers.borrow().get(&worker).cloned() else { return };
+        let message = match outlet.try_send(message) {
+            Ok(()) => return,
+            Err(SendError::Full(message) | SendError::Closed(message)) => message,
+        };
+        if !matches!(timeout(PATIENCE, outlet.send(message)).await, Ok(Ok(()))) {
+            self.give_up(worker);
+        }
+    }
+
+    fn give_up(&self, worker: u64) {
+        tracing::warn!(worker, "a worker takes no events; its subscribers are given up");
+        let members = self.groups.borrow_mut().of_worker(worker);
+        for member in members {
+            self.remove(member);
+        }
+        if let Some(outlet) = self.workers.borrow_mut().remove(&worker) {
+            // If it is full even now, its subscribers miss it; their sockets end with their sessions.
+            let _ = outlet.try_send(HubGone);
+        }
+    }
+
+    async fn end(&self, id: GroupId, reason: &LiveError) {
+        let members = self.groups.borrow_mut().dissolve(id);
+        let mut of_worker: HashMap<u64, Vec<u64>> = HashMap::new();
+        for member in members {
+            self.shared.members.fetch_sub(1, Ordering::Relaxed);
+            of_worker.entry(member.worker).or_default().push(member.slot);
+        }
+        for (worker, slots) in of_worker {
+            self.send(worker, Ended { slots, reason: reason.clone() }).await;
+        }
+    }
+
+    /// Ends a member that has not arrived.
+    pub async fn end_arriving(&self, member: Member, reason: LiveError) {
+        if self.arriving.borrow_mut().remove(&member) {
+            self.shared.members.fetch_sub(1, Ordering::Relaxed);
+            self.send(member.worker, Ended { slots: vec![member.slot], reason }).await;
+        }
+    }
+
+    fn remove(&self, member: Member) {
+        if self.groups.borrow_mut().remove(member) || self.arriving.borrow_mut().remove(&member) {
+            self.shared.members.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets a member in at once, if it wants what comes from now on; else gives the task that brings it here.
+    async fn subscribe(
+        self: Rc<Self>,
+        Subscribe { member, outlet, interest, from }: Subscribe,
+        hub: Addr<Hub>,
+    ) -> Option<impl Future<Output = ()>> {
+        self.workers.borrow_mut().entry(member.worker).or_insert(outlet);
+        self.shared.members.fetch_add(1, Ordering::Relaxed);
+        let Some(epoch) = self.epoch.get() else {
+            let reason = LiveError::Unavailable("the database has not been reached yet".to_owned());
+            self.arriving.borrow_mut().insert(member);
+            self.end_arriving(member, reason).await;
+            return None;
+        };
+        if let Some(from) = from {
+            self.arriving.borrow_mut().insert(member);
+            return Some(catch_up(self, hub, member, interest, from));
+        }
+        if self.groups.borrow().is_empty() {
+            // Nobody has listened, so nobody has looked: what was committed before is none of its business.
+            match self.decider.log.stamp().await {
+                Ok(position) => self.move_to(epoch, Place::after(position.max(self.place.get().position))),
+                Err(error) => {
+                    self.arriving.borrow_mut().insert(member);
+                    self.end_arriving(member, LiveError::Unavailable(error.to_string())).await;
+                    return None;
+                }
+            }
+        }
+        self.groups.borrow_mut().add(member, interest);
+        None
+    }
+}

@@ -1,0 +1,163 @@
+//! The change log as it is read: stamped, transaction by transaction. Knows nothing of who wants what.
+
+use std::time::Duration;
+
+use gom_engine::events::{LogKind, LogRow};
+use gom_engine::plan::{Param, Statement};
+use tokio_postgres::Row;
+
+use crate::database::{Database, Line, LineError};
+
+/// Rows of the log that are read at once. A transaction with more comes in pieces.
+const PAGE: usize = 5_000;
+
+const OPEN: &str = "select epoch, position, oldest from gom.open_feed()";
+const STATE: &str = "select epoch, position, oldest from gom.feed";
+const STAMP: &str = "select gom.stamp_changes()";
+const TRIM: &str = "select gom.trim_changes($1::bigint * interval '1 millisecond', $2::bigint, $3::int)";
+/// `$1`, `$2`: the place that was read up to; `$3`: the last position to be read.
+const READ: &str = "select s.position, c.sequence, c.table_name, c.kind::text, c.node, c.partner, c.columns, c.old::text, \
+     c.links::text from gom.stamp s join gom.change c on c.sequence between s.first_sequence and s.last_sequence \
+     and c.transaction = s.transaction where s.position >= $1::bigint and (s.position > $1::bigint or c.sequence > \
+     $2::bigint) and s.position <= $3::bigint and c.schema_name = $4 order by s.position, c.sequence limit $5::int";
+
+/// What the log says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LogState {
+    pub epoch: u64,
+    /// Of the last transaction that has one.
+    pub position: u64,
+    /// Of the last transaction that is not kept any more; 0: none.
+    pub oldest: u64,
+}
+
+/// Up to where the log has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub position: u64,
+    /// The last row of the transaction at that position.
+    sequence: i64,
+}
+
+impl Place {
+    pub const fn after(position: u64) -> Self {
+        Place { position, sequence: i64::MAX }
+    }
+
+    /// Before the first row of the transaction at that position.
+    pub const fn before(position: u64) -> Self {
+        Place { position, sequence: 0 }
+    }
+}
+
+/// Rows of one transaction: all of them, or a part of very many.
+pub(super) struct LogPiece {
+    pub position: u64,
+    pub rows: Vec<LogRow>,
+}
+
+/// The log of one schema, on a connection of its own.
+pub(super) struct Log {
+    line: Line,
+    schema: String,
+}
+
+impl Log {
+    pub fn new(database: &Database, schema: &str) -> Self {
+        Log { line: Line::new(database), schema: schema.to_owned() }
+    }
+
+    /// Sees to it that positions of a database that was restored are not taken for its earlier life's.
+    pub async fn open(&self) -> Result<LogState, LineError> {
+        self.state_by(OPEN).await
+    }
+
+    pub async fn state(&self) -> Result<LogState, LineError> {
+        self.state_by(STATE).await
+    }
+
+    async fn state_by(&self, sql: &str) -> Result<LogState, LineError> {
+        let rows = self.line.rows(&statement(sql, [])).await?;
+        let row = rows.first().ok_or_else(|| unexpected("no state"))?;
+        Ok(LogState {
+            epoch: number(row, 0)?.cast_unsigned(),
+            position: number(row, 1)?.cast_unsigned(),
+            oldest: number(row, 2)?.cast_unsigned(),
+        })
+    }
+
+    /// Gives positions to what was committed; the last one.
+    pub async fn stamp(&self) -> Result<u64, LineError> {
+        let rows = self.line.rows(&statement(STAMP, [])).await?;
+        let row = rows.first().ok_or_else(|| unexpected("no position"))?;
+        Ok(number(row, 0)?.cast_unsigned())
+    }
+
+    /// Forgets about `step` of the changes that are too old or too many; how many.
+    pub async fn trim(&self, age: Duration, changes: u64, step: u32) -> Result<u64, LineError> {
+        let params = [age.as_millis().to_string(), changes.to_string(), step.to_string()];
+        let rows = self.line.rows(&statement(TRIM, params)).await?;
+        let removed = rows.first().map(|row| row.try_get::<_, i32>(0)).transpose();
+        Ok(u64::from(removed.map_err(|e| unexpected(&e.to_string()))?.unwrap_or(0).cast_unsigned()))
+    }
+
+    /// What follows a place up to a position, in order, and the place that is read up to then. It is the position's end
+    /// if nothing is left.
+    pub async fn read(&self, after: Place, upto: u64) -> Result<(Vec<LogPiece>, Place), LineError> {
+        let params = [
+            after.position.to_string(),
+            after.sequence.to_string(),
+            upto.to_string(),
+            self.schema.clone(),
+            PAGE.to_string(),
+        ];
+        let rows = self.line.rows(&statement(READ, params)).await?;
+        let mut place = after;
+        let mut pieces: Vec<LogPiece> = Vec::new();
+        for row in &rows {
+            let position = number(row, 0)?.cast_unsigned();
+            place = Place { position, sequence: number(row, 1)? };
+            let row = log_row(row)?;
+            match pieces.last_mut() {
+                Some(piece) if piece.position == position => piece.rows.push(row),
+                _ => pieces.push(LogPiece { position, rows: vec![row] }),
+            }
+        }
+        Ok((pieces, if rows.len() < PAGE { Place::after(upto) } else { place }))
+    }
+
+    /// Runs a statement of the engine's on the same connection.
+    pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, LineError> {
+        self.line.rows(statement).await
+    }
+}
+
+fn log_row(row: &Row) -> Result<LogRow, LineError> {
+    let text = |column: usize| {
+        row.try_get::<_, Option<String>>(column).map_err(|error| unexpected(&error.to_string()))
+    };
+    let required = |column: usize| text(column)?.ok_or_else(|| unexpected("a null"));
+    let kind = required(3)?.chars().next().and_then(LogKind::of).ok_or_else(|| unexpected("a kind"))?;
+    let columns: Option<Vec<String>> = row.try_get(6).map_err(|error| unexpected(&error.to_string()))?;
+    Ok(LogRow {
+        table: required(2)?,
+        kind,
+        node: required(4)?,
+        partner: text(5)?,
+        columns: columns.unwrap_or_default(),
+        old: text(7)?,
+        links: text(8)?,
+    })
+}
+
+fn number(row: &Row, column: usize) -> Result<i64, LineError> {
+    row.try_get(column).map_err(|error| unexpected(&error.to_string()))
+}
+
+fn unexpected(what: &str) -> LineError {
+    LineError::Rejected(format!("the change log has {what} that this program does not expect"))
+}
+
+fn statement<const N: usize>(sql: &str, params: [String; N]) -> Statement {
+    Statement { sql: sql.to_owned(), params: params.into_iter().map(Param::Text).collect() }
+}

@@ -1,0 +1,182 @@
+//! What changes, as it changes: the `ChangeFeed`, which has an eye on the change log, the `Hub`, which knows who
+//! wants what, and on each worker a `LocalHub`, which hands it over. Knows no protocol and makes no text of its own.
+
+mod catch_up;
+mod decide;
+mod feed;
+mod groups;
+mod hub;
+mod local;
+mod log;
+mod wake;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gom_engine::events::{Cursor, Subscription};
+use gom_engine::plan::Planner;
+use tokio::sync::Notify;
+
+pub use self::groups::{Interest, Watched};
+pub use self::local::{LocalLive, Sink, Ticket};
+
+use self::feed::{ChangeFeed, Wake};
+use self::hub::Hub;
+use crate::database::Database;
+use crate::redis::{RedisOptions, RedisOptionsError};
+use crate::watch::{Published, Restarts, watch};
+
+const FEED_MAILBOX: usize = 64;
+/// Every socket may come and go at once.
+const HUB_MAILBOX: usize = 1 << 17;
+
+/// How the log is read and how long it is kept.
+#[derive(Debug, Clone)]
+pub struct LiveOptions {
+    /// The PostgreSQL schema of the models' tables.
+    pub schema: String,
+    /// How often it is looked for what neither this server nor Redis told of, while somebody listens.
+    pub poll: Duration,
+    /// Changes older than this are forgotten, and with them the cursors before them.
+    pub keep_for: Duration,
+    /// So many changes are kept at most.
+    pub keep: u64,
+    /// Through which nodes wake each other; none: they find out by looking.
+    pub redis: Option<RedisOptions>,
+}
+
+/// Makes the bytes that subscribers get of the payload that a statement gave.
+pub type Encode = dyn Fn(&Subscription, &str, Cursor) -> Bytes + Send + Sync;
+
+/// One event, as all subscribers of a group get it.
+#[derive(Debug, Clone)]
+pub struct Delivered {
+    /// Nothing for a [`Interest::Touch`].
+    pub payload: Bytes,
+    pub cursor: Cursor,
+}
+
+/// Why a subscriber gets no more events.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LiveError {
+    #[error(
+        "what came after the cursor is not kept any more: read anew what you show, and subscribe without a cursor"
+    )]
+    Resync,
+    /// The same may be asked again, with the last cursor.
+    #[error("changes cannot be followed at the moment: {0}")]
+    Unavailable(String),
+    /// A fault of ours.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What happens to the data. Cloning is cheap; all ends with the last clone.
+#[derive(Clone)]
+pub struct Live {
+    shared: Arc<Shared>,
+    hub: Published<Hub>,
+    feed: Published<ChangeFeed>,
+}
+
+/// What the threads read of each other without asking.
+struct Shared {
+    /// Up to where everything has been delivered.
+    head: Mutex<Option<Cursor>>,
+    members: AtomicUsize,
+    /// A `Wake` is on its way: others need not be sent.
+    waking: AtomicBool,
+    /// Other nodes are to be told.
+    announce: Notify,
+}
+
+impl Shared {
+    fn head(&self) -> Option<Cursor> {
+        // Whoever panicked while holding it was copying a value.
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_head(&self, head: Cursor) {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
+    }
+}
+
+impl Live {
+    /// Starts the feed and the hub on this thread, which needs an actix system. Returns at once, whether or not the
+    /// database is there.
+    ///
+    /// # Errors
+    /// Options that make no address.
+    pub fn start(
+        options: LiveOptions,
+        database: &Database,
+        planner: Planner,
+        encode: Arc<Encode>,
+    ) -> Result<Self, RedisOptionsError> {
+        let shared = Arc::new(Shared {
+            head: Mutex::new(None),
+            members: AtomicUsize::new(0),
+            waking: AtomicBool::new(false),
+            announce: Notify::new(),
+        });
+        let redis = options.redis.clone();
+        let options = Arc::new(options);
+        let hub = {
+            let (shared, options, database) = (Arc::clone(&shared), Arc::clone(&options), database.clone());
+            watch("Hub", HUB_MAILBOX, move || {
+                Hub::new(&options, &database, planner.clone(), Arc::clone(&encode), Arc::clone(&shared))
+            })
+        };
+        let feed = {
+            let (shared, hub, database) = (Arc::clone(&shared), hub.clone(), database.clone());
+            watch("ChangeFeed", FEED_MAILBOX, move || {
+                ChangeFeed::new(Arc::clone(&options), &database, hub.clone(), Arc::clone(&shared))
+            })
+        };
+        let live = Live { shared, hub, feed };
+        if let Some(redis) = redis {
+            wake::between_nodes(&redis, &live)?;
+        }
+        Ok(live)
+    }
+
+    /// The same for this worker thread, which needs an actix system: call it once in each.
+    #[must_use]
+    pub fn local(&self) -> LocalLive {
+        LocalLive::start(self.clone())
+    }
+
+    /// Something was committed here: it is looked for at once, here and on other nodes.
+    pub fn wake(&self) {
+        self.wake_here();
+        self.shared.announce.notify_one();
+    }
+
+    fn wake_here(&self) {
+        if self.shared.members.load(Ordering::Relaxed) > 0 && !self.shared.waking.swap(true, Ordering::AcqRel)
+        {
+            // A feed that is being rebuilt looks by itself.
+            let woken = self.feed.get().is_some_and(|feed| feed.try_send(Wake).is_ok());
+            if !woken {
+                self.shared.waking.store(false, Ordering::Release);
+            }
+        }
+    }
+
+    /// Up to where everything has been delivered on this node; nothing before the database was reached.
+    pub fn head(&self) -> Option<Cursor> {
+        self.shared.head()
+    }
+
+    /// How many subscriptions and live queries there are on this node.
+    pub fn members(&self) -> usize {
+        self.shared.members.load(Ordering::Relaxed)
+    }
+
+    /// How often the `ChangeFeed` and the `Hub` had to be rebuilt.
+    pub fn restarts(&self) -> [(&'static str, Restarts); 2] {
+        [("ChangeFeed", self.feed.restarts()), ("Hub", self.hub.restarts())]
+    }
+}

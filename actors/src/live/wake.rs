@@ -1,0 +1,63 @@
+//! How nodes wake each other through Redis: one channel, one short message for whatever was committed meanwhile.
+//! Nothing depends on it but time: a node that hears nothing looks for itself.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::time::sleep;
+
+use super::Live;
+use crate::redis::{Redis, RedisOptions, RedisOptionsError, subscriber};
+
+const CHANNEL: &str = "gom:changes";
+/// Commits within this time are told together.
+const TOGETHER: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(500);
+/// Channels belong to the server, not to one of its databases.
+const DATABASE: u8 = 0;
+
+/// Tells other nodes of this one's commits, and wakes this one for theirs, on this thread's runtime, as long as the
+/// process lives.
+pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), RedisOptionsError> {
+    let node = uuid::Uuid::new_v4().to_string();
+    let redis = Redis::connect(options, DATABASE)?;
+    let client = subscriber(options)?;
+    let shared = std::sync::Arc::downgrade(&live.shared);
+    let mut publish = redis::cmd("PUBLISH");
+    publish.arg(CHANNEL).arg(&node);
+    actix::spawn(async move {
+        loop {
+            let Some(shared) = shared.upgrade() else { return };
+            // The process ends without a word: this is no reason to keep it.
+            let announced = tokio::time::timeout(PAUSE, shared.announce.notified()).await;
+            drop(shared);
+            if announced.is_ok() {
+                // Redis may be away: the others look for themselves.
+                let told: Result<i64, String> = redis.ask(&publish).await;
+                if let Err(cause) = told {
+                    tracing::debug!(cause, "other nodes were not told of a change");
+                }
+                sleep(TOGETHER).await;
+            }
+        }
+    });
+    let live = live.clone();
+    actix::spawn(async move {
+        loop {
+            if let Ok(mut channel) = client.get_async_pubsub().await
+                && channel.subscribe(CHANNEL).await.is_ok()
+            {
+                // Whatever was told meanwhile was missed.
+                live.wake_here();
+                let mut messages = channel.on_message();
+                while let Some(message) = messages.next().await {
+                    if message.get_payload_bytes() != node.as_bytes() {
+                        live.wake_here();
+                    }
+                }
+            }
+            sleep(PAUSE).await;
+        }
+    });
+    Ok(())
+}
