@@ -1,0 +1,163 @@
+//! What happened to the orders, as triggers of the test's own have noted it, and what a subscriber should have seen of it.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio_postgres::Client;
+
+use crate::subscribers::Event;
+
+/// Each write of an order's row, and each write of an item that ties it to an order or cuts it: its own table and
+/// function, which share nothing with what is tested.
+const INSTALL: &str = r#"
+create schema audit;
+create table audit.note (id bigserial primary key, transaction bigint not null default txid_current(), uid text not null,
+  seller text, kind text not null, before text, after text);
+create function audit.orders() returns trigger language plpgsql as $$
+begin
+  insert into audit.note (uid, seller, kind, before, after) values (
+    coalesce(new.uid, old.uid),
+    (select u."extUid" from "default$default"."User" u where u.uid = coalesce(new."assignedTo", old."assignedTo")),
+    tg_op, old.name, new.name);
+  return null;
+end $$;
+create function audit.items() returns trigger language plpgsql as $$
+begin
+  if tg_op <> 'INSERT' and old."order" is not null and (tg_op = 'DELETE' or old."order" is distinct from new."order") then
+    insert into audit.note (uid, kind) values (old."order", 'LINK');
+  end if;
+  if tg_op <> 'DELETE' and new."order" is not null and (tg_op = 'INSERT' or old."order" is distinct from new."order") then
+    insert into audit.note (uid, kind) values (new."order", 'LINK');
+  end if;
+  return null;
+end $$;
+create trigger audit after insert or update or delete on "default$default"."Order" for each row execute function audit.orders();
+create trigger audit after insert or update or delete on "default$default"."Item" for each row execute function audit.items();
+"#;
+
+pub async fn install(database: &Client) {
+    database.batch_execute(INSTALL).await.unwrap();
+}
+
+/// What one transaction did to one order.
+#[derive(Debug, Clone, PartialEq)]
+struct Step {
+    mutation: &'static str,
+    /// Before and after, if the row itself was written.
+    names: Option<(Option<String>, Option<String>)>,
+}
+
+pub struct History {
+    /// By order, in the order of the row's writes.
+    steps: HashMap<String, Vec<Step>>,
+    seller: HashMap<String, String>,
+}
+
+struct Note {
+    transaction: i64,
+    uid: String,
+    kind: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl History {
+    pub async fn read(database: &Client) -> History {
+        let query = "select transaction, uid, seller, kind, before, after from audit.note order by id";
+        let mut notes: Vec<Note> = Vec::new();
+        let mut seller = HashMap::new();
+        for row in database.query(query, &[]).await.unwrap() {
+            let uid: String = row.get(1);
+            if let Some(of) = row.get::<_, Option<String>>(2) {
+                seller.insert(uid.clone(), of);
+            }
+            notes.push(Note {
+                transaction: row.get(0),
+                uid,
+                kind: row.get(3),
+                before: row.get(4),
+                after: row.get(5),
+            });
+        }
+        // A transaction is as late as its last write of the order.
+        let mut last: HashMap<(i64, &str), usize> = HashMap::new();
+        for (i, note) in notes.iter().enumerate() {
+            last.insert((note.transaction, &note.uid), i);
+        }
+        let mut ends: Vec<usize> = last.values().copied().collect();
+        ends.sort_unstable();
+        let mut steps: HashMap<String, Vec<Step>> = HashMap::new();
+        for end in ends {
+            let Note { transaction, uid, .. } = &notes[end];
+            let own: Vec<&Note> = notes[..=end]
+                .iter()
+                .filter(|note| note.transaction == *transaction && note.uid == *uid)
+                .collect();
+            if let Some(step) = merged(&own) {
+                steps.entry(uid.clone()).or_default().push(step);
+            }
+        }
+        History { steps, seller }
+    }
+
+    /// Holds what a subscriber to a seller's orders has received against what it should have.
+    pub fn check(&self, seller: &str, events: &[Event]) {
+        let mut cursors = HashSet::new();
+        for (before, event) in events.iter().zip(events.iter().skip(1)) {
+            assert!(before.cursor < event.cursor, "in order, and none twice: {before:?} {event:?}");
+        }
+        let mut received: HashMap<&str, Vec<&Event>> = HashMap::new();
+        for event in events {
+            assert!(cursors.insert(event.cursor));
+            assert_eq!(self.seller.get(&event.uid).map(String::as_str), Some(seller), "{event:?}");
+            received.entry(&event.uid).or_default().push(event);
+        }
+        let mut expected = 0;
+        for (uid, steps) in &self.steps {
+            if self.seller.get(uid).is_none_or(|of| of != seller) {
+                continue;
+            }
+            expected += 1;
+            let events = received.remove(uid.as_str()).unwrap_or_default();
+            compare(uid, steps, &events);
+        }
+        assert!(received.is_empty() && expected > 0, "{received:?}");
+    }
+}
+
+/// One event for one transaction's writes of an order.
+fn merged(notes: &[&Note]) -> Option<Step> {
+    let rows: Vec<&&Note> = notes.iter().filter(|note| note.kind != "LINK").collect();
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Some(Step { mutation: "UPDATED", names: None });
+    };
+    let names = Some((first.before.clone(), last.after.clone()));
+    match (first.kind.as_str(), last.kind.as_str()) {
+        ("INSERT", "DELETE") => None,
+        ("INSERT", _) => Some(Step { mutation: "CREATED", names }),
+        (_, "DELETE") => Some(Step { mutation: "DELETED", names }),
+        _ => Some(Step { mutation: "UPDATED", names }),
+    }
+}
+
+/// Every step must have come, in order. Only those before an order's end may be missing, since what they show was read
+/// when the order was gone.
+fn compare(uid: &str, steps: &[Step], events: &[&Event]) {
+    let deleted = steps.last().is_some_and(|step| step.mutation == "DELETED");
+    let fits = |step: &Step, event: &Event| {
+        let before = step.names.as_ref().is_none_or(|(before, _)| event.mutation == "CREATED" || event.names.0 == *before);
+        step.mutation == event.mutation && before
+    };
+    let shown = || format!("order {uid}\nsteps {steps:#?}\nevents {events:#?}");
+    let mut left = events.iter().peekable();
+    for step in steps {
+        if left.peek().is_some_and(|event| fits(step, event)) {
+            left.next();
+        } else {
+            assert!(deleted && step.mutation != "DELETED", "{step:?} did not come: {}", shown());
+        }
+    }
+    assert!(left.next().is_none(), "more came than happened: {}", shown());
+    for event in events.iter().filter(|event| event.mutation == "DELETED") {
+        assert!(event.names.1.is_none() && event.updated.is_empty(), "{event:?}");
+    }
+}

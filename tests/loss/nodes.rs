@@ -1,0 +1,101 @@
+//! Two servers on one PostgreSQL and one Redis, as processes that can be killed.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use gom_test_support::{TestCluster, TestRedis};
+
+const SECRET: &str = "a secret of the loss test, long enough";
+
+pub struct Nodes {
+    nodes: [Mutex<Child>; 2],
+    ports: [u16; 2],
+    environment: Vec<(&'static str, String)>,
+    pub token: String,
+}
+
+impl Nodes {
+    pub async fn start(cluster: &TestCluster, redis: &TestRedis) -> Nodes {
+        let environment = vec![
+            ("DATABASE_URL", cluster.url().to_owned()),
+            ("PRISMA_SECRET", SECRET.to_owned()),
+            ("APP_KEY", SECRET.to_owned()),
+            ("REDIS_HOST", "127.0.0.1".to_owned()),
+            ("REDIS_PORT", redis.port().to_string()),
+            ("GOM__LOG__LEVEL", "error".to_owned()),
+        ];
+        let applied = gom(&environment, &["migrate", "apply"]).output().unwrap();
+        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        let token = gom(&environment, &["token"]).output().unwrap();
+        let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
+        let ports = [free_port(), free_port()];
+        let nodes = ports.map(|port| Mutex::new(serve(&environment, port)));
+        let nodes = Nodes { nodes, ports, environment, token };
+        nodes.ready(0).await;
+        nodes.ready(1).await;
+        nodes
+    }
+
+    /// The address of a node's endpoint.
+    pub fn url(&self, node: usize) -> String {
+        format!("http://127.0.0.1:{}/graphql", self.ports[node])
+    }
+
+    pub async fn kill_and_restart(&self, node: usize) {
+        self.kill(node);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        *self.nodes[node].lock().unwrap() = serve(&self.environment, self.ports[node]);
+    }
+
+    fn kill(&self, node: usize) {
+        let mut child = self.nodes[node].lock().unwrap();
+        // SIGKILL: nothing is put in order.
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub async fn restart_all(&self) {
+        for node in 0..2 {
+            self.kill_and_restart(node).await;
+            self.ready(node).await;
+        }
+    }
+
+    async fn ready(&self, node: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let url = self.url(node).replace("/graphql", "/readyz");
+        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+            assert!(Instant::now() < deadline, "node {node} is not ready");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        for node in &self.nodes {
+            if let Ok(mut child) = node.lock() {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
+fn gom(environment: &[(&'static str, String)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gom"));
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn serve(environment: &[(&'static str, String)], port: u16) -> Child {
+    let port = port.to_string();
+    gom(environment, &["serve", "--port", &port]).stdout(Stdio::null()).spawn().unwrap()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
