@@ -126,7 +126,7 @@ impl Decider {
         let admitted = |at: &&At| {
             let change = &pieces[at.0].transaction.changes[at.1];
             change.model == subscription.model()
-                && subscription.admits(&self.planner, change)
+                && subscription.admits(change)
                 && after.is_none_or(|after| cursor(at) > after)
         };
         let ats: Vec<At> = ats.iter().filter(admitted).copied().collect();
@@ -148,6 +148,7 @@ impl Decider {
         run: &[At],
     ) -> Result<Vec<(At, String)>, LineError> {
         let statement = self.planner.payloads(subscription, &changes(pieces, run), ghosts(pieces, run));
+        let statement = statement.map_err(|error| LineError::Rejected(error.to_string()))?;
         let rows = self.log.rows(&statement).await?;
         rows.iter().map(|row| Ok((*at(run, row)?, text(row, 1)?))).collect()
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use gom_engine::datamodel::ModelId;
-use gom_engine::events::{Key, Path, Subscription};
+use gom_engine::events::{Identity, Key, Path, Subscription};
 
 /// One subscriber: a slot of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +50,7 @@ struct Slots {
 pub(super) struct Groups {
     groups: HashMap<GroupId, Group>,
     /// Groups that others may join.
-    known: HashMap<Arc<str>, GroupId>,
+    known: HashMap<Arc<Identity>, GroupId>,
     of_member: HashMap<Member, GroupId>,
     index: HashMap<ModelId, OfModel>,
     next: GroupId,

@@ -1,4 +1,9 @@
-//! Rows of the change log, as the triggers write them.
+//! Rows of the change log, as the triggers write them, and what they come to.
+
+use std::sync::Arc;
+
+use super::Ghosts;
+use crate::datamodel::{FieldId, ModelId};
 
 /// One row of `gom.change`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,4 +69,46 @@ pub enum ChangeKind {
     Created,
     Updated,
     Deleted,
+}
+
+impl ChangeKind {
+    /// As the API names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ChangeKind::Created => "CREATED",
+            ChangeKind::Updated => "UPDATED",
+            ChangeKind::Deleted => "DELETED",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// What a transaction did to one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub model: ModelId,
+    pub id: String,
+    pub kind: ChangeKind,
+    /// `Updated`: in the datamodel's order.
+    pub updated: Vec<FieldId>,
+    /// The row as it was before the transaction, as JSON by column. Of an update `None`, if nothing of the row
+    /// itself was written.
+    pub old: Option<Arc<str>>,
+    /// The scalar lists that changed: the rows `{"position": …, "value": …}` that were removed, as a JSON array.
+    pub lists: Vec<(FieldId, String)>,
+    /// Its place among the changes of its transaction.
+    pub part: u32,
+}
+
+/// What a transaction did.
+#[derive(Debug, Clone, Default)]
+pub struct Transaction {
+    /// One for each node, in the order in which the nodes were first written.
+    pub changes: Vec<Change>,
+    pub ghosts: Ghosts,
 }

@@ -2,9 +2,20 @@
 //! which of them it wants and how they are read. Pure: who reads the log and who sends is elsewhere.
 
 mod change;
+mod condition;
 mod cursor;
+mod ghosts;
+mod key;
+mod merge;
+mod payload;
+mod subscription;
+#[cfg(test)]
+mod tests;
 
-pub use change::{ChangeKind, LogKind, LogRow};
+pub use change::{Change, ChangeKind, LogKind, LogRow, Transaction};
 pub use cursor::{BadCursor, Cursor};
-mod stub;
-pub use stub::*;
+pub use ghosts::Ghosts;
+pub use key::Key;
+pub use subscription::{Identity, Subscription};
+
+pub use crate::sql::Path;

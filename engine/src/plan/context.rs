@@ -11,12 +11,12 @@ use crate::sql::Physical;
 /// Turns operations into statements and programs. One for a served datamodel, shared by all workers.
 #[derive(Debug, Clone)]
 pub struct Planner {
-    pub(super) physical: Arc<Physical>,
-    pub(super) schema: Arc<Schema>,
+    pub(crate) physical: Arc<Physical>,
+    pub(crate) schema: Arc<Schema>,
 }
 
 /// What one caller may ask for.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PageLimits {
     /// The highest `first` and `last`, and the most rows of a list without either.
     pub page_size: Option<i64>,
@@ -36,12 +36,12 @@ impl Planner {
         Arc::clone(&self.physical)
     }
 
-    pub(super) fn model(&self) -> &DataModel {
+    pub(crate) fn model(&self) -> &DataModel {
         &self.physical.model
     }
 
     /// A scalar in the text that PostgreSQL reads; `None` is null.
-    pub(super) fn scalar_text(&self, value: &Value) -> Option<String> {
+    pub(crate) fn scalar_text(&self, value: &Value) -> Option<String> {
         match value {
             Value::Boolean(b) => Some(b.to_string()),
             Value::Int(i) => Some(i.to_string()),
@@ -68,7 +68,7 @@ impl Planner {
 }
 
 /// Takes a nested value apart: its entries, or nothing if it is null.
-pub(super) fn entries(value: &Value) -> &[(InputMeaning, Value)] {
+pub(crate) fn entries(value: &Value) -> &[(InputMeaning, Value)] {
     match value {
         Value::Object(_, entries) => entries,
         _ => &[],
@@ -81,7 +81,7 @@ pub(super) fn entry(value: &Value, meaning: InputMeaning) -> Option<&Value> {
 }
 
 /// The items of a list that may have been given as a single value, or not at all.
-pub(super) fn items(value: Option<&Value>) -> &[Value] {
+pub(crate) fn items(value: Option<&Value>) -> &[Value] {
     match value {
         None | Some(Value::Null) => &[],
         Some(Value::List(items)) => items,

@@ -30,7 +30,7 @@ impl Unique {
 impl Planner {
     /// A `where` of lists and many-mutations. Nothing given: every row. Partners that the viewer may not see do not
     /// count, so that no filter tells of them; the rows themselves are for the caller to narrow.
-    pub(super) fn filter(
+    pub(crate) fn filter(
         &self,
         model: ModelId,
         value: Option<&Value>,
@@ -186,6 +186,6 @@ impl Planner {
 }
 
 /// Coercion lets only what the schema declares come here; should it ever not, the request fails.
-pub(super) fn unexpected(what: &str) -> ApiError {
+pub(crate) fn unexpected(what: &str) -> ApiError {
     ApiError::new(crate::error::ErrorKind::Internal, format!("a {what} of an unexpected shape"))
 }

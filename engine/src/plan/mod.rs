@@ -11,8 +11,11 @@ mod watched;
 mod write;
 
 pub use context::{PageLimits, Planner};
+pub(crate) use context::{entries, items};
 pub use failure::Rejection;
+pub(crate) use filter::unexpected;
 pub use missing::{Completed, is_marked};
 pub use program::*;
+pub(crate) use read::{Reader, object};
 pub use rights::{Access, Rights};
 pub use write::{Amendments, Source};

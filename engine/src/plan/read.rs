@@ -11,7 +11,7 @@ use crate::schema::{EnumMeaning, InputMeaning, OutputMeaning};
 use crate::sql::{self, Entry, Page, PageField, PageInfoField, Rows, Shape};
 
 /// One caller's reading of one request.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     pub planner: &'a Planner,
     pub variables: &'a Variables,
     pub limits: PageLimits,
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn shape(
+    pub fn shape(
         &self,
         model: ModelId,
         type_name: &'a str,
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
         Ok(Shape { model, entries })
     }
 
-    fn included(&self, fields: &'a [SelectedField]) -> impl Iterator<Item = &'a SelectedField> {
+    pub fn included(&self, fields: &'a [SelectedField]) -> impl Iterator<Item = &'a SelectedField> {
         fields.iter().filter(|f| f.inclusion.holds(self.variables))
     }
 
@@ -259,7 +259,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn object(selection: &Selection) -> Result<(&str, &[SelectedField]), ApiError> {
+pub(crate) fn object(selection: &Selection) -> Result<(&str, &[SelectedField]), ApiError> {
     match selection {
         Selection::Object { type_name, fields } => Ok((type_name, fields)),
         _ => Err(unexpected("selection")),

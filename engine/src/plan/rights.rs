@@ -1,6 +1,7 @@
 //! A policy bound to one viewer's claims, and what it means for a plan: every visit of a table asks here which rows
 //! and fields there are for the viewer.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
@@ -20,6 +21,8 @@ pub struct Rights {
     policy: Arc<Policy>,
     role: usize,
     permissions: Permissions,
+    /// The values of the claims that `rows` uses, in the order of the claims' names.
+    seen_by: Vec<(String, Json)>,
     /// By model.
     rows: Vec<Filter>,
     writes: Vec<Filter>,
@@ -69,6 +72,11 @@ impl Planner {
             None => Ok(without),
             Some(rule) => self.written(rule, claims, Access::Full),
         };
+        let mut names: Vec<&str> = rows.iter().flatten().flat_map(WrittenFilter::variables).collect();
+        names.sort_unstable();
+        names.dedup();
+        let value = |name: &&str| Some(((*name).to_owned(), claims.get(*name)?.clone()));
+        let seen_by = names.iter().filter_map(value).collect();
         let rows: Vec<Filter> =
             rows.iter().map(|rule| bind(rule, Filter::FALSE)).collect::<Result<_, _>>()?;
         let writes: Vec<Filter> = writes
@@ -90,6 +98,7 @@ impl Planner {
             policy: Arc::clone(policy),
             role,
             permissions,
+            seen_by,
             rows,
             writes,
             looks,
@@ -158,6 +167,18 @@ impl Rights {
         &self.policy.roles[self.role].name
     }
 
+    /// Whether the two see the same: they are of the same role, and the claims that its rules of rows use have the same
+    /// values.
+    pub(crate) fn sees_as(&self, other: &Rights) -> bool {
+        Arc::ptr_eq(&self.policy, &other.policy) && self.role == other.role && self.seen_by == other.seen_by
+    }
+
+    /// Of all that see the same.
+    pub(crate) fn hash_sight(&self, state: &mut impl Hasher) {
+        self.role.hash(state);
+        self.seen_by.hash(state);
+    }
+
     /// The rows of a model that the viewer may see.
     pub fn visible(&self, model: ModelId) -> &Filter {
         &self.rows[model.0]
@@ -186,7 +207,7 @@ impl<'a> Access<'a> {
         matches!(self, Access::Limited(_))
     }
 
-    pub(super) fn visible(self, model: ModelId) -> Filter {
+    pub(crate) fn visible(self, model: ModelId) -> Filter {
         self.rights().map_or(Filter::TRUE, |rights| rights.visible(model).clone())
     }
 
@@ -195,7 +216,7 @@ impl<'a> Access<'a> {
     }
 
     /// Refuses a top-level field for which the viewer lacks a permission.
-    pub(super) fn check_operation(self, kind: OperationKind, name: &str) -> Result<(), ApiError> {
+    pub(crate) fn check_operation(self, kind: OperationKind, name: &str) -> Result<(), ApiError> {
         match self.rights() {
             Some(rights) if !rights.allows(kind, name) => {
                 Err(forbidden("No permission to perform the operation"))
@@ -204,15 +225,19 @@ impl<'a> Access<'a> {
         }
     }
 
+    /// Whether the viewer may name the field.
+    pub(crate) fn names(self, model: ModelId, field: FieldId) -> bool {
+        self.rights().is_none_or(|r| r.policy.roles[r.role].names(model, field))
+    }
+
     /// Refuses a field that the viewer may not name.
-    pub(super) fn check_field(
+    pub(crate) fn check_field(
         self,
         planner: &Planner,
         model: ModelId,
         field: FieldId,
     ) -> Result<(), ApiError> {
-        let named = self.rights().is_none_or(|r| r.policy.roles[r.role].names(model, field));
-        if named {
+        if self.names(model, field) {
             return Ok(());
         }
         let definition = planner.model().model(model);

@@ -98,7 +98,7 @@ pub enum Template {
 }
 
 /// A coerced input value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     Null,
     Boolean(bool),

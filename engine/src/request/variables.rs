@@ -14,7 +14,7 @@ use crate::error::{ApiError, ErrorKind};
 use crate::schema::{InputId, Scalar, Schema, TypeRef};
 
 /// Coerced values, one for each variable of the operation that has one.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Variables {
     values: Vec<Option<Value>>,
 }

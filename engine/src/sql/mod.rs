@@ -5,6 +5,8 @@
 
 mod connection;
 pub mod delete;
+mod event;
+mod event_paths;
 pub mod guard;
 pub mod insert;
 mod physical;
@@ -14,7 +16,9 @@ mod text;
 pub mod write;
 
 pub use connection::{AggregateField, EdgeField, Page, PageField, PageInfoField, batch_payload, connection};
-pub use physical::{LinkAt, Physical, PhysicalOptions};
+pub use event::{EventEntry, EventShape, Events, Match, events};
+pub use event_paths::{Path, event_values};
+pub use physical::{LinkAt, Logged, Physical, PhysicalOptions};
 pub use predicate::{Filter, Operand, Quantifier};
 pub use read::{Entry, Rows, Shape, find_many, find_node, find_one, find_record, read_written, record};
 pub use text::{MISSING_LINK, Sql, TOO_MANY, array_literal, quoted};

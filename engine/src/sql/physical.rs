@@ -1,7 +1,7 @@
 //! Names of tables and columns as they stand in SQL, made once from the datamodel, and where the links of
 //! each relation are found.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::text::quoted;
@@ -20,6 +20,7 @@ pub struct Physical {
     list_tables: Vec<Vec<Option<String>>>,
     links: Vec<LinkStorage>,
     schema: String,
+    logged: HashMap<String, Logged>,
     /// Relation tables made by old servers whose `id` column must be given a value. Only the database tells,
     /// which may come later than the datamodel.
     links_with_required_id: OnceLock<HashSet<RelationId>>,
@@ -36,6 +37,14 @@ impl PhysicalOptions {
     pub fn in_schema(schema: &str) -> Self {
         PhysicalOptions { schema: schema.to_owned() }
     }
+}
+
+/// What a table of the datamodel holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logged {
+    Nodes(ModelId),
+    Links(RelationId),
+    List(ModelId, FieldId),
 }
 
 #[derive(Debug)]
@@ -87,7 +96,8 @@ impl Physical {
             })
             .collect();
         let links_with_required_id = OnceLock::new();
-        Physical { tables, columns, list_tables, links, schema, links_with_required_id, model }
+        let logged = logged(&model);
+        Physical { tables, columns, list_tables, links, schema, logged, links_with_required_id, model }
     }
 
     /// Says, once the database has been looked at, which relation tables want an id. Later calls change
@@ -100,6 +110,11 @@ impl Physical {
     /// `"schema"."table"`
     pub fn table(&self, model: ModelId) -> &str {
         &self.tables[model.0]
+    }
+
+    /// What the table of that name (without the schema) holds.
+    pub fn logged(&self, table: &str) -> Option<Logged> {
+        self.logged.get(table).copied()
     }
 
     /// The quoted schema name.
@@ -148,4 +163,21 @@ impl Physical {
     pub fn link(&self, relation: RelationRef) -> LinkAt<'_> {
         self.link_at(relation.relation, relation.side)
     }
+}
+
+fn logged(model: &DataModel) -> HashMap<String, Logged> {
+    let mut tables = HashMap::new();
+    for id in model.model_ids() {
+        let of = model.model(id);
+        tables.insert(of.table.clone(), Logged::Nodes(id));
+        for field in of.field_ids().filter(|field| of.field(*field).is_scalar_list()) {
+            tables.insert(of.list_table(of.field(field)), Logged::List(id, field));
+        }
+    }
+    for (position, relation) in model.relations.iter().enumerate() {
+        if let RelationStorage::Table { table, .. } = &relation.storage {
+            tables.insert(table.clone(), Logged::Links(RelationId(position)));
+        }
+    }
+    tables
 }

@@ -130,7 +130,7 @@ impl Filter {
 /// Where a predicate stands. Under a negation a comparison with an empty sub-select would turn "not
 /// related" into "unknown", so relations are written as `exists` there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Polarity {
+pub(super) enum Polarity {
     Positive,
     Negated,
 }
@@ -147,7 +147,7 @@ impl Sql {
         self.condition(physical, model, alias, filter, Polarity::Positive)
     }
 
-    fn condition(
+    pub(super) fn condition(
         &mut self,
         physical: &Physical,
         model: ModelId,
@@ -281,7 +281,9 @@ impl Sql {
         };
         let target = relation.target;
         let some = matches!(quantifier, Quantifier::Is | Quantifier::Some);
-        let scalar = some && polarity == Polarity::Positive && filter.pins_one(physical, target);
+        // In the past a unique value may stand in two rows: of the one that is gone, and of the one that took it.
+        let scalar =
+            some && polarity == Polarity::Positive && !self.is_past() && filter.pins_one(physical, target);
         let link = physical.link(relation);
         match link {
             LinkAt::Own(column) if some && filter.is_true() => {
@@ -304,7 +306,7 @@ impl Sql {
         match link {
             LinkAt::Table { table, own, partner, .. } => {
                 let row = self.alias();
-                self.push(table).push(" ").push(&row).push(" where ");
+                self.source(table).push(" ").push(&row).push(" where ");
                 self.column(&row, own).push(" = ").column(alias, physical.id(model));
                 if some && filter.is_true() {
                     return self.push(")");
@@ -316,21 +318,21 @@ impl Sql {
                     return self.push(")");
                 }
                 let inner = self.alias();
-                self.push("exists (select 1 from ").push(physical.table(target)).push(" ").push(&inner);
+                self.push("exists (select 1 from ").source(physical.table(target)).push(" ").push(&inner);
                 self.push(" where ").column(&inner, physical.id(target)).push(" = ").column(&row, partner);
                 self.satisfying(physical, target, &inner, filter);
                 self.push("))")
             }
             LinkAt::Own(column) => {
                 let inner = self.alias();
-                self.push(physical.table(target)).push(" ").push(&inner).push(" where ");
+                self.source(physical.table(target)).push(" ").push(&inner).push(" where ");
                 self.column(&inner, physical.id(target)).push(" = ").column(alias, column);
                 self.satisfying(physical, target, &inner, filter);
                 self.push(")")
             }
             LinkAt::Partner(column) => {
                 let inner = self.alias();
-                self.push(physical.table(target)).push(" ").push(&inner).push(" where ");
+                self.source(physical.table(target)).push(" ").push(&inner).push(" where ");
                 self.column(&inner, column).push(" = ").column(alias, physical.id(model));
                 self.satisfying(physical, target, &inner, filter);
                 self.push(")")
@@ -370,7 +372,7 @@ impl Sql {
     ) -> &mut Self {
         let inner = self.alias();
         self.push("(select ").column(&inner, column);
-        self.push(" from ").push(physical.table(target)).push(" ").push(&inner).push(" where ");
+        self.push(" from ").source(physical.table(target)).push(" ").push(&inner).push(" where ");
         self.predicate(physical, target, &inner, filter).push(")")
     }
 
@@ -383,7 +385,7 @@ impl Sql {
             LinkAt::Partner(column) => {
                 let inner = self.alias();
                 self.push("not exists (select 1 from ")
-                    .push(physical.table(relation.target))
+                    .source(physical.table(relation.target))
                     .push(" ")
                     .push(&inner);
                 self.push(" where ").column(&inner, column).push(" = ");
@@ -391,7 +393,7 @@ impl Sql {
             }
             LinkAt::Table { table, own, .. } => {
                 let row = self.alias();
-                self.push("not exists (select 1 from ").push(table).push(" ").push(&row);
+                self.push("not exists (select 1 from ").source(table).push(" ").push(&row);
                 self.push(" where ").column(&row, own).push(" = ");
                 self.column(alias, physical.id(model)).push(")")
             }

@@ -352,6 +352,27 @@ impl Sql {
         if let Some((_, number)) = self.record.clone().filter(|(record, _)| record == alias) {
             return self.placeholder(number).push("::json->'").push(&list_key(field)).push("'");
         }
+        if let Some((_, lists)) = self.before.clone().filter(|(before, _)| before == alias) {
+            let removed = format!("{lists}->'{}'", field.0);
+            let row = self.alias();
+            self.push("case when ").push(&removed).push(" is not null then ");
+            self.push("(select coalesce(json_agg(");
+            self.value(physical.model.field(model, field), &row, "\"value\"");
+            self.push(" order by ").column(&row, "\"position\"").push("), '[]'::json) from ");
+            self.push("json_populate_recordset(null::").push(physical.list_table(model, field)).push(", ");
+            self.push(&removed).push(") ").push(&row).push(") else ");
+            return self.current_list(physical, model, field, alias).push(" end");
+        }
+        self.current_list(physical, model, field, alias)
+    }
+
+    fn current_list(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        field: FieldId,
+        alias: &str,
+    ) -> &mut Self {
         let row = self.alias();
         self.push("(select coalesce(json_agg(");
         self.value(physical.model.field(model, field), &row, "\"value\"");

@@ -1,5 +1,6 @@
 //! The one place where SQL text and its parameters grow together.
 
+use crate::events::Ghosts;
 use crate::plan::{Param, Statement};
 
 /// Stands in the answer where a required link leads nowhere. PostgreSQL's text cannot hold U+0000, so no
@@ -18,11 +19,22 @@ pub struct Sql {
     aliases: usize,
     /// The alias and the parameter of a row that is read from its JSON, not from its table.
     pub(super) record: Option<(String, usize)>,
+    /// The alias of a row as it was before a change, and the JSON object of its lists that changed.
+    pub(super) before: Option<(String, String)>,
+    /// Set where tables are read as they were before a transaction.
+    past: Option<Past>,
+}
+
+/// Which rows count as still there, and the parameters in which those of each table are.
+#[derive(Debug)]
+struct Past {
+    ghosts: Ghosts,
+    params: Vec<(String, usize)>,
 }
 
 impl Sql {
     pub fn new() -> Self {
-        Sql { text: String::with_capacity(1024), params: Vec::with_capacity(8), aliases: 0, record: None }
+        Sql { text: String::with_capacity(1024), params: Vec::with_capacity(8), ..Sql::default() }
     }
 
     /// Goes on after a statement's text, its parameters kept.
@@ -64,6 +76,37 @@ impl Sql {
         // Writing to a String cannot fail.
         let _ = write!(self.text, "{rows}");
         self
+    }
+
+    /// From here on, tables are read with the rows of a transaction that are gone.
+    pub(super) fn enter_past(&mut self, ghosts: &Ghosts) {
+        self.past = Some(Past { ghosts: ghosts.clone(), params: Vec::new() });
+    }
+
+    pub(super) fn leave_past(&mut self) {
+        self.past = None;
+    }
+
+    pub(super) fn is_past(&self) -> bool {
+        self.past.is_some()
+    }
+
+    /// Writes a table, or in the past what counts as its rows. `union all` of plain scans and no more than that:
+    /// so PostgreSQL walks the table's indexes through it.
+    pub(super) fn source(&mut self, table: &str) -> &mut Self {
+        let Some(past) = &mut self.past else { return self.push(table) };
+        let number = match past.params.iter().find(|(of, _)| of == table) {
+            Some((_, number)) => *number,
+            None => {
+                self.params.push(Param::Text(past.ghosts.rows(table).to_owned()));
+                past.params.push((table.to_owned(), self.params.len()));
+                self.params.len()
+            }
+        };
+        self.push("(select * from ")
+            .push(table)
+            .push(" union all select * from json_populate_recordset(null::");
+        self.push(table).push(", ").placeholder(number).push("::json))")
     }
 
     /// Writes `"name"`, quotes doubled.

@@ -1,0 +1,174 @@
+//! The `where` of a subscription: conditions on a change and conditions on its node, joined by logic.
+
+use super::{Change, ChangeKind};
+use crate::datamodel::{FieldId, ModelId};
+use crate::error::ApiError;
+use crate::plan::{Access, Planner, entries, items, unexpected};
+use crate::request::Value;
+use crate::schema::{EnumMeaning, InputMeaning};
+use crate::sql::{Filter, Match};
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Condition {
+    /// All hold; of nothing: true.
+    All(Box<[Condition]>),
+    /// One holds.
+    Any(Box<[Condition]>),
+    /// None holds.
+    None(Box<[Condition]>),
+    Kind(Box<[ChangeKind]>),
+    /// An update of all of these. What is not there is the name of no field.
+    UpdatedEvery(Box<[Option<FieldId>]>),
+    /// An update of any of these.
+    UpdatedSome(Box<[Option<FieldId>]>),
+    Node(Filter),
+}
+
+impl Planner {
+    /// Nothing given: every change.
+    pub(super) fn condition(
+        &self,
+        model: ModelId,
+        value: Option<&Value>,
+        access: Access<'_>,
+    ) -> Result<Condition, ApiError> {
+        let given = value.map(entries).unwrap_or_default().iter();
+        // Whatever is given as null says nothing.
+        let given = given.filter(|(_, value)| *value != Value::Null);
+        let parts = given.map(|(meaning, value)| self.condition_part(model, *meaning, value, access));
+        let mut parts: Vec<Condition> = parts.collect::<Result<_, _>>()?;
+        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Condition::All(parts.into()) })
+    }
+
+    fn condition_part(
+        &self,
+        model: ModelId,
+        meaning: InputMeaning,
+        value: &Value,
+        access: Access<'_>,
+    ) -> Result<Condition, ApiError> {
+        let parts = || -> Result<Box<[Condition]>, ApiError> {
+            items(Some(value)).iter().map(|part| self.condition(model, Some(part), access)).collect()
+        };
+        let fields = || -> Result<Box<[Option<FieldId>]>, ApiError> {
+            items(Some(value)).iter().map(|name| self.named_field(model, name, access)).collect()
+        };
+        Ok(match meaning {
+            InputMeaning::And => Condition::All(parts()?),
+            InputMeaning::Or => Condition::Any(parts()?),
+            InputMeaning::Not => Condition::None(parts()?),
+            InputMeaning::MutationIn => {
+                let kinds = items(Some(value)).iter().map(|kind| self.kind(kind));
+                Condition::Kind(kinds.collect::<Result<_, _>>()?)
+            }
+            InputMeaning::UpdatedFieldsContains | InputMeaning::UpdatedFieldsContainsEvery => {
+                Condition::UpdatedEvery(fields()?)
+            }
+            InputMeaning::UpdatedFieldsContainsSome => Condition::UpdatedSome(fields()?),
+            InputMeaning::EventNode => Condition::Node(self.filter(model, Some(value), access)?),
+            _ => return Err(unexpected("condition")),
+        })
+    }
+
+    fn kind(&self, value: &Value) -> Result<ChangeKind, ApiError> {
+        match value {
+            Value::Enum(id, _) if self.schema.enumeration(*id).meaning == EnumMeaning::MutationType => {
+                let name = self.scalar_text(value);
+                name.and_then(|name| ChangeKind::named(&name)).ok_or_else(|| unexpected("kind of change"))
+            }
+            _ => Err(unexpected("kind of change")),
+        }
+    }
+
+    fn named_field(
+        &self,
+        model: ModelId,
+        name: &Value,
+        access: Access<'_>,
+    ) -> Result<Option<FieldId>, ApiError> {
+        let Value::Text(name) = name else { return Err(unexpected("field's name")) };
+        let field = self.model().model(model).field_named(name);
+        field.map_or(Ok(()), |field| access.check_field(self, model, field))?;
+        Ok(field)
+    }
+}
+
+impl Condition {
+    /// Whether it holds for a change; `None` where its node decides.
+    pub fn holds(&self, change: &Change) -> Option<bool> {
+        let updated = |field: &Option<FieldId>| field.is_some_and(|field| change.updated.contains(&field));
+        let update = change.kind == ChangeKind::Updated;
+        match self {
+            Condition::All(parts) => all(parts.iter().map(|part| part.holds(change))),
+            Condition::Any(parts) => not(all(parts.iter().map(|part| not(part.holds(change))))),
+            Condition::None(parts) => all(parts.iter().map(|part| not(part.holds(change)))),
+            Condition::Kind(kinds) => Some(kinds.contains(&change.kind)),
+            Condition::UpdatedEvery(fields) => Some(update && fields.iter().all(updated)),
+            Condition::UpdatedSome(fields) => Some(update && fields.iter().any(updated)),
+            Condition::Node(_) => None,
+        }
+    }
+
+    /// Whether the change alone decides it.
+    fn is_of_change(&self) -> bool {
+        match self {
+            Condition::All(parts) | Condition::Any(parts) | Condition::None(parts) => {
+                parts.iter().all(Condition::is_of_change)
+            }
+            Condition::Node(_) => false,
+            _ => true,
+        }
+    }
+
+    /// The filters that a node must satisfy whatever its change is.
+    pub fn node_filters<'a>(&'a self, found: &mut Vec<&'a Filter>) {
+        match self {
+            Condition::All(parts) => parts.iter().for_each(|part| part.node_filters(found)),
+            Condition::Node(filter) => found.push(filter),
+            _ => {}
+        }
+    }
+
+    /// What is left to decide, given changes for which it [`Condition::holds`] or the node decides. Conditions on
+    /// the change in between are gathered in `told`, to be answered for each change.
+    pub fn rest<'a>(&'a self, told: &mut Vec<&'a Condition>) -> Match<'a> {
+        match self {
+            Condition::All(parts) => {
+                let open = parts.iter().filter(|part| !part.is_of_change());
+                Match::All(open.map(|part| part.rest(told)).collect())
+            }
+            of_change if of_change.is_of_change() => Match::All(Vec::new()),
+            other => other.inner(told),
+        }
+    }
+
+    fn inner<'a>(&'a self, told: &mut Vec<&'a Condition>) -> Match<'a> {
+        if self.is_of_change() {
+            told.push(self);
+            return Match::Told(told.len());
+        }
+        match self {
+            Condition::All(parts) => Match::All(parts.iter().map(|part| part.inner(told)).collect()),
+            Condition::Any(parts) => Match::Any(parts.iter().map(|part| part.inner(told)).collect()),
+            Condition::None(parts) => Match::None(parts.iter().map(|part| part.inner(told)).collect()),
+            Condition::Node(filter) => Match::Row(filter),
+            _ => Match::All(Vec::new()),
+        }
+    }
+}
+
+fn not(holds: Option<bool>) -> Option<bool> {
+    holds.map(|holds| !holds)
+}
+
+fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut all = Some(true);
+    for part in parts {
+        match part {
+            Some(false) => return Some(false),
+            None => all = None,
+            Some(true) => {}
+        }
+    }
+    all
+}

@@ -1,0 +1,140 @@
+//! A subscription that was checked and compiled.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::condition::Condition;
+use super::{Change, Key};
+use crate::datamodel::ModelId;
+use crate::error::{ApiError, ErrorKind};
+use crate::plan::{Access, PageLimits, Planner, Rights, unexpected};
+use crate::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
+use crate::schema::{InputMeaning, OutputMeaning};
+
+/// Which changes a subscriber wants, and how they are shown to that viewer.
+#[derive(Debug)]
+pub struct Subscription {
+    identity: Arc<Identity>,
+    model: ModelId,
+    key: Option<Key>,
+    condition: Condition,
+}
+
+/// Subscriptions with equal identities have equal answers to every change.
+#[derive(Debug)]
+pub struct Identity {
+    /// Kept, so that no other document is ever found at its address.
+    prepared: Arc<Prepared>,
+    variables: Variables,
+    limits: PageLimits,
+    rights: Option<Arc<Rights>>,
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        let same_sight = match (&self.rights, &other.rights) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.sees_as(other),
+            _ => false,
+        };
+        same_sight
+            && Arc::ptr_eq(&self.prepared, &other.prepared)
+            && self.limits == other.limits
+            && self.variables == other.variables
+    }
+}
+
+impl Eq for Identity {}
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.prepared).hash(state);
+        self.variables.hash(state);
+        if let Some(rights) = &self.rights {
+            rights.hash_sight(state);
+        }
+    }
+}
+
+impl Planner {
+    /// Compiles a subscription for a viewer; `None` is the service.
+    ///
+    /// # Errors
+    /// What the viewer may not ask, and what its arguments make impossible.
+    pub fn subscription(
+        &self,
+        prepared: &Arc<Prepared>,
+        variables: Variables,
+        limits: PageLimits,
+        rights: Option<Arc<Rights>>,
+    ) -> Result<Subscription, ApiError> {
+        let identity = Identity { prepared: Arc::clone(prepared), variables, limits, rights };
+        let (field, access) = (identity.field()?, identity.access());
+        let Selected::Field(OutputMeaning::Subscribe(model)) = field.meaning else {
+            return Err(unexpected("subscription"));
+        };
+        access.check_operation(OperationKind::Subscription, &field.name)?;
+        let given = self.argument(field, InputMeaning::Where, &identity.variables);
+        let condition = self.condition(model, given.as_ref(), access)?;
+        // Whether all fields may be shown.
+        self.event_shape(model, field, &identity)?;
+        let visible = access.visible(model);
+        let mut filters = vec![&visible];
+        condition.node_filters(&mut filters);
+        let key = self.key(model, &filters);
+        Ok(Subscription { identity: Arc::new(identity), model, key, condition })
+    }
+}
+
+impl Identity {
+    /// The one field of the operation.
+    pub(super) fn field(&self) -> Result<&SelectedField, ApiError> {
+        let operation = &self.prepared.operation;
+        let mut fields = operation.fields.iter().filter(|field| field.inclusion.holds(&self.variables));
+        match (operation.kind, fields.next()) {
+            (OperationKind::Subscription, Some(field)) => Ok(field),
+            (OperationKind::Subscription, None) => {
+                let message = "A subscription selects exactly one field of the type Subscription";
+                Err(ApiError::new(ErrorKind::BadUserInput, message))
+            }
+            _ => Err(unexpected("operation")),
+        }
+    }
+
+    pub(super) fn access(&self) -> Access<'_> {
+        self.rights.as_deref().map_or(Access::Full, Access::Limited)
+    }
+
+    pub(super) fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    pub(super) fn limits(&self) -> PageLimits {
+        self.limits
+    }
+}
+
+impl Subscription {
+    pub fn model(&self) -> ModelId {
+        self.model
+    }
+
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// What every node must have that its changes are for this subscription. `None`: all changes of the model have to be
+    /// looked at.
+    pub fn key(&self) -> Option<&Key> {
+        self.key.as_ref()
+    }
+
+    /// Whether the subscription may want the change, as far as that can be told without the node.
+    pub fn admits(&self, change: &Change) -> bool {
+        change.model == self.model && self.condition.holds(change) != Some(false)
+    }
+
+    pub(super) fn condition(&self) -> &Condition {
+        &self.condition
+    }
+}
