@@ -144,7 +144,10 @@ fn merged(notes: &[&Note]) -> Option<Step> {
 fn compare(uid: &str, steps: &[Step], events: &[&Event]) {
     let deleted = steps.last().is_some_and(|step| step.mutation == "DELETED");
     let fits = |step: &Step, event: &Event| {
-        let before = step.names.as_ref().is_none_or(|(before, _)| event.mutation == "CREATED" || event.names.0 == *before);
+        let before = step
+            .names
+            .as_ref()
+            .is_none_or(|(before, _)| event.mutation == "CREATED" || event.names.0 == *before);
         step.mutation == event.mutation && before
     };
     let shown = || format!("order {uid}\nsteps {steps:#?}\nevents {events:#?}");

@@ -78,6 +78,8 @@ async fn nothing_is_lost_nothing_comes_twice_and_all_is_in_order() {
         received += events.len();
         history.check(seller, &events);
     }
-    println!("{written} writes, {killed} servers killed, {received} events received, none lost and none twice");
+    println!(
+        "{written} writes, {killed} servers killed, {received} events received, none lost and none twice"
+    );
     assert!(written > 50 && received > 100, "{written} writes, {received} events");
 }

@@ -15,8 +15,7 @@ use crate::nodes::Nodes;
 /// The name of each seller's last order.
 pub const END: &str = "the end";
 const CREATE: &str = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }";
-const UPDATE: &str =
-    "mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) { updateOrder(where: $where, data: $data) { uid } }";
+const UPDATE: &str = "mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) { updateOrder(where: $where, data: $data) { uid } }";
 const DELETE: &str = "mutation($where: OrderWhereUniqueInput!) { deleteOrder(where: $where) { uid } }";
 const UPDATE_MANY: &str = "mutation($where: OrderWhereInput, $data: OrderUpdateManyMutationInput!) {
     updateManyOrders(where: $where, data: $data) { count } }";
@@ -33,7 +32,8 @@ impl Writers {
         let create = "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }";
         for seller in SELLERS {
             let customer = json!({ "extUid": customer(seller), "name1": "Luz" });
-            let data = json!({ "extUid": seller, "business": "Tacos", "customers": { "create": [customer] } });
+            let data =
+                json!({ "extUid": seller, "business": "Tacos", "customers": { "create": [customer] } });
             ask(nodes, 0, create, json!({ "data": data })).await.expect("both servers are there");
         }
         let mut clients = Vec::new();
@@ -109,7 +109,8 @@ async fn mutate(nodes: &Nodes, dice: &mut Dice, writer: u64) -> Option<()> {
     let name = format!("w{writer}-{}", dice.below(1_000_000));
     let mine = json!({ "assignedTo": { "extUid": seller } });
     let some = async || {
-        let query = "query($where: OrderWhereInput) { orders(where: $where, first: 40) { uid items { uid } } }";
+        let query =
+            "query($where: OrderWhereInput) { orders(where: $where, first: 40) { uid items { uid } } }";
         let found = ask(nodes, node, query, json!({ "where": mine })).await?;
         found["orders"].as_array().cloned()
     };
@@ -143,11 +144,13 @@ async fn mutate(nodes: &Nodes, dice: &mut Dice, writer: u64) -> Option<()> {
             ask(nodes, node, UPDATE, json!({ "where": target, "data": data })).await?;
         }
         8 => {
-            let filter = json!({ "assignedTo": { "extUid": seller }, "name_contains": dice.below(10).to_string() });
+            let filter =
+                json!({ "assignedTo": { "extUid": seller }, "name_contains": dice.below(10).to_string() });
             ask(nodes, node, UPDATE_MANY, json!({ "where": filter, "data": { "name": name } })).await?;
         }
         _ => {
-            let filter = json!({ "assignedTo": { "extUid": seller }, "name_ends_with": dice.below(100).to_string() });
+            let filter =
+                json!({ "assignedTo": { "extUid": seller }, "name_ends_with": dice.below(100).to_string() });
             ask(nodes, node, DELETE_MANY, json!({ "where": filter })).await?;
         }
     }
@@ -179,7 +182,8 @@ async fn plain_sql(client: &Client, dice: &mut Dice) {
 async fn stay_open(client: &Client, dice: &mut Dice) {
     let name = format!("open-{}", dice.below(1_000_000));
     client.batch_execute("begin").await.unwrap();
-    let first = "update \"Order\" set name = $1 where uid = (select uid from \"Order\" order by random() limit 1)";
+    let first =
+        "update \"Order\" set name = $1 where uid = (select uid from \"Order\" order by random() limit 1)";
     let written = client.execute(first, &[&name]).await;
     tokio::time::sleep(Duration::from_millis(200 + dice.below(1_500) as u64)).await;
     let end = if written.is_ok() && dice.chance(70) { "commit" } else { "rollback" };
@@ -203,7 +207,8 @@ async fn ask(nodes: &Nodes, node: usize, query: &str, variables: Value) -> Optio
     if let Some(errors) = answer.get("errors") {
         let code = errors[0]["extensions"]["code"].as_str().unwrap_or_default();
         // A row that went meanwhile, a server without its database.
-        let expected = ["GRAPHQL_EXECUTION_ERROR", "SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN", "DEADLINE_EXCEEDED"];
+        let expected =
+            ["GRAPHQL_EXECUTION_ERROR", "SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN", "DEADLINE_EXCEEDED"];
         assert!(expected.contains(&code), "{errors}");
         return None;
     }

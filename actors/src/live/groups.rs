@@ -212,3 +212,84 @@ fn keys(interest: &Interest) -> Vec<(ModelId, Option<Key>)> {
         Interest::Touch(watched) => watched.iter().map(|w| (w.model, w.key.clone())).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use gom_engine::datamodel::FieldId;
+
+    use super::*;
+
+    /// Numbers that look random and are the same each time.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(self.0 >> 33).unwrap() % bound
+        }
+    }
+
+    fn watched(dice: &mut Dice) -> Watched {
+        let field = FieldId(dice.below(2));
+        let path = if dice.below(2) == 0 { Path::Column(field) } else { Path::Linked(field, FieldId(0)) };
+        let key = (dice.below(4) > 0).then(|| Key { path, value: dice.below(3).to_string() });
+        Watched { model: ModelId(dice.below(2)), key }
+    }
+
+    #[test]
+    fn the_index_finds_exactly_whom_a_look_at_everybody_finds() {
+        let mut dice = Dice(1);
+        let mut groups = Groups::default();
+        let mut everybody: HashMap<Member, Arc<[Watched]>> = HashMap::new();
+        for step in 0..4_000 {
+            let member = Member { worker: dice.below(3) as u64, slot: dice.below(40) as u64 };
+            if everybody.remove(&member).is_some() {
+                assert!(groups.remove(member));
+            } else {
+                assert!(!groups.remove(member));
+                let interest: Arc<[Watched]> = (0..=dice.below(2)).map(|_| watched(&mut dice)).collect();
+                groups.add(member, Interest::Touch(Arc::clone(&interest)));
+                everybody.insert(member, interest);
+            }
+            // A change of some model, with a value on each path.
+            let model = ModelId(dice.below(2));
+            let values: HashMap<Path, String> = (0..2)
+                .flat_map(|f| [Path::Column(FieldId(f)), Path::Linked(FieldId(f), FieldId(0))])
+                .map(|path| (path, dice.below(3).to_string()))
+                .collect();
+            let concerned = |watched: &Watched| {
+                watched.model == model
+                    && watched.key.as_ref().is_none_or(|key| values[&key.path] == key.value)
+            };
+            let expected: BTreeSet<(u64, u64)> = everybody
+                .iter()
+                .filter(|(_, watched)| watched.iter().any(concerned))
+                .map(|(member, _)| (member.worker, member.slot))
+                .collect();
+            let mut ids: BTreeSet<GroupId> = groups.of_all(model).iter().copied().collect();
+            for (place, path) in groups.paths(model).iter().enumerate() {
+                ids.extend(groups.of_value(model, place, &values[path]));
+            }
+            let found: BTreeSet<(u64, u64)> = ids
+                .iter()
+                .flat_map(|id| groups.slots(*id))
+                .flat_map(|(worker, slots)| slots.iter().map(move |slot| (worker, *slot)).collect::<Vec<_>>())
+                .collect();
+            assert_eq!(found, expected, "step {step}");
+            assert_eq!(
+                groups.concerns(model),
+                everybody.values().any(|w| w.iter().any(|w| w.model == model))
+            );
+        }
+        for id in groups.ids() {
+            for member in groups.dissolve(id) {
+                everybody.remove(&member);
+            }
+        }
+        assert!(
+            groups.is_empty() && everybody.is_empty() && groups.index.is_empty() && groups.known.is_empty()
+        );
+    }
+}
