@@ -1,0 +1,417 @@
+//! A datamodel with every kind of link, random rows, random writes and random subscriptions.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use gom_actors::migrations::{Deployment, apply};
+use gom_engine::datamodel::{self, FieldKind, ModelId, RelationStorage, ScalarType};
+use gom_engine::events::Subscription;
+use gom_engine::plan::{PageLimits, Planner};
+use gom_engine::policy::{Permissions, Policy, PolicySource};
+use gom_engine::request::{Limits, RequestOptions, Requests};
+use gom_engine::schema::{SchemaOptions, Served, generate};
+use gom_engine::sql::{Physical, PhysicalOptions};
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+
+use crate::dice::Dice;
+use crate::log::Snapshot;
+
+pub const SCHEMA: &str = "default$default";
+
+const DATAMODEL: &str = r#"
+    enum Color { RED GREEN }
+
+    type Thing {
+      id: ID! @id
+      name: String!
+      text: String
+      code: String @unique
+      int: Int
+      flag: Boolean
+      color: Color
+      amount: Float
+      time: DateTime
+      json: Json
+      tags: [String] @scalarList(strategy: RELATION)
+      times: [DateTime] @scalarList(strategy: RELATION)
+      parent: Thing @relation(name: "Tree", link: INLINE)
+      children: [Thing] @relation(name: "Tree")
+      likes: [Thing] @relation(name: "Likes", link: TABLE)
+      likedBy: [Thing] @relation(name: "Likes")
+      crate: Crate @relation(name: "InCrate", link: INLINE)
+      lidOf: Crate @relation(name: "Lid")
+      labels: [Label] @relation(name: "Labelled", link: TABLE)
+    }
+
+    type Crate {
+      id: UUID! @id
+      note: String
+      size: Int @unique
+      things: [Thing] @relation(name: "InCrate")
+      lid: Thing @relation(name: "Lid", link: INLINE)
+    }
+
+    type Label {
+      id: Int! @id(strategy: SEQUENCE)
+      word: String! @unique
+      things: [Thing] @relation(name: "Labelled")
+    }
+"#;
+
+const NAMES: &[&str] = &["a", "b", "it's"];
+const PER_MODEL: usize = 6;
+
+pub struct World {
+    pub planner: Planner,
+    requests: Requests,
+    policy: Arc<Policy>,
+}
+
+impl World {
+    pub async fn create(client: &mut Client) -> World {
+        let model = datamodel::parse("datamodel.prisma", DATAMODEL).unwrap();
+        let deployment = Deployment {
+            model: &model,
+            text: DATAMODEL,
+            schema: SCHEMA,
+            renames: &[],
+            allow_data_loss: false,
+        };
+        apply(client, &deployment, &|_| ()).await.unwrap();
+        let schema = Arc::new(generate(&model, SchemaOptions::default()));
+        let served = Served::new(&schema).unwrap();
+        let rows = |name: &str, thing: &str, crate_: &str, label: &str| json!({ name: {"rows": {"Thing": thing, "Crate": crate_, "Label": label}} });
+        let all = "{}";
+        let mut roles = serde_json::Map::new();
+        for role in [
+            rows("named", "{ name: $sub }", all, all),
+            rows("tree", "{ parent: { name: $sub } }", "{ things_some: { code: $sub } }", "{ word: $sub }"),
+            rows("labelled", "{ labels_some: { word: $sub } }", "{ lid: { code: $sub } }", all),
+            rows(
+                "crated",
+                "{ crate: { lid: { labels_some: { word: $sub } } } }",
+                "{ lid: { code: $sub } }",
+                all,
+            ),
+            rows("unlike", "{ likes_none: { code: $sub } }", "{ NOT: [{ lid: { code: $sub } }] }", all),
+            rows("either", "{ OR: [{ code: $sub }, { children_some: { code: $sub } }] }", all, all),
+        ] {
+            roles.extend(role.as_object().unwrap().clone());
+        }
+        let source: PolicySource = serde_json::from_value(json!({
+            "operations": {"subscription": {"thing": "see:all", "crate": "see:all", "label": "see:all"}},
+            "roles": roles,
+        }))
+        .unwrap();
+        let policy = Policy::new(&source, &model, &schema).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let physical = Physical::new(model, &PhysicalOptions::in_schema(SCHEMA));
+        let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
+        let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
+        let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
+        World { planner, requests, policy: Arc::new(policy) }
+    }
+
+    /// A subscription with its `where` in a variable.
+    pub fn compile(&self, text: &str, filter: &Value, role: Option<(&str, &str)>) -> Subscription {
+        let prepared = self.requests.prepare(text, None, &Limits::UNLIMITED);
+        let prepared = prepared.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
+        let given = json!({ "where": filter });
+        let variables = self.requests.coerce(&prepared.operation, given.as_object().unwrap());
+        let variables = variables.unwrap_or_else(|error| panic!("{text} {filter}: {error:?}"));
+        let rights = role.map(|(role, sub)| {
+            let role = format!("role:{role}");
+            let permissions = Permissions::of([role.as_str(), "see:all"]);
+            let claims = json!({ "sub": sub });
+            Arc::new(self.planner.rights(&self.policy, permissions, claims.as_object().unwrap()).unwrap())
+        });
+        self.planner.subscription(&prepared, variables, PageLimits { page_size: Some(100) }, rights).unwrap()
+    }
+
+    /// With conditions on the change, or on the node alone.
+    pub fn subscribe(&self, of_changes: bool, dice: &mut Dice) -> (String, Subscription) {
+        let model = *dice.pick(&self.models());
+        let name = &self.planner.physical().model.model(model).name;
+        let lower = name.to_lowercase();
+        let text = format!(
+            "subscription($where: {name}SubscriptionWhereInput) {{ {lower}(where: $where) \
+             {{ mutation node {{ id }} updatedFields previousValues {{ id }} }} }}"
+        );
+        let filter = self.event_filter(model, of_changes, 2, dice);
+        let roles = ["named", "tree", "labelled", "crated", "unlike", "either"];
+        let role = dice.chance(60).then(|| (*dice.pick(&roles), self.some_code(dice)));
+        let shown = format!("{lower}(where: {filter}) as {role:?}");
+        (shown, self.compile(&text, &filter, role.as_ref().map(|(role, sub)| (*role, sub.as_str()))))
+    }
+
+    fn models(&self) -> Vec<ModelId> {
+        self.planner.physical().model.model_ids().collect()
+    }
+
+    /// What is unique, or a name, as it may be.
+    fn some_code(&self, dice: &mut Dice) -> String {
+        if dice.chance(30) { (*dice.pick(NAMES)).to_owned() } else { format!("c{}", dice.below(PER_MODEL)) }
+    }
+
+    fn event_filter(&self, model: ModelId, of_changes: bool, depth: usize, dice: &mut Dice) -> Value {
+        let mut filter = serde_json::Map::new();
+        for _ in 0..dice.between(0, 2) {
+            let (key, value) = match dice.below(if depth > 0 { 9 } else { 6 }) {
+                0..=3 => ("node", self.filter(model, 2, dice)),
+                4 | 5 if !of_changes => ("node", self.filter(model, 1, dice)),
+                4 => ("mutation_in", json!([*dice.pick(&["CREATED", "UPDATED", "DELETED"]), "DELETED"])),
+                5 => ("updatedFields_contains_some", json!(["name", "things", "word", "likes", "note"])),
+                n => {
+                    let parts = (0..dice.between(1, 2))
+                        .map(|_| self.event_filter(model, of_changes, depth - 1, dice));
+                    (["AND", "OR", "NOT"][n - 6], parts.collect())
+                }
+            };
+            filter.insert(key.to_owned(), value);
+        }
+        Value::Object(filter)
+    }
+
+    fn filter(&self, model: ModelId, depth: usize, dice: &mut Dice) -> Value {
+        let of = self.planner.physical().model.model(model);
+        let mut filter = serde_json::Map::new();
+        for _ in 0..dice.between(0, 2) {
+            if dice.chance(20) && depth > 0 {
+                let parts: Value =
+                    (0..dice.between(1, 2)).map(|_| self.filter(model, depth - 1, dice)).collect();
+                filter.insert((*dice.pick(&["AND", "OR", "NOT"])).to_owned(), parts);
+                continue;
+            }
+            let field = dice.pick(&of.fields);
+            if let Some(relation) = field.relation() {
+                if depth == 0 {
+                    continue;
+                }
+                let inner = self.filter(relation.target, depth - 1, dice);
+                let suffix = if field.list { *dice.pick(&["_some", "_some", "_none", "_every"]) } else { "" };
+                let null = !field.list && dice.chance(10);
+                filter.insert(format!("{}{suffix}", field.name), if null { Value::Null } else { inner });
+            } else if field.is_column() && field.name != "json" {
+                let value = self.value(model, field, dice);
+                let suffix = *dice.pick(&["", "", "", "_not", "_in"]);
+                let value = if suffix == "_in" { json!([value]) } else { value };
+                if suffix == "_in" && matches!(field.kind, FieldKind::Scalar(ScalarType::Boolean)) {
+                    continue;
+                }
+                filter.insert(format!("{}{suffix}", field.name), value);
+            }
+        }
+        Value::Object(filter)
+    }
+
+    /// A value that a row may well have.
+    fn value(&self, model: ModelId, field: &datamodel::Field, dice: &mut Dice) -> Value {
+        let of = self.planner.physical().model.model(model);
+        if field.id_strategy.is_some() {
+            return id(&of.name, dice.below(PER_MODEL));
+        }
+        match field.kind {
+            FieldKind::Enum(_) => json!(*dice.pick(&["RED", "GREEN"])),
+            FieldKind::Scalar(ScalarType::Int) => json!(dice.below(PER_MODEL)),
+            FieldKind::Scalar(ScalarType::Boolean) => json!(dice.chance(50)),
+            FieldKind::Scalar(ScalarType::Float) => json!(*dice.pick(&[1.5, 2.0])),
+            FieldKind::Scalar(ScalarType::DateTime) => json!("2020-01-01T00:00:00.500Z"),
+            _ if field.unique => json!(format!("c{}", dice.below(PER_MODEL))),
+            _ => json!(*dice.pick(NAMES)),
+        }
+    }
+
+    /// Replaces all rows.
+    pub fn fill(&self, dice: &mut Dice) -> String {
+        let model = &self.planner.physical().model;
+        let mut sql = String::new();
+        for of in &model.models {
+            writeln!(sql, "delete from {};", table(&of.table)).unwrap();
+        }
+        for id in self.models() {
+            for number in 0..PER_MODEL {
+                if dice.chance(80) {
+                    sql.push_str(&self.insertion(id, number, dice));
+                }
+            }
+        }
+        for relation in model.relations.iter().chain(&model.relations) {
+            let (a, b) = (&model.model(relation.a.model).name, &model.model(relation.b.model).name);
+            for _ in 0..PER_MODEL / 2 {
+                let pair = (id(a, dice.below(PER_MODEL)), id(b, dice.below(PER_MODEL)));
+                sql.push_str(&self.tie(relation, pair));
+            }
+        }
+        sql
+    }
+
+    fn insertion(&self, model: ModelId, number: usize, dice: &mut Dice) -> String {
+        let of = self.planner.physical().model.model(model);
+        let mut columns = Vec::new();
+        let mut values = Vec::new();
+        let mut lists = String::new();
+        let id = id(&of.name, number);
+        for field in &of.fields {
+            if field.is_scalar_list() {
+                for position in 1..=dice.below(3) {
+                    let value =
+                        if field.name == "times" { "2020-01-01T00:00:00.500" } else { *dice.pick(NAMES) };
+                    let table = table(&of.list_table(field));
+                    let value = literal(&json!(value));
+                    let id = literal(&id);
+                    writeln!(lists, "insert into {table} (\"nodeId\", \"position\", \"value\") values ({id}, {position}, {value});").unwrap();
+                }
+            }
+            if !field.is_column() {
+                continue;
+            }
+            columns.push(format!("\"{}\"", field.column));
+            values.push(if field.id_strategy.is_some() {
+                literal(&id)
+            } else if field.name == "size" {
+                number.to_string()
+            } else if field.unique {
+                literal(&json!(format!("c{number}")))
+            } else if field.name == "json" {
+                "'{\"b\": [1], \"a\": 1}'".to_owned()
+            } else if !field.required && dice.chance(20) {
+                "null".to_owned()
+            } else {
+                literal(&self.value(model, field, dice))
+            });
+        }
+        let (columns, values) = (columns.join(", "), values.join(", "));
+        format!(
+            "insert into {} ({columns}) values ({values}) on conflict do nothing;\n{lists}",
+            table(&of.table)
+        )
+    }
+
+    fn tie(&self, relation: &datamodel::Relation, (a, b): (Value, Value)) -> String {
+        let model = &self.planner.physical().model;
+        let there = |end: &datamodel::RelationEnd, id: &Value| {
+            let of = model.model(end.model);
+            format!(
+                "exists (select 1 from {} where \"{}\" = {})",
+                table(&of.table),
+                of.id_field().column,
+                literal(id)
+            )
+        };
+        let both = format!("{} and {}", there(&relation.a, &a), there(&relation.b, &b));
+        match &relation.storage {
+            RelationStorage::Inline { side, column } => {
+                let (own, partner) = if *side == datamodel::Side::A { (&a, &b) } else { (&b, &a) };
+                let of = model.model(relation.end(*side).model);
+                // A to-one other end has one partner at most.
+                let alone = if relation.end(side.other()).list {
+                    String::new()
+                } else {
+                    format!(
+                        " and not exists (select 1 from {} where \"{column}\" = {})",
+                        table(&of.table),
+                        literal(partner)
+                    )
+                };
+                format!(
+                    "update {} set \"{column}\" = {} where \"{}\" = {} and {both}{alone};\n",
+                    table(&of.table),
+                    literal(partner),
+                    of.id_field().column,
+                    literal(own)
+                )
+            }
+            RelationStorage::Table { table: name, a_column, b_column, .. } => format!(
+                "insert into {} (\"{a_column}\", \"{b_column}\") select {}, {} where {both} on conflict do nothing;\n",
+                table(name),
+                literal(&a),
+                literal(&b)
+            ),
+        }
+    }
+
+    /// Deletes some nodes, with or without those in a crate.
+    pub fn deletions(&self, before: &Snapshot, dice: &mut Dice) -> String {
+        let mut sql = "begin;\n".to_owned();
+        for of in &self.planner.physical().model.models {
+            for id in before.ids(&of.table) {
+                if dice.chance(25) {
+                    let id = literal(&json!(id));
+                    if of.name == "Crate" && dice.chance(60) {
+                        writeln!(sql, "delete from {} where \"crate\" = {id};", table("Thing")).unwrap();
+                    }
+                    writeln!(sql, "delete from {} where \"id\" = {id};", table(&of.table)).unwrap();
+                }
+            }
+        }
+        sql + "commit;"
+    }
+
+    /// Anything.
+    pub fn writes(&self, before: &Snapshot, dice: &mut Dice) -> String {
+        let model = &self.planner.physical().model;
+        let mut sql = "begin;\n".to_owned();
+        for _ in 0..dice.between(1, 8) {
+            let id_of = *dice.pick(&self.models());
+            let of = model.model(id_of);
+            match dice.below(5) {
+                0 => {
+                    let ids = before.ids(&of.table);
+                    if !ids.is_empty() {
+                        let id = literal(&json!(dice.pick(&ids)));
+                        writeln!(sql, "delete from {} where \"id\" = {id};", table(&of.table)).unwrap();
+                    }
+                }
+                1 => {
+                    let lists = dice.below(PER_MODEL);
+                    let insertion = self.insertion(id_of, lists, dice);
+                    sql.push_str(insertion.lines().next().unwrap());
+                    sql.push('\n');
+                }
+                2 | 3 => {
+                    let relation = dice.pick(&model.relations);
+                    let (a, b) = (&model.model(relation.a.model).name, &model.model(relation.b.model).name);
+                    let pair = (id(a, dice.below(PER_MODEL)), id(b, dice.below(PER_MODEL)));
+                    sql.push_str(&self.tie(relation, pair));
+                }
+                _ => {
+                    let value = literal(&json!(*dice.pick(NAMES)));
+                    let column = if of.name == "Thing" {
+                        "name"
+                    } else if of.name == "Crate" {
+                        "note"
+                    } else {
+                        continue;
+                    };
+                    let id = literal(&id(&of.name, dice.below(PER_MODEL)));
+                    writeln!(
+                        sql,
+                        "update {} set \"{column}\" = {value} where \"id\" = {id};",
+                        table(&of.table)
+                    )
+                    .unwrap();
+                }
+            }
+        }
+        sql + "commit;"
+    }
+}
+
+fn table(name: &str) -> String {
+    format!("\"{SCHEMA}\".\"{name}\"")
+}
+
+pub fn id(model: &str, number: usize) -> Value {
+    match model {
+        "Crate" => json!(format!("00000000-0000-4000-8000-00000000000{number}")),
+        "Label" => json!(number + 1),
+        _ => json!(format!("n{number}")),
+    }
+}
+
+fn literal(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("'{}'", text.replace('\'', "''")),
+        other => other.to_string(),
+    }
+}
