@@ -1,5 +1,6 @@
 //! What the compiler makes of operations on Gom's own model: `golden/operations/NAME.graphql` (variables in its first
-//! line) beside `NAME.sql`, the statements. `UPDATE_GOLDEN=1 cargo test -p gom-engine --test golden`
+//! line) beside `NAME.sql`, the statements; and in `golden/subscriptions/` what reads the events of a subscription, for a
+//! viewer named in a line `# viewer: ROLE SUB` or for the service. `UPDATE_GOLDEN=1 cargo test -p gom-engine --test golden`
 //! writes the latter anew, to be read in the diff.
 
 use std::fmt::Write;
@@ -7,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gom_engine::datamodel;
+use gom_engine::events::{LogKind, LogRow};
 use gom_engine::plan::{Access, Amendments, Expect, PageLimits, Param, Planner, Source, Statement, Step};
+use gom_engine::policy::{Permissions, Policy, PolicySource};
 use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
@@ -37,14 +40,23 @@ impl Source for Counted {
 
 #[test]
 fn operations_compile_to_the_statements_beside_them() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/operations");
+    compare("operations", 10, compile);
+}
+
+#[test]
+fn subscriptions_compile_to_the_statements_beside_them() {
+    compare("subscriptions", 3, events);
+}
+
+fn compare(folder: &str, least: usize, compile: impl Fn(&str) -> String) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     let mut documents: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("the folder is there")
         .map(|entry| entry.expect("it can be read").path())
         .filter(|path| path.extension().is_some_and(|e| e == "graphql"))
         .collect();
     documents.sort();
-    assert!(documents.len() >= 10, "the golden documents are gone");
+    assert!(documents.len() >= least, "the golden documents are gone");
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut different = Vec::new();
     for document in documents {
@@ -60,18 +72,86 @@ fn operations_compile_to_the_statements_beside_them() {
     assert!(different.is_empty(), "compiled to something else:\n{}", different.join("\n"));
 }
 
-fn compile(text: &str) -> String {
-    let model_text = include_str!("../../config/datamodel.prisma");
-    let model = datamodel::parse("datamodel.prisma", model_text).expect("Gom's model is sound");
-    let schema = Arc::new(generate(&model, SchemaOptions::default()));
-    let served = Served::new(&schema).expect("Gom's model can be served");
-    let physical = Physical::new(model, &PhysicalOptions::in_schema("shop"));
-    let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
-    let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
-    let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
+/// Gom's own model.
+struct Shop {
+    requests: Requests,
+    planner: Planner,
+    policy: Arc<Policy>,
+}
 
-    let variables = text.lines().next().and_then(|line| line.strip_prefix("# variables: "));
-    let variables = serde_json::from_str(variables.unwrap_or("{}")).expect("the variables are a JSON object");
+impl Shop {
+    fn new() -> Shop {
+        let model_text = include_str!("../../config/datamodel.prisma");
+        let model = datamodel::parse("datamodel.prisma", model_text).expect("Gom's model is sound");
+        let schema = Arc::new(generate(&model, SchemaOptions::default()));
+        let served = Served::new(&schema).expect("Gom's model can be served");
+        let source: PolicySource = serde_json::from_value(serde_json::json!({
+            "operations": {"subscription": {"order": "subscribe:order"}},
+            "roles": {"seller": {"rows": {
+                "Order": "{ assignedTo: { extUid: $sub } }", "User": "{ extUid: $sub }",
+                "Bp": "{ customerOf_some: { extUid: $sub } }",
+            }}},
+        }))
+        .expect("a policy");
+        let policy = Policy::new(&source, &model, &schema).expect("a sound policy");
+        let physical = Physical::new(model, &PhysicalOptions::in_schema("shop"));
+        let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
+        let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
+        let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
+        Shop { requests, planner, policy: Arc::new(policy) }
+    }
+}
+
+/// What the value of a comment `# NAME: VALUE` is.
+fn comment<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(name)?.strip_prefix(": "))
+}
+
+/// The key, the statement that reads values for the index, and the one that reads payloads: of an order that was updated
+/// and one that was deleted with its customer.
+fn events(text: &str) -> String {
+    let Shop { requests, planner, policy } = Shop::new();
+    let prepared = requests.prepare(text, None, &Limits::default()).expect("the document is sound");
+    let variables = serde_json::from_str(comment(text, "variables").unwrap_or("{}")).expect("a JSON object");
+    let variables = requests.coerce(&prepared.operation, &variables).expect("the variables are sound");
+    let rights = comment(text, "viewer").and_then(|viewer| viewer.split_once(' ')).map(|(role, sub)| {
+        let role = format!("role:{role}");
+        let permissions = Permissions::of([role.as_str(), "subscribe:order"]);
+        let claims = serde_json::json!({ "sub": sub });
+        let rights = planner.rights(&policy, permissions, claims.as_object().expect("an object"));
+        Arc::new(rights.expect("the role is known"))
+    });
+    let limits = PageLimits { page_size: Some(1000) };
+    let subscription = planner.subscription(&prepared, variables, limits, rights).expect("it is allowed");
+    let row = |table: &str, kind, node: &str, columns: &[&str], old: &str| LogRow {
+        table: table.into(),
+        kind,
+        node: node.into(),
+        partner: None,
+        columns: columns.iter().map(|&column| column.into()).collect(),
+        old: Some(old.into()),
+        links: None,
+    };
+    let log = [
+        row("Order", LogKind::Updated, "o1", &["stage"], r#"{"uid":"o1","stage":"OPEN"}"#),
+        row("Order", LogKind::Deleted, "o2", &[], r#"{"uid":"o2","stage":"OPEN"}"#),
+        row("Bp", LogKind::Deleted, "b1", &[], r#"{"uid":"b1"}"#),
+    ];
+    let transaction = planner.changes(&log, 0);
+    let changes: Vec<_> = transaction.changes.iter().filter(|c| c.model == subscription.model()).collect();
+    let mut out = String::new();
+    writeln!(out, "-- key: {:?}", subscription.key()).expect("a string takes everything");
+    if let Some(key) = subscription.key() {
+        show(&mut out, "", &planner.probe(subscription.model(), &[key.path], &changes, &transaction.ghosts));
+    }
+    let payloads = planner.payloads(&subscription, &changes, &transaction.ghosts);
+    show(&mut out, "", &payloads.expect("a statement"));
+    out
+}
+
+fn compile(text: &str) -> String {
+    let Shop { requests, planner, .. } = Shop::new();
+    let variables = serde_json::from_str(comment(text, "variables").unwrap_or("{}")).expect("a JSON object");
     let prepared = requests.prepare(text, None, &Limits::default()).expect("the document is sound");
     let operation = &prepared.operation;
     let variables = requests.coerce(operation, &variables).expect("the variables are sound");
