@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use gom_engine::datamodel;
+use gom_engine::events::{LogKind, LogRow, Path, Subscription};
 use gom_engine::plan::{Access, Amendments, PageLimits, Param, Planner, Source, Statement, Step};
 use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
@@ -53,6 +54,10 @@ const MUTATION: &str =
   updateManyNode1s(where: $where, data: $many) { count }
   deleteManyNode1s(where: $where) { count }
   deleteNode1(where: $one) { id text json tags best { name } }
+}";
+
+const SUBSCRIPTION: &str = "subscription ($event: Node1SubscriptionWhereInput) {
+  node1(where: $event) { mutation updatedFields node { id tags friends { name } } previousValues { text tags } }
 }";
 
 /// Text that would do harm outside of a parameter, longer than anything that statements happen to hold, and
@@ -145,6 +150,11 @@ fn variables(filter: &Value) -> Value {
             "best": {"upsert": {"create": {"name": "?"}, "update": {"name": "?"}}},
         },
         "many": {"text": "?", "tags": {"set": ["?"]}},
+        "event": {
+            "node": filter,
+            "OR": [{"mutation_in": ["DELETED"]}, {"updatedFields_contains": "?", "NOT": [{"node": {"text": "?"}}]}],
+        },
+        "changed": "?", "was": "?",
     })
 }
 
@@ -191,9 +201,16 @@ impl Compiler {
         let prepared = self.requests.prepare(document, None, &Limits::UNLIMITED).expect("a sound document");
         let operation = &prepared.operation;
         let mut given = given.as_object().cloned().unwrap_or_default();
+        let text = |name: &str| given[name].as_str().unwrap_or_default().to_owned();
+        let (changed, was) = (text("changed"), text("was"));
         given.retain(|name, _| document.contains(&format!("${name}:")));
         let variables = self.requests.coerce(operation, &given).expect("sound variables");
         let mut statements = Vec::new();
+        if operation.kind == OperationKind::Subscription {
+            let limits = PageLimits { page_size: Some(1000) };
+            let subscription = self.planner.subscription(&prepared, variables, limits, None).expect("sound");
+            return self.events(&subscription, changed, was);
+        }
         for field in &operation.fields {
             let limits = PageLimits { page_size: Some(1000) };
             if operation.kind == OperationKind::Query {
@@ -212,6 +229,33 @@ impl Compiler {
             }
         }
         statements
+    }
+}
+
+impl Compiler {
+    /// The statements of an update and a deletion; the rows hold the texts, too.
+    fn events(&self, subscription: &Subscription, changed: String, was: String) -> Vec<Statement> {
+        let old = json!({"id": changed, "text": was, "parent": was, "code": was}).to_string();
+        let row = |kind, node: String| LogRow {
+            table: "Node1".into(),
+            kind,
+            node,
+            partner: None,
+            columns: vec!["text".into()],
+            old: Some(old.clone()),
+            links: None,
+        };
+        let log = [row(LogKind::Updated, changed.clone()), row(LogKind::Deleted, format!("{changed}2"))];
+        let transaction = self.planner.changes(&log, 0);
+        let changes: Vec<_> = transaction.changes.iter().filter(|change| change.model.0 == 0).collect();
+        let of = &self.planner.physical().model.models[0];
+        let [code, friends] = ["code", "friends"].map(|name| of.field_named(name).expect("a field"));
+        let name = self.planner.physical().model.models[1].field_named("name").expect("a field");
+        let paths = [Path::Column(code), Path::Linked(friends, name)];
+        vec![
+            self.planner.payloads(subscription, &changes, &transaction.ghosts).expect("a statement"),
+            self.planner.probe(subscription.model(), &paths, &changes, &transaction.ghosts),
+        ]
     }
 }
 
@@ -242,7 +286,7 @@ proptest! {
         let mut plain = std::iter::from_fn(|| { number += 1; Some(format!("p{number}")) });
         let plain = filled(&shape, &mut plain);
         let hostile = filled(&shape, &mut texts.iter().cycle().cloned());
-        for document in [QUERY, MUTATION] {
+        for document in [QUERY, MUTATION, SUBSCRIPTION] {
             let (plain, hostile) = COMPILER.with(|c| {
                 (c.statements(document, &plain), c.statements(document, &hostile))
             });

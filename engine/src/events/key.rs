@@ -1,5 +1,6 @@
 //! What a subscription's index looks at: an equality without which no change is for the subscription.
 
+use super::payload::parameters;
 use super::{Change, Ghosts, Path};
 use crate::datamodel::{FieldId, FieldKind, ModelId, ScalarType};
 use crate::plan::{Planner, Statement};
@@ -18,7 +19,7 @@ impl Planner {
     /// The statement that reads the values of changed nodes of `model` on each path, as rows `(ordinal, path, value)`,
     /// two ints and a text: the positions in `changes` and `paths`. Of deleted nodes as they were.
     pub fn probe(&self, model: ModelId, paths: &[Path], changes: &[&Change], ghosts: &Ghosts) -> Statement {
-        let (living, deleted) = self.parameters(changes, |_, _| {});
+        let (living, deleted) = parameters(changes, false, |_, _| {});
         sql::event_values(self.physical(), model, paths, &sql::Events { living, deleted, ghosts })
     }
 

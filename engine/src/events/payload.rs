@@ -36,7 +36,7 @@ impl Planner {
             let names = fields.map(|field| self.model().field(model, *field).name.as_str());
             serde_json::Value::from_iter(names)
         };
-        let (living, deleted) = self.parameters(changes, |change, out| {
+        let (living, deleted) = parameters(changes, shape.shows_before(), |change, out| {
             if !subscription.admits(change) {
                 out.clear();
                 return;
@@ -65,46 +65,6 @@ impl Planner {
         let completed =
             self.complete(root, field, identity.variables(), identity.limits(), identity.access(), payload);
         Completed { answer: completed.answer.as_deref().map(around), errors: completed.errors }
-    }
-
-    /// The JSON arrays of the changes whose nodes live, and of those whose nodes are gone; each as
-    /// [`sql::Events`] says, and what `more` adds to its object. `more` may clear a change that is not to be in.
-    pub(super) fn parameters(
-        &self,
-        changes: &[&Change],
-        more: impl Fn(&Change, &mut String),
-    ) -> (Option<String>, Option<String>) {
-        let (mut living, mut deleted) = (String::new(), String::new());
-        for (ordinal, change) in changes.iter().enumerate() {
-            let mut one = format!("{{\"o\":{ordinal}");
-            push(&mut one, "i", &serde_json::Value::from(change.id.as_str()).to_string());
-            push(&mut one, "k", &format!("\"{}\"", change.kind.name()));
-            if let Some(old) = &change.old {
-                push(&mut one, "p", old);
-            }
-            if !change.lists.is_empty() {
-                let mut lists = String::new();
-                for (field, removed) in &change.lists {
-                    let _ = write!(
-                        lists,
-                        "{}\"{}\":{removed}",
-                        if lists.is_empty() { "{" } else { "," },
-                        field.0
-                    );
-                }
-                push(&mut one, "l", &format!("{lists}}}"));
-            }
-            more(change, &mut one);
-            if one.is_empty() {
-                continue;
-            }
-            one.push('}');
-            let all = if change.kind == ChangeKind::Deleted { &mut deleted } else { &mut living };
-            all.push(if all.is_empty() { '[' } else { ',' });
-            all.push_str(&one);
-        }
-        let closed = |all: String| (!all.is_empty()).then(|| all + "]");
-        (closed(living), closed(deleted))
     }
 
     /// What the root field shows of a change.
@@ -138,6 +98,44 @@ impl Planner {
         });
         Ok(EventShape { entries: entries.collect::<Result<_, ApiError>>()? })
     }
+}
+
+/// The JSON arrays of the changes whose nodes live, and of those whose nodes are gone; each as [`sql::Events`] says, and
+/// what `more` adds to its object. `more` may clear a change that is not to be in. What was before is told of nodes that
+/// live only if it is to be shown.
+pub(super) fn parameters(
+    changes: &[&Change],
+    shows_before: bool,
+    more: impl Fn(&Change, &mut String),
+) -> (Option<String>, Option<String>) {
+    let (mut living, mut deleted) = (String::new(), String::new());
+    for (ordinal, change) in changes.iter().enumerate() {
+        let mut one = format!("{{\"o\":{ordinal}");
+        push(&mut one, "i", &serde_json::Value::from(change.id.as_str()).to_string());
+        push(&mut one, "k", &format!("\"{}\"", change.kind.name()));
+        if let Some(old) = change.old.as_ref().filter(|_| shows_before || change.kind == ChangeKind::Deleted)
+        {
+            push(&mut one, "p", old);
+        }
+        if shows_before && !change.lists.is_empty() {
+            let mut lists = String::new();
+            for (field, removed) in &change.lists {
+                let _ =
+                    write!(lists, "{}\"{}\":{removed}", if lists.is_empty() { "{" } else { "," }, field.0);
+            }
+            push(&mut one, "l", &format!("{lists}}}"));
+        }
+        more(change, &mut one);
+        if one.is_empty() {
+            continue;
+        }
+        one.push('}');
+        let all = if change.kind == ChangeKind::Deleted { &mut deleted } else { &mut living };
+        all.push(if all.is_empty() { '[' } else { ',' });
+        all.push_str(&one);
+    }
+    let closed = |all: String| (!all.is_empty()).then(|| all + "]");
+    (closed(living), closed(deleted))
 }
 
 /// Adds an entry to a JSON object.

@@ -47,6 +47,13 @@ pub enum Match<'a> {
     Row(&'a Filter),
 }
 
+impl EventShape<'_> {
+    /// Whether the rows before are shown.
+    pub fn shows_before(&self) -> bool {
+        self.entries.iter().any(|(_, entry)| matches!(entry, EventEntry::PreviousValues(_)))
+    }
+}
+
 impl Match<'_> {
     fn is_true(&self) -> bool {
         match self {
@@ -134,8 +141,12 @@ impl Sql {
             self.push(", ").name(name).push(" ").push(ty);
         }
         if living {
-            self.push(") join ").push(physical.table(model)).push(" ").push(row).push(" on ");
-            self.column(row, physical.id(model)).push(" = ").column(change, "\"i\"")
+            // `offset 0` keeps PostgreSQL from another order: it cannot tell how few changes there are, and would
+            // begin with all rows of a seller to find the one that changed.
+            let read = self.alias();
+            self.push(") cross join lateral (select * from ").push(physical.table(model)).push(" ");
+            self.push(&read).push(" where ").column(&read, physical.id(model)).push(" = ");
+            self.column(change, "\"i\"").push(" offset 0) ").push(row)
         } else {
             self.push(") cross join lateral json_populate_record(null::").push(physical.table(model));
             self.push(", ").column(change, "\"p\"").push(") ").push(row)
@@ -175,7 +186,9 @@ impl Sql {
             let old = self.alias();
             self.before = Some((old.clone(), lists));
             self.push("case when ").column(change, "\"k\"").push(" <> 'CREATED' then ");
-            let source = format!("json_populate_record({row}, coalesce({change}.\"p\", '{{}}'))");
+            let table = physical.table(shape.model);
+            let source =
+                format!("json_populate_record(null::{table}, coalesce({change}.\"p\", row_to_json({row})))");
             self.object_over(physical, shape, &old, Some(&source)).push(" end");
         }
         self.before = None;

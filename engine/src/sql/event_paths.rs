@@ -36,6 +36,10 @@ pub fn event_values(physical: &Physical, model: ModelId, paths: &[Path], events:
         if paths.is_empty() {
             sql.push("select null::int as path, null::text as value");
         }
+        if !living {
+            // From the deleted nodes to their partners: else all partners might be read first.
+            sql.push(" offset 0");
+        }
         sql.leave_past();
         sql.push(") ").push(&found).push(" where ").column(&found, "value").push(" is not null");
     });
