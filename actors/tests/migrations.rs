@@ -84,7 +84,7 @@ async fn an_empty_database_gets_every_kind_of_table() {
 }
 
 #[tokio::test]
-async fn a_prisma_1_database_needs_indexes_only_and_keeps_its_rows() {
+async fn a_prisma_1_database_needs_indexes_and_triggers_only_and_keeps_its_rows() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     run(&client, PRISMA1).await;
@@ -92,9 +92,10 @@ async fn a_prisma_1_database_needs_indexes_only_and_keeps_its_rows() {
     assert_eq!(before.len(), 12);
 
     let steps = deploy(&mut client, SHOP, &[], false).await.unwrap();
-    let others: Vec<_> = steps.iter().filter(|s| !s.sql.starts_with("CREATE INDEX \"gom_")).collect();
-    assert!(others.is_empty(), "{others:#?}");
-    assert_eq!(steps.len(), 8, "{}", sql_text(&steps));
+    let (indexes, others): (Vec<_>, Vec<_>) =
+        steps.iter().partition(|s| s.sql.starts_with("CREATE INDEX \"gom_"));
+    assert!(others.iter().all(|s| s.description.starts_with("log the changes of")), "{others:#?}");
+    assert_eq!((indexes.len(), others.len()), (8, 9), "{}", sql_text(&steps));
     assert_eq!(rows(&client).await, before);
 
     let shop = model(SHOP);
@@ -184,7 +185,11 @@ async fn renames_are_asked_for_and_keep_the_rows() {
         "_AuthorToFan=_FanToWriter",
     ];
     let steps = deploy(&mut client, after, &renames, false).await.unwrap();
-    assert!(steps.iter().all(|s| s.sql.contains("RENAME")), "{}", sql_text(&steps));
+    assert!(
+        steps.iter().all(|s| s.sql.contains("RENAME") || s.sql.contains(" FUNCTION gom.")),
+        "{}",
+        sql_text(&steps)
+    );
     let found = rows(&client).await;
     assert_eq!(
         found,
@@ -232,7 +237,7 @@ async fn uniqueness_and_links_come_and_go() {
         deploy(&mut client, "type A { id: ID! @id n: Int } type B { id: ID! @id a: String }", &[], true)
             .await
             .unwrap();
-    let drops = steps.iter().filter(|s| s.sql.contains("DROP")).count();
+    let drops = steps.iter().filter(|s| s.sql.contains("DROP") && !s.sql.contains("DROP TRIGGER")).count();
     assert_eq!(drops, 3, "the unique index, our index and the foreign key: {steps:#?}");
     let kept = format!("SELECT to_regclass('\"{SCHEMA}\".by_hand')::text");
     assert!(text(&client, &kept).await.is_some(), "what somebody made by hand stays");
@@ -310,6 +315,8 @@ async fn verify_lists_every_difference_and_changes_nothing() {
             "the index on `A` (b) is missing",
             "the table `B` is missing",
             "the table `lost` is not in the datamodel",
+            "still to do: log the changes of `A`",
+            "still to do: log the changes of `B`",
         ]
     );
     assert!(

@@ -1,10 +1,10 @@
 //! Runs the engine's catalog queries. Knows nothing of what their rows mean.
 
-use gom_engine::migrate::DatabaseLayout;
 use gom_engine::migrate::introspect::{
     COLUMNS_QUERY, CONSTRAINTS_QUERY, CatalogRows, ColumnRow, ConstraintRow, INDEXES_QUERY, IndexRow,
     SCHEMA_QUERY, SEQUENCES_QUERY, TABLES_QUERY, found,
 };
+use gom_engine::migrate::{DatabaseLayout, FoundTrigger, TRIGGERS_QUERY};
 use tokio_postgres::{Error, GenericClient};
 
 /// What the schema holds, as this connection sees it.
@@ -52,4 +52,15 @@ pub async fn introspect<C: GenericClient>(client: &C, schema: &str) -> Result<Da
     let sequences = client.query(SEQUENCES_QUERY, &[&schema]).await?;
     rows.sequences = sequences.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect();
     Ok(found(schema, rows))
+}
+
+/// The change log's triggers and functions, as far as they concern the schema.
+pub async fn triggers<C: GenericClient>(client: &C, schema: &str) -> Result<Vec<FoundTrigger>, Error> {
+    let rows = client.query(TRIGGERS_QUERY, &[&schema]).await?;
+    let found = |row: &tokio_postgres::Row| FoundTrigger {
+        table: row.get(0),
+        function: row.get(1),
+        source: row.get(2),
+    };
+    Ok(rows.iter().map(found).collect())
 }

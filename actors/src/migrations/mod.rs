@@ -63,7 +63,10 @@ pub async fn plan<C: GenericClient>(
     check_schema(deployment.schema)?;
     let wanted = migrate::layout(deployment.model, deployment.schema);
     let found = introspect(client, deployment.schema).await?;
-    Ok(migrate::plan(&wanted, &found, deployment.renames)?)
+    let mut steps = migrate::plan(&wanted, &found, deployment.renames)?;
+    let triggers = catalog::triggers(client, deployment.schema).await?;
+    steps.extend(migrate::change_log_steps(deployment.model, deployment.schema, &triggers));
+    Ok(steps)
 }
 
 /// Every difference between the database and the datamodel, in words; changes nothing.
@@ -75,7 +78,12 @@ pub async fn verify<C: GenericClient>(
     check_schema(schema)?;
     let wanted = migrate::layout(model, schema);
     let found = introspect(client, schema).await?;
-    Ok(migrate::differences(&wanted, &found).iter().map(ToString::to_string).collect())
+    let mut differences: Vec<String> =
+        migrate::differences(&wanted, &found).iter().map(ToString::to_string).collect();
+    let triggers = catalog::triggers(client, schema).await?;
+    let unlogged = migrate::change_log_steps(model, schema, &triggers);
+    differences.extend(unlogged.into_iter().map(|step| format!("still to do: {}", step.description)));
+    Ok(differences)
 }
 
 /// Where the database stands; changes nothing.

@@ -1,6 +1,7 @@
 //! From a datamodel to its tables: the layout that it wants, the layout that a database has, and the steps
 //! between the two. Pure: the catalog's rows and the running of steps are for others.
 
+mod change_log;
 mod compare;
 mod ddl;
 pub mod introspect;
@@ -12,6 +13,7 @@ mod rename;
 mod tests;
 mod wanted;
 
+pub use change_log::{FoundTrigger, TRIGGERS_QUERY, change_log_steps};
 pub use compare::{Difference, differences};
 pub use introspect::{found, links_with_required_id};
 pub use layout::*;

@@ -20,6 +20,7 @@ pub struct Physical {
     list_tables: Vec<Vec<Option<String>>>,
     links: Vec<LinkStorage>,
     schema: String,
+    schema_name: String,
     logged: HashMap<String, Logged>,
     /// Relation tables made by old servers whose `id` column must be given a value. Only the database tells,
     /// which may come later than the datamodel.
@@ -97,7 +98,17 @@ impl Physical {
             .collect();
         let links_with_required_id = OnceLock::new();
         let logged = logged(&model);
-        Physical { tables, columns, list_tables, links, schema, logged, links_with_required_id, model }
+        Physical {
+            schema_name: options.schema.clone(),
+            tables,
+            columns,
+            list_tables,
+            links,
+            schema,
+            logged,
+            links_with_required_id,
+            model,
+        }
     }
 
     /// Says, once the database has been looked at, which relation tables want an id. Later calls change
@@ -115,6 +126,11 @@ impl Physical {
     /// What the table of that name (without the schema) holds.
     pub fn logged(&self, table: &str) -> Option<Logged> {
         self.logged.get(table).copied()
+    }
+
+    /// The schema's name as it is.
+    pub fn schema_name(&self) -> &str {
+        &self.schema_name
     }
 
     /// The quoted schema name.

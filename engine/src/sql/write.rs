@@ -66,6 +66,15 @@ pub fn update(
     sql.finish()
 }
 
+/// Notes in the change log that the API was asked to update a row of which no column is written.
+pub fn note_update(physical: &Physical, model: ModelId, id: &Param) -> Statement {
+    let mut sql = Sql::new();
+    sql.push("insert into gom.change (schema_name, table_name, kind, node) values (");
+    sql.bind(physical.schema_name()).push(", ").bind(physical.model.model(model).table.as_str());
+    sql.push(", 'T', ").bind(id.clone()).push(")");
+    sql.finish()
+}
+
 /// Wraps a statement that returns one row for each changed row: returns how many there were.
 pub fn counted(statement: Statement) -> Statement {
     let sql = format!("with changed as ({}) select count(*)::text from changed", statement.sql);

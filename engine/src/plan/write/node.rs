@@ -300,8 +300,15 @@ impl Writer<'_> {
             let statement = write::update(physical, model, &row(id), None, &values, Returning::Id);
             self.run(statement, Expect::Anything);
             self.touch_by(model, &values, &row(id));
+        } else {
+            self.note_update(model, id);
         }
         self.update_rest(model, id, data)
+    }
+
+    /// Notes in the change log that a node was updated of which no column is written: its subscribers hear of it.
+    pub(super) fn note_update(&mut self, model: ModelId, id: &Param) {
+        self.run(write::note_update(self.planner.physical(), model, id), Expect::Anything);
     }
 
     /// What an update does besides columns: lists and nested writes.

@@ -128,6 +128,9 @@ impl Writer<'_> {
             write::update(physical, model, &own, None, &values, Returning::Id)
         };
         let id = self.found(unique, statement, Expect::Some(missing));
+        if values.is_empty() {
+            self.note_update(model, &id);
+        }
         self.touch_by(model, &values, &row(&id));
         self.update_rest(model, &id, data)?;
         self.answer_by_id(&id, shape);

@@ -3,6 +3,8 @@ select t1."uid"::text, array[t1."uid"]::text from "shop"."User" t1 where t1."ext
 -- $1 = 'auth0|1'
 -- into r1
 -- expects a row, or: No Node for the model User with value auth0|1 for extUid found.
+insert into gom.change (schema_name, table_name, kind, node) values ($1, $2, 'T', $3)
+-- $1 = 'shop', $2 = 'User', $3 = r1
 insert into "shop"."Bp" ("uid", "name1", "createdAt", "updatedAt") values ($1, $2, $3, $4) returning "uid"::text
 -- $1 = 'new1', $2 = 'Luz', $3 = '2026-11-23T00:00:00.000', $4 = '2026-11-23T00:00:00.000'
 with child as (select t1."uid" as id from "shop"."Bp" t1 where t1."uid" = $1), linked as (insert into "shop"."_CustomerOf" ("B", "A") select $2::varchar, child.id from child on conflict do nothing) select child.id::text from child

@@ -1,0 +1,198 @@
+//! The triggers by which every change of a row is written into the change log, with a function for each table that
+//! names the table's columns itself: nothing is looked up when a row is written.
+
+use std::collections::HashMap;
+
+use super::names::{fit, quote_identifier, quote_literal};
+use super::plan::MigrationStep;
+use crate::datamodel::{DataModel, Model, RelationStorage};
+
+/// The name of the trigger on every table.
+const TRIGGER: &str = "gom_change";
+/// What the names of the functions, in the schema `gom`, begin with.
+const PREFIX: &str = "log ";
+
+/// Triggers of ours and their functions in a schema: [`FoundTrigger`]s. The parameter is the schema's name.
+pub const TRIGGERS_QUERY: &str = "
+SELECT c.relname::text, p.proname::text, p.prosrc
+FROM pg_catalog.pg_trigger t
+JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+WHERE n.nspname = $1 AND t.tgname = 'gom_change' AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+UNION ALL
+SELECT NULL, p.proname::text, NULL
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = 'gom' AND p.proname LIKE 'log %' AND position(quote_literal($1) IN p.prosrc) > 0
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgfoid = p.oid)
+ORDER BY 2";
+
+/// A trigger that a table has, or a function of ours without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTrigger {
+    pub table: Option<String>,
+    pub function: String,
+    pub source: Option<String>,
+}
+
+/// A table whose changes are logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Logged {
+    table: String,
+    function: String,
+    source: String,
+}
+
+/// The steps after which all changes of the datamodel's tables are logged, and nothing is left of tables that are gone.
+/// They come after those that make the tables.
+pub fn change_log_steps(model: &DataModel, schema: &str, found: &[FoundTrigger]) -> Vec<MigrationStep> {
+    let present: HashMap<&str, &FoundTrigger> =
+        found.iter().filter_map(|found| Some((found.table.as_deref()?, found))).collect();
+    let wanted = logged(model, schema);
+    let mut steps = Vec::new();
+    for one in &wanted {
+        let up_to_date = present.get(one.table.as_str()).is_some_and(|found| {
+            found.function == one.function && found.source.as_deref() == Some(one.source.as_str())
+        });
+        if !up_to_date {
+            steps.push(step(one, schema));
+        }
+    }
+    let mut stale: Vec<&str> = found.iter().map(|found| found.function.as_str()).collect();
+    stale.retain(|function| !wanted.iter().any(|one| one.function == *function));
+    stale.dedup();
+    for function in stale {
+        let sql = format!("DROP FUNCTION IF EXISTS gom.{}()", quote_identifier(function));
+        let description = format!("drop the function `gom.{function}`, whose table is gone");
+        steps.push(MigrationStep::harmless(description, sql));
+    }
+    steps
+}
+
+fn step(one: &Logged, schema: &str) -> MigrationStep {
+    let function = quote_identifier(&one.function);
+    let table = format!("{}.{}", quote_identifier(schema), quote_identifier(&one.table));
+    let source = quote_literal(&one.source);
+    let sql = format!(
+        "CREATE OR REPLACE FUNCTION gom.{function}() RETURNS trigger LANGUAGE plpgsql AS {source};\n\
+         DROP TRIGGER IF EXISTS {TRIGGER} ON {table};\n\
+         CREATE TRIGGER {TRIGGER} AFTER INSERT OR UPDATE OR DELETE ON {table}\n\
+         FOR EACH ROW EXECUTE FUNCTION gom.{function}()"
+    );
+    MigrationStep::harmless(format!("log the changes of `{}`", one.table), sql)
+}
+
+/// Every table of the datamodel, with the function that logs its changes.
+fn logged(model: &DataModel, schema: &str) -> Vec<Logged> {
+    let mut all = Vec::new();
+    let mut add = |table: &str, body: String| {
+        let function = fit(&format!("{PREFIX}{schema}.{table}"));
+        all.push(Logged { table: table.to_owned(), function, source: body });
+    };
+    for one in &model.models {
+        add(&one.table, of_nodes(model, one, schema));
+        for field in one.fields.iter().filter(|field| field.is_scalar_list()) {
+            let table = format!("{}_{}", one.table, field.column);
+            let body = of_list(schema, &table);
+            add(&table, body);
+        }
+    }
+    for relation in &model.relations {
+        if let RelationStorage::Table { table, a_column, b_column, .. } = &relation.storage {
+            add(table, of_links(schema, table, a_column, b_column));
+        }
+    }
+    all
+}
+
+/// `INSERT INTO gom.change …` for a table, with these columns and values beside those of every row.
+fn insert(schema: &str, table: &str, columns: &str, values: &str) -> String {
+    format!(
+        "INSERT INTO gom.change (schema_name, table_name, kind, node{columns}) VALUES ({}, {}, {values});",
+        quote_literal(schema),
+        quote_literal(table)
+    )
+}
+
+fn of_nodes(whole: &DataModel, model: &Model, schema: &str) -> String {
+    let table = &model.table;
+    let id = quote_identifier(&model.id_field().column);
+    let links: Vec<&str> = links(whole, model);
+    let scalars = model.fields.iter().filter(|field| field.is_column()).map(|field| field.column.as_str());
+    let mut columns: Vec<&str> = scalars.collect();
+    columns.extend(links.iter().filter(|link| !columns.contains(link)).copied().collect::<Vec<_>>());
+    let differing = columns.iter().map(|column| {
+        let (name, literal) = (quote_identifier(column), quote_literal(column));
+        format!("CASE WHEN NEW.{name} IS DISTINCT FROM OLD.{name} THEN {literal} END")
+    });
+    let differing = differing.collect::<Vec<_>>().join(", ");
+    let of_links = links
+        .iter()
+        .map(|column| format!("{}, NEW.{}", quote_literal(column), quote_identifier(column)))
+        .collect::<Vec<_>>();
+    let (links_column, links_value) = if of_links.is_empty() {
+        ("", String::new())
+    } else {
+        (", links", format!(", jsonb_build_object({})", of_links.join(", ")))
+    };
+    let created = insert(schema, table, links_column, &format!("'C', NEW.{id}::text{links_value}"));
+    let updated = insert(
+        schema,
+        table,
+        &format!(", columns, old{links_column}"),
+        &format!("'U', NEW.{id}::text, array_remove(ARRAY[{differing}], NULL), to_jsonb(OLD){links_value}"),
+    );
+    let deleted = insert(schema, table, ", old", &format!("'D', OLD.{id}::text, to_jsonb(OLD)"));
+    format!(
+        "\nBEGIN\n\
+         \x20 IF TG_OP = 'UPDATE' AND NEW.{id} = OLD.{id} THEN\n    {updated}\n    RETURN NULL;\n  END IF;\n\
+         \x20 -- A row that changes its id is another one from then on.\n\
+         \x20 IF TG_OP <> 'INSERT' THEN\n    {deleted}\n  END IF;\n\
+         \x20 IF TG_OP <> 'DELETE' THEN\n    {created}\n  END IF;\n\
+         \x20 RETURN NULL;\nEND\n"
+    )
+}
+
+/// The columns of a model's table that hold links.
+fn links<'a>(whole: &'a DataModel, model: &Model) -> Vec<&'a str> {
+    let of_relation = |relation: &'a crate::datamodel::Relation| match &relation.storage {
+        RelationStorage::Inline { side, column }
+            if whole.model(relation.end(*side).model).name == model.name =>
+        {
+            Some(column.as_str())
+        }
+        _ => None,
+    };
+    whole.relations.iter().filter_map(of_relation).collect()
+}
+
+fn of_links(schema: &str, table: &str, a: &str, b: &str) -> String {
+    let (a, b) = (quote_identifier(a), quote_identifier(b));
+    let row = |kind: &str, row: &str| {
+        insert(schema, table, ", partner", &format!("'{kind}', {row}.{a}::text, {row}.{b}::text"))
+    };
+    came_and_went(
+        &row("L", "NEW"),
+        &row("R", "OLD"),
+        &format!("(NEW.{a}, NEW.{b}) IS DISTINCT FROM (OLD.{a}, OLD.{b})"),
+    )
+}
+
+fn of_list(schema: &str, table: &str) -> String {
+    let came = insert(schema, table, "", "'A', NEW.\"nodeId\"::text");
+    let old = "jsonb_build_object('position', OLD.\"position\", 'value', OLD.\"value\")";
+    let went = insert(schema, table, ", old", &format!("'V', OLD.\"nodeId\"::text, {old}"));
+    came_and_went(&came, &went, "NEW IS DISTINCT FROM OLD")
+}
+
+/// An update of such a row is a row that goes and one that comes.
+fn came_and_went(came: &str, went: &str, differ: &str) -> String {
+    format!(
+        "\nBEGIN\n\
+         \x20 IF TG_OP = 'UPDATE' AND NOT ({differ}) THEN\n    RETURN NULL;\n  END IF;\n\
+         \x20 IF TG_OP <> 'INSERT' THEN\n    {went}\n  END IF;\n\
+         \x20 IF TG_OP <> 'DELETE' THEN\n    {came}\n  END IF;\n\
+         \x20 RETURN NULL;\nEND\n"
+    )
+}
