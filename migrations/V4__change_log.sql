@@ -42,8 +42,8 @@ CREATE TABLE gom.feed (
   oldest bigint NOT NULL DEFAULT 0,
   -- The highest sequence that was looked at.
   seen bigint NOT NULL DEFAULT 0,
-  -- Ranges of sequences up to it that were not there: of transactions that were open, or that were rolled back. Those that
-  -- were open then have ended once no transaction below gap_until runs.
+  -- Ranges of sequences up to it that were not there: of transactions that were open, or that were rolled back. They have all
+  -- ended once no transaction below gap_until runs, which is known from the second look on.
   gap_from bigint[] NOT NULL DEFAULT '{}',
   gap_to bigint[] NOT NULL DEFAULT '{}',
   gap_until bigint[] NOT NULL DEFAULT '{}',
@@ -100,16 +100,21 @@ DECLARE
   until_ bigint[];
   highest bigint;
   new_position bigint;
+  own bigint;
+  unknown CONSTANT bigint := 9223372036854775807;
 BEGIN
   SELECT * INTO STRICT stand FROM gom.feed;
   IF cardinality(stand.gap_from) = 0 AND NOT EXISTS (SELECT 1 FROM gom.change WHERE sequence > stand.seen) THEN
     RETURN stand.position;
   END IF;
   SELECT * INTO STRICT stand FROM gom.feed FOR UPDATE;
+  -- Higher than the number of whoever drew a sequence that was missing the last time. (A snapshot's xmax is not: it is the
+  -- first number after those that have ended, and whoever runs may have a higher one.)
+  own := txid_current();
 
   -- One statement, one snapshot: what it sees, and which transactions it does not see.
   WITH looked AS MATERIALIZED (
-    SELECT txid_snapshot_xmin(txid_current_snapshot()) AS xmin, txid_snapshot_xmax(txid_current_snapshot()) AS xmax
+    SELECT txid_snapshot_xmin(txid_current_snapshot()) AS xmin
   ), fresh AS MATERIALIZED (
     SELECT c.sequence, c.transaction FROM gom.change c WHERE c.sequence > stand.seen
     UNION ALL
@@ -123,11 +128,11 @@ BEGIN
     INSERT INTO gom.stamp (position, transaction, first_sequence, last_sequence, changes)
     SELECT stand.position + row_number() OVER (ORDER BY last), transaction, first, last, changes FROM ended
     RETURNING position
-  ), ranges AS (
+  ), ranges (low, high, until) AS (
     -- The ranges in which something may be missing: the old gaps, and all that is new.
-    SELECT low, high, until FROM unnest(stand.gap_from, stand.gap_to, stand.gap_until) AS g(low, high, until)
+    SELECT low, high, least(until, own) FROM unnest(stand.gap_from, stand.gap_to, stand.gap_until) AS g(low, high, until)
     UNION ALL
-    SELECT stand.seen + 1, (SELECT max(sequence) FROM fresh), (SELECT xmax FROM looked)
+    SELECT stand.seen + 1, (SELECT max(sequence) FROM fresh), unknown
     WHERE (SELECT max(sequence) FROM fresh) > stand.seen
   ), edges AS (
     -- What is present cuts a range into what is not.
@@ -148,7 +153,7 @@ BEGIN
     (SELECT max(position) FROM stamped)
   INTO from_, to_, until_, highest, new_position;
 
-  IF new_position IS NULL AND coalesce(from_, '{}') = stand.gap_from THEN
+  IF new_position IS NULL AND coalesce(from_, '{}') = stand.gap_from AND coalesce(until_, '{}') = stand.gap_until THEN
     RETURN stand.position;
   END IF;
   UPDATE gom.feed SET
