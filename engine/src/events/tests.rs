@@ -336,3 +336,17 @@ fn what_the_policy_hides_can_be_named_nowhere() {
     let told = format!("{:?}", statement.params);
     assert!(told.contains("text") && !told.contains("secret"), "{told}");
 }
+
+#[test]
+fn a_message_names_its_key_and_reports_what_is_marked() {
+    let world = world();
+    let text = "subscription { it: node1 { node { friends { id } } } }";
+    let subscription = world.subscribe(text, None).expect("sound");
+    let sound = world.planner.message(&subscription, r#"{"node":null}"#);
+    assert_eq!((sound.answer.as_deref(), sound.errors.len()), (Some(r#"{"it":{"node":null}}"#), 0));
+    let marked = world.planner.message(&subscription, r#"{"node":{"friends":"\u0000too many"}}"#);
+    assert_eq!(marked.answer.as_deref(), Some(r#"{"it":{"node":{"friends":null}}}"#));
+    assert_eq!(marked.errors[0].kind, ErrorKind::LimitExceeded);
+    let path: Vec<String> = marked.errors[0].path.iter().map(|segment| format!("{segment:?}")).collect();
+    assert_eq!(path, [r#"Key("it")"#, r#"Key("node")"#, r#"Key("friends")"#]);
+}
