@@ -176,11 +176,13 @@ impl<'a> Merge<'a> {
 
     fn finish(self, first_part: u32) -> Transaction {
         let Merge { physical, nodes, cut } = self;
-        let rows = nodes.iter().filter_map(|((model, _), parts)| {
-            let gone = matches!(parts.row, Row::Deleted | Row::Replaced) || parts.relinked;
-            gone.then(|| Some((physical.table(*model), parts.old.as_deref()?))).flatten()
+        let rows = nodes.iter().filter_map(|((model, id), parts)| {
+            let gone = parts.row == Row::Deleted;
+            let replaced = (!gone).then_some(id.as_str());
+            let other = gone || parts.row == Row::Replaced || parts.relinked;
+            other.then(|| Some((physical.table(*model), parts.old.as_deref()?, replaced))).flatten()
         });
-        let rows = rows.chain(cut.iter().map(|(table, row)| (*table, row.as_str())));
+        let rows = rows.chain(cut.iter().map(|(table, row)| (*table, row.as_str(), None)));
         // Nothing but a deleted node is looked at as it was.
         let deleted = nodes.values().any(|parts| parts.row == Row::Deleted);
         let ghosts = if deleted { Ghosts::of(rows) } else { Ghosts::default() };

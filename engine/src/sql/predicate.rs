@@ -318,26 +318,33 @@ impl Sql {
                     return self.push(")");
                 }
                 let inner = self.alias();
-                self.push("exists (select 1 from ").source(physical.table(target)).push(" ").push(&inner);
-                self.push(" where ").column(&inner, physical.id(target)).push(" = ").column(&row, partner);
+                self.push("exists (select 1 from ").partners(physical, target, &inner);
+                self.column(&inner, physical.id(target)).push(" = ").column(&row, partner);
                 self.satisfying(physical, target, &inner, filter);
                 self.push("))")
             }
             LinkAt::Own(column) => {
                 let inner = self.alias();
-                self.source(physical.table(target)).push(" ").push(&inner).push(" where ");
+                self.partners(physical, target, &inner);
                 self.column(&inner, physical.id(target)).push(" = ").column(alias, column);
                 self.satisfying(physical, target, &inner, filter);
                 self.push(")")
             }
             LinkAt::Partner(column) => {
                 let inner = self.alias();
-                self.source(physical.table(target)).push(" ").push(&inner).push(" where ");
+                self.partners(physical, target, &inner);
                 self.column(&inner, column).push(" = ").column(alias, physical.id(model));
                 self.satisfying(physical, target, &inner, filter);
                 self.push(")")
             }
         }
+    }
+
+    /// `table alias where `
+    fn partners(&mut self, physical: &Physical, target: ModelId, inner: &str) -> &mut Self {
+        let table = physical.table(target);
+        self.source(table).push(" ").push(inner).push(" where ");
+        self.unless_replaced(table, inner, physical.id(target))
     }
 
     /// ` and …` for the partner rows that the (negated) `exists` looks for.
@@ -372,7 +379,7 @@ impl Sql {
     ) -> &mut Self {
         let inner = self.alias();
         self.push("(select ").column(&inner, column);
-        self.push(" from ").source(physical.table(target)).push(" ").push(&inner).push(" where ");
+        self.push(" from ").push(physical.table(target)).push(" ").push(&inner).push(" where ");
         self.predicate(physical, target, &inner, filter).push(")")
     }
 
@@ -384,11 +391,8 @@ impl Sql {
             LinkAt::Own(column) => self.column(alias, column).push(" is null"),
             LinkAt::Partner(column) => {
                 let inner = self.alias();
-                self.push("not exists (select 1 from ")
-                    .source(physical.table(relation.target))
-                    .push(" ")
-                    .push(&inner);
-                self.push(" where ").column(&inner, column).push(" = ");
+                self.push("not exists (select 1 from ").partners(physical, relation.target, &inner);
+                self.column(&inner, column).push(" = ");
                 self.column(alias, physical.id(model)).push(")")
             }
             LinkAt::Table { table, own, .. } => {

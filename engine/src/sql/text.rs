@@ -103,10 +103,19 @@ impl Sql {
                 self.params.len()
             }
         };
-        self.push("(select * from ")
-            .push(table)
-            .push(" union all select * from json_populate_recordset(null::");
-        self.push(table).push(", ").placeholder(number).push("::json))")
+        let marked = past.ghosts.replaced(table).is_some();
+        let [now, then] = if marked { [", false as gom_gone", ", true"] } else { [""; 2] };
+        self.push("(select *").push(now).push(" from ").push(table).push(" union all select *").push(then);
+        self.push(" from json_populate_recordset(null::").push(table).push(", ");
+        self.placeholder(number).push("::json))")
+    }
+
+    /// In the past: `… and ` against those rows of a [`Sql::source`] that are there as they were, too.
+    pub(super) fn unless_replaced(&mut self, table: &str, alias: &str, id: &str) -> &mut Self {
+        let replaced = self.past.as_ref().and_then(|past| past.ghosts.replaced(table)).map(str::to_owned);
+        let Some(replaced) = replaced else { return self };
+        self.push("(").column(alias, "gom_gone").push(" or ").column(alias, id).push(" <> all(");
+        self.bind(replaced).push(")) and ")
     }
 
     /// Writes `"name"`, quotes doubled.
