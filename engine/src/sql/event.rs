@@ -101,7 +101,9 @@ pub fn events(
             if !living {
                 sql.enter_past(events.ghosts);
             }
+            sql.few = true;
             sql.matches(physical, model, (&change, &row), matching, Polarity::Positive);
+            sql.few = false;
             sql.leave_past();
         }
     });

@@ -309,33 +309,33 @@ impl Sql {
                 self.source(table).push(" ").push(&row).push(" where ");
                 self.column(&row, own).push(" = ").column(alias, physical.id(model));
                 if some && filter.is_true() {
-                    return self.push(")");
+                    return self.end_exists();
                 }
                 self.push(" and ");
                 if scalar {
                     self.column(&row, partner).push(" = ");
                     self.pinned(physical, target, physical.id(target), filter);
-                    return self.push(")");
+                    return self.end_exists();
                 }
                 let inner = self.alias();
                 self.push("exists (select 1 from ").partners(physical, target, &inner);
                 self.column(&inner, physical.id(target)).push(" = ").column(&row, partner);
                 self.satisfying(physical, target, &inner, filter);
-                self.push("))")
+                self.end_exists().end_exists()
             }
             LinkAt::Own(column) => {
                 let inner = self.alias();
                 self.partners(physical, target, &inner);
                 self.column(&inner, physical.id(target)).push(" = ").column(alias, column);
                 self.satisfying(physical, target, &inner, filter);
-                self.push(")")
+                self.end_exists()
             }
             LinkAt::Partner(column) => {
                 let inner = self.alias();
                 self.partners(physical, target, &inner);
                 self.column(&inner, column).push(" = ").column(alias, physical.id(model));
                 self.satisfying(physical, target, &inner, filter);
-                self.push(")")
+                self.end_exists()
             }
         }
     }
@@ -345,6 +345,13 @@ impl Sql {
         let table = physical.table(target);
         self.source(table).push(" ").push(inner).push(" where ");
         self.unless_replaced(table, inner, physical.id(target))
+    }
+
+    /// `)`. From a few rows at hand to their partners: `offset 0` keeps PostgreSQL from reading all partners first to
+    /// join them.
+    fn end_exists(&mut self) -> &mut Self {
+        let fence = if self.few { " offset 0)" } else { ")" };
+        self.push(fence)
     }
 
     /// ` and …` for the partner rows that the (negated) `exists` looks for.
@@ -393,13 +400,13 @@ impl Sql {
                 let inner = self.alias();
                 self.push("not exists (select 1 from ").partners(physical, relation.target, &inner);
                 self.column(&inner, column).push(" = ");
-                self.column(alias, physical.id(model)).push(")")
+                self.column(alias, physical.id(model)).end_exists()
             }
             LinkAt::Table { table, own, .. } => {
                 let row = self.alias();
                 self.push("not exists (select 1 from ").source(table).push(" ").push(&row);
                 self.push(" where ").column(&row, own).push(" = ");
-                self.column(alias, physical.id(model)).push(")")
+                self.column(alias, physical.id(model)).end_exists()
             }
         }
     }

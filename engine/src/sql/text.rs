@@ -21,6 +21,8 @@ pub struct Sql {
     pub(super) record: Option<(String, usize)>,
     /// The alias of a row as it was before a change, and the JSON object of its lists that changed.
     pub(super) before: Option<(String, String)>,
+    /// Whether the condition that is written is asked of a few rows that are at hand.
+    pub(super) few: bool,
     /// Set where tables are read as they were before a transaction.
     past: Option<Past>,
 }
