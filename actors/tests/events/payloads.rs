@@ -4,7 +4,6 @@ use gom_engine::events::{Change, Transaction};
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::log::Snapshot;
 use crate::world::{SCHEMA, World};
 
 const TEXT: &str = "subscription($where: ThingSubscriptionWhereInput) { it: thing(where: $where) {
@@ -15,9 +14,10 @@ const TEXT: &str = "subscription($where: ThingSubscriptionWhereInput) { it: thin
 
 /// The messages of what a transaction does, in order.
 async fn messages(world: &World, client: &tokio_postgres::Client, sql: &str) -> Vec<Value> {
-    let before = Snapshot::read(client, world).await;
+    let mut last = 0;
+    crate::log::log(client, &mut last).await;
     client.batch_execute(&format!("set search_path = \"{SCHEMA}\"; begin; {sql}; commit")).await.unwrap();
-    let rows = before.changes_to(&Snapshot::read(client, world).await);
+    let rows = crate::log::log(client, &mut last).await;
     let Transaction { changes, ghosts } = world.planner.changes(&rows, 0);
     let subscription = world.compile(TEXT, &json!({}), None);
     let things: Vec<&Change> = changes.iter().filter(|c| c.model == subscription.model()).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gom_actors::migrations::{Deployment, apply};
 use gom_engine::datamodel::{self, FieldKind, ModelId, RelationStorage, ScalarType};
-use gom_engine::events::Subscription;
+use gom_engine::events::{Change, LogKind, LogRow, Subscription};
 use gom_engine::plan::{PageLimits, Planner};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
 use gom_engine::request::{Limits, RequestOptions, Requests};
@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use crate::dice::Dice;
-use crate::log::Snapshot;
 
 pub const SCHEMA: &str = "default$default";
 
@@ -146,6 +145,29 @@ impl World {
 
     fn models(&self) -> Vec<ModelId> {
         self.planner.physical().model.model_ids().collect()
+    }
+
+    /// The models' tables.
+    pub fn tables(&self) -> impl Iterator<Item = &str> {
+        self.planner.physical().model.models.iter().map(|model| model.table.as_str())
+    }
+
+    /// Changes of all nodes, as if they had just been created.
+    pub fn everything(&self, ids: &[Vec<String>]) -> Vec<Change> {
+        let created = |(table, ids): (&str, &Vec<String>)| {
+            let row = |node: &String| LogRow {
+                table: table.to_owned(),
+                kind: LogKind::Created,
+                node: node.clone(),
+                partner: None,
+                columns: Vec::new(),
+                old: None,
+                links: None,
+            };
+            ids.iter().map(row).collect::<Vec<_>>()
+        };
+        let rows: Vec<LogRow> = self.tables().zip(ids).flat_map(created).collect();
+        self.planner.changes(&rows, 0).changes
     }
 
     /// What is unique, or a name, as it may be.
@@ -331,10 +353,10 @@ impl World {
     }
 
     /// Deletes some nodes, with or without those in a crate.
-    pub fn deletions(&self, before: &Snapshot, dice: &mut Dice) -> String {
+    pub fn deletions(&self, ids: &[Vec<String>], dice: &mut Dice) -> String {
         let mut sql = "begin;\n".to_owned();
-        for of in &self.planner.physical().model.models {
-            for id in before.ids(&of.table) {
+        for (of, ids) in self.planner.physical().model.models.iter().zip(ids) {
+            for id in ids {
                 if dice.chance(25) {
                     let id = literal(&json!(id));
                     if of.name == "Crate" && dice.chance(60) {
@@ -348,7 +370,7 @@ impl World {
     }
 
     /// Anything.
-    pub fn writes(&self, before: &Snapshot, dice: &mut Dice) -> String {
+    pub fn writes(&self, ids: &[Vec<String>], dice: &mut Dice) -> String {
         let model = &self.planner.physical().model;
         let mut sql = "begin;\n".to_owned();
         for _ in 0..dice.between(1, 8) {
@@ -356,9 +378,9 @@ impl World {
             let of = model.model(id_of);
             match dice.below(5) {
                 0 => {
-                    let ids = before.ids(&of.table);
+                    let ids = &ids[id_of.0];
                     if !ids.is_empty() {
-                        let id = literal(&json!(dice.pick(&ids)));
+                        let id = literal(&json!(dice.pick(ids)));
                         writeln!(sql, "delete from {} where \"id\" = {id};", table(&of.table)).unwrap();
                     }
                 }
