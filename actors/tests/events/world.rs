@@ -6,9 +6,9 @@ use std::sync::Arc;
 use gom_actors::migrations::{Deployment, apply};
 use gom_engine::datamodel::{self, FieldKind, ModelId, RelationStorage, ScalarType};
 use gom_engine::events::{Change, LogKind, LogRow, Subscription};
-use gom_engine::plan::{PageLimits, Planner};
+use gom_engine::plan::{Access, PageLimits, Planner, Rights, Statement};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
-use gom_engine::request::{Limits, RequestOptions, Requests};
+use gom_engine::request::{Limits, Prepared, RequestOptions, Requests, Variables};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use serde_json::{Value, json};
@@ -60,6 +60,15 @@ const DATAMODEL: &str = r#"
 
 const NAMES: &[&str] = &["a", "b", "it's"];
 const PER_MODEL: usize = 6;
+const LIMITS: PageLimits = PageLimits { page_size: Some(100) };
+
+/// What a subscriber asks for.
+#[derive(Debug)]
+pub struct Asked {
+    pub model: ModelId,
+    pub filter: Value,
+    pub role: Option<(&'static str, String)>,
+}
 
 pub struct World {
     pub planner: Planner,
@@ -99,7 +108,10 @@ impl World {
             roles.extend(role.as_object().unwrap().clone());
         }
         let source: PolicySource = serde_json::from_value(json!({
-            "operations": {"subscription": {"thing": "see:all", "crate": "see:all", "label": "see:all"}},
+            "operations": {
+                "subscription": {"thing": "see:all", "crate": "see:all", "label": "see:all"},
+                "query": {"things": "see:all", "crates": "see:all", "labels": "see:all"},
+            },
             "roles": roles,
         }))
         .unwrap();
@@ -113,22 +125,40 @@ impl World {
 
     /// A subscription with its `where` in a variable.
     pub fn compile(&self, text: &str, filter: &Value, role: Option<(&str, &str)>) -> Subscription {
+        let (prepared, variables) = self.prepare(text, filter);
+        self.planner.subscription(&prepared, variables, LIMITS, self.rights(role)).unwrap()
+    }
+
+    fn prepare(&self, text: &str, filter: &Value) -> (Arc<Prepared>, Variables) {
         let prepared = self.requests.prepare(text, None, &Limits::UNLIMITED);
         let prepared = prepared.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
         let given = json!({ "where": filter });
         let variables = self.requests.coerce(&prepared.operation, given.as_object().unwrap());
         let variables = variables.unwrap_or_else(|error| panic!("{text} {filter}: {error:?}"));
-        let rights = role.map(|(role, sub)| {
-            let role = format!("role:{role}");
-            let permissions = Permissions::of([role.as_str(), "see:all"]);
-            let claims = json!({ "sub": sub });
-            Arc::new(self.planner.rights(&self.policy, permissions, claims.as_object().unwrap()).unwrap())
-        });
-        self.planner.subscription(&prepared, variables, PageLimits { page_size: Some(100) }, rights).unwrap()
+        (prepared, variables)
+    }
+
+    fn rights(&self, role: Option<(&str, &str)>) -> Option<Arc<Rights>> {
+        let (role, sub) = role?;
+        let role = format!("role:{role}");
+        let permissions = Permissions::of([role.as_str(), "see:all"]);
+        let claims = json!({ "sub": sub });
+        Some(Arc::new(self.planner.rights(&self.policy, permissions, claims.as_object().unwrap()).unwrap()))
+    }
+
+    /// The query that finds the nodes for whose changes a subscription with conditions on nodes alone is.
+    pub fn query_of(&self, asked: &Asked) -> Statement {
+        let name = &self.planner.physical().model.model(asked.model).name;
+        let text =
+            format!("query($where: {name}WhereInput) {{ {}s(where: $where) {{ id }} }}", name.to_lowercase());
+        let (prepared, variables) = self.prepare(&text, &node_filter(&asked.filter));
+        let rights = self.rights(asked.role.as_ref().map(|(role, sub)| (*role, sub.as_str())));
+        let access = rights.as_deref().map_or(Access::Full, Access::Limited);
+        self.planner.query(&prepared.operation.fields[0], &variables, LIMITS, access).unwrap()
     }
 
     /// With conditions on the change, or on the node alone.
-    pub fn subscribe(&self, of_changes: bool, dice: &mut Dice) -> (String, Subscription) {
+    pub fn subscribe(&self, of_changes: bool, dice: &mut Dice) -> (Asked, Subscription) {
         let model = *dice.pick(&self.models());
         let name = &self.planner.physical().model.model(model).name;
         let lower = name.to_lowercase();
@@ -139,8 +169,9 @@ impl World {
         let filter = self.event_filter(model, of_changes, 2, dice);
         let roles = ["named", "tree", "labelled", "crated", "unlike", "either"];
         let role = dice.chance(60).then(|| (*dice.pick(&roles), self.some_code(dice)));
-        let shown = format!("{lower}(where: {filter}) as {role:?}");
-        (shown, self.compile(&text, &filter, role.as_ref().map(|(role, sub)| (*role, sub.as_str()))))
+        let subscription =
+            self.compile(&text, &filter, role.as_ref().map(|(role, sub)| (*role, sub.as_str())));
+        (Asked { model, filter, role }, subscription)
     }
 
     fn models(&self) -> Vec<ModelId> {
@@ -417,6 +448,15 @@ impl World {
         }
         sql + "commit;"
     }
+}
+
+/// A subscription's conditions, all of them on the node, as a filter of nodes.
+fn node_filter(conditions: &Value) -> Value {
+    let parts = conditions.as_object().unwrap().iter().map(|(key, value)| match key.as_str() {
+        "node" => value.clone(),
+        _ => json!({ key: value.as_array().unwrap().iter().map(node_filter).collect::<Vec<_>>() }),
+    });
+    json!({ "AND": parts.collect::<Vec<_>>() })
 }
 
 fn table(name: &str) -> String {
