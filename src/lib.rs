@@ -15,3 +15,4 @@ pub mod seed;
 pub mod server;
 pub mod settings;
 pub mod shop;
+pub mod socket;

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 use gom_actors::database::{Database, DatabaseOptions, TlsError, UrlError};
 use gom_actors::embedded::{EmbeddedError, EmbeddedOptions, EmbeddedPostgres};
@@ -16,6 +18,7 @@ use gom_actors::redis::RedisOptionsError;
 use gom_engine::events::{Cursor, Subscription};
 use gom_engine::schema::CannotServe;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
@@ -25,6 +28,7 @@ use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_o
 use crate::policy::{self, PolicyError};
 use crate::seed::DemoShop;
 use crate::settings::Settings;
+use crate::socket::{Census, LocalSockets, OwnSocket};
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -67,6 +71,8 @@ pub struct Application {
     tokens: Arc<ServiceTokens>,
     /// Left to do, because the database was not there.
     deployment: Option<Deployment>,
+    /// Tells sockets and event streams that the server stops; a stop would wait for them.
+    stop_sockets: watch::Sender<bool>,
 }
 
 impl Application {
@@ -107,6 +113,8 @@ impl Application {
 
         let live = live(&settings, &database, &engine)?;
         let limits = Arc::new(settings.limits.clone());
+        let (bounds, census) = (Arc::new(settings.sockets.clone()), Census::default());
+        let (stop_sockets, stopping) = watch::channel(false);
         let (of_workers, of_live, keys) = (database.clone(), live.clone(), Arc::clone(&tokens));
         let server = HttpServer::new(move || {
             // Called once in each worker's thread: the state is the worker's own.
@@ -119,7 +127,10 @@ impl Application {
                 },
                 tokens: Arc::clone(&keys),
                 limits: Arc::clone(&limits),
+                sockets: LocalSockets::start(edge.sessions.clone(), stopping.clone()),
                 edge: Arc::new(edge.local()),
+                bounds: Arc::clone(&bounds),
+                census: census.clone(),
             };
             App::new()
                 .app_data(web::Data::new(state))
@@ -130,13 +141,26 @@ impl Application {
         })
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
+        .on_connect(|connection, data| {
+            if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+                data.insert(OwnSocket(stream.as_raw_fd()));
+            }
+        })
         // A client that has gone away is noticed while its request is in hand: its long reads are cancelled.
         .h1_allow_half_closed(false)
         .shutdown_timeout(settings.server.shutdown_timeout.as_secs().max(1))
         .disable_signals()
         .listen(listener)?;
         let addresses = server.addrs();
-        Ok(Application { server: server.run(), addresses, database, embedded, tokens, deployment })
+        Ok(Application {
+            server: server.run(),
+            addresses,
+            database,
+            embedded,
+            tokens,
+            deployment,
+            stop_sockets,
+        })
     }
 
     /// Where the server listens; never port 0.
@@ -163,9 +187,9 @@ impl Application {
     /// # Errors
     /// If the server itself fails, or a database that came later cannot be brought to the datamodel.
     pub async fn run_until_stopped(self) -> Result<(), StartError> {
-        let Application { server, database, embedded, deployment, .. } = self;
+        let Application { server, database, embedded, deployment, stop_sockets, .. } = self;
         let handle = server.handle();
-        actix_web::rt::spawn(stop_on_signals(handle.clone())?);
+        actix_web::rt::spawn(stop_on_signals(handle.clone(), stop_sockets)?);
         let mut failed = None;
         let deploying = async {
             if let Some(deployment) = deployment
@@ -192,7 +216,10 @@ impl Application {
 }
 
 /// Stops the server at the first signal, and at the second does not wait for requests in hand.
-fn stop_on_signals(handle: ServerHandle) -> io::Result<impl Future<Output = ()>> {
+fn stop_on_signals(
+    handle: ServerHandle,
+    stop_sockets: watch::Sender<bool>,
+) -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         for graceful in [true, false] {
@@ -201,6 +228,7 @@ fn stop_on_signals(handle: ServerHandle) -> io::Result<impl Future<Output = ()>>
                 _ = interrupt.recv() => {}
             }
             tracing::info!(graceful, "stopping");
+            stop_sockets.send_replace(true);
             // The order to stop is given at once; only its end is waited for.
             actix_web::rt::spawn(handle.stop(graceful));
         }

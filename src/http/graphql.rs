@@ -13,12 +13,16 @@ use super::State;
 use super::call::Call;
 use super::media_type::MediaType;
 use super::refusal::Refusal;
+use super::sse;
 use crate::graphql::{self, Answer, write_answer};
 
 /// Seconds after which an overloaded or unready server may be asked again.
 const RETRY_AFTER: &str = "1";
 
 pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> HttpResponse {
+    if sse::is_asked_for(request.headers()) {
+        return sse::stream(&request, &state, call).await.unwrap_or_else(|error| error.error_response());
+    }
     let mut answers = Vec::with_capacity(call.requests.len());
     // One after the other, so that a batch's writes happen in its order.
     for asked in call.requests {

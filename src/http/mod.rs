@@ -17,11 +17,14 @@ mod rest_error;
 mod session;
 mod session_cookie;
 mod site_cookies;
+mod socket;
+mod sse;
 mod viewer;
 mod webpush;
 
 use std::sync::Arc;
 
+use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 
@@ -33,7 +36,8 @@ use rest_error::RestError;
 
 use crate::graphql::Api;
 use crate::identity::{ServiceTokens, Viewer};
-use crate::settings::{AllLimits, Limits};
+use crate::settings::{AllLimits, Limits, Sockets};
+use crate::socket::{Census, LocalSockets};
 
 /// What the handlers of one worker share.
 pub struct State {
@@ -41,6 +45,10 @@ pub struct State {
     pub tokens: Arc<ServiceTokens>,
     pub limits: Arc<AllLimits>,
     pub edge: Arc<Edge>,
+    /// What connections may take that outlive an answer.
+    pub bounds: Arc<Sockets>,
+    pub census: Census,
+    pub sockets: LocalSockets,
 }
 
 impl State {
@@ -57,7 +65,11 @@ impl State {
 pub fn routes(config: &mut ServiceConfig) {
     // Other methods than GET and POST are the extractor's to refuse.
     config
-        .service(web::resource("/graphql").route(web::route().to(graphql::handle)))
+        .service(
+            web::resource("/graphql")
+                .route(web::get().guard(fn_guard(asks_for_socket)).to(socket::handle))
+                .route(web::route().to(graphql::handle)),
+        )
         // Prisma's default service was served at the root.
         .service(
             web::resource("/").route(web::post().to(graphql::handle)).default_service(web::to(not_found)),
@@ -73,6 +85,10 @@ pub fn routes(config: &mut ServiceConfig) {
             web::resource("/readyz").route(web::get().to(health::readyz)).default_service(web::to(only_get)),
         )
         .default_service(web::to(not_found));
+}
+
+fn asks_for_socket(request: &GuardContext<'_>) -> bool {
+    socket::is_asked_for(request.head().headers())
 }
 
 async fn only_get(request: HttpRequest) -> HttpResponse {

@@ -66,6 +66,12 @@ impl RestError {
         RestError { retry_after: Some(retry_after), ..error }
     }
 
+    /// There is no room for one more connection.
+    pub fn crowded(message: String) -> Self {
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, message);
+        RestError { retry_after: Some(RETRY_AFTER), ..error }
+    }
+
     /// Nothing was decided, for want of a store or of an issuer: the same may be asked again, after a second
     /// if nothing else is known.
     pub fn unavailable(message: impl Into<Cow<'static, str>>, retry_after: Option<Duration>) -> Self {

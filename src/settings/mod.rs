@@ -49,6 +49,7 @@ pub struct Settings {
     pub limits: AllLimits,
     pub cache: Cache,
     pub live: Live,
+    pub sockets: Sockets,
     pub log: Log,
     /// Unset: see [`crate::identity::AppKeys::obtain`].
     pub app_key: Option<Secret>,
@@ -113,6 +114,23 @@ impl Database {
     pub fn deploy(&self) -> bool {
         self.deploy.unwrap_or(self.url.is_none())
     }
+}
+
+/// What websockets and event streams may take.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sockets {
+    #[serde(deserialize_with = "milliseconds")]
+    pub init_timeout: Duration,
+    pub message_bytes: usize,
+    pub operations: usize,
+    pub per_user: usize,
+    pub per_address: usize,
+    pub total: usize,
+    pub queue_messages: usize,
+    pub queue_bytes: usize,
+    #[serde(deserialize_with = "milliseconds")]
+    pub heartbeat: Duration,
 }
 
 /// How changes are followed.

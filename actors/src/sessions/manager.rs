@@ -45,6 +45,10 @@ impl Keeping {
         Some(Life { now, left: left.min(self.options.idle) })
     }
 
+    pub async fn living(&self, ids: &[SessionId]) -> Answer<Vec<bool>> {
+        self.store.living(ids, self.options.clock.now()).await.map_err(unavailable)
+    }
+
     /// The session, if it lives.
     pub async fn get(&self, id: &SessionId) -> Answer<Option<Session>> {
         let now = self.options.clock.now();

@@ -123,6 +123,11 @@ impl Sessions {
         Ok(Some(session))
     }
 
+    /// Which of these sessions live, in their order: one question for all of them.
+    pub async fn living(&self, ids: &[SessionId]) -> Result<Vec<bool>, SessionError> {
+        self.keeping.living(ids).await
+    }
+
     /// Notes that a session is used, at most a hundred times in its idle time.
     fn note_use(&self, id: &SessionId, session: &Arc<Session>) {
         let options = &self.keeping.options;

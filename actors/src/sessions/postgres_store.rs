@@ -1,6 +1,7 @@
 //! Sessions in PostgreSQL, for a deployment without Redis. Looking one up has a connection for itself, so that it
 //! never waits behind a commit.
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use futures::future::FutureExt;
@@ -19,12 +20,14 @@ const SWEEP: i64 = 1000;
 /// On the connection for reads.
 const GET: usize = 0;
 const LIST: usize = 1;
+const LIVING: usize = 2;
 const READS: &[&str] = &[
     "SELECT subject, provider, signature, refresh_token, opened_at, previous_signature, previous_head, previous_until
      FROM gom.session WHERE id = $1 AND expires_at > $2",
     "SELECT subject, provider, signature, refresh_token, opened_at, previous_signature, previous_head, previous_until,
             id, seen_at
      FROM gom.session WHERE subject = $1 AND expires_at > $2",
+    "SELECT id FROM gom.session WHERE id = ANY($1) AND expires_at > $2",
 ];
 
 /// On the connection for writes.
@@ -113,6 +116,18 @@ impl SessionStore for PostgresSessions {
         async move {
             let rows = self.reads.ask(GET, &[&id.as_str(), &now]).await?;
             rows.first().map(session).transpose().map_err(said)
+        }
+        .boxed()
+    }
+
+    fn living<'a>(&'a self, ids: &'a [SessionId], now: SystemTime) -> Stored<'a, Vec<bool>> {
+        async move {
+            let asked: Vec<&str> = ids.iter().map(SessionId::as_str).collect();
+            let rows = self.reads.ask(LIVING, &[&asked, &now]).await?;
+            let found: Vec<String> =
+                rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(said)?;
+            let found: HashSet<&str> = found.iter().map(String::as_str).collect();
+            Ok(asked.iter().map(|id| found.contains(id)).collect())
         }
         .boxed()
     }

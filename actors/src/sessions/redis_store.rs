@@ -191,6 +191,22 @@ impl SessionStore for RedisSessions {
         .boxed()
     }
 
+    fn living<'a>(&'a self, ids: &'a [SessionId], _: SystemTime) -> Stored<'a, Vec<bool>> {
+        async move {
+            let mut living = Vec::with_capacity(ids.len());
+            // So many that others' requests are not held up.
+            for ids in ids.chunks(500) {
+                let mut all = pipe();
+                ids.iter().for_each(|id| {
+                    all.cmd("EXISTS").arg(session_key(id));
+                });
+                living.extend(self.redis.ask::<Vec<bool>>(&all).await?);
+            }
+            Ok(living)
+        }
+        .boxed()
+    }
+
     fn insert<'a>(
         &'a self,
         id: &'a SessionId,

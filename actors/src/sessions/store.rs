@@ -28,6 +28,9 @@ pub(super) struct Listed {
 pub(super) trait SessionStore: Send + Sync {
     fn get<'a>(&'a self, id: &'a SessionId, now: SystemTime) -> Stored<'a, Option<Session>>;
 
+    /// Which of these sessions there are, in their order.
+    fn living<'a>(&'a self, ids: &'a [SessionId], now: SystemTime) -> Stored<'a, Vec<bool>>;
+
     /// Keeps a new session, and removes the one that it replaces in the same step.
     fn insert<'a>(
         &'a self,

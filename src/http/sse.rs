@@ -1,0 +1,190 @@
+//! Answers as server-sent events, in the distinct connections mode of the GraphQL over SSE protocol: one operation for each
+//! connection. `Last-Event-ID` resumes a subscription.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::rt::time::{Interval, Sleep, interval_at, sleep};
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
+use futures::Stream;
+use gom_engine::error::{ApiError, ErrorKind};
+use gom_engine::events::Cursor;
+use tokio::time::Instant;
+
+use super::State;
+use super::call::Call;
+use super::request_id::RequestId;
+use super::rest_error::RestError;
+use crate::graphql::{Answer, End, Next, Outlet, Running, Started, start, write_answer};
+use crate::socket::{Entry, Outbox, OwnSocket, Place};
+
+pub const CONTENT_TYPE: &str = "text/event-stream";
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Whether the request wants its answers as events.
+pub fn is_asked_for(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let name = range.split(';').next().unwrap_or_default().trim();
+        name.eq_ignore_ascii_case(CONTENT_TYPE)
+    })
+}
+
+/// Starts the call's operation; the answer lasts as long as it does.
+///
+/// # Errors
+/// If there is no room for one more.
+pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<HttpResponse, RestError> {
+    let bounds = &state.bounds;
+    let user = call.viewer.user();
+    let address = state.edge.proxies.client_of(request).to_string();
+    let place = state
+        .census
+        .enter(bounds, &address, user.map(|user| user.subject.as_str()))
+        .map_err(|crowded| RestError::crowded(crowded.to_string()))?;
+    let socket = request.conn_data::<OwnSocket>().copied();
+    let outbox = Outbox::new(bounds.queue_messages, bounds.queue_bytes, |_, _| None, socket);
+    let session = state.edge.cookies.id_of(request).filter(|_| user.is_some());
+    let entry = state.sockets.enter(&outbox, session);
+    let expires = user.map(|user| {
+        let left = user.expires.duration_since(SystemTime::now()).unwrap_or_default();
+        Box::pin(sleep(left))
+    });
+    let events = Rc::new(Events { outbox: Rc::clone(&outbox), id: call.id });
+    let mut asked = call.requests.into_iter();
+    let started = match (asked.next(), asked.next(), last_event_id(request)) {
+        (Some(operation), None, Ok(from)) => {
+            // A client that is cut off before its first event comes back with this.
+            if let Some(head) = from.or_else(|| state.api.live.live().head()) {
+                outbox.push(format!("id: {head}\n\n").into());
+            }
+            let outlet = Rc::clone(&events) as Rc<dyn Outlet>;
+            start(&state.api, operation, call.viewer, from, call.deadline, outlet).await
+        }
+        (_, _, Err(error)) => Started::Answered(Answer::refused(vec![error])),
+        _ => {
+            let message = "A batch cannot be answered by events: send one operation";
+            Started::Answered(Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)]))
+        }
+    };
+    let running = match started {
+        Started::Running(running) => Some(running),
+        Started::Answered(answer) => {
+            for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
+                tracing::error!(request_id = %events.id, cause = error.message, "internal error");
+            }
+            events.answer(&answer);
+            None
+        }
+    };
+    let heartbeat = interval_at(Instant::now() + bounds.heartbeat, bounds.heartbeat);
+    let body = Body { outbox, _running: running, _entry: entry, _place: place, heartbeat, expires };
+    Ok(HttpResponse::Ok()
+        .content_type(CONTENT_TYPE)
+        .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        // nginx would wait until its buffer is full.
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(body))
+}
+
+fn last_event_id(request: &HttpRequest) -> Result<Option<Cursor>, ApiError> {
+    let Some(value) = request.headers().get(LAST_EVENT_ID) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|error| ApiError::new(ErrorKind::BadUserInput, format!("Last-Event-ID: {error}")))
+}
+
+/// Where the operation's answers go.
+struct Events {
+    outbox: Rc<Outbox>,
+    id: RequestId,
+}
+
+impl Events {
+    fn answer(&self, answer: &Answer) {
+        let mut payload = Vec::new();
+        write_answer(&mut payload, answer, self.id.as_str());
+        self.outbox.push(event(&payload, None));
+        self.outbox.push(Bytes::from_static(b"event: complete\ndata:\n\n"));
+        self.outbox.close(0, "");
+    }
+}
+
+/// A payload is one line for each of its own: PostgreSQL breaks lines between the items of a list.
+fn event(payload: &[u8], cursor: Option<Cursor>) -> Bytes {
+    let mut out = Vec::with_capacity(payload.len() + 64);
+    out.extend_from_slice(b"event: next\n");
+    if let Some(cursor) = cursor {
+        out.extend_from_slice(format!("id: {cursor}\n").as_bytes());
+    }
+    for line in payload.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(line);
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+    out.into()
+}
+
+impl Outlet for Events {
+    fn next(&self, next: Next) {
+        self.outbox.push_event(event(&next.payload, next.cursor), next.cursor);
+    }
+
+    fn end(&self, End::Failed(error): End) {
+        self.answer(&Answer::refused(vec![error]));
+    }
+}
+
+/// The answer's body: what waits, a sign of life now and then, and an end with the token.
+struct Body {
+    outbox: Rc<Outbox>,
+    _running: Option<Running>,
+    _entry: Entry,
+    _place: Place,
+    heartbeat: Interval,
+    expires: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream for Body {
+    type Item = Result<Bytes, std::convert::Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.expires.as_mut().is_some_and(|expires| expires.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(None);
+        }
+        match self.outbox.poll(cx) {
+            Poll::Ready(event) => Poll::Ready(event.map(Ok)),
+            Poll::Pending => self.heartbeat.poll_tick(cx).map(|_| Some(Ok(Bytes::from_static(b":\n\n")))),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.outbox.gone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_payload_stay_one_event() {
+        let cursor = Cursor { epoch: 1, position: 2, part: 3 };
+        assert_eq!(
+            event(b"{\"a\":[1, \n 2]}", Some(cursor)),
+            "event: next\nid: 1-2-3\ndata: {\"a\":[1, \ndata:  2]}\n\n"
+        );
+        assert_eq!(event(b"{}", None), "event: next\ndata: {}\n\n");
+    }
+}

@@ -1,0 +1,381 @@
+//! The `Socket` actor: the one place that knows actix-web-actors. It reads frames, does what the state machine says, and
+//! puts what is to be sent into the outbox, which the connection's answer drains.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Handler, Message, SpawnHandle, StreamHandler,
+    WrapFuture,
+};
+use actix_http::ws::{Codec, Item};
+use actix_web::error::PayloadError;
+use actix_web::web::{Bytes, BytesMut, Data};
+use actix_web::{Error, HttpResponse};
+use actix_web_actors::ws::{self, CloseCode, ProtocolError, WebsocketContext};
+use futures::{FutureExt, Stream};
+use gom_actors::sessions::SessionId;
+use gom_engine::error::{ApiError, ErrorKind};
+
+use super::census::Place;
+use super::frame;
+use super::local::Entry;
+use super::machine::{Effect, Id, Machine, Protocol, Start};
+use super::outbox::{Outbox, OwnSocket};
+use crate::graphql::{self, Answer, End, Next, Outlet, Running, Started};
+use crate::http::State;
+use crate::identity::Viewer;
+
+const TOO_BIG: u16 = 1009;
+const BAD_PROTOCOL: u16 = 1002;
+const BAD_DATA: u16 = 1003;
+const BAD_TEXT: u16 = 1007;
+const NOT_ACCEPTABLE: u16 = 4406;
+
+/// What the handshake has found out.
+pub struct Handshake {
+    /// Nothing, if the client asks for none that is spoken.
+    pub protocol: Option<Protocol>,
+    /// Of the cookies, or of a token in the handshake's own headers.
+    pub viewer: Option<Viewer>,
+    /// With which the socket ends.
+    pub session: Option<SessionId>,
+    /// Under which errors are found in the log.
+    pub request_id: String,
+    pub place: Place,
+    pub socket: Option<OwnSocket>,
+}
+
+/// Answers a handshake that was found good.
+pub fn open<S>(
+    mut response: actix_web::HttpResponseBuilder,
+    payload: S,
+    state: Data<State>,
+    handshake: Handshake,
+) -> HttpResponse
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + 'static,
+{
+    let bounds = &state.bounds;
+    let words = |code, reason: &str| Some(frame::close(code, reason));
+    let outbox = Outbox::new(bounds.queue_messages, bounds.queue_bytes, words, handshake.socket);
+    let entry = state.sockets.enter(&outbox, handshake.session);
+    let most = bounds.message_bytes;
+    let machine = match handshake.protocol {
+        Some(protocol) => Machine::new(protocol, bounds.operations),
+        None => {
+            let spoken = Protocol::NAMES.join(", ");
+            outbox.close(NOT_ACCEPTABLE, &format!("Subprotocol not acceptable; spoken are {spoken}"));
+            Machine::new(Protocol::TransportWs, 0)
+        }
+    };
+    let actor = Socket {
+        machine,
+        viewer: handshake.viewer,
+        known: false,
+        running: HashMap::new(),
+        begun: 0,
+        expiry: None,
+        partial: BytesMut::new(),
+        heard: Instant::now(),
+        outbox: Rc::clone(&outbox),
+        state,
+        request_id: handshake.request_id,
+    };
+    let frames = WebsocketContext::with_codec(actor, payload, Codec::new().max_size(most));
+    response.streaming(Sending { frames: Box::pin(frames), outbox, _entry: entry, _place: handshake.place })
+}
+
+/// The answer's body: drives the actor, and sends what is in the outbox.
+struct Sending<S> {
+    /// Of actix-web-actors: the actor lives in it. Nothing is sent through it.
+    frames: Pin<Box<S>>,
+    outbox: Rc<Outbox>,
+    _entry: Entry,
+    _place: Place,
+}
+
+impl<S: Stream<Item = Result<Bytes, Error>>> Stream for Sending<S> {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let ended = match self.frames.as_mut().poll_next(cx) {
+            Poll::Ready(None | Some(Err(_))) => true,
+            Poll::Ready(Some(Ok(bytes))) => return Poll::Ready(Some(Ok(bytes))),
+            Poll::Pending => false,
+        };
+        match self.outbox.poll(cx) {
+            Poll::Ready(bytes) => Poll::Ready(bytes.map(Ok)),
+            Poll::Pending if ended => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S> Drop for Sending<S> {
+    fn drop(&mut self) {
+        self.outbox.gone();
+    }
+}
+
+struct Socket {
+    machine: Machine,
+    viewer: Option<Viewer>,
+    /// The machine has been told who it is.
+    known: bool,
+    running: HashMap<Id, Operation>,
+    /// How many operations were started.
+    begun: u64,
+    expiry: Option<SpawnHandle>,
+    /// The frames of a message that has not come to its end.
+    partial: BytesMut,
+    heard: Instant,
+    outbox: Rc<Outbox>,
+    state: Data<State>,
+    request_id: String,
+}
+
+/// An operation that is being started, or runs.
+struct Operation {
+    number: u64,
+    starting: SpawnHandle,
+    running: Option<Running>,
+}
+
+impl Actor for Socket {
+    type Context = WebsocketContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let bounds = self.state.bounds.clone();
+        ctx.run_later(bounds.init_timeout, |socket, ctx| {
+            let effects = socket.machine.init_is_late();
+            socket.carry_out(effects, ctx);
+        });
+        ctx.run_interval(bounds.heartbeat, move |socket, ctx| {
+            if socket.heard.elapsed() > bounds.heartbeat * 2 {
+                // There may be nobody to close it for.
+                ctx.stop();
+            } else {
+                socket.outbox.push(frame::ping());
+            }
+        });
+    }
+}
+
+impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
+    fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.heard = Instant::now();
+        match message {
+            Ok(ws::Message::Text(text)) => self.receive(&text, ctx),
+            Ok(ws::Message::Continuation(item)) => self.receive_part(item, ctx),
+            Ok(ws::Message::Ping(payload)) => self.outbox.push(frame::pong(&payload)),
+            Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
+            Ok(ws::Message::Binary(_)) => self.end(BAD_DATA, "messages are texts"),
+            Ok(ws::Message::Close(reason)) => {
+                let code = reason.map_or(CloseCode::Normal, |reason| reason.code);
+                self.end(code.into(), "");
+            }
+            Err(ProtocolError::Overflow) => {
+                let most = self.state.bounds.message_bytes;
+                self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
+            }
+            Err(ProtocolError::Io(_)) => ctx.stop(),
+            Err(ProtocolError::BadOpCode | ProtocolError::UnmaskedFrame | ProtocolError::MaskedFrame) => {
+                self.end(BAD_PROTOCOL, "that is no websocket frame");
+            }
+            Err(error) => self.end(BAD_PROTOCOL, &error.to_string()),
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+impl Socket {
+    fn receive(&mut self, text: &str, ctx: &mut <Self as Actor>::Context) {
+        // What comes after the end is not for us.
+        if !self.outbox.is_over() {
+            let effects = self.machine.receive(text);
+            self.carry_out(effects, ctx);
+        }
+    }
+
+    fn receive_part(&mut self, item: Item, ctx: &mut <Self as Actor>::Context) {
+        let (part, last) = match item {
+            Item::FirstText(part) => {
+                self.partial.clear();
+                (part, false)
+            }
+            Item::FirstBinary(_) => return self.end(BAD_DATA, "messages are texts"),
+            Item::Continue(part) => (part, false),
+            Item::Last(part) => (part, true),
+        };
+        let most = self.state.bounds.message_bytes;
+        if self.partial.len() + part.len() > most {
+            self.partial = BytesMut::new();
+            return self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
+        }
+        self.partial.extend_from_slice(&part);
+        if last {
+            let whole = std::mem::take(&mut self.partial);
+            match std::str::from_utf8(&whole) {
+                Ok(text) => self.receive(text, ctx),
+                Err(_) => self.end(BAD_TEXT, "that is not UTF-8"),
+            }
+        }
+    }
+
+    fn end(&mut self, code: u16, reason: &str) {
+        self.running.clear();
+        self.outbox.close(code, reason);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, ctx: &mut <Self as Actor>::Context) {
+        for effect in effects {
+            match effect {
+                Effect::Send(text) => self.outbox.push(frame::text(&[text.as_bytes()])),
+                Effect::Authenticate(token) => self.authenticate(token.as_deref(), ctx),
+                Effect::Start(id, start) => self.start(id, *start, ctx),
+                Effect::Stop(id) => self.stop(&id, ctx),
+                Effect::Close(code, reason) => self.end(code, &reason),
+            }
+        }
+    }
+
+    fn authenticate(&mut self, token: Option<&str>, ctx: &mut <Self as Actor>::Context) {
+        if let Some(token) = token {
+            self.viewer = self.state.tokens.check(token).ok().map(|_| Viewer::Service);
+        }
+        let known = self.viewer.is_some();
+        if known {
+            self.expire_later(ctx);
+        }
+        self.known = known;
+        let head = self.state.api.live.live().head();
+        let effects = self.machine.authenticated(known, head);
+        self.carry_out(effects, ctx);
+    }
+
+    /// Nobody goes on beyond the end of the token.
+    fn expire_later(&mut self, ctx: &mut <Self as Actor>::Context) {
+        if let Some(earlier) = self.expiry.take() {
+            ctx.cancel_future(earlier);
+        }
+        let Some(user) = self.viewer.as_ref().and_then(Viewer::user) else { return };
+        let left = user.expires.duration_since(SystemTime::now()).unwrap_or_default();
+        self.expiry = Some(ctx.run_later(left, |socket, ctx| {
+            let effects = socket.machine.forbid("the token has expired: connect again");
+            socket.carry_out(effects, ctx);
+        }));
+    }
+
+    fn stop(&mut self, id: &Id, ctx: &mut <Self as Actor>::Context) {
+        if let Some(operation) = self.running.remove(id) {
+            ctx.cancel_future(operation.starting);
+        }
+    }
+
+    fn start(&mut self, id: Id, start: Start, ctx: &mut <Self as Actor>::Context) {
+        self.stop(&id, ctx);
+        // The machine starts nothing for somebody that it does not know.
+        let Some(viewer) = self.viewer.clone().filter(|_| self.known) else { return };
+        self.begun += 1;
+        let number = self.begun;
+        let (before, after) = self.machine.around(&id);
+        let outlet = Rc::new(ToSocket {
+            outbox: Rc::clone(&self.outbox),
+            state: self.state.clone(),
+            before: before.into(),
+            after,
+            socket: ctx.address(),
+            id: Rc::clone(&id),
+            number,
+        });
+        let (state, request_id) = (self.state.clone(), self.request_id.clone());
+        let starting = async move {
+            let deadline = tokio::time::Instant::now() + state.api.engine.limits_of(&viewer).deadline;
+            let started = graphql::start(&state.api, start.request, viewer, start.from, deadline, outlet);
+            match AssertUnwindSafe(started).catch_unwind().await {
+                Ok(started) => started,
+                // The panic's own message has been logged where it happened.
+                Err(_) => {
+                    Started::Answered(Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]))
+                }
+            }
+        };
+        let of_task = Rc::clone(&id);
+        let starting = starting.into_actor(self).map(move |started, socket, ctx| {
+            let Some(operation) = socket.running.get_mut(&of_task).filter(|o| o.number == number) else {
+                return;
+            };
+            match started {
+                Started::Running(running) => operation.running = Some(running),
+                Started::Answered(answer) => {
+                    for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
+                        tracing::error!(request_id, cause = error.message, "internal error");
+                    }
+                    socket.running.remove(&of_task);
+                    let effects = socket.machine.answered(&of_task, &answer, &request_id);
+                    socket.carry_out(effects, ctx);
+                }
+            }
+        });
+        let starting = ctx.spawn(starting);
+        self.running.insert(id, Operation { number, starting, running: None });
+    }
+}
+
+/// An operation has ended by itself.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Failed {
+    id: String,
+    number: u64,
+    error: ApiError,
+}
+
+impl Handler<Failed> for Socket {
+    type Result = ();
+
+    fn handle(&mut self, Failed { id, number, error }: Failed, ctx: &mut Self::Context) {
+        let ended = self.running.get(id.as_str()).is_some_and(|operation| operation.number == number);
+        if ended {
+            self.running.remove(id.as_str());
+            let request_id = self.request_id.clone();
+            let effects = self.machine.failed(&id, error, &request_id);
+            self.carry_out(effects, ctx);
+        }
+    }
+}
+
+/// Where an operation's answers go: past the actor, which would only pass them on.
+struct ToSocket {
+    outbox: Rc<Outbox>,
+    state: Data<State>,
+    before: Rc<str>,
+    after: &'static str,
+    socket: Addr<Socket>,
+    id: Id,
+    number: u64,
+}
+
+impl Outlet for ToSocket {
+    fn next(&self, next: Next) {
+        let frame = self.state.sockets.frame(&self.before, &next.payload, self.after);
+        self.outbox.push_event(frame, next.cursor);
+    }
+
+    fn end(&self, End::Failed(error): End) {
+        let failed = Failed { id: self.id.to_string(), number: self.number, error };
+        if self.socket.try_send(failed).is_err() {
+            // It does not get to its mailbox, or is gone: the client finds out when it comes back.
+            self.outbox
+                .close(1013, "too slow: come back with the cursor of the last event that you have received");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! How many sockets and event streams there are on this node: in all, of each user, from each address.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::settings::Sockets;
+
+/// There is no room.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("There are {most} connections already {of} ({setting})")]
+pub struct Crowded {
+    most: usize,
+    of: &'static str,
+    setting: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Whose {
+    All,
+    Address(String),
+    User(String),
+}
+
+/// Shared by all workers.
+#[derive(Clone, Default)]
+pub struct Census(Arc<Mutex<HashMap<Whose, usize>>>);
+
+/// One connection's place, given back when it is dropped.
+pub struct Place {
+    census: Census,
+    held: Vec<Whose>,
+}
+
+impl Census {
+    /// Takes a place for a connection from an address, of a user if one is known.
+    ///
+    /// # Errors
+    /// Which bound leaves no room.
+    pub fn enter(&self, bounds: &Sockets, address: &str, user: Option<&str>) -> Result<Place, Crowded> {
+        let all = Crowded { most: bounds.total, of: "on this server", setting: "sockets.total" };
+        let here =
+            Crowded { most: bounds.per_address, of: "from this address", setting: "sockets.per_address" };
+        let own = Crowded { most: bounds.per_user, of: "of this user", setting: "sockets.per_user" };
+        let mut asked = vec![(Whose::All, all), (Whose::Address(address.to_owned()), here)];
+        asked.extend(user.map(|user| (Whose::User(user.to_owned()), own)));
+        let mut place = Place { census: self.clone(), held: Vec::with_capacity(asked.len()) };
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (whose, crowded) in asked {
+            let count = counts.entry(whose.clone()).or_default();
+            if *count >= crowded.most {
+                // Given back when the lock is.
+                drop(counts);
+                return Err(crowded);
+            }
+            *count += 1;
+            place.held.push(whose);
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.census.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for whose in &self.held {
+            if let Some(count) = counts.get_mut(whose) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(whose);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn bounds() -> Sockets {
+        Sockets {
+            init_timeout: Duration::ZERO,
+            message_bytes: 0,
+            operations: 0,
+            per_user: 1,
+            per_address: 2,
+            total: 3,
+            queue_messages: 0,
+            queue_bytes: 0,
+            heartbeat: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn each_bound_holds_and_places_come_back() {
+        let (census, bounds) = (Census::default(), bounds());
+        let refused = |address: &str, user| census.enter(&bounds, address, user).err().map(|c| c.setting);
+        let first = census.enter(&bounds, "a", Some("u")).unwrap();
+        assert_eq!(refused("a", Some("u")), Some("sockets.per_user"));
+        let second = census.enter(&bounds, "a", None).unwrap();
+        assert_eq!(refused("a", None), Some("sockets.per_address"));
+        let third = census.enter(&bounds, "b", None).unwrap();
+        assert_eq!(refused("c", None), Some("sockets.total"));
+        drop(first);
+        let again = census.enter(&bounds, "b", Some("u")).unwrap();
+        drop((second, third, again));
+        assert!(census.0.lock().unwrap().is_empty());
+    }
+}

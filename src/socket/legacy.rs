@@ -1,0 +1,177 @@
+//! `graphql-ws`, the protocol of npm's `subscriptions-transport-ws`, as its client 0.9 needs it: no `ka`, starts before the
+//! ack, the same ids again after a reconnect.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use gom_engine::error::{ApiError, ErrorKind};
+use gom_engine::events::Cursor;
+use serde_json::{Map, Value, json};
+
+use super::machine::{Effect, Id, Start};
+use super::payload;
+use crate::graphql::{Answer, write_answer};
+
+/// What the original closes with when it lets nobody in. The client comes back after any of them.
+const REFUSED: u16 = 1011;
+const NORMAL: u16 = 1000;
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    /// What was started before there was an ack, in order.
+    Asking(Vec<(Id, Box<Start>)>),
+    Ready,
+}
+
+#[derive(Debug)]
+pub struct Legacy {
+    state: State,
+    running: HashSet<Id>,
+    most: usize,
+}
+
+impl Legacy {
+    pub fn new(most: usize) -> Self {
+        Legacy { state: State::Waiting, running: HashSet::new(), most }
+    }
+
+    pub fn receive(&mut self, text: &str) -> Vec<Effect> {
+        let Ok(Value::Object(message)) = serde_json::from_str(text) else {
+            return vec![connection_error("Message must be a JSON object.")];
+        };
+        match message.get("type").and_then(Value::as_str) {
+            Some("connection_init") => self.init(message.get("payload")),
+            Some("start") => self.start(&message),
+            Some("stop") => match id(&message) {
+                Some(id) => self.stop(id),
+                None => vec![error("null", "Invalid id!")],
+            },
+            Some("connection_terminate") => vec![Effect::Close(NORMAL, String::new())],
+            _ => vec![error(id(&message).as_deref().unwrap_or("null"), "Invalid message type!")],
+        }
+    }
+
+    fn init(&mut self, payload: Option<&Value>) -> Vec<Effect> {
+        match self.state {
+            State::Waiting => {
+                self.state = State::Asking(Vec::new());
+                vec![Effect::Authenticate(payload::bearer(payload))]
+            }
+            // Asked for already.
+            State::Asking(_) => Vec::new(),
+            // Who it is was asked and answered; whatever was started goes on.
+            State::Ready => ack(),
+        }
+    }
+
+    fn start(&mut self, message: &Map<String, Value>) -> Vec<Effect> {
+        let Some(id) = id(message) else { return vec![error("null", "Invalid id!")] };
+        let start = match payload::start(message.get("payload")) {
+            Err(reason) => return vec![error(&id, &format!("Invalid message: {reason}"))],
+            Ok(Err(problem)) => return self.refused(&id, problem, ""),
+            Ok(Ok(start)) => start,
+        };
+        if !self.running.contains(&id) && self.running.len() >= self.most {
+            return self.refused(&id, payload::too_many(self.most), "");
+        }
+        let start = Box::new(start);
+        match &mut self.state {
+            State::Waiting => {
+                vec![connection_error("You have to send an init message before sending anything else.")]
+            }
+            State::Asking(early) => {
+                early.retain(|(other, _)| *other != id);
+                early.push((Rc::clone(&id), start));
+                self.running.insert(id);
+                Vec::new()
+            }
+            State::Ready => {
+                self.running.insert(Rc::clone(&id));
+                vec![Effect::Start(id, start)]
+            }
+        }
+    }
+
+    fn stop(&mut self, id: Id) -> Vec<Effect> {
+        if let State::Asking(early) = &mut self.state {
+            early.retain(|(other, _)| *other != id);
+        }
+        if self.running.remove(&id) { vec![Effect::Stop(id)] } else { Vec::new() }
+    }
+
+    pub fn authenticated(&mut self, known: bool, _: Option<Cursor>) -> Vec<Effect> {
+        if !known {
+            return refuse("No authorization to connect");
+        }
+        let State::Asking(early) = std::mem::replace(&mut self.state, State::Ready) else {
+            return Vec::new();
+        };
+        let started = early.into_iter().map(|(id, start)| Effect::Start(id, start));
+        ack().into_iter().chain(started).collect()
+    }
+
+    pub fn init_is_late(&mut self) -> Vec<Effect> {
+        match self.state {
+            State::Waiting => refuse("Connection initialisation timeout"),
+            State::Asking(_) | State::Ready => Vec::new(),
+        }
+    }
+
+    pub fn around(&self, id: &str) -> (String, &'static str) {
+        (format!(r#"{{"type":"data","id":{id},"payload":"#), "}")
+    }
+
+    pub fn answered(&mut self, id: &str, answer: &Answer, request: &str) -> Vec<Effect> {
+        if !self.running.remove(id) {
+            return Vec::new();
+        }
+        let unparsed = |error: &&ApiError| error.kind == ErrorKind::ParseFailed;
+        if let Some(problem) = answer.errors.iter().find(unparsed) {
+            return vec![error(id, &problem.message)];
+        }
+        self.last(id, answer, request)
+    }
+
+    pub fn failed(&mut self, id: &str, problem: ApiError, request: &str) -> Vec<Effect> {
+        if self.running.remove(id) { self.refused(id, problem, request) } else { Vec::new() }
+    }
+
+    fn refused(&self, id: &str, problem: ApiError, request: &str) -> Vec<Effect> {
+        self.last(id, &Answer::refused(vec![problem]), request)
+    }
+
+    /// An answer, errors among it, comes as data; then nothing follows.
+    fn last(&self, id: &str, answer: &Answer, request: &str) -> Vec<Effect> {
+        let (before, after) = self.around(id);
+        let mut data = before.into_bytes();
+        write_answer(&mut data, answer, request);
+        data.extend_from_slice(after.as_bytes());
+        // Made of texts and of PostgreSQL's, which was looked at when it came.
+        let data = String::from_utf8_lossy(&data).into_owned();
+        vec![Effect::Send(data), Effect::Send(format!(r#"{{"type":"complete","id":{id},"payload":null}}"#))]
+    }
+}
+
+/// The id as JSON, a text or a number.
+fn id(message: &Map<String, Value>) -> Option<Id> {
+    let id = message.get("id")?;
+    (id.is_string() || id.is_number()).then(|| id.to_string().into())
+}
+
+fn ack() -> Vec<Effect> {
+    vec![Effect::Send(r#"{"type":"connection_ack"}"#.to_owned())]
+}
+
+fn refuse(reason: &str) -> Vec<Effect> {
+    vec![connection_error(reason), Effect::Close(REFUSED, reason.to_owned())]
+}
+
+fn connection_error(reason: &str) -> Effect {
+    Effect::Send(json!({ "type": "connection_error", "payload": { "message": reason } }).to_string())
+}
+
+fn error(id: &str, reason: &str) -> Effect {
+    let reason = Value::from(reason);
+    Effect::Send(format!(r#"{{"type":"error","id":{id},"payload":{{"message":{reason}}}}}"#))
+}

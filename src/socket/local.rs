@@ -1,0 +1,129 @@
+//! The connections of one worker that outlive an answer: told when the server stops, and ended within a second when their
+//! sessions are closed, on whichever node.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use gom_actors::sessions::{SessionId, Sessions};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::frame;
+use super::outbox::Outbox;
+
+/// Between two looks at the sessions. With the look itself, a closed one is found within a second.
+const LOOK: Duration = Duration::from_millis(600);
+/// The server goes away; another takes over.
+const GOING_AWAY: u16 = 1012;
+const FORBIDDEN: u16 = 4403;
+
+#[derive(Clone)]
+pub struct LocalSockets(Rc<Open>);
+
+/// A connection, and the session with which it ends.
+type Connection = (Weak<Outbox>, Option<SessionId>);
+
+#[derive(Default)]
+struct Open {
+    outboxes: RefCell<HashMap<u64, Connection>>,
+    next: Cell<u64>,
+    last: RefCell<Option<Encoded>>,
+}
+
+/// The frame that was made last: the next subscriber of a group gets the same.
+struct Encoded {
+    payload: Bytes,
+    before: Rc<str>,
+    frame: Bytes,
+}
+
+/// A connection's entry, taken out when it is dropped.
+pub struct Entry {
+    open: Rc<Open>,
+    number: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.open.outboxes.borrow_mut().remove(&self.number);
+    }
+}
+
+impl LocalSockets {
+    /// Call it once in each worker. `stopping` becomes true when the server stops.
+    pub fn start(sessions: Sessions, mut stopping: watch::Receiver<bool>) -> Self {
+        let open = Rc::new(Open::default());
+        let (of_sessions, of_stop) = (Rc::downgrade(&open), Rc::downgrade(&open));
+        actix_web::rt::spawn(async move {
+            loop {
+                sleep(LOOK).await;
+                let Some(open) = of_sessions.upgrade() else { return };
+                open.end_closed_sessions(&sessions).await;
+            }
+        });
+        actix_web::rt::spawn(async move {
+            if stopping.wait_for(|stopping| *stopping).await.is_ok()
+                && let Some(open) = of_stop.upgrade()
+            {
+                open.end_all();
+            }
+        });
+        LocalSockets(open)
+    }
+
+    /// `session`: with which it ends.
+    pub fn enter(&self, outbox: &Rc<Outbox>, session: Option<SessionId>) -> Entry {
+        let number = self.0.next.replace(self.0.next.get() + 1);
+        self.0.outboxes.borrow_mut().insert(number, (Rc::downgrade(outbox), session));
+        Entry { open: Rc::clone(&self.0), number }
+    }
+
+    /// The frame of a payload between two texts. Made once for subscribers that follow each other and have it alike.
+    pub fn frame(&self, before: &Rc<str>, payload: &Bytes, after: &str) -> Bytes {
+        let mut last = self.0.last.borrow_mut();
+        if let Some(last) = last.as_ref()
+            && last.payload.as_ptr() == payload.as_ptr()
+            && last.payload.len() == payload.len()
+            && last.before == *before
+        {
+            return last.frame.clone();
+        }
+        let frame = frame::text(&[before.as_bytes(), payload, after.as_bytes()]);
+        *last = Some(Encoded { payload: payload.clone(), before: Rc::clone(before), frame: frame.clone() });
+        frame
+    }
+}
+
+impl Open {
+    async fn end_closed_sessions(&self, sessions: &Sessions) {
+        let mut ids: Vec<SessionId> =
+            self.outboxes.borrow().values().filter_map(|(_, session)| session.clone()).collect();
+        ids.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        ids.dedup();
+        if ids.is_empty() {
+            return;
+        }
+        // A store that does not answer closes nobody's session.
+        let Ok(living) = sessions.living(&ids).await else { return };
+        let closed: Vec<&SessionId> =
+            ids.iter().zip(living).filter(|(_, lives)| !lives).map(|(id, _)| id).collect();
+        if closed.is_empty() {
+            return;
+        }
+        let outboxes = self.outboxes.borrow();
+        let of_closed =
+            outboxes.values().filter(|(_, session)| session.as_ref().is_some_and(|s| closed.contains(&s)));
+        for outbox in of_closed.filter_map(|(outbox, _)| outbox.upgrade()) {
+            outbox.close(FORBIDDEN, "the session was closed");
+        }
+    }
+
+    fn end_all(&self) {
+        for outbox in self.outboxes.borrow().values().filter_map(|(outbox, _)| outbox.upgrade()) {
+            outbox.close(GOING_AWAY, "the server is restarting: come back with the last cursor");
+        }
+    }
+}

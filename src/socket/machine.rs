@@ -1,0 +1,118 @@
+//! What the two protocols have in common: what comes in, and what is to be done about it. Pure: no socket, no clock.
+
+use std::rc::Rc;
+
+use gom_engine::error::ApiError;
+use gom_engine::events::Cursor;
+
+use super::legacy::Legacy;
+use super::transport_ws::TransportWs;
+use crate::graphql::{Answer, Request};
+
+/// A subprotocol that a client may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `graphql-transport-ws`, of npm's `graphql-ws`.
+    TransportWs,
+    /// `graphql-ws`, of npm's `subscriptions-transport-ws`.
+    Legacy,
+}
+
+impl Protocol {
+    /// Those that are spoken, the better one first.
+    pub const NAMES: [&str; 2] = ["graphql-transport-ws", "graphql-ws"];
+
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "graphql-transport-ws" => Some(Protocol::TransportWs),
+            "graphql-ws" => Some(Protocol::Legacy),
+            _ => None,
+        }
+    }
+}
+
+/// The name of an operation on its socket, as JSON: the legacy protocol's may be numbers, and are echoed as they came.
+pub type Id = Rc<str>;
+
+/// What has to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// A text goes to the client.
+    Send(String),
+    /// The client is who its handshake says, or what this bearer token says.
+    Authenticate(Option<String>),
+    /// An operation is started, and one with the same id ended.
+    Start(Id, Box<Start>),
+    Stop(Id),
+    /// Nothing follows but the close frame.
+    Close(u16, String),
+}
+
+/// An operation as it was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    pub request: Request,
+    /// After which a subscription goes on.
+    pub from: Option<Cursor>,
+}
+
+/// One socket's protocol and its state.
+#[derive(Debug)]
+pub enum Machine {
+    TransportWs(TransportWs),
+    Legacy(Legacy),
+}
+
+macro_rules! both {
+    ($machine:expr, $one:ident => $does:expr) => {
+        match $machine {
+            Machine::TransportWs($one) => $does,
+            Machine::Legacy($one) => $does,
+        }
+    };
+}
+
+impl Machine {
+    /// `most`: operations at once.
+    pub fn new(protocol: Protocol, most: usize) -> Self {
+        match protocol {
+            Protocol::TransportWs => Machine::TransportWs(TransportWs::new(most)),
+            Protocol::Legacy => Machine::Legacy(Legacy::new(most)),
+        }
+    }
+
+    /// A text has come.
+    pub fn receive(&mut self, text: &str) -> Vec<Effect> {
+        both!(self, one => one.receive(text))
+    }
+
+    /// The answer to [`Effect::Authenticate`]. `head`: with which a client that has no cursor yet may come back.
+    pub fn authenticated(&mut self, known: bool, head: Option<Cursor>) -> Vec<Effect> {
+        both!(self, one => one.authenticated(known, head))
+    }
+
+    /// The client has had time enough to say who it is.
+    pub fn init_is_late(&mut self) -> Vec<Effect> {
+        both!(self, one => one.init_is_late())
+    }
+
+    /// What goes before and after a payload that is sent for an operation.
+    pub fn around(&self, id: &str) -> (String, &'static str) {
+        both!(self, one => one.around(id))
+    }
+
+    /// The only answer of an operation; nothing follows. `request`: under which errors are found in the log.
+    pub fn answered(&mut self, id: &str, answer: &Answer, request: &str) -> Vec<Effect> {
+        both!(self, one => one.answered(id, answer, request))
+    }
+
+    /// An operation has ended with an error.
+    pub fn failed(&mut self, id: &str, error: ApiError, request: &str) -> Vec<Effect> {
+        both!(self, one => one.failed(id, error, request))
+    }
+
+    /// The viewer is not the viewer any more: the token has expired, the session was closed.
+    pub fn forbid(&mut self, reason: &str) -> Vec<Effect> {
+        vec![Effect::Close(4403, reason.to_owned())]
+    }
+}

@@ -1,0 +1,18 @@
+//! Websockets: two protocols as pure state machines, a bounded way out, and the actor that holds them together. What is
+//! asked over them is answered by `graphql::live`.
+
+mod actor;
+mod census;
+mod frame;
+mod legacy;
+mod local;
+mod machine;
+mod outbox;
+mod payload;
+mod transport_ws;
+
+pub use actor::{Handshake, open};
+pub use census::{Census, Place};
+pub use local::{Entry, LocalSockets};
+pub use machine::Protocol;
+pub use outbox::{Outbox, OwnSocket};

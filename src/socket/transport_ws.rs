@@ -1,0 +1,177 @@
+//! `graphql-transport-ws`, the protocol of npm's `graphql-ws`.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use gom_engine::error::ApiError;
+use gom_engine::events::Cursor;
+use serde_json::{Map, Value, json};
+
+use super::machine::{Effect, Id};
+use super::payload;
+use crate::graphql::{Answer, write_answer, write_errors};
+
+const BAD_REQUEST: u16 = 4400;
+const UNAUTHORIZED: u16 = 4401;
+const FORBIDDEN: u16 = 4403;
+const INIT_TIMEOUT: u16 = 4408;
+const SUBSCRIBER_EXISTS: u16 = 4409;
+const TOO_MANY_INITS: u16 = 4429;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Asking,
+    Ready,
+}
+
+#[derive(Debug)]
+pub struct TransportWs {
+    state: State,
+    running: HashSet<Id>,
+    most: usize,
+}
+
+impl TransportWs {
+    pub fn new(most: usize) -> Self {
+        TransportWs { state: State::Waiting, running: HashSet::new(), most }
+    }
+
+    pub fn receive(&mut self, text: &str) -> Vec<Effect> {
+        let Ok(Value::Object(message)) = serde_json::from_str(text) else {
+            return close(BAD_REQUEST, "Invalid message: it is no JSON object");
+        };
+        let payload = message.get("payload");
+        match message.get("type").and_then(Value::as_str) {
+            Some("connection_init") => self.init(payload),
+            Some("ping") => self.ping(payload),
+            Some("pong") => Vec::new(),
+            Some("subscribe") => self.subscribe(&message),
+            Some("complete") => match id(&message) {
+                Some(id) if self.running.remove(&id) => vec![Effect::Stop(id)],
+                // Both sides may complete at the same time.
+                Some(_) => Vec::new(),
+                None => close(BAD_REQUEST, "Invalid message: complete needs an id"),
+            },
+            Some(_) => close(BAD_REQUEST, "Invalid message: its type is unknown"),
+            None => close(BAD_REQUEST, "Invalid message: it has no type"),
+        }
+    }
+
+    fn init(&mut self, payload: Option<&Value>) -> Vec<Effect> {
+        if !matches!(payload, None | Some(Value::Null | Value::Object(_))) {
+            return close(BAD_REQUEST, "Invalid message: the payload of connection_init is no object");
+        }
+        if self.state != State::Waiting {
+            return close(TOO_MANY_INITS, "Too many initialisation requests");
+        }
+        self.state = State::Asking;
+        vec![Effect::Authenticate(payload::bearer(payload))]
+    }
+
+    /// Answered whenever it comes. With a token in it, the client goes on as the token's bearer.
+    fn ping(&mut self, payload: Option<&Value>) -> Vec<Effect> {
+        let mut effects = vec![Effect::Send(r#"{"type":"pong"}"#.to_owned())];
+        if self.state == State::Ready
+            && let Some(token) = payload::bearer(payload)
+        {
+            effects.push(Effect::Authenticate(Some(token)));
+        }
+        effects
+    }
+
+    fn subscribe(&mut self, message: &Map<String, Value>) -> Vec<Effect> {
+        if self.state != State::Ready {
+            return close(UNAUTHORIZED, "Unauthorized");
+        }
+        let Some(id) = id(message) else {
+            return close(BAD_REQUEST, "Invalid message: subscribe needs an id");
+        };
+        if self.running.contains(&id) {
+            return close(SUBSCRIBER_EXISTS, &format!("Subscriber for {} already exists", plain(&id)));
+        }
+        match payload::start(message.get("payload")) {
+            Err(reason) => close(BAD_REQUEST, &format!("Invalid message: {reason}")),
+            Ok(Err(error)) => vec![error_message(&id, &[error], "")],
+            Ok(Ok(_)) if self.running.len() >= self.most => {
+                vec![error_message(&id, &[payload::too_many(self.most)], "")]
+            }
+            Ok(Ok(start)) => {
+                self.running.insert(Rc::clone(&id));
+                vec![Effect::Start(id, Box::new(start))]
+            }
+        }
+    }
+
+    pub fn authenticated(&mut self, known: bool, head: Option<Cursor>) -> Vec<Effect> {
+        if !known {
+            return close(FORBIDDEN, "Forbidden");
+        }
+        if self.state == State::Ready {
+            return Vec::new();
+        }
+        self.state = State::Ready;
+        let mut ack = json!({ "type": "connection_ack" });
+        if let Some(head) = head {
+            ack["payload"] = json!({ "cursor": head.to_string() });
+        }
+        vec![Effect::Send(ack.to_string())]
+    }
+
+    pub fn init_is_late(&mut self) -> Vec<Effect> {
+        match self.state {
+            State::Waiting => close(INIT_TIMEOUT, "Connection initialisation timeout"),
+            State::Asking | State::Ready => Vec::new(),
+        }
+    }
+
+    pub fn around(&self, id: &str) -> (String, &'static str) {
+        (format!(r#"{{"id":{id},"type":"next","payload":"#), "}")
+    }
+
+    pub fn answered(&mut self, id: &str, answer: &Answer, request: &str) -> Vec<Effect> {
+        // The client has completed it meanwhile.
+        if !self.running.remove(id) {
+            return Vec::new();
+        }
+        if answer.is_refused() {
+            return vec![error_message(id, &answer.errors, request)];
+        }
+        let (before, after) = self.around(id);
+        let mut next = before.into_bytes();
+        write_answer(&mut next, answer, request);
+        next.extend_from_slice(after.as_bytes());
+        vec![send(next), Effect::Send(format!(r#"{{"id":{id},"type":"complete"}}"#))]
+    }
+
+    pub fn failed(&mut self, id: &str, error: ApiError, request: &str) -> Vec<Effect> {
+        if self.running.remove(id) { vec![error_message(id, &[error], request)] } else { Vec::new() }
+    }
+}
+
+/// The id as JSON; it is a text that is not empty.
+fn id(message: &Map<String, Value>) -> Option<Id> {
+    let id = message.get("id")?;
+    id.as_str().filter(|id| !id.is_empty())?;
+    Some(id.to_string().into())
+}
+
+fn plain(id: &str) -> &str {
+    id.trim_matches('"')
+}
+
+fn error_message(id: &str, errors: &[ApiError], request: &str) -> Effect {
+    let mut out = format!(r#"{{"id":{id},"type":"error","payload":"#).into_bytes();
+    write_errors(&mut out, errors, request);
+    out.push(b'}');
+    send(out)
+}
+
+fn send(text: Vec<u8>) -> Effect {
+    // Made of texts and of PostgreSQL's, which was looked at when it came.
+    Effect::Send(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn close(code: u16, reason: &str) -> Vec<Effect> {
+    vec![Effect::Close(code, reason.to_owned())]
+}
