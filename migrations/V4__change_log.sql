@@ -29,6 +29,8 @@ CREATE TABLE gom.stamp (
   first_sequence bigint NOT NULL,
   last_sequence bigint NOT NULL,
   changes integer NOT NULL,
+  -- Changes up to and with these, counted from some beginning: differences say how many there are between two rows.
+  total bigint NOT NULL,
   stamped_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -40,6 +42,8 @@ CREATE TABLE gom.feed (
   position bigint NOT NULL DEFAULT 0,
   -- The last one that is not kept any more.
   oldest bigint NOT NULL DEFAULT 0,
+  -- The last one whose rows were removed. It is lower than `oldest` where a backup was restored.
+  trimmed bigint NOT NULL DEFAULT 0,
   -- The highest sequence that was looked at.
   seen bigint NOT NULL DEFAULT 0,
   -- Ranges of sequences up to it that were not there: of transactions that were open, or that were rolled back. They have all
@@ -51,17 +55,27 @@ CREATE TABLE gom.feed (
   identity text NOT NULL
 ) WITH (fillfactor = 20);
 
-CREATE FUNCTION gom.database_identity() RETURNS text LANGUAGE plpgsql AS $$
+-- As its owner, so that it is the same for everybody who asks.
+CREATE FUNCTION gom.database_identity() RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   cluster text := '';
+  timeline text := '';
 BEGIN
   BEGIN
-    SELECT format('%s/%s', s.system_identifier, c.timeline_id) INTO cluster
-    FROM pg_control_system() s, pg_control_checkpoint() c;
+    SELECT s.system_identifier::text INTO cluster FROM pg_control_system() s;
   EXCEPTION WHEN insufficient_privilege THEN
-    -- Not everybody may look; the database's own number must do.
+    NULL;
   END;
-  RETURN format('%s/%s', cluster, (SELECT oid FROM pg_database WHERE datname = current_database()));
+  BEGIN
+    -- Changes when a standby takes over and when a backup is rolled forward to some point.
+    timeline := left(pg_walfile_name(pg_current_wal_lsn()), 8);
+  EXCEPTION WHEN feature_not_supported OR insufficient_privilege OR object_not_in_prerequisite_state THEN
+    -- Some hosted databases have no such log.
+    NULL;
+  END;
+  -- The table's own number changes when a dump is read back into the same database.
+  RETURN concat_ws('/', cluster, timeline, (SELECT oid FROM pg_database WHERE datname = current_database()),
+    'gom.feed'::regclass::oid);
 END
 $$;
 
@@ -78,9 +92,9 @@ DECLARE
   mine text := gom.database_identity();
 BEGIN
   IF EXISTS (SELECT 1 FROM gom.feed f WHERE f.identity <> mine) THEN
+    -- Numbers of transactions may mean nothing here, so it must be found out again when the gaps can be let go.
     UPDATE gom.feed f SET epoch = gom.new_epoch(), identity = mine, oldest = f.position,
-      -- Transactions of the other life have ended, and their numbers mean nothing here.
-      seen = coalesce((SELECT max(c.sequence) FROM gom.change c), f.seen), gap_from = '{}', gap_to = '{}', gap_until = '{}'
+      gap_until = array_fill(9223372036854775807, ARRAY[cardinality(f.gap_until)])
     WHERE f.identity <> mine;
   END IF;
   SELECT f.epoch, f.position, f.oldest INTO STRICT epoch, "position", oldest FROM gom.feed f;
@@ -92,7 +106,10 @@ $$;
 -- A transaction's rows become visible all at once, so they are stamped together. Transactions are ordered by their last
 -- sequence: if one changes a row after another has committed, its last sequence is the higher one. Sequences that are
 -- missing are looked at again, for as long as whoever drew them may still commit; nobody is waited for.
-CREATE FUNCTION gom.stamp_changes() RETURNS bigint LANGUAGE plpgsql AS $$
+--
+-- It is the first thing that its transaction does, or gaps are not let go. What is new is found by the index, also by a plan
+-- that was made when the log was short.
+CREATE FUNCTION gom.stamp_changes() RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
   stand gom.feed;
   from_ bigint[];
@@ -100,8 +117,10 @@ DECLARE
   until_ bigint[];
   highest bigint;
   new_position bigint;
-  own bigint;
   unknown CONSTANT bigint := 9223372036854775807;
+  own bigint := unknown;
+  counted bigint;
+  is_first CONSTANT boolean := txid_current_if_assigned() IS NULL;
 BEGIN
   SELECT * INTO STRICT stand FROM gom.feed;
   IF cardinality(stand.gap_from) = 0 AND NOT EXISTS (SELECT 1 FROM gom.change WHERE sequence > stand.seen) THEN
@@ -110,7 +129,10 @@ BEGIN
   SELECT * INTO STRICT stand FROM gom.feed FOR UPDATE;
   -- Higher than the number of whoever drew a sequence that was missing the last time. (A snapshot's xmax is not: it is the
   -- first number after those that have ended, and whoever runs may have a higher one.)
-  own := txid_current();
+  IF is_first THEN
+    own := txid_current();
+  END IF;
+  counted := coalesce((SELECT total FROM gom.stamp ORDER BY position DESC LIMIT 1), 0);
 
   -- One statement, one snapshot: what it sees, and which transactions it does not see.
   WITH looked AS MATERIALIZED (
@@ -125,8 +147,10 @@ BEGIN
     SELECT transaction, min(sequence) AS first, max(sequence) AS last, count(*)::integer AS changes
     FROM fresh GROUP BY transaction
   ), stamped AS (
-    INSERT INTO gom.stamp (position, transaction, first_sequence, last_sequence, changes)
-    SELECT stand.position + row_number() OVER (ORDER BY last), transaction, first, last, changes FROM ended
+    INSERT INTO gom.stamp (position, transaction, first_sequence, last_sequence, changes, total)
+    SELECT stand.position + row_number() OVER (ORDER BY last), transaction, first, last, changes,
+      counted + sum(changes) OVER (ORDER BY last)
+    FROM ended
     RETURNING position
   ), ranges (low, high, until) AS (
     -- The ranges in which something may be missing: the old gaps, and all that is new.
@@ -166,33 +190,40 @@ $$;
 
 -- Forgets the oldest transactions that are older than max_age, or beyond the newest max_changes: about `step` changes at
 -- most, but at least a whole transaction. How many changes it were.
-CREATE FUNCTION gom.trim_changes(max_age interval, max_changes bigint, step integer) RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION gom.trim_changes(max_age interval, max_changes bigint, step integer) RETURNS integer LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
 DECLARE
-  kept bigint;
+  feed gom.feed;
+  counted bigint;
   last bigint;
   removed integer;
 BEGIN
-  SELECT coalesce(max(sequence) - min(sequence) + 1, 0) INTO kept FROM gom.change;
-  WITH oldest AS (
-    SELECT position, first_sequence, stamped_at, sum(changes) OVER (ORDER BY position) AS running, changes
-    FROM (SELECT * FROM gom.stamp ORDER BY position LIMIT step) s
-  )
-  SELECT max(position) INTO last FROM oldest
-  WHERE (stamped_at < clock_timestamp() - max_age OR running <= kept - max_changes)
-    AND (running - changes < step);
+  SELECT * INTO STRICT feed FROM gom.feed;
+  SELECT total INTO counted FROM gom.stamp ORDER BY position DESC LIMIT 1;
+  -- What was removed already is not walked over again, if some old transaction keeps it from being cleaned away.
+  SELECT max(position) INTO last FROM (
+    SELECT *, total - changes - min(total - changes) OVER () AS before
+    FROM (SELECT * FROM gom.stamp WHERE position > feed.trimmed ORDER BY position LIMIT step) s
+  ) s
+  WHERE (position <= feed.oldest OR stamped_at < clock_timestamp() - max_age OR total <= counted - max_changes)
+    AND before < step;
   IF last IS NULL THEN
     RETURN 0;
   END IF;
   -- First it is said, so that whoever reads meanwhile finds out.
-  UPDATE gom.feed SET oldest = last WHERE oldest < last;
+  UPDATE gom.feed SET oldest = greatest(oldest, last), trimmed = greatest(trimmed, last);
   WITH gone AS (
-    DELETE FROM gom.stamp WHERE position <= last RETURNING transaction, first_sequence, last_sequence
-  ), rows AS (
-    DELETE FROM gom.change c USING gone g
-    WHERE c.sequence BETWEEN g.first_sequence AND g.last_sequence AND c.transaction = g.transaction
-    RETURNING 1
+    DELETE FROM gom.stamp WHERE position > feed.trimmed AND position <= last
+    RETURNING transaction, first_sequence, last_sequence
   )
-  SELECT count(*) INTO removed FROM rows;
+  DELETE FROM gom.change WHERE sequence = ANY (ARRAY(
+    -- OFFSET keeps it one look into the index for each transaction.
+    SELECT c.sequence FROM gone g CROSS JOIN LATERAL (
+      SELECT c.sequence FROM gom.change c
+      WHERE c.sequence BETWEEN g.first_sequence AND g.last_sequence AND c.transaction = g.transaction OFFSET 0
+    ) c
+  ));
+  GET DIAGNOSTICS removed = ROW_COUNT;
   RETURN removed;
 END
 $$;

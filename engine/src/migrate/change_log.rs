@@ -20,6 +20,8 @@ JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
 WHERE n.nspname = $1 AND t.tgname = 'gom_change' AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+  -- After each row's insertion, deletion and update, on no condition.
+  AND t.tgtype = 29 AND t.tgqual IS NULL AND t.tgattr::text = ''
 UNION ALL
 SELECT NULL, p.proname::text, NULL
 FROM pg_catalog.pg_proc p

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod faults;
+mod rights;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +16,13 @@ use gom_engine::datamodel::parse;
 use gom_test_support::TestDatabase;
 use tokio_postgres::Client;
 
-const SCHEMA: &str = "default$default";
-const MODEL: &str = "
+pub const SCHEMA: &str = "default$default";
+pub const MODEL: &str = "
 type Shop { id: ID! @id name: String orders: [Order!] @relation(name: \"ShopOrders\", onDelete: CASCADE) fans: [Fan!] }
 type Order { id: ID! @id n: Int words: [String!]! shop: Shop @relation(name: \"ShopOrders\", link: INLINE) }
 type Fan { id: ID! @id of: [Shop!] }";
 
-async fn deployed() -> (TestDatabase, Client) {
+pub async fn deployed() -> (TestDatabase, Client) {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     let model = parse("datamodel.prisma", MODEL).unwrap();
@@ -30,18 +33,18 @@ async fn deployed() -> (TestDatabase, Client) {
     (database, client)
 }
 
-async fn connect(database: &TestDatabase) -> Client {
+pub async fn connect(database: &TestDatabase) -> Client {
     let client = database.connect().await;
     client.batch_execute(&format!("set search_path = \"{SCHEMA}\"")).await.unwrap();
     client
 }
 
-async fn stamp(client: &Client) -> i64 {
+pub async fn stamp(client: &Client) -> i64 {
     client.query_one("select gom.stamp_changes()", &[]).await.unwrap().get(0)
 }
 
 /// What was logged and not looked at yet, a line for each row.
-async fn logged(client: &Client) -> Vec<String> {
+pub async fn logged(client: &Client) -> Vec<String> {
     let query = "with gone as (delete from gom.change returning *)
         select concat_ws(' ', table_name, kind::text, node, partner, columns::text, old::text, links::text)
         from gone order by sequence";
@@ -258,4 +261,7 @@ async fn a_database_that_was_restored_begins_a_new_epoch() {
     client.batch_execute(r#"insert into "Fan" values ('b')"#).await.unwrap();
     assert_eq!(stamp(&client).await, 2);
     assert_eq!(open().await.0, another);
+    let trim = "select gom.trim_changes('1 hour', 1000, 10)";
+    let trimmed: i32 = client.query_one(trim, &[]).await.unwrap().get(0);
+    assert_eq!(trimmed, 1, "what is not delivered any more is not kept either");
 }
