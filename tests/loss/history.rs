@@ -151,7 +151,9 @@ fn compare(uid: &str, steps: &[Step], events: &[&Event]) {
         step.mutation == event.mutation && before
     };
     let shown = || format!("order {uid}\nsteps {steps:#?}\nevents {events:#?}");
-    let mut left = events.iter().peekable();
+    // Of an order that the API was asked to update and of which only items were written, no table tells.
+    let told_by_tables = |event: &&&Event| event.mutation != "UPDATED" || !event.updated.is_empty();
+    let mut left = events.iter().filter(told_by_tables).peekable();
     for step in steps {
         if left.peek().is_some_and(|event| fits(step, event)) {
             left.next();

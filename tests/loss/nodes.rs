@@ -24,7 +24,7 @@ impl Nodes {
             ("APP_KEY", SECRET.to_owned()),
             ("REDIS_HOST", "127.0.0.1".to_owned()),
             ("REDIS_PORT", redis.port().to_string()),
-            ("GOM__LOG__LEVEL", "error".to_owned()),
+            ("GOM__LOG__LEVEL", "warn".to_owned()),
         ];
         let applied = gom(&environment, &["migrate", "apply"]).output().unwrap();
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));

@@ -51,7 +51,7 @@ impl Way<'_> {
         let mut counted = (0, 0);
         loop {
             // Asked for before each step: what is forgotten meanwhile was not forgotten yet when it was read.
-            let state = self.patiently(async || self.core.decider.log.state().await).await?;
+            let state = self.patiently(async || self.core.history.log.state().await).await?;
             let ahead = self.from.position > state.position.max(self.core.place().position);
             if self.from.epoch != state.epoch || ahead || forgotten(place, state) {
                 return Err(LiveError::Resync);
@@ -62,16 +62,16 @@ impl Way<'_> {
             let goal = self.core.place();
             if place < goal {
                 let read = async || {
-                    let (pieces, next) = self.core.decider.log.read(place, goal.position).await?;
+                    let (pieces, next) = self.core.history.log.read(place, goal.position).await?;
                     let mut counted = counted;
-                    let pieces = self.core.decider.interpret(&pieces, &mut counted);
+                    let pieces = self.core.history.interpret(&pieces, &mut counted);
                     let all = Decider::all(&pieces);
                     let (epoch, after) = (state.epoch, Some(self.from));
-                    let events = self.core.decider.events(self.interest, &pieces, &all, epoch, after).await?;
+                    let events = self.core.history.events(self.interest, &pieces, &all, epoch, after).await?;
                     Ok((events, next, counted))
                 };
                 let (events, next, now_counted) = self.patiently(read).await?;
-                let state = self.patiently(async || self.core.decider.log.state().await).await?;
+                let state = self.patiently(async || self.core.history.log.state().await).await?;
                 if forgotten(place, state) {
                     return Err(LiveError::Resync);
                 }

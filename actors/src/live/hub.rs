@@ -36,7 +36,9 @@ pub(super) struct Hub {
 
 /// What the hub's tasks share.
 pub(super) struct Core {
-    pub decider: Decider,
+    decider: Decider,
+    /// For those who arrive, with a connection of their own: they must not hold up those who are there.
+    pub history: Decider,
     shared: Arc<Shared>,
     groups: RefCell<Groups>,
     /// Members on their way: they read the log until they have come to where the hub is.
@@ -82,15 +84,20 @@ impl Hub {
     pub fn new(
         options: &LiveOptions,
         database: &Database,
-        planner: Planner,
-        encode: Arc<Encode>,
+        planner: &Planner,
+        encode: &Arc<Encode>,
         shared: Arc<Shared>,
     ) -> Self {
         shared.members.store(0, Ordering::Relaxed);
-        let log = Log::new(database, &options.schema);
+        let decider = || Decider {
+            log: Log::new(database, &options.schema),
+            planner: planner.clone(),
+            encode: Arc::clone(encode),
+        };
         Hub {
             core: Rc::new(Core {
-                decider: Decider { log, planner, encode },
+                decider: decider(),
+                history: decider(),
                 shared,
                 groups: RefCell::default(),
                 arriving: RefCell::default(),
@@ -134,9 +141,11 @@ impl Handler<Subscribe> for Hub {
         let core = Rc::clone(&self.core);
         let hub = ctx.address();
         let subscribing = async move { core.subscribe(subscribe, hub).await };
-        let spawned = |arriving: Option<_>, _: &mut Self, ctx: &mut Context<Self>| {
+        // Not in the actor's own context, which stands still while the hub delivers: an answer that nobody takes holds up
+        // all that follow it on a connection.
+        let spawned = |arriving: Option<_>, _: &mut Self, _: &mut Context<Self>| {
             if let Some(arriving) = arriving {
-                ctx.spawn(actix::fut::wrap_future(arriving));
+                actix::spawn(arriving);
             }
         };
         AtomicResponse::new(Box::pin(subscribing.into_actor(self).map(spawned)))

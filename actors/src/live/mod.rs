@@ -126,7 +126,7 @@ impl Live {
         let hub = {
             let (shared, options, database) = (Arc::clone(&shared), Arc::clone(&options), database.clone());
             watch("Hub", HUB_MAILBOX, move || {
-                Hub::new(&options, &database, planner.clone(), Arc::clone(&encode), Arc::clone(&shared))
+                Hub::new(&options, &database, &planner, &encode, Arc::clone(&shared))
             })
         };
         let feed = {
