@@ -1,7 +1,7 @@
 //! Subscriptions lose nothing. Writers of every kind write through two servers and past them, while subscribers are cut
 //! off and come back with their cursors, servers are killed and started again, and PostgreSQL's connections are cut. Then
 //! what each subscriber has received is held against what triggers of the test's own have noted of the tables: no gap, no
-//! duplicate, each row's history in order. `LOSS_SECONDS` says how long (20).
+//! duplicate, each row's history in order. `LOSS_SECONDS` says how long (60).
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
@@ -30,7 +30,7 @@ const SUBSCRIBERS: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_nothing_comes_twice_and_all_is_in_order() {
-    let seconds = std::env::var("LOSS_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(20);
+    let seconds = std::env::var("LOSS_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(60);
     let cluster = TestCluster::own().await;
     let redis = TestRedis::start();
     let nodes = Arc::new(Nodes::start(&cluster, &redis).await);
