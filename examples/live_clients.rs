@@ -2,9 +2,12 @@
 //! little work of its own as can be; obeys lines on standard input and answers each with one on standard output.
 //!
 //! - `open N DOCUMENT VARIABLES`: N more subscribers; `#` in the variables becomes each one's number.
-//! - `count`: how many events were received since it was last asked.
-//! - `await K SECONDS`: waits until K events were received since then; prints the milliseconds of each's receipt since the
-//!   line was read: the median, the 99th percentile and the last.
+//! - `idle N`: N more sockets that say nothing after the handshake.
+//! - `write FIRST SOCKETS RATE CHANGES`: so many changes, RATE a second, each of an order that one of SOCKETS subscribers
+//!   waits for, the first of which has the number FIRST; prints how many events came, and the milliseconds from the sending of
+//!   the mutation to the event: the median, the 99th percentile and the longest.
+//! - `broadcast SOCKETS ROUND`: one change, which all wait for; prints how many events came, the milliseconds to the answer of
+//!   the mutation, and to the last event.
 //! - `bare N BYTES`: microseconds of processor time that a bare `send` of a frame of so many bytes costs, on N sockets.
 
 #![allow(clippy::unwrap_used)] // a measurement that cannot be made is a panic
@@ -17,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-type Received = Arc<Mutex<VecDeque<Instant>>>;
+/// Which change each event is of, and when it came.
+type Received = Arc<Mutex<VecDeque<(usize, Instant)>>>;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,25 +43,41 @@ fn main() {
                 }
                 format!("{} ms", began.elapsed().as_millis())
             }
-            ["count"] => received.lock().unwrap().drain(..).count().to_string(),
-            ["await", count, seconds] => {
-                let (count, seconds): (usize, u64) = (count.parse().unwrap(), seconds.parse().unwrap());
-                let began = Instant::now();
-                while received.lock().unwrap().len() < count && began.elapsed() < Duration::from_secs(seconds)
-                {
-                    std::thread::sleep(Duration::from_millis(2));
+            ["idle", count] => {
+                for _ in 0..count.parse().unwrap() {
+                    let stream = runtime.block_on(connect(address));
+                    runtime.spawn(keep(stream));
                 }
-                let mut times: Vec<f64> = received
-                    .lock()
-                    .unwrap()
-                    .drain(..)
-                    .map(|at| millis(at.saturating_duration_since(began)))
+                String::from("open")
+            }
+            ["write", first, sockets, rate, changes] => {
+                let [first, sockets, rate, changes] =
+                    [first, sockets, rate, changes].map(|word| word.parse().unwrap());
+                received.lock().unwrap().clear();
+                let sent = runtime.block_on(write(address, token, first, sockets, rate, changes));
+                wait(&received, changes, Duration::from_secs(5));
+                let mut times: Vec<f64> = (received.lock().unwrap().drain(..))
+                    .map(|(tag, at)| millis(at.saturating_duration_since(sent[tag])))
                     .collect();
                 times.sort_by(f64::total_cmp);
                 let of = |part: f64| {
                     times.get(((times.len() as f64 - 1.0) * part) as usize).copied().unwrap_or(0.0)
                 };
                 format!("{} {:.1} {:.1} {:.1}", times.len(), of(0.5), of(0.99), of(1.0))
+            }
+            ["broadcast", sockets, round] => {
+                received.lock().unwrap().clear();
+                let (sockets, round): (usize, usize) = (sockets.parse().unwrap(), round.parse().unwrap());
+                let began = Instant::now();
+                let answered = runtime.block_on(async {
+                    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                    change(&mut stream, address, token, 1, round).await;
+                    Instant::now()
+                });
+                wait(&received, sockets, Duration::from_secs(10));
+                let events = received.lock().unwrap();
+                let last = events.iter().map(|(_, at)| *at).max().unwrap_or(began);
+                format!("{} {:.1} {:.1}", events.len(), millis(answered - began), millis(last - began))
             }
             ["bare", count, bytes] => format!("{:.3}", bare(count.parse().unwrap(), bytes.parse().unwrap())),
             other => panic!("unknown: {other:?}"),
@@ -67,12 +87,76 @@ fn main() {
     }
 }
 
+fn wait(received: &Received, count: usize, patience: Duration) {
+    let began = Instant::now();
+    while received.lock().unwrap().len() < count && began.elapsed() < patience {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Makes the changes over eight connections; when each was sent.
+async fn write(
+    address: &str,
+    token: &str,
+    first: usize,
+    sockets: usize,
+    rate: usize,
+    changes: usize,
+) -> Vec<Instant> {
+    const WRITERS: usize = 8;
+    let began = Instant::now();
+    let writers = (0..WRITERS).map(|writer| {
+        let (address, token) = (address.to_owned(), token.to_owned());
+        tokio::spawn(async move {
+            let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+            let mut sent = Vec::new();
+            for tag in (writer..changes).step_by(WRITERS) {
+                let due = began + Duration::from_secs_f64(tag as f64 / rate as f64);
+                tokio::time::sleep_until(due.into()).await;
+                sent.push((tag, Instant::now()));
+                // Spread over all of them.
+                change(&mut stream, &address, &token, first + tag * 7_919 % sockets, tag).await;
+            }
+            sent
+        })
+    });
+    let mut sent = vec![began; changes];
+    for writer in writers.collect::<Vec<_>>() {
+        for (tag, at) in writer.await.unwrap() {
+            sent[tag] = at;
+        }
+    }
+    sent
+}
+
+/// One mutation: the order of that number gets a name that tells which change it was.
+async fn change(stream: &mut tokio::net::TcpStream, address: &str, token: &str, order: usize, tag: usize) {
+    let body = format!(
+        r#"{{"query":"mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) {{ updateOrder(where: $where, data: $data) {{ uid }} }}","variables":{{"where":{{"uid":"cscaleo{order:018}"}},"data":{{"name":"tag {tag}"}}}}}}"#
+    );
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}}}") {
+        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+}
+
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Opens a socket, subscribes, and counts what comes.
-async fn subscribe(address: &str, token: &str, document: &str, variables: &str, received: &Received) {
+async fn keep(mut stream: tokio::net::TcpStream) {
+    while message(&mut stream).await.is_some() {}
+}
+
+/// Opens a socket.
+async fn connect(address: &str) -> tokio::net::TcpStream {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!(
         "GET /graphql HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -84,6 +168,12 @@ async fn subscribe(address: &str, token: &str, document: &str, variables: &str, 
         head.push(stream.read_u8().await.expect("an answer to the handshake"));
     }
     assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+/// Opens a socket, subscribes, and counts what comes.
+async fn subscribe(address: &str, token: &str, document: &str, variables: &str, received: &Received) {
+    let mut stream = connect(address).await;
     let init = format!(r#"{{"type":"connection_init","payload":{{"Authorization":"Bearer {token}"}}}}"#);
     let query = document.replace('"', "\\\"");
     let start =
@@ -96,8 +186,10 @@ async fn subscribe(address: &str, token: &str, document: &str, variables: &str, 
     tokio::spawn(async move {
         while let Some(text) = message(&mut stream).await {
             assert!(!text.windows(8).any(|part| part == b"\"errors\""), "{}", String::from_utf8_lossy(&text));
-            if text.windows(6).any(|part| part == b"\"next\"") {
-                received.lock().unwrap().push_back(Instant::now());
+            if let Some(at) = text.windows(4).position(|part| part == b"tag ") {
+                let digits = text[at + 4..].iter().take_while(|byte| byte.is_ascii_digit());
+                let tag = digits.fold(0, |tag, digit| tag * 10 + usize::from(digit - b'0'));
+                received.lock().unwrap().push_back((tag, Instant::now()));
             }
         }
     });
