@@ -1,0 +1,82 @@
+//! Cursors: what a client gets that comes back.
+
+use serde_json::json;
+
+use crate::stream::Stream;
+use crate::{order, shop};
+
+const NAMES: &str = "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
+
+#[actix_web::test]
+async fn who_comes_back_gets_all_that_was_missed_and_then_what_is_new() {
+    let (app, _) = shop().await;
+    let mut first = Stream::open(&app, NAMES, json!({}), None).await;
+    let beginning = first.beginning().await;
+    order(&app, "one", "a").await;
+    assert_eq!(first.data().await["order"]["node"]["name"], "a");
+    let after_a = first.id.clone().unwrap();
+    drop(first);
+    for name in ["b", "c"] {
+        order(&app, "one", name).await;
+    }
+    for (cursor, missed) in [(&beginning, &["a", "b", "c"][..]), (&after_a, &["b", "c"])] {
+        let mut again = Stream::open(&app, NAMES, json!({}), Some(cursor)).await;
+        for name in missed {
+            assert_eq!(again.data().await["order"]["node"]["name"], *name);
+        }
+        let last = again.id.clone().unwrap();
+        let mut live = Stream::open(&app, NAMES, json!({}), Some(&last)).await;
+        live.beginning().await;
+        order(&app, "two", "new").await;
+        assert_eq!(again.data().await["order"]["node"]["name"], "new");
+        assert_eq!(live.data().await["order"]["node"]["name"], "new");
+        assert_eq!(again.id, live.id, "a cursor is the same for everybody");
+        // Those of the next turn come back from before it.
+        if missed.len() == 3 {
+            let uids = crate::ask(
+                &app,
+                "mutation { deleteManyOrders(where: { name: \"new\" }) { count } }",
+                json!({}),
+            );
+            assert_eq!(uids.await["deleteManyOrders"]["count"], 1, "what is gone is not shown as created");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_cursor_of_which_nothing_is_known_is_answered_and_never_ignored() {
+    let (app, tables) = shop().await;
+    let mut stream = Stream::open(&app, NAMES, json!({}), None).await;
+    let beginning = stream.beginning().await;
+    order(&app, "one", "a").await;
+    stream.data().await;
+    let (epoch, _) = beginning.split_once('-').unwrap();
+    for (cursor, code) in [
+        ("nonsense", "BAD_USER_INPUT"),
+        ("1-1-1-1", "BAD_USER_INPUT"),
+        // Another database's, and one from the future.
+        ("1-1", "RESYNC_REQUIRED"),
+        (&format!("{epoch}-ffffff"), "RESYNC_REQUIRED"),
+    ] {
+        let mut again = Stream::open(&app, NAMES, json!({}), Some(cursor)).await;
+        assert_eq!(again.refusal().await, code, "{cursor}");
+    }
+    tables.batch_execute("select gom.trim_changes('0 s', 1, 1000)").await.unwrap();
+    let mut again = Stream::open(&app, NAMES, json!({}), Some(&beginning)).await;
+    assert_eq!(again.refusal().await, "RESYNC_REQUIRED", "what came after it is forgotten");
+}
+
+#[actix_web::test]
+async fn what_cannot_be_subscribed_to_is_refused() {
+    let (app, _) = shop().await;
+    for (query, code) in [
+        ("subscription { nothing { node { uid } } }", "GRAPHQL_VALIDATION_FAILED"),
+        ("subscription { order { node ", "GRAPHQL_PARSE_FAILED"),
+        ("subscription { order(where: { mutation_in: [GONE] }) { mutation } }", "GRAPHQL_VALIDATION_FAILED"),
+        ("subscription @live { order { mutation } }", "GRAPHQL_VALIDATION_FAILED"),
+    ] {
+        assert_eq!(Stream::open(&app, query, json!({}), None).await.refusal().await, code, "{query}");
+    }
+    // Over a transport that cannot carry more than one answer.
+    assert_eq!(app.ask(NAMES).await.code(), "BAD_USER_INPUT");
+}
