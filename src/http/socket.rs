@@ -9,7 +9,7 @@ use actix_web_actors::ws;
 use super::State;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
-use super::viewer::{NoViewer, check_site, viewer};
+use super::viewer::{NoViewer, check_site, time_left, viewer};
 use crate::identity::Viewer;
 use crate::socket::{Handshake, OwnSocket, Protocol, open};
 
@@ -54,7 +54,7 @@ async fn shake_hands(
         protocol,
         // A socket of cookies that are no good any more is refused in the protocol's own words.
         session: session.filter(|_| user.is_some()),
-        viewer,
+        viewer: viewer.map(|viewer| (time_left(request, &state, &viewer), viewer)),
         request_id: RequestId::of_request(request).as_str().to_owned(),
         place,
         socket: request.conn_data::<OwnSocket>().copied(),

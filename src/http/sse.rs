@@ -4,7 +4,6 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::rt::time::{Interval, Sleep, interval_at, sleep};
@@ -19,6 +18,7 @@ use super::State;
 use super::call::Call;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
+use super::viewer::time_left;
 use crate::graphql::{Answer, End, Next, Outlet, Running, Started, start, write_answer};
 use crate::socket::{Entry, Outbox, OwnSocket, Place};
 
@@ -50,10 +50,7 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     let outbox = Outbox::new(bounds.queue_messages, bounds.queue_bytes, |_, _| None, socket);
     let session = state.edge.cookies.id_of(request).filter(|_| user.is_some());
     let entry = state.sockets.enter(&outbox, session);
-    let expires = user.map(|user| {
-        let left = user.expires.duration_since(SystemTime::now()).unwrap_or_default();
-        Box::pin(sleep(left))
-    });
+    let expires = Box::pin(sleep(time_left(request, state, &call.viewer)));
     let events = Rc::new(Events { outbox: Rc::clone(&outbox), id: call.id });
     let mut asked = call.requests.into_iter();
     let started = match (asked.next(), asked.next(), last_event_id(request)) {
@@ -151,14 +148,14 @@ struct Body {
     _entry: Entry,
     _place: Place,
     heartbeat: Interval,
-    expires: Option<Pin<Box<Sleep>>>,
+    expires: Pin<Box<Sleep>>,
 }
 
 impl Stream for Body {
     type Item = Result<Bytes, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.expires.as_mut().is_some_and(|expires| expires.as_mut().poll(cx).is_ready()) {
+        if self.expires.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
         match self.outbox.poll(cx) {

@@ -1,5 +1,7 @@
 //! Who asks, from the request's headers: a service with its token, or a browser with its cookies.
 
+use std::time::{Duration, SystemTime};
+
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use gom_actors::sessions::SessionId;
@@ -53,6 +55,18 @@ pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, NoVi
         check_page(request, edge, &id).map_err(NoViewer::Browser)?;
     }
     Ok(Viewer::User(logged_in.user))
+}
+
+/// How long the viewer of a request stays the viewer: until the token ends.
+pub fn time_left(request: &HttpRequest, state: &State, viewer: &Viewer) -> Duration {
+    if let Some(user) = viewer.user() {
+        return user.expires.duration_since(SystemTime::now()).unwrap_or_default();
+    }
+    let value = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match value.map(authorization) {
+        Some(Authorization::Bearer(token)) => state.tokens.time_left(token).unwrap_or_default(),
+        _ => Duration::ZERO,
+    }
 }
 
 /// Whether a page of ours, or none, sent the request.

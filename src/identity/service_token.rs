@@ -84,10 +84,25 @@ impl ServiceTokens {
         self.check_at(token, SystemTime::now())
     }
 
+    /// How long a token is still accepted, for what outlives one request.
+    ///
+    /// # Errors
+    /// As [`ServiceTokens::check`].
+    pub fn time_left(&self, token: &str) -> Result<Duration, InvalidToken> {
+        let now = SystemTime::now();
+        let end = Duration::from_secs(self.end_of(token, now)?);
+        Ok(end.saturating_sub(now.duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+
     fn check_at(&self, token: &str, now: SystemTime) -> Result<(), InvalidToken> {
+        self.end_of(token, now).map(|_| ())
+    }
+
+    /// Until when a valid token is accepted, in seconds since 1970.
+    fn end_of(&self, token: &str, now: SystemTime) -> Result<u64, InvalidToken> {
         if let Some(exp) = self.valid.get(token) {
-            let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            return if exp.saturating_add(LEEWAY) > now { Ok(()) } else { Err(InvalidToken) };
+            let (now, end) = (now.duration_since(UNIX_EPOCH).unwrap_or_default(), exp.saturating_add(LEEWAY));
+            return if end > now.as_secs() { Ok(end) } else { Err(InvalidToken) };
         }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
             .map_err(|_| InvalidToken)?
@@ -95,7 +110,7 @@ impl ServiceTokens {
         let of_service = claims.token_use.is_none_or(|token_use| token_use == USE);
         if of_service && claims.data.roles.iter().any(|role| role == "admin") {
             self.valid.insert(token.to_owned(), claims.exp);
-            Ok(())
+            Ok(claims.exp.saturating_add(LEEWAY))
         } else {
             Err(InvalidToken)
         }

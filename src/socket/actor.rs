@@ -2,11 +2,12 @@
 //! puts what is to be sent into the outbox, which the connection's answer drains.
 
 use std::collections::HashMap;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Handler, Message, SpawnHandle, StreamHandler,
@@ -40,8 +41,8 @@ const NOT_ACCEPTABLE: u16 = 4406;
 pub struct Handshake {
     /// Nothing, if the client asks for none that is spoken.
     pub protocol: Option<Protocol>,
-    /// Of the cookies, or of a token in the handshake's own headers.
-    pub viewer: Option<Viewer>,
+    /// Of the cookies, or of a token in the handshake's own headers; and how long.
+    pub viewer: Option<(Duration, Viewer)>,
     /// With which the socket ends.
     pub session: Option<SessionId>,
     /// Under which errors are found in the log.
@@ -73,15 +74,18 @@ where
             Machine::new(Protocol::TransportWs, 0)
         }
     };
+    let now = Instant::now();
     let actor = Socket {
         machine,
-        viewer: handshake.viewer,
+        // Beyond the clock's end is for ever.
+        until: handshake.viewer.as_ref().and_then(|(left, _)| now.checked_add(*left)),
+        viewer: handshake.viewer.map(|(_, viewer)| viewer),
         known: false,
         running: HashMap::new(),
         begun: 0,
         expiry: None,
         partial: BytesMut::new(),
-        heard: Instant::now(),
+        heard: now,
         outbox: Rc::clone(&outbox),
         state,
         request_id: handshake.request_id,
@@ -125,6 +129,8 @@ impl<S> Drop for Sending<S> {
 struct Socket {
     machine: Machine,
     viewer: Option<Viewer>,
+    /// When the viewer's token ends.
+    until: Option<Instant>,
     /// The machine has been told who it is.
     known: bool,
     running: HashMap<Id, Operation>,
@@ -182,6 +188,11 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
             Err(ProtocolError::Overflow) => {
                 let most = self.state.bounds.message_bytes;
                 self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
+            }
+            // How actix-web-actors says that a text is none.
+            Err(ProtocolError::Io(error)) if error.kind() == io::ErrorKind::Other => {
+                self.end(BAD_TEXT, "that is not UTF-8");
+                ctx.stop();
             }
             Err(ProtocolError::Io(_)) => ctx.stop(),
             Err(ProtocolError::BadOpCode | ProtocolError::UnmaskedFrame | ProtocolError::MaskedFrame) => {
@@ -249,7 +260,9 @@ impl Socket {
 
     fn authenticate(&mut self, token: Option<&str>, ctx: &mut <Self as Actor>::Context) {
         if let Some(token) = token {
-            self.viewer = self.state.tokens.check(token).ok().map(|_| Viewer::Service);
+            let left = self.state.tokens.time_left(token).ok();
+            self.until = left.and_then(|left| Instant::now().checked_add(left));
+            self.viewer = left.map(|_| Viewer::Service);
         }
         let known = self.viewer.is_some();
         if known {
@@ -266,8 +279,8 @@ impl Socket {
         if let Some(earlier) = self.expiry.take() {
             ctx.cancel_future(earlier);
         }
-        let Some(user) = self.viewer.as_ref().and_then(Viewer::user) else { return };
-        let left = user.expires.duration_since(SystemTime::now()).unwrap_or_default();
+        let Some(until) = self.until else { return };
+        let left = until.saturating_duration_since(Instant::now());
         self.expiry = Some(ctx.run_later(left, |socket, ctx| {
             let effects = socket.machine.forbid("the token has expired: connect again");
             socket.carry_out(effects, ctx);

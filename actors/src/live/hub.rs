@@ -304,6 +304,17 @@ impl Core {
         }
     }
 
+    /// The first subscriber may come before the feed has told anything.
+    async fn known_epoch(&self) -> Result<u64, LineError> {
+        if let Some(epoch) = self.epoch.get() {
+            return Ok(epoch);
+        }
+        let state = self.decider.log.open().await?;
+        self.epoch.set(Some(state.epoch));
+        self.move_to(state.epoch, Place::after(state.position));
+        Ok(state.epoch)
+    }
+
     /// Lets a member in at once, if it wants what comes from now on; else gives the task that brings it here.
     async fn subscribe(
         self: Rc<Self>,
@@ -312,11 +323,13 @@ impl Core {
     ) -> Option<impl Future<Output = ()>> {
         self.workers.borrow_mut().entry(member.worker).or_insert(outlet);
         self.shared.members.fetch_add(1, Ordering::Relaxed);
-        let Some(epoch) = self.epoch.get() else {
-            let reason = LiveError::Unavailable("the database has not been reached yet".to_owned());
-            self.arriving.borrow_mut().insert(member);
-            self.end_arriving(member, reason).await;
-            return None;
+        let epoch = match self.known_epoch().await {
+            Ok(epoch) => epoch,
+            Err(error) => {
+                self.arriving.borrow_mut().insert(member);
+                self.end_arriving(member, LiveError::Unavailable(error.to_string())).await;
+                return None;
+            }
         };
         if let Some(from) = from {
             self.arriving.borrow_mut().insert(member);

@@ -1,0 +1,41 @@
+//! The clients that people use, from npm: `graphql-ws`, `subscriptions-transport-ws`, `graphql-sse`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::app::{Place, Stores};
+use crate::wire::{cookies, token};
+use crate::world::{CODE, OTHER_CODE, seller, shops};
+
+#[actix_web::test]
+async fn the_clients_of_npm_query_and_subscribe_for_both_roles() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sockets/npm");
+    assert!(
+        folder.join("node_modules").exists(),
+        "the clients are missing: run `npm ci --prefix tests/sockets/npm --ignore-scripts`"
+    );
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[]).await;
+    let browser = seller(&app).await;
+    let told = json!({
+        "address": app.address,
+        "token": token(&app, Duration::from_secs(3_600)),
+        "cookies": cookies(&browser),
+        "csrf": browser.jar["csrf-token"],
+        "customers": [CODE, OTHER_CODE],
+    });
+    let mut command = Command::new("node");
+    command.arg(folder.join("clients.js")).arg(told.to_string()).kill_on_drop(true);
+    let output = timeout(Duration::from_secs(60), command.output()).await.expect("it ends").unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    for client in ["graphql-ws", "subscriptions-transport-ws", "graphql-sse"] {
+        for role in ["service", "seller"] {
+            assert!(said.contains(&format!("{client} as {role}: good\n")), "{said}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Server-sent events: one operation for each connection.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::app::{Place, Stores, TestApp};
+use crate::transport_ws::{NEW_USERS, create_user};
+use crate::wire::{cookies, token};
+use crate::world::{seller, shops};
+
+async fn ask(app: &TestApp, query: &str, last: Option<&str>) -> Response {
+    let request =
+        Client::new().post(format!("{}/graphql", app.address)).header("accept", "text/event-stream");
+    let request = match last {
+        Some(last) => request.header("last-event-id", last),
+        None => request,
+    };
+    let body = json!({ "query": query }).to_string();
+    let request = request.header("content-type", "application/json").body(body);
+    request.bearer_auth(token(app, Duration::from_secs(3_600))).send().await.unwrap()
+}
+
+/// Reads until a text is there.
+async fn until(
+    text: &str,
+    response: &mut (impl futures::Stream<Item = reqwest::Result<impl AsRef<[u8]>>> + Unpin),
+) -> String {
+    let mut read = String::new();
+    while !read.contains(text) {
+        let part =
+            timeout(Duration::from_secs(10), response.next()).await.unwrap_or_else(|_| panic!("{read}"));
+        let Some(Ok(part)) = part else { panic!("it ended: {read}") };
+        read.push_str(std::str::from_utf8(part.as_ref()).unwrap());
+    }
+    read
+}
+
+fn last_id(text: &str) -> &str {
+    text.lines().rev().find_map(|line| line.strip_prefix("id: ")).unwrap()
+}
+
+#[actix_web::test]
+async fn queries_end_and_subscriptions_go_on_where_they_were() {
+    let place = Place::new(Stores::Twins).await;
+    let app = place.serve(&[("sockets.heartbeat", "500")]).await;
+    let response = ask(&app, "{ __typename }", None).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let whole = response.text().await.unwrap();
+    assert!(whole.contains("event: next\ndata: {\"data\":{\"__typename\":\"Query\"}}\n\n"), "{whole}");
+    assert!(whole.ends_with("event: complete\ndata:\n\n"), "{whole}");
+    let refused = ask(&app, "{ nothing }", None).await.text().await.unwrap();
+    assert!(refused.contains("\"errors\"") && refused.ends_with("event: complete\ndata:\n\n"), "{refused}");
+    let refused = ask(&app, NEW_USERS, Some("nonsense")).await.text().await.unwrap();
+    assert!(refused.contains("BAD_USER_INPUT"), "{refused}");
+
+    let mut events = Box::pin(ask(&app, NEW_USERS, None).await.bytes_stream());
+    let head = until("\n\n", &mut events).await;
+    create_user(&app, "one").await;
+    let first = until("one", &mut events).await;
+    until("\n:\n\n", &mut events).await;
+    drop(events);
+    create_user(&app, "two").await;
+    for (cursor, expected) in [(last_id(&first), &["two"][..]), (last_id(&head), &["one", "two"])] {
+        let mut events = Box::pin(ask(&app, NEW_USERS, Some(cursor)).await.bytes_stream());
+        let read = until("two", &mut events).await;
+        let seen = read.lines().filter_map(|line| line.strip_prefix("data: "));
+        let seen: Vec<Value> = seen.map(|data| serde_json::from_str(data).unwrap()).collect();
+        let uids: Vec<_> =
+            seen.iter().map(|data| data["data"]["user"]["node"]["extUid"].as_str().unwrap()).collect();
+        assert_eq!(uids, expected);
+    }
+}
+
+#[actix_web::test]
+async fn a_logout_ends_event_streams() {
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[]).await;
+    let mut browser = seller(&app).await;
+    let request = Client::new()
+        .post(format!("{}/graphql", app.address))
+        .header("accept", "text/event-stream")
+        .header("content-type", "application/json")
+        .header("cookie", cookies(&browser))
+        .body(json!({ "query": "subscription { order { mutation } }" }).to_string());
+    let bare = request.try_clone().unwrap().send().await.unwrap();
+    assert_eq!(bare.status(), StatusCode::FORBIDDEN, "as for any POST, a page has to know its token");
+    let response = request.header("x-csrf-token", &browser.jar["csrf-token"]).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let events = response.text();
+    assert_eq!(browser.log_out().await.status, StatusCode::NO_CONTENT);
+    timeout(Duration::from_secs(1), events).await.expect("it ends within a second").unwrap();
+}

@@ -1,0 +1,22 @@
+//! Websockets and server-sent events over real connections: what each message is answered, how each way of ending ends,
+//! and what a client that behaves badly costs.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+#[path = "../auth/app.rs"]
+#[allow(dead_code)] // shared with the tests of logins, which use all of it
+mod app;
+#[path = "../auth/browser.rs"]
+#[allow(dead_code)]
+mod browser;
+#[path = "../auth/world.rs"]
+#[allow(dead_code)]
+mod world;
+
+mod bounds;
+mod clients;
+mod events;
+mod faults;
+mod legacy;
+mod transport_ws;
+mod wire;

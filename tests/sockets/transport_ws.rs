@@ -1,0 +1,145 @@
+//! `graphql-transport-ws`: what it answers, and each of its close codes.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::app::{Place, Stores, TestApp};
+use crate::wire::{Got, TRANSPORT_WS, Wire, init, token};
+
+pub const NEW_USERS: &str =
+    "subscription { user(where: { mutation_in: [CREATED] }) { mutation node { extUid } } }";
+
+/// Neither protocol says when a subscription has begun; until then, what is written is not news for it.
+const BEGINNING: Duration = Duration::from_millis(200);
+
+pub async fn create_user(app: &TestApp, uid: &str) {
+    tokio::time::sleep(BEGINNING).await;
+    create_user_now(app, uid).await;
+}
+
+pub async fn create_user_now(app: &TestApp, uid: &str) {
+    let data = json!({ "extUid": uid, "business": "Tacos" });
+    app.ask("mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }", json!({ "data": data }))
+        .await;
+}
+
+fn subscribe(id: &str, query: &str) -> Value {
+    json!({ "id": id, "type": "subscribe", "payload": { "query": query } })
+}
+
+#[actix_web::test]
+async fn each_fault_has_its_close_code() {
+    let place = Place::new(Stores::Twins).await;
+    let app = place.serve(&[("sockets.init_timeout", "400")]).await;
+    let good = init(&token(&app, Duration::from_secs(3_600))).to_string();
+    let bad = init("nonsense").to_string();
+    let twice = subscribe("1", NEW_USERS).to_string();
+    let cases: &[(&[&str], u16)] = &[
+        (&["no json"], 4400),
+        (&["[]"], 4400),
+        (&["null"], 4400),
+        (&["{}"], 4400),
+        (&[r#"{"type":1}"#], 4400),
+        (&[r#"{"type":"start"}"#], 4400),
+        (&[r#"{"type":"connection_init","payload":"text"}"#], 4400),
+        (&[r#"{"type":"complete"}"#], 4400),
+        (&[&good, r#"{"type":"subscribe","payload":{"query":"{ __typename }"}}"#], 4400),
+        (&[&good, r#"{"id":"","type":"subscribe","payload":{"query":"{ __typename }"}}"#], 4400),
+        (&[&good, r#"{"id":1,"type":"subscribe","payload":{"query":"{ __typename }"}}"#], 4400),
+        (&[&good, r#"{"id":"1","type":"subscribe"}"#], 4400),
+        (&[&good, r#"{"id":"1","type":"subscribe","payload":{}}"#], 4400),
+        (&[&good, r#"{"id":"1","type":"subscribe","payload":{"query":1}}"#], 4400),
+        (&[&good, r#"{"id":"1","type":"subscribe","payload":{"query":"","variables":[]}}"#], 4400),
+        (&[r#"{"id":"1","type":"subscribe","payload":{"query":"{ __typename }"}}"#], 4401),
+        (&[&bad], 4403),
+        (&[r#"{"type":"connection_init"}"#], 4403),
+        (&[], 4408),
+        (&[r#"{"type":"ping"}"#], 4408),
+        (&[&good, &twice, &twice], 4409),
+        (&[&good, &good], 4429),
+    ];
+    for (messages, code) in cases {
+        let mut wire = Wire::open(&app, TRANSPORT_WS, &[]).await.unwrap();
+        for message in *messages {
+            wire.say(message).await;
+        }
+        assert_eq!(wire.end().await, *code, "{messages:?}");
+    }
+    assert_eq!(Wire::open(&app, "", &[]).await.unwrap().end().await, 4406);
+}
+
+#[actix_web::test]
+async fn queries_are_answered_and_subscriptions_last() {
+    let place = Place::new(Stores::Twins).await;
+    let app = place.serve(&[]).await;
+    let mut wire = Wire::service(&app, TRANSPORT_WS).await;
+    wire.send(json!({ "type": "ping" })).await;
+    assert_eq!(wire.text().await, json!({ "type": "pong" }));
+    wire.send(subscribe("q", "{ users { extUid } }")).await;
+    let next = json!({ "id": "q", "type": "next", "payload": { "data": { "users": [] } } });
+    assert_eq!(wire.text().await, next);
+    assert_eq!(wire.text().await, json!({ "id": "q", "type": "complete" }));
+
+    wire.send(subscribe("q", "{ users {")).await;
+    let refused = wire.text().await;
+    assert_eq!((&refused["type"], &refused["id"]), (&json!("error"), &json!("q")), "the id is free again");
+    assert!(refused["payload"][0]["message"].is_string(), "{refused}");
+
+    wire.send(subscribe("s", NEW_USERS)).await;
+    wire.send(subscribe("after", "{ __typename }")).await;
+    assert_eq!(wire.text().await["type"], "next");
+    assert_eq!(wire.text().await["type"], "complete");
+    create_user(&app, "one").await;
+    let event = wire.text().await;
+    let user = json!({ "user": { "mutation": "CREATED", "node": { "extUid": "one" } } });
+    assert_eq!(
+        (&event["id"], &event["type"], &event["payload"]["data"]),
+        (&json!("s"), &json!("next"), &user)
+    );
+    let cursor = event["payload"]["extensions"]["cursor"].as_str().unwrap().to_owned();
+
+    wire.send(json!({ "id": "s", "type": "complete" })).await;
+    create_user(&app, "two").await;
+    assert!(wire.is_quiet().await, "nothing follows");
+
+    // What was missed comes after.
+    let mut again = subscribe("s", NEW_USERS);
+    again["payload"]["extensions"] = json!({ "cursor": cursor });
+    let mut other = Wire::service(&app, TRANSPORT_WS).await;
+    other.send(again.clone()).await;
+    assert_eq!(other.text().await["payload"]["data"]["user"]["node"]["extUid"], "two");
+    for nonsense in [json!("nonsense"), json!(7)] {
+        again["id"] = json!("bad");
+        again["payload"]["extensions"]["cursor"] = nonsense;
+        other.send(again.clone()).await;
+        let refused = other.text().await;
+        assert_eq!(refused["type"], "error");
+        assert_eq!(refused["payload"][0]["extensions"]["code"], "BAD_USER_INPUT", "{refused}");
+    }
+}
+
+#[actix_web::test]
+async fn a_socket_ends_with_its_token_unless_it_gets_another() {
+    let place = Place::new(Stores::Twins).await;
+    let app = place.serve(&[]).await;
+    // Clocks may differ by ten seconds; that is added to every token.
+    let short = || token(&app, Duration::ZERO);
+    let leeway = Duration::from_secs(10);
+    let mut ending = Wire::open(&app, TRANSPORT_WS, &[]).await.unwrap();
+    let mut renewed = Wire::open(&app, TRANSPORT_WS, &[]).await.unwrap();
+    for wire in [&mut ending, &mut renewed] {
+        wire.send(init(&short())).await;
+        assert_eq!(wire.text().await["type"], "connection_ack");
+    }
+    let bearer = format!("Bearer {}", token(&app, Duration::from_secs(60)));
+    renewed.send(json!({ "type": "ping", "payload": { "authorization": bearer } })).await;
+    assert_eq!(renewed.text().await["type"], "pong");
+    tokio::time::sleep(leeway).await;
+    assert!(matches!(ending.got().await, Got::Closed(4403, reason) if reason.contains("expired")));
+    assert!(renewed.is_quiet().await);
+    renewed.send(subscribe("q", "{ __typename }")).await;
+    assert_eq!(renewed.text().await["type"], "next");
+    renewed.send(json!({ "type": "ping", "payload": { "authorization": "Bearer nonsense" } })).await;
+    assert_eq!(renewed.end().await, 4403, "a wrong token is not overlooked");
+}
