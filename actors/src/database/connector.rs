@@ -124,6 +124,10 @@ impl Connector {
         if role == Role::Shared {
             options.push_str(" -c default_transaction_read_only=on");
         }
+        if role == Role::Own {
+            // Few rows of tables that may be large: also by a plan that was made while they were small.
+            options.push_str(" -c enable_seqscan=off");
+        }
         if let Some(given) = self.server.get_options() {
             // Writing to a `String` cannot fail.
             let _ = write!(options, " {given}");

@@ -15,11 +15,14 @@ const OPEN: &str = "select epoch, position, oldest from gom.open_feed()";
 const STATE: &str = "select epoch, position, oldest from gom.feed";
 const STAMP: &str = "select gom.stamp_changes()";
 const TRIM: &str = "select gom.trim_changes($1::bigint * interval '1 millisecond', $2::bigint, $3::int)";
-/// `$1`, `$2`: the place that was read up to; `$3`: the last position to be read.
-const READ: &str = "select s.position, c.sequence, c.table_name, c.kind::text, c.node, c.partner, c.columns, c.old::text, \
-     c.links::text from gom.stamp s join gom.change c on c.sequence between s.first_sequence and s.last_sequence \
-     and c.transaction = s.transaction where s.position >= $1::bigint and (s.position > $1::bigint or c.sequence > \
-     $2::bigint) and s.position <= $3::bigint and c.schema_name = $4 order by s.position, c.sequence limit $5::int";
+/// `$1`, `$2`: the place that was read up to; `$3`: the last position to be read. OFFSET keeps it one look into the index for
+/// each transaction: a join would read the whole log.
+const READ: &str = "select s.position, c.sequence, c.table_name, c.kind, c.node, c.partner, c.columns, c.old, c.links \
+     from gom.stamp s cross join lateral (select c.sequence, c.table_name, c.kind::text, c.node, c.partner, c.columns, \
+     c.old::text, c.links::text from gom.change c where c.sequence between s.first_sequence and s.last_sequence and \
+     c.transaction = s.transaction and (s.position > $1::bigint or c.sequence > $2::bigint) and c.schema_name = $4 \
+     order by c.sequence offset 0) c where s.position >= $1::bigint and s.position <= $3::bigint \
+     order by s.position, c.sequence limit $5::int";
 
 /// What the log says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
