@@ -87,9 +87,16 @@ async fn a_private_database_serves_keeps_its_rows_and_stops_cleanly() {
     let users = server.ask(&client, "{ usersConnection { aggregate { count } } }").await;
     assert_eq!(users["data"]["usersConnection"]["aggregate"]["count"], 3);
 
-    // The client's connection is idle and still open.
+    // The client's connection is idle and still open, and somebody listens: neither is waited for.
+    let listen = json!({ "query": "subscription { user { mutation } }" }).to_string();
+    let request = client.post(&server.url).bearer_auth(&server.token).header("Accept", "text/event-stream");
+    let events = request.header("Content-Type", "application/json").body(listen).send().await.unwrap();
+    assert_eq!(events.status(), StatusCode::OK);
+    let told = std::time::Instant::now();
     server.tell("-TERM");
+    events.text().await.expect("the stream comes to an end");
     assert!(server.child.wait().unwrap().success());
+    assert!(told.elapsed() < std::time::Duration::from_secs(5), "{:?}", told.elapsed());
 
     let mut server = Server::start(&folder);
     let token = run(&folder, &["token"]);

@@ -6,6 +6,7 @@
 #[allow(dead_code)] // shared with the tests of the HTTP edge, which use all of it
 mod app;
 mod events;
+mod nodes;
 mod queries;
 mod resume;
 mod stream;
@@ -21,6 +22,12 @@ pub async fn shop() -> (TestApp, tokio_postgres::Client) {
     let tables = database.connect().await;
     let app = TestApp::on(&url, Some(database), &[("live.poll_interval", "20")]).await;
     tables.batch_execute("set search_path = \"default$default\"").await.unwrap();
+    people(&app).await;
+    (app, tables)
+}
+
+/// Two sellers with a customer each.
+pub async fn people(app: &TestApp) {
     for (seller, customer) in [("one", "c1"), ("two", "c2")] {
         let customer = json!({ "extUid": customer, "name1": "Luz" });
         let data = json!({ "extUid": seller, "business": "Tacos", "customers": { "create": [customer] } });
@@ -31,7 +38,6 @@ pub async fn shop() -> (TestApp, tokio_postgres::Client) {
         )
         .await;
     }
-    (app, tables)
 }
 
 pub async fn ask(app: &TestApp, query: &str, variables: Value) -> Value {
