@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::rt::time::{Interval, Sleep, interval_at, sleep};
@@ -23,6 +24,8 @@ use crate::graphql::{Answer, End, Next, Outlet, Running, Started, start, write_a
 use crate::socket::{Entry, Outbox, OwnSocket, Place};
 
 pub const CONTENT_TYPE: &str = "text/event-stream";
+/// How long a stream waits for the cursor with which it begins, where the server has only just started.
+const PATIENCE: Duration = Duration::from_secs(2);
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Whether the request wants its answers as events.
@@ -56,7 +59,11 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     let started = match (asked.next(), asked.next(), last_event_id(request)) {
         (Some(operation), None, Ok(from)) => {
             // A client that is cut off before its first event comes back with this.
-            if let Some(head) = from.or_else(|| state.api.live.live().head()) {
+            let head = match from {
+                None => state.api.live.live().head_within(PATIENCE).await,
+                from => from,
+            };
+            if let Some(head) = head {
                 outbox.push(format!("id: {head}\n\n").into());
             }
             let outlet = Rc::clone(&events) as Rc<dyn Outlet>;
@@ -133,10 +140,14 @@ fn event(payload: &[u8], cursor: Option<Cursor>) -> Bytes {
 
 impl Outlet for Events {
     fn next(&self, next: Next) {
-        self.outbox.push_event(event(&next.payload, next.cursor), next.cursor);
+        self.outbox.push(event(&next.payload, next.cursor));
     }
 
     fn end(&self, End::Failed(error): End) {
+        if error.kind == ErrorKind::Unavailable {
+            // Without an end, clients come back by themselves, with the last cursor.
+            return self.outbox.close(0, "");
+        }
         self.answer(&Answer::refused(vec![error]));
     }
 }

@@ -222,8 +222,8 @@ pub static KEYS: &[Key] = &[
         Some("262144"),
         "Size of a message that a websocket may send, in however many frames.",
     ),
-    Key::new("sockets.operations", COUNT, Some("100"), "Operations that one websocket may have at once."),
-    Key::new("sockets.per_user", COUNT, Some("100"), "Websockets and event streams that one user may have on one node."),
+    Key::new("sockets.operations", COUNT, Some("50"), "Operations that one websocket may have at once."),
+    Key::new("sockets.per_user", COUNT, Some("20"), "Websockets and event streams that one user may have on one node."),
     Key::new(
         "sockets.per_address",
         COUNT,

@@ -21,6 +21,7 @@ use actix_web_actors::ws::{self, CloseCode, ProtocolError, WebsocketContext};
 use futures::{FutureExt, Stream};
 use gom_actors::sessions::SessionId;
 use gom_engine::error::{ApiError, ErrorKind};
+use gom_engine::events::Cursor;
 
 use super::census::Place;
 use super::frame;
@@ -31,10 +32,13 @@ use crate::graphql::{self, Answer, End, Next, Outlet, Running, Started};
 use crate::http::State;
 use crate::identity::Viewer;
 
+/// How long an acknowledgement waits for its cursor.
+const PATIENCE: Duration = Duration::from_secs(2);
 const TOO_BIG: u16 = 1009;
 const BAD_PROTOCOL: u16 = 1002;
 const BAD_DATA: u16 = 1003;
 const BAD_TEXT: u16 = 1007;
+const TRY_AGAIN: u16 = 1013;
 const NOT_ACCEPTABLE: u16 = 4406;
 
 /// What the handshake has found out.
@@ -269,7 +273,19 @@ impl Socket {
             self.expire_later(ctx);
         }
         self.known = known;
-        let head = self.state.api.live.live().head();
+        let live = self.state.api.live.live();
+        match live.head() {
+            None if known => {
+                // The server has only just started.
+                let live = live.clone();
+                let head = async move { live.head_within(PATIENCE).await }.into_actor(self);
+                ctx.spawn(head.map(|head, socket, ctx| socket.acknowledge(true, head, ctx)));
+            }
+            head => self.acknowledge(known, head, ctx),
+        }
+    }
+
+    fn acknowledge(&mut self, known: bool, head: Option<Cursor>, ctx: &mut <Self as Actor>::Context) {
         let effects = self.machine.authenticated(known, head);
         self.carry_out(effects, ctx);
     }
@@ -357,7 +373,10 @@ impl Handler<Failed> for Socket {
 
     fn handle(&mut self, Failed { id, number, error }: Failed, ctx: &mut Self::Context) {
         let ended = self.running.get(id.as_str()).is_some_and(|operation| operation.number == number);
-        if ended {
+        if ended && error.kind == ErrorKind::Unavailable {
+            // Clients come back by themselves, to this server or another, and take up all that they had.
+            self.end(TRY_AGAIN, &error.message);
+        } else if ended {
             self.running.remove(id.as_str());
             let request_id = self.request_id.clone();
             let effects = self.machine.failed(&id, error, &request_id);
@@ -380,7 +399,7 @@ struct ToSocket {
 impl Outlet for ToSocket {
     fn next(&self, next: Next) {
         let frame = self.state.sockets.frame(&self.before, &next.payload, self.after);
-        self.outbox.push_event(frame, next.cursor);
+        self.outbox.push(frame);
     }
 
     fn end(&self, End::Failed(error): End) {

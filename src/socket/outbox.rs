@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_web::web::Bytes;
-use gom_engine::events::Cursor;
 
 /// A client that was too slow to read has this long to read why it is closed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -27,8 +26,6 @@ pub struct Outbox {
     most_messages: usize,
     most_bytes: usize,
     last_words: LastWords,
-    /// Of the last event that was put in.
-    cursor: Cell<Option<Cursor>>,
     socket: Cell<Option<OwnSocket>>,
 }
 
@@ -53,7 +50,6 @@ impl Outbox {
             most_messages,
             most_bytes,
             last_words,
-            cursor: Cell::new(None),
             socket: Cell::new(socket),
         })
     }
@@ -71,14 +67,6 @@ impl Outbox {
         drop(queue);
         if full {
             self.give_up();
-        }
-    }
-
-    /// An event: whoever is closed after it comes back with its cursor.
-    pub fn push_event(self: &Rc<Self>, bytes: Bytes, cursor: Option<Cursor>) {
-        self.push(bytes);
-        if cursor.is_some() && !self.is_over() {
-            self.cursor.set(cursor);
         }
     }
 

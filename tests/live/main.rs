@@ -32,7 +32,7 @@ pub async fn people(app: &TestApp) {
         let customer = json!({ "extUid": customer, "name1": "Luz" });
         let data = json!({ "extUid": seller, "business": "Tacos", "customers": { "create": [customer] } });
         ask(
-            &app,
+            app,
             "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }",
             json!({ "data": data }),
         )

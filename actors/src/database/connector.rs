@@ -25,8 +25,8 @@ pub(super) enum Role {
     Leased,
     /// The look at the server's health; not counted in the bound.
     Heartbeat,
-    /// An actor's own, of which there are few; not counted in the bound.
-    Own,
+    /// An actor's own, of which there are few, with this bound on a statement; not counted in the bound.
+    Own(Duration),
     /// Migrations and seeds at start: no bound on a statement's time; not counted in the bound.
     Lent,
 }
@@ -76,7 +76,7 @@ impl Connector {
                     no_room: true,
                 })?)
             }
-            Role::Heartbeat | Role::Own | Role::Lent => None,
+            Role::Heartbeat | Role::Own(_) | Role::Lent => None,
         };
         let (client, io) = self.connect(role).await?;
         Ok(Link::new(client, io, self.tls.clone(), self.options.statement_cache, generation, permit))
@@ -113,7 +113,11 @@ impl Connector {
     /// The session's settings as the server's command-line options: they come with the greeting, and so cost
     /// no round trip. They outrank what the role or the database has set.
     fn session(&self, role: Role) -> String {
-        let limit = if role == Role::Lent { 0 } else { self.options.statement_timeout.as_millis() };
+        let limit = match role {
+            Role::Lent => 0,
+            Role::Own(limit) => limit.as_millis(),
+            _ => self.options.statement_timeout.as_millis(),
+        };
         let mut options = format!(
             "-c statement_timeout={limit} -c idle_in_transaction_session_timeout={} -c jit=off \
              -c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=1 \
@@ -124,7 +128,7 @@ impl Connector {
         if role == Role::Shared {
             options.push_str(" -c default_transaction_read_only=on");
         }
-        if role == Role::Own {
+        if matches!(role, Role::Own(_)) {
             // Few rows of tables that may be large: also by a plan that was made while they were small.
             options.push_str(" -c enable_seqscan=off");
         }

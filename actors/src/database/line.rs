@@ -20,6 +20,8 @@ const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Line {
     database: Database,
+    /// How long a statement may take.
+    limit: Duration,
     link: RefCell<Option<Rc<Link>>>,
     opening: Mutex<()>,
 }
@@ -27,23 +29,29 @@ pub(crate) struct Line {
 /// A statement has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LineError {
-    /// The database is not there, or takes too long: the same may be tried again.
+    /// The database is not there, or does not answer: the same may be tried again.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// This statement took longer than it may.
+    #[error("a statement took longer than {} ms", .0.as_millis())]
+    Slow(Duration),
     /// The database refuses this statement, and would again.
     #[error("the database refused a statement: {0}")]
     Rejected(String),
 }
 
 impl Line {
-    pub fn new(database: &Database) -> Self {
-        Line { database: database.clone(), link: RefCell::default(), opening: Mutex::new(()) }
+    /// `limit`: how long a statement may take, if that is less than the server's own bound.
+    pub fn new(database: &Database, limit: Option<Duration>) -> Self {
+        let own = database.options.statement_timeout;
+        let limit = limit.map_or(own, |limit| limit.min(own));
+        Line { database: database.clone(), limit, link: RefCell::default(), opening: Mutex::new(()) }
     }
 
     /// Runs a statement that commits by itself; its rows.
     pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, LineError> {
         let link = self.link().await?;
-        let patience = self.database.options.statement_timeout + GRACE;
+        let patience = self.limit + GRACE;
         let failure = match timeout(patience, link.rows(statement)).await {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(failure)) => failure,
@@ -58,6 +66,7 @@ impl Line {
         Err(match failure {
             Failure::Rejected(report) | Failure::Stale(report) => LineError::Rejected(report.to_string()),
             Failure::Fault(message) => LineError::Rejected(message),
+            Failure::Cancelled => LineError::Slow(self.limit),
             other => LineError::Unavailable(other.into_run_error().to_string()),
         })
     }
@@ -70,7 +79,7 @@ impl Line {
         if let Some(link) = self.live() {
             return Ok(link);
         }
-        let opened = self.database.connector.open(Role::Own, 0).await;
+        let opened = self.database.connector.open(Role::Own(self.limit), 0).await;
         let link = Rc::new(opened.map_err(|error| LineError::Unavailable(error.reason))?);
         *self.link.borrow_mut() = Some(Rc::clone(&link));
         Ok(link)

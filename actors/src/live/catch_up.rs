@@ -8,7 +8,7 @@ use gom_engine::events::Cursor;
 use tokio::time::{Instant, sleep};
 
 use super::LiveError;
-use super::decide::Decider;
+use super::decide::{Decider, own_fault};
 use super::groups::{Interest, Member};
 use super::hub::{Core, Hub, Join};
 use super::local::Deliver;
@@ -98,14 +98,13 @@ impl Way<'_> {
         loop {
             match ask().await {
                 Ok(answer) => return Ok(answer),
-                Err(LineError::Rejected(cause)) => {
-                    tracing::error!(cause, "a subscription cannot be decided");
-                    return Err(LiveError::Failed("the subscription cannot be decided".to_owned()));
-                }
-                Err(error) if began.elapsed() > PATIENCE => {
-                    return Err(LiveError::Unavailable(error.to_string()));
-                }
-                Err(_) => sleep(PAUSE).await,
+                Err(error) => match own_fault(error) {
+                    Ok(reason) => return Err(reason),
+                    Err(error) if began.elapsed() > PATIENCE => {
+                        return Err(LiveError::Unavailable(error.to_string()));
+                    }
+                    Err(_) => sleep(PAUSE).await,
+                },
             }
         }
     }

@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 
 use super::groups::{GroupId, Groups, Interest};
 use super::log::{Log, LogPiece};
-use super::{Delivered, Encode};
+use super::{Delivered, Encode, LiveError};
 use crate::database::LineError;
 
 /// Statements that are on their way at once.
@@ -166,16 +166,30 @@ impl Decider {
         wanted: Vec<(GroupId, Interest, Vec<At>)>,
         pieces: &[Piece],
         epoch: u64,
-    ) -> Result<Vec<(GroupId, Result<Vec<Delivered>, String>)>, LineError> {
+    ) -> Result<Vec<(GroupId, Result<Vec<Delivered>, LiveError>)>, LineError> {
         let decided = wanted.iter().map(|(id, interest, ats)| async move {
             match self.events(interest, pieces, ats, epoch, None).await {
                 Ok(events) => Ok((*id, Ok(events))),
-                // Others need not suffer for a statement that cannot be carried out.
-                Err(LineError::Rejected(cause)) => Ok((*id, Err(cause))),
-                Err(error) => Err(error),
+                Err(error) => own_fault(error).map(|reason| (*id, Err(reason))),
             }
         });
         stream::iter(decided).buffered(PIPELINED).try_collect().await
+    }
+}
+
+/// Why one group cannot be served; others need not suffer for it.
+///
+/// # Errors
+/// What is not the group's fault.
+pub(super) fn own_fault(error: LineError) -> Result<LiveError, LineError> {
+    match error {
+        LineError::Rejected(cause) => {
+            tracing::error!(cause, "a subscription cannot be decided");
+            Ok(LiveError::Failed("the subscription cannot be decided".to_owned()))
+        }
+        // It may be the machine's fault: whoever comes back with the cursor misses nothing.
+        LineError::Slow(_) => Ok(LiveError::Unavailable("reading an event took too long".to_owned())),
+        LineError::Unavailable(_) => Err(error),
     }
 }
 

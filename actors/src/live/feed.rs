@@ -50,14 +50,14 @@ impl Actor for ChangeFeed {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let follow = Follow {
-            log: Log::new(&self.database, &self.options.schema),
+            log: Log::new(&self.database, &self.options.schema, None),
             options: Arc::clone(&self.options),
             hub: self.hub.clone(),
             shared: Arc::clone(&self.shared),
             woken: Arc::clone(&self.woken),
         };
         ctx.spawn(async move { follow.run().await }.into_actor(self));
-        let log = Log::new(&self.database, &self.options.schema);
+        let log = Log::new(&self.database, &self.options.schema, None);
         ctx.spawn(trim(log, Arc::clone(&self.options)).into_actor(self));
     }
 }

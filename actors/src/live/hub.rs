@@ -27,6 +27,8 @@ use crate::database::{Database, LineError};
 
 /// Subscribers that read the log by themselves at the same time.
 const CATCHING_UP: usize = 16;
+/// How long a statement for one group may take: all others wait for it.
+const LIMIT: Duration = Duration::from_secs(1);
 /// How long a worker's mailbox may stay full before its subscribers are given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -90,7 +92,7 @@ impl Hub {
     ) -> Self {
         shared.members.store(0, Ordering::Relaxed);
         let decider = || Decider {
-            log: Log::new(database, &options.schema),
+            log: Log::new(database, &options.schema, Some(LIMIT)),
             planner: planner.clone(),
             encode: Arc::clone(encode),
         };
@@ -188,7 +190,7 @@ impl Core {
     fn move_to(&self, epoch: u64, place: Place) {
         self.place.set(place);
         if place == Place::after(place.position) {
-            self.shared.set_head(Cursor::after(epoch, place.position));
+            self.shared.head.send_replace(Some(Cursor::after(epoch, place.position)));
         }
     }
 
@@ -241,10 +243,7 @@ impl Core {
                         self.send(worker, Deliver { slots, events: Arc::clone(&events) }).await;
                     }
                 }
-                Err(cause) => {
-                    tracing::error!(cause, "a subscription cannot be decided");
-                    self.end(id, &LiveError::Failed("the subscription cannot be decided".to_owned())).await;
-                }
+                Err(reason) => self.end(id, &reason).await,
             }
         }
         Ok(())

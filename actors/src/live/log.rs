@@ -66,8 +66,9 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub fn new(database: &Database, schema: &str) -> Self {
-        Log { line: Line::new(database), schema: schema.to_owned() }
+    /// `limit`: how long a statement may take, where others wait for it.
+    pub fn new(database: &Database, schema: &str, limit: Option<Duration>) -> Self {
+        Log { line: Line::new(database, limit), schema: schema.to_owned() }
     }
 
     /// Sees to it that positions of a database that was restored are not taken for its earlier life's.

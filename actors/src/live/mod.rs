@@ -10,14 +10,15 @@ mod local;
 mod log;
 mod wake;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use gom_engine::events::{Cursor, Subscription};
 use gom_engine::plan::Planner;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 pub use self::groups::{Interest, Watched};
 pub use self::local::{LocalLive, Sink, Ticket};
@@ -26,7 +27,7 @@ use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;
 use crate::database::Database;
 use crate::redis::{RedisOptions, RedisOptionsError};
-use crate::watch::{Published, Restarts, watch};
+use crate::watch::{self as watched, Published, Restarts};
 
 const FEED_MAILBOX: usize = 64;
 /// Every socket may come and go at once.
@@ -84,23 +85,12 @@ pub struct Live {
 /// What the threads read of each other without asking.
 struct Shared {
     /// Up to where everything has been delivered.
-    head: Mutex<Option<Cursor>>,
+    head: watch::Sender<Option<Cursor>>,
     members: AtomicUsize,
     /// A `Wake` is on its way: others need not be sent.
     waking: AtomicBool,
     /// Other nodes are to be told.
     announce: Notify,
-}
-
-impl Shared {
-    fn head(&self) -> Option<Cursor> {
-        // Whoever panicked while holding it was copying a value.
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set_head(&self, head: Cursor) {
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
-    }
 }
 
 impl Live {
@@ -116,7 +106,7 @@ impl Live {
         encode: Arc<Encode>,
     ) -> Result<Self, RedisOptionsError> {
         let shared = Arc::new(Shared {
-            head: Mutex::new(None),
+            head: watch::Sender::new(None),
             members: AtomicUsize::new(0),
             waking: AtomicBool::new(false),
             announce: Notify::new(),
@@ -125,13 +115,13 @@ impl Live {
         let options = Arc::new(options);
         let hub = {
             let (shared, options, database) = (Arc::clone(&shared), Arc::clone(&options), database.clone());
-            watch("Hub", HUB_MAILBOX, move || {
+            watched::watch("Hub", HUB_MAILBOX, move || {
                 Hub::new(&options, &database, &planner, &encode, Arc::clone(&shared))
             })
         };
         let feed = {
             let (shared, hub, database) = (Arc::clone(&shared), hub.clone(), database.clone());
-            watch("ChangeFeed", FEED_MAILBOX, move || {
+            watched::watch("ChangeFeed", FEED_MAILBOX, move || {
                 ChangeFeed::new(Arc::clone(&options), &database, hub.clone(), Arc::clone(&shared))
             })
         };
@@ -167,7 +157,14 @@ impl Live {
 
     /// Up to where everything has been delivered on this node; nothing before the database was reached.
     pub fn head(&self) -> Option<Cursor> {
-        self.shared.head()
+        *self.shared.head.borrow()
+    }
+
+    /// The same, waited for so long if the database has not been reached yet.
+    pub async fn head_within(&self, patience: Duration) -> Option<Cursor> {
+        let mut head = self.shared.head.subscribe();
+        let known = timeout(patience, head.wait_for(Option::is_some)).await;
+        known.ok().and_then(Result::ok).and_then(|head| *head)
     }
 
     /// How many subscriptions and live queries there are on this node.
