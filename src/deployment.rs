@@ -115,6 +115,7 @@ impl Deployment {
         if let Some(physical) = &self.physical {
             let found = migrations::introspect(client, &self.schema).await?;
             physical.set_links_with_required_id(links_with_required_id(&self.datamodel.model, &found));
+            physical.set_log(migrations::has_change_log(client).await?);
         }
         if let Some(demo) = &self.demo
             && let Err(error) = demo.open(client, &self.schema).await

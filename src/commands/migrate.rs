@@ -103,6 +103,9 @@ async fn work(
             print!("{}", describe_plan(&steps, &datamodel.name));
         }
         Work::Diff => {
+            if !migrations::has_change_log(client).await.map_err(failed)? {
+                println!("-- This needs Gom's own tables, which `gom migrate apply` makes.");
+            }
             print!("{}", sql_text(&migrations::plan(client, &deployment).await.map_err(failed)?));
         }
         Work::Apply { .. } => {

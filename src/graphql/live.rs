@@ -20,6 +20,8 @@ use crate::identity::Viewer;
 
 /// Changes within this time are answered together.
 const TOGETHER: Duration = Duration::from_millis(10);
+/// Until a live query is tried again that could not be answered.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Where the answers of one running operation go. Called on the worker's own thread; must not block.
 pub trait Outlet {
@@ -69,12 +71,13 @@ impl Drop for Running {
 }
 
 /// Starts an operation. A subscription goes on after `from`, where it is given, else from now.
-/// The outlet may be called before this returns.
+/// With `only_reads`, mutations are refused. The outlet may be called before this returns.
 pub async fn start(
     api: &Api,
     request: Request,
     viewer: Viewer,
     from: Option<Cursor>,
+    only_reads: bool,
     deadline: Instant,
     outlet: Rc<dyn Outlet>,
 ) -> Started {
@@ -89,9 +92,12 @@ pub async fn start(
     } else if prepared.live {
         answer_anew(api, &request, &viewer, &prepared, outlet)
     } else {
-        // Of a document that was just prepared there is an answer.
-        let answer = execute(api, request, viewer, false, deadline).await;
-        return Started::Answered(answer.unwrap_or_else(|| Answer::refused(Vec::new())));
+        let answer = execute(api, request, viewer, only_reads, deadline).await;
+        let refused = || {
+            let message = "GET may only ask queries and subscriptions; POST mutations";
+            Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)])
+        };
+        return Started::Answered(answer.unwrap_or_else(refused));
     };
     match running {
         Ok(running) => Started::Running(running),
@@ -141,6 +147,7 @@ impl Sink for ToOutlet {
 fn failure(reason: &LiveError) -> ApiError {
     let kind = match reason {
         LiveError::Resync => ErrorKind::ResyncRequired,
+        LiveError::Unlogged => ErrorKind::Execution,
         LiveError::Unavailable(_) => ErrorKind::Unavailable,
         LiveError::Failed(_) => ErrorKind::Internal,
     };
@@ -170,19 +177,27 @@ fn answer_anew(
     let answering = actix_web::rt::spawn(async move {
         let mut last = None;
         while !touched.over.get() {
+            let began = Instant::now();
             let deadline = Instant::now() + patience;
             let Some(answer) = execute(&api, request.clone(), viewer.clone(), true, deadline).await else {
                 return;
             };
             let mut payload = Vec::new();
+            if answer.may_be_repeated() {
+                // The database is away or too busy: what was shown stays until it is not.
+                sleep(AGAIN).await;
+                continue;
+            }
             write_answer(&mut payload, &answer, "live");
             let payload = Bytes::from(payload);
             if last.as_ref() != Some(&payload) {
                 last = Some(payload.clone());
                 outlet.next(Next { payload, cursor: None });
             }
+            let took = began.elapsed();
             touched.again.notified().await;
-            sleep(TOGETHER).await;
+            // A query that takes long takes no more than half of the time.
+            sleep(took.max(TOGETHER)).await;
         }
     });
     Ok(Running { _ticket: ticket, answering: Some(answering) })

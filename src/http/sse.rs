@@ -19,7 +19,7 @@ use super::State;
 use super::call::Call;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
-use super::viewer::time_left;
+use super::viewer::{check_site, time_left};
 use crate::graphql::{Answer, End, Next, Outlet, Running, Started, start, write_answer};
 use crate::socket::{Entry, Outbox, OwnSocket, Place};
 
@@ -44,6 +44,10 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
 pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<HttpResponse, RestError> {
     let bounds = &state.bounds;
     let user = call.viewer.user();
+    if user.is_some() {
+        // Any page can open a stream by GET, and the browser adds the cookies.
+        check_site(request, &state.edge)?;
+    }
     let address = state.edge.proxies.client_of(request).to_string();
     let place = state
         .census
@@ -67,7 +71,7 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
                 outbox.push(format!("id: {head}\n\n").into());
             }
             let outlet = Rc::clone(&events) as Rc<dyn Outlet>;
-            start(&state.api, operation, call.viewer, from, call.deadline, outlet).await
+            start(&state.api, operation, call.viewer, from, call.by_get, call.deadline, outlet).await
         }
         (_, _, Err(error)) => Started::Answered(Answer::refused(vec![error])),
         _ => {

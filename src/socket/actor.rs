@@ -328,7 +328,8 @@ impl Socket {
         let (state, request_id) = (self.state.clone(), self.request_id.clone());
         let starting = async move {
             let deadline = tokio::time::Instant::now() + state.api.engine.limits_of(&viewer).deadline;
-            let started = graphql::start(&state.api, start.request, viewer, start.from, deadline, outlet);
+            let started =
+                graphql::start(&state.api, start.request, viewer, start.from, false, deadline, outlet);
             match AssertUnwindSafe(started).catch_unwind().await {
                 Ok(started) => started,
                 // The panic's own message has been logged where it happened.

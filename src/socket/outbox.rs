@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 
-/// A client that was too slow to read has this long to read why it is closed.
+/// A client has this long to read what it is still sent, and why it is closed.
 const GRACE: Duration = Duration::from_secs(5);
 /// The close code for a client that is too slow: it may come back at once.
 const TOO_SLOW: u16 = 1013;
@@ -60,43 +60,43 @@ impl Outbox {
         if queue.over {
             return;
         }
+        // One that is larger than the bound alone is sent if nothing else waits.
+        let full = queue.waiting.len() >= self.most_messages || queue.bytes + bytes.len() > self.most_bytes;
+        if full && !queue.waiting.is_empty() {
+            drop(queue);
+            // What waits is still sent, so that whoever comes back gets further each time.
+            tracing::debug!("a client reads too slowly and is closed");
+            return self.close(
+                TOO_SLOW,
+                "too slow: come back with the cursor of the last event that you have received",
+            );
+        }
         queue.bytes += bytes.len();
         queue.waiting.push_back(bytes);
-        let full = queue.waiting.len() > self.most_messages || queue.bytes > self.most_bytes;
         queue.wake();
-        drop(queue);
-        if full {
-            self.give_up();
-        }
     }
 
     /// Nothing follows what is waiting but these words.
-    pub fn close(&self, code: u16, reason: &str) {
+    pub fn close(self: &Rc<Self>, code: u16, reason: &str) {
         let mut queue = self.queue.borrow_mut();
-        if !queue.over {
-            queue.over = true;
-            queue.waiting.extend((self.last_words)(code, reason));
-            queue.wake();
+        if queue.over {
+            return;
+        }
+        queue.over = true;
+        queue.waiting.extend((self.last_words)(code, reason));
+        queue.wake();
+        drop(queue);
+        if self.socket.get().is_some() {
+            let outbox = Rc::clone(self);
+            actix_web::rt::spawn(async move {
+                tokio::time::sleep(GRACE).await;
+                outbox.cut();
+            });
         }
     }
 
     pub fn is_over(&self) -> bool {
         self.queue.borrow().over
-    }
-
-    /// Drops what waits: the client has not read it, and gets it when it comes back.
-    fn give_up(self: &Rc<Self>) {
-        let mut queue = self.queue.borrow_mut();
-        queue.waiting.clear();
-        queue.bytes = 0;
-        drop(queue);
-        tracing::debug!("a client reads too slowly and is closed");
-        self.close(TOO_SLOW, "too slow: come back with the cursor of the last event that you have received");
-        let outbox = Rc::clone(self);
-        actix_web::rt::spawn(async move {
-            tokio::time::sleep(GRACE).await;
-            outbox.cut();
-        });
     }
 
     /// Ends the connection even if a write to it does not end.
@@ -166,8 +166,16 @@ mod tests {
             assert!(!outbox.is_over());
             outbox.push(Bytes::from_static(b"3"));
             outbox.push(Bytes::from_static(b"4"));
-            assert_eq!(all(&outbox), ["1013"], "only why it is closed");
+            assert_eq!(all(&outbox), ["1", "2", "1013"], "what was there, and why it is closed");
         }
+    }
+
+    #[actix_web::test]
+    async fn one_message_that_is_larger_than_the_bound_is_sent() {
+        let outbox = Outbox::new(10, 2, words, None);
+        outbox.push(Bytes::from_static(b"12345"));
+        outbox.push(Bytes::from_static(b"6"));
+        assert_eq!(all(&outbox), ["12345", "1013"]);
     }
 
     #[actix_web::test]

@@ -1,6 +1,7 @@
 //! A database made by Prisma 1, served as it stands: its rows, its unindexed links, its old relation tables.
 
 use gom_test_support::TestDatabase;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::app::TestApp;
@@ -28,4 +29,11 @@ async fn links_are_written_into_relation_tables_that_want_an_id() {
     let answer =
         app.post(json!({ "query": unlink, "variables": { "bp": bp, "user": user } }).to_string()).await;
     assert_eq!(answer.body, json!({ "data": { "updateBp": { "customerOf": [] } } }));
+
+    // Nothing logs its changes before it is brought to the datamodel.
+    let subscribe = json!({ "query": "subscription { bp { mutation } }" }).to_string();
+    let request = app.authorized(Method::POST, "/graphql").header("content-type", "application/json");
+    let events = request.header("accept", "text/event-stream").body(subscribe).send().await.unwrap();
+    let events = events.text().await.unwrap();
+    assert!(events.contains("gom migrate apply") && events.contains("GRAPHQL_EXECUTION_ERROR"), "{events}");
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::app::{Place, Stores, TestApp};
 use crate::transport_ws::{NEW_USERS, create_user};
 use crate::wire::{cookies, token};
-use crate::world::{seller, shops};
+use crate::world::{CODE, OTHER_SELLER, SELLER, seller, shops};
 
 async fn ask(app: &TestApp, query: &str, last: Option<&str>) -> Response {
     let request =
@@ -94,4 +94,60 @@ async fn a_logout_ends_event_streams() {
     let events = response.text();
     assert_eq!(browser.log_out().await.status, StatusCode::NO_CONTENT);
     timeout(Duration::from_secs(1), events).await.expect("it ends within a second").unwrap();
+}
+
+#[actix_web::test]
+async fn other_sites_pages_get_no_stream_and_get_asks_no_mutation() {
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[]).await;
+    let browser = seller(&app).await;
+    let get = |query: &str| {
+        let address = format!("{}/graphql", app.address);
+        let request = Client::new().get(address).query(&[("query", query)]);
+        request.header("accept", "text/event-stream").header("cookie", cookies(&browser))
+    };
+    let mutation = r#"mutation { createBp(data: { name1: "Luz" }) { uid } }"#;
+    let foreign = get("{ orders { uid } }").header("origin", "https://evil.example").send().await.unwrap();
+    assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
+    let refused = get(mutation).send().await.unwrap().text().await.unwrap();
+    assert!(refused.contains("BAD_USER_INPUT") && refused.contains("POST"), "{refused}");
+    let asked = get("{ orders { uid } }").send().await.unwrap().text().await.unwrap();
+    assert!(asked.contains(r#"{"data":{"orders":[]}}"#), "{asked}");
+}
+
+#[actix_web::test]
+async fn an_order_that_comes_from_another_shop_shows_nothing_of_its_time_there() {
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[]).await;
+    let browser = seller(&app).await;
+    let create = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }";
+    let to = |code: &str| json!({ "connect": { "extUid": code } });
+    let data = json!({ "name": "before", "assignedTo": to(OTHER_SELLER), "issuedTo": to(CODE) });
+    let created = app.ask(create, json!({ "data": data })).await;
+    let uid =
+        created["createOrder"]["uid"].as_str().or(created["data"]["createOrder"]["uid"].as_str()).unwrap();
+    let query = "subscription { order { mutation previousValues { name } node { name } } }";
+    let request = Client::new().post(format!("{}/graphql", app.address)).header("cookie", cookies(&browser));
+    let request = request.header("accept", "text/event-stream").header("content-type", "application/json");
+    let request = request.header("x-csrf-token", &browser.jar["csrf-token"]);
+    let response = request.body(json!({ "query": query }).to_string()).send().await.unwrap();
+    let mut events = Box::pin(response.bytes_stream());
+    until("\n\n", &mut events).await;
+    let update = "mutation($uid: ID!, $data: OrderUpdateInput!) { updateOrder(where: { uid: $uid }, data: $data) { uid } }";
+    for data in [
+        json!({ "name": "hidden" }),
+        json!({ "name": "here", "assignedTo": to(SELLER) }),
+        json!({ "name": "later" }),
+    ] {
+        app.ask(update, json!({ "uid": uid, "data": data })).await;
+    }
+    let told = until("later", &mut events).await;
+    let told: Vec<Value> = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str::<Value>(data).unwrap()["data"]["order"].take())
+        .collect();
+    assert_eq!(told[0]["mutation"], "UPDATED");
+    assert_eq!(told[0]["previousValues"], Value::Null, "{told:?}");
+    assert_eq!(told[1]["previousValues"]["name"], "here", "{told:?}");
 }

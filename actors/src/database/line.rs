@@ -1,9 +1,10 @@
 //! A connection of one actor's own: opened when it is first needed, and again when it was lost. Statements of
 //! several tasks follow each other on it without waiting.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gom_engine::plan::Statement;
 use tokio::sync::Mutex;
@@ -24,6 +25,8 @@ pub(crate) struct Line {
     limit: Duration,
     link: RefCell<Option<Rc<Link>>>,
     opening: Mutex<()>,
+    /// When the last answer came.
+    answered: Cell<Instant>,
 }
 
 /// A statement has no answer.
@@ -41,24 +44,37 @@ pub(crate) enum LineError {
 }
 
 impl Line {
-    /// `limit`: how long a statement may take, if that is less than the server's own bound.
+    /// `limit`: how long a statement may take, if not as long as anybody's.
     pub fn new(database: &Database, limit: Option<Duration>) -> Self {
-        let own = database.options.statement_timeout;
-        let limit = limit.map_or(own, |limit| limit.min(own));
-        Line { database: database.clone(), limit, link: RefCell::default(), opening: Mutex::new(()) }
+        Line {
+            database: database.clone(),
+            limit: limit.unwrap_or(database.options.statement_timeout),
+            link: RefCell::default(),
+            opening: Mutex::new(()),
+            answered: Cell::new(Instant::now()),
+        }
     }
 
     /// Runs a statement that commits by itself; its rows.
     pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, LineError> {
         let link = self.link().await?;
         let patience = self.limit + GRACE;
-        let failure = match timeout(patience, link.rows(statement)).await {
-            Ok(Ok(rows)) => return Ok(rows),
-            Ok(Err(failure)) => failure,
-            Err(_) => {
-                link.sever();
-                Failure::Lost("no answer in time".to_owned())
+        let mut asking = pin!(link.rows(statement));
+        let answer = loop {
+            match timeout(patience, &mut asking).await {
+                Ok(answer) => break answer,
+                // Others were before it and are answered: its turn comes.
+                Err(_) if self.answered.get().elapsed() < patience => {}
+                Err(_) => {
+                    link.sever();
+                    break Err(Failure::Lost("no answer in time".to_owned()));
+                }
             }
+        };
+        self.answered.set(Instant::now());
+        let failure = match answer {
+            Ok(rows) => return Ok(rows),
+            Err(failure) => failure,
         };
         if matches!(failure, Failure::Lost(_)) {
             self.lose(&link);

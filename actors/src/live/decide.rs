@@ -18,10 +18,15 @@ use crate::database::LineError;
 
 /// Statements that are on their way at once.
 const PIPELINED: usize = 64;
+/// Changes that one statement decides: more would take it longer than one may.
+const TOGETHER: usize = 200;
 
 /// What events are made with.
 pub(super) struct Decider {
+    /// For reading the log, as long as it takes.
     pub log: Log,
+    /// For statements of groups, for each of which all others wait.
+    pub groups: Log,
     pub planner: Planner,
     pub encode: Arc<Encode>,
 }
@@ -76,8 +81,22 @@ impl Decider {
             if paths.is_empty() {
                 continue;
             }
-            for (at, path, value) in self.values(model, &paths, pieces, &ats).await? {
-                for id in groups.borrow().of_value(model, path, &value) {
+            let values = match self.values(model, &paths, pieces, &ats).await {
+                Ok(values) => values,
+                Err(error) => {
+                    // Without the index every group is asked, so that only those suffer whose fault it is.
+                    own_fault(error)?;
+                    for id in groups.borrow().of_model(model) {
+                        found.entry(id).or_default().extend(ats.iter().copied());
+                    }
+                    continue;
+                }
+            };
+            for (at, path, value) in values {
+                let Some(path) = paths.get(path) else {
+                    return Err(unexpected("a path that was not asked for"));
+                };
+                for id in groups.borrow().of_value(model, *path, &value) {
                     found.entry(*id).or_default().insert(at);
                 }
             }
@@ -96,7 +115,7 @@ impl Decider {
         let runs = runs(pieces, ats);
         let rows = runs.iter().map(|run| async {
             let statement = self.planner.probe(model, paths, &changes(pieces, run), ghosts(pieces, run));
-            let rows = self.log.rows(&statement).await?;
+            let rows = self.groups.rows(&statement).await?;
             rows.iter().map(|row| Ok((*at(run, row)?, ordinal(row, 1)?, text(row, 2)?))).collect()
         });
         let found: Vec<Vec<_>> = stream::iter(rows).buffered(PIPELINED).try_collect().await?;
@@ -149,7 +168,7 @@ impl Decider {
     ) -> Result<Vec<(At, String)>, LineError> {
         let statement = self.planner.payloads(subscription, &changes(pieces, run), ghosts(pieces, run));
         let statement = statement.map_err(|error| LineError::Rejected(error.to_string()))?;
-        let rows = self.log.rows(&statement).await?;
+        let rows = self.groups.rows(&statement).await?;
         rows.iter().map(|row| Ok((*at(run, row)?, text(row, 1)?))).collect()
     }
 
@@ -204,8 +223,8 @@ fn runs(pieces: &[Piece], ats: &[At]) -> Vec<Vec<At>> {
             apart.entry(at.0).or_default().push(*at);
         }
     }
-    let together = (!together.is_empty()).then_some(together);
-    together.into_iter().chain(apart.into_values()).collect()
+    let all = std::iter::once(together).chain(apart.into_values());
+    all.flat_map(|run| run.chunks(TOGETHER).map(<[At]>::to_vec).collect::<Vec<_>>()).collect()
 }
 
 fn changes<'a>(pieces: &'a [Piece], run: &[At]) -> Vec<&'a Change> {

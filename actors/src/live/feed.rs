@@ -17,6 +17,8 @@ use crate::watch::Published;
 /// Looks while nobody listens: only so that the log is in order and can be trimmed.
 const IDLE: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// What millions of rows take that were written at once: nobody else waits for it.
+const LIMIT: Duration = Duration::from_secs(300);
 /// Between two looks whether something can be forgotten, and the most that is forgotten in one go.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 const TRIM_STEP: u32 = 5_000;
@@ -50,14 +52,14 @@ impl Actor for ChangeFeed {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let follow = Follow {
-            log: Log::new(&self.database, &self.options.schema, None),
+            log: Log::new(&self.database, &self.options.schema, Some(LIMIT)),
             options: Arc::clone(&self.options),
             hub: self.hub.clone(),
             shared: Arc::clone(&self.shared),
             woken: Arc::clone(&self.woken),
         };
         ctx.spawn(async move { follow.run().await }.into_actor(self));
-        let log = Log::new(&self.database, &self.options.schema, None);
+        let log = Log::new(&self.database, &self.options.schema, Some(LIMIT));
         ctx.spawn(trim(log, Arc::clone(&self.options)).into_actor(self));
     }
 }
@@ -104,7 +106,8 @@ impl Follow {
             self.shared.waking.store(false, Ordering::Release);
             state.position = self.log.stamp().await?;
             if looked.elapsed() >= IDLE {
-                state = LogState { position: state.position, ..self.log.state().await? };
+                // Perhaps the connection is another one, to another database.
+                state = LogState { position: state.position, ..self.log.open().await? };
                 looked = Instant::now();
             }
             self.tell(state).await?;

@@ -178,8 +178,7 @@ impl Groups {
         self.index.contains_key(&model)
     }
 
-    /// The paths whose values decide whom a change of the model may concern, in a fixed order while nobody comes or
-    /// goes.
+    /// The paths whose values decide whom a change of the model may concern.
     pub fn paths(&self, model: ModelId) -> Vec<Path> {
         self.index.get(&model).map(|m| m.paths.iter().map(|(path, _)| *path).collect()).unwrap_or_default()
     }
@@ -189,10 +188,18 @@ impl Groups {
         self.index.get(&model).map_or(&[], |of_model| &of_model.all)
     }
 
-    /// The groups that ask for this value on the path at that place of [`Groups::paths`].
-    pub fn of_value(&self, model: ModelId, path: usize, value: &str) -> &[GroupId] {
-        let values = self.index.get(&model).and_then(|of_model| of_model.paths.get(path));
+    /// The groups that ask for this value on a path.
+    pub fn of_value(&self, model: ModelId, path: Path, value: &str) -> &[GroupId] {
+        let paths = self.index.get(&model).map_or(&[][..], |of_model| &of_model.paths);
+        let values = paths.iter().find(|(known, _)| *known == path);
         values.and_then(|(_, values)| values.get(value)).map_or(&[], Vec::as_slice)
+    }
+
+    /// All groups that changes of the model may concern.
+    pub fn of_model(&self, model: ModelId) -> Vec<GroupId> {
+        let Some(of_model) = self.index.get(&model) else { return Vec::new() };
+        let by_value = of_model.paths.iter().flat_map(|(_, values)| values.values().flatten());
+        of_model.all.iter().chain(by_value).copied().collect()
     }
 
     /// The slots of each worker that get what the group gets.
@@ -269,9 +276,10 @@ mod tests {
                 .map(|(member, _)| (member.worker, member.slot))
                 .collect();
             let mut ids: BTreeSet<GroupId> = groups.of_all(model).iter().copied().collect();
-            for (place, path) in groups.paths(model).iter().enumerate() {
-                ids.extend(groups.of_value(model, place, &values[path]));
+            for path in groups.paths(model) {
+                ids.extend(groups.of_value(model, path, &values[&path]));
             }
+            assert!(ids.iter().all(|id| groups.of_model(model).contains(id)));
             let found: BTreeSet<(u64, u64)> = ids
                 .iter()
                 .flat_map(|id| groups.slots(*id))

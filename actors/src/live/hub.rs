@@ -92,7 +92,8 @@ impl Hub {
     ) -> Self {
         shared.members.store(0, Ordering::Relaxed);
         let decider = || Decider {
-            log: Log::new(database, &options.schema, Some(LIMIT)),
+            log: Log::new(database, &options.schema, None),
+            groups: Log::new(database, &options.schema, Some(LIMIT)),
             planner: planner.clone(),
             encode: Arc::clone(encode),
         };
@@ -197,14 +198,7 @@ impl Core {
     async fn advance(&self, state: LogState) -> Result<(), LineError> {
         let same = self.epoch.get() == Some(state.epoch);
         if !same || state.oldest > self.place.get().position {
-            self.epoch.set(Some(state.epoch));
-            self.move_to(state.epoch, Place::after(state.position));
-            // Members of an epoch that is over, or of a time that is forgotten.
-            let ids = self.groups.borrow().ids();
-            for id in ids {
-                self.end(id, &LiveError::Resync).await;
-            }
-            return Ok(());
+            return self.restart(state).await;
         }
         if state.position <= self.place.get().position {
             return Ok(());
@@ -215,6 +209,12 @@ impl Core {
         }
         while self.place.get() != Place::after(state.position) {
             let (pieces, next) = self.decider.log.read(self.place.get(), state.position).await?;
+            if next != Place::after(state.position)
+                && self.decider.log.state().await?.oldest > self.place.get().position
+            {
+                // It was forgotten while it was read, page by page.
+                return self.restart(state).await;
+            }
             let mut counted = self.counted.get();
             let pieces = self.decider.interpret(&pieces, &mut counted);
             self.distribute(&pieces, state.epoch).await?;
@@ -222,6 +222,23 @@ impl Core {
             self.move_to(state.epoch, next);
         }
         Ok(())
+    }
+
+    /// Goes on from now. Members are of an epoch that is over, or of a time that is forgotten.
+    async fn restart(&self, state: LogState) -> Result<(), LineError> {
+        self.epoch.set(Some(state.epoch));
+        self.move_to(state.epoch, Place::after(state.position));
+        let ids = self.groups.borrow().ids();
+        for id in ids {
+            self.end(id, &LiveError::Resync).await;
+        }
+        Ok(())
+    }
+
+    fn one_less(&self) {
+        // A hub that was rebuilt counts anew, and tasks of its predecessor may still end.
+        let less = |count: usize| Some(count.saturating_sub(1));
+        let _ = self.shared.members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Delivers all of it or, if the database fails meanwhile, nothing: then it is done again.
@@ -267,13 +284,18 @@ impl Core {
 
     fn give_up(&self, worker: u64) {
         tracing::warn!(worker, "a worker takes no events; its subscribers are given up");
+        let arriving: Vec<Member> =
+            self.arriving.borrow().iter().filter(|member| member.worker == worker).copied().collect();
         let members = self.groups.borrow_mut().of_worker(worker);
-        for member in members {
+        for member in members.into_iter().chain(arriving) {
             self.remove(member);
         }
         if let Some(outlet) = self.workers.borrow_mut().remove(&worker) {
-            // If it is full even now, its subscribers miss it; their sockets end with their sessions.
-            let _ = outlet.try_send(HubGone);
+            // However long it takes: its subscribers must hear of it, to come back.
+            let told = outlet.send(HubGone);
+            actix::spawn(async move {
+                let _ = told.await;
+            });
         }
     }
 
@@ -281,7 +303,7 @@ impl Core {
         let members = self.groups.borrow_mut().dissolve(id);
         let mut of_worker: HashMap<u64, Vec<u64>> = HashMap::new();
         for member in members {
-            self.shared.members.fetch_sub(1, Ordering::Relaxed);
+            self.one_less();
             of_worker.entry(member.worker).or_default().push(member.slot);
         }
         for (worker, slots) in of_worker {
@@ -292,14 +314,14 @@ impl Core {
     /// Ends a member that has not arrived.
     pub async fn end_arriving(&self, member: Member, reason: LiveError) {
         if self.arriving.borrow_mut().remove(&member) {
-            self.shared.members.fetch_sub(1, Ordering::Relaxed);
+            self.one_less();
             self.send(member.worker, Ended { slots: vec![member.slot], reason }).await;
         }
     }
 
     fn remove(&self, member: Member) {
         if self.groups.borrow_mut().remove(member) || self.arriving.borrow_mut().remove(&member) {
-            self.shared.members.fetch_sub(1, Ordering::Relaxed);
+            self.one_less();
         }
     }
 
@@ -320,13 +342,20 @@ impl Core {
         Subscribe { member, outlet, interest, from }: Subscribe,
         hub: Addr<Hub>,
     ) -> Option<impl Future<Output = ()>> {
-        self.workers.borrow_mut().entry(member.worker).or_insert(outlet);
+        self.workers.borrow_mut().insert(member.worker, outlet);
         self.shared.members.fetch_add(1, Ordering::Relaxed);
         let epoch = match self.known_epoch().await {
             Ok(epoch) => epoch,
             Err(error) => {
                 self.arriving.borrow_mut().insert(member);
-                self.end_arriving(member, LiveError::Unavailable(error.to_string())).await;
+                let reason = match error {
+                    LineError::Rejected(cause) => {
+                        tracing::warn!(cause, "the change log cannot be opened");
+                        LiveError::Unlogged
+                    }
+                    error => LiveError::Unavailable(error.to_string()),
+                };
+                self.end_arriving(member, reason).await;
                 return None;
             }
         };

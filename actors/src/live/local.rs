@@ -92,9 +92,9 @@ impl LocalLive {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let present = self.local.sinks.by_slot.borrow_mut().remove(&self.slot).is_some();
-        // A hub that is gone has forgotten everybody.
-        if let Some(hub) = self.local.live.hub.get().filter(|_| present) {
+        self.local.sinks.by_slot.borrow_mut().remove(&self.slot);
+        // A hub that was rebuilt does not know the member, which does no harm.
+        if let Some(hub) = self.local.live.hub.get() {
             leave(&hub, Member { worker: self.local.worker, slot: self.slot });
         }
     }
@@ -137,6 +137,11 @@ pub(super) struct LocalHub {
 
 impl Actor for LocalHub {
     type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        // Whoever there is already was its predecessor's, whose mailbox is lost.
+        self.end_all();
+    }
 }
 
 impl LocalHub {

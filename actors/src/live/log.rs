@@ -121,13 +121,23 @@ impl Log {
         for row in &rows {
             let position = number(row, 0)?.cast_unsigned();
             place = Place { position, sequence: number(row, 1)? };
-            let row = log_row(row)?;
+            let Some(row) = log_row(row)? else { continue };
             match pieces.last_mut() {
                 Some(piece) if piece.position == position => piece.rows.push(row),
                 _ => pieces.push(LogPiece { position, rows: vec![row] }),
             }
         }
-        Ok((pieces, if rows.len() < PAGE { Place::after(upto) } else { place }))
+        if rows.len() < PAGE {
+            return Ok((pieces, Place::after(upto)));
+        }
+        // Whoever reads from wherever must find a transaction in the same pieces: the last one of a page is left to the next,
+        // unless it fills the page.
+        if pieces.len() > 1
+            && let Some(cut) = pieces.pop()
+        {
+            place = Place::after(cut.position - 1);
+        }
+        Ok((pieces, place))
     }
 
     /// Runs a statement of the engine's on the same connection.
@@ -136,14 +146,15 @@ impl Log {
     }
 }
 
-fn log_row(row: &Row) -> Result<LogRow, LineError> {
+/// Nothing for what only a newer version writes.
+fn log_row(row: &Row) -> Result<Option<LogRow>, LineError> {
     let text = |column: usize| {
         row.try_get::<_, Option<String>>(column).map_err(|error| unexpected(&error.to_string()))
     };
     let required = |column: usize| text(column)?.ok_or_else(|| unexpected("a null"));
-    let kind = required(3)?.chars().next().and_then(LogKind::of).ok_or_else(|| unexpected("a kind"))?;
+    let Some(kind) = required(3)?.chars().next().and_then(LogKind::of) else { return Ok(None) };
     let columns: Option<Vec<String>> = row.try_get(6).map_err(|error| unexpected(&error.to_string()))?;
-    Ok(LogRow {
+    Ok(Some(LogRow {
         table: required(2)?,
         kind,
         node: required(4)?,
@@ -151,7 +162,7 @@ fn log_row(row: &Row) -> Result<LogRow, LineError> {
         columns: columns.unwrap_or_default(),
         old: text(7)?,
         links: text(8)?,
-    })
+    }))
 }
 
 fn number(row: &Row, column: usize) -> Result<i64, LineError> {

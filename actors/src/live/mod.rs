@@ -66,6 +66,8 @@ pub enum LiveError {
         "what came after the cursor is not kept any more: read anew what you show, and subscribe without a cursor"
     )]
     Resync,
+    #[error("this database has no change log: bring it to the datamodel (`gom migrate apply`, or --deploy)")]
+    Unlogged,
     /// The same may be asked again, with the last cursor.
     #[error("changes cannot be followed at the moment: {0}")]
     Unavailable(String),

@@ -86,6 +86,11 @@ pub async fn verify<C: GenericClient>(
     Ok(differences)
 }
 
+/// Whether the database has a change log. One that was never brought to a datamodel has none.
+pub async fn has_change_log<C: GenericClient>(client: &C) -> Result<bool, MigrateError> {
+    system::has_table(client, "gom.change").await
+}
+
 /// Where the database stands; changes nothing.
 pub async fn status<C: GenericClient>(
     client: &C,

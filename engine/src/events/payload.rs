@@ -90,7 +90,8 @@ impl Planner {
                     EventEntry::Node(reader.shape_of(model, &field.selection)?)
                 }
                 Selected::Field(OutputMeaning::EventPreviousValues) => {
-                    EventEntry::PreviousValues(reader.shape_of(model, &field.selection)?)
+                    let visible = identity.access().visible(model);
+                    EventEntry::PreviousValues(reader.shape_of(model, &field.selection)?, visible)
                 }
                 _ => return Err(unexpected("field of an event")),
             };

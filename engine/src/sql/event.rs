@@ -31,7 +31,8 @@ pub enum EventEntry<'a> {
     Mutation,
     Node(Shape<'a>),
     UpdatedFields,
-    PreviousValues(Shape<'a>),
+    /// Null where the row before does not satisfy the filter: what the viewer may see now, it may not have seen then.
+    PreviousValues(Shape<'a>, Filter),
     Typename(&'a str),
 }
 
@@ -50,7 +51,7 @@ pub enum Match<'a> {
 impl EventShape<'_> {
     /// Whether the rows before are shown.
     pub fn shows_before(&self) -> bool {
-        self.entries.iter().any(|(_, entry)| matches!(entry, EventEntry::PreviousValues(_)))
+        self.entries.iter().any(|(_, entry)| matches!(entry, EventEntry::PreviousValues(..)))
     }
 }
 
@@ -90,7 +91,9 @@ pub fn events(
                 EventEntry::Typename(name) => sql.typename(name),
                 EventEntry::Node(shape) if living => sql.object_over(physical, shape, &row, None),
                 EventEntry::Node(_) => sql.push("null::json"),
-                EventEntry::PreviousValues(shape) => sql.previous(physical, shape, &change, &row, living),
+                EventEntry::PreviousValues(shape, visible) => {
+                    sql.previous(physical, (shape, visible), &change, &row, living)
+                }
             };
             sql.key(&keys, i, key);
         }
@@ -160,13 +163,16 @@ impl Sql {
         physical: &Physical,
         shape: &Shape<'_>,
         row: &str,
-        before: Option<&str>,
+        before: Option<(&str, &Filter)>,
     ) -> &mut Self {
         let object = self.alias();
         self.push("(select ").object(shape, &object).push(" from (select ");
         self.entries(physical, row, shape);
-        if let Some(source) = before {
+        if let Some((source, visible)) = before {
             self.push(" from ").push(source).push(" ").push(row);
+            if !visible.is_true() {
+                self.push(" where ").predicate(physical, shape.model, row, visible);
+            }
         }
         self.push(") ").push(&object).push(")")
     }
@@ -175,7 +181,7 @@ impl Sql {
     fn previous(
         &mut self,
         physical: &Physical,
-        shape: &Shape<'_>,
+        (shape, visible): (&Shape<'_>, &Filter),
         change: &str,
         row: &str,
         living: bool,
@@ -191,7 +197,7 @@ impl Sql {
             let table = physical.table(shape.model);
             let source =
                 format!("json_populate_record(null::{table}, coalesce({change}.\"p\", row_to_json({row})))");
-            self.object_over(physical, shape, &old, Some(&source)).push(" end");
+            self.object_over(physical, shape, &old, Some((&source, visible))).push(" end");
         }
         self.before = None;
         self

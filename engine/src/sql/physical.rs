@@ -25,6 +25,8 @@ pub struct Physical {
     /// Relation tables made by old servers whose `id` column must be given a value. Only the database tells,
     /// which may come later than the datamodel.
     links_with_required_id: OnceLock<HashSet<RelationId>>,
+    /// Whether there is a change log. Only the database tells.
+    has_log: OnceLock<bool>,
 }
 
 /// What the datamodel alone does not tell about the database.
@@ -96,7 +98,7 @@ impl Physical {
                 },
             })
             .collect();
-        let links_with_required_id = OnceLock::new();
+        let (links_with_required_id, has_log) = (OnceLock::new(), OnceLock::new());
         let logged = logged(&model);
         Physical {
             schema_name: options.schema.clone(),
@@ -107,6 +109,7 @@ impl Physical {
             schema,
             logged,
             links_with_required_id,
+            has_log,
             model,
         }
     }
@@ -116,6 +119,18 @@ impl Physical {
     pub fn set_links_with_required_id(&self, relations: HashSet<RelationId>) {
         // Whoever comes second has seen the same database.
         let _ = self.links_with_required_id.set(relations);
+    }
+
+    /// Says, once the database has been looked at, whether it has a change log: one that is served as it stands may have
+    /// none. Later calls change nothing.
+    pub fn set_log(&self, has_log: bool) {
+        // Whoever comes second has seen the same database.
+        let _ = self.has_log.set(has_log);
+    }
+
+    /// Whether there is a change log, as far as is known.
+    pub fn has_log(&self) -> bool {
+        self.has_log.get().copied().unwrap_or(true)
     }
 
     /// `"schema"."table"`

@@ -308,7 +308,10 @@ impl Writer<'_> {
 
     /// Notes in the change log that a node was updated of which no column is written: its subscribers hear of it.
     pub(super) fn note_update(&mut self, model: ModelId, id: &Param) {
-        self.run(write::note_update(self.planner.physical(), model, id), Expect::Anything);
+        let physical = self.planner.physical();
+        if physical.has_log() {
+            self.run(write::note_update(physical, model, id), Expect::Anything);
+        }
     }
 
     /// What an update does besides columns: lists and nested writes.
