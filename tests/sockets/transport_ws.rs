@@ -11,7 +11,7 @@ pub const NEW_USERS: &str =
     "subscription { user(where: { mutation_in: [CREATED] }) { mutation node { extUid } } }";
 
 /// Neither protocol says when a subscription has begun; until then, what is written is not news for it.
-const BEGINNING: Duration = Duration::from_millis(200);
+pub const BEGINNING: Duration = Duration::from_millis(300);
 
 pub async fn create_user(app: &TestApp, uid: &str) {
     tokio::time::sleep(BEGINNING).await;
