@@ -141,7 +141,7 @@ async fn an_order_that_comes_from_another_shop_shows_nothing_of_its_time_there()
     ] {
         app.ask(update, json!({ "uid": uid, "data": data })).await;
     }
-    let told = until("later", &mut events).await;
+    let told = until("\"previousValues\":{", &mut events).await;
     let told: Vec<Value> = told
         .lines()
         .filter_map(|line| line.strip_prefix("data: "))
