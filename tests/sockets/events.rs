@@ -147,7 +147,8 @@ async fn an_order_that_comes_from_another_shop_shows_nothing_of_its_time_there()
         .filter_map(|line| line.strip_prefix("data: "))
         .map(|data| serde_json::from_str::<Value>(data).unwrap()["data"]["order"].take())
         .collect();
-    assert_eq!(told[0]["mutation"], "UPDATED");
-    assert_eq!(told[0]["previousValues"], Value::Null, "{told:?}");
-    assert_eq!(told[1]["previousValues"]["name"], "here", "{told:?}");
+    // Changes from before may be told, for they were read when the order was here already; what was before is not.
+    let (last, earlier) = told.split_last().unwrap();
+    assert_eq!(last["previousValues"]["name"], "here", "{told:?}");
+    assert!(!earlier.is_empty() && earlier.iter().all(|event| event["previousValues"].is_null()), "{told:?}");
 }
