@@ -15,7 +15,7 @@ use super::frame;
 use super::outbox::Outbox;
 
 /// Between two looks at the sessions. With the look itself, a closed one is found within a second.
-const LOOK: Duration = Duration::from_millis(600);
+const LOOK: Duration = Duration::from_millis(350);
 /// The server goes away; another takes over.
 const GOING_AWAY: u16 = 1012;
 const FORBIDDEN: u16 = 4403;

@@ -209,7 +209,13 @@ async fn every_transaction_gets_one_position_and_each_rows_history_is_in_order()
     assert!(steps.len() > 100, "{} updates", steps.len());
     assert_eq!(stamp(&client).await, position + 1);
     let gaps = "select cardinality(gap_from)::bigint from gom.feed";
-    assert_eq!(count(gaps).await, 0, "what was rolled back is not looked at for ever");
+    // Transactions of other tests, in other databases of the cluster, might as well have drawn what is missing.
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while count(gaps).await > 0 {
+        assert!(std::time::Instant::now() < deadline, "what was rolled back is not looked at for ever");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(stamp(&client).await, position + 1);
+    }
 }
 
 #[tokio::test]
