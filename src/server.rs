@@ -189,13 +189,14 @@ impl Application {
     pub async fn run_until_stopped(self) -> Result<(), StartError> {
         let Application { server, database, embedded, deployment, stop_sockets, .. } = self;
         let handle = server.handle();
-        actix_web::rt::spawn(stop_on_signals(handle.clone(), stop_sockets)?);
+        actix_web::rt::spawn(stop_on_signals(handle.clone(), stop_sockets.clone())?);
         let mut failed = None;
         let deploying = async {
             if let Some(deployment) = deployment
                 && let Err(error) = deployment.keep_trying().await
             {
                 failed = Some(error);
+                stop_sockets.send_replace(true);
                 handle.stop(true).await;
             }
             // Done: what is left is the server's.

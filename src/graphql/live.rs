@@ -26,8 +26,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Where the answers of one running operation go. Called on the worker's own thread; must not block.
 pub trait Outlet {
     fn next(&self, next: Next);
-    /// Nothing follows.
-    fn end(&self, end: End);
+    /// Nothing follows, for the server could not go on: changes that cannot be followed at the moment
+    /// ([`ErrorKind::Unavailable`]), a cursor of which nothing is known ([`ErrorKind::ResyncRequired`]).
+    fn end(&self, error: ApiError);
 }
 
 /// One answer. Many subscribers may share its bytes.
@@ -37,14 +38,6 @@ pub struct Next {
     pub payload: Bytes,
     /// After which a client that reconnects goes on.
     pub cursor: Option<Cursor>,
-}
-
-/// Why an operation has no more answers.
-#[derive(Debug, Clone)]
-pub enum End {
-    /// The server could not go on: a database that is gone for too long, a cursor of which nothing is known
-    /// ([`ErrorKind::ResyncRequired`]).
-    Failed(ApiError),
 }
 
 /// An operation that has been started.
@@ -140,7 +133,7 @@ impl Sink for ToOutlet {
     }
 
     fn ended(&self, reason: LiveError) {
-        self.0.end(End::Failed(failure(&reason)));
+        self.0.end(failure(&reason));
     }
 }
 
@@ -182,12 +175,12 @@ fn answer_anew(
             let Some(answer) = execute(&api, request.clone(), viewer.clone(), true, deadline).await else {
                 return;
             };
-            let mut payload = Vec::new();
             if answer.may_be_repeated() {
                 // The database is away or too busy: what was shown stays until it is not.
                 sleep(AGAIN).await;
                 continue;
             }
+            let mut payload = Vec::new();
             write_answer(&mut payload, &answer, "live");
             let payload = Bytes::from(payload);
             if last.as_ref() != Some(&payload) {
@@ -218,6 +211,6 @@ impl Sink for Touched {
     fn ended(&self, reason: LiveError) {
         self.over.set(true);
         self.again.notify_one();
-        self.outlet.end(End::Failed(failure(&reason)));
+        self.outlet.end(failure(&reason));
     }
 }

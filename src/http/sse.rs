@@ -20,7 +20,7 @@ use super::call::Call;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{check_site, time_left};
-use crate::graphql::{Answer, End, Next, Outlet, Running, Started, start, write_answer};
+use crate::graphql::{Answer, Next, Outlet, Running, Started, start, write_answer};
 use crate::socket::{Entry, Outbox, OwnSocket, Place};
 
 pub const CONTENT_TYPE: &str = "text/event-stream";
@@ -122,7 +122,7 @@ impl Events {
         write_answer(&mut payload, answer, self.id.as_str());
         self.outbox.push(event(&payload, None));
         self.outbox.push(Bytes::from_static(b"event: complete\ndata:\n\n"));
-        self.outbox.close(0, "");
+        self.outbox.finish();
     }
 }
 
@@ -147,7 +147,7 @@ impl Outlet for Events {
         self.outbox.push(event(&next.payload, next.cursor));
     }
 
-    fn end(&self, End::Failed(error): End) {
+    fn end(&self, error: ApiError) {
         if error.kind == ErrorKind::Unavailable {
             // Without an end, clients come back by themselves, with the last cursor.
             return self.outbox.close(0, "");

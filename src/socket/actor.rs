@@ -28,7 +28,7 @@ use super::frame;
 use super::local::Entry;
 use super::machine::{Effect, Id, Machine, Protocol, Start};
 use super::outbox::{Outbox, OwnSocket};
-use crate::graphql::{self, Answer, End, Next, Outlet, Running, Started};
+use crate::graphql::{self, Answer, Next, Outlet, Running, Started};
 use crate::http::State;
 use crate::identity::Viewer;
 
@@ -403,7 +403,7 @@ impl Outlet for ToSocket {
         self.outbox.push(frame);
     }
 
-    fn end(&self, End::Failed(error): End) {
+    fn end(&self, error: ApiError) {
         let failed = Failed { id: self.id.to_string(), number: self.number, error };
         if self.socket.try_send(failed).is_err() {
             // It does not get to its mailbox, or is gone: the client finds out when it comes back.

@@ -30,6 +30,8 @@ type Connection = (Weak<Outbox>, Option<SessionId>);
 struct Open {
     outboxes: RefCell<HashMap<u64, Connection>>,
     next: Cell<u64>,
+    /// The server stops.
+    stopping: Cell<bool>,
     last: RefCell<Option<Encoded>>,
 }
 
@@ -78,6 +80,9 @@ impl LocalSockets {
     pub fn enter(&self, outbox: &Rc<Outbox>, session: Option<SessionId>) -> Entry {
         let number = self.0.next.replace(self.0.next.get() + 1);
         self.0.outboxes.borrow_mut().insert(number, (Rc::downgrade(outbox), session));
+        if self.0.stopping.get() {
+            go_away(outbox);
+        }
         Entry { open: Rc::clone(&self.0), number }
     }
 
@@ -122,8 +127,13 @@ impl Open {
     }
 
     fn end_all(&self) {
+        self.stopping.set(true);
         for outbox in self.outboxes.borrow().values().filter_map(|(outbox, _)| outbox.upgrade()) {
-            outbox.close(GOING_AWAY, "the server is restarting: come back with the last cursor");
+            go_away(&outbox);
         }
     }
+}
+
+fn go_away(outbox: &Rc<Outbox>) {
+    outbox.close(GOING_AWAY, "the server is restarting: come back with the last cursor");
 }

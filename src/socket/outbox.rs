@@ -76,7 +76,14 @@ impl Outbox {
         queue.wake();
     }
 
-    /// Nothing follows what is waiting but these words.
+    /// Nothing follows what is waiting, for which the client has all the time that it needs.
+    pub fn finish(&self) {
+        let mut queue = self.queue.borrow_mut();
+        queue.over = true;
+        queue.wake();
+    }
+
+    /// Nothing follows what is waiting but these words; then the connection ends, read or not.
     pub fn close(self: &Rc<Self>, code: u16, reason: &str) {
         let mut queue = self.queue.borrow_mut();
         if queue.over {

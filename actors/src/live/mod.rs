@@ -27,7 +27,7 @@ use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;
 use crate::database::Database;
 use crate::redis::{RedisOptions, RedisOptionsError};
-use crate::watch::{self as watched, Published, Restarts};
+use crate::watch::{self as watched, Published};
 
 const FEED_MAILBOX: usize = 64;
 /// Every socket may come and go at once.
@@ -167,15 +167,5 @@ impl Live {
         let mut head = self.shared.head.subscribe();
         let known = timeout(patience, head.wait_for(Option::is_some)).await;
         known.ok().and_then(Result::ok).and_then(|head| *head)
-    }
-
-    /// How many subscriptions and live queries there are on this node.
-    pub fn members(&self) -> usize {
-        self.shared.members.load(Ordering::Relaxed)
-    }
-
-    /// How often the `ChangeFeed` and the `Hub` had to be rebuilt.
-    pub fn restarts(&self) -> [(&'static str, Restarts); 2] {
-        [("ChangeFeed", self.feed.restarts()), ("Hub", self.hub.restarts())]
     }
 }

@@ -4,20 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use gom_actors::migrations::{Deployment, apply};
-use gom_engine::datamodel::parse;
 use gom_test_support::TestCluster;
 
-use super::{MODEL, SCHEMA, connect, deployed, stamp};
+use super::{SCHEMA, connect, deploy, deployed, stamp};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgresql_that_is_killed_loses_no_position_and_gives_none_twice() {
     let cluster = TestCluster::own().await;
     let mut client = cluster.connect().await;
-    let model = parse("datamodel.prisma", MODEL).unwrap();
-    let deployment =
-        Deployment { model: &model, text: MODEL, schema: SCHEMA, renames: &[], allow_data_loss: false };
-    apply(&mut client, &deployment, &|_| {}).await.unwrap();
+    deploy(&mut client).await;
     let epoch = "select epoch from gom.open_feed()";
     let before: i64 = client.query_one(epoch, &[]).await.unwrap().get(0);
 

@@ -24,13 +24,16 @@ type Fan { id: ID! @id of: [Shop!] }";
 
 pub async fn deployed() -> (TestDatabase, Client) {
     let database = TestDatabase::create().await;
-    let mut client = database.connect().await;
+    deploy(&mut database.connect().await).await;
+    let client = connect(&database).await;
+    (database, client)
+}
+
+pub async fn deploy(client: &mut Client) {
     let model = parse("datamodel.prisma", MODEL).unwrap();
     let deployment =
         Deployment { model: &model, text: MODEL, schema: SCHEMA, renames: &[], allow_data_loss: false };
-    apply(&mut client, &deployment, &|_| {}).await.unwrap();
-    let client = connect(&database).await;
-    (database, client)
+    apply(client, &deployment, &|_| {}).await.unwrap();
 }
 
 pub async fn connect(database: &TestDatabase) -> Client {

@@ -4,16 +4,13 @@ use gom_actors::migrations::{Deployment, apply, verify};
 use gom_engine::datamodel::parse;
 use gom_test_support::TestCluster;
 
-use super::{MODEL, SCHEMA, deployed, logged};
+use super::{MODEL, SCHEMA, deploy, deployed, logged};
 
 #[tokio::test]
 async fn others_who_write_need_the_right_to_log() {
     let cluster = TestCluster::own().await;
     let mut client = cluster.connect().await;
-    let model = parse("datamodel.prisma", MODEL).unwrap();
-    let deployment =
-        Deployment { model: &model, text: MODEL, schema: SCHEMA, renames: &[], allow_data_loss: false };
-    apply(&mut client, &deployment, &|_| {}).await.unwrap();
+    deploy(&mut client).await;
     let (owner, mut admin) = (cluster.config(), cluster.admin_config());
     admin.dbname(owner.get_dbname().unwrap());
     let (importer, connection) = admin.connect(tokio_postgres::NoTls).await.unwrap();

@@ -11,6 +11,7 @@ everywhere!(
     a_stranger_s_id_is_nobody_s,
     a_new_login_gets_a_new_id_and_the_old_one_is_dead,
     what_one_node_closes_is_closed_on_another_at_once,
+    which_of_many_live_is_told_in_their_order,
     all_sessions_of_a_subject_are_listed_and_closed,
     one_of_them_is_closed_by_its_handle,
     an_unused_session_ends_and_a_used_one_stays,
@@ -77,6 +78,23 @@ async fn what_one_node_closes_is_closed_on_another_at_once(kind: Kind) {
         assert_eq!(place.sessions.resume(&id).await.unwrap(), None);
     }
     assert!(another.list("a").await.unwrap().is_empty());
+}
+
+async fn which_of_many_live_is_told_in_their_order(kind: Kind) {
+    let place = Place::of(kind).await;
+    let mut ids = Vec::new();
+    // More than are asked for in one go.
+    for _ in 0..600 {
+        ids.push(place.sessions.open(login("a"), None).await.unwrap());
+    }
+    for id in ids.iter().step_by(3) {
+        place.sessions.close(id).await.unwrap();
+    }
+    ids.push(SessionId::parse("nobody-has-opened-this").unwrap());
+    let living = place.sessions.living(&ids).await.unwrap();
+    let expected: Vec<bool> = (0..=600).map(|i| i % 3 != 0).collect();
+    assert_eq!(living, expected);
+    assert_eq!(place.sessions.living(&[]).await, Ok(Vec::new()));
 }
 
 async fn all_sessions_of_a_subject_are_listed_and_closed(kind: Kind) {
