@@ -170,7 +170,13 @@ async fn the_limiter_behaves_like_rate_limiter_flexible() {
     let library = Library::start(places[0].redis.as_ref().unwrap().port(), &places[0].options);
     let (users, addresses) = (["ana", "bea", "eva"], ["192.0.2.1", "192.0.2.2"]);
     let (mut blocked, mut refunded) = (0, 0);
-    for step in 0..STEPS {
+    // Some games of chance block nearly everything: they are played on until enough was refunded as well.
+    for step in 0.. {
+        let enough = blocked > STEPS / 20 && refunded > STEPS / 40;
+        if step >= STEPS && enough {
+            break;
+        }
+        assert!(step < 5 * STEPS, "{blocked} blocked, {refunded} refunded after {step} steps");
         let user = users[usize::try_from(dice.throw(3)).unwrap()];
         let address = addresses[usize::try_from(dice.throw(2)).unwrap()];
         let named = (dice.throw(4) > 0).then_some(user);
@@ -209,6 +215,5 @@ async fn the_limiter_behaves_like_rate_limiter_flexible() {
             assert!(ours.left.abs_diff(theirs.left) < APART, "step {step}: {key}: {ours:?}, {theirs:?}");
         }
     }
-    assert!(blocked > STEPS / 20 && refunded > STEPS / 40, "{blocked} blocked, {refunded} refunded");
     assert_eq!(places.iter().map(|place| place.limiter.insured()).sum::<u64>(), 0);
 }
