@@ -5,6 +5,7 @@ pub mod embedded;
 pub mod limiter;
 pub mod live;
 pub mod migrations;
+pub mod push;
 pub mod redis;
 pub mod secret;
 pub mod sessions;

@@ -1,0 +1,10 @@
+//! Web Push: from a committed change to the devices of those whom it concerns. See `docs/PUSH.md`.
+//!
+//! A trigger queues jobs in the writing transaction; the dispatcher has them composed, writes one delivery for each device
+//! into the ledger, and sends. What is said to whom is the application's: [`Composer`].
+
+mod job;
+mod notice;
+
+pub use job::{ComposeError, Composed, Composer, Job, Settled};
+pub use notice::{Data, Notice, Text, Urgency};

@@ -1,0 +1,166 @@
+//! What a device is told: the text, and how it travels.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// How soon a device that saves its battery is to be woken (RFC 8030, section 5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    VeryLow,
+    Low,
+    Normal,
+    High,
+}
+
+impl Urgency {
+    /// As the header and the ledger have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Urgency::VeryLow => "very-low",
+            Urgency::Low => "low",
+            Urgency::Normal => "normal",
+            Urgency::High => "high",
+        }
+    }
+
+    /// The urgency of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        [Urgency::VeryLow, Urgency::Low, Urgency::Normal, Urgency::High]
+            .into_iter()
+            .find(|urgency| urgency.as_str() == name)
+    }
+}
+
+/// What is said to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// `data.type`: `order`, `promotion`.
+    pub kind: String,
+    /// `data.uid`: the id of what it is about.
+    pub node: String,
+    /// `data.operation`: `create` or `update`.
+    pub operation: Option<String>,
+    pub title: String,
+    pub body: String,
+    /// The `sub` of each user who is to be told.
+    pub recipients: Vec<String>,
+    /// How long push services keep it for a device that is away, and how long it is tried.
+    pub ttl: Duration,
+    pub urgency: Urgency,
+    /// A later message with the same topic replaces one that still waits at the push service. At most 32 characters of
+    /// base64url.
+    pub topic: Option<String>,
+}
+
+/// The text of a notification as the client's service worker reads it.
+#[derive(Debug, Serialize)]
+pub struct Text<'a> {
+    pub title: &'a str,
+    pub body: &'a str,
+    pub data: Data<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Data<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    pub uid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<&'a str>,
+}
+
+/// What stands where a text was cut.
+const ELLIPSIS: char = '…';
+
+impl Text<'_> {
+    /// JSON of at most `limit` bytes: of a text that is too long the body is cut, then the title. What cannot be made
+    /// to fit stays longer, and is refused by whoever encrypts it.
+    pub fn fit(&self, limit: usize) -> Vec<u8> {
+        let whole = self.json(self.title, self.body);
+        if whole.len() <= limit {
+            return whole;
+        }
+        let without_body = self.json(self.title, "").len();
+        if without_body + ELLIPSIS.len_utf8() <= limit {
+            return self.json(self.title, &cut(self.body, limit - without_body));
+        }
+        let bare = self.json("", "").len();
+        self.json(&cut(self.title, limit.saturating_sub(bare)), "")
+    }
+
+    fn json(&self, title: &str, body: &str) -> Vec<u8> {
+        let text = Text { title, body, data: Data { ..self.data } };
+        // Strings under fixed keys: nothing in them can fail.
+        serde_json::to_vec(&text).unwrap_or_default()
+    }
+}
+
+/// The beginning of a text that takes at most `room` bytes in JSON, the mark of the cut included.
+fn cut(text: &str, room: usize) -> String {
+    let mut left = room.saturating_sub(ELLIPSIS.len_utf8());
+    let mut kept = String::new();
+    for character in text.chars() {
+        let bytes = escaped_len(character);
+        if bytes > left {
+            break;
+        }
+        left -= bytes;
+        kept.push(character);
+    }
+    let end = kept.trim_end().len();
+    kept.truncate(end);
+    kept.push(ELLIPSIS);
+    kept
+}
+
+/// How many bytes a character takes in a JSON string as serde_json writes it.
+fn escaped_len(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        other => other.len_utf8(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text<'a>(title: &'a str, body: &'a str) -> Text<'a> {
+        Text { title, body, data: Data { kind: "order", uid: "u1", operation: Some("create") } }
+    }
+
+    #[test]
+    fn a_text_is_what_the_client_reads() {
+        let json = String::from_utf8(text("Pedido nuevo", "Tienes un nuevo pedido: «A»").fit(3_052)).unwrap();
+        assert_eq!(
+            json,
+            r#"{"title":"Pedido nuevo","body":"Tienes un nuevo pedido: «A»","data":{"type":"order","uid":"u1","operation":"create"}}"#
+        );
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters_and_stay_json() {
+        let bodies =
+            ["ñ".repeat(4_000), "\"\\\n".repeat(3_000), "a\u{1}😀 ".repeat(2_000), "x".repeat(3_052)];
+        for body in &bodies {
+            for limit in [100, 101, 102, 103, 104, 500, 1_000, 3_050, 3_052] {
+                let json = text("Título", body).fit(limit);
+                assert!(json.len() <= limit && json.len() + 12 > limit, "{} of {limit}", json.len());
+                let read: serde_json::Value = serde_json::from_slice(&json).unwrap();
+                let cut = read["body"].as_str().unwrap().strip_suffix('…').unwrap();
+                assert!(body.starts_with(cut));
+                assert_eq!(read["title"], "Título");
+            }
+        }
+    }
+
+    #[test]
+    fn a_title_alone_may_be_too_long_as_well() {
+        let json = text(&"T".repeat(5_000), "body").fit(3_052);
+        let read: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!((json.len(), read["body"].as_str()), (3_052, Some("")));
+        assert!(read["title"].as_str().unwrap().ends_with("T…"));
+    }
+}
