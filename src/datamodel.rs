@@ -40,6 +40,7 @@ pub fn read(settings: &Settings) -> Result<ReadDatamodel, ReadError> {
             (path.display().to_string(), std::fs::read_to_string(path).map_err(failed)?)
         }
     };
-    let model = parse(&name, &text)?;
+    let mut model = parse(&name, &text)?;
+    model.watched = crate::shop::watched(&model);
     Ok(ReadDatamodel { name, text, model })
 }

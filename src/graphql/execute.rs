@@ -174,10 +174,11 @@ impl Execution<'_> {
     /// The transaction of a mutation's field. Users' writes follow the shop's rules.
     fn program(&self, field: &SelectedField) -> Result<Program, ApiError> {
         let (engine, access) = (&self.api.engine, self.access());
-        let amendments = match engine.shop().filter(|_| access.is_limited()) {
+        let mut amendments = match engine.shop().filter(|_| access.is_limited()) {
             Some(shop) => shop.amend(&engine.planner, field, &self.variables, access, chrono::Utc::now())?,
             None => Amendments::default(),
         };
+        amendments.writer = self.viewer.user().map(|user| user.subject.clone());
         engine.planner.mutation(field, &self.variables, self.limits, access, &mut Sources, amendments)
     }
 

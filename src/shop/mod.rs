@@ -3,5 +3,7 @@
 pub mod customers;
 mod day;
 mod rules;
+mod watched;
 
 pub use rules::{CODES, Rules};
+pub use watched::{ORDER, PUBLICATION, watched};

@@ -129,7 +129,7 @@ impl Rules {
                 Expect::None(Box::new(refusal)),
             ),
         ];
-        Ok(Amendments { before, set: Vec::new() })
+        Ok(Amendments { before, ..Amendments::default() })
     }
 
     /// A promotion is published once on each day of the shop, by sellers who have customers.
@@ -159,7 +159,7 @@ impl Rules {
             .and_then(|nested| nested.entry(InputMeaning::Connect));
         // Without a promotion there is nothing to check: the write itself is refused.
         let Some(promotion) = connected.filter(|value| **value != Value::Null) else {
-            return Ok(Amendments { before: Vec::new(), set });
+            return Ok(Amendments { set, ..Amendments::default() });
         };
         let promotion = planner.row_to_write(self.promotion, promotion, access)?;
         let (from, to) = day::bounds(self.zone, publish_at);
@@ -185,7 +185,7 @@ impl Rules {
                 Expect::None(refusal(TOO_MANY_PUBLICATIONS, "Too many publications")),
             ),
         ];
-        Ok(Amendments { before, set })
+        Ok(Amendments { before, set, ..Amendments::default() })
     }
 }
 

@@ -4,7 +4,7 @@ use gom_engine::migrate::introspect::{
     COLUMNS_QUERY, CONSTRAINTS_QUERY, CatalogRows, ColumnRow, ConstraintRow, INDEXES_QUERY, IndexRow,
     SCHEMA_QUERY, SEQUENCES_QUERY, TABLES_QUERY, found,
 };
-use gom_engine::migrate::{DatabaseLayout, FoundTrigger, TRIGGERS_QUERY};
+use gom_engine::migrate::{DatabaseLayout, FoundTrigger, FoundWatch, TRIGGERS_QUERY, WATCHES_QUERY};
 use tokio_postgres::{Error, GenericClient};
 
 /// What the schema holds, as this connection sees it.
@@ -62,5 +62,12 @@ pub async fn triggers<C: GenericClient>(client: &C, schema: &str) -> Result<Vec<
         function: row.get(1),
         source: row.get(2),
     };
+    Ok(rows.iter().map(found).collect())
+}
+
+/// The triggers on the change log that concern the schema.
+pub async fn watches<C: GenericClient>(client: &C, schema: &str) -> Result<Vec<FoundWatch>, Error> {
+    let rows = client.query(WATCHES_QUERY, &[&schema]).await?;
+    let found = |row: &tokio_postgres::Row| FoundWatch { name: row.get(0), source: row.get(1) };
     Ok(rows.iter().map(found).collect())
 }

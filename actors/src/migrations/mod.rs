@@ -66,6 +66,8 @@ pub async fn plan<C: GenericClient>(
     let mut steps = migrate::plan(&wanted, &found, deployment.renames)?;
     let triggers = catalog::triggers(client, deployment.schema).await?;
     steps.extend(migrate::change_log_steps(deployment.model, deployment.schema, &triggers));
+    let watches = catalog::watches(client, deployment.schema).await?;
+    steps.extend(migrate::watch_steps(deployment.model, deployment.schema, &watches));
     Ok(steps)
 }
 
@@ -81,8 +83,9 @@ pub async fn verify<C: GenericClient>(
     let mut differences: Vec<String> =
         migrate::differences(&wanted, &found).iter().map(ToString::to_string).collect();
     let triggers = catalog::triggers(client, schema).await?;
-    let unlogged = migrate::change_log_steps(model, schema, &triggers);
-    differences.extend(unlogged.into_iter().map(|step| format!("still to do: {}", step.description)));
+    let mut missing = migrate::change_log_steps(model, schema, &triggers);
+    missing.extend(migrate::watch_steps(model, schema, &catalog::watches(client, schema).await?));
+    differences.extend(missing.into_iter().map(|step| format!("still to do: {}", step.description)));
     Ok(differences)
 }
 

@@ -25,6 +25,26 @@ pub struct DataModel {
     pub models: Vec<Model>,
     pub enums: Vec<Enum>,
     pub relations: Vec<Relation>,
+    /// Whose changes the application acts upon. Its own word, after the text was read.
+    pub watched: Vec<Watched>,
+}
+
+/// A model each of whose changes leaves a job in the transaction that makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    pub model: ModelId,
+    /// What jobs call the model.
+    pub subject: &'static str,
+    pub jobs: Jobs,
+}
+
+/// Which changes make a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jobs {
+    /// A job for each transaction that creates or updates a node.
+    Each,
+    /// A node has one job until that is done; what happens meanwhile makes it due at once.
+    Latest,
 }
 
 /// A `type` of the datamodel: one table.

@@ -151,6 +151,7 @@ fn build(models: &[ModelSeed], relations: &[RelationSeed]) -> DataModel {
         models: models.iter().enumerate().map(|(index, seed)| build_model(index, seed)).collect(),
         enums,
         relations: Vec::new(),
+        watched: Vec::new(),
     };
     for (number, seed) in relations.iter().enumerate() {
         add_relation(&mut built, number, seed);

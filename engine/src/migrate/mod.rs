@@ -12,6 +12,7 @@ mod rename;
 #[cfg(test)]
 mod tests;
 mod wanted;
+mod watch;
 
 pub use change_log::{FoundTrigger, TRIGGERS_QUERY, change_log_steps};
 pub use compare::{Difference, differences};
@@ -21,6 +22,7 @@ pub use names::{quote_identifier, quote_literal};
 pub use plan::{MigrationStep, StepCheck, plan};
 pub use rename::{Rename, RenameError};
 pub use wanted::{column_type, layout};
+pub use watch::{FoundWatch, WATCHES_QUERY, watch_steps};
 
 /// The steps as one SQL text for review, in one transaction.
 pub fn sql_text(steps: &[MigrationStep]) -> String {

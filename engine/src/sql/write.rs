@@ -75,6 +75,13 @@ pub fn note_update(physical: &Physical, model: ModelId, id: &Param) -> Statement
     sql.finish()
 }
 
+/// Tells the jobs that this transaction leaves who writes.
+pub fn note_writer(who: String) -> Statement {
+    let mut sql = Sql::new();
+    sql.push("select set_config('gom.writer', ").bind(Param::Text(who)).push(", true)");
+    sql.finish()
+}
+
 /// Wraps a statement that returns one row for each changed row: returns how many there were.
 pub fn counted(statement: Statement) -> Statement {
     let sql = format!("with changed as ({}) select count(*)::text from changed", statement.sql);

@@ -38,6 +38,8 @@ pub struct Amendments {
     pub before: Vec<Step>,
     /// Columns of the new row, whatever the input says.
     pub set: Vec<(FieldId, String)>,
+    /// Who writes, for the jobs of watched models.
+    pub writer: Option<String>,
 }
 
 /// A program under construction.

@@ -1,0 +1,65 @@
+//! The triggers on the change log by which changes of watched models leave jobs.
+
+use super::names::{fit, quote_identifier, quote_literal};
+use super::plan::MigrationStep;
+use crate::datamodel::{DataModel, Jobs, Watched};
+
+/// What the names of these triggers begin with.
+const PREFIX: &str = "watch ";
+
+/// Triggers of ours on the change log that concern a schema: [`FoundWatch`]es. The parameter is the schema's name.
+pub const WATCHES_QUERY: &str = "
+SELECT t.tgname::text, pg_catalog.obj_description(t.oid, 'pg_trigger')
+FROM pg_catalog.pg_trigger t
+JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'gom' AND c.relname = 'change' AND t.tgname LIKE 'watch %' AND NOT t.tgisinternal
+  AND position(quote_literal($1) IN pg_catalog.obj_description(t.oid, 'pg_trigger')) > 0
+ORDER BY 1";
+
+/// A trigger that there is, with what was noted of how it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundWatch {
+    pub name: String,
+    pub source: String,
+}
+
+/// The steps after which changes of the watched models, and of no others of the schema, leave jobs.
+pub fn watch_steps(model: &DataModel, schema: &str, found: &[FoundWatch]) -> Vec<MigrationStep> {
+    let wanted: Vec<(FoundWatch, &str)> =
+        model.watched.iter().map(|one| trigger(model, schema, one)).collect();
+    let mut steps = Vec::new();
+    for (watch, table) in wanted.iter().filter(|(watch, _)| !found.contains(watch)) {
+        let (name, note) = (quote_identifier(&watch.name), quote_literal(&watch.source));
+        let sql = format!(
+            "DROP TRIGGER IF EXISTS {name} ON gom.change;\n\
+             CREATE TRIGGER {name} {};\n\
+             COMMENT ON TRIGGER {name} ON gom.change IS {note}",
+            watch.source
+        );
+        steps.push(MigrationStep::harmless(format!("queue a job for changes of `{table}`"), sql));
+    }
+    for stale in found.iter().filter(|found| !wanted.iter().any(|(watch, _)| watch.name == found.name)) {
+        let sql = format!("DROP TRIGGER IF EXISTS {} ON gom.change", quote_identifier(&stale.name));
+        steps.push(MigrationStep::harmless(format!("drop the trigger `{}`", stale.name), sql));
+    }
+    steps
+}
+
+fn trigger<'a>(model: &'a DataModel, schema: &str, watched: &Watched) -> (FoundWatch, &'a str) {
+    let table = &model.model(watched.model).table;
+    let (kinds, jobs) = match watched.jobs {
+        Jobs::Each => ("'C', 'U', 'T'", "each"),
+        Jobs::Latest => ("'C', 'U', 'T', 'D'", "latest"),
+    };
+    let source = format!(
+        "AFTER INSERT ON gom.change FOR EACH ROW\n\
+         WHEN (NEW.schema_name = {} AND NEW.table_name = {} AND NEW.kind IN ({kinds}))\n\
+         EXECUTE FUNCTION gom.queue_job({}, '{jobs}')",
+        quote_literal(schema),
+        quote_literal(table),
+        quote_literal(watched.subject)
+    );
+    let name = fit(&format!("{PREFIX}{} {schema}.{table}", watched.subject));
+    (FoundWatch { name, source }, table)
+}
