@@ -121,7 +121,7 @@ impl Opener for TwinOpener {
     type Link = Arc<Prepared>;
 
     fn name(&self) -> String {
-        "PostgreSQL (for sessions or limits)".to_owned()
+        "PostgreSQL (for sessions, limits or devices)".to_owned()
     }
 
     fn patience(&self) -> Duration {

@@ -3,8 +3,12 @@
 //! A trigger queues jobs in the writing transaction; the dispatcher has them composed, writes one delivery for each device
 //! into the ledger, and sends. What is said to whom is the application's: [`Composer`].
 
+mod device;
+mod devices;
 mod job;
 mod notice;
 
+pub use device::{Device, DeviceKeys, Endpoint, EndpointError, KeysError, LONGEST_ENDPOINT, Registered};
+pub use devices::{Change, DeviceStoreChoice, Devices, DevicesError, DevicesOptions};
 pub use job::{ComposeError, Composed, Composer, Job, Settled};
 pub use notice::{Data, Notice, Text, Urgency};

@@ -1,0 +1,124 @@
+//! Subscriptions that an earlier server has left in Redis: hashes that do not say whose they are, and keys in other places.
+
+use gom_actors::push::{Change, Device};
+use redis::Commands;
+
+use crate::{Kind, Place, device, listed};
+
+fn connect(place: &Place) -> redis::Connection {
+    let port = place.redis.as_ref().unwrap().port();
+    redis::Client::open(format!("redis://127.0.0.1:{port}/1")).unwrap().get_connection().unwrap()
+}
+
+fn key(device: &Device) -> String {
+    format!("sub:{}", device.endpoint.as_str())
+}
+
+/// Base64 of a device's keys, as browsers sent it.
+fn texts(device: &Device) -> (String, String) {
+    use base64::Engine as _;
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    (encode(device.keys.p256dh()), encode(device.keys.auth()))
+}
+
+/// Each way in which a subscription may have been written.
+fn leave(redis: &mut redis::Connection, user: &str) -> Vec<Device> {
+    let devices: Vec<Device> = ["flat", "dotted", "json", "whole"].map(device).into();
+    for (place, device) in devices.iter().enumerate() {
+        let (p256dh, auth) = texts(device);
+        let json = format!(r#"{{"p256dh":"{p256dh}","auth":"{auth}"}}"#);
+        let endpoint = device.endpoint.as_str();
+        let fields: Vec<(&str, &str)> = match place {
+            0 => vec![("p256dh", &p256dh), ("auth", &auth)],
+            1 => vec![("endpoint", endpoint), ("keys.p256dh", &p256dh), ("keys.auth", &auth)],
+            2 => vec![("expirationTime", "null"), ("keys", &json)],
+            _ => vec![("endpoint", endpoint), ("expirationTime", "8640000000000000"), ("keys", &json)],
+        };
+        redis.hset_multiple::<_, _, _, ()>(key(device), &fields).unwrap();
+        let member = if place % 2 == 0 { endpoint.to_owned() } else { key(device) };
+        redis.sadd::<_, _, ()>(format!("user:{user}:subs"), member).unwrap();
+    }
+    devices
+}
+
+#[actix::test]
+async fn what_an_earlier_server_has_left_is_told_and_can_be_unsubscribed() {
+    let place = Place::of(Kind::Redis).await;
+    let mut redis = connect(&place);
+    let left = leave(&mut redis, "ana");
+    assert_eq!(
+        listed(&place.devices, &["ana", "eva"]).await,
+        ["ana dotted", "ana flat", "ana json", "ana whole"]
+    );
+    let endpoints: Vec<String> = left.iter().map(|device| device.endpoint.as_str().to_owned()).collect();
+    let found = place.devices.registered(&endpoints).await.unwrap();
+    for (found, left) in found.iter().zip(&left) {
+        let found = found.as_ref().unwrap();
+        assert!(found.user == "ana" && found.device.keys.same(&left.keys), "{left:?}");
+    }
+    assert_eq!(found[3].as_ref().unwrap().device.expires, Some(8_640_000_000_000_000));
+    assert_eq!(found[2].as_ref().unwrap().device.expires, None);
+    for device in &left {
+        assert_eq!(place.devices.unsubscribe(&crate::device("flat")).await, Ok(false));
+        assert_eq!(place.devices.unsubscribe(device).await, Ok(true));
+    }
+    assert!(listed(&place.devices, &["ana"]).await.is_empty());
+    let keys: Vec<String> = redis.keys("*").unwrap();
+    assert!(keys.is_empty(), "{keys:?}");
+}
+
+#[actix::test]
+async fn what_is_unsubscribed_before_anybody_was_told_goes_as_well() {
+    let place = Place::of(Kind::Redis).await;
+    let mut redis = connect(&place);
+    for device in leave(&mut redis, "ana") {
+        assert_eq!(place.devices.unsubscribe(&device).await, Ok(true));
+    }
+    assert!(listed(&place.devices, &["ana"]).await.is_empty());
+    let keys: Vec<String> = redis.keys("*").unwrap();
+    assert!(keys.is_empty(), "{keys:?}");
+}
+
+#[actix::test]
+async fn what_is_subscribed_again_takes_our_form_and_may_be_somebody_elses() {
+    let place = Place::with(Kind::Redis, 4).await;
+    let mut redis = connect(&place);
+    let left = leave(&mut redis, "ana");
+    assert_eq!(place.devices.subscribe("ana", &left[0]).await, Ok(Change::Renewed));
+    assert_eq!(place.devices.subscribe("ana", &left[1]).await, Ok(Change::Renewed));
+    assert_eq!(place.devices.subscribe("ana", &left[1]).await, Ok(Change::Unchanged));
+    assert_eq!(listed(&place.devices, &["ana"]).await.len(), 4);
+    assert_eq!(place.devices.subscribe("eva", &left[2]).await, Ok(Change::Moved));
+    assert_eq!(
+        listed(&place.devices, &["eva", "ana"]).await,
+        ["ana dotted", "ana flat", "ana whole", "eva json"]
+    );
+    let members: Vec<String> = redis.smembers("user:ana:subs").unwrap();
+    assert_eq!(members.len(), 3, "{members:?}");
+    // Of all that ana has, those that nobody has seen since make room first.
+    for name in ["new", "newer"] {
+        assert_eq!(place.devices.subscribe("ana", &device(name)).await, Ok(Change::Added));
+    }
+    assert_eq!(listed(&place.devices, &["ana"]).await, ["ana dotted", "ana flat", "ana new", "ana newer"]);
+}
+
+#[actix::test]
+async fn rubbish_is_passed_over() {
+    let place = Place::of(Kind::Redis).await;
+    let mut redis = connect(&place);
+    let good = device("good");
+    place.devices.subscribe("ana", &good).await.unwrap();
+    for (endpoint, p256dh) in
+        [("http://push.example/a", "x"), ("https://push.example/b", "x"), ("nonsense", "")]
+    {
+        redis
+            .hset_multiple::<_, _, _, ()>(format!("sub:{endpoint}"), &[("p256dh", p256dh), ("auth", "y")])
+            .unwrap();
+        redis.sadd::<_, _, ()>("user:ana:subs", endpoint).unwrap();
+    }
+    redis.sadd::<_, _, ()>("user:ana:subs", "https://push.example/gone").unwrap();
+    assert_eq!(listed(&place.devices, &["ana"]).await, ["ana b", "ana good"]);
+    let endpoints = ["http://push.example/a", "https://push.example/b", good.endpoint.as_str()];
+    let found = place.devices.registered(&endpoints.map(str::to_owned)).await.unwrap();
+    assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true]);
+}

@@ -1,0 +1,110 @@
+//! Devices: one suite over both stores, what earlier servers have left, and stores that go away.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod inherited;
+mod outages;
+mod rules;
+
+use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
+use aws_lc_rs::rand;
+use gom_actors::database::{Database, DatabaseOptions};
+use gom_actors::migrations::migrate_system;
+use gom_actors::push::{Device, DeviceKeys, DeviceStoreChoice, Devices, DevicesOptions, Endpoint};
+use gom_test_support::{TestDatabase, TestRedis};
+
+/// Where devices are kept, in a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Redis,
+    Postgres,
+}
+
+/// Each of the functions, as a test of each store.
+#[macro_export]
+macro_rules! everywhere {
+    ($($name:ident),+ $(,)?) => {
+        mod redis { $(#[actix::test] async fn $name() { super::$name($crate::Kind::Redis).await; })+ }
+        mod postgres { $(#[actix::test] async fn $name() { super::$name($crate::Kind::Postgres).await; })+ }
+    };
+}
+
+/// Devices with a store of their own.
+pub struct Place {
+    pub devices: Devices,
+    pub database: Database,
+    pub redis: Option<TestRedis>,
+    pub postgres: Option<TestDatabase>,
+    options: DevicesOptions,
+}
+
+impl Place {
+    pub async fn of(kind: Kind) -> Place {
+        Place::with(kind, 20).await
+    }
+
+    pub async fn with(kind: Kind, per_user: usize) -> Place {
+        let redis = (kind == Kind::Redis).then(TestRedis::start);
+        let postgres = if kind == Kind::Postgres { Some(database().await) } else { None };
+        let store = match &redis {
+            Some(redis) => DeviceStoreChoice::Redis(redis.options()),
+            None => DeviceStoreChoice::Postgres,
+        };
+        let options = DevicesOptions { store, per_user };
+        let database = started(postgres.as_ref());
+        let devices = Devices::start(options.clone(), &database).unwrap();
+        Place { devices, database, redis, postgres, options }
+    }
+
+    /// As on another node: nothing is shared but the store.
+    pub fn another(&self) -> Devices {
+        Devices::start(self.options.clone(), &self.database).unwrap()
+    }
+}
+
+/// A database with Gom's own tables.
+async fn database() -> TestDatabase {
+    let migrated = TestDatabase::create_from("devices_system", async |config| {
+        let (mut client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        let driving = tokio::spawn(connection);
+        migrate_system(&mut client).await.unwrap();
+        drop(client);
+        driving.await.unwrap().unwrap();
+    });
+    migrated.await
+}
+
+/// With Redis nobody needs the database: the address is nobody's.
+pub fn started(postgres: Option<&TestDatabase>) -> Database {
+    let config = match postgres {
+        Some(postgres) => postgres.config(),
+        None => "host=127.0.0.1 port=1 user=nobody".parse().unwrap(),
+    };
+    Database::start(DatabaseOptions::new(config)).unwrap()
+}
+
+/// Keys as a browser makes them.
+pub fn keys() -> DeviceKeys {
+    let pair = PrivateKey::generate(&ECDH_P256).unwrap();
+    let mut auth = [0; 16];
+    rand::fill(&mut auth).unwrap();
+    DeviceKeys::from_bytes(pair.compute_public_key().unwrap().as_ref(), &auth).unwrap()
+}
+
+/// A new device, with the name in its endpoint.
+pub fn device(name: &str) -> Device {
+    let endpoint = Endpoint::parse(&format!("https://push.example/send/{name}")).unwrap();
+    Device { endpoint, keys: keys(), expires: None }
+}
+
+/// Endpoints of users' devices as `user name`, sorted.
+pub async fn listed(devices: &Devices, users: &[&str]) -> Vec<String> {
+    let users: Vec<String> = users.iter().map(|user| (*user).to_owned()).collect();
+    let found = devices.of_users(&users).await.unwrap();
+    let mut found: Vec<String> = found
+        .iter()
+        .map(|(user, endpoint)| format!("{user} {}", endpoint.as_str().rsplit('/').next().unwrap()))
+        .collect();
+    found.sort();
+    found
+}

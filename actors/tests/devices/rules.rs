@@ -1,0 +1,239 @@
+//! What holds wherever devices are kept.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gom_actors::push::{Change, Device, Endpoint, LONGEST_ENDPOINT, Registered};
+
+use crate::{Kind, Place, device, everywhere, keys, listed};
+
+everywhere!(
+    subscribing_again_changes_nothing,
+    a_user_has_several_devices_and_others_have_others,
+    a_device_moves_from_one_user_to_another,
+    only_who_has_the_keys_unsubscribes,
+    what_was_forgotten_is_gone,
+    the_device_that_was_subscribed_the_longest_time_ago_makes_room,
+    a_device_that_has_expired_is_told_nothing,
+    the_longest_endpoint_and_the_strangest_user_are_kept,
+    devices_are_found_in_the_order_in_which_they_are_asked_for,
+    many_at_once_on_two_nodes_leave_one_owner_and_no_more_than_the_limit,
+);
+
+async fn subscribing_again_changes_nothing(kind: Kind) {
+    let place = Place::of(kind).await;
+    let mut one = device("one");
+    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Added));
+    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Unchanged));
+    assert_eq!(place.another().subscribe("ana", &one).await, Ok(Change::Unchanged));
+    assert_eq!(listed(&place.devices, &["ana"]).await, ["ana one"]);
+    one.expires = Some(in_milliseconds(3_600_000));
+    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Renewed));
+    one.keys = keys();
+    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Renewed));
+    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Unchanged));
+    one.expires = None;
+    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Renewed));
+    let found = place.another().registered(&[one.endpoint.as_str().to_owned()]).await.unwrap();
+    assert_eq!(found, [Some(Registered { device: one, user: "ana".to_owned() })]);
+}
+
+async fn a_user_has_several_devices_and_others_have_others(kind: Kind) {
+    let place = Place::of(kind).await;
+    for (user, name) in [("ana", "phone"), ("ana", "laptop"), ("eva", "tablet")] {
+        assert_eq!(place.devices.subscribe(user, &device(name)).await, Ok(Change::Added));
+    }
+    let devices = &place.devices;
+    assert_eq!(listed(devices, &["ana"]).await, ["ana laptop", "ana phone"]);
+    assert_eq!(listed(devices, &["eva", "nobody", "ana"]).await, ["ana laptop", "ana phone", "eva tablet"]);
+    assert!(listed(devices, &[]).await.is_empty());
+    assert!(listed(devices, &["nobody", "an", "ana ", "*"]).await.is_empty());
+}
+
+async fn a_device_moves_from_one_user_to_another(kind: Kind) {
+    let place = Place::of(kind).await;
+    let shared = device("shared");
+    place.devices.subscribe("ana", &shared).await.unwrap();
+    place.devices.subscribe("ana", &device("own")).await.unwrap();
+    assert_eq!(place.devices.subscribe("eva", &shared).await, Ok(Change::Moved));
+    assert_eq!(listed(&place.devices, &["ana", "eva"]).await, ["ana own", "eva shared"]);
+    let found = place.devices.registered(&[shared.endpoint.as_str().to_owned()]).await.unwrap();
+    assert_eq!(found[0].as_ref().unwrap().user, "eva");
+    assert_eq!(place.devices.subscribe("ana", &shared).await, Ok(Change::Moved));
+    assert_eq!(listed(&place.devices, &["ana", "eva"]).await, ["ana own", "ana shared"]);
+}
+
+async fn only_who_has_the_keys_unsubscribes(kind: Kind) {
+    let place = Place::of(kind).await;
+    let own = device("own");
+    place.devices.subscribe("ana", &own).await.unwrap();
+    let mut half = own.clone();
+    half.keys = gom_actors::push::DeviceKeys::from_bytes(own.keys.p256dh(), &[0; 16]).unwrap();
+    let other = Device { keys: keys(), ..own.clone() };
+    for wrong in [&half, &other, &device("unknown")] {
+        assert_eq!(place.devices.unsubscribe(wrong).await, Ok(false));
+    }
+    assert_eq!(listed(&place.devices, &["ana"]).await, ["ana own"]);
+    // Nobody asks when it ends.
+    let later = Device { expires: Some(1), ..own.clone() };
+    assert_eq!(place.devices.unsubscribe(&later).await, Ok(true));
+    assert_eq!(place.devices.unsubscribe(&own).await, Ok(false));
+    assert!(listed(&place.devices, &["ana"]).await.is_empty());
+    assert_eq!(place.devices.subscribe("ana", &own).await, Ok(Change::Added));
+}
+
+async fn what_was_forgotten_is_gone(kind: Kind) {
+    let place = Place::of(kind).await;
+    let (gone, kept) = (device("gone"), device("kept"));
+    for device in [&gone, &kept] {
+        place.devices.subscribe("ana", device).await.unwrap();
+    }
+    let endpoints = [gone.endpoint.as_str().to_owned(), kept.endpoint.as_str().to_owned()];
+    for _ in 0..2 {
+        place.devices.forget(&endpoints[0]).await.unwrap();
+        assert_eq!(listed(&place.devices, &["ana"]).await, ["ana kept"]);
+    }
+    let found = place.devices.registered(&endpoints).await.unwrap();
+    assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
+}
+
+async fn the_device_that_was_subscribed_the_longest_time_ago_makes_room(kind: Kind) {
+    let place = Place::with(kind, 3).await;
+    let all: Vec<Device> = ["a", "b", "c", "d", "e"].map(device).into();
+    // Later by a millisecond at least, which is what the stores tell apart.
+    let subscribe = async |user: &str, device: &Device| {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        place.devices.subscribe(user, device).await.unwrap()
+    };
+    for device in &all[..3] {
+        subscribe("ana", device).await;
+    }
+    subscribe("eva", &all[4]).await;
+    // The first was seen again: the second is the oldest.
+    assert_eq!(subscribe("ana", &all[0]).await, Change::Unchanged);
+    assert_eq!(subscribe("ana", &all[3]).await, Change::Added);
+    assert_eq!(listed(&place.devices, &["ana", "eva"]).await, ["ana a", "ana c", "ana d", "eva e"]);
+    // One that moves in needs room as well.
+    assert_eq!(subscribe("ana", &all[4]).await, Change::Moved);
+    assert_eq!(listed(&place.devices, &["ana", "eva"]).await, ["ana a", "ana d", "ana e"]);
+    assert_eq!(place.devices.unsubscribe(&all[1]).await, Ok(false));
+    // A smaller limit is kept from the next device on.
+    let smaller =
+        Place { options: gom_actors::push::DevicesOptions { per_user: 1, ..place.options.clone() }, ..place };
+    assert_eq!(smaller.another().subscribe("ana", &all[0]).await, Ok(Change::Unchanged));
+    assert_eq!(listed(&smaller.devices, &["ana"]).await, ["ana a"]);
+}
+
+async fn a_device_that_has_expired_is_told_nothing(kind: Kind) {
+    let place = Place::of(kind).await;
+    let with_end =
+        |name: &str, milliseconds| Device { expires: Some(in_milliseconds(milliseconds)), ..device(name) };
+    let (soon, later) = (with_end("soon", 400), with_end("later", 3_600_000));
+    let devices = &place.devices;
+    for device in [&soon, &later, &Device { expires: Some(8_640_000_000_000_000), ..device("never") }] {
+        devices.subscribe("ana", device).await.unwrap();
+    }
+    assert_eq!(listed(devices, &["ana"]).await, ["ana later", "ana never", "ana soon"]);
+    tokio::time::sleep(Duration::from_millis(450)).await;
+    assert_eq!(listed(devices, &["ana"]).await, ["ana later", "ana never"]);
+    let found = devices.registered(&[later.endpoint.as_str().to_owned()]).await.unwrap();
+    assert_eq!(found[0].as_ref().unwrap().device, later);
+    // It does not stay for ever.
+    devices.subscribe("eva", &device("other")).await.unwrap();
+    assert_eq!(devices.registered(&[soon.endpoint.as_str().to_owned()]).await.unwrap(), [None]);
+    // A device whose end is taken back has none.
+    let endless = Device { expires: None, ..with_end("soon", 1) };
+    devices
+        .subscribe("ana", &Device { expires: Some(in_milliseconds(300)), ..endless.clone() })
+        .await
+        .unwrap();
+    devices.subscribe("ana", &endless).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert_eq!(listed(devices, &["ana"]).await, ["ana later", "ana never", "ana soon"]);
+}
+
+async fn the_longest_endpoint_and_the_strangest_user_are_kept(kind: Kind) {
+    let place = Place::of(kind).await;
+    let user = "auth0|%:subs \u{1f32e}\n'\"\\ {user}";
+    // Nothing that could be compressed.
+    let mut text = "https://push.example/".to_owned();
+    while text.len() < LONGEST_ENDPOINT {
+        text.push_str(&device("").keys.same(&keys()).to_string());
+        text.push_str(&uuid::Uuid::new_v4().to_string());
+    }
+    text.truncate(LONGEST_ENDPOINT);
+    let long = Device { endpoint: Endpoint::parse(&text).unwrap(), ..device("") };
+    assert_eq!(place.devices.subscribe(user, &long).await, Ok(Change::Added));
+    let found = place.devices.of_users(&[user.to_owned()]).await.unwrap();
+    assert_eq!(found, [(user.to_owned(), long.endpoint.clone())]);
+    assert_eq!(place.devices.subscribe("ana", &long).await, Ok(Change::Moved));
+    assert!(place.devices.of_users(&[user.to_owned()]).await.unwrap().is_empty());
+    assert_eq!(place.devices.unsubscribe(&long).await, Ok(true));
+}
+
+async fn devices_are_found_in_the_order_in_which_they_are_asked_for(kind: Kind) {
+    let place = Place::of(kind).await;
+    let (names, users): (Vec<_>, Vec<_>) = (0..1_200).map(|n| (format!("d{n}"), format!("u{n}"))).unzip();
+    let one_key = keys();
+    let all: Vec<Device> =
+        names.iter().map(|name| Device { keys: one_key.clone(), ..device(name) }).collect();
+    for (chunk, users) in all.chunks(100).zip(users.chunks(100)) {
+        let each = chunk.iter().zip(users).map(|(device, user)| place.devices.subscribe(user, device));
+        for change in futures::future::join_all(each).await {
+            assert_eq!(change, Ok(Change::Added));
+        }
+    }
+    let mut endpoints: Vec<String> =
+        all.iter().rev().map(|device| device.endpoint.as_str().to_owned()).collect();
+    endpoints.insert(600, "https://push.example/unknown".to_owned());
+    let found = place.devices.registered(&endpoints).await.unwrap();
+    assert_eq!(found.len(), 1_201);
+    for (place, found) in found.iter().enumerate() {
+        let expected = (place != 600).then_some(endpoints[place].as_str());
+        assert_eq!(found.as_ref().map(|found| found.device.endpoint.as_str()), expected);
+    }
+    assert!(place.devices.registered(&[]).await.unwrap().is_empty());
+    let mut of_all = place.devices.of_users(&users).await.unwrap();
+    assert_eq!(of_all.len(), 1_200);
+    of_all.sort_by_key(|(user, _)| user[1..].parse::<usize>().unwrap());
+    assert!(of_all.iter().zip(&all).all(|((_, endpoint), device)| *endpoint == device.endpoint));
+}
+
+async fn many_at_once_on_two_nodes_leave_one_owner_and_no_more_than_the_limit(kind: Kind) {
+    let place = Place::with(kind, 5).await;
+    let nodes = [place.devices.clone(), place.another()];
+    let devices: Vec<Device> = (0..8).map(|n| device(&format!("d{n}"))).collect();
+    let users = ["ana", "eva"];
+    let storm = (0..160).map(|n| {
+        let (node, user, device) = (&nodes[n % 2], users[(n / 2) % 2], &devices[(n * 7) % 8]);
+        async move {
+            if n % 11 == 0 {
+                node.unsubscribe(device).await.map(drop)
+            } else {
+                node.subscribe(user, device).await.map(drop)
+            }
+        }
+    });
+    for answer in futures::future::join_all(storm).await {
+        assert_eq!(answer, Ok(()));
+    }
+    let all = listed(&place.devices, &users).await;
+    let mut names: Vec<&str> = all.iter().filter_map(|pair| pair.split(' ').nth(1)).collect();
+    names.sort_unstable();
+    let before = names.len();
+    names.dedup();
+    assert_eq!(names.len(), before, "a device has two owners: {all:?}");
+    for user in users {
+        assert!(listed(&place.devices, &[user]).await.len() <= 5, "{all:?}");
+    }
+    for found in &all {
+        let (user, name) = found.split_once(' ').unwrap();
+        let endpoint = format!("https://push.example/send/{name}");
+        let registered = place.devices.registered(&[endpoint]).await.unwrap().remove(0).unwrap();
+        assert_eq!(registered.user, user);
+    }
+}
+
+fn in_milliseconds(milliseconds: i64) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    i64::try_from(now).unwrap() + milliseconds
+}
