@@ -50,6 +50,7 @@ CREATE TABLE gom.notification (
   reported_at timestamptz
 );
 
+CREATE INDEX notification_source ON gom.notification (source);
 CREATE INDEX notification_open ON gom.notification (created_at) WHERE reported_at IS NULL;
 CREATE INDEX notification_created_at ON gom.notification (created_at);
 
@@ -71,14 +72,14 @@ CREATE TABLE gom.delivery (
   -- The last answer's HTTP status, and what was wrong.
   status integer,
   reason text,
+  -- When it is to be looked at next: sent, or while SENDING given up on whoever intended it.
   due_at timestamptz NOT NULL DEFAULT now(),
-  lease_until timestamptz,
   leased_by text,
   created_at timestamptz NOT NULL DEFAULT now(),
   sent_at timestamptz,
   settled_at timestamptz,
   UNIQUE (notification, endpoint)
-) WITH (fillfactor = 70);
+);
 
 CREATE INDEX delivery_due ON gom.delivery (due_at) WHERE state IN ('WAITING', 'SENDING');
 CREATE INDEX delivery_open ON gom.delivery (notification) WHERE state IN ('WAITING', 'SENDING');
@@ -88,20 +89,20 @@ CREATE INDEX delivery_recipient ON gom.delivery (recipient, created_at);
 -- transaction makes a job (each) or a node has one job until it is done (latest).
 -- Whoever may write a table queues its jobs, without rights on them.
 CREATE FUNCTION gom.queue_job() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  by text := nullif(current_setting('gom.writer', true), '');
+  who text := nullif(current_setting('gom.writer', true), '');
 BEGIN
   IF TG_ARGV[1] = 'each' THEN
     INSERT INTO gom.job (subject, schema_name, node, created, writer, dedup)
-    VALUES (TG_ARGV[0], NEW.schema_name, NEW.node, NEW.kind = 'C', by, NEW.node || ' ' || NEW.transaction)
+    VALUES (TG_ARGV[0], NEW.schema_name, NEW.node, NEW.kind = 'C', who, NEW.node || ' ' || NEW.transaction)
     ON CONFLICT (schema_name, subject, dedup) DO NOTHING;
   ELSIF NEW.kind = 'D' THEN
     UPDATE gom.job SET version = version + 1, due_at = now()
     WHERE schema_name = NEW.schema_name AND subject = TG_ARGV[0] AND dedup = NEW.node;
   ELSE
     INSERT INTO gom.job AS job (subject, schema_name, node, created, writer, dedup)
-    VALUES (TG_ARGV[0], NEW.schema_name, NEW.node, NEW.kind = 'C', by, NEW.node)
+    VALUES (TG_ARGV[0], NEW.schema_name, NEW.node, NEW.kind = 'C', who, NEW.node)
     ON CONFLICT (schema_name, subject, dedup) DO UPDATE SET version = job.version + 1, due_at = now();
   END IF;
   RETURN NULL;

@@ -437,6 +437,48 @@ pub static KEYS: &[Key] = &[
         "Where a day begins and ends for the limit of one publication of a promotion a day.",
     ),
     Key::new(
+        "push.lease",
+        Kind::Milliseconds { min: 1_000, max: 3_600_000 },
+        Some("30000"),
+        "How long what a server has taken to send is its own, unless it renews it: after a crash others go on then. Longer than `push.timeout`.",
+    ),
+    Key::new(
+        "push.poll_interval",
+        Kind::Milliseconds { min: 10, max: 60_000 },
+        Some("500"),
+        "How often jobs and deliveries that are due are looked for, beside those of writes of this server's own.",
+    ),
+    Key::new(
+        "push.concurrency",
+        Kind::Integer { min: 1, max: 10_000 },
+        Some("256"),
+        "Messages in hand at a time, in all.",
+    ),
+    Key::new(
+        "push.per_origin",
+        Kind::Integer { min: 1, max: 10_000 },
+        Some("128"),
+        "Messages on their way at a time to one push service.",
+    ),
+    Key::new(
+        "push.retry",
+        TIME,
+        Some("5000"),
+        "The pause before a second attempt; it grows fourfold with each, up to an hour. A push service's `Retry-After` makes it longer.",
+    ),
+    Key::new(
+        "push.attempts",
+        Kind::Integer { min: 1, max: 1_000 },
+        Some("10"),
+        "After so many attempts a device counts as unreachable for this notification.",
+    ),
+    Key::new(
+        "push.keep_for",
+        Kind::Milliseconds { min: 1_000, max: 31_536_000_000 },
+        Some("2592000000"),
+        "How long the ledger of who was told what is kept.",
+    ),
+    Key::new(
         "push.vapid.public_key",
         Kind::Text,
         None,

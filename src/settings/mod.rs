@@ -61,7 +61,6 @@ pub struct Settings {
     pub csrf: Csrf,
     pub login_limiter: LoginLimiter,
     pub shop: Shop,
-    #[serde(default)]
     pub push: Push,
 }
 
@@ -230,9 +229,20 @@ impl Shop {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
+    #[serde(deserialize_with = "milliseconds")]
+    pub lease: Duration,
+    #[serde(deserialize_with = "milliseconds")]
+    pub poll_interval: Duration,
+    pub concurrency: usize,
+    pub per_origin: usize,
+    #[serde(deserialize_with = "milliseconds")]
+    pub retry: Duration,
+    pub attempts: u32,
+    #[serde(deserialize_with = "milliseconds")]
+    pub keep_for: Duration,
     #[serde(default)]
     pub vapid: Vapid,
 }

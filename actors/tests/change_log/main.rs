@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod faults;
+mod jobs;
 mod rights;
 
 use std::collections::HashMap;

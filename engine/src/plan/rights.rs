@@ -322,6 +322,12 @@ impl Planner {
         forbidden(&format!("Cannot access this {}", self.model_name(model)))
     }
 
+    /// Whether a mutation field may leave a job: its own model is watched.
+    pub fn watches(&self, meaning: OutputMeaning) -> bool {
+        Self::written_model(meaning)
+            .is_ok_and(|model| self.model().watched.iter().any(|watched| watched.model == model))
+    }
+
     /// The model that a top-level field of a mutation writes.
     pub(super) fn written_model(meaning: OutputMeaning) -> Result<ModelId, ApiError> {
         match meaning {

@@ -132,7 +132,12 @@ fn introspection_takes_variables_names_and_directives() {
 
 #[test]
 fn a_schema_without_anything_to_write_or_watch_is_served() {
-    let datamodel = gom_engine::datamodel::DataModel { models: vec![], enums: vec![], relations: vec![] };
+    let datamodel = gom_engine::datamodel::DataModel {
+        models: vec![],
+        enums: vec![],
+        relations: vec![],
+        watched: vec![],
+    };
     let schema = super::generate(&datamodel, super::SchemaOptions::default());
     let served = Served::new(&schema).expect("the schema can be served");
     let document =

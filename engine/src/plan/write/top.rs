@@ -33,13 +33,10 @@ impl Planner {
         access.check_operation(OperationKind::Mutation, &field.name)?;
         let reader = Reader { planner: self, variables, limits, access };
         let argument = |m| self.argument(field, m, variables).unwrap_or(Value::Null);
-        let top = Self::written_model(meaning)?;
-        let mut writer = Writer::new(self, access, top, source);
+        let mut writer = Writer::new(self, access, Self::written_model(meaning)?, source);
         writer.set = amendments.set;
         writer.steps = amendments.before;
-        if let Some(who) = amendments.writer
-            && self.model().watched.iter().any(|watched| watched.model == top)
-        {
+        if let Some(who) = amendments.writer.filter(|_| self.watches(meaning)) {
             writer.run(write::note_writer(who), Expect::Anything);
         }
         match meaning {

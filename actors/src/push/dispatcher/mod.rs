@@ -1,0 +1,141 @@
+//! The `PushDispatcher`: one per process, in a thread of its own. Carries out jobs, makes deliveries, keeps the devices.
+//! Whatever it has taken is leased in the database: should it die, it or another goes on from what is written there.
+
+mod crash;
+mod deliver;
+mod jobs;
+mod origins;
+mod record;
+mod schedule;
+mod work;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use self::origins::Origins;
+use self::work::Work;
+use super::device::Device;
+use super::devices::{Change, Devices, DevicesError};
+use super::ledger::Ledger;
+use super::sender::Sender;
+use super::{MakeComposer, PushOptions};
+use crate::database::Database;
+
+/// What the threads see of it without asking.
+pub(super) struct Shared {
+    /// There may be a job.
+    pub woken: Notify,
+    pub stopping: watch::Sender<bool>,
+    /// Deliveries that are claimed and not recorded.
+    pub in_hand: watch::Sender<usize>,
+}
+
+/// What it is built from, each time.
+pub(super) struct Parts {
+    pub options: Arc<PushOptions>,
+    pub database: Database,
+    pub devices: Devices,
+    /// Nothing: there are no keys, and nothing is sent.
+    pub sender: Option<Arc<Sender>>,
+    pub composer: Arc<MakeComposer>,
+    pub ids: Arc<dyn Fn() -> String + Send + Sync>,
+    pub shared: Arc<Shared>,
+}
+
+pub(super) struct PushDispatcher {
+    parts: Arc<Parts>,
+}
+
+impl PushDispatcher {
+    pub fn new(parts: Arc<Parts>) -> Self {
+        PushDispatcher { parts }
+    }
+}
+
+impl Actor for PushDispatcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let parts = &self.parts;
+        // A new one each time: what the one before has in hand is not this one's.
+        let who = uuid::Uuid::new_v4().simple().to_string();
+        let ledger = || Ledger::new(&parts.database, &who, &parts.options.schema, parts.options.lease);
+        let Some(sender) = &parts.sender else {
+            ctx.spawn(record::forget_jobs(ledger()).into_actor(self));
+            return;
+        };
+        let (done, results) = mpsc::unbounded_channel();
+        let work = Rc::new(Work {
+            shared: Arc::clone(&parts.shared),
+            jobs: ledger(),
+            ledger: ledger(),
+            devices: parts.devices.clone(),
+            sender: Arc::clone(sender),
+            composer: (parts.composer)(),
+            ids: Arc::clone(&parts.ids),
+            origins: RefCell::new(Origins::new(parts.options.per_origin, parts.options.retry)),
+            options: Arc::clone(&parts.options),
+            in_hand: RefCell::new(HashSet::new()),
+            texts: RefCell::new(HashMap::new()),
+            due: Notify::new(),
+            freed: Notify::new(),
+            settled: Notify::new(),
+            done,
+        });
+        parts.shared.in_hand.send_replace(0);
+        ctx.spawn(jobs::carry_out_jobs(Rc::clone(&work)).into_actor(self));
+        ctx.spawn(deliver::make_deliveries(Rc::clone(&work)).into_actor(self));
+        ctx.spawn(record::record(Rc::clone(&work), results).into_actor(self));
+        ctx.spawn(record::keep_leases(Rc::clone(&work)).into_actor(self));
+        ctx.spawn(record::report(Rc::clone(&work)).into_actor(self));
+        ctx.spawn(record::tidy(work).into_actor(self));
+    }
+}
+
+/// The answer of a request that is a task of its own.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, DevicesError>>;
+
+/// A user has a device.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Subscribe {
+    pub user: String,
+    pub device: Device,
+    pub reply: Reply<Change>,
+}
+
+/// A device is to be told nothing any more; whether it was known.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Unsubscribe {
+    pub device: Device,
+    pub reply: Reply<bool>,
+}
+
+impl Handler<Subscribe> for PushDispatcher {
+    type Result = ();
+
+    fn handle(&mut self, Subscribe { user, device, reply }: Subscribe, _: &mut Self::Context) {
+        let devices = self.parts.devices.clone();
+        actix::spawn(async move {
+            // Whoever asked may have gone.
+            let _ = reply.send(devices.subscribe(&user, &device).await);
+        });
+    }
+}
+
+impl Handler<Unsubscribe> for PushDispatcher {
+    type Result = ();
+
+    fn handle(&mut self, Unsubscribe { device, reply }: Unsubscribe, _: &mut Self::Context) {
+        let devices = self.parts.devices.clone();
+        actix::spawn(async move {
+            let _ = reply.send(devices.unsubscribe(&device).await);
+        });
+    }
+}

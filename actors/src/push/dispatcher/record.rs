@@ -1,0 +1,153 @@
+//! Writes down how deliveries ended, all those at once that ended while the last ones were written. A delivery is in
+//! hand until then, so that as few are in doubt after a crash as are in hand.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::crash::crash_point;
+use super::work::{Done, Work};
+use crate::database::LineError;
+use crate::push::ledger::{Ledger, Record};
+
+/// Written at a time.
+const MOST: usize = 500;
+const PAUSE: Duration = Duration::from_millis(200);
+/// Looks for what others left unsettled, and forgets what is old.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
+const TIDY_STEP: usize = 1_000;
+/// An order's job that nobody could carry out for so long is of no use any more.
+const JOB_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Records what comes out of the channel until its other end is gone.
+pub(super) async fn record(work: Rc<Work>, mut done: mpsc::UnboundedReceiver<Done>) {
+    let mut batch = Vec::new();
+    while done.recv_many(&mut batch, MOST).await > 0 {
+        let records: Vec<Record> = batch.iter().map(|one| one.record.clone()).collect();
+        crash_point("unrecorded");
+        write(&work, &records).await;
+        crash_point("recorded");
+        let ended: HashSet<String> = batch
+            .iter()
+            .filter(|one| one.record.state != "WAITING")
+            .map(|one| one.notification.clone())
+            .collect();
+        {
+            let (mut in_hand, mut origins) = (work.in_hand.borrow_mut(), work.origins.borrow_mut());
+            for one in batch.drain(..) {
+                in_hand.remove(&one.record.id);
+                origins.give_back(&one.origin);
+            }
+            work.shared.in_hand.send_replace(in_hand.len());
+        }
+        work.freed.notify_one();
+        if !ended.is_empty() {
+            let ended: Vec<String> = ended.into_iter().collect();
+            match work.ledger.settle(&ended).await {
+                Ok(()) => work.settled.notify_one(),
+                // It is looked for again now and then.
+                Err(error) => tracing::debug!(cause = %error, "notifications were not settled"),
+            }
+        }
+    }
+}
+
+/// Until it is written: what was sent must not be sent again because the database was away for a while.
+async fn write(work: &Work, records: &[Record]) {
+    let mut complained = false;
+    loop {
+        match work.ledger.record(records).await {
+            Ok(()) => return,
+            // One of them is at fault: the others are written without it.
+            Err(LineError::Rejected(_)) if records.len() > 1 => {
+                for record in records {
+                    Box::pin(write(work, std::slice::from_ref(record))).await;
+                }
+                return;
+            }
+            Err(LineError::Rejected(reason)) => {
+                tracing::error!(reason, "the result of a delivery cannot be recorded");
+                return;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut complained, true) {
+                    tracing::warn!(cause = %error, "results of deliveries wait for the database");
+                }
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Keeps what is in hand ours.
+pub(super) async fn keep_leases(work: Rc<Work>) {
+    loop {
+        sleep(work.options.lease / 3).await;
+        let ids: Vec<String> = work.in_hand.borrow().iter().cloned().collect();
+        if !ids.is_empty()
+            && let Err(error) = work.ledger.renew(&ids).await
+        {
+            tracing::debug!(cause = %error, "leases of deliveries were not renewed");
+        }
+    }
+}
+
+/// Tells the application of notifications of which nothing is left to be sent.
+pub(super) async fn report(work: Rc<Work>) {
+    let mut complained = false;
+    loop {
+        work.rest(&work.settled, work.options.poll).await;
+        if work.stopping() {
+            return;
+        }
+        match report_some(&work).await {
+            Ok(()) => complained = false,
+            Err(error) => work.pause_after("notifications", &error, &mut complained).await,
+        }
+    }
+}
+
+async fn report_some(work: &Work) -> Result<(), LineError> {
+    let settled = work.jobs.unreported().await?;
+    let mut reported = Vec::with_capacity(settled.len());
+    for one in settled {
+        match work.composer.settled(&one).await {
+            Ok(()) => reported.push(one.notification),
+            Err(error) => {
+                tracing::warn!(notification = one.notification, cause = %error, "a settled notification was not reported");
+            }
+        }
+    }
+    if reported.is_empty() { Ok(()) } else { work.jobs.reported(&reported).await }
+}
+
+/// What is done now and then.
+pub(super) async fn tidy(work: Rc<Work>) {
+    loop {
+        sleep(TIDY_EVERY).await;
+        if let Err(error) = tidy_once(&work).await {
+            tracing::debug!(cause = %error, "the ledger of push was not tidied");
+        }
+    }
+}
+
+async fn tidy_once(work: &Work) -> Result<(), LineError> {
+    work.jobs.settle_left().await?;
+    work.settled.notify_one();
+    while work.jobs.trim(work.options.keep_for, TIDY_STEP).await? == TIDY_STEP {}
+    while work.jobs.drop_old_jobs(JOB_AGE, TIDY_STEP).await? == TIDY_STEP {}
+    Ok(())
+}
+
+/// Without keys nothing is sent; the jobs that are left nevertheless are forgotten in time.
+pub(super) async fn forget_jobs(ledger: Ledger) {
+    loop {
+        match ledger.drop_old_jobs(JOB_AGE, TIDY_STEP).await {
+            Ok(TIDY_STEP) => {}
+            _ => sleep(TIDY_EVERY).await,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What the dispatcher's tasks share.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, timeout};
+
+use super::Shared;
+use super::origins::Origins;
+use crate::database::LineError;
+use crate::push::device::Device;
+use crate::push::devices::Devices;
+use crate::push::job::Composer;
+use crate::push::ledger::{Ledger, Record, StoredNotice};
+use crate::push::notice::{Data, Text, Urgency};
+use crate::push::options::PushOptions;
+use crate::push::sender::Sender;
+
+/// Pauses while the database, or whatever else, is away.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// Texts that are kept because more devices will be told the same.
+const TEXTS: usize = 256;
+
+pub(super) struct Work {
+    pub options: Arc<PushOptions>,
+    pub shared: Arc<Shared>,
+    /// Jobs and what is done now and then, apart from deliveries, so that neither waits for the other.
+    pub jobs: Ledger,
+    pub ledger: Ledger,
+    pub devices: Devices,
+    pub sender: Arc<Sender>,
+    pub composer: Box<dyn Composer>,
+    pub ids: Arc<dyn Fn() -> String + Send + Sync>,
+    pub origins: RefCell<Origins>,
+    /// The deliveries that are claimed and not recorded.
+    pub in_hand: RefCell<HashSet<String>>,
+    pub texts: RefCell<HashMap<String, Rc<Prepared>>>,
+    /// There may be deliveries to be made.
+    pub due: Notify,
+    /// A delivery is off our hands.
+    pub freed: Notify,
+    /// Some notification may be settled.
+    pub settled: Notify,
+    pub done: mpsc::UnboundedSender<Done>,
+}
+
+/// A delivery that has ended for now.
+pub(super) struct Done {
+    pub record: Record,
+    pub notification: String,
+    pub origin: String,
+}
+
+/// A notification that is being sent.
+pub(super) struct Prepared {
+    pub whole: Vec<u8>,
+    /// For push services that find the whole too long.
+    pub short: Vec<u8>,
+    pub urgency: Urgency,
+    pub topic: Option<String>,
+    pub expires: Instant,
+}
+
+/// Bytes that every push service takes, far below what they must.
+const SHORT: usize = 1_000;
+
+impl Prepared {
+    /// Nothing if it is too late for it.
+    pub fn new(notice: &StoredNotice, limit: usize) -> Option<Self> {
+        let text = Text {
+            title: &notice.title,
+            body: &notice.body,
+            data: Data { kind: &notice.kind, uid: &notice.node, operation: notice.operation.as_deref() },
+        };
+        Some(Prepared {
+            whole: text.fit(limit),
+            short: text.fit(limit.min(SHORT)),
+            urgency: Urgency::of(&notice.urgency).unwrap_or(Urgency::Normal),
+            topic: notice.topic.clone(),
+            expires: Instant::now() + notice.left?,
+        })
+    }
+}
+
+impl Work {
+    pub fn stopping(&self) -> bool {
+        *self.shared.stopping.borrow()
+    }
+
+    /// Waits for one of two wake-ups, for so long at most, or until all is to stop.
+    pub async fn rest(&self, woken: &Notify, most: Duration) {
+        let mut stopping = self.shared.stopping.subscribe();
+        tokio::select! {
+            _ = timeout(most, woken.notified()) => {}
+            _ = stopping.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    /// Says once that something fails, until it succeeds, and waits a little.
+    pub async fn pause_after(&self, what: &'static str, error: &LineError, complained: &mut bool) {
+        if !std::mem::replace(complained, true) {
+            tracing::warn!(cause = %error, "{what} cannot be looked at; it is tried again until it can");
+        }
+        self.rest(&Notify::new(), PAUSE_AFTER_FAILURE).await;
+    }
+
+    /// The texts of these notifications; those that have expired are left out.
+    pub async fn prepared(&self, ids: &HashSet<String>) -> Result<HashMap<String, Rc<Prepared>>, LineError> {
+        let now = Instant::now();
+        let mut found: HashMap<String, Rc<Prepared>> = {
+            let texts = self.texts.borrow();
+            let known = |id: &String| Some((id.clone(), Rc::clone(texts.get(id)?)));
+            ids.iter().filter_map(known).filter(|(_, prepared)| prepared.expires > now).collect()
+        };
+        let missing: Vec<String> = ids.iter().filter(|id| !found.contains_key(*id)).cloned().collect();
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let stored = self.ledger.texts(&missing).await?;
+        let mut texts = self.texts.borrow_mut();
+        if texts.len() > TEXTS {
+            texts.clear();
+        }
+        for notice in stored {
+            if let Some(prepared) = Prepared::new(&notice, self.sender.limit()).map(Rc::new) {
+                texts.insert(notice.id.clone(), Rc::clone(&prepared));
+                found.insert(notice.id, prepared);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The device, if it is still that recipient's.
+    pub fn of_recipient(
+        registered: Option<crate::push::device::Registered>,
+        recipient: &str,
+    ) -> Option<Device> {
+        registered.filter(|registered| registered.user == recipient).map(|registered| registered.device)
+    }
+}
+
+/// A number that nobody else has thought of at the same time.
+pub(super) fn dice() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().1
+}

@@ -1,0 +1,39 @@
+//! How the dispatcher goes about it.
+
+use std::time::Duration;
+
+/// What the dispatcher is told.
+#[derive(Debug, Clone)]
+pub struct PushOptions {
+    /// The schema of the tables whose changes are told of.
+    pub schema: String,
+    /// How long what a server has taken is its own, unless it renews it. After a crash others go on then.
+    pub lease: Duration,
+    /// How often it looks by itself for what is due.
+    pub poll: Duration,
+    /// The most messages in hand at a time, in all and to one push service.
+    pub concurrency: usize,
+    pub per_origin: usize,
+    /// The pause before the second attempt; it grows fourfold with each, up to an hour.
+    pub retry: Duration,
+    /// After so many attempts a device counts as unreachable.
+    pub attempts: u32,
+    /// How long the ledger is kept.
+    pub keep_for: Duration,
+}
+
+impl PushOptions {
+    /// The defaults, for a schema.
+    pub fn new(schema: &str) -> Self {
+        PushOptions {
+            schema: schema.to_owned(),
+            lease: Duration::from_secs(30),
+            poll: Duration::from_millis(500),
+            concurrency: 256,
+            per_origin: 128,
+            retry: Duration::from_secs(5),
+            attempts: 10,
+            keep_for: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}

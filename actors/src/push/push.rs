@@ -1,0 +1,148 @@
+//! The way to the dispatcher.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Arbiter;
+use actix::prelude::SendError;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::timeout;
+
+use super::device::Device;
+use super::devices::{Change, Devices, DevicesError};
+use super::dispatcher::{Parts, PushDispatcher, Shared, Subscribe, Unsubscribe};
+use super::job::Composer;
+use super::options::PushOptions;
+use super::sender::Sender;
+use crate::database::Database;
+use crate::watch::{self as watched, Published, Restarts};
+
+const MAILBOX: usize = 1_024;
+/// How long a request waits for a dispatcher that is being rebuilt.
+const REBUILD: Duration = Duration::from_millis(250);
+
+/// Makes the application's part in the dispatcher's thread.
+pub type MakeComposer = dyn Fn() -> Box<dyn Composer> + Send + Sync;
+/// Makes ids of at most 25 characters.
+pub type MakeId = dyn Fn() -> String + Send + Sync;
+
+/// Push notifications. Cloning is cheap; the dispatcher's thread ends with the last clone.
+#[derive(Clone)]
+pub struct Push {
+    shared: Arc<Shared>,
+    dispatcher: Published<PushDispatcher>,
+    /// Nothing: there are no keys.
+    sender: Option<Arc<Sender>>,
+    _thread: Arc<Thread>,
+}
+
+struct Thread(Arbiter);
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl Push {
+    /// Starts the dispatcher in a thread of its own. Needs an actix system. Waits for nothing but the thread. Without a
+    /// sender devices can be subscribed, and nothing is sent.
+    pub async fn start(
+        options: PushOptions,
+        database: &Database,
+        devices: Devices,
+        sender: Option<Sender>,
+        composer: Arc<MakeComposer>,
+        ids: Arc<MakeId>,
+    ) -> Option<Self> {
+        let shared = Arc::new(Shared {
+            woken: Notify::new(),
+            stopping: watch::Sender::new(false),
+            in_hand: watch::Sender::new(0),
+        });
+        let sender = sender.map(Arc::new);
+        let parts = Arc::new(Parts {
+            options: Arc::new(options),
+            database: database.clone(),
+            devices,
+            sender: sender.clone(),
+            composer,
+            ids,
+            shared: Arc::clone(&shared),
+        });
+        let thread = Arbiter::new();
+        let (tell, told) = oneshot::channel();
+        thread.spawn_fn(move || {
+            let dispatcher =
+                watched::watch("PushDispatcher", MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)));
+            let _ = tell.send(dispatcher);
+        });
+        let dispatcher = told.await.ok()?;
+        Some(Push { shared, dispatcher, sender, _thread: Arc::new(Thread(thread)) })
+    }
+
+    /// What encrypts and sends; nothing if there are no keys.
+    pub fn sender(&self) -> Option<&Sender> {
+        self.sender.as_deref()
+    }
+
+    /// A job may have been committed.
+    pub fn wake(&self) {
+        self.shared.woken.notify_one();
+    }
+
+    /// A user has this device from now on.
+    ///
+    /// # Errors
+    /// If the place where devices are kept does not answer, or there is too much to do.
+    pub async fn subscribe(&self, user: &str, device: Device) -> Result<Change, DevicesError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Subscribe { user: user.to_owned(), device, reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+    }
+
+    /// Nobody is to be told anything on this device any more; whether it was known.
+    ///
+    /// # Errors
+    /// As for [`Push::subscribe`].
+    pub async fn unsubscribe(&self, device: Device) -> Result<bool, DevicesError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Unsubscribe { device, reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+    }
+
+    /// Takes nothing up any more, and waits until what is in hand is sent and recorded, at most so long. What is left then
+    /// is taken over by others when its lease ends.
+    pub async fn drain(&self, most: Duration) {
+        self.shared.stopping.send_replace(true);
+        let mut in_hand = self.shared.in_hand.subscribe();
+        if timeout(most, in_hand.wait_for(|count| *count == 0)).await.is_err() {
+            tracing::warn!(left = *in_hand.borrow(), "deliveries are left to be taken over");
+        }
+    }
+
+    /// How often the dispatcher had to be rebuilt.
+    pub fn restarts(&self) -> Restarts {
+        self.dispatcher.restarts()
+    }
+
+    async fn send<M>(&self, message: M) -> Result<(), DevicesError>
+    where
+        M: actix::Message + Send + 'static,
+        M::Result: Send,
+        PushDispatcher: actix::Handler<M>,
+    {
+        let address = match self.dispatcher.get() {
+            Some(address) => Some(address),
+            None => timeout(REBUILD, self.dispatcher.wait()).await.ok().flatten(),
+        };
+        address.ok_or_else(rebuilding)?.try_send(message).map_err(|error| match error {
+            SendError::Full(_) => DevicesError::Overloaded,
+            SendError::Closed(_) => rebuilding(),
+        })
+    }
+}
+
+fn rebuilding() -> DevicesError {
+    DevicesError::Unavailable { reason: "the push dispatcher is being rebuilt".to_owned() }
+}
