@@ -61,7 +61,6 @@ pub struct Settings {
     pub csrf: Csrf,
     pub login_limiter: LoginLimiter,
     pub shop: Shop,
-    #[serde(default)]
     pub push: Push,
 }
 
@@ -230,11 +229,18 @@ impl Shop {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
     #[serde(default)]
     pub vapid: Vapid,
+    #[serde(deserialize_with = "milliseconds")]
+    pub timeout: Duration,
+    pub ca_file: Option<PathBuf>,
+    #[serde(default, deserialize_with = "networks")]
+    pub inside: Vec<IpNet>,
+    #[serde(default)]
+    pub allowed_hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -242,6 +248,7 @@ pub struct Push {
 pub struct Vapid {
     pub public_key: Option<String>,
     pub private_key: Option<Secret>,
+    pub subject: Option<String>,
 }
 
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
