@@ -269,7 +269,7 @@ pub static KEYS: &[Key] = &[
         "redis.host",
         Kind::Text,
         None,
-        "Host of Redis, which keeps sessions and login limits. Unset: PostgreSQL keeps them.",
+        "Host of Redis, which keeps sessions, login limits and devices. Unset: PostgreSQL keeps them.",
     )
     .variables(&["REDIS_HOST"]),
     Key::new("redis.port", Kind::Integer { min: 1, max: 65_535 }, Some("6379"), "Port of Redis.")
@@ -435,6 +435,12 @@ pub static KEYS: &[Key] = &[
         Kind::TimeZone,
         Some("UTC"),
         "Where a day begins and ends for the limit of one publication of a promotion a day.",
+    ),
+    Key::new(
+        "push.devices_per_user",
+        Kind::Integer { min: 1, max: 1_000 },
+        Some("20"),
+        "Devices that one user may have. One more, and the one that was subscribed the longest time ago is forgotten.",
     ),
     Key::new(
         "push.vapid.public_key",

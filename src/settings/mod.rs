@@ -232,6 +232,7 @@ impl Shop {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
+    pub devices_per_user: usize,
     #[serde(default)]
     pub vapid: Vapid,
     #[serde(deserialize_with = "milliseconds")]
