@@ -118,3 +118,37 @@ fn the_policy_is_checked_and_explained() {
     assert!(said.contains("roles.seller.rows.Order: 'asignedTo'"), "{said}");
     assert!(said.contains("roles.seller.rows.Ordre: the datamodel has no type 'Ordre'"), "{said}");
 }
+
+#[test]
+fn vapid_generate_prints_a_pair_that_the_settings_accept() {
+    let output = gom(&folder(), &["vapid", "generate"], &[]);
+    assert!(output.status.success(), "{output:?}");
+    let out = text(&output.stdout);
+    let value = |name: &str| {
+        let line = out.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("{name} in {out}"))
+    };
+    let (public, private) = (value("VAPID_PUBLIC_KEY"), value("VAPID_PRIVATE_KEY"));
+    let pem = &out[out.find("-----BEGIN PRIVATE KEY-----").unwrap()..];
+    for private in [private, pem] {
+        let pair = [
+            ("VAPID_PUBLIC_KEY", public),
+            ("VAPID_PRIVATE_KEY", private),
+            ("VAPID_SUBJECT", "mailto:ops@gom.example"),
+        ];
+        let config = gom(&folder(), &["config"], &pair);
+        assert!(config.status.success(), "{config:?}");
+        assert!(!text(&config.stdout).contains(private));
+    }
+    let other = gom(&folder(), &["vapid", "generate"], &[]);
+    let other = text(&other.stdout).lines().find_map(|line| line.strip_prefix("VAPID_PRIVATE_KEY=")).unwrap();
+    let pair = [("VAPID_PUBLIC_KEY", public), ("VAPID_PRIVATE_KEY", other)];
+    let config = gom(&folder(), &["config"], &pair);
+    assert_eq!(config.status.code(), Some(2));
+    let error = text(&config.stderr);
+    assert!(
+        error.contains("does not belong to the public key") && error.contains("push.vapid.subject"),
+        "{error}"
+    );
+    assert!(!error.contains(other));
+}

@@ -13,6 +13,7 @@ mod seed;
 mod serve;
 mod session;
 mod token;
+mod vapid;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ enum Command {
     Account(account::Arguments),
     /// Show who is logged in, and close sessions
     Session(session::Arguments),
+    /// Make the keys of Web Push
+    Vapid(vapid::Arguments),
     /// Ask a running server whether it is well: exit status 0 if it is, 1 if not
     Healthcheck(healthcheck::Arguments),
 }
@@ -151,6 +154,7 @@ pub fn run() -> ExitCode {
         Some(Command::Token(arguments)) => token::run(arguments),
         Some(Command::Account(arguments)) => account::run(arguments),
         Some(Command::Session(arguments)) => session::run(arguments),
+        Some(Command::Vapid(arguments)) => vapid::run(&arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
     };
     match result {

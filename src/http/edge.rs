@@ -3,6 +3,7 @@
 
 use gom_actors::database::Database;
 use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter};
+use gom_actors::push::{DeviceStoreChoice, Devices, DevicesOptions};
 use gom_actors::redis::RedisOptionsError;
 use gom_actors::sessions::Sessions;
 use gom_engine::policy::{Policy, Role};
@@ -23,6 +24,10 @@ const CUSTOMER: &str = "customer";
 pub struct Edge {
     pub sessions: Sessions,
     pub limiter: LoginLimiter,
+    /// Where push messages go.
+    pub devices: Devices,
+    /// What browsers subscribe for: the public key, in base64url. Nothing, if push is off.
+    pub push_key: Option<String>,
     pub identity: Identity,
     pub cookies: SiteCookies,
     pub proxies: TrustedProxies,
@@ -66,9 +71,16 @@ impl Edge {
             store: redis_options(&settings.redis)
                 .map_or(LimiterStoreChoice::Postgres, LimiterStoreChoice::Redis),
         };
+        let devices = DevicesOptions {
+            store: redis_options(&settings.redis)
+                .map_or(DeviceStoreChoice::Postgres, DeviceStoreChoice::Redis),
+            per_user: settings.push.devices_per_user,
+        };
         Ok(Edge {
             sessions: Sessions::start(session_options(settings), database)?,
             limiter: LoginLimiter::start(limits, database)?,
+            devices: Devices::start(devices, database)?,
+            push_key: settings.push.vapid.public_key.clone(),
             proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
             origins: Origins::new(settings.server.origins.iter().cloned()),
             customers: Customers::of(engine),

@@ -9,6 +9,7 @@ mod csrf;
 mod edge;
 mod graphql;
 mod health;
+mod json_body;
 mod media_type;
 mod origin;
 mod refusal;
@@ -75,7 +76,7 @@ pub fn routes(config: &mut ServiceConfig) {
             web::resource("/").route(web::post().to(graphql::handle)).default_service(web::to(not_found)),
         )
         .configure(auth::routes)
-        .service(web::resource("/webpush/{call}").route(web::route().to(webpush::handle)))
+        .configure(webpush::routes)
         .service(
             web::resource("/healthz")
                 .route(web::get().to(health::healthz))

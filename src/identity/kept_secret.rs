@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use gom_actors::push::VapidError;
+
 use crate::settings::Secret;
 
 /// A secret cannot be had.
@@ -19,14 +21,31 @@ pub enum SecretError {
         "the secret in {path} cannot be {action}: {cause}; correct who may use the folder, or set {variable}"
     )]
     File { path: PathBuf, action: &'static str, cause: io::Error, variable: &'static str },
+    #[error("the keys of Web Push cannot be used: {0}")]
+    Vapid(#[from] VapidError),
 }
 
-/// The secret in the file `name` of a folder, made when it is first asked for, readable by its owner only.
-/// `variable` would set it.
+/// The secret in the file `name` of a folder, made of random bits when it is first asked for, readable by its owner
+/// only. `variable` would set it.
 ///
 /// # Errors
 /// If the file cannot be read or written.
 pub(super) fn kept_in(folder: &Path, name: &str, variable: &'static str) -> Result<Secret, SecretError> {
+    // Version 4 UUIDs come from the system's random source; two of them hold 244 random bits.
+    let random = || Ok(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()));
+    kept_or_made(folder, name, variable, random)
+}
+
+/// The same for a secret that `make` makes.
+///
+/// # Errors
+/// If the file cannot be read or written, or the secret not be made.
+pub(super) fn kept_or_made(
+    folder: &Path,
+    name: &str,
+    variable: &'static str,
+    make: impl FnOnce() -> Result<String, SecretError>,
+) -> Result<Secret, SecretError> {
     let path = folder.join(name);
     let failed = |action| {
         let path = path.clone();
@@ -41,8 +60,7 @@ pub(super) fn kept_in(folder: &Path, name: &str, variable: &'static str) -> Resu
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed("read")(error)),
     }
-    // Version 4 UUIDs come from the system's random source; two of them hold 244 random bits.
-    let text = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let text = make()?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("written"))?;
     // Written aside and linked, so that of several programs that start at once all end with the same secret,
     // and none reads half of it.

@@ -12,6 +12,7 @@ mod service_token;
 mod session_options;
 mod token;
 mod token_endpoint;
+mod vapid_keys;
 mod verifier;
 mod viewer;
 
@@ -38,6 +39,7 @@ pub use session_options::{redis_options, session_options};
 use token::with_times;
 pub use token::{AccessToken, CustomerClaims, TokenError, TokenTooLarge};
 use token_endpoint::TokenEndpoint;
+pub use vapid_keys::{obtain_vapid_keys, sender_options};
 use verifier::{Foreign, Verifier};
 pub use viewer::{User, Viewer};
 

@@ -30,6 +30,18 @@ pub fn network(text: &str) -> Option<IpNet> {
     network.ok().map(|network| network.trunc())
 }
 
+/// A host's name in lower case, or `*.` and what names end with.
+pub fn host_pattern(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let name = text.strip_prefix("*.").unwrap_or(&text);
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let good = name.split('.').all(label) || text.parse::<IpAddr>().is_ok();
+    good.then_some(text)
+}
+
 /// Whether there is a time zone of this name.
 pub fn time_zone(text: &str) -> bool {
     text.parse::<chrono_tz::Tz>().is_ok()

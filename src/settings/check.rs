@@ -1,5 +1,7 @@
 //! What no single value shows: settings that are missing, or do not go together.
 
+use gom_actors::push::{VapidError, VapidKeys};
+
 use super::access::{Provider, SameSite};
 use super::{Problem, Purpose, Settings};
 
@@ -119,6 +121,25 @@ fn push_keys(settings: &Settings, found: &mut Findings<'_>) {
             "push.vapid.public_key",
             "missing: push.vapid.private_key is set",
             "set VAPID_PUBLIC_KEY, or VAPID_PUBLIC_KEY_FILE to a file that holds it",
+        );
+    }
+    let (Some(public), Some(private)) = (&vapid.public_key, &vapid.private_key) else { return };
+    if let Err(error) = VapidKeys::parse(public, private.expose()) {
+        let key = match error {
+            VapidError::Public => "push.vapid.public_key",
+            _ => "push.vapid.private_key",
+        };
+        found.add(
+            key,
+            error.to_string(),
+            "make a pair with `gom vapid generate`, and give the browsers its public key",
+        );
+    }
+    if vapid.subject.is_none() {
+        found.add(
+            "push.vapid.subject",
+            "missing: push services want to know whom to write to about this server",
+            "set VAPID_SUBJECT to a mailto: address or an https: URL",
         );
     }
 }

@@ -269,7 +269,7 @@ pub static KEYS: &[Key] = &[
         "redis.host",
         Kind::Text,
         None,
-        "Host of Redis, which keeps sessions and login limits. Unset: PostgreSQL keeps them.",
+        "Host of Redis, which keeps sessions, login limits and devices. Unset: PostgreSQL keeps them.",
     )
     .variables(&["REDIS_HOST"]),
     Key::new("redis.port", Kind::Integer { min: 1, max: 65_535 }, Some("6379"), "Port of Redis.")
@@ -479,17 +479,54 @@ pub static KEYS: &[Key] = &[
         "How long the ledger of who was told what is kept.",
     ),
     Key::new(
+        "push.devices_per_user",
+        Kind::Integer { min: 1, max: 1_000 },
+        Some("20"),
+        "Devices that one user may have. One more, and the one that was subscribed the longest time ago is forgotten.",
+    ),
+    Key::new(
         "push.vapid.public_key",
         Kind::Text,
         None,
-        "Public key of Web Push. Has no effect until push exists.",
+        "Public key of Web Push (VAPID): browsers subscribe with it. `gom vapid generate` makes a pair. Unset: push is off, but with the private database, which keeps a pair of its own.",
     )
     .variables(&["VAPID_PUBLIC_KEY"]),
     Key::new(
         "push.vapid.private_key",
         Kind::Secret,
         None,
-        "Private key of Web Push. Has no effect until push exists.",
+        "Private key of Web Push: base64url, or PEM (SEC 1 or PKCS 8).",
     )
     .variables(&["VAPID_PRIVATE_KEY"]),
+    Key::new(
+        "push.vapid.subject",
+        Kind::Contact,
+        None,
+        "Whom push services write to about this server. Needed with keys of one's own; some services refuse messages without.",
+    )
+    .variables(&["VAPID_SUBJECT"]),
+    Key::new(
+        "push.timeout",
+        Kind::Milliseconds { min: 100, max: 60_000 },
+        Some("10000"),
+        "How long sending one message may take.",
+    ),
+    Key::new(
+        "push.ca_file",
+        Kind::Path,
+        None,
+        "A PEM file of certificates that are trusted beside the system's: of a push service of one's own.",
+    ),
+    Key::new(
+        "push.inside",
+        Kind::Networks,
+        None,
+        "Networks that messages may be sent to although their addresses are private, local or reserved. Unset: none.",
+    ),
+    Key::new(
+        "push.allowed_hosts",
+        Kind::Hosts,
+        None,
+        "The only hosts that browsers may subscribe at and messages are sent to. Unset: any that is not inside.",
+    ),
 ];

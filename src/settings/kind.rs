@@ -2,8 +2,9 @@
 
 use config::{Value, ValueKind};
 use gom_actors::database::DatabaseOptions;
+use gom_actors::push::Contact;
 
-use super::address::{network, origin, time_zone, url};
+use super::address::{host_pattern, network, origin, time_zone, url};
 
 /// What values a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +37,12 @@ pub enum Kind {
     Networks,
     /// A list of origins, as browsers name them.
     Origins,
+    /// A list of host names, each perhaps with `*.` in front.
+    Hosts,
     /// A time zone's name.
     TimeZone,
+    /// Where somebody can be written to.
+    Contact,
 }
 
 /// Why a value was refused.
@@ -59,7 +64,7 @@ impl Kind {
                 "false" | "0" | "no" | "off" => ValueKind::Boolean(false),
                 _ => return Err(self.refuse(&format!("\"{text}\""))),
             },
-            Kind::Networks | Kind::Origins => {
+            Kind::Networks | Kind::Origins | Kind::Hosts => {
                 list(text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
             }
             _ => ValueKind::String(text.to_owned()),
@@ -69,7 +74,7 @@ impl Kind {
 
     /// Checks a value that came with a type (from a TOML file).
     pub fn check(self, value: ValueKind) -> Result<ValueKind, Refusal> {
-        if let (ValueKind::Array(elements), Kind::Networks | Kind::Origins) = (&value, self) {
+        if let (ValueKind::Array(elements), Kind::Networks | Kind::Origins | Kind::Hosts) = (&value, self) {
             return self.check_list(elements);
         }
         let good = match (&value, self) {
@@ -88,6 +93,7 @@ impl Kind {
             (ValueKind::String(text), Kind::DatabaseUrl) => DatabaseOptions::from_url(text).is_ok(),
             (ValueKind::String(text), Kind::Url) => url(text).is_some(),
             (ValueKind::String(text), Kind::TimeZone) => time_zone(text),
+            (ValueKind::String(text), Kind::Contact) => Contact::parse(text).is_ok(),
             (ValueKind::String(text), Kind::Text | Kind::Path | Kind::Secret) => !text.is_empty(),
             _ => false,
         };
@@ -98,6 +104,7 @@ impl Kind {
     fn check_list(self, elements: &[Value]) -> Result<ValueKind, Refusal> {
         let read = |text: &str| match self {
             Kind::Networks => network(text).map(|network| network.to_string()),
+            Kind::Hosts => host_pattern(text),
             _ => origin(text),
         };
         let checked = elements.iter().map(|element| match &element.kind {
@@ -133,6 +140,8 @@ impl Kind {
             }
             Kind::Networks => "a list of networks such as 10.0.0.0/8, fd00::/8 or 192.0.2.7".into(),
             Kind::Origins => "a list of origins such as https://shop.example or http://localhost:8080".into(),
+            Kind::Hosts => "a list of host names such as push.example or *.push.example".into(),
+            Kind::Contact => "a mailto: address or an https: URL".into(),
             Kind::TimeZone => "a time zone such as UTC or America/Mexico_City".into(),
         }
     }
@@ -222,6 +231,12 @@ mod tests {
         assert!(Kind::Networks.check(ValueKind::String("::1".into())).is_err(), "a file must give a list");
         assert!(Kind::Networks.check(list(["::1".to_owned()])).is_ok());
         assert!(Kind::Networks.check(ValueKind::Array(vec![Value::new(None, 1)])).is_err());
+        let hosts = read(Kind::Hosts, "FCM.googleapis.com, *.push.apple.com").unwrap();
+        assert_eq!(hosts, r#"["fcm.googleapis.com", "*.push.apple.com"]"#);
+        for wrong in ["https://push.example", "*", "a.*.b", "push.example:443", "push example", ".a", "a..b"]
+        {
+            assert!(read(Kind::Hosts, wrong).is_err(), "{wrong}");
+        }
         let origins = read(Kind::Origins, "HTTPS://Shop.Example:443/,http://localhost:8080").unwrap();
         assert_eq!(origins, r#"["https://shop.example", "http://localhost:8080"]"#);
     }

@@ -243,8 +243,16 @@ pub struct Push {
     pub attempts: u32,
     #[serde(deserialize_with = "milliseconds")]
     pub keep_for: Duration,
+    pub devices_per_user: usize,
     #[serde(default)]
     pub vapid: Vapid,
+    #[serde(deserialize_with = "milliseconds")]
+    pub timeout: Duration,
+    pub ca_file: Option<PathBuf>,
+    #[serde(default, deserialize_with = "networks")]
+    pub inside: Vec<IpNet>,
+    #[serde(default)]
+    pub allowed_hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -252,6 +260,7 @@ pub struct Push {
 pub struct Vapid {
     pub public_key: Option<String>,
     pub private_key: Option<Secret>,
+    pub subject: Option<String>,
 }
 
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

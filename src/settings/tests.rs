@@ -195,16 +195,20 @@ fn the_service_secret_is_needed_only_to_serve_a_database_of_ones_own() {
 
 #[test]
 fn nothing_shows_a_secret() {
+    let keys = gom_actors::push::VapidKeys::generate().unwrap();
+    let private = keys.private_base64url().unwrap();
     let loaded = load(&inputs(&[
         ("DATABASE_URL", "postgres://gom:hunter2@h/d"),
         ("PRISMA_SECRET", "hunter2"),
         ("APP_KEY", "hunter2"),
         ("AUTH0_CLIENT_SECRET", "hunter2"),
-        ("VAPID_PRIVATE_KEY", "hunter2"),
-        ("VAPID_PUBLIC_KEY", "public"),
+        ("VAPID_PRIVATE_KEY", &private),
+        ("VAPID_PUBLIC_KEY", keys.public_base64url()),
+        ("VAPID_SUBJECT", "mailto:ops@gom.example"),
     ]))
     .unwrap();
-    assert!(!format!("{loaded:?}").contains("hunter2"));
+    let shown = format!("{loaded:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains(&private));
 }
 
 const TOKEN_ENDPOINT: [(&str, &str); 5] = [

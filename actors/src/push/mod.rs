@@ -7,8 +7,15 @@ mod device;
 mod devices;
 mod job;
 mod notice;
+mod sender;
+mod vapid;
 
 pub use device::{Device, DeviceKeys, Endpoint, EndpointError, KeysError, LONGEST_ENDPOINT, Registered};
 pub use devices::{Change, DeviceStoreChoice, Devices, DevicesError, DevicesOptions};
 pub use job::{ComposeError, Composed, Composer, Job, Settled};
 pub use notice::{Data, Notice, Text, Urgency};
+pub use sender::{
+    Encode, EncodeError, Message, Outcome, Sender, SenderError, SenderOptions, SystemNames, Unreachable,
+    WebPushEncoder,
+};
+pub use vapid::{Contact, ContactError, VapidError, VapidKeys};

@@ -9,9 +9,9 @@ use gom_actors::limiter::Verdict;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::json_body::Fields;
 use super::login::{CODE_CHARACTERS, unknown};
 use crate::http::State;
+use crate::http::json_body::Fields;
 use crate::http::rest_error::RestError;
 
 /// Every miss counts as a wrong attempt to log in: codes could be guessed here, too.

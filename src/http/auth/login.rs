@@ -16,9 +16,9 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::bp::refusal;
-use super::json_body::{self, Fields};
 use crate::http::State;
 use crate::http::edge::Edge;
+use crate::http::json_body::{self, Fields};
 use crate::http::rest_error::RestError;
 use crate::http::session::{self, unanswered};
 use crate::http::site_cookies::SiteCookies;

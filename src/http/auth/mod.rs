@@ -1,7 +1,6 @@
 //! `/auth`: logging in and out, and what a browser needs before it can. One file for each endpoint.
 
 mod bp;
-mod json_body;
 mod login;
 mod logout;
 mod ping;
@@ -52,7 +51,7 @@ async fn get_or_post(request: HttpRequest) -> HttpResponse {
 }
 
 /// Every answer is for one browser, and for now.
-async fn keep_from_caches<B: MessageBody>(
+pub async fn keep_from_caches<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {

@@ -4,6 +4,7 @@
 //!   dropped with the value.
 //! - [`TestCluster`]: a PostgreSQL of the test's very own, to be stopped, killed and frozen.
 //! - [`TestRedis`]: the same for Redis.
+//! - [`PushService`]: where messages to browsers go, over real TLS.
 //!
 //! The clusters of tests do not flush to disk (`fsync=off`): they are durable against killed processes, not against a power cut.
 //! Failing to get a database is a panic: a test cannot go on without it.
@@ -11,10 +12,12 @@
 mod database;
 mod keeper;
 mod own;
+mod push_service;
 mod redis;
 
 pub use database::TestDatabase;
 pub use own::TestCluster;
+pub use push_service::{Behaviour, PushService, PushServiceOptions, Received};
 pub use redis::TestRedis;
 
 /// Puts the data of a new cluster into `folder`, for a launcher to find: saves the test an initdb, which takes a second.

@@ -1,0 +1,62 @@
+//! How messages are sent.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::super::Contact;
+
+#[derive(Clone)]
+pub struct SenderOptions {
+    /// Whom push services write to.
+    pub contact: Contact,
+    /// A PEM file of certificates that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Networks that messages may be sent to although they are inside: of one's own push service.
+    pub inside: Vec<IpNet>,
+    /// If not empty, the only hosts that messages are sent to: names, or `*.` and what a name ends with.
+    pub allowed_hosts: Vec<String>,
+    /// Of one message, from the look for the address to the answer.
+    pub timeout: Duration,
+    /// Who knows the addresses of names. What it says is checked before anything connects.
+    pub names: Arc<dyn Resolve>,
+}
+
+impl SenderOptions {
+    pub fn new(contact: Contact) -> Self {
+        SenderOptions {
+            contact,
+            ca_file: None,
+            inside: Vec::new(),
+            allowed_hosts: Vec::new(),
+            timeout: Duration::from_secs(10),
+            names: Arc::new(SystemNames),
+        }
+    }
+}
+
+/// There is nothing to send with.
+#[derive(Debug, thiserror::Error)]
+pub enum SenderError {
+    #[error("the certificates in {path} cannot be used: {reason}")]
+    CaFile { path: PathBuf, reason: String },
+    #[error("TLS could not be set up: {0}")]
+    Setup(String),
+}
+
+/// The system's resolver.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemNames;
+
+impl Resolve for SystemNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}

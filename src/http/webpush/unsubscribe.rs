@@ -1,0 +1,27 @@
+//! `POST /webpush/unsubscribe`: nobody is told on this device any more.
+//!
+//! Browsers send it when the login page opens, mostly without a session. Whoever has the whole subscription, with the secret
+//! that only the browser and we know, may end it. Cookies count for nothing here, so that there is no request to forge.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::{subscription, unanswered};
+use crate::http::State;
+use crate::http::json_body;
+use crate::http::rest_error::RestError;
+
+/// Answers whether there was such a subscription. One with other keys counts as none.
+pub async fn handle(
+    request: HttpRequest,
+    state: Data<State>,
+    body: Payload,
+) -> Result<HttpResponse, RestError> {
+    let body = json_body::read(&request, body, state.limits.everyone.deadline).await?;
+    let device = subscription::device(body)?;
+    let ended = state.edge.devices.unsubscribe(&device).await.map_err(|error| unanswered(&error))?;
+    if ended {
+        tracing::debug!(device = device.endpoint.fingerprint(), "unsubscribed");
+    }
+    Ok(HttpResponse::Created().json(ended))
+}

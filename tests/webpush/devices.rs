@@ -1,0 +1,113 @@
+//! What becomes of devices.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::app::{Place, Stores};
+use crate::world::{SELLER, customer, seller, shops};
+use crate::{everywhere, stored, subscribe, subscription, unsubscribe};
+
+everywhere!(
+    a_device_is_its_users_until_it_is_unsubscribed,
+    a_device_moves_to_whoever_logs_in_on_it,
+    the_login_page_unsubscribes_without_a_session,
+    nobody_has_more_devices_than_the_setting_says,
+);
+
+async fn a_device_is_its_users_until_it_is_unsubscribed(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let mut browser = seller(&app).await;
+    let phone = subscription("phone", 0);
+    for _ in 0..2 {
+        let reply = subscribe(&mut browser, &phone).await;
+        assert_eq!((reply.status.as_u16(), &reply.body), (201, &json!(true)));
+        assert_eq!(reply.header("cache-control"), "no-store");
+    }
+    assert_eq!(subscribe(&mut browser, &subscription("laptop", 1)).await.body, json!(true));
+    assert_eq!(stored(&place).await, [format!("{SELLER} laptop"), format!("{SELLER} phone")]);
+    for expected in [true, false] {
+        let reply = unsubscribe(&mut browser, &phone).await;
+        assert_eq!((reply.status.as_u16(), &reply.body), (201, &json!(expected)));
+    }
+    assert_eq!(stored(&place).await, [format!("{SELLER} laptop")]);
+}
+
+async fn a_device_moves_to_whoever_logs_in_on_it(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let (mut seller, mut customer) = (seller(&app).await, customer(&app).await);
+    let shared = subscription("shared", 0);
+    subscribe(&mut seller, &shared).await;
+    assert_eq!(subscribe(&mut customer, &shared).await.body, json!(true));
+    let uid = customer.payload()["sub"].as_str().unwrap().to_owned();
+    assert_eq!(stored(&place).await, [format!("{uid} shared")]);
+}
+
+/// Whoever has it all may end it, and learns nothing about what it does not have.
+async fn the_login_page_unsubscribes_without_a_session(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let mut browser = seller(&app).await;
+    subscribe(&mut browser, &subscription("phone", 0)).await;
+    let mut stranger = app.browser();
+    let unknown = unsubscribe(&mut stranger, &subscription("unknown", 0)).await;
+    let other_keys = unsubscribe(&mut stranger, &subscription("phone", 1)).await;
+    let mut half: Value = subscription("phone", 0);
+    half["keys"]["auth"] = subscription("phone", 1)["keys"]["auth"].clone();
+    let other_half = unsubscribe(&mut stranger, &half).await;
+    for reply in [&unknown, &other_keys, &other_half] {
+        assert_eq!((reply.status.as_u16(), &reply.body), (201, &json!(false)));
+        assert_eq!(reply.headers.get("content-length"), unknown.headers.get("content-length"));
+    }
+    assert_eq!(stored(&place).await, [format!("{SELLER} phone")]);
+    // A page that has thrown its CSRF token away, with cookies of a session that has ended.
+    browser.log_out().await;
+    browser.jar.insert("session-token".to_owned(), "a.b".to_owned());
+    let reply = unsubscribe(&mut browser, &subscription("phone", 0)).await;
+    assert_eq!((reply.status.as_u16(), &reply.body), (201, &json!(true)));
+    assert!(stored(&place).await.is_empty());
+}
+
+async fn nobody_has_more_devices_than_the_setting_says(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[("push.devices_per_user", "2")]).await;
+    let mut browser = seller(&app).await;
+    for name in ["a", "b", "c"] {
+        // Later by a millisecond at least, which is what the stores tell apart.
+        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+        assert_eq!(subscribe(&mut browser, &subscription(name, 0)).await.body, json!(true));
+    }
+    assert_eq!(stored(&place).await, [format!("{SELLER} b"), format!("{SELLER} c")]);
+}
+
+#[actix_web::test]
+async fn while_the_store_is_away_it_is_said_so() {
+    let mut place = Place::new(Stores::Redis).await;
+    // Sessions go with it: what needs none says what is missing.
+    let app = shops(&place, &[]).await;
+    let mut redis = place.redis.take().unwrap();
+    redis.kill();
+    let reply = unsubscribe(&mut app.browser(), &subscription("phone", 0)).await;
+    assert_eq!(reply.refusal(), (503, "Service Unavailable"));
+    assert_eq!(reply.header("retry-after"), "1");
+    assert_eq!(reply.body["message"], "Devices are not available at the moment; try again");
+    redis.restart();
+    for _ in 0..100 {
+        let reply = unsubscribe(&mut app.browser(), &subscription("phone", 0)).await;
+        if reply.status == 201 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("it does not come back");
+}
+
+#[actix_web::test]
+async fn the_public_key_is_there_for_everybody_unless_push_is_off() {
+    let place = Place::new(Stores::Twins).await;
+    let app = place.serve(&[]).await;
+    let reply = app.browser().send(Method::GET, "/webpush/key", None).await;
+    assert_eq!(reply.refusal(), (404, "Not Found"));
+    assert_eq!(reply.body["message"], "Push is off: this server has no VAPID keys");
+}

@@ -1,0 +1,91 @@
+//! Browsers tell over real sockets where push messages for their users go, and take it back.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+#[path = "../auth/app.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod app;
+#[path = "../auth/browser.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod browser;
+mod devices;
+mod refusals;
+#[path = "../auth/world.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod world;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::app::{Place, Stores};
+use crate::browser::{Browser, Reply};
+
+/// Keys of two browsers.
+const KEYS: [(&str, &str); 2] = [
+    (
+        "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        "BTBZMqHH6r4Tts7J_aSIgg",
+    ),
+    (
+        "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8",
+        "AAAAAAAAAAAAAAAAAAAAAA",
+    ),
+];
+
+/// A subscription as a browser's page sends it.
+pub fn subscription(name: &str, keys: usize) -> Value {
+    let (p256dh, auth) = KEYS[keys];
+    json!({
+        "endpoint": format!("https://push.example/send/{name}"),
+        "expirationTime": null,
+        "keys": { "p256dh": p256dh, "auth": auth },
+    })
+}
+
+pub async fn subscribe(browser: &mut Browser, subscription: &Value) -> Reply {
+    browser.send(Method::POST, "/webpush/subscribe", Some(subscription.clone())).await
+}
+
+pub async fn unsubscribe(browser: &mut Browser, subscription: &Value) -> Reply {
+    browser.send(Method::POST, "/webpush/unsubscribe", Some(subscription.clone())).await
+}
+
+/// Whose devices there are, as `user name`, sorted: what the store itself says.
+pub async fn stored(place: &Place) -> Vec<String> {
+    let mut found: Vec<String> = match &place.redis {
+        Some(redis) => {
+            use redis::Commands;
+            let client = redis::Client::open(format!("redis://127.0.0.1:{}/1", redis.port())).unwrap();
+            let mut redis = client.get_connection().unwrap();
+            let keys: Vec<String> = redis.keys("sub:*").unwrap();
+            let user = |key: &String| redis.hget::<_, _, String>(key, "user").unwrap();
+            let users: Vec<String> = keys.iter().map(user).collect();
+            users.iter().zip(&keys).map(|(user, key)| format!("{user} {}", name(key))).collect()
+        }
+        None => {
+            let client = place.database.connect().await;
+            let query = "SELECT subject, endpoint FROM gom.push_device";
+            let rows = client.query(query, &[]).await.unwrap();
+            rows.iter().map(|row| format!("{} {}", row.get::<_, &str>(0), name(row.get(1)))).collect()
+        }
+    };
+    found.sort();
+    found
+}
+
+fn name(endpoint: &str) -> &str {
+    endpoint.rsplit('/').next().unwrap()
+}
+
+/// Each of the functions, as a test of each store.
+#[macro_export]
+macro_rules! everywhere {
+    ($($name:ident),+ $(,)?) => {
+        mod redis {
+            $(#[actix_web::test] async fn $name() { super::$name($crate::Stores::Redis).await; })+
+        }
+        mod twins {
+            $(#[actix_web::test] async fn $name() { super::$name($crate::Stores::Twins).await; })+
+        }
+    };
+}
