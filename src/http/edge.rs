@@ -3,7 +3,9 @@
 
 use gom_actors::database::Database;
 use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter};
-use gom_actors::push::{DeviceStoreChoice, Devices, DevicesOptions};
+use gom_actors::push::{
+    ContactError, DeviceStoreChoice, Devices, DevicesOptions, Sender, SenderError, VapidKeys,
+};
 use gom_actors::redis::RedisOptionsError;
 use gom_actors::sessions::Sessions;
 use gom_engine::policy::{Policy, Role};
@@ -13,7 +15,10 @@ use super::cookies::Attributes;
 use super::origin::Origins;
 use super::site_cookies::SiteCookies;
 use crate::graphql::Engine;
-use crate::identity::{AppKeys, Identity, IdentityError, Roles, SecretError, redis_options, session_options};
+use crate::identity::{
+    AppKeys, Identity, IdentityError, Roles, SecretError, obtain_vapid_keys, redis_options, sender_options,
+    session_options,
+};
 use crate::settings::{LoginLimit, Settings};
 use crate::shop::customers::Customers;
 
@@ -26,8 +31,8 @@ pub struct Edge {
     pub limiter: LoginLimiter,
     /// Where push messages go.
     pub devices: Devices,
-    /// What browsers subscribe for: the public key, in base64url. Nothing, if push is off.
-    pub push_key: Option<String>,
+    /// Nothing, if push is off.
+    pub sending: Option<Sending>,
     pub identity: Identity,
     pub cookies: SiteCookies,
     pub proxies: TrustedProxies,
@@ -36,6 +41,14 @@ pub struct Edge {
     pub customers: Option<Customers>,
     /// What a customer's token allows.
     pub customer_permissions: Vec<String>,
+}
+
+/// How push messages are sent.
+#[derive(Clone)]
+pub struct Sending {
+    pub sender: Sender,
+    /// What browsers subscribe for, in base64url.
+    pub public_key: String,
 }
 
 /// The edge cannot be set up.
@@ -47,6 +60,10 @@ pub enum EdgeError {
     Redis(#[from] RedisOptionsError),
     #[error("{0}")]
     Identity(#[from] IdentityError),
+    #[error("push.vapid.subject: {0}")]
+    Contact(#[from] ContactError),
+    #[error("push messages cannot be sent: {0}")]
+    Sender(#[from] SenderError),
 }
 
 impl Edge {
@@ -80,7 +97,7 @@ impl Edge {
             sessions: Sessions::start(session_options(settings), database)?,
             limiter: LoginLimiter::start(limits, database)?,
             devices: Devices::start(devices, database)?,
-            push_key: settings.push.vapid.public_key.clone(),
+            sending: sending(settings)?,
             proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
             origins: Origins::new(settings.server.origins.iter().cloned()),
             customers: Customers::of(engine),
@@ -89,6 +106,12 @@ impl Edge {
             cookies: site_cookies(settings, keys),
         })
     }
+}
+
+fn sending(settings: &Settings) -> Result<Option<Sending>, EdgeError> {
+    let Some(keys) = obtain_vapid_keys(settings)? else { return Ok(None) };
+    let public_key = VapidKeys::public_base64url(&keys).to_owned();
+    Ok(Some(Sending { sender: Sender::new(sender_options(settings)?, keys)?, public_key }))
 }
 
 fn permissions(role: &Role) -> (String, Vec<String>) {

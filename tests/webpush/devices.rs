@@ -1,11 +1,12 @@
 //! What becomes of devices.
 
+use gom_actors::push::VapidKeys;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::app::{Place, Stores};
 use crate::world::{SELLER, customer, seller, shops};
-use crate::{everywhere, stored, subscribe, subscription, unsubscribe};
+use crate::{everywhere, stored, subscribe, subscription, unsubscribe, vapid};
 
 everywhere!(
     a_device_is_its_users_until_it_is_unsubscribed,
@@ -106,6 +107,13 @@ async fn while_the_store_is_away_it_is_said_so() {
 #[actix_web::test]
 async fn the_public_key_is_there_for_everybody_unless_push_is_off() {
     let place = Place::new(Stores::Twins).await;
+    let pair = VapidKeys::generate().unwrap();
+    let private = pair.private_base64url().unwrap();
+    let app = place.serve(&vapid(pair.public_base64url(), &private)).await;
+    let answer = reqwest::get(format!("{}/webpush/key", app.address)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(answer.text().await.unwrap(), pair.public_base64url());
     let app = place.serve(&[]).await;
     let reply = app.browser().send(Method::GET, "/webpush/key", None).await;
     assert_eq!(reply.refusal(), (404, "Not Found"));

@@ -32,6 +32,15 @@ const KEYS: [(&str, &str); 2] = [
     ),
 ];
 
+/// Settings with keys of one's own: push is on.
+pub fn vapid<'a>(public: &'a str, private: &'a str) -> [(&'static str, &'a str); 3] {
+    [
+        ("push.vapid.public_key", public),
+        ("push.vapid.private_key", private),
+        ("push.vapid.subject", "mailto:ops@gom.example"),
+    ]
+}
+
 /// A subscription as a browser's page sends it.
 pub fn subscription(name: &str, keys: usize) -> Value {
     let (p256dh, auth) = KEYS[keys];

@@ -3,12 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use gom::identity::ServiceTokens;
+use gom_actors::push::VapidKeys;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::{Place, Stores};
 use crate::world::{seller, shops};
-use crate::{stored, subscribe, subscription, unsubscribe};
+use crate::{stored, subscribe, subscription, unsubscribe, vapid};
 
 #[actix_web::test]
 async fn who_is_not_logged_in_or_no_user_subscribes_nothing() {
@@ -128,5 +129,64 @@ async fn other_methods_and_paths_are_not_there() {
     ] {
         let reply = browser.send(method, path, None).await;
         assert_eq!((reply.status.as_u16(), reply.header("allow")), (expected, allow), "{path}");
+    }
+}
+
+/// As far as it can be told before anybody connects; the rest is the sender's to refuse.
+#[actix_web::test]
+async fn f10_endpoints_inside_or_at_hosts_that_are_not_allowed_are_refused_when_they_are_subscribed() {
+    let place = Place::new(Stores::Twins).await;
+    let pair = VapidKeys::generate().unwrap();
+    let private = pair.private_base64url().unwrap();
+    let keys = vapid(pair.public_base64url(), &private);
+    let app = shops(&place, &keys).await;
+    let at = |host: &str| {
+        let mut body = subscription("phone", 0);
+        body["endpoint"] = json!(format!("https://{host}/send/phone"));
+        body
+    };
+    let mut browser = seller(&app).await;
+    for host in [
+        "127.0.0.1",
+        "127.1:8443",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "10.1.2.3",
+        "192.168.0.2",
+        "172.16.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "255.255.255.255",
+        "224.0.0.1",
+        "[::1]",
+        "[::]",
+        "[fd00::1]",
+        "[fe80::1]",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "localhost",
+        "a.localhost",
+        "localhost.",
+    ] {
+        let reply = subscribe(&mut browser, &at(host)).await;
+        assert_eq!(reply.refusal(), (400, "Bad Request"), "{host}");
+        let message = reply.body["message"][0].as_str().unwrap();
+        assert!(message.contains("inside"), "{host}: {message}");
+        // Nothing is sent there: it may be taken back.
+        assert_eq!(unsubscribe(&mut browser, &at(host)).await.body, json!(false));
+    }
+    assert_eq!(subscribe(&mut browser, &at("push.example")).await.status, 201);
+    assert_eq!(subscribe(&mut browser, &at("93.184.215.14")).await.status, 201);
+
+    let some = [("push.allowed_hosts", "push.example,*.push.example"), ("push.inside", "127.0.0.0/8")];
+    let app = place.serve(&[&keys[..], &some[..]].concat()).await;
+    let mut browser = seller(&app).await;
+    for (host, expected) in
+        [("push.example", 201), ("eu.push.example:8443", 201), ("evil.example", 400), ("127.0.0.1", 400)]
+    {
+        let reply = subscribe(&mut browser, &at(host)).await;
+        assert_eq!(reply.status, expected, "{host} {}", reply.body);
     }
 }

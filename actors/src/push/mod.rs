@@ -5,15 +5,22 @@
 
 mod device;
 mod devices;
+mod dispatcher;
 mod job;
+mod ledger;
 mod notice;
+mod options;
+#[expect(clippy::module_inception, reason = "the handle of the same name")]
+mod push;
 mod sender;
 mod vapid;
 
 pub use device::{Device, DeviceKeys, Endpoint, EndpointError, KeysError, LONGEST_ENDPOINT, Registered};
 pub use devices::{Change, DeviceStoreChoice, Devices, DevicesError, DevicesOptions};
 pub use job::{ComposeError, Composed, Composer, Job, Settled};
-pub use notice::{Data, Notice, Text, Urgency};
+pub use notice::{Notice, Urgency};
+pub use options::PushOptions;
+pub use push::{MakeComposer, MakeId, Push};
 pub use sender::{
     Encode, EncodeError, Message, Outcome, Sender, SenderError, SenderOptions, SystemNames, Unreachable,
     WebPushEncoder,

@@ -55,14 +55,14 @@ pub struct Notice {
 
 /// The text of a notification as the client's service worker reads it.
 #[derive(Debug, Serialize)]
-pub struct Text<'a> {
+pub(super) struct Text<'a> {
     pub title: &'a str,
     pub body: &'a str,
     pub data: Data<'a>,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Data<'a> {
+pub(super) struct Data<'a> {
     #[serde(rename = "type")]
     pub kind: &'a str,
     pub uid: &'a str,
