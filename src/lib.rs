@@ -11,6 +11,7 @@ pub mod http;
 pub mod identity;
 pub mod logging;
 pub mod policy;
+pub mod push;
 pub mod seed;
 pub mod server;
 pub mod settings;

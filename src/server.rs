@@ -14,6 +14,7 @@ use gom_actors::database::{Database, DatabaseOptions, TlsError, UrlError};
 use gom_actors::embedded::{EmbeddedError, EmbeddedOptions, EmbeddedPostgres};
 use gom_actors::live::{Live, LiveOptions};
 use gom_actors::migrations::MigrateError;
+use gom_actors::push::Push;
 use gom_actors::redis::RedisOptionsError;
 use gom_engine::events::{Cursor, Subscription};
 use gom_engine::schema::CannotServe;
@@ -26,6 +27,7 @@ use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{self, Edge, EdgeError, State};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::policy::{self, PolicyError};
+use crate::push::{self, PushError};
 use crate::seed::DemoShop;
 use crate::settings::Settings;
 use crate::socket::{Census, LocalSockets, OwnSocket};
@@ -55,6 +57,8 @@ pub enum StartError {
     #[error("{0}")]
     Edge(#[from] EdgeError),
     #[error("{0}")]
+    Push(#[from] PushError),
+    #[error("{0}")]
     Redis(#[from] RedisOptionsError),
     #[error("the server cannot listen on {address}: {cause}; correct --port (server.port) or server.host")]
     Listen { address: String, cause: io::Error },
@@ -69,6 +73,9 @@ pub struct Application {
     database: Database,
     embedded: Option<EmbeddedPostgres>,
     tokens: Arc<ServiceTokens>,
+    push: Push,
+    /// How long requests, and then messages to devices, may take to finish once it is told to stop.
+    drain: Duration,
     /// Left to do, because the database was not there.
     deployment: Option<Deployment>,
     /// Tells sockets and event streams that the server stops; a stop would wait for them.
@@ -112,10 +119,12 @@ impl Application {
         let edge = Edge::start(&settings, &database, &engine)?;
 
         let live = live(&settings, &database, &engine)?;
+        let push = push::start(&settings, &database, &engine, &live, &deployed).await?;
         let limits = Arc::new(settings.limits.clone());
         let (bounds, census) = (Arc::new(settings.sockets.clone()), Census::default());
         let (stop_sockets, stopping) = watch::channel(false);
-        let (of_workers, of_live, keys) = (database.clone(), live.clone(), Arc::clone(&tokens));
+        let (of_workers, of_live, of_push) = (database.clone(), live.clone(), push.clone());
+        let keys = Arc::clone(&tokens);
         let server = HttpServer::new(move || {
             // Called once in each worker's thread: the state is the worker's own.
             let state = State {
@@ -123,12 +132,14 @@ impl Application {
                     engine: Arc::clone(&engine),
                     database: of_workers.local(),
                     live: of_live.local(),
+                    push: Some(of_push.clone()),
                     deployed: deployed.clone(),
                 },
                 tokens: Arc::clone(&keys),
                 limits: Arc::clone(&limits),
                 sockets: LocalSockets::start(edge.sessions.clone(), stopping.clone()),
                 edge: Arc::new(edge.local()),
+                push: of_push.clone(),
                 bounds: Arc::clone(&bounds),
                 census: census.clone(),
             };
@@ -158,6 +169,8 @@ impl Application {
             database,
             embedded,
             tokens,
+            push,
+            drain: settings.server.shutdown_timeout,
             deployment,
             stop_sockets,
         })
@@ -187,7 +200,7 @@ impl Application {
     /// # Errors
     /// If the server itself fails, or a database that came later cannot be brought to the datamodel.
     pub async fn run_until_stopped(self) -> Result<(), StartError> {
-        let Application { server, database, embedded, deployment, stop_sockets, .. } = self;
+        let Application { server, database, embedded, deployment, stop_sockets, push, drain, .. } = self;
         let handle = server.handle();
         actix_web::rt::spawn(stop_on_signals(handle.clone(), stop_sockets.clone())?);
         let mut failed = None;
@@ -206,6 +219,9 @@ impl Application {
             result = server => result,
             () = deploying => Ok(()),
         };
+        // Writes are over: what is on its way to devices arrives, the rest waits for the next start.
+        push.drain(drain).await;
+        drop(push);
         // Its connections go before their server does.
         drop(database);
         if let Some(embedded) = embedded {

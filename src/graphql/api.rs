@@ -10,6 +10,7 @@ use async_graphql::Variables;
 use chrono_tz::Tz;
 use gom_actors::database::LocalDatabase;
 use gom_actors::live::LocalLive;
+use gom_actors::push::Push;
 use gom_engine::datamodel::DataModel;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::plan::{PageLimits, Planner, Rights};
@@ -36,6 +37,8 @@ pub struct Api {
     pub engine: Arc<Engine>,
     pub database: LocalDatabase,
     pub live: LocalLive,
+    /// Told of writes that may leave jobs.
+    pub push: Option<Push>,
     pub deployed: Deployed,
 }
 

@@ -113,9 +113,14 @@ impl Execution<'_> {
         let mut written = false;
         for field in self.fields() {
             let part = self.write(field).await;
-            if matches!(field.meaning, Selected::Field(_)) {
+            if let Selected::Field(meaning) = field.meaning {
                 // Also after an error: it may have been written.
                 self.api.live.live().wake();
+                if let Some(push) =
+                    self.api.push.as_ref().filter(|_| self.api.engine.planner.watches(meaning))
+                {
+                    push.wake();
+                }
             }
             let succeeded = part.errors.is_empty();
             add(&mut data, &mut errors, field, part);

@@ -3,9 +3,6 @@
 
 use gom_actors::database::Database;
 use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter};
-use gom_actors::push::{
-    ContactError, DeviceStoreChoice, Devices, DevicesOptions, Sender, SenderError, VapidKeys,
-};
 use gom_actors::redis::RedisOptionsError;
 use gom_actors::sessions::Sessions;
 use gom_engine::policy::{Policy, Role};
@@ -16,7 +13,7 @@ use super::origin::Origins;
 use super::site_cookies::SiteCookies;
 use crate::graphql::Engine;
 use crate::identity::{
-    AppKeys, Identity, IdentityError, Roles, SecretError, obtain_vapid_keys, redis_options, sender_options,
+    AppKeys, Identity, IdentityError, Roles, SecretError, redis_options,
     session_options,
 };
 use crate::settings::{LoginLimit, Settings};
@@ -29,10 +26,6 @@ const CUSTOMER: &str = "customer";
 pub struct Edge {
     pub sessions: Sessions,
     pub limiter: LoginLimiter,
-    /// Where push messages go.
-    pub devices: Devices,
-    /// Nothing, if push is off.
-    pub sending: Option<Sending>,
     pub identity: Identity,
     pub cookies: SiteCookies,
     pub proxies: TrustedProxies,
@@ -41,14 +34,6 @@ pub struct Edge {
     pub customers: Option<Customers>,
     /// What a customer's token allows.
     pub customer_permissions: Vec<String>,
-}
-
-/// How push messages are sent.
-#[derive(Clone)]
-pub struct Sending {
-    pub sender: Sender,
-    /// What browsers subscribe for, in base64url.
-    pub public_key: String,
 }
 
 /// The edge cannot be set up.
@@ -60,10 +45,6 @@ pub enum EdgeError {
     Redis(#[from] RedisOptionsError),
     #[error("{0}")]
     Identity(#[from] IdentityError),
-    #[error("push.vapid.subject: {0}")]
-    Contact(#[from] ContactError),
-    #[error("push messages cannot be sent: {0}")]
-    Sender(#[from] SenderError),
 }
 
 impl Edge {
@@ -88,16 +69,9 @@ impl Edge {
             store: redis_options(&settings.redis)
                 .map_or(LimiterStoreChoice::Postgres, LimiterStoreChoice::Redis),
         };
-        let devices = DevicesOptions {
-            store: redis_options(&settings.redis)
-                .map_or(DeviceStoreChoice::Postgres, DeviceStoreChoice::Redis),
-            per_user: settings.push.devices_per_user,
-        };
         Ok(Edge {
             sessions: Sessions::start(session_options(settings), database)?,
             limiter: LoginLimiter::start(limits, database)?,
-            devices: Devices::start(devices, database)?,
-            sending: sending(settings)?,
             proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
             origins: Origins::new(settings.server.origins.iter().cloned()),
             customers: Customers::of(engine),
@@ -106,12 +80,6 @@ impl Edge {
             cookies: site_cookies(settings, keys),
         })
     }
-}
-
-fn sending(settings: &Settings) -> Result<Option<Sending>, EdgeError> {
-    let Some(keys) = obtain_vapid_keys(settings)? else { return Ok(None) };
-    let public_key = VapidKeys::public_base64url(&keys).to_owned();
-    Ok(Some(Sending { sender: Sender::new(sender_options(settings)?, keys)?, public_key }))
 }
 
 fn permissions(role: &Role) -> (String, Vec<String>) {

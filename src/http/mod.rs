@@ -46,6 +46,7 @@ pub struct State {
     pub tokens: Arc<ServiceTokens>,
     pub limits: Arc<AllLimits>,
     pub edge: Arc<Edge>,
+    pub push: Push,
     /// What connections may take that outlive an answer.
     pub bounds: Arc<Sockets>,
     pub census: Census,

@@ -8,12 +8,12 @@ use actix::prelude::SendError;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
-use super::device::Device;
+use super::device::{Device, Endpoint};
 use super::devices::{Change, Devices, DevicesError};
 use super::dispatcher::{Parts, PushDispatcher, Shared, Subscribe, Unsubscribe};
 use super::job::Composer;
 use super::options::PushOptions;
-use super::sender::Sender;
+use super::sender::{Sender, Unreachable};
 use crate::database::Database;
 use crate::watch::{self as watched, Published, Restarts};
 
@@ -22,7 +22,8 @@ const MAILBOX: usize = 1_024;
 const REBUILD: Duration = Duration::from_millis(250);
 
 /// Makes the application's part in the dispatcher's thread.
-pub type MakeComposer = dyn Fn() -> Box<dyn Composer> + Send + Sync;
+/// Nothing, if nobody is ever to be told anything.
+pub type MakeComposer = dyn Fn() -> Option<Box<dyn Composer>> + Send + Sync;
 /// Makes ids of at most 25 characters.
 pub type MakeId = dyn Fn() -> String + Send + Sync;
 
@@ -32,7 +33,7 @@ pub struct Push {
     shared: Arc<Shared>,
     dispatcher: Published<PushDispatcher>,
     /// Nothing: there are no keys.
-    sender: Option<Arc<Sender>>,
+    sender: Option<Sender>,
     _thread: Arc<Thread>,
 }
 
@@ -60,7 +61,6 @@ impl Push {
             stopping: watch::Sender::new(false),
             in_hand: watch::Sender::new(0),
         });
-        let sender = sender.map(Arc::new);
         let parts = Arc::new(Parts {
             options: Arc::new(options),
             database: database.clone(),
@@ -81,9 +81,17 @@ impl Push {
         Some(Push { shared, dispatcher, sender, _thread: Arc::new(Thread(thread)) })
     }
 
-    /// What encrypts and sends; nothing if there are no keys.
-    pub fn sender(&self) -> Option<&Sender> {
-        self.sender.as_deref()
+    /// What browsers subscribe for, in base64url; nothing if there are no keys.
+    pub fn public_key(&self) -> Option<&str> {
+        self.sender.as_ref().map(Sender::public_key)
+    }
+
+    /// Whether messages may be sent there, as far as the endpoint itself tells.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn allows(&self, endpoint: &Endpoint) -> Result<(), Unreachable> {
+        self.sender.as_ref().map_or(Ok(()), |sender| sender.allows(endpoint))
     }
 
     /// A job may have been committed.

@@ -9,10 +9,8 @@ use crate::http::State;
 use crate::http::rest_error::RestError;
 
 pub async fn handle(state: Data<State>) -> Result<HttpResponse, RestError> {
-    match &state.edge.sending {
-        Some(sending) => {
-            Ok(HttpResponse::Ok().content_type(ContentType::plaintext()).body(sending.public_key.clone()))
-        }
+    match state.push.public_key() {
+        Some(key) => Ok(HttpResponse::Ok().content_type(ContentType::plaintext()).body(key.to_owned())),
         None => Err(RestError::new(StatusCode::NOT_FOUND, "Push is off: this server has no VAPID keys")),
     }
 }

@@ -35,13 +35,10 @@ async fn subscribe(request: &HttpRequest, state: &State, body: Payload, user: &s
     if device.expires.is_some_and(|expires| expires <= now()) {
         return Err(RestError::invalid(vec!["expirationTime has passed".to_owned()]));
     }
-    if let Some(sending) = &state.edge.sending
-        && let Err(reason) = sending.sender.allows(&device.endpoint)
-    {
-        return Err(RestError::invalid(vec![reason.to_string()]));
-    }
-    let change = state.edge.devices.subscribe(user, &device).await.map_err(|error| unanswered(&error))?;
-    tracing::debug!(user, device = device.endpoint.fingerprint(), ?change, "subscribed");
+    state.push.allows(&device.endpoint).map_err(|reason| RestError::invalid(vec![reason.to_string()]))?;
+    let fingerprint = device.endpoint.fingerprint();
+    let change = state.push.subscribe(user, device).await.map_err(|error| unanswered(&error))?;
+    tracing::debug!(user, device = fingerprint, ?change, "subscribed");
     Ok(())
 }
 

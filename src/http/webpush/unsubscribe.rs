@@ -19,7 +19,7 @@ pub async fn handle(
 ) -> Result<HttpResponse, RestError> {
     let body = json_body::read(&request, body, state.limits.everyone.deadline).await?;
     let device = subscription::device(body)?;
-    let ended = state.edge.devices.unsubscribe(&device).await.map_err(|error| unanswered(&error))?;
+    let ended = state.push.unsubscribe(device).await.map_err(|error| unanswered(&error))?;
     if ended {
         tracing::debug!(device = device.endpoint.fingerprint(), "unsubscribed");
     }

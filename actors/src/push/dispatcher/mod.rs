@@ -41,7 +41,7 @@ pub(super) struct Parts {
     pub database: Database,
     pub devices: Devices,
     /// Nothing: there are no keys, and nothing is sent.
-    pub sender: Option<Arc<Sender>>,
+    pub sender: Option<Sender>,
     pub composer: Arc<MakeComposer>,
     pub ids: Arc<dyn Fn() -> String + Send + Sync>,
     pub shared: Arc<Shared>,
@@ -65,7 +65,7 @@ impl Actor for PushDispatcher {
         // A new one each time: what the one before has in hand is not this one's.
         let who = uuid::Uuid::new_v4().simple().to_string();
         let ledger = || Ledger::new(&parts.database, &who, &parts.options.schema, parts.options.lease);
-        let Some(sender) = &parts.sender else {
+        let (Some(sender), Some(composer)) = (&parts.sender, (parts.composer)()) else {
             ctx.spawn(record::forget_jobs(ledger()).into_actor(self));
             return;
         };
@@ -75,8 +75,8 @@ impl Actor for PushDispatcher {
             jobs: ledger(),
             ledger: ledger(),
             devices: parts.devices.clone(),
-            sender: Arc::clone(sender),
-            composer: (parts.composer)(),
+            sender: sender.clone(),
+            composer,
             ids: Arc::clone(&parts.ids),
             origins: RefCell::new(Origins::new(parts.options.per_origin, parts.options.retry)),
             options: Arc::clone(&parts.options),

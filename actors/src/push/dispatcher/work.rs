@@ -32,7 +32,7 @@ pub(super) struct Work {
     pub jobs: Ledger,
     pub ledger: Ledger,
     pub devices: Devices,
-    pub sender: Arc<Sender>,
+    pub sender: Sender,
     pub composer: Box<dyn Composer>,
     pub ids: Arc<dyn Fn() -> String + Send + Sync>,
     pub origins: RefCell<Origins>,

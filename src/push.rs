@@ -1,0 +1,86 @@
+//! Push, put together from settings: where devices are kept, what sends, what is said.
+
+use std::sync::Arc;
+
+use gom_actors::database::Database;
+use gom_actors::live::Live;
+use gom_actors::push::{
+    Composer, ContactError, DeviceStoreChoice, Devices, DevicesOptions, MakeComposer, Push, PushOptions,
+    Sender, SenderError, VapidKeys,
+};
+use gom_actors::redis::RedisOptionsError;
+use gom_engine::plan::Source as _;
+
+use crate::deployment::Deployed;
+use crate::graphql::{Api, Engine, Sources};
+use crate::identity::{SecretError, obtain_vapid_keys, redis_options, sender_options};
+use crate::settings::Settings;
+use crate::shop::Notices;
+
+/// Push cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    #[error("{0}")]
+    Secret(#[from] SecretError),
+    #[error("{0}")]
+    Redis(#[from] RedisOptionsError),
+    #[error("push.vapid.subject: {0}")]
+    Contact(#[from] ContactError),
+    #[error("push messages cannot be sent: {0}")]
+    Sender(#[from] SenderError),
+    #[error("the push dispatcher's thread has ended")]
+    Thread,
+}
+
+/// Starts the dispatcher: for the shop's datamodel, and if there are keys, it sends. Waits for no store.
+///
+/// # Errors
+/// What only the operator can put right.
+pub async fn start(
+    settings: &Settings,
+    database: &Database,
+    engine: &Arc<Engine>,
+    live: &Live,
+    deployed: &Deployed,
+) -> Result<Push, PushError> {
+    let devices = DevicesOptions {
+        store: redis_options(&settings.redis).map_or(DeviceStoreChoice::Postgres, DeviceStoreChoice::Redis),
+        per_user: settings.push.devices_per_user,
+    };
+    let sender = match obtain_vapid_keys(settings)? {
+        Some(keys) => Some(Sender::new(sender_options(settings)?, keys)?),
+        None => {
+            tracing::info!("push is off: there are no VAPID keys (`gom vapid generate` makes some)");
+            None
+        }
+    };
+    let composer: Arc<MakeComposer> = {
+        let (engine, database, live, deployed) =
+            (Arc::clone(engine), database.clone(), live.clone(), deployed.clone());
+        let language = settings.push.language;
+        Arc::new(move || {
+            let api = Api {
+                engine: Arc::clone(&engine),
+                database: database.local(),
+                live: live.local(),
+                push: None,
+                deployed: deployed.clone(),
+            };
+            Notices::new(api, language).map(|notices| Box::new(notices) as Box<dyn Composer>)
+        })
+    };
+    let options = PushOptions {
+        lease: settings.push.lease,
+        poll: settings.push.poll_interval,
+        concurrency: settings.push.concurrency,
+        per_origin: settings.push.per_origin,
+        retry: settings.push.retry,
+        attempts: settings.push.attempts,
+        keep_for: settings.push.keep_for,
+        ..PushOptions::new(&settings.database.schema)
+    };
+    let devices = Devices::start(devices, database)?;
+    Push::start(options, database, devices, sender, composer, Arc::new(|| Sources.cuid()))
+        .await
+        .ok_or(PushError::Thread)
+}
