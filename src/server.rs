@@ -25,6 +25,7 @@ use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{self, Edge, EdgeError, State};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_options};
+use crate::ledger;
 use crate::policy::{self, PolicyError};
 use crate::seed::DemoShop;
 use crate::settings::Settings;
@@ -93,6 +94,7 @@ impl Application {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
+        let ledger = Arc::new(ledger::engine(&settings)?);
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         let database = Database::start(options)?;
@@ -118,13 +120,15 @@ impl Application {
         let (of_workers, of_live, keys) = (database.clone(), live.clone(), Arc::clone(&tokens));
         let server = HttpServer::new(move || {
             // Called once in each worker's thread: the state is the worker's own.
+            let api = Api {
+                engine: Arc::clone(&engine),
+                database: of_workers.local(),
+                live: of_live.local(),
+                deployed: deployed.clone(),
+            };
             let state = State {
-                api: Api {
-                    engine: Arc::clone(&engine),
-                    database: of_workers.local(),
-                    live: of_live.local(),
-                    deployed: deployed.clone(),
-                },
+                ledger: Api { engine: Arc::clone(&ledger), ..api.clone() },
+                api,
                 tokens: Arc::clone(&keys),
                 limits: Arc::clone(&limits),
                 sockets: LocalSockets::start(edge.sessions.clone(), stopping.clone()),

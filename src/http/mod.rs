@@ -10,6 +10,7 @@ mod edge;
 mod graphql;
 mod health;
 mod json_body;
+mod ledger;
 mod media_type;
 mod origin;
 mod refusal;
@@ -43,6 +44,8 @@ use crate::socket::{Census, LocalSockets};
 /// What the handlers of one worker share.
 pub struct State {
     pub api: Api,
+    /// The same over the ledger of push.
+    pub ledger: Api,
     pub tokens: Arc<ServiceTokens>,
     pub limits: Arc<AllLimits>,
     pub edge: Arc<Edge>,
@@ -76,6 +79,11 @@ pub fn routes(config: &mut ServiceConfig) {
             web::resource("/").route(web::post().to(graphql::handle)).default_service(web::to(not_found)),
         )
         .configure(auth::routes)
+        .service(
+            web::resource("/webpush/graphql")
+                .route(web::post().to(ledger::handle))
+                .default_service(web::to(ledger::only_post)),
+        )
         .configure(webpush::routes)
         .service(
             web::resource("/healthz")
