@@ -10,7 +10,6 @@ mod edge;
 mod graphql;
 mod health;
 mod json_body;
-mod ledger;
 mod media_type;
 mod origin;
 mod refusal;
@@ -79,11 +78,6 @@ pub fn routes(config: &mut ServiceConfig) {
             web::resource("/").route(web::post().to(graphql::handle)).default_service(web::to(not_found)),
         )
         .configure(auth::routes)
-        .service(
-            web::resource("/webpush/graphql")
-                .route(web::post().to(ledger::handle))
-                .default_service(web::to(ledger::only_post)),
-        )
         .configure(webpush::routes)
         .service(
             web::resource("/healthz")
