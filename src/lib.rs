@@ -9,6 +9,7 @@ pub mod deployment;
 pub mod graphql;
 pub mod http;
 pub mod identity;
+pub mod ledger;
 pub mod logging;
 pub mod policy;
 pub mod push;

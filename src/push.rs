@@ -6,7 +6,7 @@ use gom_actors::database::Database;
 use gom_actors::live::Live;
 use gom_actors::push::{
     Composer, ContactError, DeviceStoreChoice, Devices, DevicesOptions, MakeComposer, Push, PushOptions,
-    Sender, SenderError, VapidKeys,
+    Sender, SenderError,
 };
 use gom_actors::redis::RedisOptionsError;
 use gom_engine::plan::Source as _;

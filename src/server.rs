@@ -26,6 +26,7 @@ use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{self, Edge, EdgeError, State};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_options};
+use crate::ledger;
 use crate::policy::{self, PolicyError};
 use crate::push::{self, PushError};
 use crate::seed::DemoShop;
@@ -100,6 +101,7 @@ impl Application {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
+        let ledger = Arc::new(ledger::engine(&settings)?);
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         let database = Database::start(options)?;
@@ -127,14 +129,16 @@ impl Application {
         let keys = Arc::clone(&tokens);
         let server = HttpServer::new(move || {
             // Called once in each worker's thread: the state is the worker's own.
+            let api = Api {
+                engine: Arc::clone(&engine),
+                database: of_workers.local(),
+                live: of_live.local(),
+                push: Some(of_push.clone()),
+                deployed: deployed.clone(),
+            };
             let state = State {
-                api: Api {
-                    engine: Arc::clone(&engine),
-                    database: of_workers.local(),
-                    live: of_live.local(),
-                    push: Some(of_push.clone()),
-                    deployed: deployed.clone(),
-                },
+                ledger: Api { engine: Arc::clone(&ledger), ..api.clone() },
+                api,
                 tokens: Arc::clone(&keys),
                 limits: Arc::clone(&limits),
                 sockets: LocalSockets::start(edge.sessions.clone(), stopping.clone()),

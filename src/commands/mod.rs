@@ -8,6 +8,7 @@ mod migrate;
 mod password;
 mod place;
 mod policy;
+mod push;
 mod schema;
 mod seed;
 mod serve;
@@ -55,6 +56,8 @@ enum Command {
     Session(session::Arguments),
     /// Make the keys of Web Push
     Vapid(vapid::Arguments),
+    /// Show what push has to do, and what became of what was sent
+    Push(push::Arguments),
     /// Ask a running server whether it is well: exit status 0 if it is, 1 if not
     Healthcheck(healthcheck::Arguments),
 }
@@ -155,6 +158,7 @@ pub fn run() -> ExitCode {
         Some(Command::Account(arguments)) => account::run(arguments),
         Some(Command::Session(arguments)) => session::run(arguments),
         Some(Command::Vapid(arguments)) => vapid::run(&arguments),
+        Some(Command::Push(arguments)) => push::run(arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
     };
     match result {

@@ -12,10 +12,7 @@ use super::cookies::Attributes;
 use super::origin::Origins;
 use super::site_cookies::SiteCookies;
 use crate::graphql::Engine;
-use crate::identity::{
-    AppKeys, Identity, IdentityError, Roles, SecretError, redis_options,
-    session_options,
-};
+use crate::identity::{AppKeys, Identity, IdentityError, Roles, SecretError, redis_options, session_options};
 use crate::settings::{LoginLimit, Settings};
 use crate::shop::customers::Customers;
 

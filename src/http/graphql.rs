@@ -14,7 +14,7 @@ use super::call::Call;
 use super::media_type::MediaType;
 use super::refusal::Refusal;
 use super::sse;
-use crate::graphql::{self, Answer, write_answer};
+use crate::graphql::{self, Answer, Api, write_answer};
 
 /// Seconds after which an overloaded or unready server may be asked again.
 const RETRY_AFTER: &str = "1";
@@ -23,13 +23,37 @@ pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> Htt
     if sse::is_asked_for(request.headers()) {
         return sse::stream(&request, &state, call).await.unwrap_or_else(|error| error.error_response());
     }
+    let only_queries = call.by_get.then_some(OnlyQueries::Get);
+    answer(&request, &state.api, call, only_queries).await
+}
+
+/// Why nothing but queries is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnlyQueries {
+    /// A GET must change nothing.
+    Get,
+    /// The ledger is not written by those who read it.
+    Ledger,
+}
+
+/// Answers a call by an API.
+pub async fn answer(
+    request: &HttpRequest,
+    api: &Api,
+    call: Call,
+    only_queries: Option<OnlyQueries>,
+) -> HttpResponse {
     let mut answers = Vec::with_capacity(call.requests.len());
     // One after the other, so that a batch's writes happen in its order.
     for asked in call.requests {
-        let answering = graphql::execute(&state.api, asked, call.viewer.clone(), call.by_get, call.deadline);
+        let answering =
+            graphql::execute(api, asked, call.viewer.clone(), only_queries.is_some(), call.deadline);
         let answer = match AssertUnwindSafe(answering).catch_unwind().await {
             Ok(Some(answer)) => answer,
-            Ok(None) => return Refusal::not_a_query(&request).error_response(),
+            Ok(None) if only_queries == Some(OnlyQueries::Ledger) => {
+                return Refusal::read_only(request).error_response();
+            }
+            Ok(None) => return Refusal::not_a_query(request).error_response(),
             // The panic's own message has been logged where it happened.
             Err(_) => Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]),
         };

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use gom_actors::push::Push;
 
 pub use edge::{Edge, EdgeError};
 pub use request_id::identify;
@@ -43,6 +44,8 @@ use crate::socket::{Census, LocalSockets};
 /// What the handlers of one worker share.
 pub struct State {
     pub api: Api,
+    /// The same over the ledger of push.
+    pub ledger: Api,
     pub tokens: Arc<ServiceTokens>,
     pub limits: Arc<AllLimits>,
     pub edge: Arc<Edge>,

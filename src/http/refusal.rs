@@ -94,6 +94,16 @@ impl Refusal {
         Refusal { allow: Some("POST"), ..refusal }
     }
 
+    /// What is asked is no query, where nothing is written.
+    pub fn read_only(request: &HttpRequest) -> Self {
+        Self::new(
+            request,
+            StatusCode::FORBIDDEN,
+            ErrorKind::Forbidden,
+            "The ledger is read by queries, and not written",
+        )
+    }
+
     /// Whether the rest of the request's body is left unread, so that the connection cannot be used again.
     fn leaves_body(&self) -> bool {
         matches!(

@@ -485,6 +485,12 @@ pub static KEYS: &[Key] = &[
         "Devices that one user may have. One more, and the one that was subscribed the longest time ago is forgotten.",
     ),
     Key::new(
+        "push.language",
+        Kind::Choice(&["es", "en"]),
+        Some("es"),
+        "The language of the notices that users are sent: Spanish or English.",
+    ),
+    Key::new(
         "push.vapid.public_key",
         Kind::Text,
         None,

@@ -21,6 +21,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
+pub use crate::shop::Language;
 pub use access::{
     AccessToken, AccessTokenCookie, Accounts, Auth, Auth0, Csrf, CsrfCookie, Local, LoginLimit, LoginLimiter,
     Provider, Redis, SameSite, Session, SessionCookie,
@@ -244,6 +245,8 @@ pub struct Push {
     #[serde(deserialize_with = "milliseconds")]
     pub keep_for: Duration,
     pub devices_per_user: usize,
+    #[serde(default)]
+    pub language: Language,
     #[serde(default)]
     pub vapid: Vapid,
     #[serde(deserialize_with = "milliseconds")]

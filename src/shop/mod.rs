@@ -2,8 +2,10 @@
 
 pub mod customers;
 mod day;
+mod notices;
 mod rules;
 mod watched;
 
+pub use notices::{Language, Notices};
 pub use rules::{CODES, Rules};
 pub use watched::{ORDER, PUBLICATION, watched};

@@ -8,20 +8,25 @@ use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::plan::{Access, Amendments, Expect, Planner, Step};
 use gom_engine::request::{Selected, SelectedField, Value, Variables, WrittenFilter};
 use gom_engine::schema::{InputMeaning, OutputMeaning, Schema};
-use gom_engine::sql::{Filter, Quantifier, guard, write};
+use gom_engine::sql::{Filter, Physical, Quantifier, guard, write};
 use serde_json::{Map, json};
 
 use super::day;
 
 /// Delays beyond this are mistakes: a year, in milliseconds.
 const LONGEST_DELAY: i64 = 366 * 24 * 60 * 60 * 1_000;
+/// So long before its time a publication can be called off for the last time, in milliseconds: whoever sends it may have
+/// begun, by a clock that is not quite ours.
+const LAST_CALL: i64 = 1_000;
 
 pub const BP_WITH_ACTIVE_ORDERS: &str = "BP_WITH_ACTIVE_ORDERS";
 pub const NO_CUSTOMERS: &str = "NO_CUSTOMERS";
+pub const PUBLICATION_NOT_WAITING: &str = "PUBLICATION_NOT_WAITING";
 pub const TOO_MANY_PUBLICATIONS: &str = "TOO_MANY_PUBLICATIONS";
 
 /// Every code of the shop's own, for tables and the test that keeps them complete.
-pub const CODES: [&str; 3] = [BP_WITH_ACTIVE_ORDERS, NO_CUSTOMERS, TOO_MANY_PUBLICATIONS];
+pub const CODES: [&str; 4] =
+    [BP_WITH_ACTIVE_ORDERS, NO_CUSTOMERS, PUBLICATION_NOT_WAITING, TOO_MANY_PUBLICATIONS];
 
 /// The shop's rules, found in the datamodel that has its types.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub struct Rules {
     publication: ModelId,
     issued_to: FieldId,
     of_promotion: FieldId,
+    publications: FieldId,
     delay: FieldId,
     status: FieldId,
     publish_at: FieldId,
@@ -41,6 +47,8 @@ pub struct Rules {
     with_customers: WrittenFilter,
     /// Publications that are out, or will be, at a time of a day.
     of_day: WrittenFilter,
+    /// Publications that nobody has been told of, nor will be before a time.
+    still_waiting: WrittenFilter,
     zone: Tz,
 }
 
@@ -59,6 +67,7 @@ impl Rules {
             publication,
             issued_to: field(order, "issuedTo")?,
             of_promotion: field(publication, "promotion")?,
+            publications: field(promotion, "publications")?,
             delay: field(publication, "delay")?,
             status: field(publication, "status")?,
             publish_at: field(publication, "publishAt")?,
@@ -68,6 +77,7 @@ impl Rules {
                 publication,
                 "{ status_in: [DELIVERED, WAITING], publishAt_gte: $from, publishAt_lt: $to }",
             )?,
+            still_waiting: filter(publication, "{ status: WAITING, publishAt_gt: $from }")?,
             zone,
         })
     }
@@ -91,6 +101,14 @@ impl Rules {
             }
             Selected::Field(OutputMeaning::Create(model)) if model == self.publication => {
                 self.publish(planner, &argument(InputMeaning::Data), access, now)
+            }
+            Selected::Field(OutputMeaning::Update(model)) if model == self.publication => {
+                let (given, data) = (argument(InputMeaning::Where), argument(InputMeaning::Data));
+                self.put_off(planner, &given, &data, access, now)
+            }
+            Selected::Field(OutputMeaning::Delete(model)) if model == self.publication => {
+                let row = planner.row_to_write(model, &argument(InputMeaning::Where), access)?;
+                Ok(Amendments { before: self.only_waiting(planner, &row, now)?, ..Default::default() })
             }
             _ => Ok(Amendments::default()),
         }
@@ -141,6 +159,90 @@ impl Rules {
         now: DateTime<Utc>,
     ) -> Result<Amendments, ApiError> {
         let physical = planner.physical();
+        let (publish_at, set) = self.schedule(data, now)?;
+        let connected = data
+            .entry(InputMeaning::Relation(self.of_promotion))
+            .and_then(|nested| nested.entry(InputMeaning::Connect));
+        // Without a promotion there is nothing to check: the write itself is refused.
+        let Some(promotion) = connected.filter(|value| **value != Value::Null) else {
+            return Ok(Amendments { set, ..Amendments::default() });
+        };
+        let promotion = planner.row_to_write(self.promotion, promotion, access)?;
+        let same_day = self.on_the_day(planner, &promotion, publish_at)?;
+        let with_customers = planner.written(&self.with_customers, &Map::new(), Access::Full)?;
+        let missing = Box::new(planner.no_access(self.promotion));
+        let before = vec![
+            // Whoever publishes the same promotion at the same time waits here, and then sees this publication.
+            run(write::lock(physical, self.promotion, &promotion), Expect::Some(missing)),
+            run(
+                guard::outside(physical, self.promotion, &promotion, &with_customers),
+                Expect::None(refused(NO_CUSTOMERS, "No customers associated")),
+            ),
+            once_a_day(physical, self.publication, &same_day),
+        ];
+        Ok(Amendments { before, set, ..Amendments::default() })
+    }
+
+    /// Another time for a publication that nobody has been told of: counted from now, like the first one.
+    fn put_off(
+        &self,
+        planner: &Planner,
+        given: &Value,
+        data: &Value,
+        access: Access<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Amendments, ApiError> {
+        let only_delay = match data {
+            Value::Object(_, entries) => {
+                matches!(entries.as_slice(), [(meaning, Value::Int(_))] if *meaning == InputMeaning::Value(self.delay))
+            }
+            _ => false,
+        };
+        if !only_delay {
+            let message = "Of a publication only the delay can be changed, and must be given";
+            return Err(ApiError::new(ErrorKind::BadUserInput, message));
+        }
+        let (publish_at, set) = self.schedule(data, now)?;
+        let row = planner.row_to_write(self.publication, given, access)?;
+        let promotion = self.promotion_of(&row);
+        let same_day = self.on_the_day(planner, &promotion, publish_at)?.and(Filter::Nor(vec![row.clone()]));
+        let mut before = self.only_waiting(planner, &row, now)?;
+        before.push(once_a_day(planner.physical(), self.publication, &same_day));
+        Ok(Amendments { before, set, ..Amendments::default() })
+    }
+
+    /// Only before its time a publication can be changed, or called off.
+    fn only_waiting(
+        &self,
+        planner: &Planner,
+        row: &Filter,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Step>, ApiError> {
+        let physical = planner.physical();
+        let from = now + chrono::Duration::milliseconds(LAST_CALL);
+        let from = json!({ "from": from.to_rfc3339() });
+        let from = from.as_object().cloned().unwrap_or_default();
+        let waiting = planner.written(&self.still_waiting, &from, Access::Full)?;
+        // As when it was published: the promotion's row first.
+        let missing = || Box::new(planner.no_access(self.publication));
+        let refusal =
+            "Somebody may have been told of the publication: it can be neither changed nor called off";
+        Ok(vec![
+            run(write::lock(physical, self.promotion, &self.promotion_of(row)), Expect::Some(missing())),
+            run(write::lock(physical, self.publication, row), Expect::Some(missing())),
+            run(
+                guard::outside(physical, self.publication, row, &waiting),
+                Expect::None(refused(PUBLICATION_NOT_WAITING, refusal)),
+            ),
+        ])
+    }
+
+    /// When a publication with this data is due, and what the server says of it.
+    fn schedule(
+        &self,
+        data: &Value,
+        now: DateTime<Utc>,
+    ) -> Result<(DateTime<Utc>, Vec<(FieldId, String)>), ApiError> {
         let delay = match data.entry(InputMeaning::Value(self.delay)) {
             Some(Value::Int(delay)) => *delay,
             _ => 0,
@@ -154,39 +256,45 @@ impl Rules {
             (self.publish_at, publish_at.format("%Y-%m-%dT%H:%M:%S%.3f").to_string()),
             (self.status, "WAITING".to_owned()),
         ];
-        let connected = data
-            .entry(InputMeaning::Relation(self.of_promotion))
-            .and_then(|nested| nested.entry(InputMeaning::Connect));
-        // Without a promotion there is nothing to check: the write itself is refused.
-        let Some(promotion) = connected.filter(|value| **value != Value::Null) else {
-            return Ok(Amendments { set, ..Amendments::default() });
-        };
-        let promotion = planner.row_to_write(self.promotion, promotion, access)?;
-        let (from, to) = day::bounds(self.zone, publish_at);
+        Ok((publish_at, set))
+    }
+
+    fn promotion_of(&self, publication: &Filter) -> Filter {
+        Filter::Related {
+            field: self.publications,
+            quantifier: Quantifier::Some,
+            filter: Box::new(publication.clone()),
+        }
+    }
+
+    /// The publications of a promotion that are out, or will be, on the day of a time.
+    fn on_the_day(
+        &self,
+        planner: &Planner,
+        promotion: &Filter,
+        time: DateTime<Utc>,
+    ) -> Result<Filter, ApiError> {
+        let (from, to) = day::bounds(self.zone, time);
         let bounds = json!({ "from": from.to_rfc3339(), "to": to.to_rfc3339() });
         let bounds = bounds.as_object().cloned().unwrap_or_default();
-        let same_day = planner.written(&self.of_day, &bounds, Access::Full)?.and(Filter::Related {
+        Ok(planner.written(&self.of_day, &bounds, Access::Full)?.and(Filter::Related {
             field: self.of_promotion,
             quantifier: Quantifier::Is,
             filter: Box::new(promotion.clone()),
-        });
-        let with_customers = planner.written(&self.with_customers, &Map::new(), Access::Full)?;
-        let refusal = |code, message: &str| Box::new(ApiError::new(ErrorKind::Application(code), message));
-        let missing = Box::new(planner.no_access(self.promotion));
-        let before = vec![
-            // Whoever publishes the same promotion at the same time waits here, and then sees this publication.
-            run(write::lock(physical, self.promotion, &promotion), Expect::Some(missing)),
-            run(
-                guard::outside(physical, self.promotion, &promotion, &with_customers),
-                Expect::None(refusal(NO_CUSTOMERS, "No customers associated")),
-            ),
-            run(
-                guard::outside(physical, self.publication, &same_day, &Filter::FALSE),
-                Expect::None(refusal(TOO_MANY_PUBLICATIONS, "Too many publications")),
-            ),
-        ];
-        Ok(Amendments { before, set, ..Amendments::default() })
+        }))
     }
+}
+
+fn refused(code: &'static str, message: &str) -> Box<ApiError> {
+    Box::new(ApiError::new(ErrorKind::Application(code), message))
+}
+
+/// There is no other publication of the day.
+fn once_a_day(physical: &Physical, publication: ModelId, same_day: &Filter) -> Step {
+    run(
+        guard::outside(physical, publication, same_day, &Filter::FALSE),
+        Expect::None(refused(TOO_MANY_PUBLICATIONS, "Too many publications")),
+    )
 }
 
 fn run(statement: gom_engine::plan::Statement, expect: Expect) -> Step {

@@ -20,7 +20,7 @@ pub const PALETAS: &str = "auth0|demo-paletas";
 pub const TACOS: &str = "auth0|demo-tacos";
 
 pub struct Shop {
-    api: Api,
+    pub api: Api,
     /// For looks into the tables behind the API's back.
     pub tables: Client,
     _database: TestDatabase,
@@ -115,7 +115,7 @@ pub fn holder(subject: &str, permissions: Vec<String>) -> Viewer {
     Viewer::User(Arc::new(User::new(subject.to_owned(), permissions, claims, expires)))
 }
 
-fn settings(url: &str) -> Settings {
+pub fn settings(url: &str) -> Settings {
     let arguments = [("database.url", url), ("service.secret", "of the tests")]
         .map(|(key, value)| (key, "the test", value.to_owned()))
         .to_vec();

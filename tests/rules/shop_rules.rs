@@ -85,3 +85,58 @@ async fn only_own_promotions_are_published_and_only_to_customers() {
     let told = shop.ask(&seller(PALETAS), PUBLISH, publication(&uid, 0)).await;
     assert_eq!((told.code(), told.errors[0].message.as_str()), ("NO_CUSTOMERS", "No customers associated"));
 }
+
+const PUT_OFF: &str = "mutation($uid: ID!, $data: PublicationUpdateInput!) { updatePublication(where: { uid: $uid }, data: $data) { status delay publishAt } }";
+const CALL_OFF: &str = "mutation($uid: ID!) { deletePublication(where: { uid: $uid }) { uid } }";
+const DAY: i64 = 24 * 60 * 60 * 1_000;
+
+async fn published(shop: &Shop, promotion: &str, delay: i64) -> String {
+    let told = shop.ask(&seller(PALETAS), PUBLISH, publication(promotion, delay)).await;
+    told.data["createPublication"]["uid"].as_str().unwrap_or_else(|| panic!("{told:?}")).to_owned()
+}
+
+#[actix::test]
+async fn a_publication_is_put_off_or_called_off_before_its_time_and_not_after() {
+    let shop = Shop::open().await;
+    let (paletas, promotion) = (seller(PALETAS), promotion(&shop, PALETAS).await);
+    let uid = published(&shop, &promotion, DAY).await;
+    let other = published(&shop, &promotion, 3 * DAY).await;
+
+    let put_off = |delay: serde_json::Value| json!({ "uid": uid, "data": { "delay": delay } });
+    let told = shop.ask(&paletas, PUT_OFF, put_off(json!(2 * DAY))).await;
+    assert!(told.errors.is_empty(), "{told:?}");
+    let at = told.data["updatePublication"]["publishAt"].as_str().unwrap();
+    let at = at.parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+    assert!((at - chrono::Utc::now() - chrono::Duration::days(2)).num_seconds().abs() < 60, "{at}");
+    assert_eq!(told.data["updatePublication"]["status"], "WAITING");
+    // To the time that it has already, but not to the day of the other one.
+    assert!(shop.ask(&paletas, PUT_OFF, put_off(json!(2 * DAY))).await.errors.is_empty());
+    assert_eq!(shop.ask(&paletas, PUT_OFF, put_off(json!(3 * DAY))).await.code(), "TOO_MANY_PUBLICATIONS");
+    assert_eq!(shop.ask(&paletas, PUT_OFF, put_off(json!(-1))).await.code(), "BAD_USER_INPUT");
+    assert_eq!(shop.ask(&paletas, PUT_OFF, put_off(json!(null))).await.code(), "BAD_USER_INPUT");
+    for data in
+        [json!({}), json!({ "status": "FAILED" }), json!({ "delay": 1, "publishAt": "2030-01-01T00:00:00Z" })]
+    {
+        let told = shop.ask(&paletas, PUT_OFF, json!({ "uid": uid, "data": data })).await;
+        assert_eq!(told.code(), "BAD_USER_INPUT", "{data}");
+    }
+    // Not by others.
+    assert_eq!(shop.ask(&seller(TACOS), PUT_OFF, put_off(json!(DAY))).await.code(), "FORBIDDEN");
+    assert_eq!(shop.ask(&seller(TACOS), CALL_OFF, json!({ "uid": uid })).await.code(), "FORBIDDEN");
+
+    let told = shop.ask(&paletas, CALL_OFF, json!({ "uid": other })).await;
+    assert_eq!(told.data["deletePublication"]["uid"], other.as_str(), "{told:?}");
+    assert_eq!(shop.ask(&paletas, CALL_OFF, json!({ "uid": other })).await.code(), "FORBIDDEN");
+
+    for changed in [
+        "status = 'DELIVERED'",
+        "status = 'FAILED'",
+        "status = 'WAITING', \"publishAt\" = now() at time zone 'UTC'",
+    ] {
+        shop.tables.batch_execute(&format!("update \"Publication\" set {changed}")).await.unwrap();
+        let told = shop.ask(&paletas, PUT_OFF, put_off(json!(DAY))).await;
+        assert_eq!(told.code(), "PUBLICATION_NOT_WAITING", "{changed}");
+        let told = shop.ask(&paletas, CALL_OFF, json!({ "uid": uid })).await;
+        assert_eq!(told.code(), "PUBLICATION_NOT_WAITING", "{changed}");
+    }
+}

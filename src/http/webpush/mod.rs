@@ -1,6 +1,7 @@
 //! `/webpush`: browsers tell where push messages for their users go, and take it back. One file for each endpoint.
 
 mod key;
+mod ledger;
 mod subscribe;
 mod subscription;
 mod unsubscribe;
@@ -25,6 +26,11 @@ pub fn routes(config: &mut ServiceConfig) {
             .service(
                 web::resource("/unsubscribe")
                     .route(web::post().to(unsubscribe::handle))
+                    .default_service(web::to(only_post)),
+            )
+            .service(
+                web::resource("/graphql")
+                    .route(web::post().to(ledger::handle))
                     .default_service(web::to(only_post)),
             )
             .service(

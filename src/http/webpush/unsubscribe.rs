@@ -19,9 +19,10 @@ pub async fn handle(
 ) -> Result<HttpResponse, RestError> {
     let body = json_body::read(&request, body, state.limits.everyone.deadline).await?;
     let device = subscription::device(body)?;
+    let fingerprint = device.endpoint.fingerprint();
     let ended = state.push.unsubscribe(device).await.map_err(|error| unanswered(&error))?;
     if ended {
-        tracing::debug!(device = device.endpoint.fingerprint(), "unsubscribed");
+        tracing::debug!(device = fingerprint, "unsubscribed");
     }
     Ok(HttpResponse::Created().json(ended))
 }

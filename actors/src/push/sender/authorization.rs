@@ -29,6 +29,10 @@ impl Authorizations {
         Authorizations { keys, contact, tokens: Cache::new(KEPT) }
     }
 
+    pub fn public_key(&self) -> &str {
+        self.keys.public_base64url()
+    }
+
     /// The header for an origin. `now` may go back: a token from the future is not used.
     pub fn of(&self, origin: &str, now: SystemTime) -> Result<HeaderValue, VapidError> {
         if let Some(signed) = self.tokens.get(origin)

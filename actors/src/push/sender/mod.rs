@@ -84,6 +84,11 @@ impl Sender {
         Ok(Sender { parts: Arc::new(parts) })
     }
 
+    /// What browsers subscribe for, in base64url.
+    pub fn public_key(&self) -> &str {
+        self.parts.authorizations.public_key()
+    }
+
     /// Bytes of plaintext that a message can carry.
     pub fn limit(&self) -> usize {
         self.parts.encoder.limit()

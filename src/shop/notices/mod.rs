@@ -1,0 +1,256 @@
+//! What is said to whom: of an order to the other party, of a publication to the seller's customers. Everything is read
+//! through the API itself, on behalf of the service.
+
+mod plain_text;
+mod questions;
+mod texts;
+
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use gom_actors::push::{ComposeError, Composed, Composer, Job, Notice, Settled, Urgency};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::watched::{ORDER, PUBLICATION};
+use crate::graphql::Api;
+use plain_text::plain_text;
+use questions::Questions;
+pub use texts::Language;
+use texts::Texts;
+
+/// How long push services keep a notice for a device that is away.
+const TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Of a promotion's content, in characters: no device is sent more than about 3,000 bytes.
+const BODY_CHARACTERS: usize = 4_000;
+/// Bytes of a topic's digest: 32 characters of base64url, which is the most that a topic may have.
+const TOPIC_BYTES: usize = 24;
+
+/// The order with both parties. They are asked for by lists, which may be empty, so that an order whose customer or
+/// seller is gone is no error.
+const ORDER_QUERY: &str = "query NoticeOrder($uid: ID!) {
+    order(where: { uid: $uid }) { name }
+    customers: bps(where: { orders_some: { uid: $uid } }) { uid }
+    sellers: users(where: { orders_some: { uid: $uid } }) { extUid }
+}";
+const PUBLICATION_QUERY: &str = "query NoticePublication($uid: ID!) {
+    publication(where: { uid: $uid }) { status delay publishAt createdAt }
+    promotions(where: { publications_some: { uid: $uid } }) { uid name content }
+}";
+/// The customers of the seller of one promotion, and of no other: a page of them, in the order of their ids.
+const CUSTOMERS_QUERY: &str = "query NoticeCustomers($promotion: ID!, $after: ID!, $first: Int!) {
+    bps(where: { customerOf_some: { promotions_some: { uid: $promotion } }, uid_gt: $after }, orderBy: uid_ASC, first: $first) {
+        uid
+    }
+}";
+/// A publication that is settled already stays as it is.
+const SETTLE: &str = "mutation SettlePublication($uid: ID!, $status: PublicationStatus!, $by: String!) {
+    updateManyPublications(where: { uid: $uid, status: WAITING }, data: { status: $status, updatedBy: $by }) { count }
+}";
+
+/// Composes the shop's notices. Belongs to one thread, like its [`Api`].
+pub struct Notices {
+    questions: Questions,
+    texts: &'static Texts,
+}
+
+impl Notices {
+    /// Nothing, if the datamodel is not the shop's.
+    pub fn new(api: Api, language: Language) -> Option<Self> {
+        let questions = Questions::new(api);
+        let all = [ORDER_QUERY, PUBLICATION_QUERY, CUSTOMERS_QUERY, SETTLE];
+        all.iter()
+            .all(|text| questions.fits(text))
+            .then_some(Notices { questions, texts: Texts::of(language) })
+    }
+
+    async fn of_order(&self, job: &Job) -> Result<Composed, ComposeError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            order: Option<Order>,
+            customers: Vec<Customer>,
+            sellers: Vec<Seller>,
+        }
+        #[derive(Deserialize)]
+        struct Order {
+            name: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Seller {
+            ext_uid: Option<String>,
+        }
+        let answer: Answer = self.questions.ask(ORDER_QUERY, json!({ "uid": job.node })).await?;
+        let Some(order) = answer.order else { return Ok(Composed::Nothing) };
+        let parties = answer
+            .customers
+            .into_iter()
+            .map(|customer| Some(customer.uid))
+            .chain(answer.sellers.into_iter().map(|seller| seller.ext_uid));
+        // Whoever wrote it knows; of what neither of them wrote, both are told.
+        let recipients: Vec<String> =
+            parties.flatten().filter(|party| Some(party.as_str()) != job.writer.as_deref()).collect();
+        if recipients.is_empty() {
+            return Ok(Composed::Nothing);
+        }
+        let (operation, text) = if job.created {
+            ("create", &self.texts.order_created)
+        } else {
+            ("update", &self.texts.order_updated)
+        };
+        Ok(Composed::Notify(Notice {
+            kind: ORDER.to_owned(),
+            operation: Some(operation.to_owned()),
+            title: text.title.to_owned(),
+            body: text.body.replace(texts::NAME, &order.name),
+            recipients,
+            ttl: TTL,
+            urgency: Urgency::High,
+            topic: Some(topic(&job.node, operation)),
+            node: job.node.clone(),
+        }))
+    }
+
+    async fn of_publication(&self, job: &Job) -> Result<Composed, ComposeError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            publication: Option<Publication>,
+            promotions: Vec<Promotion>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Publication {
+            status: Option<String>,
+            delay: Option<i64>,
+            publish_at: Option<DateTime<Utc>>,
+            created_at: DateTime<Utc>,
+        }
+        #[derive(Deserialize)]
+        struct Promotion {
+            uid: String,
+            name: String,
+            content: Option<String>,
+        }
+        let answer: Answer = self.questions.ask(PUBLICATION_QUERY, json!({ "uid": job.node })).await?;
+        let (Some(publication), Some(promotion)) = (answer.publication, answer.promotions.into_iter().next())
+        else {
+            return Ok(Composed::Nothing);
+        };
+        if publication.status.as_deref() != Some("WAITING") {
+            return Ok(Composed::Nothing);
+        }
+        // Users' publications have the time; what the service wrote may lack it.
+        let publish_at = publication.publish_at.unwrap_or_else(|| {
+            let delay = chrono::Duration::milliseconds(publication.delay.unwrap_or_default().max(0));
+            publication.created_at + delay
+        });
+        let publish_at = SystemTime::from(publish_at);
+        if publish_at > SystemTime::now() {
+            return Ok(Composed::Later(publish_at));
+        }
+        let recipients = self.customers_of_seller(&promotion.uid).await?;
+        Ok(Composed::Notify(Notice {
+            kind: "promotion".to_owned(),
+            node: promotion.uid,
+            operation: None,
+            title: promotion.name,
+            body: plain_text(promotion.content.as_deref().unwrap_or_default(), BODY_CHARACTERS),
+            recipients,
+            ttl: TTL,
+            urgency: Urgency::Normal,
+            topic: None,
+        }))
+    }
+
+    /// All customers of the seller of a promotion.
+    async fn customers_of_seller(&self, promotion: &str) -> Result<Vec<String>, ComposeError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            bps: Vec<Customer>,
+        }
+        let first = self.questions.page();
+        let mut customers: Vec<String> = Vec::new();
+        loop {
+            let after = customers.last().map_or("", String::as_str);
+            let variables = json!({ "promotion": promotion, "after": after, "first": first });
+            let page: Answer = self.questions.ask(CUSTOMERS_QUERY, variables).await?;
+            let full = i64::try_from(page.bps.len()).is_ok_and(|found| found >= first);
+            customers.extend(page.bps.into_iter().map(|customer| customer.uid));
+            if !full {
+                return Ok(customers);
+            }
+        }
+    }
+
+    async fn settle_publication(&self, settled: &Settled) -> Result<(), ComposeError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            #[serde(rename = "updateManyPublications")]
+            _settled: serde::de::IgnoredAny,
+        }
+        let failed = settled.delivered == 0 && settled.failed > 0;
+        let variables = json!({
+            "uid": settled.source,
+            "status": if failed { "FAILED" } else { "DELIVERED" },
+            "by": format!("job:{}", settled.notification),
+        });
+        let _: Answer = self.questions.ask(SETTLE, variables).await?;
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Customer {
+    uid: String,
+}
+
+impl Composer for Notices {
+    fn compose<'a>(&'a self, job: &'a Job) -> LocalBoxFuture<'a, Result<Composed, ComposeError>> {
+        async move {
+            match job.subject.as_str() {
+                ORDER => self.of_order(job).await,
+                PUBLICATION => self.of_publication(job).await,
+                other => Err(ComposeError::Never(format!("nobody knows what a job of '{other}' is about"))),
+            }
+        }
+        .boxed_local()
+    }
+
+    fn settled<'a>(&'a self, settled: &'a Settled) -> LocalBoxFuture<'a, Result<(), ComposeError>> {
+        async move {
+            match settled.subject.as_str() {
+                PUBLICATION => self.settle_publication(settled).await,
+                _ => Ok(()),
+            }
+        }
+        .boxed_local()
+    }
+}
+
+/// A later update of an order replaces an earlier one that a device has not got yet; it does not replace the news of
+/// the order itself.
+fn topic(order: &str, operation: &str) -> String {
+    let digest = digest(&SHA256, format!("order:{order}:{operation}").as_bytes());
+    URL_SAFE_NO_PAD.encode(&digest.as_ref()[..TOPIC_BYTES])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_names_an_order_and_what_was_done_to_it() {
+        let update = topic("o1", "update");
+        assert_eq!(update.len(), 32);
+        assert!(update.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
+        assert_eq!(update, topic("o1", "update"));
+        assert_ne!(update, topic("o1", "create"));
+        assert_ne!(update, topic("o2", "update"));
+    }
+}

@@ -1,0 +1,70 @@
+//! Our own documents, asked of the API on behalf of the service.
+
+use gom_actors::push::ComposeError;
+use gom_engine::error::{ApiError, ErrorKind};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use crate::graphql::{self, Answer, Api, Data, Request};
+use crate::identity::Viewer;
+
+/// Rows that are asked for at once.
+const PAGE: i64 = 10_000;
+
+pub(super) struct Questions {
+    api: Api,
+}
+
+impl Questions {
+    pub fn new(api: Api) -> Self {
+        Questions { api }
+    }
+
+    /// Whether a document can be asked at all: the datamodel may be another.
+    pub fn fits(&self, text: &str) -> bool {
+        let engine = &self.api.engine;
+        engine.requests.prepare(text, None, &engine.limits_of(&Viewer::Service).request).is_ok()
+    }
+
+    /// How many rows may be asked for at once.
+    pub fn page(&self) -> i64 {
+        let most = self.api.engine.limits_of(&Viewer::Service).page.page_size;
+        most.unwrap_or(PAGE).clamp(1, PAGE)
+    }
+
+    /// The answer to a document with all its variables. One that is absent or null is refused, by the document's own
+    /// `!`: it never widens a filter.
+    pub async fn ask<T: DeserializeOwned>(&self, text: &str, variables: Value) -> Result<T, ComposeError> {
+        let Value::Object(variables) = variables else {
+            return Err(ComposeError::Never("variables are an object".into()));
+        };
+        let request = Request { text: text.to_owned(), operation_name: None, variables };
+        let deadline = Instant::now() + self.api.engine.limits_of(&Viewer::Service).deadline;
+        let answer = graphql::execute(&self.api, request, Viewer::Service, false, deadline).await;
+        let Some(Answer { data, errors }) = answer else {
+            return Err(ComposeError::Never("our own document is no operation".into()));
+        };
+        if let Some(error) = errors.first() {
+            return Err(failure(error));
+        }
+        let Data::Fields(fields) = data else {
+            return Err(ComposeError::Never("our own document has no answer".into()));
+        };
+        let fault = |error: serde_json::Error| ComposeError::Never(error.to_string());
+        let mut object = Map::new();
+        for (key, fragment) in fields {
+            object.insert(key, serde_json::from_slice(fragment.as_bytes()).map_err(fault)?);
+        }
+        serde_json::from_value(Value::Object(object)).map_err(fault)
+    }
+}
+
+fn failure(error: &ApiError) -> ComposeError {
+    match error.kind {
+        ErrorKind::Unavailable | ErrorKind::DeadlineExceeded | ErrorKind::OutcomeUnknown => {
+            ComposeError::Later(error.message.clone())
+        }
+        _ => ComposeError::Never(error.message.clone()),
+    }
+}

@@ -1,0 +1,44 @@
+//! Every text that is said, in each language.
+
+/// Stands for the order's name.
+pub(super) const NAME: &str = "{name}";
+
+/// A language that notices can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+pub enum Language {
+    #[default]
+    #[serde(rename = "es")]
+    Spanish,
+    #[serde(rename = "en")]
+    English,
+}
+
+pub(super) struct Text {
+    pub title: &'static str,
+    pub body: &'static str,
+}
+
+pub(super) struct Texts {
+    pub order_created: Text,
+    pub order_updated: Text,
+}
+
+/// As the client's users know them.
+static SPANISH: Texts = Texts {
+    order_created: Text { title: "Pedido nuevo", body: "Tienes un nuevo pedido: {name}" },
+    order_updated: Text { title: "Pedido actualizado", body: "{name} ha sido actualizado" },
+};
+
+static ENGLISH: Texts = Texts {
+    order_created: Text { title: "New order", body: "You have a new order: {name}" },
+    order_updated: Text { title: "Order updated", body: "{name} has been updated" },
+};
+
+impl Texts {
+    pub fn of(language: Language) -> &'static Texts {
+        match language {
+            Language::Spanish => &SPANISH,
+            Language::English => &ENGLISH,
+        }
+    }
+}

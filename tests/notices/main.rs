@@ -1,0 +1,48 @@
+//! What is said to whom, in a real database: composed by the shop's own composer from jobs, and settled.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod ledger;
+mod orders;
+mod publications;
+#[path = "../rules/shop.rs"]
+#[allow(dead_code)] // shared with the tests of the rules, which use all of it
+mod shop;
+
+use gom::shop::{Language, Notices};
+use gom_actors::push::{Composed, Composer, Job, Notice};
+
+use shop::Shop;
+
+fn notices(shop: &Shop, language: Language) -> Notices {
+    Notices::new(shop.api.clone(), language).expect("the datamodel is the shop's")
+}
+
+/// The jobs that the database has queued of a subject since the last call, oldest first.
+async fn jobs(shop: &Shop, subject: &str) -> Vec<Job> {
+    let sql = "delete from gom.job where subject = $1 returning id, subject, node, created, writer";
+    let rows = shop.tables.query(sql, &[&subject]).await.unwrap();
+    let mut jobs: Vec<Job> = rows
+        .iter()
+        .map(|row| Job {
+            id: row.get(0),
+            subject: row.get(1),
+            node: row.get(2),
+            created: row.get(3),
+            writer: row.get(4),
+        })
+        .collect();
+    jobs.sort_by_key(|job| job.id);
+    jobs
+}
+
+async fn composed(shop: &Shop, job: &Job) -> Composed {
+    notices(shop, Language::Spanish).compose(job).await.unwrap()
+}
+
+async fn notice(shop: &Shop, job: &Job) -> Notice {
+    match composed(shop, job).await {
+        Composed::Notify(notice) => notice,
+        other => panic!("{other:?}"),
+    }
+}

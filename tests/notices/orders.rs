@@ -1,0 +1,107 @@
+//! Orders: the other party is told.
+
+use gom::identity::Viewer;
+use gom::shop::{Language, ORDER};
+use gom_actors::push::{Composed, Composer, Job, Urgency};
+use serde_json::json;
+
+use crate::shop::{PALETAS, Shop, customer, seller};
+use crate::{composed, jobs, notice, notices};
+
+/// A customer of the demo shop PALETAS, by uid.
+const CUSTOMER: &str = "cdemobp000000000000000001";
+const CREATE: &str = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }";
+const UPDATE: &str = "mutation($data: OrderUpdateInput!, $where: OrderWhereUniqueInput!) { updateOrder(data: $data, where: $where) { name } }";
+
+async fn order(shop: &Shop, by: &Viewer, name: &str) -> Job {
+    jobs(shop, ORDER).await;
+    let data = json!({
+        "name": name,
+        "issuedTo": { "connect": { "uid": CUSTOMER } },
+        "assignedTo": { "connect": { "extUid": PALETAS } },
+        "items": { "create": [{ "description": "Mango", "quantity": 2 }] },
+    });
+    let told = shop.ask(by, CREATE, json!({ "data": data })).await;
+    assert!(told.errors.is_empty(), "{told:?}");
+    let mut jobs = jobs(shop, ORDER).await;
+    assert_eq!(jobs.len(), 1, "one order, one job: {jobs:?}");
+    jobs.remove(0)
+}
+
+#[actix::test]
+async fn of_an_order_the_other_party_is_told() {
+    let shop = Shop::open().await;
+    let by_customer = order(&shop, &customer(CUSTOMER), "Paletas «de» mango").await;
+    let told = notice(&shop, &by_customer).await;
+    assert_eq!(told.recipients, [PALETAS]);
+    assert_eq!(
+        (told.title.as_str(), told.body.as_str()),
+        ("Pedido nuevo", "Tienes un nuevo pedido: Paletas «de» mango")
+    );
+    assert_eq!((told.kind.as_str(), told.operation.as_deref()), ("order", Some("create")));
+    assert_eq!(told.node, by_customer.node);
+    assert_eq!(told.urgency, Urgency::High);
+
+    let by_seller = order(&shop, &seller(PALETAS), "A").await;
+    assert_eq!(notice(&shop, &by_seller).await.recipients, [CUSTOMER]);
+
+    // The service is neither of them.
+    let by_service = order(&shop, &Viewer::Service, "B").await;
+    assert_eq!(notice(&shop, &by_service).await.recipients, [CUSTOMER, PALETAS]);
+}
+
+#[actix::test]
+async fn an_update_is_told_whatever_the_mutation_selects_and_however_it_is_nested() {
+    let shop = Shop::open().await;
+    let created = order(&shop, &seller(PALETAS), "A").await;
+    let data = json!({ "items": { "create": [{ "description": "Limón" }] } });
+    let told = shop
+        .ask(&customer(CUSTOMER), UPDATE, json!({ "data": data, "where": { "uid": created.node } }))
+        .await;
+    assert!(told.errors.is_empty(), "{told:?}");
+    let jobs = jobs(&shop, ORDER).await;
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    let update = notice(&shop, &jobs[0]).await;
+    assert_eq!(update.recipients, [PALETAS]);
+    assert_eq!(
+        (update.title.as_str(), update.body.as_str()),
+        ("Pedido actualizado", "A ha sido actualizado")
+    );
+    assert_eq!(update.operation.as_deref(), Some("update"));
+
+    // A later update replaces this one, and not the news of the order.
+    let again = Job { id: 77, ..jobs[0].clone() };
+    assert_eq!(notice(&shop, &again).await.topic, update.topic);
+    assert_ne!(notice(&shop, &created).await.topic, update.topic);
+}
+
+#[actix::test]
+async fn texts_are_in_the_language_that_was_chosen() {
+    let shop = Shop::open().await;
+    let created = order(&shop, &seller(PALETAS), "{name}").await;
+    let english = notices(&shop, Language::English);
+    let Composed::Notify(told) = english.compose(&created).await.unwrap() else { panic!() };
+    assert_eq!((told.title.as_str(), told.body.as_str()), ("New order", "You have a new order: {name}"));
+    let updated = Job { created: false, ..created };
+    let Composed::Notify(told) = english.compose(&updated).await.unwrap() else { panic!() };
+    assert_eq!((told.title.as_str(), told.body.as_str()), ("Order updated", "{name} has been updated"));
+}
+
+#[actix::test]
+async fn of_what_is_gone_nobody_is_told() {
+    let shop = Shop::open().await;
+    let created = order(&shop, &customer(CUSTOMER), "A").await;
+    shop.read(
+        &Viewer::Service,
+        &format!("mutation {{ deleteOrder(where: {{ uid: \"{}\" }}) {{ uid }} }}", created.node),
+    )
+    .await;
+    assert_eq!(composed(&shop, &created).await, Composed::Nothing);
+    // Nor if the other party has no name by which devices could be found.
+    let created = order(&shop, &customer(CUSTOMER), "B").await;
+    shop.tables
+        .execute("update \"User\" set \"extUid\" = null where \"extUid\" = $1", &[&PALETAS])
+        .await
+        .unwrap();
+    assert_eq!(composed(&shop, &created).await, Composed::Nothing);
+}

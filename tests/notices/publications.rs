@@ -1,0 +1,162 @@
+//! Publications: the customers of the promotion's seller are told, at their time.
+
+use std::time::SystemTime;
+
+use gom::identity::Viewer;
+use gom::shop::Language;
+use gom::shop::PUBLICATION;
+use gom_actors::push::{Composed, Composer, Job, Settled, Urgency};
+use serde_json::{Value, json};
+
+use crate::shop::{PALETAS, Shop, TACOS, seller};
+use crate::{composed, jobs, notice, notices};
+
+const DAY: i64 = 24 * 60 * 60 * 1_000;
+const PUBLISH: &str = "mutation($data: PublicationCreateInput!) { createPublication(data: $data) { uid } }";
+
+async fn promotion(shop: &Shop, of: &str, content: &str) -> String {
+    let text = "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
+    let data = json!({ "code": "N", "name": format!("De {of}"), "content": content, "assignedTo": { "connect": { "extUid": of } } });
+    let told = shop.ask(&seller(of), text, json!({ "data": data })).await;
+    told.data["createPromotion"]["uid"].as_str().unwrap_or_else(|| panic!("{told:?}")).to_owned()
+}
+
+/// The job of a new publication.
+async fn publish(shop: &Shop, of: &str, promotion: &str, delay: i64) -> Job {
+    jobs(shop, PUBLICATION).await;
+    let data =
+        json!({ "type": "NOTIFICATION", "delay": delay, "promotion": { "connect": { "uid": promotion } } });
+    let told = shop.ask(&seller(of), PUBLISH, json!({ "data": data })).await;
+    assert!(told.errors.is_empty(), "{told:?}");
+    let mut jobs = jobs(shop, PUBLICATION).await;
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    jobs.remove(0)
+}
+
+async fn customers(shop: &Shop, of: &str) -> Vec<String> {
+    let sql = "select b.uid from \"Bp\" b join \"_CustomerOf\" c on c.\"A\" = b.uid join \"User\" u on u.uid = c.\"B\" where u.\"extUid\" = $1 order by b.uid";
+    shop.tables.query(sql, &[&of]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+async fn status(shop: &Shop, publication: &str) -> Value {
+    let text = format!("{{ publication(where: {{ uid: \"{publication}\" }}) {{ status updatedBy }} }}");
+    shop.read(&Viewer::Service, &text).await["publication"].clone()
+}
+
+#[actix::test]
+async fn f01_only_the_customers_of_the_promotions_own_seller_are_told() {
+    let shop = Shop::open().await;
+    let (paletas, tacos) = (customers(&shop, PALETAS).await, customers(&shop, TACOS).await);
+    assert!(!paletas.is_empty() && !tacos.is_empty() && paletas != tacos);
+    let of_paletas = promotion(&shop, PALETAS, "<p>Dos&nbsp;por <b>uno</b></p><script>x</script>").await;
+    let of_tacos = promotion(&shop, TACOS, "").await;
+
+    let told = notice(&shop, &publish(&shop, PALETAS, &of_paletas, 0).await).await;
+    assert_eq!(told.recipients, paletas);
+    assert_eq!((told.title.as_str(), told.body.as_str()), (format!("De {PALETAS}").as_str(), "Dos por uno"));
+    assert_eq!(
+        (told.kind.as_str(), told.node.as_str(), told.operation),
+        ("promotion", of_paletas.as_str(), None)
+    );
+    assert_eq!((told.urgency, told.topic), (Urgency::Normal, None));
+
+    let told = notice(&shop, &publish(&shop, TACOS, &of_tacos, 0).await).await;
+    assert_eq!(told.recipients, tacos);
+
+    // What is asked for without the value that the filter needs is an error, not everybody.
+    let job = Job { id: 1, subject: PUBLICATION.into(), node: String::new(), created: true, writer: None };
+    assert_eq!(composed(&shop, &job).await, Composed::Nothing);
+}
+
+#[actix::test]
+async fn everyone_of_many_customers_is_told_once() {
+    let shop = Shop::open().await;
+    let uid = promotion(&shop, PALETAS, "").await;
+    let insert = "with new as (insert into \"Bp\" (uid, name1, \"extUid\", \"createdAt\", \"updatedAt\") \
+        select 'cmany' || i, 'N', 'many' || i, now(), now() from generate_series(1, 25000) i returning uid), \
+        seller as (select uid from \"User\" where \"extUid\" = 'auth0|demo-paletas') \
+        insert into \"_CustomerOf\" (\"A\", \"B\") select new.uid, seller.uid from new, seller";
+    shop.tables.batch_execute(insert).await.unwrap();
+    let told = notice(&shop, &publish(&shop, PALETAS, &uid, 0).await).await;
+    let (mut expected, mut found) = (customers(&shop, PALETAS).await, told.recipients);
+    assert!(expected.len() > 25_000);
+    (expected.sort(), found.sort());
+    assert!(found == expected, "{} of {}", found.len(), expected.len());
+}
+
+#[actix::test]
+async fn f12_a_delayed_publication_waits_in_the_database_for_its_time() {
+    let shop = Shop::open().await;
+    let uid = promotion(&shop, PALETAS, "").await;
+    let before = SystemTime::now();
+    let job = publish(&shop, PALETAS, &uid, DAY).await;
+    // Whoever composes has just started: all it knows is in the database.
+    let Composed::Later(at) = composed(&shop, &job).await else { panic!() };
+    let wait = at.duration_since(before).unwrap().as_millis();
+    assert!((86_399_000..86_460_000).contains(&wait), "{wait}");
+    shop.tables
+        .batch_execute("update \"Publication\" set \"publishAt\" = now() - interval '1 hour'")
+        .await
+        .unwrap();
+    assert!(!notice(&shop, &job).await.recipients.is_empty());
+}
+
+#[actix::test]
+async fn what_the_service_writes_without_a_time_is_due_when_its_delay_is_over() {
+    let shop = Shop::open().await;
+    let uid = promotion(&shop, PALETAS, "").await;
+    for (delay, later) in [(json!(null), false), (json!(0), false), (json!(DAY), true)] {
+        jobs(&shop, PUBLICATION).await;
+        let data = json!({ "type": "NOTIFICATION", "status": "WAITING", "delay": delay, "promotion": { "connect": { "uid": uid } } });
+        let told = shop.ask(&Viewer::Service, PUBLISH, json!({ "data": data })).await;
+        assert!(told.errors.is_empty(), "{told:?}");
+        let job = jobs(&shop, PUBLICATION).await.remove(0);
+        assert_eq!(matches!(composed(&shop, &job).await, Composed::Later(_)), later, "{delay}");
+    }
+}
+
+#[actix::test]
+async fn what_was_called_off_or_is_out_is_not_told() {
+    let shop = Shop::open().await;
+    let uid = promotion(&shop, PALETAS, "").await;
+    let job = publish(&shop, PALETAS, &uid, 0).await;
+    shop.tables.batch_execute("update \"Publication\" set status = null").await.unwrap();
+    assert_eq!(composed(&shop, &job).await, Composed::Nothing);
+    shop.tables.batch_execute("update \"Publication\" set status = 'FAILED'").await.unwrap();
+    assert_eq!(composed(&shop, &job).await, Composed::Nothing);
+    shop.tables.batch_execute("delete from \"Publication\"").await.unwrap();
+    assert_eq!(composed(&shop, &job).await, Composed::Nothing);
+}
+
+#[actix::test]
+async fn a_settled_publication_says_how_it_went_and_by_which_job_once() {
+    let shop = Shop::open().await;
+    let uid = promotion(&shop, PALETAS, "").await;
+    let notices = notices(&shop, Language::Spanish);
+    let mut job = publish(&shop, PALETAS, &uid, 0).await;
+    let settled = |job: &Job, notification: &str, delivered, failed, gone| Settled {
+        notification: notification.into(),
+        subject: job.subject.clone(),
+        source: job.node.clone(),
+        delivered,
+        failed,
+        gone,
+    };
+    notices.settled(&settled(&job, "n1", 2, 5, 1)).await.unwrap();
+    assert_eq!(status(&shop, &job.node).await, json!({ "status": "DELIVERED", "updatedBy": "job:n1" }));
+    // Told again, it stays; and its own change is no publication.
+    notices.settled(&settled(&job, "n2", 0, 5, 0)).await.unwrap();
+    assert_eq!(status(&shop, &job.node).await, json!({ "status": "DELIVERED", "updatedBy": "job:n1" }));
+    assert_eq!(composed(&shop, &job).await, Composed::Nothing);
+
+    job = publish(&shop, PALETAS, &uid, DAY).await;
+    notices.settled(&settled(&job, "n3", 0, 1, 3)).await.unwrap();
+    assert_eq!(status(&shop, &job.node).await, json!({ "status": "FAILED", "updatedBy": "job:n3" }));
+    // Nobody has a device: nothing has failed.
+    job = publish(&shop, PALETAS, &uid, 2 * DAY).await;
+    notices.settled(&settled(&job, "n4", 0, 0, 3)).await.unwrap();
+    assert_eq!(status(&shop, &job.node).await["status"], "DELIVERED");
+    // Of an order there is nothing to say, and a publication that is gone is none of ours.
+    notices.settled(&Settled { subject: "order".into(), ..settled(&job, "n5", 1, 0, 0) }).await.unwrap();
+    notices.settled(&Settled { source: "gone".into(), ..settled(&job, "n6", 1, 0, 0) }).await.unwrap();
+}
