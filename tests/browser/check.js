@@ -1,8 +1,8 @@
 // The client's session in Chromium, with real cookies that are `Secure`, through a proxy like the one in use.
 //
-//   node check.js PROGRAM FOLDER [CHROMIUM]
+//   node check.js PROGRAM PUSH_SERVICE FOLDER [CHROMIUM]
 //
-// PROGRAM is the built server; it gets a private database in FOLDER, which must be empty.
+// PROGRAM is the built server; it gets a private database in FOLDER, which must be empty. PUSH_SERVICE is the built example.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
 import { startProxy } from "./proxy.js";
+import { push, startPushService } from "./push.js";
 
 const FLAGS = [
   "--headless",
@@ -29,7 +30,7 @@ const CUSTOMER = { code: "DemoCode01", phone: "5512345684" };
 const LIFETIME = 3;
 
 /** Starts a server; gives its address, its development token, the demo sellers' password, and a way to end it. */
-async function startServer(program, folder) {
+async function startServer(program, folder, pushService) {
   const env = {
     PATH: process.env.PATH,
     GOM__EMBEDDED__PROGRAMS: process.env.GOM__EMBEDDED__PROGRAMS ?? "",
@@ -37,6 +38,8 @@ async function startServer(program, folder) {
     GOM__ACCESS_TOKEN__OPTIONS__SECURE: "true",
     GOM__CSRF__OPTIONS__SECURE: "true",
     GOM__AUTH__ACCOUNTS__EXPIRATION: String(LIFETIME),
+    GOM__PUSH__CA_FILE: pushService.caFile,
+    GOM__PUSH__INSIDE: "127.0.0.0/8,::1/128",
   };
   if (env.GOM__EMBEDDED__PROGRAMS === "") delete env.GOM__EMBEDDED__PROGRAMS;
   const child = spawn(program, ["serve", "--port", "0"], { cwd: folder, env, stdio: ["ignore", "pipe", "inherit"] });
@@ -194,22 +197,38 @@ async function otherSite(context, page, proxy, server) {
   data(await graphql("{ orders(first: 1) { uid } }"));
 }
 
-const [program, folder, executablePath = "/usr/bin/chromium"] = process.argv.slice(2);
-const server = await startServer(program, folder);
-let proxy, browser;
+/** Two browsers: an order of the customer's is told in the seller's. */
+async function pushed(context, page, proxy, server, pushService) {
+  const others = await context.browser().newContext();
+  const otherPage = await others.newPage();
+  await otherPage.goto(`${proxy.address}/`);
+  const [own, other] = [client(page), client(otherPage)];
+  const { username, subject } = SELLER;
+  assert.equal((await own.logIn({ grantType: "password", username, password: server.password })).status, 200);
+  assert.equal((await other.logIn({ grantType: "phone", username: CUSTOMER.code, phone: CUSTOMER.phone })).status, 200);
+  const parties = { seller: own, customer: other, sellerId: subject };
+  await push({ context, page, origin: proxy.address, service: pushService, data, ...parties });
+  await others.close();
+}
+
+const [program, pushProgram, folder, executablePath = "/usr/bin/chromium"] = process.argv.slice(2);
+const pushService = await startPushService(pushProgram);
+let server, proxy, browser;
 try {
+  server = await startServer(program, folder, pushService);
   proxy = await startProxy(server.address);
   browser = await chromium.launch({ executablePath, args: FLAGS });
-  for (const part of [seller, customer, otherSite]) {
+  for (const part of [seller, customer, otherSite, pushed]) {
     const context = await browser.newContext();
     const page = await context.newPage();
     await page.goto(`${proxy.address}/`);
-    await (part === otherSite ? part(context, page, proxy, server) : part(context, page, server));
+    await (part.length > 3 ? part(context, page, proxy, server, pushService) : part(context, page, server));
     await context.close();
     console.log(`browser: ${part.name} ok`);
   }
 } finally {
   await browser?.close();
   proxy?.close();
-  await server.stop();
+  await server?.stop();
+  await pushService.close();
 }

@@ -43,5 +43,37 @@ window.client = (() => {
     return token === null ? null : JSON.parse(atob(token.slice(token.indexOf(".") + 1)));
   };
 
-  return { cookie, call, open, logIn, graphql, payload };
+  const post = async (path, body) => call("POST", path, body, await csrf());
+
+  // As a browser's push manager would, with the push service at this address: keys of one's own, and an endpoint.
+  const subscribe = async (service) => {
+    const registration = await navigator.serviceWorker.register("/worker.js");
+    await navigator.serviceWorker.ready;
+    const applicationServerKey = await (await fetch("/api/webpush/key")).text();
+    const text = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+    const pair = await crypto.subtle.generateKey({ name: "ECDH", namedCurve: "P-256" }, true, ["deriveBits"]);
+    const p256dh = text(await crypto.subtle.exportKey("raw", pair.publicKey));
+    const auth = text(crypto.getRandomValues(new Uint8Array(16)));
+    // A browser refuses a key that is no point: it is imported for that alone.
+    const raw = Uint8Array.from(atob(applicationServerKey.replace(/-/g, "+").replace(/_/g, "/")), (character) => character.charCodeAt(0));
+    await crypto.subtle.importKey("raw", raw, { name: "ECDH", namedCurve: "P-256" }, true, []);
+    const endpoint = `${service}/browser/${text(crypto.getRandomValues(new Uint8Array(24)))}`;
+    const manager = {
+      subscribe: async () => ({ toJSON: () => ({ endpoint, expirationTime: null, keys: { p256dh, auth } }) }),
+    };
+    Object.defineProperty(registration, "pushManager", { value: manager });
+    const subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey });
+    const { d: privateKey } = await crypto.subtle.exportKey("jwk", pair.privateKey);
+    return { subscription: subscription.toJSON(), privateKey, applicationServerKey };
+  };
+
+  // What is shown after so many messages about one thing, of which each replaces the one before.
+  const notification = async (operation) => {
+    const registration = await navigator.serviceWorker.ready;
+    const shown = await registration.getNotifications();
+    const found = shown.find(({ data }) => data.operation === operation);
+    return found && { count: shown.length, title: found.title, body: found.body, tag: found.tag, data: found.data };
+  };
+
+  return { cookie, call, open, logIn, graphql, payload, post, subscribe, notification };
 })();

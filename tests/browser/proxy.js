@@ -3,7 +3,11 @@
 import { createServer, request } from "node:http";
 import { readFile } from "node:fs/promises";
 
-const FILES = { "/": ["page.html", "text/html; charset=utf-8"], "/page.js": ["page.js", "text/javascript; charset=utf-8"] };
+const FILES = {
+  "/": ["page.html", "text/html; charset=utf-8"],
+  "/page.js": ["page.js", "text/javascript; charset=utf-8"],
+  "/worker.js": ["worker.js", "text/javascript; charset=utf-8"],
+};
 
 /** Serves at a free port of localhost; gives its address and a way to end it. */
 export async function startProxy(backend) {
