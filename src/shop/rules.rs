@@ -28,6 +28,9 @@ pub const TOO_MANY_PUBLICATIONS: &str = "TOO_MANY_PUBLICATIONS";
 pub const CODES: [&str; 4] =
     [BP_WITH_ACTIVE_ORDERS, NO_CUSTOMERS, PUBLICATION_NOT_WAITING, TOO_MANY_PUBLICATIONS];
 
+/// Columns with the values that the server gives them.
+type Columns = Vec<(FieldId, String)>;
+
 /// The shop's rules, found in the datamodel that has its types.
 #[derive(Debug)]
 pub struct Rules {
@@ -238,11 +241,7 @@ impl Rules {
     }
 
     /// When a publication with this data is due, and what the server says of it.
-    fn schedule(
-        &self,
-        data: &Value,
-        now: DateTime<Utc>,
-    ) -> Result<(DateTime<Utc>, Vec<(FieldId, String)>), ApiError> {
+    fn schedule(&self, data: &Value, now: DateTime<Utc>) -> Result<(DateTime<Utc>, Columns), ApiError> {
         let delay = match data.entry(InputMeaning::Value(self.delay)) {
             Some(Value::Int(delay)) => *delay,
             _ => 0,

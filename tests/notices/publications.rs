@@ -80,7 +80,8 @@ async fn everyone_of_many_customers_is_told_once() {
     let told = notice(&shop, &publish(&shop, PALETAS, &uid, 0).await).await;
     let (mut expected, mut found) = (customers(&shop, PALETAS).await, told.recipients);
     assert!(expected.len() > 25_000);
-    (expected.sort(), found.sort());
+    expected.sort();
+    found.sort();
     assert!(found == expected, "{} of {}", found.len(), expected.len());
 }
 

@@ -56,7 +56,7 @@ impl Shop {
         let tables = test_database.connect().await;
         tables.batch_execute(&format!("set search_path = \"{}\"", settings.database.schema)).await.unwrap();
         let live = gom::server::live(&settings, &database, &engine).unwrap().local();
-        let api = Api { engine, database: database.local(), live, deployed };
+        let api = Api { engine, database: database.local(), live, push: None, deployed };
         Shop { api, tables, _database: test_database }
     }
 

@@ -82,7 +82,7 @@ impl Server {
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
         let live = gom::server::live(&settings, &database, &engine).unwrap().local();
-        let api = Api { engine: Arc::new(engine), database: database.local(), live, deployed };
+        let api = Api { engine: Arc::new(engine), database: database.local(), live, push: None, deployed };
         Server { model, policy: source, schema_name: settings.database.schema.clone(), api }
     }
 

@@ -1,0 +1,109 @@
+//! Servers that die: what was committed is told to every device, what a device has confirmed is not told it again, and
+//! what was rolled back is told to nobody.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::world::{World, topic};
+
+/// The devices of each party.
+const SELLER: [&str; 2] = ["/ana/1", "/ana/2"];
+const CUSTOMER: [&str; 2] = ["/bea/1", "/bea/2"];
+
+async fn open() -> World {
+    let world = World::open().await;
+    world.seller("ana", &["bea"]).await;
+    for (user, paths) in [("ana", SELLER), ("bea", CUSTOMER)] {
+        for path in paths {
+            world.device(user, path).await;
+        }
+    }
+    world
+}
+
+/// How often each device was told of each order that is recorded as told, at this moment.
+async fn recorded(world: &World) -> HashMap<(String, String), usize> {
+    let sql = "select n.node, substring(d.endpoint from 'https://[^/]*(.*)') from gom.delivery d \
+               join gom.notification n on n.id = d.notification where d.state = 'DELIVERED'";
+    let rows = world.tables.query(sql, &[]).await.unwrap();
+    rows.iter()
+        .map(|row| {
+            let (order, path): (String, String) = (row.get(0), row.get(1));
+            let told = world.told_of(&path, &order, "create");
+            ((order, path), told)
+        })
+        .collect()
+}
+
+/// Every order that there is was told to every device, and no order that there is not.
+async fn all_told(world: &World) -> usize {
+    world.quiet().await;
+    let rows = world.tables.query("select uid from \"default$default\".\"Order\"", &[]).await.unwrap();
+    let orders: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    for order in &orders {
+        for path in SELLER.iter().chain(&CUSTOMER) {
+            assert!(world.told_of(path, order, "create") >= 1, "{path} was not told of {order}");
+        }
+    }
+    let topics: Vec<String> = orders.iter().map(|order| topic(order, "create")).collect();
+    for request in world.service.received() {
+        let told = request.header("topic").unwrap().to_owned();
+        assert!(topics.contains(&told), "somebody was told of an order that there is not");
+    }
+    orders.len()
+}
+
+#[actix_web::test]
+async fn what_was_committed_is_told_wherever_the_server_dies() {
+    let mut world = open().await;
+    let mut number = 0;
+    for place in
+        ["committed:3", "job-leased", "job-expanded", "intended", "sent", "sent:3", "unrecorded", "recorded"]
+    {
+        world.kill();
+        world.serve(place).await;
+        for _ in 0..3 {
+            number += 1;
+            // Without an answer it may have been written or not; either is right.
+            let _ = world.order(&format!("order-{number}"), "ana", "bea").await;
+        }
+        // Rolled back: its seller is not there.
+        let _ = world.order(&format!("nobody-{number}"), "zoe", "bea").await;
+        assert!(world.dies().await, "the server has not come to '{place}'");
+        let confirmed = recorded(&world).await;
+        world.restart().await;
+        world.quiet().await;
+        for ((order, path), times) in confirmed {
+            let now = world.told_of(&path, &order, "create");
+            assert_eq!(now, times, "{place}: {path} had confirmed {order} and was told again");
+        }
+    }
+    let orders = all_told(&world).await;
+    assert!(orders >= 8, "{orders} orders were written");
+    // Only what was on its way when the server died was sent twice: at most what a place lets happen.
+    let sent = world.service.count() as usize;
+    assert!(sent <= orders * 4 + 8 * 12, "{sent} messages for {orders} orders");
+}
+
+#[actix_web::test]
+async fn what_was_committed_is_told_whenever_the_server_dies() {
+    let mut world = open().await;
+    let mut again = 0;
+    for round in 0..6_u32 {
+        // Different moments of the same work, some before and some after its end.
+        let moment = Duration::from_millis(u64::from(round) * 23 % 97);
+        for number in 0..5 {
+            let _ = world.order(&format!("order-{round}-{number}"), "ana", "bea").await;
+        }
+        tokio::time::sleep(moment).await;
+        world.kill();
+        let confirmed = recorded(&world).await;
+        world.serve("").await;
+        world.quiet().await;
+        for ((order, path), times) in confirmed {
+            again += world.told_of(&path, &order, "create") - times;
+        }
+    }
+    assert_eq!(again, 0, "devices that had confirmed were told again");
+    assert_eq!(all_told(&world).await, 30);
+}

@@ -1,0 +1,8 @@
+//! From a write through the API to the devices: whole servers, a real database, a push service over real TLS.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod answers;
+mod crash;
+mod publications;
+mod world;

@@ -1,0 +1,102 @@
+//! Publications reach the customers of the promotion's own seller, at their time, whatever happens to the server meanwhile.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+impl World {
+    /// A promotion of a seller; its id.
+    async fn promotion(&self, seller: &str) -> String {
+        let data = json!({ "code": "N", "name": format!("De {seller}"), "content": "<p>Dos por <b>uno</b></p>",
+            "assignedTo": { "connect": { "extUid": seller } } });
+        let query = "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
+        let made = self.ask(query, json!({ "data": data })).await;
+        made["createPromotion"]["uid"].as_str().unwrap().to_owned()
+    }
+
+    async fn publish(&self, promotion: &str, delay: i64) -> String {
+        let data = json!({ "type": "NOTIFICATION", "status": "WAITING", "delay": delay,
+            "promotion": { "connect": { "uid": promotion } } });
+        let query = "mutation($data: PublicationCreateInput!) { createPublication(data: $data) { uid } }";
+        let made = self.ask(query, json!({ "data": data })).await;
+        made["createPublication"]["uid"].as_str().unwrap().to_owned()
+    }
+
+    async fn publication(&self, uid: &str) -> Value {
+        let query = "query($uid: ID!) { publication(where: { uid: $uid }) { status updatedBy } }";
+        self.ask(query, json!({ "uid": uid })).await["publication"].clone()
+    }
+}
+
+#[actix_web::test]
+async fn f01_a_publication_reaches_the_customers_of_its_own_seller_and_nobody_else() {
+    let world = World::open().await;
+    world.seller("ana", &["bea", "carla"]).await;
+    world.seller("dora", &["eva"]).await;
+    for user in ["ana", "bea", "carla", "dora", "eva"] {
+        world.device(user, &format!("/{user}")).await;
+    }
+    let (of_ana, of_dora) = (world.promotion("ana").await, world.promotion("dora").await);
+    let published = world.publish(&of_ana, 0).await;
+    world.quiet().await;
+    assert_eq!(world.ledger().await, ["/bea DELIVERED 1 201", "/carla DELIVERED 1 201"]);
+    assert_eq!(world.service.count(), 2);
+    let now = world.publication(&published).await;
+    assert_eq!(now["status"], "DELIVERED");
+    assert!(now["updatedBy"].as_str().unwrap().starts_with("job:"), "{now}");
+
+    world.publish(&of_dora, 0).await;
+    world.quiet().await;
+    let paths: Vec<String> = world.service.received().into_iter().map(|request| request.path).collect();
+    assert_eq!(paths[2..], ["/eva"]);
+    // It is out: changing it does not send it again.
+    world.ask("mutation($uid: ID!) { updatePublication(where: { uid: $uid }, data: { status: WAITING }) { uid } }", json!({ "uid": published })).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(world.service.count(), 3);
+}
+
+#[actix_web::test]
+async fn f12_a_delayed_publication_survives_a_restart_and_can_be_called_off() {
+    let mut world = World::open().await;
+    world.seller("ana", &["bea"]).await;
+    world.device("bea", "/bea").await;
+    let promotion = world.promotion("ana").await;
+    let delayed = world.publish(&promotion, 4_000).await;
+    let (deleted, called_off) =
+        (world.publish(&promotion, 4_000).await, world.publish(&promotion, 4_000).await);
+    world
+        .ask(
+            "mutation($uid: ID!) { deletePublication(where: { uid: $uid }) { uid } }",
+            json!({ "uid": deleted }),
+        )
+        .await;
+    world.ask("mutation($uid: ID!) { updatePublication(where: { uid: $uid }, data: { status: FAILED }) { uid } }", json!({ "uid": called_off })).await;
+    // Killed while it waits, and nobody there for a while.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.kill();
+    assert_eq!(world.service.count(), 0);
+    world.serve("").await;
+    let begun = std::time::Instant::now();
+    while world.service.count() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nothing was published");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.quiet().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(world.ledger().await, ["/bea DELIVERED 1 201"], "one was published, two were called off");
+    assert_eq!(world.publication(&delayed).await["status"], "DELIVERED");
+    assert_eq!(world.publication(&called_off).await["status"], "FAILED");
+}
+
+#[actix_web::test]
+async fn f12_a_publication_that_reaches_nobody_has_failed() {
+    let world = World::open().await;
+    world.seller("ana", &["bea"]).await;
+    world.device("bea", "/status/400").await;
+    let promotion = world.promotion("ana").await;
+    let published = world.publish(&promotion, 0).await;
+    world.quiet().await;
+    assert_eq!(world.publication(&published).await["status"], "FAILED");
+}

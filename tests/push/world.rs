@@ -1,0 +1,229 @@
+//! A server as a process that can be killed, the push service that it sends to, and the shop's people.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gom_test_support::{PushService, TestDatabase};
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+
+const SECRET: &str = "a secret of the push test, long enough";
+/// The receiver's public key and secret of RFC 8291's example.
+const P256DH: &str =
+    "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
+
+pub struct World {
+    server: Option<Child>,
+    port: u16,
+    environment: Vec<(&'static str, String)>,
+    token: String,
+    pub service: PushService,
+    pub tables: Client,
+    http: reqwest::Client,
+    _database: TestDatabase,
+}
+
+impl World {
+    /// A server with keys; retries and leases are short, and its push service is inside.
+    pub async fn open() -> World {
+        let database = TestDatabase::create().await;
+        let service = PushService::start();
+        let keys = Command::new(env!("CARGO_BIN_EXE_gom")).args(["vapid", "generate"]).output().unwrap();
+        let keys = String::from_utf8(keys.stdout).unwrap();
+        let key = |name: &str| {
+            let line =
+                keys.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {keys}"));
+            line.split(['=', ':', ' ']).rfind(|word| !word.is_empty()).unwrap().to_owned()
+        };
+        let environment = vec![
+            ("DATABASE_URL", database.url().to_owned()),
+            ("PRISMA_SECRET", SECRET.to_owned()),
+            ("APP_KEY", SECRET.to_owned()),
+            ("VAPID_PUBLIC_KEY", key("VAPID_PUBLIC_KEY")),
+            ("VAPID_PRIVATE_KEY", key("VAPID_PRIVATE_KEY")),
+            ("GOM__PUSH__VAPID__SUBJECT", "mailto:ops@gom.example".to_owned()),
+            ("GOM__PUSH__CA_FILE", service.ca_file().display().to_string()),
+            ("GOM__PUSH__INSIDE", "127.0.0.0/8,::1/128".to_owned()),
+            ("GOM__PUSH__RETRY", "100".to_owned()),
+            ("GOM__PUSH__LEASE", "2000".to_owned()),
+            ("GOM__PUSH__TIMEOUT", "1000".to_owned()),
+            ("GOM__PUSH__POLL_INTERVAL", "50".to_owned()),
+            ("GOM__LOG__LEVEL", "error".to_owned()),
+        ];
+        let applied = gom(&environment, &["migrate", "apply"]).output().unwrap();
+        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        let token = gom(&environment, &["token"]).output().unwrap();
+        let tables = database.connect().await;
+        let mut world = World {
+            server: None,
+            port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
+            environment,
+            token: String::from_utf8(token.stdout).unwrap().trim().to_owned(),
+            service,
+            tables,
+            http: reqwest::Client::new(),
+            _database: database,
+        };
+        world.serve("").await;
+        world
+    }
+
+    /// Starts the server, to die at a place (`GOM_CRASH_AT`) if one is given.
+    pub async fn serve(&mut self, crash_at: &str) {
+        let port = self.port.to_string();
+        let mut command = gom(&self.environment, &["serve", "--port", &port]);
+        if !crash_at.is_empty() {
+            command.env("GOM_CRASH_AT", crash_at);
+        }
+        self.server = Some(command.stdout(Stdio::null()).spawn().unwrap());
+        let url = format!("http://127.0.0.1:{port}/readyz");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            // It may have died already, which is what it was started for.
+            if !crash_at.is_empty() && self.server.as_mut().unwrap().try_wait().unwrap().is_some() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the server is not ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Whether the server has died by itself within some seconds.
+    pub async fn dies(&mut self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if self.server.as_mut().unwrap().try_wait().unwrap().is_some() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+
+    /// `kill -9`: nothing is put in order.
+    pub fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            server.wait().unwrap();
+        }
+    }
+
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.serve("").await;
+    }
+
+    /// The answer to a request of the service role; nothing if there is none.
+    pub async fn try_ask(&self, query: &str, variables: Value) -> Option<Value> {
+        let url = format!("http://127.0.0.1:{}/graphql", self.port);
+        let body = json!({ "query": query, "variables": variables });
+        let request = self.http.post(url).bearer_auth(&self.token).timeout(Duration::from_secs(5));
+        let answer = request
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await
+            .ok()?
+            .bytes()
+            .await
+            .ok()?;
+        serde_json::from_slice(&answer).ok()
+    }
+
+    pub async fn ask(&self, query: &str, variables: Value) -> Value {
+        let answer = self.try_ask(query, variables).await.unwrap();
+        assert!(answer["errors"].is_null(), "{query}: {answer}");
+        answer["data"].clone()
+    }
+
+    /// A seller with customers, each named by their ids.
+    pub async fn seller(&self, name: &str, customers: &[&str]) {
+        let customers: Vec<Value> =
+            customers.iter().map(|uid| json!({ "uid": uid, "name1": uid, "lastName1": "" })).collect();
+        let data = json!({ "extUid": name, "business": name, "customers": { "create": customers } });
+        self.ask(
+            "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }",
+            json!({ "data": data }),
+        )
+        .await;
+    }
+
+    /// A user's device at a path of the push service.
+    pub async fn device(&self, user: &str, path: &str) {
+        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+        let sql = "insert into gom.push_device values ($1, $2, $3, $4, null, now())";
+        let endpoint = self.service.endpoint(path);
+        self.tables.execute(sql, &[&endpoint, &user, &bytes(P256DH), &bytes(AUTH)]).await.unwrap();
+    }
+
+    /// Whether the device at a path is still known.
+    pub async fn knows(&self, path: &str) -> bool {
+        let sql = "select 1 from gom.push_device where endpoint = $1";
+        !self.tables.query(sql, &[&self.service.endpoint(path)]).await.unwrap().is_empty()
+    }
+
+    /// An order of a customer with a seller; nothing if the server gives no answer.
+    pub async fn order(&self, uid: &str, seller: &str, customer: &str) -> Option<Value> {
+        let data = json!({
+            "uid": uid, "name": uid, "assignedTo": { "connect": { "extUid": seller } },
+            "issuedTo": { "connect": { "uid": customer } },
+        });
+        let query = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }";
+        self.try_ask(query, json!({ "data": data })).await
+    }
+
+    /// Waits until nothing is left to be done.
+    pub async fn quiet(&self) {
+        let sql = "select (select count(*) from gom.job where due_at <= now() + interval '5 seconds')
+            + (select count(*) from gom.delivery where state in ('WAITING', 'SENDING'))
+            + (select count(*) from gom.notification where reported_at is null)";
+        let deadline = Instant::now() + Duration::from_secs(40);
+        loop {
+            let left: i64 = self.tables.query_one(sql, &[]).await.unwrap().get(0);
+            if left == 0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{left} are left: {:?}", self.ledger().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Path, state, attempts and last status of every delivery, by path.
+    pub async fn ledger(&self) -> Vec<String> {
+        let sql =
+            "select concat_ws(' ', substring(endpoint from 'https://[^/]*(.*)'), state, attempts, status)
+            from gom.delivery order by 1";
+        self.tables.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
+    /// How often a device was sent the news of an order.
+    pub fn told_of(&self, path: &str, order: &str, operation: &str) -> usize {
+        let topic = topic(order, operation);
+        let received = self.service.received_at(path);
+        received.iter().filter(|request| request.header("topic") == Some(&topic)).count()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What tells messages of an order from others without reading them.
+pub fn topic(order: &str, operation: &str) -> String {
+    let digest = digest(&SHA256, format!("order:{order}:{operation}").as_bytes());
+    URL_SAFE_NO_PAD.encode(&digest.as_ref()[..24])
+}
+
+fn gom(environment: &[(&'static str, String)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gom"));
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+}
