@@ -36,7 +36,7 @@ pub trait Source {
 pub struct Amendments {
     /// Run first, in the same transaction.
     pub before: Vec<Step>,
-    /// Columns of the new row, whatever the input says.
+    /// Columns of the row that is created or updated, whatever the input says.
     pub set: Vec<(FieldId, String)>,
     /// Who writes, for the jobs of watched models.
     pub writer: Option<String>,

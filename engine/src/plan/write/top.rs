@@ -115,7 +115,11 @@ impl Writer<'_> {
     fn update_by(&mut self, unique: &Unique, data: &Value, shape: &Shape<'_>) -> Result<(), ApiError> {
         let planner = self.planner;
         let (physical, model) = (planner.physical(), unique.model);
-        let values = self.changed_values(model, data)?;
+        let mut values = self.changed_values(model, data)?;
+        for (field, text) in std::mem::take(&mut self.set) {
+            values.retain(|(given, _)| *given != field);
+            values.push((field, Param::Text(text)));
+        }
         let missing = Box::new(planner.missing(unique, self.access));
         let own = self.own(unique);
         let last = !self.matters(model, &values) && writes_only_columns(data, &[]);
