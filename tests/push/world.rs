@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gom_test_support::{PushService, TestDatabase};
+use gom_test_support::{PushService, PushServiceOptions, TestDatabase};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
@@ -31,8 +31,12 @@ pub struct World {
 impl World {
     /// A server with keys; retries and leases are short, and its push service is inside.
     pub async fn open() -> World {
+        World::open_with(PushServiceOptions::default()).await
+    }
+
+    pub async fn open_with(service: PushServiceOptions) -> World {
         let database = TestDatabase::create().await;
-        let service = PushService::start();
+        let service = PushService::start_with(service);
         let keys = Command::new(env!("CARGO_BIN_EXE_gom")).args(["vapid", "generate"]).output().unwrap();
         let keys = String::from_utf8(keys.stdout).unwrap();
         let key = |name: &str| {

@@ -70,7 +70,12 @@ impl Origins {
     pub fn failed(&mut self, origin: &str, wait: Option<Duration>, dice: u64) {
         let (retry, now) = (self.retry, Instant::now());
         let Some(known) = self.known.get_mut(origin) else { return };
-        known.failures = known.failures.saturating_add(1);
+        // What was on its way when it began to fail fails with it, and says nothing new.
+        if known.paused.is_none_or(|until| until <= now) {
+            known.failures = known.failures.saturating_add(1);
+        } else if wait.is_none() {
+            return;
+        }
         let pause = wait.or_else(|| {
             let beyond = known.failures.checked_sub(FAILURES - 1).filter(|beyond| *beyond > 0)?;
             Some(schedule::pause(retry, beyond, dice))
@@ -131,6 +136,15 @@ mod tests {
         origins.failed(HERE, None, 0);
         assert!(origins.pause_of(HERE).unwrap() > Duration::from_secs(4));
         assert_eq!(origins.pause_of(THERE), None);
+    }
+
+    #[test]
+    fn many_that_fail_together_are_one_failure() {
+        let mut origins = origins();
+        for _ in 0..100 {
+            origins.failed(HERE, None, 0);
+        }
+        assert!(origins.pause_of(HERE).unwrap() <= Duration::from_secs(5));
     }
 
     #[test]
