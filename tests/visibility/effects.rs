@@ -75,12 +75,13 @@ pub fn check(
     write: &Write,
     answered: &Answered,
 ) -> Result<Became, String> {
-    const EXPECTED: [&str; 6] = [
+    const EXPECTED: [&str; 7] = [
         "FORBIDDEN",
         "GRAPHQL_EXECUTION_ERROR",
         "BAD_USER_INPUT",
         "BP_WITH_ACTIVE_ORDERS",
         "NO_CUSTOMERS",
+        "PUBLICATION_NOT_WAITING",
         "TOO_MANY_PUBLICATIONS",
     ];
     if let Some((code, _)) = answered.errors.iter().find(|(code, _)| !EXPECTED.contains(&code.as_str())) {

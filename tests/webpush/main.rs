@@ -9,6 +9,7 @@ mod app;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod browser;
 mod devices;
+mod ledger;
 mod refusals;
 #[path = "../auth/world.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
