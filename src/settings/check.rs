@@ -108,7 +108,14 @@ fn cookies(settings: &Settings, found: &mut Findings<'_>) {
 }
 
 fn push_keys(settings: &Settings, found: &mut Findings<'_>) {
-    let vapid = &settings.push.vapid;
+    let (push, vapid) = (&settings.push, &settings.push.vapid);
+    if push.lease <= push.timeout {
+        found.add(
+            "push.lease",
+            "not longer than push.timeout: what is on its way could be taken over and sent twice",
+            "make it at least three times as long",
+        );
+    }
     if vapid.public_key.is_some() && vapid.private_key.is_none() {
         found.add(
             "push.vapid.private_key",

@@ -15,10 +15,10 @@ use crate::database::{Database, Line, LineError};
 type Kept<T> = Result<T, LineError>;
 
 /// `$1` who, `$2` lease in ms, `$3` schema, `$4` how many.
-const CLAIM_JOBS: &str = "update gom.job j set leased_by = $1, attempts = attempts + 1, \
-     lease_until = now() + $2::bigint * interval '1 millisecond' \
-     from (select id from gom.job where due_at <= now() and (lease_until is null or lease_until <= now()) and \
-     schema_name = $3 order by due_at limit $4::int for update skip locked) due where j.id = due.id \
+const CLAIM_JOBS: &str = "with due as materialized (select id from gom.job where due_at <= now() \
+     and (lease_until is null or lease_until <= now()) and schema_name = $3 order by due_at limit $4::int \
+     for update skip locked) update gom.job j set leased_by = $1, attempts = attempts + 1, \
+     lease_until = now() + $2::bigint * interval '1 millisecond' from due where j.id = due.id \
      returning j.id, j.subject, j.node, j.created, j.writer, j.version, j.attempts";
 /// `$1` who, `$2` lease in ms, `$3` ids.
 const RENEW_JOBS: &str = "update gom.job set lease_until = now() + $2::bigint * interval '1 millisecond' \
@@ -26,10 +26,10 @@ const RENEW_JOBS: &str = "update gom.job set lease_until = now() + $2::bigint * 
 /// `$1` who, `$2` id, `$3` version. A job that changed meanwhile is let go: it is due.
 const FINISH_JOB: &str = "with done as (delete from gom.job where id = $2::bigint and leased_by = $1 and version = $3::int \
      returning 1) update gom.job set leased_by = null, lease_until = null where id = $2::bigint and leased_by = $1 \
-     and version <> $3::int and not exists (select from done)";
-/// `$1` who, `$2` id, `$3` version, `$4` wait in ms, `$5` what was wrong, if anything; then attempts go on counting.
+     and not exists (select from done)";
+/// `$1` who, `$2` id, `$3` version, `$4` wait in ms, `$5` what was wrong, if anything, `$6` whether the attempt counts.
 const PUT_OFF_JOB: &str = "update gom.job set leased_by = null, lease_until = null, last_error = $5, \
-     attempts = case when $5::text is null then 0 else attempts end, \
+     attempts = case when $6::boolean then attempts else 0 end, \
      due_at = case when version = $3::int then now() + $4::bigint * interval '1 millisecond' else due_at end \
      where id = $2::bigint and leased_by = $1";
 /// `$1` who, `$2` id, `$3` version, `$4` the notification, `$5` its deliveries. Nothing happens if the job changed
@@ -46,12 +46,14 @@ const EXPAND: &str = "with job as (delete from gom.job where id = $2::bigint and
      select d.id, new.id, d.recipient, d.endpoint, d.origin, d.device from new, json_to_recordset($5::json) as d(id text, \
      recipient text, endpoint text, origin text, device text) on conflict do nothing returning 1) \
      select (select count(*) from job), (select count(*) from new), (select count(*) from sent)";
-/// `$1` who, `$2` lease in ms, `$3` origins to leave alone, `$4` how many.
-const CLAIM: &str = "update gom.delivery d set state = 'SENDING', attempts = attempts + 1, leased_by = $1, sent_at = now(), \
-     due_at = now() + $2::bigint * interval '1 millisecond' \
-     from (select id from gom.delivery where state in ('WAITING', 'SENDING') and due_at <= now() \
-     and origin not in (select json_array_elements_text($3::json)) \
-     order by due_at limit $4::int for update skip locked) due where d.id = due.id \
+/// `$1` who, `$2` lease in ms, `$3` origins to leave alone, `$4` how many, `$5` ids that are in hand: while the database was
+/// away their leases may have ended, and their results wait.
+const CLAIM: &str = "with due as materialized (select id from gom.delivery where state in ('WAITING', 'SENDING') \
+     and due_at <= now() and origin not in (select json_array_elements_text($3::json)) \
+     and id not in (select json_array_elements_text($5::json)) \
+     order by due_at limit $4::int for update skip locked) \
+     update gom.delivery d set state = 'SENDING', attempts = attempts + 1, leased_by = $1, sent_at = now(), \
+     due_at = now() + $2::bigint * interval '1 millisecond' from due where d.id = due.id \
      returning d.id, d.notification, d.recipient, d.endpoint, d.origin, d.attempts, d.shortened";
 /// `$1` who, `$2` lease in ms, `$3` ids.
 const RENEW: &str = "update gom.delivery set due_at = now() + $2::bigint * interval '1 millisecond' \
@@ -185,8 +187,15 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub fn new(database: &Database, who: &str, schema: &str, lease: Duration) -> Self {
-        Ledger { line: Line::new(database, None), who: who.to_owned(), schema: schema.to_owned(), lease }
+    /// `limit`: how long a statement may take, if not as long as anybody's.
+    pub fn new(
+        database: &Database,
+        who: &str,
+        schema: &str,
+        lease: Duration,
+        limit: Option<Duration>,
+    ) -> Self {
+        Ledger { line: Line::new(database, limit), who: who.to_owned(), schema: schema.to_owned(), lease }
     }
 
     pub async fn claim_jobs(&self, most: usize) -> Kept<Vec<ClaimedJob>> {
@@ -215,11 +224,19 @@ impl Ledger {
         self.ask(FINISH_JOB, [&self.who, &id, &version]).await.map(drop)
     }
 
-    pub async fn put_off_job(&self, claimed: &ClaimedJob, wait: Duration, error: Option<&str>) -> Kept<()> {
+    /// `counts`: the attempt was one; otherwise something was away, and they are counted anew.
+    pub async fn put_off_job(
+        &self,
+        claimed: &ClaimedJob,
+        wait: Duration,
+        error: Option<&str>,
+        counts: bool,
+    ) -> Kept<()> {
         let (id, version) = (claimed.job.id.to_string(), claimed.version.to_string());
         let mut params: Vec<Param> =
             [&self.who, &id, &version, &ms(wait)].into_iter().map(|text| Param::Text(text.clone())).collect();
         params.push(error.map_or(Param::Null, |error| Param::Text(error.to_owned())));
+        params.push(Param::Text(counts.to_string()));
         self.line.rows(&Statement { sql: PUT_OFF_JOB.to_owned(), params }).await.map(drop)
     }
 
@@ -255,8 +272,8 @@ impl Ledger {
     }
 
     /// Takes deliveries that are due, but none to the origins in `without`. From here on they may have been sent.
-    pub async fn claim(&self, without: &[String], most: usize) -> Kept<Vec<Claimed>> {
-        let params = [&self.who, &ms(self.lease), &json(without), &most.to_string()];
+    pub async fn claim(&self, without: &[String], most: usize, in_hand: &[String]) -> Kept<Vec<Claimed>> {
+        let params = [&self.who, &ms(self.lease), &json(without), &most.to_string(), &json(in_hand)];
         let rows = self.ask(CLAIM, params).await?;
         rows.iter()
             .map(|row| {

@@ -62,9 +62,11 @@ impl Questions {
 
 fn failure(error: &ApiError) -> ComposeError {
     match error.kind {
-        ErrorKind::Unavailable | ErrorKind::DeadlineExceeded | ErrorKind::OutcomeUnknown => {
-            ComposeError::Later(error.message.clone())
-        }
-        _ => ComposeError::Never(error.message.clone()),
+        // What the document itself is at fault for stays so; a conflict or a full disk does not.
+        ErrorKind::BadUserInput
+        | ErrorKind::ValidationFailed
+        | ErrorKind::ParseFailed
+        | ErrorKind::Forbidden => ComposeError::Never(error.message.clone()),
+        _ => ComposeError::Later(error.message.clone()),
     }
 }

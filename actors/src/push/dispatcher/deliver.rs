@@ -1,9 +1,11 @@
 //! From deliveries to devices: claimed, encrypted, sent. What became of each goes to the recorder.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::crash::crash_point;
@@ -30,7 +32,17 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
             continue;
         }
         let unwanted = work.origins.borrow().unwanted();
-        let claimed = match work.ledger.claim(&unwanted, free.min(BATCH)).await {
+        work.claiming.set(true);
+        work.tell_in_hand();
+        let in_hand: Vec<String> = work.in_hand.borrow().iter().cloned().collect();
+        let at = Instant::now();
+        let claimed = work.ledger.claim(&unwanted, free.min(BATCH), &in_hand).await;
+        if let Ok(claimed) = &claimed {
+            work.in_hand.borrow_mut().extend(claimed.iter().map(|delivery| delivery.id.clone()));
+        }
+        work.claiming.set(false);
+        work.tell_in_hand();
+        let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
                 work.pause_after("deliveries", &error, &mut complained).await;
@@ -45,13 +57,12 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
             continue;
         }
         crash_point("intended");
-        send_all(&work, claimed).await;
+        send_all(&work, claimed, at).await;
     }
 }
 
-async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>) {
-    work.in_hand.borrow_mut().extend(claimed.iter().map(|delivery| delivery.id.clone()));
-    work.shared.in_hand.send_replace(work.in_hand.borrow().len());
+/// `at`: since when they are ours.
+async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>, at: Instant) {
     let texts = claimed.iter().map(|delivery| delivery.notification.clone()).collect::<HashSet<_>>();
     let endpoints: Vec<String> = claimed.iter().map(|delivery| delivery.endpoint.clone()).collect();
     let (prepared, devices) = tokio::join!(work.prepared(&texts), work.devices.registered(&endpoints));
@@ -77,7 +88,11 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>) {
         actix::spawn(async move {
             // Never closed: whoever waits gets its turn.
             let _permit = permits.acquire().await;
-            let record = deliver(&work, &delivery, device, text).await;
+            let delivering = AssertUnwindSafe(deliver(&work, &delivery, device, text, at)).catch_unwind();
+            let record = delivering.await.unwrap_or_else(|_| {
+                tracing::error!(delivery = delivery.id, "a delivery panicked");
+                later(&delivery, None, "a fault of this server's", work.options.retry)
+            });
             finish(&work, &delivery, record);
         });
     }
@@ -89,7 +104,7 @@ fn prepared_for(texts: &HashMap<String, Rc<Prepared>>, delivery: &Claimed) -> Op
 
 fn finish(work: &Work, delivery: &Claimed, record: Record) {
     let done = Done { record, notification: delivery.notification.clone(), origin: delivery.origin.clone() };
-    // The recorder lives as long as we do.
+    // Without a recorder the lease ends by itself.
     let _ = work.done.send(done);
 }
 
@@ -99,7 +114,11 @@ async fn deliver(
     delivery: &Claimed,
     device: Option<Device>,
     text: Option<Rc<Prepared>>,
+    at: Instant,
 ) -> Record {
+    if delivery.attempts > work.options.attempts {
+        return ended(delivery, "FAILED", None, Some("tried too often without a result"));
+    }
     let Some(text) = text.filter(|text| text.expires > Instant::now()) else {
         return ended(delivery, "EXPIRED", None, Some("it could not be delivered in time"));
     };
@@ -111,6 +130,10 @@ async fn deliver(
     }
     if work.stopping() {
         return unsent(delivery, Duration::ZERO, "the server stops");
+    }
+    // Whoever was held up for so long may not be the only one any more. (The recorder is gone after a panic of the actor.)
+    if at.max(work.renewed.get()).elapsed() > work.options.lease * 2 / 3 || work.done.is_closed() {
+        return unsent(delivery, Duration::ZERO, "the lease has nearly ended");
     }
     let message = Message {
         payload: if delivery.shortened { text.short.clone() } else { text.whole.clone() },
@@ -149,7 +172,8 @@ async fn deliver(
             let asked = retry_after.filter(|_| status.is_some());
             let pause = schedule::pause(work.options.retry, delivery.attempts, dice());
             // A service with too much to do is left alone by all; another failure may be this device's own.
-            let of_all = if status == Some(429) { Some(asked.unwrap_or(pause)) } else { asked };
+            let first = || schedule::pause(work.options.retry, 1, dice());
+            let of_all = if status == Some(429) { Some(asked.unwrap_or_else(first)) } else { asked };
             origins.failed(origin, of_all, dice());
             if delivery.attempts >= work.options.attempts {
                 return ended(delivery, "FAILED", status, Some(&reason));

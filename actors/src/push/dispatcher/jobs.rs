@@ -46,10 +46,11 @@ pub(super) async fn carry_out_jobs(work: Rc<Work>) {
     }
 }
 
+/// On the other connection: a long statement of a job's would hold them up.
 async fn keep_leases(work: &Work, ids: &[i64]) {
     loop {
         tokio::time::sleep(work.options.lease / 3).await;
-        if let Err(error) = work.jobs.renew_jobs(ids).await {
+        if let Err(error) = work.ledger.renew_jobs(ids).await {
             tracing::debug!(cause = %error, "leases of jobs were not renewed");
         }
     }
@@ -72,10 +73,10 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
         Ok(Composed::Nothing) => work.jobs.finish_job(claimed).await,
         Ok(Composed::Later(time)) => {
             let wait = time.duration_since(SystemTime::now()).unwrap_or_default();
-            work.jobs.put_off_job(claimed, wait, None).await
+            work.jobs.put_off_job(claimed, wait, None, false).await
         }
         Ok(Composed::Notify(notice)) => notify(work, claimed, notice).await,
-        Err(ComposeError::Later(reason)) => again(work, claimed, &reason).await,
+        Err(ComposeError::Later(reason)) => away(work, claimed, &reason).await,
         Err(ComposeError::Never(reason)) => {
             tracing::error!(
                 job = job.id,
@@ -85,7 +86,8 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
                 "a notification cannot be composed"
             );
             if claimed.attempts < TRIES {
-                again(work, claimed, &reason).await
+                let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
+                work.jobs.put_off_job(claimed, pause, Some(&reason), true).await
             } else {
                 work.jobs.finish_job(claimed).await
             }
@@ -93,16 +95,16 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
     }
 }
 
-async fn again(work: &Work, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
-    let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
-    // The database is likely to be back soon, and nobody is bothered by a question to it.
-    work.jobs.put_off_job(claimed, pause.min(Duration::from_secs(60)), Some(reason)).await
+/// However long something is away, what waits for it is not given up.
+async fn away(work: &Work, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
+    let pause = schedule::pause(work.options.retry, 1, dice()).min(Duration::from_secs(60));
+    work.jobs.put_off_job(claimed, pause, Some(reason), false).await
 }
 
 async fn notify(work: &Work, claimed: &ClaimedJob, notice: Notice) -> Result<(), LineError> {
     let found = match work.devices.of_users(&notice.recipients).await {
         Ok(found) => found,
-        Err(error) => return again(work, claimed, &error.to_string()).await,
+        Err(error) => return away(work, claimed, &error.to_string()).await,
     };
     let mut seen = HashSet::new();
     let mut deliveries = Vec::with_capacity(found.len());

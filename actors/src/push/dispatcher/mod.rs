@@ -9,13 +9,15 @@ mod record;
 mod schedule;
 mod work;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use self::origins::Origins;
 use self::work::Work;
@@ -25,6 +27,9 @@ use super::ledger::Ledger;
 use super::sender::Sender;
 use super::{MakeComposer, PushOptions};
 use crate::database::Database;
+
+/// For statements that write a notification for very many devices.
+const JOB_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the threads see of it without asking.
 pub(super) struct Shared {
@@ -64,16 +69,18 @@ impl Actor for PushDispatcher {
         let parts = &self.parts;
         // A new one each time: what the one before has in hand is not this one's.
         let who = uuid::Uuid::new_v4().simple().to_string();
-        let ledger = || Ledger::new(&parts.database, &who, &parts.options.schema, parts.options.lease);
+        let ledger =
+            |limit| Ledger::new(&parts.database, &who, &parts.options.schema, parts.options.lease, limit);
         let (Some(sender), Some(composer)) = (&parts.sender, (parts.composer)()) else {
-            ctx.spawn(record::forget_jobs(ledger()).into_actor(self));
+            ctx.spawn(record::forget_jobs(ledger(None)).into_actor(self));
             return;
         };
         let (done, results) = mpsc::unbounded_channel();
         let work = Rc::new(Work {
             shared: Arc::clone(&parts.shared),
-            jobs: ledger(),
-            ledger: ledger(),
+            jobs: ledger(Some(JOB_LIMIT)),
+            ledger: ledger(None),
+            renewed: Cell::new(Instant::now()),
             devices: parts.devices.clone(),
             sender: sender.clone(),
             composer,
@@ -81,6 +88,7 @@ impl Actor for PushDispatcher {
             origins: RefCell::new(Origins::new(parts.options.per_origin, parts.options.retry)),
             options: Arc::clone(&parts.options),
             in_hand: RefCell::new(HashSet::new()),
+            claiming: Cell::new(false),
             texts: RefCell::new(HashMap::new()),
             due: Notify::new(),
             freed: Notify::new(),

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::crash::crash_point;
 use super::work::{Done, Work};
 use crate::database::LineError;
+use crate::push::job::ComposeError;
 use crate::push::ledger::{Ledger, Record};
 
 /// Written at a time.
@@ -41,8 +42,8 @@ pub(super) async fn record(work: Rc<Work>, mut done: mpsc::UnboundedReceiver<Don
                 in_hand.remove(&one.record.id);
                 origins.give_back(&one.origin);
             }
-            work.shared.in_hand.send_replace(in_hand.len());
         }
+        work.tell_in_hand();
         work.freed.notify_one();
         if !ended.is_empty() {
             let ended: Vec<String> = ended.into_iter().collect();
@@ -69,8 +70,13 @@ async fn write(work: &Work, records: &[Record]) {
                 return;
             }
             Err(LineError::Rejected(reason)) => {
-                tracing::error!(reason, "the result of a delivery cannot be recorded");
-                return;
+                tracing::error!(reason, "the result of a delivery cannot be recorded as it is");
+                if records.iter().all(|record| record.reason.is_none() && record.status.is_none()) {
+                    return;
+                }
+                let bare = |record: &Record| Record { reason: None, status: None, ..record.clone() };
+                let bare: Vec<Record> = records.iter().map(bare).collect();
+                return Box::pin(write(work, &bare)).await;
             }
             Err(error) => {
                 if !std::mem::replace(&mut complained, true) {
@@ -87,10 +93,10 @@ pub(super) async fn keep_leases(work: Rc<Work>) {
     loop {
         sleep(work.options.lease / 3).await;
         let ids: Vec<String> = work.in_hand.borrow().iter().cloned().collect();
-        if !ids.is_empty()
-            && let Err(error) = work.ledger.renew(&ids).await
-        {
-            tracing::debug!(cause = %error, "leases of deliveries were not renewed");
+        let at = Instant::now();
+        match work.ledger.renew(&ids).await {
+            Ok(()) => work.renewed.set(at),
+            Err(error) => tracing::debug!(cause = %error, "leases of deliveries were not renewed"),
         }
     }
 }
@@ -116,8 +122,21 @@ async fn report_some(work: &Work) -> Result<(), LineError> {
     for one in settled {
         match work.composer.settled(&one).await {
             Ok(()) => reported.push(one.notification),
-            Err(error) => {
-                tracing::warn!(notification = one.notification, cause = %error, "a settled notification was not reported");
+            // Those behind it are not to wait for ever.
+            Err(ComposeError::Never(reason)) => {
+                tracing::error!(
+                    notification = one.notification,
+                    reason,
+                    "a settled notification cannot be reported"
+                );
+                reported.push(one.notification);
+            }
+            Err(ComposeError::Later(reason)) => {
+                tracing::debug!(
+                    notification = one.notification,
+                    reason,
+                    "a settled notification is reported later"
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the dispatcher's tasks share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,8 +36,11 @@ pub(super) struct Work {
     pub composer: Box<dyn Composer>,
     pub ids: Arc<dyn Fn() -> String + Send + Sync>,
     pub origins: RefCell<Origins>,
-    /// The deliveries that are claimed and not recorded.
+    /// The deliveries that are claimed and not recorded; and whether some are being claimed.
     pub in_hand: RefCell<HashSet<String>>,
+    pub claiming: Cell<bool>,
+    /// When leases of all that is in hand were renewed last.
+    pub renewed: Cell<Instant>,
     pub texts: RefCell<HashMap<String, Rc<Prepared>>>,
     /// There may be deliveries to be made.
     pub due: Notify,
@@ -91,7 +94,13 @@ impl Work {
         *self.shared.stopping.borrow()
     }
 
-    /// Waits for one of two wake-ups, for so long at most, or until all is to stop.
+    /// Says how much is in hand to whoever waits for the end of it.
+    pub fn tell_in_hand(&self) {
+        let claiming = usize::from(self.claiming.get());
+        self.shared.in_hand.send_replace(self.in_hand.borrow().len() + claiming);
+    }
+
+    /// Waits for a wake-up, for so long at most, or until all is to stop.
     pub async fn rest(&self, woken: &Notify, most: Duration) {
         let mut stopping = self.shared.stopping.subscribe();
         tokio::select! {

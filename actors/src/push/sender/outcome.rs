@@ -94,11 +94,29 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(wait.min(LONGEST_WAIT))
 }
 
+/// Characters from which on a run may be a token; the longest words of any message are shorter.
+const TOKEN: usize = 24;
+
 fn reason(status: StatusCode, text: &[u8], hidden: &str) -> String {
     let text = String::from_utf8_lossy(text);
     let text = if hidden.len() > 1 { text.replace(hidden, "…") } else { text.into_owned() };
-    let words = cut(&text);
+    let words = cut(&without_tokens(&text));
     if words.is_empty() { status.to_string() } else { format!("{status}: {words}") }
+}
+
+/// Without anything that might be a part of an endpoint: a long run of what tokens and URLs are made of.
+fn without_tokens(text: &str) -> String {
+    let belongs = |letter: char| letter.is_ascii_alphanumeric() || "-_%=.~+/:?&".contains(letter);
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let run = rest.find(|letter| !belongs(letter)).unwrap_or(rest.len());
+        kept.push_str(if run >= TOKEN { "…" } else { &rest[..run] });
+        let after = rest[run..].find(belongs).map_or(rest.len(), |next| run + next);
+        kept.push_str(&rest[run..after]);
+        rest = &rest[after..];
+    }
+    kept
 }
 
 /// On one line, without control characters, not too long.
@@ -173,9 +191,9 @@ mod tests {
 
     #[test]
     fn reasons_are_one_short_line_without_the_endpoint() {
-        let long = format!("bad\r\n\x1b[31m /push/secret {}", "x".repeat(5_000));
+        let long = format!("bad\r\n\x1b[31m /push/secret {}", "xx ".repeat(2_000));
         let Outcome::Refused { reason, .. } = outcome(400, None, &long) else { panic!("refused") };
-        assert!(reason.starts_with("400 Bad Request: bad [31m … xxx"), "{reason}");
+        assert!(reason.starts_with("400 Bad Request: bad [31m … xx xx"), "{reason}");
         assert!(reason.chars().count() < 250);
         assert!(!reason.contains(char::is_control));
     }
