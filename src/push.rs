@@ -70,6 +70,7 @@ pub async fn start(
         })
     };
     let options = PushOptions {
+        schema: settings.database.schema.clone(),
         lease: settings.push.lease,
         poll: settings.push.poll_interval,
         concurrency: settings.push.concurrency,
@@ -77,7 +78,6 @@ pub async fn start(
         retry: settings.push.retry,
         attempts: settings.push.attempts,
         keep_for: settings.push.keep_for,
-        ..PushOptions::new(&settings.database.schema)
     };
     let devices = Devices::start(devices, database)?;
     Push::start(options, database, devices, sender, composer, Arc::new(|| Sources.cuid()))

@@ -93,6 +93,7 @@ const TRIM: &str = "delete from gom.notification where id in (select id from gom
 const DROP_OLD_JOBS: &str = "delete from gom.job where id in (select id from gom.job \
      where due_at < now() - $1::bigint * interval '1 millisecond' and dedup <> node order by due_at limit $2::int \
      for update skip locked) returning 1";
+
 /// A job in hand.
 #[derive(Debug, Clone)]
 pub(super) struct ClaimedJob {

@@ -21,19 +21,3 @@ pub struct PushOptions {
     /// How long the ledger is kept.
     pub keep_for: Duration,
 }
-
-impl PushOptions {
-    /// The defaults, for a schema.
-    pub fn new(schema: &str) -> Self {
-        PushOptions {
-            schema: schema.to_owned(),
-            lease: Duration::from_secs(30),
-            poll: Duration::from_millis(500),
-            concurrency: 256,
-            per_origin: 128,
-            retry: Duration::from_secs(5),
-            attempts: 10,
-            keep_for: Duration::from_secs(30 * 24 * 60 * 60),
-        }
-    }
-}

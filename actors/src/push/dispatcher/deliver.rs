@@ -1,6 +1,6 @@
 //! From deliveries to devices: claimed, encrypted, sent. What became of each goes to the recorder.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
@@ -81,8 +81,10 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>, at: Instant) {
         }
     };
     for (delivery, registered) in claimed.into_iter().zip(devices) {
-        let device = Work::of_recipient(registered, &delivery.recipient);
-        let text = prepared_for(&prepared, &delivery);
+        // It may have another user by now.
+        let device =
+            registered.filter(|device| device.user == delivery.recipient).map(|device| device.device);
+        let text = prepared.get(&delivery.notification).map(Rc::clone);
         let permits = work.origins.borrow_mut().take(&delivery.origin);
         let work = Rc::clone(work);
         actix::spawn(async move {
@@ -96,10 +98,6 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>, at: Instant) {
             finish(&work, &delivery, record);
         });
     }
-}
-
-fn prepared_for(texts: &HashMap<String, Rc<Prepared>>, delivery: &Claimed) -> Option<Rc<Prepared>> {
-    texts.get(&delivery.notification).map(Rc::clone)
 }
 
 fn finish(work: &Work, delivery: &Claimed, record: Record) {

@@ -25,7 +25,7 @@ use super::device::Device;
 use super::devices::{Change, Devices, DevicesError};
 use super::ledger::Ledger;
 use super::sender::Sender;
-use super::{MakeComposer, PushOptions};
+use super::{MakeComposer, MakeId, PushOptions};
 use crate::database::Database;
 
 /// For statements that write a notification for very many devices.
@@ -48,7 +48,7 @@ pub(super) struct Parts {
     /// Nothing: there are no keys, and nothing is sent.
     pub sender: Option<Sender>,
     pub composer: Arc<MakeComposer>,
-    pub ids: Arc<dyn Fn() -> String + Send + Sync>,
+    pub ids: Arc<MakeId>,
     pub shared: Arc<Shared>,
 }
 
@@ -71,7 +71,8 @@ impl Actor for PushDispatcher {
         let who = uuid::Uuid::new_v4().simple().to_string();
         let ledger =
             |limit| Ledger::new(&parts.database, &who, &parts.options.schema, parts.options.lease, limit);
-        let (Some(sender), Some(composer)) = (&parts.sender, (parts.composer)()) else {
+        let sending = parts.sender.as_ref().and_then(|sender| Some((sender, (parts.composer)()?)));
+        let Some((sender, composer)) = sending else {
             ctx.spawn(record::forget_jobs(ledger(None)).into_actor(self));
             return;
         };

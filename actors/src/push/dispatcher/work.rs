@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::Shared;
 use super::origins::Origins;
 use crate::database::LineError;
-use crate::push::device::Device;
+use crate::push::MakeId;
 use crate::push::devices::Devices;
 use crate::push::job::Composer;
 use crate::push::ledger::{Ledger, Record, StoredNotice};
@@ -34,7 +34,7 @@ pub(super) struct Work {
     pub devices: Devices,
     pub sender: Sender,
     pub composer: Box<dyn Composer>,
-    pub ids: Arc<dyn Fn() -> String + Send + Sync>,
+    pub ids: Arc<MakeId>,
     pub origins: RefCell<Origins>,
     /// The deliveries that are claimed and not recorded; and whether some are being claimed.
     pub in_hand: RefCell<HashSet<String>>,
@@ -141,14 +141,6 @@ impl Work {
             }
         }
         Ok(found)
-    }
-
-    /// The device, if it is still that recipient's.
-    pub fn of_recipient(
-        registered: Option<crate::push::device::Registered>,
-        recipient: &str,
-    ) -> Option<Device> {
-        registered.filter(|registered| registered.user == recipient).map(|registered| registered.device)
     }
 }
 
