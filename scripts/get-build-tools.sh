@@ -10,13 +10,7 @@ has_build_tools() {
 
 need_build_tools() {
     has_build_tools && return 0
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        say "the build needs a C compiler, make and perl: install them with this system's package manager (Debian: gcc libc6-dev make perl)"
-        return 1
-    fi
-    say "installing the system packages \`gcc\`, \`libc6-dev\`, \`make\` and \`perl\`"
-    get="env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev make perl"
-    $get >/dev/null && return 0
-    # A fresh image has no list of packages, an old one has an outdated list.
-    apt-get update >/dev/null && $get >/dev/null
+    install_packages gcc libc6-dev make perl && return 0
+    say "the build needs a C compiler, make and perl: install them with this system's package manager (Debian: gcc libc6-dev make perl)"
+    return 1
 }

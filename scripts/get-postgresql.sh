@@ -25,10 +25,11 @@ installed() {
     return 1
 }
 
-install_package() {
+# Installs Debian packages, if we may.
+install_packages() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
-    say "installing the system package \`postgresql\`"
-    get="env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql"
+    say "installing from this system's packages: $*"
+    get="env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $*"
     $get >&2 && return 0
     # A fresh image has no list of packages, an old one has an outdated list.
     say "bringing the list of packages up to date"
@@ -61,7 +62,7 @@ download() {
 
 need_postgresql() {
     installed && return 0
-    if has_programs "$unpacked" || { ! install_package && download; }; then
+    if has_programs "$unpacked" || { ! install_packages postgresql && download; }; then
         export GOM__EMBEDDED__PROGRAMS="$unpacked"
     elif ! installed; then
         say "PostgreSQL's programs are missing and could not be fetched. Install PostgreSQL 13 or newer with this system's"

@@ -1,5 +1,6 @@
 //! Gom's actors, their messages and their stores. Knows no HTTP and no GraphQL text.
 
+pub mod causes;
 pub mod database;
 pub mod embedded;
 pub mod limiter;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use gom_actors::causes::with_causes;
 use reqwest::header::HeaderMap;
 use reqwest::{RequestBuilder, StatusCode, Url};
 
@@ -65,14 +66,4 @@ impl Outside {
         }
         Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

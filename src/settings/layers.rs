@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::source::Source;
-use super::table::{self, KEYS, Key};
+use super::table::{self, Key, keys};
 
 /// A value that a layer gives to a key.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ impl Layer {
     /// What the table of keys says.
     pub fn defaults() -> Layer {
         let mut layer = Layer::default();
-        for key in KEYS {
+        for key in keys() {
             if let Some(text) = key.default {
                 layer.add_text(key, key.path, text, Source::Default);
             }
@@ -89,7 +89,7 @@ impl Layer {
         let mut layer = Layer::default();
         let get = |name: &str| variables.get(&OsString::from(name)).filter(|value| !value.is_empty());
         let mut known = Vec::new();
-        for key in KEYS {
+        for key in keys() {
             for name in key.all_variables() {
                 let file_name = format!("{name}_FILE");
                 match (get(&name), get(&file_name)) {
@@ -122,7 +122,7 @@ impl Layer {
                         layer.refuse(&path, Source::Variable(name.into()), "unknown key", &remedy);
                     }
                     None => layer.unknown(&path, Source::Variable(name.into()), |near| {
-                        KEYS.iter().find(|key| key.path == near).map(Key::variable).unwrap_or_default()
+                        keys().find(|key| key.path == near).map(Key::variable).unwrap_or_default()
                     }),
                 }
             }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::kind::masked;
-use super::table::KEYS;
+use super::table::keys;
 
 /// A key's value in use, with secrets masked, and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Effective {
 }
 
 pub(super) fn effective(merged: &config::Config) -> Vec<Effective> {
-    KEYS.iter()
+    keys()
         .map(|key| {
             let found = key.path.split('.').try_fold(&merged.cache, |value, part| match &value.kind {
                 config::ValueKind::Table(table) => table.get(part),
@@ -34,7 +34,7 @@ pub(super) fn effective(merged: &config::Config) -> Vec<Effective> {
 pub fn documentation() -> String {
     let mut page = String::from(INTRODUCTION);
     let mut section = "";
-    for key in KEYS {
+    for key in keys() {
         let first = key.path.split('.').next().unwrap_or_default();
         if first != section {
             section = first;

@@ -1,6 +1,6 @@
 //! What a key is, and how it is found. `keys.rs` lists them.
 
-pub use super::keys::KEYS;
+pub use super::keys::keys;
 use super::kind::Kind;
 
 /// A setting.
@@ -54,13 +54,13 @@ impl Key {
 /// kebab-case.
 pub fn find(path: &str) -> Option<&'static Key> {
     let path = snake_case(path);
-    KEYS.iter().find(|key| key.path == path || key.alias == Some(&path))
+    keys().find(|key| key.path == path || key.alias == Some(&path))
 }
 
 /// The path that is most like the one written, if any is near.
 pub fn nearest(path: &str) -> Option<&'static str> {
     let path = snake_case(path);
-    KEYS.iter()
+    keys()
         .map(|key| (distance(&path, key.path), key.path))
         .min()
         .filter(|(distance, found)| *distance <= found.len() / 3)
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn every_default_is_a_value_that_its_key_accepts() {
-        for key in KEYS {
+        for key in keys() {
             if let Some(default) = key.default {
                 key.kind.read_text(default).unwrap_or_else(|refusal| panic!("{}: {refusal:?}", key.path));
             }
@@ -116,12 +116,9 @@ mod tests {
 
     #[test]
     fn no_name_means_two_keys() {
-        let mut names: Vec<String> = KEYS
-            .iter()
-            .flat_map(Key::all_variables)
-            .flat_map(|name| [format!("{name}_FILE"), name])
-            .collect();
-        names.extend(KEYS.iter().flat_map(|key| [Some(key.path), key.alias]).flatten().map(String::from));
+        let mut names: Vec<String> =
+            keys().flat_map(Key::all_variables).flat_map(|name| [format!("{name}_FILE"), name]).collect();
+        names.extend(keys().flat_map(|key| [Some(key.path), key.alias]).flatten().map(String::from));
         let count = names.len();
         names.sort();
         names.dedup();

@@ -17,6 +17,7 @@ use reqwest::{Certificate, Client, Response, Url};
 use self::authorization::Authorizations;
 use self::reach::{Guarded, Reach};
 use super::{Device, Endpoint, VapidKeys};
+use crate::causes::with_causes;
 
 pub use self::encoder::{Encode, EncodeError, WebPushEncoder};
 pub use self::message::Message;
@@ -73,7 +74,7 @@ impl Sender {
             }
             builder = builder.tls_certs_merge(found);
         }
-        let client = builder.build().map_err(|error| SenderError::Setup(outcome::with_causes(&error)))?;
+        let client = builder.build().map_err(|error| SenderError::Setup(with_causes(&error)))?;
         let parts = Parts {
             client,
             encoder: Box::new(WebPushEncoder),

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::reach::Unreachable;
+use crate::causes::with_causes;
 
 /// However long a service asks us to wait, it is asked again after a day.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -127,16 +128,6 @@ fn cut(text: &str) -> String {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
-}
-
-pub(super) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
