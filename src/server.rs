@@ -262,8 +262,8 @@ async fn database(
     workers: usize,
 ) -> Result<(DatabaseOptions, Option<EmbeddedPostgres>), StartError> {
     let chosen = &settings.database;
-    let (mut options, embedded) = match &chosen.url {
-        Some(url) => (DatabaseOptions::from_url(url.expose())?, None),
+    let (mut options, embedded) = match chosen.configured()? {
+        Some(options) => (options, None),
         None => {
             let embedded = EmbeddedPostgres::start(EmbeddedOptions {
                 programs: settings.embedded.programs.clone(),

@@ -24,11 +24,9 @@ impl Place {
     /// # Errors
     /// If the private PostgreSQL cannot be started, or the connection string is wrong.
     pub async fn open(settings: &Settings) -> Result<Place, Failure> {
-        let (options, embedded) = match &settings.database.url {
-            Some(url) => {
-                let options = DatabaseOptions::from_url(url.expose());
-                (options.map_err(|error| Failure::because("", &error))?, None)
-            }
+        let configured = settings.database.configured().map_err(|error| Failure::because("", &error))?;
+        let (options, embedded) = match configured {
+            Some(options) => (options, None),
             None => private(settings).await?,
         };
         let database = Database::start(options).map_err(|error| Failure::because("", &error))?;

@@ -11,7 +11,7 @@ use super::{Failure, SettingsArguments};
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::logging;
-use crate::seed;
+use crate::seed::{self, DemoShop};
 use crate::settings::{Purpose, Settings};
 
 #[derive(Debug, Args)]
@@ -21,6 +21,9 @@ pub(super) struct Arguments {
     /// Write the benchmark's data set (100 sellers, 20,000 customers, 200,000 orders) instead of the demo shop
     #[arg(long)]
     scale: bool,
+    /// Also accounts for the demo shop's sellers, where nobody has one. Everybody knows their password
+    #[arg(long, conflicts_with = "scale")]
+    accounts: bool,
     /// Bring the database to the datamodel first [default: only the private database]
     #[arg(long)]
     deploy: bool,
@@ -33,13 +36,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start(&settings.log);
     actix_web::rt::System::new().block_on(async {
         let place = Place::open(&settings).await?;
-        let result = write(&place, &settings, arguments.scale).await;
+        let result = write(&place, &settings, arguments.scale, arguments.accounts).await;
         place.close().await;
         result
     })
 }
 
-async fn write(place: &Place, settings: &Settings, scale: bool) -> Result<(), Failure> {
+async fn write(place: &Place, settings: &Settings, scale: bool, accounts: bool) -> Result<(), Failure> {
     if settings.database.deploy() {
         let deployment = Deployment {
             database: place.database.clone(),
@@ -58,12 +61,17 @@ async fn write(place: &Place, settings: &Settings, scale: bool) -> Result<(), Fa
     let mut client = place.database.lend().await.map_err(|error| Failure::because("", &error))?;
     let schema = settings.database.schema.as_str();
     if scale {
-        write_scale(&mut client, schema).await
-    } else {
-        let rows = seed::demo(&mut client, schema).await.map_err(|error| Failure::because("", &error))?;
-        println!("The demo shop is there: {rows} rows.");
-        Ok(())
+        return write_scale(&mut client, schema).await;
     }
+    let failed = |error| Failure::because("", &error);
+    let rows = seed::demo(&mut client, schema).await.map_err(failed)?;
+    println!("The demo shop is there: {rows} rows.");
+    if accounts {
+        DemoShop::new(settings).add_accounts(&mut client, schema).await.map_err(failed)?;
+        let names = seed::demo_logins(&client).await.map_err(|error| Failure::because("", &error))?;
+        println!("Demo sellers: {}; password: {}", names.join(", "), seed::DEMO_PASSWORD);
+    }
+    Ok(())
 }
 
 async fn write_scale(client: &mut Client, schema: &str) -> Result<(), Failure> {

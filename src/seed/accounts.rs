@@ -41,15 +41,22 @@ impl DemoShop {
             transaction.batch_execute(DEMO).await?;
             tracing::info!("the demo shop is open");
         }
-        let without_accounts: bool = transaction.query_one(LACKS_ACCOUNTS, &[]).await?.get(0);
         transaction.commit().await?;
-        if without_accounts {
-            self.add_accounts(client).await?;
-        }
-        Ok(())
+        self.add_accounts(client, schema).await
     }
 
-    async fn add_accounts(&self, client: &Client) -> Result<(), SeedError> {
+    /// Writes accounts for the demo shop's sellers where nobody has one.
+    ///
+    /// # Errors
+    /// If the tables are missing, or the database fails.
+    pub async fn add_accounts(&self, client: &mut Client, schema: &str) -> Result<(), SeedError> {
+        let transaction = client.transaction().await?;
+        transaction.execute(USE_SCHEMA, &[&search_path(schema), &true]).await?;
+        let without_accounts: bool = transaction.query_one(LACKS_ACCOUNTS, &[]).await?.get(0);
+        transaction.commit().await?;
+        if !without_accounts {
+            return Ok(());
+        }
         let accounts = AccountTable::new(client);
         for (username, subject, name) in SELLERS {
             let password_hash = self.hasher.hash(&SecretText::new(DEMO_PASSWORD)).await?;

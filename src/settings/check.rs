@@ -1,5 +1,6 @@
 //! What no single value shows: settings that are missing, or do not go together.
 
+use gom_actors::database::DatabaseOptions;
 use gom_actors::push::{VapidError, VapidKeys};
 
 use super::access::{Provider, SameSite};
@@ -27,8 +28,31 @@ pub(super) fn check(settings: &Settings, purpose: Purpose, problems: &mut Vec<Pr
         secrets(settings, &mut found);
         token_endpoint(settings, &mut found);
     }
+    database_password(settings, &mut found);
     cookies(settings, &mut found);
     push_keys(settings, &mut found);
+}
+
+fn database_password(settings: &Settings, found: &mut Findings<'_>) {
+    let database = &settings.database;
+    let (Some(_), options) =
+        (&database.password, database.url.as_ref().map(|url| DatabaseOptions::from_url(url.expose())))
+    else {
+        return;
+    };
+    match options {
+        None => found.add(
+            "database.password",
+            "set without database.url: the private database needs no password",
+            "set DATABASE_URL to a URL without a password, such as postgres://user@host:5432/database",
+        ),
+        Some(Ok(options)) if options.server.get_password().is_some() => found.add(
+            "database.password",
+            "given twice: database.url has a password of its own",
+            "leave the password out of the URL, or leave PG_PASSWORD unset",
+        ),
+        Some(_) => {}
+    }
 }
 
 fn secrets(settings: &Settings, found: &mut Findings<'_>) {

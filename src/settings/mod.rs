@@ -18,6 +18,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gom_actors::database::{DatabaseOptions, UrlError};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
@@ -88,6 +89,8 @@ pub struct Server {
 pub struct Database {
     /// Unset: a private PostgreSQL.
     pub url: Option<Secret>,
+    /// Goes with a URL that has none.
+    pub password: Option<Secret>,
     pub schema: String,
     /// Of the process, for requests.
     pub max_connections: usize,
@@ -110,6 +113,19 @@ pub struct Database {
 }
 
 impl Database {
+    /// How the configured database is reached; nothing if there is to be a private one.
+    ///
+    /// # Errors
+    /// If the URL is none.
+    pub fn configured(&self) -> Result<Option<DatabaseOptions>, UrlError> {
+        let Some(url) = &self.url else { return Ok(None) };
+        let mut options = DatabaseOptions::from_url(url.expose())?;
+        if let Some(password) = &self.password {
+            options.server.password(password.expose());
+        }
+        Ok(Some(options))
+    }
+
     /// Whether the database is brought to the datamodel before serving: by default only a private one.
     pub fn deploy(&self) -> bool {
         self.deploy.unwrap_or(self.url.is_none())

@@ -76,6 +76,21 @@ fn a_named_variable_wins_over_the_one_made_from_the_path() {
 }
 
 #[test]
+fn the_databases_password_may_come_by_itself() {
+    let reached = |url, password| {
+        let loaded =
+            load(&inputs(&[("DATABASE_URL", url), ("PG_PASSWORD", password), ("PRISMA_SECRET", "s")]));
+        loaded.unwrap().settings.database.configured().unwrap().unwrap().server
+    };
+    assert_eq!(reached("postgres://gom@db/x", "p%40ss w'rd").get_password(), Some(&b"p%40ss w'rd"[..]));
+    assert_eq!(reached("postgres://gom:own@db/x", "").get_password(), Some(&b"own"[..]));
+    for url in ["postgres://gom:own@db/x", ""] {
+        let found = problems(&inputs(&[("DATABASE_URL", url), ("PG_PASSWORD", "p"), ("PRISMA_SECRET", "s")]));
+        assert_eq!(found, [("database.password".to_owned(), String::new())]);
+    }
+}
+
+#[test]
 fn every_environments_file_is_usable_as_shipped() {
     for (name, _) in ENVIRONMENTS {
         load(&inputs(&[("GOM_ENV", name)])).unwrap();

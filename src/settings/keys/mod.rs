@@ -60,6 +60,13 @@ static GENERAL: &[Key] = &[
     )
     .variables(&["DATABASE_URL"]),
     Key::new(
+        "database.password",
+        Kind::Secret,
+        None,
+        "The password that goes with `database.url`, for a URL that has none: so that the secret can come from a file.",
+    )
+    .variables(&["PG_PASSWORD"]),
+    Key::new(
         "database.schema",
         Kind::Text,
         Some("default$default"),
