@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
-use crate::http::{self, Edge, EdgeError, State};
+use crate::http::{self, Console, Edge, EdgeError, Examples, State};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
 use crate::policy::{self, PolicyError};
@@ -105,6 +105,8 @@ impl Application {
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         let database = Database::start(options)?;
+        let examples = if settings.datamodel.file.is_none() { Examples::Shop } else { Examples::Any };
+        let console = settings.graphql.console.then(|| Console::new(examples));
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -146,6 +148,7 @@ impl Application {
                 push: of_push.clone(),
                 bounds: Arc::clone(&bounds),
                 census: census.clone(),
+                console: console.clone(),
             };
             App::new()
                 .app_data(web::Data::new(state))

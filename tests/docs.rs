@@ -55,7 +55,7 @@ fn every_error_code_stands_in_its_table() {
 #[test]
 fn links_between_documents_lead_somewhere() {
     for document in
-        ["README.md", "docs/ARCHITECTURE.md", "docs/CONFORMANCE.md", "docs/ERRORS.md", "docs/SESSIONS.md"]
+        ["README.md", "docs/ARCHITECTURE.md", "docs/CONFORMANCE.md", "docs/CONSOLE.md", "docs/ERRORS.md", "docs/SESSIONS.md"]
     {
         let folder = Path::new(document).parent().expect("a file has a folder");
         let text = read(document);

@@ -2,8 +2,10 @@
 //! answered is decided in `graphql` and below.
 
 mod auth;
+mod built_in;
 mod call;
 mod client_address;
+mod console;
 mod cookies;
 mod csrf;
 mod edge;
@@ -12,6 +14,7 @@ mod health;
 mod json_body;
 mod media_type;
 mod origin;
+mod page;
 mod refusal;
 mod request_id;
 mod rest_error;
@@ -25,11 +28,16 @@ mod webpush;
 
 use std::sync::Arc;
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::guard::{GuardContext, fn_guard};
+use actix_web::http::header::{HeaderValue, VARY};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
 use gom_actors::push::Push;
 
+pub use console::{Console, Examples};
 pub use edge::{Edge, EdgeError};
 pub use request_id::identify;
 pub use site_cookies::carry;
@@ -54,6 +62,8 @@ pub struct State {
     pub bounds: Arc<Sockets>,
     pub census: Census,
     pub sockets: LocalSockets,
+    /// GraphiQL, if it is shown.
+    pub console: Option<Arc<Console>>,
 }
 
 impl State {
@@ -73,7 +83,16 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(
             web::resource("/graphql")
                 .route(web::get().guard(fn_guard(asks_for_socket)).to(socket::handle))
+                .route(web::route().guard(fn_guard(console::is_asked_for)).to(console::page))
+                .route(web::get().to(graphql::handle).wrap(from_fn(vary_by_accept)))
                 .route(web::route().to(graphql::handle)),
+        )
+        // Seen from `/graphql/`, with a slash, the console's files are one level deeper.
+        .service(
+            web::resource(["/graphql/{file}", "/graphql/graphql/{file}"])
+                .route(web::get().to(console::file))
+                .route(web::head().to(console::file))
+                .default_service(web::to(not_found)),
         )
         // Prisma's default service was served at the root.
         .service(
@@ -90,6 +109,16 @@ pub fn routes(config: &mut ServiceConfig) {
             web::resource("/readyz").route(web::get().to(health::readyz)).default_service(web::to(only_get)),
         )
         .default_service(web::to(not_found));
+}
+
+/// What a GET is answered depends on what is accepted, and caches keep answers to GET.
+async fn vary_by_accept<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let mut response = next.call(request).await?;
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
 }
 
 fn asks_for_socket(request: &GuardContext<'_>) -> bool {

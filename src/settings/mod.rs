@@ -185,6 +185,7 @@ pub struct FileChoice {
 #[serde(deny_unknown_fields)]
 pub struct Graphql {
     pub introspection: bool,
+    pub console: bool,
     pub execute_raw: bool,
 }
 

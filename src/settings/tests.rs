@@ -101,6 +101,16 @@ fn every_environments_file_is_usable_as_shipped() {
 }
 
 #[test]
+fn production_shows_nothing_that_was_not_asked_for() {
+    for (environment, open) in [("development", true), ("staging", true), ("production", false)] {
+        let graphql = load(&inputs(&[("GOM_ENV", environment)])).unwrap().settings.graphql;
+        assert_eq!((graphql.introspection, graphql.console), (open, open), "{environment}");
+    }
+    let variables = [("GOM_ENV", "production"), ("GOM__GRAPHQL__CONSOLE", "true")];
+    assert!(load(&inputs(&variables)).unwrap().settings.graphql.console);
+}
+
+#[test]
 fn a_file_variable_gives_the_content_without_one_newline() {
     let folder = folder(&[("secret", "two lines\n\n"), ("windows", "word\r\n")]);
     let secret = folder.path().join("secret");

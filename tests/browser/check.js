@@ -9,6 +9,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
+import { graphiql, off, withoutIntrospection } from "./console.js";
 import { startProxy } from "./proxy.js";
 import { push, startPushService } from "./push.js";
 
@@ -21,6 +22,8 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // No network but this machine's.
+  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ];
 const SELLER = { username: "paletas@demo.gom", subject: "auth0|demo-paletas" };
 // Where they stand in a token's groups of three bytes differs.
@@ -30,7 +33,7 @@ const CUSTOMER = { code: "DemoCode01", phone: "5512345684" };
 const LIFETIME = 3;
 
 /** Starts a server; gives its address, its development token, the demo sellers' password, and a way to end it. */
-async function startServer(program, folder, pushService) {
+async function startServer(program, folder, pushService, more = {}) {
   const env = {
     PATH: process.env.PATH,
     GOM__EMBEDDED__PROGRAMS: process.env.GOM__EMBEDDED__PROGRAMS ?? "",
@@ -38,8 +41,10 @@ async function startServer(program, folder, pushService) {
     GOM__ACCESS_TOKEN__OPTIONS__SECURE: "true",
     GOM__CSRF__OPTIONS__SECURE: "true",
     GOM__AUTH__ACCOUNTS__EXPIRATION: String(LIFETIME),
+    GOM__SERVER__TRUSTED_PROXIES: "127.0.0.0/8,::1/128",
     GOM__PUSH__CA_FILE: pushService.caFile,
     GOM__PUSH__INSIDE: "127.0.0.0/8,::1/128",
+    ...more,
   };
   if (env.GOM__EMBEDDED__PROGRAMS === "") delete env.GOM__EMBEDDED__PROGRAMS;
   const child = spawn(program, ["serve", "--port", "0"], { cwd: folder, env, stdio: ["ignore", "pipe", "inherit"] });
@@ -212,18 +217,30 @@ async function pushed(context, page, proxy, server, pushService) {
 }
 
 const [program, pushProgram, folder, executablePath = "/usr/bin/chromium"] = process.argv.slice(2);
+// For whoever works on a part: PARTS=graphiql,off and nothing else; PICTURES=FOLDER, to look at them.
+const parts = process.env.PARTS?.split(",");
+const chosen = (part) => !parts || parts.includes(part.name);
+const pictures = process.env.PICTURES ?? folder;
 const pushService = await startPushService(pushProgram);
 let server, proxy, browser;
 try {
   server = await startServer(program, folder, pushService);
   proxy = await startProxy(server.address);
   browser = await chromium.launch({ executablePath, args: FLAGS });
-  for (const part of [seller, customer, otherSite, pushed]) {
+  for (const part of [seller, customer, otherSite, pushed].filter(chosen)) {
     const context = await browser.newContext();
     const page = await context.newPage();
     await page.goto(`${proxy.address}/`);
     await (part.length > 3 ? part(context, page, proxy, server, pushService) : part(context, page, server));
     await context.close();
+    console.log(`browser: ${part.name} ok`);
+  }
+  for (const [part, setting] of [[graphiql], [withoutIntrospection, "INTROSPECTION"], [off, "CONSOLE"]].filter(([part]) => chosen(part))) {
+    if (setting) {
+      await server.stop();
+      server = await startServer(program, folder, pushService, { [`GOM__GRAPHQL__${setting}`]: "false" });
+    }
+    await part(browser, { server, proxy, ask, folder: pictures });
     console.log(`browser: ${part.name} ok`);
   }
 } finally {

@@ -5,6 +5,7 @@
 
 mod app;
 mod client;
+mod console;
 mod edge;
 mod legacy;
 mod limits;

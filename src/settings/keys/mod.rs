@@ -177,6 +177,12 @@ static GENERAL: &[Key] = &[
         "Answer `__schema` and `__type`. The service role is always answered.",
     ),
     Key::new(
+        "graphql.console",
+        Kind::Flag,
+        Some("true"),
+        "Show GraphiQL to browsers that open the API's address.",
+    ),
+    Key::new(
         "graphql.execute_raw",
         Kind::Flag,
         Some("false"),
