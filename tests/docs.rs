@@ -54,9 +54,14 @@ fn every_error_code_stands_in_its_table() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    for document in
-        ["README.md", "docs/ARCHITECTURE.md", "docs/CONFORMANCE.md", "docs/CONSOLE.md", "docs/ERRORS.md", "docs/SESSIONS.md"]
-    {
+    for document in [
+        "README.md",
+        "docs/ARCHITECTURE.md",
+        "docs/CONFORMANCE.md",
+        "docs/CONSOLE.md",
+        "docs/ERRORS.md",
+        "docs/SESSIONS.md",
+    ] {
         let folder = Path::new(document).parent().expect("a file has a folder");
         let text = read(document);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -31,6 +31,8 @@ const LIVE = {
  */
 export const createFetcher = (report) => {
   const live = connect();
+  // Whatever else is answered, what introspection said holds until it is asked again.
+  let documented = true;
   const fetcher = async (parameters, { headers = {} } = {}) => {
     const operation = operationOf(parameters);
     if (operation?.operation === "subscription" || isLive(operation)) {
@@ -46,8 +48,11 @@ export const createFetcher = (report) => {
     const { status, body } = answer;
     const refusal = body?.errors?.[0];
     if (body?.error === "jwt_error" || refusal?.extensions?.code === "UNAUTHENTICATED") report("logged-out");
-    else if (refusal?.message.includes("graphql.introspection")) report("no-introspection");
-    else report();
+    else {
+      if (refusal?.message.includes("graphql.introspection")) documented = false;
+      if (body?.data?.__schema) documented = true;
+      report(documented ? undefined : "no-introspection");
+    }
     body?.data?.__schema?.directives?.push(LIVE);
     return body ?? { errors: [{ message: `The server answered with status ${status}, and no JSON` }] };
   };

@@ -124,7 +124,8 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
         return false;
     }
     let offered = [Encoding::gzip(), Encoding::identity()];
-    let accepted = AcceptEncoding::parse(request).ok().and_then(|accepted| accepted.negotiate(offered.iter()));
+    let accepted =
+        AcceptEncoding::parse(request).ok().and_then(|accepted| accepted.negotiate(offered.iter()));
     accepted == Some(Encoding::gzip())
 }
 

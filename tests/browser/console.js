@@ -50,7 +50,11 @@ function hands(page) {
       await dialog.getByLabel("Password").fill(password);
       await dialog.getByRole("button", { name: "Log in" }).click();
     },
-    write: (text) => page.evaluate((t) => document.querySelector(".graphiql-query-editor .CodeMirror").CodeMirror.setValue(t), text),
+    write: async (text) => {
+      await page.evaluate((t) => document.querySelector(".graphiql-query-editor .CodeMirror").CodeMirror.setValue(t), text);
+      // GraphiQL looks at what was written after a pause.
+      await sleep(500);
+    },
     /** Runs the only operation, or the named one of several. */
     run: async (name) => {
       await page.locator("button.graphiql-execute-button").click();

@@ -12,7 +12,7 @@ const FILES = {
 /** Serves at a free port of localhost; gives its address and a way to end it. */
 export async function startProxy(backend) {
   const server = createServer(async (incoming, outgoing) => {
-    if (incoming.url.startsWith("/api/")) {
+    if (/^\/api([/?]|$)/.test(incoming.url)) {
       forward(backend, incoming, outgoing);
       return;
     }
@@ -36,7 +36,7 @@ function handedOn(backend, incoming) {
     "x-forwarded-host": incoming.headers.host,
     "x-forwarded-proto": "http",
   };
-  const path = incoming.url.slice("/api".length);
+  const path = incoming.url.slice("/api".length).replace(/^\/?/, "/");
   return { host: target.hostname, port: target.port, method: incoming.method, path, headers };
 }
 
