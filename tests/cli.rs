@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A process without any of this one's `GOM__…` and named variables, in a folder of its own.
 fn gom(folder: &tempfile::TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -44,6 +44,14 @@ fn config_shows_values_and_sources_and_no_secret() {
         assert!(line.contains(value) && line.ends_with(source), "{line}");
     }
     assert!(!out.contains("hunter2"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_to_tell_of() {
+    let command = format!("{} schema | head -1", env!("CARGO_BIN_EXE_gom"));
+    let output = Command::new("bash").args(["-c", &command]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(text(&output.stdout), "type AggregateBp {\n");
+    assert_eq!(text(&output.stderr), "");
 }
 
 #[test]

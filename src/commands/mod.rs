@@ -146,6 +146,10 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    if !matches!(cli.command, None | Some(Command::Serve(_))) {
+        // Whoever has read enough, as in `gom config | head`, ends a command, quietly; never the server.
+        sigpipe::reset();
+    }
     let result = match cli.command {
         Some(Command::Serve(arguments)) => serve::run(arguments),
         None => serve::run(cli.serve),

@@ -18,10 +18,11 @@ const LASTING: [&str; 3] = ["scripts/start", "gom serve", "listen"];
 
 /// What differs from run to run, and how it is written where outputs are compared. White space does not count at all: the document
 /// folds long lines.
-const CHANGING: [(&str, &str); 6] = [
+const CHANGING: [(&str, &str); 7] = [
     (r"ey[A-Za-z0-9_.\-…]{8,}", "TOKEN"),
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
     (r"127\.0\.0\.1:\d+", "ADDRESS"),
+    (r"/\S+/\.gom", "FOLDER"),
     (r"[0-9a-f]{16}-\d+", "REQUEST"),
     (r"[0-9a-f]{12}-[0-9a-f]+(-\d+)?", "CURSOR"),
     (r"\s+", ""),
@@ -108,8 +109,13 @@ impl Terminal {
         let output = self.folder.path().join(format!("output-{}", self.typed));
         let text = self.substituted(&command.text);
         let lasts = LASTING.iter().any(|start| text.starts_with(start));
-        let end = if lasts { "& echo $!" } else { "; echo $?" };
-        writeln!(self.input, "{{ {text}\n}} >{} 2>&1 </dev/null {end}", output.display()).unwrap();
+        // Of several lines, none may fail.
+        let (start, end) = if lasts {
+            ("", "& echo $!")
+        } else {
+            ("trap 'failed=$?' ERR", "; echo ${failed:-0}; unset failed")
+        };
+        writeln!(self.input, "{start}\n{{ {text}\n}} >{} 2>&1 </dev/null {end}", output.display()).unwrap();
         let answer = self.answers.next().expect("the shell lives").unwrap();
         if lasts {
             let waits = text.starts_with("listen");
