@@ -57,6 +57,7 @@ fn links_between_documents_lead_somewhere() {
     for document in [
         "README.md",
         "docs/ARCHITECTURE.md",
+        "docs/CLIENTS.md",
         "docs/CONFORMANCE.md",
         "docs/CONSOLE.md",
         "docs/ERRORS.md",

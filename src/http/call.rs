@@ -18,7 +18,7 @@ use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
 use super::State;
-use super::media_type::MediaType;
+use super::media_type::{MediaType, is_plain_text};
 use super::refusal::{Refusal, is_known};
 use super::request_id::RequestId;
 use super::rest_error::RestError;
@@ -104,7 +104,8 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
     let (section, limits) = state.limits_of(&viewer);
     let deadline = Instant::now() + limits.deadline;
     let by_get = request.method() == Method::GET;
-    if !by_get && !is_json(request) {
+    let readable = by_get || (is_json(request) && is_plain_text(request));
+    if !readable {
         return Err(Refusal::media_type(request).into());
     }
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());

@@ -8,16 +8,108 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use futures::FutureExt;
 use gom_engine::error::{ApiError, ErrorKind};
+use serde_json::{Value, json};
 
 use super::State;
 use super::call::Call;
 use super::media_type::MediaType;
+use super::openapi::{ALLOW, Answer as Described, Caller, Operation, SET_COOKIE, Tag, reference};
 use super::refusal::Refusal;
 use super::sse;
 use crate::graphql::{self, Answer, Api, write_answer};
 
 /// Seconds after which an overloaded or unready server may be asked again.
 const RETRY_AFTER: &str = "1";
+
+pub fn by_post(id: &'static str) -> Operation {
+    described(Operation::new(Tag::Graphql, id, "An operation, or several"))
+        .text(
+            "Of a list, the operations are done one after the other, and answered by a list. Where `Accept` names \
+             `application/graphql-response+json`, the status says whether the document was refused (400); else refused \
+             documents are answered with 200. Where it names `text/event-stream`, one operation is answered by events, \
+             a subscription by as many as come; `Last-Event-ID` resumes it.",
+        )
+        .answer(live())
+        .answer(crowded())
+}
+
+pub fn by_get() -> Operation {
+    let text = json!({ "type": "string" });
+    asked(Operation::new(Tag::Graphql, "graphqlByGet", "A query"))
+        .text(
+            "Media types and events as by POST. With `Upgrade: websocket` it is the handshake of a websocket, for whose \
+             subprotocols (`graphql-transport-ws`, `graphql-ws`) see their own descriptions.",
+        )
+        .by(&[Caller::Session, Caller::Bearer])
+        .query("query", true, "The document.", json!({ "type": "string", "minLength": 1 }))
+        .query("operationName", false, "Which of the document's operations; needed if there are several.", text)
+        .json_query("variables", "The variables.", json!({ "type": ["object", "null"] }))
+        .json_query("extensions", "As by POST.", json!({ "type": ["object", "null"] }))
+        .answer(answered(Described::new(200, "Answered, errors or not: they are in the body."), &reference("GraphqlAnswer")))
+        .answer(live())
+        .answer(
+            refused(405, "The operation is no query, and a GET must change nothing.").header(ALLOW),
+        )
+        .answer(crowded())
+}
+
+/// What all say that read GraphQL from a body.
+pub fn described(operation: Operation) -> Operation {
+    let several = |name| json!({ "anyOf": [reference(name), { "type": "array", "minItems": 1, "items": reference(name) }] });
+    asked(operation)
+        .by(&[Caller::SessionWithCsrf, Caller::Bearer])
+        .body(
+            "JSON in UTF-8; also as any `application/*+json`. Its size, and how many operations a list may have, are settings (`limits`).",
+            several("GraphqlRequest"),
+        )
+        .answer(answered(
+            Described::new(200, "Answered, errors or not: they are in the body."),
+            &several("GraphqlAnswer"),
+        ))
+        .answer(refused(408, "The body did not arrive before the deadline."))
+        .answer(refused(413, "The body is larger than `limits.body_bytes`."))
+        .answer(refused(415, "The body is not JSON, or is compressed."))
+}
+
+fn asked(operation: Operation) -> Operation {
+    let several = json!({ "anyOf": [reference("GraphqlAnswer"), { "type": "array", "minItems": 1, "items": reference("GraphqlAnswer") }] });
+    operation
+        .answer(refused(
+            400,
+            "The request cannot be read; or the document was refused, and the answer is `application/graphql-response+json`.",
+        ))
+        .answer(refused(401, "A bearer token was sent, which is not valid."))
+        .answer(
+            Described::error(
+                403,
+                &["jwt_error", "EBADCSRFTOKEN"],
+                "Nobody is logged in (`jwt_error`); or the CSRF token is missing or another session's, or the page is \
+                 another site's (`EBADCSRFTOKEN`).",
+            )
+            .header(SET_COOKIE),
+        )
+        .answer(Described::error(503, &["Service Unavailable"], "Sessions do not answer."))
+        .answer(answered(Described::new(503, "Nothing was done, for want of the database or of time."), &several))
+}
+
+fn answered(answer: Described, schema: &Value) -> Described {
+    let newer = "application/graphql-response+json";
+    answer.json(schema.clone()).content(newer, schema.clone()).header(SET_COOKIE)
+}
+
+/// A refusal in GraphQL's shape.
+pub fn refused(status: u16, text: &str) -> Described {
+    answered(Described::new(status, text), &reference("GraphqlRefusal"))
+}
+
+fn live() -> Described {
+    Described::new(200, "Or, as events: `next` with an answer for each, then `complete`.")
+        .content("text/event-stream", json!({ "type": "string" }))
+}
+
+fn crowded() -> Described {
+    Described::error(429, &["Too Many Requests"], "There is no room for one more event stream.")
+}
 
 pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> HttpResponse {
     if sse::is_asked_for(request.headers()) {
@@ -78,6 +170,8 @@ pub async fn answer(
     let status = status(&answers, call.batched, call.media);
     let mut response = HttpResponse::build(status);
     response.content_type(call.media.content_type());
+    // A GET's answer, too, is for one viewer and for now.
+    response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.insert_header((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
     }

@@ -7,6 +7,41 @@ use gom_actors::database::DatabaseState;
 use serde_json::json;
 
 use super::State;
+use super::openapi::{Answer, Operation, Tag};
+
+pub fn describe_healthz() -> Operation {
+    let body =
+        json!({ "type": "object", "required": ["status"], "properties": { "status": { "const": "ok" } } });
+    Operation::new(Tag::Server, "health", "Whether the process answers")
+        .answer(Answer::new(200, "It does.").json(body))
+}
+
+pub fn describe_readyz() -> Operation {
+    let age = json!({ "type": ["integer", "null"], "minimum": 0 });
+    let body = |status: &str| {
+        json!({
+            "type": "object",
+            "required": ["status", "database"],
+            "properties": {
+                "status": { "const": status },
+                "database": {
+                    "type": "object",
+                    "required": ["state", "forMs", "lastSuccessMsAgo", "version", "deployed"],
+                    "properties": {
+                        "state": { "enum": ["connecting", "ready", "read_only", "out_of_connections", "down"] },
+                        "forMs": { "type": "integer", "minimum": 0 },
+                        "lastSuccessMsAgo": age,
+                        "version": { "type": ["string", "null"] },
+                        "deployed": { "type": "boolean" },
+                    },
+                },
+            },
+        })
+    };
+    Operation::new(Tag::Server, "readiness", "Whether the server can do its work")
+        .answer(Answer::new(200, "It can.").json(body("ready")))
+        .answer(Answer::new(503, "It cannot: the body says what is in the way.").json(body("not ready")))
+}
 
 /// Answers as long as the process and this worker do.
 pub async fn healthz() -> HttpResponse {

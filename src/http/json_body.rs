@@ -9,10 +9,11 @@ use futures::StreamExt;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
+use crate::http::media_type::is_plain_text;
 use crate::http::rest_error::RestError;
 
 /// More than a login with every field at its limit takes, in bytes.
-const LIMIT: usize = 16_384;
+pub const LIMIT: usize = 16_384;
 
 /// The object that the request's body is.
 ///
@@ -23,10 +24,10 @@ pub async fn read(
     body: Payload,
     patience: Duration,
 ) -> Result<Map<String, Value>, RestError> {
-    if !request.content_type().eq_ignore_ascii_case("application/json") {
+    if !request.content_type().eq_ignore_ascii_case("application/json") || !is_plain_text(request) {
         return Err(RestError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "The request's body must be JSON, with Content-Type: application/json",
+            "The request's body must be JSON in UTF-8, not compressed, with Content-Type: application/json",
         ));
     }
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());

@@ -1,7 +1,17 @@
-//! The two media types of GraphQL answers, and which one a request prefers.
+//! The media types of requests' bodies, and the two of GraphQL answers with which one a request prefers.
 
-use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpMessage, HttpRequest};
+
+/// Whether the body is a text that is read as it comes: not compressed, and in no other encoding than UTF-8, the only one that
+/// JSON has (RFC 8259, section 8.1).
+pub fn is_plain_text(request: &HttpRequest) -> bool {
+    let mut encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    let mime = request.mime_type().ok().flatten();
+    let charset = mime.as_ref().and_then(|mime| mime.get_param("charset"));
+    encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"))
+        && charset.is_none_or(|charset| charset == "utf-8" || charset == "us-ascii")
+}
 
 /// How the answer is sent. The older type keeps status 200 for whatever is a GraphQL answer; the newer one
 /// says by the status that a document was refused (GraphQL over HTTP, section 6.4).
@@ -58,6 +68,24 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+
+    #[test]
+    fn only_plain_utf_8_is_read() {
+        for (name, value, expected) in [
+            ("content-type", "application/json", true),
+            ("content-type", "application/json; charset=UTF-8", true),
+            ("content-type", "application/json; charset=\"utf-8\"", true),
+            ("content-type", "application/json; charset=utf-16", false),
+            ("content-type", "application/json; charset=latin1", false),
+            ("content-type", "application/json;;", true),
+            ("content-encoding", "identity", true),
+            ("content-encoding", "gzip", false),
+            ("content-encoding", "identity, br", false),
+        ] {
+            let request = TestRequest::default().insert_header((name, value)).to_http_request();
+            assert_eq!(is_plain_text(&request), expected, "{name}: {value}");
+        }
+    }
 
     #[test]
     fn the_newer_type_must_be_asked_for() {

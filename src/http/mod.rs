@@ -9,10 +9,12 @@ mod console;
 mod cookies;
 mod csrf;
 mod edge;
+mod endpoint;
 mod graphql;
 mod health;
 mod json_body;
 mod media_type;
+mod openapi;
 mod origin;
 mod page;
 mod refusal;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::guard::{GuardContext, fn_guard};
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderValue, VARY};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
@@ -42,6 +45,7 @@ pub use edge::{Edge, EdgeError};
 pub use request_id::identify;
 pub use site_cookies::carry;
 
+use endpoint::Endpoint;
 use rest_error::RestError;
 
 use crate::graphql::Api;
@@ -76,39 +80,39 @@ impl State {
     }
 }
 
+/// Every path that is served, with its description.
+fn endpoints() -> Vec<Endpoint> {
+    let mut all = vec![
+        Endpoint::at("/graphql")
+            .route(web::get().guard(fn_guard(asks_for_socket)).to(socket::handle))
+            .route(web::route().guard(fn_guard(console::is_asked_for)).to(console::page))
+            .route(web::get().to(graphql::handle).wrap(from_fn(vary_by_accept)))
+            .route(web::route().to(graphql::handle))
+            .described(
+                Method::GET,
+                graphql::by_get().answer(console::described()).answer(console::unchanged()),
+            )
+            .described(Method::POST, graphql::by_post("graphqlByPost"))
+            .refuses_methods_itself(),
+        // Seen from `/graphql/`, with a slash, the console's files are one level deeper.
+        Endpoint::at("/graphql/{file}")
+            .also_at("/graphql/graphql/{file}")
+            .get(console::file, console::describe_file()),
+        // Prisma's default service was served at the root.
+        Endpoint::at("/").post(graphql::handle, graphql::by_post("graphqlAtRoot")),
+        Endpoint::at("/healthz").get(health::healthz, health::describe_healthz()),
+        Endpoint::at("/readyz").get(health::readyz, health::describe_readyz()),
+    ];
+    all.extend(auth::endpoints());
+    all.extend(webpush::endpoints());
+    all.extend(openapi::endpoints());
+    all
+}
+
 /// Every route. Paths come without a trailing slash (the server trims it).
 pub fn routes(config: &mut ServiceConfig) {
-    // Other methods than GET and POST are the extractor's to refuse.
-    config
-        .service(
-            web::resource("/graphql")
-                .route(web::get().guard(fn_guard(asks_for_socket)).to(socket::handle))
-                .route(web::route().guard(fn_guard(console::is_asked_for)).to(console::page))
-                .route(web::get().to(graphql::handle).wrap(from_fn(vary_by_accept)))
-                .route(web::route().to(graphql::handle)),
-        )
-        // Seen from `/graphql/`, with a slash, the console's files are one level deeper.
-        .service(
-            web::resource(["/graphql/{file}", "/graphql/graphql/{file}"])
-                .route(web::get().to(console::file))
-                .route(web::head().to(console::file))
-                .default_service(web::to(not_found)),
-        )
-        // Prisma's default service was served at the root.
-        .service(
-            web::resource("/").route(web::post().to(graphql::handle)).default_service(web::to(not_found)),
-        )
-        .configure(auth::routes)
-        .configure(webpush::routes)
-        .service(
-            web::resource("/healthz")
-                .route(web::get().to(health::healthz))
-                .default_service(web::to(only_get)),
-        )
-        .service(
-            web::resource("/readyz").route(web::get().to(health::readyz)).default_service(web::to(only_get)),
-        )
-        .default_service(web::to(not_found));
+    endpoints().into_iter().for_each(|endpoint| endpoint.serve(config));
+    config.default_service(web::to(not_found));
 }
 
 /// What a GET is answered depends on what is accepted, and caches keep answers to GET.
@@ -123,10 +127,6 @@ async fn vary_by_accept<B: MessageBody>(
 
 fn asks_for_socket(request: &GuardContext<'_>) -> bool {
     socket::is_asked_for(request.head().headers())
-}
-
-async fn only_get(request: HttpRequest) -> HttpResponse {
-    RestError::method_not_allowed(&request, "GET").error_response()
 }
 
 async fn not_found(request: HttpRequest) -> HttpResponse {

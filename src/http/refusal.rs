@@ -47,7 +47,7 @@ impl Refusal {
             request,
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ErrorKind::BadUserInput,
-            "The request's body must be JSON, with Content-Type: application/json. Uploads are not supported.",
+            "The request's body must be JSON in UTF-8, not compressed, with Content-Type: application/json. Uploads are not supported.",
         )
     }
 
@@ -132,6 +132,7 @@ impl ResponseError for Refusal {
         write_answer(&mut body, &Answer::refused(vec![self.error.clone()]), self.id.as_str());
         let mut response = HttpResponse::build(self.status);
         response.content_type(self.media.content_type());
+        response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
         }

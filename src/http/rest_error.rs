@@ -20,7 +20,7 @@ pub struct RestError {
     message: Message,
     error: &'static str,
     retry_after: Option<Duration>,
-    allow: Option<&'static str>,
+    allow: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,7 +90,7 @@ impl RestError {
     }
 
     /// Something is served at this path, by other methods.
-    pub fn method_not_allowed(request: &HttpRequest, allow: &'static str) -> Self {
+    pub fn method_not_allowed(request: &HttpRequest, allow: String) -> Self {
         let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, cannot(request));
         RestError { allow: Some(allow), ..error }
     }
@@ -124,8 +124,8 @@ impl ResponseError for RestError {
         }
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CACHE_CONTROL, "no-store"));
-        if let Some(allow) = self.allow {
-            response.insert_header((header::ALLOW, allow));
+        if let Some(allow) = &self.allow {
+            response.insert_header((header::ALLOW, allow.as_str()));
         }
         if let Some(wait) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, whole_seconds(wait)));

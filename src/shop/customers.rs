@@ -22,7 +22,7 @@ const CUSTOMER: &str = "query Customer($code: ID!) {
 }";
 
 /// Digits at the end of a telephone number that the page shows; the customer types those before.
-const SHOWN_DIGITS: usize = 3;
+pub const SHOWN_DIGITS: usize = 3;
 
 /// Looks customers up.
 #[derive(Debug, Clone)]

@@ -160,9 +160,9 @@ async fn a_body_that_is_no_login_is_refused_with_all_that_is_wrong() {
     assert_eq!(reply.refusal(), (415, "Unsupported Media Type"));
     for (method, path, allow) in [
         (Method::GET, "/auth/login", "POST"),
-        (Method::POST, "/auth/ping", "GET"),
+        (Method::POST, "/auth/ping", "GET, HEAD"),
         (Method::PUT, "/auth/logout", "GET, POST"),
-        (Method::POST, "/auth/bp", "GET"),
+        (Method::POST, "/auth/bp", "GET, HEAD"),
     ] {
         let reply = browser.send(method, path, None).await;
         assert_eq!((reply.refusal(), reply.header("allow")), ((405, "Method Not Allowed"), allow), "{path}");

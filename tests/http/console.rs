@@ -166,7 +166,7 @@ async fn files_are_kept_for_ever_and_sent_as_they_are_accepted() {
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
     }
     let posted = app.post_to(&names[0], "{}").await;
-    assert_eq!(posted.status, StatusCode::NOT_FOUND);
+    assert_eq!(posted.status, StatusCode::METHOD_NOT_ALLOWED);
     let licences = app.request(Method::GET, "/graphql/licences.txt").send().await.unwrap();
     let licences = licences.text().await.unwrap();
     for name in ["graphiql 4.", "react-dom 1", "codemirror 5.", "graphql-ws 6."] {

@@ -9,6 +9,7 @@ mod console;
 mod edge;
 mod legacy;
 mod limits;
+mod openapi;
 mod operations;
 mod readiness;
 mod readme;

@@ -123,7 +123,7 @@ async fn other_methods_and_paths_are_not_there() {
     for (method, path, expected, allow) in [
         (Method::GET, "/webpush/subscribe", 405, "POST"),
         (Method::DELETE, "/webpush/unsubscribe", 405, "POST"),
-        (Method::POST, "/webpush/key", 405, "GET"),
+        (Method::POST, "/webpush/key", 405, "GET, HEAD"),
         (Method::GET, "/webpush/other", 404, ""),
         (Method::GET, "/webpush", 404, ""),
     ] {

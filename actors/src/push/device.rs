@@ -13,9 +13,10 @@ use url::Url;
 /// Bytes of the longest endpoint. Those of today's push services have less than 500.
 pub const LONGEST_ENDPOINT: usize = 2_048;
 /// An uncompressed point on P-256: a mark and two coordinates.
-const P256DH_BYTES: usize = 65;
+pub const P256DH_BYTES: usize = 65;
 const UNCOMPRESSED: u8 = 4;
-const AUTH_BYTES: usize = 16;
+/// The secret that only the browser and we know.
+pub const AUTH_BYTES: usize = 16;
 /// Base64 of the longer of them, with padding.
 const LONGEST_KEY: usize = 88;
 /// Of the digest, in a fingerprint.

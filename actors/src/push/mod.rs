@@ -15,7 +15,10 @@ mod push;
 mod sender;
 mod vapid;
 
-pub use device::{Device, DeviceKeys, Endpoint, EndpointError, KeysError, LONGEST_ENDPOINT, Registered};
+pub use device::{
+    AUTH_BYTES, Device, DeviceKeys, Endpoint, EndpointError, KeysError, LONGEST_ENDPOINT, P256DH_BYTES,
+    Registered,
+};
 pub use devices::{Change, DeviceStoreChoice, Devices, DevicesError, DevicesOptions};
 pub use job::{ComposeError, Composed, Composer, Job, Settled};
 pub use notice::{Notice, Urgency};

@@ -12,7 +12,34 @@ use tokio::time::Instant;
 use super::login::{CODE_CHARACTERS, unknown};
 use crate::http::State;
 use crate::http::json_body::Fields;
+use crate::http::openapi::{self, Answer, Operation, Tag};
 use crate::http::rest_error::RestError;
+use crate::shop::customers::SHOWN_DIGITS;
+
+pub fn operation() -> Operation {
+    let body = json!({
+        "type": "object",
+        "required": ["phoneLast", "customerOf"],
+        "properties": {
+            "phoneLast": { "type": "string", "pattern": format!("^[0-9]{{1,{SHOWN_DIGITS}}}$"), "description": "The last digits of the telephone number; the customer types those before." },
+            "customerOf": { "type": "string", "description": "The seller's business." },
+        },
+        "additionalProperties": false,
+    });
+    Operation::new(
+        Tag::Sessions,
+        "customerOfCode",
+        "What the login page shows to a customer who came with a code",
+    )
+    .text("Every miss counts as a wrong attempt to log in: codes could be guessed here, too.")
+    .query("code", true, "The code that the seller gave.", openapi::text(CODE_CHARACTERS))
+    .answer(Answer::new(200, "There is such a customer, who can log in.").json(body))
+    .answer(Answer::error(400, &["Bad Request"], "No code, or nobody's who could log in (`BP not found`)."))
+    .answer(Answer::error(404, &["Not Found"], "The datamodel has no customers."))
+    .answer(Answer::error(429, &["Too Many Requests"], "Too many wrong attempts."))
+    .answer(Answer::error(500, &["Internal Server Error"], "A fault of the server."))
+    .answer(Answer::error(503, &["Service Unavailable"], "The database does not answer."))
+}
 
 /// Every miss counts as a wrong attempt to log in: codes could be guessed here, too.
 pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {

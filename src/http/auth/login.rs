@@ -12,13 +12,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gom_actors::limiter::Verdict;
 use gom_actors::secret::SecretText;
 use gom_actors::sessions::{NewSession, SessionId};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::bp::refusal;
 use crate::http::State;
 use crate::http::edge::Edge;
 use crate::http::json_body::{self, Fields};
+use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::{self, unanswered};
 use crate::http::site_cookies::SiteCookies;
@@ -49,6 +50,85 @@ struct Accepted {
     /// The browser's half of the token.
     head: String,
     profile: Value,
+}
+
+pub fn operation() -> Operation {
+    Operation::new(Tag::Sessions, "logIn", "Opens a session")
+        .text(
+            "A right login gets a session under a new id, with its cookies. A browser that is logged in already gets its \
+             cookies again. Wrong attempts are counted, for user and address together and for the address.",
+        )
+        .by(&[Caller::CsrfOnly])
+        .body("Who somebody claims to be.", openapi::reference("Login"))
+        .answer(
+            Answer::new(200, "Logged in. The profile, for the page to show.")
+                .json(openapi::reference("Profile"))
+                .header(SET_COOKIE),
+        )
+        .answer(Answer::new(204, "The browser was logged in already.").header(SET_COOKIE))
+        .small_body_errors(json_body::LIMIT)
+        .answer(
+            Answer::error(
+                403,
+                &["EBADCSRFTOKEN", "invalid_grant"],
+                "The CSRF token is missing or another session's, or the page is another site's (`EBADCSRFTOKEN`). User, \
+                 password, code or telephone number are wrong: which, nobody is told (`invalid_grant`).",
+            )
+            .header(SET_COOKIE),
+        )
+        .answer(Answer::error(429, &["Too Many Requests"], "Too many wrong attempts."))
+        .answer(Answer::error(500, &["Internal Server Error"], "A fault of the server or its settings."))
+        .answer(Answer::error(
+            503,
+            &["Service Unavailable"],
+            "Sessions, the database or whoever checks passwords do not answer.",
+        ))
+}
+
+/// What a login is, and what it is worth.
+pub fn schemas() -> Value {
+    let text = json!({ "type": ["string", "null"] });
+    json!({
+        "Login": {
+            "oneOf": [
+                {
+                    "title": "By password",
+                    "type": "object",
+                    "required": ["grantType", "username", "password"],
+                    "properties": {
+                        "grantType": { "const": "password" },
+                        "username": openapi::text(NAME_CHARACTERS),
+                        "password": openapi::text(PASSWORD_CHARACTERS),
+                    },
+                },
+                {
+                    "title": "As a customer",
+                    "description": "Where the datamodel has customers who can log in.",
+                    "type": "object",
+                    "required": ["grantType", "username", "phone"],
+                    "properties": {
+                        "grantType": { "const": "phone" },
+                        "username": openapi::text(CODE_CHARACTERS),
+                        "phone": { "type": "string", "pattern": format!("^[0-9]{{{PHONE_DIGITS}}}$") },
+                    },
+                },
+            ],
+        },
+        "Profile": {
+            "type": "object",
+            "required": ["nickname", "name", "sub"],
+            "properties": {
+                "nickname": text,
+                "name": text,
+                "picture": text,
+                "email": text,
+                "sub": { "type": "string", "description": "The user's name at whoever checked the login; a customer's id." },
+                "seller": { "type": "string", "description": "Of a customer: the seller's `sub`." },
+                "business": { "type": "string", "description": "Of a customer: the seller's business." },
+            },
+            "additionalProperties": false,
+        },
+    })
 }
 
 pub async fn handle(

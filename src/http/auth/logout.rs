@@ -8,9 +8,42 @@ use gom_actors::sessions::SessionId;
 
 use crate::http::State;
 use crate::http::edge::Edge;
+use crate::http::openapi::{Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::unanswered;
 use crate::http::viewer::{check_page, check_site};
+
+pub fn by_post() -> Operation {
+    described(Operation::new(Tag::Sessions, "logOut", "Closes the session"))
+        .by(&[Caller::SessionWithCsrf, Caller::Anyone])
+}
+
+pub fn by_get() -> Operation {
+    described(Operation::new(Tag::Sessions, "logOutByGet", "The same, for links"))
+        .by(&[Caller::Session, Caller::Anyone])
+}
+
+fn described(operation: Operation) -> Operation {
+    operation
+        .text("Where there is no session, there is nothing to do, and nothing to protect.")
+        .answer(Answer::new(204, "Closed. The cookies expire.").header(SET_COOKIE))
+        .answer(
+            Answer::error(
+                403,
+                &["EBADCSRFTOKEN"],
+                "The page is another site's; or, by POST, the CSRF token is missing or another session's.",
+            )
+            .header(SET_COOKIE),
+        )
+        .answer(
+            Answer::error(
+                503,
+                &["Service Unavailable"],
+                "Sessions do not answer. The browser's tokens expire all the same.",
+            )
+            .header(SET_COOKIE),
+        )
+}
 
 pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {
     let edge = &state.edge;

@@ -9,8 +9,10 @@ use actix_web::http::Method;
 use actix_web::http::header::HeaderValue;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use serde_json::json;
 
 use super::built_in::File;
+use super::openapi::{Answer, Operation, Tag};
 use super::page::{bind, wants_page};
 use super::rest_error::RestError;
 use super::{State, socket};
@@ -74,6 +76,30 @@ pub fn is_asked_for(request: &GuardContext<'_>) -> bool {
 /// A document in the address is a request to the API, whoever sends it.
 fn has_query(parameters: &str) -> bool {
     parameters.split('&').any(|parameter| parameter.split('=').next() == Some("query"))
+}
+
+/// The page, beside what the API answers at its address.
+pub fn described() -> Answer {
+    Answer::new(200, "Or, to a browser, GraphiQL, if it is on (`graphql.console`).")
+        .content("text/html", json!({ "type": "string" }))
+        .may_be_kept()
+}
+
+/// To a browser that has the page, or the file.
+pub fn unchanged() -> Answer {
+    Answer::new(304, "The browser has it.").may_be_kept()
+}
+
+pub fn describe_file() -> Operation {
+    let text = json!({ "type": "string" });
+    let found = ["text/javascript", "text/css", "text/plain", "image/svg+xml"]
+        .into_iter()
+        .fold(Answer::new(200, "The file."), |answer, media_type| answer.content(media_type, text.clone()));
+    Operation::new(Tag::Graphql, "consoleFile", "A file of GraphiQL")
+        .path("file", "Its name, as the page has it.")
+        .answer(found.may_be_kept())
+        .answer(unchanged())
+        .answer(Answer::error(404, &["Not Found"], "There is no such file, or GraphiQL is off."))
 }
 
 pub async fn page(request: HttpRequest, state: Data<State>) -> HttpResponse {

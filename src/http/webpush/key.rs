@@ -4,9 +4,19 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::web::Data;
+use serde_json::json;
 
 use crate::http::State;
+use crate::http::openapi::{Answer, Operation, Tag};
 use crate::http::rest_error::RestError;
+
+pub fn operation() -> Operation {
+    // An uncompressed point on P-256: 65 bytes.
+    let key = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{87}$" });
+    Operation::new(Tag::Push, "pushKey", "The public key (VAPID) for which browsers subscribe")
+        .answer(Answer::new(200, "The key, in base64url.").content("text/plain", key))
+        .answer(Answer::error(404, &["Not Found"], "Push is off: there are no VAPID keys."))
+}
 
 pub async fn handle(state: Data<State>) -> Result<HttpResponse, RestError> {
     match state.push.public_key() {

@@ -5,8 +5,15 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::State;
 use crate::http::call::Call;
-use crate::http::graphql::{OnlyQueries, answer};
+use crate::http::graphql::{OnlyQueries, answer, described, refused};
+use crate::http::openapi::{Operation, Tag};
 use crate::ledger;
+
+pub fn operation() -> Operation {
+    let operation = Operation::new(Tag::Push, "pushLedger", "Who was told what, by GraphQL")
+        .text("A datamodel of its own, read by the rules of `/graphql`: a service sees all, a user what concerns the user. Introspection describes it.");
+    described(operation).answer(refused(403, "Or the operation is no query: the ledger is not written here."))
+}
 
 pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> HttpResponse {
     let call = Call { viewer: ledger::reader(&call.viewer), ..call };

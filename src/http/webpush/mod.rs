@@ -6,45 +6,26 @@ mod subscribe;
 mod subscription;
 mod unsubscribe;
 
-use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use gom_actors::push::DevicesError;
+use serde_json::Value;
 
-use super::auth::keep_from_caches;
+use super::endpoint::Endpoint;
 use super::rest_error::RestError;
 
-pub fn routes(config: &mut ServiceConfig) {
-    config.service(
-        web::scope("/webpush")
-            .wrap(from_fn(keep_from_caches))
-            .service(
-                web::resource("/subscribe")
-                    .route(web::post().to(subscribe::handle))
-                    .default_service(web::to(only_post)),
-            )
-            .service(
-                web::resource("/unsubscribe")
-                    .route(web::post().to(unsubscribe::handle))
-                    .default_service(web::to(only_post)),
-            )
-            .service(
-                web::resource("/graphql")
-                    .route(web::post().to(ledger::handle))
-                    .default_service(web::to(only_post)),
-            )
-            .service(
-                web::resource("/key").route(web::get().to(key::handle)).default_service(web::to(only_get)),
-            ),
-    );
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::at("/webpush/key").get(key::handle, key::operation()).kept_from_caches(),
+        Endpoint::at("/webpush/subscribe").post(subscribe::handle, subscribe::operation()).kept_from_caches(),
+        Endpoint::at("/webpush/unsubscribe")
+            .post(unsubscribe::handle, unsubscribe::operation())
+            .kept_from_caches(),
+        Endpoint::at("/webpush/graphql").post(ledger::handle, ledger::operation()).kept_from_caches(),
+    ]
 }
 
-async fn only_get(request: HttpRequest) -> HttpResponse {
-    RestError::method_not_allowed(&request, "GET").error_response()
-}
-
-async fn only_post(request: HttpRequest) -> HttpResponse {
-    RestError::method_not_allowed(&request, "POST").error_response()
+/// What the operations' schemas refer to.
+pub fn schemas() -> Value {
+    subscription::schemas()
 }
 
 /// There is no answer about a device.

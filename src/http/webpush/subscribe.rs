@@ -5,13 +5,36 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use serde_json::json;
 
 use super::{subscription, unanswered};
 use crate::http::State;
+use crate::http::graphql::refused;
 use crate::http::json_body;
+use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::refusal::Refusal;
 use crate::http::rest_error::RestError;
 use crate::http::viewer::{NoViewer, viewer};
+
+pub fn operation() -> Operation {
+    Operation::new(Tag::Push, "subscribeDevice", "From now on the user is told on this device")
+        .text("A device has one user: the one who subscribed it last. Of a user's devices, the oldest is forgotten where there are too many.")
+        .by(&[Caller::SessionWithCsrf])
+        .body("What `PushSubscription.toJSON()` gives.", openapi::reference("PushSubscription"))
+        .answer(Answer::new(201, "Subscribed.").json(json!({ "const": true })).header(SET_COOKIE))
+        .small_body_errors(json_body::LIMIT)
+        .answer(refused(401, "A bearer token was sent, which is not valid."))
+        .answer(
+            Answer::error(
+                403,
+                &["jwt_error", "EBADCSRFTOKEN", "Forbidden"],
+                "Nobody is logged in (`jwt_error`); the CSRF token is missing or another session's, or the page is another \
+                 site's (`EBADCSRFTOKEN`); or a service asks, which has no devices (`Forbidden`).",
+            )
+            .header(SET_COOKIE),
+        )
+        .answer(Answer::error(503, &["Service Unavailable"], "Sessions or devices do not answer."))
+}
 
 pub async fn handle(request: HttpRequest, state: Data<State>, body: Payload) -> HttpResponse {
     let viewer = match viewer(&request, &state).await {

@@ -1,15 +1,53 @@
 //! A browser's `PushSubscription` as JSON: `{ endpoint, expirationTime, keys: { p256dh, auth } }`.
 
-use gom_actors::push::{Device, DeviceKeys, Endpoint, KeysError, LONGEST_ENDPOINT};
-use serde_json::{Map, Value};
+use gom_actors::push::{AUTH_BYTES, Device, DeviceKeys, Endpoint, KeysError, LONGEST_ENDPOINT, P256DH_BYTES};
+use serde_json::{Map, Value, json};
 
 use crate::http::json_body::Fields;
+use crate::http::openapi::text;
 use crate::http::rest_error::RestError;
 
 /// The last moment that JavaScript can name, in milliseconds since 1970.
 const LAST_MOMENT: f64 = 8.64e15;
 /// More than either key has in any spelling.
 const KEY_CHARACTERS: usize = 100;
+
+/// A subscription, as far as a schema can say it: the key must also be a point on the curve.
+pub fn schemas() -> Value {
+    let mut endpoint = text(LONGEST_ENDPOINT);
+    endpoint["pattern"] = "^https://".into();
+    endpoint["format"] = "uri".into();
+    endpoint["description"] =
+        "Of a host that may be connected to; without user, password or fragment.".into();
+    let key = |bytes: usize| json!({ "type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS, "description": format!("{bytes} bytes in base64url.") });
+    json!({
+        "PushSubscription": {
+            "examples": [{
+                "endpoint": "https://push.example/devices/1",
+                "expirationTime": null,
+                // The keys of RFC 8291, appendix A.
+                "keys": {
+                    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+                    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+                },
+            }],
+            "type": "object",
+            "required": ["endpoint", "keys"],
+            "properties": {
+                "endpoint": endpoint,
+                "expirationTime": {
+                    "type": ["number", "null"], "minimum": 0, "maximum": LAST_MOMENT,
+                    "description": "Milliseconds since 1970.",
+                },
+                "keys": {
+                    "type": "object",
+                    "required": ["p256dh", "auth"],
+                    "properties": { "p256dh": key(P256DH_BYTES), "auth": key(AUTH_BYTES) },
+                },
+            },
+        },
+    })
+}
 
 /// The device that a body describes. What else browsers may add to it is passed over.
 ///
@@ -66,11 +104,9 @@ fn moment(value: Option<Value>) -> Result<Option<i64>, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use actix_web::ResponseError;
     use actix_web::body::to_bytes;
-    use serde_json::json;
-
-    use super::*;
 
     const P256DH: &str =
         "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";

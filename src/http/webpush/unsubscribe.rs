@@ -5,11 +5,26 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
 
 use super::{subscription, unanswered};
 use crate::http::State;
 use crate::http::json_body;
+use crate::http::openapi::{self, Answer, Operation, Tag};
 use crate::http::rest_error::RestError;
+
+pub fn operation() -> Operation {
+    Operation::new(Tag::Push, "unsubscribeDevice", "Nobody is told on this device any more")
+        .text("Whoever has the whole subscription, with the secret that only the browser and the server know, may end it.")
+        .body("What `PushSubscription.toJSON()` gives.", openapi::reference("PushSubscription"))
+        .answer(
+            Answer::new(201, "Whether there was such a subscription. One with other keys counts as none.")
+                .json(json!({ "type": "boolean" }))
+                ,
+        )
+        .small_body_errors(json_body::LIMIT)
+        .answer(Answer::error(503, &["Service Unavailable"], "Devices do not answer."))
+}
 
 /// Answers whether there was such a subscription. One with other keys counts as none.
 pub async fn handle(

@@ -1,0 +1,149 @@
+//! One path of the server: who answers there, and how that is described. Nothing is served that is not described:
+//! the routes and `/openapi.json` are made of one list.
+
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{Error, FromRequest, Handler, HttpRequest, Responder, ResponseError, Route};
+
+use super::openapi::Operation;
+use super::rest_error::RestError;
+
+/// A path, its methods and their descriptions.
+pub struct Endpoint {
+    path: &'static str,
+    also_at: Vec<&'static str>,
+    routes: Vec<Route>,
+    operations: Vec<(Method, Operation)>,
+    /// What `Allow` says where another method is asked for.
+    allow: Vec<Method>,
+    refuses_methods: bool,
+    kept_from_caches: bool,
+}
+
+impl Endpoint {
+    /// `path` is without a trailing slash, which the server trims.
+    pub fn at(path: &'static str) -> Self {
+        Endpoint {
+            path,
+            also_at: Vec::new(),
+            routes: Vec::new(),
+            operations: Vec::new(),
+            allow: Vec::new(),
+            refuses_methods: true,
+            kept_from_caches: false,
+        }
+    }
+
+    /// The same at another path, which is not described by itself.
+    #[must_use]
+    pub fn also_at(mut self, path: &'static str) -> Self {
+        self.also_at.push(path);
+        self
+    }
+
+    /// GET, and HEAD: the same without a body.
+    #[must_use]
+    pub fn get<F, Args>(self, handler: F, operation: Operation) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let mut endpoint = self.on(Method::GET, handler.clone(), operation);
+        endpoint.routes.push(web::head().to(handler));
+        endpoint.allow.push(Method::HEAD);
+        endpoint
+    }
+
+    #[must_use]
+    pub fn post<F, Args>(self, handler: F, operation: Operation) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on(Method::POST, handler, operation)
+    }
+
+    /// One method, no other.
+    #[must_use]
+    pub fn on<F, Args>(self, method: Method, handler: F, operation: Operation) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.described(method.clone(), operation).route(web::method(method).to(handler))
+    }
+
+    /// A route that is described by itself, or in another's words. The first that matches answers.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// What a method does here that one of the routes answers.
+    #[must_use]
+    pub fn described(mut self, method: Method, operation: Operation) -> Self {
+        self.allow.push(method.clone());
+        self.operations.push((method, operation));
+        self
+    }
+
+    /// A route takes all methods, and refuses those that are not described in words of its own.
+    #[must_use]
+    pub fn refuses_methods_itself(mut self) -> Self {
+        self.refuses_methods = false;
+        self
+    }
+
+    /// Every answer is for one browser, and for now: also an error's.
+    #[must_use]
+    pub fn kept_from_caches(mut self) -> Self {
+        self.kept_from_caches = true;
+        self
+    }
+
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+
+    pub fn operations(&self) -> &[(Method, Operation)] {
+        &self.operations
+    }
+
+    /// Adds the path to a worker's routes.
+    #[expect(clippy::disallowed_methods, reason = "the one place where a path is served")]
+    pub fn serve(self, config: &mut ServiceConfig) {
+        let paths: Vec<_> = std::iter::once(self.path).chain(self.also_at).collect();
+        let mut resource = web::resource(paths);
+        for route in self.routes {
+            resource = resource.route(route);
+        }
+        if self.refuses_methods {
+            let allow = self.allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            resource = resource.default_service(web::to(move |request: HttpRequest| {
+                let error = RestError::method_not_allowed(&request, allow.clone());
+                async move { error.error_response() }
+            }));
+        }
+        if self.kept_from_caches {
+            config.service(resource.wrap(from_fn(keep_from_caches)));
+        } else {
+            config.service(resource);
+        }
+    }
+}
+
+async fn keep_from_caches<B: actix_web::body::MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let mut response = next.call(request).await?;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

@@ -1,0 +1,168 @@
+//! What operations share: schemas, headers, and the ways to show who one is. References to them are made here only.
+
+use gom_engine::error::ErrorKind;
+use serde_json::{Value, json};
+
+pub const REQUEST_ID: &str = "Request-Id";
+pub const RETRY_AFTER: &str = "Retry-After";
+pub const NO_STORE: &str = "Cache-Control";
+pub const WWW_AUTHENTICATE: &str = "WWW-Authenticate";
+pub const ALLOW: &str = "Allow";
+pub const SET_COOKIE: &str = "Set-Cookie";
+
+/// One of [`all`].
+pub fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// One of [`headers`].
+pub fn header_reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/headers/{name}") })
+}
+
+/// A text that is not empty, has at most `limit` characters, and no zero byte, which PostgreSQL cannot hold.
+pub fn text(limit: usize) -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": limit, "pattern": "^[^\\u0000]*$" })
+}
+
+pub fn headers() -> Value {
+    json!({
+        REQUEST_ID: {
+            "description": "Names the request: log lines about it have the same id.",
+            "required": true,
+            "schema": { "type": "string", "pattern": "^[0-9a-f]{16}-[0-9]+$" },
+        },
+        RETRY_AFTER: {
+            "description": "Seconds after which to ask again.",
+            "required": true,
+            "schema": { "type": "integer", "minimum": 1 },
+        },
+        NO_STORE: {
+            "description": "The answer is for this caller, and for now.",
+            "required": true,
+            "schema": { "type": "string", "const": "no-store" },
+        },
+        WWW_AUTHENTICATE: {
+            "description": "Which tokens are taken.",
+            "required": true,
+            "schema": { "type": "string", "const": "Bearer" },
+        },
+        ALLOW: {
+            "description": "The methods that are taken.",
+            "required": true,
+            "schema": { "type": "string" },
+        },
+        SET_COOKIE: {
+            "description": "One line for each of `session-id`, `session-token` and `csrf-token` that the browser is to keep, or to forget.",
+            "schema": { "type": "string" },
+        },
+    })
+}
+
+pub fn security_schemes() -> Value {
+    json!({
+        "session": {
+            "type": "apiKey", "in": "cookie", "name": "session-id",
+            "description": "The session's name, signed. `GET /auth/ping` hands one out that is not logged in, `POST /auth/login` one that is.",
+        },
+        "sessionToken": {
+            "type": "apiKey", "in": "cookie", "name": "session-token",
+            "description": "The readable half of the access token: `header.payload`. Its signature stays in the session.",
+        },
+        "csrf": {
+            "type": "apiKey", "in": "header", "name": "X-Csrf-Token",
+            "description": "The value of the cookie `csrf-token`, repeated. The page must also be one of ours: by `Sec-Fetch-Site`, else by `Origin`.",
+        },
+        "bearer": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "A service's token (HS256), as `gom token` signs them. It counts before cookies.",
+        },
+    })
+}
+
+pub fn all() -> Value {
+    let mut all = json!({ "Error": error() });
+    for schemas in [graphql(), super::super::webpush::schemas(), super::super::auth::schemas()] {
+        let (Some(all), Value::Object(schemas)) = (all.as_object_mut(), schemas) else { continue };
+        all.extend(schemas);
+    }
+    all
+}
+
+fn error() -> Value {
+    json!({
+        "description": "An error outside GraphQL.",
+        "type": "object",
+        "required": ["statusCode", "message", "error"],
+        "properties": {
+            "statusCode": { "type": "integer", "description": "The status again." },
+            "message": {
+                "description": "For people. A list where a body or a query has several faults.",
+                "oneOf": [
+                    { "type": "string" },
+                    { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+                ],
+            },
+            "error": { "type": "string", "description": "For programs: the status's name, or `jwt_error`, `EBADCSRFTOKEN`, `invalid_grant`." },
+        },
+    })
+}
+
+fn graphql() -> Value {
+    let codes: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.code()).chain(crate::shop::CODES).collect();
+    let place = json!({ "type": "integer", "minimum": 1 });
+    json!({
+        "GraphqlRequest": {
+            "type": "object",
+            "required": ["query"],
+            "properties": {
+                "query": { "type": "string", "minLength": 1, "description": "The document." },
+                "operationName": { "type": ["string", "null"], "description": "Which of the document's operations; needed if there are several." },
+                "variables": {
+                    "description": "An empty list counts as none.",
+                    "oneOf": [{ "type": ["object", "null"] }, { "type": "array", "maxItems": 0 }],
+                },
+                "extensions": { "type": ["object", "null"], "description": "Looked at by live subscriptions only: `cursor` resumes one." },
+            },
+        },
+        "GraphqlAnswer": {
+            "type": "object",
+            "required": ["data"],
+            "properties": {
+                "data": { "type": ["object", "null"], "description": "Null if nothing was done, or where null has spread to the whole." },
+                "errors": { "type": "array", "minItems": 1, "items": reference("GraphqlError") },
+            },
+            "additionalProperties": false,
+        },
+        "GraphqlRefusal": {
+            "allOf": [
+                reference("GraphqlAnswer"),
+                { "required": ["errors"], "properties": { "data": { "type": "null" } } },
+            ],
+        },
+        "GraphqlError": {
+            "type": "object",
+            "required": ["message", "requestId", "extensions"],
+            "properties": {
+                "message": { "type": "string" },
+                "code": { "type": "integer", "description": "The number by which Prisma 1 knew the error." },
+                "requestId": { "type": "string" },
+                "path": { "type": "array", "items": { "type": ["string", "integer"] } },
+                "locations": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["line", "column"],
+                        "properties": { "line": place, "column": place },
+                    },
+                },
+                "extensions": {
+                    "type": "object",
+                    "required": ["code"],
+                    "properties": { "code": { "enum": codes } },
+                },
+            },
+            "additionalProperties": false,
+        },
+    })
+}

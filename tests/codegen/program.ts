@@ -1,0 +1,75 @@
+// A client in miniature: what it sends and what it reads is checked against the schema by the compiler alone.
+
+import { print } from 'graphql';
+import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
+
+import {
+  AddItemDocument,
+  CreateOrderDocument,
+  OrdersPageDocument,
+  ReadOrderDocument,
+  type OrderChangesSubscription,
+  type OrderStage,
+  type OrdersPageQuery,
+} from './made/api.js';
+
+declare const process: { argv: string[] };
+
+type Answer<Data> = { data: Data | null; errors?: { message: string; extensions: { code: string } }[] };
+
+/** Asks the server; `token` is a service's. */
+export async function ask<Data, Variables>(
+  url: string,
+  token: string,
+  document: TypedDocumentNode<Data, Variables>,
+  variables: Variables,
+): Promise<Data> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${token}` },
+    body: JSON.stringify({ query: print(document), variables }),
+  });
+  const answer = (await response.json()) as Answer<Data>;
+  if (answer.errors !== undefined || answer.data === null) {
+    throw new Error(answer.errors?.map((error) => `${error.extensions.code}: ${error.message}`).join('; '));
+  }
+  return answer.data;
+}
+
+/** One line for each order of a page. An order may have no date, a customer no last name. */
+function lines(page: OrdersPageQuery): string[] {
+  return page.ordersConnection.edges.flatMap((edge) => {
+    if (edge === null) return [];
+    const { name, stage, createdAt, issuedTo } = edge.node;
+    const day: string = createdAt?.slice(0, 10) ?? 'never';
+    return [`${day} ${name} ${stage satisfies OrderStage | null} ${issuedTo?.name1 ?? ''} ${issuedTo?.lastName1 ?? ''}`];
+  });
+}
+
+/** What a subscriber is told. */
+export function told(event: OrderChangesSubscription): string {
+  const { mutation, node, previousValues } = event.order ?? { mutation: 'DELETED' };
+  return `${mutation}: ${previousValues?.stage ?? '-'} → ${node?.stage ?? '-'}`;
+}
+
+async function main(url: string, token: string): Promise<void> {
+  const { createOrder } = await ask(url, token, CreateOrderDocument, {
+    data: {
+      name: 'Typed',
+      assignedTo: { connect: { extUid: 'auth0|demo-paletas' } },
+      issuedTo: { connect: { extUid: 'DemoCode01' } },
+    },
+  });
+  const { updateOrder } = await ask(url, token, AddItemDocument, {
+    where: { uid: createOrder.uid },
+    item: { quantity: 2, description: 'Mango', pricing: { create: [{ amount: 15.5, currency: 'MXN' }] } },
+  });
+  const amount: number | undefined = updateOrder?.items?.[0]?.pricing?.[0]?.amount;
+  const { order } = await ask(url, token, ReadOrderDocument, { where: { uid: createOrder.uid } });
+  const page = await ask(url, token, OrdersPageDocument, { where: { uid: createOrder.uid }, first: 1 });
+  const count: number = page.ordersConnection.aggregate.count;
+  console.log(JSON.stringify({ amount, name: order?.name, count, lines: lines(page) }));
+}
+
+const [url, token] = process.argv.slice(2);
+if (url !== undefined && token !== undefined) await main(url, token);
