@@ -28,6 +28,12 @@ pub enum ReadError {
     Wrong(#[from] DatamodelErrors),
 }
 
+/// What tells datamodels apart: SHA-256 of the text, in hexadecimal.
+pub fn digest(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Reads and checks the datamodel that the settings name.
 ///
 /// # Errors

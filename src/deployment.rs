@@ -1,36 +1,58 @@
 //! Getting the database ready to be served, at start if it is there, else as soon as it is: bringing it to the
 //! datamodel, where that is wanted, and looking at what only the database tells.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gom_actors::database::Database;
 use gom_actors::migrations::{self, MigrateError};
 use gom_engine::migrate::{MigrationStep, links_with_required_id};
 use gom_engine::sql::Physical;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
 use crate::datamodel::ReadDatamodel;
 use crate::seed::DemoShop;
+use crate::stop::Stop;
 
 /// How long the start waits for a database that does not answer at once.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long the database may take to hear that a statement is given up.
+const CANCEL: Duration = Duration::from_millis(500);
+/// Between two lines in the log that say what is waited for.
+const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// Whether the database is ready to be served; before that, nothing is read or written.
-#[derive(Debug, Clone, Default)]
-pub struct Deployed(Arc<AtomicBool>);
+#[derive(Debug, Clone)]
+pub struct Deployed(Arc<Since>);
+
+#[derive(Debug)]
+struct Since {
+    begun: Instant,
+    done: OnceLock<Instant>,
+}
+
+impl Default for Deployed {
+    fn default() -> Self {
+        Deployed(Arc::new(Since { begun: Instant::now(), done: OnceLock::new() }))
+    }
+}
 
 impl Deployed {
     pub fn is_done(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.done.get().is_some()
+    }
+
+    /// Since when it is as it is.
+    pub fn since(&self) -> Instant {
+        self.0.done.get().copied().unwrap_or(self.0.begun)
     }
 
     fn set(&self) {
-        self.0.store(true, Ordering::Release);
+        // Done once and for all: a second time changes nothing.
+        let _ = self.0.done.set(Instant::now());
     }
 }
 
@@ -47,6 +69,8 @@ pub struct Deployment {
     pub physical: Option<Arc<Physical>>,
     /// Tables without any row are filled with the demo shop, and its sellers get accounts.
     pub demo: Option<DemoShop>,
+    /// When to leave off.
+    pub stop: Stop,
 }
 
 enum Attempt {
@@ -67,16 +91,22 @@ impl Deployment {
         Ok(matches!(self.attempt().await?, Attempt::Done))
     }
 
-    /// Returns when it is done.
+    /// Returns when it is done. Says every few seconds what it waits for.
     ///
     /// # Errors
     /// What trying again would not change.
     pub async fn keep_trying(&self) -> Result<(), MigrateError> {
+        let begun = Instant::now();
+        let mut said: Option<Instant> = None;
         loop {
             match self.attempt().await? {
                 Attempt::Done => return Ok(()),
                 Attempt::Later(reason) => {
-                    tracing::warn!(reason, "the datamodel cannot be deployed yet");
+                    if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+                        let seconds = begun.elapsed().as_secs();
+                        tracing::warn!(reason, seconds, "waiting for PostgreSQL: nothing can be served yet");
+                        said = Some(Instant::now());
+                    }
                     sleep(PAUSE).await;
                 }
             }
@@ -88,7 +118,16 @@ impl Deployment {
             Ok(client) => client,
             Err(error) => return Ok(Attempt::Later(error.to_string())),
         };
-        match self.prepare(&mut client).await {
+        let cancel = client.canceller();
+        let prepared = tokio::select! {
+            prepared = self.prepare(&mut client) => prepared,
+            () = self.stop.asked() => {
+                // Else the statement in hand would go on, with its locks, until it finds out that nobody waits for it.
+                let _ = timeout(CANCEL, cancel.cancel()).await;
+                return Ok(Attempt::Later("the server stops".to_owned()));
+            }
+        };
+        match prepared {
             Ok(()) => {
                 self.deployed.set();
                 Ok(Attempt::Done)

@@ -18,3 +18,4 @@ pub mod server;
 pub mod settings;
 pub mod shop;
 pub mod socket;
+pub mod stop;

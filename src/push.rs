@@ -70,6 +70,7 @@ pub async fn start(
         })
     };
     let options = PushOptions {
+        dispatches: settings.server.role.dispatches(),
         schema: settings.database.schema.clone(),
         lease: settings.push.lease,
         poll: settings.push.poll_interval,

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::Server;
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
@@ -18,13 +18,13 @@ use gom_actors::push::Push;
 use gom_actors::redis::RedisOptionsError;
 use gom_engine::events::{Cursor, Subscription};
 use gom_engine::schema::CannotServe;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
-use crate::http::{self, Console, Edge, EdgeError, Examples, State};
+use crate::http::{self, Console, Edge, EdgeError, Examples, State, Vitals};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
 use crate::policy::{self, PolicyError};
@@ -32,9 +32,14 @@ use crate::push::{self, PushError};
 use crate::seed::DemoShop;
 use crate::settings::Settings;
 use crate::socket::{Census, LocalSockets, OwnSocket};
+use crate::stop::Stop;
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a start that is given up has to say so to the database.
+const GIVE_UP: Duration = Duration::from_secs(1);
+/// What the private PostgreSQL gets of `server.shutdown_timeout` to stop cleanly, at most.
+const FOR_EMBEDDED: Duration = Duration::from_secs(3);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +70,12 @@ pub enum StartError {
     Listen { address: String, cause: io::Error },
     #[error("the server cannot start: {0}")]
     Io(#[from] io::Error),
+    /// It was told to stop meanwhile.
+    #[error("the server was told to stop while it started")]
+    Stopped,
+    /// What was in hand was not waited for.
+    #[error("a second signal ended the server at once: what it had in hand is not finished")]
+    Insisted,
 }
 
 /// A server that listens and has not begun to answer.
@@ -75,8 +86,11 @@ pub struct Application {
     embedded: Option<EmbeddedPostgres>,
     tokens: Arc<ServiceTokens>,
     push: Push,
-    /// How long requests, and then messages to devices, may take to finish once it is told to stop.
-    drain: Duration,
+    /// How long requests and messages to devices may take to finish once it stops.
+    shutdown_timeout: Duration,
+    /// How long it takes requests after it was told to stop.
+    drain_delay: Duration,
+    stop: Stop,
     /// Left to do, because the database was not there.
     deployment: Option<Deployment>,
     /// Tells sockets and event streams that the server stops; a stop would wait for them.
@@ -87,11 +101,34 @@ impl Application {
     /// Reads the datamodel, starts the private PostgreSQL if there is no other, and binds the port. Does not
     /// wait for a database that is elsewhere: `/readyz` tells when it is there.
     ///
-    /// Needs an actix system.
+    /// Needs an actix system. Signals are listened for from here on.
     ///
     /// # Errors
-    /// What only the operator can put right.
+    /// What only the operator can put right; [`StartError::Stopped`] if a signal came first.
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
+        let stop = Stop::on_signals()?;
+        let given_up = async {
+            stop.asked().await;
+            sleep(GIVE_UP).await;
+        };
+        tokio::select! {
+            built = Self::put_together(settings, stop.clone()) => match built {
+                Ok(application) if stop.is_asked() => {
+                    if let Some(embedded) = application.embedded {
+                        let end = Instant::now() + application.shutdown_timeout;
+                        // Else it ends with this process.
+                        let _ = timeout_at(end, embedded.stop()).await;
+                    }
+                    Err(StartError::Stopped)
+                }
+                built => built,
+            },
+            () = given_up => Err(StartError::Stopped),
+        }
+    }
+
+    async fn put_together(settings: Settings, stop: Stop) -> Result<Self, StartError> {
+        let role = settings.server.role;
         let datamodel = datamodel::read(&settings)?;
         let engine = Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?;
         let policy = policy::load(&settings, &datamodel.model, &engine.schema)?;
@@ -107,6 +144,7 @@ impl Application {
         let database = Database::start(options)?;
         let examples = if settings.datamodel.file.is_none() { Examples::Shop } else { Examples::Any };
         let console = settings.graphql.console.then(|| Console::new(examples));
+        let digest = datamodel::digest(&datamodel.text).into();
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -116,14 +154,26 @@ impl Application {
             apply: settings.database.deploy(),
             physical: Some(engine.planner.shared_physical()),
             demo: (own_shop && settings.embedded.demo).then(|| DemoShop::new(&settings)),
+            stop: stop.clone(),
         };
         let deployed = deployment.deployed.clone();
         let deployment = (!deployment.try_now().await?).then_some(deployment);
         // After the tables that it needs, where they could be made.
-        let edge = Edge::start(&settings, &database, &engine)?;
+        let edge = role.answers().then(|| Edge::start(&settings, &database, &engine)).transpose()?;
 
         let live = live(&settings, &database, &engine)?;
         let push = push::start(&settings, &database, &engine, &live, &deployed).await?;
+        let vitals = Vitals {
+            role,
+            datamodel: digest,
+            database: database.clone(),
+            deployed: deployed.clone(),
+            live: live.clone(),
+            push: push.clone(),
+            logins: edge.as_ref().map(|edge| (edge.sessions.clone(), edge.limiter.clone())),
+            redis: settings.redis.host.is_some(),
+            stop: stop.clone(),
+        };
         let limits = Arc::new(settings.limits.clone());
         let (bounds, census) = (Arc::new(settings.sockets.clone()), Census::default());
         let (stop_sockets, stopping) = watch::channel(false);
@@ -131,31 +181,35 @@ impl Application {
         let keys = Arc::clone(&tokens);
         let server = HttpServer::new(move || {
             // Called once in each worker's thread: the state is the worker's own.
-            let api = Api {
-                engine: Arc::clone(&engine),
-                database: of_workers.local(),
-                live: of_live.local(),
-                push: Some(of_push.clone()),
-                deployed: deployed.clone(),
+            let state = edge.as_ref().map(|edge| {
+                let api = Api {
+                    engine: Arc::clone(&engine),
+                    database: of_workers.local(),
+                    live: of_live.local(),
+                    push: Some(of_push.clone()),
+                    deployed: deployed.clone(),
+                };
+                State {
+                    ledger: Api { engine: Arc::clone(&ledger), ..api.clone() },
+                    api,
+                    tokens: Arc::clone(&keys),
+                    limits: Arc::clone(&limits),
+                    sockets: LocalSockets::start(edge.sessions.clone(), stopping.clone()),
+                    edge: Arc::new(edge.local()),
+                    push: of_push.clone(),
+                    bounds: Arc::clone(&bounds),
+                    census: census.clone(),
+                    console: console.clone(),
+                }
+            });
+            let app = App::new().app_data(web::Data::new(vitals.clone()));
+            let app = match state {
+                Some(state) => app.app_data(web::Data::new(state)).configure(http::routes),
+                None => app.configure(http::worker_routes),
             };
-            let state = State {
-                ledger: Api { engine: Arc::clone(&ledger), ..api.clone() },
-                api,
-                tokens: Arc::clone(&keys),
-                limits: Arc::clone(&limits),
-                sockets: LocalSockets::start(edge.sessions.clone(), stopping.clone()),
-                edge: Arc::new(edge.local()),
-                push: of_push.clone(),
-                bounds: Arc::clone(&bounds),
-                census: census.clone(),
-                console: console.clone(),
-            };
-            App::new()
-                .app_data(web::Data::new(state))
-                .wrap(from_fn(http::carry))
+            app.wrap(from_fn(http::carry))
                 .wrap(from_fn(http::identify))
                 .wrap(NormalizePath::new(TrailingSlash::Trim))
-                .configure(http::routes)
         })
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
@@ -166,7 +220,8 @@ impl Application {
         })
         // A client that has gone away is noticed while its request is in hand: its long reads are cancelled.
         .h1_allow_half_closed(false)
-        .shutdown_timeout(settings.server.shutdown_timeout.as_secs().max(1))
+        // In whole seconds; what is said of the whole process is kept below.
+        .shutdown_timeout(settings.server.shutdown_timeout.as_millis().div_ceil(1_000) as u64)
         .disable_signals()
         .listen(listener)?;
         let addresses = server.addrs();
@@ -177,7 +232,9 @@ impl Application {
             embedded,
             tokens,
             push,
-            drain: settings.server.shutdown_timeout,
+            shutdown_timeout: settings.server.shutdown_timeout,
+            drain_delay: settings.server.drain_delay,
+            stop,
             deployment,
             stop_sockets,
         })
@@ -201,62 +258,74 @@ impl Application {
         &self.tokens
     }
 
-    /// Answers requests until SIGTERM or SIGINT; then finishes those in hand and stops the private PostgreSQL.
-    /// A second signal does not wait for them.
+    /// Answers requests until SIGTERM or SIGINT, and for `server.drain_delay` after; then finishes those in hand, and the
+    /// messages on their way, and stops the private PostgreSQL. It has ended within `server.shutdown_timeout` of that,
+    /// whatever does not answer; what hangs is left to the end of the process.
     ///
     /// # Errors
-    /// If the server itself fails, or a database that came later cannot be brought to the datamodel.
+    /// If the server itself fails, or a database that came later cannot be brought to the datamodel;
+    /// [`StartError::Insisted`] after a second signal.
     pub async fn run_until_stopped(self) -> Result<(), StartError> {
-        let Application { server, database, embedded, deployment, stop_sockets, push, drain, .. } = self;
+        let Application { mut server, database, embedded, deployment, stop_sockets, push, stop, .. } = self;
         let handle = server.handle();
-        actix_web::rt::spawn(stop_on_signals(handle.clone(), stop_sockets.clone())?);
-        let mut failed = None;
         let deploying = async {
             if let Some(deployment) = deployment
                 && let Err(error) = deployment.keep_trying().await
             {
-                failed = Some(error);
-                stop_sockets.send_replace(true);
-                handle.stop(true).await;
+                return StartError::from(error);
             }
             // Done: what is left is the server's.
-            std::future::pending::<()>().await;
+            std::future::pending().await
         };
-        let result = tokio::select! {
-            result = server => result,
-            () = deploying => Ok(()),
-        };
-        // Writes are over: what is on its way to devices arrives, the rest waits for the next start.
-        push.drain(drain).await;
-        drop(push);
-        // Its connections go before their server does.
-        drop(database);
-        if let Some(embedded) = embedded {
-            embedded.stop().await;
-        }
-        result?;
-        failed.map_or(Ok(()), |error| Err(error.into()))
-    }
-}
-
-/// Stops the server at the first signal, and at the second does not wait for requests in hand.
-fn stop_on_signals(
-    handle: ServerHandle,
-    stop_sockets: watch::Sender<bool>,
-) -> io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        for graceful in [true, false] {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+        let mut ended = false;
+        let failed = tokio::select! {
+            result = &mut server => {
+                ended = true;
+                result.err().map(StartError::from)
             }
-            tracing::info!(graceful, "stopping");
-            stop_sockets.send_replace(true);
-            // The order to stop is given at once; only its end is waited for.
-            actix_web::rt::spawn(handle.stop(graceful));
+            failed = deploying => Some(failed),
+            () = stop.asked() => None,
+        };
+        if stop.is_asked() && !self.drain_delay.is_zero() {
+            let milliseconds = self.drain_delay.as_millis();
+            tracing::info!(milliseconds, "stopping soon: requests are taken for a while yet");
+            tokio::select! {
+                () = sleep(self.drain_delay) => {}
+                _ = &mut server, if !ended => ended = true,
+                () = stop.insisted() => return Err(StartError::Insisted),
+            }
         }
-    })
+        tracing::info!("stopping");
+        let end = Instant::now() + self.shutdown_timeout;
+        let for_embedded = self.shutdown_timeout / 4;
+        let of_work = embedded.as_ref().map_or(end, |_| end - for_embedded.min(FOR_EMBEDDED));
+        let finishing = async {
+            stop_sockets.send_replace(true);
+            let left = of_work.saturating_duration_since(Instant::now());
+            // What is on its way to devices arrives; what is not taken up waits for another server, or the next start.
+            let answering = async {
+                if !ended {
+                    let _ = tokio::join!(handle.stop(true), server);
+                }
+            };
+            let work = async { tokio::join!(answering, push.drain(left)) };
+            if timeout_at(of_work, work).await.is_err() {
+                tracing::warn!("not all that was in hand is finished, and server.shutdown_timeout is over");
+            }
+            drop(push);
+            // Its connections go before their server does.
+            drop(database);
+            if let Some(embedded) = embedded
+                && timeout_at(end, embedded.stop()).await.is_err()
+            {
+                tracing::warn!("the private PostgreSQL has not stopped in time; it ends with this process");
+            }
+        };
+        tokio::select! {
+            () = finishing => failed.map_or(Ok(()), Err),
+            () = stop.insisted() => Err(StartError::Insisted),
+        }
+    }
 }
 
 /// Where the database is: the configured one, or a private one, which is started.

@@ -61,6 +61,7 @@ fn links_between_documents_lead_somewhere() {
         "docs/CONFORMANCE.md",
         "docs/CONSOLE.md",
         "docs/ERRORS.md",
+        "docs/OPERATIONS.md",
         "docs/SESSIONS.md",
     ] {
         let folder = Path::new(document).parent().expect("a file has a folder");

@@ -6,6 +6,7 @@ pub mod embedded;
 pub mod limiter;
 pub mod live;
 pub mod migrations;
+pub mod pulse;
 pub mod push;
 pub mod redis;
 pub mod secret;

@@ -9,6 +9,7 @@ use redis::{
     RedisConnectionInfo, RedisError, RedisResult, ScriptInvocation,
 };
 
+use crate::pulse::Heart;
 use crate::secret::SecretText;
 use crate::standing::{Fault, FaultKind, Opener, Standing};
 
@@ -58,6 +59,11 @@ impl Redis {
         Ok(Redis { connection: Standing::keep(RedisOpener { client, database, timeout }) })
     }
 
+    /// How the connection is doing.
+    pub fn heart(&self) -> &Heart {
+        self.connection.heart()
+    }
+
     /// Sends a request. It is sent again on a new connection if the old one is lost meanwhile, so it must do no
     /// harm to carry it out twice. Ends within 550 ms; the error says why there is no answer.
     pub async fn ask<T: FromRedisValue + Send>(&self, request: impl Request) -> Result<T, String> {
@@ -79,6 +85,17 @@ impl Redis {
         });
         answer.await.map_err(|reason| format!("Redis: {reason}"))
     }
+}
+
+/// The numbers of the databases that are used: wake-ups, devices, sessions, limits.
+pub const DATABASES: [u8; 4] = [0, 1, 2, 3];
+
+/// A client for one of them, for who wants to look at the server itself.
+///
+/// # Errors
+/// Options that make no address.
+pub fn open(options: &RedisOptions, database: u8) -> Result<Client, RedisOptionsError> {
+    client(options, database)
 }
 
 /// For a connection that listens to channels, which takes no other requests.

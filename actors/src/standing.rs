@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use crate::pulse::{Condition, Heart};
+
 /// Whoever asks a store has an answer or a refusal by then, whatever happens. Callers promise 600 ms.
 pub(crate) const PROMISE: Duration = Duration::from_millis(550);
 /// Between two looks at a connection that nobody complains about.
@@ -64,6 +66,7 @@ enum State<L> {
 pub(crate) struct Standing<L> {
     state: watch::Receiver<State<L>>,
     complaint: Arc<Notify>,
+    heart: Heart,
     patience: Duration,
 }
 
@@ -72,6 +75,7 @@ impl<L> Clone for Standing<L> {
         Standing {
             state: self.state.clone(),
             complaint: Arc::clone(&self.complaint),
+            heart: self.heart.clone(),
             patience: self.patience,
         }
     }
@@ -83,8 +87,14 @@ impl<L: Clone + Send + Sync + 'static> Standing<L> {
         let (publish, state) = watch::channel(State::Opening);
         let complaint = Arc::new(Notify::new());
         let patience = opener.patience().min(PROMISE);
-        tokio::spawn(keep(opener, publish, Arc::clone(&complaint)));
-        Standing { state, complaint, patience }
+        let heart = Heart::new();
+        tokio::spawn(keep(opener, publish, Arc::clone(&complaint), heart.clone()));
+        Standing { state, complaint, heart, patience }
+    }
+
+    /// Whether there is a connection, since when, and when its server last answered a look.
+    pub fn heart(&self) -> &Heart {
+        &self.heart
     }
 
     /// Makes one request. If the connection turns out to be lost, the request is made once more on a new one,
@@ -157,7 +167,12 @@ impl<L: Clone + Send + Sync + 'static> Standing<L> {
     }
 }
 
-async fn keep<O: Opener>(opener: O, publish: watch::Sender<State<O::Link>>, complaint: Arc<Notify>) {
+async fn keep<O: Opener>(
+    opener: O,
+    publish: watch::Sender<State<O::Link>>,
+    complaint: Arc<Notify>,
+    heart: Heart,
+) {
     let name = opener.name();
     let mut generation = 0;
     let mut pause = FIRST_PAUSE;
@@ -175,9 +190,10 @@ async fn keep<O: Opener>(opener: O, publish: watch::Sender<State<O::Link>>, comp
                 }
                 pause = FIRST_PAUSE;
                 generation += 1;
+                heart.beat(Condition::Ready);
                 publish.send_replace(State::Up { link: link.clone(), generation });
                 let reason = tokio::select! {
-                    reason = until_lost(&opener, &link, &complaint) => reason,
+                    reason = until_lost(&opener, &link, &complaint, &heart) => reason,
                     () = publish.closed() => return,
                 };
                 tracing::debug!(store = name, reason, "a connection was lost");
@@ -190,6 +206,7 @@ async fn keep<O: Opener>(opener: O, publish: watch::Sender<State<O::Link>>, comp
             tracing::warn!(store = name, reason, "not reached; it is tried again until it answers");
             was_down = true;
         }
+        heart.beat(Condition::Down);
         publish.send_replace(State::Down(reason.into()));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -200,11 +217,12 @@ async fn keep<O: Opener>(opener: O, publish: watch::Sender<State<O::Link>>, comp
 }
 
 /// Looks now and then, and at once when somebody complains; why the connection is given up.
-async fn until_lost<O: Opener>(opener: &O, link: &O::Link, complaint: &Notify) -> String {
+async fn until_lost<O: Opener>(opener: &O, link: &O::Link, complaint: &Notify, heart: &Heart) -> String {
     loop {
         let _ = timeout(LOOK, complaint.notified()).await;
         if let Err(reason) = opener.look(link).await {
             return reason;
         }
+        heart.beat(Condition::Ready);
     }
 }

@@ -10,6 +10,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use crate::database::{Database, Lent};
+use crate::pulse::Heart;
 use crate::standing::{Fault, FaultKind, Opener, Standing};
 
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -43,6 +44,11 @@ impl Twin {
     /// `statements` are prepared and later named by their place.
     pub fn connect(database: &Database, durability: Durability, statements: &'static [&'static str]) -> Self {
         Twin { connection: Standing::keep(TwinOpener { database: database.clone(), durability, statements }) }
+    }
+
+    /// How the connection is doing.
+    pub fn heart(&self) -> &Heart {
+        self.connection.heart()
     }
 
     /// Runs a statement that does no harm if it is carried out twice. Ends within 550 ms; the error says why

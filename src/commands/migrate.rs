@@ -1,5 +1,7 @@
 //! `gom migrate`: what lies between a database and its datamodel, and the way from one to the other.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use gom_actors::migrations::{self, Deployment, Status};
@@ -47,12 +49,19 @@ struct Applied {
     /// Also do steps that lose data
     #[arg(long)]
     allow_data_loss: bool,
+    /// How long to wait for PostgreSQL, if it is not there yet [default: not at all]
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let patience = match &arguments.task {
+        Task::Apply(applied) => applied.wait.map(Duration::from_secs),
+        _ => None,
+    };
     let (settings, renames, task) = match arguments.task {
         Task::Plan(planned) => (planned.settings, planned.renames, Work::Plan),
-        Task::Apply(Applied { planned, allow_data_loss }) => {
+        Task::Apply(Applied { planned, allow_data_loss, .. }) => {
             (planned.settings, planned.renames, Work::Apply { allow_data_loss })
         }
         Task::Status(settings) => (settings, Vec::new(), Work::Status),
@@ -63,9 +72,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let datamodel = datamodel::read(&settings).map_err(|error| Failure::because("", &error))?;
     actix_web::rt::System::new().block_on(async {
         let place = Place::open(&settings).await?;
-        let result = match place.database.lend().await {
+        let result = match place.lend_within(patience.unwrap_or_default()).await {
             Ok(mut client) => work(&mut client, &settings, &datamodel, &renames, task).await,
-            Err(error) => Err(Failure::because("", &error)),
+            Err(failure) => Err(failure),
         };
         place.close().await;
         result

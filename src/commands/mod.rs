@@ -3,6 +3,7 @@
 
 mod account;
 mod config;
+mod doctor;
 mod healthcheck;
 mod migrate;
 mod password;
@@ -58,12 +59,14 @@ enum Command {
     Vapid(vapid::Arguments),
     /// Show what push has to do, and what became of what was sent
     Push(push::Arguments),
+    /// Check settings, PostgreSQL, Redis, keys and all else that a server needs, and say what to do
+    Doctor(doctor::Arguments),
     /// Ask a running server whether it is well: exit status 0 if it is, 1 if not
     Healthcheck(healthcheck::Arguments),
 }
 
 /// What several commands take.
-#[derive(Debug, Args, Default)]
+#[derive(Debug, Clone, Args, Default)]
 pub(crate) struct SettingsArguments {
     /// Folder with the settings files (default.toml, development.toml, …) [default: ./config]
     #[arg(long, value_name = "DIR", env = "GOM_CONFIG")]
@@ -120,6 +123,14 @@ impl From<SettingsError> for Failure {
 }
 
 impl Failure {
+    /// What is said of it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Failure::Settings(error) => error.to_string(),
+            Failure::Other(text) => text.clone(),
+        }
+    }
+
     /// The error with its causes.
     pub(crate) fn because(what: &str, error: &dyn Error) -> Self {
         let mut text = if what.is_empty() { error.to_string() } else { format!("{what}: {error}") };
@@ -163,7 +174,8 @@ pub fn run() -> ExitCode {
         Some(Command::Session(arguments)) => session::run(arguments),
         Some(Command::Vapid(arguments)) => vapid::run(&arguments),
         Some(Command::Push(arguments)) => push::run(arguments),
-        Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
+        Some(Command::Doctor(arguments)) => doctor::run(arguments),
+        Some(Command::Healthcheck(arguments)) => healthcheck::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

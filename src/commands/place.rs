@@ -3,14 +3,20 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use gom_actors::database::{Database, DatabaseOptions};
+use gom_actors::database::{Database, DatabaseOptions, Lent};
 use gom_actors::embedded::{DATABASE, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, USER};
 use gom_actors::migrations;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::Config;
 
 use super::Failure;
 use crate::settings::Settings;
+
+/// Between two attempts to connect, and between two lines that say so.
+const PAUSE: Duration = Duration::from_millis(250);
+const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// A database, and the private PostgreSQL that it is in, if this command started it.
 pub(super) struct Place {
@@ -44,6 +50,30 @@ impl Place {
             migrations::migrate_system(&mut client).await.map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// A connection, waited for so long. Says on standard error every few seconds what it waits for.
+    ///
+    /// # Errors
+    /// If the database does not answer by then.
+    pub async fn lend_within(&self, patience: Duration) -> Result<Lent, Failure> {
+        let begun = Instant::now();
+        let mut said: Option<Instant> = None;
+        loop {
+            let error = match self.database.lend().await {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
+            };
+            if begun.elapsed() >= patience {
+                return Err(Failure::because("", &error));
+            }
+            if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+                let (waited, most) = (begun.elapsed().as_secs(), patience.as_secs());
+                eprintln!("waiting for PostgreSQL ({waited} s of {most} s): {error}");
+                said = Some(Instant::now());
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     pub async fn close(self) {

@@ -13,6 +13,7 @@ use crate::deployment::{Deployed, Deployment};
 use crate::logging;
 use crate::seed::{self, DemoShop};
 use crate::settings::{Purpose, Settings};
+use crate::stop::Stop;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -52,6 +53,7 @@ async fn write(place: &Place, settings: &Settings, scale: bool, accounts: bool) 
             apply: true,
             physical: None,
             demo: None,
+            stop: Stop::never(),
         };
         let failed = |error| Failure::because("the database cannot be brought to the datamodel", &error);
         if !deployment.try_now().await.map_err(failed)? {

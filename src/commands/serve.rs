@@ -7,8 +7,8 @@ use clap::Args;
 use super::{Failure, SettingsArguments};
 use crate::logging;
 use crate::seed;
-use crate::server::Application;
-use crate::settings::Purpose;
+use crate::server::{Application, StartError};
+use crate::settings::{Purpose, ServerRole};
 
 /// How long the token that is printed for the private database is valid.
 const DEVELOPMENT_TOKEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// Port to listen on; 0 takes any free one, which is printed
     #[arg(long, value_name = "N")]
     port: Option<String>,
+    /// What this process does: all, api (answers requests) or worker (sends push messages) [default: all]
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
     /// Bring the database to the datamodel before serving [default: only the private database]
     #[arg(long)]
     deploy: bool,
@@ -44,16 +47,25 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Purpose::Serve,
         [
             ("server.port", "--port", arguments.port),
+            ("server.role", "--role", arguments.role),
             ("database.deploy", "--deploy", set(arguments.deploy)),
             ("graphql.execute_raw", "--execute-raw", set(arguments.execute_raw)),
         ],
     )?;
     logging::start(&loaded.settings.log);
-    actix_web::rt::System::new().block_on(async {
-        let application =
-            Application::build(loaded.settings).await.map_err(|error| Failure::because("", &error))?;
+    let role = loaded.settings.server.role;
+    let system = actix_web::rt::System::new();
+    let result = system.block_on(async {
+        let application = match Application::build(loaded.settings).await {
+            Ok(application) => application,
+            Err(StartError::Stopped) => return Ok(()),
+            Err(error) => return Err(Failure::because("", &error)),
+        };
         for address in application.addresses() {
-            println!("gom serves http://{address}/graphql");
+            match role {
+                ServerRole::Worker => println!("gom sends push messages; its state: http://{address}/readyz"),
+                _ => println!("gom serves http://{address}/graphql"),
+            }
         }
         if let Some(embedded) = application.embedded() {
             let token = application
@@ -65,5 +77,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             println!("A development token, valid for a week (`gom token` signs others):\n{token}");
         }
         application.run_until_stopped().await.map_err(|error| Failure::because("the server failed", &error))
-    })
+    });
+    // Dropping it would wait for threads that hang, as one does that looks for the address of a host.
+    std::mem::forget(system);
+    result
 }

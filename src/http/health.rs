@@ -1,13 +1,42 @@
-//! `GET /healthz`: the process lives. `GET /readyz`: it can do its work, and if not, what is in the way.
+//! `GET /healthz`: the process lives. `GET /readyz`: it can do its work, and if not, what is in the way. Both are open to
+//! everybody, and name no host; why something is down stands in the log.
+
+use std::sync::Arc;
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use actix_web::web::Data;
-use gom_actors::database::DatabaseState;
-use serde_json::json;
+use gom_actors::database::Database;
+use gom_actors::limiter::LoginLimiter;
+use gom_actors::live::Live;
+use gom_actors::pulse::{Condition, Pulse};
+use gom_actors::push::Push;
+use gom_actors::sessions::Sessions;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
-use super::State;
 use super::openapi::{Answer, Operation, Tag};
+use crate::deployment::Deployed;
+use crate::settings::ServerRole;
+use crate::stop::Stop;
+
+/// What tells how this process is doing, whatever its role.
+#[derive(Clone)]
+pub struct Vitals {
+    pub role: ServerRole,
+    /// A digest of the datamodel's text.
+    pub datamodel: Arc<str>,
+    pub database: Database,
+    pub deployed: Deployed,
+    pub live: Live,
+    pub push: Push,
+    /// Of those who log in; nothing where nobody can.
+    pub logins: Option<(Sessions, LoginLimiter)>,
+    /// Sessions, login limits and devices are in Redis; else in the database.
+    pub redis: bool,
+    pub stop: Stop,
+}
 
 pub fn describe_healthz() -> Operation {
     let body =
@@ -17,30 +46,49 @@ pub fn describe_healthz() -> Operation {
 }
 
 pub fn describe_readyz() -> Operation {
-    let age = json!({ "type": ["integer", "null"], "minimum": 0 });
-    let body = |status: &str| {
+    let dependency = |states: &[&str], more: Value| {
+        let mut shape = json!({
+            "type": "object",
+            "required": ["state", "forMs", "lastSuccessMsAgo", "required"],
+            "properties": {
+                "state": { "enum": states },
+                "forMs": { "type": "integer", "minimum": 0 },
+                "lastSuccessMsAgo": { "type": ["integer", "null"], "minimum": 0 },
+                "required": { "type": "boolean", "description": "Without it the server is not ready." },
+            },
+        });
+        if let (Some(properties), Value::Object(more)) = (shape["properties"].as_object_mut(), more) {
+            properties.extend(more);
+        }
+        shape
+    };
+    let kept = json!({ "in": { "enum": ["redis", "postgres"] } });
+    let body = |status: Value| {
         json!({
             "type": "object",
-            "required": ["status", "database"],
+            "required": ["status", "role", "database", "datamodel", "devices", "changeFeed", "push"],
             "properties": {
-                "status": { "const": status },
-                "database": {
-                    "type": "object",
-                    "required": ["state", "forMs", "lastSuccessMsAgo", "version", "deployed"],
-                    "properties": {
-                        "state": { "enum": ["connecting", "ready", "read_only", "out_of_connections", "down"] },
-                        "forMs": { "type": "integer", "minimum": 0 },
-                        "lastSuccessMsAgo": age,
-                        "version": { "type": ["string", "null"] },
-                        "deployed": { "type": "boolean" },
-                    },
-                },
+                "status": status,
+                "role": { "enum": ["all", "api", "worker"] },
+                "database": dependency(
+                    &["connecting", "ready", "read_only", "out_of_connections", "down"],
+                    json!({ "version": { "type": ["string", "null"] } }),
+                ),
+                "datamodel": dependency(&["starting", "ready"], json!({})),
+                "sessions": dependency(&["starting", "ready", "down"], kept.clone()),
+                "loginLimiter": dependency(&["starting", "ready", "down"], kept.clone()),
+                "devices": dependency(&["starting", "ready", "down"], kept.clone()),
+                "changeFeed": dependency(&["starting", "ready", "down", "off"], json!({})),
+                "push": dependency(&["starting", "ready", "down", "off"], json!({})),
             },
         })
     };
     Operation::new(Tag::Server, "readiness", "Whether the server can do its work")
-        .answer(Answer::new(200, "It can.").json(body("ready")))
-        .answer(Answer::new(503, "It cannot: the body says what is in the way.").json(body("not ready")))
+        .answer(Answer::new(200, "It can.").json(body(json!({ "const": "ready" }))))
+        .answer(
+            Answer::new(503, "It cannot: the body says what is in the way.")
+                .json(body(json!({ "enum": ["not ready", "stopping"] }))),
+        )
 }
 
 /// Answers as long as the process and this worker do.
@@ -48,29 +96,88 @@ pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({ "status": "ok" }))
 }
 
-/// 200 if the database takes reads and writes and has the datamodel's tables; else 503. Reasons are for the operator's log: they may name
-/// hosts.
-pub async fn readyz(state: Data<State>) -> HttpResponse {
-    let health = state.api.database.database().health().await;
-    let deployed = state.api.deployed.is_done();
-    let ready = health.state == DatabaseState::Ready && deployed;
-    let body = json!({
-        "status": if ready { "ready" } else { "not ready" },
-        "database": {
-            "state": health.state.name(),
-            "forMs": milliseconds(health.since.elapsed()),
-            "lastSuccessMsAgo": health.last_success.map(|at| milliseconds(at.elapsed())),
-            "version": health.server_version,
-            "deployed": deployed,
-        },
-    });
-    let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    if !ready {
+/// 200 if everything is there without which this role's work fails; else 503, also once the server was told to stop.
+pub async fn readyz(vitals: Data<Vitals>) -> HttpResponse {
+    let mut report = Report { ready: true, dependencies: Map::new() };
+    vitals.examine(&mut report).await;
+    let (status, word) = match () {
+        () if vitals.stop.is_asked() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        () if report.ready => (StatusCode::OK, "ready"),
+        () => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    let mut body = Map::new();
+    body.insert("status".into(), word.into());
+    body.insert("role".into(), vitals.role.name().into());
+    body.append(&mut report.dependencies);
+    let mut response = HttpResponse::build(status);
+    if status != StatusCode::OK {
         response.insert_header((RETRY_AFTER, "1"));
     }
     response.insert_header((CACHE_CONTROL, "no-store")).json(body)
 }
 
-fn milliseconds(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+struct Report {
+    ready: bool,
+    dependencies: Map<String, Value>,
+}
+
+impl Report {
+    /// `required`: without it the server is not ready.
+    fn add(&mut self, name: &str, condition: &str, pulse: (Instant, Option<Instant>), required: bool) {
+        let (since, last_success) = pulse;
+        self.ready &= !required || condition == Condition::Ready.name();
+        let dependency = json!({
+            "state": condition,
+            "forMs": milliseconds(since),
+            "lastSuccessMsAgo": last_success.map(milliseconds),
+            "required": required,
+        });
+        self.dependencies.insert(name.to_owned(), dependency);
+    }
+
+    fn add_pulse(&mut self, name: &str, pulse: Pulse, required: bool) {
+        self.add(name, pulse.condition.name(), (pulse.since, pulse.last_success), required);
+    }
+
+    /// What only one of the dependencies has.
+    fn note(&mut self, name: &str, key: &str, value: impl Into<Value>) {
+        if let Some(Value::Object(dependency)) = self.dependencies.get_mut(name) {
+            dependency.insert(key.to_owned(), value.into());
+        }
+    }
+}
+
+impl Vitals {
+    async fn examine(&self, report: &mut Report) {
+        let health = self.database.health().await;
+        report.add("database", health.state.name(), (health.since, health.last_success), true);
+        report.note("database", "version", health.server_version);
+        let deployed = self.deployed.is_done();
+        let condition = if deployed { Condition::Ready } else { Condition::Starting };
+        let since = self.deployed.since();
+        report.add("datamodel", condition.name(), (since, deployed.then_some(since)), true);
+
+        let store = if self.redis { "redis" } else { "postgres" };
+        if let Some((sessions, limiter)) = &self.logins {
+            // Users are refused without Redis; a proxy finds a node that reaches it, if there is one. A database without
+            // the tables of sessions can still be served to the service.
+            report.add_pulse("sessions", sessions.pulse(), self.redis);
+            report.note("sessions", "in", store);
+            // Meanwhile this process counts in its memory.
+            report.add_pulse("loginLimiter", limiter.pulse(), false);
+            report.note("loginLimiter", "in", store);
+        }
+        let worker = !self.role.answers();
+        // Where requests are answered, messages wait and requests do not.
+        report.add_pulse("devices", self.push.devices_pulse(), worker);
+        report.note("devices", "in", store);
+        // Subscribers keep their cursors; queries and writes do without.
+        report.add_pulse("changeFeed", self.live.pulse(), false);
+        let push = self.push.pulse();
+        report.add_pulse("push", push, worker && push.condition != Condition::Off);
+    }
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -25,6 +25,7 @@ mod session_cookie;
 mod site_cookies;
 mod socket;
 mod sse;
+mod version;
 mod viewer;
 mod webpush;
 
@@ -33,8 +34,8 @@ use std::sync::Arc;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::guard::{GuardContext, fn_guard};
-use actix_web::http::Method;
 use actix_web::http::header::{HeaderValue, VARY};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
@@ -42,8 +43,10 @@ use gom_actors::push::Push;
 
 pub use console::{Console, Examples};
 pub use edge::{Edge, EdgeError};
+pub use health::Vitals;
 pub use request_id::identify;
 pub use site_cookies::carry;
+pub use version::{BUILT_AT, REVISION};
 
 use endpoint::Endpoint;
 use rest_error::RestError;
@@ -100,9 +103,8 @@ fn endpoints() -> Vec<Endpoint> {
             .get(console::file, console::describe_file()),
         // Prisma's default service was served at the root.
         Endpoint::at("/").post(graphql::handle, graphql::by_post("graphqlAtRoot")),
-        Endpoint::at("/healthz").get(health::healthz, health::describe_healthz()),
-        Endpoint::at("/readyz").get(health::readyz, health::describe_readyz()),
     ];
+    all.extend(of_operation());
     all.extend(auth::endpoints());
     all.extend(webpush::endpoints());
     all.extend(openapi::endpoints());
@@ -113,6 +115,21 @@ fn endpoints() -> Vec<Endpoint> {
 pub fn routes(config: &mut ServiceConfig) {
     endpoints().into_iter().for_each(|endpoint| endpoint.serve(config));
     config.default_service(web::to(not_found));
+}
+
+/// What a process serves that answers no requests of the API.
+pub fn worker_routes(config: &mut ServiceConfig) {
+    of_operation().into_iter().for_each(|endpoint| endpoint.serve(config));
+    config.default_service(web::to(not_served_here));
+}
+
+/// For those who look after the server, whatever its role; with [`Vitals`].
+fn of_operation() -> Vec<Endpoint> {
+    vec![
+        Endpoint::at("/healthz").get(health::healthz, health::describe_healthz()),
+        Endpoint::at("/readyz").get(health::readyz, health::describe_readyz()),
+        Endpoint::at("/version").get(version::version, version::describe()),
+    ]
 }
 
 /// What a GET is answered depends on what is accepted, and caches keep answers to GET.
@@ -127,6 +144,12 @@ async fn vary_by_accept<B: MessageBody>(
 
 fn asks_for_socket(request: &GuardContext<'_>) -> bool {
     socket::is_asked_for(request.head().headers())
+}
+
+async fn not_served_here() -> HttpResponse {
+    let message =
+        "This process only sends push messages (server.role is worker): ask one that serves the API";
+    RestError::new(StatusCode::NOT_FOUND, message).error_response()
 }
 
 async fn not_found(request: HttpRequest) -> HttpResponse {

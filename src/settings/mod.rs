@@ -28,6 +28,7 @@ pub use access::{
     Provider, Redis, SameSite, Session, SessionCookie,
 };
 pub(crate) use address::is_local;
+use kind::Kind;
 use layers::Layer;
 pub use problem::{Problem, SettingsError};
 pub use report::{Effective, documentation};
@@ -74,14 +75,51 @@ pub struct Server {
     pub port: u16,
     /// 0: one for each core.
     pub workers: usize,
+    #[serde(default)]
+    pub role: ServerRole,
     #[serde(deserialize_with = "milliseconds")]
     pub shutdown_timeout: Duration,
+    #[serde(deserialize_with = "milliseconds")]
+    pub drain_delay: Duration,
     /// Whose word on the client's address is taken.
     #[serde(default, deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// As browsers write them, beside the server's own.
     #[serde(default)]
     pub origins: Vec<String>,
+}
+
+/// What a process does of all that there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerRole {
+    #[default]
+    All,
+    /// Answers requests and holds sockets; what is to be sent waits for a worker.
+    Api,
+    /// Sends; answers nobody but those who look after it.
+    Worker,
+}
+
+impl ServerRole {
+    /// As it is written in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            ServerRole::All => "all",
+            ServerRole::Api => "api",
+            ServerRole::Worker => "worker",
+        }
+    }
+
+    /// Whether it answers the API's requests.
+    pub fn answers(self) -> bool {
+        self != ServerRole::Worker
+    }
+
+    /// Whether it carries out push jobs.
+    pub fn dispatches(self) -> bool {
+        self != ServerRole::Api
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -333,6 +371,37 @@ const ENVIRONMENTS: [(&str, &str); 3] = [
 /// # Errors
 /// Everything that is wrong, at once: unknown keys, values that a key does not take, missing secrets.
 pub fn load(inputs: &Inputs) -> Result<Loaded, SettingsError> {
+    let (loaded, problems) = read(inputs)?;
+    if problems.is_empty() { Ok(loaded) } else { Err(SettingsError { problems }) }
+}
+
+/// Only where the server is: what is wrong with other keys does not matter, and neither does whether their files can be
+/// read.
+///
+/// # Errors
+/// What is wrong with the keys of `server`, or with all settings.
+pub fn server(inputs: &Inputs) -> Result<Server, SettingsError> {
+    let (loaded, mut problems) = read(inputs)?;
+    problems.retain(|problem| {
+        let key = problem.key.as_str();
+        key.starts_with("server.") || table::find(key).is_none() && !key.contains('.')
+    });
+    if problems.is_empty() { Ok(loaded.settings.server) } else { Err(SettingsError { problems }) }
+}
+
+/// The files that variables name for secrets, with the keys that they are for.
+pub(crate) fn secret_files(variables: &BTreeMap<OsString, OsString>) -> Vec<(String, PathBuf)> {
+    let secret = table::keys().filter(|key| matches!(key.kind, Kind::Secret | Kind::DatabaseUrl));
+    let named =
+        secret.flat_map(|key| key.all_variables().map(move |name| (key.path, format!("{name}_FILE"))));
+    let found = |(key, name): (&str, String)| {
+        variables.get(&OsString::from(name)).map(|path| (key.to_owned(), PathBuf::from(path)))
+    };
+    named.filter_map(found).collect()
+}
+
+/// The settings, with the weaker values of keys whose values were refused, and what was refused.
+fn read(inputs: &Inputs) -> Result<(Loaded, Vec<Problem>), SettingsError> {
     let mut problems = Vec::new();
     let (environment, built_in) = environment(&inputs.variables, &mut problems);
 
@@ -359,11 +428,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, SettingsError> {
     let settings: Settings =
         merged.try_deserialize().map_err(|error| unexpected(problems.clone(), &error))?;
     check::check(&settings, inputs.purpose, &mut problems);
-    if problems.is_empty() {
-        Ok(Loaded { settings, environment: environment.to_owned(), effective })
-    } else {
-        Err(SettingsError { problems })
-    }
+    Ok((Loaded { settings, environment: environment.to_owned(), effective }, problems))
 }
 
 /// The name in `GOM_ENV` and the file that is built in for it.

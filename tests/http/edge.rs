@@ -139,7 +139,12 @@ async fn the_answers_media_type_is_the_one_asked_for_and_decides_the_status_of_a
 #[actix_web::test]
 async fn other_methods_are_405_with_those_that_are_allowed() {
     let app = TestApp::start().await;
-    for (path, allow) in [("/graphql", "GET, POST"), ("/healthz", "GET, HEAD"), ("/readyz", "GET, HEAD")] {
+    for (path, allow) in [
+        ("/graphql", "GET, POST"),
+        ("/healthz", "GET, HEAD"),
+        ("/readyz", "GET, HEAD"),
+        ("/version", "GET, HEAD"),
+    ] {
         let answer = read(app.authorized(Method::DELETE, path).send().await.unwrap()).await;
         assert_eq!(
             (answer.status, answer.header("allow")),

@@ -11,7 +11,7 @@ async fn a_server_with_its_database_is_ready() {
     let answer = read(app.request(Method::GET, "/readyz").send().await.unwrap()).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.body["database"]["state"], "ready");
-    assert_eq!(answer.body["database"]["deployed"], true);
+    assert_eq!(answer.body["datamodel"]["state"], "ready");
     let answer = read(app.request(Method::GET, "/healthz/").send().await.unwrap()).await;
     assert_eq!((answer.status, answer.body), (StatusCode::OK, json!({ "status": "ok" })));
 }
@@ -24,7 +24,7 @@ async fn without_a_database_the_server_lives_and_says_so() {
     assert_eq!(app.get("/healthz").await.status, StatusCode::OK);
     let answer = app.get("/readyz").await;
     assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
-    assert_eq!(answer.body["database"]["deployed"], false);
+    assert_eq!(answer.body["datamodel"]["state"], "starting");
 
     for query in ["{ users { uid } }", r#"mutation { createUser(data: { business: "x" }) { uid } }"#] {
         let answer = app.ask(query).await;

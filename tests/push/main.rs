@@ -5,4 +5,5 @@
 mod answers;
 mod crash;
 mod publications;
+mod roles;
 mod world;

@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gom_test_support::{PushService, PushServiceOptions, TestDatabase};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
@@ -19,6 +20,8 @@ const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
 
 pub struct World {
     server: Option<Child>,
+    /// Processes beside it.
+    others: Vec<Child>,
     port: u16,
     environment: Vec<(&'static str, String)>,
     token: String,
@@ -35,6 +38,15 @@ impl World {
     }
 
     pub async fn open_with(service: PushServiceOptions) -> World {
+        World::begin(service, "all").await
+    }
+
+    /// A server with another role.
+    pub async fn open_as(role: &str) -> World {
+        World::begin(PushServiceOptions::default(), role).await
+    }
+
+    async fn begin(service: PushServiceOptions, role: &str) -> World {
         let database = TestDatabase::create().await;
         let service = PushService::start_with(service);
         let keys = Command::new(env!("CARGO_BIN_EXE_gom")).args(["vapid", "generate"]).output().unwrap();
@@ -58,6 +70,7 @@ impl World {
             ("GOM__PUSH__TIMEOUT", "1000".to_owned()),
             ("GOM__PUSH__POLL_INTERVAL", "50".to_owned()),
             ("GOM__LOG__LEVEL", "error".to_owned()),
+            ("GOM__SERVER__ROLE", role.to_owned()),
         ];
         let applied = gom(&environment, &["migrate", "apply"]).output().unwrap();
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
@@ -65,6 +78,7 @@ impl World {
         let tables = database.connect().await;
         let mut world = World {
             server: None,
+            others: Vec::new(),
             port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
             environment,
             token: String::from_utf8(token.stdout).unwrap().trim().to_owned(),
@@ -97,6 +111,12 @@ impl World {
         }
     }
 
+    /// Starts another process on the same database.
+    pub async fn also(&mut self, role: &str) {
+        let arguments = ["serve", "--port", "0", "--role", role];
+        self.others.push(gom(&self.environment, &arguments).stdout(Stdio::null()).spawn().unwrap());
+    }
+
     /// Whether the server has died by itself within some seconds.
     pub async fn dies(&mut self) -> bool {
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -115,6 +135,20 @@ impl World {
             let _ = server.kill();
             server.wait().unwrap();
         }
+    }
+
+    /// SIGTERM, and the end that it asks for.
+    pub fn stop(&mut self) {
+        let mut server = self.server.take().unwrap();
+        let pid = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        assert!(server.wait().unwrap().success());
+    }
+
+    /// For servers that are started from now on.
+    pub fn set(&mut self, variable: &'static str, value: &str) {
+        self.environment.retain(|(name, _)| *name != variable);
+        self.environment.push((variable, value.to_owned()));
     }
 
     pub async fn restart(&mut self) {
@@ -216,6 +250,10 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.kill();
+        for other in &mut self.others {
+            let _ = other.kill();
+            let _ = other.wait();
+        }
     }
 }
 

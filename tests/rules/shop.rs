@@ -8,6 +8,7 @@ use gom::graphql::{self, Answer, Api, Data, Engine, EngineOptions, Request};
 use gom::identity::{User, Viewer};
 use gom::seed::DemoShop;
 use gom::settings::{self, Inputs, Purpose, Settings};
+use gom::stop::Stop;
 use gom::{datamodel, policy};
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_engine::error::ApiError;
@@ -50,6 +51,7 @@ impl Shop {
             apply: true,
             physical: Some(engine.planner.shared_physical()),
             demo: Some(DemoShop::new(&settings)),
+            stop: Stop::never(),
         };
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gom::deployment::{Deployed, Deployment};
 use gom::graphql::{Answer, Api, Data, Engine, EngineOptions, Request, execute};
 use gom::settings::{self, Inputs, Purpose};
+use gom::stop::Stop;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_engine::datamodel::DataModel;
 use gom_engine::error::PathSegment;
@@ -80,6 +81,7 @@ impl Server {
             apply: true,
             physical: Some(engine.planner.shared_physical()),
             demo: None,
+            stop: Stop::never(),
         };
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());

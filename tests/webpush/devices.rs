@@ -13,7 +13,17 @@ everywhere!(
     a_device_moves_to_whoever_logs_in_on_it,
     the_login_page_unsubscribes_without_a_session,
     nobody_has_more_devices_than_the_setting_says,
+    a_process_that_sends_nothing_keeps_devices_all_the_same,
 );
+
+async fn a_process_that_sends_nothing_keeps_devices_all_the_same(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[("server.role", "api")]).await;
+    let mut browser = seller(&app).await;
+    assert_eq!(subscribe(&mut browser, &subscription("phone", 0)).await.body, json!(true));
+    assert_eq!(stored(&place).await, [format!("{SELLER} phone")]);
+    assert_eq!(unsubscribe(&mut browser, &subscription("phone", 0)).await.body, json!(true));
+}
 
 async fn a_device_is_its_users_until_it_is_unsubscribed(stores: Stores) {
     let place = Place::new(stores).await;

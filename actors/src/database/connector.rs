@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::error::describe;
-use super::link::Link;
+use super::link::{Canceller, Link};
 use super::options::DatabaseOptions;
 use super::tls::{Tls, TlsError};
 
@@ -85,7 +85,7 @@ impl Connector {
     /// A plain client for somebody who needs the whole connection.
     pub async fn lend(&self) -> Result<Lent, OpenError> {
         let (client, _) = self.connect(Role::Lent).await?;
-        Ok(Lent { client })
+        Ok(Lent { client, tls: self.tls.clone() })
     }
 
     async fn connect(&self, role: Role) -> Result<(Client, JoinHandle<()>), OpenError> {
@@ -155,6 +155,15 @@ where
 /// A connection lent out whole; it ends with this value. Has no `statement_timeout`.
 pub struct Lent {
     client: Client,
+    tls: Tls,
+}
+
+impl Lent {
+    /// Ends the statement that the connection is busy with, from outside. A connection that is given up does not do that:
+    /// its statement goes on until it has something to say.
+    pub fn canceller(&self) -> Canceller {
+        Canceller::new(&self.client, &self.tls)
+    }
 }
 
 impl Deref for Lent {

@@ -76,7 +76,7 @@ impl Link {
     }
 
     pub fn canceller(&self) -> Canceller {
-        Canceller { token: self.client.cancel_token(), tls: self.tls.clone() }
+        Canceller::new(&self.client, &self.tls)
     }
 
     /// Sends a statement without parameters; order on the wire is the order in which the futures are polled.
@@ -208,12 +208,16 @@ fn plain(params: &[Param]) -> Result<Vec<Parameter<'_>>, Failure> {
 
 /// Asks the server to stop what a connection is doing, over a connection of its own. It names a server
 /// process, not a statement, and may arrive late: only for a link that nobody else uses, now or later.
-pub(super) struct Canceller {
+pub struct Canceller {
     token: CancelToken,
     tls: Tls,
 }
 
 impl Canceller {
+    pub(super) fn new(client: &Client, tls: &Tls) -> Self {
+        Canceller { token: client.cancel_token(), tls: tls.clone() }
+    }
+
     pub async fn cancel(&self) {
         let result = match &self.tls {
             Tls::Off => self.token.cancel_query(tokio_postgres::NoTls).await,

@@ -28,6 +28,7 @@ use tokio::time::{Instant, timeout};
 pub use self::connector::Lent;
 pub use self::error::{DatabaseError, RETRY_AFTER, RunError};
 pub use self::health::{DatabaseState, Health};
+pub use self::link::Canceller;
 pub use self::options::{DatabaseOptions, Encryption, UrlError};
 pub use self::text::JsonText;
 pub use self::tls::TlsError;

@@ -24,6 +24,7 @@ use self::rate_limiter::{MOST_IN_HAND, RateLimiter, Refund, Reserve};
 use self::redis_store::RedisCounters;
 use self::store::{LimiterStore, Take};
 use crate::database::Database;
+use crate::pulse::{Heart, Pulse};
 use crate::redis::{RedisOptions, RedisOptionsError};
 use crate::watch::{Published, Restarts, watch};
 
@@ -95,6 +96,8 @@ pub struct LoginLimiter {
     consecutive: Limit,
     slow: Limit,
     insured: Arc<AtomicU64>,
+    /// Of the store.
+    heart: Heart,
 }
 
 impl LoginLimiter {
@@ -106,12 +109,13 @@ impl LoginLimiter {
             LimiterStoreChoice::Postgres => Some(Rc::new(PostgresCounters::new(database))),
             LimiterStoreChoice::Memory => None,
         };
+        let heart = store.as_ref().map_or_else(Heart::off, |store| store.heart().clone());
         let insured = Arc::new(AtomicU64::new(0));
         let of_actor = Arc::clone(&insured);
         let limiter = watch("RateLimiter", MOST_IN_HAND, move || {
             RateLimiter::new(store.clone(), Arc::clone(&of_actor))
         });
-        Ok(LoginLimiter { limiter, consecutive: options.consecutive, slow: options.slow, insured })
+        Ok(LoginLimiter { limiter, consecutive: options.consecutive, slow: options.slow, insured, heart })
     }
 
     /// Takes a point from the address and, if it is given, from user and address together. If one of them has
@@ -139,6 +143,11 @@ impl LoginLimiter {
     /// How many answers came from memory because the store had failed.
     pub fn insured(&self) -> u64 {
         self.insured.load(Ordering::Relaxed)
+    }
+
+    /// How the store is doing; while it is not, this process counts in its memory.
+    pub fn pulse(&self) -> Pulse {
+        self.heart.pulse()
     }
 
     /// How often the `RateLimiter` had to be rebuilt.

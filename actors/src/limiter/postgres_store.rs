@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 use super::redis_store::count;
 use super::store::{Count, LimiterStore, Settle, Take};
 use crate::database::Database;
+use crate::pulse::Heart;
 use crate::twin::{Durability, Twin};
 
 /// Rows that one sweep removes at most.
@@ -40,6 +41,10 @@ impl PostgresCounters {
 }
 
 impl LimiterStore for PostgresCounters {
+    fn heart(&self) -> &Heart {
+        self.twin.heart()
+    }
+
     fn reserve(&self, takes: Vec<Take>) -> BoxFuture<'static, Result<Vec<Count>, String>> {
         let twin = self.twin.clone();
         async move {

@@ -8,6 +8,7 @@ use futures::future::{BoxFuture, FutureExt};
 use redis::Script;
 
 use super::store::{Count, LimiterStore, Settle, Take};
+use crate::pulse::Heart;
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
 
 const DATABASE: u8 = 3;
@@ -29,6 +30,10 @@ impl RedisCounters {
 }
 
 impl LimiterStore for RedisCounters {
+    fn heart(&self) -> &Heart {
+        self.redis.heart()
+    }
+
     fn reserve(&self, takes: Vec<Take>) -> BoxFuture<'static, Result<Vec<Count>, String>> {
         let (redis, script) = (self.redis.clone(), Arc::clone(&self.reserve));
         async move {

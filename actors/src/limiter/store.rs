@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::Limit;
+use crate::pulse::Heart;
 
 /// The longest window there is, for one that never ends: a century.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -49,6 +50,9 @@ pub(super) enum Settle {
 }
 
 pub(super) trait LimiterStore {
+    /// How the connection to it is doing.
+    fn heart(&self) -> &Heart;
+
     /// Takes the points. If one of the counters has too few, the others get one point back. The counts come in
     /// the order of the takes, which must always be the same order of kinds.
     fn reserve(&self, takes: Vec<Take>) -> BoxFuture<'static, Result<Vec<Count>, String>>;

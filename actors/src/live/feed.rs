@@ -12,6 +12,7 @@ use super::hub::{Advance, Hub};
 use super::log::{Log, LogState};
 use super::{LiveOptions, Shared};
 use crate::database::{Database, LineError};
+use crate::pulse::Condition;
 use crate::watch::Published;
 
 /// Looks while nobody listens: only so that the log is in order and can be trimmed.
@@ -84,22 +85,26 @@ impl Follow {
     async fn run(&self) {
         let mut complained = false;
         loop {
-            match self.follow().await {
-                Ok(never) => match never {},
-                Err(error) => {
-                    if !complained {
-                        tracing::warn!(cause = %error, "changes cannot be followed; it is tried again until they can");
-                        complained = true;
-                    }
-                }
+            let (error, condition) = match self.log.open().await {
+                Ok(state) => match self.follow(state).await {
+                    Ok(never) => match never {},
+                    Err(error) => (error, Condition::Down),
+                },
+                // The database is there, and has no change log.
+                Err(error @ LineError::Rejected(_)) => (error, Condition::Off),
+                Err(error) => (error, Condition::Down),
+            };
+            self.shared.heart.beat(condition);
+            if !complained {
+                tracing::warn!(cause = %error, "changes cannot be followed; it is tried again until they can");
+                complained = true;
             }
             sleep(PAUSE_AFTER_FAILURE).await;
         }
     }
 
-    /// Follows the log until something fails. Begins with the question whether it is still the same database.
-    async fn follow(&self) -> Result<std::convert::Infallible, LineError> {
-        let mut state = self.log.open().await?;
+    /// Follows the log until something fails, once it is known whether it is still the same database.
+    async fn follow(&self, mut state: LogState) -> Result<std::convert::Infallible, LineError> {
         let mut looked = Instant::now();
         loop {
             // Before the look: whoever commits during it sends another.
@@ -111,6 +116,7 @@ impl Follow {
                 looked = Instant::now();
             }
             self.tell(state).await?;
+            self.shared.heart.beat(Condition::Ready);
             let listened = self.shared.members.load(Ordering::Relaxed) > 0;
             let pause = if listened { self.options.poll } else { IDLE };
             let _ = timeout(pause, self.woken.notified()).await;

@@ -26,6 +26,7 @@ pub use self::local::{LocalLive, Sink, Ticket};
 use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;
 use crate::database::Database;
+use crate::pulse::{Heart, Pulse};
 use crate::redis::{RedisOptions, RedisOptionsError};
 use crate::watch::{self as watched, Published};
 
@@ -93,6 +94,8 @@ struct Shared {
     waking: AtomicBool,
     /// Other nodes are to be told.
     announce: Notify,
+    /// Of the feed.
+    heart: Heart,
 }
 
 impl Live {
@@ -112,6 +115,7 @@ impl Live {
             members: AtomicUsize::new(0),
             waking: AtomicBool::new(false),
             announce: Notify::new(),
+            heart: Heart::new(),
         });
         let redis = options.redis.clone();
         let options = Arc::new(options);
@@ -155,6 +159,11 @@ impl Live {
                 self.shared.waking.store(false, Ordering::Release);
             }
         }
+    }
+
+    /// How the change feed is doing; off: the database has no change log.
+    pub fn pulse(&self) -> Pulse {
+        self.shared.heart.pulse()
     }
 
     /// Up to where everything has been delivered on this node; nothing before the database was reached.

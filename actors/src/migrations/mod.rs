@@ -94,6 +94,16 @@ pub async fn has_change_log<C: GenericClient>(client: &C) -> Result<bool, Migrat
     system::has_table(client, "gom.change").await
 }
 
+/// The version of Gom's own tables that this program brings.
+pub fn system_version() -> i32 {
+    system::known_version()
+}
+
+/// The version of Gom's own tables that the database has; nothing before the first.
+pub async fn applied_system_version<C: GenericClient>(client: &C) -> Result<Option<i32>, MigrateError> {
+    system::applied_version(client).await
+}
+
 /// Where the database stands; changes nothing.
 pub async fn status<C: GenericClient>(
     client: &C,

@@ -15,6 +15,7 @@ use super::job::Composer;
 use super::options::PushOptions;
 use super::sender::{Sender, Unreachable};
 use crate::database::Database;
+use crate::pulse::{Heart, Pulse};
 use crate::watch::{self as watched, Published, Restarts};
 
 const MAILBOX: usize = 1_024;
@@ -32,6 +33,7 @@ pub type MakeId = dyn Fn() -> String + Send + Sync;
 pub struct Push {
     shared: Arc<Shared>,
     dispatcher: Published<PushDispatcher>,
+    devices: Devices,
     /// Nothing: there are no keys.
     sender: Option<Sender>,
     _thread: Arc<Thread>,
@@ -56,11 +58,14 @@ impl Push {
         composer: Arc<MakeComposer>,
         ids: Arc<MakeId>,
     ) -> Option<Self> {
+        let sends = options.dispatches && sender.is_some();
         let shared = Arc::new(Shared {
             woken: Notify::new(),
             stopping: watch::Sender::new(false),
             in_hand: watch::Sender::new(0),
+            heart: if sends { Heart::new() } else { Heart::off() },
         });
+        let of_devices = devices.clone();
         let parts = Arc::new(Parts {
             options: Arc::new(options),
             database: database.clone(),
@@ -78,7 +83,7 @@ impl Push {
             let _ = tell.send(dispatcher);
         });
         let dispatcher = told.await.ok()?;
-        Some(Push { shared, dispatcher, sender, _thread: Arc::new(Thread(thread)) })
+        Some(Push { shared, dispatcher, devices: of_devices, sender, _thread: Arc::new(Thread(thread)) })
     }
 
     /// What browsers subscribe for, in base64url; nothing if there are no keys.
@@ -127,6 +132,16 @@ impl Push {
         if timeout(most, in_hand.wait_for(|count| *count == 0)).await.is_err() {
             tracing::warn!(left = *in_hand.borrow(), "deliveries are left to be taken over");
         }
+    }
+
+    /// How the look at jobs is doing; off: nothing is sent from here.
+    pub fn pulse(&self) -> Pulse {
+        self.shared.heart.pulse()
+    }
+
+    /// How the place where devices are kept is doing.
+    pub fn devices_pulse(&self) -> Pulse {
+        self.devices.pulse()
     }
 
     /// How often the dispatcher had to be rebuilt.

@@ -34,6 +34,7 @@ use self::postgres_store::PostgresSessions;
 use self::redis_store::RedisSessions;
 use self::store::SessionStore;
 use crate::database::Database;
+use crate::pulse::Pulse;
 use crate::redis::RedisOptionsError;
 use crate::watch::{Published, Restarts, watch};
 
@@ -176,6 +177,11 @@ impl Sessions {
     /// The live sessions of a subject, the one seen last first.
     pub async fn list(&self, subject: &str) -> Result<Vec<SessionSummary>, SessionError> {
         self.ask(List(subject.to_owned())).await
+    }
+
+    /// How the store is doing.
+    pub fn pulse(&self) -> Pulse {
+        self.keeping.store.heart().pulse()
     }
 
     /// How often the `SessionManager` had to be rebuilt.

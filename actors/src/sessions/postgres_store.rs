@@ -11,6 +11,7 @@ use tokio_postgres::types::ToSql;
 use super::session::{Previous, Session, SessionId};
 use super::store::{Life, Listed, SessionStore, Stored};
 use crate::database::Database;
+use crate::pulse::Heart;
 use crate::secret::SecretText;
 use crate::twin::{Durability, Twin};
 
@@ -112,6 +113,11 @@ fn end(life: Life) -> SystemTime {
 }
 
 impl SessionStore for PostgresSessions {
+    fn heart(&self) -> &Heart {
+        // Every request looks a session up.
+        self.reads.heart()
+    }
+
     fn get<'a>(&'a self, id: &'a SessionId, now: SystemTime) -> Stored<'a, Option<Session>> {
         async move {
             let rows = self.reads.ask(GET, &[&id.as_str(), &now]).await?;

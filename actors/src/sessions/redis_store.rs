@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::session::{Previous, Session, SessionId};
 use super::store::{Life, Listed, SessionStore, Stored};
+use crate::pulse::Heart;
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
 use crate::secret::SecretText;
 
@@ -181,6 +182,10 @@ fn lock_key(id: &SessionId) -> String {
 }
 
 impl SessionStore for RedisSessions {
+    fn heart(&self) -> &Heart {
+        self.redis.heart()
+    }
+
     fn get<'a>(&'a self, id: &'a SessionId, _: SystemTime) -> Stored<'a, Option<Session>> {
         async move {
             let mut get = cmd("GET");

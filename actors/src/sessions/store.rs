@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 
 use super::session::{Session, SessionId};
+use crate::pulse::Heart;
 
 /// The answer, or why there is none.
 pub(super) type Stored<'a, T> = BoxFuture<'a, Result<T, String>>;
@@ -26,6 +27,9 @@ pub(super) struct Listed {
 }
 
 pub(super) trait SessionStore: Send + Sync {
+    /// How the connection to it is doing.
+    fn heart(&self) -> &Heart;
+
     fn get<'a>(&'a self, id: &'a SessionId, now: SystemTime) -> Stored<'a, Option<Session>>;
 
     /// Which of these sessions there are, in their order.

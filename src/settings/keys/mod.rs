@@ -35,10 +35,22 @@ static GENERAL: &[Key] = &[
         "Worker threads; 0 means one for each core.",
     ),
     Key::new(
+        "server.role",
+        Kind::Choice(&["all", "api", "worker"]),
+        Some("all"),
+        "What this process does: `api` answers requests and holds sockets, `worker` sends push messages, `all` does both.",
+    ),
+    Key::new(
         "server.shutdown_timeout",
         TIME,
         Some("10000"),
-        "How long requests in hand may take to finish once the server is told to stop.",
+        "How long requests and push messages in hand may take to finish once the server stops; it has ended by then.",
+    ),
+    Key::new(
+        "server.drain_delay",
+        Kind::Milliseconds { min: 0, max: 3_600_000 },
+        Some("0"),
+        "How long the server takes requests after it was told to stop, with `/readyz` answering 503: so that a proxy sends no more before it stops.",
     ),
     Key::new(
         "server.trusted_proxies",

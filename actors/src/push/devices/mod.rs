@@ -13,6 +13,7 @@ use self::redis_store::RedisDevices;
 use self::store::DeviceStore;
 use super::device::{Device, Endpoint, Registered};
 use crate::database::Database;
+use crate::pulse::Pulse;
 use crate::redis::{RedisOptions, RedisOptionsError};
 
 /// Requests of the process that may wait for the store at once; the next is refused as overload.
@@ -79,6 +80,11 @@ impl Devices {
             DeviceStoreChoice::Postgres => Arc::new(PostgresDevices::new(database, per_user)),
         };
         Ok(Devices { store, room: Arc::new(Semaphore::new(MOST_IN_HAND)) })
+    }
+
+    /// How the store is doing.
+    pub fn pulse(&self) -> Pulse {
+        self.store.heart().pulse()
     }
 
     /// From now on the user has this device and nobody else. Doing it again changes nothing.

@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 use super::Change;
 use super::store::{Answer, DeviceStore, change};
 use crate::database::Database;
+use crate::pulse::Heart;
 use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
 use crate::twin::{Durability, Twin};
 
@@ -59,6 +60,10 @@ fn registered(row: &Row) -> Result<Option<Registered>, String> {
 }
 
 impl DeviceStore for PostgresDevices {
+    fn heart(&self) -> &Heart {
+        self.twin.heart()
+    }
+
     fn subscribe<'a>(&'a self, user: &'a str, device: &'a Device) -> Answer<'a, Change> {
         async move {
             let (p256dh, auth) = (device.keys.p256dh().as_slice(), device.keys.auth().as_slice());

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::Change;
 use super::store::{Answer, DeviceStore};
+use crate::pulse::Heart;
 use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
 
@@ -104,6 +105,10 @@ impl Record {
 }
 
 impl DeviceStore for RedisDevices {
+    fn heart(&self) -> &Heart {
+        self.redis.heart()
+    }
+
     fn subscribe<'a>(&'a self, user: &'a str, device: &'a Device) -> Answer<'a, Change> {
         async move {
             let endpoint = device.endpoint.as_str();

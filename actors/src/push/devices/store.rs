@@ -4,11 +4,15 @@
 use futures::future::BoxFuture;
 
 use super::Change;
+use crate::pulse::Heart;
 use crate::push::device::{Device, Registered};
 
 pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, String>>;
 
 pub(super) trait DeviceStore: Send + Sync {
+    /// How the connection to it is doing.
+    fn heart(&self) -> &Heart;
+
     /// The user has the device, and nobody else. Of more devices than one user may have, those subscribed the longest time
     /// ago go.
     fn subscribe<'a>(&'a self, user: &'a str, device: &'a Device) -> Answer<'a, Change>;

@@ -32,8 +32,13 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
             continue;
         }
         let unwanted = work.origins.borrow().unwanted();
+        // As jobs are: held first, then looked whether all is to stop.
         work.claiming.set(true);
         work.tell_in_hand();
+        if work.stopping() {
+            work.claiming.set(false);
+            return work.tell_in_hand();
+        }
         let in_hand: Vec<String> = work.in_hand.borrow().iter().cloned().collect();
         let at = Instant::now();
         let claimed = work.ledger.claim(&unwanted, free.min(BATCH), &in_hand).await;

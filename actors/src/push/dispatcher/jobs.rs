@@ -10,6 +10,7 @@ use super::crash::crash_point;
 use super::schedule;
 use super::work::{Work, dice};
 use crate::database::LineError;
+use crate::pulse::Condition;
 use crate::push::device::Endpoint;
 use crate::push::job::{ComposeError, Composed};
 use crate::push::ledger::{ClaimedJob, Expanded, NewDelivery};
@@ -25,9 +26,19 @@ const TRIES_AT_ALL: i32 = 50;
 /// Carries out jobs until all is to stop.
 pub(super) async fn carry_out_jobs(work: Rc<Work>) {
     let mut complained = false;
-    while !work.stopping() {
+    loop {
         crash_point("committed");
-        match work.jobs.claim_jobs(MOST).await {
+        // Held first, then looked: whoever says that all is to stop looks the other way round.
+        hold(&work, true);
+        if work.stopping() {
+            return hold(&work, false);
+        }
+        let claimed = work.jobs.claim_jobs(MOST).await;
+        if claimed.as_ref().map_or(true, Vec::is_empty) {
+            hold(&work, false);
+        }
+        work.shared.heart.beat(if claimed.is_ok() { Condition::Ready } else { Condition::Down });
+        match claimed {
             Ok(jobs) if jobs.is_empty() => work.rest(&work.shared.woken, work.options.poll).await,
             Ok(jobs) => {
                 crash_point("job-leased");
@@ -36,6 +47,7 @@ pub(super) async fn carry_out_jobs(work: Rc<Work>) {
                     _ = join_all(jobs.iter().map(|claimed| carry_out(&work, claimed))) => {}
                     () = keep_leases(&work, &ids) => {}
                 }
+                hold(&work, false);
             }
             Err(error) => {
                 work.pause_after("jobs of push", &error, &mut complained).await;
@@ -44,6 +56,12 @@ pub(super) async fn carry_out_jobs(work: Rc<Work>) {
         }
         complained = false;
     }
+}
+
+/// An end of the process waits for what is held: a lease that is left behind would hold it up for others.
+fn hold(work: &Work, held: bool) {
+    work.composing.set(held);
+    work.tell_in_hand();
 }
 
 /// On the other connection: a long statement of a job's would hold them up.

@@ -27,6 +27,7 @@ use super::ledger::Ledger;
 use super::sender::Sender;
 use super::{MakeComposer, MakeId, PushOptions};
 use crate::database::Database;
+use crate::pulse::{Condition, Heart};
 
 /// For statements that write a notification for very many devices.
 const JOB_LIMIT: Duration = Duration::from_secs(60);
@@ -36,8 +37,10 @@ pub(super) struct Shared {
     /// There may be a job.
     pub woken: Notify,
     pub stopping: watch::Sender<bool>,
-    /// Deliveries that are claimed and not recorded.
+    /// Deliveries that are claimed and not recorded, and whether jobs are.
     pub in_hand: watch::Sender<usize>,
+    /// Of the look at jobs.
+    pub heart: Heart,
 }
 
 /// What it is built from, each time.
@@ -67,12 +70,16 @@ impl Actor for PushDispatcher {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let parts = &self.parts;
+        if !parts.options.dispatches {
+            return;
+        }
         // A new one each time: what the one before has in hand is not this one's.
         let who = uuid::Uuid::new_v4().simple().to_string();
         let ledger =
             |limit| Ledger::new(&parts.database, &who, &parts.options.schema, parts.options.lease, limit);
         let sending = parts.sender.as_ref().and_then(|sender| Some((sender, (parts.composer)()?)));
         let Some((sender, composer)) = sending else {
+            parts.shared.heart.beat(Condition::Off);
             ctx.spawn(record::forget_jobs(ledger(None)).into_actor(self));
             return;
         };
@@ -90,6 +97,7 @@ impl Actor for PushDispatcher {
             options: Arc::clone(&parts.options),
             in_hand: RefCell::new(HashSet::new()),
             claiming: Cell::new(false),
+            composing: Cell::new(false),
             texts: RefCell::new(HashMap::new()),
             due: Notify::new(),
             freed: Notify::new(),

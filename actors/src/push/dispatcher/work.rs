@@ -39,6 +39,8 @@ pub(super) struct Work {
     /// The deliveries that are claimed and not recorded; and whether some are being claimed.
     pub in_hand: RefCell<HashSet<String>>,
     pub claiming: Cell<bool>,
+    /// Jobs are being claimed, or are claimed and not carried out.
+    pub composing: Cell<bool>,
     /// When leases of all that is in hand were renewed last.
     pub renewed: Cell<Instant>,
     pub texts: RefCell<HashMap<String, Rc<Prepared>>>,
@@ -96,7 +98,7 @@ impl Work {
 
     /// Says how much is in hand to whoever waits for the end of it.
     pub fn tell_in_hand(&self) {
-        let claiming = usize::from(self.claiming.get());
+        let claiming = usize::from(self.claiming.get()) + usize::from(self.composing.get());
         self.shared.in_hand.send_replace(self.in_hand.borrow().len() + claiming);
     }
 

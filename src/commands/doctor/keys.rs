@@ -1,0 +1,113 @@
+//! Secrets: whether they are long enough, one's own, and for the server only to read.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Patient;
+use super::report::{Report, Subject};
+use crate::settings::{Secret, secret_files};
+
+/// Bytes of a secret that nobody tries out.
+const LONG_ENOUGH: usize = 32;
+/// Other letters or digits than this in a secret are no accident.
+const VARIED: usize = 8;
+/// Of examples and of tutorials, and what people write before they think.
+const KNOWN: [&str; 10] = [
+    "secret",
+    "changeme",
+    "change-me",
+    "password",
+    "prisma",
+    "mysecret",
+    "mysecret42",
+    "my-secret",
+    "test",
+    "example",
+];
+/// Files that the private database's folder keeps.
+const KEPT: [&str; 3] = ["service.secret", "app.key", "vapid.pem"];
+
+pub(super) fn examine(patient: &Patient, report: &mut Report) {
+    let settings = &patient.settings;
+    let mut found = report.of("keys");
+    let own_database = settings.database.url.is_some();
+    let kept = "kept beside the private database, made at first start";
+    match &settings.service.secret {
+        Some(secret) => weigh(&mut found, patient, "service.secret", "PRISMA_SECRET", secret),
+        None if own_database => {
+            found.problem(
+                "service.secret",
+                "there is none",
+                "set PRISMA_SECRET or PRISMA_SECRET_FILE: `openssl rand -hex 32`",
+            );
+        }
+        None => found.ok("service.secret", kept),
+    }
+    match &settings.app_key {
+        Some(key) => weigh(&mut found, patient, "app_key", "APP_KEY", key),
+        None if own_database && patient.is_public() => found.warning(
+            "app_key",
+            "derived from service.secret: whoever changes that logs everybody out",
+            "set APP_KEY, the same on all nodes: `openssl rand -hex 32`",
+        ),
+        None if own_database => found.ok("app_key", "derived from service.secret"),
+        None => found.ok("app_key", kept),
+    }
+    if settings.app_key.is_some() && settings.app_key == settings.service.secret {
+        found.warning(
+            "app_key",
+            "the same as service.secret: neither can be changed alone",
+            "give each a value of its own: `openssl rand -hex 32`",
+        );
+    }
+    files(&mut found, settings.database.url.is_none().then_some(settings.embedded.data_dir.as_path()));
+}
+
+fn weigh(found: &mut Subject<'_>, patient: &Patient, key: &'static str, variable: &str, secret: &Secret) {
+    let text = secret.expose();
+    let remedy = format!("set {variable} to random bytes: `openssl rand -hex 32`");
+    let bare = text.trim().to_lowercase();
+    let mut letters: Vec<char> = text.chars().collect();
+    letters.sort_unstable();
+    letters.dedup();
+    let fault = match () {
+        () if KNOWN.contains(&bare.as_str()) => Some("it is one that everybody knows".to_owned()),
+        () if letters.len() < VARIED => Some(format!("it has only {} different characters", letters.len())),
+        () if text.len() < LONG_ENOUGH => {
+            Some(format!("it has {} bytes, and can be tried out; {LONG_ENOUGH} are enough", text.len()))
+        }
+        () => None,
+    };
+    match fault {
+        None => found.ok(key, format!("{} bytes", text.len())),
+        Some(fault) if patient.is_public() => found.problem(key, fault, remedy),
+        Some(fault) => found.warning(key, fault, remedy),
+    }
+}
+
+/// Files with secrets that others than their owner may read. Those of a container's own secrets are for everybody in it.
+fn files(found: &mut Subject<'_>, private: Option<&Path>) {
+    let named = secret_files(&std::env::vars_os().collect());
+    let kept = private.into_iter().flat_map(|folder| KEPT.map(|name| (name.to_owned(), folder.join(name))));
+    let files: Vec<(String, PathBuf)> = named.into_iter().chain(kept).collect();
+    let mut good = 0;
+    for (key, path) in &files {
+        let Ok(metadata) = std::fs::metadata(path) else { continue };
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 == 0 || path.starts_with("/run/secrets") {
+            good += 1;
+        } else {
+            let path = path.display();
+            found.warning(
+                "file permissions",
+                format!("{path} ({key}) has the mode {mode:o}: others than its owner may use it"),
+                format!("chmod 600 {path}"),
+            );
+        }
+    }
+    if good > 0 {
+        found.ok("file permissions", format!("{good} files with secrets are their owner's only"));
+    } else if files.is_empty() {
+        found.skipped("file permissions", "no secret comes from a file");
+    }
+}

@@ -1,0 +1,92 @@
+//! The tables: Gom's own, the datamodel's, and the triggers of the change log.
+
+use gom_actors::migrations::{self, Deployment};
+use tokio_postgres::{Client, Error};
+
+use super::Subject;
+use crate::datamodel;
+use crate::settings::Settings;
+
+/// Steps that are told by name.
+const TOLD: usize = 3;
+const APPLY: &str =
+    "`gom migrate plan` shows them, `gom migrate apply` does them (or start one server with --deploy)";
+
+const TRIGGERS: &str = "select format('%s on %I.%I', t.tgname, n.nspname, c.relname), t.tgenabled::text
+  from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
+  where not t.tgisinternal and (n.nspname = $1 and t.tgname like 'gom%' or n.nspname = 'gom') order by 1";
+
+pub(super) async fn examine(
+    client: &Client,
+    settings: &Settings,
+    found: &mut Subject<'_>,
+) -> Result<(), Error> {
+    let schema = settings.database.schema.as_str();
+    let datamodel = match datamodel::read(settings) {
+        Ok(datamodel) => datamodel,
+        Err(error) => {
+            found.problem("schema", error.to_string(), "correct the datamodel");
+            return Ok(());
+        }
+    };
+    let known = migrations::system_version();
+    match migrations::applied_system_version(client).await {
+        Ok(None) => found.problem(
+            "migrations",
+            "Gom's own tables are not there",
+            "`gom migrate apply` (or start one server with --deploy)",
+        ),
+        Ok(Some(version)) if version < known => found.problem(
+            "migrations",
+            format!("Gom's own tables are at version {version}, this program brings {known}"),
+            "`gom migrate apply` (or start one server with --deploy)",
+        ),
+        Ok(Some(version)) if version > known => found.problem(
+            "migrations",
+            format!("Gom's own tables are at version {version}, and this program only knows {known}"),
+            "use the newer gom that migrated it",
+        ),
+        Ok(Some(version)) => found.ok("migrations", format!("version {version}")),
+        Err(error) => found.problem("migrations", error.to_string(), "see who may read the schema gom"),
+    }
+    let deployment = Deployment {
+        model: &datamodel.model,
+        text: &datamodel.text,
+        schema,
+        renames: &[],
+        allow_data_loss: false,
+    };
+    match migrations::plan(client, &deployment).await {
+        Ok(steps) if steps.is_empty() => found.ok("schema", format!("agrees with {}", datamodel.name)),
+        Ok(steps) => {
+            let mut text: Vec<&str> = steps.iter().take(TOLD).map(|step| step.description.as_str()).collect();
+            if steps.len() > TOLD {
+                text.push("…");
+            }
+            let word = if steps.len() == 1 { "step is" } else { "steps are" };
+            let text = format!("{} {word} open: {}", steps.len(), text.join("; "));
+            found.problem("schema", text, APPLY);
+        }
+        Err(error) => found.problem("schema", error.to_string(), "correct the datamodel, or database.schema"),
+    }
+    triggers(client, schema, found).await
+}
+
+async fn triggers(client: &Client, schema: &str, found: &mut Subject<'_>) -> Result<(), Error> {
+    let rows = client.query(TRIGGERS, &[&schema]).await?;
+    // Enabled for everybody, or always.
+    let asleep: Vec<String> =
+        rows.iter().filter(|row| !matches!(row.get::<_, &str>(1), "O" | "A")).map(|row| row.get(0)).collect();
+    if !asleep.is_empty() {
+        found.problem(
+            "triggers",
+            format!("disabled: {}", asleep.join(", ")),
+            "ALTER TABLE … ENABLE TRIGGER …: until then, changes of these tables reach no subscriber and no device",
+        );
+    } else if rows.is_empty() {
+        found.problem("triggers", "there are none: no change is seen", APPLY);
+    } else {
+        found.ok("triggers", format!("{} are enabled", rows.len()));
+    }
+    Ok(())
+}

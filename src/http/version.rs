@@ -1,0 +1,47 @@
+//! `GET /version`: which program this is, and what it was built and started for.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::web::Data;
+use gom_actors::migrations;
+use serde_json::json;
+
+use super::health::Vitals;
+use super::openapi::{Answer, Operation, Tag};
+
+/// The git revision, where the build was told it.
+pub const REVISION: Option<&str> = option_env!("GOM_REVISION");
+/// When it was built, where the build was told it.
+pub const BUILT_AT: Option<&str> = option_env!("GOM_BUILT_AT");
+
+pub fn describe() -> Operation {
+    let text = json!({ "type": ["string", "null"] });
+    let body = json!({
+        "type": "object",
+        "required": ["name", "version", "revision", "builtAt", "role", "datamodel", "migrations"],
+        "properties": {
+            "name": { "const": "gom" },
+            "version": { "type": "string" },
+            "revision": text,
+            "builtAt": text,
+            "role": { "enum": ["all", "api", "worker"] },
+            "datamodel": { "type": "string", "description": "SHA-256 of its text, in hexadecimal." },
+            "migrations": { "type": "integer", "description": "The version of Gom's own tables." },
+        },
+    });
+    Operation::new(Tag::Server, "version", "Which program this is, and what it was built and started for")
+        .answer(Answer::new(200, "Null is what the build was not told.").json(body))
+}
+
+/// Answers always. `datamodel` is a digest of its text: nodes that serve different ones can be told apart.
+pub async fn version(vitals: Data<Vitals>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
+        "name": "gom",
+        "version": env!("CARGO_PKG_VERSION"),
+        "revision": REVISION,
+        "builtAt": BUILT_AT,
+        "role": vitals.role.name(),
+        "datamodel": *vitals.datamodel,
+        "migrations": migrations::system_version(),
+    }))
+}

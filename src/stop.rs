@@ -1,0 +1,65 @@
+//! The end of the process, as it is asked for: SIGTERM or SIGINT, once for an orderly end, twice for an end at once. Listened
+//! for from the start on, so that a start can be stopped too, and process 1 of a container does not miss it.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Whether the process is to end. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// How often it was asked for.
+    asked: watch::Receiver<u32>,
+}
+
+impl Stop {
+    /// Listens for signals from now on, on this thread's runtime. They do nothing else any more.
+    ///
+    /// # Errors
+    /// If the system refuses to tell of signals.
+    pub fn on_signals() -> io::Result<Self> {
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (tell, asked) = watch::channel(0);
+        actix_web::rt::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                    () = tell.closed() => return,
+                }
+                tell.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Stop { asked })
+    }
+
+    /// Signals do what they usually do, and nobody asks for an orderly end.
+    pub fn never() -> Self {
+        Stop { asked: watch::channel(0).1 }
+    }
+
+    /// Whether an end has been asked for.
+    pub fn is_asked(&self) -> bool {
+        *self.asked.borrow() > 0
+    }
+
+    /// Waits until an end is asked for.
+    pub async fn asked(&self) {
+        self.times(1).await;
+    }
+
+    /// Waits until an end is asked for a second time.
+    pub async fn insisted(&self) {
+        self.times(2).await;
+    }
+
+    async fn times(&self, least: u32) {
+        let mut asked = self.asked.clone();
+        if asked.wait_for(|count| *count >= least).await.is_err() {
+            // Nobody listens.
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! `gom doctor`, with each fault made real.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use gom_actors::push::VapidKeys;
+use gom_test_support::{TestDatabase, TestRedis};
+use serde_json::Value;
+use tokio_postgres::{Client, NoTls};
+
+use crate::process::{Environment, Server, environment, free_port, migrate, run};
+
+/// What a report says.
+struct Report {
+    code: i32,
+    body: Value,
+    text: String,
+}
+
+impl Report {
+    /// The outcomes of a check, with what was found and what to do.
+    fn all(&self, check: &str) -> Vec<(String, String)> {
+        let checks = self.body["checks"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        checks
+            .filter(|found| found["check"] == check)
+            .map(|found| {
+                (text(&found["outcome"]), format!("{} → {}", text(&found["found"]), text(&found["remedy"])))
+            })
+            .collect()
+    }
+
+    /// The only outcome of a check.
+    fn says(&self, check: &str, outcome: &str, part: &str) {
+        let all = self.all(check);
+        let found = all.iter().any(|(found, text)| found == outcome && text.contains(part));
+        assert!(found, "{check} should be {outcome} with {part:?}, and is {all:?}");
+    }
+}
+
+fn doctor(environment: &[(&'static str, String)], arguments: &[&str]) -> Report {
+    let mut all = vec!["doctor", "--json"];
+    all.extend(arguments);
+    let output = run(environment, &all);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let body = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    Report { code: output.status.code().unwrap(), body, text: text + &errors }
+}
+
+/// A deployed database, and settings with good secrets of their own.
+async fn well() -> (TestDatabase, Environment) {
+    let database = TestDatabase::create().await;
+    let mut environment = environment(&database.url());
+    environment.retain(|(name, _)| !name.ends_with("_KEY") && *name != "PRISMA_SECRET");
+    environment.push(("PRISMA_SECRET", "2f6f7c1b9e0d4a58b3c7d1e2f3a4b5c6".to_owned()));
+    environment.push(("APP_KEY", "9c8b7a6d5e4f3a2b1c0d9e8f7a6b5c4d".to_owned()));
+    environment.push(("GOM__SERVER__PORT", free_port().to_string()));
+    migrate(&environment);
+    (database, environment)
+}
+
+fn set(environment: &mut Environment, name: &'static str, value: &str) {
+    environment.retain(|(known, _)| *known != name);
+    environment.push((name, value.to_owned()));
+}
+
+async fn admin(database: &TestDatabase) -> Client {
+    let (client, connection) = database.admin_config().connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+#[tokio::test]
+async fn what_is_well_is_called_so() {
+    let (_database, mut environment) = well().await;
+    let redis = TestRedis::start();
+    set(&mut environment, "REDIS_HOST", "127.0.0.1");
+    set(&mut environment, "REDIS_PORT", &redis.port().to_string());
+    let keys = VapidKeys::generate().unwrap();
+    set(&mut environment, "VAPID_PUBLIC_KEY", keys.public_base64url());
+    set(&mut environment, "VAPID_PRIVATE_KEY", &keys.private_base64url().unwrap());
+    set(&mut environment, "VAPID_SUBJECT", "mailto:ops@gom.example");
+    let mut command = redis::cmd("CONFIG");
+    command.arg(&["SET", "maxmemory-policy", "noeviction"]);
+    command.exec(&mut connect(&redis)).unwrap();
+    let report = doctor(&environment, &[]);
+    assert_eq!((report.code, &report.body["problems"]), (0, &0.into()), "{}", report.text);
+    for check in [
+        "complete",
+        "service.secret",
+        "app_key",
+        "server.port",
+        "reachable",
+        "version",
+        "encoding",
+        "writable",
+        "session_replication_role",
+        "session settings",
+        "clock",
+        "migrations",
+        "schema",
+        "triggers",
+        "use of tables",
+        "migrate",
+        "max_connections",
+        "change log",
+        "jobs",
+        "deliveries",
+        "maxmemory-policy",
+        "databases",
+        "persistence",
+        "keys",
+        "subject",
+        "cookies",
+    ] {
+        assert!(
+            report.all(check).iter().all(|(outcome, _)| outcome == "ok"),
+            "{check}: {:?}",
+            report.all(check)
+        );
+        assert!(!report.all(check).is_empty(), "{check} was not looked at: {}", report.text);
+    }
+    for (name, value) in &environment {
+        if name.contains("SECRET") || name.contains("PRIVATE") || *name == "APP_KEY" {
+            assert!(!report.text.contains(value), "{name} is shown");
+        }
+    }
+    let words = run(&environment, &["doctor"]);
+    let words = String::from_utf8(words.stdout).unwrap();
+    assert!(words.contains("postgres\n  ok       reachable: connected within"), "{words}");
+    assert!(words.ends_with("0 problems, 0 warnings\n"), "{words}");
+}
+
+fn connect(redis: &TestRedis) -> redis::Connection {
+    redis::Client::open(format!("redis://127.0.0.1:{}", redis.port())).unwrap().get_connection().unwrap()
+}
+
+#[tokio::test]
+async fn a_database_that_was_not_deployed_has_open_steps() {
+    let database = TestDatabase::create().await;
+    let report = doctor(&environment(&database.url()), &[]);
+    assert_eq!(report.code, 1);
+    report.says("migrations", "problem", "gom migrate apply");
+    report.says("schema", "problem", "steps are open");
+    report.says("triggers", "problem", "no change is seen");
+}
+
+#[tokio::test]
+async fn triggers_that_are_missing_or_asleep_are_named() {
+    let (database, environment) = well().await;
+    let client = database.connect().await;
+    client.batch_execute(r#"drop trigger gom_change on "default$default"."Order""#).await.unwrap();
+    let disable = r#"alter table "default$default"."Item" disable trigger gom_change"#;
+    client.batch_execute(disable).await.unwrap();
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("schema", "problem", "2 steps are open");
+    report.says("triggers", "problem", r#"gom_change on "default$default"."Item""#);
+    migrate(&environment);
+    assert_eq!(doctor(&environment, &[]).code, 0);
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_read_is_told_what_it_lacks() {
+    let (database, mut environment) = well().await;
+    let admin = admin(&database).await;
+    let role = format!("reader_{}", database.name());
+    let make = format!(
+        r#"create role {role} login; grant usage on schema gom, "default$default" to {role};
+           grant select on all tables in schema gom, "default$default" to {role}"#
+    );
+    admin.batch_execute(&make).await.unwrap();
+    let url = database.url().replace("gom@", &format!("{role}@"));
+    set(&mut environment, "DATABASE_URL", &url);
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says(
+        "use of tables",
+        "problem",
+        &format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \"gom\" TO {role}"),
+    );
+    report.says("migrate", "warning", "does not own");
+    set(&mut environment, "GOM__DATABASE__DEPLOY", "true");
+    doctor(&environment, &[]).says("migrate", "problem", "database.deploy is on");
+    let end = format!("drop owned by {role}; drop role {role}");
+    admin.batch_execute(&end).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_database_forbids_its_sessions_is_seen() {
+    let (database, environment) = well().await;
+    let admin = admin(&database).await;
+    let name = database.name();
+    for (setting, value, check) in [
+        ("default_transaction_read_only", "on", "writable"),
+        ("session_replication_role", "replica", "session_replication_role"),
+    ] {
+        admin.batch_execute(&format!("alter database {name} set {setting} = {value}")).await.unwrap();
+        let report = doctor(&environment, &[]);
+        assert_eq!(report.code, 1);
+        report.says(check, "problem", "→ ALTER");
+        admin.batch_execute(&format!("alter database {name} reset {setting}")).await.unwrap();
+    }
+    assert_eq!(doctor(&environment, &[]).code, 0);
+}
+
+#[tokio::test]
+async fn a_transaction_that_stays_open_and_too_few_connections_are_told() {
+    let (database, environment) = well().await;
+    let other = database.connect().await;
+    other.batch_execute("begin; select txid_current()").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let report = doctor(&environment, &["--long-transaction", "1"]);
+    assert_eq!(report.code, 0, "a warning: {}", report.text);
+    report.says("long transactions", "warning", "pg_terminate_backend");
+    report.says("long transactions", "warning", "idle in transaction");
+    other.batch_execute("rollback").await.unwrap();
+    let report = doctor(&environment, &["--nodes", "1000"]);
+    assert_eq!(report.code, 1);
+    report.says("max_connections", "problem", "1000 × 80");
+}
+
+#[tokio::test]
+async fn changes_and_jobs_that_nobody_looks_at_are_told() {
+    let (database, mut environment) = well().await;
+    let client = database.connect().await;
+    let jobs = "insert into gom.job (subject, schema_name, node, created, dedup, due_at)
+        values ('order', 'default$default', 'x', true, 'x', now() - interval '5 minutes')";
+    client.batch_execute(jobs).await.unwrap();
+    let report = doctor(&environment, &[]);
+    report.says("jobs", "ok", "push is off");
+    let keys = VapidKeys::generate().unwrap();
+    set(&mut environment, "VAPID_PUBLIC_KEY", keys.public_base64url());
+    set(&mut environment, "VAPID_PRIVATE_KEY", &keys.private_base64url().unwrap());
+    set(&mut environment, "VAPID_SUBJECT", "mailto:ops@gom.example");
+    let changes = "insert into gom.change (schema_name, table_name, kind, node)
+        select 'default$default', 'User', 'T', 'x' from generate_series(1, 10001)";
+    client.batch_execute(changes).await.unwrap();
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("jobs", "problem", "nobody carries them out");
+    report.says("change log", "warning", "nobody follows the log");
+}
+
+#[tokio::test]
+async fn redis_that_forgets_or_is_away_is_a_problem() {
+    let (_database, mut environment) = well().await;
+    let mut redis = TestRedis::start();
+    set(&mut environment, "REDIS_HOST", "127.0.0.1");
+    set(&mut environment, "REDIS_PORT", &redis.port().to_string());
+    let mut connection = connect(&redis);
+    for (key, value) in [("maxmemory-policy", "allkeys-lru"), ("appendonly", "no")] {
+        redis::cmd("CONFIG").arg(&["SET", key, value]).exec(&mut connection).unwrap();
+    }
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("maxmemory-policy", "problem", "CONFIG SET maxmemory-policy noeviction");
+    report.says("persistence", "warning", "CONFIG SET appendonly yes");
+    redis.kill();
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("reachable", "problem", "redis.host");
+}
+
+#[tokio::test]
+async fn settings_that_a_server_would_refuse_are_told_and_the_rest_is_looked_at() {
+    let (_database, mut environment) = well().await;
+    environment.retain(|(name, _)| *name != "PRISMA_SECRET");
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 2);
+    report.says("complete", "problem", "service.secret: missing");
+    report.says("schema", "ok", "agrees");
+    let (one, other) = (VapidKeys::generate().unwrap(), VapidKeys::generate().unwrap());
+    set(&mut environment, "VAPID_PUBLIC_KEY", one.public_base64url());
+    set(&mut environment, "VAPID_PRIVATE_KEY", &other.private_base64url().unwrap());
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 2);
+    report.says("complete", "problem", "push.vapid");
+    report.says("complete", "problem", "gom vapid generate");
+    assert!(!report.text.contains(&other.private_base64url().unwrap()));
+}
+
+#[tokio::test]
+async fn ports_are_free_or_somebodys() {
+    let (_database, mut environment) = well().await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    set(&mut environment, "GOM__SERVER__PORT", &taken.local_addr().unwrap().port().to_string());
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("server.port", "problem", "not by gom");
+    let server = Server::ready(&environment, &[]).await;
+    set(&mut environment, "GOM__SERVER__PORT", &server.port.to_string());
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 0, "{}", report.text);
+    report.says("server.port", "ok", "role all");
+}
+
+#[tokio::test]
+async fn weak_secrets_and_open_doors_are_problems_in_production() {
+    let (_database, mut environment) = well().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "mysecret42").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    environment.retain(|(name, _)| *name != "PRISMA_SECRET");
+    set(&mut environment, "PRISMA_SECRET_FILE", &file.display().to_string());
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 0, "on a developer's machine: {}", report.text);
+    report.says("service.secret", "warning", "everybody knows");
+    report.says("file permissions", "warning", "chmod 600");
+    assert!(!report.text.contains("mysecret42"));
+    set(&mut environment, "GOM_ENV", "production");
+    set(&mut environment, "GOM__CSRF__OPTIONS__SECURE", "false");
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("service.secret", "problem", "openssl rand");
+    report.says("cookies", "problem", "csrf.options.secure");
+    report.says("server.trusted_proxies", "warning", "GOM__SERVER__TRUSTED_PROXIES");
+    set(&mut environment, "GOM__SERVER__TRUSTED_PROXIES", "0.0.0.0/0");
+    doctor(&environment, &[]).says("server.trusted_proxies", "problem", "everybody");
+}
+
+#[tokio::test]
+async fn an_issuer_is_asked_for_its_keys() {
+    let (_database, mut environment) = well().await;
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}/jwks");
+    for (name, value) in [
+        ("AUTH0_CLIENT_ID", "client"),
+        ("GOM__AUTH__AUTH0__TOKEN_URL", "http://127.0.0.1:9/token"),
+        ("GOM__AUTH__AUTH0__ISSUER", "https://issuer.example/"),
+        ("GOM__AUTH__AUTH0__AUDIENCE", "https://gql.example"),
+        ("GOM__AUTH__AUTH0__JWKS_ENDPOINT", &url),
+    ] {
+        set(&mut environment, name, value);
+    }
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("auth.auth0.jwks_endpoint", "problem", "does not answer");
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{\"keys\":[{},{}]}",
+            );
+        }
+    });
+    doctor(&environment, &[]).says("auth.auth0.jwks_endpoint", "ok", "2 keys");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_a_problem_and_a_private_one_that_is_not_made_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let away = environment(&format!("host={} user=gom dbname=gom", folder.path().display()));
+    let report = doctor(&away, &[]);
+    assert_eq!(report.code, 1);
+    report.says("reachable", "problem", "DATABASE_URL");
+    let private: Environment = vec![
+        ("GOM__EMBEDDED__DATA_DIR", folder.path().join("data").display().to_string()),
+        ("GOM__SERVER__PORT", free_port().to_string()),
+    ];
+    let report = doctor(&private, &[]);
+    assert_eq!(report.code, 0, "{}", report.text);
+    report.says("reachable", "skipped", "gom serve");
+    report.says("embedded.data_dir", "ok", "MiB are free");
+    assert!(!folder.path().join("data").exists(), "nothing was made");
+}

@@ -1,0 +1,9 @@
+//! The server as those who look after it see it: real processes, a real database, and what is asked and told from outside.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod doctor;
+mod health;
+mod process;
+mod stopping;
+mod waiting;

@@ -1,0 +1,200 @@
+//! SIGTERM, whatever does not answer: the server ends within its time, with 0.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use gom_test_support::{TestCluster, TestDatabase, TestRedis};
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::time::sleep;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::process::{Environment, Server, environment, migrate};
+
+/// What the server gets to finish, and what a machine that does much else may add.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_millis(1_500);
+
+fn bounded(url: &str) -> Environment {
+    let mut environment = environment(url);
+    environment.push(("GOM__SERVER__SHUTDOWN_TIMEOUT", TIMEOUT.as_millis().to_string()));
+    environment
+}
+
+async fn stops(server: &mut Server) -> Duration {
+    server.tell(Signal::TERM);
+    let (status, took) = server.ends_within(TIMEOUT + SLACK).await;
+    assert_eq!(status.code(), Some(0), "{status}: {}", server.log());
+    took
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// A socket that follows users.
+async fn listen(server: &Server) -> Socket {
+    let mut request = server.url("/graphql").replace("http", "ws").into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    let init = json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {}", server.token()) } });
+    socket.send(Message::text(init.to_string())).await.unwrap();
+    assert!(socket.next().await.unwrap().unwrap().to_text().unwrap().contains("connection_ack"));
+    let query = "subscription { user { mutation node { business } } }";
+    let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
+    socket.send(Message::text(subscribe.to_string())).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn the_delay_lets_proxies_look_away_and_sockets_are_told_at_its_end() {
+    let database = TestDatabase::create().await;
+    let mut environment = bounded(&database.url());
+    environment.push(("GOM__SERVER__DRAIN_DELAY", "1500".to_owned()));
+    migrate(&environment);
+    let mut server = Server::ready(&environment, &[]).await;
+    let mut socket = listen(&server).await;
+    let events = reqwest::Client::new()
+        .post(server.url("/graphql"))
+        .bearer_auth(server.token())
+        .header("accept", "text/event-stream")
+        .header("content-type", "application/json")
+        .body(json!({ "query": "subscription { user { mutation } }" }).to_string())
+        .send()
+        .await
+        .unwrap();
+    server.tell(Signal::TERM);
+    server.comes("stopping", async |server| server.readiness().await.1["status"] == "stopping").await;
+    assert_eq!(server.readiness().await.0, 503);
+    assert_eq!(server.get("/healthz").await.0, 200, "it lives");
+    let (status, body) =
+        server.ask(r#"mutation { createUser(data: { business: "Late" }) { business } }"#).await;
+    assert_eq!((status, &body["data"]["createUser"]["business"]), (200, &"Late".into()), "{body}");
+    let event = socket.next().await.unwrap().unwrap();
+    assert!(event.to_text().unwrap().contains("Late"), "sockets go on: {event}");
+    let last = socket.next().await.unwrap().unwrap();
+    let Message::Close(Some(frame)) = last else { panic!("{last:?}") };
+    assert_eq!(u16::from(frame.code), 1012);
+    assert!(frame.reason.contains("come back with the last cursor"), "{}", frame.reason);
+    let text = events.text().await.expect("the stream comes to an end");
+    assert!(text.contains("CREATED"), "{text}");
+    let (status, _) = server.ends_within(TIMEOUT + SLACK).await;
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_waits_for_nothing() {
+    let database = TestDatabase::create().await;
+    let mut environment = bounded(&database.url());
+    environment.push(("GOM__SERVER__DRAIN_DELAY", "60000".to_owned()));
+    let mut server = Server::ready(&environment, &[]).await;
+    server.tell(Signal::TERM);
+    server.comes("stopping", async |server| server.readiness().await.1["status"] == "stopping").await;
+    server.tell(Signal::INT);
+    let (status, took) = server.ends_within(Duration::from_secs(2)).await;
+    assert_eq!(status.code(), Some(1), "{}", server.log());
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_frozen_database_holds_nothing_up() {
+    let cluster = TestCluster::own().await;
+    let environment = bounded(cluster.url());
+    migrate(&environment);
+    let mut server = Server::ready(&environment, &[]).await;
+    cluster.freeze();
+    let asked = server.url("/graphql");
+    let token = server.token().to_owned();
+    let hanging = tokio::spawn(async move {
+        let body =
+            json!({ "query": r#"mutation { createUser(data: { business: "x" }) { uid } }"# }).to_string();
+        let request = reqwest::Client::new().post(asked).bearer_auth(token);
+        request.header("content-type", "application/json").body(body).send().await.map(|a| a.status())
+    });
+    sleep(Duration::from_millis(300)).await;
+    stops(&mut server).await;
+    drop(hanging.await);
+    cluster.thaw();
+}
+
+#[tokio::test]
+async fn redis_that_is_away_or_frozen_holds_nothing_up() {
+    let database = TestDatabase::create().await;
+    let mut redis = TestRedis::start();
+    let mut environment = bounded(&database.url());
+    environment.push(("REDIS_HOST", "127.0.0.1".to_owned()));
+    environment.push(("REDIS_PORT", redis.port().to_string()));
+    migrate(&environment);
+    let mut server = Server::ready(&environment, &[]).await;
+    redis.freeze();
+    sleep(Duration::from_millis(300)).await;
+    stops(&mut server).await;
+    redis.thaw();
+    let mut server = Server::ready(&environment, &[]).await;
+    redis.kill();
+    sleep(Duration::from_millis(300)).await;
+    stops(&mut server).await;
+}
+
+#[tokio::test]
+async fn a_request_that_never_comes_to_its_end_is_left() {
+    let database = TestDatabase::create().await;
+    let environment = bounded(&database.url());
+    let mut server = Server::ready(&environment, &[]).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        server.token()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    sleep(Duration::from_millis(200)).await;
+    stops(&mut server).await;
+    // Cut off, or told why.
+    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_left() {
+    let database = TestDatabase::create().await;
+    let environment = bounded(&database.url());
+    migrate(&environment);
+    let mut server = Server::ready(&environment, &[]).await;
+    let socket = listen(&server).await;
+    sleep(Duration::from_millis(300)).await;
+    // More than what the sockets of both ends hold.
+    let business = "x".repeat(1 << 20);
+    let mutation = format!(r#"mutation {{ createUser(data: {{ business: "{business}" }}) {{ uid }} }}"#);
+    for _ in 0..12 {
+        assert_eq!(server.ask(&mutation).await.0, 200);
+    }
+    stops(&mut server).await;
+    drop(socket);
+}
+
+/// Its transaction waits for somebody's lock: it is given up, and the database hears of it.
+#[tokio::test]
+async fn a_deployment_under_way_is_given_up() {
+    let database = TestDatabase::create().await;
+    let environment = bounded(&database.url());
+    migrate(&environment);
+    let other = database.connect().await;
+    other.batch_execute(r#"drop trigger gom_change on "default$default"."User""#).await.unwrap();
+    other.batch_execute(r#"begin; lock table "default$default"."User" in share mode"#).await.unwrap();
+    let watcher = database.connect().await;
+    let waiting = async || -> i64 {
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        watcher.query_one(sql, &[]).await.unwrap().get(0)
+    };
+    let mut server = Server::start(&environment, &["--deploy"]);
+    server.comes("it waits for the lock", async |_| waiting().await == 1).await;
+    server.tell(Signal::TERM);
+    let (status, took) = server.ends_within(TIMEOUT + SLACK).await;
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(waiting().await, 0, "nobody waits for a lock that nobody needs any more");
+    other.batch_execute("rollback").await.unwrap();
+    Server::ready(&environment, &["--deploy"]).await;
+}

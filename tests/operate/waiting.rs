@@ -1,0 +1,60 @@
+//! A database that is not there yet.
+
+use std::time::{Duration, Instant};
+
+use gom_test_support::TestCluster;
+use rustix::process::Signal;
+
+use crate::process::{Server, command, environment, run};
+
+#[tokio::test]
+async fn a_server_waits_says_so_and_serves_when_the_database_comes() {
+    let mut cluster = TestCluster::own().await;
+    cluster.stop().await;
+    let environment = environment(cluster.url());
+    let server = Server::start(&environment, &["--deploy"]);
+    server.comes("it lives", async |server| server.get("/healthz").await.0 == 200).await;
+    let (status, body) = server.readiness().await;
+    assert_eq!((status, &body["status"]), (503, &"not ready".into()));
+    assert_eq!(body["datamodel"]["state"], "starting");
+    server.comes("it is said", async |server| server.log().contains("waiting for PostgreSQL")).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let said = server.log().matches("waiting for PostgreSQL").count();
+    assert!((1..=3).contains(&said), "every few seconds: {}", server.log());
+    cluster.start().await;
+    server.comes("ready", async |server| server.readiness().await.0 == 200).await;
+}
+
+#[tokio::test]
+async fn a_migration_waits_as_long_as_it_is_told_to() {
+    let mut cluster = TestCluster::own().await;
+    cluster.stop().await;
+    let environment = environment(cluster.url());
+    let begun = Instant::now();
+    let at_once = run(&environment, &["migrate", "apply"]);
+    assert_eq!(at_once.status.code(), Some(1));
+    let a_while = run(&environment, &["migrate", "apply", "--wait", "1"]);
+    assert_eq!(a_while.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&a_while.stderr).contains("waiting for PostgreSQL (0 s of 1 s)"));
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    let waiting = command(&environment, &["migrate", "apply", "--wait", "30"]);
+    let waiting = tokio::task::spawn_blocking(move || { waiting }.output().unwrap());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    cluster.start().await;
+    let done = waiting.await.unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_its_database_stops_when_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = environment(&format!("host={} user=gom dbname=gom", folder.path().display()));
+    for pause in [Duration::from_millis(400), Duration::from_secs(4)] {
+        let mut server = Server::start(&environment, &["--deploy"]);
+        tokio::time::sleep(pause).await;
+        server.tell(Signal::TERM);
+        let (status, took) = server.ends_within(Duration::from_secs(5)).await;
+        assert!(status.success(), "{status}: {}", server.log());
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+}
