@@ -38,10 +38,15 @@ pub async fn version(vitals: Data<Vitals>) -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
         "name": "gom",
         "version": env!("CARGO_PKG_VERSION"),
-        "revision": REVISION,
-        "builtAt": BUILT_AT,
+        "revision": told(REVISION),
+        "builtAt": told(BUILT_AT),
         "role": vitals.role.name(),
         "datamodel": *vitals.datamodel,
         "migrations": migrations::system_version(),
     }))
+}
+
+/// A variable that is set to nothing tells nothing.
+fn told(text: Option<&'static str>) -> Option<&'static str> {
+    text.filter(|text| !text.is_empty())
 }
