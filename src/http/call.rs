@@ -1,23 +1,20 @@
 //! The extractor of the GraphQL endpoint: whoever holds a [`Call`] holds requests from a known viewer, within
 //! the limits of size and number, with a deadline. Looks into no document.
 
-use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::web::{Bytes, Data};
+use actix_web::web::{BytesMut, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
-use async_graphql::BatchRequest;
-use async_graphql_actix_web::GraphQLBatchRequest;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use tokio::time::Instant;
 
 use super::State;
+use super::documents::{self, Asked};
 use super::media_type::{MediaType, is_plain_text};
 use super::refusal::{Refusal, is_known};
 use super::request_id::RequestId;
@@ -113,34 +110,24 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
         return Err(Refusal::too_large(request, section, limits.body_bytes).into());
     }
 
-    // async-graphql-actix-web reads whatever comes; the bound is put in front of it.
-    let overflow = Rc::new(Cell::new(false));
-    let bounded: Pin<Box<dyn Stream<Item = _>>> =
-        Box::pin(bounded(payload, limits.body_bytes, Rc::clone(&overflow)));
-    let mut payload = Payload::from(bounded);
-    let read = GraphQLBatchRequest::from_request(request, &mut payload);
-    let batch = match tokio::time::timeout_at(deadline, read).await {
-        Err(_) => return Err(Refusal::too_slow(request).into()),
-        Ok(Err(_)) if overflow.get() => {
-            return Err(Refusal::too_large(request, section, limits.body_bytes).into());
+    let read = if by_get {
+        documents::of_query(request.query_string()).map(Asked::One)
+    } else {
+        let body = tokio::time::timeout_at(deadline, collect(payload, limits.body_bytes)).await;
+        match body.map_err(|_| Refusal::too_slow(request))? {
+            Ok(body) => documents::of_body(&body),
+            Err(PayloadError::Overflow) => {
+                return Err(Refusal::too_large(request, section, limits.body_bytes).into());
+            }
+            Err(error) => Err(format!("The request's body cannot be read: {error}")),
         }
-        Ok(Err(error)) => {
-            return Err(Refusal::malformed(request, format!("The request cannot be read: {error}")).into());
-        }
-        Ok(Ok(GraphQLBatchRequest(batch))) => batch,
     };
-    let (batched, mut requests) = match batch {
-        BatchRequest::Single(single) => (false, vec![Request::from(single)]),
-        BatchRequest::Batch(batch) => (true, batch.into_iter().map(Request::from).collect::<Vec<_>>()),
+    let (batched, requests) = match read.map_err(|problem| Refusal::malformed(request, problem))? {
+        Asked::One(one) => (false, vec![one]),
+        Asked::Several(several) => (true, several),
     };
     if requests.len() > limits.batch {
         return Err(Refusal::batch(request, section, requests.len(), limits.batch).into());
-    }
-    if by_get {
-        // The crate's GET extractor looks for `operation_name`, which no client sends.
-        for request_ in &mut requests {
-            request_.operation_name = operation_name(request.query_string());
-        }
     }
     if requests.is_empty() || requests.iter().any(|request| request.text.is_empty()) {
         return Err(Refusal::malformed(request, "The request has no query: send {\"query\": \"…\"}").into());
@@ -158,28 +145,15 @@ fn is_json(request: &HttpRequest) -> bool {
         || (content_type.starts_with("application/") && content_type.ends_with("+json"))
 }
 
-fn bounded(
-    payload: Payload,
-    limit: usize,
-    overflow: Rc<Cell<bool>>,
-) -> impl Stream<Item = Result<Bytes, PayloadError>> {
-    let mut read = 0;
-    payload.map(move |chunk| {
+/// The whole body, of at most `limit` bytes.
+async fn collect(mut payload: Payload, limit: usize) -> Result<BytesMut, PayloadError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
         let chunk = chunk?;
-        read += chunk.len();
-        if read > limit {
-            overflow.set(true);
+        if chunk.len() > limit - body.len() {
             return Err(PayloadError::Overflow);
         }
-        Ok(chunk)
-    })
-}
-
-fn operation_name(query: &str) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Parameters {
-        #[serde(rename = "operationName")]
-        operation_name: Option<String>,
+        body.extend_from_slice(&chunk);
     }
-    actix_web::web::Query::<Parameters>::from_query(query).ok()?.into_inner().operation_name
+    Ok(body)
 }

@@ -8,6 +8,7 @@ mod client_address;
 mod console;
 mod cookies;
 mod csrf;
+mod documents;
 mod edge;
 mod endpoint;
 mod graphql;

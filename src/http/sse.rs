@@ -101,11 +101,13 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
 
 fn last_event_id(request: &HttpRequest) -> Result<Option<Cursor>, ApiError> {
     let Some(value) = request.headers().get(LAST_EVENT_ID) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text.is_empty() {
+    if value.as_bytes().trim_ascii().is_empty() {
         return Ok(None);
     }
-    text.parse()
+    // What is no text is no cursor: to begin anew would lose events in silence.
+    String::from_utf8_lossy(value.as_bytes())
+        .trim()
+        .parse()
         .map(Some)
         .map_err(|error| ApiError::new(ErrorKind::BadUserInput, format!("Last-Event-ID: {error}")))
 }

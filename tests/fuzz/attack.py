@@ -101,6 +101,8 @@ def configured(path, auth, hooks=None):
     """schemathesis' settings for one viewer. `auth`: what stands in for each of the description's security schemes."""
     lines = [f'hooks = "{hooks}"'] if hooks else []
     lines += ["[auth.openapi]", *(f"{name} = {value}" for name, value in auth.items())] if auth else []
+    # What is too large is refused for that.
+    lines += ["[checks]", 'negative_data_rejection.expected-statuses = ["4xx"]']
     for operation, statuses in ACCEPTANCE.items():
         lines += ["[[operations]]", f'include-operation-id = "{operation}"', f"checks.positive_data_acceptance.expected-statuses = {statuses}"]
     path.write_text("\n".join(lines))

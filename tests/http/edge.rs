@@ -62,6 +62,10 @@ async fn a_body_that_is_not_a_graphql_request_is_400() {
         "[]",
         "3",
         r#"{"query":1}"#,
+        // Serde would take the values of a struct without their names.
+        r#"["{ __typename }"]"#,
+        r#"[["{ __typename }"]]"#,
+        r#"{"query":"{ a: __typename }","query":"{ b: __typename }"}"#,
         r#"{"query":"{ __typename }","variables":3}"#,
         "{}",
         r#"{"query":""}"#,
@@ -152,6 +156,29 @@ async fn other_methods_are_405_with_those_that_are_allowed() {
             "{path}"
         );
     }
+}
+
+#[actix_web::test]
+async fn characters_may_be_written_as_surrogate_pairs_and_code_points() {
+    let app = TestApp::start().await;
+    let made = r#"mutation { createUser(data: { business: "\uD83D\uDE00 \u{1F600} \u00e9" }) { business } }"#;
+    assert_eq!(app.ask(made).await.body, json!({ "data": { "createUser": { "business": "😀 😀 é" } } }));
+    let half = app.ask(r#"{ users(where: { business: "\uD83D" }) { uid } }"#).await;
+    assert_eq!(half.code(), "GRAPHQL_PARSE_FAILED");
+}
+
+#[actix_web::test]
+async fn a_stream_does_not_begin_anew_where_its_cursor_is_no_text() {
+    let app = TestApp::start().await;
+    let request = app
+        .authorized(Method::POST, "/graphql")
+        .header("Content-Type", "application/json")
+        .header("Accept", "text/event-stream")
+        .header("Last-Event-ID", reqwest::header::HeaderValue::from_bytes(b"\xff").unwrap())
+        .body(r#"{"query":"subscription { user { mutation } }"}"#);
+    let text = request.send().await.unwrap().text().await.unwrap();
+    assert!(text.contains("Last-Event-ID: this is no cursor"), "{text}");
+    assert!(text.ends_with("event: complete\ndata:\n\n"), "{text}");
 }
 
 #[actix_web::test]

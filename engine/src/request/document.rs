@@ -7,6 +7,7 @@ use async_graphql::parser::types::{
 };
 use async_graphql::parser::{Error, parse_query};
 
+use super::escapes;
 use super::limits::{Limits, Measures};
 use super::operation::Position;
 use super::scan::{self, MAX_NESTING, Refusal, scan};
@@ -36,7 +37,7 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<(ExecutableDocument, 
     if tokens == 0 {
         return Err(ApiError::new(ErrorKind::ParseFailed, "The query text is empty"));
     }
-    let document = parse_query(text).map_err(|error| parse_error(&error))?;
+    let document = parse_query(escapes::written_out(text)).map_err(|error| parse_error(&error))?;
     Ok((document, measures))
 }
 

@@ -6,6 +6,7 @@ mod collect;
 mod complexity;
 mod datetime;
 mod document;
+mod escapes;
 mod guard;
 mod json_text;
 mod limits;

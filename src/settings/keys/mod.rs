@@ -275,7 +275,7 @@ static GENERAL: &[Key] = &[
         Some("25000"),
         "How often a websocket is pinged and an event stream gets a sign of life; a websocket that has not been heard of for two of these is closed.",
     ),
-    Key::new("log.level", Kind::LogFilter, Some("info,actix_server=warn,tokio_postgres=warn,refinery_core=warn"), "Which lines are logged."),
+    Key::new("log.level", Kind::LogFilter, Some("info,actix_http::h1=off,actix_server=warn,tokio_postgres=warn,refinery_core=warn"), "Which lines are logged."),
     Key::new(
         "log.format",
         Kind::Choice(&["pretty", "json"]),
