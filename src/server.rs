@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
-use crate::http::{self, Console, Edge, EdgeError, Examples, State};
+use crate::http::{self, Console, Edge, EdgeError, Examples, State, Welcome};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
 use crate::policy::{self, PolicyError};
@@ -107,6 +107,7 @@ impl Application {
         let database = Database::start(options)?;
         let examples = if settings.datamodel.file.is_none() { Examples::Shop } else { Examples::Any };
         let console = settings.graphql.console.then(|| Console::new(examples));
+        let welcome = if settings.server.welcome { Welcome::Full } else { Welcome::Brief };
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -149,6 +150,7 @@ impl Application {
                 bounds: Arc::clone(&bounds),
                 census: census.clone(),
                 console: console.clone(),
+                welcome,
             };
             App::new()
                 .app_data(web::Data::new(state))

@@ -27,6 +27,7 @@ mod socket;
 mod sse;
 mod viewer;
 mod webpush;
+mod welcome;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub use console::{Console, Examples};
 pub use edge::{Edge, EdgeError};
 pub use request_id::identify;
 pub use site_cookies::carry;
+pub use welcome::Welcome;
 
 use endpoint::Endpoint;
 use rest_error::RestError;
@@ -68,6 +70,8 @@ pub struct State {
     pub sockets: LocalSockets,
     /// GraphiQL, if it is shown.
     pub console: Option<Arc<Console>>,
+    /// How much the page at the root tells.
+    pub welcome: Welcome,
 }
 
 impl State {
@@ -99,7 +103,10 @@ fn endpoints() -> Vec<Endpoint> {
             .also_at("/graphql/graphql/{file}")
             .get(console::file, console::describe_file()),
         // Prisma's default service was served at the root.
-        Endpoint::at("/").post(graphql::handle, graphql::by_post("graphqlAtRoot")),
+        Endpoint::at("/")
+            .get(welcome::welcome, welcome::describe())
+            .post(graphql::handle, graphql::by_post("graphqlAtRoot")),
+        Endpoint::at("/favicon.svg").also_at("/favicon.ico").get(welcome::icon, welcome::describe_icon()),
         Endpoint::at("/healthz").get(health::healthz, health::describe_healthz()),
         Endpoint::at("/readyz").get(health::readyz, health::describe_readyz()),
     ];

@@ -82,6 +82,7 @@ pub struct Server {
     /// As browsers write them, beside the server's own.
     #[serde(default)]
     pub origins: Vec<String>,
+    pub welcome: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
