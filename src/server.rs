@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
-use crate::http::{self, Console, Edge, EdgeError, Examples, State, Vitals};
+use crate::http::{self, Console, Edge, EdgeError, Examples, State, Vitals, Welcome};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
 use crate::policy::{self, PolicyError};
@@ -145,6 +145,7 @@ impl Application {
         let examples = if settings.datamodel.file.is_none() { Examples::Shop } else { Examples::Any };
         let console = settings.graphql.console.then(|| Console::new(examples));
         let digest = datamodel::digest(&datamodel.text).into();
+        let welcome = if settings.server.welcome { Welcome::Full } else { Welcome::Brief };
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -200,6 +201,7 @@ impl Application {
                     bounds: Arc::clone(&bounds),
                     census: census.clone(),
                     console: console.clone(),
+                    welcome,
                 }
             });
             let app = App::new().app_data(web::Data::new(vitals.clone()));

@@ -15,7 +15,7 @@ const NOTICES = {
   nobody: "Queries are answered to those who are known: log in, or paste a token.",
   "logged-out": "The server does not know you any more: log in again, or paste another token.",
   "no-introspection":
-    "There is no documentation of the schema here, for graphql.introspection is off. Your queries are answered all the same. The service role has documentation: gom token signs its tokens.",
+    "There is no documentation of the schema here, for graphql.introspection is off. Your queries are answered all the same. The service role has documentation; the command “gom token” signs its tokens.",
   unreachable: "The server cannot be reached. Nothing is lost: try again in a moment.",
 };
 

@@ -29,6 +29,7 @@ mod sse;
 mod version;
 mod viewer;
 mod webpush;
+mod welcome;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub use health::Vitals;
 pub use request_id::identify;
 pub use site_cookies::carry;
 pub use version::{BUILT_AT, REVISION};
+pub use welcome::Welcome;
 
 use endpoint::Endpoint;
 use rest_error::RestError;
@@ -72,6 +74,8 @@ pub struct State {
     pub sockets: LocalSockets,
     /// GraphiQL, if it is shown.
     pub console: Option<Arc<Console>>,
+    /// How much the page at the root tells.
+    pub welcome: Welcome,
 }
 
 impl State {
@@ -103,7 +107,10 @@ fn endpoints() -> Vec<Endpoint> {
             .also_at("/graphql/graphql/{file}")
             .get(console::file, console::describe_file()),
         // Prisma's default service was served at the root.
-        Endpoint::at("/").post(graphql::handle, graphql::by_post("graphqlAtRoot")),
+        Endpoint::at("/")
+            .get(welcome::welcome, welcome::describe())
+            .post(graphql::handle, graphql::by_post("graphqlAtRoot")),
+        Endpoint::at("/favicon.svg").also_at("/favicon.ico").get(welcome::icon, welcome::describe_icon()),
     ];
     all.extend(of_operation());
     all.extend(auth::endpoints());

@@ -87,6 +87,7 @@ pub struct Server {
     /// As browsers write them, beside the server's own.
     #[serde(default)]
     pub origins: Vec<String>,
+    pub welcome: bool,
 }
 
 /// What a process does of all that there is to do.

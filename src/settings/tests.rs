@@ -103,8 +103,10 @@ fn every_environments_file_is_usable_as_shipped() {
 #[test]
 fn production_shows_nothing_that_was_not_asked_for() {
     for (environment, open) in [("development", true), ("staging", true), ("production", false)] {
-        let graphql = load(&inputs(&[("GOM_ENV", environment)])).unwrap().settings.graphql;
-        assert_eq!((graphql.introspection, graphql.console), (open, open), "{environment}");
+        let settings = load(&inputs(&[("GOM_ENV", environment)])).unwrap().settings;
+        let (graphql, server) = (settings.graphql, settings.server);
+        let shown = [graphql.introspection, graphql.console, server.welcome];
+        assert_eq!(shown, [open; 3], "{environment}");
     }
     let variables = [("GOM_ENV", "production"), ("GOM__GRAPHQL__CONSOLE", "true")];
     assert!(load(&inputs(&variables)).unwrap().settings.graphql.console);

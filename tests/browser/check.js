@@ -12,6 +12,7 @@ import { chromium } from "playwright-core";
 import { graphiql, off, withoutIntrospection } from "./console.js";
 import { startProxy } from "./proxy.js";
 import { push, startPushService } from "./push.js";
+import { briefWelcome, notReady, welcome } from "./welcome.js";
 
 const FLAGS = [
   "--headless",
@@ -54,7 +55,7 @@ async function startServer(program, folder, pushService, more = {}) {
     server.address ??= line.match(/http:\/\/\S+(?=\/graphql)/)?.[0];
     server.password ??= line.match(/Demo sellers: .*; password: (\S+)/)?.[1];
     if (/^ey[\w.-]+$/.test(line)) server.token = line;
-    if (server.address && server.password && server.token) {
+    if (server.address && (more.DATABASE_URL || (server.password && server.token))) {
       child.stdout.resume();
       return server;
     }
@@ -235,10 +236,18 @@ try {
     await context.close();
     console.log(`browser: ${part.name} ok`);
   }
-  for (const [part, setting] of [[graphiql], [withoutIntrospection, "INTROSPECTION"], [off, "CONSOLE"]].filter(([part]) => chosen(part))) {
-    if (setting) {
+  const pages = [
+    [graphiql],
+    [welcome],
+    [withoutIntrospection, { GOM__GRAPHQL__INTROSPECTION: "false" }],
+    [off, { GOM__GRAPHQL__CONSOLE: "false" }],
+    [briefWelcome, { GOM__SERVER__WELCOME: "false" }],
+    [notReady, { DATABASE_URL: "postgres://nobody@127.0.0.1:1/none", PRISMA_SECRET: "a secret of the test", APP_KEY: "k".repeat(32) }],
+  ];
+  for (const [part, settings] of pages.filter(([part]) => chosen(part))) {
+    if (settings) {
       await server.stop();
-      server = await startServer(program, folder, pushService, { [`GOM__GRAPHQL__${setting}`]: "false" });
+      server = await startServer(program, folder, pushService, settings);
     }
     await part(browser, { server, proxy, ask, folder: pictures });
     console.log(`browser: ${part.name} ok`);

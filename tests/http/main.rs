@@ -13,3 +13,4 @@ mod openapi;
 mod operations;
 mod readiness;
 mod readme;
+mod welcome;

@@ -65,6 +65,12 @@ static GENERAL: &[Key] = &[
         "Origins, beside the server's own, whose pages may send requests with cookies.",
     ),
     Key::new(
+        "server.welcome",
+        Kind::Flag,
+        Some("true"),
+        "Tell at `/` the version, and where to go on; else the name and the state only.",
+    ),
+    Key::new(
         "database.url",
         Kind::DatabaseUrl,
         None,
