@@ -28,3 +28,14 @@ pub struct Request {
     pub operation_name: Option<String>,
     pub variables: Map<String, Value>,
 }
+
+impl From<async_graphql::Request> for Request {
+    fn from(request: async_graphql::Request) -> Self {
+        let variables = match request.variables.into_value().into_json() {
+            Ok(Value::Object(variables)) => variables,
+            // Variables are an object of JSON values by their type.
+            _ => Map::new(),
+        };
+        Request { text: request.query, operation_name: request.operation_name, variables }
+    }
+}

@@ -115,7 +115,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
     } else {
         let body = tokio::time::timeout_at(deadline, collect(payload, limits.body_bytes)).await;
         match body.map_err(|_| Refusal::too_slow(request))? {
-            Ok(body) => documents::of_body(&body),
+            Ok(body) => documents::of_body(request, body.freeze()).await,
             Err(PayloadError::Overflow) => {
                 return Err(Refusal::too_large(request, section, limits.body_bytes).into());
             }

@@ -1,8 +1,16 @@
 //! From the bytes of a GraphQL request to the operations that it asks for. Looks into no document.
 
+use std::future::ready;
+use std::pin::Pin;
+
+use actix_web::error::PayloadError;
+use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpRequest};
+use async_graphql::BatchRequest;
+use async_graphql_actix_web::GraphQLBatchRequest;
+use futures::Stream;
+use futures::stream::once;
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::graphql::Request;
@@ -15,12 +23,24 @@ pub enum Asked {
     Several(Vec<Request>),
 }
 
-/// From a body.
+/// From a body, which async-graphql-actix-web reads.
 ///
 /// # Errors
-/// What is wrong with it, and where.
-pub fn of_body(body: &[u8]) -> Result<Asked, String> {
-    serde_json::from_slice(body).map_err(|error| format!("The request cannot be read: {error}"))
+/// What is wrong with it.
+pub async fn of_body(request: &HttpRequest, body: Bytes) -> Result<Asked, String> {
+    let unreadable = |error: &dyn std::fmt::Display| format!("The request cannot be read: {error}");
+    if body.trim_ascii_start().starts_with(b"[") {
+        // It would take a list of the values of one request, too, without their names.
+        serde_json::from_slice::<Vec<Map<String, Value>>>(&body).map_err(|error| unreadable(&error))?;
+    }
+    let whole: Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>> = Box::pin(once(ready(Ok(body))));
+    match GraphQLBatchRequest::from_request(request, &mut whole.into()).await {
+        Ok(GraphQLBatchRequest(BatchRequest::Single(single))) => Ok(Asked::One(single.into())),
+        Ok(GraphQLBatchRequest(BatchRequest::Batch(batch))) => {
+            Ok(Asked::Several(batch.into_iter().map(Request::from).collect()))
+        }
+        Err(error) => Err(unreadable(&error)),
+    }
 }
 
 /// From the query part of an address.
@@ -53,76 +73,9 @@ pub fn of_query(query: &str) -> Result<Request, String> {
     })
 }
 
-/// As it is written. What else there is, is passed over.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Written {
-    #[serde(default)]
-    query: String,
-    operation_name: Option<String>,
-    variables: Option<Map<String, Value>>,
-    #[serde(rename = "extensions")]
-    _extensions: Option<Map<String, Value>>,
-}
-
-impl From<Written> for Request {
-    fn from(written: Written) -> Self {
-        Request {
-            text: written.query,
-            operation_name: written.operation_name,
-            variables: written.variables.unwrap_or_default(),
-        }
-    }
-}
-
-/// An object, where serde would also take a list of its values.
-struct Object(Request);
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_any(Objects { several: false })? {
-            Asked::One(request) => Ok(Object(request)),
-            Asked::Several(_) => Err(D::Error::custom("a list in a list")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Asked {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Objects { several: true })
-    }
-}
-
-struct Objects {
-    several: bool,
-}
-
-impl<'de> Visitor<'de> for Objects {
-    type Value = Asked;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(r#"an object {"query": "…", "operationName": "…", "variables": {…}}"#)?;
-        if self.several { f.write_str(", or a list of them") } else { Ok(()) }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Asked, A::Error> {
-        Written::deserialize(MapAccessDeserializer::new(map)).map(|written| Asked::One(written.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Asked, A::Error> {
-        if !self.several {
-            return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
-        }
-        let mut requests = Vec::new();
-        while let Some(Object(request)) = items.next_element()? {
-            requests.push(request);
-        }
-        Ok(Asked::Several(requests))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
     use serde_json::json;
 
     use super::*;
@@ -131,8 +84,14 @@ mod tests {
         Request { text: text.to_owned(), operation_name: None, variables: Map::new() }
     }
 
-    #[test]
-    fn one_or_several_are_read() {
+    async fn read(body: &str) -> Result<Asked, String> {
+        let request =
+            TestRequest::post().insert_header(("content-type", "application/json")).to_http_request();
+        of_body(&request, Bytes::copy_from_slice(body.as_bytes())).await
+    }
+
+    #[actix_web::test]
+    async fn one_or_several_are_read() {
         let Value::Object(variables) = json!({ "a": [1, 2.5, null] }) else { unreachable!() };
         let full = Request { operation_name: Some("A".to_owned()), variables, ..request("{a}") };
         for (body, expected) in [
@@ -149,29 +108,29 @@ mod tests {
             ("[]", Asked::Several(vec![])),
             (r#"[{"query":"{a}"},{"query":"{b}"}]"#, Asked::Several(vec![request("{a}"), request("{b}")])),
         ] {
-            assert_eq!(of_body(body.as_bytes()), Ok(expected), "{body}");
+            assert_eq!(read(body).await, Ok(expected), "{body}");
         }
     }
 
-    #[test]
-    fn what_is_no_request_is_said() {
-        for (body, expected) in [
-            ("", "EOF while parsing a value"),
-            ("null", "invalid type: null, expected an object {\"query\""),
-            ("3", "or a list of them"),
-            (r#"["{a}"]"#, "invalid type: string \"{a}\", expected an object"),
-            (r#"[["{a}"]]"#, "invalid type: sequence, expected an object"),
-            (r#"[{"query":"{a}"},null]"#, "invalid type: null, expected an object"),
-            (r#"{"query":"{a}","query":"{b}"}"#, "duplicate field `query`"),
-            (r#"{"query":null}"#, "invalid type: null, expected a string"),
-            (r#"{"query":"{a}","operationName":1}"#, "invalid type: integer `1`, expected a string"),
-            (r#"{"query":"{a}","variables":[]}"#, "invalid type: sequence, expected a map"),
-            (r#"{"query":"{a}","extensions":"x"}"#, "invalid type: string \"x\", expected a map"),
-            (r#"{"query":"{a}"} x"#, "trailing characters"),
-            (r#"{"query":"\ud800"}"#, "unexpected end of hex escape"),
+    #[actix_web::test]
+    async fn what_is_no_request_is_refused() {
+        for body in [
+            "",
+            "null",
+            "3",
+            r#"["{a}"]"#,
+            r#"[["{a}"]]"#,
+            r#"[{"query":"{a}"},null]"#,
+            r#"{"query":"{a}","query":"{b}"}"#,
+            r#"{"query":null}"#,
+            r#"{"query":"{a}","operationName":1}"#,
+            r#"{"query":"{a}","variables":[1]}"#,
+            r#"{"query":"{a}","extensions":"x"}"#,
+            r#"{"query":"{a}"} x"#,
+            r#"{"query":"\ud800"}"#,
         ] {
-            let error = of_body(body.as_bytes()).unwrap_err();
-            assert!(error.contains(expected), "{body}: {error}");
+            let error = read(body).await.expect_err(body);
+            assert!(error.starts_with("The request cannot be read: "), "{body}: {error}");
         }
     }
 
