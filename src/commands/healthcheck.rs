@@ -12,11 +12,14 @@ use crate::settings::{self, Inputs, Purpose, Server};
 pub(super) struct Arguments {
     /// What to ask, such as http://127.0.0.1:3000/readyz; without a path, /healthz is asked
     /// [default: the server that the settings of this machine name]
-    #[arg(value_name = "URL", conflicts_with_all = ["ready", "config"])]
+    #[arg(value_name = "URL", conflicts_with_all = ["ready", "started", "config"])]
     url: Option<reqwest::Url>,
     /// Ask /readyz: whether the server can do its work, not only whether it lives
     #[arg(long)]
     ready: bool,
+    /// Ask whether the server has been able to serve since it was started; what goes away later does not count
+    #[arg(long, conflicts_with = "ready")]
+    started: bool,
     /// Folder with the settings files [default: ./config]
     #[arg(long, value_name = "DIR", env = "GOM_CONFIG")]
     config: Option<std::path::PathBuf>,
@@ -41,7 +44,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
                 directory: arguments.config,
                 arguments: Vec::new(),
             })?;
-            own(&server, if arguments.ready { "/readyz" } else { "/healthz" })?
+            let path = match (arguments.ready, arguments.started) {
+                (true, _) => "/readyz",
+                (false, true) => "/healthz?started",
+                (false, false) => "/healthz",
+            };
+            own(&server, path)?
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

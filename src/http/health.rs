@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use gom_actors::database::Database;
 use gom_actors::limiter::LoginLimiter;
 use gom_actors::live::Live;
@@ -39,10 +39,20 @@ pub struct Vitals {
 }
 
 pub fn describe_healthz() -> Operation {
-    let body =
-        json!({ "type": "object", "required": ["status"], "properties": { "status": { "const": "ok" } } });
+    let body = |status: &str| json!({ "type": "object", "required": ["status"], "properties": { "status": { "const": status } } });
     Operation::new(Tag::Server, "health", "Whether the process answers")
-        .answer(Answer::new(200, "It does.").json(body))
+        .query(
+            "started",
+            false,
+            "Given, with any value: whether it has been able to serve.",
+            json!({ "type": "string" }),
+        )
+        .answer(Answer::new(200, "It does.").json(body("ok")))
+        .answer(
+            Answer::new(503, "Asked with `started`: it has not served yet.")
+                .json(body("starting"))
+                .header("Retry-After"),
+        )
 }
 
 pub fn describe_readyz() -> Operation {
@@ -91,9 +101,19 @@ pub fn describe_readyz() -> Operation {
         )
 }
 
-/// Answers as long as the process and this worker do.
-pub async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({ "status": "ok" }))
+/// Answers as long as the process and this worker do. With `?started`, only once the database has been brought to the
+/// datamodel or found to agree with it: what goes away after that is no reason to start the process again.
+pub async fn healthz(request: HttpRequest, vitals: Data<Vitals>) -> HttpResponse {
+    let mut parameters = request.query_string().split('&').map(|parameter| parameter.split('=').next());
+    let (mut response, status) =
+        if parameters.any(|name| name == Some("started")) && !vitals.deployed.is_done() {
+            let mut response = HttpResponse::ServiceUnavailable();
+            response.insert_header((RETRY_AFTER, "1"));
+            (response, "starting")
+        } else {
+            (HttpResponse::Ok(), "ok")
+        };
+    response.insert_header((CACHE_CONTROL, "no-store")).json(json!({ "status": status }))
 }
 
 /// 200 if everything is there without which this role's work fails; else 503, also once the server was told to stop.

@@ -108,9 +108,11 @@ async fn the_healthcheck_needs_no_arguments_and_no_secrets() {
         variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         variables
     };
-    for (arguments, expected) in
-        [(&["healthcheck"][..], r#""status":"ok""#), (&["healthcheck", "--ready"], r#""status":"ready""#)]
-    {
+    for (arguments, expected) in [
+        (&["healthcheck"][..], r#""status":"ok""#),
+        (&["healthcheck", "--started"], r#""status":"ok""#),
+        (&["healthcheck", "--ready"], r#""status":"ready""#),
+    ] {
         let output = run(&of_server(&[]), arguments);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains(expected), "{output:?}");

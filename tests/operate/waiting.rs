@@ -17,12 +17,16 @@ async fn a_server_waits_says_so_and_serves_when_the_database_comes() {
     let (status, body) = server.readiness().await;
     assert_eq!((status, &body["status"]), (503, &"not ready".into()));
     assert_eq!(body["datamodel"]["state"], "starting");
+    assert_eq!(server.get("/healthz?started").await.0, 503, "an orchestrator keeps the old one meanwhile");
     server.comes("it is said", async |server| server.log().contains("waiting for PostgreSQL")).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     let said = server.log().matches("waiting for PostgreSQL").count();
     assert!((1..=3).contains(&said), "every few seconds: {}", server.log());
     cluster.start().await;
     server.comes("ready", async |server| server.readiness().await.0 == 200).await;
+    cluster.stop().await;
+    server.comes("not ready", async |server| server.readiness().await.0 == 503).await;
+    assert_eq!(server.get("/healthz?started").await.0, 200, "no reason to start it again");
 }
 
 #[tokio::test]
