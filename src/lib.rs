@@ -19,3 +19,4 @@ pub mod settings;
 pub mod shop;
 pub mod socket;
 pub mod stop;
+pub mod telemetry;

@@ -13,6 +13,7 @@ use actix_web::{App, HttpServer, web};
 use gom_actors::database::{Database, DatabaseOptions, TlsError, UrlError};
 use gom_actors::embedded::{EmbeddedError, EmbeddedOptions, EmbeddedPostgres};
 use gom_actors::live::{Live, LiveOptions};
+use gom_actors::metrics::Moment;
 use gom_actors::migrations::MigrateError;
 use gom_actors::push::Push;
 use gom_actors::redis::RedisOptionsError;
@@ -24,7 +25,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
-use crate::http::{self, Console, Edge, EdgeError, Examples, State, Vitals, Welcome};
+use crate::http::{
+    self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, ShownHere, State, Vitals, Welcome,
+};
 use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
 use crate::policy::{self, PolicyError};
@@ -33,6 +36,7 @@ use crate::seed::DemoShop;
 use crate::settings::Settings;
 use crate::socket::{Census, LocalSockets, OwnSocket};
 use crate::stop::Stop;
+use crate::telemetry::{Numbers, Traces, TracesError};
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -40,6 +44,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const GIVE_UP: Duration = Duration::from_secs(1);
 /// What the private PostgreSQL gets of `server.shutdown_timeout` to stop cleanly, at most.
 const FOR_EMBEDDED: Duration = Duration::from_secs(3);
+
+/// The last spans have this long to be sent, also where all the time for the stop is over.
+const LAST_SPANS: Duration = Duration::from_millis(300);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +72,11 @@ pub enum StartError {
     #[error("{0}")]
     Push(#[from] PushError),
     #[error("{0}")]
+    Traces(#[from] TracesError),
+    #[error("{0}")]
     Redis(#[from] RedisOptionsError),
-    #[error("the server cannot listen on {address}: {cause}; correct --port (server.port) or server.host")]
-    Listen { address: String, cause: io::Error },
+    #[error("the server cannot listen on {address}: {cause}; correct {setting}")]
+    Listen { address: String, cause: io::Error, setting: &'static str },
     #[error("the server cannot start: {0}")]
     Io(#[from] io::Error),
     /// It was told to stop meanwhile.
@@ -91,6 +100,8 @@ pub struct Application {
     /// How long it takes requests after it was told to stop.
     drain_delay: Duration,
     stop: Stop,
+    metrics: Option<MetricsServer>,
+    traces: Option<Traces>,
     /// Left to do, because the database was not there.
     deployment: Option<Deployment>,
     /// Tells sockets and event streams that the server stops; a stop would wait for them.
@@ -129,11 +140,13 @@ impl Application {
 
     async fn put_together(settings: Settings, stop: Stop) -> Result<Self, StartError> {
         let role = settings.server.role;
+        let traces = Traces::start(|name| std::env::var(name).ok())?;
         let datamodel = datamodel::read(&settings)?;
         let engine = Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?;
         let policy = policy::load(&settings, &datamodel.model, &engine.schema)?;
         let engine = Arc::new(engine.govern(policy, settings.shop.time_zone()));
-        let listener = listen(&settings)?;
+        let server = &settings.server;
+        let listener = listen(&server.host, server.port, "--port (server.port) or server.host")?;
         let workers = match settings.server.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
@@ -175,6 +188,20 @@ impl Application {
             redis: settings.redis.host.is_some(),
             stop: stop.clone(),
         };
+        let began = Arc::new(Moment::default());
+        began.is_now();
+        let numbers = Numbers { engine: Arc::clone(&engine), live: live.clone(), push: push.clone(), began };
+        let metrics = Arc::new(Metrics::new(&settings.metrics, numbers));
+        let metrics_server = match settings.metrics.port {
+            Some(port) => {
+                let listener = listen(&settings.metrics.host, port, "metrics.port or metrics.host")?;
+                Some(MetricsServer::start(listener, &metrics)?)
+            }
+            None => None,
+        };
+        let here = metrics_server.is_none() && settings.metrics.token.is_some();
+        let shown = web::Data::new(ShownHere(here.then_some(metrics)));
+
         let limits = Arc::new(settings.limits.clone());
         let (bounds, census) = (Arc::new(settings.sockets.clone()), Census::default());
         let (stop_sockets, stopping) = watch::channel(false);
@@ -204,7 +231,7 @@ impl Application {
                     welcome,
                 }
             });
-            let app = App::new().app_data(web::Data::new(vitals.clone()));
+            let app = App::new().app_data(web::Data::new(vitals.clone())).app_data(shown.clone());
             let app = match state {
                 Some(state) => app.app_data(web::Data::new(state)).configure(http::routes),
                 None => app.configure(http::worker_routes),
@@ -237,6 +264,8 @@ impl Application {
             shutdown_timeout: settings.server.shutdown_timeout,
             drain_delay: settings.server.drain_delay,
             stop,
+            metrics: metrics_server,
+            traces,
             deployment,
             stop_sockets,
         })
@@ -245,6 +274,11 @@ impl Application {
     /// Where the server listens; never port 0.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where metrics are served, if they have a port of their own.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|server| server.address)
     }
 
     pub fn database(&self) -> &Database {
@@ -268,7 +302,18 @@ impl Application {
     /// If the server itself fails, or a database that came later cannot be brought to the datamodel;
     /// [`StartError::Insisted`] after a second signal.
     pub async fn run_until_stopped(self) -> Result<(), StartError> {
-        let Application { mut server, database, embedded, deployment, stop_sockets, push, stop, .. } = self;
+        let Application {
+            mut server,
+            database,
+            embedded,
+            deployment,
+            stop_sockets,
+            push,
+            stop,
+            metrics,
+            traces,
+            ..
+        } = self;
         let handle = server.handle();
         let deploying = async {
             if let Some(deployment) = deployment
@@ -313,6 +358,12 @@ impl Application {
             let work = async { tokio::join!(answering, push.drain(left)) };
             if timeout_at(of_work, work).await.is_err() {
                 tracing::warn!("not all that was in hand is finished, and server.shutdown_timeout is over");
+            }
+            if let Some(metrics) = metrics {
+                metrics.handle.stop(false).await;
+            }
+            if let Some(traces) = traces {
+                traces.shut_down(of_work.saturating_duration_since(Instant::now()).max(LAST_SPANS)).await;
             }
             drop(push);
             // Its connections go before their server does.
@@ -378,10 +429,9 @@ pub fn live(settings: &Settings, database: &Database, engine: &Engine) -> Result
 }
 
 /// Bound before anything is started, so that a port in use is known at once.
-fn listen(settings: &Settings) -> Result<TcpListener, StartError> {
-    let address = (settings.server.host.as_str(), settings.server.port);
-    let failed = |cause| StartError::Listen { address: format!("{}:{}", address.0, address.1), cause };
-    let listener = TcpListener::bind(address).map_err(failed)?;
+fn listen(host: &str, port: u16, setting: &'static str) -> Result<TcpListener, StartError> {
+    let failed = |cause| StartError::Listen { address: format!("{host}:{port}"), cause, setting };
+    let listener = TcpListener::bind((host, port)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
 }

@@ -10,6 +10,7 @@ use async_graphql::Variables;
 use chrono_tz::Tz;
 use gom_actors::database::LocalDatabase;
 use gom_actors::live::LocalLive;
+use gom_actors::metrics::{DOCUMENT_LOOKUPS, Lookup};
 use gom_actors::push::Push;
 use gom_engine::datamodel::DataModel;
 use gom_engine::error::{ApiError, ErrorKind};
@@ -109,6 +110,10 @@ impl CallerLimits {
     }
 }
 
+fn looked_up(found: bool) {
+    DOCUMENT_LOOKUPS.one(if found { Lookup::Hit } else { Lookup::Miss });
+}
+
 impl Engine {
     /// Takes some tens of milliseconds: once for each start.
     ///
@@ -123,7 +128,7 @@ impl Engine {
             Box::new(move |document: &_, name: Option<&str>| served.validate(document, name))
         };
         let request_options =
-            RequestOptions { cache_bytes: options.cache_bytes, ..RequestOptions::default() };
+            RequestOptions { cache_bytes: options.cache_bytes, looked_up, ..RequestOptions::default() };
         Ok(Engine {
             planner: Planner::new(physical, Arc::clone(&schema)),
             requests: Requests::new(Arc::clone(&schema), validate, request_options),

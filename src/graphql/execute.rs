@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use gom_actors::database::JsonText;
+use gom_actors::metrics;
+use gom_actors::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
 use gom_engine::error::{ApiError, ErrorKind, PathSegment};
 use gom_engine::plan::{Access, Amendments, PageLimits, Program, Rights, is_marked};
 use gom_engine::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
@@ -16,6 +18,7 @@ use super::failure::api_error;
 use super::sources::Sources;
 use super::{Answer, Data, Fragment, Request, raw};
 use crate::identity::Viewer;
+use crate::telemetry::{kind_of, observe_operation, outcome_of, plain_name};
 
 /// One field's part of the answer. No fragment: null has spread to the whole.
 struct Part {
@@ -37,6 +40,55 @@ struct Execution<'a> {
     deadline: Instant,
 }
 
+/// Answers a client's request: [`execute`], counted. `kind` is set as soon as it is known.
+pub async fn serve(
+    api: &Api,
+    request: Request,
+    viewer: Viewer,
+    only_queries: bool,
+    deadline: Instant,
+    kind: &mut metrics::Operation,
+) -> Option<Answer> {
+    let began = Instant::now();
+    let name =
+        traces::is_on().then(|| request.operation_name.as_deref().and_then(plain_name).map(str::to_owned));
+    let begun = traces::begin(|| Begun {
+        name: "operation".into(),
+        kind: SpanKind::Internal,
+        attributes: Vec::new(),
+        parent: None,
+    });
+    let executing = async {
+        let mut kind = metrics::Operation::Unknown;
+        let answer = execute_part(api, request, viewer, only_queries, deadline, &mut kind).await;
+        (kind, answer)
+    };
+    let end = |(kind, answer): &(metrics::Operation, Option<Answer>), span: SpanRef<'_>| {
+        let errors = answer.as_ref().map(|answer| answer.errors.as_slice()).unwrap_or_default();
+        conclude(*kind, name.flatten(), errors, &span);
+    };
+    let (found, answer) = traces::within(begun, executing, end).await;
+    *kind = found;
+    let answer = answer?;
+    observe_operation(found, &answer.errors, began.elapsed());
+    Some(answer)
+}
+
+fn conclude(kind: metrics::Operation, name: Option<String>, errors: &[ApiError], span: &SpanRef<'_>) {
+    span.set_attribute(KeyValue::new("graphql.operation.type", kind.as_str()));
+    span.set_attribute(KeyValue::new("gom.outcome", outcome_of(errors).as_str()));
+    match name {
+        Some(name) => {
+            span.update_name(format!("{} {name}", kind.as_str()));
+            span.set_attribute(KeyValue::new("graphql.operation.name", name));
+        }
+        None => span.update_name(kind.as_str()),
+    }
+    if errors.iter().any(|error| error.kind == ErrorKind::Internal) {
+        span.set_status(Status::error("internal error"));
+    }
+}
+
 /// Answers a request by the deadline; `None` if it is not a query and only queries are wanted.
 pub async fn execute(
     api: &Api,
@@ -44,6 +96,17 @@ pub async fn execute(
     viewer: Viewer,
     only_queries: bool,
     deadline: Instant,
+) -> Option<Answer> {
+    execute_part(api, request, viewer, only_queries, deadline, &mut metrics::Operation::Unknown).await
+}
+
+async fn execute_part(
+    api: &Api,
+    request: Request,
+    viewer: Viewer,
+    only_queries: bool,
+    deadline: Instant,
+    kind: &mut metrics::Operation,
 ) -> Option<Answer> {
     let rights = match api.engine.rights(&viewer) {
         Ok(rights) => rights,
@@ -55,6 +118,7 @@ pub async fn execute(
         Ok(prepared) => prepared,
         Err(errors) => return Some(Answer::refused(errors)),
     };
+    *kind = kind_of(&prepared);
     let operation = &prepared.operation;
     let schema = &api.engine.schema;
     let root = match operation.kind {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use gom_actors::live::{Delivered, Interest, LiveError, Sink, Ticket, Watched};
+use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use gom_engine::request::{OperationKind, Prepared};
@@ -15,8 +16,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::wire::write_answer;
-use super::{Answer, Api, Request, execute};
+use super::{Answer, Api, Request, execute, serve};
 use crate::identity::Viewer;
+use crate::telemetry::{kind_of, observe_operation};
 
 /// Changes within this time are answered together.
 const TOGETHER: Duration = Duration::from_millis(10);
@@ -25,6 +27,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Where the answers of one running operation go. Called on the worker's own thread; must not block.
 pub trait Outlet {
+    /// Under which errors are found in the log.
+    fn request_id(&self) -> &str;
     fn next(&self, next: Next);
     /// Nothing follows, for the server could not go on: changes that cannot be followed at the moment
     /// ([`ErrorKind::Unavailable`]), a cursor of which nothing is known ([`ErrorKind::ResyncRequired`]).
@@ -51,6 +55,7 @@ pub enum Started {
 /// Ends its operation when dropped.
 pub struct Running {
     _ticket: Ticket,
+    _counted: Level,
     /// Of a live query: the task that answers anew.
     answering: Option<JoinHandle<()>>,
 }
@@ -74,24 +79,31 @@ pub async fn start(
     deadline: Instant,
     outlet: Rc<dyn Outlet>,
 ) -> Started {
+    let began = Instant::now();
     let limits = api.engine.limits_of(&viewer);
     let name = request.operation_name.as_deref();
     let prepared = match api.engine.requests.prepare(&request.text, name, &limits.request) {
         Ok(prepared) => prepared,
-        Err(errors) => return Started::Answered(Answer::refused(errors)),
+        Err(errors) => {
+            observe_operation(metrics::Operation::Unknown, &errors, began.elapsed());
+            return Started::Answered(Answer::refused(errors));
+        }
     };
     let running = if prepared.operation.kind == OperationKind::Subscription {
         subscribe(api, &request, &viewer, &prepared, from, outlet)
     } else if prepared.live {
         answer_anew(api, &request, &viewer, &prepared, outlet)
     } else {
-        let answer = execute(api, request, viewer, only_reads, deadline).await;
+        let mut kind = metrics::Operation::Unknown;
+        let answer = serve(api, request, viewer, only_reads, deadline, &mut kind).await;
         let refused = || {
             let message = "GET may only ask queries and subscriptions; POST mutations";
             Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)])
         };
         return Started::Answered(answer.unwrap_or_else(refused));
     };
+    let refused = running.as_ref().err().map(std::slice::from_ref).unwrap_or_default();
+    observe_operation(kind_of(&prepared), refused, began.elapsed());
     match running {
         Ok(running) => Started::Running(running),
         Err(error) => Started::Answered(Answer::refused(vec![error])),
@@ -114,7 +126,7 @@ fn subscribe(
     check_deployed(api)?;
     let interest = Interest::Events(Arc::new(subscription));
     let ticket = api.live.subscribe(interest, from, Rc::new(ToOutlet(outlet)));
-    Ok(Running { _ticket: ticket, answering: None })
+    Ok(Running { _ticket: ticket, _counted: SUBSCRIPTIONS.level(Lasting::Subscription), answering: None })
 }
 
 fn check_deployed(api: &Api) -> Result<(), ApiError> {
@@ -129,11 +141,24 @@ struct ToOutlet(Rc<dyn Outlet>);
 
 impl Sink for ToOutlet {
     fn event(&self, event: &Delivered) {
+        EVENTS.one(Lasting::Subscription);
         self.0.next(Next { payload: event.payload.clone(), cursor: Some(event.cursor) });
     }
 
     fn ended(&self, reason: LiveError) {
-        self.0.end(failure(&reason));
+        end(self.0.as_ref(), &reason);
+    }
+}
+
+fn end(outlet: &dyn Outlet, reason: &LiveError) {
+    let error = failure(reason);
+    log_internal(outlet, std::slice::from_ref(&error));
+    outlet.end(error);
+}
+
+fn log_internal(outlet: &dyn Outlet, errors: &[ApiError]) {
+    for error in errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
+        tracing::error!(request_id = outlet.request_id(), cause = error.message, "internal error");
     }
 }
 
@@ -181,10 +206,12 @@ fn answer_anew(
                 continue;
             }
             let mut payload = Vec::new();
-            write_answer(&mut payload, &answer, "live");
+            log_internal(outlet.as_ref(), &answer.errors);
+            write_answer(&mut payload, &answer, outlet.request_id());
             let payload = Bytes::from(payload);
             if last.as_ref() != Some(&payload) {
                 last = Some(payload.clone());
+                EVENTS.one(Lasting::Live);
                 outlet.next(Next { payload, cursor: None });
             }
             let took = began.elapsed();
@@ -193,7 +220,7 @@ fn answer_anew(
             sleep(took.max(TOGETHER)).await;
         }
     });
-    Ok(Running { _ticket: ticket, answering: Some(answering) })
+    Ok(Running { _ticket: ticket, _counted: SUBSCRIPTIONS.level(Lasting::Live), answering: Some(answering) })
 }
 
 /// What a live query has read was touched.
@@ -211,6 +238,6 @@ impl Sink for Touched {
     fn ended(&self, reason: LiveError) {
         self.over.set(true);
         self.again.notify_one();
-        self.outlet.end(failure(&reason));
+        end(self.outlet.as_ref(), &reason);
     }
 }

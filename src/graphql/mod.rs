@@ -12,7 +12,7 @@ mod wire;
 
 pub use answer::{Answer, Data, Fragment};
 pub use api::{Api, Engine, EngineOptions};
-pub use execute::execute;
+pub use execute::{execute, serve};
 pub use live::{Next, Outlet, Running, Started, start};
 pub use sources::Sources;
 pub use wire::{write_answer, write_errors, write_event};

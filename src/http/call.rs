@@ -14,6 +14,7 @@ use futures::StreamExt;
 use tokio::time::Instant;
 
 use super::State;
+use super::access::Noted;
 use super::documents::{self, Asked};
 use super::media_type::{MediaType, is_plain_text};
 use super::refusal::{Refusal, is_known};
@@ -98,6 +99,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
         NoViewer::Bearer(error) => Refusal::unauthenticated(request, error).into(),
         NoViewer::Browser(error) => NoCall::Browser(error),
     })?;
+    Noted::of(request, |noted| noted.viewer(&viewer));
     let (section, limits) = state.limits_of(&viewer);
     let deadline = Instant::now() + limits.deadline;
     let by_get = request.method() == Method::GET;
@@ -132,6 +134,8 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
     if requests.is_empty() || requests.iter().any(|request| request.text.is_empty()) {
         return Err(Refusal::malformed(request, "The request has no query: send {\"query\": \"…\"}").into());
     }
+    let name = requests.first().and_then(|request| request.operation_name.as_deref());
+    Noted::of(request, |noted| noted.operation(name));
     let (media, id) = (MediaType::preferred(request), RequestId::of_request(request));
     Ok(Call { viewer, requests, batched, media, deadline, id, by_get })
 }

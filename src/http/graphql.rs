@@ -7,16 +7,19 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use futures::FutureExt;
+use gom_actors::metrics;
 use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Value, json};
 
 use super::State;
+use super::access::Noted;
 use super::call::Call;
 use super::media_type::MediaType;
 use super::openapi::{ALLOW, Answer as Described, Caller, Operation, SET_COOKIE, Tag, reference};
 use super::refusal::Refusal;
 use super::sse;
 use crate::graphql::{self, Answer, Api, write_answer};
+use crate::telemetry::outcome_of;
 
 /// Seconds after which an overloaded or unready server may be asked again.
 const RETRY_AFTER: &str = "1";
@@ -138,8 +141,9 @@ pub async fn answer(
     let mut answers = Vec::with_capacity(call.requests.len());
     // One after the other, so that a batch's writes happen in its order.
     for asked in call.requests {
-        let answering =
-            graphql::execute(api, asked, call.viewer.clone(), only_queries.is_some(), call.deadline);
+        let mut kind = metrics::Operation::Unknown;
+        let viewer = call.viewer.clone();
+        let answering = graphql::serve(api, asked, viewer, only_queries.is_some(), call.deadline, &mut kind);
         let answer = match AssertUnwindSafe(answering).catch_unwind().await {
             Ok(Some(answer)) => answer,
             Ok(None) if only_queries == Some(OnlyQueries::Ledger) => {
@@ -149,6 +153,7 @@ pub async fn answer(
             // The panic's own message has been logged where it happened.
             Err(_) => Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]),
         };
+        Noted::of(request, |noted| noted.answered(kind, outcome_of(&answer.errors)));
         for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
             tracing::error!(request_id = %call.id, cause = error.message, "internal error");
         }

@@ -1,6 +1,7 @@
 //! The HTTP edge: routes, extractors, and the shapes of answers. Handlers hold checked values only; what is
 //! answered is decided in `graphql` and below.
 
+mod access;
 mod auth;
 mod built_in;
 mod call;
@@ -15,6 +16,7 @@ mod graphql;
 mod health;
 mod json_body;
 mod media_type;
+mod metrics;
 mod openapi;
 mod origin;
 mod page;
@@ -46,6 +48,7 @@ use gom_actors::push::Push;
 pub use console::{Console, Examples};
 pub use edge::{Edge, EdgeError};
 pub use health::Vitals;
+pub use metrics::{Metrics, MetricsServer, ShownHere};
 pub use request_id::identify;
 pub use site_cookies::carry;
 pub use version::{BUILT_AT, REVISION};
@@ -122,12 +125,14 @@ fn endpoints() -> Vec<Endpoint> {
 /// Every route. Paths come without a trailing slash (the server trims it).
 pub fn routes(config: &mut ServiceConfig) {
     endpoints().into_iter().for_each(|endpoint| endpoint.serve(config));
+    metrics::serve(config);
     config.default_service(web::to(not_found));
 }
 
 /// What a process serves that answers no requests of the API.
 pub fn worker_routes(config: &mut ServiceConfig) {
     of_operation().into_iter().for_each(|endpoint| endpoint.serve(config));
+    metrics::serve(config);
     config.default_service(web::to(not_served_here));
 }
 

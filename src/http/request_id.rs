@@ -7,9 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest};
+use gom_actors::metrics::{HTTP_IN_HAND, Route};
+use gom_actors::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
+
+use super::access::{Noted, count, method_of, route_of, tell};
+use crate::telemetry::parent_of;
 
 const HEADER: HeaderName = HeaderName::from_static("request-id");
 
@@ -47,17 +53,60 @@ pub async fn identify<B: MessageBody>(
 ) -> Result<ServiceResponse<B>, Error> {
     let id = RequestId::next();
     request.extensions_mut().insert(id.clone());
-    let started = std::time::Instant::now();
-    let mut response = next.call(request).await?;
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(HEADER, value);
+    request.extensions_mut().insert(Noted::default());
+    let (route, method) = (route_of(request.path()), request.method().clone());
+    let begun = traces::begin(|| span(route, &method, &id, &request));
+    let answering = async {
+        let started = std::time::Instant::now();
+        let _in_hand = HTTP_IN_HAND.level(());
+        let mut response = match next.call(request).await {
+            Ok(response) => response,
+            // Of a middleware's: whoever asked is answered without its handler.
+            Err(error) => {
+                count(route, &method, error.as_response_error().status_code(), started.elapsed());
+                return Err(error);
+            }
+        };
+        if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+            response.headers_mut().insert(HEADER, value);
+        }
+        tell(response.request(), route, &id, response.status(), started.elapsed());
+        Ok(response)
+    };
+    traces::within(begun, answering, |answer, span| conclude(answer.as_ref(), &span)).await
+}
+
+fn span(route: Route, method: &Method, id: &RequestId, request: &ServiceRequest) -> Begun {
+    let method = method_of(method).as_str();
+    Begun {
+        name: format!("{method} {}", route.as_str()).into(),
+        kind: SpanKind::Server,
+        attributes: vec![
+            KeyValue::new("http.request.method", method),
+            KeyValue::new("http.route", route.as_str()),
+            KeyValue::new("gom.request_id", id.as_str().to_owned()),
+        ],
+        parent: Some(parent_of(request.headers())),
     }
-    let status = response.status();
-    let asked = response.request();
+}
+
+fn conclude<B>(answer: Result<&ServiceResponse<B>, &Error>, span: &SpanRef<'_>) {
+    let status = match answer {
+        Ok(answer) => {
+            Noted::of(answer.request(), |noted| {
+                if let Some(route) = noted.own_route() {
+                    span.set_attribute(KeyValue::new("http.route", route.as_str()));
+                }
+                if let Some(viewer) = noted.viewer_name() {
+                    span.set_attribute(KeyValue::new("enduser.id", viewer));
+                }
+            });
+            answer.status()
+        }
+        Err(error) => error.as_response_error().status_code(),
+    };
+    span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
     if status.is_server_error() {
-        tracing::warn!(request_id = %id, method = %asked.method(), path = asked.path(), status = status.as_u16(), elapsed = ?started.elapsed(), "answered with a server error");
-    } else {
-        tracing::debug!(request_id = %id, method = %asked.method(), path = asked.path(), status = status.as_u16(), elapsed = ?started.elapsed(), "answered");
+        span.set_status(Status::error(""));
     }
-    Ok(response)
 }

@@ -5,8 +5,10 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use actix_web_actors::ws;
+use gom_actors::metrics::Route;
 
 use super::State;
+use super::access::Noted;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{NoViewer, check_site, time_left, viewer};
@@ -22,6 +24,7 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
 }
 
 pub async fn handle(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+    Noted::of(&request, |noted| noted.route(Route::Socket));
     match shake_hands(&request, payload, state).await {
         Ok(response) => response,
         Err(error) => error.error_response(),
@@ -40,6 +43,7 @@ async fn shake_hands(
         check_site(request, &state.edge)?;
     }
     let viewer = if session.is_some() || by_header { known(request, &state).await? } else { None };
+    Noted::of(request, |noted| viewer.iter().for_each(|viewer| noted.viewer(viewer)));
     let user = viewer.as_ref().and_then(Viewer::user);
     let address = state.edge.proxies.client_of(request).to_string();
     let place = state

@@ -11,11 +11,13 @@ use actix_web::rt::time::{Interval, Sleep, interval_at, sleep};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures::Stream;
+use gom_actors::metrics::{EVENT_STREAMS, Level, Route};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use tokio::time::Instant;
 
 use super::State;
+use super::access::Noted;
 use super::call::Call;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
@@ -42,6 +44,7 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
 /// # Errors
 /// If there is no room for one more.
 pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<HttpResponse, RestError> {
+    Noted::of(request, |noted| noted.route(Route::Stream));
     let bounds = &state.bounds;
     let user = call.viewer.user();
     if user.is_some() {
@@ -90,7 +93,15 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
         }
     };
     let heartbeat = interval_at(Instant::now() + bounds.heartbeat, bounds.heartbeat);
-    let body = Body { outbox, _running: running, _entry: entry, _place: place, heartbeat, expires };
+    let body = Body {
+        outbox,
+        _running: running,
+        _entry: entry,
+        _place: place,
+        _counted: EVENT_STREAMS.level(()),
+        heartbeat,
+        expires,
+    };
     Ok(HttpResponse::Ok()
         .content_type(CONTENT_TYPE)
         .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
@@ -145,6 +156,10 @@ fn event(payload: &[u8], cursor: Option<Cursor>) -> Bytes {
 }
 
 impl Outlet for Events {
+    fn request_id(&self) -> &str {
+        self.id.as_str()
+    }
+
     fn next(&self, next: Next) {
         self.outbox.push(event(&next.payload, next.cursor));
     }
@@ -164,6 +179,7 @@ struct Body {
     _running: Option<Running>,
     _entry: Entry,
     _place: Place,
+    _counted: Level,
     heartbeat: Interval,
     expires: Pin<Box<Sleep>>,
 }

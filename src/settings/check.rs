@@ -8,6 +8,8 @@ use super::{Problem, Purpose, Settings};
 
 /// Characters of an `app_key`. What is signed with a short one could be tried out at leisure.
 const APP_KEY_CHARACTERS: usize = 32;
+/// Characters of a token that anybody may try to guess.
+const TOKEN_CHARACTERS: usize = 16;
 
 /// The problems found so far, and whether a key has one already.
 struct Findings<'a>(&'a mut Vec<Problem>);
@@ -31,6 +33,18 @@ pub(super) fn check(settings: &Settings, purpose: Purpose, problems: &mut Vec<Pr
     database_password(settings, &mut found);
     cookies(settings, &mut found);
     push_keys(settings, &mut found);
+    metrics_token(settings, &mut found);
+}
+
+fn metrics_token(settings: &Settings, found: &mut Findings<'_>) {
+    let token = settings.metrics.token.as_ref();
+    if token.is_some_and(|token| token.expose().chars().count() < TOKEN_CHARACTERS) {
+        found.add(
+            "metrics.token",
+            format!("shorter than {TOKEN_CHARACTERS} characters: it could be guessed"),
+            "set METRICS_TOKEN to random bytes: `openssl rand -hex 32`",
+        );
+    }
 }
 
 fn database_password(settings: &Settings, found: &mut Findings<'_>) {

@@ -65,6 +65,7 @@ pub struct Settings {
     pub login_limiter: LoginLimiter,
     pub shop: Shop,
     pub push: Push,
+    pub metrics: Metrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -312,6 +313,16 @@ pub struct Push {
     pub inside: Vec<IpNet>,
     #[serde(default)]
     pub allowed_hosts: Vec<String>,
+}
+
+/// Where metrics are served; with neither port nor token, nowhere.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    pub host: String,
+    /// 0: any free port.
+    pub port: Option<u16>,
+    pub token: Option<Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]

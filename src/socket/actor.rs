@@ -19,6 +19,7 @@ use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{Error, HttpResponse};
 use actix_web_actors::ws::{self, CloseCode, ProtocolError, WebsocketContext};
 use futures::{FutureExt, Stream};
+use gom_actors::metrics::{self, CONNECTIONS_CLOSED, Closed, Level, WEBSOCKETS};
 use gom_actors::sessions::SessionId;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
@@ -71,11 +72,11 @@ where
     let entry = state.sockets.enter(&outbox, handshake.session);
     let most = bounds.message_bytes;
     let machine = match handshake.protocol {
-        Some(protocol) => Machine::new(protocol, bounds.operations),
+        Some(protocol) => Machine::new(protocol, bounds.operations, handshake.request_id.clone()),
         None => {
             let spoken = Protocol::NAMES.join(", ");
             outbox.close(NOT_ACCEPTABLE, &format!("Subprotocol not acceptable; spoken are {spoken}"));
-            Machine::new(Protocol::TransportWs, 0)
+            Machine::new(Protocol::TransportWs, 0, handshake.request_id.clone())
         }
     };
     let now = Instant::now();
@@ -94,8 +95,19 @@ where
         state,
         request_id: handshake.request_id,
     };
+    let counted = WEBSOCKETS.level(match handshake.protocol {
+        Some(Protocol::TransportWs) => metrics::Protocol::TransportWs,
+        Some(Protocol::Legacy) => metrics::Protocol::Legacy,
+        None => metrics::Protocol::Unknown,
+    });
     let frames = WebsocketContext::with_codec(actor, payload, Codec::new().max_size(most));
-    response.streaming(Sending { frames: Box::pin(frames), outbox, _entry: entry, _place: handshake.place })
+    response.streaming(Sending {
+        frames: Box::pin(frames),
+        outbox,
+        _entry: entry,
+        _place: handshake.place,
+        _counted: counted,
+    })
 }
 
 /// The answer's body: drives the actor, and sends what is in the outbox.
@@ -105,6 +117,7 @@ struct Sending<S> {
     outbox: Rc<Outbox>,
     _entry: Entry,
     _place: Place,
+    _counted: Level,
 }
 
 impl<S: Stream<Item = Result<Bytes, Error>>> Stream for Sending<S> {
@@ -168,6 +181,7 @@ impl Actor for Socket {
         ctx.run_interval(bounds.heartbeat, move |socket, ctx| {
             if socket.heard.elapsed() > bounds.heartbeat * 2 {
                 // There may be nobody to close it for.
+                CONNECTIONS_CLOSED.one(Closed::Silent);
                 ctx.stop();
             } else {
                 socket.outbox.push(frame::ping());
@@ -187,7 +201,8 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
             Ok(ws::Message::Binary(_)) => self.end(BAD_DATA, "messages are texts"),
             Ok(ws::Message::Close(reason)) => {
                 let code = reason.map_or(CloseCode::Normal, |reason| reason.code);
-                self.end(code.into(), "");
+                self.running.clear();
+                self.outbox.answer_close(code.into());
             }
             Err(ProtocolError::Overflow) => {
                 let most = self.state.bounds.message_bytes;
@@ -324,6 +339,7 @@ impl Socket {
             socket: ctx.address(),
             id: Rc::clone(&id),
             number,
+            request_id: self.request_id.clone(),
         });
         let (state, request_id) = (self.state.clone(), self.request_id.clone());
         let starting = async move {
@@ -350,7 +366,7 @@ impl Socket {
                         tracing::error!(request_id, cause = error.message, "internal error");
                     }
                     socket.running.remove(&of_task);
-                    let effects = socket.machine.answered(&of_task, &answer, &request_id);
+                    let effects = socket.machine.answered(&of_task, &answer);
                     socket.carry_out(effects, ctx);
                 }
             }
@@ -379,8 +395,7 @@ impl Handler<Failed> for Socket {
             self.end(TRY_AGAIN, &error.message);
         } else if ended {
             self.running.remove(id.as_str());
-            let request_id = self.request_id.clone();
-            let effects = self.machine.failed(&id, error, &request_id);
+            let effects = self.machine.failed(&id, error);
             self.carry_out(effects, ctx);
         }
     }
@@ -395,9 +410,14 @@ struct ToSocket {
     socket: Addr<Socket>,
     id: Id,
     number: u64,
+    request_id: String,
 }
 
 impl Outlet for ToSocket {
+    fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
     fn next(&self, next: Next) {
         let frame = self.state.sockets.frame(&self.before, &next.payload, self.after);
         self.outbox.push(frame);

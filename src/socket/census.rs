@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gom_actors::metrics::{self, CONNECTIONS_REFUSED};
+
 use crate::settings::Sockets;
 
 /// There is no room.
@@ -50,6 +52,11 @@ impl Census {
             if *count >= crowded.most {
                 // Given back when the lock is.
                 drop(counts);
+                CONNECTIONS_REFUSED.one(match whose {
+                    Whose::All => metrics::Census::Total,
+                    Whose::Address(_) => metrics::Census::Address,
+                    Whose::User(_) => metrics::Census::User,
+                });
                 return Err(crowded);
             }
             *count += 1;

@@ -29,11 +29,13 @@ pub struct Legacy {
     state: State,
     running: HashSet<Id>,
     most: usize,
+    /// Under which errors are found in the log.
+    request: String,
 }
 
 impl Legacy {
-    pub fn new(most: usize) -> Self {
-        Legacy { state: State::Waiting, running: HashSet::new(), most }
+    pub fn new(most: usize, request: String) -> Self {
+        Legacy { state: State::Waiting, running: HashSet::new(), most, request }
     }
 
     pub fn receive(&mut self, text: &str) -> Vec<Effect> {
@@ -69,11 +71,11 @@ impl Legacy {
         let Some(id) = id(message) else { return vec![error("null", "Invalid id!")] };
         let start = match payload::start(message.get("payload")) {
             Err(reason) => return vec![error(&id, &format!("Invalid message: {reason}"))],
-            Ok(Err(problem)) => return self.refused(&id, problem, ""),
+            Ok(Err(problem)) => return self.refused(&id, problem),
             Ok(Ok(start)) => start,
         };
         if !self.running.contains(&id) && self.running.len() >= self.most {
-            return self.refused(&id, payload::too_many(self.most), "");
+            return self.refused(&id, payload::too_many(self.most));
         }
         let start = Box::new(start);
         match &mut self.state {
@@ -122,7 +124,7 @@ impl Legacy {
         (format!(r#"{{"type":"data","id":{id},"payload":"#), "}")
     }
 
-    pub fn answered(&mut self, id: &str, answer: &Answer, request: &str) -> Vec<Effect> {
+    pub fn answered(&mut self, id: &str, answer: &Answer) -> Vec<Effect> {
         if !self.running.remove(id) {
             return Vec::new();
         }
@@ -130,22 +132,22 @@ impl Legacy {
         if let Some(problem) = answer.errors.iter().find(unparsed) {
             return vec![error(id, &problem.message)];
         }
-        self.last(id, answer, request)
+        self.last(id, answer)
     }
 
-    pub fn failed(&mut self, id: &str, problem: ApiError, request: &str) -> Vec<Effect> {
-        if self.running.remove(id) { self.refused(id, problem, request) } else { Vec::new() }
+    pub fn failed(&mut self, id: &str, problem: ApiError) -> Vec<Effect> {
+        if self.running.remove(id) { self.refused(id, problem) } else { Vec::new() }
     }
 
-    fn refused(&self, id: &str, problem: ApiError, request: &str) -> Vec<Effect> {
-        self.last(id, &Answer::refused(vec![problem]), request)
+    fn refused(&self, id: &str, problem: ApiError) -> Vec<Effect> {
+        self.last(id, &Answer::refused(vec![problem]))
     }
 
     /// An answer, errors among it, comes as data; then nothing follows.
-    fn last(&self, id: &str, answer: &Answer, request: &str) -> Vec<Effect> {
+    fn last(&self, id: &str, answer: &Answer) -> Vec<Effect> {
         let (before, after) = self.around(id);
         let mut data = before.into_bytes();
-        write_answer(&mut data, answer, request);
+        write_answer(&mut data, answer, &self.request);
         data.extend_from_slice(after.as_bytes());
         // Made of texts and of PostgreSQL's, which was looked at when it came.
         let data = String::from_utf8_lossy(&data).into_owned();

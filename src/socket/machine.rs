@@ -73,11 +73,11 @@ macro_rules! both {
 }
 
 impl Machine {
-    /// `most`: operations at once.
-    pub fn new(protocol: Protocol, most: usize) -> Self {
+    /// `most`: operations at once. `request`: under which errors are found in the log.
+    pub fn new(protocol: Protocol, most: usize, request: String) -> Self {
         match protocol {
-            Protocol::TransportWs => Machine::TransportWs(TransportWs::new(most)),
-            Protocol::Legacy => Machine::Legacy(Legacy::new(most)),
+            Protocol::TransportWs => Machine::TransportWs(TransportWs::new(most, request)),
+            Protocol::Legacy => Machine::Legacy(Legacy::new(most, request)),
         }
     }
 
@@ -101,14 +101,14 @@ impl Machine {
         both!(self, one => one.around(id))
     }
 
-    /// The only answer of an operation; nothing follows. `request`: under which errors are found in the log.
-    pub fn answered(&mut self, id: &str, answer: &Answer, request: &str) -> Vec<Effect> {
-        both!(self, one => one.answered(id, answer, request))
+    /// The only answer of an operation; nothing follows.
+    pub fn answered(&mut self, id: &str, answer: &Answer) -> Vec<Effect> {
+        both!(self, one => one.answered(id, answer))
     }
 
     /// An operation has ended with an error.
-    pub fn failed(&mut self, id: &str, error: ApiError, request: &str) -> Vec<Effect> {
-        both!(self, one => one.failed(id, error, request))
+    pub fn failed(&mut self, id: &str, error: ApiError) -> Vec<Effect> {
+        both!(self, one => one.failed(id, error))
     }
 
     /// The viewer is not the viewer any more: the token has expired, the session was closed.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_web::web::Bytes;
+use gom_actors::metrics::{CONNECTIONS_CLOSED, Closed};
 
 /// A client has this long to read what it is still sent, and why it is closed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -66,10 +67,8 @@ impl Outbox {
             drop(queue);
             // What waits is still sent, so that whoever comes back gets further each time.
             tracing::debug!("a client reads too slowly and is closed");
-            return self.close(
-                TOO_SLOW,
-                "too slow: come back with the cursor of the last event that you have received",
-            );
+            let reason = "too slow: come back with the cursor of the last event that you have received";
+            return self.shut(TOO_SLOW, reason, Some(Closed::Slow));
         }
         queue.bytes += bytes.len();
         queue.waiting.push_back(bytes);
@@ -85,9 +84,21 @@ impl Outbox {
 
     /// Nothing follows what is waiting but these words; then the connection ends, read or not.
     pub fn close(self: &Rc<Self>, code: u16, reason: &str) {
+        self.shut(code, reason, Some(cause(code)));
+    }
+
+    /// The same for a client that has asked for it.
+    pub fn answer_close(self: &Rc<Self>, code: u16) {
+        self.shut(code, "", None);
+    }
+
+    fn shut(self: &Rc<Self>, code: u16, reason: &str, cause: Option<Closed>) {
         let mut queue = self.queue.borrow_mut();
         if queue.over {
             return;
+        }
+        if let Some(cause) = cause {
+            CONNECTIONS_CLOSED.one(cause);
         }
         queue.over = true;
         queue.waiting.extend((self.last_words)(code, reason));
@@ -136,6 +147,16 @@ impl Outbox {
         }
         queue.reader = Some(cx.waker().clone());
         Poll::Pending
+    }
+}
+
+/// What the metrics say of a close code; event streams have 0.
+fn cause(code: u16) -> Closed {
+    match code {
+        0 | 1013 => Closed::Again,
+        1012 => Closed::Stopping,
+        4401 | 4403 => Closed::Forbidden,
+        _ => Closed::Protocol,
     }
 }
 

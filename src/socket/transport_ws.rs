@@ -30,11 +30,13 @@ pub struct TransportWs {
     state: State,
     running: HashSet<Id>,
     most: usize,
+    /// Under which errors are found in the log.
+    request: String,
 }
 
 impl TransportWs {
-    pub fn new(most: usize) -> Self {
-        TransportWs { state: State::Waiting, running: HashSet::new(), most }
+    pub fn new(most: usize, request: String) -> Self {
+        TransportWs { state: State::Waiting, running: HashSet::new(), most, request }
     }
 
     pub fn receive(&mut self, text: &str) -> Vec<Effect> {
@@ -92,9 +94,9 @@ impl TransportWs {
         }
         match payload::start(message.get("payload")) {
             Err(reason) => close(BAD_REQUEST, &format!("Invalid message: {reason}")),
-            Ok(Err(error)) => vec![error_message(&id, &[error], "")],
+            Ok(Err(error)) => vec![error_message(&id, &[error], &self.request)],
             Ok(Ok(_)) if self.running.len() >= self.most => {
-                vec![error_message(&id, &[payload::too_many(self.most)], "")]
+                vec![error_message(&id, &[payload::too_many(self.most)], &self.request)]
             }
             Ok(Ok(start)) => {
                 self.running.insert(Rc::clone(&id));
@@ -129,23 +131,23 @@ impl TransportWs {
         (format!(r#"{{"id":{id},"type":"next","payload":"#), "}")
     }
 
-    pub fn answered(&mut self, id: &str, answer: &Answer, request: &str) -> Vec<Effect> {
+    pub fn answered(&mut self, id: &str, answer: &Answer) -> Vec<Effect> {
         // The client has completed it meanwhile.
         if !self.running.remove(id) {
             return Vec::new();
         }
         if answer.is_refused() {
-            return vec![error_message(id, &answer.errors, request)];
+            return vec![error_message(id, &answer.errors, &self.request)];
         }
         let (before, after) = self.around(id);
         let mut next = before.into_bytes();
-        write_answer(&mut next, answer, request);
+        write_answer(&mut next, answer, &self.request);
         next.extend_from_slice(after.as_bytes());
         vec![send(next), Effect::Send(format!(r#"{{"id":{id},"type":"complete"}}"#))]
     }
 
-    pub fn failed(&mut self, id: &str, error: ApiError, request: &str) -> Vec<Effect> {
-        if self.running.remove(id) { vec![error_message(id, &[error], request)] } else { Vec::new() }
+    pub fn failed(&mut self, id: &str, error: ApiError) -> Vec<Effect> {
+        if self.running.remove(id) { vec![error_message(id, &[error], &self.request)] } else { Vec::new() }
     }
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, AsyncContext, Handler, WrapFuture};
 use gom_engine::plan::{Program, Statement};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -23,7 +23,8 @@ use super::program::{ProgramError, attempt};
 use super::shared::{BEYOND_DOUBT, Shared, SharedClients, SlowStatements};
 use super::supervisor::DatabaseSupervisor;
 use super::text::JsonText;
-use crate::watch::Published;
+use crate::metrics::{ActorKind, DATABASE_IN_HAND, DATABASE_RETRIES, Level, Retry, Work};
+use crate::watch::{Context, Published, Watched, post};
 
 /// A read whose connection is lost is sent again this often: it may have been only its own connection.
 const READ_REPEATS: u32 = 2;
@@ -73,6 +74,10 @@ impl Connection {
     }
 }
 
+impl Watched for Connection {
+    const KIND: ActorKind = ActorKind::Connection;
+}
+
 impl Actor for Connection {
     type Context = Context<Self>;
 
@@ -95,7 +100,7 @@ impl Handler<Run> for Connection {
             return answer(reply, Err(RunError::overloaded()));
         };
         actix::spawn(async move {
-            let result = in_hand.0.read(&statement, long, deadline, &mut reply).await;
+            let result = in_hand.worker.read(&statement, long, deadline, &mut reply).await;
             drop(in_hand);
             answer(reply, result);
         });
@@ -111,7 +116,7 @@ impl Handler<Transact> for Connection {
             return answer(reply, Err(RunError::overloaded()));
         };
         actix::spawn(async move {
-            let result = in_hand.0.transact(&program, deadline).await;
+            let result = in_hand.worker.transact(&program, deadline).await;
             drop(in_hand);
             answer(reply, result);
         });
@@ -124,21 +129,24 @@ fn answer(reply: oneshot::Sender<Answer>, result: Answer) {
 }
 
 /// One request in hand, counted until it is dropped.
-struct InHand(Rc<Worker>);
+struct InHand {
+    worker: Rc<Worker>,
+    _counted: Level,
+}
 
 impl InHand {
     fn new(worker: &Rc<Worker>) -> Option<Self> {
         let count = worker.in_hand.get();
         (count < worker.options.max_in_hand).then(|| {
             worker.in_hand.set(count + 1);
-            InHand(Rc::clone(worker))
+            InHand { worker: Rc::clone(worker), _counted: DATABASE_IN_HAND.level(()) }
         })
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        self.0.in_hand.set(self.0.in_hand.get() - 1);
+        self.worker.in_hand.set(self.worker.in_hand.get() - 1);
     }
 }
 
@@ -173,7 +181,7 @@ impl Worker {
     /// Tells the supervisor to look. Its mailbox may be full of the same.
     fn suspect(&self, no_room: bool) {
         if let Some(supervisor) = self.supervisor.get() {
-            let _ = supervisor.try_send(Suspect { no_room });
+            let _ = post(&supervisor, Suspect { no_room });
         }
     }
 
@@ -198,7 +206,10 @@ impl Worker {
             };
             match result {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Lost(_)) if lost < READ_REPEATS => lost += 1,
+                Err(Failure::Lost(_)) if lost < READ_REPEATS => {
+                    DATABASE_RETRIES.one((Work::Read, Retry::Lost));
+                    lost += 1;
+                }
                 Err(failure) => return Err(failure.into_run_error()),
             }
         }
@@ -302,6 +313,7 @@ impl Worker {
             match &error {
                 ProgramError::Failed(Failure::Stale(_)) if !prepared_again => {
                     prepared_again = true;
+                    DATABASE_RETRIES.one((Work::Program, Retry::Stale));
                     continue;
                 }
                 ProgramError::Failed(Failure::Conflict(_)) if repeats < self.options.retries => {}
@@ -320,6 +332,8 @@ impl Worker {
             if Instant::now() + pause >= cutoff {
                 return Err(error.into_run_error());
             }
+            let conflict = matches!(error, ProgramError::Failed(Failure::Conflict(_)));
+            DATABASE_RETRIES.one((Work::Program, if conflict { Retry::Conflict } else { Retry::Lost }));
             tokio::time::sleep(pause).await;
         }
     }

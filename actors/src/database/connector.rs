@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
@@ -15,6 +15,7 @@ use super::error::describe;
 use super::link::{Canceller, Link};
 use super::options::DatabaseOptions;
 use super::tls::{Tls, TlsError};
+use crate::metrics::{ConnectOutcome, DATABASE_CONNECTIONS, DATABASE_CONNECTS, Level, Pool};
 
 /// What a connection is for decides its session's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +32,29 @@ pub(super) enum Role {
     Lent,
 }
 
+impl Role {
+    fn pool(self) -> Pool {
+        match self {
+            Role::Shared => Pool::Shared,
+            Role::Leased => Pool::Leased,
+            Role::Heartbeat => Pool::Heartbeat,
+            Role::Own(_) | Role::Lent => Pool::Own,
+        }
+    }
+}
+
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenError {
     pub reason: String,
     /// The server (or our own bound) has no room for one more, but lives.
     pub no_room: bool,
+}
+
+/// What a connection holds while it is open: its room among those for requests, and its place in the count.
+pub(super) struct Open {
+    _permit: Option<OwnedSemaphorePermit>,
+    _counted: Level,
 }
 
 pub(super) struct Connector {
@@ -71,24 +89,39 @@ impl Connector {
     pub async fn open(&self, role: Role, generation: u64) -> Result<Link, OpenError> {
         let permit = match role {
             Role::Shared | Role::Leased => {
-                Some(Arc::clone(&self.room).try_acquire_owned().map_err(|_| OpenError {
-                    reason: format!("all {} connections are in use", self.options.max_connections),
-                    no_room: true,
+                Some(Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
+                    DATABASE_CONNECTS.one((role.pool(), ConnectOutcome::NoRoom));
+                    OpenError {
+                        reason: format!("all {} connections are in use", self.options.max_connections),
+                        no_room: true,
+                    }
                 })?)
             }
             Role::Heartbeat | Role::Own(_) | Role::Lent => None,
         };
         let (client, io) = self.connect(role).await?;
-        Ok(Link::new(client, io, self.tls.clone(), self.options.statement_cache, generation, permit))
+        let open = Open { _permit: permit, _counted: DATABASE_CONNECTIONS.level(role.pool()) };
+        Ok(Link::new(client, io, self.tls.clone(), self.options.statement_cache, generation, open))
     }
 
     /// A plain client for somebody who needs the whole connection.
     pub async fn lend(&self) -> Result<Lent, OpenError> {
         let (client, _) = self.connect(Role::Lent).await?;
-        Ok(Lent { client, tls: self.tls.clone() })
+        Ok(Lent { client, tls: self.tls.clone(), _counted: DATABASE_CONNECTIONS.level(Role::Lent.pool()) })
     }
 
     async fn connect(&self, role: Role) -> Result<(Client, JoinHandle<()>), OpenError> {
+        let connected = self.try_connect(role).await;
+        let outcome = match &connected {
+            Ok(_) => ConnectOutcome::Ok,
+            Err(error) if error.no_room => ConnectOutcome::NoRoom,
+            Err(_) => ConnectOutcome::Failed,
+        };
+        DATABASE_CONNECTS.one((role.pool(), outcome));
+        connected
+    }
+
+    async fn try_connect(&self, role: Role) -> Result<(Client, JoinHandle<()>), OpenError> {
         let mut server = self.server.clone();
         server.options(self.session(role));
         let connecting = async {
@@ -156,6 +189,7 @@ where
 pub struct Lent {
     client: Client,
     tls: Tls,
+    _counted: Level,
 }
 
 impl Lent {

@@ -4,6 +4,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::RunError;
+use crate::metrics::{DATABASE_STATE, State};
 
 /// What can be done with the database now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,12 @@ impl DatabaseState {
             DatabaseState::ReadOnly => "read_only",
             DatabaseState::OutOfConnections => "out_of_connections",
             DatabaseState::Down { .. } => "down",
+        }
+    }
+
+    fn show(&self) {
+        for state in State::ALL {
+            DATABASE_STATE.set(*state, u64::from(state.as_str() == self.name()));
         }
     }
 
@@ -78,8 +85,10 @@ pub(super) struct Board {
 
 impl Board {
     pub fn new() -> Self {
+        let state = DatabaseState::Connecting { reason: None };
+        state.show();
         let (health, _) = watch::channel(Health {
-            state: DatabaseState::Connecting { reason: None },
+            state,
             since: Instant::now(),
             last_success: None,
             server_version: None,
@@ -143,6 +152,7 @@ fn enter(health: &mut Health, state: DatabaseState, now: Instant) -> bool {
     } else if let DatabaseState::Connecting { reason: Some(reason) } = &state {
         tracing::warn!(state = state.name(), reason, "database");
     }
+    state.show();
     health.state = state;
     true
 }

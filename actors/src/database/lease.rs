@@ -13,6 +13,7 @@ use super::connector::{Connector, OpenError, Role};
 use super::error::RunError;
 use super::health::Health;
 use super::link::Link;
+use crate::metrics::{DATABASE_LEASED, DATABASE_WAITING, Level};
 
 /// How long a cancelled statement may take to end before its connection is cut.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
@@ -121,7 +122,10 @@ impl LeasePool {
 
     fn lend(self: &Rc<Self>, link: Link, permit: OwnedSemaphorePermit) -> Lease {
         self.lent.set(self.lent.get() + 1);
-        Lease { link, seat: Seat { pool: Rc::clone(self), _permit: permit } }
+        Lease {
+            link,
+            seat: Seat { pool: Rc::clone(self), _permit: permit, _counted: DATABASE_LEASED.level(()) },
+        }
     }
 
     /// Closes the clients that were not needed for this long, or that belong to the server's earlier life.
@@ -134,18 +138,21 @@ impl LeasePool {
 }
 
 /// Counts itself as waiting until it is dropped.
-struct Waiter<'a>(&'a Cell<usize>);
+struct Waiter<'a> {
+    waiting: &'a Cell<usize>,
+    _counted: Level,
+}
 
 impl<'a> Waiter<'a> {
     fn new(waiting: &'a Cell<usize>) -> Self {
         waiting.set(waiting.get() + 1);
-        Waiter(waiting)
+        Waiter { waiting, _counted: DATABASE_WAITING.level(()) }
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.waiting.set(self.waiting.get() - 1);
     }
 }
 
@@ -159,6 +166,7 @@ pub(super) struct Lease {
 struct Seat {
     pool: Rc<LeasePool>,
     _permit: OwnedSemaphorePermit,
+    _counted: Level,
 }
 
 impl Drop for Seat {

@@ -7,13 +7,15 @@ use std::rc::Rc;
 use futures::{StreamExt, TryStreamExt};
 use gom_engine::plan::{Param, Statement};
 use quick_cache::unsync::Cache;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_postgres::{CancelToken, Client, Row};
 
+use super::connector::Open;
 use super::error::Failure;
 use super::text::{JsonText, Parameter};
 use super::tls::Tls;
+use crate::metrics::{Lookup, PREPARED_STATEMENTS};
 
 /// A prepared statement, or the place where one is being prepared: whoever needs it meanwhile waits for it.
 type Slot = Rc<OnceCell<tokio_postgres::Statement>>;
@@ -26,7 +28,7 @@ pub(super) struct Link {
     tls: Tls,
     /// The life of the server that it belongs to: see `Health::generation`.
     pub generation: u64,
-    _permit: Option<OwnedSemaphorePermit>,
+    _open: Open,
 }
 
 /// What a statement did.
@@ -44,7 +46,7 @@ impl Link {
         tls: Tls,
         statements: usize,
         generation: u64,
-        permit: Option<OwnedSemaphorePermit>,
+        open: Open,
     ) -> Self {
         Link {
             client,
@@ -52,7 +54,7 @@ impl Link {
             io: RefCell::new(io),
             tls,
             generation,
-            _permit: permit,
+            _open: open,
         }
     }
 
@@ -90,6 +92,13 @@ impl Link {
     /// The statement if it is prepared already.
     pub fn prepared(&self, sql: &str) -> Option<tokio_postgres::Statement> {
         self.statements.borrow().get(sql).and_then(|slot| slot.get().cloned())
+    }
+
+    /// The same, counted: for the first look at a statement that is to be run.
+    pub fn look_up(&self, sql: &str) -> Option<tokio_postgres::Statement> {
+        let prepared = self.prepared(sql);
+        PREPARED_STATEMENTS.one(if prepared.is_some() { Lookup::Hit } else { Lookup::Miss });
+        prepared
     }
 
     /// Prepares a statement unless it is prepared or being prepared.
@@ -156,7 +165,7 @@ impl Link {
     }
 
     async fn rows_once(&self, statement: &Statement) -> Result<Vec<Row>, Failure> {
-        let prepared = match self.prepared(&statement.sql) {
+        let prepared = match self.look_up(&statement.sql) {
             Some(prepared) => prepared,
             None => self.prepare(&statement.sql).await?,
         };
@@ -168,7 +177,7 @@ impl Link {
     }
 
     async fn ask_once(&self, statement: &Statement) -> Result<Option<JsonText>, Failure> {
-        let prepared = match self.prepared(&statement.sql) {
+        let prepared = match self.look_up(&statement.sql) {
             Some(prepared) => prepared,
             None => self.prepare(&statement.sql).await?,
         };

@@ -21,7 +21,7 @@ mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gom_engine::plan::{Program, Statement};
+use gom_engine::plan::{Program, Statement, Step};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
@@ -38,9 +38,11 @@ pub(crate) use self::line::{Line, LineError};
 
 use self::connector::Connector;
 use self::health::Board;
-use self::messages::{AskHealth, Run, Transact};
+use self::messages::{Answer, AskHealth, Run, Transact};
 use self::supervisor::DatabaseSupervisor;
-use crate::watch::{Published, Restarts, watch};
+use crate::metrics::{DATABASE_DURATION, DATABASE_WORK, DatabaseOutcome, Work};
+use crate::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
+use crate::watch::{Published, Restarts, post, watch};
 
 const SUPERVISOR_MAILBOX: usize = 64;
 /// A supervisor that takes longer to say how it is does not live.
@@ -65,7 +67,7 @@ impl Database {
         let supervisor = {
             let (options, connector, board) =
                 (Arc::clone(&options), Arc::clone(&connector), Arc::clone(&board));
-            watch("DatabaseSupervisor", SUPERVISOR_MAILBOX, move || {
+            watch(SUPERVISOR_MAILBOX, move || {
                 DatabaseSupervisor::new(Arc::clone(&options), Arc::clone(&connector), Arc::clone(&board))
             })
         };
@@ -75,7 +77,7 @@ impl Database {
     /// Starts a `Connection` for this thread, which needs an actix system: call it once in each worker.
     pub fn local(&self) -> LocalDatabase {
         let database = self.clone();
-        let connection = watch("Connection", self.options.max_in_hand, move || {
+        let connection = watch(self.options.max_in_hand, move || {
             Connection::new(
                 Arc::clone(&database.options),
                 Arc::clone(&database.connector),
@@ -151,9 +153,17 @@ impl LocalDatabase {
         long: bool,
         deadline: Instant,
     ) -> Result<Option<JsonText>, RunError> {
+        let began = Instant::now();
+        let begun = traces::begin(|| span("read", &statement.sql));
+        let answer = traces::within(begun, self.ask(statement, long, deadline), conclude).await;
+        observe(Work::Read, began, &answer);
+        answer
+    }
+
+    async fn ask(&self, statement: Statement, long: bool, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
-        connection.try_send(Run { statement, long, deadline, reply }).map_err(|error| refused(&error))?;
+        post(&connection, Run { statement, long, deadline, reply }).map_err(|error| refused(&error))?;
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
@@ -161,9 +171,17 @@ impl LocalDatabase {
     /// end when the future is dropped, so the caller's own time-out must not be shorter than the deadline:
     /// it could not say what became of the write.
     pub async fn transact(&self, program: Program, deadline: Instant) -> Result<Option<JsonText>, RunError> {
+        let began = Instant::now();
+        let begun = traces::begin(|| span("program", &texts(&program.steps).join(";\n")));
+        let answer = traces::within(begun, self.carry_out(program, deadline), conclude).await;
+        observe(Work::Program, began, &answer);
+        answer
+    }
+
+    async fn carry_out(&self, program: Program, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
-        connection.try_send(Transact { program, deadline, reply }).map_err(|error| refused(&error))?;
+        post(&connection, Transact { program, deadline, reply }).map_err(|error| refused(&error))?;
         // Lost with whoever had it in hand, perhaps after the commit.
         answer.await.unwrap_or(Err(RunError::OutcomeUnknown))
     }
@@ -172,6 +190,49 @@ impl LocalDatabase {
     pub fn restarts(&self) -> Restarts {
         self.connection.restarts()
     }
+}
+
+/// The span of statements. Their texts hold no values: these are parameters.
+fn span(name: &'static str, sql: &str) -> Begun {
+    let attributes = vec![
+        KeyValue::new("db.system.name", "postgresql"),
+        KeyValue::new("db.query.text", traces::bounded(sql)),
+    ];
+    Begun { name: name.into(), kind: SpanKind::Client, attributes, parent: None }
+}
+
+/// What is refused is an answer; what was not carried out is an error.
+fn conclude(answer: &Answer, span: SpanRef<'_>) {
+    let unanswered = |error: &RunError| !matches!(error, RunError::Rejected(_) | RunError::Unmet(_));
+    if answer.as_ref().is_err_and(unanswered) {
+        span.set_status(Status::error("not carried out"));
+    }
+}
+
+fn texts(steps: &[Step]) -> Vec<&str> {
+    let mut found = Vec::with_capacity(steps.len());
+    for step in steps {
+        match step {
+            Step::Run { statement, .. } => found.push(statement.sql.as_str()),
+            Step::Choose { then, otherwise, .. } => found.extend([texts(then), texts(otherwise)].concat()),
+        }
+    }
+    found
+}
+
+fn observe(work: Work, began: Instant, answer: &Answer) {
+    DATABASE_DURATION.observe(work, began.elapsed());
+    let outcome = match answer {
+        Ok(_) => DatabaseOutcome::Ok,
+        Err(RunError::Rejected(_)) => DatabaseOutcome::Rejected,
+        Err(RunError::Unmet(_)) => DatabaseOutcome::Unmet,
+        Err(RunError::Unavailable { .. }) => DatabaseOutcome::Unavailable,
+        Err(RunError::Overloaded { .. }) => DatabaseOutcome::Overloaded,
+        Err(RunError::Deadline) => DatabaseOutcome::Deadline,
+        Err(RunError::OutcomeUnknown) => DatabaseOutcome::Unknown,
+        Err(RunError::Fault(_)) => DatabaseOutcome::Fault,
+    };
+    DATABASE_WORK.one((work, outcome));
 }
 
 fn rebuilding() -> RunError {

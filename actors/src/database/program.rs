@@ -258,7 +258,7 @@ impl<'p> Execution<'p> {
                 Step::Run { statement, .. } => Some(statement.sql.as_str()),
                 Step::Choose { .. } => None,
             })
-            .filter(|sql| link.prepared(sql).is_none())
+            .filter(|sql| link.look_up(sql).is_none())
             .collect();
         if unprepared.is_empty() {
             return Ok(());

@@ -5,13 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, SpawnHandle, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, SpawnHandle, WrapFuture};
 
 use super::connector::{Connector, OpenError, Role};
 use super::health::{Board, DatabaseState};
 use super::link::Link;
 use super::messages::{AskHealth, Suspect};
 use super::options::DatabaseOptions;
+use crate::metrics::ActorKind;
+use crate::watch::{Context, Watched};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LOOK: &str = "select (pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool)::text \
@@ -152,6 +154,10 @@ async fn look_with(link: &Link, patience: Duration) -> Result<Seen, Unseen> {
         }
         None => Err(Unseen::Lost("it answers nonsense".to_owned())),
     }
+}
+
+impl Watched for DatabaseSupervisor {
+    const KIND: ActorKind = ActorKind::DatabaseSupervisor;
 }
 
 impl Actor for DatabaseSupervisor {

@@ -1,10 +1,11 @@
 //! The two actors die and are rebuilt. Here because only here they can be made to panic.
 
-use actix::{Context, Handler, Message};
+use actix::{Handler, Message};
 use gom_engine::plan::{Expect, Step};
 use gom_test_support::TestDatabase;
 
 use super::*;
+use crate::watch::Context;
 
 #[derive(Message)]
 #[rtype(result = "()")]

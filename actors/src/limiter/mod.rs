@@ -24,9 +24,10 @@ use self::rate_limiter::{MOST_IN_HAND, RateLimiter, Refund, Reserve};
 use self::redis_store::RedisCounters;
 use self::store::{LimiterStore, Take};
 use crate::database::Database;
+use crate::metrics::{self, LOGIN_ATTEMPTS};
 use crate::pulse::{Heart, Pulse};
 use crate::redis::{RedisOptions, RedisOptionsError};
-use crate::watch::{Published, Restarts, watch};
+use crate::watch::{Published, Restarts, post, watch};
 
 /// The limits' names, in front of each counter's key.
 const CONSECUTIVE: &str = "login_consecutive_fails";
@@ -112,9 +113,7 @@ impl LoginLimiter {
         let heart = store.as_ref().map_or_else(Heart::off, |store| store.heart().clone());
         let insured = Arc::new(AtomicU64::new(0));
         let of_actor = Arc::clone(&insured);
-        let limiter = watch("RateLimiter", MOST_IN_HAND, move || {
-            RateLimiter::new(store.clone(), Arc::clone(&of_actor))
-        });
+        let limiter = watch(MOST_IN_HAND, move || RateLimiter::new(store.clone(), Arc::clone(&of_actor)));
         Ok(LoginLimiter { limiter, consecutive: options.consecutive, slow: options.slow, insured, heart })
     }
 
@@ -125,10 +124,14 @@ impl LoginLimiter {
         let of_user = user_and_address.map(|key| take(CONSECUTIVE, key, self.consecutive));
         let takes = of_user.into_iter().chain([take(SLOW, address, self.slow)]).collect();
         let (reply, answer) = oneshot::channel();
-        if !self.send(Reserve { takes, reply }).await {
-            return Verdict::Overloaded;
+        let verdict = match self.send(Reserve { takes, reply }).await {
+            true => answer.await.unwrap_or(Verdict::Overloaded),
+            false => Verdict::Overloaded,
+        };
+        if matches!(verdict, Verdict::Overloaded) {
+            LOGIN_ATTEMPTS.one(metrics::Verdict::Overloaded);
         }
-        answer.await.unwrap_or(Verdict::Overloaded)
+        verdict
     }
 
     /// After a success: the count of user and address starts over, and the address gets its point back. What the
@@ -166,7 +169,7 @@ impl LoginLimiter {
             Some(address) => Some(address),
             None => timeout(REBUILD, self.limiter.wait()).await.ok().flatten(),
         };
-        address.is_some_and(|address| address.try_send(message).is_ok())
+        address.is_some_and(|address| post(&address, message).is_ok())
     }
 }
 

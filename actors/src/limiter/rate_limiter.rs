@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message};
+use actix::{Actor, AsyncContext, Handler, Message};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::insurance::{Insurance, blocked};
 use super::store::{Count, LimiterStore, Settle, Take};
 use super::{Reservation, Verdict};
+use crate::metrics::{ActorKind, LOGIN_ATTEMPTS, LOGIN_INSURANCE, LOGIN_INSURED, Verdict as Said};
+use crate::watch::{Context, Watched};
 
 /// Requests that may be in hand at once; the next is refused as overload.
 pub(super) const MOST_IN_HAND: usize = 4096;
@@ -53,6 +55,7 @@ struct Counters {
 
 impl RateLimiter {
     pub fn new(store: Option<Rc<dyn LimiterStore>>, insured: Arc<AtomicU64>) -> Self {
+        LOGIN_INSURANCE.set((), 0);
         let counters = Counters {
             store,
             insurance: RefCell::default(),
@@ -74,6 +77,10 @@ impl RateLimiter {
             }
         });
     }
+}
+
+impl Watched for RateLimiter {
+    const KIND: ActorKind = ActorKind::RateLimiter;
 }
 
 impl Actor for RateLimiter {
@@ -129,6 +136,7 @@ impl Counters {
         match asked.await {
             Ok(counts) => {
                 if self.failing.replace(false) {
+                    LOGIN_INSURANCE.set((), 0);
                     tracing::info!("login attempts are counted in the store again");
                 }
                 let (mut insurance, now) = (self.insurance.borrow_mut(), Instant::now());
@@ -140,12 +148,14 @@ impl Counters {
             }
             Err(reason) => {
                 if !self.failing.replace(true) {
+                    LOGIN_INSURANCE.set((), 1);
                     tracing::warn!(
                         reason,
                         "login attempts are counted in this process's memory until the store is back"
                     );
                 }
                 self.insured.fetch_add(1, Ordering::Relaxed);
+                LOGIN_INSURED.one(());
                 let mut insurance = self.insurance.borrow_mut();
                 for take in &takes {
                     insurance.lost(&take.key, take.amount - 1);
@@ -189,12 +199,18 @@ impl Counters {
 
 fn verdict(takes: Vec<Take>, counts: &[Count]) -> Verdict {
     if let Some(retry_after) = blocked(&takes, counts) {
+        // The address comes last.
+        let of_address = takes.iter().zip(counts).next_back();
+        let of_address = of_address.is_some_and(|(take, count)| count.consumed > take.limit.points);
+        LOGIN_ATTEMPTS.one(if of_address { Said::Address } else { Said::User });
         return Verdict::Blocked { retry_after };
     }
     let mut keys = takes.into_iter().map(|take| take.key).rev();
     match keys.next() {
-        // The address comes last.
-        Some(give_back) => Verdict::Admitted(Reservation { give_back, reset: keys.next() }),
+        Some(give_back) => {
+            LOGIN_ATTEMPTS.one(Said::Admitted);
+            Verdict::Admitted(Reservation { give_back, reset: keys.next() })
+        }
         None => Verdict::Overloaded,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix::{Context, Handler, Message};
+use actix::{Handler, Message};
 use tokio::time::Instant;
 
 use super::insurance::{Insurance, blocked};
@@ -10,6 +10,7 @@ use super::rate_limiter::RateLimiter;
 use super::store::{Count, Take};
 use super::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Verdict, take};
 use crate::database::{Database, DatabaseOptions};
+use crate::watch::Context;
 
 const LIMIT: Limit =
     Limit { points: 3, duration: Duration::from_secs(60), block_duration: Duration::from_secs(600) };

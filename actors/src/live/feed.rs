@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, AsyncContext, Handler, Message, WrapFuture};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -12,8 +12,9 @@ use super::hub::{Advance, Hub};
 use super::log::{Log, LogState};
 use super::{LiveOptions, Shared};
 use crate::database::{Database, LineError};
+use crate::metrics::{ActorKind, FEED_STAMPED, FEED_TRIMMED};
 use crate::pulse::Condition;
-use crate::watch::Published;
+use crate::watch::{Context, Published, Watched};
 
 /// Looks while nobody listens: only so that the log is in order and can be trimmed.
 const IDLE: Duration = Duration::from_secs(1);
@@ -46,6 +47,10 @@ impl ChangeFeed {
     ) -> Self {
         ChangeFeed { options, database: database.clone(), hub, shared, woken: Arc::new(Notify::new()) }
     }
+}
+
+impl Watched for ChangeFeed {
+    const KIND: ActorKind = ActorKind::ChangeFeed;
 }
 
 impl Actor for ChangeFeed {
@@ -110,6 +115,8 @@ impl Follow {
             // Before the look: whoever commits during it sends another.
             self.shared.waking.store(false, Ordering::Release);
             state.position = self.log.stamp().await?;
+            self.shared.looked.is_now();
+            FEED_STAMPED.set((), state.position);
             if looked.elapsed() >= IDLE {
                 // Perhaps the connection is another one, to another database.
                 state = LogState { position: state.position, ..self.log.open().await? };
@@ -126,8 +133,13 @@ impl Follow {
     /// Waits until the hub has delivered, so that it is never behind by more than one message.
     async fn tell(&self, state: LogState) -> Result<(), LineError> {
         let unavailable = || LineError::Unavailable("the hub is being rebuilt".to_owned());
+        if self.shared.head.borrow().is_some_and(|head| head.position < state.position) {
+            self.shared.behind.is_now_unless_set();
+        }
         let hub = self.hub.wait().await.ok_or_else(unavailable)?;
-        hub.send(Advance(state)).await.map_err(|_| unavailable())?
+        hub.send(Advance(state)).await.map_err(|_| unavailable())??;
+        self.shared.behind.clear();
+        Ok(())
     }
 }
 
@@ -137,8 +149,12 @@ async fn trim(log: Log, options: Arc<LiveOptions>) {
         // In small steps, so that nobody waits for one.
         loop {
             match log.trim(options.keep_for, options.keep, TRIM_STEP).await {
-                Ok(removed) if removed >= u64::from(TRIM_STEP) / 2 => {}
-                Ok(_) => break,
+                Ok(removed) => {
+                    FEED_TRIMMED.add((), removed);
+                    if removed < u64::from(TRIM_STEP) / 2 {
+                        break;
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(cause = %error, "the change log was not trimmed");
                     break;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use gom_engine::datamodel::ModelId;
 use gom_engine::events::{Identity, Key, Path, Subscription};
 
+use crate::metrics::{GROUPS, Level};
+
 /// One subscriber: a slot of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Member {
@@ -37,6 +39,7 @@ pub(super) struct Group {
     pub interest: Interest,
     /// By worker.
     members: HashMap<u64, Slots>,
+    _counted: Level,
 }
 
 #[derive(Default)]
@@ -97,7 +100,7 @@ impl Groups {
             });
             of_model.paths[place].1.entry(value).or_default().push(id);
         }
-        self.groups.insert(id, Group { interest, members: HashMap::new() });
+        self.groups.insert(id, Group { interest, members: HashMap::new(), _counted: GROUPS.level(()) });
         id
     }
 

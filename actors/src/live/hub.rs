@@ -9,9 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::dev::SendError;
-use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, AtomicResponse, Handler, Message, WrapFuture};
 use gom_engine::events::Cursor;
 use gom_engine::plan::Planner;
 use tokio::sync::Semaphore;
@@ -24,6 +22,8 @@ use super::local::{Deliver, Ended, HubGone, LocalHub};
 use super::log::{Log, LogState, Place};
 use super::{Encode, LiveError, LiveOptions, Shared};
 use crate::database::{Database, LineError};
+use crate::metrics::{ActorKind, FEED_DELIVERED};
+use crate::watch::{Context, Watched, post};
 
 /// Subscribers that read the log by themselves at the same time.
 const CATCHING_UP: usize = 16;
@@ -114,6 +114,10 @@ impl Hub {
     }
 }
 
+impl Watched for Hub {
+    const KIND: ActorKind = ActorKind::Hub;
+}
+
 impl Actor for Hub {
     type Context = Context<Self>;
 }
@@ -122,7 +126,7 @@ impl Drop for Hub {
     fn drop(&mut self) {
         for outlet in self.core.workers.borrow().values() {
             // A worker whose mailbox is full of our messages, or that has ended, has other ways to find out.
-            let _ = outlet.try_send(HubGone);
+            let _ = post(outlet, HubGone);
         }
     }
 }
@@ -191,6 +195,7 @@ impl Core {
     fn move_to(&self, epoch: u64, place: Place) {
         self.place.set(place);
         if place == Place::after(place.position) {
+            FEED_DELIVERED.set((), place.position);
             self.shared.head.send_replace(Some(Cursor::after(epoch, place.position)));
         }
     }
@@ -273,7 +278,7 @@ impl Core {
         LocalHub: Handler<M>,
     {
         let Some(outlet) = self.workers.borrow().get(&worker).cloned() else { return };
-        let message = match outlet.try_send(message) {
+        let message = match post(&outlet, message) {
             Ok(()) => return,
             Err(SendError::Full(message) | SendError::Closed(message)) => message,
         };

@@ -6,13 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix::{Actor, Context, Handler, Message};
+use actix::{Actor, Handler, Message};
 use gom_engine::events::Cursor;
 
 use super::groups::{Interest, Member};
 use super::hub::{Hub, Subscribe, Unsubscribe};
 use super::{Delivered, Live, LiveError};
-use crate::watch::{Published, watch};
+use crate::metrics::{ActorKind, RESYNCS};
+use crate::watch::{Context, Published, Watched, post, watch};
 
 /// A message stands for an event of a whole group, or for one subscriber's end.
 const MAILBOX: usize = 1 << 16;
@@ -47,6 +48,9 @@ impl Sinks {
     fn end(&self, slot: u64, reason: LiveError) {
         let sink = self.by_slot.borrow_mut().remove(&slot);
         if let Some(sink) = sink {
+            if reason == LiveError::Resync {
+                RESYNCS.one(());
+            }
             sink.ended(reason);
         }
     }
@@ -63,7 +67,7 @@ impl LocalLive {
         static WORKERS: AtomicU64 = AtomicU64::new(0);
         let sinks = Rc::new(Sinks::default());
         let of_actor = Rc::clone(&sinks);
-        let actor = watch("LocalHub", MAILBOX, move || LocalHub { sinks: Rc::clone(&of_actor) });
+        let actor = watch(MAILBOX, move || LocalHub { sinks: Rc::clone(&of_actor) });
         LocalLive { live, sinks, actor, worker: WORKERS.fetch_add(1, Ordering::Relaxed) }
     }
 
@@ -78,7 +82,7 @@ impl LocalLive {
         let asked = match (self.live.hub.get(), self.actor.get()) {
             (Some(hub), Some(outlet)) => {
                 let member = Member { worker: self.worker, slot };
-                hub.try_send(Subscribe { member, outlet, interest, from }).is_ok()
+                post(&hub, Subscribe { member, outlet, interest, from }).is_ok()
             }
             _ => false,
         };
@@ -101,7 +105,7 @@ impl Drop for Ticket {
 }
 
 fn leave(hub: &actix::Addr<Hub>, member: Member) {
-    if hub.try_send(Unsubscribe { member }).is_err() {
+    if post(hub, Unsubscribe { member }).is_err() {
         // Full: it is waited for, so that nobody is served for ever.
         let left = hub.send(Unsubscribe { member });
         actix::spawn(async move {
@@ -133,6 +137,10 @@ pub(super) struct HubGone;
 
 pub(super) struct LocalHub {
     sinks: Rc<Sinks>,
+}
+
+impl Watched for LocalHub {
+    const KIND: ActorKind = ActorKind::LocalHub;
 }
 
 impl Actor for LocalHub {

@@ -26,6 +26,7 @@ pub use self::local::{LocalLive, Sink, Ticket};
 use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;
 use crate::database::Database;
+use crate::metrics::{FEED_LAG, FEED_LOOKED, Moment};
 use crate::pulse::{Heart, Pulse};
 use crate::redis::{RedisOptions, RedisOptionsError};
 use crate::watch::{self as watched, Published};
@@ -96,6 +97,10 @@ struct Shared {
     announce: Notify,
     /// Of the feed.
     heart: Heart,
+    /// When the log was looked at last.
+    looked: Moment,
+    /// Since when there is something to deliver.
+    behind: Moment,
 }
 
 impl Live {
@@ -116,18 +121,20 @@ impl Live {
             waking: AtomicBool::new(false),
             announce: Notify::new(),
             heart: Heart::new(),
+            looked: Moment::default(),
+            behind: Moment::default(),
         });
         let redis = options.redis.clone();
         let options = Arc::new(options);
         let hub = {
             let (shared, options, database) = (Arc::clone(&shared), Arc::clone(&options), database.clone());
-            watched::watch("Hub", HUB_MAILBOX, move || {
+            watched::watch(HUB_MAILBOX, move || {
                 Hub::new(&options, &database, &planner, &encode, Arc::clone(&shared))
             })
         };
         let feed = {
             let (shared, hub, database) = (Arc::clone(&shared), hub.clone(), database.clone());
-            watched::watch("ChangeFeed", FEED_MAILBOX, move || {
+            watched::watch(FEED_MAILBOX, move || {
                 ChangeFeed::new(Arc::clone(&options), &database, hub.clone(), Arc::clone(&shared))
             })
         };
@@ -154,7 +161,7 @@ impl Live {
         if self.shared.members.load(Ordering::Relaxed) > 0 && !self.shared.waking.swap(true, Ordering::AcqRel)
         {
             // A feed that is being rebuilt looks by itself.
-            let woken = self.feed.get().is_some_and(|feed| feed.try_send(Wake).is_ok());
+            let woken = self.feed.get().is_some_and(|feed| watched::post(&feed, Wake).is_ok());
             if !woken {
                 self.shared.waking.store(false, Ordering::Release);
             }
@@ -164,6 +171,15 @@ impl Live {
     /// How the change feed is doing; off: the database has no change log.
     pub fn pulse(&self) -> Pulse {
         self.shared.heart.pulse()
+    }
+
+    /// Brings up to date what the metrics say of time.
+    pub fn read_metrics(&self) {
+        match self.shared.looked.age() {
+            Some(age) => FEED_LOOKED.set_duration((), age),
+            None => FEED_LOOKED.forget(()),
+        }
+        FEED_LAG.set_duration((), self.shared.behind.age().unwrap_or_default());
     }
 
     /// Up to where everything has been delivered on this node; nothing before the database was reached.

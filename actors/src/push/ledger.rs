@@ -187,6 +187,28 @@ pub(super) struct Ledger {
     lease: Duration,
 }
 
+/// What is to be done: (due, put off, leased) jobs and deliveries, and the age of the oldest delivery in ms. Through the
+/// indexes of what is open.
+const BACKLOG: &str = "select j.*, d.* from \
+     (select count(*) filter (where due_at <= now() and (lease_until is null or lease_until <= now())), \
+     count(*) filter (where due_at > now() and (lease_until is null or lease_until <= now())), \
+     count(*) filter (where lease_until > now()) from gom.job where schema_name = $1) j, \
+     (select count(*) filter (where due_at <= now()), count(*) filter (where due_at > now() and state = 'WAITING'), \
+     count(*) filter (where due_at > now() and state = 'SENDING'), \
+     (extract(epoch from now() - min(created_at)) * 1000)::bigint from gom.delivery where state in ('WAITING', 'SENDING')) d";
+
+/// Numbers of due, put off and leased ones.
+pub(super) type Queued = [u64; 3];
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Backlog {
+    pub jobs: Queued,
+    pub deliveries: Queued,
+    /// Since the oldest of these deliveries was made.
+    pub oldest: Duration,
+}
+
 impl Ledger {
     /// `limit`: how long a statement may take, if not as long as anybody's.
     pub fn new(
@@ -197,6 +219,18 @@ impl Ledger {
         limit: Option<Duration>,
     ) -> Self {
         Ledger { line: Line::new(database, limit), who: who.to_owned(), schema: schema.to_owned(), lease }
+    }
+
+    /// What all servers have to do.
+    pub async fn backlog(&self) -> Kept<Backlog> {
+        let rows = self.ask(BACKLOG, [&self.schema]).await?;
+        let row = rows.first().ok_or_else(|| unexpected("no row"))?;
+        let number = |column| get::<Option<i64>>(row, column).map(|n| n.unwrap_or(0).max(0).cast_unsigned());
+        Ok(Backlog {
+            jobs: [number(0)?, number(1)?, number(2)?],
+            deliveries: [number(3)?, number(4)?, number(5)?],
+            oldest: Duration::from_millis(number(6)?),
+        })
     }
 
     pub async fn claim_jobs(&self, most: usize) -> Kept<Vec<ClaimedJob>> {

@@ -10,11 +10,12 @@ use tokio::time::timeout;
 
 use super::device::{Device, Endpoint};
 use super::devices::{Change, Devices, DevicesError};
-use super::dispatcher::{Parts, PushDispatcher, Shared, Subscribe, Unsubscribe};
+use super::dispatcher::{AskBacklog, Parts, PushDispatcher, Shared, Subscribe, Unsubscribe};
 use super::job::Composer;
 use super::options::PushOptions;
 use super::sender::{Sender, Unreachable};
 use crate::database::Database;
+use crate::metrics::{PUSH_DELIVERIES, PUSH_JOBS, PUSH_OLDEST, Queue};
 use crate::pulse::{Heart, Pulse};
 use crate::watch::{self as watched, Published, Restarts};
 
@@ -78,8 +79,7 @@ impl Push {
         let thread = Arbiter::new();
         let (tell, told) = oneshot::channel();
         thread.spawn_fn(move || {
-            let dispatcher =
-                watched::watch("PushDispatcher", MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)));
+            let dispatcher = watched::watch(MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)));
             let _ = tell.send(dispatcher);
         });
         let dispatcher = told.await.ok()?;
@@ -144,6 +144,31 @@ impl Push {
         self.devices.pulse()
     }
 
+    /// Brings up to date what the metrics say of what is to be done; what is not known in time is left out.
+    pub async fn read_metrics(&self, patience: Duration) {
+        let (reply, answer) = oneshot::channel();
+        let asked = self
+            .dispatcher
+            .get()
+            .is_some_and(|dispatcher| watched::post(&dispatcher, AskBacklog(reply)).is_ok());
+        let backlog = match asked {
+            true => timeout(patience, answer).await.ok().and_then(Result::ok).flatten(),
+            false => None,
+        };
+        let Some(backlog) = backlog else {
+            Queue::ALL.iter().for_each(|state| {
+                PUSH_JOBS.forget(*state);
+                PUSH_DELIVERIES.forget(*state);
+            });
+            return PUSH_OLDEST.forget(());
+        };
+        for (i, state) in [Queue::Due, Queue::Later, Queue::Leased].into_iter().enumerate() {
+            PUSH_JOBS.set(state, backlog.jobs[i]);
+            PUSH_DELIVERIES.set(state, backlog.deliveries[i]);
+        }
+        PUSH_OLDEST.set_duration((), backlog.oldest);
+    }
+
     /// How often the dispatcher had to be rebuilt.
     pub fn restarts(&self) -> Restarts {
         self.dispatcher.restarts()
@@ -159,7 +184,7 @@ impl Push {
             Some(address) => Some(address),
             None => timeout(REBUILD, self.dispatcher.wait()).await.ok().flatten(),
         };
-        address.ok_or_else(rebuilding)?.try_send(message).map_err(|error| match error {
+        watched::post(&address.ok_or_else(rebuilding)?, message).map_err(|error| match error {
             SendError::Full(_) => DevicesError::Overloaded,
             SendError::Closed(_) => rebuilding(),
         })

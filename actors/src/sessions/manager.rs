@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message};
+use actix::{Actor, AsyncContext, Handler, Message};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -22,7 +22,9 @@ use super::refresher::Refresher;
 use super::session::{NewSession, Session, SessionId, SessionSummary};
 use super::store::{Life, Listed, SessionStore};
 use super::{Refreshed, unavailable};
+use crate::metrics::{ActorKind, SESSIONS, SessionEvent};
 use crate::standing::PROMISE;
+use crate::watch::{Context, Watched};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Between two steps of one sweep.
@@ -163,6 +165,10 @@ impl Drop for InHand {
     }
 }
 
+impl Watched for SessionManager {
+    const KIND: ActorKind = ActorKind::SessionManager;
+}
+
 impl Actor for SessionManager {
     type Context = Context<Self>;
 
@@ -273,6 +279,7 @@ impl Request for Open {
         };
         let life = Life { now, left: keeping.options.absolute.min(keeping.options.idle) };
         keeping.store.insert(&id, &session, life, replaces.as_ref()).await.map_err(unavailable)?;
+        SESSIONS.one(SessionEvent::Opened);
         Ok(id)
     }
 }
@@ -281,7 +288,9 @@ impl Request for Close {
     type Answer = ();
 
     async fn carry_out(self, keeping: Arc<Keeping>) -> Answer<()> {
-        keeping.store.remove(&self.0).await.map_err(unavailable)
+        keeping.store.remove(&self.0).await.map_err(unavailable)?;
+        SESSIONS.one(SessionEvent::Closed);
+        Ok(())
     }
 }
 
@@ -289,7 +298,8 @@ impl Request for CloseAll {
     type Answer = u64;
 
     async fn carry_out(self, keeping: Arc<Keeping>) -> Answer<u64> {
-        keeping.store.remove_all(&self.0, keeping.options.clock.now()).await.map_err(unavailable)
+        let removed = keeping.store.remove_all(&self.0, keeping.options.clock.now()).await;
+        removed.map_err(unavailable).inspect(|count| SESSIONS.add(SessionEvent::Closed, *count))
     }
 }
 
@@ -302,6 +312,7 @@ impl Request for CloseByHandle {
             return Ok(false);
         };
         keeping.store.remove(&found.id).await.map_err(unavailable)?;
+        SESSIONS.one(SessionEvent::Closed);
         Ok(true)
     }
 }

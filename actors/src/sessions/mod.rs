@@ -34,9 +34,10 @@ use self::postgres_store::PostgresSessions;
 use self::redis_store::RedisSessions;
 use self::store::SessionStore;
 use crate::database::Database;
+use crate::metrics::{SESSION_FAILURES, SESSIONS, SessionEvent};
 use crate::pulse::Pulse;
 use crate::redis::RedisOptionsError;
-use crate::watch::{Published, Restarts, watch};
+use crate::watch::{Published, Restarts, post, watch};
 
 /// Sessions of which each process remembers when it last noted their use. One that is forgotten is only noted
 /// sooner.
@@ -80,7 +81,7 @@ impl Sessions {
         let mailbox = options.max_in_hand;
         let keeping = Arc::new(Keeping { options, store });
         let of_manager = Arc::clone(&keeping);
-        let manager = watch("SessionManager", mailbox, move || SessionManager::new(Arc::clone(&of_manager)));
+        let manager = watch(mailbox, move || SessionManager::new(Arc::clone(&of_manager)));
         let shared = Shared { looking: AtomicUsize::new(0), noted: Cache::new(REMEMBERED) };
         Ok(Sessions { keeping, shared: Arc::new(shared), manager })
     }
@@ -118,7 +119,11 @@ impl Sessions {
         if looking.fetch_add(1, Ordering::Relaxed) >= self.keeping.options.max_in_hand {
             return Err(SessionError::Overloaded);
         }
-        let Some(session) = self.keeping.get(id).await? else { return Ok(None) };
+        let Some(session) = self.keeping.get(id).await? else {
+            SESSIONS.one(SessionEvent::Missing);
+            return Ok(None);
+        };
+        SESSIONS.one(SessionEvent::Resumed);
         let session = Arc::new(session);
         self.note_use(id, &session);
         Ok(Some(session))
@@ -139,7 +144,7 @@ impl Sessions {
         }
         let touch = Touch { id: id.clone(), session: Arc::clone(session) };
         // If there is no time for it now, the next request notes it.
-        if self.manager.get().is_some_and(|manager| manager.try_send(touch).is_ok()) {
+        if self.manager.get().is_some_and(|manager| post(&manager, touch).is_ok()) {
             self.shared.noted.insert(id.clone(), now);
         }
     }
@@ -156,7 +161,13 @@ impl Sessions {
         let (reply, answer) = oneshot::channel();
         let stale_signature = stale_signature.to_owned();
         self.send(Refresh { id: id.clone(), stale_signature, refresher, reply }).await?;
-        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+        let refreshed = answer.await.unwrap_or_else(|_| Err(rebuilding()));
+        match &refreshed {
+            Ok(_) => SESSIONS.one(SessionEvent::Refreshed),
+            Err(SessionError::Gone) => SESSIONS.one(SessionEvent::Refused),
+            Err(_) => {}
+        }
+        refreshed
     }
 
     /// Closes a session. It is no error if there is none.
@@ -205,7 +216,7 @@ impl Sessions {
             Some(address) => Some(address),
             None => timeout(REBUILD, self.manager.wait()).await.ok().flatten(),
         };
-        address.ok_or_else(rebuilding)?.try_send(message).map_err(|error| match error {
+        post(&address.ok_or_else(rebuilding)?, message).map_err(|error| match error {
             SendError::Full(_) => SessionError::Overloaded,
             SendError::Closed(_) => rebuilding(),
         })
@@ -222,6 +233,7 @@ impl Drop for Looking<'_> {
 }
 
 fn unavailable(reason: String) -> SessionError {
+    SESSION_FAILURES.one(());
     SessionError::Unavailable { reason }
 }
 

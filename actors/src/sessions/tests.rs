@@ -2,12 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use actix::{Context, Handler, Message};
+use actix::{Handler, Message};
 
 use super::manager::{SessionManager, whole_milliseconds};
 use super::{SessionError, SessionId, SessionOptions, SessionStoreChoice, Sessions};
 use crate::database::{Database, DatabaseOptions};
 use crate::redis::RedisOptions;
+use crate::watch::Context;
 
 #[derive(Message)]
 #[rtype(result = "()")]

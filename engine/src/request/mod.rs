@@ -50,6 +50,7 @@ pub struct Requests {
     names: Names,
     validate: Box<Validate>,
     assumed_list_size: u64,
+    looked_up: fn(bool),
     cache: Cache<Key, Arc<Prepared>, Bytes>,
 }
 
@@ -72,11 +73,13 @@ pub struct RequestOptions {
     pub cache_bytes: u64,
     /// How long a list is taken to be for its complexity where the document does not say.
     pub assumed_list_size: u64,
+    /// Told of each look for a prepared operation, whether there was one.
+    pub looked_up: fn(bool),
 }
 
 impl Default for RequestOptions {
     fn default() -> Self {
-        RequestOptions { cache_bytes: 32 * 1024 * 1024, assumed_list_size: 100 }
+        RequestOptions { cache_bytes: 32 * 1024 * 1024, assumed_list_size: 100, looked_up: |_| {} }
     }
 }
 
@@ -90,6 +93,7 @@ impl Requests {
             schema,
             validate,
             assumed_list_size: options.assumed_list_size,
+            looked_up: options.looked_up,
             cache: Cache::with_weighter(items, options.cache_bytes, Bytes),
         }
     }
@@ -105,7 +109,9 @@ impl Requests {
         limits: &Limits,
     ) -> Result<Arc<Prepared>, Vec<ApiError>> {
         let operation_name = operation_name.filter(|name| !name.is_empty());
-        if let Some(prepared) = self.cache.get(&Asked { text, operation_name }) {
+        let found = self.cache.get(&Asked { text, operation_name });
+        (self.looked_up)(found.is_some());
+        if let Some(prepared) = found {
             limits.check(&prepared.measures).map_err(|error| vec![error])?;
             return Ok(prepared);
         }
@@ -130,6 +136,11 @@ impl Requests {
         given: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<Variables, ApiError> {
         Variables::coerce(&self.schema, operation, given)
+    }
+
+    /// How many operations are kept.
+    pub fn cached(&self) -> usize {
+        self.cache.len()
     }
 
     /// Bytes that the prepared operations take now, about.

@@ -1,5 +1,6 @@
 //! Every key there is: the one table that reading, checking, `gom config` and `docs/CONFIGURATION.md` follow.
 
+mod metrics;
 mod push;
 
 use super::kind::Kind;
@@ -17,7 +18,7 @@ const SAME_SITE: Kind = Kind::Choice(&["strict", "lax", "none"]);
 
 /// Every key, in the order in which they are shown.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    GENERAL.iter().chain(push::KEYS)
+    GENERAL.iter().chain(push::KEYS).chain(metrics::KEYS)
 }
 
 static GENERAL: &[Key] = &[

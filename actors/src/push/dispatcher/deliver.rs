@@ -12,9 +12,11 @@ use super::crash::crash_point;
 use super::schedule;
 use super::work::{Done, Prepared, Work, dice};
 use crate::database::LineError;
+use crate::metrics::{PUSH_MESSAGES, PushOutcome};
 use crate::push::device::Device;
 use crate::push::ledger::{Claimed, Record};
 use crate::push::sender::{Message, Outcome};
+use crate::traces::{self, Begun, KeyValue, SpanKind};
 
 /// Claimed at a time: a few, so that few are in doubt after a crash and others get some too.
 const BATCH: usize = 64;
@@ -106,6 +108,14 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>, at: Instant) {
 }
 
 fn finish(work: &Work, delivery: &Claimed, record: Record) {
+    PUSH_MESSAGES.one(match record.state {
+        "DELIVERED" => PushOutcome::Delivered,
+        "GONE" => PushOutcome::Gone,
+        "EXPIRED" => PushOutcome::Expired,
+        "FAILED" => PushOutcome::Failed,
+        _ if record.unsent > 0 => PushOutcome::Unsent,
+        _ => PushOutcome::Later,
+    });
     let done = Done { record, notification: delivery.notification.clone(), origin: delivery.origin.clone() };
     // Without a recorder the lease ends by itself.
     let _ = work.done.send(done);
@@ -144,7 +154,16 @@ async fn deliver(
         urgency: text.urgency,
         topic: text.topic.clone(),
     };
-    let outcome = work.sender.send(&device, &message).await;
+    let begun = traces::begin(|| Begun {
+        name: "push".into(),
+        kind: SpanKind::Client,
+        attributes: vec![KeyValue::new("server.address", delivery.origin.clone())],
+        parent: None,
+    });
+    let outcome = traces::within(begun, work.sender.send(&device, &message), |outcome, span| {
+        span.set_attribute(KeyValue::new("gom.outcome", outcome.name()));
+    })
+    .await;
     crash_point("sent");
     if matches!(outcome, Outcome::Gone { .. }) {
         forget(work, &device).await;

@@ -10,6 +10,7 @@ use super::crash::crash_point;
 use super::schedule;
 use super::work::{Work, dice};
 use crate::database::LineError;
+use crate::metrics::PUSH_JOBS_GIVEN_UP;
 use crate::pulse::Condition;
 use crate::push::device::Endpoint;
 use crate::push::job::{ComposeError, Composed};
@@ -85,6 +86,7 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
     let job = &claimed.job;
     if claimed.attempts > TRIES_AT_ALL {
         tracing::error!(job = job.id, subject = job.subject, node = job.node, "a job of push is given up");
+        PUSH_JOBS_GIVEN_UP.one(());
         return work.jobs.finish_job(claimed).await;
     }
     match work.composer.compose(job).await {
@@ -107,6 +109,7 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
                 let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
                 work.jobs.put_off_job(claimed, pause, Some(&reason), true).await
             } else {
+                PUSH_JOBS_GIVEN_UP.one(());
                 work.jobs.finish_job(claimed).await
             }
         }

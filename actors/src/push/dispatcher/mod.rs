@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, AsyncContext, Handler, Message, WrapFuture};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -23,14 +23,19 @@ use self::origins::Origins;
 use self::work::Work;
 use super::device::Device;
 use super::devices::{Change, Devices, DevicesError};
-use super::ledger::Ledger;
+use super::ledger::{Backlog, Ledger};
 use super::sender::Sender;
 use super::{MakeComposer, MakeId, PushOptions};
 use crate::database::Database;
+use crate::metrics::ActorKind;
 use crate::pulse::{Condition, Heart};
+use crate::watch::{Context, Watched};
 
 /// For statements that write a notification for very many devices.
 const JOB_LIMIT: Duration = Duration::from_secs(60);
+
+/// For a count that nobody waits for much longer.
+const OBSERVER_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the threads see of it without asking.
 pub(super) struct Shared {
@@ -57,12 +62,20 @@ pub(super) struct Parts {
 
 pub(super) struct PushDispatcher {
     parts: Arc<Parts>,
+    /// Connects when somebody asks what there is to do.
+    observer: Rc<Ledger>,
 }
 
 impl PushDispatcher {
     pub fn new(parts: Arc<Parts>) -> Self {
-        PushDispatcher { parts }
+        let options = &parts.options;
+        let observer = Ledger::new(&parts.database, "", &options.schema, options.lease, Some(OBSERVER_LIMIT));
+        PushDispatcher { observer: Rc::new(observer), parts }
     }
+}
+
+impl Watched for PushDispatcher {
+    const KIND: ActorKind = ActorKind::PushDispatcher;
 }
 
 impl Actor for PushDispatcher {
@@ -132,6 +145,22 @@ pub(super) struct Subscribe {
 pub(super) struct Unsubscribe {
     pub device: Device,
     pub reply: Reply<bool>,
+}
+
+/// What is there to do, on all servers? Nothing, if it cannot be told.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct AskBacklog(pub oneshot::Sender<Option<Backlog>>);
+
+impl Handler<AskBacklog> for PushDispatcher {
+    type Result = ();
+
+    fn handle(&mut self, AskBacklog(reply): AskBacklog, _: &mut Self::Context) {
+        let observer = Rc::clone(&self.observer);
+        actix::spawn(async move {
+            let _ = reply.send(observer.backlog().await.ok());
+        });
+    }
 }
 
 impl Handler<Subscribe> for PushDispatcher {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::Shared;
 use super::origins::Origins;
 use crate::database::LineError;
+use crate::metrics::PUSH_IN_HAND;
 use crate::push::MakeId;
 use crate::push::devices::Devices;
 use crate::push::job::Composer;
@@ -99,7 +100,9 @@ impl Work {
     /// Says how much is in hand to whoever waits for the end of it.
     pub fn tell_in_hand(&self) {
         let claiming = usize::from(self.claiming.get()) + usize::from(self.composing.get());
-        self.shared.in_hand.send_replace(self.in_hand.borrow().len() + claiming);
+        let in_hand = self.in_hand.borrow().len() + claiming;
+        PUSH_IN_HAND.set((), in_hand as u64);
+        self.shared.in_hand.send_replace(in_hand);
     }
 
     /// Waits for a wake-up, for so long at most, or until all is to stop.

@@ -18,6 +18,7 @@ use self::authorization::Authorizations;
 use self::reach::{Guarded, Reach};
 use super::{Device, Endpoint, VapidKeys};
 use crate::causes::with_causes;
+use crate::metrics::{PUSH_DURATION, Timer};
 
 pub use self::encoder::{Encode, EncodeError, WebPushEncoder};
 pub use self::message::Message;
@@ -140,6 +141,7 @@ impl Sender {
             .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
             .headers(headers)
             .body(body);
+        let _timer = Timer::new(PUSH_DURATION, ());
         match request.send().await {
             Ok(response) => {
                 let (status, headers) = (response.status(), response.headers().clone());

@@ -29,6 +29,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What spans say of it.
+    pub(in crate::push) fn name(&self) -> &'static str {
+        match self {
+            Outcome::Delivered { .. } => "delivered",
+            Outcome::Gone { .. } => "gone",
+            Outcome::TooLarge => "too_large",
+            Outcome::Later { .. } => "later",
+            Outcome::Refused { .. } => "refused",
+        }
+    }
+
     pub(super) fn refused(status: Option<u16>, reason: impl Into<String>) -> Self {
         Outcome::Refused { status, reason: reason.into() }
     }

@@ -222,7 +222,7 @@ fn soundness_5_skip_and_include_combine() {
 
 #[test]
 fn soundness_8_the_cache_is_bounded_by_bytes() {
-    let options = RequestOptions { cache_bytes: 1 << 20, assumed_list_size: 100 };
+    let options = RequestOptions { cache_bytes: 1 << 20, assumed_list_size: 100, looked_up: |_| {} };
     let requests = Requests::new(Arc::new(schema()), Box::new(|_, _| Ok(())), options);
     for n in 0..5_000 {
         let text = format!("{{ users(where: {{name: \"{n}{}\"}}) {{ id }} }}", "x".repeat(1_000));

@@ -4,6 +4,8 @@
 //! actix does not run `restarting` after a panic: the address stays closed for good. So the watcher drives the
 //! actor's future itself, sees how it ended, counts it, and starts a new one from its factory.
 
+mod context;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -12,14 +14,43 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context};
+use actix::dev::{SendError, ToEnvelope};
+use actix::{Actor, Addr, AsyncContext, Handler, Message};
 use tokio::sync::watch;
+
+pub use self::context::Context;
+
+use crate::metrics::{ACTOR_REFUSED, ACTOR_RESTARTS, ActorKind, Ended as Cause};
 
 /// An actor that dies again at once is rebuilt after a pause that doubles from the first to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// An actor that lived this long starts over with the first pause.
 const STEADY: Duration = Duration::from_secs(10);
+
+/// An actor that can be watched.
+pub trait Watched: Actor<Context = Context<Self>> {
+    /// What it is called in metrics and in log lines.
+    const KIND: ActorKind;
+}
+
+/// Puts a message into a mailbox, if there is room; counts those for which there is none.
+///
+/// # Errors
+/// The message, if the mailbox is full or its actor has ended.
+pub fn post<A, M>(address: &Addr<A>, message: M) -> Result<(), SendError<M>>
+where
+    A: Watched + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    address.try_send(message).inspect_err(|error| {
+        if matches!(error, SendError::Full(_)) {
+            ACTOR_REFUSED.one(A::KIND);
+        }
+    })
+}
 
 /// How often an actor was rebuilt, by cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,11 +101,12 @@ impl<A: Actor> Published<A> {
 
 /// Starts an actor on this thread and keeps it there: whenever it ends, `build` makes the next one.
 /// `mailbox` is the number of messages that may wait for it. Needs a running actix system or `LocalSet`.
-pub fn watch<A, F>(name: &'static str, mailbox: usize, mut build: F) -> Published<A>
+pub fn watch<A, F>(mailbox: usize, mut build: F) -> Published<A>
 where
-    A: Actor<Context = Context<A>>,
+    A: Watched,
     F: FnMut() -> A + 'static,
 {
+    let name = A::KIND.as_str();
     let (publish, address) = watch::channel(None);
     let counts = Arc::new(Counts::default());
     let published = Published { address, counts: Arc::clone(&counts) };
@@ -96,10 +128,12 @@ where
             match ended {
                 Ended::Panicked(cause) => {
                     counts.panicked.fetch_add(1, Ordering::Relaxed);
+                    ACTOR_RESTARTS.one((A::KIND, Cause::Panicked));
                     tracing::error!(actor = name, cause, "an actor panicked and is rebuilt");
                 }
                 Ended::Stopped => {
                     counts.stopped.fetch_add(1, Ordering::Relaxed);
+                    ACTOR_RESTARTS.one((A::KIND, Cause::Stopped));
                     tracing::warn!(actor = name, "an actor stopped and is rebuilt");
                 }
             }
@@ -128,15 +162,14 @@ fn begin<A, F>(
     publish: &watch::Sender<Option<Addr<A>>>,
 ) -> Pin<Box<dyn Future<Output = Ended>>>
 where
-    A: Actor<Context = Context<A>>,
+    A: Watched,
     F: FnMut() -> A + 'static,
 {
     let actor = match catch_unwind(AssertUnwindSafe(build)) {
         Ok(actor) => actor,
         Err(cause) => return Box::pin(std::future::ready(Ended::Panicked(describe(&*cause)))),
     };
-    let mut context = Context::new();
-    context.set_mailbox_capacity(mailbox);
+    let context = Context::new(mailbox);
     publish.send_replace(Some(context.address()));
     let mut life = Some(Box::pin(context.into_future(actor)));
     Box::pin(std::future::poll_fn(move |cx| {
@@ -168,9 +201,8 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    use actix::{Handler, Message};
-
     use super::*;
+    use crate::metrics::ACTOR_MAILBOX;
 
     struct Fragile {
         number: u64,
@@ -178,6 +210,11 @@ mod tests {
 
     impl Actor for Fragile {
         type Context = Context<Self>;
+    }
+
+    // No other test of this program has one.
+    impl Watched for Fragile {
+        const KIND: ActorKind = ActorKind::PushDispatcher;
     }
 
     #[derive(Message)]
@@ -206,7 +243,7 @@ mod tests {
 
     fn numbered() -> Published<Fragile> {
         let built = Rc::new(Cell::new(0));
-        watch("fragile", 16, move || {
+        watch(16, move || {
             built.set(built.get() + 1);
             Fragile { number: built.get() }
         })
@@ -230,6 +267,31 @@ mod tests {
         assert_eq!(second.send(WhichOne).await, Ok(2));
         assert!(!first.connected(), "the old address stays closed");
         assert_eq!(published.restarts(), Restarts { panicked: 1, stopped: 0 });
+    }
+
+    #[actix::test]
+    async fn messages_that_wait_are_counted_and_those_without_room_too() {
+        let published = numbered();
+        let address = published.get().unwrap();
+        let (waiting, refused) =
+            (|| ACTOR_MAILBOX.value(Fragile::KIND), || ACTOR_REFUSED.value(Fragile::KIND));
+        let before = (waiting(), refused());
+        let mut posted = 0;
+        while post(&address, WhichOne).is_ok() {
+            posted += 1;
+        }
+        assert!(posted >= 16);
+        assert_eq!((waiting(), refused()), (before.0 + posted, before.1 + 1));
+        assert_eq!(address.send(WhichOne).await, Ok(1));
+        assert_eq!(waiting(), before.0);
+        // Lost with the mailbox.
+        post(&address, Break).unwrap();
+        post(&address, WhichOne).unwrap();
+        assert!(address.send(WhichOne).await.is_err());
+        drop(address);
+        while waiting() != before.0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[actix::test]

@@ -1,0 +1,280 @@
+//! The labels of metrics and all values that each may have.
+
+/// A label's name and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Label {
+    pub name: &'static str,
+    pub values: &'static [&'static str],
+}
+
+/// What tells the series of one metric apart: a label's value, several, or nothing.
+pub trait Labels: Copy {
+    const LABELS: &'static [Label];
+
+    /// The series' place among all.
+    fn place(self) -> usize;
+}
+
+impl Labels for () {
+    const LABELS: &'static [Label] = &[];
+
+    fn place(self) -> usize {
+        0
+    }
+}
+
+/// A label of its own.
+pub trait OneLabel: Copy {
+    const LABEL: Label;
+
+    fn place(self) -> usize;
+}
+
+impl<A: OneLabel> Labels for A {
+    const LABELS: &'static [Label] = &[A::LABEL];
+
+    #[inline]
+    fn place(self) -> usize {
+        OneLabel::place(self)
+    }
+}
+
+impl<A: OneLabel, B: OneLabel> Labels for (A, B) {
+    const LABELS: &'static [Label] = &[A::LABEL, B::LABEL];
+
+    #[inline]
+    fn place(self) -> usize {
+        self.0.place() * B::LABEL.values.len() + self.1.place()
+    }
+}
+
+impl<A: OneLabel, B: OneLabel, C: OneLabel> Labels for (A, B, C) {
+    const LABELS: &'static [Label] = &[A::LABEL, B::LABEL, C::LABEL];
+
+    #[inline]
+    fn place(self) -> usize {
+        (self.0, self.1).place() * C::LABEL.values.len() + self.2.place()
+    }
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $type:ident($name:literal) { $($value:ident = $text:literal,)+ })+) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $type { $($value,)+ }
+
+        impl $type {
+            pub const ALL: &'static [$type] = &[$($type::$value,)+];
+
+            pub const fn as_str(self) -> &'static str {
+                Self::LABEL.values[self as usize]
+            }
+        }
+
+        impl OneLabel for $type {
+            const LABEL: Label = Label { name: $name, values: &[$($text,)+] };
+
+            #[inline]
+            fn place(self) -> usize {
+                self as usize
+            }
+        }
+    )+ };
+}
+
+labels! {
+    /// What was asked for. Paths that nothing is served at are `other`.
+    Route("route") {
+        Graphql = "/graphql",
+        Root = "/",
+        Socket = "/graphql (websocket)",
+        Stream = "/graphql (event stream)",
+        Ping = "/auth/ping",
+        Login = "/auth/login",
+        Logout = "/auth/logout",
+        Bp = "/auth/bp",
+        Webpush = "/webpush",
+        Ledger = "/webpush/ledger",
+        Healthz = "/healthz",
+        Readyz = "/readyz",
+        Version = "/version",
+        Metrics = "/metrics",
+        Pages = "pages and documents",
+        Other = "other",
+    }
+
+    Method("method") {
+        Get = "GET",
+        Post = "POST",
+        Other = "other",
+    }
+
+    /// The class of an answer's status.
+    Status("status") {
+        Informational = "1xx",
+        Success = "2xx",
+        Redirection = "3xx",
+        ClientError = "4xx",
+        ServerError = "5xx",
+    }
+
+    /// `unknown`: refused before it was known.
+    Operation("kind") {
+        Query = "query",
+        Mutation = "mutation",
+        Subscription = "subscription",
+        Live = "live",
+        Unknown = "unknown",
+    }
+
+    /// `ok`, or the first error's `extensions.code`; of an application's own codes, `APPLICATION`.
+    Outcome("outcome") {
+        Ok = "ok",
+        ParseFailed = "GRAPHQL_PARSE_FAILED",
+        ValidationFailed = "GRAPHQL_VALIDATION_FAILED",
+        BadUserInput = "BAD_USER_INPUT",
+        Execution = "GRAPHQL_EXECUTION_ERROR",
+        Forbidden = "FORBIDDEN",
+        Unauthenticated = "UNAUTHENTICATED",
+        Unavailable = "SERVICE_UNAVAILABLE",
+        LimitExceeded = "LIMIT_EXCEEDED",
+        OutcomeUnknown = "OUTCOME_UNKNOWN",
+        DeadlineExceeded = "DEADLINE_EXCEEDED",
+        ResyncRequired = "RESYNC_REQUIRED",
+        Internal = "INTERNAL_SERVER_ERROR",
+        Application = "APPLICATION",
+    }
+
+    /// What goes on for longer than an answer.
+    Lasting("kind") {
+        Subscription = "subscription",
+        Live = "live",
+    }
+
+    Lookup("result") {
+        Hit = "hit",
+        Miss = "miss",
+    }
+
+    /// `read`: one statement. `program`: the statements of a mutation's field, in their transaction.
+    Work("work") {
+        Read = "read",
+        Program = "program",
+    }
+
+    /// What became of a read or a program. `unmet`: refused by what was found in the database.
+    DatabaseOutcome("outcome") {
+        Ok = "ok",
+        Rejected = "rejected",
+        Unmet = "unmet",
+        Unavailable = "unavailable",
+        Overloaded = "overloaded",
+        Deadline = "deadline",
+        Unknown = "unknown",
+        Fault = "fault",
+    }
+
+    /// `conflict`: a deadlock or a serialization failure. `lost`: the connection was. `stale`: the tables had changed.
+    Retry("reason") {
+        Conflict = "conflict",
+        Lost = "lost",
+        Stale = "stale",
+    }
+
+    /// `shared`: pipelined, for reads. `leased`: for programs and long reads. `own`: of stores, the feed and push.
+    Pool("pool") {
+        Shared = "shared",
+        Leased = "leased",
+        Heartbeat = "heartbeat",
+        Own = "own",
+    }
+
+    ConnectOutcome("outcome") {
+        Ok = "ok",
+        Failed = "failed",
+        NoRoom = "no_room",
+    }
+
+    /// The one that the database is in has 1, the others 0.
+    State("state") {
+        Connecting = "connecting",
+        Ready = "ready",
+        ReadOnly = "read_only",
+        OutOfConnections = "out_of_connections",
+        Down = "down",
+    }
+
+    ActorKind("actor") {
+        DatabaseSupervisor = "DatabaseSupervisor",
+        Connection = "Connection",
+        ChangeFeed = "ChangeFeed",
+        Hub = "Hub",
+        LocalHub = "LocalHub",
+        SessionManager = "SessionManager",
+        RateLimiter = "RateLimiter",
+        PushDispatcher = "PushDispatcher",
+    }
+
+    Ended("cause") {
+        Panicked = "panicked",
+        Stopped = "stopped",
+    }
+
+    Protocol("protocol") {
+        TransportWs = "graphql-transport-ws",
+        Legacy = "graphql-ws",
+        Unknown = "unknown",
+    }
+
+    /// Why the server closed a connection: `slow` did not read, `silent` was not heard of, `again` is to come back,
+    /// `protocol` did not keep to it.
+    Closed("reason") {
+        Slow = "slow",
+        Silent = "silent",
+        Again = "again",
+        Protocol = "protocol",
+        Forbidden = "forbidden",
+        Stopping = "stopping",
+    }
+
+    /// Which bound left no room.
+    Census("limit") {
+        User = "per_user",
+        Address = "per_address",
+        Total = "total",
+    }
+
+    /// `user`: too many wrong attempts of one user from one address. `address`: from one address, whichever the users.
+    Verdict("verdict") {
+        Admitted = "admitted",
+        User = "refused_user",
+        Address = "refused_address",
+        Overloaded = "overloaded",
+    }
+
+    SessionEvent("event") {
+        Opened = "opened",
+        Resumed = "resumed",
+        Missing = "missing",
+        Refreshed = "refreshed",
+        Refused = "refresh_refused",
+        Closed = "closed",
+    }
+
+    /// What became of an attempt to tell a device. `unsent`: it was not tried after all.
+    PushOutcome("outcome") {
+        Delivered = "delivered",
+        Gone = "gone",
+        Failed = "failed",
+        Expired = "expired",
+        Later = "later",
+        Unsent = "unsent",
+    }
+
+    /// `due`: may be taken now. `later`: put off. `leased`: in some server's hands.
+    Queue("state") {
+        Due = "due",
+        Later = "later",
+        Leased = "leased",
+    }
+}

@@ -1,0 +1,22 @@
+//! What the process counts and measures of itself, for Prometheus. The numbers are the process's: servers that share
+//! one share them.
+//!
+//! [`Metric`] lists what there is. To count costs one atomic addition on memory that few threads share: no lock, no
+//! hash, no text. Labels are closed enums, so that no input of a user's can become one.
+
+mod exposition;
+mod handles;
+mod labels;
+mod metric;
+mod moment;
+#[cfg(test)]
+mod page;
+mod process;
+mod slots;
+
+pub use exposition::{Format, expose};
+pub use handles::{Counter, Gauge, Histogram, Level, Reading, Timer};
+pub use labels::*;
+pub use metric::*;
+pub use moment::Moment;
+pub use process::read_process;

@@ -1,0 +1,43 @@
+//! The metrics that are read when they are asked for, beside those that are counted as things happen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gom_actors::live::Live;
+use gom_actors::metrics::{self, BUILD_INFO, DOCUMENT_BYTES, DOCUMENTS, Format, Moment, UPTIME};
+use gom_actors::push::Push;
+
+use crate::graphql::Engine;
+
+/// How long the database may take to say what push has to do. What it does not say by then is left out.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Everything that metrics are read from. Cloning is cheap.
+#[derive(Clone)]
+pub struct Numbers {
+    pub engine: Arc<Engine>,
+    pub live: Live,
+    pub push: Push,
+    /// When the server began.
+    pub began: Arc<Moment>,
+}
+
+impl Numbers {
+    /// All metrics as text.
+    pub async fn text(&self, format: Format) -> String {
+        metrics::read_process();
+        let requests = &self.engine.requests;
+        DOCUMENTS.set((), requests.cached() as u64);
+        DOCUMENT_BYTES.set((), requests.cached_bytes());
+        UPTIME.set_duration((), self.began.age().unwrap_or_default());
+        BUILD_INFO.set((), 1);
+        self.live.read_metrics();
+        self.push.read_metrics(PATIENCE).await;
+        metrics::expose(format, &build())
+    }
+}
+
+fn build() -> [(&'static str, String); 2] {
+    let revision = option_env!("GOM_REVISION").unwrap_or("unknown");
+    [("version", env!("CARGO_PKG_VERSION").to_owned()), ("revision", revision.to_owned())]
+}

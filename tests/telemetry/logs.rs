@@ -1,0 +1,211 @@
+//! The log of a real server: what every line has, and what is in none.
+
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use gom_test_support::{PushService, PushServiceOptions};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::app::{SECRET, SELLER, TestApp};
+
+const P256DH: &str =
+    "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A websocket that has said who it is.
+async fn socket(app: &TestApp) -> Socket {
+    let mut request = format!("{}/graphql", app.address.replace("http", "ws")).into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    let authorization = format!("Bearer {}", app.token);
+    let init = json!({ "type": "connection_init", "payload": { "Authorization": authorization } });
+    socket.send(Message::text(init.to_string())).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
+    let service = PushService::start_with(PushServiceOptions::default());
+    let keys = TestApp::vapid();
+    let ca = service.ca_file().display().to_string();
+    let mut app = TestApp::start(&[
+        ("GOM__LOG__LEVEL", "debug"),
+        ("METRICS_TOKEN", "the token of whoever scrapes"),
+        ("VAPID_PUBLIC_KEY", &keys.0),
+        ("VAPID_PRIVATE_KEY", &keys.1),
+        ("GOM__PUSH__VAPID__SUBJECT", "mailto:ops@gom.example"),
+        ("GOM__PUSH__CA_FILE", &ca),
+        ("GOM__PUSH__INSIDE", "127.0.0.0/8,::1/128"),
+        ("GOM__PUSH__POLL_INTERVAL", "50"),
+    ])
+    .await;
+    let mut secrets: Vec<String> =
+        ["the token of whoever scrapes", SECRET, &keys.1, P256DH, AUTH, &app.token, SELLER.0, SELLER.1]
+            .iter()
+            .map(|text| (*text).to_owned())
+            .collect();
+
+    // A seller: by password, wrong first; reads, writes, mistakes; a device.
+    let mut seller = app.browser();
+    assert_eq!(seller.by_password(SELLER.0, "guessed-password").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(seller.by_password(SELLER.0, SELLER.1).await.status, StatusCode::OK);
+    secrets.extend(seller.jar.values().cloned());
+    let read = json!({ "query": "query ReadCustomer($code: ID) { bp(where: { extUid: $code }) { name1 phone email } }",
+        "operationName": "ReadCustomer", "variables": { "code": "DemoCode06" } });
+    let answer = seller.send(Method::POST, "/graphql", Some(read)).await;
+    assert_eq!(answer.body["data"]["bp"]["phone"], "5534567806", "{}", answer.body);
+    for query in [
+        "{ bp(where: { extUid: \"texto-privado\" }) { name1 } ",
+        "{ bp(where: { nombre: \"texto-privado\" }) { name1 } }",
+        "mutation { createOrder(data: { name: \"texto-privado\", assignedTo: { connect: { extUid: \"auth0|demo-tacos\" } }, issuedTo: { connect: { extUid: \"DemoCode06\" } } }) { uid } }",
+        "mutation { updateOrder(where: { uid: \"texto-privado\" }, data: { stage: WON }) { uid } }",
+        "mutation { createBp(data: { extUid: \"DemoCode06\", name1: \"texto-privado\", phone: \"5599999999\", customerOf: { connect: { extUid: \"auth0|demo-tacos\" } } }) { uid } }",
+    ] {
+        let body = json!({ "query": query, "operationName": null, "variables": { "nota": "texto-privado" } });
+        seller.send(Method::POST, "/graphql", Some(body)).await;
+    }
+    let subscription = json!({ "endpoint": service.endpoint("/device-of-tacos"), "keys": { "p256dh": P256DH, "auth": AUTH } });
+    assert!(seller.send(Method::POST, "/webpush/subscribe", Some(subscription)).await.status.is_success());
+
+    // A customer: by telephone, wrong first.
+    let mut customer = app.browser();
+    let bp = customer.send(Method::GET, "/auth/bp?code=DemoCode06", None).await;
+    assert!(bp.status.is_success(), "{}", bp.body);
+    assert_eq!(customer.by_phone("DemoCode06", "5500000000").await.status, StatusCode::FORBIDDEN);
+    let login = customer.by_phone("DemoCode06", "5534567806").await;
+    assert_eq!(login.status, StatusCode::OK, "{}", login.body);
+    secrets.extend(customer.jar.values().cloned());
+    let order = json!({ "query": "mutation { createOrder(data: { name: \"texto-privado\", assignedTo: { connect: { extUid: \"auth0|demo-tacos\" } }, issuedTo: { connect: { extUid: \"DemoCode06\" } } }) { uid } }" });
+    let made = customer.send(Method::POST, "/graphql", Some(order)).await;
+    assert!(made.body["errors"].is_null(), "{}", made.body);
+    let deadline = std::time::Instant::now() + Duration::from_secs(15);
+    while service.received_at("/device-of-tacos").is_empty() {
+        assert!(std::time::Instant::now() < deadline, "{}", app.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    // Somebody with a wrong token, a stale cookie, a strange path, and a socket.
+    app.http
+        .get(format!("{}/texto-privado?token=texto-privado", app.address))
+        .bearer_auth("texto-privado")
+        .send()
+        .await
+        .unwrap();
+    let wrong =
+        app.http.post(format!("{}/graphql", app.address)).bearer_auth("texto-privado").body("texto-privado");
+    wrong.send().await.unwrap();
+    let mut socket = socket(&app).await;
+    let subscribe = json!({ "type": "subscribe", "id": "texto-privado", "payload": {
+        "query": "subscription S { order(where: { node: { name: \"texto-privado\" } }) { node { name } } }", "operationName": "S" } });
+    socket.send(Message::text(subscribe.to_string())).await.unwrap();
+    socket.send(Message::text("texto-privado")).await.unwrap();
+    while let Some(Ok(message)) = socket.next().await {
+        if message.is_close() {
+            break;
+        }
+    }
+    customer.send(Method::POST, "/auth/logout", None).await;
+    assert!(app.stop());
+
+    let log = app.log();
+    let lower = log.to_lowercase();
+    let private = [
+        "texto-privado",
+        "guessed-password",
+        "5534567806",
+        "5500000000",
+        "5599999999",
+        "ximena",
+        "cortés",
+        "ximena@example.com",
+        "democode06",
+        "device-of-tacos",
+        "taquiza",
+    ];
+    for secret in private.iter().map(|text| (*text).to_owned()).chain(secrets) {
+        let line = lower.lines().find(|line| line.contains(&secret.to_lowercase()));
+        assert_eq!(line, None, "{secret:?} is in the log");
+    }
+    for line in log.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+
+    let told: Vec<Value> = app.lines("answered");
+    let find = |route: &str, status: u16| {
+        let found = told.iter().find(|line| line["route"] == route && line["status"] == status);
+        found.unwrap_or_else(|| panic!("{route} {status}: {told:#?}")).clone()
+    };
+    let line = told.iter().find(|line| line["operation"] == "ReadCustomer").unwrap();
+    assert_eq!(
+        (&line["viewer"], &line["kind"], &line["outcome"]),
+        (&json!("auth0|demo-tacos"), &json!("query"), &json!("ok"))
+    );
+    assert_eq!(
+        (&line["level"], &line["target"], &line["method"]),
+        (&json!("INFO"), &json!("gom::access"), &json!("POST"))
+    );
+    assert!(line["duration_ms"].as_f64().unwrap() > 0.0 && line["request_id"].as_str().unwrap().len() > 16);
+    assert!(line.get("trace_id").is_none());
+    find("/auth/login", 403);
+    find("/auth/login", 200);
+    find("/graphql", 401);
+    find("other", 404);
+    find("/graphql (websocket)", 101);
+    let viewers: Vec<&Value> = told.iter().filter_map(|line| line.get("viewer")).collect();
+    assert!(viewers.contains(&&json!("cdemobp000000000000000006")), "{viewers:?}");
+}
+
+#[tokio::test]
+async fn the_filter_switches_the_lines_of_requests_off() {
+    let mut app = TestApp::start(&[("GOM__LOG__LEVEL", "info,gom::access=warn")]).await;
+    app.ask("{ orders { name } }").await;
+    assert!(app.stop());
+    assert!(!app.log().contains("\"answered\"") && app.log().contains("stopping"), "{}", app.log());
+}
+
+#[tokio::test]
+async fn an_internal_error_is_in_the_log_under_the_id_that_the_client_is_told() {
+    let app = TestApp::start(&[("GOM__SOCKETS__OPERATIONS", "1")]).await;
+    let mut socket = socket(&app).await;
+    let live = json!({ "type": "subscribe", "id": "1", "payload": { "query": "query @live { orders { name items { description } } }" } });
+    socket.send(Message::text(live.to_string())).await.unwrap();
+    let next = async |socket: &mut Socket, what: &str| loop {
+        let message = tokio::time::timeout(Duration::from_secs(10), socket.next()).await;
+        let message = message.unwrap_or_else(|_| panic!("{what}: {}", app.log())).unwrap().unwrap();
+        if let Ok(text) = message.to_text()
+            && let Ok(Value::Object(read)) = serde_json::from_str(text)
+        {
+            return Value::Object(read);
+        }
+    };
+    assert!(next(&mut socket, "a first answer").await["payload"]["errors"].is_null());
+
+    // A refusal carries an id as well.
+    let second = json!({ "type": "subscribe", "id": "2", "payload": { "query": "{ orders { name } }" } });
+    socket.send(Message::text(second.to_string())).await.unwrap();
+    let refused = next(&mut socket, "a refusal").await;
+    assert_eq!(refused["type"], "error", "{refused}");
+    let id = refused["payload"][0]["requestId"].as_str().unwrap().to_owned();
+    assert!(id.len() > 16, "{refused}");
+
+    // A table that is not as it was: a fault that nobody had thought of.
+    let sql = r#"alter table "default$default"."Item" rename column "description" to "other";
+        update "default$default"."Order" set "stage" = 'WON'"#;
+    app.tables().await.batch_execute(sql).await.unwrap();
+    let failed = next(&mut socket, "a failure").await;
+    let error = &failed["payload"]["errors"][0];
+    assert_eq!(error["extensions"]["code"], "INTERNAL_SERVER_ERROR", "{failed}");
+    assert_eq!(error["requestId"], id.as_str());
+    let lines = app.lines("internal error");
+    let line =
+        lines.iter().find(|line| line["request_id"] == id.as_str()).unwrap_or_else(|| panic!("{lines:?}"));
+    assert!(line["cause"].as_str().unwrap().contains("42703"), "{line}");
+}
