@@ -36,6 +36,7 @@ FROM $base
 RUN ln -s /usr/lib/postgresql/*/bin/* /usr/local/bin/ || true
 COPY postgres.sh /postgres.sh
 ENTRYPOINT ["/postgres.sh"]
+CMD ["postgres"]
 D
     image "$redis_image" tests/stack <<D
 FROM $base

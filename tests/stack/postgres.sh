@@ -15,4 +15,4 @@ if [ ! -s "$data/PG_VERSION" ]; then
 fi
 mkdir -p /var/run/postgresql
 chown postgres:postgres /var/run/postgresql
-exec setpriv --reuid postgres --regid postgres --clear-groups postgres -D "$data" -c listen_addresses='*'
+exec setpriv --reuid postgres --regid postgres --clear-groups "$@" -D "$data" -c listen_addresses='*'
