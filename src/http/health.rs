@@ -168,6 +168,17 @@ impl Report {
 }
 
 impl Vitals {
+    /// What keeps `/readyz` from saying that all is well: the first dependency that is needed and not ready, with its state.
+    pub async fn lacking(&self) -> Option<(String, String)> {
+        let mut report = Report { ready: true, dependencies: Map::new() };
+        self.examine(&mut report).await;
+        let lacking = |dependency: &Value| {
+            dependency["required"] == true && dependency["state"] != Condition::Ready.name()
+        };
+        let (name, dependency) = report.dependencies.iter().find(|(_, dependency)| lacking(dependency))?;
+        Some((name.clone(), dependency["state"].as_str().unwrap_or_default().to_owned()))
+    }
+
     async fn examine(&self, report: &mut Report) {
         let health = self.database.health().await;
         report.add("database", health.state.name(), (health.since, health.last_success), true);

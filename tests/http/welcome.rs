@@ -102,3 +102,20 @@ async fn without_a_database_it_says_why_and_names_no_host() {
     assert!(text.contains("<strong>Not ready</strong>"), "{text}");
     assert!(text.contains("The database has not been reached yet.") && !text.contains(&host), "{text}");
 }
+
+#[actix_web::test]
+async fn it_agrees_with_readiness_where_sessions_have_no_store() {
+    // Nobody listens there.
+    let app = TestApp::start_with(&[("redis.host", "127.0.0.1"), ("redis.port", "1")]).await;
+    let ready = app.get("/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.body["sessions"]["in"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("redis"))
+    );
+    let answer = app.get("/").await;
+    assert_eq!(answer.body["status"], "not ready");
+    assert_eq!(
+        answer.body["reason"],
+        "The store of sessions does not answer: users wait, services are answered."
+    );
+}

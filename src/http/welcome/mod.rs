@@ -10,11 +10,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gom_actors::database::DatabaseState;
 use serde_json::{Map, Value, json};
 
 use super::State;
 use super::built_in::File;
+use super::health::Vitals;
 use super::openapi::{Answer, Operation, Tag};
 use super::page::{bind, wants_page};
 
@@ -87,8 +87,8 @@ pub fn describe_icon() -> Operation {
         .answer(Answer::new(304, "The browser has it.").may_be_kept())
 }
 
-pub async fn welcome(request: HttpRequest, state: Data<State>) -> HttpResponse {
-    let standing = standing(&state).await;
+pub async fn welcome(request: HttpRequest, state: Data<State>, vitals: Data<Vitals>) -> HttpResponse {
+    let standing = standing(&vitals).await;
     let links = links(&state);
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, "no-store")).insert_header((VARY, "Accept"));
@@ -105,21 +105,24 @@ pub async fn icon(request: HttpRequest) -> HttpResponse {
     ICON.answer(&request)
 }
 
-async fn standing(state: &State) -> Standing {
-    let health = state.api.database.database().health().await;
-    let (ready, reason) = match health.state {
-        DatabaseState::Ready if !state.api.deployed.is_done() => {
-            (false, "The database is being brought to the datamodel.")
-        }
-        DatabaseState::Ready => (true, "Requests are answered."),
-        DatabaseState::Connecting { .. } => (false, "The database has not been reached yet."),
-        DatabaseState::ReadOnly => (false, "The database takes no writes at the moment; reads are answered."),
-        DatabaseState::OutOfConnections => (false, "The database gives no further connections."),
-        DatabaseState::Down { .. } => {
-            (false, "The database does not answer. It is tried again all the time.")
-        }
+/// The same as `/readyz` finds, in words.
+async fn standing(vitals: &Vitals) -> Standing {
+    if vitals.stop.is_asked() {
+        return Standing { ready: false, reason: "The server has been told to stop." };
+    }
+    let Some((name, state)) = vitals.lacking().await else {
+        return Standing { ready: true, reason: "Requests are answered." };
     };
-    Standing { ready, reason }
+    let reason = match (name.as_str(), state.as_str()) {
+        ("database", "connecting") => "The database has not been reached yet.",
+        ("database", "read_only") => "The database takes no writes at the moment; reads are answered.",
+        ("database", "out_of_connections") => "The database gives no further connections.",
+        ("database", _) => "The database does not answer. It is tried again all the time.",
+        ("datamodel", _) => "The database is being brought to the datamodel.",
+        ("sessions", _) => "The store of sessions does not answer: users wait, services are answered.",
+        _ => "Something that is needed does not answer.",
+    };
+    Standing { ready: false, reason }
 }
 
 fn links(state: &State) -> Vec<Link> {
@@ -130,7 +133,8 @@ fn links(state: &State) -> Vec<Link> {
     };
     let api = Link { path: "openapi", name: "HTTP API", what: "each path and what it answers" };
     let ready = Link { path: "readyz", name: "Readiness", what: "what is there, and since when" };
-    state.console.is_some().then_some(console).into_iter().chain([api, ready]).collect()
+    let version = Link { path: "version", name: "Version", what: "which program this is" };
+    state.console.is_some().then_some(console).into_iter().chain([api, ready, version]).collect()
 }
 
 fn told(welcome: Welcome, standing: Standing, links: &[Link]) -> Value {
