@@ -360,7 +360,8 @@ impl Application {
                 tracing::warn!("not all that was in hand is finished, and server.shutdown_timeout is over");
             }
             if let Some(metrics) = metrics {
-                metrics.handle.stop(false).await;
+                // The order is given at once.
+                let _ = timeout_at(of_work, metrics.handle.stop(false)).await;
             }
             if let Some(traces) = traces {
                 traces.shut_down(of_work.saturating_duration_since(Instant::now()).max(LAST_SPANS)).await;

@@ -105,7 +105,8 @@ mod tests {
                 r#" {"extensions":{"x":1},"variables":{"a":[1,2.5,null]},"operationName":"A","query":"{a}"} "#,
                 Asked::One(full),
             ),
-            ("[]", Asked::Several(vec![])),
+            // Refused later, as one without a query.
+            ("[]", Asked::One(request(""))),
             (r#"[{"query":"{a}"},{"query":"{b}"}]"#, Asked::Several(vec![request("{a}"), request("{b}")])),
         ] {
             assert_eq!(read(body).await, Ok(expected), "{body}");

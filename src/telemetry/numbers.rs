@@ -25,14 +25,15 @@ pub struct Numbers {
 impl Numbers {
     /// All metrics as text.
     pub async fn text(&self, format: Format) -> String {
-        metrics::read_process();
+        // Waits for an answer; what follows is all of one moment.
+        self.push.read_metrics(PATIENCE).await;
         let requests = &self.engine.requests;
         DOCUMENTS.set((), requests.cached() as u64);
         DOCUMENT_BYTES.set((), requests.cached_bytes());
         UPTIME.set_duration((), self.began.age().unwrap_or_default());
         BUILD_INFO.set((), 1);
         self.live.read_metrics();
-        self.push.read_metrics(PATIENCE).await;
+        metrics::read_process();
         metrics::expose(format, &build())
     }
 }

@@ -108,7 +108,9 @@ impl Terminal {
         self.typed += 1;
         let output = self.folder.path().join(format!("output-{}", self.typed));
         let text = self.substituted(&command.text);
-        let lasts = LASTING.iter().any(|start| text.starts_with(start));
+        let lasts = LASTING
+            .iter()
+            .any(|name| text.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')));
         // Of several lines, none may fail.
         let (start, end) = if lasts {
             ("", "& echo $!")
@@ -174,7 +176,7 @@ impl Terminal {
             lasting.seen = true;
             self.learn(&said);
             if lasting.command.text.starts_with("listen") {
-                writeln!(self.input, "kill -INT -- -{}", lasting.group).unwrap();
+                writeln!(self.input, "kill -INT -- -{} 2>/dev/null", lasting.group).unwrap();
             }
         }
         self.lasting = all;
