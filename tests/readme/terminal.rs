@@ -80,7 +80,8 @@ impl Terminal {
             .spawn()
             .unwrap();
         let mut input = shell.stdin.take().unwrap();
-        // What is put into the background can be stopped with all that it has started.
+        // What is put into the background can be stopped with all that it has started (and is disowned, or the shell would
+        // tell of its end in the middle of another command's output).
         writeln!(input, "set -m").unwrap();
         Terminal {
             answers: BufReader::new(shell.stdout.take().unwrap()).lines(),
@@ -113,7 +114,7 @@ impl Terminal {
             .any(|name| text.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')));
         // Of several lines, none may fail.
         let (start, end) = if lasts {
-            ("", "& echo $!")
+            ("", "& echo $!; disown")
         } else {
             ("trap 'failed=$?' ERR", "; echo ${failed:-0}; unset failed")
         };
@@ -147,9 +148,10 @@ impl Terminal {
     pub fn finish(mut self) {
         self.see_lasting();
         for lasting in self.lasting.iter().rev() {
-            writeln!(self.input, "kill -TERM -- -{} 2>/dev/null", lasting.group).unwrap();
+            let group = &lasting.group;
+            writeln!(self.input, "kill -TERM -- -{group} 2>/dev/null; while kill -0 -- -{group} 2>/dev/null; do sleep 0.1; done").unwrap();
         }
-        writeln!(self.input, "wait; exit").unwrap();
+        writeln!(self.input, "exit").unwrap();
         self.shell.wait().unwrap();
     }
 
