@@ -23,6 +23,8 @@ pub enum Asked {
     Several(Vec<Request>),
 }
 
+const NO_REQUEST: &str = r#"The request cannot be read: it is no GraphQL request: send {"query": "…"}, where operationName may be a text, variables and extensions objects, and each stands once; or a list of such"#;
+
 /// From a body, which async-graphql-actix-web reads.
 ///
 /// # Errors
@@ -39,6 +41,8 @@ pub async fn of_body(request: &HttpRequest, body: Bytes) -> Result<Asked, String
         Ok(GraphQLBatchRequest(BatchRequest::Batch(batch))) => {
             Ok(Asked::Several(batch.into_iter().map(Request::from).collect()))
         }
+        // What is wrong with its shape, the crate does not say.
+        Err(error) if error.to_string().contains("untagged enum") => Err(NO_REQUEST.to_owned()),
         Err(error) => Err(unreadable(&error)),
     }
 }
@@ -132,6 +136,7 @@ mod tests {
         ] {
             let error = read(body).await.expect_err(body);
             assert!(error.starts_with("The request cannot be read: "), "{body}: {error}");
+            assert!(!error.contains("enum"), "our own words: {error}");
         }
     }
 

@@ -118,10 +118,7 @@ fn graphql() -> Value {
             "properties": {
                 "query": { "type": "string", "minLength": 1, "description": "The document." },
                 "operationName": { "type": ["string", "null"], "description": "Which of the document's operations; needed if there are several." },
-                "variables": {
-                    "description": "An empty list counts as none.",
-                    "oneOf": [{ "type": ["object", "null"] }, { "type": "array", "maxItems": 0 }],
-                },
+                "variables": { "type": ["object", "null"] },
                 "extensions": { "type": ["object", "null"], "description": "Passed over here; over websockets, `cursor` resumes a subscription." },
             },
         },
