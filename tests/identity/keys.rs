@@ -114,12 +114,15 @@ async fn f09_made_up_names_of_keys_do_not_make_us_ask_for_each() {
 async fn a_key_that_came_later_is_found_and_one_that_was_withdrawn_is_forgotten() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
+    let (before, later) = (Signer::rsa("first"), Signer::other_rsa("second"));
+    let begun = Instant::now();
     assert_eq!(verify(&world, &issuer.access_token()).await, good(SUBJECT));
-    let before = Signer::rsa("first");
     issuer.claims(json!({ "sub": "auth0|later" }));
-    issuer.rotate(Signer::other_rsa("second"));
+    issuer.rotate(later);
     let result = verify(&world, &issuer.access_token()).await;
-    assert!(invalid(&result), "the keys were fetched just now: {result:?}");
+    // On a machine with much to do, the pause may be over.
+    let paced = begun.elapsed() < PACE.after_success;
+    assert!(invalid(&result) || !paced, "the keys were fetched just now: {result:?}");
     pause(PACE.after_success).await;
     assert_eq!(verify(&world, &issuer.access_token()).await, good("auth0|later"));
     assert!(
