@@ -23,6 +23,8 @@ GENEROUS = {
     "login_limiter.slow_brute.points": 1_000_000_000,
     "sockets.per_user": 100_000,
     "push.devices_per_user": 1_000,
+    # How many operations a list may have, is a setting, and so stands in no schema.
+    "limits.batch": 1_000,
     # As short as it may be for what is slow by nature, so that it is seen.
     "limits.deadline": 20_000,
     "limits.service.deadline": 20_000,
