@@ -83,7 +83,7 @@ that lists everything that is wrong, where it stands, and what to do about it.
 
 `gom config` prints the settings in use, secrets masked, and where each came from.
 
-This page is made from the table in `src/settings/keys.rs`; a test keeps the two equal
+This page is made from the table in `src/settings/keys/`; a test keeps the two equal
 (`GOM_BLESS=1 cargo test -p gom --lib configuration_page` writes it anew).
 
 ## Keys

@@ -5,14 +5,21 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures::{SinkExt, StreamExt};
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::browser::Browser;
 
 pub const SECRET: &str = "a secret of the telemetry tests, long enough";
 pub const SELLER: (&str, &str) = ("tacos@demo.gom", "the sellers's own password");
+
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 pub struct TestApp {
     pub address: String,
@@ -24,6 +31,19 @@ pub struct TestApp {
 }
 
 impl TestApp {
+    /// A websocket that has said to be the service, and was acknowledged.
+    pub async fn socket(&self) -> Socket {
+        let address = format!("{}/graphql", self.address.replace("http", "ws"));
+        let mut request = address.into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        let (mut socket, _) = connect_async(request).await.unwrap();
+        let authorization = format!("Bearer {}", self.token);
+        let init = json!({ "type": "connection_init", "payload": { "Authorization": authorization } });
+        socket.send(Message::text(init.to_string())).await.unwrap();
+        assert!(socket.next().await.unwrap().unwrap().to_text().unwrap().contains("connection_ack"));
+        socket
+    }
+
     /// With the demo shop, and an account of a seller.
     pub async fn start(more: &[(&'static str, &str)]) -> TestApp {
         let database = TestDatabase::create().await;

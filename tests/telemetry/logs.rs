@@ -6,30 +6,13 @@ use futures::{SinkExt, StreamExt};
 use gom_test_support::{PushService, PushServiceOptions};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::app::{SECRET, SELLER, TestApp};
+use crate::app::{SECRET, SELLER, Socket, TestApp};
 
 const P256DH: &str =
     "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
 const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// A websocket that has said who it is.
-async fn socket(app: &TestApp) -> Socket {
-    let mut request = format!("{}/graphql", app.address.replace("http", "ws")).into_client_request().unwrap();
-    request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
-    let (mut socket, _) = connect_async(request).await.unwrap();
-    let authorization = format!("Bearer {}", app.token);
-    let init = json!({ "type": "connection_init", "payload": { "Authorization": authorization } });
-    socket.send(Message::text(init.to_string())).await.unwrap();
-    socket.next().await.unwrap().unwrap();
-    socket
-}
 
 #[tokio::test]
 async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
@@ -102,7 +85,7 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
     let wrong =
         app.http.post(format!("{}/graphql", app.address)).bearer_auth("texto-privado").body("texto-privado");
     wrong.send().await.unwrap();
-    let mut socket = socket(&app).await;
+    let mut socket = app.socket().await;
     let subscribe = json!({ "type": "subscribe", "id": "texto-privado", "payload": {
         "query": "subscription S { order(where: { node: { name: \"texto-privado\" } }) { node { name } } }", "operationName": "S" } });
     socket.send(Message::text(subscribe.to_string())).await.unwrap();
@@ -174,7 +157,7 @@ async fn the_filter_switches_the_lines_of_requests_off() {
 #[tokio::test]
 async fn an_internal_error_is_in_the_log_under_the_id_that_the_client_is_told() {
     let app = TestApp::start(&[("GOM__SOCKETS__OPERATIONS", "1")]).await;
-    let mut socket = socket(&app).await;
+    let mut socket = app.socket().await;
     let live = json!({ "type": "subscribe", "id": "1", "payload": { "query": "query @live { orders { name items { description } } }" } });
     socket.send(Message::text(live.to_string())).await.unwrap();
     let next = async |socket: &mut Socket, what: &str| loop {

@@ -175,13 +175,7 @@ async fn requests_operations_and_statements_are_counted_by_what_became_of_them()
 #[tokio::test]
 async fn subscribers_their_events_and_the_feed_are_counted() {
     let app = TestApp::start(&[("METRICS_TOKEN", TOKEN), ("GOM__SOCKETS__TOTAL", "2")]).await;
-    let mut request = format!("{}/graphql", app.address.replace("http", "ws")).into_client_request().unwrap();
-    request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
-    let (mut socket, _) = connect_async(request).await.unwrap();
-    let authorization = format!("Bearer {}", app.token);
-    let init = json!({ "type": "connection_init", "payload": { "Authorization": authorization } });
-    socket.send(Message::text(init.to_string())).await.unwrap();
-    assert!(socket.next().await.unwrap().unwrap().to_text().unwrap().contains("connection_ack"));
+    let mut socket = app.socket().await;
     let mut send =
         async |message: serde_json::Value| socket.send(Message::text(message.to_string())).await.unwrap();
     let query = "subscription { order { mutation node { name } } }";
