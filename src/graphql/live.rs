@@ -172,7 +172,7 @@ fn failure(reason: &LiveError) -> ApiError {
     ApiError::new(kind, reason.to_string())
 }
 
-/// Answers a query at once, and again whenever a change touches what it has read and the answer differs. One answer is
+/// Answers a query, and again whenever a change touches what it has read and the answer differs. One answer is
 /// made at a time.
 fn answer_anew(
     api: &Api,
@@ -188,11 +188,12 @@ fn answer_anew(
     let watched = models.into_iter().map(|model| Watched { model, key: None }).collect();
     let touched =
         Rc::new(Touched { outlet: Rc::clone(&outlet), again: Notify::new(), over: Cell::new(false) });
-    // Before the first answer, so that no change is missed between them.
     let ticket = api.live.subscribe(Interest::Touch(watched), None, Rc::clone(&touched) as Rc<dyn Sink>);
     let (api, request, viewer) = (api.clone(), request.clone(), viewer.clone());
     let patience = engine.limits_of(&viewer).deadline;
     let answering = actix_web::rt::spawn(async move {
+        // What is committed after the first answer must be heard of: the hub knows of the query before it is answered.
+        touched.again.notified().await;
         let mut last = None;
         while !touched.over.get() {
             let began = Instant::now();
@@ -231,6 +232,10 @@ struct Touched {
 }
 
 impl Sink for Touched {
+    fn noted(&self) {
+        self.again.notify_one();
+    }
+
     fn event(&self, _: &Delivered) {
         self.again.notify_one();
     }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::catch_up::catch_up;
 use super::decide::{Counted, Decider, Piece};
 use super::groups::{GroupId, Groups, Interest, Member};
-use super::local::{Deliver, Ended, HubGone, LocalHub};
+use super::local::{Deliver, Ended, HubGone, LocalHub, Noted};
 use super::log::{Log, LogState, Place};
 use super::{Encode, LiveError, LiveOptions, Shared};
 use crate::database::{Database, LineError};
@@ -379,7 +379,11 @@ impl Core {
                 }
             }
         }
+        let waits = matches!(interest, Interest::Touch(_));
         self.groups.borrow_mut().add(member, interest);
+        if waits {
+            self.send(member.worker, Noted { slot: member.slot }).await;
+        }
         None
     }
 }

@@ -20,6 +20,9 @@ const MAILBOX: usize = 1 << 16;
 
 /// Where a subscriber's events go. Called on the worker's own thread; must not block.
 pub trait Sink {
+    /// It is subscribed: of what is committed from now on, nothing is missed. Told to those who asked for
+    /// [`Interest::Touch`].
+    fn noted(&self) {}
     fn event(&self, event: &Delivered);
     /// Nothing follows.
     fn ended(&self, reason: LiveError);
@@ -122,6 +125,13 @@ pub(super) struct Deliver {
     pub events: Arc<[Delivered]>,
 }
 
+/// A subscriber is known to the hub.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Noted {
+    pub slot: u64,
+}
+
 /// Subscribers get nothing any more.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -172,6 +182,16 @@ impl Handler<Deliver> for LocalHub {
                     sink.event(event);
                 }
             }
+        }
+    }
+}
+
+impl Handler<Noted> for LocalHub {
+    type Result = ();
+
+    fn handle(&mut self, noted: Noted, _: &mut Self::Context) {
+        if let Some(sink) = self.sinks.get(noted.slot) {
+            sink.noted();
         }
     }
 }
