@@ -63,7 +63,8 @@ pub struct Deployment {
     /// The PostgreSQL schema.
     pub schema: String,
     pub deployed: Deployed,
-    /// Whether the database is brought to the datamodel; else it is served as it is.
+    /// Whether the database is brought to the datamodel; else it is served as it is, as it is by a server of before whose
+    /// datamodel a later one has taken the place of.
     pub apply: bool,
     /// Learns what the database tells about old relation tables.
     pub physical: Option<Arc<Physical>>,
@@ -91,7 +92,7 @@ impl Deployment {
         Ok(matches!(self.attempt().await?, Attempt::Done))
     }
 
-    /// Returns when it is done. Says every few seconds what it waits for.
+    /// Returns when it is done, or all is to stop. Says every few seconds what it waits for.
     ///
     /// # Errors
     /// What trying again would not change.
@@ -101,6 +102,7 @@ impl Deployment {
         loop {
             match self.attempt().await? {
                 Attempt::Done => return Ok(()),
+                Attempt::Later(_) if self.stop.is_asked() => return Ok(()),
                 Attempt::Later(reason) => {
                     if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
                         let seconds = begun.elapsed().as_secs();
@@ -148,8 +150,20 @@ impl Deployment {
                 allow_data_loss: false,
             };
             let begin = |step: &MigrationStep| tracing::debug!(step = step.description, "deploying");
-            let steps = migrations::apply(client, &deployment, &begin).await?;
-            tracing::info!(steps = steps.len(), "the database agrees with the datamodel");
+            match migrations::apply(client, &deployment, &begin).await {
+                Ok(steps) => {
+                    tracing::info!(steps = steps.len(), "the database agrees with the datamodel");
+                }
+                Err(error)
+                    if !error.is_temporary() && migrations::has_gone_on(client, &deployment).await? =>
+                {
+                    tracing::warn!(
+                        %error,
+                        "a later datamodel has been deployed since this one: the database is served as it is"
+                    );
+                }
+                Err(error) => return Err(error),
+            }
         }
         if let Some(physical) = &self.physical {
             let found = migrations::introspect(client, &self.schema).await?;

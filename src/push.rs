@@ -20,9 +20,9 @@ use crate::shop::Notices;
 /// Push cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    #[error("{0}")]
+    #[error(transparent)]
     Secret(#[from] SecretError),
-    #[error("{0}")]
+    #[error(transparent)]
     Redis(#[from] RedisOptionsError),
     #[error("push.vapid.subject: {0}")]
     Contact(#[from] ContactError),

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use gom_actors::redis::RedisOptionsError;
 use gom_engine::events::{Cursor, Subscription};
 use gom_engine::schema::CannotServe;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
@@ -40,44 +41,44 @@ use crate::telemetry::{Numbers, Traces, TracesError};
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a start that is given up has to say so to the database.
+/// How long a deployment that is given up has to say so to the database.
 const GIVE_UP: Duration = Duration::from_secs(1);
 /// What the private PostgreSQL gets of `server.shutdown_timeout` to stop cleanly, at most.
 const FOR_EMBEDDED: Duration = Duration::from_secs(3);
 
-/// The last spans have this long to be sent, also where all the time for the stop is over.
+/// The last spans have this long to be sent, also where all else has taken its time.
 const LAST_SPANS: Duration = Duration::from_millis(300);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("{0}")]
+    #[error(transparent)]
     Datamodel(#[from] datamodel::ReadError),
-    #[error("{0}")]
+    #[error(transparent)]
     Policy(#[from] PolicyError),
-    #[error("{0}")]
+    #[error(transparent)]
     CannotServe(#[from] CannotServe),
-    #[error("{0}")]
+    #[error(transparent)]
     Url(#[from] UrlError),
-    #[error("{0}")]
+    #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("{0}")]
+    #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    #[error("the database cannot be brought to the datamodel: {0}")]
+    #[error("the database cannot be brought to the datamodel")]
     Deploy(#[from] MigrateError),
-    #[error("{0}")]
+    #[error(transparent)]
     Secret(#[from] SecretError),
-    #[error("{0}")]
+    #[error(transparent)]
     Edge(#[from] EdgeError),
-    #[error("{0}")]
+    #[error(transparent)]
     Push(#[from] PushError),
-    #[error("{0}")]
+    #[error(transparent)]
     Traces(#[from] TracesError),
-    #[error("{0}")]
+    #[error(transparent)]
     Redis(#[from] RedisOptionsError),
     #[error("the server cannot listen on {address}: {cause}; correct {setting}")]
     Listen { address: String, cause: io::Error, setting: &'static str },
-    #[error("the server cannot start: {0}")]
+    #[error("the server cannot start")]
     Io(#[from] io::Error),
     /// It was told to stop meanwhile.
     #[error("the server was told to stop while it started")]
@@ -237,8 +238,9 @@ impl Application {
                 None => app.configure(http::worker_routes),
             };
             app.wrap(from_fn(http::carry))
-                .wrap(from_fn(http::identify))
                 .wrap(NormalizePath::new(TrailingSlash::Trim))
+                .wrap(from_fn(http::without_slash))
+                .wrap(from_fn(http::identify))
         })
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
@@ -315,24 +317,32 @@ impl Application {
             ..
         } = self;
         let handle = server.handle();
-        let deploying = async {
-            if let Some(deployment) = deployment
-                && let Err(error) = deployment.keep_trying().await
-            {
-                return StartError::from(error);
+        let mut deploying = pin!(async {
+            match deployment {
+                Some(deployment) => deployment.keep_trying().await,
+                None => Ok(()),
             }
-            // Done: what is left is the server's.
-            std::future::pending().await
-        };
-        let mut ended = false;
-        let failed = tokio::select! {
-            result = &mut server => {
-                ended = true;
-                result.err().map(StartError::from)
+        });
+        let (mut ended, mut deployed) = (false, false);
+        let failed = loop {
+            tokio::select! {
+                result = &mut server => {
+                    ended = true;
+                    break result.err().map(StartError::from);
+                }
+                done = &mut deploying, if !deployed => {
+                    deployed = true;
+                    if let Err(error) = done {
+                        break Some(error.into());
+                    }
+                }
+                () = stop.asked() => break None,
             }
-            failed = deploying => Some(failed),
-            () = stop.asked() => None,
         };
+        if stop.is_asked() && !deployed {
+            // It gives up by itself, and tells the database so.
+            let _ = timeout(GIVE_UP, deploying).await;
+        }
         if stop.is_asked() && !self.drain_delay.is_zero() {
             let milliseconds = self.drain_delay.as_millis();
             tracing::info!(milliseconds, "stopping soon: requests are taken for a while yet");
@@ -345,7 +355,8 @@ impl Application {
         tracing::info!("stopping");
         let end = Instant::now() + self.shutdown_timeout;
         let for_embedded = self.shutdown_timeout / 4;
-        let of_work = embedded.as_ref().map_or(end, |_| end - for_embedded.min(FOR_EMBEDDED));
+        let of_spans = traces.as_ref().map_or(Duration::ZERO, |_| LAST_SPANS.min(self.shutdown_timeout / 4));
+        let of_work = embedded.as_ref().map_or(end, |_| end - for_embedded.min(FOR_EMBEDDED)) - of_spans;
         let finishing = async {
             stop_sockets.send_replace(true);
             let left = of_work.saturating_duration_since(Instant::now());
@@ -364,7 +375,7 @@ impl Application {
                 let _ = timeout_at(of_work, metrics.handle.stop(false)).await;
             }
             if let Some(traces) = traces {
-                traces.shut_down(of_work.saturating_duration_since(Instant::now()).max(LAST_SPANS)).await;
+                traces.shut_down((of_work + of_spans).saturating_duration_since(Instant::now())).await;
             }
             drop(push);
             // Its connections go before their server does.

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use opentelemetry::global;
 use opentelemetry::trace::{FutureExt, SpanBuilder, TraceContextExt, Tracer};
-use opentelemetry::{Context, global};
 
-pub use opentelemetry::KeyValue;
 pub use opentelemetry::trace::{SpanKind, SpanRef, Status};
+pub use opentelemetry::{Context, KeyValue};
 
 const SCOPE: &str = "gom";
 /// Bytes of a text that a span keeps: statements may be long.

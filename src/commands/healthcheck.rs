@@ -12,7 +12,7 @@ use crate::settings::{self, Inputs, Purpose, Server};
 pub(super) struct Arguments {
     /// What to ask, such as http://127.0.0.1:3000/readyz; without a path, /healthz is asked
     /// [default: the server that the settings of this machine name]
-    #[arg(value_name = "URL", conflicts_with_all = ["ready", "started", "config"])]
+    #[arg(value_name = "URL", conflicts_with_all = ["ready", "started"])]
     url: Option<reqwest::Url>,
     /// Ask /readyz: whether the server can do its work, not only whether it lives
     #[arg(long)]
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     /// Ask whether the server has been able to serve since it was started; what goes away later does not count
     #[arg(long, conflicts_with = "ready")]
     started: bool,
-    /// Folder with the settings files [default: ./config]
+    /// Folder with the settings files, which a URL does without [default: ./config]
     #[arg(long, value_name = "DIR", env = "GOM_CONFIG")]
     config: Option<std::path::PathBuf>,
     /// How long the answer may take, in milliseconds

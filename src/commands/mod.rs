@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use gom_actors::causes::with_causes;
 
 use crate::settings::{self, Inputs, Loaded, Purpose, SettingsError};
 
@@ -133,13 +134,8 @@ impl Failure {
 
     /// The error with its causes.
     pub(crate) fn because(what: &str, error: &dyn Error) -> Self {
-        let mut text = if what.is_empty() { error.to_string() } else { format!("{what}: {error}") };
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        Failure::Other(text)
+        let causes = with_causes(error);
+        Failure::Other(if what.is_empty() { causes } else { format!("{what}: {causes}") })
     }
 }
 

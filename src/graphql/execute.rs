@@ -1,7 +1,8 @@
 //! From a request to its answer: prepare, coerce, plan, run, complete. Reads of one operation run side by
 //! side; writes one after the other, each field in its own transaction, as Prisma did.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::{Arc, LazyLock};
 
 use futures::future::join_all;
 use gom_actors::database::JsonText;
@@ -40,14 +41,19 @@ struct Execution<'a> {
     deadline: Instant,
 }
 
-/// Answers a client's request: [`execute`], counted. `kind` is set as soon as it is known.
+/// What is counted of a request that is not a query where only queries are wanted.
+static NOT_A_QUERY: LazyLock<ApiError> =
+    LazyLock::new(|| ApiError::new(ErrorKind::BadUserInput, "not a query"));
+
+/// Answers a client's request: [`execute`], counted. `kind` is set as soon as it is known, so that whoever catches a panic
+/// knows it.
 pub async fn serve(
     api: &Api,
     request: Request,
     viewer: Viewer,
     only_queries: bool,
     deadline: Instant,
-    kind: &mut metrics::Operation,
+    kind: &Cell<metrics::Operation>,
 ) -> Option<Answer> {
     let began = Instant::now();
     let name =
@@ -58,20 +64,17 @@ pub async fn serve(
         attributes: Vec::new(),
         parent: None,
     });
-    let executing = async {
-        let mut kind = metrics::Operation::Unknown;
-        let answer = execute_part(api, request, viewer, only_queries, deadline, &mut kind).await;
-        (kind, answer)
+    let executing = execute_part(api, request, viewer, only_queries, deadline, kind);
+    let end = |answer: &Option<Answer>, span: SpanRef<'_>| {
+        conclude(kind.get(), name.flatten(), errors_of(answer), &span);
     };
-    let end = |(kind, answer): &(metrics::Operation, Option<Answer>), span: SpanRef<'_>| {
-        let errors = answer.as_ref().map(|answer| answer.errors.as_slice()).unwrap_or_default();
-        conclude(*kind, name.flatten(), errors, &span);
-    };
-    let (found, answer) = traces::within(begun, executing, end).await;
-    *kind = found;
-    let answer = answer?;
-    observe_operation(found, &answer.errors, began.elapsed());
-    Some(answer)
+    let answer = traces::within(begun, executing, end).await;
+    observe_operation(kind.get(), errors_of(&answer), began.elapsed());
+    answer
+}
+
+fn errors_of(answer: &Option<Answer>) -> &[ApiError] {
+    answer.as_ref().map_or(std::slice::from_ref(&*NOT_A_QUERY), |answer| &answer.errors)
 }
 
 fn conclude(kind: metrics::Operation, name: Option<String>, errors: &[ApiError], span: &SpanRef<'_>) {
@@ -97,7 +100,8 @@ pub async fn execute(
     only_queries: bool,
     deadline: Instant,
 ) -> Option<Answer> {
-    execute_part(api, request, viewer, only_queries, deadline, &mut metrics::Operation::Unknown).await
+    let kind = Cell::new(metrics::Operation::Unknown);
+    execute_part(api, request, viewer, only_queries, deadline, &kind).await
 }
 
 async fn execute_part(
@@ -106,7 +110,7 @@ async fn execute_part(
     viewer: Viewer,
     only_queries: bool,
     deadline: Instant,
-    kind: &mut metrics::Operation,
+    kind: &Cell<metrics::Operation>,
 ) -> Option<Answer> {
     let rights = match api.engine.rights(&viewer) {
         Ok(rights) => rights,
@@ -118,7 +122,7 @@ async fn execute_part(
         Ok(prepared) => prepared,
         Err(errors) => return Some(Answer::refused(errors)),
     };
-    *kind = kind_of(&prepared);
+    kind.set(kind_of(&prepared));
     let operation = &prepared.operation;
     let schema = &api.engine.schema;
     let root = match operation.kind {

@@ -94,8 +94,8 @@ pub async fn start(
     } else if prepared.live {
         answer_anew(api, &request, &viewer, &prepared, outlet)
     } else {
-        let mut kind = metrics::Operation::Unknown;
-        let answer = serve(api, request, viewer, only_reads, deadline, &mut kind).await;
+        let kind = Cell::new(metrics::Operation::Unknown);
+        let answer = serve(api, request, viewer, only_reads, deadline, &kind).await;
         let refused = || {
             let message = "GET may only ask queries and subscriptions; POST mutations";
             Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)])

@@ -1,16 +1,22 @@
 //! What is told of every request: its line in the log, and its place in the metrics.
 
 use std::cell::{Cell, RefCell};
-use std::time::Duration;
+use std::rc::Rc;
+use std::time::Instant;
 
 use actix_web::http::{Method as HttpMethod, StatusCode};
 use actix_web::{HttpMessage, HttpRequest};
-use gom_actors::metrics::{self, HTTP_DURATION, HTTP_REQUESTS, Operation, Outcome, Route, Status};
+use gom_actors::metrics::{
+    self, HTTP_DURATION, HTTP_IN_HAND, HTTP_REQUESTS, Level, Operation, Outcome, Route, Status,
+};
 use gom_actors::traces;
 
 use super::request_id::RequestId;
 use crate::identity::Viewer;
 use crate::telemetry::plain_name;
+
+/// The status of what had no answer, as nginx has it.
+const GONE_AWAY: u16 = 499;
 
 /// What handlers find out about their request.
 #[derive(Debug, Default)]
@@ -24,7 +30,7 @@ pub struct Noted {
 impl Noted {
     /// Notes something of a request, if it came through the middleware.
     pub fn of(request: &HttpRequest, note: impl FnOnce(&Noted)) {
-        if let Some(noted) = request.extensions().get::<Noted>() {
+        if let Some(noted) = request.extensions().get::<Rc<Noted>>() {
             note(noted);
         }
     }
@@ -61,48 +67,77 @@ impl Noted {
     }
 }
 
-pub fn count(route: Route, method: &HttpMethod, status: StatusCode, took: Duration) {
-    HTTP_REQUESTS.one((route, method_of(method), class_of(status)));
-    HTTP_DURATION.observe(route, took);
+/// A request in hand: counted and told once, however it ends.
+pub struct InHand {
+    method: metrics::Method,
+    /// What its path says.
+    route: Route,
+    id: RequestId,
+    noted: Rc<Noted>,
+    began: Instant,
+    told: bool,
+    _level: Level,
 }
 
-/// Counts a request and writes its line. `route`: what its path says.
-pub fn tell(request: &HttpRequest, route: Route, id: &RequestId, status: StatusCode, took: Duration) {
-    let extensions = request.extensions();
-    let noted = extensions.get::<Noted>();
-    let route = noted.and_then(|noted| noted.route.get()).unwrap_or(route);
-    count(route, request.method(), status, took);
+impl InHand {
+    pub fn begin(method: &HttpMethod, route: Route, id: RequestId, noted: Rc<Noted>) -> Self {
+        let (method, _level) = (method_of(method), HTTP_IN_HAND.level(()));
+        InHand { method, route, id, noted, began: Instant::now(), told: false, _level }
+    }
+
+    pub fn answered(mut self, status: StatusCode) {
+        self.told = true;
+        tell(&self, status.as_u16(), "answered");
+    }
+}
+
+impl Drop for InHand {
+    /// Not answered: what was in hand was dropped with its connection, which the client or the end of the server has closed.
+    fn drop(&mut self) {
+        if self.told {
+            return;
+        }
+        if std::thread::panicking() {
+            tell(self, StatusCode::INTERNAL_SERVER_ERROR.as_u16(), "ended by a panic");
+        } else {
+            tell(self, GONE_AWAY, "given up before its answer");
+        }
+    }
+}
+
+fn tell(request: &InHand, status: u16, message: &'static str) {
+    let (noted, took) = (&*request.noted, request.began.elapsed());
+    let route = noted.route.get().unwrap_or(request.route);
+    HTTP_REQUESTS.one((route, request.method, class_of(status)));
+    HTTP_DURATION.observe(route, took);
     let duration_ms = took.as_secs_f64() * 1e3;
     macro_rules! line {
-        ($level:ident, $message:literal) => {{
-            let viewer = noted.map(|noted| noted.viewer.borrow());
-            let viewer = viewer.as_ref().and_then(|viewer| viewer.as_ref()).map(name_of);
-            let operation = noted.map(|noted| noted.operation.borrow());
-            let operation = operation.as_ref().and_then(|operation| operation.as_deref());
-            let answered = noted.and_then(|noted| noted.answered.get());
+        ($level:ident) => {{
+            let (viewer, operation) = (noted.viewer.borrow(), noted.operation.borrow());
+            let answered = noted.answered.get();
             tracing::$level!(
                 target: "gom::access",
-                request_id = id.as_str(),
-                method = method_of(request.method()).as_str(),
+                request_id = request.id.as_str(),
+                method = request.method.as_str(),
                 route = route.as_str(),
-                status = status.as_u16(),
+                status,
                 duration_ms,
-                viewer,
-                operation,
+                viewer = viewer.as_ref().map(name_of),
+                operation = operation.as_deref(),
                 kind = answered.map(|(kind, _)| kind.as_str()),
                 outcome = answered.map(|(_, outcome)| outcome.as_str()),
                 trace_id = traces::trace_id(),
-                $message
+                "{message}"
             );
         }};
     }
-    if status.is_server_error() {
-        line!(warn, "answered with a server error");
+    if status >= 500 {
+        line!(warn);
     } else if matches!(route, Route::Healthz | Route::Readyz | Route::Metrics) {
         // Asked for every few seconds by machines.
-        line!(debug, "answered");
+        line!(debug);
     } else {
-        line!(info, "answered");
+        line!(info);
     }
 }
 
@@ -111,11 +146,11 @@ pub fn name_of(viewer: &Viewer) -> &str {
     viewer.user().map_or("service", |user| user.subject.as_str())
 }
 
-/// The route of a path, without a slash at its end.
+/// The route of a path, with or without a slash at its end.
 pub fn route_of(path: &str) -> Route {
-    match path {
+    match path.trim_end_matches('/') {
+        "" => Route::Root,
         "/graphql" => Route::Graphql,
-        "/" => Route::Root,
         "/auth/ping" => Route::Ping,
         "/auth/login" => Route::Login,
         "/auth/logout" => Route::Logout,
@@ -126,7 +161,8 @@ pub fn route_of(path: &str) -> Route {
         "/readyz" => Route::Readyz,
         "/version" => Route::Version,
         "/metrics" => Route::Metrics,
-        "/openapi" | "/openapi.json" => Route::Pages,
+        "/openapi" | "/openapi.json" | "/openapi.css" => Route::Pages,
+        "/favicon.svg" | "/favicon.ico" => Route::Pages,
         _ if path.starts_with("/graphql/") => Route::Pages,
         _ => Route::Other,
     }
@@ -140,8 +176,8 @@ pub fn method_of(method: &HttpMethod) -> metrics::Method {
     }
 }
 
-fn class_of(status: StatusCode) -> Status {
-    match status.as_u16() / 100 {
+fn class_of(status: u16) -> Status {
+    match status / 100 {
         1 => Status::Informational,
         2 => Status::Success,
         3 => Status::Redirection,

@@ -36,11 +36,11 @@ pub struct Edge {
 /// The edge cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
-    #[error("{0}")]
+    #[error(transparent)]
     Secret(#[from] SecretError),
-    #[error("{0}")]
+    #[error(transparent)]
     Redis(#[from] RedisOptionsError),
-    #[error("{0}")]
+    #[error(transparent)]
     Identity(#[from] IdentityError),
 }
 

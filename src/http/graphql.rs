@@ -1,5 +1,6 @@
 //! `POST /graphql`, `GET /graphql?query=…`, and the same at `/`.
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
 use actix_web::http::StatusCode;
@@ -10,6 +11,7 @@ use futures::FutureExt;
 use gom_actors::metrics;
 use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::State;
 use super::access::Noted;
@@ -19,7 +21,7 @@ use super::openapi::{ALLOW, Answer as Described, Caller, Operation, SET_COOKIE, 
 use super::refusal::Refusal;
 use super::sse;
 use crate::graphql::{self, Answer, Api, write_answer};
-use crate::telemetry::outcome_of;
+use crate::telemetry::{observe_operation, outcome_of};
 
 /// Seconds after which an overloaded or unready server may be asked again.
 const RETRY_AFTER: &str = "1";
@@ -141,9 +143,9 @@ pub async fn answer(
     let mut answers = Vec::with_capacity(call.requests.len());
     // One after the other, so that a batch's writes happen in its order.
     for asked in call.requests {
-        let mut kind = metrics::Operation::Unknown;
+        let (kind, began) = (Cell::new(metrics::Operation::Unknown), Instant::now());
         let viewer = call.viewer.clone();
-        let answering = graphql::serve(api, asked, viewer, only_queries.is_some(), call.deadline, &mut kind);
+        let answering = graphql::serve(api, asked, viewer, only_queries.is_some(), call.deadline, &kind);
         let answer = match AssertUnwindSafe(answering).catch_unwind().await {
             Ok(Some(answer)) => answer,
             Ok(None) if only_queries == Some(OnlyQueries::Ledger) => {
@@ -151,9 +153,13 @@ pub async fn answer(
             }
             Ok(None) => return Refusal::not_a_query(request).error_response(),
             // The panic's own message has been logged where it happened.
-            Err(_) => Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]),
+            Err(_) => {
+                let answer = Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]);
+                observe_operation(kind.get(), &answer.errors, began.elapsed());
+                answer
+            }
         };
-        Noted::of(request, |noted| noted.answered(kind, outcome_of(&answer.errors)));
+        Noted::of(request, |noted| noted.answered(kind.get(), outcome_of(&answer.errors)));
         for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
             tracing::error!(request_id = %call.id, cause = error.message, "internal error");
         }

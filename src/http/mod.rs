@@ -49,9 +49,10 @@ pub use console::{Console, Examples};
 pub use edge::{Edge, EdgeError};
 pub use health::Vitals;
 pub use metrics::{Metrics, MetricsServer, ShownHere};
+pub use page::without_slash;
 pub use request_id::identify;
 pub use site_cookies::carry;
-pub use version::{BUILT_AT, REVISION};
+pub use version::revision;
 pub use welcome::Welcome;
 
 use endpoint::Endpoint;

@@ -1,6 +1,11 @@
 //! Pages for people: who asks for one, and by what it is bound.
 
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse};
 
 /// The headers of every page, under its content security policy. `vary`: what else its address answers by.
 pub fn bind(headers: &mut HeaderMap, policy: HeaderValue, vary: &'static str) {
@@ -13,6 +18,25 @@ pub fn bind(headers: &mut HeaderMap, policy: HeaderValue, vary: &'static str) {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+}
+
+/// Sends browsers to the address without a slash at its end: links on pages are relative, since a proxy may put a prefix in
+/// front. For everybody else the slash makes no difference.
+pub async fn without_slash<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let path = request.path();
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let asked = matches!(*request.method(), Method::GET | Method::HEAD);
+    if asked && path.ends_with('/') && !name.is_empty() && wants_page(request.headers()) {
+        let up = "../".repeat(path.len() - path.trim_end_matches('/').len());
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        let location = (header::LOCATION, format!("{up}{name}{query}"));
+        let answer = HttpResponse::PermanentRedirect().insert_header(location).finish();
+        return Ok(request.into_response(answer).map_into_right_body());
+    }
+    Ok(next.call(request).await?.map_into_left_body())
 }
 
 /// Whether a page is asked for: by name, and no less than any kind of answer that the API gives. Browsers name it when

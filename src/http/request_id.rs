@@ -1,6 +1,7 @@
 //! An id for each request: on the answer (`Request-Id`), in errors, and in log lines.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,11 +11,13 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest};
-use gom_actors::metrics::{HTTP_IN_HAND, Route};
-use gom_actors::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
+use gom_actors::metrics::Route;
+use gom_actors::traces::{self, Begun, Context, KeyValue, SpanKind, SpanRef, Status};
 
-use super::access::{Noted, count, method_of, route_of, tell};
+use super::State;
+use super::access::{InHand, Noted, method_of, route_of};
 use crate::telemetry::parent_of;
 
 const HEADER: HeaderName = HeaderName::from_static("request-id");
@@ -53,24 +56,24 @@ pub async fn identify<B: MessageBody>(
 ) -> Result<ServiceResponse<B>, Error> {
     let id = RequestId::next();
     request.extensions_mut().insert(id.clone());
-    request.extensions_mut().insert(Noted::default());
+    let noted = Rc::new(Noted::default());
+    request.extensions_mut().insert(Rc::clone(&noted));
     let (route, method) = (route_of(request.path()), request.method().clone());
     let begun = traces::begin(|| span(route, &method, &id, &request));
     let answering = async {
-        let started = std::time::Instant::now();
-        let _in_hand = HTTP_IN_HAND.level(());
+        let in_hand = InHand::begin(&method, route, id.clone(), noted);
         let mut response = match next.call(request).await {
             Ok(response) => response,
             // Of a middleware's: whoever asked is answered without its handler.
             Err(error) => {
-                count(route, &method, error.as_response_error().status_code(), started.elapsed());
+                in_hand.answered(error.as_response_error().status_code());
                 return Err(error);
             }
         };
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(HEADER, value);
         }
-        tell(response.request(), route, &id, response.status(), started.elapsed());
+        in_hand.answered(response.status());
         Ok(response)
     };
     traces::within(begun, answering, |answer, span| conclude(answer.as_ref(), &span)).await
@@ -86,8 +89,14 @@ fn span(route: Route, method: &Method, id: &RequestId, request: &ServiceRequest)
             KeyValue::new("http.route", route.as_str()),
             KeyValue::new("gom.request_id", id.as_str().to_owned()),
         ],
-        parent: Some(parent_of(request.headers())),
+        parent: Some(if is_believed(request) { parent_of(request.headers()) } else { Context::new() }),
     }
+}
+
+/// Whether its word counts on which trace it belongs to, and whether that is kept: strangers could have all of theirs kept.
+fn is_believed(request: &ServiceRequest) -> bool {
+    let state = request.app_data::<Data<State>>();
+    state.is_some_and(|state| state.edge.proxies.sent(request.request()))
 }
 
 fn conclude<B>(answer: Result<&ServiceResponse<B>, &Error>, span: &SpanRef<'_>) {

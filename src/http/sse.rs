@@ -11,7 +11,7 @@ use actix_web::rt::time::{Interval, Sleep, interval_at, sleep};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures::Stream;
-use gom_actors::metrics::{EVENT_STREAMS, Level, Route};
+use gom_actors::metrics::{CONNECTIONS_CLOSED, Closed, EVENT_STREAMS, Level, Route};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use tokio::time::Instant;
@@ -189,6 +189,9 @@ impl Stream for Body {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.expires.as_mut().poll(cx).is_ready() {
+            if !self.outbox.is_over() {
+                CONNECTIONS_CLOSED.one(Closed::Forbidden);
+            }
             return Poll::Ready(None);
         }
         match self.outbox.poll(cx) {

@@ -10,9 +10,9 @@ use super::health::Vitals;
 use super::openapi::{Answer, Operation, Tag};
 
 /// The git revision, where the build was told it.
-pub const REVISION: Option<&str> = option_env!("GOM_REVISION");
-/// When it was built, where the build was told it.
-pub const BUILT_AT: Option<&str> = option_env!("GOM_BUILT_AT");
+pub fn revision() -> Option<&'static str> {
+    told(option_env!("GOM_REVISION"))
+}
 
 pub fn describe() -> Operation {
     let text = json!({ "type": ["string", "null"] });
@@ -38,8 +38,8 @@ pub async fn version(vitals: Data<Vitals>) -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
         "name": "gom",
         "version": env!("CARGO_PKG_VERSION"),
-        "revision": told(REVISION),
-        "builtAt": told(BUILT_AT),
+        "revision": revision(),
+        "builtAt": told(option_env!("GOM_BUILT_AT")),
         "role": vitals.role.name(),
         "datamodel": *vitals.datamodel,
         "migrations": migrations::system_version(),

@@ -32,7 +32,7 @@ use issuer_keys::IssuerKeys;
 pub use issuer_keys::KeyPace;
 pub use kept_secret::SecretError;
 pub use login::{Login, LoginError};
-use outside::Outside;
+pub(crate) use outside::Outside;
 pub use service_secret::obtain_service_secret;
 pub use service_token::{InvalidToken, ServiceTokens};
 pub use session_options::{redis_options, session_options};
@@ -45,6 +45,8 @@ pub use viewer::{User, Viewer};
 
 use crate::settings::{Local, Provider, Settings};
 
+/// Bytes of an issuer's key set, at most.
+pub(crate) const LONGEST_KEY_SET: usize = issuer_keys::LONGEST_ANSWER;
 /// `provider` of a session that a customer opened by telephone number.
 pub const PHONE: &str = "phone";
 /// `provider` of a session of an account in our own table.
@@ -105,8 +107,7 @@ impl Identity {
             let client = url.map(|url| Outside::new(url, auth0.timeout, max_bytes)).transpose();
             client.map_err(|cause| IdentityError::Client { key, cause })
         };
-        let jwks =
-            outside("auth.auth0.jwks_endpoint", auth0.jwks_endpoint.as_ref(), issuer_keys::LONGEST_ANSWER)?;
+        let jwks = outside("auth.auth0.jwks_endpoint", auth0.jwks_endpoint.as_ref(), LONGEST_KEY_SET)?;
         let tokens =
             outside("auth.auth0.token_url", auth0.token_url.as_ref(), token_endpoint::LONGEST_ANSWER)?;
         let foreign = match (jwks, &auth0.issuer, &auth0.audience) {

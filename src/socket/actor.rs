@@ -181,7 +181,9 @@ impl Actor for Socket {
         ctx.run_interval(bounds.heartbeat, move |socket, ctx| {
             if socket.heard.elapsed() > bounds.heartbeat * 2 {
                 // There may be nobody to close it for.
-                CONNECTIONS_CLOSED.one(Closed::Silent);
+                if !socket.outbox.is_over() {
+                    CONNECTIONS_CLOSED.one(Closed::Silent);
+                }
                 ctx.stop();
             } else {
                 socket.outbox.push(frame::ping());

@@ -8,6 +8,7 @@ use gom_actors::metrics::{self, BUILD_INFO, DOCUMENT_BYTES, DOCUMENTS, Format, M
 use gom_actors::push::Push;
 
 use crate::graphql::Engine;
+use crate::http;
 
 /// How long the database may take to say what push has to do. What it does not say by then is left out.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -39,6 +40,6 @@ impl Numbers {
 }
 
 fn build() -> [(&'static str, String); 2] {
-    let revision = option_env!("GOM_REVISION").unwrap_or("unknown");
+    let revision = http::revision().unwrap_or("unknown");
     [("version", env!("CARGO_PKG_VERSION").to_owned()), ("revision", revision.to_owned())]
 }

@@ -45,8 +45,10 @@ pub fn outcome_of(errors: &[ApiError]) -> Outcome {
 
 /// A name as GraphQL has it, not too long: anything else is a stranger's text, which is not repeated.
 pub fn plain_name(name: &str) -> Option<&str> {
-    let good = name.len() <= NAME && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
-    good.then_some(name)
+    let letter = |byte: u8| byte == b'_' || byte.is_ascii_alphabetic();
+    let begins = name.bytes().next().is_some_and(letter);
+    let good = name.len() <= NAME && name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit());
+    (begins && good).then_some(name)
 }
 
 #[cfg(test)]
@@ -56,7 +58,9 @@ mod tests {
     #[test]
     fn only_names_are_told() {
         assert_eq!(plain_name("CreateOrder_2"), Some("CreateOrder_2"));
-        assert_eq!(plain_name("5512345678 María"), None);
+        for text in ["5512345678 María", "5512345678", "", "María"] {
+            assert_eq!(plain_name(text), None, "{text}");
+        }
         assert_eq!(plain_name(&"a".repeat(65)), None);
     }
 

@@ -92,7 +92,7 @@ class Server:
     def faults(self):
         """Lines of the log that the server wrote for faults of its own."""
         lines = self.log.read_text().splitlines()
-        return [line for line in lines if '"level":"ERROR"' in line or "answered with a server error" in line or "panicked" in line]
+        return [line for line in lines if '"level":"ERROR"' in line or ('"level":"WARN"' in line and "gom::access" in line) or "panicked" in line]
 
     def stop(self):
         self.process.terminate()

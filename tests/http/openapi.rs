@@ -81,6 +81,26 @@ async fn the_page_needs_no_script_and_nothing_from_elsewhere() {
 }
 
 #[actix_web::test]
+async fn pages_are_sent_to_their_address_without_a_slash_and_nobody_else() {
+    let app = TestApp::start().await;
+    for (path, accept, location) in [
+        ("/openapi/", "text/html", Some("../openapi")),
+        ("/openapi//?a=b", "text/html", Some("../../openapi?a=b")),
+        ("/graphql/", "text/html,*/*;q=0.8", Some("../graphql")),
+        ("/graphql/?query=%7B__typename%7D", "application/json", None),
+        ("/healthz/", "*/*", None),
+        ("/", "text/html", None),
+    ] {
+        let request = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let answer =
+            request.get(format!("{}{path}", app.address)).header("accept", accept).send().await.unwrap();
+        let moved = (answer.status() == StatusCode::PERMANENT_REDIRECT).then_some(answer.headers());
+        let found = moved.map(|headers| headers["location"].to_str().unwrap());
+        assert_eq!(found, location, "{path}");
+    }
+}
+
+#[actix_web::test]
 async fn bodies_that_are_compressed_or_not_utf_8_are_415() {
     let app = TestApp::start().await;
     for path in ["/graphql", "/webpush/graphql", "/webpush/unsubscribe"] {

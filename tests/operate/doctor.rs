@@ -1,6 +1,5 @@
 //! `gom doctor`, with each fault made real.
 
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -9,18 +8,18 @@ use gom_test_support::{TestDatabase, TestRedis};
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
-use crate::process::{Environment, Server, environment, free_port, migrate, run};
+use crate::process::{Environment, environment, free_port, migrate, run};
 
 /// What a report says.
-struct Report {
-    code: i32,
+pub struct Report {
+    pub code: i32,
     body: Value,
-    text: String,
+    pub text: String,
 }
 
 impl Report {
     /// The outcomes of a check, with what was found and what to do.
-    fn all(&self, check: &str) -> Vec<(String, String)> {
+    pub fn all(&self, check: &str) -> Vec<(String, String)> {
         let checks = self.body["checks"].as_array().unwrap().iter();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         checks
@@ -32,14 +31,14 @@ impl Report {
     }
 
     /// The only outcome of a check.
-    fn says(&self, check: &str, outcome: &str, part: &str) {
+    pub fn says(&self, check: &str, outcome: &str, part: &str) {
         let all = self.all(check);
         let found = all.iter().any(|(found, text)| found == outcome && text.contains(part));
         assert!(found, "{check} should be {outcome} with {part:?}, and is {all:?}");
     }
 }
 
-fn doctor(environment: &[(&'static str, String)], arguments: &[&str]) -> Report {
+pub fn doctor(environment: &[(&'static str, String)], arguments: &[&str]) -> Report {
     let mut all = vec!["doctor", "--json"];
     all.extend(arguments);
     let output = run(environment, &all);
@@ -50,7 +49,7 @@ fn doctor(environment: &[(&'static str, String)], arguments: &[&str]) -> Report 
 }
 
 /// A deployed database, and settings with good secrets of their own.
-async fn well() -> (TestDatabase, Environment) {
+pub async fn well() -> (TestDatabase, Environment) {
     let database = TestDatabase::create().await;
     let mut environment = environment(&database.url());
     environment.retain(|(name, _)| !name.ends_with("_KEY") && *name != "PRISMA_SECRET");
@@ -61,9 +60,17 @@ async fn well() -> (TestDatabase, Environment) {
     (database, environment)
 }
 
-fn set(environment: &mut Environment, name: &'static str, value: &str) {
+pub fn set(environment: &mut Environment, name: &'static str, value: &str) {
     environment.retain(|(known, _)| *known != name);
     environment.push((name, value.to_owned()));
+}
+
+/// Keys of Web Push.
+fn sends(environment: &mut Environment) {
+    let keys = VapidKeys::generate().unwrap();
+    set(environment, "VAPID_PUBLIC_KEY", keys.public_base64url());
+    set(environment, "VAPID_PRIVATE_KEY", &keys.private_base64url().unwrap());
+    set(environment, "VAPID_SUBJECT", "mailto:ops@gom.example");
 }
 
 async fn admin(database: &TestDatabase) -> Client {
@@ -78,10 +85,7 @@ async fn what_is_well_is_called_so() {
     let redis = TestRedis::start();
     set(&mut environment, "REDIS_HOST", "127.0.0.1");
     set(&mut environment, "REDIS_PORT", &redis.port().to_string());
-    let keys = VapidKeys::generate().unwrap();
-    set(&mut environment, "VAPID_PUBLIC_KEY", keys.public_base64url());
-    set(&mut environment, "VAPID_PRIVATE_KEY", &keys.private_base64url().unwrap());
-    set(&mut environment, "VAPID_SUBJECT", "mailto:ops@gom.example");
+    sends(&mut environment);
     let mut command = redis::cmd("CONFIG");
     command.arg(&["SET", "maxmemory-policy", "noeviction"]);
     command.exec(&mut connect(&redis)).unwrap();
@@ -231,10 +235,7 @@ async fn changes_and_jobs_that_nobody_looks_at_are_told() {
     client.batch_execute(jobs).await.unwrap();
     let report = doctor(&environment, &[]);
     report.says("jobs", "ok", "push is off");
-    let keys = VapidKeys::generate().unwrap();
-    set(&mut environment, "VAPID_PUBLIC_KEY", keys.public_base64url());
-    set(&mut environment, "VAPID_PRIVATE_KEY", &keys.private_base64url().unwrap());
-    set(&mut environment, "VAPID_SUBJECT", "mailto:ops@gom.example");
+    sends(&mut environment);
     let changes = "insert into gom.change (schema_name, table_name, kind, node)
         select 'default$default', 'User', 'T', 'x' from generate_series(1, 10001)";
     client.batch_execute(changes).await.unwrap();
@@ -242,6 +243,41 @@ async fn changes_and_jobs_that_nobody_looks_at_are_told() {
     assert_eq!(report.code, 1);
     report.says("jobs", "problem", "nobody carries them out");
     report.says("change log", "warning", "nobody follows the log");
+}
+
+#[tokio::test]
+async fn jobs_of_another_schema_are_for_its_own_servers() {
+    let (database, mut environment) = well().await;
+    sends(&mut environment);
+    let jobs =
+        "insert into gom.job (subject, schema_name, node, created, dedup, due_at, attempts, last_error)
+        values ('order', 'elsewhere', 'x', true, 'x', now() - interval '5 minutes', 2, 'trouble')";
+    database.connect().await.batch_execute(jobs).await.unwrap();
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 0, "{}", report.text);
+    report.says("jobs", "ok", "0 due");
+    assert!(report.all("failed jobs").is_empty(), "{}", report.text);
+}
+
+#[tokio::test]
+async fn connections_under_a_name_of_our_own_are_not_others() {
+    const HELD: u32 = 40;
+    let (database, mut environment) = well().await;
+    set(&mut environment, "DATABASE_URL", &format!("{}&application_name=shop", database.url()));
+    let mut clients = Vec::new();
+    for _ in 0..HELD {
+        let (client, connection) = database.config().application_name("shop").connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        clients.push(client);
+    }
+    // Other tests come and go.
+    let others = || {
+        let report = doctor(&environment, &[]);
+        let all = report.all("max_connections");
+        let count = all[0].1.split("others have ").nth(1).and_then(|text| text.split(' ').next());
+        count.unwrap().parse::<u32>().unwrap()
+    };
+    assert!((0..5).any(|_| others() < HELD), "ours are counted as others'");
 }
 
 #[tokio::test]
@@ -283,21 +319,6 @@ async fn settings_that_a_server_would_refuse_are_told_and_the_rest_is_looked_at(
 }
 
 #[tokio::test]
-async fn ports_are_free_or_somebodys() {
-    let (_database, mut environment) = well().await;
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    set(&mut environment, "GOM__SERVER__PORT", &taken.local_addr().unwrap().port().to_string());
-    let report = doctor(&environment, &[]);
-    assert_eq!(report.code, 1);
-    report.says("server.port", "problem", "not by gom");
-    let server = Server::ready(&environment, &[]).await;
-    set(&mut environment, "GOM__SERVER__PORT", &server.port.to_string());
-    let report = doctor(&environment, &[]);
-    assert_eq!(report.code, 0, "{}", report.text);
-    report.says("server.port", "ok", "role all");
-}
-
-#[tokio::test]
 async fn weak_secrets_and_open_doors_are_problems_in_production() {
     let (_database, mut environment) = well().await;
     let folder = tempfile::tempdir().unwrap();
@@ -309,8 +330,18 @@ async fn weak_secrets_and_open_doors_are_problems_in_production() {
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 0, "on a developer's machine: {}", report.text);
     report.says("service.secret", "warning", "everybody knows");
-    report.says("file permissions", "warning", "chmod 600");
+    report.says("file permissions", "warning", "others than its owner and group");
+    report.says("file permissions", "warning", "chmod o-rwx,g-w");
     assert!(!report.text.contains("mysecret42"));
+    // The server may be in the group.
+    for (mode, outcome, part) in [
+        (0o640, "ok", "owner and group"),
+        (0o660, "warning", "its group may write it"),
+        (0o600, "ok", "owner"),
+    ] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        doctor(&environment, &[]).says("file permissions", outcome, part);
+    }
     set(&mut environment, "GOM_ENV", "production");
     set(&mut environment, "GOM__CSRF__OPTIONS__SECURE", "false");
     let report = doctor(&environment, &[]);
@@ -320,36 +351,6 @@ async fn weak_secrets_and_open_doors_are_problems_in_production() {
     report.says("server.trusted_proxies", "warning", "GOM__SERVER__TRUSTED_PROXIES");
     set(&mut environment, "GOM__SERVER__TRUSTED_PROXIES", "0.0.0.0/0");
     doctor(&environment, &[]).says("server.trusted_proxies", "problem", "everybody");
-}
-
-#[tokio::test]
-async fn an_issuer_is_asked_for_its_keys() {
-    let (_database, mut environment) = well().await;
-    let port = free_port();
-    let url = format!("http://127.0.0.1:{port}/jwks");
-    for (name, value) in [
-        ("AUTH0_CLIENT_ID", "client"),
-        ("GOM__AUTH__AUTH0__TOKEN_URL", "http://127.0.0.1:9/token"),
-        ("GOM__AUTH__AUTH0__ISSUER", "https://issuer.example/"),
-        ("GOM__AUTH__AUTH0__AUDIENCE", "https://gql.example"),
-        ("GOM__AUTH__AUTH0__JWKS_ENDPOINT", &url),
-    ] {
-        set(&mut environment, name, value);
-    }
-    let report = doctor(&environment, &[]);
-    assert_eq!(report.code, 1);
-    report.says("auth.auth0.jwks_endpoint", "problem", "does not answer");
-    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(
-                b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{\"keys\":[{},{}]}",
-            );
-        }
-    });
-    doctor(&environment, &[]).says("auth.auth0.jwks_endpoint", "ok", "2 keys");
 }
 
 #[tokio::test]

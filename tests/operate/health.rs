@@ -117,6 +117,9 @@ async fn the_healthcheck_needs_no_arguments_and_no_secrets() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains(expected), "{output:?}");
     }
+    // A URL needs no settings, wherever they are said to be.
+    let named = run(&[("GOM_CONFIG", "/nowhere".to_owned())], &["healthcheck", &server.url("/readyz")]);
+    assert!(named.status.success(), "{named:?}");
     let settings = run(&of_server(&[("GOM__SERVER__WORKERS", "many")]), &["healthcheck"]);
     assert_eq!(settings.status.code(), Some(2), "{settings:?}");
     let nobody = crate::process::free_port().to_string();

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod doctor;
+mod doctor_network;
 mod health;
 mod process;
+mod rolling;
 mod stopping;
 mod waiting;

@@ -9,6 +9,7 @@ use gom_test_support::{TestCluster, TestDatabase, TestRedis};
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::sleep;
+use tokio_postgres::NoTls;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -197,4 +198,25 @@ async fn a_deployment_under_way_is_given_up() {
     assert_eq!(waiting().await, 0, "nobody waits for a lock that nobody needs any more");
     other.batch_execute("rollback").await.unwrap();
     Server::ready(&environment, &["--deploy"]).await;
+}
+
+#[tokio::test]
+async fn a_deployment_that_came_late_is_called_off_in_the_database() {
+    let cluster = TestCluster::own().await;
+    // Such locks are of one database.
+    let (operator, connection) = cluster.admin_config().dbname("gom").connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // The lock of those who deploy.
+    let role = "CREATE ROLE late NOLOGIN SUPERUSER; SELECT pg_advisory_lock(7453295894363465586)";
+    operator.batch_execute(role).await.unwrap();
+    let late = cluster.url().replacen("gom", "late", 1);
+    assert_ne!(late, cluster.url(), "{late}");
+    let mut server = Server::start(&bounded(&late), &["--deploy"]);
+    server.comes("it waits", async |server| server.log().contains("waiting for PostgreSQL")).await;
+    operator.batch_execute("ALTER ROLE late LOGIN").await.unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'late' AND wait_event = 'advisory'";
+    let waits = async || operator.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0;
+    server.comes("it waits for others who deploy", async |_| waits().await).await;
+    stops(&mut server).await;
+    assert!(!waits().await, "else it would go on, without anybody who knows of it");
 }

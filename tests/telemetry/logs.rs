@@ -15,6 +15,26 @@ const P256DH: &str =
 const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
 
 #[tokio::test]
+async fn a_client_that_goes_away_before_its_answer_is_told_of() {
+    let app = TestApp::start(&[("METRICS_TOKEN", "the token of whoever scrapes")]).await;
+    let tables = app.tables().await;
+    tables
+        .batch_execute("BEGIN; LOCK TABLE \"default$default\".\"Order\" IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let request = app.http.post(format!("{}/graphql", app.address)).bearer_auth(&app.token);
+    let request = request
+        .header("content-type", "application/json")
+        .body(json!({ "query": "query Waits { orders { uid } }", "operationName": "Waits" }).to_string());
+    assert!(request.timeout(Duration::from_millis(500)).send().await.is_err());
+    // The client's connection is closed by this runtime.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let line = app.lines("given up before its answer").remove(0);
+    assert_eq!((&line["status"], &line["route"]), (&499.into(), &"/graphql".into()), "{line}");
+    tables.batch_execute("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
     let service = PushService::start_with(PushServiceOptions::default());
     let keys = TestApp::vapid();

@@ -103,6 +103,7 @@ async fn a_requests_spans_belong_to_its_callers_trace_and_hold_no_values() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.address),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=key-of-the-collector"),
         ("OTEL_SERVICE_NAME", "the shop"),
+        ("GOM__SERVER__TRUSTED_PROXIES", "127.0.0.0/8"),
         // What is left is sent when the server stops.
         ("OTEL_BSP_SCHEDULE_DELAY", "60000"),
     ])
@@ -170,6 +171,25 @@ async fn a_requests_spans_belong_to_its_callers_trace_and_hold_no_values() {
     let root = spans.iter().find(|span| span.span_id == mutation.parent_span_id).unwrap();
     assert!(root.parent_span_id.is_empty() && root.name == "POST /graphql");
     assert!(attribute(program, "db.query.text").to_lowercase().contains("update"));
+}
+
+#[tokio::test]
+async fn a_strangers_trace_is_not_joined() {
+    let collector = Collector::start();
+    let mut app = TestApp::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.address)]).await;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let request = app.http.get(format!("{}/version", app.address));
+    let request = request.header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"));
+    assert!(request.send().await.unwrap().status().is_success());
+    assert!(app.stop(), "{}", app.log());
+    let spans = collector.spans();
+    let asked: Vec<&Span> =
+        spans.iter().map(|(_, span)| span).filter(|span| span.name == "GET /version").collect();
+    assert!(!asked.is_empty(), "{spans:?}");
+    assert!(
+        asked.iter().all(|span| hex(&span.trace_id) != trace && span.parent_span_id.is_empty()),
+        "{asked:?}"
+    );
 }
 
 #[tokio::test]

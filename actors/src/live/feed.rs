@@ -91,13 +91,14 @@ impl Follow {
         let mut complained = false;
         loop {
             let (error, condition) = match self.log.open().await {
-                Ok(state) => match self.follow(state).await {
+                Ok(state) => match self.follow(state, &mut complained).await {
                     Ok(never) => match never {},
                     Err(error) => (error, Condition::Down),
                 },
-                // The database is there, and has no change log.
-                Err(error @ LineError::Rejected(_)) => (error, Condition::Off),
-                Err(error) => (error, Condition::Down),
+                Err(error) => match self.log.exists().await {
+                    Ok(false) => (error, Condition::Off),
+                    _ => (error, Condition::Down),
+                },
             };
             self.shared.heart.beat(condition);
             if !complained {
@@ -109,7 +110,11 @@ impl Follow {
     }
 
     /// Follows the log until something fails, once it is known whether it is still the same database.
-    async fn follow(&self, mut state: LogState) -> Result<std::convert::Infallible, LineError> {
+    async fn follow(
+        &self,
+        mut state: LogState,
+        complained: &mut bool,
+    ) -> Result<std::convert::Infallible, LineError> {
         let mut looked = Instant::now();
         loop {
             // Before the look: whoever commits during it sends another.
@@ -124,6 +129,7 @@ impl Follow {
             }
             self.tell(state).await?;
             self.shared.heart.beat(Condition::Ready);
+            *complained = false;
             let listened = self.shared.members.load(Ordering::Relaxed) > 0;
             let pause = if listened { self.options.poll } else { IDLE };
             let _ = timeout(pause, self.woken.notified()).await;

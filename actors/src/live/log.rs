@@ -12,6 +12,7 @@ use crate::database::{Database, Line, LineError};
 const PAGE: usize = 5_000;
 
 const OPEN: &str = "select epoch, position, oldest from gom.open_feed()";
+const EXISTS: &str = "select to_regclass('gom.feed') is not null";
 const STATE: &str = "select epoch, position, oldest from gom.feed";
 const STAMP: &str = "select gom.stamp_changes()";
 const TRIM: &str = "select gom.trim_changes($1::bigint * interval '1 millisecond', $2::bigint, $3::int)";
@@ -74,6 +75,13 @@ impl Log {
     /// Sees to it that positions of a database that was restored are not taken for its earlier life's.
     pub async fn open(&self) -> Result<LogState, LineError> {
         self.state_by(OPEN).await
+    }
+
+    /// Whether the database has a change log.
+    pub async fn exists(&self) -> Result<bool, LineError> {
+        let rows = self.line.rows(&statement(EXISTS, [])).await?;
+        let row = rows.first().ok_or_else(|| unexpected("no answer"))?;
+        row.try_get(0).map_err(|error| unexpected(&error.to_string()))
     }
 
     pub async fn state(&self) -> Result<LogState, LineError> {

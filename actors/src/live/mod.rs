@@ -27,7 +27,7 @@ use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;
 use crate::database::Database;
 use crate::metrics::{FEED_LAG, FEED_LOOKED, Moment};
-use crate::pulse::{Heart, Pulse};
+use crate::pulse::{Condition, Heart, Pulse};
 use crate::redis::{RedisOptions, RedisOptionsError};
 use crate::watch::{self as watched, Published};
 
@@ -175,9 +175,12 @@ impl Live {
 
     /// Brings up to date what the metrics say of time.
     pub fn read_metrics(&self) {
+        let pulse = self.shared.heart.pulse();
         match self.shared.looked.age() {
             Some(age) => FEED_LOOKED.set_duration((), age),
-            None => FEED_LOOKED.forget(()),
+            None if pulse.condition == Condition::Off => FEED_LOOKED.forget(()),
+            // Not once: for as long as it has tried.
+            None => FEED_LOOKED.set_duration((), pulse.since.elapsed()),
         }
         FEED_LAG.set_duration((), self.shared.behind.age().unwrap_or_default());
     }

@@ -32,8 +32,8 @@ impl Format {
 }
 
 /// All metrics with their values. `build`: the labels of [`super::BUILD_INFO`]; those of the first call are kept.
-/// Combinations of several labels and labels of histograms that have not occurred are left out, and readings that are
-/// unknown.
+/// Of counters with very many series those that have not occurred are left out, as are labels of histograms, and readings
+/// that are unknown. What alarms are made of is there from the start: a series that begins with 1 has not increased.
 pub fn expose(format: Format, build: &[(&'static str, String)]) -> String {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
     let registry = REGISTRY.get_or_init(|| {
@@ -50,6 +50,9 @@ pub fn expose(format: Format, build: &[(&'static str, String)]) -> String {
     debug_assert!(written.is_ok());
     text
 }
+
+/// More series than this are shown only where they have occurred.
+const MANY: usize = 100;
 
 #[derive(Debug)]
 struct Table {
@@ -84,7 +87,7 @@ impl Table {
             if definition.metric == Metric::BuildInfo {
                 labels.extend(self.build.iter().map(|(name, value)| (*name, value.as_str())));
             }
-            let sparse = definition.labels.len() > 1;
+            let sparse = definition.series() > MANY;
             let mut encode = |write: &dyn Fn(&mut MetricEncoder<'_>) -> fmt::Result| {
                 if labels.is_empty() {
                     write(&mut encoder)

@@ -72,15 +72,23 @@ scrape_configs:
     static_configs: [{ targets: [\"gom.internal:3000\"] }]
 ```
 
+In a stack ([docker/README.md](../docker/README.md)), with a port of its own and Prometheus in the network `gom_back`, every server is found by name:
+
+```yaml
+scrape_configs:
+  - job_name: gom
+    dns_sd_configs: [{ names: [tasks.gom], type: A, port: 9464 }]
+```
+
 Numbers are of one process; `gom_push_jobs`, `gom_push_deliveries` and `gom_push_oldest_delivery_seconds` are of the database, and the
-same from every server. Combinations of two or more labels that have not occurred, labels of histograms likewise, and gauges that cannot be told at the moment, are
-left out. No label has a value that comes from a request.
+same from every server. Gauges that cannot be told at the moment, labels of histograms that have not occurred, and of counters with more than a hundred
+combinations of labels those that have not, are left out. No label has a value that comes from a request.
 
 What to look at first:
 
 | question | expression |
 |---|---|
-| Does it answer? | `sum(rate(gom_http_requests_total{status=\"5xx\"}[5m])) / sum(rate(gom_http_requests_total[5m]))` |
+| Does it answer? | `sum(rate(gom_http_requests_total{status=\"5xx\",route!=\"/healthz\",route!=\"/readyz\"}[5m])) / sum(rate(gom_http_requests_total{route!=\"/healthz\",route!=\"/readyz\"}[5m]))` (probes left out) |
 | How fast? | `histogram_quantile(0.99, sum by (le) (rate(gom_http_request_duration_seconds_bucket{route=\"/graphql\"}[5m])))` |
 | What goes wrong? | `sum by (outcome) (rate(gom_graphql_operations_total{outcome!=\"ok\"}[5m]))` |
 | Is the database the reason? | `gom_database_state{state=\"ready\"} == 0`, `gom_database_waiting > 0`, `rate(gom_database_retries_total[5m])` |

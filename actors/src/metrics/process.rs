@@ -1,6 +1,7 @@
 //! What the system says of this process. Where it says nothing (it is no Linux), nothing is shown.
 
 use std::fs;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use super::metric::BASES;
@@ -27,7 +28,9 @@ pub fn read_process() {
     PROCESS_THREADS.set((), stat.threads);
     PROCESS_VIRTUAL.set((), stat.virtual_bytes);
     PROCESS_RESIDENT.set((), stat.resident_pages.saturating_mul(rustix::param::page_size() as u64));
-    if let Some(booted) = booted() {
+    // The machine's clock and its age are told in different steps: asked anew, the start would move.
+    static BOOTED: OnceLock<Option<Duration>> = OnceLock::new();
+    if let Some(booted) = *BOOTED.get_or_init(booted) {
         PROCESS_START.set_duration((), booted + Duration::from_nanos(nanoseconds(stat.started)));
     }
 }
@@ -89,5 +92,7 @@ mod tests {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let started = Duration::from_nanos(PROCESS_START.value(()).unwrap());
         assert!(now > started && now - started < Duration::from_secs(3_600), "{started:?}");
+        read_process();
+        assert_eq!(PROCESS_START.value(()).map(Duration::from_nanos), Some(started), "a start does not move");
     }
 }

@@ -118,6 +118,26 @@ pub async fn status<C: GenericClient>(
     })
 }
 
+/// Whether the schema was brought to this very datamodel once, and to something else since: whoever brings it now is a
+/// server of before, in the middle of an update or after a step back.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn has_gone_on<C: GenericClient>(
+    client: &C,
+    deployment: &Deployment<'_>,
+) -> Result<bool, MigrateError> {
+    if !system::has_table(client, "gom.applied_datamodel").await? {
+        return Ok(false);
+    }
+    let query =
+        "SELECT EXISTS (SELECT 1 FROM gom.applied_datamodel WHERE schema_name = $1 AND datamodel = $2)";
+    let known: bool = client.query_one(query, &[&deployment.schema, &deployment.text]).await?.get(0);
+    let last = last_applied(client, deployment.schema).await?;
+    let newer_tables = system::newer(client).await?.is_some();
+    Ok(known && (newer_tables || last.is_some_and(|last| last.datamodel != deployment.text)))
+}
+
 async fn last_applied<C: GenericClient>(client: &C, schema: &str) -> Result<Option<Applied>, MigrateError> {
     if !system::has_table(client, "gom.applied_datamodel").await? {
         return Ok(None);

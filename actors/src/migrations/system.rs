@@ -35,7 +35,8 @@ pub(super) async fn run(client: &mut Client) -> Result<(), MigrateError> {
 
 const SCHEMA_EXISTS: &str = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'gom'";
 
-async fn newer(client: &Client) -> Result<Option<(i32, i32)>, MigrateError> {
+/// The version of the database's tables and the one that this program knows, if the former is the newer.
+pub(super) async fn newer<C: GenericClient>(client: &C) -> Result<Option<(i32, i32)>, MigrateError> {
     let known = known_version();
     Ok(applied_version(client).await?.filter(|found| *found > known).map(|found| (found, known)))
 }

@@ -21,7 +21,7 @@ use super::refresh::refresh;
 use super::refresher::Refresher;
 use super::session::{NewSession, Session, SessionId, SessionSummary};
 use super::store::{Life, Listed, SessionStore};
-use super::{Refreshed, unavailable};
+use super::{Refreshed, store_failed};
 use crate::metrics::{ActorKind, SESSIONS, SessionEvent};
 use crate::standing::PROMISE;
 use crate::watch::{Context, Watched};
@@ -48,13 +48,13 @@ impl Keeping {
     }
 
     pub async fn living(&self, ids: &[SessionId]) -> Answer<Vec<bool>> {
-        self.store.living(ids, self.options.clock.now()).await.map_err(unavailable)
+        self.store.living(ids, self.options.clock.now()).await.map_err(store_failed)
     }
 
     /// The session, if it lives.
     pub async fn get(&self, id: &SessionId) -> Answer<Option<Session>> {
         let now = self.options.clock.now();
-        let found = self.store.get(id, now).await.map_err(unavailable)?;
+        let found = self.store.get(id, now).await.map_err(store_failed)?;
         let Some(mut session) = found.filter(|session| self.life(session.opened, now).is_some()) else {
             return Ok(None);
         };
@@ -191,7 +191,7 @@ impl<R: Request> Handler<Asked<R>> for SessionManager {
             drop(in_hand);
             // Whoever asked may have gone away; then nobody misses the answer.
             let _ =
-                reply.send(carried_out.unwrap_or_else(|_| Err(unavailable("no answer in time".to_owned()))));
+                reply.send(carried_out.unwrap_or_else(|_| Err(store_failed("no answer in time".to_owned()))));
         });
     }
 }
@@ -238,6 +238,11 @@ impl Handler<Refresh> for SessionManager {
             let (id, stale_signature) = &landing.flight;
             let answer = refresh(&keeping, id, stale_signature, refresher).await;
             drop(in_hand);
+            match &answer {
+                Ok(_) => SESSIONS.one(SessionEvent::Refreshed),
+                Err(SessionError::Gone) => SESSIONS.one(SessionEvent::Refused),
+                Err(_) => {}
+            }
             for reply in landing.waiting() {
                 let _ = reply.send(answer.clone());
             }
@@ -278,7 +283,7 @@ impl Request for Open {
             previous: None,
         };
         let life = Life { now, left: keeping.options.absolute.min(keeping.options.idle) };
-        keeping.store.insert(&id, &session, life, replaces.as_ref()).await.map_err(unavailable)?;
+        keeping.store.insert(&id, &session, life, replaces.as_ref()).await.map_err(store_failed)?;
         SESSIONS.one(SessionEvent::Opened);
         Ok(id)
     }
@@ -288,9 +293,14 @@ impl Request for Close {
     type Answer = ();
 
     async fn carry_out(self, keeping: Arc<Keeping>) -> Answer<()> {
-        keeping.store.remove(&self.0).await.map_err(unavailable)?;
-        SESSIONS.one(SessionEvent::Closed);
+        count_closed(keeping.store.remove(&self.0).await.map_err(store_failed)?);
         Ok(())
+    }
+}
+
+fn count_closed(closed: bool) {
+    if closed {
+        SESSIONS.one(SessionEvent::Closed);
     }
 }
 
@@ -299,7 +309,7 @@ impl Request for CloseAll {
 
     async fn carry_out(self, keeping: Arc<Keeping>) -> Answer<u64> {
         let removed = keeping.store.remove_all(&self.0, keeping.options.clock.now()).await;
-        removed.map_err(unavailable).inspect(|count| SESSIONS.add(SessionEvent::Closed, *count))
+        removed.map_err(store_failed).inspect(|count| SESSIONS.add(SessionEvent::Closed, *count))
     }
 }
 
@@ -311,8 +321,7 @@ impl Request for CloseByHandle {
         let Some(found) = listed.iter().find(|listed| listed.id.handle() == self.handle) else {
             return Ok(false);
         };
-        keeping.store.remove(&found.id).await.map_err(unavailable)?;
-        SESSIONS.one(SessionEvent::Closed);
+        count_closed(keeping.store.remove(&found.id).await.map_err(store_failed)?);
         Ok(true)
     }
 }
@@ -335,7 +344,7 @@ impl Request for List {
 
 async fn live(keeping: &Keeping, subject: &str) -> Answer<Vec<Listed>> {
     let now = keeping.options.clock.now();
-    let mut listed = keeping.store.list(subject, now).await.map_err(unavailable)?;
+    let mut listed = keeping.store.list(subject, now).await.map_err(store_failed)?;
     listed.retain(|listed| keeping.life(listed.session.opened, now).is_some());
     Ok(listed)
 }

@@ -161,13 +161,7 @@ impl Sessions {
         let (reply, answer) = oneshot::channel();
         let stale_signature = stale_signature.to_owned();
         self.send(Refresh { id: id.clone(), stale_signature, refresher, reply }).await?;
-        let refreshed = answer.await.unwrap_or_else(|_| Err(rebuilding()));
-        match &refreshed {
-            Ok(_) => SESSIONS.one(SessionEvent::Refreshed),
-            Err(SessionError::Gone) => SESSIONS.one(SessionEvent::Refused),
-            Err(_) => {}
-        }
-        refreshed
+        answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
     /// Closes a session. It is no error if there is none.
@@ -232,8 +226,13 @@ impl Drop for Looking<'_> {
     }
 }
 
-fn unavailable(reason: String) -> SessionError {
+/// The store has not answered.
+fn store_failed(reason: String) -> SessionError {
     SESSION_FAILURES.one(());
+    unavailable(reason)
+}
+
+fn unavailable(reason: String) -> SessionError {
     SessionError::Unavailable { reason }
 }
 

@@ -45,7 +45,7 @@ const WRITES: &[&str] = &[
      INSERT INTO gom.session (id, subject, provider, signature, refresh_token, opened_at, seen_at, expires_at)
      VALUES ($1, $2, $3, $4, $5, $6, $6, $7) ON CONFLICT (id) DO NOTHING",
     "UPDATE gom.session SET seen_at = $2, expires_at = $3 WHERE id = $1 AND expires_at > $2",
-    "DELETE FROM gom.session WHERE id = $1",
+    "DELETE FROM gom.session WHERE id = $1 RETURNING 1",
     "WITH gone AS (DELETE FROM gom.session WHERE subject = $1 RETURNING expires_at)
      SELECT count(*) FROM gone WHERE expires_at > $2",
     "UPDATE gom.session
@@ -161,8 +161,8 @@ impl SessionStore for PostgresSessions {
             .boxed()
     }
 
-    fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, ()> {
-        async move { self.writes.ask(REMOVE, &[&id.as_str()]).await.map(|_| ()) }.boxed()
+    fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, bool> {
+        async move { self.writes.ask(REMOVE, &[&id.as_str()]).await.map(|rows| !rows.is_empty()) }.boxed()
     }
 
     fn remove_all<'a>(&'a self, subject: &'a str, now: SystemTime) -> Stored<'a, u64> {

@@ -253,11 +253,11 @@ impl SessionStore for RedisSessions {
         .boxed()
     }
 
-    fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, ()> {
+    fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, bool> {
         async move {
             let mut delete = cmd("DEL");
             delete.arg(session_key(id));
-            self.redis.ask::<()>(&delete).await
+            self.redis.ask(&delete).await
         }
         .boxed()
     }

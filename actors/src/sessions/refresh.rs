@@ -12,7 +12,7 @@ use super::error::SessionError;
 use super::manager::{Keeping, whole_milliseconds};
 use super::refresher::{RefreshFailure, Refresher, Renewed};
 use super::session::{Previous, Session, SessionId};
-use super::{Refreshed, unavailable};
+use super::{Refreshed, store_failed, unavailable};
 
 /// Between two looks at whether another node is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(30);
@@ -56,7 +56,7 @@ pub(super) async fn refresh(
         }
         // Longer than the refresher may take, and with time to keep its answer.
         let span = patience + patience / 2;
-        if keeping.store.lock(id, holder.as_str(), span).await.map_err(unavailable)? {
+        if keeping.store.lock(id, holder.as_str(), span).await.map_err(store_failed)? {
             break;
         }
         if began.elapsed() >= patience {
@@ -113,7 +113,7 @@ async fn rejected(
         return Ok(refreshed);
     }
     tracing::info!(session = ?id, "a refresh token was rejected; the session is closed");
-    keeping.store.remove(id).await.map_err(unavailable)?;
+    keeping.store.remove(id).await.map_err(store_failed)?;
     Err(SessionError::Gone)
 }
 
@@ -150,7 +150,7 @@ async fn keep(
             actix::spawn(async move {
                 keep_on(&keeping, &id, &stale_signature, &session, &holder).await;
             });
-            Err(unavailable(reason))
+            Err(store_failed(reason))
         }
     }
 }

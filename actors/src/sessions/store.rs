@@ -47,7 +47,8 @@ pub(super) trait SessionStore: Send + Sync {
     /// The session was used. Does nothing if there is none.
     fn touch<'a>(&'a self, id: &'a SessionId, subject: &'a str, life: Life) -> Stored<'a, ()>;
 
-    fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, ()>;
+    /// Whether there was one.
+    fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, bool>;
 
     /// How many there were.
     fn remove_all<'a>(&'a self, subject: &'a str, now: SystemTime) -> Stored<'a, u64>;

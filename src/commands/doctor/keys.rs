@@ -1,4 +1,4 @@
-//! Secrets: whether they are long enough, one's own, and for the server only to read.
+//! Secrets: whether they are long enough, one's own, and for nobody else to read.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,8 @@ fn weigh(found: &mut Subject<'_>, patient: &Patient, key: &'static str, variable
     }
 }
 
-/// Files with secrets that others than their owner may read. Those of a container's own secrets are for everybody in it.
+/// Files with secrets that others may use, or that the group may write; it may well read, where the server is
+/// in it. Those of a container's own secrets are for everybody in it.
 fn files(found: &mut Subject<'_>, private: Option<&Path>) {
     let named = secret_files(&std::env::vars_os().collect());
     let kept = private.into_iter().flat_map(|folder| KEPT.map(|name| (name.to_owned(), folder.join(name))));
@@ -94,19 +95,24 @@ fn files(found: &mut Subject<'_>, private: Option<&Path>) {
     for (key, path) in &files {
         let Ok(metadata) = std::fs::metadata(path) else { continue };
         let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 == 0 || path.starts_with("/run/secrets") {
+        if mode & 0o027 == 0 || path.starts_with("/run/secrets") {
             good += 1;
         } else {
             let path = path.display();
+            let who = if mode & 0o007 == 0 {
+                "its group may write it"
+            } else {
+                "others than its owner and group may use it"
+            };
             found.warning(
                 "file permissions",
-                format!("{path} ({key}) has the mode {mode:o}: others than its owner may use it"),
-                format!("chmod 600 {path}"),
+                format!("{path} ({key}) has the mode {mode:o}: {who}"),
+                format!("chmod o-rwx,g-w {path}"),
             );
         }
     }
     if good > 0 {
-        found.ok("file permissions", format!("{good} files with secrets are their owner's only"));
+        found.ok("file permissions", format!("{good} files with secrets are for their owner and group only"));
     } else if files.is_empty() {
         found.skipped("file permissions", "no secret comes from a file");
     }

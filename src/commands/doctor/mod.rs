@@ -12,6 +12,7 @@ mod redis;
 mod report;
 mod vapid;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -76,6 +77,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         (None, 1) => Err(Failure::Other("there is a problem".to_owned())),
         (None, count) => Err(Failure::Other(format!("there are {count} problems"))),
     }
+}
+
+/// Whether nobody elsewhere reaches what listens there.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 async fn examine(patient: &Patient, report: &mut Report) {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::Patient;
 use super::report::Report;
+use crate::identity::{LONGEST_KEY_SET, Outside};
 use crate::settings::Provider;
 
 /// Somebody waits for the answer.
@@ -33,23 +35,15 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) {
     }
 }
 
+/// Asked as the server asks: the same proxies, the same certificates, and no redirect is followed.
 async fn keys(url: &str, patience: Duration) -> Result<usize, String> {
-    let words = |error: reqwest::Error| {
-        let mut text = "it does not answer".to_owned();
-        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
-    };
-    let client = reqwest::Client::builder().timeout(patience).build().map_err(words)?;
-    let answer = client.get(url).send().await.map_err(words)?;
-    let status = answer.status();
-    if !status.is_success() {
-        return Err(format!("it answers {status}"));
+    let outside = Outside::new(url, patience, LONGEST_KEY_SET)
+        .map_err(|reason| format!("it cannot be asked: {reason}"))?;
+    let answer = outside.get().await.map_err(|reason| format!("it does not answer: {reason}"))?;
+    if answer.status != StatusCode::OK {
+        return Err(format!("it answers {}", answer.status));
     }
-    let text = answer.text().await.map_err(words)?;
-    let set: Value = serde_json::from_str(&text).map_err(|_| "it answers with what is no JSON".to_owned())?;
+    let set: Value =
+        serde_json::from_slice(&answer.body).map_err(|_| "it answers with what is no JSON".to_owned())?;
     Ok(set["keys"].as_array().map_or(0, Vec::len))
 }

@@ -1,17 +1,13 @@
 //! What browsers and proxies have to do with it: whose word on addresses is taken, and whether cookies are safe.
 
-use std::net::IpAddr;
-
-use super::Patient;
 use super::report::Report;
+use super::{Patient, is_loopback};
 
 pub(super) fn examine(patient: &Patient, report: &mut Report) {
     let settings = &patient.settings;
     let mut found = report.of("proxy");
-    let host = settings.server.host.as_str();
-    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     match (settings.server.trusted_proxies.as_slice(), patient.is_public()) {
-        ([], true) if !loopback => found.warning(
+        ([], true) if !is_loopback(&settings.server.host) => found.warning(
             "server.trusted_proxies",
             "nobody's X-Forwarded-For is believed: behind a proxy all clients share its address, and its login limit",
             "set GOM__SERVER__TRUSTED_PROXIES to the proxy's network, such as 10.0.0.0/8",

@@ -4,12 +4,14 @@ use tokio_postgres::Client;
 
 use super::report::Report;
 
-/// One statement, so that the numbers are of one moment.
+/// One statement, so that the numbers are of one moment. Jobs are taken by the servers of their schema (`$1`);
+/// deliveries are of no schema, and any server sends them.
 const BACKLOG: &str = "select
-  (select count(*) from gom.job where due_at <= now() and (lease_until is null or lease_until < now())),
+  (select count(*) from gom.job
+    where schema_name = $1 and due_at <= now() and (lease_until is null or lease_until < now())),
   (select extract(epoch from now() - min(due_at))::float8 from gom.job
-    where due_at <= now() and (lease_until is null or lease_until < now())),
-  (select count(*) from gom.job where attempts > 1 and last_error is not null),
+    where schema_name = $1 and due_at <= now() and (lease_until is null or lease_until < now())),
+  (select count(*) from gom.job where schema_name = $1 and attempts > 1 and last_error is not null),
   (select count(*) from gom.delivery where state = 'WAITING' and created_at < now() - interval '1 hour'),
   (select count(*) from gom.delivery where state = 'FAILED' and created_at > now() - interval '1 day'),
   (select count(*) from gom.delivery where created_at > now() - interval '1 day')";
@@ -17,9 +19,9 @@ const BACKLOG: &str = "select
 const OLD: f64 = 60.0;
 
 /// `sends`: whether there are keys.
-pub(super) async fn examine(client: &Client, sends: bool, report: &mut Report) {
+pub(super) async fn examine(client: &Client, schema: &str, sends: bool, report: &mut Report) {
     let mut found = report.of("push");
-    let row = match client.query_one(BACKLOG, &[]).await {
+    let row = match client.query_one(BACKLOG, &[&schema]).await {
         Ok(row) => row,
         Err(error) => {
             let reason =

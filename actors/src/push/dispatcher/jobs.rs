@@ -38,9 +38,11 @@ pub(super) async fn carry_out_jobs(work: Rc<Work>) {
         if claimed.as_ref().map_or(true, Vec::is_empty) {
             hold(&work, false);
         }
-        work.shared.heart.beat(if claimed.is_ok() { Condition::Ready } else { Condition::Down });
         match claimed {
-            Ok(jobs) if jobs.is_empty() => work.rest(&work.shared.woken, work.options.poll).await,
+            Ok(jobs) if jobs.is_empty() => {
+                work.shared.heart.beat(Condition::Ready);
+                work.rest(&work.shared.woken, work.options.poll).await;
+            }
             Ok(jobs) => {
                 crash_point("job-leased");
                 let ids: Vec<i64> = jobs.iter().map(|claimed| claimed.job.id).collect();
@@ -49,8 +51,11 @@ pub(super) async fn carry_out_jobs(work: Rc<Work>) {
                     () = keep_leases(&work, &ids) => {}
                 }
                 hold(&work, false);
+                // Not before: what breaks at the same job again and again does not do its work.
+                work.shared.heart.beat(Condition::Ready);
             }
             Err(error) => {
+                work.shared.heart.beat(Condition::Down);
                 work.pause_after("jobs of push", &error, &mut complained).await;
                 continue;
             }
@@ -86,8 +91,7 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
     let job = &claimed.job;
     if claimed.attempts > TRIES_AT_ALL {
         tracing::error!(job = job.id, subject = job.subject, node = job.node, "a job of push is given up");
-        PUSH_JOBS_GIVEN_UP.one(());
-        return work.jobs.finish_job(claimed).await;
+        return give_up(work, claimed).await;
     }
     match work.composer.compose(job).await {
         Ok(Composed::Nothing) => work.jobs.finish_job(claimed).await,
@@ -109,11 +113,16 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
                 let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
                 work.jobs.put_off_job(claimed, pause, Some(&reason), true).await
             } else {
-                PUSH_JOBS_GIVEN_UP.one(());
-                work.jobs.finish_job(claimed).await
+                give_up(work, claimed).await
             }
         }
     }
+}
+
+async fn give_up(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
+    work.jobs.finish_job(claimed).await?;
+    PUSH_JOBS_GIVEN_UP.one(());
+    Ok(())
 }
 
 /// However long something is away, what waits for it is not given up.

@@ -13,6 +13,7 @@ use super::Shared;
 use super::origins::Origins;
 use crate::database::LineError;
 use crate::metrics::PUSH_IN_HAND;
+use crate::pulse::Condition;
 use crate::push::MakeId;
 use crate::push::devices::Devices;
 use crate::push::job::Composer;
@@ -92,6 +93,13 @@ impl Prepared {
     }
 }
 
+impl Drop for Work {
+    /// With its actor, which is rebuilt if it has broken.
+    fn drop(&mut self) {
+        self.shared.heart.beat(Condition::Down);
+    }
+}
+
 impl Work {
     pub fn stopping(&self) -> bool {
         *self.shared.stopping.borrow()
@@ -100,9 +108,9 @@ impl Work {
     /// Says how much is in hand to whoever waits for the end of it.
     pub fn tell_in_hand(&self) {
         let claiming = usize::from(self.claiming.get()) + usize::from(self.composing.get());
-        let in_hand = self.in_hand.borrow().len() + claiming;
-        PUSH_IN_HAND.set((), in_hand as u64);
-        self.shared.in_hand.send_replace(in_hand);
+        let deliveries = self.in_hand.borrow().len();
+        PUSH_IN_HAND.set((), deliveries as u64);
+        self.shared.in_hand.send_replace(deliveries + claiming);
     }
 
     /// Waits for a wake-up, for so long at most, or until all is to stop.

@@ -19,10 +19,13 @@ const PREPARED: &str = "select format('%L in %s, prepared %s s ago', gid, databa
   from pg_prepared_xacts where prepared < now() - $1::float8 * interval '1 second' order by prepared limit 10";
 const HIDDEN: &str =
     "select count(*) from pg_stat_activity where query = '<insufficient privilege>' and datname is not null";
-const ROOM: &str = "select current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint,
+/// `reserved_connections` is there since PostgreSQL 16. Our own connections are called gom, or as the URL says.
+const ROOM: &str = "select current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
+    - coalesce(current_setting('reserved_connections', true)::bigint, 0),
   (select rolconnlimit::bigint from pg_roles where rolname = current_user),
   (select datconnlimit::bigint from pg_database where datname = current_database()),
-  (select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name <> 'gom')";
+  (select count(*) from pg_stat_activity where backend_type = 'client backend'
+    and application_name not in ('gom', current_setting('application_name')))";
 const UNSTAMPED: &str =
     "select count(*) from (select 1 from gom.change where sequence > (select seen from gom.feed) limit $1) c";
 

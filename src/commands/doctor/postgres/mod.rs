@@ -51,7 +51,8 @@ async fn of_place(patient: &Patient, place: &Place, report: &mut Report) {
             "see PostgreSQL's log",
         );
     }
-    push::examine(&client, sends(&patient.settings), report).await;
+    let settings = &patient.settings;
+    push::examine(&client, &settings.database.schema, sends(settings), report).await;
 }
 
 fn sends(settings: &Settings) -> bool {

@@ -1,0 +1,131 @@
+//! `gom doctor` on what is on the network: ports, and who checks passwords.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use crate::doctor::{doctor, set, well};
+use crate::process::{Environment, Server, free_port};
+
+const KEYS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{\"keys\":[{},{}]}";
+const ELSEWHERE: &str =
+    "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Answers each request, by its first line.
+fn answer(listener: TcpListener, with: impl Fn(&str) -> &'static str + Send + 'static) {
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap_or_default();
+            let text = String::from_utf8_lossy(&request[..length]);
+            let _ = stream.write_all(with(text.lines().next().unwrap_or_default()).as_bytes());
+        }
+    });
+}
+
+/// Taken, by something that does not answer.
+fn taken() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    (listener, port)
+}
+
+#[tokio::test]
+async fn ports_are_free_or_somebodys() {
+    let (_database, mut environment) = well().await;
+    doctor(&environment, &[]).says("server.port", "ok", "is free");
+    let (listener, port) = taken();
+    set(&mut environment, "GOM__SERVER__PORT", &port);
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 0, "{}", report.text);
+    report.says("server.port", "warning", "perhaps gom, which is starting → wait and look again");
+    answer(listener, |_| "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("server.port", "problem", "not by gom");
+    let server = Server::ready(&environment, &[]).await;
+    set(&mut environment, "GOM__SERVER__PORT", &server.port.to_string());
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 0, "{}", report.text);
+    report.says("server.port", "ok", "role all");
+}
+
+#[tokio::test]
+async fn a_port_for_metrics_that_cannot_be_had_is_a_problem() {
+    let (_database, mut environment) = well().await;
+    doctor(&environment, &[]).says("metrics.port", "skipped", "metrics are off");
+    let (_listener, port) = taken();
+    set(&mut environment, "GOM__METRICS__PORT", &port);
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("server.port", "ok", "is free");
+    report.says("metrics.port", "problem", "is taken");
+    // The server takes its own port first.
+    let both = free_port().to_string();
+    set(&mut environment, "GOM__SERVER__PORT", &both);
+    set(&mut environment, "GOM__METRICS__PORT", &both);
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("metrics.port", "problem", "the same as server.port");
+    set(&mut environment, "GOM__METRICS__PORT", &free_port().to_string());
+    doctor(&environment, &[]).says("metrics.port", "ok", "is free");
+    let server = Server::ready(&environment, &[]).await;
+    set(&mut environment, "GOM__SERVER__PORT", &server.port.to_string());
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 0, "{}", report.text);
+    report.says("metrics.port", "ok", "by the gom that serves");
+}
+
+#[tokio::test]
+async fn metrics_that_everybody_may_read_are_told() {
+    let (_database, mut environment) = well().await;
+    set(&mut environment, "GOM__METRICS__HOST", "0.0.0.0");
+    set(&mut environment, "GOM__METRICS__PORT", &free_port().to_string());
+    let unsaid = |environment: &Environment| doctor(environment, &[]).all("metrics.token").is_empty();
+    assert!(unsaid(&environment), "on a developer's machine");
+    set(&mut environment, "GOM_ENV", "production");
+    doctor(&environment, &[]).says("metrics.token", "warning", "METRICS_TOKEN");
+    set(&mut environment, "METRICS_TOKEN", "the token of whoever scrapes");
+    assert!(unsaid(&environment), "there is a token");
+    environment.retain(|(name, _)| *name != "METRICS_TOKEN");
+    set(&mut environment, "GOM__METRICS__HOST", "127.0.0.1");
+    assert!(unsaid(&environment), "nobody elsewhere reaches it");
+}
+
+/// An issuer at a port of this machine.
+fn with_issuer(environment: &mut Environment, port: u16) {
+    for (name, value) in [
+        ("AUTH0_CLIENT_ID", "client"),
+        ("GOM__AUTH__AUTH0__TOKEN_URL", "http://127.0.0.1:9/token"),
+        ("GOM__AUTH__AUTH0__ISSUER", "https://issuer.example/"),
+        ("GOM__AUTH__AUTH0__AUDIENCE", "https://gql.example"),
+        ("GOM__AUTH__AUTH0__JWKS_ENDPOINT", &format!("http://127.0.0.1:{port}/jwks")),
+    ] {
+        set(environment, name, value);
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_is_asked_for_its_keys() {
+    let (_database, mut environment) = well().await;
+    let port = free_port();
+    with_issuer(&mut environment, port);
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("auth.auth0.jwks_endpoint", "problem", "does not answer");
+    answer(TcpListener::bind(("127.0.0.1", port)).unwrap(), |_| KEYS);
+    doctor(&environment, &[]).says("auth.auth0.jwks_endpoint", "ok", "2 keys");
+    // The server asks this machine without a proxy.
+    set(&mut environment, "http_proxy", "http://127.0.0.1:9");
+    doctor(&environment, &[]).says("auth.auth0.jwks_endpoint", "ok", "2 keys");
+}
+
+#[tokio::test]
+async fn an_issuer_that_sends_elsewhere_is_not_followed() {
+    let (_database, mut environment) = well().await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    with_issuer(&mut environment, listener.local_addr().unwrap().port());
+    answer(listener, |line| if line.starts_with("GET /jwks ") { ELSEWHERE } else { KEYS });
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("auth.auth0.jwks_endpoint", "problem", "it answers 302");
+}
