@@ -1,5 +1,6 @@
 // Requests through the proxy without a pause until SIGTERM; then tells what became of them. Readers ask, one writer creates orders,
-// one subscriber follows: every order whose creation was answered must arrive once, in order.
+// one newcomer after the other logs in and asks, one subscriber follows: every order whose creation was answered must arrive once, in
+// order.
 //   node load.js ORIGIN SELLER PASSWORD CUSTOMER_CODE [--losses N]     how many requests may fail (a server that is killed takes its own along)
 'use strict';
 
@@ -18,7 +19,7 @@ async function attempt(act) {
   counts.requests += 1;
   try {
     const { server, data } = await act();
-    servers.add(server);
+    if (server) servers.add(server);
     return data;
   } catch (error) {
     counts.failures.push(`${new Date().toISOString()} ${error.cause?.code ?? ''} ${error.message}`);
@@ -46,6 +47,7 @@ async function main() {
   console.log('under way');
 
   const answered = [];
+  let logins = 0;
   const CREATE = 'mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }';
   const write = async () => {
     for (let n = 1; !told.stop; n += 1) {
@@ -61,7 +63,16 @@ async function main() {
       await later(10);
     }
   };
-  await Promise.all([write(), ...Array.from({ length: READERS }, read)]);
+  const comeAnew = async () => {
+    for (; !told.stop; await later(300)) {
+      const newcomer = new Shop(origin);
+      await attempt(async () => { await newcomer.logIn({ grantType: 'password', username, password }); return {}; });
+      // Whichever server is asked next.
+      for (let n = 0; n < 4; n += 1) await attempt(() => newcomer.ask('{ orders(first: 1) { uid } }'));
+      logins += 1;
+    }
+  };
+  await Promise.all([write(), comeAnew(), ...Array.from({ length: READERS }, read)]);
 
   // An answer that was lost with its server may have been written all the same; an answered write has been.
   await until('every order has arrived', () => answered.every((name) => seen.includes(name)), 20000).catch((error) => problems.push(error.message));
@@ -69,7 +80,7 @@ async function main() {
   const numbers = seen.map((name) => Number(name.split(' ')[2]));
   if (numbers.some((number, at) => at > 0 && number <= numbers[at - 1])) problems.push('events came twice or out of order');
   console.log(`${counts.requests} requests to ${servers.size} servers, ${counts.failures.length} failed, the slowest took ${counts.slowest} ms`);
-  console.log(`${answered.length} orders, ${seen.length} events over ${following.connections} connections of one subscriber: ${problems.length === 0 ? 'none lost, none twice, all in order' : problems.join('; ')}`);
+  console.log(`${logins} logins, ${answered.length} orders, ${seen.length} events over ${following.connections} connections of one subscriber: ${problems.length === 0 ? 'none lost, none twice, all in order' : problems.join('; ')}`);
   for (const failure of counts.failures.slice(0, 10)) console.log(`  ${failure}`);
   return counts.failures.length <= Number(allowed) && problems.length === 0;
 }

@@ -57,7 +57,7 @@ static GENERAL: &[Key] = &[
         "server.trusted_proxies",
         Kind::Networks,
         None,
-        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. Unset: nobody's.",
+        "Proxies whose `X-Forwarded-For`, `X-Forwarded-Host` and `traceparent` are believed. Unset: nobody's.",
     ),
     Key::new(
         "server.origins",
