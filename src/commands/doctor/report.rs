@@ -83,7 +83,8 @@ impl Report {
             }
         }
         let (problems, warnings) = (self.count(Outcome::Problem), self.count(Outcome::Warning));
-        let _ = writeln!(text, "\n{problems} problems, {warnings} warnings");
+        let of = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let _ = writeln!(text, "\n{}, {}", of(problems, "problem"), of(warnings, "warning"));
         text
     }
 }
