@@ -63,8 +63,8 @@ pub struct Deployment {
     /// The PostgreSQL schema.
     pub schema: String,
     pub deployed: Deployed,
-    /// Whether the database is brought to the datamodel; else it is served as it is, as it is by a server of before whose
-    /// datamodel a later one has taken the place of.
+    /// Whether the database is brought to the datamodel; else it is served as it is. So it is, too, where a later
+    /// datamodel has been deployed since and ours would take something away.
     pub apply: bool,
     /// Learns what the database tells about old relation tables.
     pub physical: Option<Arc<Physical>>,

@@ -95,10 +95,12 @@ impl Follow {
                     Ok(never) => match never {},
                     Err(error) => (error, Condition::Down),
                 },
-                Err(error) => match self.log.exists().await {
+                // The database is there: perhaps it has no change log.
+                Err(error @ LineError::Rejected(_)) => match self.log.exists().await {
                     Ok(false) => (error, Condition::Off),
                     _ => (error, Condition::Down),
                 },
+                Err(error) => (error, Condition::Down),
             };
             self.shared.heart.beat(condition);
             if !complained {
