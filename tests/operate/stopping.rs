@@ -56,6 +56,11 @@ async fn the_delay_lets_proxies_look_away_and_sockets_are_told_at_its_end() {
     environment.push(("GOM__SERVER__DRAIN_DELAY", "1500".to_owned()));
     migrate(&environment);
     let mut server = Server::ready(&environment, &[]).await;
+    server
+        .comes("the feed follows", async |server| {
+            server.readiness().await.1["changeFeed"]["state"] == "ready"
+        })
+        .await;
     let mut socket = listen(&server).await;
     let events = reqwest::Client::new()
         .post(server.url("/graphql"))
@@ -66,6 +71,8 @@ async fn the_delay_lets_proxies_look_away_and_sockets_are_told_at_its_end() {
         .send()
         .await
         .unwrap();
+    // The hub knows of both by then.
+    sleep(Duration::from_millis(300)).await;
     server.tell(Signal::TERM);
     server.comes("stopping", async |server| server.readiness().await.1["status"] == "stopping").await;
     assert_eq!(server.readiness().await.0, 503);
