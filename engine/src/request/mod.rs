@@ -24,6 +24,7 @@ mod variables;
 mod weight;
 mod written;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
@@ -124,8 +125,11 @@ impl Requests {
         };
         let prepared = Arc::new(preparation.run(text, operation_name)?);
         let key = Key { text: text.into(), operation_name: operation_name.map(Into::into) };
-        self.cache.insert(key, Arc::clone(&prepared));
-        Ok(prepared)
+        // Who prepares the same at the same time gets the same: subscriptions are equal by it.
+        Ok(self
+            .cache
+            .get_or_insert_with(&key, || Ok::<_, Infallible>(prepared))
+            .unwrap_or_else(|never| match never {}))
     }
 
     /// The values given for the variables of an operation that was prepared here; see

@@ -267,3 +267,17 @@ fn a_list_of_an_unknown_type_with_a_default_is_refused_before_validation_panics(
     let error = error("query($x: [Foo!] = [1]) { users { id } }");
     assert_eq!(error.message, "The variable '$x' has the type '[Foo!]', which is no input type");
 }
+
+#[test]
+fn who_prepares_the_same_at_once_gets_the_same() {
+    let requests = requests();
+    for round in 0..50 {
+        let text = format!("{{ __typename round{round}: __typename }}");
+        let all: Vec<_> = std::thread::scope(|scope| {
+            let prepare = || requests.prepare(&text, None, &Limits::UNLIMITED).unwrap();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(prepare)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(all.iter().all(|one| Arc::ptr_eq(one, &all[0])), "round {round}");
+    }
+}
