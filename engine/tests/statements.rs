@@ -272,7 +272,7 @@ fn collect(steps: &[Step], statements: &mut Vec<Statement>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn values_change_parameters_and_never_the_text(

@@ -53,7 +53,7 @@ function hands(page) {
     write: async (text) => {
       await page.evaluate((t) => document.querySelector(".graphiql-query-editor .CodeMirror").CodeMirror.setValue(t), text);
       // GraphiQL looks at what was written after a pause.
-      await sleep(500);
+      await sleep(1500);
     },
     /** Runs the only operation, or the named one of several. */
     run: async (name) => {

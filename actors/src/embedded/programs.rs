@@ -169,7 +169,7 @@ fn expand(pattern: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     /// A folder with programs that only know their version.
     fn pretend(bin: &Path, version: &str) {
@@ -178,8 +178,11 @@ mod tests {
             ("postgres", format!("#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n")),
             ("initdb", String::new()),
         ] {
-            std::fs::write(bin.join(name), text).unwrap();
-            std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+            // Not by us: a child that another test is about to start would hold the file open, and one that is written to
+            // cannot be run.
+            let write = r#"printf %s "$2" >"$1" && chmod 755 "$1""#;
+            let status = Command::new("sh").args(["-c", write, "sh"]).arg(bin.join(name)).arg(text).status();
+            assert!(status.unwrap().success());
         }
     }
 

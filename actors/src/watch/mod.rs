@@ -241,6 +241,9 @@ mod tests {
         }
     }
 
+    /// What waits for actors of a kind is counted for the whole process: one test at a time.
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
     fn numbered() -> Published<Fragile> {
         let built = Rc::new(Cell::new(0));
         watch(16, move || {
@@ -251,6 +254,7 @@ mod tests {
 
     #[actix::test]
     async fn a_panicking_actor_is_rebuilt_at_a_new_address() {
+        let _turn = TURN.lock().await;
         let published = numbered();
         let first = published.get().expect("published at once");
         assert_eq!(first.send(WhichOne).await, Ok(1));
@@ -271,6 +275,7 @@ mod tests {
 
     #[actix::test]
     async fn messages_that_wait_are_counted_and_those_without_room_too() {
+        let _turn = TURN.lock().await;
         let published = numbered();
         let address = published.get().unwrap();
         let (waiting, refused) =
@@ -296,6 +301,7 @@ mod tests {
 
     #[actix::test]
     async fn the_actor_ends_with_its_last_handle() {
+        let _turn = TURN.lock().await;
         let published = numbered();
         let address = published.get().unwrap();
         let weak = address.downgrade();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use gom_actors::migrations::{Deployment, apply};
 use gom_engine::datamodel::parse;
-use gom_test_support::TestDatabase;
+use gom_test_support::{TestDatabase, eventually};
 use tokio_postgres::Client;
 
 pub const SCHEMA: &str = "default$default";
@@ -178,6 +178,9 @@ async fn every_transaction_gets_one_position_and_each_rows_history_is_in_order()
     let open = connect(&database).await;
     open.batch_execute(r#"begin; insert into "Fan" values ('first')"#).await.unwrap();
     tokio::time::sleep(Duration::from_secs(4)).await;
+    let count = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
+    let updates = "select count(*) from gom.change where kind = 'U'";
+    eventually("there are updates to compare", async || count(updates).await > 100).await;
     over.store(true, Ordering::Relaxed);
     for task in tasks {
         task.await.unwrap();
@@ -185,7 +188,6 @@ async fn every_transaction_gets_one_position_and_each_rows_history_is_in_order()
     let position = stamp(&client).await;
     let unstamped = "select count(*) from gom.change c where not exists (select 1 from gom.stamp s
         where c.transaction = s.transaction and c.sequence between s.first_sequence and s.last_sequence)";
-    let count = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
     assert_eq!(count(unstamped).await, 0, "nothing that is committed waits for the transaction that is open");
     open.batch_execute("commit").await.unwrap();
     assert_eq!(stamp(&client).await, position + 1, "which gets its position when it commits");

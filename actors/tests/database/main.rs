@@ -71,12 +71,3 @@ pub fn started(config: Config, change: impl FnOnce(&mut DatabaseOptions)) -> Loc
     change(&mut options);
     Database::start(options).expect("no encryption to set up").local()
 }
-
-/// Waits for something that comes about without us.
-pub async fn eventually(what: &str, mut come: impl AsyncFnMut() -> bool) {
-    let deadline = later();
-    while !come().await {
-        assert!(Instant::now() < deadline, "never came: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}

@@ -3,9 +3,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use gom_actors::database::RunError;
 use gom_engine::plan::{ANSWER, Expect};
-use gom_test_support::TestDatabase;
+use gom_test_support::{TestDatabase, eventually};
 
-use crate::{ask, eventually, later, program, run, served, statement, text, within};
+use crate::{ask, later, program, run, served, statement, text, within};
 
 /// What others of this database are doing.
 const ACTIVE: &str = "select count(*)::text from pg_stat_activity where datname = current_database() \
@@ -147,13 +147,13 @@ async fn the_deadline_cancels_a_long_read_and_leaves_a_shared_one() {
 #[actix::test]
 async fn a_statement_seen_to_be_slow_gets_a_client_for_itself() {
     let test = TestDatabase::create().await;
-    let database = served(test.config(), |_| {}).await;
+    let database = served(test.config(), |options| options.slow_read = Duration::from_millis(500)).await;
     // Only the shared clients are read-only.
     let sql = "select current_setting('default_transaction_read_only') from pg_sleep($1::float)";
     let run = async |seconds: &str| text(database.read(statement(sql, &[seconds]), later()).await).unwrap();
     assert_eq!(run("0").await, "on");
-    assert_eq!(run("0.1").await, "on");
-    assert_eq!(run("0.1").await, "on", "once may have been the machine");
+    assert_eq!(run("0.6").await, "on");
+    assert_eq!(run("0.6").await, "on", "once may have been the machine");
     assert_eq!(run("0").await, "off");
     assert_eq!(run("0").await, "on", "and has shown that it has become fast");
 }

@@ -11,7 +11,7 @@ use aws_lc_rs::rand;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::migrations::migrate_system;
 use gom_actors::push::{Device, DeviceKeys, DeviceStoreChoice, Devices, DevicesOptions, Endpoint};
-use gom_test_support::{TestDatabase, TestRedis};
+use gom_test_support::{TestDatabase, TestRedis, eventually};
 
 /// Where devices are kept, in a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +52,21 @@ impl Place {
         };
         let options = DevicesOptions { store, per_user };
         let database = started(postgres.as_ref());
-        let devices = Devices::start(options.clone(), &database).unwrap();
+        let devices = connected(Devices::start(options.clone(), &database).unwrap()).await;
         Place { devices, database, redis, postgres, options }
     }
 
     /// As on another node: nothing is shared but the store.
-    pub fn another(&self) -> Devices {
-        Devices::start(self.options.clone(), &self.database).unwrap()
+    pub async fn another(&self) -> Devices {
+        connected(Devices::start(self.options.clone(), &self.database).unwrap()).await
     }
+}
+
+/// Waits until the store is there.
+pub async fn connected(devices: Devices) -> Devices {
+    eventually("the store is connected", async || devices.of_users(&["nobody".to_owned()]).await.is_ok())
+        .await;
+    devices
 }
 
 /// A database with Gom's own tables.

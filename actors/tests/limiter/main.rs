@@ -13,7 +13,8 @@ use std::time::Duration;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Reservation, Verdict};
 use gom_actors::migrations::migrate_system;
-use gom_test_support::{TestDatabase, TestRedis};
+use gom_actors::pulse::Condition;
+use gom_test_support::{TestDatabase, TestRedis, eventually};
 
 /// Where a limiter counts, in a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,14 +64,21 @@ impl Place {
         });
         change(&mut options);
         let database = started(postgres.as_ref());
-        let limiter = LoginLimiter::start(options.clone(), &database).unwrap();
+        let limiter = connected(LoginLimiter::start(options.clone(), &database).unwrap()).await;
         Place { limiter, database, options, redis, postgres }
     }
 
     /// As on another node: nothing is shared but the store.
-    pub fn another(&self) -> LoginLimiter {
-        LoginLimiter::start(self.options.clone(), &self.database).unwrap()
+    pub async fn another(&self) -> LoginLimiter {
+        connected(LoginLimiter::start(self.options.clone(), &self.database).unwrap()).await
     }
+}
+
+/// Waits until the store is there: an attempt before that is counted in memory if it has to wait too long.
+async fn connected(limiter: LoginLimiter) -> LoginLimiter {
+    let there = || matches!(limiter.pulse().condition, Condition::Ready | Condition::Off);
+    eventually("the store is connected", async || there()).await;
+    limiter
 }
 
 /// A database with Gom's own tables.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use gom_actors::limiter::{LimiterStoreChoice, LoginLimiter, Verdict};
 use gom_actors::redis::RedisOptions;
-use gom_test_support::TestRedis;
+use gom_test_support::{TestRedis, eventually};
 use tokio::time::Instant;
 
 use crate::{Kind, Place, admitted, blocked, limit, started, usual};
 
-/// What each attempt is promised.
-const PROMISE: Duration = Duration::from_millis(600);
+/// What each attempt is promised is 550 ms; the rest is the time in which a busy machine does not run us.
+const PROMISE: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 struct Seen {
@@ -103,20 +103,19 @@ async fn what_memory_counted_is_handed_to_redis_when_it_is_back() {
     }
     redis.restart();
     let insured = place.limiter.insured();
-    let deadline = Instant::now() + Duration::from_secs(10);
     // Others' attempts find out that the store is back.
-    while {
+    let mut others = 0;
+    eventually("Redis is found again", async || {
+        others += 1;
         let before = place.limiter.insured();
-        admitted(place.limiter.reserve(None, "192.0.2.9").await);
-        place.limiter.insured() > before
-    } {
-        assert!(Instant::now() < deadline, "Redis was not found again");
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
+        admitted(place.limiter.reserve(None, &format!("2001:db8::{others}")).await);
+        place.limiter.insured() == before
+    })
+    .await;
     assert!(insured >= 2);
     // Two in Redis, two from memory, this one: another node sees all five.
     admitted(place.limiter.reserve(None, "192.0.2.1").await);
-    let another = place.another();
+    let another = place.another().await;
     admitted(another.reserve(None, "192.0.2.1").await);
     blocked(another.reserve(None, "192.0.2.1").await);
 }

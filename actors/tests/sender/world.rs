@@ -11,7 +11,6 @@ use gom_test_support::{PushService, PushServiceOptions};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 pub const CONTACT: &str = "mailto:ops@gom.example";
-pub const TIMEOUT: Duration = Duration::from_millis(800);
 
 pub struct World {
     pub service: PushService,
@@ -43,7 +42,7 @@ pub fn options(service: &PushService) -> SenderOptions {
     SenderOptions {
         ca_file: Some(service.ca_file().to_owned()),
         inside: vec!["127.0.0.0/8".parse().unwrap()],
-        timeout: TIMEOUT,
+        timeout: Duration::from_secs(10),
         ..SenderOptions::new(Contact::parse(CONTACT).unwrap())
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::migrations::migrate_system;
 use gom_actors::secret::SecretText;
-use gom_actors::sessions::{Clock, NewSession, SessionOptions, SessionStoreChoice, Sessions};
-use gom_test_support::{TestDatabase, TestRedis};
+use gom_actors::sessions::{Clock, NewSession, SessionId, SessionOptions, SessionStoreChoice, Sessions};
+use gom_test_support::{TestDatabase, TestRedis, eventually};
 
 /// Where sessions are kept, in a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,14 +75,22 @@ impl Place {
         options.clock = ahead.clock();
         change(&mut options);
         let database = started(postgres.as_ref());
-        let sessions = Sessions::start(options.clone(), &database).unwrap();
+        let sessions = connected(Sessions::start(options.clone(), &database).unwrap()).await;
         Place { sessions, database, options, ahead, redis, postgres }
     }
 
     /// As on another node: nothing is shared but the store.
-    pub fn another(&self) -> Sessions {
-        Sessions::start(self.options.clone(), &self.database).unwrap()
+    pub async fn another(&self) -> Sessions {
+        connected(Sessions::start(self.options.clone(), &self.database).unwrap()).await
     }
+}
+
+/// Waits until the store is there for reads and for writes, which have connections of their own.
+pub async fn connected(sessions: Sessions) -> Sessions {
+    let nobody = SessionId::new();
+    let there = async || sessions.resume(&nobody).await.is_ok() && sessions.close(&nobody).await.is_ok();
+    eventually("the store is connected", there).await;
+    sessions
 }
 
 /// A database with Gom's own tables.

@@ -9,6 +9,7 @@ use gom_actors::secret::SecretText;
 use gom_actors::sessions::{
     NewSession, RefreshFailure, Refreshed, Refresher, Renewed, SessionError, SessionId, Sessions,
 };
+use gom_test_support::eventually;
 use tokio::time::Instant;
 
 use crate::{Kind, Place, everywhere, login};
@@ -51,6 +52,11 @@ impl Issuer {
         self.asked.load(Ordering::SeqCst)
     }
 
+    /// Waits until it has been asked for the first time.
+    pub async fn is_asked(&self) {
+        eventually("the issuer is asked", async || self.asked() > 0).await;
+    }
+
     pub async fn refresh(
         &self,
         sessions: &Sessions,
@@ -87,7 +93,7 @@ async fn token_of(sessions: &Sessions, id: &SessionId) -> String {
 
 async fn parallel_refreshes_ask_the_issuer_once_and_keep_the_rotated_token(kind: Kind) {
     let place = Place::of(kind).await;
-    let nodes = [place.sessions.clone(), place.another()];
+    let nodes = [place.sessions.clone(), place.another().await];
     let issuer = Issuer::slow(150);
     let id = nodes[0].open(login("a"), None).await.unwrap();
     let asking = (0..200).map(|number| issuer.refresh(&nodes[number % 2], &id, "first-signature"));
@@ -107,7 +113,7 @@ async fn the_next_refresh_uses_the_rotated_token(kind: Kind) {
     let issuer = Issuer::default();
     let id = place.sessions.open(login("a"), None).await.unwrap();
     issuer.refresh(&place.sessions, &id, "first-signature").await.unwrap();
-    let refreshed = issuer.refresh(&place.another(), &id, "signature-1").await.unwrap();
+    let refreshed = issuer.refresh(&place.another().await, &id, "signature-1").await.unwrap();
     assert_eq!(refreshed.head, "head-2");
     assert_eq!(token_of(&place.sessions, &id).await, "first-refresh-token++");
     assert_eq!(issuer.asked(), 2);
@@ -126,7 +132,7 @@ async fn a_late_request_with_the_old_token_gets_the_new_one_for_a_while(kind: Ki
     let issuer = Issuer::default();
     let id = place.sessions.open(login("a"), None).await.unwrap();
     issuer.refresh(&place.sessions, &id, "first-signature").await.unwrap();
-    let another = place.another();
+    let another = place.another().await;
     let late = issuer.refresh(&another, &id, "first-signature").await.unwrap();
     assert_eq!(late.head, "head-1");
     let previous = another.resume(&id).await.unwrap().unwrap().previous.clone().unwrap();
@@ -160,7 +166,7 @@ async fn a_rejected_refresh_token_closes_the_session(kind: Kind) {
     for refused in join_all(asking).await {
         assert_eq!(refused.unwrap_err(), SessionError::Gone);
     }
-    assert_eq!(place.another().resume(&id).await.unwrap(), None);
+    assert_eq!(place.another().await.resume(&id).await.unwrap(), None);
     assert_eq!(issuer.asked(), 1);
 }
 
@@ -172,8 +178,8 @@ async fn an_issuer_that_does_not_answer_closes_nothing(kind: Kind) {
     assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
     // At once again, from another node, and this time it answers.
     let began = Instant::now();
-    Issuer::default().refresh(&place.another(), &id, "first-signature").await.unwrap();
-    assert!(began.elapsed() < Duration::from_secs(2), "the lock was given back");
+    Issuer::default().refresh(&place.another().await, &id, "first-signature").await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "the lock was given back");
 }
 
 async fn an_issuer_that_takes_too_long_is_given_up(kind: Kind) {
@@ -209,9 +215,9 @@ async fn a_session_without_a_refresh_token_is_not_refreshed(kind: Kind) {
 async fn a_session_closed_meanwhile_does_not_come_back(kind: Kind) {
     let place = Place::of(kind).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
-    let (issuer, another) = (Issuer::slow(200), place.another());
+    let (issuer, another) = (Issuer::slow(1_000), place.another().await);
     let closing = async {
-        tokio::time::sleep(Duration::from_millis(80)).await;
+        issuer.is_asked().await;
         another.close(&id).await.unwrap();
     };
     let (refused, ()) = futures::join!(issuer.refresh(&place.sessions, &id, "first-signature"), closing);
@@ -222,12 +228,12 @@ async fn a_session_closed_meanwhile_does_not_come_back(kind: Kind) {
 }
 
 async fn a_session_s_lifetime_is_not_changed_by_a_refresh(kind: Kind) {
-    let place = Place::with(kind, |options| options.idle = Duration::from_millis(700)).await;
+    let place = Place::with(kind, |options| options.idle = Duration::from_secs(2)).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
     let opened = place.sessions.list("a").await.unwrap()[0].opened;
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
     let refreshed = Issuer::default().refresh(&place.sessions, &id, "first-signature").await.unwrap();
     assert_eq!(refreshed.session.opened, opened);
-    tokio::time::sleep(Duration::from_millis(450)).await;
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
     assert_eq!(place.sessions.resume(&id).await.unwrap(), None);
 }

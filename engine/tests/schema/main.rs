@@ -326,7 +326,7 @@ fn check_reference(schema: &Schema, ty: &TypeRef, input: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::default())]
 
     #[test]
     fn every_datamodel_gives_a_schema_that_can_be_served(shape in shapes()) {

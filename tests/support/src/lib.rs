@@ -5,6 +5,7 @@
 //! - [`TestCluster`]: a PostgreSQL of the test's very own, to be stopped, killed and frozen.
 //! - [`TestRedis`]: the same for Redis.
 //! - [`PushService`]: where messages to browsers go, over real TLS.
+//! - [`eventually`]: waits for what comes about without the test.
 //!
 //! The clusters of tests do not flush to disk (`fsync=off`): they are durable against killed processes, not against a power cut.
 //! Failing to get a database is a panic: a test cannot go on without it.
@@ -12,11 +13,13 @@
 mod database;
 mod keeper;
 mod own;
+mod patience;
 mod push_service;
 mod redis;
 
 pub use database::TestDatabase;
 pub use own::TestCluster;
+pub use patience::eventually;
 pub use push_service::{Behaviour, PushService, PushServiceOptions, Received};
 pub use redis::TestRedis;
 

@@ -1,5 +1,6 @@
 //! A Redis server of the test's very own, on a free port, to be killed, frozen and started again.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -42,9 +43,7 @@ impl TestRedis {
     pub fn start() -> TestRedis {
         let folder = tempfile::tempdir().expect("a folder can be made");
         for _ in 0..ATTEMPTS {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-            let port = free.local_addr().expect("it has an address").port();
-            drop(free);
+            let port = free_port();
             if let Some(keeper) = begin(port, &folder) {
                 return TestRedis { folder, port, keeper: Some(keeper) };
             }
@@ -98,6 +97,17 @@ impl Drop for TestRedis {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A port that is free. None of those that the system hands out by itself: until a killed server is started again, nobody who
+/// asks for any port may get its own.
+fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const COUNT: u64 = 20_000;
+    let random = RandomState::new();
+    let port = |number: u32| FIRST + u16::try_from(random.hash_one(number) % COUNT).unwrap_or_default();
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (0..1_000).map(port).find(free).expect("there is a free port")
 }
 
 fn begin(port: u16, folder: &tempfile::TempDir) -> Option<Keeper> {

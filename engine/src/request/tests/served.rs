@@ -153,7 +153,7 @@ fn validation_stays_within_a_small_stack() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_document_panics_in_validation(texts in prop::collection::vec(documents(), 16)) {
