@@ -96,7 +96,7 @@ fn a_token_for_another_database_needs_its_secret() {
 #[test]
 fn healthcheck_fails_where_nobody_listens() {
     // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = gom_test_support::free_port();
     let output = gom(&folder(), &["healthcheck", &format!("http://127.0.0.1:{port}")], &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(text(&output.stderr).contains("no answer"));

@@ -58,7 +58,8 @@ impl Place {
             ("auth.accounts.hash_passes", "1"),
         ];
         if let Some(port) = &redis {
-            all.extend([("redis.host", "127.0.0.1"), ("redis.port", port)]);
+            // As much time as there can be: these tests are not about a busy machine.
+            all.extend([("redis.host", "127.0.0.1"), ("redis.port", port), ("redis.timeout", "500")]);
         }
         all.extend(settings);
         TestApp::start(&all).await

@@ -39,7 +39,7 @@ async fn f03_without_redis_attempts_are_still_counted() {
     for _ in 0..8 {
         let asked = Instant::now();
         replies.push(guess(&browser, "wrong", &[]).await);
-        assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     }
     assert_eq!(statuses(&replies, 500), 0);
     assert!(statuses(&replies, 403) <= 5, "the count in memory goes on");
@@ -74,8 +74,8 @@ async fn f05_parallel_requests_refresh_once_and_the_rotated_token_is_kept() {
     for stores in [Stores::Redis, Stores::Twins] {
         let oauth = OAuth::start().await;
         oauth.add(USERNAME, PASSWORD, json!({ "sub": SELLER, "permissions": ["role:seller"] }));
-        // They are accepted for ten seconds more: for two, then.
-        oauth.tokens_live(-8);
+        // They are accepted for ten seconds more: for four, then.
+        oauth.tokens_live(-6);
         let place = Place::new(stores).await;
         let settings = oauth.settings();
         let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
@@ -84,7 +84,7 @@ async fn f05_parallel_requests_refresh_once_and_the_rotated_token_is_kept() {
         let mut browser = seller(&app).await;
         let first = browser.jar["session-token"].clone();
         for round in 1..=2 {
-            tokio::time::sleep(Duration::from_millis(2_200)).await;
+            tokio::time::sleep(Duration::from_millis(4_200)).await;
             let tabs: Vec<_> = (0..20).map(|_| browser.clone()).collect();
             let replies = join_all(tabs.into_iter().map(|mut tab| async move {
                 let reply = knock(&mut tab).await;
@@ -107,7 +107,7 @@ async fn f05_parallel_requests_refresh_once_and_the_rotated_token_is_kept() {
         }
         // An issuer that refuses ends the session.
         oauth.revoke();
-        tokio::time::sleep(Duration::from_millis(2_200)).await;
+        tokio::time::sleep(Duration::from_millis(4_200)).await;
         assert_out(&mut browser).await;
     }
 }

@@ -30,7 +30,7 @@ async fn while_redis_does_not_answer_nobody_is_logged_out() {
     redis.freeze();
     let asked = Instant::now();
     let reply = knock(&mut browser).await;
-    assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     assert_eq!(reply.refusal(), (503, "Service Unavailable"));
     assert_eq!(reply.header("retry-after"), "1");
     assert!(browser.jar.contains_key("session-token"));

@@ -126,7 +126,7 @@ impl Load {
     pub async fn comes(&self, what: &str, mut come: impl AsyncFnMut() -> bool) {
         let asked = Instant::now();
         while !come().await {
-            assert!(asked.elapsed() < Duration::from_secs(10), "never came: {what}");
+            assert!(asked.elapsed() < Duration::from_secs(30), "never came: {what}");
             self.check();
             sleep(Duration::from_millis(5)).await;
         }

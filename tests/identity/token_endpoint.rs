@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gom::identity::{AUTH0, Login, LoginError};
+use gom_test_support::eventually;
 use serde_json::{Value, json};
 
 use crate::issuer::{AUDIENCE, CLIENT, CLIENT_SECRET, Issuer, Mood, PASSWORD, SUBJECT, USER};
@@ -97,8 +98,9 @@ async fn an_endpoint_that_fails_is_said_to_be_unavailable_in_time() {
 async fn nobody_listens() {
     let gone = Issuer::start();
     let world = World::at(&gone).await;
+    let address = gone.address.trim_start_matches("http://").to_owned();
     drop(gone);
-    actix_web::rt::time::sleep(Duration::from_millis(50)).await;
+    eventually("nobody listens", async || std::net::TcpStream::connect(&address).is_err()).await;
     assert!(matches!(login(&world).await, Err(LoginError::Unavailable { .. })));
 }
 

@@ -20,12 +20,12 @@ pub const APP_KEY: &str = "the tests' app key, which has the length that is aske
 /// Short times, so that a test may wait for them.
 pub const PACE: KeyPace = KeyPace {
     after_success: Duration::from_millis(300),
-    after_failure: Duration::from_millis(200),
+    after_failure: Duration::from_millis(1_000),
     fresh: Duration::from_millis(900),
     usable: Duration::from_millis(2_500),
 };
 /// For one answer of the issuer.
-pub const TIMEOUT: Duration = Duration::from_millis(400);
+pub const TIMEOUT: Duration = Duration::from_millis(1_500);
 
 pub struct World {
     pub identity: Identity,

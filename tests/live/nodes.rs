@@ -40,7 +40,7 @@ async fn through_redis_a_change_is_told_by_every_server_at_once() {
         stream.beginning().await;
         for name in ["a", "b"] {
             let took = told(writer, &mut stream, name).await;
-            assert!(took < Duration::from_secs(2), "nobody looks before a minute is over: {took:?}");
+            assert!(took < Duration::from_secs(20), "nobody looks before a minute is over: {took:?}");
         }
     }
 }

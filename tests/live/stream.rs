@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use gom_test_support::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::app::TestApp;
 
@@ -24,7 +25,9 @@ pub enum Event {
     Complete,
 }
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A subscription begins when the server has noted it, which nothing tells.
+const BEGINNING: Duration = Duration::from_millis(500);
 
 impl Stream {
     /// Opens a stream, and waits for the cursor with which it begins.
@@ -88,11 +91,14 @@ impl Stream {
         }
     }
 
-    /// Reads the cursor with which the stream begins.
+    /// Reads the cursor with which the stream begins, and gives the server time to note it.
     pub async fn beginning(&mut self) -> String {
-        while self.id.is_none() {
+        eventually("a cursor", async || {
             assert_eq!(self.within(Duration::from_millis(50)).await, None, "no event before its cursor");
-        }
+            self.id.is_some()
+        })
+        .await;
+        sleep(BEGINNING).await;
         self.id.clone().unwrap()
     }
 }

@@ -1,11 +1,10 @@
 //! Two servers on one PostgreSQL and one Redis, as processes that can be killed.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use gom_test_support::{TestCluster, TestRedis};
+use gom_test_support::{TestCluster, TestRedis, free_port};
 
 const SECRET: &str = "a secret of the loss test, long enough";
 
@@ -94,8 +93,4 @@ fn gom(environment: &[(&'static str, String)], arguments: &[&str]) -> Command {
 fn serve(environment: &[(&'static str, String)], port: u16) -> Child {
     let port = port.to_string();
     gom(environment, &["serve", "--port", &port]).stdout(Stdio::null()).spawn().unwrap()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -3,8 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use gom_test_support::free_port;
+
 use crate::doctor::{doctor, set, well};
-use crate::process::{Environment, Server, free_port};
+use crate::process::{Environment, Server};
 
 const KEYS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{\"keys\":[{},{}]}";
 const ELSEWHERE: &str =

@@ -1,11 +1,11 @@
 //! `gom` as a process: started with nothing of this machine's settings, told by signals, asked over HTTP.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use gom_test_support::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -40,10 +40,6 @@ pub fn run(environment: &[(&'static str, String)], arguments: &[&str]) -> Output
 pub fn migrate(environment: &[(&'static str, String)]) {
     let applied = run(environment, &["migrate", "apply"]);
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A running server.

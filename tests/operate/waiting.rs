@@ -40,7 +40,7 @@ async fn a_migration_waits_as_long_as_it_is_told_to() {
     let a_while = run(&environment, &["migrate", "apply", "--wait", "1"]);
     assert_eq!(a_while.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&a_while.stderr).contains("waiting for PostgreSQL (0 s of 1 s)"));
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     let waiting = command(&environment, &["migrate", "apply", "--wait", "30"]);
     let waiting = tokio::task::spawn_blocking(move || { waiting }.output().unwrap());
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -53,12 +53,12 @@ async fn a_migration_waits_as_long_as_it_is_told_to() {
 async fn a_server_that_waits_for_its_database_stops_when_it_is_told_to() {
     let folder = tempfile::tempdir().unwrap();
     let environment = environment(&format!("host={} user=gom dbname=gom", folder.path().display()));
-    for pause in [Duration::from_millis(400), Duration::from_secs(4)] {
+    for pause in [Duration::ZERO, Duration::from_secs(4)] {
         let mut server = Server::start(&environment, &["--deploy"]);
+        server.comes("it waits", async |server| server.log().contains("waiting for PostgreSQL")).await;
         tokio::time::sleep(pause).await;
         server.tell(Signal::TERM);
-        let (status, took) = server.ends_within(Duration::from_secs(5)).await;
+        let (status, _) = server.ends_within(Duration::from_secs(9)).await;
         assert!(status.success(), "{status}: {}", server.log());
-        assert!(took < Duration::from_secs(3), "{took:?}");
     }
 }

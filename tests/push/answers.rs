@@ -80,7 +80,8 @@ async fn f10_a_push_service_with_too_much_to_do_is_left_alone_as_long_as_it_asks
     world.seller("ana", &["bea"]).await;
     for (path, busy) in [
         ("/seconds", Behaviour::retry_after(2)),
-        ("/date", Behaviour::retry_at(SystemTime::now() + Duration::from_secs(5))),
+        // Whole seconds, and the first round takes two of them.
+        ("/date", Behaviour::retry_at(SystemTime::now() + Duration::from_secs(8))),
     ] {
         world.service.forget();
         world.service.script(path, [busy, Behaviour::status(201)]);

@@ -63,9 +63,9 @@ async fn f12_a_delayed_publication_survives_a_restart_and_can_be_called_off() {
     world.seller("ana", &["bea"]).await;
     world.device("bea", "/bea").await;
     let promotion = world.promotion("ana").await;
-    let delayed = world.publish(&promotion, 4_000).await;
+    let delayed = world.publish(&promotion, 8_000).await;
     let (deleted, called_off) =
-        (world.publish(&promotion, 4_000).await, world.publish(&promotion, 4_000).await);
+        (world.publish(&promotion, 8_000).await, world.publish(&promotion, 8_000).await);
     world
         .ask(
             "mutation($uid: ID!) { deletePublication(where: { uid: $uid }) { uid } }",

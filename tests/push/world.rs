@@ -1,13 +1,12 @@
 //! A server as a process that can be killed, the push service that it sends to, and the shop's people.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gom_test_support::{PushService, PushServiceOptions, TestDatabase};
+use gom_test_support::{PushService, PushServiceOptions, TestDatabase, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -66,8 +65,8 @@ impl World {
             ("GOM__PUSH__CA_FILE", service.ca_file().display().to_string()),
             ("GOM__PUSH__INSIDE", "127.0.0.0/8,::1/128".to_owned()),
             ("GOM__PUSH__RETRY", "100".to_owned()),
-            ("GOM__PUSH__LEASE", "2000".to_owned()),
-            ("GOM__PUSH__TIMEOUT", "1000".to_owned()),
+            ("GOM__PUSH__LEASE", "4000".to_owned()),
+            ("GOM__PUSH__TIMEOUT", "2000".to_owned()),
             ("GOM__PUSH__POLL_INTERVAL", "50".to_owned()),
             ("GOM__LOG__LEVEL", "error".to_owned()),
             ("GOM__SERVER__ROLE", role.to_owned()),
@@ -79,7 +78,7 @@ impl World {
         let mut world = World {
             server: None,
             others: Vec::new(),
-            port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
+            port: free_port(),
             environment,
             token: String::from_utf8(token.stdout).unwrap().trim().to_owned(),
             service,
@@ -119,7 +118,7 @@ impl World {
 
     /// Whether the server has died by itself within some seconds.
     pub async fn dies(&mut self) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
             if self.server.as_mut().unwrap().try_wait().unwrap().is_some() {
                 return true;

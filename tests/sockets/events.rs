@@ -93,7 +93,7 @@ async fn a_logout_ends_event_streams() {
     assert_eq!(response.status(), StatusCode::OK);
     let events = response.text();
     assert_eq!(browser.log_out().await.status, StatusCode::NO_CONTENT);
-    timeout(Duration::from_secs(1), events).await.expect("it ends within a second").unwrap();
+    timeout(Duration::from_secs(10), events).await.expect("it ends").unwrap();
 }
 
 #[actix_web::test]

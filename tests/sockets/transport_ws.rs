@@ -11,7 +11,7 @@ pub const NEW_USERS: &str =
     "subscription { user(where: { mutation_in: [CREATED] }) { mutation node { extUid } } }";
 
 /// Neither protocol says when a subscription has begun; until then, what is written is not news for it.
-pub const BEGINNING: Duration = Duration::from_millis(300);
+pub const BEGINNING: Duration = Duration::from_secs(1);
 
 pub async fn create_user(app: &TestApp, uid: &str) {
     tokio::time::sleep(BEGINNING).await;
@@ -31,7 +31,7 @@ fn subscribe(id: &str, query: &str) -> Value {
 #[actix_web::test]
 async fn each_fault_has_its_close_code() {
     let place = Place::new(Stores::Twins).await;
-    let app = place.serve(&[("sockets.init_timeout", "400")]).await;
+    let app = place.serve(&[("sockets.init_timeout", "2000")]).await;
     let good = init(&token(&app, Duration::from_secs(3_600))).to_string();
     let bad = init("nonsense").to_string();
     let twice = subscribe("1", NEW_USERS).to_string();

@@ -104,7 +104,7 @@ async fn while_the_store_is_away_it_is_said_so() {
     assert_eq!(reply.header("retry-after"), "1");
     assert_eq!(reply.body["message"], "Devices are not available at the moment; try again");
     redis.restart();
-    for _ in 0..100 {
+    for _ in 0..400 {
         let reply = unsubscribe(&mut app.browser(), &subscription("phone", 0)).await;
         if reply.status == 201 {
             return;

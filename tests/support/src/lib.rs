@@ -14,12 +14,14 @@ mod database;
 mod keeper;
 mod own;
 mod patience;
+mod port;
 mod push_service;
 mod redis;
 
 pub use database::TestDatabase;
 pub use own::TestCluster;
 pub use patience::eventually;
+pub use port::free_port;
 pub use push_service::{Behaviour, PushService, PushServiceOptions, Received};
 pub use redis::TestRedis;
 

@@ -1,13 +1,14 @@
 //! A Redis server of the test's very own, on a free port, to be killed, frozen and started again.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gom_actors::redis::RedisOptions;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use crate::port::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A port that was free a moment ago may have been taken since.
@@ -97,17 +98,6 @@ impl Drop for TestRedis {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A port that is free. None of those that the system hands out by itself: until a killed server is started again, nobody who
-/// asks for any port may get its own.
-fn free_port() -> u16 {
-    const FIRST: u16 = 10_000;
-    const COUNT: u64 = 20_000;
-    let random = RandomState::new();
-    let port = |number: u32| FIRST + u16::try_from(random.hash_one(number) % COUNT).unwrap_or_default();
-    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    (0..1_000).map(port).find(free).expect("there is a free port")
 }
 
 fn begin(port: u16, folder: &tempfile::TempDir) -> Option<Keeper> {
