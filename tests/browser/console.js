@@ -100,7 +100,7 @@ async function visit(browser, { url, server, ask, picture }) {
   await run("OrderEvents");
   await page.locator(".live.open").waitFor();
   // Longer than a token lives here: the socket ends with it, and comes back.
-  for (const [stage, pause] of [["IN_PROCESS", 500], ["OPEN", 4_000]]) {
+  for (const [stage, pause] of [["IN_PROCESS", 1_500], ["OPEN", 4_000]]) {
     await sleep(pause);
     await ask(server, stageOf, { uid: ORDER, stage });
     const event = JSON.parse(await until((text) => text.includes(`"stage": "${stage}"`), `the event of ${stage}`));

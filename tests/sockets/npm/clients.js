@@ -54,7 +54,7 @@ async function check(client, role, run) {
 
   const events = [];
   const stop = run(SUBSCRIPTION, { next: (event) => events.push(event), error: (error) => events.push({ error }), complete() {} });
-  await later(500);
+  await later(1_500);
   const name = await write(role);
   for (let waited = 0; events.length === 0 && waited < 10000; waited += 50) await later(50);
   const { mutation, updatedFields, node } = events[0].data.order;
