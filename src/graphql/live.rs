@@ -29,6 +29,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub trait Outlet {
     /// Under which errors are found in the log.
     fn request_id(&self) -> &str;
+    /// A subscription that had no cursor has begun: of what comes after this one, nothing is missed.
+    fn begins(&self, _after: Cursor) {}
     fn next(&self, next: Next);
     /// Nothing follows, for the server could not go on: changes that cannot be followed at the moment
     /// ([`ErrorKind::Unavailable`]), a cursor of which nothing is known ([`ErrorKind::ResyncRequired`]).
@@ -140,6 +142,10 @@ fn check_deployed(api: &Api) -> Result<(), ApiError> {
 struct ToOutlet(Rc<dyn Outlet>);
 
 impl Sink for ToOutlet {
+    fn noted(&self, after: Cursor) {
+        self.0.begins(after);
+    }
+
     fn event(&self, event: &Delivered) {
         EVENTS.one(Lasting::Subscription);
         self.0.next(Next { payload: event.payload.clone(), cursor: Some(event.cursor) });
@@ -232,7 +238,7 @@ struct Touched {
 }
 
 impl Sink for Touched {
-    fn noted(&self) {
+    fn noted(&self, _: Cursor) {
         self.again.notify_one();
     }
 

@@ -4,7 +4,6 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::rt::time::{Interval, Sleep, interval_at, sleep};
@@ -26,8 +25,6 @@ use crate::graphql::{Answer, Next, Outlet, Running, Started, start, write_answer
 use crate::socket::{Entry, Outbox, OwnSocket, Place};
 
 pub const CONTENT_TYPE: &str = "text/event-stream";
-/// How long a stream waits for the cursor with which it begins, where the server has only just started.
-const PATIENCE: Duration = Duration::from_secs(2);
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Whether the request wants its answers as events.
@@ -65,13 +62,8 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     let mut asked = call.requests.into_iter();
     let started = match (asked.next(), asked.next(), last_event_id(request)) {
         (Some(operation), None, Ok(from)) => {
-            // A client that is cut off before its first event comes back with this.
-            let head = match from {
-                None => state.api.live.live().head_within(PATIENCE).await,
-                from => from,
-            };
-            if let Some(head) = head {
-                outbox.push(format!("id: {head}\n\n").into());
+            if let Some(from) = from {
+                events.begins(from);
             }
             let outlet = Rc::clone(&events) as Rc<dyn Outlet>;
             start(&state.api, operation, call.viewer, from, call.by_get, call.deadline, outlet).await
@@ -158,6 +150,11 @@ fn event(payload: &[u8], cursor: Option<Cursor>) -> Bytes {
 impl Outlet for Events {
     fn request_id(&self) -> &str {
         self.id.as_str()
+    }
+
+    /// A client that is cut off before its first event comes back with this.
+    fn begins(&self, after: Cursor) {
+        self.outbox.push(format!("id: {after}\n\n").into());
     }
 
     fn next(&self, next: Next) {

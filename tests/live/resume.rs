@@ -43,6 +43,25 @@ async fn who_comes_back_gets_all_that_was_missed_and_then_what_is_new() {
     }
 }
 
+/// Also by the first subscriber of all, for whom the hub has to connect.
+#[actix_web::test]
+async fn what_is_written_once_a_stream_has_begun_is_not_missed() {
+    let (app, _) = shop().await;
+    let names = "subscription { order(where: { mutation_in: [CREATED], node: { name_starts_with: \"after\" } }) { node { name } } }";
+    for number in 0..20 {
+        order(&app, "one", "before").await;
+        let mut live = Stream::open(&app, names, json!({}), None).await;
+        let beginning = live.beginning().await;
+        let name = format!("after {number}");
+        order(&app, "one", &name).await;
+        let mut again = Stream::open(&app, names, json!({}), Some(&beginning)).await;
+        for stream in [&mut live, &mut again] {
+            assert_eq!(stream.data().await["order"]["node"]["name"], name);
+        }
+        assert_eq!(live.id, again.id);
+    }
+}
+
 #[actix_web::test]
 async fn a_cursor_of_which_nothing_is_known_is_answered_and_never_ignored() {
     let (app, tables) = shop().await;

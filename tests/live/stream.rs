@@ -7,7 +7,7 @@ use futures::stream::BoxStream;
 use gom_test_support::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::app::TestApp;
 
@@ -26,8 +26,6 @@ pub enum Event {
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A subscription begins when the server has noted it, which nothing tells.
-const BEGINNING: Duration = Duration::from_millis(500);
 
 impl Stream {
     /// Opens a stream, and waits for the cursor with which it begins.
@@ -91,14 +89,13 @@ impl Stream {
         }
     }
 
-    /// Reads the cursor with which the stream begins, and gives the server time to note it.
+    /// Reads the cursor with which the stream begins: of what is written from now on, nothing is missed.
     pub async fn beginning(&mut self) -> String {
         eventually("a cursor", async || {
             assert_eq!(self.within(Duration::from_millis(50)).await, None, "no event before its cursor");
             self.id.is_some()
         })
         .await;
-        sleep(BEGINNING).await;
         self.id.clone().unwrap()
     }
 }

@@ -86,7 +86,6 @@ impl Listening {
         let body = json!({ "query": DOCUMENT, "variables": variables }).to_string();
         let mut request = reqwest::Client::new().post(nodes.url(node)).bearer_auth(&nodes.token);
         request = request.header("content-type", "application/json").header("accept", "text/event-stream");
-        let first = self.cursor.is_none();
         if let Some(cursor) = &self.cursor {
             request = request.header("last-event-id", cursor);
         }
@@ -102,8 +101,7 @@ impl Listening {
                 self.note(event);
                 text = rest.to_owned();
             }
-            // What is written before the hub knows of a subscriber is no news for one without a cursor: it comes back with it.
-            if self.is_over() || (first && self.cursor.is_some()) {
+            if self.is_over() {
                 return;
             }
         }

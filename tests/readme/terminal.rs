@@ -125,7 +125,7 @@ impl Terminal {
             let waits = text.starts_with("listen");
             self.lasting.push(Lasting { command: command.clone(), group: answer, output, seen: false });
             if waits {
-                // It must be there before something happens: a subscription begins a moment after its cursor has come.
+                // It must be there before something happens, which its cursor tells.
                 let started = Instant::now();
                 while !fs::read_to_string(&self.lasting.last().unwrap().output)
                     .is_ok_and(|said| said.contains("id:"))
@@ -133,7 +133,6 @@ impl Terminal {
                     assert!(started.elapsed() < PATIENCE, "line {}: {text}\ndoes not begin", command.line);
                     std::thread::sleep(Duration::from_millis(50));
                 }
-                std::thread::sleep(Duration::from_secs(1));
             } else {
                 self.see_lasting();
             }

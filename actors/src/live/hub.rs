@@ -379,11 +379,13 @@ impl Core {
                 }
             }
         }
-        let waits = matches!(interest, Interest::Touch(_));
         self.groups.borrow_mut().add(member, interest);
-        if waits {
-            self.send(member.worker, Noted { slot: member.slot }).await;
-        }
+        // Where a large transaction has been delivered in part, all of it is still to come for who comes back.
+        let place = self.place.get();
+        let whole = place == Place::after(place.position);
+        let after =
+            Cursor::after(epoch, if whole { place.position } else { place.position.saturating_sub(1) });
+        self.send(member.worker, Noted { slot: member.slot, after }).await;
         None
     }
 }

@@ -20,9 +20,8 @@ const MAILBOX: usize = 1 << 16;
 
 /// Where a subscriber's events go. Called on the worker's own thread; must not block.
 pub trait Sink {
-    /// It is subscribed: of what is committed from now on, nothing is missed. Told to those who asked for
-    /// [`Interest::Touch`].
-    fn noted(&self) {}
+    /// It is subscribed: of what comes after the cursor, nothing is missed. Not told to those who had a cursor.
+    fn noted(&self, _after: Cursor) {}
     fn event(&self, event: &Delivered);
     /// Nothing follows.
     fn ended(&self, reason: LiveError);
@@ -130,6 +129,7 @@ pub(super) struct Deliver {
 #[rtype(result = "()")]
 pub(super) struct Noted {
     pub slot: u64,
+    pub after: Cursor,
 }
 
 /// Subscribers get nothing any more.
@@ -191,7 +191,7 @@ impl Handler<Noted> for LocalHub {
 
     fn handle(&mut self, noted: Noted, _: &mut Self::Context) {
         if let Some(sink) = self.sinks.get(noted.slot) {
-            sink.noted();
+            sink.noted(noted.after);
         }
     }
 }
