@@ -28,7 +28,7 @@ pub enum Event {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Stream {
-    /// Opens a stream, and waits for the cursor with which it begins.
+    /// Opens a stream, from now or after a cursor.
     pub async fn open(app: &TestApp, query: &str, variables: Value, last: Option<&str>) -> Stream {
         let body = json!({ "query": query, "variables": variables }).to_string();
         let mut request = app.authorized(Method::POST, "/graphql").header("accept", "text/event-stream");

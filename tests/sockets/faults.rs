@@ -44,25 +44,30 @@ async fn f06_a_logout_ends_sockets_on_every_node_within_a_second() {
         let place = Place::new(stores).await;
         let app = shops(&place, &[]).await;
         let second = place.serve(&[]).await;
-        let mut browser = seller(&app).await;
-        let jar = cookies(&browser);
-        let mut wires = Vec::new();
-        for (at, protocol) in [(&app, TRANSPORT_WS), (&second, TRANSPORT_WS), (&second, LEGACY)] {
-            let mut wire = Wire::open(at, protocol, &[("cookie", &jar)]).await.unwrap();
-            wire.send(json!({ "type": "connection_init", "payload": {} })).await;
-            assert_eq!(wire.text().await["type"], "connection_ack");
-            let kind = if protocol == LEGACY { "start" } else { "subscribe" };
-            wire.send(json!({ "id": "1", "type": kind, "payload": { "query": NEW_USERS } })).await;
-            wires.push(wire);
+        // One of several times: a busy machine may stand still for as long.
+        let mut took = Vec::new();
+        while took.len() < 3 && took.iter().all(|took| *took >= Duration::from_secs(1)) {
+            let mut browser = seller(&app).await;
+            let jar = cookies(&browser);
+            let mut wires = Vec::new();
+            for (at, protocol) in [(&app, TRANSPORT_WS), (&second, TRANSPORT_WS), (&second, LEGACY)] {
+                let mut wire = Wire::open(at, protocol, &[("cookie", &jar)]).await.unwrap();
+                wire.send(json!({ "type": "connection_init", "payload": {} })).await;
+                assert_eq!(wire.text().await["type"], "connection_ack");
+                let kind = if protocol == LEGACY { "start" } else { "subscribe" };
+                wire.send(json!({ "id": "1", "type": kind, "payload": { "query": NEW_USERS } })).await;
+                wires.push(wire);
+            }
+            let mut other = Wire::service(&second, TRANSPORT_WS).await;
+            assert_eq!(browser.log_out().await.status, StatusCode::NO_CONTENT);
+            let left = Instant::now();
+            for wire in &mut wires {
+                assert_eq!(wire.end().await, 4403, "{stores:?}");
+            }
+            took.push(left.elapsed());
+            assert!(other.is_quiet().await, "others stay");
         }
-        let mut other = Wire::service(&second, TRANSPORT_WS).await;
-        assert_eq!(browser.log_out().await.status, StatusCode::NO_CONTENT);
-        let left = Instant::now();
-        for wire in &mut wires {
-            assert_eq!(wire.end().await, 4403, "{stores:?}");
-        }
-        assert!(left.elapsed() < Duration::from_secs(5), "{stores:?}: {:?}", left.elapsed());
-        assert!(other.is_quiet().await, "others stay");
+        assert!(took.iter().any(|took| *took < Duration::from_secs(1)), "{stores:?}: {took:?}");
     }
 }
 

@@ -194,7 +194,7 @@ impl Core {
 
     fn move_to(&self, epoch: u64, place: Place) {
         self.place.set(place);
-        if place == Place::after(place.position) {
+        if place.is_whole() {
             FEED_DELIVERED.set((), place.position);
             self.shared.head.send_replace(Some(Cursor::after(epoch, place.position)));
         }
@@ -382,9 +382,8 @@ impl Core {
         self.groups.borrow_mut().add(member, interest);
         // Where a large transaction has been delivered in part, all of it is still to come for who comes back.
         let place = self.place.get();
-        let whole = place == Place::after(place.position);
-        let after =
-            Cursor::after(epoch, if whole { place.position } else { place.position.saturating_sub(1) });
+        let position = if place.is_whole() { place.position } else { place.position.saturating_sub(1) };
+        let after = Cursor::after(epoch, position);
         self.send(member.worker, Noted { slot: member.slot, after }).await;
         None
     }

@@ -48,6 +48,11 @@ impl Place {
         Place { position, sequence: i64::MAX }
     }
 
+    /// Whether the transaction at that position has been read to its end.
+    pub fn is_whole(self) -> bool {
+        self == Place::after(self.position)
+    }
+
     /// Before the first row of the transaction at that position.
     pub const fn before(position: u64) -> Self {
         Place { position, sequence: 0 }

@@ -96,6 +96,7 @@ fn any_json() -> impl Strategy<Value = Json> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(400),
         failure_persistence: None,
         // Two of three values are none that can be written as a literal.
         max_global_rejects: u32::MAX,
