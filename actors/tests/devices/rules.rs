@@ -206,7 +206,7 @@ async fn many_at_once_on_two_nodes_leave_one_owner_and_no_more_than_the_limit(ki
     let one = |n: usize| {
         let (node, user, device) = (&nodes[n % 2], users[(n / 2) % 2], &devices[(n * 7) % 8]);
         async move {
-            if n % 11 == 0 {
+            if n.is_multiple_of(11) {
                 node.unsubscribe(device).await.map(drop)
             } else {
                 node.subscribe(user, device).await.map(drop)
