@@ -63,7 +63,10 @@ pub fn read(settings: &Settings) -> Result<Option<(String, PolicySource)>, Polic
 pub fn load(settings: &Settings, model: &DataModel, schema: &Schema) -> Result<Option<Policy>, PolicyError> {
     let Some((name, source)) = read(settings)? else { return Ok(None) };
     match Policy::new(&source, model, schema) {
-        Ok(policy) => Ok(Some(policy)),
+        Ok(policy) => {
+            let problems = crate::shop::detours(&source, model, schema);
+            if problems.is_empty() { Ok(Some(policy)) } else { Err(PolicyError::Wrong { name, problems }) }
+        }
         Err(problems) => Err(PolicyError::Wrong { name, problems }),
     }
 }

@@ -2,10 +2,12 @@
 
 pub mod customers;
 mod day;
+mod detours;
 mod notices;
 mod rules;
 mod watched;
 
+pub use detours::detours;
 pub use notices::{Language, Notices};
 pub use rules::{CODES, Rules};
 pub use watched::{ORDER, PUBLICATION, watched};

@@ -12,6 +12,7 @@ use gom_engine::sql::{Filter, Physical, Quantifier, guard, write};
 use serde_json::{Map, json};
 
 use super::day;
+use super::detours::Detours;
 
 /// Delays beyond this are mistakes: a year, in milliseconds.
 const LONGEST_DELAY: i64 = 366 * 24 * 60 * 60 * 1_000;
@@ -98,6 +99,11 @@ impl Rules {
         now: DateTime<Utc>,
     ) -> Result<Amendments, ApiError> {
         let argument = |meaning| planner.argument(field, meaning, variables).unwrap_or(Value::Null);
+        if let Selected::Field(meaning) = field.meaning {
+            let data = [InputMeaning::Data, InputMeaning::Create, InputMeaning::Update].map(argument);
+            let model = &planner.physical().model;
+            Detours::of(self.customer, self.publication).refuse(model, meaning, &data)?;
+        }
         match field.meaning {
             Selected::Field(OutputMeaning::Delete(model)) if model == self.customer => {
                 self.delete_customer(planner, &argument(InputMeaning::Where), access)

@@ -1,9 +1,11 @@
 //! The shop's own rules.
 
 use futures::future::join_all;
+use gom::identity::Viewer;
+use gom_engine::policy::OneOrMany;
 use serde_json::json;
 
-use crate::shop::{PALETAS, Shop, TACOS, seller};
+use crate::shop::{PALETAS, Shop, TACOS, seller, settings};
 
 const PUBLISH: &str = "mutation($data: PublicationCreateInput!) { createPublication(data: $data) { uid status delay publishAt } }";
 
@@ -139,4 +141,67 @@ async fn a_publication_is_put_off_or_called_off_before_its_time_and_not_after() 
         let told = shop.ask(&paletas, CALL_OFF, json!({ "uid": uid })).await;
         assert_eq!(told.code(), "PUBLICATION_NOT_WAITING", "{changed}");
     }
+}
+
+#[actix::test]
+async fn a_publication_is_not_tied_or_written_from_its_promotions_side() {
+    let shop = Shop::open().await;
+    let paletas = seller(PALETAS);
+    let (first, second) = (promotion(&shop, PALETAS).await, promotion(&shop, PALETAS).await);
+    let (x1, x2) = (published(&shop, &first, 0).await, published(&shop, &second, 0).await);
+    let update = "mutation($uid: ID!, $data: PromotionUpdateInput!) { updatePromotion(where: { uid: $uid }, data: $data) { uid } }";
+    let create = "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
+    let tied = "select count(*) from \"Publication\" where \"promotion\" = ";
+    let new = |publications: serde_json::Value| {
+        json!({ "code": "N", "name": "New", "assignedTo": { "connect": { "extUid": PALETAS } }, "publications": publications })
+    };
+    // Both wait for the same day; once delivered they are final, and moving them would allow another one.
+    for status in ["WAITING", "DELIVERED"] {
+        shop.tables.batch_execute(&format!("update \"Publication\" set status = '{status}'")).await.unwrap();
+        for publications in [
+            json!({ "connect": [{ "uid": x2 }] }),
+            json!({ "set": [{ "uid": x1 }, { "uid": x2 }] }),
+            json!({ "set": [] }),
+            json!({ "disconnect": [{ "uid": x1 }] }),
+            json!({ "delete": [{ "uid": x1 }] }),
+            json!({ "deleteMany": [{}] }),
+            json!({ "create": [{ "type": "NOTIFICATION" }] }),
+            json!({ "updateMany": [{ "where": {}, "data": { "status": "FAILED" } }] }),
+        ] {
+            let told = shop.ask(&paletas, update, json!({ "uid": first, "data": { "publications": publications } })).await;
+            assert_eq!(told.code(), "BAD_USER_INPUT", "{publications}");
+        }
+        let told = shop.ask(&paletas, create, json!({ "data": new(json!({ "connect": [{ "uid": x1 }] })) })).await;
+        assert_eq!(told.code(), "BAD_USER_INPUT");
+        assert_eq!(shop.count(&format!("{tied}'{first}'")).await, 1);
+        assert_eq!(shop.count(&format!("{tied}'{second}'")).await, 1);
+    }
+    // What says nothing is no wish.
+    let told = shop.ask(&paletas, update, json!({ "uid": first, "data": { "name": "N2", "publications": { "connect": null } } })).await;
+    assert!(told.errors.is_empty(), "{told:?}");
+    // The service may do as it likes.
+    let told = shop.ask(&Viewer::Service, update, json!({ "uid": first, "data": { "publications": { "connect": [{ "uid": x2 }] } } })).await;
+    assert!(told.errors.is_empty(), "{told:?}");
+}
+
+#[test]
+fn a_policy_may_not_permit_what_the_shops_rules_do_not_cover() {
+    let settings = settings("postgres://unused@localhost/unused");
+    let model = gom::datamodel::read(&settings).unwrap().model;
+    let schema = gom_engine::schema::generate(&model, gom_engine::schema::SchemaOptions { execute_raw: false });
+    let (_, mut source) = gom::policy::read(&settings).unwrap().unwrap();
+    assert_eq!(gom::shop::detours(&source, &model, &schema), [], "the shipped policy permits none");
+    let permit = |name: &str| (name.to_owned(), OneOrMany::One("manage:shop".to_owned()));
+    let detours = [
+        "upsertPublication", "updateManyPublications", "deleteManyPublications", "deleteManyBps", "deletePromotion",
+        "deleteManyPromotions", "deleteUser", "deleteManyUsers",
+    ];
+    source.operations.mutation.extend(detours.map(permit));
+    source.operations.mutation.extend(["upsertBp", "updateManyBps", "deleteOrder"].map(permit));
+    source.parts.insert("Publication".into(), vec!["Promotion".into()]);
+    let problems = gom::shop::detours(&source, &model, &schema);
+    let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
+    let expected = detours.map(|name| format!("operations.mutation.{name}"));
+    assert_eq!(places[..8], expected);
+    assert_eq!(places[8..], ["parts.Publication"]);
 }
