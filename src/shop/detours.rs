@@ -138,7 +138,8 @@ pub fn detours(source: &PolicySource, model: &DataModel, schema: &Schema) -> Vec
     });
     let parts = parts.map(|(name, _)| PolicyProblem {
         place: format!("parts.{name}"),
-        message: "the shop's rules do not cover rows that are written inside others' data; leave it out".into(),
+        message: "the shop's rules do not cover rows that are written inside others' data; leave it out"
+            .into(),
     });
     operations.chain(parts).collect()
 }

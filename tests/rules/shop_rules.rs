@@ -152,9 +152,7 @@ async fn a_publication_is_not_tied_or_written_from_its_promotions_side() {
     let update = "mutation($uid: ID!, $data: PromotionUpdateInput!) { updatePromotion(where: { uid: $uid }, data: $data) { uid } }";
     let create = "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
     let tied = "select count(*) from \"Publication\" where \"promotion\" = ";
-    let new = |publications: serde_json::Value| {
-        json!({ "code": "N", "name": "New", "assignedTo": { "connect": { "extUid": PALETAS } }, "publications": publications })
-    };
+    let new = |publications: serde_json::Value| json!({ "code": "N", "name": "New", "assignedTo": { "connect": { "extUid": PALETAS } }, "publications": publications });
     // Both wait for the same day; once delivered they are final, and moving them would allow another one.
     for status in ["WAITING", "DELIVERED"] {
         shop.tables.batch_execute(&format!("update \"Publication\" set status = '{status}'")).await.unwrap();
@@ -168,19 +166,34 @@ async fn a_publication_is_not_tied_or_written_from_its_promotions_side() {
             json!({ "create": [{ "type": "NOTIFICATION" }] }),
             json!({ "updateMany": [{ "where": {}, "data": { "status": "FAILED" } }] }),
         ] {
-            let told = shop.ask(&paletas, update, json!({ "uid": first, "data": { "publications": publications } })).await;
+            let told = shop
+                .ask(&paletas, update, json!({ "uid": first, "data": { "publications": publications } }))
+                .await;
             assert_eq!(told.code(), "BAD_USER_INPUT", "{publications}");
         }
-        let told = shop.ask(&paletas, create, json!({ "data": new(json!({ "connect": [{ "uid": x1 }] })) })).await;
+        let told =
+            shop.ask(&paletas, create, json!({ "data": new(json!({ "connect": [{ "uid": x1 }] })) })).await;
         assert_eq!(told.code(), "BAD_USER_INPUT");
         assert_eq!(shop.count(&format!("{tied}'{first}'")).await, 1);
         assert_eq!(shop.count(&format!("{tied}'{second}'")).await, 1);
     }
     // What says nothing is no wish.
-    let told = shop.ask(&paletas, update, json!({ "uid": first, "data": { "name": "N2", "publications": { "connect": null } } })).await;
+    let told = shop
+        .ask(
+            &paletas,
+            update,
+            json!({ "uid": first, "data": { "name": "N2", "publications": { "connect": null } } }),
+        )
+        .await;
     assert!(told.errors.is_empty(), "{told:?}");
     // The service may do as it likes.
-    let told = shop.ask(&Viewer::Service, update, json!({ "uid": first, "data": { "publications": { "connect": [{ "uid": x2 }] } } })).await;
+    let told = shop
+        .ask(
+            &Viewer::Service,
+            update,
+            json!({ "uid": first, "data": { "publications": { "connect": [{ "uid": x2 }] } } }),
+        )
+        .await;
     assert!(told.errors.is_empty(), "{told:?}");
 }
 
@@ -188,13 +201,20 @@ async fn a_publication_is_not_tied_or_written_from_its_promotions_side() {
 fn a_policy_may_not_permit_what_the_shops_rules_do_not_cover() {
     let settings = settings("postgres://unused@localhost/unused");
     let model = gom::datamodel::read(&settings).unwrap().model;
-    let schema = gom_engine::schema::generate(&model, gom_engine::schema::SchemaOptions { execute_raw: false });
+    let schema =
+        gom_engine::schema::generate(&model, gom_engine::schema::SchemaOptions { execute_raw: false });
     let (_, mut source) = gom::policy::read(&settings).unwrap().unwrap();
     assert_eq!(gom::shop::detours(&source, &model, &schema), [], "the shipped policy permits none");
     let permit = |name: &str| (name.to_owned(), OneOrMany::One("manage:shop".to_owned()));
     let detours = [
-        "upsertPublication", "updateManyPublications", "deleteManyPublications", "deleteManyBps", "deletePromotion",
-        "deleteManyPromotions", "deleteUser", "deleteManyUsers",
+        "upsertPublication",
+        "updateManyPublications",
+        "deleteManyPublications",
+        "deleteManyBps",
+        "deletePromotion",
+        "deleteManyPromotions",
+        "deleteUser",
+        "deleteManyUsers",
     ];
     source.operations.mutation.extend(detours.map(permit));
     source.operations.mutation.extend(["upsertBp", "updateManyBps", "deleteOrder"].map(permit));
