@@ -152,6 +152,63 @@ async fn rows_that_forbid_a_step_are_named_and_nothing_is_changed() {
     assert_eq!(columns, 3);
 }
 
+const BLOG: &str = "type Post { id: ID! @id title: String words: Int stars: Int }";
+
+/// How much the database holds that somebody would be notified of.
+async fn logged(client: &Client) -> String {
+    text(client, "SELECT (SELECT count(*) FROM gom.change) || ' changes, ' || (SELECT count(*) FROM gom.job) || ' jobs'")
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_migration_that_fills_a_column_is_no_event_and_notifies_nobody() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    let shop = |stage: &str| SHOP.replace("stage: OrderStage @default(value: OPEN)", stage);
+    deploy(&mut client, &shop("stage: OrderStage @default(value: OPEN)"), &[], false).await.unwrap();
+    run(
+        &client,
+        &format!(
+            "SET search_path = \"{SCHEMA}\";
+             INSERT INTO \"User\" (uid, business) VALUES ('u', 'Tacos');
+             INSERT INTO \"Bp\" (uid, name1) VALUES ('b', 'Ana');
+             INSERT INTO \"Order\" (uid, name, \"issuedTo\", \"assignedTo\")
+             SELECT 'o' || i, 'order', 'b', 'u' FROM generate_series(1, 20) i;
+             RESET search_path"
+        ),
+    )
+    .await;
+    let before = logged(&client).await;
+    assert!(before.starts_with("22 changes"), "the rows themselves are logged: {before}");
+
+    deploy(&mut client, &shop("stage: OrderStage! @default(value: OPEN)"), &[], false).await.unwrap();
+    let filled = format!("SELECT count(*)::text FROM \"{SCHEMA}\".\"Order\" WHERE stage = 'OPEN'");
+    assert_eq!(text(&client, &filled).await.as_deref(), Some("20"));
+    assert_eq!(logged(&client).await, before);
+
+    run(&client, &format!("UPDATE \"{SCHEMA}\".\"Order\" SET stage = 'WON' WHERE uid = 'o1'")).await;
+    assert!(logged(&client).await.starts_with("23 changes"), "what is written afterwards is logged");
+}
+
+#[tokio::test]
+async fn a_column_is_filled_beside_one_that_is_dropped_or_renamed() {
+    let after = "type Post { id: ID! @id title: String! @default(value: \"none\") words: Int }";
+    let renamed = "type Post { id: ID! @id title: String! @default(value: \"none\") words: Int likes: Int }";
+    for (after, renames, allow_data_loss) in
+        [(after, &[][..], true), (renamed, &["Post.stars=likes"][..], false)]
+    {
+        let database = TestDatabase::create().await;
+        let mut client = database.connect().await;
+        deploy(&mut client, BLOG, &[], false).await.unwrap();
+        run(&client, &format!("INSERT INTO \"{SCHEMA}\".\"Post\" (id, stars) VALUES ('p', 5)")).await;
+        deploy(&mut client, after, renames, allow_data_loss).await.unwrap();
+        let title = format!("SELECT title FROM \"{SCHEMA}\".\"Post\"");
+        assert_eq!(text(&client, &title).await.as_deref(), Some("none"));
+        assert!(logged(&client).await.starts_with("1 changes"));
+    }
+}
+
 #[tokio::test]
 async fn renames_are_asked_for_and_keep_the_rows() {
     let database = TestDatabase::create().await;

@@ -121,7 +121,7 @@ fn events(text: &str) -> String {
         let rights = planner.rights(&policy, permissions, claims.as_object().expect("an object"));
         Arc::new(rights.expect("the role is known"))
     });
-    let limits = PageLimits { page_size: Some(1000) };
+    let limits = PageLimits { page_size: Some(1000), ..PageLimits::default() };
     let subscription = planner.subscription(&prepared, variables, limits, rights).expect("it is allowed");
     let row = |table: &str, kind, node: &str, columns: &[&str], old: &str| LogRow {
         table: table.into(),

@@ -207,12 +207,12 @@ impl Compiler {
         let variables = self.requests.coerce(operation, &given).expect("sound variables");
         let mut statements = Vec::new();
         if operation.kind == OperationKind::Subscription {
-            let limits = PageLimits { page_size: Some(1000) };
+            let limits = PageLimits { page_size: Some(1000), ..PageLimits::default() };
             let subscription = self.planner.subscription(&prepared, variables, limits, None).expect("sound");
             return self.events(&subscription, changed, was);
         }
         for field in &operation.fields {
-            let limits = PageLimits { page_size: Some(1000) };
+            let limits = PageLimits { page_size: Some(1000), ..PageLimits::default() };
             if operation.kind == OperationKind::Query {
                 statements
                     .push(self.planner.query(field, &variables, limits, Access::Full).expect("a statement"));

@@ -104,7 +104,7 @@ impl CallerLimits {
                 complexity: Some(limits.complexity),
                 root_fields: Some(limits.root_fields),
             },
-            page: PageLimits { page_size: i64::try_from(limits.page_size).ok() },
+            page: PageLimits { section, page_size: i64::try_from(limits.page_size).ok() },
             deadline: limits.deadline,
         }
     }

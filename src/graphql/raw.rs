@@ -36,7 +36,7 @@ async fn run(client: &Client, sql: &str) -> Result<String, Error> {
     }
     // What can stand in `with` is turned into JSON by the database, with its types.
     let inner = sql.trim_end().trim_end_matches(';');
-    let wrapped = format!("with rows as ({inner}\n) select coalesce(json_agg(rows), '[]')::text from rows");
+    let wrapped = format!("with rows as ({inner}\n) select coalesce(json_agg(rows.*), '[]')::text from rows");
     if let Ok(statement) = client.prepare(&wrapped).await {
         return client.query_one(&statement, &[]).await.map(|row| row.get(0));
     }

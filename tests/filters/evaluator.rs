@@ -3,38 +3,102 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::requests::Request;
+use gom_engine::sql::TOO_MANY;
+
+use crate::requests::{Key, Request};
 use crate::rows::{cursor, page};
 use crate::world::World;
 
-/// What the root fields of the request answer; `None` is error 3033.
-pub fn answers(world: &World, request: &Request) -> [Option<Value>; 2] {
+/// Why a root field has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Error 3033.
+    NullFilter,
+    /// More rows asked for than a page may have.
+    PageTooLarge,
+}
+
+/// What the root fields of the request answer.
+pub fn answers(world: &World, request: &Request) -> [Result<Value, Refused>; 2] {
     let model = request.model;
-    let listed = refused(&request.page.filter) || refused(&request.nested_page.filter);
     let all: Vec<usize> = (0..world.rows[model.0].len()).collect();
-    let list = (!listed).then(|| {
+    let outer = may_ask(request, &request.page);
+    let list = outer.and(may_ask(request, &request.nested_page)).map(|()| {
         let (rows, _) = page(world, model, &all, &request.page);
-        rows.iter().map(|row| shown(world, request, *row)).collect()
+        capped(request, &request.page, rows.iter().map(|row| shown(world, request, *row)).collect())
     });
-    let connection = (!refused(&request.page.filter)).then(|| {
+    let connection = outer.map(|()| {
         let (rows, more) = page(world, model, &all, &request.page);
-        let ids: Vec<&Value> = rows.iter().map(|row| world.id(model, *row)).collect();
-        let edges: Vec<Value> =
-            ids.iter().map(|id| json!({"cursor": cursor(id), "node": {"id": id}})).collect();
-        let info = json!({
-            "hasNextPage": more && request.page.first.is_some(),
-            "hasPreviousPage": more && request.page.last.is_some(),
-            "startCursor": ids.first().map(|id| cursor(id)),
-            "endCursor": ids.last().map(|id| cursor(id)),
-        });
-        json!({"pageInfo": info, "edges": edges, "aggregate": {"count": ids.len()}})
+        connection(world, request, &rows, more)
     });
     [list, connection]
 }
 
+fn may_ask(request: &Request, page: &crate::requests::Page) -> Result<(), Refused> {
+    let asked = page.first.or(page.last);
+    if refused(&page.filter) {
+        Err(Refused::NullFilter)
+    } else if asked.zip(request.page_size).is_some_and(|(asked, most)| asked > most) {
+        Err(Refused::PageTooLarge)
+    } else {
+        Ok(())
+    }
+}
+
+/// A list that nobody asked a size for has at most as many rows as a page.
+fn capped(request: &Request, page: &crate::requests::Page, rows: Vec<Value>) -> Value {
+    let sized = page.first.or(page.last).is_some();
+    if !sized && request.page_size.is_some_and(|most| rows.len() > most) {
+        return serde_json::from_str(TOO_MANY).unwrap();
+    }
+    Value::Array(rows)
+}
+
+/// Edges are a list; what is said of the page beside them is said of all of it, however many rows those are. Where
+/// the list is refused, so is the connection, and nobody sees the rest.
+fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> Value {
+    let ids: Vec<&Value> = rows.iter().map(|row| world.id(request.model, *row)).collect();
+    let mut object = Map::new();
+    let mut put = |key: Key, value: Value| object.insert(request.key(key).to_owned(), value);
+    if !request.parts.edges.is_empty() {
+        let edge = |id: &&Value| {
+            let mut edge = Map::new();
+            for part in &request.parts.edges {
+                match *part {
+                    "cursor" => edge.insert(request.key(Key::Cursor).into(), json!(cursor(id))),
+                    _ => edge.insert(request.key(Key::Node).into(), json!({request.key(Key::Id): id})),
+                };
+            }
+            Value::Object(edge)
+        };
+        let edges = capped(request, &request.page, ids.iter().map(edge).collect());
+        if !edges.is_array() {
+            return edges;
+        }
+        put(Key::Edges, edges);
+    }
+    if !request.parts.page_info.is_empty() {
+        let mut info = Map::new();
+        for part in &request.parts.page_info {
+            let (key, value) = match *part {
+                "hasNextPage" => (Key::HasNextPage, json!(more && request.page.first.is_some())),
+                "hasPreviousPage" => (Key::HasPreviousPage, json!(more && request.page.last.is_some())),
+                "startCursor" => (Key::StartCursor, json!(ids.first().map(|id| cursor(id)))),
+                _ => (Key::EndCursor, json!(ids.last().map(|id| cursor(id)))),
+            };
+            info.insert(request.key(key).to_owned(), value);
+        }
+        put(Key::PageInfo, Value::Object(info));
+    }
+    if request.parts.count {
+        put(Key::Aggregate, json!({request.key(Key::Count): ids.len()}));
+    }
+    Value::Object(object)
+}
+
 fn shown(world: &World, request: &Request, row: usize) -> Value {
     let mut object = Map::new();
-    object.insert("id".into(), world.id(request.model, row).clone());
+    object.insert(request.key(Key::Id).into(), world.id(request.model, row).clone());
     for field in &world.model.model(request.model).fields {
         let Some(relation) = field.relation() else { continue };
         let partners = world.partners(relation, row);
@@ -43,8 +107,9 @@ fn shown(world: &World, request: &Request, row: usize) -> Value {
             object.insert(field.name.clone(), partner.unwrap_or_default());
         } else if field.name == request.nested {
             let (rows, _) = page(world, relation.target, &partners, &request.nested_page);
-            let list = rows.iter().map(|p| json!({"id": world.id(relation.target, *p)})).collect();
-            object.insert("nested".into(), list);
+            let id = request.key(Key::NestedId);
+            let list = rows.iter().map(|p| json!({id: world.id(relation.target, *p)})).collect();
+            object.insert(request.key(Key::Nested).into(), capped(request, &request.nested_page, list));
         }
     }
     Value::Object(object)

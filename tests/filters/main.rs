@@ -14,19 +14,22 @@ use std::time::Duration;
 use gom_actors::database::{Database, DatabaseOptions, LocalDatabase};
 use gom_actors::migrations::{self, Deployment};
 use gom_engine::datamodel::{self, DataModel};
+use gom_engine::error::ErrorKind;
 use gom_engine::plan::{Access, PageLimits, Planner};
 use gom_engine::request::{Limits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
-use gom_engine::sql::{Physical, PhysicalOptions};
+use gom_engine::sql::{Physical, PhysicalOptions, TOO_MANY};
 use gom_test_support::TestDatabase;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::evaluator::Refused;
 use crate::requests::Request;
 use crate::world::World;
 
+/// Columns are called like the rows of our own statements, and like the columns that these add.
 /// Every scalar type, nullable and required, and every kind of relation in every kind of storage.
 const DATAMODEL: &str = r#"
     enum Color { RED GREEN BLUE }
@@ -34,9 +37,9 @@ const DATAMODEL: &str = r#"
     type Item {
       id: ID! @id
       name: String!
-      text: String
+      text: String @db(name: "t2")
       code: String @unique
-      int: Int
+      int: Int @db(name: "gom_i")
       float: Float
       flag: Boolean
       time: DateTime
@@ -56,7 +59,9 @@ const DATAMODEL: &str = r#"
 
     type Box {
       id: UUID! @id
-      note: String
+      note: String @db(name: "t4")
+      t2: Int
+      t5: String
       size: Int @unique
       items: [Item] @relation(name: "InBox")
       lid: Item @relation(name: "Lid", link: INLINE)
@@ -65,7 +70,8 @@ const DATAMODEL: &str = r#"
     type Label {
       id: Int! @id(strategy: SEQUENCE)
       word: String!
-      since: DateTime
+      since: DateTime @db(name: "page")
+      t1: String
       items: [Item] @relation(name: "Labelled")
       owned: [Item] @relation(name: "Owns")
       seal: Label @relation(name: "Seal", link: TABLE)
@@ -147,12 +153,16 @@ impl Server {
         let variables = variables.map_err(|error| format!("{error}\n{shown}"))?;
         let expected = evaluator::answers(world, request);
         for (field, expected) in prepared.operation.fields.iter().zip(expected) {
-            let statement = match (
-                self.planner.query(field, &variables, PageLimits::default(), Access::Full),
-                expected,
-            ) {
-                (Ok(statement), Some(expected)) => (statement, expected),
-                (Err(error), None) if error.code == Some(3033) => continue,
+            let limits = PageLimits {
+                page_size: request.page_size.map(|size| i64::try_from(size).unwrap()),
+                ..PageLimits::default()
+            };
+            let statement = match (self.planner.query(field, &variables, limits, Access::Full), expected) {
+                (Ok(statement), Ok(expected)) => (statement, expected),
+                (Err(error), Err(Refused::NullFilter)) if error.code == Some(3033) => continue,
+                (Err(error), Err(Refused::PageTooLarge)) if error.kind == ErrorKind::LimitExceeded => {
+                    continue;
+                }
                 (planned, expected) => return Err(format!("{planned:?} for {expected:?}\n{shown}")),
             };
             let (statement, expected) = statement;
@@ -160,11 +170,21 @@ impl Server {
             let answer = self.database.read(statement, later()).await;
             let answer = answer.map_err(|error| format!("{error:?}\n{run}"))?;
             let answer = answer.map(|text| serde_json::from_slice::<Value>(text.as_bytes()).unwrap());
+            let answer = answer.map(without_refused_edges);
             if answer.as_ref() != Some(&expected) {
                 let answer = answer.unwrap_or_default();
                 return Err(format!("PostgreSQL: {answer}\nevaluator:  {expected}\n{run}"));
             }
         }
         Ok(())
+    }
+}
+
+/// A connection whose edges are too many is refused as a whole once its answer is looked into.
+fn without_refused_edges(answer: Value) -> Value {
+    let mark: Value = serde_json::from_str(TOO_MANY).unwrap();
+    match &answer {
+        Value::Object(parts) if parts.values().any(|part| *part == mark) => mark,
+        _ => answer,
     }
 }

@@ -1,5 +1,6 @@
 //! Random requests: a list and a connection of some model with the same arguments, and in each row one list
-//! of its partners with arguments of its own.
+//! of its partners with arguments of its own. The connection shows any part of what it could, and the keys of the
+//! answer are names that our own statements use as well.
 
 use std::rc::Rc;
 
@@ -7,7 +8,7 @@ use gom_engine::datamodel::{Field, FieldId, FieldKind, ModelId, ScalarType};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
 
 use crate::rows::cursor;
@@ -23,6 +24,37 @@ pub struct Request {
     /// The name of a field with many partners.
     pub nested: String,
     pub nested_page: Page,
+    pub parts: Parts,
+    /// Distinct keys for the answer; see [`Request::key`].
+    keys: Vec<String>,
+    /// `limits.page_size`.
+    pub page_size: Option<usize>,
+}
+
+/// What of a connection is selected; never nothing.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    pub page_info: Vec<&'static str>,
+    pub edges: Vec<&'static str>,
+    pub count: bool,
+}
+
+/// What in the answer has a key of the client's.
+#[derive(Debug, Clone, Copy)]
+pub enum Key {
+    Id,
+    Nested,
+    NestedId,
+    PageInfo,
+    Edges,
+    Aggregate,
+    Count,
+    Cursor,
+    Node,
+    HasNextPage,
+    HasPreviousPage,
+    StartCursor,
+    EndCursor,
 }
 
 /// The arguments of a list.
@@ -38,7 +70,70 @@ pub struct Page {
     pub before: Option<String>,
 }
 
+const PAGE_INFO: [&str; 4] = ["hasNextPage", "hasPreviousPage", "startCursor", "endCursor"];
+const EDGE: [&str; 2] = ["cursor", "node"];
+/// Names of tables, of rows and of columns in our statements, and one that is too long for a column.
+const KEYS: [&str; 24] = [
+    "t0",
+    "t1",
+    "t2",
+    "t3",
+    "t4",
+    "t5",
+    "t6",
+    "t7",
+    "t8",
+    "t9",
+    "t10",
+    "t11",
+    "t12",
+    "page",
+    "row",
+    "rows",
+    "id",
+    "i",
+    "gom_i",
+    "gom_0",
+    "value",
+    "position",
+    "select",
+    "aNameThatIsLongerThanTheSixtyThreeBytesThatPostgreSQLKeepsOfTheNameOfAColumn",
+];
+
 impl Request {
+    pub fn key(&self, key: Key) -> &str {
+        &self.keys[key as usize]
+    }
+
+    /// The selection of the connection.
+    fn connection(&self) -> String {
+        let mut selected = String::new();
+        if !self.parts.page_info.is_empty() {
+            let infos = self.parts.page_info.iter().map(|name| {
+                let key = match *name {
+                    "hasNextPage" => Key::HasNextPage,
+                    "hasPreviousPage" => Key::HasPreviousPage,
+                    "startCursor" => Key::StartCursor,
+                    _ => Key::EndCursor,
+                };
+                format!(" {}: {name}", self.key(key))
+            });
+            selected += &format!(" {}: pageInfo {{{} }}", self.key(Key::PageInfo), infos.collect::<String>());
+        }
+        if !self.parts.edges.is_empty() {
+            let edges = self.parts.edges.iter().map(|name| match *name {
+                "cursor" => format!(" {}: cursor", self.key(Key::Cursor)),
+                _ => format!(" {}: node {{ {}: id }}", self.key(Key::Node), self.key(Key::Id)),
+            });
+            selected += &format!(" {}: edges {{{} }}", self.key(Key::Edges), edges.collect::<String>());
+        }
+        if self.parts.count {
+            let count = self.key(Key::Count);
+            selected += &format!(" {}: aggregate {{ {count}: count }}", self.key(Key::Aggregate));
+        }
+        selected
+    }
+
     pub fn document(&self, world: &World) -> String {
         let model = world.model.model(self.model);
         let nested = model.field(model.field_named(&self.nested).unwrap()).relation().unwrap().target;
@@ -57,13 +152,16 @@ impl Request {
         let partners: String = partners.map(|f| format!(" {} {{ id }}", f.name)).collect();
         let list = if name == "Box" { "boxes".to_owned() } else { format!("{}s", name.to_lowercase()) };
         format!(
-            "query ({}, {}) {{\n  {list}({outer}) {{ id{partners} nested: {}({}) {{ id }} }}\n  \
-             {list}Connection({outer}) {{ pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} \
-             edges {{ cursor node {{ id }} }} aggregate {{ count }} }}\n}}",
+            "query ({}, {}) {{\n  {list}({outer}) {{ {id}: id{partners} {}: {}({}) {{ {}: id }} }}\n  \
+             {list}Connection({outer}) {{{} }}\n}}",
             declared(name, ""),
             declared(nested_name, "n_"),
+            self.key(Key::Nested),
             self.nested,
             passed("n_"),
+            self.key(Key::NestedId),
+            self.connection(),
+            id = self.key(Key::Id),
             outer = passed(""),
         )
     }
@@ -99,19 +197,36 @@ pub fn requests(world: &World) -> BoxedStrategy<Request> {
         for field in world.model.model(id).fields.iter().filter(|f| f.list) {
             let target = field.relation().unwrap().target;
             let name = field.name.clone();
-            let request =
-                (pages[id.0].clone(), pages[target.0].clone()).prop_map(move |(page, nested_page)| Request {
+            let pages = (pages[id.0].clone(), pages[target.0].clone());
+            let keys = subsequence(&KEYS[..], Key::EndCursor as usize + 1).prop_shuffle();
+            let page_size = weighted(0.4, 1..6_usize);
+            let request = (pages, parts(), keys, page_size).prop_map(
+                move |((page, nested_page), parts, keys, page_size)| Request {
                     model: id,
                     page,
                     nested: name.clone(),
                     nested_page,
-                });
+                    parts,
+                    keys: keys.into_iter().map(str::to_owned).collect(),
+                    page_size,
+                },
+            );
             requests.push(request.boxed());
         }
     }
     any::<prop::sample::Index>()
         .prop_flat_map(move |index| requests[index.index(requests.len())].clone())
         .boxed()
+}
+
+fn parts() -> impl Strategy<Value = Parts> {
+    let page_info = prop_oneof![1 => Just(Vec::new()), 2 => subsequence(&PAGE_INFO[..], 1..=4)];
+    let edges = prop_oneof![1 => Just(Vec::new()), 1 => subsequence(&EDGE[..], 1..=2)];
+    (page_info, edges, any::<bool>()).prop_map(|(page_info, edges, count)| Parts {
+        count: count || (page_info.is_empty() && edges.is_empty()),
+        page_info,
+        edges,
+    })
 }
 
 fn pages(world: &World, model: ModelId, filter: BoxedStrategy<Value>) -> BoxedStrategy<Page> {

@@ -61,9 +61,18 @@ async fn a_documents_limits_are_the_settings() {
         assert_eq!(answer.code(), "LIMIT_EXCEEDED", "{query}");
         assert!(answer.message().contains(limit), "{}", answer.message());
     }
-    let answer = app.ask("{ orders(first: 6) { uid } }").await;
-    assert_eq!(answer.code(), "LIMIT_EXCEEDED");
-    assert!(answer.message().contains("limits.page_size") || answer.message().contains("page_size"));
+    for (size, allowed) in [(5, true), (6, false)] {
+        let answer = app.ask(&format!("{{ orders(first: {size}) {{ uid }} }}")).await;
+        assert_eq!(answer.body["errors"].is_null(), allowed, "{}", answer.body);
+        if !allowed {
+            assert_eq!(answer.code(), "LIMIT_EXCEEDED");
+            assert!(
+                answer.message().contains("the limit is 5 (limits.service.page_size)"),
+                "{}",
+                answer.message()
+            );
+        }
+    }
 }
 
 #[actix_web::test]

@@ -106,3 +106,47 @@ async fn a_subscription_is_refused_with_a_reason() {
     let answer = app.ask("subscription { order { mutation } }").await;
     assert_eq!(answer.code(), "BAD_USER_INPUT");
 }
+
+#[actix_web::test]
+async fn keys_that_are_called_like_rows_of_our_statements_are_keys() {
+    let app = TestApp::start().await;
+    let written = app
+        .ask(
+            r#"mutation {
+            t1: createUser(data: { uid: "u", business: "x" }) { t1: uid t2: business }
+            t2: upsertUser(where: { uid: "u" }, create: { business: "y" }, update: { business: "z" }) { t2: business written: uid }
+            t3: updateManyUsers(data: { role: "r" }) { t1: count t2: count }
+            t4: deleteUser(where: { uid: "u" }) { t2: business t1: orders { t2: uid } row: role }
+        }"#,
+        )
+        .await;
+    let expected = json!({
+        "t1": { "t1": "u", "t2": "x" },
+        "t2": { "t2": "z", "written": "u" },
+        "t3": { "t1": 1, "t2": 1 },
+        "t4": { "t2": "z", "t1": [], "row": "r" },
+    });
+    assert_eq!(written.body, json!({ "data": expected }));
+}
+
+#[actix_web::test]
+async fn a_count_is_of_the_whole_set_however_large_a_page_may_be() {
+    let app = TestApp::start_with(&[("limits.service.page_size", "3")]).await;
+    let many = "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }";
+    for number in 0..5 {
+        let variables = json!({ "data": { "uid": format!("u{number}"), "business": "x" } });
+        app.post(json!({ "query": many, "variables": variables }).to_string()).await;
+    }
+    let read = app
+        .ask("{ usersConnection { aggregate { count } pageInfo { startCursor endCursor hasNextPage } } some: usersConnection(first: 2) { aggregate { count } } rest: usersConnection(skip: 3) { aggregate { count } } }")
+        .await;
+    let expected = json!({
+        "usersConnection": {
+            "aggregate": { "count": 5 },
+            "pageInfo": { "startCursor": "u0", "endCursor": "u4", "hasNextPage": false },
+        },
+        "some": { "aggregate": { "count": 2 } },
+        "rest": { "aggregate": { "count": 2 } },
+    });
+    assert_eq!(read.body, json!({ "data": expected }));
+}

@@ -72,6 +72,22 @@ async fn every_kind_of_write_is_told_once_to_those_whom_it_concerns() {
 }
 
 #[actix_web::test]
+async fn keys_that_are_called_like_rows_of_our_statements_are_keys() {
+    let (app, _) = shop().await;
+    let text = "subscription { t1: order { t3: mutation t2: node { t4: name t1: items { t2: quantity } } t5: previousValues { t2: name } } }";
+    let mut stream = Stream::open(&app, text, json!({}), None).await;
+    stream.beginning().await;
+    order(&app, "one", "first").await;
+    let node = json!({ "t4": "first", "t1": [{ "t2": 1 }] });
+    assert_eq!(stream.data().await, json!({ "t1": { "t3": "CREATED", "t2": node, "t5": null } }));
+    ask(&app, "mutation { updateManyOrders(data: { name: \"second\" }) { t1: count } }", json!({})).await;
+    let told = stream.data().await["t1"].clone();
+    assert_eq!((&told["t2"]["t4"], &told["t5"]), (&json!("second"), &json!({ "t2": "first" })));
+    ask(&app, "mutation { deleteManyOrders { t1: count } }", json!({})).await;
+    assert_eq!(stream.data().await["t1"], json!({ "t3": "DELETED", "t2": null, "t5": { "t2": "second" } }));
+}
+
+#[actix_web::test]
 async fn an_order_that_changes_hands_is_news_for_its_new_owner() {
     let (app, _) = shop().await;
     let uid = order(&app, "one", "moving").await;

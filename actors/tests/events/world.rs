@@ -60,7 +60,7 @@ const DATAMODEL: &str = r#"
 
 const NAMES: &[&str] = &["a", "b", "it's"];
 const PER_MODEL: usize = 6;
-const LIMITS: PageLimits = PageLimits { page_size: Some(100) };
+const LIMITS: PageLimits = PageLimits { section: "limits", page_size: Some(100) };
 
 /// What a subscriber asks for.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ mod syntax;
 
 pub use error::{DatamodelError, DatamodelErrors};
 pub use model::*;
-pub use names::MAX_IDENTIFIER_BYTES;
+pub use names::{MAX_IDENTIFIER_BYTES, OWN_COLUMN};
 
 /// Reads and checks a datamodel.
 ///

@@ -57,6 +57,10 @@ const TYPE_SUFFIXES: [&str; 23] = [
 ];
 
 /// Columns that every PostgreSQL table has already.
+/// What the columns that our own statements add to a table's begin with: no key of a client is such a name, and
+/// [`check_column`] sees to it that no column is.
+pub const OWN_COLUMN: char = '~';
+
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// Checks the name of a type or enum by itself.
@@ -111,6 +115,15 @@ pub(super) fn check_identifier(what: &str, name: &str, at: usize, findings: &mut
 
 pub(super) fn check_column(name: &str, at: usize, findings: &mut Findings) {
     check_identifier("column", name, at, findings);
+    if name.starts_with(OWN_COLUMN) {
+        findings.add(
+            at,
+            format!(
+                "the column's name `{name}` begins with `{OWN_COLUMN}`, as those do which statements add"
+            ),
+            "give the column another name with `@db(name:)`",
+        );
+    }
     if SYSTEM_COLUMNS.contains(&name) {
         findings.add(
             at,

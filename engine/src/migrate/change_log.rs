@@ -8,7 +8,7 @@ use super::plan::MigrationStep;
 use crate::datamodel::{DataModel, Model, RelationStorage};
 
 /// The name of the trigger on every table.
-const TRIGGER: &str = "gom_change";
+pub(super) const TRIGGER: &str = "gom_change";
 /// What the names of the functions, in the schema `gom`, begin with.
 const PREFIX: &str = "log ";
 

@@ -1,5 +1,6 @@
 //! The statements of a migration, one function for each kind. Knows no order and no reasons.
 
+use super::change_log::TRIGGER;
 use super::layout::{Column, ColumnDefault, ForeignKey, Index, SequenceLayout, Table};
 use super::names::{quote_identifier, quote_literal};
 
@@ -114,11 +115,32 @@ impl Ddl<'_> {
         let name = quote_identifier(&column.name);
         match &column.fill {
             Some(fill) => {
-                let table = self.qualified(&table.name);
-                format!("UPDATE {table} SET {name} = {fill} WHERE {name} IS NULL;\n{set}")
+                let fill = format!(
+                    "UPDATE {} SET {name} = {fill} WHERE {name} IS NULL",
+                    self.qualified(&table.name)
+                );
+                format!("{};\n{set}", self.without_log(table, &fill))
             }
             None => set,
         }
+    }
+
+    /// A statement whose changes of rows nobody hears of: a fill is no event, and causes no notification. The trigger
+    /// names the columns of the datamodel before, too, some of which may be dropped or renamed by now. A table whose
+    /// changes are not logged yet has no trigger.
+    fn without_log(&self, table: &Table, statement: &str) -> String {
+        let turn = |how: &str| {
+            let alter = self.alter(table, &format!("{how} TRIGGER {TRIGGER}"));
+            format!(
+                "DO {}",
+                quote_literal(&format!(
+                    "BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = {}::regclass \
+                     AND tgname = '{TRIGGER}') THEN {alter}; END IF; END",
+                    quote_literal(&self.qualified(&table.name)),
+                ))
+            )
+        };
+        format!("{};\n{statement};\n{}", turn("DISABLE"), turn("ENABLE"))
     }
 
     /// Numbering goes on after the highest number that is there.

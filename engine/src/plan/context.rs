@@ -16,10 +16,19 @@ pub struct Planner {
 }
 
 /// What one caller may ask for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageLimits {
+    /// Where the limit is set, for messages: `limits` makes `limits.page_size`.
+    pub section: &'static str,
     /// The highest `first` and `last`, and the most rows of a list without either.
     pub page_size: Option<i64>,
+}
+
+impl Default for PageLimits {
+    /// Without limit.
+    fn default() -> Self {
+        PageLimits { section: "limits", page_size: None }
+    }
 }
 
 impl Planner {

@@ -106,8 +106,8 @@ impl Completer<'_> {
                     field,
                     ErrorKind::LimitExceeded,
                     format!(
-                        "The list '{}' has more than {limit} rows, the limit of a list without 'first' or 'last' (limits.page_size). Ask for a page.",
-                        field.name
+                        "The list '{}' has more than {limit} rows, the limit of a list without 'first' or 'last' ({}.page_size). Ask for a page.",
+                        field.name, self.limits.section
                     ),
                 )
             }

@@ -174,7 +174,10 @@ impl<'a> Reader<'a> {
         {
             return Err(ApiError::new(
                 ErrorKind::LimitExceeded,
-                format!("A page of {asked} rows was asked for; the limit is {limit} (limits.page_size)"),
+                format!(
+                    "A page of {asked} rows was asked for; the limit is {limit} ({}.page_size)",
+                    self.limits.section
+                ),
             ));
         }
         let (after, before) = (text(InputMeaning::After), text(InputMeaning::Before));

@@ -43,32 +43,52 @@ pub enum AggregateField<'a> {
     Count,
 }
 
-/// A connection: one page of rows and what is said about it.
+impl Page<'_> {
+    fn shows_edges(&self) -> bool {
+        self.fields.iter().any(|(_, field)| matches!(field, PageField::Edges(_)))
+    }
+
+    fn asks(&self, wanted: impl Fn(&PageInfoField<'_>) -> bool) -> bool {
+        self.fields.iter().any(|(_, field)| match field {
+            PageField::PageInfo(infos) => infos.iter().any(|(_, info)| wanted(info)),
+            _ => false,
+        })
+    }
+}
+
+/// A connection: one page of rows and what is said about it. The cap is for edges: what is only counted, or only
+/// shows where it begins and ends, is the whole set, and none of its rows is fetched.
 pub fn connection(physical: &Physical, model: ModelId, rows: &Rows, page: &Page<'_>) -> Statement {
+    use PageInfoField::{EndCursor, HasNextPage, HasPreviousPage, StartCursor};
     let mut sql = Sql::new();
-    let looks_ahead = page.fields.iter().any(|(_, f)| match f {
-        PageField::PageInfo(infos) => infos
-            .iter()
-            .any(|(_, i)| matches!(i, PageInfoField::HasNextPage | PageInfoField::HasPreviousPage)),
-        _ => false,
-    });
+    let looks_ahead = page.asks(|info| matches!(info, HasNextPage | HasPreviousPage));
     let size = rows.first.or(rows.last);
-    let fetched = Rows {
-        first: match (rows.first, rows.last, rows.cap) {
-            (Some(n), ..) => Some(n.saturating_add(i64::from(looks_ahead))),
-            (None, None, Some(cap)) => Some(cap.saturating_add(1)),
-            _ => None,
-        },
-        last: rows.last.map(|n| n.saturating_add(i64::from(looks_ahead))),
-        ..rows.clone()
-    };
-    // With `last` the page is fetched backwards, so `i` counts from its end.
-    sql.push("with page as materialized (select row_number() over () as gom_i, ");
-    let (inner, base) = (sql.alias(), sql.alias());
-    sql.push(&inner).push(".* from (select ").push(&base).push(".* from ");
-    sql.rows(physical, model, &fetched, &base, None).push(") ").push(&inner).push(") ");
-    let backwards = rows.last.is_some();
+    let shows_edges = page.shows_edges();
+    let set = (size.is_none() && !shows_edges).then_some((physical, model, rows));
+    if set.is_none() || page.asks(|info| matches!(info, StartCursor | EndCursor)) {
+        let fetched = Rows {
+            first: match (rows.first, rows.last, rows.cap) {
+                (Some(n), ..) => Some(n.saturating_add(i64::from(looks_ahead))),
+                (None, None, Some(cap)) if shows_edges => Some(cap.saturating_add(1)),
+                _ => None,
+            },
+            last: rows.last.map(|n| n.saturating_add(i64::from(looks_ahead))),
+            ..rows.clone()
+        };
+        // With `last` the page is fetched backwards, so `i` counts from its end.
+        sql.push("with page as materialized (select row_number() over () as \"~i\", ");
+        let (inner, base) = (sql.alias(), sql.alias());
+        sql.push(&inner).push(".* from (select ");
+        if set.is_some() {
+            sql.column(&base, physical.id(model));
+        } else {
+            sql.push(&base).push(".*");
+        }
+        sql.push(" from ");
+        sql.rows(physical, model, &fetched, &base, None).push(") ").push(&inner).push(") ");
+    }
     let object = sql.alias();
+    let backwards = rows.last.is_some();
     let keys: Vec<&str> = page.fields.iter().map(|(key, _)| *key).collect();
     sql.push("select ").object_of(&keys, &object).push("::text from (select ");
     for (i, (key, field)) in page.fields.iter().enumerate() {
@@ -77,7 +97,7 @@ pub fn connection(physical: &Physical, model: ModelId, rows: &Rows, page: &Page<
             PageField::Typename(name) => sql.typename(name),
             PageField::PageInfo(infos) => sql.page_info(physical.id(model), infos, rows, size),
             PageField::Edges(edges) => sql.edges(physical, model, edges, size, backwards, rows.cap),
-            PageField::Aggregate(fields) => sql.aggregate(fields, size),
+            PageField::Aggregate(fields) => sql.aggregate(fields, size, set),
         };
         sql.key(&keys, i, key);
     }
@@ -140,13 +160,13 @@ impl Sql {
 
     fn edge_cursor(&mut self, id: &str, size: Option<i64>, direction: &str) -> &mut Self {
         self.push("(select page.").push(id).push("::text from page");
-        self.within(size).push(" order by page.gom_i ").push(direction).push(" limit 1)")
+        self.within(size).push(" order by page.\"~i\" ").push(direction).push(" limit 1)")
     }
 
     /// Leaves out the row that was fetched only to see whether there are more.
     fn within(&mut self, size: Option<i64>) -> &mut Self {
         match size {
-            Some(n) => self.push(" where page.gom_i <= ").page_size(n),
+            Some(n) => self.push(" where page.\"~i\" <= ").page_size(n),
             None => self,
         }
     }
@@ -186,11 +206,17 @@ impl Sql {
             };
             self.key(&keys, i, key);
         }
-        self.push(" from page").within(size).push(" order by page.gom_i");
+        self.push(" from page").within(size).push(" order by page.\"~i\"");
         self.push(if backwards { " desc) " } else { ") " }).push(&object).push(")")
     }
 
-    fn aggregate(&mut self, fields: &[(&str, AggregateField<'_>)], size: Option<i64>) -> &mut Self {
+    /// Counts the page, or the set where there is no page of it.
+    fn aggregate(
+        &mut self,
+        fields: &[(&str, AggregateField<'_>)],
+        size: Option<i64>,
+        set: Option<(&Physical, ModelId, &Rows)>,
+    ) -> &mut Self {
         let keys: Vec<&str> = fields.iter().map(|(key, _)| *key).collect();
         let object = self.alias();
         self.push("(select ").object_of(&keys, &object).push(" from (select ");
@@ -198,10 +224,23 @@ impl Sql {
             self.push(if i > 0 { ", " } else { "" });
             match field {
                 AggregateField::Typename(name) => self.typename(name),
-                AggregateField::Count => self.push("(select count(*) from page").within(size).push(")"),
+                AggregateField::Count => match set {
+                    Some((physical, model, rows)) => self.count_of_set(physical, model, rows),
+                    None => self.push("(select count(*) from page").within(size).push(")"),
+                },
             };
             self.key(&keys, i, key);
         }
         self.push(") ").push(&object).push(")")
+    }
+
+    fn count_of_set(&mut self, physical: &Physical, model: ModelId, rows: &Rows) -> &mut Self {
+        let row = self.alias();
+        let skip = rows.skip.filter(|skip| *skip > 0);
+        self.push(if skip.is_some() { "(select greatest(count(*) - " } else { "(select count(*)" });
+        if let Some(skip) = skip {
+            self.bind(skip.to_string()).push("::bigint, 0)");
+        }
+        self.push(" from ").unordered(physical, model, rows, &row, None).push(")")
     }
 }

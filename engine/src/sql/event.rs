@@ -195,8 +195,9 @@ impl Sql {
             self.before = Some((old.clone(), lists));
             self.push("case when ").column(change, "\"k\"").push(" <> 'CREATED' then ");
             let table = physical.table(shape.model);
-            let source =
-                format!("json_populate_record(null::{table}, coalesce({change}.\"p\", row_to_json({row})))");
+            let source = format!(
+                "json_populate_record(null::{table}, coalesce({change}.\"p\", row_to_json({row}.*)))"
+            );
             self.object_over(physical, shape, &old, Some((&source, visible))).push(" end");
         }
         self.before = None;

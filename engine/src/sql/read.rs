@@ -3,6 +3,7 @@
 use super::physical::{LinkAt, Physical};
 use super::predicate::Filter;
 use super::text::{MISSING_LINK, Sql, TOO_MANY};
+use crate::datamodel::OWN_COLUMN;
 use crate::datamodel::{Field, FieldId, FieldKind, ModelId, ScalarType};
 use crate::plan::{Param, Statement};
 
@@ -94,7 +95,7 @@ pub fn read_written(physical: &Physical, written: Statement, shape: &Shape<'_>, 
 pub fn find_record(physical: &Physical, model: ModelId, id: &Param) -> Statement {
     let mut sql = Sql::new();
     let (row, object) = (sql.alias(), sql.alias());
-    sql.push("select row_to_json(").push(&object).push(")::text from (select ").push(&row).push(".*");
+    sql.push("select row_to_json(").whole(&object).push(")::text from (select ").push(&row).push(".*");
     let definition = physical.model.model(model);
     for field in definition.field_ids().filter(|f| definition.field(*f).is_scalar_list()) {
         sql.push(", ").scalar_list(physical, model, field, &row).push(" as ").name(&list_key(field));
@@ -105,7 +106,7 @@ pub fn find_record(physical: &Physical, model: ModelId, id: &Param) -> Statement
 }
 
 fn list_key(field: FieldId) -> String {
-    format!("gom_list_{}", field.0)
+    format!("{OWN_COLUMN}list_{}", field.0)
 }
 
 /// The shape of a row that is no longer in its table, kept as JSON by [`find_record`].
@@ -191,6 +192,26 @@ impl Sql {
         alias: &str,
         parent: Option<(LinkAt<'_>, &str, &str)>,
     ) -> &mut Self {
+        self.unordered(physical, model, rows, alias, parent);
+        self.push(" order by ").order(physical, model, rows, alias, rows.last.is_some());
+        if let Some(limit) = rows.first.or(rows.last) {
+            self.push(" limit ").page_size(limit);
+        }
+        if let Some(skip) = rows.skip.filter(|s| *s > 0) {
+            self.push(" offset ").bind(skip.to_string());
+        }
+        self
+    }
+
+    /// `table alias … where …`: the rows of the filter between the cursors, in no order.
+    pub(super) fn unordered(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        rows: &Rows,
+        alias: &str,
+        parent: Option<(LinkAt<'_>, &str, &str)>,
+    ) -> &mut Self {
         self.push(physical.table(model)).push(" ").push(alias);
         let mut glue = " where ";
         if let Some((link, parent_alias, parent_id)) = parent {
@@ -220,13 +241,6 @@ impl Sql {
                 self.push(glue).cursor(physical, model, rows, alias, id, after);
                 glue = " and ";
             }
-        }
-        self.push(" order by ").order(physical, model, rows, alias, rows.last.is_some());
-        if let Some(limit) = rows.first.or(rows.last) {
-            self.push(" limit ").page_size(limit);
-        }
-        if let Some(skip) = rows.skip.filter(|s| *s > 0) {
-            self.push(" offset ").bind(skip.to_string());
         }
         self
     }
@@ -437,7 +451,7 @@ impl Sql {
     /// ` as "key"`; where a key is too long for a column's name, all keys are written by `object_of`.
     pub(super) fn key(&mut self, keys: &[&str], position: usize, key: &str) -> &mut Self {
         self.push(" as ");
-        if has_long_key(keys) { self.push(&format!("gom_{position}")) } else { self.name(key) }
+        if has_long_key(keys) { self.name(&format!("{OWN_COLUMN}{position}")) } else { self.name(key) }
     }
 
     pub(super) fn object(&mut self, shape: &Shape<'_>, alias: &str) -> &mut Self {
@@ -449,20 +463,21 @@ impl Sql {
         if shape.entries.iter().any(|(key, _)| key.len() > MAX_NAME) {
             self.object(shape, alias)
         } else {
-            self.push(alias)
+            self.whole(alias)
         }
     }
 
     /// The JSON object of a sub-select's row.
     pub(super) fn object_of(&mut self, keys: &[&str], alias: &str) -> &mut Self {
         if !has_long_key(keys) {
-            return self.push("row_to_json(").push(alias).push(")");
+            return self.push("row_to_json(").whole(alias).push(")");
         }
         self.push("('{");
         for (i, key) in keys.iter().enumerate() {
             // A key is a GraphQL name: letters, digits and `_` only.
             self.push(if i > 0 { " || '," } else { "" }).push("\"").push(key).push("\":'");
-            self.push(" || coalesce(to_json(").push(alias).push(&format!(".gom_{i})::text, 'null')"));
+            self.push(" || coalesce(to_json(").column(alias, &format!("\"{OWN_COLUMN}{i}\""));
+            self.push(")::text, 'null')");
         }
         self.push(" || '}')::json")
     }

@@ -106,7 +106,7 @@ impl Sql {
             }
         };
         let marked = past.ghosts.replaced(table).is_some();
-        let [now, then] = if marked { [", false as gom_gone", ", true"] } else { [""; 2] };
+        let [now, then] = if marked { [", false as \"~gone\"", ", true"] } else { [""; 2] };
         self.push("(select *").push(now).push(" from ").push(table).push(" union all select *").push(then);
         self.push(" from json_populate_recordset(null::").push(table).push(", ");
         self.placeholder(number).push("::json))")
@@ -116,7 +116,7 @@ impl Sql {
     pub(super) fn unless_replaced(&mut self, table: &str, alias: &str, id: &str) -> &mut Self {
         let replaced = self.past.as_ref().and_then(|past| past.ghosts.replaced(table)).map(str::to_owned);
         let Some(replaced) = replaced else { return self };
-        self.push("(").column(alias, "gom_gone").push(" or ").column(alias, id).push(" <> all(");
+        self.push("(").column(alias, "\"~gone\"").push(" or ").column(alias, id).push(" <> all(");
         self.bind(replaced).push(")) and ")
     }
 
@@ -134,7 +134,14 @@ impl Sql {
         self
     }
 
-    /// A table alias not used before in this statement.
+    /// Writes a row as one value. PostgreSQL takes a bare `alias` for a column of that name, here or in any query
+    /// around, before it takes it for the row; and a client's key, or a datamodel's column, may be called like an alias.
+    pub(super) fn whole(&mut self, alias: &str) -> &mut Self {
+        self.push(alias).push(".*")
+    }
+
+    /// A table alias not used before in this statement. Rows are written by [`Sql::whole`], columns by
+    /// [`Sql::column`], so that an alias is never looked up among columns.
     pub fn alias(&mut self) -> String {
         self.aliases += 1;
         format!("t{}", self.aliases)

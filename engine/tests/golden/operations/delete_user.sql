@@ -4,7 +4,7 @@ select t1."uid"::text, array[t1."uid"]::text from "shop"."User" t1 where t1."ext
 -- into r1
 -- into r2
 -- expects a row, or: No Node for the model User with value auth0|1 for extUid found.
-select row_to_json(t2)::text from (select t1.* from "shop"."User" t1 where t1."uid" = $1) t2
+select row_to_json(t2.*)::text from (select t1.* from "shop"."User" t1 where t1."uid" = $1) t2
 -- $1 = r1
 -- into r3
 with recursive doomed(model, id) as (select 1, root.id::text from unnest($1::varchar[]) root(id) union select partner.model, partner.id from doomed cross join lateral (select 0 as model, t1."A"::text as id from "shop"."_CustomerOf" t1 where t1."B" = (case when doomed.model = 1 then doomed.id end)::varchar union all select 2 as model, t2."uid"::text as id from "shop"."Order" t2 where t2."assignedTo" = (case when doomed.model = 1 then doomed.id end)::varchar union all select 5 as model, t3."uid"::text as id from "shop"."Promotion" t3 where t3."assignedTo" = (case when doomed.model = 1 then doomed.id end)::varchar union all select 2 as model, t4."uid"::text as id from "shop"."Order" t4 where t4."issuedTo" = (case when doomed.model = 0 then doomed.id end)::varchar union all select 3 as model, t5."uid"::text as id from "shop"."Item" t5 where t5."order" = (case when doomed.model = 2 then doomed.id end)::varchar union all select 6 as model, t6."uid"::text as id from "shop"."Publication" t6 where t6."promotion" = (case when doomed.model = 5 then doomed.id end)::varchar union all select 4 as model, t7."uid"::text as id from "shop"."Price" t7 where t7."item" = (case when doomed.model = 3 then doomed.id end)::varchar) partner) select array_agg(doomed.id) filter (where doomed.model = 1)::text, array_agg(doomed.id) filter (where doomed.model = 0)::text, array_agg(doomed.id) filter (where doomed.model = 2)::text, array_agg(doomed.id) filter (where doomed.model = 5)::text, array_agg(doomed.id) filter (where doomed.model = 3)::text, array_agg(doomed.id) filter (where doomed.model = 6)::text, array_agg(doomed.id) filter (where doomed.model = 4)::text from doomed
@@ -48,6 +48,6 @@ delete from "shop"."Bp" where "uid" = any($1)
 -- $1 = r5
 delete from "shop"."User" where "uid" = any($1)
 -- $1 = r4
-select row_to_json(t2)::text from (select t1."uid" as "uid", t1."business" as "business", (select coalesce(json_agg(t4), '[]'::json) from (select t3."uid" as "uid" from "shop"."Bp" t3 join "shop"."_CustomerOf" t5 on t5."A" = t3."uid" where t5."B" = t1."uid" order by t3."uid" asc) t4) as "customers" from json_populate_record(null::"shop"."User", $1::json) t1) t2
+select row_to_json(t2.*)::text from (select t1."uid" as "uid", t1."business" as "business", (select coalesce(json_agg(t4.*), '[]'::json) from (select t3."uid" as "uid" from "shop"."Bp" t3 join "shop"."_CustomerOf" t5 on t5."A" = t3."uid" where t5."B" = t1."uid" order by t3."uid" asc) t4) as "customers" from json_populate_record(null::"shop"."User", $1::json) t1) t2
 -- $1 = r3
 -- into r0

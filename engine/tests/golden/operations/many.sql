@@ -2,7 +2,7 @@
 with changed as (update "shop"."Order" t1 set "stage" = $1, "updatedAt" = $2 where t1."stage" = $3 returning t1."uid"::text) select count(*)::text from changed
 -- $1 = 'CLOSED', $2 = '2026-11-23T00:00:00.000', $3 = 'OPEN'
 -- into r1
-select row_to_json(t1)::text from (select $1::bigint as "count" where $1::bigint is not null) t1
+select row_to_json(t1.*)::text from (select $1::bigint as "count" where $1::bigint is not null) t1
 -- $1 = r1
 -- into r0
 -- deleteManyItems
@@ -23,6 +23,6 @@ select array_agg(t1."uid")::text, count(*)::text from "shop"."Item" t1 where t1.
   delete from "shop"."Item" where "uid" = any($1)
   -- $1 = r3
 -- otherwise
-select row_to_json(t1)::text from (select $1::bigint as "n" where $1::bigint is not null) t1
+select row_to_json(t1.*)::text from (select $1::bigint as "n" where $1::bigint is not null) t1
 -- $1 = r2
 -- into r0

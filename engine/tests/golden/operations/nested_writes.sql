@@ -51,6 +51,6 @@ select t1."uid"::text, array[t1."uid"]::text, case when exists (select 1 from "s
 -- expects column 0, or: No Node for the model Bp with value abc for extUid found.; column 2, or: The relation CustomerOf has no node for the model User with the value '1' for the field 'uid' connected to a node for the model Bp with the value 'abc' for the field 'extUid'
 delete from "shop"."_CustomerOf" where "B" = $1 and "A" = $2::varchar
 -- $1 = r1, $2 = r8
-select (select row_to_json(t2) from (select t1."uid" as "uid" from "shop"."User" t1 where t1."uid" = $1) t2)::text
+select (select row_to_json(t2.*) from (select t1."uid" as "uid" from "shop"."User" t1 where t1."uid" = $1) t2)::text
 -- $1 = r1
 -- into r0
