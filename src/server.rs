@@ -417,6 +417,8 @@ async fn database(
     options.max_in_hand = chosen.max_in_hand;
     options.max_waiting = chosen.max_waiting;
     options.statement_cache = chosen.statement_cache;
+    options.statement_cache_bytes = chosen.statement_cache_bytes;
+    options.statement_bytes = chosen.statement_bytes;
     options.statement_timeout = chosen.statement_timeout;
     options.connect_timeout = chosen.connect_timeout;
     options.retries = chosen.retries;

@@ -144,6 +144,10 @@ pub struct Database {
     pub max_waiting: usize,
     /// Prepared statements for each connection.
     pub statement_cache: usize,
+    /// Bytes of SQL of these.
+    pub statement_cache_bytes: usize,
+    /// Bytes of SQL of one of these.
+    pub statement_bytes: usize,
     pub retries: u32,
     #[serde(deserialize_with = "milliseconds")]
     pub statement_timeout: Duration,

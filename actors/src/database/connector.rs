@@ -14,6 +14,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use super::error::describe;
 use super::link::{Canceller, Link};
 use super::options::DatabaseOptions;
+use super::statements::Statements;
 use super::tls::{Tls, TlsError};
 use crate::metrics::{ConnectOutcome, DATABASE_CONNECTIONS, DATABASE_CONNECTS, Level, Pool};
 
@@ -101,7 +102,7 @@ impl Connector {
         };
         let (client, io) = self.connect(role).await?;
         let open = Open { _permit: permit, _counted: DATABASE_CONNECTIONS.level(role.pool()) };
-        Ok(Link::new(client, io, self.tls.clone(), self.options.statement_cache, generation, open))
+        Ok(Link::new(client, io, self.tls.clone(), Statements::new(&self.options), generation, open))
     }
 
     /// A plain client for somebody who needs the whole connection.

@@ -2,33 +2,35 @@
 
 use std::cell::RefCell;
 use std::pin::pin;
-use std::rc::Rc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use gom_engine::plan::{Param, Statement};
-use quick_cache::unsync::Cache;
-use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
-use tokio_postgres::{CancelToken, Client, Row};
+use tokio_postgres::types::Type;
+use tokio_postgres::{CancelToken, Client, Row, RowStream};
 
 use super::connector::Open;
 use super::error::Failure;
+use super::statements::Statements;
 use super::text::{JsonText, Parameter};
 use super::tls::Tls;
 use crate::metrics::{Lookup, PREPARED_STATEMENTS};
 
-/// A prepared statement, or the place where one is being prepared: whoever needs it meanwhile waits for it.
-type Slot = Rc<OnceCell<tokio_postgres::Statement>>;
-
 pub(super) struct Link {
     client: Client,
-    /// Keyed by the SQL text. A statement that falls out is closed on the server when its last use ends.
-    statements: RefCell<Cache<String, Slot>>,
+    statements: Statements,
     io: RefCell<JoinHandle<()>>,
     tls: Tls,
     /// The life of the server that it belongs to: see `Health::generation`.
     pub generation: u64,
     _open: Open,
+}
+
+/// A statement that can be sent.
+pub(super) enum Ready<'a> {
+    Prepared(tokio_postgres::Statement),
+    /// Too long to be kept: sent with its text, without a name.
+    Unnamed(&'a str),
 }
 
 /// What a statement did.
@@ -44,13 +46,13 @@ impl Link {
         client: Client,
         io: JoinHandle<()>,
         tls: Tls,
-        statements: usize,
+        statements: Statements,
         generation: u64,
         open: Open,
     ) -> Self {
         Link {
             client,
-            statements: RefCell::new(Cache::new(statements.max(1))),
+            statements,
             io: RefCell::new(io),
             tls,
             generation,
@@ -89,26 +91,25 @@ impl Link {
         }
     }
 
-    /// The statement if it is prepared already.
-    pub fn prepared(&self, sql: &str) -> Option<tokio_postgres::Statement> {
-        self.statements.borrow().get(sql).and_then(|slot| slot.get().cloned())
+    /// Whether the statement has to be prepared before it is sent; counted: for the first look at a statement that
+    /// is to be run.
+    pub fn is_unprepared(&self, sql: &str) -> bool {
+        let found = self.statements.get(sql).is_some();
+        PREPARED_STATEMENTS.one(if found { Lookup::Hit } else { Lookup::Miss });
+        !found && self.statements.keeps(sql)
     }
 
-    /// The same, counted: for the first look at a statement that is to be run.
-    pub fn look_up(&self, sql: &str) -> Option<tokio_postgres::Statement> {
-        let prepared = self.prepared(sql);
-        PREPARED_STATEMENTS.one(if prepared.is_some() { Lookup::Hit } else { Lookup::Miss });
-        prepared
+    /// The statement if it can be sent without being prepared first.
+    pub fn ready<'a>(&self, sql: &'a str) -> Option<Ready<'a>> {
+        if !self.statements.keeps(sql) {
+            return Some(Ready::Unnamed(sql));
+        }
+        self.statements.get(sql).map(Ready::Prepared)
     }
 
-    /// Prepares a statement unless it is prepared or being prepared.
+    /// Prepares a statement that is kept, unless it is prepared or being prepared.
     pub async fn prepare(&self, sql: &str) -> Result<tokio_postgres::Statement, Failure> {
-        let cached = self.statements.borrow().get(sql).cloned();
-        let slot = cached.unwrap_or_else(|| {
-            let slot = Slot::default();
-            self.statements.borrow_mut().insert(sql.to_owned(), Rc::clone(&slot));
-            slot
-        });
+        let slot = self.statements.slot(sql);
         match slot.get_or_try_init(|| self.client.prepare(sql)).await {
             Ok(statement) => Ok(statement.clone()),
             Err(error) => {
@@ -119,18 +120,56 @@ impl Link {
     }
 
     pub fn forget(&self, sql: &str) {
-        self.statements.borrow_mut().remove(sql);
+        self.statements.forget(sql);
     }
 
-    /// Runs a prepared statement and takes in its whole answer: an error may still follow the first row, and
+    /// Puts a statement on the wire at the first poll; its rows follow.
+    async fn send(
+        &self,
+        statement: &Ready<'_>,
+        parameters: Vec<Parameter<'_>>,
+    ) -> Result<RowStream, Failure> {
+        match statement {
+            Ready::Prepared(statement) => {
+                self.client.query_raw(statement, parameters).await.map_err(|error| Failure::of(&error))
+            }
+            Ready::Unnamed(sql) => {
+                // As for a prepared one, the statement itself says which types they have.
+                let parameters = parameters.into_iter().map(|parameter| (parameter, Type::UNKNOWN));
+                let rows = self.client.query_typed_raw(sql, parameters).await;
+                // It was parsed just now: it would not fit better another time.
+                rows.map_err(|error| Failure::of(&error).unmended())
+            }
+        }
+    }
+
+    /// Has the server forget a statement without a name, which would stay until the next of its kind. Nobody waits
+    /// for that.
+    fn end(&self, statement: &Ready<'_>) {
+        if matches!(statement, Ready::Unnamed(_)) {
+            // Polled once it is sent; a simple query, even an empty one, takes the place of the unnamed statement.
+            let _ = self.client.batch_execute("").now_or_never();
+        }
+    }
+
+    /// Runs a statement and takes in its whole answer: an error may still follow the first row, and
     /// a commit outside a transaction only happens after the last one. Sends at the first poll.
     pub async fn run(
         &self,
-        statement: &tokio_postgres::Statement,
+        statement: &Ready<'_>,
         parameters: Vec<Parameter<'_>>,
     ) -> Result<Outcome, Failure> {
-        let rows = self.client.query_raw(statement, parameters).await.map_err(|error| Failure::of(&error))?;
-        let mut rows = pin!(rows);
+        let outcome = self.take_in(statement, parameters).await;
+        self.end(statement);
+        outcome
+    }
+
+    async fn take_in(
+        &self,
+        statement: &Ready<'_>,
+        parameters: Vec<Parameter<'_>>,
+    ) -> Result<Outcome, Failure> {
+        let mut rows = pin!(self.send(statement, parameters).await?);
         let mut outcome = Outcome::default();
         while let Some(row) = rows.next().await {
             let row = row.map_err(|error| Failure::of(&error))?;
@@ -165,25 +204,31 @@ impl Link {
     }
 
     async fn rows_once(&self, statement: &Statement) -> Result<Vec<Row>, Failure> {
-        let prepared = match self.look_up(&statement.sql) {
-            Some(prepared) => prepared,
-            None => self.prepare(&statement.sql).await?,
-        };
+        let ready = self.made_ready(&statement.sql).await?;
         let parameters = plain(&statement.params)?;
-        fits(&prepared, &parameters)?;
-        let failed = |error| Failure::of(&error);
-        let rows = self.client.query_raw(&prepared, parameters).await.map_err(failed)?;
-        rows.try_collect().await.map_err(failed)
+        fits(&ready, &parameters)?;
+        let rows = match self.send(&ready, parameters).await {
+            Ok(rows) => rows.try_collect().await.map_err(|error| Failure::of(&error)),
+            Err(failure) => Err(failure),
+        };
+        self.end(&ready);
+        rows
+    }
+
+    async fn made_ready<'a>(&self, sql: &'a str) -> Result<Ready<'a>, Failure> {
+        if !self.is_unprepared(sql)
+            && let Some(ready) = self.ready(sql)
+        {
+            return Ok(ready);
+        }
+        self.prepare(sql).await.map(Ready::Prepared)
     }
 
     async fn ask_once(&self, statement: &Statement) -> Result<Option<JsonText>, Failure> {
-        let prepared = match self.look_up(&statement.sql) {
-            Some(prepared) => prepared,
-            None => self.prepare(&statement.sql).await?,
-        };
+        let ready = self.made_ready(&statement.sql).await?;
         let parameters = plain(&statement.params)?;
-        fits(&prepared, &parameters)?;
-        let outcome = self.run(&prepared, parameters).await?;
+        fits(&ready, &parameters)?;
+        let outcome = self.run(&ready, parameters).await?;
         match outcome.first {
             Some(row) => JsonText::of(row, 0),
             None => Ok(None),
@@ -191,11 +236,10 @@ impl Link {
     }
 }
 
-/// Whether a prepared statement takes that many parameters: a bug if not, found before anything is sent.
-pub(super) fn fits(
-    statement: &tokio_postgres::Statement,
-    parameters: &[Parameter<'_>],
-) -> Result<(), Failure> {
+/// Whether a prepared statement takes that many parameters: a bug if not, found before anything is sent. Of a
+/// statement without a name only the server knows.
+pub(super) fn fits(statement: &Ready<'_>, parameters: &[Parameter<'_>]) -> Result<(), Failure> {
+    let Ready::Prepared(statement) = statement else { return Ok(()) };
     let (wanted, given) = (statement.params().len(), parameters.len());
     if wanted == given {
         return Ok(());

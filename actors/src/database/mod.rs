@@ -2,6 +2,7 @@
 //! which runs reads and programs on it. Carries out what the engine planned; knows no GraphQL and no HTTP.
 
 mod connection;
+mod connection_string;
 mod connector;
 mod error;
 mod health;
@@ -12,6 +13,7 @@ mod messages;
 mod options;
 mod program;
 mod shared;
+mod statements;
 mod supervisor;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
+use super::connection_string;
+
 /// How the connections are made and bounded. `Debug` shows no password.
 #[derive(Debug, Clone)]
 pub struct DatabaseOptions {
@@ -29,6 +31,10 @@ pub struct DatabaseOptions {
     pub max_waiting: usize,
     /// Prepared statements kept per client.
     pub statement_cache: usize,
+    /// Bytes of SQL of the prepared statements kept per client. In PostgreSQL each takes many times its text.
+    pub statement_cache_bytes: usize,
+    /// A statement with a longer text is not kept: it is parsed and planned at each use, and forgotten.
+    pub statement_bytes: usize,
     /// The server's own bound on a statement: what a read on a shared client costs its neighbours at most.
     pub statement_timeout: Duration,
     /// A read that keeps a shared client busy for longer than this runs on a leased one from then on.
@@ -92,6 +98,8 @@ impl DatabaseOptions {
             max_in_hand: 4096,
             max_waiting: 1024,
             statement_cache: 256,
+            statement_cache_bytes: 256 * 1024,
+            statement_bytes: 8 * 1024,
             statement_timeout: Duration::from_secs(5),
             slow_read: Duration::from_millis(50),
             connect_timeout: Duration::from_secs(1),
@@ -107,13 +115,15 @@ impl DatabaseOptions {
     /// may be `verify-ca` or `verify-full`, `sslrootcert` names a PEM file, and Prisma's own `schema`,
     /// `connection_limit`, `pool_timeout` and `pgbouncer` parameters are passed over.
     pub fn from_url(url: &str) -> Result<Self, UrlError> {
-        let (plain, extra) = take_parameters(url);
+        let (plain, extra) = connection_string::split(url)?;
         let mut server: Config = plain.parse().map_err(|error| UrlError::Malformed(cause(&error)))?;
         if server.get_hosts().is_empty() && server.get_hostaddrs().is_empty() {
             return Err(UrlError::NoHost);
         }
         let mode = match extra.ssl_mode.as_deref() {
-            None | Some("allow" | "prefer") => SslMode::Prefer,
+            // Whatever it has understood by itself stands.
+            None => server.get_ssl_mode(),
+            Some("allow" | "prefer") => SslMode::Prefer,
             Some("disable") => SslMode::Disable,
             Some("require" | "verify-ca" | "verify-full") => SslMode::Require,
             Some(other) => return Err(UrlError::SslMode(other.to_owned())),
@@ -144,45 +154,6 @@ fn is_local(server: &Config) -> bool {
         Host::Tcp(name) => loopback(name),
         Host::Unix(_) => true,
     }) && server.get_hostaddrs().iter().all(IpAddr::is_loopback)
-}
-
-#[derive(Default)]
-struct Extra {
-    ssl_mode: Option<String>,
-    roots: Option<PathBuf>,
-}
-
-impl Extra {
-    /// Whether the parameter is ours to handle, or nobody's.
-    fn take(&mut self, key: &str, value: &str) -> bool {
-        match key {
-            "sslmode" => self.ssl_mode = Some(value.to_owned()),
-            "sslrootcert" => self.roots = Some(PathBuf::from(value)),
-            "schema" | "connection_limit" | "pool_timeout" | "pgbouncer" => {}
-            _ => return false,
-        }
-        true
-    }
-}
-
-/// Takes out the parameters that tokio-postgres would refuse.
-fn take_parameters(url: &str) -> (String, Extra) {
-    let mut extra = Extra::default();
-    let plain = if let Some((base, query)) = url.split_once('?') {
-        let kept: Vec<&str> = query
-            .split('&')
-            .filter(|pair| pair.split_once('=').is_none_or(|(key, value)| !extra.take(key, value)))
-            .collect();
-        if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
-    } else if url.contains("://") {
-        url.to_owned()
-    } else {
-        // A value in quotes may hold spaces: only the plain pairs at word borders are ours.
-        url.split_inclusive(' ')
-            .filter(|word| word.trim().split_once('=').is_none_or(|(key, value)| !extra.take(key, value)))
-            .collect()
-    };
-    (plain, extra)
 }
 
 fn cause(error: &tokio_postgres::Error) -> String {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{Failure, RunError};
 use super::lease::Lease;
-use super::link::{Link, Outcome, fits};
+use super::link::{Link, Outcome, Ready, fits};
 use super::text::{JsonText, Parameter};
 
 /// Why a program was not carried out. Only [`ProgramError::OutcomeUnknown`] leaves open whether it was.
@@ -258,7 +258,7 @@ impl<'p> Execution<'p> {
                 Step::Run { statement, .. } => Some(statement.sql.as_str()),
                 Step::Choose { .. } => None,
             })
-            .filter(|sql| link.look_up(sql).is_none())
+            .filter(|sql| link.is_unprepared(sql))
             .collect();
         if unprepared.is_empty() {
             return Ok(());
@@ -279,17 +279,17 @@ impl<'p> Execution<'p> {
         let parameters = self.parameters(statement).await?;
         let link = self.link;
         // Prepared with the others of its list, unless the list is longer than the cache.
-        let prepared = match link.prepared(&statement.sql) {
-            Some(prepared) => prepared,
+        let ready = match link.ready(&statement.sql) {
+            Some(ready) => ready,
             None => {
                 for sent in &mut self.in_flight {
                     (&mut sent.answer).await;
                 }
-                link.prepare(&statement.sql).await?
+                Ready::Prepared(link.prepare(&statement.sql).await?)
             }
         };
-        fits(&prepared, &parameters)?;
-        let run = async move { link.run(&prepared, parameters).await }.boxed_local();
+        fits(&ready, &parameters)?;
+        let run = async move { link.run(&ready, parameters).await }.boxed_local();
         self.send(run, fills, expect, Some(&statement.sql)).await;
         for register in fills {
             self.register(*register)?.pending += 1;

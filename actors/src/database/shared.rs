@@ -3,6 +3,7 @@
 //! be cancelled. Hence the watch over how long each keeps the client busy.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -156,15 +157,21 @@ const MOST_STRIKES: u8 = 3;
 /// What takes this many times the threshold is not the machine's doing.
 pub(super) const BEYOND_DOUBT: u32 = 4;
 
-/// The statements seen to take long, by their text: how often.
+/// The statements seen to take long: how often. By a hash of the text, which may be long: two that share one are
+/// slow together, and that costs a client of their own.
 pub(super) struct SlowStatements {
-    strikes: RefCell<Cache<String, u8>>,
+    strikes: RefCell<Cache<u64, u8>>,
+    hasher: RandomState,
     threshold: Duration,
 }
 
 impl SlowStatements {
     pub fn new(threshold: Duration) -> Self {
-        SlowStatements { strikes: RefCell::new(Cache::new(SLOW_STATEMENTS)), threshold }
+        SlowStatements {
+            strikes: RefCell::new(Cache::new(SLOW_STATEMENTS)),
+            hasher: RandomState::new(),
+            threshold,
+        }
     }
 
     pub fn contains(&self, sql: &str) -> bool {
@@ -173,7 +180,7 @@ impl SlowStatements {
 
     fn strikes_of(&self, sql: &str) -> u8 {
         let strikes = self.strikes.borrow();
-        if strikes.is_empty() { 0 } else { strikes.get(sql).copied().unwrap_or(0) }
+        if strikes.is_empty() { 0 } else { strikes.get(&self.hasher.hash_one(sql)).copied().unwrap_or(0) }
     }
 
     /// Counts a run that was slow; takes one back for a run that was fast.
@@ -182,13 +189,13 @@ impl SlowStatements {
         if busy >= self.threshold {
             let doubtful = busy < self.threshold * BEYOND_DOUBT;
             let strikes = if doubtful { (strikes + 1).min(MOST_STRIKES) } else { MOST_STRIKES };
-            self.strikes.borrow_mut().insert(sql.to_owned(), strikes);
+            self.strikes.borrow_mut().insert(self.hasher.hash_one(sql), strikes);
         } else if strikes > 0 && busy < self.threshold / 2 {
-            let mut known = self.strikes.borrow_mut();
+            let (mut known, statement) = (self.strikes.borrow_mut(), self.hasher.hash_one(sql));
             if strikes == 1 {
-                known.remove(sql);
+                known.remove(&statement);
             } else {
-                known.insert(sql.to_owned(), strikes - 1);
+                known.insert(statement, strikes - 1);
             }
         }
     }

@@ -6,6 +6,7 @@ mod faults;
 mod programs;
 mod proxy;
 mod reads;
+mod statements;
 mod states;
 
 use std::time::Duration;

@@ -128,6 +128,18 @@ static GENERAL: &[Key] = &[
         "Prepared statements kept on each connection.",
     ),
     Key::new(
+        "database.statement_cache_bytes",
+        SIZE,
+        Some("262144"),
+        "Bytes of SQL of the prepared statements kept on each connection; in PostgreSQL each takes up to two hundred times as much.",
+    ),
+    Key::new(
+        "database.statement_bytes",
+        SIZE,
+        Some("8192"),
+        "A statement with more bytes of SQL is not kept, but parsed and planned at each use; neither is one above a quarter of `database.statement_cache_bytes`.",
+    ),
+    Key::new(
         "database.retries",
         Kind::Integer { min: 0, max: 100 },
         Some("5"),
