@@ -50,14 +50,7 @@ impl Link {
         generation: u64,
         open: Open,
     ) -> Self {
-        Link {
-            client,
-            statements,
-            io: RefCell::new(io),
-            tls,
-            generation,
-            _open: open,
-        }
+        Link { client, statements, io: RefCell::new(io), tls, generation, _open: open }
     }
 
     pub fn is_closed(&self) -> bool {

@@ -88,7 +88,9 @@ mod tests {
 
     #[test]
     fn neither_the_number_nor_the_bytes_of_kept_statements_exceed_their_bounds() {
-        for (number, bytes, length) in [(16, 65_536, 100), (256, 65_536, 5_000), (1, 1_024, 10), (300, 64, 16)] {
+        for (number, bytes, length) in
+            [(16, 65_536, 100), (256, 65_536, 5_000), (1, 1_024, 10), (300, 64, 16)]
+        {
             let statements = statements(number, bytes, 8_192);
             for i in 0..1_000 {
                 statements.slot(&format!("{i:0length$}"));

@@ -77,7 +77,9 @@ async fn evicted_statements_are_closed_on_the_server_and_the_bytes_of_kept_ones_
         assert!(bytes <= 256 * 1024, "{count} statements of {bytes} bytes are prepared");
     }
     let (count, bytes) = prepared(&database).await;
-    println!("{count} statements of {bytes} bytes are prepared; {before} bytes of memory before, at most {most}");
+    println!(
+        "{count} statements of {bytes} bytes are prepared; {before} bytes of memory before, at most {most}"
+    );
     assert!(count > 20, "{count} statements are prepared: those that fit stay");
     assert!(most < before + 64 * 1024 * 1024, "{before} bytes before, at most {most}");
 }
