@@ -145,6 +145,9 @@ impl Application {
         let datamodel = datamodel::read(&settings)?;
         let engine = Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?;
         let policy = policy::load(&settings, &datamodel.model, &engine.schema)?;
+        if let Some(policy) = &policy {
+            policy::check_cost(policy, &engine.planner, &settings.limits.everyone)?;
+        }
         let engine = Arc::new(engine.govern(policy, settings.shop.time_zone()));
         let server = &settings.server;
         let listener = listen(&server.host, server.port, "--port (server.port) or server.host")?;

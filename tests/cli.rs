@@ -128,6 +128,18 @@ fn the_policy_is_checked_and_explained() {
 }
 
 #[test]
+fn a_rule_that_no_filter_could_lead_to_is_a_fault_of_the_policy() {
+    let folder = folder();
+    let tight = [("GOM__LIMITS__FILTER_DEPTH", "3")];
+    let output = gom(&folder, &["policy", "check"], &tight);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let expected = "roles.seller.rows.Price: every filter that leads to Price has 4 relations one within the other by \
+                    this rule; the limit is 3 (limits.filter_depth)";
+    let said = text(&output.stderr);
+    assert!(said.contains(expected) && !said.contains("rows.Item"), "{said}");
+}
+
+#[test]
 fn vapid_generate_prints_a_pair_that_the_settings_accept() {
     let output = gom(&folder(), &["vapid", "generate"], &[]);
     assert!(output.status.success(), "{output:?}");

@@ -116,7 +116,11 @@ fn load(settings: &Settings) -> Result<(Engine, Arc<Policy>), Failure> {
         .map_err(|error| Failure::because("", &error))?;
     let policy = policy::load(settings, &read.model, &engine.schema);
     match policy.map_err(|error| Failure::because("", &error))? {
-        Some(policy) => Ok((engine, Arc::new(policy))),
+        Some(policy) => {
+            policy::check_cost(&policy, &engine.planner, &settings.limits.everyone)
+                .map_err(|error| Failure::because("", &error))?;
+            Ok((engine, Arc::new(policy)))
+        }
         None => Err(Failure::Other(
             "there is no policy for this datamodel, so only the service role has access; name one with --policy \
              (policy.file)"

@@ -14,7 +14,7 @@ use gom_actors::metrics::{DOCUMENT_LOOKUPS, Lookup};
 use gom_actors::push::Push;
 use gom_engine::datamodel::DataModel;
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::plan::{PageLimits, Planner, Rights};
+use gom_engine::plan::{Access, PageLimits, Planner, Rights};
 use gom_engine::policy::{Permissions, Policy};
 use gom_engine::request::{self, Limits, Prepared, RequestOptions, Requests, VariableId};
 use gom_engine::schema::{CannotServe, Schema, SchemaOptions, Served, generate};
@@ -103,6 +103,10 @@ impl CallerLimits {
                 fields: Some(limits.fields),
                 complexity: Some(limits.complexity),
                 root_fields: Some(limits.root_fields),
+                filter_conditions: Some(limits.filter_conditions),
+                filter_depth: Some(limits.filter_depth),
+                filter_relations: Some(limits.filter_relations),
+                filter_bytes: Some(limits.filter_bytes),
             },
             page: PageLimits { section, page_size: i64::try_from(limits.page_size).ok() },
             deadline: limits.deadline,
@@ -180,6 +184,24 @@ impl Engine {
             Viewer::Service => &self.service_limits,
             Viewer::User(_) => &self.user_limits,
         }
+    }
+
+    /// The variables' values, if they and the document's filters are within the viewer's limits.
+    ///
+    /// # Errors
+    /// The first value that is not of its variable's type, or the first limit that is exceeded.
+    pub(super) fn coerce(
+        &self,
+        prepared: &Prepared,
+        request: &super::Request,
+        viewer: &Viewer,
+        rights: Option<&Rights>,
+    ) -> Result<request::Variables, ApiError> {
+        let variables = self.requests.coerce(&prepared.operation, &request.variables)?;
+        let access = rights.map_or(Access::Full, Access::Limited);
+        let filters = self.planner.measure_filters(prepared, &variables, access);
+        self.limits_of(viewer).request.check_filters(&filters, &prepared.measures)?;
+        Ok(variables)
     }
 
     /// The answers to the fields `__schema` and `__type` of an operation, by key.

@@ -134,7 +134,7 @@ async fn execute_part(
             return Some(Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)]));
         }
     };
-    let variables = match requests.coerce(operation, &request.variables) {
+    let variables = match api.engine.coerce(&prepared, &request, &viewer, rights.as_deref()) {
         Ok(variables) => variables,
         Err(error) => return Some(Answer::refused(vec![error])),
     };

@@ -122,7 +122,7 @@ fn subscribe(
 ) -> Result<Running, ApiError> {
     let engine = &api.engine;
     let rights = engine.rights(viewer)?;
-    let variables = engine.requests.coerce(&prepared.operation, &request.variables)?;
+    let variables = engine.coerce(prepared, request, viewer, rights.as_deref())?;
     let page = engine.limits_of(viewer).page;
     let subscription = engine.planner.subscription(prepared, variables, page, rights)?;
     check_deployed(api)?;
@@ -189,7 +189,7 @@ fn answer_anew(
 ) -> Result<Running, ApiError> {
     let engine = &api.engine;
     let rights = engine.rights(viewer)?;
-    let variables = engine.requests.coerce(&prepared.operation, &request.variables)?;
+    let variables = engine.coerce(prepared, request, viewer, rights.as_deref())?;
     let models = engine.planner.watched(&prepared.operation, &variables, rights.as_deref());
     let watched = models.into_iter().map(|model| Watched { model, key: None }).collect();
     let touched =

@@ -7,12 +7,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 use gom_engine::datamodel::DataModel;
+use gom_engine::plan::{Planner, RuleCost};
 use gom_engine::policy::{Policy, PolicyProblem, PolicySource};
 use gom_engine::schema::Schema;
 
 pub use explain::{Explained, explain};
 
-use crate::settings::Settings;
+use crate::settings::{Limits, Settings};
 
 /// Of Gom's own datamodel.
 const OWN: &str = include_str!("../../config/policy.toml");
@@ -26,6 +27,8 @@ pub enum PolicyError {
     Form { name: String, cause: toml::de::Error },
     #[error("the policy {name} does not fit the datamodel:{}", Listed(.problems))]
     Wrong { name: String, problems: Vec<PolicyProblem> },
+    #[error("rules of the policy are beyond the limits of filters:{}", Listed(.problems))]
+    TooCostly { problems: Vec<PolicyProblem> },
 }
 
 struct Listed<'a>(&'a [PolicyProblem]);
@@ -69,4 +72,38 @@ pub fn load(settings: &Settings, model: &DataModel, schema: &Schema) -> Result<O
         }
         Err(problems) => Err(PolicyError::Wrong { name, problems }),
     }
+}
+
+/// Holds each row rule against users' limits of filters: it counts in every filter that leads to its table, so that a
+/// rule that is beyond a limit by itself would forbid all of these.
+///
+/// # Errors
+/// The rules that are, and which limit.
+pub fn check_cost(policy: &Policy, planner: &Planner, limits: &Limits) -> Result<(), PolicyError> {
+    let model = &planner.physical().model;
+    let mut problems = Vec::new();
+    for role in policy.roles() {
+        for id in model.model_ids() {
+            let Some(rule) = role.row_rule(id) else { continue };
+            let name = &model.model(id).name;
+            let RuleCost { conditions, depth, relations } = planner.rule_cost(rule);
+            for (key, what, cost, limit) in [
+                ("filter_conditions", "conditions", conditions, limits.filter_conditions),
+                // The filter crosses one to get there.
+                ("filter_depth", "relations one within the other", depth + 1, limits.filter_depth),
+                ("filter_relations", "relations", relations + 1, limits.filter_relations),
+            ] {
+                if cost > limit {
+                    problems.push(PolicyProblem {
+                        place: format!("roles.{}.rows.{name}", role.name),
+                        message: format!(
+                            "every filter that leads to {name} has {cost} {what} by this rule; the limit is {limit} \
+                             (limits.{key})"
+                        ),
+                    });
+                }
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(PolicyError::TooCostly { problems }) }
 }

@@ -251,6 +251,10 @@ pub struct Limits {
     pub fields: u64,
     pub root_fields: u64,
     pub complexity: u64,
+    pub filter_conditions: u64,
+    pub filter_depth: u64,
+    pub filter_relations: u64,
+    pub filter_bytes: u64,
     pub page_size: u64,
     pub batch: usize,
     #[serde(deserialize_with = "milliseconds")]

@@ -76,6 +76,71 @@ async fn a_documents_limits_are_the_settings() {
 }
 
 #[actix_web::test]
+async fn a_requests_filters_are_bounded_together_and_nothing_of_a_refused_request_is_done() {
+    let app = TestApp::start_with(&[
+        ("limits.service.filter_conditions", "3"),
+        ("limits.service.filter_depth", "2"),
+        ("limits.service.filter_relations", "3"),
+        ("limits.service.filter_bytes", "1024"),
+    ])
+    .await;
+    let deep = "items_some: {pricing_some: {item: {code: \"x\"}}}";
+    let long = "x".repeat(1_025);
+    for (query, expected) in [
+        (
+            "{ orders(where: {name: \"x\", stage_in: [OPEN]}) { items(where: {code: \"x\"}) { uid } } \
+             items(where: {code: \"x\"}) { uid } }"
+                .to_owned(),
+            "The filters have 4 conditions (the rules of the tables that they lead to included); the limit is 3 \
+             (limits.service.filter_conditions)",
+        ),
+        (
+            format!("{{ orders(where: {{{deep}}}) {{ uid }} }}"),
+            "The filters cross 3 relations one within the other (the rules of the tables that they lead to included); \
+             the limit is 2 (limits.service.filter_depth)",
+        ),
+        (
+            "{ a: orders(where: {items_some: {order: {}}}) { uid } b: orders(where: {items_some: {order: {}}}) { uid } }"
+                .to_owned(),
+            "The filters cross 4 relations in all (the rules of the tables that they lead to included); the limit is 3 \
+             (limits.service.filter_relations)",
+        ),
+        (
+            format!("{{ orders(where: {{name: \"{long}\"}}) {{ uid }} }}"),
+            "The values in the filters have 1025 bytes; the limit is 1024 (limits.service.filter_bytes)",
+        ),
+        (
+            format!(
+                "mutation {{ createUser(data: {{uid: \"u\", business: \"b\"}}) {{ uid }} \
+                 deleteManyOrders(where: {{{deep}}}) {{ count }} }}"
+            ),
+            "The filters cross 3 relations one within the other (the rules of the tables that they lead to included); \
+             the limit is 2 (limits.service.filter_depth)",
+        ),
+    ] {
+        let answer = app.ask(&query).await;
+        assert_eq!((answer.code(), answer.message()), ("LIMIT_EXCEEDED", expected), "{query}");
+    }
+    assert_eq!(app.ask("{ users { uid } }").await.body["data"]["users"], json!([]), "the first field did nothing");
+
+    // Variables, and operations that have more than one answer.
+    let filter = json!({ "items_some": { "pricing_some": { "item": { "code": "x" } } } });
+    for (query, filter) in [
+        ("query ($w: OrderWhereInput) @live { orders(where: $w) { uid } }", filter.clone()),
+        (
+            "subscription ($w: OrderSubscriptionWhereInput) { order(where: $w) { mutation } }",
+            json!({ "node": filter }),
+        ),
+    ] {
+        let body = json!({ "query": query, "variables": { "w": filter } }).to_string();
+        let request = app.authorized(Method::POST, "/graphql").header("Content-Type", "application/json");
+        let answer = request.header("Accept", "text/event-stream").body(body).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("LIMIT_EXCEEDED") && text.contains("(limits.service.filter_depth)"), "{text}");
+    }
+}
+
+#[actix_web::test]
 async fn a_body_that_does_not_come_is_given_up_at_the_deadline() {
     let app = TestApp::start_with(&[("limits.service.deadline", "300")]).await;
     let never = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();

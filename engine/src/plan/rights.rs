@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::context::Planner;
 use super::filter::unexpected;
+use super::filter_cost::RuleCost;
 use crate::datamodel::{FieldId, ModelId, RelationId};
 use crate::error::{ApiError, ErrorKind};
 use crate::policy::{Permissions, Policy, Role};
@@ -25,6 +26,8 @@ pub struct Rights {
     seen_by: Vec<(String, Json)>,
     /// By model.
     rows: Vec<Filter>,
+    /// By model: what `rows` adds to a filter that leads there.
+    costs: Vec<RuleCost>,
     writes: Vec<Filter>,
     /// By model: what `writes` looks at, so that only changes of these are followed by another look.
     looks: Vec<Looks>,
@@ -99,6 +102,7 @@ impl Planner {
             role,
             permissions,
             seen_by,
+            costs: rows.iter().map(RuleCost::of).collect(),
             rows,
             writes,
             looks,
@@ -209,6 +213,11 @@ impl<'a> Access<'a> {
 
     pub(crate) fn visible(self, model: ModelId) -> Filter {
         self.rights().map_or(Filter::TRUE, |rights| rights.visible(model).clone())
+    }
+
+    /// What [`Access::visible`] costs.
+    pub(super) fn rule_cost(self, model: ModelId) -> RuleCost {
+        self.rights().map_or(RuleCost::default(), |rights| rights.costs[model.0])
     }
 
     pub(super) fn writable(self, model: ModelId) -> Filter {

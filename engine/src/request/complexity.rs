@@ -16,12 +16,7 @@ fn sum(fields: &[SelectedField], assumed: u64, page: u64) -> u64 {
 
 fn cost(field: &SelectedField, assumed: u64, page: u64) -> u64 {
     let Selected::Field(meaning) = field.meaning else { return 1 };
-    let (items, page) = match meaning {
-        OutputMeaning::FindMany(_) | OutputMeaning::ToMany(_) => (list_size(field, assumed), 1),
-        OutputMeaning::Connection(_) => (1, list_size(field, assumed)),
-        OutputMeaning::Edges => (page, 1),
-        _ => (1, 1),
-    };
+    let (items, page) = sizes(field, meaning, assumed, page);
     let children = match &field.selection {
         Selection::Leaf => 0,
         Selection::Object { fields, .. } => sum(fields, assumed, page),
@@ -31,6 +26,34 @@ fn cost(field: &SelectedField, assumed: u64, page: u64) -> u64 {
         }
     };
     children.saturating_mul(items).saturating_add(1)
+}
+
+/// How often the fields within come, and the size of a connection for its `edges`.
+pub(crate) fn sizes(field: &SelectedField, meaning: OutputMeaning, assumed: u64, page: u64) -> (u64, u64) {
+    match meaning {
+        OutputMeaning::FindMany(_) | OutputMeaning::ToMany(_) => (list_size(field, assumed), 1),
+        OutputMeaning::Connection(_) => (1, list_size(field, assumed)),
+        OutputMeaning::Edges => (page, 1),
+        _ => (1, 1),
+    }
+}
+
+/// Whether an argument holds a filter, perhaps by a variable.
+pub(super) fn has_filters(fields: &[SelectedField]) -> bool {
+    fields.iter().any(|field| {
+        let filters = |(meaning, _): &(InputMeaning, Template)| holds_filters(*meaning);
+        let within = match &field.selection {
+            Selection::Leaf => false,
+            Selection::Object { fields, .. } => has_filters(fields),
+            Selection::Node(models) => models.iter().any(|(_, _, fields)| has_filters(fields)),
+        };
+        within || field.arguments.iter().any(filters)
+    })
+}
+
+pub(crate) fn holds_filters(argument: InputMeaning) -> bool {
+    use InputMeaning::{Create, Data, Update, Where};
+    matches!(argument, Where | Data | Create | Update)
 }
 
 fn list_size(field: &SelectedField, assumed: u64) -> u64 {

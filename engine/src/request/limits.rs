@@ -24,6 +24,14 @@ pub struct Limits {
     pub complexity: Option<u64>,
     /// Keys of the answer's `data`.
     pub root_fields: Option<u64>,
+    /// Conditions of all filters of a request.
+    pub filter_conditions: Option<u64>,
+    /// Relations that its filters cross, one within the other.
+    pub filter_depth: Option<u64>,
+    /// Relations that its filters cross, in all.
+    pub filter_relations: Option<u64>,
+    /// Bytes of the values in its filters.
+    pub filter_bytes: Option<u64>,
 }
 
 impl Limits {
@@ -37,12 +45,17 @@ impl Limits {
         fields: None,
         complexity: None,
         root_fields: None,
+        filter_conditions: None,
+        filter_depth: None,
+        filter_relations: None,
+        filter_bytes: None,
     };
 }
 
 impl Default for Limits {
     /// For callers who are not trusted. The shop's own client needs at most 1 KiB, 110 tokens, 5 levels, 2
-    /// aliases, 32 fields, 2 fields at the root and a complexity of 61,000.
+    /// aliases, 32 fields, 2 fields at the root, a complexity of 61,000, and filters of 3 conditions and
+    /// 1 relation, its seller's rules included.
     fn default() -> Self {
         Limits {
             section: "limits",
@@ -53,9 +66,15 @@ impl Default for Limits {
             fields: Some(1_000),
             complexity: Some(200_000),
             root_fields: Some(20),
+            filter_conditions: Some(200),
+            filter_depth: Some(6),
+            filter_relations: Some(30),
+            filter_bytes: Some(256 * 1024),
         }
     }
 }
+
+const WITH_RULES: &str = " (the rules of the tables that they lead to included)";
 
 /// What was measured of a document; of its several operations together, but for `complexity` and
 /// `root_fields`, which are of the one asked for.
@@ -69,6 +88,24 @@ pub struct Measures {
     pub complexity: u64,
     pub root_fields: u64,
 }
+
+/// What was counted of a request's filters: all of its `where` arguments and those of its nested writes that may
+/// find several rows, with the row rules of the tables that they lead to. Variables carry filters too, so that this is
+/// counted for every request. See [`crate::plan::Planner::measure_filters`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FilterMeasures {
+    /// Comparisons. One with a list counts once more for every full [`VALUES_PER_CONDITION`] of its values; what says
+    /// nothing, such as an empty `OR`, counts as well, for it stands in the statement all the same.
+    pub conditions: u64,
+    pub depth: u64,
+    pub relations: u64,
+    pub bytes: u64,
+    /// Conditions and relations, each for every row of the list that the filter is for.
+    pub complexity: u64,
+}
+
+/// So many values of a list cost as much as a condition of their own.
+pub const VALUES_PER_CONDITION: usize = 100;
 
 impl Limits {
     /// Refuses what exceeds a limit; the first exceeded one is named.
@@ -102,6 +139,27 @@ impl Limits {
             format!("The query has {n} fields at its root")
         })?;
         self.hold("complexity", complexity, self.complexity, |n| format!("The query has a complexity of {n}"))
+    }
+
+    /// Known when the variables have their values. `measures` are the document's.
+    pub fn check_filters(&self, filters: &FilterMeasures, measures: &Measures) -> Result<(), ApiError> {
+        let FilterMeasures { conditions, depth, relations, bytes, complexity } = *filters;
+        self.hold("filter_conditions", conditions, self.filter_conditions, |n| {
+            format!("The filters have {n} conditions{WITH_RULES}")
+        })?;
+        self.hold("filter_depth", depth, self.filter_depth, |n| {
+            format!("The filters cross {n} relations one within the other{WITH_RULES}")
+        })?;
+        self.hold("filter_relations", relations, self.filter_relations, |n| {
+            format!("The filters cross {n} relations in all{WITH_RULES}")
+        })?;
+        self.hold("filter_bytes", bytes, self.filter_bytes, |n| {
+            format!("The values in the filters have {n} bytes")
+        })?;
+        let complexity = complexity.saturating_add(measures.complexity);
+        self.hold("complexity", complexity, self.complexity, |n| {
+            format!("The query has a complexity of {n} with its filters")
+        })
     }
 
     pub(super) fn too_many_tokens(&self, limit: u64) -> ApiError {
@@ -153,6 +211,10 @@ mod tests {
             fields: Some(0),
             complexity: Some(0),
             root_fields: Some(0),
+            filter_conditions: Some(0),
+            filter_depth: Some(0),
+            filter_relations: Some(0),
+            filter_bytes: Some(0),
         };
         let none = Measures::default();
         for (measures, name) in [
@@ -167,5 +229,26 @@ mod tests {
             let message = zero.check(&measures).expect_err(name).message;
             assert!(message.ends_with(&format!("the limit is 0 (limits.service.{name})")), "{message}");
         }
+        let none = FilterMeasures::default();
+        for (filters, name) in [
+            (FilterMeasures { conditions: 1, ..none }, "filter_conditions"),
+            (FilterMeasures { depth: 1, ..none }, "filter_depth"),
+            (FilterMeasures { relations: 1, ..none }, "filter_relations"),
+            (FilterMeasures { bytes: 1, ..none }, "filter_bytes"),
+            (FilterMeasures { complexity: 1, ..none }, "complexity"),
+        ] {
+            let message = zero.check_filters(&filters, &Measures::default()).expect_err(name).message;
+            assert!(message.ends_with(&format!("the limit is 0 (limits.service.{name})")), "{message}");
+        }
+    }
+
+    #[test]
+    fn filters_and_selection_share_one_limit_of_complexity() {
+        let limits = Limits { complexity: Some(100), ..Limits::UNLIMITED };
+        let filters = FilterMeasures { complexity: 41, ..FilterMeasures::default() };
+        let selection = |complexity| Measures { complexity, ..Measures::default() };
+        assert_eq!(limits.check_filters(&filters, &selection(59)), Ok(()));
+        let error = limits.check_filters(&filters, &selection(60)).expect_err("101");
+        assert!(error.message.starts_with("The query has a complexity of 101 with its filters;"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, Oper
 
 use super::arguments::first_mistake;
 use super::collect::{Collector, invalid};
-use super::complexity::complexity;
+use super::complexity::{complexity, has_filters};
 use super::document::{parse, position, select, take_live};
 use super::guard::measure;
 use super::limits::Limits;
@@ -59,7 +59,9 @@ impl Preparation<'_> {
         let document_weight = if introspects { 8 * measures.query_bytes } else { 0 };
         let weight = weight::operation(&operation) + document_weight;
         let document = introspects.then_some(document);
-        Ok(Prepared { operation, live, document, measures, weight })
+        let filters = has_filters(&operation.fields);
+        let assumed_list_size = self.assumed_list_size;
+        Ok(Prepared { operation, live, document, measures, filters, assumed_list_size, weight })
     }
 
     /// Validation panics on a list of an unknown type that has a default value.

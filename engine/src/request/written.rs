@@ -56,6 +56,10 @@ impl WrittenFilter {
         self.variables.iter().map(|(name, _)| name.as_str())
     }
 
+    pub(crate) fn template(&self) -> &Template {
+        &self.template
+    }
+
     /// The filter with the values in place.
     ///
     /// # Errors

@@ -1,0 +1,272 @@
+//! What the filters of a request ask of the database, counted before anything is planned. The values are walked where
+//! they stand, in the prepared document and in the variables, and nothing is copied: a document without filters costs a
+//! look at a flag, the usual filter some tens of nanoseconds.
+
+use super::context::Planner;
+use super::rights::Access;
+use crate::datamodel::{FieldId, ModelId};
+use crate::request::{
+    FilterMeasures, Prepared, Selected, SelectedField, Selection, Template, VALUES_PER_CONDITION, Value,
+    Variables, WrittenFilter, holds_filters, sizes,
+};
+use crate::schema::{InputMeaning, OutputMeaning};
+use crate::sql::Filter;
+
+/// What a table's row rule adds to every filter that leads to the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RuleCost {
+    pub conditions: u64,
+    /// Relations one within the other.
+    pub depth: u64,
+    /// Relations in all.
+    pub relations: u64,
+}
+
+impl RuleCost {
+    pub(super) fn of(rule: &Filter) -> Self {
+        match rule {
+            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+                parts.iter().map(RuleCost::of).fold(RuleCost::default(), |sum, part| RuleCost {
+                    conditions: sum.conditions + part.conditions,
+                    depth: sum.depth.max(part.depth),
+                    relations: sum.relations + part.relations,
+                })
+            }
+            Filter::NotTrue(part) => RuleCost::of(part),
+            Filter::Compare { .. } | Filter::IdIn(_) | Filter::IdIs(_) => {
+                RuleCost { conditions: 1, ..RuleCost::default() }
+            }
+            Filter::Related { filter, .. } => {
+                let within = RuleCost::of(filter);
+                RuleCost { depth: within.depth + 1, relations: within.relations + 1, ..within }
+            }
+            Filter::Unrelated { .. } => RuleCost { depth: 1, relations: 1, ..RuleCost::default() },
+        }
+    }
+}
+
+impl Planner {
+    /// What the filters of an operation come to for this viewer.
+    pub fn measure_filters(
+        &self,
+        prepared: &Prepared,
+        variables: &Variables,
+        access: Access<'_>,
+    ) -> FilterMeasures {
+        let measures = FilterMeasures::default();
+        if !prepared.filters {
+            return measures;
+        }
+        let assumed = prepared.assumed_list_size;
+        let mut count = Count { planner: self, variables: Some(variables), access, assumed, rows: 1, measures };
+        count.fields(None, &prepared.operation.fields, 1, 1);
+        count.measures
+    }
+
+    /// What a rule of the policy comes to, whatever the claims are.
+    pub fn rule_cost(&self, rule: &WrittenFilter) -> RuleCost {
+        let measures = FilterMeasures::default();
+        let mut count =
+            Count { planner: self, variables: None, access: Access::Full, assumed: 1, rows: 1, measures };
+        count.filter(rule.model, Given::Template(rule.template()), 0);
+        let FilterMeasures { conditions, depth, relations, .. } = count.measures;
+        RuleCost { conditions, depth, relations }
+    }
+}
+
+/// A part of an argument.
+#[derive(Clone, Copy)]
+enum Given<'a> {
+    Template(&'a Template),
+    Value(&'a Value),
+    /// A variable whose value is not known yet.
+    Unknown,
+}
+
+struct Count<'a> {
+    planner: &'a Planner,
+    /// `None`: of a rule, whose values are not known.
+    variables: Option<&'a Variables>,
+    access: Access<'a>,
+    assumed: u64,
+    /// How many rows the filter at hand is for.
+    rows: u64,
+    measures: FilterMeasures,
+}
+
+impl<'a> Count<'a> {
+    fn fields(&mut self, parent: Option<ModelId>, fields: &'a [SelectedField], rows: u64, page: u64) {
+        for field in fields {
+            if self.variables.is_none_or(|variables| field.inclusion.holds(variables)) {
+                self.field(parent, field, rows, page);
+            }
+        }
+    }
+
+    /// `rows`: how many objects the field is selected on; `page`: the size of the enclosing connection.
+    fn field(&mut self, parent: Option<ModelId>, field: &'a SelectedField, rows: u64, page: u64) {
+        let Selected::Field(meaning) = field.meaning else { return };
+        let model = match meaning {
+            OutputMeaning::FindMany(model)
+            | OutputMeaning::FindOne(model)
+            | OutputMeaning::Connection(model)
+            | OutputMeaning::Create(model)
+            | OutputMeaning::Update(model)
+            | OutputMeaning::Upsert(model)
+            | OutputMeaning::Delete(model)
+            | OutputMeaning::UpdateMany(model)
+            | OutputMeaning::DeleteMany(model)
+            | OutputMeaning::Subscribe(model) => Some(model),
+            OutputMeaning::ToOne(field) | OutputMeaning::ToMany(field) => {
+                parent.and_then(|parent| self.target(parent, field))
+            }
+            _ => parent,
+        };
+        let (items, page) = sizes(field, meaning, self.assumed, page);
+        let rows = rows.saturating_mul(items);
+        if let Some(model) = model {
+            // A connection's rows are its page's.
+            self.rows = rows.saturating_mul(page);
+            for (argument, template) in &field.arguments {
+                if holds_filters(*argument) {
+                    self.filter(model, Given::Template(template), 0);
+                }
+            }
+        }
+        match &field.selection {
+            Selection::Leaf => {}
+            Selection::Object { fields, .. } => self.fields(model, fields, rows, page),
+            Selection::Node(models) => {
+                models.iter().for_each(|(model, _, fields)| self.fields(Some(*model), fields, rows, page));
+            }
+        }
+    }
+
+    /// An input object, or a list of them: a filter, or data in which filters may be.
+    fn filter(&mut self, model: ModelId, given: Given<'a>, depth: u64) {
+        self.items(given).for_each(|item| {
+            self.entries(item).for_each(|(meaning, value)| self.part(model, meaning, value, depth));
+        });
+    }
+
+    fn part(&mut self, model: ModelId, meaning: InputMeaning, value: Given<'a>, depth: u64) {
+        let Some(value) = self.open(value) else { return };
+        match meaning {
+            InputMeaning::Compare(..)
+            | InputMeaning::MutationIn
+            | InputMeaning::UpdatedFieldsContains
+            | InputMeaning::UpdatedFieldsContainsEvery
+            | InputMeaning::UpdatedFieldsContainsSome => {
+                let mut values = 0;
+                for item in self.items(value) {
+                    values += 1;
+                    self.measures.bytes += self.bytes(item);
+                }
+                self.conditions(1 + (values / VALUES_PER_CONDITION) as u64);
+            }
+            InputMeaning::And | InputMeaning::Or | InputMeaning::Not => {
+                let mut said = false;
+                for item in self.items(value) {
+                    said = true;
+                    if self.entries(item).next().is_none() {
+                        self.conditions(1);
+                    }
+                    self.filter(model, item, depth);
+                }
+                if !said {
+                    self.conditions(1);
+                }
+            }
+            InputMeaning::RelatedIs(field)
+            | InputMeaning::RelatedEvery(field)
+            | InputMeaning::RelatedSome(field)
+            | InputMeaning::RelatedNone(field) => {
+                let Some(target) = self.target(model, field) else { return };
+                let rule = self.access.rule_cost(target);
+                self.conditions(rule.conditions);
+                self.relations(1 + rule.relations);
+                self.measures.depth = self.measures.depth.max(depth + 1 + rule.depth);
+                self.filter(target, value, depth + 1);
+            }
+            InputMeaning::Relation(field) => {
+                if let Some(target) = self.target(model, field) {
+                    self.filter(target, value, depth);
+                }
+            }
+            // Of nested writes, and of a subscription.
+            InputMeaning::Where
+            | InputMeaning::Data
+            | InputMeaning::Create
+            | InputMeaning::Update
+            | InputMeaning::Upsert
+            | InputMeaning::UpdateMany
+            | InputMeaning::DeleteMany
+            | InputMeaning::EventNode => self.filter(model, value, depth),
+            // A row by its unique value, or data.
+            _ => {}
+        }
+    }
+
+    fn conditions(&mut self, more: u64) {
+        self.measures.conditions = self.measures.conditions.saturating_add(more);
+        self.complexity(more);
+    }
+
+    fn relations(&mut self, more: u64) {
+        self.measures.relations = self.measures.relations.saturating_add(more);
+        self.complexity(more);
+    }
+
+    fn complexity(&mut self, more: u64) {
+        let more = more.saturating_mul(self.rows);
+        self.measures.complexity = self.measures.complexity.saturating_add(more);
+    }
+
+    fn target(&self, model: ModelId, field: FieldId) -> Option<ModelId> {
+        self.planner.model().field(model, field).relation().map(|relation| relation.target)
+    }
+
+    /// With the variable's value in place; `None` where it has none.
+    fn open(&self, given: Given<'a>) -> Option<Given<'a>> {
+        match given {
+            Given::Template(Template::Constant(value)) => Some(Given::Value(value)),
+            Given::Template(Template::Variable(id, _)) => match self.variables {
+                Some(variables) => variables.get(*id).map(Given::Value),
+                None => Some(Given::Unknown),
+            },
+            known => Some(known),
+        }
+    }
+
+    fn entries(&self, given: Given<'a>) -> impl Iterator<Item = (InputMeaning, Given<'a>)> + use<'a> {
+        let (values, templates): (&'a [(InputMeaning, Value)], &'a [(InputMeaning, Template)]) =
+            match self.open(given) {
+                Some(Given::Value(Value::Object(_, entries))) => (entries, &[]),
+                Some(Given::Template(Template::Object(_, entries))) => (&[], entries),
+                _ => (&[], &[]),
+            };
+        let values = values.iter().map(|(meaning, value)| (*meaning, Given::Value(value)));
+        values.chain(templates.iter().map(|(meaning, template)| (*meaning, Given::Template(template))))
+    }
+
+    /// The items of a list, which may be given as a single value; of null, none.
+    fn items(&self, given: Given<'a>) -> impl Iterator<Item = Given<'a>> + use<'a> {
+        let (values, templates, single): (&'a [Value], &'a [Template], _) = match self.open(given) {
+            None | Some(Given::Value(Value::Null)) => (&[], &[], None),
+            Some(Given::Value(Value::List(items))) => (items, &[], None),
+            Some(Given::Template(Template::List(items))) => (&[], items, None),
+            single => (&[], &[], single),
+        };
+        let templates = templates.iter().map(Given::Template);
+        values.iter().map(Given::Value).chain(templates).chain(single)
+    }
+
+    fn bytes(&self, given: Given<'a>) -> u64 {
+        match self.open(given) {
+            Some(Given::Value(Value::Text(text))) => text.len() as u64,
+            Some(Given::Value(Value::Null)) | None => 0,
+            // Numbers and names of enums are short.
+            Some(_) => 8,
+        }
+    }
+}

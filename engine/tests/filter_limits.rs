@@ -1,0 +1,244 @@
+//! What the filters of a request are counted as: beside a naive count of the same JSON, and beside what the planner makes
+//! of them.
+
+use std::sync::Arc;
+
+use gom_engine::datamodel;
+use gom_engine::error::ErrorKind;
+use gom_engine::plan::{Access, Planner, RuleCost, Rights};
+use gom_engine::policy::{Permissions, Policy, PolicySource};
+use gom_engine::request::{FilterMeasures, Limits, Prepared, RequestOptions, Requests};
+use gom_engine::schema::{SchemaOptions, Served, generate};
+use gom_engine::sql::{Physical, PhysicalOptions};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+const DATAMODEL: &str = r#"
+    type Seller { id: ID! @id ext: String @unique orders: [Order] @relation(name: "SellerOrder") }
+    type Order {
+      id: ID! @id
+      name: String
+      seller: Seller @relation(name: "SellerOrder", link: INLINE)
+      items: [Item] @relation(name: "OrderItem")
+    }
+    type Item { id: ID! @id code: String order: Order @relation(name: "OrderItem", link: INLINE) }
+"#;
+
+struct World {
+    requests: Requests,
+    planner: Planner,
+    policy: Arc<Policy>,
+}
+
+impl World {
+    fn new() -> Self {
+        let model = datamodel::parse("datamodel.prisma", DATAMODEL).expect("a sound datamodel");
+        let schema = Arc::new(generate(&model, SchemaOptions::default()));
+        let source: PolicySource = serde_json::from_value(json!({
+            "roles": { "seller": { "permissions": [], "rows": {
+                "Seller": "{ ext: $sub }",
+                "Order": "{ seller: { ext: $sub } }",
+                "Item": "{ OR: [{ order: { seller: { ext: $sub } } }, { code: \"free\" }] }",
+            } } }
+        }))
+        .expect("a policy's form");
+        let policy = Policy::new(&source, &model, &schema).expect("a sound policy");
+        let served = Served::new(&schema).expect("it can be served");
+        let physical = Physical::new(model, &PhysicalOptions::in_schema("shop"));
+        let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
+        let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
+        let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
+        World { requests, planner, policy: Arc::new(policy) }
+    }
+
+    fn seller(&self) -> Rights {
+        let Value::Object(claims) = json!({ "sub": "s" }) else { unreachable!() };
+        let rights = self.planner.rights(&self.policy, Permissions::of(["role:seller"]), &claims);
+        rights.expect("the policy has the role")
+    }
+
+    fn prepare(&self, document: &str) -> Arc<Prepared> {
+        self.requests.prepare(document, None, &Limits::UNLIMITED).expect("a sound document")
+    }
+
+    fn measure(&self, document: &str, variables: &Value, access: Access<'_>) -> FilterMeasures {
+        let prepared = self.prepare(document);
+        let Value::Object(given) = variables else { panic!("no object: {variables}") };
+        let variables = self.requests.coerce(&prepared.operation, given).expect("sound values");
+        self.planner.measure_filters(&prepared, &variables, access)
+    }
+
+    /// Of one filter on orders, given by a variable.
+    fn of_orders(&self, filter: &Value, access: Access<'_>) -> FilterMeasures {
+        self.measure(ORDERS, &json!({ "where": filter }), access)
+    }
+}
+
+const ORDERS: &str = "query ($where: OrderWhereInput) { orders(where: $where, first: 10) { id } }";
+
+/// Where a key of a filter leads, and what the rule there costs: conditions, depth, relations.
+fn rule_behind(key: &str) -> Option<[u64; 3]> {
+    Some(match key.split('_').next()? {
+        "seller" => [1, 0, 0],
+        "orders" | "order" => [1, 1, 1],
+        "items" => [2, 2, 2],
+        _ => return None,
+    })
+}
+
+/// Counts by the names of the keys alone.
+fn naive(filter: &Value, depth: u64, rules: bool, sum: &mut FilterMeasures) {
+    for (key, value) in filter.as_object().into_iter().flatten() {
+        let items = match value {
+            Value::Array(items) => items.clone(),
+            one => vec![one.clone()],
+        };
+        if matches!(key.as_str(), "AND" | "OR" | "NOT") {
+            let empty = items.iter().filter(|item| **item == json!({})).count();
+            sum.conditions += if items.is_empty() { 1 } else { empty as u64 };
+            items.iter().for_each(|item| naive(item, depth, rules, sum));
+        } else if let Some(rule) = rule_behind(key) {
+            let [conditions, within, relations] = if rules { rule } else { [0, 0, 0] };
+            sum.conditions += conditions;
+            sum.relations += 1 + relations;
+            sum.depth = sum.depth.max(depth + 1 + within);
+            naive(value, depth + 1, rules, sum);
+        } else {
+            sum.conditions += 1 + items.len() as u64 / 100;
+            sum.bytes += items.iter().filter_map(Value::as_str).map(|text| text.len() as u64).sum::<u64>();
+        }
+    }
+    sum.complexity = 10 * (sum.conditions + sum.relations);
+}
+
+/// Filters on the model of that name.
+fn filters(model: &'static str, depth: u32) -> BoxedStrategy<Value> {
+    let text = if model == "Item" { "code" } else if model == "Order" { "name" } else { "ext" };
+    let keys: Vec<String> = ["", "_not", "_contains", "_gt"].iter().map(|end| format!("{text}{end}")).collect();
+    let leaf = prop_oneof![
+        (select(keys), "[a-zñ]{0,5}").prop_map(|(key, value)| json!({ key: value })),
+        (Just(format!("{text}_in")), 0..250_usize).prop_map(|(key, n)| json!({ key: vec!["ab"; n] })),
+        Just(json!({})),
+    ];
+    if depth == 0 {
+        return leaf.boxed();
+    }
+    let paths: &[(&str, &str)] = match model {
+        "Seller" => &[("orders_some", "Order"), ("orders_every", "Order"), ("orders_none", "Order")],
+        "Order" => &[("seller", "Seller"), ("items_some", "Item"), ("items_every", "Item")],
+        _ => &[("order", "Order")],
+    };
+    let step = select(paths.to_vec())
+        .prop_flat_map(move |(key, to)| filters(to, depth - 1).prop_map(move |part| json!({ key: part })));
+    let joined = (select(vec!["AND", "OR", "NOT"]), prop::collection::vec(filters(model, depth - 1), 0..4))
+        .prop_map(|(key, parts)| json!({ key: parts }));
+    prop_oneof![leaf, step, joined].boxed()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_count_is_the_naive_one_for_any_filter(filter in filters("Order", 5)) {
+        let world = World::new();
+        let rights = world.seller();
+        for (access, rules) in [(Access::Full, false), (Access::Limited(&rights), true)] {
+            let mut expected = FilterMeasures::default();
+            naive(&filter, 0, rules, &mut expected);
+            prop_assert_eq!(world.of_orders(&filter, access), expected, "{}", filter);
+        }
+    }
+}
+
+#[test]
+fn filters_count_wherever_they_stand_and_however_they_are_given() {
+    let world = World::new();
+    let count = |document: &str, variables: Value| {
+        let FilterMeasures { conditions, depth, relations, .. } =
+            world.measure(document, &variables, Access::Full);
+        (conditions, depth, relations)
+    };
+    let none = json!({});
+    // Literals, variables, and variables within literals.
+    assert_eq!(count("{ orders(where: {name: \"x\", items_some: {code: \"y\"}}) { id } }", none.clone()), (2, 1, 1));
+    let within = "query ($n: String, $i: ItemWhereInput) { orders(where: {name: $n, items_some: $i}) { id } }";
+    assert_eq!(count(within, json!({ "n": "x", "i": { "order": { "name": "y" } } })), (2, 2, 2));
+    assert_eq!(count(within, none.clone()), (0, 0, 0), "what is absent is left out");
+    // Every level of the selection, connections, and several fields.
+    let nested = "{ orders { items(where: {code: \"x\"}) { id } } ordersConnection(where: {name: \"x\"}) { edges { node { \
+                  items(where: {order: {name: \"x\"}}) { id } } } } }";
+    assert_eq!(count(nested, none.clone()), (3, 1, 1));
+    // What is not selected costs nothing.
+    let skipped = "query ($s: Boolean!) { orders(where: {name: \"x\"}) @skip(if: $s) { id } }";
+    assert_eq!(count(skipped, json!({ "s": true })), (0, 0, 0));
+    assert_eq!(count(skipped, json!({ "s": false })), (1, 0, 0));
+    // Mutations of many rows, nested ones, and what they answer. One row by its unique value is no filter.
+    let many = "mutation { deleteManyOrders(where: {items_none: {code: \"x\"}}) { count } }";
+    assert_eq!(count(many, none.clone()), (1, 1, 1));
+    let data = "mutation ($data: OrderUpdateInput!) { updateOrder(where: {id: \"o\"}, data: $data) { \
+                items(where: {code: \"x\"}) { id } } }";
+    let items = json!({
+        "deleteMany": [{ "code": "a" }, { "OR": [{ "code": "b" }, { "code_not": "c" }] }],
+        "updateMany": [{ "where": { "code": "d" }, "data": { "code": "e" } }],
+        "connect": [{ "id": "f" }],
+        "update": [{ "where": { "id": "g" }, "data": { "code": "h" } }],
+    });
+    assert_eq!(count(data, json!({ "data": { "items": items } })), (5, 0, 0));
+    // Subscriptions.
+    let events = "subscription ($where: OrderSubscriptionWhereInput) { order(where: $where) { node { id } } }";
+    let node = json!({ "node": { "items_some": { "code": "x" } }, "mutation_in": ["CREATED"] });
+    assert_eq!(count(events, json!({ "where": { "OR": [node, { "updatedFields_contains": "name" }] } })), (3, 1, 1));
+}
+
+#[test]
+fn values_are_bounded_by_their_bytes_as_often_as_they_are_used() {
+    let world = World::new();
+    let document = "query ($ids: [ID!]) { a: orders(where: {id_in: $ids}) { id } b: orders(where: {id_not_in: $ids}) { id } }";
+    let given = json!({ "ids": vec!["x".repeat(25); 1_000] });
+    let measured = world.measure(document, &given, Access::Full);
+    assert_eq!((measured.bytes, measured.conditions), (2 * 25_000, 2 * 11));
+}
+
+#[test]
+fn a_filter_counts_for_every_row_of_its_list_in_the_complexity() {
+    let world = World::new();
+    let complexity = |document: &str| world.measure(document, &json!({}), Access::Full).complexity;
+    assert_eq!(complexity("{ orders(where: {name: \"x\"}, first: 7) { id } }"), 7);
+    assert_eq!(complexity("{ ordersConnection(where: {name: \"x\"}, first: 7) { edges { node { id } } } }"), 7);
+    assert_eq!(complexity("{ orders(first: 7) { items(where: {order: {name: \"x\"}}, first: 3) { id } } }"), 7 * 3 * 2);
+    assert_eq!(complexity("{ orders(where: {}) { items(where: {}) { id } } }"), 0);
+}
+
+#[test]
+fn the_attack_of_twenty_relations_one_within_the_other_is_refused_by_the_defaults() {
+    let world = World::new();
+    let mut filter = json!({ "name": "x" });
+    for _ in 0..10 {
+        filter = json!({ "items_every": { "order": filter } });
+    }
+    let measured = world.of_orders(&filter, Access::Full);
+    let refused = |measured: &FilterMeasures| {
+        let error = Limits::default().check_filters(measured, &world.prepare(ORDERS).measures).expect_err("too deep");
+        assert_eq!(error.kind, ErrorKind::LimitExceeded);
+        error.message
+    };
+    let expected = "The filters cross 20 relations one within the other (the rules of the tables that they lead to \
+                    included); the limit is 6 (limits.filter_depth)";
+    assert_eq!(refused(&measured), expected);
+    let many = json!({ "OR": vec![json!({ "items_some": { "code": "x" } }); 50] });
+    let message = refused(&world.of_orders(&many, Access::Full));
+    assert!(message.contains("cross 50 relations in all") && message.contains("the limit is 30"), "{message}");
+    let many = json!({ "name": "x", "OR": vec![json!({ "name": "x" }); 200] });
+    let message = refused(&world.of_orders(&many, Access::Full));
+    assert!(message.starts_with("The filters have 201 conditions"), "{message}");
+}
+
+#[test]
+fn a_rule_costs_the_same_before_and_after_its_claims_are_bound() {
+    let world = World::new();
+    let role = world.policy.role("seller").expect("the policy has the role");
+    let item = world.planner.physical().model.model_named("Item").expect("a model");
+    let cost = world.planner.rule_cost(role.row_rule(item).expect("a rule"));
+    assert_eq!(cost, RuleCost { conditions: 2, depth: 2, relations: 2 });
+}
