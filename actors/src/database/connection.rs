@@ -20,6 +20,7 @@ use super::lease::{Lease, LeasePool, NoLease};
 use super::messages::{Answer, Run, Suspect, Transact};
 use super::options::DatabaseOptions;
 use super::program::{ProgramError, attempt};
+use super::share::Asker;
 use super::shared::{BEYOND_DOUBT, Shared, SharedClients, SlowStatements};
 use super::supervisor::DatabaseSupervisor;
 use super::text::JsonText;
@@ -95,12 +96,12 @@ impl Handler<Run> for Connection {
     type Result = ();
 
     fn handle(&mut self, run: Run, _: &mut Self::Context) {
-        let Run { statement, long, deadline, mut reply } = run;
+        let Run { statement, long, asker, deadline, mut reply } = run;
         let Some(in_hand) = InHand::new(&self.worker) else {
             return answer(reply, Err(RunError::overloaded()));
         };
         actix::spawn(async move {
-            let result = in_hand.worker.read(&statement, long, deadline, &mut reply).await;
+            let result = in_hand.worker.read(&statement, long, asker, deadline, &mut reply).await;
             drop(in_hand);
             answer(reply, result);
         });
@@ -111,12 +112,12 @@ impl Handler<Transact> for Connection {
     type Result = ();
 
     fn handle(&mut self, transact: Transact, _: &mut Self::Context) {
-        let Transact { program, deadline, reply } = transact;
+        let Transact { program, asker, deadline, reply } = transact;
         let Some(in_hand) = InHand::new(&self.worker) else {
             return answer(reply, Err(RunError::overloaded()));
         };
         actix::spawn(async move {
-            let result = in_hand.worker.transact(&program, deadline).await;
+            let result = in_hand.worker.transact(&program, asker, deadline).await;
             drop(in_hand);
             answer(reply, result);
         });
@@ -194,15 +195,16 @@ impl Worker {
         &self,
         statement: &Statement,
         long: bool,
+        asker: Option<Asker>,
         deadline: Instant,
         reply: &mut oneshot::Sender<Answer>,
     ) -> Answer {
         let mut lost = 0;
         loop {
             let result = if long || self.slow.contains(&statement.sql) {
-                self.read_leased(statement, deadline, reply).await?
+                self.read_leased(statement, asker, deadline, reply).await?
             } else {
-                self.read_shared(statement, deadline, reply).await?
+                self.read_shared(statement, asker, deadline, reply).await?
             };
             match result {
                 Ok(answer) => return Ok(answer),
@@ -218,28 +220,33 @@ impl Worker {
     async fn read_shared(
         &self,
         statement: &Statement,
+        asker: Option<Asker>,
         deadline: Instant,
         reply: &mut oneshot::Sender<Answer>,
     ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
-        let (shared, held_up) = self.pick_shared(deadline).await?;
+        let (shared, held_up) = self.pick_shared(asker, deadline).await?;
         if held_up >= self.options.slow_read * BEYOND_DOUBT {
             // Overtake what is long, if that costs nobody anything.
-            if let Some(lease) = self.leases.lease_now() {
+            if let Some(lease) = self.leases.lease_now(asker) {
                 return self.read_on(lease, statement, deadline, reply).await;
             }
         }
-        let ran = shared.run(statement, deadline).await;
+        let ran = shared.run(statement, asker, deadline).await;
         self.slow.observe(&statement.sql, ran.busy);
         ran.answer.ok_or(RunError::Deadline)
     }
 
     /// A shared client, waited for while the database is there.
-    async fn pick_shared(&self, deadline: Instant) -> Result<(Rc<Shared>, Duration), RunError> {
+    async fn pick_shared(
+        &self,
+        asker: Option<Asker>,
+        deadline: Instant,
+    ) -> Result<(Rc<Shared>, Duration), RunError> {
         let mut health = None;
         loop {
             let arrived = self.shared.arrived.notified();
             self.health.borrow().admits_reads()?;
-            if let Some(picked) = self.shared.pick(Instant::now()) {
+            if let Some(picked) = self.shared.pick(Instant::now(), asker) {
                 return Ok(picked);
             }
             let health = health.get_or_insert_with(|| self.health.clone());
@@ -254,12 +261,13 @@ impl Worker {
     async fn read_leased(
         &self,
         statement: &Statement,
+        asker: Option<Asker>,
         deadline: Instant,
         reply: &mut oneshot::Sender<Answer>,
     ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
         self.health.borrow().admits_reads()?;
         let lease = tokio::select! {
-            lease = self.leases.lease(deadline) => lease,
+            lease = self.leases.lease(asker, deadline) => lease,
             () = reply.closed() => return Err(RunError::Deadline),
         };
         match lease {
@@ -294,14 +302,14 @@ impl Worker {
         Ok(result)
     }
 
-    async fn transact(&self, program: &Program, deadline: Instant) -> Answer {
+    async fn transact(&self, program: &Program, asker: Option<Asker>, deadline: Instant) -> Answer {
         let left = deadline.saturating_duration_since(Instant::now());
         let cutoff = deadline - SETTLE.min(left / 4);
         let mut prepared_again = false;
         let mut repeats = 0;
         loop {
             self.health.borrow().admits_writes()?;
-            let lease = match self.leases.lease(cutoff).await {
+            let lease = match self.leases.lease(asker, cutoff).await {
                 Ok(lease) => lease,
                 Err(NoLease::Refused(error)) => return Err(error),
                 Err(NoLease::Unopened(error)) => return Err(self.unopened(error)),

@@ -13,6 +13,7 @@ use super::connector::{Connector, OpenError, Role};
 use super::error::RunError;
 use super::health::Health;
 use super::link::Link;
+use super::share::{Asker, Share, Shares};
 use crate::metrics::{DATABASE_LEASED, DATABASE_WAITING, Level};
 
 /// How long a cancelled statement may take to end before its connection is cut.
@@ -26,6 +27,8 @@ pub(super) struct LeasePool {
     health: watch::Receiver<Health>,
     /// One permit for each client that may exist. Fair: who waits longest is next.
     permits: Arc<Semaphore>,
+    /// Half of the clients for each asker at most, so that others never wait for all of somebody's work.
+    shares: Rc<Shares>,
     idle: RefCell<Vec<Idle>>,
     /// How many are lent out.
     lent: Cell<usize>,
@@ -56,6 +59,7 @@ impl LeasePool {
             connector,
             health,
             permits: Arc::new(Semaphore::new(clients)),
+            shares: Shares::new((clients / 2).max(1)),
             idle: RefCell::default(),
             lent: Cell::new(0),
             waiting: Cell::new(0),
@@ -63,18 +67,23 @@ impl LeasePool {
         }
     }
 
-    /// A client of one's own, waited for until the deadline behind those who came before.
-    pub async fn lease(self: &Rc<Self>, deadline: Instant) -> Result<Lease, NoLease> {
+    /// A client of one's own, waited for until the deadline behind those who came before; of one asker, behind the
+    /// asker's own work while that has its share.
+    pub async fn lease(self: &Rc<Self>, asker: Option<Asker>, deadline: Instant) -> Result<Lease, NoLease> {
+        let share = match asker {
+            Some(asker) => Some(self.share(asker, deadline).await.map_err(NoLease::Refused)?),
+            None => None,
+        };
         let permit = self.permit(deadline).await.map_err(NoLease::Refused)?;
         loop {
             if let Some(link) = self.take_idle() {
-                return Ok(self.lend(link, permit));
+                return Ok(self.lend(link, permit, share));
             }
             let generation = self.health.borrow().generation;
             let opened = timeout_at(deadline, self.connector.open(Role::Leased, generation)).await;
             match opened {
                 Err(_) => return Err(NoLease::Refused(RunError::Deadline)),
-                Ok(Ok(link)) => return Ok(self.lend(link, permit)),
+                Ok(Ok(link)) => return Ok(self.lend(link, permit, share)),
                 // Others of this worker have theirs and will give them back.
                 Ok(Err(error)) if error.no_room && self.lent.get() > 0 => {
                     if Instant::now() + NO_ROOM_PAUSE >= deadline {
@@ -88,9 +97,24 @@ impl LeasePool {
     }
 
     /// A client if one can be had without waiting or connecting.
-    pub fn lease_now(self: &Rc<Self>) -> Option<Lease> {
+    pub fn lease_now(self: &Rc<Self>, asker: Option<Asker>) -> Option<Lease> {
+        let share = match asker {
+            Some(asker) => Some(self.shares.take_now(asker)?),
+            None => None,
+        };
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        self.take_idle().map(|link| self.lend(link, permit))
+        self.take_idle().map(|link| self.lend(link, permit, share))
+    }
+
+    async fn share(&self, asker: Asker, deadline: Instant) -> Result<Share, RunError> {
+        if let Some(share) = self.shares.take_now(asker) {
+            return Ok(share);
+        }
+        if self.waiting.get() >= self.max_waiting {
+            return Err(RunError::overloaded());
+        }
+        let _waiter = Waiter::new(&self.waiting);
+        self.shares.take(asker, deadline).await.ok_or_else(RunError::overloaded)
     }
 
     async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, RunError> {
@@ -120,11 +144,16 @@ impl LeasePool {
         None
     }
 
-    fn lend(self: &Rc<Self>, link: Link, permit: OwnedSemaphorePermit) -> Lease {
+    fn lend(self: &Rc<Self>, link: Link, permit: OwnedSemaphorePermit, share: Option<Share>) -> Lease {
         self.lent.set(self.lent.get() + 1);
         Lease {
             link,
-            seat: Seat { pool: Rc::clone(self), _permit: permit, _counted: DATABASE_LEASED.level(()) },
+            seat: Seat {
+                pool: Rc::clone(self),
+                _permit: permit,
+                _share: share,
+                _counted: DATABASE_LEASED.level(()),
+            },
         }
     }
 
@@ -166,6 +195,7 @@ pub(super) struct Lease {
 struct Seat {
     pool: Rc<LeasePool>,
     _permit: OwnedSemaphorePermit,
+    _share: Option<Share>,
     _counted: Level,
 }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::error::RunError;
 use super::health::Health;
+use super::share::Asker;
 use super::text::JsonText;
 
 /// The first column of the first row; nothing where there is no row or the column is null.
@@ -23,6 +24,7 @@ pub(super) struct Run {
     pub statement: Statement,
     /// Known to be long: runs where it can be cancelled.
     pub long: bool,
+    pub asker: Option<Asker>,
     pub deadline: Instant,
     pub reply: oneshot::Sender<Answer>,
 }
@@ -32,6 +34,7 @@ pub(super) struct Run {
 #[rtype(result = "()")]
 pub(super) struct Transact {
     pub program: Program,
+    pub asker: Option<Asker>,
     pub deadline: Instant,
     pub reply: oneshot::Sender<Answer>,
 }

@@ -12,6 +12,7 @@ mod link;
 mod messages;
 mod options;
 mod program;
+mod share;
 mod shared;
 mod statements;
 mod supervisor;
@@ -32,6 +33,7 @@ pub use self::error::{DatabaseError, RETRY_AFTER, RunError};
 pub use self::health::{DatabaseState, Health};
 pub use self::link::Canceller;
 pub use self::options::{DatabaseOptions, Encryption, UrlError};
+pub use self::share::Asker;
 pub use self::text::JsonText;
 pub use self::tls::TlsError;
 
@@ -87,7 +89,7 @@ impl Database {
                 database.board.subscribe(),
             )
         });
-        LocalDatabase { connection, database: self.clone() }
+        LocalDatabase { connection, database: self.clone(), asker: None }
     }
 
     /// The state as the supervisor has it, asked for by message; as last written, if it does not answer.
@@ -126,11 +128,19 @@ impl Database {
 pub struct LocalDatabase {
     connection: Published<Connection>,
     database: Database,
+    asker: Option<Asker>,
 }
 
 impl LocalDatabase {
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The same database on somebody's behalf: whoever it is never has all connections of the worker, however much is
+    /// asked for. For nobody in particular, as it is at first, there is no such bound.
+    #[must_use]
+    pub fn on_behalf_of(&self, asker: Option<Asker>) -> Self {
+        LocalDatabase { asker, ..self.clone() }
     }
 
     /// Runs a statement that only reads; the first column of its first row, nothing if that is null or
@@ -165,7 +175,7 @@ impl LocalDatabase {
     async fn ask(&self, statement: Statement, long: bool, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
-        post(&connection, Run { statement, long, deadline, reply }).map_err(|error| refused(&error))?;
+        post(&connection, Run { statement, long, asker: self.asker, deadline, reply }).map_err(|error| refused(&error))?;
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
@@ -183,7 +193,7 @@ impl LocalDatabase {
     async fn carry_out(&self, program: Program, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
-        post(&connection, Transact { program, deadline, reply }).map_err(|error| refused(&error))?;
+        post(&connection, Transact { program, asker: self.asker, deadline, reply }).map_err(|error| refused(&error))?;
         // Lost with whoever had it in hand, perhaps after the commit.
         answer.await.unwrap_or(Err(RunError::OutcomeUnknown))
     }

@@ -3,6 +3,7 @@
 //! be cancelled. Hence the watch over how long each keeps the client busy.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::Failure;
 use super::link::Link;
+use super::share::Asker;
 use super::text::JsonText;
 
 /// How many statements are remembered that once ran for `slow_read` or longer.
@@ -23,6 +25,8 @@ const SLOW_STATEMENTS: usize = 256;
 pub(super) struct Shared {
     link: Link,
     in_flight: Cell<usize>,
+    /// Of how many statements in flight each asker is.
+    askers: RefCell<HashMap<Asker, usize>>,
     /// Since when the statement at the head of the pipeline has the client for itself.
     head_since: Cell<Instant>,
     retired: Cell<bool>,
@@ -42,6 +46,7 @@ impl Shared {
         Shared {
             link,
             in_flight: Cell::new(0),
+            askers: RefCell::default(),
             head_since: Cell::new(Instant::now()),
             retired: Cell::new(false),
             on_retired: Notify::new(),
@@ -75,12 +80,16 @@ impl Shared {
         self.on_retired.notify_one();
     }
 
-    pub async fn run(&self, statement: &Statement, deadline: Instant) -> Ran {
+    fn serves(&self, asker: Asker) -> bool {
+        self.askers.borrow().contains_key(&asker)
+    }
+
+    pub async fn run(&self, statement: &Statement, asker: Option<Asker>, deadline: Instant) -> Ran {
         let sent = Instant::now();
         if self.in_flight.get() == 0 {
             self.head_since.set(sent);
         }
-        let _in_flight = InFlight::new(&self.in_flight);
+        let _in_flight = InFlight::new(self, asker);
         let answer = timeout_at(deadline, self.link.ask(statement)).await;
         let now = Instant::now();
         let busy = now - sent.max(self.head_since.get());
@@ -101,18 +110,30 @@ impl Shared {
     }
 }
 
-struct InFlight<'a>(&'a Cell<usize>);
+struct InFlight<'a>(&'a Shared, Option<Asker>);
 
 impl<'a> InFlight<'a> {
-    fn new(count: &'a Cell<usize>) -> Self {
-        count.set(count.get() + 1);
-        InFlight(count)
+    fn new(client: &'a Shared, asker: Option<Asker>) -> Self {
+        client.in_flight.set(client.in_flight.get() + 1);
+        if let Some(asker) = asker {
+            *client.askers.borrow_mut().entry(asker).or_default() += 1;
+        }
+        InFlight(client, asker)
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        let InFlight(client, asker) = self;
+        client.in_flight.set(client.in_flight.get() - 1);
+        let Some(asker) = asker else { return };
+        let mut askers = client.askers.borrow_mut();
+        if let Some(count) = askers.get_mut(asker) {
+            *count -= 1;
+            if *count == 0 {
+                askers.remove(asker);
+            }
+        }
     }
 }
 
@@ -139,11 +160,16 @@ impl SharedClients {
         }
     }
 
-    /// The client with the shortest pipeline, and for how long its head has been running.
-    pub fn pick(&self, now: Instant) -> Option<(Rc<Shared>, Duration)> {
+    /// The client with the shortest pipeline, and for how long its head has been running. Whoever has statements in all
+    /// pipelines but one stays with these: one is always left in which nobody waits behind them.
+    pub fn pick(&self, now: Instant, asker: Option<Asker>) -> Option<(Rc<Shared>, Duration)> {
         let places = self.places.borrow();
-        let usable = places.iter().flatten().filter(|client| client.is_usable());
-        let best = usable.min_by_key(|client| (client.held_up(now).as_millis(), client.in_flight.get()))?;
+        let usable = || places.iter().flatten().filter(|client| client.is_usable());
+        let own = |client: &Rc<Shared>| asker.is_some_and(|asker| client.serves(asker));
+        let most = places.len().saturating_sub(1).max(1);
+        let stays = asker.is_some() && usable().filter(|client| own(client)).count() >= most;
+        let open = usable().filter(|client| !stays || own(client));
+        let best = open.min_by_key(|client| (client.held_up(now).as_millis(), client.in_flight.get()))?;
         Some((Rc::clone(best), best.held_up(now)))
     }
 }

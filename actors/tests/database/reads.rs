@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use gom_actors::database::RunError;
+use gom_actors::database::{Asker, RunError};
 use gom_engine::plan::{ANSWER, Expect};
 use gom_test_support::{TestDatabase, eventually};
 
@@ -180,6 +180,47 @@ async fn waiting_for_a_client_of_ones_own_is_bounded() {
     second.abort();
     first.abort();
     assert_eq!(text(database.read_long(statement("select 'x'", &[]), later()).await).unwrap(), "x");
+}
+
+#[actix::test]
+async fn ones_slow_reads_leave_a_shared_client_to_everybody_else() {
+    let test = TestDatabase::create().await;
+    // However slow a read, it needs no client of its own.
+    let database = served(test.config(), |options| options.slow_read = Duration::from_secs(30)).await;
+    let slow = database.on_behalf_of(Some(Asker::named("ana")));
+    let attack = actix::spawn(async move {
+        // Each is new, so that nothing is known of it.
+        let texts: Vec<String> = (0..10).map(|n| format!("select '{n}' from pg_sleep(4)")).collect();
+        join_all(texts.iter().map(|sql| slow.read(statement(sql, &[]), later()))).await
+    });
+    eventually("they run", async || ask(&database, ACTIVE).await == "1").await;
+    for _ in 0..20 {
+        let other = database.on_behalf_of(Some(Asker::named("eva")));
+        assert_eq!(ask(&other, "select 'x'").await, "x");
+    }
+    assert_eq!(ask(&database, ACTIVE).await, "1", "nobody has waited for the end of the first");
+    attack.abort();
+}
+
+#[actix::test]
+async fn ones_long_reads_and_writes_leave_half_of_the_leased_clients_to_everybody_else() {
+    let test = TestDatabase::create().await;
+    let database = served(test.config(), |_| {}).await;
+    let slow = database.on_behalf_of(Some(Asker::named("ana")));
+    let attack = actix::spawn(async move {
+        let read = || slow.read_long(statement("select 'x' from pg_sleep(4)", &[]), later());
+        let sleep = || run("select 1 from pg_sleep(4)", vec![], &[], Expect::Anything);
+        let write = || slow.transact(program(1, vec![sleep(), sleep()]), later());
+        tokio::join!(join_all((0..10).map(|_| read())), join_all((0..10).map(|_| write())))
+    });
+    eventually("they run", async || ask(&database, ACTIVE).await == "4").await;
+    let other = database.on_behalf_of(Some(Asker::named("eva")));
+    let long = || other.read_long(statement("select 'x'", &[]), later());
+    for answer in join_all((0..20).map(|_| long())).await {
+        assert_eq!(text(answer).unwrap(), "x");
+    }
+    assert_eq!(ask(&database, ACTIVE).await, "4", "four of eight, and nobody has waited for their end");
+    attack.abort();
 }
 
 #[actix::test]
