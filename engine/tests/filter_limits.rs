@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gom_engine::datamodel;
 use gom_engine::error::ErrorKind;
-use gom_engine::plan::{Access, Planner, RuleCost, Rights};
+use gom_engine::plan::{Access, Planner, Rights, RuleCost};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
 use gom_engine::request::{FilterMeasures, Limits, Prepared, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
@@ -114,8 +114,15 @@ fn naive(filter: &Value, depth: u64, rules: bool, sum: &mut FilterMeasures) {
 
 /// Filters on the model of that name.
 fn filters(model: &'static str, depth: u32) -> BoxedStrategy<Value> {
-    let text = if model == "Item" { "code" } else if model == "Order" { "name" } else { "ext" };
-    let keys: Vec<String> = ["", "_not", "_contains", "_gt"].iter().map(|end| format!("{text}{end}")).collect();
+    let text = if model == "Item" {
+        "code"
+    } else if model == "Order" {
+        "name"
+    } else {
+        "ext"
+    };
+    let keys: Vec<String> =
+        ["", "_not", "_contains", "_gt"].iter().map(|end| format!("{text}{end}")).collect();
     let leaf = prop_oneof![
         (select(keys), "[a-zñ]{0,5}").prop_map(|(key, value)| json!({ key: value })),
         (Just(format!("{text}_in")), 0..250_usize).prop_map(|(key, n)| json!({ key: vec!["ab"; n] })),
@@ -161,8 +168,12 @@ fn filters_count_wherever_they_stand_and_however_they_are_given() {
     };
     let none = json!({});
     // Literals, variables, and variables within literals.
-    assert_eq!(count("{ orders(where: {name: \"x\", items_some: {code: \"y\"}}) { id } }", none.clone()), (2, 1, 1));
-    let within = "query ($n: String, $i: ItemWhereInput) { orders(where: {name: $n, items_some: $i}) { id } }";
+    assert_eq!(
+        count("{ orders(where: {name: \"x\", items_some: {code: \"y\"}}) { id } }", none.clone()),
+        (2, 1, 1)
+    );
+    let within =
+        "query ($n: String, $i: ItemWhereInput) { orders(where: {name: $n, items_some: $i}) { id } }";
     assert_eq!(count(within, json!({ "n": "x", "i": { "order": { "name": "y" } } })), (2, 2, 2));
     assert_eq!(count(within, none.clone()), (0, 0, 0), "what is absent is left out");
     // Every level of the selection, connections, and several fields.
@@ -186,9 +197,13 @@ fn filters_count_wherever_they_stand_and_however_they_are_given() {
     });
     assert_eq!(count(data, json!({ "data": { "items": items } })), (5, 0, 0));
     // Subscriptions.
-    let events = "subscription ($where: OrderSubscriptionWhereInput) { order(where: $where) { node { id } } }";
+    let events =
+        "subscription ($where: OrderSubscriptionWhereInput) { order(where: $where) { node { id } } }";
     let node = json!({ "node": { "items_some": { "code": "x" } }, "mutation_in": ["CREATED"] });
-    assert_eq!(count(events, json!({ "where": { "OR": [node, { "updatedFields_contains": "name" }] } })), (3, 1, 1));
+    assert_eq!(
+        count(events, json!({ "where": { "OR": [node, { "updatedFields_contains": "name" }] } })),
+        (3, 1, 1)
+    );
 }
 
 #[test]
@@ -205,8 +220,14 @@ fn a_filter_counts_for_every_row_of_its_list_in_the_complexity() {
     let world = World::new();
     let complexity = |document: &str| world.measure(document, &json!({}), Access::Full).complexity;
     assert_eq!(complexity("{ orders(where: {name: \"x\"}, first: 7) { id } }"), 7);
-    assert_eq!(complexity("{ ordersConnection(where: {name: \"x\"}, first: 7) { edges { node { id } } } }"), 7);
-    assert_eq!(complexity("{ orders(first: 7) { items(where: {order: {name: \"x\"}}, first: 3) { id } } }"), 7 * 3 * 2);
+    assert_eq!(
+        complexity("{ ordersConnection(where: {name: \"x\"}, first: 7) { edges { node { id } } } }"),
+        7
+    );
+    assert_eq!(
+        complexity("{ orders(first: 7) { items(where: {order: {name: \"x\"}}, first: 3) { id } } }"),
+        7 * 3 * 2
+    );
     assert_eq!(complexity("{ orders(where: {}) { items(where: {}) { id } } }"), 0);
 }
 
@@ -219,7 +240,8 @@ fn the_attack_of_twenty_relations_one_within_the_other_is_refused_by_the_default
     }
     let measured = world.of_orders(&filter, Access::Full);
     let refused = |measured: &FilterMeasures| {
-        let error = Limits::default().check_filters(measured, &world.prepare(ORDERS).measures).expect_err("too deep");
+        let error =
+            Limits::default().check_filters(measured, &world.prepare(ORDERS).measures).expect_err("too deep");
         assert_eq!(error.kind, ErrorKind::LimitExceeded);
         error.message
     };
@@ -228,7 +250,10 @@ fn the_attack_of_twenty_relations_one_within_the_other_is_refused_by_the_default
     assert_eq!(refused(&measured), expected);
     let many = json!({ "OR": vec![json!({ "items_some": { "code": "x" } }); 50] });
     let message = refused(&world.of_orders(&many, Access::Full));
-    assert!(message.contains("cross 50 relations in all") && message.contains("the limit is 30"), "{message}");
+    assert!(
+        message.contains("cross 50 relations in all") && message.contains("the limit is 30"),
+        "{message}"
+    );
     let many = json!({ "name": "x", "OR": vec![json!({ "name": "x" }); 200] });
     let message = refused(&world.of_orders(&many, Access::Full));
     assert!(message.starts_with("The filters have 201 conditions"), "{message}");

@@ -121,7 +121,11 @@ async fn a_requests_filters_are_bounded_together_and_nothing_of_a_refused_reques
         let answer = app.ask(&query).await;
         assert_eq!((answer.code(), answer.message()), ("LIMIT_EXCEEDED", expected), "{query}");
     }
-    assert_eq!(app.ask("{ users { uid } }").await.body["data"]["users"], json!([]), "the first field did nothing");
+    assert_eq!(
+        app.ask("{ users { uid } }").await.body["data"]["users"],
+        json!([]),
+        "the first field did nothing"
+    );
 
     // Variables, and operations that have more than one answer.
     let filter = json!({ "items_some": { "pricing_some": { "item": { "code": "x" } } } });

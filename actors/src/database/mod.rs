@@ -175,7 +175,8 @@ impl LocalDatabase {
     async fn ask(&self, statement: Statement, long: bool, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
-        post(&connection, Run { statement, long, asker: self.asker, deadline, reply }).map_err(|error| refused(&error))?;
+        post(&connection, Run { statement, long, asker: self.asker, deadline, reply })
+            .map_err(|error| refused(&error))?;
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
@@ -193,7 +194,8 @@ impl LocalDatabase {
     async fn carry_out(&self, program: Program, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
-        post(&connection, Transact { program, asker: self.asker, deadline, reply }).map_err(|error| refused(&error))?;
+        post(&connection, Transact { program, asker: self.asker, deadline, reply })
+            .map_err(|error| refused(&error))?;
         // Lost with whoever had it in hand, perhaps after the commit.
         answer.await.unwrap_or(Err(RunError::OutcomeUnknown))
     }

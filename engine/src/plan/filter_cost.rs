@@ -58,7 +58,8 @@ impl Planner {
             return measures;
         }
         let assumed = prepared.assumed_list_size;
-        let mut count = Count { planner: self, variables: Some(variables), access, assumed, rows: 1, measures };
+        let mut count =
+            Count { planner: self, variables: Some(variables), access, assumed, rows: 1, measures };
         count.fields(None, &prepared.operation.fields, 1, 1);
         count.measures
     }
