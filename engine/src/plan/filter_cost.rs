@@ -84,6 +84,8 @@ enum Given<'a> {
     Unknown,
 }
 
+type Entries<'a, T> = &'a [(InputMeaning, T)];
+
 struct Count<'a> {
     planner: &'a Planner,
     /// `None`: of a rule, whose values are not known.
@@ -240,12 +242,11 @@ impl<'a> Count<'a> {
     }
 
     fn entries(&self, given: Given<'a>) -> impl Iterator<Item = (InputMeaning, Given<'a>)> + use<'a> {
-        let (values, templates): (&'a [(InputMeaning, Value)], &'a [(InputMeaning, Template)]) =
-            match self.open(given) {
-                Some(Given::Value(Value::Object(_, entries))) => (entries, &[]),
-                Some(Given::Template(Template::Object(_, entries))) => (&[], entries),
-                _ => (&[], &[]),
-            };
+        let (values, templates): (Entries<'a, Value>, Entries<'a, Template>) = match self.open(given) {
+            Some(Given::Value(Value::Object(_, entries))) => (entries, &[]),
+            Some(Given::Template(Template::Object(_, entries))) => (&[], entries),
+            _ => (&[], &[]),
+        };
         let values = values.iter().map(|(meaning, value)| (*meaning, Given::Value(value)));
         values.chain(templates.iter().map(|(meaning, template)| (*meaning, Given::Template(template))))
     }
