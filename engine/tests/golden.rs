@@ -137,14 +137,14 @@ fn events(text: &str) -> String {
         row("Order", LogKind::Deleted, "o2", &[], r#"{"uid":"o2","stage":"OPEN"}"#),
         row("Bp", LogKind::Deleted, "b1", &[], r#"{"uid":"b1"}"#),
     ];
-    let transaction = planner.changes(&log, 0);
-    let changes: Vec<_> = transaction.changes.iter().filter(|c| c.model == subscription.model()).collect();
+    let changes = planner.changes(&log, 7, 0);
+    let changes: Vec<_> = changes.iter().filter(|c| c.model == subscription.model()).collect();
     let mut out = String::new();
     writeln!(out, "-- key: {:?}", subscription.key()).expect("a string takes everything");
     if let Some(key) = subscription.key() {
-        show(&mut out, "", &planner.probe(subscription.model(), &[key.path], &changes, &transaction.ghosts));
+        show(&mut out, "", &planner.probe(subscription.model(), &[key.path], &changes));
     }
-    let payloads = planner.payloads(&subscription, &changes, &transaction.ghosts);
+    let payloads = planner.payloads(&subscription, &changes);
     show(&mut out, "", &payloads.expect("a statement"));
     out
 }

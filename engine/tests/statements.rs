@@ -246,15 +246,15 @@ impl Compiler {
             links: None,
         };
         let log = [row(LogKind::Updated, changed.clone()), row(LogKind::Deleted, format!("{changed}2"))];
-        let transaction = self.planner.changes(&log, 0);
-        let changes: Vec<_> = transaction.changes.iter().filter(|change| change.model.0 == 0).collect();
+        let changes = self.planner.changes(&log, 7, 0);
+        let changes: Vec<_> = changes.iter().filter(|change| change.model.0 == 0).collect();
         let of = &self.planner.physical().model.models[0];
         let [code, friends] = ["code", "friends"].map(|name| of.field_named(name).expect("a field"));
         let name = self.planner.physical().model.models[1].field_named("name").expect("a field");
         let paths = [Path::Column(code), Path::Linked(friends, name)];
         vec![
-            self.planner.payloads(subscription, &changes, &transaction.ghosts).expect("a statement"),
-            self.planner.probe(subscription.model(), &paths, &changes, &transaction.ghosts),
+            self.planner.payloads(subscription, &changes).expect("a statement"),
+            self.planner.probe(subscription.model(), &paths, &changes),
         ]
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use gom_engine::datamodel::ModelId;
-use gom_engine::events::{Change, Cursor, Ghosts, Path, Subscription, Transaction};
+use gom_engine::events::{Change, Cursor, Path, Subscription};
 use gom_engine::plan::Planner;
 use tokio_postgres::Row;
 
@@ -34,7 +34,7 @@ pub(super) struct Decider {
 /// A transaction's changes, or a part of very many.
 pub(super) struct Piece {
     position: u64,
-    transaction: Transaction,
+    changes: Vec<Change>,
 }
 
 /// How many changes of a transaction that comes in pieces were counted: its position, and they.
@@ -51,9 +51,9 @@ impl Decider {
             if counted.0 != *position {
                 *counted = (*position, 0);
             }
-            let transaction = self.planner.changes(rows, counted.1);
-            counted.1 += u32::try_from(transaction.changes.len()).unwrap_or(u32::MAX);
-            interpreted.push(Piece { position: *position, transaction });
+            let changes = self.planner.changes(rows, *position, counted.1);
+            counted.1 += u32::try_from(changes.len()).unwrap_or(u32::MAX);
+            interpreted.push(Piece { position: *position, changes });
         }
         interpreted
     }
@@ -66,7 +66,7 @@ impl Decider {
     ) -> Result<Vec<(GroupId, Vec<At>)>, LineError> {
         let mut of_model: BTreeMap<ModelId, Vec<At>> = BTreeMap::new();
         for (i, piece) in pieces.iter().enumerate() {
-            for (j, change) in piece.transaction.changes.iter().enumerate() {
+            for (j, change) in piece.changes.iter().enumerate() {
                 if groups.borrow().concerns(change.model) {
                     of_model.entry(change.model).or_default().push((i, j));
                 }
@@ -112,9 +112,9 @@ impl Decider {
         pieces: &[Piece],
         ats: &[At],
     ) -> Result<Vec<(At, usize, String)>, LineError> {
-        let runs = runs(pieces, ats);
+        let runs = runs(ats);
         let rows = runs.iter().map(|run| async {
-            let statement = self.planner.probe(model, paths, &changes(pieces, run), ghosts(pieces, run));
+            let statement = self.planner.probe(model, paths, &changes(pieces, run));
             let rows = self.groups.rows(&statement).await?;
             rows.iter().map(|row| Ok((*at(run, row)?, ordinal(row, 1)?, text(row, 2)?))).collect()
         });
@@ -133,7 +133,7 @@ impl Decider {
     ) -> Result<Vec<Delivered>, LineError> {
         let cursor = |at: &At| {
             let piece = &pieces[at.0];
-            Cursor { epoch, position: piece.position, part: piece.transaction.changes[at.1].part }
+            Cursor { epoch, position: piece.position, part: piece.changes[at.1].part }
         };
         let subscription = match interest {
             Interest::Events(subscription) => subscription,
@@ -143,14 +143,14 @@ impl Decider {
             }
         };
         let admitted = |at: &&At| {
-            let change = &pieces[at.0].transaction.changes[at.1];
+            let change = &pieces[at.0].changes[at.1];
             change.model == subscription.model()
                 && subscription.admits(change)
                 && after.is_none_or(|after| cursor(at) > after)
         };
         let ats: Vec<At> = ats.iter().filter(admitted).copied().collect();
         let mut found = Vec::with_capacity(ats.len());
-        for run in runs(pieces, &ats) {
+        for run in runs(&ats) {
             for (at, payload) in self.payloads(subscription, pieces, &run).await? {
                 let cursor = cursor(&at);
                 found.push(Delivered { payload: (self.encode)(subscription, &payload, cursor), cursor });
@@ -166,7 +166,7 @@ impl Decider {
         pieces: &[Piece],
         run: &[At],
     ) -> Result<Vec<(At, String)>, LineError> {
-        let statement = self.planner.payloads(subscription, &changes(pieces, run), ghosts(pieces, run));
+        let statement = self.planner.payloads(subscription, &changes(pieces, run));
         let statement = statement.map_err(|error| LineError::Rejected(error.to_string()))?;
         let rows = self.groups.rows(&statement).await?;
         rows.iter().map(|row| Ok((*at(run, row)?, text(row, 1)?))).collect()
@@ -175,7 +175,7 @@ impl Decider {
     /// Every change of the pieces, for whom no index is asked.
     pub fn all(pieces: &[Piece]) -> Vec<At> {
         let of_piece =
-            |(i, piece): (usize, &Piece)| (0..piece.transaction.changes.len()).map(move |j| (i, j));
+            |(i, piece): (usize, &Piece)| (0..piece.changes.len()).map(move |j| (i, j));
         pieces.iter().enumerate().flat_map(of_piece).collect()
     }
 
@@ -212,28 +212,13 @@ pub(super) fn own_fault(error: LineError) -> Result<LiveError, LineError> {
     }
 }
 
-/// Changes that can be asked for together: rows that were deleted are seen only beside their own transaction.
-fn runs(pieces: &[Piece], ats: &[At]) -> Vec<Vec<At>> {
-    let mut together = Vec::new();
-    let mut apart: BTreeMap<usize, Vec<At>> = BTreeMap::new();
-    for at in ats {
-        if pieces[at.0].transaction.ghosts.is_empty() {
-            together.push(*at);
-        } else {
-            apart.entry(at.0).or_default().push(*at);
-        }
-    }
-    let all = std::iter::once(together).chain(apart.into_values());
-    all.flat_map(|run| run.chunks(TOGETHER).map(<[At]>::to_vec).collect::<Vec<_>>()).collect()
+/// Changes that are asked for together, in order.
+fn runs(ats: &[At]) -> Vec<Vec<At>> {
+    ats.chunks(TOGETHER).map(<[At]>::to_vec).collect()
 }
 
 fn changes<'a>(pieces: &'a [Piece], run: &[At]) -> Vec<&'a Change> {
-    run.iter().map(|at| &pieces[at.0].transaction.changes[at.1]).collect()
-}
-
-/// Those of a run's one transaction; none, if it has several.
-fn ghosts<'a>(pieces: &'a [Piece], run: &[At]) -> &'a Ghosts {
-    &pieces[run[0].0].transaction.ghosts
+    run.iter().map(|at| &pieces[at.0].changes[at.1]).collect()
 }
 
 fn at<'a>(run: &'a [At], row: &Row) -> Result<&'a At, LineError> {

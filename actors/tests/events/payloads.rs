@@ -1,6 +1,6 @@
 //! What payloads look like.
 
-use gom_engine::events::{Change, Transaction};
+use gom_engine::events::Change;
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 
@@ -14,14 +14,11 @@ const TEXT: &str = "subscription($where: ThingSubscriptionWhereInput) { it: thin
 
 /// The messages of what a transaction does, in order.
 async fn messages(world: &World, client: &tokio_postgres::Client, sql: &str) -> Vec<Value> {
-    let mut last = 0;
-    crate::log::log(client, &mut last).await;
-    client.batch_execute(&format!("set search_path = \"{SCHEMA}\"; begin; {sql}; commit")).await.unwrap();
-    let rows = crate::log::log(client, &mut last).await;
-    let Transaction { changes, ghosts } = world.planner.changes(&rows, 0);
+    let sql = format!("set search_path = \"{SCHEMA}\"; begin; {sql}; commit; set search_path to default");
+    let changes = crate::log::run(client, world, &sql).await;
     let subscription = world.compile(TEXT, &json!({}), None);
     let things: Vec<&Change> = changes.iter().filter(|c| c.model == subscription.model()).collect();
-    let told = crate::told(client, world, &subscription, &things, &ghosts).await;
+    let told = crate::told(client, world, &subscription, &things).await;
     let message = |payload: &String| {
         let completed = world.planner.message(&subscription, payload);
         assert!(completed.errors.is_empty());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gom_actors::migrations::{Deployment, apply};
 use gom_engine::datamodel::{self, FieldKind, ModelId, RelationStorage, ScalarType};
-use gom_engine::events::{Change, LogKind, LogRow, Subscription};
+use gom_engine::events::Subscription;
 use gom_engine::plan::{Access, PageLimits, Planner, Rights, Statement};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
 use gom_engine::request::{Limits, Prepared, RequestOptions, Requests, Variables};
@@ -58,8 +58,8 @@ const DATAMODEL: &str = r#"
     }
 "#;
 
-const NAMES: &[&str] = &["a", "b", "it's"];
-const PER_MODEL: usize = 6;
+pub const NAMES: &[&str] = &["a", "b", "it's"];
+pub const PER_MODEL: usize = 6;
 const LIMITS: PageLimits = PageLimits { section: "limits", page_size: Some(100) };
 
 /// What a subscriber asks for.
@@ -67,7 +67,18 @@ const LIMITS: PageLimits = PageLimits { section: "limits", page_size: Some(100) 
 pub struct Asked {
     pub model: ModelId,
     pub filter: Value,
-    pub role: Option<(&'static str, String)>,
+    pub role: Option<Viewer>,
+}
+
+/// A role, and what its rules compare with.
+pub type Viewer = (&'static str, String);
+
+fn shape(model: &str) -> &'static str {
+    match model {
+        "Thing" => "{ id name text code int flag color amount time json tags times }",
+        "Crate" => "{ id note size }",
+        _ => "{ id word }",
+    }
 }
 
 pub struct World {
@@ -89,6 +100,7 @@ impl World {
         apply(client, &deployment, &|_| ()).await.unwrap();
         let schema = Arc::new(generate(&model, SchemaOptions::default()));
         let served = Served::new(&schema).unwrap();
+        // Every kind of relation decides what somebody sees: in a column of either end, in a table, of one and of many.
         let rows = |name: &str, thing: &str, crate_: &str, label: &str| json!({ name: {"rows": {"Thing": thing, "Crate": crate_, "Label": label}} });
         let all = "{}";
         let mut roles = serde_json::Map::new();
@@ -104,6 +116,18 @@ impl World {
             ),
             rows("unlike", "{ likes_none: { code: $sub } }", "{ NOT: [{ lid: { code: $sub } }] }", all),
             rows("either", "{ OR: [{ code: $sub }, { children_some: { code: $sub } }] }", all, all),
+            rows(
+                "everywhere",
+                "{ labels_some: { things_some: { code: $sub } } }",
+                "{ lid: { crate: { things_some: { code: $sub } } } }",
+                "{ things_some: { labels_some: { word: $sub } } }",
+            ),
+            rows(
+                "ones",
+                "{ lidOf: { things_some: { name: $sub } } }",
+                "{ lid: { name: $sub } }",
+                "{ things_none: { code: $sub } }",
+            ),
         ] {
             roles.extend(role.as_object().unwrap().clone());
         }
@@ -157,48 +181,46 @@ impl World {
         self.planner.query(&prepared.operation.fields[0], &variables, LIMITS, access).unwrap()
     }
 
+    /// The query that reads all nodes that a viewer sees, with their values.
+    pub fn view(&self, model: ModelId, role: Option<&Viewer>) -> Statement {
+        let name = &self.planner.physical().model.model(model).name;
+        let shape = shape(name);
+        let text =
+            format!("query($where: {name}WhereInput) {{ {}s(where: $where) {shape} }}", name.to_lowercase());
+        let (prepared, variables) = self.prepare(&text, &json!({}));
+        let rights = self.rights(role.map(|(role, sub)| (*role, sub.as_str())));
+        let access = rights.as_deref().map_or(Access::Full, Access::Limited);
+        self.planner.query(&prepared.operation.fields[0], &variables, LIMITS, access).unwrap()
+    }
+
+    pub fn some_viewer(&self, dice: &mut Dice) -> Viewer {
+        let roles =
+            ["named", "tree", "labelled", "crated", "unlike", "either", "everywhere", "everywhere", "ones"];
+        (*dice.pick(&roles), self.some_code(dice))
+    }
+
     /// With conditions on the change, or on the node alone.
-    pub fn subscribe(&self, of_changes: bool, dice: &mut Dice) -> (Asked, Subscription) {
+    pub fn subscribe(&self, of_changes: bool, role: Option<Viewer>, dice: &mut Dice) -> (Asked, Subscription) {
         let model = *dice.pick(&self.models());
         let name = &self.planner.physical().model.model(model).name;
-        let lower = name.to_lowercase();
+        let (lower, shape) = (name.to_lowercase(), shape(name));
         let text = format!(
             "subscription($where: {name}SubscriptionWhereInput) {{ {lower}(where: $where) \
-             {{ mutation node {{ id }} updatedFields previousValues {{ id }} }} }}"
+             {{ mutation node {shape} updatedFields previousValues {shape} }} }}"
         );
         let filter = self.event_filter(model, of_changes, 2, dice);
-        let roles = ["named", "tree", "labelled", "crated", "unlike", "either"];
-        let role = dice.chance(60).then(|| (*dice.pick(&roles), self.some_code(dice)));
         let subscription =
             self.compile(&text, &filter, role.as_ref().map(|(role, sub)| (*role, sub.as_str())));
         (Asked { model, filter, role }, subscription)
     }
 
-    fn models(&self) -> Vec<ModelId> {
+    pub fn models(&self) -> Vec<ModelId> {
         self.planner.physical().model.model_ids().collect()
     }
 
     /// The models' tables.
     pub fn tables(&self) -> impl Iterator<Item = &str> {
         self.planner.physical().model.models.iter().map(|model| model.table.as_str())
-    }
-
-    /// Changes of all nodes, as if they had just been created.
-    pub fn everything(&self, ids: &[Vec<String>]) -> Vec<Change> {
-        let created = |(table, ids): (&str, &Vec<String>)| {
-            let row = |node: &String| LogRow {
-                table: table.to_owned(),
-                kind: LogKind::Created,
-                node: node.clone(),
-                partner: None,
-                columns: Vec::new(),
-                old: None,
-                links: None,
-            };
-            ids.iter().map(row).collect::<Vec<_>>()
-        };
-        let rows: Vec<LogRow> = self.tables().zip(ids).flat_map(created).collect();
-        self.planner.changes(&rows, 0).changes
     }
 
     /// What is unique, or a name, as it may be.
@@ -298,7 +320,7 @@ impl World {
         sql
     }
 
-    fn insertion(&self, model: ModelId, number: usize, dice: &mut Dice) -> String {
+    pub fn insertion(&self, model: ModelId, number: usize, dice: &mut Dice) -> String {
         let of = self.planner.physical().model.model(model);
         let mut columns = Vec::new();
         let mut values = Vec::new();
@@ -340,7 +362,7 @@ impl World {
         )
     }
 
-    fn tie(&self, relation: &datamodel::Relation, (a, b): (Value, Value)) -> String {
+    pub fn tie(&self, relation: &datamodel::Relation, (a, b): (Value, Value)) -> String {
         let model = &self.planner.physical().model;
         let there = |end: &datamodel::RelationEnd, id: &Value| {
             let of = model.model(end.model);
@@ -382,72 +404,6 @@ impl World {
             ),
         }
     }
-
-    /// Deletes some nodes, with or without those in a crate.
-    pub fn deletions(&self, ids: &[Vec<String>], dice: &mut Dice) -> String {
-        let mut sql = "begin;\n".to_owned();
-        for (of, ids) in self.planner.physical().model.models.iter().zip(ids) {
-            for id in ids {
-                if dice.chance(25) {
-                    let id = literal(&json!(id));
-                    if of.name == "Crate" && dice.chance(60) {
-                        writeln!(sql, "delete from {} where \"crate\" = {id};", table("Thing")).unwrap();
-                    }
-                    writeln!(sql, "delete from {} where \"id\" = {id};", table(&of.table)).unwrap();
-                }
-            }
-        }
-        sql + "commit;"
-    }
-
-    /// Anything.
-    pub fn writes(&self, ids: &[Vec<String>], dice: &mut Dice) -> String {
-        let model = &self.planner.physical().model;
-        let mut sql = "begin;\n".to_owned();
-        for _ in 0..dice.between(1, 8) {
-            let id_of = *dice.pick(&self.models());
-            let of = model.model(id_of);
-            match dice.below(5) {
-                0 => {
-                    let ids = &ids[id_of.0];
-                    if !ids.is_empty() {
-                        let id = literal(&json!(dice.pick(ids)));
-                        writeln!(sql, "delete from {} where \"id\" = {id};", table(&of.table)).unwrap();
-                    }
-                }
-                1 => {
-                    let lists = dice.below(PER_MODEL);
-                    let insertion = self.insertion(id_of, lists, dice);
-                    sql.push_str(insertion.lines().next().unwrap());
-                    sql.push('\n');
-                }
-                2 | 3 => {
-                    let relation = dice.pick(&model.relations);
-                    let (a, b) = (&model.model(relation.a.model).name, &model.model(relation.b.model).name);
-                    let pair = (id(a, dice.below(PER_MODEL)), id(b, dice.below(PER_MODEL)));
-                    sql.push_str(&self.tie(relation, pair));
-                }
-                _ => {
-                    let value = literal(&json!(*dice.pick(NAMES)));
-                    let column = if of.name == "Thing" {
-                        "name"
-                    } else if of.name == "Crate" {
-                        "note"
-                    } else {
-                        continue;
-                    };
-                    let id = literal(&id(&of.name, dice.below(PER_MODEL)));
-                    writeln!(
-                        sql,
-                        "update {} set \"{column}\" = {value} where \"id\" = {id};",
-                        table(&of.table)
-                    )
-                    .unwrap();
-                }
-            }
-        }
-        sql + "commit;"
-    }
 }
 
 /// A subscription's conditions, all of them on the node, as a filter of nodes.
@@ -459,7 +415,7 @@ fn node_filter(conditions: &Value) -> Value {
     json!({ "AND": parts.collect::<Vec<_>>() })
 }
 
-fn table(name: &str) -> String {
+pub fn table(name: &str) -> String {
     format!("\"{SCHEMA}\".\"{name}\"")
 }
 
@@ -471,7 +427,7 @@ pub fn id(model: &str, number: usize) -> Value {
     }
 }
 
-fn literal(value: &Value) -> String {
+pub fn literal(value: &Value) -> String {
     match value {
         Value::String(text) => format!("'{}'", text.replace('\'', "''")),
         other => other.to_string(),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::Ghosts;
 use crate::datamodel::{FieldId, ModelId};
 
 /// One row of `gom.change`.
@@ -21,7 +20,7 @@ pub struct LogRow {
     /// `Unlisted`: `{"position": …, "value": …}`.
     pub old: Option<String>,
     /// `Created`, `Updated` of tables with links in their own columns: those columns' new values, as a JSON
-    /// object by column.
+    /// object by column. `Listed`: `{"position": …}`.
     pub links: Option<String>,
 }
 
@@ -94,8 +93,14 @@ pub struct Change {
     pub model: ModelId,
     pub id: String,
     pub kind: ChangeKind,
+    /// Of the transaction, in the log.
+    pub position: u64,
     /// `Updated`: in the datamodel's order.
     pub updated: Vec<FieldId>,
+    /// `Updated`: the links that changed, in the order of their fields and partners.
+    pub links: Vec<LinkChange>,
+    /// `Updated`: what it is told for, whether or not a field can be named.
+    pub cause: Cause,
     /// The row as it was before the transaction, as JSON by column. Of an update `None`, if nothing of the row
     /// itself was written.
     pub old: Option<Arc<str>>,
@@ -105,10 +110,24 @@ pub struct Change {
     pub part: u32,
 }
 
-/// What a transaction did.
-#[derive(Debug, Clone, Default)]
-pub struct Transaction {
-    /// One for each node, in the order in which the nodes were first written.
-    pub changes: Vec<Change>,
-    pub ghosts: Ghosts,
+/// What was done to a node that was there before and is there after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Only links or lists changed.
+    Parts,
+    /// Its row was updated, whether or not a value differs.
+    Written,
+    /// The API was asked to update it.
+    Asked,
+    /// It was deleted and created again: which values differ is not in the log.
+    Replaced,
+}
+
+/// A link that came or went, or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkChange {
+    pub field: FieldId,
+    pub partner: String,
+    pub came: bool,
+    pub went: bool,
 }

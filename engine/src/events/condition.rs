@@ -21,6 +21,8 @@ pub(super) enum Condition {
     UpdatedEvery(Box<[Option<FieldId>]>),
     /// An update of any of these.
     UpdatedSome(Box<[Option<FieldId>]>),
+    /// An update that names all of these, or any of them, to a viewer with rules: which fields it names, the rows decide.
+    Names { every: bool, fields: Box<[Option<FieldId>]> },
     Node(Filter),
 }
 
@@ -62,9 +64,9 @@ impl Planner {
                 Condition::Kind(kinds.collect::<Result<_, _>>()?)
             }
             InputMeaning::UpdatedFieldsContains | InputMeaning::UpdatedFieldsContainsEvery => {
-                Condition::UpdatedEvery(fields()?)
+                updated(true, fields()?, access)
             }
-            InputMeaning::UpdatedFieldsContainsSome => Condition::UpdatedSome(fields()?),
+            InputMeaning::UpdatedFieldsContainsSome => updated(false, fields()?, access),
             InputMeaning::EventNode => Condition::Node(self.filter(model, Some(value), access)?),
             _ => return Err(unexpected("condition")),
         })
@@ -93,6 +95,14 @@ impl Planner {
     }
 }
 
+fn updated(every: bool, fields: Box<[Option<FieldId>]>, access: Access<'_>) -> Condition {
+    match every {
+        _ if access.is_limited() => Condition::Names { every, fields },
+        true => Condition::UpdatedEvery(fields),
+        false => Condition::UpdatedSome(fields),
+    }
+}
+
 impl Condition {
     /// Whether it holds for a change; `None` where its node decides.
     pub fn holds(&self, change: &Change) -> Option<bool> {
@@ -105,6 +115,7 @@ impl Condition {
             Condition::Kind(kinds) => Some(kinds.contains(&change.kind)),
             Condition::UpdatedEvery(fields) => Some(update && fields.iter().all(updated)),
             Condition::UpdatedSome(fields) => Some(update && fields.iter().any(updated)),
+            Condition::Names { .. } => (!update).then_some(false),
             Condition::Node(_) => None,
         }
     }
@@ -115,8 +126,19 @@ impl Condition {
             Condition::All(parts) | Condition::Any(parts) | Condition::None(parts) => {
                 parts.iter().all(Condition::is_of_change)
             }
-            Condition::Node(_) => false,
+            Condition::Node(_) | Condition::Names { .. } => false,
             _ => true,
+        }
+    }
+
+    /// Whether it asks which fields an update names to the viewer.
+    pub fn asks_names(&self) -> bool {
+        match self {
+            Condition::All(parts) | Condition::Any(parts) | Condition::None(parts) => {
+                parts.iter().any(Condition::asks_names)
+            }
+            Condition::Names { .. } => true,
+            _ => false,
         }
     }
 
@@ -152,6 +174,7 @@ impl Condition {
             Condition::Any(parts) => Match::Any(parts.iter().map(|part| part.inner(told)).collect()),
             Condition::None(parts) => Match::None(parts.iter().map(|part| part.inner(told)).collect()),
             Condition::Node(filter) => Match::Row(filter),
+            Condition::Names { every, fields } => Match::Names { every: *every, fields },
             _ => Match::All(Vec::new()),
         }
     }

@@ -1,7 +1,7 @@
 //! What a subscription's index looks at: an equality without which no change is for the subscription.
 
-use super::payload::parameters;
-use super::{Change, Ghosts, Path};
+use super::payload::{Before, events};
+use super::{Change, Path};
 use crate::datamodel::{FieldId, FieldKind, ModelId, ScalarType};
 use crate::plan::{Planner, Statement};
 use crate::schema::Comparison;
@@ -17,10 +17,10 @@ pub struct Key {
 
 impl Planner {
     /// The statement that reads the values of changed nodes of `model` on each path, as rows `(ordinal, path, value)`,
-    /// two ints and a text: the positions in `changes` and `paths`. Of deleted nodes as they were.
-    pub fn probe(&self, model: ModelId, paths: &[Path], changes: &[&Change], ghosts: &Ghosts) -> Statement {
-        let (living, deleted) = parameters(changes, false, |_, _| {});
-        sql::event_values(self.physical(), model, paths, &sql::Events { living, deleted, ghosts })
+    /// two ints and a text: the positions in `changes` and `paths`. Of deleted nodes as they were before they were deleted.
+    pub fn probe(&self, model: ModelId, paths: &[Path], changes: &[&Change]) -> Statement {
+        let events = events(changes, Before::Unseen, |_, _| {});
+        sql::event_values(self.physical(), model, paths, &events)
     }
 
     /// The key that tells most of those that the filters, which must all hold, offer.

@@ -1,22 +1,23 @@
 //! The rows that one transaction wrote to the log become one change for each node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
-use super::{Change, ChangeKind, Ghosts, LogKind, LogRow, Transaction};
-use crate::datamodel::{FieldId, ModelId, RelationId, RelationStorage, Side};
+use super::{Cause, Change, ChangeKind, LinkChange, LogKind, LogRow};
+use crate::datamodel::{FieldId, ModelId, RelationId, RelationStorage};
 use crate::plan::Planner;
-use crate::sql::{LinkAt, Logged, Physical};
+use crate::sql::{Logged, Physical};
 
 impl Planner {
-    /// What the rows of one transaction, or of a piece of one, come to; the first change gets `first_part`.
-    /// Rows of tables that the datamodel does not know are passed over.
-    pub fn changes(&self, rows: &[LogRow], first_part: u32) -> Transaction {
+    /// What the rows of the transaction at a position, or of a piece of it, come to: one change for each node, in the order
+    /// in which the nodes were first written; the first change gets `first_part`. Rows of tables that the datamodel does not
+    /// know are passed over.
+    pub fn changes(&self, rows: &[LogRow], position: u64, first_part: u32) -> Vec<Change> {
         let physical = self.physical();
-        let mut merge = Merge { physical, nodes: IndexMap::new(), cut: Vec::new() };
+        let mut merge = Merge { physical, nodes: IndexMap::new() };
         for row in rows {
             match physical.logged(&row.table) {
                 Some(Logged::Nodes(model)) => merge.node(model, row),
@@ -25,15 +26,13 @@ impl Planner {
                 None => {}
             }
         }
-        merge.finish(first_part)
+        merge.finish(position, first_part)
     }
 }
 
 struct Merge<'a> {
     physical: &'a Physical,
     nodes: IndexMap<(ModelId, String), Parts>,
-    /// Rows of relation tables that were deleted: the qualified table and the row.
-    cut: Vec<(&'a str, String)>,
 }
 
 /// What happened to one node so far.
@@ -43,10 +42,28 @@ struct Parts {
     updated: BTreeSet<FieldId>,
     /// The row before the transaction.
     old: Option<Arc<str>>,
-    /// Whether a link in its own column changed.
-    relinked: bool,
-    /// Of each list that changed, the removed values with their positions.
-    lists: BTreeMap<FieldId, Vec<Json>>,
+    /// The API was asked to update it.
+    asked: bool,
+    /// Whether links came and went, by field and partner.
+    links: BTreeMap<(FieldId, String), (bool, bool)>,
+    lists: BTreeMap<FieldId, List>,
+}
+
+/// What happened to a node's list.
+#[derive(Default)]
+struct List {
+    /// The values that it had before, with their positions, as far as they were removed.
+    removed: Vec<Json>,
+    /// The positions of values that the transaction has added.
+    added: HashSet<i64>,
+}
+
+impl Parts {
+    fn link(&mut self, field: FieldId, partner: &str, came: bool) {
+        self.updated.insert(field);
+        let link = self.links.entry((field, partner.to_owned())).or_default();
+        if came { link.0 = true } else { link.1 = true }
+    }
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +114,6 @@ impl<'a> Merge<'a> {
             LogKind::Updated => {
                 first_old(parts);
                 parts.updated.extend(fields);
-                parts.relinked |= relinked;
                 if parts.row == Row::Unwritten {
                     parts.row = Row::Updated;
                 }
@@ -106,19 +122,29 @@ impl<'a> Merge<'a> {
                 first_old(parts);
                 parts.row = if parts.row == Row::Created { Row::Passed } else { Row::Deleted };
             }
-            // To be known is enough.
-            _ => return,
+            _ => {
+                parts.asked = true;
+                return;
+            }
         }
         if inline.is_empty() || (row.kind == LogKind::Updated && !relinked) {
             return;
         }
         let (old, new) = (object(row.old.as_deref()), object(row.links.as_deref()));
         for link in inline {
-            let Some(field) = link.partner_field else { continue };
             let (before, after) = (text(&old, link.column), text(&new, link.column));
-            if before != after {
-                for partner in [before, after].into_iter().flatten() {
-                    self.parts(link.partner, &partner).updated.insert(field);
+            if before == after {
+                continue;
+            }
+            for (partner, came) in [(before, false), (after, true)] {
+                let Some(partner) = partner else { continue };
+                if let Some(field) = link.field
+                    && row.kind == LogKind::Updated
+                {
+                    self.parts(model, &row.node).link(field, &partner, came);
+                }
+                if let Some(field) = link.partner_field {
+                    self.parts(link.partner, &partner).link(field, &row.node, came);
                 }
             }
         }
@@ -127,28 +153,27 @@ impl<'a> Merge<'a> {
     fn link(&mut self, relation: RelationId, row: &LogRow) {
         let definition = self.physical.model.relation(relation);
         let Some(partner) = &row.partner else { return };
-        for (end, id) in [(&definition.a, &row.node), (&definition.b, partner)] {
+        let came = row.kind == LogKind::Linked;
+        for (end, id, other) in [(&definition.a, &row.node, partner), (&definition.b, partner, &row.node)] {
             if let Some(field) = end.field {
-                self.parts(end.model, id).updated.insert(field);
+                self.parts(end.model, id).link(field, other, came);
             }
-        }
-        if let (
-            LogKind::Unlinked,
-            RelationStorage::Table { a_column, b_column, .. },
-            LinkAt::Table { table, .. },
-        ) = (row.kind, &definition.storage, self.physical.link_at(relation, Side::A))
-        {
-            let link = serde_json::json!({ a_column: row.node, b_column: partner });
-            self.cut.push((table, link.to_string()));
         }
     }
 
     fn list(&mut self, model: ModelId, field: FieldId, row: &LogRow) {
         let parts = self.parts(model, &row.node);
         parts.updated.insert(field);
-        let removed = parts.lists.entry(field).or_default();
-        if row.kind == LogKind::Unlisted {
-            removed.extend(row.old.as_deref().and_then(|old| serde_json::from_str::<Json>(old).ok()));
+        let list = parts.lists.entry(field).or_default();
+        let position = |row: &Json| row.get("position").and_then(Json::as_i64);
+        let logged = if row.kind == LogKind::Unlisted { &row.old } else { &row.links };
+        let Some(value) = logged.as_deref().and_then(|json| serde_json::from_str::<Json>(json).ok()) else {
+            return;
+        };
+        if row.kind != LogKind::Unlisted {
+            list.added.extend(position(&value));
+        } else if !position(&value).is_some_and(|position| list.added.remove(&position)) {
+            list.removed.push(value);
         }
     }
 
@@ -174,42 +199,37 @@ impl<'a> Merge<'a> {
         })
     }
 
-    fn finish(self, first_part: u32) -> Transaction {
-        let Merge { physical, nodes, cut } = self;
-        let rows = nodes.iter().filter_map(|((model, id), parts)| {
-            let gone = parts.row == Row::Deleted;
-            let replaced = (!gone).then_some(id.as_str());
-            let other = gone || parts.row == Row::Replaced || parts.relinked;
-            other.then(|| Some((physical.table(*model), parts.old.as_deref()?, replaced))).flatten()
-        });
-        let rows = rows.chain(cut.iter().map(|(table, row)| (*table, row.as_str(), None)));
-        // Nothing but a deleted node is looked at as it was.
-        let deleted = nodes.values().any(|parts| parts.row == Row::Deleted);
-        let ghosts = if deleted { Ghosts::of(rows) } else { Ghosts::default() };
+    fn finish(self, position: u64, first_part: u32) -> Vec<Change> {
+        let Merge { physical, nodes } = self;
         let mut part = first_part;
         let mut changes = Vec::with_capacity(nodes.len());
         for ((model, id), mut parts) in nodes {
-            let kind = match parts.row {
+            let (kind, cause) = match parts.row {
                 Row::Passed => continue,
-                Row::Created => ChangeKind::Created,
-                Row::Deleted => ChangeKind::Deleted,
-                Row::Unwritten | Row::Updated => ChangeKind::Updated,
-                // Which values differ is not in the log.
+                Row::Created => (ChangeKind::Created, Cause::Written),
+                Row::Deleted => (ChangeKind::Deleted, Cause::Written),
+                Row::Unwritten if parts.asked => (ChangeKind::Updated, Cause::Asked),
+                Row::Unwritten => (ChangeKind::Updated, Cause::Parts),
+                Row::Updated => {
+                    (ChangeKind::Updated, if parts.asked { Cause::Asked } else { Cause::Written })
+                }
                 Row::Replaced => {
-                    let of = physical.model.model(model);
-                    parts.updated.extend(of.field_ids().filter(|field| of.field(*field).is_column()));
-                    ChangeKind::Updated
+                    parts.updated.extend(physical.model.model(model).field_ids());
+                    (ChangeKind::Updated, Cause::Replaced)
                 }
             };
-            let updated =
-                if kind == ChangeKind::Updated { Vec::from_iter(parts.updated) } else { Vec::new() };
-            let lists =
-                parts.lists.into_iter().map(|(field, removed)| (field, Json::Array(removed).to_string()));
-            let lists = if kind == ChangeKind::Created { Vec::new() } else { lists.collect() };
-            changes.push(Change { model, id, kind, updated, old: parts.old, lists, part });
+            let updates = kind == ChangeKind::Updated;
+            let updated = if updates { Vec::from_iter(parts.updated) } else { Vec::new() };
+            let links = parts.links.into_iter().filter(|_| updates).map(|((field, partner), (came, went))| {
+                LinkChange { field, partner, came, went }
+            });
+            let lists = parts.lists.into_iter().filter(|_| kind != ChangeKind::Created);
+            let lists = lists.map(|(field, list)| (field, Json::Array(list.removed).to_string())).collect();
+            let links = links.collect();
+            changes.push(Change { model, id, kind, position, updated, links, cause, old: parts.old, lists, part });
             part = part.saturating_add(1);
         }
-        Transaction { changes, ghosts }
+        changes
     }
 }
 

@@ -4,7 +4,6 @@
 mod change;
 mod condition;
 mod cursor;
-mod ghosts;
 mod key;
 mod merge;
 mod payload;
@@ -12,9 +11,8 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Change, ChangeKind, LogKind, LogRow, Transaction};
+pub use change::{Cause, Change, ChangeKind, LinkChange, LogKind, LogRow};
 pub use cursor::{BadCursor, Cursor};
-pub use ghosts::Ghosts;
 pub use key::Key;
 pub use subscription::{Identity, Subscription};
 

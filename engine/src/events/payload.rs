@@ -2,19 +2,24 @@
 
 use std::fmt::Write;
 
+use serde_json::{Value as Json, json};
+
 use super::subscription::Identity;
-use super::{Change, ChangeKind, Ghosts, Subscription};
-use crate::datamodel::ModelId;
+use super::{Cause, Change, ChangeKind, Subscription};
+use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
-use crate::plan::{Completed, Planner, Reader, Statement, is_marked, object, unexpected};
+use crate::plan::{Access, Completed, Planner, Reader, Statement, is_marked, object, unexpected};
 use crate::request::{Selected, SelectedField};
 use crate::schema::OutputMeaning;
-use crate::sql::{self, EventEntry, EventShape, Events, Match};
+use crate::sql::{self, EventEntry, EventShape, Events, Filter, Match, Sight};
 
 impl Planner {
-    /// The statement that reads what the subscriber is told of those changes that are for the subscription and whose
-    /// nodes the viewer may see, as rows `(ordinal, payload)`, an int and a text: the position in `changes`, and the JSON for
+    /// The statement that reads what the subscriber is told of those changes that are for the subscription and that the
+    /// viewer may see, as rows `(ordinal, payload)`, an int and a text: the position in `changes`, and the JSON for
     /// [`Planner::message`].
+    ///
+    /// A viewer with rules gets an update of a row that was there for it after the change and is there now. If it was not
+    /// there for the viewer before, it is as new: nothing is compared with what was.
     ///
     /// # Errors
     /// None but faults of ours: all else was refused when the subscription was made.
@@ -22,34 +27,37 @@ impl Planner {
         &self,
         subscription: &Subscription,
         changes: &[&Change],
-        ghosts: &Ghosts,
     ) -> Result<Statement, ApiError> {
         let (identity, model) = (subscription.identity(), subscription.model());
         let access = identity.access();
         let shape = self.event_shape(model, identity.field()?, identity)?;
         let mut told = Vec::new();
-        let rest = subscription.condition().rest(&mut told);
+        let condition = subscription.condition();
+        let rest = condition.rest(&mut told);
         let visible = access.visible(model);
+        let naming = Naming::of(self, model, access, changes);
+        let sight = access.is_limited().then(|| Sight {
+            visible: &visible,
+            asks_names: shape.shows_names() || condition.asks_names(),
+            all: naming.all.clone(),
+            checked: naming.checked.iter().map(|(field, filter)| (*field, filter)).collect(),
+        });
         let matching = Match::All(vec![rest, Match::Row(&visible)]);
-        let names = |change: &Change| {
-            let fields = change.updated.iter().filter(|field| access.names(model, **field));
-            let names = fields.map(|field| self.model().field(model, *field).name.as_str());
-            serde_json::Value::from_iter(names)
-        };
-        let (living, deleted) = parameters(changes, shape.shows_before(), |change, out| {
+        let before = if shape.shows_before() { Before::Shown } else { Before::Unseen };
+        let events = events(changes, before, |change, out| {
             if !subscription.admits(change) {
                 out.clear();
                 return;
             }
             if change.kind == ChangeKind::Updated {
-                push(out, "u", &names(change).to_string());
+                naming.push(change, out);
             }
             if !told.is_empty() {
                 let answers = told.iter().map(|condition| condition.holds(change).unwrap_or_default());
-                push(out, "b", &serde_json::Value::from_iter(answers).to_string());
+                push(out, "b", &Json::from_iter(answers).to_string());
             }
         });
-        Ok(sql::events(self.physical(), model, &shape, &matching, &Events { living, deleted, ghosts }))
+        Ok(sql::events(self.physical(), model, &shape, &matching, sight.as_ref(), &events))
     }
 
     /// `{"key": payload}` as the subscriber receives it in `data`, with the errors of links that lead nowhere and of
@@ -90,8 +98,7 @@ impl Planner {
                     EventEntry::Node(reader.shape_of(model, &field.selection)?)
                 }
                 Selected::Field(OutputMeaning::EventPreviousValues) => {
-                    let visible = identity.access().visible(model);
-                    EventEntry::PreviousValues(reader.shape_of(model, &field.selection)?, visible)
+                    EventEntry::PreviousValues(reader.shape_of(model, &field.selection)?)
                 }
                 _ => return Err(unexpected("field of an event")),
             };
@@ -101,18 +108,92 @@ impl Planner {
     }
 }
 
-/// The JSON arrays of the changes whose nodes live, and of those whose nodes are gone; each as [`sql::Events`] says, and
-/// what `more` adds to its object. `more` may clear a change that is not to be in. What was before is told of nodes that
-/// live only if it is to be shown.
-pub(super) fn parameters(
-    changes: &[&Change],
-    shows_before: bool,
+/// Which fields an update names to a viewer.
+struct Naming<'a> {
+    planner: &'a Planner,
+    model: ModelId,
+    access: Access<'a>,
+    /// Of a row that is new to the viewer.
+    all: Vec<&'a str>,
+    /// The fields whose links changed, and the partners that the viewer may see: a link to another one has not changed.
+    checked: Vec<(FieldId, Filter)>,
+}
+
+impl<'a> Naming<'a> {
+    fn of(planner: &'a Planner, model: ModelId, access: Access<'a>, changes: &[&Change]) -> Self {
+        let definition = planner.model().model(model);
+        let named = definition.field_ids().filter(|field| access.names(model, *field));
+        let all = named.map(|field| definition.field(field).name.as_str()).collect();
+        let mut checked: Vec<(FieldId, Filter)> = Vec::new();
+        let of_model = changes.iter().filter(|change| change.model == model && change.cause != Cause::Replaced);
+        for field in of_model.flat_map(|change| &change.links).map(|link| link.field) {
+            let Some(relation) = definition.field(field).relation() else { continue };
+            let visible = access.visible(relation.target);
+            if !visible.is_true() && !checked.iter().any(|(known, _)| *known == field) {
+                checked.push((field, visible));
+            }
+        }
+        // The same statement, whatever changed first.
+        checked.sort_by_key(|(field, _)| field.0);
+        Naming { planner, model, access, all, checked }
+    }
+
+    fn push(&self, change: &Change, out: &mut String) {
+        let definition = self.planner.model().model(self.model);
+        let named = change.updated.iter().filter(|field| self.access.names(self.model, **field));
+        let named: Vec<FieldId> = named.copied().collect();
+        let check = |field: &FieldId| {
+            change.cause != Cause::Replaced && self.checked.iter().any(|(checked, _)| checked == field)
+        };
+        let name = |field: &FieldId| definition.field(*field).name.as_str();
+        if !self.access.is_limited() {
+            return push(out, "u", &Json::from_iter(named.iter().map(name)).to_string());
+        }
+        let hides = self.all.len() < definition.fields.len();
+        let certain = named.iter().any(|field| !check(field));
+        let asked = change.cause == Cause::Asked || (change.cause == Cause::Written && !hides);
+        if asked || certain {
+            push(out, "e", "true");
+        }
+        if !named.iter().any(check) {
+            return push(out, "n", &Json::from_iter(named.iter().map(name)).to_string());
+        }
+        let entries = named.iter().enumerate().map(|(place, field)| {
+            let partners = |which: fn(&super::LinkChange) -> bool| {
+                let links = change.links.iter().filter(|link| link.field == *field && which(link));
+                links.map(|link| link.partner.as_str()).collect::<Vec<_>>()
+            };
+            let mut entry = json!({ "o": place, "n": name(field) });
+            if check(field) {
+                entry = json!({ "o": place, "n": name(field), "f": field.0,
+                    "c": partners(|link| link.came), "w": partners(|link| link.went) });
+            }
+            entry
+        });
+        push(out, "x", &Json::from_iter(entries).to_string());
+    }
+}
+
+/// Whether the rows before are read from the changes of nodes that live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    Shown,
+    Unseen,
+}
+
+/// The changes as the parameters of a statement; with what `more` adds to the object of each. `more` may clear a change
+/// that is not to be in.
+pub(super) fn events<'a>(
+    changes: &[&'a Change],
+    before: Before,
     more: impl Fn(&Change, &mut String),
-) -> (Option<String>, Option<String>) {
+) -> Events<'a> {
     let (mut living, mut deleted) = (String::new(), String::new());
+    let (mut since, mut ids) = (u64::MAX, Vec::with_capacity(changes.len()));
+    let shows_before = before == Before::Shown;
     for (ordinal, change) in changes.iter().enumerate() {
-        let mut one = format!("{{\"o\":{ordinal}");
-        push(&mut one, "i", &serde_json::Value::from(change.id.as_str()).to_string());
+        let mut one = format!("{{\"o\":{ordinal},\"a\":{}", change.position);
+        push(&mut one, "i", &Json::from(change.id.as_str()).to_string());
         push(&mut one, "k", &format!("\"{}\"", change.kind.name()));
         if let Some(old) = change.old.as_ref().filter(|_| shows_before || change.kind == ChangeKind::Deleted)
         {
@@ -134,9 +215,11 @@ pub(super) fn parameters(
         let all = if change.kind == ChangeKind::Deleted { &mut deleted } else { &mut living };
         all.push(if all.is_empty() { '[' } else { ',' });
         all.push_str(&one);
+        since = since.min(change.position);
+        ids.push(change.id.as_str());
     }
     let closed = |all: String| (!all.is_empty()).then(|| all + "]");
-    (closed(living), closed(deleted))
+    Events { living: closed(living), deleted: closed(deleted), since, ids }
 }
 
 /// Adds an entry to a JSON object.

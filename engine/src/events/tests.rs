@@ -92,7 +92,7 @@ impl World {
             let old = change.old.as_deref().unwrap_or("-");
             format!("{} {} {} {updated:?} {old}", model.name, change.id, change.kind.name())
         };
-        self.planner.changes(rows, 0).changes.iter().map(shown).collect()
+        self.planner.changes(rows, 1, 0).iter().map(shown).collect()
     }
 }
 
@@ -149,7 +149,7 @@ fn a_nodes_parts_become_one_change() {
         (vec![row("Node1", 'T', "n")], "Node1 n UPDATED [] -"),
         (
             vec![deleted("a"), created()],
-            r#"Node1 n UPDATED ["id", "text", "code", "secret", "size"] {"text":"a"}"#,
+            r#"Node1 n UPDATED ["id", "text", "code", "secret", "size", "tags", "parent", "children", "friends", "owner"] {"text":"a"}"#,
         ),
         (vec![deleted("a"), created(), deleted("b")], r#"Node1 n DELETED [] {"text":"a"}"#),
         (vec![row("Node1_tags", 'A', "n")], r#"Node1 n UPDATED ["tags"] -"#),
@@ -205,16 +205,50 @@ fn parts_are_counted_and_what_was_removed_is_kept() {
         row("_Friends", 'R', "f").partner("n"),
         row("Friend", 'D', "f").old(json!({"id": "f"})),
     ];
-    let Transaction { changes, ghosts } = world.planner.changes(&rows, 7);
+    let changes = world.planner.changes(&rows, 1, 7);
     assert_eq!(
         changes.iter().map(|c| (c.id.as_str(), c.part)).collect::<Vec<_>>(),
         [("x", 7), ("n", 8), ("f", 9)]
     );
     assert_eq!(changes[1].lists.len(), 1);
     assert_eq!(changes[1].lists[0].1, r#"[{"position":1000,"value":"a"}]"#);
-    assert_eq!(ghosts.rows("\"shop\".\"Friend\""), r#"[{"id":"f"}]"#);
-    assert_eq!(ghosts.rows("\"shop\".\"_Friends\""), r#"[{"A":"f","B":"n"}]"#);
-    assert_eq!(ghosts.rows("\"shop\".\"Node1\""), "[]");
+}
+
+#[test]
+fn a_list_that_is_written_twice_in_one_transaction_was_what_it_was_before() {
+    let world = world();
+    let removed = |value: &str| row("Node1_tags", 'V', "n").old(json!({"position": 1000, "value": value}));
+    let added = || row("Node1_tags", 'A', "n").links(json!({"position": 1000}));
+    let lists = |rows: &[LogRow]| world.planner.changes(rows, 1, 0)[0].lists[0].1.clone();
+    let before = r#"[{"position":1000,"value":"a"}]"#;
+    assert_eq!(lists(&[removed("a"), added(), removed("b"), added()]), before);
+    assert_eq!(lists(&[removed("a"), added(), removed("b"), row("Node1", 'D', "n").old(json!({}))]), before);
+    assert_eq!(lists(&[added(), removed("b")]), "[]");
+}
+
+#[test]
+fn a_link_tells_whether_it_came_or_went() {
+    let world = world();
+    let shown = |rows: &[LogRow]| {
+        let changes = world.planner.changes(rows, 1, 0);
+        let of = |change: &Change| {
+            let model = world.planner.model().model(change.model);
+            let link = |link: &LinkChange| {
+                let (came, went) = (if link.came { "+" } else { "" }, if link.went { "-" } else { "" });
+                format!("{}{came}{went}{}", model.field(link.field).name, link.partner)
+            };
+            format!("{} {:?}", change.id, change.links.iter().map(link).collect::<Vec<_>>())
+        };
+        changes.iter().map(of).collect::<Vec<_>>()
+    };
+    let friends = |kind| row("_Friends", kind, "f").partner("n");
+    assert_eq!(shown(&[friends('L')]), [r#"f ["nodes+n"]"#, r#"n ["friends+f"]"#]);
+    assert_eq!(shown(&[friends('L'), friends('R')]), [r#"f ["nodes+-n"]"#, r#"n ["friends+-f"]"#]);
+    let moved = row("Node1", 'U', "n").columns(&["parent"]).old(json!({"parent": "p", "owner": "f"}));
+    assert_eq!(
+        shown(&[moved.links(json!({"parent": "q", "owner": "f"}))]),
+        [r#"n ["parent-p", "parent+q"]"#, r#"p ["children-n"]"#, r#"q ["children+n"]"#]
+    );
 }
 
 #[test]
@@ -227,7 +261,7 @@ fn conditions_on_the_change_are_joined_by_logic() {
         row("Node1", 'T', "t"),
         row("Friend", 'C', "f"),
     ];
-    let changes = world.planner.changes(&rows, 0).changes;
+    let changes = world.planner.changes(&rows, 1, 0);
     for (filter, expected) in [
         ("{}", "cudt"),
         ("{ mutation_in: null, node: null, OR: null }", "cudt"),
@@ -331,10 +365,18 @@ fn what_the_policy_hides_can_be_named_nowhere() {
     let text = "subscription { node1 { updatedFields previousValues { text } } }";
     let subscription = world.subscribe(text, rights()).expect("allowed");
     let updated = row("Node1", 'U', "n").columns(&["text", "secret"]).old(json!({"text": "a"}));
-    let Transaction { changes, ghosts } = world.planner.changes(&[updated], 0);
-    let statement = world.planner.payloads(&subscription, &[&changes[0]], &ghosts).expect("a statement");
+    let changes = world.planner.changes(&[updated], 1, 0);
+    let statement = world.planner.payloads(&subscription, &[&changes[0]]).expect("a statement");
     let told = format!("{:?}", statement.params);
     assert!(told.contains("text") && !told.contains("secret"), "{told}");
+    // Nor does a change of nothing else become an event, which would be a change that something was said of.
+    let hidden = row("Node1", 'U', "n").columns(&["secret"]).old(json!({"text": "a"}));
+    let unchanged = row("Node1", 'U', "n").old(json!({"text": "a"}));
+    for rows in [[hidden], [unchanged]] {
+        let changes = world.planner.changes(&rows, 1, 0);
+        let statement = world.planner.payloads(&subscription, &[&changes[0]]).expect("a statement");
+        assert!(!format!("{:?}", statement.params).contains(r#"\"e\":true"#), "{:?}", statement.params);
+    }
 }
 
 #[test]

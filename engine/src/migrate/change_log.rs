@@ -182,7 +182,8 @@ fn of_links(schema: &str, table: &str, a: &str, b: &str) -> String {
 }
 
 fn of_list(schema: &str, table: &str) -> String {
-    let came = insert(schema, table, "", "'A', NEW.\"nodeId\"::text");
+    let place = "jsonb_build_object('position', NEW.\"position\")";
+    let came = insert(schema, table, ", links", &format!("'A', NEW.\"nodeId\"::text, {place}"));
     let old = "jsonb_build_object('position', OLD.\"position\", 'value', OLD.\"value\")";
     let went = insert(schema, table, ", old", &format!("'V', OLD.\"nodeId\"::text, {old}"));
     came_and_went(&came, &went, "NEW IS DISTINCT FROM OLD")

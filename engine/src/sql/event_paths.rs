@@ -1,6 +1,7 @@
 //! Statements that read the values by which subscriptions are found.
 
-use super::event::Events;
+use super::event::{Events, Source};
+use super::history::When;
 use super::physical::{LinkAt, Physical};
 use super::text::Sql;
 use crate::datamodel::{FieldId, ModelId};
@@ -23,9 +24,9 @@ pub fn event_values(physical: &Physical, model: ModelId, paths: &[Path], events:
         let (change, row, found) = (sql.alias(), sql.alias(), sql.alias());
         sql.push("select ").column(&change, "\"o\"").push(", ").column(&found, "path").push(", ");
         sql.column(&found, "value");
-        sql.push_changes(physical, model, changes, (&change, &row), living).push(" cross join lateral (");
+        sql.push_changes(physical, model, changes, (&change, &row), Source::of(living, true)).push(" cross join lateral (");
         if !living {
-            sql.enter_past(events.ghosts);
+            sql.enter(&change, When::Before);
         }
         for (place, path) in paths.iter().enumerate() {
             sql.push(if place > 0 { " union all " } else { "" });
@@ -43,7 +44,7 @@ pub fn event_values(physical: &Physical, model: ModelId, paths: &[Path], events:
         sql.leave_past();
         sql.push(") ").push(&found).push(" where ").column(&found, "value").push(" is not null");
     });
-    sql.finish()
+    sql.finish_with_history(physical, events.since, events.ids.iter().copied())
 }
 
 impl Sql {
@@ -67,7 +68,7 @@ impl Sql {
         };
         let (target, partner) = (relation.target, self.alias());
         self.column(&partner, physical.column(target, unique)).push(named).push(" from ");
-        self.source(physical.table(target)).push(" ").push(&partner);
+        self.rows_of(physical, target).push(" ").push(&partner);
         match physical.link(relation) {
             LinkAt::Own(column) => {
                 self.push(" where ").column(&partner, physical.id(target)).push(" = ").column(row, column)
@@ -75,9 +76,9 @@ impl Sql {
             LinkAt::Partner(column) => {
                 self.push(" where ").column(&partner, column).push(" = ").column(row, physical.id(model))
             }
-            LinkAt::Table { table, own, partner: theirs, .. } => {
+            LinkAt::Table { own, partner: theirs, .. } => {
                 let link = self.alias();
-                self.push(" join ").source(table).push(" ").push(&link).push(" on ");
+                self.push(" join ").links_of(physical, relation.relation).push(" ").push(&link).push(" on ");
                 self.column(&link, theirs).push(" = ").column(&partner, physical.id(target));
                 self.push(" where ").column(&link, own).push(" = ").column(row, physical.id(model))
             }

@@ -8,6 +8,7 @@ pub mod delete;
 mod event;
 mod event_paths;
 pub mod guard;
+mod history;
 pub mod insert;
 mod physical;
 mod predicate;
@@ -16,7 +17,7 @@ mod text;
 pub mod write;
 
 pub use connection::{AggregateField, EdgeField, Page, PageField, PageInfoField, batch_payload, connection};
-pub use event::{EventEntry, EventShape, Events, Match, events};
+pub use event::{EventEntry, EventShape, Events, Match, Sight, events};
 pub use event_paths::{Path, event_values};
 pub use physical::{LinkAt, Logged, Physical, PhysicalOptions};
 pub use predicate::{Filter, Operand, Quantifier};

@@ -143,6 +143,14 @@ impl Physical {
         self.logged.get(table).copied()
     }
 
+    /// The name, without the schema, of the table in which a relation's links are; nothing where they are in a column.
+    pub fn link_table(&self, relation: RelationId) -> &str {
+        match &self.model.relation(relation).storage {
+            RelationStorage::Table { table, .. } => table,
+            RelationStorage::Inline { .. } => "",
+        }
+    }
+
     /// The schema's name as it is.
     pub fn schema_name(&self) -> &str {
         &self.schema_name

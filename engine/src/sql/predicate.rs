@@ -304,9 +304,9 @@ impl Sql {
         }
         self.push("exists (select 1 from ");
         match link {
-            LinkAt::Table { table, own, partner, .. } => {
+            LinkAt::Table { own, partner, .. } => {
                 let row = self.alias();
-                self.source(table).push(" ").push(&row).push(" where ");
+                self.links_of(physical, relation.relation).push(" ").push(&row).push(" where ");
                 self.column(&row, own).push(" = ").column(alias, physical.id(model));
                 if some && filter.is_true() {
                     return self.end_exists();
@@ -342,9 +342,7 @@ impl Sql {
 
     /// `table alias where `
     fn partners(&mut self, physical: &Physical, target: ModelId, inner: &str) -> &mut Self {
-        let table = physical.table(target);
-        self.source(table).push(" ").push(inner).push(" where ");
-        self.unless_replaced(table, inner, physical.id(target))
+        self.rows_of(physical, target).push(" ").push(inner).push(" where ")
     }
 
     /// `)`. From a few rows at hand to their partners: `offset 0` keeps PostgreSQL from reading all partners first to
@@ -402,9 +400,9 @@ impl Sql {
                 self.column(&inner, column).push(" = ");
                 self.column(alias, physical.id(model)).end_exists()
             }
-            LinkAt::Table { table, own, .. } => {
+            LinkAt::Table { own, .. } => {
                 let row = self.alias();
-                self.push("not exists (select 1 from ").source(table).push(" ").push(&row);
+                self.push("not exists (select 1 from ").links_of(physical, relation.relation).push(" ").push(&row);
                 self.push(" where ").column(&row, own).push(" = ");
                 self.column(alias, physical.id(model)).end_exists()
             }

@@ -1,6 +1,6 @@
 //! The one place where SQL text and its parameters grow together.
 
-use crate::events::Ghosts;
+use super::history::{History, Past};
 use crate::plan::{Param, Statement};
 
 /// Stands in the answer where a required link leads nowhere. PostgreSQL's text cannot hold U+0000, so no
@@ -23,15 +23,10 @@ pub struct Sql {
     pub(super) before: Option<(String, String)>,
     /// Whether the condition that is written is asked of a few rows that are at hand.
     pub(super) few: bool,
-    /// Set where tables are read as they were before a transaction.
-    past: Option<Past>,
-}
-
-/// Which rows count as still there, and the parameters in which those of each table are.
-#[derive(Debug)]
-struct Past {
-    ghosts: Ghosts,
-    params: Vec<(String, usize)>,
+    /// Set where tables are read as they were at some moment.
+    pub(super) past: Option<Past>,
+    /// What the statement needs of the change log.
+    pub(super) history: History,
 }
 
 impl Sql {
@@ -80,44 +75,17 @@ impl Sql {
         self
     }
 
-    /// From here on, tables are read with the rows of a transaction that are gone.
-    pub(super) fn enter_past(&mut self, ghosts: &Ghosts) {
-        self.past = Some(Past { ghosts: ghosts.clone(), params: Vec::new() });
+    /// Writes a name of the datamodel or the policy as a text. Values are bound.
+    pub(super) fn literal(&mut self, name: &str) -> &mut Self {
+        let escaped = name.contains('\\');
+        self.push(if escaped { " E'" } else { "'" });
+        let name = name.replace('\'', "''");
+        self.push(&if escaped { name.replace('\\', "\\\\") } else { name }).push("'")
     }
 
-    pub(super) fn leave_past(&mut self) {
-        self.past = None;
-    }
-
-    pub(super) fn is_past(&self) -> bool {
-        self.past.is_some()
-    }
-
-    /// Writes a table, or in the past what counts as its rows. `union all` of plain scans and no more than that:
-    /// so PostgreSQL walks the table's indexes through it.
-    pub(super) fn source(&mut self, table: &str) -> &mut Self {
-        let Some(past) = &mut self.past else { return self.push(table) };
-        let number = match past.params.iter().find(|(of, _)| of == table) {
-            Some((_, number)) => *number,
-            None => {
-                self.params.push(Param::Text(past.ghosts.rows(table).to_owned()));
-                past.params.push((table.to_owned(), self.params.len()));
-                self.params.len()
-            }
-        };
-        let marked = past.ghosts.replaced(table).is_some();
-        let [now, then] = if marked { [", false as \"~gone\"", ", true"] } else { [""; 2] };
-        self.push("(select *").push(now).push(" from ").push(table).push(" union all select *").push(then);
-        self.push(" from json_populate_recordset(null::").push(table).push(", ");
-        self.placeholder(number).push("::json))")
-    }
-
-    /// In the past: `… and ` against those rows of a [`Sql::source`] that are there as they were, too.
-    pub(super) fn unless_replaced(&mut self, table: &str, alias: &str, id: &str) -> &mut Self {
-        let replaced = self.past.as_ref().and_then(|past| past.ghosts.replaced(table)).map(str::to_owned);
-        let Some(replaced) = replaced else { return self };
-        self.push("(").column(alias, "\"~gone\"").push(" or ").column(alias, id).push(" <> all(");
-        self.bind(replaced).push(")) and ")
+    /// Takes what has been written; the parameters stay.
+    pub(super) fn take_text(&mut self) -> String {
+        std::mem::take(&mut self.text)
     }
 
     /// Writes `"name"`, quotes doubled.

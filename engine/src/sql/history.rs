@@ -1,0 +1,213 @@
+//! Tables as they were before or after the transaction of a change: today's rows, without those that the change log says
+//! were written since, and with these as the log keeps them.
+//!
+//! The log is read in the statement that reads the tables, so that both are of one snapshot: whatever a table shows,
+//! the log holds, stamped or not.
+
+use super::physical::{LinkAt, Physical};
+use super::text::{Sql, array_literal};
+use crate::datamodel::{ModelId, RelationId, Side};
+use crate::plan::Statement;
+
+/// A moment in the log, seen from the transaction of the change at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    Before,
+    After,
+}
+
+/// The moment as of which tables are read.
+#[derive(Debug, Clone)]
+pub(super) struct Past {
+    /// The alias of the change, whose column `a` is the position of its transaction.
+    pub change: String,
+    pub when: When,
+}
+
+/// A table of which a statement reads earlier rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remembered {
+    Rows(ModelId),
+    Links(RelationId),
+}
+
+/// The tables of which a statement reads earlier rows.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    tables: Vec<Remembered>,
+    /// Of this model only the changed nodes are looked at, unless it is among `tables`.
+    changed: Option<ModelId>,
+}
+
+/// The position of what is committed and has none yet: after all others.
+const UNSTAMPED: &str = "9223372036854775807";
+
+impl Sql {
+    /// From here on, partners are looked at as they were at that moment.
+    pub(super) fn enter(&mut self, change: &str, when: When) {
+        self.past = Some(Past { change: change.to_owned(), when });
+    }
+
+    pub(super) fn leave_past(&mut self) {
+        self.past = None;
+    }
+
+    pub(super) fn is_past(&self) -> bool {
+        self.past.is_some()
+    }
+
+    /// Writes a model's table, or in the past what were its rows.
+    pub(super) fn rows_of(&mut self, physical: &Physical, model: ModelId) -> &mut Self {
+        let Some(past) = self.past.clone() else { return self.push(physical.table(model)) };
+        self.remember(Remembered::Rows(model));
+        self.past_rows(physical, model, &past)
+    }
+
+    /// The row of the changed node itself, at that moment: `(select …)`, at most one row.
+    pub(super) fn changed_row(&mut self, physical: &Physical, model: ModelId, past: &Past) -> &mut Self {
+        self.history.changed = Some(model);
+        self.past_rows(physical, model, past)
+    }
+
+    /// Writes a relation table, or in the past what were its rows.
+    pub(super) fn links_of(&mut self, physical: &Physical, relation: RelationId) -> &mut Self {
+        let LinkAt::Table { table, own, partner, .. } = physical.link_at(relation, Side::A) else {
+            return self.push("(select)");
+        };
+        let Some(past) = self.past.clone() else { return self.push(table) };
+        let of = Remembered::Links(relation);
+        self.remember(of);
+        self.past_source(table, of, &[(own, "node"), (partner, "partner")], &past)
+    }
+
+    fn past_rows(&mut self, physical: &Physical, model: ModelId, past: &Past) -> &mut Self {
+        let (table, id) = (physical.table(model), physical.id(model));
+        self.past_source(table, Remembered::Rows(model), &[(id, "node")], past)
+    }
+
+    /// `keys`: columns of the table, and where the log has their values.
+    fn past_source(
+        &mut self,
+        table: &str,
+        of: Remembered,
+        keys: &[(&str, &str)],
+        Past { change, when }: &Past,
+    ) -> &mut Self {
+        let (row, later, was) = (self.alias(), self.alias(), self.alias());
+        // A row's first change after that moment holds the row as it was then.
+        let [later_than, since] = match when {
+            When::Before => [" >= ", " < "],
+            When::After => [" > ", " <= "],
+        };
+        self.push("(select ").push(&row).push(".* from ").push(table).push(" ").push(&row);
+        self.push(" where not exists (select 1 from ").remembered(of).push(" ").push(&later);
+        self.push(" where ");
+        for (column, logged) in keys {
+            self.column(&later, logged).push(" = ").column(&row, column).push("::text and ");
+        }
+        self.column(&later, "position").push(later_than).column(change, "\"a\"").push(")");
+        self.push(" union all select (").column(&was, "was").push(").* from ").remembered(of);
+        self.push(" ").push(&was).push(" where ").column(&was, "since").push(since);
+        self.column(change, "\"a\"").push(" and ").column(&was, "position").push(later_than);
+        self.column(change, "\"a\"").push(" and ").column(&was, "existed").push(")")
+    }
+
+    fn remember(&mut self, of: Remembered) {
+        if !self.history.tables.contains(&of) {
+            self.history.tables.push(of);
+        }
+    }
+
+    /// The name under which the statement has a table's part of the log.
+    fn remembered(&mut self, of: Remembered) -> &mut Self {
+        let name = match of {
+            Remembered::Rows(model) => format!("rows~{}", model.0),
+            Remembered::Links(relation) => format!("links~{}", relation.0),
+        };
+        self.name(&name)
+    }
+
+    /// Ends the statement, and puts before it what it needs of the log since a position, where it looks at the past; of
+    /// the changed model the nodes with these ids.
+    pub(super) fn finish_with_history<'a>(
+        mut self,
+        physical: &Physical,
+        since: u64,
+        changed: impl IntoIterator<Item = &'a str>,
+    ) -> Statement {
+        let History { tables, changed: model } = std::mem::take(&mut self.history);
+        let alone = model.filter(|model| !tables.contains(&Remembered::Rows(*model)));
+        if tables.is_empty() && alone.is_none() {
+            return self.finish();
+        }
+        let body = self.take_text();
+        let since = self.add_param(since.to_string());
+        let ids = alone.map(|_| self.add_param(array_literal(changed)));
+        self.push("with \"log~\" as materialized (select table_name, node, partner, old, position, ");
+        self.push("kind not in ('C', 'L') as existed, coalesce(lag(position) over (partition by table_name, ");
+        self.push("node, partner order by sequence), -1) as since from (");
+        let logged = |sql: &mut Sql, among: &str, and: &str| {
+            sql.push("(select sequence, table_name, kind, node, partner, old from gom.change where ");
+            sql.push(among).push(" and schema_name = ").literal(physical.schema_name());
+            sql.push(" and kind in ('C', 'U', 'D', 'L', 'R') and (table_name in (''");
+            for of in &tables {
+                sql.push(", ").literal(logged_name(physical, *of));
+            }
+            sql.push(")");
+            if let (Some(model), Some(ids)) = (alone, ids) {
+                sql.push(" or (table_name = ").literal(&physical.model.model(model).table);
+                sql.push(" and node = any(").placeholder(ids).push("::text[]))");
+            }
+            // OFFSET keeps it one look into the index for each range.
+            sql.push(")").push(and).push(" offset 0)");
+        };
+        self.push("select c.*, s.position from gom.stamp s cross join lateral ");
+        logged(
+            &mut self,
+            "sequence between s.first_sequence and s.last_sequence",
+            " and transaction = s.transaction",
+        );
+        self.push(" c where s.position >= ").placeholder(since).push("::bigint");
+        for (ranges, among) in [
+            ("", "sequence > f.seen"),
+            (" cross join unnest(f.gap_from, f.gap_to) g(low, high)", "sequence between g.low and g.high"),
+        ] {
+            self.push(" union all select c.*, ").push(UNSTAMPED).push(" from gom.feed f").push(ranges);
+            self.push(" cross join lateral ");
+            logged(&mut self, among, "");
+            self.push(" c");
+        }
+        self.push(") l)");
+        for of in tables.iter().copied().chain(alone.map(Remembered::Rows)) {
+            self.push(", ").remembered(of).push(" as materialized (select node, partner, position, since, existed, ");
+            match of {
+                Remembered::Rows(model) => {
+                    self.push("jsonb_populate_record(null::").push(physical.table(model)).push(", old) as was");
+                }
+                Remembered::Links(relation) => {
+                    let LinkAt::Table { table, own, partner, .. } = physical.link_at(relation, Side::A) else {
+                        continue;
+                    };
+                    let (own, partner) = (unquoted(own), unquoted(partner));
+                    self.push("jsonb_populate_record(null::").push(table).push(", jsonb_build_object(");
+                    self.literal(&own).push(", node, ").literal(&partner).push(", partner)) as was");
+                }
+            }
+            self.push(" from \"log~\" where table_name = ").literal(logged_name(physical, of)).push(")");
+        }
+        self.push(" ").push(&body);
+        self.finish()
+    }
+}
+
+fn logged_name(physical: &Physical, of: Remembered) -> &str {
+    match of {
+        Remembered::Rows(model) => &physical.model.model(model).table,
+        Remembered::Links(relation) => physical.link_table(relation),
+    }
+}
+
+/// A quoted column as the log's JSON names it.
+fn unquoted(column: &str) -> String {
+    column.trim_matches('"').replace("\"\"", "\"")
+}
