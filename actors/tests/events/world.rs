@@ -218,11 +218,6 @@ impl World {
         self.planner.physical().model.model_ids().collect()
     }
 
-    /// The models' tables.
-    pub fn tables(&self) -> impl Iterator<Item = &str> {
-        self.planner.physical().model.models.iter().map(|model| model.table.as_str())
-    }
-
     /// What is unique, or a name, as it may be.
     fn some_code(&self, dice: &mut Dice) -> String {
         if dice.chance(30) { (*dice.pick(NAMES)).to_owned() } else { format!("c{}", dice.below(PER_MODEL)) }
