@@ -174,8 +174,7 @@ impl Decider {
 
     /// Every change of the pieces, for whom no index is asked.
     pub fn all(pieces: &[Piece]) -> Vec<At> {
-        let of_piece =
-            |(i, piece): (usize, &Piece)| (0..piece.changes.len()).map(move |j| (i, j));
+        let of_piece = |(i, piece): (usize, &Piece)| (0..piece.changes.len()).map(move |j| (i, j));
         pieces.iter().enumerate().flat_map(of_piece).collect()
     }
 

@@ -209,7 +209,11 @@ async fn what_is_told_is_what_queries_find_before_and_after_the_change() {
         let found = async || {
             let mut found = Vec::new();
             for (exact, asked, _) in &subscriptions {
-                found.push(if *exact { oracle::found(&client, &world, asked).await } else { BTreeSet::new() });
+                found.push(if *exact {
+                    oracle::found(&client, &world, asked).await
+                } else {
+                    BTreeSet::new()
+                });
             }
             found
         };

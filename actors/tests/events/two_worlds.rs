@@ -24,9 +24,7 @@ async fn hide(client: &Client, world: &World, viewer: &Viewer, secrets: [&str; 3
     for model in world.models() {
         let of = world.planner.physical().model.model(model);
         let ids: BTreeSet<&String> = seen.of(&viewer, model).keys().collect();
-        for (place, id) in
-            everything.of(&None, model).keys().filter(|id| !ids.contains(id)).enumerate()
-        {
+        for (place, id) in everything.of(&None, model).keys().filter(|id| !ids.contains(id)).enumerate() {
             let (id, secret) = (literal(&json!(id)), literal(&json!(secrets[place % secrets.len()])));
             match of.name.as_str() {
                 "Thing" => {
@@ -55,7 +53,12 @@ fn reveal() -> String {
     )
 }
 
-async fn told(client: &Client, world: &World, subscription: &Subscription, changes: &[Change]) -> Vec<String> {
+async fn told(
+    client: &Client,
+    world: &World,
+    subscription: &Subscription,
+    changes: &[Change],
+) -> Vec<String> {
     let changes = crate::of_model(changes, subscription.model());
     crate::told(client, world, subscription, &changes).await.into_values().collect()
 }
@@ -78,8 +81,9 @@ async fn nothing_that_is_told_depends_on_what_is_hidden() {
         let (writes, more) = (world.writes(dice), world.writes(dice));
         let inner = |sql: &str| sql.replace("begin;\n", "").replace("commit;", "");
         let together = dice.chance(50);
-        let subscriptions: Vec<_> =
-            (0..SUBSCRIPTIONS).map(|_| world.subscribe(dice.chance(50), Some(viewer.clone()), dice)).collect();
+        let subscriptions: Vec<_> = (0..SUBSCRIPTIONS)
+            .map(|_| world.subscribe(dice.chance(50), Some(viewer.clone()), dice))
+            .collect();
         let mut streams = Vec::new();
         for (client, secrets) in clients.iter().zip(secrets) {
             client.batch_execute(&fill).await.unwrap();
@@ -91,7 +95,8 @@ async fn nothing_that_is_told_depends_on_what_is_hidden() {
                 let sql = format!("begin;\n{}{}commit;", inner(&writes), reveal());
                 crate::log::run(client, &world, &sql).await
             } else {
-                let changes = crate::log::run(client, &world, &format!("begin;\n{}commit;", inner(&writes))).await;
+                let changes =
+                    crate::log::run(client, &world, &format!("begin;\n{}commit;", inner(&writes))).await;
                 let sql = format!("begin;\n{}{}commit;", reveal(), inner(&more));
                 crate::log::run(client, &world, &sql).await;
                 changes

@@ -200,7 +200,12 @@ impl World {
     }
 
     /// With conditions on the change, or on the node alone.
-    pub fn subscribe(&self, of_changes: bool, role: Option<Viewer>, dice: &mut Dice) -> (Asked, Subscription) {
+    pub fn subscribe(
+        &self,
+        of_changes: bool,
+        role: Option<Viewer>,
+        dice: &mut Dice,
+    ) -> (Asked, Subscription) {
         let model = *dice.pick(&self.models());
         let name = &self.planner.physical().model.model(model).name;
         let (lower, shape) = (name.to_lowercase(), shape(name));

@@ -59,7 +59,8 @@ impl World {
             // A list, twice.
             8 => {
                 let list = table(if dice.chance(50) { "Thing_tags" } else { "Thing_times" });
-                let value = if list.contains("times") { "2020-01-01T00:00:00.500" } else { *dice.pick(NAMES) };
+                let value =
+                    if list.contains("times") { "2020-01-01T00:00:00.500" } else { *dice.pick(NAMES) };
                 let value = literal(&json!(value));
                 let mut sql = String::new();
                 for _ in 0..dice.between(1, 2) {

@@ -22,7 +22,10 @@ pub(super) enum Condition {
     /// An update of any of these.
     UpdatedSome(Box<[Option<FieldId>]>),
     /// An update that names all of these, or any of them, to a viewer with rules: which fields it names, the rows decide.
-    Names { every: bool, fields: Box<[Option<FieldId>]> },
+    Names {
+        every: bool,
+        fields: Box<[Option<FieldId>]>,
+    },
     Node(Filter),
 }
 

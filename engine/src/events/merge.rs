@@ -220,13 +220,26 @@ impl<'a> Merge<'a> {
             };
             let updates = kind == ChangeKind::Updated;
             let updated = if updates { Vec::from_iter(parts.updated) } else { Vec::new() };
-            let links = parts.links.into_iter().filter(|_| updates).map(|((field, partner), (came, went))| {
-                LinkChange { field, partner, came, went }
-            });
+            let links = parts
+                .links
+                .into_iter()
+                .filter(|_| updates)
+                .map(|((field, partner), (came, went))| LinkChange { field, partner, came, went });
             let lists = parts.lists.into_iter().filter(|_| kind != ChangeKind::Created);
             let lists = lists.map(|(field, list)| (field, Json::Array(list.removed).to_string())).collect();
             let links = links.collect();
-            changes.push(Change { model, id, kind, position, updated, links, cause, old: parts.old, lists, part });
+            changes.push(Change {
+                model,
+                id,
+                kind,
+                position,
+                updated,
+                links,
+                cause,
+                old: parts.old,
+                lists,
+                part,
+            });
             part = part.saturating_add(1);
         }
         changes

@@ -23,11 +23,7 @@ impl Planner {
     ///
     /// # Errors
     /// None but faults of ours: all else was refused when the subscription was made.
-    pub fn payloads(
-        &self,
-        subscription: &Subscription,
-        changes: &[&Change],
-    ) -> Result<Statement, ApiError> {
+    pub fn payloads(&self, subscription: &Subscription, changes: &[&Change]) -> Result<Statement, ApiError> {
         let (identity, model) = (subscription.identity(), subscription.model());
         let access = identity.access();
         let shape = self.event_shape(model, identity.field()?, identity)?;
@@ -125,7 +121,8 @@ impl<'a> Naming<'a> {
         let named = definition.field_ids().filter(|field| access.names(model, *field));
         let all = named.map(|field| definition.field(field).name.as_str()).collect();
         let mut checked: Vec<(FieldId, Filter)> = Vec::new();
-        let of_model = changes.iter().filter(|change| change.model == model && change.cause != Cause::Replaced);
+        let of_model =
+            changes.iter().filter(|change| change.model == model && change.cause != Cause::Replaced);
         for field in of_model.flat_map(|change| &change.links).map(|link| link.field) {
             let Some(relation) = definition.field(field).relation() else { continue };
             let visible = access.visible(relation.target);

@@ -64,7 +64,10 @@ pub enum Match<'a> {
     /// The answer at this place, from 1, in what is told of each change.
     Told(usize),
     /// It is an update that names all of these fields, or any of them. What is not there is the name of none.
-    Names { every: bool, fields: &'a [Option<FieldId>] },
+    Names {
+        every: bool,
+        fields: &'a [Option<FieldId>],
+    },
     /// The node's row satisfies it.
     Row(&'a Filter),
 }
@@ -141,8 +144,7 @@ pub fn events(
         let ruled = sight.filter(|sight| living && !sight.visible.is_true());
         let named = sight.filter(|sight| living && (sight.asks_names || !sight.checked.is_empty()));
         let (seen, names) = (ruled.map(|_| sql.alias()), named.map(|_| sql.alias()));
-        let aliases =
-            Aliases { change: &change, row: &row, seen: seen.as_deref(), names: names.as_deref() };
+        let aliases = Aliases { change: &change, row: &row, seen: seen.as_deref(), names: names.as_deref() };
         sql.push("select ").column(&change, "\"o\"").push(", (select ").object_of(&keys, &object);
         sql.push(" from (select ");
         for (i, (key, entry)) in shape.entries.iter().enumerate() {
@@ -165,7 +167,13 @@ pub fn events(
         sql.push_changes(physical, model, changes, (&change, &row), Source::of(living, from_log));
         sql.few = true;
         if let (Some(sight), Some(seen)) = (ruled, &seen) {
-            sql.push(" left join lateral ").row_if_visible(physical, model, &change, When::Before, sight.visible);
+            sql.push(" left join lateral ").row_if_visible(
+                physical,
+                model,
+                &change,
+                When::Before,
+                sight.visible,
+            );
             sql.push(" ").push(seen).push(" on true");
         }
         if let (Some(sight), Some(names)) = (named, &names) {
@@ -373,8 +381,9 @@ impl Sql {
             self.before = Some((old.clone(), lists));
             self.push("case when ").column(change, "\"k\"").push(" <> 'CREATED' then ");
             let table = physical.table(shape.model);
-            let source =
-                format!("json_populate_record(null::{table}, coalesce({change}.\"p\", row_to_json({row}.*)))");
+            let source = format!(
+                "json_populate_record(null::{table}, coalesce({change}.\"p\", row_to_json({row}.*)))"
+            );
             self.object_over(physical, shape, &old, Some(&source)).push(" end");
         }
         self.before = None;
@@ -391,7 +400,9 @@ impl Sql {
     ) -> &mut Self {
         let (parts, with, empty, polarity) = match matching {
             Match::Told(place) => return self.column(aliases.change, &format!("\"b\"[{place}]")),
-            Match::Names { every, fields } => return self.names_hold(physical, model, aliases, *every, fields),
+            Match::Names { every, fields } => {
+                return self.names_hold(physical, model, aliases, *every, fields);
+            }
             Match::Row(filter) => return self.condition(physical, model, aliases.row, filter, polarity),
             Match::All(parts) => (parts, " and ", "true", polarity),
             Match::Any(parts) => (parts, " or ", "false", polarity),

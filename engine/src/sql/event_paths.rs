@@ -24,7 +24,8 @@ pub fn event_values(physical: &Physical, model: ModelId, paths: &[Path], events:
         let (change, row, found) = (sql.alias(), sql.alias(), sql.alias());
         sql.push("select ").column(&change, "\"o\"").push(", ").column(&found, "path").push(", ");
         sql.column(&found, "value");
-        sql.push_changes(physical, model, changes, (&change, &row), Source::of(living, true)).push(" cross join lateral (");
+        sql.push_changes(physical, model, changes, (&change, &row), Source::of(living, true))
+            .push(" cross join lateral (");
         if !living {
             sql.enter(&change, When::Before);
         }

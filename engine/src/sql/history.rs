@@ -144,7 +144,9 @@ impl Sql {
         let since = self.add_param(since.to_string());
         let ids = alone.map(|_| self.add_param(array_literal(changed)));
         self.push("with \"log~\" as materialized (select table_name, node, partner, old, position, ");
-        self.push("kind not in ('C', 'L') as existed, coalesce(lag(position) over (partition by table_name, ");
+        self.push(
+            "kind not in ('C', 'L') as existed, coalesce(lag(position) over (partition by table_name, ",
+        );
         self.push("node, partner order by sequence), -1) as since from (");
         let logged = |sql: &mut Sql, among: &str, and: &str| {
             sql.push("(select sequence, table_name, kind, node, partner, old from gom.change where ");
@@ -179,13 +181,18 @@ impl Sql {
         }
         self.push(") l)");
         for of in tables.iter().copied().chain(alone.map(Remembered::Rows)) {
-            self.push(", ").remembered(of).push(" as materialized (select node, partner, position, since, existed, ");
+            self.push(", ")
+                .remembered(of)
+                .push(" as materialized (select node, partner, position, since, existed, ");
             match of {
                 Remembered::Rows(model) => {
-                    self.push("jsonb_populate_record(null::").push(physical.table(model)).push(", old) as was");
+                    self.push("jsonb_populate_record(null::")
+                        .push(physical.table(model))
+                        .push(", old) as was");
                 }
                 Remembered::Links(relation) => {
-                    let LinkAt::Table { table, own, partner, .. } = physical.link_at(relation, Side::A) else {
+                    let LinkAt::Table { table, own, partner, .. } = physical.link_at(relation, Side::A)
+                    else {
                         continue;
                     };
                     let (own, partner) = (unquoted(own), unquoted(partner));

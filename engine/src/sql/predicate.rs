@@ -402,7 +402,10 @@ impl Sql {
             }
             LinkAt::Table { own, .. } => {
                 let row = self.alias();
-                self.push("not exists (select 1 from ").links_of(physical, relation.relation).push(" ").push(&row);
+                self.push("not exists (select 1 from ")
+                    .links_of(physical, relation.relation)
+                    .push(" ")
+                    .push(&row);
                 self.push(" where ").column(&row, own).push(" = ");
                 self.column(alias, physical.id(model)).end_exists()
             }
