@@ -12,7 +12,7 @@ use super::decide::{Decider, own_fault};
 use super::groups::{Interest, Member};
 use super::hub::{Core, Hub, Join};
 use super::local::Deliver;
-use super::log::{LogState, Place};
+use super::log::{Page, Place};
 use crate::database::LineError;
 
 /// How long the database may be away before a subscriber is sent away.
@@ -52,29 +52,36 @@ impl Way<'_> {
         loop {
             // Asked for before each step: what is forgotten meanwhile was not forgotten yet when it was read.
             let state = self.patiently(async || self.core.history.log.state().await).await?;
-            let ahead = self.from.position > state.position.max(self.core.place().position);
-            if self.from.epoch != state.epoch || ahead || forgotten(place, state) {
+            // The hub is of another epoch until its feed has found out that there is a new one: it is no goal then.
+            let goal = self.core.place_in(state.epoch);
+            let ahead = self.from.position > state.position.max(goal.map_or(0, |goal| goal.position));
+            if self.from.epoch != state.epoch || ahead || state.has_forgotten_after(place) {
                 return Err(LiveError::Resync);
             }
             if !self.core.is_arriving(self.member) {
                 return Ok(());
             }
-            let goal = self.core.place();
+            let Some(goal) = goal else {
+                sleep(STEP).await;
+                continue;
+            };
             if place < goal {
                 let read = async || {
-                    let (pieces, next) = self.core.history.log.read(place, goal.position).await?;
+                    let Page { state: now, pieces, next } =
+                        self.core.history.log.read(place, goal.position).await?;
+                    if now.epoch != state.epoch || now.has_forgotten_after(place) {
+                        return Ok(None);
+                    }
                     let mut counted = counted;
                     let pieces = self.core.history.interpret(&pieces, &mut counted);
                     let all = Decider::all(&pieces);
                     let (epoch, after) = (state.epoch, Some(self.from));
                     let events = self.core.history.events(self.interest, &pieces, &all, epoch, after).await?;
-                    Ok((events, next, counted))
+                    Ok(Some((events, next, counted)))
                 };
-                let (events, next, now_counted) = self.patiently(read).await?;
-                let state = self.patiently(async || self.core.history.log.state().await).await?;
-                if forgotten(place, state) {
+                let Some((events, next, now_counted)) = self.patiently(read).await? else {
                     return Err(LiveError::Resync);
-                }
+                };
                 if !events.is_empty() {
                     let deliver = Deliver { slots: [self.member.slot].into(), events: events.into() };
                     self.core.send(self.member.worker, deliver).await;
@@ -82,7 +89,8 @@ impl Way<'_> {
                 (place, counted) = (next, now_counted);
                 continue;
             }
-            let join = Join { member: self.member, interest: self.interest.clone(), place };
+            let (member, interest) = (self.member, self.interest.clone());
+            let join = Join { member, interest, epoch: state.epoch, place };
             match self.hub.send(join).await {
                 Ok(true) => return Ok(()),
                 // It has moved on meanwhile; or another node has been quicker, and this one will come there too.
@@ -108,9 +116,4 @@ impl Way<'_> {
             }
         }
     }
-}
-
-/// Whether something that follows the place is not kept any more.
-fn forgotten(place: Place, state: LogState) -> bool {
-    place < Place::after(state.oldest)
 }

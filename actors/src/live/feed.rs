@@ -121,12 +121,30 @@ impl Follow {
         loop {
             // Before the look: whoever commits during it sends another.
             self.shared.waking.store(false, Ordering::Release);
+            let furthest = self.shared.furthest.in_epoch(state.epoch);
             state.position = self.log.stamp().await?;
             self.shared.looked.is_now();
             FEED_STAMPED.set((), state.position);
-            if looked.elapsed() >= IDLE {
+            let is_lost = state.position < furthest;
+            if is_lost {
+                // What was stamped has been lost, without a sign by which to know the database for another.
+                tracing::warn!(
+                    position = state.position,
+                    known = furthest,
+                    "the change log has lost positions that it had given; a new epoch begins"
+                );
+                self.log.begin_epoch(state.epoch, furthest).await?;
+            } else {
+                self.shared.furthest.reached(state.epoch, state.position);
+            }
+            if is_lost || looked.elapsed() >= IDLE {
                 // Perhaps the connection is another one, to another database.
-                state = LogState { position: state.position, ..self.log.open().await? };
+                let opened = self.log.open().await?;
+                if opened.epoch == state.epoch {
+                    state.oldest = opened.oldest;
+                } else {
+                    state = opened;
+                }
                 looked = Instant::now();
             }
             self.tell(state).await?;

@@ -19,7 +19,7 @@ use super::catch_up::catch_up;
 use super::decide::{Counted, Decider, Piece};
 use super::groups::{GroupId, Groups, Interest, Member};
 use super::local::{Deliver, Ended, HubGone, LocalHub, Noted};
-use super::log::{Log, LogState, Place};
+use super::log::{Log, LogState, Page, Place};
 use super::{Encode, LiveError, LiveOptions, Shared};
 use crate::database::{Database, LineError};
 use crate::metrics::{ActorKind, FEED_DELIVERED};
@@ -79,6 +79,8 @@ pub(super) struct Unsubscribe {
 pub(super) struct Join {
     pub member: Member,
     pub interest: Interest,
+    /// Of which the place is: the same position of another epoch is another transaction.
+    pub epoch: u64,
     pub place: Place,
 }
 
@@ -171,25 +173,29 @@ impl Handler<Join> for Hub {
     type Result = bool;
 
     fn handle(&mut self, join: Join, _: &mut Self::Context) -> bool {
-        if join.place != self.core.place.get() {
-            return false;
-        }
-        // One that has left meanwhile has arrived as well.
-        if self.core.arriving.borrow_mut().remove(&join.member) {
-            self.core.groups.borrow_mut().add(join.member, join.interest);
-        }
-        true
+        self.core.join(join)
     }
 }
 
 impl Core {
-    /// Where the hub is.
-    pub fn place(&self) -> Place {
-        self.place.get()
+    /// Where the hub is, if it is in this epoch.
+    pub fn place_in(&self, epoch: u64) -> Option<Place> {
+        (self.epoch.get() == Some(epoch)).then(|| self.place.get())
     }
 
     pub fn is_arriving(&self, member: Member) -> bool {
         self.arriving.borrow().contains(&member)
+    }
+
+    fn join(&self, join: Join) -> bool {
+        if (Some(join.epoch), join.place) != (self.epoch.get(), self.place.get()) {
+            return false;
+        }
+        // One that has left meanwhile has arrived as well.
+        if self.arriving.borrow_mut().remove(&join.member) {
+            self.groups.borrow_mut().add(join.member, join.interest);
+        }
+        true
     }
 
     fn move_to(&self, epoch: u64, place: Place) {
@@ -202,10 +208,10 @@ impl Core {
 
     async fn advance(&self, state: LogState) -> Result<(), LineError> {
         let same = self.epoch.get() == Some(state.epoch);
-        if !same || state.oldest > self.place.get().position {
+        if !same || state.has_forgotten_after(self.place.get()) {
             return self.restart(state).await;
         }
-        if state.position <= self.place.get().position {
+        if Place::after(state.position) <= self.place.get() {
             return Ok(());
         }
         if self.groups.borrow().is_empty() {
@@ -213,12 +219,15 @@ impl Core {
             return Ok(());
         }
         while self.place.get() != Place::after(state.position) {
-            let (pieces, next) = self.decider.log.read(self.place.get(), state.position).await?;
-            if next != Place::after(state.position)
-                && self.decider.log.state().await?.oldest > self.place.get().position
-            {
-                // It was forgotten while it was read, page by page.
-                return self.restart(state).await;
+            let Page { state: now, pieces, next } =
+                self.decider.log.read(self.place.get(), state.position).await?;
+            if now.epoch != state.epoch || now.position < state.position {
+                // Another database, or one that was restored: the feed finds out which.
+                return Err(LineError::Unavailable("the change log is not the one that it was".to_owned()));
+            }
+            if now.has_forgotten_after(self.place.get()) {
+                // It was trimmed beneath us, perhaps in the middle of a transaction that comes in pages.
+                return self.restart(now).await;
             }
             let mut counted = self.counted.get();
             let pieces = self.decider.interpret(&pieces, &mut counted);
@@ -233,6 +242,8 @@ impl Core {
     async fn restart(&self, state: LogState) -> Result<(), LineError> {
         self.epoch.set(Some(state.epoch));
         self.move_to(state.epoch, Place::after(state.position));
+        // The next transaction may have the position of one that was counted.
+        self.counted.set((0, 0));
         let ids = self.groups.borrow().ids();
         for id in ids {
             self.end(id, &LiveError::Resync).await;
@@ -371,7 +382,10 @@ impl Core {
         if self.groups.borrow().is_empty() {
             // Nobody has listened, so nobody has looked: what was committed before is none of its business.
             match self.decider.log.stamp().await {
-                Ok(position) => self.move_to(epoch, Place::after(position.max(self.place.get().position))),
+                Ok(position) => {
+                    self.shared.furthest.reached(epoch, position);
+                    self.move_to(epoch, Place::after(position.max(self.place.get().position)));
+                }
                 Err(error) => {
                     self.arriving.borrow_mut().insert(member);
                     self.end_arriving(member, LiveError::Unavailable(error.to_string())).await;
@@ -388,3 +402,7 @@ impl Core {
         None
     }
 }
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

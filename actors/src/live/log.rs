@@ -17,13 +17,15 @@ const STATE: &str = "select epoch, position, oldest from gom.feed";
 const STAMP: &str = "select gom.stamp_changes()";
 const TRIM: &str = "select gom.trim_changes($1::bigint * interval '1 millisecond', $2::bigint, $3::int)";
 /// `$1`, `$2`: the place that was read up to; `$3`: the last position to be read. OFFSET keeps it one look into the index for
-/// each transaction: a join would read the whole log.
-const READ: &str = "select s.position, c.sequence, c.table_name, c.kind, c.node, c.partner, c.columns, c.old, c.links \
+/// each transaction: a join would read the whole log. The state is of the same snapshot as the rows, and comes without rows too.
+const READ: &str = "select f.epoch, f.position, f.oldest, p.* from gom.feed f left join lateral (\
+     select s.position as stamped, c.sequence, c.table_name, c.kind, c.node, c.partner, c.columns, c.old, c.links \
      from gom.stamp s cross join lateral (select c.sequence, c.table_name, c.kind::text, c.node, c.partner, c.columns, \
      c.old::text, c.links::text from gom.change c where c.sequence between s.first_sequence and s.last_sequence and \
      c.transaction = s.transaction and (s.position > $1::bigint or c.sequence > $2::bigint) and c.schema_name = $4 \
      order by c.sequence offset 0) c where s.position >= $1::bigint and s.position <= $3::bigint \
-     order by s.position, c.sequence limit $5::int";
+     order by s.position, c.sequence limit $5::int) p on true order by p.stamped, p.sequence";
+const BEGIN_EPOCH: &str = "select gom.begin_epoch($1::bigint, $2::bigint)";
 
 /// What the log says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,13 @@ pub(super) struct LogState {
     pub position: u64,
     /// Of the last transaction that is not kept any more; 0: none.
     pub oldest: u64,
+}
+
+impl LogState {
+    /// Whether something that follows the place is not kept any more.
+    pub fn has_forgotten_after(self, place: Place) -> bool {
+        place < Place::after(self.oldest)
+    }
 }
 
 /// Up to where the log has been read.
@@ -65,6 +74,14 @@ pub(super) struct LogPiece {
     pub rows: Vec<LogRow>,
 }
 
+/// What was read at once, and where the log stood when it was.
+pub(super) struct Page {
+    pub state: LogState,
+    pub pieces: Vec<LogPiece>,
+    /// Up to where was read.
+    pub next: Place,
+}
+
 /// The log of one schema, on a connection of its own.
 pub(super) struct Log {
     line: Line,
@@ -95,12 +112,7 @@ impl Log {
 
     async fn state_by(&self, sql: &str) -> Result<LogState, LineError> {
         let rows = self.line.rows(&statement(sql, [])).await?;
-        let row = rows.first().ok_or_else(|| unexpected("no state"))?;
-        Ok(LogState {
-            epoch: number(row, 0)?.cast_unsigned(),
-            position: number(row, 1)?.cast_unsigned(),
-            oldest: number(row, 2)?.cast_unsigned(),
-        })
+        log_state(rows.first())
     }
 
     /// Gives positions to what was committed; the last one.
@@ -118,9 +130,15 @@ impl Log {
         Ok(u64::from(removed.map_err(|e| unexpected(&e.to_string()))?.unwrap_or(0).cast_unsigned()))
     }
 
-    /// What follows a place up to a position, in order, and the place that is read up to then. It is the position's end
-    /// if nothing is left.
-    pub async fn read(&self, after: Place, upto: u64) -> Result<(Vec<LogPiece>, Place), LineError> {
+    /// Begins a new epoch if the log still is of this one and stands before a position that it has given before.
+    pub async fn begin_epoch(&self, lost: u64, position: u64) -> Result<(), LineError> {
+        let params = [lost.to_string(), position.to_string()];
+        self.line.rows(&statement(BEGIN_EPOCH, params)).await.map(drop)
+    }
+
+    /// What follows a place up to a position, in order. If nothing is left, the next place is the position's end, or the log's
+    /// end if that comes first. Whether anything was forgotten in between, the page's state says.
+    pub async fn read(&self, after: Place, upto: u64) -> Result<Page, LineError> {
         let params = [
             after.position.to_string(),
             after.sequence.to_string(),
@@ -129,19 +147,23 @@ impl Log {
             PAGE.to_string(),
         ];
         let rows = self.line.rows(&statement(READ, params)).await?;
+        let state = log_state(rows.first())?;
         let mut place = after;
         let mut pieces: Vec<LogPiece> = Vec::new();
+        let mut count = 0;
         for row in &rows {
-            let position = number(row, 0)?.cast_unsigned();
-            place = Place { position, sequence: number(row, 1)? };
+            let Some(position) = optional_number(row, 3)? else { break };
+            count += 1;
+            let position = position.cast_unsigned();
+            place = Place { position, sequence: number(row, 4)? };
             let Some(row) = log_row(row)? else { continue };
             match pieces.last_mut() {
                 Some(piece) if piece.position == position => piece.rows.push(row),
                 _ => pieces.push(LogPiece { position, rows: vec![row] }),
             }
         }
-        if rows.len() < PAGE {
-            return Ok((pieces, Place::after(upto)));
+        if count < PAGE {
+            return Ok(Page { state, pieces, next: Place::after(upto.min(state.position)) });
         }
         // Whoever reads from wherever must find a transaction in the same pieces: the last one of a page is left to the next,
         // unless it fills the page.
@@ -150,7 +172,7 @@ impl Log {
         {
             place = Place::after(cut.position - 1);
         }
-        Ok((pieces, place))
+        Ok(Page { state, pieces, next: place })
     }
 
     /// Runs a statement of the engine's on the same connection.
@@ -165,20 +187,33 @@ fn log_row(row: &Row) -> Result<Option<LogRow>, LineError> {
         row.try_get::<_, Option<String>>(column).map_err(|error| unexpected(&error.to_string()))
     };
     let required = |column: usize| text(column)?.ok_or_else(|| unexpected("a null"));
-    let Some(kind) = required(3)?.chars().next().and_then(LogKind::of) else { return Ok(None) };
-    let columns: Option<Vec<String>> = row.try_get(6).map_err(|error| unexpected(&error.to_string()))?;
+    let Some(kind) = required(6)?.chars().next().and_then(LogKind::of) else { return Ok(None) };
+    let columns: Option<Vec<String>> = row.try_get(9).map_err(|error| unexpected(&error.to_string()))?;
     Ok(Some(LogRow {
-        table: required(2)?,
+        table: required(5)?,
         kind,
-        node: required(4)?,
-        partner: text(5)?,
+        node: required(7)?,
+        partner: text(8)?,
         columns: columns.unwrap_or_default(),
-        old: text(7)?,
-        links: text(8)?,
+        old: text(10)?,
+        links: text(11)?,
     }))
 }
 
+fn log_state(row: Option<&Row>) -> Result<LogState, LineError> {
+    let row = row.ok_or_else(|| unexpected("no state"))?;
+    Ok(LogState {
+        epoch: number(row, 0)?.cast_unsigned(),
+        position: number(row, 1)?.cast_unsigned(),
+        oldest: number(row, 2)?.cast_unsigned(),
+    })
+}
+
 fn number(row: &Row, column: usize) -> Result<i64, LineError> {
+    row.try_get(column).map_err(|error| unexpected(&error.to_string()))
+}
+
+fn optional_number(row: &Row, column: usize) -> Result<Option<i64>, LineError> {
     row.try_get(column).map_err(|error| unexpected(&error.to_string()))
 }
 

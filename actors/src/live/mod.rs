@@ -10,7 +10,7 @@ mod local;
 mod log;
 mod wake;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -91,6 +91,7 @@ struct Shared {
     /// Up to where everything has been delivered.
     head: watch::Sender<Option<Cursor>>,
     members: AtomicUsize,
+    furthest: Furthest,
     /// A `Wake` is on its way: others need not be sent.
     waking: AtomicBool,
     /// Other nodes are to be told.
@@ -101,6 +102,24 @@ struct Shared {
     looked: Moment,
     /// Since when there is something to deliver.
     behind: Moment,
+}
+
+/// The last position that the log has given, as far as this process knows: a log that stands lower has lost it.
+#[derive(Default)]
+struct Furthest(Mutex<Option<Cursor>>);
+
+impl Furthest {
+    /// 0: nothing is known of this epoch.
+    fn in_epoch(&self, epoch: u64) -> u64 {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.filter(|known| known.epoch == epoch).map_or(0, |known| known.position)
+    }
+
+    fn reached(&self, epoch: u64, position: u64) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.filter(|known| known.epoch == epoch).map_or(0, |known| known.position);
+        *known = Some(Cursor::after(epoch, before.max(position)));
+    }
 }
 
 impl Live {
@@ -118,6 +137,7 @@ impl Live {
         let shared = Arc::new(Shared {
             head: watch::Sender::new(None),
             members: AtomicUsize::new(0),
+            furthest: Furthest::default(),
             waking: AtomicBool::new(false),
             announce: Notify::new(),
             heart: Heart::new(),

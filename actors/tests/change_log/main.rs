@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod durable;
 mod faults;
 mod jobs;
 mod rights;
+mod stamping;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,6 +47,14 @@ pub async fn connect(database: &TestDatabase) -> Client {
 
 pub async fn stamp(client: &Client) -> i64 {
     client.query_one("select gom.stamp_changes()", &[]).await.unwrap().get(0)
+}
+
+/// Changes that have no position.
+pub const UNSTAMPED: &str = "select count(*) from gom.change c where not exists (select 1 from gom.stamp s
+    where c.transaction = s.transaction and c.sequence between s.first_sequence and s.last_sequence)";
+
+pub async fn count(client: &Client, sql: &str) -> i64 {
+    client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 /// What was logged and not looked at yet, a line for each row.
@@ -186,9 +196,7 @@ async fn every_transaction_gets_one_position_and_each_rows_history_is_in_order()
         task.await.unwrap();
     }
     let position = stamp(&client).await;
-    let unstamped = "select count(*) from gom.change c where not exists (select 1 from gom.stamp s
-        where c.transaction = s.transaction and c.sequence between s.first_sequence and s.last_sequence)";
-    assert_eq!(count(unstamped).await, 0, "nothing that is committed waits for the transaction that is open");
+    assert_eq!(count(UNSTAMPED).await, 0, "nothing that is committed waits for the transaction that is open");
     open.batch_execute("commit").await.unwrap();
     assert_eq!(stamp(&client).await, position + 1, "which gets its position when it commits");
     assert_eq!(count("select count(*) from gom.stamp").await, position + 1, "without holes");
@@ -252,6 +260,26 @@ async fn the_log_is_trimmed_by_age_and_number_in_steps() {
     assert_eq!(state().await, (30, 0, None));
     client.batch_execute(r#"insert into "Fan" values ('z')"#).await.unwrap();
     assert_eq!(stamp(&client).await, 31, "positions are never given twice");
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_larger_than_a_step_is_forgotten_at_once_and_removed_in_steps() {
+    let (_database, client) = deployed().await;
+    client.batch_execute(r#"insert into "Fan" select i::text from generate_series(1, 25) i"#).await.unwrap();
+    client.batch_execute(r#"insert into "Fan" values ('a')"#).await.unwrap();
+    client.batch_execute(r#"insert into "Fan" values ('b')"#).await.unwrap();
+    assert_eq!(stamp(&client).await, 3);
+    let trim = "select gom.trim_changes('0 s', 1000, 10)";
+    for (removed, oldest, left) in [(10, 1, 17), (10, 1, 7), (7, 3, 0), (0, 3, 0)] {
+        assert_eq!(client.query_one(trim, &[]).await.unwrap().get::<_, i32>(0), removed);
+        assert_eq!(count(&client, "select oldest from gom.feed").await, oldest);
+        assert_eq!(count(&client, "select count(*) from gom.change").await, left);
+        assert_eq!(count(&client, UNSTAMPED).await, 0);
+        let changes = "select coalesce(sum(changes), 0)::bigint from gom.stamp";
+        assert_eq!(count(&client, changes).await, left);
+        let late = "select sum(gom.stamp_left_behind(exact))::bigint from unnest('{f,t}'::bool[]) as e(exact)";
+        assert_eq!(count(&client, late).await, 0);
+    }
 }
 
 #[tokio::test]

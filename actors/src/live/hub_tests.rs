@@ -1,0 +1,171 @@
+//! What the hub does when the log is trimmed, or is another, beneath it. Here because only here it can be held between two steps.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gom_engine::datamodel::parse;
+use gom_engine::schema::{SchemaOptions, generate};
+use gom_engine::sql::{Physical, PhysicalOptions};
+use gom_test_support::TestDatabase;
+use tokio_postgres::Client;
+
+use super::super::{Furthest, Watched as Rows};
+use super::*;
+use crate::database::DatabaseOptions;
+use crate::metrics::Moment;
+use crate::migrations::{Deployment, apply};
+use crate::pulse::Heart;
+
+const SCHEMA: &str = "default$default";
+const MODEL: &str = "type Fan { id: ID! @id }";
+
+struct World {
+    hub: Hub,
+    client: Client,
+    _database: TestDatabase,
+}
+
+impl World {
+    async fn new() -> World {
+        let test = TestDatabase::create().await;
+        let model = parse("datamodel.prisma", MODEL).unwrap();
+        let mut client = test.connect().await;
+        let deployment =
+            Deployment { model: &model, text: MODEL, schema: SCHEMA, renames: &[], allow_data_loss: false };
+        apply(&mut client, &deployment, &|_| {}).await.unwrap();
+        client.batch_execute(&format!("set search_path = \"{SCHEMA}\"")).await.unwrap();
+        let schema = Arc::new(generate(&model, SchemaOptions::default()));
+        let physical = Physical::new(model, &PhysicalOptions::in_schema(SCHEMA));
+        let mut options = DatabaseOptions::new(test.config());
+        options.workers = 1;
+        let database = Database::start(options).unwrap();
+        let options = LiveOptions {
+            schema: SCHEMA.to_owned(),
+            poll: Duration::from_secs(1),
+            keep_for: Duration::from_secs(3_600),
+            keep: 1_000,
+            redis: None,
+        };
+        let shared = Arc::new(Shared {
+            head: tokio::sync::watch::Sender::new(None),
+            members: 0.into(),
+            furthest: Furthest::default(),
+            waking: false.into(),
+            announce: tokio::sync::Notify::new(),
+            heart: Heart::new(),
+            looked: Moment::default(),
+            behind: Moment::default(),
+        });
+        let encode: Arc<Encode> = Arc::new(|_, _, _| Bytes::new());
+        let planner = Planner::new(Arc::new(physical), schema);
+        let hub = Hub::new(&options, &database, &planner, &encode, shared);
+        let world = World { hub, client, _database: test };
+        world.hub.core.known_epoch().await.unwrap();
+        let model = parse("datamodel.prisma", MODEL).unwrap().model_named("Fan").unwrap();
+        let fans = Interest::Touch([Rows { model, key: None }].into());
+        world.core().groups.borrow_mut().add(Member { worker: 0, slot: 0 }, fans);
+        world
+    }
+
+    fn core(&self) -> &Core {
+        &self.hub.core
+    }
+
+    /// Whether the subscriber is still served; if not, it was told to read anew.
+    fn is_served(&self) -> bool {
+        !self.core().groups.borrow().is_empty()
+    }
+
+    async fn run(&self, sql: &str) {
+        self.client.batch_execute(sql).await.unwrap();
+    }
+
+    /// Where the log stands once all is stamped.
+    async fn stamped(&self) -> LogState {
+        self.core().decider.log.stamp().await.unwrap();
+        self.core().decider.log.state().await.unwrap()
+    }
+}
+
+#[actix::test]
+async fn a_last_page_that_was_trimmed_beneath_the_hub_is_a_restart() {
+    let world = World::new().await;
+    for i in 0..4 {
+        world.run(&format!(r#"insert into "Fan" values ('{i}')"#)).await;
+    }
+    let told = world.stamped().await;
+    world.run("select gom.trim_changes('1 hour', 2, 1000)").await;
+    world.core().advance(told).await.unwrap();
+    assert!(!world.is_served(), "it has missed two of four");
+    assert_eq!(world.core().place.get(), Place::after(told.position));
+}
+
+#[actix::test]
+async fn a_large_transaction_that_was_trimmed_between_two_pages_is_a_restart() {
+    let world = World::new().await;
+    world.run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#).await;
+    let told = world.stamped().await;
+    let page = world.core().decider.log.read(world.core().place.get(), told.position).await.unwrap();
+    assert!(!page.next.is_whole(), "it has more than a page");
+    world.core().move_to(told.epoch, page.next);
+    // Its very first step forgets all of it.
+    world.run("select gom.trim_changes('0 s', 1000, 100)").await;
+    world.core().advance(told).await.unwrap();
+    assert!(!world.is_served(), "the second page is gone");
+}
+
+#[actix::test]
+async fn what_was_not_forgotten_is_delivered_also_while_the_log_is_trimmed() {
+    let world = World::new().await;
+    world.run(r#"insert into "Fan" values ('a')"#).await;
+    let first = world.stamped().await;
+    world.core().advance(first).await.unwrap();
+    world.run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#).await;
+    let told = world.stamped().await;
+    world.run("select gom.trim_changes('1 hour', 5500, 1000)").await;
+    world.core().advance(told).await.unwrap();
+    assert!(world.is_served());
+    assert_eq!(world.core().place.get(), Place::after(told.position));
+    assert_eq!(world.core().counted.get(), (told.position, 5_500));
+}
+
+#[actix::test]
+async fn the_parts_of_a_transaction_are_counted_anew_in_a_new_epoch() {
+    let world = World::new().await;
+    world.run(r#"insert into "Fan" values ('a'), ('b')"#).await;
+    let state = world.stamped().await;
+    world.core().advance(state).await.unwrap();
+    assert_eq!(world.core().counted.get(), (state.position, 2));
+    world.core().advance(LogState { epoch: state.epoch + 2, position: 0, oldest: 0 }).await.unwrap();
+    assert_eq!(world.core().counted.get(), (0, 0), "the next transaction may have the same position");
+}
+
+#[actix::test]
+async fn reading_goes_no_further_than_the_log() {
+    let world = World::new().await;
+    world.run(r#"insert into "Fan" values ('a')"#).await;
+    let state = world.stamped().await;
+    // The goal of an epoch that is over.
+    let page = world.core().decider.log.read(Place::after(0), state.position + 1_000).await.unwrap();
+    assert_eq!(page.next, Place::after(state.position));
+    assert_eq!((page.state, page.pieces.len()), (state, 1));
+    let page = world.core().decider.log.read(page.next, state.position + 1_000).await.unwrap();
+    assert_eq!((page.state, page.pieces.len()), (state, 0), "the state comes without rows too");
+}
+
+#[actix::test]
+async fn who_has_read_another_epoch_does_not_join() {
+    let world = World::new().await;
+    let state = world.stamped().await;
+    world.core().advance(state).await.unwrap();
+    let model = parse("datamodel.prisma", MODEL).unwrap().model_named("Fan").unwrap();
+    let interest = Interest::Touch([Rows { model, key: None }].into());
+    let member = Member { worker: 0, slot: 1 };
+    let place = Place::after(state.position);
+    for (epoch, joins) in [(state.epoch + 2, false), (state.epoch, true)] {
+        world.core().arriving.borrow_mut().insert(member);
+        let join = Join { member, interest: interest.clone(), epoch, place };
+        assert_eq!(world.core().join(join), joins);
+    }
+    assert_eq!(world.core().place_in(state.epoch + 2), None, "nor is the hub's place its goal");
+}
