@@ -1,4 +1,4 @@
-//! The `ChangeFeed`: has what was committed stamped, tells the hub how far it has come, and has the log trimmed.
+//! The `ChangeFeed`: has what was committed stamped, tells the hub how far it has come, and has the log kept in order.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::hub::{Advance, Hub};
 use super::log::{Log, LogState};
-use super::{LiveOptions, Shared};
+use super::{LiveOptions, Shared, upkeep};
 use crate::database::{Database, LineError};
-use crate::metrics::{ActorKind, FEED_STAMPED, FEED_TRIMMED};
+use crate::metrics::{ActorKind, FEED_STAMPED};
 use crate::pulse::Condition;
 use crate::watch::{Context, Published, Watched};
 
@@ -21,9 +21,6 @@ const IDLE: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// What millions of rows take that were written at once: nobody else waits for it.
 const LIMIT: Duration = Duration::from_secs(300);
-/// Between two looks whether something can be forgotten, and the most that is forgotten in one go.
-const TRIM_EVERY: Duration = Duration::from_secs(10);
-const TRIM_STEP: u32 = 5_000;
 
 /// Something was committed.
 #[derive(Message)]
@@ -65,8 +62,10 @@ impl Actor for ChangeFeed {
             woken: Arc::clone(&self.woken),
         };
         ctx.spawn(async move { follow.run().await }.into_actor(self));
-        let log = Log::new(&self.database, &self.options.schema, Some(LIMIT));
-        ctx.spawn(trim(log, Arc::clone(&self.options)).into_actor(self));
+        // Each has a connection of its own: the one need not wait for the other.
+        let log = || Log::new(&self.database, &self.options.schema, Some(LIMIT));
+        ctx.spawn(upkeep::trim(log(), Arc::clone(&self.options)).into_actor(self));
+        ctx.spawn(upkeep::search(log()).into_actor(self));
     }
 }
 
@@ -166,26 +165,5 @@ impl Follow {
         hub.send(Advance(state)).await.map_err(|_| unavailable())??;
         self.shared.behind.clear();
         Ok(())
-    }
-}
-
-async fn trim(log: Log, options: Arc<LiveOptions>) {
-    loop {
-        sleep(TRIM_EVERY).await;
-        // In small steps, so that nobody waits for one.
-        loop {
-            match log.trim(options.keep_for, options.keep, TRIM_STEP).await {
-                Ok(removed) => {
-                    FEED_TRIMMED.add((), removed);
-                    if removed < u64::from(TRIM_STEP) / 2 {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(cause = %error, "the change log was not trimmed");
-                    break;
-                }
-            }
-        }
     }
 }

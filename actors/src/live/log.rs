@@ -25,6 +25,7 @@ const READ: &str = "select f.epoch, f.position, f.oldest, p.* from gom.feed f le
      c.transaction = s.transaction and (s.position > $1::bigint or c.sequence > $2::bigint) and c.schema_name = $4 \
      order by c.sequence offset 0) c where s.position >= $1::bigint and s.position <= $3::bigint \
      order by s.position, c.sequence limit $5::int) p on true order by p.stamped, p.sequence";
+const STAMP_LEFT_BEHIND: &str = "select gom.stamp_left_behind($1::bool)";
 const BEGIN_EPOCH: &str = "select gom.begin_epoch($1::bigint, $2::bigint)";
 
 /// What the log says of itself.
@@ -119,6 +120,13 @@ impl Log {
     pub async fn stamp(&self) -> Result<u64, LineError> {
         let rows = self.line.rows(&statement(STAMP, [])).await?;
         let row = rows.first().ok_or_else(|| unexpected("no position"))?;
+        Ok(number(row, 0)?.cast_unsigned())
+    }
+
+    /// Gives positions to committed changes that were passed over; how many. `exact`: compares change by change.
+    pub async fn stamp_left_behind(&self, exact: bool) -> Result<u64, LineError> {
+        let rows = self.line.rows(&statement(STAMP_LEFT_BEHIND, [exact.to_string()])).await?;
+        let row = rows.first().ok_or_else(|| unexpected("no number"))?;
         Ok(number(row, 0)?.cast_unsigned())
     }
 

@@ -8,10 +8,11 @@ mod groups;
 mod hub;
 mod local;
 mod log;
+mod upkeep;
 mod wake;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;

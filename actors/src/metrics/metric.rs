@@ -177,6 +177,8 @@ metrics! {
         "Since the change log was looked at last: what was committed later has no position yet.";
     FeedTrimmed FEED_TRIMMED: Counter<()>,
         "gom_feed_trimmed_changes", None, "Changes that were forgotten for their age or number (live.keep_for, live.keep).";
+    FeedLeftBehind FEED_LEFT_BEHIND: Counter<()>,
+        "gom_feed_left_behind_changes", None, "Committed changes that stamping had passed over and that were delivered late; 0 is right.";
 
     LoginAttempts LOGIN_ATTEMPTS: Counter<Verdict>,
         "gom_login_attempts", None, "What the limits of logins said to attempts.";

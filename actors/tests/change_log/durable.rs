@@ -16,7 +16,7 @@ use gom_test_support::TestCluster;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use super::{MODEL, SCHEMA, count, deploy, stamp};
+use super::{MODEL, SCHEMA, UNSTAMPED, count, deploy, stamp};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -103,10 +103,7 @@ async fn a_position_survives_a_crash_also_where_commits_are_not_flushed() {
     let cluster = without_flushing().await;
     for round in 0..3 {
         let client = cluster.connect().await;
-        assert_eq!(
-            client.query_one("show synchronous_commit", &[]).await.unwrap().get::<_, &str>(0),
-            "off"
-        );
+        assert_eq!(client.query_one("show synchronous_commit", &[]).await.unwrap().get::<_, &str>(0), "off");
         let mut last = 0;
         for i in 0..20 {
             client.batch_execute(&insert(&format!("{round}-{i}"))).await.unwrap();
@@ -131,9 +128,12 @@ async fn settings_that_are_stronger_than_a_flush_are_kept() {
     let cluster = TestCluster::own().await;
     deploy(&mut cluster.connect().await).await;
     let client = cluster.connect().await;
-    for (setting, expected) in
-        [("off", "local"), ("local", "local"), ("remote_write", "remote_write"), ("remote_apply", "remote_apply")]
-    {
+    for (setting, expected) in [
+        ("off", "local"),
+        ("local", "local"),
+        ("remote_write", "remote_write"),
+        ("remote_apply", "remote_apply"),
+    ] {
         client.batch_execute(&format!("set synchronous_commit = {setting}")).await.unwrap();
         client.batch_execute(&insert(setting)).await.unwrap();
         client.batch_execute("begin; select gom.stamp_changes()").await.unwrap();
@@ -159,6 +159,32 @@ async fn a_subscriber_misses_nothing_in_a_crash_where_commits_are_not_flushed() 
     cluster.connect().await.batch_execute(&insert("after")).await.unwrap();
     let after = next(&mut heard).await;
     assert!(matches!(after, Heard::Event(_) | Heard::Ended(LiveError::Resync)), "{after:?}");
+}
+
+#[actix::test]
+async fn what_was_passed_over_is_delivered_when_a_server_starts() {
+    let cluster = TestCluster::own().await;
+    deploy(&mut cluster.connect().await).await;
+    let client = cluster.connect().await;
+    for i in 0..3 {
+        client.batch_execute(&insert(&i.to_string())).await.unwrap();
+        stamp(&client).await;
+    }
+    // As if the second one had been open for longer than anybody looked for it.
+    let passed_over =
+        "begin; delete from gom.stamp where position = 2; update gom.stamp set position = 2, total = 2
+        where position = 3; update gom.feed set position = 2; commit";
+    client.batch_execute(passed_over).await.unwrap();
+    let epoch = count(&client, "select epoch from gom.feed").await;
+    let local = follow(&cluster).await;
+    let beginning = Cursor::after(epoch.cast_unsigned(), 0);
+    let (_ticket, mut heard) = subscribe(&local, Some(beginning));
+    let mut last = 0;
+    while last < 3 {
+        let Heard::Event(cursor) = next(&mut heard).await else { panic!("an event") };
+        last = cursor.position;
+    }
+    assert_eq!(count(&client, UNSTAMPED).await, 0);
 }
 
 #[actix::test]

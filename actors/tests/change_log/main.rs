@@ -277,7 +277,8 @@ async fn a_transaction_that_is_larger_than_a_step_is_forgotten_at_once_and_remov
         assert_eq!(count(&client, UNSTAMPED).await, 0);
         let changes = "select coalesce(sum(changes), 0)::bigint from gom.stamp";
         assert_eq!(count(&client, changes).await, left);
-        let late = "select sum(gom.stamp_left_behind(exact))::bigint from unnest('{f,t}'::bool[]) as e(exact)";
+        let late =
+            "select sum(gom.stamp_left_behind(exact))::bigint from unnest('{f,t}'::bool[]) as e(exact)";
         assert_eq!(count(&client, late).await, 0);
     }
 }

@@ -122,8 +122,7 @@ async fn a_part_of_a_transaction_that_was_passed_over_brings_nothing_twice() {
     assert_eq!(count(&client, "select gom.stamp_left_behind(false)").await, 4);
     let read = "select c.node from gom.stamp s join gom.change c on c.transaction = s.transaction
         and c.sequence between s.first_sequence and s.last_sequence order by s.position, c.sequence";
-    let read: Vec<String> =
-        client.query(read, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let read: Vec<String> = client.query(read, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     assert_eq!(read, ["3", "1", "2", "4", "5"]);
 }
 
@@ -179,8 +178,13 @@ async fn stampers_trimmers_readers_and_slow_writers_leave_no_change_behind() {
         let mut readers = Vec::new();
         for _ in 0..2 {
             let place = stamp(&client).await;
-            let mut reader =
-                Reader { client: connect(&cluster).await, place, found: HashSet::new(), twice: 0, resyncs: 0 };
+            let mut reader = Reader {
+                client: connect(&cluster).await,
+                place,
+                found: HashSet::new(),
+                twice: 0,
+                resyncs: 0,
+            };
             let over = Arc::clone(&over);
             readers.push(tokio::spawn(async move {
                 while !over.load(Ordering::Relaxed) {
@@ -190,7 +194,8 @@ async fn stampers_trimmers_readers_and_slow_writers_leave_no_change_behind() {
             }));
         }
         for writer in 0..8 {
-            let (client, over, committed) = (connect(&cluster).await, Arc::clone(&over), Arc::clone(&committed));
+            let (client, over, committed) =
+                (connect(&cluster).await, Arc::clone(&over), Arc::clone(&committed));
             tasks.push(tokio::spawn(async move {
                 let mut below = dice(seed ^ (round << 8 | writer));
                 for i in 0.. {
@@ -238,7 +243,11 @@ async fn stampers_trimmers_readers_and_slow_writers_leave_no_change_behind() {
         }
         let position = stamp(&client).await;
         assert_eq!(count(&client, UNSTAMPED).await, 0, "round {round}");
-        assert_eq!(position, committed.load(Ordering::Relaxed), "round {round}: one position for each transaction");
+        assert_eq!(
+            position,
+            committed.load(Ordering::Relaxed),
+            "round {round}: one position for each transaction"
+        );
         assert_eq!(count(&client, "select gom.stamp_left_behind(true)").await, 0, "round {round}");
         let fans = format!("select count(*) from \"Fan\" where id like '{round}-%'");
         let written = count(&client, &fans).await;
@@ -247,7 +256,10 @@ async fn stampers_trimmers_readers_and_slow_writers_leave_no_change_behind() {
             reader.read().await;
             assert_eq!(reader.twice, 0, "round {round}");
             let found = i64::try_from(reader.found.len()).unwrap();
-            assert!(found == written || reader.resyncs > 0 && found < written, "round {round}: {found} of {written}");
+            assert!(
+                found == written || reader.resyncs > 0 && found < written,
+                "round {round}: {found} of {written}"
+            );
             resyncs += reader.resyncs;
         }
     }

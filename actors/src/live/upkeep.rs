@@ -1,0 +1,68 @@
+//! What keeps the change log in order, whoever listens: it is trimmed, and searched for changes that stamping has passed over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, interval_at, sleep};
+
+use super::LiveOptions;
+use super::log::Log;
+use crate::database::LineError;
+use crate::metrics::{FEED_LEFT_BEHIND, FEED_TRIMMED};
+
+/// Between two looks whether something can be forgotten, and the most that is forgotten in one go.
+const TRIM_EVERY: Duration = Duration::from_secs(10);
+const TRIM_STEP: u32 = 5_000;
+/// Between two searches: each counts the index of the log, a few hundredths of a second for a million changes.
+const SEARCH_EVERY: Duration = Duration::from_secs(300);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+pub(super) async fn trim(log: Log, options: Arc<LiveOptions>) {
+    loop {
+        sleep(TRIM_EVERY).await;
+        // In small steps, so that nobody waits for one.
+        loop {
+            match log.trim(options.keep_for, options.keep, TRIM_STEP).await {
+                Ok(removed) => {
+                    FEED_TRIMMED.add((), removed);
+                    if removed < u64::from(TRIM_STEP) / 2 {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(cause = %error, "the change log was not trimmed");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Stamps what was passed over: older versions could do that. At the start change by change, later by their numbers.
+pub(super) async fn search(log: Log) {
+    // A database that has no change log yet gets one, or a server that knows it.
+    while let Err(error) = search_once(&log, true).await {
+        tracing::debug!(cause = %error, "the change log was not searched");
+        let pause = if matches!(error, LineError::Rejected(_)) { SEARCH_EVERY } else { PAUSE_AFTER_FAILURE };
+        sleep(pause).await;
+    }
+    let mut times = interval_at(Instant::now() + SEARCH_EVERY, SEARCH_EVERY);
+    loop {
+        times.tick().await;
+        if let Err(error) = search_once(&log, false).await {
+            tracing::debug!(cause = %error, "the change log was not searched");
+        }
+    }
+}
+
+async fn search_once(log: &Log, exact: bool) -> Result<(), LineError> {
+    let changes = log.stamp_left_behind(exact).await?;
+    if changes > 0 {
+        FEED_LEFT_BEHIND.add((), changes);
+        tracing::warn!(
+            changes,
+            "committed changes had been passed over and had no position; subscribers are told of them now"
+        );
+    }
+    Ok(())
+}
