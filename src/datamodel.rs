@@ -48,5 +48,6 @@ pub fn read(settings: &Settings) -> Result<ReadDatamodel, ReadError> {
     };
     let mut model = parse(&name, &text)?;
     model.watched = crate::shop::watched(&model);
+    model.followed = crate::shop::followed(&model);
     Ok(ReadDatamodel { name, text, model })
 }

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use super::password::{self, Asked};
 use super::place::Place;
 use super::{Failure, SettingsArguments};
-use crate::identity::{Account, AccountTable, Hasher, NewAccount};
+use crate::identity::{Account, AccountTable, Hasher, NewAccount, is_customers};
 use crate::settings::{Provider, Purpose, Settings};
 
 #[derive(Debug, Args)]
@@ -77,6 +77,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
                 }
             }
             let subject = subject.unwrap_or_else(|| format!("account|{}", uuid::Uuid::new_v4().simple()));
+            if is_customers(&subject) {
+                let problem = format!("the subject '{subject}' is a customer's; choose one that begins otherwise");
+                return Err(Failure::Other(problem));
+            }
             let username = named.username;
             let account = NewAccount { username, subject, role, profile, password_hash: String::new() };
             (named.settings, Work::Add(account))

@@ -32,6 +32,9 @@ use crate::shop;
 /// takes tens of milliseconds to make.
 const INTROSPECTION_BYTES: u64 = 4 * 1024 * 1024;
 
+/// What policies call the user's [`User::subject`], beside the token's claims.
+pub const SUBJECT: &str = "subject";
+
 /// One worker's API.
 #[derive(Clone)]
 pub struct Api {
@@ -175,7 +178,12 @@ impl Engine {
             ApiError::new(ErrorKind::Forbidden, message)
         })?;
         let permissions = |user: &User| Permissions::of(user.permissions.iter().map(String::as_str));
-        let rights = user.rights(|user| self.planner.rights(policy, permissions(user), &user.claims))?;
+        let rights = user.rights(|user| {
+            let mut claims = user.claims.clone();
+            // Not the token's word: it tells the kind of the user, which `sub` does not.
+            claims.insert(SUBJECT.to_owned(), user.subject.clone().into());
+            self.planner.rights(policy, permissions(user), &claims)
+        })?;
         Ok(Some(Arc::clone(rights)))
     }
 

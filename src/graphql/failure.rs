@@ -4,7 +4,7 @@ use gom_actors::database::RunError;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::plan::{Planner, Rejection};
 
-pub(super) fn api_error(planner: &Planner, error: RunError) -> ApiError {
+pub(crate) fn api_error(planner: &Planner, error: RunError) -> ApiError {
     match error {
         RunError::Rejected(report) => planner.rejected(Rejection {
             sqlstate: &report.sqlstate,

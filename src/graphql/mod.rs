@@ -11,8 +11,9 @@ mod sources;
 mod wire;
 
 pub use answer::{Answer, Data, Fragment};
-pub use api::{Api, Engine, EngineOptions};
+pub use api::{Api, Engine, EngineOptions, SUBJECT};
 pub use execute::{execute, serve};
+pub(crate) use failure::api_error;
 pub use live::{Next, Outlet, Running, Started, start};
 pub use sources::Sources;
 pub use wire::{write_answer, write_errors, write_event};

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::app_keys::{AppKeys, KeyUse};
 use super::claims::Expected;
 use super::issuer_keys::{IssuerKeys, NoKey};
+use super::subject::{customer_subject, is_customers};
 use super::token::{TokenError, as_signed};
 use super::viewer::User;
 use super::{ACCOUNTS, AUTH0, PHONE};
@@ -111,9 +112,9 @@ impl Verifier {
             return Err(malformed());
         }
         let user = Arc::new(match (provider, &self.foreign) {
-            (PHONE, _) => self.own(KeyUse::CustomerToken, head, signature, now)?,
-            (ACCOUNTS, _) => self.own(KeyUse::AccountToken, head, signature, now)?,
-            (AUTH0, Some(foreign)) => foreign.verify(head, signature, now).await?,
+            (PHONE, _) => as_customer(self.own(KeyUse::CustomerToken, head, signature, now)?)?,
+            (ACCOUNTS, _) => as_other(self.own(KeyUse::AccountToken, head, signature, now)?)?,
+            (AUTH0, Some(foreign)) => as_other(foreign.verify(head, signature, now).await?)?,
             _ => return Err(TokenError::Invalid("jwt issuer invalid".into())),
         });
         let token = Token { provider: provider.into(), head: head.into(), signature: signature.into() };
@@ -144,6 +145,26 @@ impl Verifier {
         }
         self.local.check(parts.claims, now)
     }
+}
+
+/// The holder of a customer's token, which is for one shop.
+fn as_customer(user: User) -> Result<User, TokenError> {
+    match user.claims.get("seller").and_then(Value::as_str) {
+        Some(seller) => {
+            let subject = customer_subject(&user.subject, seller);
+            Ok(User::new(subject, user.permissions, user.claims, user.expires))
+        }
+        None => Err(wrong_subject()),
+    }
+}
+
+/// The holder of any other token, who is no customer whatever the issuer calls it.
+fn as_other(user: User) -> Result<User, TokenError> {
+    if is_customers(&user.subject) { Err(wrong_subject()) } else { Ok(user) }
+}
+
+fn wrong_subject() -> TokenError {
+    TokenError::Invalid("jwt subject invalid".into())
 }
 
 impl Foreign {

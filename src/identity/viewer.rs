@@ -33,7 +33,8 @@ impl Viewer {
 /// What a verified access token says of its holder.
 #[derive(Debug)]
 pub struct User {
-    /// The claim `sub`: of a seller `User.extUid`, of a customer `Bp.uid`.
+    /// Under which name sessions, devices, jobs, notifications and stamps know the user: the claim `sub`, and of a
+    /// customer what [`super::customer_subject`] makes of it and the shop.
     pub subject: String,
     /// `action:subject`, and `role:…`.
     pub permissions: Vec<String>,

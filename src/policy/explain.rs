@@ -10,7 +10,7 @@ use gom_engine::policy::{Permissions, Policy, Role};
 use gom_engine::request::{Operation, OperationKind, Selected, SelectedField, Variables};
 use serde_json::{Map, Value};
 
-use crate::graphql::Sources;
+use crate::graphql::{SUBJECT, Sources};
 
 /// What is to be explained.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +30,7 @@ pub struct Explained<'a> {
 /// If the role's rules cannot be bound to the claims.
 pub fn explain(asked: Explained<'_>) -> Result<String, ApiError> {
     let mut claims = asked.claims.clone();
-    for name in asked.role.claims().chain(["sub"]) {
+    for name in asked.role.claims().chain(["sub", SUBJECT]) {
         claims.entry(name).or_insert_with(|| format!("${name}").into());
     }
     // Permissions are told, not asked for: the statements are to be seen in any case.

@@ -1,37 +1,37 @@
-//! Customers, as they log in: by the code that their seller gave them, and their telephone number. They are
-//! looked up through the API itself, on behalf of the service.
+//! Customers, as they log in: by the code that a shop gave them, and their telephone number as that shop knows it. A code
+//! leads to one shop, and the session that it opens is for that shop alone.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use gom_actors::secret::SecretText;
-use gom_engine::error::{ApiError, ErrorKind};
+use gom_engine::error::ErrorKind;
+use gom_engine::plan::{Param, Statement};
+use gom_engine::sql::LinkAt;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::graphql::{self, Answer, Api, Data, Engine, Request};
-use crate::identity::Viewer;
-
-/// What an attempt to log in looks at, no more: that takes the same time whether there is such a customer.
-const TELEPHONE: &str = "query CustomerTelephone($code: ID!) { bp(where: { extUid: $code }) { phone } }";
-/// A customer of several sellers logs in to the shop of the first.
-const CUSTOMER: &str = "query Customer($code: ID!) {
-    bp(where: { extUid: $code }) {
-        uid extUid name1 lastName1 phone
-        customerOf(where: { extUid_not: null }, first: 1) { extUid business }
-    }
-}";
+use super::logins::{Parts, TABLE};
+use crate::graphql::{self, Api, Engine};
+use crate::identity;
 
 /// Digits at the end of a telephone number that the page shows; the customer types those before.
 pub const SHOWN_DIGITS: usize = 3;
 
 /// Looks customers up.
 #[derive(Debug, Clone)]
-pub struct Customers(());
+pub struct Customers {
+    /// The schema of the datamodel's tables.
+    schema: String,
+    /// What an attempt to log in looks at, no more: that takes the same time whether there is such a customer.
+    telephone: String,
+    customer: String,
+}
 
 /// Somebody who may log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Customer {
     pub uid: String,
+    /// Of this shop; the customer may have others at other shops.
     pub code: String,
     pub first_name: String,
     pub last_name: Option<String>,
@@ -56,6 +56,11 @@ impl Customer {
             None => self.first_name.clone(),
         }
     }
+
+    /// Under which sessions, devices and notifications know the customer of this shop.
+    pub fn subject(&self) -> String {
+        identity::customer_subject(&self.uid, &self.seller)
+    }
 }
 
 /// There is no answer about a customer.
@@ -72,9 +77,40 @@ pub enum LookUpError {
 impl Customers {
     /// Nothing, if the datamodel is not the shop's, so that nobody can log in as a customer.
     pub fn of(engine: &Engine) -> Option<Self> {
-        let limits = &engine.limits_of(&Viewer::Service).request;
-        let known = |text| engine.requests.prepare(text, None, limits).is_ok();
-        (known(TELEPHONE) && known(CUSTOMER)).then_some(Customers(()))
+        let physical = engine.planner.physical();
+        let model = &physical.model;
+        let parts = Parts::find(model)?;
+        let LinkAt::Table { table: links, own, partner, .. } =
+            physical.link(model.field(parts.customer, parts.sellers).relation()?)
+        else {
+            return None;
+        };
+        let named = |name: &str| {
+            let field = model.model(parts.customer).field_named(name)?;
+            model.field(parts.customer, field).is_column().then(|| physical.column(parts.customer, field))
+        };
+        let business = model.model(parts.seller).field_named("business")?;
+        let (first, last, business) =
+            (named("name1")?, named("lastName1")?, physical.column(parts.seller, business));
+        let (customers, customer_id) = (physical.table(parts.customer), physical.id(parts.customer));
+        let (sellers, seller_id) = (physical.table(parts.seller), physical.id(parts.seller));
+        let subject = physical.column(parts.seller, parts.subject);
+        let of_code = "l.schema_name = $1 and l.code = $2";
+        Some(Customers {
+            schema: physical.schema_name().to_owned(),
+            telephone: format!(
+                "select (select json_build_object('phone', l.phone) from gom.{TABLE} l where {of_code})::text"
+            ),
+            // Whoever is the shop's customer no longer does not log in to it.
+            customer: format!(
+                "select (select json_build_object('uid', c.{customer_id}, 'code', l.code, 'first_name', c.{first}, \
+                 'last_name', c.{last}, 'phone', l.phone, 'seller', s.{subject}, 'business', s.{business}) \
+                 from gom.{TABLE} l join {customers} c on c.{customer_id} = l.customer \
+                 join {sellers} s on s.{seller_id} = l.seller \
+                 join {links} k on k.{own} = c.{customer_id} and k.{partner} = s.{seller_id} \
+                 where {of_code} and s.{subject} is not null limit 1)::text"
+            ),
+        })
     }
 
     /// The customer with this code, if there is one who could log in.
@@ -88,33 +124,26 @@ impl Customers {
         deadline: Instant,
     ) -> Result<Option<Customer>, LookUpError> {
         #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
         struct Row {
             uid: String,
-            ext_uid: String,
-            name1: String,
-            last_name1: Option<String>,
+            code: String,
+            first_name: String,
+            last_name: Option<String>,
             phone: Option<String>,
-            customer_of: Vec<Seller>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Seller {
-            ext_uid: String,
+            seller: String,
             business: String,
         }
-        let row: Option<Row> = look_up(api, CUSTOMER, code, deadline).await?;
+        let row: Option<Row> = self.look_up(api, &self.customer, code, deadline).await?;
         Ok(row.and_then(|row| {
             let phone = digits(row.phone.as_deref()?);
-            let seller = row.customer_of.into_iter().next()?;
             (!phone.is_empty()).then_some(Customer {
                 uid: row.uid,
-                code: row.ext_uid,
-                first_name: row.name1,
-                last_name: row.last_name1,
+                code: row.code,
+                first_name: row.first_name,
+                last_name: row.last_name,
                 phone: SecretText::new(phone),
-                seller: seller.ext_uid,
-                business: seller.business,
+                seller: row.seller,
+                business: row.business,
             })
         }))
     }
@@ -134,12 +163,38 @@ impl Customers {
         struct Row {
             phone: Option<String>,
         }
-        let row: Option<Row> = look_up(api, TELEPHONE, code, deadline).await?;
+        let row: Option<Row> = self.look_up(api, &self.telephone, code, deadline).await?;
         let known = row.and_then(|row| row.phone).map(|phone| digits(&phone)).unwrap_or_default();
         if verify_slices_are_equal(known.as_bytes(), phone.as_bytes()).is_err() {
             return Ok(None);
         }
-        self.find(api, code, deadline).await
+        // Between the two looks the number may have become another.
+        let customer = self.find(api, code, deadline).await?;
+        Ok(customer.filter(|found| {
+            verify_slices_are_equal(found.phone.expose().as_bytes(), phone.as_bytes()).is_ok()
+        }))
+    }
+
+    /// The JSON object of a statement about a code; nothing without a row.
+    async fn look_up<T: for<'de> Deserialize<'de>>(
+        &self,
+        api: &Api,
+        sql: &str,
+        code: &str,
+        deadline: Instant,
+    ) -> Result<Option<T>, LookUpError> {
+        if !api.deployed.is_done() {
+            return Err(LookUpError::Unavailable);
+        }
+        // A database that was never brought to a datamodel has no logins.
+        if !api.engine.planner.physical().has_own_values() {
+            return Ok(None);
+        }
+        let params = [&self.schema, code].map(|text| Param::Text(text.to_owned())).to_vec();
+        let statement = Statement { sql: sql.to_owned(), params };
+        let found = api.database.read(statement, deadline).await.map_err(|error| failure(api, error))?;
+        let row = found.map(|text| serde_json::from_str(text.as_str())).transpose();
+        row.map_err(|error| LookUpError::Fault(error.to_string()))
     }
 }
 
@@ -148,34 +203,11 @@ fn digits(phone: &str) -> String {
     phone.chars().filter(char::is_ascii_digit).collect()
 }
 
-/// The answer to a document with one field at the top and the variable `code`.
-async fn look_up<T: for<'de> Deserialize<'de>>(
-    api: &Api,
-    text: &str,
-    code: &str,
-    deadline: Instant,
-) -> Result<Option<T>, LookUpError> {
-    let mut variables = Map::new();
-    variables.insert("code".into(), json!(code));
-    let request = Request { text: text.to_owned(), operation_name: None, variables };
-    let answer = graphql::execute(api, request, Viewer::Service, true, deadline).await;
-    let Some(Answer { data, errors }) = answer else {
-        return Err(LookUpError::Fault("our own document is not a query".into()));
-    };
-    if let Some(error) = errors.first() {
-        return Err(failure(error));
-    }
-    let Data::Fields(fields) = data else {
-        return Err(LookUpError::Fault("our own document has no answer".into()));
-    };
-    let json = fields.first().map_or(&b"null"[..], |(_, fragment)| fragment.as_bytes());
-    serde_json::from_slice(json).map_err(|error| LookUpError::Fault(error.to_string()))
-}
-
-fn failure(error: &ApiError) -> LookUpError {
+fn failure(api: &Api, error: gom_actors::database::RunError) -> LookUpError {
+    let error = graphql::api_error(&api.engine.planner, error);
     match error.kind {
         ErrorKind::Unavailable | ErrorKind::DeadlineExceeded => LookUpError::Unavailable,
-        _ => LookUpError::Fault(error.message.clone()),
+        _ => LookUpError::Fault(error.message),
     }
 }
 

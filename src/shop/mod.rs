@@ -3,11 +3,13 @@
 pub mod customers;
 mod day;
 mod detours;
+mod logins;
 mod notices;
 mod rules;
 mod watched;
 
 pub use detours::detours;
+pub use logins::followed;
 pub use notices::{Language, Notices};
 pub use rules::{CODES, Rules};
 pub use watched::{ORDER, PUBLICATION, watched};

@@ -39,6 +39,8 @@ pub struct Rules {
     order: ModelId,
     promotion: ModelId,
     publication: ModelId,
+    /// The telephone number, where a customer has one.
+    phone: Option<FieldId>,
     issued_to: FieldId,
     of_promotion: FieldId,
     publications: FieldId,
@@ -69,6 +71,7 @@ impl Rules {
             order,
             promotion,
             publication,
+            phone: field(customer, "phone"),
             issued_to: field(order, "issuedTo")?,
             of_promotion: field(publication, "promotion")?,
             publications: field(promotion, "publications")?,
@@ -105,6 +108,15 @@ impl Rules {
             Detours::of(self.customer, self.publication).refuse(model, meaning, &data)?;
         }
         match field.meaning {
+            Selected::Field(OutputMeaning::Create(model)) if model == self.customer => {
+                self.create_customer(planner, &argument(InputMeaning::Data))
+            }
+            Selected::Field(OutputMeaning::Upsert(model)) if model == self.customer => {
+                self.create_customer(planner, &argument(InputMeaning::Create))
+            }
+            Selected::Field(OutputMeaning::Update(model)) if model == self.customer => {
+                self.update_customer(planner, &argument(InputMeaning::Where), &argument(InputMeaning::Data), access)
+            }
             Selected::Field(OutputMeaning::Delete(model)) if model == self.customer => {
                 self.delete_customer(planner, &argument(InputMeaning::Where), access)
             }
@@ -121,6 +133,44 @@ impl Rules {
             }
             _ => Ok(Amendments::default()),
         }
+    }
+
+    /// Nobody chooses a customer's id, which is the subject of the customer's tokens: it could be another's, or that of a
+    /// customer who was deleted and is still logged in.
+    fn create_customer(&self, planner: &Planner, data: &Value) -> Result<Amendments, ApiError> {
+        let definition = planner.physical().model.model(self.customer);
+        if data.entry(InputMeaning::Value(definition.id)).is_none_or(|value| *value == Value::Null) {
+            return Ok(Amendments::default());
+        }
+        let message = format!("'{}' cannot be chosen: the server makes it", definition.id_field().name);
+        Err(ApiError::new(ErrorKind::BadUserInput, message))
+    }
+
+    /// A telephone number counts, for logins, in the shop of the seller who gives it.
+    fn update_customer(
+        &self,
+        planner: &Planner,
+        given: &Value,
+        data: &Value,
+        access: Access<'_>,
+    ) -> Result<Amendments, ApiError> {
+        let model = self.customer;
+        let Some((phone, value)) =
+            self.phone.and_then(|phone| Some((phone, data.entry(InputMeaning::Value(phone))?)))
+        else {
+            return Ok(Amendments::default());
+        };
+        let Some(write) = planner.write_own_value((model, phone), given, value, access)? else {
+            return Ok(Amendments::default());
+        };
+        let row = planner.row_to_write(model, given, access)?;
+        let missing = Box::new(planner.no_access(model));
+        let before = vec![
+            // As everybody else does: the customer's row first.
+            run(write::lock(planner.physical(), model, &row), Expect::Some(missing)),
+            run(write, Expect::Anything),
+        ];
+        Ok(Amendments { before, ..Amendments::default() })
     }
 
     /// A customer who waits for an order stays.

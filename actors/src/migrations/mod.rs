@@ -94,6 +94,12 @@ pub async fn has_change_log<C: GenericClient>(client: &C) -> Result<bool, Migrat
     system::has_table(client, "gom.change").await
 }
 
+/// Whether the database has Gom's own tables of values that each owner has of a node. One that was never brought to a
+/// datamodel, or only by an earlier version, has none.
+pub async fn has_own_values<C: GenericClient>(client: &C) -> Result<bool, MigrateError> {
+    system::has_table(client, "gom.customer_login").await
+}
+
 /// The version of Gom's own tables that this program brings.
 pub fn system_version() -> i32 {
     system::known_version()

@@ -66,8 +66,8 @@ pub(super) fn check(document: &Document, findings: &mut Findings) -> Option<Data
             .collect::<Option<Vec<_>>>()?;
         Some(Model { name: m.text.name.value.clone(), table: m.table, fields, id: id? })
     });
-    let model =
-        DataModel { models: finished.collect::<Option<Vec<_>>>()?, enums, relations, watched: Vec::new() };
+    let models = finished.collect::<Option<Vec<_>>>()?;
+    let model = DataModel { models, enums, relations, watched: Vec::new(), followed: Vec::new() };
     check_clashes(&model, &places, &enum_places, &relation_places, findings);
     findings.is_empty().then_some(model)
 }

@@ -27,6 +27,26 @@ pub struct DataModel {
     pub relations: Vec<Relation>,
     /// Whose changes the application acts upon. Its own word, after the text was read.
     pub watched: Vec<Watched>,
+    /// Tables of Gom's own that follow the model's. The application's word as well.
+    pub followed: Vec<Followed>,
+}
+
+/// Changes that a function in the schema `gom` follows, in the transaction that makes them, to keep a table of Gom's own
+/// in step with the model's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// What the trigger is called.
+    pub name: &'static str,
+    /// The function for a trigger on `gom.change`, and the one that makes up for what there is already, given the schema
+    /// and the names. Both are made by Gom's own migrations.
+    pub function: &'static str,
+    pub fill: &'static str,
+    /// The tables, without their schema, of which the function is called.
+    pub tables: Vec<String>,
+    /// The models of which the function wants to know who writes.
+    pub models: Vec<ModelId>,
+    /// The names of tables and columns that both are given.
+    pub names: Vec<String>,
 }
 
 /// A model each of whose changes leaves a job in the transaction that makes it.

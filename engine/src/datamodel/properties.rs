@@ -155,6 +155,7 @@ fn build(models: &[ModelSeed], relations: &[RelationSeed]) -> DataModel {
         enums,
         relations: Vec::new(),
         watched: Vec::new(),
+        followed: Vec::new(),
     };
     for (number, seed) in relations.iter().enumerate() {
         add_relation(&mut built, number, seed);

@@ -93,7 +93,10 @@ impl Planner {
     ) -> Result<Option<FieldId>, ApiError> {
         let Value::Text(name) = name else { return Err(unexpected("field's name")) };
         let field = self.model().model(model).field_named(name);
-        field.map_or(Ok(()), |field| access.check_field(self, model, field))?;
+        if let Some(field) = field {
+            access.check_field(self, model, field)?;
+            access.check_plain(self, model, field)?;
+        }
         Ok(field)
     }
 }

@@ -83,7 +83,9 @@ impl Planner {
             variables: identity.variables(),
             limits: identity.limits(),
             access: identity.access(),
+            past: false,
         };
+        let before = Reader { past: true, ..reader };
         let (type_name, fields) = object(&field.selection)?;
         let entries = reader.included(fields).map(|field| {
             let entry = match field.meaning {
@@ -94,7 +96,7 @@ impl Planner {
                     EventEntry::Node(reader.shape_of(model, &field.selection)?)
                 }
                 Selected::Field(OutputMeaning::EventPreviousValues) => {
-                    EventEntry::PreviousValues(reader.shape_of(model, &field.selection)?)
+                    EventEntry::PreviousValues(before.shape_of(model, &field.selection)?)
                 }
                 _ => return Err(unexpected("field of an event")),
             };
@@ -118,7 +120,7 @@ struct Naming<'a> {
 impl<'a> Naming<'a> {
     fn of(planner: &'a Planner, model: ModelId, access: Access<'a>, changes: &[&Change]) -> Self {
         let definition = planner.model().model(model);
-        let named = definition.field_ids().filter(|field| access.names(model, *field));
+        let named = definition.field_ids().filter(|field| access.reads_plainly(model, *field));
         let all = named.map(|field| definition.field(field).name.as_str()).collect();
         let mut checked: Vec<(FieldId, Filter)> = Vec::new();
         let of_model =
@@ -137,7 +139,7 @@ impl<'a> Naming<'a> {
 
     fn push(&self, change: &Change, out: &mut String) {
         let definition = self.planner.model().model(self.model);
-        let named = change.updated.iter().filter(|field| self.access.names(self.model, **field));
+        let named = change.updated.iter().filter(|field| self.access.reads_plainly(self.model, **field));
         let named: Vec<FieldId> = named.copied().collect();
         let check = |field: &FieldId| {
             change.cause != Cause::Replaced && self.checked.iter().any(|(checked, _)| checked == field)

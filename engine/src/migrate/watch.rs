@@ -1,8 +1,9 @@
-//! The triggers on the change log by which changes of watched models leave jobs.
+//! The triggers on the change log by which changes of watched models leave jobs, and those by which Gom's own tables
+//! follow the model's.
 
 use super::names::{fit, quote_identifier, quote_literal};
 use super::plan::MigrationStep;
-use crate::datamodel::{DataModel, Jobs, Watched};
+use crate::datamodel::{DataModel, Followed, Jobs, Watched};
 
 /// What the names of these triggers begin with.
 const PREFIX: &str = "watch ";
@@ -24,29 +25,43 @@ pub struct FoundWatch {
     pub source: String,
 }
 
-/// The steps after which changes of the watched models, and of no others of the schema, leave jobs.
+/// A trigger that there shall be.
+struct Wanted {
+    watch: FoundWatch,
+    description: String,
+    /// A statement that makes up for what was written before there was a trigger.
+    fill: Option<String>,
+}
+
+/// The steps after which changes of the watched models leave jobs and those of followed tables are followed, and no
+/// others of the schema.
 pub fn watch_steps(model: &DataModel, schema: &str, found: &[FoundWatch]) -> Vec<MigrationStep> {
-    let wanted: Vec<(FoundWatch, &str)> =
-        model.watched.iter().map(|one| trigger(model, schema, one)).collect();
+    let watched = model.watched.iter().map(|one| trigger(model, schema, one));
+    let wanted: Vec<Wanted> =
+        watched.chain(model.followed.iter().map(|one| follower(schema, one))).collect();
     let mut steps = Vec::new();
-    for (watch, table) in wanted.iter().filter(|(watch, _)| !found.contains(watch)) {
+    for Wanted { watch, description, fill } in wanted.iter().filter(|one| !found.contains(&one.watch)) {
         let (name, note) = (quote_identifier(&watch.name), quote_literal(&watch.source));
-        let sql = format!(
+        let mut sql = format!(
             "DROP TRIGGER IF EXISTS {name} ON gom.change;\n\
              CREATE TRIGGER {name} {};\n\
              COMMENT ON TRIGGER {name} ON gom.change IS {note}",
             watch.source
         );
-        steps.push(MigrationStep::harmless(format!("queue a job for changes of `{table}`"), sql));
+        if let Some(fill) = fill {
+            sql.push_str(";\n");
+            sql.push_str(fill);
+        }
+        steps.push(MigrationStep::harmless(description.clone(), sql));
     }
-    for stale in found.iter().filter(|found| !wanted.iter().any(|(watch, _)| watch.name == found.name)) {
+    for stale in found.iter().filter(|found| !wanted.iter().any(|one| one.watch.name == found.name)) {
         let sql = format!("DROP TRIGGER IF EXISTS {} ON gom.change", quote_identifier(&stale.name));
         steps.push(MigrationStep::harmless(format!("drop the trigger `{}`", stale.name), sql));
     }
     steps
 }
 
-fn trigger<'a>(model: &'a DataModel, schema: &str, watched: &Watched) -> (FoundWatch, &'a str) {
+fn trigger(model: &DataModel, schema: &str, watched: &Watched) -> Wanted {
     let table = &model.model(watched.model).table;
     let (kinds, jobs) = match watched.jobs {
         Jobs::Each => ("'C', 'U', 'T'", "each"),
@@ -61,5 +76,22 @@ fn trigger<'a>(model: &'a DataModel, schema: &str, watched: &Watched) -> (FoundW
         quote_literal(watched.subject)
     );
     let name = fit(&format!("{PREFIX}{} {schema}.{table}", watched.subject));
-    (FoundWatch { name, source }, table)
+    let description = format!("queue a job for changes of `{table}`");
+    Wanted { watch: FoundWatch { name, source }, description, fill: None }
+}
+
+fn follower(schema: &str, followed: &Followed) -> Wanted {
+    let literals = |names: &[String]| names.iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", ");
+    let (tables, names) = (literals(&followed.tables), literals(&followed.names));
+    let source = format!(
+        "AFTER INSERT ON gom.change FOR EACH ROW\n\
+         WHEN (NEW.schema_name = {} AND NEW.table_name IN ({tables}) AND NEW.kind IN ('U', 'D', 'L'))\n\
+         EXECUTE FUNCTION gom.{}({names})",
+        quote_literal(schema),
+        followed.function
+    );
+    let name = fit(&format!("{PREFIX}{} {schema}", followed.name));
+    let fill = format!("SELECT gom.{}({}, {names})", followed.fill, quote_literal(schema));
+    let description = format!("keep `gom.{}` in step with {}", followed.name, followed.tables.join(", "));
+    Wanted { watch: FoundWatch { name, source }, description, fill: Some(fill) }
 }

@@ -1,12 +1,14 @@
 //! Filters and unique look-ups of a request become conditions on rows.
 
+use std::sync::Arc;
+
 use super::context::{Planner, entries, items, shown};
 use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::request::Value;
 use crate::schema::{Comparison, InputMeaning};
-use crate::sql::{Filter, Operand, Quantifier};
+use crate::sql::{Filter, Operand, Quantifier, View};
 
 /// A `where` that pins one row by one unique field.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,14 +17,21 @@ pub(super) struct Unique {
     pub field: FieldId,
     /// The value in PostgreSQL's text.
     pub text: String,
+    /// How the viewer reads the field, if not as its column has it.
+    pub view: Option<Arc<View>>,
 }
 
 impl Unique {
     pub fn filter(&self) -> Filter {
-        Filter::Compare {
-            field: self.field,
-            comparison: Comparison::Equals,
-            operand: Operand::One(self.text.clone()),
+        let (field, comparison, operand) =
+            (self.field, Comparison::Equals, Operand::One(self.text.clone()));
+        match &self.view {
+            None => Filter::Compare { field, comparison, operand },
+            // Equal to a value, hence not null: so the column's index finds it.
+            Some(view) if view.own.is_none() => {
+                Filter::Compare { field, comparison, operand }.and(view.shown.clone())
+            }
+            Some(view) => Filter::CompareView { field, view: Arc::clone(view), comparison, operand },
         }
     }
 }
@@ -67,7 +76,10 @@ impl Planner {
                     Value::List(list) => Operand::Many(list.iter().map(|v| self.scalar_text(v)).collect()),
                     one => self.scalar_text(one).map_or(Operand::Null, Operand::One),
                 };
-                Filter::Compare { field, comparison, operand }
+                match access.view(model, field) {
+                    None => Filter::Compare { field, comparison, operand },
+                    Some(view) => Filter::CompareView { field, view: Arc::clone(view), comparison, operand },
+                }
             }
             InputMeaning::RelatedIs(field) if *value == Value::Null => {
                 let visible = access.visible(self.target(model, field, access)?);
@@ -159,7 +171,7 @@ impl Planner {
             (InputMeaning::Value(field), value) => {
                 access.check_field(self, model, *field)?;
                 let text = self.scalar_text(value).ok_or_else(|| unexpected("unique value"))?;
-                Ok(Unique { model, field: *field, text })
+                Ok(Unique { model, field: *field, text, view: access.view(model, *field).cloned() })
             }
             _ => Err(unexpected("unique selector")),
         }

@@ -10,7 +10,7 @@ use crate::request::{
     Variables, WrittenFilter, holds_filters, sizes,
 };
 use crate::schema::{InputMeaning, OutputMeaning};
-use crate::sql::Filter;
+use crate::sql::{Filter, View};
 
 /// What a table's row rule adds to every filter that leads to the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +33,8 @@ impl RuleCost {
                 })
             }
             Filter::NotTrue(part) => RuleCost::of(part),
-            Filter::Compare { .. } | Filter::IdIn(_) | Filter::IdIs(_) => {
+            // Rules are read with full access, to which every field is its column.
+            Filter::Compare { .. } | Filter::CompareView { .. } | Filter::IdIn(_) | Filter::IdIs(_) => {
                 RuleCost { conditions: 1, ..RuleCost::default() }
             }
             Filter::Related { filter, .. } => {
@@ -41,6 +42,18 @@ impl RuleCost {
                 RuleCost { depth: within.depth + 1, relations: within.relations + 1, ..within }
             }
             Filter::Unrelated { .. } => RuleCost { depth: 1, relations: 1, ..RuleCost::default() },
+        }
+    }
+
+    /// What a comparison with a field asks in addition that the viewer does not read from its column.
+    fn of_view(view: &View) -> Self {
+        let shown = RuleCost::of(&view.shown);
+        let Some(own) = &view.own else { return shown };
+        let owners = RuleCost::of(&own.owners);
+        RuleCost {
+            conditions: shown.conditions + owners.conditions,
+            depth: shown.depth.max(owners.depth + 1),
+            relations: shown.relations + owners.relations + 1,
         }
     }
 }
@@ -166,6 +179,14 @@ impl<'a> Count<'a> {
                     self.measures.bytes += self.bytes(item);
                 }
                 self.conditions(1 + (values / VALUES_PER_CONDITION) as u64);
+                if let InputMeaning::Compare(field, _) = meaning
+                    && let Some(view) = self.access.view(model, field)
+                {
+                    let cost = RuleCost::of_view(view);
+                    self.conditions(cost.conditions);
+                    self.relations(cost.relations);
+                    self.measures.depth = self.measures.depth.max(depth + cost.depth);
+                }
             }
             InputMeaning::And | InputMeaning::Or | InputMeaning::Not => {
                 let mut said = false;

@@ -1,5 +1,7 @@
 //! Root fields of a query become statements, one each; selections become the shape of their JSON.
 
+use std::sync::Arc;
+
 use super::context::{PageLimits, Planner};
 use super::filter::unexpected;
 use super::program::Statement;
@@ -16,6 +18,8 @@ pub(crate) struct Reader<'a> {
     pub variables: &'a Variables,
     pub limits: PageLimits,
     pub access: Access<'a>,
+    /// Rows as they were: what only the present can tell of a field is not told.
+    pub past: bool,
 }
 
 impl Planner {
@@ -32,7 +36,7 @@ impl Planner {
         access: Access<'_>,
     ) -> Result<Statement, ApiError> {
         access.check_operation(OperationKind::Query, &field.name)?;
-        Reader { planner: self, variables, limits, access }.root(field)
+        Reader { planner: self, variables, limits, access, past: false }.root(field)
     }
 }
 
@@ -98,7 +102,11 @@ impl<'a> Reader<'a> {
                 Selected::Typename => Entry::Typename(type_name),
                 Selected::Field(OutputMeaning::Column(id)) => {
                     self.access.check_field(self.planner, model, id)?;
-                    Entry::Column(id)
+                    match self.access.view(model, id) {
+                        None => Entry::Column(id),
+                        Some(view) if self.past && view.is_related() => Entry::Hidden,
+                        Some(view) => Entry::Viewed(id, Arc::clone(view)),
+                    }
                 }
                 Selected::Field(OutputMeaning::ScalarList(id)) => {
                     self.access.check_field(self.planner, model, id)?;
@@ -159,6 +167,8 @@ impl<'a> Reader<'a> {
         };
         if let Some((field, _)) = order {
             self.access.check_field(self.planner, model, field)?;
+            // The order of rows would tell what is hidden in them.
+            self.access.check_plain(self.planner, model, field)?;
         }
         let skip = count(InputMeaning::Skip, "skip", 3028)?;
         let first = count(InputMeaning::First, "first", 3026)?;

@@ -1,6 +1,7 @@
 //! A policy bound to one viewer's claims, and what it means for a plan: every visit of a table asks here which rows
 //! and fields there are for the viewer.
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -9,12 +10,13 @@ use serde_json::{Map, Value as Json};
 use super::context::Planner;
 use super::filter::unexpected;
 use super::filter_cost::RuleCost;
+use super::program::{Param, Statement};
 use crate::datamodel::{FieldId, ModelId, RelationId};
 use crate::error::{ApiError, ErrorKind};
-use crate::policy::{Permissions, Policy, Role};
+use crate::policy::{FieldRule, Permissions, Policy, Role};
 use crate::request::{OperationKind, Value, WrittenFilter};
 use crate::schema::OutputMeaning;
-use crate::sql::Filter;
+use crate::sql::{self, Filter, OwnValue, View};
 
 /// What one viewer may see and do. Made once for each token, used by all its requests.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Rights {
     writes: Vec<Filter>,
     /// By model: what `writes` looks at, so that only changes of these are followed by another look.
     looks: Vec<Looks>,
+    /// Fields that are not read as their columns have them.
+    views: HashMap<(ModelId, FieldId), Arc<View>>,
     stamps_on_create: Vec<Vec<(FieldId, String)>>,
     stamps_on_update: Vec<Vec<(FieldId, String)>>,
 }
@@ -75,7 +79,7 @@ impl Planner {
             None => Ok(without),
             Some(rule) => self.written(rule, claims, Access::Full),
         };
-        let mut names: Vec<&str> = rows.iter().flatten().flat_map(WrittenFilter::variables).collect();
+        let mut names: Vec<&str> = policy.roles[role].sight().collect();
         names.sort_unstable();
         names.dedup();
         let value = |name: &&str| Some(((*name).to_owned(), claims.get(*name)?.clone()));
@@ -106,7 +110,26 @@ impl Planner {
             rows,
             writes,
             looks,
+            views: self.views(&policy.roles[role], claims)?,
         })
+    }
+
+    fn views(
+        &self,
+        role: &Role,
+        claims: &Map<String, Json>,
+    ) -> Result<HashMap<(ModelId, FieldId), Arc<View>>, ApiError> {
+        let bind = |rule: &WrittenFilter| self.written(rule, claims, Access::Full);
+        let view = |rule: &FieldRule| {
+            let own = rule.own.as_ref().map(|own| {
+                let (table, value) = (own.table.clone(), own.value.clone());
+                let (node, owner) = (own.node.clone(), own.owner.clone());
+                Ok(OwnValue { table, value, node, owner, of: own.owners.model, owners: bind(&own.owners)? })
+            });
+            let shown = rule.shown.as_ref().map_or(Ok(Filter::TRUE), bind)?;
+            Ok(Arc::new(View { shown, own: own.transpose()? }))
+        };
+        role.views.iter().map(|(field, rule)| Ok((*field, view(rule)?))).collect()
     }
 
     /// A filter of the policy's or the application's own, with its values in place. With limited access, it counts
@@ -139,6 +162,29 @@ impl Planner {
         Ok(self.unique(model, given, access)?.filter().and(access.writable(model)))
     }
 
+    /// Writes the viewer's own value of a field of the row that a `where` names. Nothing, if the viewer reads the field
+    /// from its column.
+    ///
+    /// # Errors
+    /// As [`Planner::row_to_write`].
+    pub fn write_own_value(
+        &self,
+        (model, field): (ModelId, FieldId),
+        given: &Value,
+        value: &Value,
+        access: Access<'_>,
+    ) -> Result<Option<Statement>, ApiError> {
+        let Some(own) = access.view(model, field).and_then(|view| view.own.as_ref()) else {
+            return Ok(None);
+        };
+        if !self.physical().has_own_values() {
+            return Ok(None);
+        }
+        let row = self.row_to_write(model, given, access)?;
+        let value = self.scalar_text(value).map_or(Param::Null, Param::Text);
+        Ok(Some(sql::write_own(self.physical(), model, own, &row, value)))
+    }
+
     fn looks(&self, model: ModelId, filter: &Filter) -> Looks {
         let mut looks = Looks::default();
         self.note(model, filter, &mut looks);
@@ -152,6 +198,8 @@ impl Planner {
             }
             Filter::NotTrue(part) => self.note(model, part, looks),
             Filter::Compare { field, .. } => looks.columns.push((model, *field)),
+            // Rules are read with full access, which sees columns as they are.
+            Filter::CompareView { field, .. } => looks.columns.push((model, *field)),
             Filter::Related { field, filter, .. } => {
                 if let Some(relation) = self.model().field(model, *field).relation() {
                     looks.relations.push(relation.relation);
@@ -237,6 +285,34 @@ impl<'a> Access<'a> {
     /// Whether the viewer may name the field.
     pub(crate) fn names(self, model: ModelId, field: FieldId) -> bool {
         self.rights().is_none_or(|r| r.policy.roles[r.role].names(model, field))
+    }
+
+    /// How the viewer reads the field, if not as its column has it.
+    pub(crate) fn view(self, model: ModelId, field: FieldId) -> Option<&'a Arc<View>> {
+        self.rights()?.views.get(&(model, field))
+    }
+
+    /// Whether the viewer reads the field as its column has it.
+    pub(crate) fn reads_plainly(self, model: ModelId, field: FieldId) -> bool {
+        self.names(model, field) && self.view(model, field).is_none()
+    }
+
+    /// Refuses to order by a field, or to look for its changes, of which the viewer does not read every row's value.
+    pub(crate) fn check_plain(
+        self,
+        planner: &Planner,
+        model: ModelId,
+        field: FieldId,
+    ) -> Result<(), ApiError> {
+        if self.view(model, field).is_none() {
+            return Ok(());
+        }
+        let definition = planner.model().model(model);
+        Err(forbidden(&format!(
+            "The field '{}' of '{}' can be read, but neither ordered by nor watched for changes: not every row shows it",
+            definition.field(field).name,
+            definition.name
+        )))
     }
 
     /// Refuses a field that the viewer may not name.
@@ -335,6 +411,13 @@ impl Planner {
     pub fn watches(&self, meaning: OutputMeaning) -> bool {
         Self::written_model(meaning)
             .is_ok_and(|model| self.model().watched.iter().any(|watched| watched.model == model))
+    }
+
+    /// Whether the triggers want to know who writes by a mutation field.
+    pub(super) fn notes_writer(&self, meaning: OutputMeaning) -> bool {
+        self.watches(meaning)
+            || Self::written_model(meaning)
+                .is_ok_and(|model| self.model().followed.iter().any(|one| one.models.contains(&model)))
     }
 
     /// The model that a top-level field of a mutation writes.

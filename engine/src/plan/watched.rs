@@ -94,6 +94,7 @@ impl Planner {
             Filter::Unrelated { field } => {
                 models.extend(self.model().field(model, *field).relation().map(|relation| relation.target));
             }
+            Filter::CompareView { view, .. } => self.watch_filter(model, &view.shown, models),
             Filter::Compare { .. } | Filter::IdIn(_) | Filter::IdIs(_) => {}
         }
     }

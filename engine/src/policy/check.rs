@@ -7,10 +7,11 @@ use std::fmt;
 use indexmap::IndexMap;
 
 use super::source::{OneOrMany, PolicySource, RoleSource};
-use super::{Operations, Permission, Policy, Role};
+use super::{FieldRule, Operations, OwnRule, Permission, Policy, Role};
 use crate::datamodel::{DataModel, FieldId, FieldKind, ModelId, ScalarType};
 use crate::request::WrittenFilter;
 use crate::schema::{ObjectId, Schema};
+use crate::sql::quoted;
 
 /// What is wrong in a policy, where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ struct Check<'a> {
     model: &'a DataModel,
     schema: &'a Schema,
     problems: Vec<PolicyProblem>,
+    /// Fields that nobody but the server gives a value.
+    generated: Vec<(ModelId, FieldId)>,
 }
 
 impl Policy {
@@ -42,7 +45,7 @@ impl Policy {
         model: &DataModel,
         schema: &Schema,
     ) -> Result<Policy, Vec<PolicyProblem>> {
-        let mut check = Check { model, schema, problems: Vec::new() };
+        let mut check = Check { model, schema, problems: Vec::new(), generated: Vec::new() };
         let policy = Policy {
             operations: Operations {
                 query: check.operations("query", schema.query, &source.operations.query),
@@ -191,6 +194,7 @@ impl Check<'_> {
                 continue;
             }
             checked[model.0].push((field, *characters));
+            self.generated.push((model, field));
         }
         checked
     }
@@ -226,7 +230,67 @@ impl Check<'_> {
                 );
             }
         }
-        Role { name: name.to_owned(), permissions: source.permissions.clone(), rows, writes, fields }
+        let views = self.views(&place, source);
+        Role { name: name.to_owned(), permissions: source.permissions.clone(), rows, writes, fields, views }
+    }
+
+    /// How the role reads fields that it does not read from their columns.
+    fn views(&mut self, place: &str, source: &RoleSource) -> HashMap<(ModelId, FieldId), FieldRule> {
+        let mut views: HashMap<(ModelId, FieldId), FieldRule> = HashMap::new();
+        for (path, text) in &source.shown {
+            let place = format!("{place}.shown.\"{path}\"");
+            let Some((model, field)) = self.viewed_field(&place, path) else { continue };
+            match WrittenFilter::parse(self.schema, model, text) {
+                Ok(filter) => views.entry((model, field)).or_default().shown = Some(filter),
+                Err(reason) => self.problem(&place, reason),
+            }
+        }
+        for (path, own) in &source.own_values {
+            let place = format!("{place}.own_values.\"{path}\"");
+            let Some((model, field)) = self.viewed_field(&place, path) else { continue };
+            let kind = &self.model.field(model, field).kind;
+            if !matches!(kind, FieldKind::Scalar(ScalarType::String | ScalarType::Id)) {
+                self.problem(&place, "give a column of text");
+                continue;
+            }
+            let names = [&own.table, &own.value, &own.node, &own.owner];
+            let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            if names.iter().any(|name| name.is_empty() || !plain(name)) {
+                self.problem(&place, "names of tables and columns are small letters and '_'");
+                continue;
+            }
+            let Some(of) = self.model_at(&place, &own.of) else { continue };
+            match WrittenFilter::parse(self.schema, of, &own.is) {
+                Ok(owners) => {
+                    let [table, value, node, owner] = names.map(|name| quoted(name));
+                    let own = OwnRule { table, value, node, owner, owners };
+                    views.entry((model, field)).or_default().own = Some(own);
+                }
+                Err(reason) => self.problem(&place, reason),
+            }
+        }
+        views
+    }
+
+    /// A field that may be null in rows that do not show it.
+    fn viewed_field(&mut self, place: &str, path: &str) -> Option<(ModelId, FieldId)> {
+        let Some((model, field)) = path.split_once('.') else {
+            self.problem(place, "write it as \"Type.field\"");
+            return None;
+        };
+        let model = self.model_at(place, model)?;
+        let field = self.field_at(place, model, field)?;
+        let definition = self.model.field(model, field);
+        if !definition.is_column() || definition.required {
+            self.problem(place, "give a column that may be null: it is, in rows that do not show it");
+            return None;
+        }
+        if definition.unique && !self.generated.contains(&(model, field)) {
+            let message = "a unique field that users write tells by error 3010 which values there are: give it to [generated] as well";
+            self.problem(place, message);
+            return None;
+        }
+        Some((model, field))
     }
 
     fn filters(&mut self, place: &str, filters: &IndexMap<String, String>) -> Vec<Option<WrittenFilter>> {
@@ -274,6 +338,7 @@ mod tests {
             rows: map([("Order", "{ owner: { nome: $sub } }".into()), ("Ordre", "{}".into())]),
             writes: map([("User", "{}".into())]),
             fields: map([("User", vec!["name".into(), "phone".into()])]),
+            ..RoleSource::default()
         };
         let found = problems(PolicySource {
             operations: super::super::OperationsSource {

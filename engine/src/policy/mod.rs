@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 pub use check::PolicyProblem;
 pub use permission::{Permission, Permissions};
-pub use source::{OneOrMany, OperationsSource, PolicySource, RoleSource, StampSource};
+pub use source::{OneOrMany, OperationsSource, OwnValueSource, PolicySource, RoleSource, StampSource};
 
 use crate::datamodel::{FieldId, ModelId};
 use crate::request::{OperationKind, WrittenFilter};
@@ -51,6 +51,32 @@ pub struct Role {
     pub(crate) writes: Vec<Option<WrittenFilter>>,
     /// By model and field; `None`: all fields.
     pub(crate) fields: Vec<Option<Vec<bool>>>,
+    /// Fields that the role does not read as their columns have them.
+    pub(crate) views: HashMap<(ModelId, FieldId), FieldRule>,
+}
+
+/// How a field is read.
+#[derive(Debug, Default)]
+pub(crate) struct FieldRule {
+    /// Rows that show it; `None`: all.
+    pub shown: Option<WrittenFilter>,
+    pub own: Option<OwnRule>,
+}
+
+/// Where the values are that each owner has of a field. Names are quoted.
+#[derive(Debug)]
+pub(crate) struct OwnRule {
+    pub table: String,
+    pub value: String,
+    pub node: String,
+    pub owner: String,
+    pub owners: WrittenFilter,
+}
+
+impl FieldRule {
+    fn filters(&self) -> impl Iterator<Item = &WrittenFilter> {
+        self.shown.iter().chain(self.own.iter().map(|own| &own.owners))
+    }
 }
 
 impl Policy {
@@ -87,7 +113,13 @@ impl Role {
 
     /// The claims that the role's rules need.
     pub fn claims(&self) -> impl Iterator<Item = &str> {
-        self.rows.iter().chain(&self.writes).flatten().flat_map(WrittenFilter::variables)
+        self.sight().chain(self.writes.iter().flatten().flat_map(WrittenFilter::variables))
+    }
+
+    /// The claims that decide what is seen.
+    pub(crate) fn sight(&self) -> impl Iterator<Item = &str> {
+        let views = self.views.values().flat_map(FieldRule::filters);
+        self.rows.iter().flatten().chain(views).flat_map(WrittenFilter::variables)
     }
 
     /// What is asked of a model's rows in addition before they are written.

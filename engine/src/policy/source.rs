@@ -63,6 +63,26 @@ pub struct RoleSource {
     /// For each model, the only fields that may be named at all.
     #[serde(default)]
     pub fields: IndexMap<String, Vec<String>>,
+    /// For `Model.field`, the filter of the rows that show it; in others it is null.
+    #[serde(default)]
+    pub shown: IndexMap<String, String>,
+    /// For `Model.field`, where the value is that the viewer has of its own, in place of the column's.
+    #[serde(default)]
+    pub own_values: IndexMap<String, OwnValueSource>,
+}
+
+/// Values in a table of the schema `gom`, which has a column `schema_name` beside those that are named here.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnValueSource {
+    pub table: String,
+    /// The column of the value, of the node's id, and of the owner's id.
+    pub value: String,
+    pub node: String,
+    pub owner: String,
+    /// The owner's type, and which of its rows the viewer is.
+    pub of: String,
+    pub is: String,
 }
 
 /// `"a"` or `["a", "b"]`.

@@ -14,6 +14,7 @@ mod physical;
 mod predicate;
 mod read;
 mod text;
+mod view;
 pub mod write;
 
 pub use connection::{AggregateField, EdgeField, Page, PageField, PageInfoField, batch_payload, connection};
@@ -23,3 +24,4 @@ pub use physical::{LinkAt, Logged, Physical, PhysicalOptions};
 pub use predicate::{Filter, Operand, Quantifier};
 pub use read::{Entry, Rows, Shape, find_many, find_node, find_one, find_record, read_written, record};
 pub use text::{MISSING_LINK, Sql, TOO_MANY, array_literal, quoted};
+pub use view::{OwnValue, View, write_own};

@@ -27,6 +27,8 @@ pub struct Physical {
     links_with_required_id: OnceLock<HashSet<RelationId>>,
     /// Whether there is a change log. Only the database tells.
     has_log: OnceLock<bool>,
+    /// Whether Gom's own tables of values that each owner has are there. Only the database tells.
+    has_own_values: OnceLock<bool>,
 }
 
 /// What the datamodel alone does not tell about the database.
@@ -110,6 +112,7 @@ impl Physical {
             logged,
             links_with_required_id,
             has_log,
+            has_own_values: OnceLock::new(),
             model,
         }
     }
@@ -131,6 +134,18 @@ impl Physical {
     /// Whether there is a change log, as far as is known.
     pub fn has_log(&self) -> bool {
         self.has_log.get().copied().unwrap_or(true)
+    }
+
+    /// Says, once the database has been looked at, whether it has Gom's own tables of values that each owner has.
+    /// Later calls change nothing.
+    pub fn set_own_values(&self, has_own_values: bool) {
+        // Whoever comes second has seen the same database.
+        let _ = self.has_own_values.set(has_own_values);
+    }
+
+    /// Whether they are there, as far as is known.
+    pub fn has_own_values(&self) -> bool {
+        self.has_own_values.get().copied().unwrap_or(true)
     }
 
     /// `"schema"."table"`

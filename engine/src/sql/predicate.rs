@@ -4,8 +4,12 @@
 //! (`"assignedTo" = (select …)`), so that PostgreSQL can walk an index on the link; everything else becomes
 //! `exists`. See docs/adr for the measurement.
 
+use std::sync::Arc;
+
 use super::physical::{LinkAt, Physical};
+use super::read::MaskedForm;
 use super::text::{Sql, array_literal, like_escaped};
+use super::view::View;
 use crate::datamodel::{FieldId, ModelId};
 use crate::plan::Param;
 use crate::schema::Comparison;
@@ -21,6 +25,13 @@ pub enum Filter {
     Nor(Vec<Filter>),
     Compare {
         field: FieldId,
+        comparison: Comparison,
+        operand: Operand,
+    },
+    /// As [`Filter::Compare`], of the field as the viewer reads it.
+    CompareView {
+        field: FieldId,
+        view: Arc<View>,
         comparison: Comparison,
         operand: Operand,
     },
@@ -97,6 +108,7 @@ impl Filter {
             }
             Filter::NotTrue(part) => part.is_related(),
             Filter::Related { .. } | Filter::Unrelated { .. } => true,
+            Filter::CompareView { view, .. } => view.is_related(),
             Filter::Compare { .. } | Filter::IdIn(_) | Filter::IdIs(_) => false,
         }
     }
@@ -166,6 +178,14 @@ impl Sql {
             }
             Filter::Compare { field, comparison, operand } => {
                 self.comparison(alias, physical.column(model, *field), *comparison, operand)
+            }
+            Filter::CompareView { field, view, comparison, operand } => {
+                // A sub-select, so that the value is written once whatever the comparison does with it.
+                let viewed = self.alias();
+                self.push("(select ").comparison(&viewed, "\"value\"", *comparison, operand);
+                self.push(" from (select ");
+                self.viewed(physical, model, (alias, *field), view, MaskedForm::Column);
+                self.push(" as \"value\") ").push(&viewed).push(")")
             }
             Filter::Related { field, quantifier, filter } => {
                 self.related(physical, model, alias, *field, *quantifier, filter, polarity)

@@ -1,9 +1,12 @@
 //! Statements that read: each gives one row with one text column, the JSON of one root field.
 
+use std::sync::Arc;
+
 use super::physical::{LinkAt, Physical};
 use super::predicate::Filter;
 use super::text::{MISSING_LINK, Sql, TOO_MANY};
 use crate::datamodel::OWN_COLUMN;
+use super::view::View;
 use crate::datamodel::{Field, FieldId, FieldKind, ModelId, ScalarType};
 use crate::plan::{Param, Statement};
 
@@ -38,11 +41,24 @@ pub struct Shape<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry<'a> {
     Column(FieldId),
+    /// The column as the viewer reads it.
+    Viewed(FieldId, Arc<View>),
+    /// The column, of which nothing is said.
+    Hidden,
     ScalarList(FieldId),
     Typename(&'a str),
     /// Null where the partner does not satisfy the filter.
     ToOne(FieldId, Filter, Shape<'a>),
     ToMany(FieldId, Rows, Shape<'a>),
+}
+
+/// Of a field that is not read as its column has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MaskedForm {
+    /// As JSON shows it.
+    Json,
+    /// As comparisons take it.
+    Column,
 }
 
 /// All rows as a JSON array.
@@ -133,7 +149,9 @@ impl Shape<'_> {
             Entry::ToMany(_, rows, shape) => {
                 shape.model == model || rows.filter.is_related() || shape.looks_again_at(model)
             }
-            Entry::Column(_) | Entry::ScalarList(_) | Entry::Typename(_) => false,
+            // What triggers write is not there before the statement has ended.
+            Entry::Viewed(_, view) => view.is_related(),
+            Entry::Column(_) | Entry::Hidden | Entry::ScalarList(_) | Entry::Typename(_) => false,
         })
     }
 }
@@ -330,6 +348,10 @@ impl Sql {
                     alias,
                     physical.column(shape.model, *field),
                 ),
+                Entry::Viewed(field, view) => {
+                    self.viewed(physical, shape.model, (alias, *field), view, MaskedForm::Json)
+                }
+                Entry::Hidden => self.push("null::text"),
                 Entry::ScalarList(field) => self.scalar_list(physical, shape.model, *field, alias),
                 Entry::Typename(name) => self.typename(name),
                 Entry::ToOne(field, filter, inner) => {
@@ -351,7 +373,7 @@ impl Sql {
     }
 
     /// A column in the form in which JSON shows it.
-    fn value(&mut self, field: &Field, alias: &str, column: &str) -> &mut Self {
+    pub(super) fn value(&mut self, field: &Field, alias: &str, column: &str) -> &mut Self {
         match field.kind {
             FieldKind::Scalar(ScalarType::DateTime) => {
                 self.push("to_char(").column(alias, column).push(", 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")

@@ -137,6 +137,7 @@ fn a_schema_without_anything_to_write_or_watch_is_served() {
         enums: vec![],
         relations: vec![],
         watched: vec![],
+        followed: vec![],
     };
     let schema = super::generate(&datamodel, super::SchemaOptions::default());
     let served = Served::new(&schema).expect("the schema can be served");

@@ -221,9 +221,9 @@ async fn by_phone(state: &State, code: &str, phone: &SecretText) -> Result<Accep
         tokio::time::sleep_until(begun + REFUSED_AFTER).await;
         return Err(RestError::wrong_credentials());
     };
-    let profile = customers::profile(&customer);
+    let (profile, subject) = (customers::profile(&customer), customer.subject());
     let claims = CustomerClaims {
-        uid: customer.uid.clone(),
+        uid: customer.uid,
         ext_uid: customer.code,
         seller: customer.seller,
         business: customer.business,
@@ -235,7 +235,7 @@ async fn by_phone(state: &State, code: &str, phone: &SecretText) -> Result<Accep
     })?;
     Ok(Accepted {
         session: NewSession {
-            subject: customer.uid,
+            subject,
             provider: PHONE.to_owned(),
             signature: token.signature,
             refresh_token: None,

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::watched::{ORDER, PUBLICATION};
 use crate::graphql::Api;
+use crate::identity::customer_subject;
 use plain_text::plain_text;
 use questions::Questions;
 pub use texts::Language;
@@ -41,6 +42,7 @@ const ORDER_QUERY: &str = "query NoticeOrder($uid: ID!) {
 const PUBLICATION_QUERY: &str = "query NoticePublication($uid: ID!) {
     publication(where: { uid: $uid }) { status delay publishAt createdAt }
     promotions(where: { publications_some: { uid: $uid } }) { uid name content }
+    sellers: users(where: { promotions_some: { publications_some: { uid: $uid } } }) { extUid }
 }";
 /// The customers of the seller of one promotion, and of no other: a page of them, in the order of their ids.
 const CUSTOMERS_QUERY: &str = "query NoticeCustomers($promotion: ID!, $after: ID!, $first: Int!) {
@@ -80,21 +82,18 @@ impl Notices {
         struct Order {
             name: String,
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Seller {
-            ext_uid: Option<String>,
-        }
         let answer: Answer = self.questions.ask(ORDER_QUERY, json!({ "uid": job.node })).await?;
         let Some(order) = answer.order else { return Ok(Composed::Nothing) };
-        let parties = answer
-            .customers
-            .into_iter()
-            .map(|customer| Some(customer.uid))
-            .chain(answer.sellers.into_iter().map(|seller| seller.ext_uid));
+        // Without its seller's name there is no shop where its customer could be logged in.
+        let seller = answer.sellers.into_iter().find_map(|seller| seller.ext_uid);
+        let customers = answer.customers.into_iter();
+        let parties = seller.into_iter().flat_map(|seller| {
+            let subjects = customers.clone().map(|customer| customer_subject(&customer.uid, &seller));
+            subjects.chain([seller.clone()]).collect::<Vec<_>>()
+        });
         // Whoever wrote it knows; of what neither of them wrote, both are told.
         let recipients: Vec<String> =
-            parties.flatten().filter(|party| Some(party.as_str()) != job.writer.as_deref()).collect();
+            parties.filter(|party| Some(party.as_str()) != job.writer.as_deref()).collect();
         if recipients.is_empty() {
             return Ok(Composed::Nothing);
         }
@@ -121,6 +120,7 @@ impl Notices {
         struct Answer {
             publication: Option<Publication>,
             promotions: Vec<Promotion>,
+            sellers: Vec<Seller>,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -153,7 +153,11 @@ impl Notices {
         if publish_at > SystemTime::now() {
             return Ok(Composed::Later(publish_at));
         }
-        let recipients = self.customers_of_seller(&promotion.uid).await?;
+        let Some(seller) = answer.sellers.into_iter().find_map(|seller| seller.ext_uid) else {
+            return Ok(Composed::Nothing);
+        };
+        let customers = self.customers_of_seller(&promotion.uid).await?;
+        let recipients = customers.iter().map(|uid| customer_subject(uid, &seller)).collect();
         Ok(Composed::Notify(Notice {
             kind: "promotion".to_owned(),
             node: promotion.uid,
@@ -167,7 +171,7 @@ impl Notices {
         }))
     }
 
-    /// All customers of the seller of a promotion.
+    /// The ids of all customers of the seller of a promotion.
     async fn customers_of_seller(&self, promotion: &str) -> Result<Vec<String>, ComposeError> {
         #[derive(Deserialize)]
         struct Answer {
@@ -205,9 +209,15 @@ impl Notices {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone)]
 struct Customer {
     uid: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Seller {
+    ext_uid: Option<String>,
 }
 
 impl Composer for Notices {

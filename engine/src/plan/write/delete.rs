@@ -23,7 +23,9 @@ impl Writer<'_> {
             models.into_iter().zip(registers).collect()
         };
         if self.access.is_limited() {
+            self.deleted = Some(model);
             self.spare_others(model, &going);
+            self.deleted = None;
         }
         for (gone, ids) in &going {
             for (relation, side) in ends_of(planner.model(), *gone) {

@@ -54,6 +54,8 @@ pub(super) struct Writer<'a> {
     set: Vec<(FieldId, String)>,
     /// Rows that must be writable for the viewer once all is done.
     touched: Vec<(ModelId, Filter)>,
+    /// The model of the rows that are being deleted: refusals name it, whatever else stands in the way.
+    deleted: Option<ModelId>,
     steps: Vec<Step>,
     /// Insertions that come after the steps.
     waiting: Vec<Waiting<'a>>,
@@ -71,6 +73,7 @@ impl<'a> Writer<'a> {
             now,
             set: Vec::new(),
             touched: Vec::new(),
+            deleted: None,
             steps: Vec::new(),
             waiting: Vec::new(),
             // The first register is the answer's.

@@ -67,7 +67,13 @@ impl Writer<'_> {
         let physical = self.planner.physical();
         let model = physical.model.relation(relation).end(side.other()).model;
         let statement = guard::linked_outside(physical, relation, side, rows, among);
-        self.run(statement, Expect::None(Box::new(self.planner.no_access(model))));
+        self.run(statement, Expect::None(Box::new(self.refusal(model))));
+    }
+
+    /// The answer to a write that reaches a row of the model which is not the viewer's. While rows are deleted it names
+    /// their model: which rows of others hang on them is not told.
+    fn refusal(&self, model: ModelId) -> ApiError {
+        self.planner.no_access(self.deleted.unwrap_or(model))
     }
 
     /// Fails if one of these rows is not the viewer's to write.
@@ -77,7 +83,7 @@ impl Writer<'_> {
             return;
         }
         let statement = guard::outside(self.planner.physical(), model, rows, &writable);
-        self.run(statement, Expect::None(Box::new(self.planner.no_access(model))));
+        self.run(statement, Expect::None(Box::new(self.refusal(model))));
     }
 
     /// These rows are new, or changed in what decides whose they are: they are looked at when all is done.

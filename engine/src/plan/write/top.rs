@@ -31,12 +31,12 @@ impl Planner {
     ) -> Result<Program, ApiError> {
         let Selected::Field(meaning) = field.meaning else { return Err(unexpected("root field")) };
         access.check_operation(OperationKind::Mutation, &field.name)?;
-        let reader = Reader { planner: self, variables, limits, access };
+        let reader = Reader { planner: self, variables, limits, access, past: false };
         let argument = |m| self.argument(field, m, variables).unwrap_or(Value::Null);
         let mut writer = Writer::new(self, access, Self::written_model(meaning)?, source);
         writer.set = amendments.set;
         writer.steps = amendments.before;
-        if let Some(who) = amendments.writer.filter(|_| self.watches(meaning)) {
+        if let Some(who) = amendments.writer.filter(|_| self.notes_writer(meaning)) {
             writer.run(write::note_writer(who), Expect::Anything);
         }
         match meaning {
