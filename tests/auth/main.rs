@@ -12,5 +12,6 @@ mod login;
 mod nodes;
 mod oauth;
 mod play;
+mod shared;
 mod timing;
 mod world;

@@ -9,7 +9,7 @@ use gom::ledger;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::shop::{PALETAS, Shop, TACOS, customer, seller};
+use crate::shop::{PALETAS, Shop, TACOS, customer, customer_of, seller};
 
 async fn ask(shop: &Shop, viewer: &Viewer, text: &str) -> (Value, Vec<&'static str>) {
     let engine =
@@ -38,7 +38,7 @@ async fn with_rows() -> Shop {
         from unnest(array['n1', 'n2']) n;
         insert into gom.delivery (id, notification, recipient, endpoint, origin, device, state, attempts, status, reason)
         values ('d1', 'n1', 'auth0|demo-paletas', 'https://push.example/secret1', 'https://push.example', 'AAAA', 'DELIVERED', 1, 201, null),
-               ('d2', 'n1', 'c1', 'https://push.example/secret2', 'https://push.example', 'BBBB', 'FAILED', 3, 400, 'no'),
+               ('d2', 'n1', 'customer:c1:auth0|demo-paletas', 'https://push.example/secret2', 'https://push.example', 'BBBB', 'FAILED', 3, 400, 'no'),
                ('d3', 'n2', 'auth0|demo-tacos', 'https://push.example/secret3', 'https://push.example', 'CCCC', 'WAITING', 0, null, null);";
     shop.tables.batch_execute(rows).await.unwrap();
     shop
@@ -68,6 +68,9 @@ async fn users_see_what_they_were_told_and_the_service_everything() {
     );
     let (data, _) = ask(&shop, &customer("c1"), "{ deliveries { id reason } }").await;
     assert_eq!(data["deliveries"], json!([{ "id": "d2", "reason": "no" }]));
+    // The same customer at another shop is another user.
+    let (data, _) = ask(&shop, &customer_of(TACOS, "c1"), ALL).await;
+    assert_eq!(data, json!({ "deliveries": [], "notifications": [] }));
     let (data, _) = ask(&shop, &customer("c2"), ALL).await;
     assert_eq!(data, json!({ "deliveries": [], "notifications": [] }));
     let (data, _) = ask(&shop, &seller(TACOS), "{ delivery(where: { id: \"d1\" }) { id } }").await;

@@ -1,11 +1,11 @@
 //! Orders: the other party is told.
 
-use gom::identity::Viewer;
+use gom::identity::{Viewer, customer_subject};
 use gom::shop::{Language, ORDER};
 use gom_actors::push::{Composed, Composer, Job, Urgency};
 use serde_json::json;
 
-use crate::shop::{PALETAS, Shop, customer, seller};
+use crate::shop::{PALETAS, Shop, TACOS, customer, seller};
 use crate::{composed, jobs, notice, notices};
 
 /// A customer of the demo shop PALETAS, by uid.
@@ -43,11 +43,11 @@ async fn of_an_order_the_other_party_is_told() {
     assert_eq!(told.urgency, Urgency::High);
 
     let by_seller = order(&shop, &seller(PALETAS), "A").await;
-    assert_eq!(notice(&shop, &by_seller).await.recipients, [CUSTOMER]);
+    assert_eq!(notice(&shop, &by_seller).await.recipients, [customer_subject(CUSTOMER, PALETAS)]);
 
     // The service is neither of them.
     let by_service = order(&shop, &Viewer::Service, "B").await;
-    assert_eq!(notice(&shop, &by_service).await.recipients, [CUSTOMER, PALETAS]);
+    assert_eq!(notice(&shop, &by_service).await.recipients, [customer_subject(CUSTOMER, PALETAS), PALETAS.to_owned()]);
 }
 
 #[actix::test]
@@ -104,4 +104,34 @@ async fn of_what_is_gone_nobody_is_told() {
         .await
         .unwrap();
     assert_eq!(composed(&shop, &created).await, Composed::Nothing);
+}
+
+#[actix::test]
+async fn a_customer_whose_id_is_a_sellers_subject_is_told_nothing_of_the_sellers() {
+    let shop = Shop::open().await;
+    // Users cannot make such a row; whoever could takes nobody's name.
+    let insert = format!(
+        "insert into \"Bp\" (uid, name1, \"createdAt\", \"updatedAt\") values ('{TACOS}', 'x', now(), now());
+         insert into \"_CustomerOf\" select '{TACOS}', uid from \"User\" where \"extUid\" = '{PALETAS}'"
+    );
+    shop.tables.batch_execute(&insert).await.unwrap();
+    let data = json!({
+        "name": "secret", "issuedTo": { "connect": { "uid": "cdemobp000000000000000006" } },
+        "assignedTo": { "connect": { "extUid": TACOS } },
+    });
+    jobs(&shop, ORDER).await;
+    let told = shop.ask(&Viewer::Service, CREATE, json!({ "data": data })).await;
+    assert!(told.errors.is_empty(), "{told:?}");
+    let told = notice(&shop, &jobs(&shop, ORDER).await[0]).await;
+    assert!(told.recipients.contains(&TACOS.to_owned()), "{told:?}");
+    let impostor = customer(TACOS);
+    assert!(!told.recipients.contains(&impostor.user().unwrap().subject), "{told:?}");
+    // What the impostor writes is the impostor's: the seller whose name it has is told of it.
+    let by_impostor = json!({
+        "name": "x", "issuedTo": { "connect": { "uid": TACOS } }, "assignedTo": { "connect": { "extUid": PALETAS } },
+    });
+    let text = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { createdBy } }";
+    let written = shop.ask(&impostor, text, json!({ "data": by_impostor })).await;
+    assert_eq!(written.data["createOrder"]["createdBy"], customer_subject(TACOS, PALETAS), "{written:?}");
+    assert_eq!(jobs(&shop, ORDER).await[0].writer, Some(customer_subject(TACOS, PALETAS)));
 }

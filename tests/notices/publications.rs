@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use gom::identity::Viewer;
+use gom::identity::{Viewer, customer_subject};
 use gom::shop::Language;
 use gom::shop::PUBLICATION;
 use gom_actors::push::{Composed, Composer, Job, Settled, Urgency};
@@ -35,7 +35,7 @@ async fn publish(shop: &Shop, of: &str, promotion: &str, delay: i64) -> Job {
 
 async fn customers(shop: &Shop, of: &str) -> Vec<String> {
     let sql = "select b.uid from \"Bp\" b join \"_CustomerOf\" c on c.\"A\" = b.uid join \"User\" u on u.uid = c.\"B\" where u.\"extUid\" = $1 order by b.uid";
-    shop.tables.query(sql, &[&of]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    shop.tables.query(sql, &[&of]).await.unwrap().iter().map(|row| customer_subject(row.get(0), of)).collect()
 }
 
 async fn status(shop: &Shop, publication: &str) -> Value {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gom::identity::customer_subject;
 use gom_test_support::{PushService, PushServiceOptions, TestDatabase, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -190,12 +191,16 @@ impl World {
         .await;
     }
 
-    /// A user's device at a path of the push service.
+    /// A device at a path of the push service, of a seller by name or of a customer by id, as logged in to its shop.
     pub async fn device(&self, user: &str, path: &str) {
         let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+        let of = "select u.\"extUid\" from \"default$default\".\"_CustomerOf\" k
+            join \"default$default\".\"User\" u on u.uid = k.\"B\" where k.\"A\" = $1";
+        let shop = self.tables.query_opt(of, &[&user]).await.unwrap();
+        let subject = shop.map_or(user.to_owned(), |shop| customer_subject(user, shop.get(0)));
         let sql = "insert into gom.push_device values ($1, $2, $3, $4, null, now())";
         let endpoint = self.service.endpoint(path);
-        self.tables.execute(sql, &[&endpoint, &user, &bytes(P256DH), &bytes(AUTH)]).await.unwrap();
+        self.tables.execute(sql, &[&endpoint, &subject, &bytes(P256DH), &bytes(AUTH)]).await.unwrap();
     }
 
     /// Whether the device at a path is still known.

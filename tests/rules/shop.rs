@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use gom::deployment::{Deployed, Deployment};
 use gom::graphql::{self, Answer, Api, Data, Engine, EngineOptions, Request};
-use gom::identity::{User, Viewer};
+use gom::identity::{User, Viewer, customer_subject};
 use gom::seed::DemoShop;
 use gom::settings::{self, Inputs, Purpose, Settings};
 use gom::stop::Stop;
@@ -24,7 +24,7 @@ pub struct Shop {
     pub api: Api,
     /// For looks into the tables behind the API's back.
     pub tables: Client,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 /// `data` and the errors.
@@ -59,7 +59,7 @@ impl Shop {
         tables.batch_execute(&format!("set search_path = \"{}\"", settings.database.schema)).await.unwrap();
         let live = gom::server::live(&settings, &database, &engine).unwrap().local();
         let api = Api { engine, database: database.local(), live, push: None, deployed };
-        Shop { api, tables, _database: test_database }
+        Shop { api, tables, database: test_database }
     }
 
     pub async fn ask(&self, viewer: &Viewer, text: &str, variables: Value) -> Told {
@@ -78,6 +78,11 @@ impl Shop {
         let told = self.ask(viewer, text, json!({})).await;
         assert!(told.errors.is_empty(), "{text}: {told:?}");
         told.data
+    }
+
+    /// Another connection.
+    pub async fn connect(&self) -> Client {
+        self.database.connect().await
     }
 
     /// How many rows a statement counts.
@@ -99,22 +104,36 @@ pub fn seller(subject: &str) -> Viewer {
     user("seller", subject)
 }
 
-/// A customer by its row's id.
+/// A customer of PALETAS by its row's id.
 pub fn customer(uid: &str) -> Viewer {
-    user("customer", uid)
+    customer_of(PALETAS, uid)
+}
+
+/// A customer who has logged in to a shop.
+pub fn customer_of(seller: &str, uid: &str) -> Viewer {
+    let claims = json!({ "sub": uid, "seller": seller, "permissions": permissions("customer") });
+    holder_of(customer_subject(uid, seller), &claims)
+}
+
+fn permissions(role: &str) -> Vec<String> {
+    let (_, source) = policy::read(&settings("postgres://unused@localhost/unused")).unwrap().unwrap();
+    source.roles[role].permissions.clone()
 }
 
 fn user(role: &str, subject: &str) -> Viewer {
-    let (_, source) = policy::read(&settings("postgres://unused@localhost/unused")).unwrap().unwrap();
-    holder(subject, source.roles[role].permissions.clone())
+    holder(subject, permissions(role))
 }
 
 /// Whoever holds a token with these permissions.
 pub fn holder(subject: &str, permissions: Vec<String>) -> Viewer {
-    let claims = json!({ "sub": subject, "permissions": permissions });
+    holder_of(subject.to_owned(), &json!({ "sub": subject, "permissions": permissions }))
+}
+
+fn holder_of(subject: String, claims: &Value) -> Viewer {
     let expires = SystemTime::now() + Duration::from_secs(3_600);
+    let permissions = serde_json::from_value(claims["permissions"].clone()).unwrap();
     let claims = claims.as_object().cloned().unwrap();
-    Viewer::User(Arc::new(User::new(subject.to_owned(), permissions, claims, expires)))
+    Viewer::User(Arc::new(User::new(subject, permissions, claims, expires)))
 }
 
 pub fn settings(url: &str) -> Settings {

@@ -117,8 +117,9 @@ async fn nobody_writes_into_anothers_shop() {
     refused(&shop, &paletas, create, order(PALETAS, "DemoCode06")).await;
     let shared = customer("cdemobp000000000000000002");
     refused(&shop, &shared, create, order(PALETAS, "DemoCode01")).await;
-    // A customer orders from the sellers it has.
-    let told = shop.ask(&shared, create, order(TACOS, "DemoCode02")).await;
+    // A customer orders from the shop that the login was for.
+    refused(&shop, &shared, create, order(TACOS, "DemoCode02")).await;
+    let told = shop.ask(&shared, create, order(PALETAS, "DemoCode02")).await;
     assert!(told.errors.is_empty(), "{told:?}");
     let lonely = customer("cdemobp000000000000000001");
     refused(&shop, &lonely, create, order(TACOS, "DemoCode01")).await;
@@ -191,9 +192,10 @@ async fn a_seller_sees_but_does_not_change_whoever_ordered_once() {
         .await
         .unwrap();
     let paletas = seller(PALETAS);
-    let data = shop.read(&paletas, "{ bp(where: { extUid: \"DemoCode01\" }) { name1 } }").await;
+    let data = shop.read(&paletas, "{ bp(where: { uid: \"cdemobp000000000000000001\" }) { name1 } }").await;
     assert_eq!(data["bp"]["name1"], "María");
-    let text = "mutation { updateBp(where: { extUid: \"DemoCode01\" }, data: { name1: \"x\" }) { uid } }";
+    let text =
+        "mutation { updateBp(where: { uid: \"cdemobp000000000000000001\" }, data: { name1: \"x\" }) { uid } }";
     refused(&shop, &paletas, text, json!({})).await;
 }
 

@@ -1,16 +1,18 @@
 //! What becomes of devices.
 
+use gom::identity::customer_subject;
 use gom_actors::push::VapidKeys;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::app::{Place, Stores};
-use crate::world::{SELLER, customer, seller, shops};
+use crate::world::{OTHER_SELLER, SELLER, customer, seller, shops};
 use crate::{everywhere, stored, subscribe, subscription, unsubscribe, vapid};
 
 everywhere!(
     a_device_is_its_users_until_it_is_unsubscribed,
     a_device_moves_to_whoever_logs_in_on_it,
+    a_customer_whose_id_is_a_sellers_subject_gets_no_device_of_the_sellers,
     the_login_page_unsubscribes_without_a_session,
     nobody_has_more_devices_than_the_setting_says,
     a_process_that_sends_nothing_keeps_devices_all_the_same,
@@ -52,7 +54,27 @@ async fn a_device_moves_to_whoever_logs_in_on_it(stores: Stores) {
     subscribe(&mut seller, &shared).await;
     assert_eq!(subscribe(&mut customer, &shared).await.body, json!(true));
     let uid = customer.payload()["sub"].as_str().unwrap().to_owned();
-    assert_eq!(stored(&place).await, [format!("{uid} shared")]);
+    assert_eq!(stored(&place).await, [format!("{} shared", customer_subject(&uid, SELLER))]);
+}
+
+async fn a_customer_whose_id_is_a_sellers_subject_gets_no_device_of_the_sellers(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let create = "mutation($data: BpCreateInput!) { createBp(data: $data) { extUid } }";
+    let named = json!({
+        "uid": OTHER_SELLER, "name1": "x", "phone": "5500000003", "customerOf": { "connect": { "extUid": SELLER } },
+    });
+    // A seller chooses no id; the service does.
+    let mut seller = seller(&app).await;
+    let reply = seller.graphql(create, json!({ "data": named })).await;
+    assert_eq!(reply.code(), (200, "BAD_USER_INPUT"), "{}", reply.body);
+    let mut given = named.clone();
+    given["extUid"] = json!("SomeCode01");
+    app.ask(create, json!({ "data": given })).await;
+    let mut impostor = app.browser();
+    assert_eq!(impostor.by_phone("SomeCode01", "5500000003").await.body["sub"], OTHER_SELLER);
+    assert_eq!(subscribe(&mut impostor, &subscription("phone", 0)).await.body, json!(true));
+    assert_eq!(stored(&place).await, [format!("{} phone", customer_subject(OTHER_SELLER, SELLER))]);
 }
 
 /// Whoever has it all may end it, and learns nothing about what it does not have.
