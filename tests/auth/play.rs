@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use gom::identity::customer_subject;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -216,7 +217,7 @@ async fn customer_session(app: &TestApp, code: &str, phone: &str, seller: &str, 
     let read = browser.data(DETAILS, place.clone()).await;
     assert_eq!(
         (&read["order"]["createdBy"], &read["order"]["assignedTo"]["business"]),
-        (&json!(customer), &json!(business))
+        (&json!(customer_subject(&customer, seller)), &json!(business))
     );
     let change = json!({ "where": place["where"], "data": { "name": "Mi pedido, otra vez" } });
     assert_eq!(browser.data(CHANGE_ORDER, change).await["updateOrder"]["name"], "Mi pedido, otra vez");
