@@ -27,7 +27,7 @@ enum Task {
 struct Of {
     #[command(flatten)]
     settings: SettingsArguments,
-    /// Whose: the `extUid` of a User (a seller), or the `uid` of a Bp (a customer)
+    /// Whose: the `extUid` of a User (a seller), or `customer:UID:SELLER` with the `uid` of a Bp and the seller's `extUid`
     #[arg(value_name = "SUBJECT")]
     subject: String,
 }
