@@ -115,7 +115,7 @@ fn the_policy_is_checked_and_explained() {
     let out = text(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(out.contains("orders: needs read:orders, which the tokens issued for this role have"), "{out}");
-    assert!(out.contains("Order: { issuedTo: { uid: $sub } }") && out.contains("\"issuedTo\" = $1"), "{out}");
+    assert!(out.contains("Order: { issuedTo: { uid: $sub }, assignedTo: { extUid: $seller } }") && out.contains("\"issuedTo\" = $1"), "{out}");
     assert!(out.contains("users: not listed in the policy, hence refused for every user"), "{out}");
 
     let wrong = "[roles.seller.rows]\nOrder = \"{ asignedTo: {} }\"\nOrdre = \"{}\"\n";
@@ -137,6 +137,14 @@ fn a_rule_that_no_filter_could_lead_to_is_a_fault_of_the_policy() {
                     this rule; the limit is 3 (limits.filter_depth)";
     let said = text(&output.stderr);
     assert!(said.contains(expected) && !said.contains("rows.Item"), "{said}");
+}
+
+#[test]
+fn an_account_is_not_named_as_customers_are() {
+    let add = ["account", "add", "ana", "--role", "seller", "--subject", "customer:c1:auth0|demo"];
+    let output = gom(&folder(), &add, &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("is a customer's"), "{output:?}");
 }
 
 #[test]

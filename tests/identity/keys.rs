@@ -132,6 +132,15 @@ async fn a_key_that_came_later_is_found_and_one_that_was_withdrawn_is_forgotten(
 }
 
 #[actix_web::test]
+async fn no_issuer_names_a_user_as_customers_are_named() {
+    let issuer = Issuer::start();
+    let world = World::at(&issuer).await;
+    issuer.claims(json!({ "sub": "customer:cdemobp1:auth0|demo" }));
+    let refused = Err(TokenError::Invalid("jwt subject invalid".into()));
+    assert_eq!(verify(&world, &issuer.access_token()).await, refused);
+}
+
+#[actix_web::test]
 async fn another_key_under_a_known_name_signs_nothing() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;

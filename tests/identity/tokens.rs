@@ -44,8 +44,9 @@ async fn a_customers_token_says_what_the_client_reads() {
     let user = world.identity.verify(PHONE, &token.head, &token.signature).await.unwrap();
     assert_eq!(
         (user.subject.as_str(), &user.claims["business"]),
-        ("cdemobp1", &json!("Paletas Marías ¿sí?"))
+        ("customer:cdemobp1:auth0|5d7109da452e7b0c97ed00a6", &json!("Paletas Marías ¿sí?"))
     );
+    assert_eq!(user.claims["sub"], "cdemobp1");
     assert!(user.has_permission("role:customer"));
     assert_eq!(user.expires, UNIX_EPOCH + Duration::from_secs(iat + 1_800));
     let again = world.identity.verify(PHONE, &token.head, &token.signature).await.unwrap();

@@ -107,7 +107,7 @@ fn check_rows(person: &Person, before: &State, after: &State, model: ModelId) ->
     let definition = before.world.model.model(model);
     let (old, new) = (before.rows(model), after.rows(model));
     let stamp = |name: &str, row: &Row<'_>| match definition.field_named(name) {
-        Some(field) => row.cells[field.0] == json!(person.sub),
+        Some(field) => row.cells[field.0] == json!(person.subject()),
         None => true,
     };
     for (id, was) in &old {
@@ -232,7 +232,8 @@ fn check_deleted(
         let partner = world.id(relation.target, *world.partners(relation, row).first()?);
         (0..narrowed.rows[relation.target.0].len()).find(|r| narrowed.id(relation.target, *r) == partner)
     };
-    same(answered, &evaluator.deleted(KEY, model, &world.rows[model.0][row], link, &write.fields))
+    let cells = before.sight.cells(model, row, &world.rows[model.0][row], true);
+    same(answered, &evaluator.deleted(KEY, model, &cells, link, &write.fields))
 }
 
 fn same(answered: &Answered, expected: &Expected) -> Result<(), String> {

@@ -153,7 +153,7 @@ impl<'a> Evaluator<'a> {
     pub fn may_ask(&self, field: &Selected) -> bool {
         let model = &self.world.model;
         let page = |of: ModelId, page: &Page| {
-            let order = page.order.is_none_or(|(field, _)| self.sight.names(of, field));
+            let order = page.order.is_none_or(|(field, _)| self.sight.orders(of, field));
             order && self.sight.admits(model, of, &page.filter)
         };
         match &field.what {
