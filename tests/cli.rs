@@ -115,7 +115,11 @@ fn the_policy_is_checked_and_explained() {
     let out = text(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(out.contains("orders: needs read:orders, which the tokens issued for this role have"), "{out}");
-    assert!(out.contains("Order: { issuedTo: { uid: $sub }, assignedTo: { extUid: $seller } }") && out.contains("\"issuedTo\" = $1"), "{out}");
+    assert!(
+        out.contains("Order: { issuedTo: { uid: $sub }, assignedTo: { extUid: $seller } }")
+            && out.contains("\"issuedTo\" = $1"),
+        "{out}"
+    );
     assert!(out.contains("users: not listed in the policy, hence refused for every user"), "{out}");
 
     let wrong = "[roles.seller.rows]\nOrder = \"{ asignedTo: {} }\"\nOrdre = \"{}\"\n";

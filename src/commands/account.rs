@@ -78,7 +78,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             let subject = subject.unwrap_or_else(|| format!("account|{}", uuid::Uuid::new_v4().simple()));
             if is_customers(&subject) {
-                let problem = format!("the subject '{subject}' is a customer's; choose one that begins otherwise");
+                let problem =
+                    format!("the subject '{subject}' is a customer's; choose one that begins otherwise");
                 return Err(Failure::Other(problem));
             }
             let username = named.username;

@@ -25,7 +25,8 @@ mod tests {
     fn no_two_customers_have_the_same_subject() {
         assert_eq!(customer_subject("c1", "auth0|ana"), "customer:c1:auth0|ana");
         let pairs = [("a", "b:c"), ("a:b", "c"), ("a%3Ab", "c"), ("a%253Ab", "c")];
-        let mut subjects: Vec<String> = pairs.iter().map(|(uid, seller)| customer_subject(uid, seller)).collect();
+        let mut subjects: Vec<String> =
+            pairs.iter().map(|(uid, seller)| customer_subject(uid, seller)).collect();
         assert!(subjects.iter().all(|subject| is_customers(subject)));
         subjects.sort();
         subjects.dedup();

@@ -32,7 +32,8 @@ impl Parts {
             let text = matches!(kind, FieldKind::Scalar(ScalarType::String | ScalarType::Id));
             (text && model.field(of, field).is_column()).then_some(field)
         };
-        let of_text = |of: ModelId| matches!(model.model(of).id_field().kind, FieldKind::Scalar(ScalarType::Id));
+        let of_text =
+            |of: ModelId| matches!(model.model(of).id_field().kind, FieldKind::Scalar(ScalarType::Id));
         let parts = Parts {
             customer,
             seller,
@@ -49,7 +50,8 @@ impl Parts {
     fn names(&self, model: &DataModel) -> Option<Vec<String>> {
         let (customers, sellers) = (model.model(self.customer), model.model(self.seller));
         let links = customers.field(self.sellers).relation()?;
-        let RelationStorage::Table { table, a_column, b_column, .. } = &model.relation(links.relation).storage
+        let RelationStorage::Table { table, a_column, b_column, .. } =
+            &model.relation(links.relation).storage
         else {
             return None;
         };

@@ -114,9 +114,12 @@ impl Rules {
             Selected::Field(OutputMeaning::Upsert(model)) if model == self.customer => {
                 self.create_customer(planner, &argument(InputMeaning::Create))
             }
-            Selected::Field(OutputMeaning::Update(model)) if model == self.customer => {
-                self.update_customer(planner, &argument(InputMeaning::Where), &argument(InputMeaning::Data), access)
-            }
+            Selected::Field(OutputMeaning::Update(model)) if model == self.customer => self.update_customer(
+                planner,
+                &argument(InputMeaning::Where),
+                &argument(InputMeaning::Data),
+                access,
+            ),
             Selected::Field(OutputMeaning::Delete(model)) if model == self.customer => {
                 self.delete_customer(planner, &argument(InputMeaning::Where), access)
             }

@@ -14,8 +14,7 @@ const ORDERS: &str = "{ orders { uid name assignedTo { extUid } } }";
 const CREATE: &str = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }";
 const RENAME: &str =
     "mutation($uid: ID!) { updateOrder(where: { uid: $uid }, data: { name: \"taken\" }) { uid } }";
-const SET_PHONE: &str =
-    "mutation($uid: ID!, $phone: String) { updateBp(where: { uid: $uid }, data: { phone: $phone }) { phone } }";
+const SET_PHONE: &str = "mutation($uid: ID!, $phone: String) { updateBp(where: { uid: $uid }, data: { phone: $phone }) { phone } }";
 
 async fn by_password(app: &TestApp, username: &str) -> Browser {
     let mut browser = app.browser();
@@ -99,7 +98,8 @@ async fn what_a_seller_reads_sets_or_guesses_of_a_shared_customer_opens_the_own_
     let place = Place::new(Stores::Twins).await;
     let app = shops(&place, &[("login_limiter.slow_brute.points", "50")]).await;
     let (uid, [_, foreign]) = share(&app).await;
-    let (mut attacker, mut other) = (by_password(&app, USERNAME).await, by_password(&app, OTHER_USERNAME).await);
+    let (mut attacker, mut other) =
+        (by_password(&app, USERNAME).await, by_password(&app, OTHER_USERNAME).await);
     // 1 to 3: what the seller reads is a way into the own shop, where there is nothing new to see or do.
     let (code, phone) = seen(&mut attacker, &uid).await;
     let mut as_customer = by_phone(&app, &code.unwrap(), &phone.unwrap().replace(['-', ' '], "")).await;

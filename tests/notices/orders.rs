@@ -47,7 +47,10 @@ async fn of_an_order_the_other_party_is_told() {
 
     // The service is neither of them.
     let by_service = order(&shop, &Viewer::Service, "B").await;
-    assert_eq!(notice(&shop, &by_service).await.recipients, [customer_subject(CUSTOMER, PALETAS), PALETAS.to_owned()]);
+    assert_eq!(
+        notice(&shop, &by_service).await.recipients,
+        [customer_subject(CUSTOMER, PALETAS), PALETAS.to_owned()]
+    );
 }
 
 #[actix::test]

@@ -51,7 +51,8 @@ async fn each_shop_has_its_own_code_and_number_of_a_shared_customer() {
     assert_eq!((&here["phone"], &there["phone"]), (&json!("5523456795"), &json!("5523456795")));
 
     // A number counts where it is given, at once, and nowhere else.
-    let answer = update(&shop, &tacos, SHARED, json!({ "phone": "55 1111 2222", "email": "x@example.com" })).await;
+    let answer =
+        update(&shop, &tacos, SHARED, json!({ "phone": "55 1111 2222", "email": "x@example.com" })).await;
     assert_eq!((&answer["phone"], &answer["extUid"]), (&json!("55 1111 2222"), &json!(code)));
     assert_eq!(bp(&shop, &paletas, SHARED).await["phone"], "5523456795");
     // So does the same number, which the row has by now.
@@ -98,15 +99,26 @@ async fn who_only_took_an_order_sees_neither_code_nor_number_on_any_way() {
         assert_eq!(found(guess).await, (0, 0), "{guess}");
     }
     // They are null, in every respect.
-    for right in ["{ phone: null }", "{ extUid: null }", "{ AND: [{ createdBy: null }, { updatedBy: null }] }"] {
+    for right in
+        ["{ phone: null }", "{ extUid: null }", "{ AND: [{ createdBy: null }, { updatedBy: null }] }"]
+    {
         assert_eq!(found(right).await, (1, 1), "{right}");
     }
     for (text, code) in [
         ("{ bp(where: { extUid: \"DemoCode06\" }) { uid } }", None),
         ("{ bps(orderBy: phone_ASC) { uid } }", Some("FORBIDDEN")),
-        ("{ bpsConnection(orderBy: extUid_DESC, after: \"cdemobp000000000000000001\") { edges { node { uid } } } }", Some("FORBIDDEN")),
-        ("mutation { updateBp(where: { extUid: \"DemoCode06\" }, data: { name1: \"x\" }) { uid } }", Some("FORBIDDEN")),
-        ("mutation { updateBp(where: { uid: \"cdemobp000000000000000006\" }, data: { phone: \"1\" }) { uid } }", Some("FORBIDDEN")),
+        (
+            "{ bpsConnection(orderBy: extUid_DESC, after: \"cdemobp000000000000000001\") { edges { node { uid } } } }",
+            Some("FORBIDDEN"),
+        ),
+        (
+            "mutation { updateBp(where: { extUid: \"DemoCode06\" }, data: { name1: \"x\" }) { uid } }",
+            Some("FORBIDDEN"),
+        ),
+        (
+            "mutation { updateBp(where: { uid: \"cdemobp000000000000000006\" }, data: { phone: \"1\" }) { uid } }",
+            Some("FORBIDDEN"),
+        ),
     ] {
         let told = shop.ask(&paletas, text, json!({})).await;
         match code {
@@ -139,9 +151,10 @@ async fn a_customers_session_is_for_the_shop_whose_code_opened_it() {
         orders(first: 5) { uid } } items(first: 5) { pricing(first: 5) { uid } } } }";
     let code = bp(&shop, &seller(TACOS), SHARED).await["extUid"].clone();
     update(&shop, &seller(PALETAS), SHARED, json!({ "phone": "5511112222" })).await;
-    for (viewer, of, other, code, phone) in
-        [(&here, PALETAS, TACOS, json!("DemoCode02"), "5511112222"), (&there, TACOS, PALETAS, code, "5523456795")]
-    {
+    for (viewer, of, other, code, phone) in [
+        (&here, PALETAS, TACOS, json!("DemoCode02"), "5511112222"),
+        (&there, TACOS, PALETAS, code, "5523456795"),
+    ] {
         let data = shop.read(viewer, orders).await;
         let list = data["orders"].as_array().unwrap();
         assert_eq!(list.len(), 1, "{data}");
@@ -154,7 +167,9 @@ async fn a_customers_session_is_for_the_shop_whose_code_opened_it() {
     let read = format!("{{ order(where: {{ uid: \"{foreign}\" }}) {{ name }} }}");
     assert_eq!(shop.read(&here, &read).await, json!({ "order": null }));
     for text in [
-        format!("mutation {{ updateOrder(where: {{ uid: \"{foreign}\" }}, data: {{ name: \"x\" }}) {{ uid }} }}"),
+        format!(
+            "mutation {{ updateOrder(where: {{ uid: \"{foreign}\" }}, data: {{ name: \"x\" }}) {{ uid }} }}"
+        ),
         format!(
             "mutation {{ createOrder(data: {{ name: \"x\", issuedTo: {{ connect: {{ uid: \"{SHARED}\" }} }},
                 assignedTo: {{ connect: {{ extUid: \"{TACOS}\" }} }} }}) {{ uid }} }}"
@@ -223,17 +238,31 @@ async fn logins_follow_customers_whoever_writes_them() {
     shop.tables.batch_execute(&relink).await.unwrap();
     assert_eq!(logins(&shop, SHARED).await, before);
     // While it is cut, the shop sees neither code nor number.
-    let cut = format!("delete from \"_CustomerOf\" where \"A\" = '{SHARED}' and \"B\" = 'cdemouser0000000000000002'");
+    let cut = format!(
+        "delete from \"_CustomerOf\" where \"A\" = '{SHARED}' and \"B\" = 'cdemouser0000000000000002'"
+    );
     shop.tables.batch_execute(&cut).await.unwrap();
     assert_eq!(bp(&shop, &seller(TACOS), SHARED).await["extUid"], Value::Null);
     // Another code in the row is another for the first shop.
     update(&shop, &Viewer::Service, SHARED, json!({ "extUid": "Another001" })).await;
     assert_eq!(bp(&shop, &seller(PALETAS), SHARED).await["extUid"], "Another001");
     assert_eq!(logins(&shop, SHARED).await[1], before[1]);
-    shop.read(&Viewer::Service, &format!("mutation {{ deleteBp(where: {{ uid: \"{SHARED}\" }}) {{ uid }} }}")).await;
+    shop.read(
+        &Viewer::Service,
+        &format!("mutation {{ deleteBp(where: {{ uid: \"{SHARED}\" }}) {{ uid }} }}"),
+    )
+    .await;
     assert_eq!(logins(&shop, SHARED).await, []);
-    shop.read(&Viewer::Service, &format!("mutation {{ deleteUser(where: {{ extUid: \"{TACOS}\" }}) {{ uid }} }}")).await;
-    assert_eq!(shop.count("select count(*) from gom.customer_login where seller = 'cdemouser0000000000000002'").await, 0);
+    shop.read(
+        &Viewer::Service,
+        &format!("mutation {{ deleteUser(where: {{ extUid: \"{TACOS}\" }}) {{ uid }} }}"),
+    )
+    .await;
+    assert_eq!(
+        shop.count("select count(*) from gom.customer_login where seller = 'cdemouser0000000000000002'")
+            .await,
+        0
+    );
     assert!(bp(&shop, &Viewer::Service, ORDER_OF_TACOS).await.is_null());
 }
 
@@ -275,14 +304,16 @@ async fn customers_of_earlier_versions_get_logins_and_their_devices_a_name_of_th
     assert_eq!(shop.count("select count(*) from gom.customer_login").await, 10);
     assert_eq!(shop.count(code).await, 9, "every code that there was still opens a shop");
     let logins = logins(&shop, SHARED).await;
-    assert_eq!(logins[1], ("cdemouser0000000000000002".into(), "DemoCode02".into()), "of the shop that made the row");
+    assert_eq!(
+        logins[1],
+        ("cdemouser0000000000000002".into(), "DemoCode02".into()),
+        "of the shop that made the row"
+    );
     let rows = async |sql: &str| -> Vec<String> {
         shop.tables.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
     };
-    let (first, shared) = (
-        format!("customer:cdemobp000000000000000001:{PALETAS}"),
-        format!("customer:{SHARED}:{OF_TACOS}"),
-    );
+    let (first, shared) =
+        (format!("customer:cdemobp000000000000000001:{PALETAS}"), format!("customer:{SHARED}:{OF_TACOS}"));
     let devices = rows("select subject from gom.push_device order by endpoint").await;
     // Nobody knows whose the device of the ambiguous name was.
     assert_eq!(devices, [PALETAS, &first, &shared]);

@@ -146,9 +146,8 @@ async fn a_required_link_to_a_row_that_is_not_seen_is_an_error_at_its_place() {
         .await;
     assert_eq!(told.data["order"]["issuedTo"]["uid"], OF_PALETAS, "{told:?}");
     // The customer buys there without being a customer: the seller is not seen.
-    let told = shop
-        .ask(&customer_of(TACOS, OF_PALETAS), "{ orders { uid assignedTo { uid } } }", json!({}))
-        .await;
+    let told =
+        shop.ask(&customer_of(TACOS, OF_PALETAS), "{ orders { uid assignedTo { uid } } }", json!({})).await;
     assert_eq!(told.code(), "FORBIDDEN");
     assert_eq!(told.data, json!({ "orders": [null] }));
     assert_eq!(told.errors[0].path.len(), 3, "{told:?}");

@@ -194,8 +194,7 @@ async fn a_seller_sees_but_does_not_change_whoever_ordered_once() {
     let paletas = seller(PALETAS);
     let data = shop.read(&paletas, "{ bp(where: { uid: \"cdemobp000000000000000001\" }) { name1 } }").await;
     assert_eq!(data["bp"]["name1"], "María");
-    let text =
-        "mutation { updateBp(where: { uid: \"cdemobp000000000000000001\" }, data: { name1: \"x\" }) { uid } }";
+    let text = "mutation { updateBp(where: { uid: \"cdemobp000000000000000001\" }, data: { name1: \"x\" }) { uid } }";
     refused(&shop, &paletas, text, json!({})).await;
 }
 

@@ -91,7 +91,8 @@ impl Person {
     }
 
     fn filter(&self, rule: &str) -> Value {
-        let document = parse_query(format!("query($sub: String, $seller: String) {{ f(where: {rule}) }}")).unwrap();
+        let document =
+            parse_query(format!("query($sub: String, $seller: String) {{ f(where: {rule}) }}")).unwrap();
         let (_, operation) = document.operations.iter().next().unwrap();
         let Selection::Field(field) = &operation.node.selection_set.node.items[0].node else {
             panic!("{rule}")

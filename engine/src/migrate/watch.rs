@@ -37,8 +37,7 @@ struct Wanted {
 /// others of the schema.
 pub fn watch_steps(model: &DataModel, schema: &str, found: &[FoundWatch]) -> Vec<MigrationStep> {
     let watched = model.watched.iter().map(|one| trigger(model, schema, one));
-    let wanted: Vec<Wanted> =
-        watched.chain(model.followed.iter().map(|one| follower(schema, one))).collect();
+    let wanted: Vec<Wanted> = watched.chain(model.followed.iter().map(|one| follower(schema, one))).collect();
     let mut steps = Vec::new();
     for Wanted { watch, description, fill } in wanted.iter().filter(|one| !found.contains(&one.watch)) {
         let (name, note) = (quote_identifier(&watch.name), quote_literal(&watch.source));
@@ -81,7 +80,8 @@ fn trigger(model: &DataModel, schema: &str, watched: &Watched) -> Wanted {
 }
 
 fn follower(schema: &str, followed: &Followed) -> Wanted {
-    let literals = |names: &[String]| names.iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", ");
+    let literals =
+        |names: &[String]| names.iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", ");
     let (tables, names) = (literals(&followed.tables), literals(&followed.names));
     let source = format!(
         "AFTER INSERT ON gom.change FOR EACH ROW\n\

@@ -23,8 +23,7 @@ pub(super) struct Unique {
 
 impl Unique {
     pub fn filter(&self) -> Filter {
-        let (field, comparison, operand) =
-            (self.field, Comparison::Equals, Operand::One(self.text.clone()));
+        let (field, comparison, operand) = (self.field, Comparison::Equals, Operand::One(self.text.clone()));
         match &self.view {
             None => Filter::Compare { field, comparison, operand },
             // Equal to a value, hence not null: so the column's index finds it.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::physical::{LinkAt, Physical};
 use super::predicate::Filter;
 use super::text::{MISSING_LINK, Sql, TOO_MANY};
-use crate::datamodel::OWN_COLUMN;
 use super::view::View;
+use crate::datamodel::OWN_COLUMN;
 use crate::datamodel::{Field, FieldId, FieldKind, ModelId, ScalarType};
 use crate::plan::{Param, Statement};
 

@@ -38,7 +38,13 @@ impl View {
 }
 
 /// Writes the viewer's own value of these rows.
-pub fn write_own(physical: &Physical, model: ModelId, own: &OwnValue, rows: &Filter, value: Param) -> Statement {
+pub fn write_own(
+    physical: &Physical,
+    model: ModelId,
+    own: &OwnValue,
+    rows: &Filter,
+    value: Param,
+) -> Statement {
     let mut sql = Sql::new();
     let (kept, row) = (sql.alias(), sql.alias());
     sql.push("update gom.").push(&own.table).push(" ").push(&kept).push(" set ").push(&own.value).push(" = ");
@@ -65,7 +71,8 @@ impl Sql {
         }
         match &view.own {
             None => {
-                let (definition, column) = (physical.model.field(model, field), physical.column(model, field));
+                let (definition, column) =
+                    (physical.model.field(model, field), physical.column(model, field));
                 match form {
                     MaskedForm::Json => self.value(definition, alias, column),
                     MaskedForm::Column => self.column(alias, column),
@@ -88,7 +95,10 @@ impl Sql {
     fn of_owner(&mut self, physical: &Physical, own: &OwnValue, kept: &str) -> &mut Self {
         let owner = self.alias();
         self.column(kept, "schema_name").push(" = ").bind(physical.schema_name()).push(" and ");
-        self.column(kept, &own.owner).push(" in (select ").column(&owner, physical.id(own.of)).push("::text from ");
+        self.column(kept, &own.owner)
+            .push(" in (select ")
+            .column(&owner, physical.id(own.of))
+            .push("::text from ");
         self.push(physical.table(own.of)).push(" ").push(&owner).push(" where ");
         self.predicate(physical, own.of, &owner, &own.owners).push(")")
     }
