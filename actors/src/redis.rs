@@ -11,11 +11,15 @@ use redis::{
 
 use crate::pulse::Heart;
 use crate::secret::SecretText;
-use crate::standing::{Fault, FaultKind, Opener, Standing};
+use crate::standing::{Fault, FaultKind, Look, Opener, Standing};
 
 /// A server that needs longer for an answer than this counts as failed, whatever the options say: whoever asks
 /// is promised an answer within 600 ms.
 const LONGEST_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What a look at the server writes, and for how many milliseconds it stays.
+const LOOK_KEY: &str = "gom:look";
+const LOOK_KEPT: u32 = 10_000;
 
 /// Where Redis is.
 #[derive(Debug, Clone)]
@@ -182,11 +186,20 @@ impl Opener for RedisOpener {
         connection.map_err(|error| error.to_string())
     }
 
-    async fn look(&self, link: &MultiplexedConnection) -> Result<(), String> {
+    /// Writes something: a server that is full or read-only answers a `PING`, and takes no session.
+    async fn look(&self, link: &MultiplexedConnection) -> Result<Look, String> {
+        let mut set = redis::cmd("SET");
+        set.arg(LOOK_KEY).arg(1).arg("PX").arg(LOOK_KEPT);
         // A connection without answer is given up; a server that answers with an error is not silent.
-        match redis::cmd("PING").exec_async(&mut link.clone()).await {
+        match set.exec_async(&mut link.clone()).await {
+            Ok(()) => Ok(Look::Well),
             Err(error) if fault(&error).kind != FaultKind::Refused => Err(error.to_string()),
-            _ => Ok(()),
+            Err(error) => Ok(match error.code() {
+                Some("READONLY") => Look::ReadOnly(error.to_string()),
+                // Its rules let us write our own keys only.
+                Some("NOPERM") => Look::Well,
+                _ => Look::RefusesWrites(error.to_string()),
+            }),
         }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) const PROMISE: Duration = Duration::from_millis(550);
 const LOOK: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// A server that has become read-only is looked for anew after so many looks: 5 seconds.
+const READ_ONLY_LOOKS: u32 = 10;
 
 /// Opens connections of one kind and tells whether one still works. Both must end by themselves: after at most
 /// the opener's patience.
@@ -30,7 +32,18 @@ pub(crate) trait Opener: Send + Sync + 'static {
 
     fn open(&self) -> impl Future<Output = Result<Self::Link, String>> + Send;
 
-    fn look(&self, link: &Self::Link) -> impl Future<Output = Result<(), String>> + Send;
+    /// An error is a connection that is lost.
+    fn look(&self, link: &Self::Link) -> impl Future<Output = Result<Look, String>> + Send;
+}
+
+/// What a look at a connection that works found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Look {
+    Well,
+    /// The server answers and takes no writes, for example because it is full: what it holds can still be read.
+    RefusesWrites(String),
+    /// The same, because another server has taken its place: connecting again may lead there.
+    ReadOnly(String),
 }
 
 /// Why a request on a connection failed.
@@ -177,6 +190,7 @@ async fn keep<O: Opener>(
     let mut generation = 0;
     let mut pause = FIRST_PAUSE;
     let mut was_down = false;
+    let mut refused = false;
     loop {
         let opened = tokio::select! {
             opened = opener.open() => opened,
@@ -190,10 +204,9 @@ async fn keep<O: Opener>(
                 }
                 pause = FIRST_PAUSE;
                 generation += 1;
-                heart.beat(Condition::Ready);
                 publish.send_replace(State::Up { link: link.clone(), generation });
                 let reason = tokio::select! {
-                    reason = until_lost(&opener, &link, &complaint, &heart) => reason,
+                    reason = until_lost(&opener, &link, &complaint, &heart, &mut refused) => reason,
                     () = publish.closed() => return,
                 };
                 tracing::debug!(store = name, reason, "a connection was lost");
@@ -216,13 +229,42 @@ async fn keep<O: Opener>(
     }
 }
 
-/// Looks now and then, and at once when somebody complains; why the connection is given up.
-async fn until_lost<O: Opener>(opener: &O, link: &O::Link, complaint: &Notify, heart: &Heart) -> String {
+/// Looks at once, now and then, and whenever somebody complains; why the connection is given up. `refused` is whether the
+/// last look, of this connection or the one before, was refused a write: it is logged once.
+async fn until_lost<O: Opener>(
+    opener: &O,
+    link: &O::Link,
+    complaint: &Notify,
+    heart: &Heart,
+    refused: &mut bool,
+) -> String {
+    let mut read_only = 0;
     loop {
-        let _ = timeout(LOOK, complaint.notified()).await;
-        if let Err(reason) = opener.look(link).await {
-            return reason;
+        let found = match opener.look(link).await {
+            Ok(found) => found,
+            Err(reason) => return reason,
+        };
+        let reason = match found {
+            Look::Well => None,
+            Look::RefusesWrites(reason) => Some(reason),
+            Look::ReadOnly(reason) => {
+                read_only += 1;
+                if read_only > READ_ONLY_LOOKS {
+                    return reason;
+                }
+                Some(reason)
+            }
+        };
+        heart.beat(if reason.is_some() { Condition::Down } else { Condition::Ready });
+        if reason.is_some() != *refused {
+            *refused = reason.is_some();
+            match reason {
+                Some(reason) => {
+                    tracing::warn!(store = opener.name(), reason, "writes are refused; reads go on")
+                }
+                None => tracing::info!(store = opener.name(), "writes are taken again"),
+            }
         }
-        heart.beat(Condition::Ready);
+        let _ = timeout(LOOK, complaint.notified()).await;
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, Statement};
+use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
 use crate::database::{Database, Lent};
 use crate::pulse::Heart;
-use crate::standing::{Fault, FaultKind, Opener, Standing};
+use crate::standing::{Fault, FaultKind, Look, Opener, Standing};
 
 const PATIENCE: Duration = Duration::from_millis(400);
 
@@ -138,9 +138,14 @@ impl Opener for TwinOpener {
         timeout(PATIENCE, self.prepare()).await.unwrap_or_else(|_| Err("no connection in time".to_owned()))
     }
 
-    async fn look(&self, link: &Arc<Prepared>) -> Result<(), String> {
-        match timeout(PATIENCE, link.client.simple_query("")).await {
-            Ok(Ok(_)) => Ok(()),
+    async fn look(&self, link: &Arc<Prepared>) -> Result<Look, String> {
+        match timeout(PATIENCE, link.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()")).await {
+            Ok(Ok(rows)) => {
+                let standby = rows
+                    .iter()
+                    .any(|row| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
+                Ok(if standby { Look::ReadOnly("it is a standby".to_owned()) } else { Look::Well })
+            }
             Ok(Err(error)) => Err(fault(&error).reason),
             Err(_) => Err("it does not answer".to_owned()),
         }

@@ -54,14 +54,30 @@ impl TrustedProxies {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(IpAddr);
 
+impl ClientAddress {
+    /// The networks that an attempt from here is counted against, the narrowest first, each with how many times the
+    /// points of an address it has. A customer of a provider gets an IPv6 network of 64 to 48 bits, and with it all
+    /// that are in it: without the wider counts, one customer would have the points of 65,536 addresses.
+    pub fn networks(self) -> Vec<(String, u32)> {
+        match self.0 {
+            IpAddr::V4(_) => vec![(self.to_string(), 1)],
+            IpAddr::V6(address) => {
+                [(64, 1), (56, 4), (48, 16)].map(|(bits, times)| (network(address, bits), times)).into()
+            }
+        }
+    }
+}
+
+fn network(address: Ipv6Addr, bits: u32) -> String {
+    let rest = 128 - bits;
+    format!("{}/{bits}", Ipv6Addr::from_bits(address.to_bits() >> rest << rest))
+}
+
 impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             IpAddr::V4(address) => address.fmt(f),
-            IpAddr::V6(address) => {
-                let network = Ipv6Addr::from_bits(address.to_bits() >> 64 << 64);
-                write!(f, "{network}/64")
-            }
+            IpAddr::V6(address) => f.write_str(&network(address, 64)),
         }
     }
 }
@@ -114,6 +130,18 @@ mod tests {
         ] {
             assert_eq!(client(trusted, peer, forwarded), expected, "{peer} {forwarded:?}");
         }
+    }
+
+    #[test]
+    fn an_ipv6_address_counts_for_every_network_that_a_provider_gives_to_one_customer() {
+        let networks = |address: &str| ClientAddress(address.parse().unwrap()).networks();
+        let owned = |networks: &[(&str, u32)]| -> Vec<(String, u32)> {
+            networks.iter().map(|(network, times)| ((*network).to_owned(), *times)).collect()
+        };
+        assert_eq!(networks("192.0.2.1"), owned(&[("192.0.2.1", 1)]));
+        let expected =
+            owned(&[("2001:db8:1:abcd::/64", 1), ("2001:db8:1:ab00::/56", 4), ("2001:db8:1::/48", 16)]);
+        assert_eq!(networks("2001:db8:1:abcd:2:3:4:5"), expected);
     }
 
     #[test]

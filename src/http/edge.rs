@@ -63,6 +63,8 @@ impl Edge {
         let limits = LimiterOptions {
             consecutive: limit(settings.login_limiter.consecutive_fails),
             slow: limit(settings.login_limiter.slow_brute),
+            account: limit(settings.login_limiter.account),
+            right: limit(settings.login_limiter.right_logins),
             store: redis_options(&settings.redis)
                 .map_or(LimiterStoreChoice::Postgres, LimiterStoreChoice::Redis),
         };

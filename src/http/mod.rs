@@ -9,6 +9,7 @@ mod client_address;
 mod console;
 mod cookies;
 mod csrf;
+mod device_cookie;
 mod documents;
 mod edge;
 mod endpoint;

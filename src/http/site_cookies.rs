@@ -10,6 +10,7 @@ use actix_web::middleware::Next;
 use gom_actors::sessions::SessionId;
 
 use super::cookies::{self, Attributes};
+use super::device_cookie::{self, DEVICE};
 use super::{csrf, session_cookie};
 use crate::identity::AppKeys;
 
@@ -62,6 +63,14 @@ impl SiteCookies {
     pub fn give_csrf_token(&self, request: &HttpRequest, id: &SessionId) {
         let token = csrf::token(&self.keys, id);
         put(request, CSRF_TOKEN, cookies::set(CSRF_TOKEN, &token, &self.csrf_token));
+    }
+
+    /// Notes in the browser that this account was logged in to from it.
+    pub fn give_device(&self, request: &HttpRequest, account: &str) {
+        let value = device_cookie::seal(&self.keys, account);
+        let attributes =
+            Attributes { max_age: Some(device_cookie::MAX_AGE), http_only: true, ..self.session_id.clone() };
+        put(request, DEVICE, cookies::set(DEVICE, &value, &attributes));
     }
 
     /// A CSRF token for the session that the browser has, or for a new one, so that it can log in. Nothing is

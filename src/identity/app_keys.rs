@@ -22,15 +22,18 @@ pub enum KeyUse {
     AccountToken,
     /// Refresh tokens of our own accounts.
     AccountRefresh,
+    /// The cookie `device`.
+    Device,
 }
 
 impl KeyUse {
-    const ALL: [KeyUse; 5] = [
+    const ALL: [KeyUse; 6] = [
         KeyUse::SessionCookie,
         KeyUse::Csrf,
         KeyUse::CustomerToken,
         KeyUse::AccountToken,
         KeyUse::AccountRefresh,
+        KeyUse::Device,
     ];
 
     /// Never change one: what was signed with its key would be refused.
@@ -41,6 +44,7 @@ impl KeyUse {
             KeyUse::CustomerToken => b"gom customer access token v1",
             KeyUse::AccountToken => b"gom account access token v1",
             KeyUse::AccountRefresh => b"gom account refresh token v1",
+            KeyUse::Device => b"gom device cookie v1",
         }
     }
 }

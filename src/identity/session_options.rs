@@ -11,7 +11,10 @@ use crate::settings::{Redis, Settings};
 pub fn session_options(settings: &Settings) -> SessionOptions {
     let store =
         redis_options(&settings.redis).map_or(SessionStoreChoice::Postgres, SessionStoreChoice::Redis);
-    SessionOptions::new(settings.session.options.max_age, settings.session.max_lifetime, store)
+    SessionOptions {
+        per_subject: settings.session.per_user,
+        ..SessionOptions::new(settings.session.options.max_age, settings.session.max_lifetime, store)
+    }
 }
 
 /// Where Redis is; nothing if PostgreSQL keeps what it would.

@@ -87,6 +87,8 @@ pub struct Session {
     pub options: SessionCookie,
     #[serde(deserialize_with = "milliseconds")]
     pub max_lifetime: Duration,
+    /// Sessions that one user may have.
+    pub per_user: usize,
 }
 
 /// The cookie `session-id`.
@@ -155,6 +157,10 @@ pub struct LoginLimiter {
     pub consecutive_fails: LoginLimit,
     /// Per address.
     pub slow_brute: LoginLimit,
+    /// Per account, wherever the attempts come from.
+    pub account: LoginLimit,
+    /// Per account: logins that were right.
+    pub right_logins: LoginLimit,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

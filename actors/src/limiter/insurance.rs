@@ -62,7 +62,11 @@ impl Insurance {
                 } else {
                     counter.ends = counter.ends.max(ends);
                 }
-                Count { consumed: count.consumed.saturating_add(counter.owed), left: counter.ends - now }
+                Count {
+                    consumed: count.consumed.saturating_add(counter.owed),
+                    left: counter.ends - now,
+                    busy: count.busy,
+                }
             }
             None => {
                 if self.counters.len() < MOST {
@@ -91,9 +95,8 @@ impl Insurance {
             }
         }
         let mut counts: Vec<Count> = takes.iter().map(|take| self.take(take, now)).collect();
-        let over = |take: &Take, count: &Count| count.consumed > take.limit.points;
-        if takes.iter().zip(&counts).any(|(take, count)| over(take, count)) {
-            for (take, count) in takes.iter().zip(&mut counts).filter(|(take, count)| !over(take, count)) {
+        if takes.iter().zip(&counts).any(|(take, count)| count.consumed > take.limit.points) {
+            for (take, count) in takes.iter().zip(&mut counts).filter(|(take, count)| !count.blocks(take)) {
                 self.give_back(&take.key, now);
                 count.consumed -= 1;
             }
@@ -109,11 +112,13 @@ impl Insurance {
         }
         counter.owed += 1;
         let consumed = counter.total();
+        let over = consumed > take.limit.points;
+        let busy = over && consumed - take.in_flight.min(consumed) <= take.limit.points;
         // Blocked by this attempt, not by an earlier one.
-        if consumed == take.limit.points.saturating_add(1) && !take.block().is_zero() {
+        if !busy && consumed == take.limit.points.saturating_add(1) && !take.block().is_zero() {
             counter.ends = now + take.block();
         }
-        Count { consumed, left: counter.ends - now }
+        Count { consumed, left: counter.ends - now, busy }
     }
 
     /// Gives a point back; whether that is all, because the store never knew of it.
@@ -144,6 +149,6 @@ impl Insurance {
 
 /// How long the blocked ones of the counters are blocked; nothing if none is.
 pub(super) fn blocked(takes: &[Take], counts: &[Count]) -> Option<Duration> {
-    let over = takes.iter().zip(counts).filter(|(take, count)| count.consumed > take.limit.points);
-    over.map(|(_, count)| count.left).max()
+    let blocking = takes.iter().zip(counts).filter(|(take, count)| count.blocks(take));
+    blocking.map(|(_, count)| count.left).max()
 }

@@ -1,6 +1,7 @@
 //! Login limits: every attempt takes a point before it is made, and a successful one gives it back. Knows no
 //! login and no HTTP.
 
+mod in_flight;
 mod insurance;
 mod postgres_store;
 mod rate_limiter;
@@ -19,10 +20,11 @@ use aws_lc_rs::digest;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use self::in_flight::Point;
 use self::postgres_store::PostgresCounters;
 use self::rate_limiter::{MOST_IN_HAND, RateLimiter, Refund, Reserve};
 use self::redis_store::RedisCounters;
-use self::store::{LimiterStore, Take};
+use self::store::{LimiterStore, Settle, Take};
 use crate::database::Database;
 use crate::metrics::{self, LOGIN_ATTEMPTS};
 use crate::pulse::{Heart, Pulse};
@@ -32,6 +34,12 @@ use crate::watch::{Published, Restarts, post, watch};
 /// The limits' names, in front of each counter's key.
 const CONSECUTIVE: &str = "login_consecutive_fails";
 const SLOW: &str = "login_slow_brute";
+const ACCOUNT: &str = "login_account";
+const DEVICE: &str = "login_device";
+const RIGHT: &str = "login_right";
+/// How the delay of an account grows: so many times its points in so many times its window. With 10 points in ten minutes
+/// that is 10 in ten minutes, 20 in an hour, and 40 in a day.
+const GROWTH: [(u32, u32); 3] = [(1, 1), (2, 6), (4, 144)];
 /// A longer key, or one with characters that PostgreSQL has no room for, is counted under its digest: what a stranger
 /// writes must not fill the store.
 const LONGEST_KEY: usize = 200;
@@ -53,8 +61,13 @@ pub struct Limit {
 pub struct LimiterOptions {
     /// Per user and address: wrong attempts in a row.
     pub consecutive: Limit,
-    /// Per address: wrong attempts, whoever they claim to be.
+    /// Per address: wrong attempts, whoever they claim to be. Wider networks have a multiple of its points.
     pub slow: Limit,
+    /// Per account, from devices that nobody has logged in from: wrong attempts, wherever they come from. It grows: see
+    /// `GROWTH`.
+    pub account: Limit,
+    /// Per account: right attempts.
+    pub right: Limit,
     pub store: LimiterStoreChoice,
 }
 
@@ -69,10 +82,25 @@ pub enum LimiterStoreChoice {
     Memory,
 }
 
+/// Who attempts to log in, as far as limits care.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoginAttempt<'a> {
+    /// The user together with the address.
+    pub user_and_address: Option<&'a str>,
+    /// Whom the attempt claims to be, from wherever it comes.
+    pub account: Option<&'a str>,
+    /// A device from which this account has been logged in to: it has points of its own and takes none from the account or
+    /// a network, so that no stranger's attempts shut it out.
+    pub device: Option<&'a str>,
+    /// Where it comes from, the narrowest network first; each with how many times the points of an address it has.
+    pub networks: &'a [(String, u32)],
+}
+
 /// What an attempt to log in is told before it is made.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Go on. Give the reservation to [`LoginLimiter::refund`] if the attempt succeeds, drop it otherwise.
+    /// Go on. Give the reservation to [`LoginLimiter::refund`] if the attempt succeeds, to [`LoginLimiter::cancel`] if
+    /// nobody could check it, and drop it if it was wrong.
     Admitted(Reservation),
     /// Too many attempts; the time until the next one may be made, in whole milliseconds.
     Blocked { retry_after: Duration },
@@ -81,21 +109,18 @@ pub enum Verdict {
     Overloaded,
 }
 
-/// The points that an admitted attempt took.
+/// The points that an admitted attempt took. While it lives, the attempt is in flight.
 #[derive(Debug)]
 pub struct Reservation {
-    /// The counter of the address.
-    give_back: String,
-    /// The counter of user and address.
-    reset: Option<String>,
+    takes: Vec<Take>,
+    points: Vec<Point>,
 }
 
 /// The login limiter of the process. Cloning is cheap.
 #[derive(Clone)]
 pub struct LoginLimiter {
     limiter: Published<RateLimiter>,
-    consecutive: Limit,
-    slow: Limit,
+    options: Arc<LimiterOptions>,
     insured: Arc<AtomicU64>,
     /// Of the store.
     heart: Heart,
@@ -114,15 +139,29 @@ impl LoginLimiter {
         let insured = Arc::new(AtomicU64::new(0));
         let of_actor = Arc::clone(&insured);
         let limiter = watch(MOST_IN_HAND, move || RateLimiter::new(store.clone(), Arc::clone(&of_actor)));
-        Ok(LoginLimiter { limiter, consecutive: options.consecutive, slow: options.slow, insured, heart })
+        Ok(LoginLimiter { limiter, options: Arc::new(options), insured, heart })
     }
 
-    /// Takes a point from the address and, if it is given, from user and address together. If one of them has
-    /// none left, the other gets its point back. When the store fails, the count in this process's memory goes
-    /// on: there is always an answer, within 600 ms.
+    /// As [`LoginLimiter::admit`], for an attempt from one address.
     pub async fn reserve(&self, user_and_address: Option<&str>, address: &str) -> Verdict {
-        let of_user = user_and_address.map(|key| take(CONSECUTIVE, key, self.consecutive));
-        let takes = of_user.into_iter().chain([take(SLOW, address, self.slow)]).collect();
+        let networks = [(address.to_owned(), 1)];
+        self.admit(&LoginAttempt { user_and_address, networks: &networks, ..LoginAttempt::default() }).await
+    }
+
+    /// Takes a point from each counter of the attempt. If one of them has none left, the others get theirs back. If
+    /// only attempts in flight are in the way, which may turn out right, it waits for them, up to two seconds.
+    /// When the store fails, the count in this process's memory goes on: apart from that wait there is always an
+    /// answer, within 600 ms.
+    pub async fn admit(&self, attempt: &LoginAttempt<'_>) -> Verdict {
+        self.take(self.takes(attempt)).await
+    }
+
+    /// Counts a right attempt: how many of them an account may make is limited as well, since each opens a session.
+    pub async fn count_right(&self, account: &str) -> Verdict {
+        self.take(vec![take(RIGHT, account, self.options.right)]).await
+    }
+
+    async fn take(&self, takes: Vec<Take>) -> Verdict {
         let (reply, answer) = oneshot::channel();
         let verdict = match self.send(Reserve { takes, reply }).await {
             true => answer.await.unwrap_or(Verdict::Overloaded),
@@ -134,13 +173,56 @@ impl LoginLimiter {
         verdict
     }
 
-    /// After a success: the count of user and address starts over, and the address gets its point back. What the
+    /// Always in the same order of kinds, so that no two attempts wait for each other.
+    fn takes(&self, attempt: &LoginAttempt<'_>) -> Vec<Take> {
+        let LimiterOptions { consecutive, slow, account, .. } = &*self.options;
+        if let Some(device) = attempt.device {
+            return vec![Take { starts_over: true, ..take(DEVICE, device, *consecutive) }];
+        }
+        let mut takes = Vec::with_capacity(8);
+        if let Some(key) = attempt.user_and_address {
+            takes.push(Take { starts_over: true, ..take(CONSECUTIVE, key, *consecutive) });
+        }
+        if let Some(key) = attempt.account {
+            for (step, (points, duration)) in GROWTH.into_iter().enumerate() {
+                let limit = Limit {
+                    points: account.points.saturating_mul(points),
+                    duration: account.duration.saturating_mul(duration),
+                    block_duration: account.block_duration.saturating_mul(duration),
+                };
+                takes.push(take(ACCOUNT, &format!("{step}:{key}"), limit));
+            }
+        }
+        for (network, times) in attempt.networks {
+            let limit = Limit { points: slow.points.saturating_mul(*times), ..*slow };
+            takes.push(Take { of_network: true, ..take(SLOW, network, limit) });
+        }
+        takes
+    }
+
+    /// After a success: the count of user and address starts over, and all others get their point back. What the
     /// store does not hear is not given back, and comes back with the end of its window.
     pub async fn refund(&self, reservation: Reservation) {
+        self.settle(reservation, |take| match take.starts_over {
+            true => Settle::Reset(take.key),
+            false => Settle::Back(take.key),
+        })
+        .await;
+    }
+
+    /// Nobody could tell whether the attempt was right: it costs nothing.
+    pub async fn cancel(&self, reservation: Reservation) {
+        self.settle(reservation, |take| Settle::Back(take.key)).await;
+    }
+
+    async fn settle(&self, reservation: Reservation, how: impl Fn(Take) -> Settle) {
+        let Reservation { takes, points } = reservation;
         let (reply, done) = oneshot::channel();
-        if self.send(Refund { reservation, reply }).await {
+        if self.send(Refund { settlements: takes.into_iter().map(how).collect(), reply }).await {
             let _ = done.await;
         }
+        // In flight until the points are back: whoever asks meanwhile waits for them.
+        drop(points);
     }
 
     /// How many answers came from memory because the store had failed.
@@ -184,5 +266,5 @@ fn take(name: &str, key: &str, limit: Limit) -> Take {
             let _ = write!(text, "{byte:02x}");
         }
     }
-    Take { key: text, limit, amount: 1 }
+    Take { key: text, limit, amount: 1, in_flight: 0, of_network: false, starts_over: false }
 }

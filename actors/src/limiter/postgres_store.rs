@@ -2,6 +2,7 @@
 
 use futures::future::{BoxFuture, FutureExt};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::redis_store::count;
 use super::store::{Count, LimiterStore, Settle, Take};
@@ -16,10 +17,8 @@ const RESERVE: usize = 0;
 const SETTLE: usize = 1;
 const REMOVE: usize = 2;
 const STATEMENTS: &[&str] = &[
-    "SELECT consumed, left_ms FROM gom.reserve_attempt($1, $2, $3, $4, $5)",
-    "WITH reset AS (DELETE FROM gom.login_limit WHERE key = ANY ($1::text[]))
-     UPDATE gom.login_limit SET consumed = consumed - 1
-     WHERE key = ANY ($2::text[]) AND consumed > 0 AND expires_at > clock_timestamp()",
+    "SELECT consumed, left_ms, busy FROM gom.reserve_attempt($1, $2, $3, $4, $5, $6)",
+    "SELECT gom.settle_attempt($1, $2)",
     "WITH gone AS (
        DELETE FROM gom.login_limit WHERE key IN (
          SELECT key FROM gom.login_limit WHERE expires_at < now() ORDER BY expires_at LIMIT $1
@@ -53,7 +52,9 @@ impl LimiterStore for PostgresCounters {
             let amounts: Vec<i32> = takes.iter().map(|take| int(u128::from(take.amount))).collect();
             let windows: Vec<i64> = takes.iter().map(|take| bigint(take.window().as_millis())).collect();
             let blocks: Vec<i64> = takes.iter().map(|take| bigint(take.block().as_millis())).collect();
-            let rows = twin.ask_once(RESERVE, &[&keys, &points, &amounts, &windows, &blocks]).await?;
+            let in_flight: Vec<i32> = takes.iter().map(|take| int(u128::from(take.in_flight))).collect();
+            let params: [&(dyn ToSql + Sync); 6] = [&keys, &points, &amounts, &windows, &blocks, &in_flight];
+            let rows = twin.ask_once(RESERVE, &params).await?;
             rows.iter().map(counted).collect()
         }
         .boxed()
@@ -62,14 +63,12 @@ impl LimiterStore for PostgresCounters {
     fn settle(&self, settlements: Vec<Settle>) -> BoxFuture<'static, Result<(), String>> {
         let twin = self.twin.clone();
         async move {
-            let (mut resets, mut backs) = (Vec::new(), Vec::new());
-            for settlement in &settlements {
-                match settlement {
-                    Settle::Back(key) => backs.push(key.as_str()),
-                    Settle::Reset(key) => resets.push(key.as_str()),
-                }
-            }
-            twin.ask_once(SETTLE, &[&resets, &backs]).await.map(|_| ())
+            let of = |settlement: &'_ Settle| match settlement {
+                Settle::Back(key) => (key.clone(), false),
+                Settle::Reset(key) => (key.clone(), true),
+            };
+            let (keys, resets): (Vec<String>, Vec<bool>) = settlements.iter().map(of).unzip();
+            twin.ask_once(SETTLE, &[&keys, &resets]).await.map(|_| ())
         }
         .boxed()
     }
@@ -87,7 +86,7 @@ impl LimiterStore for PostgresCounters {
 fn counted(row: &Row) -> Result<Count, String> {
     let said = |error: tokio_postgres::Error| format!("PostgreSQL: {error}");
     let consumed: i32 = row.try_get(0).map_err(said)?;
-    Ok(count(i64::from(consumed), row.try_get(1).map_err(said)?))
+    Ok(count(i64::from(consumed), row.try_get(1).map_err(said)?, row.try_get(2).map_err(said)?))
 }
 
 fn int(number: u128) -> i32 {

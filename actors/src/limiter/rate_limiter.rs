@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Handler, Message};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::in_flight::{InFlight, Point};
 use super::insurance::{Insurance, blocked};
 use super::store::{Count, LimiterStore, Settle, Take};
 use super::{Reservation, Verdict};
@@ -22,8 +23,15 @@ pub(super) const MOST_IN_HAND: usize = 4096;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Between two steps of one sweep.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+/// How long an attempt waits for those in flight that took the last points; most logins take less than half a second.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two looks at whether they are done.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// Whoever waited in vain is told to come back this much later: nothing was counted.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
 
-/// Take one point from each counter, before the attempt. The counters always come in the same order of kinds.
+/// Take one point from each counter, before the attempt. The counters always come in the same order of kinds, and those
+/// of networks come last.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Reserve {
@@ -31,11 +39,11 @@ pub(super) struct Reserve {
     pub reply: oneshot::Sender<Verdict>,
 }
 
-/// The attempt succeeded: give back, start over.
+/// What became of an attempt's points: those to give back, and those of counters that start over.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Refund {
-    pub reservation: Reservation,
+    pub settlements: Vec<Settle>,
     pub reply: oneshot::Sender<()>,
 }
 
@@ -50,6 +58,7 @@ struct Counters {
     /// The store did not answer the last request.
     failing: Cell<bool>,
     in_hand: Cell<usize>,
+    in_flight: InFlight,
     insured: Arc<AtomicU64>,
 }
 
@@ -61,6 +70,7 @@ impl RateLimiter {
             insurance: RefCell::default(),
             failing: Cell::new(false),
             in_hand: Cell::new(0),
+            in_flight: InFlight::default(),
             insured,
         };
         RateLimiter { counters: Rc::new(counters) }
@@ -102,10 +112,9 @@ impl Handler<Reserve> for RateLimiter {
         if counters.in_hand.get() >= MOST_IN_HAND {
             return answer(Verdict::Overloaded);
         }
-        let Some(store) = counters.store.clone() else { return answer(counters.reserve_here(takes)) };
         counters.in_hand.set(counters.in_hand.get() + 1);
         actix::spawn(async move {
-            let verdict = counters.reserve(&*store, takes).await;
+            let verdict = counters.admit(takes).await;
             counters.in_hand.set(counters.in_hand.get() - 1);
             answer(verdict);
         });
@@ -115,23 +124,48 @@ impl Handler<Reserve> for RateLimiter {
 impl Handler<Refund> for RateLimiter {
     type Result = ();
 
-    fn handle(&mut self, Refund { reservation, reply }: Refund, _: &mut Self::Context) {
+    fn handle(&mut self, Refund { settlements, reply }: Refund, _: &mut Self::Context) {
         let counters = Rc::clone(&self.counters);
         actix::spawn(async move {
-            counters.refund(reservation).await;
+            counters.settle(settlements).await;
             let _ = reply.send(());
         });
     }
 }
 
 impl Counters {
-    async fn reserve(&self, store: &dyn LimiterStore, mut takes: Vec<Take>) -> Verdict {
+    /// Asks until there is a verdict: not while only attempts in flight are in the way.
+    async fn admit(&self, mut takes: Vec<Take>) -> Verdict {
+        let began = Instant::now();
+        let mut turn = None;
+        loop {
+            let points = self.in_flight.begin(&mut takes);
+            let Some(counts) = self.reserve(&mut takes).await else { return Verdict::Overloaded };
+            let used_up = blocked(&takes, &counts).is_some();
+            let busy = takes.iter().zip(&counts).find(|(_, count)| count.busy).filter(|_| !used_up);
+            let Some((take, _)) = busy else { return verdict(takes, &counts, points) };
+            drop(points);
+            if turn.is_none() {
+                let wait = self.in_flight.turn(&take.key).lock_owned();
+                turn = timeout(BUSY_TIMEOUT, wait).await.ok();
+            }
+            if turn.is_none() || began.elapsed() >= BUSY_TIMEOUT {
+                LOGIN_ATTEMPTS.one(Said::Busy);
+                return Verdict::Blocked { retry_after: BUSY_RETRY };
+            }
+            sleep(BUSY_PAUSE).await;
+        }
+    }
+
+    /// The counts of all the takes; nothing if there is no room to count.
+    async fn reserve(&self, takes: &mut [Take]) -> Option<Vec<Count>> {
+        let Some(store) = &self.store else { return self.reserve_here(takes) };
         let asked = {
             let (mut insurance, now) = (self.insurance.borrow_mut(), Instant::now());
-            for take in &mut takes {
+            for take in &mut *takes {
                 take.amount = insurance.claim(&take.key, now).saturating_add(1);
             }
-            store.reserve(takes.clone())
+            store.reserve(takes.to_vec())
         };
         match asked.await {
             Ok(counts) => {
@@ -142,9 +176,7 @@ impl Counters {
                 let (mut insurance, now) = (self.insurance.borrow_mut(), Instant::now());
                 let follow =
                     |(take, count): (&Take, Count)| insurance.follow(&take.key, take.amount - 1, count, now);
-                let counts: Vec<Count> = takes.iter().zip(counts).map(follow).collect();
-                drop(insurance);
-                verdict(takes, &counts)
+                Some(takes.iter().zip(counts).map(follow).collect())
             }
             Err(reason) => {
                 if !self.failing.replace(true) {
@@ -157,7 +189,7 @@ impl Counters {
                 self.insured.fetch_add(1, Ordering::Relaxed);
                 LOGIN_INSURED.one(());
                 let mut insurance = self.insurance.borrow_mut();
-                for take in &takes {
+                for take in &*takes {
                     insurance.lost(&take.key, take.amount - 1);
                 }
                 drop(insurance);
@@ -166,26 +198,21 @@ impl Counters {
         }
     }
 
-    fn reserve_here(&self, takes: Vec<Take>) -> Verdict {
-        match self.insurance.borrow_mut().reserve(&takes, Instant::now()) {
-            Ok(counts) => verdict(takes, &counts),
-            Err(_) => Verdict::Overloaded,
-        }
+    fn reserve_here(&self, takes: &[Take]) -> Option<Vec<Count>> {
+        self.insurance.borrow_mut().reserve(takes, Instant::now()).ok()
     }
 
-    async fn refund(&self, reservation: Reservation) {
-        let settlements = {
+    async fn settle(&self, mut settlements: Vec<Settle>) {
+        {
             let (mut insurance, now) = (self.insurance.borrow_mut(), Instant::now());
-            let mut settlements = Vec::new();
-            if !insurance.give_back(&reservation.give_back, now) {
-                settlements.push(Settle::Back(reservation.give_back));
-            }
-            if let Some(key) = reservation.reset {
-                insurance.reset(&key);
-                settlements.push(Settle::Reset(key));
-            }
-            settlements
-        };
+            settlements.retain(|settlement| match settlement {
+                Settle::Back(key) => !insurance.give_back(key, now),
+                Settle::Reset(key) => {
+                    insurance.reset(key);
+                    true
+                }
+            });
+        }
         let Some(store) = &self.store else { return };
         if settlements.is_empty() {
             return;
@@ -197,20 +224,13 @@ impl Counters {
     }
 }
 
-fn verdict(takes: Vec<Take>, counts: &[Count]) -> Verdict {
+fn verdict(takes: Vec<Take>, counts: &[Count], points: Vec<Point>) -> Verdict {
     if let Some(retry_after) = blocked(&takes, counts) {
-        // The address comes last.
-        let of_address = takes.iter().zip(counts).next_back();
-        let of_address = of_address.is_some_and(|(take, count)| count.consumed > take.limit.points);
-        LOGIN_ATTEMPTS.one(if of_address { Said::Address } else { Said::User });
+        let mut blocking = takes.iter().zip(counts).filter(|(take, count)| count.blocks(take));
+        let of_network = blocking.any(|(take, _)| take.of_network);
+        LOGIN_ATTEMPTS.one(if of_network { Said::Address } else { Said::User });
         return Verdict::Blocked { retry_after };
     }
-    let mut keys = takes.into_iter().map(|take| take.key).rev();
-    match keys.next() {
-        Some(give_back) => {
-            LOGIN_ATTEMPTS.one(Said::Admitted);
-            Verdict::Admitted(Reservation { give_back, reset: keys.next() })
-        }
-        None => Verdict::Overloaded,
-    }
+    LOGIN_ATTEMPTS.one(Said::Admitted);
+    Verdict::Admitted(Reservation { takes, points })
 }

@@ -40,10 +40,14 @@ impl LimiterStore for RedisCounters {
             let mut invocation = script.prepare_invoke();
             for take in &takes {
                 invocation.key(&take.key).arg(take.limit.points).arg(take.amount);
-                invocation.arg(milliseconds(take.window())).arg(milliseconds(take.block()));
+                invocation
+                    .arg(milliseconds(take.window()))
+                    .arg(milliseconds(take.block()))
+                    .arg(take.in_flight);
             }
             let numbers: Vec<i64> = redis.ask_once(&invocation).await?;
-            let counts: Vec<Count> = numbers.chunks_exact(2).map(|pair| count(pair[0], pair[1])).collect();
+            let counts: Vec<Count> =
+                numbers.chunks_exact(3).map(|of| count(of[0], of[1], of[2] == 1)).collect();
             if counts.len() == takes.len() {
                 Ok(counts)
             } else {
@@ -79,9 +83,10 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 /// Below zero somebody else has been at work: that counts as nothing taken.
-pub(super) fn count(consumed: i64, left: i64) -> Count {
+pub(super) fn count(consumed: i64, left: i64, busy: bool) -> Count {
     Count {
         consumed: u32::try_from(consumed.max(0)).unwrap_or(u32::MAX),
         left: Duration::from_millis(u64::try_from(left).unwrap_or(0)),
+        busy,
     }
 }

@@ -19,6 +19,12 @@ pub(super) struct Take {
     pub limit: Limit,
     /// This attempt's one, and those that were counted in memory while the store was away.
     pub amount: u32,
+    /// Points of this process's attempts that are being checked: each of them may be given back yet.
+    pub in_flight: u32,
+    /// Counted against where the attempt comes from, and not against who it claims to be.
+    pub of_network: bool,
+    /// A right attempt makes the counter start over, instead of giving one point back.
+    pub starts_over: bool,
 }
 
 impl Take {
@@ -38,6 +44,15 @@ pub(super) struct Count {
     pub consumed: u32,
     /// Until the window or the block ends.
     pub left: Duration,
+    /// Nothing is left just now, but would be if the attempts in flight were right. The point was not taken.
+    pub busy: bool,
+}
+
+impl Count {
+    /// Whether the counter admits nobody until its window or block ends.
+    pub fn blocks(&self, take: &Take) -> bool {
+        self.consumed > take.limit.points && !self.busy
+    }
 }
 
 /// What a success does to one counter.
@@ -53,8 +68,9 @@ pub(super) trait LimiterStore {
     /// How the connection to it is doing.
     fn heart(&self) -> &Heart;
 
-    /// Takes the points. If one of the counters has too few, the others get one point back. The counts come in
-    /// the order of the takes, which must always be the same order of kinds.
+    /// Takes the points. If one of the counters has too few, the others get one point back; a counter that is only
+    /// [`Count::busy`] gets its own back as well, and is not blocked. The counts come in the order of the takes,
+    /// which must always be the same order of kinds.
     fn reserve(&self, takes: Vec<Take>) -> BoxFuture<'static, Result<Vec<Count>, String>>;
 
     fn settle(&self, settlements: Vec<Settle>) -> BoxFuture<'static, Result<(), String>>;

@@ -30,7 +30,13 @@ impl Handler<Break> for RateLimiter {
 fn in_memory() -> LoginLimiter {
     let config = "host=127.0.0.1 port=1 user=nobody".parse().unwrap();
     let database = Database::start(DatabaseOptions::new(config)).unwrap();
-    let options = LimiterOptions { consecutive: LIMIT, slow: LIMIT, store: LimiterStoreChoice::Memory };
+    let options = LimiterOptions {
+        consecutive: LIMIT,
+        slow: LIMIT,
+        account: LIMIT,
+        right: LIMIT,
+        store: LimiterStoreChoice::Memory,
+    };
     LoginLimiter::start(options, &database).unwrap()
 }
 
@@ -51,7 +57,7 @@ fn one() -> [Take; 1] {
 }
 
 fn counted(consumed: u32) -> Count {
-    Count { consumed, left: Duration::from_secs(60) }
+    Count { consumed, left: Duration::from_secs(60), busy: false }
 }
 
 #[tokio::test]

@@ -244,11 +244,13 @@ labels! {
         Total = "total",
     }
 
-    /// `user`: too many wrong attempts of one user from one address. `address`: from one address, whichever the users.
+    /// `user`: too many wrong attempts of one user from one address. `address`: from one address, whichever the users. `busy`: attempts in flight
+    /// had all the points, and were not done in time.
     Verdict("verdict") {
         Admitted = "admitted",
         User = "refused_user",
         Address = "refused_address",
+        Busy = "refused_busy",
         Overloaded = "overloaded",
     }
 

@@ -283,7 +283,8 @@ impl Request for Open {
             previous: None,
         };
         let life = Life { now, left: keeping.options.absolute.min(keeping.options.idle) };
-        keeping.store.insert(&id, &session, life, replaces.as_ref()).await.map_err(store_failed)?;
+        let most = keeping.options.per_subject;
+        keeping.store.insert(&id, &session, life, replaces.as_ref(), most).await.map_err(store_failed)?;
         SESSIONS.one(SessionEvent::Opened);
         Ok(id)
     }

@@ -73,9 +73,7 @@ impl Sessions {
     /// the store is there.
     pub fn start(options: SessionOptions, database: &Database) -> Result<Self, RedisOptionsError> {
         let store: Box<dyn SessionStore> = match &options.store {
-            SessionStoreChoice::Redis(redis) => {
-                Box::new(RedisSessions::new(redis, options.idle, options.absolute)?)
-            }
+            SessionStoreChoice::Redis(redis) => Box::new(RedisSessions::new(redis, options.absolute)?),
             SessionStoreChoice::Postgres => Box::new(PostgresSessions::new(database)),
         };
         let mailbox = options.max_in_hand;
@@ -93,7 +91,7 @@ impl Sessions {
     pub fn local(&self) -> Self {
         let options = &self.keeping.options;
         let SessionStoreChoice::Redis(redis) = &options.store else { return self.clone() };
-        match RedisSessions::new(redis, options.idle, options.absolute) {
+        match RedisSessions::new(redis, options.absolute) {
             Ok(store) => {
                 let keeping = Keeping { options: options.clone(), store: Box::new(store) };
                 Sessions { keeping: Arc::new(keeping), ..self.clone() }

@@ -13,6 +13,8 @@ pub struct SessionOptions {
     pub idle: Duration,
     /// A session ends this long after its login, whether used or not.
     pub absolute: Duration,
+    /// Sessions that a subject may have; a login beyond that ends the one that was used least recently.
+    pub per_subject: usize,
     /// How long a request that set out with the token before a refresh is still recognised.
     pub grace: Duration,
     /// How long one refresh may take, the issuer's answer included.
@@ -37,6 +39,7 @@ impl SessionOptions {
         SessionOptions {
             idle,
             absolute,
+            per_subject: 20,
             grace: Duration::from_secs(60),
             refresh_patience: Duration::from_secs(10),
             store,

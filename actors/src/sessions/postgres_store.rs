@@ -40,8 +40,13 @@ const LOCK: usize = 4;
 const UNLOCK: usize = 5;
 const RENEW: usize = 6;
 const REMOVE_EXPIRED: usize = 7;
+const REMOVE_STALE: usize = 8;
 const WRITES: &[&str] = &[
-    "WITH replaced AS (DELETE FROM gom.session WHERE id = $8)
+    "WITH replaced AS (DELETE FROM gom.session WHERE id = $8),
+     excess AS (
+       DELETE FROM gom.session WHERE id IN (
+         SELECT id FROM gom.session WHERE subject = $2 AND id <> $1 AND id IS DISTINCT FROM $8
+         ORDER BY seen_at DESC, id OFFSET $9::bigint))
      INSERT INTO gom.session (id, subject, provider, signature, refresh_token, opened_at, seen_at, expires_at)
      VALUES ($1, $2, $3, $4, $5, $6, $6, $7) ON CONFLICT (id) DO NOTHING",
     "UPDATE gom.session SET seen_at = $2, expires_at = $3 WHERE id = $1 AND expires_at > $2",
@@ -59,9 +64,10 @@ const WRITES: &[&str] = &[
      WHERE id = $1 AND signature = $2 RETURNING 1",
     "WITH gone AS (
        DELETE FROM gom.session WHERE id IN (
-         SELECT id FROM gom.session WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+         SELECT id FROM gom.session WHERE expires_at < least($1, clock_timestamp()) ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
        RETURNING 1)
      SELECT count(*) FROM gone",
+    "DELETE FROM gom.session WHERE id = $1 AND signature = $2 RETURNING 1",
 ];
 
 pub(super) struct PostgresSessions {
@@ -144,13 +150,15 @@ impl SessionStore for PostgresSessions {
         session: &'a Session,
         life: Life,
         replaces: Option<&'a SessionId>,
+        most: usize,
     ) -> Stored<'a, ()> {
         async move {
             let (id, end, token) = (id.as_str(), end(life), token(session));
             let replaced = replaces.map(SessionId::as_str);
             let Session { subject, provider, signature, opened, .. } = session;
-            let params: [&(dyn ToSql + Sync); 8] =
-                [&id, subject, provider, signature, &token, opened, &end, &replaced];
+            let others = i64::try_from(most.saturating_sub(1)).unwrap_or(i64::MAX);
+            let params: [&(dyn ToSql + Sync); 9] =
+                [&id, subject, provider, signature, &token, opened, &end, &replaced, &others];
             self.writes.ask(INSERT, &params).await.map(|_| ())
         }
         .boxed()
@@ -163,6 +171,14 @@ impl SessionStore for PostgresSessions {
 
     fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, bool> {
         async move { self.writes.ask(REMOVE, &[&id.as_str()]).await.map(|rows| !rows.is_empty()) }.boxed()
+    }
+
+    fn remove_stale<'a>(&'a self, id: &'a SessionId, signature: &'a str) -> Stored<'a, bool> {
+        async move {
+            let rows = self.writes.ask(REMOVE_STALE, &[&id.as_str(), &signature]).await?;
+            Ok(!rows.is_empty())
+        }
+        .boxed()
     }
 
     fn remove_all<'a>(&'a self, subject: &'a str, now: SystemTime) -> Stored<'a, u64> {

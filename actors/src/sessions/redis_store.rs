@@ -16,6 +16,47 @@ use crate::secret::SecretText;
 
 const DATABASE: u8 = 2;
 
+/// KEYS: the session, the subject's index, the session that it replaces (or itself). ARGV: the session, how long it lives,
+/// when it was seen, its id, how long the index lives, how many sessions a subject may have, what stands before an id.
+/// Removes from the index what is gone, and the sessions that were used least recently beyond that number. Asks no clock:
+/// what is gone is known to Redis.
+const INSERT: &str = "
+    if KEYS[3] ~= KEYS[1] then redis.call('del', KEYS[3]) end
+    redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    for _, id in ipairs(redis.call('zrange', KEYS[2], 0, -1)) do
+        if redis.call('exists', ARGV[7] .. id) == 0 then redis.call('zrem', KEYS[2], id) end
+    end
+    redis.call('zadd', KEYS[2], ARGV[3], ARGV[4])
+    redis.call('pexpire', KEYS[2], ARGV[5])
+    local excess = redis.call('zcard', KEYS[2]) - tonumber(ARGV[6])
+    for _, id in ipairs(redis.call('zrange', KEYS[2], 0, -1)) do
+        if excess <= 0 then break end
+        if id ~= ARGV[4] then
+            redis.call('del', ARGV[7] .. id)
+            redis.call('zrem', KEYS[2], id)
+            excess = excess - 1
+        end
+    end
+    return 1";
+
+/// KEYS: the session, the subject's index. ARGV: how long it lives, when it was seen, its id.
+const TOUCH: &str = "
+    if redis.call('pexpire', KEYS[1], ARGV[1]) == 1 then redis.call('zadd', KEYS[2], ARGV[2], ARGV[3]) end
+    return 1";
+
+/// KEYS: the session. ARGV: the signature that it must have.
+const REMOVE_STALE: &str = "
+    local found = redis.call('get', KEYS[1])
+    if not found or cjson.decode(found).signature ~= ARGV[1] then return 0 end
+    return redis.call('del', KEYS[1])";
+
+/// KEYS: the lock. ARGV: its holder, for how long. Whoever has it may extend it.
+const LOCK: &str = "
+    local held = redis.call('get', KEYS[1])
+    if held and held ~= ARGV[1] then return 0 end
+    redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    return 1";
+
 /// KEYS: the session, its lock. ARGV: the stale signature, the renewed session, the lock's holder.
 const RENEW: &str = "
     local found = redis.call('get', KEYS[1])
@@ -61,8 +102,11 @@ const SESSION: &str = "sess:";
 
 pub(super) struct RedisSessions {
     redis: Redis,
-    idle: Duration,
     absolute: Duration,
+    insert: Script,
+    touch: Script,
+    remove_stale: Script,
+    lock: Script,
     renew: Script,
     unlock: Script,
     remove_all: Script,
@@ -70,15 +114,14 @@ pub(super) struct RedisSessions {
 }
 
 impl RedisSessions {
-    pub fn new(
-        options: &RedisOptions,
-        idle: Duration,
-        absolute: Duration,
-    ) -> Result<Self, RedisOptionsError> {
+    pub fn new(options: &RedisOptions, absolute: Duration) -> Result<Self, RedisOptionsError> {
         Ok(RedisSessions {
             redis: Redis::connect(options, DATABASE)?,
-            idle,
             absolute,
+            insert: Script::new(INSERT),
+            touch: Script::new(TOUCH),
+            remove_stale: Script::new(REMOVE_STALE),
+            lock: Script::new(LOCK),
             renew: Script::new(RENEW),
             unlock: Script::new(UNLOCK),
             remove_all: Script::new(REMOVE_ALL),
@@ -218,37 +261,28 @@ impl SessionStore for RedisSessions {
         session: &'a Session,
         life: Life,
         replaces: Option<&'a SessionId>,
+        most: usize,
     ) -> Stored<'a, ()> {
         async move {
-            let index = index_key(&session.subject);
-            // Seen longer ago than a session can live unused, with something for clocks that differ.
-            let forgotten = milliseconds(life.now).saturating_sub(span(self.idle + self.idle / 10));
-            let mut all = pipe();
-            all.atomic();
-            all.cmd("SET").arg(session_key(id)).arg(write(session)?).arg("PX").arg(span(life.left)).ignore();
-            all.cmd("ZREMRANGEBYSCORE").arg(&index).arg("-inf").arg(forgotten).ignore();
-            all.cmd("ZADD").arg(&index).arg(milliseconds(life.now)).arg(id.as_str()).ignore();
+            let mut inserting = self.insert.key(session_key(id));
+            inserting.key(index_key(&session.subject)).key(session_key(replaces.unwrap_or(id)));
+            inserting.arg(write(session)?).arg(span(life.left)).arg(milliseconds(life.now)).arg(id.as_str());
             // The newest session is the last one to end.
-            all.cmd("PEXPIRE").arg(&index).arg(span(self.absolute)).ignore();
-            if let Some(replaced) = replaces {
-                all.cmd("DEL").arg(session_key(replaced)).ignore();
-            }
-            self.redis.ask::<()>(&all).await
+            inserting.arg(span(self.absolute)).arg(most).arg(SESSION);
+            self.redis.ask::<()>(&inserting).await
         }
         .boxed()
     }
 
     fn touch<'a>(&'a self, id: &'a SessionId, subject: &'a str, life: Life) -> Stored<'a, ()> {
         async move {
-            let mut both = pipe();
-            both.cmd("PEXPIRE").arg(session_key(id)).arg(span(life.left)).ignore();
-            both.cmd("ZADD")
-                .arg(index_key(subject))
-                .arg("XX")
+            let mut touching = self.touch.key(session_key(id));
+            touching
+                .key(index_key(subject))
+                .arg(span(life.left))
                 .arg(milliseconds(life.now))
-                .arg(id.as_str())
-                .ignore();
-            self.redis.ask::<()>(&both).await
+                .arg(id.as_str());
+            self.redis.ask::<()>(&touching).await
         }
         .boxed()
     }
@@ -260,6 +294,10 @@ impl SessionStore for RedisSessions {
             self.redis.ask(&delete).await
         }
         .boxed()
+    }
+
+    fn remove_stale<'a>(&'a self, id: &'a SessionId, signature: &'a str) -> Stored<'a, bool> {
+        async move { self.redis.ask(&*self.remove_stale.key(session_key(id)).arg(signature)).await }.boxed()
     }
 
     fn remove_all<'a>(&'a self, subject: &'a str, _: SystemTime) -> Stored<'a, u64> {
@@ -282,11 +320,9 @@ impl SessionStore for RedisSessions {
 
     fn lock<'a>(&'a self, id: &'a SessionId, holder: &'a str, time: Duration) -> Stored<'a, bool> {
         async move {
-            let mut set = cmd("SET");
-            set.arg(lock_key(id)).arg(holder).arg("NX").arg("PX").arg(span(time));
-            // Sent twice, it would find its own lock and wait for itself.
-            let set: Option<String> = self.redis.ask_once(&set).await?;
-            Ok(set.is_some())
+            // Carried out twice, it finds its own holder.
+            let mut locking = self.lock.key(lock_key(id));
+            self.redis.ask(&*locking.arg(holder).arg(span(time))).await
         }
         .boxed()
     }

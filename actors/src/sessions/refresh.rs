@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::FutureExt;
+use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Instant, timeout};
 
 use super::error::SessionError;
@@ -54,22 +54,50 @@ pub(super) async fn refresh(
         if let Standing::Newer(refreshed) = look(keeping, id, stale_signature).await? {
             return Ok(refreshed);
         }
-        // Longer than the refresher may take, and with time to keep its answer.
-        let span = patience + patience / 2;
-        if keeping.store.lock(id, holder.as_str(), span).await.map_err(store_failed)? {
-            break;
+        match keeping.store.lock(id, holder.as_str(), lock_span(keeping)).await {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(reason) => {
+                // It may be ours all the same, and would keep everybody waiting until it ends.
+                let _ = keeping.store.unlock(id, holder.as_str()).await;
+                return Err(store_failed(reason));
+            }
         }
         if began.elapsed() >= patience {
             return Err(unavailable("another node has not finished refreshing this session".to_owned()));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    let refreshed = refresh_locked(keeping, id, stale_signature, refresher, &holder).await;
-    if refreshed.is_err() {
-        // If not now, then by itself when its time is over.
-        let _ = keeping.store.unlock(id, holder.as_str()).await;
+    match refresh_locked(keeping, id, stale_signature, refresher, &holder).await {
+        Ok(refreshed) => Ok(refreshed),
+        // A task goes on with it, and keeps the lock: the refresh token must not be spent twice.
+        Err(Failure::GoesOn(error)) => Err(error),
+        Err(Failure::Ended(error)) => {
+            // If not now, then by itself when its time is over.
+            let _ = keeping.store.unlock(id, holder.as_str()).await;
+            Err(error)
+        }
     }
-    refreshed
+}
+
+/// Longer than the refresher may take, and with time to keep its answer.
+fn lock_span(keeping: &Keeping) -> Duration {
+    let patience = keeping.options.refresh_patience;
+    patience + patience / 2
+}
+
+/// Why there is no refreshed session.
+enum Failure {
+    /// And nobody works on it any more.
+    Ended(SessionError),
+    /// Yet: the session is still being refreshed, or the refreshed one being stored.
+    GoesOn(SessionError),
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        Failure::Ended(error)
+    }
 }
 
 async fn refresh_locked(
@@ -78,28 +106,62 @@ async fn refresh_locked(
     stale_signature: &str,
     refresher: Box<dyn Refresher>,
     holder: &SessionId,
-) -> Result<Refreshed, SessionError> {
+) -> Result<Refreshed, Failure> {
     // Somebody may have finished between our look and our lock.
-    let (session, token) = match look(keeping, id, stale_signature).await {
-        Ok(Standing::Stale(session, token)) => (session, token),
-        Ok(Standing::Newer(refreshed)) => {
+    let (session, token) = match look(keeping, id, stale_signature).await? {
+        Standing::Stale(session, token) => (session, token),
+        Standing::Newer(refreshed) => {
             let _ = keeping.store.unlock(id, holder.as_str()).await;
             return Ok(refreshed);
         }
-        Err(error) => return Err(error),
     };
     // What somebody else's code does must not leave the session locked.
-    let asking = AssertUnwindSafe(async { refresher.refresh(token).await }).catch_unwind();
-    let renewed = match timeout(keeping.options.refresh_patience, asking).await {
-        Ok(Ok(Ok(renewed))) => renewed,
-        Ok(Ok(Err(RefreshFailure::Unavailable))) => {
-            return Err(unavailable("the issuer of its token does not answer".to_owned()));
-        }
-        Ok(Ok(Err(RefreshFailure::Rejected))) => return rejected(keeping, id, stale_signature).await,
-        Ok(Err(_)) => return Err(unavailable("the refresh of its token failed".to_owned())),
-        Err(_) => return Err(unavailable("the issuer of its token takes too long".to_owned())),
+    let mut asking = AssertUnwindSafe(async { refresher.refresh(token).await }).catch_unwind().boxed();
+    let Ok(answer) = timeout(keeping.options.refresh_patience, &mut asking).await else {
+        // The issuer may have exchanged the refresh token already: its answer must not be lost.
+        let (keeping, id, holder) = (Arc::clone(keeping), id.clone(), holder.clone());
+        actix::spawn(finish_late(keeping, id, session, asking, holder));
+        return Err(Failure::GoesOn(unavailable("the issuer of its token takes too long".to_owned())));
     };
-    keep(keeping, id, session, renewed, holder).await
+    match answer {
+        Ok(Ok(renewed)) => keep(keeping, id, session, renewed, holder).await,
+        Ok(Err(RefreshFailure::Unavailable)) => {
+            Err(unavailable("the issuer of its token does not answer".to_owned()).into())
+        }
+        Ok(Err(RefreshFailure::Rejected)) => Ok(rejected(keeping, id, stale_signature).await?),
+        Err(_) => Err(unavailable("the refresh of its token failed".to_owned()).into()),
+    }
+}
+
+type Asking = BoxFuture<'static, std::thread::Result<Result<Renewed, RefreshFailure>>>;
+
+/// Waits as long again for an issuer that nobody else waits for any more, with the session locked, and keeps its answer.
+async fn finish_late(
+    keeping: Arc<Keeping>,
+    id: SessionId,
+    session: Session,
+    mut asking: Asking,
+    holder: SessionId,
+) {
+    let began = Instant::now();
+    let answer = loop {
+        match timeout(keeping.options.refresh_patience / 2, &mut asking).await {
+            Ok(answer) => break Some(answer),
+            Err(_) if began.elapsed() >= keeping.options.refresh_patience => break None,
+            Err(_) => drop(keeping.store.lock(&id, holder.as_str(), lock_span(&keeping)).await),
+        }
+    };
+    let stale_signature = session.signature.clone();
+    match answer {
+        Some(Ok(Ok(renewed))) => {
+            let (session, _) = exchanged(&keeping, session, renewed);
+            keep_on(&keeping, &id, &stale_signature, &session, &holder).await;
+            return;
+        }
+        Some(Ok(Err(RefreshFailure::Rejected))) => drop(rejected(&keeping, &id, &stale_signature).await),
+        _ => {}
+    }
+    let _ = keeping.store.unlock(&id, holder.as_str()).await;
 }
 
 /// The issuer does not accept the refresh token: the session is closed, unless it was refreshed elsewhere after
@@ -112,12 +174,30 @@ async fn rejected(
     if let Standing::Newer(refreshed) = look(keeping, id, stale_signature).await? {
         return Ok(refreshed);
     }
+    if !keeping.store.remove_stale(id, stale_signature).await.map_err(store_failed)?
+        && let Standing::Newer(refreshed) = look(keeping, id, stale_signature).await?
+    {
+        return Ok(refreshed);
+    }
     tracing::info!(session = ?id, "a refresh token was rejected; the session is closed");
-    keeping.store.remove(id).await.map_err(store_failed)?;
     Err(SessionError::Gone)
 }
 
-/// Keeps the renewed session in the store. If the store fails just now, it is tried on in the background, because
+/// The session with the new token, and the browser's half of that.
+fn exchanged(keeping: &Keeping, session: Session, renewed: Renewed) -> (Session, String) {
+    let Renewed { head, signature, refresh_token } = renewed;
+    let until = whole_milliseconds(keeping.options.clock.now() + keeping.options.grace);
+    let previous = Previous { signature: session.signature, head: head.clone(), until };
+    let session = Session {
+        signature,
+        refresh_token: refresh_token.or(session.refresh_token),
+        previous: Some(previous),
+        ..session
+    };
+    (session, head)
+}
+
+/// Keeps the renewed session in the store. If the store fails just now, a task goes on trying in the background, because
 /// the old refresh token may be worth nothing any more.
 async fn keep(
     keeping: &Arc<Keeping>,
@@ -125,36 +205,29 @@ async fn keep(
     session: Session,
     renewed: Renewed,
     holder: &SessionId,
-) -> Result<Refreshed, SessionError> {
-    let Renewed { head, signature, refresh_token } = renewed;
-    let until = whole_milliseconds(keeping.options.clock.now() + keeping.options.grace);
-    let stale_signature = session.signature;
-    let previous = Previous { signature: stale_signature.clone(), head: head.clone(), until };
-    let session = Session {
-        signature,
-        refresh_token: refresh_token.or(session.refresh_token),
-        previous: Some(previous),
-        ..session
-    };
+) -> Result<Refreshed, Failure> {
+    let stale_signature = session.signature.clone();
+    let (session, head) = exchanged(keeping, session, renewed);
     let kept = keeping.store.renew(id, &stale_signature, &session, holder.as_str()).await;
     match kept {
         Ok(true) => Ok(Refreshed { session: Arc::new(session), head }),
         // Closed meanwhile, or refreshed by somebody who thought that we had died.
         Ok(false) => match look(keeping, id, &stale_signature).await? {
             Standing::Newer(refreshed) => Ok(refreshed),
-            Standing::Stale(..) => Err(SessionError::Gone),
+            Standing::Stale(..) => Err(SessionError::Gone.into()),
         },
         Err(reason) => {
-            tracing::warn!(session = ?id, reason, "a renewed session could not be kept; it is tried again");
+            tracing::warn!(session = ?id, reason, "a renewed session could not be kept; the server retries");
             let (keeping, id, holder) = (Arc::clone(keeping), id.clone(), holder.clone());
             actix::spawn(async move {
                 keep_on(&keeping, &id, &stale_signature, &session, &holder).await;
             });
-            Err(store_failed(reason))
+            Err(Failure::GoesOn(store_failed(reason)))
         }
     }
 }
 
+/// Stores a renewed session as soon as the store answers. The lock is extended all the while: it is shorter than this.
 async fn keep_on(
     keeping: &Keeping,
     id: &SessionId,
@@ -164,10 +237,11 @@ async fn keep_on(
 ) {
     let began = Instant::now();
     while began.elapsed() < KEEP_PATIENCE {
-        tokio::time::sleep(KEEP_AGAIN).await;
         if keeping.store.renew(id, stale_signature, session, holder.as_str()).await.is_ok() {
             return;
         }
+        let _ = keeping.store.lock(id, holder.as_str(), lock_span(keeping)).await;
+        tokio::time::sleep(KEEP_AGAIN).await;
     }
     tracing::warn!(session = ?id, "a renewed session could not be kept; its owner may have to log in again");
 }

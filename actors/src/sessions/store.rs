@@ -35,13 +35,15 @@ pub(super) trait SessionStore: Send + Sync {
     /// Which of these sessions there are, in their order.
     fn living<'a>(&'a self, ids: &'a [SessionId], now: SystemTime) -> Stored<'a, Vec<bool>>;
 
-    /// Keeps a new session, and removes the one that it replaces in the same step.
+    /// Keeps a new session, and removes the one that it replaces in the same step. Of the subject's other sessions those
+    /// that were used least recently are removed, so that there are at most `most` with the new one.
     fn insert<'a>(
         &'a self,
         id: &'a SessionId,
         session: &'a Session,
         life: Life,
         replaces: Option<&'a SessionId>,
+        most: usize,
     ) -> Stored<'a, ()>;
 
     /// The session was used. Does nothing if there is none.
@@ -50,13 +52,16 @@ pub(super) trait SessionStore: Send + Sync {
     /// Whether there was one.
     fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, bool>;
 
+    /// Removes the session if it still has this signature; whether it did.
+    fn remove_stale<'a>(&'a self, id: &'a SessionId, signature: &'a str) -> Stored<'a, bool>;
+
     /// How many there were.
     fn remove_all<'a>(&'a self, subject: &'a str, now: SystemTime) -> Stored<'a, u64>;
 
     fn list<'a>(&'a self, subject: &'a str, now: SystemTime) -> Stored<'a, Vec<Listed>>;
 
     /// Reserves the refresh of a session to `holder`, until it is renewed, unlocked, or `span` is over. False if
-    /// somebody else has it.
+    /// somebody else has it; whoever has it extends it.
     fn lock<'a>(&'a self, id: &'a SessionId, holder: &'a str, span: Duration) -> Stored<'a, bool>;
 
     fn unlock<'a>(&'a self, id: &'a SessionId, holder: &'a str) -> Stored<'a, ()>;
@@ -71,6 +76,7 @@ pub(super) trait SessionStore: Send + Sync {
         holder: &'a str,
     ) -> Stored<'a, bool>;
 
-    /// Removes some sessions that have expired; whether there may be more.
+    /// Removes some sessions that have expired by both this node's clock and the store's; whether there may be more. A
+    /// node whose clock is ahead must not remove what lives on all others.
     fn sweep(&self, now: SystemTime) -> Stored<'_, bool>;
 }

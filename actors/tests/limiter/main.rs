@@ -35,7 +35,13 @@ pub struct Place {
 
 /// Ten points in the long run, three in a row; windows of a minute.
 pub fn usual(store: LimiterStoreChoice) -> LimiterOptions {
-    LimiterOptions { consecutive: limit(3, 60_000, 60_000), slow: limit(10, 60_000, 60_000), store }
+    LimiterOptions {
+        consecutive: limit(3, 60_000, 60_000),
+        slow: limit(10, 60_000, 60_000),
+        account: limit(10, 60_000, 0),
+        right: limit(5, 60_000, 0),
+        store,
+    }
 }
 
 pub fn limit(points: u32, duration: u64, block_duration: u64) -> Limit {

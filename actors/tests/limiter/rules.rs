@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use gom_actors::limiter::{LoginAttempt, Verdict};
+
 use crate::{Kind, Place, admitted, blocked, limit};
 
 /// Each of the functions, as a test of each store.
@@ -25,7 +27,108 @@ everywhere!(
     a_refund_after_the_end_makes_no_room,
     strange_keys_are_counted,
     no_points_means_nobody,
+    right_attempts_at_once_block_nobody,
+    attempts_that_nobody_could_check_cost_nothing,
+    an_account_waits_longer_the_more_networks_guess_at_it,
+    a_device_that_has_logged_in_before_has_points_of_its_own,
+    a_wider_network_has_a_multiple_of_the_points_and_no_more,
+    right_attempts_are_limited_too,
 );
+
+/// As many as come to work at nine; each takes a moment to be checked.
+async fn right_attempts_at_once_block_nobody(kind: Kind) {
+    let place = Place::of(kind).await;
+    let names: Vec<String> = (0..40).map(|number| format!("user{number}")).collect();
+    let logins = names.iter().map(|name| async {
+        let reservation = admitted(place.limiter.reserve(Some(name), "192.0.2.1").await);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        place.limiter.refund(reservation).await;
+    });
+    futures::future::join_all(logins).await;
+    // Nothing has remained: all ten points of the address are there.
+    for _ in 0..10 {
+        admitted(place.limiter.reserve(None, "192.0.2.1").await);
+    }
+    blocked(place.limiter.reserve(None, "192.0.2.1").await);
+    assert_eq!(place.limiter.insured(), 0);
+}
+
+async fn attempts_that_nobody_could_check_cost_nothing(kind: Kind) {
+    let place = Place::of(kind).await;
+    drop(admitted(place.limiter.reserve(Some("ana"), "192.0.2.1").await));
+    for _ in 0..20 {
+        let reservation = admitted(place.limiter.reserve(Some("ana"), "192.0.2.1").await);
+        place.limiter.cancel(reservation).await;
+    }
+    // The one that was wrong is still counted, unlike after a right one.
+    for _ in 0..2 {
+        admitted(place.limiter.reserve(Some("ana"), "192.0.2.1").await);
+    }
+    blocked(place.limiter.reserve(Some("ana"), "192.0.2.1").await);
+}
+
+/// An attempt at an account from a network of its own.
+async fn guess(place: &Place, device: Option<&str>, number: u32) -> Verdict {
+    let networks = [(format!("192.0.2.{number}"), 1)];
+    let attempt =
+        LoginAttempt { account: Some("ana"), device, networks: &networks, ..LoginAttempt::default() };
+    place.limiter.admit(&attempt).await
+}
+
+async fn an_account_waits_longer_the_more_networks_guess_at_it(kind: Kind) {
+    let place = Place::with(kind, |options| options.account = limit(3, 1_000, 0)).await;
+    let (mut passed, mut waits) = (0, Vec::new());
+    for number in 0..14 {
+        match guess(&place, None, number).await {
+            Verdict::Admitted(_) => passed += 1,
+            other => {
+                let wait = blocked(other);
+                waits.push(wait);
+                if wait > Duration::from_secs(2) {
+                    break;
+                }
+                tokio::time::sleep(wait + Duration::from_millis(20)).await;
+            }
+        }
+    }
+    // Three in a second, and six in six of them.
+    assert_eq!(passed, 6, "{waits:?}");
+    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]) && waits.len() >= 2, "{waits:?}");
+}
+
+async fn a_device_that_has_logged_in_before_has_points_of_its_own(kind: Kind) {
+    let place = Place::of(kind).await;
+    for number in 0..10 {
+        admitted(guess(&place, None, number).await);
+    }
+    blocked(guess(&place, None, 10).await);
+    for _ in 0..3 {
+        admitted(guess(&place, Some("phone"), 0).await);
+    }
+    blocked(guess(&place, Some("phone"), 0).await);
+    let reservation = admitted(guess(&place, Some("tablet"), 0).await);
+    place.limiter.refund(reservation).await;
+}
+
+async fn a_wider_network_has_a_multiple_of_the_points_and_no_more(kind: Kind) {
+    let place = Place::with(kind, |options| options.slow = limit(2, 60_000, 60_000)).await;
+    let mut passed = 0;
+    for number in 0..20 {
+        let networks = [(format!("2001:db8:0:{number}::/64"), 1), ("2001:db8::/56".to_owned(), 4)];
+        let attempt = LoginAttempt { networks: &networks, ..LoginAttempt::default() };
+        passed += u32::from(matches!(place.limiter.admit(&attempt).await, Verdict::Admitted(_)));
+    }
+    assert_eq!(passed, 8);
+}
+
+async fn right_attempts_are_limited_too(kind: Kind) {
+    let place = Place::of(kind).await;
+    for _ in 0..5 {
+        admitted(place.limiter.count_right("ana").await);
+    }
+    blocked(place.limiter.count_right("ana").await);
+    admitted(place.limiter.count_right("ben").await);
+}
 
 async fn exactly_the_points_pass_and_the_next_one_is_blocked(kind: Kind) {
     let place = Place::of(kind).await;

@@ -19,6 +19,8 @@ everywhere!(
     a_session_is_listed_with_when_it_was_seen,
     strange_values_are_kept,
     many_at_once,
+    a_subject_keeps_its_newest_sessions,
+    a_clock_that_is_ahead_ends_no_sessions_of_other_nodes,
 );
 
 async fn what_was_opened_is_found_as_it_was(kind: Kind) {
@@ -200,6 +202,45 @@ async fn many_at_once(kind: Kind) {
         assert_eq!(found.subject, format!("user {}", number % 50));
     }
     assert_eq!(place.sessions.list("user 7").await.unwrap().len(), 10);
+}
+
+async fn a_subject_keeps_its_newest_sessions(kind: Kind) {
+    let place = Place::with(kind, |options| options.per_subject = 3).await;
+    let other = place.sessions.open(login("other"), None).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(place.sessions.open(login("a"), None).await.unwrap());
+        place.ahead.by(Duration::from_secs(60));
+    }
+    // The oldest is the one in use.
+    place.sessions.resume(&ids[0]).await.unwrap().unwrap();
+    let seen = async || place.sessions.list("a").await.unwrap().last().unwrap().handle.clone();
+    let oldest = seen().await;
+    eventually("its use is noted", async || seen().await != oldest).await;
+    ids.push(place.sessions.open(login("a"), None).await.unwrap());
+    let living = place.sessions.living(&ids).await.unwrap();
+    assert_eq!(living, [true, false, true, true]);
+    assert_eq!(place.sessions.list("a").await.unwrap().len(), 3);
+    // One that takes the place of another costs none.
+    let replacing = place.sessions.open(login("a"), Some(ids[3].clone())).await.unwrap();
+    assert_eq!(place.sessions.living(&ids).await.unwrap(), [true, false, true, false]);
+    assert!(place.sessions.resume(&replacing).await.unwrap().is_some());
+    assert!(place.sessions.resume(&other).await.unwrap().is_some(), "others are not concerned");
+}
+
+async fn a_clock_that_is_ahead_ends_no_sessions_of_other_nodes(kind: Kind) {
+    let place = Place::of(kind).await;
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let ahead = Ahead::default();
+    ahead.by(Duration::from_secs(2 * 24 * 3600));
+    let mut options = place.options.clone();
+    options.clock = ahead.clock();
+    // Starting sweeps, and a login looks through the subject's other sessions.
+    let fast = connected(Sessions::start(options, &place.database).unwrap()).await;
+    fast.open(login("a"), None).await.unwrap();
+    place.sessions.resume(&id).await.unwrap().expect("it lives for everybody else");
+    assert_eq!(place.sessions.close_all("a").await.unwrap(), 2, "and is found where all are closed");
+    assert_eq!(place.sessions.resume(&id).await.unwrap(), None);
 }
 
 /// As connect-redis lays them out, for whoever looks into Redis.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gom_actors::database::DatabaseOptions;
 use gom_actors::migrations::migrate_system;
+use gom_actors::pulse::Condition;
 use gom_actors::redis::{RedisOptions, RedisOptionsError};
 use gom_actors::sessions::{SessionError, SessionId, SessionOptions, SessionStoreChoice, Sessions};
 use gom_test_support::{TestCluster, TestRedis, eventually};
@@ -180,4 +181,30 @@ async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nobody_is_l
     assert!(!matches!(answer, Ok(None)), "logged out");
     cluster.recovered(killed).await;
     serves_again(&sessions, &id).await;
+}
+
+/// A server that takes no writes answers all the same: whoever looks must write.
+#[actix::test]
+async fn a_redis_that_is_full_or_read_only_is_not_ready_and_its_sessions_are_still_read() {
+    let place = Place::of(Kind::Redis).await;
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let address = format!("redis://127.0.0.1:{}", place.redis.as_ref().unwrap().port());
+    let client = ::redis::Client::open(address).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let condition = || place.sessions.pulse().condition;
+    for (broken, mended) in [
+        (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
+        (["REPLICAOF", "127.0.0.1", "1", ""], ["REPLICAOF", "NO", "ONE", ""]),
+    ] {
+        for (words, expected) in [(broken, Condition::Down), (mended, Condition::Ready)] {
+            let mut command = ::redis::cmd(words[0]);
+            words[1..].iter().filter(|word| !word.is_empty()).for_each(|word| {
+                command.arg(*word);
+            });
+            command.exec_async(&mut connection).await.unwrap();
+            eventually("the look has found it", async || condition() == expected).await;
+            assert!(place.sessions.resume(&id).await.unwrap().is_some(), "{words:?}");
+        }
+    }
+    place.sessions.open(login("a"), None).await.unwrap();
 }

@@ -23,6 +23,7 @@ everywhere!(
     a_rejected_refresh_token_closes_the_session,
     an_issuer_that_does_not_answer_closes_nothing,
     an_issuer_that_takes_too_long_is_given_up,
+    what_an_issuer_answers_late_is_kept,
     a_refresher_that_panics_locks_nothing,
     a_session_without_a_refresh_token_is_not_refreshed,
     a_session_closed_meanwhile_does_not_come_back,
@@ -188,7 +189,48 @@ async fn an_issuer_that_takes_too_long_is_given_up(kind: Kind) {
     let id = place.sessions.open(login("a"), None).await.unwrap();
     let refused = Issuer::slow(60_000).refresh(&place.sessions, &id, "first-signature").await;
     assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
-    Issuer::default().refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    let again = async || Issuer::default().refresh(&place.sessions, &id, "first-signature").await.is_ok();
+    eventually("another attempt is made", again).await;
+}
+
+async fn what_an_issuer_answers_late_is_kept(kind: Kind) {
+    let patience = Duration::from_secs(1);
+    let place = Place::with(kind, |options| options.refresh_patience = patience).await;
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let issuer = Issuer::slow(1_400);
+    let refused = issuer.refresh(&place.sessions, &id, "first-signature").await;
+    assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
+    let another = place.another().await;
+    let refreshed = async || issuer.refresh(&another, &id, "first-signature").await.is_ok();
+    eventually("the late answer is found", refreshed).await;
+    assert_eq!(token_of(&another, &id).await, "first-refresh-token+");
+    assert_eq!(issuer.asked(), 1, "the refresh token was spent once");
+}
+
+/// The store takes no write while the issuer's answer comes: whoever asks next must not spend the same refresh token.
+#[actix::test]
+async fn a_renewed_session_that_cannot_be_stored_stays_locked_until_it_is() {
+    let place = Place::of(Kind::Postgres).await;
+    let (another, issuer) = (place.another().await, Issuer::slow(200));
+    let id = place.sessions.open(login("a"), None).await.unwrap();
+    let mut client = place.postgres.as_ref().unwrap().connect().await;
+    let blocking = async {
+        issuer.is_asked().await;
+        let transaction = client.transaction().await.unwrap();
+        transaction
+            .execute("SELECT FROM gom.session WHERE id = $1 FOR UPDATE", &[&id.as_str()])
+            .await
+            .unwrap();
+        // The attempt to store it has failed by then, and the next one has not begun or waits.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        transaction.rollback().await.unwrap();
+    };
+    let (refused, ()) = futures::join!(issuer.refresh(&place.sessions, &id, "first-signature"), blocking);
+    assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
+    let refreshed = async || issuer.refresh(&another, &id, "first-signature").await.is_ok();
+    eventually("another node finds it renewed", refreshed).await;
+    assert_eq!(issuer.asked(), 1);
+    assert_eq!(token_of(&another, &id).await, "first-refresh-token+");
 }
 
 async fn a_refresher_that_panics_locks_nothing(kind: Kind) {

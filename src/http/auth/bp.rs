@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use gom_actors::limiter::Verdict;
+use gom_actors::limiter::{LoginAttempt, Verdict};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -46,13 +46,21 @@ pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResp
     let edge = &state.edge;
     let Some(customers) = &edge.customers else { return Err(RestError::not_found(&request)) };
     let code = code(&request)?;
-    let address = edge.proxies.client_of(&request).to_string();
-    let reservation = match edge.limiter.reserve(None, &address).await {
+    let networks = edge.proxies.client_of(&request).networks();
+    let attempt = LoginAttempt { networks: &networks, ..LoginAttempt::default() };
+    let reservation = match edge.limiter.admit(&attempt).await {
         Verdict::Admitted(reservation) => reservation,
         refused => return Err(refusal(&refused)),
     };
     let deadline = Instant::now() + state.limits.everyone.deadline;
-    match customers.find(&state.api, &code, deadline).await.map_err(|error| unknown(&error))? {
+    let found = match customers.find(&state.api, &code, deadline).await {
+        Ok(found) => found,
+        Err(error) => {
+            edge.limiter.cancel(reservation).await;
+            return Err(unknown(&error));
+        }
+    };
+    match found {
         Some(customer) => {
             edge.limiter.refund(reservation).await;
             Ok(HttpResponse::Ok().json(json!({

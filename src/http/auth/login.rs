@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gom_actors::limiter::Verdict;
+use gom_actors::limiter::{LoginAttempt, Reservation, Verdict};
 use gom_actors::secret::SecretText;
 use gom_actors::sessions::{NewSession, SessionId};
 use serde_json::{Map, Value, json};
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::bp::refusal;
 use crate::http::State;
+use crate::http::device_cookie;
 use crate::http::edge::Edge;
 use crate::http::json_body::{self, Fields};
 use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
@@ -155,18 +156,45 @@ pub async fn handle(
         return Ok(HttpResponse::NoContent().finish());
     }
 
-    let address = edge.proxies.client_of(&request).to_string();
-    let claimed = format!("{}_{address}", credentials.counted());
-    let reservation = match edge.limiter.reserve(Some(&claimed), &address).await {
-        Verdict::Admitted(reservation) => reservation,
-        refused => return Err(refusal(&refused)),
-    };
-    let accepted = match credentials {
+    let account = credentials.counted();
+    let reservation = admit(&request, edge, &account).await?;
+    let checked = match credentials {
         Credentials::Password { username, password } => by_password(edge, &username, &password).await,
         Credentials::Phone { code, phone } => by_phone(&state, &code, &phone).await,
-    }?;
+    };
+    let accepted = match checked {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            // What nobody could check was no wrong attempt: an outage must not shut anybody out.
+            if error.status_code().is_server_error() {
+                edge.limiter.cancel(reservation).await;
+            }
+            return Err(error);
+        }
+    };
     edge.limiter.refund(reservation).await;
+    match edge.limiter.count_right(&account).await {
+        Verdict::Admitted(_) => {}
+        refused => return Err(refusal(&refused)),
+    }
+    edge.cookies.give_device(&request, &account);
     open(&request, edge, id, accepted).await
+}
+
+/// Takes the attempt's points.
+async fn admit(request: &HttpRequest, edge: &Edge, account: &str) -> Result<Reservation, RestError> {
+    let address = edge.proxies.client_of(request);
+    let device = device_cookie::name_of(&edge.cookies.keys, request, account);
+    let attempt = LoginAttempt {
+        user_and_address: Some(&format!("{account}_{address}")),
+        account: Some(account),
+        device: device.as_deref(),
+        networks: &address.networks(),
+    };
+    match edge.limiter.admit(&attempt).await {
+        Verdict::Admitted(reservation) => Ok(reservation),
+        refused => Err(refusal(&refused)),
+    }
 }
 
 /// Opens the session, under a new id: one that somebody planted in the browser is worth nothing.

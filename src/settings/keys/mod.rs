@@ -1,5 +1,6 @@
 //! Every key there is: the one table that reading, checking, `gom config` and `docs/CONFIGURATION.md` follow.
 
+mod logins;
 mod metrics;
 mod push;
 
@@ -13,12 +14,11 @@ const TIME: Kind = Kind::Milliseconds { min: 1, max: 3_600_000 };
 /// From a second to 400 days, which is the longest that browsers keep a cookie.
 const LIFETIME: Kind = Kind::Milliseconds { min: 1_000, max: 34_560_000_000 };
 const SECONDS: Kind = Kind::Seconds { min: 1, max: 31_536_000 };
-const BLOCK: Kind = Kind::Seconds { min: 0, max: 31_536_000 };
 const SAME_SITE: Kind = Kind::Choice(&["strict", "lax", "none"]);
 
 /// Every key, in the order in which they are shown.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    GENERAL.iter().chain(push::KEYS).chain(metrics::KEYS)
+    GENERAL.iter().chain(logins::KEYS).chain(push::KEYS).chain(metrics::KEYS)
 }
 
 static GENERAL: &[Key] = &[
@@ -427,6 +427,12 @@ static GENERAL: &[Key] = &[
         "A session ends this long after its login, however much it is used.",
     ),
     Key::new(
+        "session.per_user",
+        Kind::Integer { min: 1, max: 10_000 },
+        Some("20"),
+        "Sessions that one user may have; a login beyond that ends the one that was used least recently.",
+    ),
+    Key::new(
         "access_token.options.max_age",
         LIFETIME,
         Some("2592000000"),
@@ -451,42 +457,6 @@ static GENERAL: &[Key] = &[
         Kind::Flag,
         Some("true"),
         "`csrf-token` only over https. Off in development.",
-    ),
-    Key::new(
-        "login_limiter.consecutive_fails.points",
-        COUNT,
-        Some("5"),
-        "Wrong logins in a row of one user from one address before it is blocked.",
-    ),
-    Key::new(
-        "login_limiter.consecutive_fails.duration",
-        SECONDS,
-        Some("86400"),
-        "How long they count, from the first on.",
-    ),
-    Key::new(
-        "login_limiter.consecutive_fails.block_duration",
-        BLOCK,
-        Some("3600"),
-        "How long user and address are blocked; 0: for the rest of the time that is counted.",
-    ),
-    Key::new(
-        "login_limiter.slow_brute.points",
-        COUNT,
-        Some("50"),
-        "Wrong logins from one address, whichever the users, before it is blocked.",
-    ),
-    Key::new(
-        "login_limiter.slow_brute.duration",
-        SECONDS,
-        Some("86400"),
-        "How long they count, from the first on.",
-    ),
-    Key::new(
-        "login_limiter.slow_brute.block_duration",
-        BLOCK,
-        Some("86400"),
-        "How long the address is blocked; 0: for the rest of the time that is counted.",
     ),
     Key::new(
         "shop.time_zone",
