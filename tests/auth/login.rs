@@ -4,9 +4,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::{Place, Stores};
+use crate::browser::Browser;
+use crate::oauth::OAuth;
 use crate::world::{
     BUSINESS, CODE, OTHER_CODE, OTHER_USERNAME, PASSWORD, PHONE, SELLER, USERNAME, assert_in, assert_out,
-    customer, knock, seller, shops,
+    customer, knock, open_shops, seller, shops,
 };
 
 #[actix_web::test]
@@ -244,4 +246,55 @@ async fn users_have_their_own_limits() {
     assert_eq!(browser.graphql(aliases, json!({})).await.code(), (200, "LIMIT_EXCEEDED"));
     app.ask(aliases, json!({})).await;
     assert_eq!(knock(&mut browser).await.body, json!({ "data": { "__typename": "Query" } }));
+}
+
+#[actix_web::test]
+async fn an_attempt_that_the_issuer_could_not_check_costs_nothing() {
+    let oauth = OAuth::start().await;
+    oauth.add(USERNAME, PASSWORD, json!({ "sub": SELLER, "permissions": ["role:seller"] }));
+    let place = Place::new(Stores::Twins).await;
+    let settings = oauth.settings();
+    let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let app = place.serve(&settings).await;
+    open_shops(&app).await;
+    let mut browser = app.browser();
+    assert_eq!(browser.by_password(USERNAME, "wrong").await.refusal(), (403, "invalid_grant"));
+    oauth.be_away(true);
+    for _ in 0..8 {
+        assert_eq!(browser.by_password(USERNAME, PASSWORD).await.refusal(), (503, "Service Unavailable"));
+    }
+    oauth.be_away(false);
+    for _ in 0..3 {
+        assert_eq!(browser.by_password(USERNAME, "wrong").await.refusal(), (403, "invalid_grant"));
+    }
+    assert_eq!(browser.by_password(USERNAME, PASSWORD).await.status, StatusCode::OK);
+}
+
+/// From one network after another, as a trusted proxy tells them.
+#[actix_web::test]
+async fn guesses_from_many_networks_are_counted_by_account_and_do_not_shut_its_owner_out() {
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[("server.trusted_proxies", "127.0.0.0/8")]).await;
+    let from = |browser: &mut Browser, number: usize| {
+        browser.headers = vec![("x-forwarded-for", format!("2001:db8:{number:x}::1"))];
+    };
+    let mut owner = app.browser();
+    from(&mut owner, 0xffff);
+    assert_eq!(owner.by_password(USERNAME, PASSWORD).await.status, StatusCode::OK);
+    let mut passed = 0;
+    for number in 0..15 {
+        let mut stranger = app.browser();
+        from(&mut stranger, number);
+        let reply = stranger.by_password(USERNAME, "wrong").await;
+        passed += usize::from(reply.refusal() == (403, "invalid_grant"));
+    }
+    assert_eq!(passed, 10);
+    let mut stranger = app.browser();
+    from(&mut stranger, 100);
+    assert_eq!(stranger.by_password(USERNAME, PASSWORD).await.refusal(), (429, "Too Many Requests"));
+    assert_eq!(stranger.by_password(OTHER_USERNAME, PASSWORD).await.status, StatusCode::OK);
+
+    owner.send(Method::POST, "/auth/logout", None).await;
+    from(&mut owner, 0xfffe);
+    assert_eq!(owner.by_password(USERNAME, PASSWORD).await.status, StatusCode::OK);
 }

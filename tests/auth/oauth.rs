@@ -38,6 +38,8 @@ struct State {
     refreshed: u64,
     /// Of a token, in seconds; it may have ended already.
     lifetime: i64,
+    /// It is away: nobody learns whether a password is right.
+    away: bool,
 }
 
 impl OAuth {
@@ -101,6 +103,11 @@ impl OAuth {
         self.inner.state.lock().unwrap().refreshed
     }
 
+    /// Answers nothing but that it is not available, until it is told otherwise.
+    pub fn be_away(&self, away: bool) {
+        self.inner.state.lock().unwrap().away = away;
+    }
+
     /// Refuses every refresh token given out so far.
     pub fn revoke(&self) {
         self.inner.state.lock().unwrap().refresh_tokens.clear();
@@ -120,6 +127,9 @@ async fn token(inner: Data<Inner>, form: Form<HashMap<String, String>>) -> HttpR
         return HttpResponse::Unauthorized().json(json!({ "error": "invalid_client" }));
     }
     let mut state = inner.state.lock().unwrap();
+    if state.away {
+        return HttpResponse::ServiceUnavailable().finish();
+    }
     let username = match field("grant_type") {
         "password" => {
             if field("audience") != AUDIENCE {

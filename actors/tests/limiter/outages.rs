@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use crate::{Kind, Place, admitted, blocked, limit, started, usual};
 
-/// What each attempt is promised is 550 ms; the rest is the time in which a busy machine does not run us.
-const PROMISE: Duration = Duration::from_secs(2);
+/// What each call is promised is 600 ms, and two seconds more where it waits for attempts in flight; the rest is the time in
+/// which a busy machine does not run us.
+const PROMISE: Duration = Duration::from_secs(4);
 
 #[derive(Default)]
 struct Seen {

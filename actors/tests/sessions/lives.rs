@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use gom_actors::sessions::{NewSession, SessionId};
+use gom_actors::sessions::{NewSession, SessionId, Sessions};
+use gom_test_support::eventually;
 
-use crate::{Kind, Place, everywhere, login};
+use crate::{Ahead, Kind, Place, connected, everywhere, login};
 
 everywhere!(
     what_was_opened_is_found_as_it_was,
@@ -83,7 +84,7 @@ async fn what_one_node_closes_is_closed_on_another_at_once(kind: Kind) {
 }
 
 async fn which_of_many_live_is_told_in_their_order(kind: Kind) {
-    let place = Place::of(kind).await;
+    let place = Place::with(kind, |options| options.per_subject = 1_000).await;
     let mut ids = Vec::new();
     // More than are asked for in one go.
     for _ in 0..600 {
@@ -213,9 +214,9 @@ async fn a_subject_keeps_its_newest_sessions(kind: Kind) {
         place.ahead.by(Duration::from_secs(60));
     }
     // The oldest is the one in use.
-    place.sessions.resume(&ids[0]).await.unwrap().unwrap();
     let seen = async || place.sessions.list("a").await.unwrap().last().unwrap().handle.clone();
     let oldest = seen().await;
+    place.sessions.resume(&ids[0]).await.unwrap().unwrap();
     eventually("its use is noted", async || seen().await != oldest).await;
     ids.push(place.sessions.open(login("a"), None).await.unwrap());
     let living = place.sessions.living(&ids).await.unwrap();

@@ -41,7 +41,7 @@ impl Ahead {
         self.0.fetch_add(u64::try_from(further.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
-    fn clock(&self) -> Clock {
+    pub fn clock(&self) -> Clock {
         let ahead = Arc::clone(&self.0);
         Clock::from_fn(move || SystemTime::now() + Duration::from_millis(ahead.load(Ordering::SeqCst)))
     }
