@@ -43,6 +43,11 @@ impl Browser {
         Browser { address: app.address.clone(), ..self.clone() }
     }
 
+    /// The cookies that it has of sessions; that of the device stays, and opens nothing.
+    pub fn cookies_of_sessions(&self) -> Vec<&str> {
+        self.jar.keys().map(String::as_str).filter(|name| *name != "device").collect()
+    }
+
     pub async fn send(&mut self, method: Method, path: &str, body: Option<Value>) -> Reply {
         self.send_with(method, path, body, &[]).await
     }

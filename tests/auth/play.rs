@@ -86,7 +86,7 @@ async fn seller_session(app: &TestApp, username: &str, password: &str, subject: 
 
     let left = browser.clone();
     assert_eq!(browser.log_out().await.status, StatusCode::NO_CONTENT);
-    assert!(browser.jar.is_empty());
+    assert!(browser.cookies_of_sessions().is_empty());
     assert_out(&mut left.clone()).await;
 }
 

@@ -71,6 +71,7 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
             &[
                 ("login_limiter.consecutive_fails.points", "1000000"),
                 ("login_limiter.slow_brute.points", "1000000"),
+                ("login_limiter.account.points", "1000000"),
                 ("auth.accounts.hash_memory", "4096"),
             ],
         )
