@@ -163,6 +163,7 @@ impl Application {
         let console = settings.graphql.console.then(|| Console::new(examples));
         let digest = datamodel::digest(&datamodel.text).into();
         let welcome = if settings.server.welcome { Welcome::Full } else { Welcome::Brief };
+        let openapi = settings.server.openapi;
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -226,13 +227,18 @@ impl Application {
                     api,
                     tokens: Arc::clone(&keys),
                     limits: Arc::clone(&limits),
-                    sockets: LocalSockets::start(edge.sessions.clone(), stopping.clone()),
+                    sockets: LocalSockets::start(
+                        edge.sessions.clone(),
+                        bounds.stall_timeout,
+                        stopping.clone(),
+                    ),
                     edge: Arc::new(edge.local()),
                     push: of_push.clone(),
                     bounds: Arc::clone(&bounds),
                     census: census.clone(),
                     console: console.clone(),
                     welcome,
+                    openapi,
                 }
             });
             let app = App::new().app_data(web::Data::new(vitals.clone())).app_data(shown.clone());

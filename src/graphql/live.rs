@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
-use gom_actors::live::{Delivered, Interest, LiveError, Sink, Ticket, Watched};
+use gom_actors::live::{Delivered, Interest, LiveError, Room, Sink, Ticket, Watched};
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
@@ -32,6 +32,8 @@ pub trait Outlet {
     /// A subscription that had no cursor has begun: of what comes after this one, nothing is missed.
     fn begins(&self, _after: Cursor) {}
     fn next(&self, next: Next);
+    /// Ready when the client can take the next answer; `None`: now.
+    fn room(&self) -> Option<Room>;
     /// Nothing follows, for the server could not go on: changes that cannot be followed at the moment
     /// ([`ErrorKind::Unavailable`]), a cursor of which nothing is known ([`ErrorKind::ResyncRequired`]).
     fn end(&self, error: ApiError);
@@ -151,6 +153,10 @@ impl Sink for ToOutlet {
         self.0.next(Next { payload: event.payload.clone(), cursor: Some(event.cursor) });
     }
 
+    fn room(&self) -> Option<Room> {
+        self.0.room()
+    }
+
     fn ended(&self, reason: LiveError) {
         end(self.0.as_ref(), &reason);
     }
@@ -202,6 +208,9 @@ fn answer_anew(
         touched.again.notified().await;
         let mut last = None;
         while !touched.over.get() {
+            if let Some(room) = outlet.room() {
+                room.await;
+            }
             let began = Instant::now();
             let deadline = Instant::now() + patience;
             let Some(answer) = execute(&api, request.clone(), viewer.clone(), true, deadline).await else {

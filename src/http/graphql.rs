@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::State;
 use super::access::Noted;
 use super::call::Call;
-use super::media_type::MediaType;
+use super::media_type::{self, MediaType};
 use super::openapi::{ALLOW, Answer as Described, Caller, Operation, SET_COOKIE, Tag, reference};
 use super::refusal::Refusal;
 use super::sse;
@@ -117,7 +117,7 @@ fn crowded() -> Described {
 }
 
 pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> HttpResponse {
-    if sse::is_asked_for(request.headers()) {
+    if media_type::prefers_events(request.headers()) {
         return sse::stream(&request, &state, call).await.unwrap_or_else(|error| error.error_response());
     }
     let only_queries = call.by_get.then_some(OnlyQueries::Get);

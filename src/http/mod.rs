@@ -81,6 +81,8 @@ pub struct State {
     pub console: Option<Arc<Console>>,
     /// How much the page at the root tells.
     pub welcome: Welcome,
+    /// Whether the server describes itself.
+    pub openapi: bool,
 }
 
 impl State {

@@ -5,18 +5,24 @@ use actix_web::http::Uri;
 use actix_web::http::header;
 
 use super::client_address::TrustedProxies;
+use crate::settings::is_local;
 
 const FETCH_SITE: &str = "sec-fetch-site";
 const FORWARDED_HOST: &str = "x-forwarded-host";
 
 /// The origins, beside the server's own, whose pages may send requests with cookies.
 #[derive(Debug, Clone, Default)]
-pub struct Origins(Vec<String>);
+pub struct Origins {
+    allowed: Vec<String>,
+    https_only: bool,
+}
 
 impl Origins {
-    /// `allowed`: as browsers write them, `https://shop.example`, without a slash at the end.
-    pub fn new(allowed: impl IntoIterator<Item = String>) -> Self {
-        Origins(allowed.into_iter().map(|origin| origin.to_ascii_lowercase()).collect())
+    /// `allowed`: as browsers write them, `https://shop.example`, without a slash at the end. `https_only`: the server's own
+    /// pages come over https; a page of the same name over http is whoever's who stands in between.
+    pub fn new(allowed: impl IntoIterator<Item = String>, https_only: bool) -> Self {
+        let allowed = allowed.into_iter().map(|origin| origin.to_ascii_lowercase()).collect();
+        Origins { allowed, https_only }
     }
 
     /// Whether a page of ours sent the request, or none did. Browsers that say `Sec-Fetch-Site` know best: a
@@ -26,21 +32,31 @@ impl Origins {
     pub fn admit(&self, request: &HttpRequest, proxies: &TrustedProxies) -> bool {
         let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("null"));
         let origin = header(header::ORIGIN.as_str());
-        let allowed = origin.is_some_and(|origin| self.0.iter().any(|o| origin.eq_ignore_ascii_case(o)));
+        let allowed = origin.is_some_and(|origin| self.allowed.iter().any(|o| origin.eq_ignore_ascii_case(o)));
         match (header(FETCH_SITE), origin) {
             (Some("same-origin" | "none"), _) | (None, None) => true,
             (Some(_), _) => allowed,
             (None, Some(origin)) => {
                 allowed
-                    || is_of(origin, header(header::HOST.as_str()))
-                    || proxies.sent(request) && is_of(origin, header(FORWARDED_HOST))
+                    || self.is_of(origin, header(header::HOST.as_str()))
+                    || proxies.sent(request) && self.is_of(origin, header(FORWARDED_HOST))
             }
         }
     }
+
+    fn is_of(&self, origin: &str, host: Option<&str>) -> bool {
+        let is_plain = origin.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+        // Browsers send `Secure` cookies to their own machine without TLS, too.
+        is_of(origin, host) && !(self.https_only && is_plain && !is_local_origin(origin))
+    }
 }
 
-/// Whether an origin's host and port are those of a `Host` header. The scheme cannot be compared: a proxy in
-/// front speaks TLS, and the server does not.
+fn is_local_origin(origin: &str) -> bool {
+    reqwest::Url::parse(origin).is_ok_and(|url| is_local(&url))
+}
+
+/// Whether an origin's host and port are those of a `Host` header. The scheme is not in it: a proxy in front speaks TLS, and
+/// the server does not.
 fn is_of(origin: &str, host: Option<&str>) -> bool {
     // Of several proxies, the first wrote down what the browser asked for.
     let host = host.and_then(|hosts| hosts.split(',').next()).map(str::trim).unwrap_or_default();
@@ -65,7 +81,7 @@ mod tests {
 
     #[test]
     fn other_sites_pages_are_refused() {
-        let origins = Origins::new(["https://Partner.example".to_owned()]);
+        let origins = Origins::new(["https://Partner.example".to_owned()], false);
         let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
         let own = ("host", "shop.example");
         let forwarded = ("x-forwarded-host", "shop.example");
@@ -129,6 +145,24 @@ mod tests {
             }
             let request = request.to_http_request();
             assert_eq!(origins.admit(&request, &proxies), expected, "{peer} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_over_http_is_not_the_https_hosts() {
+        let origins = Origins::new(["http://partner.example".to_owned()], true);
+        for (host, origin, expected) in [
+            ("shop.example", "https://shop.example", true),
+            ("shop.example", "http://shop.example", false),
+            ("shop.example", "HTTP://shop.example", false),
+            ("shop.example:80", "http://shop.example", false),
+            ("shop.example", "http://partner.example", true),
+            ("localhost:3000", "http://localhost:3000", true),
+            ("127.0.0.1:3000", "http://127.0.0.1:3000", true),
+        ] {
+            let request =
+                TestRequest::post().insert_header(("host", host)).insert_header(("origin", origin)).to_http_request();
+            assert_eq!(origins.admit(&request, &TrustedProxies::default()), expected, "{host} {origin}");
         }
     }
 }

@@ -42,17 +42,20 @@ impl From<NotLoggedIn> for RestError {
 pub async fn join(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<LoggedIn, NotLoggedIn> {
     let session = edge.sessions.resume(id).await.map_err(unanswered)?;
     let session = session.ok_or(NotLoggedIn::No("there is no such session".into()))?;
-    let head = SiteCookies::token_half_of(request);
-    let head = head.ok_or(NotLoggedIn::No("jwt must be provided".into()))?;
-    match edge.identity.verify(&session.provider, &head, &session.signature).await {
-        Ok(user) => Ok(LoggedIn { user, head }),
-        Err(TokenError::Expired) => renew(request, edge, id, &session).await,
-        Err(TokenError::Invalid(message)) => match replaced(edge, &session, &head).await? {
-            Some(newer) => verified(request, edge, id, &session, newer).await,
-            None => Err(NotLoggedIn::No(message.into())),
-        },
-        Err(TokenError::Unavailable) => Err(unverified()),
+    let mut reason = None;
+    for head in SiteCookies::token_halves_of(request) {
+        match edge.identity.verify(&session.provider, &head, &session.signature).await {
+            Ok(user) => return Ok(LoggedIn { user, head }),
+            Err(TokenError::Expired) => return renew(request, edge, id, &session).await,
+            Err(TokenError::Invalid(message)) => match replaced(edge, &session, &head).await? {
+                Some(newer) => return verified(request, edge, id, &session, newer).await,
+                // Another may be the session's.
+                None => reason = reason.or(Some(message.into())),
+            },
+            Err(TokenError::Unavailable) => return Err(unverified()),
+        }
     }
+    Err(NotLoggedIn::No(reason.unwrap_or("jwt must be provided".into())))
 }
 
 /// The half that replaced the one that the request brings: it set out before the answer to another one, which

@@ -1,5 +1,8 @@
 //! The three cookies: `session-id` names the session, `session-token` holds the readable half of its access
 //! token, `csrf-token` is for scripts to repeat in a header.
+//!
+//! Where it is sent over https only, the session's name stands in `__Host-session-id` as well, which no neighbouring host
+//! can set, and which counts before the other. `session-id` is for servers of the previous version, until they are gone.
 
 use actix_web::HttpMessage;
 use actix_web::HttpRequest;
@@ -15,6 +18,9 @@ use super::{csrf, session_cookie};
 use crate::identity::AppKeys;
 
 const SESSION_ID: &str = "session-id";
+const HOST_SESSION_ID: &str = "__Host-session-id";
+/// Of several halves of a token in one request, these are looked at: a neighbour may have set others beside ours.
+const MAX_TOKEN_HALVES: usize = 8;
 const SESSION_TOKEN: &str = "session-token";
 const CSRF_TOKEN: &str = "csrf-token";
 
@@ -32,15 +38,27 @@ impl SiteCookies {
     /// is closed.
     pub fn id_of(&self, request: &HttpRequest) -> Option<SessionId> {
         // Somebody may have set another beside ours.
-        cookies::values(request.headers(), SESSION_ID)
+        let ours = self.uses_host_prefix().then(|| cookies::values(request.headers(), HOST_SESSION_ID));
+        ours.into_iter()
+            .flatten()
+            .chain(cookies::values(request.headers(), SESSION_ID))
             .find_map(|value| session_cookie::open(&self.keys, &value))
     }
 
-    /// `header.payload`, as the browser keeps it.
-    pub fn token_half_of(request: &HttpRequest) -> Option<String> {
-        cookies::values(request.headers(), SESSION_TOKEN)
-            .find(|value| !value.is_empty())
-            .map(std::borrow::Cow::into_owned)
+    fn uses_host_prefix(&self) -> bool {
+        self.session_id.secure
+    }
+
+    /// `header.payload`, as the browser keeps it. There is more than one if somebody set another beside ours: which is ours, its
+    /// signature tells.
+    pub fn token_halves_of(request: &HttpRequest) -> Vec<String> {
+        let mut halves: Vec<String> = Vec::new();
+        for value in cookies::values(request.headers(), SESSION_TOKEN) {
+            if !value.is_empty() && halves.len() < MAX_TOKEN_HALVES && halves.iter().all(|half| *half != value) {
+                halves.push(value.into_owned());
+            }
+        }
+        halves
     }
 
     /// Whether the request's own CSRF cookie is good for the session.
@@ -51,7 +69,9 @@ impl SiteCookies {
     /// Names the session to the browser.
     pub fn give_id(&self, request: &HttpRequest, id: &SessionId) {
         let value = session_cookie::seal(&self.keys, id);
-        put(request, SESSION_ID, cookies::set(SESSION_ID, &value, &self.session_id));
+        for name in self.names_of_id() {
+            put(request, name, cookies::set(name, &value, &self.session_id));
+        }
     }
 
     /// Gives the browser its half of the token.
@@ -92,7 +112,13 @@ impl SiteCookies {
 
     /// Makes the browser forget the session's name.
     pub fn forget_id(&self, request: &HttpRequest) {
-        put(request, SESSION_ID, cookies::expire(SESSION_ID, &self.session_id));
+        for name in self.names_of_id() {
+            put(request, name, cookies::expire(name, &self.session_id));
+        }
+    }
+
+    fn names_of_id(&self) -> impl Iterator<Item = &'static str> {
+        self.uses_host_prefix().then_some(HOST_SESSION_ID).into_iter().chain([SESSION_ID])
     }
 }
 

@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::rt::time::{Interval, Sleep, interval_at, sleep};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures::Stream;
+use gom_actors::live::Room;
 use gom_actors::metrics::{CONNECTIONS_CLOSED, Closed, EVENT_STREAMS, Level, Route};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
@@ -26,15 +27,6 @@ use crate::socket::{Entry, Outbox, OwnSocket, Place};
 
 pub const CONTENT_TYPE: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "last-event-id";
-
-/// Whether the request wants its answers as events.
-pub fn is_asked_for(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|range| {
-        let name = range.split(';').next().unwrap_or_default().trim();
-        name.eq_ignore_ascii_case(CONTENT_TYPE)
-    })
-}
 
 /// Starts the call's operation; the answer lasts as long as it does.
 ///
@@ -125,25 +117,27 @@ impl Events {
     fn answer(&self, answer: &Answer) {
         let mut payload = Vec::new();
         write_answer(&mut payload, answer, self.id.as_str());
-        self.outbox.push(event(&payload, None));
-        self.outbox.push(Bytes::from_static(b"event: complete\ndata:\n\n"));
+        let complete = Bytes::from_static(b"event: complete\ndata:\n\n");
+        self.outbox.send([event(&payload, None), complete]);
         self.outbox.finish();
     }
 }
 
-/// A payload is one line for each of its own: PostgreSQL breaks lines between the items of a list.
+/// One `data:` line, which is all that some clients read. PostgreSQL breaks lines between the items of a list; in JSON a line
+/// break is white space, for within a text it is escaped.
 fn event(payload: &[u8], cursor: Option<Cursor>) -> Bytes {
     let mut out = Vec::with_capacity(payload.len() + 64);
     out.extend_from_slice(b"event: next\n");
     if let Some(cursor) = cursor {
         out.extend_from_slice(format!("id: {cursor}\n").as_bytes());
     }
-    for line in payload.split(|byte| matches!(byte, b'\n' | b'\r')) {
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(line);
-        out.push(b'\n');
+    out.extend_from_slice(b"data: ");
+    let start = out.len();
+    out.extend_from_slice(payload);
+    for byte in out[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+        *byte = b' ';
     }
-    out.push(b'\n');
+    out.extend_from_slice(b"\n\n");
     out.into()
 }
 
@@ -154,11 +148,15 @@ impl Outlet for Events {
 
     /// A client that is cut off before its first event comes back with this.
     fn begins(&self, after: Cursor) {
-        self.outbox.push(format!("id: {after}\n\n").into());
+        self.outbox.send([format!("id: {after}\n\n").into()]);
     }
 
     fn next(&self, next: Next) {
-        self.outbox.push(event(&next.payload, next.cursor));
+        self.outbox.send([event(&next.payload, next.cursor)]);
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.outbox.room()
     }
 
     fn end(&self, error: ApiError) {
@@ -209,11 +207,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_a_payload_stay_one_event() {
+    fn an_event_has_one_line_of_data() {
         let cursor = Cursor { epoch: 1, position: 2, part: 3 };
         assert_eq!(
-            event(b"{\"a\":[1, \n 2]}", Some(cursor)),
-            "event: next\nid: 1-2-3\ndata: {\"a\":[1, \ndata:  2]}\n\n"
+            event(b"{\"a\":[1, \n 2, \r\n 3]}", Some(cursor)),
+            "event: next\nid: 1-2-3\ndata: {\"a\":[1,   2,    3]}\n\n"
         );
         assert_eq!(event(b"{}", None), "event: next\ndata: {}\n\n");
     }

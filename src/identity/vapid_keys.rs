@@ -39,6 +39,7 @@ pub fn sender_options(settings: &Settings) -> Result<SenderOptions, ContactError
         ca_file: push.ca_file.clone(),
         inside: push.inside.clone(),
         allowed_hosts: push.allowed_hosts.clone(),
+        any_port: push.any_port,
         timeout: push.timeout,
         ..SenderOptions::new(contact)
     })

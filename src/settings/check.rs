@@ -4,7 +4,7 @@ use gom_actors::database::DatabaseOptions;
 use gom_actors::push::{VapidError, VapidKeys};
 
 use super::access::{Provider, SameSite};
-use super::{Problem, Purpose, Settings};
+use super::{Problem, Purpose, Settings, weakness};
 
 /// Characters of an `app_key`. What is signed with a short one could be tried out at leisure.
 const APP_KEY_CHARACTERS: usize = 32;
@@ -24,10 +24,17 @@ impl Findings<'_> {
     }
 }
 
-pub(super) fn check(settings: &Settings, purpose: Purpose, problems: &mut Vec<Problem>) {
+/// `environment`: the name in `GOM_ENV`.
+pub(super) fn check(
+    settings: &Settings,
+    purpose: Purpose,
+    environment: &str,
+    problems: &mut Vec<Problem>,
+) {
     let mut found = Findings(problems);
     if purpose == Purpose::Serve {
         secrets(settings, &mut found);
+        weak_service_secret(settings, environment, &mut found);
         token_endpoint(settings, &mut found);
     }
     database_password(settings, &mut found);
@@ -88,6 +95,28 @@ fn secrets(settings: &Settings, found: &mut Findings<'_>) {
                 format!("set {variable} to 32 random bytes or more: `openssl rand -hex 32`"),
             );
         }
+    }
+}
+
+/// Whoever guesses the service secret may do everything. Outside development a weak one is refused; and wherever the keys of
+/// cookies are derived from it, for then each visitor holds a cookie against which guesses can be checked at leisure.
+fn weak_service_secret(settings: &Settings, environment: &str, found: &mut Findings<'_>) {
+    let Some(weakness) = settings.service.secret.as_ref().and_then(weakness) else { return };
+    let derived = settings.app_key.is_none() && settings.database.url.is_some();
+    if environment != "development" {
+        found.add(
+            "service.secret",
+            format!("weak: {weakness}. What it signs may do everything"),
+            "set PRISMA_SECRET to random bytes: `openssl rand -hex 32`",
+        );
+    } else if derived {
+        found.add(
+            "service.secret",
+            format!(
+                "weak: {weakness}. Without app_key the keys of cookies are derived from it, and every visitor could check guesses"
+            ),
+            "set PRISMA_SECRET, or APP_KEY, to random bytes: `openssl rand -hex 32`",
+        );
     }
 }
 

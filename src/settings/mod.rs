@@ -11,6 +11,7 @@ mod problem;
 mod report;
 mod secret;
 mod source;
+mod strength;
 mod table;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use problem::{Problem, SettingsError};
 pub use report::{Effective, documentation};
 pub use secret::Secret;
 pub use source::Source;
+pub(crate) use strength::weakness;
 
 /// All settings, checked. Times in files and variables are milliseconds.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -89,6 +91,7 @@ pub struct Server {
     #[serde(default)]
     pub origins: Vec<String>,
     pub welcome: bool,
+    pub openapi: bool,
 }
 
 /// What a process does of all that there is to do.
@@ -189,6 +192,8 @@ pub struct Sockets {
     pub total: usize,
     pub queue_messages: usize,
     pub queue_bytes: usize,
+    #[serde(deserialize_with = "milliseconds")]
+    pub stall_timeout: Duration,
     #[serde(deserialize_with = "milliseconds")]
     pub heartbeat: Duration,
 }
@@ -321,6 +326,7 @@ pub struct Push {
     pub inside: Vec<IpNet>,
     #[serde(default)]
     pub allowed_hosts: Vec<String>,
+    pub any_port: bool,
 }
 
 /// Where metrics are served; with neither port nor token, nowhere.
@@ -447,7 +453,7 @@ fn read(inputs: &Inputs) -> Result<(Loaded, Vec<Problem>), SettingsError> {
     // Refused values are missing here, so their keys' weaker values stand in: enough to look for the rest.
     let settings: Settings =
         merged.try_deserialize().map_err(|error| unexpected(problems.clone(), &error))?;
-    check::check(&settings, inputs.purpose, &mut problems);
+    check::check(&settings, inputs.purpose, environment, &mut problems);
     Ok((Loaded { settings, environment: environment.to_owned(), effective }, problems))
 }
 

@@ -19,6 +19,7 @@ use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{Error, HttpResponse};
 use actix_web_actors::ws::{self, CloseCode, ProtocolError, WebsocketContext};
 use futures::{FutureExt, Stream};
+use gom_actors::live::Room;
 use gom_actors::metrics::{self, CONNECTIONS_CLOSED, Closed, Level, WEBSOCKETS};
 use gom_actors::sessions::SessionId;
 use gom_engine::error::{ApiError, ErrorKind};
@@ -179,14 +180,17 @@ impl Actor for Socket {
             socket.carry_out(effects, ctx);
         });
         ctx.run_interval(bounds.heartbeat, move |socket, ctx| {
-            if socket.heard.elapsed() > bounds.heartbeat * 2 {
+            if socket.outbox.room().is_some() {
+                // It has enough to read; whether it does, the outbox knows.
+                socket.heard = Instant::now();
+            } else if socket.heard.elapsed() > bounds.heartbeat * 2 {
                 // There may be nobody to close it for.
                 if !socket.outbox.is_over() {
                     CONNECTIONS_CLOSED.one(Closed::Silent);
                 }
                 ctx.stop();
             } else {
-                socket.outbox.push(frame::ping());
+                socket.outbox.reply(frame::ping());
             }
         });
     }
@@ -198,7 +202,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
         match message {
             Ok(ws::Message::Text(text)) => self.receive(&text, ctx),
             Ok(ws::Message::Continuation(item)) => self.receive_part(item, ctx),
-            Ok(ws::Message::Ping(payload)) => self.outbox.push(frame::pong(&payload)),
+            Ok(ws::Message::Ping(payload)) => self.outbox.reply(frame::pong(&payload)),
             Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
             Ok(ws::Message::Binary(_)) => self.end(BAD_DATA, "messages are texts"),
             Ok(ws::Message::Close(reason)) => {
@@ -270,13 +274,22 @@ impl Socket {
     fn carry_out(&mut self, effects: Vec<Effect>, ctx: &mut <Self as Actor>::Context) {
         for effect in effects {
             match effect {
-                Effect::Send(text) => self.outbox.push(frame::text(&[text.as_bytes()])),
+                Effect::Send(text) => self.outbox.reply(frame::text(&[text.as_bytes()])),
                 Effect::Authenticate(token) => self.authenticate(token.as_deref(), ctx),
                 Effect::Start(id, start) => self.start(id, *start, ctx),
                 Effect::Stop(id) => self.stop(&id, ctx),
                 Effect::Close(code, reason) => self.end(code, &reason),
             }
         }
+    }
+
+    /// An answer, and that nothing follows: one without the other would be asked for again.
+    fn send_answer(&self, effects: Vec<Effect>) {
+        let frames = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Send(text) => Some(frame::text(&[text.as_bytes()])),
+            _ => None,
+        });
+        self.outbox.send(frames);
     }
 
     fn authenticate(&mut self, token: Option<&str>, ctx: &mut <Self as Actor>::Context) {
@@ -344,20 +357,29 @@ impl Socket {
             request_id: self.request_id.clone(),
         });
         let (state, request_id) = (self.state.clone(), self.request_id.clone());
+        let outbox = Rc::clone(&self.outbox);
         let starting = async move {
+            // Nobody is answered more while it does not read.
+            if let Some(room) = outbox.room() {
+                room.await;
+            }
             let deadline = tokio::time::Instant::now() + state.api.engine.limits_of(&viewer).deadline;
             let started =
                 graphql::start(&state.api, start.request, viewer, start.from, false, deadline, outlet);
-            match AssertUnwindSafe(started).catch_unwind().await {
+            let started = match AssertUnwindSafe(started).catch_unwind().await {
                 Ok(started) => started,
                 // The panic's own message has been logged where it happened.
                 Err(_) => {
                     Started::Answered(Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]))
                 }
+            };
+            if let (Started::Answered(_), Some(room)) = (&started, outbox.room()) {
+                room.await;
             }
+            started
         };
         let of_task = Rc::clone(&id);
-        let starting = starting.into_actor(self).map(move |started, socket, ctx| {
+        let starting = starting.into_actor(self).map(move |started, socket, _| {
             let Some(operation) = socket.running.get_mut(&of_task).filter(|o| o.number == number) else {
                 return;
             };
@@ -369,7 +391,7 @@ impl Socket {
                     }
                     socket.running.remove(&of_task);
                     let effects = socket.machine.answered(&of_task, &answer);
-                    socket.carry_out(effects, ctx);
+                    socket.send_answer(effects);
                 }
             }
         });
@@ -422,7 +444,11 @@ impl Outlet for ToSocket {
 
     fn next(&self, next: Next) {
         let frame = self.state.sockets.frame(&self.before, &next.payload, self.after);
-        self.outbox.push(frame);
+        self.outbox.send([frame]);
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.outbox.room()
     }
 
     fn end(&self, error: ApiError) {

@@ -96,6 +96,7 @@ mod tests {
             total: 3,
             queue_messages: 0,
             queue_bytes: 0,
+            stall_timeout: Duration::ZERO,
             heartbeat: Duration::ZERO,
         }
     }

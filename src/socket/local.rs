@@ -56,13 +56,19 @@ impl Drop for Entry {
 
 impl LocalSockets {
     /// Call it once in each worker. `stopping` becomes true when the server stops.
-    pub fn start(sessions: Sessions, mut stopping: watch::Receiver<bool>) -> Self {
+    /// `stall_timeout`: after which a client that does not read is cut off.
+    pub fn start(
+        sessions: Sessions,
+        stall_timeout: Duration,
+        mut stopping: watch::Receiver<bool>,
+    ) -> Self {
         let open = Rc::new(Open::default());
         let (of_sessions, of_stop) = (Rc::downgrade(&open), Rc::downgrade(&open));
         actix_web::rt::spawn(async move {
             loop {
                 sleep(LOOK).await;
                 let Some(open) = of_sessions.upgrade() else { return };
+                open.cut_stalled(stall_timeout);
                 open.end_closed_sessions(&sessions).await;
             }
         });
@@ -123,6 +129,12 @@ impl Open {
             outboxes.values().filter(|(_, session)| session.as_ref().is_some_and(|s| closed.contains(&s)));
         for outbox in of_closed.filter_map(|(outbox, _)| outbox.upgrade()) {
             outbox.close(FORBIDDEN, "the session was closed");
+        }
+    }
+
+    fn cut_stalled(&self, patience: Duration) {
+        for outbox in self.outboxes.borrow().values().filter_map(|(outbox, _)| outbox.upgrade()) {
+            outbox.cut_if_stalled(patience);
         }
     }
 

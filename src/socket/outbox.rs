@@ -5,15 +5,21 @@ use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::web::Bytes;
+use gom_actors::live::Room;
 use gom_actors::metrics::{CONNECTIONS_CLOSED, Closed};
+use tokio::sync::Notify;
 
-/// A client has this long to read what it is still sent, and why it is closed.
+/// A client has this long to read why it is closed.
 const GRACE: Duration = Duration::from_secs(5);
 /// The close code for a client that is too slow: it may come back at once.
 const TOO_SLOW: u16 = 1013;
+const TOO_SLOW_REASON: &str =
+    "too slow: come back with the cursor of the last event that you have received";
+/// Bytes that are handed to the connection at a time: so it shows whether its client reads, however large a message is.
+const CHUNK: usize = 64 * 1024;
 
 /// The connection's own socket, as long as it is open: for one that is stuck in a write.
 #[derive(Debug, Clone, Copy)]
@@ -24,54 +30,99 @@ pub type LastWords = fn(u16, &str) -> Option<Bytes>;
 
 pub struct Outbox {
     queue: RefCell<Queue>,
-    most_messages: usize,
-    most_bytes: usize,
+    max_messages: usize,
+    max_bytes: usize,
     last_words: LastWords,
     socket: Cell<Option<OwnSocket>>,
+    /// When the connection last asked for bytes.
+    polled: Cell<Instant>,
+    /// Signalled when there is room again, and at the end.
+    room: Rc<Notify>,
 }
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<Message>,
+    /// Of all that waits.
     bytes: usize,
+    replies: usize,
+    reply_bytes: usize,
     /// Nothing follows what is waiting.
     over: bool,
+    /// Of a connection that has written all that it was given.
     reader: Option<Waker>,
+}
+
+struct Message {
+    bytes: Bytes,
+    is_reply: bool,
 }
 
 impl Outbox {
     pub fn new(
-        most_messages: usize,
-        most_bytes: usize,
+        max_messages: usize,
+        max_bytes: usize,
         last_words: LastWords,
         socket: Option<OwnSocket>,
     ) -> Rc<Self> {
         Rc::new(Outbox {
             queue: RefCell::default(),
-            most_messages,
-            most_bytes,
+            max_messages,
+            max_bytes,
             last_words,
             socket: Cell::new(socket),
+            polled: Cell::new(Instant::now()),
+            room: Rc::default(),
         })
     }
 
-    /// A client for which too much is waiting is closed instead.
-    pub fn push(self: &Rc<Self>, bytes: Bytes) {
+    /// Ready when less waits than may wait; `None`: now. Answers and events wait for it, and are taken then whatever their size:
+    /// so what waits is bounded, and no client that reads is closed.
+    pub fn room(self: &Rc<Self>) -> Option<Room> {
+        if self.has_room() {
+            return None;
+        }
+        let outbox = Rc::clone(self);
+        Some(Box::pin(async move {
+            loop {
+                let signal = outbox.room.notified();
+                if outbox.has_room() {
+                    return;
+                }
+                signal.await;
+            }
+        }))
+    }
+
+    /// Whether less waits than may wait; also if nothing is sent any more.
+    fn has_room(&self) -> bool {
+        let queue = self.queue.borrow();
+        queue.over || queue.waiting.len() < self.max_messages && queue.bytes < self.max_bytes
+    }
+
+    /// Answers and events; those that belong together are sent together. Whoever calls this has waited for [`Outbox::room`].
+    pub fn send(&self, messages: impl IntoIterator<Item = Bytes>) {
+        let mut queue = self.queue.borrow_mut();
+        if !queue.over {
+            messages.into_iter().for_each(|bytes| queue.add(bytes, false));
+            queue.wake();
+        }
+    }
+
+    /// What a client gets for a message of its own, without waiting: a pong, a refusal. A client for which too many of them
+    /// wait asks without reading, and is closed instead.
+    pub fn reply(self: &Rc<Self>, bytes: Bytes) {
         let mut queue = self.queue.borrow_mut();
         if queue.over {
             return;
         }
-        // One that is larger than the bound alone is sent if nothing else waits.
-        let full = queue.waiting.len() >= self.most_messages || queue.bytes + bytes.len() > self.most_bytes;
-        if full && !queue.waiting.is_empty() {
+        if queue.replies >= self.max_messages || queue.reply_bytes >= self.max_bytes {
             drop(queue);
             // What waits is still sent, so that whoever comes back gets further each time.
             tracing::debug!("a client reads too slowly and is closed");
-            let reason = "too slow: come back with the cursor of the last event that you have received";
-            return self.shut(TOO_SLOW, reason, Some(Closed::Slow));
+            return self.shut(TOO_SLOW, TOO_SLOW_REASON, Some(Closed::Slow));
         }
-        queue.bytes += bytes.len();
-        queue.waiting.push_back(bytes);
+        queue.add(bytes, true);
         queue.wake();
     }
 
@@ -80,6 +131,7 @@ impl Outbox {
         let mut queue = self.queue.borrow_mut();
         queue.over = true;
         queue.wake();
+        self.room.notify_waiters();
     }
 
     /// Nothing follows what is waiting but these words; then the connection ends, read or not.
@@ -101,10 +153,14 @@ impl Outbox {
             CONNECTIONS_CLOSED.one(cause);
         }
         queue.over = true;
-        queue.waiting.extend((self.last_words)(code, reason));
+        if let Some(words) = (self.last_words)(code, reason) {
+            queue.add(words, true);
+        }
         queue.wake();
         drop(queue);
-        if self.socket.get().is_some() {
+        self.room.notify_waiters();
+        // Whoever may come back is cut off only if it stops reading: see `cut_if_stalled`.
+        if !matches!(code, 0 | TOO_SLOW) && self.socket.get().is_some() {
             let outbox = Rc::clone(self);
             actix_web::rt::spawn(async move {
                 tokio::time::sleep(GRACE).await;
@@ -115,6 +171,24 @@ impl Outbox {
 
     pub fn is_over(&self) -> bool {
         self.queue.borrow().over
+    }
+
+    /// Ends the connection if bytes were handed to it and it has taken no more for this long: its client does not read. To be
+    /// called now and then, from outside: a connection that is stuck in a write runs none of its own timers.
+    pub fn cut_if_stalled(&self, patience: Duration) {
+        let stalled = self.queue.borrow().reader.is_none() && self.polled.get().elapsed() > patience;
+        if stalled && self.socket.get().is_some() {
+            tracing::debug!("a client has stopped reading and is cut off");
+            let mut queue = self.queue.borrow_mut();
+            // Closed for another reason, it is counted already.
+            if !queue.over {
+                CONNECTIONS_CLOSED.one(Closed::Slow);
+            }
+            queue.over = true;
+            drop(queue);
+            self.room.notify_waiters();
+            self.cut();
+        }
     }
 
     /// Ends the connection even if a write to it does not end.
@@ -133,13 +207,18 @@ impl Outbox {
     pub fn gone(&self) {
         self.socket.set(None);
         self.queue.borrow_mut().over = true;
+        self.room.notify_waiters();
     }
 
     /// The next bytes; `None` once it is over.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.polled.set(Instant::now());
         let mut queue = self.queue.borrow_mut();
-        if let Some(bytes) = queue.waiting.pop_front() {
-            queue.bytes = queue.bytes.saturating_sub(bytes.len());
+        if let Some(bytes) = queue.take() {
+            drop(queue);
+            if self.has_room() {
+                self.room.notify_waiters();
+            }
             return Poll::Ready(Some(bytes));
         }
         if queue.over {
@@ -161,6 +240,31 @@ fn cause(code: u16) -> Closed {
 }
 
 impl Queue {
+    fn add(&mut self, bytes: Bytes, is_reply: bool) {
+        self.bytes += bytes.len();
+        if is_reply {
+            self.replies += 1;
+            self.reply_bytes += bytes.len();
+        }
+        self.waiting.push_back(Message { bytes, is_reply });
+    }
+
+    /// The next bytes, at most a [`CHUNK`].
+    fn take(&mut self) -> Option<Bytes> {
+        let first = self.waiting.front_mut()?;
+        let taken = first.bytes.split_to(first.bytes.len().min(CHUNK));
+        self.bytes -= taken.len();
+        let (is_reply, is_whole) = (first.is_reply, first.bytes.is_empty());
+        if is_reply {
+            self.reply_bytes -= taken.len();
+            self.replies -= usize::from(is_whole);
+        }
+        if is_whole {
+            self.waiting.pop_front();
+        }
+        Some(taken)
+    }
+
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
@@ -170,6 +274,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn words(code: u16, _: &str) -> Option<Bytes> {
@@ -186,33 +292,79 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_client_that_does_not_read_costs_no_more_than_the_bounds() {
+    async fn a_client_that_asks_and_does_not_read_costs_no_more_than_the_bounds() {
         for (messages, bytes) in [(2, 1_000), (1_000, 2)] {
             let outbox = Outbox::new(messages, bytes, words, None);
-            outbox.push(Bytes::from_static(b"1"));
-            outbox.push(Bytes::from_static(b"2"));
+            outbox.reply(Bytes::from_static(b"1"));
+            outbox.reply(Bytes::from_static(b"2"));
             assert!(!outbox.is_over());
-            outbox.push(Bytes::from_static(b"3"));
-            outbox.push(Bytes::from_static(b"4"));
+            outbox.reply(Bytes::from_static(b"3"));
+            outbox.reply(Bytes::from_static(b"4"));
             assert_eq!(all(&outbox), ["1", "2", "1013"], "what was there, and why it is closed");
         }
     }
 
     #[actix_web::test]
-    async fn one_message_that_is_larger_than_the_bound_is_sent() {
-        let outbox = Outbox::new(10, 2, words, None);
-        outbox.push(Bytes::from_static(b"12345"));
-        outbox.push(Bytes::from_static(b"6"));
-        assert_eq!(all(&outbox), ["12345", "1013"]);
+    async fn an_answer_and_its_end_are_sent_whatever_their_size() {
+        let answer = vec![b'a'; 200_000];
+        let whole = [&answer[..], b"complete", b"pong"].concat();
+        for max_bytes in [1, 2, answer.len() - 1, answer.len(), answer.len() + 1] {
+            for max_messages in [1, 2, 1_000] {
+                let outbox = Outbox::new(max_messages, max_bytes, words, None);
+                for round in 0..2 {
+                    outbox.send([answer.clone().into(), Bytes::from_static(b"complete")]);
+                    outbox.reply(Bytes::from_static(b"pong"));
+                    assert!(!outbox.is_over(), "{max_bytes} {max_messages}");
+                    assert_eq!(all(&outbox).concat(), whole, "{max_bytes} {max_messages} {round}");
+                }
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn whoever_has_much_to_send_waits_until_its_client_has_read() {
+        let outbox = Outbox::new(10, 100_000, words, None);
+        assert!(outbox.room().is_none());
+        outbox.send([vec![b'a'; 150_000].into()]);
+        let mut room = outbox.room().expect("more waits than may wait");
+        assert!(room.as_mut().now_or_never().is_none());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(outbox.poll(&mut cx), Poll::Ready(Some(bytes)) if bytes.len() == CHUNK));
+        assert!(room.now_or_never().is_some() && outbox.room().is_none(), "a part of a message makes room, too");
+        outbox.send([vec![b'a'; 150_000].into()]);
+        let room = outbox.room().expect("more waits than may wait");
+        outbox.gone();
+        assert!(room.now_or_never().is_some(), "nobody waits for one that is gone");
+    }
+
+    #[actix_web::test]
+    async fn only_a_connection_that_takes_nothing_is_cut_off() {
+        let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let socket = OwnSocket(std::os::fd::AsRawFd::as_raw_fd(&near));
+        let outbox = Outbox::new(10, 100, words, Some(socket));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outbox.poll(&mut cx).is_pending());
+        std::thread::sleep(Duration::from_millis(20));
+        outbox.cut_if_stalled(Duration::from_millis(10));
+        assert!(!outbox.is_over(), "it has nothing to read");
+        outbox.send([vec![b'a'; 3 * CHUNK].into()]);
+        for _ in 0..3 {
+            assert!(outbox.poll(&mut cx).is_ready());
+            outbox.cut_if_stalled(Duration::from_secs(60));
+            assert!(!outbox.is_over(), "it reads, however slowly");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        outbox.cut_if_stalled(Duration::from_millis(10));
+        assert!(outbox.is_over() && outbox.socket.get().is_none(), "it takes nothing any more");
     }
 
     #[actix_web::test]
     async fn what_was_put_in_before_the_end_is_still_sent_and_nothing_after() {
         let outbox = Outbox::new(10, 1_000, words, None);
-        outbox.push(Bytes::from_static(b"1"));
+        outbox.send([Bytes::from_static(b"1")]);
         outbox.close(1012, "");
         outbox.close(4403, "");
-        outbox.push(Bytes::from_static(b"2"));
+        outbox.send([Bytes::from_static(b"2")]);
         assert_eq!(all(&outbox), ["1", "1012"]);
     }
 }

@@ -27,7 +27,6 @@ pub(super) async fn catch_up(
     interest: Interest,
     from: Cursor,
 ) {
-    let Ok(_turn) = core.turns.acquire().await else { return };
     let way = Way { core: &core, hub: &hub, member, interest: &interest, from };
     if let Err(reason) = way.go().await {
         core.end_arriving(member, reason).await;
@@ -50,6 +49,8 @@ impl Way<'_> {
         };
         let mut counted = (0, 0);
         loop {
+            // For one step: whoever waits for its client to read holds up nobody else.
+            let Ok(turn) = self.core.turns.acquire().await else { return Ok(()) };
             // Asked for before each step: what is forgotten meanwhile was not forgotten yet when it was read.
             let state = self.patiently(async || self.core.history.log.state().await).await?;
             // The hub is of another epoch until its feed has found out that there is a new one: it is no goal then.
@@ -85,6 +86,8 @@ impl Way<'_> {
                 if !events.is_empty() {
                     let deliver = Deliver { slots: [self.member.slot].into(), events: events.into() };
                     self.core.send(self.member.worker, deliver).await;
+                    drop(turn);
+                    self.core.drained(self.member).await;
                 }
                 (place, counted) = (next, now_counted);
                 continue;

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::catch_up::catch_up;
 use super::decide::{Counted, Decider, Piece};
 use super::groups::{GroupId, Groups, Interest, Member};
-use super::local::{Deliver, Ended, HubGone, LocalHub, Noted};
+use super::local::{Deliver, Drained, Ended, HubGone, LocalHub, Noted};
 use super::log::{Log, LogState, Page, Place};
 use super::{Encode, LiveError, LiveOptions, Shared};
 use crate::database::{Database, LineError};
@@ -295,6 +295,16 @@ impl Core {
         };
         if !matches!(timeout(PATIENCE, outlet.send(message)).await, Ok(Ok(()))) {
             self.give_up(worker);
+        }
+    }
+
+    /// Waits until a member's client has read what was delivered to it. A client that reads nothing is disconnected, which
+    /// ends this.
+    pub async fn drained(&self, member: Member) {
+        let outlet = self.workers.borrow().get(&member.worker).cloned();
+        if let Some(outlet) = outlet {
+            // A worker that has ended has no members.
+            let _ = outlet.send(Drained { slot: member.slot }).await;
         }
     }
 

@@ -1,18 +1,18 @@
 //! The `LocalHub`: hands over, on one worker's thread, what the hub has for the worker's subscribers.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix::{Actor, Handler, Message};
+use actix::{Actor, Handler, Message, ResponseFuture};
+use futures::future::LocalBoxFuture;
 use gom_engine::events::Cursor;
 
 use super::groups::{Interest, Member};
 use super::hub::{Hub, Subscribe, Unsubscribe};
+use super::sinks::Sinks;
 use super::{Delivered, Live, LiveError};
-use crate::metrics::{ActorKind, RESYNCS};
+use crate::metrics::ActorKind;
 use crate::watch::{Context, Published, Watched, post, watch};
 
 /// A message stands for an event of a whole group, or for one subscriber's end.
@@ -25,7 +25,15 @@ pub trait Sink {
     fn event(&self, event: &Delivered);
     /// Nothing follows.
     fn ended(&self, reason: LiveError);
+    /// Ready when the next event can be taken; `None`: now. Events wait for it, and so does whoever reads the log for this
+    /// subscriber alone.
+    fn room(&self) -> Option<Room> {
+        None
+    }
 }
+
+/// Ready when a client has read enough of what waits for it, or is gone.
+pub type Room = LocalBoxFuture<'static, ()>;
 
 /// What one worker's subscribers are reached by.
 #[derive(Clone)]
@@ -34,28 +42,6 @@ pub struct LocalLive {
     sinks: Rc<Sinks>,
     actor: Published<LocalHub>,
     worker: u64,
-}
-
-#[derive(Default)]
-struct Sinks {
-    by_slot: RefCell<HashMap<u64, Rc<dyn Sink>>>,
-    next: Cell<u64>,
-}
-
-impl Sinks {
-    fn get(&self, slot: u64) -> Option<Rc<dyn Sink>> {
-        self.by_slot.borrow().get(&slot).cloned()
-    }
-
-    fn end(&self, slot: u64, reason: LiveError) {
-        let sink = self.by_slot.borrow_mut().remove(&slot);
-        if let Some(sink) = sink {
-            if reason == LiveError::Resync {
-                RESYNCS.one(());
-            }
-            sink.ended(reason);
-        }
-    }
 }
 
 /// A subscriber's place; giving it up ends the subscription.
@@ -79,8 +65,7 @@ impl LocalLive {
 
     /// Subscribes, from now or from a cursor on. The sink may hear of its end at any time, also at once.
     pub fn subscribe(&self, interest: Interest, from: Option<Cursor>, sink: Rc<dyn Sink>) -> Ticket {
-        let slot = self.sinks.next.replace(self.sinks.next.get() + 1);
-        self.sinks.by_slot.borrow_mut().insert(slot, sink);
+        let slot = self.sinks.enter(sink);
         let asked = match (self.live.hub.get(), self.actor.get()) {
             (Some(hub), Some(outlet)) => {
                 let member = Member { worker: self.worker, slot };
@@ -98,7 +83,7 @@ impl LocalLive {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.local.sinks.by_slot.borrow_mut().remove(&self.slot);
+        self.local.sinks.leave(self.slot);
         // A hub that was rebuilt does not know the member, which does no harm.
         if let Some(hub) = self.local.live.hub.get() {
             leave(&hub, Member { worker: self.local.worker, slot: self.slot });
@@ -140,6 +125,13 @@ pub(super) struct Ended {
     pub reason: LiveError,
 }
 
+/// Answered when a subscriber's client has read all that was delivered to it but what its connection holds, or is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Drained {
+    pub slot: u64,
+}
+
 /// The hub has died, and knows nobody any more.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -164,8 +156,7 @@ impl Actor for LocalHub {
 
 impl LocalHub {
     fn end_all(&self) {
-        let slots: Vec<u64> = self.sinks.by_slot.borrow().keys().copied().collect();
-        for slot in slots {
+        for slot in self.sinks.slots() {
             self.sinks.end(slot, LiveError::Unavailable("subscriptions are being rebuilt".to_owned()));
         }
     }
@@ -175,14 +166,16 @@ impl Handler<Deliver> for LocalHub {
     type Result = ();
 
     fn handle(&mut self, deliver: Deliver, _: &mut Self::Context) {
-        for slot in deliver.slots.iter() {
-            // Not held while it is called: it may give up its place.
-            if let Some(sink) = self.sinks.get(*slot) {
-                for event in deliver.events.iter() {
-                    sink.event(event);
-                }
-            }
-        }
+        self.sinks.deliver(&deliver.slots, &deliver.events);
+    }
+}
+
+impl Handler<Drained> for LocalHub {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, drained: Drained, _: &mut Self::Context) -> Self::Result {
+        let sinks = Rc::clone(&self.sinks);
+        Box::pin(async move { sinks.drained(drained.slot).await })
     }
 }
 
@@ -201,7 +194,7 @@ impl Handler<Ended> for LocalHub {
 
     fn handle(&mut self, ended: Ended, _: &mut Self::Context) {
         for slot in ended.slots {
-            self.sinks.end(slot, ended.reason.clone());
+            self.sinks.end_after_waiting(slot, &ended.reason);
         }
     }
 }

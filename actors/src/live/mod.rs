@@ -8,6 +8,7 @@ mod groups;
 mod hub;
 mod local;
 mod log;
+mod sinks;
 mod upkeep;
 mod wake;
 
@@ -22,7 +23,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 pub use self::groups::{Interest, Watched};
-pub use self::local::{LocalLive, Sink, Ticket};
+pub use self::local::{LocalLive, Room, Sink, Ticket};
 
 use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;

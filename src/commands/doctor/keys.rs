@@ -5,25 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::Patient;
 use super::report::{Report, Subject};
-use crate::settings::{Secret, secret_files};
+use crate::settings::{Secret, secret_files, weakness};
 
-/// Bytes of a secret that nobody tries out.
-const LONG_ENOUGH: usize = 32;
-/// Other letters or digits than this in a secret are no accident.
-const VARIED: usize = 8;
-/// Of examples and of tutorials, and what people write before they think.
-const KNOWN: [&str; 10] = [
-    "secret",
-    "changeme",
-    "change-me",
-    "password",
-    "prisma",
-    "mysecret",
-    "mysecret42",
-    "my-secret",
-    "test",
-    "example",
-];
 /// Files that the private database's folder keeps.
 const KEPT: [&str; 3] = ["service.secret", "app.key", "vapid.pem"];
 
@@ -64,24 +47,11 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
 }
 
 fn weigh(found: &mut Subject<'_>, patient: &Patient, key: &'static str, variable: &str, secret: &Secret) {
-    let text = secret.expose();
     let remedy = format!("set {variable} to random bytes: `openssl rand -hex 32`");
-    let bare = text.trim().to_lowercase();
-    let mut letters: Vec<char> = text.chars().collect();
-    letters.sort_unstable();
-    letters.dedup();
-    let fault = match () {
-        () if KNOWN.contains(&bare.as_str()) => Some("it is one that everybody knows".to_owned()),
-        () if letters.len() < VARIED => Some(format!("it has only {} different characters", letters.len())),
-        () if text.len() < LONG_ENOUGH => {
-            Some(format!("it has {} bytes, and can be tried out; {LONG_ENOUGH} are enough", text.len()))
-        }
-        () => None,
-    };
-    match fault {
-        None => found.ok(key, format!("{} bytes", text.len())),
-        Some(fault) if patient.is_public() => found.problem(key, fault, remedy),
-        Some(fault) => found.warning(key, fault, remedy),
+    match weakness(secret) {
+        None => found.ok(key, format!("{} bytes", secret.expose().len())),
+        Some(weakness) if patient.is_public() => found.problem(key, weakness, remedy),
+        Some(weakness) => found.warning(key, weakness, remedy),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::http::State;
 use crate::http::json_body::Fields;
 use crate::http::openapi::{self, Answer, Operation, Tag};
 use crate::http::rest_error::RestError;
+use crate::http::viewer::check_site;
 use crate::shop::customers::SHOWN_DIGITS;
 
 pub fn operation() -> Operation {
@@ -35,6 +36,7 @@ pub fn operation() -> Operation {
     .query("code", true, "The code that the seller gave.", openapi::text(CODE_CHARACTERS))
     .answer(Answer::new(200, "There is such a customer, who can log in.").json(body))
     .answer(Answer::error(400, &["Bad Request"], "No code, or nobody's who could log in (`BP not found`)."))
+    .answer(Answer::error(403, &["EBADCSRFTOKEN"], "The page is another site's."))
     .answer(Answer::error(404, &["Not Found"], "The datamodel has no customers."))
     .answer(Answer::error(429, &["Too Many Requests"], "Too many wrong attempts."))
     .answer(Answer::error(500, &["Internal Server Error"], "A fault of the server."))
@@ -45,6 +47,8 @@ pub fn operation() -> Operation {
 pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {
     let edge = &state.edge;
     let Some(customers) = &edge.customers else { return Err(RestError::not_found(&request)) };
+    // Each miss counts against the visitor's address: no other site's page may use up its attempts.
+    check_site(&request, edge)?;
     let code = code(&request)?;
     let networks = edge.proxies.client_of(&request).networks();
     let attempt = LoginAttempt { networks: &networks, ..LoginAttempt::default() };

@@ -24,7 +24,7 @@ use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::{self, unanswered};
 use crate::http::site_cookies::SiteCookies;
-use crate::http::viewer::check_page;
+use crate::http::viewer::{check_page, check_site};
 use crate::identity::{CustomerClaims, LoginError, PHONE};
 use crate::shop::customers::{self, LookUpError};
 
@@ -138,6 +138,8 @@ pub async fn handle(
     body: Payload,
 ) -> Result<HttpResponse, RestError> {
     let edge = &state.edge;
+    // Cookies that another site's page is answered with would take the place of ours, sent by it or not.
+    check_site(&request, edge)?;
     let Some(id) = edge.cookies.id_of(&request) else {
         // The answer brings what the next attempt needs.
         edge.cookies.prepare(&request);
@@ -148,7 +150,7 @@ pub async fn handle(
     let credentials = Credentials::read(body, edge.customers.is_some())?;
     // Without its half of a token no browser is logged in: most attempts need no look at the sessions. Where
     // that gives no answer, the attempt is made, and counted, all the same.
-    if SiteCookies::token_half_of(&request).is_some()
+    if !SiteCookies::token_halves_of(&request).is_empty()
         && let Ok(logged_in) = session::join(&request, edge, &id).await
     {
         edge.cookies.give_token_half(&request, &logged_in.head);

@@ -47,6 +47,8 @@ fn described(operation: Operation) -> Operation {
 
 pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {
     let edge = &state.edge;
+    // Whatever cookies came with it: what expires in the answer expires in the browser.
+    check_site(&request, edge)?;
     if let Some(id) = edge.cookies.id_of(&request) {
         close(&request, edge, &id).await?;
     }
@@ -61,9 +63,7 @@ async fn close(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<(),
         edge.cookies.forget_tokens(request);
         RestError::from(unanswered(error))
     };
-    if request.method() == Method::GET {
-        check_site(request, edge)?;
-    } else if edge.sessions.resume(id).await.map_err(unclosed)?.is_some() {
+    if request.method() != Method::GET && edge.sessions.resume(id).await.map_err(unclosed)?.is_some() {
         // What is not there needs no protection.
         check_page(request, edge, id)?;
     }

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use crate::http::State;
 use crate::http::openapi::{Answer, Operation, SET_COOKIE, Tag};
+use crate::http::rest_error::RestError;
+use crate::http::viewer::check_site;
 
 pub fn operation() -> Operation {
     let body = json!({
@@ -19,9 +21,12 @@ pub fn operation() -> Operation {
         .answer(
             Answer::new(200, "The cookies hold what the next request needs.").json(body).header(SET_COOKIE),
         )
+        .answer(Answer::error(403, &["EBADCSRFTOKEN"], "The page is another site's. No cookie is set."))
 }
 
-pub async fn handle(request: HttpRequest, state: Data<State>) -> HttpResponse {
+pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {
+    // A new session's name would take the place of the one that a page of ours has.
+    check_site(&request, &state.edge)?;
     state.edge.cookies.prepare(&request);
-    HttpResponse::Ok().json(json!({ "success": true }))
+    Ok(HttpResponse::Ok().json(json!({ "success": true })))
 }

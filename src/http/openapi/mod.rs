@@ -8,15 +8,18 @@ mod schemas;
 use std::sync::LazyLock;
 
 use actix_web::http::header::HeaderValue;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 
 pub use operation::{Answer, Caller, Operation, Tag};
 pub use schemas::{ALLOW, SET_COOKIE, reference, text};
 
+use super::State;
 use super::built_in::File;
 use super::endpoint::Endpoint;
 use super::page::bind;
+use super::rest_error::RestError;
 
 /// The page needs nothing but its style sheet.
 const ONLY_STYLE: &str =
@@ -54,18 +57,23 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-async fn as_json(request: HttpRequest) -> HttpResponse {
-    DOCUMENT.answer(&request)
+async fn as_json(request: HttpRequest, state: Data<State>) -> HttpResponse {
+    shown(&request, &state, &DOCUMENT)
 }
 
-async fn as_page(request: HttpRequest) -> HttpResponse {
-    let mut response = PAGE.answer(&request);
+async fn as_page(request: HttpRequest, state: Data<State>) -> HttpResponse {
+    let mut response = shown(&request, &state, &PAGE);
     bind(response.headers_mut(), HeaderValue::from_static(ONLY_STYLE), "Accept-Encoding");
     response
 }
 
-async fn style(request: HttpRequest) -> HttpResponse {
-    STYLE.answer(&request)
+async fn style(request: HttpRequest, state: Data<State>) -> HttpResponse {
+    shown(&request, &state, &STYLE)
+}
+
+/// As if there were nothing, where the description is not to be shown.
+fn shown(request: &HttpRequest, state: &State, file: &File) -> HttpResponse {
+    if state.openapi { file.answer(request) } else { RestError::not_found(request).error_response() }
 }
 
 /// The document as a text, as it is committed.

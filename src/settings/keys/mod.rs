@@ -72,6 +72,12 @@ static GENERAL: &[Key] = &[
         "Tell at `/` the version, and where to go on; else the name and the state only.",
     ),
     Key::new(
+        "server.openapi",
+        Kind::Flag,
+        Some("true"),
+        "Describe the server at `/openapi` and `/openapi.json`. Off in production.",
+    ),
+    Key::new(
         "database.url",
         Kind::DatabaseUrl,
         None,
@@ -293,9 +299,15 @@ static GENERAL: &[Key] = &[
         "sockets.queue_messages",
         COUNT,
         Some("1000"),
-        "Messages that may wait for a client to read them. One more, and it is closed: it comes back with its last cursor.",
+        "Messages that may wait in a connection for its client to read them. Answers and events beyond them wait before it; a client that makes the server answer more often than that without reading is closed.",
     ),
-    Key::new("sockets.queue_bytes", SIZE, Some("1048576"), "The same in bytes."),
+    Key::new("sockets.queue_bytes", SIZE, Some("1048576"), "The same in bytes. One message is sent whatever its size."),
+    Key::new(
+        "sockets.stall_timeout",
+        Kind::Milliseconds { min: 100, max: 3_600_000 },
+        Some("30000"),
+        "A client that reads nothing for this long of what is sent to it is cut off; one that reads is not, however slowly.",
+    ),
     Key::new(
         "sockets.heartbeat",
         Kind::Milliseconds { min: 100, max: 3_600_000 },

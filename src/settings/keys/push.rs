@@ -105,4 +105,10 @@ pub(super) static KEYS: &[Key] = &[
         None,
         "The only hosts that browsers may subscribe at and messages are sent to. Unset: any that is not inside.",
     ),
+    Key::new(
+        "push.any_port",
+        Kind::Flag,
+        Some("false"),
+        "Take endpoints with other ports than 443: of a push service of one's own.",
+    ),
 ];

@@ -53,7 +53,7 @@ impl Sender {
     /// # Errors
     /// If the CA file or the system's certificates cannot be used.
     pub fn new(options: SenderOptions, keys: VapidKeys) -> Result<Self, SenderError> {
-        let reach = Arc::new(Reach::new(options.inside, &options.allowed_hosts));
+        let reach = Arc::new(Reach::new(options.inside, &options.allowed_hosts, options.any_port));
         let mut builder = Client::builder()
             .timeout(options.timeout)
             .connect_timeout(options.timeout)
@@ -133,6 +133,7 @@ impl Sender {
             Err(error) => return Outcome::later(None, None, error.to_string()),
         };
         let hidden = url.path().to_owned();
+        let device_origin = device.endpoint.origin();
         let request = parts
             .client
             .post(url)
@@ -149,7 +150,12 @@ impl Sender {
                 let text = tokio::time::timeout(REST, rest(response)).await.unwrap_or_default();
                 outcome::of_answer(status, &headers, &text, &hidden, SystemTime::now())
             }
-            Err(error) => outcome::of_error(&error, parts.timeout),
+            Err(error) => {
+                let device = device.endpoint.fingerprint();
+                let (origin, cause) = (device_origin, outcome::cause_of(&error, parts.timeout));
+                tracing::info!(device, origin, cause, "a push service cannot be reached");
+                outcome::unreached()
+            }
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct SenderOptions {
     pub inside: Vec<IpNet>,
     /// If not empty, the only hosts that messages are sent to: names, or `*.` and what a name ends with.
     pub allowed_hosts: Vec<String>,
+    /// Whether messages are sent to other ports than 443.
+    pub any_port: bool,
     /// Of one message, from the look for the address to the answer.
     pub timeout: Duration,
     /// Who knows the addresses of names. What it says is checked before anything connects.
@@ -33,6 +35,7 @@ impl SenderOptions {
             ca_file: None,
             inside: Vec::new(),
             allowed_hosts: Vec::new(),
+            any_port: false,
             timeout: Duration::from_secs(10),
             names: Arc::new(SystemNames),
         }

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use super::reach::Unreachable;
 use crate::causes::with_causes;
 
 /// However long a service asks us to wait, it is asked again after a day.
@@ -75,23 +74,26 @@ pub(super) fn of_answer(
     }
 }
 
-pub(super) fn of_error(error: &reqwest::Error, timeout: Duration) -> Outcome {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(refusal) = error.downcast_ref::<Unreachable>() {
-            return Outcome::refused(None, refusal.to_string());
-        }
-        cause = error.source();
-    }
+/// What a user's ledger says of an endpoint from which no answer came, whatever was in the way: that its name is unknown, leads
+/// inside or to a port where nothing listens would tell strangers about networks that they cannot see. It is tried again in
+/// each case, for one that is given up at once would tell the same.
+const UNREACHED: &str = "the push service cannot be reached";
+
+pub(super) fn unreached() -> Outcome {
+    Outcome::later(None, None, UNREACHED)
+}
+
+/// For the operator's log.
+pub(super) fn cause_of(error: &reqwest::Error, timeout: Duration) -> String {
     if error.is_timeout() {
-        return Outcome::later(None, None, format!("no answer within {} ms", timeout.as_millis()));
+        return format!("no answer within {} ms", timeout.as_millis());
     }
     // The outermost error names the address.
     let mut text = if error.is_connect() { "cannot connect".to_owned() } else { "no answer".to_owned() };
     if let Some(cause) = error.source() {
         text = format!("{text}: {}", with_causes(cause));
     }
-    Outcome::later(None, None, cut(&text))
+    cut(&text)
 }
 
 /// Seconds, or a date (RFC 9110, section 10.2.3).

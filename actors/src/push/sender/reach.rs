@@ -18,6 +18,8 @@ pub enum Unreachable {
     NotAllowed,
     #[error("the endpoint's address is inside: private, local or reserved")]
     Inside,
+    #[error("the endpoint's port is not 443 (push.any_port)")]
+    Port,
 }
 
 /// Addresses and hosts that messages may go to.
@@ -25,11 +27,12 @@ pub enum Unreachable {
 pub(super) struct Reach {
     inside: Vec<IpNet>,
     hosts: Vec<String>,
+    any_port: bool,
 }
 
 impl Reach {
-    pub fn new(inside: Vec<IpNet>, hosts: &[String]) -> Self {
-        Reach { inside, hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect() }
+    pub fn new(inside: Vec<IpNet>, hosts: &[String], any_port: bool) -> Self {
+        Reach { inside, hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(), any_port }
     }
 
     /// Everything that can be told without resolving a name. `Url` has brought the many spellings of an address
@@ -37,6 +40,10 @@ impl Reach {
     pub fn check(&self, url: &Url) -> Result<(), Unreachable> {
         if url.scheme() != "https" {
             return Err(Unreachable::NoUrl);
+        }
+        // Push services are at 443; at others, a subscription would find out what listens there.
+        if !self.any_port && url.port_or_known_default() != Some(443) {
+            return Err(Unreachable::Port);
         }
         match url.host().ok_or(Unreachable::NoUrl)? {
             Host::Ipv4(address) => {
@@ -158,7 +165,7 @@ mod tests {
 
     #[test]
     fn f10_addresses_inside_are_refused_however_they_are_spelt() {
-        let reach = Reach::new(Vec::new(), &[]);
+        let reach = Reach::new(Vec::new(), &[], false);
         for host in [
             "127.0.0.1",
             "127.1",
@@ -231,8 +238,23 @@ mod tests {
     }
 
     #[test]
+    fn endpoints_are_at_443_unless_others_are_granted() {
+        let (strict, lax) = (Reach::new(Vec::new(), &[], false), Reach::new(Vec::new(), &[], true));
+        for (url, expected) in [
+            ("https://push.example/a", Ok(())),
+            ("https://push.example:443/a", Ok(())),
+            ("https://push.example:22/a", Err(Unreachable::Port)),
+            ("https://push.example:8443/a", Err(Unreachable::Port)),
+            ("https://8.8.8.8:6379/a", Err(Unreachable::Port)),
+        ] {
+            assert_eq!(check(&strict, url), expected, "{url}");
+            assert_eq!(check(&lax, url), Ok(()), "{url}");
+        }
+    }
+
+    #[test]
     fn networks_inside_can_be_granted() {
-        let reach = Reach::new(vec!["127.0.0.0/8".parse().unwrap(), "fd00::/16".parse().unwrap()], &[]);
+        let reach = Reach::new(vec!["127.0.0.0/8".parse().unwrap(), "fd00::/16".parse().unwrap()], &[], false);
         for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[fd00::5]"] {
             assert_eq!(check(&reach, &format!("https://{host}/")), Ok(()), "{host}");
         }
@@ -244,7 +266,7 @@ mod tests {
     #[test]
     fn hosts_can_be_limited() {
         let hosts = ["FCM.googleapis.com".to_owned(), "*.push.services.mozilla.com".to_owned()];
-        let reach = Reach::new(Vec::new(), &hosts);
+        let reach = Reach::new(Vec::new(), &hosts, false);
         for host in ["fcm.googleapis.com", "fcm.googleapis.com.", "updates.push.services.mozilla.com"] {
             assert_eq!(check(&reach, &format!("https://{host}/")), Ok(()), "{host}");
         }
