@@ -107,6 +107,7 @@ fn production_shows_nothing_that_was_not_asked_for() {
         let (graphql, server) = (settings.graphql, settings.server);
         let shown = [graphql.introspection, graphql.console, server.welcome];
         assert_eq!(shown, [open; 3], "{environment}");
+        assert_eq!(server.openapi, open, "{environment}");
     }
     let variables = [("GOM_ENV", "production"), ("GOM__GRAPHQL__CONSOLE", "true")];
     assert!(load(&inputs(&variables)).unwrap().settings.graphql.console);
@@ -218,6 +219,35 @@ fn the_service_secret_is_needed_only_to_serve_a_database_of_ones_own() {
     let mut private = inputs(&[]);
     private.purpose = Purpose::Serve;
     load(&private).unwrap();
+}
+
+#[test]
+fn a_weak_service_secret_is_refused_in_public_and_where_cookies_are_derived_from_it() {
+    let (strong, key) = ("2f6f7c1b9e0d4a58b3c7d1e2f3a4b5c6", "0123456789abcdef0123456789abcdef");
+    for (environment, url, app_key, secret, good) in [
+        ("production", "", "", "mysecret", false),
+        ("production", "postgres://h/d", key, "12345", false),
+        ("staging", "postgres://h/d", key, "short but many letters", false),
+        ("production", "postgres://h/d", "", strong, true),
+        ("development", "postgres://h/d", "", "mysecret", false),
+        ("development", "postgres://h/d", key, "mysecret", true),
+        ("development", "", "", "mysecret", true),
+    ] {
+        let mut inputs = inputs(&[
+            ("GOM_ENV", environment),
+            ("DATABASE_URL", url),
+            ("APP_KEY", app_key),
+            ("PRISMA_SECRET", secret),
+        ]);
+        load(&inputs).unwrap_or_else(|error| panic!("a tool needs no secret: {error}"));
+        inputs.purpose = Purpose::Serve;
+        let refused = load(&inputs).err().map(|error| error.to_string());
+        assert_eq!(refused.is_none(), good, "{environment} {url} {secret}: {refused:?}");
+        if let Some(refused) = refused {
+            assert!(refused.contains("service.secret") && refused.contains("openssl rand -hex 32"), "{refused}");
+            assert!(!refused.contains(secret), "{refused}");
+        }
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Place {
         let mut all = vec![
             ("database.url", url.as_str()),
             ("database.deploy", "true"),
-            ("service.secret", "the tests' service secret"),
+            ("service.secret", "the tests' service secret, long enough"),
             ("app_key", KEY),
             // The least that argon2 takes: these tests are of what is around it.
             ("auth.accounts.hash_memory", "8"),
@@ -80,6 +80,12 @@ impl TestApp {
         let token = application.tokens().sign(SystemTime::now(), Duration::from_secs(3_600)).unwrap();
         actix_web::rt::spawn(application.run_until_stopped());
         TestApp { address, settings, token, client: reqwest::Client::new() }
+    }
+
+    /// The same server, as it is reached at another address.
+    pub fn at(&self, address: String) -> TestApp {
+        let (settings, token, client) = (self.settings.clone(), self.token.clone(), self.client.clone());
+        TestApp { address, settings, token, client }
     }
 
     pub fn browser(&self) -> Browser {

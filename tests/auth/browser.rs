@@ -63,7 +63,8 @@ impl Browser {
         let mut own = HeaderMap::new();
         let mut add = |name: &str, value: &str| {
             let name: reqwest::header::HeaderName = name.parse().unwrap();
-            own.insert(name, value.parse().unwrap());
+            // Browsers send what lies beyond ASCII as it is.
+            own.insert(name, reqwest::header::HeaderValue::from_bytes(value.as_bytes()).unwrap());
         };
         if !self.jar.is_empty() {
             let cookies: Vec<_> = self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();

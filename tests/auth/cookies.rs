@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 
 use crate::app::{KEY, Place, Stores};
-use crate::world::{PASSWORD, USERNAME, assert_in, assert_out, seller, shops};
+use crate::world::{PASSWORD, USERNAME, assert_in, assert_out, customer, seller, shops};
 
 #[actix_web::test]
 async fn cookies_have_the_attributes_of_the_settings() {
@@ -30,6 +30,8 @@ async fn cookies_have_the_attributes_of_the_settings() {
     let (id, attributes) = line(&reply, "session-id");
     assert_eq!(attributes, "Max-Age=86400; Path=/; HttpOnly; Secure; SameSite=Lax");
     assert!(id.starts_with("s%3A") && id.contains('.'), "{id}");
+    let host = line(&reply, "__Host-session-id");
+    assert_eq!(host, (id, "Max-Age=86400; Path=/; HttpOnly; Secure; SameSite=Lax".to_owned()));
     let (token, attributes) = line(&reply, "csrf-token");
     assert_eq!(attributes, "Path=/; Secure; SameSite=Strict");
     assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{token}");
@@ -51,6 +53,7 @@ async fn cookies_have_the_attributes_of_the_settings() {
         ("session-token", "; Secure; SameSite=Lax"),
         ("csrf-token", "; Secure; SameSite=Strict"),
         ("session-id", "; HttpOnly; Secure; SameSite=Lax"),
+        ("__Host-session-id", "; HttpOnly; Secure; SameSite=Lax"),
     ] {
         assert_eq!(line(&reply, name), (String::new(), format!("{gone}{rest}")), "{name}");
     }
@@ -72,4 +75,34 @@ async fn a_new_key_logs_nobody_out_while_the_old_one_is_known() {
     let mut forgotten = before.at(&place.serve(&[("app_key", newer)]).await);
     assert_out(&mut forgotten).await;
     assert_in(&mut before.at(&app)).await;
+}
+
+#[actix_web::test]
+async fn a_neighbours_cookies_log_nobody_out_and_nobody_in_as_somebody_else() {
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[("session.options.secure", "true")]).await;
+    let own = seller(&app).await;
+    let neighbour = customer(&app).await;
+    // A cookie of a longer path, or that was set earlier, comes first.
+    let planted = |names: &[&str]| {
+        let theirs = names.iter().map(|name| format!("{name}={}", neighbour.jar[*name]));
+        let ours = own.jar.iter().map(|(name, value)| format!("{name}={value}"));
+        theirs.chain(ours).collect::<Vec<_>>().join("; ")
+    };
+    for cookies in [
+        planted(&["session-token"]),
+        planted(&["session-id"]),
+        planted(&["session-id", "session-token"]),
+        format!("visitante=Mar\u{ed}a; {}", planted(&[])),
+    ] {
+        let mut browser = own.clone();
+        browser.headers = vec![("cookie", cookies.clone())];
+        assert_in(&mut browser).await;
+        let shown = browser.data("{ orders { uid } }", serde_json::json!({})).await;
+        assert!(shown["orders"].is_array(), "{cookies}: {shown}");
+    }
+    // Whoever was logged in by a server of the previous version stays so.
+    let mut before = own.clone();
+    before.jar.remove("__Host-session-id").unwrap();
+    assert_in(&mut before).await;
 }

@@ -178,3 +178,42 @@ async fn a_link_on_another_site_logs_nobody_out() {
     assert_eq!(reply.refusal(), (403, "EBADCSRFTOKEN"));
     assert_in(&mut browser).await;
 }
+
+/// A form or a link of another page sends none of our cookies, and the browser keeps what the answer sets.
+#[actix_web::test]
+async fn another_sites_page_changes_no_cookie_and_spends_no_attempt_whatever_it_sends() {
+    let (_place, app) = start().await;
+    let logged_in = seller(&app).await;
+    let mut prepared = app.browser();
+    prepared.ping().await;
+    let browsers = [app.browser(), prepared, logged_in.clone()];
+    for (method, path) in [
+        (Method::GET, "/auth/ping"),
+        (Method::POST, "/auth/login"),
+        (Method::GET, "/auth/logout"),
+        (Method::POST, "/auth/logout"),
+        (Method::GET, "/auth/bp?code=nobody"),
+    ] {
+        for headers in [
+            &[("sec-fetch-site", "cross-site")][..],
+            &[("sec-fetch-site", "same-site")],
+            &[("origin", "https://evil.example")],
+            &[("origin", "null")],
+        ] {
+            for browser in &browsers {
+                // More often than wrong logins are allowed.
+                for _ in 0..3 {
+                    let mut browser = browser.clone();
+                    let body = (method == Method::POST).then(login);
+                    let reply = browser.send_with(method.clone(), path, body, headers).await;
+                    assert_eq!(reply.refusal(), (403, "EBADCSRFTOKEN"), "{method} {path} {headers:?}");
+                    assert!(reply.headers.get("set-cookie").is_none(), "{method} {path} {headers:?}");
+                }
+            }
+        }
+    }
+    let mut own = app.browser();
+    assert_eq!(own.bp("nobody").await.status, StatusCode::BAD_REQUEST, "the address has attempts left");
+    assert_in(&mut logged_in.clone()).await;
+    assert_eq!(logged_in.clone().log_out().await.status, StatusCode::NO_CONTENT, "a page of ours");
+}

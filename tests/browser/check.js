@@ -45,6 +45,7 @@ async function startServer(program, folder, pushService, more = {}) {
     GOM__SERVER__TRUSTED_PROXIES: "127.0.0.0/8,::1/128",
     GOM__PUSH__CA_FILE: pushService.caFile,
     GOM__PUSH__INSIDE: "127.0.0.0/8,::1/128",
+    GOM__PUSH__ANY_PORT: "true",
     ...more,
   };
   if (env.GOM__EMBEDDED__PROGRAMS === "") delete env.GOM__EMBEDDED__PROGRAMS;
@@ -242,7 +243,7 @@ try {
     [withoutIntrospection, { GOM__GRAPHQL__INTROSPECTION: "false" }],
     [off, { GOM__GRAPHQL__CONSOLE: "false" }],
     [briefWelcome, { GOM__SERVER__WELCOME: "false" }],
-    [notReady, { DATABASE_URL: "postgres://nobody@127.0.0.1:1/none", PRISMA_SECRET: "a secret of the test", APP_KEY: "k".repeat(32) }],
+    [notReady, { DATABASE_URL: "postgres://nobody@127.0.0.1:1/none", PRISMA_SECRET: "a secret of the test, long enough for all", APP_KEY: "k".repeat(32) }],
   ];
   for (const [part, settings] of pages.filter(([part]) => chosen(part))) {
     if (settings) {

@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 
 SELLER = "auth0|5d7109da452e7b0c97ed00a6"
-SECRET = "for-the-client-operations-only"
+SECRET = "for-the-client-operations-only-and-nothing-else"
 # Deletions come last: other operations need the rows.
 LAST = ("DeleteOrderItem", "DeleteBp")
 

@@ -38,7 +38,7 @@ pub struct World {
 pub fn settings(more: &[(&'static str, &str)]) -> Settings {
     let fixed = [
         ("database.url", "postgres://nowhere.example/x"),
-        ("service.secret", "the tests' service secret"),
+        ("service.secret", "the tests' service secret, long enough"),
         ("app_key", APP_KEY),
         ("auth.accounts.hash_memory", HASH_MEMORY),
         ("auth.accounts.hash_passes", "1"),

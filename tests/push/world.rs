@@ -65,6 +65,7 @@ impl World {
             ("GOM__PUSH__VAPID__SUBJECT", "mailto:ops@gom.example".to_owned()),
             ("GOM__PUSH__CA_FILE", service.ca_file().display().to_string()),
             ("GOM__PUSH__INSIDE", "127.0.0.0/8,::1/128".to_owned()),
+            ("GOM__PUSH__ANY_PORT", "true".to_owned()),
             ("GOM__PUSH__RETRY", "100".to_owned()),
             ("GOM__PUSH__LEASE", "4000".to_owned()),
             ("GOM__PUSH__TIMEOUT", "2000".to_owned()),

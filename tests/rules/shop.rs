@@ -137,7 +137,7 @@ fn holder_of(subject: String, claims: &Value) -> Viewer {
 }
 
 pub fn settings(url: &str) -> Settings {
-    let arguments = [("database.url", url), ("service.secret", "of the tests")]
+    let arguments = [("database.url", url), ("service.secret", "the tests' service secret, long enough")]
         .map(|(key, value)| (key, "the test", value.to_owned()))
         .to_vec();
     let inputs = Inputs { purpose: Purpose::Tool, variables: Default::default(), directory: None, arguments };

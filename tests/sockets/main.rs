@@ -14,9 +14,11 @@ mod browser;
 mod world;
 
 mod bounds;
+mod bursts;
 mod clients;
 mod events;
 mod faults;
+mod large;
 mod legacy;
 mod transport_ws;
 mod wire;

@@ -18,7 +18,7 @@ use crate::browser::Browser;
 
 pub const TRANSPORT_WS: &str = "graphql-transport-ws";
 pub const LEGACY: &str = "graphql-ws";
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Wire(WebSocketStream<MaybeTlsStream<TcpStream>>);
 

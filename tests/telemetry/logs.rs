@@ -47,6 +47,7 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
         ("GOM__PUSH__VAPID__SUBJECT", "mailto:ops@gom.example"),
         ("GOM__PUSH__CA_FILE", &ca),
         ("GOM__PUSH__INSIDE", "127.0.0.0/8,::1/128"),
+        ("GOM__PUSH__ANY_PORT", "true"),
         ("GOM__PUSH__POLL_INTERVAL", "50"),
     ])
     .await;

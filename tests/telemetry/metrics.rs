@@ -275,6 +275,7 @@ async fn push_and_an_actors_restart_are_counted() {
         ("GOM__PUSH__VAPID__SUBJECT", "mailto:ops@gom.example"),
         ("GOM__PUSH__CA_FILE", &ca),
         ("GOM__PUSH__INSIDE", "127.0.0.0/8,::1/128"),
+        ("GOM__PUSH__ANY_PORT", "true"),
         ("GOM__PUSH__POLL_INTERVAL", "50"),
         // The dispatcher dies once before it has done anything.
         ("GOM_PANIC_AT", panics),

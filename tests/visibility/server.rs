@@ -46,7 +46,7 @@ impl Server {
         let arguments: Vec<(&'static str, &'static str, String)> = [
             ("database.url", test.url()),
             ("database.deploy", "true".into()),
-            ("service.secret", "the tests' service secret".into()),
+            ("service.secret", "the tests' service secret, long enough".into()),
             ("limits.aliases", "10000".into()),
             ("limits.fields", "100000".into()),
             ("limits.deadline", "30000".into()),

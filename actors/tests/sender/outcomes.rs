@@ -84,6 +84,8 @@ async fn a_service_may_say_when_to_come_back() {
 #[tokio::test]
 async fn without_an_answer_it_is_tried_later() {
     const TIMEOUT: Duration = Duration::from_secs(2);
+/// Whatever is in the way: users read it.
+const UNREACHED: &str = "the push service cannot be reached";
     for http2 in [true, false] {
         let world = World::with(http2, |options| options.timeout = TIMEOUT);
         for (path, behaviour) in [
@@ -97,7 +99,7 @@ async fn without_an_answer_it_is_tried_later() {
             let Outcome::Later { status: None, retry_after: None, reason } = it else {
                 panic!("{path}: {it:?}")
             };
-            assert!(!reason.contains(path), "a reason does not name the endpoint: {reason}");
+            assert_eq!(reason, UNREACHED, "{path}");
             assert!(begun.elapsed() < TIMEOUT + Duration::from_secs(5), "{path}");
             // The next message is not hurt.
             let next = world.sender.send(&world.device("/push/next"), &message("{}")).await;
@@ -115,8 +117,7 @@ async fn a_service_that_is_not_there_is_tried_later() {
     drop(world.service);
     let it = world.sender.send(&device, &message("{}")).await;
     let Outcome::Later { status: None, reason, .. } = it else { panic!("{it:?}") };
-    assert!(reason.starts_with("cannot connect: "), "{reason}");
-    assert!(!reason.contains("secret"), "{reason}");
+    assert_eq!(reason, UNREACHED);
 }
 
 #[tokio::test]
@@ -125,7 +126,7 @@ async fn a_certificate_that_is_not_trusted_is_no_service() {
     let world = World::with(true, |options| options.ca_file = Some(other.ca_file().to_owned()));
     let it = world.sender.send(&world.device("/push/one"), &message("{}")).await;
     let Outcome::Later { status: None, reason, .. } = it else { panic!("{it:?}") };
-    assert!(reason.contains("certificate"), "{reason}");
+    assert_eq!(reason, UNREACHED);
     assert_eq!(world.service.count(), 0);
 }
 

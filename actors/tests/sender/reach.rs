@@ -29,7 +29,7 @@ async fn f10_addresses_inside_are_not_connected_to() {
 }
 
 #[tokio::test]
-async fn f10_names_that_resolve_to_addresses_inside_are_not_connected_to() {
+async fn f10_names_that_lead_inside_are_not_connected_to_and_look_like_names_that_do_not_exist() {
     for address in ["127.0.0.1", "::1", "10.1.2.3", "169.254.169.254", "::ffff:127.0.0.1", "fd00:ec2::254"] {
         let address: IpAddr = address.parse().unwrap();
         let world = World::with(true, |options| {
@@ -39,9 +39,22 @@ async fn f10_names_that_resolve_to_addresses_inside_are_not_connected_to() {
         let device = Receiver::new().device(&format!("https://push.test:{}/push/one", world.service.port()));
         assert_eq!(world.sender.allows(&device.endpoint), Ok(()), "nothing is known of the name yet");
         let outcome = world.sender.send(&device, &message("{}")).await;
-        assert!(refused(&outcome), "{address}: {outcome:?}");
+        let nowhere = World::with(true, |options| options.names = Arc::new(Everywhere(vec![], 0)));
+        assert_eq!(outcome, nowhere.sender.send(&device, &message("{}")).await, "{address}");
+        let Outcome::Later { status: None, reason, .. } = outcome else { panic!("{address}: {outcome:?}") };
+        assert_eq!(reason, "the push service cannot be reached", "{address}");
         assert_eq!(world.service.connections(), 0);
     }
+}
+
+#[tokio::test]
+async fn f10_no_other_port_than_443_is_knocked_at() {
+    let world = World::with(true, |options| options.any_port = false);
+    let device = world.device("/push/one");
+    assert_eq!(world.sender.allows(&device.endpoint), Err(Unreachable::Port));
+    let outcome = world.sender.send(&device, &message("{}")).await;
+    assert!(matches!(outcome, Outcome::Refused { status: None, .. }), "{outcome:?}");
+    assert_eq!(world.service.connections(), 0);
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ pub fn options(service: &PushService) -> SenderOptions {
     SenderOptions {
         ca_file: Some(service.ca_file().to_owned()),
         inside: vec!["127.0.0.0/8".parse().unwrap()],
+        any_port: true,
         timeout: Duration::from_secs(10),
         ..SenderOptions::new(Contact::parse(CONTACT).unwrap())
     }
