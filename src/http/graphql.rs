@@ -31,7 +31,7 @@ pub fn by_post(id: &'static str) -> Operation {
         .text(
             "Of a list, the operations are done one after the other, and answered by a list. Where `Accept` names \
              `application/graphql-response+json`, the status says whether the document was refused (400); else refused \
-             documents are answered with 200. Where it names `text/event-stream`, one operation is answered by events, \
+             documents are answered with 200. Where it prefers `text/event-stream`, by quality, then order, one operation is answered by events, \
              a subscription by as many as come; `Last-Event-ID` resumes it.",
         )
         .answer(live())

@@ -123,7 +123,8 @@ mod tests {
         (prefers_events(request.headers()), MediaType::preferred(&request))
     }
 
-    /// What the clients send, as read in their packages or recorded from them (tests/sockets/npm/accept.js).
+    /// What the clients send: urql, Apollo and graphql-request as read in the packages named (tests/sockets/npm/clients.js asks with the
+    /// first two); Relay leaves it to the application.
     #[test]
     fn the_clients_that_there_are_get_what_they_can_read() {
         for (client, accept, events) in [
@@ -133,15 +134,15 @@ mod tests {
                 false,
             ),
             ("@urql/core 6.0.3, subscriptions by fetch", "text/event-stream, multipart/mixed", true),
-            ("@apollo/client 3.14", "application/graphql-response+json,application/json;q=0.9", false),
-            ("@apollo/client 3.13 and older", "*/*", false),
+            ("@apollo/client 4.3.8", "application/graphql-response+json,application/json;q=0.9", false),
+            ("@apollo/client 3", "*/*", false),
             (
                 "@apollo/client, multipart subscriptions",
                 "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json",
                 false,
             ),
             ("relay-runtime, with the fetch of its guide", "application/graphql-response+json; charset=utf-8, application/json; charset=utf-8", false),
-            ("graphql-request 7", "application/graphql-response+json; charset=utf-8, application/json; charset=utf-8", false),
+            ("graphql-request 7.4.0", "application/graphql-response+json, application/json", false),
             ("graphql-sse 2", "text/event-stream", true),
             ("EventSource", "text/event-stream", true),
             ("fetch, curl", "*/*", false),

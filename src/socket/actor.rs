@@ -180,8 +180,8 @@ impl Actor for Socket {
             socket.carry_out(effects, ctx);
         });
         ctx.run_interval(bounds.heartbeat, move |socket, ctx| {
-            if socket.outbox.room().is_some() {
-                // It has enough to read; whether it does, the outbox knows.
+            if !socket.outbox.is_idle() {
+                // A ping would come late, after what there is to read; whether it reads, the outbox knows.
                 socket.heard = Instant::now();
             } else if socket.heard.elapsed() > bounds.heartbeat * 2 {
                 // There may be nobody to close it for.

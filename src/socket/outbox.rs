@@ -20,6 +20,9 @@ const TOO_SLOW_REASON: &str =
     "too slow: come back with the cursor of the last event that you have received";
 /// Bytes that are handed to the connection at a time: so it shows whether its client reads, however large a message is.
 const CHUNK: usize = 64 * 1024;
+/// Bytes that the system may hold for a connection; it takes twice as many. Without a bound it takes megabytes, behind which a
+/// ping is late by half a minute on a slow line, and which hide that a client has stopped reading.
+const SYSTEM_BUFFER: usize = 256 * 1024;
 
 /// The connection's own socket, as long as it is open: for one that is stuck in a write.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +68,13 @@ impl Outbox {
         last_words: LastWords,
         socket: Option<OwnSocket>,
     ) -> Rc<Self> {
+        if let Some(OwnSocket(socket)) = socket {
+            // SAFETY: the connection whose socket it is calls this while it is open.
+            let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+            if let Err(error) = rustix::net::sockopt::set_socket_send_buffer_size(socket, SYSTEM_BUFFER) {
+                tracing::debug!(%error, "a connection's buffer keeps its size");
+            }
+        }
         Rc::new(Outbox {
             queue: RefCell::default(),
             max_messages,
@@ -167,6 +177,12 @@ impl Outbox {
                 outbox.cut();
             });
         }
+    }
+
+    /// Whether the connection has taken all that there was to send.
+    pub fn is_idle(&self) -> bool {
+        let queue = self.queue.borrow();
+        queue.waiting.is_empty() && queue.reader.is_some()
     }
 
     pub fn is_over(&self) -> bool {

@@ -83,6 +83,7 @@ impl TestApp {
     }
 
     /// The same server, as it is reached at another address.
+    #[allow(dead_code)] // the tests of sockets use it
     pub fn at(&self, address: String) -> TestApp {
         let (settings, token, client) = (self.settings.clone(), self.token.clone(), self.client.clone());
         TestApp { address, settings, token, client }

@@ -1,4 +1,4 @@
-//! The clients that people use, from npm: `graphql-ws`, `subscriptions-transport-ws`, `graphql-sse`.
+//! The clients that people use, from npm: `graphql-ws`, `subscriptions-transport-ws`, `graphql-sse`, urql and Apollo.
 
 use std::path::Path;
 use std::time::Duration;
@@ -37,5 +37,15 @@ async fn the_clients_of_npm_query_and_subscribe_for_both_roles() {
         for role in ["service", "seller"] {
             assert!(said.contains(&format!("{client} as {role}: good\n")), "{said}");
         }
+    }
+    for (client, accepts) in [
+        (
+            "urql, which accepts",
+            "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
+        ),
+        ("apollo, which accepts", "application/graphql-response+json,application/json;q=0.9"),
+        ("urql's subscriptions, which accept", "text/event-stream, multipart/mixed"),
+    ] {
+        assert!(said.contains(&format!("{client} {accepts}: good\n")), "{said}");
     }
 }

@@ -41,6 +41,7 @@ D
     image "$redis_image" tests/stack <<D
 FROM $base
 WORKDIR /data
+RUN chown redis:redis /data
 D
     image "$nginx_image" tests/stack <<D
 FROM $base

@@ -7,6 +7,9 @@ use gom_test_support::{Behaviour, PushService};
 
 use crate::world::{World, message};
 
+/// Whatever is in the way: users read it.
+const UNREACHED: &str = "the push service cannot be reached";
+
 async fn outcome(world: &World, path: &str, behaviour: Behaviour) -> Outcome {
     world.service.script(path, [behaviour]);
     world.sender.send(&world.device(path), &message("{}")).await
@@ -84,8 +87,6 @@ async fn a_service_may_say_when_to_come_back() {
 #[tokio::test]
 async fn without_an_answer_it_is_tried_later() {
     const TIMEOUT: Duration = Duration::from_secs(2);
-/// Whatever is in the way: users read it.
-const UNREACHED: &str = "the push service cannot be reached";
     for http2 in [true, false] {
         let world = World::with(http2, |options| options.timeout = TIMEOUT);
         for (path, behaviour) in [

@@ -53,7 +53,7 @@ pub fn headers() -> Value {
             "schema": { "type": "string" },
         },
         SET_COOKIE: {
-            "description": "One line for each of `session-id`, `session-token` and `csrf-token` that the browser is to keep, or to forget.",
+            "description": "One line for each of `session-id` (and `__Host-session-id`), `session-token` and `csrf-token` that the browser is to keep, or to forget.",
             "schema": { "type": "string" },
         },
     })

@@ -6,6 +6,8 @@ const WebSocket = require('ws');
 const { createClient } = require('graphql-ws');
 const sse = require('graphql-sse');
 const { SubscriptionClient } = require('subscriptions-transport-ws');
+const urql = require('@urql/core');
+const apollo = require('@apollo/client');
 
 const told = JSON.parse(process.argv[2]);
 const endpoint = `${told.address}/graphql`;
@@ -70,6 +72,45 @@ async function check(client, role, run) {
   console.log(`${client} as ${role}: good`);
 }
 
+// Clients that name event streams among what they accept, or do not: each reads a list of several rows, whose JSON PostgreSQL breaks
+// into lines. What they send is written down.
+async function readLists() {
+  const sent = [];
+  const watched = (address, options) => {
+    sent.push(new Headers(options.headers).get('accept'));
+    return fetch(address, options);
+  };
+  const headers = { authorization: bearer };
+  const client = new urql.Client({
+    url: endpoint,
+    exchanges: [urql.fetchExchange],
+    fetch: watched,
+    fetchOptions: { headers },
+    fetchSubscriptions: true,
+    preferGetMethod: false,
+  });
+  const read = await client.query(QUERY, {}).toPromise();
+  assert.ifError(read.error);
+  assert.ok(read.data.orders.length >= 2);
+  console.log(`urql, which accepts ${sent.pop()}: good`);
+
+  const link = new apollo.HttpLink({ uri: endpoint, headers, fetch: watched });
+  const other = new apollo.ApolloClient({ link, cache: new apollo.InMemoryCache() });
+  const { data } = await other.query({ query: apollo.gql(QUERY) });
+  assert.deepEqual(data.orders.map(({ name }) => name), read.data.orders.map(({ name }) => name));
+  console.log(`apollo, which accepts ${sent.pop()}: good`);
+
+  await check('urql by fetch', 'service', (query, sink) => {
+    const start = query.startsWith('subscription') ? client.subscription : client.query;
+    const { unsubscribe } = start.call(client, query, {}, { requestPolicy: 'network-only' }).subscribe((result) => {
+      if (result.error) sink.error(result.error);
+      else sink.next({ data: result.data, extensions: result.extensions });
+    });
+    return unsubscribe;
+  });
+  console.log(`urql's subscriptions, which accept ${sent.pop()}: good`);
+}
+
 async function main() {
   own = await order(SELLER, told.customers[0], 'mine');
   others = await order('auth0|other', told.customers[1], 'theirs');
@@ -97,4 +138,4 @@ async function main() {
   }
 }
 
-main().then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });
+main().then(readLists).then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });
