@@ -179,7 +179,11 @@ mod tests {
         }
         let raw = HeaderValue::from_bytes(b"a=\xe9; a=2").unwrap();
         let request = TestRequest::default().append_header((header::COOKIE, raw)).to_http_request();
-        assert_eq!(values(request.headers(), "a").collect::<Vec<_>>(), ["2"], "one that is no text is none of ours");
+        assert_eq!(
+            values(request.headers(), "a").collect::<Vec<_>>(),
+            ["2"],
+            "one that is no text is none of ours"
+        );
     }
 
     proptest! {

@@ -72,10 +72,7 @@ impl Edge {
             sessions: Sessions::start(session_options(settings), database)?,
             limiter: LoginLimiter::start(limits, database)?,
             proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
-            origins: Origins::new(
-                settings.server.origins.iter().cloned(),
-                settings.session.options.secure,
-            ),
+            origins: Origins::new(settings.server.origins.iter().cloned(), settings.session.options.secure),
             customers: Customers::of(engine),
             customer_permissions: roles.get(CUSTOMER).cloned().unwrap_or_default(),
             identity: Identity::new(settings, &keys, roles, database)?,

@@ -141,12 +141,20 @@ mod tests {
                 "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json",
                 false,
             ),
-            ("relay-runtime, with the fetch of its guide", "application/graphql-response+json; charset=utf-8, application/json; charset=utf-8", false),
+            (
+                "relay-runtime, with the fetch of its guide",
+                "application/graphql-response+json; charset=utf-8, application/json; charset=utf-8",
+                false,
+            ),
             ("graphql-request 7.4.0", "application/graphql-response+json, application/json", false),
             ("graphql-sse 2", "text/event-stream", true),
             ("EventSource", "text/event-stream", true),
             ("fetch, curl", "*/*", false),
-            ("a browser's address line", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false),
+            (
+                "a browser's address line",
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                false,
+            ),
         ] {
             assert_eq!(accepts(accept).0, events, "{client}");
         }

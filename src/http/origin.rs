@@ -32,7 +32,8 @@ impl Origins {
     pub fn admit(&self, request: &HttpRequest, proxies: &TrustedProxies) -> bool {
         let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("null"));
         let origin = header(header::ORIGIN.as_str());
-        let allowed = origin.is_some_and(|origin| self.allowed.iter().any(|o| origin.eq_ignore_ascii_case(o)));
+        let allowed =
+            origin.is_some_and(|origin| self.allowed.iter().any(|o| origin.eq_ignore_ascii_case(o)));
         match (header(FETCH_SITE), origin) {
             (Some("same-origin" | "none"), _) | (None, None) => true,
             (Some(_), _) => allowed,
@@ -160,8 +161,10 @@ mod tests {
             ("localhost:3000", "http://localhost:3000", true),
             ("127.0.0.1:3000", "http://127.0.0.1:3000", true),
         ] {
-            let request =
-                TestRequest::post().insert_header(("host", host)).insert_header(("origin", origin)).to_http_request();
+            let request = TestRequest::post()
+                .insert_header(("host", host))
+                .insert_header(("origin", origin))
+                .to_http_request();
             assert_eq!(origins.admit(&request, &TrustedProxies::default()), expected, "{host} {origin}");
         }
     }

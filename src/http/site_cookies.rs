@@ -54,7 +54,10 @@ impl SiteCookies {
     pub fn token_halves_of(request: &HttpRequest) -> Vec<String> {
         let mut halves: Vec<String> = Vec::new();
         for value in cookies::values(request.headers(), SESSION_TOKEN) {
-            if !value.is_empty() && halves.len() < MAX_TOKEN_HALVES && halves.iter().all(|half| *half != value) {
+            if !value.is_empty()
+                && halves.len() < MAX_TOKEN_HALVES
+                && halves.iter().all(|half| *half != value)
+            {
                 halves.push(value.into_owned());
             }
         }

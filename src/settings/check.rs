@@ -25,12 +25,7 @@ impl Findings<'_> {
 }
 
 /// `environment`: the name in `GOM_ENV`.
-pub(super) fn check(
-    settings: &Settings,
-    purpose: Purpose,
-    environment: &str,
-    problems: &mut Vec<Problem>,
-) {
+pub(super) fn check(settings: &Settings, purpose: Purpose, environment: &str, problems: &mut Vec<Problem>) {
     let mut found = Findings(problems);
     if purpose == Purpose::Serve {
         secrets(settings, &mut found);

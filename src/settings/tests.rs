@@ -244,7 +244,10 @@ fn a_weak_service_secret_is_refused_in_public_and_where_cookies_are_derived_from
         let refused = load(&inputs).err().map(|error| error.to_string());
         assert_eq!(refused.is_none(), good, "{environment} {url} {secret}: {refused:?}");
         if let Some(refused) = refused {
-            assert!(refused.contains("service.secret") && refused.contains("openssl rand -hex 32"), "{refused}");
+            assert!(
+                refused.contains("service.secret") && refused.contains("openssl rand -hex 32"),
+                "{refused}"
+            );
             assert!(!refused.contains(secret), "{refused}");
         }
     }

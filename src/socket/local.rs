@@ -57,11 +57,7 @@ impl Drop for Entry {
 impl LocalSockets {
     /// Call it once in each worker. `stopping` becomes true when the server stops.
     /// `stall_timeout`: after which a client that does not read is cut off.
-    pub fn start(
-        sessions: Sessions,
-        stall_timeout: Duration,
-        mut stopping: watch::Receiver<bool>,
-    ) -> Self {
+    pub fn start(sessions: Sessions, stall_timeout: Duration, mut stopping: watch::Receiver<bool>) -> Self {
         let open = Rc::new(Open::default());
         let (of_sessions, of_stop) = (Rc::downgrade(&open), Rc::downgrade(&open));
         actix_web::rt::spawn(async move {

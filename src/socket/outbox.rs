@@ -16,8 +16,7 @@ use tokio::sync::Notify;
 const GRACE: Duration = Duration::from_secs(5);
 /// The close code for a client that is too slow: it may come back at once.
 const TOO_SLOW: u16 = 1013;
-const TOO_SLOW_REASON: &str =
-    "too slow: come back with the cursor of the last event that you have received";
+const TOO_SLOW_REASON: &str = "too slow: come back with the cursor of the last event that you have received";
 /// Bytes that are handed to the connection at a time: so it shows whether its client reads, however large a message is.
 const CHUNK: usize = 64 * 1024;
 /// Bytes that the system may hold for a connection; it takes twice as many. Without a bound it takes megabytes, behind which a
@@ -346,7 +345,10 @@ mod tests {
         assert!(room.as_mut().now_or_never().is_none());
         let mut cx = Context::from_waker(Waker::noop());
         assert!(matches!(outbox.poll(&mut cx), Poll::Ready(Some(bytes)) if bytes.len() == CHUNK));
-        assert!(room.now_or_never().is_some() && outbox.room().is_none(), "a part of a message makes room, too");
+        assert!(
+            room.now_or_never().is_some() && outbox.room().is_none(),
+            "a part of a message makes room, too"
+        );
         outbox.send([vec![b'a'; 150_000].into()]);
         let room = outbox.room().expect("more waits than may wait");
         outbox.gone();

@@ -12,8 +12,7 @@ use crate::transport_ws::BEGINNING;
 use crate::wire::{LEGACY, TRANSPORT_WS, Wire, token};
 
 const EVENTS: usize = 3_000;
-const UPDATES: &str =
-    "subscription { user(where: { mutation_in: [UPDATED] }) { node { extUid business } } }";
+const UPDATES: &str = "subscription { user(where: { mutation_in: [UPDATED] }) { node { extUid business } } }";
 
 /// One transaction that changes all users, by plain SQL.
 async fn change_all(place: &Place, to: &str) {
@@ -22,7 +21,8 @@ async fn change_all(place: &Place, to: &str) {
 }
 
 async fn with_users(place: &Place, app: &TestApp) {
-    let one = |n: usize| format!("u{n}: createUser(data: {{ extUid: \"u{n}\", business: \"Tacos\" }}) {{ uid }} ");
+    let one =
+        |n: usize| format!("u{n}: createUser(data: {{ extUid: \"u{n}\", business: \"Tacos\" }}) {{ uid }} ");
     for first in (0..EVENTS).step_by(500) {
         let mutations: String = (first..first + 500).map(one).collect();
         app.ask(&format!("mutation {{ {mutations} }}"), json!({})).await;
@@ -51,8 +51,10 @@ async fn a_client_that_reads_gets_every_event_of_a_burst_and_of_a_catch_up_over_
     current.send(json!({ "id": "s", "type": "subscribe", "payload": { "query": UPDATES } })).await;
     let mut legacy = Wire::service(&app, LEGACY).await;
     legacy.send(json!({ "id": "s", "type": "start", "payload": { "query": UPDATES } })).await;
-    let request = Client::new().post(format!("{}/graphql", app.address)).header("accept", "text/event-stream");
-    let request = request.header("content-type", "application/json").body(json!({ "query": UPDATES }).to_string());
+    let request =
+        Client::new().post(format!("{}/graphql", app.address)).header("accept", "text/event-stream");
+    let request =
+        request.header("content-type", "application/json").body(json!({ "query": UPDATES }).to_string());
     let response = request.bearer_auth(token(&app, Duration::from_secs(3_600))).send().await.unwrap();
     let mut stream = response.bytes_stream();
     sleep(BEGINNING).await;

@@ -79,7 +79,8 @@ async fn over_websocket(app: &TestApp, slow: &TestApp, protocol: &str) {
             ("q", kind) if kind == answer => answered = is_whole(&message["payload"]),
             ("q", "complete") => completed = true,
             ("s", kind) if kind == answer => {
-                events.push(message["payload"]["data"]["user"]["node"]["extUid"].as_str().unwrap().to_owned());
+                events
+                    .push(message["payload"]["data"]["user"]["node"]["extUid"].as_str().unwrap().to_owned());
             }
             _ => panic!("{protocol}: {message}"),
         }
@@ -99,9 +100,18 @@ async fn over_websocket(app: &TestApp, slow: &TestApp, protocol: &str) {
 }
 
 async fn over_events(app: &TestApp, slow: &TestApp) {
-    let request = Client::new().post(format!("{}/graphql", slow.address)).header("accept", "text/event-stream");
-    let request = request.header("content-type", "application/json").body(json!({ "query": query() }).to_string());
-    let text = request.bearer_auth(token(app, Duration::from_secs(3_600))).send().await.unwrap().text().await.unwrap();
+    let request =
+        Client::new().post(format!("{}/graphql", slow.address)).header("accept", "text/event-stream");
+    let request =
+        request.header("content-type", "application/json").body(json!({ "query": query() }).to_string());
+    let text = request
+        .bearer_auth(token(app, Duration::from_secs(3_600)))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     let data: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
     assert_eq!(data.len(), 1);
     assert!(is_whole(&serde_json::from_str(data[0]).unwrap()));
@@ -114,7 +124,8 @@ async fn an_answer_of_two_megabytes_is_completed_over_a_slow_line_beside_a_subsc
     // The answer takes longer than a client may read nothing, and longer than the sign of life may be missing.
     let app = place.serve(&[("sockets.stall_timeout", "10000"), ("sockets.heartbeat", "5000")]).await;
     let data = json!({ "extUid": "large", "business": "x".repeat(SIZE / ALIASES) });
-    app.ask("mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }", json!({ "data": data })).await;
+    app.ask("mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }", json!({ "data": data }))
+        .await;
     let slow = app.at(slow_line(&app).await);
     let sockets = join(over_websocket(&app, &slow, TRANSPORT_WS), over_websocket(&app, &slow, LEGACY));
     join(sockets, over_events(&app, &slow)).await;

@@ -183,9 +183,13 @@ async fn f10_endpoints_inside_or_at_hosts_that_are_not_allowed_are_refused_when_
     let some = [("push.allowed_hosts", "push.example,*.push.example"), ("push.inside", "127.0.0.0/8")];
     let app = place.serve(&[&keys[..], &some[..]].concat()).await;
     let mut browser = seller(&app).await;
-    for (host, expected) in
-        [("push.example", 201), ("eu.push.example", 201), ("eu.push.example:8443", 400), ("evil.example", 400), ("127.0.0.1", 400)]
-    {
+    for (host, expected) in [
+        ("push.example", 201),
+        ("eu.push.example", 201),
+        ("eu.push.example:8443", 400),
+        ("evil.example", 400),
+        ("127.0.0.1", 400),
+    ] {
         let reply = subscribe(&mut browser, &at(host)).await;
         assert_eq!(reply.status, expected, "{host} {}", reply.body);
     }

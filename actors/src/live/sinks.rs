@@ -245,7 +245,10 @@ mod tests {
     fn events(positions: std::ops::Range<u64>, bytes: usize) -> Arc<[Delivered]> {
         let payload = Bytes::from(vec![b'x'; bytes]);
         positions
-            .map(|position| Delivered { payload: payload.clone(), cursor: Cursor { epoch: 1, position, part: 0 } })
+            .map(|position| Delivered {
+                payload: payload.clone(),
+                cursor: Cursor { epoch: 1, position, part: 0 },
+            })
             .collect()
     }
 

@@ -254,7 +254,8 @@ mod tests {
 
     #[test]
     fn networks_inside_can_be_granted() {
-        let reach = Reach::new(vec!["127.0.0.0/8".parse().unwrap(), "fd00::/16".parse().unwrap()], &[], false);
+        let reach =
+            Reach::new(vec!["127.0.0.0/8".parse().unwrap(), "fd00::/16".parse().unwrap()], &[], false);
         for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[fd00::5]"] {
             assert_eq!(check(&reach, &format!("https://{host}/")), Ok(()), "{host}");
         }
