@@ -73,7 +73,7 @@ async fn over_websocket(app: &TestApp, slow: &TestApp, protocol: &str) {
     create_user_now(app, &format!("during {protocol}")).await;
     let (mut answered, mut events) = (false, Vec::new());
     let mut completed = false;
-    while !(completed && !events.is_empty()) {
+    while !completed || events.is_empty() {
         let message = wire.text().await;
         match (message["id"].as_str().unwrap(), message["type"].as_str().unwrap()) {
             ("q", kind) if kind == answer => answered = is_whole(&message["payload"]),
