@@ -1,6 +1,7 @@
 //! Gom's actors, their messages and their stores. Knows no HTTP and no GraphQL text.
 
 pub mod causes;
+mod crash;
 pub mod database;
 pub mod embedded;
 pub mod limiter;

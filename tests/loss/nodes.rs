@@ -1,4 +1,4 @@
-//! Two servers on one PostgreSQL and one Redis, as processes that can be killed.
+//! Three servers on one PostgreSQL and one Redis, as processes that can be killed.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -8,16 +8,19 @@ use gom_test_support::{TestCluster, TestRedis, free_port};
 
 const SECRET: &str = "a secret of the loss test, long enough";
 
+pub const NODES: usize = 3;
+
 pub struct Nodes {
-    nodes: [Mutex<Child>; 2],
-    ports: [u16; 2],
+    nodes: [Mutex<Child>; NODES],
+    ports: [u16; NODES],
     environment: Vec<(&'static str, String)>,
     pub token: String,
 }
 
 impl Nodes {
-    pub async fn start(cluster: &TestCluster, redis: &TestRedis) -> Nodes {
-        let environment = vec![
+    /// `settings`: environment beside what all have.
+    pub async fn start(cluster: &TestCluster, redis: &TestRedis, settings: &[(&'static str, &str)]) -> Nodes {
+        let mut environment = vec![
             ("DATABASE_URL", cluster.url().to_owned()),
             ("PRISMA_SECRET", SECRET.to_owned()),
             ("APP_KEY", SECRET.to_owned()),
@@ -25,15 +28,17 @@ impl Nodes {
             ("REDIS_PORT", redis.port().to_string()),
             ("GOM__LOG__LEVEL", "warn".to_owned()),
         ];
+        environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let applied = gom(&environment, &["migrate", "apply"]).output().unwrap();
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
         let token = gom(&environment, &["token"]).output().unwrap();
         let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
-        let ports = [free_port(), free_port()];
-        let nodes = ports.map(|port| Mutex::new(serve(&environment, port)));
+        let ports = std::array::from_fn(|_| free_port());
+        let nodes = ports.map(|port| Mutex::new(serve(&environment, port, None)));
         let nodes = Nodes { nodes, ports, environment, token };
-        nodes.ready(0).await;
-        nodes.ready(1).await;
+        for node in 0..NODES {
+            nodes.ready(node).await;
+        }
         nodes
     }
 
@@ -42,10 +47,11 @@ impl Nodes {
         format!("http://127.0.0.1:{}/graphql", self.ports[node])
     }
 
-    pub async fn kill_and_restart(&self, node: usize) {
+    /// `panic_at`: a place at which the new one panics once (`GOM_PANIC_AT`).
+    pub async fn kill_and_restart(&self, node: usize, panic_at: Option<&str>) {
         self.kill(node);
         tokio::time::sleep(Duration::from_millis(200)).await;
-        *self.nodes[node].lock().unwrap() = serve(&self.environment, self.ports[node]);
+        *self.nodes[node].lock().unwrap() = serve(&self.environment, self.ports[node], panic_at);
     }
 
     fn kill(&self, node: usize) {
@@ -55,9 +61,9 @@ impl Nodes {
         child.wait().unwrap();
     }
 
-    pub async fn restart_all(&self) {
-        for node in 0..2 {
-            self.kill_and_restart(node).await;
+    /// Waits until every server can be asked.
+    pub async fn all_ready(&self) {
+        for node in 0..NODES {
             self.ready(node).await;
         }
     }
@@ -90,7 +96,9 @@ fn gom(environment: &[(&'static str, String)], arguments: &[&str]) -> Command {
     command
 }
 
-fn serve(environment: &[(&'static str, String)], port: u16) -> Child {
+fn serve(environment: &[(&'static str, String)], port: u16, panic_at: Option<&str>) -> Child {
     let port = port.to_string();
-    gom(environment, &["serve", "--port", &port]).stdout(Stdio::null()).spawn().unwrap()
+    let mut command = gom(environment, &["serve", "--port", &port]);
+    command.envs(panic_at.map(|place| ("GOM_PANIC_AT", place)));
+    command.stdout(Stdio::null()).spawn().unwrap()
 }

@@ -1,7 +1,7 @@
 //! A subscriber over SSE that is cut off now and then, comes back with its last cursor, and writes down what it gets.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use gom_engine::events::Cursor;
@@ -11,13 +11,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::dice::Dice;
-use crate::nodes::Nodes;
+use crate::nodes::{NODES, Nodes};
 use crate::writers::END;
 
 /// One event as it was received.
 #[derive(Debug, Clone)]
 pub struct Event {
     pub cursor: Cursor,
+    /// When it came.
+    pub received: SystemTime,
     pub mutation: String,
     /// From the node, or from the previous values if there is none.
     pub uid: String,
@@ -26,34 +28,62 @@ pub struct Event {
     pub updated: Vec<String>,
 }
 
+/// What a subscriber was told to read anew: nothing says what happened between these two cursors.
+#[derive(Debug, Clone, Copy)]
+pub struct Gap {
+    pub after: Cursor,
+    /// Nothing: it has not begun again.
+    pub upto: Option<Cursor>,
+}
+
+/// What a subscriber has received.
+pub struct Received {
+    pub seller: &'static str,
+    pub events: Vec<Event>,
+    pub gaps: Vec<Gap>,
+    /// It never left by itself.
+    pub stays: bool,
+}
+
 pub struct Subscriber {
-    seller: &'static str,
     begun: watch::Receiver<bool>,
-    task: JoinHandle<Vec<Event>>,
+    task: JoinHandle<Received>,
 }
 
 const DOCUMENT: &str = "subscription($where: OrderSubscriptionWhereInput) { order(where: $where) {
     mutation updatedFields node { uid name } previousValues { uid name } } }";
 /// How long a subscriber waits for the last event.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Subscriber {
-    pub fn start(seller: &'static str, number: u64, nodes: &Arc<Nodes>) -> Subscriber {
+    /// `stays`: it never leaves by itself. `may_resync`: it may be told to read anew.
+    pub fn start(
+        seller: &'static str,
+        seed: u64,
+        nodes: &Arc<Nodes>,
+        stays: bool,
+        may_resync: bool,
+    ) -> Subscriber {
         let (begin, begun) = watch::channel(false);
         let nodes = Arc::clone(nodes);
         let task = tokio::spawn(async move {
-            let mut dice = Dice::new(100 + number);
-            let mut listening = Listening { seller, cursor: None, events: Vec::new(), begin };
+            let mut dice = Dice::new(seed);
+            let received = Received { seller, events: Vec::new(), gaps: Vec::new(), stays };
+            let mut listening = Listening { received, cursor: None, may_resync, begin };
             while !listening.is_over() {
-                let node = dice.below(2);
+                let node = dice.below(NODES);
                 let while_ = Duration::from_millis(300 + dice.below(3_000) as u64);
-                // Dropped in the middle of whatever it is doing.
-                let _ = timeout(while_, listening.listen(&nodes, node)).await;
+                if stays {
+                    listening.listen(&nodes, node).await;
+                } else {
+                    // Dropped in the middle of whatever it is doing.
+                    let _ = timeout(while_, listening.listen(&nodes, node)).await;
+                }
                 tokio::time::sleep(Duration::from_millis(dice.below(200) as u64)).await;
             }
-            listening.events
+            listening.received
         });
-        Subscriber { seller, begun, task }
+        Subscriber { begun, task }
     }
 
     pub async fn has_begun(&self) {
@@ -61,28 +91,31 @@ impl Subscriber {
         timeout(PATIENCE, begun.wait_for(|begun| *begun)).await.expect("a cursor at the start").unwrap();
     }
 
-    pub async fn finish(self) -> (&'static str, Vec<Event>) {
+    pub fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    pub async fn finish(self) -> Received {
         let began = Instant::now();
-        let events = timeout(PATIENCE, self.task).await;
-        let events = events.unwrap_or_else(|_| panic!("no last event within {:?}", began.elapsed())).unwrap();
-        (self.seller, events)
+        let received = timeout(PATIENCE, self.task).await;
+        received.unwrap_or_else(|_| panic!("no last event within {:?}", began.elapsed())).unwrap()
     }
 }
 
 struct Listening {
-    seller: &'static str,
+    received: Received,
     cursor: Option<String>,
-    events: Vec<Event>,
+    may_resync: bool,
     begin: watch::Sender<bool>,
 }
 
 impl Listening {
     fn is_over(&self) -> bool {
-        self.events.last().is_some_and(|event| event.names.1.as_deref() == Some(END))
+        self.received.events.last().is_some_and(|event| event.names.1.as_deref() == Some(END))
     }
 
     async fn listen(&mut self, nodes: &Nodes, node: usize) {
-        let variables = json!({ "where": { "node": { "assignedTo": { "extUid": self.seller } } } });
+        let variables = json!({ "where": { "node": { "assignedTo": { "extUid": self.received.seller } } } });
         let body = json!({ "query": DOCUMENT, "variables": variables }).to_string();
         let mut request = reqwest::Client::new().post(nodes.url(node)).bearer_auth(&nodes.token);
         request = request.header("content-type", "application/json").header("accept", "text/event-stream");
@@ -118,14 +151,22 @@ impl Listening {
             if let Some(errors) = answer.get("errors") {
                 // The server is going, or the database is not there: the next connection goes on.
                 let code = errors[0]["extensions"]["code"].as_str().unwrap_or_default();
+                if code == "RESYNC_REQUIRED" && self.may_resync {
+                    let cursor = self.cursor.take().expect("without a cursor nothing can be missed");
+                    self.received.gaps.push(Gap { after: cursor.parse().unwrap(), upto: None });
+                    return;
+                }
                 assert!(["SERVICE_UNAVAILABLE", "DEADLINE_EXCEEDED"].contains(&code), "{errors}");
                 return;
             }
             let id = field("id").expect("each event has a cursor");
             assert_eq!(answer["extensions"]["cursor"], id.as_str());
-            self.events.push(read(&answer["data"]["order"], id.parse().unwrap()));
+            self.received.events.push(read(&answer["data"]["order"], id.parse().unwrap()));
         }
         if let Some(id) = field("id") {
+            if let Some(gap) = self.received.gaps.last_mut() {
+                gap.upto.get_or_insert(id.parse().unwrap());
+            }
             self.cursor = Some(id);
             self.begin.send_replace(true);
         }
@@ -138,6 +179,7 @@ fn read(event: &Value, cursor: Cursor) -> Event {
     let updated = event["updatedFields"].as_array().cloned().unwrap_or_default();
     Event {
         cursor,
+        received: SystemTime::now(),
         mutation: text(&event["mutation"]).unwrap(),
         uid: text(&node["uid"]).or_else(|| text(&before["uid"])).unwrap(),
         names: (text(&before["name"]), text(&node["name"])),

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 
 use crate::SELLERS;
 use crate::dice::Dice;
-use crate::nodes::Nodes;
+use crate::nodes::{NODES, Nodes};
 
 /// The name of each seller's last order.
 pub const END: &str = "the end";
@@ -21,14 +21,18 @@ const UPDATE_MANY: &str = "mutation($where: OrderWhereInput, $data: OrderUpdateM
     updateManyOrders(where: $where, data: $data) { count } }";
 const DELETE_MANY: &str = "mutation($where: OrderWhereInput) { deleteManyOrders(where: $where) { count } }";
 
+/// The most rows of a large transaction.
+const LARGEST: usize = 20_000;
+
 pub struct Writers {
     nodes: Arc<Nodes>,
+    seed: u64,
     clients: Vec<Client>,
 }
 
 impl Writers {
     /// The sellers and a customer of each.
-    pub async fn open(cluster: &TestCluster, nodes: &Arc<Nodes>) -> Writers {
+    pub async fn open(cluster: &TestCluster, nodes: &Arc<Nodes>, seed: u64) -> Writers {
         let create = "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }";
         for seller in SELLERS {
             let customer = json!({ "extUid": customer(seller), "name1": "Luz" });
@@ -37,24 +41,26 @@ impl Writers {
             ask(nodes, 0, create, json!({ "data": data })).await.expect("both servers are there");
         }
         let mut clients = Vec::new();
-        for _ in 0..2 {
+        for _ in 0..4 {
             let client = cluster.connect().await;
             let settings = "set search_path = \"default$default\"; set application_name = 'past the servers'";
             client.batch_execute(settings).await.unwrap();
             clients.push(client);
         }
-        Writers { nodes: Arc::clone(nodes), clients }
+        Writers { nodes: Arc::clone(nodes), seed, clients }
     }
 
-    /// Writes until it is over; how many writes succeeded.
-    pub fn start(mut self, over: &Arc<AtomicBool>) -> tokio::task::JoinHandle<usize> {
+    /// Writes until it is over; how many writes succeeded. `trims`: the log is kept as short as it may be, and some
+    /// transactions are longer than it.
+    pub fn start(mut self, over: &Arc<AtomicBool>, trims: bool) -> tokio::task::JoinHandle<usize> {
         let over = Arc::clone(over);
+        let seed = self.seed;
         let done = Arc::new(AtomicUsize::new(0));
         let mut writing = Vec::new();
         for number in 0..3 {
             let (nodes, over, done) = (Arc::clone(&self.nodes), Arc::clone(&over), Arc::clone(&done));
             writing.push(tokio::spawn(async move {
-                let mut dice = Dice::new(1_000 + number);
+                let mut dice = Dice::new(seed ^ (1_000 + number));
                 while !over.load(Ordering::Relaxed) {
                     if mutate(&nodes, &mut dice, number).await.is_some() {
                         done.fetch_add(1, Ordering::Relaxed);
@@ -63,10 +69,29 @@ impl Writers {
                 }
             }));
         }
+        let (trimming, large) = (self.clients.pop().unwrap(), self.clients.pop().unwrap());
+        if trims {
+            let of_trimming = Arc::clone(&over);
+            writing.push(tokio::spawn(async move {
+                while !of_trimming.load(Ordering::Relaxed) {
+                    let trim = "select gom.trim_changes('1 hour', 1000, 5000)";
+                    trimming.batch_execute(trim).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }));
+            let of_large = Arc::clone(&over);
+            writing.push(tokio::spawn(async move {
+                let mut dice = Dice::new(seed ^ 4_000);
+                while !of_large.load(Ordering::Relaxed) {
+                    many_rows(&large, &mut dice).await;
+                    tokio::time::sleep(Duration::from_millis(dice.below(1_000) as u64)).await;
+                }
+            }));
+        }
         let (plain, slow) = (self.clients.pop().unwrap(), self.clients.pop().unwrap());
         let (of_plain, of_done) = (Arc::clone(&over), Arc::clone(&done));
         writing.push(tokio::spawn(async move {
-            let mut dice = Dice::new(2_000);
+            let mut dice = Dice::new(seed ^ 2_000);
             while !of_plain.load(Ordering::Relaxed) {
                 plain_sql(&plain, &mut dice).await;
                 of_done.fetch_add(1, Ordering::Relaxed);
@@ -74,7 +99,7 @@ impl Writers {
             }
         }));
         writing.push(tokio::spawn(async move {
-            let mut dice = Dice::new(3_000);
+            let mut dice = Dice::new(seed ^ 3_000);
             while !over.load(Ordering::Relaxed) {
                 stay_open(&slow, &mut dice).await;
             }
@@ -105,7 +130,7 @@ fn order(seller: &str, name: &str, items: usize) -> Value {
 /// One mutation through one of the servers, which may be away.
 async fn mutate(nodes: &Nodes, dice: &mut Dice, writer: u64) -> Option<()> {
     let seller = *dice.pick(&SELLERS);
-    let node = dice.below(2);
+    let node = dice.below(NODES);
     let name = format!("w{writer}-{}", dice.below(1_000_000));
     let mine = json!({ "assignedTo": { "extUid": seller } });
     let some = async || {
@@ -175,6 +200,31 @@ async fn plain_sql(client: &Client, dice: &mut Dice) {
         // Deadlocks with the servers' own transactions, rows that went meanwhile.
         let code = error.code().map(|code| code.code().to_owned());
         assert!(matches!(code.as_deref(), Some("40P01" | "40001" | "23503" | "23001")), "{error:?}");
+    }
+}
+
+/// A transaction of one to very many rows, of which only one is an order's.
+async fn many_rows(client: &Client, dice: &mut Dice) {
+    // As often tens as thousands.
+    let below = [10, 100, 1_000, LARGEST][dice.below(4)];
+    let (first, second) = (1 + dice.below(below), dice.below(below / 4 + 1));
+    let name = format!("large-{}", dice.below(1_000_000));
+    let insert = |rows: usize| {
+        format!(
+            "insert into \"Item\" (uid, \"createdAt\", \"updatedAt\")
+             select left(md5(random()::text), 25), now(), now() from generate_series(1, {rows});"
+        )
+    };
+    let sql = format!(
+        "begin; {} update \"Order\" set name = '{name}' where uid = (select uid from \"Order\" order by random() limit 1);
+         {} delete from \"Item\" where \"order\" is null and uid like 'a%'; commit",
+        insert(first),
+        insert(second),
+    );
+    if let Err(error) = client.batch_execute(&sql).await {
+        let code = error.code().map(|code| code.code().to_owned());
+        assert!(matches!(code.as_deref(), Some("40P01" | "40001" | "23503" | "23001")), "{error:?}");
+        client.batch_execute("rollback").await.unwrap();
     }
 }
 

@@ -13,6 +13,7 @@ use super::groups::{Interest, Member};
 use super::hub::{Core, Hub, Join};
 use super::local::Deliver;
 use super::log::{Page, Place};
+use crate::crash::crash_point;
 use crate::database::LineError;
 
 /// How long the database may be away before a subscriber is sent away.
@@ -80,6 +81,7 @@ impl Way<'_> {
                     let events = self.core.history.events(self.interest, &pieces, &all, epoch, after).await?;
                     Ok(Some((events, next, counted)))
                 };
+                crash_point("catch-up");
                 let Some((events, next, now_counted)) = self.patiently(read).await? else {
                     return Err(LiveError::Resync);
                 };

@@ -14,6 +14,7 @@ use tokio_postgres::Row;
 use super::groups::{GroupId, Groups, Interest};
 use super::log::{Log, LogPiece};
 use super::{Delivered, Encode, LiveError};
+use crate::crash::crash_point;
 use crate::database::LineError;
 
 /// Statements that are on their way at once.
@@ -152,6 +153,7 @@ impl Decider {
         let mut found = Vec::with_capacity(ats.len());
         for run in runs(&ats) {
             for (at, payload) in self.payloads(subscription, pieces, &run).await? {
+                crash_point("event-encode");
                 let cursor = cursor(&at);
                 found.push(Delivered { payload: (self.encode)(subscription, &payload, cursor), cursor });
             }

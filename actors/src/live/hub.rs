@@ -21,6 +21,7 @@ use super::groups::{GroupId, Groups, Interest, Member};
 use super::local::{Deliver, Drained, Ended, HubGone, LocalHub, Noted};
 use super::log::{Log, LogState, Page, Place};
 use super::{Encode, LiveError, LiveOptions, Shared};
+use crate::crash::crash_point;
 use crate::database::{Database, LineError};
 use crate::metrics::{ActorKind, FEED_DELIVERED};
 use crate::watch::{Context, Watched, post};
@@ -219,6 +220,7 @@ impl Core {
             return Ok(());
         }
         while self.place.get() != Place::after(state.position) {
+            crash_point("hub-advance");
             let Page { state: now, pieces, next } =
                 self.decider.log.read(self.place.get(), state.position).await?;
             if now.epoch != state.epoch || now.position < state.position {

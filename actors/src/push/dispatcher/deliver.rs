@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::time::Instant;
 
-use super::crash::crash_point;
 use super::schedule;
 use super::work::{Done, Prepared, Work, dice};
+use crate::crash::crash_point;
 use crate::database::LineError;
 use crate::metrics::{PUSH_MESSAGES, PushOutcome};
 use crate::push::device::Device;

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 
-use super::crash::crash_point;
 use super::schedule;
 use super::work::{Work, dice};
+use crate::crash::crash_point;
 use crate::database::LineError;
 use crate::metrics::PUSH_JOBS_GIVEN_UP;
 use crate::pulse::Condition;

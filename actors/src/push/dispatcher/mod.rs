@@ -1,7 +1,6 @@
 //! The `PushDispatcher`: one per process, in a thread of its own. Carries out jobs, makes deliveries, keeps the devices.
 //! Whatever it has taken is leased in the database: should it die, it or another goes on from what is written there.
 
-mod crash;
 mod deliver;
 mod jobs;
 mod origins;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::crash::crash_point;
 use super::work::{Done, Work};
+use crate::crash::crash_point;
 use crate::database::LineError;
 use crate::push::job::ComposeError;
 use crate::push::ledger::{Ledger, Record};

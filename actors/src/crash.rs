@@ -3,7 +3,7 @@
 /// Ends the process as `kill -9` does if `GOM_CRASH_AT` names this place: `sent`, or `sent:3` for the third time. Panics if
 /// `GOM_PANIC_AT` does.
 #[cfg(debug_assertions)]
-pub(super) fn crash_point(place: &str) {
+pub(crate) fn crash_point(place: &str) {
     static CRASH: wanted::Wanted = wanted::Wanted::by("GOM_CRASH_AT");
     static PANIC: wanted::Wanted = wanted::Wanted::by("GOM_PANIC_AT");
     if CRASH.is_here(place) {
@@ -43,4 +43,4 @@ mod wanted {
 }
 
 #[cfg(not(debug_assertions))]
-pub(super) fn crash_point(_: &str) {}
+pub(crate) fn crash_point(_: &str) {}
