@@ -316,8 +316,8 @@ mod tests {
     fn problems(source: PolicySource) -> Vec<String> {
         let model = datamodel::parse(
             "test",
-            "type User { id: ID! @id name: String! age: Int orders: [Order!] }
-             type Order { id: ID! @id owner: User! @relation(link: INLINE) }",
+            "type User { id: ID! @id name: String! age: Int nick: String code: String @unique orders: [Order!] }
+             type Order { id: ID! @id note: String owner: User! @relation(link: INLINE) }",
         )
         .unwrap();
         let schema = generate(&model, SchemaOptions { execute_raw: false });
@@ -379,6 +379,59 @@ mod tests {
             ],
             "{found:#?}"
         );
+    }
+
+    #[test]
+    fn fields_that_not_every_row_shows_are_columns_that_may_be_null() {
+        let own = |table: &str, of: &str| super::super::OwnValueSource {
+            table: table.into(),
+            value: "code".into(),
+            node: "node".into(),
+            owner: "owner".into(),
+            of: of.into(),
+            is: "{ id: $sub }".into(),
+        };
+        let source = |role: RoleSource| PolicySource { roles: map([("r", role)]), ..Default::default() };
+        let right = RoleSource {
+            shown: map([("User.age", "{ id: $sub }".into())]),
+            own_values: map([("User.nick", own("nicks", "User"))]),
+            ..RoleSource::default()
+        };
+        assert_eq!(problems(source(right)), Vec::<String>::new());
+        let wrong = RoleSource {
+            shown: map([
+                ("User", "{}".into()),
+                ("User.name", "{}".into()),
+                ("User.orders", "{}".into()),
+                ("User.code", "{}".into()),
+                ("User.age", "{ ages: 1 }".into()),
+            ]),
+            own_values: map([
+                ("User.age", own("ages", "User")),
+                ("User.nick", own("nicks; drop", "User")),
+                ("User.nick2", own("nicks", "User")),
+                ("Order.note", own("notes", "Nobody")),
+            ]),
+            ..RoleSource::default()
+        };
+        let found = problems(source(wrong));
+        let places: Vec<&str> = found.iter().map(|p| p.split_once(": ").unwrap().0).collect();
+        assert_eq!(
+            places,
+            [
+                "roles.r.shown.\"User\"",
+                "roles.r.shown.\"User.name\"",
+                "roles.r.shown.\"User.orders\"",
+                "roles.r.shown.\"User.code\"",
+                "roles.r.shown.\"User.age\"",
+                "roles.r.own_values.\"User.age\"",
+                "roles.r.own_values.\"User.nick\"",
+                "roles.r.own_values.\"User.nick2\"",
+                "roles.r.own_values.\"Order.note\"",
+            ],
+            "{found:#?}"
+        );
+        assert!(found[3].contains("3010"), "{}", found[3]);
     }
 
     #[test]
