@@ -20,6 +20,7 @@ const DATAMODEL: &str = r#"
       text: String
       code: String @unique
       secret: String
+      note: String
       size: Int @db(name: "how_big")
       tags: [String] @scalarList(strategy: RELATION)
       parent: Node1 @relation(name: "Tree", link: INLINE)
@@ -50,7 +51,8 @@ fn world() -> World {
         "operations": {"subscription": {"node1": "subscribe:node1"}},
         "roles": {"user": {
             "rows": {"Node1": "{ owner: { name: $sub } }", "Friend": "{ name: $sub }"},
-            "fields": {"Node1": ["id", "text", "code", "size", "tags", "owner"]},
+            "fields": {"Node1": ["id", "text", "code", "size", "tags", "owner", "note"]},
+            "shown": {"Node1.note": "{ friends_some: { name: $sub } }"},
         }},
     }))
     .expect("a policy");
@@ -149,7 +151,7 @@ fn a_nodes_parts_become_one_change() {
         (vec![row("Node1", 'T', "n")], "Node1 n UPDATED [] -"),
         (
             vec![deleted("a"), created()],
-            r#"Node1 n UPDATED ["id", "text", "code", "secret", "size", "tags", "parent", "children", "friends", "owner"] {"text":"a"}"#,
+            r#"Node1 n UPDATED ["id", "text", "code", "secret", "note", "size", "tags", "parent", "children", "friends", "owner"] {"text":"a"}"#,
         ),
         (vec![deleted("a"), created(), deleted("b")], r#"Node1 n DELETED [] {"text":"a"}"#),
         (vec![row("Node1_tags", 'A', "n")], r#"Node1 n UPDATED ["tags"] -"#),
@@ -377,6 +379,28 @@ fn what_the_policy_hides_can_be_named_nowhere() {
         let statement = world.planner.payloads(&subscription, &[&changes[0]]).expect("a statement");
         assert!(!format!("{:?}", statement.params).contains(r#"\"e\":true"#), "{:?}", statement.params);
     }
+}
+
+#[test]
+fn changes_of_a_field_that_not_every_row_shows_are_not_told() {
+    let world = world();
+    let rights = || Some(world.rights(&json!({"sub": "me"})));
+    let named = "subscription { node1(where: { updatedFields_contains: \"note\" }) { mutation } }";
+    assert_eq!(world.subscribe(named, rights()).expect_err(named).kind, ErrorKind::Forbidden);
+    let text = "subscription { node1 { updatedFields node { now: note } previousValues { then: note } } }";
+    let subscription = world.subscribe(text, rights()).expect("allowed");
+    let updated = row("Node1", 'U', "n").columns(&["text", "note"]).old(json!({"note": "hidden"}));
+    let changes = world.planner.changes(&[updated], 1, 0);
+    let statement = world.planner.payloads(&subscription, &[&changes[0]]).expect("a statement");
+    // The row now shows it by the rule; of the row before, only the present could tell.
+    assert!(statement.sql.contains(" end as \"now\""), "{}", statement.sql);
+    assert!(statement.sql.contains("null::text as \"then\""), "{}", statement.sql);
+    let told = format!("{:?}", statement.params);
+    assert!(told.contains("text") && !told.contains("\\\"note\\\"]"), "{told}");
+    let hidden = row("Node1", 'U', "n").columns(&["note"]).old(json!({"note": "hidden"}));
+    let changes = world.planner.changes(&[hidden], 1, 0);
+    let statement = world.planner.payloads(&subscription, &[&changes[0]]).expect("a statement");
+    assert!(!format!("{:?}", statement.params).contains(r#"\"e\":true"#), "{:?}", statement.params);
 }
 
 #[test]
