@@ -118,3 +118,29 @@ async fn bodies_that_are_compressed_or_not_utf_8_are_415() {
         }
     }
 }
+
+#[actix_web::test]
+async fn no_browser_may_guess_what_an_answer_is() {
+    let app = TestApp::start().await;
+    for (method, path) in [
+        (Method::GET, "/healthz"),
+        (Method::GET, "/auth/ping"),
+        (Method::GET, "/nowhere"),
+        (Method::POST, "/graphql"),
+        (Method::GET, "/openapi.json"),
+    ] {
+        let answer = app.request(method, path).send().await.unwrap();
+        let options: Vec<_> = answer.headers().get_all("x-content-type-options").iter().collect();
+        assert_eq!(options, ["nosniff"], "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn the_description_is_not_there_where_it_is_off() {
+    let app = TestApp::start_with(&[("server.openapi", "false")]).await;
+    for path in ["/openapi", "/openapi.json", "/openapi.css"] {
+        let answer = read(app.request(Method::GET, path).send().await.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.body["message"], format!("Cannot GET {path}"));
+    }
+}
