@@ -79,8 +79,8 @@ BEGIN
       INTO given USING NEW.node;
       UPDATE gom.customer_login SET phone = given WHERE schema_name = NEW.schema_name AND customer = NEW.node;
     END IF;
-    -- Another code in the row replaces the one that was there, or the first shop's if there was none.
-    IF names[3] = ANY (NEW.columns) THEN
+    -- Another code in the row replaces the one that was there, or the first shop's if there was none. No user gives codes.
+    IF names[3] = ANY (NEW.columns) AND coalesce(current_setting('gom.writer', true), '') = '' THEN
       EXECUTE format('SELECT %I::text FROM %I.%I WHERE %I = $1', names[3], NEW.schema_name, names[1], names[2])
       INTO given USING NEW.node;
       IF given IS NOT NULL THEN

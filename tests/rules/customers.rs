@@ -69,6 +69,16 @@ async fn each_shop_has_its_own_code_and_number_of_a_shared_customer() {
 }
 
 #[actix::test]
+async fn no_seller_gives_a_code_to_another_shops_login() {
+    let shop = Shop::open().await;
+    let before = logins(&shop, SHARED).await;
+    // Whether the field is refused or left out: no login has the code.
+    shop.ask(&seller(TACOS), UPDATE, json!({ "uid": SHARED, "data": { "extUid": "Chosen0001" } })).await;
+    assert_eq!(logins(&shop, SHARED).await, before);
+    assert_eq!(bp(&shop, &seller(PALETAS), SHARED).await["extUid"], "DemoCode02");
+}
+
+#[actix::test]
 async fn who_only_took_an_order_sees_neither_code_nor_number_on_any_way() {
     let shop = Shop::open().await;
     order_once(&shop).await;
