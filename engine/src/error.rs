@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The request was refused by a limit; the message says which and its value.
     LimitExceeded,
+    /// The caller has too much in flight already; nothing was done.
+    TooManyRequests,
     /// A write may or may not have been committed.
     OutcomeUnknown,
     /// The deadline passed before there was an answer; nothing was written.
@@ -45,7 +47,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind but the application's, for tables and the test that keeps them complete.
-    pub const ALL: [ErrorKind; 12] = [
+    pub const ALL: [ErrorKind; 13] = [
         ErrorKind::ParseFailed,
         ErrorKind::ValidationFailed,
         ErrorKind::BadUserInput,
@@ -54,6 +56,7 @@ impl ErrorKind {
         ErrorKind::Unauthenticated,
         ErrorKind::Unavailable,
         ErrorKind::LimitExceeded,
+        ErrorKind::TooManyRequests,
         ErrorKind::OutcomeUnknown,
         ErrorKind::DeadlineExceeded,
         ErrorKind::ResyncRequired,
@@ -70,6 +73,7 @@ impl ErrorKind {
             ErrorKind::Unauthenticated => "UNAUTHENTICATED",
             ErrorKind::Unavailable => "SERVICE_UNAVAILABLE",
             ErrorKind::LimitExceeded => "LIMIT_EXCEEDED",
+            ErrorKind::TooManyRequests => "TOO_MANY_REQUESTS",
             ErrorKind::OutcomeUnknown => "OUTCOME_UNKNOWN",
             ErrorKind::DeadlineExceeded => "DEADLINE_EXCEEDED",
             ErrorKind::ResyncRequired => "RESYNC_REQUIRED",

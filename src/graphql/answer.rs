@@ -56,15 +56,24 @@ impl Answer {
         matches!(self.data, Data::Refused)
     }
 
-    /// Nothing was done, for want of the database or of time: the same may be asked again.
+    /// Nothing was done, for want of the database, of time or of a turn: the same may be asked again.
     pub fn may_be_repeated(&self) -> bool {
         let nothing = match &self.data {
             Data::Refused | Data::Null => true,
             Data::NullAfterWrite => false,
             Data::Fields(fields) => fields.iter().all(|(_, fragment)| matches!(fragment, Fragment::Null)),
         };
-        let passing =
-            |error: &ApiError| matches!(error.kind, ErrorKind::Unavailable | ErrorKind::DeadlineExceeded);
+        let passing = |error: &ApiError| {
+            matches!(
+                error.kind,
+                ErrorKind::Unavailable | ErrorKind::DeadlineExceeded | ErrorKind::TooManyRequests
+            )
+        };
         nothing && !self.errors.is_empty() && self.errors.iter().all(passing)
+    }
+
+    /// Nothing was done because of all else that the caller has in flight.
+    pub fn has_to_wait(&self) -> bool {
+        self.errors.iter().any(|error| error.kind == ErrorKind::TooManyRequests)
     }
 }

@@ -22,7 +22,9 @@ use gom_engine::sql::{Physical, PhysicalOptions};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
+use super::turns::{Turn, Turns};
 use crate::deployment::Deployed;
 use crate::identity::{User, Viewer};
 use crate::settings::{self, Settings};
@@ -57,6 +59,7 @@ pub struct Engine {
     introspected: Cache<Introspection, Arc<Introspected>, Bytes>,
     service_limits: CallerLimits,
     user_limits: CallerLimits,
+    turns: Turns,
     /// Without one, only the service role has access.
     policy: Option<Arc<Policy>>,
     shop: Option<shop::Rules>,
@@ -71,6 +74,9 @@ pub struct EngineOptions {
     pub cache_bytes: u64,
     pub service_limits: settings::Limits,
     pub user_limits: settings::Limits,
+    /// Operations of one user at once, and those that wait.
+    pub in_flight_per_user: usize,
+    pub waiting_per_user: usize,
 }
 
 impl EngineOptions {
@@ -82,6 +88,8 @@ impl EngineOptions {
             cache_bytes: settings.cache.document_bytes as u64,
             service_limits: settings.limits.service.clone(),
             user_limits: settings.limits.everyone.clone(),
+            in_flight_per_user: settings.limits.in_flight_per_user,
+            waiting_per_user: settings.limits.waiting_per_user,
         }
     }
 }
@@ -145,6 +153,7 @@ impl Engine {
             introspected: Cache::with_weighter(64, INTROSPECTION_BYTES, Bytes),
             service_limits: CallerLimits::new("limits.service", &options.service_limits),
             user_limits: CallerLimits::new("limits", &options.user_limits),
+            turns: Turns::new(options.in_flight_per_user, options.waiting_per_user),
             policy: None,
             shop: None,
         })
@@ -191,6 +200,17 @@ impl Engine {
         match viewer {
             Viewer::Service => &self.service_limits,
             Viewer::User(_) => &self.user_limits,
+        }
+    }
+
+    /// The viewer's turn, which lasts until it is dropped; the service role needs none.
+    ///
+    /// # Errors
+    /// If it does not come by the deadline, or too many operations of the viewer wait already.
+    pub(super) async fn turn(&self, viewer: &Viewer, deadline: Instant) -> Result<Option<Turn>, ApiError> {
+        match viewer {
+            Viewer::Service => Ok(None),
+            Viewer::User(user) => self.turns.take(&user.subject, deadline).await.map(Some),
         }
     }
 

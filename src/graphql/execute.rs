@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::{Arc, LazyLock};
 
 use futures::future::join_all;
-use gom_actors::database::JsonText;
+use gom_actors::database::{Asker, Behalf, JsonText, LocalDatabase};
 use gom_actors::metrics;
 use gom_actors::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
 use gom_engine::error::{ApiError, ErrorKind, PathSegment};
@@ -30,6 +30,8 @@ struct Part {
 /// What all fields of an operation share.
 struct Execution<'a> {
     api: &'a Api,
+    /// On the viewer's behalf.
+    database: LocalDatabase,
     request: &'a Request,
     prepared: &'a Prepared,
     variables: Variables,
@@ -138,8 +140,14 @@ async fn execute_part(
         Ok(variables) => variables,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
+    let behalf = match api.engine.turn(&viewer, deadline).await {
+        Ok(turn) => turn.zip(viewer.user()),
+        Err(error) => return Some(Answer::refused(vec![error])),
+    };
+    let behalf = behalf.map(|(turn, user)| Behalf::of(Asker::named(&user.subject), Arc::new(turn)));
     let execution = Execution {
         api,
+        database: api.database.on_behalf_of(behalf),
         request: &request,
         prepared: &prepared,
         variables,
@@ -211,7 +219,7 @@ impl Execution<'_> {
         }
         let engine = &self.api.engine;
         let found = match engine.planner.query(field, &self.variables, self.limits, self.access()) {
-            Ok(statement) => self.api.database.read(statement, self.deadline).await,
+            Ok(statement) => self.database.read(statement, self.deadline).await,
             Err(error) => return self.failed(field, error),
         };
         match found {
@@ -235,7 +243,7 @@ impl Execution<'_> {
             };
         }
         let found = match self.program(field) {
-            Ok(program) => self.api.database.transact(program, self.deadline).await,
+            Ok(program) => self.database.transact(program, self.deadline).await,
             Err(error) => return self.failed(field, error),
         };
         match found {

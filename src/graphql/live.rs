@@ -84,13 +84,23 @@ pub async fn start(
     outlet: Rc<dyn Outlet>,
 ) -> Started {
     let began = Instant::now();
-    let limits = api.engine.limits_of(&viewer);
+    let engine = &api.engine;
+    let limits = engine.limits_of(&viewer);
     let name = request.operation_name.as_deref();
-    let prepared = match api.engine.requests.prepare(&request.text, name, &limits.request) {
+    let prepared = match engine.requests.prepare(&request.text, name, &limits.request) {
         Ok(prepared) => prepared,
         Err(errors) => {
             observe_operation(metrics::Operation::Unknown, &errors, began.elapsed());
             return Started::Answered(Answer::refused(errors));
+        }
+    };
+    let starts = prepared.operation.kind == OperationKind::Subscription || prepared.live;
+    let turn = if starts { engine.turn(&viewer, deadline).await } else { Ok(None) };
+    let _turn = match turn {
+        Ok(turn) => turn,
+        Err(error) => {
+            observe_operation(kind_of(&prepared), std::slice::from_ref(&error), began.elapsed());
+            return Started::Answered(Answer::refused(vec![error]));
         }
     };
     let running = if prepared.operation.kind == OperationKind::Subscription {

@@ -8,6 +8,7 @@ mod failure;
 mod live;
 mod raw;
 mod sources;
+mod turns;
 mod wire;
 
 pub use answer::{Answer, Data, Fragment};

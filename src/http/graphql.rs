@@ -93,6 +93,7 @@ fn asked(operation: Operation) -> Operation {
             )
             .header(SET_COOKIE),
         )
+        .answer(impatient())
         .answer(Described::error(503, &["Service Unavailable"], "Sessions do not answer."))
         .answer(answered(Described::new(503, "Nothing was done, for want of the database or of time."), &several))
 }
@@ -114,6 +115,13 @@ fn live() -> Described {
 
 fn crowded() -> Described {
     Described::error(429, &["Too Many Requests"], "There is no room for one more event stream.")
+}
+
+fn impatient() -> Described {
+    refused(
+        429,
+        "As many operations of this user are in flight, and wait, as may (`limits.in_flight_per_user`); nothing was done.",
+    )
 }
 
 pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> HttpResponse {
@@ -183,17 +191,18 @@ pub async fn answer(
     response.content_type(call.media.content_type());
     // A GET's answer, too, is for one viewer and for now.
     response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.insert_header((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
     }
     response.body(body)
 }
 
-/// 503 if nothing was done for want of the database or of time; 400 for a refused document where the media
+/// 503 if nothing was done for want of the database or of time, 429 for all else that the caller has in flight; 400 for a refused document where the media
 /// type says so; else 200, errors or not: they are in the body.
 fn status(answers: &[Answer], batched: bool, media: MediaType) -> StatusCode {
     if answers.iter().all(Answer::may_be_repeated) {
-        StatusCode::SERVICE_UNAVAILABLE
+        let waits = answers.iter().any(Answer::has_to_wait);
+        if waits { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE }
     } else if media == MediaType::GraphqlResponse && !batched && answers.iter().all(Answer::is_refused) {
         StatusCode::BAD_REQUEST
     } else {
@@ -229,6 +238,10 @@ mod tests {
     fn only_what_may_be_repeated_as_a_whole_is_503() {
         let down = || refused(ErrorKind::Unavailable);
         assert_eq!(status(&[down()], false, MediaType::Json), StatusCode::SERVICE_UNAVAILABLE);
+        let waits = || refused(ErrorKind::TooManyRequests);
+        assert_eq!(status(&[waits()], false, MediaType::Json), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(status(&[waits(), down()], true, MediaType::Json), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(status(&[waits(), half_done()], true, MediaType::Json), StatusCode::OK);
         assert_eq!(status(&[down(), half_done()], true, MediaType::Json), StatusCode::OK);
         assert_eq!(status(&[half_done()], false, MediaType::Json), StatusCode::OK, "a part was done");
         let hidden =

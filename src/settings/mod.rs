@@ -244,6 +244,8 @@ pub struct AllLimits {
     #[serde(flatten)]
     pub everyone: Limits,
     pub service: Limits,
+    pub in_flight_per_user: usize,
+    pub waiting_per_user: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

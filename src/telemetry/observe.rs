@@ -35,6 +35,7 @@ pub fn outcome_of(errors: &[ApiError]) -> Outcome {
         ErrorKind::Unauthenticated => Outcome::Unauthenticated,
         ErrorKind::Unavailable => Outcome::Unavailable,
         ErrorKind::LimitExceeded => Outcome::LimitExceeded,
+        ErrorKind::TooManyRequests => Outcome::TooManyRequests,
         ErrorKind::OutcomeUnknown => Outcome::OutcomeUnknown,
         ErrorKind::DeadlineExceeded => Outcome::DeadlineExceeded,
         ErrorKind::ResyncRequired => Outcome::ResyncRequired,

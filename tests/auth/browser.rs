@@ -48,6 +48,10 @@ impl Browser {
         self.jar.keys().map(String::as_str).filter(|name| *name != "device").collect()
     }
 
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
+    }
+
     pub async fn send(&mut self, method: Method, path: &str, body: Option<Value>) -> Reply {
         self.send_with(method, path, body, &[]).await
     }
@@ -77,7 +81,7 @@ impl Browser {
         }
         self.headers.iter().for_each(|(name, value)| add(name, value));
         headers.iter().for_each(|(name, value)| add(name, value));
-        let mut request = self.client.request(method, format!("{}{path}", self.address)).headers(own);
+        let mut request = self.client.request(method, self.url(path)).headers(own);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }

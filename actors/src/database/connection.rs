@@ -20,7 +20,7 @@ use super::lease::{Lease, LeasePool, NoLease};
 use super::messages::{Answer, Run, Suspect, Transact};
 use super::options::DatabaseOptions;
 use super::program::{ProgramError, attempt};
-use super::share::Asker;
+use super::share::{Asker, Behalf};
 use super::shared::{BEYOND_DOUBT, Shared, SharedClients, SlowStatements};
 use super::supervisor::DatabaseSupervisor;
 use super::text::JsonText;
@@ -96,13 +96,14 @@ impl Handler<Run> for Connection {
     type Result = ();
 
     fn handle(&mut self, run: Run, _: &mut Self::Context) {
-        let Run { statement, long, asker, deadline, mut reply } = run;
+        let Run { statement, long, behalf, deadline, mut reply } = run;
         let Some(in_hand) = InHand::new(&self.worker) else {
             return answer(reply, Err(RunError::overloaded()));
         };
         actix::spawn(async move {
+            let asker = behalf.as_ref().map(Behalf::asker);
             let result = in_hand.worker.read(&statement, long, asker, deadline, &mut reply).await;
-            drop(in_hand);
+            drop((in_hand, behalf));
             answer(reply, result);
         });
     }
@@ -112,13 +113,14 @@ impl Handler<Transact> for Connection {
     type Result = ();
 
     fn handle(&mut self, transact: Transact, _: &mut Self::Context) {
-        let Transact { program, asker, deadline, reply } = transact;
+        let Transact { program, behalf, deadline, reply } = transact;
         let Some(in_hand) = InHand::new(&self.worker) else {
             return answer(reply, Err(RunError::overloaded()));
         };
         actix::spawn(async move {
+            let asker = behalf.as_ref().map(Behalf::asker);
             let result = in_hand.worker.transact(&program, asker, deadline).await;
-            drop(in_hand);
+            drop((in_hand, behalf));
             answer(reply, result);
         });
     }

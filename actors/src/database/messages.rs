@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::error::RunError;
 use super::health::Health;
-use super::share::Asker;
+use super::share::Behalf;
 use super::text::JsonText;
 
 /// The first column of the first row; nothing where there is no row or the column is null.
@@ -24,7 +24,7 @@ pub(super) struct Run {
     pub statement: Statement,
     /// Known to be long: runs where it can be cancelled.
     pub long: bool,
-    pub asker: Option<Asker>,
+    pub behalf: Option<Behalf>,
     pub deadline: Instant,
     pub reply: oneshot::Sender<Answer>,
 }
@@ -34,7 +34,7 @@ pub(super) struct Run {
 #[rtype(result = "()")]
 pub(super) struct Transact {
     pub program: Program,
-    pub asker: Option<Asker>,
+    pub behalf: Option<Behalf>,
     pub deadline: Instant,
     pub reply: oneshot::Sender<Answer>,
 }

@@ -33,7 +33,7 @@ pub use self::error::{DatabaseError, RETRY_AFTER, RunError};
 pub use self::health::{DatabaseState, Health};
 pub use self::link::Canceller;
 pub use self::options::{DatabaseOptions, Encryption, UrlError};
-pub use self::share::Asker;
+pub use self::share::{Asker, Behalf};
 pub use self::text::JsonText;
 pub use self::tls::TlsError;
 
@@ -89,7 +89,7 @@ impl Database {
                 database.board.subscribe(),
             )
         });
-        LocalDatabase { connection, database: self.clone(), asker: None }
+        LocalDatabase { connection, database: self.clone(), behalf: None }
     }
 
     /// The state as the supervisor has it, asked for by message; as last written, if it does not answer.
@@ -128,7 +128,7 @@ impl Database {
 pub struct LocalDatabase {
     connection: Published<Connection>,
     database: Database,
-    asker: Option<Asker>,
+    behalf: Option<Behalf>,
 }
 
 impl LocalDatabase {
@@ -139,8 +139,8 @@ impl LocalDatabase {
     /// The same database on somebody's behalf: whoever it is never has all connections of the worker, however much is
     /// asked for. For nobody in particular, as it is at first, there is no such bound.
     #[must_use]
-    pub fn on_behalf_of(&self, asker: Option<Asker>) -> Self {
-        LocalDatabase { asker, ..self.clone() }
+    pub fn on_behalf_of(&self, behalf: Option<Behalf>) -> Self {
+        LocalDatabase { behalf, ..self.clone() }
     }
 
     /// Runs a statement that only reads; the first column of its first row, nothing if that is null or
@@ -175,7 +175,7 @@ impl LocalDatabase {
     async fn ask(&self, statement: Statement, long: bool, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
-        post(&connection, Run { statement, long, asker: self.asker, deadline, reply })
+        post(&connection, Run { statement, long, behalf: self.behalf.clone(), deadline, reply })
             .map_err(|error| refused(&error))?;
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
@@ -194,7 +194,7 @@ impl LocalDatabase {
     async fn carry_out(&self, program: Program, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
-        post(&connection, Transact { program, asker: self.asker, deadline, reply })
+        post(&connection, Transact { program, behalf: self.behalf.clone(), deadline, reply })
             .map_err(|error| refused(&error))?;
         // Lost with whoever had it in hand, perhaps after the commit.
         answer.await.unwrap_or(Err(RunError::OutcomeUnknown))

@@ -1,5 +1,6 @@
 //! Whose work it is, so that nobody has all of a worker's connections while others wait.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -19,6 +20,24 @@ impl Asker {
         // Seeded by the process, so that nobody can choose to be counted with another.
         static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Asker(SEED.hash_one(name))
+    }
+}
+
+/// On whose behalf work is done, and what is kept until it has ended, also if nobody waits for it any more: so who goes
+/// away and comes back has no more in flight than who stays.
+#[derive(Debug, Clone)]
+pub struct Behalf {
+    asker: Asker,
+    _kept: Arc<dyn Any + Send + Sync>,
+}
+
+impl Behalf {
+    pub fn of(asker: Asker, kept: Arc<dyn Any + Send + Sync>) -> Self {
+        Behalf { asker, _kept: kept }
+    }
+
+    pub(super) fn asker(&self) -> Asker {
+        self.asker
     }
 }
 

@@ -138,6 +138,7 @@ labels! {
         Unauthenticated = "UNAUTHENTICATED",
         Unavailable = "SERVICE_UNAVAILABLE",
         LimitExceeded = "LIMIT_EXCEEDED",
+        TooManyRequests = "TOO_MANY_REQUESTS",
         OutcomeUnknown = "OUTCOME_UNKNOWN",
         DeadlineExceeded = "DEADLINE_EXCEEDED",
         ResyncRequired = "RESYNC_REQUIRED",

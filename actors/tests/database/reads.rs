@@ -1,7 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use gom_actors::database::{Asker, RunError};
+use gom_actors::database::{Asker, Behalf, RunError};
 use gom_engine::plan::{ANSWER, Expect};
 use gom_test_support::{TestDatabase, eventually};
 
@@ -182,12 +183,33 @@ async fn waiting_for_a_client_of_ones_own_is_bounded() {
     assert_eq!(text(database.read_long(statement("select 'x'", &[]), later()).await).unwrap(), "x");
 }
 
+/// Somebody who holds nothing else.
+fn named(name: &str) -> Option<Behalf> {
+    Some(Behalf::of(Asker::named(name), Arc::new(())))
+}
+
+#[actix::test]
+async fn what_is_kept_for_ones_work_is_kept_until_it_has_ended() {
+    let test = TestDatabase::create().await;
+    let database = served(test.config(), |options| options.slow_read = Duration::from_secs(30)).await;
+    let kept = Arc::new(());
+    let mine = database.on_behalf_of(Some(Behalf::of(Asker::named("ana"), kept.clone())));
+    let reading =
+        actix::spawn(async move { mine.read(statement("select 'x' from pg_sleep(1)", &[]), later()).await });
+    eventually("it runs", async || ask(&database, ACTIVE).await == "1").await;
+    reading.abort();
+    // It cannot be cancelled, for others may be behind it.
+    assert!(Arc::strong_count(&kept) > 1 || ask(&database, ACTIVE).await == "0");
+    eventually("it has ended", async || Arc::strong_count(&kept) == 1).await;
+    assert_eq!(ask(&database, ACTIVE).await, "0");
+}
+
 #[actix::test]
 async fn ones_slow_reads_leave_a_shared_client_to_everybody_else() {
     let test = TestDatabase::create().await;
     // However slow a read, it needs no client of its own.
     let database = served(test.config(), |options| options.slow_read = Duration::from_secs(30)).await;
-    let slow = database.on_behalf_of(Some(Asker::named("ana")));
+    let slow = database.on_behalf_of(named("ana"));
     let attack = actix::spawn(async move {
         // Each is new, so that nothing is known of it.
         let texts: Vec<String> = (0..10).map(|n| format!("select '{n}' from pg_sleep(4)")).collect();
@@ -195,7 +217,7 @@ async fn ones_slow_reads_leave_a_shared_client_to_everybody_else() {
     });
     eventually("they run", async || ask(&database, ACTIVE).await == "1").await;
     for _ in 0..20 {
-        let other = database.on_behalf_of(Some(Asker::named("eva")));
+        let other = database.on_behalf_of(named("eva"));
         assert_eq!(ask(&other, "select 'x'").await, "x");
     }
     assert_eq!(ask(&database, ACTIVE).await, "1", "nobody has waited for the end of the first");
@@ -206,7 +228,7 @@ async fn ones_slow_reads_leave_a_shared_client_to_everybody_else() {
 async fn ones_long_reads_and_writes_leave_half_of_the_leased_clients_to_everybody_else() {
     let test = TestDatabase::create().await;
     let database = served(test.config(), |_| {}).await;
-    let slow = database.on_behalf_of(Some(Asker::named("ana")));
+    let slow = database.on_behalf_of(named("ana"));
     let attack = actix::spawn(async move {
         let read = || slow.read_long(statement("select 'x' from pg_sleep(4)", &[]), later());
         let sleep = || run("select 1 from pg_sleep(4)", vec![], &[], Expect::Anything);
@@ -214,7 +236,7 @@ async fn ones_long_reads_and_writes_leave_half_of_the_leased_clients_to_everybod
         tokio::join!(join_all((0..10).map(|_| read())), join_all((0..10).map(|_| write())))
     });
     eventually("they run", async || ask(&database, ACTIVE).await == "4").await;
-    let other = database.on_behalf_of(Some(Asker::named("eva")));
+    let other = database.on_behalf_of(named("eva"));
     let long = || other.read_long(statement("select 'x'", &[]), later());
     for answer in join_all((0..20).map(|_| long())).await {
         assert_eq!(text(answer).unwrap(), "x");

@@ -240,6 +240,8 @@ static GENERAL: &[Key] = &[
     Key::new("limits.page_size", COUNT, Some("1000"), "Rows of one list in an answer."),
     Key::new("limits.batch", COUNT, Some("10"), "Operations in one batched request."),
     Key::new("limits.deadline", TIME, Some("5000"), "A request that takes longer is answered with an error."),
+    Key::new("limits.in_flight_per_user", COUNT, Some("8"), "Operations of one user that this process carries out at once, whatever they come by. The service role has no such bound."),
+    Key::new("limits.waiting_per_user", Kind::Integer { min: 0, max: 1_000_000 }, Some("32"), "Operations of one user that wait for those in flight, until their deadline; the next is refused as `TOO_MANY_REQUESTS`."),
     Key::new("limits.service.body_bytes", SIZE, Some("16777216"), "For the service role: size of a request's body."),
     Key::new("limits.service.query_bytes", SIZE, Some("4194304"), "For the service role: size of a GraphQL document."),
     Key::new("limits.service.tokens", COUNT, Some("200000"), "For the service role: lexical tokens of a document."),

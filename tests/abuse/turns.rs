@@ -1,0 +1,115 @@
+//! How much one user may have in flight.
+
+use std::time::Duration;
+
+use gom_test_support::eventually;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::browser::{Browser, Reply};
+use crate::shop::Shop;
+
+const ORDERS: &str = "{ orders { uid } }";
+const WAITING: &str =
+    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+
+async fn ask(browser: &Browser, query: &str) -> Reply {
+    browser.clone().graphql(query, json!({})).await
+}
+
+/// Started, and not awaited.
+fn started(browser: &Browser, query: &'static str) -> actix_web::rt::task::JoinHandle<Reply> {
+    let browser = browser.clone();
+    actix_web::rt::spawn(async move { ask(&browser, query).await })
+}
+
+#[actix_web::test]
+async fn a_user_with_enough_in_flight_is_told_to_wait_and_others_are_not() {
+    let shop =
+        Shop::open(&[("GOM__LIMITS__IN_FLIGHT_PER_USER", "2"), ("GOM__LIMITS__WAITING_PER_USER", "1")]).await;
+    let (hostile, other) = (shop.seller("attacker").await, shop.seller("victim").await);
+    let client = shop.database.connect().await;
+    client.batch_execute(r#"begin; lock table "default$default"."Order""#).await.unwrap();
+    let watcher = shop.database.connect().await;
+    let waiting = async || watcher.query_one(WAITING, &[]).await.unwrap().get::<_, i64>(0);
+
+    // Two are carried out, of which one or both wait for the lock, and one waits for its turn.
+    let mut held = vec![
+        started(&hostile, ORDERS),
+        started(&hostile, "mutation { updateOrder(where: {uid: \"x\"}, data: {}) { uid } }"),
+    ];
+    eventually("both wait for the lock", async || waiting().await == 2).await;
+    held.push(started(&hostile, ORDERS));
+    let refused = async || {
+        let reply = ask(&hostile, "{ user(where: {extUid: \"attacker\"}) { uid } }").await;
+        reply.status == 429
+    };
+    eventually("the next is refused", refused).await;
+
+    let reply = ask(&hostile, ORDERS).await;
+    assert_eq!(reply.code(), (429, "TOO_MANY_REQUESTS"), "{}", reply.body);
+    assert_eq!(reply.header("retry-after"), "1");
+    let message = reply.body["errors"][0]["message"].as_str().unwrap();
+    let expected = "A user may have 2 operations in flight (limits.in_flight_per_user), and 1 more are waiting \
+                    (limits.waiting_per_user); nothing was done. Try again.";
+    assert_eq!(message, expected);
+    for query in
+        ["subscription { order { mutation } }", "query @live { user(where: {extUid: \"attacker\"}) { uid } }"]
+    {
+        assert!(events(&hostile, query).await.contains("TOO_MANY_REQUESTS"), "{query}");
+    }
+    // What does not get to a turn is answered at once, and others have turns of their own.
+    assert_eq!(ask(&hostile, "{ nothing }").await.code().1, "GRAPHQL_VALIDATION_FAILED");
+    let reply = ask(&other, "{ user(where: {extUid: \"victim\"}) { business } }").await;
+    assert_eq!(reply.body["data"]["user"], json!({ "business": "Flan" }), "{}", reply.body);
+
+    client.batch_execute("rollback").await.unwrap();
+    for reply in futures::future::join_all(held).await {
+        assert_ne!(reply.unwrap().status, 429);
+    }
+    let reply = ask(&hostile, ORDERS).await;
+    assert_eq!(reply.body["data"]["orders"].as_array().map(Vec::len), Some(50), "{}", reply.body);
+}
+
+#[actix_web::test]
+async fn who_goes_away_and_comes_back_has_no_more_in_flight_than_who_stays() {
+    let shop =
+        Shop::open(&[("GOM__LIMITS__IN_FLIGHT_PER_USER", "2"), ("GOM__LIMITS__WAITING_PER_USER", "0")]).await;
+    let hostile = shop.seller("attacker").await;
+    let client = shop.database.connect().await;
+    client.batch_execute(r#"begin; lock table "default$default"."Order""#).await.unwrap();
+    let watcher = shop.database.connect().await;
+    let waiting = async || watcher.query_one(WAITING, &[]).await.unwrap().get::<_, i64>(0);
+    let update = "mutation { updateOrder(where: {uid: \"x\"}, data: {}) { uid } }";
+    let held = [started(&hostile, update), started(&hostile, update)];
+    eventually("both wait for the lock", async || waiting().await == 2).await;
+    held.iter().for_each(|request| request.abort());
+    // Their transactions go on to their ends.
+    for _ in 0..5 {
+        let reply = ask(&hostile, update).await;
+        assert!(reply.status == 429 || waiting().await < 2, "{}", reply.body);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    client.batch_execute("rollback").await.unwrap();
+    eventually("they have ended", async || ask(&hostile, ORDERS).await.status == 200).await;
+}
+
+/// What is answered as events, to its end.
+async fn events(browser: &Browser, query: &str) -> String {
+    let body = json!({ "query": query });
+    let headers = [("accept", "text/event-stream")];
+    raw(browser, &body, &headers).await
+}
+
+async fn raw(browser: &Browser, body: &Value, headers: &[(&str, &str)]) -> String {
+    let cookies: Vec<_> = browser.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut request = reqwest::Client::new()
+        .request(Method::POST, browser.url("/graphql"))
+        .header("cookie", cookies.join("; "))
+        .header("x-csrf-token", browser.jar["csrf-token"].as_str())
+        .header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.to_string()).send().await.unwrap().text().await.unwrap()
+}
