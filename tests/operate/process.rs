@@ -93,6 +93,7 @@ impl Server {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
+    #[allow(dead_code)] // the tests of abuse measure its memory
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
