@@ -29,7 +29,7 @@ use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{
     self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, ShownHere, State, Vitals, Welcome,
 };
-use crate::identity::{SecretError, ServiceTokens, obtain_service_secret, redis_options};
+use crate::identity::{AppKeys, SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
 use crate::policy::{self, PolicyError};
 use crate::push::{self, PushError};
@@ -148,7 +148,7 @@ impl Application {
         if let Some(policy) = &policy {
             policy::check_cost(policy, &engine.planner, &settings.limits.everyone)?;
         }
-        let engine = Arc::new(engine.govern(policy, settings.shop.time_zone()));
+        let engine = engine.govern(policy, settings.shop.time_zone());
         let server = &settings.server;
         let listener = listen(&server.host, server.port, "--port (server.port) or server.host")?;
         let workers = match settings.server.workers {
@@ -158,6 +158,8 @@ impl Application {
         let ledger = Arc::new(ledger::engine(&settings)?);
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
+        let engine = if role.answers() { engine.seal_cursors(AppKeys::obtain(&settings)?) } else { engine };
+        let engine = Arc::new(engine);
         let database = Database::start(options)?;
         let examples = if settings.datamodel.file.is_none() { Examples::Shop } else { Examples::Any };
         let console = settings.graphql.console.then(|| Console::new(examples));
@@ -443,10 +445,10 @@ pub fn live(settings: &Settings, database: &Database, engine: &Engine) -> Result
         keep: settings.live.keep,
         redis: redis_options(&settings.redis),
     };
-    let planner = engine.planner.clone();
+    let (planner, cursors) = (engine.planner.clone(), engine.cursors.clone());
     let encode = move |subscription: &Subscription, payload: &str, cursor: Cursor| {
         let completed = planner.message(subscription, payload);
-        web::Bytes::from(write_event(completed.answer.as_deref(), &completed.errors, &cursor))
+        web::Bytes::from(write_event(completed.answer.as_deref(), &completed.errors, &cursors.seal(cursor)))
     };
     Live::start(options, database, engine.planner.clone(), Arc::new(encode))
 }

@@ -26,8 +26,8 @@ use tokio::time::Instant;
 
 use super::turns::{Turn, Turns};
 use crate::deployment::Deployed;
-use crate::identity::{User, Viewer};
-use crate::settings::{self, Settings};
+use crate::identity::{AppKeys, Cursors, User, Viewer};
+use crate::settings::{self, Secret, Settings};
 use crate::shop;
 
 /// Memory for the answers to introspection, in bytes. One of a whole schema has about half a megabyte and
@@ -63,6 +63,8 @@ pub struct Engine {
     /// Without one, only the service role has access.
     policy: Option<Arc<Policy>>,
     shop: Option<shop::Rules>,
+    /// How clients get cursors of events.
+    pub cursors: Cursors,
 }
 
 /// What an engine is built with, beside the datamodel.
@@ -156,7 +158,14 @@ impl Engine {
             turns: Turns::new(options.in_flight_per_user, options.waiting_per_user),
             policy: None,
             shop: None,
+            cursors: Cursors::new(AppKeys::new(&Secret::new(uuid::Uuid::new_v4().to_string()), None)),
         })
+    }
+
+    /// Seals cursors with keys that other nodes have as well; else with one of its own.
+    #[must_use]
+    pub fn seal_cursors(self, keys: AppKeys) -> Self {
+        Engine { cursors: Cursors::new(keys), ..self }
     }
 
     /// Lets users in, by a policy that was checked against this schema; with the shop's rules, where the datamodel is

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 
 use gom_engine::error::{ApiError, ErrorKind, PathSegment};
-use gom_engine::events::Cursor;
 
 use super::{Answer, Data};
 
@@ -49,14 +48,14 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &str) {
 
 /// One event of a subscription: `{"data":…,"extensions":{"cursor":"…"}}`. `data`: nothing where null has spread to the
 /// whole.
-pub fn write_event(data: Option<&str>, errors: &[ApiError], cursor: &Cursor) -> Vec<u8> {
+pub fn write_event(data: Option<&str>, errors: &[ApiError], cursor: &str) -> Vec<u8> {
     let data = data.unwrap_or("null");
     let mut out = Vec::with_capacity(FRAME + data.len() + errors.len() * ERROR);
     out.extend_from_slice(b"{\"data\":");
     out.extend_from_slice(data.as_bytes());
     if !errors.is_empty() {
         out.extend_from_slice(b",\"errors\":");
-        write_errors(&mut out, errors, &cursor.to_string());
+        write_errors(&mut out, errors, cursor);
     }
     write_display(&mut out, format_args!(",\"extensions\":{{\"cursor\":\"{cursor}\"}}}}"));
     out

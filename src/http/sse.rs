@@ -23,6 +23,7 @@ use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{check_site, time_left};
 use crate::graphql::{Answer, Next, Outlet, Running, Started, start, write_answer};
+use crate::identity::Cursors;
 use crate::socket::{Entry, Outbox, OwnSocket, Place};
 
 pub const CONTENT_TYPE: &str = "text/event-stream";
@@ -50,9 +51,9 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     let session = state.edge.cookies.id_of(request).filter(|_| user.is_some());
     let entry = state.sockets.enter(&outbox, session);
     let expires = Box::pin(sleep(time_left(request, state, &call.viewer)));
-    let events = Rc::new(Events { outbox: Rc::clone(&outbox), id: call.id });
+    let events = Rc::new(Events { outbox: Rc::clone(&outbox), id: call.id, cursors: state.api.engine.cursors.clone() });
     let mut asked = call.requests.into_iter();
-    let started = match (asked.next(), asked.next(), last_event_id(request)) {
+    let started = match (asked.next(), asked.next(), last_event_id(request, &events.cursors)) {
         (Some(operation), None, Ok(from)) => {
             if let Some(from) = from {
                 events.begins(from);
@@ -94,15 +95,14 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
         .streaming(body))
 }
 
-fn last_event_id(request: &HttpRequest) -> Result<Option<Cursor>, ApiError> {
+fn last_event_id(request: &HttpRequest, cursors: &Cursors) -> Result<Option<Cursor>, ApiError> {
     let Some(value) = request.headers().get(LAST_EVENT_ID) else { return Ok(None) };
     if value.as_bytes().trim_ascii().is_empty() {
         return Ok(None);
     }
     // What is no text is no cursor: to begin anew would lose events in silence.
-    String::from_utf8_lossy(value.as_bytes())
-        .trim()
-        .parse()
+    cursors
+        .open(String::from_utf8_lossy(value.as_bytes()).trim())
         .map(Some)
         .map_err(|error| ApiError::new(ErrorKind::BadUserInput, format!("Last-Event-ID: {error}")))
 }
@@ -111,6 +111,7 @@ fn last_event_id(request: &HttpRequest) -> Result<Option<Cursor>, ApiError> {
 struct Events {
     outbox: Rc<Outbox>,
     id: RequestId,
+    cursors: Cursors,
 }
 
 impl Events {
@@ -125,7 +126,7 @@ impl Events {
 
 /// One `data:` line, which is all that some clients read. PostgreSQL breaks lines between the items of a list; in JSON a line
 /// break is white space, for within a text it is escaped.
-fn event(payload: &[u8], cursor: Option<Cursor>) -> Bytes {
+fn event(payload: &[u8], cursor: Option<&str>) -> Bytes {
     let mut out = Vec::with_capacity(payload.len() + 64);
     out.extend_from_slice(b"event: next\n");
     if let Some(cursor) = cursor {
@@ -148,11 +149,12 @@ impl Outlet for Events {
 
     /// A client that is cut off before its first event comes back with this.
     fn begins(&self, after: Cursor) {
-        self.outbox.send([format!("id: {after}\n\n").into()]);
+        self.outbox.send([format!("id: {}\n\n", self.cursors.seal(after)).into()]);
     }
 
     fn next(&self, next: Next) {
-        self.outbox.send([event(&next.payload, next.cursor)]);
+        let cursor = next.cursor.map(|cursor| self.cursors.seal(cursor));
+        self.outbox.send([event(&next.payload, cursor.as_deref())]);
     }
 
     fn room(&self) -> Option<Room> {
@@ -208,9 +210,8 @@ mod tests {
 
     #[test]
     fn an_event_has_one_line_of_data() {
-        let cursor = Cursor { epoch: 1, position: 2, part: 3 };
         assert_eq!(
-            event(b"{\"a\":[1, \n 2, \r\n 3]}", Some(cursor)),
+            event(b"{\"a\":[1, \n 2, \r\n 3]}", Some("1-2-3")),
             "event: next\nid: 1-2-3\ndata: {\"a\":[1,   2,    3]}\n\n"
         );
         assert_eq!(event(b"{}", None), "event: next\ndata: {}\n\n");

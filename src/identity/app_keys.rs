@@ -24,16 +24,22 @@ pub enum KeyUse {
     AccountRefresh,
     /// The cookie `device`.
     Device,
+    /// The check of cursors.
+    Cursor,
+    /// What hides them.
+    CursorMask,
 }
 
 impl KeyUse {
-    const ALL: [KeyUse; 6] = [
+    const ALL: [KeyUse; 8] = [
         KeyUse::SessionCookie,
         KeyUse::Csrf,
         KeyUse::CustomerToken,
         KeyUse::AccountToken,
         KeyUse::AccountRefresh,
         KeyUse::Device,
+        KeyUse::Cursor,
+        KeyUse::CursorMask,
     ];
 
     /// Never change one: what was signed with its key would be refused.
@@ -45,6 +51,8 @@ impl KeyUse {
             KeyUse::AccountToken => b"gom account access token v1",
             KeyUse::AccountRefresh => b"gom account refresh token v1",
             KeyUse::Device => b"gom device cookie v1",
+            KeyUse::Cursor => b"gom cursor v1",
+            KeyUse::CursorMask => b"gom cursor mask v1",
         }
     }
 }
@@ -82,10 +90,13 @@ impl AppKeys {
 
     /// The signature of a message.
     pub fn sign(&self, key_use: KeyUse, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
-        let tag = hmac::sign(&self.current[key_use as usize], message);
-        let mut signature = [0; SIGNATURE_BYTES];
-        signature.copy_from_slice(tag.as_ref());
-        signature
+        signature(&self.current[key_use as usize], message)
+    }
+
+    /// The signatures of a message with the key in use and, where there is one, the previous key.
+    pub fn signatures(&self, key_use: KeyUse, message: &[u8]) -> impl Iterator<Item = [u8; SIGNATURE_BYTES]> {
+        let previous = self.previous.as_ref().map(|keys| signature(&keys[key_use as usize], message));
+        std::iter::once(self.sign(key_use, message)).chain(previous)
     }
 
     /// Whether the message was signed for this use, with the key in use or the one before. Takes as long for a
@@ -104,6 +115,13 @@ impl fmt::Debug for AppKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AppKeys(***)")
     }
+}
+
+fn signature(key: &hmac::Key, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+    let tag = hmac::sign(key, message);
+    let mut signature = [0; SIGNATURE_BYTES];
+    signature.copy_from_slice(tag.as_ref());
+    signature
 }
 
 /// HKDF-SHA256 (RFC 5869) with a label for each use.

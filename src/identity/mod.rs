@@ -2,6 +2,7 @@
 
 mod accounts;
 mod app_keys;
+mod cursors;
 mod claims;
 mod issuer_keys;
 mod kept_secret;
@@ -29,6 +30,7 @@ use gom_actors::sessions::{RefreshFailure, Refresher, Renewed};
 use accounts::Accounts;
 pub use accounts::{Account, AccountError, AccountTable, Hasher, NewAccount, PasswordError, fold_username};
 pub use app_keys::{AppKeys, KeyUse};
+pub use cursors::Cursors;
 use issuer_keys::IssuerKeys;
 pub use issuer_keys::KeyPace;
 pub use kept_secret::SecretError;

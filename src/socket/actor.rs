@@ -29,6 +29,7 @@ use super::census::Place;
 use super::frame;
 use super::local::Entry;
 use super::machine::{Effect, Id, Machine, Protocol, Start};
+use super::payload::bad_cursor;
 use super::outbox::{Outbox, OwnSocket};
 use crate::graphql::{self, Answer, Next, Outlet, Running, Started};
 use crate::http::State;
@@ -316,7 +317,8 @@ impl Socket {
     }
 
     fn acknowledge(&mut self, known: bool, head: Option<Cursor>, ctx: &mut <Self as Actor>::Context) {
-        let effects = self.machine.authenticated(known, head);
+        let head = head.map(|head| self.state.api.engine.cursors.seal(head));
+        let effects = self.machine.authenticated(known, head.as_deref());
         self.carry_out(effects, ctx);
     }
 
@@ -364,8 +366,12 @@ impl Socket {
                 room.await;
             }
             let deadline = tokio::time::Instant::now() + state.api.engine.limits_of(&viewer).deadline;
-            let started =
-                graphql::start(&state.api, start.request, viewer, start.from, false, deadline, outlet);
+            let from = start.from.map(|from| state.api.engine.cursors.open(&from)).transpose();
+            let from = match from {
+                Ok(from) => from,
+                Err(error) => return Started::Answered(Answer::refused(vec![bad_cursor(&error.to_string())])),
+            };
+            let started = graphql::start(&state.api, start.request, viewer, from, false, deadline, outlet);
             let started = match AssertUnwindSafe(started).catch_unwind().await {
                 Ok(started) => started,
                 // The panic's own message has been logged where it happened.

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::events::Cursor;
 use serde_json::{Map, Value, json};
 
 use super::machine::{Effect, Id, Start};
@@ -102,7 +101,7 @@ impl Legacy {
         if self.running.remove(&id) { vec![Effect::Stop(id)] } else { Vec::new() }
     }
 
-    pub fn authenticated(&mut self, known: bool, _: Option<Cursor>) -> Vec<Effect> {
+    pub fn authenticated(&mut self, known: bool, _: Option<&str>) -> Vec<Effect> {
         if !known {
             return refuse("No authorization to connect");
         }

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use gom_engine::error::ApiError;
-use gom_engine::events::Cursor;
 
 use super::legacy::Legacy;
 use super::transport_ws::TransportWs;
@@ -53,7 +52,8 @@ pub enum Effect {
 pub struct Start {
     pub request: Request,
     /// After which a subscription goes on.
-    pub from: Option<Cursor>,
+    /// As the client has sent it.
+    pub from: Option<String>,
 }
 
 /// One socket's protocol and its state.
@@ -87,7 +87,7 @@ impl Machine {
     }
 
     /// The answer to [`Effect::Authenticate`]. `head`: with which a client that has no cursor yet may come back.
-    pub fn authenticated(&mut self, known: bool, head: Option<Cursor>) -> Vec<Effect> {
+    pub fn authenticated(&mut self, known: bool, head: Option<&str>) -> Vec<Effect> {
         both!(self, one => one.authenticated(known, head))
     }
 

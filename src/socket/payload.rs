@@ -26,16 +26,13 @@ pub fn start(payload: Option<&Value>) -> Result<Result<Start, ApiError>, &'stati
     let request = Request { text: text.clone(), operation_name, variables };
     let from = match extensions.get("cursor") {
         None | Some(Value::Null) => None,
-        Some(Value::String(cursor)) => match cursor.parse() {
-            Ok(cursor) => Some(cursor),
-            Err(error) => return Ok(Err(bad_cursor(&format!("{error}")))),
-        },
+        Some(Value::String(cursor)) => Some(cursor.clone()),
         Some(_) => return Ok(Err(bad_cursor("a cursor is a text"))),
     };
     Ok(Ok(Start { request, from }))
 }
 
-fn bad_cursor(reason: &str) -> ApiError {
+pub fn bad_cursor(reason: &str) -> ApiError {
     ApiError::new(ErrorKind::BadUserInput, format!("extensions.cursor: {reason}"))
 }
 

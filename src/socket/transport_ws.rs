@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use gom_engine::error::ApiError;
-use gom_engine::events::Cursor;
 use serde_json::{Map, Value, json};
 
 use super::machine::{Effect, Id};
@@ -105,7 +104,7 @@ impl TransportWs {
         }
     }
 
-    pub fn authenticated(&mut self, known: bool, head: Option<Cursor>) -> Vec<Effect> {
+    pub fn authenticated(&mut self, known: bool, head: Option<&str>) -> Vec<Effect> {
         if !known {
             return close(FORBIDDEN, "Forbidden");
         }
@@ -115,7 +114,7 @@ impl TransportWs {
         self.state = State::Ready;
         let mut ack = json!({ "type": "connection_ack" });
         if let Some(head) = head {
-            ack["payload"] = json!({ "cursor": head.to_string() });
+            ack["payload"] = json!({ "cursor": head });
         }
         vec![Effect::Send(ack.to_string())]
     }

@@ -9,7 +9,7 @@ use gom_test_support::TestDatabase;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-const SECRET: &str = "the tests' service secret, long enough";
+pub const SECRET: &str = "the tests' service secret, long enough";
 
 /// A running server.
 pub struct TestApp {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gom_test_support::{TestCluster, TestRedis, free_port};
 
-const SECRET: &str = "a secret of the loss test, long enough";
+pub const SECRET: &str = "a secret of the loss test, long enough";
 
 pub const NODES: usize = 3;
 

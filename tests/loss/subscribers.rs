@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
+use gom::identity::{AppKeys, Cursors};
+use gom::settings::Secret;
 use gom_engine::events::Cursor;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -11,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::dice::Dice;
-use crate::nodes::{NODES, Nodes};
+use crate::nodes::{NODES, Nodes, SECRET};
 use crate::writers::END;
 
 /// One event as it was received.
@@ -161,16 +163,22 @@ impl Listening {
             }
             let id = field("id").expect("each event has a cursor");
             assert_eq!(answer["extensions"]["cursor"], id.as_str());
-            self.received.events.push(read(&answer["data"]["order"], id.parse().unwrap()));
+            let cursor = cursors().open(&id).unwrap();
+            self.received.events.push(read(&answer["data"]["order"], cursor));
         }
         if let Some(id) = field("id") {
             if let Some(gap) = self.received.gaps.last_mut() {
-                gap.upto.get_or_insert(id.parse().unwrap());
+                gap.upto.get_or_insert(cursors().open(&id).unwrap());
             }
             self.cursor = Some(id);
             self.begin.send_replace(true);
         }
     }
+}
+
+/// As all nodes have them.
+fn cursors() -> Cursors {
+    Cursors::new(AppKeys::new(&Secret::new(SECRET), None))
 }
 
 fn read(event: &Value, cursor: Cursor) -> Event {

@@ -24,13 +24,12 @@ const CHANGING: [(&str, &str); 7] = [
     (r"127\.0\.0\.1:\d+", "ADDRESS"),
     (r"/\S+/\.gom", "FOLDER"),
     (r"[0-9a-f]{16}-\d+", "REQUEST"),
-    (r"\b[0-9a-f]{6,12}-[0-9a-f]+(-[0-9a-f]+)?\b", "CURSOR"),
+    (r"\b[0-9a-f]{56}\b", "CURSOR"),
     (r"\s+", ""),
 ];
 
-/// A cursor of an event, which a reader would copy. Its numbers are written without leading zeros: the epoch, of 48 bits, is most
-/// often twelve digits and now and then fewer.
-const CURSOR: &str = r"\b[0-9a-f]{6,12}-[0-9a-f]+-[0-9a-f]+\b";
+/// A cursor of an event, which a reader would copy.
+const CURSOR: &str = r"\b[0-9a-f]{56}\b";
 
 pub struct Terminal {
     folder: tempfile::TempDir,

@@ -1,0 +1,136 @@
+//! Cursors as clients get them: sealed, for a position counts the transactions of everybody.
+
+use std::fmt::Write;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use gom_engine::events::{BadCursor, Cursor};
+
+use super::app_keys::{AppKeys, KeyUse, SIGNATURE_BYTES};
+
+/// Epoch, position and part.
+const PLAIN_BYTES: usize = 8 + 8 + 4;
+const TAG_BYTES: usize = 8;
+
+/// Seals cursors and opens them, the same on all nodes with the same `app_key`.
+///
+/// A tag is made of the cursor, and of the tag what hides the cursor (a synthetic IV, as in RFC 5297): equal cursors have
+/// equal texts, different ones have nothing in common, and a text that was made up is none.
+#[derive(Debug, Clone)]
+pub struct Cursors {
+    keys: AppKeys,
+}
+
+impl Cursors {
+    pub fn new(keys: AppKeys) -> Self {
+        Cursors { keys }
+    }
+
+    pub fn seal(&self, cursor: Cursor) -> String {
+        let mut plain = [0; PLAIN_BYTES];
+        plain[..8].copy_from_slice(&cursor.epoch.to_be_bytes());
+        plain[8..16].copy_from_slice(&cursor.position.to_be_bytes());
+        plain[16..].copy_from_slice(&cursor.part.to_be_bytes());
+        let tag = &self.keys.sign(KeyUse::Cursor, &plain)[..TAG_BYTES];
+        let hidden = masked(&plain, &self.keys.sign(KeyUse::CursorMask, tag));
+        let mut text = String::with_capacity(2 * (TAG_BYTES + PLAIN_BYTES));
+        for byte in tag.iter().chain(&hidden) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// What was sealed, with the key in use or the previous one. A cursor as it was written before cursors were sealed is one
+    /// of which nothing is known.
+    ///
+    /// # Errors
+    /// A text that is no cursor.
+    pub fn open(&self, text: &str) -> Result<Cursor, BadCursor> {
+        let Some(sealed) = bytes(text) else {
+            // No database has this epoch.
+            return text.parse::<Cursor>().map(|_| Cursor::after(0, 0));
+        };
+        let (tag, hidden) = sealed.split_at(TAG_BYTES);
+        for mask in self.keys.signatures(KeyUse::CursorMask, tag) {
+            let plain = masked(hidden, &mask);
+            let mut tags = self.keys.signatures(KeyUse::Cursor, &plain);
+            if tags.any(|made| verify_slices_are_equal(&made[..TAG_BYTES], tag).is_ok()) {
+                return Ok(cursor(&plain));
+            }
+        }
+        Err(BadCursor)
+    }
+}
+
+fn masked(bytes: &[u8], mask: &[u8; SIGNATURE_BYTES]) -> [u8; PLAIN_BYTES] {
+    let mut out = [0; PLAIN_BYTES];
+    for (out, (byte, mask)) in out.iter_mut().zip(bytes.iter().zip(mask)) {
+        *out = byte ^ mask;
+    }
+    out
+}
+
+fn cursor(plain: &[u8; PLAIN_BYTES]) -> Cursor {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let part = u32::try_from(number(&plain[16..])).unwrap_or(Cursor::WHOLE);
+    Cursor { epoch: number(&plain[..8]), position: number(&plain[8..16]), part }
+}
+
+fn bytes(text: &str) -> Option<[u8; TAG_BYTES + PLAIN_BYTES]> {
+    let mut bytes = [0; TAG_BYTES + PLAIN_BYTES];
+    if text.len() != 2 * bytes.len() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Secret;
+
+    fn cursors(current: &str, previous: Option<&str>) -> Cursors {
+        Cursors::new(AppKeys::new(&Secret::new(current), previous.map(Secret::new).as_ref()))
+    }
+
+    #[test]
+    fn a_sealed_cursor_is_opened_by_every_node_and_by_nobody_else() {
+        let (one, other) = (cursors("a key", None), cursors("a key", None));
+        for cursor in [Cursor { epoch: 0xab, position: 1, part: 0 }, Cursor::after(u64::MAX, u64::MAX)] {
+            assert_eq!(other.open(&one.seal(cursor)), Ok(cursor));
+            assert_eq!(one.seal(cursor), other.seal(cursor));
+            assert_eq!(cursors("newer", Some("a key")).open(&one.seal(cursor)), Ok(cursor));
+            assert_eq!(cursors("another", None).open(&one.seal(cursor)), Err(BadCursor));
+        }
+    }
+
+    #[test]
+    fn cursors_do_not_count() {
+        let cursors = cursors("a key", None);
+        let sealed = |position| cursors.seal(Cursor { epoch: 1, position, part: 0 });
+        let texts: Vec<String> = (0..200).map(sealed).collect();
+        assert!(!texts.is_sorted() && texts.iter().all(|text| text.len() == texts[0].len()));
+        // Of two that follow each other about half of the bits differ.
+        for pair in texts.windows(2) {
+            let [one, other] = [&pair[0], &pair[1]].map(|text| bytes(text).unwrap_or_default());
+            let differing: u32 = one.iter().zip(other).map(|(a, b)| (a ^ b).count_ones()).sum();
+            assert!((60..165).contains(&differing), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_made_up_is_refused_and_what_was_plain_is_not_known() {
+        let cursors = cursors("a key", None);
+        let sealed = cursors.seal(Cursor::after(7, 7));
+        let mut altered = sealed.clone().into_bytes();
+        altered[20] ^= 1;
+        let altered = String::from_utf8_lossy(&altered).into_owned();
+        for bad in ["", "nonsense", &sealed[1..], &altered, &"0".repeat(sealed.len()), "é"] {
+            assert_eq!(cursors.open(bad), Err(BadCursor), "{bad}");
+        }
+        assert_eq!(cursors.open("9f3a01c2d4e7-1b2-0"), Ok(Cursor::after(0, 0)));
+    }
+}
