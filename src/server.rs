@@ -148,7 +148,7 @@ impl Application {
         if let Some(policy) = &policy {
             policy::check_cost(policy, &engine.planner, &settings.limits.everyone)?;
         }
-        let engine = engine.govern(policy, settings.shop.time_zone());
+        let mut engine = Box::new(engine.govern(policy, settings.shop.time_zone()));
         let server = &settings.server;
         let listener = listen(&server.host, server.port, "--port (server.port) or server.host")?;
         let workers = match settings.server.workers {
@@ -158,8 +158,10 @@ impl Application {
         let ledger = Arc::new(ledger::engine(&settings)?);
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
-        let engine = if role.answers() { engine.seal_cursors(AppKeys::obtain(&settings)?) } else { engine };
-        let engine = Arc::new(engine);
+        if role.answers() {
+            engine.seal_cursors(AppKeys::obtain(&settings)?);
+        }
+        let engine: Arc<Engine> = Arc::from(engine);
         let database = Database::start(options)?;
         let examples = if settings.datamodel.file.is_none() { Examples::Shop } else { Examples::Any };
         let console = settings.graphql.console.then(|| Console::new(examples));

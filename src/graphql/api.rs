@@ -163,9 +163,8 @@ impl Engine {
     }
 
     /// Seals cursors with keys that other nodes have as well; else with one of its own.
-    #[must_use]
-    pub fn seal_cursors(self, keys: AppKeys) -> Self {
-        Engine { cursors: Cursors::new(keys), ..self }
+    pub fn seal_cursors(&mut self, keys: AppKeys) {
+        self.cursors = Cursors::new(keys);
     }
 
     /// Lets users in, by a policy that was checked against this schema; with the shop's rules, where the datamodel is

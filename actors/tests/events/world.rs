@@ -196,7 +196,10 @@ impl World {
     pub fn some_viewer(&self, dice: &mut Dice) -> Viewer {
         let roles =
             ["named", "tree", "labelled", "crated", "unlike", "either", "everywhere", "everywhere", "ones"];
-        (*dice.pick(&roles), self.some_code(dice))
+        let role = *dice.pick(&roles);
+        // What its rule compares with, as it may well be.
+        let of_names = ["named", "tree", "ones"].contains(&role) && dice.chance(80);
+        (role, if of_names { (*dice.pick(NAMES)).to_owned() } else { format!("c{}", dice.below(PER_MODEL)) })
     }
 
     /// With conditions on the change, or on the node alone.
@@ -213,7 +216,8 @@ impl World {
             "subscription($where: {name}SubscriptionWhereInput) {{ {lower}(where: $where) \
              {{ mutation node {shape} updatedFields previousValues {shape} }} }}"
         );
-        let filter = self.event_filter(model, of_changes, 2, dice);
+        let everything = !of_changes && dice.chance(40);
+        let filter = if everything { json!({}) } else { self.event_filter(model, of_changes, 2, dice) };
         let subscription =
             self.compile(&text, &filter, role.as_ref().map(|(role, sub)| (*role, sub.as_str())));
         (Asked { model, filter, role }, subscription)
