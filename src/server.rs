@@ -29,7 +29,7 @@ use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{
     self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, ShownHere, State, Vitals, Welcome,
 };
-use crate::identity::{AppKeys, SecretError, ServiceTokens, obtain_service_secret, redis_options};
+use crate::identity::{Cursors, SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
 use crate::policy::{self, PolicyError};
 use crate::push::{self, PushError};
@@ -159,7 +159,7 @@ impl Application {
         let (options, embedded) = database(&settings, workers).await?;
         let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
         if role.answers() {
-            engine.seal_cursors(AppKeys::obtain(&settings)?);
+            engine.seal_cursors(Cursors::obtain(&settings)?);
         }
         let engine: Arc<Engine> = Arc::from(engine);
         let database = Database::start(options)?;

@@ -26,8 +26,8 @@ use tokio::time::Instant;
 
 use super::turns::{Turn, Turns};
 use crate::deployment::Deployed;
-use crate::identity::{AppKeys, Cursors, User, Viewer};
-use crate::settings::{self, Secret, Settings};
+use crate::identity::{Cursors, User, Viewer};
+use crate::settings::{self, Settings};
 use crate::shop;
 
 /// Memory for the answers to introspection, in bytes. One of a whole schema has about half a megabyte and
@@ -158,13 +158,13 @@ impl Engine {
             turns: Turns::new(options.in_flight_per_user, options.waiting_per_user),
             policy: None,
             shop: None,
-            cursors: Cursors::new(AppKeys::new(&Secret::new(uuid::Uuid::new_v4().to_string()), None)),
+            cursors: Cursors::alone(),
         })
     }
 
     /// Seals cursors with keys that other nodes have as well; else with one of its own.
-    pub fn seal_cursors(&mut self, keys: AppKeys) {
-        self.cursors = Cursors::new(keys);
+    pub fn seal_cursors(&mut self, cursors: Cursors) {
+        self.cursors = cursors;
     }
 
     /// Lets users in, by a policy that was checked against this schema; with the shop's rules, where the datamodel is

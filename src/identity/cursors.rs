@@ -1,11 +1,14 @@
 //! Cursors as clients get them: sealed, for a position counts the transactions of everybody.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use gom_engine::events::{BadCursor, Cursor};
 
 use super::app_keys::{AppKeys, KeyUse, SIGNATURE_BYTES};
+use super::kept_secret::SecretError;
+use crate::settings::{Secret, Settings};
 
 /// Epoch, position and part.
 const PLAIN_BYTES: usize = 8 + 8 + 4;
@@ -17,12 +20,26 @@ const TAG_BYTES: usize = 8;
 /// equal texts, different ones have nothing in common, and a text that was made up is none.
 #[derive(Debug, Clone)]
 pub struct Cursors {
-    keys: AppKeys,
+    /// Shared: they are large.
+    keys: Arc<AppKeys>,
 }
 
 impl Cursors {
     pub fn new(keys: AppKeys) -> Self {
-        Cursors { keys }
+        Cursors { keys: Arc::new(keys) }
+    }
+
+    /// With keys that nobody else has.
+    pub fn alone() -> Self {
+        Cursors::new(AppKeys::new(&Secret::new(uuid::Uuid::new_v4().to_string()), None))
+    }
+
+    /// With the keys of the settings.
+    ///
+    /// # Errors
+    /// As [`AppKeys::obtain`].
+    pub fn obtain(settings: &Settings) -> Result<Self, SecretError> {
+        AppKeys::obtain(settings).map(Cursors::new)
     }
 
     pub fn seal(&self, cursor: Cursor) -> String {
@@ -90,7 +107,6 @@ fn bytes(text: &str) -> Option<[u8; TAG_BYTES + PLAIN_BYTES]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Secret;
 
     fn cursors(current: &str, previous: Option<&str>) -> Cursors {
         Cursors::new(AppKeys::new(&Secret::new(current), previous.map(Secret::new).as_ref()))

