@@ -51,7 +51,11 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     let session = state.edge.cookies.id_of(request).filter(|_| user.is_some());
     let entry = state.sockets.enter(&outbox, session);
     let expires = Box::pin(sleep(time_left(request, state, &call.viewer)));
-    let events = Rc::new(Events { outbox: Rc::clone(&outbox), id: call.id, cursors: state.api.engine.cursors.clone() });
+    let events = Rc::new(Events {
+        outbox: Rc::clone(&outbox),
+        id: call.id,
+        cursors: state.api.engine.cursors.clone(),
+    });
     let mut asked = call.requests.into_iter();
     let started = match (asked.next(), asked.next(), last_event_id(request, &events.cursors)) {
         (Some(operation), None, Ok(from)) => {

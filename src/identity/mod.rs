@@ -2,8 +2,8 @@
 
 mod accounts;
 mod app_keys;
-mod cursors;
 mod claims;
+mod cursors;
 mod issuer_keys;
 mod kept_secret;
 mod login;

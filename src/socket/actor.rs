@@ -29,8 +29,8 @@ use super::census::Place;
 use super::frame;
 use super::local::Entry;
 use super::machine::{Effect, Id, Machine, Protocol, Start};
-use super::payload::bad_cursor;
 use super::outbox::{Outbox, OwnSocket};
+use super::payload::bad_cursor;
 use crate::graphql::{self, Answer, Next, Outlet, Running, Started};
 use crate::http::State;
 use crate::identity::Viewer;
@@ -369,7 +369,9 @@ impl Socket {
             let from = start.from.map(|from| state.api.engine.cursors.open(&from)).transpose();
             let from = match from {
                 Ok(from) => from,
-                Err(error) => return Started::Answered(Answer::refused(vec![bad_cursor(&error.to_string())])),
+                Err(error) => {
+                    return Started::Answered(Answer::refused(vec![bad_cursor(&error.to_string())]));
+                }
             };
             let started = graphql::start(&state.api, start.request, viewer, from, false, deadline, outlet);
             let started = match AssertUnwindSafe(started).catch_unwind().await {

@@ -163,9 +163,11 @@ impl Sql {
         };
         let columns = "select c.sequence, c.table_name, c.kind, c.node, c.partner, c.old, ";
         // One walk along each table, and a hash join: a look at the log for each stamp costs twenty times as much.
-        self.push(columns).push("s.position from gom.change c join gom.stamp s on s.transaction = c.transaction");
+        self.push(columns)
+            .push("s.position from gom.change c join gom.stamp s on s.transaction = c.transaction");
         self.push(" and c.sequence between s.first_sequence and s.last_sequence where s.position >= ");
-        self.placeholder(since).push("::bigint and c.sequence >= (select min(m.first_sequence) from gom.stamp m");
+        self.placeholder(since)
+            .push("::bigint and c.sequence >= (select min(m.first_sequence) from gom.stamp m");
         self.push(" where m.position >= ").placeholder(since).push("::bigint) and ");
         wanted(&mut self);
         for (ranges, among) in [
@@ -174,7 +176,9 @@ impl Sql {
         ] {
             // OFFSET keeps it one look into the index for each range.
             self.push(" union all select c.*, ").push(UNSTAMPED).push(" from gom.feed f").push(ranges);
-            self.push(" cross join lateral (").push(columns.trim_end_matches(", ")).push(" from gom.change c where ");
+            self.push(" cross join lateral (")
+                .push(columns.trim_end_matches(", "))
+                .push(" from gom.change c where ");
             self.push(among).push(" and ");
             wanted(&mut self);
             self.push(" offset 0) c");
