@@ -155,7 +155,7 @@ impl Listening {
                 let code = errors[0]["extensions"]["code"].as_str().unwrap_or_default();
                 if code == "RESYNC_REQUIRED" && self.may_resync {
                     let cursor = self.cursor.take().expect("without a cursor nothing can be missed");
-                    self.received.gaps.push(Gap { after: cursors().open(cursor).unwrap(), upto: None });
+                    self.received.gaps.push(Gap { after: cursors().open(&cursor).unwrap(), upto: None });
                     return;
                 }
                 assert!(["SERVICE_UNAVAILABLE", "DEADLINE_EXCEEDED"].contains(&code), "{errors}");
