@@ -227,11 +227,6 @@ impl World {
         self.planner.physical().model.model_ids().collect()
     }
 
-    /// What is unique, or a name, as it may be.
-    fn some_code(&self, dice: &mut Dice) -> String {
-        if dice.chance(30) { (*dice.pick(NAMES)).to_owned() } else { format!("c{}", dice.below(PER_MODEL)) }
-    }
-
     fn event_filter(&self, model: ModelId, of_changes: bool, depth: usize, dice: &mut Dice) -> Value {
         let mut filter = serde_json::Map::new();
         for _ in 0..dice.between(0, 2) {
