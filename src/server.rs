@@ -27,7 +27,7 @@ use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{
-    self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, ShownHere, State, Vitals, Welcome,
+    self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, ShownHere, State, Sending, Vitals, Waiting, Welcome,
 };
 use crate::identity::{Cursors, SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
@@ -213,6 +213,7 @@ impl Application {
 
         let limits = Arc::new(settings.limits.clone());
         let (bounds, census) = (Arc::new(settings.sockets.clone()), Census::default());
+        let (waiting, sending) = (Waiting::default(), Sending::of(&settings.server));
         let (stop_sockets, stopping) = watch::channel(false);
         let (of_workers, of_live, of_push) = (database.clone(), live.clone(), push.clone());
         let keys = Arc::clone(&tokens);
@@ -240,6 +241,8 @@ impl Application {
                     push: of_push.clone(),
                     bounds: Arc::clone(&bounds),
                     census: census.clone(),
+                    waiting: waiting.clone(),
+                    sending,
                     console: console.clone(),
                     welcome,
                     openapi,

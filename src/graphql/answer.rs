@@ -52,6 +52,14 @@ impl Answer {
         Answer { data: Data::Refused, errors }
     }
 
+    /// Bytes of its data.
+    pub fn bytes(&self) -> usize {
+        match &self.data {
+            Data::Refused | Data::Null | Data::NullAfterWrite => 0,
+            Data::Fields(fields) => fields.iter().map(|(_, fragment)| fragment.as_bytes().len()).sum(),
+        }
+    }
+
     pub fn is_refused(&self) -> bool {
         matches!(self.data, Data::Refused)
     }

@@ -121,7 +121,12 @@ impl CallerLimits {
                 filter_relations: Some(limits.filter_relations),
                 filter_bytes: Some(limits.filter_bytes),
             },
-            page: PageLimits { section, page_size: i64::try_from(limits.page_size).ok() },
+            page: PageLimits {
+                section,
+                page_size: i64::try_from(limits.page_size).ok(),
+                answer_bytes: i64::try_from(limits.answer_bytes).ok(),
+                text_bytes: Some(limits.text_bytes),
+            },
             deadline: limits.deadline,
         }
     }

@@ -2,16 +2,18 @@
 //! side; writes one after the other, each field in its own transaction, as Prisma did.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 
-use futures::future::join_all;
-use gom_actors::database::{Asker, Behalf, JsonText, LocalDatabase};
+use futures::stream::{self, StreamExt};
+use gom_actors::database::{Asker, Behalf, JsonText, LocalDatabase, RunError};
 use gom_actors::metrics;
 use gom_actors::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
 use gom_engine::error::{ApiError, ErrorKind, PathSegment};
 use gom_engine::plan::{Access, Amendments, PageLimits, Program, Rights, is_marked};
 use gom_engine::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
 use gom_engine::schema::{ObjectId, OutputMeaning, TypeRef};
+use gom_engine::sql::ANSWER_TOO_LARGE;
 use tokio::time::Instant;
 
 use super::api::{Api, CallerLimits};
@@ -26,6 +28,16 @@ struct Part {
     fragment: Option<Fragment>,
     errors: Vec<ApiError>,
 }
+
+impl Part {
+    fn bytes(&self) -> usize {
+        self.fragment.as_ref().map_or(0, |fragment| fragment.as_bytes().len())
+    }
+}
+
+/// Root fields of a query that are read at once. Enough to keep a worker's shared clients busy; of an answer that turns
+/// out too large, no more than this has been made.
+const READS_IN_FLIGHT: usize = 4;
 
 /// What all fields of an operation share.
 struct Execution<'a> {
@@ -174,21 +186,33 @@ impl Execution<'_> {
     }
 
     async fn query(&self) -> Answer {
-        let parts = join_all(self.fields().map(|field| async move { (field, self.read(field).await) })).await;
-        let mut data = Some(Vec::with_capacity(parts.len()));
+        let mut data = Some(Vec::new());
         let mut errors = Vec::new();
-        for (field, part) in parts {
-            add(&mut data, &mut errors, field, part);
+        let mut bytes = 0;
+        let reads = self.fields().map(|field| async move { (field, self.read(field).await) });
+        let mut parts = pin!(stream::iter(reads).buffered(READS_IN_FLIGHT));
+        while let Some((field, part)) = parts.next().await {
+            bytes += part.as_ref().map_or(0, Part::bytes);
+            match part.filter(|_| !self.is_too_large(bytes)) {
+                Some(part) => add(&mut data, &mut errors, field, part),
+                // The rest is given up.
+                None => return answer(None, vec![located(field, self.limits.answer_too_large())]),
+            }
         }
         answer(data, errors)
+    }
+
+    fn is_too_large(&self, bytes: usize) -> bool {
+        self.limits.answer_bytes.is_some_and(|limit| i64::try_from(bytes).is_ok_and(|bytes| bytes > limit))
     }
 
     async fn mutation(&self) -> Answer {
         let mut data = Some(Vec::new());
         let mut errors = Vec::new();
         let mut written = false;
+        let mut bytes = 0;
         for field in self.fields() {
-            let part = self.write(field).await;
+            let mut part = self.write(field).await;
             if let Selected::Field(meaning) = field.meaning {
                 // Also after an error: it may have been written.
                 self.api.live.live().wake();
@@ -199,6 +223,13 @@ impl Execution<'_> {
                 }
             }
             let succeeded = part.errors.is_empty();
+            bytes += part.bytes();
+            if self.is_too_large(bytes) {
+                bytes -= part.bytes();
+                let mut error = self.limits.answer_too_large();
+                error.message.push_str(" It was written.");
+                part = self.failed(field, error);
+            }
             add(&mut data, &mut errors, field, part);
             if data.is_none() {
                 // The rest would be carried out and not shown.
@@ -210,21 +241,23 @@ impl Execution<'_> {
         answer(data, errors)
     }
 
-    async fn read(&self, field: &SelectedField) -> Part {
+    /// Nothing where the answer is too large.
+    async fn read(&self, field: &SelectedField) -> Option<Part> {
         if let Some(part) = self.of_schema(field) {
-            return part;
+            return Some(part);
         }
         if let Some(error) = self.undeployed() {
-            return self.failed(field, error);
+            return Some(self.failed(field, error));
         }
         let engine = &self.api.engine;
         let found = match engine.planner.query(field, &self.variables, self.limits, self.access()) {
             Ok(statement) => self.database.read(statement, self.deadline).await,
-            Err(error) => return self.failed(field, error),
+            Err(error) => return Some(self.failed(field, error)),
         };
         match found {
-            Ok(found) => self.found(field, found),
-            Err(error) => self.failed(field, api_error(&engine.planner, error)),
+            Ok(found) => Some(self.found(field, found)),
+            Err(error) if is_too_large(&error) => None,
+            Err(error) => Some(self.failed(field, api_error(&engine.planner, error))),
         }
     }
 
@@ -235,7 +268,6 @@ impl Execution<'_> {
         if let Some(error) = self.undeployed() {
             return self.failed(field, error);
         }
-        let engine = &self.api.engine;
         if field.meaning == Selected::Field(OutputMeaning::ExecuteRaw) {
             return match self.raw(field).await {
                 Ok(text) => Part { fragment: Some(Fragment::Text(text)), errors: Vec::new() },
@@ -248,7 +280,12 @@ impl Execution<'_> {
         };
         match found {
             Ok(found) => self.found(field, found),
-            Err(error) => self.failed(field, api_error(&engine.planner, error)),
+            Err(error) if is_too_large(&error) => {
+                let mut error = self.limits.answer_too_large();
+                error.message.push_str(" Nothing was written.");
+                self.failed(field, error)
+            }
+            Err(error) => self.failed(field, api_error(&self.api.engine.planner, error)),
         }
     }
 
@@ -332,6 +369,11 @@ impl Execution<'_> {
         let root = self.api.engine.schema.object(self.root);
         root.fields.get(&field.name).is_none_or(|field| matches!(field.ty, TypeRef::NonNull(_)))
     }
+}
+
+/// Whether PostgreSQL has ended a statement for the size of its answer.
+fn is_too_large(error: &RunError) -> bool {
+    matches!(error, RunError::Rejected(report) if report.sqlstate == ANSWER_TOO_LARGE)
 }
 
 /// An error of a field without a place of its own is at the field.

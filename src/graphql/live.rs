@@ -10,6 +10,7 @@ use gom_actors::live::{Delivered, Interest, LiveError, Room, Sink, Ticket, Watch
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
+use gom_engine::plan::PageLimits;
 use gom_engine::request::{OperationKind, Prepared};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -135,7 +136,8 @@ fn subscribe(
     let engine = &api.engine;
     let rights = engine.rights(viewer)?;
     let variables = engine.coerce(prepared, request, viewer, rights.as_deref())?;
-    let page = engine.limits_of(viewer).page;
+    // One statement reads the nodes of many changes, for many subscribers: its size says nothing of any message.
+    let page = PageLimits { answer_bytes: None, ..engine.limits_of(viewer).page };
     let subscription = engine.planner.subscription(prepared, variables, page, rights)?;
     check_deployed(api)?;
     let interest = Interest::Events(Arc::new(subscription));

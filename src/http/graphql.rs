@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::web::Data;
+use actix_web::web;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use futures::FutureExt;
 use gom_actors::metrics;
@@ -17,14 +17,16 @@ use super::State;
 use super::access::Noted;
 use super::call::Call;
 use super::media_type::{self, MediaType};
+use super::outgoing::{self, Bounds};
 use super::openapi::{ALLOW, Answer as Described, Caller, Operation, SET_COOKIE, Tag, reference};
 use super::refusal::Refusal;
 use super::sse;
-use crate::graphql::{self, Answer, Api, write_answer};
+use crate::graphql::{self, Answer, Api, Data, write_answer};
+use crate::socket::OwnSocket;
 use crate::telemetry::{observe_operation, outcome_of};
 
 /// Seconds after which an overloaded or unready server may be asked again.
-const RETRY_AFTER: &str = "1";
+pub const RETRY_AFTER: &str = "1";
 
 pub fn by_post(id: &'static str) -> Operation {
     described(Operation::new(Tag::Graphql, id, "An operation, or several"))
@@ -120,16 +122,17 @@ fn crowded() -> Described {
 fn impatient() -> Described {
     refused(
         429,
-        "As many operations of this user are in flight, and wait, as may (`limits.in_flight_per_user`); nothing was done.",
+        "As many operations of this user are in flight, and wait, as may (`limits.in_flight_per_user`), or the user's earlier \
+         answers are not read (`limits.waiting_bytes`); nothing was done.",
     )
 }
 
-pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> HttpResponse {
+pub async fn handle(request: HttpRequest, state: web::Data<State>, call: Call) -> HttpResponse {
     if media_type::prefers_events(request.headers()) {
         return sse::stream(&request, &state, call).await.unwrap_or_else(|error| error.error_response());
     }
     let only_queries = call.by_get.then_some(OnlyQueries::Get);
-    answer(&request, &state.api, call, only_queries).await
+    answer(&request, &state, &state.api, call, only_queries).await
 }
 
 /// Why nothing but queries is answered.
@@ -144,10 +147,17 @@ pub enum OnlyQueries {
 /// Answers a call by an API.
 pub async fn answer(
     request: &HttpRequest,
+    state: &State,
     api: &Api,
     call: Call,
     only_queries: Option<OnlyQueries>,
 ) -> HttpResponse {
+    let (section, limits) = state.limits_of(&call.viewer);
+    let bounds = Bounds { user: limits.waiting_bytes, server: state.sending.waiting_bytes };
+    if let Err(full) = state.waiting.admit(&call.viewer, bounds) {
+        return Refusal::unread(request, full, section, bounds).error_response();
+    }
+    let mut bytes = 0;
     let mut answers = Vec::with_capacity(call.requests.len());
     // One after the other, so that a batch's writes happen in its order.
     for asked in call.requests {
@@ -171,7 +181,13 @@ pub async fn answer(
         for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
             tracing::error!(request_id = %call.id, cause = error.message, "internal error");
         }
-        answers.push(answer);
+        let with_it = bytes + answer.bytes() as u64;
+        answers.push(if with_it <= limits.answer_bytes {
+            bytes = with_it;
+            answer
+        } else {
+            left_out(&answer, section, limits.answer_bytes)
+        });
     }
     let mut body = Vec::new();
     if call.batched {
@@ -194,7 +210,18 @@ pub async fn answer(
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.insert_header((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
     }
-    response.body(body)
+    let socket = request.conn_data::<OwnSocket>().copied();
+    response.body(outgoing::body(body, &call.viewer, &state.waiting, socket, state.sending.timeout))
+}
+
+/// In place of an answer with which those of a batch would be too large.
+fn left_out(answer: &Answer, section: &str, limit: u64) -> Answer {
+    let message = format!(
+        "The answers of the batch have more bytes than they may have; the limit is {limit} ({section}.answer_bytes). \
+         What this operation writes was written."
+    );
+    let error = ApiError::new(ErrorKind::LimitExceeded, message);
+    Answer { data: Data::Null, errors: answer.errors.iter().cloned().chain([error]).collect() }
 }
 
 /// 503 if nothing was done for want of the database or of time, 429 for all else that the caller has in flight; 400 for a refused document where the media
@@ -213,7 +240,7 @@ fn status(answers: &[Answer], batched: bool, media: MediaType) -> StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graphql::{Data, Fragment};
+    use crate::graphql::Fragment;
 
     fn refused(kind: ErrorKind) -> Answer {
         Answer::refused(vec![ApiError::new(kind, "")])

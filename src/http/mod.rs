@@ -20,6 +20,7 @@ mod media_type;
 mod metrics;
 mod openapi;
 mod origin;
+mod outgoing;
 mod page;
 mod refusal;
 mod request_id;
@@ -35,6 +36,7 @@ mod webpush;
 mod welcome;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -50,6 +52,7 @@ pub use console::{Console, Examples};
 pub use edge::{Edge, EdgeError};
 pub use health::Vitals;
 pub use metrics::{Metrics, MetricsServer, ShownHere};
+pub use outgoing::Waiting;
 pub use page::without_slash;
 pub use request_id::identify;
 pub use site_cookies::carry;
@@ -61,8 +64,17 @@ use rest_error::RestError;
 
 use crate::graphql::Api;
 use crate::identity::{ServiceTokens, Viewer};
-use crate::settings::{AllLimits, Limits, Sockets};
+use crate::settings::{self, AllLimits, Limits, Sockets};
 use crate::socket::{Census, LocalSockets};
+
+/// How answers are sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending {
+    /// A client that takes nothing for so long is cut off.
+    pub timeout: Duration,
+    /// Bytes on their way to all clients.
+    pub waiting_bytes: usize,
+}
 
 /// What the handlers of one worker share.
 pub struct State {
@@ -77,12 +89,22 @@ pub struct State {
     pub bounds: Arc<Sockets>,
     pub census: Census,
     pub sockets: LocalSockets,
+    /// What is on its way to clients.
+    pub waiting: Waiting,
+    /// How much may be on its way, and for how long.
+    pub sending: Sending,
     /// GraphiQL, if it is shown.
     pub console: Option<Arc<Console>>,
     /// How much the page at the root tells.
     pub welcome: Welcome,
     /// Whether the server describes itself.
     pub openapi: bool,
+}
+
+impl Sending {
+    pub fn of(server: &settings::Server) -> Self {
+        Sending { timeout: server.send_timeout, waiting_bytes: server.waiting_bytes }
+    }
 }
 
 impl State {

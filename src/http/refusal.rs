@@ -8,7 +8,9 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use gom_engine::error::{ApiError, ErrorKind};
 
+use super::graphql::RETRY_AFTER;
 use super::media_type::MediaType;
+use super::outgoing::{Bounds, Full};
 use super::request_id::RequestId;
 use crate::graphql::Answer;
 use crate::graphql::write_answer;
@@ -69,6 +71,27 @@ impl Refusal {
             ErrorKind::LimitExceeded,
             format!("The batch has {count} operations; the limit is {limit} ({section}.batch)"),
         )
+    }
+
+    /// Too many answers are on their way already.
+    pub fn unread(request: &HttpRequest, full: Full, section: &str, bounds: Bounds) -> Self {
+        match full {
+            Full::User => Self::new(
+                request,
+                StatusCode::TOO_MANY_REQUESTS,
+                ErrorKind::LimitExceeded,
+                format!(
+                    "Earlier answers wait to be read; the limit is {} bytes ({section}.waiting_bytes). Nothing was done.",
+                    bounds.user
+                ),
+            ),
+            Full::Server => Self::new(
+                request,
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorKind::Unavailable,
+                "Too many answers wait to be read (server.waiting_bytes). Nothing was done. Try again.",
+            ),
+        }
     }
 
     /// The body did not arrive in time.
@@ -138,6 +161,9 @@ impl ResponseError for Refusal {
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        }
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
         }
         if self.leaves_body() {
             response.force_close();

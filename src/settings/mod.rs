@@ -84,6 +84,11 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     #[serde(deserialize_with = "milliseconds")]
     pub drain_delay: Duration,
+    /// How long a client may take nothing of its answer.
+    #[serde(deserialize_with = "milliseconds")]
+    pub send_timeout: Duration,
+    /// Of all answers that are being sent.
+    pub waiting_bytes: usize,
     /// Whose word on the client's address is taken.
     #[serde(default, deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
@@ -263,6 +268,10 @@ pub struct Limits {
     pub filter_relations: u64,
     pub filter_bytes: u64,
     pub page_size: u64,
+    pub answer_bytes: u64,
+    pub text_bytes: u64,
+    /// Of one user's answers that are being sent.
+    pub waiting_bytes: usize,
     pub batch: usize,
     #[serde(deserialize_with = "milliseconds")]
     pub deadline: Duration,

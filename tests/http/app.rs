@@ -17,7 +17,7 @@ pub struct TestApp {
     pub token: String,
     client: Client,
     /// Dropped with the server's connections still open, which it throws out.
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 /// An answer, read.
@@ -60,7 +60,12 @@ impl TestApp {
         let address = format!("http://{}", application.addresses()[0]);
         let token = application.tokens().sign(SystemTime::now(), Duration::from_secs(3_600)).unwrap();
         actix_web::rt::spawn(application.run_until_stopped());
-        TestApp { address, token, client: Client::new(), _database: database }
+        TestApp { address, token, client: Client::new(), database }
+    }
+
+    /// The server's database.
+    pub fn database(&self) -> &TestDatabase {
+        self.database.as_ref().expect("a database of its own")
     }
 
     /// A request without a token.

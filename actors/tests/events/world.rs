@@ -60,7 +60,8 @@ const DATAMODEL: &str = r#"
 
 pub const NAMES: &[&str] = &["a", "b", "it's"];
 pub const PER_MODEL: usize = 6;
-const LIMITS: PageLimits = PageLimits { section: "limits", page_size: Some(100) };
+const LIMITS: PageLimits =
+    PageLimits { section: "limits", page_size: Some(100), answer_bytes: None, text_bytes: None };
 
 /// What a subscriber asks for.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ pub(super) struct FieldDirectives {
     pub relation: Option<At<RelationText>>,
     pub scalar_list: Option<usize>,
     pub sequence: Option<At<SequenceText>>,
+    pub size: Option<At<u64>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -58,12 +59,15 @@ impl SequenceText {
     }
 }
 
+/// Bytes of the largest value that PostgreSQL stores.
+const LARGEST_VALUE: u64 = 1_073_741_824;
+
 /// Directive and its arguments.
 type Known = (&'static str, &'static [&'static str]);
 
 const ON_TYPES: [Known; 3] = [("db", &["name"]), ("relationTable", &[]), ("embedded", &[])];
 
-const ON_FIELDS: [Known; 9] = [
+const ON_FIELDS: [Known; 10] = [
     ("id", &["strategy"]),
     ("unique", &[]),
     ("default", &["value"]),
@@ -73,6 +77,7 @@ const ON_FIELDS: [Known; 9] = [
     ("relation", &["name", "link", "onDelete"]),
     ("scalarList", &["strategy"]),
     ("sequence", &["name", "initialValue", "allocationSize"]),
+    ("size", &["max"]),
 ];
 
 pub(super) fn read_type_directives(texts: &[DirectiveText], findings: &mut Findings) -> TypeDirectives {
@@ -122,6 +127,7 @@ pub(super) fn read_field_directives(texts: &[DirectiveText], findings: &mut Find
                 read.scalar_list = Some(at);
             }
             "sequence" => read.sequence = Some(At { at, value: read_sequence(text, findings) }),
+            "size" => read.size = read_size(text, findings),
             // `known_directives` lets nothing else through.
             _ => {}
         }
@@ -152,6 +158,23 @@ fn read_sequence(text: &DirectiveText, findings: &mut Findings) -> SequenceText 
         }
     }
     SequenceText { name: string(text, "name", findings), initial_value, allocation_size }
+}
+
+/// Bytes that a value may have.
+fn read_size(text: &DirectiveText, findings: &mut Findings) -> Option<At<u64>> {
+    let at = text.name.at;
+    if argument(text, "max").is_none() {
+        findings.add(at, "`@size` has no `max`", "write the bytes that a value may have: `@size(max: 1048576)`");
+    }
+    let max = integer(text, "max", findings)?;
+    match u64::try_from(max) {
+        Ok(max) if (1..=LARGEST_VALUE).contains(&max) => Some(At { at, value: max }),
+        _ => {
+            let remedy = format!("write a number of bytes from 1 to {LARGEST_VALUE}");
+            findings.add(at, format!("no value can have at most {max} bytes"), remedy);
+            None
+        }
+    }
 }
 
 /// The directives that may stand here, each once, and with known arguments; the others are reported.

@@ -103,6 +103,7 @@ pub(super) struct Draft {
     updated_at: bool,
     pub id_strategy: Option<IdStrategy>,
     sequence: Option<Sequence>,
+    max_bytes: Option<u64>,
 }
 
 impl Draft {
@@ -125,6 +126,7 @@ impl Draft {
             updated_at: self.updated_at,
             id_strategy: self.id_strategy,
             sequence: self.sequence,
+            max_bytes: self.max_bytes,
         })
     }
 }
@@ -150,6 +152,10 @@ pub(super) fn read(
     if let (Some(at), true) = (directives.scalar_list, !text.list || matches!(kind, KnownType::Model(_))) {
         findings.add(at, "`@scalarList` is for lists of scalars and enums", "remove it");
     }
+    let sized = text.list || matches!(kind, KnownType::Scalar(ScalarType::String | ScalarType::Json));
+    if let (Some(size), true) = (&directives.size, !sized || matches!(kind, KnownType::Model(_))) {
+        findings.add(size.at, "`@size` is for `String`, `Json` and lists of scalars and enums", "remove it");
+    }
     if let (Some(relation), false) = (&directives.relation, matches!(kind, KnownType::Model(_))) {
         let message = format!("`{}` is no model, so this field is no relation", text.type_name.value);
         findings.add(relation.at, message, "remove `@relation`");
@@ -170,6 +176,7 @@ pub(super) fn read(
         updated_at: directives.updated_at.is_some(),
         id_strategy,
         sequence,
+        max_bytes: directives.size.map(|size| size.value),
     })
 }
 

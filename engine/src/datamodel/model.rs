@@ -109,6 +109,8 @@ pub struct Field {
     pub id_strategy: Option<IdStrategy>,
     /// `@sequence` of an `Int` id.
     pub sequence: Option<Sequence>,
+    /// `@size(max:)`: bytes of a value that a user writes; of a list, of all its items.
+    pub max_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

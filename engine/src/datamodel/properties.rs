@@ -44,7 +44,7 @@ proptest! {
     }
 }
 
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 41] = [
     "type",
     "enum",
     "A",
@@ -76,6 +76,7 @@ const PIECES: [&str; 40] = [
     "TABLE",
     "@db",
     "@relationTable",
+    "@size(max: 9)",
     "@createdAt",
     "\"a\"",
     "\"\\u00e9",
@@ -201,6 +202,7 @@ fn plain(name: &str, kind: FieldKind) -> Field {
         updated_at: false,
         id_strategy: None,
         sequence: None,
+        max_bytes: None,
     }
 }
 

@@ -216,3 +216,25 @@ fn the_syntax_is_graphqls() {
     assert!(broken[0].starts_with("1:14 "), "{broken:#?}");
     assert!(broken.iter().any(|e| e.starts_with("2:")), "{broken:#?}");
 }
+
+#[test]
+fn a_size_is_of_a_text_or_a_list_and_a_number_of_bytes() {
+    let m = model(
+        "type A { id: ID! @id t: String @size(max: 9) j: Json! @size(max: 1073741824) l: [Int!] @size(max: 1) }",
+    );
+    let sizes: Vec<_> = m.models[0].fields.iter().map(|field| field.max_bytes).collect();
+    assert_eq!(sizes, [None, Some(9), Some(1_073_741_824), Some(1)]);
+    assert_eq!(
+        only_error("type A { id: ID! @id n: Int @size(max: 9) }"),
+        "1:29 `@size` is for `String`, `Json` and lists of scalars and enums; remove it"
+    );
+    for (given, complaint) in [
+        ("@size", "`@size` has no `max`"),
+        ("@size(max: 0)", "no value can have at most 0 bytes"),
+        ("@size(max: \"9\")", "`max` needs a whole number"),
+        ("@size(least: 9)", "`@size` has no argument `least`"),
+    ] {
+        let found = errors(&format!("type A {{ id: ID! @id t: String {given} }}"));
+        assert!(found.iter().any(|error| error.contains(complaint)), "{found:?}");
+    }
+}

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::datamodel::{DataModel, Field, FieldKind, ModelId, ScalarType};
+use crate::error::{ApiError, ErrorKind};
 use crate::request::{SelectedField, Value, Variables};
 use crate::schema::{InputMeaning, Schema};
-use crate::sql::Physical;
+use crate::sql::{AnswerLimit, Physical};
 
 /// Turns operations into statements and programs. One for a served datamodel, shared by all workers.
 #[derive(Debug, Clone)]
@@ -22,12 +23,32 @@ pub struct PageLimits {
     pub section: &'static str,
     /// The highest `first` and `last`, and the most rows of a list without either.
     pub page_size: Option<i64>,
+    /// Bytes of an answer, which PostgreSQL makes.
+    pub answer_bytes: Option<i64>,
+    /// Bytes of a text, a `Json` or a list that is written, where the datamodel does not say (`@size`).
+    pub text_bytes: Option<u64>,
 }
 
 impl Default for PageLimits {
     /// Without limit.
     fn default() -> Self {
-        PageLimits { section: "limits", page_size: None }
+        PageLimits { section: "limits", page_size: None, answer_bytes: None, text_bytes: None }
+    }
+}
+
+impl PageLimits {
+    pub(crate) fn answer(&self) -> Option<AnswerLimit> {
+        self.answer_bytes.map(|bytes| AnswerLimit::new(bytes, self.page_size))
+    }
+
+    /// An answer that is larger than it may be.
+    pub fn answer_too_large(&self) -> ApiError {
+        let limit = self.answer_bytes.unwrap_or_default();
+        let message = format!(
+            "The answer has more bytes than it may have; the limit is {limit} ({}.answer_bytes). Ask for fewer rows or fields.",
+            self.section
+        );
+        ApiError::new(ErrorKind::LimitExceeded, message)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the database refuses becomes what the API answers.
 
-use super::context::Planner;
+use super::context::{PageLimits, Planner};
 use crate::error::{ApiError, ErrorKind};
+use crate::sql::ANSWER_TOO_LARGE;
 
 /// The parts of PostgreSQL's error report that decide the answer.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,6 +37,8 @@ impl Planner {
                 ErrorKind::BadUserInput,
                 format!("A value is not valid for the type of its field: {}", rejection.message),
             ),
+            // Whoever knows the caller's limit says it with its value.
+            ANSWER_TOO_LARGE => PageLimits::default().answer_too_large(),
             // What a unique index takes ends at about 2,700 bytes, however long a column may be.
             "54000" => ApiError::new(
                 ErrorKind::BadUserInput,

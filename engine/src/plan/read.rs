@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
             };
             entries.push((field.key.as_str(), entry));
         }
-        Ok(Shape { model, entries })
+        Ok(Shape { model, answer: self.limits.answer(), entries })
     }
 
     pub fn included(&self, fields: &'a [SelectedField]) -> impl Iterator<Item = &'a SelectedField> {
@@ -145,6 +145,7 @@ impl<'a> Reader<'a> {
                 first: None,
                 last: None,
                 cap: self.limits.page_size,
+                answer: self.limits.answer(),
             });
         }
         let argument = |meaning| self.planner.argument(field, meaning, self.variables);
@@ -191,7 +192,8 @@ impl<'a> Reader<'a> {
             ));
         }
         let (after, before) = (text(InputMeaning::After), text(InputMeaning::Before));
-        Ok(Rows { filter, visible, order, after, before, skip, first, last, cap: self.limits.page_size })
+        let (cap, answer) = (self.limits.page_size, self.limits.answer());
+        Ok(Rows { filter, visible, order, after, before, skip, first, last, cap, answer })
     }
 
     fn page(&self, selection: &'a Selection) -> Result<Page<'a>, ApiError> {

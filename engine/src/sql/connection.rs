@@ -61,6 +61,7 @@ impl Page<'_> {
 pub fn connection(physical: &Physical, model: ModelId, rows: &Rows, page: &Page<'_>) -> Statement {
     use PageInfoField::{EndCursor, HasNextPage, HasPreviousPage, StartCursor};
     let mut sql = Sql::new();
+    sql.answer = rows.answer;
     let looks_ahead = page.asks(|info| matches!(info, HasNextPage | HasPreviousPage));
     let size = rows.first.or(rows.last);
     let shows_edges = page.shows_edges();
@@ -188,7 +189,9 @@ impl Sql {
             self.push("case when count(*) > ").page_size(cap).push(" then '").push(TOO_MANY);
             self.push("'::json else ");
         }
-        self.push("coalesce(json_agg(").object_of(&keys, &object).push("), '[]'::json)");
+        self.lists += 1;
+        self.push("coalesce(json_agg(").object_of(&keys, &object).push(")");
+        self.filter_edges(&keys, &object).push(", '[]'::json)");
         if cap.is_some() {
             self.push(" end");
         }
@@ -200,12 +203,13 @@ impl Sql {
                 EdgeField::Cursor => self.push("page.").push(physical.id(model)).push("::text"),
                 EdgeField::Node(shape) => {
                     let node = self.alias();
-                    self.push("(select ").object(shape, &node).push(" from (select ");
+                    self.push("(select ").object(physical, shape, &node).push(" from (select ");
                     self.entries(physical, "page", shape).push(") ").push(&node).push(")")
                 }
             };
             self.key(&keys, i, key);
         }
+        self.lists -= 1;
         self.push(" from page").within(size).push(" order by page.\"~i\"");
         self.push(if backwards { " desc) " } else { ") " }).push(&object).push(")")
     }

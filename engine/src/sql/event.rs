@@ -351,7 +351,7 @@ impl Sql {
         source: Option<&str>,
     ) -> &mut Self {
         let object = self.alias();
-        self.push("(select ").object(shape, &object).push(" from (select ");
+        self.push("(select ").object(physical, shape, &object).push(" from (select ");
         self.entries(physical, row, shape);
         if let Some(source) = source {
             self.push(" from ").push(source).push(" ").push(row);

@@ -3,6 +3,7 @@
 //! No value is ever written into the text: values are bound, names come from the checked datamodel (or, for
 //! the keys of an answer, are GraphQL names) and are quoted.
 
+mod answer_size;
 mod connection;
 pub mod delete;
 mod event;
@@ -10,6 +11,7 @@ mod event_paths;
 pub mod guard;
 mod history;
 pub mod insert;
+mod object;
 mod physical;
 mod predicate;
 mod read;
@@ -17,6 +19,7 @@ mod text;
 mod view;
 pub mod write;
 
+pub use answer_size::{ANSWER_TOO_LARGE, AnswerLimit};
 pub use connection::{AggregateField, EdgeField, Page, PageField, PageInfoField, batch_payload, connection};
 pub use event::{EventEntry, EventShape, Events, Match, Sight, events};
 pub use event_paths::{Path, event_values};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::answer_size::AnswerLimit;
 use super::physical::{LinkAt, Physical};
 use super::predicate::Filter;
 use super::text::{MISSING_LINK, Sql, TOO_MANY};
@@ -9,9 +10,6 @@ use super::view::View;
 use crate::datamodel::OWN_COLUMN;
 use crate::datamodel::{Field, FieldId, FieldKind, ModelId, ScalarType};
 use crate::plan::{Param, Statement};
-
-/// PostgreSQL cuts longer names.
-const MAX_NAME: usize = 63;
 
 /// Which rows of a model, in which order.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,12 +27,16 @@ pub struct Rows {
     pub last: Option<i64>,
     /// A list without `first` and `last` that has more rows than this is refused.
     pub cap: Option<i64>,
+    /// How large the whole answer may be.
+    pub answer: Option<AnswerLimit>,
 }
 
 /// The JSON object made of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape<'a> {
     pub model: ModelId,
+    /// How large the whole answer may be.
+    pub answer: Option<AnswerLimit>,
     pub entries: Vec<(&'a str, Entry<'a>)>,
 }
 
@@ -64,6 +66,7 @@ pub(super) enum MaskedForm {
 /// All rows as a JSON array.
 pub fn find_many(physical: &Physical, rows: &Rows, shape: &Shape<'_>) -> Statement {
     let mut sql = Sql::new();
+    sql.answer = rows.answer;
     sql.push("select ");
     sql.list(physical, rows, shape, None).push("::text");
     sql.finish()
@@ -72,6 +75,7 @@ pub fn find_many(physical: &Physical, rows: &Rows, shape: &Shape<'_>) -> Stateme
 /// The one row that satisfies a filter which pins a unique value; no row: null.
 pub fn find_one(physical: &Physical, filter: &Filter, shape: &Shape<'_>) -> Statement {
     let mut sql = Sql::new();
+    sql.answer = shape.answer;
     sql.push("select ");
     sql.one(physical, filter, shape).push("::text");
     sql.finish()
@@ -83,6 +87,7 @@ pub fn find_node(physical: &Physical, id: &str, shapes: &[(Filter, Shape<'_>)]) 
     sql.push("select coalesce(");
     for (i, (visible, shape)) in shapes.iter().enumerate() {
         sql.push(if i > 0 { ", " } else { "" });
+        sql.answer = shape.answer;
         sql.one(physical, &Filter::IdIs(id.into()).and(visible.clone()), shape);
     }
     if shapes.is_empty() {
@@ -96,8 +101,9 @@ pub fn find_node(physical: &Physical, id: &str, shapes: &[(Filter, Shape<'_>)]) 
 /// is as it was before the statement. Each of `links` (quoted columns) follows as text.
 pub fn read_written(physical: &Physical, written: Statement, shape: &Shape<'_>, links: &[&str]) -> Statement {
     let mut sql = Sql::around("with written as (", written);
+    sql.answer = shape.answer;
     let object = sql.alias();
-    sql.push(") select (select ").object(shape, &object).push(" from (select ");
+    sql.push(") select (select ").object(physical, shape, &object).push(" from (select ");
     sql.entries(physical, "written", shape).push(") ").push(&object).push(")::text");
     for link in links {
         sql.push(", ").column("written", link).push("::text");
@@ -131,7 +137,8 @@ pub fn record(physical: &Physical, row: Param, shape: &Shape<'_>) -> Statement {
     let (alias, object) = (sql.alias(), sql.alias());
     let number = sql.add_param(row);
     sql.record = Some((alias.clone(), number));
-    sql.push("select ").object(shape, &object).push("::text from (select ");
+    sql.answer = shape.answer;
+    sql.push("select ").object(physical, shape, &object).push("::text from (select ");
     sql.entries(physical, &alias, shape);
     sql.push(" from json_populate_record(null::").push(physical.table(shape.model)).push(", ");
     sql.placeholder(number).push("::json) ").push(&alias).push(") ").push(&object);
@@ -139,6 +146,10 @@ pub fn record(physical: &Physical, row: Param, shape: &Shape<'_>) -> Statement {
 }
 
 impl Shape<'_> {
+    pub(super) fn keys(&self) -> Vec<&str> {
+        self.entries.iter().map(|(key, _)| *key).collect()
+    }
+
     /// Whether rows of the model are looked at anywhere below the row itself.
     pub fn looks_again_at(&self, model: ModelId) -> bool {
         self.entries.iter().any(|(_, entry)| match entry {
@@ -160,7 +171,7 @@ impl Sql {
     /// `(select json of the row)`, null without a row.
     fn one(&mut self, physical: &Physical, filter: &Filter, shape: &Shape<'_>) -> &mut Self {
         let (row, object) = (self.alias(), self.alias());
-        self.push("(select ").object(shape, &object).push(" from (select ");
+        self.push("(select ").object(physical, shape, &object).push(" from (select ");
         self.entries(physical, &row, shape);
         self.push(" from ").push(physical.table(shape.model)).push(" ").push(&row).push(" where ");
         self.predicate(physical, shape.model, &row, filter);
@@ -182,7 +193,9 @@ impl Sql {
             self.push("case when count(*) > ").page_size(cap).push(" then '").push(TOO_MANY);
             self.push("'::json else ");
         }
-        self.push("coalesce(json_agg(").object_in_aggregate(shape, &object).push("), '[]'::json)");
+        self.lists += 1;
+        self.push("coalesce(json_agg(").object_in_aggregate(shape, &object).push(")");
+        self.filter_rows(physical, shape, &object).push(", '[]'::json)");
         if cap.is_some() {
             self.push(" end");
         }
@@ -198,6 +211,7 @@ impl Sql {
             let capped = Rows { first: rows.first.or(cap.map(|c| c.saturating_add(1))), ..rows.clone() };
             self.rows(physical, shape.model, &capped, &row, parent);
         }
+        self.lists -= 1;
         self.push(") ").push(&object).push(")")
     }
 
@@ -432,7 +446,7 @@ impl Sql {
         if definition.required {
             self.push("coalesce(");
         }
-        self.push("(select ").object(shape, &object).push(" from (select ");
+        self.push("(select ").object(physical, shape, &object).push(" from (select ");
         self.entries(physical, &row, shape);
         self.push(" from ").push(physical.table(relation.target)).push(" ").push(&row);
         let id = physical.id(model);
@@ -464,47 +478,4 @@ impl Sql {
         }
         self
     }
-
-    /// A type's name: from the schema, never from a request.
-    pub(super) fn typename(&mut self, name: &str) -> &mut Self {
-        self.push("'").push(&name.replace('\'', "''")).push("'::text")
-    }
-
-    /// ` as "key"`; where a key is too long for a column's name, all keys are written by `object_of`.
-    pub(super) fn key(&mut self, keys: &[&str], position: usize, key: &str) -> &mut Self {
-        self.push(" as ");
-        if has_long_key(keys) { self.name(&format!("{OWN_COLUMN}{position}")) } else { self.name(key) }
-    }
-
-    pub(super) fn object(&mut self, shape: &Shape<'_>, alias: &str) -> &mut Self {
-        let keys: Vec<&str> = shape.entries.iter().map(|(key, _)| *key).collect();
-        self.object_of(&keys, alias)
-    }
-
-    fn object_in_aggregate(&mut self, shape: &Shape<'_>, alias: &str) -> &mut Self {
-        if shape.entries.iter().any(|(key, _)| key.len() > MAX_NAME) {
-            self.object(shape, alias)
-        } else {
-            self.whole(alias)
-        }
-    }
-
-    /// The JSON object of a sub-select's row.
-    pub(super) fn object_of(&mut self, keys: &[&str], alias: &str) -> &mut Self {
-        if !has_long_key(keys) {
-            return self.push("row_to_json(").whole(alias).push(")");
-        }
-        self.push("('{");
-        for (i, key) in keys.iter().enumerate() {
-            // A key is a GraphQL name: letters, digits and `_` only.
-            self.push(if i > 0 { " || '," } else { "" }).push("\"").push(key).push("\":'");
-            self.push(" || coalesce(to_json(").column(alias, &format!("\"{OWN_COLUMN}{i}\""));
-            self.push(")::text, 'null')");
-        }
-        self.push(" || '}')::json")
-    }
-}
-
-fn has_long_key(keys: &[&str]) -> bool {
-    keys.iter().any(|key| key.len() > MAX_NAME)
 }

@@ -1,5 +1,6 @@
 //! The one place where SQL text and its parameters grow together.
 
+use super::answer_size::AnswerLimit;
 use super::history::{History, Past};
 use crate::plan::{Param, Statement};
 
@@ -23,6 +24,10 @@ pub struct Sql {
     pub(super) before: Option<(String, String)>,
     /// Whether the condition that is written is asked of a few rows that are at hand.
     pub(super) few: bool,
+    /// How large the answer that is made may be.
+    pub(super) answer: Option<AnswerLimit>,
+    /// How many lists are open, one in the other.
+    pub(super) lists: usize,
     /// Set where tables are read as they were at some moment.
     pub(super) past: Option<Past>,
     /// What the statement needs of the change log.
@@ -65,7 +70,7 @@ impl Sql {
         self
     }
 
-    /// Writes the number itself. For page sizes and the limits of lists only: as parameters they would keep
+    /// Writes the number itself. For page sizes and the limits of lists and answers only: as parameters they would keep
     /// PostgreSQL from a plan that serves all values, for it cannot tell what a limit that it does not know
     /// will cost, and so it would plan every read anew.
     pub fn page_size(&mut self, rows: i64) -> &mut Self {

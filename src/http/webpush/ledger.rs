@@ -17,5 +17,5 @@ pub fn operation() -> Operation {
 
 pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> HttpResponse {
     let call = Call { viewer: ledger::reader(&call.viewer), ..call };
-    answer(&request, &state.ledger, call, Some(OnlyQueries::Ledger)).await
+    answer(&request, &state, &state.ledger, call, Some(OnlyQueries::Ledger)).await
 }

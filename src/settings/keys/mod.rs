@@ -1,5 +1,6 @@
 //! Every key there is: the one table that reading, checking, `gom config` and `docs/CONFIGURATION.md` follow.
 
+mod limits;
 mod logins;
 mod metrics;
 mod push;
@@ -8,7 +9,6 @@ use super::kind::Kind;
 use super::table::Key;
 
 const COUNT: Kind = Kind::Integer { min: 1, max: 1_000_000_000 };
-const DEPTH: Kind = Kind::Integer { min: 1, max: 64 };
 const SIZE: Kind = Kind::Bytes { min: 1_024, max: 1_073_741_824 };
 const TIME: Kind = Kind::Milliseconds { min: 1, max: 3_600_000 };
 /// From a second to 400 days, which is the longest that browsers keep a cookie.
@@ -18,7 +18,7 @@ const SAME_SITE: Kind = Kind::Choice(&["strict", "lax", "none"]);
 
 /// Every key, in the order in which they are shown.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    GENERAL.iter().chain(logins::KEYS).chain(push::KEYS).chain(metrics::KEYS)
+    GENERAL.iter().chain(limits::KEYS).chain(REST).chain(logins::KEYS).chain(push::KEYS).chain(metrics::KEYS)
 }
 
 static GENERAL: &[Key] = &[
@@ -52,6 +52,18 @@ static GENERAL: &[Key] = &[
         Kind::Milliseconds { min: 0, max: 3_600_000 },
         Some("0"),
         "How long the server takes requests after it was told to stop, with `/readyz` answering 503: so that a proxy sends no more before it stops.",
+    ),
+    Key::new(
+        "server.send_timeout",
+        TIME,
+        Some("30000"),
+        "A client that takes nothing of its answer for so long is cut off.",
+    ),
+    Key::new(
+        "server.waiting_bytes",
+        SIZE,
+        Some("536870912"),
+        "Answers on their way to all clients of the process; while there are more, requests get 503.",
     ),
     Key::new(
         "server.trusted_proxies",
@@ -225,38 +237,9 @@ static GENERAL: &[Key] = &[
         Some("false"),
         "Offer the mutation `executeRaw`, for the service role only.",
     ),
-    Key::new("limits.body_bytes", SIZE, Some("1048576"), "Size of a request's body."),
-    Key::new("limits.query_bytes", SIZE, Some("65536"), "Size of a GraphQL document."),
-    Key::new("limits.tokens", COUNT, Some("4000"), "Lexical tokens of a document."),
-    Key::new("limits.depth", DEPTH, Some("15"), "Levels of nested fields."),
-    Key::new("limits.aliases", COUNT, Some("50"), "Aliases in a document, fragments expanded."),
-    Key::new("limits.fields", COUNT, Some("1000"), "Selected fields of a document, fragments expanded."),
-    Key::new("limits.root_fields", COUNT, Some("20"), "Top-level fields of an operation."),
-    Key::new("limits.complexity", COUNT, Some("200000"), "Fields that an answer may hold: each list counts as many times as rows were asked for, and so does each condition and relation of its filter."),
-    Key::new("limits.filter_conditions", COUNT, Some("200"), "Conditions of all filters of a request, those of the row rules included that apply where the filters lead; a list of values counts once more for each full 100."),
-    Key::new("limits.filter_depth", DEPTH, Some("6"), "Relations that a filter crosses one within the other, those of the row rules included that apply where it leads."),
-    Key::new("limits.filter_relations", COUNT, Some("30"), "Relations that all filters of a request cross, those of the row rules included that apply where they lead."),
-    Key::new("limits.filter_bytes", SIZE, Some("262144"), "Size of the values in all filters of a request."),
-    Key::new("limits.page_size", COUNT, Some("1000"), "Rows of one list in an answer."),
-    Key::new("limits.batch", COUNT, Some("10"), "Operations in one batched request."),
-    Key::new("limits.deadline", TIME, Some("5000"), "A request that takes longer is answered with an error."),
-    Key::new("limits.in_flight_per_user", COUNT, Some("8"), "Operations of one user that this process carries out at once, whatever they come by. The service role has no such bound."),
-    Key::new("limits.waiting_per_user", Kind::Integer { min: 0, max: 1_000_000 }, Some("32"), "Operations of one user that wait for those in flight, until their deadline; the next is refused as `TOO_MANY_REQUESTS`."),
-    Key::new("limits.service.body_bytes", SIZE, Some("16777216"), "For the service role: size of a request's body."),
-    Key::new("limits.service.query_bytes", SIZE, Some("4194304"), "For the service role: size of a GraphQL document."),
-    Key::new("limits.service.tokens", COUNT, Some("200000"), "For the service role: lexical tokens of a document."),
-    Key::new("limits.service.depth", DEPTH, Some("40"), "For the service role: levels of nested fields."),
-    Key::new("limits.service.aliases", COUNT, Some("10000"), "For the service role: aliases in a document, fragments expanded."),
-    Key::new("limits.service.fields", COUNT, Some("100000"), "For the service role: selected fields of a document, fragments expanded."),
-    Key::new("limits.service.root_fields", COUNT, Some("1000"), "For the service role: top-level fields of an operation."),
-    Key::new("limits.service.complexity", COUNT, Some("1000000000"), "For the service role: fields that an answer may hold: each list counts as many times as rows were asked for, and so does each condition and relation of its filter."),
-    Key::new("limits.service.filter_conditions", COUNT, Some("10000"), "For the service role: conditions of all filters of a request, those of the row rules included that apply where the filters lead; a list of values counts once more for each full 100."),
-    Key::new("limits.service.filter_depth", DEPTH, Some("40"), "For the service role: relations that a filter crosses one within the other, those of the row rules included that apply where it leads."),
-    Key::new("limits.service.filter_relations", COUNT, Some("1000"), "For the service role: relations that all filters of a request cross, those of the row rules included that apply where they lead."),
-    Key::new("limits.service.filter_bytes", SIZE, Some("16777216"), "For the service role: size of the values in all filters of a request."),
-    Key::new("limits.service.page_size", COUNT, Some("1000000"), "For the service role: rows of one list in an answer."),
-    Key::new("limits.service.batch", COUNT, Some("100"), "For the service role: operations in one batched request."),
-    Key::new("limits.service.deadline", TIME, Some("5000"), "For the service role: a request that takes longer is answered with an error."),
+];
+
+static REST: &[Key] = &[
     Key::new(
         "cache.document_bytes",
         SIZE,

@@ -12,7 +12,7 @@ mod reach;
 mod top;
 
 use self::insertions::Waiting;
-use super::context::Planner;
+use super::context::{PageLimits, Planner};
 use super::program::{Expect, Param, Program, Register, Statement, Step};
 use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
@@ -46,6 +46,7 @@ pub struct Amendments {
 pub(super) struct Writer<'a> {
     planner: &'a Planner,
     access: Access<'a>,
+    limits: PageLimits,
     /// The model that the top-level field is about.
     top: ModelId,
     source: &'a mut dyn Source,
@@ -63,11 +64,18 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(planner: &'a Planner, access: Access<'a>, top: ModelId, source: &'a mut dyn Source) -> Self {
+    fn new(
+        planner: &'a Planner,
+        access: Access<'a>,
+        limits: PageLimits,
+        top: ModelId,
+        source: &'a mut dyn Source,
+    ) -> Self {
         let now = source.now();
         Writer {
             planner,
             access,
+            limits,
             top,
             source,
             now,

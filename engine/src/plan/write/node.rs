@@ -2,8 +2,8 @@
 
 use super::links::Parent;
 use super::{Writer, row};
-use crate::datamodel::{Field, FieldId, FieldKind, IdStrategy, ModelId, RelationRef, ScalarType};
-use crate::error::ApiError;
+use crate::datamodel::{Field, FieldId, FieldKind, IdStrategy, Model, ModelId, RelationRef, ScalarType};
+use crate::error::{ApiError, ErrorKind};
 use crate::plan::context::{entries, entry, items};
 use crate::plan::filter::unexpected;
 use crate::plan::program::{Expect, Param};
@@ -20,6 +20,8 @@ type Values = Vec<(FieldId, Param)>;
 const MAX_ID: usize = 25;
 const MAX_FLOAT: usize = 35;
 const MAX_ENUM: usize = 191;
+/// Quotes, comma and blank of an item as an answer shows it.
+const LIST_PUNCTUATION: usize = 4;
 
 impl Writer<'_> {
     /// Creates a node and everything nested in its data; gives its id. With a parent whose link stands in
@@ -136,7 +138,7 @@ impl Writer<'_> {
                     None => self.new_id(field),
                 };
                 if let Some(id) = &id {
-                    check_length(field, id)?;
+                    self.check_value(definition, field, id)?;
                 }
                 continue;
             }
@@ -144,7 +146,7 @@ impl Writer<'_> {
                 _ if field.is_server_set() => Param::Text(self.now.clone()),
                 Some(value) => match self.planner.scalar_text(value) {
                     Some(text) => {
-                        check_length(field, &text)?;
+                        self.check_value(definition, field, &text)?;
                         Param::Text(text)
                     }
                     None if field.required => {
@@ -237,7 +239,7 @@ impl Writer<'_> {
             let field = definition.field(field_id);
             let param = match self.planner.scalar_text(value) {
                 Some(text) => {
-                    check_length(field, &text)?;
+                    self.check_value(definition, field, &text)?;
                     Param::Text(text)
                 }
                 None if field.required => {
@@ -278,6 +280,9 @@ impl Writer<'_> {
                 .iter()
                 .map(|v| planner.scalar_text(v).ok_or_else(|| unexpected("list item")))
                 .collect::<Result<_, _>>()?;
+            let definition = planner.model().model(model);
+            let bytes = texts.iter().map(|text| text.len() + LIST_PUNCTUATION).sum();
+            self.check_bytes(definition, definition.field(*field), bytes)?;
             if replaces {
                 self.run(write::clear_list(planner.physical(), model, *field, nodes), Expect::Anything);
             }
@@ -318,6 +323,32 @@ impl Writer<'_> {
     pub(super) fn update_rest(&mut self, model: ModelId, id: &Param, data: &Value) -> Result<(), ApiError> {
         self.fill_lists(model, &row(id), data, true)?;
         self.nested(model, id, data, false, &[])
+    }
+
+    /// Whether a column takes the value.
+    fn check_value(&self, model: &Model, field: &Field, text: &str) -> Result<(), ApiError> {
+        check_length(field, text)?;
+        match field.kind {
+            FieldKind::Scalar(ScalarType::String | ScalarType::Json) => {
+                self.check_bytes(model, field, text.len())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a value is small enough to be stored: as the datamodel says, else as the caller may.
+    fn check_bytes(&self, model: &Model, field: &Field, bytes: usize) -> Result<(), ApiError> {
+        let (limit, set) = match (field.max_bytes, self.limits.text_bytes) {
+            (Some(limit), _) => (limit, format!("@size of {}.{}", model.name, field.name)),
+            (None, Some(limit)) => (limit, format!("{}.text_bytes", self.limits.section)),
+            (None, None) => return Ok(()),
+        };
+        if bytes as u64 <= limit {
+            return Ok(());
+        }
+        let message =
+            format!("The value of the field '{}' has {bytes} bytes; the limit is {limit} ({set})", field.name);
+        Err(ApiError::new(ErrorKind::LimitExceeded, message))
     }
 
     /// Before a node is connected to a parent that is being created, along a link in the parent's row.

@@ -33,7 +33,7 @@ impl Planner {
         access.check_operation(OperationKind::Mutation, &field.name)?;
         let reader = Reader { planner: self, variables, limits, access, past: false };
         let argument = |m| self.argument(field, m, variables).unwrap_or(Value::Null);
-        let mut writer = Writer::new(self, access, Self::written_model(meaning)?, source);
+        let mut writer = Writer::new(self, access, limits, Self::written_model(meaning)?, source);
         writer.set = amendments.set;
         writer.steps = amendments.before;
         if let Some(who) = amendments.writer.filter(|_| self.notes_writer(meaning)) {
