@@ -18,7 +18,7 @@ pub const ANSWER_TOO_LARGE: &str = "2201G";
 /// A row of fewer bytes is never added up, whatever the limit.
 const LEAST_SMALL_ROW: i64 = 256;
 /// The rows of one list that are not added up come to at most this part of the limit.
-const SMALL_PART: i64 = 16;
+const SMALL_PART: i64 = 8;
 /// Rows of a list without a limit on its length, for the same.
 const ASSUMED_PAGE: i64 = 1_000;
 /// Bytes of a value that is neither a text nor JSON; of a name's quotes, colon and comma.
