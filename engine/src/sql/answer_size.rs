@@ -135,17 +135,20 @@ fn known(parts: &[Part]) -> Option<i64> {
     (!measured).then(|| parts.iter().map(Part::known).sum())
 }
 
-/// The columns of a shape's row; `made`: those that are made of other rows.
+/// The columns of a shape's row; `made`: those that other rows are looked at for.
 fn parts_of(physical: &Physical, shape: &Shape<'_>, made: Measured) -> Vec<Part> {
     let keys = shape.keys();
     let part = |(i, (key, entry)): (usize, &(&str, Entry<'_>))| {
         let measured = match entry {
-            Entry::Column(field) => match physical.model.field(shape.model, *field).kind {
-                FieldKind::Scalar(ScalarType::String) => Measured::Text,
-                FieldKind::Scalar(ScalarType::Json) => Measured::Json,
-                _ => Measured::Known(PLAIN),
-            },
-            Entry::Typename(_) => Measured::Known(PLAIN),
+            Entry::Viewed(..) if matches!(made, Measured::Known(_)) => made,
+            Entry::Column(field) | Entry::Viewed(field, _) => {
+                match physical.model.field(shape.model, *field).kind {
+                    FieldKind::Scalar(ScalarType::String) => Measured::Text,
+                    FieldKind::Scalar(ScalarType::Json) => Measured::Json,
+                    _ => Measured::Known(PLAIN),
+                }
+            }
+            Entry::Typename(_) | Entry::Hidden => Measured::Known(PLAIN),
             Entry::ScalarList(_) | Entry::ToOne(..) | Entry::ToMany(..) => made,
         };
         Part { column: key_column(&keys, i), name: key.len(), measured }
