@@ -27,7 +27,8 @@ use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{
-    self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, ShownHere, State, Sending, Vitals, Waiting, Welcome,
+    self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, Sending, ShownHere, State, Vitals,
+    Waiting, Welcome,
 };
 use crate::identity::{Cursors, SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;

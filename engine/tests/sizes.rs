@@ -130,7 +130,8 @@ fn a_value_that_is_too_large_is_not_stored_and_the_datamodel_says_what_is_too_la
 
 #[test]
 fn only_what_may_be_large_is_measured_and_nothing_without_a_limit() {
-    let limits = PageLimits { page_size: Some(1_000), answer_bytes: Some(8_388_608), ..PageLimits::default() };
+    let limits =
+        PageLimits { page_size: Some(1_000), answer_bytes: Some(8_388_608), ..PageLimits::default() };
     let measures = |document: &str, limits| {
         plan(document, &json!({}), limits).expect("a statement").matches("width_bucket").count()
     };

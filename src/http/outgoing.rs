@@ -142,7 +142,9 @@ impl Outgoing {
         let watch = rt::spawn(async move {
             while let Some(due) = watched.upgrade().map(|rest| rest.taken.get() + timeout) {
                 sleep_until(due).await;
-                if let Some(rest) = watched.upgrade().filter(|rest| rest.taken.get() + timeout <= Instant::now()) {
+                if let Some(rest) =
+                    watched.upgrade().filter(|rest| rest.taken.get() + timeout <= Instant::now())
+                {
                     return rest.cut();
                 }
             }

@@ -72,7 +72,10 @@ async fn an_answer_beyond_its_limit_is_refused_wherever_its_bytes_are() {
     // A write whose answer is too large is not done; of several, those that were done say so.
     let rename = "updatePromotion(where: { uid: \"p0\" }, data: { name: \"new\" })";
     let answer = app.ask(&format!("mutation {{ {rename} {{ {} }} }}", aliases(11, "content"))).await;
-    assert_eq!((answer.code(), answer.message()), ("LIMIT_EXCEEDED", &*format!("{limit} Nothing was written.")));
+    assert_eq!(
+        (answer.code(), answer.message()),
+        ("LIMIT_EXCEEDED", &*format!("{limit} Nothing was written."))
+    );
     let name = "{ promotion(where: { uid: \"p0\" }) { name } }";
     assert_eq!(app.ask(name).await.body["data"]["promotion"]["name"], "n0");
     let one = format!("{rename} {{ {} }}", aliases(6, "content"));
@@ -140,7 +143,8 @@ async fn a_text_that_is_too_large_is_not_stored() {
     with_promotions(&app, 1, 2_000).await;
     let update = "mutation($text: String) { updatePromotion(where: { uid: \"p0\" }, data: { content: $text }) { uid } }";
     let answer = ask_with(&app, update, json!({ "text": "y".repeat(2_001) })).await;
-    let message = "The value of the field 'content' has 2001 bytes; the limit is 2000 (limits.service.text_bytes)";
+    let message =
+        "The value of the field 'content' has 2001 bytes; the limit is 2000 (limits.service.text_bytes)";
     assert_eq!((answer.code(), answer.message()), ("LIMIT_EXCEEDED", message));
     let stored = app.ask("{ promotion(where: { uid: \"p0\" }) { content } }").await;
     assert_eq!(stored.body["data"]["promotion"]["content"], "x".repeat(2_000));
@@ -162,11 +166,9 @@ async fn never_reads(app: &TestApp) -> TcpStream {
 
 #[actix_web::test]
 async fn a_client_that_does_not_read_holds_so_much_and_so_long_and_no_more() {
-    let app = TestApp::start_with(&[
-        ("limits.service.waiting_bytes", "10000000"),
-        ("server.send_timeout", "3000"),
-    ])
-    .await;
+    let app =
+        TestApp::start_with(&[("limits.service.waiting_bytes", "10000000"), ("server.send_timeout", "3000")])
+            .await;
     with_promotions(&app, 12, 1_000_000).await;
     let mut idle = never_reads(&app).await;
     let refused = async || app.ask("{ __typename }").await.status == StatusCode::TOO_MANY_REQUESTS;
@@ -174,8 +176,7 @@ async fn a_client_that_does_not_read_holds_so_much_and_so_long_and_no_more() {
     let answer = app.ask("{ __typename }").await;
     if answer.status == StatusCode::TOO_MANY_REQUESTS {
         assert_eq!((answer.code(), answer.header("Retry-After")), ("LIMIT_EXCEEDED", "1"));
-        let expected =
-            "Earlier answers wait to be read; the limit is 10000000 bytes (limits.service.waiting_bytes). Nothing was done.";
+        let expected = "Earlier answers wait to be read; the limit is 10000000 bytes (limits.service.waiting_bytes). Nothing was done.";
         assert_eq!(answer.message(), expected);
     }
     eventually("it is cut off", async || !refused().await).await;

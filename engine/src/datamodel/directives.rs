@@ -164,7 +164,11 @@ fn read_sequence(text: &DirectiveText, findings: &mut Findings) -> SequenceText 
 fn read_size(text: &DirectiveText, findings: &mut Findings) -> Option<At<u64>> {
     let at = text.name.at;
     if argument(text, "max").is_none() {
-        findings.add(at, "`@size` has no `max`", "write the bytes that a value may have: `@size(max: 1048576)`");
+        findings.add(
+            at,
+            "`@size` has no `max`",
+            "write the bytes that a value may have: `@size(max: 1048576)`",
+        );
     }
     let max = integer(text, "max", findings)?;
     match u64::try_from(max) {

@@ -346,8 +346,10 @@ impl Writer<'_> {
         if bytes as u64 <= limit {
             return Ok(());
         }
-        let message =
-            format!("The value of the field '{}' has {bytes} bytes; the limit is {limit} ({set})", field.name);
+        let message = format!(
+            "The value of the field '{}' has {bytes} bytes; the limit is {limit} ({set})",
+            field.name
+        );
         Err(ApiError::new(ErrorKind::LimitExceeded, message))
     }
 
