@@ -145,7 +145,6 @@ impl<'a> Reader<'a> {
                 first: None,
                 last: None,
                 cap: self.limits.page_size,
-                answer: self.limits.answer(),
             });
         }
         let argument = |meaning| self.planner.argument(field, meaning, self.variables);
@@ -192,8 +191,7 @@ impl<'a> Reader<'a> {
             ));
         }
         let (after, before) = (text(InputMeaning::After), text(InputMeaning::Before));
-        let (cap, answer) = (self.limits.page_size, self.limits.answer());
-        Ok(Rows { filter, visible, order, after, before, skip, first, last, cap, answer })
+        Ok(Rows { filter, visible, order, after, before, skip, first, last, cap: self.limits.page_size })
     }
 
     fn page(&self, selection: &'a Selection) -> Result<Page<'a>, ApiError> {
@@ -213,7 +211,7 @@ impl<'a> Reader<'a> {
             };
             fields.push((field.key.as_str(), part));
         }
-        Ok(Page { fields })
+        Ok(Page { answer: self.limits.answer(), fields })
     }
 
     fn page_info(&self, selection: &'a Selection) -> Result<Vec<(&'a str, PageInfoField<'a>)>, ApiError> {

@@ -1,6 +1,7 @@
 //! Connections: one page of rows, and what is said about it. The page is fetched once; edges, cursors and
 //! counts read it.
 
+use super::answer_size::AnswerLimit;
 use super::physical::Physical;
 use super::read::{Rows, Shape};
 use super::text::{Sql, TOO_MANY};
@@ -10,6 +11,8 @@ use crate::plan::{Param, Statement};
 /// What a connection shows of its page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<'a> {
+    /// How large the whole answer may be.
+    pub answer: Option<AnswerLimit>,
     pub fields: Vec<(&'a str, PageField<'a>)>,
 }
 
@@ -61,7 +64,7 @@ impl Page<'_> {
 pub fn connection(physical: &Physical, model: ModelId, rows: &Rows, page: &Page<'_>) -> Statement {
     use PageInfoField::{EndCursor, HasNextPage, HasPreviousPage, StartCursor};
     let mut sql = Sql::new();
-    sql.answer = rows.answer;
+    sql.answer = page.answer;
     let looks_ahead = page.asks(|info| matches!(info, HasNextPage | HasPreviousPage));
     let size = rows.first.or(rows.last);
     let shows_edges = page.shows_edges();

@@ -27,8 +27,6 @@ pub struct Rows {
     pub last: Option<i64>,
     /// A list without `first` and `last` that has more rows than this is refused.
     pub cap: Option<i64>,
-    /// How large the whole answer may be.
-    pub answer: Option<AnswerLimit>,
 }
 
 /// The JSON object made of a row.
@@ -66,7 +64,7 @@ pub(super) enum MaskedForm {
 /// All rows as a JSON array.
 pub fn find_many(physical: &Physical, rows: &Rows, shape: &Shape<'_>) -> Statement {
     let mut sql = Sql::new();
-    sql.answer = rows.answer;
+    sql.answer = shape.answer;
     sql.push("select ");
     sql.list(physical, rows, shape, None).push("::text");
     sql.finish()
