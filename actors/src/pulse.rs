@@ -11,6 +11,8 @@ pub enum Condition {
     /// It has not worked yet since the start of the process.
     Starting,
     Ready,
+    /// It works, and is later with it than it should be.
+    Behind,
     /// It worked, or was tried, and does not work now.
     Down,
     /// It has nothing to do here.
@@ -23,6 +25,7 @@ impl Condition {
         match self {
             Condition::Starting => "starting",
             Condition::Ready => "ready",
+            Condition::Behind => "behind",
             Condition::Down => "down",
             Condition::Off => "off",
         }

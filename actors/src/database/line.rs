@@ -57,7 +57,22 @@ impl Line {
 
     /// Runs a statement that commits by itself; its rows.
     pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, LineError> {
-        let link = self.link().await?;
+        self.timed_rows(statement).await.0
+    }
+
+    /// The same, and how long the connection was busy with it: what it waited for others before it does not count.
+    pub async fn timed_rows(&self, statement: &Statement) -> (Result<Vec<Row>, LineError>, Duration) {
+        let link = match self.link().await {
+            Ok(link) => link,
+            Err(error) => return (Err(error), Duration::ZERO),
+        };
+        let sent = Instant::now();
+        let answer = self.ask(&link, statement).await;
+        let before = self.answered.replace(Instant::now());
+        (answer, sent.max(before).elapsed())
+    }
+
+    async fn ask(&self, link: &Rc<Link>, statement: &Statement) -> Result<Vec<Row>, LineError> {
         let patience = self.limit + GRACE;
         let mut asking = pin!(link.rows(statement));
         let answer = loop {
@@ -71,13 +86,12 @@ impl Line {
                 }
             }
         };
-        self.answered.set(Instant::now());
         let failure = match answer {
             Ok(rows) => return Ok(rows),
             Err(failure) => failure,
         };
         if matches!(failure, Failure::Lost(_)) {
-            self.lose(&link);
+            self.lose(link);
         }
         Err(match failure {
             Failure::Rejected(report) | Failure::Stale(report) => LineError::Rejected(report.to_string()),

@@ -1,108 +1,153 @@
-//! A subscriber that comes back with a cursor reads the log by itself until it has come to where the hub is.
+//! A subscriber that comes back with a cursor reads the log by itself until it has come close to where the hub is, which
+//! then takes the last step for it.
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
 use actix::Addr;
+use futures::FutureExt;
 use gom_engine::events::Cursor;
 use tokio::time::{Instant, sleep};
 
-use super::LiveError;
-use super::decide::{Decider, own_fault};
-use super::groups::{Interest, Member};
-use super::hub::{Core, Hub, Join};
+use super::budget::Owner;
+use super::decide::{Decider, Meter, own_fault};
+use super::groups::{Interest, Member, Presence};
+use super::hub::{Core, Hub};
+use super::join::{Join, Joined, Progress};
 use super::local::Deliver;
 use super::log::{Page, Place};
+use super::{Delivered, LiveError};
 use crate::crash::crash_point;
 use crate::database::LineError;
 
 /// How long the database may be away before a subscriber is sent away.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
-const STEP: Duration = Duration::from_millis(2);
 
-pub(super) async fn catch_up(
-    core: Rc<Core>,
-    hub: Addr<Hub>,
-    member: Member,
-    interest: Interest,
-    from: Cursor,
-) {
-    let way = Way { core: &core, hub: &hub, member, interest: &interest, from };
-    if let Err(reason) = way.go().await {
-        core.end_arriving(member, reason).await;
-    }
+/// A subscriber on its way.
+#[derive(Clone)]
+pub(super) struct Arriving {
+    pub member: Member,
+    pub owner: Owner,
+    pub interest: Interest,
+    pub presence: Presence,
+}
+
+pub(super) async fn catch_up(core: Rc<Core>, hub: Addr<Hub>, arriving: Arriving, from: Cursor) {
+    let way = Way { core: &core, hub: &hub, arriving: &arriving, from };
+    let reason = match AssertUnwindSafe(way.go()).catch_unwind().await {
+        Ok(Ok(())) => return,
+        Ok(Err(reason)) => reason,
+        // The panic has been logged. Nobody else may suffer for it, and the subscriber must not wait for ever.
+        Err(_) => LiveError::Unavailable("reading missed events has failed".to_owned()),
+    };
+    core.end_arriving(arriving.member, reason).await;
 }
 
 struct Way<'a> {
     core: &'a Core,
     hub: &'a Addr<Hub>,
-    member: Member,
-    interest: &'a Interest,
+    arriving: &'a Arriving,
     from: Cursor,
+}
+
+/// What a page of the log has for a subscriber.
+enum Step {
+    Events { events: Vec<Delivered>, next: Progress },
+    /// Deciding takes too long here.
+    Costly,
+    Forgotten,
 }
 
 impl Way<'_> {
     async fn go(&self) -> Result<(), LiveError> {
-        let mut place = match self.from.part {
-            Cursor::WHOLE => Place::after(self.from.position),
-            _ => Place::before(self.from.position),
+        let from = self.from;
+        let place = match from.part {
+            Cursor::WHOLE => Place::after(from.position),
+            _ => Place::before(from.position),
         };
-        let mut counted = (0, 0);
+        let mut at = Progress { epoch: from.epoch, place, counted: (0, 0), after: Some(from) };
         loop {
-            // For one step: whoever waits for its client to read holds up nobody else.
-            let Ok(turn) = self.core.turns.acquire().await else { return Ok(()) };
+            // For one step: others are waiting, and whoever waits for its client to read holds up nobody.
+            let turn = self.core.turns.take(&self.arriving.owner).await;
             // Asked for before each step: what is forgotten meanwhile was not forgotten yet when it was read.
             let state = self.patiently(async || self.core.history.log.state().await).await?;
             // The hub is of another epoch until its feed has found out that there is a new one: it is no goal then.
             let goal = self.core.place_in(state.epoch);
-            let ahead = self.from.position > state.position.max(goal.map_or(0, |goal| goal.position));
-            if self.from.epoch != state.epoch || ahead || state.has_forgotten_after(place) {
+            let ahead = from.position > state.position.max(goal.map_or(0, |goal| goal.position));
+            if at.epoch != state.epoch || ahead || state.has_forgotten_after(at.place) {
                 return Err(LiveError::Resync);
             }
-            if !self.core.is_arriving(self.member) {
+            if !self.core.is_arriving(self.arriving.member) || !self.arriving.presence.is_there() {
                 return Ok(());
             }
             let Some(goal) = goal else {
-                sleep(STEP).await;
+                drop(turn);
+                self.core.moved(PAUSE).await;
                 continue;
             };
-            if place < goal {
-                let read = async || {
-                    let Page { state: now, pieces, next } =
-                        self.core.history.log.read(place, goal.position).await?;
-                    if now.epoch != state.epoch || now.has_forgotten_after(place) {
-                        return Ok(None);
-                    }
-                    let mut counted = counted;
-                    let pieces = self.core.history.interpret(&pieces, &mut counted);
-                    let all = Decider::all(&pieces);
-                    let (epoch, after) = (state.epoch, Some(self.from));
-                    let events = self.core.history.events(self.interest, &pieces, &all, epoch, after).await?;
-                    Ok(Some((events, next, counted)))
-                };
-                crash_point("catch-up");
-                let Some((events, next, now_counted)) = self.patiently(read).await? else {
-                    return Err(LiveError::Resync);
-                };
-                if !events.is_empty() {
-                    let deliver = Deliver { slots: [self.member.slot].into(), events: events.into() };
-                    self.core.send(self.member.worker, deliver).await;
-                    drop(turn);
-                    self.core.drained(self.member).await;
+            if at.place < goal {
+                if self.core.budgets.is_penalized(&self.arriving.owner, Instant::now()) {
+                    self.core.go_slow(self.arriving.clone(), at);
+                    return Ok(());
                 }
-                (place, counted) = (next, now_counted);
-                continue;
+                crash_point("catch-up");
+                match self.patiently(async || self.read(at, goal).await).await? {
+                    Step::Events { events, next } => {
+                        drop(turn);
+                        if !events.is_empty() {
+                            self.deliver(events).await;
+                        }
+                        at = next;
+                    }
+                    Step::Costly => {
+                        self.core.go_slow(self.arriving.clone(), at);
+                        return Ok(());
+                    }
+                    Step::Forgotten => return Err(LiveError::Resync),
+                }
+                if at.place < goal {
+                    continue;
+                }
+            } else {
+                drop(turn);
             }
-            let (member, interest) = (self.member, self.interest.clone());
-            let join = Join { member, interest, epoch: state.epoch, place };
-            match self.hub.send(join).await {
-                Ok(true) => return Ok(()),
-                // It has moved on meanwhile; or another node has been quicker, and this one will come there too.
-                Ok(false) => sleep(STEP).await,
+            match self.hub.send(Join { arriving: self.arriving.clone(), at }).await {
+                Ok(Joined::Done) => return Ok(()),
+                Ok(Joined::TooFar | Joined::Costly) => {}
+                // Another node has been quicker, and this one will come there too.
+                Ok(Joined::NotYet) => self.core.moved(PAUSE).await,
+                Ok(Joined::Failed(reason)) => return Err(reason),
                 Err(_) => return Err(LiveError::Unavailable("subscriptions are being rebuilt".to_owned())),
             }
         }
+    }
+
+    /// Reads a page, on the connection of those who arrive.
+    async fn read(&self, at: Progress, goal: Place) -> Result<Step, LineError> {
+        let history = &self.core.history;
+        let Page { state, pieces, next } = history.log.read(at.place, goal.position).await?;
+        if state.epoch != at.epoch || state.has_forgotten_after(at.place) {
+            return Ok(Step::Forgotten);
+        }
+        let mut counted = at.counted;
+        let pieces = history.interpret(&pieces, &mut counted);
+        let interest = &self.arriving.interest;
+        let ats = Decider::admitted(interest, &pieces, &Decider::all(&pieces), at.epoch, at.after);
+        match history.events(interest, &pieces, &ats, at.epoch, &Meter::unlimited()).await {
+            Ok(events) => Ok(Step::Events { events, next: Progress { place: next, counted, ..at } }),
+            Err(LineError::Slow(_)) => Ok(Step::Costly),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until the client has read it, so that no more than a page waits for it.
+    async fn deliver(&self, events: Vec<Delivered>) {
+        let member = self.arriving.member;
+        let deliver = Deliver { slots: [member.slot].into(), events: events.into() };
+        self.core.send(member.worker, deliver).await;
+        self.core.drained(member).await;
     }
 
     /// Tries again while the database is away, for a while.

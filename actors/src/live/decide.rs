@@ -1,16 +1,20 @@
 //! From pieces of the log to the events of groups: which changes may concern whom, by the index; then one statement
 //! for each group decides and reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use gom_engine::datamodel::ModelId;
 use gom_engine::events::{Change, Cursor, Path, Subscription};
 use gom_engine::plan::Planner;
+use tokio::time::Instant;
 use tokio_postgres::Row;
 
+use super::budget::{Budgets, Owner};
 use super::groups::{GroupId, Groups, Interest};
 use super::log::{Log, LogPiece};
 use super::{Delivered, Encode, LiveError};
@@ -24,9 +28,9 @@ const TOGETHER: usize = 200;
 
 /// What events are made with.
 pub(super) struct Decider {
-    /// For reading the log, as long as it takes.
+    /// For reading the log and for the index, as long as it takes.
     pub log: Log,
-    /// For statements of groups, for each of which all others wait.
+    /// For statements of groups, with a bound on each: others wait for it.
     pub groups: Log,
     pub planner: Planner,
     pub encode: Arc<Encode>,
@@ -42,7 +46,51 @@ pub(super) struct Piece {
 pub(super) type Counted = (u64, u32);
 
 /// A change: which piece, and which of its changes.
-type At = (usize, usize);
+pub(super) type At = (usize, usize);
+
+/// What deciding may take, and what it has taken.
+pub(super) struct Meter {
+    allowance: Duration,
+    spent: Cell<Duration>,
+}
+
+impl Meter {
+    pub fn new(allowance: Duration) -> Self {
+        Meter { allowance, spent: Cell::default() }
+    }
+
+    pub fn unlimited() -> Self {
+        Meter::new(Duration::MAX)
+    }
+
+    pub fn spent(&self) -> Duration {
+        self.spent.get()
+    }
+
+    fn add(&self, took: Duration) {
+        self.spent.set(self.spent.get() + took);
+    }
+
+    fn is_over(&self) -> bool {
+        self.spent.get() >= self.allowance
+    }
+}
+
+/// A group that changes may concern.
+pub(super) struct Wanted {
+    pub id: GroupId,
+    pub interest: Interest,
+    pub owner: Owner,
+    pub ats: Vec<At>,
+}
+
+/// What a group gets of some changes.
+pub(super) enum Decided {
+    Events(Vec<Delivered>),
+    /// It takes longer than its owner's budget: the slow lane decides it.
+    Costly,
+    Failed(LiveError),
+}
 
 impl Decider {
     /// Interprets pieces that follow each other.
@@ -62,7 +110,7 @@ impl Decider {
     /// The changes that may concern each group.
     pub async fn candidates(
         &self,
-        groups: &std::cell::RefCell<Groups>,
+        groups: &RefCell<Groups>,
         pieces: &[Piece],
     ) -> Result<Vec<(GroupId, Vec<At>)>, LineError> {
         let mut of_model: BTreeMap<ModelId, Vec<At>> = BTreeMap::new();
@@ -116,46 +164,58 @@ impl Decider {
         let runs = runs(ats);
         let rows = runs.iter().map(|run| async {
             let statement = self.planner.probe(model, paths, &changes(pieces, run));
-            let rows = self.groups.rows(&statement).await?;
+            let rows = self.log.rows(&statement).await?;
             rows.iter().map(|row| Ok((*at(run, row)?, ordinal(row, 1)?, text(row, 2)?))).collect()
         });
         let found: Vec<Vec<_>> = stream::iter(rows).buffered(PIPELINED).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// What a group gets of changes that may concern it, after a cursor.
+    /// Those of the changes that the interest's own conditions admit without a look at the database, after a cursor.
+    pub fn admitted(
+        interest: &Interest,
+        pieces: &[Piece],
+        ats: &[At],
+        epoch: u64,
+        after: Option<Cursor>,
+    ) -> Vec<At> {
+        let Interest::Events(subscription) = interest else { return ats.to_vec() };
+        let admitted = |at: &&At| {
+            let change = &pieces[at.0].changes[at.1];
+            change.model == subscription.model()
+                && subscription.admits(change)
+                && after.is_none_or(|after| cursor(pieces, **at, epoch) > after)
+        };
+        ats.iter().filter(admitted).copied().collect()
+    }
+
+    /// What a group gets of changes that were admitted. [`LineError::Slow`] as soon as it has taken more than the meter allows.
     pub async fn events(
         &self,
         interest: &Interest,
         pieces: &[Piece],
         ats: &[At],
         epoch: u64,
-        after: Option<Cursor>,
+        meter: &Meter,
     ) -> Result<Vec<Delivered>, LineError> {
-        let cursor = |at: &At| {
-            let piece = &pieces[at.0];
-            Cursor { epoch, position: piece.position, part: piece.changes[at.1].part }
-        };
         let subscription = match interest {
             Interest::Events(subscription) => subscription,
             Interest::Touch(_) => {
-                let last = ats.last().map(|at| Delivered { payload: Bytes::new(), cursor: cursor(at) });
-                return Ok(last.into_iter().collect());
+                let touch = |at: &At| Delivered { payload: Bytes::new(), cursor: cursor(pieces, *at, epoch) };
+                return Ok(ats.last().map(touch).into_iter().collect());
             }
         };
-        let admitted = |at: &&At| {
-            let change = &pieces[at.0].changes[at.1];
-            change.model == subscription.model()
-                && subscription.admits(change)
-                && after.is_none_or(|after| cursor(at) > after)
-        };
-        let ats: Vec<At> = ats.iter().filter(admitted).copied().collect();
         let mut found = Vec::with_capacity(ats.len());
-        for run in runs(&ats) {
-            for (at, payload) in self.payloads(subscription, pieces, &run).await? {
+        for run in runs(ats) {
+            if meter.is_over() {
+                return Err(LineError::Slow(meter.allowance));
+            }
+            for (at, payload) in self.payloads(subscription, pieces, &run, meter).await? {
                 crash_point("event-encode");
-                let cursor = cursor(&at);
+                let cursor = cursor(pieces, at, epoch);
+                let began = Instant::now();
                 found.push(Delivered { payload: (self.encode)(subscription, &payload, cursor), cursor });
+                meter.add(began.elapsed());
             }
         }
         found.sort_by_key(|event| event.cursor);
@@ -167,11 +227,15 @@ impl Decider {
         subscription: &Subscription,
         pieces: &[Piece],
         run: &[At],
+        meter: &Meter,
     ) -> Result<Vec<(At, String)>, LineError> {
+        let began = Instant::now();
         let statement = self.planner.payloads(subscription, &changes(pieces, run));
+        meter.add(began.elapsed());
         let statement = statement.map_err(|error| LineError::Rejected(error.to_string()))?;
-        let rows = self.groups.rows(&statement).await?;
-        rows.iter().map(|row| Ok((*at(run, row)?, text(row, 1)?))).collect()
+        let (rows, took) = self.groups.timed_rows(&statement).await;
+        meter.add(took);
+        rows?.iter().map(|row| Ok((*at(run, row)?, text(row, 1)?))).collect()
     }
 
     /// Every change of the pieces, for whom no index is asked.
@@ -180,21 +244,77 @@ impl Decider {
         pieces.iter().enumerate().flat_map(of_piece).collect()
     }
 
-    /// The events of several groups, each in order; decided side by side.
+    /// The events of several groups, each in order. Owners are decided side by side and take turns on the connection: the
+    /// groups of one user follow each other, so that what one of them takes is known before the next. Groups that nobody
+    /// wants any more when it is their turn are left out.
     pub async fn of_groups(
         &self,
-        wanted: Vec<(GroupId, Interest, Vec<At>)>,
+        wanted: Vec<Wanted>,
         pieces: &[Piece],
         epoch: u64,
-    ) -> Result<Vec<(GroupId, Result<Vec<Delivered>, LiveError>)>, LineError> {
-        let decided = wanted.iter().map(|(id, interest, ats)| async move {
-            match self.events(interest, pieces, ats, epoch, None).await {
-                Ok(events) => Ok((*id, Ok(events))),
-                Err(error) => own_fault(error).map(|reason| (*id, Err(reason))),
+        budgets: &Budgets,
+        groups: &RefCell<Groups>,
+    ) -> Result<Vec<(GroupId, Decided)>, LineError> {
+        let mut of_users: HashMap<Owner, Vec<Wanted>> = HashMap::new();
+        let mut queues = Vec::new();
+        for one in wanted {
+            match one.owner {
+                Owner::Service => queues.push(vec![one]),
+                Owner::User(_) => of_users.entry(one.owner.clone()).or_default().push(one),
             }
+        }
+        queues.extend(of_users.into_values());
+        let decided = queues.iter().map(|queue| async move {
+            let mut decided = Vec::with_capacity(queue.len());
+            for one in queue {
+                if groups.borrow().is_wanted(one.id) {
+                    decided.push((one.id, self.decide(one, pieces, epoch, budgets).await?));
+                }
+            }
+            Ok(decided)
         });
-        stream::iter(decided).buffered(PIPELINED).try_collect().await
+        let decided: Vec<Vec<_>> = stream::iter(decided).buffer_unordered(PIPELINED).try_collect().await?;
+        Ok(decided.into_iter().flatten().collect())
     }
+
+    /// What a group gets, within what its owner may take.
+    pub async fn decide(
+        &self,
+        Wanted { interest, owner, ats, .. }: &Wanted,
+        pieces: &[Piece],
+        epoch: u64,
+        budgets: &Budgets,
+    ) -> Result<Decided, LineError> {
+        let ats = Self::admitted(interest, pieces, ats, epoch, None);
+        if ats.is_empty() {
+            return Ok(Decided::Events(Vec::new()));
+        }
+        let allowance = match interest {
+            Interest::Events(_) => budgets.left(owner, Instant::now()),
+            Interest::Touch(_) => Duration::MAX,
+        };
+        if allowance.is_zero() {
+            return Ok(Decided::Costly);
+        }
+        let meter = Meter::new(allowance);
+        let events = self.events(interest, pieces, &ats, epoch, &meter).await;
+        budgets.charge(owner, meter.spent(), Instant::now());
+        match events {
+            Ok(events) => Ok(Decided::Events(events)),
+            Err(LineError::Slow(_)) => Ok(Decided::Costly),
+            Err(error) => own_fault(error).map(Decided::Failed),
+        }
+    }
+}
+
+fn cursor(pieces: &[Piece], at: At, epoch: u64) -> Cursor {
+    let piece = &pieces[at.0];
+    Cursor { epoch, position: piece.position, part: piece.changes[at.1].part }
+}
+
+/// The cursor of the last of some changes.
+pub(super) fn last_cursor(pieces: &[Piece], ats: &[At], epoch: u64) -> Option<Cursor> {
+    ats.last().map(|at| cursor(pieces, *at, epoch))
 }
 
 /// Why one group cannot be served; others need not suffer for it.

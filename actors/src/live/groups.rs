@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gom_engine::datamodel::ModelId;
 use gom_engine::events::{Identity, Key, Path, Subscription};
 
+use super::budget::Owner;
 use crate::metrics::{GROUPS, Level};
 
 /// One subscriber: a slot of a worker.
@@ -14,6 +16,24 @@ use crate::metrics::{GROUPS, Level};
 pub(super) struct Member {
     pub worker: u64,
     pub slot: u64,
+}
+
+/// Whether a subscriber is still there. It may have left while the hub was busy and could not be told.
+#[derive(Debug, Clone)]
+pub(super) struct Presence(Arc<AtomicBool>);
+
+impl Presence {
+    pub fn new() -> Self {
+        Presence(Arc::new(AtomicBool::new(true)))
+    }
+
+    pub fn leave(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
+    pub fn is_there(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// What a subscriber is interested in.
@@ -37,8 +57,12 @@ pub(super) type GroupId = u64;
 /// Members with the same interest: they get the same bytes.
 pub(super) struct Group {
     pub interest: Interest,
+    /// Of its first member: whose time it takes.
+    pub owner: Owner,
     /// By worker.
     members: HashMap<u64, Slots>,
+    /// The index leads to it. Else it reads the log by itself, in the slow lane.
+    attached: bool,
     _counted: Level,
 }
 
@@ -54,7 +78,8 @@ pub(super) struct Groups {
     groups: HashMap<GroupId, Group>,
     /// Groups that others may join.
     known: HashMap<Arc<Identity>, GroupId>,
-    of_member: HashMap<Member, GroupId>,
+    of_member: HashMap<Member, (GroupId, Presence)>,
+    attached: usize,
     index: HashMap<ModelId, OfModel>,
     next: GroupId,
 }
@@ -68,26 +93,65 @@ struct OfModel {
 }
 
 impl Groups {
-    pub fn add(&mut self, member: Member, interest: Interest) {
-        let id = match &interest {
+    /// Adds a member to the group of its interest, which gets what comes from now on.
+    pub fn add(&mut self, member: Member, interest: Interest, owner: &Owner, presence: Presence) {
+        let known = match &interest {
             Interest::Events(subscription) => self.known.get(subscription.identity()).copied(),
             Interest::Touch(_) => None,
         };
-        let id = id.unwrap_or_else(|| self.found(interest));
+        let id = known.unwrap_or_else(|| {
+            let id = self.found(interest, owner);
+            self.attach(id);
+            id
+        });
+        self.enter(id, member, presence);
+    }
+
+    /// Adds a member as a group of its own, to which the index does not lead.
+    pub fn add_detached(
+        &mut self,
+        member: Member,
+        interest: Interest,
+        owner: &Owner,
+        presence: Presence,
+    ) -> GroupId {
+        let id = self.found(interest, owner);
+        self.enter(id, member, presence);
+        id
+    }
+
+    fn found(&mut self, interest: Interest, owner: &Owner) -> GroupId {
+        self.next += 1;
+        let (owner, members, counted) = (owner.clone(), HashMap::new(), GROUPS.level(()));
+        let group = Group { interest, owner, members, attached: false, _counted: counted };
+        self.groups.insert(self.next, group);
+        self.next
+    }
+
+    fn enter(&mut self, id: GroupId, member: Member, presence: Presence) {
         if let Some(group) = self.groups.get_mut(&id) {
             let slots = group.members.entry(member.worker).or_default();
             slots.slots.push(member.slot);
             slots.shared = None;
-            self.of_member.insert(member, id);
+            self.of_member.insert(member, (id, presence));
         }
     }
 
-    fn found(&mut self, interest: Interest) -> GroupId {
-        self.next += 1;
-        let id = self.next;
+    /// From now on the index leads to the group. If there is such a group already, its members become that one's.
+    pub fn attach(&mut self, id: GroupId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if group.attached {
+            return;
+        }
+        let interest = group.interest.clone();
         if let Interest::Events(subscription) = &interest {
+            if let Some(known) = self.known.get(subscription.identity()).copied() {
+                return self.merge(id, known);
+            }
             self.known.insert(Arc::clone(subscription.identity()), id);
         }
+        group.attached = true;
+        self.attached += 1;
         for (model, key) in keys(&interest) {
             let of_model = self.index.entry(model).or_default();
             let Some(Key { path, value }) = key else {
@@ -100,35 +164,26 @@ impl Groups {
             });
             of_model.paths[place].1.entry(value).or_default().push(id);
         }
-        self.groups.insert(id, Group { interest, members: HashMap::new(), _counted: GROUPS.level(()) });
-        id
     }
 
-    /// Whether it was one.
-    pub fn remove(&mut self, member: Member) -> bool {
-        let Some(id) = self.of_member.remove(&member) else { return false };
-        let Some(group) = self.groups.get_mut(&id) else { return false };
-        if let Some(slots) = group.members.get_mut(&member.worker) {
-            if let Some(place) = slots.slots.iter().position(|slot| *slot == member.slot) {
-                slots.slots.swap_remove(place);
-                slots.shared = None;
-            }
-            if slots.slots.is_empty() {
-                group.members.remove(&member.worker);
-            }
+    fn merge(&mut self, from: GroupId, into: GroupId) {
+        for (member, presence) in self.empty(from) {
+            self.enter(into, member, presence);
         }
-        if group.members.is_empty() {
-            self.forget(id);
-        }
-        true
     }
 
-    fn forget(&mut self, id: GroupId) {
-        let Some(group) = self.groups.remove(&id) else { return };
-        if let Interest::Events(subscription) = &group.interest {
+    /// From now on nothing leads to the group: neither the index nor a new member with the same interest.
+    pub fn detach(&mut self, id: GroupId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if !std::mem::take(&mut group.attached) {
+            return;
+        }
+        self.attached -= 1;
+        let interest = group.interest.clone();
+        if let Interest::Events(subscription) = &interest {
             self.known.remove(subscription.identity());
         }
-        for (model, key) in keys(&group.interest) {
+        for (model, key) in keys(&interest) {
             let Some(of_model) = self.index.get_mut(&model) else { continue };
             match key {
                 None => of_model.all.retain(|one| *one != id),
@@ -150,14 +205,61 @@ impl Groups {
         }
     }
 
+    /// Whether it was one.
+    pub fn remove(&mut self, member: Member) -> bool {
+        let Some((id, _)) = self.of_member.remove(&member) else { return false };
+        let Some(group) = self.groups.get_mut(&id) else { return false };
+        if let Some(slots) = group.members.get_mut(&member.worker) {
+            if let Some(place) = slots.slots.iter().position(|slot| *slot == member.slot) {
+                slots.slots.swap_remove(place);
+                slots.shared = None;
+            }
+            if slots.slots.is_empty() {
+                group.members.remove(&member.worker);
+            }
+        }
+        if group.members.is_empty() {
+            self.forget(id);
+        }
+        true
+    }
+
+    fn forget(&mut self, id: GroupId) {
+        self.detach(id);
+        self.groups.remove(&id);
+    }
+
+    /// Removes a group; its members, with whether they are there.
+    fn empty(&mut self, id: GroupId) -> Vec<(Member, Presence)> {
+        self.detach(id);
+        let Some(group) = self.groups.remove(&id) else { return Vec::new() };
+        let of_worker = |(worker, slots): (u64, Slots)| {
+            slots.slots.into_iter().map(move |slot| Member { worker, slot })
+        };
+        let members: Vec<Member> = group.members.into_iter().flat_map(of_worker).collect();
+        members
+            .into_iter()
+            .filter_map(|member| self.of_member.remove(&member).map(|(_, presence)| (member, presence)))
+            .collect()
+    }
+
     /// All members of a group, who are members no more.
     pub fn dissolve(&mut self, id: GroupId) -> Vec<Member> {
-        let members: Vec<Member> =
-            self.of_member.iter().filter(|(_, of)| **of == id).map(|(member, _)| *member).collect();
-        for member in &members {
-            self.remove(*member);
-        }
-        members
+        self.empty(id).into_iter().map(|(member, _)| member).collect()
+    }
+
+    /// How many members there are in all.
+    pub fn members(&self) -> usize {
+        self.of_member.len()
+    }
+
+    /// Whether somebody of the group is still there.
+    pub fn is_wanted(&self, id: GroupId) -> bool {
+        let Some(group) = self.groups.get(&id) else { return false };
+        let mut members = group.members.iter().flat_map(|(worker, slots)| {
+            slots.slots.iter().map(|slot| Member { worker: *worker, slot: *slot })
+        });
+        members.any(|member| self.of_member.get(&member).is_some_and(|(_, presence)| presence.is_there()))
     }
 
     pub fn of_worker(&self, worker: u64) -> Vec<Member> {
@@ -168,8 +270,9 @@ impl Groups {
         self.groups.keys().copied().collect()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+    /// Whether the index leads to nobody.
+    pub fn is_idle(&self) -> bool {
+        self.attached == 0
     }
 
     pub fn get(&self, id: GroupId) -> Option<&Group> {
@@ -260,7 +363,20 @@ mod tests {
             } else {
                 assert!(!groups.remove(member));
                 let interest: Arc<[Watched]> = (0..=dice.below(2)).map(|_| watched(&mut dice)).collect();
-                groups.add(member, Interest::Touch(Arc::clone(&interest)));
+                let touch = Interest::Touch(Arc::clone(&interest));
+                if dice.below(2) == 0 {
+                    groups.add(member, touch, &Owner::Service, Presence::new());
+                } else {
+                    let id = groups.add_detached(member, touch, &Owner::Service, Presence::new());
+                    assert!(groups.of_all(ModelId(0)).iter().all(|one| *one != id));
+                    groups.attach(id);
+                }
+                if dice.below(3) == 0 {
+                    let id = groups.of_member[&member].0;
+                    groups.detach(id);
+                    assert!(!groups.of_model(ModelId(0)).contains(&id) && groups.get(id).is_some());
+                    groups.attach(id);
+                }
                 everybody.insert(member, interest);
             }
             // A change of some model, with a value on each path.
@@ -300,7 +416,24 @@ mod tests {
             }
         }
         assert!(
-            groups.is_empty() && everybody.is_empty() && groups.index.is_empty() && groups.known.is_empty()
+            groups.is_idle() && everybody.is_empty() && groups.index.is_empty() && groups.known.is_empty()
         );
+        assert!(groups.groups.is_empty() && groups.members() == 0);
+    }
+
+    #[test]
+    fn a_group_is_wanted_as_long_as_one_of_its_members_is_there() {
+        let mut groups = Groups::default();
+        let presences = [Presence::new(), Presence::new()];
+        let touch = || Interest::Touch([].into());
+        let id = groups.add_detached(Member { worker: 0, slot: 0 }, touch(), &Owner::Service, presences[0].clone());
+        groups.enter(id, Member { worker: 1, slot: 0 }, presences[1].clone());
+        assert!(groups.is_wanted(id));
+        presences[0].leave();
+        assert!(groups.is_wanted(id));
+        presences[1].leave();
+        assert!(!groups.is_wanted(id), "though nobody has taken it away yet");
+        assert_eq!(groups.dissolve(id).len(), 2);
+        assert!(!groups.is_wanted(id));
     }
 }

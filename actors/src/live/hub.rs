@@ -10,17 +10,21 @@ use std::time::Duration;
 
 use actix::dev::SendError;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, AtomicResponse, Handler, Message, WrapFuture};
+use bytes::Bytes;
 use gom_engine::events::Cursor;
 use gom_engine::plan::Planner;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::catch_up::catch_up;
-use super::decide::{Counted, Decider, Piece};
-use super::groups::{GroupId, Groups, Interest, Member};
-use super::local::{Deliver, Drained, Ended, HubGone, LocalHub, Noted};
+use super::budget::{Budgets, Owner};
+use super::catch_up::{Arriving, catch_up};
+use super::decide::{Counted, Decided, Decider, Piece, Wanted};
+use super::groups::{GroupId, Groups, Interest, Member, Presence};
+use super::join::Progress;
+use super::local::{Deliver, Drained, Ended, GivenUp, LocalHub, Noted};
 use super::log::{Log, LogState, Page, Place};
-use super::{Encode, LiveError, LiveOptions, Shared};
+use super::slow::{Behind, SlowLane};
+use super::turns::Turns;
+use super::{Delivered, Encode, LiveError, LiveOptions, Shared};
 use crate::crash::crash_point;
 use crate::database::{Database, LineError};
 use crate::metrics::{ActorKind, FEED_DELIVERED};
@@ -28,30 +32,38 @@ use crate::watch::{Context, Watched, post};
 
 /// Subscribers that read the log by themselves at the same time.
 const CATCHING_UP: usize = 16;
-/// How long a statement for one group may take: all others wait for it.
-const LIMIT: Duration = Duration::from_secs(1);
+/// How long a statement for a subscriber may take that reads the log by itself: others wait for it. One that takes longer
+/// is run in the slow lane.
+const CATCH_UP_LIMIT: Duration = Duration::from_millis(250);
+/// How long a statement may take in the slow lane.
+const SLOW_LIMIT: Duration = Duration::from_secs(1);
 /// How long a worker's mailbox may stay full before its subscribers are given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Hub {
-    core: Rc<Core>,
+    pub core: Rc<Core>,
 }
 
 /// What the hub's tasks share.
 pub(super) struct Core {
-    decider: Decider,
+    pub decider: Decider,
     /// For those who arrive, with a connection of their own: they must not hold up those who are there.
     pub history: Decider,
-    shared: Arc<Shared>,
-    groups: RefCell<Groups>,
+    /// Groups that take longer than their users may, with a connection of their own.
+    pub slow: SlowLane,
+    pub budgets: Budgets,
+    pub shared: Arc<Shared>,
+    pub groups: RefCell<Groups>,
     /// Members on their way: they read the log until they have come to where the hub is.
-    arriving: RefCell<HashSet<Member>>,
+    pub arriving: RefCell<HashSet<Member>>,
     workers: RefCell<HashMap<u64, Addr<LocalHub>>>,
     /// Nothing before the feed has reached the database.
-    epoch: Cell<Option<u64>>,
-    place: Cell<Place>,
+    pub epoch: Cell<Option<u64>>,
+    pub place: Cell<Place>,
     counted: Cell<Counted>,
-    pub turns: Semaphore,
+    pub turns: Turns,
+    /// The hub lives; else its tasks have nothing more to do.
+    alive: Cell<bool>,
 }
 
 /// The log goes on up to here. Answered when all of it has been delivered.
@@ -64,25 +76,16 @@ pub(super) struct Advance(pub LogState);
 pub(super) struct Subscribe {
     pub member: Member,
     pub outlet: Addr<LocalHub>,
+    pub owner: Owner,
     pub interest: Interest,
     pub from: Option<Cursor>,
+    pub presence: Presence,
 }
 
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Unsubscribe {
     pub member: Member,
-}
-
-/// A member has read up to this place by itself; if the hub is there, it joins, and is told so.
-#[derive(Message)]
-#[rtype(result = "bool")]
-pub(super) struct Join {
-    pub member: Member,
-    pub interest: Interest,
-    /// Of which the place is: the same position of another epoch is another transaction.
-    pub epoch: u64,
-    pub place: Place,
 }
 
 impl Hub {
@@ -94,16 +97,18 @@ impl Hub {
         shared: Arc<Shared>,
     ) -> Self {
         shared.members.store(0, Ordering::Relaxed);
-        let decider = || Decider {
+        let decider = |limit| Decider {
             log: Log::new(database, &options.schema, None),
-            groups: Log::new(database, &options.schema, Some(LIMIT)),
+            groups: Log::new(database, &options.schema, Some(limit)),
             planner: planner.clone(),
             encode: Arc::clone(encode),
         };
         Hub {
             core: Rc::new(Core {
-                decider: decider(),
-                history: decider(),
+                decider: decider(options.user_budget),
+                history: decider(CATCH_UP_LIMIT),
+                slow: SlowLane::new(decider(SLOW_LIMIT), options.max_lag),
+                budgets: Budgets::new(options.user_budget),
                 shared,
                 groups: RefCell::default(),
                 arriving: RefCell::default(),
@@ -111,7 +116,8 @@ impl Hub {
                 epoch: Cell::new(None),
                 place: Cell::new(Place::after(0)),
                 counted: Cell::new((0, 0)),
-                turns: Semaphore::new(CATCHING_UP),
+                turns: Turns::new(CATCHING_UP),
+                alive: Cell::new(true),
             }),
         }
     }
@@ -123,14 +129,18 @@ impl Watched for Hub {
 
 impl Actor for Hub {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Not in the actor's own context, which stands still while the hub delivers.
+        actix::spawn(SlowLane::run(Rc::clone(&self.core), ctx.address().downgrade()));
+    }
 }
 
 impl Drop for Hub {
     fn drop(&mut self) {
-        for outlet in self.core.workers.borrow().values() {
-            // A worker whose mailbox is full of our messages, or that has ended, has other ways to find out.
-            let _ = post(outlet, HubGone);
-        }
+        // Workers find out by the address that is published.
+        self.core.alive.set(false);
+        self.core.slow.wake();
     }
 }
 
@@ -170,14 +180,6 @@ impl Handler<Unsubscribe> for Hub {
     }
 }
 
-impl Handler<Join> for Hub {
-    type Result = bool;
-
-    fn handle(&mut self, join: Join, _: &mut Self::Context) -> bool {
-        self.core.join(join)
-    }
-}
-
 impl Core {
     /// Where the hub is, if it is in this epoch.
     pub fn place_in(&self, epoch: u64) -> Option<Place> {
@@ -188,15 +190,14 @@ impl Core {
         self.arriving.borrow().contains(&member)
     }
 
-    fn join(&self, join: Join) -> bool {
-        if (Some(join.epoch), join.place) != (self.epoch.get(), self.place.get()) {
-            return false;
-        }
-        // One that has left meanwhile has arrived as well.
-        if self.arriving.borrow_mut().remove(&join.member) {
-            self.groups.borrow_mut().add(join.member, join.interest);
-        }
-        true
+    pub fn is_alive(&self) -> bool {
+        self.alive.get()
+    }
+
+    /// Waits until the hub has moved on, or so long.
+    pub async fn moved(&self, patience: Duration) {
+        let mut head = self.shared.head.subscribe();
+        let _ = timeout(patience, head.changed()).await;
     }
 
     fn move_to(&self, epoch: u64, place: Place) {
@@ -215,7 +216,7 @@ impl Core {
         if Place::after(state.position) <= self.place.get() {
             return Ok(());
         }
-        if self.groups.borrow().is_empty() {
+        if self.groups.borrow().is_idle() {
             self.move_to(state.epoch, Place::after(state.position));
             return Ok(());
         }
@@ -248,40 +249,69 @@ impl Core {
         self.counted.set((0, 0));
         let ids = self.groups.borrow().ids();
         for id in ids {
-            self.end(id, &LiveError::Resync).await;
+            let is_touch = self.groups.borrow().get(id).is_some_and(|g| matches!(g.interest, Interest::Touch(_)));
+            if is_touch {
+                // A live query has no cursor: it is answered anew, and has lost nothing.
+                let cursor = Cursor::after(state.epoch, state.position);
+                self.deliver(id, vec![Delivered { payload: Bytes::new(), cursor }]).await;
+            } else {
+                self.end(id, &LiveError::Resync).await;
+            }
         }
         Ok(())
     }
 
-    fn one_less(&self) {
-        // A hub that was rebuilt counts anew, and tasks of its predecessor may still end.
-        let less = |count: usize| Some(count.saturating_sub(1));
-        let _ = self.shared.members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    /// Publishes how many members there are, by which the feed knows whether anybody listens.
+    pub fn count(&self) {
+        if self.alive.get() {
+            let members = self.groups.borrow().members() + self.arriving.borrow().len();
+            self.shared.members.store(members, Ordering::Relaxed);
+        }
     }
 
-    /// Delivers all of it or, if the database fails meanwhile, nothing: then it is done again.
+    /// Delivers all of it or, if the database fails meanwhile, nothing: then it is done again. What takes longer than its
+    /// user may is left to the slow lane.
     async fn distribute(&self, pieces: &[Piece], epoch: u64) -> Result<(), LineError> {
         let candidates = self.decider.candidates(&self.groups, pieces).await?;
         let wanted = {
             let groups = self.groups.borrow();
-            let of_group =
-                |(id, ats): (GroupId, _)| groups.get(id).map(|group| (id, group.interest.clone(), ats));
+            let of_group = |(id, ats): (GroupId, _)| {
+                let group = groups.get(id)?;
+                let (interest, owner) = (group.interest.clone(), group.owner.clone());
+                Some(Wanted { id, interest, owner, ats })
+            };
             candidates.into_iter().filter_map(of_group).collect()
         };
-        for (id, events) in self.decider.of_groups(wanted, pieces, epoch).await? {
-            match events {
-                Ok(events) if events.is_empty() => {}
-                Ok(events) => {
-                    let events: Arc<[_]> = events.into();
-                    let slots = self.groups.borrow_mut().slots(id);
-                    for (worker, slots) in slots {
-                        self.send(worker, Deliver { slots, events: Arc::clone(&events) }).await;
-                    }
-                }
-                Err(reason) => self.end(id, &reason).await,
+        let decided = self.decider.of_groups(wanted, pieces, epoch, &self.budgets, &self.groups).await?;
+        for (id, decided) in decided {
+            match decided {
+                Decided::Events(events) => self.deliver(id, events).await,
+                Decided::Failed(reason) => self.end(id, &reason).await,
+                Decided::Costly => self.detach(id, epoch),
             }
         }
         Ok(())
+    }
+
+    /// Leaves a group to the slow lane, from where the hub is.
+    fn detach(&self, id: GroupId, epoch: u64) {
+        let Some(owner) = self.groups.borrow().get(id).map(|group| group.owner.clone()) else { return };
+        self.groups.borrow_mut().detach(id);
+        let until = Instant::now() + self.budgets.penalize(&owner, Instant::now());
+        let at = Progress { epoch, place: self.place.get(), counted: self.counted.get(), after: None };
+        self.slow.enter(owner, Behind::new(id, at, until));
+    }
+
+    /// Hands events to all members of a group.
+    pub async fn deliver(&self, id: GroupId, events: Vec<Delivered>) {
+        if events.is_empty() {
+            return;
+        }
+        let events: Arc<[_]> = events.into();
+        let slots = self.groups.borrow_mut().slots(id);
+        for (worker, slots) in slots {
+            self.send(worker, Deliver { slots, events: Arc::clone(&events) }).await;
+        }
     }
 
     /// To a worker; if it takes nothing for too long, its subscribers are given up: they come back with their cursors.
@@ -320,18 +350,18 @@ impl Core {
         }
         if let Some(outlet) = self.workers.borrow_mut().remove(&worker) {
             // However long it takes: its subscribers must hear of it, to come back.
-            let told = outlet.send(HubGone);
+            let given_up = outlet.send(GivenUp);
             actix::spawn(async move {
-                let _ = told.await;
+                let _ = given_up.await;
             });
         }
     }
 
-    async fn end(&self, id: GroupId, reason: &LiveError) {
+    pub async fn end(&self, id: GroupId, reason: &LiveError) {
         let members = self.groups.borrow_mut().dissolve(id);
+        self.count();
         let mut of_worker: HashMap<u64, Vec<u64>> = HashMap::new();
         for member in members {
-            self.one_less();
             of_worker.entry(member.worker).or_default().push(member.slot);
         }
         for (worker, slots) in of_worker {
@@ -342,14 +372,14 @@ impl Core {
     /// Ends a member that has not arrived.
     pub async fn end_arriving(&self, member: Member, reason: LiveError) {
         if self.arriving.borrow_mut().remove(&member) {
-            self.one_less();
+            self.count();
             self.send(member.worker, Ended { slots: vec![member.slot], reason }).await;
         }
     }
 
     fn remove(&self, member: Member) {
         if self.groups.borrow_mut().remove(member) || self.arriving.borrow_mut().remove(&member) {
-            self.one_less();
+            self.count();
         }
     }
 
@@ -365,17 +395,14 @@ impl Core {
     }
 
     /// Lets a member in at once, if it wants what comes from now on; else gives the task that brings it here.
-    async fn subscribe(
-        self: Rc<Self>,
-        Subscribe { member, outlet, interest, from }: Subscribe,
-        hub: Addr<Hub>,
-    ) -> Option<impl Future<Output = ()>> {
+    async fn subscribe(self: Rc<Self>, subscribe: Subscribe, hub: Addr<Hub>) -> Option<impl Future<Output = ()>> {
+        let Subscribe { member, outlet, owner, interest, from, presence } = subscribe;
         self.workers.borrow_mut().insert(member.worker, outlet);
-        self.shared.members.fetch_add(1, Ordering::Relaxed);
+        self.arriving.borrow_mut().insert(member);
+        self.count();
         let epoch = match self.known_epoch().await {
             Ok(epoch) => epoch,
             Err(error) => {
-                self.arriving.borrow_mut().insert(member);
                 let reason = match error {
                     LineError::Rejected(cause) => {
                         tracing::warn!(cause, "the change log cannot be opened");
@@ -388,10 +415,9 @@ impl Core {
             }
         };
         if let Some(from) = from {
-            self.arriving.borrow_mut().insert(member);
-            return Some(catch_up(self, hub, member, interest, from));
+            return Some(catch_up(self, hub, Arriving { member, owner, interest, presence }, from));
         }
-        if self.groups.borrow().is_empty() {
+        if self.groups.borrow().is_idle() {
             // Nobody has listened, so nobody has looked: what was committed before is none of its business.
             match self.decider.log.stamp().await {
                 Ok(position) => {
@@ -399,13 +425,14 @@ impl Core {
                     self.move_to(epoch, Place::after(position.max(self.place.get().position)));
                 }
                 Err(error) => {
-                    self.arriving.borrow_mut().insert(member);
                     self.end_arriving(member, LiveError::Unavailable(error.to_string())).await;
                     return None;
                 }
             }
         }
-        self.groups.borrow_mut().add(member, interest);
+        self.arriving.borrow_mut().remove(&member);
+        self.groups.borrow_mut().add(member, interest, &owner, presence);
+        self.count();
         // Where a large transaction has been delivered in part, all of it is still to come for who comes back.
         let place = self.place.get();
         let position = if place.is_whole() { place.position } else { place.position.saturating_sub(1) };

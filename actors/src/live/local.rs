@@ -1,14 +1,18 @@
 //! The `LocalHub`: hands over, on one worker's thread, what the hub has for the worker's subscribers.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix::{Actor, Handler, Message, ResponseFuture};
+use actix::{Actor, Addr, Handler, Message, ResponseFuture};
 use futures::future::LocalBoxFuture;
 use gom_engine::events::Cursor;
+use tokio::task::JoinHandle;
 
-use super::groups::{Interest, Member};
+use super::budget::Owner;
+use super::groups::{Interest, Member, Presence};
 use super::hub::{Hub, Subscribe, Unsubscribe};
 use super::sinks::Sinks;
 use super::{Delivered, Live, LiveError};
@@ -40,14 +44,45 @@ pub type Room = LocalBoxFuture<'static, ()>;
 pub struct LocalLive {
     live: Live,
     sinks: Rc<Sinks>,
+    posted: Rc<Posted>,
     actor: Published<LocalHub>,
     worker: u64,
+    _watching: Rc<Watching>,
+}
+
+/// Which subscribers the hub of now knows, or will when it comes to their messages. One that has ended knows nobody any
+/// more, whether it knew them or its mailbox held them: they are ended.
+#[derive(Default)]
+struct Posted {
+    hub: RefCell<Option<Addr<Hub>>>,
+    slots: RefCell<HashSet<u64>>,
+}
+
+impl Posted {
+    /// There is this hub now, or none. Gives the slots of the one before, if it was another.
+    fn is_now(&self, hub: Option<&Addr<Hub>>) -> HashSet<u64> {
+        if self.hub.borrow().as_ref() == hub {
+            return HashSet::new();
+        }
+        *self.hub.borrow_mut() = hub.cloned();
+        self.slots.take()
+    }
+}
+
+/// The task that watches for another hub, for as long as anybody needs it.
+struct Watching(JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A subscriber's place; giving it up ends the subscription.
 pub struct Ticket {
     local: LocalLive,
     slot: u64,
+    presence: Presence,
 }
 
 impl LocalLive {
@@ -56,7 +91,21 @@ impl LocalLive {
         let sinks = Rc::new(Sinks::default());
         let of_actor = Rc::clone(&sinks);
         let actor = watch(MAILBOX, move || LocalHub { sinks: Rc::clone(&of_actor) });
-        LocalLive { live, sinks, actor, worker: WORKERS.fetch_add(1, Ordering::Relaxed) }
+        let posted = Rc::new(Posted::default());
+        let watching = {
+            let (hub, posted, sinks) = (live.hub.clone(), Rc::clone(&posted), Rc::clone(&sinks));
+            actix::spawn(async move {
+                loop {
+                    let known = posted.hub.borrow().clone();
+                    let Some(now) = hub.other_than(known.as_ref()).await else { return };
+                    drop(known);
+                    let orphans = posted.is_now(now.as_ref());
+                    end_all(&sinks, orphans);
+                }
+            })
+        };
+        let worker = WORKERS.fetch_add(1, Ordering::Relaxed);
+        LocalLive { live, sinks, posted, actor, worker, _watching: Rc::new(Watching(watching)) }
     }
 
     pub fn live(&self) -> &Live {
@@ -64,12 +113,22 @@ impl LocalLive {
     }
 
     /// Subscribes, from now or from a cursor on. The sink may hear of its end at any time, also at once.
-    pub fn subscribe(&self, interest: Interest, from: Option<Cursor>, sink: Rc<dyn Sink>) -> Ticket {
+    pub fn subscribe(
+        &self,
+        owner: Owner,
+        interest: Interest,
+        from: Option<Cursor>,
+        sink: Rc<dyn Sink>,
+    ) -> Ticket {
         let slot = self.sinks.enter(sink);
-        let asked = match (self.live.hub.get(), self.actor.get()) {
+        let presence = Presence::new();
+        let hub = self.live.hub.get();
+        end_all(&self.sinks, self.posted.is_now(hub.as_ref()));
+        let asked = match (hub, self.actor.get()) {
             (Some(hub), Some(outlet)) => {
-                let member = Member { worker: self.worker, slot };
-                post(&hub, Subscribe { member, outlet, interest, from }).is_ok()
+                self.posted.slots.borrow_mut().insert(slot);
+                let (member, presence) = (Member { worker: self.worker, slot }, presence.clone());
+                post(&hub, Subscribe { member, outlet, owner, interest, from, presence }).is_ok()
             }
             _ => false,
         };
@@ -77,13 +136,16 @@ impl LocalLive {
             let reason = LiveError::Unavailable("too much is asked for at the same time".to_owned());
             self.sinks.end(slot, reason);
         }
-        Ticket { local: self.clone(), slot }
+        Ticket { local: self.clone(), slot, presence }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        // The hub finds it out at once, also while it delivers.
+        self.presence.leave();
         self.local.sinks.leave(self.slot);
+        self.local.posted.slots.borrow_mut().remove(&self.slot);
         // A hub that was rebuilt does not know the member, which does no harm.
         if let Some(hub) = self.local.live.hub.get() {
             leave(&hub, Member { worker: self.local.worker, slot: self.slot });
@@ -132,10 +194,10 @@ pub(super) struct Drained {
     pub slot: u64,
 }
 
-/// The hub has died, and knows nobody any more.
+/// The worker has taken no events for too long: the hub has forgotten its subscribers.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct HubGone;
+pub(super) struct GivenUp;
 
 pub(super) struct LocalHub {
     sinks: Rc<Sinks>,
@@ -150,15 +212,13 @@ impl Actor for LocalHub {
 
     fn started(&mut self, _: &mut Self::Context) {
         // Whoever there is already was its predecessor's, whose mailbox is lost.
-        self.end_all();
+        end_all(&self.sinks, self.sinks.slots());
     }
 }
 
-impl LocalHub {
-    fn end_all(&self) {
-        for slot in self.sinks.slots() {
-            self.sinks.end(slot, LiveError::Unavailable("subscriptions are being rebuilt".to_owned()));
-        }
+fn end_all(sinks: &Sinks, slots: impl IntoIterator<Item = u64>) {
+    for slot in slots {
+        sinks.end(slot, LiveError::Unavailable("subscriptions are being rebuilt".to_owned()));
     }
 }
 
@@ -199,10 +259,10 @@ impl Handler<Ended> for LocalHub {
     }
 }
 
-impl Handler<HubGone> for LocalHub {
+impl Handler<GivenUp> for LocalHub {
     type Result = ();
 
-    fn handle(&mut self, _: HubGone, _: &mut Self::Context) {
-        self.end_all();
+    fn handle(&mut self, _: GivenUp, _: &mut Self::Context) {
+        end_all(&self.sinks, self.sinks.slots());
     }
 }

@@ -183,6 +183,11 @@ impl Log {
         Ok(Page { state, pieces, next: place })
     }
 
+    /// As [`Log::rows`], and how long the connection was busy with it.
+    pub async fn timed_rows(&self, statement: &Statement) -> (Result<Vec<Row>, LineError>, Duration) {
+        self.line.timed_rows(statement).await
+    }
+
     /// Runs a statement of the engine's on the same connection.
     pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, LineError> {
         self.line.rows(statement).await

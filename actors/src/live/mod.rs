@@ -1,14 +1,18 @@
 //! What changes, as it changes: the `ChangeFeed`, which has an eye on the change log, the `Hub`, which knows who
 //! wants what, and on each worker a `LocalHub`, which hands it over. Knows no protocol and makes no text of its own.
 
+mod budget;
 mod catch_up;
 mod decide;
 mod feed;
 mod groups;
 mod hub;
+mod join;
 mod local;
 mod log;
 mod sinks;
+mod slow;
+mod turns;
 mod upkeep;
 mod wake;
 
@@ -20,8 +24,9 @@ use bytes::Bytes;
 use gom_engine::events::{Cursor, Subscription};
 use gom_engine::plan::Planner;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+pub use self::budget::Owner;
 pub use self::groups::{Interest, Watched};
 pub use self::local::{LocalLive, Room, Sink, Ticket};
 
@@ -33,6 +38,8 @@ use crate::pulse::{Condition, Heart, Pulse};
 use crate::redis::{RedisOptions, RedisOptionsError};
 use crate::watch::{self as watched, Published};
 
+/// A change feed that has been behind for longer is not ready: `gom_feed_lag_seconds`.
+pub const MAX_FEED_LAG: Duration = Duration::from_secs(5);
 const FEED_MAILBOX: usize = 64;
 /// Every socket may come and go at once.
 const HUB_MAILBOX: usize = 1 << 17;
@@ -48,6 +55,10 @@ pub struct LiveOptions {
     pub keep_for: Duration,
     /// So many changes are kept at most.
     pub keep: u64,
+    /// What the subscriptions of one user may take of the hub's time at once; whoever takes more goes to the slow lane.
+    pub user_budget: Duration,
+    /// How far a subscription in the slow lane may fall behind before it is ended.
+    pub max_lag: Duration,
     /// Through which nodes wake each other; none: they find out by looking.
     pub redis: Option<RedisOptions>,
 }
@@ -75,6 +86,12 @@ pub enum LiveError {
     /// The same may be asked again, with the last cursor.
     #[error("changes cannot be followed at the moment: {0}")]
     Unavailable(String),
+    /// The subscription's own doing: the same would end in the same way.
+    #[error(
+        "this subscription takes too long to decide: it has fallen behind by more than {} ms (live.max_lag). Ask for less \
+         in its filter and its selection", .0.as_millis()
+    )]
+    Costly(Duration),
     /// A fault of ours.
     #[error("{0}")]
     Failed(String),
@@ -192,7 +209,20 @@ impl Live {
 
     /// How the change feed is doing; off: the database has no change log.
     pub fn pulse(&self) -> Pulse {
-        self.shared.heart.pulse()
+        let mut pulse = self.shared.heart.pulse();
+        if pulse.condition == Condition::Ready
+            && let Some(lag) = self.lag()
+            && lag > MAX_FEED_LAG
+        {
+            pulse.condition = Condition::Behind;
+            pulse.since = Instant::now() - lag;
+        }
+        pulse
+    }
+
+    /// For how long there has been something committed that the hub has not delivered; nothing if there is not.
+    pub fn lag(&self) -> Option<Duration> {
+        self.shared.behind.age()
     }
 
     /// Brings up to date what the metrics say of time.
@@ -204,7 +234,7 @@ impl Live {
             // Not once: for as long as it has tried.
             None => FEED_LOOKED.set_duration((), pulse.since.elapsed()),
         }
-        FEED_LAG.set_duration((), self.shared.behind.age().unwrap_or_default());
+        FEED_LAG.set_duration((), self.lag().unwrap_or_default());
     }
 
     /// Up to where everything has been delivered on this node; nothing before the database was reached.

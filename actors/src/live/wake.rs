@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Live;
 use crate::redis::{Redis, RedisOptions, RedisOptionsError, subscriber};
@@ -13,6 +13,9 @@ const CHANNEL: &str = "gom:changes";
 /// Commits within this time are told together.
 const TOGETHER: Duration = Duration::from_millis(2);
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often the connection that listens is tried, and how long an answer may take.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Channels belong to the server, not to one of its databases.
 const DATABASE: u8 = 0;
 
@@ -44,20 +47,50 @@ pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), R
     let live = live.clone();
     actix::spawn(async move {
         loop {
-            if let Ok(mut channel) = client.get_async_pubsub().await
-                && channel.subscribe(CHANNEL).await.is_ok()
-            {
-                // Whatever was told meanwhile was missed.
-                live.wake_here();
-                let mut messages = channel.on_message();
-                while let Some(message) = messages.next().await {
-                    if message.get_payload_bytes() != node.as_bytes() {
-                        live.wake_here();
-                    }
-                }
+            if let Err(cause) = listen(&client, &live, &node).await {
+                tracing::debug!(cause, "wake-ups of other nodes are not heard; the subscription is made anew");
             }
             sleep(PAUSE).await;
         }
     });
     Ok(())
+}
+
+/// Wakes this node for others' commits until the connection fails, or says nothing.
+async fn listen(client: &redis::Client, live: &Live, node: &str) -> Result<(), String> {
+    let connecting = async {
+        let mut channel = client.get_async_pubsub().await?;
+        channel.subscribe(CHANNEL).await?;
+        Ok(channel)
+    };
+    let channel = match timeout(PATIENCE, connecting).await {
+        Ok(connected) => connected.map_err(|error: redis::RedisError| error.to_string())?,
+        Err(_) => return Err("no answer in time".to_owned()),
+    };
+    // Whatever was told meanwhile was missed.
+    live.wake_here();
+    let (mut requests, mut messages) = channel.split();
+    let hear = async {
+        while let Some(message) = messages.next().await {
+            if message.get_payload_bytes() != node.as_bytes() {
+                live.wake_here();
+            }
+        }
+        "the connection has ended".to_owned()
+    };
+    // A server that vanishes says nothing, like one that has nothing to say.
+    let check = async {
+        loop {
+            sleep(PING_INTERVAL).await;
+            match timeout(PATIENCE, requests.ping::<redis::Value>()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return error.to_string(),
+                Err(_) => return "no answer to a ping".to_owned(),
+            }
+        }
+    };
+    tokio::select! {
+        cause = hear => Err(cause),
+        cause = check => Err(cause),
+    }
 }

@@ -161,6 +161,9 @@ metrics! {
         "gom_subscriptions", None, "Subscriptions and live queries that run.";
     Groups GROUPS: Gauge<()>,
         "gom_subscription_groups", None, "Groups of equal subscriptions: each is decided once for all its members.";
+    SlowGroups SLOW_GROUPS: Gauge<()>,
+        "gom_subscription_slow_groups", None,
+        "Groups that take more time than their users may (live.user_budget): they are served apart from others.";
     Events EVENTS: Counter<Lasting>,
         "gom_subscription_events", None, "Events that were handed to subscribers, and answers of live queries.";
     Resyncs RESYNCS: Counter<()>,
@@ -171,7 +174,7 @@ metrics! {
     FeedDelivered FEED_DELIVERED: Reading<()>,
         "gom_feed_delivered_position", None, "The last position that was delivered to all subscribers of this node.";
     FeedLag FEED_LAG: Reading<()>,
-        "gom_feed_lag_seconds", Seconds, "For how long there has been something to deliver; 0 if there is nothing.";
+        "gom_feed_lag_seconds", Seconds, "For how long there has been something to deliver; 0 if there is nothing. Over 5, changeFeed of /readyz is behind.";
     FeedLooked FEED_LOOKED: Reading<()>,
         "gom_feed_looked_seconds", Seconds,
         "Since the change log was looked at last: what was committed later has no position yet.";

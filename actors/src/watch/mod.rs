@@ -91,6 +91,13 @@ impl<A: Actor> Published<A> {
         address.wait_for(Option::is_some).await.ok().and_then(|current| current.clone())
     }
 
+    /// Waits until the address is another one than this: that of the next actor, or none while it is rebuilt. Nothing if
+    /// its thread has ended.
+    pub async fn other_than(&self, known: Option<&Addr<A>>) -> Option<Option<Addr<A>>> {
+        let mut address = self.address.clone();
+        address.wait_for(|now| now.as_ref() != known).await.ok().map(|now| now.clone())
+    }
+
     pub fn restarts(&self) -> Restarts {
         Restarts {
             panicked: self.counts.panicked.load(Ordering::Relaxed),

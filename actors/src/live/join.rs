@@ -1,0 +1,185 @@
+//! The last step of those who read the log by themselves: the hub takes it for them, between two batches, when nobody can
+//! get ahead of them.
+
+use std::rc::Rc;
+
+use actix::{AtomicResponse, Handler, Message, WrapFuture};
+use gom_engine::events::Cursor;
+use tokio::time::Instant;
+
+use super::catch_up::Arriving;
+use super::decide::{Counted, Decided, Decider, Wanted};
+use super::groups::{GroupId, Interest};
+use super::hub::{Core, Hub};
+use super::local::Deliver;
+use super::log::{Page, Place};
+use super::slow::Behind;
+use super::budget::Owner;
+use super::{Delivered, LiveError};
+use crate::database::LineError;
+
+/// Up to where somebody has read the log by itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Progress {
+    /// Of which the place is: the same position of another epoch is another transaction.
+    pub epoch: u64,
+    pub place: Place,
+    pub counted: Counted,
+    /// Of what follows the place, this and what is before it has been delivered.
+    pub after: Option<Cursor>,
+}
+
+/// A member has read up to here by itself. The hub reads the rest for it, if that is no more than one page, and it joins.
+#[derive(Message)]
+#[rtype(result = "Joined")]
+pub(super) struct Join {
+    pub arriving: Arriving,
+    pub at: Progress,
+}
+
+/// The same for a group of the slow lane.
+#[derive(Message)]
+#[rtype(result = "Joined")]
+pub(super) struct Rejoin {
+    pub id: GroupId,
+    pub at: Progress,
+}
+
+#[derive(Debug)]
+pub(super) enum Joined {
+    /// It gets what the hub delivers from now on; or it has left meanwhile, or has gone to the slow lane.
+    Done,
+    /// More than one page is missing.
+    TooFar,
+    /// The hub has not come there yet, is in the middle of a transaction, or cannot read: later.
+    NotYet,
+    /// The owner has no time left for it.
+    Costly,
+    Failed(LiveError),
+}
+
+/// What the hub has read for somebody.
+enum Rest {
+    Events(Vec<Delivered>),
+    Not(Joined),
+}
+
+impl Handler<Join> for Hub {
+    type Result = AtomicResponse<Self, Joined>;
+
+    fn handle(&mut self, Join { arriving, at }: Join, _: &mut Self::Context) -> Self::Result {
+        let core = Rc::clone(&self.core);
+        let joining = async move { core.join(arriving, at).await };
+        AtomicResponse::new(Box::pin(joining.into_actor(self)))
+    }
+}
+
+impl Handler<Rejoin> for Hub {
+    type Result = AtomicResponse<Self, Joined>;
+
+    fn handle(&mut self, Rejoin { id, at }: Rejoin, _: &mut Self::Context) -> Self::Result {
+        let core = Rc::clone(&self.core);
+        let joining = async move { core.rejoin(id, at).await };
+        AtomicResponse::new(Box::pin(joining.into_actor(self)))
+    }
+}
+
+impl Core {
+    async fn join(&self, arriving: Arriving, at: Progress) -> Joined {
+        let member = arriving.member;
+        if !self.is_arriving(member) || !arriving.presence.is_there() {
+            return Joined::Done;
+        }
+        match self.rest(&arriving.interest, &arriving.owner, at).await {
+            Rest::Events(events) => {
+                if !events.is_empty() {
+                    let deliver = Deliver { slots: [member.slot].into(), events: events.into() };
+                    self.send(member.worker, deliver).await;
+                }
+                // It may have been given up with its worker.
+                if self.arriving.borrow_mut().remove(&member) {
+                    let Arriving { interest, owner, presence, .. } = arriving;
+                    self.groups.borrow_mut().add(member, interest, &owner, presence);
+                }
+                Joined::Done
+            }
+            Rest::Not(Joined::Costly) => {
+                self.go_slow(arriving, at);
+                Joined::Done
+            }
+            Rest::Not(reason) => reason,
+        }
+    }
+
+    async fn rejoin(&self, id: GroupId, at: Progress) -> Joined {
+        let found = self.groups.borrow().get(id).map(|group| (group.interest.clone(), group.owner.clone()));
+        let Some((interest, owner)) = found else { return Joined::Done };
+        match self.rest(&interest, &owner, at).await {
+            Rest::Events(events) => {
+                self.deliver(id, events).await;
+                self.groups.borrow_mut().attach(id);
+                Joined::Done
+            }
+            Rest::Not(reason) => reason,
+        }
+    }
+
+    /// A member that has not arrived goes on in the slow lane, as a group of its own.
+    pub fn go_slow(&self, arriving: Arriving, at: Progress) {
+        let Arriving { member, interest, owner, presence } = arriving;
+        if self.arriving.borrow_mut().remove(&member) {
+            let id = self.groups.borrow_mut().add_detached(member, interest, &owner, presence);
+            let until = Instant::now() + self.budgets.penalize(&owner, Instant::now());
+            self.slow.enter(owner, Behind::new(id, at, until));
+        }
+    }
+
+    /// What follows a place up to where the hub is.
+    async fn rest(&self, interest: &Interest, owner: &Owner, at: Progress) -> Rest {
+        let here = self.place.get();
+        if self.epoch.get() != Some(at.epoch) || at.place > here {
+            return Rest::Not(Joined::NotYet);
+        }
+        if at.place == here {
+            return Rest::Events(Vec::new());
+        }
+        if !here.is_whole() {
+            return Rest::Not(Joined::NotYet);
+        }
+        match self.read_rest(interest, owner, at, here).await {
+            Ok(rest) => rest,
+            Err(LineError::Unavailable(_) | LineError::Slow(_)) => Rest::Not(Joined::NotYet),
+            Err(LineError::Rejected(cause)) => {
+                tracing::error!(cause, "the change log cannot be read");
+                Rest::Not(Joined::Failed(LiveError::Failed("the change log cannot be read".to_owned())))
+            }
+        }
+    }
+
+    async fn read_rest(
+        &self,
+        interest: &Interest,
+        owner: &Owner,
+        at: Progress,
+        here: Place,
+    ) -> Result<Rest, LineError> {
+        let Page { state, pieces, next } = self.decider.log.read(at.place, here.position).await?;
+        if state.epoch != at.epoch {
+            return Ok(Rest::Not(Joined::NotYet));
+        }
+        if state.has_forgotten_after(at.place) {
+            return Ok(Rest::Not(Joined::Failed(LiveError::Resync)));
+        }
+        if next != here {
+            return Ok(Rest::Not(Joined::TooFar));
+        }
+        let pieces = self.decider.interpret(&pieces, &mut at.counted.clone());
+        let ats = Decider::admitted(interest, &pieces, &Decider::all(&pieces), at.epoch, at.after);
+        let wanted = Wanted { id: 0, interest: interest.clone(), owner: owner.clone(), ats };
+        Ok(match self.decider.decide(&wanted, &pieces, at.epoch, &self.budgets).await? {
+            Decided::Events(events) => Rest::Events(events),
+            Decided::Costly => Rest::Not(Joined::Costly),
+            Decided::Failed(reason) => Rest::Not(Joined::Failed(reason)),
+        })
+    }
+}
