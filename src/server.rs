@@ -449,6 +449,8 @@ pub fn live(settings: &Settings, database: &Database, engine: &Engine) -> Result
         poll: settings.live.poll_interval,
         keep_for: settings.live.keep_for,
         keep: settings.live.keep,
+        user_budget: settings.live.user_budget,
+        max_lag: settings.live.max_lag,
         redis: redis_options(&settings.redis),
     };
     let (planner, cursors) = (engine.planner.clone(), engine.cursors.clone());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
-use gom_actors::live::{Delivered, Interest, LiveError, Room, Sink, Ticket, Watched};
+use gom_actors::live::{Delivered, Interest, LiveError, Owner, Room, Sink, Ticket, Watched};
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
@@ -141,8 +141,13 @@ fn subscribe(
     let subscription = engine.planner.subscription(prepared, variables, page, rights)?;
     check_deployed(api)?;
     let interest = Interest::Events(Arc::new(subscription));
-    let ticket = api.live.subscribe(interest, from, Rc::new(ToOutlet(outlet)));
+    let ticket = api.live.subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
     Ok(Running { _ticket: ticket, _counted: SUBSCRIPTIONS.level(Lasting::Subscription), answering: None })
+}
+
+/// Whose time a subscription takes.
+fn owner(viewer: &Viewer) -> Owner {
+    viewer.user().map_or(Owner::Service, |user| Owner::User(user.subject.as_str().into()))
 }
 
 fn check_deployed(api: &Api) -> Result<(), ApiError> {
@@ -191,6 +196,7 @@ fn failure(reason: &LiveError) -> ApiError {
         LiveError::Resync => ErrorKind::ResyncRequired,
         LiveError::Unlogged => ErrorKind::Execution,
         LiveError::Unavailable(_) => ErrorKind::Unavailable,
+        LiveError::Costly(_) => ErrorKind::LimitExceeded,
         LiveError::Failed(_) => ErrorKind::Internal,
     };
     ApiError::new(kind, reason.to_string())
@@ -212,7 +218,8 @@ fn answer_anew(
     let watched = models.into_iter().map(|model| Watched { model, key: None }).collect();
     let touched =
         Rc::new(Touched { outlet: Rc::clone(&outlet), again: Notify::new(), over: Cell::new(false) });
-    let ticket = api.live.subscribe(Interest::Touch(watched), None, Rc::clone(&touched) as Rc<dyn Sink>);
+    let (touch, sink) = (Interest::Touch(watched), Rc::clone(&touched) as Rc<dyn Sink>);
+    let ticket = api.live.subscribe(owner(viewer), touch, None, sink);
     let (api, request, viewer) = (api.clone(), request.clone(), viewer.clone());
     let patience = engine.limits_of(&viewer).deadline;
     let answering = actix_web::rt::spawn(async move {
@@ -223,11 +230,13 @@ fn answer_anew(
             if let Some(room) = outlet.room() {
                 room.await;
             }
+            let turn = api.live.answer_turn(&owner(&viewer)).await;
             let began = Instant::now();
             let deadline = Instant::now() + patience;
             let Some(answer) = execute(&api, request.clone(), viewer.clone(), true, deadline).await else {
                 return;
             };
+            drop(turn);
             if answer.may_be_repeated() {
                 // The database is away or too busy: what was shown stays until it is not.
                 sleep(AGAIN).await;

@@ -88,7 +88,14 @@ pub fn describe_readyz() -> Operation {
                 "sessions": dependency(&["starting", "ready", "down"], kept.clone()),
                 "loginLimiter": dependency(&["starting", "ready", "down"], kept.clone()),
                 "devices": dependency(&["starting", "ready", "down"], kept.clone()),
-                "changeFeed": dependency(&["starting", "ready", "down", "off"], json!({})),
+                "changeFeed": dependency(
+                    &["starting", "ready", "behind", "down", "off"],
+                    json!({ "lagMs": {
+                        "type": "integer",
+                        "minimum": 0,
+                        "description": "For how long there has been something to deliver; 0 if there is nothing. Over 5000, the state is `behind`.",
+                    } }),
+                ),
                 "push": dependency(&["starting", "ready", "down", "off"], json!({})),
             },
         })
@@ -204,6 +211,8 @@ impl Vitals {
         report.note("devices", "in", store);
         // Subscribers keep their cursors; queries and writes do without.
         report.add_pulse("changeFeed", self.live.pulse(), false);
+        let lag = self.live.lag().unwrap_or_default();
+        report.note("changeFeed", "lagMs", u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
         let push = self.push.pulse();
         report.add_pulse("push", push, worker && push.condition != Condition::Off);
     }

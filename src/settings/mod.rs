@@ -213,6 +213,10 @@ pub struct Live {
     pub keep_for: Duration,
     /// Changes.
     pub keep: u64,
+    #[serde(deserialize_with = "milliseconds")]
+    pub user_budget: Duration,
+    #[serde(deserialize_with = "milliseconds")]
+    pub max_lag: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -11,6 +11,7 @@ use futures::future::LocalBoxFuture;
 use gom_engine::events::Cursor;
 use tokio::task::JoinHandle;
 
+use super::answering::{AnswerTurn, Answering};
 use super::budget::Owner;
 use super::groups::{Interest, Member, Presence};
 use super::hub::{Hub, Subscribe, Unsubscribe};
@@ -47,6 +48,7 @@ pub struct LocalLive {
     posted: Rc<Posted>,
     actor: Published<LocalHub>,
     worker: u64,
+    answering: Answering,
     _watching: Rc<Watching>,
 }
 
@@ -105,11 +107,17 @@ impl LocalLive {
             })
         };
         let worker = WORKERS.fetch_add(1, Ordering::Relaxed);
-        LocalLive { live, sinks, posted, actor, worker, _watching: Rc::new(Watching(watching)) }
+        let (answering, _watching) = (Answering::default(), Rc::new(Watching(watching)));
+        LocalLive { live, sinks, posted, actor, worker, answering, _watching }
     }
 
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Waits until a live query may be answered: a user's are answered one after the other.
+    pub async fn answer_turn(&self, owner: &Owner) -> AnswerTurn {
+        self.answering.turn(owner).await
     }
 
     /// Subscribes, from now or from a cursor on. The sink may hear of its end at any time, also at once.

@@ -1,6 +1,7 @@
 //! What changes, as it changes: the `ChangeFeed`, which has an eye on the change log, the `Hub`, which knows who
 //! wants what, and on each worker a `LocalHub`, which hands it over. Knows no protocol and makes no text of its own.
 
+mod answering;
 mod budget;
 mod catch_up;
 mod decide;
@@ -26,6 +27,7 @@ use gom_engine::plan::Planner;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
+pub use self::answering::AnswerTurn;
 pub use self::budget::Owner;
 pub use self::groups::{Interest, Watched};
 pub use self::local::{LocalLive, Room, Sink, Ticket};

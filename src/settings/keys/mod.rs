@@ -264,6 +264,18 @@ static REST: &[Key] = &[
         Some("1000000"),
         "How many changes are kept at most.",
     ),
+    Key::new(
+        "live.user_budget",
+        Kind::Milliseconds { min: 1, max: 1_000 },
+        Some("50"),
+        "Time of a node that the subscriptions of one user may take for one batch of changes, refilled at a tenth of the time that passes. Those that take more are served apart, more slowly, so that they do not delay others.",
+    ),
+    Key::new(
+        "live.max_lag",
+        Kind::Milliseconds { min: 1_000, max: 86_400_000 },
+        Some("60000"),
+        "A subscription that is served apart and falls behind by more than this is ended with `LIMIT_EXCEEDED`.",
+    ),
     Key::new("sockets.init_timeout", TIME, Some("5000"), "A websocket that has not sent `connection_init` by then is closed."),
     Key::new(
         "sockets.message_bytes",

@@ -1,0 +1,66 @@
+//! Answers of live queries, one at a time for each user of a worker: many costly ones of one user take no more than one
+//! connection.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::budget::Owner;
+
+#[derive(Clone, Default)]
+pub(super) struct Answering(Rc<RefCell<HashMap<Owner, Arc<Semaphore>>>>);
+
+/// Held while a live query is answered.
+pub struct AnswerTurn {
+    /// Nothing for the service.
+    permit: Option<(Owner, OwnedSemaphorePermit)>,
+    answering: Answering,
+}
+
+impl Answering {
+    pub async fn turn(&self, owner: &Owner) -> AnswerTurn {
+        let mut permit = None;
+        if matches!(owner, Owner::User(_)) {
+            let one = || Arc::new(Semaphore::new(1));
+            let semaphore = Arc::clone(self.0.borrow_mut().entry(owner.clone()).or_insert_with(one));
+            // Never closed.
+            permit = semaphore.acquire_owned().await.ok().map(|permit| (owner.clone(), permit));
+        }
+        AnswerTurn { permit, answering: self.clone() }
+    }
+}
+
+impl Drop for AnswerTurn {
+    fn drop(&mut self) {
+        let Some((owner, permit)) = self.permit.take() else { return };
+        drop(permit);
+        let mut of_owner = self.answering.0.borrow_mut();
+        // Whoever waits for it holds it as well.
+        if of_owner.get(&owner).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
+            of_owner.remove(&owner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[actix::test]
+    async fn a_user_s_live_queries_are_answered_one_after_the_other_and_beside_those_of_others() {
+        let answering = Answering::default();
+        let (a, b) = (Owner::User("a".into()), Owner::User("b".into()));
+        let first = answering.turn(&a).await;
+        assert!(answering.turn(&a).now_or_never().is_none());
+        assert!(answering.turn(&b).now_or_never().is_some());
+        assert!(answering.turn(&Owner::Service).now_or_never().is_some());
+        drop(first);
+        assert!(answering.turn(&a).now_or_never().is_some());
+        assert!(answering.0.borrow().is_empty());
+    }
+}
