@@ -23,6 +23,8 @@ use crate::database::LineError;
 
 /// Statements that are on their way at once.
 const PIPELINED: usize = 64;
+/// Who has less time left than this has none.
+const LEAST: Duration = Duration::from_millis(1);
 /// Changes that one statement decides: more would take it longer than one may.
 const TOGETHER: usize = 200;
 
@@ -293,7 +295,8 @@ impl Decider {
             Interest::Events(_) => budgets.left(owner, Instant::now()),
             Interest::Touch(_) => Duration::MAX,
         };
-        if allowance.is_zero() {
+        if allowance < LEAST {
+            budgets.penalize(owner, Instant::now());
             return Ok(Decided::Costly);
         }
         let meter = Meter::new(allowance);
@@ -301,7 +304,11 @@ impl Decider {
         budgets.charge(owner, meter.spent(), Instant::now());
         match events {
             Ok(events) => Ok(Decided::Events(events)),
-            Err(LineError::Slow(_)) => Ok(Decided::Costly),
+            Err(LineError::Slow(_)) => {
+                // At once: the next of its groups must not try.
+                budgets.penalize(owner, Instant::now());
+                Ok(Decided::Costly)
+            }
             Err(error) => own_fault(error).map(Decided::Failed),
         }
     }

@@ -97,6 +97,7 @@ impl Hub {
         shared: Arc<Shared>,
     ) -> Self {
         shared.members.store(0, Ordering::Relaxed);
+        shared.arriving.store(0, Ordering::Relaxed);
         let decider = |limit| Decider {
             log: Log::new(database, &options.schema, None),
             groups: Log::new(database, &options.schema, Some(limit)),
@@ -264,8 +265,9 @@ impl Core {
     /// Publishes how many members there are, by which the feed knows whether anybody listens.
     pub fn count(&self) {
         if self.alive.get() {
-            let members = self.groups.borrow().members() + self.arriving.borrow().len();
-            self.shared.members.store(members, Ordering::Relaxed);
+            let arriving = self.arriving.borrow().len();
+            self.shared.arriving.store(arriving, Ordering::Relaxed);
+            self.shared.members.store(self.groups.borrow().members() + arriving, Ordering::Relaxed);
         }
     }
 

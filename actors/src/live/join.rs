@@ -100,6 +100,7 @@ impl Core {
                 if self.arriving.borrow_mut().remove(&member) {
                     let Arriving { interest, owner, presence, .. } = arriving;
                     self.groups.borrow_mut().add(member, interest, &owner, presence);
+                    self.count();
                 }
                 Joined::Done
             }
@@ -131,6 +132,7 @@ impl Core {
             let id = self.groups.borrow_mut().add_detached(member, interest, &owner, presence);
             let until = Instant::now() + self.budgets.penalize(&owner, Instant::now());
             self.slow.enter(owner, Behind::new(id, at, until));
+            self.count();
         }
     }
 

@@ -20,6 +20,7 @@ use super::{Delivered, Live, LiveError};
 use crate::metrics::ActorKind;
 use crate::watch::{Context, Published, Watched, post, watch};
 
+const REBUILDING: &str = "subscriptions are being rebuilt";
 /// A message stands for an event of a whole group, or for one subscriber's end.
 const MAILBOX: usize = 1 << 16;
 
@@ -92,7 +93,11 @@ impl LocalLive {
         static WORKERS: AtomicU64 = AtomicU64::new(0);
         let sinks = Rc::new(Sinks::default());
         let of_actor = Rc::clone(&sinks);
-        let actor = watch(MAILBOX, move || LocalHub { sinks: Rc::clone(&of_actor) });
+        let actor = watch(MAILBOX, move || {
+            // Whoever there is already was its predecessor's, whose mailbox is lost.
+            end_all(&of_actor, of_actor.slots());
+            LocalHub { sinks: Rc::clone(&of_actor) }
+        });
         let posted = Rc::new(Posted::default());
         let watching = {
             let (hub, posted, sinks) = (live.hub.clone(), Rc::clone(&posted), Rc::clone(&sinks));
@@ -132,17 +137,17 @@ impl LocalLive {
         let presence = Presence::new();
         let hub = self.live.hub.get();
         end_all(&self.sinks, self.posted.is_now(hub.as_ref()));
-        let asked = match (hub, self.actor.get()) {
+        let posted = match (hub, self.actor.get()) {
             (Some(hub), Some(outlet)) => {
                 self.posted.slots.borrow_mut().insert(slot);
                 let (member, presence) = (Member { worker: self.worker, slot }, presence.clone());
-                post(&hub, Subscribe { member, outlet, owner, interest, from, presence }).is_ok()
+                post(&hub, Subscribe { member, outlet, owner, interest, from, presence })
+                    .map_err(|_| "too much is asked for at the same time")
             }
-            _ => false,
+            _ => Err(REBUILDING),
         };
-        if !asked {
-            let reason = LiveError::Unavailable("too much is asked for at the same time".to_owned());
-            self.sinks.end(slot, reason);
+        if let Err(reason) = posted {
+            self.sinks.end(slot, LiveError::Unavailable(reason.to_owned()));
         }
         Ticket { local: self.clone(), slot, presence }
     }
@@ -217,16 +222,11 @@ impl Watched for LocalHub {
 
 impl Actor for LocalHub {
     type Context = Context<Self>;
-
-    fn started(&mut self, _: &mut Self::Context) {
-        // Whoever there is already was its predecessor's, whose mailbox is lost.
-        end_all(&self.sinks, self.sinks.slots());
-    }
 }
 
 fn end_all(sinks: &Sinks, slots: impl IntoIterator<Item = u64>) {
     for slot in slots {
-        sinks.end(slot, LiveError::Unavailable("subscriptions are being rebuilt".to_owned()));
+        sinks.end(slot, LiveError::Unavailable(REBUILDING.to_owned()));
     }
 }
 

@@ -112,6 +112,7 @@ struct Shared {
     /// Up to where everything has been delivered.
     head: watch::Sender<Option<Cursor>>,
     members: AtomicUsize,
+    arriving: AtomicUsize,
     furthest: Furthest,
     /// A `Wake` is on its way: others need not be sent.
     waking: AtomicBool,
@@ -158,6 +159,7 @@ impl Live {
         let shared = Arc::new(Shared {
             head: watch::Sender::new(None),
             members: AtomicUsize::new(0),
+            arriving: AtomicUsize::new(0),
             furthest: Furthest::default(),
             waking: AtomicBool::new(false),
             announce: Notify::new(),
@@ -237,6 +239,16 @@ impl Live {
             None => FEED_LOOKED.set_duration((), pulse.since.elapsed()),
         }
         FEED_LAG.set_duration((), self.lag().unwrap_or_default());
+    }
+
+    /// How many subscribers there are on this node.
+    pub fn members(&self) -> usize {
+        self.shared.members.load(Ordering::Relaxed)
+    }
+
+    /// How many of them still read by themselves what they have missed.
+    pub fn arriving(&self) -> usize {
+        self.shared.arriving.load(Ordering::Relaxed)
     }
 
     /// Up to where everything has been delivered on this node; nothing before the database was reached.

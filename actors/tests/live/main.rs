@@ -1,0 +1,10 @@
+//! Subscribers on a real database, without the edge: what a costly one does to others, how those who come back join, and
+//! that nobody waits for ever.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod costly;
+mod joining;
+mod nodes;
+mod panics;
+mod world;
