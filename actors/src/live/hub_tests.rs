@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gom_engine::datamodel::parse;
-use gom_engine::schema::{SchemaOptions, generate};
+use gom_engine::plan::PageLimits;
+use gom_engine::request::{Limits, RequestOptions, Requests};
+use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use gom_test_support::TestDatabase;
 use tokio_postgres::Client;
 
-use super::super::{Furthest, Watched as Rows};
+use super::super::Furthest;
+use super::super::join::{Join, Joined};
 use super::*;
 use crate::database::DatabaseOptions;
 use crate::metrics::Moment;
@@ -21,6 +24,7 @@ const MODEL: &str = "type Fan { id: ID! @id }";
 
 struct World {
     hub: Hub,
+    interest: Interest,
     client: Client,
     _database: TestDatabase,
 }
@@ -44,11 +48,14 @@ impl World {
             poll: Duration::from_secs(1),
             keep_for: Duration::from_secs(3_600),
             keep: 1_000,
+            user_budget: Duration::from_secs(1),
+            max_lag: Duration::from_secs(60),
             redis: None,
         };
         let shared = Arc::new(Shared {
             head: tokio::sync::watch::Sender::new(None),
             members: 0.into(),
+            arriving: 0.into(),
             furthest: Furthest::default(),
             waking: false.into(),
             announce: tokio::sync::Notify::new(),
@@ -57,13 +64,20 @@ impl World {
             behind: Moment::default(),
         });
         let encode: Arc<Encode> = Arc::new(|_, _, _| Bytes::new());
-        let planner = Planner::new(Arc::new(physical), schema);
+        let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
+        let served = Served::new(&schema).unwrap();
+        let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
+        let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
+        let text = "subscription { fan { node { id } } }";
+        let prepared = requests.prepare(text, None, &Limits::UNLIMITED).unwrap();
+        let variables = requests.coerce(&prepared.operation, &serde_json::Map::new()).unwrap();
+        let fans = planner.subscription(&prepared, variables, PageLimits::default(), None).unwrap();
         let hub = Hub::new(&options, &database, &planner, &encode, shared);
-        let world = World { hub, client, _database: test };
+        let interest = Interest::Events(Arc::new(fans));
+        let world = World { hub, interest, client, _database: test };
         world.hub.core.known_epoch().await.unwrap();
-        let model = parse("datamodel.prisma", MODEL).unwrap().model_named("Fan").unwrap();
-        let fans = Interest::Touch([Rows { model, key: None }].into());
-        world.core().groups.borrow_mut().add(Member { worker: 0, slot: 0 }, fans);
+        let (member, interest) = (Member { worker: 0, slot: 0 }, world.interest.clone());
+        world.core().groups.borrow_mut().add(member, interest, &Owner::Service, Presence::new());
         world
     }
 
@@ -73,7 +87,7 @@ impl World {
 
     /// Whether the subscriber is still served; if not, it was told to read anew.
     fn is_served(&self) -> bool {
-        !self.core().groups.borrow().is_empty()
+        !self.core().groups.borrow().is_idle()
     }
 
     async fn run(&self, sql: &str) {
@@ -158,14 +172,15 @@ async fn who_has_read_another_epoch_does_not_join() {
     let world = World::new().await;
     let state = world.stamped().await;
     world.core().advance(state).await.unwrap();
-    let model = parse("datamodel.prisma", MODEL).unwrap().model_named("Fan").unwrap();
-    let interest = Interest::Touch([Rows { model, key: None }].into());
     let member = Member { worker: 0, slot: 1 };
     let place = Place::after(state.position);
     for (epoch, joins) in [(state.epoch + 2, false), (state.epoch, true)] {
         world.core().arriving.borrow_mut().insert(member);
-        let join = Join { member, interest: interest.clone(), epoch, place };
-        assert_eq!(world.core().join(join), joins);
+        let (interest, owner, presence) = (world.interest.clone(), Owner::Service, Presence::new());
+        let arriving = Arriving { member, owner, interest, presence };
+        let at = Progress { epoch, place, counted: (0, 0), after: None };
+        let joined = world.core().join(Join { arriving, at }).await;
+        assert_eq!(matches!(joined, Joined::Done), joins, "{joined:?}");
     }
     assert_eq!(world.core().place_in(state.epoch + 2), None, "nor is the hub's place its goal");
 }

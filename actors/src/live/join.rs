@@ -67,9 +67,9 @@ enum Rest {
 impl Handler<Join> for Hub {
     type Result = AtomicResponse<Self, Joined>;
 
-    fn handle(&mut self, Join { arriving, at }: Join, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, join: Join, _: &mut Self::Context) -> Self::Result {
         let core = Rc::clone(&self.core);
-        let joining = async move { core.join(arriving, at).await };
+        let joining = async move { core.join(join).await };
         AtomicResponse::new(Box::pin(joining.into_actor(self)))
     }
 }
@@ -85,7 +85,7 @@ impl Handler<Rejoin> for Hub {
 }
 
 impl Core {
-    async fn join(&self, arriving: Arriving, at: Progress) -> Joined {
+    pub async fn join(&self, Join { arriving, at }: Join) -> Joined {
         let member = arriving.member;
         if !self.is_arriving(member) || !arriving.presence.is_there() {
             return Joined::Done;

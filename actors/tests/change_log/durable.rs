@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gom_actors::database::{Database, DatabaseOptions};
-use gom_actors::live::{Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Sink, Ticket, Watched};
+use gom_actors::live::{Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Owner, Sink, Ticket, Watched};
 use gom_engine::datamodel::parse;
 use gom_engine::events::Cursor;
 use gom_engine::plan::Planner;
@@ -49,7 +49,7 @@ fn subscribe(local: &LocalLive, from: Option<Cursor>) -> (Ticket, UnboundedRecei
     let model = parse("datamodel.prisma", MODEL).unwrap().model_named("Fan").unwrap();
     let (told, heard) = unbounded_channel();
     let fans = Interest::Touch([Watched { model, key: None }].into());
-    (local.subscribe(fans, from, Rc::new(Ear(told))), heard)
+    (local.subscribe(Owner::Service, fans, from, Rc::new(Ear(told))), heard)
 }
 
 async fn next(heard: &mut UnboundedReceiver<Heard>) -> Heard {
@@ -70,6 +70,8 @@ async fn follow(cluster: &TestCluster) -> LocalLive {
         poll: Duration::from_millis(20),
         keep_for: Duration::from_secs(3_600),
         keep: 1_000_000,
+        user_budget: Duration::from_secs(1),
+        max_lag: Duration::from_secs(60),
         redis: None,
     };
     let local = Live::start(options, &database, planner, Arc::new(|_, _, _| Bytes::new())).unwrap().local();
