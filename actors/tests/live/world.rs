@@ -83,7 +83,7 @@ impl World {
         let prepared = prepared.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
         let given = json!({ "where": filter });
         let variables = self.requests.coerce(&prepared.operation, given.as_object().unwrap()).unwrap();
-        let limits = PageLimits { page_size: Some(100) };
+        let limits = PageLimits { page_size: Some(100), ..PageLimits::default() };
         Interest::Events(Arc::new(self.planner.subscription(&prepared, variables, limits, None).unwrap()))
     }
 
