@@ -1,5 +1,5 @@
 //! What the compiler makes of operations on Gom's own model: `golden/operations/NAME.graphql` (variables in its first
-//! line) beside `NAME.sql`, the statements; and in `golden/subscriptions/` what reads the events of a subscription, for a
+//! line) beside `NAME.sql`, the statements; and in `golden/subscriptions/` what reads the events of a subscription; for a
 //! viewer named in a line `# viewer: ROLE SUB` or for the service. `UPDATE_GOLDEN=1 cargo test -p gom-engine --test golden`
 //! writes the latter anew, to be read in the diff.
 
@@ -7,9 +7,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gom_engine::datamodel;
+use gom_engine::datamodel::{self, Jobs, Watched};
 use gom_engine::events::{LogKind, LogRow};
-use gom_engine::plan::{Access, Amendments, Expect, PageLimits, Param, Planner, Source, Statement, Step};
+use gom_engine::plan::{
+    Access, Amendments, Expect, PageLimits, Param, Planner, Rights, Source, Statement, Step,
+};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
 use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
@@ -48,6 +50,44 @@ fn subscriptions_compile_to_the_statements_beside_them() {
     compare("subscriptions", 3, events);
 }
 
+#[test]
+fn who_writes_is_noted_where_another_models_mutation_may_change_a_watched_row() {
+    let notes = |mutation: &str| {
+        compile(&format!("# viewer: seller a\nmutation {{ {mutation} {{ uid }} }}")).contains("gom.writer")
+    };
+    assert!(notes(r#"updateOrder(where: {uid: "o"}, data: {name: "n"})"#));
+    assert!(notes(r#"updateBp(where: {uid: "b"}, data: {orders: {connect: [{uid: "o"}]}})"#));
+    assert!(notes(r#"deleteBp(where: {uid: "b"})"#), "its orders go along");
+    assert!(!notes(r#"updateBp(where: {uid: "b"}, data: {name1: "n"})"#), "a statement more for nothing");
+}
+
+#[test]
+fn an_amendment_is_of_the_top_level_row_in_whichever_branch_of_an_upsert() {
+    let Shop { requests, planner, .. } = Shop::new();
+    let text = r#"mutation { upsertOrder(where: {uid: "o"},
+        update: {items: {create: [{quantity: 1}]}},
+        create: {name: "n", assignedTo: {connect: {uid: "u"}}, issuedTo: {create: {name1: "x"}}}) { uid } }"#;
+    let prepared = requests.prepare(text, None, &Limits::default()).expect("the document is sound");
+    let variables = requests.coerce(&prepared.operation, &serde_json::Map::new()).expect("there are none");
+    let order = planner.physical().model.model_named("Order").expect("there are orders");
+    let name = planner.physical().model.model(order).field_named("name").expect("they have names");
+    let amendments = Amendments { set: vec![(name, "amended".into())], ..Amendments::default() };
+    let field = &prepared.operation.fields[0];
+    let limits = PageLimits::default();
+    let program = planner.mutation(field, &variables, limits, Access::Full, &mut Counted(0), amendments);
+    let mut out = String::new();
+    show_steps(&mut out, "", &program.expect("a program").steps);
+    let lines: Vec<&str> = out.lines().collect();
+    let amended: Vec<&str> = lines
+        .windows(2)
+        .filter(|pair| pair[1].contains("'amended'"))
+        .map(|pair| pair[0].trim_start().split(" set ").next().expect("a first part"))
+        .collect();
+    assert_eq!(amended.len(), 2, "{out}");
+    assert!(amended[0].starts_with("update \"shop\".\"Order\""), "{out}");
+    assert!(amended[1].contains("insert into \"shop\".\"Order\""), "{out}");
+}
+
 fn compare(folder: &str, least: usize, compile: impl Fn(&str) -> String) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     let mut documents: Vec<PathBuf> = std::fs::read_dir(&folder)
@@ -82,15 +122,31 @@ struct Shop {
 impl Shop {
     fn new() -> Shop {
         let model_text = include_str!("../../config/datamodel.prisma");
-        let model = datamodel::parse("datamodel.prisma", model_text).expect("Gom's model is sound");
+        let mut model = datamodel::parse("datamodel.prisma", model_text).expect("Gom's model is sound");
+        let order = model.model_named("Order").expect("there are orders");
+        model.watched.push(Watched { model: order, subject: "order", jobs: Jobs::Each });
         let schema = Arc::new(generate(&model, SchemaOptions::default()));
         let served = Served::new(&schema).expect("Gom's model can be served");
         let source: PolicySource = serde_json::from_value(serde_json::json!({
-            "operations": {"subscription": {"order": "subscribe:order"}},
-            "roles": {"seller": {"rows": {
-                "Order": "{ assignedTo: { extUid: $sub } }", "User": "{ extUid: $sub }",
-                "Bp": "{ customerOf_some: { extUid: $sub } }",
-            }}},
+            "operations": {
+                "subscription": {"order": "subscribe:order"},
+                "mutation": {
+                    "createOrder": "create:order", "updateOrder": "update:order", "deleteOrder": "delete:order",
+                    "createBp": "create:bp", "updateBp": "update:bp", "deleteBp": "delete:bp",
+                },
+            },
+            "parts": {"Item": ["Order"], "Price": ["Order"]},
+            "stamps": {"create": {"createdBy": "$sub"}, "update": {"updatedBy": "$sub"}},
+            "generated": {"Bp.extUid": 10},
+            "roles": {"seller": {
+                "rows": {
+                    "Order": "{ assignedTo: { extUid: $sub } }", "User": "{ extUid: $sub }",
+                    "Bp": "{ OR: [{ customerOf_some: { extUid: $sub } }, { orders_some: { assignedTo: { extUid: $sub } } }] }",
+                    "Item": "{ order: { assignedTo: { extUid: $sub } } }",
+                    "Price": "{ item: { order: { assignedTo: { extUid: $sub } } } }",
+                },
+                "writes": {"Bp": "{ customerOf_some: { extUid: $sub } }"},
+            }},
         }))
         .expect("a policy");
         let policy = Policy::new(&source, &model, &schema).expect("a sound policy");
@@ -107,6 +163,16 @@ fn comment<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(name)?.strip_prefix(": "))
 }
 
+/// Of the viewer that a comment names.
+fn rights(text: &str, planner: &Planner, policy: &Arc<Policy>) -> Option<Rights> {
+    let (role, sub) = comment(text, "viewer")?.split_once(' ')?;
+    let role = format!("role:{role}");
+    let permissions = Permissions::of([role.as_str(), "manage:all"]);
+    let claims = serde_json::json!({ "sub": sub });
+    let rights = planner.rights(policy, permissions, claims.as_object().expect("an object"));
+    Some(rights.expect("the role is known"))
+}
+
 /// The key, the statement that reads values for the index, and the one that reads payloads: of an order that was updated
 /// and one that was deleted with its customer.
 fn events(text: &str) -> String {
@@ -114,13 +180,7 @@ fn events(text: &str) -> String {
     let prepared = requests.prepare(text, None, &Limits::default()).expect("the document is sound");
     let variables = serde_json::from_str(comment(text, "variables").unwrap_or("{}")).expect("a JSON object");
     let variables = requests.coerce(&prepared.operation, &variables).expect("the variables are sound");
-    let rights = comment(text, "viewer").and_then(|viewer| viewer.split_once(' ')).map(|(role, sub)| {
-        let role = format!("role:{role}");
-        let permissions = Permissions::of([role.as_str(), "subscribe:order"]);
-        let claims = serde_json::json!({ "sub": sub });
-        let rights = planner.rights(&policy, permissions, claims.as_object().expect("an object"));
-        Arc::new(rights.expect("the role is known"))
-    });
+    let rights = rights(text, &planner, &policy).map(Arc::new);
     let limits = PageLimits { page_size: Some(1000), ..PageLimits::default() };
     let subscription = planner.subscription(&prepared, variables, limits, rights).expect("it is allowed");
     let row = |table: &str, kind, node: &str, columns: &[&str], old: &str| LogRow {
@@ -150,7 +210,9 @@ fn events(text: &str) -> String {
 }
 
 fn compile(text: &str) -> String {
-    let Shop { requests, planner, .. } = Shop::new();
+    let Shop { requests, planner, policy } = Shop::new();
+    let rights = rights(text, &planner, &policy);
+    let access = rights.as_ref().map_or(Access::Full, Access::Limited);
     let variables = serde_json::from_str(comment(text, "variables").unwrap_or("{}")).expect("a JSON object");
     let prepared = requests.prepare(text, None, &Limits::default()).expect("the document is sound");
     let operation = &prepared.operation;
@@ -159,7 +221,7 @@ fn compile(text: &str) -> String {
     for field in operation.fields.iter().filter(|f| f.inclusion.holds(&variables)) {
         writeln!(out, "-- {}", field.key).expect("a string takes everything");
         if operation.kind == OperationKind::Query {
-            match planner.query(field, &variables, PageLimits::default(), Access::Full) {
+            match planner.query(field, &variables, PageLimits::default(), access) {
                 Ok(statement) => show(&mut out, "", &statement),
                 Err(error) => writeln!(out, "-- {error}").expect("a string takes everything"),
             }
@@ -169,9 +231,9 @@ fn compile(text: &str) -> String {
             field,
             &variables,
             PageLimits::default(),
-            Access::Full,
+            access,
             &mut Counted(0),
-            Amendments::default(),
+            Amendments { writer: rights.is_some().then(|| "a".into()), ..Amendments::default() },
         ) {
             Ok(program) => show_steps(&mut out, "", &program.steps),
             Err(error) => writeln!(out, "-- {error}").expect("a string takes everything"),

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod customers;
+mod lab;
 mod reads;
 mod shop;
+mod shop_claims;
 mod shop_rules;
 mod writes;

@@ -1,5 +1,6 @@
 //! The demo shop in a database of its own, and its API asked in process, on behalf of anyone.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +25,7 @@ pub struct Shop {
     pub api: Api,
     /// For looks into the tables behind the API's back.
     pub tables: Client,
+    schema: String,
     database: TestDatabase,
 }
 
@@ -38,6 +40,29 @@ impl Shop {
     pub async fn open() -> Shop {
         let test_database = TestDatabase::create().await;
         let settings = settings(&test_database.url());
+        Shop::serve(test_database, settings, true).await
+    }
+
+    /// Something else than a shop, and empty.
+    pub async fn open_other(datamodel: &str, policy: &str) -> Shop {
+        let test_database = TestDatabase::create().await;
+        let file = |text: &str| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            file
+        };
+        let (datamodel, policy) = (file(datamodel), file(policy));
+        let settings = settings_with(
+            &test_database.url(),
+            &[
+                ("datamodel.file", datamodel.path().to_str().unwrap()),
+                ("policy.file", policy.path().to_str().unwrap()),
+            ],
+        );
+        Shop::serve(test_database, settings, false).await
+    }
+
+    async fn serve(test_database: TestDatabase, settings: Settings, demo: bool) -> Shop {
         let read = datamodel::read(&settings).unwrap();
         let engine = Engine::new(read.model.clone(), &EngineOptions::of(&settings)).unwrap();
         let policy = policy::load(&settings, &read.model, &engine.schema).unwrap();
@@ -50,7 +75,7 @@ impl Shop {
             deployed: Deployed::default(),
             apply: true,
             physical: Some(engine.planner.shared_physical()),
-            demo: Some(DemoShop::new(&settings)),
+            demo: demo.then(|| DemoShop::new(&settings)),
             stop: Stop::never(),
         };
         let deployed = deployment.deployed.clone();
@@ -59,7 +84,7 @@ impl Shop {
         tables.batch_execute(&format!("set search_path = \"{}\"", settings.database.schema)).await.unwrap();
         let live = gom::server::live(&settings, &database, &engine).unwrap().local();
         let api = Api { engine, database: database.local(), live, push: None, deployed };
-        Shop { api, tables, database: test_database }
+        Shop { api, tables, schema: settings.database.schema.clone(), database: test_database }
     }
 
     pub async fn ask(&self, viewer: &Viewer, text: &str, variables: Value) -> Told {
@@ -71,6 +96,36 @@ impl Shop {
         let deadline = Instant::now() + Duration::from_secs(10);
         let answer = graphql::execute(&self.api, request, viewer.clone(), false, deadline).await.unwrap();
         told(answer)
+    }
+
+    /// Asks while somebody else's transaction is open. It commits as soon as the write waits for it; a write that does
+    /// not wait comes first.
+    pub async fn ask_beside(&self, open: &str, viewer: &Viewer, text: &str, variables: Value) -> Told {
+        let other = self.database.connect().await;
+        other.batch_execute(&format!("set search_path = \"{}\"; begin; {open}", self.schema)).await.unwrap();
+        let waiting = "select count(*) from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        let waits = async {
+            while self.count(waiting).await == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let asked = self.ask(viewer, text, variables);
+        tokio::pin!(asked);
+        let early = tokio::select! {
+            told = &mut asked => Some(told),
+            () = waits => None,
+        };
+        other.batch_execute("commit").await.unwrap();
+        match early {
+            Some(told) => told,
+            None => asked.await,
+        }
+    }
+
+    /// The only value of a statement's only row, as text.
+    pub async fn text(&self, sql: &str) -> Option<String> {
+        self.tables.query_one(sql, &[]).await.unwrap().get(0)
     }
 
     /// Without variables; fails if there are errors.
@@ -137,9 +192,15 @@ fn holder_of(subject: String, claims: &Value) -> Viewer {
 }
 
 pub fn settings(url: &str) -> Settings {
+    settings_with(url, &[])
+}
+
+fn settings_with(url: &str, others: &[(&'static str, &str)]) -> Settings {
     let arguments = [("database.url", url), ("service.secret", "the tests' service secret, long enough")]
-        .map(|(key, value)| (key, "the test", value.to_owned()))
-        .to_vec();
+        .iter()
+        .chain(others)
+        .map(|(key, value)| (*key, "the test", (*value).to_owned()))
+        .collect();
     let inputs = Inputs { purpose: Purpose::Tool, variables: Default::default(), directory: None, arguments };
     settings::load(&inputs).unwrap_or_else(|error| panic!("{error}")).settings
 }

@@ -10,7 +10,7 @@ use gom::settings::{self, Inputs, Purpose};
 use gom::stop::Stop;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_engine::datamodel::DataModel;
-use gom_engine::error::PathSegment;
+use gom_engine::error::{ErrorKind, PathSegment};
 use gom_engine::policy::{OneOrMany, Policy, PolicySource};
 use gom_engine::schema::{ObjectId, Schema};
 use gom_test_support::TestDatabase;
@@ -43,6 +43,17 @@ pub struct Answered {
 
 impl Server {
     pub async fn start(test: &TestDatabase, policies: Policies) -> Server {
+        Self::serve(test, policies, &[]).await
+    }
+
+    /// Of the lab: see its datamodel.
+    pub async fn start_lab(test: &TestDatabase) -> Server {
+        let file = |name: &str| format!("{}/tests/fixtures/lab/{name}", env!("CARGO_MANIFEST_DIR"));
+        let files = [("datamodel.file", file("datamodel.prisma")), ("policy.file", file("policy.toml"))];
+        Self::serve(test, Policies::Own, &files).await
+    }
+
+    async fn serve(test: &TestDatabase, policies: Policies, files: &[(&'static str, String)]) -> Server {
         let arguments: Vec<(&'static str, &'static str, String)> = [
             ("database.url", test.url()),
             ("database.deploy", "true".into()),
@@ -51,8 +62,10 @@ impl Server {
             ("limits.fields", "100000".into()),
             ("limits.deadline", "30000".into()),
         ]
-        .map(|(key, value)| (key, "the test", value))
-        .into();
+        .iter()
+        .chain(files)
+        .map(|(key, value)| (*key, "the test", value.clone()))
+        .collect();
         let inputs =
             Inputs { purpose: Purpose::Serve, variables: BTreeMap::new(), directory: None, arguments };
         let settings = settings::load(&inputs).unwrap_or_else(|error| panic!("{error}")).settings;
@@ -73,7 +86,7 @@ impl Server {
         let engine = engine.govern(Some(policy), settings.shop.time_zone());
 
         let mut options = DatabaseOptions::new(test.config());
-        options.workers = 1;
+        options.workers = if files.is_empty() { 1 } else { 4 };
         let database = Database::start(options).unwrap();
         let deployment = Deployment {
             database: database.clone(),
@@ -110,6 +123,9 @@ impl Server {
             Data::Null | Data::NullAfterWrite => Value::Null,
             Data::Refused => panic!("{errors:?}\n{request:?}"),
         };
+        // Its message is for the log alone.
+        let faults = errors.iter().filter(|error| error.kind == ErrorKind::Internal);
+        faults.for_each(|fault| println!("{}", fault.message));
         let errors = errors.iter().map(|error| (error.kind.code().to_owned(), path(&error.path)));
         Answered { data, errors: errors.collect() }
     }

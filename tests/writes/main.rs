@@ -8,6 +8,7 @@
 mod app;
 mod combinations;
 mod matrix;
+mod meeting;
 mod relations;
 
 use std::io::Write as _;

@@ -224,7 +224,13 @@ impl<'p> Execution<'p> {
                 }
                 Some(Step::Choose { register, then, otherwise }) => {
                     let branch = if self.value(*register).await?.is_some() { then } else { otherwise };
-                    self.prepare(branch).await?;
+                    if let Err(failure) = self.prepare(branch).await {
+                        // A transaction that has failed prepares nothing: what is in flight says why.
+                        while !self.in_flight.is_empty() {
+                            self.settle_next().await?;
+                        }
+                        return Err(failure.into());
+                    }
                     open.push(branch.iter());
                 }
                 Some(step) => self.take(step).await?,

@@ -10,7 +10,7 @@ use crate::datamodel::ModelId;
 use crate::error::{ApiError, ErrorKind};
 use crate::request::{OperationKind, Selected, SelectedField, Selection, Value, Variables};
 use crate::schema::{EnumMeaning, InputMeaning, OutputMeaning};
-use crate::sql::{self, Entry, Page, PageField, PageInfoField, Rows, Shape};
+use crate::sql::{self, Entry, Filter, Page, PageField, PageInfoField, Rows, Shape};
 
 /// One caller's reading of one request.
 pub(crate) struct Reader<'a> {
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
             }
             OutputMeaning::Connection(model) => {
                 let rows = self.rows(model, field)?;
-                Ok(sql::connection(physical, model, &rows, &self.page(&field.selection)?))
+                Ok(sql::connection(physical, model, &rows, &self.page(model, &field.selection)?))
             }
             OutputMeaning::Node => {
                 let id = self.planner.argument(field, InputMeaning::NodeId, self.variables);
@@ -75,7 +75,12 @@ impl<'a> Reader<'a> {
                 };
                 let shapes: Vec<_> = models
                     .iter()
-                    .map(|(m, name, fields)| Ok((self.access.visible(*m), self.shape(*m, name, fields)?)))
+                    .map(|(m, name, fields)| {
+                        // By an id that the viewer may not name, nothing is found.
+                        let named = self.access.names(*m, self.planner.model().model(*m).id);
+                        let visible = if named { self.access.visible(*m) } else { Filter::FALSE };
+                        Ok((visible, self.shape(*m, name, fields)?))
+                    })
                     .collect::<Result<_, ApiError>>()?;
                 Ok(sql::find_node(physical, &id, &shapes))
             }
@@ -191,19 +196,24 @@ impl<'a> Reader<'a> {
             ));
         }
         let (after, before) = (text(InputMeaning::After), text(InputMeaning::Before));
+        if after.is_some() || before.is_some() {
+            self.check_cursor(model)?;
+        }
         Ok(Rows { filter, visible, order, after, before, skip, first, last, cap: self.limits.page_size })
     }
 
-    fn page(&self, selection: &'a Selection) -> Result<Page<'a>, ApiError> {
+    fn page(&self, model: ModelId, selection: &'a Selection) -> Result<Page<'a>, ApiError> {
         let mut fields = Vec::new();
         let (type_name, selected) = object(selection)?;
         for field in self.included(selected) {
             let part = match field.meaning {
                 Selected::Typename => PageField::Typename(type_name),
                 Selected::Field(OutputMeaning::PageInfo) => {
-                    PageField::PageInfo(self.page_info(&field.selection)?)
+                    PageField::PageInfo(self.page_info(model, &field.selection)?)
                 }
-                Selected::Field(OutputMeaning::Edges) => PageField::Edges(self.edges(&field.selection)?),
+                Selected::Field(OutputMeaning::Edges) => {
+                    PageField::Edges(self.edges(model, &field.selection)?)
+                }
                 Selected::Field(OutputMeaning::Aggregate) => {
                     PageField::Aggregate(self.aggregate(&field.selection)?)
                 }
@@ -214,7 +224,16 @@ impl<'a> Reader<'a> {
         Ok(Page { answer: self.limits.answer(), fields })
     }
 
-    fn page_info(&self, selection: &'a Selection) -> Result<Vec<(&'a str, PageInfoField<'a>)>, ApiError> {
+    /// Cursors are ids: whoever may not name the id gets none.
+    fn check_cursor(&self, model: ModelId) -> Result<(), ApiError> {
+        self.access.check_field(self.planner, model, self.planner.model().model(model).id)
+    }
+
+    fn page_info(
+        &self,
+        model: ModelId,
+        selection: &'a Selection,
+    ) -> Result<Vec<(&'a str, PageInfoField<'a>)>, ApiError> {
         let (type_name, fields) = object(selection)?;
         self.included(fields)
             .map(|field| {
@@ -222,8 +241,14 @@ impl<'a> Reader<'a> {
                     Selected::Typename => PageInfoField::Typename(type_name),
                     Selected::Field(OutputMeaning::HasNextPage) => PageInfoField::HasNextPage,
                     Selected::Field(OutputMeaning::HasPreviousPage) => PageInfoField::HasPreviousPage,
-                    Selected::Field(OutputMeaning::StartCursor) => PageInfoField::StartCursor,
-                    Selected::Field(OutputMeaning::EndCursor) => PageInfoField::EndCursor,
+                    Selected::Field(OutputMeaning::StartCursor) => {
+                        self.check_cursor(model)?;
+                        PageInfoField::StartCursor
+                    }
+                    Selected::Field(OutputMeaning::EndCursor) => {
+                        self.check_cursor(model)?;
+                        PageInfoField::EndCursor
+                    }
                     _ => return Err(unexpected("page field")),
                 };
                 Ok((field.key.as_str(), info))
@@ -231,13 +256,20 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    fn edges(&self, selection: &'a Selection) -> Result<Vec<(&'a str, sql::EdgeField<'a>)>, ApiError> {
+    fn edges(
+        &self,
+        model: ModelId,
+        selection: &'a Selection,
+    ) -> Result<Vec<(&'a str, sql::EdgeField<'a>)>, ApiError> {
         let (type_name, fields) = object(selection)?;
         self.included(fields)
             .map(|field| {
                 let edge = match field.meaning {
                     Selected::Typename => sql::EdgeField::Typename(type_name),
-                    Selected::Field(OutputMeaning::EdgeCursor) => sql::EdgeField::Cursor,
+                    Selected::Field(OutputMeaning::EdgeCursor) => {
+                        self.check_cursor(model)?;
+                        sql::EdgeField::Cursor
+                    }
                     Selected::Field(OutputMeaning::EdgeNode) => {
                         let (name, fields) = object(&field.selection)?;
                         let model = self.planner.model().model_named(name);

@@ -16,7 +16,7 @@ use crate::error::{ApiError, ErrorKind};
 use crate::policy::{FieldRule, Permissions, Policy, Role};
 use crate::request::{OperationKind, Value, WrittenFilter};
 use crate::schema::OutputMeaning;
-use crate::sql::{self, Filter, OwnValue, View};
+use crate::sql::{self, Filter, LinkAt, OwnValue, Quantifier, View};
 
 /// What one viewer may see and do. Made once for each token, used by all its requests.
 #[derive(Debug)]
@@ -43,7 +43,15 @@ pub struct Rights {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Looks {
     columns: Vec<(ModelId, FieldId)>,
-    relations: Vec<RelationId>,
+    relations: Vec<(RelationId, Change)>,
+}
+
+/// What happens to the links of a row along a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Made,
+    Cut,
+    Any,
 }
 
 /// On whose behalf a plan is made.
@@ -187,30 +195,60 @@ impl Planner {
 
     fn looks(&self, model: ModelId, filter: &Filter) -> Looks {
         let mut looks = Looks::default();
-        self.note(model, filter, &mut looks);
+        self.note(model, filter, true, &mut looks);
         looks
     }
 
-    fn note(&self, model: ModelId, filter: &Filter, looks: &mut Looks) {
+    /// `wanted`: the whole is true rather than false where the filter is.
+    fn note(&self, model: ModelId, filter: &Filter, wanted: bool, looks: &mut Looks) {
+        let relation = |field| self.model().field(model, field).relation();
         match filter {
-            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
-                parts.iter().for_each(|part| self.note(model, part, looks));
+            Filter::And(parts) | Filter::Or(parts) => {
+                parts.iter().for_each(|part| self.note(model, part, wanted, looks));
             }
-            Filter::NotTrue(part) => self.note(model, part, looks),
+            Filter::Nor(parts) => parts.iter().for_each(|part| self.note(model, part, !wanted, looks)),
+            Filter::NotTrue(part) => self.note(model, part, !wanted, looks),
             Filter::Compare { field, .. } => looks.columns.push((model, *field)),
             // Rules are read with full access, which sees columns as they are.
             Filter::CompareView { field, .. } => looks.columns.push((model, *field)),
-            Filter::Related { field, filter, .. } => {
-                if let Some(relation) = self.model().field(model, *field).relation() {
-                    looks.relations.push(relation.relation);
-                    self.note(relation.target, filter, looks);
-                }
+            Filter::Related { field, quantifier, filter } => {
+                let Some(relation) = relation(*field) else { return };
+                // One more partner can only make "some partner is such" true, and "none is such" false.
+                let (change, within) = match quantifier {
+                    Quantifier::Is => (Change::Any, wanted),
+                    Quantifier::Some if wanted => (Change::Cut, true),
+                    Quantifier::Some => (Change::Made, false),
+                    Quantifier::None if wanted => (Change::Made, false),
+                    Quantifier::None => (Change::Cut, true),
+                };
+                looks.relations.push((relation.relation, change));
+                self.note(relation.target, filter, within, looks);
             }
             Filter::Unrelated { field } => {
-                looks.relations.extend(self.model().field(model, *field).relation().map(|r| r.relation));
+                looks.relations.extend(relation(*field).map(|r| (r.relation, Change::Any)));
             }
             Filter::IdIn(_) | Filter::IdIs(_) => {}
         }
+    }
+
+    /// Whether the filter depends on links and columns that stand in other rows. Whoever has waited for a lock sees
+    /// the row itself as it is by then, but other rows as they were before. Columns of the partners that a row's own
+    /// columns name do not count: such filters (`owner: { id: … }`) say whose the row is.
+    pub(super) fn is_decided_elsewhere(&self, model: ModelId, filter: &Filter) -> bool {
+        match filter {
+            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+                parts.iter().any(|part| self.is_decided_elsewhere(model, part))
+            }
+            Filter::NotTrue(part) => self.is_decided_elsewhere(model, part),
+            Filter::Related { field, filter, .. } => filter.is_related() || !self.holds_link(model, *field),
+            Filter::Unrelated { field } => !self.holds_link(model, *field),
+            Filter::Compare { .. } | Filter::CompareView { .. } | Filter::IdIn(_) | Filter::IdIs(_) => false,
+        }
+    }
+
+    fn holds_link(&self, model: ModelId, field: FieldId) -> bool {
+        let relation = self.model().field(model, field).relation();
+        relation.is_some_and(|relation| matches!(self.physical().link(relation), LinkAt::Own(_)))
     }
 }
 
@@ -380,9 +418,12 @@ impl<'a> Access<'a> {
         self.rights().is_some_and(|rights| rights.looks[model.0].columns.contains(&(model, field)))
     }
 
-    /// Whether a change of the relation's links can.
-    pub(super) fn relation_matters(self, model: ModelId, relation: RelationId) -> bool {
-        self.rights().is_some_and(|rights| rights.looks[model.0].relations.contains(&relation))
+    /// Whether such a change of the relation's links can.
+    pub(super) fn links_matter(self, model: ModelId, relation: RelationId, change: Change) -> bool {
+        let of_kind = |looks: Change| looks == change || looks == Change::Any || change == Change::Any;
+        self.rights().is_some_and(|rights| {
+            rights.looks[model.0].relations.iter().any(|(known, looks)| *known == relation && of_kind(*looks))
+        })
     }
 
     /// Whether rows of `child`, tied to a writable row of `parent` by the child's field, are writable by that alone.
@@ -390,7 +431,7 @@ impl<'a> Access<'a> {
         let (Some(rights), Some(back)) = (self.rights(), back) else { return false };
         matches!(
             rights.writable(child),
-            Filter::Related { field, filter, quantifier: crate::sql::Quantifier::Is }
+            Filter::Related { field, filter, quantifier: Quantifier::Is }
                 if *field == back && **filter == *rights.writable(parent)
         )
     }
@@ -407,17 +448,39 @@ impl Planner {
         forbidden(&format!("Cannot access this {}", self.model_name(model)))
     }
 
-    /// Whether a mutation field may leave a job: its own model is watched.
+    /// Whether a mutation field may leave a job: a watched model can be reached from its own, by whatever relations.
     pub fn watches(&self, meaning: OutputMeaning) -> bool {
-        Self::written_model(meaning)
-            .is_ok_and(|model| self.model().watched.iter().any(|watched| watched.model == model))
+        let Ok(root) = Self::written_model(meaning) else { return false };
+        let model = self.model();
+        let mut reached = vec![root];
+        let mut next = 0;
+        while let Some(current) = reached.get(next).copied() {
+            if self.is_watched(current) {
+                return true;
+            }
+            next += 1;
+            let fields = model.model(current).fields.iter();
+            for target in fields.filter_map(|field| Some(field.relation()?.target)) {
+                if !reached.contains(&target) {
+                    reached.push(target);
+                }
+            }
+        }
+        false
+    }
+
+    pub(super) fn is_watched(&self, model: ModelId) -> bool {
+        self.model().watched.iter().any(|watched| watched.model == model)
+    }
+
+    pub(super) fn is_followed(&self, model: ModelId) -> bool {
+        self.model().followed.iter().any(|one| one.models.contains(&model))
     }
 
     /// Whether the triggers want to know who writes by a mutation field.
     pub(super) fn notes_writer(&self, meaning: OutputMeaning) -> bool {
         self.watches(meaning)
-            || Self::written_model(meaning)
-                .is_ok_and(|model| self.model().followed.iter().any(|one| one.models.contains(&model)))
+            || Self::written_model(meaning).is_ok_and(|model| self.is_followed(model))
     }
 
     /// The model that a top-level field of a mutation writes.

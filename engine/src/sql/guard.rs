@@ -27,7 +27,8 @@ pub fn linked_outside(
 ) -> Statement {
     let mut sql = Sql::new();
     sql.push("select 1 from ");
-    let partner = sql.linked_to(physical, relation, side, rows);
+    let (row, partner) = (sql.alias(), sql.alias());
+    sql.linked_to(physical, relation, side, rows, (&row, &partner));
     let target = physical.model.relation(relation).end(side.other()).model;
     sql.push(" and (").predicate(physical, target, &partner, filter).push(") is not true limit 1");
     sql.finish()
@@ -43,38 +44,58 @@ pub fn linked_ids(
 ) -> Statement {
     let mut sql = Sql::new();
     let target = physical.model.relation(relation).end(side.other()).model;
-    // The partner's alias is the second of the statement.
-    sql.push("select array_agg(t2.").push(physical.id(target)).push(")::text from ");
-    let partner = sql.linked_to(physical, relation, side, rows);
+    let (row, partner) = (sql.alias(), sql.alias());
+    sql.push("select array_agg(").column(&partner, physical.id(target)).push(")::text from ");
+    sql.linked_to(physical, relation, side, rows, (&row, &partner));
     sql.push(" and ").predicate(physical, target, &partner, filter);
     sql.finish()
 }
 
+/// Returns the ids of the partners of `rows`, as an array literal (null: none), locked against changes in the order of
+/// the ids.
+pub fn lock_linked(physical: &Physical, relation: RelationId, side: Side, rows: &Filter) -> Statement {
+    let mut sql = Sql::new();
+    let target = physical.model.relation(relation).end(side.other()).model;
+    let (row, partner, found) = (sql.alias(), sql.alias(), sql.alias());
+    let id = physical.id(target);
+    sql.push("select array_agg(").column(&found, "id").push(")::text from (select ");
+    sql.column(&partner, id).push(" as id from ");
+    sql.linked_to(physical, relation, side, rows, (&row, &partner));
+    sql.push(" order by ").column(&partner, id).push(" for update of ").push(&partner).push(") ");
+    sql.push(&found);
+    sql.finish()
+}
+
 impl Sql {
-    /// `rows join partners where …`; gives the partners' alias.
-    fn linked_to(&mut self, physical: &Physical, relation: RelationId, side: Side, rows: &Filter) -> String {
+    /// `rows join partners where …`, by these aliases.
+    fn linked_to(
+        &mut self,
+        physical: &Physical,
+        relation: RelationId,
+        side: Side,
+        rows: &Filter,
+        (row, partner): (&str, &str),
+    ) -> &mut Self {
         let ends = physical.model.relation(relation);
         let (model, target) = (ends.end(side).model, ends.end(side.other()).model);
-        let (row, partner) = (self.alias(), self.alias());
-        self.push(physical.table(model)).push(" ").push(&row);
+        self.push(physical.table(model)).push(" ").push(row);
         match physical.link_at(relation, side) {
             LinkAt::Own(column) => {
-                self.push(" join ").push(physical.table(target)).push(" ").push(&partner).push(" on ");
-                self.column(&partner, physical.id(target)).push(" = ").column(&row, column);
+                self.push(" join ").push(physical.table(target)).push(" ").push(partner).push(" on ");
+                self.column(partner, physical.id(target)).push(" = ").column(row, column);
             }
             LinkAt::Partner(column) => {
-                self.push(" join ").push(physical.table(target)).push(" ").push(&partner).push(" on ");
-                self.column(&partner, column).push(" = ").column(&row, physical.id(model));
+                self.push(" join ").push(physical.table(target)).push(" ").push(partner).push(" on ");
+                self.column(partner, column).push(" = ").column(row, physical.id(model));
             }
             LinkAt::Table { table, own, partner: other, .. } => {
                 let link = self.alias();
                 self.push(" join ").push(table).push(" ").push(&link).push(" on ");
-                self.column(&link, own).push(" = ").column(&row, physical.id(model));
-                self.push(" join ").push(physical.table(target)).push(" ").push(&partner).push(" on ");
-                self.column(&partner, physical.id(target)).push(" = ").column(&link, other);
+                self.column(&link, own).push(" = ").column(row, physical.id(model));
+                self.push(" join ").push(physical.table(target)).push(" ").push(partner).push(" on ");
+                self.column(partner, physical.id(target)).push(" = ").column(&link, other);
             }
         }
-        self.push(" where ").predicate(physical, model, &row, rows);
-        partner
+        self.push(" where ").predicate(physical, model, row, rows)
     }
 }

@@ -12,6 +12,7 @@ pub mod guard;
 mod history;
 pub mod insert;
 mod object;
+pub mod links;
 mod physical;
 mod predicate;
 mod read;

@@ -468,7 +468,8 @@ impl Sql {
             self.push(" and ").predicate(physical, relation.target, &row, filter);
         }
         if !matches!(link, LinkAt::Own(_)) {
-            self.push(" limit 1");
+            // Nothing in the tables keeps two from tying themselves to one: all are shown the same.
+            self.push(" order by ").column(&row, physical.id(relation.target)).push(" limit 1");
         }
         self.push(") ").push(&object).push(")");
         if definition.required {

@@ -12,6 +12,18 @@ pub enum Node {
     Id(Param),
     /// The row that satisfies a filter which pins a unique value.
     Where(Filter),
+    /// As `Where`, and nobody changes the row until the transaction ends.
+    Held(Filter),
+}
+
+/// Which changes of the rows that a statement finds have to wait until the transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    None,
+    /// All changes; others may hold the same lock.
+    Share,
+    /// All changes and locks.
+    Update,
 }
 
 /// The condition that rows are partners of a parent, along the parent's relation field.
@@ -27,7 +39,7 @@ impl Node {
     pub fn filter(&self) -> Filter {
         match self {
             Node::Id(id) => Filter::IdIs(id.clone()),
-            Node::Where(filter) => filter.clone(),
+            Node::Where(filter) | Node::Held(filter) => filter.clone(),
         }
     }
 }
@@ -91,15 +103,26 @@ pub fn counted(statement: Statement) -> Statement {
 /// Returns the id of the row, and the same as an array literal. The row is locked against concurrent changes
 /// until the transaction ends.
 pub fn lock(physical: &Physical, model: ModelId, filter: &Filter) -> Statement {
+    lock_as(physical, model, filter, Lock::Update)
+}
+
+/// As [`lock`], with another lock.
+pub fn lock_as(physical: &Physical, model: ModelId, filter: &Filter, lock: Lock) -> Statement {
     let mut sql = Sql::new();
     let row = sql.alias();
     sql.id_and_array(physical, model, &row).push(" from ").push(physical.table(model));
-    sql.push(" ").push(&row).push(" where ").predicate(physical, model, &row, filter).push(" for update");
+    sql.push(" ").push(&row).push(" where ").predicate(physical, model, &row, filter).lock(lock);
     sql.finish()
 }
 
 /// Returns the id of a partner that satisfies the filter, and the same as an array literal.
-pub fn find_partner(physical: &Physical, model: ModelId, filter: &Filter, linked: Linked<'_>) -> Statement {
+pub fn find_partner(
+    physical: &Physical,
+    model: ModelId,
+    filter: &Filter,
+    linked: Linked<'_>,
+    lock: Lock,
+) -> Statement {
     let mut sql = Sql::new();
     let row = sql.alias();
     sql.id_and_array(physical, model, &row).push(" from ").push(physical.table(model));
@@ -107,32 +130,50 @@ pub fn find_partner(physical: &Physical, model: ModelId, filter: &Filter, linked
         .push(&row)
         .push(" where ")
         .matching(physical, model, &row, filter, Some(linked))
-        .push(" limit 1");
+        .push(" limit 1")
+        .lock(lock);
     sql.finish()
 }
 
 /// Returns the id of the row, the same as an array literal, and the id once more if the row is a partner of
 /// the parent.
-pub fn find_with_link(physical: &Physical, model: ModelId, filter: &Filter, linked: Linked<'_>) -> Statement {
+pub fn find_with_link(
+    physical: &Physical,
+    model: ModelId,
+    filter: &Filter,
+    linked: Linked<'_>,
+    lock: Lock,
+) -> Statement {
     let mut sql = Sql::new();
     let row = sql.alias();
     let id = physical.id(model);
     sql.id_and_array(physical, model, &row).push(", case when ");
     sql.linked(physical, model, &row, linked).push(" then ").column(&row, id).push("::text end from ");
     sql.push(physical.table(model)).push(" ").push(&row).push(" where ");
-    sql.predicate(physical, model, &row, filter);
+    sql.predicate(physical, model, &row, filter).lock(lock);
     sql.finish()
 }
 
-/// Returns the ids of the rows as an array literal (null: no row), and how many there are.
+/// Returns the ids of the rows as an array literal (null: no row), and how many there are. Locks are taken in the order
+/// of the ids, so that two who want the same rows do not wait for each other.
 pub fn find_ids(
     physical: &Physical,
     model: ModelId,
     filter: &Filter,
     linked: Option<Linked<'_>>,
+    lock: Lock,
 ) -> Statement {
     let mut sql = Sql::new();
     let row = sql.alias();
+    if lock != Lock::None {
+        let found = sql.alias();
+        let id = physical.id(model);
+        sql.push("select array_agg(").column(&found, "id").push(")::text, count(*)::text from (select ");
+        sql.column(&row, id).push(" as id from ").push(physical.table(model)).push(" ").push(&row);
+        sql.push(" where ").matching(physical, model, &row, filter, linked).push(" order by ");
+        sql.column(&row, id).lock(lock).push(") ").push(&found);
+        return sql.finish();
+    }
     sql.push("select array_agg(").column(&row, physical.id(model)).push(")::text, count(*)::text from ");
     sql.push(physical.table(model)).push(" ").push(&row).push(" where ");
     sql.matching(physical, model, &row, filter, linked);
@@ -184,236 +225,27 @@ fn value_type(field: &Field) -> &'static str {
     }
 }
 
-/// Makes a node the parent's partner. Returns the partner's id; null or no row: it does not exist.
-pub fn link(physical: &Physical, linked: Linked<'_>, child: &Node) -> Statement {
-    let mut sql = Sql::new();
-    let Linked { relation, parent_model, parent } = linked;
-    let target = relation.target;
-    match physical.link(relation) {
-        LinkAt::Own(column) => {
-            sql.push("update ").push(physical.table(parent_model)).push(" set ").push(column).push(" = ");
-            sql.node(physical, target, child).push(" where ").push(physical.id(parent_model)).push(" = ");
-            sql.bind(parent.clone()).push(" returning ").push(column).push("::text");
-        }
-        LinkAt::Partner(column) => {
-            let row = sql.alias();
-            sql.push("update ").push(physical.table(target)).push(" ").push(&row).push(" set ").push(column);
-            sql.push(" = ").bind(parent.clone()).push(" where ");
-            sql.predicate(physical, target, &row, &child.filter()).push(" returning ");
-            sql.column(&row, physical.id(target)).push("::text");
-        }
-        LinkAt::Table { table, own, partner, id } => {
-            let row = sql.alias();
-            sql.push("with child as (select ").column(&row, physical.id(target)).push(" as id from ");
-            sql.push(physical.table(target)).push(" ").push(&row).push(" where ");
-            sql.predicate(physical, target, &row, &child.filter()).push("), linked as (insert into ");
-            sql.push(table).push(" (").push(own).push(", ").push(partner);
-            if let Some(id) = id {
-                sql.push(", ").push(id);
-            }
-            sql.push(") select ").bind(parent.clone()).push("::").push(physical.id_type(parent_model));
-            sql.push(", child.id");
-            if id.is_some() {
-                // Old tables have a primary key of 25 characters that nothing refers to.
-                sql.push(", left(replace(gen_random_uuid()::text, '-', ''), 25)");
-            }
-            sql.push(" from child on conflict do nothing) select child.id::text from child");
-        }
-    }
-    sql.finish()
-}
-
-/// Removes the links of the parent to partners that satisfy the filter (a link in the parent's own row: in any case).
-pub fn cut_from_parent(physical: &Physical, linked: Linked<'_>, among: &Filter) -> Statement {
-    let mut sql = Sql::new();
-    let Linked { relation, parent_model, parent } = linked;
-    let target = relation.target;
-    match physical.link(relation) {
-        LinkAt::Own(column) => {
-            sql.push("update ")
-                .push(physical.table(parent_model))
-                .push(" set ")
-                .push(column)
-                .push(" = null where ");
-            sql.push(physical.id(parent_model)).push(" = ").bind(parent.clone());
-        }
-        LinkAt::Partner(column) => {
-            let row = sql.alias();
-            sql.push("update ").push(physical.table(target)).push(" ").push(&row).push(" set ").push(column);
-            sql.push(" = null where ").column(&row, column).push(" = ").bind(parent.clone());
-            if !among.is_true() {
-                sql.push(" and ").predicate(physical, target, &row, among);
-            }
-        }
-        LinkAt::Table { table, own, partner, .. } => {
-            let link = sql.alias();
-            sql.push("delete from ").push(table).push(" ").push(&link).push(" where ");
-            sql.column(&link, own).push(" = ").bind(parent.clone());
-            if !among.is_true() {
-                let row = sql.alias();
-                sql.push(" and exists (select 1 from ").push(physical.table(target)).push(" ").push(&row);
-                sql.push(" where ").column(&row, physical.id(target)).push(" = ").column(&link, partner);
-                sql.push(" and ").predicate(physical, target, &row, among).push(")");
-            }
-        }
-    }
-    sql.finish()
-}
-
-/// Removes the child's links to whatever parents it has along the relation.
-pub fn cut_from_child(
-    physical: &Physical,
-    relation: RelationRef,
-    parent_model: ModelId,
-    child: &Node,
-) -> Statement {
-    let mut sql = Sql::new();
-    match physical.link(relation) {
-        LinkAt::Own(column) => {
-            sql.push("update ")
-                .push(physical.table(parent_model))
-                .push(" set ")
-                .push(column)
-                .push(" = null where ");
-            sql.push(column).push(" = ").node(physical, relation.target, child);
-        }
-        LinkAt::Partner(column) => {
-            let row = sql.alias();
-            sql.push("update ").push(physical.table(relation.target)).push(" ").push(&row).push(" set ");
-            sql.push(column).push(" = null where ").predicate(
-                physical,
-                relation.target,
-                &row,
-                &child.filter(),
-            );
-        }
-        LinkAt::Table { table, partner, .. } => {
-            sql.push("delete from ").push(table).push(" where ").push(partner).push(" = ");
-            sql.node(physical, relation.target, child);
-        }
-    }
-    sql.finish()
-}
-
-/// Removes the link between the parent and one child.
-pub fn cut_pair(physical: &Physical, linked: Linked<'_>, child: &Node) -> Statement {
-    let mut sql = Sql::new();
-    let Linked { relation, parent_model, parent } = linked;
-    match physical.link(relation) {
-        LinkAt::Own(column) => {
-            sql.push("update ")
-                .push(physical.table(parent_model))
-                .push(" set ")
-                .push(column)
-                .push(" = null where ");
-            sql.push(physical.id(parent_model)).push(" = ").bind(parent.clone()).push(" and ").push(column);
-            sql.push(" = ").node(physical, relation.target, child);
-        }
-        LinkAt::Partner(column) => {
-            let row = sql.alias();
-            sql.push("update ").push(physical.table(relation.target)).push(" ").push(&row).push(" set ");
-            sql.push(column).push(" = null where ").predicate(
-                physical,
-                relation.target,
-                &row,
-                &child.filter(),
-            );
-            sql.push(" and ").column(&row, column).push(" = ").bind(parent.clone());
-        }
-        LinkAt::Table { table, own, partner, .. } => {
-            sql.push("delete from ").push(table).push(" where ").push(own).push(" = ").bind(parent.clone());
-            sql.push(" and ").push(partner).push(" = ").node(physical, relation.target, child);
-        }
-    }
-    sql.finish()
-}
-
-/// Returns a row if the child has a parent along the relation (other than the one named).
-pub fn other_parent(
-    physical: &Physical,
-    relation: RelationRef,
-    parent_model: ModelId,
-    child: &Node,
-    except: Option<&Param>,
-) -> Statement {
-    let mut sql = Sql::new();
-    let parent_column = match physical.link(relation) {
-        LinkAt::Own(column) => {
-            sql.push("select 1 from ")
-                .push(physical.table(parent_model))
-                .push(" where ")
-                .push(column)
-                .push(" = ");
-            sql.node(physical, relation.target, child);
-            physical.id(parent_model)
-        }
-        LinkAt::Partner(column) => {
-            let row = sql.alias();
-            sql.push("select 1 from ")
-                .push(physical.table(relation.target))
-                .push(" ")
-                .push(&row)
-                .push(" where ");
-            sql.predicate(physical, relation.target, &row, &child.filter()).push(" and ");
-            sql.column(&row, column).push(" is not null");
-            column
-        }
-        LinkAt::Table { table, own, partner, .. } => {
-            sql.push("select 1 from ").push(table).push(" where ").push(partner).push(" = ");
-            sql.node(physical, relation.target, child);
-            own
-        }
-    };
-    if let Some(parent) = except {
-        sql.push(" and ").push(parent_column).push(" <> ").bind(parent.clone());
-    }
-    sql.finish()
-}
-
-/// Returns a row if the parent has a partner other than the children named, of those that satisfy the filter.
-pub fn other_children(physical: &Physical, linked: Linked<'_>, except: &[Node], among: &Filter) -> Statement {
-    let mut sql = Sql::new();
-    let Linked { relation, parent_model, parent } = linked;
-    let target = relation.target;
-    // The row that holds the link; the child's id stands in one of its columns.
-    let row = sql.alias();
-    let (table, held_by, child_column) = match physical.link(relation) {
-        LinkAt::Own(column) => (physical.table(parent_model), physical.id(parent_model), column),
-        LinkAt::Partner(column) => (physical.table(target), column, physical.id(target)),
-        LinkAt::Table { table, own, partner, .. } => (table, own, partner),
-    };
-    sql.push("select 1 from ").push(table).push(" ").push(&row).push(" where ");
-    sql.column(&row, held_by).push(" = ").bind(parent.clone());
-    if matches!(physical.link(relation), LinkAt::Own(_)) {
-        sql.push(" and ").column(&row, child_column).push(" is not null");
-    }
-    if !among.is_true() {
-        let child = sql.alias();
-        sql.push(" and exists (select 1 from ").push(physical.table(target)).push(" ").push(&child);
-        sql.push(" where ").column(&child, physical.id(target)).push(" = ").column(&row, child_column);
-        sql.push(" and ").predicate(physical, target, &child, among).push(")");
-    }
-    for child in except {
-        // A child that does not exist is no exception.
-        sql.push(" and ").column(&row, child_column).push(" is distinct from ");
-        sql.node(physical, target, child);
-    }
-    sql.push(" limit 1");
-    sql.finish()
-}
-
 impl Sql {
     /// The node's id as a scalar expression.
     pub(super) fn node(&mut self, physical: &Physical, model: ModelId, node: &Node) -> &mut Self {
         match node {
             Node::Id(id) => self.bind(id.clone()).push("::").push(physical.id_type(model)),
-            Node::Where(filter) => {
+            Node::Where(filter) | Node::Held(filter) => {
                 let row = self.alias();
                 self.push("(select ").column(&row, physical.id(model)).push(" from ");
                 self.push(physical.table(model)).push(" ").push(&row).push(" where ");
-                self.predicate(physical, model, &row, filter).push(")")
+                self.predicate(physical, model, &row, filter);
+                self.lock(if matches!(node, Node::Held(_)) { Lock::Share } else { Lock::None }).push(")")
             }
         }
+    }
+
+    pub(super) fn lock(&mut self, lock: Lock) -> &mut Self {
+        self.push(match lock {
+            Lock::None => "",
+            Lock::Share => " for share",
+            Lock::Update => " for update",
+        })
     }
 
     fn id_and_array(&mut self, physical: &Physical, model: ModelId, row: &str) -> &mut Self {

@@ -5,7 +5,7 @@ use crate::datamodel::{ModelId, RelationId, Side};
 use crate::error::ApiError;
 use crate::plan::program::{Expect, Param, Register};
 use crate::sql::delete::{self, Cascade};
-use crate::sql::{Filter, write};
+use crate::sql::{Filter, LinkAt, links, write};
 
 impl Writer<'_> {
     /// Deletes the rows whose ids a register holds as an array, with all that cascades, unless a row that
@@ -53,18 +53,46 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What goes along must be the viewer's own, and nothing that the viewer cannot see may lose a link.
+    /// What goes along must be the viewer's own; nothing that the viewer cannot see may lose a link, and no row that
+    /// the viewer may not write the link that it holds itself.
     fn spare_others(&mut self, root: ModelId, going: &[(ModelId, Register)]) {
         for (gone, ids) in going {
             let ids = Filter::IdIn(Param::Register(*ids));
-            // The rows that were asked for have been found by their rule.
+            // The rows that were asked for have been found by their rule, and locked.
             if *gone != root || going.len() > 1 {
+                let lock = write::find_ids(self.planner.physical(), *gone, &ids, None, write::Lock::Update);
+                self.run(lock, Expect::Anything);
                 self.claim(*gone, &ids);
             }
+        }
+        for (gone, register) in going {
+            let ids = Filter::IdIn(Param::Register(*register));
             for (relation, side) in ends_of(self.planner.model(), *gone) {
                 let partner = self.planner.model().relation(relation).end(side.other()).model;
-                let visible = self.access.visible(partner);
-                self.spare(relation, side, &ids, &visible);
+                let physical = self.planner.physical();
+                let (visible, writable) = (self.access.visible(partner), self.access.writable(partner));
+                if self.planner.model().relation(relation).end(side).cascade {
+                    // They go along, and have been claimed; but for those that came since.
+                    self.spare(relation, side, &ids, &visible);
+                    continue;
+                }
+                let LinkAt::Partner(column) = physical.link_at(relation, side) else {
+                    self.spare(relation, side, &ids, &visible);
+                    self.touch_partners(relation, side, &ids);
+                    continue;
+                };
+                let held = self.hold_partners(relation, side, &ids);
+                self.spare(relation, side, &ids, &writable);
+                self.touch_partners(relation, side, &ids);
+                let stamps = self.access.stamps_on_update(partner);
+                if !stamps.is_empty() {
+                    let going = Param::Register(*register);
+                    let statement = links::stamp_partners(physical, partner, column, &going, stamps);
+                    self.run(statement, Expect::Anything);
+                }
+                if let Some(held) = held {
+                    self.touch_by_stamps(partner, super::rows(held));
+                }
             }
         }
     }

@@ -3,7 +3,8 @@
 
 use super::Writer;
 use crate::error::ApiError;
-use crate::plan::program::{ANSWER, Expect, Register};
+use crate::plan::filter::Unique;
+use crate::plan::program::{ANSWER, Expect, Param, Register};
 use crate::sql::insert::{self, Insert};
 use crate::sql::write::Returning;
 use crate::sql::{self, Shape};
@@ -42,6 +43,17 @@ impl<'a> Writer<'a> {
         let written = insert::insert(physical, row, Returning::Row);
         let statement = sql::read_written(physical, written, shape, &columns);
         self.run_into(statement, vec![ANSWER], after_first_column(partners));
+    }
+
+    /// A statement does not see what it inserts: whoever refers to a row by its unique value comes after it.
+    pub(super) fn flush_before(&mut self, unique: &Unique) {
+        let value = Param::Text(unique.text.clone());
+        let makes = |row: &Insert<'_>| {
+            row.model == unique.model && row.values.iter().any(|(f, v)| *f == unique.field && *v == value)
+        };
+        if self.waiting.iter().any(|waiting| makes(&waiting.row)) {
+            self.flush();
+        }
     }
 
     /// Makes statements of what waits; before anything else may run.

@@ -6,7 +6,9 @@ use crate::datamodel::{ModelId, RelationEnd, RelationRef};
 use crate::error::ApiError;
 use crate::plan::filter::Unique;
 use crate::plan::program::{Expect, Param};
-use crate::sql::write::{self, Linked, Node};
+use crate::plan::rights::Change;
+use crate::sql::links::{self, Stamp};
+use crate::sql::write::{Linked, Node};
 use crate::sql::{Filter, LinkAt};
 
 /// The node in whose data a nested write stands, and its relation field that leads there.
@@ -30,7 +32,7 @@ impl Parent {
     }
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     /// The ends of a relation seen from a parent's field: its own, and the child's.
     pub(super) fn ends(&self, relation: RelationRef) -> (&RelationEnd, &RelationEnd) {
         let definition = self.planner.model().relation(relation.relation);
@@ -68,7 +70,7 @@ impl Writer<'_> {
                 self.fail(self.required_violation(parent.relation.relation));
             } else {
                 let statement =
-                    write::other_children(self.planner.physical(), parent.linked(), &[], &Filter::TRUE);
+                    links::other_children(self.planner.physical(), parent.linked(), &[], &Filter::TRUE);
                 self.run(statement, self.expect_none(parent.relation));
             }
         }
@@ -77,26 +79,46 @@ impl Writer<'_> {
 
     /// Ties an existing child to the parent, taking it from where it was.
     pub(super) fn connect(&mut self, parent: &Parent, child: &Unique) {
-        let node = self.partner(parent.relation, child);
-        let missing = self.planner.missing(child, self.access);
         let (own, back) = self.ends(parent.relation);
-        let own_list = own.list;
+        let takes_room = !own.list && !parent.new;
+        let cuts_before = match self.planner.physical().link(parent.relation) {
+            LinkAt::Own(_) => !back.list,
+            LinkAt::Partner(_) => takes_room,
+            LinkAt::Table { .. } => !back.list || takes_room,
+        };
+        let node = self.hold_partner(parent.relation, child, cuts_before);
+        self.connect_node(parent, &node, self.planner.missing(child, self.access));
+    }
+
+    /// As [`Writer::connect`], of a child that has been found; if it has not, it is `missing`.
+    fn connect_node(&mut self, parent: &Parent, node: &Node, missing: ApiError) {
+        let (own, back) = self.ends(parent.relation);
+        let (own_list, moves) = (own.list, !back.list);
         let takes_room = !own.list && !parent.new;
         let needs_parent = !own.list && !back.list && back.required && !own.required;
+        let physical = self.planner.physical();
+        let child = node.filter();
+        let in_childs_row = matches!(physical.link(parent.relation), LinkAt::Partner(_));
+        if !in_childs_row {
+            self.touch_child(parent.relation, &child, if moves { Change::Any } else { Change::Made });
+        }
         if takes_room && needs_parent {
-            let except = std::slice::from_ref(&node);
-            let statement =
-                write::other_children(self.planner.physical(), parent.linked(), except, &Filter::TRUE);
+            let except = std::slice::from_ref(node);
+            let statement = links::other_children(physical, parent.linked(), except, &Filter::TRUE);
             self.run(statement, self.expect_none(parent.relation));
         }
         let known_parent = (!parent.new).then_some(&parent.id);
-        self.free_child(parent.model, parent.relation, &node, known_parent);
+        self.free_child(parent.model, parent.relation, node, known_parent);
         if !own_list && !parent.new {
             self.cut_parent(parent);
         }
-        let statement = write::link(self.planner.physical(), parent.linked(), &node);
+        let statement = links::link(physical, parent.linked(), node, self.stamps_of_links(parent));
         self.run(statement, Expect::Filled(vec![(0, missing)]));
-        self.touch_link(parent, child.filter());
+        self.touch_parent(parent, Change::Made);
+        self.touch_holder(parent, &child);
+        if in_childs_row {
+            self.touch_child(parent.relation, &child, Change::Any);
+        }
     }
 
     /// Frees a child from its old parent, unless that is forbidden: along a one-to-one relation an old
@@ -119,19 +141,36 @@ impl Writer<'_> {
                 self.fail(self.required_violation(relation.relation));
                 return;
             }
-            let statement = write::other_parent(physical, relation, parent_model, child, parent);
+            let statement = links::other_parent(physical, relation, parent_model, child, parent);
             self.run(statement, self.expect_none(relation));
         }
         let (side, child_row) = (relation.side.other(), child.filter());
-        let among = match physical.link(relation) {
-            LinkAt::Own(_) => self.access.writable(parent_model),
-            _ => self.access.visible(parent_model),
-        };
-        self.spare(relation.relation, side, &child_row, &among);
+        let held = self.hold_partners(relation.relation, side, &child_row);
+        let writable = self.access.writable(parent_model);
+        match physical.link(relation) {
+            LinkAt::Own(_) => self.spare(relation.relation, side, &child_row, &writable),
+            LinkAt::Partner(_) => {
+                self.spare(relation.relation, side, &child_row, &self.access.visible(parent_model));
+            }
+            LinkAt::Table { .. } => {
+                self.spare(relation.relation, side, &child_row, &self.access.visible(parent_model));
+                // A link that others tied is cut by whoever may write one of the two rows.
+                let others = self.access.writable(relation.target);
+                if others != self.access.visible(relation.target) {
+                    let foreign = child_row.clone().and(Filter::NotTrue(Box::new(others)));
+                    self.spare(relation.relation, side, &foreign, &writable);
+                }
+            }
+        }
+        self.touch_partners(relation.relation, side, &child_row);
         // A link in the child's own row is overwritten by the new one.
         if !matches!(physical.link(relation), LinkAt::Partner(_)) {
-            self.touch_partners(relation.relation, side, &child_row, &among);
-            self.run(write::cut_from_child(physical, relation, parent_model, child), Expect::Anything);
+            let stamps = self.access.stamps_on_update(parent_model);
+            let statement = links::cut_from_child(physical, relation, parent_model, child, stamps);
+            self.run(statement, Expect::Anything);
+            if let Some(held) = held {
+                self.touch_by_stamps(parent_model, super::rows(held));
+            }
         }
     }
 
@@ -140,39 +179,114 @@ impl Writer<'_> {
         let physical = self.planner.physical();
         let RelationRef { relation, side, .. } = parent.relation;
         let (own, among) = (Filter::IdIs(parent.id.clone()), self.tieable(parent.relation));
-        self.touch_partners(relation, side, &own, &among);
+        self.touch_parent(parent, Change::Cut);
+        let held = self.hold_partners(relation, side, &own);
         // However the link is kept: whoever cannot be seen does not lose one.
         self.spare(relation, side, &own, &among);
+        self.touch_partners(relation, side, &own);
         if !matches!(physical.link(parent.relation), LinkAt::Own(_)) {
-            self.run(write::cut_from_parent(physical, parent.linked(), &Filter::TRUE), Expect::Anything);
+            let stamps = self.stamps_of_links(parent);
+            let statement = links::cut_from_parent(physical, parent.linked(), &Filter::TRUE, stamps);
+            self.run(statement, Expect::Anything);
+            if let Some(held) = held {
+                self.touch_by_stamps(parent.relation.target, super::rows(held));
+            }
         }
     }
 
     /// Ties a child that this mutation created, unless its row was born linked.
-    pub(super) fn tie_new_child(&mut self, parent: &Parent, child: Param) {
+    pub(super) fn tie_new_child(&mut self, parent: &Parent, child_id: Param) {
         let physical = self.planner.physical();
+        let child = Filter::IdIs(child_id.clone());
         if !matches!(physical.link(parent.relation), LinkAt::Partner(_)) {
-            let statement = write::link(physical, parent.linked(), &Node::Id(child.clone()));
+            let node = Node::Id(child_id);
+            let statement = links::link(physical, parent.linked(), &node, self.stamps_of_links(parent));
             self.run(statement, Expect::Anything);
+            self.touch_holder(parent, &child);
         }
-        self.touch_link(parent, Filter::IdIs(child));
+        self.touch_parent(parent, Change::Made);
+        // A new row is looked at anyway, unless it follows its parent.
     }
 
     /// Replaces all links of a to-many parent. A child that needs a parent must not be left without.
     pub(super) fn replace_links(&mut self, parent: &Parent, children: &[Unique]) {
+        if self.access.is_limited() {
+            self.replace_own_links(parent, children);
+            return;
+        }
         let physical = self.planner.physical();
         let (_, back) = self.ends(parent.relation);
-        let nodes: Vec<Node> = children.iter().map(|child| self.partner(parent.relation, child)).collect();
-        let among = self.tieable(parent.relation);
         if !back.list && back.required {
-            let statement = write::other_children(physical, parent.linked(), &nodes, &among);
+            let nodes: Vec<Node> = children.iter().map(|child| Node::Where(child.filter())).collect();
+            let statement = links::other_children(physical, parent.linked(), &nodes, &Filter::TRUE);
             self.run(statement, self.expect_none(parent.relation));
         }
-        let RelationRef { relation, side, .. } = parent.relation;
-        self.touch_partners(relation, side, &Filter::IdIs(parent.id.clone()), &among);
-        self.run(write::cut_from_parent(physical, parent.linked(), &among), Expect::Anything);
+        self.run(links::cut_from_parent(physical, parent.linked(), &Filter::TRUE, &[]), Expect::Anything);
         for child in children {
             self.connect(parent, child);
+        }
+    }
+
+    /// As [`Writer::replace_links`], of those links that the viewer may cut. A child that stays keeps its link, which
+    /// may be what makes it the viewer's.
+    fn replace_own_links(&mut self, parent: &Parent, children: &[Unique]) {
+        let (physical, target) = (self.planner.physical(), parent.relation.target);
+        // In one order, so that two who set the same children do not wait for each other.
+        let mut sorted: Vec<&Unique> = children.iter().collect();
+        sorted.sort_by(|a, b| (a.field.0, &a.text).cmp(&(b.field.0, &b.text)));
+        let nodes: Vec<(Node, ApiError)> = sorted
+            .into_iter()
+            .map(|child| {
+                let node = self.hold_partner(parent.relation, child, true);
+                (node, self.planner.missing(child, self.access))
+            })
+            .collect();
+        let stay = nodes.iter().map(|(node, _)| node.filter()).collect();
+        let others = self.tieable(parent.relation).and(Filter::Nor(stay));
+        let lock = self.lock_to_tie(parent.relation);
+        let going = self.find_many(target, &others, Some(parent), lock);
+        let going = super::rows(going);
+        let (_, back) = self.ends(parent.relation);
+        if !back.list && back.required {
+            let statement = links::other_children(physical, parent.linked(), &[], &going);
+            self.run(statement, self.expect_none(parent.relation));
+        }
+        self.touch_parent(parent, Change::Cut);
+        self.touch_child(parent.relation, &going, Change::Cut);
+        let stamps = self.stamps_of_links(parent);
+        self.run(links::cut_from_parent(physical, parent.linked(), &going, stamps), Expect::Anything);
+        self.touch_holder(parent, &going);
+        for (node, missing) in nodes {
+            self.connect_node(parent, &node, missing);
+        }
+    }
+
+    /// Removes the link between the parent and a child that has been found.
+    pub(super) fn cut_pair(&mut self, parent: &Parent, child: Param) {
+        let row = Filter::IdIs(child.clone());
+        self.touch_parent(parent, Change::Cut);
+        self.touch_child(parent.relation, &row, Change::Cut);
+        let stamps = self.stamps_of_links(parent);
+        let physical = self.planner.physical();
+        let statement = links::cut_pair(physical, parent.linked(), &Node::Id(child), stamps);
+        self.run(statement, Expect::Anything);
+        self.touch_holder(parent, &row);
+    }
+
+    /// The row that holds the links of a parent and these children says who wrote it.
+    fn stamps_of_links(&self, parent: &Parent) -> &'a [Stamp] {
+        match self.planner.physical().link(parent.relation) {
+            LinkAt::Own(_) => self.access.stamps_on_update(parent.model),
+            LinkAt::Partner(_) => self.access.stamps_on_update(parent.relation.target),
+            LinkAt::Table { .. } => &[],
+        }
+    }
+
+    fn touch_holder(&mut self, parent: &Parent, children: &Filter) {
+        match self.planner.physical().link(parent.relation) {
+            LinkAt::Own(_) => self.touch_by_stamps(parent.model, Filter::IdIs(parent.id.clone())),
+            LinkAt::Partner(_) => self.touch_by_stamps(parent.relation.target, children.clone()),
+            LinkAt::Table { .. } => {}
         }
     }
 }

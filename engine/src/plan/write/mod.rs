@@ -4,6 +4,7 @@
 //! database goes through registers.
 
 mod delete;
+mod hold;
 mod insertions;
 mod links;
 mod nested;
@@ -42,6 +43,23 @@ pub struct Amendments {
     pub writer: Option<String>,
 }
 
+/// Rows that must be writable for the viewer once all is done.
+enum Touched {
+    Rows(ModelId, Filter),
+    /// By the branch that was taken.
+    Either {
+        register: Register,
+        then: Vec<Touched>,
+        otherwise: Vec<Touched>,
+    },
+}
+
+/// The steps of a branch, and what they touch.
+struct Branch {
+    steps: Vec<Step>,
+    touched: Vec<Touched>,
+}
+
 /// A program under construction.
 pub(super) struct Writer<'a> {
     planner: &'a Planner,
@@ -51,10 +69,9 @@ pub(super) struct Writer<'a> {
     top: ModelId,
     source: &'a mut dyn Source,
     now: String,
-    /// What [`Amendments::set`] says, until the top-level row takes it.
+    /// What [`Amendments::set`] says of the top-level row.
     set: Vec<(FieldId, String)>,
-    /// Rows that must be writable for the viewer once all is done.
-    touched: Vec<(ModelId, Filter)>,
+    touched: Vec<Touched>,
     /// The model of the rows that are being deleted: refusals name it, whatever else stands in the way.
     deleted: Option<ModelId>,
     steps: Vec<Step>,
@@ -91,7 +108,8 @@ impl<'a> Writer<'a> {
 
     fn finish(mut self) -> Program {
         self.flush();
-        self.check_touched();
+        let touched = std::mem::take(&mut self.touched);
+        self.check_touched(touched);
         Program { steps: self.steps, registers: self.registers }
     }
 
@@ -119,17 +137,26 @@ impl<'a> Writer<'a> {
         self.run(never, Expect::Some(Box::new(error)));
     }
 
-    /// Plans the steps of a branch apart.
-    fn branch(
-        &mut self,
-        plan: impl FnOnce(&mut Self) -> Result<(), ApiError>,
-    ) -> Result<Vec<Step>, ApiError> {
+    /// Plans a branch apart.
+    fn branch(&mut self, plan: impl FnOnce(&mut Self) -> Result<(), ApiError>) -> Result<Branch, ApiError> {
         self.flush();
-        let outer = std::mem::take(&mut self.steps);
+        let outer = (std::mem::take(&mut self.steps), std::mem::take(&mut self.touched));
         let planned = plan(self);
         self.flush();
-        let steps = std::mem::replace(&mut self.steps, outer);
-        planned.map(|()| steps)
+        let steps = std::mem::replace(&mut self.steps, outer.0);
+        let touched = std::mem::replace(&mut self.touched, outer.1);
+        planned.map(|()| Branch { steps, touched })
+    }
+
+    /// Goes on with one branch if the register holds a value, else with the other. What the branch not taken touches
+    /// is not looked at.
+    fn choose(&mut self, register: Register, then: Branch, otherwise: Option<Branch>) {
+        let (other_steps, other_touched) = otherwise.map_or_else(Default::default, |b| (b.steps, b.touched));
+        if !then.touched.is_empty() || !other_touched.is_empty() {
+            let (then, otherwise) = (then.touched, other_touched);
+            self.touched.push(Touched::Either { register, then, otherwise });
+        }
+        self.steps.push(Step::Choose { register, then: then.steps, otherwise: other_steps });
     }
 }
 

@@ -7,11 +7,11 @@ use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::plan::context::{entries, entry, items, shown};
 use crate::plan::filter::Unique;
-use crate::plan::program::{Expect, Param, Register, Step, register_mark};
+use crate::plan::program::{Expect, Param, Register, register_mark};
 use crate::request::Value;
 use crate::schema::InputMeaning;
 use crate::sql::Filter;
-use crate::sql::write::{self, Node, Returning};
+use crate::sql::write::{self, Lock, Returning};
 
 const KINDS: [InputMeaning; 9] = [
     InputMeaning::Create,
@@ -91,7 +91,8 @@ impl Writer<'_> {
             InputMeaning::Update => self.nested_update(parent, item)?,
             InputMeaning::Upsert => self.nested_upsert(parent, item)?,
             InputMeaning::Delete => {
-                let (_, ids) = self.linked_child(parent, item, &self.access.writable(target))?;
+                let writable = self.access.writable(target);
+                let (_, ids) = self.linked_child(parent, item, &writable, self.lock())?;
                 self.delete_nodes(target, ids)?;
             }
             InputMeaning::Disconnect => self.disconnect(parent, item)?,
@@ -103,11 +104,9 @@ impl Writer<'_> {
             InputMeaning::DeleteMany => {
                 let filter = self.planner.filter(target, Some(item), self.access)?;
                 let filter = filter.and(self.access.writable(target));
-                let ids = self.register();
-                let find = write::find_ids(self.planner.physical(), target, &filter, Some(parent.linked()));
-                self.run_into(find, vec![ids], Expect::Anything);
+                let ids = self.find_many(target, &filter, Some(parent), self.lock());
                 let then = self.branch(|w| w.delete_nodes(target, ids))?;
-                self.steps.push(Step::Choose { register: ids, then, otherwise: Vec::new() });
+                self.choose(ids, then, None);
             }
             _ => {}
         }
@@ -129,13 +128,14 @@ impl Writer<'_> {
         let (own, _) = self.ends(parent.relation);
         if !own.list {
             let writable = self.access.writable(target);
-            let child = self.only_child(parent, &writable, self.not_connected(parent, false, None));
+            let error = self.not_connected(parent, false, None);
+            let child = self.only_child(parent, &writable, error, self.lock());
             return self.update_node(target, &Param::Register(child.0), item);
         }
         let given = entry(item, InputMeaning::Where).unwrap_or(&Value::Null);
         let unique = self.planner.unique(target, given, self.access)?;
         let error = self.not_connected(parent, false, Some(&unique));
-        let (child, _) = self.child_by(parent, &unique, &self.access.writable(target), error);
+        let (child, _) = self.child_by(parent, &unique, &self.access.writable(target), error, self.lock());
         let data = entry(item, InputMeaning::Data).unwrap_or(&Value::Null);
         self.update_node(target, &child, data)
     }
@@ -151,26 +151,27 @@ impl Writer<'_> {
         };
         let filter = filter.and(self.access.writable(target));
         let child = self.register();
-        let find = write::find_partner(self.planner.physical(), target, &filter, parent.linked());
-        self.run_into(find, vec![child], Expect::Anything);
+        let (physical, lock) = (self.planner.physical(), self.lock());
+        let find = |filter: &_| write::find_partner(physical, target, filter, parent.linked(), lock);
+        let elsewhere = self.is_decided_elsewhere(target, Some(parent));
+        self.find_one(elsewhere, &filter, find, vec![child], Expect::Anything);
         let update = entry(item, InputMeaning::Update).unwrap_or(&Value::Null);
         let create = entry(item, InputMeaning::Create).unwrap_or(&Value::Null);
         let then = self.branch(|w| w.update_node(target, &Param::Register(child), update))?;
         let otherwise = self.branch(|w| w.nested_write(InputMeaning::Create, parent, create))?;
-        self.steps.push(Step::Choose { register: child, then, otherwise });
+        self.choose(child, then, Some(otherwise));
         Ok(())
     }
 
     fn disconnect(&mut self, parent: &Parent, item: &Value) -> Result<(), ApiError> {
-        let (child, _) = self.linked_child(parent, item, &self.tieable(parent.relation))?;
+        let (among, lock) = (self.tieable(parent.relation), self.lock_to_tie(parent.relation));
+        let (child, _) = self.linked_child(parent, item, &among, lock)?;
         let (_, back) = self.ends(parent.relation);
         if !back.list && back.required {
             self.fail(self.required_violation(parent.relation.relation));
             return Ok(());
         }
-        self.touch_link(parent, Filter::IdIs(child.clone()));
-        let statement = write::cut_pair(self.planner.physical(), parent.linked(), &Node::Id(child));
-        self.run(statement, Expect::Anything);
+        self.cut_pair(parent, child);
         Ok(())
     }
 
@@ -181,15 +182,16 @@ impl Writer<'_> {
         parent: &Parent,
         item: &Value,
         among: &Filter,
+        lock: Lock,
     ) -> Result<(Param, Register), ApiError> {
         let (own, _) = self.ends(parent.relation);
         if own.list {
             let unique = self.planner.unique(parent.relation.target, item, self.access)?;
             let error = self.not_connected(parent, true, Some(&unique));
-            Ok(self.child_by(parent, &unique, among, error))
+            Ok(self.child_by(parent, &unique, among, error, lock))
         } else {
             let error = self.not_connected(parent, true, None);
-            let (id, ids) = self.only_child(parent, among, error);
+            let (id, ids) = self.only_child(parent, among, error, lock);
             Ok((Param::Register(id), ids))
         }
     }
@@ -199,11 +201,13 @@ impl Writer<'_> {
         parent: &Parent,
         among: &Filter,
         not_connected: ApiError,
+        lock: Lock,
     ) -> (Register, Register) {
         let (id, ids) = (self.register(), self.register());
-        let target = parent.relation.target;
-        let find = write::find_partner(self.planner.physical(), target, among, parent.linked());
-        self.run_into(find, vec![id, ids], Expect::Some(Box::new(not_connected)));
+        let (physical, target) = (self.planner.physical(), parent.relation.target);
+        let find = |filter: &_| write::find_partner(physical, target, filter, parent.linked(), lock);
+        let elsewhere = self.looks_twice(parent, among);
+        self.find_one(elsewhere, among, find, vec![id, ids], Expect::Some(Box::new(not_connected)));
         (id, ids)
     }
 
@@ -213,15 +217,25 @@ impl Writer<'_> {
         unique: &Unique,
         among: &Filter,
         not_connected: ApiError,
+        lock: Lock,
     ) -> (Param, Register) {
         let (id, ids) = (self.register(), self.register());
         let filter = unique.filter().and(among.clone());
-        let find = write::find_with_link(self.planner.physical(), unique.model, &filter, parent.linked());
+        let (physical, model) = (self.planner.physical(), unique.model);
+        let find = |filter: &_| write::find_with_link(physical, model, filter, parent.linked(), lock);
         let missing = self.planner.missing(unique, self.access);
-        self.run_into(find, vec![id, ids], Expect::Filled(vec![(0, missing), (2, not_connected)]));
+        let expect = Expect::Filled(vec![(0, missing), (2, not_connected)]);
+        let elsewhere = self.looks_twice(parent, among);
+        self.find_one(elsewhere, &filter, find, vec![id, ids], expect);
         let by_id = unique.field == self.planner.model().model(unique.model).id;
         // A known id spares the statements that follow the wait for this one.
         (if by_id { Param::Text(unique.text.clone()) } else { Param::Register(id) }, ids)
+    }
+
+    /// Whether other rows than the child and its parent decide which children are among those.
+    fn looks_twice(&self, parent: &Parent, among: &Filter) -> bool {
+        let target = parent.relation.target;
+        self.planner.is_decided_elsewhere(target, among) && !self.follows(target, parent)
     }
 
     /// 3041
@@ -229,7 +243,9 @@ impl Writer<'_> {
         let planner = self.planner;
         let relation = &planner.model().relation(parent.relation.relation).name;
         let with = |field: &str, value: &str| format!(" with the value '{value}' for the field '{field}'");
-        let of_parent = if names_parent {
+        // The parent may have been named by another value than its id.
+        let shows_id = self.access.names(parent.model, planner.model().model(parent.model).id);
+        let of_parent = if names_parent && shows_id {
             let id = planner.model().model(parent.model).id_field();
             let value = match &parent.id {
                 Param::Text(text) => shown(id, text),
@@ -274,17 +290,19 @@ impl Writer<'_> {
         let data = data.unwrap_or(&empty);
         let values = self.changed_values(model, data)?;
         let sets_lists = entries(data).iter().any(|(m, _)| matches!(m, InputMeaning::ListValue(_)));
-        let count = self.register();
         let matters = self.matters(model, &values);
-        if !sets_lists && !values.is_empty() && !matters {
+        let elsewhere = self.is_decided_elsewhere(model, parent);
+        if !sets_lists && !values.is_empty() && !matters && !elsewhere {
+            let count = self.register();
             let statement =
                 write::counted(write::update(physical, model, filter, linked, &values, Returning::Id));
             self.run_into(statement, vec![count], Expect::Anything);
             return Ok(count);
         }
-        // The rows are fixed first: after the columns have changed they might not match any more.
-        let ids = self.register();
-        self.run_into(write::find_ids(physical, model, filter, linked), vec![ids, count], Expect::Anything);
+        // The rows are fixed first: after the columns have changed they might not match any more. Lists of one row that
+        // two set at the same time would meet in their positions.
+        let lock = if values.is_empty() { Lock::Update } else { self.lock() };
+        let (ids, count) = self.find_and_count(model, filter, parent, lock);
         if matters {
             self.touch(model, rows(ids));
         }
@@ -297,7 +315,7 @@ impl Writer<'_> {
             }
             w.fill_lists(model, &rows(ids), data, true)
         })?;
-        self.steps.push(Step::Choose { register: ids, then, otherwise: Vec::new() });
+        self.choose(ids, then, None);
         Ok(count)
     }
 }

@@ -7,6 +7,7 @@ use crate::error::{ApiError, ErrorKind};
 use crate::plan::context::{entries, entry, items};
 use crate::plan::filter::unexpected;
 use crate::plan::program::{Expect, Param};
+use crate::plan::rights::Change;
 use crate::request::Value;
 use crate::schema::InputMeaning;
 use crate::sql::insert::Insert;
@@ -14,7 +15,7 @@ use crate::sql::write::{self, Node, Returning};
 use crate::sql::{Filter, LinkAt, Shape, array_literal};
 
 /// Columns and what they are set to.
-type Values = Vec<(FieldId, Param)>;
+pub(super) type Values = Vec<(FieldId, Param)>;
 
 /// The longest own id, and the most digits of a float, as the columns hold them.
 const MAX_ID: usize = 25;
@@ -48,7 +49,8 @@ impl Writer<'_> {
         let physical = planner.physical();
         let definition = planner.model().model(model);
         self.check_data(model, data)?;
-        let (mut values, known_id) = self.own_values(model, data)?;
+        let set = if shape.is_some() { self.set.clone() } else { Vec::new() };
+        let (mut values, known_id) = self.own_values(model, data, set)?;
         let mut links = Vec::new();
         let mut expected = Vec::new();
         if let Some(parent) = parent
@@ -71,12 +73,13 @@ impl Writer<'_> {
                 }
                 (None, Some(connect)) => {
                     let unique = planner.unique(relation.target, connect, self.access)?;
-                    let child = self.partner(relation, &unique);
+                    let (_, back) = self.ends(relation);
+                    let moves = !back.list;
+                    let child = self.hold_partner(relation, &unique, moves);
+                    let change = if moves { Change::Any } else { Change::Made };
+                    self.touch_child(relation, &child.filter(), change);
                     self.free_for_new_parent(model, relation, &child);
                     expected.push((links.len(), planner.missing(&unique, self.access)));
-                    if self.access.relation_matters(relation.target, relation.relation) {
-                        self.touch(relation.target, unique.filter());
-                    }
                     child
                 }
                 _ => continue,
@@ -92,10 +95,7 @@ impl Writer<'_> {
             }
             None => Param::Register(self.register()),
         };
-        let back = parent
-            .and_then(|p| planner.model().relation(p.relation.relation).end(p.relation.side.other()).field);
-        let follows = parent.is_some_and(|p| self.access.follows(model, back, p.model));
-        if !follows {
+        if !parent.is_some_and(|parent| self.follows(model, parent)) {
             self.touch(model, row(&id));
         }
         let insertion = Insert { model, values, links };
@@ -117,11 +117,16 @@ impl Writer<'_> {
     }
 
     /// The columns of a new row but the id, and the id if the server or the client makes it.
-    fn own_values(&mut self, model: ModelId, data: &Value) -> Result<(Values, Option<String>), ApiError> {
+    fn own_values(
+        &mut self,
+        model: ModelId,
+        data: &Value,
+        set: Vec<(FieldId, String)>,
+    ) -> Result<(Values, Option<String>), ApiError> {
         let definition = self.planner.model().model(model);
         let mut values = Vec::new();
         let mut id = None;
-        let set_here = self.set_on_create(model);
+        let set_here = self.set_on_create(model, set);
         for field_id in definition.field_ids() {
             let field = definition.field(field_id);
             if !field.is_column() {
@@ -171,11 +176,11 @@ impl Writer<'_> {
         Ok((values, id))
     }
 
-    /// Columns of a new row that the server sets, whatever the input says.
-    fn set_on_create(&mut self, model: ModelId) -> Vec<(FieldId, String)> {
-        // The top-level row is the first that is made.
-        let mut set = std::mem::take(&mut self.set);
+    /// Columns of a new row that the server sets, whatever the input says: first of all those given.
+    fn set_on_create(&mut self, model: ModelId, mut set: Vec<(FieldId, String)>) -> Vec<(FieldId, String)> {
         set.extend(self.access.stamps_on_create(model).iter().cloned());
+        // A field that is stamped by changes only is nobody's to choose either.
+        set.extend(self.access.stamps_on_update(model).iter().cloned());
         for (field, characters) in self.access.generated(model) {
             set.push((*field, self.source.code(*characters)));
         }
@@ -222,12 +227,16 @@ impl Writer<'_> {
         self.check_data(model, data)?;
         let (on_create, on_update) =
             (self.access.stamps_on_create(model), self.access.stamps_on_update(model));
-        let stamped = |field| on_create.iter().chain(on_update).any(|(stamped, _)| *stamped == field);
+        let generated = self.access.generated(model);
+        let stamped = |field| {
+            on_create.iter().chain(on_update).any(|(stamped, _)| *stamped == field)
+                || generated.iter().any(|(generated, _)| *generated == field)
+        };
         let mut values = Vec::new();
         let mut touched = false;
         for (meaning, value) in entries(data) {
             let field_id = match meaning {
-                // Only the server says who wrote a row.
+                // Only the server says who wrote a row, and makes codes.
                 InputMeaning::Value(field) if stamped(*field) => continue,
                 InputMeaning::Value(field) => *field,
                 InputMeaning::ListValue(_) => {
@@ -300,12 +309,27 @@ impl Writer<'_> {
     /// Updates one node and everything nested in the data. The row exists.
     pub(super) fn update_node(&mut self, model: ModelId, id: &Param, data: &Value) -> Result<(), ApiError> {
         let values = self.changed_values(model, data)?;
+        self.update_node_with(model, id, data, &values)
+    }
+
+    /// As [`Writer::update_node`], with the values of its columns.
+    pub(super) fn update_node_with(
+        &mut self,
+        model: ModelId,
+        id: &Param,
+        data: &Value,
+        values: &Values,
+    ) -> Result<(), ApiError> {
+        let physical = self.planner.physical();
         if !values.is_empty() {
-            let physical = self.planner.physical();
-            let statement = write::update(physical, model, &row(id), None, &values, Returning::Id);
+            let statement = write::update(physical, model, &row(id), None, values, Returning::Id);
             self.run(statement, Expect::Anything);
-            self.touch_by(model, &values, &row(id));
+            self.touch_by(model, values, &row(id));
         } else {
+            if entries(data).iter().any(|(meaning, _)| matches!(meaning, InputMeaning::ListValue(_))) {
+                // Two who set a list of the row at the same time would meet in its positions.
+                self.run(write::lock(physical, model, &row(id)), Expect::Anything);
+            }
             self.note_update(model, id);
         }
         self.update_rest(model, id, data)

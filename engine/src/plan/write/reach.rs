@@ -1,16 +1,17 @@
 //! What the viewer's rules ask of a write: which rows it may reach, which it must leave alone, and that what it has
 //! written is still the viewer's. For the service role none of this makes a statement.
 
-use super::Writer;
 use super::links::Parent;
+use super::{Touched, Writer};
 use crate::datamodel::{FieldId, ModelId, RelationId, RelationRef, Side};
 use crate::error::ApiError;
 use crate::plan::context::entries;
 use crate::plan::filter::Unique;
-use crate::plan::program::{Expect, Param};
+use crate::plan::program::{Expect, Param, Step};
+use crate::plan::rights::Change;
 use crate::request::Value;
 use crate::schema::InputMeaning;
-use crate::sql::write::Node;
+use crate::sql::write::{self, Lock};
 use crate::sql::{Filter, LinkAt, array_literal, guard};
 
 impl Writer<'_> {
@@ -19,12 +20,8 @@ impl Writer<'_> {
         unique.filter().and(self.access.writable(unique.model))
     }
 
-    /// The partner to be tied, if the viewer may: one whose own row will hold the link must be writable.
-    pub(super) fn partner(&self, relation: RelationRef, unique: &Unique) -> Node {
-        Node::Where(unique.filter().and(self.tieable(relation)))
-    }
-
-    /// The rows at the far end of a relation that may be tied or cut.
+    /// The rows at the far end of a relation that may be tied or cut: those whose own row holds the link must be
+    /// writable.
     pub(super) fn tieable(&self, relation: RelationRef) -> Filter {
         match self.planner.physical().link(relation) {
             LinkAt::Partner(_) => self.access.writable(relation.target),
@@ -89,7 +86,7 @@ impl Writer<'_> {
     /// These rows are new, or changed in what decides whose they are: they are looked at when all is done.
     pub(super) fn touch(&mut self, model: ModelId, rows: Filter) {
         if self.access.is_limited() {
-            self.touched.push((model, rows));
+            self.touched.push(Touched::Rows(model, rows));
         }
     }
 
@@ -100,49 +97,81 @@ impl Writer<'_> {
         }
     }
 
+    /// As [`Writer::touch_by`], of the stamps on rows whose link column is written.
+    pub(super) fn touch_by_stamps(&mut self, model: ModelId, rows: Filter) {
+        let stamps = self.access.stamps_on_update(model);
+        if stamps.iter().any(|(field, _)| self.access.column_matters(model, *field)) {
+            self.touch(model, rows);
+        }
+    }
+
     pub(super) fn matters(&self, model: ModelId, columns: &[(FieldId, Param)]) -> bool {
         columns.iter().any(|(field, _)| self.access.column_matters(model, *field))
     }
 
-    /// A link between these rows is made or cut.
-    pub(super) fn touch_link(&mut self, parent: &Parent, child: Filter) {
-        let RelationRef { relation, target, .. } = parent.relation;
-        if self.access.relation_matters(parent.model, relation) {
+    /// As [`Writer::touch`], of those rows that are writable now: what the viewer could not write before need not be
+    /// writable after a write that leaves the rows themselves alone.
+    pub(super) fn touch_if_writable(&mut self, model: ModelId, rows: &Filter) {
+        let filter = rows.clone().and(self.access.writable(model));
+        let ids = self.register();
+        let find = write::find_ids(self.planner.physical(), model, &filter, None, Lock::None);
+        self.run_into(find, vec![ids], Expect::Anything);
+        self.touch(model, super::rows(ids));
+    }
+
+    /// Links of the parent are about to change.
+    pub(super) fn touch_parent(&mut self, parent: &Parent, change: Change) {
+        if self.access.links_matter(parent.model, parent.relation.relation, change) {
             self.touch(parent.model, Filter::IdIs(parent.id.clone()));
-        }
-        if self.access.relation_matters(target, relation) {
-            self.touch(target, child);
         }
     }
 
-    /// These rows, which stand at the end `side` of the relation, and their partners are about to lose their link.
-    pub(super) fn touch_partners(&mut self, relation: RelationId, side: Side, rows: &Filter, among: &Filter) {
-        let physical = self.planner.physical();
-        let ends = physical.model.relation(relation);
-        let (own, model) = (ends.end(side).model, ends.end(side.other()).model);
-        if self.access.relation_matters(own, relation) {
-            self.touch(own, rows.clone());
+    /// Links of a child that was there before are about to change along the parent's relation.
+    pub(super) fn touch_child(&mut self, relation: RelationRef, child: &Filter, change: Change) {
+        if !self.access.links_matter(relation.target, relation.relation, change) {
+            return;
         }
-        if self.access.relation_matters(model, relation) {
+        match self.planner.physical().link(relation) {
+            LinkAt::Partner(_) => self.touch(relation.target, child.clone()),
+            LinkAt::Own(_) | LinkAt::Table { .. } => self.touch_if_writable(relation.target, child),
+        }
+    }
+
+    /// The partners of these rows, which stand at the end `side` of the relation, are about to lose their link.
+    pub(super) fn touch_partners(&mut self, relation: RelationId, side: Side, rows: &Filter) {
+        let physical = self.planner.physical();
+        let model = physical.model.relation(relation).end(side.other()).model;
+        if self.access.links_matter(model, relation, Change::Cut) {
             let ids = self.register();
-            let find = guard::linked_ids(physical, relation, side, rows, among);
+            let find = guard::linked_ids(physical, relation, side, rows, &self.access.writable(model));
             self.run_into(find, vec![ids], Expect::Anything);
             self.touch(model, super::rows(ids));
         }
     }
 
-    /// The last step of a program: everything touched must be writable for the viewer now.
-    pub(super) fn check_touched(&mut self) {
-        let touched = std::mem::take(&mut self.touched);
+    /// The last steps of a program: everything touched must be writable for the viewer now.
+    pub(super) fn check_touched(&mut self, touched: Vec<Touched>) {
         let mut known: Vec<(ModelId, Vec<String>)> = Vec::new();
-        for (model, rows) in touched {
-            match rows {
-                Filter::IdIs(Param::Text(id)) => match known.iter_mut().find(|(m, _)| *m == model) {
-                    Some((_, ids)) if ids.contains(&id) => {}
-                    Some((_, ids)) => ids.push(id),
-                    None => known.push((model, vec![id])),
-                },
-                rows => self.claim(model, &rows),
+        for touched in touched {
+            match touched {
+                Touched::Rows(model, Filter::IdIs(Param::Text(id))) => {
+                    match known.iter_mut().find(|(m, _)| *m == model) {
+                        Some((_, ids)) if ids.contains(&id) => {}
+                        Some((_, ids)) => ids.push(id),
+                        None => known.push((model, vec![id])),
+                    }
+                }
+                Touched::Rows(model, rows) => self.claim(model, &rows),
+                Touched::Either { register, then, otherwise } => {
+                    let outer = std::mem::take(&mut self.steps);
+                    self.check_touched(then);
+                    let then = std::mem::take(&mut self.steps);
+                    self.check_touched(otherwise);
+                    let otherwise = std::mem::replace(&mut self.steps, outer);
+                    if !then.is_empty() || !otherwise.is_empty() {
+                        self.steps.push(Step::Choose { register, then, otherwise });
+                    }
+                }
             }
         }
         for (model, ids) in known {

@@ -1,12 +1,13 @@
 //! The top-level mutation fields.
 
-use super::node::writes_only_columns;
+use super::hold::apart;
+use super::node::{Values, writes_only_columns};
 use super::{Amendments, Source, Writer, row};
 use crate::datamodel::ModelId;
 use crate::error::ApiError;
-use crate::plan::context::{PageLimits, Planner};
+use crate::plan::context::{PageLimits, Planner, entries};
 use crate::plan::filter::{Unique, unexpected};
-use crate::plan::program::{ANSWER, Expect, Param, Program, Step};
+use crate::plan::program::{ANSWER, Expect, Param, Program};
 use crate::plan::read::Reader;
 use crate::plan::rights::Access;
 use crate::request::{OperationKind, Selected, SelectedField, Value, Variables};
@@ -35,8 +36,12 @@ impl Planner {
         let argument = |m| self.argument(field, m, variables).unwrap_or(Value::Null);
         let mut writer = Writer::new(self, access, limits, Self::written_model(meaning)?, source);
         writer.set = amendments.set;
+        if !writer.set.is_empty() && matches!(meaning, OutputMeaning::UpdateMany(_)) {
+            return Err(unexpected("amendment of many rows"));
+        }
         writer.steps = amendments.before;
-        if let Some(who) = amendments.writer.filter(|_| self.notes_writer(meaning)) {
+        let inputs = [InputMeaning::Data, InputMeaning::Create, InputMeaning::Update].map(argument);
+        if let Some(who) = amendments.writer.filter(|_| self.may_leave_a_job(meaning, &inputs)) {
             writer.run(write::note_writer(who), Expect::Anything);
         }
         match meaning {
@@ -54,16 +59,17 @@ impl Planner {
                 let unique = self.unique(model, &argument(InputMeaning::Where), access)?;
                 let (create, update) = (argument(InputMeaning::Create), argument(InputMeaning::Update));
                 let found = writer.register();
-                let lock = write::lock(self.physical(), model, &writer.own(&unique));
-                writer.run_into(lock, vec![found], Expect::Anything);
+                let lock = |filter: &_| write::lock(self.physical(), model, filter);
+                let elsewhere = writer.is_decided_elsewhere(model, None);
+                writer.find_one(elsewhere, &writer.own(&unique), lock, vec![found], Expect::Anything);
                 let id = Param::Register(found);
                 let then = writer.branch(|w| {
-                    w.update_node(model, &id, &update)?;
+                    w.update_top(model, &id, &update)?;
                     w.answer_by_id(&id, &shape);
                     Ok(())
                 })?;
                 let otherwise = writer.branch(|w| w.create_top(model, &create, &shape))?;
-                writer.steps.push(Step::Choose { register: found, then, otherwise });
+                writer.choose(found, then, Some(otherwise));
             }
             OutputMeaning::Delete(model) => {
                 let shape = reader.shape_of(model, &field.selection)?;
@@ -81,11 +87,9 @@ impl Planner {
             OutputMeaning::DeleteMany(model) => {
                 let filter = self.filter(model, Some(&argument(InputMeaning::Where)), access)?;
                 let filter = filter.and(access.writable(model));
-                let (ids, count) = (writer.register(), writer.register());
-                let find = write::find_ids(self.physical(), model, &filter, None);
-                writer.run_into(find, vec![ids, count], Expect::Anything);
+                let (ids, count) = writer.find_and_count(model, &filter, None, writer.lock());
                 let then = writer.branch(|w| w.delete_nodes(model, ids))?;
-                writer.steps.push(Step::Choose { register: ids, then, otherwise: Vec::new() });
+                writer.choose(ids, then, None);
                 let statement =
                     sql::batch_payload(Param::Register(count), &reader.aggregate(&field.selection)?);
                 writer.run_into(statement, vec![ANSWER], Expect::Anything);
@@ -96,7 +100,37 @@ impl Planner {
     }
 }
 
+impl Planner {
+    /// Whether a mutation may change a row of a watched model: its own, or those that its data or a deletion reach.
+    fn may_leave_a_job(&self, meaning: OutputMeaning, inputs: &[Value]) -> bool {
+        let only_columns = inputs.iter().all(|data| {
+            let relation = |m: &InputMeaning| matches!(m, InputMeaning::Relation(_));
+            !entries(data).iter().any(|(meaning, _)| relation(meaning))
+        });
+        let stays = !matches!(meaning, OutputMeaning::Delete(_) | OutputMeaning::DeleteMany(_));
+        if only_columns && stays {
+            return Self::written_model(meaning).is_ok_and(|model| self.is_watched(model) || self.is_followed(model));
+        }
+        self.notes_writer(meaning)
+    }
+}
+
 impl Writer<'_> {
+    /// The columns that an update of the top-level row sets.
+    fn top_values(&self, model: ModelId, data: &Value) -> Result<Values, ApiError> {
+        let mut values = self.changed_values(model, data)?;
+        for (field, text) in &self.set {
+            values.retain(|(given, _)| given != field);
+            values.push((*field, Param::Text(text.clone())));
+        }
+        Ok(values)
+    }
+
+    fn update_top(&mut self, model: ModelId, id: &Param, data: &Value) -> Result<(), ApiError> {
+        let values = self.top_values(model, data)?;
+        self.update_node_with(model, id, data, &values)
+    }
+
     fn answer_by_id(&mut self, id: &Param, shape: &Shape<'_>) {
         let statement = sql::find_one(self.planner.physical(), &row(id), shape);
         self.run_into(statement, vec![ANSWER], Expect::Anything);
@@ -115,13 +149,13 @@ impl Writer<'_> {
     fn update_by(&mut self, unique: &Unique, data: &Value, shape: &Shape<'_>) -> Result<(), ApiError> {
         let planner = self.planner;
         let (physical, model) = (planner.physical(), unique.model);
-        let mut values = self.changed_values(model, data)?;
-        for (field, text) in std::mem::take(&mut self.set) {
-            values.retain(|(given, _)| *given != field);
-            values.push((field, Param::Text(text)));
-        }
+        let values = self.top_values(model, data)?;
         let missing = Box::new(planner.missing(unique, self.access));
         let own = self.own(unique);
+        if self.is_decided_elsewhere(model, None) {
+            // The statements below see what was committed while this one waited.
+            self.run(write::lock(physical, model, &apart(&own)), Expect::Some(missing.clone()));
+        }
         let last = !self.matters(model, &values) && writes_only_columns(data, &[]);
         if !values.is_empty() && last && !shape.looks_again_at(model) {
             let update = write::update(physical, model, &own, None, &values, Returning::Row);
@@ -162,7 +196,9 @@ impl Writer<'_> {
         let model: ModelId = unique.model;
         let (id, ids, record) = (self.register(), self.register(), self.register());
         let missing = Expect::Some(Box::new(planner.missing(unique, self.access)));
-        self.run_into(write::lock(physical, model, &self.own(unique)), vec![id, ids], missing);
+        let lock = |filter: &_| write::lock(physical, model, filter);
+        let elsewhere = self.is_decided_elsewhere(model, None);
+        self.find_one(elsewhere, &self.own(unique), lock, vec![id, ids], missing);
         let before = sql::find_record(physical, model, &Param::Register(id));
         self.run_into(before, vec![record], Expect::Anything);
         self.delete_nodes(model, ids)?;

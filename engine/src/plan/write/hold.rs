@@ -1,0 +1,165 @@
+//! Rows are locked before a viewer's write decides on them: whoever changes or gives away one of them at the same time
+//! comes first or waits. The service role takes no more locks than its statements do by themselves.
+
+use super::Writer;
+use super::links::Parent;
+use crate::datamodel::{ModelId, RelationId, RelationRef, Side};
+use crate::plan::filter::Unique;
+use crate::plan::program::{Expect, Param, Register, Statement};
+use crate::sql::write::{self, Lock, Node};
+use crate::sql::{Filter, LinkAt, guard};
+
+impl Writer<'_> {
+    /// The lock on rows that a nested write or one of many finds.
+    pub(super) fn lock(&self) -> Lock {
+        if self.access.is_limited() { Lock::Update } else { Lock::None }
+    }
+
+    /// Whether other rows decide which rows of the model the viewer may write; not so where the row follows a parent
+    /// that this transaction has locked.
+    pub(super) fn is_decided_elsewhere(&self, model: ModelId, parent: Option<&Parent>) -> bool {
+        let follows = parent.is_some_and(|parent| self.follows(model, parent));
+        !follows && self.planner.is_decided_elsewhere(model, &self.access.writable(model))
+    }
+
+    /// Whether a row is the viewer's to write because the parent, whose row holds it, is.
+    pub(super) fn follows(&self, model: ModelId, parent: &Parent) -> bool {
+        let (_, back) = self.ends(parent.relation);
+        self.access.follows(model, back.field, parent.model)
+    }
+
+    /// Runs what finds and locks one row. A statement that waited for its lock sees the row as it is by then, but other
+    /// rows as they were when it began: where those decide, it runs again, now that nobody can change the row.
+    pub(super) fn find_one(
+        &mut self,
+        elsewhere: bool,
+        filter: &Filter,
+        find: impl Fn(&Filter) -> Statement,
+        fills: Vec<Register>,
+        expect: Expect,
+    ) {
+        if elsewhere && expect == Expect::Anything {
+            let first = self.register();
+            self.run_into(find(&apart(filter)), vec![first], Expect::Anything);
+            let locked = filter.clone().and(Filter::IdIs(Param::Register(first)));
+            self.run_into(find(&locked), fills, expect);
+            return;
+        }
+        if elsewhere {
+            self.run(find(&apart(filter)), expect.clone());
+        }
+        self.run_into(find(filter), fills, expect);
+    }
+
+    /// The ids of rows that are to be written, as an array.
+    pub(super) fn find_many(
+        &mut self,
+        model: ModelId,
+        filter: &Filter,
+        parent: Option<&Parent>,
+        lock: Lock,
+    ) -> Register {
+        let ids = self.register();
+        self.find_many_into(model, filter, parent, lock, vec![ids]);
+        ids
+    }
+
+    /// As [`Writer::find_many`], and how many there are.
+    pub(super) fn find_and_count(
+        &mut self,
+        model: ModelId,
+        filter: &Filter,
+        parent: Option<&Parent>,
+        lock: Lock,
+    ) -> (Register, Register) {
+        let (ids, count) = (self.register(), self.register());
+        self.find_many_into(model, filter, parent, lock, vec![ids, count]);
+        (ids, count)
+    }
+
+    fn find_many_into(
+        &mut self,
+        model: ModelId,
+        filter: &Filter,
+        parent: Option<&Parent>,
+        lock: Lock,
+        fills: Vec<Register>,
+    ) {
+        let physical = self.planner.physical();
+        let linked = parent.map(Parent::linked);
+        let mut filter = filter.clone();
+        if lock != Lock::None && self.is_decided_elsewhere(model, parent) {
+            let first = self.register();
+            let find = write::find_ids(physical, model, &apart(&filter), linked, lock);
+            self.run_into(find, vec![first], Expect::Anything);
+            filter = filter.and(super::rows(first));
+        }
+        self.run_into(write::find_ids(physical, model, &filter, linked, lock), fills, Expect::Anything);
+    }
+
+    /// The partner that is to be tied, if the viewer may tie it. `resolve`: links are cut before it is tied, which may
+    /// be what makes it the viewer's; it is found before that.
+    pub(super) fn hold_partner(&mut self, relation: RelationRef, unique: &Unique, resolve: bool) -> Node {
+        let among = self.tieable(relation);
+        let filter = unique.filter().and(among.clone());
+        self.flush_before(unique);
+        if !self.access.is_limited() {
+            return Node::Where(filter);
+        }
+        let (planner, target) = (self.planner, relation.target);
+        let physical = planner.physical();
+        let lock = self.lock_to_tie(relation);
+        let missing = Expect::Some(Box::new(planner.missing(unique, self.access)));
+        let elsewhere = planner.is_decided_elsewhere(target, &among);
+        if elsewhere {
+            self.run(write::lock_as(physical, target, &apart(&filter), lock), missing.clone());
+        }
+        if !resolve {
+            return Node::Held(filter);
+        }
+        let id = self.register();
+        self.run_into(write::lock_as(physical, target, &filter, lock), vec![id], missing);
+        let by_id = unique.field == planner.model().model(target).id;
+        Node::Id(if by_id { Param::Text(unique.text.clone()) } else { Param::Register(id) })
+    }
+
+    /// Nobody else ties a partner that can have one parent only, nor one whose row will hold the link.
+    pub(super) fn lock_to_tie(&self, relation: RelationRef) -> Lock {
+        if !self.access.is_limited() {
+            return Lock::None;
+        }
+        let (_, back) = self.ends(relation);
+        match self.planner.physical().link(relation) {
+            LinkAt::Partner(_) => Lock::Update,
+            _ if !back.list => Lock::Update,
+            _ => Lock::Share,
+        }
+    }
+
+    /// Locks the partners of these rows, which stand at the end `side`, where the partners' rows hold the link and are
+    /// about to lose it. Gives their ids.
+    pub(super) fn hold_partners(
+        &mut self,
+        relation: RelationId,
+        side: Side,
+        rows: &Filter,
+    ) -> Option<Register> {
+        let physical = self.planner.physical();
+        if !self.access.is_limited() || !matches!(physical.link_at(relation, side), LinkAt::Partner(_)) {
+            return None;
+        }
+        let ids = self.register();
+        self.run_into(guard::lock_linked(physical, relation, side, rows), vec![ids], Expect::Anything);
+        Some(ids)
+    }
+}
+
+/// The same filter, its conditions on other rows decided by themselves. PostgreSQL joins those rows otherwise, and who has
+/// waited for the row would be held to the partner that it had before.
+pub(super) fn apart(filter: &Filter) -> Filter {
+    match filter {
+        Filter::And(parts) => Filter::And(parts.iter().map(apart).collect()),
+        part if part.is_related() => Filter::NotTrue(Box::new(Filter::NotTrue(Box::new(part.clone())))),
+        part => part.clone(),
+    }
+}

@@ -1,0 +1,152 @@
+-- createOrder
+select set_config('gom.writer', $1, true)
+-- $1 = 'a'
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Bp" t1 where (t1."uid" = $1 and (((exists (select 1 from "shop"."_CustomerOf" t2 where t2."A" = t1."uid" and t2."B" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) or exists (select 1 from "shop"."Order" t4 where t4."issuedTo" = t1."uid" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3)))) is not true) is not true) for share
+-- $1 = 'b1', $2 = 'a', $3 = 'a'
+-- expects a row, or: Cannot access this Bp
+with row0 as (insert into "shop"."Order" ("uid", "name", "stage", "createdAt", "updatedAt", "createdBy", "updatedBy", "assignedTo", "issuedTo") values ($1, $2, $3, $4, $5, $6, $7, (select t1."uid" from "shop"."User" t1 where t1."extUid" = $8 for share), (select t2."uid" from "shop"."Bp" t2 where (t2."uid" = $9 and (exists (select 1 from "shop"."_CustomerOf" t3 where t3."A" = t2."uid" and t3."B" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $10)) or exists (select 1 from "shop"."Order" t5 where t5."issuedTo" = t2."uid" and t5."assignedTo" = (select t6."uid" from "shop"."User" t6 where t6."extUid" = $11)))) for share)) returning *), row1 as (insert into "shop"."Item" ("uid", "quantity", "createdAt", "updatedAt", "createdBy", "updatedBy", "order") values ($12, $13, $14, $15, $16, $17, $18::varchar) returning *), row2 as (insert into "shop"."Price" ("uid", "type", "amount", "currency", "createdAt", "updatedAt", "createdBy", "updatedBy", "item") values ($19, $20, $21, $22, $23, $24, $25, $26, $27::varchar) returning *) select row0."assignedTo"::text, row0."issuedTo"::text from row0
+-- $1 = 'new1', $2 = 'o', $3 = 'OPEN', $4 = '2026-11-23T00:00:00.000', $5 = '2026-11-23T00:00:00.000', $6 = 'a', $7 = 'a', $8 = 'a', $9 = 'b1', $10 = 'a', $11 = 'a', $12 = 'new2', $13 = '1', $14 = '2026-11-23T00:00:00.000', $15 = '2026-11-23T00:00:00.000', $16 = 'a', $17 = 'a', $18 = 'new1', $19 = 'new3', $20 = 'GENERAL', $21 = '2', $22 = 'MXN', $23 = '2026-11-23T00:00:00.000', $24 = '2026-11-23T00:00:00.000', $25 = 'a', $26 = 'a', $27 = 'new2'
+-- expects column 0, or: Cannot access this User; column 1, or: Cannot access this Bp
+select (select row_to_json(t2.*) from (select t1."uid" as "uid" from "shop"."Order" t1 where t1."uid" = $1) t2)::text
+-- $1 = 'new1'
+-- into r0
+select 1 from "shop"."Order" t1 where t1."uid" = any($1) and (t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $2)) is not true limit 1
+-- $1 = '{"new1"}', $2 = 'a'
+-- expects no row, or: Cannot access this Order
+-- updateOrder
+select set_config('gom.writer', $1, true)
+-- $1 = 'a'
+with written as (update "shop"."Order" t1 set "name" = $1, "updatedAt" = $2, "updatedBy" = $3 where (t1."uid" = $4 and t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $5)) returning t1.*) select (select row_to_json(t1.*) from (select written."uid" as "uid", written."name" as "name") t1)::text from written
+-- $1 = 'n', $2 = '2026-11-23T00:00:00.000', $3 = 'a', $4 = 'o1', $5 = 'a'
+-- into r0
+-- expects a row, or: Cannot access this Order
+-- changeItems
+select set_config('gom.writer', $1, true)
+-- $1 = 'a'
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Order" t1 where (t1."uid" = $1 and t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $2)) for update
+-- $1 = 'o1', $2 = 'a'
+-- expects a row, or: Cannot access this Order
+insert into gom.change (schema_name, table_name, kind, node) values ($1, $2, 'T', $3)
+-- $1 = 'shop', $2 = 'Order', $3 = 'o1'
+select t1."uid"::text, array[t1."uid"]::text, case when t1."order" = $1 then t1."uid"::text end from "shop"."Item" t1 where (t1."uid" = $2 and exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $3))) for update
+-- $1 = 'o1', $2 = 'i1', $3 = 'a'
+-- into r1
+-- into r2
+-- expects column 0, or: Cannot access this Item; column 2, or: The relation OrderItem has no node for the model Order connected to a Node for the model Item with the value 'i1' for the field 'uid' on your mutation path.
+update "shop"."Item" t1 set "quantity" = $1, "updatedAt" = $2, "updatedBy" = $3 where t1."uid" = $4 returning t1."uid"::text
+-- $1 = '2', $2 = '2026-11-23T00:00:00.000', $3 = 'a', $4 = 'i1'
+select t1."uid"::text, array[t1."uid"]::text, case when t1."order" = $1 then t1."uid"::text end from "shop"."Item" t1 where (t1."uid" = $2 and exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $3))) for update
+-- $1 = 'o1', $2 = 'i2', $3 = 'a'
+-- into r3
+-- into r4
+-- expects column 0, or: Cannot access this Item; column 2, or: The relation OrderItem has no node for the model Order with the value 'o1' for the field 'uid' connected to a node for the model Item with the value 'i2' for the field 'uid'
+with recursive doomed(model, id) as (select 3, root.id::text from unnest($1::varchar[]) root(id) union select partner.model, partner.id from doomed cross join lateral (select 4 as model, t1."uid"::text as id from "shop"."Price" t1 where t1."item" = (case when doomed.model = 3 then doomed.id end)::varchar) partner) select array_agg(doomed.id) filter (where doomed.model = 3)::text, array_agg(doomed.id) filter (where doomed.model = 4)::text from doomed
+-- $1 = r4
+-- into r5
+-- into r6
+select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Item" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
+-- $1 = r5
+select 1 from "shop"."Item" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true limit 1
+-- $1 = r5, $2 = 'a'
+-- expects no row, or: Cannot access this Item
+select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Price" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
+-- $1 = r6
+select 1 from "shop"."Price" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."item" and exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)))) is not true limit 1
+-- $1 = r6, $2 = 'a'
+-- expects no row, or: Cannot access this Price
+select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = any($1) and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
+-- $1 = r5, $2 = 'a'
+-- expects no row, or: Cannot access this Order
+select 1 from "shop"."Item" t1 join "shop"."Price" t2 on t2."item" = t1."uid" where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t3 where t3."uid" = t2."item" and exists (select 1 from "shop"."Order" t4 where t4."uid" = t3."order" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $2)))) is not true limit 1
+-- $1 = r5, $2 = 'a'
+-- expects no row, or: Cannot access this Price
+select 1 from "shop"."Price" t1 join "shop"."Item" t2 on t2."uid" = t1."item" where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2))) is not true limit 1
+-- $1 = r6, $2 = 'a'
+-- expects no row, or: Cannot access this Item
+select 1 from "shop"."Price" t1 where t1."item" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+-- $1 = r5, $2 = r6
+-- expects no row, or: The change you are trying to make would violate the required relation 'ItemPrices' between Item and Price
+delete from "shop"."Price" where "uid" = any($1)
+-- $1 = r6
+delete from "shop"."Item" where "uid" = any($1)
+-- $1 = r5
+select (select row_to_json(t2.*) from (select t1."uid" as "uid" from "shop"."Order" t1 where t1."uid" = $1) t2)::text
+-- $1 = 'o1'
+-- into r0
+-- keepItems
+select set_config('gom.writer', $1, true)
+-- $1 = 'a'
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Order" t1 where (t1."uid" = $1 and t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $2)) for update
+-- $1 = 'o1', $2 = 'a'
+-- expects a row, or: Cannot access this Order
+insert into gom.change (schema_name, table_name, kind, node) values ($1, $2, 'T', $3)
+-- $1 = 'shop', $2 = 'Order', $3 = 'o1'
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."uid" = $1 and ((exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true) is not true) for update
+-- $1 = 'i1', $2 = 'a'
+-- expects a row, or: Cannot access this Item
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."uid" = $1 and exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) for update
+-- $1 = 'i1', $2 = 'a'
+-- into r1
+-- expects a row, or: Cannot access this Item
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."uid" = $1 and ((exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true) is not true) for update
+-- $1 = 'i2', $2 = 'a'
+-- expects a row, or: Cannot access this Item
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."uid" = $1 and exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) for update
+-- $1 = 'i2', $2 = 'a'
+-- into r2
+-- expects a row, or: Cannot access this Item
+select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Item" t1 where t1."order" = $1 and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t1."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) and not ((t1."uid" = $3 or t1."uid" = $4))) order by t1."uid" for update) t2
+-- $1 = 'o1', $2 = 'a', $3 = 'i1', $4 = 'i2'
+-- into r3
+select 1 from "shop"."Item" t1 where t1."order" = $1 and exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."uid" and t2."uid" = any($2)) limit 1
+-- $1 = 'o1', $2 = r3
+-- expects no row, or: The change you are trying to make would violate the required relation 'OrderItem' between Item and Order
+update "shop"."Item" t1 set "order" = null, "updatedBy" = $1 where t1."order" = $2 and t1."uid" = any($3)
+-- $1 = 'a', $2 = 'o1', $3 = r3
+select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = $1 and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
+-- $1 = 'i1', $2 = 'a'
+-- expects no row, or: Cannot access this Order
+update "shop"."Item" t1 set "order" = $1, "updatedBy" = $2 where t1."uid" = $3 returning t1."uid"::text
+-- $1 = 'o1', $2 = 'a', $3 = 'i1'
+-- expects column 0, or: Cannot access this Item
+select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = $1 and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
+-- $1 = 'i2', $2 = 'a'
+-- expects no row, or: Cannot access this Order
+update "shop"."Item" t1 set "order" = $1, "updatedBy" = $2 where t1."uid" = $3 returning t1."uid"::text
+-- $1 = 'o1', $2 = 'a', $3 = 'i2'
+-- expects column 0, or: Cannot access this Item
+select (select row_to_json(t2.*) from (select t1."uid" as "uid" from "shop"."Order" t1 where t1."uid" = $1) t2)::text
+-- $1 = 'o1'
+-- into r0
+select 1 from "shop"."Item" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true limit 1
+-- $1 = r3, $2 = 'a'
+-- expects no row, or: Cannot access this Item
+select 1 from "shop"."Item" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true limit 1
+-- $1 = '{"i1","i2"}', $2 = 'a'
+-- expects no row, or: Cannot access this Item
+-- forAnother
+select set_config('gom.writer', $1, true)
+-- $1 = 'a'
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Order" t1 where (t1."uid" = $1 and t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $2)) for update
+-- $1 = 'o1', $2 = 'a'
+-- expects a row, or: Cannot access this Order
+insert into gom.change (schema_name, table_name, kind, node) values ($1, $2, 'T', $3)
+-- $1 = 'shop', $2 = 'Order', $3 = 'o1'
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Bp" t1 where (t1."uid" = $1 and (((exists (select 1 from "shop"."_CustomerOf" t2 where t2."A" = t1."uid" and t2."B" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) or exists (select 1 from "shop"."Order" t4 where t4."issuedTo" = t1."uid" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3)))) is not true) is not true) for share
+-- $1 = 'b2', $2 = 'a', $3 = 'a'
+-- expects a row, or: Cannot access this Bp
+select 1 from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where t1."uid" = $1 and ((exists (select 1 from "shop"."_CustomerOf" t3 where t3."A" = t2."uid" and t3."B" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) or exists (select 1 from "shop"."Order" t5 where t5."issuedTo" = t2."uid" and t5."assignedTo" = (select t6."uid" from "shop"."User" t6 where t6."extUid" = $3)))) is not true limit 1
+-- $1 = 'o1', $2 = 'a', $3 = 'a'
+-- expects no row, or: Cannot access this Bp
+select array_agg(t2."uid")::text from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where t1."uid" = $1 and ((exists (select 1 from "shop"."_CustomerOf" t3 where t3."A" = t2."uid" and t3."B" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) or exists (select 1 from "shop"."Order" t5 where t5."issuedTo" = t2."uid" and t5."assignedTo" = (select t6."uid" from "shop"."User" t6 where t6."extUid" = $3))) and exists (select 1 from "shop"."_CustomerOf" t7 where t7."A" = t2."uid" and t7."B" = (select t8."uid" from "shop"."User" t8 where t8."extUid" = $4)))
+-- $1 = 'o1', $2 = 'a', $3 = 'a', $4 = 'a'
+-- into r1
+update "shop"."Order" set "issuedTo" = (select t1."uid" from "shop"."Bp" t1 where (t1."uid" = $1 and (exists (select 1 from "shop"."_CustomerOf" t2 where t2."A" = t1."uid" and t2."B" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) or exists (select 1 from "shop"."Order" t4 where t4."issuedTo" = t1."uid" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3)))) for share), "updatedBy" = $4 where "uid" = $5 returning "issuedTo"::text
+-- $1 = 'b2', $2 = 'a', $3 = 'a', $4 = 'a', $5 = 'o1'
+-- expects column 0, or: Cannot access this Bp
+select (select row_to_json(t2.*) from (select t1."uid" as "uid" from "shop"."Order" t1 where t1."uid" = $1) t2)::text
+-- $1 = 'o1'
+-- into r0
+select 1 from "shop"."Bp" t1 where t1."uid" = any($1) and (((exists (select 1 from "shop"."_CustomerOf" t2 where t2."A" = t1."uid" and t2."B" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) or exists (select 1 from "shop"."Order" t4 where t4."issuedTo" = t1."uid" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3))) and exists (select 1 from "shop"."_CustomerOf" t6 where t6."A" = t1."uid" and t6."B" = (select t7."uid" from "shop"."User" t7 where t7."extUid" = $4)))) is not true limit 1
+-- $1 = r1, $2 = 'a', $3 = 'a', $4 = 'a'
+-- expects no row, or: Cannot access this Bp
