@@ -61,23 +61,23 @@ select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "
 -- $1 = r5
 select 1 from "shop"."Order" t1 where t1."uid" = any($1) and (t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $2)) is not true limit 1
 -- $1 = r5, $2 = 'a'
--- expects no row, or: Cannot access this Order
+-- expects no row, or: Cannot access this Bp
 select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Item" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
 -- $1 = r6
 select 1 from "shop"."Item" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true limit 1
 -- $1 = r6, $2 = 'a'
--- expects no row, or: Cannot access this Item
+-- expects no row, or: Cannot access this Bp
 select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Price" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
 -- $1 = r7
 select 1 from "shop"."Price" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."item" and exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)))) is not true limit 1
 -- $1 = r7, $2 = 'a'
--- expects no row, or: Cannot access this Price
+-- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Bp" t1 join "shop"."Order" t2 on t2."issuedTo" = t1."uid" where t1."uid" = any($1) and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
 -- $1 = r4, $2 = 'a'
--- expects no row, or: Cannot access this Order
+-- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Bp" t1 join "shop"."_CustomerOf" t3 on t3."A" = t1."uid" join "shop"."User" t2 on t2."uid" = t3."B" where t1."uid" = any($1) and (t2."extUid" = $2) is not true limit 1
 -- $1 = r4, $2 = 'a'
--- expects no row, or: Cannot access this User
+-- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where t1."uid" = any($1) and ((exists (select 1 from "shop"."_CustomerOf" t3 where t3."A" = t2."uid" and t3."B" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) or exists (select 1 from "shop"."Order" t5 where t5."issuedTo" = t2."uid" and t5."assignedTo" = (select t6."uid" from "shop"."User" t6 where t6."extUid" = $3)))) is not true limit 1
 -- $1 = r5, $2 = 'a', $3 = 'a'
 -- expects no row, or: Cannot access this Bp
@@ -86,22 +86,22 @@ select array_agg(t2."uid")::text from "shop"."Order" t1 join "shop"."Bp" t2 on t
 -- into r8
 select 1 from "shop"."Order" t1 join "shop"."User" t2 on t2."uid" = t1."assignedTo" where t1."uid" = any($1) and (t2."extUid" = $2) is not true limit 1
 -- $1 = r5, $2 = 'a'
--- expects no row, or: Cannot access this User
+-- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Order" t1 join "shop"."Item" t2 on t2."order" = t1."uid" where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2))) is not true limit 1
 -- $1 = r5, $2 = 'a'
--- expects no row, or: Cannot access this Item
+-- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Order" t1 join "shop"."_OrderPromo" t3 on t3."A" = t1."uid" join "shop"."Promotion" t2 on t2."uid" = t3."B" where t1."uid" = any($1) and (false) is not true limit 1
 -- $1 = r5
--- expects no row, or: Cannot access this Promotion
+-- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = any($1) and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
 -- $1 = r6, $2 = 'a'
--- expects no row, or: Cannot access this Order
+-- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Item" t1 join "shop"."Price" t2 on t2."item" = t1."uid" where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t3 where t3."uid" = t2."item" and exists (select 1 from "shop"."Order" t4 where t4."uid" = t3."order" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $2)))) is not true limit 1
 -- $1 = r6, $2 = 'a'
--- expects no row, or: Cannot access this Price
+-- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Price" t1 join "shop"."Item" t2 on t2."uid" = t1."item" where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2))) is not true limit 1
 -- $1 = r7, $2 = 'a'
--- expects no row, or: Cannot access this Item
+-- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Order" t1 where t1."issuedTo" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
 -- $1 = r4, $2 = r5
 -- expects no row, or: The change you are trying to make would violate the required relation 'BpOrder' between Bp and Order

@@ -53,13 +53,13 @@ select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "
 -- $1 = r6
 select 1 from "shop"."Price" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."item" and exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)))) is not true limit 1
 -- $1 = r6, $2 = 'a'
--- expects no row, or: Cannot access this Price
+-- expects no row, or: Cannot access this Item
 select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = any($1) and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
 -- $1 = r5, $2 = 'a'
--- expects no row, or: Cannot access this Order
+-- expects no row, or: Cannot access this Item
 select 1 from "shop"."Item" t1 join "shop"."Price" t2 on t2."item" = t1."uid" where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t3 where t3."uid" = t2."item" and exists (select 1 from "shop"."Order" t4 where t4."uid" = t3."order" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $2)))) is not true limit 1
 -- $1 = r5, $2 = 'a'
--- expects no row, or: Cannot access this Price
+-- expects no row, or: Cannot access this Item
 select 1 from "shop"."Price" t1 join "shop"."Item" t2 on t2."uid" = t1."item" where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2))) is not true limit 1
 -- $1 = r6, $2 = 'a'
 -- expects no row, or: Cannot access this Item
