@@ -188,7 +188,7 @@ async fn writes_at_the_same_time_do_what_they_do_one_after_the_other() {
     for seed in first..first + rounds {
         let dice = &mut Dice::new(seed);
         let gift = gift(dice);
-        let member = |sub: &str| Person { role: "member".into(), sub: sub.into() };
+        let member = |sub: &str| Person { role: "member".into(), sub: sub.into(), seller: String::new() };
         let second = *dice.pick(&["me", "me", "you"]);
         let writers = [(member("me"), write(dice, "a")), (member(second), write(dice, "b"))];
         let became = lab.at_once(&giver, &gift, &writers).await;
