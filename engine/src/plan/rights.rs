@@ -479,8 +479,7 @@ impl Planner {
 
     /// Whether the triggers want to know who writes by a mutation field.
     pub(super) fn notes_writer(&self, meaning: OutputMeaning) -> bool {
-        self.watches(meaning)
-            || Self::written_model(meaning).is_ok_and(|model| self.is_followed(model))
+        self.watches(meaning) || Self::written_model(meaning).is_ok_and(|model| self.is_followed(model))
     }
 
     /// The model that a top-level field of a mutation writes.

@@ -109,7 +109,8 @@ impl Planner {
         });
         let stays = !matches!(meaning, OutputMeaning::Delete(_) | OutputMeaning::DeleteMany(_));
         if only_columns && stays {
-            return Self::written_model(meaning).is_ok_and(|model| self.is_watched(model) || self.is_followed(model));
+            return Self::written_model(meaning)
+                .is_ok_and(|model| self.is_watched(model) || self.is_followed(model));
         }
         self.notes_writer(meaning)
     }
