@@ -54,7 +54,10 @@ struct Way<'a> {
 
 /// What a page of the log has for a subscriber.
 enum Step {
-    Events { events: Vec<Delivered>, next: Progress },
+    Events {
+        events: Vec<Delivered>,
+        next: Progress,
+    },
     /// Deciding takes too long here.
     Costly,
     Forgotten,

@@ -233,9 +233,8 @@ impl Groups {
     fn empty(&mut self, id: GroupId) -> Vec<(Member, Presence)> {
         self.detach(id);
         let Some(group) = self.groups.remove(&id) else { return Vec::new() };
-        let of_worker = |(worker, slots): (u64, Slots)| {
-            slots.slots.into_iter().map(move |slot| Member { worker, slot })
-        };
+        let of_worker =
+            |(worker, slots): (u64, Slots)| slots.slots.into_iter().map(move |slot| Member { worker, slot });
         let members: Vec<Member> = group.members.into_iter().flat_map(of_worker).collect();
         members
             .into_iter()
@@ -426,7 +425,12 @@ mod tests {
         let mut groups = Groups::default();
         let presences = [Presence::new(), Presence::new()];
         let touch = || Interest::Touch([].into());
-        let id = groups.add_detached(Member { worker: 0, slot: 0 }, touch(), &Owner::Service, presences[0].clone());
+        let id = groups.add_detached(
+            Member { worker: 0, slot: 0 },
+            touch(),
+            &Owner::Service,
+            presences[0].clone(),
+        );
         groups.enter(id, Member { worker: 1, slot: 0 }, presences[1].clone());
         assert!(groups.is_wanted(id));
         presences[0].leave();

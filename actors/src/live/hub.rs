@@ -250,7 +250,8 @@ impl Core {
         self.counted.set((0, 0));
         let ids = self.groups.borrow().ids();
         for id in ids {
-            let is_touch = self.groups.borrow().get(id).is_some_and(|g| matches!(g.interest, Interest::Touch(_)));
+            let is_touch =
+                self.groups.borrow().get(id).is_some_and(|g| matches!(g.interest, Interest::Touch(_)));
             if is_touch {
                 // A live query has no cursor: it is answered anew, and has lost nothing.
                 let cursor = Cursor::after(state.epoch, state.position);
@@ -397,7 +398,11 @@ impl Core {
     }
 
     /// Lets a member in at once, if it wants what comes from now on; else gives the task that brings it here.
-    async fn subscribe(self: Rc<Self>, subscribe: Subscribe, hub: Addr<Hub>) -> Option<impl Future<Output = ()>> {
+    async fn subscribe(
+        self: Rc<Self>,
+        subscribe: Subscribe,
+        hub: Addr<Hub>,
+    ) -> Option<impl Future<Output = ()>> {
         let Subscribe { member, outlet, owner, interest, from, presence } = subscribe;
         self.workers.borrow_mut().insert(member.worker, outlet);
         self.arriving.borrow_mut().insert(member);

@@ -7,6 +7,7 @@ use actix::{AtomicResponse, Handler, Message, WrapFuture};
 use gom_engine::events::Cursor;
 use tokio::time::Instant;
 
+use super::budget::Owner;
 use super::catch_up::Arriving;
 use super::decide::{Counted, Decided, Decider, Wanted};
 use super::groups::{GroupId, Interest};
@@ -14,7 +15,6 @@ use super::hub::{Core, Hub};
 use super::local::Deliver;
 use super::log::{Page, Place};
 use super::slow::Behind;
-use super::budget::Owner;
 use super::{Delivered, LiveError};
 use crate::database::LineError;
 

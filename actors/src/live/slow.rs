@@ -216,7 +216,10 @@ impl SlowLane {
             None => behind.goal = Some((goal, now)),
         }
         if behind.at.place < goal && now.saturating_duration_since(behind.level) > self.max_lag {
-            tracing::warn!(max_lag_ms = self.max_lag.as_millis(), "a costly subscription is too far behind and is ended");
+            tracing::warn!(
+                max_lag_ms = self.max_lag.as_millis(),
+                "a costly subscription is too far behind and is ended"
+            );
             return Err(LiveError::Costly(self.max_lag));
         }
         let served = if behind.at.place < goal {

@@ -48,7 +48,10 @@ pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), R
     actix::spawn(async move {
         loop {
             if let Err(cause) = listen(&client, &live, &node).await {
-                tracing::debug!(cause, "wake-ups of other nodes are not heard; the subscription is made anew");
+                tracing::debug!(
+                    cause,
+                    "wake-ups of other nodes are not heard; the subscription is made anew"
+                );
             }
             sleep(PAUSE).await;
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gom_actors::database::{Database, DatabaseOptions};
-use gom_actors::live::{Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Owner, Sink, Ticket, Watched};
+use gom_actors::live::{
+    Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Owner, Sink, Ticket, Watched,
+};
 use gom_engine::datamodel::parse;
 use gom_engine::events::Cursor;
 use gom_engine::plan::Planner;

@@ -112,7 +112,8 @@ async fn members_are_counted_rightly_after_the_hub_was_rebuilt() {
     LAST_WISH.with(|last| *last.borrow_mut() = Some(Box::new(wish)));
     world.order(666, None).await;
     live.wake();
-    eventually("the end", async || known.is_over() || arriving.iter().any(|(inbox, _)| inbox.is_over())).await;
+    eventually("the end", async || known.is_over() || arriving.iter().any(|(inbox, _)| inbox.is_over()))
+        .await;
     drop((arriving, more));
     let mut back = Vec::new();
     for _ in 0..5 {

@@ -153,7 +153,11 @@ impl Sink for Inbox {
         let digits: String = {
             let text = std::str::from_utf8(&event.payload).unwrap();
             let from = text.find("\"n\"").map_or(text.len(), |at| at + 3);
-            text[from..].chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect()
+            text[from..]
+                .chars()
+                .skip_while(|c| !c.is_ascii_digit())
+                .take_while(char::is_ascii_digit)
+                .collect()
         };
         let number = digits.parse().unwrap_or_else(|_| panic!("{:?}", event.payload));
         self.numbers.borrow_mut().push((number, Instant::now()));
