@@ -225,11 +225,7 @@ impl<'p> Execution<'p> {
                 Some(Step::Choose { register, then, otherwise }) => {
                     let branch = if self.value(*register).await?.is_some() { then } else { otherwise };
                     if let Err(failure) = self.prepare(branch).await {
-                        // A transaction that has failed prepares nothing: what is in flight says why.
-                        while !self.in_flight.is_empty() {
-                            self.settle_next().await?;
-                        }
-                        return Err(failure.into());
+                        return Err(self.cause_of(failure).await);
                     }
                     open.push(branch.iter());
                 }
@@ -291,7 +287,10 @@ impl<'p> Execution<'p> {
                 for sent in &mut self.in_flight {
                     (&mut sent.answer).await;
                 }
-                Ready::Prepared(link.prepare(&statement.sql).await?)
+                match link.prepare(&statement.sql).await {
+                    Ok(prepared) => Ready::Prepared(prepared),
+                    Err(failure) => return Err(self.cause_of(failure).await),
+                }
             }
         };
         fits(&ready, &parameters)?;
@@ -349,6 +348,15 @@ impl<'p> Execution<'p> {
     fn register(&mut self, register: Register) -> Result<&mut Cell, Failure> {
         let wrong = || Failure::Fault(format!("the program has no register {}", register.0));
         self.registers.get_mut(register.0).ok_or_else(wrong)
+    }
+
+    /// Why a statement could not be prepared: a transaction that has failed prepares nothing, and what is in flight says
+    /// what has failed.
+    async fn cause_of(&mut self, failure: Failure) -> ProgramError {
+        match self.settle_all().await {
+            Ok(()) => failure.into(),
+            Err(earlier) => earlier,
+        }
     }
 
     async fn settle_all(&mut self) -> Result<(), ProgramError> {

@@ -23,7 +23,7 @@ const SHARE: u32 = 10;
 const SERVICE_BUDGET: Duration = Duration::from_secs(1);
 /// How long a user stays in the slow lane at least; doubled each time that it comes there again soon.
 const FIRST_PENALTY: Duration = Duration::from_secs(1);
-const LONGEST_PENALTY: Duration = Duration::from_mins(1);
+const LONGEST_PENALTY: Duration = Duration::from_secs(60);
 /// Accounts that are kept before those are dropped which say nothing.
 const MANY: usize = 1_024;
 

@@ -5,13 +5,9 @@ use std::time::Duration;
 use gom_actors::live::LiveError;
 use gom_actors::metrics::SLOW_GROUPS;
 use gom_test_support::eventually;
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::world::{World, come_back, options, subscribe, user};
-
-/// What is in the slow lane is counted for the whole process: one test at a time.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 async fn all_fast() {
     eventually("an empty slow lane", async || SLOW_GROUPS.value(()) == 0).await;
@@ -19,7 +15,6 @@ async fn all_fast() {
 
 #[actix::test]
 async fn one_users_costly_subscriptions_do_not_delay_another_users_events() {
-    let _turn = TURN.lock().await;
     let world = World::create().await;
     world.make_shops_slow(Duration::from_millis(400)).await;
     let live = world.live(options());
@@ -58,7 +53,6 @@ async fn one_users_costly_subscriptions_do_not_delay_another_users_events() {
 
 #[actix::test]
 async fn a_costly_subscription_gets_every_event_once_and_joins_the_others_when_it_is_quick() {
-    let _turn = TURN.lock().await;
     let world = World::create().await;
     world.make_shops_slow(Duration::from_millis(100)).await;
     let live = world.live(options());
@@ -91,7 +85,6 @@ async fn a_costly_subscription_gets_every_event_once_and_joins_the_others_when_i
 
 #[actix::test]
 async fn a_subscription_that_falls_too_far_behind_is_ended_with_a_limit() {
-    let _turn = TURN.lock().await;
     let world = World::create().await;
     world.make_shops_slow(Duration::from_millis(600)).await;
     let max_lag = Duration::from_secs(2);

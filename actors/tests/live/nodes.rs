@@ -67,7 +67,7 @@ async fn a_node_whose_connection_for_wake_ups_has_gone_silent_makes_it_anew() {
     let redis = TestRedis::start();
     let way = Way::to(redis.port()).await;
     let through = |port| LiveOptions {
-        poll: Duration::from_mins(5),
+        poll: Duration::from_secs(300),
         redis: Some(RedisOptions::new("127.0.0.1", port)),
         ..options()
     };

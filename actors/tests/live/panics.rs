@@ -12,6 +12,9 @@ use tokio::time::sleep;
 
 use crate::world::{Inbox, World, come_back, encode, options, subscribe, user};
 
+/// A subscriber and what it has received.
+type Waiting = (Rc<Inbox>, Ticket);
+
 thread_local! {
     /// Done by the hub, in the middle of its work, right before it panics.
     static LAST_WISH: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
@@ -42,7 +45,7 @@ async fn whoever_waits_for_a_hub_that_dies_is_ended_also_in_its_mailbox() {
     let (here, there) = (live.local(), live.local());
     let (known, _ticket) = subscribe(&here, &user("a"), world.orders()).await;
     // Of a worker that the hub has never heard of: its first message waits while the hub delivers.
-    let waiting: Rc<RefCell<Option<(Rc<Inbox>, Ticket)>>> = Rc::default();
+    let waiting: Rc<RefCell<Option<Waiting>>> = Rc::default();
     let (posted, of_there, interest, from) =
         (Rc::clone(&waiting), there.clone(), world.orders(), known.begins.get().unwrap());
     let wish = move || {

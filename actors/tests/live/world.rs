@@ -17,6 +17,7 @@ use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use gom_test_support::{TestDatabase, eventually};
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
@@ -25,7 +26,11 @@ const MODEL: &str = "
 type Shop { id: ID! @id name: String orders: [Order!] @relation(name: \"ShopOrders\") }
 type Order { id: ID! @id n: Int shop: Shop @relation(name: \"ShopOrders\", link: INLINE) }";
 
+/// What is in the slow lane, and what panics, is of the whole process: one test at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 pub struct World {
+    _turn: MutexGuard<'static, ()>,
     pub database: TestDatabase,
     pub client: Client,
     pub planner: Planner,
@@ -36,10 +41,10 @@ pub fn options() -> LiveOptions {
     LiveOptions {
         schema: SCHEMA.to_owned(),
         poll: Duration::from_millis(5),
-        keep_for: Duration::from_hours(1),
+        keep_for: Duration::from_secs(3600),
         keep: 1_000_000,
         user_budget: Duration::from_millis(50),
-        max_lag: Duration::from_mins(1),
+        max_lag: Duration::from_secs(60),
         redis: None,
     }
 }
@@ -54,6 +59,7 @@ pub fn encode(_: &Subscription, payload: &str, _: Cursor) -> Bytes {
 
 impl World {
     pub async fn create() -> World {
+        let turn = TURN.lock().await;
         let database = TestDatabase::create().await;
         let model = datamodel::parse("datamodel.prisma", MODEL).unwrap();
         let deployment =
@@ -67,7 +73,7 @@ impl World {
         let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
         let client = connect(&database).await;
         client.batch_execute("insert into \"Shop\" values ('s', 'Tacos')").await.unwrap();
-        World { database, client, planner, requests }
+        World { _turn: turn, database, client, planner, requests }
     }
 
     pub fn database(&self) -> Database {
