@@ -4,10 +4,9 @@ use gom_actors::database::DatabaseOptions;
 use gom_actors::push::{VapidError, VapidKeys};
 
 use super::access::{Provider, SameSite};
+use super::strength::MIN_SECRET_CHARACTERS;
 use super::{Problem, Purpose, Settings, weakness};
 
-/// Characters of an `app_key`. What is signed with a short one could be tried out at leisure.
-const APP_KEY_CHARACTERS: usize = 32;
 /// Characters of a token that anybody may try to guess.
 const TOKEN_CHARACTERS: usize = 16;
 
@@ -83,17 +82,17 @@ fn secrets(settings: &Settings, found: &mut Findings<'_>) {
         ("app_key", "APP_KEY", &settings.app_key),
         ("app_key_previous", "APP_KEY_PREVIOUS", &settings.app_key_previous),
     ] {
-        if value.as_ref().is_some_and(|value| value.expose().chars().count() < APP_KEY_CHARACTERS) {
+        if value.as_ref().is_some_and(|value| value.expose().chars().count() < MIN_SECRET_CHARACTERS) {
             found.add(
                 key,
-                format!("shorter than {APP_KEY_CHARACTERS} characters: what it signs could be forged"),
+                format!("shorter than {MIN_SECRET_CHARACTERS} characters: what it signs could be forged"),
                 format!("set {variable} to 32 random bytes or more: `openssl rand -hex 32`"),
             );
         }
     }
 }
 
-/// Whoever guesses the service secret may do everything. Outside development a weak one is refused; and wherever the keys of
+/// Anyone who guesses the service secret may do everything. Outside development a weak one is refused; and wherever the keys of
 /// cookies are derived from it, for then each visitor holds a cookie against which guesses can be checked at leisure.
 fn weak_service_secret(settings: &Settings, environment: &str, found: &mut Findings<'_>) {
     let Some(weakness) = settings.service.secret.as_ref().and_then(weakness) else { return };
