@@ -57,7 +57,7 @@ static GENERAL: &[Key] = &[
         "server.send_timeout",
         TIME,
         Some("30000"),
-        "A client that takes nothing of its answer for so long is cut off.",
+        "A client that takes nothing of its answer for so long is cut off (answers of more than 32 KiB).",
     ),
     Key::new(
         "server.waiting_bytes",
@@ -203,7 +203,7 @@ static GENERAL: &[Key] = &[
         "service.secret",
         Kind::Secret,
         None,
-        "Signs and checks service tokens (HS256). Needed with `database.url`; the private database's is made at first start and kept beside it.",
+        "Signs and checks service tokens (HS256). Needed with `database.url`; the private database's is made at first start and kept beside it. A weak one (known, fewer than 8 different characters, or shorter than 32) is refused outside development, and in development where the keys of cookies are derived from it.",
     )
     .variables(&["PRISMA_SECRET"])
     .alias("prisma.secret"),
