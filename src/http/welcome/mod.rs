@@ -134,7 +134,9 @@ fn links(state: &State) -> Vec<Link> {
     let api = Link { path: "openapi", name: "HTTP API", what: "each path and what it answers" };
     let ready = Link { path: "readyz", name: "Readiness", what: "what is there, and since when" };
     let version = Link { path: "version", name: "Version", what: "which program this is" };
-    state.console.is_some().then_some(console).into_iter().chain([api, ready, version]).collect()
+    let console = state.console.is_some().then_some(console);
+    let api = state.openapi.then_some(api);
+    console.into_iter().chain(api).chain([ready, version]).collect()
 }
 
 fn told(welcome: Welcome, standing: Standing, links: &[Link]) -> Value {
