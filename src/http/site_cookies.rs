@@ -1,4 +1,4 @@
-//! The three cookies: `session-id` names the session, `session-token` holds the readable half of its access
+//! The cookies of a session: `session-id` names the session, `session-token` holds the readable half of its access
 //! token, `csrf-token` is for scripts to repeat in a header.
 //!
 //! Where it is sent over https only, the session's name stands in `__Host-session-id` as well, which no neighbouring host

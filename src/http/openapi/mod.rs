@@ -120,7 +120,7 @@ The REST side of a Gom server, and GraphQL as far as HTTP is concerned. What Gra
 a path does not take 405 with `Allow`; every GET but that of `/auth/logout` and `/graphql` is answered to HEAD as well. \
 Every answer names its request by `Request-Id`.
 
-**Browsers** have three cookies: `session-id` (over https `__Host-session-id` as well), `session-token` and `csrf-token`. `GET /auth/ping` hands out a session \
+**Browsers** have the cookies of a session: `session-id` (over https `__Host-session-id` as well), `session-token` and `csrf-token`. `GET /auth/ping` hands out a session \
 that is not logged in, with its CSRF token; `POST /auth/login` makes it one that is. What changes something needs the \
 header `X-Csrf-Token`, and a page of this server's. A refusal for the token's sake (`EBADCSRFTOKEN`) sets it anew: the \
 same can be sent again. `jwt_error` means that nobody is logged in.
