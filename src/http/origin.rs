@@ -19,7 +19,7 @@ pub struct Origins {
 
 impl Origins {
     /// `allowed`: as browsers write them, `https://shop.example`, without a slash at the end. `https_only`: the server's own
-    /// pages come over https; a page of the same name over http is whoever's who stands in between.
+    /// pages come over https; a page of the same name over http may come from anyone who stands in between.
     pub fn new(allowed: impl IntoIterator<Item = String>, https_only: bool) -> Self {
         let allowed = allowed.into_iter().map(|origin| origin.to_ascii_lowercase()).collect();
         Origins { allowed, https_only }

@@ -101,7 +101,7 @@ impl Customers {
             telephone: format!(
                 "select (select json_build_object('phone', l.phone) from gom.{TABLE} l where {of_code})::text"
             ),
-            // Whoever is the shop's customer no longer does not log in to it.
+            // Who is no longer the shop's customer does not log in to it.
             customer: format!(
                 "select (select json_build_object('uid', c.{customer_id}, 'code', l.code, 'first_name', c.{first}, \
                  'last_name', c.{last}, 'phone', l.phone, 'seller', s.{subject}, 'business', s.{business}) \
