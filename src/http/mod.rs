@@ -20,7 +20,7 @@ mod media_type;
 mod metrics;
 mod openapi;
 mod origin;
-mod outgoing;
+pub mod outgoing;
 mod page;
 mod refusal;
 mod request_id;
@@ -109,7 +109,7 @@ impl Sending {
 
 impl State {
     /// The viewer's limits, and where they are set.
-    fn limits_of(&self, viewer: &Viewer) -> (&'static str, &Limits) {
+    pub fn limits_of(&self, viewer: &Viewer) -> (&'static str, &Limits) {
         match viewer {
             Viewer::Service => ("limits.service", &self.limits.service),
             Viewer::User(_) => ("limits", &self.limits.everyone),

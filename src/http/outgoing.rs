@@ -66,7 +66,8 @@ impl Waiting {
         if counts.all >= bounds.server { Err(Full::Server) } else { Ok(()) }
     }
 
-    fn hold(&self, viewer: &Viewer, bytes: usize) -> Holding {
+    /// Counts an answer that waits for its client.
+    pub fn hold(&self, viewer: &Viewer, bytes: usize) -> Holding {
         let whose = name_of(viewer);
         let mut counts = self.counts();
         counts.all += bytes;
@@ -84,7 +85,7 @@ fn name_of(viewer: &Viewer) -> Option<String> {
 }
 
 /// Counts an answer until it is dropped.
-struct Holding {
+pub struct Holding {
     waiting: Waiting,
     whose: Option<String>,
     bytes: usize,

@@ -33,6 +33,7 @@ use super::outbox::{Outbox, OwnSocket};
 use super::payload::bad_cursor;
 use crate::graphql::{self, Answer, Next, Outlet, Running, Started};
 use crate::http::State;
+use crate::http::outgoing::{Bounds, Full};
 use crate::identity::Viewer;
 
 /// How long an acknowledgement waits for its cursor.
@@ -361,18 +362,23 @@ impl Socket {
         let (state, request_id) = (self.state.clone(), self.request_id.clone());
         let outbox = Rc::clone(&self.outbox);
         let starting = async move {
+            let permit = outbox.answer_permit().await;
             // Nobody is answered more while it does not read.
             if let Some(room) = outbox.room() {
                 room.await;
+            }
+            if let Err(error) = admit(&state, &viewer) {
+                return (Started::Answered(Answer::refused(vec![error])), None);
             }
             let deadline = tokio::time::Instant::now() + state.api.engine.limits_of(&viewer).deadline;
             let from = start.from.map(|from| state.api.engine.cursors.open(&from)).transpose();
             let from = match from {
                 Ok(from) => from,
                 Err(error) => {
-                    return Started::Answered(Answer::refused(vec![bad_cursor(&error.to_string())]));
+                    return (Started::Answered(Answer::refused(vec![bad_cursor(&error.to_string())])), None);
                 }
             };
+            let whose = viewer.clone();
             let started = graphql::start(&state.api, start.request, viewer, from, false, deadline, outlet);
             let started = match AssertUnwindSafe(started).catch_unwind().await {
                 Ok(started) => started,
@@ -381,13 +387,15 @@ impl Socket {
                     Started::Answered(Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]))
                 }
             };
-            if let (Started::Answered(_), Some(room)) = (&started, outbox.room()) {
+            let Started::Answered(answer) = &started else { return (started, None) };
+            let held = (permit, state.waiting.hold(&whose, answer.bytes()));
+            if let Some(room) = outbox.room() {
                 room.await;
             }
-            started
+            (started, Some(held))
         };
         let of_task = Rc::clone(&id);
-        let starting = starting.into_actor(self).map(move |started, socket, _| {
+        let starting = starting.into_actor(self).map(move |(started, _held), socket, _| {
             let Some(operation) = socket.running.get_mut(&of_task).filter(|o| o.number == number) else {
                 return;
             };
@@ -406,6 +414,22 @@ impl Socket {
         let starting = ctx.spawn(starting);
         self.running.insert(id, Operation { number, starting, running: None });
     }
+}
+
+/// Whether one more answer may be made for a viewer, of whom others wait to be read, here or on other connections.
+fn admit(state: &State, viewer: &Viewer) -> Result<(), ApiError> {
+    let (section, limits) = state.limits_of(viewer);
+    let bounds = Bounds { user: limits.waiting_bytes, server: state.sending.waiting_bytes };
+    state.waiting.admit(viewer, bounds).map_err(|full| match full {
+        Full::User => ApiError::new(
+            ErrorKind::TooManyRequests,
+            format!(
+                "Answers of {} bytes ({section}.waiting_bytes) wait to be read; nothing was done. Read them, and try again.",
+                bounds.user
+            ),
+        ),
+        Full::Server => ApiError::new(ErrorKind::Unavailable, "Too many answers wait to be read; try again"),
+    })
 }
 
 /// An operation has ended by itself.

@@ -4,13 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use actix_web::web::Bytes;
 use gom_actors::live::Room;
 use gom_actors::metrics::{CONNECTIONS_CLOSED, Closed};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// A client has this long to read why it is closed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -22,6 +23,9 @@ const CHUNK: usize = 64 * 1024;
 /// Bytes that the system may hold for a connection; it takes twice as many. Without a bound it takes megabytes, behind which a
 /// ping is late by half a minute on a slow line, and which hide that a client has stopped reading.
 const SYSTEM_BUFFER: usize = 256 * 1024;
+
+/// Operations of one connection whose answers are made, or wait for room, at once. Each answer may have `limits.answer_bytes`.
+const ANSWERS: usize = 4;
 
 /// The connection's own socket, as long as it is open: for one that is stuck in a write.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +44,7 @@ pub struct Outbox {
     polled: Cell<Instant>,
     /// Signalled when there is room again, and at the end.
     room: Rc<Notify>,
+    answers: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -82,6 +87,7 @@ impl Outbox {
             socket: Cell::new(socket),
             polled: Cell::new(Instant::now()),
             room: Rc::default(),
+            answers: Arc::new(Semaphore::new(ANSWERS)),
         })
     }
 
@@ -101,6 +107,13 @@ impl Outbox {
                 signal.await;
             }
         }))
+    }
+
+    /// To be held from before an operation is carried out until its answer is sent: without it, all that a client starts at
+    /// once would be answered while there is room for one, and every answer would wait in memory.
+    pub async fn answer_permit(&self) -> Option<OwnedSemaphorePermit> {
+        // Never closed.
+        Arc::clone(&self.answers).acquire_owned().await.ok()
     }
 
     /// Whether less waits than may wait; also if nothing is sent any more.

@@ -101,13 +101,13 @@ async fn f10_an_address_inside_is_never_reached_unless_it_is_allowed() {
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;
     // Inside, and not in what this server's settings allow: nothing is asked there.
-    let keys = "select p256dh, auth from gom.push_device limit 1";
+    let known = "select p256dh, auth, subject from gom.push_device limit 1";
     world.device("bea", "/ok").await;
-    let row = world.tables.query_one(keys, &[]).await.unwrap();
-    let (p256dh, auth): (Vec<u8>, Vec<u8>) = (row.get(0), row.get(1));
+    let row = world.tables.query_one(known, &[]).await.unwrap();
+    let (p256dh, auth, subject): (Vec<u8>, Vec<u8>, String) = (row.get(0), row.get(1), row.get(2));
     for endpoint in ["https://10.0.0.1/x", "https://169.254.169.254/x", "https://[::ffff:192.168.0.1]/x"] {
-        let sql = "insert into gom.push_device values ($1, 'bea', $2, $3, null, now())";
-        world.tables.execute(sql, &[&endpoint, &p256dh, &auth]).await.unwrap();
+        let sql = "insert into gom.push_device values ($1, $2, $3, $4, null, now())";
+        world.tables.execute(sql, &[&endpoint, &subject, &p256dh, &auth]).await.unwrap();
     }
     world.order("o", "ana", "bea").await.unwrap();
     world.quiet().await;

@@ -164,7 +164,8 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
     find("other", 404);
     find("/graphql (websocket)", 101);
     let viewers: Vec<&Value> = told.iter().filter_map(|line| line.get("viewer")).collect();
-    assert!(viewers.contains(&&json!("cdemobp000000000000000006")), "{viewers:?}");
+    let customer = json!("customer:cdemobp000000000000000006:auth0|demo-tacos");
+    assert!(viewers.contains(&&customer), "{viewers:?}");
 }
 
 #[tokio::test]

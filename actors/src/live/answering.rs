@@ -16,27 +16,31 @@ pub(super) struct Answering(Rc<RefCell<HashMap<Owner, Arc<Semaphore>>>>);
 /// Held while a live query is answered.
 pub struct AnswerTurn {
     /// Nothing for the service.
-    permit: Option<(Owner, OwnedSemaphorePermit)>,
+    owner: Option<Owner>,
+    /// Nothing while it is waited for.
+    permit: Option<OwnedSemaphorePermit>,
     answering: Answering,
 }
 
 impl Answering {
     pub async fn turn(&self, owner: &Owner) -> AnswerTurn {
-        let mut permit = None;
+        let mut turn = AnswerTurn { owner: None, permit: None, answering: self.clone() };
         if matches!(owner, Owner::User(_)) {
             let one = || Arc::new(Semaphore::new(1));
             let semaphore = Arc::clone(self.0.borrow_mut().entry(owner.clone()).or_insert_with(one));
+            // Also who gives up waiting leaves nothing behind.
+            turn.owner = Some(owner.clone());
             // Never closed.
-            permit = semaphore.acquire_owned().await.ok().map(|permit| (owner.clone(), permit));
+            turn.permit = semaphore.acquire_owned().await.ok();
         }
-        AnswerTurn { permit, answering: self.clone() }
+        turn
     }
 }
 
 impl Drop for AnswerTurn {
     fn drop(&mut self) {
-        let Some((owner, permit)) = self.permit.take() else { return };
-        drop(permit);
+        let Some(owner) = self.owner.take() else { return };
+        drop(self.permit.take());
         let mut of_owner = self.answering.0.borrow_mut();
         // Whoever waits for it holds it as well.
         if of_owner.get(&owner).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
@@ -59,7 +63,9 @@ mod tests {
         assert!(answering.turn(&a).now_or_never().is_none());
         assert!(answering.turn(&b).now_or_never().is_some());
         assert!(answering.turn(&Owner::Service).now_or_never().is_some());
+        let waits = answering.turn(&a).now_or_never();
         drop(first);
+        drop(waits);
         assert!(answering.turn(&a).now_or_never().is_some());
         assert!(answering.0.borrow().is_empty());
     }

@@ -19,8 +19,8 @@ pub enum Owner {
 
 /// A user's budget is refilled at this share of real time: one in so many.
 const SHARE: u32 = 10;
-/// What the service may take of a batch: many users are served through it.
-const SERVICE_BUDGET: Duration = Duration::from_secs(1);
+/// What a group of the service may take of a batch: many users are served through it.
+pub(super) const SERVICE_BUDGET: Duration = Duration::from_secs(1);
 /// How long a user stays in the slow lane at least; doubled each time that it comes there again soon.
 const FIRST_PENALTY: Duration = Duration::from_secs(1);
 const LONGEST_PENALTY: Duration = Duration::from_secs(60);
@@ -56,6 +56,10 @@ impl Budgets {
     /// What the owner may take now; nothing while it is in the slow lane.
     pub fn left(&self, owner: &Owner, now: Instant) -> Duration {
         let whole = self.whole(owner);
+        // Each group of the service has all of it, and a slow one goes to the slow lane alone.
+        if *owner == Owner::Service {
+            return whole;
+        }
         match self.accounts.borrow_mut().get_mut(owner) {
             None => whole,
             Some(account) if account.is_penalized(now) => Duration::ZERO,
@@ -96,7 +100,8 @@ impl Budgets {
     }
 
     pub fn is_penalized(&self, owner: &Owner, now: Instant) -> bool {
-        self.accounts.borrow().get(owner).is_some_and(|account| account.is_penalized(now))
+        *owner != Owner::Service
+            && self.accounts.borrow().get(owner).is_some_and(|account| account.is_penalized(now))
     }
 }
 
@@ -139,7 +144,9 @@ mod tests {
         assert_eq!(budgets.left(&user("a"), start + 100 * MS), 20 * MS);
         assert_eq!(budgets.left(&user("a"), start + 10_000 * MS), 50 * MS);
         budgets.charge(&Owner::Service, 40 * MS, start);
-        assert_eq!(budgets.left(&Owner::Service, start), SERVICE_BUDGET - 40 * MS);
+        budgets.penalize(&Owner::Service, start);
+        assert_eq!(budgets.left(&Owner::Service, start), SERVICE_BUDGET, "of each of its groups");
+        assert!(!budgets.is_penalized(&Owner::Service, start));
     }
 
     #[test]

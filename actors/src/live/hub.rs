@@ -15,7 +15,7 @@ use gom_engine::events::Cursor;
 use gom_engine::plan::Planner;
 use tokio::time::{Instant, timeout};
 
-use super::budget::{Budgets, Owner};
+use super::budget::{Budgets, Owner, SERVICE_BUDGET};
 use super::catch_up::{Arriving, catch_up};
 use super::decide::{Counted, Decided, Decider, Piece, Wanted};
 use super::groups::{GroupId, Groups, Interest, Member, Presence};
@@ -101,6 +101,7 @@ impl Hub {
         let decider = |limit| Decider {
             log: Log::new(database, &options.schema, None),
             groups: Log::new(database, &options.schema, Some(limit)),
+            trusted: Log::new(database, &options.schema, Some(limit.max(SERVICE_BUDGET))),
             planner: planner.clone(),
             encode: Arc::clone(encode),
         };

@@ -49,6 +49,13 @@ struct Lane {
     rests_until: Option<Instant>,
 }
 
+impl Lane {
+    /// Whether nothing has to be remembered of it.
+    fn is_done(&self) -> bool {
+        self.groups.is_empty() && self.rests_until.is_none_or(|until| until <= Instant::now())
+    }
+}
+
 /// A group that reads the log by itself.
 pub(super) struct Behind {
     id: GroupId,
@@ -145,7 +152,7 @@ impl SlowLane {
         for owner in owners {
             served |= self.turn_of(&owner, core, hub).await;
             let mut lanes = self.lanes.borrow_mut();
-            if lanes.get(&owner).is_some_and(|lane| lane.groups.is_empty()) {
+            if lanes.get(&owner).is_some_and(Lane::is_done) {
                 lanes.remove(&owner);
                 self.rotation.borrow_mut().retain(|one| *one != owner);
             }
@@ -162,6 +169,7 @@ impl SlowLane {
         for _ in 0..count {
             let first = self.lanes.borrow_mut().get_mut(owner).and_then(|lane| lane.groups.pop_front());
             let Some(mut behind) = first else { return false };
+            let began = Instant::now();
             let turn = AssertUnwindSafe(self.serve(&mut behind, owner, core, hub)).catch_unwind().await;
             let turn = turn.unwrap_or_else(|_| {
                 // The panic has been logged.
@@ -170,8 +178,10 @@ impl SlowLane {
             let turn = match turn {
                 Ok(turn) => turn,
                 Err(reason) => {
+                    // What failed has taken its time as well: the owner's next group waits for the next turn.
                     core.end(behind.id, &reason).await;
-                    Turn::Left
+                    self.rest(owner, began.elapsed());
+                    return true;
                 }
             };
             if matches!(turn, Turn::Left) {
@@ -181,13 +191,19 @@ impl SlowLane {
             let Some(lane) = lanes.get_mut(owner) else { return false };
             lane.groups.push_back(behind);
             if let Turn::Served(took) = turn {
-                if matches!(owner, Owner::User(_)) {
-                    lane.rests_until = Some(Instant::now() + took);
-                }
+                drop(lanes);
+                self.rest(owner, took);
                 return true;
             }
         }
         false
+    }
+
+    /// A user is served again after as long as it was served.
+    fn rest(&self, owner: &Owner, took: Duration) {
+        if let (Owner::User(_), Some(lane)) = (owner, self.lanes.borrow_mut().get_mut(owner)) {
+            lane.rests_until = Some(Instant::now() + took);
+        }
     }
 
     async fn serve(
@@ -201,10 +217,10 @@ impl SlowLane {
             return Ok(Turn::Left);
         }
         let now = Instant::now();
-        // A hub of another epoch ends the group as soon as it has found out.
-        let Some(goal) = core.place_in(behind.at.epoch) else { return Ok(Turn::Idle) };
+        // The hub has gone on to another epoch, perhaps before it knew of this group.
+        let Some(goal) = core.place_in(behind.at.epoch) else { return Err(LiveError::Resync) };
         if behind.full.get() {
-            behind.level = now;
+            (behind.level, behind.goal) = (now, None);
             return Ok(Turn::Idle);
         }
         match behind.goal {
@@ -226,7 +242,7 @@ impl SlowLane {
             match self.step(behind, core, goal).await {
                 Ok(took) => Some(took),
                 Err(LineError::Unavailable(_)) => {
-                    behind.level = Instant::now();
+                    (behind.level, behind.goal) = (Instant::now(), None);
                     sleep(AWAY).await;
                     return Ok(Turn::Idle);
                 }

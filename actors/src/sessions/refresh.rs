@@ -145,10 +145,12 @@ async fn finish_late(
 ) {
     let began = Instant::now();
     let answer = loop {
+        // At once: what is left of the lock is no longer than the next wait.
+        drop(keeping.store.lock(&id, holder.as_str(), lock_span(&keeping)).await);
         match timeout(keeping.options.refresh_patience / 2, &mut asking).await {
             Ok(answer) => break Some(answer),
             Err(_) if began.elapsed() >= keeping.options.refresh_patience => break None,
-            Err(_) => drop(keeping.store.lock(&id, holder.as_str(), lock_span(&keeping)).await),
+            Err(_) => {}
         }
     };
     let stale_signature = session.signature.clone();
