@@ -97,9 +97,9 @@ async fn every_kind_of_write_is_logged_with_what_was_before() {
         (
             r#"insert into "Order_words" values ('o', 1000, 'a'); update "Order_words" set value = 'b'; delete from "Order_words""#,
             &[
-                "Order_words A o",
+                r#"Order_words A o {"position": 1000}"#,
                 r#"Order_words V o {"value": "a", "position": 1000}"#,
-                "Order_words A o",
+                r#"Order_words A o {"position": 1000}"#,
                 r#"Order_words V o {"value": "b", "position": 1000}"#,
             ],
         ),
