@@ -74,8 +74,10 @@ impl TestRedis {
     /// Starts it after a `kill`, on the same port and with what it had.
     pub fn restart(&mut self) {
         self.kill();
-        self.keeper = begin(self.port, &self.folder);
-        assert!(self.keeper.is_some(), "Redis does not start again");
+        // On a busy machine the first may not answer in time.
+        self.keeper = (0..ATTEMPTS).find_map(|_| begin(self.port, &self.folder));
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        assert!(self.keeper.is_some(), "Redis does not start again: {log}");
     }
 
     /// Holds the server: connections stay open, and nobody answers.
