@@ -15,7 +15,7 @@ pub(crate) const PROMISE: Duration = Duration::from_millis(550);
 const LOOK: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// A server that has become read-only is looked for anew after so many looks: 5 seconds.
+/// A server that has become read-only is looked for again after so many looks: 5 seconds.
 const READ_ONLY_LOOKS: u32 = 10;
 
 /// Opens connections of one kind and tells whether one still works. Both must end by themselves: after at most

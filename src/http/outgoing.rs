@@ -53,8 +53,8 @@ pub struct Bounds {
 }
 
 impl Waiting {
-    /// Whether one more answer may be made for a viewer. What is made is always sent: so a request in flight may
-    /// exceed the bound by its answer.
+    /// Whether one more answer may be made for a viewer. What is made is always sent: so requests that were admitted
+    /// at the same time may exceed the bound by their answers.
     ///
     /// # Errors
     /// Which bound is reached.

@@ -122,7 +122,7 @@ impl Outbox {
         queue.over || queue.waiting.len() < self.max_messages && queue.bytes < self.max_bytes
     }
 
-    /// Answers and events; those that belong together are sent together. Whoever calls this has waited for [`Outbox::room`].
+    /// Answers and events; those that belong together are sent together. Anyone who calls this has waited for [`Outbox::room`].
     pub fn send(&self, messages: impl IntoIterator<Item = Bytes>) {
         let mut queue = self.queue.borrow_mut();
         if !queue.over {
@@ -181,7 +181,7 @@ impl Outbox {
         queue.wake();
         drop(queue);
         self.room.notify_waiters();
-        // Whoever may come back is cut off only if it stops reading: see `cut_if_stalled`.
+        // Anyone who may come back is cut off only if it stops reading: see `cut_if_stalled`.
         if !matches!(code, 0 | TOO_SLOW) && self.socket.get().is_some() {
             let outbox = Rc::clone(self);
             actix_web::rt::spawn(async move {

@@ -101,7 +101,7 @@ async fn a_neighbours_cookies_log_nobody_out_and_nobody_in_as_somebody_else() {
         let shown = browser.data("{ orders { uid } }", serde_json::json!({})).await;
         assert!(shown["orders"].is_array(), "{cookies}: {shown}");
     }
-    // Whoever was logged in by a server of the previous version stays so.
+    // Anyone who was logged in by a server of the previous version stays so.
     let mut before = own.clone();
     before.jar.remove("__Host-session-id").unwrap();
     assert_in(&mut before).await;

@@ -84,7 +84,7 @@ async fn a_customer_of_two_shops_logs_in_to_each_with_that_shops_code() {
         assert_eq!(names(&orders), [format!("at {seller}")]);
         customer.data(CREATE, order(seller, &uid)).await;
     }
-    // Whoever is no customer any more does not log in to that shop.
+    // Anyone who is no customer any more does not log in to that shop.
     let cut = "mutation($uid: ID!, $seller: String) {
         updateBp(where: { uid: $uid }, data: { customerOf: { disconnect: [{ extUid: $seller }] } }) { uid } }";
     app.ask(cut, json!({ "uid": uid, "seller": OTHER_SELLER })).await;

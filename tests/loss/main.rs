@@ -97,7 +97,7 @@ async fn run(trims: bool) {
     over.store(true, Ordering::Relaxed);
     let written = writing.await.unwrap();
     nodes.all_ready().await;
-    // Nothing is started anew before all have the last event: that would heal whoever is not served.
+    // Nothing is started again before all have the last event: that would heal anyone who is not served.
     let deadline = Instant::now() + PATIENCE;
     loop {
         writers::end(&nodes).await;
@@ -105,7 +105,7 @@ async fn run(trims: bool) {
         while Instant::now() < look_again && !subscribers.iter().all(Subscriber::is_over) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // Who was told to read anew may have begun again behind the last event.
+        // Who was told to read again may have begun again behind the last event.
         if !trims || subscribers.iter().all(Subscriber::is_over) || Instant::now() > deadline {
             break;
         }

@@ -112,7 +112,7 @@ async fn of_what_is_gone_nobody_is_told() {
 #[actix::test]
 async fn a_customer_whose_id_is_a_sellers_subject_is_told_nothing_of_the_sellers() {
     let shop = Shop::open().await;
-    // Users cannot make such a row; whoever could takes nobody's name.
+    // Users cannot make such a row; anyone who could takes nobody's name.
     let insert = format!(
         "insert into \"Bp\" (uid, name1, \"createdAt\", \"updatedAt\") values ('{TACOS}', 'x', now(), now());
          insert into \"_CustomerOf\" select '{TACOS}', uid from \"User\" where \"extUid\" = '{PALETAS}'"

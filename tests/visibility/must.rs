@@ -1,5 +1,5 @@
 //! Writes that must be done: a small model of what a write names and changes. All that they name is the viewer's to write, and so
-//! is all that they leave; whoever refuses one of them refuses too much.
+//! is all that they leave; anyone who refuses one of them refuses too much.
 
 use gom_engine::datamodel::{FieldId, ModelId, RelationStorage};
 use gom_engine::schema::OutputMeaning;

@@ -136,7 +136,7 @@ impl LocalDatabase {
         &self.database
     }
 
-    /// The same database on somebody's behalf: whoever it is never has all connections of the worker, however much is
+    /// The same database on somebody's behalf: no one asker has all connections of the worker, however much is
     /// asked for. For nobody in particular, as it is at first, there is no such bound.
     #[must_use]
     pub fn on_behalf_of(&self, behalf: Option<Behalf>) -> Self {

@@ -160,7 +160,7 @@ impl SharedClients {
         }
     }
 
-    /// The client with the shortest pipeline, and for how long its head has been running. Whoever has statements in all
+    /// The client with the shortest pipeline, and for how long its head has been running. Anyone who has statements in all
     /// pipelines but one stays with these: one is always left in which nobody waits behind them.
     pub fn pick(&self, now: Instant, asker: Option<Asker>) -> Option<(Rc<Shared>, Duration)> {
         let places = self.places.borrow();

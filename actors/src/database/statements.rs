@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::options::DatabaseOptions;
 
-/// A prepared statement, or the place where one is being prepared: whoever needs it meanwhile waits for it.
+/// A prepared statement, or the place where one is being prepared: anyone who needs it meanwhile waits for it.
 pub(super) type Slot = Rc<OnceCell<tokio_postgres::Statement>>;
 
 pub(super) struct Statements {

@@ -61,7 +61,7 @@ pub struct Limit {
 pub struct LimiterOptions {
     /// Per user and address: wrong attempts in a row.
     pub consecutive: Limit,
-    /// Per address: wrong attempts, whoever they claim to be. Wider networks have a multiple of its points.
+    /// Per address: wrong attempts, for any account. Wider networks have a multiple of its points.
     pub slow: Limit,
     /// Per account, from devices that nobody has logged in from: wrong attempts, wherever they come from. It grows: see
     /// `GROWTH`.
@@ -221,7 +221,7 @@ impl LoginLimiter {
         if self.send(Refund { settlements: takes.into_iter().map(how).collect(), reply }).await {
             let _ = done.await;
         }
-        // In flight until the points are back: whoever asks meanwhile waits for them.
+        // In flight until the points are back: anyone who asks meanwhile waits for them.
         drop(points);
     }
 

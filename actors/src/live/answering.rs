@@ -42,7 +42,7 @@ impl Drop for AnswerTurn {
         let Some(owner) = self.owner.take() else { return };
         drop(self.permit.take());
         let mut of_owner = self.answering.0.borrow_mut();
-        // Whoever waits for it holds it as well.
+        // Anyone who waits for it holds it as well.
         if of_owner.get(&owner).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
             of_owner.remove(&owner);
         }

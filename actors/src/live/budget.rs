@@ -1,4 +1,4 @@
-//! Whose time the hub spends: every user may take a share of it, and whoever takes more is served in the slow lane for a
+//! Whose time the hub spends: every user may take a share of it, and anyone who takes more is served in the slow lane for a
 //! while. Pure.
 
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// On whose behalf a subscription is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// Whoever holds the service's secret: trusted not to slow down others.
+    /// Anyone who holds the service's secret: trusted not to slow down others.
     Service,
     /// A user's subject.
     User(Arc<str>),
@@ -117,7 +117,7 @@ impl Account {
         self.refilled = now;
     }
 
-    /// Whether an account opened anew would be another.
+    /// Whether a new account would be another.
     fn says_something(&self, now: Instant) -> bool {
         let remembered = self.penalty.is_some_and(|(until, lasts)| now < until + lasts * SHARE);
         remembered || now.saturating_duration_since(self.refilled) < SERVICE_BUDGET * SHARE

@@ -72,7 +72,7 @@ impl Way<'_> {
         };
         let mut at = Progress { epoch: from.epoch, place, counted: (0, 0), after: Some(from) };
         loop {
-            // For one step: others are waiting, and whoever waits for its client to read holds up nobody.
+            // For one step: others are waiting, and anyone who waits for its client to read holds up nobody.
             let turn = self.core.turns.take(&self.arriving.owner).await;
             // Asked for before each step: what is forgotten meanwhile was not forgotten yet when it was read.
             let state = self.patiently(async || self.core.history.log.state().await).await?;

@@ -254,7 +254,7 @@ impl Core {
             let is_touch =
                 self.groups.borrow().get(id).is_some_and(|g| matches!(g.interest, Interest::Touch(_)));
             if is_touch {
-                // A live query has no cursor: it is answered anew, and has lost nothing.
+                // A live query has no cursor: it is answered again, and has lost nothing.
                 let cursor = Cursor::after(state.epoch, state.position);
                 self.deliver(id, vec![Delivered { payload: Bytes::new(), cursor }]).await;
             } else {

@@ -85,7 +85,7 @@ impl World {
         &self.hub.core
     }
 
-    /// Whether the subscriber is still served; if not, it was told to read anew.
+    /// Whether the subscriber is still served; if not, it was told to read again.
     fn is_served(&self) -> bool {
         !self.core().groups.borrow().is_idle()
     }

@@ -31,7 +31,7 @@ pub trait Sink {
     fn event(&self, event: &Delivered);
     /// Nothing follows.
     fn ended(&self, reason: LiveError);
-    /// Ready when the next event can be taken; `None`: now. Events wait for it, and so does whoever reads the log for this
+    /// Ready when the next event can be taken; `None`: now. Events wait for it, and so does anyone who reads the log for this
     /// subscriber alone.
     fn room(&self) -> Option<Room> {
         None
@@ -94,7 +94,7 @@ impl LocalLive {
         let sinks = Rc::new(Sinks::default());
         let of_actor = Rc::clone(&sinks);
         let actor = watch(MAILBOX, move || {
-            // Whoever there is already was its predecessor's, whose mailbox is lost.
+            // Subscribers that are there already were its predecessor's, whose mailbox is lost.
             end_all(&of_actor, of_actor.slots());
             LocalHub { sinks: Rc::clone(&of_actor) }
         });

@@ -57,7 +57,7 @@ pub struct LiveOptions {
     pub keep_for: Duration,
     /// So many changes are kept at most.
     pub keep: u64,
-    /// What the subscriptions of one user may take of the hub's time at once; whoever takes more goes to the slow lane.
+    /// What the subscriptions of one user may take of the hub's time at once; anyone who takes more goes to the slow lane.
     pub user_budget: Duration,
     /// How far a subscription in the slow lane may fall behind before it is ended.
     pub max_lag: Duration,

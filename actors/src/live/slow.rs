@@ -1,5 +1,5 @@
 //! The slow lane: groups that take longer than their users may read the log by themselves, on a connection of their own,
-//! one statement at a time and their users in rotation, until they are quick enough to be the hub's again. Whoever falls
+//! one statement at a time and their users in rotation, until they are quick enough to be the hub's again. Anyone who falls
 //! too far behind is ended.
 
 use std::cell::{Cell, RefCell};

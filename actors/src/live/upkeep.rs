@@ -1,4 +1,4 @@
-//! What keeps the change log in order, whoever listens: it is trimmed, and searched for changes that stamping has passed over.
+//! What keeps the change log in order, with or without listeners: it is trimmed, and searched for changes that stamping has passed over.
 
 use std::sync::Arc;
 use std::time::Duration;

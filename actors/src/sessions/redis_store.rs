@@ -50,7 +50,7 @@ const REMOVE_STALE: &str = "
     if not found or cjson.decode(found).signature ~= ARGV[1] then return 0 end
     return redis.call('del', KEYS[1])";
 
-/// KEYS: the lock. ARGV: its holder, for how long. Whoever has it may extend it.
+/// KEYS: the lock. ARGV: its holder, for how long. Anyone who has it may extend it.
 const LOCK: &str = "
     local held = redis.call('get', KEYS[1])
     if held and held ~= ARGV[1] then return 0 end

@@ -61,7 +61,7 @@ pub(super) trait SessionStore: Send + Sync {
     fn list<'a>(&'a self, subject: &'a str, now: SystemTime) -> Stored<'a, Vec<Listed>>;
 
     /// Reserves the refresh of a session to `holder`, until it is renewed, unlocked, or `span` is over. False if
-    /// somebody else has it; whoever has it extends it.
+    /// somebody else has it; anyone who has it extends it.
     fn lock<'a>(&'a self, id: &'a SessionId, holder: &'a str, span: Duration) -> Stored<'a, bool>;
 
     fn unlock<'a>(&'a self, id: &'a SessionId, holder: &'a str) -> Stored<'a, ()>;

@@ -214,7 +214,7 @@ async fn a_log_that_stands_lower_than_it_was_told_is_a_restart() {
         )
         .await
         .unwrap();
-    // A live query goes on: it is answered anew.
+    // A live query goes on: it is answered again.
     let Heard::Event(cursor) = next(&mut heard).await else { panic!("a touch") };
     assert!(last.is_some_and(|last| last.epoch != cursor.epoch));
     assert_ne!(count(&client, "select epoch from gom.open_feed()").await, epoch);

@@ -95,7 +95,7 @@ impl World {
             _ => {
                 let value = literal(&json!(*dice.pick(NAMES)));
                 match of.name.as_str() {
-                    // Several, so that rows come into sight for whoever looks at names.
+                    // Several, so that rows come into sight for anyone who looks at names.
                     "Thing" => format!("update {this} set \"name\" = {value} where \"id\" >= {some};\n"),
                     "Crate" => format!("update {this} set \"note\" = {value} where \"id\" = {some};\n"),
                     _ => String::new(),

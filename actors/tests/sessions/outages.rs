@@ -183,7 +183,7 @@ async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nobody_is_l
     serves_again(&sessions, &id).await;
 }
 
-/// A server that takes no writes answers all the same: whoever looks must write.
+/// A server that takes no writes answers all the same: anyone who looks must write.
 #[actix::test]
 async fn a_redis_that_is_full_or_read_only_is_not_ready_and_its_sessions_are_still_read() {
     let place = Place::of(Kind::Redis).await;

@@ -207,7 +207,7 @@ async fn what_an_issuer_answers_late_is_kept(kind: Kind) {
     assert_eq!(issuer.asked(), 1, "the refresh token was spent once");
 }
 
-/// The store takes no write while the issuer's answer comes: whoever asks next must not spend the same refresh token.
+/// The store takes no write while the issuer's answer comes: anyone who asks next must not spend the same refresh token.
 #[actix::test]
 async fn a_renewed_session_that_cannot_be_stored_stays_locked_until_it_is() {
     let place = Place::of(Kind::Postgres).await;

@@ -37,7 +37,7 @@ impl Planner {
                 ErrorKind::BadUserInput,
                 format!("A value is not valid for the type of its field: {}", rejection.message),
             ),
-            // Whoever knows the caller's limit says it with its value.
+            // Anyone who knows the caller's limit says it with its value.
             ANSWER_TOO_LARGE => PageLimits::default().answer_too_large(),
             // What a unique index takes ends at about 2,700 bytes, however long a column may be.
             "54000" => ApiError::new(

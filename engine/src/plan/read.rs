@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
         Ok(Page { answer: self.limits.answer(), fields })
     }
 
-    /// Cursors are ids: whoever may not name the id gets none.
+    /// Cursors are ids: anyone who may not name the id gets none.
     fn check_cursor(&self, model: ModelId) -> Result<(), ApiError> {
         self.access.check_field(self.planner, model, self.planner.model().model(model).id)
     }

@@ -231,7 +231,7 @@ impl Planner {
         }
     }
 
-    /// Whether the filter depends on links and columns that stand in other rows. Whoever has waited for a lock sees
+    /// Whether the filter depends on links and columns that stand in other rows. Anyone who has waited for a lock sees
     /// the row itself as it is by then, but other rows as they were before. Columns of the partners that a row's own
     /// columns name do not count: such filters (`owner: { id: … }`) say whose the row is.
     pub(super) fn is_decided_elsewhere(&self, model: ModelId, filter: &Filter) -> bool {

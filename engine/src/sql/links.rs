@@ -1,4 +1,4 @@
-//! Statements that tie and cut links, wherever they are kept. Whoever holds the link in a column is stamped with it.
+//! Statements that tie and cut links, wherever they are kept. Anyone who holds the link in a column is stamped with it.
 
 use super::physical::{LinkAt, Physical};
 use super::predicate::Filter;

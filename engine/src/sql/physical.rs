@@ -139,7 +139,7 @@ impl Physical {
     /// Says, once the database has been looked at, whether it has Gom's own tables of values that each owner has.
     /// Later calls change nothing.
     pub fn set_own_values(&self, has_own_values: bool) {
-        // Whoever comes second has seen the same database.
+        // Anyone who comes second has seen the same database.
         let _ = self.has_own_values.set(has_own_values);
     }
 

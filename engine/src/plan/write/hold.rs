@@ -1,4 +1,4 @@
-//! Rows are locked before a viewer's write decides on them: whoever changes or gives away one of them at the same time
+//! Rows are locked before a viewer's write decides on them: anyone who changes or gives away one of them at the same time
 //! comes first or waits. The service role takes no more locks than its statements do by themselves.
 
 use super::Writer;

@@ -45,7 +45,7 @@ impl<'a> Writer<'a> {
         self.run_into(statement, vec![ANSWER], after_first_column(partners));
     }
 
-    /// A statement does not see what it inserts: whoever refers to a row by its unique value comes after it.
+    /// A statement does not see what it inserts: anyone who refers to a row by its unique value comes after it.
     pub(super) fn flush_before(&mut self, unique: &Unique) {
         let value = Param::Text(unique.text.clone());
         let makes = |row: &Insert<'_>| {

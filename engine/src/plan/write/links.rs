@@ -154,7 +154,7 @@ impl<'a> Writer<'a> {
             }
             LinkAt::Table { .. } => {
                 self.spare(relation.relation, side, &child_row, &self.access.visible(parent_model));
-                // A link that others tied is cut by whoever may write one of the two rows.
+                // A link that others tied is cut by anyone who may write one of the two rows.
                 let others = self.access.writable(relation.target);
                 if others != self.access.visible(relation.target) {
                     let foreign = child_row.clone().and(Filter::NotTrue(Box::new(others)));
