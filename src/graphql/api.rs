@@ -120,6 +120,7 @@ impl CallerLimits {
                 filter_depth: Some(limits.filter_depth),
                 filter_relations: Some(limits.filter_relations),
                 filter_bytes: Some(limits.filter_bytes),
+                nested_writes: Some(limits.nested_writes),
             },
             page: PageLimits {
                 section,
@@ -227,7 +228,7 @@ impl Engine {
         }
     }
 
-    /// The variables' values, if they and the document's filters are within the viewer's limits.
+    /// The variables' values, if the document's filters and nested writes with them are within the viewer's limits.
     ///
     /// # Errors
     /// The first value that is not of its variable's type, or the first limit that is exceeded.
@@ -240,8 +241,8 @@ impl Engine {
     ) -> Result<request::Variables, ApiError> {
         let variables = self.requests.coerce(&prepared.operation, &request.variables)?;
         let access = rights.map_or(Access::Full, Access::Limited);
-        let filters = self.planner.measure_filters(prepared, &variables, access);
-        self.limits_of(viewer).request.check_filters(&filters, &prepared.measures)?;
+        let input = self.planner.measure_input(prepared, &variables, access);
+        self.limits_of(viewer).request.check_input(&input, &prepared.measures)?;
         Ok(variables)
     }
 

@@ -1,12 +1,22 @@
 //! Whose turn it is: how many operations of one user this process carries out at once. The others wait, in the order in
 //! which they came, and no more than a few; the next is refused. The service role has no such bound.
+//!
+//! How many that are is found as TCP finds its window: each fast operation adds one up to the most that are allowed, a
+//! slow one takes all but [`SLOW_IN_FLIGHT`] away. So one user's dear operations leave cores to others, and a user
+//! whose operations are fast has as many in flight as may be.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use gom_engine::error::{ApiError, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
+
+/// An operation that is in flight for longer is slow.
+const SLOW: Duration = Duration::from_millis(50);
+/// Operations in flight of a user whose operations are slow, or of whom nothing is known yet.
+const SLOW_IN_FLIGHT: usize = 2;
 
 /// Shared by all workers.
 #[derive(Debug, Clone)]
@@ -23,6 +33,10 @@ struct Lines {
 #[derive(Debug)]
 struct Line {
     turns: Arc<Semaphore>,
+    /// Operations that may be in flight now.
+    window: usize,
+    /// Permits that there are, in use or not: more than `window` until those that are in use come back.
+    permits: usize,
     /// Operations in flight and waiting.
     operations: usize,
 }
@@ -30,8 +44,10 @@ struct Line {
 /// One operation's turn, over when it is dropped.
 #[derive(Debug)]
 pub struct Turn {
-    _permit: OwnedSemaphorePermit,
-    _place: Place,
+    /// There until it is dropped.
+    permit: Option<OwnedSemaphorePermit>,
+    began: Instant,
+    place: Place,
 }
 
 /// A place in a user's line, in flight or waiting.
@@ -55,7 +71,7 @@ impl Turns {
     pub async fn take(&self, user: &str, deadline: Instant) -> Result<Turn, ApiError> {
         let (turns, place) = self.enter(user)?;
         match timeout_at(deadline, turns.acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn { _permit: permit, _place: place }),
+            Ok(Ok(permit)) => Ok(Turn { permit: Some(permit), began: Instant::now(), place }),
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(self.refused("its turn did not come before the deadline")),
         }
@@ -65,9 +81,7 @@ impl Turns {
         let Lines { in_flight, waiting, ref open } = *self.0;
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         let user = open.get_key_value(user).map_or_else(|| Arc::from(user), |(known, _)| Arc::clone(known));
-        let line = open
-            .entry(Arc::clone(&user))
-            .or_insert_with(|| Line { turns: Arc::new(Semaphore::new(in_flight)), operations: 0 });
+        let line = open.entry(Arc::clone(&user)).or_insert_with(|| Line::new(in_flight.min(SLOW_IN_FLIGHT)));
         if line.operations >= in_flight.saturating_add(waiting) {
             return Err(self.refused(&format!("{waiting} more are waiting (limits.waiting_per_user)")));
         }
@@ -82,6 +96,36 @@ impl Turns {
              Try again."
         );
         ApiError::new(ErrorKind::TooManyRequests, message)
+    }
+}
+
+impl Line {
+    fn new(window: usize) -> Self {
+        Line { turns: Arc::new(Semaphore::new(window)), window, permits: window, operations: 0 }
+    }
+
+    /// Takes a permit back from an operation that was in flight for so long.
+    fn settle(&mut self, permit: OwnedSemaphorePermit, took: Duration, in_flight: usize) {
+        self.window = if took < SLOW { self.window + 1 } else { SLOW_IN_FLIGHT }.min(in_flight);
+        if self.permits > self.window {
+            permit.forget();
+            self.permits -= 1;
+            self.permits -= self.turns.forget_permits(self.permits - self.window);
+        } else {
+            drop(permit);
+            self.turns.add_permits(self.window - self.permits);
+            self.permits = self.window;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Place { lines, user } = &self.place;
+        let mut open = lines.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(permit), Some(line)) = (self.permit.take(), open.get_mut(user)) {
+            line.settle(permit, self.began.elapsed(), lines.in_flight);
+        }
     }
 }
 
@@ -129,6 +173,36 @@ mod tests {
         assert!(late.message.contains("before the deadline"), "{late}");
         drop((second, third));
         assert!(turns.0.open.lock().unwrap().is_empty(), "nothing is kept of who has nothing in flight");
+    }
+
+    #[actix_web::test]
+    async fn slow_operations_leave_a_user_two_at_once_and_fast_ones_win_the_others_back() {
+        let turns = Turns::new(8, 32);
+        let take = || turns.take("ana", within(10_000));
+        let window =
+            || turns.0.open.lock().unwrap().get("ana").map(|line| (line.window, line.permits)).unwrap();
+        let first = take().await.unwrap();
+        assert_eq!(window(), (2, 2), "nothing is known of the user");
+        for expected in [3, 4, 5, 6, 7, 8, 8] {
+            drop(take().await);
+            assert_eq!(window(), (expected, expected));
+        }
+        let mut slow = join_all((0..7).map(|_| take())).await;
+        tokio::time::sleep(SLOW).await;
+        slow.pop();
+        assert_eq!(window(), (2, 7), "those in flight go on");
+        let next = take();
+        let mut next = std::pin::pin!(next);
+        while slow.pop().is_some() {
+            assert_eq!(
+                futures::poll!(next.as_mut()).is_ready(),
+                slow.is_empty(),
+                "{} and the first",
+                slow.len()
+            );
+        }
+        assert_eq!(window(), (3, 3), "the one that waited was fast");
+        drop(first);
     }
 
     #[actix_web::test]

@@ -43,17 +43,23 @@ pub async fn join(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<
     let session = edge.sessions.resume(id).await.map_err(unanswered)?;
     let session = session.ok_or(NotLoggedIn::No("there is no such session".into()))?;
     let mut reason = None;
+    let mut unavailable = false;
     for head in SiteCookies::token_halves_of(request) {
         match edge.identity.verify(&session.provider, &head, &session.signature).await {
             Ok(user) => return Ok(LoggedIn { user, head }),
             Err(TokenError::Expired) => return renew(request, edge, id, &session).await,
-            Err(TokenError::Invalid(message)) => match replaced(edge, &session, &head).await? {
-                Some(newer) => return verified(request, edge, id, &session, newer).await,
+            Err(TokenError::Invalid(message)) => match replaced(edge, &session, &head).await {
+                Ok(Some(newer)) => return verified(request, edge, id, &session, newer).await,
                 // Another may be the session's.
-                None => reason = reason.or(Some(message.into())),
+                Ok(None) => reason = reason.or(Some(message.into())),
+                Err(_) => unavailable = true,
             },
-            Err(TokenError::Unavailable) => return Err(unverified()),
+            // Another may need no keys that cannot be had.
+            Err(TokenError::Unavailable) => unavailable = true,
         }
+    }
+    if unavailable {
+        return Err(unverified());
     }
     Err(NotLoggedIn::No(reason.unwrap_or("jwt must be provided".into())))
 }

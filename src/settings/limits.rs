@@ -30,6 +30,7 @@ pub struct Limits {
     pub filter_depth: u64,
     pub filter_relations: u64,
     pub filter_bytes: u64,
+    pub nested_writes: u64,
     pub page_size: u64,
     pub answer_bytes: u64,
     pub text_bytes: u64,

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod attack;
 #[path = "../auth/browser.rs"]
 #[allow(dead_code)] // shared with the tests of logins, which use all of it
 mod browser;
@@ -14,6 +15,7 @@ mod measure;
 mod process;
 mod shop;
 mod turns;
+mod writes;
 
 /// How `browser` names the server that it is in front of.
 mod app {

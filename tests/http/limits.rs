@@ -76,12 +76,14 @@ async fn a_documents_limits_are_the_settings() {
 }
 
 #[actix_web::test]
-async fn a_requests_filters_are_bounded_together_and_nothing_of_a_refused_request_is_done() {
+async fn a_requests_filters_and_nested_writes_are_bounded_together_and_nothing_of_a_refused_request_is_done()
+{
     let app = TestApp::start_with(&[
         ("limits.service.filter_conditions", "3"),
         ("limits.service.filter_depth", "2"),
         ("limits.service.filter_relations", "3"),
         ("limits.service.filter_bytes", "1024"),
+        ("limits.service.nested_writes", "2"),
     ])
     .await;
     let deep = "items_some: {pricing_some: {item: {code: \"x\"}}}";
@@ -108,6 +110,13 @@ async fn a_requests_filters_are_bounded_together_and_nothing_of_a_refused_reques
         (
             format!("{{ orders(where: {{name: \"{long}\"}}) {{ uid }} }}"),
             "The values in the filters have 1025 bytes; the limit is 1024 (limits.service.filter_bytes)",
+        ),
+        (
+            "mutation { createUser(data: {uid: \"u\", business: \"b\"}) { uid } \
+             updateUser(where: {uid: \"u\"}, data: {orders: {create: {items: {create: {code: \"x\"}}}, \
+             connect: {uid: \"o\"}}}) { uid } }"
+                .to_owned(),
+            "The data has 3 nested writes; the limit is 2 (limits.service.nested_writes)",
         ),
         (
             format!(

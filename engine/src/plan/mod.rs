@@ -3,7 +3,7 @@
 mod context;
 mod failure;
 mod filter;
-mod filter_cost;
+mod input_cost;
 mod missing;
 mod program;
 mod read;
@@ -15,7 +15,7 @@ pub use context::{PageLimits, Planner};
 pub(crate) use context::{entries, items};
 pub use failure::Rejection;
 pub(crate) use filter::unexpected;
-pub use filter_cost::RuleCost;
+pub use input_cost::RuleCost;
 pub use missing::{Completed, is_marked};
 pub use program::*;
 pub(crate) use read::{Reader, object};

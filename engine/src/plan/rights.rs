@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::context::Planner;
 use super::filter::unexpected;
-use super::filter_cost::RuleCost;
+use super::input_cost::RuleCost;
 use super::program::{Param, Statement};
 use crate::datamodel::{FieldId, ModelId, RelationId};
 use crate::error::{ApiError, ErrorKind};

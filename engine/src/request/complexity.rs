@@ -38,20 +38,20 @@ pub(crate) fn sizes(field: &SelectedField, meaning: OutputMeaning, assumed: u64,
     }
 }
 
-/// Whether an argument holds a filter, perhaps by a variable.
-pub(super) fn has_filters(fields: &[SelectedField]) -> bool {
+/// Whether an argument holds a filter or data, perhaps by a variable.
+pub(super) fn has_input(fields: &[SelectedField]) -> bool {
     fields.iter().any(|field| {
-        let filters = |(meaning, _): &(InputMeaning, Template)| holds_filters(*meaning);
+        let is_input = |(meaning, _): &(InputMeaning, Template)| is_where_or_data(*meaning);
         let within = match &field.selection {
             Selection::Leaf => false,
-            Selection::Object { fields, .. } => has_filters(fields),
-            Selection::Node(models) => models.iter().any(|(_, _, fields)| has_filters(fields)),
+            Selection::Object { fields, .. } => has_input(fields),
+            Selection::Node(models) => models.iter().any(|(_, _, fields)| has_input(fields)),
         };
-        within || field.arguments.iter().any(filters)
+        within || field.arguments.iter().any(is_input)
     })
 }
 
-pub(crate) fn holds_filters(argument: InputMeaning) -> bool {
+pub(crate) fn is_where_or_data(argument: InputMeaning) -> bool {
     use InputMeaning::{Create, Data, Update, Where};
     matches!(argument, Where | Data | Create | Update)
 }

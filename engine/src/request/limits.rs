@@ -32,6 +32,8 @@ pub struct Limits {
     pub filter_relations: Option<u64>,
     /// Bytes of the values in its filters.
     pub filter_bytes: Option<u64>,
+    /// Rows that its nested writes find or make.
+    pub nested_writes: Option<u64>,
 }
 
 impl Limits {
@@ -49,6 +51,7 @@ impl Limits {
         filter_depth: None,
         filter_relations: None,
         filter_bytes: None,
+        nested_writes: None,
     };
 }
 
@@ -70,6 +73,7 @@ impl Default for Limits {
             filter_depth: Some(6),
             filter_relations: Some(30),
             filter_bytes: Some(256 * 1024),
+            nested_writes: Some(1_000),
         }
     }
 }
@@ -89,11 +93,11 @@ pub struct Measures {
     pub root_fields: u64,
 }
 
-/// What was counted of a request's filters: all of its `where` arguments and those of its nested writes that may
-/// find several rows, with the row rules of the tables that they lead to. Variables carry filters too, so that this is
-/// counted for every request. See [`crate::plan::Planner::measure_filters`].
+/// What was counted of a request's filters and data. Filters are all of its `where` arguments and those of its nested
+/// writes that may find several rows, with the row rules of the tables that they lead to. Variables carry both, so that
+/// this is counted for every request. See [`crate::plan::Planner::measure_input`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FilterMeasures {
+pub struct InputMeasures {
     /// Comparisons. One with a list counts once more for every full [`VALUES_PER_CONDITION`] of its values; what says
     /// nothing, such as an empty `OR`, counts as well, for it stands in the statement all the same.
     pub conditions: u64,
@@ -102,6 +106,8 @@ pub struct FilterMeasures {
     pub bytes: u64,
     /// Conditions and relations, each for every row of the list that the filter is for.
     pub complexity: u64,
+    /// Items of `create`, `connect`, `update` and so on within data, at every level.
+    pub nested_writes: u64,
 }
 
 /// So many values of a list cost as much as a condition of their own.
@@ -142,8 +148,8 @@ impl Limits {
     }
 
     /// Known when the variables have their values. `measures` are the document's.
-    pub fn check_filters(&self, filters: &FilterMeasures, measures: &Measures) -> Result<(), ApiError> {
-        let FilterMeasures { conditions, depth, relations, bytes, complexity } = *filters;
+    pub fn check_input(&self, input: &InputMeasures, measures: &Measures) -> Result<(), ApiError> {
+        let InputMeasures { conditions, depth, relations, bytes, complexity, nested_writes } = *input;
         self.hold("filter_conditions", conditions, self.filter_conditions, |n| {
             format!("The filters have {n} conditions{WITH_RULES}")
         })?;
@@ -155,6 +161,9 @@ impl Limits {
         })?;
         self.hold("filter_bytes", bytes, self.filter_bytes, |n| {
             format!("The values in the filters have {n} bytes")
+        })?;
+        self.hold("nested_writes", nested_writes, self.nested_writes, |n| {
+            format!("The data has {n} nested writes")
         })?;
         let complexity = complexity.saturating_add(measures.complexity);
         self.hold("complexity", complexity, self.complexity, |n| {
@@ -215,6 +224,7 @@ mod tests {
             filter_depth: Some(0),
             filter_relations: Some(0),
             filter_bytes: Some(0),
+            nested_writes: Some(0),
         };
         let none = Measures::default();
         for (measures, name) in [
@@ -229,15 +239,16 @@ mod tests {
             let message = zero.check(&measures).expect_err(name).message;
             assert!(message.ends_with(&format!("the limit is 0 (limits.service.{name})")), "{message}");
         }
-        let none = FilterMeasures::default();
+        let none = InputMeasures::default();
         for (filters, name) in [
-            (FilterMeasures { conditions: 1, ..none }, "filter_conditions"),
-            (FilterMeasures { depth: 1, ..none }, "filter_depth"),
-            (FilterMeasures { relations: 1, ..none }, "filter_relations"),
-            (FilterMeasures { bytes: 1, ..none }, "filter_bytes"),
-            (FilterMeasures { complexity: 1, ..none }, "complexity"),
+            (InputMeasures { conditions: 1, ..none }, "filter_conditions"),
+            (InputMeasures { depth: 1, ..none }, "filter_depth"),
+            (InputMeasures { relations: 1, ..none }, "filter_relations"),
+            (InputMeasures { bytes: 1, ..none }, "filter_bytes"),
+            (InputMeasures { complexity: 1, ..none }, "complexity"),
+            (InputMeasures { nested_writes: 1, ..none }, "nested_writes"),
         ] {
-            let message = zero.check_filters(&filters, &Measures::default()).expect_err(name).message;
+            let message = zero.check_input(&filters, &Measures::default()).expect_err(name).message;
             assert!(message.ends_with(&format!("the limit is 0 (limits.service.{name})")), "{message}");
         }
     }
@@ -245,10 +256,10 @@ mod tests {
     #[test]
     fn filters_and_selection_share_one_limit_of_complexity() {
         let limits = Limits { complexity: Some(100), ..Limits::UNLIMITED };
-        let filters = FilterMeasures { complexity: 41, ..FilterMeasures::default() };
+        let filters = InputMeasures { complexity: 41, ..InputMeasures::default() };
         let selection = |complexity| Measures { complexity, ..Measures::default() };
-        assert_eq!(limits.check_filters(&filters, &selection(59)), Ok(()));
-        let error = limits.check_filters(&filters, &selection(60)).expect_err("101");
+        assert_eq!(limits.check_input(&filters, &selection(59)), Ok(()));
+        let error = limits.check_input(&filters, &selection(60)).expect_err("101");
         assert!(error.message.starts_with("The query has a complexity of 101 with its filters;"), "{error}");
     }
 }

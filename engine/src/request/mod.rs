@@ -32,8 +32,8 @@ use async_graphql::parser::types::ExecutableDocument;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
-pub(crate) use complexity::{holds_filters, sizes};
-pub use limits::{FilterMeasures, Limits, Measures, VALUES_PER_CONDITION};
+pub(crate) use complexity::{is_where_or_data, sizes};
+pub use limits::{InputMeasures, Limits, Measures, VALUES_PER_CONDITION};
 pub use operation::*;
 pub use variables::Variables;
 pub use written::{Unbound, WrittenFilter};
@@ -66,8 +66,8 @@ pub struct Prepared {
     /// answers them from it.
     pub document: Option<ExecutableDocument>,
     pub measures: Measures,
-    /// Whether there are filters to be measured.
-    pub(crate) filters: bool,
+    /// Whether there are filters or data to be measured.
+    pub(crate) has_input: bool,
     pub(crate) assumed_list_size: u64,
     weight: u64,
 }

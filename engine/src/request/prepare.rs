@@ -5,7 +5,7 @@ use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, Oper
 
 use super::arguments::first_mistake;
 use super::collect::{Collector, invalid};
-use super::complexity::{complexity, has_filters};
+use super::complexity::{complexity, has_input};
 use super::document::{parse, position, select, take_live};
 use super::guard::measure;
 use super::limits::Limits;
@@ -59,9 +59,9 @@ impl Preparation<'_> {
         let document_weight = if introspects { 8 * measures.query_bytes } else { 0 };
         let weight = weight::operation(&operation) + document_weight;
         let document = introspects.then_some(document);
-        let filters = has_filters(&operation.fields);
+        let has_input = has_input(&operation.fields);
         let assumed_list_size = self.assumed_list_size;
-        Ok(Prepared { operation, live, document, measures, filters, assumed_list_size, weight })
+        Ok(Prepared { operation, live, document, measures, has_input, assumed_list_size, weight })
     }
 
     /// Validation panics on a list of an unknown type that has a default value.

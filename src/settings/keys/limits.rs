@@ -40,6 +40,12 @@ pub(super) static KEYS: &[Key] = &[
         "Relations that all filters of a request cross, those of the row rules included that apply where they lead.",
     ),
     Key::new("limits.filter_bytes", SIZE, Some("262144"), "Size of the values in all filters of a request."),
+    Key::new(
+        "limits.nested_writes",
+        COUNT,
+        Some("1000"),
+        "Items of `create`, `connect`, `update` and the like within the data of a request, at every level.",
+    ),
     Key::new("limits.page_size", COUNT, Some("1000"), "Rows of one list in an answer."),
     Key::new(
         "limits.answer_bytes",
@@ -65,7 +71,7 @@ pub(super) static KEYS: &[Key] = &[
         "limits.in_flight_per_user",
         COUNT,
         Some("8"),
-        "Operations of one user that this process carries out at once, whatever they come by. The service role has no such bound.",
+        "Operations of one user that this process carries out at once, whatever they come by; two after one took longer than 50 ms, one more after each faster one. The service role has no such bound.",
     ),
     Key::new(
         "limits.waiting_per_user",
@@ -139,6 +145,12 @@ pub(super) static KEYS: &[Key] = &[
         SIZE,
         Some("16777216"),
         "For the service role: size of the values in all filters of a request.",
+    ),
+    Key::new(
+        "limits.service.nested_writes",
+        COUNT,
+        Some("20000"),
+        "For the service role: items of `create`, `connect`, `update` and the like within the data of a request, at every level.",
     ),
     Key::new(
         "limits.service.page_size",

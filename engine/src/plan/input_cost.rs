@@ -1,13 +1,13 @@
-//! What the filters of a request ask of the database, counted before anything is planned. The values are walked where
-//! they stand, in the prepared document and in the variables, and nothing is copied: a document without filters costs a
-//! look at a flag, the usual filter some tens of nanoseconds.
+//! What the filters and nested writes of a request ask of the database, counted before anything is planned. The values
+//! are walked where they stand, in the prepared document and in the variables, and nothing is copied: a document without
+//! either costs a look at a flag, the usual filter some tens of nanoseconds.
 
 use super::context::Planner;
 use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
 use crate::request::{
-    FilterMeasures, Prepared, Selected, SelectedField, Selection, Template, VALUES_PER_CONDITION, Value,
-    Variables, WrittenFilter, holds_filters, sizes,
+    InputMeasures, Prepared, Selected, SelectedField, Selection, Template, VALUES_PER_CONDITION, Value,
+    Variables, WrittenFilter, is_where_or_data, sizes,
 };
 use crate::schema::{InputMeaning, OutputMeaning};
 use crate::sql::{Filter, View};
@@ -59,15 +59,15 @@ impl RuleCost {
 }
 
 impl Planner {
-    /// What the filters of an operation come to for this viewer.
-    pub fn measure_filters(
+    /// What the filters and data of an operation come to for this viewer.
+    pub fn measure_input(
         &self,
         prepared: &Prepared,
         variables: &Variables,
         access: Access<'_>,
-    ) -> FilterMeasures {
-        let measures = FilterMeasures::default();
-        if !prepared.filters {
+    ) -> InputMeasures {
+        let measures = InputMeasures::default();
+        if !prepared.has_input {
             return measures;
         }
         let assumed = prepared.assumed_list_size;
@@ -79,11 +79,11 @@ impl Planner {
 
     /// What a rule of the policy comes to, whatever the claims are.
     pub fn rule_cost(&self, rule: &WrittenFilter) -> RuleCost {
-        let measures = FilterMeasures::default();
+        let measures = InputMeasures::default();
         let mut count =
             Count { planner: self, variables: None, access: Access::Full, assumed: 1, rows: 1, measures };
         count.filter(rule.model, Given::Template(rule.template()), 0);
-        let FilterMeasures { conditions, depth, relations, .. } = count.measures;
+        let InputMeasures { conditions, depth, relations, .. } = count.measures;
         RuleCost { conditions, depth, relations }
     }
 }
@@ -107,7 +107,7 @@ struct Count<'a> {
     assumed: u64,
     /// How many rows the filter at hand is for.
     rows: u64,
-    measures: FilterMeasures,
+    measures: InputMeasures,
 }
 
 impl<'a> Count<'a> {
@@ -144,7 +144,7 @@ impl<'a> Count<'a> {
             // A connection's rows are its page's.
             self.rows = rows.saturating_mul(page);
             for (argument, template) in &field.arguments {
-                if holds_filters(*argument) {
+                if is_where_or_data(*argument) {
                     self.filter(model, Given::Template(template), 0);
                 }
             }
@@ -214,6 +214,7 @@ impl<'a> Count<'a> {
             }
             InputMeaning::Relation(field) => {
                 if let Some(target) = self.target(model, field) {
+                    self.nested_writes(value);
                     self.filter(target, value, depth);
                 }
             }
@@ -229,6 +230,12 @@ impl<'a> Count<'a> {
             // A row by its unique value, or data.
             _ => {}
         }
+    }
+
+    /// Each item of `create`, `connect` and so on is a row to find or to make, by statements of its own.
+    fn nested_writes(&mut self, writes: Given<'a>) {
+        let items = self.entries(writes).map(|(_, items)| self.items(items).count() as u64).sum();
+        self.measures.nested_writes = self.measures.nested_writes.saturating_add(items);
     }
 
     fn conditions(&mut self, more: u64) {

@@ -1,5 +1,5 @@
-//! What the filters of a request are counted as: beside a naive count of the same JSON, and beside what the planner makes
-//! of them.
+//! What the filters and nested writes of a request are counted as: beside a naive count of the same JSON, and beside what
+//! the planner makes of them.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use gom_engine::datamodel;
 use gom_engine::error::ErrorKind;
 use gom_engine::plan::{Access, Planner, Rights, RuleCost};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
-use gom_engine::request::{FilterMeasures, Limits, Prepared, RequestOptions, Requests};
+use gom_engine::request::{InputMeasures, Limits, Prepared, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use proptest::prelude::*;
 use proptest::sample::select;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const DATAMODEL: &str = r#"
     type Seller { id: ID! @id ext: String @unique orders: [Order] @relation(name: "SellerOrder") }
@@ -62,15 +62,15 @@ impl World {
         self.requests.prepare(document, None, &Limits::UNLIMITED).expect("a sound document")
     }
 
-    fn measure(&self, document: &str, variables: &Value, access: Access<'_>) -> FilterMeasures {
+    fn measure(&self, document: &str, variables: &Value, access: Access<'_>) -> InputMeasures {
         let prepared = self.prepare(document);
         let Value::Object(given) = variables else { panic!("no object: {variables}") };
         let variables = self.requests.coerce(&prepared.operation, given).expect("sound values");
-        self.planner.measure_filters(&prepared, &variables, access)
+        self.planner.measure_input(&prepared, &variables, access)
     }
 
     /// Of one filter on orders, given by a variable.
-    fn of_orders(&self, filter: &Value, access: Access<'_>) -> FilterMeasures {
+    fn of_orders(&self, filter: &Value, access: Access<'_>) -> InputMeasures {
         self.measure(ORDERS, &json!({ "where": filter }), access)
     }
 }
@@ -88,7 +88,7 @@ fn rule_behind(key: &str) -> Option<[u64; 3]> {
 }
 
 /// Counts by the names of the keys alone.
-fn naive(filter: &Value, depth: u64, rules: bool, sum: &mut FilterMeasures) {
+fn naive(filter: &Value, depth: u64, rules: bool, sum: &mut InputMeasures) {
     for (key, value) in filter.as_object().into_iter().flatten() {
         let items = match value {
             Value::Array(items) => items.clone(),
@@ -151,7 +151,7 @@ proptest! {
         let world = World::new();
         let rights = world.seller();
         for (access, rules) in [(Access::Full, false), (Access::Limited(&rights), true)] {
-            let mut expected = FilterMeasures::default();
+            let mut expected = InputMeasures::default();
             naive(&filter, 0, rules, &mut expected);
             prop_assert_eq!(world.of_orders(&filter, access), expected, "{}", filter);
         }
@@ -162,7 +162,7 @@ proptest! {
 fn filters_count_wherever_they_stand_and_however_they_are_given() {
     let world = World::new();
     let count = |document: &str, variables: Value| {
-        let FilterMeasures { conditions, depth, relations, .. } =
+        let InputMeasures { conditions, depth, relations, .. } =
             world.measure(document, &variables, Access::Full);
         (conditions, depth, relations)
     };
@@ -206,6 +206,80 @@ fn filters_count_wherever_they_stand_and_however_they_are_given() {
     );
 }
 
+/// Writes of a relation to many: to new rows, and to those that are there.
+fn writes(create: BoxedStrategy<Value>, data: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
+    let by_id = || "[a-z]{1,5}".prop_map(|id| json!({ "id": id }));
+    let many = |items: BoxedStrategy<Value>| prop::collection::vec(items, 0..4).prop_map(Value::from);
+    let update = (by_id(), data.clone()).prop_map(|(id, data)| json!({ "where": id, "data": data }));
+    let upsert = (by_id(), data, create.clone())
+        .prop_map(|(id, update, create)| json!({ "where": id, "update": update, "create": create }));
+    let write = prop_oneof![
+        (select(vec!["connect", "set", "delete", "disconnect"]), many(by_id().boxed())),
+        (Just("create"), many(create)),
+        (Just("update"), many(update.boxed())),
+        (Just("upsert"), many(upsert.boxed())),
+        (Just("deleteMany"), many(by_id().boxed())),
+        // A single one stands for a list.
+        (Just("connect"), by_id().boxed()),
+    ];
+    prop::collection::vec(write, 0..4)
+        .prop_map(|writes| {
+            writes.into_iter().map(|(key, items)| (key.to_owned(), items)).collect::<Map<_, _>>()
+        })
+        .prop_map(Value::from)
+        .boxed()
+}
+
+/// Data of a seller, with orders, with items.
+fn sellers() -> impl Strategy<Value = Value> {
+    let item = "[a-z]{1,5}".prop_map(|code| json!({ "code": code })).boxed();
+    let new = prop::collection::vec(item.clone(), 0..4).prop_map(|new| json!({ "items": { "create": new } }));
+    let new = prop_oneof![Just(json!({ "name": "x" })), new].boxed();
+    let order = writes(item.clone(), item).prop_map(|items| json!({ "items": items })).boxed();
+    writes(new, order).prop_map(|orders| json!({ "orders": orders }))
+}
+
+/// Counts what stands below `orders` and `items`.
+fn naive_writes(data: &Value) -> u64 {
+    let relations = ["orders", "items"].into_iter().filter_map(|relation| data[relation].as_object());
+    let items = relations.flat_map(Map::values).flat_map(|items| match items {
+        Value::Array(items) => items.clone(),
+        one => vec![one.clone()],
+    });
+    items
+        .map(|item| {
+            1 + naive_writes(&item)
+                + ["data", "update", "create"].map(|key| naive_writes(&item[key])).iter().sum::<u64>()
+        })
+        .sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_count_of_nested_writes_is_the_naive_one_for_any_data(data in sellers()) {
+        const UPDATE: &str =
+            "mutation ($data: SellerUpdateInput!) { updateSeller(where: {id: \"s\"}, data: $data) { id } }";
+        let measured = World::new().measure(UPDATE, &json!({ "data": data }), Access::Full);
+        prop_assert_eq!(measured.nested_writes, naive_writes(&data), "{}", data);
+    }
+}
+
+#[test]
+fn nested_writes_count_in_every_mutation_and_however_they_are_given() {
+    let world = World::new();
+    let count =
+        |document: &str, variables: Value| world.measure(document, &variables, Access::Full).nested_writes;
+    assert_eq!(count("mutation { createOrder(data: {name: \"x\"}) { id } }", json!({})), 0);
+    let list = "mutation ($list: [OrderWhereUniqueInput!]) { updateSeller(where: {id: \"s\"}, data: {orders: {connect: $list}}) { id } }";
+    let orders: Vec<Value> = (0..75_000).map(|n| json!({ "id": n.to_string() })).collect();
+    assert_eq!(count(list, json!({ "list": orders })), 75_000);
+    let two = "mutation { a: createSeller(data: {orders: {create: [{name: \"x\", items: {create: {code: \"y\"}}}]}}) { id } \
+               b: upsertSeller(where: {id: \"s\"}, create: {orders: {create: {}}}, update: {orders: {delete: {id: \"o\"}}}) { id } }";
+    assert_eq!(count(two, json!({})), 2 + 2);
+}
+
 #[test]
 fn values_are_bounded_by_their_bytes_as_often_as_they_are_used() {
     let world = World::new();
@@ -239,9 +313,9 @@ fn the_attack_of_twenty_relations_one_within_the_other_is_refused_by_the_default
         filter = json!({ "items_every": { "order": filter } });
     }
     let measured = world.of_orders(&filter, Access::Full);
-    let refused = |measured: &FilterMeasures| {
+    let refused = |measured: &InputMeasures| {
         let error =
-            Limits::default().check_filters(measured, &world.prepare(ORDERS).measures).expect_err("too deep");
+            Limits::default().check_input(measured, &world.prepare(ORDERS).measures).expect_err("too deep");
         assert_eq!(error.kind, ErrorKind::LimitExceeded);
         error.message
     };

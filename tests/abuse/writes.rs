@@ -1,0 +1,32 @@
+//! Mutations with many nested writes, each of which is some statements of its own.
+
+use serde_json::{Value, json};
+
+use crate::attack::{Attack, assert_withstood};
+use crate::shop::Shop;
+
+#[actix_web::test]
+async fn many_nested_writes_neither_delay_others_nor_take_memory() {
+    let shop = Shop::open(&[]).await;
+    let mut hostile = shop.seller("attacker").await;
+    let reply = hostile.graphql("{ orders { uid } }", json!({})).await;
+    let orders: Vec<Value> = reply.body["data"]["orders"].as_array().unwrap().clone();
+    assert_eq!(orders.len(), 50);
+    let connect = |name: &'static str, items: usize, at_once: usize, is_refused: bool| {
+        let list: Vec<Value> = orders.iter().cycle().take(items).cloned().collect();
+        Attack {
+            name,
+            query: "mutation($list: [OrderWhereUniqueInput!]) { \
+                    updateBp(where: {uid: \"bp-attacker\"}, data: {orders: {connect: $list}}) { uid } }",
+            variables: Box::new(move |_| json!({ "list": list })),
+            at_once,
+            is_refused,
+        }
+    };
+    let attacks = [
+        // As many as a body holds: once 200 MB of statements.
+        connect("connecting all that a body holds", 18_000, 2, true),
+        connect("connecting as many as are allowed", 1_000, 50, false),
+    ];
+    assert_withstood(&shop, &hostile, attacks).await;
+}
