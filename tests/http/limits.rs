@@ -113,8 +113,8 @@ async fn a_requests_filters_and_nested_writes_are_bounded_together_and_nothing_o
         ),
         (
             "mutation { createUser(data: {uid: \"u\", business: \"b\"}) { uid } \
-             updateUser(where: {uid: \"u\"}, data: {orders: {create: {name: \"x\", items: {create: {code: \"x\"}}}, \
-             connect: {uid: \"o\"}}}) { uid } }"
+             updateUser(where: {uid: \"u\"}, data: {orders: {create: {name: \"x\", issuedTo: {connect: {uid: \"b\"}}, \
+             items: {create: {code: \"x\"}}}}}) { uid } }"
                 .to_owned(),
             "The data has 3 nested writes; the limit is 2 (limits.service.nested_writes)",
         ),
