@@ -12,7 +12,7 @@ use crate::subscribers::{Event, Received};
 const INSTALL: &str = r#"
 create schema audit;
 create table audit.note (id bigserial primary key, transaction bigint not null default txid_current(), uid text not null,
-  seller text, kind text not null, before text, after text);
+  at timestamptz not null default clock_timestamp(), seller text, kind text not null, before text, after text);
 create function audit.orders() returns trigger language plpgsql as $$
 begin
   insert into audit.note (uid, seller, kind, before, after) values (
@@ -53,6 +53,8 @@ struct Step {
     /// Its transaction's position, and when that was given.
     position: u64,
     stamped: SystemTime,
+    /// When it was written; the transaction ended later.
+    written: SystemTime,
     mutation: &'static str,
     /// Before and after, if the row itself was written.
     names: Option<(Option<String>, Option<String>)>,
@@ -68,6 +70,7 @@ struct Note {
     transaction: i64,
     position: u64,
     stamped: SystemTime,
+    written: SystemTime,
     uid: String,
     kind: String,
     before: Option<String>,
@@ -76,7 +79,7 @@ struct Note {
 
 impl History {
     pub async fn read(database: &Client) -> History {
-        let query = "select n.transaction, n.uid, n.seller, n.kind, n.before, n.after, s.position, s.at
+        let query = "select n.transaction, n.uid, n.seller, n.kind, n.before, n.after, s.position, s.at, n.at
             from audit.note n left join audit.stamp s using (transaction) order by n.id";
         let mut notes: Vec<Note> = Vec::new();
         let mut seller = HashMap::new();
@@ -92,6 +95,7 @@ impl History {
                     .expect("each transaction has a position")
                     .cast_unsigned(),
                 stamped: row.get(7),
+                written: row.get(8),
                 uid,
                 kind: row.get(3),
                 before: row.get(4),
@@ -120,8 +124,8 @@ impl History {
     }
 
     /// Holds what a subscriber to a seller's orders has received against what it should have: every event, or it was told that
-    /// it has missed some. The longest time from a position to its event.
-    pub fn check(&self, received: &Received) -> Duration {
+    /// it has missed some.
+    pub fn check(&self, received: &Received) -> Checked {
         let Received { seller, events, gaps, .. } = received;
         let mut cursors = HashSet::new();
         for (before, event) in events.iter().zip(events.iter().skip(1)) {
@@ -142,25 +146,41 @@ impl History {
             };
             step.position > last || gaps.iter().any(in_gap)
         };
+        // An event is read before the next one comes: what was deleted later was there when it was read.
+        let may_be_gone = |step: &Step, deleted: Option<&Step>| {
+            let next = events.partition_point(|event| event.cursor.position <= step.position);
+            let read_by = events.get(next).map_or(SystemTime::now(), |event| event.received);
+            step.mutation != "DELETED" && deleted.is_some_and(|deleted| deleted.written < read_by)
+        };
+        let excuses = Excuses { may_be_missing: &may_be_missing, may_be_gone: &may_be_gone };
         let mut expected = 0;
-        let mut lag = Duration::ZERO;
+        let mut checked = Checked::default();
         for (uid, steps) in &self.steps {
             if self.seller.get(uid).is_none_or(|of| of != seller) {
                 continue;
             }
             expected += 1;
             let events = of_order.remove(uid.as_str()).unwrap_or_default();
-            lag = lag.max(compare(uid, steps, &events, &may_be_missing));
+            compare(uid, steps, &events, &excuses, &mut checked);
         }
         assert!(of_order.is_empty() && expected > 0, "{of_order:?}");
-        lag
+        checked
     }
+}
+
+/// What was found of a subscriber's events.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// The longest time from a position to its event.
+    pub lag: Duration,
+    /// Events of orders that were gone when they were read.
+    pub gone: usize,
 }
 
 /// One event for one transaction's writes of an order.
 fn merged(notes: &[&Note]) -> Option<Step> {
-    let Note { position, stamped, .. } = **notes.last()?;
-    let step = |mutation, names| Step { position, stamped, mutation, names };
+    let Note { position, stamped, written, .. } = **notes.last()?;
+    let step = |mutation, names| Step { position, stamped, written, mutation, names };
     let rows: Vec<&&Note> = notes.iter().filter(|note| note.kind != "LINK").collect();
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Some(step("UPDATED", None));
@@ -174,18 +194,29 @@ fn merged(notes: &[&Note]) -> Option<Step> {
     }
 }
 
-/// Every step must have come, those of the row itself in order. Only what was before an order's end may be missing, since
-/// what it shows was read when the order was gone.
-fn compare(uid: &str, steps: &[Step], events: &[&Event], may_be_missing: &dyn Fn(&Step) -> bool) -> Duration {
-    let deleted = steps.last().is_some_and(|step| step.mutation == "DELETED");
+/// Why an event may be missing.
+struct Excuses<'a> {
+    may_be_missing: &'a dyn Fn(&Step) -> bool,
+    /// The order was deleted, by that step, before the event was read: it is left out, and `DELETED` follows.
+    may_be_gone: &'a dyn Fn(&Step, Option<&Step>) -> bool,
+}
+
+/// Every step must have come, those of the row itself in order; but for what was read when the order was gone.
+fn compare(uid: &str, steps: &[Step], events: &[&Event], excuses: &Excuses<'_>, checked: &mut Checked) {
+    let deleted = steps.last().filter(|step| step.mutation == "DELETED");
     let shown = || format!("order {uid}\nsteps {steps:#?}\nevents {events:#?}");
+    let is_excused = |step: &Step| (excuses.may_be_missing)(step) || (excuses.may_be_gone)(step, deleted);
     // Items are tied and cut without a look at the order's row, so nothing says which comes first.
     let (links, rows): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| step.names.is_none());
     let (linked, written): (Vec<&Event>, Vec<&Event>) =
         events.iter().partition(|event| event.mutation == "UPDATED" && event.updated == ["items"]);
-    let required = links.iter().filter(|step| !may_be_missing(step)).count();
-    let all_came = (required..=links.len()).contains(&linked.len()) || deleted && linked.len() < links.len();
-    assert!(all_came, "{} of {} changes of its items came: {}", linked.len(), links.len(), shown());
+    for step in &links {
+        let came = linked.iter().any(|event| event.cursor.position == step.position);
+        assert!(came || is_excused(step), "{step:?} did not come: {}", shown());
+    }
+    let of_links = |event: &&&Event| steps.iter().any(|step| step.position == event.cursor.position);
+    let possible = linked.len() <= links.len() && linked.iter().all(|event| of_links(&event));
+    assert!(possible, "more came than happened: {}", shown());
 
     let fits = |step: &Step, event: &Event| {
         let before = step
@@ -194,21 +225,26 @@ fn compare(uid: &str, steps: &[Step], events: &[&Event], may_be_missing: &dyn Fn
             .is_none_or(|(before, _)| event.mutation == "CREATED" || event.names.0 == *before);
         step.position == event.cursor.position && step.mutation == event.mutation && before
     };
-    let mut lag = Duration::ZERO;
     // Of an order that the API was asked to update and of which only items were written, no table tells.
     let told_by_tables = |event: &&&Event| event.mutation != "UPDATED" || !event.updated.is_empty();
     let mut left = written.iter().filter(told_by_tables).peekable();
-    for step in rows {
+    for (number, step) in rows.iter().enumerate() {
         if let Some(event) = left.next_if(|event| fits(step, event)) {
-            lag = lag.max(event.received.duration_since(step.stamped).unwrap_or_default());
+            checked.lag = checked.lag.max(event.received.duration_since(step.stamped).unwrap_or_default());
+            // As the change left it, or as a later one did.
+            let mut later = rows[number..].iter().filter_map(|step| Some(&step.names.as_ref()?.1));
+            assert!(
+                later.any(|name| *name == event.names.1),
+                "{event:?} is older than its change: {}",
+                shown()
+            );
         } else {
-            let excused = deleted && step.mutation != "DELETED" || may_be_missing(step);
-            assert!(excused, "{step:?} did not come: {}", shown());
+            assert!(is_excused(step), "{step:?} did not come: {}", shown());
+            checked.gone += usize::from(!(excuses.may_be_missing)(step));
         }
     }
     assert!(left.next().is_none(), "more came than happened: {}", shown());
     for event in events.iter().filter(|event| event.mutation == "DELETED") {
         assert!(event.names.1.is_none() && event.updated.is_empty(), "{event:?}");
     }
-    lag
 }

@@ -1,10 +1,12 @@
-//! Three servers on one PostgreSQL and one Redis, as processes that can be killed.
+//! Three servers on one PostgreSQL and one Redis, as processes that can be killed. Their clocks are apart.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use gom_test_support::{TestCluster, TestRedis, free_port};
+
+use crate::clocks::{self, Shifted};
 
 pub const SECRET: &str = "a secret of the loss test, long enough";
 
@@ -14,6 +16,7 @@ pub struct Nodes {
     nodes: [Mutex<Child>; NODES],
     ports: [u16; NODES],
     environment: Vec<(&'static str, String)>,
+    clocks: Shifted,
     pub token: String,
 }
 
@@ -33,11 +36,14 @@ impl Nodes {
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
         let token = gom(&environment, &["token"]).output().unwrap();
         let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
-        let ports = std::array::from_fn(|_| free_port());
-        let nodes = ports.map(|port| Mutex::new(serve(&environment, port, None)));
-        let nodes = Nodes { nodes, ports, environment, token };
+        let ports: [u16; NODES] = std::array::from_fn(|_| free_port());
+        let clocks = Shifted::compile();
+        let serve = |node: usize| Mutex::new(serve(&environment, &clocks, node, ports[node], None));
+        let nodes = std::array::from_fn(serve);
+        let nodes = Nodes { nodes, ports, environment, clocks, token };
         for node in 0..NODES {
             nodes.ready(node).await;
+            nodes.check_clock(node).await;
         }
         nodes
     }
@@ -51,7 +57,8 @@ impl Nodes {
     pub async fn kill_and_restart(&self, node: usize, panic_at: Option<&str>) {
         self.kill(node);
         tokio::time::sleep(Duration::from_millis(200)).await;
-        *self.nodes[node].lock().unwrap() = serve(&self.environment, self.ports[node], panic_at);
+        let server = serve(&self.environment, &self.clocks, node, self.ports[node], panic_at);
+        *self.nodes[node].lock().unwrap() = server;
     }
 
     fn kill(&self, node: usize) {
@@ -66,6 +73,12 @@ impl Nodes {
         for node in 0..NODES {
             self.ready(node).await;
         }
+    }
+
+    async fn check_clock(&self, node: usize) {
+        let began = SystemTime::now();
+        let answer = reqwest::get(self.url(node).replace("/graphql", "/readyz")).await.unwrap();
+        clocks::check(node, began, answer.headers()["date"].to_str().unwrap());
     }
 
     async fn ready(&self, node: usize) {
@@ -96,9 +109,16 @@ fn gom(environment: &[(&'static str, String)], arguments: &[&str]) -> Command {
     command
 }
 
-fn serve(environment: &[(&'static str, String)], port: u16, panic_at: Option<&str>) -> Child {
+fn serve(
+    environment: &[(&'static str, String)],
+    clocks: &Shifted,
+    node: usize,
+    port: u16,
+    panic_at: Option<&str>,
+) -> Child {
     let port = port.to_string();
     let mut command = gom(environment, &["serve", "--port", &port]);
+    clocks.apply(&mut command, node);
     command.envs(panic_at.map(|place| ("GOM_PANIC_AT", place)));
     command.stdout(Stdio::null()).spawn().unwrap()
 }
