@@ -136,3 +136,36 @@ pub fn refused_too_much(before: &State, write: &Write, codes: &[(String, String)
     (refused && writes_columns_of_an_own_row(before, write))
         .then(|| "refused, though it writes columns of a row that is the viewer's".to_owned())
 }
+
+/// Whether the shop's own rules may refuse it, whoever's the rows are: what is about publications, deletes rows with which
+/// customers or publications may go, or chooses ids.
+pub fn has_rules_of_its_own(world: &World, write: &Write) -> bool {
+    let deleted = matches!(write.meaning, OutputMeaning::Delete(_) | OutputMeaning::DeleteMany(_));
+    let model = world.model.model(write.model()).name.as_str();
+    let data = Value::Object(write.arguments.clone());
+    let mut nested = Vec::new();
+    verbs(&data, &mut nested);
+    deleted && ["Bp", "Promotion", "User"].contains(&model)
+        || nested.iter().any(|verb| verb.starts_with("delete"))
+        || chooses_an_id(&data)
+        || format!("{} {data}", write.name).to_lowercase().contains("publication")
+}
+
+pub fn nests(write: &Write) -> bool {
+    let mut nested = Vec::new();
+    verbs(&Value::Object(write.arguments.clone()), &mut nested);
+    // `create` and `update` of an upsert are verbs, too, and arguments.
+    let branches = if matches!(write.meaning, OutputMeaning::Upsert(_)) { 2 } else { 0 };
+    nested.len() > branches
+}
+
+/// An id beside other values is no `where`.
+fn chooses_an_id(value: &Value) -> bool {
+    match value {
+        Value::Object(entries) => {
+            entries.len() > 1 && entries.contains_key("uid") || entries.values().any(chooses_an_id)
+        }
+        Value::Array(items) => items.iter().any(chooses_an_id),
+        _ => false,
+    }
+}

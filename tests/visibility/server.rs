@@ -9,7 +9,7 @@ use gom::graphql::{Answer, Api, Data, Engine, EngineOptions, Request, execute};
 use gom::settings::{self, Inputs, Purpose};
 use gom::stop::Stop;
 use gom_actors::database::{Database, DatabaseOptions};
-use gom_engine::datamodel::DataModel;
+use gom_engine::datamodel::{DataModel, FieldId, Model};
 use gom_engine::error::{ErrorKind, PathSegment};
 use gom_engine::policy::{OneOrMany, Policy, PolicySource};
 use gom_engine::schema::{ObjectId, Schema};
@@ -17,6 +17,7 @@ use gom_test_support::TestDatabase;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use crate::model::Kept;
 use crate::sight::Person;
 
 /// Which operations there are.
@@ -39,6 +40,8 @@ pub struct Answered {
     pub data: Value,
     /// Code and path of each.
     pub errors: Vec<(String, String)>,
+    /// For who reads of a failure.
+    pub messages: Vec<String>,
 }
 
 impl Server {
@@ -51,6 +54,13 @@ impl Server {
         let file = |name: &str| format!("{}/tests/fixtures/lab/{name}", env!("CARGO_MANIFEST_DIR"));
         let files = [("datamodel.file", file("datamodel.prisma")), ("policy.file", file("policy.toml"))];
         Self::serve(test, Policies::Own, &files).await
+    }
+
+    /// Of the wild datamodel, with all operations.
+    pub async fn start_wild(test: &TestDatabase) -> Server {
+        let file = |name: &str| format!("{}/tests/fixtures/wild/{name}", env!("CARGO_MANIFEST_DIR"));
+        let files = [("datamodel.file", file("datamodel.prisma")), ("policy.file", file("policy.toml"))];
+        Self::serve(test, Policies::Wide, &files).await
     }
 
     async fn serve(test: &TestDatabase, policies: Policies, files: &[(&'static str, String)]) -> Server {
@@ -105,6 +115,24 @@ impl Server {
         Server { model, policy: source, schema_name: settings.database.schema.clone(), api }
     }
 
+    /// The fields that Gom writes itself, whatever an input says.
+    pub fn kept_fields(&self) -> Kept {
+        let PolicySource { stamps, generated, .. } = &self.policy;
+        let names = |model: &str, field: &str| {
+            stamps.create.contains_key(field)
+                || stamps.update.contains_key(field)
+                || generated.contains_key(&format!("{model}.{field}"))
+        };
+        let of_model = |model: &Model| {
+            let fields = model.fields.iter().enumerate();
+            let kept = fields.filter(|(_, field)| names(&model.name, &field.name));
+            kept.map(|(field, _)| FieldId(field)).collect::<Vec<_>>()
+        };
+        let model = &self.model;
+        let kept = |id| of_model(model.model(id)).into_iter().map(move |field| (id, field));
+        model.model_ids().flat_map(kept).collect()
+    }
+
     pub fn schema(&self) -> &Schema {
         &self.api.engine.schema
     }
@@ -126,8 +154,9 @@ impl Server {
         // Its message is for the log alone.
         let faults = errors.iter().filter(|error| error.kind == ErrorKind::Internal);
         faults.for_each(|fault| println!("{}", fault.message));
+        let messages = errors.iter().map(|error| error.message.to_string()).collect();
         let errors = errors.iter().map(|error| (error.kind.code().to_owned(), path(&error.path)));
-        Answered { data, errors: errors.collect() }
+        Answered { data, errors: errors.collect(), messages }
     }
 }
 

@@ -26,19 +26,11 @@ pub struct Write {
 impl Write {
     /// The model of the rows that it is about.
     pub fn model(&self) -> ModelId {
-        match self.meaning {
-            OutputMeaning::Create(model)
-            | OutputMeaning::Update(model)
-            | OutputMeaning::Upsert(model)
-            | OutputMeaning::Delete(model)
-            | OutputMeaning::UpdateMany(model)
-            | OutputMeaning::DeleteMany(model) => model,
-            other => panic!("{other:?}"),
-        }
+        model_of(self.meaning)
     }
 
     pub fn is_of_many(&self) -> bool {
-        matches!(self.meaning, OutputMeaning::UpdateMany(_) | OutputMeaning::DeleteMany(_))
+        is_of_many(self.meaning)
     }
 
     pub fn document(&self, asker: &Asker<'_>) -> (String, Map<String, Value>) {
@@ -72,9 +64,17 @@ pub struct Author<'a, 'w> {
     pub sight: &'a Sight,
     /// New rows need names that no other has, over all writes on the same rows.
     pub fresh: &'a mut usize,
+    /// The rows that are linked to the row in whose data a nested write stands: it most often means one of them.
+    pub linked: Vec<(ModelId, usize)>,
+    /// To whom most new rows are tied by a field `owner`, if there is one.
+    pub owner: Option<Value>,
 }
 
-impl Author<'_, '_> {
+impl<'a, 'w> Author<'a, 'w> {
+    pub fn new(asker: &'a mut Asker<'w>, sight: &'a Sight, fresh: &'a mut usize) -> Self {
+        Author { asker, sight, fresh, linked: Vec::new(), owner: None }
+    }
+
     /// One of these operations.
     pub fn write(&mut self, operations: &[String]) -> Write {
         let schema = self.asker.schema;
@@ -87,7 +87,21 @@ impl Author<'_, '_> {
                 continue;
             }
             let mut arguments = Map::new();
+            let mut row = None;
+            if let Some(definition) = field.args.get("where").filter(|_| !is_of_many(field.meaning)) {
+                let unique = self.value(&definition.ty, DEPTH);
+                row = self.row_of(model_of(field.meaning), &unique);
+                arguments.insert("where".into(), unique);
+            }
             for (argument, definition) in &field.args {
+                if arguments.contains_key(argument) {
+                    continue;
+                }
+                self.linked = match argument.as_str() {
+                    "data" | "update" => row.map(|row| self.partners(model_of(field.meaning), row)),
+                    _ => None,
+                }
+                .unwrap_or_default();
                 if is_required(definition) || self.asker.dice.chance(80) {
                     arguments.insert(argument.clone(), self.value(&definition.ty, DEPTH));
                 }
@@ -166,6 +180,13 @@ impl Author<'_, '_> {
         let mut given = Map::new();
         for (name, field) in &input.fields {
             let required = is_required(field);
+            if let Some(owner) =
+                self.owner.as_ref().filter(|_| name == "owner" && input.name.contains("Create"))
+                && self.asker.dice.chance(75)
+            {
+                given.insert(name.clone(), json!({ "connect": owner }));
+                continue;
+            }
             match field.meaning {
                 InputMeaning::Value(column) => {
                     let chance = if name.ends_with("By") { 10 } else { 40 };
@@ -191,7 +212,7 @@ impl Author<'_, '_> {
         let definition = self.asker.world.model.model(model);
         let field = definition.field(column);
         if column == definition.id || field.unique {
-            return self.asker.dice.chance(25).then(|| {
+            return (required || self.asker.dice.chance(25)).then(|| {
                 *self.fresh += 1;
                 // Now and then one that is taken.
                 if self.asker.dice.chance(8) {
@@ -207,8 +228,29 @@ impl Author<'_, '_> {
         Some(shops::value(&self.asker.world.model, field, self.asker.dice))
     }
 
+    fn row_of(&self, model: ModelId, unique: &Value) -> Option<usize> {
+        let world = self.asker.world;
+        let (name, value) = unique.as_object()?.iter().next()?;
+        let field = world.model.model(model).field_named(name)?;
+        world.rows[model.0].iter().position(|cells| cells[field.0] == *value)
+    }
+
+    fn partners(&self, model: ModelId, row: usize) -> Vec<(ModelId, usize)> {
+        let world = self.asker.world;
+        let relations = world.model.model(model).fields.iter().filter_map(|field| field.relation());
+        let partners =
+            relations.map(|to| world.partners(to, row).into_iter().map(move |row| (to.target, row)));
+        partners.flatten().collect()
+    }
+
     /// Most often of a row that the viewer may see.
     fn unique(&mut self, model: ModelId) -> (FieldId, Value) {
+        let linked: Vec<usize> =
+            self.linked.iter().filter(|(of, _)| *of == model).map(|(_, row)| *row).collect();
+        if !linked.is_empty() && self.asker.dice.chance(60) {
+            let row = *self.asker.dice.pick(&linked);
+            return (self.asker.world.model.model(model).id, self.asker.world.id(model, row).clone());
+        }
         let own: Vec<usize> =
             (0..self.sight.visible[model.0].len()).filter(|row| self.sight.visible[model.0][*row]).collect();
         if own.is_empty() || self.asker.dice.chance(10) {
@@ -217,6 +259,22 @@ impl Author<'_, '_> {
         let row = *self.asker.dice.pick(&own);
         (self.asker.world.model.model(model).id, self.asker.world.id(model, row).clone())
     }
+}
+
+fn model_of(meaning: OutputMeaning) -> ModelId {
+    match meaning {
+        OutputMeaning::Create(model)
+        | OutputMeaning::Update(model)
+        | OutputMeaning::Upsert(model)
+        | OutputMeaning::Delete(model)
+        | OutputMeaning::UpdateMany(model)
+        | OutputMeaning::DeleteMany(model) => model,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_of_many(meaning: OutputMeaning) -> bool {
+    matches!(meaning, OutputMeaning::UpdateMany(_) | OutputMeaning::DeleteMany(_))
 }
 
 fn is_required(field: &InputField) -> bool {

@@ -1,0 +1,652 @@
+//! What a write comes to, worked out on rows in memory and without the engine: by what docs/CONFORMANCE.md and ADR 24 say of
+//! nested writes and of whose rows they may touch. Where all rows that a write touches are the viewer's, before and after, it
+//! must be done, and leave exactly these rows and links; where it names what is not there, it must fail. Of the others the
+//! model says nothing: `effects` says what they must not do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gom_engine::datamodel::{FieldId, ModelId, RelationRef, RelationStorage, Side};
+use gom_engine::schema::OutputMeaning;
+use serde_json::{Map, Value, json};
+
+use crate::rows::holds;
+use crate::sight::Sight;
+use crate::world::World;
+use crate::writes::Write;
+
+/// Nested writes are carried out by kind, whatever the order in the document.
+const KINDS: [&str; 9] =
+    ["create", "update", "upsert", "delete", "connect", "set", "disconnect", "updateMany", "deleteMany"];
+
+/// What must come of a write.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is done, and these are the rows.
+    Done(Box<World>),
+    /// It is refused, because of what is or is not there.
+    Fails(&'static str),
+    /// It touches what is not the viewer's.
+    Open(&'static str),
+}
+
+/// The row is deleted by what is written inside its own data.
+pub const GONE: &str = "gone by what is written inside it";
+
+enum Stop {
+    Fails(&'static str),
+    Open(&'static str),
+}
+
+type Step<T = ()> = Result<T, Stop>;
+/// A model and an id.
+type Key = (ModelId, String);
+/// Fields that Gom writes itself.
+pub type Kept = BTreeSet<(ModelId, FieldId)>;
+
+/// Whose rows they are, and which fields nobody's input writes.
+pub struct Rules<'a> {
+    pub see: &'a dyn Fn(&World) -> Sight,
+    /// Inputs that name them are ignored.
+    pub kept: &'a Kept,
+}
+
+struct Serial<'a> {
+    rules: &'a Rules<'a>,
+    world: World,
+    /// Of the rows as they are now.
+    sight: Option<Sight>,
+    new: BTreeSet<Key>,
+    /// Rows that must be the viewer's to write at the end.
+    own: BTreeSet<Key>,
+}
+
+pub fn outcome(world: &World, rules: &Rules<'_>, write: &Write) -> Outcome {
+    let mut serial =
+        Serial { rules, world: world.clone(), sight: None, new: BTreeSet::new(), own: BTreeSet::new() };
+    let arguments = ["data", "create", "update"].into_iter().filter_map(|name| write.arguments.get(name));
+    let named = arguments.map(|data| serial.check_names(write.model(), data)).collect::<Step>();
+    let done = named.and_then(|()| serial.write(write)).and_then(|()| serial.look_again());
+    match done {
+        Ok(()) => Outcome::Done(Box::new(serial.world)),
+        Err(Stop::Fails(reason)) => Outcome::Fails(reason),
+        Err(Stop::Open(reason)) => Outcome::Open(reason),
+    }
+}
+
+/// A field's entry in an input object.
+fn given<'v>(data: &'v Value, name: &str) -> Option<&'v Value> {
+    data.get(name).filter(|value| !value.is_null())
+}
+
+fn items(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Array(items) => items.iter().collect(),
+        single => vec![single],
+    }
+}
+
+impl Serial<'_> {
+    fn write(&mut self, write: &Write) -> Step {
+        let argument = |name: &str| write.arguments.get(name).cloned().unwrap_or_default();
+        match write.meaning {
+            OutputMeaning::Create(model) => self.create(model, &argument("data"), None).map(drop),
+            OutputMeaning::Update(model) => {
+                let row = self.find_own(model, &argument("where"))?;
+                self.update(&row, &argument("data"))
+            }
+            OutputMeaning::Upsert(model) => {
+                let found = self.find(model, &argument("where"));
+                match found.filter(|row| self.is_own(row)) {
+                    Some(row) => self.update(&row, &argument("update")),
+                    None => self.create(model, &argument("create"), None).map(drop),
+                }
+            }
+            OutputMeaning::Delete(model) => {
+                let row = self.find_own(model, &argument("where"))?;
+                self.delete(&[row])
+            }
+            OutputMeaning::UpdateMany(model) => {
+                let rows = self.matching(model, &argument("where"), None)?;
+                self.update_columns(&rows, &argument("data"))
+            }
+            OutputMeaning::DeleteMany(model) => {
+                let rows = self.matching(model, &argument("where"), None)?;
+                self.delete(&rows)
+            }
+            _ => Err(Stop::Open("no write")),
+        }
+    }
+
+    /// What was written must be the viewer's still.
+    fn look_again(&mut self) -> Step {
+        let rows: Vec<Key> = self.own.iter().chain(&self.new).cloned().collect();
+        for row in rows {
+            if self.at(&row).is_some() && !self.is_own(&row) {
+                return Err(Stop::Open("the viewer's no more"));
+            }
+        }
+        Ok(())
+    }
+
+    // ── Rows ──
+
+    fn at(&self, (model, id): &Key) -> Option<usize> {
+        (0..self.world.rows[model.0].len()).find(|row| self.world.id(*model, *row) == id.as_str())
+    }
+
+    fn key(&self, model: ModelId, row: usize) -> Key {
+        (model, self.world.id(model, row).as_str().unwrap().to_owned())
+    }
+
+    fn sight(&mut self) -> &Sight {
+        let (rules, world) = (self.rules, &self.world);
+        self.sight.get_or_insert_with(|| (rules.see)(world))
+    }
+
+    fn sees(&mut self, row: &Key) -> bool {
+        let at = self.at(row).unwrap();
+        self.new.contains(row) || self.sight().visible[row.0.0][at]
+    }
+
+    fn is_own(&mut self, row: &Key) -> bool {
+        let at = self.at(row).unwrap();
+        let sight = self.sight();
+        sight.visible[row.0.0][at] && sight.writable[row.0.0][at]
+    }
+
+    /// The row itself is about to be written.
+    fn touch(&mut self, row: &Key) -> Step {
+        if !self.new.contains(row) {
+            if !self.is_own(row) {
+                return Err(Stop::Open("not the viewer's"));
+            }
+            self.own.insert(row.clone());
+        }
+        Ok(())
+    }
+
+    /// A partner is about to get or lose a link that is kept elsewhere.
+    fn name(&mut self, row: &Key) -> Step {
+        if !self.sees(row) {
+            return Err(Stop::Open("not for the viewer to see"));
+        }
+        if !self.new.contains(row) && self.is_own(row) {
+            self.own.insert(row.clone());
+        }
+        Ok(())
+    }
+
+    fn find(&self, model: ModelId, unique: &Value) -> Option<Key> {
+        let (name, value) = unique.as_object()?.iter().next()?;
+        let field = self.world.model.model(model).field_named(name)?;
+        let rows = &self.world.rows[model.0];
+        let row = (0..rows.len()).find(|row| rows[*row][field.0] == *value)?;
+        Some(self.key(model, row))
+    }
+
+    fn find_seen(&mut self, model: ModelId, unique: &Value) -> Step<Key> {
+        let found = self.find(model, unique);
+        found.filter(|row| self.sees(row)).ok_or(Stop::Fails("no such row"))
+    }
+
+    fn find_own(&mut self, model: ModelId, unique: &Value) -> Step<Key> {
+        let row = self.find_seen(model, unique)?;
+        self.touch(&row)?;
+        Ok(row)
+    }
+
+    /// The viewer's own rows that satisfy a filter, of all rows or of some.
+    fn matching(&mut self, model: ModelId, filter: &Value, among: Option<&[Key]>) -> Step<Vec<Key>> {
+        let rows: Vec<Key> = (0..self.world.rows[model.0].len()).map(|row| self.key(model, row)).collect();
+        let world = self.world.clone();
+        let sight = self.sight();
+        if !sight.admits(&world.model, model, filter) {
+            return Err(Stop::Open("a filter by what the viewer may not name"));
+        }
+        let narrowed = sight.narrow(&world);
+        let seen = rows.iter().enumerate().filter(|(row, _)| sight.visible[model.0][*row]);
+        let satisfying = seen
+            .enumerate()
+            .filter(|(place, (row, _))| {
+                sight.writable[model.0][*row] && holds(&narrowed, model, *place, filter) == Some(true)
+            })
+            .map(|(_, (_, key))| key.clone());
+        let found: Vec<Key> =
+            satisfying.filter(|key| among.is_none_or(|among| among.contains(key))).collect();
+        if among.is_some() && found.iter().any(|row| self.new.contains(row)) {
+            return Err(Stop::Open("of rows that the same write has made"));
+        }
+        self.own.extend(found.iter().cloned());
+        Ok(found)
+    }
+
+    // ── Columns ──
+
+    /// Whether the data, in branches that are not taken as well, name only what the viewer may.
+    fn check_names(&mut self, model: ModelId, data: &Value) -> Step {
+        for (name, value) in data.as_object().into_iter().flatten() {
+            let definition = self.world.model.model(model);
+            let Some(id) = definition.field_named(name) else { return Err(Stop::Open("no field")) };
+            let relation = definition.field(id).relation();
+            if !self.sight().names(model, id) {
+                return Err(Stop::Open("a field that the viewer may not name"));
+            }
+            let Some(relation) = relation else { continue };
+            for (verb, writes) in value.as_object().into_iter().flatten() {
+                for item in items(writes) {
+                    let parts = ["where", "data", "update", "create"].map(|part| given(item, part));
+                    let is_data = matches!(verb.as_str(), "create" | "update") && parts[1].is_none();
+                    match verb.as_str() {
+                        "update" | "upsert" | "updateMany" if !is_data => {
+                            for part in parts.into_iter().flatten() {
+                                self.check_names(relation.target, part)?;
+                            }
+                        }
+                        _ if item.is_object() => self.check_names(relation.target, item)?,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn values(&mut self, model: ModelId, data: &Value) -> Step<Vec<(FieldId, Value)>> {
+        let mut values = Vec::new();
+        for (name, value) in data.as_object().into_iter().flatten() {
+            let Some(field) = self.world.model.model(model).field_named(name) else {
+                return Err(Stop::Open("no field"));
+            };
+            if !self.sight().names(model, field) {
+                return Err(Stop::Open("a field that the viewer may not name"));
+            }
+            let definition = self.world.model.field(model, field);
+            if definition.list && definition.relation().is_none() {
+                return Err(Stop::Open("a list of scalars"));
+            }
+            if definition.is_column() && !self.rules.kept.contains(&(model, field)) {
+                values.push((field, value.clone()));
+            }
+        }
+        Ok(values)
+    }
+
+    fn check_unique(&self, model: ModelId, values: &[(FieldId, Value)], but: Option<usize>) -> Step {
+        let definition = self.world.model.model(model);
+        for (field, value) in values {
+            let unique = definition.field(*field).unique || *field == definition.id;
+            let mut rows = self.world.rows[model.0].iter().enumerate();
+            if unique
+                && !value.is_null()
+                && rows.any(|(row, cells)| Some(row) != but && cells[field.0] == *value)
+            {
+                return Err(Stop::Fails("the value is taken"));
+            }
+        }
+        Ok(())
+    }
+
+    fn update_columns(&mut self, rows: &[Key], data: &Value) -> Step {
+        for row in rows {
+            let values = self.values(row.0, data)?;
+            let at = self.at(row).unwrap();
+            self.check_unique(row.0, &values, Some(at))?;
+            if values.iter().any(|(field, _)| *field == self.world.model.model(row.0).id) {
+                return Err(Stop::Open("an id that changes"));
+            }
+            for (field, value) in values {
+                self.world.rows[row.0.0][at][field.0] = value;
+            }
+            self.sight = None;
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, row: &Key, data: &Value) -> Step {
+        self.touch(row)?;
+        self.update_columns(std::slice::from_ref(row), data)?;
+        self.nested(row, data)?;
+        if self.at(row).is_none() { Err(Stop::Open(GONE)) } else { Ok(()) }
+    }
+
+    /// A new row, and the link to the row in whose data it stands.
+    fn create(&mut self, model: ModelId, data: &Value, parent: Option<(&Key, RelationRef)>) -> Step<Key> {
+        let values = self.values(model, data)?;
+        self.check_unique(model, &values, None)?;
+        let definition = self.world.model.model(model);
+        let mut cells: Vec<Value> =
+            definition.fields.iter().map(|field| field.default.clone().unwrap_or_default()).collect();
+        cells[definition.id.0] = json!(format!("#{}", self.new.len()));
+        for (field, value) in values {
+            cells[field.0] = value;
+        }
+        self.world.rows[model.0].push(cells);
+        self.sight = None;
+        let row = self.key(model, self.world.rows[model.0].len() - 1);
+        self.new.insert(row.clone());
+        if let Some((parent, relation)) = parent {
+            self.tie(relation, parent, &row)?;
+        }
+        self.nested(&row, data)?;
+        let definition = self.world.model.model(model);
+        let at = self.at(&row).ok_or(Stop::Open(GONE))?;
+        let lacks = definition.fields.iter().any(|field| {
+            field.required
+                && !field.list
+                && field.relation().is_some_and(|to| self.world.partners(to, at).is_empty())
+        });
+        if lacks { Err(Stop::Fails("a required link is missing")) } else { Ok(row) }
+    }
+
+    // ── Nested writes ──
+
+    fn nested(&mut self, row: &Key, data: &Value) -> Step {
+        let empty = Map::new();
+        let data = data.as_object().unwrap_or(&empty);
+        for kind in KINDS {
+            for (name, writes) in data {
+                let field = self.world.model.model(row.0).field_named(name).unwrap();
+                let Some(relation) = self.world.model.field(row.0, field).relation() else { continue };
+                let Some(writes) = given(writes, kind) else { continue };
+                if self.at(row).is_none() {
+                    return Err(Stop::Open(GONE));
+                }
+                if kind == "set" {
+                    self.set(row, relation, &items(writes))?;
+                    continue;
+                }
+                for item in items(writes) {
+                    self.nested_write(kind, row, relation, item)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn nested_write(&mut self, kind: &str, parent: &Key, relation: RelationRef, item: &Value) -> Step {
+        let target = relation.target;
+        let list = self.world.model.relation(relation.relation).end(relation.side).list;
+        if *item == json!(false) {
+            return Ok(());
+        }
+        if self.at(parent).is_none() {
+            return Err(Stop::Open(GONE));
+        }
+        let part = |name: &str| item.get(name).cloned().unwrap_or_default();
+        match kind {
+            "create" => {
+                self.create(target, item, Some((parent, relation)))?;
+            }
+            "connect" => {
+                let child = self.find_seen(target, item)?;
+                self.tie(relation, parent, &child)?;
+            }
+            "update" if list => {
+                let child = self.linked(parent, relation, Some(&part("where")))?;
+                self.update(&child, &part("data"))?;
+            }
+            "update" => {
+                let child = self.linked(parent, relation, None)?;
+                self.update(&child, item)?;
+            }
+            "upsert" => {
+                let unique = part("where");
+                match self.linked(parent, relation, list.then_some(&unique)) {
+                    Ok(child) if self.is_own(&child) => self.update(&child, &part("update"))?,
+                    Ok(_) => return Err(Stop::Open("another's, so that another is made")),
+                    Err(_) => {
+                        self.create(target, &part("create"), Some((parent, relation)))?;
+                    }
+                }
+            }
+            "delete" => {
+                let child = self.linked(parent, relation, list.then_some(item))?;
+                self.touch(&child)?;
+                self.delete(&[child])?;
+            }
+            "disconnect" => {
+                let child = self.linked(parent, relation, list.then_some(item))?;
+                self.cut(relation, parent, &child)?;
+            }
+            "updateMany" => {
+                let children = self.children(parent, relation);
+                let rows = self.matching(target, &part("where"), Some(&children))?;
+                self.update_columns(&rows, &part("data"))?;
+            }
+            _ => {
+                let children = self.children(parent, relation);
+                let rows = self.matching(target, item, Some(&children))?;
+                self.delete(&rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn children(&self, parent: &Key, relation: RelationRef) -> Vec<Key> {
+        let partners = self.world.partners(relation, self.at(parent).unwrap());
+        partners.into_iter().map(|row| self.key(relation.target, row)).collect()
+    }
+
+    /// The child of that unique value, or the only one.
+    fn linked(&mut self, parent: &Key, relation: RelationRef, unique: Option<&Value>) -> Step<Key> {
+        let named = unique.map(|unique| self.find(relation.target, unique));
+        let children = self.children(parent, relation);
+        let mut found =
+            children.into_iter().filter(|child| named.as_ref().is_none_or(|n| n.as_ref() == Some(child)));
+        let child = found.next().ok_or(Stop::Fails("not linked"))?;
+        if self.new.contains(&child) && !self.is_own(&child) {
+            return Err(Stop::Open("new, and not the viewer's yet"));
+        }
+        if self.sees(&child) { Ok(child) } else { Err(Stop::Fails("not linked that one could see")) }
+    }
+
+    /// Children that may not be cut stay, as if they were not there.
+    fn set(&mut self, parent: &Key, relation: RelationRef, wanted: &[&Value]) -> Step {
+        let mut stay = Vec::new();
+        for unique in wanted {
+            stay.push(self.find_seen(relation.target, unique)?);
+        }
+        for child in self.children(parent, relation) {
+            if stay.contains(&child) || !self.sees(&child) {
+                continue;
+            }
+            self.cut(relation, parent, &child)?;
+        }
+        for child in stay {
+            self.tie(relation, parent, &child)?;
+        }
+        Ok(())
+    }
+
+    // ── Links ──
+
+    /// Ties two rows; whatever else stands where there is room for one goes.
+    fn tie(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
+        let definition = self.world.model.relation(relation.relation).clone();
+        let (own, back) =
+            (definition.end(relation.side).clone(), definition.end(relation.side.other()).clone());
+        if own.required && back.required {
+            return Err(Stop::Fails("neither can do without the other"));
+        }
+        let leads_back =
+            RelationRef { relation: relation.relation, side: relation.side.other(), target: parent.0 };
+        if !back.list {
+            for other in self.children(child, leads_back).into_iter().filter(|other| other != parent) {
+                if own.required {
+                    return Err(Stop::Fails("it has a parent that needs it"));
+                }
+                self.name(child)?;
+                self.unlink(relation, &other, child)?;
+            }
+        }
+        if !own.list {
+            for other in self.children(parent, relation).into_iter().filter(|other| other != child) {
+                if back.required {
+                    return Err(Stop::Fails("there is a child that needs it"));
+                }
+                self.unlink(relation, parent, &other)?;
+            }
+        }
+        self.write_link(relation, parent, child)?;
+        let link = self.link(relation, parent, child);
+        let links = &mut self.world.links[relation.relation.0];
+        if !links.contains(&link) {
+            links.push(link);
+        }
+        self.sight = None;
+        Ok(())
+    }
+
+    fn cut(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
+        let end = self.world.model.relation(relation.relation).end(relation.side.other());
+        if end.required {
+            return Err(Stop::Fails("the child needs a parent"));
+        }
+        self.unlink(relation, parent, child)
+    }
+
+    fn unlink(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
+        self.write_link(relation, parent, child)?;
+        if !self.is_inline(relation)
+            && ![parent, child].iter().any(|row| self.new.contains(*row) || self.is_own(row))
+        {
+            return Err(Stop::Open("a link of others in a table"));
+        }
+        let link = self.link(relation, parent, child);
+        self.world.links[relation.relation.0].retain(|other| *other != link);
+        self.sight = None;
+        Ok(())
+    }
+
+    fn is_inline(&self, relation: RelationRef) -> bool {
+        matches!(self.world.model.relation(relation.relation).storage, RelationStorage::Inline { .. })
+    }
+
+    fn write_link(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
+        let (held_here, held_there) = match self.world.model.relation(relation.relation).storage {
+            RelationStorage::Inline { side, .. } => (side == relation.side, side != relation.side),
+            RelationStorage::Table { .. } => (false, false),
+        };
+        for (row, held) in [(parent, held_here), (child, held_there)] {
+            if held { self.touch(row)? } else { self.name(row)? }
+        }
+        Ok(())
+    }
+
+    fn link(&self, relation: RelationRef, parent: &Key, child: &Key) -> (usize, usize) {
+        let (parent, child) = (self.at(parent).unwrap(), self.at(child).unwrap());
+        if relation.side == Side::A { (parent, child) } else { (child, parent) }
+    }
+
+    // ── Deletions ──
+
+    fn delete(&mut self, rows: &[Key]) -> Step {
+        for row in rows {
+            for (number, side, partner) in self.links_of(row) {
+                let relation = self.world.model.relations[number].clone();
+                if relation.a.cascade || relation.b.cascade {
+                    return Err(Stop::Open("a cascade"));
+                }
+                let end = relation.end(side.other());
+                if end.required && !end.list && !rows.contains(&partner) {
+                    return Err(Stop::Fails("a row needs it"));
+                }
+                let held_there =
+                    matches!(&relation.storage, RelationStorage::Inline { side: at, .. } if *at != side);
+                if rows.contains(&partner) {
+                    continue;
+                }
+                if held_there { self.touch(&partner)? } else { self.name(&partner)? }
+            }
+        }
+        for row in rows {
+            let at = self.at(row).unwrap();
+            self.world.rows[row.0.0].remove(at);
+            for (relation, links) in self.world.model.relations.iter().zip(&mut self.world.links) {
+                let (here_a, here_b) = (relation.a.model == row.0, relation.b.model == row.0);
+                links.retain(|(a, b)| !(here_a && *a == at) && !(here_b && *b == at));
+                for (a, b) in links {
+                    *a -= usize::from(here_a && *a > at);
+                    *b -= usize::from(here_b && *b > at);
+                }
+            }
+            self.sight = None;
+        }
+        Ok(())
+    }
+
+    /// Relation, the end at which the row stands, and its partner there.
+    fn links_of(&self, row: &Key) -> Vec<(usize, Side, Key)> {
+        let at = self.at(row).unwrap();
+        let mut found = Vec::new();
+        for (number, relation) in self.world.model.relations.iter().enumerate() {
+            for (a, b) in &self.world.links[number] {
+                if relation.a.model == row.0 && *a == at {
+                    found.push((number, Side::A, self.key(relation.b.model, *b)));
+                }
+                if relation.b.model == row.0 && *b == at {
+                    found.push((number, Side::B, self.key(relation.a.model, *a)));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Rows and links as text, without what Gom writes itself. A row whose id nobody could know is called by its values.
+fn shown(world: &World, known: &BTreeSet<Key>, kept: &Kept) -> BTreeMap<String, usize> {
+    let name = |model: ModelId, row: usize| {
+        let definition = world.model.model(model);
+        let cells = &world.rows[model.0][row];
+        let id = cells[definition.id.0].as_str().unwrap();
+        let is_known = known.contains(&(model, id.to_owned()));
+        let columns = definition.field_ids().filter(|field| {
+            let of = definition.field(*field);
+            of.is_column()
+                && !of.is_server_set()
+                && !kept.contains(&(model, *field))
+                && (is_known || *field != definition.id)
+        });
+        let values: Vec<String> = columns
+            .map(|field| match (&cells[field.0], cells[field.0].as_f64()) {
+                (_, Some(number)) => number.to_string(),
+                (other, None) => other.to_string(),
+            })
+            .collect();
+        format!("{} {}", definition.name, values.join(" "))
+    };
+    let mut lines = BTreeMap::new();
+    let mut add = |line: String| *lines.entry(line).or_insert(0) += 1;
+    for model in world.model.model_ids() {
+        (0..world.rows[model.0].len()).for_each(|row| add(name(model, row)));
+    }
+    for (relation, links) in world.model.relations.iter().zip(&world.links) {
+        for (a, b) in links {
+            add(format!(
+                "{}: {} - {}",
+                relation.name,
+                name(relation.a.model, *a),
+                name(relation.b.model, *b)
+            ));
+        }
+    }
+    lines
+}
+
+/// What differs between the rows that there should be and those that there are.
+pub fn difference(before: &World, should: &World, is: &World, kept: &Kept) -> Option<String> {
+    let keys = |world: &World| -> BTreeSet<Key> {
+        let of_model = |model: ModelId| {
+            (0..world.rows[model.0].len())
+                .map(move |row| (model, world.id(model, row).as_str().unwrap().to_owned()))
+                .collect::<Vec<_>>()
+        };
+        world.model.model_ids().flat_map(of_model).collect()
+    };
+    let mut known = keys(before);
+    known.extend(keys(should).into_iter().filter(|(_, id)| !id.starts_with('#')));
+    let (should, is) = (shown(should, &known, kept), shown(is, &known, kept));
+    let missing: Vec<_> = should.iter().filter(|(line, count)| is.get(*line) != Some(count)).collect();
+    let others: Vec<_> = is.iter().filter(|(line, count)| should.get(*line) != Some(count)).collect();
+    (should != is).then(|| format!("should be there: {missing:#?}\nis there: {others:#?}"))
+}
