@@ -3,12 +3,16 @@
 //! must be done, and leave exactly these rows and links; where it names what is not there, it must fail. Of the others the
 //! model says nothing: `effects` says what they must not do.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod comparison;
+mod links;
 
-use gom_engine::datamodel::{FieldId, ModelId, RelationRef, RelationStorage, Side};
+use std::collections::BTreeSet;
+
+use gom_engine::datamodel::{FieldId, ModelId, RelationRef};
 use gom_engine::schema::OutputMeaning;
 use serde_json::{Map, Value, json};
 
+pub use self::comparison::difference;
 use crate::rows::holds;
 use crate::sight::Sight;
 use crate::world::World;
@@ -63,8 +67,8 @@ struct Serial<'a> {
 pub fn outcome(world: &World, rules: &Rules<'_>, write: &Write) -> Outcome {
     let mut serial =
         Serial { rules, world: world.clone(), sight: None, new: BTreeSet::new(), own: BTreeSet::new() };
-    let arguments = ["data", "create", "update"].into_iter().filter_map(|name| write.arguments.get(name));
-    let named = arguments.map(|data| serial.check_names(write.model(), data)).collect::<Step>();
+    let mut arguments = ["data", "create", "update"].into_iter().filter_map(|name| write.arguments.get(name));
+    let named = arguments.try_for_each(|data| serial.check_names(write.model(), data));
     let done = named.and_then(|()| serial.write(write)).and_then(|()| serial.look_again());
     match done {
         Ok(()) => Outcome::Done(Box::new(serial.world)),
@@ -457,196 +461,4 @@ impl Serial<'_> {
         }
         Ok(())
     }
-
-    // ── Links ──
-
-    /// Ties two rows; whatever else stands where there is room for one goes.
-    fn tie(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
-        let definition = self.world.model.relation(relation.relation).clone();
-        let (own, back) =
-            (definition.end(relation.side).clone(), definition.end(relation.side.other()).clone());
-        if own.required && back.required {
-            return Err(Stop::Fails("neither can do without the other"));
-        }
-        let leads_back =
-            RelationRef { relation: relation.relation, side: relation.side.other(), target: parent.0 };
-        if !back.list {
-            for other in self.children(child, leads_back).into_iter().filter(|other| other != parent) {
-                if own.required {
-                    return Err(Stop::Fails("it has a parent that needs it"));
-                }
-                self.name(child)?;
-                self.unlink(relation, &other, child)?;
-            }
-        }
-        if !own.list {
-            for other in self.children(parent, relation).into_iter().filter(|other| other != child) {
-                if back.required {
-                    return Err(Stop::Fails("there is a child that needs it"));
-                }
-                self.unlink(relation, parent, &other)?;
-            }
-        }
-        self.write_link(relation, parent, child)?;
-        let link = self.link(relation, parent, child);
-        let links = &mut self.world.links[relation.relation.0];
-        if !links.contains(&link) {
-            links.push(link);
-        }
-        self.sight = None;
-        Ok(())
-    }
-
-    fn cut(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
-        let end = self.world.model.relation(relation.relation).end(relation.side.other());
-        if end.required {
-            return Err(Stop::Fails("the child needs a parent"));
-        }
-        self.unlink(relation, parent, child)
-    }
-
-    fn unlink(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
-        self.write_link(relation, parent, child)?;
-        if !self.is_inline(relation)
-            && ![parent, child].iter().any(|row| self.new.contains(*row) || self.is_own(row))
-        {
-            return Err(Stop::Open("a link of others in a table"));
-        }
-        let link = self.link(relation, parent, child);
-        self.world.links[relation.relation.0].retain(|other| *other != link);
-        self.sight = None;
-        Ok(())
-    }
-
-    fn is_inline(&self, relation: RelationRef) -> bool {
-        matches!(self.world.model.relation(relation.relation).storage, RelationStorage::Inline { .. })
-    }
-
-    fn write_link(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
-        let (held_here, held_there) = match self.world.model.relation(relation.relation).storage {
-            RelationStorage::Inline { side, .. } => (side == relation.side, side != relation.side),
-            RelationStorage::Table { .. } => (false, false),
-        };
-        for (row, held) in [(parent, held_here), (child, held_there)] {
-            if held { self.touch(row)? } else { self.name(row)? }
-        }
-        Ok(())
-    }
-
-    fn link(&self, relation: RelationRef, parent: &Key, child: &Key) -> (usize, usize) {
-        let (parent, child) = (self.at(parent).unwrap(), self.at(child).unwrap());
-        if relation.side == Side::A { (parent, child) } else { (child, parent) }
-    }
-
-    // ── Deletions ──
-
-    fn delete(&mut self, rows: &[Key]) -> Step {
-        for row in rows {
-            for (number, side, partner) in self.links_of(row) {
-                let relation = self.world.model.relations[number].clone();
-                if relation.a.cascade || relation.b.cascade {
-                    return Err(Stop::Open("a cascade"));
-                }
-                let end = relation.end(side.other());
-                if end.required && !end.list && !rows.contains(&partner) {
-                    return Err(Stop::Fails("a row needs it"));
-                }
-                let held_there =
-                    matches!(&relation.storage, RelationStorage::Inline { side: at, .. } if *at != side);
-                if rows.contains(&partner) {
-                    continue;
-                }
-                if held_there { self.touch(&partner)? } else { self.name(&partner)? }
-            }
-        }
-        for row in rows {
-            let at = self.at(row).unwrap();
-            self.world.rows[row.0.0].remove(at);
-            for (relation, links) in self.world.model.relations.iter().zip(&mut self.world.links) {
-                let (here_a, here_b) = (relation.a.model == row.0, relation.b.model == row.0);
-                links.retain(|(a, b)| !(here_a && *a == at) && !(here_b && *b == at));
-                for (a, b) in links {
-                    *a -= usize::from(here_a && *a > at);
-                    *b -= usize::from(here_b && *b > at);
-                }
-            }
-            self.sight = None;
-        }
-        Ok(())
-    }
-
-    /// Relation, the end at which the row stands, and its partner there.
-    fn links_of(&self, row: &Key) -> Vec<(usize, Side, Key)> {
-        let at = self.at(row).unwrap();
-        let mut found = Vec::new();
-        for (number, relation) in self.world.model.relations.iter().enumerate() {
-            for (a, b) in &self.world.links[number] {
-                if relation.a.model == row.0 && *a == at {
-                    found.push((number, Side::A, self.key(relation.b.model, *b)));
-                }
-                if relation.b.model == row.0 && *b == at {
-                    found.push((number, Side::B, self.key(relation.a.model, *a)));
-                }
-            }
-        }
-        found
-    }
-}
-
-/// Rows and links as text, without what Gom writes itself. A row whose id nobody could know is called by its values.
-fn shown(world: &World, known: &BTreeSet<Key>, kept: &Kept) -> BTreeMap<String, usize> {
-    let name = |model: ModelId, row: usize| {
-        let definition = world.model.model(model);
-        let cells = &world.rows[model.0][row];
-        let id = cells[definition.id.0].as_str().unwrap();
-        let is_known = known.contains(&(model, id.to_owned()));
-        let columns = definition.field_ids().filter(|field| {
-            let of = definition.field(*field);
-            of.is_column()
-                && !of.is_server_set()
-                && !kept.contains(&(model, *field))
-                && (is_known || *field != definition.id)
-        });
-        let values: Vec<String> = columns
-            .map(|field| match (&cells[field.0], cells[field.0].as_f64()) {
-                (_, Some(number)) => number.to_string(),
-                (other, None) => other.to_string(),
-            })
-            .collect();
-        format!("{} {}", definition.name, values.join(" "))
-    };
-    let mut lines = BTreeMap::new();
-    let mut add = |line: String| *lines.entry(line).or_insert(0) += 1;
-    for model in world.model.model_ids() {
-        (0..world.rows[model.0].len()).for_each(|row| add(name(model, row)));
-    }
-    for (relation, links) in world.model.relations.iter().zip(&world.links) {
-        for (a, b) in links {
-            add(format!(
-                "{}: {} - {}",
-                relation.name,
-                name(relation.a.model, *a),
-                name(relation.b.model, *b)
-            ));
-        }
-    }
-    lines
-}
-
-/// What differs between the rows that there should be and those that there are.
-pub fn difference(before: &World, should: &World, is: &World, kept: &Kept) -> Option<String> {
-    let keys = |world: &World| -> BTreeSet<Key> {
-        let of_model = |model: ModelId| {
-            (0..world.rows[model.0].len())
-                .map(move |row| (model, world.id(model, row).as_str().unwrap().to_owned()))
-                .collect::<Vec<_>>()
-        };
-        world.model.model_ids().flat_map(of_model).collect()
-    };
-    let mut known = keys(before);
-    known.extend(keys(should).into_iter().filter(|(_, id)| !id.starts_with('#')));
-    let (should, is) = (shown(should, &known, kept), shown(is, &known, kept));
-    let missing: Vec<_> = should.iter().filter(|(line, count)| is.get(*line) != Some(count)).collect();
-    let others: Vec<_> = is.iter().filter(|(line, count)| should.get(*line) != Some(count)).collect();
-    (should != is).then(|| format!("should be there: {missing:#?}\nis there: {others:#?}"))
 }
