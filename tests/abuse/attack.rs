@@ -1,36 +1,46 @@
-//! A loop of requests that a hostile client keeps going for some seconds.
+//! What a hostile client keeps up for some seconds, beside one that behaves.
 
 use std::cell::Cell;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{LocalBoxFuture, join_all};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Reply};
 use crate::measure::{assert_bounded, assert_served, memory, victim};
 use crate::shop::Shop;
 
-const SECONDS: u64 = 4;
+pub const SECONDS: u64 = 4;
 
 pub struct Attack {
     pub name: &'static str,
-    pub query: &'static str,
-    /// Of the request with this number.
-    pub variables: Box<dyn Fn(usize) -> Value + Send>,
+    /// The request with this number.
+    pub request: Request,
     /// Requests at once.
     pub at_once: usize,
     pub is_refused: bool,
 }
 
+pub type Request = Box<dyn Fn(Browser, usize) -> LocalBoxFuture<'static, Reply> + Send>;
+
 /// How the attacker's requests ended.
 #[derive(Debug, Default, Clone, Copy)]
 struct Ended {
     answered: usize,
-    beyond_a_limit: usize,
+    /// By a limit, or as a wrong login.
+    refused: usize,
     told_to_wait: usize,
     otherwise: usize,
+}
+
+/// A query or mutation with the variables of the request with this number.
+pub fn graphql(query: &'static str, variables: impl Fn(usize) -> Value + Send + 'static) -> Request {
+    Box::new(move |mut browser, n| {
+        let variables = variables(n);
+        Box::pin(async move { browser.graphql(query, variables).await })
+    })
 }
 
 /// Each attack beside a client that behaves, one after the other.
@@ -53,7 +63,7 @@ pub async fn assert_withstood(shop: &Shop, hostile: &Browser, attacks: impl Into
         println!("{name}: {ended:?}");
         assert_served(name, &alone, &attacked);
         assert_bounded(name, before, after, 200, 200);
-        let refused = ended.answered == 0 && ended.beyond_a_limit > 0;
+        let refused = ended.answered == 0 && ended.refused > 0;
         assert_eq!((refused, ended.answered > 0), (is_refused, !is_refused), "{name}: {ended:?}");
     }
 }
@@ -72,15 +82,15 @@ impl Attack {
     async fn run(self, browser: Browser) -> Ended {
         let until = Instant::now() + Duration::from_secs(SECONDS);
         let (number, ended) = (Cell::new(0), Cell::new(Ended::default()));
-        let one = async |mut browser: Browser| {
+        let one = async || {
             while Instant::now() < until {
                 let n = number.replace(number.get() + 1);
-                let reply = browser.graphql(self.query, (self.variables)(n)).await;
+                let reply = (self.request)(browser.clone(), n).await;
                 let mut count = ended.get();
-                match reply.code() {
+                match (reply.status.as_u16(), reply.code().1) {
                     (200, "") => count.answered += 1,
-                    (200, "LIMIT_EXCEEDED") => count.beyond_a_limit += 1,
-                    (429, "TOO_MANY_REQUESTS") => count.told_to_wait += 1,
+                    (200, "LIMIT_EXCEEDED") | (403, "") => count.refused += 1,
+                    (429, _) => count.told_to_wait += 1,
                     _ => count.otherwise += 1,
                 }
                 ended.set(count);
@@ -90,7 +100,7 @@ impl Attack {
                 }
             }
         };
-        join_all((0..self.at_once).map(|_| one(browser.clone()))).await;
+        join_all((0..self.at_once).map(|_| one())).await;
         ended.get()
     }
 }

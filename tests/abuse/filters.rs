@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::attack::{Attack, assert_withstood};
+use crate::attack::{Attack, assert_withstood, graphql};
 use crate::shop::Shop;
 
 /// `0.9 KB` of this, four at a time, once took another user's p99 from 73 ms to 6.4 s.
@@ -38,14 +38,27 @@ pub fn dear(n: usize) -> Value {
     json!({ "items_every": { "order": { "items_none": { "OR": leaves } } } })
 }
 
+const QUERY: &str = "query($where: OrderWhereInput) { orders(where: $where) { uid } }";
+
 fn attack(name: &'static str, filter: fn(usize) -> Value, at_once: usize, is_refused: bool) -> Attack {
-    Attack {
-        name,
-        query: "query($where: OrderWhereInput) { orders(where: $where) { uid } }",
-        variables: Box::new(move |n| json!({ "where": filter(n) })),
-        at_once,
-        is_refused,
-    }
+    Attack { name, request: graphql(QUERY, move |n| json!({ "where": filter(n) })), at_once, is_refused }
+}
+
+/// As many conditions as are allowed, each time another statement: sixty of these with four hundred once left 600 MB in
+/// PostgreSQL's processes for good.
+fn long(n: usize) -> Value {
+    let condition = |place: usize| {
+        let end = ["_not", "_not_contains"][(n >> (place % 16)) & 1];
+        json!({ format!("name{end}"): format!("x{place}") })
+    };
+    json!({ "AND": (0..180).map(condition).collect::<Vec<_>>() })
+}
+
+#[actix_web::test]
+async fn ever_new_statements_take_no_memory_for_good() {
+    let shop = Shop::open(&[]).await;
+    let hostile = shop.seller("attacker").await;
+    assert_withstood(&shop, &hostile, [attack("long statements, each another", long, 8, false)]).await;
 }
 
 #[actix_web::test]

@@ -4,11 +4,13 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod answers;
 mod attack;
 #[path = "../auth/browser.rs"]
 #[allow(dead_code)] // shared with the tests of logins, which use all of it
 mod browser;
 mod filters;
+mod logins;
 mod measure;
 #[path = "../operate/process.rs"]
 #[allow(dead_code)] // shared with the tests for operators

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::browser::Browser;
 use crate::process::{Environment, Server, command, environment, migrate};
 
-const PASSWORD: &str = "correct horse";
+pub const PASSWORD: &str = "correct horse";
 const ORDERS: usize = 50;
 
 pub struct Shop {

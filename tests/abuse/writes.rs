@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::attack::{Attack, assert_withstood};
+use crate::attack::{Attack, assert_withstood, graphql};
 use crate::shop::Shop;
+
+const CONNECT: &str = "mutation($list: [OrderWhereUniqueInput!]) { \
+                       updateBp(where: {uid: \"bp-attacker\"}, data: {orders: {connect: $list}}) { uid } }";
 
 #[actix_web::test]
 async fn many_nested_writes_neither_delay_others_nor_take_memory() {
@@ -14,14 +17,7 @@ async fn many_nested_writes_neither_delay_others_nor_take_memory() {
     assert_eq!(orders.len(), 50);
     let connect = |name: &'static str, items: usize, at_once: usize, is_refused: bool| {
         let list: Vec<Value> = orders.iter().cycle().take(items).cloned().collect();
-        Attack {
-            name,
-            query: "mutation($list: [OrderWhereUniqueInput!]) { \
-                    updateBp(where: {uid: \"bp-attacker\"}, data: {orders: {connect: $list}}) { uid } }",
-            variables: Box::new(move |_| json!({ "list": list })),
-            at_once,
-            is_refused,
-        }
+        Attack { name, request: graphql(CONNECT, move |_| json!({ "list": list })), at_once, is_refused }
     };
     let attacks = [
         // As many as a body holds: once 200 MB of statements.

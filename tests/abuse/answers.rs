@@ -1,0 +1,88 @@
+//! Large answers: the same texts many times over, and clients that never read.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use crate::attack::{Attack, SECONDS, assert_withstood, graphql};
+use crate::browser::Browser;
+use crate::measure::{assert_bounded, assert_served, memory, victim};
+use crate::shop::Shop;
+
+const UPDATE: &str = "mutation($order: OrderWhereUniqueInput!, $name: String) { updateOrder(where: $order, data: {name: $name}) { uid } }";
+/// Twenty fields at the root, each with all of the texts.
+const ALIASES: &str = "{ a: orders { name } b: orders { name } c: orders { name } d: orders { name } e: orders { name } \
+                       f: orders { name } g: orders { name } h: orders { name } i: orders { name } j: orders { name } \
+                       k: orders { name } l: orders { name } m: orders { name } n: orders { name } o: orders { name } \
+                       p: orders { name } q: orders { name } r: orders { name } s: orders { name } t: orders { name } }";
+
+/// The attacker, whose fifty orders have names of 60 KB.
+async fn with_long_names(shop: &Shop) -> Browser {
+    let mut hostile = shop.seller("attacker").await;
+    let name = "x".repeat(60_000);
+    let orders = hostile.data("{ orders { uid } }", json!({})).await;
+    for order in orders["orders"].as_array().unwrap() {
+        hostile.data(UPDATE, json!({ "order": order, "name": name })).await;
+    }
+    hostile
+}
+
+#[actix_web::test]
+async fn large_answers_neither_delay_others_nor_take_memory() {
+    let shop = Shop::open(&[]).await;
+    let hostile = with_long_names(&shop).await;
+    let attack = |name: &'static str, query: &'static str, is_refused: bool| {
+        let request = graphql(query, |_| json!({}));
+        Attack { name, request, at_once: 12, is_refused }
+    };
+    // On texts of 1 MB, the first once took 2.3 GB in PostgreSQL.
+    let attacks = [
+        attack("60 MB in an answer", ALIASES, true),
+        attack("3 MB in an answer", "{ orders { name } }", false),
+    ];
+    assert_withstood(&shop, &hostile, attacks).await;
+}
+
+/// Asks for 3 MB and reads none of it.
+async fn never_reads(browser: &Browser) -> TcpStream {
+    let mut stream = TcpStream::connect(browser.url("").trim_start_matches("http://")).await.unwrap();
+    let cookies: Vec<String> = browser.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let body: Value = json!({ "query": "{ orders { name } }" });
+    let (body, cookies) = (body.to_string(), cookies.join("; "));
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nCookie: {cookies}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Twelve of them once held 887 MB.
+#[actix_web::test]
+async fn clients_that_never_read_hold_no_more_than_one_user_may() {
+    const NAME: &str = "clients that never read";
+    let shop = Shop::open(&[]).await;
+    let hostile = with_long_names(&shop).await;
+    let well_behaved = shop.seller("victim").await;
+    victim(&well_behaved, 1).await;
+    let alone = victim(&well_behaved, SECONDS).await;
+    let before = memory(shop.server.pid(), &shop.database).await;
+    let attacking = async {
+        let mut streams = Vec::new();
+        for _ in 0..100 {
+            streams.push(never_reads(&hostile).await);
+            sleep(Duration::from_millis(20)).await;
+        }
+        streams
+    };
+    let (attacked, streams) = futures::join!(victim(&well_behaved, SECONDS), attacking);
+    let after = memory(shop.server.pid(), &shop.database).await;
+    assert_served(NAME, &alone, &attacked);
+    // `limits.waiting_bytes` is 32 MiB; 300 MB were asked for.
+    assert_bounded(NAME, before, after, 150, 100);
+    drop(streams);
+}
