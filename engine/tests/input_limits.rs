@@ -33,17 +33,20 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let model = datamodel::parse("datamodel.prisma", DATAMODEL).expect("a sound datamodel");
-        let schema = Arc::new(generate(&model, SchemaOptions::default()));
-        let source: PolicySource = serde_json::from_value(json!({
+        let source = serde_json::from_value(json!({
             "roles": { "seller": { "permissions": [], "rows": {
                 "Seller": "{ ext: $sub }",
                 "Order": "{ seller: { ext: $sub } }",
                 "Item": "{ OR: [{ order: { seller: { ext: $sub } } }, { code: \"free\" }] }",
             } } }
-        }))
-        .expect("a policy's form");
-        let policy = Policy::new(&source, &model, &schema).expect("a sound policy");
+        }));
+        World::with(&source.expect("a policy's form"))
+    }
+
+    fn with(source: &PolicySource) -> Self {
+        let model = datamodel::parse("datamodel.prisma", DATAMODEL).expect("a sound datamodel");
+        let schema = Arc::new(generate(&model, SchemaOptions::default()));
+        let policy = Policy::new(source, &model, &schema).expect("a sound policy");
         let served = Served::new(&schema).expect("it can be served");
         let physical = Physical::new(model, &PhysicalOptions::in_schema("shop"));
         let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
@@ -53,8 +56,13 @@ impl World {
     }
 
     fn seller(&self) -> Rights {
+        self.rights("seller")
+    }
+
+    fn rights(&self, role: &str) -> Rights {
         let Value::Object(claims) = json!({ "sub": "s" }) else { unreachable!() };
-        let rights = self.planner.rights(&self.policy, Permissions::of(["role:seller"]), &claims);
+        let rights =
+            self.planner.rights(&self.policy, Permissions::of([format!("role:{role}").as_str()]), &claims);
         rights.expect("the policy has the role")
     }
 
@@ -73,6 +81,20 @@ impl World {
     fn of_orders(&self, filter: &Value, access: Access<'_>) -> InputMeasures {
         self.measure(ORDERS, &json!({ "where": filter }), access)
     }
+}
+
+/// A policy whose role `buyer` reads two fields of sellers by rules.
+fn rules_of_fields() -> PolicySource {
+    let own = json!({ "table": "code", "value": "code", "node": "order", "owner": "seller", "of": "Seller", "is": "{ ext: $sub }" });
+    serde_json::from_value(json!({
+        "roles": { "buyer": {
+            "permissions": [],
+            "rows": { "Seller": "{}", "Order": "{}", "Item": "{}" },
+            "shown": { "Order.name": "{ seller: { ext: $sub } }", "Item.code": "{ code_not: \"x\" }" },
+            "own_values": { "Order.name": own },
+        } }
+    }))
+    .expect("a policy's form")
 }
 
 const ORDERS: &str = "query ($where: OrderWhereInput) { orders(where: $where, first: 10) { id } }";
@@ -303,6 +325,34 @@ fn a_filter_counts_for_every_row_of_its_list_in_the_complexity() {
         7 * 3 * 2
     );
     assert_eq!(complexity("{ orders(where: {}) { items(where: {}) { id } } }"), 0);
+}
+
+#[test]
+fn a_selected_field_that_a_rule_decides_counts_for_every_row_in_the_complexity() {
+    let world = World::with(&rules_of_fields());
+    let rights = world.rights("buyer");
+    let measured = |document: &str| world.measure(document, &json!({}), Access::Limited(&rights));
+    let complexity = |document: &str| measured(document).complexity;
+    // A relation and a condition show it, and the same lead to the viewer's own value.
+    assert_eq!(complexity("{ orders(first: 7) { id name } }"), 7 * 4);
+    assert_eq!(complexity("{ orders(first: 7) { id } }"), 0);
+    let twice = "{ a: orders(first: 7) { name other: name items(first: 3) { code } } }";
+    assert_eq!(complexity(twice), 7 * (4 + 4 + 3));
+    assert_eq!(complexity("{ ordersConnection(first: 7) { edges { node { name } } } }"), 7 * 4);
+    // Beside a filter by the field; the filters' own limits are about filters only.
+    assert_eq!(complexity("{ orders(where: {name: \"x\"}, first: 7) { name } }"), 7 * 5 + 7 * 4);
+    let selected = measured("{ orders(first: 7) { name } }");
+    assert_eq!((selected.conditions, selected.relations, selected.depth), (0, 0, 0));
+    // Whoever reads columns pays for columns.
+    assert_eq!(world.measure(twice, &json!({}), Access::Full).complexity, 0);
+    let message = Limits { complexity: Some(40), ..Limits::UNLIMITED }
+        .check_input(&selected, &world.prepare("{ orders(first: 20) { name } }").measures)
+        .expect_err("too much")
+        .message;
+    assert_eq!(
+        message,
+        "The query has a complexity of 49 with its filters and the rules of its fields; the limit is 40 (limits.complexity)"
+    );
 }
 
 #[test]

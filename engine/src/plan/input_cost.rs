@@ -1,6 +1,7 @@
 //! What the filters and nested writes of a request ask of the database, counted before anything is planned. The values
 //! are walked where they stand, in the prepared document and in the variables, and nothing is copied: a document without
-//! either costs a look at a flag, the usual filter some tens of nanoseconds.
+//! either costs a look at a flag, the usual filter some tens of nanoseconds. Fields that the viewer does not read from their
+//! columns ask something of the database wherever they are selected, and count in the complexity.
 
 use super::context::Planner;
 use super::rights::Access;
@@ -45,7 +46,7 @@ impl RuleCost {
         }
     }
 
-    /// What a comparison with a field asks in addition that the viewer does not read from its column.
+    /// What reading a field asks in addition that the viewer does not read from its column.
     fn of_view(view: &View) -> Self {
         let shown = RuleCost::of(&view.shown);
         let Some(own) = &view.own else { return shown };
@@ -67,7 +68,7 @@ impl Planner {
         access: Access<'_>,
     ) -> InputMeasures {
         let measures = InputMeasures::default();
-        if !prepared.has_input {
+        if !prepared.has_input && !access.has_views() {
             return measures;
         }
         let assumed = prepared.assumed_list_size;
@@ -105,7 +106,7 @@ struct Count<'a> {
     variables: Option<&'a Variables>,
     access: Access<'a>,
     assumed: u64,
-    /// How many rows the filter at hand is for.
+    /// How many rows the filter or field at hand is for.
     rows: u64,
     measures: InputMeasures,
 }
@@ -140,6 +141,13 @@ impl<'a> Count<'a> {
         };
         let (items, page) = sizes(field, meaning, self.assumed, page);
         let rows = rows.saturating_mul(items);
+        if let (OutputMeaning::Column(column), Some(parent)) = (meaning, parent)
+            && let Some(view) = self.access.view(parent, column)
+        {
+            let RuleCost { conditions, relations, .. } = RuleCost::of_view(view);
+            self.rows = rows;
+            self.complexity(conditions.saturating_add(relations));
+        }
         if let Some(model) = model {
             // A connection's rows are its page's.
             self.rows = rows.saturating_mul(page);

@@ -330,6 +330,11 @@ impl<'a> Access<'a> {
         self.rights()?.views.get(&(model, field))
     }
 
+    /// Whether there are fields that the viewer does not read as their columns have them.
+    pub(super) fn has_views(self) -> bool {
+        self.rights().is_some_and(|rights| !rights.views.is_empty())
+    }
+
     /// Whether the viewer reads the field as its column has it.
     pub(crate) fn reads_plainly(self, model: ModelId, field: FieldId) -> bool {
         self.names(model, field) && self.view(model, field).is_none()

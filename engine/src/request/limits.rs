@@ -104,7 +104,8 @@ pub struct InputMeasures {
     pub depth: u64,
     pub relations: u64,
     pub bytes: u64,
-    /// Conditions and relations, each for every row of the list that the filter is for.
+    /// Conditions and relations, each for every row of the list that the filter is for; and those of selected fields that
+    /// the viewer does not read from their columns.
     pub complexity: u64,
     /// Items of `create`, `connect`, `update` and so on within data, at every level.
     pub nested_writes: u64,
@@ -167,7 +168,7 @@ impl Limits {
         })?;
         let complexity = complexity.saturating_add(measures.complexity);
         self.hold("complexity", complexity, self.complexity, |n| {
-            format!("The query has a complexity of {n} with its filters")
+            format!("The query has a complexity of {n} with its filters and the rules of its fields")
         })
     }
 
@@ -260,6 +261,6 @@ mod tests {
         let selection = |complexity| Measures { complexity, ..Measures::default() };
         assert_eq!(limits.check_input(&filters, &selection(59)), Ok(()));
         let error = limits.check_input(&filters, &selection(60)).expect_err("101");
-        assert!(error.message.starts_with("The query has a complexity of 101 with its filters;"), "{error}");
+        assert!(error.message.starts_with("The query has a complexity of 101 with its filters and the rules of its fields;"), "{error}");
     }
 }

@@ -19,7 +19,7 @@ pub(super) static KEYS: &[Key] = &[
         "limits.complexity",
         COUNT,
         Some("200000"),
-        "Fields that an answer may hold: each list counts as many times as rows were asked for, and so does each condition and relation of its filter.",
+        "Fields that an answer may hold: each list counts as many times as rows were asked for, and so does each condition and relation of its filter and of the policy's `shown` and `own_values` for the fields that it selects.",
     ),
     Key::new(
         "limits.filter_conditions",
@@ -120,7 +120,7 @@ pub(super) static KEYS: &[Key] = &[
         "limits.service.complexity",
         COUNT,
         Some("1000000000"),
-        "For the service role: fields that an answer may hold: each list counts as many times as rows were asked for, and so does each condition and relation of its filter.",
+        "For the service role: fields that an answer may hold: each list counts as many times as rows were asked for, and so does each condition and relation of its filter and of the policy's `shown` and `own_values` for the fields that it selects.",
     ),
     Key::new(
         "limits.service.filter_conditions",
