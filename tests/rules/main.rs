@@ -5,6 +5,7 @@
 
 mod customers;
 mod lab;
+mod own_values;
 mod reads;
 mod shop;
 mod shop_claims;

@@ -84,8 +84,12 @@ impl Sql {
                 let kept = self.alias();
                 self.push("(select ").column(&kept, &own.value).push(" from gom.").push(&own.table).push(" ");
                 self.push(&kept).push(" where ").column(&kept, &own.node).push(" = ");
-                self.column(alias, physical.id(model)).push(" and ").of_owner(physical, own, &kept);
-                self.push(" limit 1)")
+                self.column(alias, physical.id(model));
+                // Such tables keep ids of all types as text.
+                if physical.id_type(model) != "varchar" {
+                    self.push("::text");
+                }
+                self.push(" and ").of_owner(physical, own, &kept).push(" limit 1)")
             }
         };
         if masked { self.push(" end") } else { self }
