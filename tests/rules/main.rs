@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod cascades;
 mod customers;
 mod lab;
 mod own_values;
@@ -10,4 +11,5 @@ mod reads;
 mod shop;
 mod shop_claims;
 mod shop_rules;
+mod ties;
 mod writes;

@@ -23,7 +23,27 @@ pub(super) struct Unique {
 
 impl Unique {
     pub fn filter(&self) -> Filter {
-        let (field, comparison, operand) = (self.field, Comparison::Equals, Operand::One(self.text.clone()));
+        self.compared(Comparison::Equals, Operand::One(self.text.clone()))
+    }
+
+    /// The conditions of which a row satisfies one if it is among the rows named, all of one model: one for each field
+    /// by which they are named.
+    pub fn any_of(named: &[Unique]) -> Vec<Filter> {
+        let mut by_field: Vec<(&Unique, Vec<Option<String>>)> = Vec::new();
+        for unique in named {
+            let text = Some(unique.text.clone());
+            // A model has few unique fields.
+            match by_field.iter_mut().find(|(first, _)| first.field == unique.field) {
+                Some((_, texts)) => texts.push(text),
+                None => by_field.push((unique, vec![text])),
+            }
+        }
+        let any = |(first, texts): (&Unique, _)| first.compared(Comparison::In, Operand::Many(texts));
+        by_field.into_iter().map(any).collect()
+    }
+
+    fn compared(&self, comparison: Comparison, operand: Operand) -> Filter {
+        let field = self.field;
         match &self.view {
             None => Filter::Compare { field, comparison, operand },
             // Equal to a value, hence not null: so the column's index finds it.

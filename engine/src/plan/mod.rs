@@ -4,6 +4,7 @@ mod context;
 mod failure;
 mod filter;
 mod input_cost;
+mod jobs;
 mod missing;
 mod program;
 mod read;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::context::Planner;
-use super::filter::unexpected;
 use super::input_cost::RuleCost;
 use super::program::{Param, Statement};
 use crate::datamodel::{FieldId, ModelId, RelationId};
@@ -451,52 +450,5 @@ impl Planner {
     /// The answer to a write of a row that is not there, or not for this viewer: the two are not told apart.
     pub fn no_access(&self, model: ModelId) -> ApiError {
         forbidden(&format!("Cannot access this {}", self.model_name(model)))
-    }
-
-    /// Whether a mutation field may leave a job: a watched model can be reached from its own, by whatever relations.
-    pub fn watches(&self, meaning: OutputMeaning) -> bool {
-        let Ok(root) = Self::written_model(meaning) else { return false };
-        let model = self.model();
-        let mut reached = vec![root];
-        let mut next = 0;
-        while let Some(current) = reached.get(next).copied() {
-            if self.is_watched(current) {
-                return true;
-            }
-            next += 1;
-            let fields = model.model(current).fields.iter();
-            for target in fields.filter_map(|field| Some(field.relation()?.target)) {
-                if !reached.contains(&target) {
-                    reached.push(target);
-                }
-            }
-        }
-        false
-    }
-
-    pub(super) fn is_watched(&self, model: ModelId) -> bool {
-        self.model().watched.iter().any(|watched| watched.model == model)
-    }
-
-    pub(super) fn is_followed(&self, model: ModelId) -> bool {
-        self.model().followed.iter().any(|one| one.models.contains(&model))
-    }
-
-    /// Whether the triggers want to know who writes by a mutation field.
-    pub(super) fn notes_writer(&self, meaning: OutputMeaning) -> bool {
-        self.watches(meaning) || Self::written_model(meaning).is_ok_and(|model| self.is_followed(model))
-    }
-
-    /// The model that a top-level field of a mutation writes.
-    pub(super) fn written_model(meaning: OutputMeaning) -> Result<ModelId, ApiError> {
-        match meaning {
-            OutputMeaning::Create(model)
-            | OutputMeaning::Update(model)
-            | OutputMeaning::Upsert(model)
-            | OutputMeaning::Delete(model)
-            | OutputMeaning::UpdateMany(model)
-            | OutputMeaning::DeleteMany(model) => Ok(model),
-            _ => Err(unexpected("mutation field")),
-        }
     }
 }

@@ -261,6 +261,11 @@ mod tests {
         let selection = |complexity| Measures { complexity, ..Measures::default() };
         assert_eq!(limits.check_input(&filters, &selection(59)), Ok(()));
         let error = limits.check_input(&filters, &selection(60)).expect_err("101");
-        assert!(error.message.starts_with("The query has a complexity of 101 with its filters and the rules of its fields;"), "{error}");
+        assert!(
+            error.message.starts_with(
+                "The query has a complexity of 101 with its filters and the rules of its fields;"
+            ),
+            "{error}"
+        );
     }
 }

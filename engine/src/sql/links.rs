@@ -64,24 +64,13 @@ pub fn cut_from_parent(
     let target = relation.target;
     match physical.link(relation) {
         LinkAt::Own(column) => {
-            sql.push("update ")
-                .push(physical.table(parent_model))
-                .push(" set ")
-                .push(column)
-                .push(" = null")
-                .stamps(physical, parent_model, stamps)
-                .push(" where ");
+            sql.cut(physical, parent_model, None, column, stamps);
             sql.push(physical.id(parent_model)).push(" = ").bind(parent.clone());
         }
         LinkAt::Partner(column) => {
             let row = sql.alias();
-            sql.push("update ").push(physical.table(target)).push(" ").push(&row).push(" set ").push(column);
-            sql.push(" = null")
-                .stamps(physical, target, stamps)
-                .push(" where ")
-                .column(&row, column)
-                .push(" = ")
-                .bind(parent.clone());
+            sql.cut(physical, target, Some(&row), column, stamps);
+            sql.column(&row, column).push(" = ").bind(parent.clone());
             if !among.is_true() {
                 sql.push(" and ").predicate(physical, target, &row, among);
             }
@@ -112,20 +101,13 @@ pub fn cut_from_child(
     let mut sql = Sql::new();
     match physical.link(relation) {
         LinkAt::Own(column) => {
-            sql.push("update ")
-                .push(physical.table(parent_model))
-                .push(" set ")
-                .push(column)
-                .push(" = null")
-                .stamps(physical, parent_model, stamps)
-                .push(" where ");
+            sql.cut(physical, parent_model, None, column, stamps);
             sql.push(column).push(" = ").node(physical, relation.target, child);
         }
         LinkAt::Partner(column) => {
             let row = sql.alias();
-            sql.push("update ").push(physical.table(relation.target)).push(" ").push(&row).push(" set ");
-            sql.push(column).push(" = null").stamps(physical, relation.target, stamps);
-            sql.push(" where ").predicate(physical, relation.target, &row, &child.filter());
+            sql.cut(physical, relation.target, Some(&row), column, stamps);
+            sql.predicate(physical, relation.target, &row, &child.filter());
         }
         LinkAt::Table { table, partner, .. } => {
             sql.push("delete from ").push(table).push(" where ").push(partner).push(" = ");
@@ -141,21 +123,14 @@ pub fn cut_pair(physical: &Physical, linked: Linked<'_>, child: &Node, stamps: &
     let Linked { relation, parent_model, parent } = linked;
     match physical.link(relation) {
         LinkAt::Own(column) => {
-            sql.push("update ")
-                .push(physical.table(parent_model))
-                .push(" set ")
-                .push(column)
-                .push(" = null")
-                .stamps(physical, parent_model, stamps)
-                .push(" where ");
+            sql.cut(physical, parent_model, None, column, stamps);
             sql.push(physical.id(parent_model)).push(" = ").bind(parent.clone()).push(" and ").push(column);
             sql.push(" = ").node(physical, relation.target, child);
         }
         LinkAt::Partner(column) => {
             let row = sql.alias();
-            sql.push("update ").push(physical.table(relation.target)).push(" ").push(&row).push(" set ");
-            sql.push(column).push(" = null").stamps(physical, relation.target, stamps);
-            sql.push(" where ").predicate(physical, relation.target, &row, &child.filter());
+            sql.cut(physical, relation.target, Some(&row), column, stamps);
+            sql.predicate(physical, relation.target, &row, &child.filter());
             sql.push(" and ").column(&row, column).push(" = ").bind(parent.clone());
         }
         LinkAt::Table { table, own, partner, .. } => {
@@ -208,8 +183,13 @@ pub fn other_parent(
     sql.finish()
 }
 
-/// Returns a row if the parent has a partner other than the children named, of those that satisfy the filter.
-pub fn other_children(physical: &Physical, linked: Linked<'_>, except: &[Node], among: &Filter) -> Statement {
+/// Returns a row if the parent has a partner other than the child, of those that satisfy the filter.
+pub fn other_children(
+    physical: &Physical,
+    linked: Linked<'_>,
+    except: Option<&Node>,
+    among: &Filter,
+) -> Statement {
     let mut sql = Sql::new();
     let Linked { relation, parent_model, parent } = linked;
     let target = relation.target;
@@ -231,7 +211,7 @@ pub fn other_children(physical: &Physical, linked: Linked<'_>, except: &[Node], 
         sql.push(" where ").column(&child, physical.id(target)).push(" = ").column(&row, child_column);
         sql.push(" and ").predicate(physical, target, &child, among).push(")");
     }
-    for child in except {
+    if let Some(child) = except {
         // A child that does not exist is no exception.
         sql.push(" and ").column(&row, child_column).push(" is distinct from ");
         sql.node(physical, target, child);
@@ -260,6 +240,22 @@ pub fn stamp_partners(
 }
 
 impl Sql {
+    /// Empties the column of rows that holds a link: `update … set … = null where `.
+    fn cut(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        row: Option<&str>,
+        column: &str,
+        stamps: &[Stamp],
+    ) -> &mut Self {
+        self.push("update ").push(physical.table(model));
+        if let Some(row) = row {
+            self.push(" ").push(row);
+        }
+        self.push(" set ").push(column).push(" = null").stamps(physical, model, stamps).push(" where ")
+    }
+
     fn stamps(&mut self, physical: &Physical, model: ModelId, stamps: &[Stamp]) -> &mut Self {
         for (field, text) in stamps {
             self.push(", ").push(physical.column(model, *field)).push(" = ");

@@ -72,8 +72,9 @@ impl Writer<'_> {
                 let physical = self.planner.physical();
                 let (visible, writable) = (self.access.visible(partner), self.access.writable(partner));
                 if self.planner.model().relation(relation).end(side).cascade {
-                    // They go along, and have been claimed; but for those that came since.
-                    self.spare(relation, side, &ids, &visible);
+                    // They go along, and have been claimed; but for those that came since, which lose their link.
+                    let in_their_rows = matches!(physical.link_at(relation, side), LinkAt::Partner(_));
+                    self.spare(relation, side, &ids, if in_their_rows { &writable } else { &visible });
                     continue;
                 }
                 let LinkAt::Partner(column) = physical.link_at(relation, side) else {
@@ -81,7 +82,7 @@ impl Writer<'_> {
                     self.touch_partners(relation, side, &ids);
                     continue;
                 };
-                let held = self.hold_partners(relation, side, &ids);
+                let held = self.lock_link_holders(relation, side, &ids);
                 self.spare(relation, side, &ids, &writable);
                 self.touch_partners(relation, side, &ids);
                 let stamps = self.access.stamps_on_update(partner);

@@ -6,6 +6,7 @@ use super::links::Parent;
 use crate::datamodel::{ModelId, RelationId, RelationRef, Side};
 use crate::plan::filter::Unique;
 use crate::plan::program::{Expect, Param, Register, Statement};
+use crate::plan::rights::Change;
 use crate::sql::write::{self, Lock, Node};
 use crate::sql::{Filter, LinkAt, guard};
 
@@ -97,30 +98,45 @@ impl Writer<'_> {
         self.run_into(write::find_ids(physical, model, &filter, linked, lock), fills, Expect::Anything);
     }
 
-    /// The partner that is to be tied, if the viewer may tie it. `resolve`: links are cut before it is tied, which may
-    /// be what makes it the viewer's; it is found before that.
-    pub(super) fn hold_partner(&mut self, relation: RelationRef, unique: &Unique, resolve: bool) -> Node {
-        let among = self.tieable(relation);
-        let filter = unique.filter().and(among.clone());
-        self.flush_before(unique);
+    /// The child that is to be tied, if the viewer may tie it: found and locked by the statement that ties it.
+    pub(super) fn name_child(&mut self, relation: RelationRef, unique: &Unique) -> Node {
+        let filter = self.tieable_child(relation, unique);
+        if self.access.is_limited() { Node::Held(filter) } else { Node::Where(filter) }
+    }
+
+    /// As [`Writer::name_child`], found and locked before anything else is done: links that are cut before the child is
+    /// tied may be what makes it the viewer's, and nobody ties it elsewhere after its old parent has been looked at.
+    pub(super) fn lock_child(&mut self, relation: RelationRef, unique: &Unique) -> Node {
+        let filter = self.tieable_child(relation, unique);
         if !self.access.is_limited() {
             return Node::Where(filter);
         }
-        let (planner, target) = (self.planner, relation.target);
-        let physical = planner.physical();
-        let lock = self.lock_to_tie(relation);
+        let (planner, lock) = (self.planner, self.lock_to_tie(relation));
         let missing = Expect::Some(Box::new(planner.missing(unique, self.access)));
-        let elsewhere = planner.is_decided_elsewhere(target, &among);
-        if elsewhere {
-            self.run(write::lock_as(physical, target, &apart(&filter), lock), missing.clone());
-        }
-        if !resolve {
-            return Node::Held(filter);
-        }
         let id = self.register();
-        self.run_into(write::lock_as(physical, target, &filter, lock), vec![id], missing);
-        let by_id = unique.field == planner.model().model(target).id;
-        Node::Id(if by_id { Param::Text(unique.text.clone()) } else { Param::Register(id) })
+        let statement = write::lock_as(planner.physical(), relation.target, &filter, lock);
+        self.run_into(statement, vec![id], missing);
+        Node::Id(self.named_id(unique).unwrap_or(Param::Register(id)))
+    }
+
+    /// The condition on a child that is to be tied. Where other rows decide whether it may be, the child is locked by now.
+    fn tieable_child(&mut self, relation: RelationRef, unique: &Unique) -> Filter {
+        let among = self.tieable(relation);
+        let filter = unique.filter().and(among.clone());
+        self.flush_before(unique);
+        let (planner, target) = (self.planner, relation.target);
+        if self.access.is_limited() && planner.is_decided_elsewhere(target, &among) {
+            let missing = Expect::Some(Box::new(planner.missing(unique, self.access)));
+            let lock = self.lock_to_tie(relation);
+            self.run(write::lock_as(planner.physical(), target, &apart(&filter), lock), missing);
+        }
+        filter
+    }
+
+    /// The id, if it is what names the row: a known id spares the statements that follow the wait for the one before.
+    pub(super) fn named_id(&self, unique: &Unique) -> Option<Param> {
+        let by_id = unique.field == self.planner.model().model(unique.model).id;
+        by_id.then(|| Param::Text(unique.text.clone()))
     }
 
     /// Nobody else ties a partner that can have one parent only, nor one whose row will hold the link.
@@ -138,19 +154,39 @@ impl Writer<'_> {
 
     /// Locks the partners of these rows, which stand at the end `side`, where the partners' rows hold the link and are
     /// about to lose it. Gives their ids.
-    pub(super) fn hold_partners(
+    pub(super) fn lock_link_holders(
         &mut self,
         relation: RelationId,
         side: Side,
         rows: &Filter,
     ) -> Option<Register> {
-        let physical = self.planner.physical();
-        if !self.access.is_limited() || !matches!(physical.link_at(relation, side), LinkAt::Partner(_)) {
-            return None;
+        let held = matches!(self.planner.physical().link_at(relation, side), LinkAt::Partner(_));
+        (held && self.access.is_limited()).then(|| self.lock_partners(relation, side, rows))
+    }
+
+    /// Locks the old parent of a child whose own row, or a table, holds the link, if the old parent decides whether
+    /// the child may be taken from it: nobody gives it away, or takes its other children, until that is decided.
+    pub(super) fn lock_old_parent(&mut self, parent_model: ModelId, relation: RelationRef, child: &Filter) {
+        if self.old_parent_decides(parent_model, relation) {
+            self.lock_partners(relation.relation, relation.side.other(), child);
         }
+    }
+
+    /// Whether a child may be tied or not because of the parent that it had before.
+    pub(super) fn old_parent_decides(&self, parent_model: ModelId, relation: RelationRef) -> bool {
+        let rule = match self.planner.physical().link(relation) {
+            LinkAt::Table { .. } => self.access.writable(parent_model),
+            LinkAt::Own(_) | LinkAt::Partner(_) => self.access.visible(parent_model),
+        };
+        !rule.is_true() || self.access.links_matter(parent_model, relation.relation, Change::Cut)
+    }
+
+    /// Locks the partners of these rows, which stand at the end `side`, and gives their ids.
+    fn lock_partners(&mut self, relation: RelationId, side: Side, rows: &Filter) -> Register {
         let ids = self.register();
-        self.run_into(guard::lock_linked(physical, relation, side, rows), vec![ids], Expect::Anything);
-        Some(ids)
+        let statement = guard::lock_linked(self.planner.physical(), relation, side, rows);
+        self.run_into(statement, vec![ids], Expect::Anything);
+        ids
     }
 }
 

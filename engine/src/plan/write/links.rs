@@ -5,7 +5,7 @@ use super::Writer;
 use crate::datamodel::{ModelId, RelationEnd, RelationRef};
 use crate::error::ApiError;
 use crate::plan::filter::Unique;
-use crate::plan::program::{Expect, Param};
+use crate::plan::program::{Expect, Param, Register};
 use crate::plan::rights::Change;
 use crate::sql::links::{self, Stamp};
 use crate::sql::write::{Linked, Node};
@@ -70,7 +70,7 @@ impl<'a> Writer<'a> {
                 self.fail(self.required_violation(parent.relation.relation));
             } else {
                 let statement =
-                    links::other_children(self.planner.physical(), parent.linked(), &[], &Filter::TRUE);
+                    links::other_children(self.planner.physical(), parent.linked(), None, &Filter::TRUE);
                 self.run(statement, self.expect_none(parent.relation));
             }
         }
@@ -83,28 +83,31 @@ impl<'a> Writer<'a> {
         let takes_room = !own.list && !parent.new;
         let cuts_before = match self.planner.physical().link(parent.relation) {
             LinkAt::Own(_) => !back.list,
-            LinkAt::Partner(_) => takes_room,
+            LinkAt::Partner(_) => takes_room || self.old_parent_decides(parent.model, parent.relation),
             LinkAt::Table { .. } => !back.list || takes_room,
         };
-        let node = self.hold_partner(parent.relation, child, cuts_before);
-        self.connect_node(parent, &node, self.planner.missing(child, self.access));
+        let node = if cuts_before {
+            self.lock_child(parent.relation, child)
+        } else {
+            self.name_child(parent.relation, child)
+        };
+        self.connect_node(parent, &node, child);
     }
 
-    /// As [`Writer::connect`], of a child that has been found; if it has not, it is `missing`.
-    fn connect_node(&mut self, parent: &Parent, node: &Node, missing: ApiError) {
+    /// As [`Writer::connect`], of the child that `unique` names.
+    fn connect_node(&mut self, parent: &Parent, node: &Node, unique: &Unique) {
         let (own, back) = self.ends(parent.relation);
         let (own_list, moves) = (own.list, !back.list);
         let takes_room = !own.list && !parent.new;
         let needs_parent = !own.list && !back.list && back.required && !own.required;
         let physical = self.planner.physical();
-        let child = node.filter();
         let in_childs_row = matches!(physical.link(parent.relation), LinkAt::Partner(_));
         if !in_childs_row {
-            self.touch_child(parent.relation, &child, if moves { Change::Any } else { Change::Made });
+            let change = if moves { Change::Any } else { Change::Made };
+            self.touch_child(parent.relation, &node.filter(), change);
         }
         if takes_room && needs_parent {
-            let except = std::slice::from_ref(node);
-            let statement = links::other_children(physical, parent.linked(), except, &Filter::TRUE);
+            let statement = links::other_children(physical, parent.linked(), Some(node), &Filter::TRUE);
             self.run(statement, self.expect_none(parent.relation));
         }
         let known_parent = (!parent.new).then_some(&parent.id);
@@ -113,11 +116,32 @@ impl<'a> Writer<'a> {
             self.cut_parent(parent);
         }
         let statement = links::link(physical, parent.linked(), node, self.stamps_of_links(parent));
-        self.run(statement, Expect::Filled(vec![(0, missing)]));
+        let missing = self.planner.missing(unique, self.access);
+        let (id, fills) = self.tied_id(node, unique);
+        self.run_into(statement, fills, Expect::Filled(vec![(0, missing)]));
         self.touch_parent(parent, Change::Made);
+        let child = Filter::IdIs(id);
         self.touch_holder(parent, &child);
         if in_childs_row {
             self.touch_child(parent.relation, &child, Change::Any);
+        }
+    }
+
+    /// The id of a child that is being tied, and the register for the id that the statement returns, where the id is not
+    /// known before. What found the child does not find it any more where the tie has made it another's.
+    fn tied_id(&mut self, node: &Node, unique: &Unique) -> (Param, Vec<Register>) {
+        let known = match node {
+            Node::Id(id) => Some(id.clone()),
+            Node::Where(_) | Node::Held(_) => self.named_id(unique),
+        };
+        match known {
+            Some(id) => (id, Vec::new()),
+            // Nothing is looked at afterwards.
+            None if !self.access.is_limited() => (Param::Null, Vec::new()),
+            None => {
+                let id = self.register();
+                (Param::Register(id), vec![id])
+            }
         }
     }
 
@@ -145,14 +169,16 @@ impl<'a> Writer<'a> {
             self.run(statement, self.expect_none(relation));
         }
         let (side, child_row) = (relation.side.other(), child.filter());
-        let held = self.hold_partners(relation.relation, side, &child_row);
+        let held = self.lock_link_holders(relation.relation, side, &child_row);
         let writable = self.access.writable(parent_model);
         match physical.link(relation) {
             LinkAt::Own(_) => self.spare(relation.relation, side, &child_row, &writable),
             LinkAt::Partner(_) => {
+                self.lock_old_parent(parent_model, relation, &child_row);
                 self.spare(relation.relation, side, &child_row, &self.access.visible(parent_model));
             }
             LinkAt::Table { .. } => {
+                self.lock_old_parent(parent_model, relation, &child_row);
                 self.spare(relation.relation, side, &child_row, &self.access.visible(parent_model));
                 // A link that others tied is cut by anyone who may write one of the two rows.
                 let others = self.access.writable(relation.target);
@@ -180,7 +206,7 @@ impl<'a> Writer<'a> {
         let RelationRef { relation, side, .. } = parent.relation;
         let (own, among) = (Filter::IdIs(parent.id.clone()), self.tieable(parent.relation));
         self.touch_parent(parent, Change::Cut);
-        let held = self.hold_partners(relation, side, &own);
+        let held = self.lock_link_holders(relation, side, &own);
         // However the link is kept: whoever cannot be seen does not lose one.
         self.spare(relation, side, &own, &among);
         self.touch_partners(relation, side, &own);
@@ -217,8 +243,7 @@ impl<'a> Writer<'a> {
         let physical = self.planner.physical();
         let (_, back) = self.ends(parent.relation);
         if !back.list && back.required {
-            let nodes: Vec<Node> = children.iter().map(|child| Node::Where(child.filter())).collect();
-            let statement = links::other_children(physical, parent.linked(), &nodes, &Filter::TRUE);
+            let statement = links::other_children(physical, parent.linked(), None, &none_of(children));
             self.run(statement, self.expect_none(parent.relation));
         }
         self.run(links::cut_from_parent(physical, parent.linked(), &Filter::TRUE, &[]), Expect::Anything);
@@ -234,21 +259,16 @@ impl<'a> Writer<'a> {
         // In one order, so that two who set the same children do not wait for each other.
         let mut sorted: Vec<&Unique> = children.iter().collect();
         sorted.sort_by(|a, b| (a.field.0, &a.text).cmp(&(b.field.0, &b.text)));
-        let nodes: Vec<(Node, ApiError)> = sorted
-            .into_iter()
-            .map(|child| {
-                let node = self.hold_partner(parent.relation, child, true);
-                (node, self.planner.missing(child, self.access))
-            })
-            .collect();
-        let stay = nodes.iter().map(|(node, _)| node.filter()).collect();
-        let others = self.tieable(parent.relation).and(Filter::Nor(stay));
+        let relation = parent.relation;
+        let nodes: Vec<(Node, &Unique)> =
+            sorted.into_iter().map(|child| (self.lock_child(relation, child), child)).collect();
+        let others = self.tieable(relation).and(none_of(children));
         let lock = self.lock_to_tie(parent.relation);
         let going = self.find_many(target, &others, Some(parent), lock);
         let going = super::rows(going);
         let (_, back) = self.ends(parent.relation);
         if !back.list && back.required {
-            let statement = links::other_children(physical, parent.linked(), &[], &going);
+            let statement = links::other_children(physical, parent.linked(), None, &going);
             self.run(statement, self.expect_none(parent.relation));
         }
         self.touch_parent(parent, Change::Cut);
@@ -256,8 +276,8 @@ impl<'a> Writer<'a> {
         let stamps = self.stamps_of_links(parent);
         self.run(links::cut_from_parent(physical, parent.linked(), &going, stamps), Expect::Anything);
         self.touch_holder(parent, &going);
-        for (node, missing) in nodes {
-            self.connect_node(parent, &node, missing);
+        for (node, child) in nodes {
+            self.connect_node(parent, &node, child);
         }
     }
 
@@ -289,4 +309,13 @@ impl<'a> Writer<'a> {
             LinkAt::Table { .. } => {}
         }
     }
+}
+
+/// The rows other than these: a parameter for each unique field by which they are named, however many there are.
+fn none_of(children: &[Unique]) -> Filter {
+    if children.is_empty() {
+        return Filter::TRUE;
+    }
+    // A row without a value in such a field is another one.
+    Filter::NotTrue(Box::new(Filter::Or(Unique::any_of(children))))
 }

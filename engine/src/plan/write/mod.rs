@@ -9,10 +9,13 @@ mod insertions;
 mod links;
 mod nested;
 mod node;
+mod permitted;
 mod reach;
 mod top;
+mod touched;
 
 use self::insertions::Waiting;
+use self::touched::Touched;
 use super::context::{PageLimits, Planner};
 use super::program::{Expect, Param, Program, Register, Statement, Step};
 use super::rights::Access;
@@ -41,17 +44,6 @@ pub struct Amendments {
     pub set: Vec<(FieldId, String)>,
     /// Who writes, for the jobs of watched models.
     pub writer: Option<String>,
-}
-
-/// Rows that must be writable for the viewer once all is done.
-enum Touched {
-    Rows(ModelId, Filter),
-    /// By the branch that was taken.
-    Either {
-        register: Register,
-        then: Vec<Touched>,
-        otherwise: Vec<Touched>,
-    },
 }
 
 /// The steps of a branch, and what they touch.

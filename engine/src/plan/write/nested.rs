@@ -227,9 +227,7 @@ impl Writer<'_> {
         let expect = Expect::Filled(vec![(0, missing), (2, not_connected)]);
         let elsewhere = self.looks_twice(parent, among);
         self.find_one(elsewhere, &filter, find, vec![id, ids], expect);
-        let by_id = unique.field == self.planner.model().model(unique.model).id;
-        // A known id spares the statements that follow the wait for this one.
-        (if by_id { Param::Text(unique.text.clone()) } else { Param::Register(id) }, ids)
+        (self.named_id(unique).unwrap_or(Param::Register(id)), ids)
     }
 
     /// Whether other rows than the child and its parent decide which children are among those.

@@ -75,7 +75,11 @@ impl Writer<'_> {
                     let unique = planner.unique(relation.target, connect, self.access)?;
                     let (_, back) = self.ends(relation);
                     let moves = !back.list;
-                    let child = self.hold_partner(relation, &unique, moves);
+                    let child = if moves {
+                        self.lock_child(relation, &unique)
+                    } else {
+                        self.name_child(relation, &unique)
+                    };
                     let change = if moves { Change::Any } else { Change::Made };
                     self.touch_child(relation, &child.filter(), change);
                     self.free_for_new_parent(model, relation, &child);

@@ -5,7 +5,7 @@ use super::node::{Values, writes_only_columns};
 use super::{Amendments, Source, Writer, row};
 use crate::datamodel::ModelId;
 use crate::error::ApiError;
-use crate::plan::context::{PageLimits, Planner, entries};
+use crate::plan::context::{PageLimits, Planner};
 use crate::plan::filter::{Unique, unexpected};
 use crate::plan::program::{ANSWER, Expect, Param, Program};
 use crate::plan::read::Reader;
@@ -100,22 +100,6 @@ impl Planner {
     }
 }
 
-impl Planner {
-    /// Whether a mutation may change a row of a watched model: its own, or those that its data or a deletion reach.
-    fn may_leave_a_job(&self, meaning: OutputMeaning, inputs: &[Value]) -> bool {
-        let only_columns = inputs.iter().all(|data| {
-            let relation = |m: &InputMeaning| matches!(m, InputMeaning::Relation(_));
-            !entries(data).iter().any(|(meaning, _)| relation(meaning))
-        });
-        let stays = !matches!(meaning, OutputMeaning::Delete(_) | OutputMeaning::DeleteMany(_));
-        if only_columns && stays {
-            return Self::written_model(meaning)
-                .is_ok_and(|model| self.is_watched(model) || self.is_followed(model));
-        }
-        self.notes_writer(meaning)
-    }
-}
-
 impl Writer<'_> {
     /// The columns that an update of the top-level row sets.
     fn top_values(&self, model: ModelId, data: &Value) -> Result<Values, ApiError> {
@@ -181,9 +165,9 @@ impl Writer<'_> {
 
     /// Runs a statement that returns the row's id; an id that the request names need not be waited for.
     fn found(&mut self, unique: &Unique, statement: crate::plan::Statement, expect: Expect) -> Param {
-        if unique.field == self.planner.model().model(unique.model).id {
+        if let Some(id) = self.named_id(unique) {
             self.run(statement, expect);
-            return Param::Text(unique.text.clone());
+            return id;
         }
         let id = self.register();
         self.run_into(statement, vec![id], expect);

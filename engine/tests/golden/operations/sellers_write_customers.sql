@@ -17,20 +17,27 @@ select t1."uid"::text, array[t1."uid"]::text from "shop"."Bp" t1 where (t1."uid"
 -- expects a row, or: Cannot access this Bp
 insert into gom.change (schema_name, table_name, kind, node) values ($1, $2, 'T', $3)
 -- $1 = 'shop', $2 = 'Bp', $3 = 'b1'
-select 1 from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where (t1."uid" = $1 and t1."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) and ((exists (select 1 from "shop"."_CustomerOf" t4 where t4."A" = t2."uid" and t4."B" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3)) or exists (select 1 from "shop"."Order" t6 where t6."issuedTo" = t2."uid" and t6."assignedTo" = (select t7."uid" from "shop"."User" t7 where t7."extUid" = $4)))) is not true limit 1
--- $1 = 'o1', $2 = 'a', $3 = 'a', $4 = 'a'
--- expects no row, or: Cannot access this Bp
-select array_agg(t2."uid")::text from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where (t1."uid" = $1 and t1."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) and ((exists (select 1 from "shop"."_CustomerOf" t4 where t4."A" = t2."uid" and t4."B" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3)) or exists (select 1 from "shop"."Order" t6 where t6."issuedTo" = t2."uid" and t6."assignedTo" = (select t7."uid" from "shop"."User" t7 where t7."extUid" = $4))) and exists (select 1 from "shop"."_CustomerOf" t8 where t8."A" = t2."uid" and t8."B" = (select t9."uid" from "shop"."User" t9 where t9."extUid" = $5)))
--- $1 = 'o1', $2 = 'a', $3 = 'a', $4 = 'a', $5 = 'a'
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Order" t1 where (t1."uid" = $1 and t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $2)) for update
+-- $1 = 'o1', $2 = 'a'
 -- into r1
-update "shop"."Order" t1 set "issuedTo" = $1, "updatedBy" = $2 where (t1."uid" = $3 and t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $4)) returning t1."uid"::text
--- $1 = 'b1', $2 = 'a', $3 = 'o1', $4 = 'a'
+-- expects a row, or: Cannot access this Order
+select array_agg(t3.id)::text from (select t2."uid" as id from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where t1."uid" = $1 order by t2."uid" for update of t2) t3
+-- $1 = 'o1'
+-- into r2
+select 1 from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where t1."uid" = $1 and ((exists (select 1 from "shop"."_CustomerOf" t3 where t3."A" = t2."uid" and t3."B" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) or exists (select 1 from "shop"."Order" t5 where t5."issuedTo" = t2."uid" and t5."assignedTo" = (select t6."uid" from "shop"."User" t6 where t6."extUid" = $3)))) is not true limit 1
+-- $1 = 'o1', $2 = 'a', $3 = 'a'
+-- expects no row, or: Cannot access this Bp
+select array_agg(t2."uid")::text from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where t1."uid" = $1 and ((exists (select 1 from "shop"."_CustomerOf" t3 where t3."A" = t2."uid" and t3."B" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) or exists (select 1 from "shop"."Order" t5 where t5."issuedTo" = t2."uid" and t5."assignedTo" = (select t6."uid" from "shop"."User" t6 where t6."extUid" = $3))) and exists (select 1 from "shop"."_CustomerOf" t7 where t7."A" = t2."uid" and t7."B" = (select t8."uid" from "shop"."User" t8 where t8."extUid" = $4)))
+-- $1 = 'o1', $2 = 'a', $3 = 'a', $4 = 'a'
+-- into r3
+update "shop"."Order" t1 set "issuedTo" = $1, "updatedBy" = $2 where t1."uid" = $3 returning t1."uid"::text
+-- $1 = 'b1', $2 = 'a', $3 = 'o1'
 -- expects column 0, or: Cannot access this Order
 select (select row_to_json(t2.*) from (select t1."uid" as "uid" from "shop"."Bp" t1 where t1."uid" = $1) t2)::text
 -- $1 = 'b1'
 -- into r0
 select 1 from "shop"."Bp" t1 where t1."uid" = any($1) and (((exists (select 1 from "shop"."_CustomerOf" t2 where t2."A" = t1."uid" and t2."B" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) or exists (select 1 from "shop"."Order" t4 where t4."issuedTo" = t1."uid" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3))) and exists (select 1 from "shop"."_CustomerOf" t6 where t6."A" = t1."uid" and t6."B" = (select t7."uid" from "shop"."User" t7 where t7."extUid" = $4)))) is not true limit 1
--- $1 = r1, $2 = 'a', $3 = 'a', $4 = 'a'
+-- $1 = r3, $2 = 'a', $3 = 'a', $4 = 'a'
 -- expects no row, or: Cannot access this Bp
 -- deleteBp
 select set_config('gom.writer', $1, true)

@@ -95,20 +95,26 @@ select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."ui
 -- $1 = 'i2', $2 = 'a'
 -- into r2
 -- expects a row, or: Cannot access this Item
-select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Item" t1 where t1."order" = $1 and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t1."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) and not ((t1."uid" = $3 or t1."uid" = $4))) order by t1."uid" for update) t2
--- $1 = 'o1', $2 = 'a', $3 = 'i1', $4 = 'i2'
+select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Item" t1 where t1."order" = $1 and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t1."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) and ((t1."uid" = any($3))) is not true) order by t1."uid" for update) t2
+-- $1 = 'o1', $2 = 'a', $3 = '{"i1","i2"}'
 -- into r3
 select 1 from "shop"."Item" t1 where t1."order" = $1 and exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."uid" and t2."uid" = any($2)) limit 1
 -- $1 = 'o1', $2 = r3
 -- expects no row, or: The change you are trying to make would violate the required relation 'OrderItem' between Item and Order
 update "shop"."Item" t1 set "order" = null, "updatedBy" = $1 where t1."order" = $2 and t1."uid" = any($3)
 -- $1 = 'a', $2 = 'o1', $3 = r3
+select array_agg(t3.id)::text from (select t2."uid" as id from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = $1 order by t2."uid" for update of t2) t3
+-- $1 = 'i1'
+-- into r4
 select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = $1 and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
 -- $1 = 'i1', $2 = 'a'
 -- expects no row, or: Cannot access this Order
 update "shop"."Item" t1 set "order" = $1, "updatedBy" = $2 where t1."uid" = $3 returning t1."uid"::text
 -- $1 = 'o1', $2 = 'a', $3 = 'i1'
 -- expects column 0, or: Cannot access this Item
+select array_agg(t3.id)::text from (select t2."uid" as id from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = $1 order by t2."uid" for update of t2) t3
+-- $1 = 'i2'
+-- into r5
 select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = $1 and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
 -- $1 = 'i2', $2 = 'a'
 -- expects no row, or: Cannot access this Order

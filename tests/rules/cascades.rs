@@ -1,0 +1,65 @@
+//! Deletions that take other rows along.
+
+use serde_json::json;
+
+use crate::shop::{Shop, holder};
+
+const DATAMODEL: &str = r#"
+type User { id: ID! @id }
+type Board { id: ID! @id owner: User @relation(name: "BoardOwner", link: INLINE) lists: [List] @relation(name: "BoardLists", onDelete: CASCADE) }
+type List {
+  id: ID! @id
+  owner: User @relation(name: "ListOwner", link: INLINE)
+  board: Board @relation(name: "BoardLists", link: INLINE)
+  cards: [Card] @relation(name: "ListCards", onDelete: CASCADE)
+}
+type Card {
+  id: ID! @id
+  owner: User @relation(name: "CardOwner", link: INLINE)
+  list: List @relation(name: "ListCards", link: INLINE)
+}
+"#;
+
+const POLICY: &str = r#"
+[operations.mutation]
+deleteBoard = "do:it"
+[roles.member]
+permissions = ["role:member", "do:it"]
+[roles.member.rows]
+User = "{}"
+Board = "{}"
+List = "{}"
+Card = "{}"
+[roles.member.writes]
+Board = "{ owner: { id: $sub } }"
+List = "{ owner: { id: $sub } }"
+Card = "{ owner: { id: $sub } }"
+"#;
+
+const ROWS: &str = r#"
+insert into "User" ("id") values ('me'), ('you');
+insert into "Board" ("id", "owner") values ('b', 'me');
+insert into "List" ("id", "owner", "board") values ('l', 'me', 'b');
+insert into "Card" ("id", "owner", "list") values ('c', 'me', 'l');
+"#;
+
+#[actix::test]
+async fn a_row_that_may_only_be_seen_and_comes_while_others_are_deleted_does_not_lose_its_link() {
+    let boards = Shop::open_other(DATAMODEL, POLICY).await;
+    boards.tables.batch_execute(ROWS).await.unwrap();
+    let me = holder("me", vec!["role:member".into(), "do:it".into()]);
+    let delete = r#"mutation { deleteBoard(where: {id: "b"}) { id } }"#;
+    let come = r#"insert into "Card" ("id", "owner", "list") values ('d', 'you', 'l')"#;
+    let told = boards.ask_beside(come, &me, delete, json!({})).await;
+    assert_eq!(
+        (told.code(), told.errors[0].message.as_str()),
+        ("FORBIDDEN", "Cannot access this Board"),
+        "{told:?}"
+    );
+    let cards = r#"select string_agg(concat_ws(' ', "id", "list"), ', ' order by "id") from "Card""#;
+    assert_eq!(boards.text(cards).await.as_deref(), Some("c l, d l"));
+    // Those that are the viewer's go along.
+    boards.tables.batch_execute(r#"update "Card" set "owner" = 'me'"#).await.unwrap();
+    boards.read(&me, delete).await;
+    assert_eq!(boards.text(cards).await, None);
+}
