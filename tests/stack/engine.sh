@@ -9,7 +9,7 @@ need_engine() {
     if ! docker info >/dev/null 2>&1; then
         [ "$(id -u)" = 0 ] || { why_not='no Docker Engine answers, and only root may start one'; return 1; }
         need_package dockerd docker.io >&2 || { why_not='Docker Engine cannot be installed'; return 1; }
-        dockerd >"$folder/dockerd.log" 2>&1 &
+        dockerd --no-new-privileges >"$folder/dockerd.log" 2>&1 &
         started_engine=$!
         for _ in $(seq 60); do
             docker info >/dev/null 2>&1 && break

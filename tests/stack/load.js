@@ -1,12 +1,14 @@
 // Requests through the proxy without a pause until SIGTERM; then tells what became of them. Readers ask, one writer creates orders,
 // one newcomer after the other logs in and asks, one subscriber follows: every order whose creation was answered must arrive once, in
 // order.
-//   node load.js ORIGIN SELLER PASSWORD CUSTOMER_CODE [--losses N]     how many requests may fail (a server that is killed takes its own along)
+//   node load.js ORIGIN SELLER PASSWORD CUSTOMER_CODE LOSSES ACCOUNT...
+//       LOSSES      how many requests may fail (a server that is killed takes its own along)
+//       ACCOUNT     newcomers log in to these in turn, since each has a limit of right logins (`login_limiter.right_logins`)
 'use strict';
 
 const { Shop, later, until } = require('./shop');
 
-const [origin, username, password, code, , allowed = '0'] = process.argv.slice(2);
+const [origin, username, password, code, allowed, ...accounts] = process.argv.slice(2);
 const READERS = 4;
 const told = { stop: false };
 process.on('SIGTERM', () => { told.stop = true; });
@@ -66,7 +68,8 @@ async function main() {
   const comeAnew = async () => {
     for (; !told.stop; await later(300)) {
       const newcomer = new Shop(origin);
-      const inside = await attempt(async () => ({ data: await newcomer.logIn({ grantType: 'password', username, password }) }));
+      const account = accounts[logins % accounts.length];
+      const inside = await attempt(async () => ({ data: await newcomer.logIn({ grantType: 'password', username: account, password }) }));
       // Whichever server is asked next. A login that was lost is one failure, and nobody is there to ask.
       for (let n = 0; inside && n < 4; n += 1) await attempt(() => newcomer.ask('{ orders(first: 1) { uid } }'));
       logins += 1;
