@@ -63,7 +63,7 @@ async function webApp() {
 }
 
 async function json() {
-  for (const [method, path, status] of [['GET', '/api/healthz', 200], ['POST', '/api/graphql', 400], ['GET', '/api/auth/ping', 200], ['GET', '/api/nothing', 404]]) {
+  for (const [method, path, status] of [['GET', '/api/healthz', 200], ['POST', '/api/graphql', 403], ['GET', '/api/auth/ping', 200], ['GET', '/api/nothing', 404]]) {
     const answer = await ask(method, path, method === 'POST' ? { 'Content-Type': 'application/json' } : {});
     assert.equal(answer.status, status, path);
     assert.match(answer.type, /json/, path);

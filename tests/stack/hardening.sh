@@ -70,7 +70,7 @@ check_redis() {
     answer=$(beside sh -c 'REDISCLI_AUTH=$(cat) redis-cli -h redis ping' <"$folder/redis_password")
     [ "$answer" = PONG ] || fail "Redis does not take its password: $answer"
     container=$(docker ps --quiet --filter "name=${stack}_redis\.")
-    ! { docker top "$container" -eo args && docker inspect "$container"; } | grep --quiet --file "$folder/redis_password" ||
+    ! { docker top "$container" -eo pid,args && docker inspect "$container"; } | grep --quiet --file "$folder/redis_password" ||
         fail "Redis's password stands in the list of processes or in the container's description"
     # As README.md has it.
     # shellcheck disable=SC2016
