@@ -1,5 +1,5 @@
 // Requests through the proxy without a pause until SIGTERM; then tells what became of them. Readers ask, one writer creates orders,
-// one newcomer after the other logs in and asks, one subscriber follows: every order whose creation was answered must arrive once, in
+// one newcomer after the other logs in, asks and logs out, one subscriber follows: every order whose creation was answered must arrive once, in
 // order.
 //   node load.js ORIGIN SELLER PASSWORD CUSTOMER_CODE LOSSES ACCOUNT...
 //       LOSSES      how many requests may fail (a server that is killed takes its own along)
@@ -72,6 +72,8 @@ async function main() {
       const inside = await attempt(async () => ({ data: await newcomer.logIn({ grantType: 'password', username: account, password }) }));
       // Whichever server is asked next. A login that was lost is one failure, and nobody is there to ask.
       for (let n = 0; inside && n < 4; n += 1) await attempt(() => newcomer.ask('{ orders(first: 1) { uid } }'));
+      // A user has a number of sessions (`session.per_user`): newcomers who stayed would end that of the reader and the writer.
+      if (inside) await attempt(() => newcomer.logOut());
       logins += 1;
     }
   };

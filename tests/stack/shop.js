@@ -45,6 +45,12 @@ class Shop {
     return answer.body;
   }
 
+  async logOut() {
+    const answer = await this.call('POST', '/auth/logout');
+    assert.equal(answer.status, 204, JSON.stringify(answer.body));
+    return answer;
+  }
+
   // The data of an answer without errors, and which server gave it.
   async ask(query, variables) {
     const { status, body, server } = await this.call('POST', '/graphql', { query, variables });
