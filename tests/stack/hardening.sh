@@ -70,8 +70,8 @@ check_redis() {
     answer=$(beside sh -c 'REDISCLI_AUTH=$(cat) redis-cli -h redis ping' <"$folder/redis_password")
     [ "$answer" = PONG ] || fail "Redis does not take its password: $answer"
     container=$(docker ps --quiet --filter "name=${stack}_redis\.")
-    ! { docker top "$container" -eo pid,args && docker inspect "$container"; } | grep --quiet --file "$folder/redis_password" ||
-        fail "Redis's password stands in the list of processes or in the container's description"
+    answer=$(docker top "$container" -eo pid,args && docker inspect "$container")
+    [[ $answer != *"$(cat "$folder/redis_password")"* ]] || fail "Redis's password stands in the list of processes or in the container's description"
     # As README.md has it.
     # shellcheck disable=SC2016
     answer=$(docker exec "$container" sh -c 'REDISCLI_AUTH=$(cat /run/secrets/gom_redis_password) redis-cli BGSAVE')
