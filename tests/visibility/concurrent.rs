@@ -14,7 +14,7 @@ use crate::server::Server;
 use crate::sight::Person;
 
 const ROWS: &str = include_str!("../fixtures/lab/rows.sql");
-const ROUNDS: usize = 80;
+const ROUNDS: usize = 120;
 const TABLES: [&str; 8] = ["User", "Team", "Player", "Cat", "Task", "Note", "Passport", "Person"];
 
 /// What a writer was answered, `None` if it was refused.
@@ -105,7 +105,9 @@ fn write(dice: &mut Dice, value: &str) -> String {
     let of_task = |data: String| format!(r#"updateTask(where: {{id: "{task}"}}, data: {data}) {{ id }}"#);
     let of_team =
         |data: String| format!(r#"updateTeam(where: {{id: "tme"}}, data: {{tasks: {data}}}) {{ id }}"#);
-    let document = match dice.below(24) {
+    // What is found and then written by its id is what locks are for.
+    let kind = if dice.chance(45) { dice.between(10, 17) } else { dice.below(24) };
+    let document = match kind {
         0 => of_task(title),
         1 => of_task(format!(r#"{{title: "{value}", cat: {{connect: {{id: "cme"}}}}}}"#)),
         2 => of_task(format!("{{parent: {{connect: {}}}}}", at(other))),
@@ -159,9 +161,9 @@ fn write(dice: &mut Dice, value: &str) -> String {
 
 /// Statements that give rows to somebody else, with what the new owner writes into them.
 fn gift(dice: &mut Dice) -> String {
-    let to = *dice.pick(&["you", "you", "me"]);
-    let task = *dice.pick(&["kme", "kme", "kme2", "kyou"]);
-    match dice.below(7) {
+    let to = *dice.pick(&["you", "you", "you", "me"]);
+    let task = *dice.pick(&["kme", "kme", "kme", "kme2", "kyou"]);
+    match dice.below(9).saturating_sub(2) {
         0..=2 => format!(r#"update "Task" set "owner" = '{to}', "title" = 'given' where "id" = '{task}'"#),
         3 => format!(
             r#"update "Task" set "owner" = '{to}' where "id" = '{task}'; update "Note" set "text" = 'given' where "task" = '{task}'"#

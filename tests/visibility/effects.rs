@@ -136,13 +136,26 @@ fn check_rows(person: &Person, before: &State, after: &State, model: ModelId) ->
         // A link in the row's own columns is a change of the row, unless the partner is gone.
         for (number, at_a, partner) in was.links.symmetric_difference(&is.links) {
             let relation = &before.world.model.relations[*number];
-            let RelationStorage::Inline { side, .. } = &relation.storage else { continue };
-            let own =
-                relation.end(*side).model == model && (*side == gom_engine::datamodel::Side::A) == *at_a;
             let other = if *at_a { relation.b.model } else { relation.a.model };
             let gone = !after.rows(other).contains_key(partner);
+            if !gone && was.writable && !is.writable {
+                return Err(format!("{name} was tied or cut and is the viewer's no more"));
+            }
+            let RelationStorage::Inline { side, .. } = &relation.storage else {
+                // A link in a table is the viewer's if one of its rows is; of a row that was made, it is.
+                let of_partner = before.rows(other).get(partner).is_none_or(|partner| partner.writable);
+                if !was.writable && !of_partner {
+                    return Err(format!("{name} was tied or cut, and neither end is the viewer's to write"));
+                }
+                continue;
+            };
+            let own =
+                relation.end(*side).model == model && (*side == gom_engine::datamodel::Side::A) == *at_a;
             if own && !gone && !(was.writable && is.writable) {
                 return Err(format!("{name} was tied or cut and is not the viewer's to write"));
+            }
+            if own && !gone && !stamp("updatedBy", is) {
+                return Err(format!("{name} was tied or cut and does not say who did it"));
             }
         }
     }

@@ -70,6 +70,9 @@ impl Server {
             ("service.secret", "the tests' service secret, long enough".into()),
             ("limits.aliases", "10000".into()),
             ("limits.fields", "100000".into()),
+            ("limits.filter_conditions", "10000".into()),
+            ("limits.filter_depth", "64".into()),
+            ("limits.filter_relations", "10000".into()),
             ("limits.deadline", "30000".into()),
         ]
         .iter()

@@ -167,6 +167,12 @@ impl<'a, 'w> Author<'a, 'w> {
             let connect = fields.iter().find(|(_, field)| field.meaning == InputMeaning::Connect);
             let (name, field) = match connect {
                 Some(connect) if connects => *connect,
+                // To what is there already; otherwise most of them would name what is not linked.
+                _ if !self.linked.is_empty() && self.asker.dice.chance(35) => {
+                    let verb = *self.asker.dice.pick(&["connect", "set", "disconnect", "update"]);
+                    let chosen = fields.iter().find(|(name, _)| name.as_str() == verb);
+                    *chosen.unwrap_or_else(|| self.asker.dice.pick(&fields))
+                }
                 _ => *self.asker.dice.pick(&fields),
             };
             given.insert(name.clone(), self.value(&field.ty, depth.saturating_sub(1)));
