@@ -12,7 +12,7 @@ use gom_actors::redis::RedisOptionsError;
 use gom_engine::plan::Source as _;
 
 use crate::deployment::Deployed;
-use crate::graphql::{Api, Engine, Sources};
+use crate::graphql::{Admission, Api, Engine, Sources};
 use crate::identity::{SecretError, obtain_vapid_keys, redis_options, sender_options};
 use crate::settings::Settings;
 use crate::shop::Notices;
@@ -65,6 +65,7 @@ pub async fn start(
                 live: live.local(),
                 push: None,
                 deployed: deployed.clone(),
+                admission: Admission::default(),
             };
             Notices::new(api, language).map(|notices| Box::new(notices) as Box<dyn Composer>)
         })

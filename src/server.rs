@@ -227,6 +227,7 @@ impl Application {
                     live: of_live.local(),
                     push: Some(of_push.clone()),
                     deployed: deployed.clone(),
+                    admission: waiting.admission(&limits, sending.waiting_bytes),
                 };
                 State {
                     ledger: Api { engine: Arc::clone(&ledger), ..api.clone() },

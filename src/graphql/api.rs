@@ -46,6 +46,31 @@ pub struct Api {
     /// Told of writes that may leave jobs.
     pub push: Option<Push>,
     pub deployed: Deployed,
+    pub admission: Admission,
+}
+
+/// Whether one more answer may be made for a viewer, of whom earlier ones may wait to be read. Asked again when an
+/// operation's turn has come: while it waited for it, others were answered.
+#[derive(Clone)]
+pub struct Admission(Arc<dyn Fn(&Viewer) -> Result<(), ApiError> + Send + Sync>);
+
+impl Admission {
+    pub fn by(check: impl Fn(&Viewer) -> Result<(), ApiError> + Send + Sync + 'static) -> Self {
+        Admission(Arc::new(check))
+    }
+
+    /// # Errors
+    /// If too much waits. Nothing has been done then.
+    pub fn check(&self, viewer: &Viewer) -> Result<(), ApiError> {
+        (self.0)(viewer)
+    }
+}
+
+/// Without a bound: answers go nowhere where they could wait.
+impl Default for Admission {
+    fn default() -> Self {
+        Admission::by(|_| Ok(()))
+    }
 }
 
 /// A datamodel, ready to be served.

@@ -156,6 +156,9 @@ async fn execute_part(
         Ok(turn) => turn.zip(viewer.user()),
         Err(error) => return Some(Answer::refused(vec![error])),
     };
+    if let Err(error) = api.admission.check(&viewer) {
+        return Some(Answer::refused(vec![error]));
+    }
     let behalf = behalf.map(|(turn, user)| Behalf::of(Asker::named(&user.subject), Arc::new(turn)));
     let execution = Execution {
         api,

@@ -197,7 +197,7 @@ fn failure(reason: &LiveError) -> ApiError {
         LiveError::Resync => ErrorKind::ResyncRequired,
         LiveError::Unlogged => ErrorKind::Execution,
         LiveError::Unavailable(_) => ErrorKind::Unavailable,
-        LiveError::Costly(_) => ErrorKind::LimitExceeded,
+        LiveError::Costly(_) | LiveError::CostlyChange { .. } => ErrorKind::LimitExceeded,
         LiveError::Failed(_) => ErrorKind::Internal,
     };
     ApiError::new(kind, reason.to_string())

@@ -12,7 +12,7 @@ mod turns;
 mod wire;
 
 pub use answer::{Answer, Data, Fragment};
-pub use api::{Api, Engine, EngineOptions, SUBJECT};
+pub use api::{Admission, Api, Engine, EngineOptions, SUBJECT};
 pub use execute::{execute, serve};
 pub(crate) use failure::api_error;
 pub use live::{Next, Outlet, Running, Started, start};

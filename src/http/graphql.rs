@@ -159,6 +159,7 @@ pub async fn answer(
     }
     let mut bytes = 0;
     let mut answers = Vec::with_capacity(call.requests.len());
+    let mut held = Vec::new();
     // One after the other, so that a batch's writes happen in its order.
     for asked in call.requests {
         let (kind, began) = (Cell::new(metrics::Operation::Unknown), Instant::now());
@@ -184,6 +185,8 @@ pub async fn answer(
         let with_it = bytes + answer.bytes() as u64;
         answers.push(if with_it <= limits.answer_bytes {
             bytes = with_it;
+            // It waits for the others of its batch.
+            held.extend(call.batched.then(|| state.waiting.hold(&call.viewer, answer.bytes())));
             answer
         } else {
             left_out(&answer, section, limits.answer_bytes)

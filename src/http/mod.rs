@@ -110,10 +110,14 @@ impl Sending {
 impl State {
     /// The viewer's limits, and where they are set.
     pub fn limits_of(&self, viewer: &Viewer) -> (&'static str, &Limits) {
-        match viewer {
-            Viewer::Service => ("limits.service", &self.limits.service),
-            Viewer::User(_) => ("limits", &self.limits.everyone),
-        }
+        limits_of(&self.limits, viewer)
+    }
+}
+
+fn limits_of<'a>(limits: &'a AllLimits, viewer: &Viewer) -> (&'static str, &'a Limits) {
+    match viewer {
+        Viewer::Service => ("limits.service", &limits.service),
+        Viewer::User(_) => ("limits", &limits.everyone),
     }
 }
 

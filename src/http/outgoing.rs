@@ -15,10 +15,13 @@ use std::time::Duration;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::rt;
 use actix_web::web::Bytes;
+use gom_engine::error::{ApiError, ErrorKind};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use crate::graphql::Admission;
 use crate::identity::Viewer;
+use crate::settings::AllLimits;
 use crate::socket::OwnSocket;
 
 /// An answer is handed on in pieces of this size, as far as the socket takes them. One that is no larger is gone at
@@ -53,7 +56,7 @@ pub struct Bounds {
 }
 
 impl Waiting {
-    /// Whether one more answer may be made for a viewer. What is made is always sent: so requests that were admitted
+    /// Whether one more answer may be made for a viewer. What is made is always sent: so operations that are in flight
     /// at the same time may exceed the bound by their answers.
     ///
     /// # Errors
@@ -64,6 +67,29 @@ impl Waiting {
             return Err(Full::User);
         }
         if counts.all >= bounds.server { Err(Full::Server) } else { Ok(()) }
+    }
+
+    /// What operations are judged by when their turn has come. `server`: how much may be on its way in all.
+    pub fn admission(&self, limits: &Arc<AllLimits>, server: usize) -> Admission {
+        let (waiting, limits) = (self.clone(), Arc::clone(limits));
+        Admission::by(move |viewer| {
+            let (section, of_viewer) = super::limits_of(&limits, viewer);
+            let bounds = Bounds { user: of_viewer.waiting_bytes, server };
+            waiting.admit(viewer, bounds).map_err(|full| match full {
+                Full::User => ApiError::new(
+                    ErrorKind::TooManyRequests,
+                    format!(
+                        "Answers of {} bytes ({section}.waiting_bytes) wait to be read; nothing was done. Read them, and try \
+                         again.",
+                        bounds.user
+                    ),
+                ),
+                Full::Server => {
+                    let message = "Too many answers wait to be read (server.waiting_bytes); nothing was done. Try again.";
+                    ApiError::new(ErrorKind::Unavailable, message)
+                }
+            })
+        })
     }
 
     /// Counts an answer that waits for its client.

@@ -33,7 +33,6 @@ use super::outbox::{Outbox, OwnSocket};
 use super::payload::bad_cursor;
 use crate::graphql::{self, Answer, Next, Outlet, Running, Started};
 use crate::http::State;
-use crate::http::outgoing::{Bounds, Full};
 use crate::identity::Viewer;
 
 /// How long an acknowledgement waits for its cursor.
@@ -367,7 +366,8 @@ impl Socket {
             if let Some(room) = outbox.room() {
                 room.await;
             }
-            if let Err(error) = admit(&state, &viewer) {
+            // Of whom others may wait to be read, here or on other connections.
+            if let Err(error) = state.api.admission.check(&viewer) {
                 return (Started::Answered(Answer::refused(vec![error])), None);
             }
             let deadline = tokio::time::Instant::now() + state.api.engine.limits_of(&viewer).deadline;
@@ -414,22 +414,6 @@ impl Socket {
         let starting = ctx.spawn(starting);
         self.running.insert(id, Operation { number, starting, running: None });
     }
-}
-
-/// Whether one more answer may be made for a viewer, of whom others wait to be read, here or on other connections.
-fn admit(state: &State, viewer: &Viewer) -> Result<(), ApiError> {
-    let (section, limits) = state.limits_of(viewer);
-    let bounds = Bounds { user: limits.waiting_bytes, server: state.sending.waiting_bytes };
-    state.waiting.admit(viewer, bounds).map_err(|full| match full {
-        Full::User => ApiError::new(
-            ErrorKind::TooManyRequests,
-            format!(
-                "Answers of {} bytes ({section}.waiting_bytes) wait to be read; nothing was done. Read them, and try again.",
-                bounds.user
-            ),
-        ),
-        Full::Server => ApiError::new(ErrorKind::Unavailable, "Too many answers wait to be read; try again"),
-    })
 }
 
 /// An operation has ended by itself.

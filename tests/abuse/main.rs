@@ -9,6 +9,7 @@ mod attack;
 #[path = "../auth/browser.rs"]
 #[allow(dead_code)] // shared with the tests of logins, which use all of it
 mod browser;
+mod events;
 mod filters;
 mod logins;
 mod measure;

@@ -10,7 +10,7 @@ use crate::browser::Browser;
 /// Between two of the victim's requests.
 const PACE: Duration = Duration::from_millis(50);
 /// What a busy machine may add to the victim's times.
-const SLACK: Duration = Duration::from_millis(500);
+pub const SLACK: Duration = Duration::from_millis(500);
 
 const QUERY: &str = "query($first: Int) { ordersConnection(first: $first, orderBy: createdAt_DESC) { edges { node { uid name stage \
                      issuedTo { uid name1 } } } } }";

@@ -99,6 +99,22 @@ async fn who_goes_away_and_comes_back_has_no_more_in_flight_than_who_stays() {
     eventually("they have ended", async || ask(&hostile, ORDERS).await.status == 200).await;
 }
 
+#[actix_web::test]
+async fn an_operation_is_judged_by_what_waits_to_be_read_when_its_turn_has_come() {
+    let shop = Shop::open(&[("GOM__LIMITS__WAITING_BYTES", "1024")]).await;
+    let hostile = shop.seller("attacker").await;
+    // Both are admitted with their batch, when nothing waits; the first answer has more than 1 KB and waits for the second.
+    let batch = json!([{ "query": ORDERS }, { "query": "{ orders(first: 1) { uid } }" }]);
+    let answers: Value = serde_json::from_str(&raw(&hostile, &batch, &[]).await).unwrap();
+    assert_eq!(answers[0]["data"]["orders"].as_array().map(Vec::len), Some(50), "{answers}");
+    assert_eq!(answers[1]["errors"][0]["extensions"]["code"], "TOO_MANY_REQUESTS", "{answers}");
+    let expected = "Answers of 1024 bytes (limits.waiting_bytes) wait to be read; nothing was done. Read them, and try again.";
+    assert_eq!(answers[1]["errors"][0]["message"], expected);
+    // What was read does not wait any more.
+    let reply = ask(&hostile, ORDERS).await;
+    assert_eq!(reply.body["data"]["orders"].as_array().map(Vec::len), Some(50), "{}", reply.body);
+}
+
 /// What is answered as events, to its end.
 async fn events(browser: &Browser, query: &str) -> String {
     let body = json!({ "query": query });

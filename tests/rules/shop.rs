@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use gom::deployment::{Deployed, Deployment};
-use gom::graphql::{self, Answer, Api, Data, Engine, EngineOptions, Request};
+use gom::graphql::{self, Admission, Answer, Api, Data, Engine, EngineOptions, Request};
 use gom::identity::{User, Viewer, customer_subject};
 use gom::seed::DemoShop;
 use gom::settings::{self, Inputs, Purpose, Settings};
@@ -83,7 +83,7 @@ impl Shop {
         let tables = test_database.connect().await;
         tables.batch_execute(&format!("set search_path = \"{}\"", settings.database.schema)).await.unwrap();
         let live = gom::server::live(&settings, &database, &engine).unwrap().local();
-        let api = Api { engine, database: database.local(), live, push: None, deployed };
+        let api = Api { engine, database: database.local(), live, push: None, deployed, admission: Admission::default() };
         Shop { api, tables, schema: settings.database.schema.clone(), database: test_database }
     }
 

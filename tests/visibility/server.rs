@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gom::deployment::{Deployed, Deployment};
-use gom::graphql::{Answer, Api, Data, Engine, EngineOptions, Request, execute};
+use gom::graphql::{Admission, Answer, Api, Data, Engine, EngineOptions, Request, execute};
 use gom::settings::{self, Inputs, Purpose};
 use gom::stop::Stop;
 use gom_actors::database::{Database, DatabaseOptions};
@@ -114,7 +114,7 @@ impl Server {
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
         let live = gom::server::live(&settings, &database, &engine).unwrap().local();
-        let api = Api { engine: Arc::new(engine), database: database.local(), live, push: None, deployed };
+        let api = Api { engine: Arc::new(engine), database: database.local(), live, push: None, deployed, admission: Admission::default() };
         Server { model, policy: source, schema_name: settings.database.schema.clone(), api }
     }
 

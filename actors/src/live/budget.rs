@@ -24,6 +24,8 @@ pub(super) const SERVICE_BUDGET: Duration = Duration::from_secs(1);
 /// How long a user stays in the slow lane at least; doubled each time that it comes there again soon.
 const FIRST_PENALTY: Duration = Duration::from_secs(1);
 const LONGEST_PENALTY: Duration = Duration::from_secs(60);
+/// The part of its budget that an owner must have left for joining: with less, a cheap page would look like a costly one.
+const PART_TO_JOIN: u32 = 2;
 /// Accounts that are kept before those are dropped which say nothing.
 const MANY: usize = 1_024;
 
@@ -83,25 +85,35 @@ impl Budgets {
         account.left = account.left.saturating_sub(took);
     }
 
-    /// The owner has taken more than it may: its groups go to the slow lane. Gives for how long.
-    pub fn penalize(&self, owner: &Owner, now: Instant) -> Duration {
+    /// The owner has taken more than it may: its groups go to the slow lane. Gives until when.
+    pub fn penalize(&self, owner: &Owner, now: Instant) -> Instant {
         self.charge(owner, Duration::ZERO, now);
         let mut accounts = self.accounts.borrow_mut();
-        let Some(account) = accounts.get_mut(owner) else { return FIRST_PENALTY };
+        let Some(account) = accounts.get_mut(owner) else { return now + FIRST_PENALTY };
         let lasts = match account.penalty {
             // Several of its groups at once are one offence.
-            Some((until, lasts)) if now < until => return lasts,
+            Some((until, _)) if now < until => return until,
             Some((until, lasts)) if now < until + lasts * SHARE => (lasts * 2).min(LONGEST_PENALTY),
             _ => FIRST_PENALTY,
         };
         account.penalty = Some((now + lasts, lasts));
         account.left = self.whole(owner);
-        lasts
+        now + lasts
     }
 
-    pub fn is_penalized(&self, owner: &Owner, now: Instant) -> bool {
-        *owner != Owner::Service
-            && self.accounts.borrow().get(owner).is_some_and(|account| account.is_penalized(now))
+    /// Until when all groups of the owner stay in the slow lane; nothing if they need not.
+    pub fn penalized_until(&self, owner: &Owner, now: Instant) -> Option<Instant> {
+        if *owner == Owner::Service {
+            return None;
+        }
+        let accounts = self.accounts.borrow();
+        let account = accounts.get(owner).filter(|account| account.is_penalized(now))?;
+        account.penalty.map(|(until, _)| until)
+    }
+
+    /// Whether the hub may read a last page for the owner now. One that has to wait gets there: its budget is refilled.
+    pub fn may_join(&self, owner: &Owner, now: Instant) -> bool {
+        self.left(owner, now) >= self.whole(owner) / PART_TO_JOIN
     }
 }
 
@@ -146,7 +158,7 @@ mod tests {
         budgets.charge(&Owner::Service, 40 * MS, start);
         budgets.penalize(&Owner::Service, start);
         assert_eq!(budgets.left(&Owner::Service, start), SERVICE_BUDGET, "of each of its groups");
-        assert!(!budgets.is_penalized(&Owner::Service, start));
+        assert_eq!(budgets.penalized_until(&Owner::Service, start), None);
     }
 
     #[test]
@@ -154,15 +166,32 @@ mod tests {
         let (budgets, start) = (Budgets::new(50 * MS), Instant::now());
         let (a, mut now, mut lasted) = (user("a"), start, Duration::ZERO);
         for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
-            lasted = budgets.penalize(&a, now);
+            let until = budgets.penalize(&a, now);
+            lasted = until - now;
             assert_eq!(lasted, Duration::from_secs(expected));
-            assert_eq!(budgets.penalize(&a, now), lasted, "once for all its groups");
+            assert_eq!(budgets.penalize(&a, until - MS), until, "once for all its groups");
             assert_eq!(budgets.left(&a, now), Duration::ZERO);
-            assert!(budgets.is_penalized(&a, now) && !budgets.is_penalized(&user("b"), now));
-            now += lasted;
+            assert_eq!(budgets.penalized_until(&a, now), Some(until));
+            assert_eq!(budgets.penalized_until(&user("b"), now), None);
+            now = until;
             assert!(budgets.left(&a, now) > Duration::ZERO);
         }
-        assert_eq!(budgets.penalize(&a, now + lasted * SHARE), FIRST_PENALTY);
+        now += lasted * SHARE;
+        assert_eq!(budgets.penalize(&a, now), now + FIRST_PENALTY);
+    }
+
+    #[test]
+    fn who_has_little_left_waits_to_join_until_it_has_more_and_is_not_penalized() {
+        let (budgets, start) = (Budgets::new(50 * MS), Instant::now());
+        assert!(budgets.may_join(&user("a"), start));
+        budgets.charge(&user("a"), 40 * MS, start);
+        assert!(!budgets.may_join(&user("a"), start) && budgets.may_join(&user("b"), start));
+        assert!(budgets.may_join(&user("a"), start + 150 * MS));
+        assert_eq!(budgets.penalized_until(&user("a"), start), None);
+        budgets.penalize(&user("a"), start + 150 * MS);
+        assert!(!budgets.may_join(&user("a"), start + 160 * MS));
+        budgets.charge(&Owner::Service, SERVICE_BUDGET, start);
+        assert!(budgets.may_join(&Owner::Service, start));
     }
 
     #[test]

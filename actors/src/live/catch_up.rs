@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
@@ -91,8 +92,9 @@ impl Way<'_> {
                 continue;
             };
             if at.place < goal {
-                if self.core.budgets.is_penalized(&self.arriving.owner, Instant::now()) {
-                    self.core.go_slow(self.arriving.clone(), at);
+                let penalized = self.core.budgets.penalized_until(&self.arriving.owner, Instant::now());
+                if let Some(until) = penalized {
+                    self.core.go_slow(self.arriving.clone(), at, until);
                     return Ok(());
                 }
                 crash_point("catch-up");
@@ -105,7 +107,8 @@ impl Way<'_> {
                         at = next;
                     }
                     Step::Costly => {
-                        self.core.go_slow(self.arriving.clone(), at);
+                        let until = self.core.budgets.penalize(&self.arriving.owner, Instant::now());
+                        self.core.go_slow(self.arriving.clone(), at, until);
                         return Ok(());
                     }
                     Step::Forgotten => return Err(LiveError::Resync),
@@ -118,8 +121,8 @@ impl Way<'_> {
             }
             match self.hub.send(Join { arriving: self.arriving.clone(), at }).await {
                 Ok(Joined::Done) => return Ok(()),
-                Ok(Joined::TooFar | Joined::Costly) => {}
-                // Another node has been quicker, and this one will come there too.
+                Ok(Joined::TooFar | Joined::Costly(_)) => {}
+                // Another node has been quicker, and this one will come there too; or others of the owner have just joined.
                 Ok(Joined::NotYet) => self.core.moved(PAUSE).await,
                 Ok(Joined::Failed(reason)) => return Err(reason),
                 Err(_) => return Err(LiveError::Unavailable("subscriptions are being rebuilt".to_owned())),
@@ -148,9 +151,10 @@ impl Way<'_> {
     /// Waits until the client has read it, so that no more than a page waits for it.
     async fn deliver(&self, events: Vec<Delivered>) {
         let member = self.arriving.member;
-        let deliver = Deliver { slots: [member.slot].into(), events: events.into() };
+        let slots: Arc<[u64]> = [member.slot].into();
+        let deliver = Deliver { slots: Arc::clone(&slots), events: events.into() };
         self.core.send(member.worker, deliver).await;
-        self.core.drained(member).await;
+        self.core.drained(member.worker, slots).await;
     }
 
     /// Tries again while the database is away, for a while.

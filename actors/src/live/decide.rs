@@ -92,8 +92,8 @@ pub(super) struct Wanted {
 /// What a group gets of some changes.
 pub(super) enum Decided {
     Events(Vec<Delivered>),
-    /// It takes longer than its owner's budget: the slow lane decides it.
-    Costly,
+    /// It takes longer than its owner's budget: the slow lane decides it, until then at least.
+    Costly(Instant),
     Failed(LiveError),
 }
 
@@ -300,19 +300,15 @@ impl Decider {
             Interest::Touch(_) => Duration::MAX,
         };
         if allowance < LEAST {
-            budgets.penalize(owner, Instant::now());
-            return Ok(Decided::Costly);
+            return Ok(Decided::Costly(budgets.penalize(owner, Instant::now())));
         }
         let meter = Meter::new(allowance, owner);
         let events = self.events(interest, pieces, &ats, epoch, &meter).await;
         budgets.charge(owner, meter.spent(), Instant::now());
         match events {
             Ok(events) => Ok(Decided::Events(events)),
-            Err(LineError::Slow(_)) => {
-                // At once: the next of its groups must not try.
-                budgets.penalize(owner, Instant::now());
-                Ok(Decided::Costly)
-            }
+            // At once: the next of its groups must not try.
+            Err(LineError::Slow(_)) => Ok(Decided::Costly(budgets.penalize(owner, Instant::now()))),
             Err(error) => own_fault(error).map(Decided::Failed),
         }
     }

@@ -166,7 +166,8 @@ impl Groups {
         }
     }
 
-    fn merge(&mut self, from: GroupId, into: GroupId) {
+    /// Members of one group become another's, whose interest is the same.
+    pub fn merge(&mut self, from: GroupId, into: GroupId) {
         for (member, presence) in self.empty(from) {
             self.enter(into, member, presence);
         }
@@ -252,12 +253,16 @@ impl Groups {
         self.of_member.len()
     }
 
+    pub fn members_of(&self, id: GroupId) -> impl Iterator<Item = Member> {
+        let members = self.groups.get(&id).into_iter().flat_map(|group| &group.members);
+        members.flat_map(|(worker, slots)| {
+            slots.slots.iter().map(|slot| Member { worker: *worker, slot: *slot })
+        })
+    }
+
     /// Whether somebody of the group is still there.
     pub fn is_wanted(&self, id: GroupId) -> bool {
-        let Some(group) = self.groups.get(&id) else { return false };
-        let mut members = group.members.iter().flat_map(|(worker, slots)| {
-            slots.slots.iter().map(|slot| Member { worker: *worker, slot: *slot })
-        });
+        let mut members = self.members_of(id);
         members.any(|member| self.of_member.get(&member).is_some_and(|(_, presence)| presence.is_there()))
     }
 

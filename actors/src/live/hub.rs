@@ -22,7 +22,8 @@ use super::groups::{GroupId, Groups, Interest, Member, Presence};
 use super::join::Progress;
 use super::local::{Deliver, Drained, Ended, GivenUp, LocalHub, Noted};
 use super::log::{Log, LogState, Page, Place};
-use super::slow::{Behind, SlowLane};
+use super::behind::Behind;
+use super::slow::SlowLane;
 use super::turns::Turns;
 use super::{Delivered, Encode, LiveError, LiveOptions, Shared};
 use crate::crash::crash_point;
@@ -291,19 +292,19 @@ impl Core {
             match decided {
                 Decided::Events(events) => self.deliver(id, events).await,
                 Decided::Failed(reason) => self.end(id, &reason).await,
-                Decided::Costly => self.detach(id, epoch),
+                Decided::Costly(until) => self.detach(id, epoch, until),
             }
         }
         Ok(())
     }
 
     /// Leaves a group to the slow lane, from where the hub is.
-    fn detach(&self, id: GroupId, epoch: u64) {
-        let Some(owner) = self.groups.borrow().get(id).map(|group| group.owner.clone()) else { return };
+    fn detach(&self, id: GroupId, epoch: u64, until: Instant) {
+        let found = self.groups.borrow().get(id).map(|group| (group.interest.clone(), group.owner.clone()));
+        let Some((interest, owner)) = found else { return };
         self.groups.borrow_mut().detach(id);
-        let until = Instant::now() + self.budgets.penalize(&owner, Instant::now());
         let at = Progress { epoch, place: self.place.get(), counted: self.counted.get(), after: None };
-        self.slow.enter(owner, Behind::new(id, at, until));
+        self.slow.enter(owner, Behind::level_with_the_hub(id, interest, at, until));
     }
 
     /// Hands events to all members of a group.
@@ -334,13 +335,13 @@ impl Core {
         }
     }
 
-    /// Waits until a member's client has read what was delivered to it. A client that reads nothing is disconnected, which
-    /// ends this.
-    pub async fn drained(&self, member: Member) {
-        let outlet = self.workers.borrow().get(&member.worker).cloned();
+    /// Waits until the client of one of these members of a worker has read what was delivered to it. A client that reads
+    /// nothing is disconnected, which ends this.
+    pub async fn drained(&self, worker: u64, slots: Arc<[u64]>) {
+        let outlet = self.workers.borrow().get(&worker).cloned();
         if let Some(outlet) = outlet {
             // A worker that has ended has no members.
-            let _ = outlet.send(Drained { slot: member.slot }).await;
+            let _ = outlet.send(Drained { slots }).await;
         }
     }
 

@@ -184,3 +184,30 @@ async fn who_has_read_another_epoch_does_not_join() {
     }
     assert_eq!(world.core().place_in(state.epoch + 2), None, "nor is the hub's place its goal");
 }
+
+#[actix::test]
+async fn what_costs_too_much_is_penalized_once_also_if_it_comes_to_the_slow_lane_late() {
+    let world = World::new().await;
+    let state = world.stamped().await;
+    let (core, now) = (world.core(), Instant::now());
+    let costly = |name: &str| {
+        let owner = Owner::User(name.into());
+        // Decided three seconds ago, beside many others.
+        let until = core.budgets.penalize(&owner, now - Duration::from_secs(3));
+        assert!(until < now);
+        (owner, until)
+    };
+    let (owner, until) = costly("a");
+    let (member, interest) = (Member { worker: 0, slot: 1 }, world.interest.clone());
+    let id = core.groups.borrow_mut().add_detached(member, interest, &owner, Presence::new());
+    core.groups.borrow_mut().attach(id);
+    core.detach(id, state.epoch, until);
+    assert_eq!(core.budgets.penalized_until(&owner, Instant::now()), None, "of the hub");
+    let (owner, until) = costly("b");
+    let member = Member { worker: 0, slot: 2 };
+    core.arriving.borrow_mut().insert(member);
+    let (interest, presence) = (world.interest.clone(), Presence::new());
+    let at = Progress { epoch: state.epoch, place: core.place.get(), counted: (0, 0), after: None };
+    core.go_slow(Arriving { member, owner: owner.clone(), interest, presence }, at, until);
+    assert_eq!(core.budgets.penalized_until(&owner, Instant::now()), None, "of who arrives");
+}

@@ -7,6 +7,7 @@ use actix::{AtomicResponse, Handler, Message, WrapFuture};
 use gom_engine::events::Cursor;
 use tokio::time::Instant;
 
+use super::behind::Behind;
 use super::budget::Owner;
 use super::catch_up::Arriving;
 use super::decide::{Counted, Decided, Decider, Wanted};
@@ -14,7 +15,6 @@ use super::groups::{GroupId, Interest};
 use super::hub::{Core, Hub};
 use super::local::Deliver;
 use super::log::{Page, Place};
-use super::slow::Behind;
 use super::{Delivered, LiveError};
 use crate::database::LineError;
 
@@ -51,10 +51,11 @@ pub(super) enum Joined {
     Done,
     /// More than one page is missing.
     TooFar,
-    /// The hub has not come there yet, is in the middle of a transaction, or cannot read: later.
+    /// The hub has not come there yet, is in the middle of a transaction, or cannot read; or the owner's budget has to be
+    /// refilled: later.
     NotYet,
-    /// The owner has no time left for it.
-    Costly,
+    /// The owner has no time left for it: not before then.
+    Costly(Instant),
     Failed(LiveError),
 }
 
@@ -104,8 +105,8 @@ impl Core {
                 }
                 Joined::Done
             }
-            Rest::Not(Joined::Costly) => {
-                self.go_slow(arriving, at);
+            Rest::Not(Joined::Costly(until)) => {
+                self.go_slow(arriving, at, until);
                 Joined::Done
             }
             Rest::Not(reason) => reason,
@@ -125,13 +126,12 @@ impl Core {
         }
     }
 
-    /// A member that has not arrived goes on in the slow lane, as a group of its own.
-    pub fn go_slow(&self, arriving: Arriving, at: Progress) {
+    /// A member that has not arrived goes on in the slow lane, together with those of its owner's that are equal.
+    pub fn go_slow(&self, arriving: Arriving, at: Progress, until: Instant) {
         let Arriving { member, interest, owner, presence } = arriving;
         if self.arriving.borrow_mut().remove(&member) {
-            let id = self.groups.borrow_mut().add_detached(member, interest, &owner, presence);
-            let until = Instant::now() + self.budgets.penalize(&owner, Instant::now());
-            self.slow.enter(owner, Behind::new(id, at, until));
+            let id = self.groups.borrow_mut().add_detached(member, interest.clone(), &owner, presence);
+            self.slow.enter(owner, Behind::new(id, interest, at, until));
             self.count();
         }
     }
@@ -146,6 +146,14 @@ impl Core {
             return Rest::Events(Vec::new());
         }
         if !here.is_whole() {
+            return Rest::Not(Joined::NotYet);
+        }
+        // Before anything is read: everybody waits for what is read here.
+        let now = Instant::now();
+        if let Some(until) = self.budgets.penalized_until(owner, now) {
+            return Rest::Not(Joined::Costly(until));
+        }
+        if !self.budgets.may_join(owner, now) {
             return Rest::Not(Joined::NotYet);
         }
         match self.read_rest(interest, owner, at, here).await {
@@ -180,7 +188,7 @@ impl Core {
         let wanted = Wanted { id: 0, interest: interest.clone(), owner: owner.clone(), ats };
         Ok(match self.decider.decide(&wanted, &pieces, at.epoch, &self.budgets).await? {
             Decided::Events(events) => Rest::Events(events),
-            Decided::Costly => Rest::Not(Joined::Costly),
+            Decided::Costly(until) => Rest::Not(Joined::Costly(until)),
             Decided::Failed(reason) => Rest::Not(Joined::Failed(reason)),
         })
     }

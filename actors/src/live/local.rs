@@ -133,7 +133,7 @@ impl LocalLive {
         from: Option<Cursor>,
         sink: Rc<dyn Sink>,
     ) -> Ticket {
-        let slot = self.sinks.enter(sink);
+        let slot = self.sinks.enter(sink, &owner);
         let presence = Presence::new();
         let hub = self.live.hub.get();
         end_all(&self.sinks, self.posted.is_now(hub.as_ref()));
@@ -200,11 +200,12 @@ pub(super) struct Ended {
     pub reason: LiveError,
 }
 
-/// Answered when a subscriber's client has read all that was delivered to it but what its connection holds, or is gone.
+/// Answered when the client of one of these subscribers has read all that was delivered to it but what its connection holds,
+/// or is gone.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Drained {
-    pub slot: u64,
+    pub slots: Arc<[u64]>,
 }
 
 /// The worker has taken no events for too long: the hub has forgotten its subscribers.
@@ -243,7 +244,7 @@ impl Handler<Drained> for LocalHub {
 
     fn handle(&mut self, drained: Drained, _: &mut Self::Context) -> Self::Result {
         let sinks = Rc::clone(&self.sinks);
-        Box::pin(async move { sinks.drained(drained.slot).await })
+        Box::pin(async move { sinks.one_is_drained(&drained.slots).await })
     }
 }
 

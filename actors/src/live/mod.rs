@@ -2,6 +2,7 @@
 //! wants what, and on each worker a `LocalHub`, which hands it over. Knows no protocol and makes no text of its own.
 
 mod answering;
+mod behind;
 mod budget;
 mod catch_up;
 mod decide;
@@ -94,6 +95,12 @@ pub enum LiveError {
          in its filter and its selection", .0.as_millis()
     )]
     Costly(Duration),
+    /// The same: not even one change can be decided in the time that a statement may take.
+    #[error(
+        "this subscription takes too long to decide: a single change takes more than {} ms, and was tried again for {} ms \
+         (live.max_lag). Ask for less in its filter and its selection", .statement.as_millis(), .max_lag.as_millis()
+    )]
+    CostlyChange { statement: Duration, max_lag: Duration },
     /// A fault of ours.
     #[error("{0}")]
     Failed(String),

@@ -1,19 +1,23 @@
 //! One worker's subscribers, and what is delivered faster than their clients read it. A batch waits once, however many
-//! subscribers wait for it; the memory of all batches that wait is bounded.
+//! subscribers wait for it; the memory of all batches that wait is bounded, and who holds most of it is ended first.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::select_all;
 use tokio::sync::Notify;
 
+use super::budget::Owner;
 use super::local::Sink;
 use super::{Delivered, LiveError};
 use crate::metrics::RESYNCS;
 
-/// Bytes of events that wait on one worker, over all its subscribers. While more waits, a subscriber that cannot take what is
-/// delivered is ended: its client comes back with its last cursor.
+/// Bytes of events that wait on one worker, over all its subscribers. When more would wait, subscribers are ended for whose
+/// clients much waits, first those of the user for whom the most does: their clients come back with their last cursors.
 const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// What an event takes beside its payload.
 const EVENT_BYTES: usize = size_of::<Delivered>();
@@ -23,10 +27,19 @@ pub(super) struct Sinks {
     by_slot: RefCell<HashMap<u64, Slot>>,
     next: Cell<u64>,
     waiting_bytes: Rc<Cell<usize>>,
+    /// The same for each user who has subscribers here: a batch counts once for each that waits for it.
+    of_owner: RefCell<HashMap<Owner, OfOwner>>,
+}
+
+#[derive(Default)]
+struct OfOwner {
+    subscribers: usize,
+    waiting_bytes: Rc<Cell<usize>>,
 }
 
 struct Slot {
     sink: Rc<dyn Sink>,
+    owner: Owner,
     waiting: VecDeque<Waiting>,
     /// Signalled when nothing waits any more, and when the subscriber has left.
     emptied: Rc<Notify>,
@@ -34,8 +47,38 @@ struct Slot {
 
 enum Waiting {
     /// From this event on.
-    Events(Rc<Batch>, usize),
+    Events(Rc<Share>, usize),
     End(LiveError),
+}
+
+/// A batch that subscribers of one user have not taken.
+struct Share {
+    batch: Rc<Batch>,
+    of_owner: Rc<Cell<usize>>,
+}
+
+impl Share {
+    fn new(batch: &Rc<Batch>, of_owner: &Rc<Cell<usize>>) -> Rc<Self> {
+        of_owner.set(of_owner.get() + batch.bytes);
+        Rc::new(Share { batch: Rc::clone(batch), of_owner: Rc::clone(of_owner) })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of_owner.set(self.of_owner.get() - self.batch.bytes);
+    }
+}
+
+impl Slot {
+    /// Of what waits for it, whether or not others wait for the same.
+    fn waiting_bytes(&self) -> usize {
+        let bytes = |waiting: &Waiting| match waiting {
+            Waiting::Events(share, _) => share.batch.bytes,
+            Waiting::End(_) => 0,
+        };
+        self.waiting.iter().map(bytes).sum()
+    }
 }
 
 /// Events that not all of their subscribers have taken.
@@ -60,19 +103,33 @@ impl Drop for Batch {
 }
 
 impl Sinks {
-    pub fn enter(&self, sink: Rc<dyn Sink>) -> u64 {
+    pub fn enter(&self, sink: Rc<dyn Sink>, owner: &Owner) -> u64 {
         let slot = self.next.replace(self.next.get() + 1);
-        let entry = Slot { sink, waiting: VecDeque::new(), emptied: Rc::default() };
+        let entry =
+            Slot { sink, owner: owner.clone(), waiting: VecDeque::new(), emptied: Rc::default() };
         self.by_slot.borrow_mut().insert(slot, entry);
+        self.of_owner.borrow_mut().entry(owner.clone()).or_default().subscribers += 1;
         slot
     }
 
     pub fn leave(&self, slot: u64) {
         // Dropped when the map is free again: a sink may hold the last of what refers to it.
-        let left = self.by_slot.borrow_mut().remove(&slot);
+        let left = self.remove(slot);
         if let Some(left) = &left {
             left.emptied.notify_waiters();
         }
+    }
+
+    fn remove(&self, slot: u64) -> Option<Slot> {
+        let removed = self.by_slot.borrow_mut().remove(&slot)?;
+        let mut of_owner = self.of_owner.borrow_mut();
+        if let Some(of_this) = of_owner.get_mut(&removed.owner) {
+            of_this.subscribers -= 1;
+            if of_this.subscribers == 0 {
+                of_owner.remove(&removed.owner);
+            }
+        }
+        Some(removed)
     }
 
     pub fn get(&self, slot: u64) -> Option<Rc<dyn Sink>> {
@@ -86,9 +143,10 @@ impl Sinks {
     /// Hands events to subscribers, as far as they can take them; the rest waits.
     pub fn deliver(self: &Rc<Self>, slots: &[u64], events: &Arc<[Delivered]>) {
         let mut batch = None;
+        let mut shares: HashMap<Owner, Rc<Share>> = HashMap::new();
         for slot in slots {
-            let (sink, idle) = match self.by_slot.borrow().get(slot) {
-                Some(slot) => (Rc::clone(&slot.sink), slot.waiting.is_empty()),
+            let (sink, owner, idle) = match self.by_slot.borrow().get(slot) {
+                Some(slot) => (Rc::clone(&slot.sink), slot.owner.clone(), slot.waiting.is_empty()),
                 None => continue,
             };
             let taken = if idle { hand_over(sink.as_ref(), events, 0) } else { 0 };
@@ -96,13 +154,42 @@ impl Sinks {
                 continue;
             }
             // Judged by what has waited before.
-            if batch.is_none() && self.waiting_bytes.get() >= MAX_WAITING_BYTES {
-                tracing::debug!("too many events wait for clients to read them; a subscriber is ended");
-                self.end(*slot, LiveError::Unavailable("the client reads too slowly".to_owned()));
-                continue;
+            if batch.is_none() {
+                self.make_room();
             }
             let batch = batch.get_or_insert_with(|| Batch::new(events, &self.waiting_bytes));
-            self.wait(*slot, Waiting::Events(Rc::clone(batch), taken));
+            let share = shares.entry(owner).or_insert_with_key(|owner| {
+                let of_owner = self.of_owner.borrow();
+                let counted = of_owner.get(owner).map(|of_owner| Rc::clone(&of_owner.waiting_bytes));
+                Share::new(batch, &counted.unwrap_or_default())
+            });
+            self.wait(*slot, Waiting::Events(Rc::clone(share), taken));
+        }
+    }
+
+    /// Ends subscribers until less waits than may: of the user for whom the most waits, those first for whom the most does.
+    fn make_room(&self) {
+        while self.waiting_bytes.get() >= MAX_WAITING_BYTES {
+            let of_owner = |(owner, of_owner): (&Owner, &OfOwner)| (owner.clone(), of_owner.waiting_bytes.get());
+            let most = self.of_owner.borrow().iter().map(of_owner).max_by_key(|(_, bytes)| *bytes);
+            let Some((owner, 1..)) = most else { return };
+            let mut slots: Vec<(usize, u64)> = {
+                let by_slot = self.by_slot.borrow();
+                let of_owner = by_slot.iter().filter(|(_, slot)| slot.owner == owner);
+                of_owner.map(|(id, slot)| (slot.waiting_bytes(), *id)).filter(|(bytes, _)| *bytes > 0).collect()
+            };
+            slots.sort_unstable_by_key(|slot| Reverse(*slot));
+            if slots.is_empty() {
+                // What it holds is just being handed over.
+                return;
+            }
+            tracing::debug!("too many events wait for a user's clients to read them; subscribers are ended");
+            for (_, slot) in slots {
+                if self.waiting_bytes.get() < MAX_WAITING_BYTES {
+                    return;
+                }
+                self.end(slot, LiveError::Unavailable("the client reads too slowly".to_owned()));
+            }
         }
     }
 
@@ -118,13 +205,20 @@ impl Sinks {
 
     /// Ends a subscriber at once.
     pub fn end(&self, slot: u64, reason: LiveError) {
-        let ended = self.by_slot.borrow_mut().remove(&slot);
-        if let Some(Slot { sink, emptied, .. }) = ended {
+        if let Some(Slot { sink, emptied, waiting, .. }) = self.remove(slot) {
+            drop(waiting);
             emptied.notify_waiters();
             if reason == LiveError::Resync {
                 RESYNCS.one(());
             }
             sink.ended(reason);
+        }
+    }
+
+    /// Returns when that holds for one of several.
+    pub async fn one_is_drained(&self, slots: &[u64]) {
+        if !slots.is_empty() {
+            select_all(slots.iter().map(|slot| self.drained(*slot).boxed_local())).await;
         }
     }
 
@@ -168,19 +262,20 @@ impl Sinks {
                 continue;
             }
             let next = match self.by_slot.borrow().get(&slot).and_then(|slot| slot.waiting.front()) {
-                Some(Waiting::Events(batch, from)) => Ok((Rc::clone(batch), *from)),
+                Some(Waiting::Events(share, from)) => Ok((Rc::clone(share), *from)),
                 Some(Waiting::End(reason)) => Err(reason.clone()),
                 None => return,
             };
-            let (batch, from) = match next {
+            let (share, from) = match next {
                 Ok(events) => events,
                 Err(reason) => return self.end(slot, reason),
             };
-            let taken = hand_over(sink.as_ref(), &batch.events, from);
+            let events = &share.batch.events;
+            let taken = hand_over(sink.as_ref(), events, from);
             let mut by_slot = self.by_slot.borrow_mut();
             let Some(entry) = by_slot.get_mut(&slot) else { return };
-            if taken < batch.events.len() {
-                entry.waiting[0] = Waiting::Events(batch, taken);
+            if taken < events.len() {
+                entry.waiting[0] = Waiting::Events(share, taken);
                 continue;
             }
             entry.waiting.pop_front();
@@ -252,6 +347,10 @@ mod tests {
             .collect()
     }
 
+    fn user(name: &str) -> Owner {
+        Owner::User(name.into())
+    }
+
     async fn settle() {
         for _ in 0..20 {
             tokio::task::yield_now().await;
@@ -261,7 +360,7 @@ mod tests {
     #[actix::test]
     async fn a_burst_is_handed_over_as_its_client_reads_in_order_and_the_end_comes_last() {
         let (sinks, sink) = (Rc::new(Sinks::default()), Rc::new(Narrow::default()));
-        let slot = sinks.enter(Rc::clone(&sink) as Rc<dyn Sink>);
+        let slot = sinks.enter(Rc::clone(&sink) as Rc<dyn Sink>, &user("a"));
         sink.read();
         sinks.deliver(&[slot], &events(0..5, 10));
         sinks.deliver(&[slot], &events(5..7, 10));
@@ -282,7 +381,7 @@ mod tests {
     #[actix::test]
     async fn whoever_reads_the_log_for_a_subscriber_waits_for_its_client() {
         let (sinks, sink) = (Rc::new(Sinks::default()), Rc::new(Narrow::default()));
-        let slot = sinks.enter(Rc::clone(&sink) as Rc<dyn Sink>);
+        let slot = sinks.enter(Rc::clone(&sink) as Rc<dyn Sink>, &user("a"));
         sinks.deliver(&[slot], &events(0..3, 10));
         let of_wait = Rc::clone(&sinks);
         let waiting = actix::spawn(async move { of_wait.drained(slot).await });
@@ -307,7 +406,8 @@ mod tests {
     async fn what_waits_is_counted_once_for_all_its_subscribers_and_bounded() {
         let sinks = Rc::new(Sinks::default());
         let all: Vec<_> = (0..100).map(|_| Rc::new(Narrow::default())).collect();
-        let slots: Vec<u64> = all.iter().map(|sink| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>)).collect();
+        let enter = |sink: &Rc<Narrow>| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user("a"));
+        let slots: Vec<u64> = all.iter().map(enter).collect();
         let megabyte = 1024 * 1024;
         sinks.deliver(&slots, &events(0..10, megabyte));
         assert!(sinks.waiting_bytes.get() < 11 * megabyte);
@@ -317,5 +417,33 @@ mod tests {
         assert!(all[0].ended.get(), "a subscriber that takes nothing is ended");
         assert!(sinks.waiting_bytes.get() <= MAX_WAITING_BYTES + 11 * megabyte);
         assert!(all[1..].iter().all(|sink| !sink.ended.get()));
+        slots.iter().for_each(|slot| sinks.leave(*slot));
+        assert!(sinks.waiting_bytes.get() == 0 && sinks.of_owner.borrow().is_empty(), "nothing is kept");
+    }
+
+    #[actix::test]
+    async fn only_the_user_is_ended_who_does_not_read_when_too_much_waits() {
+        let sinks = Rc::new(Sinks::default());
+        let enter = |sink: &Rc<Narrow>, name: &str| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user(name));
+        let of_hostile: Vec<_> = (0..3).map(|_| Rc::new(Narrow::default())).collect();
+        let hostile: Vec<u64> = of_hostile.iter().map(|sink| enter(sink, "hostile")).collect();
+        let [of_fresh, of_slow] = [(); 2].map(|()| Rc::new(Narrow::default()));
+        let (fresh, slow) = (enter(&of_fresh, "other"), enter(&of_slow, "other"));
+        let megabyte = 1024 * 1024;
+        sinks.deliver(&[slow], &events(0..4, megabyte));
+        for n in 0..8 {
+            sinks.deliver(&hostile[n % 2..=n % 2], &events(0..10, megabyte));
+        }
+        sinks.deliver(&hostile[2..], &events(0..1, megabyte));
+        // Now less than what may wait does, and another user's client is behind for a moment.
+        while sinks.waiting_bytes.get() < MAX_WAITING_BYTES {
+            sinks.deliver(&hostile[1..2], &events(0..10, megabyte));
+        }
+        sinks.deliver(&[fresh, slow], &events(4..6, megabyte));
+        settle().await;
+        assert!(!of_fresh.ended.get() && !of_slow.ended.get(), "who reads is not ended for who does not");
+        assert!(of_hostile[..2].iter().any(|sink| sink.ended.get()));
+        assert!(!of_hostile[2].ended.get(), "nor is more ended than makes room");
+        assert!(sinks.waiting_bytes.get() < MAX_WAITING_BYTES + 3 * megabyte);
     }
 }

@@ -2,7 +2,7 @@
 //! one statement at a time and their users in rotation, until they are quick enough to be the hub's again. Anyone who falls
 //! too far behind is ended.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -10,27 +10,27 @@ use std::time::Duration;
 
 use actix::WeakAddr;
 use futures::FutureExt;
+use futures::future::select_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use super::behind::{Behind, Lane, TOGETHER};
 use super::budget::Owner;
 use super::decide::{Counted, Decider, Meter, Piece, last_cursor, own_fault};
-use super::groups::{GroupId, Member};
 use super::hub::{Core, Hub};
 use super::join::{Joined, Progress, Rejoin};
 use super::log::{Page, Place};
 use super::{Delivered, LiveError};
 use crate::database::LineError;
-use crate::metrics::{Level, SLOW_GROUPS};
 
-/// Changes that are decided in one go.
-const TOGETHER: usize = 200;
-/// A group is asked again whether it can be served, if nothing else happens.
+/// A place is looked at again whether it can be served, if nothing else happens.
 const PAUSE: Duration = Duration::from_millis(50);
 /// While the database is away.
 const AWAY: Duration = Duration::from_millis(100);
-/// How old a page of the log may be that several groups read.
+/// How old a page of the log may be that several places read.
 const FRESH: Duration = Duration::from_secs(1);
+/// A place of no more members is read for no faster than the quickest of their clients reads.
+const PACED: usize = 64;
 
 pub(super) struct SlowLane {
     decider: Decider,
@@ -39,53 +39,6 @@ pub(super) struct SlowLane {
     rotation: RefCell<VecDeque<Owner>>,
     page: RefCell<Option<Rc<Read>>>,
     wake: Notify,
-}
-
-/// The groups of one owner.
-#[derive(Default)]
-struct Lane {
-    groups: VecDeque<Behind>,
-    /// Until it has rested for as long as it has taken.
-    rests_until: Option<Instant>,
-}
-
-impl Lane {
-    /// Whether nothing has to be remembered of it.
-    fn is_done(&self) -> bool {
-        self.groups.is_empty() && self.rests_until.is_none_or(|until| until <= Instant::now())
-    }
-}
-
-/// A group that reads the log by itself.
-pub(super) struct Behind {
-    id: GroupId,
-    at: Progress,
-    /// How many changes it decides at once.
-    together: usize,
-    /// Before that it does not become the hub's again.
-    until: Instant,
-    /// When the hub was where the group is now.
-    level: Instant,
-    /// Where the hub was when the group was last served, and when that was.
-    goal: Option<(Place, Instant)>,
-    /// Its only client has not read yet what was delivered.
-    full: Rc<Cell<bool>>,
-    _counted: Level,
-}
-
-impl Behind {
-    pub fn new(id: GroupId, at: Progress, until: Instant) -> Self {
-        Behind {
-            id,
-            at,
-            together: TOGETHER,
-            until,
-            level: Instant::now(),
-            goal: None,
-            full: Rc::default(),
-            _counted: SLOW_GROUPS.level(()),
-        }
-    }
 }
 
 /// A page of the log, interpreted.
@@ -97,7 +50,7 @@ struct Read {
     counted: Counted,
 }
 
-/// What became of a group in its turn.
+/// What became of a place in its turn.
 enum Turn {
     /// It has taken this long.
     Served(Duration),
@@ -122,7 +75,7 @@ impl SlowLane {
         if !lanes.contains_key(&owner) {
             self.rotation.borrow_mut().push_back(owner.clone());
         }
-        lanes.entry(owner).or_default().groups.push_back(behind);
+        lanes.entry(owner).or_default().put(behind);
         self.wake();
     }
 
@@ -160,14 +113,14 @@ impl SlowLane {
         served
     }
 
-    /// Serves the first group of an owner for which there is something to do.
+    /// Serves the first place of an owner for which there is something to do.
     async fn turn_of(&self, owner: &Owner, core: &Rc<Core>, hub: &WeakAddr<Hub>) -> bool {
         let count = match self.lanes.borrow().get(owner) {
-            Some(lane) if lane.rests_until.is_none_or(|until| until <= Instant::now()) => lane.groups.len(),
+            Some(lane) if lane.rests_until.is_none_or(|until| until <= Instant::now()) => lane.len(),
             _ => return false,
         };
         for _ in 0..count {
-            let first = self.lanes.borrow_mut().get_mut(owner).and_then(|lane| lane.groups.pop_front());
+            let first = self.lanes.borrow_mut().get_mut(owner).and_then(Lane::take);
             let Some(mut behind) = first else { return false };
             let began = Instant::now();
             let turn = AssertUnwindSafe(self.serve(&mut behind, owner, core, hub)).catch_unwind().await;
@@ -178,8 +131,10 @@ impl SlowLane {
             let turn = match turn {
                 Ok(turn) => turn,
                 Err(reason) => {
-                    // What failed has taken its time as well: the owner's next group waits for the next turn.
-                    core.end(behind.id, &reason).await;
+                    // What failed has taken its time as well: the owner's next place waits for the next turn.
+                    for id in behind.ids() {
+                        core.end(id, &reason).await;
+                    }
                     self.rest(owner, began.elapsed());
                     return true;
                 }
@@ -189,7 +144,7 @@ impl SlowLane {
             }
             let mut lanes = self.lanes.borrow_mut();
             let Some(lane) = lanes.get_mut(owner) else { return false };
-            lane.groups.push_back(behind);
+            lane.put(behind);
             if let Turn::Served(took) = turn {
                 drop(lanes);
                 self.rest(owner, took);
@@ -213,7 +168,7 @@ impl SlowLane {
         core: &Rc<Core>,
         hub: &WeakAddr<Hub>,
     ) -> Result<Turn, LiveError> {
-        if !core.groups.borrow().is_wanted(behind.id) {
+        if !behind.settle(&core.groups) {
             return Ok(Turn::Left);
         }
         let now = Instant::now();
@@ -231,12 +186,12 @@ impl SlowLane {
             Some(_) => {}
             None => behind.goal = Some((goal, now)),
         }
+        behind.has_caught_up |= behind.at.place >= goal;
         if behind.at.place < goal && now.saturating_duration_since(behind.level) > self.max_lag {
-            tracing::warn!(
-                max_lag_ms = self.max_lag.as_millis(),
-                "a costly subscription is too far behind and is ended"
-            );
-            return Err(LiveError::Costly(self.max_lag));
+            return Err(self.too_far(behind));
+        }
+        if behind.stuck.is_some_and(|stuck| now < stuck.again) {
+            return Ok(Turn::Idle);
         }
         let served = if behind.at.place < goal {
             match self.step(behind, core, goal).await {
@@ -251,28 +206,50 @@ impl SlowLane {
         } else {
             None
         };
-        if behind.at.place >= goal && now >= behind.until && self.rejoin(behind, owner, core, hub).await? {
-            return Ok(Turn::Left);
+        if behind.at.place >= goal {
+            behind.has_caught_up = true;
+            let now = Instant::now();
+            let penalized = core.budgets.penalized_until(owner, now);
+            if now >= behind.until.max(penalized.unwrap_or(now))
+                && behind.settle(&core.groups)
+                && behind.is_together()
+                && self.rejoin(behind, hub).await?
+            {
+                return Ok(Turn::Left);
+            }
         }
         Ok(served.map_or(Turn::Idle, Turn::Served))
     }
 
-    /// Decides some changes for a group. How long it has taken.
+    fn too_far(&self, behind: &Behind) -> LiveError {
+        let max_lag = self.max_lag;
+        tracing::warn!(
+            max_lag_ms = max_lag.as_millis(),
+            "a costly subscription is too far behind and is ended"
+        );
+        match behind.stuck {
+            Some(stuck) => LiveError::CostlyChange { statement: stuck.statement, max_lag },
+            None => LiveError::Costly(max_lag),
+        }
+    }
+
+    /// Decides some changes for those who share a place. How long it has taken.
     async fn step(&self, behind: &mut Behind, core: &Rc<Core>, goal: Place) -> Result<Duration, LineError> {
         let read = self.read(behind.at, goal).await?;
         let Some(read) = read else {
-            core.end(behind.id, &LiveError::Resync).await;
+            for id in behind.ids() {
+                core.end(id, &LiveError::Resync).await;
+            }
             return Ok(Duration::ZERO);
         };
-        let interest = core.groups.borrow().get(behind.id).map(|group| group.interest.clone());
-        let Some(interest) = interest else { return Ok(Duration::ZERO) };
         let (epoch, pieces) = (behind.at.epoch, &read.pieces);
-        let ats = Decider::admitted(&interest, pieces, &Decider::all(pieces), epoch, behind.at.after);
+        let ats = Decider::admitted(&behind.interest, pieces, &Decider::all(pieces), epoch, behind.at.after);
         let part = &ats[..ats.len().min(behind.together)];
         let meter = Meter::unlimited();
-        match self.decider.events(&interest, pieces, part, epoch, &meter).await {
+        match self.decider.events(&behind.interest, pieces, part, epoch, &meter).await {
             Ok(events) => {
                 self.deliver(behind, core, events).await;
+                behind.stuck = None;
                 behind.at.after = last_cursor(pieces, part, epoch).or(behind.at.after);
                 if part.len() == ats.len() {
                     (behind.at.place, behind.at.counted) = (read.next, read.counted);
@@ -281,6 +258,7 @@ impl SlowLane {
             }
             // Fewer may take less.
             Err(LineError::Slow(_)) if part.len() > 1 => behind.together = (part.len() / 8).max(1),
+            Err(LineError::Slow(limit)) => behind.postpone(limit, Instant::now()),
             Err(error) => return Err(error),
         }
         Ok(meter.spent())
@@ -308,17 +286,17 @@ impl SlowLane {
         if events.is_empty() {
             return;
         }
-        core.deliver(behind.id, events).await;
+        for (id, events) in behind.parts(events) {
+            core.deliver(id, events).await;
+        }
+        // Those who come back from afar are read for no faster than a client reads; none of several waits for another.
         let slots = core.groups.borrow_mut().slots(behind.id);
-        // One that comes back from afar is read for no faster than its client reads; of many, none waits for another.
-        if let [(worker, slots)] = &slots[..]
-            && let [slot] = slots[..]
-        {
+        if (1..=PACED).contains(&slots.iter().map(|(_, slots)| slots.len()).sum()) {
             let (core, full) = (Rc::clone(core), Rc::clone(&behind.full));
-            let member = Member { worker: *worker, slot };
             full.set(true);
             actix::spawn(async move {
-                core.drained(member).await;
+                let of_workers = slots.into_iter().map(|(worker, slots)| core.drained(worker, slots).boxed_local());
+                select_all(of_workers).await;
                 full.set(false);
                 core.slow.wake();
             });
@@ -326,20 +304,14 @@ impl SlowLane {
     }
 
     /// Whether the group is the hub's again.
-    async fn rejoin(
-        &self,
-        behind: &mut Behind,
-        owner: &Owner,
-        core: &Rc<Core>,
-        hub: &WeakAddr<Hub>,
-    ) -> Result<bool, LiveError> {
+    async fn rejoin(&self, behind: &mut Behind, hub: &WeakAddr<Hub>) -> Result<bool, LiveError> {
         // A hub that has ended has forgotten the group.
         let Some(hub) = hub.upgrade() else { return Ok(true) };
         match hub.send(Rejoin { id: behind.id, at: behind.at }).await {
             Ok(Joined::Done) | Err(_) => Ok(true),
             Ok(Joined::NotYet | Joined::TooFar) => Ok(false),
-            Ok(Joined::Costly) => {
-                behind.until = Instant::now() + core.budgets.penalize(owner, Instant::now());
+            Ok(Joined::Costly(until)) => {
+                behind.until = until;
                 Ok(false)
             }
             Ok(Joined::Failed(reason)) => Err(reason),

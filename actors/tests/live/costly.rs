@@ -1,13 +1,15 @@
 //! Subscriptions that take long to decide.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gom_actors::live::LiveError;
+use gom_actors::live::{Live, LiveError, LiveOptions, Owner};
 use gom_actors::metrics::SLOW_GROUPS;
 use gom_test_support::eventually;
 use tokio::time::{Instant, sleep};
 
-use crate::world::{World, come_back, options, subscribe, user};
+use crate::world::{World, come_back, encode, options, subscribe, user};
 
 async fn all_fast() {
     eventually("an empty slow lane", async || SLOW_GROUPS.value(()) == 0).await;
@@ -103,5 +105,90 @@ async fn a_subscription_that_falls_too_far_behind_is_ended_with_a_limit() {
     assert_eq!(*costly.ended.borrow(), Some(LiveError::Costly(max_lag)));
     assert!(costly.ended.borrow().as_ref().unwrap().to_string().contains("2000 ms (live.max_lag)"));
     eventually("the other's events", async || i32::try_from(other.got().len()) == Ok(n)).await;
+    all_fast().await;
+}
+
+#[actix::test]
+async fn equal_subscriptions_of_one_user_that_have_missed_much_are_read_for_together() {
+    const EACH: usize = 100;
+    let world = World::create().await;
+    let encoded = Arc::new(AtomicUsize::new(0));
+    let counting = {
+        let encoded = Arc::clone(&encoded);
+        move |subscription: &_, payload: &_, cursor| {
+            encoded.fetch_add(1, Ordering::Relaxed);
+            encode(subscription, payload, cursor)
+        }
+    };
+    let live =
+        Live::start(options(), &world.database(), world.planner.clone(), Arc::new(counting)).unwrap();
+    let local = live.local();
+    let (first, _ticket) = subscribe(&local, &Owner::Service, world.orders()).await;
+    for n in 0..20 {
+        let (from, to) = (n * EACH, (n + 1) * EACH - 1);
+        let sql = format!(
+            r#"insert into "Order" (id, n) select 'o' || i, i from generate_series({from}, {to}) i"#
+        );
+        world.client.batch_execute(&sql).await.unwrap();
+        live.wake();
+    }
+    eventually("all of them", async || first.got().len() == 20 * EACH).await;
+    // A user who has just taken too much, and comes back with sixteen equal subscriptions, each from another place.
+    world.make_shops_slow(Duration::from_millis(400)).await;
+    let (_costly, _ticket) = subscribe(&local, &user("many"), world.orders_with_shops(0)).await;
+    world.order(5_000, Some("s")).await;
+    live.wake();
+    eventually("a penalty", async || SLOW_GROUPS.value(()) > 0).await;
+    encoded.store(0, Ordering::Relaxed);
+    let came = Instant::now();
+    let all = first.cursors.borrow().clone();
+    let back: Vec<_> = (0..16)
+        .map(|n| (n * 7, come_back(&local, &user("many"), world.orders(), all[n * 7])))
+        .collect();
+    let (other, _ticket) = subscribe(&local, &user("other"), world.orders()).await;
+    eventually("all that they have missed", async || {
+        back.iter().all(|(_, (inbox, _))| inbox.cursors.borrow().last() == first.cursors.borrow().last())
+    })
+    .await;
+    let times = encoded.load(Ordering::Relaxed) as f64 / (20 * EACH) as f64;
+    println!("16 of 2,000 events within {:?}, read {times:.1} times", came.elapsed());
+    assert!(times < 4.0, "read {times:.1} times");
+    for (from, (inbox, _)) in &back {
+        assert_eq!(*inbox.cursors.borrow(), first.cursors.borrow()[from + 1..], "each once, in order");
+        assert!(!inbox.is_over());
+    }
+    world.order(5_001, None).await;
+    live.wake();
+    eventually("what is new", async || {
+        back.iter().all(|(_, (inbox, _))| inbox.cursors.borrow().last() == other.cursors.borrow().last())
+            && !other.got().is_empty()
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_change_that_takes_longer_than_a_statement_may_is_tried_again_and_ended_with_a_limit() {
+    let world = World::create().await;
+    let max_lag = Duration::from_secs(8);
+    let live = world.live(LiveOptions { max_lag, ..options() });
+    let local = live.local();
+    let (costly, _ticket) = subscribe(&local, &user("a"), world.orders_with_shops(0)).await;
+    // Perhaps it was the machine, or a lock.
+    world.make_shops_slow(Duration::from_millis(1_500)).await;
+    world.order(0, Some("s")).await;
+    live.wake();
+    eventually("a penalty", async || SLOW_GROUPS.value(()) > 0).await;
+    sleep(Duration::from_millis(1_200)).await;
+    assert!(!costly.is_over(), "{:?}", costly.ended.borrow());
+    world.make_shops_slow(Duration::ZERO).await;
+    eventually("its event", async || costly.got() == [0]).await;
+    world.make_shops_slow(Duration::from_millis(1_500)).await;
+    world.order(1, Some("s")).await;
+    live.wake();
+    eventually("its end", async || costly.is_over()).await;
+    let statement = Duration::from_secs(1);
+    assert_eq!(*costly.ended.borrow(), Some(LiveError::CostlyChange { statement, max_lag }));
+    let message = costly.ended.borrow().as_ref().unwrap().to_string();
+    assert!(message.contains("more than 1000 ms") && message.contains("8000 ms (live.max_lag)"), "{message}");
     all_fast().await;
 }

@@ -2,9 +2,8 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
-use gom_actors::live::{LiveOptions, Owner};
+use gom_actors::live::Owner;
 use gom_test_support::eventually;
 use tokio::time::Instant;
 
@@ -15,8 +14,7 @@ const WRITERS: i32 = 8;
 #[actix::test]
 async fn forty_subscribers_with_a_cursor_join_while_eight_write_without_a_pause() {
     let world = World::create().await;
-    // Enough for all of them on a machine that is busy with other things: what costs more is the subject of `costly`.
-    let live = world.live(LiveOptions { user_budget: Duration::from_secs(30), ..options() });
+    let live = world.live(options());
     let local = live.local();
     let (first, _ticket) = subscribe(&local, &Owner::Service, world.orders()).await;
     let beginning = first.begins.get().unwrap();

@@ -1,0 +1,199 @@
+//! A place in the slow lane: up to where equal groups of one owner have read the log. They share it, so that what several
+//! of them have missed is read and decided once. Pure.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gom_engine::events::Cursor;
+use tokio::time::Instant;
+
+use super::Delivered;
+use super::groups::{GroupId, Groups, Interest};
+use super::join::Progress;
+use super::log::Place;
+use crate::metrics::{Level, SLOW_GROUPS};
+
+/// Changes that are decided in one go.
+pub(super) const TOGETHER: usize = 200;
+/// After a change that could not be decided in time; doubled each time that it still cannot.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+
+pub(super) struct Behind {
+    /// The group that has had everything up to `at`.
+    pub id: GroupId,
+    pub interest: Interest,
+    pub at: Progress,
+    /// Equal groups that have come further: each gets what follows its cursor.
+    ahead: Vec<(GroupId, Cursor)>,
+    /// How many changes are decided at once.
+    pub together: usize,
+    /// Before that it does not become the hub's again.
+    pub until: Instant,
+    /// When the hub was where the place is now.
+    pub level: Instant,
+    /// Where the hub was when the place was last served, and when that was.
+    pub goal: Option<(Place, Instant)>,
+    /// It has been where the hub was.
+    pub has_caught_up: bool,
+    /// Not even one change could be decided in time.
+    pub stuck: Option<Stuck>,
+    /// No client has read yet what was delivered.
+    pub full: Rc<Cell<bool>>,
+    _counted: Level,
+}
+
+/// A change that could not be decided in the time that a statement may take: perhaps the machine's fault, or a lock's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stuck {
+    /// How long the statement may take.
+    pub statement: Duration,
+    /// When it is tried again.
+    pub again: Instant,
+    pause: Duration,
+}
+
+impl Behind {
+    /// Of a group that comes from afar.
+    pub fn new(id: GroupId, interest: Interest, at: Progress, until: Instant) -> Self {
+        Behind {
+            id,
+            interest,
+            at,
+            ahead: Vec::new(),
+            together: TOGETHER,
+            until,
+            level: Instant::now(),
+            goal: None,
+            has_caught_up: false,
+            stuck: None,
+            full: Rc::default(),
+            _counted: SLOW_GROUPS.level(()),
+        }
+    }
+
+    /// Of a group that has been the hub's.
+    pub fn level_with_the_hub(id: GroupId, interest: Interest, at: Progress, until: Instant) -> Self {
+        Behind { has_caught_up: true, ..Behind::new(id, interest, at, until) }
+    }
+
+    /// All groups that share the place.
+    pub fn ids(&self) -> impl Iterator<Item = GroupId> {
+        std::iter::once(self.id).chain(self.ahead.iter().map(|(id, _)| *id))
+    }
+
+    /// Whether two places can be one. One that has caught up does not go back to where another comes from.
+    fn may_share_with(&self, other: &Behind) -> bool {
+        let equal = match (&self.interest, &other.interest) {
+            (Interest::Events(one), Interest::Events(other)) => one.identity() == other.identity(),
+            _ => false,
+        };
+        equal
+            && self.at.epoch == other.at.epoch
+            && self.has_caught_up == other.has_caught_up
+            && self.reached().is_some()
+            && other.reached().is_some()
+    }
+
+    /// Up to where everything has been delivered, if a cursor can tell: it cannot in the middle of a transaction of which
+    /// nothing is known but how many rows were read.
+    fn reached(&self) -> Option<Cursor> {
+        let Progress { epoch, place, after, .. } = self.at;
+        if place.is_whole() {
+            let whole = Cursor::after(epoch, place.position);
+            return Some(after.map_or(whole, |after| after.max(whole)));
+        }
+        after.filter(|after| after.position == place.position)
+    }
+
+    /// One place of two: where the one is that is further behind.
+    fn shared_with(self, other: Behind) -> Behind {
+        let (mut behind, front) = if self.reached() <= other.reached() { (self, other) } else { (other, self) };
+        behind.ahead.extend(front.reached().map(|reached| (front.id, reached)));
+        behind.ahead.extend(front.ahead);
+        behind.until = behind.until.max(front.until);
+        behind.level = behind.level.max(front.level);
+        behind.together = behind.together.min(front.together);
+        behind.stuck = behind.stuck.or(front.stuck);
+        behind
+    }
+
+    /// Forgets groups that nobody wants any more, and makes those one that have come to the same place. Whether anybody
+    /// is left.
+    pub fn settle(&mut self, groups: &RefCell<Groups>) -> bool {
+        let mut groups = groups.borrow_mut();
+        self.ahead.retain(|(id, _)| groups.is_wanted(*id));
+        if !groups.is_wanted(self.id) {
+            let nearest = self.ahead.iter().enumerate().min_by_key(|(_, (_, cursor))| *cursor);
+            let Some((nearest, _)) = nearest else { return false };
+            let (id, cursor) = self.ahead.swap_remove(nearest);
+            self.id = id;
+            self.at.after = self.at.after.max(Some(cursor));
+        }
+        if let Some(reached) = self.reached() {
+            let id = self.id;
+            self.ahead.retain(|(equal, cursor)| {
+                let is_ahead = *cursor > reached;
+                if !is_ahead {
+                    groups.merge(*equal, id);
+                }
+                is_ahead
+            });
+        }
+        true
+    }
+
+    /// Whether nobody shares the place who has come further.
+    pub fn is_together(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
+    /// What each group gets of events that follow the place.
+    pub fn parts(&self, events: Vec<Delivered>) -> Vec<(GroupId, Vec<Delivered>)> {
+        let after = |cursor: Cursor| events.iter().filter(move |event| event.cursor > cursor).cloned().collect();
+        let mut parts: Vec<_> = self.ahead.iter().map(|(id, cursor)| (*id, after(*cursor))).collect();
+        parts.push((self.id, events));
+        parts
+    }
+
+    /// One change alone could not be decided: it is tried again after a pause.
+    pub fn postpone(&mut self, statement: Duration, now: Instant) {
+        let pause = self.stuck.map_or(FIRST_PAUSE, |stuck| (stuck.pause * 2).min(LONGEST_PAUSE));
+        self.stuck = Some(Stuck { statement, again: now + pause, pause });
+    }
+}
+
+/// The places of one owner, in rotation.
+#[derive(Default)]
+pub(super) struct Lane {
+    places: VecDeque<Behind>,
+    /// Until it has rested for as long as it has taken.
+    pub rests_until: Option<Instant>,
+}
+
+impl Lane {
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub fn take(&mut self) -> Option<Behind> {
+        self.places.pop_front()
+    }
+
+    /// At the end; one that is equal comes with it.
+    pub fn put(&mut self, mut behind: Behind) {
+        while let Some(equal) = self.places.iter().position(|other| other.may_share_with(&behind))
+            && let Some(other) = self.places.remove(equal)
+        {
+            behind = other.shared_with(behind);
+        }
+        self.places.push_back(behind);
+    }
+
+    /// Whether nothing has to be remembered of it.
+    pub fn is_done(&self) -> bool {
+        self.places.is_empty() && self.rests_until.is_none_or(|until| until <= Instant::now())
+    }
+}
