@@ -24,19 +24,21 @@ const OF_SOCKET: usize = 50;
 const WRITES: usize = 60;
 const PACE: Duration = Duration::from_millis(100);
 
-const SUBSCRIBE: &str = "subscription($where: OrderSubscriptionWhereInput) { order(where: $where) { node { uid name } } }";
-const UPDATE: &str =
-    "mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) { updateOrder(where: $where, data: $data) { uid } }";
+const SUBSCRIBE: &str =
+    "subscription($where: OrderSubscriptionWhereInput) { order(where: $where) { node { uid name } } }";
+const UPDATE: &str = "mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) { updateOrder(where: $where, data: $data) { uid } }";
 
 type Wire = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// About the dearest that a seller may ask of one order, a little different each time: every order of its seller, and for each
-/// of them the orders of its customer, are looked through to their prices.
+/// About the dearest that a seller may ask of one order, each time another: for every order of its seller, all orders of that
+/// seller are looked through, six times, by twenty-five conditions that hold for none.
 fn dear(n: usize) -> Value {
-    let leaf = |place: usize| json!({ "pricing_some": { "amount_gt": 1_000 + n * 100 + place } });
-    let leaves: Vec<Value> = (0..8).map(leaf).collect();
-    let orders = json!({ "items_every": { "OR": [{ "code_not": format!("{n}") }] }, "items_none": { "OR": leaves } });
-    json!({ "assignedTo": { "orders_every": { "issuedTo": { "orders_every": orders } } } })
+    let branch = |branch: usize| {
+        let leaves: Vec<Value> =
+            (0..25).map(|leaf| json!({ "name_contains": format!("x{n}-{branch}-{leaf}") })).collect();
+        json!({ "assignedTo": { "orders_none": { "OR": leaves } } })
+    };
+    json!({ "assignedTo": { "orders_every": { "AND": (0..6).map(branch).collect::<Vec<_>>() } } })
 }
 
 async fn connect(browser: &Browser) -> Wire {
@@ -115,12 +117,18 @@ async fn measured(
     let expected: Vec<String> = written.iter().map(names).collect();
     assert_eq!(events.iter().map(names).collect::<Vec<_>>(), expected, "each once, in order");
     // An event may be there before the answer to its write.
-    let mut times: Vec<Duration> =
-        events.iter().zip(&written).map(|(event, write)| event.1.saturating_duration_since(write.1)).collect();
+    let mut times: Vec<Duration> = events
+        .iter()
+        .zip(&written)
+        .map(|(event, write)| event.1.saturating_duration_since(write.1))
+        .collect();
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
     let found = [at(50), at(99), times[times.len() - 1]];
-    println!("the victim's events {when}: p50 {:.1?}, p99 {:.1?}, worst {:.1?}", found[0], found[1], found[2]);
+    println!(
+        "the victim's events {when}: p50 {:.1?}, p99 {:.1?}, worst {:.1?}",
+        found[0], found[1], found[2]
+    );
     found
 }
 

@@ -83,7 +83,14 @@ impl Shop {
         let tables = test_database.connect().await;
         tables.batch_execute(&format!("set search_path = \"{}\"", settings.database.schema)).await.unwrap();
         let live = gom::server::live(&settings, &database, &engine).unwrap().local();
-        let api = Api { engine, database: database.local(), live, push: None, deployed, admission: Admission::default() };
+        let api = Api {
+            engine,
+            database: database.local(),
+            live,
+            push: None,
+            deployed,
+            admission: Admission::default(),
+        };
         Shop { api, tables, schema: settings.database.schema.clone(), database: test_database }
     }
 

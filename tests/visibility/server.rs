@@ -114,7 +114,14 @@ impl Server {
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
         let live = gom::server::live(&settings, &database, &engine).unwrap().local();
-        let api = Api { engine: Arc::new(engine), database: database.local(), live, push: None, deployed, admission: Admission::default() };
+        let api = Api {
+            engine: Arc::new(engine),
+            database: database.local(),
+            live,
+            push: None,
+            deployed,
+            admission: Admission::default(),
+        };
         Server { model, policy: source, schema_name: settings.database.schema.clone(), api }
     }
 

@@ -25,8 +25,10 @@ pub(crate) struct Line {
     limit: Duration,
     link: RefCell<Option<Rc<Link>>>,
     opening: Mutex<()>,
-    /// When the last answer came.
-    answered: Cell<Instant>,
+    /// When the last answer came, and what `elsewhere` was.
+    answered: Cell<(Instant, Duration)>,
+    /// For how long the thread was busy with what has nothing to do with the connection.
+    elsewhere: Cell<Duration>,
 }
 
 /// A statement has no answer.
@@ -51,7 +53,8 @@ impl Line {
             limit: limit.unwrap_or(database.options.statement_timeout),
             link: RefCell::default(),
             opening: Mutex::new(()),
-            answered: Cell::new(Instant::now()),
+            answered: Cell::new((Instant::now(), Duration::ZERO)),
+            elsewhere: Cell::default(),
         }
     }
 
@@ -60,16 +63,23 @@ impl Line {
         self.timed_rows(statement).await.0
     }
 
-    /// The same, and how long the connection was busy with it: what it waited for others before it does not count.
+    /// The same, and how long the connection was busy with it: what it waited for others before it does not count, nor what
+    /// the thread did meanwhile, without which its answer might have been noticed earlier.
     pub async fn timed_rows(&self, statement: &Statement) -> (Result<Vec<Row>, LineError>, Duration) {
         let link = match self.link().await {
             Ok(link) => link,
             Err(error) => return (Err(error), Duration::ZERO),
         };
-        let sent = Instant::now();
+        let now = || (Instant::now(), self.elsewhere.get());
+        let sent = now();
         let answer = self.ask(&link, statement).await;
-        let before = self.answered.replace(Instant::now());
-        (answer, sent.max(before).elapsed())
+        let (since, elsewhere) = sent.max(self.answered.replace(now()));
+        (answer, since.elapsed().saturating_sub(self.elsewhere.get() - elsewhere))
+    }
+
+    /// The thread was busy with something else for so long.
+    pub fn was_elsewhere(&self, took: Duration) {
+        self.elsewhere.set(self.elsewhere.get() + took);
     }
 
     async fn ask(&self, link: &Rc<Link>, statement: &Statement) -> Result<Vec<Row>, LineError> {
@@ -79,7 +89,7 @@ impl Line {
             match timeout(patience, &mut asking).await {
                 Ok(answer) => break answer,
                 // Others were before it and are answered: its turn comes.
-                Err(_) if self.answered.get().elapsed() < patience => {}
+                Err(_) if self.answered.get().0.elapsed() < patience => {}
                 Err(_) => {
                     link.sever();
                     break Err(Failure::Lost("no answer in time".to_owned()));

@@ -220,7 +220,7 @@ impl Decider {
                 let cursor = cursor(pieces, at, epoch);
                 let began = Instant::now();
                 found.push(Delivered { payload: (self.encode)(subscription, &payload, cursor), cursor });
-                meter.add(began.elapsed());
+                self.took_here(meter, began.elapsed());
             }
         }
         found.sort_by_key(|event| event.cursor);
@@ -236,12 +236,19 @@ impl Decider {
     ) -> Result<Vec<(At, String)>, LineError> {
         let began = Instant::now();
         let statement = self.planner.payloads(subscription, &changes(pieces, run));
-        meter.add(began.elapsed());
+        self.took_here(meter, began.elapsed());
         let statement = statement.map_err(|error| LineError::Rejected(error.to_string()))?;
         let line = if meter.of_service { &self.trusted } else { &self.groups };
         let (rows, took) = line.timed_rows(&statement).await;
         meter.add(took);
         rows?.iter().map(|row| Ok((*at(run, row)?, text(row, 1)?))).collect()
+    }
+
+    /// Something was done on this thread for one group, while the statements of others may have been answered.
+    fn took_here(&self, meter: &Meter, took: Duration) {
+        meter.add(took);
+        self.groups.was_elsewhere(took);
+        self.trusted.was_elsewhere(took);
     }
 
     /// Every change of the pieces, for whom no index is asked.

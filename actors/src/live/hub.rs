@@ -15,6 +15,7 @@ use gom_engine::events::Cursor;
 use gom_engine::plan::Planner;
 use tokio::time::{Instant, timeout};
 
+use super::behind::Behind;
 use super::budget::{Budgets, Owner, SERVICE_BUDGET};
 use super::catch_up::{Arriving, catch_up};
 use super::decide::{Counted, Decided, Decider, Piece, Wanted};
@@ -22,7 +23,6 @@ use super::groups::{GroupId, Groups, Interest, Member, Presence};
 use super::join::Progress;
 use super::local::{Deliver, Drained, Ended, GivenUp, LocalHub, Noted};
 use super::log::{Log, LogState, Page, Place};
-use super::behind::Behind;
 use super::slow::SlowLane;
 use super::turns::Turns;
 use super::{Delivered, Encode, LiveError, LiveOptions, Shared};

@@ -211,3 +211,24 @@ async fn what_costs_too_much_is_penalized_once_also_if_it_comes_to_the_slow_lane
     core.go_slow(Arriving { member, owner: owner.clone(), interest, presence }, at, until);
     assert_eq!(core.budgets.penalized_until(&owner, Instant::now()), None, "of who arrives");
 }
+
+#[actix::test]
+async fn what_the_thread_does_for_others_is_not_charged_to_a_statement() {
+    let world = World::new().await;
+    let log = &world.core().decider.trusted;
+    let statement = gom_engine::plan::Statement { sql: "select 1".to_owned(), params: Vec::new() };
+    log.rows(&statement).await.unwrap();
+    let for_others = Duration::from_millis(500);
+    let encoding = async {
+        std::thread::sleep(for_others);
+        log.was_elsewhere(for_others);
+    };
+    let ((answer, took), ()) = futures::future::join(log.timed_rows(&statement), encoding).await;
+    answer.unwrap();
+    assert!(took < for_others, "{took:?}");
+    // It is charged with what follows.
+    let slow = gom_engine::plan::Statement { sql: "select pg_sleep(0.2)".to_owned(), params: Vec::new() };
+    let (answer, took) = log.timed_rows(&slow).await;
+    answer.unwrap();
+    assert!(took >= Duration::from_millis(200), "{took:?}");
+}

@@ -188,6 +188,11 @@ impl Log {
         self.line.timed_rows(statement).await
     }
 
+    /// The thread was busy with something else for so long, which no statement is charged with.
+    pub fn was_elsewhere(&self, took: Duration) {
+        self.line.was_elsewhere(took);
+    }
+
     /// Runs a statement of the engine's on the same connection.
     pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, LineError> {
         self.line.rows(statement).await

@@ -295,7 +295,8 @@ impl SlowLane {
             let (core, full) = (Rc::clone(core), Rc::clone(&behind.full));
             full.set(true);
             actix::spawn(async move {
-                let of_workers = slots.into_iter().map(|(worker, slots)| core.drained(worker, slots).boxed_local());
+                let of_workers =
+                    slots.into_iter().map(|(worker, slots)| core.drained(worker, slots).boxed_local());
                 select_all(of_workers).await;
                 full.set(false);
                 core.slow.wake();

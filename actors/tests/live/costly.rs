@@ -120,15 +120,13 @@ async fn equal_subscriptions_of_one_user_that_have_missed_much_are_read_for_toge
             encode(subscription, payload, cursor)
         }
     };
-    let live =
-        Live::start(options(), &world.database(), world.planner.clone(), Arc::new(counting)).unwrap();
+    let live = Live::start(options(), &world.database(), world.planner.clone(), Arc::new(counting)).unwrap();
     let local = live.local();
     let (first, _ticket) = subscribe(&local, &Owner::Service, world.orders()).await;
     for n in 0..20 {
         let (from, to) = (n * EACH, (n + 1) * EACH - 1);
-        let sql = format!(
-            r#"insert into "Order" (id, n) select 'o' || i, i from generate_series({from}, {to}) i"#
-        );
+        let sql =
+            format!(r#"insert into "Order" (id, n) select 'o' || i, i from generate_series({from}, {to}) i"#);
         world.client.batch_execute(&sql).await.unwrap();
         live.wake();
     }
@@ -142,9 +140,8 @@ async fn equal_subscriptions_of_one_user_that_have_missed_much_are_read_for_toge
     encoded.store(0, Ordering::Relaxed);
     let came = Instant::now();
     let all = first.cursors.borrow().clone();
-    let back: Vec<_> = (0..16)
-        .map(|n| (n * 7, come_back(&local, &user("many"), world.orders(), all[n * 7])))
-        .collect();
+    let back: Vec<_> =
+        (0..16).map(|n| (n * 7, come_back(&local, &user("many"), world.orders(), all[n * 7]))).collect();
     let (other, _ticket) = subscribe(&local, &user("other"), world.orders()).await;
     eventually("all that they have missed", async || {
         back.iter().all(|(_, (inbox, _))| inbox.cursors.borrow().last() == first.cursors.borrow().last())
