@@ -291,3 +291,25 @@ impl Sink for Touched {
         end(self.outlet.as_ref(), &reason);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_costly_subscription_is_ended_by_itself_and_not_with_its_connection() {
+        let second = Duration::from_secs(1);
+        for reason in
+            [LiveError::Costly(second), LiveError::CostlyChange { statement: second, max_lag: second }]
+        {
+            let error = failure(&reason);
+            // Whatever is unavailable is closed with 1013, and clients come back at once.
+            assert_eq!(error.kind, ErrorKind::LimitExceeded);
+            assert!(
+                error.message.ends_with("Ask for less in its filter and its selection"),
+                "{}",
+                error.message
+            );
+        }
+    }
+}

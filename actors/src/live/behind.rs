@@ -2,7 +2,8 @@
 //! of them have missed is read and decided once. Pure.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(super) struct Behind {
     /// The group that has had everything up to `at`.
     pub id: GroupId,
     pub interest: Interest,
+    /// Of its subscription: equal ones have the same.
+    hash: u64,
     pub at: Progress,
     /// Equal groups that have come further: each gets what follows its cursor.
     ahead: Vec<(GroupId, Cursor)>,
@@ -58,9 +61,14 @@ pub(super) struct Stuck {
 impl Behind {
     /// Of a group that comes from afar.
     pub fn new(id: GroupId, interest: Interest, at: Progress, until: Instant) -> Self {
+        let mut hasher = DefaultHasher::new();
+        if let Interest::Events(subscription) = &interest {
+            subscription.identity().hash(&mut hasher);
+        }
         Behind {
             id,
             interest,
+            hash: hasher.finish(),
             at,
             ahead: Vec::new(),
             together: TOGETHER,
@@ -86,11 +94,12 @@ impl Behind {
 
     /// Whether two places can be one. One that has caught up does not go back to where another comes from.
     fn may_share_with(&self, other: &Behind) -> bool {
-        let equal = match (&self.interest, &other.interest) {
+        let equal = || match (&self.interest, &other.interest) {
             (Interest::Events(one), Interest::Events(other)) => one.identity() == other.identity(),
             _ => false,
         };
-        equal
+        self.hash == other.hash
+            && equal()
             && self.at.epoch == other.at.epoch
             && self.has_caught_up == other.has_caught_up
             && self.reached().is_some()
@@ -171,6 +180,8 @@ impl Behind {
 #[derive(Default)]
 pub(super) struct Lane {
     places: VecDeque<Behind>,
+    /// How many places there are of each hash: one owner may have very many, which come and go all the time.
+    of_hash: HashMap<u64, usize>,
     /// Until it has rested for as long as it has taken.
     pub rests_until: Option<Instant>,
 }
@@ -181,17 +192,31 @@ impl Lane {
     }
 
     pub fn take(&mut self) -> Option<Behind> {
-        self.places.pop_front()
+        let behind = self.places.pop_front()?;
+        self.forget(behind.hash);
+        Some(behind)
     }
 
     /// At the end; one that is equal comes with it.
     pub fn put(&mut self, mut behind: Behind) {
-        while let Some(equal) = self.places.iter().position(|other| other.may_share_with(&behind))
+        while self.of_hash.contains_key(&behind.hash)
+            && let Some(equal) = self.places.iter().position(|other| other.may_share_with(&behind))
             && let Some(other) = self.places.remove(equal)
         {
+            self.forget(other.hash);
             behind = other.shared_with(behind);
         }
+        *self.of_hash.entry(behind.hash).or_default() += 1;
         self.places.push_back(behind);
+    }
+
+    fn forget(&mut self, hash: u64) {
+        if let Some(count) = self.of_hash.get_mut(&hash) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_hash.remove(&hash);
+            }
+        }
     }
 
     /// Whether nothing has to be remembered of it.
