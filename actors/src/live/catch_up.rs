@@ -122,8 +122,10 @@ impl Way<'_> {
             match self.hub.send(Join { arriving: self.arriving.clone(), at }).await {
                 Ok(Joined::Done) => return Ok(()),
                 Ok(Joined::TooFar | Joined::Costly(_)) => {}
-                // Another node has been quicker, and this one will come there too; or others of the owner have just joined.
+                // Another node has been quicker, and this one will come there too.
                 Ok(Joined::NotYet) => self.core.moved(PAUSE).await,
+                // However often the hub moves on meanwhile: others of the owner have just joined.
+                Ok(Joined::Exhausted) => sleep(PAUSE).await,
                 Ok(Joined::Failed(reason)) => return Err(reason),
                 Err(_) => return Err(LiveError::Unavailable("subscriptions are being rebuilt".to_owned())),
             }

@@ -51,9 +51,10 @@ pub(super) enum Joined {
     Done,
     /// More than one page is missing.
     TooFar,
-    /// The hub has not come there yet, is in the middle of a transaction, or cannot read; or the owner's budget has to be
-    /// refilled: later.
+    /// The hub has not come there yet, is in the middle of a transaction, or cannot read: later.
     NotYet,
+    /// The owner's budget has to be refilled first.
+    Exhausted,
     /// The owner has no time left for it: not before then.
     Costly(Instant),
     Failed(LiveError),
@@ -154,7 +155,7 @@ impl Core {
             return Rest::Not(Joined::Costly(until));
         }
         if !self.budgets.may_join(owner, now) {
-            return Rest::Not(Joined::NotYet);
+            return Rest::Not(Joined::Exhausted);
         }
         match self.read_rest(interest, owner, at, here).await {
             Ok(rest) => rest,

@@ -406,6 +406,23 @@ mod tests {
     }
 
     #[actix::test]
+    async fn whoever_reads_the_log_for_several_waits_for_the_quickest_of_their_clients() {
+        let sinks = Rc::new(Sinks::default());
+        let all: Vec<_> = (0..3).map(|_| Rc::new(Narrow::default())).collect();
+        let enter = |sink: &Rc<Narrow>| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user("a"));
+        let slots: Vec<u64> = all.iter().map(enter).collect();
+        sinks.deliver(&slots, &events(0..1, 10));
+        let of_wait = Rc::clone(&sinks);
+        let waiting = actix::spawn(async move { of_wait.one_is_drained(&slots).await });
+        settle().await;
+        assert!(!waiting.is_finished());
+        all[1].read();
+        settle().await;
+        assert!(waiting.is_finished());
+        sinks.one_is_drained(&[]).await;
+    }
+
+    #[actix::test]
     async fn what_waits_is_counted_once_for_all_its_subscribers_and_bounded() {
         let sinks = Rc::new(Sinks::default());
         let all: Vec<_> = (0..100).map(|_| Rc::new(Narrow::default())).collect();

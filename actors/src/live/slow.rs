@@ -310,7 +310,7 @@ impl SlowLane {
         let Some(hub) = hub.upgrade() else { return Ok(true) };
         match hub.send(Rejoin { id: behind.id, at: behind.at }).await {
             Ok(Joined::Done) | Err(_) => Ok(true),
-            Ok(Joined::NotYet | Joined::TooFar) => Ok(false),
+            Ok(Joined::NotYet | Joined::TooFar | Joined::Exhausted) => Ok(false),
             Ok(Joined::Costly(until)) => {
                 behind.until = until;
                 Ok(false)
