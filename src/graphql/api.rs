@@ -52,7 +52,9 @@ pub struct Api {
 /// Whether one more answer may be made for a viewer, of whom earlier ones may wait to be read. Asked again when an
 /// operation's turn has come: while it waited for it, others were answered.
 #[derive(Clone)]
-pub struct Admission(Arc<dyn Fn(&Viewer) -> Result<(), ApiError> + Send + Sync>);
+pub struct Admission(Arc<Check>);
+
+type Check = dyn Fn(&Viewer) -> Result<(), ApiError> + Send + Sync;
 
 impl Admission {
     pub fn by(check: impl Fn(&Viewer) -> Result<(), ApiError> + Send + Sync + 'static) -> Self {
