@@ -151,3 +151,30 @@ pub fn agrees(
         (Outcome::Fails(reason), Became::Done) => Err(format!("done, though {reason}")),
     }
 }
+
+/// Two cases that chance seldom makes.
+#[actix_web::test]
+async fn links_that_decide_are_looked_at_before_and_after_they_are_cut() {
+    const ROWS: &str = r#"
+        insert into "User" ("id", "name") values ('me', 'me'), ('you', 'you');
+        insert into "Member" ("id", "owner") values ('m', 'you');
+        insert into "Crew" ("id", "name", "owner", "chief") values ('a', 'a', 'me', 'm'), ('b', 'b', 'me', null);
+        insert into "Task" ("id", "owner") values ('t', 'me');
+        insert into "Desk" ("id", "owner") values ('d', 'you');
+        insert into "_Seats" ("A", "B") values ('d', 't');"#;
+    let test = TestDatabase::create().await;
+    let server = Server::start_wild(&test).await;
+    let client = test.connect().await;
+    let path = format!("set search_path = \"{}\"; {ROWS}", server.schema_name);
+    client.batch_execute(&path).await.unwrap();
+    let me = Person { role: "member".into(), sub: "me".into(), seller: String::new() };
+    // Seen as a chief only: the old crew has lost it by then, the new one has it.
+    let moves =
+        r#"mutation { updateCrew(where: {id: "b"}, data: {chief: {connect: {id: "m"}}}) { chief { id } } }"#;
+    let moved = server.ask(&me, moves.into(), serde_json::Map::new()).await;
+    assert_eq!(moved.data, json!({ "updateCrew": { "chief": { "id": "m" } } }), "{:?}", moved.messages);
+    // Writable by the own task alone, which is no reason to leave it to nobody.
+    let leaves = r#"mutation { updateTask(where: {id: "t"}, data: {desk: {disconnect: true}}) { id } }"#;
+    let left = server.ask(&me, leaves.into(), serde_json::Map::new()).await;
+    assert_eq!(left.errors.first().map(|(code, _)| code.as_str()), Some("FORBIDDEN"), "{:?}", left.messages);
+}
