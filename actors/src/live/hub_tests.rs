@@ -200,8 +200,8 @@ async fn what_costs_too_much_is_penalized_once_also_if_it_comes_to_the_slow_lane
     let (owner, until) = costly("a");
     let (member, interest) = (Member { worker: 0, slot: 1 }, world.interest.clone());
     let id = core.groups.borrow_mut().add_detached(member, interest, &owner, Presence::new());
-    core.groups.borrow_mut().attach(id);
     core.detach(id, state.epoch, until);
+    assert!(core.groups.borrow().get(id).is_some(), "it is still there");
     assert_eq!(core.budgets.penalized_until(&owner, Instant::now()), None, "of the hub");
     let (owner, until) = costly("b");
     let member = Member { worker: 0, slot: 2 };
