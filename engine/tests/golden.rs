@@ -254,6 +254,7 @@ fn show_steps(out: &mut String, indent: &str, steps: &[Step]) {
                     Expect::Anything => continue,
                     Expect::Some(error) | Expect::Found(error) => format!("a row, or: {error}"),
                     Expect::None(error) => format!("no row, or: {error}"),
+                    Expect::NoConflict => "no row, or the program is repeated".to_owned(),
                     Expect::Filled(columns) => {
                         let each = columns.iter().map(|(i, error)| format!("column {i}, or: {error}"));
                         each.collect::<Vec<_>>().join("; ")

@@ -13,6 +13,12 @@ type List {
   board: Board @relation(name: "BoardLists", link: INLINE)
   cards: [Card] @relation(name: "ListCards", onDelete: CASCADE)
 }
+type Folder {
+  id: ID! @id
+  owner: User @relation(name: "FolderOwner", link: INLINE)
+  within: Folder @relation(name: "Folders", link: INLINE)
+  folders: [Folder] @relation(name: "Folders", onDelete: CASCADE)
+}
 type Card {
   id: ID! @id
   owner: User @relation(name: "CardOwner", link: INLINE)
@@ -23,6 +29,7 @@ type Card {
 const POLICY: &str = r#"
 [operations.mutation]
 deleteBoard = "do:it"
+deleteFolder = "do:it"
 [roles.member]
 permissions = ["role:member", "do:it"]
 [roles.member.rows]
@@ -30,10 +37,12 @@ User = "{}"
 Board = "{}"
 List = "{}"
 Card = "{}"
+Folder = "{}"
 [roles.member.writes]
 Board = "{ owner: { id: $sub } }"
 List = "{ owner: { id: $sub } }"
 Card = "{ owner: { id: $sub } }"
+Folder = "{ owner: { id: $sub } }"
 "#;
 
 const ROWS: &str = r#"
@@ -62,4 +71,31 @@ async fn a_row_that_may_only_be_seen_and_comes_while_others_are_deleted_does_not
     boards.tables.batch_execute(r#"update "Card" set "owner" = 'me'"#).await.unwrap();
     boards.read(&me, delete).await;
     assert_eq!(boards.text(cards).await, None);
+}
+
+#[actix::test]
+async fn a_row_of_ones_own_that_comes_while_others_are_deleted_goes_along() {
+    let boards = Shop::open_other(DATAMODEL, POLICY).await;
+    boards.tables.batch_execute(ROWS).await.unwrap();
+    let me = holder("me", vec!["role:member".into(), "do:it".into()]);
+    let come = r#"insert into "Card" ("id", "owner", "list") values ('d', 'me', 'l')"#;
+    let delete = r#"mutation { deleteBoard(where: {id: "b"}) { id } }"#;
+    let told = boards.ask_beside(come, &me, delete, json!({})).await;
+    assert!(told.errors.is_empty(), "{told:?}");
+    assert_eq!(boards.count(r#"select count(*) from "Card""#).await, 0);
+}
+
+#[actix::test]
+async fn a_cascade_within_a_model_takes_nothing_of_others_along() {
+    let boards = Shop::open_other(DATAMODEL, POLICY).await;
+    let rows = r#"insert into "User" ("id") values ('me'), ('you');
+        insert into "Folder" ("id", "owner", "within") values ('f', 'me', null), ('g', 'me', 'f'), ('h', 'you', 'g')"#;
+    boards.tables.batch_execute(rows).await.unwrap();
+    let me = holder("me", vec!["role:member".into(), "do:it".into()]);
+    let delete = r#"mutation { deleteFolder(where: {id: "f"}) { id } }"#;
+    let told = boards.ask(&me, delete, json!({})).await;
+    assert_eq!(told.code(), "FORBIDDEN", "{told:?}");
+    boards.tables.batch_execute(r#"update "Folder" set "owner" = 'me'"#).await.unwrap();
+    boards.read(&me, delete).await;
+    assert_eq!(boards.count(r#"select count(*) from "Folder""#).await, 0);
 }

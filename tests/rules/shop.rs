@@ -108,6 +108,18 @@ impl Shop {
     /// Asks while somebody else's transaction is open. It commits as soon as the write waits for it; a write that does
     /// not wait comes first.
     pub async fn ask_beside(&self, open: &str, viewer: &Viewer, text: &str, variables: Value) -> Told {
+        self.ask_between(open, "", viewer, text, variables).await
+    }
+
+    /// As [`Shop::ask_beside`]; the other transaction goes on with `then` before it commits.
+    pub async fn ask_between(
+        &self,
+        open: &str,
+        then: &str,
+        viewer: &Viewer,
+        text: &str,
+        variables: Value,
+    ) -> Told {
         let other = self.database.connect().await;
         other.batch_execute(&format!("set search_path = \"{}\"; begin; {open}", self.schema)).await.unwrap();
         let waiting = "select count(*) from pg_stat_activity
@@ -123,7 +135,7 @@ impl Shop {
             told = &mut asked => Some(told),
             () = waits => None,
         };
-        other.batch_execute("commit").await.unwrap();
+        other.batch_execute(&format!("{then}; commit")).await.unwrap();
         match early {
             Some(told) => told,
             None => asked.await,

@@ -155,3 +155,58 @@ async fn two_who_take_the_last_children_of_a_parent_do_not_both_believe_that_one
         );
     }
 }
+
+/// Everybody else locks a parent before its children: a write that holds the child and waits for the parent would meet
+/// them in a deadlock.
+#[actix::test]
+async fn a_write_that_waits_for_an_old_parent_has_not_locked_the_child_yet() {
+    let (teams, me) = teams("owner").await;
+    let delete = r#"select 1 from "Team" where "id" = 'tclosed' for update"#;
+    let children = r#"select 1 from "Task" where "team" = 'tclosed' for update nowait"#;
+    for text in [
+        r#"updateTeam(where: {id: "tme"}, data: {tasks: {connect: [{id: "k"}]}}) { id }"#,
+        r#"updateTeam(where: {id: "tme"}, data: {tasks: {connect: [{id: "k2"}, {code: "K"}]}}) { id }"#,
+        r#"updateTeam(where: {id: "tme"}, data: {tasks: {set: [{code: "K"}]}}) { id }"#,
+        r#"createTeam(data: {owner: {connect: {id: "me"}}, tasks: {connect: [{id: "k"}]}}) { id }"#,
+    ] {
+        teams.tables.batch_execute(r#"update "Task" set "team" = 'tclosed'"#).await.unwrap();
+        let text = format!("mutation {{ {text} }}");
+        let told = teams.ask_between(delete, children, &me, &text, json!({})).await;
+        assert!(told.errors.is_empty(), "{text}: {told:?}");
+        assert_ne!(teams.text(TEAM_OF_K).await.as_deref(), Some("tclosed"), "{text}");
+    }
+}
+
+const BILLS: &str = r#"
+type Order { id: ID! @id bill: Bill! @relation(name: "OrderBill") }
+type Bill { id: ID! @id order: Order @relation(name: "OrderBill", link: INLINE) }
+"#;
+
+const CLERK: &str = r#"
+[operations.mutation]
+createOrder = "do:it"
+updateBill = "do:it"
+[roles.clerk]
+permissions = ["role:clerk", "do:it"]
+[roles.clerk.rows]
+Order = "{}"
+Bill = "{}"
+"#;
+
+#[actix::test]
+async fn a_partner_that_another_parent_gets_and_needs_meanwhile_is_not_taken_from_it() {
+    let orders = Shop::open_other(BILLS, CLERK).await;
+    orders.tables.batch_execute(r#"insert into "Bill" ("id") values ('b')"#).await.unwrap();
+    let clerk = holder("me", vec!["role:clerk".into(), "do:it".into()]);
+    let first = r#"insert into "Order" ("id") values ('o'); update "Bill" set "order" = 'o'"#;
+    let second = r#"mutation { createOrder(data: {bill: {connect: {id: "b"}}}) { id } }"#;
+    let told = orders.ask_beside(first, &clerk, second, json!({})).await;
+    assert_eq!(
+        told.errors.first().map(|error| error.message.as_str()),
+        Some(
+            "The change you are trying to make would violate the required relation 'OrderBill' between Bill and Order"
+        ),
+        "{told:?}"
+    );
+    assert_eq!(orders.text(r#"select "order" from "Bill""#).await.as_deref(), Some("o"));
+}

@@ -134,6 +134,19 @@ impl Failure {
         }
     }
 
+    /// A program found what another transaction committed after it had begun.
+    pub(super) fn overtaken() -> Self {
+        Failure::Conflict(Box::new(DatabaseError {
+            sqlstate: SqlState::T_R_SERIALIZATION_FAILURE.code().to_owned(),
+            message: "another transaction has changed what the program decided on".to_owned(),
+            detail: None,
+            schema: None,
+            table: None,
+            column: None,
+            constraint: None,
+        }))
+    }
+
     /// For a statement that was prepared just now: preparing it again would change nothing.
     pub(super) fn unmended(self) -> Self {
         match self {

@@ -415,6 +415,8 @@ fn unmet(expect: &Expect, outcome: &Outcome) -> Result<Option<ApiError>, Failure
         Expect::Anything => None,
         Expect::Some(error) | Expect::Found(error) => (outcome.rows == 0).then(|| (**error).clone()),
         Expect::None(error) => (outcome.rows > 0).then(|| (**error).clone()),
+        Expect::NoConflict if outcome.rows > 0 => return Err(Failure::overtaken()),
+        Expect::NoConflict => None,
         Expect::Filled(columns) => {
             for (column, error) in columns {
                 let filled = match &outcome.first {

@@ -58,6 +58,9 @@ pub enum Expect {
     Found(Box<ApiError>),
     /// No row came back or was changed.
     None(Box<ApiError>),
+    /// No row came back. One is what another transaction has committed since the program began: it is rolled back and
+    /// repeated, as after a serialization failure.
+    NoConflict,
     /// Each named column (by position) of the first row holds a value; the first that does not decides.
     /// Without a row no column holds one.
     Filled(Vec<(usize, ApiError)>),

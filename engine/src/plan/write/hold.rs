@@ -164,8 +164,34 @@ impl Writer<'_> {
         (held && self.access.is_limited()).then(|| self.lock_partners(relation, side, rows))
     }
 
+    /// Locks the old parents of all children that are about to be tied, in the order of their ids and before any of the
+    /// children: who writes an old parent's children locks the parent first as well. A child that the viewer may not tie
+    /// locks nothing.
+    pub(super) fn lock_old_parents(
+        &mut self,
+        parent_model: ModelId,
+        relation: RelationRef,
+        children: &[Unique],
+    ) {
+        if !children.is_empty() && self.locks_old_parents(parent_model, relation) {
+            let named = Filter::Or(Unique::any_of(children)).and(self.tieable(relation));
+            self.lock_partners(relation.relation, relation.side.other(), &named);
+        }
+    }
+
+    /// Whether a child's old parent is locked before the child is taken from it.
+    pub(super) fn locks_old_parents(&self, parent_model: ModelId, relation: RelationRef) -> bool {
+        let (_, back) = self.ends(relation);
+        if back.list || !self.access.is_limited() {
+            return false;
+        }
+        let in_parents_row = matches!(self.planner.physical().link(relation), LinkAt::Own(_));
+        in_parents_row || self.old_parent_decides(parent_model, relation)
+    }
+
     /// Locks the old parent of a child whose own row, or a table, holds the link, if the old parent decides whether
-    /// the child may be taken from it: nobody gives it away, or takes its other children, until that is decided.
+    /// the child may be taken from it: nobody gives it away, or takes its other children, until that is decided. Usually
+    /// it is locked already ([`Writer::lock_old_parents`]); the child may have got another one before it was locked.
     pub(super) fn lock_old_parent(&mut self, parent_model: ModelId, relation: RelationRef, child: &Filter) {
         if self.old_parent_decides(parent_model, relation) {
             self.lock_partners(relation.relation, relation.side.other(), child);

@@ -83,7 +83,8 @@ impl<'a> Writer<'a> {
         let takes_room = !own.list && !parent.new;
         let cuts_before = match self.planner.physical().link(parent.relation) {
             LinkAt::Own(_) => !back.list,
-            LinkAt::Partner(_) => takes_room || self.old_parent_decides(parent.model, parent.relation),
+            // To a parent that has one child only, a child is tied only if its old parent does not need it.
+            LinkAt::Partner(_) => !own.list || self.old_parent_decides(parent.model, parent.relation),
             LinkAt::Table { .. } => !back.list || takes_room,
         };
         let node = if cuts_before {
@@ -256,6 +257,7 @@ impl<'a> Writer<'a> {
     /// may be what makes it the viewer's.
     fn replace_own_links(&mut self, parent: &Parent, children: &[Unique]) {
         let (physical, target) = (self.planner.physical(), parent.relation.target);
+        self.lock_old_parents(parent.model, parent.relation, children);
         // In one order, so that two who set the same children do not wait for each other.
         let mut sorted: Vec<&Unique> = children.iter().collect();
         sorted.sort_by(|a, b| (a.field.0, &a.text).cmp(&(b.field.0, &b.text)));

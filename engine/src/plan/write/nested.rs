@@ -61,6 +61,9 @@ impl Writer<'_> {
                         self.set(parent, set)?;
                     }
                     given => {
+                        if kind == InputMeaning::Connect {
+                            self.lock_before_connect(parent, items(given))?;
+                        }
                         for item in items(given) {
                             self.nested_write(kind, parent, item)?;
                         }
@@ -110,6 +113,19 @@ impl Writer<'_> {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Locks what the children of a `connect` are taken from.
+    fn lock_before_connect(&mut self, parent: &Parent, given: &[Value]) -> Result<(), ApiError> {
+        if given.is_empty() || !self.locks_old_parents(parent.model, parent.relation) {
+            return Ok(());
+        }
+        self.check_nested(InputMeaning::Connect, parent)?;
+        let named = given.iter().filter(|item| **item != Value::Null);
+        let children = named.map(|item| self.planner.unique(parent.relation.target, item, self.access));
+        let children: Vec<Unique> = children.collect::<Result<_, _>>()?;
+        self.lock_old_parents(parent.model, parent.relation, &children);
         Ok(())
     }
 

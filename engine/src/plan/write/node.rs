@@ -75,6 +75,7 @@ impl Writer<'_> {
                     let unique = planner.unique(relation.target, connect, self.access)?;
                     let (_, back) = self.ends(relation);
                     let moves = !back.list;
+                    self.lock_old_parents(model, relation, std::slice::from_ref(&unique));
                     let child = if moves {
                         self.lock_child(relation, &unique)
                     } else {
