@@ -227,14 +227,14 @@ async fn a_conflict_is_repeated_a_bounded_number_of_times() {
 async fn a_program_that_another_transaction_has_overtaken_is_repeated() {
     let (_test, client, database) = notes().await;
     client.batch_execute("create sequence attempts").await.unwrap();
-    let overtaken = |until| {
+    let overtaken = |id, until| {
         let late = format!("select 1 where nextval('attempts') < {until}");
-        vec![insert("1", "a", Expect::Anything), run(&late, vec![], &[], Expect::NoConflict)]
+        vec![insert(id, "a", Expect::Anything), run(&late, vec![], &[], Expect::NoConflict)]
     };
-    database.transact(program(1, overtaken(3)), later()).await.unwrap();
+    database.transact(program(1, overtaken("1", 3)), later()).await.unwrap();
     assert_eq!(ask(&database, ALL).await, "1a");
     assert_eq!(ask(&database, "select last_value::text from attempts").await, "3");
-    let error = database.transact(program(1, overtaken(1000)), later()).await.unwrap_err();
+    let error = database.transact(program(1, overtaken("2", 1000)), later()).await.unwrap_err();
     assert!(matches!(error, RunError::Rejected(report) if report.sqlstate == "40001"));
 }
 
