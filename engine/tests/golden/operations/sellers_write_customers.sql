@@ -17,19 +17,22 @@ select t1."uid"::text, array[t1."uid"]::text from "shop"."Bp" t1 where (t1."uid"
 -- expects a row, or: Cannot access this Bp
 insert into gom.change (schema_name, table_name, kind, node) values ($1, $2, 'T', $3)
 -- $1 = 'shop', $2 = 'Bp', $3 = 'b1'
+select array_agg(t3.id)::text from (select t2."uid" as id from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where ((t1."uid" = any($1)) and t1."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) order by t2."uid" for update of t2) t3
+-- $1 = '{"o1"}', $2 = 'a'
+-- into r1
 select t1."uid"::text, array[t1."uid"]::text from "shop"."Order" t1 where (t1."uid" = $1 and t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $2)) for update
 -- $1 = 'o1', $2 = 'a'
--- into r1
+-- into r2
 -- expects a row, or: Cannot access this Order
 select array_agg(t3.id)::text from (select t2."uid" as id from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where t1."uid" = $1 order by t2."uid" for update of t2) t3
 -- $1 = 'o1'
--- into r2
+-- into r3
 select 1 from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where t1."uid" = $1 and ((exists (select 1 from "shop"."_CustomerOf" t3 where t3."A" = t2."uid" and t3."B" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) or exists (select 1 from "shop"."Order" t5 where t5."issuedTo" = t2."uid" and t5."assignedTo" = (select t6."uid" from "shop"."User" t6 where t6."extUid" = $3)))) is not true limit 1
 -- $1 = 'o1', $2 = 'a', $3 = 'a'
 -- expects no row, or: Cannot access this Bp
 select array_agg(t2."uid")::text from "shop"."Order" t1 join "shop"."Bp" t2 on t2."uid" = t1."issuedTo" where t1."uid" = $1 and ((exists (select 1 from "shop"."_CustomerOf" t3 where t3."A" = t2."uid" and t3."B" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) or exists (select 1 from "shop"."Order" t5 where t5."issuedTo" = t2."uid" and t5."assignedTo" = (select t6."uid" from "shop"."User" t6 where t6."extUid" = $3))) and exists (select 1 from "shop"."_CustomerOf" t7 where t7."A" = t2."uid" and t7."B" = (select t8."uid" from "shop"."User" t8 where t8."extUid" = $4)))
 -- $1 = 'o1', $2 = 'a', $3 = 'a', $4 = 'a'
--- into r3
+-- into r4
 update "shop"."Order" t1 set "issuedTo" = $1, "updatedBy" = $2 where t1."uid" = $3 returning t1."uid"::text
 -- $1 = 'b1', $2 = 'a', $3 = 'o1'
 -- expects column 0, or: Cannot access this Order
@@ -37,7 +40,7 @@ select (select row_to_json(t2.*) from (select t1."uid" as "uid" from "shop"."Bp"
 -- $1 = 'b1'
 -- into r0
 select 1 from "shop"."Bp" t1 where t1."uid" = any($1) and (((exists (select 1 from "shop"."_CustomerOf" t2 where t2."A" = t1."uid" and t2."B" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) or exists (select 1 from "shop"."Order" t4 where t4."issuedTo" = t1."uid" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3))) and exists (select 1 from "shop"."_CustomerOf" t6 where t6."A" = t1."uid" and t6."B" = (select t7."uid" from "shop"."User" t7 where t7."extUid" = $4)))) is not true limit 1
--- $1 = r3, $2 = 'a', $3 = 'a', $4 = 'a'
+-- $1 = r4, $2 = 'a', $3 = 'a', $4 = 'a'
 -- expects no row, or: Cannot access this Bp
 -- deleteBp
 select set_config('gom.writer', $1, true)
@@ -79,9 +82,9 @@ select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "
 select 1 from "shop"."Price" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."item" and exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)))) is not true limit 1
 -- $1 = r7, $2 = 'a'
 -- expects no row, or: Cannot access this Bp
-select 1 from "shop"."Bp" t1 join "shop"."Order" t2 on t2."issuedTo" = t1."uid" where t1."uid" = any($1) and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
--- $1 = r4, $2 = 'a'
--- expects no row, or: Cannot access this Bp
+select 1 from "shop"."Bp" t1 join "shop"."Order" t2 on t2."issuedTo" = t1."uid" where t1."uid" = any($1) and (t2."uid" = any($2)) is not true limit 1
+-- $1 = r4, $2 = r5
+-- expects no row, or the program is repeated
 select 1 from "shop"."Bp" t1 join "shop"."_CustomerOf" t3 on t3."A" = t1."uid" join "shop"."User" t2 on t2."uid" = t3."B" where t1."uid" = any($1) and (t2."extUid" = $2) is not true limit 1
 -- $1 = r4, $2 = 'a'
 -- expects no row, or: Cannot access this Bp
@@ -94,18 +97,18 @@ select array_agg(t2."uid")::text from "shop"."Order" t1 join "shop"."Bp" t2 on t
 select 1 from "shop"."Order" t1 join "shop"."User" t2 on t2."uid" = t1."assignedTo" where t1."uid" = any($1) and (t2."extUid" = $2) is not true limit 1
 -- $1 = r5, $2 = 'a'
 -- expects no row, or: Cannot access this Bp
-select 1 from "shop"."Order" t1 join "shop"."Item" t2 on t2."order" = t1."uid" where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2))) is not true limit 1
--- $1 = r5, $2 = 'a'
--- expects no row, or: Cannot access this Bp
+select 1 from "shop"."Order" t1 join "shop"."Item" t2 on t2."order" = t1."uid" where t1."uid" = any($1) and (t2."uid" = any($2)) is not true limit 1
+-- $1 = r5, $2 = r6
+-- expects no row, or the program is repeated
 select 1 from "shop"."Order" t1 join "shop"."_OrderPromo" t3 on t3."A" = t1."uid" join "shop"."Promotion" t2 on t2."uid" = t3."B" where t1."uid" = any($1) and (false) is not true limit 1
 -- $1 = r5
 -- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = any($1) and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
 -- $1 = r6, $2 = 'a'
 -- expects no row, or: Cannot access this Bp
-select 1 from "shop"."Item" t1 join "shop"."Price" t2 on t2."item" = t1."uid" where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t3 where t3."uid" = t2."item" and exists (select 1 from "shop"."Order" t4 where t4."uid" = t3."order" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $2)))) is not true limit 1
--- $1 = r6, $2 = 'a'
--- expects no row, or: Cannot access this Bp
+select 1 from "shop"."Item" t1 join "shop"."Price" t2 on t2."item" = t1."uid" where t1."uid" = any($1) and (t2."uid" = any($2)) is not true limit 1
+-- $1 = r6, $2 = r7
+-- expects no row, or the program is repeated
 select 1 from "shop"."Price" t1 join "shop"."Item" t2 on t2."uid" = t1."item" where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2))) is not true limit 1
 -- $1 = r7, $2 = 'a'
 -- expects no row, or: Cannot access this Bp

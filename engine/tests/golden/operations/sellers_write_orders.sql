@@ -57,9 +57,9 @@ select 1 from "shop"."Price" t1 where t1."uid" = any($1) and (exists (select 1 f
 select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = any($1) and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
 -- $1 = r5, $2 = 'a'
 -- expects no row, or: Cannot access this Item
-select 1 from "shop"."Item" t1 join "shop"."Price" t2 on t2."item" = t1."uid" where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t3 where t3."uid" = t2."item" and exists (select 1 from "shop"."Order" t4 where t4."uid" = t3."order" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $2)))) is not true limit 1
--- $1 = r5, $2 = 'a'
--- expects no row, or: Cannot access this Item
+select 1 from "shop"."Item" t1 join "shop"."Price" t2 on t2."item" = t1."uid" where t1."uid" = any($1) and (t2."uid" = any($2)) is not true limit 1
+-- $1 = r5, $2 = r6
+-- expects no row, or the program is repeated
 select 1 from "shop"."Price" t1 join "shop"."Item" t2 on t2."uid" = t1."item" where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2))) is not true limit 1
 -- $1 = r6, $2 = 'a'
 -- expects no row, or: Cannot access this Item
@@ -81,31 +81,34 @@ select t1."uid"::text, array[t1."uid"]::text from "shop"."Order" t1 where (t1."u
 -- expects a row, or: Cannot access this Order
 insert into gom.change (schema_name, table_name, kind, node) values ($1, $2, 'T', $3)
 -- $1 = 'shop', $2 = 'Order', $3 = 'o1'
-select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."uid" = $1 and ((exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true) is not true) for update
--- $1 = 'i1', $2 = 'a'
--- expects a row, or: Cannot access this Item
-select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."uid" = $1 and exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) for update
--- $1 = 'i1', $2 = 'a'
+select array_agg(t3.id)::text from (select t2."uid" as id from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where ((t1."uid" = any($1)) and exists (select 1 from "shop"."Order" t4 where t4."uid" = t1."order" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $2))) order by t2."uid" for update of t2) t3
+-- $1 = '{"i1","i2"}', $2 = 'a'
 -- into r1
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."uid" = $1 and ((exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true) is not true) for update
+-- $1 = 'i1', $2 = 'a'
+-- expects a row, or: Cannot access this Item
+select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."uid" = $1 and exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) for update
+-- $1 = 'i1', $2 = 'a'
+-- into r2
 -- expects a row, or: Cannot access this Item
 select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."uid" = $1 and ((exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true) is not true) for update
 -- $1 = 'i2', $2 = 'a'
 -- expects a row, or: Cannot access this Item
 select t1."uid"::text, array[t1."uid"]::text from "shop"."Item" t1 where (t1."uid" = $1 and exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) for update
 -- $1 = 'i2', $2 = 'a'
--- into r2
+-- into r3
 -- expects a row, or: Cannot access this Item
 select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Item" t1 where t1."order" = $1 and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t1."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)) and ((t1."uid" = any($3))) is not true) order by t1."uid" for update) t2
 -- $1 = 'o1', $2 = 'a', $3 = '{"i1","i2"}'
--- into r3
+-- into r4
 select 1 from "shop"."Item" t1 where t1."order" = $1 and exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."uid" and t2."uid" = any($2)) limit 1
--- $1 = 'o1', $2 = r3
+-- $1 = 'o1', $2 = r4
 -- expects no row, or: The change you are trying to make would violate the required relation 'OrderItem' between Item and Order
 update "shop"."Item" t1 set "order" = null, "updatedBy" = $1 where t1."order" = $2 and t1."uid" = any($3)
--- $1 = 'a', $2 = 'o1', $3 = r3
+-- $1 = 'a', $2 = 'o1', $3 = r4
 select array_agg(t3.id)::text from (select t2."uid" as id from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = $1 order by t2."uid" for update of t2) t3
 -- $1 = 'i1'
--- into r4
+-- into r5
 select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = $1 and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
 -- $1 = 'i1', $2 = 'a'
 -- expects no row, or: Cannot access this Order
@@ -114,7 +117,7 @@ update "shop"."Item" t1 set "order" = $1, "updatedBy" = $2 where t1."uid" = $3 r
 -- expects column 0, or: Cannot access this Item
 select array_agg(t3.id)::text from (select t2."uid" as id from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = $1 order by t2."uid" for update of t2) t3
 -- $1 = 'i2'
--- into r5
+-- into r6
 select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = $1 and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
 -- $1 = 'i2', $2 = 'a'
 -- expects no row, or: Cannot access this Order
@@ -125,7 +128,7 @@ select (select row_to_json(t2.*) from (select t1."uid" as "uid" from "shop"."Ord
 -- $1 = 'o1'
 -- into r0
 select 1 from "shop"."Item" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true limit 1
--- $1 = r3, $2 = 'a'
+-- $1 = r4, $2 = 'a'
 -- expects no row, or: Cannot access this Item
 select 1 from "shop"."Item" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true limit 1
 -- $1 = '{"i1","i2"}', $2 = 'a'
