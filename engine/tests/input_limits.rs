@@ -19,6 +19,7 @@ const DATAMODEL: &str = r#"
     type Order {
       id: ID! @id
       name: String
+      serial: String @unique
       seller: Seller @relation(name: "SellerOrder", link: INLINE)
       items: [Item] @relation(name: "OrderItem")
     }
@@ -87,11 +88,12 @@ impl World {
 fn rules_of_fields() -> PolicySource {
     let own = json!({ "table": "code", "value": "code", "node": "order", "owner": "seller", "of": "Seller", "is": "{ ext: $sub }" });
     serde_json::from_value(json!({
+        "generated": { "Order.serial": 10 },
         "roles": { "buyer": {
             "permissions": [],
             "rows": { "Seller": "{}", "Order": "{}", "Item": "{}" },
-            "shown": { "Order.name": "{ seller: { ext: $sub } }", "Item.code": "{ code_not: \"x\" }" },
-            "own_values": { "Order.name": own },
+            "shown": { "Order.name": "{ seller: { ext: $sub } }", "Order.serial": "{ seller: { ext: $sub } }", "Item.code": "{ code_not: \"x\" }" },
+            "own_values": { "Order.name": own.clone(), "Order.serial": own },
         } }
     }))
     .expect("a policy's form")
@@ -353,6 +355,33 @@ fn a_selected_field_that_a_rule_decides_counts_for_every_row_in_the_complexity()
         message,
         "The query has a complexity of 49 with its filters and the rules of its fields; the limit is 40 (limits.complexity)"
     );
+}
+
+#[test]
+fn a_row_found_by_a_value_that_a_rule_decides_counts_like_a_filter_by_it() {
+    let world = World::with(&rules_of_fields());
+    let rights = world.rights("buyer");
+    let count = |document: &str| {
+        let measured = world.measure(document, &json!({}), Access::Limited(&rights));
+        (measured.conditions, measured.relations, measured.depth)
+    };
+    // As in a filter, but for the comparison itself.
+    assert_eq!(count("{ orders(where: {serial: \"x\"}) { id } }"), (3, 2, 1));
+    assert_eq!(count("{ order(where: {serial: \"x\"}) { id } }"), (2, 2, 1));
+    assert_eq!(count("{ order(where: {id: \"x\"}) { id } }"), (0, 0, 0));
+    let write = |orders: &str| {
+        count(&format!("mutation {{ updateSeller(where: {{id: \"s\"}}, data: {{orders: {orders}}}) {{ id }} }}"))
+    };
+    for verb in ["connect", "set", "delete", "disconnect"] {
+        assert_eq!(write(&format!("{{{verb}: [{{serial: \"x\"}}, {{serial: \"y\"}}]}}")), (4, 4, 1), "{verb}");
+        assert_eq!(write(&format!("{{{verb}: [{{id: \"x\"}}]}}")), (0, 0, 0), "{verb}");
+    }
+    assert_eq!(write("{update: [{where: {serial: \"x\"}, data: {serial: \"y\"}}]}"), (2, 2, 1));
+    assert_eq!(
+        write("{upsert: [{where: {serial: \"x\"}, create: {serial: \"y\"}, update: {serial: \"z\"}}]}"),
+        (2, 2, 1)
+    );
+    assert_eq!(write("{create: [{serial: \"x\"}]}"), (0, 0, 0));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What the filters and nested writes of a request ask of the database, counted before anything is planned. The values
-//! are walked where they stand, in the prepared document and in the variables, and nothing is copied: a document without
-//! either costs a look at a flag, the usual filter some tens of nanoseconds. Fields that the viewer does not read from their
-//! columns ask something of the database wherever they are selected, and count in the complexity.
+//! are walked where they stand, in the prepared document and in the variables, and nothing is copied: the usual filter costs
+//! some tens of nanoseconds. Fields that the viewer does not read from their columns ask something of the database wherever
+//! they are selected, and count in the complexity. Flags tell whether a document is to be walked at all: it is not if it
+//! has no filter and no data, its page sizes are not variables, and the viewer reads every field from its column.
 
 use super::context::Planner;
 use super::rights::Access;
@@ -47,7 +48,7 @@ impl RuleCost {
     }
 
     /// What reading a field asks in addition that the viewer does not read from its column.
-    fn of_view(view: &View) -> Self {
+    pub(super) fn of_view(view: &View) -> Self {
         let shown = RuleCost::of(&view.shown);
         let Some(own) = &view.own else { return shown };
         let owners = RuleCost::of(&own.owners);
@@ -142,9 +143,9 @@ impl<'a> Count<'a> {
         let (items, page) = sizes(field, meaning, self.assumed, page);
         let rows = rows.saturating_mul(items);
         if let (OutputMeaning::Column(column), Some(parent)) = (meaning, parent)
-            && let Some(view) = self.access.view(parent, column)
+            && let Some(cost) = self.access.view_cost(parent, column)
         {
-            let RuleCost { conditions, relations, .. } = RuleCost::of_view(view);
+            let RuleCost { conditions, relations, .. } = cost;
             self.rows = rows;
             self.complexity(conditions.saturating_add(relations));
         }
@@ -152,7 +153,9 @@ impl<'a> Count<'a> {
             // A connection's rows are its page's.
             self.rows = rows.saturating_mul(page);
             for (argument, template) in &field.arguments {
-                if is_where_or_data(*argument) {
+                if *argument == InputMeaning::Where {
+                    self.found(model, Given::Template(template), 0);
+                } else if is_where_or_data(*argument) {
                     self.filter(model, Given::Template(template), 0);
                 }
             }
@@ -187,13 +190,8 @@ impl<'a> Count<'a> {
                     self.measures.bytes += self.bytes(item);
                 }
                 self.conditions(1 + (values / VALUES_PER_CONDITION) as u64);
-                if let InputMeaning::Compare(field, _) = meaning
-                    && let Some(view) = self.access.view(model, field)
-                {
-                    let cost = RuleCost::of_view(view);
-                    self.conditions(cost.conditions);
-                    self.relations(cost.relations);
-                    self.measures.depth = self.measures.depth.max(depth + cost.depth);
+                if let InputMeaning::Compare(field, _) = meaning {
+                    self.view(model, field, depth);
                 }
             }
             InputMeaning::And | InputMeaning::Or | InputMeaning::Not => {
@@ -226,21 +224,46 @@ impl<'a> Count<'a> {
                     self.filter(target, value, depth);
                 }
             }
-            // Of nested writes, and of a subscription.
             InputMeaning::Where
-            | InputMeaning::Data
+            | InputMeaning::Connect
+            | InputMeaning::Set
+            | InputMeaning::Disconnect
+            | InputMeaning::Delete => self.found(model, value, depth),
+            // Of nested writes, and of a subscription.
+            InputMeaning::Data
             | InputMeaning::Create
             | InputMeaning::Update
             | InputMeaning::Upsert
             | InputMeaning::UpdateMany
             | InputMeaning::DeleteMany
             | InputMeaning::EventNode => self.filter(model, value, depth),
-            // A row by its unique value, or data.
+            // Values that are written.
             _ => {}
         }
     }
 
-    /// Each item of `create`, `connect` and so on is a row to find or to make, by statements of its own.
+    /// What finds rows: a filter, or the unique value of one row. An index finds the latter, and it costs nothing; but
+    /// not where the viewer does not read it from its column.
+    fn found(&mut self, model: ModelId, given: Given<'a>, depth: u64) {
+        self.items(given).for_each(|item| {
+            self.entries(item).for_each(|(meaning, value)| match (meaning, self.open(value)) {
+                (InputMeaning::Value(_), None | Some(Given::Value(Value::Null))) => {}
+                (InputMeaning::Value(field), Some(_)) => self.view(model, field, depth),
+                _ => self.part(model, meaning, value, depth),
+            });
+        });
+    }
+
+    /// What comparing a field costs that the viewer does not read from its column.
+    fn view(&mut self, model: ModelId, field: FieldId, depth: u64) {
+        if let Some(cost) = self.access.view_cost(model, field) {
+            self.conditions(cost.conditions);
+            self.relations(cost.relations);
+            self.measures.depth = self.measures.depth.max(depth + cost.depth);
+        }
+    }
+
+    /// Each item of `create`, `connect`, `updateMany` and so on has statements of its own.
     fn nested_writes(&mut self, writes: Given<'a>) {
         let items = self.entries(writes).map(|(_, items)| self.items(items).count() as u64).sum();
         self.measures.nested_writes = self.measures.nested_writes.saturating_add(items);

@@ -32,8 +32,8 @@ pub struct Rights {
     writes: Vec<Filter>,
     /// By model: what `writes` looks at, so that only changes of these are followed by another look.
     looks: Vec<Looks>,
-    /// Fields that are not read as their columns have them.
-    views: HashMap<(ModelId, FieldId), Arc<View>>,
+    /// Fields that are not read as their columns have them, and what each of them costs.
+    views: HashMap<(ModelId, FieldId), (Arc<View>, RuleCost)>,
     stamps_on_create: Vec<Vec<(FieldId, String)>>,
     stamps_on_update: Vec<Vec<(FieldId, String)>>,
 }
@@ -125,7 +125,7 @@ impl Planner {
         &self,
         role: &Role,
         claims: &Map<String, Json>,
-    ) -> Result<HashMap<(ModelId, FieldId), Arc<View>>, ApiError> {
+    ) -> Result<HashMap<(ModelId, FieldId), (Arc<View>, RuleCost)>, ApiError> {
         let bind = |rule: &WrittenFilter| self.written(rule, claims, Access::Full);
         let view = |rule: &FieldRule| {
             let own = rule.own.as_ref().map(|own| {
@@ -134,7 +134,9 @@ impl Planner {
                 Ok(OwnValue { table, value, node, owner, of: own.owners.model, owners: bind(&own.owners)? })
             });
             let shown = rule.shown.as_ref().map_or(Ok(Filter::TRUE), bind)?;
-            Ok(Arc::new(View { shown, own: own.transpose()? }))
+            let view = View { shown, own: own.transpose()? };
+            let cost = RuleCost::of_view(&view);
+            Ok((Arc::new(view), cost))
         };
         role.views.iter().map(|(field, rule)| Ok((*field, view(rule)?))).collect()
     }
@@ -326,7 +328,12 @@ impl<'a> Access<'a> {
 
     /// How the viewer reads the field, if not as its column has it.
     pub(crate) fn view(self, model: ModelId, field: FieldId) -> Option<&'a Arc<View>> {
-        self.rights()?.views.get(&(model, field))
+        self.rights()?.views.get(&(model, field)).map(|(view, _)| view)
+    }
+
+    /// What [`Access::view`] costs wherever the field is read or compared.
+    pub(super) fn view_cost(self, model: ModelId, field: FieldId) -> Option<RuleCost> {
+        self.rights()?.views.get(&(model, field)).map(|(_, cost)| *cost)
     }
 
     /// Whether there are fields that the viewer does not read as their columns have them.

@@ -32,7 +32,7 @@ pub struct Limits {
     pub filter_relations: Option<u64>,
     /// Bytes of the values in its filters.
     pub filter_bytes: Option<u64>,
-    /// Rows that its nested writes find or make.
+    /// Items of its nested writes, each of which has statements of its own.
     pub nested_writes: Option<u64>,
 }
 
