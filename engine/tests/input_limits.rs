@@ -370,10 +370,16 @@ fn a_row_found_by_a_value_that_a_rule_decides_counts_like_a_filter_by_it() {
     assert_eq!(count("{ order(where: {serial: \"x\"}) { id } }"), (2, 2, 1));
     assert_eq!(count("{ order(where: {id: \"x\"}) { id } }"), (0, 0, 0));
     let write = |orders: &str| {
-        count(&format!("mutation {{ updateSeller(where: {{id: \"s\"}}, data: {{orders: {orders}}}) {{ id }} }}"))
+        count(&format!(
+            "mutation {{ updateSeller(where: {{id: \"s\"}}, data: {{orders: {orders}}}) {{ id }} }}"
+        ))
     };
     for verb in ["connect", "set", "delete", "disconnect"] {
-        assert_eq!(write(&format!("{{{verb}: [{{serial: \"x\"}}, {{serial: \"y\"}}]}}")), (4, 4, 1), "{verb}");
+        assert_eq!(
+            write(&format!("{{{verb}: [{{serial: \"x\"}}, {{serial: \"y\"}}]}}")),
+            (4, 4, 1),
+            "{verb}"
+        );
         assert_eq!(write(&format!("{{{verb}: [{{id: \"x\"}}]}}")), (0, 0, 0), "{verb}");
     }
     assert_eq!(write("{update: [{where: {serial: \"x\"}, data: {serial: \"y\"}}]}"), (2, 2, 1));
