@@ -33,10 +33,12 @@ pub struct Rights {
     /// By model: what `writes` looks at, so that only changes of these are followed by another look.
     looks: Vec<Looks>,
     /// Fields that are not read as their columns have them, and what each of them costs.
-    views: HashMap<(ModelId, FieldId), (Arc<View>, RuleCost)>,
+    views: Views,
     stamps_on_create: Vec<Vec<(FieldId, String)>>,
     stamps_on_update: Vec<Vec<(FieldId, String)>>,
 }
+
+type Views = HashMap<(ModelId, FieldId), (Arc<View>, RuleCost)>;
 
 /// What decides a filter: columns and relations.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -121,11 +123,7 @@ impl Planner {
         })
     }
 
-    fn views(
-        &self,
-        role: &Role,
-        claims: &Map<String, Json>,
-    ) -> Result<HashMap<(ModelId, FieldId), (Arc<View>, RuleCost)>, ApiError> {
+    fn views(&self, role: &Role, claims: &Map<String, Json>) -> Result<Views, ApiError> {
         let bind = |rule: &WrittenFilter| self.written(rule, claims, Access::Full);
         let view = |rule: &FieldRule| {
             let own = rule.own.as_ref().map(|own| {
