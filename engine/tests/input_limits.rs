@@ -330,6 +330,34 @@ fn a_filter_counts_for_every_row_of_its_list_in_the_complexity() {
 }
 
 #[test]
+fn a_list_counts_as_long_as_its_variable_says() {
+    let world = World::new();
+    const PAGES: &str = "query ($n: Int, $m: Int, $s: Boolean = false) { \
+        orders(first: $n) { id items(last: $m) @skip(if: $s) { id code } } }";
+    let prepared = world.prepare(PAGES);
+    assert_eq!(
+        prepared.measures.complexity,
+        1 + 100 * (1 + 1 + 100 * 2),
+        "assumed, as long as it is not known"
+    );
+    let selection = |variables| world.measure(PAGES, &variables, Access::Full).selection;
+    assert_eq!(selection(json!({ "n": 1000, "m": 200 })), Some(1 + 1000 * (1 + 1 + 200 * 2)));
+    assert_eq!(selection(json!({ "n": 7, "m": null })), Some(1 + 7 * (1 + 1 + 100 * 2)));
+    assert_eq!(selection(json!({ "n": 7, "s": true })), Some(1 + 7));
+    // Filters count for as many rows.
+    let filtered = "query ($n: Int) { orders(first: $n, where: {name: \"x\"}) { id } }";
+    assert_eq!(world.measure(filtered, &json!({ "n": 1000 }), Access::Full).complexity, 1000);
+    // The document alone says it otherwise.
+    let constant = "query ($name: String) { orders(first: 3, where: {name: $name}) { id } }";
+    assert_eq!(world.measure(constant, &json!({}), Access::Full).selection, None);
+    let refused = |variables| {
+        let limits = Limits { complexity: Some(30_000), ..Limits::UNLIMITED };
+        limits.check_input(&world.measure(PAGES, &variables, Access::Full), &prepared.measures).is_err()
+    };
+    assert!(refused(json!({ "n": 1000 })) && !refused(json!({ "n": 100 })) && !refused(json!({})));
+}
+
+#[test]
 fn a_selected_field_that_a_rule_decides_counts_for_every_row_in_the_complexity() {
     let world = World::with(&rules_of_fields());
     let rights = world.rights("buyer");

@@ -2,14 +2,15 @@
 //! are walked where they stand, in the prepared document and in the variables, and nothing is copied: the usual filter costs
 //! some tens of nanoseconds. Fields that the viewer does not read from their columns ask something of the database wherever
 //! they are selected, and count in the complexity. Flags tell whether a document is to be walked at all: it is not if it
-//! has no filter and no data, its page sizes are not variables, and the viewer reads every field from its column.
+//! has no filter and no data, and the viewer reads every field from its column. Nor is the selection's complexity counted anew,
+//! unless variables say how long its lists are.
 
 use super::context::Planner;
 use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
 use crate::request::{
-    InputMeasures, Prepared, Selected, SelectedField, Selection, Template, VALUES_PER_CONDITION, Value,
-    Variables, WrittenFilter, is_where_or_data, sizes,
+    InputMeasures, Prepared, Selected, SelectedField, Selection, Sizes, Template, VALUES_PER_CONDITION,
+    Value, Variables, WrittenFilter, is_where_or_data,
 };
 use crate::schema::{InputMeaning, OutputMeaning};
 use crate::sql::{Filter, View};
@@ -68,22 +69,22 @@ impl Planner {
         variables: &Variables,
         access: Access<'_>,
     ) -> InputMeasures {
-        let measures = InputMeasures::default();
+        let sizes = Sizes { assumed: prepared.assumed_list_size, variables: Some(variables) };
+        let fields = &prepared.operation.fields;
+        let selection = prepared.has_variable_sizes.then(|| sizes.complexity(fields));
+        let measures = InputMeasures { selection, ..InputMeasures::default() };
         if !prepared.has_input && !access.has_views() {
             return measures;
         }
-        let assumed = prepared.assumed_list_size;
-        let mut count =
-            Count { planner: self, variables: Some(variables), access, assumed, rows: 1, measures };
-        count.fields(None, &prepared.operation.fields, 1, 1);
+        let mut count = Count { planner: self, sizes, access, rows: 1, measures };
+        count.fields(None, fields, 1, 1);
         count.measures
     }
 
     /// What a rule of the policy comes to, whatever the claims are.
     pub fn rule_cost(&self, rule: &WrittenFilter) -> RuleCost {
-        let measures = InputMeasures::default();
-        let mut count =
-            Count { planner: self, variables: None, access: Access::Full, assumed: 1, rows: 1, measures };
+        let (sizes, measures) = (Sizes { assumed: 1, variables: None }, InputMeasures::default());
+        let mut count = Count { planner: self, sizes, access: Access::Full, rows: 1, measures };
         count.filter(rule.model, Given::Template(rule.template()), 0);
         let InputMeasures { conditions, depth, relations, .. } = count.measures;
         RuleCost { conditions, depth, relations }
@@ -103,10 +104,9 @@ type Entries<'a, T> = &'a [(InputMeaning, T)];
 
 struct Count<'a> {
     planner: &'a Planner,
-    /// `None`: of a rule, whose values are not known.
-    variables: Option<&'a Variables>,
+    /// Without variables: of a rule, whose values are not known.
+    sizes: Sizes<'a>,
     access: Access<'a>,
-    assumed: u64,
     /// How many rows the filter or field at hand is for.
     rows: u64,
     measures: InputMeasures,
@@ -115,7 +115,7 @@ struct Count<'a> {
 impl<'a> Count<'a> {
     fn fields(&mut self, parent: Option<ModelId>, fields: &'a [SelectedField], rows: u64, page: u64) {
         for field in fields {
-            if self.variables.is_none_or(|variables| field.inclusion.holds(variables)) {
+            if self.sizes.variables.is_none_or(|variables| field.inclusion.holds(variables)) {
                 self.field(parent, field, rows, page);
             }
         }
@@ -140,7 +140,7 @@ impl<'a> Count<'a> {
             }
             _ => parent,
         };
-        let (items, page) = sizes(field, meaning, self.assumed, page);
+        let (items, page) = self.sizes.of(field, meaning, page);
         let rows = rows.saturating_mul(items);
         if let (OutputMeaning::Column(column), Some(parent)) = (meaning, parent)
             && let Some(cost) = self.access.view_cost(parent, column)
@@ -292,7 +292,7 @@ impl<'a> Count<'a> {
     fn open(&self, given: Given<'a>) -> Option<Given<'a>> {
         match given {
             Given::Template(Template::Constant(value)) => Some(Given::Value(value)),
-            Given::Template(Template::Variable(id, _)) => match self.variables {
+            Given::Template(Template::Variable(id, _)) => match self.sizes.variables {
                 Some(variables) => variables.get(*id).map(Given::Value),
                 None => Some(Given::Unknown),
             },

@@ -1,67 +1,97 @@
 //! What an operation's answer may come to: its fields, times the sizes of the lists around them.
 
 use super::operation::{Selected, SelectedField, Selection, Template, Value};
+use super::variables::Variables;
 use crate::schema::{InputMeaning, OutputMeaning};
 
-/// The number of fields in the answer if every list is as long as it asks for (`first`, `last`), or
-/// `assumed_list_size` where it does not say so in the document.
-pub(super) fn complexity(fields: &[SelectedField], assumed_list_size: u64) -> u64 {
-    sum(fields, assumed_list_size, 1)
+/// How long the lists of an answer are.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes<'a> {
+    /// Of a list that does not say.
+    pub assumed: u64,
+    /// `None`: not known yet. A size that a variable gives is assumed, and what a variable may leave out is there.
+    pub variables: Option<&'a Variables>,
 }
 
-/// `page` is the size of the enclosing connection, which its `edges` have.
-fn sum(fields: &[SelectedField], assumed: u64, page: u64) -> u64 {
-    fields.iter().fold(0u64, |sum, field| sum.saturating_add(cost(field, assumed, page)))
-}
-
-fn cost(field: &SelectedField, assumed: u64, page: u64) -> u64 {
-    let Selected::Field(meaning) = field.meaning else { return 1 };
-    let (items, page) = sizes(field, meaning, assumed, page);
-    let children = match &field.selection {
-        Selection::Leaf => 0,
-        Selection::Object { fields, .. } => sum(fields, assumed, page),
-        // A node is of one of these models.
-        Selection::Node(models) => {
-            models.iter().map(|(_, _, fields)| sum(fields, assumed, page)).max().unwrap_or(0)
-        }
-    };
-    children.saturating_mul(items).saturating_add(1)
-}
-
-/// How often the fields within come, and the size of a connection for its `edges`.
-pub(crate) fn sizes(field: &SelectedField, meaning: OutputMeaning, assumed: u64, page: u64) -> (u64, u64) {
-    match meaning {
-        OutputMeaning::FindMany(_) | OutputMeaning::ToMany(_) => (list_size(field, assumed), 1),
-        OutputMeaning::Connection(_) => (1, list_size(field, assumed)),
-        OutputMeaning::Edges => (page, 1),
-        _ => (1, 1),
+impl Sizes<'_> {
+    /// The number of fields in the answer if every list is as long as it asks for (`first`, `last`).
+    pub(crate) fn complexity(self, fields: &[SelectedField]) -> u64 {
+        self.sum(fields, 1)
     }
+
+    /// `page` is the size of the enclosing connection, which its `edges` have.
+    fn sum(self, fields: &[SelectedField], page: u64) -> u64 {
+        let included =
+            fields.iter().filter(|field| self.variables.is_none_or(|values| field.inclusion.holds(values)));
+        included.fold(0u64, |sum, field| sum.saturating_add(self.cost(field, page)))
+    }
+
+    fn cost(self, field: &SelectedField, page: u64) -> u64 {
+        let Selected::Field(meaning) = field.meaning else { return 1 };
+        let (items, page) = self.of(field, meaning, page);
+        let children = match &field.selection {
+            Selection::Leaf => 0,
+            Selection::Object { fields, .. } => self.sum(fields, page),
+            // A node is of one of these models.
+            Selection::Node(models) => {
+                models.iter().map(|(_, _, fields)| self.sum(fields, page)).max().unwrap_or(0)
+            }
+        };
+        children.saturating_mul(items).saturating_add(1)
+    }
+
+    /// How often the fields within come, and the size of a connection for its `edges`.
+    pub(crate) fn of(self, field: &SelectedField, meaning: OutputMeaning, page: u64) -> (u64, u64) {
+        match meaning {
+            OutputMeaning::FindMany(_) | OutputMeaning::ToMany(_) => (self.list(field), 1),
+            OutputMeaning::Connection(_) => (1, self.list(field)),
+            OutputMeaning::Edges => (page, 1),
+            _ => (1, 1),
+        }
+    }
+
+    fn list(self, field: &SelectedField) -> u64 {
+        let sizes = page_sizes(field).filter_map(|template| match template {
+            Template::Constant(Value::Int(size)) => u64::try_from(*size).ok(),
+            Template::Variable(id, _) => match self.variables?.get(*id) {
+                Some(Value::Int(size)) => u64::try_from(*size).ok(),
+                _ => None,
+            },
+            _ => None,
+        });
+        sizes.min().unwrap_or(self.assumed)
+    }
+}
+
+/// What `first` and `last` say.
+fn page_sizes(field: &SelectedField) -> impl Iterator<Item = &Template> {
+    let is_size = |meaning| matches!(meaning, InputMeaning::First | InputMeaning::Last);
+    field.arguments.iter().filter(move |(meaning, _)| is_size(*meaning)).map(|(_, template)| template)
+}
+
+/// Whether a variable says how long a list is.
+pub(super) fn has_variable_sizes(fields: &[SelectedField]) -> bool {
+    any(fields, &|field| page_sizes(field).any(|template| matches!(template, Template::Variable(..))))
 }
 
 /// Whether an argument holds a filter or data, perhaps by a variable.
 pub(super) fn has_input(fields: &[SelectedField]) -> bool {
+    any(fields, &|field| field.arguments.iter().any(|(meaning, _)| is_where_or_data(*meaning)))
+}
+
+/// Whether a field at some level is such.
+fn any(fields: &[SelectedField], such: &impl Fn(&SelectedField) -> bool) -> bool {
     fields.iter().any(|field| {
-        let is_input = |(meaning, _): &(InputMeaning, Template)| is_where_or_data(*meaning);
         let within = match &field.selection {
             Selection::Leaf => false,
-            Selection::Object { fields, .. } => has_input(fields),
-            Selection::Node(models) => models.iter().any(|(_, _, fields)| has_input(fields)),
+            Selection::Object { fields, .. } => any(fields, such),
+            Selection::Node(models) => models.iter().any(|(_, _, fields)| any(fields, such)),
         };
-        within || field.arguments.iter().any(is_input)
+        within || such(field)
     })
 }
 
 pub(crate) fn is_where_or_data(argument: InputMeaning) -> bool {
     use InputMeaning::{Create, Data, Update, Where};
     matches!(argument, Where | Data | Create | Update)
-}
-
-fn list_size(field: &SelectedField, assumed: u64) -> u64 {
-    let sizes = field.arguments.iter().filter_map(|(meaning, template)| match (meaning, template) {
-        (InputMeaning::First | InputMeaning::Last, Template::Constant(Value::Int(size))) => {
-            u64::try_from(*size).ok()
-        }
-        _ => None,
-    });
-    sizes.min().unwrap_or(assumed)
 }

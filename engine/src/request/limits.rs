@@ -109,6 +109,9 @@ pub struct InputMeasures {
     pub complexity: u64,
     /// Items of `create`, `connect`, `update` and so on within data, at every level.
     pub nested_writes: u64,
+    /// The complexity of the selection, where variables say how long its lists are: in place of [`Measures::complexity`],
+    /// which assumes it.
+    pub selection: Option<u64>,
 }
 
 /// So many values of a list cost as much as a condition of their own.
@@ -150,7 +153,8 @@ impl Limits {
 
     /// Known when the variables have their values. `measures` are the document's.
     pub fn check_input(&self, input: &InputMeasures, measures: &Measures) -> Result<(), ApiError> {
-        let InputMeasures { conditions, depth, relations, bytes, complexity, nested_writes } = *input;
+        let InputMeasures { conditions, depth, relations, bytes, complexity, nested_writes, selection } =
+            *input;
         self.hold("filter_conditions", conditions, self.filter_conditions, |n| {
             format!("The filters have {n} conditions{WITH_RULES}")
         })?;
@@ -166,7 +170,7 @@ impl Limits {
         self.hold("nested_writes", nested_writes, self.nested_writes, |n| {
             format!("The data has {n} nested writes")
         })?;
-        let complexity = complexity.saturating_add(measures.complexity);
+        let complexity = complexity.saturating_add(selection.unwrap_or(measures.complexity));
         self.hold("complexity", complexity, self.complexity, |n| {
             format!("The query has a complexity of {n} with its filters and the rules of its fields")
         })
@@ -248,6 +252,7 @@ mod tests {
             (InputMeasures { bytes: 1, ..none }, "filter_bytes"),
             (InputMeasures { complexity: 1, ..none }, "complexity"),
             (InputMeasures { nested_writes: 1, ..none }, "nested_writes"),
+            (InputMeasures { selection: Some(1), ..none }, "complexity"),
         ] {
             let message = zero.check_input(&filters, &Measures::default()).expect_err(name).message;
             assert!(message.ends_with(&format!("the limit is 0 (limits.service.{name})")), "{message}");

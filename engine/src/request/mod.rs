@@ -32,7 +32,7 @@ use async_graphql::parser::types::ExecutableDocument;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
-pub(crate) use complexity::{is_where_or_data, sizes};
+pub(crate) use complexity::{Sizes, is_where_or_data};
 pub use limits::{InputMeasures, Limits, Measures, VALUES_PER_CONDITION};
 pub use operation::*;
 pub use variables::Variables;
@@ -68,6 +68,8 @@ pub struct Prepared {
     pub measures: Measures,
     /// Whether there are filters or data to be measured.
     pub(crate) has_input: bool,
+    /// Whether the size of a list is a variable, so that `measures.complexity` assumes it.
+    pub(crate) has_variable_sizes: bool,
     pub(crate) assumed_list_size: u64,
     weight: u64,
 }
