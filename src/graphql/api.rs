@@ -24,7 +24,7 @@ use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::turns::{Turn, Turns};
+use super::turns::{Turn, TurnLimits, Turns};
 use crate::deployment::Deployed;
 use crate::identity::{Cursors, User, Viewer};
 use crate::settings::{self, Settings};
@@ -103,9 +103,8 @@ pub struct EngineOptions {
     pub cache_bytes: u64,
     pub service_limits: settings::Limits,
     pub user_limits: settings::Limits,
-    /// Operations of one user at once, and those that wait.
-    pub in_flight_per_user: usize,
-    pub waiting_per_user: usize,
+    /// Of each user.
+    pub turns: TurnLimits,
 }
 
 impl EngineOptions {
@@ -117,8 +116,11 @@ impl EngineOptions {
             cache_bytes: settings.cache.document_bytes as u64,
             service_limits: settings.limits.service.clone(),
             user_limits: settings.limits.everyone.clone(),
-            in_flight_per_user: settings.limits.in_flight_per_user,
-            waiting_per_user: settings.limits.waiting_per_user,
+            turns: TurnLimits {
+                in_flight: settings.limits.in_flight_per_user,
+                busy_in_flight: settings.limits.busy_in_flight_per_user,
+                waiting: settings.limits.waiting_per_user,
+            },
         }
     }
 }
@@ -188,7 +190,7 @@ impl Engine {
             introspected: Cache::with_weighter(64, INTROSPECTION_BYTES, Bytes),
             service_limits: CallerLimits::new("limits.service", &options.service_limits),
             user_limits: CallerLimits::new("limits", &options.user_limits),
-            turns: Turns::new(options.in_flight_per_user, options.waiting_per_user),
+            turns: Turns::new(options.turns),
             policy: None,
             shop: None,
             cursors: Cursors::alone(),

@@ -1,9 +1,9 @@
 //! Whose turn it is: how many operations of one user this process carries out at once. The others wait, in the order in
 //! which they came, and no more than a few; the next is refused. The service role has no such bound.
 //!
-//! How many that are is found as TCP finds its window: each fast operation adds one up to the most that are allowed, a
-//! slow one takes all but [`SLOW_IN_FLIGHT`] away. So one user's dear operations leave cores to others, and a user
-//! whose operations are fast has as many in flight as may be.
+//! Several costly statements of one user at once would be as many processes of PostgreSQL, with which everybody else's
+//! share the cores. So a user begins with a few turns and gets one more with each operation that has ended; and the time
+//! of the operations fills a leaky bucket: while it is full, there are no more than those few.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +13,24 @@ use gom_engine::error::{ApiError, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// An operation that is in flight for longer is slow.
-const SLOW: Duration = Duration::from_millis(50);
-/// Operations in flight of a user whose operations are slow, or of whom nothing is known yet.
-const SLOW_IN_FLIGHT: usize = 2;
+/// An operation that is in flight for less adds nothing to its user's bucket.
+const FREE: Duration = Duration::from_millis(10);
+/// Beyond so much the bucket is full. It leaks a second each second.
+const FULL: Duration = Duration::from_millis(250);
+/// No more than that is added: what a user has done is forgotten after so long.
+const DEEPEST: Duration = Duration::from_secs(10);
+/// Users with nothing in flight of whom something is remembered, before those are looked for of whom nothing need be.
+const MANY: usize = 1_024;
+
+#[derive(Debug, Clone, Copy)]
+pub struct TurnLimits {
+    /// Operations of a user at once.
+    pub in_flight: usize,
+    /// The same of one whose bucket is full, or who has just begun.
+    pub busy_in_flight: usize,
+    /// Operations that wait for their turn.
+    pub waiting: usize,
+}
 
 /// Shared by all workers.
 #[derive(Debug, Clone)]
@@ -24,21 +38,29 @@ pub struct Turns(Arc<Lines>);
 
 #[derive(Debug)]
 struct Lines {
-    in_flight: usize,
-    waiting: usize,
-    /// By the user's name, of those who have an operation in flight.
-    open: Mutex<HashMap<Arc<str>, Line>>,
+    limits: TurnLimits,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// By the user's name, of those who have an operation in flight or something in their bucket.
+    lines: HashMap<Arc<str>, Line>,
+    /// How many there may be before the empty ones are dropped.
+    most: usize,
 }
 
 #[derive(Debug)]
 struct Line {
     turns: Arc<Semaphore>,
-    /// Operations that may be in flight now.
+    /// Operations that the user may have in flight now.
     window: usize,
     /// Permits that there are, in use or not: more than `window` until those that are in use come back.
     permits: usize,
     /// Operations in flight and waiting.
     operations: usize,
+    /// When the bucket will have leaked out.
+    empty_at: Instant,
 }
 
 /// One operation's turn, over when it is dropped.
@@ -58,9 +80,10 @@ struct Place {
 }
 
 impl Turns {
-    /// `in_flight` operations of each user at once, and `waiting` more that wait for their turn.
-    pub fn new(in_flight: usize, waiting: usize) -> Self {
-        Turns(Arc::new(Lines { in_flight, waiting, open: Mutex::default() }))
+    pub fn new(limits: TurnLimits) -> Self {
+        let limits = TurnLimits { busy_in_flight: limits.busy_in_flight.min(limits.in_flight), ..limits };
+        let open = Open { lines: HashMap::new(), most: MANY };
+        Turns(Arc::new(Lines { limits, open: Mutex::new(open) }))
     }
 
     /// The user's next turn.
@@ -69,44 +92,79 @@ impl Turns {
     /// [`ErrorKind::TooManyRequests`], if too many wait already, or the turn does not come by the deadline. Nothing has
     /// been done then.
     pub async fn take(&self, user: &str, deadline: Instant) -> Result<Turn, ApiError> {
-        let (turns, place) = self.enter(user)?;
+        let (turns, place) = self.0.enter(user)?;
         match timeout_at(deadline, turns.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Turn { permit: Some(permit), began: Instant::now(), place }),
             // The semaphore is never closed.
-            Ok(Err(_)) | Err(_) => Err(self.refused("its turn did not come before the deadline")),
+            Ok(Err(_)) | Err(_) => {
+                Err(place.lines.refusal(place.is_busy(), "its turn did not come before the deadline"))
+            }
         }
     }
+}
 
-    fn enter(&self, user: &str) -> Result<(Arc<Semaphore>, Place), ApiError> {
-        let Lines { in_flight, waiting, ref open } = *self.0;
-        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-        let user = open.get_key_value(user).map_or_else(|| Arc::from(user), |(known, _)| Arc::clone(known));
-        let line = open.entry(Arc::clone(&user)).or_insert_with(|| Line::new(in_flight.min(SLOW_IN_FLIGHT)));
+impl Lines {
+    fn enter(self: &Arc<Self>, user: &str) -> Result<(Arc<Semaphore>, Place), ApiError> {
+        let TurnLimits { in_flight, busy_in_flight, waiting } = self.limits;
+        let now = Instant::now();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.forget_idle(now);
+        let known = open.lines.get_key_value(user).map(|(known, _)| Arc::clone(known));
+        let user = known.unwrap_or_else(|| Arc::from(user));
+        let line = open.lines.entry(Arc::clone(&user)).or_insert_with(|| Line::new(busy_in_flight, now));
         if line.operations >= in_flight.saturating_add(waiting) {
-            return Err(self.refused(&format!("{waiting} more are waiting (limits.waiting_per_user)")));
+            let why = format!("{waiting} more may wait (limits.waiting_per_user)");
+            return Err(self.refusal(line.is_busy(now), &why));
         }
         line.operations += 1;
-        Ok((Arc::clone(&line.turns), Place { lines: Arc::clone(&self.0), user }))
+        Ok((Arc::clone(&line.turns), Place { lines: Arc::clone(self), user }))
     }
 
-    fn refused(&self, why: &str) -> ApiError {
-        let most = self.0.in_flight;
-        let message = format!(
-            "A user may have {most} operations in flight (limits.in_flight_per_user), and {why}; nothing was done. \
-             Try again."
-        );
-        ApiError::new(ErrorKind::TooManyRequests, message)
+    fn refusal(&self, is_busy: bool, why: &str) -> ApiError {
+        let TurnLimits { in_flight, busy_in_flight, .. } = self.limits;
+        let rule = if is_busy {
+            format!(
+                "A user whose operations take long may have {busy_in_flight} in flight (limits.busy_in_flight_per_user)"
+            )
+        } else {
+            format!("A user may have {in_flight} operations in flight (limits.in_flight_per_user)")
+        };
+        ApiError::new(ErrorKind::TooManyRequests, format!("{rule}, and {why}; nothing was done. Try again."))
+    }
+}
+
+impl Open {
+    /// Of who has nothing in flight and nothing in their bucket, nothing is kept.
+    fn forget_idle(&mut self, now: Instant) {
+        if self.lines.len() >= self.most {
+            self.lines.retain(|_, line| !line.is_idle(now));
+            self.most = MANY.max(self.lines.len() * 2);
+        }
     }
 }
 
 impl Line {
-    fn new(window: usize) -> Self {
-        Line { turns: Arc::new(Semaphore::new(window)), window, permits: window, operations: 0 }
+    fn new(window: usize, now: Instant) -> Self {
+        let turns = Arc::new(Semaphore::new(window));
+        Line { turns, window, permits: window, operations: 0, empty_at: now }
+    }
+
+    fn is_busy(&self, now: Instant) -> bool {
+        self.empty_at > now + FULL
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        self.operations == 0 && self.empty_at <= now
     }
 
     /// Takes a permit back from an operation that was in flight for so long.
-    fn settle(&mut self, permit: OwnedSemaphorePermit, took: Duration, in_flight: usize) {
-        self.window = if took < SLOW { self.window + 1 } else { SLOW_IN_FLIGHT }.min(in_flight);
+    fn settle(&mut self, permit: OwnedSemaphorePermit, took: Duration, limits: &TurnLimits) {
+        let now = Instant::now();
+        if took >= FREE {
+            self.empty_at = (self.empty_at.max(now) + took).min(now + DEEPEST);
+        }
+        self.window =
+            if self.is_busy(now) { limits.busy_in_flight } else { limits.in_flight.min(self.window + 1) };
         if self.permits > self.window {
             permit.forget();
             self.permits -= 1;
@@ -119,12 +177,19 @@ impl Line {
     }
 }
 
+impl Place {
+    fn is_busy(&self) -> bool {
+        let open = self.lines.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.lines.get(&self.user).is_some_and(|line| line.is_busy(Instant::now()))
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
         let Place { lines, user } = &self.place;
         let mut open = lines.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(permit), Some(line)) = (self.permit.take(), open.get_mut(user)) {
-            line.settle(permit, self.began.elapsed(), lines.in_flight);
+        if let (Some(permit), Some(line)) = (self.permit.take(), open.lines.get_mut(user)) {
+            line.settle(permit, self.began.elapsed(), &lines.limits);
         }
     }
 }
@@ -132,10 +197,10 @@ impl Drop for Turn {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.lines.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = open.get_mut(&self.user) {
+        if let Some(line) = open.lines.get_mut(&self.user) {
             line.operations -= 1;
-            if line.operations == 0 {
-                open.remove(&self.user);
+            if line.is_idle(Instant::now()) {
+                open.lines.remove(&self.user);
             }
         }
     }
@@ -143,19 +208,39 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::future::join_all;
 
     use super::*;
+
+    fn turns(in_flight: usize, busy_in_flight: usize, waiting: usize) -> Turns {
+        Turns::new(TurnLimits { in_flight, busy_in_flight, waiting })
+    }
 
     fn within(milliseconds: u64) -> Instant {
         Instant::now() + Duration::from_millis(milliseconds)
     }
 
+    /// Takes so many turns at once, and gives them back after as long.
+    async fn run(turns: &Turns, operations: usize, milliseconds: u64) {
+        let all = join_all((0..operations).map(|_| turns.take("ana", within(10_000)))).await;
+        for turn in all {
+            turn.unwrap().began -= Duration::from_millis(milliseconds);
+        }
+    }
+
+    fn pass(turns: &Turns, milliseconds: u64) {
+        for line in turns.0.open.lock().unwrap().lines.values_mut() {
+            line.empty_at -= Duration::from_millis(milliseconds);
+        }
+    }
+
+    fn remembered(turns: &Turns) -> usize {
+        turns.0.open.lock().unwrap().lines.len()
+    }
+
     #[actix_web::test]
     async fn a_user_has_some_turns_at_once_some_wait_and_the_next_is_refused() {
-        let turns = Turns::new(2, 1);
+        let turns = turns(2, 2, 1);
         let first = turns.take("ana", within(10_000)).await.unwrap();
         let second = turns.take("ana", within(10_000)).await.unwrap();
         let waiting = turns.take("ana", within(10_000));
@@ -163,7 +248,7 @@ mod tests {
         assert!(futures::poll!(waiting.as_mut()).is_pending());
         let refused = turns.take("ana", within(10_000)).await.unwrap_err();
         assert_eq!(refused.kind, ErrorKind::TooManyRequests);
-        let expected = "A user may have 2 operations in flight (limits.in_flight_per_user), and 1 more are waiting \
+        let expected = "A user may have 2 operations in flight (limits.in_flight_per_user), and 1 more may wait \
                         (limits.waiting_per_user); nothing was done. Try again.";
         assert_eq!(refused.message, expected);
         turns.take("eva", within(10_000)).await.expect("another's turns are another's");
@@ -172,42 +257,104 @@ mod tests {
         let late = turns.take("ana", within(1)).await.unwrap_err();
         assert!(late.message.contains("before the deadline"), "{late}");
         drop((second, third));
-        assert!(turns.0.open.lock().unwrap().is_empty(), "nothing is kept of who has nothing in flight");
+        assert_eq!(remembered(&turns), 0, "nothing is kept of who has nothing in flight");
+    }
+
+    /// How many more turns the user gets at once.
+    async fn at_once(turns: &Turns) -> usize {
+        let mut all: Vec<_> = (0..20).map(|_| Box::pin(turns.take("ana", within(10_000)))).collect();
+        let mut taken = Vec::new();
+        for turn in &mut all {
+            if let std::task::Poll::Ready(turn) = futures::poll!(turn.as_mut()) {
+                taken.push(turn.unwrap());
+            }
+        }
+        taken.len()
     }
 
     #[actix_web::test]
-    async fn slow_operations_leave_a_user_two_at_once_and_fast_ones_win_the_others_back() {
-        let turns = Turns::new(8, 32);
-        let take = || turns.take("ana", within(10_000));
-        let window =
-            || turns.0.open.lock().unwrap().get("ana").map(|line| (line.window, line.permits)).unwrap();
-        let first = take().await.unwrap();
-        assert_eq!(window(), (2, 2), "nothing is known of the user");
-        for expected in [3, 4, 5, 6, 7, 8, 8] {
-            drop(take().await);
-            assert_eq!(window(), (expected, expected));
+    async fn who_keeps_the_database_busy_has_fewer_turns_until_that_is_forgotten() {
+        let turns = turns(8, 2, 32);
+        let first = turns.take("ana", within(10_000)).await.unwrap();
+        assert_eq!(at_once(&turns).await, 1, "nothing is known of the user");
+        for most in 2..8 {
+            assert!(at_once(&turns).await >= most, "fast ones cost nothing");
         }
-        let mut slow = join_all((0..7).map(|_| take())).await;
-        tokio::time::sleep(SLOW).await;
-        slow.pop();
-        assert_eq!(window(), (2, 7), "those in flight go on");
+        run(&turns, 1, 20).await;
+        drop(first);
+        for _ in 0..100 {
+            run(&turns, 1, 200).await;
+            pass(&turns, 200);
+        }
+        assert_eq!(at_once(&turns).await, 8, "nor does one after the other");
+        run(&turns, 8, 25).await;
+        assert_eq!(at_once(&turns).await, 8, "a page with some queries is not held up");
+        run(&turns, 3, 200).await;
+        assert_eq!(at_once(&turns).await, 2);
+        for _ in 0..1_000 {
+            run(&turns, 1, 0).await;
+        }
+        assert_eq!(at_once(&turns).await, 2, "cheap ones do not make up for it");
+        let error = {
+            let _held =
+                (turns.take("ana", within(1)).await.unwrap(), turns.take("ana", within(1)).await.unwrap());
+            turns.take("ana", within(1)).await.unwrap_err()
+        };
+        assert!(
+            error.message.starts_with("A user whose operations take long may have 2 in flight"),
+            "{error}"
+        );
+        assert_eq!(remembered(&turns), 1, "also while nothing is in flight");
+        pass(&turns, 650);
+        assert_eq!(at_once(&turns).await, 2, "nobody gets all of them back at once");
+        assert!(at_once(&turns).await > 2);
+        pass(&turns, 500);
+        run(&turns, 1, 0).await;
+        assert_eq!(remembered(&turns), 0);
+    }
+
+    #[actix_web::test]
+    async fn those_in_flight_go_on_and_what_was_done_is_forgotten_in_the_end() {
+        let turns = turns(8, 2, 32);
+        let take = || turns.take("ana", within(3_600_000));
+        let mut all = vec![take().await.unwrap()];
+        for _ in 0..6 {
+            drop(take().await);
+        }
+        all.extend(join_all((0..7).map(|_| take())).await.into_iter().map(Result::unwrap));
+        all.iter_mut().for_each(|turn| turn.began -= Duration::from_secs(60));
         let next = take();
         let mut next = std::pin::pin!(next);
-        while slow.pop().is_some() {
-            assert_eq!(
-                futures::poll!(next.as_mut()).is_ready(),
-                slow.is_empty(),
-                "{} and the first",
-                slow.len()
-            );
+        while all.pop().is_some() {
+            assert_eq!(futures::poll!(next.as_mut()).is_ready(), all.len() < 2, "beside {}", all.len());
+            if all.len() < 2 {
+                break;
+            }
         }
-        assert_eq!(window(), (3, 3), "the one that waited was fast");
-        drop(first);
+        drop(all);
+        pass(&turns, 9_900);
+        for expected in 2..=8 {
+            assert!(at_once(&turns).await >= expected);
+        }
+    }
+
+    #[actix_web::test]
+    async fn nothing_is_kept_of_a_crowd_that_has_gone() {
+        let turns = turns(8, 2, 32);
+        for user in 0..10 * MANY {
+            let mut turn = turns.take(&user.to_string(), within(60_000)).await.unwrap();
+            turn.began -= Duration::from_millis(20);
+            drop(turn);
+            if user % MANY == 0 {
+                pass(&turns, 20);
+            }
+        }
+        assert!(remembered(&turns) <= 2 * MANY, "{}", remembered(&turns));
     }
 
     #[actix_web::test]
     async fn never_more_are_in_flight_than_there_are_turns_and_who_gives_up_leaves_nothing() {
-        let turns = Turns::new(3, 1_000);
+        let turns = turns(3, 3, 1_000);
         let (now, most) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
         let operation = async |patience| {
             let Ok(_turn) = turns.take("ana", within(patience)).await else { return };
@@ -218,6 +365,6 @@ mod tests {
         };
         join_all((0..200).map(|n| operation(if n % 3 == 0 { 0 } else { 10_000 }))).await;
         assert_eq!((now.get(), most.get()), (0, 3));
-        assert!(turns.0.open.lock().unwrap().is_empty());
+        assert_eq!(remembered(&turns), 0);
     }
 }

@@ -13,6 +13,7 @@ pub struct AllLimits {
     pub everyone: Limits,
     pub service: Limits,
     pub in_flight_per_user: usize,
+    pub busy_in_flight_per_user: usize,
     pub waiting_per_user: usize,
 }
 

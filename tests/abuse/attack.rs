@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::browser::{Browser, Reply};
-use crate::measure::{assert_bounded, assert_served, memory, victim};
+use crate::measure::{assert_bounded, assert_served, memory, peak, victim};
 use crate::shop::Shop;
 
 pub const SECONDS: u64 = 4;
@@ -20,7 +20,17 @@ pub struct Attack {
     pub request: Request,
     /// Requests at once.
     pub at_once: usize,
-    pub is_refused: bool,
+    pub ends: Ends,
+}
+
+/// How each of the requests ends that is not told to wait.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Ends {
+    Answered,
+    /// With `LIMIT_EXCEEDED`.
+    BeyondALimit,
+    /// With 403, as a wrong login.
+    Forbidden,
 }
 
 pub type Request = Box<dyn Fn(Browser, usize) -> LocalBoxFuture<'static, Reply> + Send>;
@@ -29,9 +39,11 @@ pub type Request = Box<dyn Fn(Browser, usize) -> LocalBoxFuture<'static, Reply> 
 #[derive(Debug, Default, Clone, Copy)]
 struct Ended {
     answered: usize,
-    /// By a limit, or as a wrong login.
-    refused: usize,
+    beyond_a_limit: usize,
+    forbidden: usize,
     told_to_wait: usize,
+    /// At their deadline.
+    late: usize,
     otherwise: usize,
 }
 
@@ -50,21 +62,29 @@ pub async fn assert_withstood(shop: &Shop, hostile: &Browser, attacks: impl Into
     victim(&well_behaved, 1).await;
     let alone = victim(&well_behaved, SECONDS).await;
     for attack in attacks {
-        let Attack { name, is_refused, .. } = attack;
+        let Attack { name, ends, .. } = attack;
         let before = memory(pid, &shop.database).await;
         let attacking = attack.begin(hostile);
-        let attacked = victim(&well_behaved, SECONDS).await;
-        // Its deadlines are over before the next begins.
-        while !attacking.is_finished() {
-            sleep(Duration::from_millis(20)).await;
-        }
+        // To its end: its deadlines are over before the next begins.
+        let peak = peak(pid, &shop.database, || attacking.is_finished());
+        let (attacked, peak) = futures::join!(victim(&well_behaved, SECONDS), peak);
         let ended = attacking.join().unwrap();
-        let after = memory(pid, &shop.database).await;
         println!("{name}: {ended:?}");
         assert_served(name, &alone, &attacked);
-        assert_bounded(name, before, after, 200, 200);
-        let refused = ended.answered == 0 && ended.refused > 0;
-        assert_eq!((refused, ended.answered > 0), (is_refused, !is_refused), "{name}: {ended:?}");
+        assert_bounded(name, before, peak, 200, 200);
+        ended.assert(name, ends);
+    }
+}
+
+impl Ended {
+    fn assert(self, name: &str, ends: Ends) {
+        let Ended { answered, beyond_a_limit, forbidden, otherwise, .. } = self;
+        let found =
+            [(Ends::Answered, answered), (Ends::BeyondALimit, beyond_a_limit), (Ends::Forbidden, forbidden)];
+        for (end, count) in found {
+            assert_eq!(count > 0, end == ends, "{name}: {end:?}, {self:?}");
+        }
+        assert_eq!(otherwise, 0, "{name}: {self:?}");
     }
 }
 
@@ -89,9 +109,14 @@ impl Attack {
                 let mut count = ended.get();
                 match (reply.status.as_u16(), reply.code().1) {
                     (200, "") => count.answered += 1,
-                    (200, "LIMIT_EXCEEDED") | (403, "") => count.refused += 1,
+                    (200, "LIMIT_EXCEEDED") => count.beyond_a_limit += 1,
+                    (403, "") => count.forbidden += 1,
                     (429, _) => count.told_to_wait += 1,
-                    _ => count.otherwise += 1,
+                    (_, "DEADLINE_EXCEEDED") => count.late += 1,
+                    (status, code) => {
+                        println!("{status} {code}: {}", reply.body);
+                        count.otherwise += 1;
+                    }
                 }
                 ended.set(count);
                 if reply.status == 429 {

@@ -1,4 +1,4 @@
-//! Subscriptions whose filters are as dear as they may be: another seller's events do not wait for them.
+//! Subscriptions whose filters are as costly as they may be: another seller's events do not wait for them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -32,9 +32,9 @@ const UPDATE: &str = "mutation($where: OrderWhereUniqueInput!, $data: OrderUpdat
 
 type Wire = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// About the dearest that a seller may ask of one order, each time another: for every order of its seller, all orders of that
+/// About the costliest that a seller may ask of one order, each time another: for every order of its seller, all orders of that
 /// seller are looked through, six times, by twenty-five conditions that hold for none.
-fn dear(n: usize) -> Value {
+fn costly(n: usize) -> Value {
     let branch = |branch: usize| {
         let leaves: Vec<Value> =
             (0..25).map(|leaf| json!({ "name_contains": format!("x{n}-{branch}-{leaf}") })).collect();
@@ -151,7 +151,7 @@ async fn measured(
 }
 
 #[actix_web::test]
-async fn two_hundred_dear_subscriptions_do_not_delay_another_sellers_events() {
+async fn two_hundred_costly_subscriptions_do_not_delay_another_sellers_events() {
     let shop = Shop::open(&[("GOM__METRICS__TOKEN", METRICS_TOKEN)]).await;
     let (well_behaved, hostile) = (shop.seller("victim").await, shop.seller("attacker").await);
     let (order, hostile_order) = (order_of(&well_behaved).await, order_of(&hostile).await);
@@ -172,7 +172,7 @@ async fn two_hundred_dear_subscriptions_do_not_delay_another_sellers_events() {
     for socket in 0..SOCKETS {
         let mut wire = connect(&hostile).await;
         for n in 0..OF_SOCKET {
-            let filter = json!({ "mutation_in": ["UPDATED"], "node": dear(socket * OF_SOCKET + n) });
+            let filter = json!({ "mutation_in": ["UPDATED"], "node": costly(socket * OF_SOCKET + n) });
             send(&mut wire, subscribe(n, filter)).await;
         }
         let (refused, got) = (Rc::clone(&refused), Rc::clone(&got));

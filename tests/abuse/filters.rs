@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::attack::{Attack, assert_withstood, graphql};
+use crate::attack::{Attack, Ends, assert_withstood, graphql};
 use crate::shop::Shop;
 
 /// `0.9 KB` of this, four at a time, once took another user's p99 from 73 ms to 6.4 s.
@@ -26,8 +26,8 @@ fn tree(_: usize) -> Value {
     json!({ "items_some": items(3) })
 }
 
-/// About the dearest that a seller may ask, each time another statement, so that nothing is known of it beforehand.
-pub fn dear(n: usize) -> Value {
+/// About the costliest that a seller may ask, each time another statement, so that nothing is known of it beforehand.
+pub fn costly(n: usize) -> Value {
     const ENDS: [&str; 8] =
         ["", "_not", "_contains", "_not_contains", "_gt", "_lt", "_starts_with", "_ends_with"];
     let leaf = |place: usize| {
@@ -40,8 +40,8 @@ pub fn dear(n: usize) -> Value {
 
 const QUERY: &str = "query($where: OrderWhereInput) { orders(where: $where) { uid } }";
 
-fn attack(name: &'static str, filter: fn(usize) -> Value, at_once: usize, is_refused: bool) -> Attack {
-    Attack { name, request: graphql(QUERY, move |n| json!({ "where": filter(n) })), at_once, is_refused }
+fn attack(name: &'static str, filter: fn(usize) -> Value, at_once: usize, ends: Ends) -> Attack {
+    Attack { name, request: graphql(QUERY, move |n| json!({ "where": filter(n) })), at_once, ends }
 }
 
 /// As many conditions as are allowed, each time another statement: sixty of these with four hundred once left 600 MB in
@@ -58,7 +58,8 @@ fn long(n: usize) -> Value {
 async fn ever_new_statements_take_no_memory_for_good() {
     let shop = Shop::open(&[]).await;
     let hostile = shop.seller("attacker").await;
-    assert_withstood(&shop, &hostile, [attack("long statements, each another", long, 8, false)]).await;
+    assert_withstood(&shop, &hostile, [attack("long statements, each another", long, 8, Ends::Answered)])
+        .await;
 }
 
 #[actix_web::test]
@@ -66,10 +67,10 @@ async fn large_filters_neither_delay_others_nor_take_memory() {
     let shop = Shop::open(&[]).await;
     let hostile = shop.seller("attacker").await;
     let attacks = [
-        attack("relations within relations", nested, 4, true),
-        attack("a tree of relations", tree, 4, true),
+        attack("relations within relations", nested, 4, Ends::BeyondALimit),
+        attack("a tree of relations", tree, 4, Ends::BeyondALimit),
         // Many more than get a turn.
-        attack("the dearest that may be asked", dear, 50, false),
+        attack("the costliest that may be asked", costly, 50, Ends::Answered),
     ];
     assert_withstood(&shop, &hostile, attacks).await;
 }

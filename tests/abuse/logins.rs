@@ -1,6 +1,6 @@
 //! Logins in a loop: right ones, of which each makes a session, and wrong ones, of which each costs a hash.
 
-use crate::attack::{Attack, assert_withstood};
+use crate::attack::{Attack, Ends, assert_withstood};
 use crate::shop::{PASSWORD, Shop};
 
 #[actix_web::test]
@@ -10,17 +10,17 @@ async fn logins_in_a_loop_neither_delay_others_nor_take_memory() {
     // From a device that has logged in before, and without its session, which would answer for it.
     hostile.jar.retain(|name, _| name == "device");
     let attack =
-        |name: &'static str, (username, password): (&'static str, &'static str), is_refused: bool| Attack {
+        |name: &'static str, (username, password): (&'static str, &'static str), ends: Ends| Attack {
             name,
             request: Box::new(move |mut browser, _| {
                 Box::pin(async move { browser.by_password(username, password).await })
             }),
             at_once: 16,
-            is_refused,
+            ends,
         };
     let attacks = [
-        attack("right logins", ("attacker", PASSWORD), false),
-        attack("wrong passwords", ("nobody", "a guess"), true),
+        attack("right logins", ("attacker", PASSWORD), Ends::Answered),
+        attack("wrong passwords", ("nobody", "a guess"), Ends::Forbidden),
     ];
     assert_withstood(&shop, &hostile, attacks).await;
 }

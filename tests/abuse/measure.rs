@@ -88,6 +88,21 @@ pub async fn memory(server: u32, database: &TestDatabase) -> Memory {
     }
 }
 
+/// The most until `is_over`.
+pub async fn peak(server: u32, database: &TestDatabase, is_over: impl Fn() -> bool) -> Memory {
+    let mut peak = memory(server, database).await;
+    while !is_over() {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let now = memory(server, database).await;
+        peak = Memory {
+            server: peak.server.max(now.server),
+            backends: peak.backends.max(now.backends),
+            largest: peak.largest.max(now.largest),
+        };
+    }
+    peak
+}
+
 fn sum_of(pid: u32, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let lines = text.lines().filter(|line| line.starts_with(name));
@@ -95,18 +110,18 @@ fn sum_of(pid: u32, name: &str) -> u64 {
 }
 
 /// Neither process has grown out of proportion.
-pub fn assert_bounded(attack: &str, before: Memory, after: Memory, server: u64, largest: u64) {
+pub fn assert_bounded(attack: &str, before: Memory, peak: Memory, server: u64, largest: u64) {
     const MIB: u64 = 1_048_576;
     println!(
         "{attack}: server {} -> {} MiB, PostgreSQL {} -> {} MiB, its largest process {} -> {} MiB",
         before.server / MIB,
-        after.server / MIB,
+        peak.server / MIB,
         before.backends / MIB,
-        after.backends / MIB,
+        peak.backends / MIB,
         before.largest / MIB,
-        after.largest / MIB
+        peak.largest / MIB
     );
     assert!(before.server > 0 && before.largest > 0, "{attack}: memory can be read");
-    assert!(after.server < before.server + server * MIB, "{attack}: the server grows");
-    assert!(after.largest < before.largest + largest * MIB, "{attack}: PostgreSQL grows");
+    assert!(peak.server < before.server + server * MIB, "{attack}: the server grows");
+    assert!(peak.largest < before.largest + largest * MIB, "{attack}: PostgreSQL grows");
 }

@@ -55,7 +55,7 @@ async fn a_user_with_enough_in_flight_is_told_to_wait_and_others_are_not() {
     assert_eq!(reply.code(), (429, "TOO_MANY_REQUESTS"), "{}", reply.body);
     assert_eq!(reply.header("retry-after"), "1");
     let message = reply.body["errors"][0]["message"].as_str().unwrap();
-    let expected = "A user may have 2 operations in flight (limits.in_flight_per_user), and 1 more are waiting \
+    let expected = "A user may have 2 operations in flight (limits.in_flight_per_user), and 1 more may wait \
                     (limits.waiting_per_user); nothing was done. Try again.";
     assert_eq!(message, expected);
     for query in

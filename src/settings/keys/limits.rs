@@ -37,7 +37,7 @@ pub(super) static KEYS: &[Key] = &[
         "limits.filter_relations",
         COUNT,
         Some("30"),
-        "Relations that all filters of a request cross, those of the row rules included that apply where they lead.",
+        "Relations that all filters of a request cross, those of the row rules included that apply where they lead, and those of the policy's `shown` and `own_values` for the fields that filters and unique selectors compare.",
     ),
     Key::new("limits.filter_bytes", SIZE, Some("262144"), "Size of the values in all filters of a request."),
     Key::new(
@@ -71,7 +71,13 @@ pub(super) static KEYS: &[Key] = &[
         "limits.in_flight_per_user",
         COUNT,
         Some("8"),
-        "Operations of one user that this process carries out at once, whatever they come by; two after one took longer than 50 ms, one more after each faster one. The service role has no such bound.",
+        "Operations of one user that this process carries out at once, whatever they come by. The service role has no such bound.",
+    ),
+    Key::new(
+        "limits.busy_in_flight_per_user",
+        COUNT,
+        Some("2"),
+        "The same of a user who has just begun, or who keeps the database busy: with operations of 10 ms and more, of which more than one was in flight on average over some seconds.",
     ),
     Key::new(
         "limits.waiting_per_user",
@@ -138,7 +144,7 @@ pub(super) static KEYS: &[Key] = &[
         "limits.service.filter_relations",
         COUNT,
         Some("1000"),
-        "For the service role: relations that all filters of a request cross, those of the row rules included that apply where they lead.",
+        "For the service role: relations that all filters of a request cross, those of the row rules included that apply where they lead, and those of the policy's `shown` and `own_values` for the fields that filters and unique selectors compare.",
     ),
     Key::new(
         "limits.service.filter_bytes",
