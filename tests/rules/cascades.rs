@@ -86,6 +86,41 @@ async fn a_row_of_ones_own_that_comes_while_others_are_deleted_goes_along() {
 }
 
 #[actix::test]
+async fn a_row_that_leaves_while_the_row_above_it_is_deleted_stays() {
+    let boards = Shop::open_other(DATAMODEL, POLICY).await;
+    boards.tables.batch_execute(ROWS).await.unwrap();
+    let elsewhere = r#"insert into "Board" ("id", "owner") values ('b2', 'me');
+        insert into "List" ("id", "owner", "board") values ('l2', 'me', 'b2')"#;
+    boards.tables.batch_execute(elsewhere).await.unwrap();
+    let me = holder("me", vec!["role:member".into(), "do:it".into()]);
+    let leave = r#"update "Card" set "list" = 'l2' where "id" = 'c'"#;
+    let delete = r#"mutation { deleteBoard(where: {id: "b"}) { id } }"#;
+    let told = boards.ask_beside(leave, &me, delete, json!({})).await;
+    assert!(told.errors.is_empty(), "{told:?}");
+    let left = r#"select string_agg(concat_ws(' ', "id", "list"), ', ' order by "id") from "Card""#;
+    assert_eq!(boards.text(left).await.as_deref(), Some("c l2"));
+    let lists = r#"select string_agg("id", ', ' order by "id") from "List""#;
+    assert_eq!(boards.text(lists).await.as_deref(), Some("l2"));
+}
+
+#[actix::test]
+async fn rows_that_are_given_away_with_all_that_is_below_them_forbid_no_deletion() {
+    let boards = Shop::open_other(DATAMODEL, POLICY).await;
+    boards.tables.batch_execute(ROWS).await.unwrap();
+    let elsewhere = r#"insert into "Board" ("id", "owner") values ('b2', 'you')"#;
+    boards.tables.batch_execute(elsewhere).await.unwrap();
+    let me = holder("me", vec!["role:member".into(), "do:it".into()]);
+    let leave = r#"update "List" set "owner" = 'you', "board" = 'b2'; update "Card" set "owner" = 'you'"#;
+    let delete = r#"mutation { deleteBoard(where: {id: "b"}) { id } }"#;
+    let told = boards.ask_beside(leave, &me, delete, json!({})).await;
+    assert!(told.errors.is_empty(), "{told:?}");
+    let boards_left = r#"select string_agg("id", ', ' order by "id") from "Board""#;
+    assert_eq!(boards.text(boards_left).await.as_deref(), Some("b2"));
+    let left = r#"select concat_ws(' ', c."id", l."id", l."board") from "Card" c join "List" l on l."id" = c."list""#;
+    assert_eq!(boards.text(left).await.as_deref(), Some("c l b2"));
+}
+
+#[actix::test]
 async fn a_cascade_within_a_model_takes_nothing_of_others_along() {
     let boards = Shop::open_other(DATAMODEL, POLICY).await;
     let rows = r#"insert into "User" ("id") values ('me'), ('you');

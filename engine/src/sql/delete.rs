@@ -4,7 +4,7 @@
 use super::physical::{LinkAt, Physical};
 use super::text::Sql;
 use crate::datamodel::{ModelId, RelationId, Side};
-use crate::plan::{Param, Statement};
+use crate::plan::{Param, Register, Statement};
 
 /// A cascade: deleting a row at the end `side` deletes its partners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,40 @@ pub fn doomed(
     models: &[ModelId],
     cascades: &[Cascade],
 ) -> Statement {
+    let mut sql = doomed_rows(physical, root, ids, cascades);
+    sql.push("select ");
+    for (i, model) in models.iter().enumerate() {
+        sql.push(if i > 0 { ", " } else { "" });
+        sql.push("array_agg(doomed.id) filter (where doomed.model = ")
+            .push(&model.0.to_string())
+            .push(")::text");
+    }
+    sql.push(" from doomed");
+    sql.finish()
+}
+
+/// Returns a row if those that go when the given ones go are not (or no longer) exactly those that `going` holds for
+/// each model.
+pub fn doomed_others(
+    physical: &Physical,
+    root: ModelId,
+    ids: &Param,
+    going: &[(ModelId, Register)],
+    cascades: &[Cascade],
+) -> Statement {
+    let mut sql = doomed_rows(physical, root, ids, cascades);
+    sql.push("select 1 from doomed full join (");
+    for (i, (model, ids)) in going.iter().enumerate() {
+        sql.push(if i > 0 { " union all select " } else { "select " }).push(&model.0.to_string());
+        sql.push(" as model, unnest(").bind(Param::Register(*ids)).push("::text[]) as id");
+    }
+    sql.push(") going on going.model = doomed.model and going.id = doomed.id");
+    sql.push(" where going.id is null or doomed.id is null limit 1");
+    sql.finish()
+}
+
+/// `with recursive doomed(model, id) as (…) `: the rows that go when the given ones go.
+fn doomed_rows(physical: &Physical, root: ModelId, ids: &Param, cascades: &[Cascade]) -> Sql {
     let mut sql = Sql::new();
     sql.push("with recursive doomed(model, id) as (select ")
         .push(&root.0.to_string())
@@ -62,15 +96,8 @@ pub fn doomed(
             }
         }
     }
-    sql.push(") partner) select ");
-    for (i, model) in models.iter().enumerate() {
-        sql.push(if i > 0 { ", " } else { "" });
-        sql.push("array_agg(doomed.id) filter (where doomed.model = ")
-            .push(&model.0.to_string())
-            .push(")::text");
-    }
-    sql.push(" from doomed");
-    sql.finish()
+    sql.push(") partner) ");
+    sql
 }
 
 /// Returns a row if one that stays has a required link to one that goes: `side` is the end that goes,

@@ -5,7 +5,7 @@ use crate::datamodel::{ModelId, RelationId, Side};
 use crate::error::ApiError;
 use crate::plan::program::{Expect, Param, Register};
 use crate::sql::delete::{self, Cascade};
-use crate::sql::{Filter, LinkAt, guard, links, write};
+use crate::sql::{Filter, LinkAt, links, write};
 
 impl Writer<'_> {
     /// Deletes the rows whose ids a register holds as an array, with all that cascades, unless a row that
@@ -24,7 +24,11 @@ impl Writer<'_> {
         };
         if self.access.is_limited() {
             self.deleted = Some(model);
-            self.spare_others(&going, !cascades.is_empty());
+            // The rows that were asked for have been found by their rule, and locked.
+            if !cascades.is_empty() {
+                self.hold_doomed(model, ids, &going, &cascades);
+            }
+            self.spare_others(&going);
             self.deleted = None;
         }
         for (gone, ids) in &going {
@@ -53,18 +57,31 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What goes along must be the viewer's own; nothing that the viewer cannot see may lose a link, and no row that
-    /// the viewer may not write the link that it holds itself.
-    fn spare_others(&mut self, going: &[(ModelId, Register)], cascades: bool) {
-        // The rows that were asked for have been found by their rule, and locked.
-        if cascades {
-            for (gone, ids) in going {
-                let ids = Filter::IdIn(Param::Register(*ids));
-                let lock = write::find_ids(self.planner.physical(), *gone, &ids, None, write::Lock::Update);
-                self.run(lock, Expect::Anything);
-                self.claim(*gone, &ids);
-            }
+    /// Locks all that goes along, which must be the viewer's own. A row that came before its partner was locked would
+    /// lose its link and stay, one that left before it was locked itself would go: the program is repeated, and
+    /// finds them where they are.
+    fn hold_doomed(
+        &mut self,
+        root: ModelId,
+        ids: Register,
+        going: &[(ModelId, Register)],
+        cascades: &[Cascade],
+    ) {
+        let physical = self.planner.physical();
+        for (gone, ids) in going {
+            let lock = write::find_ids(physical, *gone, &super::rows(*ids), None, write::Lock::Update);
+            self.run(lock, Expect::Anything);
         }
+        let changed = delete::doomed_others(physical, root, &Param::Register(ids), going, cascades);
+        self.run(changed, Expect::NoConflict);
+        for (gone, ids) in going {
+            self.claim(*gone, &super::rows(*ids));
+        }
+    }
+
+    /// Nothing that the viewer cannot see may lose a link, and no row that the viewer may not write the link that it
+    /// holds itself.
+    fn spare_others(&mut self, going: &[(ModelId, Register)]) {
         for (gone, register) in going {
             let ids = Filter::IdIn(Param::Register(*register));
             for (relation, side) in ends_of(self.planner.model(), *gone) {
@@ -72,12 +89,7 @@ impl Writer<'_> {
                 let physical = self.planner.physical();
                 let (visible, writable) = (self.access.visible(partner), self.access.writable(partner));
                 if self.planner.model().relation(relation).end(side).cascade {
-                    // They go along, and have been claimed. One that came before its partner was locked would lose its
-                    // link and stay: the program is repeated, and finds it.
-                    let along = going.iter().find(|(model, _)| *model == partner);
-                    let along = along.map_or(Filter::FALSE, |(_, ids)| super::rows(*ids));
-                    let late = guard::linked_outside(physical, relation, side, &ids, &along);
-                    self.run(late, Expect::NoConflict);
+                    // They go along, and have been claimed.
                     continue;
                 }
                 let LinkAt::Partner(column) = physical.link_at(relation, side) else {
