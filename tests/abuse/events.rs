@@ -202,6 +202,11 @@ async fn two_hundred_costly_subscriptions_do_not_delay_another_sellers_events() 
     eventually("the attacker's groups are served apart", async || slow_groups(&shop).await > 0).await;
     let attacked = measured("under attack", &well_behaved, &order, &events).await;
     println!("the attacker got {} events; {} subscriptions were refused", got.get(), refused.get());
+    assert!(slow_groups(&shop).await > 0, "they are still served apart");
+    assert!(
+        !writing.is_finished() && attackers.iter().all(|one| !one.is_finished()),
+        "the attack went on to the end"
+    );
     writing.abort();
     attackers.iter().for_each(|attacker| attacker.abort());
     assert_eq!(refused.get(), 0, "the filter is allowed");

@@ -18,6 +18,8 @@ use crate::metrics::{Level, SLOW_GROUPS};
 
 /// Changes that are decided in one go.
 pub(super) const TOGETHER: usize = 200;
+/// Groups come to share a place within so long after it was made: it is not set back later.
+const SHARED_WITHIN: Duration = Duration::from_secs(5);
 /// After a change that could not be decided in time; doubled each time that it still cannot.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
@@ -35,7 +37,9 @@ pub(super) struct Behind {
     pub together: usize,
     /// Before that it does not become the hub's again.
     pub until: Instant,
-    /// When the hub was where the place is now.
+    /// When it was made.
+    since: Instant,
+    /// When the hub was where the place is now, or when it was last found that this cannot be told.
     pub level: Instant,
     /// Where the hub was when the place was last served, and when that was.
     pub goal: Option<(Place, Instant)>,
@@ -73,6 +77,7 @@ impl Behind {
             ahead: Vec::new(),
             together: TOGETHER,
             until,
+            since: Instant::now(),
             level: Instant::now(),
             goal: None,
             has_caught_up: false,
@@ -92,13 +97,17 @@ impl Behind {
         std::iter::once(self.id).chain(self.ahead.iter().map(|(id, _)| *id))
     }
 
-    /// Whether two places can be one. One that has caught up does not go back to where another comes from.
+    /// Whether two places can be one: both are new, and one that has caught up does not go back to where another comes
+    /// from.
     fn may_share_with(&self, other: &Behind) -> bool {
         let equal = || match (&self.interest, &other.interest) {
             (Interest::Events(one), Interest::Events(other)) => one.identity() == other.identity(),
             _ => false,
         };
+        let is_new = |place: &Behind| place.since.elapsed() < SHARED_WITHIN;
         self.hash == other.hash
+            && is_new(self)
+            && is_new(other)
             && equal()
             && self.at.epoch == other.at.epoch
             && self.has_caught_up == other.has_caught_up
@@ -124,9 +133,8 @@ impl Behind {
         behind.ahead.extend(front.reached().map(|reached| (front.id, reached)));
         behind.ahead.extend(front.ahead);
         behind.until = behind.until.max(front.until);
-        behind.level = behind.level.max(front.level);
+        behind.since = behind.since.min(front.since);
         behind.together = behind.together.min(front.together);
-        behind.stuck = behind.stuck.or(front.stuck);
         behind
     }
 
@@ -140,7 +148,12 @@ impl Behind {
             let Some((nearest, _)) = nearest else { return false };
             let (id, cursor) = self.ahead.swap_remove(nearest);
             self.id = id;
-            self.at.after = self.at.after.max(Some(cursor));
+            let at = Progress::from(cursor);
+            if at.place > self.at.place {
+                self.at = at;
+            } else {
+                self.at.after = self.at.after.max(Some(cursor));
+            }
         }
         if let Some(reached) = self.reached() {
             let id = self.id;

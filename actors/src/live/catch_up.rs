@@ -12,7 +12,7 @@ use gom_engine::events::Cursor;
 use tokio::time::{Instant, sleep};
 
 use super::budget::Owner;
-use super::decide::{Decider, Meter, own_fault};
+use super::decide::{Decider, Meter, last_cursor, own_fault};
 use super::groups::{Interest, Member, Presence};
 use super::hub::{Core, Hub};
 use super::join::{Join, Joined, Progress};
@@ -67,11 +67,7 @@ enum Step {
 impl Way<'_> {
     async fn go(&self) -> Result<(), LiveError> {
         let from = self.from;
-        let place = match from.part {
-            Cursor::WHOLE => Place::after(from.position),
-            _ => Place::before(from.position),
-        };
-        let mut at = Progress { epoch: from.epoch, place, counted: (0, 0), after: Some(from) };
+        let mut at = Progress::from(from);
         loop {
             // For one step: others are waiting, and anyone who waits for its client to read holds up nobody.
             let turn = self.core.turns.take(&self.arriving.owner).await;
@@ -144,7 +140,11 @@ impl Way<'_> {
         let interest = &self.arriving.interest;
         let ats = Decider::admitted(interest, &pieces, &Decider::all(&pieces), at.epoch, at.after);
         match history.events(interest, &pieces, &ats, at.epoch, &Meter::unlimited()).await {
-            Ok(events) => Ok(Step::Events { events, next: Progress { place: next, counted, ..at } }),
+            Ok(events) => {
+                // In the middle of a transaction the place alone does not tell what has been delivered.
+                let after = last_cursor(&pieces, &ats, at.epoch).or(at.after);
+                Ok(Step::Events { events, next: Progress { place: next, counted, after, ..at } })
+            }
             Err(LineError::Slow(_)) => Ok(Step::Costly),
             Err(error) => Err(error),
         }

@@ -29,6 +29,17 @@ pub(super) struct Progress {
     pub after: Option<Cursor>,
 }
 
+impl Progress {
+    /// Of who has had everything up to a cursor.
+    pub fn from(cursor: Cursor) -> Self {
+        let place = match cursor.part {
+            Cursor::WHOLE => Place::after(cursor.position),
+            _ => Place::before(cursor.position),
+        };
+        Progress { epoch: cursor.epoch, place, counted: (0, 0), after: Some(cursor) }
+    }
+}
+
 /// A member has read up to here by itself. The hub reads the rest for it, if that is no more than one page, and it joins.
 #[derive(Message)]
 #[rtype(result = "Joined")]

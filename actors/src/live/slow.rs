@@ -6,11 +6,11 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::WeakAddr;
 use futures::FutureExt;
-use futures::future::select_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const AWAY: Duration = Duration::from_millis(100);
 /// How old a page of the log may be that several places read.
 const FRESH: Duration = Duration::from_secs(1);
-/// A place of no more members is read for no faster than the quickest of their clients reads.
+/// A place of no more members, all of one worker, is read for no faster than the quickest of their clients reads.
 const PACED: usize = 64;
 
 pub(super) struct SlowLane {
@@ -235,11 +235,9 @@ impl SlowLane {
 
     /// Decides some changes for those who share a place. How long it has taken.
     async fn step(&self, behind: &mut Behind, core: &Rc<Core>, goal: Place) -> Result<Duration, LineError> {
-        let read = self.read(behind.at, goal).await?;
-        let Some(read) = read else {
-            for id in behind.ids() {
-                core.end(id, &LiveError::Resync).await;
-            }
+        let Some(read) = self.read(behind.at, goal).await? else {
+            // Those who have come further may still be served: one of them has the place then.
+            core.end(behind.id, &LiveError::Resync).await;
             return Ok(Duration::ZERO);
         };
         let (epoch, pieces) = (behind.at.epoch, &read.pieces);
@@ -289,15 +287,17 @@ impl SlowLane {
         for (id, events) in behind.parts(events) {
             core.deliver(id, events).await;
         }
-        // Those who come back from afar are read for no faster than a client reads; none of several waits for another.
+        // Those who come back from afar are read for no faster than the quickest of their clients reads. Nobody waits for the
+        // client of another group, or of another worker.
         let slots = core.groups.borrow_mut().slots(behind.id);
-        if (1..=PACED).contains(&slots.iter().map(|(_, slots)| slots.len()).sum()) {
+        if let ([(worker, slots)], true) = (slots.as_slice(), behind.is_together())
+            && (1..=PACED).contains(&slots.len())
+        {
             let (core, full) = (Rc::clone(core), Rc::clone(&behind.full));
+            let (worker, slots) = (*worker, Arc::clone(slots));
             full.set(true);
             actix::spawn(async move {
-                let of_workers =
-                    slots.into_iter().map(|(worker, slots)| core.drained(worker, slots).boxed_local());
-                select_all(of_workers).await;
+                core.drained(worker, slots).await;
                 full.set(false);
                 core.slow.wake();
             });

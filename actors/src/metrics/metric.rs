@@ -163,7 +163,7 @@ metrics! {
         "gom_subscription_groups", None, "Groups of equal subscriptions: each is decided once for all its members.";
     SlowGroups SLOW_GROUPS: Gauge<()>,
         "gom_subscription_slow_groups", None,
-        "Groups that take more time than their users may (live.user_budget): they are served apart from others.";
+        "Places in the slow lane, each of a group or of equal groups of one user, that take more time than their users may (live.user_budget).";
     Events EVENTS: Counter<Lasting>,
         "gom_subscription_events", None, "Events that were handed to subscribers, and answers of live queries.";
     Resyncs RESYNCS: Counter<()>,
