@@ -115,7 +115,7 @@ fn a_set_has_the_same_statements_with_the_same_parameters_however_many_children_
 }
 
 #[test]
-fn many_children_are_looked_at_by_one_statement_and_each_once() {
+fn many_children_are_named_once_to_lock_their_parents_and_once_to_be_looked_at() {
     const CHILDREN: usize = 20_000;
     let world = World::new();
     let ids = (0..CHILDREN).map(|i| json!({ "id": format!("i{}", i / 2) }));
@@ -129,5 +129,5 @@ fn many_children_are_looked_at_by_one_statement_and_each_once() {
             _ => None,
         })
         .collect();
-    assert_eq!(arrays, [CHILDREN / 2]);
+    assert_eq!(arrays, [CHILDREN / 2, CHILDREN / 2], "each of them once");
 }

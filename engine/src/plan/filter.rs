@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexSet;
+
 use super::context::{Planner, entries, items, shown};
 use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
@@ -29,16 +31,20 @@ impl Unique {
     /// The conditions of which a row satisfies one if it is among the rows named, all of one model: one for each field
     /// by which they are named.
     pub fn any_of(named: &[Unique]) -> Vec<Filter> {
-        let mut by_field: Vec<(&Unique, Vec<Option<String>>)> = Vec::new();
+        let mut by_field: Vec<(&Unique, IndexSet<&str>)> = Vec::new();
         for unique in named {
-            let text = Some(unique.text.clone());
             // A model has few unique fields.
             match by_field.iter_mut().find(|(first, _)| first.field == unique.field) {
-                Some((_, texts)) => texts.push(text),
-                None => by_field.push((unique, vec![text])),
+                Some((_, texts)) => {
+                    texts.insert(&unique.text);
+                }
+                None => by_field.push((unique, IndexSet::from([unique.text.as_str()]))),
             }
         }
-        let any = |(first, texts): (&Unique, _)| first.compared(Comparison::In, Operand::Many(texts));
+        let any = |(first, texts): (&Unique, IndexSet<&str>)| {
+            let texts = texts.into_iter().map(|text| Some(text.to_owned())).collect();
+            first.compared(Comparison::In, Operand::Many(texts))
+        };
         by_field.into_iter().map(any).collect()
     }
 
