@@ -1,15 +1,19 @@
 //! Lists of children in a write: what they cost in statements and parameters.
 
+mod sources;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gom_engine::datamodel;
-use gom_engine::plan::{Access, Amendments, PageLimits, Param, Planner, Rights, Source, Statement, Step};
+use gom_engine::plan::{Access, Amendments, PageLimits, Param, Planner, Rights, Statement, Step};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
 use gom_engine::request::{Limits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use serde_json::{Value, json};
+
+use sources::Fixed;
 
 const DATAMODEL: &str = r#"
     type User { id: ID! @id }
@@ -27,26 +31,6 @@ const DATAMODEL: &str = r#"
 
 const UPDATE: &str =
     "mutation ($data: TeamUpdateInput!) { updateTeam(where: {id: \"t\"}, data: $data) { id } }";
-
-struct Ids;
-
-impl Source for Ids {
-    fn cuid(&mut self) -> String {
-        "new".into()
-    }
-
-    fn uuid(&mut self) -> String {
-        "new".into()
-    }
-
-    fn code(&mut self, characters: usize) -> String {
-        "x".repeat(characters)
-    }
-
-    fn now(&mut self) -> String {
-        "2026-11-23T00:00:00.000".into()
-    }
-}
 
 struct World {
     requests: Requests,
@@ -86,7 +70,7 @@ impl World {
         let field = &prepared.operation.fields[0];
         let limits = PageLimits::default();
         let planned =
-            self.planner.mutation(field, &variables, limits, access, &mut Ids, Amendments::default());
+            self.planner.mutation(field, &variables, limits, access, &mut Fixed, Amendments::default());
         let statements = planned.expect("it is allowed").steps.into_iter().map(|step| match step {
             Step::Run { statement, .. } => statement,
             Step::Choose { .. } => panic!("nothing to choose"),

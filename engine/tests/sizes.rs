@@ -1,14 +1,18 @@
 //! How large a value may be that is written, and how an answer's size is bounded in its statement.
 
+mod sources;
+
 use std::sync::Arc;
 
 use gom_engine::datamodel;
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::plan::{Access, Amendments, PageLimits, Planner, Source};
+use gom_engine::plan::{Access, Amendments, PageLimits, Planner};
 use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use serde_json::{Value, json};
+
+use sources::Fixed;
 
 const DATAMODEL: &str = r#"
     type Note {
@@ -24,26 +28,6 @@ const DATAMODEL: &str = r#"
       to: Note @relation(name: "Answers", link: INLINE)
     }
 "#;
-
-struct Ids;
-
-impl Source for Ids {
-    fn cuid(&mut self) -> String {
-        "new".into()
-    }
-
-    fn uuid(&mut self) -> String {
-        "new".into()
-    }
-
-    fn code(&mut self, characters: usize) -> String {
-        "x".repeat(characters)
-    }
-
-    fn now(&mut self) -> String {
-        "2026-11-23T00:00:00.000".into()
-    }
-}
 
 /// The planned statements of an operation's first field, as one text.
 fn plan(document: &str, variables: &Value, limits: PageLimits) -> Result<String, ApiError> {
@@ -62,7 +46,7 @@ fn plan(document: &str, variables: &Value, limits: PageLimits) -> Result<String,
         return planner.query(field, &variables, limits, Access::Full).map(|statement| statement.sql);
     }
     let amendments = Amendments::default();
-    let program = planner.mutation(field, &variables, limits, Access::Full, &mut Ids, amendments)?;
+    let program = planner.mutation(field, &variables, limits, Access::Full, &mut Fixed, amendments)?;
     Ok(format!("{program:?}"))
 }
 

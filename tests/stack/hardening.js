@@ -31,7 +31,7 @@ function ask(method, path, headers = {}) {
   });
 }
 
-// Of every answer, whoever it comes from.
+// Of every answer, of nginx and of the servers.
 function checkHeaders(what, { all }) {
   assert.equal(all('strict-transport-security'), 'max-age=31536000', what);
   assert.equal(all('x-content-type-options'), 'nosniff', what);

@@ -27,7 +27,7 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at whether they are done.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
-/// Anyone who waited in vain is told to come back this much later: nothing was counted.
+/// `Retry-After` of an attempt whose turn did not come in time: nothing was counted.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// Take one point from each counter, before the attempt. The counters always come in the same order of kinds, and those

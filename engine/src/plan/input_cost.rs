@@ -2,7 +2,7 @@
 //! are walked where they stand, in the prepared document and in the variables, and nothing is copied: the usual filter costs
 //! some tens of nanoseconds. Fields that the viewer does not read from their columns ask something of the database wherever
 //! they are selected, and count in the complexity. Flags tell whether a document is to be walked at all: it is not if it
-//! has no filter and no data, and the viewer reads every field from its column. Nor is the selection's complexity counted anew,
+//! has no filter and no data, and the viewer reads every field from its column. Nor is the selection's complexity counted again,
 //! unless variables say how long its lists are.
 
 use super::context::Planner;
