@@ -110,7 +110,7 @@ fn tell(request: &InHand, status: u16, message: &'static str) {
     let route = noted.route.get().unwrap_or(request.route);
     HTTP_REQUESTS.one((route, request.method, class_of(status)));
     HTTP_DURATION.observe(route, took);
-    let duration_ms = took.as_secs_f64() * 1e3;
+    let duration_ms = took.as_micros() as f64 / 1e3;
     macro_rules! line {
         ($level:ident) => {{
             let (viewer, operation) = (noted.viewer.borrow(), noted.operation.borrow());
