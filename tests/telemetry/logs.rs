@@ -157,7 +157,10 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
         (&json!("INFO"), &json!("gom::access"), &json!("POST"))
     );
     let duration = line["duration_ms"].to_string();
-    assert!(duration.split_once('.').is_none_or(|(_, digits)| digits.len() <= 3), "in microseconds: {duration}");
+    assert!(
+        duration.split_once('.').is_none_or(|(_, digits)| digits.len() <= 3),
+        "in microseconds: {duration}"
+    );
     assert!(line["duration_ms"].as_f64().unwrap() > 0.0 && line["request_id"].as_str().unwrap().len() > 16);
     assert!(line.get("trace_id").is_none());
     find("/auth/login", 403);
