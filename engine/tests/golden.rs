@@ -3,42 +3,21 @@
 //! viewer named in a line `# viewer: ROLE SUB` or for the service. `UPDATE_GOLDEN=1 cargo test -p gom-engine --test golden`
 //! writes the latter anew, to be read in the diff.
 
+mod sources;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gom_engine::datamodel::{self, Jobs, Watched};
 use gom_engine::events::{LogKind, LogRow};
-use gom_engine::plan::{
-    Access, Amendments, Expect, PageLimits, Param, Planner, Rights, Source, Statement, Step,
-};
+use gom_engine::plan::{Access, Amendments, Expect, PageLimits, Param, Planner, Rights, Statement, Step};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
 use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 
-/// Ids and times that stay the same from run to run.
-struct Counted(u32);
-
-impl Source for Counted {
-    fn cuid(&mut self) -> String {
-        self.0 += 1;
-        format!("new{}", self.0)
-    }
-
-    fn uuid(&mut self) -> String {
-        self.cuid()
-    }
-
-    fn code(&mut self, characters: usize) -> String {
-        self.0 += 1;
-        format!("{:0characters$}", self.0)
-    }
-
-    fn now(&mut self) -> String {
-        "2026-11-23T00:00:00.000".into()
-    }
-}
+use sources::Counted;
 
 #[test]
 fn operations_compile_to_the_statements_beside_them() {
@@ -74,7 +53,7 @@ fn an_amendment_is_of_the_top_level_row_in_whichever_branch_of_an_upsert() {
     let amendments = Amendments { set: vec![(name, "amended".into())], ..Amendments::default() };
     let field = &prepared.operation.fields[0];
     let limits = PageLimits::default();
-    let program = planner.mutation(field, &variables, limits, Access::Full, &mut Counted(0), amendments);
+    let program = planner.mutation(field, &variables, limits, Access::Full, &mut Counted::default(), amendments);
     let mut out = String::new();
     show_steps(&mut out, "", &program.expect("a program").steps);
     let lines: Vec<&str> = out.lines().collect();
@@ -232,7 +211,7 @@ fn compile(text: &str) -> String {
             &variables,
             PageLimits::default(),
             access,
-            &mut Counted(0),
+            &mut Counted::default(),
             Amendments { writer: rights.is_some().then(|| "a".into()), ..Amendments::default() },
         ) {
             Ok(program) => show_steps(&mut out, "", &program.steps),

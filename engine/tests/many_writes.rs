@@ -13,7 +13,7 @@ use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use serde_json::{Value, json};
 
-use sources::Fixed;
+use sources::Counted;
 
 const DATAMODEL: &str = r#"
     type User { id: ID! @id }
@@ -70,7 +70,7 @@ impl World {
         let field = &prepared.operation.fields[0];
         let limits = PageLimits::default();
         let planned =
-            self.planner.mutation(field, &variables, limits, access, &mut Fixed, Amendments::default());
+            self.planner.mutation(field, &variables, limits, access, &mut Counted::default(), Amendments::default());
         let statements = planned.expect("it is allowed").steps.into_iter().map(|step| match step {
             Step::Run { statement, .. } => statement,
             Step::Choose { .. } => panic!("nothing to choose"),

@@ -12,7 +12,7 @@ use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use serde_json::{Value, json};
 
-use sources::Fixed;
+use sources::Counted;
 
 const DATAMODEL: &str = r#"
     type Note {
@@ -46,7 +46,7 @@ fn plan(document: &str, variables: &Value, limits: PageLimits) -> Result<String,
         return planner.query(field, &variables, limits, Access::Full).map(|statement| statement.sql);
     }
     let amendments = Amendments::default();
-    let program = planner.mutation(field, &variables, limits, Access::Full, &mut Fixed, amendments)?;
+    let program = planner.mutation(field, &variables, limits, Access::Full, &mut Counted::default(), amendments)?;
     Ok(format!("{program:?}"))
 }
 

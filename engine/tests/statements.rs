@@ -1,17 +1,21 @@
 //! Statement texts hold no value that a client gave: hostile strings change the parameters and nothing else,
 //! so nothing can be injected and the cache of prepared statements is not flooded.
 
+mod sources;
+
 use std::sync::Arc;
 
 use gom_engine::datamodel;
 use gom_engine::events::{LogKind, LogRow, Path, Subscription};
-use gom_engine::plan::{Access, Amendments, PageLimits, Param, Planner, Source, Statement, Step};
+use gom_engine::plan::{Access, Amendments, PageLimits, Param, Planner, Statement, Step};
 use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
+
+use sources::Counted;
 
 const DATAMODEL: &str = r#"
     enum Color { RED GREEN }
@@ -158,28 +162,6 @@ fn variables(filter: &Value) -> Value {
     })
 }
 
-struct Counted(u32);
-
-impl Source for Counted {
-    fn cuid(&mut self) -> String {
-        self.0 += 1;
-        format!("new{}", self.0)
-    }
-
-    fn uuid(&mut self) -> String {
-        self.cuid()
-    }
-
-    fn code(&mut self, characters: usize) -> String {
-        self.0 += 1;
-        format!("{:0characters$}", self.0)
-    }
-
-    fn now(&mut self) -> String {
-        "2026-11-23T00:00:00.000".into()
-    }
-}
-
 struct Compiler {
     requests: Requests,
     planner: Planner,
@@ -222,7 +204,7 @@ impl Compiler {
                     &variables,
                     limits,
                     Access::Full,
-                    &mut Counted(0),
+                    &mut Counted::default(),
                     Amendments::default(),
                 );
                 collect(&program.expect("a program").steps, &mut statements);

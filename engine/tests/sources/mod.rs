@@ -1,20 +1,23 @@
-//! What a write makes by itself, always the same.
+//! What a write makes by itself: ids, codes and times that stay the same from run to run.
 
 use gom_engine::plan::Source;
 
-pub struct Fixed;
+#[derive(Default)]
+pub struct Counted(u32);
 
-impl Source for Fixed {
+impl Source for Counted {
     fn cuid(&mut self) -> String {
-        "new".into()
+        self.0 += 1;
+        format!("new{}", self.0)
     }
 
     fn uuid(&mut self) -> String {
-        "new".into()
+        self.cuid()
     }
 
     fn code(&mut self, characters: usize) -> String {
-        "x".repeat(characters)
+        self.0 += 1;
+        format!("{:0characters$}", self.0)
     }
 
     fn now(&mut self) -> String {
