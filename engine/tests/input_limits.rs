@@ -335,11 +335,7 @@ fn a_list_counts_as_long_as_its_variable_says() {
     const PAGES: &str = "query ($n: Int, $m: Int, $s: Boolean = false) { \
         orders(first: $n) { id items(last: $m) @skip(if: $s) { id code } } }";
     let prepared = world.prepare(PAGES);
-    assert_eq!(
-        prepared.measures.complexity,
-        1 + 100 * (1 + 1 + 100 * 2),
-        "assumed, as long as it is not known"
-    );
+    assert_eq!(prepared.measures.complexity, None, "not known before the variables");
     let selection = |variables| world.measure(PAGES, &variables, Access::Full).selection;
     assert_eq!(selection(json!({ "n": 1000, "m": 200 })), Some(1 + 1000 * (1 + 1 + 200 * 2)));
     assert_eq!(selection(json!({ "n": 7, "m": null })), Some(1 + 7 * (1 + 1 + 100 * 2)));
@@ -355,6 +351,25 @@ fn a_list_counts_as_long_as_its_variable_says() {
         limits.check_input(&world.measure(PAGES, &variables, Access::Full), &prepared.measures).is_err()
     };
     assert!(refused(json!({ "n": 1000 })) && !refused(json!({ "n": 100 })) && !refused(json!({})));
+}
+
+#[test]
+fn a_small_page_by_a_variable_is_judged_by_its_value_and_not_as_a_hundred_rows() {
+    let world = World::new();
+    let limits = Limits { complexity: Some(100), ..Limits::UNLIMITED };
+    let pages = "query ($n: Int) { orders(first: $n) { items(first: 3) { id code } } }";
+    let check = |variables: &Value| {
+        let prepared = world.requests.prepare(pages, None, &limits).expect("nothing is known of its size yet");
+        limits.check_input(&world.measure(pages, variables, Access::Full), &prepared.measures)
+    };
+    // Prepared, and then kept.
+    for _ in 0..2 {
+        assert_eq!(check(&json!({ "n": 14 })), Ok(()));
+    }
+    for variables in [json!({ "n": 15 }), json!({ "n": null }), json!({})] {
+        let message = check(&variables).expect_err("too much").message;
+        assert!(message.ends_with("the limit is 100 (limits.complexity)"), "{message}");
+    }
 }
 
 #[test]
@@ -416,6 +431,35 @@ fn a_row_found_by_a_value_that_a_rule_decides_counts_like_a_filter_by_it() {
         (2, 2, 1)
     );
     assert_eq!(write("{create: [{serial: \"x\"}]}"), (0, 0, 0));
+}
+
+#[test]
+fn a_refusal_names_unique_selectors_where_they_count() {
+    let world = World::with(&rules_of_fields());
+    let rights = world.rights("buyer");
+    let refusal = |document: &str, limits: Limits| {
+        let measured = world.measure(document, &json!({}), Access::Limited(&rights));
+        limits.check_input(&measured, &world.prepare(document).measures).expect_err(document).message
+    };
+    let relations = || Limits { filter_relations: Some(1), ..Limits::UNLIMITED };
+    assert_eq!(
+        refusal("{ order(where: {serial: \"x\"}) { id } }", relations()),
+        "The filters and unique selectors cross 2 relations in all (the rules of their fields and of the tables that they \
+         lead to included); the limit is 1 (limits.filter_relations)"
+    );
+    assert_eq!(
+        refusal("{ order(where: {serial: \"x\"}) { id } }", Limits { filter_conditions: Some(1), ..relations() }),
+        "The filters and unique selectors have 2 conditions (the rules of their fields and of the tables that they lead to \
+         included); the limit is 1 (limits.filter_conditions)"
+    );
+    assert_eq!(
+        refusal("{ orders(where: {items_some: {order: {}}}) { id } }", relations()),
+        "The filters cross 2 relations in all (the rules of the tables that they lead to included); the limit is 1 \
+         (limits.filter_relations)"
+    );
+    // By an id, nothing counts but the filter.
+    let by_id = "{ order(where: {id: \"x\"}) { items(where: {order: {items_some: {}}}) { id } } }";
+    assert!(refusal(by_id, relations()).starts_with("The filters cross 2 relations"));
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Planner {
     ) -> InputMeasures {
         let sizes = Sizes { assumed: prepared.assumed_list_size, variables: Some(variables) };
         let fields = &prepared.operation.fields;
-        let selection = prepared.has_variable_sizes.then(|| sizes.complexity(fields));
+        let selection = prepared.measures.complexity.is_none().then(|| sizes.complexity(fields));
         let measures = InputMeasures { selection, ..InputMeasures::default() };
         if !prepared.has_input && !access.has_views() {
             return measures;
@@ -242,13 +242,17 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// What finds rows: a filter, or the unique value of one row. An index finds the latter, and it costs nothing; but
-    /// not where the viewer does not read it from its column.
+    /// What finds rows: a filter, or the unique value of one row, which costs nothing: an index finds it. But where the
+    /// viewer does not read it from its column, the field's rule is asked as well, and of an owner's own value there is no
+    /// index.
     fn found(&mut self, model: ModelId, given: Given<'a>, depth: u64) {
         self.items(given).for_each(|item| {
             self.entries(item).for_each(|(meaning, value)| match (meaning, self.open(value)) {
                 (InputMeaning::Value(_), None | Some(Given::Value(Value::Null))) => {}
-                (InputMeaning::Value(field), Some(_)) => self.view(model, field, depth),
+                (InputMeaning::Value(field), Some(_)) => {
+                    self.measures.selectors |= self.access.view_cost(model, field).is_some();
+                    self.view(model, field, depth);
+                }
                 _ => self.part(model, meaning, value, depth),
             });
         });

@@ -9,7 +9,7 @@ use crate::schema::{InputMeaning, OutputMeaning};
 pub(crate) struct Sizes<'a> {
     /// Of a list that does not say.
     pub assumed: u64,
-    /// `None`: not known yet. A size that a variable gives is assumed, and what a variable may leave out is there.
+    /// `None`: not known yet. What a variable may leave out is there.
     pub variables: Option<&'a Variables>,
 }
 

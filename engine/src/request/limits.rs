@@ -24,11 +24,11 @@ pub struct Limits {
     pub complexity: Option<u64>,
     /// Keys of the answer's `data`.
     pub root_fields: Option<u64>,
-    /// Conditions of all filters of a request.
+    /// Conditions of all filters of a request, and of its unique selectors by fields that rules decide.
     pub filter_conditions: Option<u64>,
-    /// Relations that its filters cross, one within the other.
+    /// Relations that they cross, one within the other.
     pub filter_depth: Option<u64>,
-    /// Relations that its filters cross, in all.
+    /// Relations that they cross, in all.
     pub filter_relations: Option<u64>,
     /// Bytes of the values in its filters.
     pub filter_bytes: Option<u64>,
@@ -78,7 +78,6 @@ impl Default for Limits {
     }
 }
 
-const WITH_RULES: &str = " (the rules of the tables that they lead to included)";
 
 /// What was measured of a document; of its several operations together, but for `complexity` and
 /// `root_fields`, which are of the one asked for.
@@ -89,13 +88,16 @@ pub struct Measures {
     pub depth: u64,
     pub aliases: u64,
     pub fields: u64,
-    pub complexity: u64,
+    /// `None` where variables say how long lists are: then it is judged with their values
+    /// ([`InputMeasures::selection`]).
+    pub complexity: Option<u64>,
     pub root_fields: u64,
 }
 
 /// What was counted of a request's filters and data. Filters are all of its `where` arguments and those of its nested
-/// writes that may find several rows, with the row rules of the tables that they lead to. Variables carry both, so that
-/// this is counted for every request. See [`crate::plan::Planner::measure_input`].
+/// writes that may find several rows, with the row rules of the tables that they lead to. A unique selector counts as the
+/// rule of its field, if the viewer does not read that from its column. Variables carry both, so that this is counted for
+/// every request. See [`crate::plan::Planner::measure_input`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InputMeasures {
     /// Comparisons. One with a list counts once more for every full [`VALUES_PER_CONDITION`] of its values; what says
@@ -104,13 +106,14 @@ pub struct InputMeasures {
     pub depth: u64,
     pub relations: u64,
     pub bytes: u64,
+    /// Whether unique selectors are among what was counted.
+    pub selectors: bool,
     /// Conditions and relations, each for every row of the list that the filter is for; and those of selected fields that
     /// the viewer does not read from their columns.
     pub complexity: u64,
     /// Items of `create`, `connect`, `update` and so on within data, at every level.
     pub nested_writes: u64,
-    /// The complexity of the selection, where variables say how long its lists are: in place of [`Measures::complexity`],
-    /// which assumes it.
+    /// The complexity of the selection, where variables say how long its lists are: in place of [`Measures::complexity`].
     pub selection: Option<u64>,
 }
 
@@ -148,21 +151,28 @@ impl Limits {
         self.hold("root_fields", root_fields, self.root_fields, |n| {
             format!("The query has {n} fields at its root")
         })?;
-        self.hold("complexity", complexity, self.complexity, |n| format!("The query has a complexity of {n}"))
+        self.hold("complexity", complexity.unwrap_or_default(), self.complexity, |n| {
+            format!("The query has a complexity of {n}")
+        })
     }
 
     /// Known when the variables have their values. `measures` are the document's.
     pub fn check_input(&self, input: &InputMeasures, measures: &Measures) -> Result<(), ApiError> {
-        let InputMeasures { conditions, depth, relations, bytes, complexity, nested_writes, selection } =
-            *input;
+        let InputMeasures { conditions, depth, relations, bytes, selectors, .. } = *input;
+        let InputMeasures { complexity, nested_writes, selection, .. } = *input;
+        let (who, with_rules) = if selectors {
+            ("filters and unique selectors", "the rules of their fields and of the tables that they lead to")
+        } else {
+            ("filters", "the rules of the tables that they lead to")
+        };
         self.hold("filter_conditions", conditions, self.filter_conditions, |n| {
-            format!("The filters have {n} conditions{WITH_RULES}")
+            format!("The {who} have {n} conditions ({with_rules} included)")
         })?;
         self.hold("filter_depth", depth, self.filter_depth, |n| {
-            format!("The filters cross {n} relations one within the other{WITH_RULES}")
+            format!("The {who} cross {n} relations one within the other ({with_rules} included)")
         })?;
         self.hold("filter_relations", relations, self.filter_relations, |n| {
-            format!("The filters cross {n} relations in all{WITH_RULES}")
+            format!("The {who} cross {n} relations in all ({with_rules} included)")
         })?;
         self.hold("filter_bytes", bytes, self.filter_bytes, |n| {
             format!("The values in the filters have {n} bytes")
@@ -170,7 +180,7 @@ impl Limits {
         self.hold("nested_writes", nested_writes, self.nested_writes, |n| {
             format!("The data has {n} nested writes")
         })?;
-        let complexity = complexity.saturating_add(selection.unwrap_or(measures.complexity));
+        let complexity = complexity.saturating_add(selection.or(measures.complexity).unwrap_or_default());
         self.hold("complexity", complexity, self.complexity, |n| {
             format!("The query has a complexity of {n} with its filters and the rules of its fields")
         })
@@ -238,7 +248,7 @@ mod tests {
             (Measures { depth: 1, ..none }, "depth"),
             (Measures { aliases: 1, ..none }, "aliases"),
             (Measures { fields: 1, ..none }, "fields"),
-            (Measures { complexity: 1, ..none }, "complexity"),
+            (Measures { complexity: Some(1), ..none }, "complexity"),
             (Measures { root_fields: 1, ..none }, "root_fields"),
         ] {
             let message = zero.check(&measures).expect_err(name).message;
@@ -263,7 +273,7 @@ mod tests {
     fn filters_and_selection_share_one_limit_of_complexity() {
         let limits = Limits { complexity: Some(100), ..Limits::UNLIMITED };
         let filters = InputMeasures { complexity: 41, ..InputMeasures::default() };
-        let selection = |complexity| Measures { complexity, ..Measures::default() };
+        let selection = |complexity| Measures { complexity: Some(complexity), ..Measures::default() };
         assert_eq!(limits.check_input(&filters, &selection(59)), Ok(()));
         let error = limits.check_input(&filters, &selection(60)).expect_err("101");
         assert!(

@@ -68,8 +68,6 @@ pub struct Prepared {
     pub measures: Measures,
     /// Whether there are filters or data to be measured.
     pub(crate) has_input: bool,
-    /// Whether the size of a list is a variable, so that `measures.complexity` assumes it.
-    pub(crate) has_variable_sizes: bool,
     pub(crate) assumed_list_size: u64,
     weight: u64,
 }

@@ -53,26 +53,18 @@ impl Preparation<'_> {
         }
         let (operation, introspects) = self.operation(&document, definition, kind).map_err(one)?;
         measures.root_fields = operation.fields.len() as u64;
-        let sizes = Sizes { assumed: self.assumed_list_size, variables: None };
-        measures.complexity = sizes.complexity(&operation.fields);
+        if !has_variable_sizes(&operation.fields) {
+            let sizes = Sizes { assumed: self.assumed_list_size, variables: None };
+            measures.complexity = Some(sizes.complexity(&operation.fields));
+        }
         self.limits.check_operation(&measures).map_err(one)?;
 
         let document_weight = if introspects { 8 * measures.query_bytes } else { 0 };
         let weight = weight::operation(&operation) + document_weight;
         let document = introspects.then_some(document);
         let has_input = has_input(&operation.fields);
-        let has_variable_sizes = has_variable_sizes(&operation.fields);
         let assumed_list_size = self.assumed_list_size;
-        Ok(Prepared {
-            operation,
-            live,
-            document,
-            measures,
-            has_input,
-            has_variable_sizes,
-            assumed_list_size,
-            weight,
-        })
+        Ok(Prepared { operation, live, document, measures, has_input, assumed_list_size, weight })
     }
 
     /// Validation panics on a list of an unknown type that has a default value.

@@ -25,13 +25,13 @@ pub(super) static KEYS: &[Key] = &[
         "limits.filter_conditions",
         COUNT,
         Some("200"),
-        "Conditions of all filters of a request, those of the row rules included that apply where the filters lead; a list of values counts once more for each full 100.",
+        "Conditions of all filters of a request, those of the row rules included that apply where the filters lead, and those of the policy's `shown` and `own_values` for the fields that filters and unique selectors compare; a list of values counts once more for each full 100.",
     ),
     Key::new(
         "limits.filter_depth",
         DEPTH,
         Some("6"),
-        "Relations that a filter crosses one within the other, those of the row rules included that apply where it leads.",
+        "Relations that a filter crosses one within the other, those of the row rules included that apply where it leads, and those of the policy's `shown` and `own_values` for the fields that filters and unique selectors compare.",
     ),
     Key::new(
         "limits.filter_relations",
@@ -132,13 +132,13 @@ pub(super) static KEYS: &[Key] = &[
         "limits.service.filter_conditions",
         COUNT,
         Some("10000"),
-        "For the service role: conditions of all filters of a request, those of the row rules included that apply where the filters lead; a list of values counts once more for each full 100.",
+        "For the service role: conditions of all filters of a request, those of the row rules included that apply where the filters lead, and those of the policy's `shown` and `own_values` for the fields that filters and unique selectors compare; a list of values counts once more for each full 100.",
     ),
     Key::new(
         "limits.service.filter_depth",
         DEPTH,
         Some("40"),
-        "For the service role: relations that a filter crosses one within the other, those of the row rules included that apply where it leads.",
+        "For the service role: relations that a filter crosses one within the other, those of the row rules included that apply where it leads, and those of the policy's `shown` and `own_values` for the fields that filters and unique selectors compare.",
     ),
     Key::new(
         "limits.service.filter_relations",
