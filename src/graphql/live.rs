@@ -11,8 +11,8 @@ use gom_actors::live::{Delivered, Interest, LiveError, Owner, Room, Sink, Ticket
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
-use gom_engine::plan::PageLimits;
-use gom_engine::request::{OperationKind, Prepared};
+use gom_engine::plan::{PageLimits, Rights};
+use gom_engine::request::{OperationKind, Prepared, Variables};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -96,20 +96,7 @@ pub async fn start(
             return Started::Answered(Answer::refused(errors));
         }
     };
-    let starts = prepared.operation.kind == OperationKind::Subscription || prepared.live;
-    let turn = if starts { engine.turn(&viewer, deadline).await } else { Ok(None) };
-    let _turn = match turn {
-        Ok(turn) => turn,
-        Err(error) => {
-            observe_operation(kind_of(&prepared), std::slice::from_ref(&error), began.elapsed());
-            return Started::Answered(Answer::refused(vec![error]));
-        }
-    };
-    let running = if prepared.operation.kind == OperationKind::Subscription {
-        subscribe(api, &request, &viewer, &prepared, from, outlet)
-    } else if prepared.live {
-        answer_anew(api, &request, &viewer, &prepared, outlet)
-    } else {
+    if prepared.operation.kind != OperationKind::Subscription && !prepared.live {
         let kind = Cell::new(metrics::Operation::Unknown);
         let answer = serve(api, request, viewer, only_reads, deadline, &kind).await;
         let refused = || {
@@ -117,7 +104,8 @@ pub async fn start(
             Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)])
         };
         return Started::Answered(answer.unwrap_or_else(refused));
-    };
+    }
+    let running = begin(api, &request, &viewer, &prepared, from, deadline, outlet).await;
     let refused = running.as_ref().err().map(std::slice::from_ref).unwrap_or_default();
     observe_operation(kind_of(&prepared), refused, began.elapsed());
     match running {
@@ -126,17 +114,36 @@ pub async fn start(
     }
 }
 
-fn subscribe(
+/// Begins a subscription or a live query: like every operation, it takes its turn when all has been checked that needs no
+/// database.
+async fn begin(
     api: &Api,
     request: &Request,
     viewer: &Viewer,
     prepared: &Arc<Prepared>,
     from: Option<Cursor>,
+    deadline: Instant,
+    outlet: Rc<dyn Outlet>,
+) -> Result<Running, ApiError> {
+    let rights = api.engine.rights(viewer)?;
+    let variables = api.engine.coerce(prepared, request, viewer, rights.as_deref())?;
+    let _turn = api.engine.turn(viewer, deadline).await?;
+    if prepared.operation.kind == OperationKind::Subscription {
+        subscribe(api, viewer, prepared, (rights, variables), from, outlet)
+    } else {
+        answer_anew(api, request, viewer, prepared, (rights, &variables), outlet)
+    }
+}
+
+fn subscribe(
+    api: &Api,
+    viewer: &Viewer,
+    prepared: &Arc<Prepared>,
+    (rights, variables): (Option<Arc<Rights>>, Variables),
+    from: Option<Cursor>,
     outlet: Rc<dyn Outlet>,
 ) -> Result<Running, ApiError> {
     let engine = &api.engine;
-    let rights = engine.rights(viewer)?;
-    let variables = engine.coerce(prepared, request, viewer, rights.as_deref())?;
     // One statement reads the nodes of many changes, for many subscribers: its size says nothing of any message.
     let page = PageLimits { answer_bytes: None, ..engine.limits_of(viewer).page };
     let subscription = engine.planner.subscription(prepared, variables, page, rights)?;
@@ -210,12 +217,11 @@ fn answer_anew(
     request: &Request,
     viewer: &Viewer,
     prepared: &Prepared,
+    (rights, variables): (Option<Arc<Rights>>, &Variables),
     outlet: Rc<dyn Outlet>,
 ) -> Result<Running, ApiError> {
     let engine = &api.engine;
-    let rights = engine.rights(viewer)?;
-    let variables = engine.coerce(prepared, request, viewer, rights.as_deref())?;
-    let models = engine.planner.watched(&prepared.operation, &variables, rights.as_deref());
+    let models = engine.planner.watched(&prepared.operation, variables, rights.as_deref());
     let watched = models.into_iter().map(|model| Watched { model, key: None }).collect();
     let touched =
         Rc::new(Touched { outlet: Rc::clone(&outlet), again: Notify::new(), over: Cell::new(false) });

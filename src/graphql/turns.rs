@@ -17,8 +17,11 @@ use tokio::time::{Instant, timeout_at};
 const FREE: Duration = Duration::from_millis(10);
 /// Beyond so much the bucket is full. It leaks a second each second.
 const FULL: Duration = Duration::from_millis(250);
+/// An operation that is in flight for longer counts once more for each that is in flight with it beyond those of a full
+/// bucket: side by side such operations take more from others than one after the other.
+const LONG: Duration = Duration::from_secs(1);
 /// No more than that is added: what a user has done is forgotten after so long.
-const DEEPEST: Duration = Duration::from_secs(60);
+const DEEPEST: Duration = Duration::from_secs(600);
 /// Users with nothing in flight of whom something is remembered, before those are looked for of whom nothing need be.
 const MANY: usize = 1_024;
 
@@ -105,7 +108,7 @@ impl Turns {
             Ok(Ok(permit)) => Ok(Turn { permit: Some(permit), began: now(), place }),
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => {
-                Err(place.lines.refusal(place.is_busy(), "its turn did not come before the deadline"))
+                Err(place.lines.too_late(place.is_busy()))
             }
         }
     }
@@ -121,14 +124,18 @@ impl Lines {
         let user = known.unwrap_or_else(|| Arc::from(user));
         let line = open.lines.entry(Arc::clone(&user)).or_insert_with(|| Line::new(busy_in_flight, now));
         if line.operations >= in_flight.saturating_add(waiting) {
-            let why = format!("{waiting} more may wait (limits.waiting_per_user)");
-            return Err(self.refusal(line.is_busy(now), &why));
+            let message = format!(
+                "A user may have {in_flight} operations in flight (limits.in_flight_per_user) and {waiting} waiting \
+                 (limits.waiting_per_user), {} together; nothing was done. Try again.",
+                in_flight.saturating_add(waiting)
+            );
+            return Err(ApiError::new(ErrorKind::TooManyRequests, message));
         }
         line.operations += 1;
         Ok((Arc::clone(&line.turns), Place { lines: Arc::clone(self), user }))
     }
 
-    fn refusal(&self, is_busy: bool, why: &str) -> ApiError {
+    fn too_late(&self, is_busy: bool) -> ApiError {
         let TurnLimits { in_flight, busy_in_flight, .. } = self.limits;
         let rule = if is_busy {
             format!(
@@ -137,7 +144,9 @@ impl Lines {
         } else {
             format!("A user may have {in_flight} operations in flight (limits.in_flight_per_user)")
         };
-        ApiError::new(ErrorKind::TooManyRequests, format!("{rule}, and {why}; nothing was done. Try again."))
+        let message =
+            format!("{rule}, and its turn did not come before the deadline; nothing was done. Try again.");
+        ApiError::new(ErrorKind::TooManyRequests, message)
     }
 }
 
@@ -169,8 +178,12 @@ impl Line {
     fn settle(&mut self, permit: OwnedSemaphorePermit, took: Duration, limits: &TurnLimits) {
         let now = now();
         if took >= FREE {
+            let in_flight = self.permits.saturating_sub(self.turns.available_permits());
+            let beside = if took > LONG { in_flight.saturating_sub(limits.busy_in_flight) } else { 0 };
+            let added = took.saturating_mul(u32::try_from(beside + 1).unwrap_or(u32::MAX));
             // It has leaked meanwhile.
-            self.empty_at = (self.empty_at.max(now - took) + took).min(now + DEEPEST);
+            let empty_at = self.empty_at.max(now - took).checked_add(added);
+            self.empty_at = empty_at.map_or(now + DEEPEST, |at| at.min(now + DEEPEST));
         }
         self.window =
             if self.is_busy(now) { limits.busy_in_flight } else { limits.in_flight.min(self.window + 1) };
@@ -264,8 +277,8 @@ mod tests {
         assert!(futures::poll!(waiting.as_mut()).is_pending());
         let refused = turns.take("ana", within(10_000)).await.unwrap_err();
         assert_eq!(refused.kind, ErrorKind::TooManyRequests);
-        let expected = "A user may have 2 operations in flight (limits.in_flight_per_user), and 1 more may wait \
-                        (limits.waiting_per_user); nothing was done. Try again.";
+        let expected = "A user may have 2 operations in flight (limits.in_flight_per_user) and 1 waiting \
+                        (limits.waiting_per_user), 3 together; nothing was done. Try again.";
         assert_eq!(refused.message, expected);
         turns.take("eva", within(10_000)).await.expect("another's turns are another's");
         drop(first);
@@ -278,6 +291,8 @@ mod tests {
 
     /// How many more turns the user gets at once.
     async fn at_once(turns: &Turns) -> usize {
+        // A task that goes on and on gets nothing from tokio's semaphores.
+        tokio::task::yield_now().await;
         let mut all: Vec<_> = (0..20).map(|_| Box::pin(turns.take("ana", within(10_000)))).collect();
         let mut taken = Vec::new();
         for turn in &mut all {
@@ -321,6 +336,57 @@ mod tests {
         pass(10_000);
         run(&turns, "ana", 1, 0).await;
         assert_eq!(remembered(&turns), 0);
+    }
+
+    #[actix_web::test]
+    async fn who_has_begun_or_is_busy_is_refused_by_the_numbers_that_the_refusal_names() {
+        let turns = turns(8, 2, 4);
+        for busy in [false, true] {
+            let mut all: Vec<_> = (0..12).map(|_| Box::pin(turns.take("ana", within(10_000)))).collect();
+            let (mut in_flight, mut waiting) = (Vec::new(), 0);
+            for turn in &mut all {
+                match futures::poll!(turn.as_mut()) {
+                    std::task::Poll::Ready(turn) => in_flight.push(turn.unwrap()),
+                    std::task::Poll::Pending => waiting += 1,
+                }
+            }
+            assert_eq!((in_flight.len(), waiting), (2, 10), "busy: {busy}");
+            let refused = turns.take("ana", within(10_000)).await.unwrap_err();
+            let expected = "A user may have 8 operations in flight (limits.in_flight_per_user) and 4 waiting \
+                            (limits.waiting_per_user), 12 together; nothing was done. Try again.";
+            assert_eq!(refused.message, expected, "busy: {busy}");
+            drop((all, in_flight));
+            run(&turns, "ana", 2, 1_000).await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn many_long_operations_side_by_side_are_remembered_for_longer_than_they_took() {
+        let turns = turns(8, 2, 32);
+        let grow = async || {
+            run(&turns, "ana", 2, 20).await;
+            for _ in 0..8 {
+                at_once(&turns).await;
+            }
+            assert_eq!(at_once(&turns).await, 8);
+        };
+        grow().await;
+        run(&turns, "ana", 8, 10_000).await;
+        // By their sum alone it would be forgotten by now.
+        pass(200_000);
+        for _ in 0..3 {
+            assert_eq!(at_once(&turns).await, 2);
+        }
+        pass(100_000);
+        grow().await;
+        // A page that is slow once.
+        run(&turns, "ana", 8, 900).await;
+        pass(7_200);
+        grow().await;
+        // Two at once are what a busy user may have anyway.
+        run(&turns, "ana", 2, 10_000).await;
+        pass(20_000);
+        grow().await;
     }
 
     #[actix_web::test]

@@ -55,8 +55,8 @@ async fn a_user_with_enough_in_flight_is_told_to_wait_and_others_are_not() {
     assert_eq!(reply.code(), (429, "TOO_MANY_REQUESTS"), "{}", reply.body);
     assert_eq!(reply.header("retry-after"), "1");
     let message = reply.body["errors"][0]["message"].as_str().unwrap();
-    let expected = "A user may have 2 operations in flight (limits.in_flight_per_user), and 1 more may wait \
-                    (limits.waiting_per_user); nothing was done. Try again.";
+    let expected = "A user may have 2 operations in flight (limits.in_flight_per_user) and 1 waiting \
+                    (limits.waiting_per_user), 3 together; nothing was done. Try again.";
     assert_eq!(message, expected);
     for query in
         ["subscription { order { mutation } }", "query @live { user(where: {extUid: \"attacker\"}) { uid } }"]
@@ -65,6 +65,10 @@ async fn a_user_with_enough_in_flight_is_told_to_wait_and_others_are_not() {
     }
     // What does not get to a turn is answered at once, and others have turns of their own.
     assert_eq!(ask(&hostile, "{ nothing }").await.code().1, "GRAPHQL_VALIDATION_FAILED");
+    let query = "subscription ($where: OrderSubscriptionWhereInput) { order(where: $where) { mutation } }";
+    let body = json!({ "query": query, "variables": { "where": 1 } });
+    let answer = raw(&hostile, &body, &[("accept", "text/event-stream")]).await;
+    assert!(answer.contains("BAD_USER_INPUT"), "{answer}");
     let reply = ask(&other, "{ user(where: {extUid: \"victim\"}) { business } }").await;
     assert_eq!(reply.body["data"]["user"], json!({ "business": "Flan" }), "{}", reply.body);
 

@@ -77,7 +77,7 @@ pub(super) static KEYS: &[Key] = &[
         "limits.busy_in_flight_per_user",
         COUNT,
         Some("2"),
-        "The same, and no more than that, of a user who has just begun, or who keeps the database busy: with operations of 10 ms and more, of which more than one was in flight on average over some seconds.",
+        "The same, and no more than that, of a user who has just begun, or who keeps the database busy: with operations of 10 ms and more, of which more than one was in flight on average over some seconds. Many of more than a second side by side are remembered for minutes.",
     ),
     Key::new(
         "limits.waiting_per_user",
