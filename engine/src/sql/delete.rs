@@ -100,6 +100,15 @@ fn doomed_rows(physical: &Physical, root: ModelId, ids: &Param, cascades: &[Casc
     sql
 }
 
+/// Returns a row if the id is among those that go (an array literal, null if there are none).
+pub fn is_going(physical: &Physical, model: ModelId, id: &Param, going: &Param) -> Statement {
+    let mut sql = Sql::new();
+    let id_type = physical.id_type(model);
+    sql.push("select 1 where ").bind(id.clone()).push("::").push(id_type).push(" = any(");
+    sql.bind(going.clone()).push("::").push(id_type).push("[])");
+    sql.finish()
+}
+
 /// Returns a row if one that stays has a required link to one that goes: `side` is the end that goes,
 /// `going` its ids, `partners_going` the ids of rows of the other end's model that go as well.
 pub fn required_by(

@@ -86,6 +86,9 @@ impl Serial<'_> {
     // ── Deletions ──
 
     pub(super) fn delete(&mut self, rows: &[Key]) -> Step {
+        if rows.iter().any(|row| self.enclosing.contains(row)) {
+            return Err(Stop::Fails("the write stands in its data"));
+        }
         for row in rows {
             for (number, side, partner) in self.links_of(row) {
                 let relation = self.world.model.relations[number].clone();

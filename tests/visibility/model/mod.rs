@@ -33,9 +33,6 @@ pub enum Outcome {
     Open(&'static str),
 }
 
-/// The row is deleted by what is written inside its own data.
-pub const GONE: &str = "gone by what is written inside it";
-
 enum Stop {
     Fails(&'static str),
     Open(&'static str),
@@ -62,11 +59,14 @@ struct Serial<'a> {
     new: BTreeSet<Key>,
     /// Rows that must be the viewer's to write at the end.
     own: BTreeSet<Key>,
+    /// The rows in whose data the write at hand stands.
+    enclosing: Vec<Key>,
 }
 
 pub fn outcome(world: &World, rules: &Rules<'_>, write: &Write) -> Outcome {
-    let mut serial =
-        Serial { rules, world: world.clone(), sight: None, new: BTreeSet::new(), own: BTreeSet::new() };
+    let world = world.clone();
+    let (new, own) = (BTreeSet::new(), BTreeSet::new());
+    let mut serial = Serial { rules, world, sight: None, new, own, enclosing: Vec::new() };
     let mut arguments = ["data", "create", "update"].into_iter().filter_map(|name| write.arguments.get(name));
     let named = arguments.try_for_each(|data| serial.check_names(write.model(), data));
     let done = named.and_then(|()| serial.write(write)).and_then(|()| serial.look_again());
@@ -309,8 +309,7 @@ impl Serial<'_> {
     fn update(&mut self, row: &Key, data: &Value) -> Step {
         self.touch(row)?;
         self.update_columns(std::slice::from_ref(row), data)?;
-        self.nested(row, data)?;
-        if self.at(row).is_none() { Err(Stop::Open(GONE)) } else { Ok(()) }
+        self.nested(row, data)
     }
 
     /// A new row, and the link to the row in whose data it stands.
@@ -333,7 +332,7 @@ impl Serial<'_> {
         }
         self.nested(&row, data)?;
         let definition = self.world.model.model(model);
-        let at = self.at(&row).ok_or(Stop::Open(GONE))?;
+        let at = self.at(&row).unwrap();
         let lacks = definition.fields.iter().any(|field| {
             field.required
                 && !field.list
@@ -345,6 +344,13 @@ impl Serial<'_> {
     // ── Nested writes ──
 
     fn nested(&mut self, row: &Key, data: &Value) -> Step {
+        self.enclosing.push(row.clone());
+        self.nested_by_kind(row, data)?;
+        self.enclosing.pop();
+        Ok(())
+    }
+
+    fn nested_by_kind(&mut self, row: &Key, data: &Value) -> Step {
         let empty = Map::new();
         let data = data.as_object().unwrap_or(&empty);
         for kind in KINDS {
@@ -352,9 +358,6 @@ impl Serial<'_> {
                 let field = self.world.model.model(row.0).field_named(name).unwrap();
                 let Some(relation) = self.world.model.field(row.0, field).relation() else { continue };
                 let Some(writes) = given(writes, kind) else { continue };
-                if self.at(row).is_none() {
-                    return Err(Stop::Open(GONE));
-                }
                 if kind == "set" {
                     self.set(row, relation, &items(writes))?;
                     continue;
@@ -372,9 +375,6 @@ impl Serial<'_> {
         let list = self.world.model.relation(relation.relation).end(relation.side).list;
         if *item == json!(false) {
             return Ok(());
-        }
-        if self.at(parent).is_none() {
-            return Err(Stop::Open(GONE));
         }
         let part = |name: &str| item.get(name).cloned().unwrap_or_default();
         match kind {

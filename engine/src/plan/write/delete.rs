@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::datamodel::{ModelId, RelationId, Side};
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorKind};
 use crate::plan::program::{Expect, Param, Register};
 use crate::sql::delete::{self, Cascade};
 use crate::sql::{Filter, LinkAt, links, write};
@@ -31,6 +31,7 @@ impl Writer<'_> {
             self.spare_others(&going);
             self.deleted = None;
         }
+        self.spare_enclosing(&going);
         for (gone, ids) in &going {
             for (relation, side) in ends_of(planner.model(), *gone) {
                 let partner = planner.model().relation(relation).end(side.other());
@@ -55,6 +56,21 @@ impl Writer<'_> {
             self.run(delete::delete_rows(physical, gone, &ids), Expect::Anything);
         }
         Ok(())
+    }
+
+    /// No write deletes a row in whose data it stands: nothing could be written into that row any more, nor could the
+    /// mutation answer with it.
+    fn spare_enclosing(&mut self, going: &[(ModelId, Register)]) {
+        let enclosing = self.enclosing.clone();
+        for (model, id) in enclosing {
+            let Some((_, ids)) = going.iter().find(|(gone, _)| *gone == model) else { continue };
+            let name = self.planner.model_name(model);
+            let message = format!(
+                "The write would delete the {name} in whose data it stands; nothing was written. Delete it by a mutation of its own."
+            );
+            let statement = delete::is_going(self.planner.physical(), model, &id, &Param::Register(*ids));
+            self.run(statement, Expect::None(Box::new(ApiError::new(ErrorKind::Execution, message))));
+        }
     }
 
     /// Locks all that goes along, which must be the viewer's own. A row that came before its partner was locked would

@@ -64,6 +64,8 @@ pub(super) struct Writer<'a> {
     /// What [`Amendments::set`] says of the top-level row.
     set: Vec<(FieldId, String)>,
     touched: Vec<Touched>,
+    /// The rows in whose data the writes at hand stand, outermost first.
+    enclosing: Vec<(ModelId, Param)>,
     /// The model of the rows that are being deleted: refusals name it, whatever else stands in the way.
     deleted: Option<ModelId>,
     steps: Vec<Step>,
@@ -90,6 +92,7 @@ impl<'a> Writer<'a> {
             now,
             set: Vec::new(),
             touched: Vec::new(),
+            enclosing: Vec::new(),
             deleted: None,
             steps: Vec::new(),
             waiting: Vec::new(),

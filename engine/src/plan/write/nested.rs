@@ -48,8 +48,15 @@ impl Writer<'_> {
         if fields.is_empty() {
             return Ok(());
         }
+        self.enclosing.push((model, id.clone()));
+        self.nested_by_kind(&mut fields)?;
+        self.enclosing.pop();
+        Ok(())
+    }
+
+    fn nested_by_kind(&mut self, fields: &mut [(Parent, &Value)]) -> Result<(), ApiError> {
         for kind in KINDS {
-            for (parent, value) in &mut fields {
+            for (parent, value) in &mut *fields {
                 // The child created beside it is a new parent's first, and must make room like any other.
                 if kind == InputMeaning::Connect && given(value, InputMeaning::Create).is_some() {
                     parent.new = false;
