@@ -53,7 +53,8 @@ fn an_amendment_is_of_the_top_level_row_in_whichever_branch_of_an_upsert() {
     let amendments = Amendments { set: vec![(name, "amended".into())], ..Amendments::default() };
     let field = &prepared.operation.fields[0];
     let limits = PageLimits::default();
-    let program = planner.mutation(field, &variables, limits, Access::Full, &mut Counted::default(), amendments);
+    let program =
+        planner.mutation(field, &variables, limits, Access::Full, &mut Counted::default(), amendments);
     let mut out = String::new();
     show_steps(&mut out, "", &program.expect("a program").steps);
     let lines: Vec<&str> = out.lines().collect();

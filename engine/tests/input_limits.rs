@@ -359,7 +359,8 @@ fn a_small_page_by_a_variable_is_judged_by_its_value_and_not_as_a_hundred_rows()
     let limits = Limits { complexity: Some(100), ..Limits::UNLIMITED };
     let pages = "query ($n: Int) { orders(first: $n) { items(first: 3) { id code } } }";
     let check = |variables: &Value| {
-        let prepared = world.requests.prepare(pages, None, &limits).expect("nothing is known of its size yet");
+        let prepared =
+            world.requests.prepare(pages, None, &limits).expect("nothing is known of its size yet");
         limits.check_input(&world.measure(pages, variables, Access::Full), &prepared.measures)
     };
     // Prepared, and then kept.
@@ -448,7 +449,10 @@ fn a_refusal_names_unique_selectors_where_they_count() {
          lead to included); the limit is 1 (limits.filter_relations)"
     );
     assert_eq!(
-        refusal("{ order(where: {serial: \"x\"}) { id } }", Limits { filter_conditions: Some(1), ..relations() }),
+        refusal(
+            "{ order(where: {serial: \"x\"}) { id } }",
+            Limits { filter_conditions: Some(1), ..relations() }
+        ),
         "The filters and unique selectors have 2 conditions (the rules of their fields and of the tables that they lead to \
          included); the limit is 1 (limits.filter_conditions)"
     );

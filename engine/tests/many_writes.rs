@@ -69,8 +69,14 @@ impl World {
         let variables = self.requests.coerce(&prepared.operation, &given).expect("sound variables");
         let field = &prepared.operation.fields[0];
         let limits = PageLimits::default();
-        let planned =
-            self.planner.mutation(field, &variables, limits, access, &mut Counted::default(), Amendments::default());
+        let planned = self.planner.mutation(
+            field,
+            &variables,
+            limits,
+            access,
+            &mut Counted::default(),
+            Amendments::default(),
+        );
         let statements = planned.expect("it is allowed").steps.into_iter().map(|step| match step {
             Step::Run { statement, .. } => statement,
             Step::Choose { .. } => panic!("nothing to choose"),

@@ -46,7 +46,8 @@ fn plan(document: &str, variables: &Value, limits: PageLimits) -> Result<String,
         return planner.query(field, &variables, limits, Access::Full).map(|statement| statement.sql);
     }
     let amendments = Amendments::default();
-    let program = planner.mutation(field, &variables, limits, Access::Full, &mut Counted::default(), amendments)?;
+    let program =
+        planner.mutation(field, &variables, limits, Access::Full, &mut Counted::default(), amendments)?;
     Ok(format!("{program:?}"))
 }
 

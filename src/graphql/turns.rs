@@ -107,9 +107,7 @@ impl Turns {
         match timeout_at(deadline, turns.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Turn { permit: Some(permit), began: now(), place }),
             // The semaphore is never closed.
-            Ok(Err(_)) | Err(_) => {
-                Err(place.lines.too_late(place.is_busy()))
-            }
+            Ok(Err(_)) | Err(_) => Err(place.lines.too_late(place.is_busy())),
         }
     }
 }

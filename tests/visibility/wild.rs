@@ -174,7 +174,10 @@ async fn a_write_that_would_delete_the_row_in_whose_data_it_stands_is_refused() 
             r#"upsertMember(where: {id: "m"}, create: {}, update: {open: true, friends: {deleteMany: {}}})"#,
             Value::Null,
         ),
-        (r#"updateMember(where: {id: "m"}, data: {friends: {delete: {id: "m"}, connect: {id: "n"}}})"#, json!({ "f": null })),
+        (
+            r#"updateMember(where: {id: "m"}, data: {friends: {delete: {id: "m"}, connect: {id: "n"}}})"#,
+            json!({ "f": null }),
+        ),
         // From further below, and a row below.
         (
             r#"updateMember(where: {id: "m"}, data: {friends: {update: {where: {id: "n"}, data: {friends: {delete: {id: "m"}}}}}})"#,
@@ -186,21 +189,27 @@ async fn a_write_that_would_delete_the_row_in_whose_data_it_stands_is_refused() 
             json!({ "f": null }),
         ),
     ] {
-        let answered = server.ask(&me, format!("mutation {{ f: {field} {{ id }} }}"), serde_json::Map::new()).await;
+        let answered =
+            server.ask(&me, format!("mutation {{ f: {field} {{ id }} }}"), serde_json::Map::new()).await;
         let message = "The write would delete the Member in whose data it stands; nothing was written. Delete it by a \
                        mutation of its own.";
         assert_eq!(answered.messages, [message], "{field}");
         assert_eq!(answered.errors, [("GRAPHQL_EXECUTION_ERROR".to_owned(), "f".to_owned())], "{field}");
         assert_eq!(answered.data, answer, "{field}");
-        let left = client.query_one(r#"select count(*) from "Member" where "open" is null"#, &[]).await.unwrap();
+        let left =
+            client.query_one(r#"select count(*) from "Member" where "open" is null"#, &[]).await.unwrap();
         assert_eq!(left.get::<_, i64>(0), 2, "nothing was written: {field}");
     }
     // Its friends may go, and it may go as somebody's friend.
     for (field, answer) in [
-        (r#"updateMember(where: {id: "m"}, data: {friends: {deleteMany: {id: "n"}}})"#, json!({ "f": { "id": "m" } })),
+        (
+            r#"updateMember(where: {id: "m"}, data: {friends: {deleteMany: {id: "n"}}})"#,
+            json!({ "f": { "id": "m" } }),
+        ),
         (r#"deleteMember(where: {id: "m"})"#, json!({ "f": { "id": "m" } })),
     ] {
-        let answered = server.ask(&me, format!("mutation {{ f: {field} {{ id }} }}"), serde_json::Map::new()).await;
+        let answered =
+            server.ask(&me, format!("mutation {{ f: {field} {{ id }} }}"), serde_json::Map::new()).await;
         assert_eq!((answered.data, answered.messages.len()), (answer, 0), "{field}");
     }
 }

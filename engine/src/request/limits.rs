@@ -78,7 +78,6 @@ impl Default for Limits {
     }
 }
 
-
 /// What was measured of a document; of its several operations together, but for `complexity` and
 /// `root_fields`, which are of the one asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
