@@ -20,7 +20,7 @@ fn notices(shop: &Shop, language: Language) -> Notices {
 
 /// The jobs that the database has queued of a subject since the last call, oldest first.
 async fn jobs(shop: &Shop, subject: &str) -> Vec<Job> {
-    let sql = "delete from gom.job where subject = $1 returning id, subject, node, created, writer";
+    let sql = "delete from gom.job where subject = $1 returning id, subject, node, created, writer, created_at, now()";
     let rows = shop.tables.query(sql, &[&subject]).await.unwrap();
     let mut jobs: Vec<Job> = rows
         .iter()
@@ -30,6 +30,8 @@ async fn jobs(shop: &Shop, subject: &str) -> Vec<Job> {
             node: row.get(2),
             created: row.get(3),
             writer: row.get(4),
+            queued_at: row.get(5),
+            now: row.get(6),
         })
         .collect();
     jobs.sort_by_key(|job| job.id);
@@ -37,7 +39,7 @@ async fn jobs(shop: &Shop, subject: &str) -> Vec<Job> {
 }
 
 async fn composed(shop: &Shop, job: &Job) -> Composed {
-    notices(shop, Language::Spanish).compose(job).await.unwrap()
+    notices(shop, Language::Spanish).compose(job, None).await.unwrap()
 }
 
 async fn notice(shop: &Shop, job: &Job) -> Notice {

@@ -83,10 +83,10 @@ async fn texts_are_in_the_language_that_was_chosen() {
     let shop = Shop::open().await;
     let created = order(&shop, &seller(PALETAS), "{name}").await;
     let english = notices(&shop, Language::English);
-    let Composed::Notify(told) = english.compose(&created).await.unwrap() else { panic!() };
+    let Composed::Notify(told) = english.compose(&created, None).await.unwrap() else { panic!() };
     assert_eq!((told.title.as_str(), told.body.as_str()), ("New order", "You have a new order: {name}"));
     let updated = Job { created: false, ..created };
-    let Composed::Notify(told) = english.compose(&updated).await.unwrap() else { panic!() };
+    let Composed::Notify(told) = english.compose(&updated, None).await.unwrap() else { panic!() };
     assert_eq!((told.title.as_str(), told.body.as_str()), ("Order updated", "{name} has been updated"));
 }
 

@@ -1,11 +1,11 @@
 //! Publications: the customers of the promotion's seller are told, at their time.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use gom::identity::{Viewer, customer_subject};
 use gom::shop::Language;
 use gom::shop::PUBLICATION;
-use gom_actors::push::{Composed, Composer, Job, Settled, Urgency};
+use gom_actors::push::{Composed, Composer, Job, MAX_RECIPIENTS, Settled, Urgency};
 use serde_json::{Value, json};
 
 use crate::shop::{PALETAS, Shop, TACOS, seller};
@@ -64,7 +64,16 @@ async fn f01_only_the_customers_of_the_promotions_own_seller_are_told() {
     assert_eq!(told.recipients, tacos);
 
     // What is asked for without the value that the filter needs is an error, not everybody.
-    let job = Job { id: 1, subject: PUBLICATION.into(), node: String::new(), created: true, writer: None };
+    let now = SystemTime::now();
+    let job = Job {
+        id: 1,
+        subject: PUBLICATION.into(),
+        node: String::new(),
+        created: true,
+        writer: None,
+        queued_at: now,
+        now,
+    };
     assert_eq!(composed(&shop, &job).await, Composed::Nothing);
 }
 
@@ -77,8 +86,20 @@ async fn everyone_of_many_customers_is_told_once() {
         seller as (select uid from \"User\" where \"extUid\" = 'auth0|demo-paletas') \
         insert into \"_CustomerOf\" (\"A\", \"B\") select new.uid, seller.uid from new, seller";
     shop.tables.batch_execute(insert).await.unwrap();
-    let told = notice(&shop, &publish(&shop, PALETAS, &uid, 0).await).await;
-    let (mut expected, mut found) = (customers(&shop, PALETAS).await, told.recipients);
+    let job = publish(&shop, PALETAS, &uid, 0).await;
+    let notices = notices(&shop, Language::Spanish);
+    let (mut found, mut after): (Vec<String>, Option<String>) = (Vec::new(), None);
+    loop {
+        let composed = notices.compose(&job, after.as_deref()).await.unwrap();
+        let Composed::Notify(told) = composed else { panic!("{composed:?}") };
+        assert!(told.recipients.len() <= MAX_RECIPIENTS, "{}", told.recipients.len());
+        found.extend(told.recipients);
+        after = told.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut expected = customers(&shop, PALETAS).await;
     assert!(expected.len() > 25_000);
     expected.sort();
     found.sort();
@@ -100,6 +121,36 @@ async fn f12_a_delayed_publication_waits_in_the_database_for_its_time() {
         .await
         .unwrap();
     assert!(!notice(&shop, &job).await.recipients.is_empty());
+}
+
+#[actix::test]
+async fn a_publications_time_has_come_when_the_databases_clock_says_so() {
+    let shop = Shop::open().await;
+    let uid = promotion(&shop, PALETAS, "").await;
+    let hour = Duration::from_secs(60 * 60);
+    let job = publish(&shop, PALETAS, &uid, 2 * 60 * 60 * 1_000).await;
+    // Whatever this machine's clock says.
+    let at = |now| Job { now, ..job.clone() };
+    assert!(matches!(composed(&shop, &at(job.now + hour)).await, Composed::Later(_)));
+    assert!(matches!(composed(&shop, &at(job.now + 3 * hour)).await, Composed::Notify(_)));
+}
+
+#[actix::test]
+async fn a_publication_that_waited_a_day_too_long_is_not_sent_and_has_failed() {
+    let shop = Shop::open().await;
+    let uid = promotion(&shop, PALETAS, "").await;
+    let hour = Duration::from_secs(60 * 60);
+    let job = publish(&shop, PALETAS, &uid, 60 * 60 * 1_000).await;
+    let at = |now| Job { now, ..job.clone() };
+    assert!(matches!(composed(&shop, &at(job.now + 24 * hour)).await, Composed::Notify(_)));
+    assert_eq!(composed(&shop, &at(job.now + 26 * hour)).await, Composed::TooLate);
+    notices(&shop, Language::Spanish).given_up(&job).await.unwrap();
+    let told = status(&shop, &job.node).await;
+    assert_eq!(told, json!({ "status": "FAILED", "updatedBy": format!("job:{}", job.id) }));
+    // What is written with a time of long ago is not late.
+    let written = Job { queued_at: job.now + 26 * hour, now: job.now + 26 * hour, ..job.clone() };
+    shop.tables.batch_execute("update \"Publication\" set status = 'WAITING'").await.unwrap();
+    assert!(matches!(composed(&shop, &written).await, Composed::Notify(_)));
 }
 
 #[actix::test]

@@ -36,7 +36,7 @@ async fn recorded(world: &World) -> HashMap<(String, String), usize> {
 }
 
 /// How many messages were on their way when the server died: each may be sent once more.
-async fn in_flight(world: &World) -> usize {
+pub async fn in_flight(world: &World) -> usize {
     let sql = "select count(*) from gom.delivery where state = 'SENDING'";
     usize::try_from(world.tables.query_one(sql, &[]).await.unwrap().get::<_, i64>(0)).unwrap()
 }
@@ -70,9 +70,17 @@ fn sent_twice_at_most(world: &World, orders: usize, doubtful: usize) {
 async fn what_was_committed_is_told_wherever_the_server_dies() {
     let mut world = open().await;
     let (mut number, mut doubtful) = (0, 0);
-    for place in
-        ["committed:3", "job-leased", "job-expanded", "intended", "sent", "sent:3", "unrecorded", "recorded"]
-    {
+    for place in [
+        "committed:3",
+        "job-leased",
+        "job-composed",
+        "job-expanded",
+        "intended",
+        "sent",
+        "sent:3",
+        "unrecorded",
+        "recorded",
+    ] {
         world.kill();
         world.serve(place).await;
         for _ in 0..3 {

@@ -4,6 +4,7 @@
 
 mod answers;
 mod crash;
+mod expansion;
 mod publications;
 mod roles;
 mod world;

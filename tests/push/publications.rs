@@ -1,6 +1,6 @@
 //! Publications reach the customers of the promotion's own seller, at their time, whatever happens to the server meanwhile.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::world::World;
 
 impl World {
     /// A promotion of a seller; its id.
-    async fn promotion(&self, seller: &str) -> String {
+    pub async fn promotion(&self, seller: &str) -> String {
         let data = json!({ "code": "N", "name": format!("De {seller}"), "content": "<p>Dos por <b>uno</b></p>",
             "assignedTo": { "connect": { "extUid": seller } } });
         let query = "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
@@ -16,7 +16,7 @@ impl World {
         made["createPromotion"]["uid"].as_str().unwrap().to_owned()
     }
 
-    async fn publish(&self, promotion: &str, delay: i64) -> String {
+    pub async fn publish(&self, promotion: &str, delay: i64) -> String {
         let data = json!({ "type": "NOTIFICATION", "status": "WAITING", "delay": delay,
             "promotion": { "connect": { "uid": promotion } } });
         let query = "mutation($data: PublicationCreateInput!) { createPublication(data: $data) { uid } }";
@@ -24,7 +24,7 @@ impl World {
         made["createPublication"]["uid"].as_str().unwrap().to_owned()
     }
 
-    async fn publication(&self, uid: &str) -> Value {
+    pub async fn publication(&self, uid: &str) -> Value {
         let query = "query($uid: ID!) { publication(where: { uid: $uid }) { status updatedBy } }";
         self.ask(query, json!({ "uid": uid })).await["publication"].clone()
     }
@@ -53,7 +53,12 @@ async fn f01_a_publication_reaches_the_customers_of_its_own_seller_and_nobody_el
     assert_eq!(paths[2..], ["/eva"]);
     // It is out: changing it does not send it again.
     world.ask("mutation($uid: ID!) { updatePublication(where: { uid: $uid }, data: { status: WAITING }) { uid } }", json!({ "uid": published })).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while world.publication(&published).await["status"] != "DELIVERED" {
+        assert!(Instant::now() < deadline, "what is out must not wait for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.quiet().await;
     assert_eq!(world.service.count(), 3);
 }
 

@@ -28,7 +28,7 @@ pub struct World {
     pub service: PushService,
     pub tables: Client,
     http: reqwest::Client,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl World {
@@ -86,7 +86,7 @@ impl World {
             service,
             tables,
             http: reqwest::Client::new(),
-            _database: database,
+            database,
         };
         world.serve("").await;
         world
@@ -150,6 +150,17 @@ impl World {
     pub fn set(&mut self, variable: &'static str, value: &str) {
         self.environment.retain(|(name, _)| *name != variable);
         self.environment.push((variable, value.to_owned()));
+    }
+
+    /// Kills the server and starts it again, to die at a place.
+    pub async fn restart_at(&mut self, crash_at: &str) {
+        self.kill();
+        self.serve(crash_at).await;
+    }
+
+    /// Another connection to the database.
+    pub async fn connect(&self) -> Client {
+        self.database.connect().await
     }
 
     pub async fn restart(&mut self) {

@@ -18,7 +18,14 @@ pub struct Job {
     pub created: bool,
     /// The `sub` of the token by which it was written; none: by the service, or from outside the API.
     pub writer: Option<String>,
+    /// When it was queued, and what time it is, by the database's clock: those of several servers may differ.
+    pub queued_at: SystemTime,
+    pub now: SystemTime,
 }
+
+/// The most recipients that are named at a time. With all their devices they must fit into memory, and into one statement
+/// that others need not wait for.
+pub const MAX_RECIPIENTS: usize = 1_000;
 
 /// What a job comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +34,8 @@ pub enum Composed {
     Nothing,
     /// Not before this time.
     Later(SystemTime),
+    /// Its time has come and gone, so long ago that nobody is to be told any more.
+    TooLate,
     Notify(Notice),
 }
 
@@ -57,8 +66,16 @@ pub struct Settled {
 
 /// The application's part: what is said to whom. Lives in the dispatcher's thread.
 pub trait Composer {
-    /// What a job comes to now. Asked again if it could not be said, or if the node changed meanwhile.
-    fn compose<'a>(&'a self, job: &'a Job) -> LocalBoxFuture<'a, Result<Composed, ComposeError>>;
+    /// What a job comes to now, for [`MAX_RECIPIENTS`] at most. Asked again if it could not be said, if the node changed
+    /// meanwhile, and for more recipients: those that follow the place `after`, which is the `next` of an earlier notice.
+    fn compose<'a>(
+        &'a self,
+        job: &'a Job,
+        after: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Composed, ComposeError>>;
+
+    /// Hears at least once that a job will never come to anything: it was given up.
+    fn given_up<'a>(&'a self, job: &'a Job) -> LocalBoxFuture<'a, Result<(), ComposeError>>;
 
     /// Hears at least once of each notification that is settled.
     fn settled<'a>(&'a self, settled: &'a Settled) -> LocalBoxFuture<'a, Result<(), ComposeError>>;

@@ -20,7 +20,7 @@ pub use device::{
     Registered,
 };
 pub use devices::{Change, DeviceStoreChoice, Devices, DevicesError, DevicesOptions};
-pub use job::{ComposeError, Composed, Composer, Job, Settled};
+pub use job::{ComposeError, Composed, Composer, Job, MAX_RECIPIENTS, Settled};
 pub use notice::{Notice, Urgency};
 pub use options::PushOptions;
 pub use push::{MakeComposer, MakeId, Push};

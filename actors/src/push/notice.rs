@@ -45,6 +45,8 @@ pub struct Notice {
     pub body: String,
     /// The `sub` of each user who is to be told.
     pub recipients: Vec<String>,
+    /// The place of the last of them among all, if there are more: the composer knows what it means.
+    pub next: Option<String>,
     /// How long push services keep it for a device that is away, and how long it is tried.
     pub ttl: Duration,
     pub urgency: Urgency,

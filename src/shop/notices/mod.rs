@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use gom_actors::push::{ComposeError, Composed, Composer, Job, Notice, Settled, Urgency};
+use gom_actors::push::{ComposeError, Composed, Composer, Job, MAX_RECIPIENTS, Notice, Settled, Urgency};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -27,6 +27,9 @@ use texts::Texts;
 
 /// How long push services keep a notice for a device that is away.
 const TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// A publication that could not be sent for so long since its time is not sent any more (there were no keys, or no server):
+/// it has failed.
+const MAX_LATENESS: Duration = Duration::from_secs(24 * 60 * 60);
 /// Of a promotion's content, in characters: no device is sent more than about 3,000 bytes.
 const BODY_CHARACTERS: usize = 4_000;
 /// Bytes of a topic's digest: 32 characters of base64url, which is the most that a topic may have.
@@ -108,6 +111,7 @@ impl Notices {
             title: text.title.to_owned(),
             body: text.body.replace(texts::NAME, &order.name),
             recipients,
+            next: None,
             ttl: TTL,
             urgency: Urgency::High,
             topic: Some(topic(&job.node, operation)),
@@ -115,7 +119,7 @@ impl Notices {
         }))
     }
 
-    async fn of_publication(&self, job: &Job) -> Result<Composed, ComposeError> {
+    async fn of_publication(&self, job: &Job, after: Option<&str>) -> Result<Composed, ComposeError> {
         #[derive(Deserialize)]
         struct Answer {
             publication: Option<Publication>,
@@ -150,14 +154,18 @@ impl Notices {
             publication.created_at + delay
         });
         let publish_at = SystemTime::from(publish_at);
-        if publish_at > SystemTime::now() {
+        if publish_at > job.now {
             return Ok(Composed::Later(publish_at));
+        }
+        if after.is_none() && publish_at.max(job.queued_at) + MAX_LATENESS < job.now {
+            return Ok(Composed::TooLate);
         }
         let Some(seller) = answer.sellers.into_iter().find_map(|seller| seller.ext_uid) else {
             return Ok(Composed::Nothing);
         };
-        let customers = self.customers_of_seller(&promotion.uid).await?;
+        let (customers, more) = self.customers_of_seller(&promotion.uid, after).await?;
         let recipients = customers.iter().map(|uid| customer_subject(uid, &seller)).collect();
+        let next = if more { customers.into_iter().next_back() } else { None };
         Ok(Composed::Notify(Notice {
             kind: "promotion".to_owned(),
             node: promotion.uid,
@@ -165,44 +173,42 @@ impl Notices {
             title: promotion.name,
             body: plain_text(promotion.content.as_deref().unwrap_or_default(), BODY_CHARACTERS),
             recipients,
+            next,
             ttl: TTL,
             urgency: Urgency::Normal,
             topic: None,
         }))
     }
 
-    /// The ids of all customers of the seller of a promotion.
-    async fn customers_of_seller(&self, promotion: &str) -> Result<Vec<String>, ComposeError> {
+    /// The ids of the customers of the seller of a promotion: those that follow one, some at a time, and whether there may
+    /// be more.
+    async fn customers_of_seller(
+        &self,
+        promotion: &str,
+        after: Option<&str>,
+    ) -> Result<(Vec<String>, bool), ComposeError> {
         #[derive(Deserialize)]
         struct Answer {
             bps: Vec<Customer>,
         }
-        let first = self.questions.page();
-        let mut customers: Vec<String> = Vec::new();
-        loop {
-            let after = customers.last().map_or("", String::as_str);
-            let variables = json!({ "promotion": promotion, "after": after, "first": first });
-            let page: Answer = self.questions.ask(CUSTOMERS_QUERY, variables).await?;
-            let full = i64::try_from(page.bps.len()).is_ok_and(|found| found >= first);
-            customers.extend(page.bps.into_iter().map(|customer| customer.uid));
-            if !full {
-                return Ok(customers);
-            }
-        }
+        let first = self.questions.page(MAX_RECIPIENTS);
+        let variables = json!({ "promotion": promotion, "after": after.unwrap_or_default(), "first": first });
+        let page: Answer = self.questions.ask(CUSTOMERS_QUERY, variables).await?;
+        let more = page.bps.len() >= first;
+        Ok((page.bps.into_iter().map(|customer| customer.uid).collect(), more))
     }
 
-    async fn settle_publication(&self, settled: &Settled) -> Result<(), ComposeError> {
+    async fn settle_publication(&self, uid: &str, failed: bool, by: &str) -> Result<(), ComposeError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Answer {
             #[serde(rename = "updateManyPublications")]
             _settled: serde::de::IgnoredAny,
         }
-        let failed = settled.delivered == 0 && settled.failed > 0;
         let variables = json!({
-            "uid": settled.source,
+            "uid": uid,
             "status": if failed { "FAILED" } else { "DELIVERED" },
-            "by": format!("job:{}", settled.notification),
+            "by": format!("job:{by}"),
         });
         let _: Answer = self.questions.ask(SETTLE, variables).await?;
         Ok(())
@@ -221,11 +227,15 @@ struct Seller {
 }
 
 impl Composer for Notices {
-    fn compose<'a>(&'a self, job: &'a Job) -> LocalBoxFuture<'a, Result<Composed, ComposeError>> {
+    fn compose<'a>(
+        &'a self,
+        job: &'a Job,
+        after: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Composed, ComposeError>> {
         async move {
             match job.subject.as_str() {
                 ORDER => self.of_order(job).await,
-                PUBLICATION => self.of_publication(job).await,
+                PUBLICATION => self.of_publication(job, after).await,
                 other => Err(ComposeError::Never(format!("nobody knows what a job of '{other}' is about"))),
             }
         }
@@ -235,7 +245,20 @@ impl Composer for Notices {
     fn settled<'a>(&'a self, settled: &'a Settled) -> LocalBoxFuture<'a, Result<(), ComposeError>> {
         async move {
             match settled.subject.as_str() {
-                PUBLICATION => self.settle_publication(settled).await,
+                PUBLICATION => {
+                    let failed = settled.delivered == 0 && settled.failed > 0;
+                    self.settle_publication(&settled.source, failed, &settled.notification).await
+                }
+                _ => Ok(()),
+            }
+        }
+        .boxed_local()
+    }
+
+    fn given_up<'a>(&'a self, job: &'a Job) -> LocalBoxFuture<'a, Result<(), ComposeError>> {
+        async move {
+            match job.subject.as_str() {
+                PUBLICATION => self.settle_publication(&job.node, true, &job.id.to_string()).await,
                 _ => Ok(()),
             }
         }

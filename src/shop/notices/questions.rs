@@ -9,9 +9,6 @@ use tokio::time::Instant;
 use crate::graphql::{self, Answer, Api, Data, Request};
 use crate::identity::Viewer;
 
-/// Rows that are asked for at once.
-const PAGE: i64 = 10_000;
-
 pub(super) struct Questions {
     api: Api,
 }
@@ -27,10 +24,10 @@ impl Questions {
         engine.requests.prepare(text, None, &engine.limits_of(&Viewer::Service).request).is_ok()
     }
 
-    /// How many rows may be asked for at once.
-    pub fn page(&self) -> i64 {
+    /// How many rows are asked for at once: as many as are wanted and may be had.
+    pub fn page(&self, wanted: usize) -> usize {
         let most = self.api.engine.limits_of(&Viewer::Service).page.page_size;
-        most.unwrap_or(PAGE).clamp(1, PAGE)
+        most.and_then(|most| usize::try_from(most).ok()).map_or(wanted, |most| wanted.min(most)).max(1)
     }
 
     /// The answer to a document with all its variables. One that is absent or null is refused, by the document's own

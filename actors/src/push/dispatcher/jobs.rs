@@ -1,107 +1,191 @@
-//! From jobs to notifications: leased, composed, and written into the ledger with a delivery for each device.
+//! Jobs: leased, composed, and carried out side by side, so that none waits for another that takes long.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use futures::future::join_all;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc;
 
+use super::expand::expand;
 use super::schedule;
 use super::work::{Work, dice};
 use crate::crash::crash_point;
 use crate::database::LineError;
 use crate::metrics::PUSH_JOBS_GIVEN_UP;
 use crate::pulse::Condition;
-use crate::push::device::Endpoint;
 use crate::push::job::{ComposeError, Composed};
-use crate::push::ledger::{ClaimedJob, Expanded, NewDelivery};
-use crate::push::notice::Notice;
+use crate::push::ledger::ClaimedJob;
 
-/// Jobs in hand at a time.
-const MOST: usize = 16;
+/// Short jobs in flight at a time: of orders, which take a few statements each.
+const MAX_SHORT: usize = 16;
+/// Claimed only if there is room for so many: a claim costs about the same for all of them.
+const FEWEST: usize = MAX_SHORT / 4;
+/// Steps of long jobs in flight at a time: of publications, each of which may take seconds.
+const MAX_LONG: usize = 1;
 /// A job that cannot be composed is given up after so many attempts, and one that can be taken up but never put down
-/// again (it ends the program) after more.
-const TRIES: i32 = 5;
-const TRIES_AT_ALL: i32 = 50;
+/// again (it ends the program, or the database refuses what comes of it) after more. Each step begins anew.
+const MAX_COMPOSE_ATTEMPTS: i32 = 5;
+const MAX_ATTEMPTS: i32 = 50;
+/// A short job that nobody could carry out for so long is of no use any more: it is dropped.
+pub(super) const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The jobs that are claimed and not carried out, and whether each may be long.
+#[derive(Default)]
+pub(super) struct JobsInFlight(HashMap<i64, bool>);
+
+impl JobsInFlight {
+    pub fn ids(&self) -> Vec<i64> {
+        self.0.keys().copied().collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many more may be claimed: short ones, and long ones.
+    fn free(&self) -> (usize, usize) {
+        let long = self.0.values().filter(|long| **long).count();
+        let short = MAX_SHORT.saturating_sub(self.0.len() - long);
+        (if short < FEWEST { 0 } else { short }, MAX_LONG.saturating_sub(long))
+    }
+}
 
 /// Carries out jobs until all is to stop.
 pub(super) async fn carry_out_jobs(work: Rc<Work>) {
+    // As many wait in it as may be in flight.
+    let (claimed, jobs) = mpsc::unbounded_channel();
+    tokio::join!(claim_jobs(&work, claimed), run_jobs(&work, jobs));
+}
+
+async fn claim_jobs(work: &Work, claimed: mpsc::UnboundedSender<ClaimedJob>) {
     let mut complained = false;
     loop {
         crash_point("committed");
+        let (short, long) = work.jobs_in_flight.borrow().free();
+        if short + long == 0 && !work.stopping() {
+            work.rest(&work.shared.woken, work.options.poll).await;
+            continue;
+        }
         // Held first, then looked: whoever says that all is to stop looks the other way round.
-        hold(&work, true);
+        hold(work, true);
         if work.stopping() {
-            return hold(&work, false);
+            return hold(work, false);
         }
-        let claimed = work.jobs.claim_jobs(MOST).await;
-        if claimed.as_ref().map_or(true, Vec::is_empty) {
-            hold(&work, false);
+        let jobs = work.jobs.claim_jobs(short, long, MAX_AGE).await;
+        if let Ok(jobs) = &jobs {
+            work.jobs_in_flight.borrow_mut().0.extend(jobs.iter().map(|job| (job.job.id, job.long)));
         }
-        match claimed {
-            Ok(jobs) if jobs.is_empty() => {
-                work.shared.heart.beat(Condition::Ready);
-                work.rest(&work.shared.woken, work.options.poll).await;
-            }
+        hold(work, false);
+        match jobs {
             Ok(jobs) => {
-                crash_point("job-leased");
-                let ids: Vec<i64> = jobs.iter().map(|claimed| claimed.job.id).collect();
-                tokio::select! {
-                    _ = join_all(jobs.iter().map(|claimed| carry_out(&work, claimed))) => {}
-                    () = keep_leases(&work, &ids) => {}
+                complained = false;
+                if !jobs.is_empty() {
+                    crash_point("job-leased");
+                } else if work.jobs_in_flight.borrow().len() == 0 {
+                    work.shared.heart.beat(Condition::Ready);
                 }
-                hold(&work, false);
-                // Not before: what breaks at the same job again and again does not do its work.
-                work.shared.heart.beat(Condition::Ready);
+                let full = short > 0 && jobs.iter().filter(|job| !job.long).count() == short;
+                for job in jobs {
+                    // The other end is as long there as this one.
+                    let _ = claimed.send(job);
+                }
+                if !full {
+                    work.rest(&work.shared.woken, work.options.poll).await;
+                }
             }
             Err(error) => {
                 work.shared.heart.beat(Condition::Down);
                 work.pause_after("jobs of push", &error, &mut complained).await;
-                continue;
             }
         }
-        complained = false;
     }
 }
 
 /// An end of the process waits for what is held: a lease that is left behind would hold it up for others.
 fn hold(work: &Work, held: bool) {
-    work.composing.set(held);
+    work.claiming_jobs.set(held);
     work.tell_in_hand();
 }
 
-/// On the other connection: a long statement of a job's would hold them up.
-async fn keep_leases(work: &Work, ids: &[i64]) {
+async fn run_jobs(work: &Work, mut jobs: mpsc::UnboundedReceiver<ClaimedJob>) {
+    let mut running = FuturesUnordered::new();
+    let mut more = true;
+    while more || !running.is_empty() {
+        tokio::select! {
+            job = jobs.recv(), if more => match job {
+                Some(job) => running.push(carry_out(work, job)),
+                None => more = false,
+            },
+            Some(job) = running.next(), if !running.is_empty() => finished(work, &job),
+        }
+    }
+}
+
+fn finished(work: &Work, job: &ClaimedJob) {
+    let (short, _) = work.jobs_in_flight.borrow().free();
+    work.jobs_in_flight.borrow_mut().0.remove(&job.job.id);
+    work.tell_in_hand();
+    // Not before: what breaks at the same job again and again does not do its work.
+    work.shared.heart.beat(Condition::Ready);
+    // There may be a next step, or others for which there was no room.
+    if job.long || short == 0 {
+        work.shared.woken.notify_one();
+    }
+}
+
+/// Keeps the leases of jobs, on a connection on which nothing takes long.
+pub(super) async fn keep_leases(work: Rc<Work>) {
     loop {
         tokio::time::sleep(work.options.lease / 3).await;
-        if let Err(error) = work.ledger.renew_jobs(ids).await {
+        let ids = work.jobs_in_flight.borrow().ids();
+        if !ids.is_empty()
+            && let Err(error) = work.leases.renew_jobs(&ids).await
+        {
             tracing::debug!(cause = %error, "leases of jobs were not renewed");
         }
     }
 }
 
-async fn carry_out(work: &Work, claimed: &ClaimedJob) {
-    if let Err(error) = attempt(work, claimed).await {
-        // Its lease ends by itself.
+async fn carry_out(work: &Work, claimed: ClaimedJob) -> ClaimedJob {
+    if let Err(error) = attempt(work, &claimed).await {
         tracing::warn!(job = claimed.job.id, cause = %error, "a job of push was not carried out");
+        match error {
+            // Its lease ends by itself.
+            LineError::Unavailable(_) => {}
+            // It would hardly go better at once; and whoever looks finds why it does not go.
+            LineError::Slow(_) | LineError::Rejected(_) => {
+                let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
+                if let Err(error) =
+                    work.jobs.put_off_job(&claimed, pause, Some(&error.to_string()), true).await
+                {
+                    tracing::debug!(job = claimed.job.id, cause = %error, "a job was not put off");
+                }
+            }
+        }
     }
+    claimed
 }
 
 async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
     let job = &claimed.job;
-    if claimed.attempts > TRIES_AT_ALL {
-        tracing::error!(job = job.id, subject = job.subject, node = job.node, "a job of push is given up");
-        return give_up(work, claimed).await;
+    if claimed.attempts > MAX_ATTEMPTS {
+        return give_up(work, claimed, "it was tried too often without a result").await;
     }
-    match work.composer.compose(job).await {
-        Ok(Composed::Nothing) => work.jobs.finish_job(claimed).await,
-        Ok(Composed::Later(time)) => {
-            let wait = time.duration_since(SystemTime::now()).unwrap_or_default();
-            work.jobs.put_off_job(claimed, wait, None, false).await
-        }
-        Ok(Composed::Notify(notice)) => notify(work, claimed, notice).await,
+    let expansion = claimed.expansion.as_ref();
+    if expansion.is_some_and(|expansion| expansion.expired) {
+        return give_up(work, claimed, "it has expired before all recipients were reached").await;
+    }
+    let after = expansion.map(|expansion| expansion.reached.as_str());
+    let composer = if claimed.long { &work.long_composer } else { &work.composer };
+    match composer.compose(job, after).await {
+        Ok(Composed::Nothing) => finish(work, claimed).await,
+        Ok(Composed::Later(time)) => work.jobs.wait_until(claimed, time).await,
+        Ok(Composed::TooLate) => give_up(work, claimed, "its time is too long ago").await,
+        Ok(Composed::Notify(notice)) => expand(work, claimed, notice).await,
         Err(ComposeError::Later(reason)) => away(work, claimed, &reason).await,
-        Err(ComposeError::Never(reason)) => {
+        Err(ComposeError::Never(reason)) if claimed.attempts < MAX_COMPOSE_ATTEMPTS => {
             tracing::error!(
                 job = job.id,
                 subject = job.subject,
@@ -109,66 +193,50 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
                 cause = reason,
                 "a notification cannot be composed"
             );
-            if claimed.attempts < TRIES {
-                let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
-                work.jobs.put_off_job(claimed, pause, Some(&reason), true).await
-            } else {
-                give_up(work, claimed).await
+            let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
+            work.jobs.put_off_job(claimed, pause, Some(&reason), true).await
+        }
+        Err(ComposeError::Never(reason)) => give_up(work, claimed, &reason).await,
+    }
+}
+
+/// Nothing more comes of it.
+async fn finish(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
+    work.jobs.finish_job(claimed).await?;
+    if let Some(expansion) = &claimed.expansion {
+        work.jobs.settle(std::slice::from_ref(&expansion.notification)).await?;
+        work.settled.notify_one();
+    }
+    Ok(())
+}
+
+/// Never without a word: to the log, the metrics and the application.
+async fn give_up(work: &Work, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
+    let job = &claimed.job;
+    // Of what some were told of, the ledger says how it went.
+    if claimed.expansion.is_none() {
+        match work.composer.given_up(job).await {
+            Ok(()) => {}
+            Err(ComposeError::Later(cause)) => return away(work, claimed, &cause).await,
+            Err(ComposeError::Never(cause)) => {
+                tracing::error!(job = job.id, cause, "it cannot be reported that a job is given up");
             }
         }
     }
-}
-
-async fn give_up(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
-    work.jobs.finish_job(claimed).await?;
+    tracing::error!(
+        job = job.id,
+        subject = job.subject,
+        node = job.node,
+        reached = claimed.expansion.as_ref().map(|expansion| expansion.reached.as_str()),
+        reason,
+        "a job of push is given up"
+    );
     PUSH_JOBS_GIVEN_UP.one(());
-    Ok(())
+    finish(work, claimed).await
 }
 
 /// However long something is away, what waits for it is not given up.
-async fn away(work: &Work, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
+pub(super) async fn away(work: &Work, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
     let pause = schedule::pause(work.options.retry, 1, dice()).min(Duration::from_secs(60));
     work.jobs.put_off_job(claimed, pause, Some(reason), false).await
-}
-
-async fn notify(work: &Work, claimed: &ClaimedJob, notice: Notice) -> Result<(), LineError> {
-    let found = match work.devices.of_users(&notice.recipients).await {
-        Ok(found) => found,
-        Err(error) => return away(work, claimed, &error.to_string()).await,
-    };
-    let mut seen = HashSet::new();
-    let mut deliveries = Vec::with_capacity(found.len());
-    for (recipient, endpoint) in &found {
-        if seen.insert(endpoint.as_str()) {
-            deliveries.push(delivery(work, recipient, endpoint));
-        }
-    }
-    let id = (work.ids)();
-    let expanded = work.jobs.expand(claimed, &id, &notice, &deliveries).await?;
-    crash_point("job-expanded");
-    match expanded {
-        // Nobody has a device: there is nothing to wait for.
-        Expanded::New(0) => {
-            work.jobs.settle(&[id]).await?;
-            work.settled.notify_one();
-        }
-        Expanded::New(deliveries) => {
-            tracing::debug!(notification = id, deliveries, "a notification is to be sent");
-            work.due.notify_one();
-        }
-        Expanded::Known => {}
-        // Let go, to be composed anew.
-        Expanded::Changed => work.jobs.finish_job(claimed).await?,
-    }
-    Ok(())
-}
-
-fn delivery(work: &Work, recipient: &str, endpoint: &Endpoint) -> NewDelivery {
-    NewDelivery {
-        id: (work.ids)(),
-        recipient: recipient.to_owned(),
-        endpoint: endpoint.as_str().to_owned(),
-        origin: endpoint.origin().to_owned(),
-        device: endpoint.fingerprint(),
-    }
 }

@@ -2,6 +2,7 @@
 //! Whatever it has taken is leased in the database: should it die, it or another goes on from what is written there.
 
 mod deliver;
+mod expand;
 mod jobs;
 mod origins;
 mod record;
@@ -30,8 +31,8 @@ use crate::metrics::ActorKind;
 use crate::pulse::{Condition, Heart};
 use crate::watch::{Context, Watched};
 
-/// For statements that write a notification for very many devices.
-const JOB_LIMIT: Duration = Duration::from_secs(60);
+/// For a step of an expansion, and for what looks at much of the ledger now and then: on a slow disk they take long.
+const LONG_LIMIT: Duration = Duration::from_secs(60);
 
 /// For a count that nobody waits for much longer.
 const OBSERVER_LIMIT: Duration = Duration::from_secs(2);
@@ -89,8 +90,9 @@ impl Actor for PushDispatcher {
         let who = uuid::Uuid::new_v4().simple().to_string();
         let ledger =
             |limit| Ledger::new(&parts.database, &who, &parts.options.schema, parts.options.lease, limit);
-        let sending = parts.sender.as_ref().and_then(|sender| Some((sender, (parts.composer)()?)));
-        let Some((sender, composer)) = sending else {
+        let sending =
+            parts.sender.as_ref().and_then(|sender| Some((sender, (parts.composer)()?, (parts.composer)()?)));
+        let Some((sender, composer, long_composer)) = sending else {
             parts.shared.heart.beat(Condition::Off);
             ctx.spawn(record::forget_jobs(ledger(None)).into_actor(self));
             return;
@@ -98,18 +100,23 @@ impl Actor for PushDispatcher {
         let (done, results) = mpsc::unbounded_channel();
         let work = Rc::new(Work {
             shared: Arc::clone(&parts.shared),
-            jobs: ledger(Some(JOB_LIMIT)),
+            jobs: ledger(None),
             ledger: ledger(None),
+            expansions: ledger(Some(LONG_LIMIT)),
+            upkeep: ledger(Some(LONG_LIMIT)),
+            leases: ledger(None),
             renewed: Cell::new(Instant::now()),
             devices: parts.devices.clone(),
             sender: sender.clone(),
             composer,
+            long_composer,
             ids: Arc::clone(&parts.ids),
             origins: RefCell::new(Origins::new(parts.options.per_origin, parts.options.retry)),
             options: Arc::clone(&parts.options),
             in_hand: RefCell::new(HashSet::new()),
             claiming: Cell::new(false),
-            composing: Cell::new(false),
+            jobs_in_flight: RefCell::default(),
+            claiming_jobs: Cell::new(false),
             texts: RefCell::new(HashMap::new()),
             due: Notify::new(),
             freed: Notify::new(),
@@ -118,6 +125,7 @@ impl Actor for PushDispatcher {
         });
         parts.shared.in_hand.send_replace(0);
         ctx.spawn(jobs::carry_out_jobs(Rc::clone(&work)).into_actor(self));
+        ctx.spawn(jobs::keep_leases(Rc::clone(&work)).into_actor(self));
         ctx.spawn(deliver::make_deliveries(Rc::clone(&work)).into_actor(self));
         ctx.spawn(record::record(Rc::clone(&work), results).into_actor(self));
         ctx.spawn(record::keep_leases(Rc::clone(&work)).into_actor(self));

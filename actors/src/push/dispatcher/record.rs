@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::jobs::MAX_AGE;
 use super::work::{Done, Work};
 use crate::crash::crash_point;
 use crate::database::LineError;
@@ -20,8 +21,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Looks for what others left unsettled, and forgets what is old.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 const TIDY_STEP: usize = 1_000;
-/// An order's job that nobody could carry out for so long is of no use any more.
-const JOB_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Records what comes out of the channel until its other end is gone.
 pub(super) async fn record(work: Rc<Work>, mut done: mpsc::UnboundedReceiver<Done>) {
@@ -94,7 +93,7 @@ pub(super) async fn keep_leases(work: Rc<Work>) {
         sleep(work.options.lease / 3).await;
         let ids: Vec<String> = work.in_hand.borrow().iter().cloned().collect();
         let at = Instant::now();
-        match work.ledger.renew(&ids).await {
+        match work.leases.renew(&ids).await {
             Ok(()) => work.renewed.set(at),
             Err(error) => tracing::debug!(cause = %error, "leases of deliveries were not renewed"),
         }
@@ -117,7 +116,7 @@ pub(super) async fn report(work: Rc<Work>) {
 }
 
 async fn report_some(work: &Work) -> Result<(), LineError> {
-    let settled = work.jobs.unreported().await?;
+    let settled = work.upkeep.unreported().await?;
     let mut reported = Vec::with_capacity(settled.len());
     for one in settled {
         match work.composer.settled(&one).await {
@@ -140,7 +139,7 @@ async fn report_some(work: &Work) -> Result<(), LineError> {
             }
         }
     }
-    if reported.is_empty() { Ok(()) } else { work.jobs.reported(&reported).await }
+    if reported.is_empty() { Ok(()) } else { work.upkeep.reported(&reported).await }
 }
 
 /// What is done now and then.
@@ -154,17 +153,17 @@ pub(super) async fn tidy(work: Rc<Work>) {
 }
 
 async fn tidy_once(work: &Work) -> Result<(), LineError> {
-    work.jobs.settle_left().await?;
+    work.upkeep.settle_left().await?;
     work.settled.notify_one();
-    while work.jobs.trim(work.options.keep_for, TIDY_STEP).await? == TIDY_STEP {}
-    while work.jobs.drop_old_jobs(JOB_AGE, TIDY_STEP).await? == TIDY_STEP {}
+    while work.upkeep.trim(work.options.keep_for, TIDY_STEP).await? == TIDY_STEP {}
+    while work.upkeep.drop_old_jobs(MAX_AGE, TIDY_STEP).await? == TIDY_STEP {}
     Ok(())
 }
 
 /// Without keys nothing is sent; the jobs that are left nevertheless are forgotten in time.
 pub(super) async fn forget_jobs(ledger: Ledger) {
     loop {
-        match ledger.drop_old_jobs(JOB_AGE, TIDY_STEP).await {
+        match ledger.drop_old_jobs(MAX_AGE, TIDY_STEP).await {
             Ok(TIDY_STEP) => {}
             _ => sleep(TIDY_EVERY).await,
         }

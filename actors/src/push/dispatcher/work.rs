@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
+use super::jobs::JobsInFlight;
 use super::origins::Origins;
 use crate::database::LineError;
 use crate::metrics::PUSH_IN_HAND;
@@ -30,19 +31,26 @@ const TEXTS: usize = 256;
 pub(super) struct Work {
     pub options: Arc<PushOptions>,
     pub shared: Arc<Shared>,
-    /// Jobs and what is done now and then, apart from deliveries, so that neither waits for the other.
+    /// Jobs, deliveries, large expansions, what is done now and then, and leases each have a connection, so that none waits
+    /// for another.
     pub jobs: Ledger,
     pub ledger: Ledger,
+    pub expansions: Ledger,
+    pub upkeep: Ledger,
+    pub leases: Ledger,
     pub devices: Devices,
     pub sender: Sender,
+    /// For long jobs one of its own: a composer's reads share a connection.
     pub composer: Box<dyn Composer>,
+    pub long_composer: Box<dyn Composer>,
     pub ids: Arc<MakeId>,
     pub origins: RefCell<Origins>,
     /// The deliveries that are claimed and not recorded; and whether some are being claimed.
     pub in_hand: RefCell<HashSet<String>>,
     pub claiming: Cell<bool>,
-    /// Jobs are being claimed, or are claimed and not carried out.
-    pub composing: Cell<bool>,
+    /// The same for jobs.
+    pub jobs_in_flight: RefCell<JobsInFlight>,
+    pub claiming_jobs: Cell<bool>,
     /// When leases of all that is in hand were renewed last.
     pub renewed: Cell<Instant>,
     pub texts: RefCell<HashMap<String, Rc<Prepared>>>,
@@ -107,10 +115,11 @@ impl Work {
 
     /// Says how much is in hand to whoever waits for the end of it.
     pub fn tell_in_hand(&self) {
-        let claiming = usize::from(self.claiming.get()) + usize::from(self.composing.get());
+        let claiming = usize::from(self.claiming.get()) + usize::from(self.claiming_jobs.get());
+        let jobs = self.jobs_in_flight.borrow().len();
         let deliveries = self.in_hand.borrow().len();
         PUSH_IN_HAND.set((), deliveries as u64);
-        self.shared.in_hand.send_replace(deliveries + claiming);
+        self.shared.in_hand.send_replace(deliveries + jobs + claiming);
     }
 
     /// Waits for a wake-up, for so long at most, or until all is to stop.
