@@ -25,10 +25,24 @@ pub(crate) struct Line {
     limit: Duration,
     link: RefCell<Option<Rc<Link>>>,
     opening: Mutex<()>,
-    /// When the last answer came, and what `elsewhere` was.
+    /// When the last answer came, and how long the thread had worked by then.
     answered: Cell<(Instant, Duration)>,
-    /// For how long the thread was busy with what has nothing to do with the connection.
-    elsewhere: Cell<Duration>,
+    thread: ThreadWork,
+}
+
+/// For how long a thread was busy with something else than the connections that share this: an answer which came meanwhile
+/// was noticed late. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ThreadWork(Rc<Cell<Duration>>);
+
+impl ThreadWork {
+    pub fn add(&self, took: Duration) {
+        self.0.set(self.0.get() + took);
+    }
+
+    fn so_far(&self) -> Duration {
+        self.0.get()
+    }
 }
 
 /// A statement has no answer.
@@ -48,13 +62,18 @@ pub(crate) enum LineError {
 impl Line {
     /// `limit`: how long a statement may take, if not as long as anybody's.
     pub fn new(database: &Database, limit: Option<Duration>) -> Self {
+        Line::beside(database, limit, ThreadWork::default())
+    }
+
+    /// The same on a thread that does other work, with which no statement is charged.
+    pub fn beside(database: &Database, limit: Option<Duration>, thread: ThreadWork) -> Self {
         Line {
             database: database.clone(),
             limit: limit.unwrap_or(database.options.statement_timeout),
             link: RefCell::default(),
             opening: Mutex::new(()),
-            answered: Cell::new((Instant::now(), Duration::ZERO)),
-            elsewhere: Cell::default(),
+            answered: Cell::new((Instant::now(), thread.so_far())),
+            thread,
         }
     }
 
@@ -70,16 +89,11 @@ impl Line {
             Ok(link) => link,
             Err(error) => return (Err(error), Duration::ZERO),
         };
-        let now = || (Instant::now(), self.elsewhere.get());
+        let now = || (Instant::now(), self.thread.so_far());
         let sent = now();
         let answer = self.ask(&link, statement).await;
-        let (since, elsewhere) = sent.max(self.answered.replace(now()));
-        (answer, since.elapsed().saturating_sub(self.elsewhere.get() - elsewhere))
-    }
-
-    /// The thread was busy with something else for so long.
-    pub fn was_elsewhere(&self, took: Duration) {
-        self.elsewhere.set(self.elsewhere.get() + took);
+        let (since, worked) = sent.max(self.answered.replace(now()));
+        (answer, since.elapsed().saturating_sub(self.thread.so_far() - worked))
     }
 
     async fn ask(&self, link: &Rc<Link>, statement: &Statement) -> Result<Vec<Row>, LineError> {

@@ -38,7 +38,7 @@ pub use self::text::JsonText;
 pub use self::tls::TlsError;
 
 use self::connection::Connection;
-pub(crate) use self::line::{Line, LineError};
+pub(crate) use self::line::{Line, LineError, ThreadWork};
 
 use self::connector::Connector;
 use self::health::Board;

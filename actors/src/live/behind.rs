@@ -1,10 +1,11 @@
 //! A place in the slow lane: up to where equal groups of one owner have read the log. They share it, so that what several
 //! of them have missed is read and decided once. Pure.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gom_engine::events::Cursor;
@@ -47,8 +48,8 @@ pub(super) struct Behind {
     pub has_caught_up: bool,
     /// Not even one change could be decided in time.
     pub stuck: Option<Stuck>,
-    /// No client has read yet what was delivered.
-    pub full: Rc<Cell<bool>>,
+    /// Which clients have not read yet what was delivered.
+    pub pace: Pace,
     _counted: Level,
 }
 
@@ -60,6 +61,34 @@ pub(super) struct Stuck {
     /// When it is tried again.
     pub again: Instant,
     pause: Duration,
+}
+
+/// The slots of a group on one worker.
+pub(super) type Clients = (u64, Arc<[u64]>);
+
+/// Which clients have not read yet what was delivered. Each worker is asked once, until it answers that one of them has:
+/// a slow client holds up nobody who shares the place, whatever worker it is connected to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pace(Rc<RefCell<HashSet<Clients>>>);
+
+impl Pace {
+    fn is_waiting(&self) -> bool {
+        !self.0.borrow().is_empty()
+    }
+
+    fn waits_for_all(&self, clients: &[Clients]) -> bool {
+        clients.iter().all(|of_worker| self.0.borrow().contains(of_worker))
+    }
+
+    /// They are waited for; whether they were not before.
+    pub fn wait_for(&self, clients: &Clients) -> bool {
+        self.0.borrow_mut().insert(clients.clone())
+    }
+
+    /// One of them has read it.
+    pub fn have_room(&self, clients: &Clients) {
+        self.0.borrow_mut().remove(clients);
+    }
 }
 
 impl Behind {
@@ -82,7 +111,7 @@ impl Behind {
             goal: None,
             has_caught_up: false,
             stuck: None,
-            full: Rc::default(),
+            pace: Pace::default(),
             _counted: SLOW_GROUPS.level(()),
         }
     }
@@ -168,6 +197,17 @@ impl Behind {
         true
     }
 
+    /// Those who share the place.
+    pub fn clients(&self, groups: &RefCell<Groups>) -> Vec<Clients> {
+        let mut groups = groups.borrow_mut();
+        self.ids().flat_map(|id| groups.slots(id)).collect()
+    }
+
+    /// Whether not one client can take more.
+    pub fn is_full(&self, groups: &RefCell<Groups>) -> bool {
+        self.pace.is_waiting() && self.pace.waits_for_all(&self.clients(groups))
+    }
+
     /// Whether nobody shares the place who has come further.
     pub fn is_together(&self) -> bool {
         self.ahead.is_empty()
@@ -240,8 +280,6 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
     use gom_engine::datamodel::parse;
     use gom_engine::plan::{PageLimits, Planner};

@@ -19,7 +19,7 @@ use super::groups::{GroupId, Groups, Interest};
 use super::log::{Log, LogPiece};
 use super::{Delivered, Encode, LiveError};
 use crate::crash::crash_point;
-use crate::database::LineError;
+use crate::database::{LineError, ThreadWork};
 
 /// Statements that are on their way at once.
 const PIPELINED: usize = 64;
@@ -38,6 +38,8 @@ pub(super) struct Decider {
     pub trusted: Log,
     pub planner: Planner,
     pub encode: Arc<Encode>,
+    /// Of the thread, on which others decide as well.
+    pub thread: ThreadWork,
 }
 
 /// A transaction's changes, or a part of very many.
@@ -100,6 +102,7 @@ pub(super) enum Decided {
 impl Decider {
     /// Interprets pieces that follow each other.
     pub fn interpret(&self, pieces: &[LogPiece], counted: &mut Counted) -> Vec<Piece> {
+        let began = Instant::now();
         let mut interpreted = Vec::with_capacity(pieces.len());
         for LogPiece { position, rows } in pieces {
             if counted.0 != *position {
@@ -109,6 +112,7 @@ impl Decider {
             counted.1 += u32::try_from(changes.len()).unwrap_or(u32::MAX);
             interpreted.push(Piece { position: *position, changes });
         }
+        self.thread.add(began.elapsed());
         interpreted
     }
 
@@ -244,11 +248,11 @@ impl Decider {
         rows?.iter().map(|row| Ok((*at(run, row)?, text(row, 1)?))).collect()
     }
 
-    /// Something was done on this thread for one group, while the statements of others may have been answered.
+    /// Something was done on this thread for one group, while the statements of others may have been answered: those of
+    /// the hub, of the slow lane and of those who catch up.
     fn took_here(&self, meter: &Meter, took: Duration) {
         meter.add(took);
-        self.groups.was_elsewhere(took);
-        self.trusted.was_elsewhere(took);
+        self.thread.add(took);
     }
 
     /// Every change of the pieces, for whom no index is asked.

@@ -27,7 +27,7 @@ use super::slow::SlowLane;
 use super::turns::Turns;
 use super::{Delivered, Encode, LiveError, LiveOptions, Shared};
 use crate::crash::crash_point;
-use crate::database::{Database, LineError};
+use crate::database::{Database, LineError, ThreadWork};
 use crate::metrics::{ActorKind, FEED_DELIVERED};
 use crate::watch::{Context, Watched, post};
 
@@ -99,12 +99,16 @@ impl Hub {
     ) -> Self {
         shared.members.store(0, Ordering::Relaxed);
         shared.arriving.store(0, Ordering::Relaxed);
-        let decider = |limit| Decider {
-            log: Log::new(database, &options.schema, None),
-            groups: Log::new(database, &options.schema, Some(limit)),
-            trusted: Log::new(database, &options.schema, Some(limit.max(SERVICE_BUDGET))),
+        // What one of the three does on this thread is not charged to a statement of another.
+        let thread = ThreadWork::default();
+        let log = |limit| Log::beside(database, &options.schema, limit, thread.clone());
+        let decider = |limit: Duration| Decider {
+            log: log(None),
+            groups: log(Some(limit)),
+            trusted: log(Some(limit.max(SERVICE_BUDGET))),
             planner: planner.clone(),
             encode: Arc::clone(encode),
+            thread: thread.clone(),
         };
         Hub {
             core: Rc::new(Core {

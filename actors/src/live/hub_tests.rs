@@ -11,19 +11,31 @@ use gom_engine::sql::{Physical, PhysicalOptions};
 use gom_test_support::TestDatabase;
 use tokio_postgres::Client;
 
+use std::cell::OnceCell;
+
+use futures::FutureExt;
+
 use super::super::Furthest;
+use super::super::behind::Lane;
+use super::super::catch_up::{Step, Way};
 use super::super::join::{Join, Joined};
+use super::super::local::{Room, Sink};
+use super::super::sinks::Sinks;
 use super::*;
 use crate::database::DatabaseOptions;
 use crate::metrics::Moment;
 use crate::migrations::{Deployment, apply};
 use crate::pulse::Heart;
+use crate::watch::{Published, watch};
 
 const SCHEMA: &str = "default$default";
 const MODEL: &str = "type Fan { id: ID! @id }";
 
 struct World {
     hub: Hub,
+    /// Another one, which knows nobody.
+    other: Published<Hub>,
+    outlets: RefCell<Vec<Published<LocalHub>>>,
     interest: Interest,
     client: Client,
     _database: TestDatabase,
@@ -52,17 +64,19 @@ impl World {
             max_lag: Duration::from_secs(60),
             redis: None,
         };
-        let shared = Arc::new(Shared {
-            head: tokio::sync::watch::Sender::new(None),
-            members: 0.into(),
-            arriving: 0.into(),
-            furthest: Furthest::default(),
-            waking: false.into(),
-            announce: tokio::sync::Notify::new(),
-            heart: Heart::new(),
-            looked: Moment::default(),
-            behind: Moment::default(),
-        });
+        let shared = || {
+            Arc::new(Shared {
+                head: tokio::sync::watch::Sender::new(None),
+                members: 0.into(),
+                arriving: 0.into(),
+                furthest: Furthest::default(),
+                waking: false.into(),
+                announce: tokio::sync::Notify::new(),
+                heart: Heart::new(),
+                looked: Moment::default(),
+                behind: Moment::default(),
+            })
+        };
         let encode: Arc<Encode> = Arc::new(|_, _, _| Bytes::new());
         let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
         let served = Served::new(&schema).unwrap();
@@ -72,17 +86,35 @@ impl World {
         let prepared = requests.prepare(text, None, &Limits::UNLIMITED).unwrap();
         let variables = requests.coerce(&prepared.operation, &serde_json::Map::new()).unwrap();
         let fans = planner.subscription(&prepared, variables, PageLimits::default(), None).unwrap();
-        let hub = Hub::new(&options, &database, &planner, &encode, shared);
+        let make = move || Hub::new(&options, &database, &planner, &encode, shared());
+        let hub = make();
+        let other = watch(16, make);
         let interest = Interest::Events(Arc::new(fans));
-        let world = World { hub, interest, client, _database: test };
+        let world = World { hub, other, outlets: RefCell::default(), interest, client, _database: test };
         world.hub.core.known_epoch().await.unwrap();
         let (member, interest) = (Member { worker: 0, slot: 0 }, world.interest.clone());
         world.core().groups.borrow_mut().add(member, interest, &Owner::Service, Presence::new());
         world
     }
 
-    fn core(&self) -> &Core {
+    fn core(&self) -> &Rc<Core> {
         &self.hub.core
+    }
+
+    /// A member of a worker, with what its events go to.
+    fn member(&self, worker: u64, sink: Rc<dyn Sink>) -> Arriving {
+        let (sinks, owner) = (Rc::new(Sinks::default()), Owner::Service);
+        let member = Member { worker, slot: sinks.enter(sink, &owner) };
+        let outlet = watch(64, move || LocalHub { sinks: Rc::clone(&sinks) });
+        self.core().workers.borrow_mut().insert(worker, outlet.get().unwrap());
+        self.outlets.borrow_mut().push(outlet);
+        self.core().arriving.borrow_mut().insert(member);
+        Arriving { member, owner, interest: self.interest.clone(), presence: Presence::new() }
+    }
+
+    /// Of one who has had everything up to the cursor of a change.
+    fn cursor(state: LogState, part: u32) -> Cursor {
+        Cursor { epoch: state.epoch, position: state.position, part }
     }
 
     /// Whether the subscriber is still served; if not, it was told to read again.
@@ -221,7 +253,7 @@ async fn what_the_thread_does_for_others_is_not_charged_to_a_statement() {
     let for_others = Duration::from_millis(500);
     let encoding = async {
         std::thread::sleep(for_others);
-        log.was_elsewhere(for_others);
+        world.core().history.thread.add(for_others);
     };
     let ((answer, took), ()) = futures::future::join(log.timed_rows(&statement), encoding).await;
     answer.unwrap();
@@ -231,4 +263,152 @@ async fn what_the_thread_does_for_others_is_not_charged_to_a_statement() {
     let (answer, took) = log.timed_rows(&slow).await;
     answer.unwrap();
     assert!(took >= Duration::from_millis(200), "{took:?}");
+}
+
+#[actix::test]
+async fn who_has_read_half_of_a_large_transaction_gets_nothing_of_it_twice_in_the_slow_lane() {
+    let world = World::new().await;
+    world.run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#).await;
+    let told = world.stamped().await;
+    let arriving = world.member(0, Rc::new(Shut::default()));
+    let (from, hub) = (World::cursor(told, 9), world.other.get().unwrap());
+    let way = Way { core: world.core(), hub: &hub, arriving: &arriving, from };
+    let read = way.read(Progress::from(from), Place::after(told.position)).await.unwrap();
+    let Step::Events { events, next } = read else { panic!("it has events") };
+    assert_eq!((events.len(), next.place.is_whole()), (4_990, false), "the rest of a page");
+    // One of the same user's, a little further behind: they share a place.
+    let place = |at| {
+        Behind::new(
+            if at == 0 { 0 } else { 1 },
+            world.interest.clone(),
+            match at {
+                0 => next,
+                _ => Progress::from(World::cursor(told, 4)),
+            },
+            Instant::now(),
+        )
+    };
+    let mut lane = Lane::default();
+    lane.put(place(0));
+    lane.put(place(1));
+    assert_eq!(lane.len(), 1);
+    let parts: HashMap<_, _> = lane.take().unwrap().parts(events).into_iter().collect();
+    assert_eq!((parts[&0].len(), parts[&1].len()), (0, 4_990), "the one in front has had them");
+}
+
+/// Takes one event, and no more before it is opened.
+#[derive(Default)]
+struct Shut {
+    parts: RefCell<Vec<u32>>,
+    opened: Cell<bool>,
+    opening: Rc<tokio::sync::Notify>,
+}
+
+impl Shut {
+    fn open(&self) {
+        self.opened.set(true);
+        self.opening.notify_waiters();
+    }
+}
+
+impl Sink for Shut {
+    fn event(&self, event: &Delivered) {
+        self.parts.borrow_mut().push(event.cursor.part);
+    }
+
+    fn ended(&self, reason: LiveError) {
+        panic!("{reason}");
+    }
+
+    fn room(&self) -> Option<Room> {
+        let opening = Rc::clone(&self.opening);
+        let is_full = !self.opened.get() && !self.parts.borrow().is_empty();
+        is_full.then(|| async move { opening.notified().await }.boxed_local())
+    }
+}
+
+#[actix::test]
+async fn the_slow_lane_reads_no_faster_than_the_quickest_client_of_any_worker_and_of_equal_groups() {
+    const CHANGES: u32 = 2_000;
+    let world = World::new().await;
+    let insert = format!(r#"insert into "Fan" select i::text from generate_series(1, {CHANGES}) i"#);
+    world.run(&insert).await;
+    let told = world.stamped().await;
+    let core = world.core();
+    core.move_to(told.epoch, Place::after(told.position));
+    let sinks: Vec<Rc<Shut>> = (0..3).map(|_| Rc::default()).collect();
+    // Two are at the same place, each on a worker of its own; one has come further.
+    for (worker, (sink, from)) in (0_u64..).zip(sinks.iter().zip([9, 9, 49])) {
+        let arriving = world.member(worker, Rc::clone(sink) as Rc<dyn Sink>);
+        let far = Instant::now() + Duration::from_secs(3_600);
+        core.go_slow(arriving, Progress::from(World::cursor(told, from)), far);
+    }
+    let hub = world.other.get().unwrap().downgrade();
+    let rounds = async || {
+        let mut served = 0;
+        for _ in 0..40 {
+            served += usize::from(core.slow.round(core, &hub).await);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        served
+    };
+    assert_eq!(rounds().await, 1, "one step, and nobody has read it");
+    assert_eq!(sinks.iter().map(|sink| sink.parts.borrow().len()).sum::<usize>(), 3);
+    sinks[1].open();
+    let all = |from: u32| (from..CHANGES).collect::<Vec<_>>();
+    gom_test_support::eventually("all of its events", async || {
+        rounds().await;
+        *sinks[1].parts.borrow() == all(10)
+    })
+    .await;
+    assert_eq!(sinks[0].parts.borrow().len(), 1, "another does not wait for this one");
+    sinks.iter().for_each(|sink| sink.open());
+    gom_test_support::eventually("those of the others", async || {
+        *sinks[0].parts.borrow() == all(10) && *sinks[2].parts.borrow() == all(50)
+    })
+    .await;
+}
+
+/// While it is given an event, the hub goes on.
+struct Late {
+    core: Rc<Core>,
+    to: OnceCell<(u64, Place)>,
+    got: Cell<usize>,
+}
+
+impl Sink for Late {
+    fn event(&self, _: &Delivered) {
+        self.got.set(self.got.get() + 1);
+        if let Some((epoch, place)) = self.to.get() {
+            self.core.move_to(*epoch, *place);
+        }
+    }
+
+    fn ended(&self, reason: LiveError) {
+        panic!("{reason}");
+    }
+}
+
+#[actix::test]
+async fn who_was_slow_to_read_goes_on_alone_where_the_hub_has_gone_on_far_meanwhile() {
+    const MORE: usize = 1_200;
+    let world = World::new().await;
+    let before = world.stamped().await;
+    world.run(r#"insert into "Fan" values ('a')"#).await;
+    let first = world.stamped().await;
+    let loops = format!(
+        r#"do $$ begin for i in 1..{MORE} loop insert into "Fan" values (i::text); commit; end loop; end $$"#
+    );
+    world.run(&loops).await;
+    let last = world.stamped().await;
+    let core = world.core();
+    core.move_to(first.epoch, Place::after(first.position));
+    let to = OnceCell::from((last.epoch, Place::after(last.position)));
+    let sink = Rc::new(Late { core: Rc::clone(core), to, got: Cell::new(0) });
+    let arriving = world.member(0, Rc::clone(&sink) as Rc<dyn Sink>);
+    let from = Cursor::after(before.epoch, before.position);
+    // It would read the rest for it, while all others wait; this one has it that there is none.
+    let hub = world.other.get().unwrap();
+    Way { core, hub: &hub, arriving: &arriving, from }.go().await.unwrap();
+    assert_eq!(sink.got.get(), 1 + MORE);
 }

@@ -214,7 +214,7 @@ pub(super) struct Drained {
 pub(super) struct GivenUp;
 
 pub(super) struct LocalHub {
-    sinks: Rc<Sinks>,
+    pub sinks: Rc<Sinks>,
 }
 
 impl Watched for LocalHub {

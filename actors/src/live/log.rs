@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use gom_engine::events::{LogKind, LogRow};
 use gom_engine::plan::{Param, Statement};
+use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use crate::database::{Database, Line, LineError};
+use crate::database::{Database, Line, LineError, ThreadWork};
 
 /// Rows of the log that are read at once. A transaction with more comes in pieces.
 const PAGE: usize = 5_000;
+/// Transactions that are expected to fit a page.
+const CLOSE: u64 = 1_000;
 
 const OPEN: &str = "select epoch, position, oldest from gom.open_feed()";
 const EXISTS: &str = "select to_regclass('gom.feed') is not null";
@@ -63,6 +66,12 @@ impl Place {
         self == Place::after(self.position)
     }
 
+    /// Whether what lies between this place and one that follows may fit a page: each transaction has a row or more, and
+    /// mostly several.
+    pub fn is_close_to(self, later: Place) -> bool {
+        later.position.saturating_sub(self.position) <= CLOSE
+    }
+
     /// Before the first row of the transaction at that position.
     pub const fn before(position: u64) -> Self {
         Place { position, sequence: 0 }
@@ -87,12 +96,19 @@ pub(super) struct Page {
 pub(super) struct Log {
     line: Line,
     schema: String,
+    thread: ThreadWork,
 }
 
 impl Log {
     /// `limit`: how long a statement may take, where others wait for it.
     pub fn new(database: &Database, schema: &str, limit: Option<Duration>) -> Self {
-        Log { line: Line::new(database, limit), schema: schema.to_owned() }
+        Log::beside(database, schema, limit, ThreadWork::default())
+    }
+
+    /// The same on a thread that does other work, with which no statement is charged.
+    pub fn beside(database: &Database, schema: &str, limit: Option<Duration>, thread: ThreadWork) -> Self {
+        let line = Line::beside(database, limit, thread.clone());
+        Log { line, schema: schema.to_owned(), thread }
     }
 
     /// Sees to it that positions of a database that was restored are not taken for its earlier life's.
@@ -155,32 +171,10 @@ impl Log {
             PAGE.to_string(),
         ];
         let rows = self.line.rows(&statement(READ, params)).await?;
-        let state = log_state(rows.first())?;
-        let mut place = after;
-        let mut pieces: Vec<LogPiece> = Vec::new();
-        let mut count = 0;
-        for row in &rows {
-            let Some(position) = optional_number(row, 3)? else { break };
-            count += 1;
-            let position = position.cast_unsigned();
-            place = Place { position, sequence: number(row, 4)? };
-            let Some(row) = log_row(row)? else { continue };
-            match pieces.last_mut() {
-                Some(piece) if piece.position == position => piece.rows.push(row),
-                _ => pieces.push(LogPiece { position, rows: vec![row] }),
-            }
-        }
-        if count < PAGE {
-            return Ok(Page { state, pieces, next: Place::after(upto.min(state.position)) });
-        }
-        // Whoever reads from wherever must find a transaction in the same pieces: the last one of a page is left to the next,
-        // unless it fills the page.
-        if pieces.len() > 1
-            && let Some(cut) = pieces.pop()
-        {
-            place = Place::after(cut.position - 1);
-        }
-        Ok(Page { state, pieces, next: place })
+        let began = Instant::now();
+        let page = page(&rows, after, upto);
+        self.thread.add(began.elapsed());
+        page
     }
 
     /// As [`Log::rows`], and how long the connection was busy with it.
@@ -188,15 +182,39 @@ impl Log {
         self.line.timed_rows(statement).await
     }
 
-    /// The thread was busy with something else for so long, which no statement is charged with.
-    pub fn was_elsewhere(&self, took: Duration) {
-        self.line.was_elsewhere(took);
-    }
-
     /// Runs a statement of the engine's on the same connection.
     pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, LineError> {
         self.line.rows(statement).await
     }
+}
+
+fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, LineError> {
+    let state = log_state(rows.first())?;
+    let mut place = after;
+    let mut pieces: Vec<LogPiece> = Vec::new();
+    let mut count = 0;
+    for row in rows {
+        let Some(position) = optional_number(row, 3)? else { break };
+        count += 1;
+        let position = position.cast_unsigned();
+        place = Place { position, sequence: number(row, 4)? };
+        let Some(row) = log_row(row)? else { continue };
+        match pieces.last_mut() {
+            Some(piece) if piece.position == position => piece.rows.push(row),
+            _ => pieces.push(LogPiece { position, rows: vec![row] }),
+        }
+    }
+    if count < PAGE {
+        return Ok(Page { state, pieces, next: Place::after(upto.min(state.position)) });
+    }
+    // Whoever reads from wherever must find a transaction in the same pieces: the last one of a page is left to the next,
+    // unless it fills the page.
+    if pieces.len() > 1
+        && let Some(cut) = pieces.pop()
+    {
+        place = Place::after(cut.position - 1);
+    }
+    Ok(Page { state, pieces, next: place })
 }
 
 /// Nothing for what only a newer version writes.

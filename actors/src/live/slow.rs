@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const AWAY: Duration = Duration::from_millis(100);
 /// How old a page of the log may be that several places read.
 const FRESH: Duration = Duration::from_secs(1);
-/// A place of no more members, all of one worker, is read for no faster than the quickest of their clients reads.
+/// A place of no more members is read for no faster than the quickest of their clients reads.
 const PACED: usize = 64;
 
 pub(super) struct SlowLane {
@@ -99,7 +99,7 @@ impl SlowLane {
     }
 
     /// One turn for each owner. Whether anybody was served.
-    async fn round(&self, core: &Rc<Core>, hub: &WeakAddr<Hub>) -> bool {
+    pub async fn round(&self, core: &Rc<Core>, hub: &WeakAddr<Hub>) -> bool {
         let mut served = false;
         let owners: Vec<Owner> = self.rotation.borrow().iter().cloned().collect();
         for owner in owners {
@@ -174,7 +174,7 @@ impl SlowLane {
         let now = Instant::now();
         // The hub has gone on to another epoch, perhaps before it knew of this group.
         let Some(goal) = core.place_in(behind.at.epoch) else { return Err(LiveError::Resync) };
-        if behind.full.get() {
+        if behind.is_full(&core.groups) {
             (behind.level, behind.goal) = (now, None);
             return Ok(Turn::Idle);
         }
@@ -287,20 +287,21 @@ impl SlowLane {
         for (id, events) in behind.parts(events) {
             core.deliver(id, events).await;
         }
-        // Those who come back from afar are read for no faster than the quickest of their clients reads. Nobody waits for the
-        // client of another group, or of another worker.
-        let slots = core.groups.borrow_mut().slots(behind.id);
-        if let ([(worker, slots)], true) = (slots.as_slice(), behind.is_together())
-            && (1..=PACED).contains(&slots.len())
-        {
-            let (core, full) = (Rc::clone(core), Rc::clone(&behind.full));
-            let (worker, slots) = (*worker, Arc::clone(slots));
-            full.set(true);
-            actix::spawn(async move {
-                core.drained(worker, slots).await;
-                full.set(false);
-                core.slow.wake();
-            });
+        // Those who come back from afar are read for no faster than the quickest of their clients reads. One that got nothing
+        // of this waits for more.
+        let clients = behind.clients(&core.groups);
+        if clients.iter().map(|(_, slots)| slots.len()).sum::<usize>() > PACED {
+            return;
+        }
+        for clients in clients {
+            if behind.pace.wait_for(&clients) {
+                let (core, pace) = (Rc::clone(core), behind.pace.clone());
+                actix::spawn(async move {
+                    core.drained(clients.0, Arc::clone(&clients.1)).await;
+                    pace.have_room(&clients);
+                    core.slow.wake();
+                });
+            }
         }
     }
 
