@@ -20,7 +20,7 @@ thread_local! {
     static LAST_WISH: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
 }
 
-/// Panics this often at an order with the number 666.
+/// Panics this often at an event that has the number 666 somewhere.
 fn poisoned(world: &World, times: &Arc<AtomicUsize>) -> Live {
     let times = Arc::clone(times);
     let encoded = move |subscription: &_, payload: &str, cursor| {
@@ -92,6 +92,31 @@ async fn a_panic_while_one_catches_up_ends_that_one_and_nobody_else() {
     eventually("the next", async || other.got() == [666, 1]).await;
     assert!(!other.is_over());
     eventually("nobody on the way", async || live.arriving() == 0).await;
+}
+
+#[actix::test]
+async fn a_panic_in_the_slow_lane_ends_that_subscription_and_the_lane_goes_on() {
+    let world = World::create().await;
+    world.client.batch_execute("insert into \"Shop\" values ('poison', 'Tacos 666')").await.unwrap();
+    // Longer than the hub waits, so that only the slow lane comes to read it.
+    world.make_shops_slow(Duration::from_millis(300)).await;
+    let times = Arc::new(AtomicUsize::new(1));
+    let live = poisoned(&world, &times);
+    let local = live.local();
+    let (unlucky, _ticket) = subscribe(&local, &user("a"), world.orders_with_shops(0)).await;
+    let (costly, _ticket) = subscribe(&local, &user("b"), world.orders_with_shops(1)).await;
+    let (other, _ticket) = subscribe(&local, &user("c"), world.orders()).await;
+    world.order(0, Some("poison")).await;
+    live.wake();
+    let ended = |inbox: &Inbox| matches!(*inbox.ended.borrow(), Some(LiveError::Unavailable(_)));
+    eventually("the end of one of the two", async || ended(&unlucky) || ended(&costly)).await;
+    let alive = if ended(&unlucky) { &costly } else { &unlucky };
+    eventually("the other's event", async || alive.got() == [0]).await;
+    world.order(1, Some("s")).await;
+    live.wake();
+    eventually("the next", async || alive.got() == [0, 1]).await;
+    assert_eq!(other.got(), [0, 1]);
+    assert!(!alive.is_over() && !other.is_over());
 }
 
 #[actix::test]
