@@ -39,6 +39,9 @@ use crate::pulse::Pulse;
 use crate::redis::RedisOptionsError;
 use crate::watch::{Published, Restarts, post, watch};
 
+/// A session's use is noted so often: of a user's sessions that were used at other times, the one that was used least
+/// recently is known.
+const NOTED_EVERY: Duration = Duration::from_secs(300);
 /// Sessions of which each process remembers when it last noted their use. One that is forgotten is only noted
 /// sooner.
 const REMEMBERED: usize = 65_536;
@@ -132,11 +135,13 @@ impl Sessions {
         self.keeping.living(ids).await
     }
 
-    /// Notes that a session is used, at most a hundred times in its idle time.
+    /// Notes that a session is used, now and again.
     fn note_use(&self, id: &SessionId, session: &Arc<Session>) {
         let options = &self.keeping.options;
         let now = options.clock.now();
-        let recent = |noted: SystemTime| now.duration_since(noted).is_ok_and(|age| age < options.idle / 100);
+        let recent = |noted: SystemTime| {
+            now.duration_since(noted).is_ok_and(|age| age < NOTED_EVERY.min(options.idle / 100))
+        };
         if self.shared.noted.get(id).is_some_and(recent) {
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gom_actors::sessions::{NewSession, SessionId, Sessions};
+use gom_actors::sessions::{NewSession, SessionId, SessionOptions, Sessions};
 use gom_test_support::eventually;
 
 use crate::{Ahead, Kind, Place, connected, everywhere, login};
@@ -21,6 +21,7 @@ everywhere!(
     strange_values_are_kept,
     many_at_once,
     a_subject_keeps_its_newest_sessions,
+    a_session_in_use_outlives_those_that_nobody_has_used_for_minutes,
     a_clock_that_is_ahead_ends_no_sessions_of_other_nodes,
 );
 
@@ -227,6 +228,30 @@ async fn a_subject_keeps_its_newest_sessions(kind: Kind) {
     assert_eq!(place.sessions.living(&ids).await.unwrap(), [true, false, true, false]);
     assert!(place.sessions.resume(&replacing).await.unwrap().is_some());
     assert!(place.sessions.resume(&other).await.unwrap().is_some(), "others are not concerned");
+}
+
+async fn a_session_in_use_outlives_those_that_nobody_has_used_for_minutes(kind: Kind) {
+    let minutes = |n: u64| Duration::from_secs(n * 60);
+    let change =
+        |options: &mut SessionOptions| (options.per_subject, options.idle) = (3, minutes(60 * 24 * 30));
+    let place = Place::with(kind, change).await;
+    let first_seen_last = async || {
+        let listed = place.sessions.list("a").await.unwrap();
+        listed.into_iter().min_by_key(|one| one.opened).map(|one| one.last_seen)
+    };
+    let in_use = place.sessions.open(login("a"), None).await.unwrap();
+    place.sessions.resume(&in_use).await.unwrap().unwrap();
+    let mut ids = vec![in_use.clone()];
+    for _ in 0..2 {
+        place.ahead.by(minutes(10));
+        ids.push(place.sessions.open(login("a"), None).await.unwrap());
+    }
+    place.ahead.by(minutes(10));
+    let before = first_seen_last().await;
+    place.sessions.resume(&in_use).await.unwrap().unwrap();
+    eventually("its use is noted", async || first_seen_last().await > before).await;
+    place.sessions.open(login("a"), None).await.unwrap();
+    assert_eq!(place.sessions.living(&ids).await.unwrap(), [true, false, true]);
 }
 
 async fn a_clock_that_is_ahead_ends_no_sessions_of_other_nodes(kind: Kind) {
