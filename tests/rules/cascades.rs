@@ -1,5 +1,6 @@
 //! Deletions that take other rows along.
 
+use gom::identity::Viewer;
 use serde_json::json;
 
 use crate::shop::{Shop, holder};
@@ -12,7 +13,9 @@ type List {
   owner: User @relation(name: "ListOwner", link: INLINE)
   board: Board @relation(name: "BoardLists", link: INLINE)
   cards: [Card] @relation(name: "ListCards", onDelete: CASCADE)
+  pins: [Pin] @relation(name: "ListPins")
 }
+type Pin { id: ID! @id list: List! @relation(name: "ListPins", link: INLINE) }
 type Folder {
   id: ID! @id
   owner: User @relation(name: "FolderOwner", link: INLINE)
@@ -37,6 +40,7 @@ User = "{}"
 Board = "{}"
 List = "{}"
 Card = "{}"
+Pin = "{}"
 Folder = "{}"
 [roles.member.writes]
 Board = "{ owner: { id: $sub } }"
@@ -83,6 +87,31 @@ async fn a_row_of_ones_own_that_comes_while_others_are_deleted_goes_along() {
     let told = boards.ask_beside(come, &me, delete, json!({})).await;
     assert!(told.errors.is_empty(), "{told:?}");
     assert_eq!(boards.count(r#"select count(*) from "Card""#).await, 0);
+}
+
+#[actix::test]
+async fn a_row_that_comes_while_the_service_deletes_those_above_it_goes_along_or_forbids_it() {
+    let boards = Shop::open_other(DATAMODEL, POLICY).await;
+    let card = r#"insert into "Card" ("id", "list") values ('d', 'l')"#;
+    let pin = r#"insert into "Pin" ("id", "list") values ('p', 'l')"#;
+    for delete in [
+        r#"deleteBoard(where: {id: "b"}) { id }"#,
+        r#"deleteManyLists(where: {id: "l"}) { count }"#,
+        r#"updateBoard(where: {id: "b"}, data: {lists: {delete: {id: "l"}}}) { id }"#,
+        r#"updateBoard(where: {id: "b"}, data: {lists: {deleteMany: {}}}) { id }"#,
+    ] {
+        let delete = &format!("mutation {{ {delete} }}");
+        let clear = r#"truncate "User", "Board", "List", "Card", "Pin" cascade;"#;
+        boards.tables.batch_execute(&format!("{clear} {ROWS}")).await.unwrap();
+        let told = boards.ask_beside(pin, &Viewer::Service, delete, json!({})).await;
+        assert_eq!(told.errors.len(), 1, "{delete}: {told:?}");
+        assert_eq!(told.errors[0].code, Some(3042), "{delete}: {told:?}");
+        assert_eq!(boards.text(r#"select "list" from "Pin""#).await.as_deref(), Some("l"), "{delete}");
+        boards.tables.batch_execute(r#"delete from "Pin""#).await.unwrap();
+        let told = boards.ask_beside(card, &Viewer::Service, delete, json!({})).await;
+        assert!(told.errors.is_empty(), "{delete}: {told:?}");
+        assert_eq!(boards.count(r#"select count(*) from "Card""#).await, 0, "{delete}");
+    }
 }
 
 #[actix::test]

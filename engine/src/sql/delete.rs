@@ -3,6 +3,7 @@
 
 use super::physical::{LinkAt, Physical};
 use super::text::Sql;
+use super::write::Lock;
 use crate::datamodel::{ModelId, RelationId, Side};
 use crate::plan::{Param, Register, Statement};
 
@@ -152,6 +153,17 @@ pub fn required_by(
         sql.push(id_type).push("[], '{}'))");
     }
     sql.push(" limit 1");
+    sql.finish()
+}
+
+/// Locks rows by an array literal of ids (null: none), in the order of the ids. Returns how many there are.
+pub fn lock_rows(physical: &Physical, model: ModelId, ids: &Param) -> Statement {
+    let mut sql = Sql::new();
+    let (row, found) = (sql.alias(), sql.alias());
+    let id = physical.id(model);
+    sql.push("select count(*)::text from (select from ").push(physical.table(model)).push(" ").push(&row);
+    sql.push(" where ").column(&row, id).push(" = any(").bind(ids.clone()).push(") order by ");
+    sql.column(&row, id).lock(Lock::Update).push(") ").push(&found);
     sql.finish()
 }
 

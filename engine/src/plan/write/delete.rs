@@ -9,7 +9,7 @@ use crate::sql::{Filter, LinkAt, links, write};
 
 impl Writer<'_> {
     /// Deletes the rows whose ids a register holds as an array, with all that cascades, unless a row that
-    /// stays needs one that goes.
+    /// stays needs one that goes. The rows have been locked, so that nobody ties another row to them any more.
     pub(super) fn delete_nodes(&mut self, model: ModelId, ids: Register) -> Result<(), ApiError> {
         let planner = self.planner;
         let physical = planner.physical();
@@ -22,15 +22,15 @@ impl Writer<'_> {
             self.run_into(statement, registers.clone(), Expect::Anything);
             models.into_iter().zip(registers).collect()
         };
-        if self.access.is_limited() {
-            self.deleted = Some(model);
-            // The rows that were asked for have been found by their rule, and locked.
-            if !cascades.is_empty() {
-                self.hold_doomed(model, ids, &going, &cascades);
-            }
-            self.spare_others(&going);
-            self.deleted = None;
+        self.deleted = Some(model);
+        // The rows that were asked for have been found by their rule.
+        if !cascades.is_empty() {
+            self.hold_doomed(model, ids, &going, &cascades);
         }
+        if self.access.is_limited() {
+            self.spare_others(&going);
+        }
+        self.deleted = None;
         self.spare_enclosing(&going);
         for (gone, ids) in &going {
             for (relation, side) in ends_of(planner.model(), *gone) {
@@ -73,7 +73,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Locks all that goes along, which must be the viewer's own. A row that came before its partner was locked would
+    /// Locks all that goes along, which must be the viewer's to write. A row that came before its partner was locked would
     /// lose its link and stay, one that left before it was locked itself would go: the program is repeated, and
     /// finds them where they are.
     fn hold_doomed(
@@ -84,9 +84,14 @@ impl Writer<'_> {
         cascades: &[Cascade],
     ) {
         let physical = self.planner.physical();
-        for (gone, ids) in going {
-            let lock = write::find_ids(physical, *gone, &super::rows(*ids), None, write::Lock::Update);
-            self.run(lock, Expect::Anything);
+        let leads_to = |model| {
+            let target = |cascade: &Cascade| {
+                physical.model.relation(cascade.relation).end(cascade.side.other()).model
+            };
+            cascades.iter().any(|cascade| target(cascade) == model)
+        };
+        for (gone, ids) in going.iter().filter(|(gone, _)| leads_to(*gone)) {
+            self.run(delete::lock_rows(physical, *gone, &Param::Register(*ids)), Expect::Anything);
         }
         let changed = delete::doomed_others(physical, root, &Param::Register(ids), going, cascades);
         self.run(changed, Expect::NoConflict);

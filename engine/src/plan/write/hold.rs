@@ -1,5 +1,5 @@
 //! Rows are locked before a viewer's write decides on them: anyone who changes or gives away one of them at the same time
-//! comes first or waits. The service role takes no more locks than its statements do by themselves.
+//! comes first or waits. The service role locks what it deletes, and no more than its statements do by themselves otherwise.
 
 use super::Writer;
 use super::links::Parent;
@@ -11,7 +11,7 @@ use crate::sql::write::{self, Lock, Node};
 use crate::sql::{Filter, LinkAt, guard};
 
 impl Writer<'_> {
-    /// The lock on rows that a nested write or one of many finds.
+    /// The lock on rows that a nested write or one of many finds in order to change them.
     pub(super) fn lock(&self) -> Lock {
         if self.access.is_limited() { Lock::Update } else { Lock::None }
     }

@@ -102,7 +102,7 @@ impl Writer<'_> {
             InputMeaning::Upsert => self.nested_upsert(parent, item)?,
             InputMeaning::Delete => {
                 let writable = self.access.writable(target);
-                let (_, ids) = self.linked_child(parent, item, &writable, self.lock())?;
+                let (_, ids) = self.linked_child(parent, item, &writable, Lock::Update)?;
                 self.delete_nodes(target, ids)?;
             }
             InputMeaning::Disconnect => self.disconnect(parent, item)?,
@@ -114,7 +114,7 @@ impl Writer<'_> {
             InputMeaning::DeleteMany => {
                 let filter = self.planner.filter(target, Some(item), self.access)?;
                 let filter = filter.and(self.access.writable(target));
-                let ids = self.find_many(target, &filter, Some(parent), self.lock());
+                let ids = self.find_many(target, &filter, Some(parent), Lock::Update);
                 let then = self.branch(|w| w.delete_nodes(target, ids))?;
                 self.choose(ids, then, None);
             }

@@ -12,7 +12,7 @@ use crate::plan::read::Reader;
 use crate::plan::rights::Access;
 use crate::request::{OperationKind, Selected, SelectedField, Value, Variables};
 use crate::schema::{InputMeaning, OutputMeaning};
-use crate::sql::write::{self, Returning};
+use crate::sql::write::{self, Lock, Returning};
 use crate::sql::{self, Shape};
 
 impl Planner {
@@ -87,7 +87,7 @@ impl Planner {
             OutputMeaning::DeleteMany(model) => {
                 let filter = self.filter(model, Some(&argument(InputMeaning::Where)), access)?;
                 let filter = filter.and(access.writable(model));
-                let (ids, count) = writer.find_and_count(model, &filter, None, writer.lock());
+                let (ids, count) = writer.find_and_count(model, &filter, None, Lock::Update);
                 let then = writer.branch(|w| w.delete_nodes(model, ids))?;
                 writer.choose(ids, then, None);
                 let statement =

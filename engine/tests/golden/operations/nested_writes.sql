@@ -16,7 +16,7 @@ select t1."uid"::text, array[t1."uid"]::text, case when t1."assignedTo" = $1 the
 -- expects column 0, or: No Node for the model Order with value order1 for uid found.; column 2, or: The relation UserOrder has no node for the model User connected to a Node for the model Order with the value 'order1' for the field 'uid' on your mutation path.
 update "shop"."Order" t1 set "name" = $1, "updatedAt" = $2 where t1."uid" = $3 returning t1."uid"::text
 -- $1 = 'x', $2 = '2026-11-23T00:00:00.000', $3 = 'order1'
-select array_agg(t1."uid")::text, count(*)::text from "shop"."Item" t1 where t1."order" = $1 and t1."quantity" < $2
+select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Item" t1 where t1."order" = $1 and t1."quantity" < $2 order by t1."uid" for update) t2
 -- $1 = 'order1', $2 = '1'
 -- into r4
 -- if r4 holds a value
@@ -24,6 +24,11 @@ select array_agg(t1."uid")::text, count(*)::text from "shop"."Item" t1 where t1.
   -- $1 = r4
   -- into r5
   -- into r6
+  select count(*)::text from (select from "shop"."Price" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
+  -- $1 = r6
+  with recursive doomed(model, id) as (select 3, root.id::text from unnest($1::varchar[]) root(id) union select partner.model, partner.id from doomed cross join lateral (select 4 as model, t1."uid"::text as id from "shop"."Price" t1 where t1."item" = (case when doomed.model = 3 then doomed.id end)::varchar) partner) select 1 from doomed full join (select 3 as model, unnest($2::text[]) as id union all select 4 as model, unnest($3::text[]) as id) going on going.model = doomed.model and going.id = doomed.id where going.id is null or doomed.id is null limit 1
+  -- $1 = r4, $2 = r5, $3 = r6
+  -- expects no row, or the program is repeated
   select 1 from "shop"."Price" t1 where t1."item" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
   -- $1 = r5, $2 = r6
   -- expects no row, or: The change you are trying to make would violate the required relation 'ItemPrices' between Item and Price

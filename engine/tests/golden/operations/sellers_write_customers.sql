@@ -62,13 +62,11 @@ with recursive doomed(model, id) as (select 0, root.id::text from unnest($1::var
 -- into r5
 -- into r6
 -- into r7
-select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Bp" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
--- $1 = r4
-select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Order" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
+select count(*)::text from (select from "shop"."Order" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
 -- $1 = r5
-select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Item" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
+select count(*)::text from (select from "shop"."Item" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
 -- $1 = r6
-select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Price" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
+select count(*)::text from (select from "shop"."Price" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
 -- $1 = r7
 with recursive doomed(model, id) as (select 0, root.id::text from unnest($1::varchar[]) root(id) union select partner.model, partner.id from doomed cross join lateral (select 2 as model, t1."uid"::text as id from "shop"."Order" t1 where t1."issuedTo" = (case when doomed.model = 0 then doomed.id end)::varchar union all select 3 as model, t2."uid"::text as id from "shop"."Item" t2 where t2."order" = (case when doomed.model = 2 then doomed.id end)::varchar union all select 4 as model, t3."uid"::text as id from "shop"."Price" t3 where t3."item" = (case when doomed.model = 3 then doomed.id end)::varchar) partner) select 1 from doomed full join (select 0 as model, unnest($2::text[]) as id union all select 2 as model, unnest($3::text[]) as id union all select 3 as model, unnest($4::text[]) as id union all select 4 as model, unnest($5::text[]) as id) going on going.model = doomed.model and going.id = doomed.id where going.id is null or doomed.id is null limit 1
 -- $1 = r2, $2 = r4, $3 = r5, $4 = r6, $5 = r7

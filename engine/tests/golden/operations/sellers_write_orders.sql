@@ -44,9 +44,7 @@ with recursive doomed(model, id) as (select 3, root.id::text from unnest($1::var
 -- $1 = r4
 -- into r5
 -- into r6
-select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Item" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
--- $1 = r5
-select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "shop"."Price" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
+select count(*)::text from (select from "shop"."Price" t1 where t1."uid" = any($1) order by t1."uid" for update) t2
 -- $1 = r6
 with recursive doomed(model, id) as (select 3, root.id::text from unnest($1::varchar[]) root(id) union select partner.model, partner.id from doomed cross join lateral (select 4 as model, t1."uid"::text as id from "shop"."Price" t1 where t1."item" = (case when doomed.model = 3 then doomed.id end)::varchar) partner) select 1 from doomed full join (select 3 as model, unnest($2::text[]) as id union all select 4 as model, unnest($3::text[]) as id) going on going.model = doomed.model and going.id = doomed.id where going.id is null or doomed.id is null limit 1
 -- $1 = r4, $2 = r5, $3 = r6
