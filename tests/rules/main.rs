@@ -5,6 +5,7 @@
 
 mod cascades;
 mod customers;
+mod follows;
 mod lab;
 mod own_values;
 mod reads;

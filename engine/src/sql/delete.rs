@@ -146,11 +146,10 @@ pub fn required_by(
         }
     };
     if let Some(ids) = partners_going {
-        // A null array (no partner goes) excludes nothing.
-        let number = sql.add_param(ids.clone());
-        let id_type = physical.id_type(partner_model);
-        sql.push(" and not ").column(&row, staying).push(" = any(coalesce(").placeholder(number).push("::");
-        sql.push(id_type).push("[], '{}'))");
+        // A null array (no partner goes) excludes nothing. As a sub-select, because PostgreSQL hashes it whatever the plan:
+        // an array that is a parameter is searched from its beginning for each row, once a plan serves all values.
+        sql.push(" and ").column(&row, staying).push(" not in (select unnest(").bind(ids.clone()).push("::");
+        sql.push(physical.id_type(partner_model)).push("[]))");
     }
     sql.push(" limit 1");
     sql.finish()

@@ -16,11 +16,18 @@ impl Writer<'_> {
         if self.access.is_limited() { Lock::Update } else { Lock::None }
     }
 
-    /// Whether other rows decide which rows of the model the viewer may write; not so where the row follows a parent
-    /// that this transaction has locked.
+    /// Whether other rows decide which rows of the model the viewer may write; not so where a parent does that this
+    /// transaction has locked.
     pub(super) fn is_decided_elsewhere(&self, model: ModelId, parent: Option<&Parent>) -> bool {
-        let follows = parent.is_some_and(|parent| self.follows(model, parent));
-        !follows && self.planner.is_decided_elsewhere(model, &self.access.writable(model))
+        let held = parent.is_some_and(|parent| self.is_decided_by_locked(model, parent));
+        !held && self.planner.is_decided_elsewhere(model, &self.access.writable(model))
+    }
+
+    /// Whether the parent, which is locked, and the row itself decide whether the row is the viewer's to write. A link in
+    /// a table is part of neither: a statement that waited for the row sees the link as it was before.
+    pub(super) fn is_decided_by_locked(&self, model: ModelId, parent: &Parent) -> bool {
+        let in_table = matches!(self.planner.physical().link(parent.relation), LinkAt::Table { .. });
+        !in_table && self.follows(model, parent)
     }
 
     /// Whether a row is the viewer's to write because the parent, whose row holds it, is.

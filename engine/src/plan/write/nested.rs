@@ -256,7 +256,7 @@ impl Writer<'_> {
     /// Whether other rows than the child and its parent decide which children are among those.
     fn looks_twice(&self, parent: &Parent, among: &Filter) -> bool {
         let target = parent.relation.target;
-        self.planner.is_decided_elsewhere(target, among) && !self.follows(target, parent)
+        self.planner.is_decided_elsewhere(target, among) && !self.is_decided_by_locked(target, parent)
     }
 
     /// 3041

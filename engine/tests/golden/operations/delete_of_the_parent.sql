@@ -36,22 +36,22 @@ with recursive doomed(model, id) as (select 1, root.id::text from unnest($1::var
 select 1 where $1::varchar = any($2::varchar[])
 -- $1 = 'b', $2 = r4
 -- expects no row, or: The write would delete the Bp in whose data it stands; nothing was written. Delete it by a mutation of its own.
-select 1 from "shop"."Order" t1 where t1."assignedTo" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Order" t1 where t1."assignedTo" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r3, $2 = r5
 -- expects no row, or: The change you are trying to make would violate the required relation 'UserOrder' between Order and User
-select 1 from "shop"."Promotion" t1 where t1."assignedTo" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Promotion" t1 where t1."assignedTo" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r3, $2 = r6
 -- expects no row, or: The change you are trying to make would violate the required relation 'UserPromo' between Promotion and User
-select 1 from "shop"."Order" t1 where t1."issuedTo" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Order" t1 where t1."issuedTo" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r4, $2 = r5
 -- expects no row, or: The change you are trying to make would violate the required relation 'BpOrder' between Bp and Order
-select 1 from "shop"."Item" t1 where t1."order" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Item" t1 where t1."order" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r5, $2 = r7
 -- expects no row, or: The change you are trying to make would violate the required relation 'OrderItem' between Item and Order
-select 1 from "shop"."Publication" t1 where t1."promotion" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Publication" t1 where t1."promotion" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r6, $2 = r8
 -- expects no row, or: The change you are trying to make would violate the required relation 'PromoPublication' between Promotion and Publication
-select 1 from "shop"."Price" t1 where t1."item" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Price" t1 where t1."item" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r7, $2 = r9
 -- expects no row, or: The change you are trying to make would violate the required relation 'ItemPrices' between Item and Price
 delete from "shop"."Price" where "uid" = any($1)

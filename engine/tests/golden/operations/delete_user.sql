@@ -31,22 +31,22 @@ select count(*)::text from (select from "shop"."Price" t1 where t1."uid" = any($
 with recursive doomed(model, id) as (select 1, root.id::text from unnest($1::varchar[]) root(id) union select partner.model, partner.id from doomed cross join lateral (select 0 as model, t1."A"::text as id from "shop"."_CustomerOf" t1 where t1."B" = (case when doomed.model = 1 then doomed.id end)::varchar union all select 2 as model, t2."uid"::text as id from "shop"."Order" t2 where t2."assignedTo" = (case when doomed.model = 1 then doomed.id end)::varchar union all select 5 as model, t3."uid"::text as id from "shop"."Promotion" t3 where t3."assignedTo" = (case when doomed.model = 1 then doomed.id end)::varchar union all select 2 as model, t4."uid"::text as id from "shop"."Order" t4 where t4."issuedTo" = (case when doomed.model = 0 then doomed.id end)::varchar union all select 3 as model, t5."uid"::text as id from "shop"."Item" t5 where t5."order" = (case when doomed.model = 2 then doomed.id end)::varchar union all select 6 as model, t6."uid"::text as id from "shop"."Publication" t6 where t6."promotion" = (case when doomed.model = 5 then doomed.id end)::varchar union all select 4 as model, t7."uid"::text as id from "shop"."Price" t7 where t7."item" = (case when doomed.model = 3 then doomed.id end)::varchar) partner) select 1 from doomed full join (select 1 as model, unnest($2::text[]) as id union all select 0 as model, unnest($3::text[]) as id union all select 2 as model, unnest($4::text[]) as id union all select 5 as model, unnest($5::text[]) as id union all select 3 as model, unnest($6::text[]) as id union all select 6 as model, unnest($7::text[]) as id union all select 4 as model, unnest($8::text[]) as id) going on going.model = doomed.model and going.id = doomed.id where going.id is null or doomed.id is null limit 1
 -- $1 = r2, $2 = r4, $3 = r5, $4 = r6, $5 = r7, $6 = r8, $7 = r9, $8 = r10
 -- expects no row, or the program is repeated
-select 1 from "shop"."Order" t1 where t1."assignedTo" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Order" t1 where t1."assignedTo" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r4, $2 = r6
 -- expects no row, or: The change you are trying to make would violate the required relation 'UserOrder' between Order and User
-select 1 from "shop"."Promotion" t1 where t1."assignedTo" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Promotion" t1 where t1."assignedTo" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r4, $2 = r7
 -- expects no row, or: The change you are trying to make would violate the required relation 'UserPromo' between Promotion and User
-select 1 from "shop"."Order" t1 where t1."issuedTo" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Order" t1 where t1."issuedTo" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r5, $2 = r6
 -- expects no row, or: The change you are trying to make would violate the required relation 'BpOrder' between Bp and Order
-select 1 from "shop"."Item" t1 where t1."order" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Item" t1 where t1."order" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r6, $2 = r8
 -- expects no row, or: The change you are trying to make would violate the required relation 'OrderItem' between Item and Order
-select 1 from "shop"."Publication" t1 where t1."promotion" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Publication" t1 where t1."promotion" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r7, $2 = r9
 -- expects no row, or: The change you are trying to make would violate the required relation 'PromoPublication' between Promotion and Publication
-select 1 from "shop"."Price" t1 where t1."item" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Price" t1 where t1."item" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r8, $2 = r10
 -- expects no row, or: The change you are trying to make would violate the required relation 'ItemPrices' between Item and Price
 delete from "shop"."Price" where "uid" = any($1)

@@ -29,7 +29,7 @@ select array_agg(t2.id)::text, count(*)::text from (select t1."uid" as id from "
   with recursive doomed(model, id) as (select 3, root.id::text from unnest($1::varchar[]) root(id) union select partner.model, partner.id from doomed cross join lateral (select 4 as model, t1."uid"::text as id from "shop"."Price" t1 where t1."item" = (case when doomed.model = 3 then doomed.id end)::varchar) partner) select 1 from doomed full join (select 3 as model, unnest($2::text[]) as id union all select 4 as model, unnest($3::text[]) as id) going on going.model = doomed.model and going.id = doomed.id where going.id is null or doomed.id is null limit 1
   -- $1 = r4, $2 = r5, $3 = r6
   -- expects no row, or the program is repeated
-  select 1 from "shop"."Price" t1 where t1."item" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+  select 1 from "shop"."Price" t1 where t1."item" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
   -- $1 = r5, $2 = r6
   -- expects no row, or: The change you are trying to make would violate the required relation 'ItemPrices' between Item and Price
   delete from "shop"."Price" where "uid" = any($1)

@@ -61,7 +61,7 @@ select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" w
 select 1 from "shop"."Price" t1 join "shop"."Item" t2 on t2."uid" = t1."item" where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2))) is not true limit 1
 -- $1 = r6, $2 = 'a'
 -- expects no row, or: Cannot access this Item
-select 1 from "shop"."Price" t1 where t1."item" = any($1) and not t1."uid" = any(coalesce($2::varchar[], '{}')) limit 1
+select 1 from "shop"."Price" t1 where t1."item" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
 -- $1 = r5, $2 = r6
 -- expects no row, or: The change you are trying to make would violate the required relation 'ItemPrices' between Item and Price
 delete from "shop"."Price" where "uid" = any($1)

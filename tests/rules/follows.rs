@@ -1,0 +1,66 @@
+//! Rows that are the viewer's because the row above them is, where the link between the two stands in a table: a statement
+//! that has waited for one of the rows sees the link as it was before.
+
+use gom::identity::Viewer;
+use serde_json::json;
+
+use crate::shop::{Shop, holder};
+
+const DATAMODEL: &str = r#"
+type User { id: ID! @id }
+type Team {
+  id: ID! @id
+  owner: User @relation(name: "TeamOwner", link: INLINE)
+  players: [Player] @relation(name: "TeamPlayers", link: TABLE)
+}
+type Player { id: ID! @id name: String tags: [String] @scalarList(strategy: RELATION) team: Team @relation(name: "TeamPlayers") }
+"#;
+
+const POLICY: &str = r#"
+[operations.mutation]
+updateTeam = "do:it"
+[parts]
+Player = ["Team"]
+[roles.owner]
+permissions = ["role:owner", "do:it"]
+[roles.owner.rows]
+User = "{}"
+Team = "{ owner: { id: $sub } }"
+Player = "{ team: { owner: { id: $sub } } }"
+"#;
+
+const ROWS: &str = r#"
+truncate "User", "Team", "Player", "_TeamPlayers" cascade;
+insert into "User" ("id") values ('me'), ('you');
+insert into "Team" ("id", "owner") values ('tme', 'me'), ('tyou', 'you');
+insert into "Player" ("id", "name") values ('p', 'as it was');
+insert into "_TeamPlayers" ("A", "B") values ('p', 'tme');
+"#;
+
+async fn teams() -> (Shop, Viewer) {
+    (Shop::open_other(DATAMODEL, POLICY).await, holder("me", vec!["role:owner".into(), "do:it".into()]))
+}
+
+#[actix::test]
+async fn a_row_that_moves_to_anothers_by_a_table_meanwhile_is_neither_changed_nor_deleted() {
+    let (teams, me) = teams().await;
+    let give = r#"update "Player" set "name" = 'yours now'; update "_TeamPlayers" set "B" = 'tyou'"#;
+    for players in [
+        r#"{update: [{where: {id: "p"}, data: {name: "stolen"}}]}"#,
+        r#"{upsert: [{where: {id: "p"}, update: {name: "stolen"}, create: {name: "new"}}]}"#,
+        r#"{updateMany: [{where: {id: "p"}, data: {name: "stolen"}}]}"#,
+        r#"{updateMany: [{where: {id: "p"}, data: {name: "stolen", tags: {set: ["s"]}}}]}"#,
+        r#"{delete: [{id: "p"}]}"#,
+        r#"{deleteMany: [{id: "p"}]}"#,
+        r#"{disconnect: [{id: "p"}]}"#,
+        r#"{set: []}"#,
+    ] {
+        teams.tables.batch_execute(ROWS).await.unwrap();
+        let text = format!(r#"mutation {{ updateTeam(where: {{id: "tme"}}, data: {{players: {players}}}) {{ id }} }}"#);
+        teams.ask_beside(give, &me, &text, json!({})).await;
+        let player = r#"select concat_ws(' ', p."name", l."B") from "Player" p left join "_TeamPlayers" l on l."A" = p."id"
+                        where p."id" = 'p'"#;
+        assert_eq!(teams.text(player).await.as_deref(), Some("yours now tyou"), "{players}");
+        assert_eq!(teams.count(r#"select count(*) from "Player_tags""#).await, 0, "{players}");
+    }
+}
