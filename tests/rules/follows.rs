@@ -56,7 +56,9 @@ async fn a_row_that_moves_to_anothers_by_a_table_meanwhile_is_neither_changed_no
         r#"{set: []}"#,
     ] {
         teams.tables.batch_execute(ROWS).await.unwrap();
-        let text = format!(r#"mutation {{ updateTeam(where: {{id: "tme"}}, data: {{players: {players}}}) {{ id }} }}"#);
+        let text = format!(
+            r#"mutation {{ updateTeam(where: {{id: "tme"}}, data: {{players: {players}}}) {{ id }} }}"#
+        );
         teams.ask_beside(give, &me, &text, json!({})).await;
         let player = r#"select concat_ws(' ', p."name", l."B") from "Player" p left join "_TeamPlayers" l on l."A" = p."id"
                         where p."id" = 'p'"#;

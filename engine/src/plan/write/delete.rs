@@ -85,9 +85,8 @@ impl Writer<'_> {
     ) {
         let physical = self.planner.physical();
         let leads_to = |model| {
-            let target = |cascade: &Cascade| {
-                physical.model.relation(cascade.relation).end(cascade.side.other()).model
-            };
+            let target =
+                |cascade: &Cascade| physical.model.relation(cascade.relation).end(cascade.side.other()).model;
             cascades.iter().any(|cascade| target(cascade) == model)
         };
         for (gone, ids) in going.iter().filter(|(gone, _)| leads_to(*gone)) {
