@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use unicode_segmentation::UnicodeSegmentation;
 
 /// How soon a device that saves its battery is to be woken (RFC 8030, section 5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +56,23 @@ pub struct Notice {
     pub topic: Option<String>,
 }
 
-/// The text of a notification as the client's service worker reads it.
-#[derive(Debug, Serialize)]
+/// The text of a notification, before it is made to fit into a message.
+#[derive(Debug)]
 pub(super) struct Text<'a> {
     pub title: &'a str,
     pub body: &'a str,
     pub data: Data<'a>,
+}
+
+/// A message's plaintext, as service workers read it.
+#[derive(Serialize)]
+struct Payload<'a> {
+    title: &'a str,
+    body: &'a str,
+    /// For `showNotification`: a notification with the tag of one that is shown replaces it. A worker that knows no `tag` here
+    /// makes the same one of `data`.
+    tag: &'a str,
+    data: Data<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,28 +104,43 @@ impl Text<'_> {
     }
 
     fn json(&self, title: &str, body: &str) -> Vec<u8> {
-        let text = Text { title, body, data: Data { ..self.data } };
+        let tag = format!("{}:{}", self.data.kind, self.data.uid);
+        let payload = Payload { title, body, tag: &tag, data: Data { ..self.data } };
         // Strings under fixed keys: nothing in them can fail.
-        serde_json::to_vec(&text).unwrap_or_default()
+        serde_json::to_vec(&payload).unwrap_or_default()
     }
 }
 
-/// The beginning of a text that takes at most `room` bytes in JSON, the mark of the cut included.
+/// The beginning of a text that takes at most `room` bytes in JSON, the mark of the cut included. Cut between grapheme
+/// clusters, so that no flag, family or accented letter is shown in part.
 fn cut(text: &str, room: usize) -> String {
     let mut left = room.saturating_sub(ELLIPSIS.len_utf8());
     let mut kept = String::new();
-    for character in text.chars() {
-        let bytes = escaped_len(character);
+    for cluster in text.graphemes(true) {
+        let bytes: usize = cluster.chars().map(escaped_len).sum();
         if bytes > left {
+            if kept.is_empty() {
+                // A letter under more marks than a message can carry: better a part of it than nothing.
+                kept.extend(cluster.chars().take_while(|character| take(&mut left, escaped_len(*character))));
+            }
             break;
         }
         left -= bytes;
-        kept.push(character);
+        kept.push_str(cluster);
     }
     let end = kept.trim_end().len();
     kept.truncate(end);
     kept.push(ELLIPSIS);
     kept
+}
+
+/// Takes so much of what is left, if there is as much.
+fn take(left: &mut usize, bytes: usize) -> bool {
+    let fits = bytes <= *left;
+    if fits {
+        *left -= bytes;
+    }
+    fits
 }
 
 /// How many bytes a character takes in a JSON string as serde_json writes it.
@@ -134,12 +161,32 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_what_the_client_reads() {
+    fn a_message_carries_its_tag_and_what_older_workers_read() {
         let json = String::from_utf8(text("Pedido nuevo", "Tienes un nuevo pedido: «A»").fit(3_052)).unwrap();
         assert_eq!(
             json,
-            r#"{"title":"Pedido nuevo","body":"Tienes un nuevo pedido: «A»","data":{"type":"order","uid":"u1","operation":"create"}}"#
+            r#"{"title":"Pedido nuevo","body":"Tienes un nuevo pedido: «A»","tag":"order:u1","data":{"type":"order","uid":"u1","operation":"create"}}"#
         );
+    }
+
+    #[test]
+    fn a_text_is_never_cut_within_what_is_one_character_to_a_reader() {
+        for cluster in ["👩‍👩‍👧‍👦", "🇲🇽", "é", "क्षि", "👍🏽"] {
+            let body = cluster.repeat(400);
+            for room in ELLIPSIS.len_utf8() + cluster.len()..120 {
+                let kept = cut(&body, room);
+                let kept = kept.strip_suffix(ELLIPSIS).unwrap();
+                let whole = kept.len() / cluster.len();
+                assert!(kept == cluster.repeat(whole), "{cluster} in {room}: {kept}");
+                assert_eq!(whole, (room - ELLIPSIS.len_utf8()) / cluster.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_letter_under_too_many_marks_is_shown_in_part() {
+        let body = format!("a{}", "\u{301}".repeat(4_000));
+        assert_eq!(cut(&body, 8), "a\u{301}\u{301}…");
     }
 
     #[test]
@@ -147,7 +194,7 @@ mod tests {
         let bodies =
             ["ñ".repeat(4_000), "\"\\\n".repeat(3_000), "a\u{1}😀 ".repeat(2_000), "x".repeat(3_052)];
         for body in &bodies {
-            for limit in [100, 101, 102, 103, 104, 500, 1_000, 3_050, 3_052] {
+            for limit in [120, 121, 122, 123, 124, 500, 1_000, 3_050, 3_052] {
                 let json = text("Título", body).fit(limit);
                 assert!(json.len() <= limit && json.len() + 12 > limit, "{} of {limit}", json.len());
                 let read: serde_json::Value = serde_json::from_slice(&json).unwrap();
