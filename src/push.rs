@@ -5,8 +5,8 @@ use std::sync::Arc;
 use gom_actors::database::Database;
 use gom_actors::live::Live;
 use gom_actors::push::{
-    Composer, ContactError, DeviceStoreChoice, Devices, DevicesOptions, MakeComposer, Push, PushOptions,
-    Sender, SenderError,
+    Composer, ContactError, DeviceStoreChoice, Devices, DevicesOptions, MakeComposer, OTHER_KEYS_KEPT, Push,
+    PushOptions, Sender, SenderError, VapidKeys,
 };
 use gom_actors::redis::RedisOptionsError;
 use gom_engine::plan::Source as _;
@@ -32,6 +32,16 @@ pub enum PushError {
     Thread,
 }
 
+/// Where devices are kept, by the settings. `keys`: for which browsers subscribe.
+pub fn devices_options(settings: &Settings, keys: Option<&VapidKeys>) -> DevicesOptions {
+    DevicesOptions {
+        store: redis_options(&settings.redis).map_or(DeviceStoreChoice::Postgres, DeviceStoreChoice::Redis),
+        per_user: settings.push.devices_per_user,
+        vapid_key: keys.map(VapidKeys::fingerprint),
+        other_keys_kept: OTHER_KEYS_KEPT,
+    }
+}
+
 /// Starts the dispatcher: for the shop's datamodel, and if there are keys, it sends. Waits for no store.
 ///
 /// # Errors
@@ -43,11 +53,9 @@ pub async fn start(
     live: &Live,
     deployed: &Deployed,
 ) -> Result<Push, PushError> {
-    let devices = DevicesOptions {
-        store: redis_options(&settings.redis).map_or(DeviceStoreChoice::Postgres, DeviceStoreChoice::Redis),
-        per_user: settings.push.devices_per_user,
-    };
-    let sender = match obtain_vapid_keys(settings)? {
+    let keys = obtain_vapid_keys(settings)?;
+    let devices = devices_options(settings, keys.as_ref());
+    let sender = match keys {
         Some(keys) => Some(Sender::new(sender_options(settings)?, keys)?),
         None => {
             tracing::info!("push is off: there are no VAPID keys (`gom vapid generate` makes some)");

@@ -27,8 +27,8 @@ use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{
-    self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, Sending, ShownHere, State, Vitals,
-    Waiting, Welcome,
+    self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, Renewals, Sending, ShownHere, State,
+    Vitals, Waiting, Welcome,
 };
 use crate::identity::{Cursors, SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
@@ -215,6 +215,7 @@ impl Application {
         let limits = Arc::new(settings.limits.clone());
         let (bounds, census) = (Arc::new(settings.sockets.clone()), Census::default());
         let (waiting, sending) = (Waiting::default(), Sending::of(&settings.server));
+        let renewals = Arc::new(Renewals::new(settings.push.renewals_per_minute));
         let (stop_sockets, stopping) = watch::channel(false);
         let (of_workers, of_live, of_push) = (database.clone(), live.clone(), push.clone());
         let keys = Arc::clone(&tokens);
@@ -241,6 +242,7 @@ impl Application {
                     ),
                     edge: Arc::new(edge.local()),
                     push: of_push.clone(),
+                    renewals: Arc::clone(&renewals),
                     bounds: Arc::clone(&bounds),
                     census: census.clone(),
                     waiting: waiting.clone(),

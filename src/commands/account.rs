@@ -23,11 +23,12 @@ pub(super) struct Arguments {
 enum Task {
     /// Let somebody in; the password is asked for, or read from standard input
     Add(Added),
-    /// Shut somebody out: sessions of the account's subject are closed
+    /// Shut somebody out: sessions of the account's subject are closed, its devices forgotten
     Disable(Named),
     /// Let somebody in again who was shut out
     Enable(Named),
-    /// Change a password, asked for or read from standard input; sessions of the account's subject are closed
+    /// Change a password, asked for or read from standard input; sessions of the account's subject are closed, its devices
+    /// forgotten
     Passwd(Named),
     /// Show all accounts
     List(SettingsArguments),
@@ -173,13 +174,13 @@ async fn change(
 async fn close_sessions(place: &Place, settings: &Settings, subject: &str) -> Result<(), Failure> {
     let closed = super::session::close_all(place, settings, subject).await.map_err(|failure| match failure {
         Failure::Other(text) => Failure::Other(format!(
-            "the account is changed, but its open sessions could not be closed ({text}): they end when their \
-             access tokens do, within {} s; `gom session close` tries again",
+            "the account is changed, but not all that was open could be closed ({text}); sessions end when their access \
+             tokens do, within {} s; `gom session close` tries again",
             settings.auth.accounts.expiration.as_secs()
         )),
         failure => failure,
     })?;
-    println!("{closed} open sessions of {subject} were closed.");
+    println!("{} open sessions of {subject} were closed. Devices forgotten: {}.", closed.sessions, closed.devices);
     Ok(())
 }
 

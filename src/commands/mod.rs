@@ -3,6 +3,7 @@
 
 mod account;
 mod config;
+mod devices;
 mod doctor;
 mod healthcheck;
 mod migrate;
@@ -58,7 +59,7 @@ enum Command {
     Session(session::Arguments),
     /// Make the keys of Web Push
     Vapid(vapid::Arguments),
-    /// Show what push has to do, and what became of what was sent
+    /// Show what push has to do, what became of what was sent, and users' devices
     Push(push::Arguments),
     /// Check settings, PostgreSQL, Redis, keys and all else that a server needs, and say what to do
     Doctor(doctor::Arguments),

@@ -1,4 +1,4 @@
-//! `gom push status`: what push has to do, and what became of what was sent. Names no endpoint.
+//! `gom push`: what push has to do, what became of what was sent, and the devices. Names no endpoint.
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::place::Place;
-use super::{Failure, SettingsArguments, columns};
+use super::{Failure, SettingsArguments, columns, devices};
 use crate::settings::Purpose;
 
 #[derive(Debug, Args)]
@@ -19,6 +19,8 @@ pub(super) struct Arguments {
 enum Task {
     /// Show open jobs, deliveries by state and by push service, and the last failures
     Status(Status),
+    /// Show the devices of a user, or forget them
+    Devices(devices::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -114,7 +116,13 @@ struct JobFailure {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Task::Status(status) = arguments.task;
+    match arguments.task {
+        Task::Status(status) => show(status),
+        Task::Devices(arguments) => devices::run(arguments),
+    }
+}
+
+fn show(status: Status) -> Result<(), Failure> {
     let settings = status.settings.load(Purpose::Tool, [])?.settings;
     let report = actix_web::rt::System::new().block_on(async {
         let place = Place::open(&settings).await?;

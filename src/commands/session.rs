@@ -1,9 +1,11 @@
-//! `gom session`: who is logged in, and an end to it.
+//! `gom session`: who is logged in, and an end to it. With a session end its devices: they are told nothing any more.
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use gom_actors::push::DevicesError;
 use gom_actors::sessions::{SessionSummary, Sessions};
 
+use super::devices::devices;
 use super::place::Place;
 use super::{Failure, SettingsArguments};
 use crate::identity::session_options;
@@ -19,8 +21,8 @@ pub(super) struct Arguments {
 enum Task {
     /// Show the open sessions of a user
     List(Of),
-    /// Close the sessions of a user, on every server at once
-    Close(Closed),
+    /// Close the sessions of a user, on every server at once, and forget the devices subscribed in them
+    Close(Closing),
 }
 
 #[derive(Debug, Args)]
@@ -33,7 +35,7 @@ struct Of {
 }
 
 #[derive(Debug, Args)]
-struct Closed {
+struct Closing {
     #[command(flatten)]
     of: Of,
     /// Only this one, as `gom session list` shows it
@@ -44,8 +46,8 @@ struct Closed {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (of, work) = match arguments.task {
         Task::List(of) => (of, Work::List),
-        Task::Close(Closed { of, session: None }) => (of, Work::CloseAll),
-        Task::Close(Closed { of, session: Some(handle) }) => (of, Work::Close(handle)),
+        Task::Close(Closing { of, session: None }) => (of, Work::CloseAll),
+        Task::Close(Closing { of, session: Some(handle) }) => (of, Work::Close(handle)),
     };
     let settings = of.settings.load(Purpose::Tool, [])?.settings;
     actix_web::rt::System::new().block_on(async {
@@ -75,20 +77,43 @@ async fn carry_out(place: &Place, settings: &Settings, subject: &str, work: Work
                 let text = format!("{subject} has no session {handle}; `gom session list` shows all");
                 return Err(Failure::Other(text));
             }
-            println!("The session is closed.");
+            let forgotten = devices(place, settings)?.forget_session(subject, &handle).await;
+            let forgotten = forgotten.map_err(|error| not_forgotten("the session is closed", subject, &error))?;
+            println!("The session is closed. Devices forgotten: {forgotten}.");
         }
         Work::CloseAll => {
             let closed = close_all(place, settings, subject).await?;
-            println!("{closed} sessions were closed.");
+            println!("{} sessions were closed. Devices forgotten: {}.", closed.sessions, closed.devices);
         }
     }
     Ok(())
 }
 
-/// Closes every session of a subject; how many there were.
-pub(super) async fn close_all(place: &Place, settings: &Settings, subject: &str) -> Result<u64, Failure> {
-    let closed = sessions(place, settings)?.close_all(subject).await;
-    closed.map_err(|error| Failure::because("", &error))
+/// How much was closed.
+pub(super) struct Closed {
+    pub sessions: u64,
+    pub devices: u64,
+}
+
+/// Closes every session of a subject, and forgets its devices.
+pub(super) async fn close_all(
+    place: &Place,
+    settings: &Settings,
+    subject: &str,
+) -> Result<Closed, Failure> {
+    let sessions = sessions(place, settings)?.close_all(subject).await;
+    let sessions = sessions.map_err(|error| Failure::because("", &error))?;
+    // Not before: in a session that is open, a device may be subscribed again.
+    let devices = devices(place, settings)?.forget_all(subject).await;
+    let devices = devices.map_err(|error| not_forgotten("the sessions are closed", subject, &error))?;
+    Ok(Closed { sessions, devices })
+}
+
+fn not_forgotten(done: &str, subject: &str, error: &DevicesError) -> Failure {
+    Failure::Other(format!(
+        "{done}, but devices of {subject} may still be sent notifications ({error}): \
+         `gom push devices forget` tries again"
+    ))
 }
 
 fn sessions(place: &Place, settings: &Settings) -> Result<Sessions, Failure> {

@@ -123,4 +123,9 @@ impl Fields {
     pub fn check(self) -> Result<(), RestError> {
         if self.problems.is_empty() { Ok(()) } else { Err(RestError::invalid(self.problems)) }
     }
+
+    /// All that was wrong with the fields.
+    pub fn into_problems(self) -> Vec<String> {
+        self.problems
+    }
 }

@@ -61,6 +61,7 @@ pub use welcome::Welcome;
 
 use endpoint::Endpoint;
 use rest_error::RestError;
+pub use webpush::Renewals;
 
 use crate::graphql::Api;
 use crate::identity::{ServiceTokens, Viewer};
@@ -85,6 +86,8 @@ pub struct State {
     pub limits: Arc<AllLimits>,
     pub edge: Arc<Edge>,
     pub push: Push,
+    /// How often subscriptions are renewed, from where.
+    pub renewals: Arc<Renewals>,
     /// What connections may take that outlive an answer.
     pub bounds: Arc<Sockets>,
     pub census: Census,

@@ -41,7 +41,7 @@ impl From<NotLoggedIn> for RestError {
 /// Joins the two halves. A renewed half goes to the browser with the answer.
 pub async fn join(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<LoggedIn, NotLoggedIn> {
     let session = edge.sessions.resume(id).await.map_err(unanswered)?;
-    let session = session.ok_or(NotLoggedIn::No("there is no such session".into()))?;
+    let session = session.ok_or_else(closed)?;
     let mut reason = None;
     let mut unavailable = false;
     for head in SiteCookies::token_halves_of(request) {
@@ -62,6 +62,11 @@ pub async fn join(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<
         return Err(unverified());
     }
     Err(NotLoggedIn::No(reason.unwrap_or("jwt must be provided".into())))
+}
+
+/// There is no such session, or not any more.
+pub fn closed() -> NotLoggedIn {
+    NotLoggedIn::No("there is no such session".into())
 }
 
 /// The half that replaced the one that the request brings: it set out before the answer to another one, which

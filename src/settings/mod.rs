@@ -298,6 +298,7 @@ pub struct Push {
     #[serde(deserialize_with = "milliseconds")]
     pub keep_for: Duration,
     pub devices_per_user: usize,
+    pub renewals_per_minute: u32,
     #[serde(default)]
     pub language: Language,
     #[serde(default)]

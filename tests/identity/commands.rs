@@ -1,9 +1,11 @@
-//! `gom account` and `gom session` as people start them.
+//! `gom account`, `gom session` and `gom push devices` as people start them.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use gom::identity::{ACCOUNTS, session_options};
+use gom::push::devices_options;
+use gom_actors::push::{Device, DeviceKeys, Devices, Endpoint, Subscriber};
 use gom_actors::sessions::{NewSession, Sessions};
 
 use crate::world::{World, secret};
@@ -121,17 +123,79 @@ async fn sessions_are_shown_and_closed_from_the_command_line() {
 }
 
 #[actix_web::test]
-async fn a_disabled_accounts_sessions_are_closed_at_once() {
+async fn a_disabled_accounts_sessions_are_closed_and_its_devices_forgotten_at_once() {
     let world = World::start().await;
+    let devices = Devices::start(devices_options(&world.settings, None), &world.database).unwrap();
     let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
     done(&gom(&world, &["account", "add", "ana", "--subject", "auth0|ana"], "ana's password"));
     for (arguments, input) in
         [(["account", "passwd", "ana"], "another password"), (["account", "disable", "ana"], "")]
     {
         let (hers, others) = (open(&sessions, "auth0|ana").await, open(&sessions, "auth0|berta").await);
+        for (user, name) in [("auth0|ana", "phone"), ("auth0|ana", "laptop"), ("auth0|berta", "hers")] {
+            subscribe(&devices, user, None, name).await;
+        }
         let output = gom(&world, &arguments, input);
-        assert!(done(&output).contains("1 open sessions of auth0|ana were closed"), "{output:?}");
+        let expected = "1 open sessions of auth0|ana were closed. Devices forgotten: 2.";
+        assert!(done(&output).contains(expected), "{output:?}");
+        assert_eq!(devices.list("auth0|ana").await.unwrap(), []);
+        assert_eq!(devices.list("auth0|berta").await.unwrap().len(), 1);
         assert!(sessions.resume(&hers).await.unwrap().is_none());
         assert!(sessions.resume(&others).await.unwrap().is_some());
     }
+}
+
+async fn subscribe(devices: &Devices, user: &str, session: Option<&str>, name: &str) -> Device {
+    let endpoint = Endpoint::parse(&format!("https://push.example/send/{name}-secret")).unwrap();
+    // The receiver of RFC 8291's example.
+    let p256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+    let keys = DeviceKeys::parse(p256dh, "BTBZMqHH6r4Tts7J_aSIgg").unwrap();
+    let device = Device { endpoint, keys, expires: None };
+    let by = Subscriber { user: user.to_owned(), session: session.map(str::to_owned) };
+    devices.subscribe(&by, &device).await.unwrap();
+    device
+}
+
+#[actix_web::test]
+async fn devices_are_shown_and_forgotten_from_the_command_line() {
+    let world = World::start().await;
+    let devices = Devices::start(devices_options(&world.settings, None), &world.database).unwrap();
+    let phone = subscribe(&devices, "auth0|ana", Some("5e55104"), "phone").await;
+    for (user, name) in [("auth0|ana", "laptop"), ("auth0|ana", "tablet"), ("auth0|berta", "hers")] {
+        subscribe(&devices, user, None, name).await;
+    }
+    let listed = gom(&world, &["push", "devices", "list", "auth0|ana"], "");
+    let text = done(&listed);
+    let fingerprint = phone.endpoint.fingerprint();
+    let row = text.lines().find(|line| line.starts_with(&fingerprint)).unwrap();
+    assert!(row.contains("https://push.example ") && row.contains(" 5e55104 "), "{text}");
+    assert_eq!(text.lines().count(), 4, "{text}");
+    assert!(!text.contains("secret") && !text.contains("BCVx") && !text.contains("BTBZ"), "{text}");
+
+    let forget = ["push", "devices", "forget", "auth0|ana", "--device", &fingerprint];
+    assert!(done(&gom(&world, &forget, "")).contains("The device is forgotten"));
+    let again = gom(&world, &forget, "");
+    assert!(failed(&again).contains("`gom push devices list` shows all"), "{again:?}");
+    let rest = gom(&world, &["push", "devices", "forget", "auth0|ana"], "");
+    assert_eq!(done(&rest), "Devices forgotten: 2.\n");
+    assert_eq!(devices.list("auth0|ana").await.unwrap(), []);
+    assert_eq!(devices.list("auth0|berta").await.unwrap().len(), 1);
+}
+
+#[actix_web::test]
+async fn the_devices_of_a_session_that_is_closed_from_the_command_line_are_forgotten() {
+    let world = World::start().await;
+    let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
+    let devices = Devices::start(devices_options(&world.settings, None), &world.database).unwrap();
+    let (one, another) = (open(&sessions, "auth0|ana").await, open(&sessions, "auth0|ana").await);
+    for (id, name) in [(&one, "phone"), (&another, "laptop"), (&another, "tablet")] {
+        subscribe(&devices, "auth0|ana", Some(&id.handle()), name).await;
+    }
+    let closed = gom(&world, &["session", "close", "auth0|ana", "--session", &one.handle()], "");
+    assert_eq!(done(&closed), "The session is closed. Devices forgotten: 1.\n");
+    let left = devices.list("auth0|ana").await.unwrap();
+    assert!(left.len() == 2 && left.iter().all(|device| device.session == Some(another.handle())), "{left:?}");
+    let closed = gom(&world, &["session", "close", "auth0|ana"], "");
+    assert_eq!(done(&closed), "1 sessions were closed. Devices forgotten: 2.\n");
+    assert_eq!(devices.list("auth0|ana").await.unwrap(), []);
 }

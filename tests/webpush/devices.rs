@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use crate::app::{Place, Stores};
 use crate::world::{OTHER_SELLER, SELLER, customer, seller, shops};
-use crate::{everywhere, stored, subscribe, subscription, unsubscribe, vapid};
+use crate::{everywhere, renew, stored, subscribe, subscription, unsubscribe, vapid};
 
 everywhere!(
     a_device_is_its_users_until_it_is_unsubscribed,
     a_device_moves_to_whoever_logs_in_on_it,
     a_customer_whose_id_is_a_sellers_subject_gets_no_device_of_the_sellers,
     the_login_page_unsubscribes_without_a_session,
+    a_log_out_forgets_the_devices_of_its_session_and_no_others,
     nobody_has_more_devices_than_the_setting_says,
     a_process_that_sends_nothing_keeps_devices_all_the_same,
 );
@@ -94,12 +95,36 @@ async fn the_login_page_unsubscribes_without_a_session(stores: Stores) {
         assert_eq!(reply.headers.get("content-length"), unknown.headers.get("content-length"));
     }
     assert_eq!(stored(&place).await, [format!("{SELLER} phone")]);
-    // A page that has thrown its CSRF token away, with cookies of a session that has ended.
-    browser.log_out().await;
+    // A page that has thrown its CSRF token away, with cookies of a session that has ended by itself.
+    browser.jar.clear();
     browser.jar.insert("session-token".to_owned(), "a.b".to_owned());
     let reply = unsubscribe(&mut browser, &subscription("phone", 0)).await;
     assert_eq!((reply.status.as_u16(), &reply.body), (201, &json!(true)));
     assert!(stored(&place).await.is_empty());
+}
+
+async fn a_log_out_forgets_the_devices_of_its_session_and_no_others(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let (mut one, mut another, mut customer) = (seller(&app).await, seller(&app).await, customer(&app).await);
+    for (browser, name) in
+        [(&mut one, "phone"), (&mut one, "worker"), (&mut another, "laptop"), (&mut customer, "tablet")]
+    {
+        assert_eq!(subscribe(browser, &subscription(name, 0)).await.body, json!(true));
+    }
+    let uid = customer.payload()["sub"].as_str().unwrap().to_owned();
+    let tablet = format!("{} tablet", customer_subject(&uid, SELLER));
+    assert_eq!(one.send(Method::POST, "/auth/logout", None).await.status, 204);
+    assert_eq!(stored(&place).await, [format!("{SELLER} laptop"), tablet.clone()]);
+    // As the client does it, which unsubscribes by itself as well, sooner or later.
+    assert_eq!(unsubscribe(&mut one, &subscription("phone", 0)).await.body, json!(false));
+    assert_eq!(unsubscribe(&mut customer, &subscription("tablet", 0)).await.body, json!(true));
+    assert_eq!(customer.send(Method::GET, "/auth/logout", None).await.status, 204);
+    assert_eq!(stored(&place).await, [format!("{SELLER} laptop")]);
+    // A page of another site logs nobody out.
+    another.jar.remove("csrf-token");
+    assert_eq!(another.send(Method::POST, "/auth/logout", None).await.refusal(), (403, "EBADCSRFTOKEN"));
+    assert_eq!(stored(&place).await, [format!("{SELLER} laptop")]);
 }
 
 async fn nobody_has_more_devices_than_the_setting_says(stores: Stores) {
@@ -122,6 +147,7 @@ async fn while_the_store_is_away_it_is_said_so() {
     let mut redis = place.redis.take().unwrap();
     redis.kill();
     let reply = unsubscribe(&mut app.browser(), &subscription("phone", 0)).await;
+    assert_eq!(renew(&mut app.browser(), &subscription("a", 0), &subscription("b", 0)).await.status, 503);
     assert_eq!(reply.refusal(), (503, "Service Unavailable"));
     assert_eq!(reply.header("retry-after"), "1");
     assert_eq!(reply.body["message"], "Devices are not available at the moment; try again");

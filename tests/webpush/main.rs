@@ -11,6 +11,7 @@ mod browser;
 mod devices;
 mod ledger;
 mod refusals;
+mod renewal;
 #[path = "../auth/world.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod world;
@@ -58,6 +59,10 @@ pub async fn subscribe(browser: &mut Browser, subscription: &Value) -> Reply {
 
 pub async fn unsubscribe(browser: &mut Browser, subscription: &Value) -> Reply {
     browser.send(Method::POST, "/webpush/unsubscribe", Some(subscription.clone())).await
+}
+
+pub async fn renew(browser: &mut Browser, old: &Value, new: &Value) -> Reply {
+    browser.send(Method::POST, "/webpush/renew", Some(json!({ "old": old, "new": new }))).await
 }
 
 /// Whose devices there are, as `user name`, sorted: what the store itself says.

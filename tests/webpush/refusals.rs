@@ -123,6 +123,7 @@ async fn other_methods_and_paths_are_not_there() {
     for (method, path, expected, allow) in [
         (Method::GET, "/webpush/subscribe", 405, "POST"),
         (Method::DELETE, "/webpush/unsubscribe", 405, "POST"),
+        (Method::GET, "/webpush/renew", 405, "POST"),
         (Method::POST, "/webpush/key", 405, "GET, HEAD"),
         (Method::GET, "/webpush/other", 404, ""),
         (Method::GET, "/webpush", 404, ""),

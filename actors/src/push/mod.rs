@@ -19,7 +19,9 @@ pub use device::{
     AUTH_BYTES, Device, DeviceKeys, Endpoint, EndpointError, KeysError, LONGEST_ENDPOINT, P256DH_BYTES,
     Registered,
 };
-pub use devices::{Change, DeviceStoreChoice, Devices, DevicesError, DevicesOptions};
+pub use devices::{
+    Change, DeviceStoreChoice, DeviceSummary, Devices, DevicesError, DevicesOptions, OTHER_KEYS_KEPT, Subscriber,
+};
 pub use job::{ComposeError, Composed, Composer, Job, MAX_RECIPIENTS, Settled};
 pub use notice::{Notice, Urgency};
 pub use options::PushOptions;

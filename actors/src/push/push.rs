@@ -9,8 +9,10 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
 use super::device::{Device, Endpoint};
-use super::devices::{Change, Devices, DevicesError};
-use super::dispatcher::{AskBacklog, Parts, PushDispatcher, Shared, Subscribe, Unsubscribe};
+use super::devices::{Change, Devices, DevicesError, Subscriber};
+use super::dispatcher::{
+    AskBacklog, ForgetSession, Parts, PushDispatcher, Renew, Shared, Subscribe, Unsubscribe,
+};
 use super::job::Composer;
 use super::options::PushOptions;
 use super::sender::{Sender, Unreachable};
@@ -108,9 +110,31 @@ impl Push {
     ///
     /// # Errors
     /// If the place where devices are kept does not answer, or there is too much to do.
-    pub async fn subscribe(&self, user: &str, device: Device) -> Result<Change, DevicesError> {
+    pub async fn subscribe(&self, by: Subscriber, device: Device) -> Result<Change, DevicesError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Subscribe { user: user.to_owned(), device, reply }).await?;
+        self.send(Subscribe { by, device, reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+    }
+
+    /// A browser's subscription was replaced by another, see [`Devices::renew`].
+    ///
+    /// # Errors
+    /// As for [`Push::subscribe`].
+    pub async fn renew(&self, old: Device, new: Device) -> Result<Option<Change>, DevicesError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Renew { old, new, reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+    }
+
+    /// Nobody is to be told anything on the devices that a user subscribed in the session with this handle; how many
+    /// there were.
+    ///
+    /// # Errors
+    /// As for [`Push::subscribe`].
+    pub async fn forget_session(&self, user: &str, session: &str) -> Result<u64, DevicesError> {
+        let (reply, answer) = oneshot::channel();
+        let (user, session) = (user.to_owned(), session.to_owned());
+        self.send(ForgetSession { user, session, reply }).await?;
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 

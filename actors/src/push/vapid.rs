@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsBigEndian, EcPrivateKeyBin};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -26,6 +27,8 @@ const PASTED: GeneralPurpose = GeneralPurpose::new(
 /// Bytes of an uncompressed point of P-256, and of a private key.
 const PUBLIC: usize = 65;
 const PRIVATE: usize = 32;
+/// Of the digest, in a fingerprint.
+const FINGERPRINT_BYTES: usize = 16;
 
 /// Why keys are not a VAPID pair. Shows nothing of the private key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +120,12 @@ impl VapidKeys {
     /// What browsers take as `applicationServerKey`.
     pub fn public_base64url(&self) -> &str {
         &self.public
+    }
+
+    /// Names the public key beside a device that was subscribed for it: 22 characters of its SHA-256.
+    pub fn fingerprint(&self) -> String {
+        let digest = digest(&SHA256, self.pair.public_key().as_ref());
+        URL_SAFE_NO_PAD.encode(&digest.as_ref()[..FINGERPRINT_BYTES])
     }
 
     /// For whoever keeps it. Never log it.

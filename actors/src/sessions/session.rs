@@ -35,7 +35,7 @@ impl SessionId {
     }
 
     /// See [`SessionSummary::handle`].
-    pub(super) fn handle(&self) -> String {
+    pub fn handle(&self) -> String {
         let digest = digest::digest(&digest::SHA256, self.0.as_bytes());
         digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -3,7 +3,7 @@
 use gom_actors::push::{Change, Device};
 use redis::Commands;
 
-use crate::{Kind, Place, device, listed};
+use crate::{Kind, Place, by, device, listed};
 
 fn connect(place: &Place) -> redis::Connection {
     let port = place.redis.as_ref().unwrap().port();
@@ -88,11 +88,11 @@ async fn what_is_subscribed_again_takes_our_form_and_may_be_somebody_elses() {
     let place = Place::with(Kind::Redis, 4).await;
     let mut redis = connect(&place);
     let left = leave(&mut redis, "ana");
-    assert_eq!(place.devices.subscribe("ana", &left[0]).await, Ok(Change::Renewed));
-    assert_eq!(place.devices.subscribe("ana", &left[1]).await, Ok(Change::Renewed));
-    assert_eq!(place.devices.subscribe("ana", &left[1]).await, Ok(Change::Unchanged));
+    assert_eq!(place.devices.subscribe(&by("ana"), &left[0]).await, Ok(Change::Renewed));
+    assert_eq!(place.devices.subscribe(&by("ana"), &left[1]).await, Ok(Change::Renewed));
+    assert_eq!(place.devices.subscribe(&by("ana"), &left[1]).await, Ok(Change::Unchanged));
     assert_eq!(listed(&place.devices, &["ana"]).await.len(), 4);
-    assert_eq!(place.devices.subscribe("eva", &left[2]).await, Ok(Change::Moved));
+    assert_eq!(place.devices.subscribe(&by("eva"), &left[2]).await, Ok(Change::Moved));
     assert_eq!(
         listed(&place.devices, &["eva", "ana"]).await,
         ["ana dotted", "ana flat", "ana whole", "eva json"]
@@ -101,7 +101,7 @@ async fn what_is_subscribed_again_takes_our_form_and_may_be_somebody_elses() {
     assert_eq!(members.len(), 3, "{members:?}");
     // Of all that ana has, those that nobody has seen since make room first.
     for name in ["new", "newer"] {
-        assert_eq!(place.devices.subscribe("ana", &device(name)).await, Ok(Change::Added));
+        assert_eq!(place.devices.subscribe(&by("ana"), &device(name)).await, Ok(Change::Added));
     }
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana dotted", "ana flat", "ana new", "ana newer"]);
 }
@@ -111,7 +111,7 @@ async fn rubbish_is_passed_over() {
     let place = Place::of(Kind::Redis).await;
     let mut redis = connect(&place);
     let good = device("good");
-    place.devices.subscribe("ana", &good).await.unwrap();
+    place.devices.subscribe(&by("ana"), &good).await.unwrap();
     for (endpoint, p256dh) in
         [("http://push.example/a", "x"), ("https://push.example/b", "x"), ("nonsense", "")]
     {

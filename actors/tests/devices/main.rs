@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod inherited;
+mod lifetimes;
+mod other_keys;
 mod outages;
 mod rules;
 
@@ -10,7 +12,11 @@ use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::rand;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::migrations::migrate_system;
-use gom_actors::push::{Device, DeviceKeys, DeviceStoreChoice, Devices, DevicesOptions, Endpoint};
+use std::time::Duration;
+
+use gom_actors::push::{
+    Device, DeviceKeys, DeviceStoreChoice, Devices, DevicesOptions, Endpoint, OTHER_KEYS_KEPT, Subscriber,
+};
 use gom_test_support::{TestDatabase, TestRedis, eventually};
 
 /// Where devices are kept, in a test.
@@ -50,7 +56,12 @@ impl Place {
             Some(redis) => DeviceStoreChoice::Redis(redis.options()),
             None => DeviceStoreChoice::Postgres,
         };
-        let options = DevicesOptions { store, per_user };
+        let options = DevicesOptions {
+            store,
+            per_user,
+            vapid_key: Some("a key".to_owned()),
+            other_keys_kept: OTHER_KEYS_KEPT,
+        };
         let database = started(postgres.as_ref());
         let devices = connected(Devices::start(options.clone(), &database).unwrap()).await;
         Place { devices, database, redis, postgres, options }
@@ -60,6 +71,25 @@ impl Place {
     pub async fn another(&self) -> Devices {
         connected(Devices::start(self.options.clone(), &self.database).unwrap()).await
     }
+}
+
+impl Place {
+    /// A node with another VAPID key, or none, that forgets devices of others after so long.
+    pub async fn with_key(&self, key: Option<&str>, kept: Duration) -> Devices {
+        let vapid_key = key.map(str::to_owned);
+        let options = DevicesOptions { vapid_key, other_keys_kept: kept, ..self.options.clone() };
+        connected(Devices::start(options, &self.database).unwrap()).await
+    }
+}
+
+/// A user, in no session that is known.
+pub fn by(user: &str) -> Subscriber {
+    Subscriber { user: user.to_owned(), session: None }
+}
+
+/// A user in a session.
+pub fn within(user: &str, session: &str) -> Subscriber {
+    Subscriber { session: Some(session.to_owned()), ..by(user) }
 }
 
 /// Waits until the store is there.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::migrations::migrate_system;
-use gom_actors::push::{DeviceStoreChoice, Devices, DevicesError, DevicesOptions};
+use gom_actors::push::{DeviceStoreChoice, Devices, DevicesError, DevicesOptions, OTHER_KEYS_KEPT};
 use gom_actors::redis::{RedisOptions, RedisOptionsError};
 use gom_test_support::TestCluster;
 use tokio::time::Instant;
 
-use crate::{Kind, Place, connected, device, listed, started};
+use crate::{Kind, Place, by, connected, device, listed, started};
 
 /// What each call is promised is 550 ms; the rest is the time in which a busy machine does not run us.
 const PROMISE: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ async fn refuses_everything(devices: &Devices) {
     let (one, users) = (device("other"), ["ana".to_owned()]);
     let endpoint = one.endpoint.as_str().to_owned();
     let answers = [
-        timed(devices.subscribe("ana", &one)).await,
+        timed(devices.subscribe(&by("ana"), &one)).await,
         timed(devices.unsubscribe(&one)).await,
         timed(devices.of_users(&users)).await,
         timed(devices.registered(std::slice::from_ref(&endpoint))).await,
@@ -53,7 +53,7 @@ async fn serves_again(devices: &Devices) {
 #[actix::test]
 async fn with_redis_killed_or_frozen_all_is_refused_in_time_and_nothing_is_lost() {
     let mut place = Place::of(Kind::Redis).await;
-    place.devices.subscribe("ana", &device("own")).await.unwrap();
+    place.devices.subscribe(&by("ana"), &device("own")).await.unwrap();
     let mut redis = place.redis.take().unwrap();
     redis.kill();
     refuses_everything(&place.devices).await;
@@ -72,7 +72,7 @@ async fn with_redis_killed_or_frozen_all_is_refused_in_time_and_nothing_is_lost(
 #[actix::test]
 async fn without_redis_from_the_start_all_is_refused_in_time() {
     let start = |redis| {
-        let options = DevicesOptions { store: DeviceStoreChoice::Redis(redis), per_user: 20 };
+        let options = DevicesOptions { store: DeviceStoreChoice::Redis(redis), per_user: 20, vapid_key: None, other_keys_kept: OTHER_KEYS_KEPT };
         Devices::start(options, &started(None))
     };
     refuses_everything(&start(RedisOptions::new("127.0.0.1", 1)).unwrap()).await;
@@ -86,9 +86,9 @@ async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nothing_is_
     migrate_system(&mut client).await.unwrap();
     drop(client);
     let database = Database::start(DatabaseOptions::new(cluster.config())).unwrap();
-    let options = DevicesOptions { store: DeviceStoreChoice::Postgres, per_user: 20 };
+    let options = DevicesOptions { store: DeviceStoreChoice::Postgres, per_user: 20, vapid_key: None, other_keys_kept: OTHER_KEYS_KEPT };
     let devices = connected(Devices::start(options, &database).unwrap()).await;
-    devices.subscribe("ana", &device("own")).await.unwrap();
+    devices.subscribe(&by("ana"), &device("own")).await.unwrap();
     cluster.freeze();
     let began = Instant::now();
     assert!(devices.of_users(&["ana".to_owned()]).await.is_err());

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gom_actors::push::{Change, Device, Endpoint, LONGEST_ENDPOINT, Registered};
 
-use crate::{Kind, Place, device, everywhere, keys, listed};
+use crate::{Kind, Place, by, device, everywhere, keys, listed};
 
 everywhere!(
     subscribing_again_changes_nothing,
@@ -22,17 +22,17 @@ everywhere!(
 async fn subscribing_again_changes_nothing(kind: Kind) {
     let place = Place::of(kind).await;
     let mut one = device("one");
-    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Added));
-    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Unchanged));
-    assert_eq!(place.another().await.subscribe("ana", &one).await, Ok(Change::Unchanged));
+    assert_eq!(place.devices.subscribe(&by("ana"), &one).await, Ok(Change::Added));
+    assert_eq!(place.devices.subscribe(&by("ana"), &one).await, Ok(Change::Unchanged));
+    assert_eq!(place.another().await.subscribe(&by("ana"), &one).await, Ok(Change::Unchanged));
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana one"]);
     one.expires = Some(in_milliseconds(3_600_000));
-    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Renewed));
+    assert_eq!(place.devices.subscribe(&by("ana"), &one).await, Ok(Change::Renewed));
     one.keys = keys();
-    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Renewed));
-    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Unchanged));
+    assert_eq!(place.devices.subscribe(&by("ana"), &one).await, Ok(Change::Renewed));
+    assert_eq!(place.devices.subscribe(&by("ana"), &one).await, Ok(Change::Unchanged));
     one.expires = None;
-    assert_eq!(place.devices.subscribe("ana", &one).await, Ok(Change::Renewed));
+    assert_eq!(place.devices.subscribe(&by("ana"), &one).await, Ok(Change::Renewed));
     let found = place.another().await.registered(&[one.endpoint.as_str().to_owned()]).await.unwrap();
     assert_eq!(found, [Some(Registered { device: one, user: "ana".to_owned() })]);
 }
@@ -40,7 +40,7 @@ async fn subscribing_again_changes_nothing(kind: Kind) {
 async fn a_user_has_several_devices_and_others_have_others(kind: Kind) {
     let place = Place::of(kind).await;
     for (user, name) in [("ana", "phone"), ("ana", "laptop"), ("eva", "tablet")] {
-        assert_eq!(place.devices.subscribe(user, &device(name)).await, Ok(Change::Added));
+        assert_eq!(place.devices.subscribe(&by(user), &device(name)).await, Ok(Change::Added));
     }
     let devices = &place.devices;
     assert_eq!(listed(devices, &["ana"]).await, ["ana laptop", "ana phone"]);
@@ -52,20 +52,20 @@ async fn a_user_has_several_devices_and_others_have_others(kind: Kind) {
 async fn a_device_moves_from_one_user_to_another(kind: Kind) {
     let place = Place::of(kind).await;
     let shared = device("shared");
-    place.devices.subscribe("ana", &shared).await.unwrap();
-    place.devices.subscribe("ana", &device("own")).await.unwrap();
-    assert_eq!(place.devices.subscribe("eva", &shared).await, Ok(Change::Moved));
+    place.devices.subscribe(&by("ana"), &shared).await.unwrap();
+    place.devices.subscribe(&by("ana"), &device("own")).await.unwrap();
+    assert_eq!(place.devices.subscribe(&by("eva"), &shared).await, Ok(Change::Moved));
     assert_eq!(listed(&place.devices, &["ana", "eva"]).await, ["ana own", "eva shared"]);
     let found = place.devices.registered(&[shared.endpoint.as_str().to_owned()]).await.unwrap();
     assert_eq!(found[0].as_ref().unwrap().user, "eva");
-    assert_eq!(place.devices.subscribe("ana", &shared).await, Ok(Change::Moved));
+    assert_eq!(place.devices.subscribe(&by("ana"), &shared).await, Ok(Change::Moved));
     assert_eq!(listed(&place.devices, &["ana", "eva"]).await, ["ana own", "ana shared"]);
 }
 
 async fn only_who_has_the_keys_unsubscribes(kind: Kind) {
     let place = Place::of(kind).await;
     let own = device("own");
-    place.devices.subscribe("ana", &own).await.unwrap();
+    place.devices.subscribe(&by("ana"), &own).await.unwrap();
     let mut half = own.clone();
     half.keys = gom_actors::push::DeviceKeys::from_bytes(own.keys.p256dh(), &[0; 16]).unwrap();
     let other = Device { keys: keys(), ..own.clone() };
@@ -78,14 +78,14 @@ async fn only_who_has_the_keys_unsubscribes(kind: Kind) {
     assert_eq!(place.devices.unsubscribe(&later).await, Ok(true));
     assert_eq!(place.devices.unsubscribe(&own).await, Ok(false));
     assert!(listed(&place.devices, &["ana"]).await.is_empty());
-    assert_eq!(place.devices.subscribe("ana", &own).await, Ok(Change::Added));
+    assert_eq!(place.devices.subscribe(&by("ana"), &own).await, Ok(Change::Added));
 }
 
 async fn what_was_forgotten_is_gone(kind: Kind) {
     let place = Place::of(kind).await;
     let (gone, kept) = (device("gone"), device("kept"));
     for device in [&gone, &kept] {
-        place.devices.subscribe("ana", device).await.unwrap();
+        place.devices.subscribe(&by("ana"), device).await.unwrap();
     }
     let endpoints = [gone.endpoint.as_str().to_owned(), kept.endpoint.as_str().to_owned()];
     for _ in 0..2 {
@@ -102,7 +102,7 @@ async fn the_device_that_was_subscribed_the_longest_time_ago_makes_room(kind: Ki
     // Later by a millisecond at least, which is what the stores tell apart.
     let subscribe = async |user: &str, device: &Device| {
         tokio::time::sleep(Duration::from_millis(3)).await;
-        place.devices.subscribe(user, device).await.unwrap()
+        place.devices.subscribe(&by(user), device).await.unwrap()
     };
     for device in &all[..3] {
         subscribe("ana", device).await;
@@ -119,7 +119,7 @@ async fn the_device_that_was_subscribed_the_longest_time_ago_makes_room(kind: Ki
     // A smaller limit is kept from the next device on.
     let smaller =
         Place { options: gom_actors::push::DevicesOptions { per_user: 1, ..place.options.clone() }, ..place };
-    assert_eq!(smaller.another().await.subscribe("ana", &all[0]).await, Ok(Change::Unchanged));
+    assert_eq!(smaller.another().await.subscribe(&by("ana"), &all[0]).await, Ok(Change::Unchanged));
     assert_eq!(listed(&smaller.devices, &["ana"]).await, ["ana a"]);
 }
 
@@ -130,7 +130,7 @@ async fn a_device_that_has_expired_is_told_nothing(kind: Kind) {
     let (soon, later) = (with_end("soon", 2_000), with_end("later", 3_600_000));
     let devices = &place.devices;
     for device in [&soon, &later, &Device { expires: Some(8_640_000_000_000_000), ..device("never") }] {
-        devices.subscribe("ana", device).await.unwrap();
+        devices.subscribe(&by("ana"), device).await.unwrap();
     }
     assert_eq!(listed(devices, &["ana"]).await, ["ana later", "ana never", "ana soon"]);
     tokio::time::sleep(Duration::from_millis(2_050)).await;
@@ -138,15 +138,15 @@ async fn a_device_that_has_expired_is_told_nothing(kind: Kind) {
     let found = devices.registered(&[later.endpoint.as_str().to_owned()]).await.unwrap();
     assert_eq!(found[0].as_ref().unwrap().device, later);
     // It does not stay for ever.
-    devices.subscribe("eva", &device("other")).await.unwrap();
+    devices.subscribe(&by("eva"), &device("other")).await.unwrap();
     assert_eq!(devices.registered(&[soon.endpoint.as_str().to_owned()]).await.unwrap(), [None]);
     // A device whose end is taken back has none.
     let endless = Device { expires: None, ..with_end("soon", 1) };
     devices
-        .subscribe("ana", &Device { expires: Some(in_milliseconds(1_000)), ..endless.clone() })
+        .subscribe(&by("ana"), &Device { expires: Some(in_milliseconds(1_000)), ..endless.clone() })
         .await
         .unwrap();
-    devices.subscribe("ana", &endless).await.unwrap();
+    devices.subscribe(&by("ana"), &endless).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1_050)).await;
     assert_eq!(listed(devices, &["ana"]).await, ["ana later", "ana never", "ana soon"]);
 }
@@ -162,10 +162,10 @@ async fn the_longest_endpoint_and_the_strangest_user_are_kept(kind: Kind) {
     }
     text.truncate(LONGEST_ENDPOINT);
     let long = Device { endpoint: Endpoint::parse(&text).unwrap(), ..device("") };
-    assert_eq!(place.devices.subscribe(user, &long).await, Ok(Change::Added));
+    assert_eq!(place.devices.subscribe(&by(user), &long).await, Ok(Change::Added));
     let found = place.devices.of_users(&[user.to_owned()]).await.unwrap();
     assert_eq!(found, [(user.to_owned(), long.endpoint.clone())]);
-    assert_eq!(place.devices.subscribe("ana", &long).await, Ok(Change::Moved));
+    assert_eq!(place.devices.subscribe(&by("ana"), &long).await, Ok(Change::Moved));
     assert!(place.devices.of_users(&[user.to_owned()]).await.unwrap().is_empty());
     assert_eq!(place.devices.unsubscribe(&long).await, Ok(true));
 }
@@ -177,7 +177,10 @@ async fn devices_are_found_in_the_order_in_which_they_are_asked_for(kind: Kind) 
     let all: Vec<Device> =
         names.iter().map(|name| Device { keys: one_key.clone(), ..device(name) }).collect();
     for (chunk, users) in all.chunks(100).zip(users.chunks(100)) {
-        let each = chunk.iter().zip(users).map(|(device, user)| place.devices.subscribe(user, device));
+        let each = chunk
+            .iter()
+            .zip(users)
+            .map(|(device, user)| async { place.devices.subscribe(&by(user), device).await });
         for change in futures::future::join_all(each).await {
             assert_eq!(change, Ok(Change::Added));
         }
@@ -209,7 +212,7 @@ async fn many_at_once_on_two_nodes_leave_one_owner_and_no_more_than_the_limit(ki
             if n.is_multiple_of(11) {
                 node.unsubscribe(device).await.map(drop)
             } else {
-                node.subscribe(user, device).await.map(drop)
+                node.subscribe(&by(user), device).await.map(drop)
             }
         }
     };

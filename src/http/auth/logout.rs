@@ -1,17 +1,17 @@
-//! `POST /auth/logout`, and GET for the client: closes the session. Whatever becomes of that, the browser is
-//! told to forget what shows it as logged in; a client that cannot would be stuck.
+//! `POST /auth/logout`, and GET for the client: closes the session, and forgets the devices that were subscribed in it.
+//! Whatever becomes of that, the browser is told to forget what shows it as logged in; a client that cannot would be stuck.
 
 use actix_web::http::Method;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use gom_actors::sessions::SessionId;
 
 use crate::http::State;
-use crate::http::edge::Edge;
 use crate::http::openapi::{Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::unanswered;
 use crate::http::viewer::{check_page, check_site};
+use crate::http::webpush::unanswered as devices_unanswered;
 
 pub fn by_post() -> Operation {
     described(Operation::new(Tag::Sessions, "logOut", "Closes the session"))
@@ -25,7 +25,10 @@ pub fn by_get() -> Operation {
 
 fn described(operation: Operation) -> Operation {
     operation
-        .text("Where there is no session, there is nothing to do, and nothing to protect.")
+        .text(
+            "Devices that were subscribed in the session are told nothing any more. Where there is no session, there is \
+             nothing to do, and nothing to protect.",
+        )
         .answer(Answer::new(204, "Closed. The cookies expire.").header(SET_COOKIE))
         .answer(
             Answer::error(
@@ -39,7 +42,7 @@ fn described(operation: Operation) -> Operation {
             Answer::error(
                 503,
                 &["Service Unavailable"],
-                "Sessions do not answer. The browser's tokens expire all the same.",
+                "Sessions or devices do not answer. The browser's tokens expire all the same.",
             )
             .header(SET_COOKIE),
         )
@@ -50,22 +53,35 @@ pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResp
     // Whatever cookies came with it: what expires in the answer expires in the browser.
     check_site(&request, edge)?;
     if let Some(id) = edge.cookies.id_of(&request) {
-        close(&request, edge, &id).await?;
+        close(&request, &state, &id).await.inspect_err(|error| {
+            // A store has no answer: the name stays with the browser, so that it can ask again.
+            if error.status_code().is_server_error() {
+                edge.cookies.forget_tokens(&request);
+            }
+        })?;
     }
     edge.cookies.forget_tokens(&request);
     edge.cookies.forget_id(&request);
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn close(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<(), RestError> {
-    // The store has no answer: the name stays with the browser, so that it can ask again.
-    let unclosed = |error| {
-        edge.cookies.forget_tokens(request);
-        RestError::from(unanswered(error))
-    };
-    if request.method() != Method::GET && edge.sessions.resume(id).await.map_err(unclosed)?.is_some() {
+async fn close(request: &HttpRequest, state: &State, id: &SessionId) -> Result<(), RestError> {
+    let sessions = &state.edge.sessions;
+    let unclosed = |error| RestError::from(unanswered(error));
+    let Some(session) = sessions.resume(id).await.map_err(unclosed)? else {
         // What is not there needs no protection.
-        check_page(request, edge, id)?;
+        return sessions.close(id).await.map_err(unclosed);
+    };
+    if request.method() != Method::GET {
+        check_page(request, &state.edge, id)?;
     }
-    edge.sessions.close(id).await.map_err(unclosed)
+    let (user, handle) = (&session.subject, id.handle());
+    // Before, so that what fails can be tried again: afterwards nobody would know whose they are.
+    state.push.forget_session(user, &handle).await.map_err(|error| devices_unanswered(&error))?;
+    sessions.close(id).await.map_err(unclosed)?;
+    // After, for a device that was subscribed meanwhile.
+    if let Err(error) = state.push.forget_session(user, &handle).await {
+        tracing::warn!(cause = %error, "a device may have been subscribed during a log-out, and still be told");
+    }
+    Ok(())
 }

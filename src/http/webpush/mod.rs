@@ -2,20 +2,31 @@
 
 mod key;
 mod ledger;
+mod renew;
+mod renewals;
 mod subscribe;
 mod subscription;
 mod unsubscribe;
 
-use gom_actors::push::DevicesError;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gom_actors::push::{Device, DevicesError};
 use serde_json::Value;
 
+use super::State;
 use super::endpoint::Endpoint;
 use super::rest_error::RestError;
+
+pub use self::renewals::Renewals;
+
+/// Of a subscription that will not do.
+const OTHER_KEY: &str = "was made for another key: unsubscribe at the push service, and subscribe for that of /webpush/key";
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::at("/webpush/key").get(key::handle, key::operation()).kept_from_caches(),
         Endpoint::at("/webpush/subscribe").post(subscribe::handle, subscribe::operation()).kept_from_caches(),
+        Endpoint::at("/webpush/renew").post(renew::handle, renew::operation()).kept_from_caches(),
         Endpoint::at("/webpush/unsubscribe")
             .post(unsubscribe::handle, unsubscribe::operation())
             .kept_from_caches(),
@@ -28,8 +39,22 @@ pub fn schemas() -> Value {
     subscription::schemas()
 }
 
+/// Whether anybody can be told anything on this device.
+///
+/// # Errors
+/// Why not.
+fn admit(state: &State, device: &Device) -> Result<(), String> {
+    // Milliseconds since 1970.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    if device.expires.is_some_and(|expires| expires <= now) {
+        return Err("expirationTime has passed".to_owned());
+    }
+    state.push.allows(&device.endpoint).map_err(|reason| reason.to_string())
+}
+
 /// There is no answer about a device.
-fn unanswered(error: &DevicesError) -> RestError {
+pub fn unanswered(error: &DevicesError) -> RestError {
     // Why is the operator's business: it may name hosts.
     tracing::warn!(cause = %error, "there is no answer about a device");
     RestError::unavailable("Devices are not available at the moment; try again", None)

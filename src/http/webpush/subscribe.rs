@@ -1,24 +1,25 @@
 //! `POST /webpush/subscribe`: from now on the browser's user is told on this device.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use gom_actors::push::{Change, Subscriber};
+use gom_actors::sessions::SessionId;
 use serde_json::json;
 
-use super::{subscription, unanswered};
+use super::{OTHER_KEY, admit, subscription, unanswered};
 use crate::http::State;
 use crate::http::graphql::refused;
 use crate::http::json_body;
 use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::refusal::Refusal;
 use crate::http::rest_error::RestError;
+use crate::http::session;
 use crate::http::viewer::{NoViewer, viewer};
 
 pub fn operation() -> Operation {
     Operation::new(Tag::Push, "subscribeDevice", "From now on the user is told on this device")
-        .text("A device has one user: the one who subscribed it last. Of a user's devices, the oldest is forgotten where there are too many.")
+        .text("A device has one user: the one who subscribed it last. It is forgotten when the session is closed. Of a user's devices, the oldest is forgotten where there are too many.")
         .by(&[Caller::SessionWithCsrf])
         .body("What `PushSubscription.toJSON()` gives.", openapi::reference("PushSubscription"))
         .answer(Answer::new(201, "Subscribed.").json(json!({ "const": true })).header(SET_COOKIE))
@@ -42,31 +43,40 @@ pub async fn handle(request: HttpRequest, state: Data<State>, body: Payload) -> 
         Err(NoViewer::Bearer(error)) => return Refusal::unauthenticated(&request, error).error_response(),
         Err(NoViewer::Browser(error)) => return error.error_response(),
     };
-    let Some(user) = viewer.user() else {
+    // Users are known by the session of their cookie.
+    let (Some(user), Some(id)) = (viewer.user(), state.edge.cookies.id_of(&request)) else {
         let message = "A service has no devices: only users can subscribe";
         return RestError::new(StatusCode::FORBIDDEN, message).error_response();
     };
-    match subscribe(&request, &state, body, &user.subject).await {
+    match subscribe(&request, &state, body, &user.subject, &id).await {
         Ok(()) => HttpResponse::Created().json(true),
         Err(error) => error.error_response(),
     }
 }
 
-async fn subscribe(request: &HttpRequest, state: &State, body: Payload, user: &str) -> Result<(), RestError> {
+/// `id`: the session that the user is known by.
+async fn subscribe(
+    request: &HttpRequest,
+    state: &State,
+    body: Payload,
+    user: &str,
+    id: &SessionId,
+) -> Result<(), RestError> {
     let body = json_body::read(request, body, state.limits.everyone.deadline).await?;
     let device = subscription::device(body)?;
-    if device.expires.is_some_and(|expires| expires <= now()) {
-        return Err(RestError::invalid(vec!["expirationTime has passed".to_owned()]));
+    admit(state, &device).map_err(|problem| RestError::invalid(vec![problem]))?;
+    let (fingerprint, session) = (device.endpoint.fingerprint(), id.handle());
+    let by = Subscriber { user: user.to_owned(), session: Some(session.clone()) };
+    let change = state.push.subscribe(by, device).await.map_err(|error| unanswered(&error))?;
+    if change == Change::OtherKey {
+        return Err(RestError::invalid(vec![format!("the subscription {OTHER_KEY}")]));
     }
-    state.push.allows(&device.endpoint).map_err(|reason| RestError::invalid(vec![reason.to_string()]))?;
-    let fingerprint = device.endpoint.fingerprint();
-    let change = state.push.subscribe(user, device).await.map_err(|error| unanswered(&error))?;
+    // Whoever closes a session forgets its devices: those that were there. This one may have come a moment later.
+    let living = state.edge.sessions.living(std::slice::from_ref(id)).await;
+    if !matches!(living.as_deref(), Ok([true])) {
+        state.push.forget_session(user, &session).await.map_err(|error| unanswered(&error))?;
+        return Err(living.map_or_else(session::unanswered, |_| session::closed()).into());
+    }
     tracing::debug!(user, device = fingerprint, ?change, "subscribed");
     Ok(())
-}
-
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

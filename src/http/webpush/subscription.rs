@@ -4,7 +4,7 @@ use gom_actors::push::{AUTH_BYTES, Device, DeviceKeys, Endpoint, KeysError, LONG
 use serde_json::{Map, Value, json};
 
 use crate::http::json_body::Fields;
-use crate::http::openapi::text;
+use crate::http::openapi::{reference, text};
 use crate::http::rest_error::RestError;
 
 /// The last moment that JavaScript can name, in milliseconds since 1970.
@@ -46,6 +46,14 @@ pub fn schemas() -> Value {
                 },
             },
         },
+        "PushRenewal": {
+            "type": "object",
+            "required": ["old", "new"],
+            "properties": {
+                "old": reference("PushSubscription"),
+                "new": reference("PushSubscription"),
+            },
+        },
     })
 }
 
@@ -53,7 +61,30 @@ pub fn schemas() -> Value {
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn device(mut body: Map<String, Value>) -> Result<Device, RestError> {
+pub fn device(body: Map<String, Value>) -> Result<Device, RestError> {
+    read(body).map_err(RestError::invalid)
+}
+
+/// The devices that a body describes in two of its members.
+///
+/// # Errors
+/// All that is wrong with both.
+pub fn two_devices(mut body: Map<String, Value>, names: [&str; 2]) -> Result<[Device; 2], RestError> {
+    let [one, two] = names.map(|name| match body.remove(name) {
+        Some(Value::Object(object)) => read(object)
+            .map_err(|problems| problems.iter().map(|problem| format!("{name}.{problem}")).collect()),
+        _ => Err(vec![format!("{name} must be a subscription")]),
+    });
+    match (one, two) {
+        (Ok(one), Ok(two)) => Ok([one, two]),
+        (one, two) => {
+            let problems = [one, two].into_iter().filter_map(Result::err).flatten();
+            Err(RestError::invalid(problems.collect()))
+        }
+    }
+}
+
+fn read(mut body: Map<String, Value>) -> Result<Device, Vec<String>> {
     let expires = body.remove("expirationTime");
     let keys = body.remove("keys");
     let mut fields = Fields::of(body);
@@ -69,11 +100,10 @@ pub fn device(mut body: Map<String, Value>) -> Result<Device, RestError> {
             None
         }
     };
-    fields.check()?;
     match (endpoint, keys, expires) {
         (Some(endpoint), Some(keys), Some(expires)) => Ok(Device { endpoint, keys, expires }),
-        // Each that is missing has left a problem.
-        _ => Err(RestError::internal()),
+        // Each that is missing has left one.
+        _ => Err(fields.into_problems()),
     }
 }
 
@@ -112,7 +142,7 @@ mod tests {
         "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
     const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
 
-    fn read(body: &Value) -> Result<Device, RestError> {
+    fn parse(body: &Value) -> Result<Device, RestError> {
         let Value::Object(body) = body.clone() else { unreachable!() };
         device(body)
     }
@@ -128,10 +158,10 @@ mod tests {
         ] {
             let body = json!({ "endpoint": "https://push.example/a", "expirationTime": expires, "keys": keys,
                 "something": ["new"] });
-            let device = read(&body).unwrap();
+            let device = parse(&body).unwrap();
             assert_eq!((device.endpoint.as_str(), device.expires), ("https://push.example/a", expected));
         }
-        assert_eq!(read(&json!({ "endpoint": "https://a.b/", "keys": keys })).unwrap().expires, None);
+        assert_eq!(parse(&json!({ "endpoint": "https://a.b/", "keys": keys })).unwrap().expires, None);
     }
 
     #[actix_web::test]
@@ -163,7 +193,7 @@ mod tests {
                 ]),
             ),
         ] {
-            let answer = read(&body).unwrap_err().error_response();
+            let answer = parse(&body).unwrap_err().error_response();
             assert_eq!(answer.status(), 400);
             let Ok(bytes) = to_bytes(answer.into_body()).await else { panic!("no body") };
             let answer: Value = serde_json::from_slice(&bytes).unwrap();

@@ -55,6 +55,12 @@ pub(super) static KEYS: &[Key] = &[
         "Devices that one user may have. One more, and the one that was subscribed the longest time ago is forgotten.",
     ),
     Key::new(
+        "push.renewals_per_minute",
+        Kind::Integer { min: 1, max: 1_000_000 },
+        Some("60"),
+        "How often one address may call `/webpush/renew` within a minute; each process counts for itself. Wider IPv6 networks have a multiple.",
+    ),
+    Key::new(
         "push.language",
         Kind::Choice(&["es", "en"]),
         Some("es"),

@@ -5,12 +5,14 @@ mod redis_store;
 mod store;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Semaphore;
 
 use self::postgres_store::PostgresDevices;
 use self::redis_store::RedisDevices;
-use self::store::DeviceStore;
+use self::store::{DeviceStore, Listed, Which};
 use super::device::{Device, Endpoint, Registered};
 use crate::database::Database;
 use crate::pulse::Pulse;
@@ -20,6 +22,9 @@ use crate::redis::{RedisOptions, RedisOptionsError};
 const MOST_IN_HAND: usize = 1_024;
 /// Users, or endpoints, of one request to the store: as many as it answers within the time that it has.
 const CHUNK: usize = 500;
+/// For how long devices of another VAPID key are only left out, counted from the start of the process: a wrong pair that was
+/// deployed by mistake costs no subscription if it is put right by then.
+pub const OTHER_KEYS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where devices are kept, and how many.
 #[derive(Debug, Clone)]
@@ -28,6 +33,34 @@ pub struct DevicesOptions {
     /// Of one user. One more, and the one that was subscribed the longest time ago is forgotten: a browser subscribes anew
     /// with every login, so that it is the one least used.
     pub per_user: usize,
+    /// The fingerprint of the VAPID key for which browsers subscribe ([`super::VapidKeys::fingerprint`]). Nothing: push is off.
+    pub vapid_key: Option<String>,
+    /// How long after the start devices of another key are forgotten when they are met, and not only left out.
+    pub other_keys_kept: Duration,
+}
+
+/// Who subscribes a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscriber {
+    pub user: String,
+    /// The handle of the session: when that is closed, its devices are forgotten.
+    pub session: Option<String>,
+}
+
+/// What may be shown of a device. Neither its endpoint nor its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSummary {
+    /// As the ledger names it.
+    pub fingerprint: String,
+    /// The push service.
+    pub origin: String,
+    /// When it was subscribed last. Unknown of what an earlier server has left.
+    pub subscribed: Option<SystemTime>,
+    pub expires: Option<SystemTime>,
+    /// The handle of the session that subscribed it.
+    pub session: Option<String>,
+    /// The fingerprint of the VAPID key for which it was subscribed.
+    pub vapid_key: Option<String>,
 }
 
 /// Where devices are kept.
@@ -50,6 +83,9 @@ pub enum Change {
     Renewed,
     /// Another user had it.
     Moved,
+    /// Nothing: it was subscribed for another VAPID key, so that no push service takes our messages for it. The browser has to
+    /// unsubscribe at its push service and subscribe for ours.
+    OtherKey,
 }
 
 /// Why there is no answer about devices.
@@ -66,6 +102,13 @@ pub enum DevicesError {
 pub struct Devices {
     store: Arc<dyn DeviceStore>,
     room: Arc<Semaphore>,
+    other_keys: Arc<OtherKeys>,
+}
+
+/// How devices of another VAPID key are dealt with.
+struct OtherKeys {
+    forgotten_from: Option<Instant>,
+    reported: AtomicBool,
 }
 
 impl Devices {
@@ -74,12 +117,18 @@ impl Devices {
     /// # Errors
     /// If the options for Redis make no sense.
     pub fn start(options: DevicesOptions, database: &Database) -> Result<Self, RedisOptionsError> {
-        let per_user = options.per_user.max(1);
+        let (per_user, vapid) = (options.per_user.max(1), options.vapid_key.as_deref());
         let store: Arc<dyn DeviceStore> = match &options.store {
-            DeviceStoreChoice::Redis(redis) => Arc::new(RedisDevices::new(redis, per_user)?),
-            DeviceStoreChoice::Postgres => Arc::new(PostgresDevices::new(database, per_user)),
+            DeviceStoreChoice::Redis(redis) => Arc::new(RedisDevices::new(redis, per_user, vapid)?),
+            DeviceStoreChoice::Postgres => Arc::new(PostgresDevices::new(database, per_user, vapid)),
         };
-        Ok(Devices { store, room: Arc::new(Semaphore::new(MOST_IN_HAND)) })
+        let forgotten_from = Instant::now().checked_add(options.other_keys_kept);
+        let other_keys = OtherKeys { forgotten_from, reported: AtomicBool::new(false) };
+        Ok(Devices {
+            store,
+            room: Arc::new(Semaphore::new(MOST_IN_HAND)),
+            other_keys: Arc::new(other_keys),
+        })
     }
 
     /// How the store is doing.
@@ -91,8 +140,20 @@ impl Devices {
     ///
     /// # Errors
     /// If the store does not answer, or too much is waiting for it.
-    pub async fn subscribe(&self, user: &str, device: &Device) -> Result<Change, DevicesError> {
-        self.ask(self.store.subscribe(user, device)).await
+    pub async fn subscribe(&self, by: &Subscriber, device: &Device) -> Result<Change, DevicesError> {
+        self.ask(self.store.subscribe(by, device)).await
+    }
+
+    /// The browser has another subscription in the place of an old one, which its keys prove: the new device is the old one's
+    /// user's, and of the same session. Nothing if there is neither the old one nor, from an earlier try, the new one.
+    ///
+    /// # Errors
+    /// As for [`Devices::subscribe`].
+    pub async fn renew(&self, old: &Device, new: &Device) -> Result<Option<Change>, DevicesError> {
+        if let Some(change) = self.ask(self.store.renew(old, new)).await? {
+            return Ok(Some(change));
+        }
+        Ok(self.ask(self.store.holds(new)).await?.then_some(Change::Unchanged))
     }
 
     /// Forgets a device, whoever has it, if its keys are these: whoever knows them is the device or was told by it. Whether
@@ -104,21 +165,92 @@ impl Devices {
         self.ask(self.store.unsubscribe(device)).await
     }
 
-    /// Who of these has which devices. Those that have expired are left out.
+    /// Who of these has which devices. Those that have expired, or were subscribed for another VAPID key, are left out.
     ///
     /// # Errors
     /// As for [`Devices::subscribe`].
     pub async fn of_users(&self, users: &[String]) -> Result<Vec<(String, Endpoint)>, DevicesError> {
-        let mut found = Vec::new();
+        let (mut found, mut others) = (Vec::new(), Vec::new());
         for users in users.chunks(CHUNK) {
-            for (user, endpoint) in self.ask(self.store.of_users(users)).await? {
-                // What others have written may be no endpoint for us.
-                if let Ok(endpoint) = Endpoint::parse(&endpoint) {
-                    found.push((user, endpoint));
+            for device in self.ask(self.store.of_users(users)).await? {
+                if device.other_key {
+                    others.push(device.endpoint);
+                } else if let Ok(endpoint) = Endpoint::parse(&device.endpoint) {
+                    // What others have written may be no endpoint for us.
+                    found.push((device.user, endpoint));
                 }
             }
         }
+        if !others.is_empty() {
+            self.leave_out(&others).await;
+        }
         Ok(found)
+    }
+
+    /// Devices of another VAPID key: for some time they are kept, then they are forgotten.
+    async fn leave_out(&self, endpoints: &[String]) {
+        if self.other_keys.forgotten_from.is_none_or(|from| Instant::now() < from) {
+            if !self.other_keys.reported.swap(true, Ordering::Relaxed) {
+                let devices = endpoints.len();
+                tracing::warn!(
+                    devices,
+                    "devices that were subscribed for another VAPID key are left out, and forgotten after a day of this process; \
+                     is the key pair the right one?"
+                );
+            }
+            return;
+        }
+        let mut forgotten = 0;
+        for endpoints in endpoints.chunks(CHUNK) {
+            match self.ask(self.store.forget_others(endpoints)).await {
+                Ok(count) => forgotten += count,
+                // The next look-up meets them again.
+                Err(error) => {
+                    tracing::debug!(cause = %error, "devices of another VAPID key are still known");
+                    break;
+                }
+            }
+        }
+        tracing::info!(devices = forgotten, "devices that were subscribed for another VAPID key are forgotten");
+    }
+
+    /// What may be shown of a user's devices, the one subscribed last first.
+    ///
+    /// # Errors
+    /// As for [`Devices::subscribe`].
+    pub async fn list(&self, user: &str) -> Result<Vec<DeviceSummary>, DevicesError> {
+        let mut listed = self.ask(self.store.list(user)).await?;
+        listed.sort_by(|a, b| b.seen_ms.cmp(&a.seen_ms).then_with(|| a.endpoint.cmp(&b.endpoint)));
+        Ok(listed.into_iter().filter_map(summary).collect())
+    }
+
+    /// Forgets all devices of a user; how many there were.
+    ///
+    /// # Errors
+    /// As for [`Devices::subscribe`].
+    pub async fn forget_all(&self, user: &str) -> Result<u64, DevicesError> {
+        self.ask(self.store.forget_of(user, Which::All)).await
+    }
+
+    /// Forgets the devices that a user has subscribed in the session with this handle; how many there were.
+    ///
+    /// # Errors
+    /// As for [`Devices::subscribe`].
+    pub async fn forget_session(&self, user: &str, session: &str) -> Result<u64, DevicesError> {
+        self.ask(self.store.forget_of(user, Which::OfSession(session))).await
+    }
+
+    /// Forgets the user's device with this fingerprint; whether there was one.
+    ///
+    /// # Errors
+    /// As for [`Devices::subscribe`].
+    pub async fn forget_one(&self, user: &str, fingerprint: &str) -> Result<bool, DevicesError> {
+        let listed = self.ask(self.store.list(user)).await?;
+        let named = |listed: &Listed| {
+            Endpoint::parse(&listed.endpoint).is_ok_and(|endpoint| endpoint.fingerprint() == fingerprint)
+        };
+        let Some(device) = listed.into_iter().find(named) else { return Ok(false) };
+        Ok(self.ask(self.store.forget_of(user, Which::At(&device.endpoint))).await? > 0)
     }
 
     /// The devices with these endpoints, in their order; nothing for what is not there or cannot be used.
@@ -145,4 +277,20 @@ impl Devices {
         let _place = self.room.try_acquire().map_err(|_| DevicesError::Overloaded)?;
         request.await.map_err(|reason| DevicesError::Unavailable { reason })
     }
+}
+
+/// Nothing if what was found is no device for us.
+fn summary(listed: Listed) -> Option<DeviceSummary> {
+    let time = |milliseconds: i64| {
+        UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(milliseconds).ok()?))
+    };
+    let endpoint = Endpoint::parse(&listed.endpoint).ok()?;
+    Some(DeviceSummary {
+        fingerprint: endpoint.fingerprint(),
+        origin: endpoint.origin().to_owned(),
+        subscribed: listed.seen_ms.and_then(time),
+        expires: listed.expires_ms.and_then(time),
+        session: listed.session,
+        vapid_key: listed.vapid,
+    })
 }

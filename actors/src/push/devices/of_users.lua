@@ -1,5 +1,6 @@
--- The devices of users. KEYS: their sets. ARGV: the users, in the same order.
--- Gives the place of the user, from 0, and the endpoint, one after the other.
+-- The devices of users. KEYS: their sets. ARGV: the users, in the same order, and the VAPID key's fingerprint (empty: none).
+-- Gives the place of the user, from 0, the endpoint, and 1 if it was subscribed for another key, else 0.
+local vapid = ARGV[#KEYS + 1]
 local time = redis.call('time')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local answer = {}
@@ -7,7 +8,7 @@ for i, set in ipairs(KEYS) do
   for _, member in ipairs(redis.call('smembers', set)) do
     local key = member
     if string.sub(key, 1, 4) ~= 'sub:' then key = 'sub:' .. key end
-    local found = redis.call('hmget', key, 'user', 'expirationTime')
+    local found = redis.call('hmget', key, 'user', 'expirationTime', 'vapid')
     -- The set is only an index: what it names may be gone, or somebody else's by now.
     if redis.call('exists', key) == 0 or (found[1] and found[1] ~= ARGV[i]) then
       redis.call('srem', set, member)
@@ -18,6 +19,8 @@ for i, set in ipairs(KEYS) do
       if not ends or ends > now then
         answer[#answer + 1] = tostring(i - 1)
         answer[#answer + 1] = string.sub(key, 5)
+        local key_of = found[3] or ''
+        answer[#answer + 1] = (vapid ~= '' and key_of ~= '' and key_of ~= vapid) and '1' or '0'
       end
     end
   end

@@ -1,7 +1,8 @@
 //! Devices in Redis: each a hash `sub:<endpoint>`, and for each user a set `user:<id>:subs` of endpoints.
 //!
 //! Fields of a hash: `user`, `p256dh`, `auth` (base64url), `expirationTime` (milliseconds since 1970; empty: none), `seen` (when
-//! it was subscribed last). Subscriptions that an earlier server has left are read as well: without `user` (the sets say whose
+//! it was subscribed last), `session` (the handle of the session that did), `vapid` (the fingerprint of the VAPID key for which).
+//! Subscriptions that an earlier server has left are read as well: without `user` (the sets say whose
 //! they are), with the keys as JSON in `keys` or in `keys.p256dh` and `keys.auth`, with `null` for no end, and with `sub:`
 //! before the endpoint in the sets. They take our form when they are subscribed again.
 
@@ -11,8 +12,8 @@ use futures::future::FutureExt;
 use redis::{Script, cmd, pipe};
 use serde::Deserialize;
 
-use super::Change;
-use super::store::{Answer, DeviceStore};
+use super::store::{self, Answer, DeviceStore, Found, Listed, Which};
+use super::{Change, Subscriber};
 use crate::pulse::Heart;
 use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
@@ -26,6 +27,23 @@ const UNSUBSCRIBE: &str = "
     if found[1] then redis.call('srem', 'user:' .. found[1] .. ':subs', ARGV[1], KEYS[1]) end
     return redis.call('del', KEYS[1])";
 
+const SUBSCRIBE: &str = "
+    local new = { endpoint = ARGV[1], user = ARGV[2], p256dh = ARGV[3], auth = ARGV[4], ends = ARGV[5], session = ARGV[6],
+      vapid = ARGV[7] }
+    return subscribe(new, tonumber(ARGV[8]))";
+
+/// KEYS: devices. ARGV: their endpoints, and the fingerprint of the VAPID key. Removes those of another key; how many.
+const FORGET_OTHERS: &str = "
+    local vapid, forgotten = ARGV[#KEYS + 1], 0
+    for i, device in ipairs(KEYS) do
+      local found = redis.call('hmget', device, 'user', 'vapid')
+      if (found[2] or '') ~= '' and found[2] ~= vapid then
+        if found[1] then redis.call('srem', 'user:' .. found[1] .. ':subs', ARGV[i], device) end
+        forgotten = forgotten + redis.call('del', device)
+      end
+    end
+    return forgotten";
+
 /// KEYS: the device. ARGV: its endpoint.
 const FORGET: &str = "
     local user = redis.call('hget', KEYS[1], 'user')
@@ -35,27 +53,45 @@ const FORGET: &str = "
 pub(super) struct RedisDevices {
     redis: Redis,
     per_user: usize,
+    /// The fingerprint of the VAPID key; empty: push is off.
+    vapid: String,
     subscribe: Script,
+    renew: Script,
     unsubscribe: Script,
     of_users: Script,
     forget: Script,
+    forget_of: Script,
+    forget_others: Script,
 }
 
 impl RedisDevices {
-    pub fn new(options: &RedisOptions, per_user: usize) -> Result<Self, RedisOptionsError> {
+    pub fn new(
+        options: &RedisOptions,
+        per_user: usize,
+        vapid: Option<&str>,
+    ) -> Result<Self, RedisOptionsError> {
+        let subscribing = |rest: &str| Script::new(&format!("{}\n{rest}", include_str!("subscribe.lua")));
         Ok(RedisDevices {
             redis: Redis::connect(options, DATABASE)?,
             per_user,
-            subscribe: Script::new(include_str!("subscribe.lua")),
+            vapid: vapid.unwrap_or_default().to_owned(),
+            subscribe: subscribing(SUBSCRIBE),
+            renew: subscribing(include_str!("renew.lua")),
             unsubscribe: Script::new(UNSUBSCRIBE),
             of_users: Script::new(include_str!("of_users.lua")),
             forget: Script::new(FORGET),
+            forget_of: Script::new(include_str!("forget.lua")),
+            forget_others: Script::new(FORGET_OTHERS),
         })
     }
 }
 
 fn device_key(endpoint: &str) -> String {
     format!("sub:{endpoint}")
+}
+
+fn ends(device: &Device) -> String {
+    device.expires.map(|expires| expires.to_string()).unwrap_or_default()
 }
 
 fn set_key(user: &str) -> String {
@@ -82,6 +118,11 @@ impl Record {
         None
     }
 
+    /// Where its keys are, if they are these.
+    fn proved(&self, keys: &DeviceKeys) -> Option<KeyFields<'_>> {
+        self.keys().filter(|own| own.same(keys)).and_then(|_| self.key_fields())
+    }
+
     fn keys(&self) -> Option<DeviceKeys> {
         #[derive(Deserialize)]
         struct Keys {
@@ -96,11 +137,22 @@ impl Record {
         DeviceKeys::parse(p256dh, auth).ok()
     }
 
-    fn registered(&self, endpoint: &str) -> Option<Registered> {
+    /// Nothing as well if it was subscribed for another VAPID key.
+    fn registered(&self, endpoint: &str, vapid: &str) -> Option<Registered> {
+        if !vapid.is_empty() && self.field("vapid").is_some_and(|of| of != vapid) {
+            return None;
+        }
         let user = self.field("user")?.to_owned();
         let expires = self.field("expirationTime").and_then(|text| text.parse().ok());
         let endpoint = Endpoint::parse(endpoint).ok()?;
         Some(Registered { device: Device { endpoint, keys: self.keys()?, expires }, user })
+    }
+}
+
+impl RedisDevices {
+    async fn record(&self, endpoint: &Endpoint) -> Result<Record, String> {
+        let mut reading = cmd("HGETALL");
+        Ok(Record(self.redis.ask(&*reading.arg(device_key(endpoint.as_str()))).await?))
     }
 }
 
@@ -109,28 +161,45 @@ impl DeviceStore for RedisDevices {
         self.redis.heart()
     }
 
-    fn subscribe<'a>(&'a self, user: &'a str, device: &'a Device) -> Answer<'a, Change> {
+    fn subscribe<'a>(&'a self, by: &'a Subscriber, device: &'a Device) -> Answer<'a, Change> {
         async move {
             let endpoint = device.endpoint.as_str();
             let mut invocation = self.subscribe.key(device_key(endpoint));
-            invocation.key(set_key(user)).arg(endpoint).arg(user);
-            invocation.arg(device.keys.p256dh_text()).arg(device.keys.auth_text());
-            invocation.arg(device.expires.map(|expires| expires.to_string()).unwrap_or_default());
-            invocation.arg(self.per_user);
-            super::store::change(self.redis.ask(&invocation).await?)
+            invocation.key(set_key(&by.user)).arg(endpoint).arg(&by.user);
+            invocation.arg(device.keys.p256dh_text()).arg(device.keys.auth_text()).arg(ends(device));
+            invocation.arg(by.session.as_deref().unwrap_or_default()).arg(&self.vapid).arg(self.per_user);
+            store::change(self.redis.ask(&invocation).await?)
         }
         .boxed()
+    }
+
+    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Option<Change>> {
+        async move {
+            let record = self.record(&old.endpoint).await?;
+            let Some(KeyFields([first, second])) = record.proved(&old.keys) else { return Ok(None) };
+            let (old, endpoint) = (old.endpoint.as_str(), new.endpoint.as_str());
+            let mut invocation = self.renew.key(device_key(old));
+            invocation.key(device_key(endpoint)).arg(old);
+            invocation.arg(first.0).arg(first.1).arg(second.0).arg(second.1);
+            invocation.arg(endpoint).arg(new.keys.p256dh_text()).arg(new.keys.auth_text()).arg(ends(new));
+            invocation.arg(&self.vapid).arg(self.per_user);
+            match self.redis.ask(&invocation).await? {
+                -1 => Ok(None),
+                code => store::change(code).map(Some),
+            }
+        }
+        .boxed()
+    }
+
+    fn holds<'a>(&'a self, device: &'a Device) -> Answer<'a, bool> {
+        async move { Ok(self.record(&device.endpoint).await?.proved(&device.keys).is_some()) }.boxed()
     }
 
     fn unsubscribe<'a>(&'a self, device: &'a Device) -> Answer<'a, bool> {
         async move {
             let endpoint = device.endpoint.as_str();
-            let mut reading = cmd("HGETALL");
-            let record = Record(self.redis.ask(&*reading.arg(device_key(endpoint))).await?);
-            let same = record.keys().is_some_and(|keys| keys.same(&device.keys));
-            let Some(KeyFields([first, second])) = record.key_fields().filter(|_| same) else {
-                return Ok(false);
-            };
+            let record = self.record(&device.endpoint).await?;
+            let Some(KeyFields([first, second])) = record.proved(&device.keys) else { return Ok(false) };
             let mut invocation = self.unsubscribe.key(device_key(endpoint));
             invocation.arg(endpoint).arg(first.0).arg(first.1).arg(second.0).arg(second.1);
             // Removed by the first of two tries, or by somebody else meanwhile: it was there.
@@ -139,21 +208,46 @@ impl DeviceStore for RedisDevices {
         .boxed()
     }
 
-    fn of_users<'a>(&'a self, users: &'a [String]) -> Answer<'a, Vec<(String, String)>> {
+    fn of_users<'a>(&'a self, users: &'a [String]) -> Answer<'a, Vec<Found>> {
         async move {
             let mut invocation = self.of_users.prepare_invoke();
             for user in users {
                 invocation.key(set_key(user)).arg(user);
             }
+            invocation.arg(&self.vapid);
             let flat: Vec<String> = self.redis.ask(&invocation).await?;
-            let mut found = Vec::with_capacity(flat.len() / 2);
+            let mut found = Vec::with_capacity(flat.len() / 3);
             let mut flat = flat.into_iter();
-            while let (Some(place), Some(endpoint)) = (flat.next(), flat.next()) {
+            while let (Some(place), Some(endpoint), Some(other)) = (flat.next(), flat.next(), flat.next()) {
                 let user = place.parse().ok().and_then(|place: usize| users.get(place));
                 let user = user.ok_or_else(|| "Redis: it answers nonsense".to_owned())?;
-                found.push((user.clone(), endpoint));
+                found.push(Found { user: user.clone(), endpoint, other_key: other == "1" });
             }
             Ok(found)
+        }
+        .boxed()
+    }
+
+    fn list<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
+        async move {
+            let found = self.of_users(std::slice::from_ref(&user.to_owned())).await?;
+            if found.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut request = pipe();
+            for found in &found {
+                request.cmd("HGETALL").arg(device_key(&found.endpoint));
+            }
+            let records: Vec<HashMap<String, String>> = self.redis.ask(&request).await?;
+            let listed = records.into_iter().map(Record).zip(found).filter(|(record, _)| !record.0.is_empty());
+            let listed = listed.map(|(record, found)| Listed {
+                endpoint: found.endpoint,
+                seen_ms: record.field("seen").and_then(|text| text.parse().ok()),
+                expires_ms: record.field("expirationTime").and_then(|text| text.parse().ok()),
+                session: record.field("session").map(str::to_owned),
+                vapid: record.field("vapid").map(str::to_owned),
+            });
+            Ok(listed.collect())
         }
         .boxed()
     }
@@ -172,7 +266,7 @@ impl DeviceStore for RedisDevices {
                 return Err("Redis: it answers nonsense".to_owned());
             }
             let pairs = records.into_iter().zip(endpoints);
-            Ok(pairs.map(|(record, endpoint)| Record(record).registered(endpoint)).collect())
+            Ok(pairs.map(|(record, endpoint)| Record(record).registered(endpoint, &self.vapid)).collect())
         }
         .boxed()
     }
@@ -181,6 +275,30 @@ impl DeviceStore for RedisDevices {
         async move {
             let mut invocation = self.forget.key(device_key(endpoint));
             self.redis.ask::<i64>(&*invocation.arg(endpoint)).await.map(drop)
+        }
+        .boxed()
+    }
+
+    fn forget_of<'a>(&'a self, user: &'a str, which: Which<'a>) -> Answer<'a, u64> {
+        async move {
+            let (session, endpoint) = which.parts();
+            let mut invocation = self.forget_of.key(set_key(user));
+            invocation.arg(user).arg(session.unwrap_or_default()).arg(endpoint.unwrap_or_default());
+            self.redis.ask(&invocation).await
+        }
+        .boxed()
+    }
+
+    fn forget_others<'a>(&'a self, endpoints: &'a [String]) -> Answer<'a, u64> {
+        async move {
+            if self.vapid.is_empty() || endpoints.is_empty() {
+                return Ok(0);
+            }
+            let mut invocation = self.forget_others.prepare_invoke();
+            for endpoint in endpoints {
+                invocation.key(device_key(endpoint)).arg(endpoint);
+            }
+            self.redis.ask(&*invocation.arg(&self.vapid)).await
         }
         .boxed()
     }

@@ -2,6 +2,7 @@
 //! Whatever it has taken is leased in the database: should it die, it or another goes on from what is written there.
 
 mod deliver;
+mod devices;
 mod expand;
 mod jobs;
 mod origins;
@@ -19,10 +20,10 @@ use actix::{Actor, AsyncContext, Handler, Message, WrapFuture};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+pub(super) use self::devices::{ForgetSession, Renew, Subscribe, Unsubscribe};
 use self::origins::Origins;
 use self::work::Work;
-use super::device::Device;
-use super::devices::{Change, Devices, DevicesError};
+use super::devices::Devices;
 use super::ledger::{Backlog, Ledger};
 use super::sender::Sender;
 use super::{MakeComposer, MakeId, PushOptions};
@@ -134,26 +135,6 @@ impl Actor for PushDispatcher {
     }
 }
 
-/// The answer of a request that is a task of its own.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, DevicesError>>;
-
-/// A user has a device.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Subscribe {
-    pub user: String,
-    pub device: Device,
-    pub reply: Reply<Change>,
-}
-
-/// A device is to be told nothing any more; whether it was known.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Unsubscribe {
-    pub device: Device,
-    pub reply: Reply<bool>,
-}
-
 /// What is there to do, on all servers? Nothing, if it cannot be told.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -166,29 +147,6 @@ impl Handler<AskBacklog> for PushDispatcher {
         let observer = Rc::clone(&self.observer);
         actix::spawn(async move {
             let _ = reply.send(observer.backlog().await.ok());
-        });
-    }
-}
-
-impl Handler<Subscribe> for PushDispatcher {
-    type Result = ();
-
-    fn handle(&mut self, Subscribe { user, device, reply }: Subscribe, _: &mut Self::Context) {
-        let devices = self.parts.devices.clone();
-        actix::spawn(async move {
-            // Whoever asked may have gone.
-            let _ = reply.send(devices.subscribe(&user, &device).await);
-        });
-    }
-}
-
-impl Handler<Unsubscribe> for PushDispatcher {
-    type Result = ();
-
-    fn handle(&mut self, Unsubscribe { device, reply }: Unsubscribe, _: &mut Self::Context) {
-        let devices = self.parts.devices.clone();
-        actix::spawn(async move {
-            let _ = reply.send(devices.unsubscribe(&device).await);
         });
     }
 }

@@ -1,0 +1,146 @@
+//! A browser's subscription is replaced by another, by a service worker that has no session.
+
+use gom_actors::push::VapidKeys;
+use serde_json::{Value, json};
+
+use crate::app::{Place, Stores};
+use crate::world::{SELLER, seller, shops};
+use crate::{everywhere, renew, stored, subscribe, subscription, vapid};
+
+everywhere!(
+    a_changed_subscription_stays_its_users_without_a_session,
+    only_who_has_the_whole_old_subscription_renews_it,
+    who_was_logged_out_is_not_told_again_by_renewing,
+);
+
+async fn a_changed_subscription_stays_its_users_without_a_session(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let mut browser = seller(&app).await;
+    let (old, new) = (subscription("old", 0), subscription("new", 1));
+    subscribe(&mut browser, &old).await;
+    let mut worker = app.browser();
+    // The answer may have been lost: again is as well.
+    for _ in 0..2 {
+        let reply = renew(&mut worker, &old, &new).await;
+        assert_eq!((reply.status.as_u16(), &reply.body), (201, &json!(true)));
+        assert_eq!(reply.header("cache-control"), "no-store");
+        assert_eq!(stored(&place).await, [format!("{SELLER} new")]);
+    }
+    // A page asks whether what it has is told.
+    assert_eq!(renew(&mut worker, &new, &new).await.body, json!(true));
+    assert_eq!(renew(&mut worker, &old, &old).await.body, json!(false));
+    assert_eq!(stored(&place).await, [format!("{SELLER} new")]);
+}
+
+async fn only_who_has_the_whole_old_subscription_renews_it(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let mut browser = seller(&app).await;
+    subscribe(&mut browser, &subscription("phone", 0)).await;
+    let mut half: Value = subscription("phone", 0);
+    half["keys"]["auth"] = subscription("phone", 1)["keys"]["auth"].clone();
+    for old in [half, subscription("phone", 1), subscription("unknown", 0)] {
+        // With a session or without: cookies count for nothing.
+        for browser in [&mut browser, &mut app.browser()] {
+            let reply = renew(browser, &old, &subscription("mine", 1)).await;
+            assert_eq!((reply.status.as_u16(), &reply.body), (201, &json!(false)));
+        }
+    }
+    assert_eq!(stored(&place).await, [format!("{SELLER} phone")]);
+}
+
+async fn who_was_logged_out_is_not_told_again_by_renewing(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let mut browser = seller(&app).await;
+    let (old, new) = (subscription("old", 0), subscription("new", 0));
+    subscribe(&mut browser, &old).await;
+    assert_eq!(renew(&mut app.browser(), &old, &new).await.body, json!(true));
+    // The new one is of the same session.
+    browser.log_out().await;
+    assert!(stored(&place).await.is_empty());
+    assert_eq!(renew(&mut app.browser(), &new, &old).await.body, json!(false));
+    assert!(stored(&place).await.is_empty());
+}
+
+#[actix_web::test]
+async fn a_new_subscription_is_checked_as_one_that_is_subscribed() {
+    let place = Place::new(Stores::Twins).await;
+    let pair = VapidKeys::generate().unwrap();
+    let private = pair.private_base64url().unwrap();
+    let app = shops(&place, &vapid(pair.public_base64url(), &private)).await;
+    let mut browser = seller(&app).await;
+    let old = subscription("old", 0);
+    subscribe(&mut browser, &old).await;
+    let with = |path: &str, value: Value| {
+        let mut body = subscription("new", 0);
+        *body.pointer_mut(path).unwrap() = value;
+        body
+    };
+    for (new, said) in [
+        (with("/endpoint", json!("https://127.0.0.1/x")), "new.it leads inside"),
+        (with("/endpoint", json!("http://push.example/x")), "new.endpoint must begin with https://"),
+        (with("/expirationTime", json!(1_000)), "new.expirationTime has passed"),
+        (with("/keys", json!(null)), "new.keys must be an object"),
+        (json!([]), "new must be a subscription"),
+    ] {
+        let reply = renew(&mut browser, &old, &new).await;
+        assert_eq!(reply.refusal(), (400, "Bad Request"), "{new}");
+        let message = reply.body["message"][0].as_str().unwrap();
+        assert!(message.starts_with(said) || said.contains("inside") && message.contains("inside"), "{message}");
+    }
+    // All that is wrong is said at once. What the old one's end was counts for nothing.
+    let reply = renew(&mut browser, &json!({}), &json!({ "endpoint": 7 })).await;
+    assert_eq!(reply.body["message"].as_array().unwrap().len(), 4, "{}", reply.body);
+    let mut ended = old.clone();
+    ended["expirationTime"] = json!(1_000);
+    assert_eq!(stored(&place).await, [format!("{SELLER} old")]);
+    assert_eq!(renew(&mut browser, &ended, &subscription("new", 0)).await.body, json!(true));
+    assert_eq!(stored(&place).await, [format!("{SELLER} new")]);
+}
+
+#[actix_web::test]
+async fn an_address_renews_so_often_within_a_minute() {
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[("push.renewals_per_minute", "3")]).await;
+    let mut stranger = app.browser();
+    let one = subscription("one", 0);
+    let mut refused = 0;
+    // A minute may end meanwhile: of eight, not more than two minutes' tries are let in.
+    for _ in 0..8 {
+        let reply = renew(&mut stranger, &one, &one).await;
+        if reply.status == 429 {
+            refused += 1;
+            let seconds: u64 = reply.header("retry-after").parse().unwrap();
+            assert!((1..=60).contains(&seconds), "{seconds}");
+            assert_eq!(reply.refusal(), (429, "Too Many Requests"));
+        } else {
+            assert_eq!(reply.body, json!(false));
+        }
+    }
+    assert!(refused >= 2, "{refused}");
+}
+
+#[actix_web::test]
+async fn a_subscription_for_a_key_of_before_is_refused_and_said_so() {
+    let place = Place::new(Stores::Twins).await;
+    let pairs = [VapidKeys::generate().unwrap(), VapidKeys::generate().unwrap()];
+    let private = pairs.each_ref().map(|pair| pair.private_base64url().unwrap());
+    let app = shops(&place, &vapid(pairs[0].public_base64url(), &private[0])).await;
+    let (old, current) = (subscription("old", 0), subscription("current", 0));
+    subscribe(&mut seller(&app).await, &old).await;
+
+    let app = place.serve(&vapid(pairs[1].public_base64url(), &private[1])).await;
+    let mut browser = seller(&app).await;
+    subscribe(&mut browser, &current).await;
+    for reply in [subscribe(&mut browser, &old).await, renew(&mut browser, &current, &old).await] {
+        assert_eq!(reply.refusal(), (400, "Bad Request"));
+        let message = reply.body["message"][0].as_str().unwrap();
+        assert!(message.contains("was made for another key") && message.contains("/webpush/key"), "{message}");
+    }
+    // A new one at the same place is another subscription.
+    let new = subscription("old", 1);
+    assert_eq!(subscribe(&mut browser, &new).await.body, json!(true));
+    assert_eq!(stored(&place).await, [format!("{SELLER} current"), format!("{SELLER} old")]);
+}
