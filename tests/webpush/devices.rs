@@ -107,10 +107,14 @@ async fn a_log_out_forgets_the_devices_of_its_session_and_no_others(stores: Stor
     let place = Place::new(stores).await;
     let app = shops(&place, &[]).await;
     let (mut one, mut another, mut customer) = (seller(&app).await, seller(&app).await, customer(&app).await);
-    for (browser, name) in
-        [(&mut one, "phone"), (&mut one, "worker"), (&mut another, "laptop"), (&mut customer, "tablet")]
-    {
-        assert_eq!(subscribe(browser, &subscription(name, 0)).await.body, json!(true));
+    for (browser, names) in [
+        (&mut one, &["phone", "worker"][..]),
+        (&mut another, &["laptop"]),
+        (&mut customer, &["tablet"]),
+    ] {
+        for name in names {
+            assert_eq!(subscribe(browser, &subscription(name, 0)).await.body, json!(true));
+        }
     }
     let uid = customer.payload()["sub"].as_str().unwrap().to_owned();
     let tablet = format!("{} tablet", customer_subject(&uid, SELLER));
