@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use gom_actors::sessions::{Refreshed, Session, SessionError, SessionId};
 
+use super::State;
 use super::edge::Edge;
 use super::rest_error::RestError;
 use super::site_cookies::SiteCookies;
@@ -39,7 +40,8 @@ impl From<NotLoggedIn> for RestError {
 }
 
 /// Joins the two halves. A renewed half goes to the browser with the answer.
-pub async fn join(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<LoggedIn, NotLoggedIn> {
+pub async fn join(request: &HttpRequest, state: &State, id: &SessionId) -> Result<LoggedIn, NotLoggedIn> {
+    let edge = &*state.edge;
     let session = edge.sessions.resume(id).await.map_err(unanswered)?;
     let session = session.ok_or_else(closed)?;
     let mut reason = None;
@@ -47,7 +49,7 @@ pub async fn join(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<
     for head in SiteCookies::token_halves_of(request) {
         match edge.identity.verify(&session.provider, &head, &session.signature).await {
             Ok(user) => return Ok(LoggedIn { user, head }),
-            Err(TokenError::Expired) => return renew(request, edge, id, &session).await,
+            Err(TokenError::Expired) => return renew(request, state, id, &session).await,
             Err(TokenError::Invalid(message)) => match replaced(edge, &session, &head).await {
                 Ok(Some(newer)) => return verified(request, edge, id, &session, newer).await,
                 // Another may be the session's.
@@ -84,18 +86,33 @@ async fn replaced(edge: &Edge, session: &Session, head: &str) -> Result<Option<S
 /// Gets a new token from whoever issued the expired one. However many requests ask together, it is asked once.
 async fn renew(
     request: &HttpRequest,
-    edge: &Edge,
+    state: &State,
     id: &SessionId,
     session: &Session,
 ) -> Result<LoggedIn, NotLoggedIn> {
+    let edge = &*state.edge;
     let expired = || NotLoggedIn::No(TokenError::Expired.to_string().into());
     let renewable = session.refresh_token.is_some();
     let refresher = renewable.then(|| edge.identity.refresher(&session.provider)).flatten();
     let refresher = refresher.ok_or_else(expired)?;
     match edge.sessions.refresh(id, &session.signature, refresher).await {
         Ok(Refreshed { session, head }) => verified(request, edge, id, &session, head).await,
-        Err(SessionError::Gone) => Err(expired()),
+        Err(SessionError::Gone) => {
+            forget_devices(state, id, &session.subject).await;
+            Err(expired())
+        }
         Err(error) => Err(unanswered(error)),
+    }
+}
+
+/// Of a session that is gone because its issuer refused to renew the token: the user may be shut out there.
+async fn forget_devices(state: &State, id: &SessionId, user: &str) {
+    // It is not gone where only this request came much too late.
+    let living = state.edge.sessions.living(std::slice::from_ref(id)).await;
+    if matches!(living.as_deref(), Ok([false]))
+        && let Err(error) = state.push.forget_session(user, &id.handle()).await
+    {
+        tracing::warn!(user, cause = %error, "devices of a session that has ended are still told");
     }
 }
 

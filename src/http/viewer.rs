@@ -50,7 +50,7 @@ pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, NoVi
         }
     }
     let id = id.ok_or_else(|| NoViewer::Browser(RestError::logged_out("jwt must be provided")))?;
-    let logged_in = session::join(request, edge, &id).await.map_err(|no| NoViewer::Browser(no.into()))?;
+    let logged_in = session::join(request, state, &id).await.map_err(|no| NoViewer::Browser(no.into()))?;
     if !request.method().is_safe() {
         check_page(request, edge, &id).map_err(NoViewer::Browser)?;
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use gom_test_support::{Behaviour, PushServiceOptions};
+use gom_test_support::{Behaviour, PushServiceOptions, eventually};
 
 use crate::world::World;
 
@@ -120,4 +120,44 @@ async fn f10_an_address_inside_is_never_reached_unless_it_is_allowed() {
         "{:?}",
         rows.iter().map(|row| row.get(1)).collect::<Vec<Option<String>>>()
     );
+}
+
+#[actix_web::test]
+async fn who_was_shut_out_is_not_sent_the_next_order() {
+    let world = World::open().await;
+    world.seller("ana", &["bea"]).await;
+    world.device("ana", "/seller").await;
+    world.device("bea", "/customer").await;
+    world.command(&["account", "add", "ana", "--subject", "ana"], "ana's password");
+    world.order("before", "ana", "bea").await.unwrap();
+    world.quiet().await;
+    let printed = world.command(&["account", "disable", "ana"], "");
+    assert!(printed.contains("Devices forgotten: 1."), "{printed}");
+    world.order("after", "ana", "bea").await.unwrap();
+    world.quiet().await;
+    let told = |path: &str| ["before", "after"].map(|order| world.told_of(path, order, "create"));
+    assert_eq!((told("/seller"), told("/customer")), ([1, 0], [1, 1]));
+}
+
+#[actix_web::test]
+async fn what_is_queued_for_a_device_of_another_key_is_not_sent() {
+    let world = World::open().await;
+    world.seller("ana", &["bea"]).await;
+    for path in ["/old", "/ours"] {
+        world.device("bea", path).await;
+    }
+    world.service.script("/old", [Behaviour::retry_after(2), Behaviour::status(201)]);
+    world.order("o", "ana", "bea").await.unwrap();
+    eventually("the old device was tried", async || world.service.received_at("/old").len() == 1).await;
+    let change = "update gom.push_device set vapid_key = 'another' where endpoint like '%/old'";
+    world.tables.execute(change, &[]).await.unwrap();
+    world.quiet().await;
+    let ledger = world.ledger().await;
+    assert!(ledger[0].starts_with("/old GONE ") && ledger[1].starts_with("/ours DELIVERED "), "{ledger:?}");
+    assert_eq!(world.service.received_at("/old").len(), 1);
+    // It is left out of what comes next, and kept for as long as the change may be a mistake.
+    world.order("p", "ana", "bea").await.unwrap();
+    world.quiet().await;
+    assert_eq!(world.ledger().await.len(), 3);
+    assert!(world.knows("/old").await);
 }

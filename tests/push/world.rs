@@ -1,5 +1,6 @@
 //! A server as a process that can be killed, the push service that it sends to, and the shop's people.
 
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,16 @@ impl World {
             assert!(Instant::now() < deadline, "the server is not ready");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Runs a command on the same database, and gives what it prints.
+    pub fn command(&self, arguments: &[&str], input: &str) -> String {
+        let mut command = gom(&self.environment, arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Starts another process on the same database.

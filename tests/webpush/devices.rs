@@ -2,11 +2,12 @@
 
 use gom::identity::customer_subject;
 use gom_actors::push::VapidKeys;
+use gom_test_support::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::app::{Place, Stores};
-use crate::world::{OTHER_SELLER, SELLER, customer, seller, shops};
+use crate::world::{OTHER_SELLER, SELLER, customer, knock, seller, shops};
 use crate::{everywhere, renew, stored, subscribe, subscription, unsubscribe, vapid};
 
 everywhere!(
@@ -141,6 +142,21 @@ async fn nobody_has_more_devices_than_the_setting_says(stores: Stores) {
         assert_eq!(subscribe(&mut browser, &subscription(name, 0)).await.body, json!(true));
     }
     assert_eq!(stored(&place).await, [format!("{SELLER} b"), format!("{SELLER} c")]);
+}
+
+#[actix_web::test]
+async fn whose_token_the_issuer_does_not_renew_is_not_told_any_more() {
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[("auth.accounts.expiration", "1")]).await;
+    let (mut browser, mut customer) = (seller(&app).await, customer(&app).await);
+    subscribe(&mut browser, &subscription("phone", 0)).await;
+    subscribe(&mut customer, &subscription("tablet", 0)).await;
+    let disable = "UPDATE gom.account SET disabled = true, version = version + 1";
+    place.database.connect().await.execute(disable, &[]).await.unwrap();
+    // Until the token ends the session goes on.
+    eventually("the session has ended", async || knock(&mut browser).await.status == 403).await;
+    let left = stored(&place).await;
+    assert!(left.len() == 1 && left[0].ends_with(" tablet"), "{left:?}");
 }
 
 #[actix_web::test]

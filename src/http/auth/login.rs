@@ -151,7 +151,7 @@ pub async fn handle(
     // Without its half of a token no browser is logged in: most attempts need no look at the sessions. Where
     // that gives no answer, the attempt is made, and counted, all the same.
     if !SiteCookies::token_halves_of(&request).is_empty()
-        && let Ok(logged_in) = session::join(&request, edge, &id).await
+        && let Ok(logged_in) = session::join(&request, &state, &id).await
     {
         edge.cookies.give_token_half(&request, &logged_in.head);
         edge.cookies.give_id(&request, &id);

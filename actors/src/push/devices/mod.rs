@@ -1,5 +1,6 @@
 //! Whose devices there are. Knows neither what is sent to them nor how.
 
+mod adoption;
 mod postgres_store;
 mod redis_store;
 mod store;

@@ -12,9 +12,8 @@ for i, set in ipairs(KEYS) do
     -- The set is only an index: what it names may be gone, or somebody else's by now.
     if redis.call('exists', key) == 0 or (found[1] and found[1] ~= ARGV[i]) then
       redis.call('srem', set, member)
-    else
-      -- Written by an earlier server, which says whose it is by the sets alone.
-      if not found[1] then redis.call('hset', key, 'user', ARGV[i]) end
+    elseif found[1] then
+      -- Without a user: left by an earlier server, and more than one set names it (adopt.lua).
       local ends = tonumber(found[2])
       if not ends or ends > now then
         answer[#answer + 1] = tostring(i - 1)

@@ -3,7 +3,7 @@
 //! Fields of a hash: `user`, `p256dh`, `auth` (base64url), `expirationTime` (milliseconds since 1970; empty: none), `seen` (when
 //! it was subscribed last), `session` (the handle of the session that did), `vapid` (the fingerprint of the VAPID key for which).
 //! Subscriptions that an earlier server has left are read as well: without `user` (the sets say whose
-//! they are), with the keys as JSON in `keys` or in `keys.p256dh` and `keys.auth`, with `null` for no end, and with `sub:`
+//! they are: `adoption.rs`), with the keys as JSON in `keys` or in `keys.p256dh` and `keys.auth`, with `null` for no end, and with `sub:`
 //! before the endpoint in the sets. They take our form when they are subscribed again.
 
 use std::collections::HashMap;
@@ -11,7 +11,9 @@ use std::collections::HashMap;
 use futures::future::FutureExt;
 use redis::{Script, cmd, pipe};
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 
+use super::adoption::adopt;
 use super::store::{self, Answer, DeviceStore, Found, Listed, Which};
 use super::{Change, Subscriber};
 use crate::pulse::Heart;
@@ -55,6 +57,8 @@ pub(super) struct RedisDevices {
     per_user: usize,
     /// The fingerprint of the VAPID key; empty: push is off.
     vapid: String,
+    /// Whether devices of an earlier server have been given their users.
+    adopted: OnceCell<()>,
     subscribe: Script,
     renew: Script,
     unsubscribe: Script,
@@ -75,6 +79,7 @@ impl RedisDevices {
             redis: Redis::connect(options, DATABASE)?,
             per_user,
             vapid: vapid.unwrap_or_default().to_owned(),
+            adopted: OnceCell::new(),
             subscribe: subscribing(SUBSCRIBE),
             renew: subscribing(include_str!("renew.lua")),
             unsubscribe: Script::new(UNSUBSCRIBE),
@@ -210,6 +215,7 @@ impl DeviceStore for RedisDevices {
 
     fn of_users<'a>(&'a self, users: &'a [String]) -> Answer<'a, Vec<Found>> {
         async move {
+            self.adopted.get_or_try_init(|| adopt(&self.redis)).await?;
             let mut invocation = self.of_users.prepare_invoke();
             for user in users {
                 invocation.key(set_key(user)).arg(user);
