@@ -180,7 +180,10 @@ async fn close_sessions(place: &Place, settings: &Settings, subject: &str) -> Re
         )),
         failure => failure,
     })?;
-    println!("{} open sessions of {subject} were closed. Devices forgotten: {}.", closed.sessions, closed.devices);
+    println!(
+        "{} open sessions of {subject} were closed. Devices forgotten: {}.",
+        closed.sessions, closed.devices
+    );
     Ok(())
 }
 

@@ -78,7 +78,8 @@ async fn carry_out(place: &Place, settings: &Settings, subject: &str, work: Work
                 return Err(Failure::Other(text));
             }
             let forgotten = devices(place, settings)?.forget_session(subject, &handle).await;
-            let forgotten = forgotten.map_err(|error| not_forgotten("the session is closed", subject, &error))?;
+            let forgotten =
+                forgotten.map_err(|error| not_forgotten("the session is closed", subject, &error))?;
             println!("The session is closed. Devices forgotten: {forgotten}.");
         }
         Work::CloseAll => {
@@ -96,11 +97,7 @@ pub(super) struct Closed {
 }
 
 /// Closes every session of a subject, and forgets its devices.
-pub(super) async fn close_all(
-    place: &Place,
-    settings: &Settings,
-    subject: &str,
-) -> Result<Closed, Failure> {
+pub(super) async fn close_all(place: &Place, settings: &Settings, subject: &str) -> Result<Closed, Failure> {
     let sessions = sessions(place, settings)?.close_all(subject).await;
     let sessions = sessions.map_err(|error| Failure::because("", &error))?;
     // Not before: in a session that is open, a device may be subscribed again.

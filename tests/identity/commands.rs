@@ -194,7 +194,10 @@ async fn the_devices_of_a_session_that_is_closed_from_the_command_line_are_forgo
     let closed = gom(&world, &["session", "close", "auth0|ana", "--session", &one.handle()], "");
     assert_eq!(done(&closed), "The session is closed. Devices forgotten: 1.\n");
     let left = devices.list("auth0|ana").await.unwrap();
-    assert!(left.len() == 2 && left.iter().all(|device| device.session == Some(another.handle())), "{left:?}");
+    assert!(
+        left.len() == 2 && left.iter().all(|device| device.session == Some(another.handle())),
+        "{left:?}"
+    );
     let closed = gom(&world, &["session", "close", "auth0|ana"], "");
     assert_eq!(done(&closed), "1 sessions were closed. Devices forgotten: 2.\n");
     assert_eq!(devices.list("auth0|ana").await.unwrap(), []);

@@ -108,11 +108,9 @@ async fn a_log_out_forgets_the_devices_of_its_session_and_no_others(stores: Stor
     let place = Place::new(stores).await;
     let app = shops(&place, &[]).await;
     let (mut one, mut another, mut customer) = (seller(&app).await, seller(&app).await, customer(&app).await);
-    for (browser, names) in [
-        (&mut one, &["phone", "worker"][..]),
-        (&mut another, &["laptop"]),
-        (&mut customer, &["tablet"]),
-    ] {
+    for (browser, names) in
+        [(&mut one, &["phone", "worker"][..]), (&mut another, &["laptop"]), (&mut customer, &["tablet"])]
+    {
         for name in names {
             assert_eq!(subscribe(browser, &subscription(name, 0)).await.body, json!(true));
         }

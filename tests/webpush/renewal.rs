@@ -88,7 +88,10 @@ async fn a_new_subscription_is_checked_as_one_that_is_subscribed() {
         let reply = renew(&mut browser, &old, &new).await;
         assert_eq!(reply.refusal(), (400, "Bad Request"), "{new}");
         let message = reply.body["message"][0].as_str().unwrap();
-        assert!(message.starts_with(said) || said.contains("inside") && message.contains("inside"), "{message}");
+        assert!(
+            message.starts_with(said) || said.contains("inside") && message.contains("inside"),
+            "{message}"
+        );
     }
     // All that is wrong is said at once. What the old one's end was counts for nothing.
     let reply = renew(&mut browser, &json!({}), &json!({ "endpoint": 7 })).await;
@@ -137,7 +140,10 @@ async fn a_subscription_for_a_key_of_before_is_refused_and_said_so() {
     for reply in [subscribe(&mut browser, &old).await, renew(&mut browser, &current, &old).await] {
         assert_eq!(reply.refusal(), (400, "Bad Request"));
         let message = reply.body["message"][0].as_str().unwrap();
-        assert!(message.contains("was made for another key") && message.contains("/webpush/key"), "{message}");
+        assert!(
+            message.contains("was made for another key") && message.contains("/webpush/key"),
+            "{message}"
+        );
     }
     // A new one at the same place is another subscription.
     let new = subscription("old", 1);

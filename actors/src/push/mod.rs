@@ -20,7 +20,8 @@ pub use device::{
     Registered,
 };
 pub use devices::{
-    Change, DeviceStoreChoice, DeviceSummary, Devices, DevicesError, DevicesOptions, OTHER_KEYS_KEPT, Subscriber,
+    Change, DeviceStoreChoice, DeviceSummary, Devices, DevicesError, DevicesOptions, OTHER_KEYS_KEPT,
+    Subscriber,
 };
 pub use job::{ComposeError, Composed, Composer, Job, MAX_RECIPIENTS, Settled};
 pub use notice::{Notice, Urgency};

@@ -72,7 +72,12 @@ async fn with_redis_killed_or_frozen_all_is_refused_in_time_and_nothing_is_lost(
 #[actix::test]
 async fn without_redis_from_the_start_all_is_refused_in_time() {
     let start = |redis| {
-        let options = DevicesOptions { store: DeviceStoreChoice::Redis(redis), per_user: 20, vapid_key: None, other_keys_kept: OTHER_KEYS_KEPT };
+        let options = DevicesOptions {
+            store: DeviceStoreChoice::Redis(redis),
+            per_user: 20,
+            vapid_key: None,
+            other_keys_kept: OTHER_KEYS_KEPT,
+        };
         Devices::start(options, &started(None))
     };
     refuses_everything(&start(RedisOptions::new("127.0.0.1", 1)).unwrap()).await;
@@ -86,7 +91,12 @@ async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nothing_is_
     migrate_system(&mut client).await.unwrap();
     drop(client);
     let database = Database::start(DatabaseOptions::new(cluster.config())).unwrap();
-    let options = DevicesOptions { store: DeviceStoreChoice::Postgres, per_user: 20, vapid_key: None, other_keys_kept: OTHER_KEYS_KEPT };
+    let options = DevicesOptions {
+        store: DeviceStoreChoice::Postgres,
+        per_user: 20,
+        vapid_key: None,
+        other_keys_kept: OTHER_KEYS_KEPT,
+    };
     let devices = connected(Devices::start(options, &database).unwrap()).await;
     devices.subscribe(&by("ana"), &device("own")).await.unwrap();
     cluster.freeze();

@@ -20,7 +20,8 @@ use super::rest_error::RestError;
 pub use self::renewals::Renewals;
 
 /// Of a subscription that will not do.
-const OTHER_KEY: &str = "was made for another key: unsubscribe at the push service, and subscribe for that of /webpush/key";
+const OTHER_KEY: &str =
+    "was made for another key: unsubscribe at the push service, and subscribe for that of /webpush/key";
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![

@@ -10,8 +10,8 @@ const SVG: &[u8] = b"svg";
 const TITLE: &[u8] = b"title";
 /// Characters that turn the direction of what follows: a promotion's text must not rearrange the words around it.
 const BIDI_CONTROLS: [char; 12] = [
-    '\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}',
-    '\u{2068}', '\u{2069}',
+    '\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}',
+    '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
 ];
 /// What begins and ends a line.
 const LINES: [&[u8]; 25] = [
@@ -81,7 +81,10 @@ pub(super) fn plain_text(html: &str, most: usize) -> String {
                 let name: &[u8] = &tag.name;
                 if let Some(kind) = DROPPED.iter().position(|dropped| *dropped == name) {
                     open[kind] = open[kind].saturating_sub(1);
-                    if name == SVG && open[kind] == 0 && let Some(mark) = before_drawing.take() {
+                    if name == SVG
+                        && open[kind] == 0
+                        && let Some(mark) = before_drawing.take()
+                    {
                         text.back_to(mark);
                     }
                 } else if !hidden {

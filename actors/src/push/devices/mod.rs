@@ -125,11 +125,7 @@ impl Devices {
         };
         let forgotten_from = Instant::now().checked_add(options.other_keys_kept);
         let other_keys = OtherKeys { forgotten_from, reported: AtomicBool::new(false) };
-        Ok(Devices {
-            store,
-            room: Arc::new(Semaphore::new(MOST_IN_HAND)),
-            other_keys: Arc::new(other_keys),
-        })
+        Ok(Devices { store, room: Arc::new(Semaphore::new(MOST_IN_HAND)), other_keys: Arc::new(other_keys) })
     }
 
     /// How the store is doing.
@@ -212,7 +208,10 @@ impl Devices {
                 }
             }
         }
-        tracing::info!(devices = forgotten, "devices that were subscribed for another VAPID key are forgotten");
+        tracing::info!(
+            devices = forgotten,
+            "devices that were subscribed for another VAPID key are forgotten"
+        );
     }
 
     /// What may be shown of a user's devices, the one subscribed last first.
@@ -282,9 +281,8 @@ impl Devices {
 
 /// Nothing if what was found is no device for us.
 fn summary(listed: Listed) -> Option<DeviceSummary> {
-    let time = |milliseconds: i64| {
-        UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(milliseconds).ok()?))
-    };
+    let time =
+        |milliseconds: i64| UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(milliseconds).ok()?));
     let endpoint = Endpoint::parse(&listed.endpoint).ok()?;
     Some(DeviceSummary {
         fingerprint: endpoint.fingerprint(),

@@ -245,7 +245,8 @@ impl DeviceStore for RedisDevices {
                 request.cmd("HGETALL").arg(device_key(&found.endpoint));
             }
             let records: Vec<HashMap<String, String>> = self.redis.ask(&request).await?;
-            let listed = records.into_iter().map(Record).zip(found).filter(|(record, _)| !record.0.is_empty());
+            let listed =
+                records.into_iter().map(Record).zip(found).filter(|(record, _)| !record.0.is_empty());
             let listed = listed.map(|(record, found)| Listed {
                 endpoint: found.endpoint,
                 seen_ms: record.field("seen").and_then(|text| text.parse().ok()),
