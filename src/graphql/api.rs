@@ -24,6 +24,7 @@ use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::offload::Offload;
 use super::turns::{Turn, TurnLimits, Turns};
 use crate::deployment::Deployed;
 use crate::identity::{Cursors, User, Viewer};
@@ -87,6 +88,7 @@ pub struct Engine {
     service_limits: CallerLimits,
     user_limits: CallerLimits,
     turns: Turns,
+    pub offload: Offload,
     /// Without one, only the service role has access.
     policy: Option<Arc<Policy>>,
     shop: Option<shop::Rules>,
@@ -191,6 +193,7 @@ impl Engine {
             service_limits: CallerLimits::new("limits.service", &options.service_limits),
             user_limits: CallerLimits::new("limits", &options.user_limits),
             turns: Turns::new(options.turns),
+            offload: Offload::new(options.turns.in_flight.saturating_add(options.turns.waiting)),
             policy: None,
             shop: None,
             cursors: Cursors::alone(),
@@ -255,6 +258,24 @@ impl Engine {
             Viewer::Service => Ok(None),
             Viewer::User(user) => self.turns.take(&user.subject, deadline).await.map(Some),
         }
+    }
+
+    /// Does a part of the work on a request: where that may take long, not on this thread.
+    ///
+    /// # Errors
+    /// If its turn does not come by the deadline.
+    pub(super) async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        is_large: bool,
+        viewer: &Viewer,
+        deadline: Instant,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        if !is_large {
+            return Ok(work(self));
+        }
+        let engine = Arc::clone(self);
+        self.offload.run(viewer, deadline, move || work(&engine)).await
     }
 
     /// The variables' values, if the document's filters and nested writes with them are within the viewer's limits.
@@ -356,7 +377,7 @@ struct Introspection {
 }
 
 /// JSON text by key of the answer.
-type Introspected = HashMap<String, Arc<str>>;
+pub(super) type Introspected = HashMap<String, Arc<str>>;
 
 #[derive(Debug, Clone)]
 struct Bytes;

@@ -10,15 +10,15 @@ use gom_actors::database::{Asker, Behalf, JsonText, LocalDatabase, RunError};
 use gom_actors::metrics;
 use gom_actors::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
 use gom_engine::error::{ApiError, ErrorKind, PathSegment};
-use gom_engine::plan::{Access, Amendments, PageLimits, Program, Rights, is_marked};
-use gom_engine::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
+use gom_engine::plan::is_marked;
+use gom_engine::request::{OperationKind, Selected, SelectedField};
 use gom_engine::schema::{ObjectId, OutputMeaning, TypeRef};
 use gom_engine::sql::ANSWER_TOO_LARGE;
 use tokio::time::Instant;
 
-use super::api::{Api, CallerLimits};
+use super::api::{Api, Engine, Introspected};
+use super::context::{Context, coerce, prepare};
 use super::failure::api_error;
-use super::sources::Sources;
 use super::{Answer, Data, Fragment, Request, raw};
 use crate::identity::Viewer;
 use crate::telemetry::{kind_of, observe_operation, outcome_of, plain_name};
@@ -44,16 +44,15 @@ struct Execution<'a> {
     api: &'a Api,
     /// On the viewer's behalf.
     database: LocalDatabase,
-    request: &'a Request,
-    prepared: &'a Prepared,
-    variables: Variables,
-    limits: PageLimits,
-    viewer: Viewer,
-    /// What the viewer may see and do; `None`: everything.
-    rights: Option<Arc<Rights>>,
+    context: Arc<Context>,
+    /// Planning may take long.
+    is_large: bool,
     root: ObjectId,
     deadline: Instant,
 }
+
+/// A field at the root of an operation, and its place there.
+type RootField<'a> = (usize, &'a SelectedField);
 
 /// What is counted of a request that is not a query where only queries are wanted.
 static NOT_A_QUERY: LazyLock<ApiError> =
@@ -63,13 +62,13 @@ static NOT_A_QUERY: LazyLock<ApiError> =
 /// knows it.
 pub async fn serve(
     api: &Api,
-    request: Request,
+    request: impl Into<Arc<Request>>,
     viewer: Viewer,
     only_queries: bool,
     deadline: Instant,
     kind: &Cell<metrics::Operation>,
 ) -> Option<Answer> {
-    let began = Instant::now();
+    let (began, request) = (Instant::now(), request.into());
     let name =
         traces::is_on().then(|| request.operation_name.as_deref().and_then(plain_name).map(str::to_owned));
     let begun = traces::begin(|| Begun {
@@ -109,18 +108,18 @@ fn conclude(kind: metrics::Operation, name: Option<String>, errors: &[ApiError],
 /// Answers a request by the deadline; `None` if it is not a query and only queries are wanted.
 pub async fn execute(
     api: &Api,
-    request: Request,
+    request: impl Into<Arc<Request>>,
     viewer: Viewer,
     only_queries: bool,
     deadline: Instant,
 ) -> Option<Answer> {
     let kind = Cell::new(metrics::Operation::Unknown);
-    execute_part(api, request, viewer, only_queries, deadline, &kind).await
+    execute_part(api, request.into(), viewer, only_queries, deadline, &kind).await
 }
 
 async fn execute_part(
     api: &Api,
-    request: Request,
+    request: Arc<Request>,
     viewer: Viewer,
     only_queries: bool,
     deadline: Instant,
@@ -130,9 +129,8 @@ async fn execute_part(
         Ok(rights) => rights,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
-    let limits: &CallerLimits = api.engine.limits_of(&viewer);
-    let requests = &api.engine.requests;
-    let prepared = match requests.prepare(&request.text, request.operation_name.as_deref(), &limits.request) {
+    let is_large = request.is_large();
+    let prepared = match prepare(api, &request, &viewer, is_large, deadline).await {
         Ok(prepared) => prepared,
         Err(errors) => return Some(Answer::refused(errors)),
     };
@@ -148,7 +146,7 @@ async fn execute_part(
             return Some(Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)]));
         }
     };
-    let variables = match api.engine.coerce(&prepared, &request, &viewer, rights.as_deref()) {
+    let variables = match coerce(api, &prepared, &request, &viewer, rights.as_ref(), is_large, deadline).await {
         Ok(variables) => variables,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
@@ -160,15 +158,13 @@ async fn execute_part(
         return Some(Answer::refused(vec![error]));
     }
     let behalf = behalf.map(|(turn, user)| Behalf::of(Asker::named(&user.subject), Arc::new(turn)));
+    let limits = api.engine.limits_of(&viewer).page;
+    let context = Context { request, prepared: Arc::clone(&prepared), variables, limits, viewer, rights };
     let execution = Execution {
         api,
         database: api.database.on_behalf_of(behalf),
-        request: &request,
-        prepared: &prepared,
-        variables,
-        limits: limits.page,
-        viewer,
-        rights,
+        context: Arc::new(context),
+        is_large,
         root,
         deadline,
     };
@@ -180,33 +176,43 @@ async fn execute_part(
 }
 
 impl Execution<'_> {
-    fn access(&self) -> Access<'_> {
-        self.rights.as_deref().map_or(Access::Full, Access::Limited)
+    fn fields(&self) -> impl Iterator<Item = RootField<'_>> {
+        let Context { prepared, variables, .. } = &*self.context;
+        let fields = prepared.operation.fields.iter().enumerate();
+        fields.filter(|(_, field)| field.inclusion.holds(variables))
     }
 
-    fn fields(&self) -> impl Iterator<Item = &SelectedField> {
-        self.prepared.operation.fields.iter().filter(|field| field.inclusion.holds(&self.variables))
+    /// Plans a field.
+    async fn plan<T: Send + 'static>(
+        &self,
+        (place, _): RootField<'_>,
+        plan: impl FnOnce(&Context, &Engine, &SelectedField) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let context = Arc::clone(&self.context);
+        let plan =
+            move |engine: &Engine| plan(&context, engine, &context.prepared.operation.fields[place]);
+        self.api.engine.work(self.is_large, &self.context.viewer, self.deadline, plan).await?
     }
 
     async fn query(&self) -> Answer {
         let mut data = Some(Vec::new());
         let mut errors = Vec::new();
         let mut bytes = 0;
-        let reads = self.fields().map(|field| async move { (field, self.read(field).await) });
+        let reads = self.fields().map(|field| async move { (field.1, self.read(field).await) });
         let mut parts = pin!(stream::iter(reads).buffered(READS_IN_FLIGHT));
         while let Some((field, part)) = parts.next().await {
             bytes += part.as_ref().map_or(0, Part::bytes);
             match part.filter(|_| !self.is_too_large(bytes)) {
                 Some(part) => add(&mut data, &mut errors, field, part),
                 // The rest is given up.
-                None => return answer(None, vec![located(field, self.limits.answer_too_large())]),
+                None => return answer(None, vec![located(field, self.context.limits.answer_too_large())]),
             }
         }
         answer(data, errors)
     }
 
     fn is_too_large(&self, bytes: usize) -> bool {
-        self.limits.answer_bytes.is_some_and(|limit| i64::try_from(bytes).is_ok_and(|bytes| bytes > limit))
+        self.context.limits.answer_bytes.is_some_and(|limit| i64::try_from(bytes).is_ok_and(|bytes| bytes > limit))
     }
 
     async fn mutation(&self) -> Answer {
@@ -214,8 +220,8 @@ impl Execution<'_> {
         let mut errors = Vec::new();
         let mut written = false;
         let mut bytes = 0;
-        for field in self.fields() {
-            let mut part = self.write(field).await;
+        for (place, field) in self.fields() {
+            let mut part = self.write((place, field)).await;
             if let Selected::Field(meaning) = field.meaning {
                 // Also after an error: it may have been written.
                 self.api.live.live().wake();
@@ -229,7 +235,7 @@ impl Execution<'_> {
             bytes += part.bytes();
             if self.is_too_large(bytes) {
                 bytes -= part.bytes();
-                let mut error = self.limits.answer_too_large();
+                let mut error = self.context.limits.answer_too_large();
                 error.message.push_str(" It was written.");
                 part = self.failed(field, error);
             }
@@ -245,15 +251,16 @@ impl Execution<'_> {
     }
 
     /// Nothing where the answer is too large.
-    async fn read(&self, field: &SelectedField) -> Option<Part> {
-        if let Some(part) = self.of_schema(field) {
+    async fn read(&self, root: RootField<'_>) -> Option<Part> {
+        let (_, field) = root;
+        if let Some(part) = self.of_schema(root).await {
             return Some(part);
         }
         if let Some(error) = self.undeployed() {
             return Some(self.failed(field, error));
         }
         let engine = &self.api.engine;
-        let found = match engine.planner.query(field, &self.variables, self.limits, self.access()) {
+        let found = match self.plan(root, Context::statement).await {
             Ok(statement) => self.database.read(statement, self.deadline).await,
             Err(error) => return Some(self.failed(field, error)),
         };
@@ -264,8 +271,9 @@ impl Execution<'_> {
         }
     }
 
-    async fn write(&self, field: &SelectedField) -> Part {
-        if let Some(part) = self.of_schema(field) {
+    async fn write(&self, root: RootField<'_>) -> Part {
+        let (_, field) = root;
+        if let Some(part) = self.of_schema(root).await {
             return part;
         }
         if let Some(error) = self.undeployed() {
@@ -277,14 +285,14 @@ impl Execution<'_> {
                 Err(error) => self.failed(field, error),
             };
         }
-        let found = match self.program(field) {
+        let found = match self.plan(root, Context::program).await {
             Ok(program) => self.database.transact(program, self.deadline).await,
             Err(error) => return self.failed(field, error),
         };
         match found {
             Ok(found) => self.found(field, found),
             Err(error) if is_too_large(&error) => {
-                let mut error = self.limits.answer_too_large();
+                let mut error = self.context.limits.answer_too_large();
                 error.message.push_str(" Nothing was written.");
                 self.failed(field, error)
             }
@@ -292,26 +300,15 @@ impl Execution<'_> {
         }
     }
 
-    /// The transaction of a mutation's field. Users' writes follow the shop's rules.
-    fn program(&self, field: &SelectedField) -> Result<Program, ApiError> {
-        let (engine, access) = (&self.api.engine, self.access());
-        let mut amendments = match engine.shop().filter(|_| access.is_limited()) {
-            Some(shop) => shop.amend(&engine.planner, field, &self.variables, access, chrono::Utc::now())?,
-            None => Amendments::default(),
-        };
-        amendments.writer = self.viewer.user().map(|user| user.subject.clone());
-        engine.planner.mutation(field, &self.variables, self.limits, access, &mut Sources, amendments)
-    }
-
     async fn raw(&self, field: &SelectedField) -> Result<String, ApiError> {
-        if !self.viewer.is_service() {
+        if !self.context.viewer.is_service() {
             return Err(ApiError::new(
                 ErrorKind::Forbidden,
                 "Only the service role may execute raw statements",
             ));
         }
         let planner = &self.api.engine.planner;
-        let sql = planner.raw_query(field, &self.variables)?;
+        let sql = planner.raw_query(field, &self.context.variables)?;
         raw::execute(planner, self.api.database.database(), &sql, self.deadline).await
     }
 
@@ -323,7 +320,7 @@ impl Execution<'_> {
     }
 
     /// The fields that the schema answers: `__typename`, `__schema`, `__type`.
-    fn of_schema(&self, field: &SelectedField) -> Option<Part> {
+    async fn of_schema(&self, (_, field): RootField<'_>) -> Option<Part> {
         let engine = &self.api.engine;
         match field.meaning {
             Selected::Field(_) => None,
@@ -331,17 +328,25 @@ impl Execution<'_> {
                 let name = &engine.schema.object(self.root).name;
                 Some(Part { fragment: Some(Fragment::Text(format!("\"{name}\""))), errors: Vec::new() })
             }
-            Selected::Introspection => {
-                Some(match engine.introspect(self.prepared, self.request, &self.variables, &self.viewer) {
-                    Ok(answers) => {
-                        let text = answers.get(&field.key);
-                        let fragment = text.map_or(Fragment::Null, |text| Fragment::Shared(Arc::clone(text)));
-                        Part { fragment: Some(fragment), errors: Vec::new() }
-                    }
-                    Err(error) => self.failed(field, error),
-                })
-            }
+            Selected::Introspection => Some(match self.introspect().await {
+                Ok(answers) => {
+                    let text = answers.get(&field.key);
+                    let fragment = text.map_or(Fragment::Null, |text| Fragment::Shared(Arc::clone(text)));
+                    Part { fragment: Some(fragment), errors: Vec::new() }
+                }
+                Err(error) => self.failed(field, error),
+            }),
         }
+    }
+
+    /// An answer that is not kept yet takes tens of milliseconds to make.
+    async fn introspect(&self) -> Result<Arc<Introspected>, ApiError> {
+        let context = Arc::clone(&self.context);
+        let introspect = move |engine: &Engine| {
+            let Context { prepared, request, variables, viewer, .. } = &*context;
+            engine.introspect(prepared, request, variables, viewer)
+        };
+        self.api.engine.work(true, &self.context.viewer, self.deadline, introspect).await?
     }
 
     fn found(&self, field: &SelectedField, found: Option<JsonText>) -> Part {
@@ -357,8 +362,10 @@ impl Execution<'_> {
         }
         let engine = &self.api.engine;
         let root = &engine.schema.object(self.root).name;
+        let context = &self.context;
+        let (access, variables) = (context.access(), &context.variables);
         let completed =
-            engine.planner.complete(root, field, &self.variables, self.limits, self.access(), text.as_str());
+            engine.planner.complete(root, field, variables, context.limits, access, text.as_str());
         let errors = completed.errors.into_iter().map(|error| located(field, error)).collect();
         Part { fragment: completed.answer.map(Fragment::Text), errors }
     }

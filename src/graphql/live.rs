@@ -17,8 +17,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::context::{coerce, prepare};
 use super::wire::write_answer;
-use super::{Answer, Api, Request, execute, serve};
+use super::{Answer, Api, Engine, Request, execute, serve};
 use crate::identity::Viewer;
 use crate::telemetry::{kind_of, observe_operation};
 
@@ -87,9 +88,9 @@ pub async fn start(
 ) -> Started {
     let began = Instant::now();
     let engine = &api.engine;
-    let limits = engine.limits_of(&viewer);
-    let name = request.operation_name.as_deref();
-    let prepared = match engine.requests.prepare(&request.text, name, &limits.request) {
+    let is_large = request.is_large();
+    let request = Arc::new(request);
+    let prepared = match prepare(api, &request, &viewer, is_large, deadline).await {
         Ok(prepared) => prepared,
         Err(errors) => {
             observe_operation(metrics::Operation::Unknown, &errors, began.elapsed());
@@ -105,7 +106,8 @@ pub async fn start(
         };
         return Started::Answered(answer.unwrap_or_else(refused));
     }
-    let running = begin(api, &request, &viewer, &prepared, from, deadline, outlet).await;
+    let asked = Asked { request: &request, prepared: &prepared, viewer: &viewer, is_large, deadline };
+    let running = begin(api, asked, from, outlet).await;
     let refused = running.as_ref().err().map(std::slice::from_ref).unwrap_or_default();
     observe_operation(kind_of(&prepared), refused, began.elapsed());
     match running {
@@ -114,31 +116,38 @@ pub async fn start(
     }
 }
 
+/// An operation that goes on, and who has asked for it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    request: &'a Arc<Request>,
+    prepared: &'a Arc<Prepared>,
+    viewer: &'a Viewer,
+    is_large: bool,
+    deadline: Instant,
+}
+
 /// Begins a subscription or a live query: like every operation, it takes its turn when all has been checked that needs no
 /// database.
 async fn begin(
     api: &Api,
-    request: &Request,
-    viewer: &Viewer,
-    prepared: &Arc<Prepared>,
+    asked: Asked<'_>,
     from: Option<Cursor>,
-    deadline: Instant,
     outlet: Rc<dyn Outlet>,
 ) -> Result<Running, ApiError> {
+    let Asked { request, prepared, viewer, is_large, deadline } = asked;
     let rights = api.engine.rights(viewer)?;
-    let variables = api.engine.coerce(prepared, request, viewer, rights.as_deref())?;
+    let variables = coerce(api, prepared, request, viewer, rights.as_ref(), is_large, deadline).await?;
     let _turn = api.engine.turn(viewer, deadline).await?;
     if prepared.operation.kind == OperationKind::Subscription {
-        subscribe(api, viewer, prepared, (rights, variables), from, outlet)
+        subscribe(api, asked, (rights, variables), from, outlet).await
     } else {
-        answer_anew(api, request, viewer, prepared, (rights, &variables), outlet)
+        answer_anew(api, asked, (rights, &variables), outlet)
     }
 }
 
-fn subscribe(
+async fn subscribe(
     api: &Api,
-    viewer: &Viewer,
-    prepared: &Arc<Prepared>,
+    Asked { prepared, viewer, is_large, deadline, .. }: Asked<'_>,
     (rights, variables): (Option<Arc<Rights>>, Variables),
     from: Option<Cursor>,
     outlet: Rc<dyn Outlet>,
@@ -146,7 +155,11 @@ fn subscribe(
     let engine = &api.engine;
     // One statement reads the nodes of many changes, for many subscribers: its size says nothing of any message.
     let page = PageLimits { answer_bytes: None, ..engine.limits_of(viewer).page };
-    let subscription = engine.planner.subscription(prepared, variables, page, rights)?;
+    let plan = {
+        let prepared = Arc::clone(prepared);
+        move |engine: &Engine| engine.planner.subscription(&prepared, variables, page, rights)
+    };
+    let subscription = engine.work(is_large, viewer, deadline, plan).await??;
     check_deployed(api)?;
     let interest = Interest::Events(Arc::new(subscription));
     let ticket = api.live.subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
@@ -214,9 +227,7 @@ fn failure(reason: &LiveError) -> ApiError {
 /// made at a time.
 fn answer_anew(
     api: &Api,
-    request: &Request,
-    viewer: &Viewer,
-    prepared: &Prepared,
+    Asked { request, prepared, viewer, .. }: Asked<'_>,
     (rights, variables): (Option<Arc<Rights>>, &Variables),
     outlet: Rc<dyn Outlet>,
 ) -> Result<Running, ApiError> {
@@ -227,7 +238,7 @@ fn answer_anew(
         Rc::new(Touched { outlet: Rc::clone(&outlet), again: Notify::new(), over: Cell::new(false) });
     let (touch, sink) = (Interest::Touch(watched), Rc::clone(&touched) as Rc<dyn Sink>);
     let ticket = api.live.subscribe(owner(viewer), touch, None, sink);
-    let (api, request, viewer) = (api.clone(), request.clone(), viewer.clone());
+    let (api, request, viewer) = (api.clone(), Arc::clone(request), viewer.clone());
     let patience = engine.limits_of(&viewer).deadline;
     let answering = actix_web::rt::spawn(async move {
         // What is committed after the first answer must be heard of: the hub knows of the query before it is answered.
@@ -246,7 +257,7 @@ fn answer_anew(
             };
             let began = Instant::now();
             let deadline = Instant::now() + patience;
-            let Some(answer) = execute(&api, request.clone(), viewer.clone(), true, deadline).await else {
+            let Some(answer) = execute(&api, Arc::clone(&request), viewer.clone(), true, deadline).await else {
                 return;
             };
             drop(turn);

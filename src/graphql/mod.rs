@@ -3,9 +3,11 @@
 
 mod answer;
 mod api;
+mod context;
 mod execute;
 mod failure;
 mod live;
+mod offload;
 mod raw;
 mod sources;
 mod turns;
@@ -16,6 +18,7 @@ pub use api::{Admission, Api, Engine, EngineOptions, SUBJECT};
 pub use execute::{execute, serve};
 pub(crate) use failure::api_error;
 pub use live::{Next, Outlet, Running, Started, start};
+pub use offload::{Offload, is_large};
 pub use sources::Sources;
 pub use wire::{write_answer, write_errors, write_event};
 

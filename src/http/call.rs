@@ -21,7 +21,7 @@ use super::refusal::{Refusal, is_known};
 use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{NoViewer, viewer};
-use crate::graphql::Request;
+use crate::graphql::{Request, is_large};
 use crate::identity::Viewer;
 
 /// One request to the GraphQL endpoint.
@@ -117,6 +117,12 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
     } else {
         let body = tokio::time::timeout_at(deadline, collect(payload, limits.body_bytes)).await;
         match body.map_err(|_| Refusal::too_slow(request))? {
+            Ok(body) if is_large(body.len()) => {
+                let body = body.freeze();
+                let reading = move || documents::of_large_body(&body);
+                let read = state.api.engine.offload.run(&viewer, deadline, reading).await;
+                read.map_err(|error| Refusal::crowded(request, error))?
+            }
             Ok(body) => documents::of_body(request, body.freeze()).await,
             Err(PayloadError::Overflow) => {
                 return Err(Refusal::too_large(request, section, limits.body_bytes).into());

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use actix_web::error::PayloadError;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
-use async_graphql::BatchRequest;
+use async_graphql::{BatchRequest, ParseRequestError};
 use async_graphql_actix_web::GraphQLBatchRequest;
 use futures::Stream;
 use futures::stream::once;
@@ -30,20 +30,45 @@ const NO_REQUEST: &str = r#"The request cannot be read: it is no GraphQL request
 /// # Errors
 /// What is wrong with it.
 pub async fn of_body(request: &HttpRequest, body: Bytes) -> Result<Asked, String> {
-    let unreadable = |error: &dyn std::fmt::Display| format!("The request cannot be read: {error}");
-    if body.trim_ascii_start().starts_with(b"[") {
-        // It would take a list of the values of one request, too, without their names.
-        serde_json::from_slice::<Vec<Map<String, Value>>>(&body).map_err(|error| unreadable(&error))?;
-    }
+    check_list(&body)?;
     let whole: Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>> = Box::pin(once(ready(Ok(body))));
-    match GraphQLBatchRequest::from_request(request, &mut whole.into()).await {
-        Ok(GraphQLBatchRequest(BatchRequest::Single(single))) => Ok(Asked::One(single.into())),
-        Ok(GraphQLBatchRequest(BatchRequest::Batch(batch))) => {
-            Ok(Asked::Several(batch.into_iter().map(Request::from).collect()))
+    let read = GraphQLBatchRequest::from_request(request, &mut whole.into()).await;
+    read.map(|GraphQLBatchRequest(batch)| batch.into()).map_err(|error| unreadable(&error))
+}
+
+/// As [`of_body`], on a thread that knows no request: as async-graphql-actix-web does it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn of_large_body(body: &Bytes) -> Result<Asked, String> {
+    check_list(body)?;
+    let read = serde_json::from_slice::<BatchRequest>(body);
+    read.map(Asked::from).map_err(|error| unreadable(&ParseRequestError::InvalidRequest(Box::new(error))))
+}
+
+/// It would take a list of the values of one request, too, without their names.
+fn check_list(body: &Bytes) -> Result<(), String> {
+    if body.trim_ascii_start().starts_with(b"[") {
+        serde_json::from_slice::<Vec<Map<String, Value>>>(body).map_err(|error| unreadable(&error))?;
+    }
+    Ok(())
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> String {
+    let error = error.to_string();
+    // What is wrong with its shape, the crate does not say.
+    if error.contains("untagged enum") {
+        return NO_REQUEST.to_owned();
+    }
+    format!("The request cannot be read: {error}")
+}
+
+impl From<BatchRequest> for Asked {
+    fn from(batch: BatchRequest) -> Self {
+        match batch {
+            BatchRequest::Single(single) => Asked::One(single.into()),
+            BatchRequest::Batch(batch) => Asked::Several(batch.into_iter().map(Request::from).collect()),
         }
-        // What is wrong with its shape, the crate does not say.
-        Err(error) if error.to_string().contains("untagged enum") => Err(NO_REQUEST.to_owned()),
-        Err(error) => Err(unreadable(&error)),
     }
 }
 
@@ -91,7 +116,10 @@ mod tests {
     async fn read(body: &str) -> Result<Asked, String> {
         let request =
             TestRequest::post().insert_header(("content-type", "application/json")).to_http_request();
-        of_body(&request, Bytes::copy_from_slice(body.as_bytes())).await
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let read = of_body(&request, body.clone()).await;
+        assert_eq!(of_large_body(&body), read, "whichever thread reads it");
+        read
     }
 
     #[actix_web::test]

@@ -94,6 +94,16 @@ impl Refusal {
         }
     }
 
+    /// It is large, and its turn to be read has not come.
+    pub fn crowded(request: &HttpRequest, error: ApiError) -> Self {
+        let status = match error.kind {
+            ErrorKind::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::with(request, status, error)
+    }
+
     /// The body did not arrive in time.
     pub fn too_slow(request: &HttpRequest) -> Self {
         Self::new(

@@ -7,6 +7,7 @@ mod cascades;
 mod customers;
 mod follows;
 mod lab;
+mod large;
 mod own_values;
 mod reads;
 mod shop;

@@ -1,18 +1,22 @@
 //! Carries out a program on a client of its own: statements pipelined, answers examined in order, commit only
 //! when every expectation is known to hold. Knows nothing of GraphQL, models or retries.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 
 use futures::future::{FutureExt, LocalBoxFuture, MaybeDone, maybe_done, try_join_all};
 use gom_engine::error::ApiError;
 use gom_engine::plan::{ANSWER, Expect, Param, Program, Register, Statement, Step, fill_marks};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Failure, RunError};
 use super::lease::Lease;
 use super::link::{Link, Outcome, Ready, fits};
 use super::text::{JsonText, Parameter};
+
+/// Statements that are sent or examined before the thread is left to others for once: a program may have thousands.
+const MOVES_AT_ONCE: usize = 32;
 
 /// Why a program was not carried out. Only [`ProgramError::OutcomeUnknown`] leaves open whether it was.
 #[derive(Debug)]
@@ -204,12 +208,14 @@ struct Execution<'p> {
     program: &'p Program,
     registers: Vec<Cell>,
     in_flight: VecDeque<InFlight<'p>>,
+    /// Statements that were sent or examined since this thread was left to others.
+    moves: usize,
 }
 
 impl<'p> Execution<'p> {
     fn new(link: &'p Link, program: &'p Program) -> Self {
         let registers = vec![Cell::default(); program.registers.max(ANSWER.0 + 1)];
-        Execution { link, program, registers, in_flight: VecDeque::new() }
+        Execution { link, program, registers, in_flight: VecDeque::new(), moves: 0 }
     }
 
     /// Everything but the commit; afterwards only statements that need no more than to succeed are in flight.
@@ -232,7 +238,8 @@ impl<'p> Execution<'p> {
                 Some(step) => self.take(step).await?,
             }
         }
-        while self.in_flight.iter().any(|sent| !matches!(sent.expect, Expect::Anything)) {
+        let last = self.in_flight.iter().rposition(|sent| !matches!(sent.expect, Expect::Anything));
+        for _ in 0..last.map_or(0, |last| last + 1) {
             self.settle_next().await?;
         }
         Ok(())
@@ -254,7 +261,7 @@ impl<'p> Execution<'p> {
     /// Prepares what these steps run and was not prepared before, all at once. Branches come when chosen.
     async fn prepare(&mut self, steps: &'p [Step]) -> Result<(), Failure> {
         let link = self.link;
-        let unprepared: Vec<&str> = steps
+        let unprepared: HashSet<&str> = steps
             .iter()
             .filter_map(|step| match step {
                 Step::Run { statement, .. } => Some(statement.sql.as_str()),
@@ -315,9 +322,18 @@ impl<'p> Execution<'p> {
         expect: &'p Expect,
         sql: Option<&'p str>,
     ) {
+        self.let_others().await;
         let mut answer = maybe_done(run);
         let _ = futures::poll!(&mut answer);
         self.in_flight.push_back(InFlight { answer, fills, expect, sql });
+    }
+
+    /// Leaves the thread to others now and then.
+    async fn let_others(&mut self) {
+        self.moves += 1;
+        if self.moves.is_multiple_of(MOVES_AT_ONCE) {
+            yield_now().await;
+        }
     }
 
     async fn parameters(&mut self, statement: &'p Statement) -> Result<Vec<Parameter<'p>>, ProgramError> {
@@ -371,6 +387,7 @@ impl<'p> Execution<'p> {
         let Some(mut sent) = self.in_flight.pop_front() else {
             return Err(Failure::Fault("a register is never filled".to_owned()).into());
         };
+        self.let_others().await;
         (&mut sent.answer).await;
         // It is done, and its output is taken once.
         let Some(outcome) = Pin::new(&mut sent.answer).take_output() else { return Ok(()) };

@@ -1,0 +1,84 @@
+//! From a request to the plans of its fields, on whichever thread. Asks no database.
+
+use std::sync::Arc;
+
+use gom_engine::error::ApiError;
+use gom_engine::plan::{Access, Amendments, PageLimits, Program, Rights, Statement};
+use gom_engine::request::{Prepared, SelectedField, Variables};
+use tokio::time::Instant;
+
+use super::Request;
+use super::api::{Api, Engine};
+use super::sources::Sources;
+use crate::identity::Viewer;
+
+/// What is asked, and by whom: all that planning needs, on whichever thread.
+pub(super) struct Context {
+    pub request: Arc<Request>,
+    pub prepared: Arc<Prepared>,
+    pub variables: Variables,
+    pub limits: PageLimits,
+    pub viewer: Viewer,
+    /// What the viewer may see and do; `None`: everything.
+    pub rights: Option<Arc<Rights>>,
+}
+
+/// Prepares a request's document.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(super) async fn prepare(
+    api: &Api,
+    request: &Arc<Request>,
+    viewer: &Viewer,
+    is_large: bool,
+    deadline: Instant,
+) -> Result<Arc<Prepared>, Vec<ApiError>> {
+    let (request, by) = (Arc::clone(request), viewer.clone());
+    let prepare = move |engine: &Engine| {
+        let limits = &engine.limits_of(&by).request;
+        engine.requests.prepare(&request.text, request.operation_name.as_deref(), limits)
+    };
+    api.engine.work(is_large, viewer, deadline, prepare).await.map_err(|error| vec![error])?
+}
+
+/// The values of a request's variables.
+///
+/// # Errors
+/// See [`Engine::coerce`].
+pub(super) async fn coerce(
+    api: &Api,
+    prepared: &Arc<Prepared>,
+    request: &Arc<Request>,
+    viewer: &Viewer,
+    rights: Option<&Arc<Rights>>,
+    is_large: bool,
+    deadline: Instant,
+) -> Result<Variables, ApiError> {
+    let (prepared, request, by) = (Arc::clone(prepared), Arc::clone(request), viewer.clone());
+    let rights = rights.cloned();
+    let coerce = move |engine: &Engine| engine.coerce(&prepared, &request, &by, rights.as_deref());
+    api.engine.work(is_large, viewer, deadline, coerce).await?
+}
+
+impl Context {
+    pub fn access(&self) -> Access<'_> {
+        self.rights.as_deref().map_or(Access::Full, Access::Limited)
+    }
+
+    /// The statement that a query's field is read by.
+    pub fn statement(&self, engine: &Engine, field: &SelectedField) -> Result<Statement, ApiError> {
+        engine.planner.query(field, &self.variables, self.limits, self.access())
+    }
+
+    /// The transaction of a mutation's field. Users' writes follow the shop's rules.
+    pub fn program(&self, engine: &Engine, field: &SelectedField) -> Result<Program, ApiError> {
+        let access = self.access();
+        let mut amendments = match engine.shop().filter(|_| access.is_limited()) {
+            Some(shop) => shop.amend(&engine.planner, field, &self.variables, access, chrono::Utc::now())?,
+            None => Amendments::default(),
+        };
+        amendments.writer = self.viewer.user().map(|user| user.subject.clone());
+        engine.planner.mutation(field, &self.variables, self.limits, access, &mut Sources, amendments)
+    }
+}
