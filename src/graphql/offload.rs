@@ -32,6 +32,7 @@ pub struct Offload(Arc<Lines>);
 
 #[derive(Debug)]
 struct Lines {
+    threads: Arc<Semaphore>,
     /// By the user's name, of those whose work is done or waits.
     open: Mutex<HashMap<Arc<str>, Line>>,
     /// Pieces of one user's work that are done or wait.
@@ -53,7 +54,11 @@ struct Place {
 impl Offload {
     /// `most`: pieces of one user's work that are done or wait; the next is refused.
     pub fn new(most: usize) -> Self {
-        Offload(Arc::new(Lines { open: Mutex::default(), most }))
+        Offload::on(&THREADS, most)
+    }
+
+    fn on(threads: &Arc<Semaphore>, most: usize) -> Self {
+        Offload(Arc::new(Lines { threads: Arc::clone(threads), open: Mutex::default(), most }))
     }
 
     /// Does the work on another thread, when it is the viewer's turn. Once begun, it is done to its end even if nobody
@@ -72,7 +77,7 @@ impl Offload {
             Some(user) => Some(self.0.turn(&user.subject, deadline).await?),
             None => None,
         };
-        let thread = before(deadline, &THREADS).await.ok_or_else(|| {
+        let thread = before(deadline, &self.0.threads).await.ok_or_else(|| {
             let message = "Too many large requests are read at the moment; nothing was done. Try again.";
             ApiError::new(ErrorKind::Unavailable, message)
         })?;
@@ -193,13 +198,18 @@ mod tests {
         Viewer::User(Arc::new(user))
     }
 
+    /// With one thread.
+    fn offload(most: usize) -> Offload {
+        Offload::on(&Arc::new(Semaphore::new(1)), most)
+    }
+
     fn within(milliseconds: u64) -> Instant {
         Instant::now() + Duration::from_millis(milliseconds)
     }
 
     #[actix_web::test]
     async fn the_work_of_a_user_is_done_one_after_the_other_and_on_another_thread() {
-        let offload = Offload::new(100);
+        let offload = offload(100);
         let (here, now) = (std::thread::current().id(), Arc::new(Mutex::new(0)));
         let ana = viewer("ana");
         let piece = |n: usize| {
@@ -219,7 +229,7 @@ mod tests {
 
     #[actix_web::test]
     async fn another_user_waits_for_one_piece_of_a_users_work_and_not_for_all_of_it() {
-        let offload = Offload::new(1_000);
+        let offload = offload(1_000);
         let (ana, eva) = (viewer("ana"), viewer("eva"));
         let (begin, begun) = mpsc::channel::<()>();
         let begun = Mutex::new(begun);
@@ -243,7 +253,7 @@ mod tests {
 
     #[actix_web::test]
     async fn too_much_of_one_user_is_refused_and_who_gives_up_leaves_nothing() {
-        let offload = Offload::new(2);
+        let offload = offload(2);
         let ana = viewer("ana");
         let (end, ended) = mpsc::channel::<()>();
         let mut first = Box::pin(offload.run(&ana, within(60_000), move || ended.recv()));
@@ -255,7 +265,6 @@ mod tests {
         let third = offload.run(&ana, within(60_000), || ()).await.unwrap_err();
         assert_eq!(third.kind, ErrorKind::TooManyRequests);
         assert!(third.message.contains("2 wait already"), "{third}");
-        offload.run(&Viewer::Service, within(60_000), || ()).await.ok();
         drop(second);
         end.send(()).unwrap();
         first.await.unwrap().unwrap();
@@ -264,7 +273,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_panic_goes_on_where_the_work_was_asked_for() {
-        let offload = Offload::new(2);
+        let offload = offload(2);
         let ana = viewer("ana");
         let panics = offload.run(&ana, within(60_000), || panic!("a test wants a panic"));
         let caught = std::panic::AssertUnwindSafe(panics).catch_unwind().await;
