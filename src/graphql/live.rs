@@ -87,7 +87,6 @@ pub async fn start(
     outlet: Rc<dyn Outlet>,
 ) -> Started {
     let began = Instant::now();
-    let engine = &api.engine;
     let is_large = request.is_large();
     let request = Arc::new(request);
     let prepared = match prepare(api, &request, &viewer, is_large, deadline).await {
