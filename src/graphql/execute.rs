@@ -146,7 +146,8 @@ async fn execute_part(
             return Some(Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)]));
         }
     };
-    let variables = match coerce(api, &prepared, &request, &viewer, rights.as_ref(), is_large, deadline).await {
+    let variables = match coerce(api, &prepared, &request, &viewer, rights.as_ref(), is_large, deadline).await
+    {
         Ok(variables) => variables,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
@@ -189,8 +190,7 @@ impl Execution<'_> {
         plan: impl FnOnce(&Context, &Engine, &SelectedField) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let context = Arc::clone(&self.context);
-        let plan =
-            move |engine: &Engine| plan(&context, engine, &context.prepared.operation.fields[place]);
+        let plan = move |engine: &Engine| plan(&context, engine, &context.prepared.operation.fields[place]);
         self.api.engine.work(self.is_large, &self.context.viewer, self.deadline, plan).await?
     }
 
@@ -212,7 +212,10 @@ impl Execution<'_> {
     }
 
     fn is_too_large(&self, bytes: usize) -> bool {
-        self.context.limits.answer_bytes.is_some_and(|limit| i64::try_from(bytes).is_ok_and(|bytes| bytes > limit))
+        self.context
+            .limits
+            .answer_bytes
+            .is_some_and(|limit| i64::try_from(bytes).is_ok_and(|bytes| bytes > limit))
     }
 
     async fn mutation(&self) -> Answer {

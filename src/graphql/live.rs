@@ -256,7 +256,8 @@ fn answer_anew(
             };
             let began = Instant::now();
             let deadline = Instant::now() + patience;
-            let Some(answer) = execute(&api, Arc::clone(&request), viewer.clone(), true, deadline).await else {
+            let Some(answer) = execute(&api, Arc::clone(&request), viewer.clone(), true, deadline).await
+            else {
                 return;
             };
             drop(turn);

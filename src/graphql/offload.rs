@@ -107,7 +107,9 @@ impl Lines {
         deadline: Instant,
     ) -> Result<(OwnedSemaphorePermit, Place), ApiError> {
         let refused = |why: &str| {
-            let message = format!("A user's large requests are read one after the other, and {why}; nothing was done. Try again.");
+            let message = format!(
+                "A user's large requests are read one after the other, and {why}; nothing was done. Try again."
+            );
             ApiError::new(ErrorKind::TooManyRequests, message)
         };
         let (turn, place) = self.enter(user).ok_or_else(|| {

@@ -23,7 +23,12 @@ async fn a_large_request_does_not_keep_its_worker_from_others() {
     for (what, text, variables, expected) in [
         ("a long document", document, json!({}), Some("Unknown field \"nombre\"")),
         ("many values", CONNECT.to_owned(), json!({ "list": selectors(18_000) }), Some("nested_writes")),
-        ("many writes", CONNECT.to_owned(), json!({ "list": selectors(900) }), Some("Cannot access this Order")),
+        (
+            "many writes",
+            CONNECT.to_owned(),
+            json!({ "list": selectors(900) }),
+            Some("Cannot access this Order"),
+        ),
         ("the schema", schema, json!({}), None),
     ] {
         let viewer = seller(PALETAS);
