@@ -1,5 +1,5 @@
-//! Rows that are the viewer's because the row above them is, where the link between the two stands in a table: a statement
-//! that has waited for one of the rows sees the link as it was before.
+//! Rows that are the viewer's because the row above them is. Where that one is locked, nobody takes them away; but the link
+//! between the two may stand in a table, and the row above may itself be the viewer's because of another.
 
 use gom::identity::Viewer;
 use serde_json::json;
@@ -12,29 +12,43 @@ type Team {
   id: ID! @id
   owner: User @relation(name: "TeamOwner", link: INLINE)
   players: [Player] @relation(name: "TeamPlayers", link: TABLE)
+  lists: [List] @relation(name: "TeamLists")
 }
+type List {
+  id: ID! @id
+  team: Team @relation(name: "TeamLists", link: INLINE)
+  cards: [Card] @relation(name: "ListCards")
+}
+type Card { id: ID! @id text: String list: List @relation(name: "ListCards", link: INLINE) }
 type Player { id: ID! @id name: String tags: [String] @scalarList(strategy: RELATION) team: Team @relation(name: "TeamPlayers") }
 "#;
 
 const POLICY: &str = r#"
 [operations.mutation]
 updateTeam = "do:it"
+updateList = "do:it"
 [parts]
 Player = ["Team"]
+List = ["Team"]
+Card = ["Team", "List"]
 [roles.owner]
 permissions = ["role:owner", "do:it"]
 [roles.owner.rows]
 User = "{}"
 Team = "{ owner: { id: $sub } }"
 Player = "{ team: { owner: { id: $sub } } }"
+List = "{ team: { owner: { id: $sub } } }"
+Card = "{ list: { team: { owner: { id: $sub } } } }"
 "#;
 
 const ROWS: &str = r#"
-truncate "User", "Team", "Player", "_TeamPlayers" cascade;
+truncate "User", "Team", "Player", "_TeamPlayers", "List", "Card" cascade;
 insert into "User" ("id") values ('me'), ('you');
 insert into "Team" ("id", "owner") values ('tme', 'me'), ('tyou', 'you');
 insert into "Player" ("id", "name") values ('p', 'as it was');
 insert into "_TeamPlayers" ("A", "B") values ('p', 'tme');
+insert into "List" ("id", "team") values ('l', 'tme');
+insert into "Card" ("id", "text", "list") values ('c', 'as it was', 'l');
 "#;
 
 async fn teams() -> (Shop, Viewer) {
@@ -64,5 +78,27 @@ async fn a_row_that_moves_to_anothers_by_a_table_meanwhile_is_neither_changed_no
                         where p."id" = 'p'"#;
         assert_eq!(teams.text(player).await.as_deref(), Some("yours now tyou"), "{players}");
         assert_eq!(teams.count(r#"select count(*) from "Player_tags""#).await, 0, "{players}");
+    }
+}
+
+#[actix::test]
+async fn a_row_below_one_that_others_decide_is_neither_changed_nor_deleted_when_it_is_given_away_meanwhile() {
+    let (teams, me) = teams().await;
+    let give =
+        r#"update "Team" set "owner" = 'you' where "id" = 'tme'; update "Card" set "text" = 'yours now'"#;
+    for cards in [
+        r#"{update: [{where: {id: "c"}, data: {text: "stolen"}}]}"#,
+        r#"{upsert: [{where: {id: "c"}, update: {text: "stolen"}, create: {text: "new"}}]}"#,
+        r#"{updateMany: [{where: {id: "c"}, data: {text: "stolen"}}]}"#,
+        r#"{delete: [{id: "c"}]}"#,
+        r#"{deleteMany: [{id: "c"}]}"#,
+        r#"{disconnect: [{id: "c"}]}"#,
+    ] {
+        teams.tables.batch_execute(ROWS).await.unwrap();
+        let text =
+            format!(r#"mutation {{ updateList(where: {{id: "l"}}, data: {{cards: {cards}}}) {{ id }} }}"#);
+        teams.ask_beside(give, &me, &text, json!({})).await;
+        let card = r#"select concat_ws(' ', "text", "list") from "Card" where "id" = 'c'"#;
+        assert_eq!(teams.text(card).await.as_deref(), Some("yours now l"), "{cards}");
     }
 }

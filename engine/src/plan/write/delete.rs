@@ -1,6 +1,7 @@
 //! Deletions: what goes along by cascade, and what forbids them.
 
 use super::Writer;
+use super::links::Parent;
 use crate::datamodel::{ModelId, RelationId, Side};
 use crate::error::{ApiError, ErrorKind};
 use crate::plan::program::{Expect, Param, Register};
@@ -62,7 +63,7 @@ impl Writer<'_> {
     /// mutation answer with it.
     fn spare_enclosing(&mut self, going: &[(ModelId, Register)]) {
         let enclosing = self.enclosing.clone();
-        for (model, id) in enclosing {
+        for Parent { model, id, .. } in enclosing {
             let Some((_, ids)) = going.iter().find(|(gone, _)| *gone == model) else { continue };
             let name = self.planner.model_name(model);
             let message = format!(

@@ -15,6 +15,7 @@ mod top;
 mod touched;
 
 use self::insertions::Waiting;
+use self::links::Parent;
 use self::touched::Touched;
 use super::context::{PageLimits, Planner};
 use super::program::{Expect, Param, Program, Register, Statement, Step};
@@ -64,8 +65,8 @@ pub(super) struct Writer<'a> {
     /// What [`Amendments::set`] says of the top-level row.
     set: Vec<(FieldId, String)>,
     touched: Vec<Touched>,
-    /// The rows in whose data the writes at hand stand, outermost first.
-    enclosing: Vec<(ModelId, Param)>,
+    /// The rows in whose data the writes at hand stand, outermost first, each with the relation field that leads on.
+    enclosing: Vec<Parent>,
     /// The model of the rows that are being deleted: refusals name it, whatever else stands in the way.
     deleted: Option<ModelId>,
     steps: Vec<Step>,

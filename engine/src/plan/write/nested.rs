@@ -2,7 +2,7 @@
 
 use super::links::Parent;
 use super::node::given;
-use super::{Writer, rows};
+use super::{Writer, row, rows};
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::plan::context::{entries, entry, items, shown};
@@ -48,37 +48,38 @@ impl Writer<'_> {
         if fields.is_empty() {
             return Ok(());
         }
-        self.enclosing.push((model, id.clone()));
-        self.nested_by_kind(&mut fields)?;
-        self.enclosing.pop();
-        Ok(())
-    }
-
-    fn nested_by_kind(&mut self, fields: &mut [(Parent, &Value)]) -> Result<(), ApiError> {
+        if !new && self.is_decided_elsewhere(model, self.enclosing.last()) {
+            // While the writes below wait for their rows, others may take this one away by what decides whose it is.
+            self.touch(model, row(id));
+        }
         for kind in KINDS {
-            for (parent, value) in &mut *fields {
+            for (parent, value) in &mut fields {
                 // The child created beside it is a new parent's first, and must make room like any other.
                 if kind == InputMeaning::Connect && given(value, InputMeaning::Create).is_some() {
                     parent.new = false;
                 }
-                match entry(value, kind) {
-                    // An empty list is a wish for `set` only.
-                    Some(set) if kind == InputMeaning::Set && *set != Value::Null => {
-                        self.check_nested(kind, parent)?;
-                        self.set(parent, set)?;
-                    }
-                    given => {
-                        if kind == InputMeaning::Connect {
-                            self.lock_before_connect(parent, items(given))?;
-                        }
-                        for item in items(given) {
-                            self.nested_write(kind, parent, item)?;
-                        }
-                    }
+                if let Some(given) = entry(value, kind) {
+                    self.enclosing.push(parent.clone());
+                    self.nested_writes(kind, parent, given)?;
+                    self.enclosing.pop();
                 }
             }
         }
         Ok(())
+    }
+
+    /// All writes of one kind under one relation field.
+    fn nested_writes(&mut self, kind: InputMeaning, parent: &Parent, given: &Value) -> Result<(), ApiError> {
+        // An empty list is a wish for `set` only.
+        if kind == InputMeaning::Set && *given != Value::Null {
+            self.check_nested(kind, parent)?;
+            return self.set(parent, given);
+        }
+        let given = items(Some(given));
+        if kind == InputMeaning::Connect {
+            self.lock_before_connect(parent, given)?;
+        }
+        given.iter().try_for_each(|item| self.nested_write(kind, parent, item))
     }
 
     fn nested_write(&mut self, kind: InputMeaning, parent: &Parent, item: &Value) -> Result<(), ApiError> {

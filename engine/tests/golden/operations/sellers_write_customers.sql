@@ -42,6 +42,9 @@ select (select row_to_json(t2.*) from (select t1."uid" as "uid" from "shop"."Bp"
 select 1 from "shop"."Bp" t1 where t1."uid" = any($1) and (((exists (select 1 from "shop"."_CustomerOf" t2 where t2."A" = t1."uid" and t2."B" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) or exists (select 1 from "shop"."Order" t4 where t4."issuedTo" = t1."uid" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3))) and exists (select 1 from "shop"."_CustomerOf" t6 where t6."A" = t1."uid" and t6."B" = (select t7."uid" from "shop"."User" t7 where t7."extUid" = $4)))) is not true limit 1
 -- $1 = r4, $2 = 'a', $3 = 'a', $4 = 'a'
 -- expects no row, or: Cannot access this Bp
+select 1 from "shop"."Bp" t1 where t1."uid" = any($1) and (((exists (select 1 from "shop"."_CustomerOf" t2 where t2."A" = t1."uid" and t2."B" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) or exists (select 1 from "shop"."Order" t4 where t4."issuedTo" = t1."uid" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3))) and exists (select 1 from "shop"."_CustomerOf" t6 where t6."A" = t1."uid" and t6."B" = (select t7."uid" from "shop"."User" t7 where t7."extUid" = $4)))) is not true limit 1
+-- $1 = '{"b1"}', $2 = 'a', $3 = 'a', $4 = 'a'
+-- expects no row, or: Cannot access this Bp
 -- deleteBp
 select set_config('gom.writer', $1, true)
 -- $1 = 'a'
