@@ -15,7 +15,7 @@ use crate::deployment::Deployed;
 use crate::graphql::{Admission, Api, Engine, Sources};
 use crate::identity::{SecretError, obtain_vapid_keys, redis_options, sender_options};
 use crate::settings::Settings;
-use crate::shop::Notices;
+use crate::shop::{NoticeOptions, Notices};
 
 /// Push cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ pub async fn start(
     let composer: Arc<MakeComposer> = {
         let (engine, database, live, deployed) =
             (Arc::clone(engine), database.clone(), live.clone(), deployed.clone());
-        let language = settings.push.language;
+        let options = NoticeOptions::of(&settings.push);
         Arc::new(move || {
             let api = Api {
                 engine: Arc::clone(&engine),
@@ -75,7 +75,7 @@ pub async fn start(
                 deployed: deployed.clone(),
                 admission: Admission::default(),
             };
-            Notices::new(api, language).map(|notices| Box::new(notices) as Box<dyn Composer>)
+            Notices::new(api, options).map(|notices| Box::new(notices) as Box<dyn Composer>)
         })
     };
     let options = PushOptions {

@@ -9,6 +9,7 @@ mod kind;
 mod layers;
 mod limits;
 mod problem;
+mod push;
 mod report;
 mod secret;
 mod source;
@@ -34,6 +35,7 @@ use kind::Kind;
 use layers::Layer;
 pub use limits::{AllLimits, Limits};
 pub use problem::{Problem, SettingsError};
+pub use push::{NoticeSettings, Push, Vapid};
 pub use report::{Effective, documentation};
 pub use secret::Secret;
 pub use source::Source;
@@ -283,36 +285,6 @@ impl Shop {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Push {
-    #[serde(deserialize_with = "milliseconds")]
-    pub lease: Duration,
-    #[serde(deserialize_with = "milliseconds")]
-    pub poll_interval: Duration,
-    pub concurrency: usize,
-    pub per_origin: usize,
-    #[serde(deserialize_with = "milliseconds")]
-    pub retry: Duration,
-    pub attempts: u32,
-    #[serde(deserialize_with = "milliseconds")]
-    pub keep_for: Duration,
-    pub devices_per_user: usize,
-    pub renewals_per_minute: u32,
-    #[serde(default)]
-    pub language: Language,
-    #[serde(default)]
-    pub vapid: Vapid,
-    #[serde(deserialize_with = "milliseconds")]
-    pub timeout: Duration,
-    pub ca_file: Option<PathBuf>,
-    #[serde(default, deserialize_with = "networks")]
-    pub inside: Vec<IpNet>,
-    #[serde(default)]
-    pub allowed_hosts: Vec<String>,
-    pub any_port: bool,
-}
-
 /// Where metrics are served; with neither port nor token, nowhere.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -321,14 +293,6 @@ pub struct Metrics {
     /// 0: any free port.
     pub port: Option<u16>,
     pub token: Option<Secret>,
-}
-
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Vapid {
-    pub public_key: Option<String>,
-    pub private_key: Option<Secret>,
-    pub subject: Option<String>,
 }
 
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

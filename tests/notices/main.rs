@@ -9,13 +9,23 @@ mod publications;
 #[allow(dead_code)] // shared with the tests of the rules, which use all of it
 mod shop;
 
-use gom::shop::{Language, Notices};
-use gom_actors::push::{Composed, Composer, Job, Notice};
+use std::time::Duration;
+
+use gom::settings::NoticeSettings;
+use gom::shop::{Language, NoticeOptions, Notices};
+use gom_actors::push::{Composed, Composer, Job, Notice, Urgency};
 
 use shop::Shop;
 
 fn notices(shop: &Shop, language: Language) -> Notices {
-    Notices::new(shop.api.clone(), language).expect("the datamodel is the shop's")
+    let of = |urgency, hours: u64| NoticeSettings { urgency, time_to_live: Duration::from_secs(hours * 3_600) };
+    let options =
+        NoticeOptions { language, orders: of(Urgency::High, 24), promotions: of(Urgency::Normal, 24) };
+    composer(shop, options)
+}
+
+fn composer(shop: &Shop, options: NoticeOptions) -> Notices {
+    Notices::new(shop.api.clone(), options).expect("the datamodel is the shop's")
 }
 
 /// The jobs that the database has queued of a subject since the last call, oldest first.

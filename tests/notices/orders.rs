@@ -1,12 +1,16 @@
 //! Orders: the other party is told.
 
+use std::time::Duration;
+
 use gom::identity::{Viewer, customer_subject};
-use gom::shop::{Language, ORDER};
+use gom::settings::NoticeSettings;
+use gom::shop::{Language, NoticeOptions, ORDER};
 use gom_actors::push::{Composed, Composer, Job, Urgency};
 use serde_json::json;
 
 use crate::shop::{PALETAS, Shop, TACOS, customer, seller};
-use crate::{composed, jobs, notice, notices};
+use crate::publications::{promotion, publish};
+use crate::{composed, composer, jobs, notice, notices};
 
 /// A customer of the demo shop PALETAS, by uid.
 const CUSTOMER: &str = "cdemobp000000000000000001";
@@ -26,6 +30,26 @@ async fn order(shop: &Shop, by: &Viewer, name: &str) -> Job {
     let mut jobs = jobs(shop, ORDER).await;
     assert_eq!(jobs.len(), 1, "one order, one job: {jobs:?}");
     jobs.remove(0)
+}
+
+#[actix::test]
+async fn each_kind_of_notice_travels_as_the_settings_say() {
+    let shop = Shop::open().await;
+    let of = |urgency, minutes: u64| NoticeSettings { urgency, time_to_live: Duration::from_secs(minutes * 60) };
+    let options = NoticeOptions {
+        language: Language::English,
+        orders: of(Urgency::Low, 5),
+        promotions: of(Urgency::VeryLow, 90),
+    };
+    let notices = composer(&shop, options);
+    let promotion = promotion(&shop, PALETAS, "").await;
+    for (job, urgency, minutes) in [
+        (order(&shop, &customer(CUSTOMER), "A").await, Urgency::Low, 5),
+        (publish(&shop, PALETAS, &promotion, 0).await, Urgency::VeryLow, 90),
+    ] {
+        let Composed::Notify(notice) = notices.compose(&job, None).await.unwrap() else { panic!("{job:?}") };
+        assert_eq!((notice.urgency, notice.ttl), (urgency, Duration::from_secs(minutes * 60)));
+    }
 }
 
 #[actix::test]

@@ -14,7 +14,7 @@ use crate::{composed, jobs, notice, notices};
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 const PUBLISH: &str = "mutation($data: PublicationCreateInput!) { createPublication(data: $data) { uid } }";
 
-async fn promotion(shop: &Shop, of: &str, content: &str) -> String {
+pub async fn promotion(shop: &Shop, of: &str, content: &str) -> String {
     let text = "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
     let data = json!({ "code": "N", "name": format!("De {of}"), "content": content, "assignedTo": { "connect": { "extUid": of } } });
     let told = shop.ask(&seller(of), text, json!({ "data": data })).await;
@@ -22,7 +22,7 @@ async fn promotion(shop: &Shop, of: &str, content: &str) -> String {
 }
 
 /// The job of a new publication.
-async fn publish(shop: &Shop, of: &str, promotion: &str, delay: i64) -> Job {
+pub async fn publish(shop: &Shop, of: &str, promotion: &str, delay: i64) -> Job {
     jobs(shop, PUBLICATION).await;
     let data =
         json!({ "type": "NOTIFICATION", "delay": delay, "promotion": { "connect": { "uid": promotion } } });

@@ -13,20 +13,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use gom_actors::push::{ComposeError, Composed, Composer, Job, MAX_RECIPIENTS, Notice, Settled, Urgency};
+use gom_actors::push::{ComposeError, Composed, Composer, Job, MAX_RECIPIENTS, Notice, Settled};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::watched::{ORDER, PUBLICATION};
 use crate::graphql::Api;
 use crate::identity::customer_subject;
+use crate::settings::{self, NoticeSettings};
 use plain_text::plain_text;
 use questions::Questions;
 pub use texts::Language;
 use texts::Texts;
 
-/// How long push services keep a notice for a device that is away.
-const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// A publication that could not be sent for so long since its time is not sent any more (there were no keys, or no server):
 /// it has failed.
 const MAX_LATENESS: Duration = Duration::from_secs(24 * 60 * 60);
@@ -58,20 +57,36 @@ const SETTLE: &str = "mutation SettlePublication($uid: ID!, $status: Publication
     updateManyPublications(where: { uid: $uid, status: WAITING }, data: { status: $status, updatedBy: $by }) { count }
 }";
 
+/// How notices are written, and how they travel.
+#[derive(Debug, Clone, Copy)]
+pub struct NoticeOptions {
+    pub language: Language,
+    pub orders: NoticeSettings,
+    pub promotions: NoticeSettings,
+}
+
+impl NoticeOptions {
+    pub fn of(settings: &settings::Push) -> Self {
+        let settings::Push { language, orders, promotions, .. } = *settings;
+        NoticeOptions { language, orders, promotions }
+    }
+}
+
 /// Composes the shop's notices. Belongs to one thread, like its [`Api`].
 pub struct Notices {
     questions: Questions,
     texts: &'static Texts,
+    options: NoticeOptions,
 }
 
 impl Notices {
     /// Nothing, if the datamodel is not the shop's.
-    pub fn new(api: Api, language: Language) -> Option<Self> {
+    pub fn new(api: Api, options: NoticeOptions) -> Option<Self> {
         let questions = Questions::new(api);
         let all = [ORDER_QUERY, PUBLICATION_QUERY, CUSTOMERS_QUERY, SETTLE];
         all.iter()
             .all(|text| questions.fits(text))
-            .then_some(Notices { questions, texts: Texts::of(language) })
+            .then_some(Notices { questions, texts: Texts::of(options.language), options })
     }
 
     async fn of_order(&self, job: &Job) -> Result<Composed, ComposeError> {
@@ -112,8 +127,8 @@ impl Notices {
             body: text.body.replace(texts::NAME, &order.name),
             recipients,
             next: None,
-            ttl: TTL,
-            urgency: Urgency::High,
+            ttl: self.options.orders.time_to_live,
+            urgency: self.options.orders.urgency,
             topic: Some(topic(&job.node, operation)),
             node: job.node.clone(),
         }))
@@ -174,8 +189,8 @@ impl Notices {
             body: plain_text(promotion.content.as_deref().unwrap_or_default(), BODY_CHARACTERS),
             recipients,
             next,
-            ttl: TTL,
-            urgency: Urgency::Normal,
+            ttl: self.options.promotions.time_to_live,
+            urgency: self.options.promotions.urgency,
             topic: None,
         }))
     }
