@@ -18,7 +18,8 @@ use gom_actors::push::{Composed, Composer, Job, Notice, Urgency};
 use shop::Shop;
 
 fn notices(shop: &Shop, language: Language) -> Notices {
-    let of = |urgency, hours: u64| NoticeSettings { urgency, time_to_live: Duration::from_secs(hours * 3_600) };
+    let of =
+        |urgency, hours: u64| NoticeSettings { urgency, time_to_live: Duration::from_secs(hours * 3_600) };
     let options =
         NoticeOptions { language, orders: of(Urgency::High, 24), promotions: of(Urgency::Normal, 24) };
     composer(shop, options)

@@ -8,8 +8,8 @@ use gom::shop::{Language, NoticeOptions, ORDER};
 use gom_actors::push::{Composed, Composer, Job, Urgency};
 use serde_json::json;
 
-use crate::shop::{PALETAS, Shop, TACOS, customer, seller};
 use crate::publications::{promotion, publish};
+use crate::shop::{PALETAS, Shop, TACOS, customer, seller};
 use crate::{composed, composer, jobs, notice, notices};
 
 /// A customer of the demo shop PALETAS, by uid.
@@ -35,7 +35,8 @@ async fn order(shop: &Shop, by: &Viewer, name: &str) -> Job {
 #[actix::test]
 async fn each_kind_of_notice_travels_as_the_settings_say() {
     let shop = Shop::open().await;
-    let of = |urgency, minutes: u64| NoticeSettings { urgency, time_to_live: Duration::from_secs(minutes * 60) };
+    let of =
+        |urgency, minutes: u64| NoticeSettings { urgency, time_to_live: Duration::from_secs(minutes * 60) };
     let options = NoticeOptions {
         language: Language::English,
         orders: of(Urgency::Low, 5),

@@ -84,9 +84,11 @@ impl Notices {
     pub fn new(api: Api, options: NoticeOptions) -> Option<Self> {
         let questions = Questions::new(api);
         let all = [ORDER_QUERY, PUBLICATION_QUERY, CUSTOMERS_QUERY, SETTLE];
-        all.iter()
-            .all(|text| questions.fits(text))
-            .then_some(Notices { questions, texts: Texts::of(options.language), options })
+        all.iter().all(|text| questions.fits(text)).then_some(Notices {
+            questions,
+            texts: Texts::of(options.language),
+            options,
+        })
     }
 
     async fn of_order(&self, job: &Job) -> Result<Composed, ComposeError> {
