@@ -1,6 +1,7 @@
 //! Push, put together from settings: where devices are kept, what sends, what is said.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gom_actors::database::Database;
 use gom_actors::live::Live;
@@ -16,6 +17,9 @@ use crate::graphql::{Admission, Api, Engine, Sources};
 use crate::identity::{SecretError, obtain_vapid_keys, redis_options, sender_options};
 use crate::settings::Settings;
 use crate::shop::{NoticeOptions, Notices};
+
+/// How often a worker that is not woken, for there is no Redis, looks for jobs: each look is one statement through an index.
+const POLL_APART: Duration = Duration::from_millis(50);
 
 /// Push cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -78,11 +82,16 @@ pub async fn start(
             Notices::new(api, options).map(|notices| Box::new(notices) as Box<dyn Composer>)
         })
     };
+    let role = settings.server.role;
+    // Nobody else tells it of jobs.
+    let apart = role.dispatches() && !role.answers() && settings.redis.host.is_none();
+    let poll = settings.push.poll_interval;
     let options = PushOptions {
-        dispatches: settings.server.role.dispatches(),
+        dispatches: role.dispatches(),
         schema: settings.database.schema.clone(),
         lease: settings.push.lease,
-        poll: settings.push.poll_interval,
+        poll,
+        poll_jobs: if apart { poll.min(POLL_APART) } else { poll },
         concurrency: settings.push.concurrency,
         per_origin: settings.push.per_origin,
         retry: settings.push.retry,
@@ -90,7 +99,12 @@ pub async fn start(
         keep_for: settings.push.keep_for,
     };
     let devices = Devices::start(devices, database)?;
-    Push::start(options, database, devices, sender, composer, Arc::new(|| Sources.cuid()))
+    let dispatches = options.dispatches;
+    let push = Push::start(options, database, devices, sender, composer, Arc::new(|| Sources.cuid()))
         .await
-        .ok_or(PushError::Thread)
+        .ok_or(PushError::Thread)?;
+    if dispatches {
+        live.on_commits_elsewhere(push.waker());
+    }
+    Ok(push)
 }

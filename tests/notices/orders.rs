@@ -103,6 +103,33 @@ async fn an_update_is_told_whatever_the_mutation_selects_and_however_it_is_neste
     assert_ne!(notice(&shop, &created).await.topic, update.topic);
 }
 
+/// As after a dump was restored into a cluster whose transactions are counted from the beginning.
+#[actix::test]
+async fn a_job_that_is_left_from_another_database_swallows_no_change() {
+    let shop = Shop::open().await;
+    let order = order(&shop, &seller(PALETAS), "A").await.node;
+    let change = |left: &str| {
+        format!(
+            "begin; {left} update \"Order\" set name = 'B' where uid = '{order}'; \
+             update \"Order\" set name = 'C' where uid = '{order}'; commit"
+        )
+    };
+    shop.tables.batch_execute(&change("")).await.unwrap();
+    assert_eq!(
+        shop.count("select version::bigint from gom.job where subject = 'order'").await,
+        1,
+        "one transaction"
+    );
+    jobs(&shop, ORDER).await;
+    let left = format!(
+        "insert into gom.job (subject, schema_name, node, created, dedup, created_at) \
+         select 'order', current_schema, '{order}', true, '{order} ' || txid_current(), now() - interval '1 hour';"
+    );
+    shop.tables.batch_execute(&change(&left)).await.unwrap();
+    let read_again = "select count(*) from gom.job where subject = 'order' and version = 2 and created and due_at = created_at";
+    assert_eq!(shop.count(read_again).await, 1, "it is of another transaction, and read again");
+}
+
 #[actix::test]
 async fn texts_are_in_the_language_that_was_chosen() {
     let shop = Shop::open().await;

@@ -7,4 +7,5 @@ mod crash;
 mod expansion;
 mod publications;
 mod roles;
+mod upkeep;
 mod world;

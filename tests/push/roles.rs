@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use gom_test_support::TestRedis;
+
 use crate::world::World;
 
 #[tokio::test]
@@ -21,6 +23,31 @@ async fn what_is_written_through_an_api_process_reaches_the_device_through_a_wor
     world.quiet().await;
     assert_eq!(world.told_of("/phone", "second", "create"), 1);
     assert_eq!(world.service.received_at("/phone").len(), 2, "nothing twice");
+}
+
+/// A worker that waited for its next look would find the order after a minute.
+#[tokio::test]
+async fn a_worker_is_woken_by_what_an_api_process_commits() {
+    for redis in [None, Some(TestRedis::start())] {
+        let mut world = World::open_as("api").await;
+        if let Some(redis) = &redis {
+            world.set("REDIS_HOST", "127.0.0.1");
+            world.set("REDIS_PORT", &redis.port().to_string());
+        }
+        world.set("GOM__PUSH__POLL_INTERVAL", "60000");
+        world.restart().await;
+        world.seller("seller", &["customer"]).await;
+        world.also("worker").await;
+        // The first look at its start is none of ours.
+        world.order("first", "seller", "customer").await.unwrap();
+        world.until("select count(*) = 1 from gom.notification").await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for number in 0..5 {
+            world.order(&format!("next-{number}"), "seller", "customer").await.unwrap();
+            let composed = format!("select count(*) = {} from gom.notification", number + 2);
+            world.until(&composed).await;
+        }
+    }
 }
 
 /// Whoever comes next need not wait for a lease that was left behind.

@@ -174,6 +174,11 @@ impl World {
         self.database.connect().await
     }
 
+    /// For servers that are started from now on.
+    pub fn unset(&mut self, variable: &str) {
+        self.environment.retain(|(name, _)| *name != variable);
+    }
+
     pub async fn restart(&mut self) {
         self.kill();
         self.serve("").await;

@@ -72,6 +72,7 @@ impl World {
                 furthest: Furthest::default(),
                 waking: false.into(),
                 announce: tokio::sync::Notify::new(),
+                elsewhere: std::sync::OnceLock::new(),
                 heart: Heart::new(),
                 looked: Moment::default(),
                 behind: Moment::default(),

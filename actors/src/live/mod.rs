@@ -19,7 +19,7 @@ mod upkeep;
 mod wake;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -125,6 +125,8 @@ struct Shared {
     waking: AtomicBool,
     /// Other nodes are to be told.
     announce: Notify,
+    /// Who else is called when something was committed on another node.
+    elsewhere: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Of the feed.
     heart: Heart,
     /// When the log was looked at last.
@@ -170,6 +172,7 @@ impl Live {
             furthest: Furthest::default(),
             waking: AtomicBool::new(false),
             announce: Notify::new(),
+            elsewhere: OnceLock::new(),
             heart: Heart::new(),
             looked: Moment::default(),
             behind: Moment::default(),
@@ -205,6 +208,20 @@ impl Live {
     pub fn wake(&self) {
         self.wake_here();
         self.shared.announce.notify_one();
+    }
+
+    /// Has this called when other nodes have committed something, as far as Redis carries it from one to the other: some times
+    /// in a hundredth of a second at most, and perhaps for nothing. The first call counts.
+    pub fn on_commits_elsewhere(&self, call: impl Fn() + Send + Sync + 'static) {
+        let _ = self.shared.elsewhere.set(Box::new(call));
+    }
+
+    /// Something was committed on another node.
+    fn heard(&self) {
+        self.wake_here();
+        if let Some(call) = self.shared.elsewhere.get() {
+            call();
+        }
     }
 
     fn wake_here(&self) {

@@ -71,12 +71,12 @@ async fn listen(client: &redis::Client, live: &Live, node: &str) -> Result<(), S
         Err(_) => return Err("no answer in time".to_owned()),
     };
     // Whatever was told meanwhile was missed.
-    live.wake_here();
+    live.heard();
     let (mut requests, mut messages) = channel.split();
     let hear = async {
         while let Some(message) = messages.next().await {
             if message.get_payload_bytes() != node.as_bytes() {
-                live.wake_here();
+                live.heard();
             }
         }
         "the connection has ended".to_owned()

@@ -203,7 +203,7 @@ metrics! {
     PushJobs PUSH_JOBS: Reading<Queue>,
         "gom_push_jobs", None, "Changes of which it is not said yet whom they concern, of all servers.";
     PushJobsGivenUp PUSH_JOBS_GIVEN_UP: Counter<()>,
-        "gom_push_jobs_given_up", None, "Jobs that were dropped after too many attempts.";
+        "gom_push_jobs_given_up", None, "Jobs that were dropped after too many attempts, or because a day was too late for them.";
     PushDeliveries PUSH_DELIVERIES: Reading<Queue>,
         "gom_push_deliveries", None, "Messages that are to be sent, of all servers.";
     PushOldest PUSH_OLDEST: Reading<()>,

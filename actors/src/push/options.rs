@@ -11,8 +11,9 @@ pub struct PushOptions {
     pub schema: String,
     /// How long what a server has taken is its own, unless it renews it. After a crash others go on then.
     pub lease: Duration,
-    /// How often it looks by itself for what is due.
+    /// How often it looks by itself for what is due, and for jobs.
     pub poll: Duration,
+    pub poll_jobs: Duration,
     /// The most messages in hand at a time, in all and to one push service.
     pub concurrency: usize,
     pub per_origin: usize,

@@ -64,6 +64,7 @@ impl Push {
         let sends = options.dispatches && sender.is_some();
         let shared = Arc::new(Shared {
             woken: Notify::new(),
+            heard: Notify::new(),
             stopping: watch::Sender::new(false),
             in_hand: watch::Sender::new(0),
             heart: if sends { Heart::new() } else { Heart::off() },
@@ -104,6 +105,16 @@ impl Push {
     /// A job may have been committed.
     pub fn wake(&self) {
         self.shared.woken.notify_one();
+    }
+
+    /// What is called when other processes may have committed jobs. It does not keep the dispatcher's thread.
+    pub fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.heard.notify_one();
+            }
+        }
     }
 
     /// A user has this device from now on.

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
+use super::Shared;
 use super::expand::expand;
 use super::schedule;
 use super::work::{Work, dice};
@@ -15,9 +17,11 @@ use crate::crash::crash_point;
 use crate::database::LineError;
 use crate::metrics::PUSH_JOBS_GIVEN_UP;
 use crate::pulse::Condition;
-use crate::push::job::{ComposeError, Composed};
-use crate::push::ledger::ClaimedJob;
+use crate::push::job::{ComposeError, Composed, Composer};
+use crate::push::ledger::{ClaimedJob, Ledger};
 
+/// Commits of other processes within this time are one reason to look.
+const TOGETHER: Duration = Duration::from_millis(20);
 /// Short jobs in flight at a time: of orders, which take a few statements each.
 const MAX_SHORT: usize = 16;
 /// Claimed only if there is room for so many: a claim costs about the same for all of them.
@@ -28,6 +32,8 @@ const MAX_LONG: usize = 1;
 /// again (it ends the program, or the database refuses what comes of it) after more. Each step begins anew.
 const MAX_COMPOSE_ATTEMPTS: i32 = 5;
 const MAX_ATTEMPTS: i32 = 50;
+/// No longer than this is a job put off because something is away.
+const AWAY_PAUSE: Duration = Duration::from_secs(60);
 /// A short job that nobody could carry out for so long is of no use any more: it is dropped.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -65,7 +71,7 @@ async fn claim_jobs(work: &Work, claimed: mpsc::UnboundedSender<ClaimedJob>) {
         crash_point("committed");
         let (short, long) = work.jobs_in_flight.borrow().free();
         if short + long == 0 && !work.stopping() {
-            work.rest(&work.shared.woken, work.options.poll).await;
+            work.rest(&work.shared.woken, work.options.poll_jobs).await;
             continue;
         }
         // Held first, then looked: whoever says that all is to stop looks the other way round.
@@ -92,7 +98,7 @@ async fn claim_jobs(work: &Work, claimed: mpsc::UnboundedSender<ClaimedJob>) {
                     let _ = claimed.send(job);
                 }
                 if !full {
-                    work.rest(&work.shared.woken, work.options.poll).await;
+                    work.rest(&work.shared.woken, work.options.poll_jobs).await;
                 }
             }
             Err(error) => {
@@ -135,6 +141,15 @@ fn finished(work: &Work, job: &ClaimedJob) {
     }
 }
 
+/// Looks for jobs of other processes. Most of what they commit queues none, so not every word of it is a look.
+pub(super) async fn hear(shared: Arc<Shared>) {
+    loop {
+        shared.heard.notified().await;
+        shared.woken.notify_one();
+        tokio::time::sleep(TOGETHER).await;
+    }
+}
+
 /// Keeps the leases of jobs, on a connection on which nothing takes long.
 pub(super) async fn keep_leases(work: Rc<Work>) {
     loop {
@@ -170,19 +185,16 @@ async fn carry_out(work: &Work, claimed: ClaimedJob) -> ClaimedJob {
 
 async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
     let job = &claimed.job;
-    if claimed.attempts > MAX_ATTEMPTS {
-        return give_up(work, claimed, "it was tried too often without a result").await;
+    let composer = if claimed.long { &*work.long_composer } else { &*work.composer };
+    let ending = Ending { ledger: &work.jobs, composer, settled: &work.settled };
+    if let Some(reason) = Ending::of(claimed) {
+        return ending.give_up(claimed, reason).await;
     }
-    let expansion = claimed.expansion.as_ref();
-    if expansion.is_some_and(|expansion| expansion.expired) {
-        return give_up(work, claimed, "it has expired before all recipients were reached").await;
-    }
-    let after = expansion.map(|expansion| expansion.reached.as_str());
-    let composer = if claimed.long { &work.long_composer } else { &work.composer };
+    let after = claimed.expansion.as_ref().map(|expansion| expansion.reached.as_str());
     match composer.compose(job, after).await {
-        Ok(Composed::Nothing) => finish(work, claimed).await,
+        Ok(Composed::Nothing) => ending.finish(claimed).await,
         Ok(Composed::Later(time)) => work.jobs.wait_until(claimed, time).await,
-        Ok(Composed::TooLate) => give_up(work, claimed, "its time is too long ago").await,
+        Ok(Composed::TooLate) => ending.give_up(claimed, Ending::TOO_LATE).await,
         Ok(Composed::Notify(notice)) => expand(work, claimed, notice).await,
         Err(ComposeError::Later(reason)) => away(work, claimed, &reason).await,
         Err(ComposeError::Never(reason)) if claimed.attempts < MAX_COMPOSE_ATTEMPTS => {
@@ -196,47 +208,69 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
             let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
             work.jobs.put_off_job(claimed, pause, Some(&reason), true).await
         }
-        Err(ComposeError::Never(reason)) => give_up(work, claimed, &reason).await,
+        Err(ComposeError::Never(reason)) => ending.give_up(claimed, &reason).await,
     }
 }
 
-/// Nothing more comes of it.
-async fn finish(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
-    work.jobs.finish_job(claimed).await?;
-    if let Some(expansion) = &claimed.expansion {
-        work.jobs.settle(std::slice::from_ref(&expansion.notification)).await?;
-        work.settled.notify_one();
-    }
-    Ok(())
+/// How jobs end of which nothing more is to come.
+pub(super) struct Ending<'a> {
+    pub ledger: &'a Ledger,
+    pub composer: &'a dyn Composer,
+    pub settled: &'a Notify,
 }
 
-/// Never without a word: to the log, the metrics and the application.
-async fn give_up(work: &Work, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
-    let job = &claimed.job;
-    // Of what some were told of, the ledger says how it went.
-    if claimed.expansion.is_none() {
-        match work.composer.given_up(job).await {
-            Ok(()) => {}
-            Err(ComposeError::Later(cause)) => return away(work, claimed, &cause).await,
-            Err(ComposeError::Never(cause)) => {
-                tracing::error!(job = job.id, cause, "it cannot be reported that a job is given up");
+impl Ending<'_> {
+    pub const TOO_LATE: &'static str = "its time is too long ago";
+
+    /// Why a job has ended already, if it has.
+    pub fn of(claimed: &ClaimedJob) -> Option<&'static str> {
+        if claimed.attempts > MAX_ATTEMPTS {
+            return Some("it was tried too often without a result");
+        }
+        let expired = claimed.expansion.as_ref().is_some_and(|expansion| expansion.expired);
+        expired.then_some("it has expired before all recipients were reached")
+    }
+
+    /// Nothing more comes of it.
+    pub async fn finish(&self, claimed: &ClaimedJob) -> Result<(), LineError> {
+        self.ledger.finish_job(claimed).await?;
+        if let Some(expansion) = &claimed.expansion {
+            self.ledger.settle(std::slice::from_ref(&expansion.notification)).await?;
+            self.settled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Never without a word: to the log, the metrics and the application.
+    pub async fn give_up(&self, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
+        let job = &claimed.job;
+        // Of what some were told of, the ledger says how it went.
+        if claimed.expansion.is_none() {
+            match self.composer.given_up(job).await {
+                Ok(()) => {}
+                Err(ComposeError::Later(cause)) => {
+                    return self.ledger.put_off_job(claimed, AWAY_PAUSE, Some(&cause), false).await;
+                }
+                Err(ComposeError::Never(cause)) => {
+                    tracing::error!(job = job.id, cause, "it cannot be reported that a job is given up");
+                }
             }
         }
+        tracing::error!(
+            job = job.id,
+            subject = job.subject,
+            node = job.node,
+            reached = claimed.expansion.as_ref().map(|expansion| expansion.reached.as_str()),
+            reason,
+            "a job of push is given up"
+        );
+        PUSH_JOBS_GIVEN_UP.one(());
+        self.finish(claimed).await
     }
-    tracing::error!(
-        job = job.id,
-        subject = job.subject,
-        node = job.node,
-        reached = claimed.expansion.as_ref().map(|expansion| expansion.reached.as_str()),
-        reason,
-        "a job of push is given up"
-    );
-    PUSH_JOBS_GIVEN_UP.one(());
-    finish(work, claimed).await
 }
 
 /// However long something is away, what waits for it is not given up.
 pub(super) async fn away(work: &Work, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
-    let pause = schedule::pause(work.options.retry, 1, dice()).min(Duration::from_secs(60));
+    let pause = schedule::pause(work.options.retry, 1, dice()).min(AWAY_PAUSE);
     work.jobs.put_off_job(claimed, pause, Some(reason), false).await
 }

@@ -8,9 +8,10 @@ mod jobs;
 mod origins;
 mod record;
 mod schedule;
+mod upkeep;
 mod work;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,8 +23,10 @@ use tokio::time::Instant;
 
 pub(super) use self::devices::{ForgetSession, Renew, Subscribe, Unsubscribe};
 use self::origins::Origins;
+use self::upkeep::Upkeep;
 use self::work::Work;
 use super::devices::Devices;
+use super::job::Composer;
 use super::ledger::{Backlog, Ledger};
 use super::sender::Sender;
 use super::{MakeComposer, MakeId, PushOptions};
@@ -42,6 +45,8 @@ const OBSERVER_LIMIT: Duration = Duration::from_secs(2);
 pub(super) struct Shared {
     /// There may be a job.
     pub woken: Notify,
+    /// There may be one of another process's.
+    pub heard: Notify,
     pub stopping: watch::Sender<bool>,
     /// Deliveries that are claimed and not recorded, and whether jobs are.
     pub in_hand: watch::Sender<usize>,
@@ -84,27 +89,39 @@ impl Actor for PushDispatcher {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let parts = &self.parts;
-        if !parts.options.dispatches {
-            return;
-        }
         // A new one each time: what the one before has in hand is not this one's.
         let who = uuid::Uuid::new_v4().simple().to_string();
         let ledger =
             |limit| Ledger::new(&parts.database, &who, &parts.options.schema, parts.options.lease, limit);
-        let sending =
-            parts.sender.as_ref().and_then(|sender| Some((sender, (parts.composer)()?, (parts.composer)()?)));
+        let sender = parts.sender.as_ref().filter(|_| parts.options.dispatches);
+        let sending = sender.and_then(|sender| Some((sender, (parts.composer)()?, (parts.composer)()?)));
+        let settled = Rc::new(Notify::new());
+        let upkeep = |composer, sends| {
+            Rc::new(Upkeep {
+                options: Arc::clone(&parts.options),
+                shared: Arc::clone(&parts.shared),
+                ledger: ledger(Some(LONG_LIMIT)),
+                composer,
+                make_composer: Arc::clone(&parts.composer),
+                sends,
+                settled: Rc::clone(&settled),
+            })
+        };
         let Some((sender, composer, long_composer)) = sending else {
             parts.shared.heart.beat(Condition::Off);
-            ctx.spawn(record::forget_jobs(ledger(None)).into_actor(self));
+            let upkeep = upkeep(OnceCell::new(), false);
+            ctx.spawn(upkeep::report(Rc::clone(&upkeep)).into_actor(self));
+            ctx.spawn(upkeep::tidy(upkeep).into_actor(self));
             return;
         };
+        let composer: Rc<dyn Composer> = Rc::from(composer);
+        let upkeep = upkeep(OnceCell::from(Some(Rc::clone(&composer))), true);
         let (done, results) = mpsc::unbounded_channel();
         let work = Rc::new(Work {
             shared: Arc::clone(&parts.shared),
             jobs: ledger(None),
             ledger: ledger(None),
             expansions: ledger(Some(LONG_LIMIT)),
-            upkeep: ledger(Some(LONG_LIMIT)),
             leases: ledger(None),
             renewed: Cell::new(Instant::now()),
             devices: parts.devices.clone(),
@@ -121,17 +138,18 @@ impl Actor for PushDispatcher {
             texts: RefCell::new(HashMap::new()),
             due: Notify::new(),
             freed: Notify::new(),
-            settled: Notify::new(),
+            settled,
             done,
         });
         parts.shared.in_hand.send_replace(0);
         ctx.spawn(jobs::carry_out_jobs(Rc::clone(&work)).into_actor(self));
+        ctx.spawn(jobs::hear(Arc::clone(&parts.shared)).into_actor(self));
         ctx.spawn(jobs::keep_leases(Rc::clone(&work)).into_actor(self));
         ctx.spawn(deliver::make_deliveries(Rc::clone(&work)).into_actor(self));
         ctx.spawn(record::record(Rc::clone(&work), results).into_actor(self));
-        ctx.spawn(record::keep_leases(Rc::clone(&work)).into_actor(self));
-        ctx.spawn(record::report(Rc::clone(&work)).into_actor(self));
-        ctx.spawn(record::tidy(work).into_actor(self));
+        ctx.spawn(record::keep_leases(work).into_actor(self));
+        ctx.spawn(upkeep::report(Rc::clone(&upkeep)).into_actor(self));
+        ctx.spawn(upkeep::tidy(upkeep).into_actor(self));
     }
 }
 

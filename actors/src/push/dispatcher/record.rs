@@ -8,19 +8,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::jobs::MAX_AGE;
 use super::work::{Done, Work};
 use crate::crash::crash_point;
 use crate::database::LineError;
-use crate::push::job::ComposeError;
-use crate::push::ledger::{Ledger, Record};
+use crate::push::ledger::Record;
 
 /// Written at a time.
 const MOST: usize = 500;
 const PAUSE: Duration = Duration::from_millis(200);
-/// Looks for what others left unsettled, and forgets what is old.
-const TIDY_EVERY: Duration = Duration::from_secs(10);
-const TIDY_STEP: usize = 1_000;
 
 /// Records what comes out of the channel until its other end is gone.
 pub(super) async fn record(work: Rc<Work>, mut done: mpsc::UnboundedReceiver<Done>) {
@@ -96,76 +91,6 @@ pub(super) async fn keep_leases(work: Rc<Work>) {
         match work.leases.renew(&ids).await {
             Ok(()) => work.renewed.set(at),
             Err(error) => tracing::debug!(cause = %error, "leases of deliveries were not renewed"),
-        }
-    }
-}
-
-/// Tells the application of notifications of which nothing is left to be sent.
-pub(super) async fn report(work: Rc<Work>) {
-    let mut complained = false;
-    loop {
-        work.rest(&work.settled, work.options.poll).await;
-        if work.stopping() {
-            return;
-        }
-        match report_some(&work).await {
-            Ok(()) => complained = false,
-            Err(error) => work.pause_after("notifications", &error, &mut complained).await,
-        }
-    }
-}
-
-async fn report_some(work: &Work) -> Result<(), LineError> {
-    let settled = work.upkeep.unreported().await?;
-    let mut reported = Vec::with_capacity(settled.len());
-    for one in settled {
-        match work.composer.settled(&one).await {
-            Ok(()) => reported.push(one.notification),
-            // Those behind it are not to wait for ever.
-            Err(ComposeError::Never(reason)) => {
-                tracing::error!(
-                    notification = one.notification,
-                    reason,
-                    "a settled notification cannot be reported"
-                );
-                reported.push(one.notification);
-            }
-            Err(ComposeError::Later(reason)) => {
-                tracing::debug!(
-                    notification = one.notification,
-                    reason,
-                    "a settled notification is reported later"
-                );
-            }
-        }
-    }
-    if reported.is_empty() { Ok(()) } else { work.upkeep.reported(&reported).await }
-}
-
-/// What is done now and then.
-pub(super) async fn tidy(work: Rc<Work>) {
-    loop {
-        sleep(TIDY_EVERY).await;
-        if let Err(error) = tidy_once(&work).await {
-            tracing::debug!(cause = %error, "the ledger of push was not tidied");
-        }
-    }
-}
-
-async fn tidy_once(work: &Work) -> Result<(), LineError> {
-    work.upkeep.settle_left().await?;
-    work.settled.notify_one();
-    while work.upkeep.trim(work.options.keep_for, TIDY_STEP).await? == TIDY_STEP {}
-    while work.upkeep.drop_old_jobs(MAX_AGE, TIDY_STEP).await? == TIDY_STEP {}
-    Ok(())
-}
-
-/// Without keys nothing is sent; the jobs that are left nevertheless are forgotten in time.
-pub(super) async fn forget_jobs(ledger: Ledger) {
-    loop {
-        match ledger.drop_old_jobs(MAX_AGE, TIDY_STEP).await {
-            Ok(TIDY_STEP) => {}
-            _ => sleep(TIDY_EVERY).await,
         }
     }
 }

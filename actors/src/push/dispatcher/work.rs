@@ -31,17 +31,15 @@ const TEXTS: usize = 256;
 pub(super) struct Work {
     pub options: Arc<PushOptions>,
     pub shared: Arc<Shared>,
-    /// Jobs, deliveries, large expansions, what is done now and then, and leases each have a connection, so that none waits
-    /// for another.
+    /// Jobs, deliveries, large expansions and leases each have a connection, so that none waits for another.
     pub jobs: Ledger,
     pub ledger: Ledger,
     pub expansions: Ledger,
-    pub upkeep: Ledger,
     pub leases: Ledger,
     pub devices: Devices,
     pub sender: Sender,
     /// For long jobs one of its own: a composer's reads share a connection.
-    pub composer: Box<dyn Composer>,
+    pub composer: Rc<dyn Composer>,
     pub long_composer: Box<dyn Composer>,
     pub ids: Arc<MakeId>,
     pub origins: RefCell<Origins>,
@@ -59,7 +57,7 @@ pub(super) struct Work {
     /// A delivery is off our hands.
     pub freed: Notify,
     /// Some notification may be settled.
-    pub settled: Notify,
+    pub settled: Rc<Notify>,
     pub done: mpsc::UnboundedSender<Done>,
 }
 

@@ -10,11 +10,11 @@ use crate::push::job::Job;
 use crate::push::notice::Notice;
 
 /// `$1` who, `$2` lease in ms, `$3` schema, `$4` how many short ones, `$5` how many that may be long: of a node with one
-/// job until it is done. Short ones that are older than `$6` ms are left to be dropped.
+/// job until it is done. Short ones that are older than `$6` ms are left to be dropped; long ones are due since `$7` ms.
 const CLAIM_JOBS: &str = "with short as materialized (select id from gom.job where due_at <= now() \
      and (lease_until is null or lease_until <= now()) and schema_name = $3 and dedup <> node \
      and created_at >= now() - $6::bigint * interval '1 millisecond' order by due_at limit $4::int for update skip locked), \
-     long as materialized (select id from gom.job where due_at <= now() \
+     long as materialized (select id from gom.job where due_at <= now() - $7::bigint * interval '1 millisecond' \
      and (lease_until is null or lease_until <= now()) and schema_name = $3 and dedup = node \
      order by due_at limit $5::int for update skip locked), \
      due as (select id from short union all select id from long) \
@@ -146,8 +146,23 @@ struct NewNotification<'a> {
 impl Ledger {
     /// Leases jobs that are due: so many short ones, that are no older than `age`, and so many that may be long.
     pub async fn claim_jobs(&self, short: usize, long: usize, age: Duration) -> Kept<Vec<ClaimedJob>> {
+        self.lease_jobs(short, long, age, Duration::ZERO).await
+    }
+
+    /// Leases a job that may be long and has been due for so long.
+    pub async fn claim_late_jobs(&self, overdue: Duration) -> Kept<Vec<ClaimedJob>> {
+        self.lease_jobs(0, 1, Duration::ZERO, overdue).await
+    }
+
+    async fn lease_jobs(
+        &self,
+        short: usize,
+        long: usize,
+        age: Duration,
+        overdue: Duration,
+    ) -> Kept<Vec<ClaimedJob>> {
         let (short, long) = (short.to_string(), long.to_string());
-        let params = [&self.who, &ms(self.lease), &self.schema, &short, &long, &ms(age)];
+        let params = [&self.who, &ms(self.lease), &self.schema, &short, &long, &ms(age), &ms(overdue)];
         let rows = self.ask(CLAIM_JOBS, params).await?;
         rows.iter()
             .map(|row| {

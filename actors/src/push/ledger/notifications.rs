@@ -16,18 +16,33 @@ const SETTLE: &str = "update gom.notification n set settled_at = now() where set
 const SETTLE_LEFT: &str = "update gom.notification n set settled_at = now() where settled_at is null and reported_at is null \
      and expanding is null \
      and not exists (select from gom.delivery d where d.notification = n.id and d.state in ('WAITING', 'SENDING'))";
-const UNREPORTED: &str = "select n.id, n.subject, n.source, \
-     (select count(*) from gom.delivery d where d.notification = n.id and d.state = 'DELIVERED'), \
-     (select count(*) from gom.delivery d where d.notification = n.id and d.state in ('FAILED', 'EXPIRED')), \
-     (select count(*) from gom.delivery d where d.notification = n.id and d.state = 'GONE') \
-     from gom.notification n where reported_at is null and settled_at is not null order by created_at limit 100";
+/// `$1` for how long they are not given to anyone again, in ms.
+const CLAIM_REPORTS: &str = "with due as materialized (select id from gom.notification where reported_at is null \
+     and settled_at is not null and report_at <= now() order by report_at limit 100 for update skip locked) \
+     update gom.notification n set report_at = now() + $1::bigint * interval '1 millisecond' \
+     from due, lateral (select count(*) filter (where state = 'DELIVERED') as delivered, \
+     count(*) filter (where state in ('FAILED', 'EXPIRED')) as failed, count(*) filter (where state = 'GONE') as gone \
+     from gom.delivery d where d.notification = due.id) counts \
+     where n.id = due.id returning n.id, n.subject, n.source, counts.delivered, counts.failed, counts.gone";
 /// `$1` ids.
 const REPORTED: &str = "update gom.notification set reported_at = now() \
      where id in (select json_array_elements_text($1::json))";
+/// `$1` how many. Of what has expired and nobody is about.
+const EXPIRE: &str = "update gom.delivery set state = 'EXPIRED', settled_at = now(), leased_by = null, \
+     reason = 'it could not be delivered in time' where id in (select d.id from gom.notification n \
+     join gom.delivery d on d.notification = n.id and d.state in ('WAITING', 'SENDING') \
+     where n.reported_at is null and n.expires_at <= now() and d.due_at <= now() limit $1::int \
+     for update of d skip locked) returning 1";
 /// `$1` age in ms, `$2` how many.
-const TRIM: &str = "delete from gom.notification where id in (select id from gom.notification \
+const TRIM_DELIVERIES: &str = "delete from gom.delivery where id in (select d.id from (select id from gom.notification \
      where created_at < now() - $1::bigint * interval '1 millisecond' and reported_at is not null \
-     order by created_at limit $2::int) returning 1";
+     order by created_at limit 100) n join gom.delivery d on d.notification = n.id limit $2::int \
+     for update of d skip locked) returning 1";
+/// `$1` age in ms, `$2` how many. Those that have deliveries wait until they have none: one statement for all would be long.
+const TRIM_NOTIFICATIONS: &str = "delete from gom.notification where id in (select id from gom.notification n \
+     where created_at < now() - $1::bigint * interval '1 millisecond' and reported_at is not null \
+     and not exists (select from gom.delivery d where d.notification = n.id) \
+     order by created_at limit $2::int for update skip locked) returning 1";
 
 impl Ledger {
     /// Notes which of these notifications have nothing left to be sent.
@@ -39,9 +54,9 @@ impl Ledger {
         self.ask(SETTLE_LEFT, []).await.map(drop)
     }
 
-    /// Some settled notifications that the application has not heard of.
-    pub async fn unreported(&self) -> Kept<Vec<Settled>> {
-        let rows = self.ask(UNREPORTED, []).await?;
+    /// Some settled notifications that the application has not heard of. Until the lease ends they are given to nobody else.
+    pub async fn claim_reports(&self) -> Kept<Vec<Settled>> {
+        let rows = self.ask(CLAIM_REPORTS, [&ms(self.lease)]).await?;
         let count = |row: &Row, column| get::<i64>(row, column).map(i64::cast_unsigned);
         rows.iter()
             .map(|row| {
@@ -61,8 +76,18 @@ impl Ledger {
         self.ask(REPORTED, [&json(ids)]).await.map(drop)
     }
 
-    /// Forgets up to `most` old notifications; how many.
-    pub async fn trim(&self, age: Duration, most: usize) -> Kept<usize> {
-        Ok(self.ask(TRIM, [&ms(age), &most.to_string()]).await?.len())
+    /// Ends up to `most` deliveries of which nothing can come any more; how many.
+    pub async fn expire(&self, most: usize) -> Kept<usize> {
+        Ok(self.ask(EXPIRE, [&most.to_string()]).await?.len())
+    }
+
+    /// Forgets up to `most` deliveries of old notifications; how many.
+    pub async fn trim_deliveries(&self, age: Duration, most: usize) -> Kept<usize> {
+        Ok(self.ask(TRIM_DELIVERIES, [&ms(age), &most.to_string()]).await?.len())
+    }
+
+    /// Forgets up to `most` old notifications that have no deliveries any more; how many.
+    pub async fn trim_notifications(&self, age: Duration, most: usize) -> Kept<usize> {
+        Ok(self.ask(TRIM_NOTIFICATIONS, [&ms(age), &most.to_string()]).await?.len())
     }
 }
