@@ -275,7 +275,8 @@ impl Engine {
             return Ok(work(self));
         }
         let engine = Arc::clone(self);
-        self.offload.run(viewer, deadline, move || work(&engine)).await
+        let user = viewer.user().map(|user| user.subject.as_str());
+        self.offload.run(user, deadline, move || work(&engine)).await
     }
 
     /// The variables' values, if the document's filters and nested writes with them are within the viewer's limits.

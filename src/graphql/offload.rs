@@ -13,8 +13,6 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::Request;
-use crate::identity::Viewer;
-
 /// What is smaller, in bytes, takes a worker no more than a millisecond or two.
 const LARGE: usize = 8 * 1024;
 /// What a value is worth in bytes, beside its text: it is allocated, looked at, and becomes a part of a statement.
@@ -61,7 +59,7 @@ impl Offload {
         Offload(Arc::new(Lines { threads: Arc::clone(threads), open: Mutex::default(), most }))
     }
 
-    /// Does the work on another thread, when it is the viewer's turn. Once begun, it is done to its end even if nobody
+    /// Does the work on another thread, when it is the user's turn; of nobody's, as soon as a thread is free. Once begun, it is done to its end even if nobody
     /// waits for it any more, and keeps its turn until then. A panic goes on here.
     ///
     /// # Errors
@@ -69,12 +67,12 @@ impl Offload {
     /// deadline; [`ErrorKind::Unavailable`], if no thread is free by then. Nothing has been done then.
     pub async fn run<T: Send + 'static>(
         &self,
-        viewer: &Viewer,
+        user: Option<&str>,
         deadline: Instant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = match viewer.user() {
-            Some(user) => Some(self.0.turn(&user.subject, deadline).await?),
+        let turn = match user {
+            Some(user) => Some(self.0.turn(user, deadline).await?),
             None => None,
         };
         let thread = before(deadline, &self.0.threads).await.ok_or_else(|| {
@@ -193,13 +191,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::identity::User;
 
-    fn viewer(subject: &str) -> Viewer {
-        let user = User::new(subject.to_owned(), Vec::new(), Map::new(), std::time::SystemTime::now());
-        Viewer::User(Arc::new(user))
-    }
-
+    const ANA: Option<&str> = Some("ana");
+    const EVA: Option<&str> = Some("eva");
     /// With one thread.
     fn offload(most: usize) -> Offload {
         Offload::on(&Arc::new(Semaphore::new(1)), most)
@@ -213,10 +207,9 @@ mod tests {
     async fn the_work_of_a_user_is_done_one_after_the_other_and_on_another_thread() {
         let offload = offload(100);
         let (here, now) = (std::thread::current().id(), Arc::new(Mutex::new(0)));
-        let ana = viewer("ana");
         let piece = |n: usize| {
             let now = Arc::clone(&now);
-            offload.run(&ana, within(60_000), move || {
+            offload.run(ANA, within(60_000), move || {
                 assert_ne!(std::thread::current().id(), here);
                 let alone = now.try_lock().expect("nothing else of hers is done meanwhile");
                 std::thread::sleep(Duration::from_millis(1));
@@ -232,18 +225,17 @@ mod tests {
     #[actix_web::test]
     async fn another_user_waits_for_one_piece_of_a_users_work_and_not_for_all_of_it() {
         let offload = offload(1_000);
-        let (ana, eva) = (viewer("ana"), viewer("eva"));
         let (begin, begun) = mpsc::channel::<()>();
         let begun = Mutex::new(begun);
-        let mut first = Box::pin(offload.run(&ana, within(60_000), move || begun.lock().unwrap().recv()));
+        let mut first = Box::pin(offload.run(ANA, within(60_000), move || begun.lock().unwrap().recv()));
         assert!(poll!(&mut first).is_pending());
-        let others =
-            join_all((0..50).map(|_| {
-                offload.run(&ana, within(60_000), || std::thread::sleep(Duration::from_millis(20)))
-            }));
+        let others = join_all(
+            (0..50)
+                .map(|_| offload.run(ANA, within(60_000), || std::thread::sleep(Duration::from_millis(20)))),
+        );
         let mut others = Box::pin(others);
         assert!(poll!(&mut others).is_pending());
-        let hers = offload.run(&eva, within(60_000), || ());
+        let hers = offload.run(EVA, within(60_000), || ());
         let mut hers = Box::pin(hers.map(|done| done.unwrap()));
         let _ = poll!(&mut hers);
         begin.send(()).unwrap();
@@ -256,15 +248,14 @@ mod tests {
     #[actix_web::test]
     async fn too_much_of_one_user_is_refused_and_who_gives_up_leaves_nothing() {
         let offload = offload(2);
-        let ana = viewer("ana");
         let (end, ended) = mpsc::channel::<()>();
-        let mut first = Box::pin(offload.run(&ana, within(60_000), move || ended.recv()));
+        let mut first = Box::pin(offload.run(ANA, within(60_000), move || ended.recv()));
         assert!(poll!(&mut first).is_pending());
-        let late = offload.run(&ana, within(1), || ()).await.unwrap_err();
+        let late = offload.run(ANA, within(1), || ()).await.unwrap_err();
         assert!(late.message.contains("before the deadline"), "{late}");
-        let mut second = Box::pin(offload.run(&ana, within(60_000), || ()));
+        let mut second = Box::pin(offload.run(ANA, within(60_000), || ()));
         assert!(poll!(&mut second).is_pending());
-        let third = offload.run(&ana, within(60_000), || ()).await.unwrap_err();
+        let third = offload.run(ANA, within(60_000), || ()).await.unwrap_err();
         assert_eq!(third.kind, ErrorKind::TooManyRequests);
         assert!(third.message.contains("2 wait already"), "{third}");
         drop(second);
@@ -276,11 +267,10 @@ mod tests {
     #[actix_web::test]
     async fn a_panic_goes_on_where_the_work_was_asked_for() {
         let offload = offload(2);
-        let ana = viewer("ana");
-        let panics = offload.run(&ana, within(60_000), || panic!("a test wants a panic"));
+        let panics = offload.run(ANA, within(60_000), || panic!("a test wants a panic"));
         let caught = std::panic::AssertUnwindSafe(panics).catch_unwind().await;
         assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"a test wants a panic"));
-        offload.run(&ana, within(60_000), || ()).await.expect("and the next is done");
+        offload.run(ANA, within(60_000), || ()).await.expect("and the next is done");
     }
 
     #[test]

@@ -120,7 +120,8 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
             Ok(body) if is_large(body.len()) => {
                 let body = body.freeze();
                 let reading = move || documents::of_large_body(&body);
-                let read = state.api.engine.offload.run(&viewer, deadline, reading).await;
+                let user = viewer.user().map(|user| user.subject.as_str());
+                let read = state.api.engine.offload.run(user, deadline, reading).await;
                 read.map_err(|error| Refusal::crowded(request, error))?
             }
             Ok(body) => documents::of_body(request, body.freeze()).await,

@@ -4,9 +4,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{
@@ -14,24 +13,24 @@ use actix::{
     WrapFuture,
 };
 use actix_http::ws::{Codec, Item};
+use actix_web::HttpResponse;
 use actix_web::error::PayloadError;
 use actix_web::web::{Bytes, BytesMut, Data};
-use actix_web::{Error, HttpResponse};
 use actix_web_actors::ws::{self, CloseCode, ProtocolError, WebsocketContext};
 use futures::{FutureExt, Stream};
 use gom_actors::live::Room;
-use gom_actors::metrics::{self, CONNECTIONS_CLOSED, Closed, Level, WEBSOCKETS};
+use gom_actors::metrics::{self, CONNECTIONS_CLOSED, Closed, WEBSOCKETS};
 use gom_actors::sessions::SessionId;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 
 use super::census::Place;
 use super::frame;
-use super::local::Entry;
-use super::machine::{Effect, Id, Machine, Protocol, Start};
+use super::machine::{self, Effect, Id, Machine, Protocol, Start};
 use super::outbox::{Outbox, OwnSocket};
 use super::payload::bad_cursor;
-use crate::graphql::{self, Answer, Next, Outlet, Running, Started};
+use super::sending::Sending;
+use crate::graphql::{self, Answer, Next, Outlet, Running, Started, is_large};
 use crate::http::State;
 use crate::identity::Viewer;
 
@@ -103,46 +102,7 @@ where
         None => metrics::Protocol::Unknown,
     });
     let frames = WebsocketContext::with_codec(actor, payload, Codec::new().max_size(most));
-    response.streaming(Sending {
-        frames: Box::pin(frames),
-        outbox,
-        _entry: entry,
-        _place: handshake.place,
-        _counted: counted,
-    })
-}
-
-/// The answer's body: drives the actor, and sends what is in the outbox.
-struct Sending<S> {
-    /// Of actix-web-actors: the actor lives in it. Nothing is sent through it.
-    frames: Pin<Box<S>>,
-    outbox: Rc<Outbox>,
-    _entry: Entry,
-    _place: Place,
-    _counted: Level,
-}
-
-impl<S: Stream<Item = Result<Bytes, Error>>> Stream for Sending<S> {
-    type Item = Result<Bytes, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let ended = match self.frames.as_mut().poll_next(cx) {
-            Poll::Ready(None | Some(Err(_))) => true,
-            Poll::Ready(Some(Ok(bytes))) => return Poll::Ready(Some(Ok(bytes))),
-            Poll::Pending => false,
-        };
-        match self.outbox.poll(cx) {
-            Poll::Ready(bytes) => Poll::Ready(bytes.map(Ok)),
-            Poll::Pending if ended => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<S> Drop for Sending<S> {
-    fn drop(&mut self) {
-        self.outbox.gone();
-    }
+    response.streaming(Sending::new(frames, outbox, (entry, handshake.place, counted)))
 }
 
 struct Socket {
@@ -201,7 +161,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
     fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
         self.heard = Instant::now();
         match message {
-            Ok(ws::Message::Text(text)) => self.receive(&text, ctx),
+            Ok(ws::Message::Text(text)) => self.receive(text, ctx),
             Ok(ws::Message::Continuation(item)) => self.receive_part(item, ctx),
             Ok(ws::Message::Ping(payload)) => self.outbox.reply(frame::pong(&payload)),
             Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
@@ -234,12 +194,42 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
 }
 
 impl Socket {
-    fn receive(&mut self, text: &str, ctx: &mut <Self as Actor>::Context) {
+    fn receive(&mut self, text: impl AsRef<str> + Send + 'static, ctx: &mut <Self as Actor>::Context) {
+        let bytes = text.as_ref().len();
         // What comes after the end is not for us.
-        if !self.outbox.is_over() {
-            let effects = self.machine.receive(text);
+        if self.outbox.is_over() {
+            return;
+        }
+        if is_large(bytes) {
+            self.receive_large(text, ctx);
+        } else {
+            let effects = self.machine.receive(machine::read(text.as_ref()));
             self.carry_out(effects, ctx);
         }
+    }
+
+    /// Reads a message on another thread. What follows on the socket waits for it.
+    fn receive_large(&mut self, text: impl AsRef<str> + Send + 'static, ctx: &mut <Self as Actor>::Context) {
+        let api = &self.state.api;
+        let (user, patience) = match &self.viewer {
+            Some(viewer) => {
+                (viewer.user().map(|user| user.subject.clone()), api.engine.limits_of(viewer).deadline)
+            }
+            // All of whom nothing is known share a line.
+            None => (Some(String::new()), self.state.bounds.init_timeout),
+        };
+        let (engine, deadline) = (Arc::clone(&api.engine), tokio::time::Instant::now() + patience);
+        let reading = async move {
+            engine.offload.run(user.as_deref(), deadline, move || machine::read(text.as_ref())).await
+        };
+        ctx.wait(reading.into_actor(self).map(|read, socket, ctx| match read {
+            Ok(message) if !socket.outbox.is_over() => {
+                let effects = socket.machine.receive(message);
+                socket.carry_out(effects, ctx);
+            }
+            Ok(_) => {}
+            Err(error) => socket.end(TRY_AGAIN, &error.message),
+        }));
     }
 
     fn receive_part(&mut self, item: Item, ctx: &mut <Self as Actor>::Context) {
@@ -260,7 +250,7 @@ impl Socket {
         self.partial.extend_from_slice(&part);
         if last {
             let whole = std::mem::take(&mut self.partial);
-            match std::str::from_utf8(&whole) {
+            match String::from_utf8(whole.into()) {
                 Ok(text) => self.receive(text, ctx),
                 Err(_) => self.end(BAD_TEXT, "that is not UTF-8"),
             }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value, json};
 
-use super::machine::{Effect, Id, Start};
+use super::machine::{Effect, Id, Message, Start};
 use super::payload;
 use crate::graphql::{Answer, write_answer};
 
@@ -37,8 +37,8 @@ impl Legacy {
         Legacy { state: State::Waiting, running: HashSet::new(), most, request }
     }
 
-    pub fn receive(&mut self, text: &str) -> Vec<Effect> {
-        let Ok(Value::Object(message)) = serde_json::from_str(text) else {
+    pub fn receive(&mut self, message: Message) -> Vec<Effect> {
+        let Some(message) = message else {
             return vec![connection_error("Message must be a JSON object.")];
         };
         match message.get("type").and_then(Value::as_str) {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use gom_engine::error::ApiError;
+use serde_json::{Map, Value};
 
 use super::legacy::Legacy;
 use super::transport_ws::TransportWs;
@@ -32,6 +33,16 @@ impl Protocol {
 
 /// The name of an operation on its socket, as JSON: the legacy protocol's may be numbers, and are echoed as they came.
 pub type Id = Rc<str>;
+
+/// A text that has come, read; `None`: it is no JSON object.
+pub type Message = Option<Map<String, Value>>;
+
+pub fn read(text: &str) -> Message {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(message)) => Some(message),
+        _ => None,
+    }
+}
 
 /// What has to be done.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,9 +92,9 @@ impl Machine {
         }
     }
 
-    /// A text has come.
-    pub fn receive(&mut self, text: &str) -> Vec<Effect> {
-        both!(self, one => one.receive(text))
+    /// A message has come.
+    pub fn receive(&mut self, message: Message) -> Vec<Effect> {
+        both!(self, one => one.receive(message))
     }
 
     /// The answer to [`Effect::Authenticate`]. `head`: with which a client that has no cursor yet may come back.

@@ -9,6 +9,7 @@ mod local;
 mod machine;
 mod outbox;
 mod payload;
+mod sending;
 mod transport_ws;
 
 pub use actor::{Handshake, open};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gom_engine::error::ApiError;
 use serde_json::{Map, Value, json};
 
-use super::machine::{Effect, Id};
+use super::machine::{Effect, Id, Message};
 use super::payload;
 use crate::graphql::{Answer, write_answer, write_errors};
 
@@ -38,8 +38,8 @@ impl TransportWs {
         TransportWs { state: State::Waiting, running: HashSet::new(), most, request }
     }
 
-    pub fn receive(&mut self, text: &str) -> Vec<Effect> {
-        let Ok(Value::Object(message)) = serde_json::from_str(text) else {
+    pub fn receive(&mut self, message: Message) -> Vec<Effect> {
+        let Some(message) = message else {
             return close(BAD_REQUEST, "Invalid message: it is no JSON object");
         };
         let payload = message.get("payload");

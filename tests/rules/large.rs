@@ -34,7 +34,7 @@ async fn a_large_request_does_not_keep_its_worker_from_others() {
         let viewer = seller(PALETAS);
         let (release, released) = mpsc::channel::<()>();
         let deadline = Instant::now() + Duration::from_secs(60);
-        let taken = shop.api.engine.offload.run(&viewer, deadline, move || released.recv());
+        let taken = shop.api.engine.offload.run(Some(PALETAS), deadline, move || released.recv());
         let mut taken = Box::pin(taken);
         assert!(poll!(&mut taken).is_pending());
         let mut large = Box::pin(shop.ask(&viewer, &text, variables).map(|told| told.errors));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
 use crate::app::{Place, Stores, TestApp};
 use crate::wire::{Got, TRANSPORT_WS, Wire, init, token};
@@ -142,4 +143,33 @@ async fn a_socket_ends_with_its_token_unless_it_gets_another() {
     assert_eq!(renewed.text().await["type"], "next");
     renewed.send(json!({ "type": "ping", "payload": { "authorization": "Bearer nonsense" } })).await;
     assert_eq!(renewed.end().await, 4403, "a wrong token is not overlooked");
+}
+
+#[actix_web::test]
+async fn a_large_message_is_read_in_its_order() {
+    let place = Place::new(Stores::Twins).await;
+    let app = place.serve(&[]).await;
+    // The server knows by now which cursor an acknowledgement has.
+    Wire::service(&app, TRANSPORT_WS).await;
+    for parts in [1, 3] {
+        let mut wire = Wire::open(&app, TRANSPORT_WS, &[]).await.unwrap();
+        let mut first = init(&token(&app, Duration::from_secs(3_600)));
+        first["payload"]["padding"] = json!("x".repeat(100_000));
+        let first = first.to_string();
+        for (n, part) in first.as_bytes().chunks(first.len().div_ceil(parts)).enumerate() {
+            let data = if n == 0 { Data::Text } else { Data::Continue };
+            wire.frame(data, part.to_vec(), n + 1 == parts).await;
+        }
+        // Whoever is not known yet is closed with 4401.
+        let mut second = subscribe("1", "query($x: String) { users(where: { extUid: $x }) { uid } }");
+        second["payload"]["variables"] = json!({ "x": "x".repeat(50_000) });
+        wire.send(second).await;
+        wire.send(json!({ "type": "ping" })).await;
+        let mut types = Vec::new();
+        while !types.contains(&json!("complete")) || !types.contains(&json!("pong")) {
+            types.push(wire.text().await["type"].clone());
+        }
+        assert_eq!(types.first(), Some(&json!("connection_ack")), "{types:?}");
+        assert!(types.contains(&json!("next")), "{types:?}");
+    }
 }
