@@ -19,7 +19,13 @@ type List {
   team: Team @relation(name: "TeamLists", link: INLINE)
   cards: [Card] @relation(name: "ListCards")
 }
-type Card { id: ID! @id text: String list: List @relation(name: "ListCards", link: INLINE) }
+type Card {
+  id: ID! @id
+  text: String
+  list: List @relation(name: "ListCards", link: INLINE)
+  notes: [Note] @relation(name: "CardNotes")
+}
+type Note { id: ID! @id text: String card: Card @relation(name: "CardNotes", link: INLINE) }
 type Player { id: ID! @id name: String tags: [String] @scalarList(strategy: RELATION) team: Team @relation(name: "TeamPlayers") }
 "#;
 
@@ -27,6 +33,8 @@ const POLICY: &str = r#"
 [operations.mutation]
 updateTeam = "do:it"
 updateList = "do:it"
+deleteCard = "do:it"
+deleteManyCards = "do:it"
 [parts]
 Player = ["Team"]
 List = ["Team"]
@@ -39,16 +47,18 @@ Team = "{ owner: { id: $sub } }"
 Player = "{ team: { owner: { id: $sub } } }"
 List = "{ team: { owner: { id: $sub } } }"
 Card = "{ list: { team: { owner: { id: $sub } } } }"
+Note = "{}"
 "#;
 
 const ROWS: &str = r#"
-truncate "User", "Team", "Player", "_TeamPlayers", "List", "Card" cascade;
+truncate "User", "Team", "Player", "_TeamPlayers", "List", "Card", "Note" cascade;
 insert into "User" ("id") values ('me'), ('you');
 insert into "Team" ("id", "owner") values ('tme', 'me'), ('tyou', 'you');
 insert into "Player" ("id", "name") values ('p', 'as it was');
 insert into "_TeamPlayers" ("A", "B") values ('p', 'tme');
 insert into "List" ("id", "team") values ('l', 'tme');
 insert into "Card" ("id", "text", "list") values ('c', 'as it was', 'l');
+insert into "Note" ("id", "text", "card") values ('n', 'as it was', 'c');
 "#;
 
 async fn teams() -> (Shop, Viewer) {
@@ -100,5 +110,23 @@ async fn a_row_below_one_that_others_decide_is_neither_changed_nor_deleted_when_
         teams.ask_beside(give, &me, &text, json!({})).await;
         let card = r#"select concat_ws(' ', "text", "list") from "Card" where "id" = 'c'"#;
         assert_eq!(teams.text(card).await.as_deref(), Some("yours now l"), "{cards}");
+    }
+}
+
+#[actix::test]
+async fn a_row_that_is_given_away_while_its_deletion_waits_for_another_row_stays() {
+    let (teams, me) = teams().await;
+    let give =
+        r#"update "Team" set "owner" = 'you' where "id" = 'tme'; update "Note" set "text" = 'yours now'"#;
+    for delete in [r#"deleteCard(where: {id: "c"}) { id }"#, r#"deleteManyCards(where: {id: "c"}) { count }"#]
+    {
+        teams.tables.batch_execute(ROWS).await.unwrap();
+        let told = teams.ask_beside(give, &me, &format!("mutation {{ {delete} }}"), json!({})).await;
+        assert_eq!(
+            (told.code(), told.errors[0].message.as_str()),
+            ("FORBIDDEN", "Cannot access this Card"),
+            "{delete}"
+        );
+        assert_eq!(teams.text(r#"select "card" from "Note""#).await.as_deref(), Some("c"), "{delete}");
     }
 }

@@ -23,15 +23,15 @@ impl Writer<'_> {
             self.run_into(statement, registers.clone(), Expect::Anything);
             models.into_iter().zip(registers).collect()
         };
-        self.deleted = Some(model);
-        // The rows that were asked for have been found by their rule.
         if !cascades.is_empty() {
             self.hold_doomed(model, ids, &going, &cascades);
         }
         if self.access.is_limited() {
+            self.deleted = Some(model);
             self.spare_others(&going);
+            self.claim_going(model, &going, &cascades);
+            self.deleted = None;
         }
-        self.deleted = None;
         self.spare_enclosing(&going);
         for (gone, ids) in &going {
             for (relation, side) in ends_of(planner.model(), *gone) {
@@ -74,9 +74,27 @@ impl Writer<'_> {
         }
     }
 
-    /// Locks all that goes along, which must be the viewer's to write. A row that came before its partner was locked would
-    /// lose its link and stay, one that left before it was locked itself would go: the program is repeated, and
-    /// finds them where they are.
+    /// All that goes must be the viewer's to write, by now, when all is locked. The rows that were asked for have been
+    /// found by their rule; but what decides it may have changed, if it stands in other rows.
+    fn claim_going(&mut self, root: ModelId, going: &[(ModelId, Register)], cascades: &[Cascade]) {
+        for (gone, ids) in going {
+            let found = *gone == root && !self.leads_to(root, cascades);
+            if !found || self.is_decided_elsewhere(root, self.enclosing.last()) {
+                self.claim(*gone, &super::rows(*ids));
+            }
+        }
+    }
+
+    /// Whether rows of the model may go along.
+    fn leads_to(&self, model: ModelId, cascades: &[Cascade]) -> bool {
+        let target = |cascade: &Cascade| {
+            self.planner.model().relation(cascade.relation).end(cascade.side.other()).model
+        };
+        cascades.iter().any(|cascade| target(cascade) == model)
+    }
+
+    /// Locks all that goes along. A row that came before its partner was locked would lose its link and stay, one that
+    /// left before it was locked itself would go: the program is repeated, and finds them where they are.
     fn hold_doomed(
         &mut self,
         root: ModelId,
@@ -85,19 +103,13 @@ impl Writer<'_> {
         cascades: &[Cascade],
     ) {
         let physical = self.planner.physical();
-        let leads_to = |model| {
-            let target =
-                |cascade: &Cascade| physical.model.relation(cascade.relation).end(cascade.side.other()).model;
-            cascades.iter().any(|cascade| target(cascade) == model)
-        };
-        for (gone, ids) in going.iter().filter(|(gone, _)| leads_to(*gone)) {
-            self.run(delete::lock_rows(physical, *gone, &Param::Register(*ids)), Expect::Anything);
+        for (gone, ids) in going {
+            if self.leads_to(*gone, cascades) {
+                self.run(delete::lock_rows(physical, *gone, &Param::Register(*ids)), Expect::Anything);
+            }
         }
         let changed = delete::doomed_others(physical, root, &Param::Register(ids), going, cascades);
         self.run(changed, Expect::NoConflict);
-        for (gone, ids) in going {
-            self.claim(*gone, &super::rows(*ids));
-        }
     }
 
     /// Nothing that the viewer cannot see may lose a link, and no row that the viewer may not write the link that it
@@ -110,7 +122,7 @@ impl Writer<'_> {
                 let physical = self.planner.physical();
                 let (visible, writable) = (self.access.visible(partner), self.access.writable(partner));
                 if self.planner.model().relation(relation).end(side).cascade {
-                    // They go along, and have been claimed.
+                    // They go along.
                     continue;
                 }
                 let LinkAt::Partner(column) = physical.link_at(relation, side) else {

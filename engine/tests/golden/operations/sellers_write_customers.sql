@@ -74,18 +74,6 @@ select count(*)::text from (select from "shop"."Price" t1 where t1."uid" = any($
 with recursive doomed(model, id) as (select 0, root.id::text from unnest($1::varchar[]) root(id) union select partner.model, partner.id from doomed cross join lateral (select 2 as model, t1."uid"::text as id from "shop"."Order" t1 where t1."issuedTo" = (case when doomed.model = 0 then doomed.id end)::varchar union all select 3 as model, t2."uid"::text as id from "shop"."Item" t2 where t2."order" = (case when doomed.model = 2 then doomed.id end)::varchar union all select 4 as model, t3."uid"::text as id from "shop"."Price" t3 where t3."item" = (case when doomed.model = 3 then doomed.id end)::varchar) partner) select 1 from doomed full join (select 0 as model, unnest($2::text[]) as id union all select 2 as model, unnest($3::text[]) as id union all select 3 as model, unnest($4::text[]) as id union all select 4 as model, unnest($5::text[]) as id) going on going.model = doomed.model and going.id = doomed.id where going.id is null or doomed.id is null limit 1
 -- $1 = r2, $2 = r4, $3 = r5, $4 = r6, $5 = r7
 -- expects no row, or the program is repeated
-select 1 from "shop"."Bp" t1 where t1."uid" = any($1) and (((exists (select 1 from "shop"."_CustomerOf" t2 where t2."A" = t1."uid" and t2."B" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) or exists (select 1 from "shop"."Order" t4 where t4."issuedTo" = t1."uid" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3))) and exists (select 1 from "shop"."_CustomerOf" t6 where t6."A" = t1."uid" and t6."B" = (select t7."uid" from "shop"."User" t7 where t7."extUid" = $4)))) is not true limit 1
--- $1 = r4, $2 = 'a', $3 = 'a', $4 = 'a'
--- expects no row, or: Cannot access this Bp
-select 1 from "shop"."Order" t1 where t1."uid" = any($1) and (t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $2)) is not true limit 1
--- $1 = r5, $2 = 'a'
--- expects no row, or: Cannot access this Bp
-select 1 from "shop"."Item" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true limit 1
--- $1 = r6, $2 = 'a'
--- expects no row, or: Cannot access this Bp
-select 1 from "shop"."Price" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."item" and exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)))) is not true limit 1
--- $1 = r7, $2 = 'a'
--- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Bp" t1 join "shop"."_CustomerOf" t3 on t3."A" = t1."uid" join "shop"."User" t2 on t2."uid" = t3."B" where t1."uid" = any($1) and (t2."extUid" = $2) is not true limit 1
 -- $1 = r4, $2 = 'a'
 -- expects no row, or: Cannot access this Bp
@@ -105,6 +93,18 @@ select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" w
 -- $1 = r6, $2 = 'a'
 -- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Price" t1 join "shop"."Item" t2 on t2."uid" = t1."item" where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2))) is not true limit 1
+-- $1 = r7, $2 = 'a'
+-- expects no row, or: Cannot access this Bp
+select 1 from "shop"."Bp" t1 where t1."uid" = any($1) and (((exists (select 1 from "shop"."_CustomerOf" t2 where t2."A" = t1."uid" and t2."B" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) or exists (select 1 from "shop"."Order" t4 where t4."issuedTo" = t1."uid" and t4."assignedTo" = (select t5."uid" from "shop"."User" t5 where t5."extUid" = $3))) and exists (select 1 from "shop"."_CustomerOf" t6 where t6."A" = t1."uid" and t6."B" = (select t7."uid" from "shop"."User" t7 where t7."extUid" = $4)))) is not true limit 1
+-- $1 = r4, $2 = 'a', $3 = 'a', $4 = 'a'
+-- expects no row, or: Cannot access this Bp
+select 1 from "shop"."Order" t1 where t1."uid" = any($1) and (t1."assignedTo" = (select t2."uid" from "shop"."User" t2 where t2."extUid" = $2)) is not true limit 1
+-- $1 = r5, $2 = 'a'
+-- expects no row, or: Cannot access this Bp
+select 1 from "shop"."Item" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true limit 1
+-- $1 = r6, $2 = 'a'
+-- expects no row, or: Cannot access this Bp
+select 1 from "shop"."Price" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."item" and exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)))) is not true limit 1
 -- $1 = r7, $2 = 'a'
 -- expects no row, or: Cannot access this Bp
 select 1 from "shop"."Order" t1 where t1."issuedTo" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1

@@ -49,16 +49,13 @@ select count(*)::text from (select from "shop"."Price" t1 where t1."uid" = any($
 with recursive doomed(model, id) as (select 3, root.id::text from unnest($1::varchar[]) root(id) union select partner.model, partner.id from doomed cross join lateral (select 4 as model, t1."uid"::text as id from "shop"."Price" t1 where t1."item" = (case when doomed.model = 3 then doomed.id end)::varchar) partner) select 1 from doomed full join (select 3 as model, unnest($2::text[]) as id union all select 4 as model, unnest($3::text[]) as id) going on going.model = doomed.model and going.id = doomed.id where going.id is null or doomed.id is null limit 1
 -- $1 = r4, $2 = r5, $3 = r6
 -- expects no row, or the program is repeated
-select 1 from "shop"."Item" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t2 where t2."uid" = t1."order" and t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2))) is not true limit 1
--- $1 = r5, $2 = 'a'
--- expects no row, or: Cannot access this Item
-select 1 from "shop"."Price" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."item" and exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)))) is not true limit 1
--- $1 = r6, $2 = 'a'
--- expects no row, or: Cannot access this Item
 select 1 from "shop"."Item" t1 join "shop"."Order" t2 on t2."uid" = t1."order" where t1."uid" = any($1) and (t2."assignedTo" = (select t3."uid" from "shop"."User" t3 where t3."extUid" = $2)) is not true limit 1
 -- $1 = r5, $2 = 'a'
 -- expects no row, or: Cannot access this Item
 select 1 from "shop"."Price" t1 join "shop"."Item" t2 on t2."uid" = t1."item" where t1."uid" = any($1) and (exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2))) is not true limit 1
+-- $1 = r6, $2 = 'a'
+-- expects no row, or: Cannot access this Item
+select 1 from "shop"."Price" t1 where t1."uid" = any($1) and (exists (select 1 from "shop"."Item" t2 where t2."uid" = t1."item" and exists (select 1 from "shop"."Order" t3 where t3."uid" = t2."order" and t3."assignedTo" = (select t4."uid" from "shop"."User" t4 where t4."extUid" = $2)))) is not true limit 1
 -- $1 = r6, $2 = 'a'
 -- expects no row, or: Cannot access this Item
 select 1 from "shop"."Price" t1 where t1."item" = any($1) and t1."uid" not in (select unnest($2::varchar[])) limit 1
