@@ -16,6 +16,7 @@ everywhere!(
     a_customer_whose_id_is_a_sellers_subject_gets_no_device_of_the_sellers,
     the_login_page_unsubscribes_without_a_session,
     a_log_out_forgets_the_devices_of_its_session_and_no_others,
+    a_device_that_is_subscribed_while_its_session_is_closed_is_not_kept,
     nobody_has_more_devices_than_the_setting_says,
     a_process_that_sends_nothing_keeps_devices_all_the_same,
 );
@@ -122,12 +123,38 @@ async fn a_log_out_forgets_the_devices_of_its_session_and_no_others(stores: Stor
     // As the client does it, which unsubscribes by itself as well, sooner or later.
     assert_eq!(unsubscribe(&mut one, &subscription("phone", 0)).await.body, json!(false));
     assert_eq!(unsubscribe(&mut customer, &subscription("tablet", 0)).await.body, json!(true));
+    subscribe(&mut customer, &subscription("tablet", 0)).await;
     assert_eq!(customer.send(Method::GET, "/auth/logout", None).await.status, 204);
     assert_eq!(stored(&place).await, [format!("{SELLER} laptop")]);
     // A page of another site logs nobody out.
     another.jar.remove("csrf-token");
     assert_eq!(another.send(Method::POST, "/auth/logout", None).await.refusal(), (403, "EBADCSRFTOKEN"));
     assert_eq!(stored(&place).await, [format!("{SELLER} laptop")]);
+}
+
+async fn a_device_that_is_subscribed_while_its_session_is_closed_is_not_kept(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let micros = std::time::Duration::from_micros;
+    for round in 0..20 {
+        let browser = seller(&app).await;
+        // Some before, some after, and some just then.
+        let subscribing = (0..8).map(|n| {
+            let mut page = browser.clone();
+            async move {
+                tokio::time::sleep(micros(100 * n)).await;
+                subscribe(&mut page, &subscription(&format!("device{n}"), 0)).await.status.as_u16()
+            }
+        });
+        let mut page = browser.clone();
+        let leaving = async {
+            tokio::time::sleep(micros(400)).await;
+            page.send(Method::GET, "/auth/logout", None).await.status
+        };
+        let (subscribed, left) = tokio::join!(futures::future::join_all(subscribing), leaving);
+        assert!(left == 204 && subscribed.iter().all(|status| [201, 403].contains(status)), "{subscribed:?}");
+        assert!(stored(&place).await.is_empty(), "round {round}: {subscribed:?}");
+    }
 }
 
 async fn nobody_has_more_devices_than_the_setting_says(stores: Stores) {
