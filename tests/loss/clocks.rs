@@ -9,6 +9,11 @@ use crate::nodes::NODES;
 /// By how many seconds each node's clock is ahead.
 pub const SHIFTS: [i64; NODES] = [3, -47, 310];
 
+/// The node whose clock is ahead of all others.
+pub fn fastest() -> usize {
+    (0..NODES).max_by_key(|node| SHIFTS[*node]).unwrap()
+}
+
 /// The library to preload.
 pub struct Shifted(PathBuf);
 

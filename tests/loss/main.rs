@@ -33,6 +33,10 @@ const SELLERS: [&str; 3] = ["auth0|one", "auth0|two", "auth0|three"];
 const SUBSCRIBERS: usize = 4;
 /// How much later than its position an event may come to who never leaves, on a busy machine with servers that come and go.
 const LAG: Duration = Duration::from_secs(20);
+/// How long the log is kept where it is not trimmed: for less than the fastest clock is ahead.
+const KEEP_FOR: Duration = Duration::from_secs(200);
+/// A server trims ten seconds after its start.
+const TRIMMED_AFTER: Duration = Duration::from_secs(12);
 /// Where servers panic, and the how manyth time.
 const PANICS: [&str; 4] = ["hub-advance:20", "hub-advance:3", "event-encode:7", "catch-up:4"];
 /// One after the other: each needs the machine.
@@ -57,11 +61,17 @@ async fn run(trims: bool) {
     println!("LOSS_SEED={seed}");
     let cluster = TestCluster::own().await;
     let redis = TestRedis::start();
-    let settings: &[_] = if trims { &[("GOM__LIVE__KEEP", "1000")] } else { &[] };
+    let keep_for = KEEP_FOR.as_millis().to_string();
+    let all_is_kept = !trims && Duration::from_secs(seconds) + PATIENCE < KEEP_FOR;
+    let settings = match (trims, all_is_kept) {
+        (true, _) => vec![("GOM__LIVE__KEEP", "1000")],
+        (false, true) => vec![("GOM__LIVE__KEEP_FOR", keep_for.as_str())],
+        (false, false) => vec![],
+    };
     let name = cluster.config().get_dbname().unwrap().to_owned();
     let unflushed = format!("alter database \"{name}\" set synchronous_commit = off");
     cluster.connect().await.batch_execute(&unflushed).await.unwrap();
-    let nodes = Arc::new(Nodes::start(&cluster, &redis, settings).await);
+    let nodes = Arc::new(Nodes::start(&cluster, &redis, &settings).await);
     let database = cluster.connect().await;
     history::install(&database).await;
     let writers = Writers::open(&cluster, &nodes, seed).await;
@@ -110,6 +120,13 @@ async fn run(trims: bool) {
         if !trims || subscribers.iter().all(Subscriber::is_over) || Instant::now() > deadline {
             break;
         }
+    }
+
+    if all_is_kept {
+        // By its own clock the fastest node would have forgotten all of it.
+        nodes.up_for(clocks::fastest(), TRIMMED_AFTER).await;
+        let oldest: i64 = database.query_one("select oldest from gom.feed", &[]).await.unwrap().get(0);
+        assert_eq!(oldest, 0, "the log is as old as the database's clock says, LOSS_SEED={seed}");
     }
 
     let mut all = Vec::new();

@@ -13,7 +13,8 @@ pub const SECRET: &str = "a secret of the loss test, long enough";
 pub const NODES: usize = 3;
 
 pub struct Nodes {
-    nodes: [Mutex<Child>; NODES],
+    /// Each with when it was started.
+    nodes: [Mutex<(Child, Instant)>; NODES],
     ports: [u16; NODES],
     environment: Vec<(&'static str, String)>,
     clocks: Shifted,
@@ -38,7 +39,8 @@ impl Nodes {
         let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
         let ports: [u16; NODES] = std::array::from_fn(|_| free_port());
         let clocks = Shifted::compile();
-        let serve = |node: usize| Mutex::new(serve(&environment, &clocks, node, ports[node], None));
+        let serve =
+            |node: usize| Mutex::new((serve(&environment, &clocks, node, ports[node], None), Instant::now()));
         let nodes = std::array::from_fn(serve);
         let nodes = Nodes { nodes, ports, environment, clocks, token };
         for node in 0..NODES {
@@ -58,14 +60,20 @@ impl Nodes {
         self.kill(node);
         tokio::time::sleep(Duration::from_millis(200)).await;
         let server = serve(&self.environment, &self.clocks, node, self.ports[node], panic_at);
-        *self.nodes[node].lock().unwrap() = server;
+        *self.nodes[node].lock().unwrap() = (server, Instant::now());
     }
 
     fn kill(&self, node: usize) {
-        let mut child = self.nodes[node].lock().unwrap();
+        let (child, _) = &mut *self.nodes[node].lock().unwrap();
         // SIGKILL: nothing is put in order.
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Waits until a node has been up for so long.
+    pub async fn up_for(&self, node: usize, time: Duration) {
+        let since = self.nodes[node].lock().unwrap().1;
+        tokio::time::sleep(time.saturating_sub(since.elapsed())).await;
     }
 
     /// Waits until every server can be asked.
@@ -94,7 +102,7 @@ impl Nodes {
 impl Drop for Nodes {
     fn drop(&mut self) {
         for node in &self.nodes {
-            if let Ok(mut child) = node.lock() {
+            if let Ok((child, _)) = node.lock().as_deref_mut() {
                 let _ = child.kill();
                 let _ = child.wait();
             }
