@@ -13,11 +13,10 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 use gom_actors::database::{Database, DatabaseOptions, TlsError, UrlError};
 use gom_actors::embedded::{EmbeddedError, EmbeddedOptions, EmbeddedPostgres};
-use gom_actors::live::{Live, LiveOptions};
+use gom_actors::live::{Live, LiveOptions, LiveStartError};
 use gom_actors::metrics::Moment;
 use gom_actors::migrations::MigrateError;
 use gom_actors::push::Push;
-use gom_actors::redis::RedisOptionsError;
 use gom_engine::events::{Cursor, Subscription};
 use gom_engine::schema::CannotServe;
 use tokio::sync::watch;
@@ -76,7 +75,7 @@ pub enum StartError {
     #[error(transparent)]
     Traces(#[from] TracesError),
     #[error(transparent)]
-    Redis(#[from] RedisOptionsError),
+    Live(#[from] LiveStartError),
     #[error("the server cannot listen on {address}: {cause}; correct {setting}")]
     Listen { address: String, cause: io::Error, setting: &'static str },
     #[error("the server cannot start")]
@@ -185,7 +184,7 @@ impl Application {
         // After the tables that it needs, where they could be made.
         let edge = role.answers().then(|| Edge::start(&settings, &database, &engine)).transpose()?;
 
-        let live = live(&settings, &database, &engine)?;
+        let live = live(&settings, &database, &engine).await?;
         let push = push::start(&settings, &database, &engine, &live, &deployed).await?;
         let vitals = Vitals {
             role,
@@ -446,7 +445,10 @@ async fn database(
 }
 
 /// Follows the database's changes for the engine's subscriptions.
-pub fn live(settings: &Settings, database: &Database, engine: &Engine) -> Result<Live, RedisOptionsError> {
+///
+/// # Errors
+/// See [`Live::start_apart`].
+pub async fn live(settings: &Settings, database: &Database, engine: &Engine) -> Result<Live, LiveStartError> {
     let options = LiveOptions {
         schema: settings.database.schema.clone(),
         poll: settings.live.poll_interval,
@@ -461,7 +463,8 @@ pub fn live(settings: &Settings, database: &Database, engine: &Engine) -> Result
         let completed = planner.message(subscription, payload);
         web::Bytes::from(write_event(completed.answer.as_deref(), &completed.errors, &cursors.seal(cursor)))
     };
-    Live::start(options, database, engine.planner.clone(), Arc::new(encode))
+    // Sessions, limits and the database's supervisor are on this thread.
+    Live::start_apart(options, database, engine.planner.clone(), Arc::new(encode)).await
 }
 
 /// Bound before anything is started, so that a port in use is known at once.

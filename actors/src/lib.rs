@@ -8,6 +8,7 @@ pub mod limiter;
 pub mod live;
 pub mod metrics;
 pub mod migrations;
+mod own_thread;
 pub mod pulse;
 pub mod push;
 pub mod redis;

@@ -82,7 +82,7 @@ impl Shop {
         assert!(deployment.try_now().await.unwrap());
         let tables = test_database.connect().await;
         tables.batch_execute(&format!("set search_path = \"{}\"", settings.database.schema)).await.unwrap();
-        let live = gom::server::live(&settings, &database, &engine).unwrap().local();
+        let live = gom::server::live(&settings, &database, &engine).await.unwrap().local();
         let api = Api {
             engine,
             database: database.local(),

@@ -113,7 +113,7 @@ impl Server {
         };
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
-        let live = gom::server::live(&settings, &database, &engine).unwrap().local();
+        let live = gom::server::live(&settings, &database, &engine).await.unwrap().local();
         let api = Api {
             engine: Arc::new(engine),
             database: database.local(),

@@ -443,14 +443,19 @@ impl Core {
                 }
             }
         }
+        let place = self.place.get();
+        let noted = |position| Noted { slot: member.slot, after: Cursor::after(epoch, position) };
+        if !place.is_whole() {
+            // A large transaction has been delivered in part, which this one must not miss: it reads all of it by itself.
+            let noted = noted(place.position.saturating_sub(1));
+            let from = noted.after;
+            self.send(member.worker, noted).await;
+            return Some(catch_up(self, hub, Arriving { member, owner, interest, presence }, from));
+        }
         self.arriving.borrow_mut().remove(&member);
         self.groups.borrow_mut().add(member, interest, &owner, presence);
         self.count();
-        // Where a large transaction has been delivered in part, all of it is still to come for who comes back.
-        let place = self.place.get();
-        let position = if place.is_whole() { place.position } else { place.position.saturating_sub(1) };
-        let after = Cursor::after(epoch, position);
-        self.send(member.worker, Noted { slot: member.slot, after }).await;
+        self.send(member.worker, noted(place.position)).await;
         None
     }
 }

@@ -301,6 +301,7 @@ async fn who_has_read_half_of_a_large_transaction_gets_nothing_of_it_twice_in_th
 #[derive(Default)]
 struct Shut {
     parts: RefCell<Vec<u32>>,
+    noted: Cell<Option<Cursor>>,
     opened: Cell<bool>,
     opening: Rc<tokio::sync::Notify>,
 }
@@ -313,6 +314,10 @@ impl Shut {
 }
 
 impl Sink for Shut {
+    fn noted(&self, after: Cursor) {
+        self.noted.set(Some(after));
+    }
+
     fn event(&self, event: &Delivered) {
         self.parts.borrow_mut().push(event.cursor.part);
     }
@@ -412,4 +417,25 @@ async fn who_was_slow_to_read_goes_on_alone_where_the_hub_has_gone_on_far_meanwh
     let hub = world.other.get().unwrap();
     Way { core, hub: &hub, arriving: &arriving, from }.go().await.unwrap();
     assert_eq!(sink.got.get(), 1 + MORE);
+}
+
+#[actix::test]
+async fn who_subscribes_in_the_middle_of_a_large_transaction_misses_nothing_of_it() {
+    let world = World::new().await;
+    world.run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#).await;
+    let told = world.stamped().await;
+    let core = world.core();
+    // The database went away when half of it was delivered.
+    let page = core.decider.log.read(core.place.get(), told.position).await.unwrap();
+    core.move_to(told.epoch, page.next);
+    let sink = Rc::new(Shut::default());
+    sink.open();
+    let Arriving { member, owner, interest, presence } = world.member(0, Rc::clone(&sink) as Rc<dyn Sink>);
+    let outlet = core.workers.borrow()[&0].clone();
+    let subscribe = Subscribe { member, outlet, owner, interest, from: None, presence };
+    let catching_up = Rc::clone(core).subscribe(subscribe, world.other.get().unwrap()).await;
+    catching_up.expect("it reads by itself").await;
+    let noted = sink.noted.get().unwrap();
+    assert_eq!(noted, Cursor::after(told.epoch, told.position - 1));
+    assert_eq!(*sink.parts.borrow(), (0..5_000).collect::<Vec<_>>(), "up to where the hub is");
 }

@@ -37,6 +37,7 @@ use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;
 use crate::database::Database;
 use crate::metrics::{FEED_LAG, FEED_LOOKED, Moment};
+use crate::own_thread::OwnThread;
 use crate::pulse::{Condition, Heart, Pulse};
 use crate::redis::{RedisOptions, RedisOptionsError};
 use crate::watch::{self as watched, Published};
@@ -106,12 +107,23 @@ pub enum LiveError {
     Failed(String),
 }
 
+/// Why nothing can be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveStartError {
+    #[error(transparent)]
+    Redis(#[from] RedisOptionsError),
+    #[error("the hub's thread has ended")]
+    Thread,
+}
+
 /// What happens to the data. Cloning is cheap; all ends with the last clone.
 #[derive(Clone)]
 pub struct Live {
     shared: Arc<Shared>,
     hub: Published<Hub>,
     feed: Published<ChangeFeed>,
+    /// Nothing: they run on the thread that started them.
+    _thread: Option<Arc<OwnThread>>,
 }
 
 /// What the threads read of each other without asking.
@@ -191,11 +203,28 @@ impl Live {
                 ChangeFeed::new(Arc::clone(&options), &database, hub.clone(), Arc::clone(&shared))
             })
         };
-        let live = Live { shared, hub, feed };
+        let live = Live { shared, hub, feed, _thread: None };
         if let Some(redis) = redis {
             wake::between_nodes(&redis, &live)?;
         }
         Ok(live)
+    }
+
+    /// The same in a thread of their own: what they decide for subscribers takes its time, and nobody else is to wait for
+    /// it. Waits for nothing but the thread.
+    ///
+    /// # Errors
+    /// As for [`Live::start`]; or the thread has ended.
+    pub async fn start_apart(
+        options: LiveOptions,
+        database: &Database,
+        planner: Planner,
+        encode: Arc<Encode>,
+    ) -> Result<Self, LiveStartError> {
+        let (thread, database) = (OwnThread::start(), database.clone());
+        let started = thread.run(move || Live::start(options, &database, planner, encode)).await;
+        let live = started.ok_or(LiveStartError::Thread)??;
+        Ok(Live { _thread: Some(Arc::new(thread)), ..live })
     }
 
     /// The same for this worker thread, which needs an actix system: call it once in each.

@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Channels belong to the server, not to one of its databases.
 const DATABASE: u8 = 0;
 
-/// Tells other nodes of this one's commits, and wakes this one for theirs, on this thread's runtime, as long as the
-/// process lives.
+/// Tells other nodes of this one's commits, and wakes this one for theirs, on this thread's runtime, as long as that
+/// runs.
 pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), RedisOptionsError> {
     let node = uuid::Uuid::new_v4().to_string();
     let redis = Redis::connect(options, DATABASE)?;

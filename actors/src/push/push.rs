@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Arbiter;
 use actix::prelude::SendError;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
@@ -18,6 +17,7 @@ use super::options::PushOptions;
 use super::sender::{Sender, Unreachable};
 use crate::database::Database;
 use crate::metrics::{PUSH_DELIVERIES, PUSH_JOBS, PUSH_OLDEST, Queue};
+use crate::own_thread::OwnThread;
 use crate::pulse::{Heart, Pulse};
 use crate::watch::{self as watched, Published, Restarts};
 
@@ -39,15 +39,7 @@ pub struct Push {
     devices: Devices,
     /// Nothing: there are no keys.
     sender: Option<Sender>,
-    _thread: Arc<Thread>,
-}
-
-struct Thread(Arbiter);
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
+    _thread: Arc<OwnThread>,
 }
 
 impl Push {
@@ -79,14 +71,10 @@ impl Push {
             ids,
             shared: Arc::clone(&shared),
         });
-        let thread = Arbiter::new();
-        let (tell, told) = oneshot::channel();
-        thread.spawn_fn(move || {
-            let dispatcher = watched::watch(MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)));
-            let _ = tell.send(dispatcher);
-        });
-        let dispatcher = told.await.ok()?;
-        Some(Push { shared, dispatcher, devices: of_devices, sender, _thread: Arc::new(Thread(thread)) })
+        let thread = OwnThread::start();
+        let dispatching = move || watched::watch(MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)));
+        let dispatcher = thread.run(dispatching).await?;
+        Some(Push { shared, dispatcher, devices: of_devices, sender, _thread: Arc::new(thread) })
     }
 
     /// What browsers subscribe for, in base64url; nothing if there are no keys.
