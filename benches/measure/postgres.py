@@ -42,7 +42,7 @@ def programs():
 
 
 class Postgres:
-    def __init__(self):
+    def __init__(self, settings=None):
         self.bin = programs()
         self.folder = tempfile.mkdtemp(prefix="gom-bench-")
         # PostgreSQL refuses to run as root.
@@ -54,7 +54,7 @@ class Postgres:
         self.data = os.path.join(self.folder, "data")
         self._run("initdb", "-D", self.data, "-U", "gom", "-A", "trust", "--locale=C.UTF-8", "-E", "UTF8")
         arguments = [os.path.join(self.bin, "postgres"), "-D", self.data]
-        for name, value in {**SETTINGS, "unix_socket_directories": self.folder}.items():
+        for name, value in {**SETTINGS, **(settings or {}), "unix_socket_directories": self.folder}.items():
             arguments += ["-c", f"{name}={value}"]
         self.log = open(os.path.join(self.folder, "log"), "w")
         self.process = subprocess.Popen(arguments, stderr=self.log, user=self.user, group=self.user)

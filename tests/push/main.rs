@@ -5,6 +5,7 @@
 mod answers;
 mod crash;
 mod expansion;
+mod many;
 mod publications;
 mod roles;
 mod upkeep;

@@ -169,6 +169,14 @@ impl World {
         self.serve(crash_at).await;
     }
 
+    /// The most memory that the server has had, in KiB.
+    pub fn peak(&self) -> u64 {
+        let process = self.server.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Another connection to the database.
     pub async fn connect(&self) -> Client {
         self.database.connect().await

@@ -1,6 +1,7 @@
 //! What is said to whom: of an order to the other party, of a publication to the seller's customers. Everything is read
 //! through the API itself, on behalf of the service.
 
+mod customers;
 mod plain_text;
 mod questions;
 mod texts;
@@ -13,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use gom_actors::push::{ComposeError, Composed, Composer, Job, MAX_RECIPIENTS, Notice, Settled};
+use gom_actors::push::{ComposeError, Composed, Composer, Job, Notice, Settled};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,6 +22,7 @@ use super::watched::{ORDER, PUBLICATION};
 use crate::graphql::Api;
 use crate::identity::customer_subject;
 use crate::settings::{self, NoticeSettings};
+use customers::Customers;
 use plain_text::plain_text;
 use questions::Questions;
 pub use texts::Language;
@@ -44,13 +46,7 @@ const ORDER_QUERY: &str = "query NoticeOrder($uid: ID!) {
 const PUBLICATION_QUERY: &str = "query NoticePublication($uid: ID!) {
     publication(where: { uid: $uid }) { status delay publishAt createdAt }
     promotions(where: { publications_some: { uid: $uid } }) { uid name content }
-    sellers: users(where: { promotions_some: { publications_some: { uid: $uid } } }) { extUid }
-}";
-/// The customers of the seller of one promotion, and of no other: a page of them, in the order of their ids.
-const CUSTOMERS_QUERY: &str = "query NoticeCustomers($promotion: ID!, $after: ID!, $first: Int!) {
-    bps(where: { customerOf_some: { promotions_some: { uid: $promotion } }, uid_gt: $after }, orderBy: uid_ASC, first: $first) {
-        uid
-    }
+    sellers: users(where: { promotions_some: { publications_some: { uid: $uid } } }) { uid extUid }
 }";
 /// A publication that is settled already stays as it is.
 const SETTLE: &str = "mutation SettlePublication($uid: ID!, $status: PublicationStatus!, $by: String!) {
@@ -75,6 +71,7 @@ impl NoticeOptions {
 /// Composes the shop's notices. Belongs to one thread, like its [`Api`].
 pub struct Notices {
     questions: Questions,
+    customers: Customers,
     texts: &'static Texts,
     options: NoticeOptions,
 }
@@ -83,9 +80,10 @@ impl Notices {
     /// Nothing, if the datamodel is not the shop's.
     pub fn new(api: Api, options: NoticeOptions) -> Option<Self> {
         let questions = Questions::new(api);
-        let all = [ORDER_QUERY, PUBLICATION_QUERY, CUSTOMERS_QUERY, SETTLE];
+        let all = [ORDER_QUERY, PUBLICATION_QUERY, customers::QUERY, SETTLE];
         all.iter().all(|text| questions.fits(text)).then_some(Notices {
             questions,
+            customers: Customers::default(),
             texts: Texts::of(options.language),
             options,
         })
@@ -141,7 +139,13 @@ impl Notices {
         struct Answer {
             publication: Option<Publication>,
             promotions: Vec<Promotion>,
-            sellers: Vec<Seller>,
+            sellers: Vec<Publisher>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Publisher {
+            uid: String,
+            ext_uid: Option<String>,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -177,12 +181,12 @@ impl Notices {
         if after.is_none() && publish_at.max(job.queued_at) + MAX_LATENESS < job.now {
             return Ok(Composed::TooLate);
         }
-        let Some(seller) = answer.sellers.into_iter().find_map(|seller| seller.ext_uid) else {
+        let named = |seller: Publisher| Some((seller.uid, seller.ext_uid?));
+        let Some((seller, subject)) = answer.sellers.into_iter().find_map(named) else {
             return Ok(Composed::Nothing);
         };
-        let (customers, more) = self.customers_of_seller(&promotion.uid, after).await?;
-        let recipients = customers.iter().map(|uid| customer_subject(uid, &seller)).collect();
-        let next = if more { customers.into_iter().next_back() } else { None };
+        let (customers, next) = self.customers.after(&self.questions, &seller, after).await?;
+        let recipients = customers.iter().map(|uid| customer_subject(uid, &subject)).collect();
         Ok(Composed::Notify(Notice {
             kind: "promotion".to_owned(),
             node: promotion.uid,
@@ -195,24 +199,6 @@ impl Notices {
             urgency: self.options.promotions.urgency,
             topic: None,
         }))
-    }
-
-    /// The ids of the customers of the seller of a promotion: those that follow one, some at a time, and whether there may
-    /// be more.
-    async fn customers_of_seller(
-        &self,
-        promotion: &str,
-        after: Option<&str>,
-    ) -> Result<(Vec<String>, bool), ComposeError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            bps: Vec<Customer>,
-        }
-        let first = self.questions.page(MAX_RECIPIENTS);
-        let variables = json!({ "promotion": promotion, "after": after.unwrap_or_default(), "first": first });
-        let page: Answer = self.questions.ask(CUSTOMERS_QUERY, variables).await?;
-        let more = page.bps.len() >= first;
-        Ok((page.bps.into_iter().map(|customer| customer.uid).collect(), more))
     }
 
     async fn settle_publication(&self, uid: &str, failed: bool, by: &str) -> Result<(), ComposeError> {
