@@ -96,7 +96,14 @@ pub fn describe_readyz() -> Operation {
                         "description": "For how long there has been something to deliver; 0 if there is nothing. Over 5000, the state is `behind`.",
                     } }),
                 ),
-                "push": dependency(&["starting", "ready", "down", "off"], json!({})),
+                "push": dependency(
+                    &["starting", "ready", "down", "off"],
+                    json!({ "refusedBy": {
+                        "type": "integer",
+                        "minimum": 0,
+                        "description": "Push services that do not accept this server's keys, clock or contact: messages to them wait.",
+                    } }),
+                ),
             },
         })
     };
@@ -215,6 +222,7 @@ impl Vitals {
         report.note("changeFeed", "lagMs", u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
         let push = self.push.pulse();
         report.add_pulse("push", push, worker && push.condition != Condition::Off);
+        report.note("push", "refusedBy", self.push.refusing());
     }
 }
 

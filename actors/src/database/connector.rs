@@ -27,8 +27,9 @@ pub(super) enum Role {
     Leased,
     /// The look at the server's health; not counted in the bound.
     Heartbeat,
-    /// An actor's own, of which there are few, with this bound on a statement; not counted in the bound.
-    Own(Duration),
+    /// An actor's own, of which there are few, with this bound on a statement; not counted in the bound. `planned`: each
+    /// time that a statement runs, where tables grow a thousandfold while the connection lives.
+    Own { limit: Duration, planned: bool },
     /// Migrations and seeds at start: no bound on a statement's time; not counted in the bound.
     Lent,
 }
@@ -39,7 +40,7 @@ impl Role {
             Role::Shared => Pool::Shared,
             Role::Leased => Pool::Leased,
             Role::Heartbeat => Pool::Heartbeat,
-            Role::Own(_) | Role::Lent => Pool::Own,
+            Role::Own { .. } | Role::Lent => Pool::Own,
         }
     }
 }
@@ -98,7 +99,7 @@ impl Connector {
                     }
                 })?)
             }
-            Role::Heartbeat | Role::Own(_) | Role::Lent => None,
+            Role::Heartbeat | Role::Own { .. } | Role::Lent => None,
         };
         let (client, io) = self.connect(role).await?;
         let open = Open { _permit: permit, _counted: DATABASE_CONNECTIONS.level(role.pool()) };
@@ -149,7 +150,7 @@ impl Connector {
     fn session(&self, role: Role) -> String {
         let limit = match role {
             Role::Lent => 0,
-            Role::Own(limit) => limit.as_millis(),
+            Role::Own { limit, .. } => limit.as_millis(),
             _ => self.options.statement_timeout.as_millis(),
         };
         let mut options = format!(
@@ -162,9 +163,12 @@ impl Connector {
         if role == Role::Shared {
             options.push_str(" -c default_transaction_read_only=on");
         }
-        if matches!(role, Role::Own(_)) {
+        if matches!(role, Role::Own { .. }) {
             // Few rows of tables that may be large: also by a plan that was made while they were small.
             options.push_str(" -c enable_seqscan=off");
+        }
+        if matches!(role, Role::Own { planned: true, .. }) {
+            options.push_str(" -c plan_cache_mode=force_custom_plan");
         }
         if let Some(given) = self.server.get_options() {
             // Writing to a `String` cannot fail.

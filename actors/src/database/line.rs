@@ -23,6 +23,7 @@ pub(crate) struct Line {
     database: Database,
     /// How long a statement may take.
     limit: Duration,
+    planned: bool,
     link: RefCell<Option<Rc<Link>>>,
     opening: Mutex<()>,
     /// When the last answer came, and how long the thread had worked by then.
@@ -70,11 +71,17 @@ impl Line {
         Line {
             database: database.clone(),
             limit: limit.unwrap_or(database.options.statement_timeout),
+            planned: false,
             link: RefCell::default(),
             opening: Mutex::new(()),
             answered: Cell::new((Instant::now(), thread.so_far())),
             thread,
         }
+    }
+
+    /// Statements are planned each time that they run, and not once for good: for tables that are empty now and full later.
+    pub fn planned_each_time(self) -> Self {
+        Line { planned: true, ..self }
     }
 
     /// Runs a statement that commits by itself; its rows.
@@ -133,7 +140,7 @@ impl Line {
         if let Some(link) = self.live() {
             return Ok(link);
         }
-        let opened = self.database.connector.open(Role::Own(self.limit), 0).await;
+        let opened = self.database.connector.open(Role::Own { limit: self.limit, planned: self.planned }, 0).await;
         let link = Rc::new(opened.map_err(|error| LineError::Unavailable(error.reason))?);
         *self.link.borrow_mut() = Some(Rc::clone(&link));
         Ok(link)

@@ -270,6 +270,7 @@ labels! {
         Gone = "gone",
         Failed = "failed",
         Expired = "expired",
+        Superseded = "superseded",
         Later = "later",
         Unsent = "unsent",
     }

@@ -1,6 +1,7 @@
 //! The way to the dispatcher.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::SendError;
@@ -60,6 +61,7 @@ impl Push {
             stopping: watch::Sender::new(false),
             in_hand: watch::Sender::new(0),
             heart: if sends { Heart::new() } else { Heart::off() },
+            refusing: AtomicUsize::new(0),
         });
         let of_devices = devices.clone();
         let parts = Arc::new(Parts {
@@ -160,6 +162,11 @@ impl Push {
     /// How the look at jobs is doing; off: nothing is sent from here.
     pub fn pulse(&self) -> Pulse {
         self.shared.heart.pulse()
+    }
+
+    /// How many push services do not accept who this server says it is.
+    pub fn refusing(&self) -> usize {
+        self.shared.refusing.load(Ordering::Relaxed)
     }
 
     /// How the place where devices are kept is doing.

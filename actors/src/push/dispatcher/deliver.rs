@@ -3,18 +3,21 @@
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::Instant;
 
+use super::origins::{Trouble, reserved};
+use super::record::settle;
 use super::schedule;
 use super::work::{Done, Prepared, Work, dice};
 use crate::crash::crash_point;
 use crate::database::LineError;
-use crate::metrics::{PUSH_MESSAGES, PushOutcome};
+use crate::metrics::{PUSH_MESSAGES, PUSH_REFUSING, PushOutcome};
 use crate::push::device::Device;
-use crate::push::ledger::{Claimed, Record};
+use crate::push::ledger::{Claimed, Record, Wanted};
 use crate::push::sender::{Message, Outcome};
 use crate::traces::{self, Begun, KeyValue, SpanKind};
 
@@ -22,18 +25,18 @@ use crate::traces::{self, Begun, KeyValue, SpanKind};
 const BATCH: usize = 64;
 /// While the place where devices are kept is away.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
+/// Strangers may name hosts that take long to say nothing: those that have never taken a message get one in so many places.
+const UNPROVEN: usize = 4;
 
 /// Makes deliveries until all is to stop; those in hand are finished by their own tasks.
 pub(super) async fn make_deliveries(work: Rc<Work>) {
     let mut complained = false;
     while !work.stopping() {
-        let free = work.options.concurrency.saturating_sub(work.in_hand.borrow().len());
-        // Not one by one: a claim costs about the same for many.
-        if free < (work.options.concurrency / 4).clamp(1, BATCH) {
+        let wanted = wanted(&work);
+        if wanted.most == 0 {
             work.rest(&work.freed, work.options.poll).await;
             continue;
         }
-        let unwanted = work.origins.borrow().unwanted();
         // As jobs are: held first, then looked whether all is to stop.
         work.claiming.set(true);
         work.tell_in_hand();
@@ -41,30 +44,52 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
             work.claiming.set(false);
             return work.tell_in_hand();
         }
-        let in_hand: Vec<String> = work.in_hand.borrow().iter().cloned().collect();
         let at = Instant::now();
-        let claimed = work.ledger.claim(&unwanted, free.min(BATCH), &in_hand).await;
-        if let Ok(claimed) = &claimed {
-            work.in_hand.borrow_mut().extend(claimed.iter().map(|delivery| delivery.id.clone()));
+        let claimed = work.ledger.claim(&wanted).await;
+        if let Ok(claim) = &claimed {
+            work.in_hand.borrow_mut().extend(claim.taken.iter().map(|delivery| delivery.id.clone()));
         }
         work.claiming.set(false);
         work.tell_in_hand();
-        let claimed = match claimed {
-            Ok(claimed) => claimed,
+        let claim = match claimed {
+            Ok(claim) => claim,
             Err(error) => {
                 work.pause_after("deliveries", &error, &mut complained).await;
                 continue;
             }
         };
         complained = false;
-        if claimed.is_empty() {
-            // A service that had enough in hand may have room before anything else happens.
-            let woken = if unwanted.is_empty() { &work.due } else { &work.freed };
-            work.rest(woken, work.options.poll).await;
+        if claim.taken.is_empty() && claim.superseded.is_empty() {
+            // A new one is due, or a service that had enough in flight has room.
+            work.rest_for_either([&work.due, &work.freed], work.options.poll).await;
             continue;
         }
-        crash_point("intended");
-        send_all(&work, claimed, at).await;
+        if !claim.superseded.is_empty() {
+            PUSH_MESSAGES.add(PushOutcome::Superseded, claim.superseded.len() as u64);
+            settle(&work, &claim.superseded).await;
+        }
+        if !claim.taken.is_empty() {
+            crash_point("intended");
+            send_all(&work, claim.taken, at).await;
+        }
+    }
+}
+
+/// What there is room for.
+fn wanted(work: &Work) -> Wanted {
+    let now = Instant::now();
+    let (places, in_flight) = (work.options.concurrency, work.in_hand.borrow());
+    let (most, origins) = (places.saturating_sub(in_flight.len()), work.origins.borrow());
+    let others = most.saturating_sub(reserved(places));
+    // Not one by one: a claim costs about the same for many. What is urgent does not wait for more.
+    let few = others < (places / 4).clamp(1, BATCH);
+    Wanted {
+        most: most.min(BATCH),
+        others: if few { 0 } else { others.min(BATCH) },
+        unproven: (places / UNPROVEN).max(1).saturating_sub(origins.unproven()),
+        each: origins.room_of_each(now),
+        rooms: origins.rooms(now),
+        in_flight: in_flight.iter().cloned().collect(),
     }
 }
 
@@ -80,7 +105,7 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>, at: Instant) {
             let reason = reason.or_else(|| devices.err().map(|error| error.to_string())).unwrap_or_default();
             tracing::warn!(reason, "deliveries are put off: devices or texts cannot be looked up");
             for delivery in claimed {
-                work.origins.borrow_mut().take(&delivery.origin);
+                work.origins.borrow_mut().take(&delivery.origin, Instant::now());
                 let record = unsent(&delivery, STORE_PAUSE, "devices could not be looked up");
                 finish(work, &delivery, record);
             }
@@ -92,11 +117,10 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>, at: Instant) {
         let device =
             registered.filter(|device| device.user == delivery.recipient).map(|device| device.device);
         let text = prepared.get(&delivery.notification).map(Rc::clone);
-        let permits = work.origins.borrow_mut().take(&delivery.origin);
+        work.origins.borrow_mut().take(&delivery.origin, Instant::now());
         let work = Rc::clone(work);
+        // At once: whose device it is may change at any time.
         actix::spawn(async move {
-            // Never closed: whoever waits gets its turn.
-            let _permit = permits.acquire().await;
             let delivering = AssertUnwindSafe(deliver(&work, &delivery, device, text, at)).catch_unwind();
             let record = delivering.await.unwrap_or_else(|_| {
                 tracing::error!(delivery = delivery.id, "a delivery panicked");
@@ -116,7 +140,8 @@ fn finish(work: &Work, delivery: &Claimed, record: Record) {
         _ if record.unsent > 0 => PushOutcome::Unsent,
         _ => PushOutcome::Later,
     });
-    let done = Done { record, notification: delivery.notification.clone(), origin: delivery.origin.clone() };
+    work.origins.borrow_mut().give_back(&delivery.origin);
+    let done = Done { record, notification: delivery.notification.clone() };
     // Without a recorder the lease ends by itself.
     let _ = work.done.send(done);
 }
@@ -129,7 +154,7 @@ async fn deliver(
     text: Option<Rc<Prepared>>,
     at: Instant,
 ) -> Record {
-    if delivery.attempts > work.options.attempts {
+    if delivery.lost > work.options.attempts {
         return ended(delivery, "FAILED", None, Some("tried too often without a result"));
     }
     let Some(text) = text.filter(|text| text.expires > Instant::now()) else {
@@ -138,8 +163,9 @@ async fn deliver(
     let Some(device) = device else {
         return ended(delivery, "GONE", None, Some("the device is not this user's any more"));
     };
-    if let Some(pause) = work.origins.borrow().pause_of(&delivery.origin) {
-        return unsent(delivery, pause, "the push service wants to be left alone");
+    let left = text.expires.saturating_duration_since(Instant::now());
+    if let Some(pause) = work.origins.borrow().pause_of(&delivery.origin, Instant::now()) {
+        return unsent(delivery, pause.min(left), "the push service wants to be left alone");
     }
     if work.stopping() {
         return unsent(delivery, Duration::ZERO, "the server stops");
@@ -148,9 +174,14 @@ async fn deliver(
     if at.max(work.renewed.get()).elapsed() > work.options.lease * 2 / 3 || work.done.is_closed() {
         return unsent(delivery, Duration::ZERO, "the lease has nearly ended");
     }
+    let fingerprint = device.endpoint.fingerprint();
+    let next = schedule::pause(work.options.retry, 1, dice());
+    if let Err(pause) = work.throttled.borrow_mut().admit(&fingerprint, Instant::now(), next) {
+        return unsent(delivery, pause.min(left), "the push service wants fewer messages for this device");
+    }
     let message = Message {
         payload: if delivery.shortened { text.short.clone() } else { text.whole.clone() },
-        ttl: text.expires.saturating_duration_since(Instant::now()),
+        ttl: left,
         urgency: text.urgency,
         topic: text.topic.clone(),
     };
@@ -168,45 +199,80 @@ async fn deliver(
     if matches!(outcome, Outcome::Gone { .. }) {
         forget(work, &device).await;
     }
-    let (origin, mut origins) = (delivery.origin.as_str(), work.origins.borrow_mut());
-    match outcome {
-        Outcome::Delivered { status } => {
-            origins.answered(origin);
-            ended(delivery, "DELIVERED", Some(status), None)
+    let now = Instant::now();
+    let (status, reason, trouble, asked) = match outcome {
+        Outcome::Later { status, retry_after, reason } => {
+            let asked = retry_after.filter(|_| status.is_some());
+            let trouble = match (status, asked) {
+                (Some(429 | 406), _) => Trouble::Busy(asked),
+                (Some(503), Some(wait)) => Trouble::Away(wait),
+                // What it asks for is for this device.
+                _ => Trouble::Failed,
+            };
+            (status, reason, trouble, asked)
         }
+        Outcome::Unauthorized { status, reason } => (Some(status), reason, Trouble::Refused, None),
+        settled => {
+            work.throttled.borrow_mut().release(&fingerprint, now);
+            answered(work, &delivery.origin);
+            return settled_by(delivery, settled);
+        }
+    };
+    let pause = schedule::pause(work.options.retry, delivery.attempts, dice()).max(asked.unwrap_or_default());
+    match trouble {
+        Trouble::Busy(_) => work.throttled.borrow_mut().throttle(&fingerprint, now, pause),
+        Trouble::Failed if asked.is_some() => work.throttled.borrow_mut().throttle(&fingerprint, now, pause),
+        _ => work.throttled.borrow_mut().undecided(&fingerprint),
+    }
+    let failed = work.origins.borrow_mut().failed(&delivery.origin, &delivery.recipient, trouble, now, dice());
+    if failed {
+        let origin = delivery.origin.as_str();
+        tracing::error!(
+            origin,
+            status,
+            reason,
+            "a push service does not accept this server's keys, clock or contact: messages wait until it does"
+        );
+        note_refusing(work);
+    }
+    // As long as it is of use to anybody: a service may be away for hours.
+    later(delivery, status, &reason, pause.min(left))
+}
+
+/// What an answer that is no trouble comes to.
+fn settled_by(delivery: &Claimed, outcome: Outcome) -> Record {
+    match outcome {
+        Outcome::Delivered { status } => ended(delivery, "DELIVERED", Some(status), None),
         Outcome::Gone { status } => {
-            origins.answered(origin);
             ended(delivery, "GONE", Some(status), Some("the push service does not know the device any more"))
         }
         Outcome::TooLarge if !delivery.shortened => {
-            origins.answered(origin);
             Record { shortened: true, ..later(delivery, Some(413), "too long: shortened", Duration::ZERO) }
         }
-        Outcome::TooLarge => {
-            origins.answered(origin);
-            ended(delivery, "FAILED", Some(413), Some("too long, shortened as well"))
-        }
-        Outcome::Refused { status, reason } => {
-            origins.answered(origin);
-            ended(delivery, "FAILED", status, Some(&reason))
-        }
-        Outcome::Later { status, retry_after, reason } => {
-            let asked = retry_after.filter(|_| status.is_some());
-            let pause = schedule::pause(work.options.retry, delivery.attempts, dice());
-            // A service with too much to do is left alone by all; another failure may be this device's own.
-            let first = || schedule::pause(work.options.retry, 1, dice());
-            let of_all = if status == Some(429) { Some(asked.unwrap_or_else(first)) } else { asked };
-            origins.failed(origin, of_all, dice());
-            if delivery.attempts >= work.options.attempts {
-                return ended(delivery, "FAILED", status, Some(&reason));
-            }
-            later(delivery, status, &reason, asked.unwrap_or_default().max(pause))
-        }
+        Outcome::TooLarge => ended(delivery, "FAILED", Some(413), Some("too long, shortened as well")),
+        Outcome::Refused { status, reason }
+        | Outcome::Later { status, reason, .. } => ended(delivery, "FAILED", status, Some(&reason)),
+        Outcome::Unauthorized { status, reason } => ended(delivery, "FAILED", Some(status), Some(&reason)),
     }
 }
 
+fn answered(work: &Work, origin: &str) {
+    if work.origins.borrow_mut().answered(origin, Instant::now()) {
+        tracing::info!(origin, "a push service accepts this server again");
+        note_refusing(work);
+    }
+}
+
+/// For `/readyz` and the metrics.
+fn note_refusing(work: &Work) {
+    let refusing = work.origins.borrow().refusing();
+    work.shared.refusing.store(refusing, Ordering::Relaxed);
+    PUSH_REFUSING.set((), refusing as u64);
+}
+
 async fn forget(work: &Work, device: &Device) {
-    if let Err(error) = work.devices.forget(device.endpoint.as_str()).await {
+    // Only as it was when it was sent to: it may have subscribed again since.
+    if let Err(error) = work.devices.unsubscribe(device).await {
         let device = device.endpoint.fingerprint();
         tracing::warn!(device, cause = %error, "a device that is gone is still known");
     }

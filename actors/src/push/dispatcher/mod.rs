@@ -8,6 +8,7 @@ mod jobs;
 mod origins;
 mod record;
 mod schedule;
+mod throttled;
 mod upkeep;
 mod work;
 
@@ -15,6 +16,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Handler, Message, WrapFuture};
@@ -52,6 +54,8 @@ pub(super) struct Shared {
     pub in_hand: watch::Sender<usize>,
     /// Of the look at jobs.
     pub heart: Heart,
+    /// Push services that refuse this server.
+    pub refusing: AtomicUsize,
 }
 
 /// What it is built from, each time.
@@ -130,6 +134,7 @@ impl Actor for PushDispatcher {
             long_composer,
             ids: Arc::clone(&parts.ids),
             origins: RefCell::new(Origins::new(parts.options.per_origin, parts.options.retry)),
+            throttled: RefCell::default(),
             options: Arc::clone(&parts.options),
             in_hand: RefCell::new(HashSet::new()),
             claiming: Cell::new(false),

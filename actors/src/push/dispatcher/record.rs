@@ -31,22 +31,26 @@ pub(super) async fn record(work: Rc<Work>, mut done: mpsc::UnboundedReceiver<Don
             .map(|one| one.notification.clone())
             .collect();
         {
-            let (mut in_hand, mut origins) = (work.in_hand.borrow_mut(), work.origins.borrow_mut());
+            let mut in_hand = work.in_hand.borrow_mut();
             for one in batch.drain(..) {
                 in_hand.remove(&one.record.id);
-                origins.give_back(&one.origin);
             }
         }
         work.tell_in_hand();
         work.freed.notify_one();
         if !ended.is_empty() {
             let ended: Vec<String> = ended.into_iter().collect();
-            match work.ledger.settle(&ended).await {
-                Ok(()) => work.settled.notify_one(),
-                // It is looked for again now and then.
-                Err(error) => tracing::debug!(cause = %error, "notifications were not settled"),
-            }
+            settle(&work, &ended).await;
         }
+    }
+}
+
+/// Deliveries of these notifications have ended.
+pub(super) async fn settle(work: &Work, notifications: &[String]) {
+    match work.ledger.settle(notifications).await {
+        Ok(()) => work.settled.notify_one(),
+        // It is looked for again now and then.
+        Err(error) => tracing::debug!(cause = %error, "notifications were not settled"),
     }
 }
 

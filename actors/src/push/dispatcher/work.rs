@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::Shared;
 use super::jobs::JobsInFlight;
 use super::origins::Origins;
+use super::throttled::Throttled;
 use crate::database::LineError;
 use crate::metrics::PUSH_IN_HAND;
 use crate::pulse::Condition;
@@ -43,6 +44,7 @@ pub(super) struct Work {
     pub long_composer: Box<dyn Composer>,
     pub ids: Arc<MakeId>,
     pub origins: RefCell<Origins>,
+    pub throttled: RefCell<Throttled>,
     /// The deliveries that are claimed and not recorded; and whether some are being claimed.
     pub in_hand: RefCell<HashSet<String>>,
     pub claiming: Cell<bool>,
@@ -65,7 +67,6 @@ pub(super) struct Work {
 pub(super) struct Done {
     pub record: Record,
     pub notification: String,
-    pub origin: String,
 }
 
 /// A notification that is being sent.
@@ -122,9 +123,24 @@ impl Work {
 
     /// Waits for a wake-up, for so long at most, or until all is to stop.
     pub async fn rest(&self, woken: &Notify, most: Duration) {
+        self.rest_until(woken.notified(), most).await;
+    }
+
+    /// The same, for either of two wake-ups.
+    pub async fn rest_for_either(&self, woken: [&Notify; 2], most: Duration) {
+        let either = async {
+            tokio::select! {
+                () = woken[0].notified() => {}
+                () = woken[1].notified() => {}
+            }
+        };
+        self.rest_until(either, most).await;
+    }
+
+    async fn rest_until(&self, woken: impl Future<Output = ()>, most: Duration) {
         let mut stopping = self.shared.stopping.subscribe();
         tokio::select! {
-            _ = timeout(most, woken.notified()) => {}
+            _ = timeout(most, woken) => {}
             _ = stopping.wait_for(|stop| *stop) => {}
         }
     }

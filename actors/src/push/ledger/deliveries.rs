@@ -1,35 +1,108 @@
 //! Deliveries: claimed, leased, and how their attempts ended.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::{Kept, Ledger, get, json, ms};
 
-/// `$1` who, `$2` lease in ms, `$3` origins to leave alone, `$4` how many, `$5` ids that are in hand: while the database was
-/// away their leases may have ended, and their results wait.
-const CLAIM: &str = "with due as materialized (select id from gom.delivery where state in ('WAITING', 'SENDING') \
-     and due_at <= now() and origin not in (select json_array_elements_text($3::json)) \
-     and id not in (select json_array_elements_text($5::json)) \
-     order by due_at limit $4::int for update skip locked) \
-     update gom.delivery d set state = 'SENDING', attempts = attempts + 1, leased_by = $1, sent_at = now(), \
-     due_at = now() + $2::bigint * interval '1 millisecond' from due where d.id = due.id \
-     returning d.id, d.notification, d.recipient, d.endpoint, d.origin, d.attempts, d.shortened";
-/// `$1` who, `$2` lease in ms, `$3` ids.
+/// The push services with open deliveries, by rank: one step down the index for each, however many deliveries wait there.
+///
+/// Whatever reads `gom.delivery` here reads it by one certain index, and says so by its condition: `settled_at is null` is
+/// the condition of `delivery_lane` alone, and `state || ''` of no index. With `state in (…)` a planner whose statistics are
+/// older than the backlog takes `delivery_open` for empty, and reads all of it.
+const LANES: &str = "with recursive lane as ( \
+     (select origin, rank from gom.delivery where settled_at is null order by origin, rank limit 1) union all \
+     select next.origin, next.rank from lane cross join lateral (select d.origin, d.rank from gom.delivery d \
+     where d.settled_at is null and (d.origin, d.rank) > (lane.origin, lane.rank) order by d.origin, d.rank limit 1) next)";
+
+/// `$1` who, `$2` lease in ms, `$3` the services with less room than `$4` (urgent) and `$5` (others), `$6` how many in all,
+/// `$7` how many that are not urgent, `$8` how many to services that have never taken a message, `$9` ids that are in flight:
+/// while the database was away their leases may have ended, and their results wait.
+///
+/// What is locked is held against other servers until the end of the statement. A message with a topic goes only if no other
+/// one of that topic is in flight to the device: all open ones are locked with it, and one that is not to be had, or has
+/// changed since this statement began, leaves it to the next claim.
+fn claim() -> String {
+    /// Of one lane, in its order.
+    fn due(rank: u8, most: &str) -> String {
+        format!(
+            "cross join lateral (select d.id, d.origin, d.device, d.topic, d.position from gom.delivery d \
+             where d.settled_at is null and d.origin = open.origin and d.rank = {rank} and d.due_at <= now() \
+             and d.id not in (select json_array_elements_text($9::json)) \
+             and (d.topic is null or not exists (select from gom.delivery s where s.device = d.device \
+             and s.topic = d.topic and s.position < d.position and s.state || '' = 'SENDING' and s.due_at > now())) \
+             order by d.due_at limit {most} for update skip locked) due"
+        )
+    }
+    let urgent = due(0, "open.most");
+    let others = due(
+        1,
+        "greatest(0, least(open.most, open.share, \
+         open.room - (select count(*) from urgent u where u.origin = open.origin)))",
+    );
+    format!(
+        "{LANES}, \
+         room as (select lane.origin, lane.rank, coalesce(r.proven, false) as proven, \
+         case lane.rank when 0 then coalesce(r.urgent, $4::int) else coalesce(r.others, $5::int) end as room \
+         from lane left join json_to_recordset($3::json) as r(origin text, urgent int, others int, proven boolean) \
+         on r.origin = lane.origin), \
+         turn as (select origin, rank, room, proven, row_number() over (partition by rank, proven order by random()) as turn, \
+         count(*) over (partition by rank, proven) as alike, count(*) over (partition by rank) as lanes from room where room > 0), \
+         open as materialized (select origin, rank, room, turn, ceil($7::numeric / lanes)::int as share, \
+         case when proven then room else least(room, greatest(1, $8::int / alike)) end as most \
+         from turn where proven or turn <= $8::int), \
+         urgent as materialized (select due.* from (select * from open where rank = 0 order by turn) open {urgent} \
+         limit $6::int), \
+         others as materialized (select due.* from (select * from open where rank = 1 order by turn) open {others} \
+         limit greatest(0, least($7::int, $6::int - (select count(*) from urgent)))), \
+         taken as materialized (select * from urgent union all select * from others), \
+         pair as materialized (select distinct device, topic from taken where topic is not null), \
+         held as materialized (select s.* from pair cross join lateral (select s.id, s.device, s.topic, s.position \
+         from gom.delivery s where s.device = pair.device and s.topic = pair.topic \
+         and s.state || '' in ('WAITING', 'SENDING') and not (s.state || '' = 'SENDING' and s.due_at > now()) \
+         and s.id not in (select json_array_elements_text($9::json)) for update skip locked) s), \
+         latest as materialized (select pair.device, pair.topic, newest.notification, newest.position, \
+         (select count(*) from gom.delivery s where s.device = pair.device and s.topic = pair.topic \
+         and s.state || '' in ('WAITING', 'SENDING')) \
+         = (select count(*) from held where held.device = pair.device and held.topic = pair.topic) as free \
+         from pair cross join lateral (select s.notification, s.position from gom.delivery s \
+         where s.device = pair.device and s.topic = pair.topic order by s.position desc limit 1) newest), \
+         superseded as (update gom.delivery d set state = 'SUPERSEDED', settled_at = now(), leased_by = null, \
+         superseded_by = (select notification from latest where latest.device = d.device and latest.topic = d.topic), \
+         reason = 'a newer notification of the same topic took its place' \
+         where d.id = any(array(select held.id from held join latest on latest.device = held.device \
+         and latest.topic = held.topic where held.position < latest.position)) returning d.notification), \
+         sent as (update gom.delivery d set state = 'SENDING', attempts = attempts + 1, \
+         lost = lost + (state = 'SENDING')::int, leased_by = $1, sent_at = now(), \
+         due_at = now() + $2::bigint * interval '1 millisecond' \
+         where d.id = any(array(select taken.id from taken left join latest on latest.device = taken.device \
+         and latest.topic = taken.topic where taken.topic is null or (latest.free and latest.position = taken.position))) \
+         returning d.id, d.notification, d.recipient, d.endpoint, d.origin, d.attempts, d.lost, d.shortened) \
+         select id, notification, recipient, endpoint, origin, attempts, lost, shortened from sent \
+         union all select null, notification, null, null, null, null, null, null from superseded"
+    )
+}
+
+static CLAIM: LazyLock<String> = LazyLock::new(claim);
+
+/// `$1` who, `$2` lease in ms, `$3` ids. Only what is being sent has somebody's name.
 const RENEW: &str = "update gom.delivery set due_at = now() + $2::bigint * interval '1 millisecond' \
-     where leased_by = $1 and state = 'SENDING' and id in (select json_array_elements_text($3::json))";
+     where leased_by = $1 and id = any(array(select json_array_elements_text($3::json)))";
 /// `$1` ids.
 const TEXTS: &str = "select id, kind, node, operation, title, body, urgency, topic, \
      (extract(epoch from expires_at - now()) * 1000)::bigint \
-     from gom.notification where id in (select json_array_elements_text($1::json))";
+     from gom.notification where id = any(array(select json_array_elements_text($1::json)))";
 /// `$1` who, `$2` results. Whoever lost the lease has nothing to say any more, but that it arrived.
-const RECORD: &str = "update gom.delivery d set state = r.state, status = r.status, reason = r.reason, \
+const RECORD: &str = "with r as materialized (select * from json_to_recordset($2::json) as r(id text, state text, status int, \
+     reason text, shortened boolean, unsent int, wait_ms bigint)) \
+     update gom.delivery d set state = r.state, status = r.status, reason = r.reason, \
      shortened = d.shortened or r.shortened, attempts = d.attempts - r.unsent, leased_by = null, \
      due_at = now() + r.wait_ms * interval '1 millisecond', \
      settled_at = case when r.state <> 'WAITING' then now() end \
-     from json_to_recordset($2::json) as r(id text, state text, status int, reason text, shortened boolean, unsent int, \
-     wait_ms bigint) \
-     where d.id = r.id and d.state in ('WAITING', 'SENDING') and (d.leased_by = $1 or r.state = 'DELIVERED')";
+     from r where d.id = r.id and d.id = any(array(select id from r)) and d.state || '' in ('WAITING', 'SENDING') \
+     and (d.leased_by = $1 or r.state = 'DELIVERED')";
 
 /// A delivery that is intended.
 #[derive(Debug, Clone)]
@@ -40,7 +113,44 @@ pub(in crate::push) struct Claimed {
     pub endpoint: String,
     pub origin: String,
     pub attempts: u32,
+    /// Attempts of which no result is known: whoever made them died.
+    pub lost: u32,
     pub shortened: bool,
+}
+
+/// What may be claimed.
+#[derive(Debug)]
+pub(in crate::push) struct Wanted {
+    /// In all, and of what is not urgent.
+    pub most: usize,
+    pub others: usize,
+    /// To services that have never taken a message: so much for all of them.
+    pub unproven: usize,
+    /// To a service of which nothing is known: in all, and of what is not urgent.
+    pub each: (usize, usize),
+    /// The services of which something is known.
+    pub rooms: Vec<Room>,
+    /// Ids in flight.
+    pub in_flight: Vec<String>,
+}
+
+/// How many messages may be taken for one push service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(in crate::push) struct Room {
+    pub origin: String,
+    pub urgent: usize,
+    /// Of what is not urgent.
+    pub others: usize,
+    /// It has taken a message before.
+    pub proven: bool,
+}
+
+/// What a claim has brought.
+#[derive(Debug, Default)]
+pub(in crate::push) struct Claim {
+    pub taken: Vec<Claimed>,
+    /// Notifications with deliveries that newer ones have taken the place of.
+    pub superseded: Vec<String>,
 }
 
 /// A notification as it is sent.
@@ -74,23 +184,39 @@ pub(in crate::push) struct Record {
 }
 
 impl Ledger {
-    /// Takes deliveries that are due, but none to the origins in `without`. From here on they may have been sent.
-    pub async fn claim(&self, without: &[String], most: usize, in_hand: &[String]) -> Kept<Vec<Claimed>> {
-        let params = [&self.who, &ms(self.lease), &json(without), &most.to_string(), &json(in_hand)];
-        let rows = self.ask(CLAIM, params).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Claimed {
-                    id: get(row, 0)?,
-                    notification: get(row, 1)?,
-                    recipient: get(row, 2)?,
-                    endpoint: get(row, 3)?,
-                    origin: get(row, 4)?,
-                    attempts: get::<i32>(row, 5)?.unsigned_abs(),
-                    shortened: get(row, 6)?,
-                })
-            })
-            .collect()
+    /// Takes deliveries that are due: urgent ones first, of each push service those that are due the longest, and of each
+    /// topic the newest. From here on they may have been sent.
+    pub async fn claim(&self, wanted: &Wanted) -> Kept<Claim> {
+        let params = [
+            &self.who,
+            &ms(self.lease),
+            &json(&wanted.rooms),
+            &wanted.each.0.to_string(),
+            &wanted.each.1.to_string(),
+            &wanted.most.to_string(),
+            &wanted.others.to_string(),
+            &wanted.unproven.to_string(),
+            &json(&wanted.in_flight),
+        ];
+        let mut claim = Claim::default();
+        for row in &self.ask(&CLAIM, params).await? {
+            let notification = get(row, 1)?;
+            let Some(id) = get(row, 0)? else {
+                claim.superseded.push(notification);
+                continue;
+            };
+            claim.taken.push(Claimed {
+                id,
+                notification,
+                recipient: get(row, 2)?,
+                endpoint: get(row, 3)?,
+                origin: get(row, 4)?,
+                attempts: get::<i32>(row, 5)?.unsigned_abs(),
+                lost: get::<i32>(row, 6)?.unsigned_abs(),
+                shortened: get(row, 7)?,
+            });
+        }
+        Ok(claim)
     }
 
     pub async fn renew(&self, ids: &[String]) -> Kept<()> {

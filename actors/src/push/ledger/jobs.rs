@@ -23,7 +23,8 @@ const CLAIM_JOBS: &str = "with short as materialized (select id from gom.job whe
      from due left join gom.notification n on n.expanding = due.id where j.id = due.id \
      returning j.id, j.subject, j.node, j.created, j.writer, floor(extract(epoch from j.created_at) * 1000)::bigint, \
      floor(extract(epoch from now()) * 1000)::bigint, \
-     j.version, j.attempts, j.dedup = j.node, n.id, n.expanded_to, n.expires_at <= now()";
+     j.version, j.attempts, j.dedup = j.node, n.id, n.expanded_to, n.expires_at <= now(), \
+     nextval('gom.notification_position')";
 /// `$1` who, `$2` lease in ms, `$3` ids.
 const RENEW_JOBS: &str = "update gom.job set lease_until = now() + $2::bigint * interval '1 millisecond' \
      where leased_by = $1 and id in (select value::bigint from json_array_elements_text($3::json))";
@@ -49,14 +50,15 @@ const EXPAND: &str = "with job as materialized (select id, subject, node, dedup 
      old as materialized (select n.id, n.expanding from gom.notification n, job \
      where job.dedup = job.node and n.source = job.node and n.subject = job.subject), \
      new as (insert into gom.notification (id, subject, source, kind, node, operation, title, body, ttl_ms, urgency, topic, \
-     expires_at, expanding, expanded_to) select n.id, job.subject, job.node, n.kind, n.node, n.operation, n.title, n.body, \
-     n.ttl_ms, n.urgency, n.topic, now() + n.ttl_ms * interval '1 millisecond', \
+     position, expires_at, expanding, expanded_to) select n.id, job.subject, job.node, n.kind, n.node, n.operation, n.title, n.body, \
+     n.ttl_ms, n.urgency, n.topic, n.position, now() + n.ttl_ms * interval '1 millisecond', \
      case when $6::text is not null then job.id end, $6::text \
      from job, json_to_record($4::json) as n(id text, kind text, \
-     node text, operation text, title text, body text, ttl_ms bigint, urgency text, topic text) \
-     where not exists (select from old) returning id), \
-     sent as (insert into gom.delivery (id, notification, recipient, endpoint, origin, device) \
-     select d.id, new.id, d.recipient, d.endpoint, d.origin, d.device from new, json_to_recordset($5::json) as d(id text, \
+     node text, operation text, title text, body text, ttl_ms bigint, urgency text, topic text, position bigint) \
+     where not exists (select from old) returning id, urgency, topic, position), \
+     sent as (insert into gom.delivery (id, notification, rank, topic, position, recipient, endpoint, origin, device) \
+     select d.id, new.id, case new.urgency when 'high' then 0 else 1 end, new.topic, new.position, \
+     d.recipient, d.endpoint, d.origin, d.device from new, json_to_recordset($5::json) as d(id text, \
      recipient text, endpoint text, origin text, device text) on conflict do nothing returning 1), \
      again as (update gom.notification n set reported_at = null, report_at = now() from old \
      where n.id = old.id and n.settled_at is not null), \
@@ -72,9 +74,9 @@ const STEP: &str = "with job as materialized (select id from gom.job \
      where id = $2::bigint and leased_by = $1 and version = $3::int for update), \
      moved as (update gom.notification n set expanding = case when $7::text is not null then n.expanding end, \
      expanded_to = coalesce($7::text, n.expanded_to) from job \
-     where n.id = $4 and n.expanding = job.id and n.expanded_to = $6 returning n.id), \
-     sent as (insert into gom.delivery (id, notification, recipient, endpoint, origin, device) \
-     select d.id, moved.id, d.recipient, d.endpoint, d.origin, d.device from moved, json_to_recordset($5::json) as d(id text, \
+     where n.id = $4 and n.expanding = job.id and n.expanded_to = $6 returning n.id, n.urgency, n.topic, n.position), \
+     sent as (insert into gom.delivery (id, notification, rank, topic, position, recipient, endpoint, origin, device) \
+     select d.id, moved.id, case moved.urgency when 'high' then 0 else 1 end, moved.topic, moved.position, d.recipient, d.endpoint, d.origin, d.device from moved, json_to_recordset($5::json) as d(id text, \
      recipient text, endpoint text, origin text, device text) on conflict do nothing returning 1), \
      kept as (update gom.job j set leased_by = null, lease_until = null, due_at = now(), attempts = 0, last_error = null \
      from job, moved where j.id = job.id and $7::text is not null), \
@@ -97,6 +99,8 @@ pub(in crate::push) struct ClaimedJob {
     pub long: bool,
     /// What was made of it already.
     pub expansion: Option<Expansion>,
+    /// Among notifications of one topic the highest is the last: taken after the change was committed, before it is read.
+    pub position: i64,
 }
 
 /// A notification of which some deliveries are written, and some are not.
@@ -141,6 +145,7 @@ struct NewNotification<'a> {
     ttl_ms: u64,
     urgency: &'static str,
     topic: Option<&'a str>,
+    position: i64,
 }
 
 impl Ledger {
@@ -187,7 +192,7 @@ impl Ledger {
                     None => None,
                 };
                 let (version, attempts, long) = (get(row, 7)?, get(row, 8)?, get(row, 9)?);
-                Ok(ClaimedJob { job, version, attempts, long, expansion })
+                Ok(ClaimedJob { job, version, attempts, long, expansion, position: get(row, 13)? })
             })
             .collect()
     }
@@ -240,6 +245,7 @@ impl Ledger {
             ttl_ms: millis(notice.ttl),
             urgency: notice.urgency.as_str(),
             topic: notice.topic.as_deref(),
+            position: claimed.position,
         };
         let mut params = self.guard(claimed);
         params.extend([Param::Text(json(&new)), Param::Text(json(deliveries)), text(notice.next.as_deref())]);

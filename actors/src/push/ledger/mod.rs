@@ -16,7 +16,7 @@ use tokio_postgres::types::FromSql;
 use crate::database::{Database, Line, LineError};
 
 pub(super) use self::backlog::Backlog;
-pub(super) use self::deliveries::{Claimed, Record, StoredNotice};
+pub(super) use self::deliveries::{Claimed, Record, Room, StoredNotice, Wanted};
 pub(super) use self::jobs::{ClaimedJob, Expanded, NewDelivery};
 
 type Kept<T> = Result<T, LineError>;
@@ -39,7 +39,7 @@ impl Ledger {
         lease: Duration,
         limit: Option<Duration>,
     ) -> Self {
-        Ledger { line: Line::new(database, limit), who: who.to_owned(), schema: schema.to_owned(), lease }
+        Ledger { line: Line::new(database, limit).planned_each_time(), who: who.to_owned(), schema: schema.to_owned(), lease }
     }
 
     async fn ask<const N: usize>(&self, sql: &str, params: [&String; N]) -> Kept<Vec<Row>> {

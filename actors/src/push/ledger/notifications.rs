@@ -10,8 +10,8 @@ use crate::push::job::Settled;
 /// `$1` ids.
 const SETTLE: &str = "update gom.notification n set settled_at = now() where settled_at is null \
      and expanding is null \
-     and id in (select json_array_elements_text($1::json)) \
-     and not exists (select from gom.delivery d where d.notification = n.id and d.state in ('WAITING', 'SENDING'))";
+     and id = any(array(select json_array_elements_text($1::json))) \
+     and (select d.id from gom.delivery d where d.notification = n.id and d.state in ('WAITING', 'SENDING') limit 1) is null";
 /// What two who finished at the same time have left to each other.
 const SETTLE_LEFT: &str = "update gom.notification n set settled_at = now() where settled_at is null and reported_at is null \
      and expanding is null \

@@ -48,6 +48,11 @@ impl Authorizations {
         self.tokens.insert(origin.to_owned(), Signed { header: header.clone(), at: now });
         Ok(header)
     }
+
+    /// The next header for an origin is signed anew: it has refused this one.
+    pub fn forget(&self, origin: &str) {
+        self.tokens.remove(origin);
+    }
 }
 
 #[cfg(test)]
@@ -69,5 +74,8 @@ mod tests {
         let second = of("https://one.example", 6 * 3_600);
         assert_ne!(second, first);
         assert_ne!(of("https://one.example", -10), second, "the clock went back");
+        let third = of("https://one.example", 6 * 3_600);
+        authorizations.forget("https://one.example");
+        assert_ne!(of("https://one.example", 6 * 3_600 + 1), third, "it was refused");
     }
 }

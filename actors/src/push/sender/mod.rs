@@ -30,6 +30,8 @@ pub use self::reach::Unreachable;
 const ANSWER: usize = 8 * 1024;
 /// How long the text of an answer may take, whose status is known already.
 const REST: Duration = Duration::from_secs(2);
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 const USER_AGENT: &str = concat!("gom/", env!("CARGO_PKG_VERSION"));
 const TTL: HeaderName = HeaderName::from_static("ttl");
 const URGENCY: HeaderName = HeaderName::from_static("urgency");
@@ -64,6 +66,10 @@ impl Sender {
             .referer(false)
             .pool_idle_timeout(Duration::from_secs(60))
             .tcp_keepalive(Duration::from_secs(30))
+            // A connection that is dead without saying so is found by this, and not by all the messages on it.
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_while_idle(true)
             .user_agent(USER_AGENT)
             .dns_resolver(Arc::new(Guarded { names: options.names, reach: Arc::clone(&reach) }));
         if let Some(path) = &options.ca_file {
@@ -128,7 +134,8 @@ impl Sender {
             Err(EncodeError::Keys) => return Outcome::refused(None, EncodeError::Keys.to_string()),
         };
         // The origin of the address itself, so that token and connection go to one place.
-        let authorization = match parts.authorizations.of(&url.origin().ascii_serialization(), now) {
+        let audience = url.origin().ascii_serialization();
+        let authorization = match parts.authorizations.of(&audience, now) {
             Ok(authorization) => authorization,
             Err(error) => return Outcome::later(None, None, error.to_string()),
         };
@@ -148,7 +155,11 @@ impl Sender {
                 let (status, headers) = (response.status(), response.headers().clone());
                 // The status has been given: an answer that ends badly does not change it.
                 let text = tokio::time::timeout(REST, rest(response)).await.unwrap_or_default();
-                outcome::of_answer(status, &headers, &text, &hidden, SystemTime::now())
+                let outcome = outcome::of_answer(status, &headers, &text, &hidden, SystemTime::now());
+                if matches!(outcome, Outcome::Unauthorized { .. }) {
+                    parts.authorizations.forget(&audience);
+                }
+                outcome
             }
             Err(error) => {
                 let device = device.endpoint.fingerprint();

@@ -23,6 +23,9 @@ pub enum Outcome {
     TooLarge,
     /// It may work another time. Without a status there was no answer, and whether the message arrived is not known.
     Later { status: Option<u16>, retry_after: Option<Duration>, reason: String },
+    /// The push service does not accept who this server says it is: its keys, its clock or its contact are at fault, unless
+    /// the device subscribed for another server's key.
+    Unauthorized { status: u16, reason: String },
     /// It will not work.
     Refused { status: Option<u16>, reason: String },
 }
@@ -35,6 +38,7 @@ impl Outcome {
             Outcome::Gone { .. } => "gone",
             Outcome::TooLarge => "too_large",
             Outcome::Later { .. } => "later",
+            Outcome::Unauthorized { .. } => "unauthorized",
             Outcome::Refused { .. } => "refused",
         }
     }
@@ -65,7 +69,9 @@ pub(super) fn of_answer(
         200..=299 => Outcome::Delivered { status: code },
         404 | 410 => Outcome::Gone { status: code },
         413 => Outcome::TooLarge,
-        408 | 425 | 429 | 500..=599 => {
+        401 | 403 => Outcome::Unauthorized { status: code, reason: reason(status, text, hidden) },
+        // 406: Windows' service says so when a channel has had too many (and may say until when).
+        406 | 408 | 425 | 429 | 500..=599 => {
             let wait = headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, now));
             Outcome::later(Some(code), wait, reason(status, text, hidden))
         }
@@ -165,10 +171,13 @@ mod tests {
             assert_eq!(outcome(code, None, ""), Outcome::Gone { status: code });
         }
         assert_eq!(outcome(413, None, ""), Outcome::TooLarge);
-        for code in [408, 429, 500, 502, 503, 504] {
+        for code in [406, 408, 425, 429, 500, 502, 503, 504] {
             assert!(matches!(outcome(code, None, ""), Outcome::Later { status: Some(it), .. } if it == code));
         }
-        for code in [301, 302, 307, 308, 400, 401, 403, 405, 422] {
+        for code in [401, 403] {
+            assert!(matches!(outcome(code, None, ""), Outcome::Unauthorized { status, .. } if status == code));
+        }
+        for code in [301, 302, 307, 308, 400, 405, 422] {
             assert!(
                 matches!(outcome(code, None, ""), Outcome::Refused { status: Some(it), .. } if it == code)
             );
