@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod answers;
+mod claims;
 mod crash;
 mod expansion;
 mod many;
 mod publications;
 mod roles;
+mod topics;
 mod upkeep;
 mod world;

@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gom::identity::customer_subject;
-use gom_test_support::{PushService, PushServiceOptions, TestDatabase, free_port};
+use gom_test_support::{PushService, PushServiceOptions, Received, TestDatabase, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -18,6 +18,7 @@ const SECRET: &str = "a secret of the push test, long enough";
 const P256DH: &str =
     "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
 const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
+const PRIVATE: &str = "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94";
 
 pub struct World {
     server: Option<Child>,
@@ -39,15 +40,20 @@ impl World {
     }
 
     pub async fn open_with(service: PushServiceOptions) -> World {
-        World::begin(service, "all").await
+        World::begin(service, "all", &[]).await
+    }
+
+    /// A server with other settings.
+    pub async fn open_where(settings: &[(&'static str, &str)]) -> World {
+        World::begin(PushServiceOptions::default(), "all", settings).await
     }
 
     /// A server with another role.
     pub async fn open_as(role: &str) -> World {
-        World::begin(PushServiceOptions::default(), role).await
+        World::begin(PushServiceOptions::default(), role, &[]).await
     }
 
-    async fn begin(service: PushServiceOptions, role: &str) -> World {
+    async fn begin(service: PushServiceOptions, role: &str, settings: &[(&'static str, &str)]) -> World {
         let database = TestDatabase::create().await;
         let service = PushService::start_with(service);
         let keys = Command::new(env!("CARGO_BIN_EXE_gom")).args(["vapid", "generate"]).output().unwrap();
@@ -89,6 +95,9 @@ impl World {
             http: reqwest::Client::new(),
             database,
         };
+        for (variable, value) in settings {
+            world.set(variable, value);
+        }
         world.serve("").await;
         world
     }
@@ -229,13 +238,22 @@ impl World {
 
     /// A device at a path of the push service, of a seller by name or of a customer by id, as logged in to its shop.
     pub async fn device(&self, user: &str, path: &str) {
+        self.device_at(user, &self.service.endpoint(path)).await;
+    }
+
+    /// The same service under another name, which is another service for the server.
+    pub fn elsewhere(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}{path}", self.service.port())
+    }
+
+    /// A device at an endpoint.
+    pub async fn device_at(&self, user: &str, endpoint: &str) {
         let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
         let of = "select u.\"extUid\" from \"default$default\".\"_CustomerOf\" k
             join \"default$default\".\"User\" u on u.uid = k.\"B\" where k.\"A\" = $1";
         let shop = self.tables.query_opt(of, &[&user]).await.unwrap();
         let subject = shop.map_or(user.to_owned(), |shop| customer_subject(user, shop.get(0)));
         let sql = "insert into gom.push_device values ($1, $2, $3, $4, null, now())";
-        let endpoint = self.service.endpoint(path);
         self.tables.execute(sql, &[&endpoint, &subject, &bytes(P256DH), &bytes(AUTH)]).await.unwrap();
     }
 
@@ -253,6 +271,41 @@ impl World {
         });
         let query = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }";
         self.try_ask(query, json!({ "data": data })).await
+    }
+
+    /// So many deliveries of one notification that is not urgent, and their devices: at the service's `/KIND/NUMBER`, under
+    /// either of its names.
+    pub async fn backlog(&self, notification: &str, base: &str, kind: &str, count: i32) {
+        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+        let sql = "with n as (insert into gom.notification
+              (id, subject, source, kind, node, title, body, ttl_ms, urgency, expires_at)
+            values ($1::text, 'publication', $1::text, 'promotion', 'p', 'Oferta', 'b', 86400000, 'normal', now() + interval '1 day')
+            returning id),
+          d as (insert into gom.push_device select $2::text || $3::text || i, 'reader', $5, $6, null, now()
+            from generate_series(1, $4::int) i)
+          insert into gom.delivery (id, notification, recipient, endpoint, origin, device)
+          select $1::text || i, n.id, 'reader', $2::text || $3::text || i, $2::text, $3::text || i from n, generate_series(1, $4::int) i";
+        let (p256dh, auth) = (bytes(P256DH), bytes(AUTH));
+        self.tables.execute(sql, &[&notification, &base, &kind, &count, &p256dh, &auth]).await.unwrap();
+    }
+
+    /// Waits until a query, which counts something, gives this or more.
+    pub async fn until(&self, sql: &str, count: i64) {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        loop {
+            let now: i64 = self.tables.query_one(sql, &[]).await.unwrap().get(0);
+            if now >= count {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{now}, not {count}: {sql}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What `/readyz` says.
+    pub async fn readiness(&self) -> Value {
+        let url = format!("http://127.0.0.1:{}/readyz", self.port);
+        serde_json::from_slice(&self.http.get(url).send().await.unwrap().bytes().await.unwrap()).unwrap()
     }
 
     /// Waits until nothing is left to be done.
@@ -301,6 +354,13 @@ impl Drop for World {
 pub fn topic(order: &str, operation: &str) -> String {
     let digest = digest(&SHA256, format!("order:{order}:{operation}").as_bytes());
     URL_SAFE_NO_PAD.encode(&digest.as_ref()[..24])
+}
+
+/// What a device shows of a message.
+pub fn shown(request: &Received) -> Value {
+    let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let keys = ece::EcKeyComponents::new(bytes(PRIVATE), bytes(P256DH));
+    serde_json::from_slice(&ece::decrypt(&keys, &bytes(AUTH), &request.body).unwrap()).unwrap()
 }
 
 fn gom(environment: &[(&'static str, String)], arguments: &[&str]) -> Command {

@@ -140,7 +140,8 @@ impl Line {
         if let Some(link) = self.live() {
             return Ok(link);
         }
-        let opened = self.database.connector.open(Role::Own { limit: self.limit, planned: self.planned }, 0).await;
+        let opened =
+            self.database.connector.open(Role::Own { limit: self.limit, planned: self.planned }, 0).await;
         let link = Rc::new(opened.map_err(|error| LineError::Unavailable(error.reason))?);
         *self.link.borrow_mut() = Some(Rc::clone(&link));
         Ok(link)

@@ -224,7 +224,8 @@ async fn deliver(
         Trouble::Failed if asked.is_some() => work.throttled.borrow_mut().throttle(&fingerprint, now, pause),
         _ => work.throttled.borrow_mut().undecided(&fingerprint),
     }
-    let failed = work.origins.borrow_mut().failed(&delivery.origin, &delivery.recipient, trouble, now, dice());
+    let failed =
+        work.origins.borrow_mut().failed(&delivery.origin, &delivery.recipient, trouble, now, dice());
     if failed {
         let origin = delivery.origin.as_str();
         tracing::error!(
@@ -250,8 +251,9 @@ fn settled_by(delivery: &Claimed, outcome: Outcome) -> Record {
             Record { shortened: true, ..later(delivery, Some(413), "too long: shortened", Duration::ZERO) }
         }
         Outcome::TooLarge => ended(delivery, "FAILED", Some(413), Some("too long, shortened as well")),
-        Outcome::Refused { status, reason }
-        | Outcome::Later { status, reason, .. } => ended(delivery, "FAILED", status, Some(&reason)),
+        Outcome::Refused { status, reason } | Outcome::Later { status, reason, .. } => {
+            ended(delivery, "FAILED", status, Some(&reason))
+        }
         Outcome::Unauthorized { status, reason } => ended(delivery, "FAILED", Some(status), Some(&reason)),
     }
 }

@@ -39,7 +39,12 @@ impl Ledger {
         lease: Duration,
         limit: Option<Duration>,
     ) -> Self {
-        Ledger { line: Line::new(database, limit).planned_each_time(), who: who.to_owned(), schema: schema.to_owned(), lease }
+        Ledger {
+            line: Line::new(database, limit).planned_each_time(),
+            who: who.to_owned(),
+            schema: schema.to_owned(),
+            lease,
+        }
     }
 
     async fn ask<const N: usize>(&self, sql: &str, params: [&String; N]) -> Kept<Vec<Row>> {

@@ -175,7 +175,9 @@ mod tests {
             assert!(matches!(outcome(code, None, ""), Outcome::Later { status: Some(it), .. } if it == code));
         }
         for code in [401, 403] {
-            assert!(matches!(outcome(code, None, ""), Outcome::Unauthorized { status, .. } if status == code));
+            assert!(
+                matches!(outcome(code, None, ""), Outcome::Unauthorized { status, .. } if status == code)
+            );
         }
         for code in [301, 302, 307, 308, 400, 405, 422] {
             assert!(

@@ -1,0 +1,95 @@
+//! In which order messages go, and how many at a time.
+
+use std::time::{Duration, Instant};
+
+use crate::world::World;
+
+/// Few in flight, so that a backlog lasts.
+const FEW: [(&str, &str); 2] = [("GOM__PUSH__CONCURRENCY", "16"), ("GOM__PUSH__PER_ORIGIN", "16")];
+
+#[actix_web::test]
+async fn an_urgent_message_passes_five_thousand_that_were_there_before() {
+    let world = World::open_where(&FEW).await;
+    world.backlog("n", &world.service.base_url(), "/slow/20/", 5_000).await;
+    world.service.wait_for(100).await;
+    world.seller("ana", &["bea"]).await;
+    world.device("ana", "/ana").await;
+    // As the order's job makes it, at a moment that is known.
+    let sql = "with n as (insert into gom.notification
+          (id, subject, source, kind, node, title, body, ttl_ms, urgency, expires_at)
+        values ('u', 'order', 'o', 'order', 'o', 't', 'b', 1000000, 'high', now() + interval '1 hour') returning id)
+      insert into gom.delivery (id, notification, recipient, endpoint, origin, device, rank)
+      select 'u', n.id, 'ana', $1, $2, 'ana', 0 from n";
+    world.tables.execute(sql, &[&world.service.endpoint("/ana"), &world.service.base_url()]).await.unwrap();
+    let before = world.service.count();
+    world.until("select count(*) from gom.delivery where id = 'u' and state = 'DELIVERED'", 1).await;
+    let received = world.service.received();
+    let place = received.iter().position(|request| request.path == "/ana").unwrap() as u64;
+    assert!(place <= before + 16, "message {place}, due when {before} had been sent");
+    let waiting = "select count(*) from gom.delivery where state = 'WAITING'";
+    assert!(world.tables.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 1_000, "it passed nobody");
+}
+
+#[actix_web::test]
+async fn an_order_is_told_urgently() {
+    let world = World::open().await;
+    world.seller("ana", &["bea"]).await;
+    world.device("ana", "/ana").await;
+    world.order("o", "ana", "bea").await.unwrap();
+    world.quiet().await;
+    let sql = "select d.rank, d.topic = n.topic and d.position = n.position from gom.delivery d
+        join gom.notification n on n.id = d.notification";
+    let row = world.tables.query_one(sql, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i16>(0), row.get::<_, bool>(1)), (0, true));
+}
+
+#[actix_web::test]
+async fn a_slow_service_never_has_more_than_its_places_and_holds_up_no_other() {
+    let world = World::open_where(&[("GOM__PUSH__CONCURRENCY", "64"), ("GOM__PUSH__PER_ORIGIN", "8")]).await;
+    world.backlog("slow", &world.service.base_url(), "/slow/1000/", 500).await;
+    world.service.wait_for(1).await;
+    world.backlog("fast", &world.elsewhere(""), "/fast/", 200).await;
+    let begun = Instant::now();
+    let done = "select count(*) from gom.delivery where notification = 'fast' and state = 'DELIVERED'";
+    let slow = "select count(*) from gom.delivery where notification = 'slow' and state = 'SENDING'";
+    let mut most = 0;
+    while world.tables.query_one(done, &[]).await.unwrap().get::<_, i64>(0) < 200 {
+        most = most.max(world.tables.query_one(slow, &[]).await.unwrap().get::<_, i64>(0));
+        assert!(begun.elapsed() < Duration::from_secs(30), "the other service waits for the slow one");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // What has been answered may not be recorded yet, in one batch or two.
+    assert!(most <= 16, "{most} at once to a service with 8 places");
+    let left = "select count(*) from gom.delivery where notification = 'slow' and state = 'WAITING'";
+    assert!(world.tables.query_one(left, &[]).await.unwrap().get::<_, i64>(0) > 100);
+}
+
+/// Statistics say that the table is nearly empty, and the statements have been prepared while it was.
+#[actix_web::test]
+async fn a_first_backlog_is_read_by_what_is_taken_and_not_as_a_whole() {
+    let world = World::open().await;
+    world.tables.execute("alter table gom.delivery set (autovacuum_enabled = off)", &[]).await.unwrap();
+    world.seller("ana", &["bea"]).await;
+    world.device("ana", "/ana").await;
+    for order in 0..15 {
+        world.order(&format!("o{order}"), "ana", "bea").await.unwrap();
+        world.quiet().await;
+    }
+    world.tables.execute("analyze gom.delivery", &[]).await.unwrap();
+    let read = "select (select sum(idx_tup_read) from pg_stat_user_indexes where relname = 'delivery' and schemaname = 'gom')
+        + (select sum(seq_tup_read) from pg_stat_user_tables where relname = 'delivery' and schemaname = 'gom')";
+    let before: i64 = {
+        world.backlog("n", &world.service.base_url(), "/fast/", 100_000).await;
+        world.service.wait_for(200).await;
+        number(&world, read).await
+    };
+    world.service.wait_for(1_700).await;
+    let after = number(&world, read).await;
+    let sent = 1_500;
+    assert!(after - before < 100 * sent, "{} entries read for {sent} messages", after - before);
+}
+
+/// Of a `numeric` sum.
+async fn number(world: &World, sql: &str) -> i64 {
+    world.tables.query_one(&format!("select ({sql})::bigint"), &[]).await.unwrap().get(0)
+}

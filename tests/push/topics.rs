@@ -1,0 +1,129 @@
+//! Messages that replace each other: the last thing that a device shows of an order is its last state.
+
+use std::time::Duration;
+
+use gom_test_support::Behaviour;
+use serde_json::json;
+
+use crate::world::{World, shown, topic};
+
+const RENAME: &str = "mutation($uid: ID!, $name: String!) { updateOrder(where: { uid: $uid }, data: { name: $name }) { uid } }";
+
+async fn rename(world: &World, order: &str, name: &str) {
+    let _ = world.try_ask(RENAME, json!({ "uid": order, "name": name })).await;
+}
+
+/// The body that a device shows of an order's updates once everything has arrived.
+fn last_shown(world: &World, path: &str, order: &str) -> Option<String> {
+    let topic = topic(order, "update");
+    let received = world.service.received_at(path).into_iter();
+    let last = received
+        .filter(|request| request.status == Some(201) && request.header("topic") == Some(&topic))
+        .last()?;
+    Some(shown(&last)["body"].as_str().unwrap().to_owned())
+}
+
+#[actix_web::test]
+async fn an_update_that_could_not_be_sent_is_not_sent_after_a_newer_one() {
+    let world = World::open_where(&[("GOM__PUSH__RETRY", "1500")]).await;
+    world.seller("ana", &["bea"]).await;
+    world.device("ana", "/ana").await;
+    world.order("o", "ana", "bea").await.unwrap();
+    world.quiet().await;
+    world.service.script("/ana", [Behaviour::status(503), Behaviour::status(201)]);
+    rename(&world, "o", "VIEJO").await;
+    world.until("select count(*) from gom.delivery where status = 503", 1).await;
+    rename(&world, "o", "NUEVO").await;
+    world.quiet().await;
+    assert_eq!(last_shown(&world, "/ana", "o").unwrap(), "NUEVO ha sido actualizado");
+    let states = "select n.body, d.state, v.state, v.\"supersededBy\" = (select id from gom.notification
+          where body like 'NUEVO%') from gom.delivery d
+        join gom.notification n on n.id = d.notification join gom.\"Delivery\" v on v.id = d.id
+        where n.operation = 'update' order by n.body";
+    let rows = world.tables.query(states, &[]).await.unwrap();
+    let states: Vec<(String, String, String, Option<bool>)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
+    let row = |text: &str, state: &str, read: &str, superseded| {
+        (format!("{text} ha sido actualizado"), state.to_owned(), read.to_owned(), superseded)
+    };
+    // Whoever reads the ledger and knows no other states reads of it as of what came too late.
+    let newer = row("NUEVO", "DELIVERED", "DELIVERED", None);
+    assert_eq!(states, [newer, row("VIEJO", "SUPERSEDED", "EXPIRED", Some(true))]);
+}
+
+#[actix_web::test]
+async fn messages_of_one_topic_follow_each_other_to_a_device() {
+    let world = World::open().await;
+    world.seller("ana", &["bea"]).await;
+    world.device("ana", "/ana").await;
+    world.order("o", "ana", "bea").await.unwrap();
+    world.quiet().await;
+    world.service.script("/ana", [Behaviour::Slow(Duration::from_millis(400)), Behaviour::status(201)]);
+    rename(&world, "o", "VIEJO").await;
+    world.until("select count(*) from gom.delivery where state = 'SENDING'", 1).await;
+    rename(&world, "o", "NUEVO").await;
+    world.quiet().await;
+    // The slow one is noted when it is answered: side by side, it would be the last.
+    assert_eq!(last_shown(&world, "/ana", "o").unwrap(), "NUEVO ha sido actualizado");
+    assert_eq!(world.told_of("/ana", "o", "update"), 2);
+}
+
+/// Two servers, and push services that delay, refuse and break off at random.
+#[actix_web::test]
+async fn the_last_thing_shown_of_an_order_is_its_last_state() {
+    const ORDERS: usize = 6;
+    let seed: u64 = std::env::var("GOM_SEED").map_or_else(
+        |_| std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64,
+        |seed| seed.parse().unwrap(),
+    );
+    println!("GOM_SEED={seed}");
+    let mut state = seed | 1;
+    let mut dice = move |sides: u64| {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % sides
+    };
+    let mut world = World::open_where(&[("GOM__PUSH__RETRY", "50")]).await;
+    world.also("worker").await;
+    world.seller("ana", &["bea"]).await;
+    let devices = ["/ana/1", "/ana/2", "/bea/1"];
+    for path in devices {
+        world.device(&path[1..4], path).await;
+        let answers = (0..40).map(|_| match dice(10) {
+            0 => Behaviour::status(503),
+            1 => Behaviour::status(500),
+            2 => Behaviour::Reset,
+            3 => Behaviour::answer(429, &[("retry-after", "1")], ""),
+            4..=6 => Behaviour::Slow(Duration::from_millis(dice(200))),
+            _ => Behaviour::status(201),
+        });
+        let answers: Vec<Behaviour> = answers.chain([Behaviour::status(201)]).collect();
+        world.service.script(path, answers);
+    }
+    for order in 0..ORDERS {
+        world.order(&format!("o{order}"), "ana", "bea").await.unwrap();
+    }
+    let mut last = vec![String::new(); ORDERS];
+    for write in 0..60 {
+        let order = dice(ORDERS as u64) as usize;
+        last[order] = format!("name {write}");
+        rename(&world, &format!("o{order}"), &last[order]).await;
+        tokio::time::sleep(Duration::from_millis(dice(60))).await;
+    }
+    world.quiet().await;
+    for (order, name) in last.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+        for path in devices {
+            let shown = last_shown(&world, path, &format!("o{order}"));
+            assert_eq!(shown, Some(format!("{name} ha sido actualizado")), "{path} o{order} GOM_SEED={seed}");
+        }
+    }
+    let lost = "select count(*) from gom.delivery where state not in ('DELIVERED', 'SUPERSEDED')";
+    assert_eq!(
+        world.tables.query_one(lost, &[]).await.unwrap().get::<_, i64>(0),
+        0,
+        "{:?}",
+        world.ledger().await
+    );
+}
