@@ -47,7 +47,7 @@ const STATUS: &str = "select json_build_object(
      count(*) filter (where state in ('FAILED', 'EXPIRED')) as failed
      from gom.delivery group by origin order by count(*) desc, origin limit 50) o),
   'failures', (select coalesce(json_agg(f), '[]') from (select coalesce(settled_at, sent_at, created_at) as at, state,
-     origin, device, attempts, status, reason from gom.delivery where reason is not null
+     origin, device, attempts, status, reason from gom.delivery where reason is not null and state <> 'SUPERSEDED'
      order by coalesce(settled_at, sent_at, created_at) desc limit 10) f),
   'job_failures', (select coalesce(json_agg(j), '[]') from (select subject, node, attempts, last_error as reason, due_at
      from gom.job where last_error is not null order by due_at limit 10) j)

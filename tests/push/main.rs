@@ -10,5 +10,6 @@ mod many;
 mod publications;
 mod roles;
 mod topics;
+mod troubles;
 mod upkeep;
 mod world;

@@ -289,17 +289,10 @@ impl World {
         self.tables.execute(sql, &[&notification, &base, &kind, &count, &p256dh, &auth]).await.unwrap();
     }
 
-    /// Waits until a query, which counts something, gives this or more.
-    pub async fn until(&self, sql: &str, count: i64) {
-        let deadline = Instant::now() + Duration::from_secs(40);
-        loop {
-            let now: i64 = self.tables.query_one(sql, &[]).await.unwrap().get(0);
-            if now >= count {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{now}, not {count}: {sql}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    /// What a command prints.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let output = gom(&self.environment, arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// What `/readyz` says.

@@ -207,9 +207,9 @@ metrics! {
     PushJobsGivenUp PUSH_JOBS_GIVEN_UP: Counter<()>,
         "gom_push_jobs_given_up", None, "Jobs that were dropped after too many attempts, or because a day was too late for them.";
     PushDeliveries PUSH_DELIVERIES: Reading<Queue>,
-        "gom_push_deliveries", None, "Messages that are to be sent, of all servers.";
+        "gom_push_deliveries", None, "Messages that are to be sent, of all servers; counted up to 100,000.";
     PushOldest PUSH_OLDEST: Reading<()>,
-        "gom_push_oldest_delivery_seconds", Seconds, "Age of the oldest message that is to be sent.";
+        "gom_push_oldest_delivery_seconds", Seconds, "Age of the oldest notification that has messages to be sent.";
 
     ProcessStart PROCESS_START: Reading<()>,
         "process_start_time_seconds", Seconds, "When the process began, since 1970.";

@@ -95,6 +95,7 @@ What to look at first:
 | Does something break inside? | `increase(gom_actor_restarts_total[1h]) > 0`, `increase(gom_actor_refused_total[5m]) > 0` |
 | Do subscribers get what they should? | `gom_feed_lag_seconds > 5`, `gom_feed_looked_seconds > 5` |
 | Do messages go out? | `gom_push_oldest_delivery_seconds > 300`, `gom_push_deliveries{state=\"due\"}` |
+| Are our keys accepted? | `gom_push_refusing_services > 0` |
 | Is somebody guessing passwords? | `rate(gom_login_attempts_total{verdict=~\"refused.*\"}[5m])` |
 
 The table is made from the list in `actors/src/metrics/metric.rs`; a test keeps the two equal (`GOM_BLESS=1 cargo test -p gom-actors

@@ -14,12 +14,12 @@ pub struct PushOptions {
     /// How often it looks by itself for what is due, and for jobs.
     pub poll: Duration,
     pub poll_jobs: Duration,
-    /// The most messages in hand at a time, in all and to one push service.
+    /// The most messages in flight at a time, in all and to one push service. An eighth is kept for urgent ones.
     pub concurrency: usize,
     pub per_origin: usize,
     /// The pause before the second attempt; it grows fourfold with each, up to an hour.
     pub retry: Duration,
-    /// After so many attempts a device counts as unreachable.
+    /// A message is given up after so many attempts of which no result is known.
     pub attempts: u32,
     /// How long the ledger is kept.
     pub keep_for: Duration,

@@ -14,7 +14,9 @@ const BACKLOG: &str = "select
   (select count(*) from gom.job where schema_name = $1 and attempts > 1 and last_error is not null),
   (select count(*) from gom.delivery where state = 'WAITING' and created_at < now() - interval '1 hour'),
   (select count(*) from gom.delivery where state = 'FAILED' and created_at > now() - interval '1 day'),
-  (select count(*) from gom.delivery where created_at > now() - interval '1 day')";
+  (select count(*) from gom.delivery where created_at > now() - interval '1 day'),
+  (select string_agg(origin, ', ') from (select distinct origin from gom.delivery
+    where state = 'WAITING' and status in (401, 403) order by origin limit 5) refusing)";
 /// Seconds after which somebody should have taken a job.
 const OLD: f64 = 60.0;
 
@@ -47,6 +49,13 @@ pub(super) async fn examine(client: &Client, schema: &str, sends: bool, report: 
             "failed jobs",
             format!("{troubled} failed and are tried again"),
             "`gom push status` shows why",
+        );
+    }
+    if let Some(services) = row.get::<_, Option<String>>(6) {
+        found.problem(
+            "authorization",
+            format!("{services}: does not accept who this server says it is (401 or 403), and messages wait"),
+            "check the pair in push.vapid, its subject, and this machine's clock; `gom push status` shows the answers",
         );
     }
     let (waiting, failed, all) = (number(3), number(4), number(5));

@@ -27,13 +27,13 @@ pub(super) static KEYS: &[Key] = &[
         "push.concurrency",
         Kind::Integer { min: 1, max: 10_000 },
         Some("256"),
-        "Messages in hand at a time, in all.",
+        "Messages in flight at a time, in all. An eighth of them is kept for urgent ones, and those to services that have never taken a message get a quarter.",
     ),
     Key::new(
         "push.per_origin",
         Kind::Integer { min: 1, max: 10_000 },
         Some("128"),
-        "Messages on their way at a time to one push service.",
+        "Messages in flight at a time to one push service. An eighth of them is kept for urgent ones.",
     ),
     Key::new(
         "push.retry",
@@ -45,7 +45,7 @@ pub(super) static KEYS: &[Key] = &[
         "push.attempts",
         Kind::Integer { min: 1, max: 1_000 },
         Some("10"),
-        "After so many attempts a device counts as unreachable for this notification.",
+        "A message is given up after so many attempts of which no result is known: the server died while it was sending. With a result it is sent again until it is delivered, refused or too late.",
     ),
     Key::new(
         "push.keep_for",
