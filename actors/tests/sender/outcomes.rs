@@ -50,7 +50,7 @@ async fn every_answer_is_an_outcome() {
         assert_eq!(it, Outcome::Gone { status });
     }
     assert_eq!(outcome(&world, "/large", Behaviour::Limit(50)).await, Outcome::TooLarge);
-    for status in [408, 500, 502, 503] {
+    for status in [406, 408, 500, 502, 503] {
         let it = outcome(&world, &format!("/later/{status}"), Behaviour::status(status)).await;
         assert!(
             matches!(it, Outcome::Later { status: Some(s), retry_after: None, .. } if s == status),
@@ -59,11 +59,16 @@ async fn every_answer_is_an_outcome() {
     }
     let refusal = Behaviour::answer(403, &[], "the token's key\r\nis not the subscription's");
     assert_eq!(
-        outcome(&world, "/refused", refusal).await,
-        Outcome::Refused {
-            status: Some(403),
+        outcome(&world, "/unauthorized", refusal).await,
+        Outcome::Unauthorized {
+            status: 403,
             reason: "403 Forbidden: the token's key is not the subscription's".into()
         }
+    );
+    let refusal = Behaviour::answer(400, &[], "no such\r\nheader");
+    assert_eq!(
+        outcome(&world, "/refused", refusal).await,
+        Outcome::Refused { status: Some(400), reason: "400 Bad Request: no such header".into() }
     );
 }
 
