@@ -284,7 +284,7 @@ impl World {
           d as (insert into gom.push_device select $2::text || $3::text || i, 'reader', $5, $6, null, now()
             from generate_series(1, $4::int) i)
           insert into gom.delivery (id, notification, recipient, endpoint, origin, device)
-          select $1::text || i, n.id, 'reader', $2::text || $3::text || i, $2::text, $3::text || i from n, generate_series(1, $4::int) i";
+          select $1::text || '-' || i, n.id, 'reader', $2::text || $3::text || i, $2::text, $3::text || i from n, generate_series(1, $4::int) i";
         let (p256dh, auth) = (bytes(P256DH), bytes(AUTH));
         self.tables.execute(sql, &[&notification, &base, &kind, &count, &p256dh, &auth]).await.unwrap();
     }
