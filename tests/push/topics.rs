@@ -19,7 +19,7 @@ fn last_shown(world: &World, path: &str, order: &str) -> Option<String> {
     let received = world.service.received_at(path).into_iter();
     let last = received
         .filter(|request| request.status == Some(201) && request.header("topic") == Some(&topic))
-        .last()?;
+        .next_back()?;
     Some(shown(&last)["body"].as_str().unwrap().to_owned())
 }
 
