@@ -16,10 +16,9 @@ async fn rename(world: &World, order: &str, name: &str) {
 /// The body that a device shows of an order's updates once everything has arrived.
 fn last_shown(world: &World, path: &str, order: &str) -> Option<String> {
     let topic = topic(order, "update");
-    let received = world.service.received_at(path).into_iter();
-    let last = received
-        .filter(|request| request.status == Some(201) && request.header("topic") == Some(&topic))
-        .next_back()?;
+    let mut received = world.service.received_at(path).into_iter();
+    let last =
+        received.rfind(|request| request.status == Some(201) && request.header("topic") == Some(&topic))?;
     Some(shown(&last)["body"].as_str().unwrap().to_owned())
 }
 
