@@ -27,7 +27,7 @@ use crate::deployment::{Deployed, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{
     self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, Renewals, Sending, ShownHere, State,
-    Vitals, Waiting, Welcome,
+    Vitals, Welcome,
 };
 use crate::identity::{Cursors, SecretError, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
@@ -213,7 +213,8 @@ impl Application {
 
         let limits = Arc::new(settings.limits.clone());
         let (bounds, census) = (Arc::new(settings.sockets.clone()), Census::default());
-        let (waiting, sending) = (Waiting::default(), Sending::of(&settings.server));
+        let sending = Sending::of(&settings.server);
+        let waiting = http::waiting(&limits, sending.waiting_bytes);
         let renewals = Arc::new(Renewals::new(settings.push.renewals_per_minute));
         let (stop_sockets, stopping) = watch::channel(false);
         let (of_workers, of_live, of_push) = (database.clone(), live.clone(), push.clone());
@@ -224,10 +225,10 @@ impl Application {
                 let api = Api {
                     engine: Arc::clone(&engine),
                     database: of_workers.local(),
-                    live: of_live.local(),
+                    live: of_live.local_within(&waiting),
                     push: Some(of_push.clone()),
                     deployed: deployed.clone(),
-                    admission: waiting.admission(&limits, sending.waiting_bytes),
+                    admission: http::admission(&waiting, &limits, sending.waiting_bytes),
                 };
                 State {
                     ledger: Api { engine: Arc::clone(&ledger), ..api.clone() },

@@ -17,4 +17,5 @@ pub mod sessions;
 mod standing;
 pub mod traces;
 mod twin;
+pub mod waiting;
 pub mod watch;

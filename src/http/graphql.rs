@@ -18,7 +18,7 @@ use super::access::Noted;
 use super::call::Call;
 use super::media_type::{self, MediaType};
 use super::openapi::{ALLOW, Answer as Described, Caller, Operation, SET_COOKIE, Tag, reference};
-use super::outgoing::{self, Bounds};
+use super::outgoing::{self, reader};
 use super::refusal::Refusal;
 use super::sse;
 use crate::graphql::{self, Answer, Api, Data, write_answer};
@@ -129,6 +129,9 @@ fn impatient() -> Described {
 
 pub async fn handle(request: HttpRequest, state: web::Data<State>, call: Call) -> HttpResponse {
     if media_type::prefers_events(request.headers()) {
+        if let Err(error) = state.api.admission.check(&call.viewer) {
+            return Refusal::unread(&request, error).error_response();
+        }
         return sse::stream(&request, &state, call).await.unwrap_or_else(|error| error.error_response());
     }
     let only_queries = call.by_get.then_some(OnlyQueries::Get);
@@ -153,10 +156,10 @@ pub async fn answer(
     only_queries: Option<OnlyQueries>,
 ) -> HttpResponse {
     let (section, limits) = state.limits_of(&call.viewer);
-    let bounds = Bounds { user: limits.waiting_bytes, server: state.sending.waiting_bytes };
-    if let Err(full) = state.waiting.admit(&call.viewer, bounds) {
-        return Refusal::unread(request, full, section, bounds).error_response();
+    if let Err(error) = api.admission.check(&call.viewer) {
+        return Refusal::unread(request, error).error_response();
     }
+    let account = state.waiting.account(&reader(&call.viewer));
     let mut bytes = 0;
     let mut answers = Vec::with_capacity(call.requests.len());
     let mut held = Vec::new();
@@ -186,7 +189,7 @@ pub async fn answer(
         answers.push(if with_it <= limits.answer_bytes {
             bytes = with_it;
             // It waits for the others of its batch.
-            held.extend(call.batched.then(|| state.waiting.hold(&call.viewer, answer.bytes())));
+            held.extend(call.batched.then(|| account.charge(answer.bytes())));
             answer
         } else {
             left_out(&answer, section, limits.answer_bytes)

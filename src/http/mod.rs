@@ -47,12 +47,13 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
 use gom_actors::push::Push;
+use gom_actors::waiting::Waiting;
 
 pub use console::{Console, Examples};
 pub use edge::{Edge, EdgeError};
 pub use health::Vitals;
 pub use metrics::{Metrics, MetricsServer, ShownHere};
-pub use outgoing::Waiting;
+pub use outgoing::{admission, reader, waiting};
 pub use page::without_slash;
 pub use request_id::identify;
 pub use site_cookies::carry;
@@ -73,7 +74,7 @@ use crate::socket::{Census, LocalSockets};
 pub struct Sending {
     /// A client that takes nothing for so long is cut off.
     pub timeout: Duration,
-    /// Bytes on their way to all clients.
+    /// How much may wait for all clients.
     pub waiting_bytes: usize,
 }
 
@@ -92,9 +93,9 @@ pub struct State {
     pub bounds: Arc<Sockets>,
     pub census: Census,
     pub sockets: LocalSockets,
-    /// What is on its way to clients.
+    /// What waits for clients.
     pub waiting: Waiting,
-    /// How much may be on its way, and for how long.
+    /// How much may wait, and for how long.
     pub sending: Sending,
     /// GraphiQL, if it is shown.
     pub console: Option<Arc<Console>>,

@@ -3,21 +3,22 @@
 //! Knows nothing of what is answered.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::rt;
 use actix_web::web::Bytes;
+use gom_actors::waiting::{Full, Holding, Reader, Waiting, WaitingBounds};
 use gom_engine::error::{ApiError, ErrorKind};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, timeout_at};
 
 use crate::graphql::Admission;
 use crate::identity::Viewer;
@@ -28,106 +29,43 @@ use crate::socket::OwnSocket;
 /// once, and is not counted.
 const PIECE: usize = 32 * 1024;
 
-/// The answers that are on their way, of all workers.
-#[derive(Clone, Default)]
-pub struct Waiting(Arc<Mutex<Counts>>);
-
-#[derive(Default)]
-struct Counts {
-    all: usize,
-    /// The service has no name.
-    of: HashMap<Option<String>, usize>,
+/// What may wait for clients; `server`: in all.
+pub fn waiting(limits: &AllLimits, server: usize) -> Waiting {
+    Waiting::new(WaitingBounds {
+        service: limits.service.waiting_bytes,
+        user: limits.everyone.waiting_bytes,
+        all: server,
+    })
 }
 
-/// Too much is on its way already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
-    /// To this user.
-    User,
-    /// To all.
-    Server,
+/// As whom a viewer reads.
+pub fn reader(viewer: &Viewer) -> Reader {
+    viewer.user().map_or(Reader::Service, |user| Reader::User(user.subject.as_str().into()))
 }
 
-/// How much of what is on its way is too much.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    pub user: usize,
-    pub server: usize,
-}
-
-impl Waiting {
-    /// Whether one more answer may be made for a viewer. What is made is always sent: so operations that are in flight
-    /// at the same time may exceed the bound by their answers.
-    ///
-    /// # Errors
-    /// Which bound is reached.
-    pub fn admit(&self, viewer: &Viewer, bounds: Bounds) -> Result<(), Full> {
-        let counts = self.counts();
-        if counts.of.get(&name_of(viewer)).is_some_and(|bytes| *bytes >= bounds.user) {
-            return Err(Full::User);
-        }
-        if counts.all >= bounds.server { Err(Full::Server) } else { Ok(()) }
-    }
-
-    /// What operations are judged by when their turn has come. `server`: how much may be on its way in all.
-    pub fn admission(&self, limits: &Arc<AllLimits>, server: usize) -> Admission {
-        let (waiting, limits) = (self.clone(), Arc::clone(limits));
-        Admission::by(move |viewer| {
-            let (section, of_viewer) = super::limits_of(&limits, viewer);
-            let bounds = Bounds { user: of_viewer.waiting_bytes, server };
-            waiting.admit(viewer, bounds).map_err(|full| match full {
-                Full::User => ApiError::new(
-                    ErrorKind::TooManyRequests,
-                    format!(
-                        "Answers of {} bytes ({section}.waiting_bytes) wait to be read; nothing was done. Read them, and try \
-                         again.",
-                        bounds.user
-                    ),
+/// What operations are judged by, when they come and when their turn has come. `server`: how much may wait in all.
+pub fn admission(waiting: &Waiting, limits: &Arc<AllLimits>, server: usize) -> Admission {
+    let (waiting, limits) = (waiting.clone(), Arc::clone(limits));
+    Admission::by(move |viewer| {
+        let (section, of_viewer) = super::limits_of(&limits, viewer);
+        waiting.admit(&reader(viewer)).map_err(|full| match full {
+            Full::Reader => ApiError::new(
+                ErrorKind::TooManyRequests,
+                format!(
+                    "Earlier answers and events wait to be read; the limit is {} bytes ({section}.waiting_bytes). Nothing was \
+                     done. Read them, and try again.",
+                    of_viewer.waiting_bytes
                 ),
-                Full::Server => {
-                    let message = "Too many answers wait to be read (server.waiting_bytes); nothing was done. Try again.";
-                    ApiError::new(ErrorKind::Unavailable, message)
-                }
-            })
+            ),
+            Full::All => ApiError::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "Too much waits to be read, for you as much as for anybody; the limit is {server} bytes \
+                     (server.waiting_bytes). Nothing was done. Read it, and try again."
+                ),
+            ),
         })
-    }
-
-    /// Counts an answer that waits for its client.
-    pub fn hold(&self, viewer: &Viewer, bytes: usize) -> Holding {
-        let whose = name_of(viewer);
-        let mut counts = self.counts();
-        counts.all += bytes;
-        *counts.of.entry(whose.clone()).or_default() += bytes;
-        Holding { waiting: self.clone(), whose, bytes }
-    }
-
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn name_of(viewer: &Viewer) -> Option<String> {
-    viewer.user().map(|user| user.subject.clone())
-}
-
-/// Counts an answer until it is dropped.
-pub struct Holding {
-    waiting: Waiting,
-    whose: Option<String>,
-    bytes: usize,
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        let mut counts = self.waiting.counts();
-        counts.all = counts.all.saturating_sub(self.bytes);
-        if let Some(bytes) = counts.of.get_mut(&self.whose) {
-            *bytes = bytes.saturating_sub(self.bytes);
-            if *bytes == 0 {
-                counts.of.remove(&self.whose);
-            }
-        }
-    }
+    })
 }
 
 /// The body of an answer. `timeout`: how long the client may take nothing of it.
@@ -141,8 +79,9 @@ pub fn body(
     if bytes.len() <= PIECE {
         return BoxBody::new(bytes);
     }
-    let holding = waiting.hold(viewer, bytes.len());
-    BoxBody::new(Outgoing::new(bytes.into(), holding, socket, timeout))
+    let told = Arc::new(Notify::new());
+    let holding = waiting.account(&reader(viewer)).hold(bytes.len(), &told);
+    BoxBody::new(Outgoing::new(bytes.into(), holding, told, socket, timeout))
 }
 
 struct Outgoing {
@@ -160,7 +99,14 @@ struct Rest {
 }
 
 impl Outgoing {
-    fn new(bytes: Bytes, holding: Holding, socket: Option<OwnSocket>, timeout: Duration) -> Self {
+    /// `told`: that it is cut off because more waits than may.
+    fn new(
+        bytes: Bytes,
+        holding: Holding,
+        told: Arc<Notify>,
+        socket: Option<OwnSocket>,
+        timeout: Duration,
+    ) -> Self {
         let size = bytes.len() as u64;
         let waiting = RefCell::new(Some((bytes, holding)));
         let rest = Rc::new(Rest { waiting, taken: Cell::new(Instant::now()), socket });
@@ -168,10 +114,9 @@ impl Outgoing {
         // While the socket takes nothing, nobody asks the body for anything: it cannot look at the clock itself.
         let watch = rt::spawn(async move {
             while let Some(due) = watched.upgrade().map(|rest| rest.taken.get() + timeout) {
-                sleep_until(due).await;
-                if let Some(rest) =
-                    watched.upgrade().filter(|rest| rest.taken.get() + timeout <= Instant::now())
-                {
+                let told = timeout_at(due, told.notified()).await.is_ok();
+                let is_due = |rest: &Rc<Rest>| told || rest.taken.get() + timeout <= Instant::now();
+                if let Some(rest) = watched.upgrade().filter(is_due) {
                     return rest.cut();
                 }
             }
@@ -230,8 +175,11 @@ impl Drop for Outgoing {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { user: 100_000, server: 300_000 };
     const TIMEOUT: Duration = Duration::from_millis(50);
+
+    fn bounded() -> Waiting {
+        Waiting::new(WaitingBounds { service: 100_000, user: 100_000, all: 300_000 })
+    }
 
     fn user(name: &str) -> Viewer {
         let user = crate::identity::User::new(
@@ -252,17 +200,17 @@ mod tests {
 
     #[actix_web::test]
     async fn answers_count_for_their_user_and_the_server_until_they_are_sent_or_dropped() {
-        let (waiting, ana, bea) = (Waiting::default(), user("ana"), user("bea"));
+        let (waiting, ana, bea) = (bounded(), user("ana"), user("bea"));
         let answer = |viewer: &Viewer, bytes: usize| {
             body(vec![b'x'; bytes], viewer, &waiting, None, Duration::from_secs(60))
         };
         let mut sent = answer(&ana, 100_000);
-        assert_eq!(waiting.admit(&ana, BOUNDS), Err(Full::User));
-        assert_eq!(waiting.admit(&bea, BOUNDS), Ok(()));
-        let dropped = [answer(&bea, 120_000), answer(&Viewer::Service, 80_000)];
-        assert_eq!(waiting.admit(&user("eva"), BOUNDS), Err(Full::Server));
+        assert_eq!(waiting.admit(&reader(&ana)), Err(Full::Reader));
+        assert_eq!(waiting.admit(&reader(&bea)), Ok(()));
+        let dropped = answer(&bea, 120_000);
+        assert_eq!((waiting.admit(&reader(&bea)), waiting.bytes()), (Err(Full::Reader), 220_000));
         drop(dropped);
-        assert_eq!((waiting.admit(&bea, BOUNDS), waiting.admit(&ana, BOUNDS)), (Ok(()), Err(Full::User)));
+        assert_eq!((waiting.admit(&reader(&bea)), waiting.admit(&reader(&ana))), (Ok(()), Err(Full::Reader)));
         let mut bytes = 0;
         while let Some(piece) = take(&mut sent) {
             let piece = piece.expect("a piece");
@@ -270,23 +218,37 @@ mod tests {
             bytes += piece.len();
         }
         drop(sent);
-        assert_eq!((bytes, waiting.admit(&ana, BOUNDS)), (100_000, Ok(())));
+        assert_eq!((bytes, waiting.admit(&reader(&ana))), (100_000, Ok(())));
         let _small = answer(&ana, PIECE);
-        let counts = waiting.counts();
-        assert!(counts.all == 0 && counts.of.is_empty(), "nothing is left of who has gone");
+        assert_eq!(waiting.bytes(), 0, "what is gone at once is not counted");
+    }
+
+    #[actix_web::test]
+    async fn where_too_much_waits_in_all_the_greatest_answer_is_cut_off_for_others() {
+        let (waiting, eva) = (bounded(), user("eva"));
+        let answer = |name: &str, bytes: usize| {
+            body(vec![b'x'; bytes], &user(name), &waiting, None, Duration::from_secs(60))
+        };
+        let (mut ana, mut bea) = (answer("ana", 99_000), answer("bea", 201_000));
+        assert_eq!(waiting.admit(&reader(&eva)), Ok(()));
+        while waiting.bytes() > 99_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(take(&mut bea), Some(Err(())), "no whole answer ends like this");
+        assert!(take(&mut ana).is_some_and(|piece| piece.is_ok()));
     }
 
     #[actix_web::test]
     async fn an_answer_of_which_nothing_is_taken_is_let_go_and_a_slow_reader_keeps_his() {
-        let (waiting, ana, bea) = (Waiting::default(), user("ana"), user("bea"));
+        let (waiting, ana, bea) = (bounded(), user("ana"), user("bea"));
         let mut idle = body(vec![b'x'; 200_000], &ana, &waiting, None, TIMEOUT);
         let mut slow = body(vec![b'x'; 200_000], &bea, &waiting, None, Duration::from_secs(60));
         assert!(take(&mut idle).is_some_and(|piece| piece.is_ok()));
-        while waiting.admit(&ana, BOUNDS).is_err() {
+        while waiting.admit(&reader(&ana)).is_err() {
             assert!(take(&mut slow).is_none_or(|piece| piece.is_ok()));
             tokio::time::sleep(TIMEOUT / 2).await;
         }
         assert_eq!(take(&mut idle), Some(Err(())), "no whole answer ends like this");
-        assert_eq!(waiting.admit(&bea, BOUNDS), Err(Full::User));
+        assert_eq!(waiting.admit(&reader(&bea)), Err(Full::Reader));
     }
 }

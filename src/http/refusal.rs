@@ -10,7 +10,6 @@ use gom_engine::error::{ApiError, ErrorKind};
 
 use super::graphql::RETRY_AFTER;
 use super::media_type::MediaType;
-use super::outgoing::{Bounds, Full};
 use super::request_id::RequestId;
 use crate::graphql::Answer;
 use crate::graphql::write_answer;
@@ -73,25 +72,13 @@ impl Refusal {
         )
     }
 
-    /// Too many answers are on their way already.
-    pub fn unread(request: &HttpRequest, full: Full, section: &str, bounds: Bounds) -> Self {
-        match full {
-            Full::User => Self::new(
-                request,
-                StatusCode::TOO_MANY_REQUESTS,
-                ErrorKind::LimitExceeded,
-                format!(
-                    "Earlier answers wait to be read; the limit is {} bytes ({section}.waiting_bytes). Nothing was done.",
-                    bounds.user
-                ),
-            ),
-            Full::Server => Self::new(
-                request,
-                StatusCode::SERVICE_UNAVAILABLE,
-                ErrorKind::Unavailable,
-                "Too many answers wait to be read (server.waiting_bytes). Nothing was done. Try again.",
-            ),
-        }
+    /// Too much waits to be read already.
+    pub fn unread(request: &HttpRequest, error: ApiError) -> Self {
+        let status = match error.kind {
+            ErrorKind::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::with(request, status, error)
     }
 
     /// It is large, and its turn to be read has not come.

@@ -61,6 +61,7 @@ async fn shake_hands(
         viewer: viewer.map(|viewer| (time_left(request, &state, &viewer), viewer)),
         request_id: RequestId::of_request(request).as_str().to_owned(),
         place,
+        address: address.into(),
         socket: request.conn_data::<OwnSocket>().copied(),
     };
     Ok(open(response.take(), payload, state, handshake))

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::State;
 use super::access::Noted;
 use super::call::Call;
+use super::outgoing::reader;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{check_site, time_left};
@@ -47,7 +48,9 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
         .enter(bounds, &address, user.map(|user| user.subject.as_str()))
         .map_err(|crowded| RestError::crowded(crowded.to_string()))?;
     let socket = request.conn_data::<OwnSocket>().copied();
-    let outbox = Outbox::new(bounds.queue_messages, bounds.queue_bytes, |_, _| None, socket);
+    let account = state.waiting.account(&reader(&call.viewer));
+    let told = state.sockets.told();
+    let outbox = Outbox::new(bounds.queue_messages, bounds.queue_bytes, |_, _| None, socket, &account, told);
     let session = state.edge.cookies.id_of(request).filter(|_| user.is_some());
     let entry = state.sockets.enter(&outbox, session);
     let expires = Box::pin(sleep(time_left(request, state, &call.viewer)));

@@ -21,6 +21,7 @@ use futures::{FutureExt, Stream};
 use gom_actors::live::Room;
 use gom_actors::metrics::{self, CONNECTIONS_CLOSED, Closed, WEBSOCKETS};
 use gom_actors::sessions::SessionId;
+use gom_actors::waiting::Reader;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 
@@ -31,7 +32,7 @@ use super::outbox::{Outbox, OwnSocket};
 use super::payload::bad_cursor;
 use super::sending::Sending;
 use crate::graphql::{self, Answer, Next, Outlet, Running, Started, is_large};
-use crate::http::State;
+use crate::http::{State, reader};
 use crate::identity::Viewer;
 
 /// How long an acknowledgement waits for its cursor.
@@ -54,6 +55,8 @@ pub struct Handshake {
     /// Under which errors are found in the log.
     pub request_id: String,
     pub place: Place,
+    /// Whence it comes.
+    pub address: Arc<str>,
     pub socket: Option<OwnSocket>,
 }
 
@@ -69,7 +72,14 @@ where
 {
     let bounds = &state.bounds;
     let words = |code, reason: &str| Some(frame::close(code, reason));
-    let outbox = Outbox::new(bounds.queue_messages, bounds.queue_bytes, words, handshake.socket);
+    // Nothing but replies waits for a client that has not authenticated.
+    let reader = handshake
+        .viewer
+        .as_ref()
+        .map_or_else(|| Reader::Address(Arc::clone(&handshake.address)), |(_, viewer)| reader(viewer));
+    let (account, told) = (state.waiting.account(&reader), state.sockets.told());
+    let outbox =
+        Outbox::new(bounds.queue_messages, bounds.queue_bytes, words, handshake.socket, &account, told);
     let entry = state.sockets.enter(&outbox, handshake.session);
     let most = bounds.message_bytes;
     let machine = match handshake.protocol {
@@ -288,6 +298,9 @@ impl Socket {
             let left = self.state.tokens.time_left(token).ok();
             self.until = left.and_then(|left| Instant::now().checked_add(left));
             self.viewer = left.map(|_| Viewer::Service);
+            if let Some(viewer) = &self.viewer {
+                self.outbox.belongs_to(&self.state.waiting.account(&reader(viewer)));
+            }
         }
         let known = self.viewer.is_some();
         if known {
@@ -368,7 +381,6 @@ impl Socket {
                     return (Started::Answered(Answer::refused(vec![bad_cursor(&error.to_string())])), None);
                 }
             };
-            let whose = viewer.clone();
             let started = graphql::start(&state.api, start.request, viewer, from, false, deadline, outlet);
             let started = match AssertUnwindSafe(started).catch_unwind().await {
                 Ok(started) => started,
@@ -378,14 +390,14 @@ impl Socket {
                 }
             };
             let Started::Answered(answer) = &started else { return (started, None) };
-            let held = (permit, state.waiting.hold(&whose, answer.bytes()));
+            let held = (permit, outbox.hold(answer.bytes()));
             if let Some(room) = outbox.room() {
                 room.await;
             }
             (started, Some(held))
         };
         let of_task = Rc::clone(&id);
-        let starting = starting.into_actor(self).map(move |(started, _held), socket, _| {
+        let starting = starting.into_actor(self).map(move |(started, held), socket, _| {
             let Some(operation) = socket.running.get_mut(&of_task).filter(|o| o.number == number) else {
                 return;
             };
@@ -397,6 +409,8 @@ impl Socket {
                     }
                     socket.running.remove(&of_task);
                     let effects = socket.machine.answered(&of_task, &answer);
+                    // Counted once: as what waits in the connection from now on.
+                    drop(held);
                     socket.send_answer(effects);
                 }
             }

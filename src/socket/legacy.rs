@@ -7,7 +7,7 @@ use std::rc::Rc;
 use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value, json};
 
-use super::machine::{Effect, Id, Message, Start};
+use super::machine::{self, Effect, Id, Message, Start};
 use super::payload;
 use crate::graphql::{Answer, write_answer};
 
@@ -148,9 +148,10 @@ impl Legacy {
         let mut data = before.into_bytes();
         write_answer(&mut data, answer, &self.request);
         data.extend_from_slice(after.as_bytes());
-        // Made of texts and of PostgreSQL's, which was looked at when it came.
-        let data = String::from_utf8_lossy(&data).into_owned();
-        vec![Effect::Send(data), Effect::Send(format!(r#"{{"type":"complete","id":{id},"payload":null}}"#))]
+        vec![
+            Effect::Send(machine::into_text(data)),
+            Effect::Send(format!(r#"{{"type":"complete","id":{id},"payload":null}}"#)),
+        ]
     }
 }
 

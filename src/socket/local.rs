@@ -4,11 +4,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
 use gom_actors::sessions::{SessionId, Sessions};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use super::frame;
@@ -32,6 +33,8 @@ struct Open {
     next: Cell<u64>,
     /// The server stops.
     stopping: Cell<bool>,
+    /// Signalled when one of them is to end because too much waits in all.
+    told: Arc<Notify>,
     last: RefCell<Option<Encoded>>,
 }
 
@@ -59,12 +62,12 @@ impl LocalSockets {
     /// `stall_timeout`: after which a client that does not read is cut off.
     pub fn start(sessions: Sessions, stall_timeout: Duration, mut stopping: watch::Receiver<bool>) -> Self {
         let open = Rc::new(Open::default());
-        let (of_sessions, of_stop) = (Rc::downgrade(&open), Rc::downgrade(&open));
+        let [of_sessions, of_stop, of_told] = [(); 3].map(|()| Rc::downgrade(&open));
         actix_web::rt::spawn(async move {
             loop {
                 sleep(LOOK).await;
                 let Some(open) = of_sessions.upgrade() else { return };
-                open.cut_stalled(stall_timeout);
+                open.each(|outbox| outbox.cut_if_stalled(stall_timeout));
                 open.end_closed_sessions(&sessions).await;
             }
         });
@@ -75,7 +78,20 @@ impl LocalSockets {
                 open.end_all();
             }
         });
+        let told = Arc::clone(&open.told);
+        actix_web::rt::spawn(async move {
+            loop {
+                told.notified().await;
+                let Some(open) = of_told.upgrade() else { return };
+                open.each(|outbox| outbox.cut_if_told());
+            }
+        });
         LocalSockets(open)
+    }
+
+    /// By which a connection is told to end because too much waits in all.
+    pub fn told(&self) -> &Arc<Notify> {
+        &self.0.told
     }
 
     /// `session`: with which it ends.
@@ -128,17 +144,17 @@ impl Open {
         }
     }
 
-    fn cut_stalled(&self, patience: Duration) {
-        for outbox in self.outboxes.borrow().values().filter_map(|(outbox, _)| outbox.upgrade()) {
-            outbox.cut_if_stalled(patience);
-        }
+    fn each(&self, act: impl Fn(&Rc<Outbox>)) {
+        self.outboxes
+            .borrow()
+            .values()
+            .filter_map(|(outbox, _)| outbox.upgrade())
+            .for_each(|outbox| act(&outbox));
     }
 
     fn end_all(&self) {
         self.stopping.set(true);
-        for outbox in self.outboxes.borrow().values().filter_map(|(outbox, _)| outbox.upgrade()) {
-            go_away(&outbox);
-        }
+        self.each(go_away);
     }
 }
 

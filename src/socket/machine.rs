@@ -67,6 +67,11 @@ pub struct Start {
     pub from: Option<String>,
 }
 
+/// An answer as a text, without a copy: it is made of texts and of PostgreSQL's, which was looked at when it came.
+pub(super) fn into_text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
 /// One socket's protocol and its state.
 #[derive(Debug)]
 pub enum Machine {

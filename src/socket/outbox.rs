@@ -1,4 +1,5 @@
-//! What waits for one client to read it, and never more than so much. Stays on its worker's thread.
+//! What waits for one client to read it: never more than so much, and counted in what waits for its user ([`Account`]). Stays
+//! on its worker's thread.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use actix_web::web::Bytes;
 use gom_actors::live::Room;
 use gom_actors::metrics::{CONNECTIONS_CLOSED, Closed};
+use gom_actors::waiting::{Account, Holding};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// A client has this long to read why it is closed.
@@ -45,6 +47,12 @@ pub struct Outbox {
     /// Signalled when there is room again, and at the end.
     room: Rc<Notify>,
     answers: Arc<Semaphore>,
+    /// Counts messages that are not wholly the connection's, and answers that wait for room.
+    holding: RefCell<Holding>,
+    /// Of those answers.
+    held: Cell<usize>,
+    /// Signalled when it is to end because too much waits.
+    told: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -52,6 +60,8 @@ struct Queue {
     waiting: VecDeque<Message>,
     /// Of all that waits.
     bytes: usize,
+    /// The same with what the connection has of the first message: it is in memory until its end.
+    kept: usize,
     replies: usize,
     reply_bytes: usize,
     /// Nothing follows what is waiting.
@@ -62,15 +72,33 @@ struct Queue {
 
 struct Message {
     bytes: Bytes,
+    /// As a whole.
+    size: usize,
     is_reply: bool,
 }
 
+/// An answer that waits for room, counted until it is dropped.
+pub struct Held {
+    outbox: Rc<Outbox>,
+    bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.outbox.held.set(self.outbox.held.get() - self.bytes);
+        self.outbox.holding.borrow().release(self.bytes);
+    }
+}
+
 impl Outbox {
+    /// `account`: of whom what waits is counted for; `told`: is signalled when this connection or another is to end because of it.
     pub fn new(
         max_messages: usize,
         max_bytes: usize,
         last_words: LastWords,
         socket: Option<OwnSocket>,
+        account: &Arc<Account>,
+        told: &Arc<Notify>,
     ) -> Rc<Self> {
         if let Some(OwnSocket(socket)) = socket {
             // SAFETY: the connection whose socket it is calls this while it is open.
@@ -88,7 +116,24 @@ impl Outbox {
             polled: Cell::new(Instant::now()),
             room: Rc::default(),
             answers: Arc::new(Semaphore::new(ANSWERS)),
+            holding: RefCell::new(account.hold(0, told)),
+            held: Cell::new(0),
+            told: Arc::clone(told),
         })
+    }
+
+    /// The client has authenticated: what waits counts for its user from now on.
+    pub fn belongs_to(&self, account: &Arc<Account>) {
+        let bytes = self.queue.borrow().kept + self.held.get();
+        let holding = account.hold(bytes, &self.told);
+        self.holding.replace(holding);
+    }
+
+    /// Counts an answer that is made and waits for room.
+    pub fn hold(self: &Rc<Self>, bytes: usize) -> Held {
+        self.held.set(self.held.get() + bytes);
+        self.holding.borrow().add(bytes);
+        Held { outbox: Rc::clone(self), bytes }
     }
 
     /// Ready when less waits than may wait; `None`: now. Answers and events wait for it, and are taken then whatever their size:
@@ -116,18 +161,28 @@ impl Outbox {
         Arc::clone(&self.answers).acquire_owned().await.ok()
     }
 
-    /// Whether less waits than may wait; also if nothing is sent any more.
+    /// Whether less waits than may wait, here and for this user; also if nothing is sent any more. A client that has read all
+    /// gets the next message, whatever waits for its user's other clients.
     fn has_room(&self) -> bool {
         let queue = self.queue.borrow();
-        queue.over || queue.waiting.len() < self.max_messages && queue.bytes < self.max_bytes
+        let is_full = || self.holding.borrow().account().is_full();
+        queue.over
+            || queue.waiting.is_empty()
+            || queue.waiting.len() < self.max_messages && queue.bytes < self.max_bytes && !is_full()
+    }
+
+    fn add(&self, queue: &mut Queue, bytes: Bytes, is_reply: bool) {
+        self.holding.borrow().add(bytes.len());
+        queue.add(bytes, is_reply);
     }
 
     /// Answers and events; those that belong together are sent together. Anyone who calls this has waited for [`Outbox::room`].
     pub fn send(&self, messages: impl IntoIterator<Item = Bytes>) {
         let mut queue = self.queue.borrow_mut();
         if !queue.over {
-            messages.into_iter().for_each(|bytes| queue.add(bytes, false));
+            messages.into_iter().for_each(|bytes| self.add(&mut queue, bytes, false));
             queue.wake();
+            self.holding.borrow().account().waiting().make_room();
         }
     }
 
@@ -144,8 +199,9 @@ impl Outbox {
             tracing::debug!("a client reads too slowly and is closed");
             return self.shut(TOO_SLOW, TOO_SLOW_REASON, Some(Closed::Slow));
         }
-        queue.add(bytes, true);
+        self.add(&mut queue, bytes, true);
         queue.wake();
+        self.holding.borrow().account().waiting().make_room();
     }
 
     /// Nothing follows what is waiting, for which the client has all the time that it needs.
@@ -176,7 +232,7 @@ impl Outbox {
         }
         queue.over = true;
         if let Some(words) = (self.last_words)(code, reason) {
-            queue.add(words, true);
+            self.add(&mut queue, words, true);
         }
         queue.wake();
         drop(queue);
@@ -207,20 +263,38 @@ impl Outbox {
         let stalled = self.queue.borrow().reader.is_none() && self.polled.get().elapsed() > patience;
         if stalled && self.socket.get().is_some() {
             tracing::debug!("a client has stopped reading and is cut off");
-            let mut queue = self.queue.borrow_mut();
-            // Closed for another reason, it is counted already.
-            if !queue.over {
-                CONNECTIONS_CLOSED.one(Closed::Slow);
-            }
-            queue.over = true;
-            drop(queue);
-            self.room.notify_waiters();
-            self.cut();
+            self.cut_slow();
         }
+    }
+
+    /// Ends the connection if too much waits in all, and it was chosen to make room.
+    pub fn cut_if_told(&self) {
+        if self.holding.borrow().is_ended() && self.socket.get().is_some() {
+            self.cut_slow();
+        }
+    }
+
+    fn cut_slow(&self) {
+        // Closed for another reason, it is counted already.
+        if !self.is_over() {
+            CONNECTIONS_CLOSED.one(Closed::Slow);
+        }
+        self.cut();
+    }
+
+    /// Nothing of what waits is sent any more.
+    fn let_go(&self) {
+        let mut queue = self.queue.borrow_mut();
+        let kept = queue.kept;
+        *queue = Queue { over: true, reader: queue.reader.take(), ..Queue::default() };
+        drop(queue);
+        self.holding.borrow().release(kept);
+        self.room.notify_waiters();
     }
 
     /// Ends the connection even if a write to it does not end.
     fn cut(&self) {
+        self.let_go();
         if let Some(OwnSocket(socket)) = self.socket.take() {
             // SAFETY: the number is taken away by `gone`, on this same thread, before the connection is closed: until then it
             // is the connection's socket and no other's.
@@ -234,15 +308,16 @@ impl Outbox {
     /// The connection is about to be closed.
     pub fn gone(&self) {
         self.socket.set(None);
-        self.queue.borrow_mut().over = true;
-        self.room.notify_waiters();
+        self.let_go();
     }
 
     /// The next bytes; `None` once it is over.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         self.polled.set(Instant::now());
         let mut queue = self.queue.borrow_mut();
+        let kept = queue.kept;
         if let Some(bytes) = queue.take() {
+            self.holding.borrow().release(kept - queue.kept);
             drop(queue);
             if self.has_room() {
                 self.room.notify_waiters();
@@ -269,12 +344,14 @@ fn cause(code: u16) -> Closed {
 
 impl Queue {
     fn add(&mut self, bytes: Bytes, is_reply: bool) {
-        self.bytes += bytes.len();
+        let size = bytes.len();
+        self.bytes += size;
+        self.kept += size;
         if is_reply {
             self.replies += 1;
             self.reply_bytes += bytes.len();
         }
-        self.waiting.push_back(Message { bytes, is_reply });
+        self.waiting.push_back(Message { bytes, size, is_reply });
     }
 
     /// The next bytes, at most a [`CHUNK`].
@@ -282,12 +359,13 @@ impl Queue {
         let first = self.waiting.front_mut()?;
         let taken = first.bytes.split_to(first.bytes.len().min(CHUNK));
         self.bytes -= taken.len();
-        let (is_reply, is_whole) = (first.is_reply, first.bytes.is_empty());
+        let (is_reply, is_whole, size) = (first.is_reply, first.bytes.is_empty(), first.size);
         if is_reply {
             self.reply_bytes -= taken.len();
             self.replies -= usize::from(is_whole);
         }
         if is_whole {
+            self.kept -= size;
             self.waiting.pop_front();
         }
         Some(taken)
@@ -303,8 +381,14 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
+    use gom_actors::waiting::{Full, Reader, Waiting, WaitingBounds};
 
     use super::*;
+
+    fn outbox(max_messages: usize, max_bytes: usize, socket: Option<OwnSocket>) -> Rc<Outbox> {
+        let account = Waiting::unbounded().account(&Reader::Service);
+        Outbox::new(max_messages, max_bytes, words, socket, &account, &Arc::default())
+    }
 
     fn words(code: u16, _: &str) -> Option<Bytes> {
         Some(code.to_string().into())
@@ -322,7 +406,7 @@ mod tests {
     #[actix_web::test]
     async fn a_client_that_asks_and_does_not_read_costs_no_more_than_the_bounds() {
         for (messages, bytes) in [(2, 1_000), (1_000, 2)] {
-            let outbox = Outbox::new(messages, bytes, words, None);
+            let outbox = outbox(messages, bytes, None);
             outbox.reply(Bytes::from_static(b"1"));
             outbox.reply(Bytes::from_static(b"2"));
             assert!(!outbox.is_over());
@@ -338,7 +422,7 @@ mod tests {
         let whole = [&answer[..], b"complete", b"pong"].concat();
         for max_bytes in [1, 2, answer.len() - 1, answer.len(), answer.len() + 1] {
             for max_messages in [1, 2, 1_000] {
-                let outbox = Outbox::new(max_messages, max_bytes, words, None);
+                let outbox = outbox(max_messages, max_bytes, None);
                 for round in 0..2 {
                     outbox.send([answer.clone().into(), Bytes::from_static(b"complete")]);
                     outbox.reply(Bytes::from_static(b"pong"));
@@ -351,7 +435,7 @@ mod tests {
 
     #[actix_web::test]
     async fn whoever_has_much_to_send_waits_until_its_client_has_read() {
-        let outbox = Outbox::new(10, 100_000, words, None);
+        let outbox = outbox(10, 100_000, None);
         assert!(outbox.room().is_none());
         outbox.send([vec![b'a'; 150_000].into()]);
         let mut room = outbox.room().expect("more waits than may wait");
@@ -372,7 +456,7 @@ mod tests {
     async fn only_a_connection_that_takes_nothing_is_cut_off() {
         let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
         let socket = OwnSocket(std::os::fd::AsRawFd::as_raw_fd(&near));
-        let outbox = Outbox::new(10, 100, words, Some(socket));
+        let outbox = outbox(10, 100, Some(socket));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(outbox.poll(&mut cx).is_pending());
         std::thread::sleep(Duration::from_millis(20));
@@ -390,8 +474,61 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn all_that_waits_counts_for_its_user_until_the_connection_has_taken_it() {
+        let waiting = Waiting::new(WaitingBounds { service: 1, user: 250_000, all: 1_000_000 });
+        let [nobody, ana] = [Reader::Address("::1".into()), Reader::User("ana".into())];
+        let connect =
+            |reader| Outbox::new(10, 1_000_000, words, None, &waiting.account(reader), &Arc::default());
+        let outbox = connect(&nobody);
+        outbox.reply(vec![b'a'; 100].into());
+        assert_eq!(waiting.account(&nobody).bytes(), 100);
+        outbox.belongs_to(&waiting.account(&ana));
+        let account = waiting.account(&ana);
+        assert_eq!((waiting.account(&nobody).bytes(), account.bytes()), (0, 100));
+        let held = outbox.hold(100_000);
+        outbox.send([vec![b'a'; 150_000].into()]);
+        assert_eq!((account.bytes(), waiting.admit(&ana)), (250_100, Err(Full::Reader)));
+        assert!(outbox.room().is_some(), "more waits for the user than may");
+        let other = connect(&ana);
+        assert!(other.room().is_none(), "one that has read all gets the next message");
+        other.send([Bytes::from_static(b"event")]);
+        assert!(other.room().is_some());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outbox.poll(&mut cx).is_ready() && outbox.poll(&mut cx).is_ready());
+        assert_eq!(account.bytes(), 250_005, "a message is kept as long as a part of it");
+        drop(held);
+        assert_eq!(all(&outbox).len(), 2);
+        assert_eq!((account.bytes(), waiting.admit(&ana)), (5, Ok(())));
+        other.gone();
+        assert_eq!(account.bytes(), 0, "what was not read is let go with its connection");
+    }
+
+    #[actix_web::test]
+    async fn where_too_much_waits_in_all_the_connection_that_holds_most_is_cut_off() {
+        let waiting = Waiting::new(WaitingBounds { service: 1, user: 1_000, all: 1_000 });
+        let told = Arc::new(Notify::new());
+        let pairs = [(); 2].map(|()| std::os::unix::net::UnixStream::pair().unwrap());
+        let connect = |n: usize, name: &str| {
+            let socket = OwnSocket(std::os::fd::AsRawFd::as_raw_fd(&pairs[n].0));
+            let account = waiting.account(&Reader::User(name.into()));
+            Outbox::new(10, 1_000, words, Some(socket), &account, &told)
+        };
+        let (slow, quick) = (connect(0, "slow"), connect(1, "quick"));
+        slow.send([vec![b'a'; 900].into()]);
+        quick.send([vec![b'a'; 99].into()]);
+        assert!(told.notified().now_or_never().is_none());
+        quick.send([Bytes::from_static(b"a")]);
+        assert!(told.notified().now_or_never().is_some());
+        quick.cut_if_told();
+        slow.cut_if_told();
+        assert!(slow.is_over() && !quick.is_over());
+        assert_eq!(waiting.bytes(), 100, "its memory is free at once");
+        assert!(all(&slow).is_empty(), "a part of a message ends in no other");
+    }
+
+    #[actix_web::test]
     async fn what_was_put_in_before_the_end_is_still_sent_and_nothing_after() {
-        let outbox = Outbox::new(10, 1_000, words, None);
+        let outbox = outbox(10, 1_000, None);
         outbox.send([Bytes::from_static(b"1")]);
         outbox.close(1012, "");
         outbox.close(4403, "");

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gom_engine::error::ApiError;
 use serde_json::{Map, Value, json};
 
-use super::machine::{Effect, Id, Message};
+use super::machine::{self, Effect, Id, Message};
 use super::payload;
 use crate::graphql::{Answer, write_answer, write_errors};
 
@@ -169,8 +169,7 @@ fn error_message(id: &str, errors: &[ApiError], request: &str) -> Effect {
 }
 
 fn send(text: Vec<u8>) -> Effect {
-    // Made of texts and of PostgreSQL's, which was looked at when it came.
-    Effect::Send(String::from_utf8_lossy(&text).into_owned())
+    Effect::Send(machine::into_text(text))
 }
 
 fn close(code: u16, reason: &str) -> Vec<Effect> {

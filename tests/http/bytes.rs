@@ -175,8 +175,8 @@ async fn a_client_that_does_not_read_holds_so_much_and_so_long_and_no_more() {
     eventually("so much waits that nothing is added", refused).await;
     let answer = app.ask("{ __typename }").await;
     if answer.status == StatusCode::TOO_MANY_REQUESTS {
-        assert_eq!((answer.code(), answer.header("Retry-After")), ("LIMIT_EXCEEDED", "1"));
-        let expected = "Earlier answers wait to be read; the limit is 10000000 bytes (limits.service.waiting_bytes). Nothing was done.";
+        assert_eq!((answer.code(), answer.header("Retry-After")), ("TOO_MANY_REQUESTS", "1"));
+        let expected = "Earlier answers and events wait to be read; the limit is 10000000 bytes (limits.service.waiting_bytes). Nothing was done. Read them, and try again.";
         assert_eq!(answer.message(), expected);
     }
     eventually("it is cut off", async || !refused().await).await;

@@ -21,4 +21,5 @@ mod faults;
 mod large;
 mod legacy;
 mod transport_ws;
+mod unread;
 mod wire;

@@ -18,6 +18,7 @@ use super::hub::{Hub, Subscribe, Unsubscribe};
 use super::sinks::Sinks;
 use super::{Delivered, Live, LiveError};
 use crate::metrics::ActorKind;
+use crate::waiting::Waiting;
 use crate::watch::{Context, Published, Watched, post, watch};
 
 const REBUILDING: &str = "subscriptions are being rebuilt";
@@ -89,9 +90,9 @@ pub struct Ticket {
 }
 
 impl LocalLive {
-    pub(super) fn start(live: Live) -> Self {
+    pub(super) fn start(live: Live, waiting: &Waiting) -> Self {
         static WORKERS: AtomicU64 = AtomicU64::new(0);
-        let sinks = Rc::new(Sinks::default());
+        let sinks = Rc::new(Sinks::new(waiting.clone()));
         let of_actor = Rc::clone(&sinks);
         let actor = watch(MAILBOX, move || {
             // Subscribers that are there already were its predecessor's, whose mailbox is lost.

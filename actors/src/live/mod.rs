@@ -40,6 +40,7 @@ use crate::metrics::{FEED_LAG, FEED_LOOKED, Moment};
 use crate::own_thread::OwnThread;
 use crate::pulse::{Condition, Heart, Pulse};
 use crate::redis::{RedisOptions, RedisOptionsError};
+use crate::waiting::Waiting;
 use crate::watch::{self as watched, Published};
 
 /// A change feed that has been behind for longer is not ready: `gom_feed_lag_seconds`.
@@ -230,7 +231,13 @@ impl Live {
     /// The same for this worker thread, which needs an actix system: call it once in each.
     #[must_use]
     pub fn local(&self) -> LocalLive {
-        LocalLive::start(self.clone())
+        self.local_within(&Waiting::unbounded())
+    }
+
+    /// The same, where events that wait for clients to read them count in what waits for these.
+    #[must_use]
+    pub fn local_within(&self, waiting: &Waiting) -> LocalLive {
+        LocalLive::start(self.clone(), waiting)
     }
 
     /// Something was committed here: it is looked for at once, here and on other nodes.

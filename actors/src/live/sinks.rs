@@ -1,8 +1,10 @@
 //! One worker's subscribers, and what is delivered faster than their clients read it. A batch waits once, however many
-//! subscribers wait for it; the memory of all batches that wait is bounded, and who holds most of it is ended first.
+//! subscribers wait for it; the memory of all batches that wait is bounded, and who holds most of it is ended first. It also
+//! counts as all else does that waits for clients ([`Waiting`]): a user for whom too much waits has subscribers ended.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use super::budget::Owner;
 use super::local::Sink;
 use super::{Delivered, LiveError};
 use crate::metrics::RESYNCS;
+use crate::waiting::{Account, Charge, Reader, Waiting};
 
 /// Bytes of events that wait on one worker, over all its subscribers. When more would wait, subscribers are ended for whose
 /// clients much waits, first those of the user for whom the most does: their clients come back with their last cursors.
@@ -22,30 +25,31 @@ const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// What an event takes beside its payload.
 const EVENT_BYTES: usize = size_of::<Delivered>();
 
-#[derive(Default)]
 pub(super) struct Sinks {
     by_slot: RefCell<HashMap<u64, Slot>>,
     next: Cell<u64>,
     waiting_bytes: Rc<Cell<usize>>,
     /// The same for each user who has subscribers here: a batch counts once for each that waits for it.
     of_owner: RefCell<HashMap<Owner, OfOwner>>,
+    /// What waits for all clients of the process, these batches among it.
+    waiting: Waiting,
 }
 
-#[derive(Default)]
 struct OfOwner {
     subscribers: usize,
     waiting_bytes: Rc<Cell<usize>>,
+    account: Arc<Account>,
 }
 
 struct Slot {
     sink: Rc<dyn Sink>,
     owner: Owner,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Waits>,
     /// Signalled when nothing waits any more, and when the subscriber has left.
     emptied: Rc<Notify>,
 }
 
-enum Waiting {
+enum Waits {
     /// From this event on.
     Events(Rc<Share>, usize),
     End(LiveError),
@@ -55,12 +59,15 @@ enum Waiting {
 struct Share {
     batch: Rc<Batch>,
     of_owner: Rc<Cell<usize>>,
+    _charge: Charge,
 }
 
 impl Share {
-    fn new(batch: &Rc<Batch>, of_owner: &Rc<Cell<usize>>) -> Rc<Self> {
-        of_owner.set(of_owner.get() + batch.bytes);
-        Rc::new(Share { batch: Rc::clone(batch), of_owner: Rc::clone(of_owner) })
+    fn new(batch: &Rc<Batch>, of_owner: &OfOwner) -> Rc<Self> {
+        let OfOwner { waiting_bytes, account, .. } = of_owner;
+        waiting_bytes.set(waiting_bytes.get() + batch.bytes);
+        let (batch, of_owner) = (Rc::clone(batch), Rc::clone(waiting_bytes));
+        Rc::new(Share { _charge: account.share(batch.bytes), batch, of_owner })
     }
 }
 
@@ -73,9 +80,9 @@ impl Drop for Share {
 impl Slot {
     /// Of what waits for it, whether or not others wait for the same.
     fn waiting_bytes(&self) -> usize {
-        let bytes = |waiting: &Waiting| match waiting {
-            Waiting::Events(share, _) => share.batch.bytes,
-            Waiting::End(_) => 0,
+        let bytes = |waits: &Waits| match waits {
+            Waits::Events(share, _) => share.batch.bytes,
+            Waits::End(_) => 0,
         };
         self.waiting.iter().map(bytes).sum()
     }
@@ -86,13 +93,16 @@ struct Batch {
     events: Arc<[Delivered]>,
     bytes: usize,
     waiting_bytes: Rc<Cell<usize>>,
+    _charge: Charge,
 }
 
 impl Batch {
-    fn new(events: &Arc<[Delivered]>, waiting_bytes: &Rc<Cell<usize>>) -> Rc<Self> {
+    fn new(events: &Arc<[Delivered]>, sinks: &Sinks) -> Rc<Self> {
         let bytes = events.iter().map(|event| event.payload.len() + EVENT_BYTES).sum();
+        let waiting_bytes = Rc::clone(&sinks.waiting_bytes);
         waiting_bytes.set(waiting_bytes.get() + bytes);
-        Rc::new(Batch { events: Arc::clone(events), bytes, waiting_bytes: Rc::clone(waiting_bytes) })
+        let _charge = sinks.waiting.charge(bytes);
+        Rc::new(Batch { events: Arc::clone(events), bytes, waiting_bytes, _charge })
     }
 }
 
@@ -103,11 +113,26 @@ impl Drop for Batch {
 }
 
 impl Sinks {
+    pub fn new(waiting: Waiting) -> Self {
+        Sinks {
+            by_slot: RefCell::default(),
+            next: Cell::default(),
+            waiting_bytes: Rc::default(),
+            of_owner: RefCell::default(),
+            waiting,
+        }
+    }
+
     pub fn enter(&self, sink: Rc<dyn Sink>, owner: &Owner) -> u64 {
         let slot = self.next.replace(self.next.get() + 1);
         let entry = Slot { sink, owner: owner.clone(), waiting: VecDeque::new(), emptied: Rc::default() };
         self.by_slot.borrow_mut().insert(slot, entry);
-        self.of_owner.borrow_mut().entry(owner.clone()).or_default().subscribers += 1;
+        let first = || OfOwner {
+            subscribers: 0,
+            waiting_bytes: Rc::default(),
+            account: self.waiting.account(&Reader::from(owner)),
+        };
+        self.of_owner.borrow_mut().entry(owner.clone()).or_insert_with(first).subscribers += 1;
         slot
     }
 
@@ -156,44 +181,70 @@ impl Sinks {
             if batch.is_none() {
                 self.make_room();
             }
-            let batch = batch.get_or_insert_with(|| Batch::new(events, &self.waiting_bytes));
-            let share = shares.entry(owner).or_insert_with_key(|owner| {
-                let of_owner = self.of_owner.borrow();
-                let counted = of_owner.get(owner).map(|of_owner| Rc::clone(&of_owner.waiting_bytes));
-                Share::new(batch, &counted.unwrap_or_default())
-            });
-            self.wait(*slot, Waiting::Events(Rc::clone(share), taken));
+            if !shares.contains_key(&owner) {
+                self.make_room_of(&owner);
+            }
+            let batch = batch.get_or_insert_with(|| Batch::new(events, self));
+            let share = match shares.entry(owner) {
+                Entry::Occupied(share) => Rc::clone(share.get()),
+                Entry::Vacant(vacant) => {
+                    let of_owner = self.of_owner.borrow();
+                    // All of its subscribers may have been ended for what waited for them.
+                    let Some(of_owner) = of_owner.get(vacant.key()) else { continue };
+                    Rc::clone(vacant.insert(Share::new(batch, of_owner)))
+                }
+            };
+            self.wait(*slot, Waits::Events(share, taken));
+        }
+        if batch.is_some() {
+            self.waiting.make_room();
         }
     }
 
-    /// Ends subscribers until less waits than may: of the user for whom the most waits, those first for whom the most does.
+    /// Ends subscribers until less waits on this worker than may: of the user for whom the most waits, those first for whom the
+    /// most does.
     fn make_room(&self) {
         while self.waiting_bytes.get() >= MAX_WAITING_BYTES {
             let of_owner =
                 |(owner, of_owner): (&Owner, &OfOwner)| (owner.clone(), of_owner.waiting_bytes.get());
             let most = self.of_owner.borrow().iter().map(of_owner).max_by_key(|(_, bytes)| *bytes);
             let Some((owner, 1..)) = most else { return };
-            let mut slots: Vec<(usize, u64)> = {
-                let by_slot = self.by_slot.borrow();
-                let of_owner = by_slot.iter().filter(|(_, slot)| slot.owner == owner);
-                of_owner
-                    .map(|(id, slot)| (slot.waiting_bytes(), *id))
-                    .filter(|(bytes, _)| *bytes > 0)
-                    .collect()
-            };
-            slots.sort_unstable_by_key(|slot| Reverse(*slot));
-            if slots.is_empty() {
+            if !self.end_those_of(&owner, || self.waiting_bytes.get() >= MAX_WAITING_BYTES) {
                 // What it holds is just being handed over.
                 return;
             }
-            tracing::debug!("too many events wait for a user's clients to read them; subscribers are ended");
-            for (_, slot) in slots {
-                if self.waiting_bytes.get() < MAX_WAITING_BYTES {
-                    return;
-                }
-                self.end(slot, LiveError::Unavailable("the client reads too slowly".to_owned()));
-            }
         }
+    }
+
+    /// The same for a user for whom too much waits, here or elsewhere.
+    fn make_room_of(&self, owner: &Owner) {
+        let account = self.of_owner.borrow().get(owner).map(|of_owner| Arc::clone(&of_owner.account));
+        if let Some(account) = account {
+            self.end_those_of(owner, || account.is_full());
+        }
+    }
+
+    /// Ends subscribers of a user for whom events wait, those first for whom the most do, while too many do. Whether one was.
+    fn end_those_of(&self, owner: &Owner, too_many: impl Fn() -> bool) -> bool {
+        if !too_many() {
+            return false;
+        }
+        let mut slots: Vec<(usize, u64)> = {
+            let by_slot = self.by_slot.borrow();
+            let of_owner = by_slot.iter().filter(|(_, slot)| slot.owner == *owner);
+            of_owner.map(|(id, slot)| (slot.waiting_bytes(), *id)).filter(|(bytes, _)| *bytes > 0).collect()
+        };
+        slots.sort_unstable_by_key(|slot| Reverse(*slot));
+        let mut ended = false;
+        for (_, slot) in slots {
+            if !too_many() {
+                break;
+            }
+            tracing::debug!("too many events wait for a user's clients to read them; a subscriber is ended");
+            self.end(slot, LiveError::Unavailable("the client reads too slowly".to_owned()));
+            ended = true;
+        }
+        ended
     }
 
     /// Ends a subscriber, after what waits for it.
@@ -202,7 +253,7 @@ impl Sinks {
         if idle {
             self.end(slot, reason.clone());
         } else {
-            self.wait(slot, Waiting::End(reason.clone()));
+            self.wait(slot, Waits::End(reason.clone()));
         }
     }
 
@@ -243,7 +294,7 @@ impl Sinks {
         }
     }
 
-    fn wait(self: &Rc<Self>, slot: u64, what: Waiting) {
+    fn wait(self: &Rc<Self>, slot: u64, what: Waits) {
         let first = match self.by_slot.borrow_mut().get_mut(&slot) {
             Some(slot) => {
                 slot.waiting.push_back(what);
@@ -265,8 +316,8 @@ impl Sinks {
                 continue;
             }
             let next = match self.by_slot.borrow().get(&slot).and_then(|slot| slot.waiting.front()) {
-                Some(Waiting::Events(share, from)) => Ok((Rc::clone(share), *from)),
-                Some(Waiting::End(reason)) => Err(reason.clone()),
+                Some(Waits::Events(share, from)) => Ok((Rc::clone(share), *from)),
+                Some(Waits::End(reason)) => Err(reason.clone()),
                 None => return,
             };
             let (share, from) = match next {
@@ -278,7 +329,7 @@ impl Sinks {
             let mut by_slot = self.by_slot.borrow_mut();
             let Some(entry) = by_slot.get_mut(&slot) else { return };
             if taken < events.len() {
-                entry.waiting[0] = Waiting::Events(share, taken);
+                entry.waiting[0] = Waits::Events(share, taken);
                 continue;
             }
             entry.waiting.pop_front();
@@ -307,6 +358,7 @@ mod tests {
 
     use super::super::local::Room;
     use super::*;
+    use crate::waiting::WaitingBounds;
 
     /// Takes two events at a time.
     #[derive(Default)]
@@ -362,7 +414,7 @@ mod tests {
 
     #[actix::test]
     async fn a_burst_is_handed_over_as_its_client_reads_in_order_and_the_end_comes_last() {
-        let (sinks, sink) = (Rc::new(Sinks::default()), Rc::new(Narrow::default()));
+        let (sinks, sink) = (Rc::new(Sinks::new(Waiting::unbounded())), Rc::new(Narrow::default()));
         let slot = sinks.enter(Rc::clone(&sink) as Rc<dyn Sink>, &user("a"));
         sink.read();
         sinks.deliver(&[slot], &events(0..5, 10));
@@ -383,7 +435,7 @@ mod tests {
 
     #[actix::test]
     async fn whoever_reads_the_log_for_a_subscriber_waits_for_its_client() {
-        let (sinks, sink) = (Rc::new(Sinks::default()), Rc::new(Narrow::default()));
+        let (sinks, sink) = (Rc::new(Sinks::new(Waiting::unbounded())), Rc::new(Narrow::default()));
         let slot = sinks.enter(Rc::clone(&sink) as Rc<dyn Sink>, &user("a"));
         sinks.deliver(&[slot], &events(0..3, 10));
         let of_wait = Rc::clone(&sinks);
@@ -407,7 +459,7 @@ mod tests {
 
     #[actix::test]
     async fn whoever_reads_the_log_for_several_waits_for_the_quickest_of_their_clients() {
-        let sinks = Rc::new(Sinks::default());
+        let sinks = Rc::new(Sinks::new(Waiting::unbounded()));
         let all: Vec<_> = (0..3).map(|_| Rc::new(Narrow::default())).collect();
         let enter = |sink: &Rc<Narrow>| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user("a"));
         let slots: Vec<u64> = all.iter().map(enter).collect();
@@ -424,7 +476,7 @@ mod tests {
 
     #[actix::test]
     async fn what_waits_is_counted_once_for_all_its_subscribers_and_bounded() {
-        let sinks = Rc::new(Sinks::default());
+        let sinks = Rc::new(Sinks::new(Waiting::unbounded()));
         let all: Vec<_> = (0..100).map(|_| Rc::new(Narrow::default())).collect();
         let enter = |sink: &Rc<Narrow>| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user("a"));
         let slots: Vec<u64> = all.iter().map(enter).collect();
@@ -442,8 +494,36 @@ mod tests {
     }
 
     #[actix::test]
+    async fn events_that_wait_count_for_their_user_whose_subscribers_are_ended_beyond_its_bound() {
+        let waiting = Waiting::new(WaitingBounds { service: 0, user: 3_000, all: 1_000_000 });
+        let sinks = Rc::new(Sinks::new(waiting.clone()));
+        let all: Vec<_> = (0..4).map(|_| Rc::new(Narrow::default())).collect();
+        let enter = |n: usize, name: &str| sinks.enter(Rc::clone(&all[n]) as Rc<dyn Sink>, &user(name));
+        let [most, less, idle, other] = [enter(0, "a"), enter(1, "a"), enter(2, "a"), enter(3, "b")];
+        sinks.deliver(&[most, less, other], &events(0..1, 1_000));
+        sinks.deliver(&[most], &events(1..2, 1_000));
+        let account = waiting.account(&Reader::User("a".into()));
+        assert!((2_000..3_000).contains(&account.bytes()) && waiting.bytes() == account.bytes());
+        // What waits elsewhere counts as well.
+        let _answer = account.charge(1_000);
+        sinks.deliver(&[less, other], &events(2..3, 1_000));
+        let ended = |n: usize| all[n].ended.get();
+        assert_eq!(
+            (ended(0), ended(1), ended(3)),
+            (true, false, false),
+            "where the most waits, of this user"
+        );
+        all[2].read();
+        sinks.deliver(&[idle], &events(2..3, 1_000));
+        assert!(!ended(2) && *all[2].taken.borrow() == [2], "who reads goes on");
+        [less, idle, other].iter().for_each(|slot| sinks.leave(*slot));
+        settle().await;
+        assert_eq!((account.bytes(), waiting.bytes()), (1_000, 1_000));
+    }
+
+    #[actix::test]
     async fn only_the_user_is_ended_who_does_not_read_when_too_much_waits() {
-        let sinks = Rc::new(Sinks::default());
+        let sinks = Rc::new(Sinks::new(Waiting::unbounded()));
         let enter = |sink: &Rc<Narrow>, name: &str| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user(name));
         let of_hostile: Vec<_> = (0..3).map(|_| Rc::new(Narrow::default())).collect();
         let hostile: Vec<u64> = of_hostile.iter().map(|sink| enter(sink, "hostile")).collect();

@@ -63,7 +63,7 @@ pub(super) static KEYS: &[Key] = &[
         "limits.waiting_bytes",
         SIZE,
         Some("33554432"),
-        "Answers on their way to one user; while there are more, requests get 429.",
+        "What waits for one user's clients to read it, answers and events, over HTTP, websockets and event streams; while there is more, operations are refused with 429 and `TOO_MANY_REQUESTS`, and subscriptions whose events wait are ended with 1013.",
     ),
     Key::new("limits.batch", COUNT, Some("10"), "Operations in one batched request."),
     Key::new("limits.deadline", TIME, Some("5000"), "A request that takes longer is answered with an error."),
@@ -180,7 +180,7 @@ pub(super) static KEYS: &[Key] = &[
         "limits.service.waiting_bytes",
         SIZE,
         Some("268435456"),
-        "For the service role: answers on their way to one user; while there are more, requests get 429.",
+        "For the service role: what waits for its clients to read it, answers and events, over HTTP, websockets and event streams; while there is more, operations are refused with 429 and `TOO_MANY_REQUESTS`, and subscriptions whose events wait are ended with 1013.",
     ),
     Key::new(
         "limits.service.batch",

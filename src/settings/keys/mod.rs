@@ -63,7 +63,7 @@ static GENERAL: &[Key] = &[
         "server.waiting_bytes",
         SIZE,
         Some("536870912"),
-        "Answers on their way to all clients of the process; while there are more, requests get 503.",
+        "What waits for all clients of the process to read it; when there is more, connections are cut off for others, the greatest first of the user for whom the most waits. That user's requests get 503.",
     ),
     Key::new(
         "server.trusted_proxies",
