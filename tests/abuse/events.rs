@@ -30,7 +30,7 @@ const SUBSCRIBE: &str =
     "subscription($where: OrderSubscriptionWhereInput) { order(where: $where) { node { uid name } } }";
 const UPDATE: &str = "mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) { updateOrder(where: $where, data: $data) { uid } }";
 
-type Wire = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Wire = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// About the costliest that a seller may ask of one order, each time another: for every order of its seller, all orders of that
 /// seller are looked through, six times, by twenty-five conditions that hold for none.
@@ -43,11 +43,12 @@ fn costly(n: usize) -> Value {
     json!({ "assignedTo": { "orders_every": { "AND": (0..6).map(branch).collect::<Vec<_>>() } } })
 }
 
-async fn connect(browser: &Browser) -> Wire {
+/// A websocket of the seller's that was acknowledged.
+pub async fn connect(browser: &Browser, protocol: &'static str) -> Wire {
     let mut request = browser.url("/graphql").replace("http://", "ws://").into_client_request().unwrap();
     let cookies: Vec<_> = browser.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let headers = request.headers_mut();
-    headers.insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+    headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
     headers.insert("cookie", cookies.join("; ").parse().unwrap());
     let (mut wire, _) = connect_async(request).await.unwrap();
     send(&mut wire, json!({ "type": "connection_init" })).await;
@@ -55,7 +56,7 @@ async fn connect(browser: &Browser) -> Wire {
     wire
 }
 
-async fn send(wire: &mut Wire, message: Value) {
+pub async fn send(wire: &mut Wire, message: Value) {
     wire.send(Message::text(message.to_string())).await.unwrap();
 }
 
@@ -73,7 +74,7 @@ fn subscribe(id: usize, filter: Value) -> Value {
 }
 
 /// An order of the seller's.
-async fn order_of(browser: &Browser) -> String {
+pub async fn order_of(browser: &Browser) -> String {
     let reply = browser.clone().graphql("{ orders(first: 1) { uid } }", json!({})).await;
     reply.body["data"]["orders"][0]["uid"].as_str().unwrap().to_owned()
 }
@@ -146,7 +147,7 @@ async fn two_hundred_costly_subscriptions_do_not_delay_another_sellers_events() 
     let shop = Shop::open(&[("GOM__METRICS__TOKEN", METRICS_TOKEN)]).await;
     let (well_behaved, hostile) = (shop.seller("victim").await, shop.seller("attacker").await);
     let (order, hostile_order) = (order_of(&well_behaved).await, order_of(&hostile).await);
-    let mut wire = connect(&well_behaved).await;
+    let mut wire = connect(&well_behaved, "graphql-transport-ws").await;
     send(&mut wire, subscribe(0, json!({}))).await;
     let events = listen(wire);
     // Subscribed once the first event has come.
@@ -161,7 +162,7 @@ async fn two_hundred_costly_subscriptions_do_not_delay_another_sellers_events() 
     let (mut attackers, refused) = (Vec::new(), Rc::new(Cell::new(0)));
     let got = Rc::new(Cell::new(0));
     for socket in 0..SOCKETS {
-        let mut wire = connect(&hostile).await;
+        let mut wire = connect(&hostile, "graphql-transport-ws").await;
         for n in 0..OF_SOCKET {
             let filter = json!({ "mutation_in": ["UPDATED"], "node": costly(socket * OF_SOCKET + n) });
             send(&mut wire, subscribe(n, filter)).await;

@@ -35,7 +35,11 @@ pub async fn victim(browser: &Browser, seconds: u64) -> Times {
             let began = Instant::now();
             let reply = browser.graphql(QUERY, json!({ "first": 15 })).await;
             let edges = reply.body["data"]["ordersConnection"]["edges"].as_array().map_or(0, Vec::len);
-            (began.elapsed(), reply.status == 200 && edges == 15)
+            let good = reply.status == 200 && edges == 15;
+            if !good {
+                println!("the victim got {}: {}", reply.status, reply.body);
+            }
+            (began.elapsed(), good)
         }));
     }
     let mut times = Vec::new();

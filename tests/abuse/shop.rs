@@ -72,7 +72,8 @@ async fn fill(server: &Server, seller: &str) {
     ask(server, update, variables).await;
 }
 
-async fn ask(server: &Server, query: &str, variables: Value) {
+/// What the service is answered; no errors are allowed.
+pub async fn ask(server: &Server, query: &str, variables: Value) {
     let body = json!({ "query": query, "variables": variables }).to_string();
     let request = reqwest::Client::new().post(server.url("/graphql")).bearer_auth(server.token());
     let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
