@@ -215,6 +215,7 @@ impl Application {
         let (bounds, census) = (Arc::new(settings.sockets.clone()), Census::default());
         let sending = Sending::of(&settings.server);
         let waiting = http::waiting(&limits, sending.waiting_bytes);
+        let asked = http::asked(&limits, sending.request_bytes);
         let renewals = Arc::new(Renewals::new(settings.push.renewals_per_minute));
         let (stop_sockets, stopping) = watch::channel(false);
         let (of_workers, of_live, of_push) = (database.clone(), live.clone(), push.clone());
@@ -246,6 +247,7 @@ impl Application {
                     bounds: Arc::clone(&bounds),
                     census: census.clone(),
                     waiting: waiting.clone(),
+                    asked: asked.clone(),
                     sending,
                     console: console.clone(),
                     welcome,

@@ -1,8 +1,10 @@
 //! Bytes that wait for clients to read them, of all protocols and all workers: counted for the user whom they are for, and in
 //! all. A user for whom too much waits is answered no more; where too much waits in all, the connection that holds most is
 //! ended, of the user for whom the most waits. So no user who does not read takes the memory, or the answers, of others.
+//! In the same way, by a count of its own, requests are bounded that users make the server hold.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -193,6 +195,18 @@ impl Waiting {
 }
 
 impl Account {
+    /// Whether this reader may be given more, where nothing can be ended for it.
+    ///
+    /// # Errors
+    /// Which bound is reached.
+    pub fn check(&self) -> Result<(), Full> {
+        match (self.is_full(), self.waiting.is_full()) {
+            (true, _) => Err(Full::Reader),
+            (false, true) => Err(Full::All),
+            (false, false) => Ok(()),
+        }
+    }
+
     /// Whether as much waits as may.
     pub fn is_full(&self) -> bool {
         self.bytes() >= self.bound()
@@ -324,6 +338,24 @@ impl Drop for Holding {
     fn drop(&mut self) {
         self.change(|_| 0);
         self.account.connections().by_number.remove(&self.number);
+    }
+}
+
+impl Charge {
+    pub fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.in_all {
+            self.waiting.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if let Some(account) = &self.account {
+            account.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.bytes)
     }
 }
 

@@ -11,12 +11,14 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{BytesMut, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 use futures::StreamExt;
+use gom_actors::waiting::{Account, Charge, Full};
 use tokio::time::Instant;
 
 use super::State;
 use super::access::Noted;
 use super::documents::{self, Asked};
 use super::media_type::{MediaType, is_plain_text};
+use super::outgoing::{reader, too_much_asked};
 use super::refusal::{Refusal, is_known};
 use super::request_id::RequestId;
 use super::rest_error::RestError;
@@ -37,6 +39,8 @@ pub struct Call {
     pub id: RequestId,
     /// The method is GET, which must change nothing.
     pub by_get: bool,
+    /// Counts the request for as long as it is held.
+    pub held: Charge,
 }
 
 /// A request that does not become a call.
@@ -112,10 +116,13 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
         return Err(Refusal::too_large(request, section, limits.body_bytes).into());
     }
 
+    let asked = state.asked.account(&reader(&viewer));
+    let mut held = asked.charge(request.query_string().len());
     let read = if by_get {
         documents::of_query(request.query_string()).map(Asked::One)
     } else {
-        let body = tokio::time::timeout_at(deadline, collect(payload, limits.body_bytes)).await;
+        let body =
+            tokio::time::timeout_at(deadline, collect(payload, limits.body_bytes, &asked, &mut held)).await;
         match body.map_err(|_| Refusal::too_slow(request))? {
             Ok(body) if is_large(body.len()) => {
                 let body = body.freeze();
@@ -125,10 +132,13 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
                 read.map_err(|error| Refusal::crowded(request, error))?
             }
             Ok(body) => documents::of_body(request, body.freeze()).await,
-            Err(PayloadError::Overflow) => {
+            Err(NotCollected::Payload(PayloadError::Overflow)) => {
                 return Err(Refusal::too_large(request, section, limits.body_bytes).into());
             }
-            Err(error) => Err(format!("The request's body cannot be read: {error}")),
+            Err(NotCollected::Full(full)) => {
+                return Err(Refusal::not_taken_in(request, too_much_asked(state, &viewer, full)).into());
+            }
+            Err(NotCollected::Payload(error)) => Err(format!("The request's body cannot be read: {error}")),
         }
     };
     let (batched, requests) = match read.map_err(|problem| Refusal::malformed(request, problem))? {
@@ -144,7 +154,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
     let name = requests.first().and_then(|request| request.operation_name.as_deref());
     Noted::of(request, |noted| noted.operation(name));
     let (media, id) = (MediaType::preferred(request), RequestId::of_request(request));
-    Ok(Call { viewer, requests, batched, media, deadline, id, by_get })
+    Ok(Call { viewer, requests, batched, media, deadline, id, by_get, held })
 }
 
 /// `application/json`, and its relatives such as `application/graphql+json`. Nothing that a page of another
@@ -156,14 +166,27 @@ fn is_json(request: &HttpRequest) -> bool {
         || (content_type.starts_with("application/") && content_type.ends_with("+json"))
 }
 
-/// The whole body, of at most `limit` bytes.
-async fn collect(mut payload: Payload, limit: usize) -> Result<BytesMut, PayloadError> {
+enum NotCollected {
+    Payload(PayloadError),
+    /// Too much is held of requests already.
+    Full(Full),
+}
+
+/// The whole body, of at most `limit` bytes, counted while it arrives.
+async fn collect(
+    mut payload: Payload,
+    limit: usize,
+    asked: &Account,
+    held: &mut Charge,
+) -> Result<BytesMut, NotCollected> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk?;
+        let chunk = chunk.map_err(NotCollected::Payload)?;
         if chunk.len() > limit - body.len() {
-            return Err(PayloadError::Overflow);
+            return Err(NotCollected::Payload(PayloadError::Overflow));
         }
+        asked.check().map_err(NotCollected::Full)?;
+        held.add(chunk.len());
         body.extend_from_slice(&chunk);
     }
     Ok(body)

@@ -53,7 +53,7 @@ pub use console::{Console, Examples};
 pub use edge::{Edge, EdgeError};
 pub use health::Vitals;
 pub use metrics::{Metrics, MetricsServer, ShownHere};
-pub use outgoing::{admission, reader, waiting};
+pub use outgoing::{admission, asked, reader, too_much_asked, waiting};
 pub use page::without_slash;
 pub use request_id::identify;
 pub use site_cookies::carry;
@@ -76,6 +76,8 @@ pub struct Sending {
     pub timeout: Duration,
     /// How much may wait for all clients.
     pub waiting_bytes: usize,
+    /// How much the requests of all clients may be.
+    pub request_bytes: usize,
 }
 
 /// What the handlers of one worker share.
@@ -95,6 +97,8 @@ pub struct State {
     pub sockets: LocalSockets,
     /// What waits for clients.
     pub waiting: Waiting,
+    /// What requests make the process hold.
+    pub asked: Waiting,
     /// How much may wait, and for how long.
     pub sending: Sending,
     /// GraphiQL, if it is shown.
@@ -107,7 +111,11 @@ pub struct State {
 
 impl Sending {
     pub fn of(server: &settings::Server) -> Self {
-        Sending { timeout: server.send_timeout, waiting_bytes: server.waiting_bytes }
+        Sending {
+            timeout: server.send_timeout,
+            waiting_bytes: server.waiting_bytes,
+            request_bytes: server.request_bytes,
+        }
     }
 }
 

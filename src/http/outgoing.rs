@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::State;
 use crate::graphql::Admission;
 use crate::identity::Viewer;
 use crate::settings::AllLimits;
@@ -36,6 +37,39 @@ pub fn waiting(limits: &AllLimits, server: usize) -> Waiting {
         user: limits.everyone.waiting_bytes,
         all: server,
     })
+}
+
+/// What requests may make the process hold; `server`: in all.
+pub fn asked(limits: &AllLimits, server: usize) -> Waiting {
+    Waiting::new(WaitingBounds {
+        service: limits.service.request_bytes,
+        user: limits.everyone.request_bytes,
+        all: server,
+    })
+}
+
+/// Why a request is not taken in.
+pub fn too_much_asked(state: &State, viewer: &Viewer, full: Full) -> ApiError {
+    match full {
+        Full::Reader => {
+            let (section, limits) = state.limits_of(viewer);
+            ApiError::new(
+                ErrorKind::TooManyRequests,
+                format!(
+                    "Requests of yours arrive, wait, are carried out, or go on as subscriptions; the limit is {} bytes \
+                     ({section}.request_bytes). Nothing was done. Try again when some have ended.",
+                    limits.request_bytes
+                ),
+            )
+        }
+        Full::All => ApiError::new(
+            ErrorKind::Unavailable,
+            format!(
+                "Too many requests arrive or go on; the limit is {} bytes (server.request_bytes). Nothing was done. Try again.",
+                state.sending.request_bytes
+            ),
+        ),
+    }
 }
 
 /// As whom a viewer reads.

@@ -20,6 +20,8 @@ pub struct Refusal {
     status: StatusCode,
     error: ApiError,
     allow: Option<&'static str>,
+    /// Some of the request's body is left unread.
+    leaves_body: bool,
     media: MediaType,
     id: RequestId,
 }
@@ -31,7 +33,14 @@ impl Refusal {
 
     fn with(request: &HttpRequest, status: StatusCode, error: ApiError) -> Self {
         let (media, id) = (MediaType::preferred(request), RequestId::of_request(request));
-        Refusal { status, error, allow: None, media, id }
+        let leaves_body = matches!(
+            status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNSUPPORTED_MEDIA_TYPE
+                | StatusCode::REQUEST_TIMEOUT
+        );
+        Refusal { status, error, allow: None, leaves_body, media, id }
     }
 
     /// Not JSON, or not of the shape of a GraphQL request.
@@ -91,6 +100,11 @@ impl Refusal {
         Self::with(request, status, error)
     }
 
+    /// Too much is held of requests already: the body is not read to its end.
+    pub fn not_taken_in(request: &HttpRequest, error: ApiError) -> Self {
+        Refusal { leaves_body: true, ..Self::crowded(request, error) }
+    }
+
     /// The body did not arrive in time.
     pub fn too_slow(request: &HttpRequest) -> Self {
         Self::new(
@@ -123,17 +137,6 @@ impl Refusal {
             "The ledger is read by queries, and not written",
         )
     }
-
-    /// Whether the rest of the request's body is left unread, so that the connection cannot be used again.
-    fn leaves_body(&self) -> bool {
-        matches!(
-            self.status,
-            StatusCode::UNAUTHORIZED
-                | StatusCode::PAYLOAD_TOO_LARGE
-                | StatusCode::UNSUPPORTED_MEDIA_TYPE
-                | StatusCode::REQUEST_TIMEOUT
-        )
-    }
 }
 
 impl fmt::Display for Refusal {
@@ -162,7 +165,8 @@ impl ResponseError for Refusal {
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.insert_header((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
         }
-        if self.leaves_body() {
+        // The connection cannot be used again.
+        if self.leaves_body {
             response.force_close();
         }
         response.body(body)

@@ -12,6 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures::Stream;
 use gom_actors::live::Room;
 use gom_actors::metrics::{CONNECTIONS_CLOSED, Closed, EVENT_STREAMS, Level, Route};
+use gom_actors::waiting::Charge;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use tokio::time::Instant;
@@ -87,6 +88,7 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     let heartbeat = interval_at(Instant::now() + bounds.heartbeat, bounds.heartbeat);
     let body = Body {
         outbox,
+        _held: running.as_ref().map(|_| call.held),
         _running: running,
         _entry: entry,
         _place: place,
@@ -181,6 +183,8 @@ impl Outlet for Events {
 struct Body {
     outbox: Rc<Outbox>,
     _running: Option<Running>,
+    /// Of the request, for as long as it goes on.
+    _held: Option<Charge>,
     _entry: Entry,
     _place: Place,
     _counted: Level,

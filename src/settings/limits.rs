@@ -35,7 +35,9 @@ pub struct Limits {
     pub page_size: u64,
     pub answer_bytes: u64,
     pub text_bytes: u64,
-    /// Of one user's answers that are being sent.
+    /// Of one user's requests that are held.
+    pub request_bytes: usize,
+    /// Of what waits for one user's clients.
     pub waiting_bytes: usize,
     pub batch: usize,
     #[serde(deserialize_with = "milliseconds")]

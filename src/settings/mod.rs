@@ -91,7 +91,9 @@ pub struct Server {
     /// How long a client may take nothing of its answer.
     #[serde(deserialize_with = "milliseconds")]
     pub send_timeout: Duration,
-    /// Of all answers that are being sent.
+    /// Of the requests that are held.
+    pub request_bytes: usize,
+    /// Of what waits for all clients.
     pub waiting_bytes: usize,
     /// Whose word on the client's address is taken.
     #[serde(default, deserialize_with = "networks")]

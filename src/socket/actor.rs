@@ -21,7 +21,7 @@ use futures::{FutureExt, Stream};
 use gom_actors::live::Room;
 use gom_actors::metrics::{self, CONNECTIONS_CLOSED, Closed, WEBSOCKETS};
 use gom_actors::sessions::SessionId;
-use gom_actors::waiting::Reader;
+use gom_actors::waiting::{Charge, Reader};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 
@@ -29,10 +29,11 @@ use super::census::Place;
 use super::frame;
 use super::machine::{self, Effect, Id, Machine, Protocol, Start};
 use super::outbox::{Outbox, OwnSocket};
+use super::own_task::OwnTask;
 use super::payload::bad_cursor;
 use super::sending::Sending;
 use crate::graphql::{self, Answer, Next, Outlet, Running, Started, is_large};
-use crate::http::{State, reader};
+use crate::http::{State, reader, too_much_asked};
 use crate::identity::Viewer;
 
 /// How long an acknowledgement waits for its cursor.
@@ -139,6 +140,8 @@ struct Operation {
     number: u64,
     starting: SpawnHandle,
     running: Option<Running>,
+    /// Counts the request for as long as it goes on; nothing if it is refused for that.
+    _held: Option<Charge>,
 }
 
 impl Actor for Socket {
@@ -211,15 +214,20 @@ impl Socket {
             return;
         }
         if is_large(bytes) {
-            self.receive_large(text, ctx);
+            self.receive_large(text, bytes, ctx);
         } else {
-            let effects = self.machine.receive(machine::read(text.as_ref()));
+            let effects = self.machine.receive(machine::read(text.as_ref()), bytes);
             self.carry_out(effects, ctx);
         }
     }
 
     /// Reads a message on another thread. What follows on the socket waits for it.
-    fn receive_large(&mut self, text: impl AsRef<str> + Send + 'static, ctx: &mut <Self as Actor>::Context) {
+    fn receive_large(
+        &mut self,
+        text: impl AsRef<str> + Send + 'static,
+        bytes: usize,
+        ctx: &mut <Self as Actor>::Context,
+    ) {
         let api = &self.state.api;
         let (user, patience) = match &self.viewer {
             Some(viewer) => {
@@ -229,16 +237,17 @@ impl Socket {
             None => (Some(String::new()), self.state.bounds.init_timeout),
         };
         let (engine, deadline) = (Arc::clone(&api.engine), tokio::time::Instant::now() + patience);
-        let reading = async move {
+        // A connection that is stuck in a write must not keep the thread that others wait for.
+        let reading = OwnTask::begin(async move {
             engine.offload.run(user.as_deref(), deadline, move || machine::read(text.as_ref())).await
-        };
-        ctx.wait(reading.into_actor(self).map(|read, socket, ctx| match read {
-            Ok(message) if !socket.outbox.is_over() => {
-                let effects = socket.machine.receive(message);
+        });
+        ctx.wait(reading.into_actor(self).map(move |read, socket, ctx| match read {
+            Some(Ok(message)) if !socket.outbox.is_over() => {
+                let effects = socket.machine.receive(message, bytes);
                 socket.carry_out(effects, ctx);
             }
-            Ok(_) => {}
-            Err(error) => socket.end(TRY_AGAIN, &error.message),
+            Some(Ok(_)) | None => {}
+            Some(Err(error)) => socket.end(TRY_AGAIN, &error.message),
         }));
     }
 
@@ -348,6 +357,13 @@ impl Socket {
         self.stop(&id, ctx);
         // The machine starts nothing for somebody that it does not know.
         let Some(viewer) = self.viewer.clone().filter(|_| self.known) else { return };
+        let asked = self.state.asked.account(&reader(&viewer));
+        let held = asked.check().map(|()| asked.charge(start.bytes));
+        // One that is refused is not kept until there is room to say so.
+        let (held, start) = match held {
+            Ok(held) => (Some(held), Ok(start)),
+            Err(full) => (None, Err(too_much_asked(&self.state, &viewer, full))),
+        };
         self.begun += 1;
         let number = self.begun;
         let (before, after) = self.machine.around(&id);
@@ -363,12 +379,18 @@ impl Socket {
         });
         let (state, request_id) = (self.state.clone(), self.request_id.clone());
         let outbox = Rc::clone(&self.outbox);
-        let starting = async move {
+        // On a task of its own: while the connection is stuck in a write, its actor does nothing, and what an operation has or
+        // is given meanwhile, others wait for: its user's turn, a thread for large requests.
+        let starting = OwnTask::begin(async move {
             let permit = outbox.answer_permit().await;
             // Nobody is answered more while it does not read.
             if let Some(room) = outbox.room() {
                 room.await;
             }
+            let start = match start {
+                Ok(start) => start,
+                Err(error) => return (Started::Answered(Answer::refused(vec![error])), None),
+            };
             // Of whom others may wait to be read, here or on other connections.
             if let Err(error) = state.api.admission.check(&viewer) {
                 return (Started::Answered(Answer::refused(vec![error])), None);
@@ -395,9 +417,11 @@ impl Socket {
                 room.await;
             }
             (started, Some(held))
-        };
+        });
         let of_task = Rc::clone(&id);
-        let starting = starting.into_actor(self).map(move |(started, held), socket, _| {
+        let starting = starting.into_actor(self).map(move |started, socket, _| {
+            // Cancelled with the worker's thread.
+            let Some((started, held)) = started else { return };
             let Some(operation) = socket.running.get_mut(&of_task).filter(|o| o.number == number) else {
                 return;
             };
@@ -416,7 +440,7 @@ impl Socket {
             }
         });
         let starting = ctx.spawn(starting);
-        self.running.insert(id, Operation { number, starting, running: None });
+        self.running.insert(id, Operation { number, starting, running: None, _held: held });
     }
 }
 

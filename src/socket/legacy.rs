@@ -37,13 +37,13 @@ impl Legacy {
         Legacy { state: State::Waiting, running: HashSet::new(), most, request }
     }
 
-    pub fn receive(&mut self, message: Message) -> Vec<Effect> {
+    pub fn receive(&mut self, message: Message, bytes: usize) -> Vec<Effect> {
         let Some(message) = message else {
             return vec![connection_error("Message must be a JSON object.")];
         };
         match message.get("type").and_then(Value::as_str) {
             Some("connection_init") => self.init(message.get("payload")),
-            Some("start") => self.start(&message),
+            Some("start") => self.start(&message, bytes),
             Some("stop") => match id(&message) {
                 Some(id) => self.stop(id),
                 None => vec![error("null", "Invalid id!")],
@@ -66,9 +66,9 @@ impl Legacy {
         }
     }
 
-    fn start(&mut self, message: &Map<String, Value>) -> Vec<Effect> {
+    fn start(&mut self, message: &Map<String, Value>, bytes: usize) -> Vec<Effect> {
         let Some(id) = id(message) else { return vec![error("null", "Invalid id!")] };
-        let start = match payload::start(message.get("payload")) {
+        let start = match payload::start(message.get("payload"), bytes) {
             Err(reason) => return vec![error(&id, &format!("Invalid message: {reason}"))],
             Ok(Err(problem)) => return self.refused(&id, problem),
             Ok(Ok(start)) => start,
@@ -155,10 +155,11 @@ impl Legacy {
     }
 }
 
-/// The id as JSON, a text or a number.
+/// The id as JSON, a text that is not long, or a number.
 fn id(message: &Map<String, Value>) -> Option<Id> {
     let id = message.get("id")?;
-    (id.is_string() || id.is_number()).then(|| id.to_string().into())
+    let is_short = id.as_str().is_none_or(|id| id.len() <= payload::MAX_ID_BYTES);
+    (is_short && (id.is_string() || id.is_number())).then(|| id.to_string().into())
 }
 
 fn ack() -> Vec<Effect> {

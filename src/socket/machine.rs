@@ -62,6 +62,8 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Start {
     pub request: Request,
+    /// Of the message in which it came.
+    pub bytes: usize,
     /// After which a subscription goes on.
     /// As the client has sent it.
     pub from: Option<String>,
@@ -97,9 +99,9 @@ impl Machine {
         }
     }
 
-    /// A message has come.
-    pub fn receive(&mut self, message: Message) -> Vec<Effect> {
-        both!(self, one => one.receive(message))
+    /// A message of so many bytes has come.
+    pub fn receive(&mut self, message: Message, bytes: usize) -> Vec<Effect> {
+        both!(self, one => one.receive(message, bytes))
     }
 
     /// The answer to [`Effect::Authenticate`]. `head`: with which a client that has no cursor yet may come back.

@@ -8,6 +8,7 @@ mod legacy;
 mod local;
 mod machine;
 mod outbox;
+mod own_task;
 mod payload;
 mod sending;
 mod transport_ws;

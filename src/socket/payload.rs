@@ -7,8 +7,8 @@ use super::machine::Start;
 use crate::graphql::Request;
 
 /// The payload of `subscribe` and `start`. The outer error: it is no such payload; the inner one: the operation cannot be
-/// started with it.
-pub fn start(payload: Option<&Value>) -> Result<Result<Start, ApiError>, &'static str> {
+/// started with it. `bytes`: of the message.
+pub fn start(payload: Option<&Value>, bytes: usize) -> Result<Result<Start, ApiError>, &'static str> {
     let Some(Value::Object(payload)) = payload else { return Err("the payload is no object") };
     let Some(Value::String(text)) = payload.get("query") else { return Err("the payload has no query") };
     let operation_name = match payload.get("operationName") {
@@ -29,8 +29,11 @@ pub fn start(payload: Option<&Value>) -> Result<Result<Start, ApiError>, &'stati
         Some(Value::String(cursor)) => Some(cursor.clone()),
         Some(_) => return Ok(Err(bad_cursor("a cursor is a text"))),
     };
-    Ok(Ok(Start { request, from }))
+    Ok(Ok(Start { request, bytes, from }))
 }
+
+/// Bytes of an operation's id as JSON, of which each message of the operation has a copy.
+pub const MAX_ID_BYTES: usize = 256;
 
 pub fn bad_cursor(reason: &str) -> ApiError {
     ApiError::new(ErrorKind::BadUserInput, format!("extensions.cursor: {reason}"))

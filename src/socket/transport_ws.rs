@@ -38,7 +38,7 @@ impl TransportWs {
         TransportWs { state: State::Waiting, running: HashSet::new(), most, request }
     }
 
-    pub fn receive(&mut self, message: Message) -> Vec<Effect> {
+    pub fn receive(&mut self, message: Message, bytes: usize) -> Vec<Effect> {
         let Some(message) = message else {
             return close(BAD_REQUEST, "Invalid message: it is no JSON object");
         };
@@ -47,7 +47,7 @@ impl TransportWs {
             Some("connection_init") => self.init(payload),
             Some("ping") => self.ping(payload),
             Some("pong") => Vec::new(),
-            Some("subscribe") => self.subscribe(&message),
+            Some("subscribe") => self.subscribe(&message, bytes),
             Some("complete") => match id(&message) {
                 Some(id) if self.running.remove(&id) => vec![Effect::Stop(id)],
                 // Both sides may complete at the same time.
@@ -81,17 +81,17 @@ impl TransportWs {
         effects
     }
 
-    fn subscribe(&mut self, message: &Map<String, Value>) -> Vec<Effect> {
+    fn subscribe(&mut self, message: &Map<String, Value>, bytes: usize) -> Vec<Effect> {
         if self.state != State::Ready {
             return close(UNAUTHORIZED, "Unauthorized");
         }
         let Some(id) = id(message) else {
-            return close(BAD_REQUEST, "Invalid message: subscribe needs an id");
+            return close(BAD_REQUEST, "Invalid message: subscribe needs an id, a text of up to 256 bytes");
         };
         if self.running.contains(&id) {
             return close(SUBSCRIBER_EXISTS, &format!("Subscriber for {} already exists", plain(&id)));
         }
-        match payload::start(message.get("payload")) {
+        match payload::start(message.get("payload"), bytes) {
             Err(reason) => close(BAD_REQUEST, &format!("Invalid message: {reason}")),
             Ok(Err(error)) => vec![error_message(&id, &[error], &self.request)],
             Ok(Ok(_)) if self.running.len() >= self.most => {
@@ -150,10 +150,10 @@ impl TransportWs {
     }
 }
 
-/// The id as JSON; it is a text that is not empty.
+/// The id as JSON; it is a text that is not empty, and not long.
 fn id(message: &Map<String, Value>) -> Option<Id> {
     let id = message.get("id")?;
-    id.as_str().filter(|id| !id.is_empty())?;
+    id.as_str().filter(|id| !id.is_empty() && id.len() <= payload::MAX_ID_BYTES)?;
     Some(id.to_string().into())
 }
 

@@ -1,7 +1,10 @@
 //! What is refused for its size, with the limit and its value.
 
+use gom_test_support::eventually;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::app::{TestApp, read};
 
@@ -163,4 +166,42 @@ async fn a_body_that_does_not_come_is_given_up_at_the_deadline() {
         .body(reqwest::Body::wrap_stream(never));
     let answer = read(request.send().await.unwrap()).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::REQUEST_TIMEOUT, "DEADLINE_EXCEEDED"));
+}
+
+/// A client that announces a body, and sends a part of it.
+async fn sends_a_part(app: &TestApp, bytes: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(app.address.trim_start_matches("http://")).await.unwrap();
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\n\
+         Content-Length: {}\r\n\r\n",
+        app.token,
+        bytes + 1
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; bytes]).await.unwrap();
+    stream
+}
+
+#[actix_web::test]
+async fn bodies_that_do_not_come_to_their_end_hold_no_more_than_one_user_may() {
+    let app = TestApp::start_with(&[
+        ("limits.service.request_bytes", "100000"),
+        ("limits.service.deadline", "600000"),
+    ])
+    .await;
+    let body = || json!({ "query": "{ __typename }", "variables": { "x": "x".repeat(50_000) } }).to_string();
+    assert_eq!(app.post(body()).await.status, StatusCode::OK);
+    let arriving = [sends_a_part(&app, 60_000).await, sends_a_part(&app, 60_000).await];
+    eventually("as much arrives as may", async || {
+        app.post(body()).await.status == StatusCode::TOO_MANY_REQUESTS
+    })
+    .await;
+    let refused = app.post(body()).await;
+    assert_eq!((refused.code(), refused.header("Retry-After")), ("TOO_MANY_REQUESTS", "1"));
+    let expected = "Requests of yours arrive, wait, are carried out, or go on as subscriptions; the limit is 100000 bytes \
+                    (limits.service.request_bytes). Nothing was done. Try again when some have ended.";
+    assert_eq!(refused.message(), expected);
+    drop(arriving);
+    eventually("they are gone with their clients", async || app.post(body()).await.status == StatusCode::OK)
+        .await;
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use gom_test_support::eventually;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
@@ -131,4 +132,60 @@ async fn two_thousand_sockets_that_say_nothing_are_closed_and_hold_nobody_up() {
     for wire in &mut silent {
         assert_eq!(wire.end().await, 4408);
     }
+}
+
+#[actix_web::test]
+async fn the_documents_of_subscriptions_are_no_more_than_one_user_may_have() {
+    let place = Place::new(Stores::Twins).await;
+    let app = place.serve(&[("limits.service.request_bytes", "50000")]).await;
+    let long = format!("{NEW_USERS} # {}", "x".repeat(30_000));
+    for (protocol, start, stop) in [(TRANSPORT_WS, "subscribe", "complete"), (LEGACY, "start", "stop")] {
+        let mut wire = Wire::service(&app, protocol).await;
+        for id in ["1", "2", "3"] {
+            wire.send(json!({ "id": id, "type": start, "payload": { "query": long } })).await;
+        }
+        let refused = wire.text().await;
+        assert_eq!(refused["id"], "3", "{refused}");
+        let text = refused.to_string();
+        assert!(text.contains("TOO_MANY_REQUESTS"), "{text}");
+        assert!(text.contains("the limit is 50000 bytes (limits.service.request_bytes)"), "{text}");
+        if protocol == LEGACY {
+            assert_eq!(wire.text().await["type"], "complete");
+        }
+        // One less, and there is room.
+        wire.send(json!({ "id": "1", "type": stop })).await;
+        wire.send(json!({ "id": "4", "type": start, "payload": { "query": "{ __typename }" } })).await;
+        assert!(wire.text().await.to_string().contains("\"__typename\":\"Query\""), "{protocol}");
+        drop(wire);
+        let mut again = Wire::service(&app, protocol).await;
+        eventually("what a client had is gone with it", async || {
+            again.send(json!({ "id": "q", "type": start, "payload": { "query": "{ __typename }" } })).await;
+            let text = again.text().await.to_string();
+            if protocol == LEGACY || text.contains("\"__typename\"") {
+                assert_eq!(again.text().await["type"], "complete");
+            }
+            text.contains("\"__typename\"")
+        })
+        .await;
+    }
+}
+
+#[actix_web::test]
+async fn ids_of_operations_have_a_length() {
+    let place = Place::new(Stores::Twins).await;
+    let app = place.serve(&[]).await;
+    let asking = |id: usize, start: &str| json!({ "id": "i".repeat(id), "type": start, "payload": { "query": "{ __typename }" } });
+    let mut wire = Wire::service(&app, TRANSPORT_WS).await;
+    wire.send(asking(256, "subscribe")).await;
+    assert_eq!(wire.text().await["type"], "next");
+    wire.send(asking(257, "subscribe")).await;
+    assert_eq!(wire.end().await, 4400);
+    let mut wire = Wire::service(&app, LEGACY).await;
+    wire.send(asking(257, "start")).await;
+    let refused = wire.text().await;
+    assert_eq!(
+        (&refused["type"], &refused["id"]),
+        (&json!("error"), &json!(null)),
+        "a long id is not sent back"
+    );
 }

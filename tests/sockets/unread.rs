@@ -138,3 +138,29 @@ async fn where_too_much_waits_in_all_only_the_connection_that_holds_most_is_ende
     other.send(json!({ "type": "ping" })).await;
     assert_eq!(other.text().await["type"], "pong", "nobody else is ended");
 }
+
+#[actix_web::test]
+async fn an_operation_holds_nobody_up_while_its_client_does_not_read() {
+    let place = Place::new(Stores::Twins).await;
+    let settings = [
+        ("limits.in_flight_per_user", "1"),
+        ("limits.busy_in_flight_per_user", "1"),
+        ("sockets.stall_timeout", "600000"),
+        ("sockets.heartbeat", "600000"),
+    ];
+    let app = shops(&place, &settings).await;
+    fill(&app, "x").await;
+    let mut browser = seller(&app).await;
+    let jar = cookies(&browser);
+    let mut wire = Wire::open(&app, TRANSPORT_WS, &[("cookie", jar.as_str())]).await.unwrap();
+    wire.send(json!({ "type": "connection_init" })).await;
+    assert_eq!(wire.text().await["type"], "connection_ack");
+    // The connection is stuck in the first answer when the second operation has the user's only turn.
+    for id in ["1", "2", "3", "4"] {
+        wire.send(json!({ "id": id, "type": "subscribe", "payload": { "query": query() } })).await;
+    }
+    sleep(BEGINNING).await;
+    let reply = browser.graphql("{ orders { uid } }", json!({})).await;
+    assert_eq!(reply.code(), (200, ""), "{}", reply.body);
+    drop(wire);
+}

@@ -60,6 +60,12 @@ pub(super) static KEYS: &[Key] = &[
         "Size of a text, a `Json` or a list that is stored, where the datamodel says nothing else (`@size`).",
     ),
     Key::new(
+        "limits.request_bytes",
+        SIZE,
+        Some("8388608"),
+        "Size of all requests of one user that the process holds: bodies that arrive, operations that wait or are carried out, documents and variables of subscriptions and live queries that go on. At least `limits.body_bytes`; beyond it, the next is refused with 429 and `TOO_MANY_REQUESTS`.",
+    ),
+    Key::new(
         "limits.waiting_bytes",
         SIZE,
         Some("33554432"),
@@ -175,6 +181,12 @@ pub(super) static KEYS: &[Key] = &[
         SIZE,
         Some("16777216"),
         "For the service role: size of a text, a `Json` or a list that is stored, where the datamodel says nothing else (`@size`).",
+    ),
+    Key::new(
+        "limits.service.request_bytes",
+        SIZE,
+        Some("268435456"),
+        "For the service role: size of all its requests that the process holds: bodies that arrive, operations that wait or are carried out, documents and variables of subscriptions and live queries that go on. At least `limits.service.body_bytes`; beyond it, the next is refused with 429 and `TOO_MANY_REQUESTS`.",
     ),
     Key::new(
         "limits.service.waiting_bytes",

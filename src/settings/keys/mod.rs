@@ -60,6 +60,12 @@ static GENERAL: &[Key] = &[
         "A client that takes nothing of its answer for so long is cut off (answers of more than 32 KiB).",
     ),
     Key::new(
+        "server.request_bytes",
+        SIZE,
+        Some("268435456"),
+        "Size of the requests of all users that the process holds (see `limits.request_bytes`); beyond it, the next is refused with 503.",
+    ),
+    Key::new(
         "server.waiting_bytes",
         SIZE,
         Some("536870912"),
