@@ -104,7 +104,7 @@ impl World {
 
     /// A member of a worker, with what its events go to.
     fn member(&self, worker: u64, sink: Rc<dyn Sink>) -> Arriving {
-        let (sinks, owner) = (Rc::new(Sinks::default()), Owner::Service);
+        let (sinks, owner) = (Rc::new(Sinks::new(crate::waiting::Waiting::unbounded())), Owner::Service);
         let member = Member { worker, slot: sinks.enter(sink, &owner) };
         let outlet = watch(64, move || LocalHub { sinks: Rc::clone(&sinks) });
         self.core().workers.borrow_mut().insert(worker, outlet.get().unwrap());
