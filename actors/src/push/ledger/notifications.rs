@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::{Kept, Ledger, get, json, ms};
 use crate::push::job::Settled;
 
-/// `$1` ids.
+/// `$1` ids. One look by the index for each: `not exists` may become a join that reads what is open over and over.
 const SETTLE: &str = "update gom.notification n set settled_at = now() where settled_at is null \
      and expanding is null \
      and id = any(array(select json_array_elements_text($1::json))) \
@@ -15,7 +15,7 @@ const SETTLE: &str = "update gom.notification n set settled_at = now() where set
 /// What two who finished at the same time have left to each other.
 const SETTLE_LEFT: &str = "update gom.notification n set settled_at = now() where settled_at is null and reported_at is null \
      and expanding is null \
-     and not exists (select from gom.delivery d where d.notification = n.id and d.state in ('WAITING', 'SENDING'))";
+     and (select d.id from gom.delivery d where d.notification = n.id and d.state in ('WAITING', 'SENDING') limit 1) is null";
 /// `$1` for how long they are not given to anyone again, in ms.
 const CLAIM_REPORTS: &str = "with due as materialized (select id from gom.notification where reported_at is null \
      and settled_at is not null and report_at <= now() order by report_at limit 100 for update skip locked) \
