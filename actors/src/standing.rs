@@ -1,10 +1,12 @@
 //! A connection that is always wanted: opened at the start, looked at, and restored by itself. Knows nothing of
 //! what it connects to.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::pulse::{Condition, Heart};
@@ -13,10 +15,24 @@ use crate::pulse::{Condition, Heart};
 pub(crate) const PROMISE: Duration = Duration::from_millis(550);
 /// Between two looks at a connection that nobody complains about.
 const LOOK: Duration = Duration::from_millis(500);
+/// In how many steps a time is waited for that counts only while the process runs.
+const STEPS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// A server that has become read-only is looked for again after so many looks: 5 seconds.
 const READ_ONLY_LOOKS: u32 = 10;
+
+/// As [`timeout`], of the time in which the process runs: where the machine stood still, what came meanwhile is still to be
+/// read by the connection's own thread, and a server that has answered is not one that does not. A pause costs one step.
+pub(crate) async fn patience<F: Future>(time: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    for _ in 1..STEPS {
+        if let Ok(output) = timeout(time / STEPS, &mut future).await {
+            return Ok(output);
+        }
+    }
+    timeout(time / STEPS, future).await
+}
 
 /// Opens connections of one kind and tells whether one still works. Both must end by themselves: after at most
 /// the opener's patience.
@@ -144,7 +160,7 @@ impl<L: Clone + Send + Sync + 'static> Standing<L> {
         request: impl Future<Output = Result<T, Fault>>,
         began: Instant,
     ) -> Result<T, String> {
-        match timeout(PROMISE.saturating_sub(began.elapsed()), request).await {
+        match patience(PROMISE.saturating_sub(began.elapsed()), request).await {
             Ok(answer) => answer.map_err(|fault| self.complain(fault)),
             Err(_) => {
                 self.complaint.notify_one();
@@ -168,7 +184,7 @@ impl<L: Clone + Send + Sync + 'static> Standing<L> {
             State::Up { generation: found, .. } => *found > generation,
             State::Down(_) => true,
         });
-        match timeout(patience, settled).await {
+        match self::patience(patience, settled).await {
             Ok(Ok(state)) => match &*state {
                 State::Up { link, generation } => Ok((link.clone(), *generation)),
                 State::Down(reason) => Err(reason.to_string()),
@@ -266,5 +282,32 @@ async fn until_lost<O: Opener>(
             }
         }
         let _ = timeout(LOOK, complaint.notified()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_is_there_when_the_machine_has_stood_still_is_not_given_up() {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let (stands_still, read_later) = (Duration::from_millis(450), Duration::from_millis(500));
+        // The thread that reads the connection stands still as well, and is not the first to go on.
+        let connection = std::thread::spawn(move || {
+            std::thread::sleep(read_later);
+            answer.send(7)
+        });
+        let machine = async { std::thread::sleep(stands_still) };
+        let (asked, ()) = tokio::join!(patience(Duration::from_millis(400), answered), machine);
+        assert_eq!(asked.unwrap(), Ok(7));
+        connection.join().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_answer_is_given_up_when_the_time_is_over() {
+        let (time, began) = (Duration::from_millis(80), Instant::now());
+        patience(time, std::future::pending::<()>()).await.unwrap_err();
+        assert!(began.elapsed() >= time);
     }
 }

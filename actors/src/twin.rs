@@ -5,13 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
 use crate::database::{Database, Lent};
 use crate::pulse::Heart;
-use crate::standing::{Fault, FaultKind, Look, Opener, Standing};
+use crate::standing::{Fault, FaultKind, Look, Opener, Standing, patience};
 
 const PATIENCE: Duration = Duration::from_millis(400);
 
@@ -79,7 +78,7 @@ impl Twin {
                     kind: FaultKind::Refused,
                 });
             };
-            match timeout(PATIENCE, prepared.client.query(statement, params)).await {
+            match patience(PATIENCE, prepared.client.query(statement, params)).await {
                 Ok(answer) => answer.map_err(|error| fault(&error)),
                 Err(_) => Err(Fault { reason: "no answer in time".to_owned(), kind: FaultKind::Silent }),
             }
@@ -135,11 +134,11 @@ impl Opener for TwinOpener {
     }
 
     async fn open(&self) -> Result<Arc<Prepared>, String> {
-        timeout(PATIENCE, self.prepare()).await.unwrap_or_else(|_| Err("no connection in time".to_owned()))
+        patience(PATIENCE, self.prepare()).await.unwrap_or_else(|_| Err("no connection in time".to_owned()))
     }
 
     async fn look(&self, link: &Arc<Prepared>) -> Result<Look, String> {
-        match timeout(PATIENCE, link.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()")).await {
+        match patience(PATIENCE, link.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()")).await {
             Ok(Ok(rows)) => {
                 let standby = rows
                     .iter()

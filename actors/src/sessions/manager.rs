@@ -13,7 +13,6 @@ use std::time::{Duration, SystemTime};
 
 use actix::{Actor, AsyncContext, Handler, Message};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::error::SessionError;
 use super::options::SessionOptions;
@@ -23,7 +22,7 @@ use super::session::{NewSession, Session, SessionId, SessionSummary};
 use super::store::{Life, Listed, SessionStore};
 use super::{Refreshed, store_failed};
 use crate::metrics::{ActorKind, SESSIONS, SessionEvent};
-use crate::standing::PROMISE;
+use crate::standing::{PROMISE, patience};
 use crate::watch::{Context, Watched};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -187,7 +186,7 @@ impl<R: Request> Handler<Asked<R>> for SessionManager {
         };
         let keeping = Arc::clone(&self.keeping);
         actix::spawn(async move {
-            let carried_out = timeout(PROMISE, request.carry_out(keeping)).await;
+            let carried_out = patience(PROMISE, request.carry_out(keeping)).await;
             drop(in_hand);
             // Whoever asked may have gone away; then nobody misses the answer.
             let _ =
