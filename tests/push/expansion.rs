@@ -162,6 +162,42 @@ async fn an_order_does_not_wait_for_a_publication_that_takes_long_to_compose() {
 }
 
 #[actix_web::test]
+async fn the_lease_of_a_job_is_renewed_while_other_statements_of_the_ledger_wait() {
+    let world = World::open().await;
+    world.seller("ana", &["bea"]).await;
+    world.device("ana", "/slow/1000").await;
+    let promotion = world.promotion("ana").await;
+    world.publish(&promotion, 60 * 60 * 1_000).await;
+    world.until("select count(*) = 1 from gom.job where due_at > now() + interval '50 minutes'").await;
+    // The result of a delivery cannot be written, and the publication not be composed.
+    world.order("o1", "ana", "bea").await.unwrap();
+    world.until("select count(*) = 1 from gom.delivery where state = 'SENDING'").await;
+    let held = world.connect().await;
+    let hold = "begin; select from gom.delivery for update; \
+        lock table \"default$default\".\"Promotion\" in access exclusive mode";
+    held.batch_execute(hold).await.unwrap();
+    let time = "update \"default$default\".\"Publication\" set \"publishAt\" = now()";
+    world.tables.execute(time, &[]).await.unwrap();
+    world
+        .until("select count(*) > 0 from gom.job where subject = 'publication' and lease_until > now()")
+        .await;
+    let blocked = "select coalesce(min(query_start)::text, '') from pg_stat_activity \
+        where wait_event_type = 'Lock' and query like '%gom.delivery%' and datname = current_database()";
+    world.until(&format!("select ({blocked}) <> ''")).await;
+    let read = async |query: &str| world.tables.query_one(query, &[]).await.unwrap().get::<_, String>(0);
+    let since = read(blocked).await;
+    let lease = read("select lease_until::text from gom.job where subject = 'publication'").await;
+    world
+        .until(&format!(
+            "select coalesce(lease_until > '{lease}'::timestamptz, true) from gom.job where subject = 'publication'"
+        ))
+        .await;
+    assert_eq!(read(blocked).await, since, "the lease waited for the result of a delivery");
+    held.batch_execute("rollback").await.unwrap();
+    world.quiet().await;
+}
+
+#[actix_web::test]
 async fn a_job_whose_statement_fails_says_why_and_is_carried_out_when_it_can_be() {
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;

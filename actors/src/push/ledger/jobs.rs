@@ -25,9 +25,11 @@ const CLAIM_JOBS: &str = "with short as materialized (select id from gom.job whe
      floor(extract(epoch from now()) * 1000)::bigint, \
      j.version, j.attempts, j.dedup = j.node, n.id, n.expanded_to, n.expires_at <= now(), \
      nextval('gom.notification_position')";
-/// `$1` who, `$2` lease in ms, `$3` ids.
-const RENEW_JOBS: &str = "update gom.job set lease_until = now() + $2::bigint * interval '1 millisecond' \
-     where leased_by = $1 and id in (select value::bigint from json_array_elements_text($3::json))";
+/// `$1` who, `$2` lease in ms, `$3` ids. What a statement of ours, or a writer, has locked is nobody else's until it ends: the
+/// others need not wait for it.
+const RENEW_JOBS: &str = "with mine as materialized (select id from gom.job where leased_by = $1 \
+     and id in (select value::bigint from json_array_elements_text($3::json)) for update skip locked) \
+     update gom.job j set lease_until = now() + $2::bigint * interval '1 millisecond' from mine where j.id = mine.id";
 /// `$1` who, `$2` id, `$3` version. A job that changed meanwhile is let go: it is due. What was expanded of it stays.
 const FINISH_JOB: &str = "with done as (delete from gom.job where id = $2::bigint and leased_by = $1 and version = $3::int \
      returning id), ended as (update gom.notification n set expanding = null from done where n.expanding = done.id) \

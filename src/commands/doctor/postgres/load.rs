@@ -4,9 +4,9 @@ use tokio_postgres::{Client, Error};
 
 use super::{Patient, Subject};
 
-/// Beside `database.max_connections`, at most, for each process: the look at its health, the feed (2), the hub (4), push (2),
+/// Beside `database.max_connections`, at most, for each process: the look at its health, the feed (2), the hub (4), push (6),
 /// sessions, limits and devices where Redis does not keep them (4), a deployment, and what commands need.
-const OWN: i64 = 16;
+const OWN: i64 = 20;
 /// Changes that a feed takes in one go without anybody noticing.
 const BACKLOG: i64 = 10_000;
 
