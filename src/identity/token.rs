@@ -245,4 +245,15 @@ mod tests {
         let token = AccessToken::sign(&keys(), KeyUse::CustomerToken, claims("x")).unwrap();
         assert_eq!(format!("{token:?}"), "AccessToken(***)");
     }
+
+    /// Else a login succeeds, and the browser gets 502.
+    #[test]
+    fn the_proxys_buffer_holds_the_headers_of_the_largest_login() {
+        let proxy = include_str!("../../docker/nginx.conf");
+        let size =
+            proxy.lines().find_map(|line| line.trim().strip_prefix("proxy_buffer_size ")?.strip_suffix("k;"));
+        let bytes = size.expect("the buffer has a size").parse::<usize>().unwrap() * 1_024;
+        // One cookie of the token; the names of sessions and devices, the CSRF token and all other headers have a page.
+        assert!(bytes >= COOKIE_BYTES + 4_096, "{bytes}");
+    }
 }
