@@ -145,6 +145,7 @@ async fn an_operation_holds_nobody_up_while_its_client_does_not_read() {
     let settings = [
         ("limits.in_flight_per_user", "1"),
         ("limits.busy_in_flight_per_user", "1"),
+        ("limits.aliases", "500"),
         ("sockets.stall_timeout", "600000"),
         ("sockets.heartbeat", "600000"),
     ];
@@ -156,8 +157,10 @@ async fn an_operation_holds_nobody_up_while_its_client_does_not_read() {
     wire.send(json!({ "type": "connection_init" })).await;
     assert_eq!(wire.text().await["type"], "connection_ack");
     // The connection is stuck in the first answer when the second operation has the user's only turn.
-    for id in ["1", "2", "3", "4"] {
-        wire.send(json!({ "id": id, "type": "subscribe", "payload": { "query": query() } })).await;
+    let one = |n: usize| format!("u{n}: user(where: {{ extUid: \"{SELLER}\" }}) {{ {} }} ", names());
+    let longer: String = (0..3).map(one).collect();
+    for (id, query) in [("1", query()), ("2", format!("{{ {longer} }}")), ("3", format!("{{ {longer} }}"))] {
+        wire.send(json!({ "id": id, "type": "subscribe", "payload": { "query": query } })).await;
     }
     sleep(BEGINNING).await;
     let reply = browser.graphql("{ orders { uid } }", json!({})).await;
