@@ -16,7 +16,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Handler, Message, WrapFuture};
@@ -33,7 +33,7 @@ use super::ledger::{Backlog, Ledger};
 use super::sender::Sender;
 use super::{MakeComposer, MakeId, PushOptions};
 use crate::database::Database;
-use crate::metrics::ActorKind;
+use crate::metrics::{ActorKind, PUSH_REFUSING};
 use crate::pulse::{Condition, Heart};
 use crate::watch::{Context, Watched};
 
@@ -93,6 +93,9 @@ impl Actor for PushDispatcher {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let parts = &self.parts;
+        // What the one before knew of push services is not known any more.
+        parts.shared.refusing.store(0, Ordering::Relaxed);
+        PUSH_REFUSING.set((), 0);
         // A new one each time: what the one before has in hand is not this one's.
         let who = uuid::Uuid::new_v4().simple().to_string();
         let ledger =
