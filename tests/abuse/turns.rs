@@ -119,7 +119,8 @@ async fn an_operation_is_judged_by_what_waits_to_be_read_when_its_turn_has_come(
     let answers: Value = serde_json::from_str(&raw(&hostile, &batch, &[]).await).unwrap();
     assert_eq!(answers[0]["data"]["orders"].as_array().map(Vec::len), Some(50), "{answers}");
     assert_eq!(answers[1]["errors"][0]["extensions"]["code"], "TOO_MANY_REQUESTS", "{answers}");
-    let expected = "Answers of 1024 bytes (limits.waiting_bytes) wait to be read; nothing was done. Read them, and try again.";
+    let expected = "Earlier answers and events wait to be read; the limit is 1024 bytes (limits.waiting_bytes). Nothing was \
+                    done. Read them, and try again.";
     assert_eq!(answers[1]["errors"][0]["message"], expected);
     // What was read does not wait any more.
     let reply = ask(&hostile, ORDERS).await;
