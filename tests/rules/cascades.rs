@@ -163,3 +163,65 @@ async fn a_cascade_within_a_model_takes_nothing_of_others_along() {
     boards.read(&me, delete).await;
     assert_eq!(boards.count(r#"select count(*) from "Folder""#).await, 0);
 }
+
+#[actix::test]
+async fn what_the_service_deletes_by_the_row_above_goes_also_where_that_one_changes_meanwhile() {
+    let boards = Shop::open_other(DATAMODEL, POLICY).await;
+    let clear = r#"truncate "User", "Board", "List", "Card", "Pin" cascade;"#;
+    let elsewhere =
+        r#"insert into "List" ("id", "owner", "board") values ('mine', 'me', 'b'), ('yours', 'you', 'b')"#;
+    for (list, left) in [("mine", None), ("yours", Some("c yours"))] {
+        boards.tables.batch_execute(&format!("{clear} {ROWS} {elsewhere}")).await.unwrap();
+        let moves = format!(r#"update "Card" set "list" = '{list}'"#);
+        let delete = r#"mutation { deleteManyCards(where: {list: {owner: {id: "me"}}}) { count } }"#;
+        let told = boards.ask_beside(&moves, &Viewer::Service, delete, json!({})).await;
+        let count = i32::from(left.is_none());
+        assert_eq!(told.data, json!({ "deleteManyCards": { "count": count } }), "{told:?}");
+        let cards = r#"select string_agg(concat_ws(' ', "id", "list"), ', ') from "Card""#;
+        assert_eq!(boards.text(cards).await.as_deref(), left);
+    }
+}
+
+const STAMPED: &str = r#"
+type User { id: ID! @id }
+type List { id: ID! @id cards: [Card] @relation(name: "ListCards", onDelete: CASCADE) }
+type Card {
+  id: ID! @id
+  list: List @relation(name: "ListCards", link: INLINE)
+  notes: [Note] @relation(name: "CardNotes")
+}
+type Note { id: ID! @id editedBy: String card: Card @relation(name: "CardNotes", link: INLINE) }
+"#;
+
+const STAMPED_POLICY: &str = r#"
+[operations.mutation]
+deleteList = "do:it"
+[stamps.update]
+editedBy = "$sub"
+[roles.member]
+permissions = ["role:member", "do:it"]
+[roles.member.rows]
+User = "{}"
+List = "{}"
+Card = "{}"
+Note = "{}"
+[roles.member.writes]
+Card = "{ notes_some: { editedBy: $sub } }"
+"#;
+
+#[actix::test]
+async fn the_stamp_on_a_row_that_loses_its_link_makes_nothing_ones_own_to_delete() {
+    let lists = Shop::open_other(STAMPED, STAMPED_POLICY).await;
+    let rows = r#"insert into "List" ("id") values ('l'); insert into "Card" ("id", "list") values ('c', 'l');
+        insert into "Note" ("id", "editedBy", "card") values ('n', 'you', 'c')"#;
+    lists.tables.batch_execute(rows).await.unwrap();
+    let me = holder("me", vec!["role:member".into(), "do:it".into()]);
+    let delete = r#"mutation { deleteList(where: {id: "l"}) { id } }"#;
+    let told = lists.ask(&me, delete, json!({})).await;
+    assert_eq!(told.code(), "FORBIDDEN", "{told:?}");
+    let note = r#"select concat_ws(' ', "editedBy", "card") from "Note""#;
+    assert_eq!(lists.text(note).await.as_deref(), Some("you c"));
+    lists.tables.batch_execute(r#"update "Note" set "editedBy" = 'me'"#).await.unwrap();
+    lists.read(&me, delete).await;
+    assert_eq!(lists.text(note).await.as_deref(), Some("me"));
+}

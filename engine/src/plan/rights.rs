@@ -245,6 +245,18 @@ impl Planner {
         }
     }
 
+    /// Whether other rows than one of the model decide whether it satisfies the filter.
+    pub(super) fn reads_other_rows(&self, model: ModelId, filter: &Filter) -> bool {
+        match filter {
+            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+                parts.iter().any(|part| self.reads_other_rows(model, part))
+            }
+            Filter::NotTrue(part) => self.reads_other_rows(model, part),
+            Filter::Unrelated { field } => !self.holds_link(model, *field),
+            other => other.is_related(),
+        }
+    }
+
     fn holds_link(&self, model: ModelId, field: FieldId) -> bool {
         let relation = self.model().field(model, field).relation();
         relation.is_some_and(|relation| matches!(self.physical().link(relation), LinkAt::Own(_)))

@@ -8,6 +8,14 @@ use crate::plan::program::{Expect, Param, Register};
 use crate::sql::delete::{self, Cascade};
 use crate::sql::{Filter, LinkAt, links, write};
 
+/// Rows whose own column links them to rows that go; those stand at the end `side`.
+struct Losers {
+    relation: RelationId,
+    side: Side,
+    going: Register,
+    held: Option<Register>,
+}
+
 impl Writer<'_> {
     /// Deletes the rows whose ids a register holds as an array, with all that cascades, unless a row that
     /// stays needs one that goes. The rows have been locked, so that nobody ties another row to them any more.
@@ -28,8 +36,10 @@ impl Writer<'_> {
         }
         if self.access.is_limited() {
             self.deleted = Some(model);
-            self.spare_others(&going);
+            let losers = self.spare_others(&going);
             self.claim_going(model, &going, &cascades);
+            // Last: what is stamped may be what decides whose a row is.
+            self.stamp_losers(losers);
             self.deleted = None;
         }
         self.spare_enclosing(&going);
@@ -113,8 +123,9 @@ impl Writer<'_> {
     }
 
     /// Nothing that the viewer cannot see may lose a link, and no row that the viewer may not write the link that it
-    /// holds itself.
-    fn spare_others(&mut self, going: &[(ModelId, Register)]) {
+    /// holds itself. Gives those that lose the link they hold; they are locked.
+    fn spare_others(&mut self, going: &[(ModelId, Register)]) -> Vec<Losers> {
+        let mut losers = Vec::new();
         for (gone, register) in going {
             let ids = Filter::IdIn(Param::Register(*register));
             for (relation, side) in ends_of(self.planner.model(), *gone) {
@@ -125,7 +136,7 @@ impl Writer<'_> {
                     // They go along.
                     continue;
                 }
-                let LinkAt::Partner(column) = physical.link_at(relation, side) else {
+                let LinkAt::Partner(_) = physical.link_at(relation, side) else {
                     self.spare(relation, side, &ids, &visible);
                     self.touch_partners(relation, side, &ids);
                     continue;
@@ -133,15 +144,26 @@ impl Writer<'_> {
                 let held = self.lock_link_holders(relation, side, &ids);
                 self.spare(relation, side, &ids, &writable);
                 self.touch_partners(relation, side, &ids);
-                let stamps = self.access.stamps_on_update(partner);
-                if !stamps.is_empty() {
-                    let going = Param::Register(*register);
-                    let statement = links::stamp_partners(physical, partner, column, &going, stamps);
-                    self.run(statement, Expect::Anything);
-                }
-                if let Some(held) = held {
-                    self.touch_by_stamps(partner, super::rows(held));
-                }
+                losers.push(Losers { relation, side, going: *register, held });
+            }
+        }
+        losers
+    }
+
+    /// Sets on those that lose a link what every update of the viewer's sets.
+    fn stamp_losers(&mut self, losers: Vec<Losers>) {
+        let physical = self.planner.physical();
+        for Losers { relation, side, going, held } in losers {
+            let LinkAt::Partner(column) = physical.link_at(relation, side) else { continue };
+            let partner = physical.model.relation(relation).end(side.other()).model;
+            let stamps = self.access.stamps_on_update(partner);
+            if !stamps.is_empty() {
+                let going = Param::Register(going);
+                let statement = links::stamp_partners(physical, partner, column, &going, stamps);
+                self.run(statement, Expect::Anything);
+            }
+            if let Some(held) = held {
+                self.touch_by_stamps(partner, super::rows(held));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Rows are locked before a viewer's write decides on them: anyone who changes or gives away one of them at the same time
-//! comes first or waits. The service role locks what it deletes, and no more than its statements do by themselves otherwise.
+//! comes first or waits. Links in tables are not locked, only the rows that they tie. The service role locks what it deletes,
+//! and no more than its statements do by themselves otherwise.
 
 use super::Writer;
 use super::links::Parent;
@@ -8,7 +9,7 @@ use crate::plan::filter::Unique;
 use crate::plan::program::{Expect, Param, Register, Statement};
 use crate::plan::rights::Change;
 use crate::sql::write::{self, Lock, Node};
-use crate::sql::{Filter, LinkAt, guard};
+use crate::sql::{Filter, LinkAt, delete, guard};
 
 impl Writer<'_> {
     /// The lock on rows that a nested write or one of many finds in order to change them.
@@ -96,7 +97,19 @@ impl Writer<'_> {
         let physical = self.planner.physical();
         let linked = parent.map(Parent::linked);
         let mut filter = filter.clone();
-        if lock != Lock::None && self.is_decided_elsewhere(model, parent) {
+        let serves = lock != Lock::None && !self.access.is_limited();
+        if serves && self.planner.reads_other_rows(model, &filter) {
+            // A statement that locks would hold a row it has waited for to the partner that it had before, and pass over
+            // one that has another by now which matches as well.
+            let found = self.register();
+            self.run_into(
+                write::find_ids(physical, model, &filter, linked, Lock::None),
+                vec![found],
+                Expect::Anything,
+            );
+            self.run(delete::lock_rows(physical, model, &Param::Register(found)), Expect::Anything);
+            filter = filter.and(super::rows(found));
+        } else if lock != Lock::None && self.is_decided_elsewhere(model, parent) {
             let first = self.register();
             let find = write::find_ids(physical, model, &apart(&filter), linked, lock);
             self.run_into(find, vec![first], Expect::Anything);
