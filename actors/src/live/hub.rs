@@ -445,7 +445,7 @@ impl Core {
         }
         let place = self.place.get();
         let noted = |position| Noted { slot: member.slot, after: Cursor::after(epoch, position) };
-        if !place.is_whole() {
+        if matches!(interest, Interest::Events(_)) && !place.is_whole() {
             // A large transaction has been delivered in part, which this one must not miss: it reads all of it by itself.
             let noted = noted(place.position.saturating_sub(1));
             let from = noted.after;

@@ -351,15 +351,20 @@ async fn the_slow_lane_reads_no_faster_than_the_quickest_client_of_any_worker_an
     }
     let hub = world.other.get().unwrap().downgrade();
     let rounds = async || {
-        let mut served = 0;
         for _ in 0..40 {
-            served += usize::from(core.slow.round(core, &hub).await);
+            core.slow.round(core, &hub).await;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        served
     };
-    assert_eq!(rounds().await, 1, "one step, and nobody has read it");
-    assert_eq!(sinks.iter().map(|sink| sink.parts.borrow().len()).sum::<usize>(), 3);
+    let got = || sinks.iter().map(|sink| sink.parts.borrow().clone()).collect::<Vec<_>>();
+    let one_each = [[10], [10], [50]];
+    gom_test_support::eventually("the first event of each", async || {
+        rounds().await;
+        got() == one_each
+    })
+    .await;
+    rounds().await;
+    assert_eq!(got(), one_each, "nobody has read it");
     sinks[1].open();
     let all = |from: u32| (from..CHANGES).collect::<Vec<_>>();
     gom_test_support::eventually("all of its events", async || {
@@ -438,4 +443,24 @@ async fn who_subscribes_in_the_middle_of_a_large_transaction_misses_nothing_of_i
     let noted = sink.noted.get().unwrap();
     assert_eq!(noted, Cursor::after(told.epoch, told.position - 1));
     assert_eq!(*sink.parts.borrow(), (0..5_000).collect::<Vec<_>>(), "up to where the hub is");
+}
+
+#[actix::test]
+async fn half_way_through_a_transaction_a_live_query_joins_at_once_and_a_subscription_reads_it_first() {
+    let world = World::new().await;
+    world.run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#).await;
+    let told = world.stamped().await;
+    let (core, hub) = (world.core(), world.other.get().unwrap());
+    let page = core.decider.log.read(core.place.get(), told.position).await.unwrap();
+    assert!(!page.next.is_whole(), "it has more than a page");
+    core.move_to(told.epoch, page.next);
+    for (worker, interest, reads) in
+        [(1, Interest::Touch([].into()), false), (2, world.interest.clone(), true)]
+    {
+        let Arriving { member, owner, presence, .. } = world.member(worker, Rc::new(Shut::default()));
+        let outlet = world.outlets.borrow().last().unwrap().get().unwrap();
+        let subscribe = Subscribe { member, outlet, owner, interest, from: None, presence };
+        let way = Rc::clone(core).subscribe(subscribe, hub.clone()).await;
+        assert_eq!((way.is_some(), core.is_arriving(member)), (reads, reads));
+    }
 }
