@@ -113,7 +113,7 @@ pub enum LiveError {
 pub enum LiveStartError {
     #[error(transparent)]
     Redis(#[from] RedisOptionsError),
-    #[error("the hub's thread has ended")]
+    #[error("the hub's thread has ended, or panicked (see the log)")]
     Thread,
 }
 

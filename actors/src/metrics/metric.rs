@@ -199,7 +199,7 @@ metrics! {
     PushDuration PUSH_DURATION: Histogram<()>,
         "gom_push_send_duration_seconds", Seconds, "Time until a push service had answered.";
     PushRefusing PUSH_REFUSING: Reading<()>,
-        "gom_push_refusing_services", None, "Push services that do not accept this server's keys, clock or contact.";
+        "gom_push_refusing_services", None, "Push services that answer 401 or 403: VAPID keys, clock or contact.";
     PushInHand PUSH_IN_HAND: Reading<()>,
         "gom_push_in_hand", None, "Deliveries that this server has taken and not recorded (push.concurrency).";
     PushJobs PUSH_JOBS: Reading<Queue>,

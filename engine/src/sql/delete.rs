@@ -146,8 +146,9 @@ pub fn required_by(
         }
     };
     if let Some(ids) = partners_going {
-        // A null array (no partner goes) excludes nothing. As a sub-select, because PostgreSQL hashes it whatever the plan:
-        // an array that is a parameter is searched from its beginning for each row, once a plan serves all values.
+        // A null array (no partner goes) excludes nothing. As a sub-select, because PostgreSQL hashes it, also in a plan for
+        // all values, as long as it expects the ids to fit into `work_mem`; an array that is a parameter is searched from its
+        // beginning for each row by such a plan.
         sql.push(" and ").column(&row, staying).push(" not in (select unnest(").bind(ids.clone()).push("::");
         sql.push(physical.id_type(partner_model)).push("[]))");
     }

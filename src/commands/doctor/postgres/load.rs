@@ -4,9 +4,10 @@ use tokio_postgres::{Client, Error};
 
 use super::{Patient, Subject};
 
-/// Beside `database.max_connections`, at most, for each process: the look at its health, the feed (2), the hub (4), push (6),
-/// sessions, limits and devices where Redis does not keep them (4), a deployment, and what commands need.
-const OWN: i64 = 20;
+/// Beside `database.max_connections`, at most, for each process: the feed (3: it follows, trims and searches), the hub (7:
+/// log, groups and trusted; log and groups for those who catch up, and for the slow lane), push (6), sessions, limits and
+/// devices where Redis does not keep them (4), health, a deployment and a command (3), and one to spare.
+const OWN: i64 = 24;
 /// Changes that a feed takes in one go without anybody noticing.
 const BACKLOG: i64 = 10_000;
 
