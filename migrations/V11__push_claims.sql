@@ -29,7 +29,7 @@ FROM gom.notification n WHERE d.notification = n.id AND d.state IN ('WAITING', '
 -- Its condition is one that no other index has, so that statistics from before a backlog cannot lead a claim to another.
 CREATE INDEX delivery_lane ON gom.delivery (origin, rank, due_at) WHERE settled_at IS NULL;
 CREATE INDEX delivery_topic ON gom.delivery (device, topic, position) WHERE topic IS NOT NULL;
-DROP INDEX gom.delivery_due;
+-- delivery_due stays: servers of the version before claim by it during an update. A later version drops it.
 
 -- As in V7; whoever knows no SUPERSEDED reads of it as of what was not delivered in time.
 CREATE OR REPLACE VIEW gom."Delivery" AS

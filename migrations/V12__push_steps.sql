@@ -1,5 +1,9 @@
 -- Push: a notification for very many is expanded in steps, and settled ones are reported in turn. See docs/PUSH.md.
 
+-- First, in the mode that the reference below takes: expansions lock the job before the notification. The other way round
+-- they would wait for each other, and everybody behind the notification with them.
+LOCK TABLE gom.job IN SHARE ROW EXCLUSIVE MODE;
+
 ALTER TABLE gom.notification
   -- The job that still has recipients to be written, and the place among them that has been reached. The reference keeps
   -- anyone, an earlier version of the server too, from removing the job before its last recipient.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-use gom_actors::migrations::{Deployment, MigrateError, apply, introspect, plan, status, verify};
+use gom_actors::migrations::{Deployment, MigrateError, apply, introspect, migrate_system, plan, status, verify};
 use gom_engine::datamodel::{DataModel, parse};
 use gom_engine::migrate::{MigrationStep, Rename, links_with_required_id, sql_text};
 use gom_test_support::TestDatabase;
@@ -53,6 +53,32 @@ async fn rows(client: &Client) -> Vec<String> {
         }
     }
     rows
+}
+
+#[tokio::test]
+async fn a_migration_of_goms_own_tables_gives_up_a_lock_that_it_cannot_get_and_holds_up_nobody_meanwhile() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    migrate_system(&mut client).await.unwrap();
+    // As a server of the version before, in the middle of an expansion.
+    run(&client, "DELETE FROM gom.system_migration WHERE version >= 12").await;
+    let before = database.connect().await;
+    run(&before, "BEGIN; LOCK TABLE gom.job IN ROW EXCLUSIVE MODE").await;
+    let migration = tokio::spawn(async move {
+        let result = migrate_system(&mut client).await;
+        (client, result)
+    });
+    let waits = "SELECT count(*)::text FROM pg_locks WHERE relation = 'gom.job'::regclass AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while text(&before, waits).await.as_deref() != Some("1") {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    run(&before, "LOCK TABLE gom.notification IN ROW EXCLUSIVE MODE NOWAIT").await;
+    let (client, result) = migration.await.unwrap();
+    let error = result.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    assert!(error.to_string().contains("a lock for longer than 10s"), "{error}");
+    assert_eq!(text(&client, "SHOW lock_timeout").await.as_deref(), Some("0"));
 }
 
 #[tokio::test]

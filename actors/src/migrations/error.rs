@@ -5,6 +5,8 @@ use std::error::Error as _;
 use gom_engine::migrate::{MigrationStep, RenameError};
 use tokio_postgres::error::SqlState;
 
+use super::LOCK_TIMEOUT;
+
 /// Nothing was changed, except that Gom's own tables may have been brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
@@ -22,7 +24,7 @@ pub enum MigrateError {
     #[error("{}", describe_losses(.0))]
     DataLoss(Vec<MigrationStep>),
     /// Gom's own migrations could not be run.
-    #[error("Gom's own tables cannot be brought up to date: {0}")]
+    #[error("Gom's own tables cannot be brought up to date: {}", describe_system(.0))]
     System(Box<refinery::Error>),
     #[error(
         "the database was migrated by a newer version of gom (its system tables are at version {found}, \
@@ -36,21 +38,16 @@ pub enum MigrateError {
 impl MigrateError {
     /// Whether the same may well be done a little later: the connection was lost, or somebody held a lock.
     pub fn is_temporary(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = match self {
+        let cause: Option<Cause<'_>> = match self {
             MigrateError::Database(error) | MigrateError::Step { error, .. } => Some(error),
             MigrateError::System(error) => Some(&**error),
             _ => None,
         };
-        while let Some(error) = cause {
+        causes(cause).any(|error| {
             let refused = error.downcast_ref::<tokio_postgres::Error>();
-            if error.is::<std::io::Error>()
+            error.is::<std::io::Error>()
                 || refused.is_some_and(|e| e.is_closed() || e.code().is_some_and(is_temporary))
-            {
-                return true;
-            }
-            cause = error.source();
-        }
-        false
+        })
     }
 }
 
@@ -58,6 +55,13 @@ impl MigrateError {
 fn is_temporary(code: &SqlState) -> bool {
     let code = code.code();
     ["08", "40", "57P0"].iter().any(|class| code.starts_with(class)) || ["53300", "55P03"].contains(&code)
+}
+
+type Cause<'a> = &'a (dyn std::error::Error + 'static);
+
+/// An error and what it came from.
+fn causes(error: Option<Cause<'_>>) -> impl Iterator<Item = Cause<'_>> {
+    std::iter::successors(error, |error| (*error).source())
 }
 
 impl From<refinery::Error> for MigrateError {
@@ -77,6 +81,18 @@ fn describe(error: &tokio_postgres::Error) -> String {
             None => error.to_string(),
         },
     }
+}
+
+fn describe_system(error: &refinery::Error) -> String {
+    let mut refusals =
+        causes(Some(error)).filter_map(|error| error.downcast_ref::<tokio_postgres::Error>()?.code());
+    if refusals.any(|code| *code == SqlState::LOCK_NOT_AVAILABLE) {
+        return format!(
+            "{error}: somebody held a lock for longer than {LOCK_TIMEOUT}, and the migration was undone. \
+             End the long transaction (pg_stat_activity shows it), or try again when it is quiet"
+        );
+    }
+    error.to_string()
 }
 
 fn describe_losses(steps: &[MigrationStep]) -> String {

@@ -19,7 +19,7 @@ pub use self::system::SYSTEM_SCHEMA;
 /// Ours alone in the database, whatever the schema: the first bytes of "gom migrate" as a number.
 const LOCK: i64 = 0x67_6f_6d_20_6d_69_67_72;
 
-/// How long a step may wait for others' locks before all of it is given up: whoever waits for a table makes
+/// How long a step, or a migration of our own tables, may wait for others' locks before all of it is given up: whoever waits for a table makes
 /// everybody behind it wait too.
 const LOCK_TIMEOUT: &str = "10s";
 

@@ -3,6 +3,7 @@
 use refinery::Runner;
 use tokio_postgres::{Client, GenericClient};
 
+use super::LOCK_TIMEOUT;
 use super::error::MigrateError;
 
 /// The schema of Gom's own tables.
@@ -29,8 +30,12 @@ pub(super) async fn run(client: &mut Client) -> Result<(), MigrateError> {
     if client.query_opt(SCHEMA_EXISTS, &[]).await?.is_none() {
         client.batch_execute("CREATE SCHEMA gom").await?;
     }
-    runner().run_async(client).await?;
-    Ok(())
+    // Of the session: each migration is a transaction of its own, which is not ours to begin.
+    client.batch_execute(&format!("SET lock_timeout = '{LOCK_TIMEOUT}'")).await?;
+    let result = runner().run_async(client).await;
+    let reset = client.batch_execute("RESET lock_timeout").await;
+    result?;
+    Ok(reset?)
 }
 
 const SCHEMA_EXISTS: &str = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'gom'";
