@@ -170,11 +170,11 @@ fn cookies(settings: &Settings, found: &mut Findings<'_>) {
 
 fn push_keys(settings: &Settings, found: &mut Findings<'_>) {
     let (push, vapid) = (&settings.push, &settings.push.vapid);
-    if push.lease <= push.timeout {
+    if push.lease < 3 * push.timeout {
         found.add(
             "push.lease",
-            "not longer than push.timeout: what is on its way could be taken over and sent twice",
-            "make it at least three times as long",
+            "shorter than three times push.timeout: what is in flight could be taken over and sent twice",
+            "make it at least three times as long as push.timeout",
         );
     }
     if vapid.public_key.is_some() && vapid.private_key.is_none() {

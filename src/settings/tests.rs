@@ -320,6 +320,7 @@ fn what_does_not_go_together_is_told() {
     assert_eq!(told(&none), "csrf.options.same_site");
     let unused = [("GOM__SESSION__MAX_LIFETIME", "1000"), ("GOM__SESSION__OPTIONS__MAX_AGE", "1001")];
     assert_eq!(told(&unused), "session.max_lifetime");
+    assert_eq!(told(&[("GOM__PUSH__LEASE", "29999"), ("GOM__PUSH__TIMEOUT", "10000")]), "push.lease");
 }
 
 #[test]

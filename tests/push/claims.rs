@@ -64,6 +64,25 @@ async fn a_slow_service_never_has_more_than_its_places_and_holds_up_no_other() {
     assert!(world.tables.query_one(left, &[]).await.unwrap().get::<_, i64>(0) > 100);
 }
 
+#[actix_web::test]
+async fn services_whose_retries_are_due_later_take_no_share() {
+    let world = World::open_where(&[("GOM__PUSH__CONCURRENCY", "64"), ("GOM__PUSH__PER_ORIGIN", "64")]).await;
+    world.backlog("known", &world.service.base_url(), "/fast/", 1).await;
+    world.until("select count(*) >= 1 from gom.delivery where state = 'DELIVERED'").await;
+    let later = "insert into gom.delivery (id, notification, recipient, endpoint, origin, device, due_at)
+        select 'later-' || i, 'known', 'reader', 'https://push-' || i || '.example/x', 'https://push-' || i || '.example',
+        'later-' || i, now() + interval '1 hour' from generate_series(1, 100) i";
+    world.tables.execute(later, &[]).await.unwrap();
+    world.backlog("n", &world.service.base_url(), "/slow/20/", 1_000).await;
+    world.until("select count(*) >= 100 from gom.delivery where notification = 'n' and state = 'DELIVERED'").await;
+    // What one claim takes, it takes at one moment.
+    let first = "select count(*) from gom.delivery where notification = 'n'
+        and sent_at = (select min(sent_at) from gom.delivery where notification = 'n')";
+    let first: i64 = world.tables.query_one(first, &[]).await.unwrap().get(0);
+    // An eighth of 64 is kept for urgent ones.
+    assert!((50..=56).contains(&first), "{first} with room for 56");
+}
+
 /// Statistics say that the table is nearly empty, and the statements have been prepared while it was.
 #[actix_web::test]
 async fn a_first_backlog_is_read_by_what_is_taken_and_not_as_a_whole() {

@@ -67,6 +67,30 @@ async fn messages_of_one_topic_follow_each_other_to_a_device() {
     assert_eq!(world.told_of("/ana", "o", "update"), 2);
 }
 
+/// As when the older one was composed slowly, and written after the newer one had failed.
+#[actix_web::test]
+async fn a_message_that_failed_takes_no_older_ones_place() {
+    let world = World::open().await;
+    let ends = ["FAILED", "GONE", "EXPIRED"];
+    let sql = "with n as (insert into gom.notification
+          (id, subject, source, kind, node, title, body, ttl_ms, urgency, expires_at, topic, position)
+        select kind, 'order', 'o', 'order', 'o', kind, 'b', 1000000, 'high', now() + interval '1 hour', 't', place
+          from (values ('older', 1), ('newer', 2)) v (kind, place) returning id, position)
+      insert into gom.delivery (id, notification, recipient, endpoint, origin, device, rank, topic, position, state, settled_at)
+      select n.id || ends.state, n.id, 'ana', $1::text || ends.state, $2, $1::text || ends.state, 0, 't', n.position,
+        case n.id when 'older' then 'WAITING' else ends.state end, case n.id when 'newer' then now() end
+      from n, unnest($3::text[]) ends (state)";
+    for end in ends {
+        world.device("ana", &format!("/ana/{end}")).await;
+    }
+    let (endpoints, service) = (world.service.endpoint("/ana/"), world.service.base_url());
+    world.tables.execute(sql, &[&endpoints, &service, &ends.as_slice()]).await.unwrap();
+    world.until("select count(*) = 3 from gom.delivery where notification = 'older' and settled_at is not null").await;
+    let delivered = "select count(*) from gom.delivery where notification = 'older' and state = 'DELIVERED'";
+    let delivered: i64 = world.tables.query_one(delivered, &[]).await.unwrap().get(0);
+    assert_eq!(delivered, 3, "{:?}", world.ledger().await);
+}
+
 /// Two servers, and push services that delay, refuse and break off at random.
 #[actix_web::test]
 async fn the_last_thing_shown_of_an_order_is_its_last_state() {

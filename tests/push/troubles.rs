@@ -122,7 +122,7 @@ async fn a_message_is_tried_as_long_as_it_is_of_use() {
 #[actix_web::test]
 async fn a_message_at_which_servers_die_is_given_up() {
     let settings =
-        [("GOM__PUSH__ATTEMPTS", "1"), ("GOM__PUSH__LEASE", "1000"), ("GOM__PUSH__TIMEOUT", "500")];
+        [("GOM__PUSH__ATTEMPTS", "1"), ("GOM__PUSH__LEASE", "1000"), ("GOM__PUSH__TIMEOUT", "300")];
     let mut world = World::open_where(&settings).await;
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;

@@ -15,7 +15,7 @@ pub(super) static KEYS: &[Key] = &[
         "push.lease",
         Kind::Milliseconds { min: 1_000, max: 3_600_000 },
         Some("30000"),
-        "How long what a server has taken to send is its own, unless it renews it: after a crash others go on then. Longer than `push.timeout`.",
+        "How long what a server has taken to send is its own, unless it renews it: after a crash others go on then. At least three times `push.timeout`.",
     ),
     Key::new(
         "push.poll_interval",

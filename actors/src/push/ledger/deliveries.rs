@@ -23,7 +23,9 @@ const LANES: &str = "with recursive lane as ( \
 ///
 /// What is locked is held against other servers until the end of the statement. A message with a topic goes only if no other
 /// one of that topic is in flight to the device: all open ones are locked with it, and one that is not to be had, or has
-/// changed since this statement began, leaves it to the next claim.
+/// changed since this statement began, leaves it to the next claim. What has failed takes nobody's place.
+///
+/// Shares are of the services that get something: one whose retries are due later has none.
 fn claim() -> String {
     /// Of one lane, in its order.
     fn due(rank: u8, most: &str) -> String {
@@ -47,10 +49,12 @@ fn claim() -> String {
          room as (select lane.origin, lane.rank, coalesce(r.proven, false) as proven, \
          case lane.rank when 0 then coalesce(r.urgent, $4::int) else coalesce(r.others, $5::int) end as room \
          from lane left join json_to_recordset($3::json) as r(origin text, urgent int, others int, proven boolean) \
-         on r.origin = lane.origin), \
+         on r.origin = lane.origin cross join lateral (select from gom.delivery d where d.settled_at is null \
+         and d.origin = lane.origin and d.rank = lane.rank and d.due_at <= now() order by d.due_at limit 1) due), \
          turn as (select origin, rank, room, proven, row_number() over (partition by rank, proven order by random()) as turn, \
-         count(*) over (partition by rank, proven) as alike, count(*) over (partition by rank) as lanes from room where room > 0), \
-         open as materialized (select origin, rank, room, turn, ceil($7::numeric / lanes)::int as share, \
+         count(*) over (partition by rank, proven) as alike from room where room > 0), \
+         open as materialized (select origin, rank, room, turn, \
+         ceil($7::numeric / count(*) over (partition by rank))::int as share, \
          case when proven then room else least(room, greatest(1, $8::int / alike)) end as most \
          from turn where proven or turn <= $8::int), \
          urgent as materialized (select due.* from (select * from open where rank = 0 order by turn) open {urgent} \
@@ -68,7 +72,7 @@ fn claim() -> String {
          and s.state || '' in ('WAITING', 'SENDING')) \
          = (select count(*) from held where held.device = pair.device and held.topic = pair.topic) as free \
          from pair cross join lateral (select s.notification, s.position from gom.delivery s \
-         where s.device = pair.device and s.topic = pair.topic order by s.position desc limit 1) newest), \
+         where s.device = pair.device and s.topic = pair.topic and s.state || '' in ('WAITING', 'SENDING', 'DELIVERED') order by s.position desc limit 1) newest), \
          superseded as (update gom.delivery d set state = 'SUPERSEDED', settled_at = now(), leased_by = null, \
          superseded_by = (select notification from latest where latest.device = d.device and latest.topic = d.topic), \
          reason = 'a newer notification of the same topic took its place' \
