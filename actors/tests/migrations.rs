@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-use gom_actors::migrations::{Deployment, MigrateError, apply, introspect, migrate_system, plan, status, verify};
+use gom_actors::migrations::{
+    Deployment, MigrateError, apply, introspect, migrate_system, plan, status, verify,
+};
 use gom_engine::datamodel::{DataModel, parse};
 use gom_engine::migrate::{MigrationStep, Rename, links_with_required_id, sql_text};
 use gom_test_support::TestDatabase;

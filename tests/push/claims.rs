@@ -74,7 +74,9 @@ async fn services_whose_retries_are_due_later_take_no_share() {
         'later-' || i, now() + interval '1 hour' from generate_series(1, 100) i";
     world.tables.execute(later, &[]).await.unwrap();
     world.backlog("n", &world.service.base_url(), "/slow/20/", 1_000).await;
-    world.until("select count(*) >= 100 from gom.delivery where notification = 'n' and state = 'DELIVERED'").await;
+    world
+        .until("select count(*) >= 100 from gom.delivery where notification = 'n' and state = 'DELIVERED'")
+        .await;
     // What one claim takes, it takes at one moment.
     let first = "select count(*) from gom.delivery where notification = 'n'
         and sent_at = (select min(sent_at) from gom.delivery where notification = 'n')";

@@ -85,7 +85,11 @@ async fn a_message_that_failed_takes_no_older_ones_place() {
     }
     let (endpoints, service) = (world.service.endpoint("/ana/"), world.service.base_url());
     world.tables.execute(sql, &[&endpoints, &service, &ends.as_slice()]).await.unwrap();
-    world.until("select count(*) = 3 from gom.delivery where notification = 'older' and settled_at is not null").await;
+    world
+        .until(
+            "select count(*) = 3 from gom.delivery where notification = 'older' and settled_at is not null",
+        )
+        .await;
     let delivered = "select count(*) from gom.delivery where notification = 'older' and state = 'DELIVERED'";
     let delivered: i64 = world.tables.query_one(delivered, &[]).await.unwrap().get(0);
     assert_eq!(delivered, 3, "{:?}", world.ledger().await);
