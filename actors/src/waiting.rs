@@ -155,14 +155,12 @@ impl Waiting {
     }
 
     /// Ends connections until less waits than may: of the reader for whom the most waits, the one first in which the most does.
-    /// Whether there is room then.
+    /// Nobody else's is ended where that reader has none that could be. Whether there is room then.
     pub fn make_room(&self) -> bool {
         while self.is_full() {
             let accounts = self.all_accounts();
-            let greatest = accounts.iter().filter(|account| account.has_connections());
-            let ended = greatest
-                .max_by_key(|account| account.lasting())
-                .is_some_and(|account| account.end_greatest());
+            let greatest = accounts.iter().max_by_key(|account| account.lasting());
+            let ended = greatest.is_some_and(|account| account.end_greatest());
             if !ended {
                 return false;
             }
@@ -259,11 +257,6 @@ impl Account {
         self.bytes().saturating_sub(self.connections().ending)
     }
 
-    /// Whether there is one that could be ended, and hold less then.
-    fn has_connections(&self) -> bool {
-        self.connections().by_number.values().any(|one| !one.over && one.bytes > 0)
-    }
-
     fn end_greatest(&self) -> bool {
         let mut connections = self.connections();
         let connections = &mut *connections;
@@ -342,6 +335,10 @@ impl Drop for Holding {
 }
 
 impl Charge {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
         if self.in_all {
@@ -426,32 +423,33 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_nothing_that_could_end_is_passed_over() {
+    fn nobody_is_ended_for_a_greater_one_who_has_nothing_that_could_end() {
         let waiting = waiting();
         let _events = (waiting.charge(280), waiting.account(&user("ana")).share(280));
         let bea = hold(&waiting, "bea", 20);
-        assert!(waiting.make_room() && bea.is_ended());
-        let _more = waiting.charge(20);
-        assert!(!waiting.make_room(), "nothing can be ended");
+        assert!(!waiting.make_room() && !bea.is_ended());
         assert_eq!(waiting.admit(&user("eva")), Err(Full::All));
     }
 
     #[test]
     fn the_count_is_exact_however_many_threads_hold_and_end() {
-        let waiting = waiting();
+        let waiting = Waiting::new(WaitingBounds { service: 400, user: 100, all: 100 });
+        let ended = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for n in 0..4 {
-                let waiting = &waiting;
+                let (waiting, ended) = (&waiting, &ended);
                 scope.spawn(move || {
                     for round in 0..2_000 {
                         let holding = hold(waiting, ["ana", "bea"][n % 2], round % 90);
                         let _ = waiting.admit(&user("eva"));
                         holding.add(7);
                         holding.release(round % 11);
+                        ended.fetch_add(usize::from(holding.is_ended()), Ordering::Relaxed);
                     }
                 });
             }
         });
+        assert!(ended.into_inner() > 0, "some are ended");
         assert_eq!((waiting.bytes(), waiting.0.ending.load(Ordering::Relaxed)), (0, 0));
         assert!(waiting.accounts().is_empty());
     }

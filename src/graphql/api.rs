@@ -193,7 +193,7 @@ impl Engine {
             service_limits: CallerLimits::new("limits.service", &options.service_limits),
             user_limits: CallerLimits::new("limits", &options.user_limits),
             turns: Turns::new(options.turns),
-            offload: Offload::new(options.turns.in_flight.saturating_add(options.turns.waiting)),
+            offload: Offload::new(),
             policy: None,
             shop: None,
             cursors: Cursors::alone(),

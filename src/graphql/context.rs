@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use gom_engine::error::ApiError;
 use gom_engine::plan::{Access, Amendments, PageLimits, Program, Rights, Statement};
-use gom_engine::request::{Prepared, SelectedField, Variables};
+use gom_engine::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
+use gom_engine::schema::OutputMeaning;
 use tokio::time::Instant;
 
 use super::Request;
-use super::api::{Api, Engine};
+use super::api::{Api, Engine, Introspected};
 use super::sources::Sources;
 use crate::identity::Viewer;
 
@@ -21,6 +22,51 @@ pub(super) struct Context {
     pub viewer: Viewer,
     /// What the viewer may see and do; `None`: everything.
     pub rights: Option<Arc<Rights>>,
+}
+
+/// What a field is read or written by.
+pub(super) enum Plan {
+    Read(Statement),
+    Write(Program),
+}
+
+type Plans = Vec<Option<Result<Plan, ApiError>>>;
+
+/// What is made before an operation has its turn, because it may take long: whoever waits for a thread keeps no turn from the
+/// user's other operations, and what is refused then has done nothing.
+#[derive(Default)]
+pub(super) struct Ahead {
+    /// Of a large operation.
+    pub plans: Plans,
+    pub introspected: Option<Result<Arc<Introspected>, ApiError>>,
+}
+
+impl Ahead {
+    /// # Errors
+    /// If no thread is free by the deadline.
+    pub async fn make(
+        api: &Api,
+        context: &Arc<Context>,
+        is_large: bool,
+        deadline: Instant,
+    ) -> Result<Self, ApiError> {
+        let introspects = |field: &SelectedField| {
+            field.meaning == Selected::Introspection && field.inclusion.holds(&context.variables)
+        };
+        let introspects = context.prepared.operation.fields.iter().any(introspects);
+        if !is_large && !introspects {
+            return Ok(Ahead::default());
+        }
+        let of_thread = Arc::clone(context);
+        let make = move |engine: &Engine| {
+            let Context { prepared, request, variables, viewer, .. } = &*of_thread;
+            Ahead {
+                plans: if is_large { of_thread.plans(engine) } else { Vec::new() },
+                introspected: introspects.then(|| engine.introspect(prepared, request, variables, viewer)),
+            }
+        };
+        api.engine.work(true, &context.viewer, deadline, make).await
+    }
 }
 
 /// Prepares a request's document.
@@ -66,13 +112,33 @@ impl Context {
         self.rights.as_deref().map_or(Access::Full, Access::Limited)
     }
 
+    /// What a field of the application's is read or written by.
+    pub fn plan(&self, engine: &Engine, field: &SelectedField) -> Result<Plan, ApiError> {
+        match self.prepared.operation.kind {
+            OperationKind::Mutation => self.program(engine, field).map(Plan::Write),
+            OperationKind::Query | OperationKind::Subscription => {
+                self.statement(engine, field).map(Plan::Read)
+            }
+        }
+    }
+
+    /// The plans of all fields that have one, by their places.
+    fn plans(&self, engine: &Engine) -> Plans {
+        let plan = |field: &SelectedField| {
+            let has_plan =
+                matches!(field.meaning, Selected::Field(meaning) if meaning != OutputMeaning::ExecuteRaw);
+            (has_plan && field.inclusion.holds(&self.variables)).then(|| self.plan(engine, field))
+        };
+        self.prepared.operation.fields.iter().map(plan).collect()
+    }
+
     /// The statement that a query's field is read by.
-    pub fn statement(&self, engine: &Engine, field: &SelectedField) -> Result<Statement, ApiError> {
+    fn statement(&self, engine: &Engine, field: &SelectedField) -> Result<Statement, ApiError> {
         engine.planner.query(field, &self.variables, self.limits, self.access())
     }
 
     /// The transaction of a mutation's field. Users' writes follow the shop's rules.
-    pub fn program(&self, engine: &Engine, field: &SelectedField) -> Result<Program, ApiError> {
+    fn program(&self, engine: &Engine, field: &SelectedField) -> Result<Program, ApiError> {
         let access = self.access();
         let mut amendments = match engine.shop().filter(|_| access.is_limited()) {
             Some(shop) => shop.amend(&engine.planner, field, &self.variables, access, chrono::Utc::now())?,

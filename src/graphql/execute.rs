@@ -1,7 +1,7 @@
 //! From a request to its answer: prepare, coerce, plan, run, complete. Reads of one operation run side by
 //! side; writes one after the other, each field in its own transaction, as Prisma did.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 
@@ -16,8 +16,8 @@ use gom_engine::schema::{ObjectId, OutputMeaning, TypeRef};
 use gom_engine::sql::ANSWER_TOO_LARGE;
 use tokio::time::Instant;
 
-use super::api::{Api, Engine, Introspected};
-use super::context::{Context, coerce, prepare};
+use super::api::{Api, Introspected};
+use super::context::{Ahead, Context, Plan, coerce, prepare};
 use super::failure::api_error;
 use super::{Answer, Data, Fragment, Request, raw};
 use crate::identity::Viewer;
@@ -44,9 +44,8 @@ struct Execution<'a> {
     api: &'a Api,
     /// On the viewer's behalf.
     database: LocalDatabase,
-    context: Arc<Context>,
-    /// Planning may take long.
-    is_large: bool,
+    context: &'a Context,
+    ahead: RefCell<Ahead>,
     root: ObjectId,
     deadline: Instant,
 }
@@ -151,21 +150,27 @@ async fn execute_part(
         Ok(variables) => variables,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
-    let behalf = match api.engine.turn(&viewer, deadline).await {
+    let limits = api.engine.limits_of(&viewer).page;
+    let context = Context { request, prepared: Arc::clone(&prepared), variables, limits, viewer, rights };
+    let context = Arc::new(context);
+    let ahead = match Ahead::make(api, &context, is_large, deadline).await {
+        Ok(ahead) => ahead,
+        Err(error) => return Some(Answer::refused(vec![error])),
+    };
+    let viewer = &context.viewer;
+    let behalf = match api.engine.turn(viewer, deadline).await {
         Ok(turn) => turn.zip(viewer.user()),
         Err(error) => return Some(Answer::refused(vec![error])),
     };
-    if let Err(error) = api.admission.check(&viewer) {
+    if let Err(error) = api.admission.check(viewer) {
         return Some(Answer::refused(vec![error]));
     }
     let behalf = behalf.map(|(turn, user)| Behalf::of(Asker::named(&user.subject), Arc::new(turn)));
-    let limits = api.engine.limits_of(&viewer).page;
-    let context = Context { request, prepared: Arc::clone(&prepared), variables, limits, viewer, rights };
     let execution = Execution {
         api,
         database: api.database.on_behalf_of(behalf),
-        context: Arc::new(context),
-        is_large,
+        context: &context,
+        ahead: RefCell::new(ahead),
         root,
         deadline,
     };
@@ -178,20 +183,15 @@ async fn execute_part(
 
 impl Execution<'_> {
     fn fields(&self) -> impl Iterator<Item = RootField<'_>> {
-        let Context { prepared, variables, .. } = &*self.context;
+        let Context { prepared, variables, .. } = self.context;
         let fields = prepared.operation.fields.iter().enumerate();
         fields.filter(|(_, field)| field.inclusion.holds(variables))
     }
 
-    /// Plans a field.
-    async fn plan<T: Send + 'static>(
-        &self,
-        (place, _): RootField<'_>,
-        plan: impl FnOnce(&Context, &Engine, &SelectedField) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let context = Arc::clone(&self.context);
-        let plan = move |engine: &Engine| plan(&context, engine, &context.prepared.operation.fields[place]);
-        self.api.engine.work(self.is_large, &self.context.viewer, self.deadline, plan).await?
+    /// What a field is read or written by: made before, or now.
+    fn plan(&self, (place, field): RootField<'_>) -> Result<Plan, ApiError> {
+        let ahead = self.ahead.borrow_mut().plans.get_mut(place).and_then(Option::take);
+        ahead.unwrap_or_else(|| self.context.plan(&self.api.engine, field))
     }
 
     async fn query(&self) -> Answer {
@@ -256,15 +256,16 @@ impl Execution<'_> {
     /// Nothing where the answer is too large.
     async fn read(&self, root: RootField<'_>) -> Option<Part> {
         let (_, field) = root;
-        if let Some(part) = self.of_schema(root).await {
+        if let Some(part) = self.of_schema(field) {
             return Some(part);
         }
         if let Some(error) = self.undeployed() {
             return Some(self.failed(field, error));
         }
         let engine = &self.api.engine;
-        let found = match self.plan(root, Context::statement).await {
-            Ok(statement) => self.database.read(statement, self.deadline).await,
+        let found = match self.plan(root) {
+            Ok(Plan::Read(statement)) => self.database.read(statement, self.deadline).await,
+            Ok(Plan::Write(_)) => return Some(self.failed(field, misplanned())),
             Err(error) => return Some(self.failed(field, error)),
         };
         match found {
@@ -276,7 +277,7 @@ impl Execution<'_> {
 
     async fn write(&self, root: RootField<'_>) -> Part {
         let (_, field) = root;
-        if let Some(part) = self.of_schema(root).await {
+        if let Some(part) = self.of_schema(field) {
             return part;
         }
         if let Some(error) = self.undeployed() {
@@ -288,8 +289,9 @@ impl Execution<'_> {
                 Err(error) => self.failed(field, error),
             };
         }
-        let found = match self.plan(root, Context::program).await {
-            Ok(program) => self.database.transact(program, self.deadline).await,
+        let found = match self.plan(root) {
+            Ok(Plan::Write(program)) => self.database.transact(program, self.deadline).await,
+            Ok(Plan::Read(_)) => return self.failed(field, misplanned()),
             Err(error) => return self.failed(field, error),
         };
         match found {
@@ -323,7 +325,7 @@ impl Execution<'_> {
     }
 
     /// The fields that the schema answers: `__typename`, `__schema`, `__type`.
-    async fn of_schema(&self, (_, field): RootField<'_>) -> Option<Part> {
+    fn of_schema(&self, field: &SelectedField) -> Option<Part> {
         let engine = &self.api.engine;
         match field.meaning {
             Selected::Field(_) => None,
@@ -331,7 +333,7 @@ impl Execution<'_> {
                 let name = &engine.schema.object(self.root).name;
                 Some(Part { fragment: Some(Fragment::Text(format!("\"{name}\""))), errors: Vec::new() })
             }
-            Selected::Introspection => Some(match self.introspect().await {
+            Selected::Introspection => Some(match self.introspected() {
                 Ok(answers) => {
                     let text = answers.get(&field.key);
                     let fragment = text.map_or(Fragment::Null, |text| Fragment::Shared(Arc::clone(text)));
@@ -342,14 +344,9 @@ impl Execution<'_> {
         }
     }
 
-    /// An answer that is not kept yet takes tens of milliseconds to make.
-    async fn introspect(&self) -> Result<Arc<Introspected>, ApiError> {
-        let context = Arc::clone(&self.context);
-        let introspect = move |engine: &Engine| {
-            let Context { prepared, request, variables, viewer, .. } = &*context;
-            engine.introspect(prepared, request, variables, viewer)
-        };
-        self.api.engine.work(true, &self.context.viewer, self.deadline, introspect).await?
+    fn introspected(&self) -> Result<Arc<Introspected>, ApiError> {
+        let made = self.ahead.borrow().introspected.clone();
+        made.unwrap_or_else(|| Err(ApiError::new(ErrorKind::Internal, "nothing was introspected")))
     }
 
     fn found(&self, field: &SelectedField, found: Option<JsonText>) -> Part {
@@ -365,7 +362,7 @@ impl Execution<'_> {
         }
         let engine = &self.api.engine;
         let root = &engine.schema.object(self.root).name;
-        let context = &self.context;
+        let context = self.context;
         let (access, variables) = (context.access(), &context.variables);
         let completed =
             engine.planner.complete(root, field, variables, context.limits, access, text.as_str());
@@ -382,6 +379,10 @@ impl Execution<'_> {
         let root = self.api.engine.schema.object(self.root);
         root.fields.get(&field.name).is_none_or(|field| matches!(field.ty, TypeRef::NonNull(_)))
     }
+}
+
+fn misplanned() -> ApiError {
+    ApiError::new(ErrorKind::Internal, "a field has the plan of another kind of operation")
 }
 
 /// Whether PostgreSQL has ended a statement for the size of its answer.

@@ -136,29 +136,18 @@ async fn begin(
     let Asked { request, prepared, viewer, is_large, deadline } = asked;
     let rights = api.engine.rights(viewer)?;
     let variables = coerce(api, prepared, request, viewer, rights.as_ref(), is_large, deadline).await?;
-    let _turn = api.engine.turn(viewer, deadline).await?;
-    if prepared.operation.kind == OperationKind::Subscription {
-        subscribe(api, asked, (rights, variables), from, outlet).await
-    } else {
-        answer_anew(api, asked, (rights, &variables), outlet)
+    if prepared.operation.kind != OperationKind::Subscription {
+        let _turn = api.engine.turn(viewer, deadline).await?;
+        return answer_anew(api, asked, (rights, &variables), outlet);
     }
-}
-
-async fn subscribe(
-    api: &Api,
-    Asked { prepared, viewer, is_large, deadline, .. }: Asked<'_>,
-    (rights, variables): (Option<Arc<Rights>>, Variables),
-    from: Option<Cursor>,
-    outlet: Rc<dyn Outlet>,
-) -> Result<Running, ApiError> {
-    let engine = &api.engine;
     // One statement reads the nodes of many changes, for many subscribers: its size says nothing of any message.
-    let page = PageLimits { answer_bytes: None, ..engine.limits_of(viewer).page };
+    let page = PageLimits { answer_bytes: None, ..api.engine.limits_of(viewer).page };
     let plan = {
         let prepared = Arc::clone(prepared);
         move |engine: &Engine| engine.planner.subscription(&prepared, variables, page, rights)
     };
-    let subscription = engine.work(is_large, viewer, deadline, plan).await??;
+    let subscription = api.engine.work(is_large, viewer, deadline, plan).await??;
+    let _turn = api.engine.turn(viewer, deadline).await?;
     check_deployed(api)?;
     let interest = Interest::Events(Arc::new(subscription));
     let ticket = api.live.subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
@@ -237,7 +226,11 @@ fn answer_anew(
         Rc::new(Touched { outlet: Rc::clone(&outlet), again: Notify::new(), over: Cell::new(false) });
     let (touch, sink) = (Interest::Touch(watched), Rc::clone(&touched) as Rc<dyn Sink>);
     let ticket = api.live.subscribe(owner(viewer), touch, None, sink);
-    let (api, request, viewer) = (api.clone(), Arc::clone(request), viewer.clone());
+    // It stays for as long as the query: without what nobody asks for.
+    let is_declared = |name: &str| prepared.operation.variables.iter().any(|declared| declared.name == name);
+    let mut lasting = Request::clone(request);
+    lasting.variables.retain(|name, _| is_declared(name));
+    let (api, request, viewer) = (api.clone(), Arc::new(lasting), viewer.clone());
     let patience = engine.limits_of(&viewer).deadline;
     let answering = actix_web::rt::spawn(async move {
         // What is committed after the first answer must be heard of: the hub knows of the query before it is answered.

@@ -1,6 +1,6 @@
-//! Work of the processor that would hold up a worker's thread, and with it everybody whom the worker serves: reading,
-//! coercing and planning of large requests. It is done on threads for blocking work: so many at once as leave a core to the
-//! workers, and of each user one after the other.
+//! CPU-bound work that would block a worker's thread, and with it everybody whom the worker serves: reading, coercing and
+//! planning of large requests. It is done on tokio's threads for blocking work: so many at once as leave a core to the workers,
+//! and of each user one after the other. How much of a user's waits is bounded by `limits.request_bytes`.
 
 use std::collections::HashMap;
 use std::panic::resume_unwind;
@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::Request;
+
 /// What is smaller, in bytes, takes a worker no more than a millisecond or two.
 const LARGE: usize = 8 * 1024;
 /// What a value is worth in bytes, beside its text: it is allocated, looked at, and becomes a part of a statement.
@@ -33,8 +34,6 @@ struct Lines {
     threads: Arc<Semaphore>,
     /// By the user's name, of those whose work is done or waits.
     open: Mutex<HashMap<Arc<str>, Line>>,
-    /// Pieces of one user's work that are done or wait.
-    most: usize,
 }
 
 #[derive(Debug)]
@@ -50,21 +49,19 @@ struct Place {
 }
 
 impl Offload {
-    /// `most`: pieces of one user's work that are done or wait; the next is refused.
-    pub fn new(most: usize) -> Self {
-        Offload::on(&THREADS, most)
+    pub fn new() -> Self {
+        Offload::on(&THREADS)
     }
 
-    fn on(threads: &Arc<Semaphore>, most: usize) -> Self {
-        Offload(Arc::new(Lines { threads: Arc::clone(threads), open: Mutex::default(), most }))
+    fn on(threads: &Arc<Semaphore>) -> Self {
+        Offload(Arc::new(Lines { threads: Arc::clone(threads), open: Mutex::default() }))
     }
 
-    /// Does the work on another thread, when it is the user's turn; of nobody's, as soon as a thread is free. Once begun, it is done to its end even if nobody
+    /// Does the work on another thread, when it is the user's turn; of the service (`None`), as soon as a thread is free. Once begun, it is done to its end even if nobody
     /// waits for it any more, and keeps its turn until then. A panic goes on here.
     ///
     /// # Errors
-    /// [`ErrorKind::TooManyRequests`], if too much of the user's waits already, or its turn does not come by the
-    /// deadline; [`ErrorKind::Unavailable`], if no thread is free by then. Nothing has been done then.
+    /// [`ErrorKind::TooManyRequests`], if the user's turn does not come by the deadline; [`ErrorKind::Unavailable`], if no thread is free by then. Nothing has been done then.
     pub async fn run<T: Send + 'static>(
         &self,
         user: Option<&str>,
@@ -104,36 +101,26 @@ impl Lines {
         user: &str,
         deadline: Instant,
     ) -> Result<(OwnedSemaphorePermit, Place), ApiError> {
-        let refused = |why: &str| {
-            let message = format!(
-                "A user's large requests are read one after the other, and {why}; nothing was done. Try again."
-            );
-            ApiError::new(ErrorKind::TooManyRequests, message)
-        };
-        let (turn, place) = self.enter(user).ok_or_else(|| {
-            refused(&format!(
-                "{} wait already (limits.in_flight_per_user and limits.waiting_per_user)",
-                self.most
-            ))
-        })?;
+        let (turn, place) = self.enter(user);
         match before(deadline, &turn).await {
             Some(permit) => Ok((permit, place)),
-            None => Err(refused("its turn did not come before the deadline")),
+            None => Err(ApiError::new(
+                ErrorKind::TooManyRequests,
+                "A user's large requests are read one after the other, and this one's turn did not come before the deadline; \
+                 nothing was done. Try again.",
+            )),
         }
     }
 
-    fn enter(self: &Arc<Self>, user: &str) -> Option<(Arc<Semaphore>, Place)> {
+    fn enter(self: &Arc<Self>, user: &str) -> (Arc<Semaphore>, Place) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let known = open.get_key_value(user).map(|(known, _)| Arc::clone(known));
         let user = known.unwrap_or_else(|| Arc::from(user));
         let line = open
             .entry(Arc::clone(&user))
             .or_insert_with(|| Line { turn: Arc::new(Semaphore::new(1)), pieces: 0 });
-        if line.pieces >= self.most {
-            return None;
-        }
         line.pieces += 1;
-        Some((Arc::clone(&line.turn), Place { lines: Arc::clone(self), user }))
+        (Arc::clone(&line.turn), Place { lines: Arc::clone(self), user })
     }
 }
 
@@ -155,10 +142,33 @@ pub fn is_large(bytes: usize) -> bool {
 }
 
 impl Request {
+    /// Bytes that it takes in memory: of many small values many times those of their text.
+    pub fn memory(&self) -> usize {
+        self.text.len() + memory_of(&self.variables)
+    }
+
     /// Whether to read, coerce and plan it may take long. Looks no further than it has to.
     pub(super) fn is_large(&self) -> bool {
         is_large(self.text.len()) || !fits(&self.variables, &mut LARGE.saturating_sub(self.text.len()))
     }
+}
+
+/// What a value takes in memory, beside its texts.
+const VALUE_IN_MEMORY: usize = size_of::<Value>();
+
+/// What an object takes in memory.
+fn memory_of(object: &Map<String, Value>) -> usize {
+    object.iter().map(|(name, value)| size_of::<String>() + name.len() + memory_of_value(value)).sum()
+}
+
+fn memory_of_value(value: &Value) -> usize {
+    VALUE_IN_MEMORY
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(memory_of_value).sum(),
+            Value::Object(object) => memory_of(object),
+        }
 }
 
 /// Takes what an object is worth from what is left; whether it was enough.
@@ -195,8 +205,8 @@ mod tests {
     const ANA: Option<&str> = Some("ana");
     const EVA: Option<&str> = Some("eva");
     /// With one thread.
-    fn offload(most: usize) -> Offload {
-        Offload::on(&Arc::new(Semaphore::new(1)), most)
+    fn offload() -> Offload {
+        Offload::on(&Arc::new(Semaphore::new(1)))
     }
 
     fn within(milliseconds: u64) -> Instant {
@@ -205,7 +215,7 @@ mod tests {
 
     #[actix_web::test]
     async fn the_work_of_a_user_is_done_one_after_the_other_and_on_another_thread() {
-        let offload = offload(100);
+        let offload = offload();
         let (here, now) = (std::thread::current().id(), Arc::new(Mutex::new(0)));
         let piece = |n: usize| {
             let now = Arc::clone(&now);
@@ -224,7 +234,7 @@ mod tests {
 
     #[actix_web::test]
     async fn another_user_waits_for_one_piece_of_a_users_work_and_not_for_all_of_it() {
-        let offload = offload(1_000);
+        let offload = offload();
         let (begin, begun) = mpsc::channel::<()>();
         let begun = Mutex::new(begun);
         let mut first = Box::pin(offload.run(ANA, within(60_000), move || begun.lock().unwrap().recv()));
@@ -246,18 +256,16 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn too_much_of_one_user_is_refused_and_who_gives_up_leaves_nothing() {
-        let offload = offload(2);
+    async fn whose_turn_does_not_come_is_refused_and_who_gives_up_leaves_nothing() {
+        let offload = offload();
         let (end, ended) = mpsc::channel::<()>();
         let mut first = Box::pin(offload.run(ANA, within(60_000), move || ended.recv()));
         assert!(poll!(&mut first).is_pending());
         let late = offload.run(ANA, within(1), || ()).await.unwrap_err();
+        assert_eq!(late.kind, ErrorKind::TooManyRequests);
         assert!(late.message.contains("before the deadline"), "{late}");
         let mut second = Box::pin(offload.run(ANA, within(60_000), || ()));
         assert!(poll!(&mut second).is_pending());
-        let third = offload.run(ANA, within(60_000), || ()).await.unwrap_err();
-        assert_eq!(third.kind, ErrorKind::TooManyRequests);
-        assert!(third.message.contains("2 wait already"), "{third}");
         drop(second);
         end.send(()).unwrap();
         first.await.unwrap().unwrap();
@@ -266,7 +274,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_panic_goes_on_where_the_work_was_asked_for() {
-        let offload = offload(2);
+        let offload = offload();
         let panics = offload.run(ANA, within(60_000), || panic!("a test wants a panic"));
         let caught = std::panic::AssertUnwindSafe(panics).catch_unwind().await;
         assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"a test wants a panic"));
@@ -285,5 +293,15 @@ mod tests {
         assert!(request("", json!({ "a": [{ "b": "x".repeat(LARGE) }] })).is_large());
         assert!(request("", json!({ "a": vec![json!({ "uid": "c" }); 300] })).is_large());
         assert!(request("", json!({ "a": vec![json!([[]]); 300] })).is_large());
+    }
+
+    #[test]
+    fn a_request_is_worth_what_it_takes_in_memory() {
+        let variables = |value: Value| Map::from_iter([("x".to_owned(), value)]);
+        let request =
+            |value| Request { text: String::new(), operation_name: None, variables: variables(value) };
+        assert!(request(json!(vec![0; 20_000])).memory() > 1_000_000, "of 40 KB of text");
+        let text = request(json!("x".repeat(20_000))).memory();
+        assert!((20_000..21_000).contains(&text), "{text}");
     }
 }

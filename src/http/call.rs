@@ -117,6 +117,9 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
     }
 
     let asked = state.asked.account(&reader(&viewer));
+    if let Err(full) = asked.check() {
+        return Err(Refusal::not_taken_in(request, too_much_asked(state, &viewer, full)).into());
+    }
     let mut held = asked.charge(request.query_string().len());
     let read = if by_get {
         documents::of_query(request.query_string()).map(Asked::One)
@@ -151,6 +154,9 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
     if requests.is_empty() || requests.iter().any(|request| request.text.is_empty()) {
         return Err(Refusal::malformed(request, "The request has no query: send {\"query\": \"…\"}").into());
     }
+    // Many small values take more in memory than as text.
+    let memory: usize = requests.iter().map(Request::memory).sum();
+    held.add(memory.saturating_sub(held.bytes()));
     let name = requests.first().and_then(|request| request.operation_name.as_deref());
     Noted::of(request, |noted| noted.operation(name));
     let (media, id) = (MediaType::preferred(request), RequestId::of_request(request));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Handler, Message, SpawnHandle, StreamHandler,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, SpawnHandle, StreamHandler,
     WrapFuture,
 };
 use actix_http::ws::{Codec, Item};
@@ -18,7 +18,6 @@ use actix_web::error::PayloadError;
 use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web_actors::ws::{self, CloseCode, ProtocolError, WebsocketContext};
 use futures::{FutureExt, Stream};
-use gom_actors::live::Room;
 use gom_actors::metrics::{self, CONNECTIONS_CLOSED, Closed, WEBSOCKETS};
 use gom_actors::sessions::SessionId;
 use gom_actors::waiting::{Charge, Reader};
@@ -29,10 +28,11 @@ use super::census::Place;
 use super::frame;
 use super::machine::{self, Effect, Id, Machine, Protocol, Start};
 use super::outbox::{Outbox, OwnSocket};
+use super::outlet::{Failed, ToSocket};
 use super::own_task::OwnTask;
 use super::payload::bad_cursor;
 use super::sending::Sending;
-use crate::graphql::{self, Answer, Next, Outlet, Running, Started, is_large};
+use crate::graphql::{self, Answer, Running, Started, is_large};
 use crate::http::{State, reader, too_much_asked};
 use crate::identity::Viewer;
 
@@ -116,7 +116,7 @@ where
     response.streaming(Sending::new(frames, outbox, (entry, handshake.place, counted)))
 }
 
-struct Socket {
+pub(super) struct Socket {
     machine: Machine,
     viewer: Option<Viewer>,
     /// When the viewer's token ends.
@@ -247,7 +247,9 @@ impl Socket {
                 socket.carry_out(effects, ctx);
             }
             Some(Ok(_)) | None => {}
-            Some(Err(error)) => socket.end(TRY_AGAIN, &error.message),
+            Some(Err(_)) => {
+                socket.end(TRY_AGAIN, "a large message was not read in time, for others before it: try again")
+            }
         }));
     }
 
@@ -358,7 +360,7 @@ impl Socket {
         // The machine starts nothing for somebody that it does not know.
         let Some(viewer) = self.viewer.clone().filter(|_| self.known) else { return };
         let asked = self.state.asked.account(&reader(&viewer));
-        let held = asked.check().map(|()| asked.charge(start.bytes));
+        let held = asked.check().map(|()| asked.charge(start.bytes.max(start.request.memory())));
         // One that is refused is not kept until there is room to say so.
         let (held, start) = match held {
             Ok(held) => (Some(held), Ok(start)),
@@ -386,6 +388,10 @@ impl Socket {
             // Nobody is answered more while it does not read.
             if let Some(room) = outbox.room() {
                 room.await;
+            }
+            // It was cut off, or closed, while this waited: nothing is done that nobody is told of.
+            if outbox.is_over() {
+                return (Started::Answered(Answer::refused(Vec::new())), None);
             }
             let start = match start {
                 Ok(start) => start,
@@ -444,15 +450,6 @@ impl Socket {
     }
 }
 
-/// An operation has ended by itself.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Failed {
-    id: String,
-    number: u64,
-    error: ApiError,
-}
-
 impl Handler<Failed> for Socket {
     type Result = ();
 
@@ -465,42 +462,6 @@ impl Handler<Failed> for Socket {
             self.running.remove(id.as_str());
             let effects = self.machine.failed(&id, error);
             self.carry_out(effects, ctx);
-        }
-    }
-}
-
-/// Where an operation's answers go: past the actor, which would only pass them on.
-struct ToSocket {
-    outbox: Rc<Outbox>,
-    state: Data<State>,
-    before: Rc<str>,
-    after: &'static str,
-    socket: Addr<Socket>,
-    id: Id,
-    number: u64,
-    request_id: String,
-}
-
-impl Outlet for ToSocket {
-    fn request_id(&self) -> &str {
-        &self.request_id
-    }
-
-    fn next(&self, next: Next) {
-        let frame = self.state.sockets.frame(&self.before, &next.payload, self.after);
-        self.outbox.send([frame]);
-    }
-
-    fn room(&self) -> Option<Room> {
-        self.outbox.room()
-    }
-
-    fn end(&self, error: ApiError) {
-        let failed = Failed { id: self.id.to_string(), number: self.number, error };
-        if self.socket.try_send(failed).is_err() {
-            // It does not get to its mailbox, or is gone: the client finds out when it comes back.
-            self.outbox
-                .close(1013, "too slow: come back with the cursor of the last event that you have received");
         }
     }
 }

@@ -8,6 +8,7 @@ mod legacy;
 mod local;
 mod machine;
 mod outbox;
+mod outlet;
 mod own_task;
 mod payload;
 mod sending;

@@ -1,13 +1,14 @@
 //! Tasks of a connection that go on while it is stuck in a write: its body, and the actor in it, are not polled then.
 
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::FutureExt;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// A task that goes on whether or not this is polled, and ends when it is dropped. Nothing comes of it if it is cancelled with
-/// its thread.
+/// its thread; a panic goes on where this is polled.
 pub struct OwnTask<T>(JoinHandle<T>);
 
 impl<T: 'static> OwnTask<T> {
@@ -20,7 +21,11 @@ impl<T> Future for OwnTask<T> {
     type Output = Option<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.0.poll_unpin(cx).map(Result::ok)
+        self.0.poll_unpin(cx).map(|ended| match ended.map_err(JoinError::try_into_panic) {
+            Ok(output) => Some(output),
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(_)) => None,
+        })
     }
 }
 
