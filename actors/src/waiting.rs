@@ -403,8 +403,8 @@ mod tests {
     fn where_too_much_waits_in_all_the_greatest_is_ended_for_others() {
         let waiting = waiting();
         let service = waiting.account(&Reader::Service).hold(120, &Arc::default());
-        let ana = [hold(&waiting, "ana", 30), hold(&waiting, "ana", 60)];
-        let bea = hold(&waiting, "bea", 89);
+        let ana = [hold(&waiting, "ana", 31), hold(&waiting, "ana", 60)];
+        let bea = hold(&waiting, "bea", 88);
         assert_eq!(waiting.admit(&user("eva")), Ok(()));
         bea.add(1);
         let ended = || (service.is_ended(), ana[0].is_ended(), ana[1].is_ended(), bea.is_ended());

@@ -97,7 +97,7 @@ fn asked(operation: Operation) -> Operation {
         )
         .answer(impatient())
         .answer(Described::error(503, &["Service Unavailable"], "Sessions do not answer."))
-        .answer(answered(Described::new(503, "Nothing was done, for want of the database or of time."), &several))
+        .answer(answered(Described::new(503, "Nothing was done, for want of the database, of time, of a thread for large requests, or of room for what waits (`server.waiting_bytes`, `server.request_bytes`)."), &several))
 }
 
 fn answered(answer: Described, schema: &Value) -> Described {
@@ -122,8 +122,9 @@ fn crowded() -> Described {
 fn impatient() -> Described {
     refused(
         429,
-        "As many operations of this user are in flight, and wait, as may (`limits.in_flight_per_user`), or the user's earlier \
-         answers are not read (`limits.waiting_bytes`); nothing was done.",
+        "As many operations of this user are in flight, and wait, as may (`limits.in_flight_per_user`), a large request was not read \
+         in time for the user's others, requests take more than `limits.request_bytes`, or earlier answers are not read \
+         (`limits.waiting_bytes`); nothing was done.",
     )
 }
 
