@@ -193,7 +193,7 @@ impl Engine {
             service_limits: CallerLimits::new("limits.service", &options.service_limits),
             user_limits: CallerLimits::new("limits", &options.user_limits),
             turns: Turns::new(options.turns),
-            offload: Offload::new(),
+            offload: Offload::default(),
             policy: None,
             shop: None,
             cursors: Cursors::alone(),

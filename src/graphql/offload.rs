@@ -48,11 +48,13 @@ struct Place {
     user: Arc<str>,
 }
 
-impl Offload {
-    pub fn new() -> Self {
+impl Default for Offload {
+    fn default() -> Self {
         Offload::on(&THREADS)
     }
+}
 
+impl Offload {
     fn on(threads: &Arc<Semaphore>) -> Self {
         Offload(Arc::new(Lines { threads: Arc::clone(threads), open: Mutex::default() }))
     }
