@@ -24,7 +24,7 @@ use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::offload::Offload;
+use super::offload::{Head, Offload};
 use super::turns::{Turn, TurnLimits, Turns};
 use crate::deployment::Deployed;
 use crate::identity::{Cursors, User, Viewer};
@@ -271,12 +271,27 @@ impl Engine {
         deadline: Instant,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
+        self.work_ahead(is_large, viewer, deadline, work).await.map(|(done, _)| done)
+    }
+
+    /// Like [`work`](Self::work), for what then waits for the operation's turn: with what keeps the user's next such work
+    /// from being begun.
+    ///
+    /// # Errors
+    /// Those of [`work`](Self::work).
+    pub(super) async fn work_ahead<T: Send + 'static>(
+        self: &Arc<Self>,
+        is_large: bool,
+        viewer: &Viewer,
+        deadline: Instant,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<(T, Head), ApiError> {
         if !is_large {
-            return Ok(work(self));
+            return Ok((work(self), Head::default()));
         }
         let engine = Arc::clone(self);
         let user = viewer.user().map(|user| user.subject.as_str());
-        self.offload.run(user, deadline, move || work(&engine)).await
+        self.offload.run_at_head(user, deadline, move || work(&engine)).await
     }
 
     /// The variables' values, if the document's filters and nested writes with them are within the viewer's limits.

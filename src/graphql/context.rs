@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Request;
 use super::api::{Api, Engine, Introspected};
+use super::offload::Head;
 use super::sources::Sources;
 use crate::identity::Viewer;
 
@@ -42,6 +43,8 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
+    /// With what keeps the user's next large operation from being made ready, to be dropped when this one has its turn.
+    ///
     /// # Errors
     /// If no thread is free by the deadline.
     pub async fn make(
@@ -49,13 +52,13 @@ impl Ahead {
         context: &Arc<Context>,
         is_large: bool,
         deadline: Instant,
-    ) -> Result<Self, ApiError> {
+    ) -> Result<(Self, Head), ApiError> {
         let introspects = |field: &SelectedField| {
             field.meaning == Selected::Introspection && field.inclusion.holds(&context.variables)
         };
         let introspects = context.prepared.operation.fields.iter().any(introspects);
         if !is_large && !introspects {
-            return Ok(Ahead::default());
+            return Ok(Default::default());
         }
         let of_thread = Arc::clone(context);
         let make = move |engine: &Engine| {
@@ -65,7 +68,7 @@ impl Ahead {
                 introspected: introspects.then(|| engine.introspect(prepared, request, variables, viewer)),
             }
         };
-        api.engine.work(true, &context.viewer, deadline, make).await
+        api.engine.work_ahead(true, &context.viewer, deadline, make).await
     }
 }
 

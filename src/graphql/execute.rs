@@ -153,8 +153,8 @@ async fn execute_part(
     let limits = api.engine.limits_of(&viewer).page;
     let context = Context { request, prepared: Arc::clone(&prepared), variables, limits, viewer, rights };
     let context = Arc::new(context);
-    let ahead = match Ahead::make(api, &context, is_large, deadline).await {
-        Ok(ahead) => ahead,
+    let (ahead, head) = match Ahead::make(api, &context, is_large, deadline).await {
+        Ok(made) => made,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
     let viewer = &context.viewer;
@@ -162,6 +162,7 @@ async fn execute_part(
         Ok(turn) => turn.zip(viewer.user()),
         Err(error) => return Some(Answer::refused(vec![error])),
     };
+    drop(head);
     if let Err(error) = api.admission.check(viewer) {
         return Some(Answer::refused(vec![error]));
     }

@@ -146,8 +146,10 @@ async fn begin(
         let prepared = Arc::clone(prepared);
         move |engine: &Engine| engine.planner.subscription(&prepared, variables, page, rights)
     };
-    let subscription = api.engine.work(is_large, viewer, deadline, plan).await??;
+    let (subscription, head) = api.engine.work_ahead(is_large, viewer, deadline, plan).await?;
+    let subscription = subscription?;
     let _turn = api.engine.turn(viewer, deadline).await?;
+    drop(head);
     check_deployed(api)?;
     let interest = Interest::Events(Arc::new(subscription));
     let ticket = api.live.subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));

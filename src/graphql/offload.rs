@@ -1,6 +1,7 @@
 //! CPU-bound work that would block a worker's thread, and with it everybody whom the worker serves: reading, coercing and
 //! planning of large requests. It is done on tokio's threads for blocking work: so many at once as leave a core to the workers,
-//! and of each user one after the other. How much of a user's waits is bounded by `limits.request_bytes`.
+//! and of each user one after the other. How much of a user's waits is bounded by `limits.request_bytes`; of the plans, which
+//! take many times their requests' memory, one of a user's waits for its turn.
 
 use std::collections::HashMap;
 use std::panic::resume_unwind;
@@ -43,9 +44,16 @@ struct Line {
 }
 
 /// A place in a user's line, until it is dropped.
+#[derive(Debug)]
 struct Place {
     lines: Arc<Lines>,
     user: Arc<str>,
+}
+
+/// The head of a user's line: until it is dropped, no other piece of theirs is begun. Nothing for the service.
+#[derive(Debug, Default)]
+pub struct Head {
+    _turn: Option<(OwnedSemaphorePermit, Place)>,
 }
 
 impl Default for Offload {
@@ -59,17 +67,32 @@ impl Offload {
         Offload(Arc::new(Lines { threads: Arc::clone(threads), open: Mutex::default() }))
     }
 
-    /// Does the work on another thread, when it is the user's turn; of the service (`None`), as soon as a thread is free. Once begun, it is done to its end even if nobody
-    /// waits for it any more, and keeps its turn until then. A panic goes on here.
+    /// Does the work on another thread, when it is the user's turn; of the service (`None`), as soon as a thread is free. Once
+    /// begun, it is done to its end even if nobody waits for it any more, and keeps its turn until then. A panic goes on here.
     ///
     /// # Errors
-    /// [`ErrorKind::TooManyRequests`], if the user's turn does not come by the deadline; [`ErrorKind::Unavailable`], if no thread is free by then. Nothing has been done then.
+    /// [`ErrorKind::TooManyRequests`], if the user's turn does not come by the deadline; [`ErrorKind::Unavailable`], if no
+    /// thread is free by then. Nothing has been done then.
     pub async fn run<T: Send + 'static>(
         &self,
         user: Option<&str>,
         deadline: Instant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
+        self.run_at_head(user, deadline, work).await.map(|(done, _)| done)
+    }
+
+    /// Like [`run`](Self::run), and stays at the head of the line: for what is made before it can be used, so that no more
+    /// than one such thing of a user waits, however many requests do.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub async fn run_at_head<T: Send + 'static>(
+        &self,
+        user: Option<&str>,
+        deadline: Instant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, Head), ApiError> {
         let turn = match user {
             Some(user) => Some(self.0.turn(user, deadline).await?),
             None => None,
@@ -78,9 +101,10 @@ impl Offload {
             let message = "Too many large requests are read at the moment; nothing was done. Try again.";
             ApiError::new(ErrorKind::Unavailable, message)
         })?;
+        let head = Head { _turn: turn };
         let done = spawn_blocking(move || {
-            let _turn = (turn, thread);
-            work()
+            let _thread = thread;
+            (work(), head)
         });
         match done.await {
             Ok(done) => Ok(done),
@@ -271,6 +295,21 @@ mod tests {
         drop(second);
         end.send(()).unwrap();
         first.await.unwrap().unwrap();
+        assert!(offload.0.open.lock().unwrap().is_empty());
+    }
+
+    #[actix_web::test]
+    async fn who_stays_at_the_head_of_the_line_is_the_only_one() {
+        let offload = offload();
+        let (made, head) = offload.run_at_head(ANA, within(60_000), || 1).await.unwrap();
+        let mut second = Box::pin(offload.run_at_head(ANA, within(60_000), move || made + 1));
+        assert!(poll!(&mut second).is_pending());
+        let hers = offload.run(EVA, within(60_000), || "done").await;
+        assert_eq!(hers.unwrap(), "done", "the thread is free meanwhile");
+        let late = offload.run(ANA, within(1), || ()).await.unwrap_err();
+        assert_eq!(late.kind, ErrorKind::TooManyRequests);
+        drop(head);
+        assert_eq!(second.await.unwrap().0, 2);
         assert!(offload.0.open.lock().unwrap().is_empty());
     }
 
