@@ -230,7 +230,7 @@ async fn a_transaction_that_stays_open_and_too_few_connections_are_told() {
     other.batch_execute("rollback").await.unwrap();
     let report = doctor(&environment, &["--nodes", "1000"]);
     assert_eq!(report.code, 1);
-    report.says("max_connections", "problem", "1000 × 84");
+    report.says("max_connections", "problem", "1000 × 88");
 }
 
 #[tokio::test]

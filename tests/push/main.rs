@@ -8,6 +8,7 @@ mod crash;
 mod expansion;
 mod many;
 mod publications;
+mod random;
 mod roles;
 mod topics;
 mod troubles;

@@ -9,7 +9,7 @@ use crate::world::{World, shown, topic};
 
 const RENAME: &str = "mutation($uid: ID!, $name: String!) { updateOrder(where: { uid: $uid }, data: { name: $name }) { uid } }";
 
-async fn rename(world: &World, order: &str, name: &str) {
+pub async fn rename(world: &World, order: &str, name: &str) {
     let _ = world.try_ask(RENAME, json!({ "uid": order, "name": name })).await;
 }
 
@@ -76,8 +76,8 @@ async fn a_message_that_failed_takes_no_older_ones_place() {
           (id, subject, source, kind, node, title, body, ttl_ms, urgency, expires_at, topic, position)
         select kind, 'order', 'o', 'order', 'o', kind, 'b', 1000000, 'high', now() + interval '1 hour', 't', place
           from (values ('older', 1), ('newer', 2)) v (kind, place) returning id, position)
-      insert into gom.delivery (id, notification, recipient, endpoint, origin, device, rank, topic, position, state, settled_at)
-      select n.id || ends.state, n.id, 'ana', $1::text || ends.state, $2, $1::text || ends.state, 0, 't', n.position,
+      insert into gom.delivery (id, notification, recipient, endpoint, origin, device, rank, topic, position, ordering_key, state, settled_at)
+      select n.id || ends.state, n.id, 'ana', $1::text || ends.state, $2, $1::text || ends.state, 0, 't', n.position, 'order:o',
         case n.id when 'older' then 'WAITING' else ends.state end, case n.id when 'newer' then now() end
       from n, unnest($3::text[]) ends (state)";
     for end in ends {
@@ -95,62 +95,45 @@ async fn a_message_that_failed_takes_no_older_ones_place() {
     assert_eq!(delivered, 3, "{:?}", world.ledger().await);
 }
 
-/// Two servers, and push services that delay, refuse and break off at random.
+/// The news of an order has another topic than its updates, and the same place on the screen.
 #[actix_web::test]
-async fn the_last_thing_shown_of_an_order_is_its_last_state() {
-    const ORDERS: usize = 6;
-    let seed: u64 = std::env::var("GOM_SEED").map_or_else(
-        |_| std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64,
-        |seed| seed.parse().unwrap(),
-    );
-    println!("GOM_SEED={seed}");
-    let mut state = seed | 1;
-    let mut dice = move |sides: u64| {
-        // xorshift64
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % sides
-    };
-    let mut world = World::open_where(&[("GOM__PUSH__RETRY", "50")]).await;
-    world.also("worker").await;
+async fn the_news_of_an_order_goes_before_its_updates_and_they_do_not_wait_for_its_next_try() {
+    let world = World::open_where(&[("GOM__PUSH__RETRY", "120000")]).await;
     world.seller("ana", &["bea"]).await;
-    let devices = ["/ana/1", "/ana/2", "/bea/1"];
-    for path in devices {
-        world.device(&path[1..4], path).await;
-        let answers = (0..40).map(|_| match dice(10) {
-            0 => Behaviour::status(503),
-            1 => Behaviour::status(500),
-            2 => Behaviour::Reset,
-            3 => Behaviour::answer(429, &[("retry-after", "1")], ""),
-            4..=6 => Behaviour::Slow(Duration::from_millis(dice(200))),
-            _ => Behaviour::status(201),
-        });
-        let answers: Vec<Behaviour> = answers.chain([Behaviour::status(201)]).collect();
-        world.service.script(path, answers);
-    }
-    for order in 0..ORDERS {
-        world.order(&format!("o{order}"), "ana", "bea").await.unwrap();
-    }
-    let mut last = vec![String::new(); ORDERS];
-    for write in 0..60 {
-        let order = dice(ORDERS as u64) as usize;
-        last[order] = format!("name {write}");
-        rename(&world, &format!("o{order}"), &last[order]).await;
-        tokio::time::sleep(Duration::from_millis(dice(60))).await;
-    }
+    world.device("ana", "/ana").await;
+    world.service.script("/ana", [Behaviour::status(503), Behaviour::status(201)]);
+    world.order("o", "ana", "bea").await.unwrap();
+    world.until("select count(*) = 1 from gom.delivery where status = 503 and state = 'WAITING'").await;
+    rename(&world, "o", "NUEVO").await;
     world.quiet().await;
-    for (order, name) in last.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-        for path in devices {
-            let shown = last_shown(&world, path, &format!("o{order}"));
-            assert_eq!(shown, Some(format!("{name} ha sido actualizado")), "{path} o{order} GOM_SEED={seed}");
-        }
-    }
-    let lost = "select count(*) from gom.delivery where state not in ('DELIVERED', 'SUPERSEDED')";
-    assert_eq!(
-        world.tables.query_one(lost, &[]).await.unwrap().get::<_, i64>(0),
-        0,
-        "{:?}",
-        world.ledger().await
-    );
+    let told: Vec<_> = world
+        .service
+        .received_at("/ana")
+        .iter()
+        .map(|request| (request.status.unwrap(), shown(request)["data"]["operation"].as_str().unwrap().to_owned()))
+        .collect();
+    let told: Vec<_> = told.iter().map(|(status, operation)| (*status, operation.as_str())).collect();
+    assert_eq!(told, [(503, "create"), (201, "create"), (201, "update")]);
+    assert_eq!(last_shown(&world, "/ana", "o").unwrap(), "NUEVO ha sido actualizado");
+}
+
+/// As when the news was composed slowly, and written after the update had been sent.
+#[actix_web::test]
+async fn the_news_of_an_order_does_not_follow_its_update() {
+    let world = World::open().await;
+    world.device("ana", "/ana").await;
+    let sql = "with n as (insert into gom.notification
+        (id, subject, source, kind, node, operation, title, body, ttl_ms, urgency, expires_at, topic, position)
+        select name, 'order', name, 'order', 'o', name, name, 'b', 1000000, 'high', now() + interval '1 hour', name, place
+          from (values ('create', 1), ('update', 2)) v (name, place) returning id, position)
+      insert into gom.delivery (id, notification, recipient, endpoint, origin, device, rank, topic, position, ordering_key, state, settled_at)
+      select n.id, n.id, 'ana', $1::text, $2, 'x', 0, n.id, n.position, 'order:o',
+        case n.id when 'update' then 'DELIVERED' else 'WAITING' end, case n.id when 'update' then now() end from n";
+    let (endpoint, service) = (world.service.endpoint("/ana"), world.service.base_url());
+    world.tables.execute(sql, &[&endpoint, &service]).await.unwrap();
+    world.quiet().await;
+    let sql = "select state, superseded_by from gom.delivery where id = 'create'";
+    let row = world.tables.query_one(sql, &[]).await.unwrap();
+    assert_eq!((row.get(0), row.get(1)), ("SUPERSEDED", "update"));
+    assert_eq!(world.service.count(), 0);
 }

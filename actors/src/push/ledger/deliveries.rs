@@ -10,7 +10,8 @@ use super::{Kept, Ledger, get, json, ms};
 /// The push services with open deliveries, by rank: one step down the index for each, however many deliveries wait there.
 ///
 /// Whatever reads `gom.delivery` here reads it by one certain index, and says so by its condition: `settled_at is null` is
-/// the condition of `delivery_lane` alone, and `state || ''` of no index. With `state in (…)` a planner whose statistics are
+/// the condition of `delivery_lane` alone, `(settled_at is null)::int` is a part of `delivery_order` alone, and `state || ''` of
+/// no index. With `state in (…)` a planner whose statistics are
 /// older than the backlog takes `delivery_open` for empty, and reads all of it.
 const LANES: &str = "with recursive lane as ( \
      (select origin, rank from gom.delivery where settled_at is null order by origin, rank limit 1) union all \
@@ -21,20 +22,22 @@ const LANES: &str = "with recursive lane as ( \
 /// `$7` how many that are not urgent, `$8` how many to services that have never taken a message, `$9` ids that are in flight:
 /// while the database was away their leases may have ended, and their results wait.
 ///
-/// What is locked is held against other servers until the end of the statement. A message with a topic goes only if no other
-/// one of that topic is in flight to the device: all open ones are locked with it, and one that is not to be had, or has
-/// changed since this statement began, leaves it to the next claim. What has failed takes nobody's place.
+/// What is locked is held against other servers until the end of the statement. A message with an ordering key goes only if no
+/// other one of that key is in flight to the device, and none that is older and of another topic is open: all open ones are
+/// locked with it, and one that is not to be had, or has changed since this statement began, leaves it to the next claim. What
+/// is newer and open of its topic, or delivered of its key, takes its place. What has failed takes nobody's place.
 ///
 /// Shares are of the services that get something: one whose retries are due later has none.
 fn claim() -> String {
     /// Of one lane, in its order.
     fn due(rank: u8, most: &str) -> String {
         format!(
-            "cross join lateral (select d.id, d.origin, d.device, d.topic, d.position from gom.delivery d \
+            "cross join lateral (select d.id, d.origin, d.device, d.ordering_key, d.topic, d.position from gom.delivery d \
              where d.settled_at is null and d.origin = open.origin and d.rank = {rank} and d.due_at <= now() \
              and d.id not in (select json_array_elements_text($9::json)) \
-             and (d.topic is null or not exists (select from gom.delivery s where s.device = d.device \
-             and s.topic = d.topic and s.position < d.position and s.state || '' = 'SENDING' and s.due_at > now())) \
+             and (d.ordering_key is null or not exists (select from gom.delivery s where s.device = d.device \
+             and s.ordering_key = d.ordering_key and (s.settled_at is null)::int = 1 and s.position < d.position \
+             and (s.topic <> d.topic or (s.state || '' = 'SENDING' and s.due_at > now())))) \
              order by d.due_at limit {most} for update skip locked) due"
         )
     }
@@ -62,27 +65,35 @@ fn claim() -> String {
          others as materialized (select due.* from (select * from open where rank = 1 order by turn) open {others} \
          limit greatest(0, least($7::int, $6::int - (select count(*) from urgent)))), \
          taken as materialized (select * from urgent union all select * from others), \
-         pair as materialized (select distinct device, topic from taken where topic is not null), \
-         held as materialized (select s.* from pair cross join lateral (select s.id, s.device, s.topic, s.position \
-         from gom.delivery s where s.device = pair.device and s.topic = pair.topic \
-         and s.state || '' in ('WAITING', 'SENDING') and not (s.state || '' = 'SENDING' and s.due_at > now()) \
+         pair as materialized (select device, ordering_key, topic, max(position) as position from taken \
+         where ordering_key is not null group by device, ordering_key, topic), \
+         held as materialized (select s.* from (select distinct device, ordering_key from pair) pair cross join lateral \
+         (select s.id, s.device, s.ordering_key, s.topic, s.position from gom.delivery s \
+         where s.device = pair.device and s.ordering_key = pair.ordering_key and (s.settled_at is null)::int = 1 \
+         and not (s.state || '' = 'SENDING' and s.due_at > now()) \
          and s.id not in (select json_array_elements_text($9::json)) for update skip locked) s), \
-         latest as materialized (select pair.device, pair.topic, newest.notification, newest.position, \
-         (select count(*) from gom.delivery s where s.device = pair.device and s.topic = pair.topic \
-         and s.state || '' in ('WAITING', 'SENDING')) \
-         = (select count(*) from held where held.device = pair.device and held.topic = pair.topic) as free \
+         latest as materialized (select pair.device, pair.ordering_key, pair.topic, newest.notification, newest.position, \
+         (select count(*) from gom.delivery s where s.device = pair.device and s.ordering_key = pair.ordering_key \
+         and (s.settled_at is null)::int = 1) \
+         = (select count(*) from held where held.device = pair.device and held.ordering_key = pair.ordering_key) as free \
          from pair cross join lateral (select s.notification, s.position from gom.delivery s \
-         where s.device = pair.device and s.topic = pair.topic and s.state || '' in ('WAITING', 'SENDING', 'DELIVERED') order by s.position desc limit 1) newest), \
+         where s.device = pair.device and s.ordering_key = pair.ordering_key \
+         and (s.settled_at is null)::int in (0, 1) and s.position >= pair.position \
+         and (s.state || '' = 'DELIVERED' or (s.topic = pair.topic and s.state || '' in ('WAITING', 'SENDING'))) \
+         order by s.position desc limit 1) newest), \
          superseded as (update gom.delivery d set state = 'SUPERSEDED', settled_at = now(), leased_by = null, \
-         superseded_by = (select notification from latest where latest.device = d.device and latest.topic = d.topic), \
+         superseded_by = (select notification from latest where latest.device = d.device \
+         and latest.ordering_key = d.ordering_key and latest.topic = d.topic), \
          reason = 'a newer notification of the same topic took its place' \
          where d.id = any(array(select held.id from held join latest on latest.device = held.device \
-         and latest.topic = held.topic where held.position < latest.position)) returning d.notification), \
+         and latest.ordering_key = held.ordering_key and latest.topic = held.topic \
+         where held.position < latest.position)) returning d.notification), \
          sent as (update gom.delivery d set state = 'SENDING', attempts = attempts + 1, \
          lost = lost + (state = 'SENDING')::int, leased_by = $1, sent_at = now(), \
          due_at = now() + $2::bigint * interval '1 millisecond' \
          where d.id = any(array(select taken.id from taken left join latest on latest.device = taken.device \
-         and latest.topic = taken.topic where taken.topic is null or (latest.free and latest.position = taken.position))) \
+         and latest.ordering_key = taken.ordering_key and latest.topic = taken.topic \
+         where taken.ordering_key is null or (latest.free and latest.position = taken.position))) \
          returning d.id, d.notification, d.recipient, d.endpoint, d.origin, d.attempts, d.lost, d.shortened) \
          select id, notification, recipient, endpoint, origin, attempts, lost, shortened from sent \
          union all select null, notification, null, null, null, null, null, null from superseded"

@@ -46,7 +46,8 @@ const WAIT_UNTIL: &str = "update gom.job set leased_by = null, lease_until = nul
      where id = $2::bigint and leased_by = $1";
 /// `$1` who, `$2` id, `$3` version, `$4` the notification, `$5` its first deliveries, `$6` the place of the last recipient
 /// among them if there are more: then the job is let go and stays due. Nothing happens if the job changed meanwhile. What was
-/// made known once is not made known again because it was changed: it is reported again, since the node does not say so.
+/// made known once is not made known again because it was changed: it is reported again, since the node does not say so. What it
+/// has to follow at a device is tried at once, so that it does not wait as long as that would have.
 const EXPAND: &str = "with job as materialized (select id, subject, node, dedup from gom.job \
      where id = $2::bigint and leased_by = $1 and version = $3::int for update), \
      old as materialized (select n.id, n.expanding from gom.notification n, job \
@@ -57,9 +58,14 @@ const EXPAND: &str = "with job as materialized (select id, subject, node, dedup 
      case when $6::text is not null then job.id end, $6::text \
      from job, json_to_record($4::json) as n(id text, kind text, \
      node text, operation text, title text, body text, ttl_ms bigint, urgency text, topic text, position bigint) \
-     where not exists (select from old) returning id, urgency, topic, position), \
-     sent as (insert into gom.delivery (id, notification, rank, topic, position, recipient, endpoint, origin, device) \
-     select d.id, new.id, case new.urgency when 'high' then 0 else 1 end, new.topic, new.position, \
+     where not exists (select from old) returning id, urgency, topic, position, \
+     case when topic is not null then kind || ':' || node end as ordering_key), \
+     soon as (update gom.delivery s set due_at = now() where s.id = any(array(select older.id from new, \
+     json_to_recordset($5::json) as d(device text) cross join lateral (select s.id from gom.delivery s \
+     where s.device = d.device and s.ordering_key = new.ordering_key and (s.settled_at is null)::int = 1 \
+     and s.topic <> new.topic and s.state || '' = 'WAITING' and s.due_at > now() for update skip locked) older))), \
+     sent as (insert into gom.delivery (id, notification, rank, topic, position, ordering_key, recipient, endpoint, origin, device) \
+     select d.id, new.id, case new.urgency when 'high' then 0 else 1 end, new.topic, new.position, new.ordering_key, \
      d.recipient, d.endpoint, d.origin, d.device from new, json_to_recordset($5::json) as d(id text, \
      recipient text, endpoint text, origin text, device text) on conflict do nothing returning 1), \
      again as (update gom.notification n set reported_at = null, report_at = now() from old \
@@ -76,9 +82,11 @@ const STEP: &str = "with job as materialized (select id from gom.job \
      where id = $2::bigint and leased_by = $1 and version = $3::int for update), \
      moved as (update gom.notification n set expanding = case when $7::text is not null then n.expanding end, \
      expanded_to = coalesce($7::text, n.expanded_to) from job \
-     where n.id = $4 and n.expanding = job.id and n.expanded_to = $6 returning n.id, n.urgency, n.topic, n.position), \
-     sent as (insert into gom.delivery (id, notification, rank, topic, position, recipient, endpoint, origin, device) \
-     select d.id, moved.id, case moved.urgency when 'high' then 0 else 1 end, moved.topic, moved.position, d.recipient, d.endpoint, d.origin, d.device from moved, json_to_recordset($5::json) as d(id text, \
+     where n.id = $4 and n.expanding = job.id and n.expanded_to = $6 returning n.id, n.urgency, n.topic, n.position, \
+     case when n.topic is not null then n.kind || ':' || n.node end as ordering_key), \
+     sent as (insert into gom.delivery (id, notification, rank, topic, position, ordering_key, recipient, endpoint, origin, device) \
+     select d.id, moved.id, case moved.urgency when 'high' then 0 else 1 end, moved.topic, moved.position, moved.ordering_key, \
+     d.recipient, d.endpoint, d.origin, d.device from moved, json_to_recordset($5::json) as d(id text, \
      recipient text, endpoint text, origin text, device text) on conflict do nothing returning 1), \
      kept as (update gom.job j set leased_by = null, lease_until = null, due_at = now(), attempts = 0, last_error = null \
      from job, moved where j.id = job.id and $7::text is not null), \

@@ -1,0 +1,155 @@
+//! Two servers, of which one dies again and again, devices that change hands, and a push service that delays, refuses and
+//! breaks off at random: what a device shows of an order at last is the order's last state, and nobody is told of what is
+//! not theirs.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gom_test_support::{Behaviour, Received};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::topics::rename;
+use crate::world::{World, shown};
+
+const SELLERS: [&str; 2] = ["ana", "eva"];
+const ORDERS_EACH: usize = 3;
+/// One of each seller's, one of a customer's, and one that goes from seller to seller.
+const MOVING: &str = "/moving";
+const DEVICES: [(&str, &str); 4] = [("ana", "/ana"), ("eva", "/eva"), ("bea", "/bea"), ("ana", MOVING)];
+/// Where the server dies; what follows a colon is how often it gets past.
+const PLACES: [&str; 7] = ["job-leased", "job-composed", "job-expanded", "intended", "sent:2", "unrecorded", "recorded:2"];
+/// A message that was on its way when its device changed hands arrives within this time, which is `push.timeout`.
+const ON_ITS_WAY: Duration = Duration::from_millis(1_500);
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn answer(&mut self) -> Behaviour {
+        match self.roll(10) {
+            0 => Behaviour::status(503),
+            1 => Behaviour::status(500),
+            2 => Behaviour::Reset,
+            3 => Behaviour::answer(429, &[("retry-after", "1")], ""),
+            4..=6 => Behaviour::Slow(Duration::from_millis(self.roll(200))),
+            _ => Behaviour::status(201),
+        }
+    }
+}
+
+/// The order that a message is about, and its text.
+fn order_of(request: &Received) -> (String, String) {
+    let shown: Value = shown(request);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let node = text(&shown["data"]["uid"]);
+    assert_eq!(text(&shown["tag"]), format!("order:{node}"), "what replaces it on the screen");
+    (node, text(&shown["body"]))
+}
+
+async fn give(world: &World, owner: &str) -> SystemTime {
+    let sql = "update gom.push_device set subject = $2 where endpoint = $1";
+    world.tables.execute(sql, &[&world.service.endpoint(MOVING), &owner]).await.unwrap();
+    SystemTime::now()
+}
+
+#[actix_web::test]
+async fn the_last_thing_shown_of_an_order_is_its_last_state_to_whom_it_belongs() {
+    let seed: u64 = std::env::var("GOM_SEED").map_or_else(
+        |_| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
+        |seed| seed.parse().unwrap(),
+    );
+    println!("GOM_SEED={seed}");
+    let mut dice = Dice(seed | 1);
+    let mut world = World::open_where(&[("GOM__PUSH__RETRY", "50")]).await;
+    world.also("worker").await;
+    world.seller("ana", &["bea"]).await;
+    world.seller("eva", &["zoe"]).await;
+    for (user, path) in DEVICES {
+        world.device(user, path).await;
+        let answers: Vec<Behaviour> = (0..60).map(|_| dice.answer()).collect();
+        world.service.script(path, answers.into_iter().chain([Behaviour::status(201)]));
+    }
+    let name = |seller: &str, number: usize| format!("{seller}-{number}");
+    let mut orders = Vec::new();
+    for (seller, customer) in [("ana", "bea"), ("eva", "zoe")] {
+        for number in 0..ORDERS_EACH {
+            let order = name(seller, number);
+            world.order(&order, seller, customer).await.unwrap();
+            orders.push(order);
+        }
+    }
+    // Since when the device that moves is whose.
+    let mut owners = vec![(SystemTime::UNIX_EPOCH, "ana")];
+    for round in 0..5_usize {
+        let place = PLACES[dice.roll(PLACES.len() as u64) as usize];
+        println!("round {round}: the server dies at {place}");
+        world.restart_at(place).await;
+        for write in 0..12 {
+            let order = &orders[dice.roll(orders.len() as u64) as usize];
+            // Without an answer it may have been written or not: the last state is what the table says.
+            rename(&world, order, &format!("name {round}.{write}")).await;
+            sleep(Duration::from_millis(dice.roll(60))).await;
+        }
+        let owner = SELLERS[(round + 1) % 2];
+        owners.push((give(&world, owner).await, owner));
+        world.restart().await;
+    }
+    for order in &orders {
+        rename(&world, order, &format!("last {order}")).await;
+    }
+    // An hour goes by: what has failed often would be tried that much later.
+    let passes = "update gom.delivery set due_at = now() where state = 'WAITING'";
+    for _ in 0..10 {
+        sleep(Duration::from_secs(1)).await;
+        if world.tables.execute(passes, &[]).await.unwrap() == 0 {
+            break;
+        }
+    }
+    world.quiet().await;
+
+    let rows = world.tables.query("select uid, name from \"default$default\".\"Order\"", &[]).await.unwrap();
+    let states: HashMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(states.len(), orders.len());
+    let moved_to = owners.last().unwrap().1;
+    for (user, path) in DEVICES {
+        let received: Vec<Received> = world.service.received_at(path);
+        let taken = || received.iter().filter(|request| request.status == Some(201));
+        let last: HashMap<String, String> = taken().map(order_of).collect();
+        let owner = if path == MOVING { moved_to } else { user };
+        let of = if owner == "bea" { "ana" } else { owner };
+        for number in 0..ORDERS_EACH {
+            let order = name(of, number);
+            assert_eq!(states[&order], format!("last {order}"), "the last write was carried out");
+            // Its news, if that was composed after all of the updates.
+            let name = &states[&order];
+            let expected = [format!("{name} ha sido actualizado"), format!("Tienes un nuevo pedido: {name}")];
+            let found = last.get(&order);
+            assert!(found.is_some_and(|found| expected.contains(found)), "{path} {order}: {found:?} GOM_SEED={seed}");
+        }
+        for request in &received {
+            let (order, body) = order_of(request);
+            let owned = |seller: &str, at: SystemTime| {
+                let since = owners.iter().rev().find(|(since, _)| *since <= at).unwrap();
+                if path == MOVING { since.1 == seller } else { of == seller }
+            };
+            let seller = order.split('-').next().unwrap();
+            assert!(
+                owned(seller, request.at) || owned(seller, request.at - ON_ITS_WAY),
+                "{path} was told of {order}, {body}, and is not its seller's GOM_SEED={seed}"
+            );
+        }
+    }
+    let others = "select count(*) from gom.delivery where state not in ('DELIVERED', 'SUPERSEDED')
+        and not (state = 'GONE' and endpoint = $1)";
+    let others: i64 =
+        world.tables.query_one(others, &[&world.service.endpoint(MOVING)]).await.unwrap().get(0);
+    assert_eq!(others, 0, "{:?} GOM_SEED={seed}", world.ledger().await);
+}
