@@ -18,7 +18,8 @@ const ORDERS_EACH: usize = 3;
 const MOVING: &str = "/moving";
 const DEVICES: [(&str, &str); 4] = [("ana", "/ana"), ("eva", "/eva"), ("bea", "/bea"), ("ana", MOVING)];
 /// Where the server dies; what follows a colon is how often it gets past.
-const PLACES: [&str; 7] = ["job-leased", "job-composed", "job-expanded", "intended", "sent:2", "unrecorded", "recorded:2"];
+const PLACES: [&str; 7] =
+    ["job-leased", "job-composed", "job-expanded", "intended", "sent:2", "unrecorded", "recorded:2"];
 /// A message that was on its way when its device changed hands arrives within this time, which is `push.timeout`.
 const ON_ITS_WAY: Duration = Duration::from_millis(1_500);
 
@@ -139,7 +140,10 @@ async fn the_last_thing_shown_of_an_order_is_its_last_state_to_whom_it_belongs()
             let name = &states[&order];
             let expected = [format!("{name} ha sido actualizado"), format!("Tienes un nuevo pedido: {name}")];
             let found = last.get(&order);
-            assert!(found.is_some_and(|found| expected.contains(found)), "{path} {order}: {found:?} GOM_SEED={seed}");
+            assert!(
+                found.is_some_and(|found| expected.contains(found)),
+                "{path} {order}: {found:?} GOM_SEED={seed}"
+            );
         }
         for request in &received {
             let (order, body) = order_of(request);

@@ -110,7 +110,9 @@ async fn the_news_of_an_order_goes_before_its_updates_and_they_do_not_wait_for_i
         .service
         .received_at("/ana")
         .iter()
-        .map(|request| (request.status.unwrap(), shown(request)["data"]["operation"].as_str().unwrap().to_owned()))
+        .map(|request| {
+            (request.status.unwrap(), shown(request)["data"]["operation"].as_str().unwrap().to_owned())
+        })
         .collect();
     let told: Vec<_> = told.iter().map(|(status, operation)| (*status, operation.as_str())).collect();
     assert_eq!(told, [(503, "create"), (201, "create"), (201, "update")]);
