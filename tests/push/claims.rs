@@ -111,6 +111,37 @@ async fn a_first_backlog_is_read_by_what_is_taken_and_not_as_a_whole() {
     assert!((1..100).contains(&each), "{read} rows read for {sent} messages");
 }
 
+#[actix_web::test]
+async fn what_is_settled_of_an_order_is_not_read_for_its_next_update() {
+    const UPDATES: i64 = 5;
+    let world = World::open().await;
+    world.seller("ana", &["bea"]).await;
+    world.device("ana", "/ana").await;
+    world.order("o", "ana", "bea").await.unwrap();
+    world.quiet().await;
+    let old = "with told as (select n.* from gom.notification n join gom.delivery d on d.notification = n.id),
+      n as (insert into gom.notification (id, subject, source, kind, node, title, body, ttl_ms, urgency, topic, position,
+          expires_at, settled_at, reported_at)
+        select 'old' || i, subject, 'old' || i, kind, node, title, body, ttl_ms, urgency, 'updates', position - i,
+          expires_at, now(), now() from told, generate_series(1, 20000) i returning id, position)
+      insert into gom.delivery (id, notification, recipient, endpoint, origin, device, rank, topic, position, ordering_key, state, settled_at)
+      select n.id, n.id, d.recipient, d.endpoint, d.origin, d.device, d.rank, 'updates', n.position, d.ordering_key,
+        'DELIVERED', now() from n, gom.delivery d";
+    world.tables.execute(old, &[]).await.unwrap();
+    let before = rows_read(&world).await;
+    for update in 0..UPDATES {
+        // Looking into the ledger would count as well.
+        let sent = world.service.count();
+        crate::topics::rename(&world, "o", &format!("name {update}")).await;
+        world.service.wait_for(sent + 1).await;
+        // What a connection has read is known a second after it has rested.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+    }
+    assert_eq!(world.told_of("/ana", "o", "update") as i64, UPDATES);
+    let each = (rows_read(&world).await - before) / UPDATES;
+    assert!((1..500).contains(&each), "{each} rows read for an update, of 20,000");
+}
+
 /// Those that are there: dead ones, which a transaction anywhere may keep in the indexes, do not count.
 async fn rows_read(world: &World) -> i64 {
     let sql = "select idx_tup_fetch + seq_tup_read from pg_stat_user_tables
