@@ -147,13 +147,15 @@ async fn the_last_thing_shown_of_an_order_is_its_last_state_to_whom_it_belongs()
         }
         for request in &received {
             let (order, body) = order_of(request);
-            let owned = |seller: &str, at: SystemTime| {
-                let since = owners.iter().rev().find(|(since, _)| *since <= at).unwrap();
-                if path == MOVING { since.1 == seller } else { of == seller }
-            };
             let seller = order.split('-').next().unwrap();
+            let (from, to) = (request.at - ON_ITS_WAY, request.at);
+            // Until the next one has it.
+            let mut times = owners.iter().zip(owners.iter().skip(1).map(|next| Some(next.0)).chain([None]));
+            let was_theirs = times.any(|((since, owner), until)| {
+                *owner == seller && *since <= to && until.is_none_or(|until| until >= from)
+            });
             assert!(
-                owned(seller, request.at) || owned(seller, request.at - ON_ITS_WAY),
+                if path == MOVING { was_theirs } else { of == seller },
                 "{path} was told of {order}, {body}, and is not its seller's GOM_SEED={seed}"
             );
         }
