@@ -30,6 +30,40 @@ async fn an_urgent_message_passes_five_thousand_that_were_there_before() {
     assert!(world.tables.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 1_000, "it passed nobody");
 }
 
+/// Somebody holds a row that the statement about a publication's job needs, for longer than anybody waits here.
+#[actix_web::test]
+async fn orders_do_not_wait_while_a_publications_job_waits_for_a_row() {
+    let world = World::open_where(&[("GOM__DATABASE__STATEMENT_TIMEOUT", "120000")]).await;
+    world.seller("ana", &["bea"]).await;
+    world.device("ana", "/ana").await;
+    // Expanded in part, and too late for the rest: its job has only to be ended.
+    let expired = "with job as (insert into gom.job (subject, schema_name, node, created, dedup, due_at)
+          values ('publication', 'default$default', 'p', false, 'p', now() + interval '1 hour') returning id)
+        insert into gom.notification (id, subject, source, kind, node, title, body, ttl_ms, urgency, expires_at, expanding, expanded_to)
+        select 'n', 'publication', 'p', 'promotion', 'p', 't', 'b', 1, 'normal', now(), job.id, 'x' from job";
+    world.tables.execute(expired, &[]).await.unwrap();
+    let mut other = world.connect().await;
+    let holding = other.transaction().await.unwrap();
+    holding.execute("select from gom.notification where id = 'n' for update", &[]).await.unwrap();
+    world.tables.execute("update gom.job set due_at = now()", &[]).await.unwrap();
+    let waiting = "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    world.until(waiting).await;
+    for order in ["o1", "o2", "o3"] {
+        world.order(order, "ana", "bea").await.unwrap();
+        let delivered = format!(
+            "select count(*) = 1 from gom.delivery d join gom.notification n on n.id = d.notification
+             where n.node = '{order}' and d.state = 'DELIVERED'"
+        );
+        world.until(&delivered).await;
+    }
+    assert!(
+        world.tables.query_one(waiting, &[]).await.unwrap().get::<_, bool>(0),
+        "it has not waited for so long"
+    );
+    holding.rollback().await.unwrap();
+    world.until("select count(*) = 0 from gom.job").await;
+}
+
 #[actix_web::test]
 async fn an_order_is_told_urgently() {
     let world = World::open().await;

@@ -32,6 +32,8 @@ const UNPROVEN: usize = 4;
 pub(super) async fn make_deliveries(work: Rc<Work>) {
     let mut complained = false;
     while !work.stopping() {
+        // What was refused and is not sent to any more counts no longer.
+        note_refusing(&work);
         let wanted = wanted(&work);
         if wanted.most == 0 {
             work.rest(&work.freed, work.options.poll).await;
@@ -47,7 +49,8 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
         let at = Instant::now();
         let claimed = work.ledger.claim(&wanted).await;
         if let Ok(claim) = &claimed {
-            work.in_hand.borrow_mut().extend(claim.taken.iter().map(|delivery| delivery.id.clone()));
+            let ids = claim.taken.iter().map(|delivery| delivery.id.clone());
+            work.in_flight.borrow_mut().claimed(ids, at);
         }
         work.claiming.set(false);
         work.tell_in_hand();
@@ -70,7 +73,7 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
         }
         if !claim.taken.is_empty() {
             crash_point("intended");
-            send_all(&work, claim.taken, at).await;
+            send_all(&work, claim.taken).await;
         }
     }
 }
@@ -78,7 +81,7 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
 /// What there is room for.
 fn wanted(work: &Work) -> Wanted {
     let now = Instant::now();
-    let (places, in_flight) = (work.options.concurrency, work.in_hand.borrow());
+    let (places, in_flight) = (work.options.concurrency, work.in_flight.borrow());
     let (most, origins) = (places.saturating_sub(in_flight.len()), work.origins.borrow());
     let others = most.saturating_sub(reserved(places));
     // Not one by one: a claim costs about the same for many. What is urgent does not wait for more.
@@ -89,12 +92,11 @@ fn wanted(work: &Work) -> Wanted {
         unproven: (places / UNPROVEN).max(1).saturating_sub(origins.unproven()),
         each: origins.room_of_each(now),
         rooms: origins.rooms(now),
-        in_flight: in_flight.iter().cloned().collect(),
+        in_flight: in_flight.ids(),
     }
 }
 
-/// `at`: since when they are ours.
-async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>, at: Instant) {
+async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>) {
     let texts = claimed.iter().map(|delivery| delivery.notification.clone()).collect::<HashSet<_>>();
     let endpoints: Vec<String> = claimed.iter().map(|delivery| delivery.endpoint.clone()).collect();
     let (prepared, devices) = tokio::join!(work.prepared(&texts), work.devices.registered(&endpoints));
@@ -121,7 +123,7 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>, at: Instant) {
         let work = Rc::clone(work);
         // At once: whose device it is may change at any time.
         actix::spawn(async move {
-            let delivering = AssertUnwindSafe(deliver(&work, &delivery, device, text, at)).catch_unwind();
+            let delivering = AssertUnwindSafe(deliver(&work, &delivery, device, text)).catch_unwind();
             let record = delivering.await.unwrap_or_else(|_| {
                 tracing::error!(delivery = delivery.id, "a delivery panicked");
                 later(&delivery, None, "a fault of this server's", work.options.retry)
@@ -152,7 +154,6 @@ async fn deliver(
     delivery: &Claimed,
     device: Option<Device>,
     text: Option<Rc<Prepared>>,
-    at: Instant,
 ) -> Record {
     if delivery.lost > work.options.attempts {
         return ended(delivery, "FAILED", None, Some("tried too often without a result"));
@@ -171,8 +172,8 @@ async fn deliver(
         return unsent(delivery, Duration::ZERO, "the server stops");
     }
     // Whoever was held up for so long may not be the only one any more. (The recorder is gone after a panic of the actor.)
-    if at.max(work.renewed.get()).elapsed() > work.options.lease * 2 / 3 || work.done.is_closed() {
-        return unsent(delivery, Duration::ZERO, "the lease has nearly ended");
+    if !work.in_flight.borrow().is_ours(&delivery.id, Instant::now()) || work.done.is_closed() {
+        return unsent(delivery, Duration::ZERO, "the lease was lost, or has nearly ended");
     }
     let fingerprint = device.endpoint.fingerprint();
     let next = schedule::pause(work.options.retry, 1, dice());
@@ -267,7 +268,7 @@ fn answered(work: &Work, origin: &str) {
 
 /// For `/readyz` and the metrics.
 fn note_refusing(work: &Work) {
-    let refusing = work.origins.borrow().refusing();
+    let refusing = work.origins.borrow().refusing(Instant::now());
     work.shared.refusing.store(refusing, Ordering::Relaxed);
     PUSH_REFUSING.set((), refusing as u64);
 }

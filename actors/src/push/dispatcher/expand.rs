@@ -24,8 +24,7 @@ pub(super) async fn expand(work: &Work, claimed: &ClaimedJob, notice: Notice) ->
     };
     let last = notice.next.is_none();
     crash_point("job-composed");
-    // Where it takes long, nothing else waits for it.
-    let ledger = if claimed.long { &work.expansions } else { &work.jobs };
+    let ledger = work.ledger_of(claimed);
     let (notification, expanded) = match &claimed.expansion {
         None => {
             let id = (work.ids)();
@@ -52,14 +51,14 @@ pub(super) async fn expand(work: &Work, claimed: &ClaimedJob, notice: Notice) ->
             }
             // Perhaps nobody has a device, or all were served before the last was written.
             if last && (deliveries == 0 || claimed.expansion.is_some()) {
-                work.jobs.settle(&[notification]).await?;
+                ledger.settle(&[notification]).await?;
                 work.settled.notify_one();
             }
         }
         // The application hears of the old one again.
         Expanded::Known => work.settled.notify_one(),
         // Let go, to be composed anew.
-        Expanded::Changed => work.jobs.put_off_job(claimed, Duration::ZERO, None, false).await?,
+        Expanded::Changed => ledger.put_off_job(claimed, Duration::ZERO, None, false).await?,
     }
     Ok(())
 }

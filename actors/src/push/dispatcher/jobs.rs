@@ -172,8 +172,10 @@ async fn carry_out(work: &Work, claimed: ClaimedJob) -> ClaimedJob {
             // It would hardly go better at once; and whoever looks finds why it does not go.
             LineError::Slow(_) | LineError::Rejected(_) => {
                 let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
-                if let Err(error) =
-                    work.jobs.put_off_job(&claimed, pause, Some(&error.to_string()), true).await
+                if let Err(error) = work
+                    .ledger_of(&claimed)
+                    .put_off_job(&claimed, pause, Some(&error.to_string()), true)
+                    .await
                 {
                     tracing::debug!(job = claimed.job.id, cause = %error, "a job was not put off");
                 }
@@ -186,14 +188,15 @@ async fn carry_out(work: &Work, claimed: ClaimedJob) -> ClaimedJob {
 async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
     let job = &claimed.job;
     let composer = if claimed.long { &*work.long_composer } else { &*work.composer };
-    let ending = Ending { ledger: &work.jobs, composer, settled: &work.settled };
+    let ledger = work.ledger_of(claimed);
+    let ending = Ending { ledger, composer, settled: &work.settled };
     if let Some(reason) = Ending::of(claimed) {
         return ending.give_up(claimed, reason).await;
     }
     let after = claimed.expansion.as_ref().map(|expansion| expansion.reached.as_str());
     match composer.compose(job, after).await {
         Ok(Composed::Nothing) => ending.finish(claimed).await,
-        Ok(Composed::Later(time)) => work.jobs.wait_until(claimed, time).await,
+        Ok(Composed::Later(time)) => ledger.wait_until(claimed, time).await,
         Ok(Composed::TooLate) => ending.give_up(claimed, Ending::TOO_LATE).await,
         Ok(Composed::Notify(notice)) => expand(work, claimed, notice).await,
         Err(ComposeError::Later(reason)) => away(work, claimed, &reason).await,
@@ -206,7 +209,7 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
                 "a notification cannot be composed"
             );
             let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
-            work.jobs.put_off_job(claimed, pause, Some(&reason), true).await
+            ledger.put_off_job(claimed, pause, Some(&reason), true).await
         }
         Err(ComposeError::Never(reason)) => ending.give_up(claimed, &reason).await,
     }
@@ -272,5 +275,5 @@ impl Ending<'_> {
 /// However long something is away, what waits for it is not given up.
 pub(super) async fn away(work: &Work, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
     let pause = schedule::pause(work.options.retry, 1, dice()).min(AWAY_PAUSE);
-    work.jobs.put_off_job(claimed, pause, Some(reason), false).await
+    work.ledger_of(claimed).put_off_job(claimed, pause, Some(reason), false).await
 }

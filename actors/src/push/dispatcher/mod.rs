@@ -4,6 +4,7 @@
 mod deliver;
 mod devices;
 mod expand;
+mod in_flight;
 mod jobs;
 mod origins;
 mod record;
@@ -13,7 +14,7 @@ mod upkeep;
 mod work;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,9 +22,9 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Handler, Message, WrapFuture};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::Instant;
 
 pub(super) use self::devices::{ForgetSession, Renew, Subscribe, Unsubscribe};
+use self::in_flight::InFlight;
 use self::origins::Origins;
 use self::upkeep::Upkeep;
 use self::work::Work;
@@ -130,7 +131,6 @@ impl Actor for PushDispatcher {
             ledger: ledger(None),
             expansions: ledger(Some(LONG_LIMIT)),
             leases: ledger(None),
-            renewed: Cell::new(Instant::now()),
             devices: parts.devices.clone(),
             sender: sender.clone(),
             composer,
@@ -139,7 +139,7 @@ impl Actor for PushDispatcher {
             origins: RefCell::new(Origins::new(parts.options.per_origin, parts.options.retry)),
             throttled: RefCell::default(),
             options: Arc::clone(&parts.options),
-            in_hand: RefCell::new(HashSet::new()),
+            in_flight: RefCell::new(InFlight::new(parts.options.lease)),
             claiming: Cell::new(false),
             jobs_in_flight: RefCell::default(),
             claiming_jobs: Cell::new(false),

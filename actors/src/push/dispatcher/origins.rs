@@ -17,6 +17,9 @@ const USERS: usize = 3;
 const LONGEST_REFUSAL: Duration = Duration::from_secs(5 * 60);
 /// A service that took a message within this time does not refuse this server because it refuses one user's devices.
 const RECENT: Duration = Duration::from_secs(60 * 60);
+/// A service that was sent nothing for so long is not known to refuse this server any more: nothing may be open for it. Longer
+/// than the longest pause of a message, an hour and a fifth.
+const REFUSAL_KNOWN: Duration = Duration::from_secs(90 * 60);
 /// Services that are remembered, beside those with messages in flight.
 const REMEMBERED: usize = 1_000;
 
@@ -41,6 +44,8 @@ struct Origin {
     busy: Vec<String>,
     refused: Vec<String>,
     refuses: bool,
+    /// When it failed to take a message last.
+    failed: Option<Instant>,
     paused: Option<Instant>,
     /// It was paused, and has not answered since: one message at a time finds out.
     trial: bool,
@@ -62,6 +67,11 @@ pub(super) enum Trouble {
 impl Origin {
     fn is_paused(&self, now: Instant) -> bool {
         self.paused.is_some_and(|until| until > now)
+    }
+
+    fn refuses_at(&self, now: Instant) -> bool {
+        let recently = self.failed.is_some_and(|at| now.saturating_duration_since(at) < REFUSAL_KNOWN);
+        self.refuses && recently
     }
 
     /// How many messages may be taken: in all, and of what is not urgent.
@@ -134,6 +144,9 @@ impl Origins {
     pub fn failed(&mut self, origin: &str, user: &str, trouble: Trouble, now: Instant, dice: u64) -> bool {
         let retry = self.retry;
         let Some(known) = self.known.get_mut(origin) else { return false };
+        // A refusal that was forgotten is news again.
+        known.refuses &= known.refuses_at(now);
+        known.failed = Some(now);
         // What was on its way when it began to fail fails with it, and says nothing new.
         if known.is_paused(now) {
             if let Trouble::Away(wait) = trouble {
@@ -180,9 +193,9 @@ impl Origins {
         Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// How many of them refuse this server.
-    pub fn refusing(&self) -> usize {
-        self.known.values().filter(|known| known.refuses).count()
+    /// How many of them refuse this server. Those to which nothing goes any more do not count.
+    pub fn refusing(&self, now: Instant) -> usize {
+        self.known.values().filter(|known| known.refuses_at(now)).count()
     }
 
     /// How many messages may be taken for those that are not known: in all, and of what is not urgent.
@@ -290,7 +303,7 @@ mod tests {
         assert!(!origins.failed(HERE, "ana", Trouble::Refused, now, 0));
         assert!(!origins.failed(HERE, "bea", Trouble::Refused, now, 0));
         assert!(origins.failed(HERE, "cid", Trouble::Refused, now, 0), "said once");
-        assert_eq!(origins.refusing(), 1);
+        assert_eq!(origins.refusing(now), 1);
         origins.give_back(HERE);
         for _ in 0..10 {
             let pause = origins.pause_of(HERE, now).unwrap();
@@ -303,7 +316,30 @@ mod tests {
         now += LONGEST_REFUSAL;
         origins.take(HERE, now);
         assert!(origins.answered(HERE, now), "it is mended");
-        assert_eq!((origins.refusing(), origins.pause_of(HERE, now)), (0, None));
+        assert_eq!((origins.refusing(now), origins.pause_of(HERE, now)), (0, None));
+    }
+
+    #[test]
+    fn who_refuses_this_server_counts_no_longer_than_messages_go_there() {
+        let (mut origins, mut now) = origins();
+        let refused = |origins: &mut Origins, now: Instant| {
+            ["ana", "bea", "cid"]
+                .map(|user| origins.failed(HERE, user, Trouble::Refused, now, 0))
+                .contains(&true)
+        };
+        assert!(refused(&mut origins, now));
+        origins.give_back(HERE);
+        now += seconds(72 * 60);
+        assert_eq!(origins.refusing(now), 1, "the longest pause of a message is over");
+        origins.take(HERE, now);
+        assert!(!refused(&mut origins, now), "said already");
+        origins.give_back(HERE);
+        now += REFUSAL_KNOWN;
+        assert_eq!(origins.refusing(now), 0, "nothing has been sent there since");
+        origins.take(HERE, now);
+        assert_eq!(origins.refusing(now), 0);
+        assert!(refused(&mut origins, now), "it is news again");
+        assert_eq!(origins.refusing(now), 1);
     }
 
     #[test]
@@ -313,7 +349,7 @@ mod tests {
         for _ in 0..20 {
             origins.failed(HERE, "mal", Trouble::Refused, now, 0);
         }
-        assert_eq!((origins.refusing(), origins.pause_of(HERE, now)), (0, None));
+        assert_eq!((origins.refusing(now), origins.pause_of(HERE, now)), (0, None));
     }
 
     #[test]

@@ -31,9 +31,9 @@ pub(super) async fn record(work: Rc<Work>, mut done: mpsc::UnboundedReceiver<Don
             .map(|one| one.notification.clone())
             .collect();
         {
-            let mut in_hand = work.in_hand.borrow_mut();
+            let mut in_flight = work.in_flight.borrow_mut();
             for one in batch.drain(..) {
-                in_hand.remove(&one.record.id);
+                in_flight.recorded(&one.record.id);
             }
         }
         work.tell_in_hand();
@@ -86,14 +86,25 @@ async fn write(work: &Work, records: &[Record]) {
     }
 }
 
-/// Keeps what is in hand ours.
+/// Keeps what is in flight ours. What another server has taken over is not sent here any more.
 pub(super) async fn keep_leases(work: Rc<Work>) {
     loop {
         sleep(work.options.lease / 3).await;
-        let ids: Vec<String> = work.in_hand.borrow().iter().cloned().collect();
+        let ids = work.in_flight.borrow().leased();
+        if ids.is_empty() {
+            continue;
+        }
         let at = Instant::now();
         match work.leases.renew(&ids).await {
-            Ok(()) => work.renewed.set(at),
+            Ok(renewed) => {
+                let lost = work.in_flight.borrow_mut().renewed(&ids, &renewed, at);
+                if lost > 0 {
+                    tracing::warn!(
+                        deliveries = lost,
+                        "leases of deliveries are lost; what is not sent yet is left to others"
+                    );
+                }
+            }
             Err(error) => tracing::debug!(cause = %error, "leases of deliveries were not renewed"),
         }
     }

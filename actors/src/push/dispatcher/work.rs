@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
+use super::in_flight::InFlight;
 use super::jobs::JobsInFlight;
 use super::origins::Origins;
 use super::throttled::Throttled;
@@ -19,7 +20,7 @@ use crate::pulse::Condition;
 use crate::push::MakeId;
 use crate::push::devices::Devices;
 use crate::push::job::Composer;
-use crate::push::ledger::{Ledger, Record, StoredNotice};
+use crate::push::ledger::{ClaimedJob, Ledger, Record, StoredNotice};
 use crate::push::notice::{Data, Text, Urgency};
 use crate::push::options::PushOptions;
 use crate::push::sender::Sender;
@@ -32,7 +33,7 @@ const TEXTS: usize = 256;
 pub(super) struct Work {
     pub options: Arc<PushOptions>,
     pub shared: Arc<Shared>,
-    /// Jobs, deliveries, large expansions and leases each have a connection, so that none waits for another.
+    /// Jobs, deliveries, long jobs once they are claimed, and leases each have a connection, so that none waits for another.
     pub jobs: Ledger,
     pub ledger: Ledger,
     pub expansions: Ledger,
@@ -46,13 +47,11 @@ pub(super) struct Work {
     pub origins: RefCell<Origins>,
     pub throttled: RefCell<Throttled>,
     /// The deliveries that are claimed and not recorded; and whether some are being claimed.
-    pub in_hand: RefCell<HashSet<String>>,
+    pub in_flight: RefCell<InFlight>,
     pub claiming: Cell<bool>,
     /// The same for jobs.
     pub jobs_in_flight: RefCell<JobsInFlight>,
     pub claiming_jobs: Cell<bool>,
-    /// When leases of all that is in hand were renewed last.
-    pub renewed: Cell<Instant>,
     pub texts: RefCell<HashMap<String, Rc<Prepared>>>,
     /// There may be deliveries to be made.
     pub due: Notify,
@@ -108,6 +107,12 @@ impl Drop for Work {
 }
 
 impl Work {
+    /// Where statements about a job go: those of long ones may wait for whoever writes the node, and no order's does behind
+    /// them.
+    pub fn ledger_of(&self, job: &ClaimedJob) -> &Ledger {
+        if job.long { &self.expansions } else { &self.jobs }
+    }
+
     pub fn stopping(&self) -> bool {
         *self.shared.stopping.borrow()
     }
@@ -116,7 +121,7 @@ impl Work {
     pub fn tell_in_hand(&self) {
         let claiming = usize::from(self.claiming.get()) + usize::from(self.claiming_jobs.get());
         let jobs = self.jobs_in_flight.borrow().len();
-        let deliveries = self.in_hand.borrow().len();
+        let deliveries = self.in_flight.borrow().len();
         PUSH_IN_HAND.set((), deliveries as u64);
         self.shared.in_hand.send_replace(deliveries + jobs + claiming);
     }

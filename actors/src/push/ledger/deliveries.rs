@@ -1,5 +1,6 @@
 //! Deliveries: claimed, leased, and how their attempts ended.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -102,21 +103,27 @@ fn claim() -> String {
 
 static CLAIM: LazyLock<String> = LazyLock::new(claim);
 
-/// `$1` who, `$2` lease in ms, `$3` ids. Only what is being sent has somebody's name.
-const RENEW: &str = "update gom.delivery set due_at = now() + $2::bigint * interval '1 millisecond' \
-     where leased_by = $1 and id = any(array(select json_array_elements_text($3::json)))";
+/// `$1` who, `$2` lease in ms, `$3` ids. Only what is being sent has somebody's name. What is locked is being recorded, or
+/// claimed by another server: waiting for it here, with other rows locked, could be waiting for each other.
+const RENEW: &str = "with mine as materialized (select id from gom.delivery \
+     where leased_by = $1 and id = any(array(select json_array_elements_text($3::json))) for update skip locked) \
+     update gom.delivery set due_at = now() + $2::bigint * interval '1 millisecond' \
+     where id = any(array(select id from mine)) returning id";
 /// `$1` ids.
 const TEXTS: &str = "select id, kind, node, operation, title, body, urgency, topic, \
      (extract(epoch from expires_at - now()) * 1000)::bigint \
      from gom.notification where id = any(array(select json_array_elements_text($1::json)))";
-/// `$1` who, `$2` results. Whoever lost the lease has nothing to say any more, but that it arrived.
+/// `$1` who, `$2` results. Whoever lost the lease has nothing to say any more, but that it arrived. Rows are locked in the
+/// order of their ids: two servers may record the same deliveries, of which one lost the leases.
 const RECORD: &str = "with r as materialized (select * from json_to_recordset($2::json) as r(id text, state text, status int, \
-     reason text, shortened boolean, unsent int, wait_ms bigint)) \
+     reason text, shortened boolean, unsent int, wait_ms bigint)), \
+     locked as materialized (select id from gom.delivery where id = any(array(select id from r)) \
+     and state || '' in ('WAITING', 'SENDING') order by id for update) \
      update gom.delivery d set state = r.state, status = r.status, reason = r.reason, \
      shortened = d.shortened or r.shortened, attempts = d.attempts - r.unsent, leased_by = null, \
      due_at = now() + r.wait_ms * interval '1 millisecond', \
      settled_at = case when r.state <> 'WAITING' then now() end \
-     from r where d.id = r.id and d.id = any(array(select id from r)) and d.state || '' in ('WAITING', 'SENDING') \
+     from r where d.id = r.id and d.id = any(array(select id from locked)) and d.state || '' in ('WAITING', 'SENDING') \
      and (d.leased_by = $1 or r.state = 'DELIVERED')";
 
 /// A delivery that is intended.
@@ -234,8 +241,10 @@ impl Ledger {
         Ok(claim)
     }
 
-    pub async fn renew(&self, ids: &[String]) -> Kept<()> {
-        self.ask(RENEW, [&self.who, &ms(self.lease), &json(ids)]).await.map(drop)
+    /// Renews leases; gives those that it has renewed. The others are lost, or are being recorded.
+    pub async fn renew(&self, ids: &[String]) -> Kept<HashSet<String>> {
+        let renewed = self.ask(RENEW, [&self.who, &ms(self.lease), &json(ids)]).await?;
+        renewed.iter().map(|row| get(row, 0)).collect()
     }
 
     pub async fn texts(&self, ids: &[String]) -> Kept<Vec<StoredNotice>> {

@@ -7,15 +7,18 @@ use tokio_postgres::Row;
 use super::{Kept, Ledger, get, json, ms};
 use crate::push::job::Settled;
 
-/// `$1` ids. One look by the index for each: `not exists` may become a join that reads what is open over and over.
-const SETTLE: &str = "update gom.notification n set settled_at = now() where settled_at is null \
-     and expanding is null \
+/// `$1` ids. One look by the index for each: `not exists` may become a join that reads what is open over and over. What is
+/// locked is being settled: two that waited for each other's rows, each with some of its own, would wait for ever.
+const SETTLE: &str = "update gom.notification set settled_at = now() where id = any(array( \
+     select n.id from gom.notification n where settled_at is null and expanding is null \
      and id = any(array(select json_array_elements_text($1::json))) \
-     and (select d.id from gom.delivery d where d.notification = n.id and d.state in ('WAITING', 'SENDING') limit 1) is null";
+     and (select d.id from gom.delivery d where d.notification = n.id and d.state in ('WAITING', 'SENDING') limit 1) is null \
+     for update skip locked))";
 /// What two who finished at the same time have left to each other.
-const SETTLE_LEFT: &str = "update gom.notification n set settled_at = now() where settled_at is null and reported_at is null \
-     and expanding is null \
-     and (select d.id from gom.delivery d where d.notification = n.id and d.state in ('WAITING', 'SENDING') limit 1) is null";
+const SETTLE_LEFT: &str = "update gom.notification set settled_at = now() where id = any(array( \
+     select n.id from gom.notification n where settled_at is null and reported_at is null and expanding is null \
+     and (select d.id from gom.delivery d where d.notification = n.id and d.state in ('WAITING', 'SENDING') limit 1) is null \
+     for update skip locked))";
 /// `$1` for how long they are not given to anyone again, in ms.
 const CLAIM_REPORTS: &str = "with due as materialized (select id from gom.notification where reported_at is null \
      and settled_at is not null and report_at <= now() order by report_at limit 100 for update skip locked) \
@@ -24,9 +27,9 @@ const CLAIM_REPORTS: &str = "with due as materialized (select id from gom.notifi
      count(*) filter (where state in ('FAILED', 'EXPIRED')) as failed, count(*) filter (where state = 'GONE') as gone \
      from gom.delivery d where d.notification = due.id) counts \
      where n.id = due.id returning n.id, n.subject, n.source, counts.delivered, counts.failed, counts.gone";
-/// `$1` ids.
-const REPORTED: &str = "update gom.notification set reported_at = now() \
-     where id in (select json_array_elements_text($1::json))";
+/// `$1` ids. Locked in their order: two servers may have reported the same ones, of which one took very long.
+const REPORTED: &str = "update gom.notification set reported_at = now() where id = any(array( \
+     select id from gom.notification where id = any(array(select json_array_elements_text($1::json))) order by id for update))";
 /// `$1` how many. Of what has expired and nobody is about.
 const EXPIRE: &str = "update gom.delivery set state = 'EXPIRED', settled_at = now(), leased_by = null, \
      reason = 'it could not be delivered in time' where id in (select d.id from gom.notification n \
