@@ -30,7 +30,8 @@ END
 $$;
 
 -- A browser's subscription was replaced by another: the new device is of the user and the session that the old one was of.
--- Gives what gom.subscribe_device gives, or -1 if there is no such old device.
+-- If another user has subscribed it meanwhile, it stays that user's: the one who has logged in since. The old one is forgotten.
+-- Gives what gom.subscribe_device gives, 5 if another user keeps the new device, or -1 if there is no such old device.
 CREATE FUNCTION gom.renew_device(old_endpoint text, old_p256dh bytea, old_auth bytea, device text, new_p256dh bytea, new_auth bytea,
   new_expires_ms bigint, most integer, for_key text)
 RETURNS integer
@@ -38,6 +39,9 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   owner text;
   of_session text;
+  known gom.push_device;
+  added boolean;
+  change integer;
 BEGIN
   SELECT subject INTO owner FROM gom.push_device WHERE endpoint = old_endpoint AND p256dh = old_p256dh AND auth = old_auth;
   IF NOT FOUND THEN
@@ -45,20 +49,40 @@ BEGIN
   END IF;
   -- Before any row is locked, as whoever subscribes or forgets does.
   PERFORM pg_advisory_xact_lock(hashtextextended('gom.push_device ' || owner, 0));
+  -- In one order: of two renewals in opposite directions each would have what the other waits for.
+  PERFORM FROM gom.push_device WHERE endpoint IN (old_endpoint, device) ORDER BY endpoint FOR UPDATE;
   SELECT session INTO of_session FROM gom.push_device
   WHERE endpoint = old_endpoint AND p256dh = old_p256dh AND auth = old_auth AND subject = owner FOR UPDATE;
   IF NOT FOUND THEN
     RETURN -1;
   END IF;
-  IF old_endpoint <> device THEN
-    IF EXISTS (SELECT FROM gom.push_device
-      WHERE endpoint = device AND p256dh = new_p256dh AND auth = new_auth AND vapid_key <> for_key) THEN
-      RETURN 4;
-    END IF;
-    -- First, so that the new one takes its room and nobody else's.
-    DELETE FROM gom.push_device WHERE endpoint = old_endpoint;
+  IF old_endpoint = device THEN
+    RETURN gom.subscribe_device(device, owner, new_p256dh, new_auth, new_expires_ms, most, of_session, for_key);
   END IF;
-  RETURN gom.subscribe_device(device, owner, new_p256dh, new_auth, new_expires_ms, most, of_session, for_key);
+  LOOP
+    -- An endpoint that nobody has is taken at once, so that nobody else can between the look and the write.
+    INSERT INTO gom.push_device (endpoint, subject, p256dh, auth, expires_ms, seen_at)
+    VALUES (device, owner, new_p256dh, new_auth, new_expires_ms, clock_timestamp())
+    ON CONFLICT DO NOTHING;
+    added := FOUND;
+    EXIT WHEN added;
+    SELECT * INTO known FROM gom.push_device WHERE endpoint = device FOR UPDATE;
+    -- Removed between the two statements.
+    CONTINUE WHEN NOT FOUND;
+    IF (known.p256dh, known.auth) = (new_p256dh, new_auth) THEN
+      IF known.vapid_key <> for_key THEN
+        RETURN 4;
+      ELSIF known.subject <> owner THEN
+        DELETE FROM gom.push_device WHERE endpoint = old_endpoint;
+        RETURN 5;
+      END IF;
+    END IF;
+    EXIT;
+  END LOOP;
+  -- First, so that the new one takes its room and nobody else's.
+  DELETE FROM gom.push_device WHERE endpoint = old_endpoint;
+  change := gom.subscribe_device(device, owner, new_p256dh, new_auth, new_expires_ms, most, of_session, for_key);
+  RETURN CASE WHEN added THEN 0 ELSE change END;
 END
 $$;
 

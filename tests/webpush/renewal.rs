@@ -4,13 +4,15 @@ use gom_actors::push::VapidKeys;
 use serde_json::{Value, json};
 
 use crate::app::{Place, Stores};
-use crate::world::{SELLER, seller, shops};
+use crate::world::{OTHER_SELLER, OTHER_USERNAME, PASSWORD, SELLER, seller, shops};
 use crate::{everywhere, renew, stored, subscribe, subscription, vapid};
 
 everywhere!(
     a_changed_subscription_stays_its_users_without_a_session,
     only_who_has_the_whole_old_subscription_renews_it,
     who_was_logged_out_is_not_told_again_by_renewing,
+    what_is_queued_for_a_changed_subscription_goes_to_the_new_one,
+    a_late_renewal_leaves_the_device_to_the_user_who_has_logged_in_since,
 );
 
 async fn a_changed_subscription_stays_its_users_without_a_session(stores: Stores) {
@@ -62,6 +64,56 @@ async fn who_was_logged_out_is_not_told_again_by_renewing(stores: Stores) {
     assert!(stored(&place).await.is_empty());
     assert_eq!(renew(&mut app.browser(), &new, &old).await.body, json!(false));
     assert!(stored(&place).await.is_empty());
+}
+
+/// The server has no keys and sends nothing: what is queued stays.
+async fn what_is_queued_for_a_changed_subscription_goes_to_the_new_one(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let (old, new, next) = (subscription("old", 0), subscription("new", 1), subscription("next", 0));
+    subscribe(&mut seller(&app).await, &old).await;
+    let tables = place.database.connect().await;
+    let queued = format!(
+        "insert into gom.notification (id, subject, source, kind, node, title, body, ttl_ms, urgency, expires_at)
+         values ('n', 'order', 'o', 'order', 'o', 't', 'b', 1000, 'high', now() + interval '1 hour');
+         insert into gom.delivery (id, notification, recipient, endpoint, origin, device)
+         select 'd', 'n', '{SELLER}', '{}', 'https://push.example', 'old'",
+        old["endpoint"].as_str().unwrap()
+    );
+    tables.batch_execute(&queued).await.unwrap();
+    let endpoint = async || {
+        let query = "select endpoint from gom.delivery where state = 'WAITING'";
+        tables.query_one(query, &[]).await.unwrap().get::<_, String>(0)
+    };
+    let mut worker = app.browser();
+    // Again after a lost answer, and once more later.
+    for (old, new) in [(&old, &new), (&old, &new), (&new, &next)] {
+        assert_eq!(renew(&mut worker, old, new).await.body, json!(true));
+        assert_eq!(endpoint().await, new["endpoint"].as_str().unwrap());
+    }
+    // Not for whoever knows where it goes, and has another subscription.
+    let mut guessed = next.clone();
+    guessed["keys"] = old["keys"].clone();
+    guessed["keys"]["auth"] = json!("AAAAAAAAAAAAAAAAAAAAAA");
+    let theirs = subscription("theirs", 1);
+    subscribe(&mut seller(&app).await, &theirs).await;
+    renew(&mut worker, &guessed, &theirs).await;
+    assert_eq!(endpoint().await, next["endpoint"].as_str().unwrap());
+}
+
+async fn a_late_renewal_leaves_the_device_to_the_user_who_has_logged_in_since(stores: Stores) {
+    let place = Place::new(stores).await;
+    let app = shops(&place, &[]).await;
+    let (old, new) = (subscription("old", 0), subscription("new", 1));
+    subscribe(&mut seller(&app).await, &old).await;
+    let mut other = app.browser();
+    assert_eq!(other.by_password(OTHER_USERNAME, PASSWORD).await.status, 200);
+    subscribe(&mut other, &new).await;
+    for _ in 0..2 {
+        // It is told, though not what the old one was.
+        assert_eq!(renew(&mut app.browser(), &old, &new).await.body, json!(true));
+        assert_eq!(stored(&place).await, [format!("{OTHER_SELLER} new")]);
+    }
 }
 
 #[actix_web::test]

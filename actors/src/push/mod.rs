@@ -21,7 +21,7 @@ pub use device::{
 };
 pub use devices::{
     Change, DeviceStoreChoice, DeviceSummary, Devices, DevicesError, DevicesOptions, OTHER_KEYS_KEPT,
-    Subscriber,
+    Renewed, Subscriber,
 };
 pub use job::{ComposeError, Composed, Composer, Job, MAX_RECIPIENTS, Settled};
 pub use notice::{Notice, Urgency};

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
 use super::device::{Device, Endpoint};
-use super::devices::{Change, Devices, DevicesError, Subscriber};
+use super::devices::{Change, Devices, DevicesError, Renewed, Subscriber};
 use super::dispatcher::{
     AskBacklog, ForgetSession, Parts, PushDispatcher, Renew, Shared, Subscribe, Unsubscribe,
 };
@@ -117,11 +117,12 @@ impl Push {
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
-    /// A browser's subscription was replaced by another, see [`Devices::renew`].
+    /// A browser's subscription was replaced by another, see [`Devices::renew`]. What waits to be sent to the old one goes to
+    /// the new one.
     ///
     /// # Errors
     /// As for [`Push::subscribe`].
-    pub async fn renew(&self, old: Device, new: Device) -> Result<Option<Change>, DevicesError> {
+    pub async fn renew(&self, old: Device, new: Device) -> Result<Renewed, DevicesError> {
         let (reply, answer) = oneshot::channel();
         self.send(Renew { old, new, reply }).await?;
         answer.await.unwrap_or_else(|_| Err(rebuilding()))

@@ -1,6 +1,6 @@
 //! How devices go on in another subscription, and end with a session or with their user.
 
-use gom_actors::push::{Change, Device};
+use gom_actors::push::{Change, Device, Renewed};
 
 use crate::{Kind, Place, by, device, everywhere, keys, listed, within};
 
@@ -8,6 +8,8 @@ everywhere!(
     a_renewed_subscription_is_of_the_same_user_and_session,
     only_who_has_the_old_keys_renews,
     renewing_again_after_a_lost_answer_changes_nothing,
+    a_late_renewal_leaves_a_device_to_the_user_who_has_logged_in_since,
+    a_renewal_and_a_login_at_the_same_time_leave_the_device_to_the_login,
     a_renewed_device_takes_the_room_of_the_old_one,
     the_devices_of_a_session_are_forgotten_and_no_others,
     whoever_forgets_all_devices_of_a_user_forgets_those_that_are_renewed_meanwhile,
@@ -25,16 +27,17 @@ async fn a_renewed_subscription_is_of_the_same_user_and_session(kind: Kind) {
     let (old, new, other) = (device("old"), device("new"), device("other"));
     devices.subscribe(&within("ana", "s1"), &old).await.unwrap();
     devices.subscribe(&by("eva"), &other).await.unwrap();
-    assert_eq!(devices.renew(&old, &new).await, Ok(Some(Change::Added)));
+    assert_eq!(devices.renew(&old, &new).await, Ok(Renewed::Replaced(Change::Added)));
     assert_eq!(listed(devices, &["ana", "eva"]).await, ["ana new", "eva other"]);
     let found = devices.registered(&[endpoint(&old), endpoint(&new)]).await.unwrap();
     assert_eq!(found[0], None);
     assert_eq!(found[1].as_ref().unwrap().device, new);
     // The same endpoint with other keys, and one that somebody else had.
     let rekeyed = Device { keys: keys(), ..new.clone() };
-    assert_eq!(devices.renew(&new, &rekeyed).await, Ok(Some(Change::Renewed)));
-    assert_eq!(devices.renew(&rekeyed, &rekeyed).await, Ok(Some(Change::Unchanged)));
-    assert_eq!(devices.renew(&rekeyed, &other).await, Ok(Some(Change::Moved)));
+    assert_eq!(devices.renew(&new, &rekeyed).await, Ok(Renewed::Replaced(Change::Renewed)));
+    assert_eq!(devices.renew(&rekeyed, &rekeyed).await, Ok(Renewed::Replaced(Change::Unchanged)));
+    let reused = Device { keys: keys(), ..other };
+    assert_eq!(devices.renew(&rekeyed, &reused).await, Ok(Renewed::Replaced(Change::Moved)));
     assert_eq!(listed(devices, &["ana", "eva"]).await, ["ana other"]);
     assert_eq!(devices.forget_session("ana", "s1").await, Ok(1));
     assert!(listed(devices, &["ana"]).await.is_empty());
@@ -48,7 +51,7 @@ async fn only_who_has_the_old_keys_renews(kind: Kind) {
     for wrong in
         [Device { keys: half, ..old.clone() }, Device { keys: keys(), ..old.clone() }, device("unknown")]
     {
-        assert_eq!(place.devices.renew(&wrong, &new).await, Ok(None));
+        assert_eq!(place.devices.renew(&wrong, &new).await, Ok(Renewed::Unknown));
     }
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana old"]);
 }
@@ -57,13 +60,53 @@ async fn renewing_again_after_a_lost_answer_changes_nothing(kind: Kind) {
     let place = Place::of(kind).await;
     let (old, new) = (device("old"), device("new"));
     place.devices.subscribe(&by("ana"), &old).await.unwrap();
-    for expected in [Change::Added, Change::Unchanged] {
-        assert_eq!(place.devices.renew(&old, &new).await, Ok(Some(expected)));
+    for expected in [Renewed::Replaced(Change::Added), Renewed::Known] {
+        assert_eq!(place.devices.renew(&old, &new).await, Ok(expected));
     }
     // Not for whoever only knows where it is.
     let guessed = Device { keys: keys(), ..new.clone() };
-    assert_eq!(place.devices.renew(&old, &guessed).await, Ok(None));
+    assert_eq!(place.devices.renew(&old, &guessed).await, Ok(Renewed::Unknown));
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana new"]);
+}
+
+async fn a_late_renewal_leaves_a_device_to_the_user_who_has_logged_in_since(kind: Kind) {
+    let place = Place::of(kind).await;
+    let devices = &place.devices;
+    let (old, new) = (device("old"), device("new"));
+    devices.subscribe(&within("ana", "s1"), &old).await.unwrap();
+    devices.subscribe(&within("eva", "s2"), &new).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(devices.renew(&old, &new).await, Ok(Renewed::Known));
+        assert_eq!(
+            listed(devices, &["ana", "eva"]).await,
+            ["eva new"],
+            "the old one is of no use to anybody"
+        );
+    }
+    let found = devices.registered(&[endpoint(&new)]).await.unwrap().remove(0).unwrap();
+    assert_eq!((found.user.as_str(), &found.device), ("eva", &new));
+    // It is of her session as well.
+    assert_eq!(devices.forget_session("ana", "s1").await, Ok(0));
+    assert_eq!(devices.forget_session("eva", "s2").await, Ok(1));
+}
+
+async fn a_renewal_and_a_login_at_the_same_time_leave_the_device_to_the_login(kind: Kind) {
+    let place = Place::of(kind).await;
+    let other = place.another().await;
+    for round in 0..20 {
+        let (old, new) = (device(&format!("old{round}")), device(&format!("new{round}")));
+        place.devices.subscribe(&by("ana"), &old).await.unwrap();
+        let eva = by("eva");
+        let (renewed, subscribed) =
+            tokio::join!(place.devices.renew(&old, &new), other.subscribe(&eva, &new));
+        // Whichever was the first, the other one meets it.
+        let met = (renewed.unwrap(), subscribed.unwrap());
+        let expected = [(Renewed::Known, Change::Added), (Renewed::Replaced(Change::Added), Change::Moved)];
+        assert!(expected.contains(&met), "round {round}: {met:?}");
+        let found = place.devices.registered(&[endpoint(&new), endpoint(&old)]).await.unwrap();
+        assert_eq!(found[0].as_ref().unwrap().user, "eva", "round {round}: {met:?}");
+        assert_eq!(found[1], None);
+    }
 }
 
 async fn a_renewed_device_takes_the_room_of_the_old_one(kind: Kind) {
@@ -72,7 +115,7 @@ async fn a_renewed_device_takes_the_room_of_the_old_one(kind: Kind) {
     for device in [&device("first"), &old] {
         place.devices.subscribe(&by("ana"), device).await.unwrap();
     }
-    assert_eq!(place.devices.renew(&old, &new).await, Ok(Some(Change::Added)));
+    assert_eq!(place.devices.renew(&old, &new).await, Ok(Renewed::Replaced(Change::Added)));
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana first", "ana new"]);
 }
 

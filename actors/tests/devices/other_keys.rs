@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gom_actors::push::{Change, Device, OTHER_KEYS_KEPT};
+use gom_actors::push::{Change, Device, OTHER_KEYS_KEPT, Renewed};
 
 use crate::{Kind, Place, by, device, everywhere, keys, listed};
 
@@ -50,11 +50,11 @@ async fn a_subscription_for_another_key_stays_what_it_is_until_the_browser_makes
     assert_eq!(changed.subscribe(&by("ana"), &old).await, Ok(Change::OtherKey));
     let current = device("current");
     changed.subscribe(&by("ana"), &current).await.unwrap();
-    assert_eq!(changed.renew(&current, &old).await, Ok(Some(Change::OtherKey)));
+    assert_eq!(changed.renew(&current, &old).await, Ok(Renewed::Refused));
     assert_eq!(listed(&changed, &["ana"]).await, ["ana current"]);
     // The push service gave the same endpoint to another subscription.
     let again = Device { keys: keys(), ..old.clone() };
-    assert_eq!(changed.renew(&old, &again).await, Ok(Some(Change::Renewed)));
+    assert_eq!(changed.renew(&old, &again).await, Ok(Renewed::Replaced(Change::Renewed)));
     assert_eq!(listed(&changed, &["ana"]).await, ["ana current", "ana old"]);
 }
 

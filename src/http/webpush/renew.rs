@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use gom_actors::push::Change;
+use gom_actors::push::Renewed;
 use serde_json::json;
 
 use super::{OTHER_KEY, admit, subscription, unanswered};
@@ -46,14 +46,14 @@ pub async fn handle(
     let [old, new] = subscription::two_devices(body, ["old", "new"])?;
     admit(&state, &new).map_err(|problem| RestError::invalid(vec![format!("new.{problem}")]))?;
     let fingerprints = [&old, &new].map(|device| device.endpoint.fingerprint());
-    let change = state.push.renew(old, new).await.map_err(|error| unanswered(&error))?;
-    match change {
-        Some(Change::OtherKey) => return Err(RestError::invalid(vec![format!("new {OTHER_KEY}")])),
-        Some(change) => {
+    let renewed = state.push.renew(old, new).await.map_err(|error| unanswered(&error))?;
+    match renewed {
+        Renewed::Refused => return Err(RestError::invalid(vec![format!("new {OTHER_KEY}")])),
+        Renewed::Replaced(change) => {
             let [old, new] = fingerprints;
             tracing::debug!(old, new, ?change, "a subscription was renewed");
         }
-        None => {}
+        Renewed::Known | Renewed::Unknown => {}
     }
-    Ok(HttpResponse::Created().json(change.is_some()))
+    Ok(HttpResponse::Created().json(renewed != Renewed::Unknown))
 }

@@ -89,6 +89,19 @@ pub enum Change {
     OtherKey,
 }
 
+/// What renewing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// The new device has taken the place of the old one; what that changed for the new one.
+    Replaced(Change),
+    /// The new one was known, and stays as it is: from an earlier try, or another user has subscribed it since.
+    Known,
+    /// Nothing: the new one was subscribed for another VAPID key, see [`Change::OtherKey`].
+    Refused,
+    /// Nothing: neither is known.
+    Unknown,
+}
+
 /// Why there is no answer about devices.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DevicesError {
@@ -142,15 +155,14 @@ impl Devices {
     }
 
     /// The browser has another subscription in the place of an old one, which its keys prove: the new device is the old one's
-    /// user's, and of the same session. Nothing if there is neither the old one nor, from an earlier try, the new one.
+    /// user's, and of the same session; it stays another user's who has subscribed it since.
     ///
     /// # Errors
     /// As for [`Devices::subscribe`].
-    pub async fn renew(&self, old: &Device, new: &Device) -> Result<Option<Change>, DevicesError> {
-        if let Some(change) = self.ask(self.store.renew(old, new)).await? {
-            return Ok(Some(change));
-        }
-        Ok(self.ask(self.store.holds(new)).await?.then_some(Change::Unchanged))
+    pub async fn renew(&self, old: &Device, new: &Device) -> Result<Renewed, DevicesError> {
+        let renewed = self.ask(self.store.renew(old, new)).await?;
+        let again = renewed == Renewed::Unknown && self.ask(self.store.holds(new)).await?;
+        Ok(if again { Renewed::Known } else { renewed })
     }
 
     /// Forgets a device, whoever has it, if its keys are these: whoever knows them is the device or was told by it. Whether

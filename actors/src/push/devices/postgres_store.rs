@@ -4,8 +4,8 @@ use futures::future::FutureExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::store::{Answer, DeviceStore, Found, Listed, Which, change};
-use super::{Change, Subscriber};
+use super::store::{Answer, DeviceStore, Found, Listed, Which, change, renewed};
+use super::{Change, Renewed, Subscriber};
 use crate::database::Database;
 use crate::pulse::Heart;
 use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
@@ -109,10 +109,10 @@ impl DeviceStore for PostgresDevices {
         .boxed()
     }
 
-    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Option<Change>> {
+    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Renewed> {
         async move {
             if !self.holds(old).await? {
-                return Ok(None);
+                return Ok(Renewed::Unknown);
             }
             let keys = |device: &'a Device| (device.keys.p256dh().as_slice(), device.keys.auth().as_slice());
             let (old_endpoint, (old_p256dh, old_auth)) = (old.endpoint.as_str(), keys(old));
@@ -128,10 +128,7 @@ impl DeviceStore for PostgresDevices {
                 &self.per_user,
                 &self.vapid,
             ];
-            match Self::number(&self.twin.ask(RENEW, &parameters).await?)? {
-                -1 => Ok(None),
-                code => change(code).map(Some),
-            }
+            renewed(Self::number(&self.twin.ask(RENEW, &parameters).await?)?)
         }
         .boxed()
     }

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use super::adoption::adopt;
 use super::store::{self, Answer, DeviceStore, Found, Listed, Which};
-use super::{Change, Subscriber};
+use super::{Change, Renewed, Subscriber};
 use crate::pulse::Heart;
 use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
@@ -178,20 +178,19 @@ impl DeviceStore for RedisDevices {
         .boxed()
     }
 
-    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Option<Change>> {
+    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Renewed> {
         async move {
             let record = self.record(&old.endpoint).await?;
-            let Some(KeyFields([first, second])) = record.proved(&old.keys) else { return Ok(None) };
+            let Some(KeyFields([first, second])) = record.proved(&old.keys) else {
+                return Ok(Renewed::Unknown);
+            };
             let (old, endpoint) = (old.endpoint.as_str(), new.endpoint.as_str());
             let mut invocation = self.renew.key(device_key(old));
             invocation.key(device_key(endpoint)).arg(old);
             invocation.arg(first.0).arg(first.1).arg(second.0).arg(second.1);
             invocation.arg(endpoint).arg(new.keys.p256dh_text()).arg(new.keys.auth_text()).arg(ends(new));
             invocation.arg(&self.vapid).arg(self.per_user);
-            match self.redis.ask(&invocation).await? {
-                -1 => Ok(None),
-                code => store::change(code).map(Some),
-            }
+            store::renewed(self.redis.ask(&invocation).await?)
         }
         .boxed()
     }

@@ -3,7 +3,7 @@
 
 use futures::future::BoxFuture;
 
-use super::{Change, Subscriber};
+use super::{Change, Renewed, Subscriber};
 use crate::pulse::Heart;
 use crate::push::device::{Device, Registered};
 
@@ -17,9 +17,9 @@ pub(super) trait DeviceStore: Send + Sync {
     /// ago go.
     fn subscribe<'a>(&'a self, by: &'a Subscriber, device: &'a Device) -> Answer<'a, Change>;
 
-    /// The new device takes the place of the old one, whose keys have to be the same: of its user, and its session. Nothing
-    /// if there is no such old one.
-    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Option<Change>>;
+    /// The new device takes the place of the old one, whose keys have to be the same: of its user, and its session. If
+    /// another user has the new one by now, with these keys, it stays that user's, and the old one is forgotten.
+    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Renewed>;
 
     /// Whether there is this device, with the same keys.
     fn holds<'a>(&'a self, device: &'a Device) -> Answer<'a, bool>;
@@ -83,7 +83,17 @@ impl<'a> Which<'a> {
     }
 }
 
-/// What both stores answer to `subscribe` and `renew`.
+/// What both stores answer to `renew`.
+pub(super) fn renewed(code: i64) -> Result<Renewed, String> {
+    match code {
+        -1 => Ok(Renewed::Unknown),
+        4 => Ok(Renewed::Refused),
+        5 => Ok(Renewed::Known),
+        code => change(code).map(Renewed::Replaced),
+    }
+}
+
+/// What both stores answer to `subscribe`.
 pub(super) fn change(code: i64) -> Result<Change, String> {
     match code {
         0 => Ok(Change::Added),

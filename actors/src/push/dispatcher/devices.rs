@@ -1,11 +1,19 @@
 //! What the dispatcher is asked about devices. Each request is a task of its own: the actor itself never waits.
 
+use std::rc::Rc;
+use std::time::Duration;
+
 use actix::{Handler, Message};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::PushDispatcher;
-use crate::push::device::Device;
-use crate::push::devices::{Change, Devices, DevicesError, Subscriber};
+use crate::push::device::{Device, Endpoint};
+use crate::push::devices::{Change, Devices, DevicesError, Renewed, Subscriber};
+use crate::push::ledger::Ledger;
+
+/// How long the answer to a renewal waits for what is queued for the old device.
+const READDRESS_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The way back for an answer.
 pub(in crate::push) type Reply<T> = oneshot::Sender<Result<T, DevicesError>>;
@@ -25,7 +33,7 @@ pub(in crate::push) struct Subscribe {
 pub(in crate::push) struct Renew {
     pub old: Device,
     pub new: Device,
-    pub reply: Reply<Option<Change>>,
+    pub reply: Reply<Renewed>,
 }
 
 /// A device is to be told nothing any more; whether it was known.
@@ -57,7 +65,16 @@ impl Handler<Renew> for PushDispatcher {
     type Result = ();
 
     fn handle(&mut self, Renew { old, new, reply }: Renew, _: &mut Self::Context) {
-        self.ask(reply, async move |devices| devices.renew(&old, &new).await);
+        let ledger = Rc::clone(&self.observer);
+        self.ask(reply, async move |devices| {
+            let renewed = devices.renew(&old, &new).await?;
+            if let Renewed::Replaced(_) = renewed
+                && old.endpoint != new.endpoint
+            {
+                readdress(&ledger, &old.endpoint, &new.endpoint).await;
+            }
+            Ok(renewed)
+        });
     }
 }
 
@@ -75,6 +92,30 @@ impl Handler<ForgetSession> for PushDispatcher {
     fn handle(&mut self, ForgetSession { user, session, reply }: ForgetSession, _: &mut Self::Context) {
         self.ask(reply, async move |devices| devices.forget_session(&user, &session).await);
     }
+}
+
+/// What waits for the old device goes to the new one. Should this not come about (the database is away, the process dies),
+/// it ends as `GONE`: the renewal itself is done, and is not undone.
+async fn readdress(ledger: &Ledger, old: &Endpoint, new: &Endpoint) {
+    let reason = match timeout(READDRESS_PATIENCE, ledger.readdress(old, new)).await {
+        Ok(Ok(0)) => return,
+        Ok(Ok(deliveries)) => {
+            let [old, new] = [old, new].map(Endpoint::fingerprint);
+            return tracing::debug!(
+                old,
+                new,
+                deliveries,
+                "what waited for a device goes to its new subscription"
+            );
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    tracing::warn!(
+        device = old.fingerprint(),
+        cause = reason,
+        "what waited for a renewed device may be lost"
+    );
 }
 
 impl PushDispatcher {

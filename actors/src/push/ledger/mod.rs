@@ -5,6 +5,9 @@ mod backlog;
 mod deliveries;
 mod jobs;
 mod notifications;
+mod readdress;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
