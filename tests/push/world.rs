@@ -15,9 +15,9 @@ use tokio_postgres::Client;
 
 const SECRET: &str = "a secret of the push test, long enough";
 /// The receiver's public key and secret of RFC 8291's example.
-const P256DH: &str =
+pub const P256DH: &str =
     "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
-const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
+pub const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
 const PRIVATE: &str = "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94";
 
 pub struct World {
