@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use gom_engine::error::ApiError;
 use gom_engine::plan::{Access, Amendments, PageLimits, Program, Rights, Statement};
 use gom_engine::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
@@ -115,22 +116,28 @@ impl Context {
         self.rights.as_deref().map_or(Access::Full, Access::Limited)
     }
 
-    /// What a field of the application's is read or written by.
-    pub fn plan(&self, engine: &Engine, field: &SelectedField) -> Result<Plan, ApiError> {
+    /// What a field of the application's is read or written by. `now`: where it needs the time.
+    pub fn plan(
+        &self,
+        engine: &Engine,
+        field: &SelectedField,
+        now: Option<DateTime<Utc>>,
+    ) -> Result<Plan, ApiError> {
         match self.prepared.operation.kind {
-            OperationKind::Mutation => self.program(engine, field).map(Plan::Write),
+            OperationKind::Mutation => self.program(engine, field, now).map(Plan::Write),
             OperationKind::Query | OperationKind::Subscription => {
                 self.statement(engine, field).map(Plan::Read)
             }
         }
     }
 
-    /// The plans of all fields that have one, by their places.
+    /// The plans of all fields that have one, by their places. What needs the time is planned when it is carried out.
     fn plans(&self, engine: &Engine) -> Plans {
         let plan = |field: &SelectedField| {
             let has_plan =
                 matches!(field.meaning, Selected::Field(meaning) if meaning != OutputMeaning::ExecuteRaw);
-            (has_plan && field.inclusion.holds(&self.variables)).then(|| self.plan(engine, field))
+            let ahead = has_plan && !self.needs_time(engine, field);
+            (ahead && field.inclusion.holds(&self.variables)).then(|| self.plan(engine, field, None))
         };
         self.prepared.operation.fields.iter().map(plan).collect()
     }
@@ -140,11 +147,22 @@ impl Context {
         engine.planner.query(field, &self.variables, self.limits, self.access())
     }
 
+    /// Whether a field is planned by the time at which it is carried out, by the clock that all nodes share.
+    pub fn needs_time(&self, engine: &Engine, field: &SelectedField) -> bool {
+        let rules = engine.shop().filter(|_| self.access().is_limited());
+        rules.is_some_and(|shop| shop.need_time(field))
+    }
+
     /// The transaction of a mutation's field. Users' writes follow the shop's rules.
-    fn program(&self, engine: &Engine, field: &SelectedField) -> Result<Program, ApiError> {
+    fn program(
+        &self,
+        engine: &Engine,
+        field: &SelectedField,
+        now: Option<DateTime<Utc>>,
+    ) -> Result<Program, ApiError> {
         let access = self.access();
         let mut amendments = match engine.shop().filter(|_| access.is_limited()) {
-            Some(shop) => shop.amend(&engine.planner, field, &self.variables, access, chrono::Utc::now())?,
+            Some(shop) => shop.amend(&engine.planner, field, &self.variables, access, now)?,
             None => Amendments::default(),
         };
         amendments.writer = self.viewer.user().map(|user| user.subject.clone());

@@ -17,6 +17,7 @@ use gom_engine::sql::ANSWER_TOO_LARGE;
 use tokio::time::Instant;
 
 use super::api::{Api, Introspected};
+use super::clock::database_time;
 use super::context::{Ahead, Context, Plan, coerce, prepare};
 use super::failure::api_error;
 use super::{Answer, Data, Fragment, Request, raw};
@@ -190,9 +191,17 @@ impl Execution<'_> {
     }
 
     /// What a field is read or written by: made before, or now.
-    fn plan(&self, (place, field): RootField<'_>) -> Result<Plan, ApiError> {
+    async fn plan(&self, (place, field): RootField<'_>) -> Result<Plan, ApiError> {
         let ahead = self.ahead.borrow_mut().plans.get_mut(place).and_then(Option::take);
-        ahead.unwrap_or_else(|| self.context.plan(&self.api.engine, field))
+        if let Some(plan) = ahead {
+            return plan;
+        }
+        let engine = &self.api.engine;
+        let now = match self.context.needs_time(engine, field) {
+            true => Some(database_time(&self.database, &engine.planner, self.deadline).await?),
+            false => None,
+        };
+        self.context.plan(engine, field, now)
     }
 
     async fn query(&self) -> Answer {
@@ -264,7 +273,7 @@ impl Execution<'_> {
             return Some(self.failed(field, error));
         }
         let engine = &self.api.engine;
-        let found = match self.plan(root) {
+        let found = match self.plan(root).await {
             Ok(Plan::Read(statement)) => self.database.read(statement, self.deadline).await,
             Ok(Plan::Write(_)) => return Some(self.failed(field, misplanned())),
             Err(error) => return Some(self.failed(field, error)),
@@ -290,7 +299,7 @@ impl Execution<'_> {
                 Err(error) => self.failed(field, error),
             };
         }
-        let found = match self.plan(root) {
+        let found = match self.plan(root).await {
             Ok(Plan::Write(program)) => self.database.transact(program, self.deadline).await,
             Ok(Plan::Read(_)) => return self.failed(field, misplanned()),
             Err(error) => return self.failed(field, error),

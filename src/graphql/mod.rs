@@ -3,6 +3,7 @@
 
 mod answer;
 mod api;
+mod clock;
 mod context;
 mod execute;
 mod failure;

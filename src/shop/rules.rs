@@ -16,8 +16,8 @@ use super::detours::Detours;
 
 /// Delays beyond this are mistakes: a year, in milliseconds.
 const LONGEST_DELAY: i64 = 366 * 24 * 60 * 60 * 1_000;
-/// So long before its time a publication can be called off for the last time, in milliseconds: whoever sends it may have
-/// begun, by a clock that is not quite ours.
+/// So long before its time a publication can be called off for the last time, in milliseconds: between the look at the clock and
+/// the commit, whoever sends it may begin.
 const LAST_CALL: i64 = 1_000;
 
 pub const BP_WITH_ACTIVE_ORDERS: &str = "BP_WITH_ACTIVE_ORDERS";
@@ -89,7 +89,19 @@ impl Rules {
         })
     }
 
-    /// What they add to a user's top-level mutation.
+    /// Whether they judge a mutation by the time. It has to be one clock for all nodes: publications are sent by the database's,
+    /// and once a day is once for whichever nodes are asked.
+    pub fn need_time(&self, field: &SelectedField) -> bool {
+        let Selected::Field(meaning) = field.meaning else { return false };
+        let (OutputMeaning::Create(model) | OutputMeaning::Update(model) | OutputMeaning::Delete(model)) =
+            meaning
+        else {
+            return false;
+        };
+        model == self.publication
+    }
+
+    /// What they add to a user's top-level mutation. `now`: for those that [`Rules::need_time`].
     ///
     /// # Errors
     /// What the arguments alone forbid.
@@ -99,8 +111,9 @@ impl Rules {
         field: &SelectedField,
         variables: &Variables,
         access: Access<'_>,
-        now: DateTime<Utc>,
+        now: Option<DateTime<Utc>>,
     ) -> Result<Amendments, ApiError> {
+        let now = || now.ok_or_else(|| ApiError::new(ErrorKind::Internal, "a publication needs the time"));
         let argument = |meaning| planner.argument(field, meaning, variables).unwrap_or(Value::Null);
         if let Selected::Field(meaning) = field.meaning {
             let data = [InputMeaning::Data, InputMeaning::Create, InputMeaning::Update].map(argument);
@@ -124,15 +137,15 @@ impl Rules {
                 self.delete_customer(planner, &argument(InputMeaning::Where), access)
             }
             Selected::Field(OutputMeaning::Create(model)) if model == self.publication => {
-                self.publish(planner, &argument(InputMeaning::Data), access, now)
+                self.publish(planner, &argument(InputMeaning::Data), access, now()?)
             }
             Selected::Field(OutputMeaning::Update(model)) if model == self.publication => {
                 let (given, data) = (argument(InputMeaning::Where), argument(InputMeaning::Data));
-                self.put_off(planner, &given, &data, access, now)
+                self.put_off(planner, &given, &data, access, now()?)
             }
             Selected::Field(OutputMeaning::Delete(model)) if model == self.publication => {
                 let row = planner.row_to_write(model, &argument(InputMeaning::Where), access)?;
-                Ok(Amendments { before: self.only_waiting(planner, &row, now)?, ..Default::default() })
+                Ok(Amendments { before: self.only_waiting(planner, &row, now()?)?, ..Default::default() })
             }
             _ => Ok(Amendments::default()),
         }

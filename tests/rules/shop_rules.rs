@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use gom::identity::Viewer;
 use gom_engine::policy::OneOrMany;
+use gom_test_support::eventually;
 use serde_json::json;
 
 use crate::shop::{PALETAS, Shop, TACOS, seller, settings};
@@ -141,6 +142,47 @@ async fn a_publication_is_put_off_or_called_off_before_its_time_and_not_after() 
         let told = shop.ask(&paletas, CALL_OFF, json!({ "uid": uid })).await;
         assert_eq!(told.code(), "PUBLICATION_NOT_WAITING", "{changed}");
     }
+}
+
+/// For connections that are made from now on, the database's clock is three days ahead of this process's.
+async fn put_the_databases_clock_forward(shop: &Shop) {
+    let shifted = "create schema shifted;
+        create function shifted.clock_timestamp() returns timestamptz language sql volatile
+          as 'select pg_catalog.clock_timestamp() + interval ''3 days''';
+        do $$ begin
+          execute format('alter database %I set search_path = shifted, pg_catalog, public', current_database());
+        end $$;
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+    shop.tables.batch_execute(shifted).await.unwrap();
+    let paletas = seller(PALETAS);
+    eventually("the server is connected again", async || {
+        shop.ask(&paletas, "{ promotions { uid } }", json!({})).await.errors.is_empty()
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_publications_day_and_its_end_are_by_the_databases_clock() {
+    let shop = Shop::open().await;
+    let (paletas, promotion) = (seller(PALETAS), promotion(&shop, PALETAS).await);
+    put_the_databases_clock_forward(&shop).await;
+    let told = shop.ask(&paletas, PUBLISH, publication(&promotion, 0)).await;
+    let at = told.data["createPublication"]["publishAt"].as_str().unwrap_or_else(|| panic!("{told:?}"));
+    let ahead = at.parse::<chrono::DateTime<chrono::Utc>>().unwrap() - chrono::Utc::now();
+    assert!((ahead - chrono::Duration::days(3)).num_seconds().abs() < 60, "{at}");
+    // A node by whose clock it were another day would allow a second one.
+    let told = shop.ask(&paletas, PUBLISH, publication(&promotion, 0)).await;
+    assert_eq!(told.code(), "TOO_MANY_PUBLICATIONS");
+    // Its time is to come by this process's clock; the database's says that it may have been sent.
+    let uid = published(&shop, &promotion, 2 * DAY).await;
+    let due = format!(
+        "update \"Publication\" set \"publishAt\" = now() at time zone 'UTC' + interval '1 day' where uid = '{uid}'"
+    );
+    shop.tables.batch_execute(&due).await.unwrap();
+    assert_eq!(shop.ask(&paletas, CALL_OFF, json!({ "uid": uid })).await.code(), "PUBLICATION_NOT_WAITING");
+    let put_off = json!({ "uid": uid, "data": { "delay": 4 * DAY } });
+    assert_eq!(shop.ask(&paletas, PUT_OFF, put_off).await.code(), "PUBLICATION_NOT_WAITING");
 }
 
 #[actix::test]
