@@ -27,6 +27,7 @@ async fn main() {
     let options = SenderOptions {
         ca_file: Some(ca_file.into()),
         inside: vec!["127.0.0.0/8".parse().unwrap()],
+        any_port: true,
         ..SenderOptions::new(Contact::parse("mailto:bench@gom.example").unwrap())
     };
     let sender = Sender::new(options, VapidKeys::generate().unwrap()).unwrap();
