@@ -1,11 +1,13 @@
 //! Operations with more than one answer: subscriptions, and queries with `@live`.
 
 use std::cell::Cell;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
+use futures::FutureExt;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use gom_actors::live::{Delivered, Interest, LiveError, Owner, Room, Sink, Ticket, Watched};
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
@@ -196,6 +198,18 @@ fn end(outlet: &dyn Outlet, reason: &LiveError) {
     outlet.end(error);
 }
 
+/// What is awaited; nothing if it panics: then the operation ends with an error, instead of saying nothing for ever.
+async fn or_end<T>(outlet: &dyn Outlet, awaited: impl Future<Output = T>) -> Option<T> {
+    match AssertUnwindSafe(awaited).catch_unwind().await {
+        Ok(done) => Some(done),
+        // The panic's own message has been logged where it happened.
+        Err(_) => {
+            end(outlet, &LiveError::Failed("a panic".into()));
+            None
+        }
+    }
+}
+
 fn log_internal(outlet: &dyn Outlet, errors: &[ApiError]) {
     for error in errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
         tracing::error!(request_id = outlet.request_id(), cause = error.message, "internal error");
@@ -251,10 +265,8 @@ fn answer_anew(
             };
             let began = Instant::now();
             let deadline = Instant::now() + patience;
-            let Some(answer) = execute(&api, Arc::clone(&request), viewer.clone(), true, deadline).await
-            else {
-                return;
-            };
+            let executing = execute(&api, Arc::clone(&request), viewer.clone(), true, deadline);
+            let Some(Some(answer)) = or_end(outlet.as_ref(), executing).await else { return };
             drop(turn);
             if answer.may_be_repeated() {
                 // The database is away or too busy: what was shown stays until it is not.
@@ -306,7 +318,35 @@ impl Sink for Touched {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    #[derive(Default)]
+    struct Ends(RefCell<Vec<ApiError>>);
+
+    impl Outlet for Ends {
+        fn request_id(&self) -> &'static str {
+            "r"
+        }
+        fn next(&self, _: Next) {}
+        fn room(&self) -> Option<Room> {
+            None
+        }
+        fn end(&self, error: ApiError) {
+            self.0.borrow_mut().push(error);
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_live_query_whose_answer_panics_ends_with_an_error() {
+        let ends = Ends::default();
+        assert_eq!(or_end(&ends, async { 1 }).await, Some(1));
+        assert!(ends.0.borrow().is_empty());
+        assert_eq!(or_end::<()>(&ends, async { panic!("a test wants a panic") }).await, None);
+        let kinds: Vec<ErrorKind> = ends.0.borrow().iter().map(|error| error.kind).collect();
+        assert_eq!(kinds, [ErrorKind::Internal]);
+    }
 
     #[test]
     fn a_costly_subscription_is_ended_by_itself_and_not_with_its_connection() {

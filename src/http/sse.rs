@@ -1,6 +1,7 @@
 //! Answers as server-sent events, in the distinct connections mode of the GraphQL over SSE protocol: one operation for each
 //! connection. `Last-Event-ID` resumes a subscription.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::rt::time::{Interval, Sleep, interval_at, sleep};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
-use futures::Stream;
+use futures::{FutureExt, Stream};
 use gom_actors::live::Room;
 use gom_actors::metrics::{CONNECTIONS_CLOSED, Closed, EVENT_STREAMS, Level, Route};
 use gom_actors::waiting::Charge;
@@ -67,7 +68,12 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
                 events.begins(from);
             }
             let outlet = Rc::clone(&events) as Rc<dyn Outlet>;
-            start(&state.api, operation, call.viewer, from, call.by_get, call.deadline, outlet).await
+            let starting =
+                start(&state.api, operation, call.viewer, from, call.by_get, call.deadline, outlet);
+            // A panic's own message has been logged where it happened.
+            AssertUnwindSafe(starting).catch_unwind().await.unwrap_or_else(|_| {
+                Started::Answered(Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]))
+            })
         }
         (_, _, Err(error)) => Started::Answered(Answer::refused(vec![error])),
         _ => {

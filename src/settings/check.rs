@@ -35,6 +35,27 @@ pub(super) fn check(settings: &Settings, purpose: Purpose, environment: &str, pr
     cookies(settings, &mut found);
     push_keys(settings, &mut found);
     metrics_token(settings, &mut found);
+    request_sizes(settings, &mut found);
+}
+
+/// A body that may be sent has to fit into what all requests together may have.
+fn request_sizes(settings: &Settings, found: &mut Findings<'_>) {
+    let Settings { limits, server, .. } = settings;
+    let (everyone, service) = (&limits.everyone, &limits.service);
+    for (key, total, body_key, body) in [
+        ("limits.request_bytes", everyone.request_bytes, "limits.body_bytes", everyone.body_bytes),
+        ("limits.service.request_bytes", service.request_bytes, "limits.service.body_bytes", service.body_bytes),
+        ("server.request_bytes", server.request_bytes, "limits.body_bytes", everyone.body_bytes),
+        ("server.request_bytes", server.request_bytes, "limits.service.body_bytes", service.body_bytes),
+    ] {
+        if total < body {
+            found.add(
+                key,
+                format!("{total} bytes are less than one body may have: {body_key} is {body}"),
+                format!("set it to {body} or more, or lower {body_key}"),
+            );
+        }
+    }
 }
 
 fn metrics_token(settings: &Settings, found: &mut Findings<'_>) {

@@ -222,6 +222,26 @@ fn the_service_secret_is_needed_only_to_serve_a_database_of_ones_own() {
 }
 
 #[test]
+fn a_body_that_may_be_sent_fits_into_what_requests_may_have() {
+    for (total, body) in [
+        ("limits.request_bytes", "GOM__LIMITS__BODY_BYTES"),
+        ("limits.service.request_bytes", "GOM__LIMITS__SERVICE__BODY_BYTES"),
+        ("server.request_bytes", "GOM__LIMITS__BODY_BYTES"),
+    ] {
+        let variable = format!("GOM__{}", total.to_ascii_uppercase().replace('.', "__"));
+        load(&inputs(&[(&variable, "20000"), (body, "20000")])).unwrap_or_else(|error| {
+            // The other body is larger than what all may have.
+            assert!(error.problems.iter().all(|problem| total == "server.request_bytes" && problem.key == total), "{error}");
+            assert!(error.problems.iter().all(|problem| problem.message.contains("service.body_bytes")), "{error}");
+            load(&inputs(&[])).unwrap()
+        });
+        let error = load(&inputs(&[(&variable, "20000"), (body, "20001")])).unwrap_err();
+        assert_eq!(error.problems[0].key, total);
+        assert!(error.problems[0].message.contains("20001"), "{error}");
+    }
+}
+
+#[test]
 fn a_weak_service_secret_is_refused_in_public_and_where_cookies_are_derived_from_it() {
     let (strong, key) = ("2f6f7c1b9e0d4a58b3c7d1e2f3a4b5c6", "0123456789abcdef0123456789abcdef");
     for (environment, url, app_key, secret, good) in [

@@ -186,6 +186,7 @@ async fn sends_a_part(app: &TestApp, bytes: usize) -> TcpStream {
 async fn bodies_that_do_not_come_to_their_end_hold_no_more_than_one_user_may() {
     let app = TestApp::start_with(&[
         ("limits.service.request_bytes", "100000"),
+        ("limits.service.body_bytes", "100000"),
         ("limits.service.deadline", "600000"),
     ])
     .await;

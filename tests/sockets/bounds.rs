@@ -137,7 +137,8 @@ async fn two_thousand_sockets_that_say_nothing_are_closed_and_hold_nobody_up() {
 #[actix_web::test]
 async fn the_documents_of_subscriptions_are_no_more_than_one_user_may_have() {
     let place = Place::new(Stores::Twins).await;
-    let app = place.serve(&[("limits.service.request_bytes", "50000")]).await;
+    let bounds = [("limits.service.request_bytes", "50000"), ("limits.service.body_bytes", "50000")];
+    let app = place.serve(&bounds).await;
     let long = format!("{NEW_USERS} # {}", "x".repeat(30_000));
     for (protocol, start, stop) in [(TRANSPORT_WS, "subscribe", "complete"), (LEGACY, "start", "stop")] {
         let mut wire = Wire::service(&app, protocol).await;
