@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
-use futures::FutureExt;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
+use futures::FutureExt;
 use gom_actors::live::{Delivered, Interest, LiveError, Owner, Room, Sink, Ticket, Watched};
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
 use gom_engine::error::{ApiError, ErrorKind};

@@ -44,7 +44,12 @@ fn request_sizes(settings: &Settings, found: &mut Findings<'_>) {
     let (everyone, service) = (&limits.everyone, &limits.service);
     for (key, total, body_key, body) in [
         ("limits.request_bytes", everyone.request_bytes, "limits.body_bytes", everyone.body_bytes),
-        ("limits.service.request_bytes", service.request_bytes, "limits.service.body_bytes", service.body_bytes),
+        (
+            "limits.service.request_bytes",
+            service.request_bytes,
+            "limits.service.body_bytes",
+            service.body_bytes,
+        ),
         ("server.request_bytes", server.request_bytes, "limits.body_bytes", everyone.body_bytes),
         ("server.request_bytes", server.request_bytes, "limits.service.body_bytes", service.body_bytes),
     ] {

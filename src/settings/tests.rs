@@ -231,8 +231,14 @@ fn a_body_that_may_be_sent_fits_into_what_requests_may_have() {
         let variable = format!("GOM__{}", total.to_ascii_uppercase().replace('.', "__"));
         load(&inputs(&[(&variable, "20000"), (body, "20000")])).unwrap_or_else(|error| {
             // The other body is larger than what all may have.
-            assert!(error.problems.iter().all(|problem| total == "server.request_bytes" && problem.key == total), "{error}");
-            assert!(error.problems.iter().all(|problem| problem.message.contains("service.body_bytes")), "{error}");
+            assert!(
+                error.problems.iter().all(|problem| total == "server.request_bytes" && problem.key == total),
+                "{error}"
+            );
+            assert!(
+                error.problems.iter().all(|problem| problem.message.contains("service.body_bytes")),
+                "{error}"
+            );
             load(&inputs(&[])).unwrap()
         });
         let error = load(&inputs(&[(&variable, "20000"), (body, "20001")])).unwrap_err();
