@@ -152,7 +152,16 @@ impl History {
             let read_by = events.get(next).map_or(SystemTime::now(), |event| event.received);
             step.mutation != "DELETED" && deleted.is_some_and(|deleted| deleted.written < read_by)
         };
-        let excuses = Excuses { may_be_missing: &may_be_missing, may_be_gone: &may_be_gone };
+        let around = |step: &Step| {
+            let next = events.partition_point(|event| event.cursor.position < step.position);
+            let near = &events[next.saturating_sub(3)..(next + 3).min(events.len())];
+            let near: Vec<_> = near
+                .iter()
+                .map(|event| (event.cursor, event.received, &event.mutation, &event.uid))
+                .collect();
+            format!("all of its events near that: {near:#?}, gaps {gaps:?}")
+        };
+        let excuses = Excuses { may_be_missing: &may_be_missing, may_be_gone: &may_be_gone, around: &around };
         let mut expected = 0;
         let mut checked = Checked::default();
         for (uid, steps) in &self.steps {
@@ -199,6 +208,8 @@ struct Excuses<'a> {
     may_be_missing: &'a dyn Fn(&Step) -> bool,
     /// The order was deleted, by that step, before the event was read: it is left out, and `DELETED` follows.
     may_be_gone: &'a dyn Fn(&Step, Option<&Step>) -> bool,
+    /// What the subscriber received before and after it, of whatever order.
+    around: &'a dyn Fn(&Step) -> String,
 }
 
 /// Every step must have come, those of the row itself in order; but for what was read when the order was gone.
@@ -212,7 +223,7 @@ fn compare(uid: &str, steps: &[Step], events: &[&Event], excuses: &Excuses<'_>, 
         events.iter().partition(|event| event.mutation == "UPDATED" && event.updated == ["items"]);
     for step in &links {
         let came = linked.iter().any(|event| event.cursor.position == step.position);
-        assert!(came || is_excused(step), "{step:?} did not come: {}", shown());
+        assert!(came || is_excused(step), "{step:?} did not come: {}, {}", (excuses.around)(step), shown());
     }
     let of_links = |event: &&&Event| steps.iter().any(|step| step.position == event.cursor.position);
     let possible = linked.len() <= links.len() && linked.iter().all(|event| of_links(&event));
@@ -239,7 +250,7 @@ fn compare(uid: &str, steps: &[Step], events: &[&Event], excuses: &Excuses<'_>, 
                 shown()
             );
         } else {
-            assert!(is_excused(step), "{step:?} did not come: {}", shown());
+            assert!(is_excused(step), "{step:?} did not come: {}, {}", (excuses.around)(step), shown());
             checked.gone += usize::from(!(excuses.may_be_missing)(step));
         }
     }
