@@ -143,6 +143,7 @@ impl Way<'_> {
         let ats = Decider::admitted(interest, &pieces, &Decider::all(&pieces), at.epoch, at.after);
         match history.events(interest, &pieces, &ats, at.epoch, &Meter::unlimited()).await {
             Ok(events) => {
+                history.still_logged(&pieces, at.epoch).await?;
                 // In the middle of a transaction the place alone does not tell what has been delivered.
                 let after = last_cursor(&pieces, &ats, at.epoch).or(at.after);
                 Ok(Step::Events { events, next: Progress { place: next, counted, after, ..at } })

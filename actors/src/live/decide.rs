@@ -291,7 +291,22 @@ impl Decider {
             Ok(decided)
         });
         let decided: Vec<Vec<_>> = stream::iter(decided).buffer_unordered(PIPELINED).try_collect().await?;
+        self.still_logged(pieces, epoch).await?;
         Ok(decided.into_iter().flatten().collect())
+    }
+
+    /// To be asked once events have been decided: rows are shown as of their change by what the log has of later ones. What was
+    /// trimmed after the pieces were read may have been missing there.
+    ///
+    /// # Errors
+    /// [`LineError::Unavailable`], if something is not kept any more: whoever reads it again finds that out.
+    pub async fn still_logged(&self, pieces: &[Piece], epoch: u64) -> Result<(), LineError> {
+        let Some(first) = pieces.first() else { return Ok(()) };
+        let state = self.log.state().await?;
+        if state.epoch == epoch && state.oldest < first.position {
+            return Ok(());
+        }
+        Err(LineError::Unavailable("the change log was trimmed while events were read".to_owned()))
     }
 
     /// What a group gets, within what its owner may take.

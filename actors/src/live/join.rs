@@ -198,7 +198,9 @@ impl Core {
         let pieces = self.decider.interpret(&pieces, &mut at.counted.clone());
         let ats = Decider::admitted(interest, &pieces, &Decider::all(&pieces), at.epoch, at.after);
         let wanted = Wanted { id: 0, interest: interest.clone(), owner: owner.clone(), ats };
-        Ok(match self.decider.decide(&wanted, &pieces, at.epoch, &self.budgets).await? {
+        let decided = self.decider.decide(&wanted, &pieces, at.epoch, &self.budgets).await?;
+        self.decider.still_logged(&pieces, at.epoch).await?;
+        Ok(match decided {
             Decided::Events(events) => Rest::Events(events),
             Decided::Costly(until) => Rest::Not(Joined::Costly(until)),
             Decided::Failed(reason) => Rest::Not(Joined::Failed(reason)),

@@ -246,6 +246,7 @@ impl SlowLane {
         let meter = Meter::unlimited();
         match self.decider.events(&behind.interest, pieces, part, epoch, &meter).await {
             Ok(events) => {
+                self.decider.still_logged(pieces, epoch).await?;
                 self.deliver(behind, core, events).await;
                 behind.stuck = None;
                 behind.at.after = last_cursor(pieces, part, epoch).or(behind.at.after);
