@@ -52,6 +52,11 @@ impl Answer {
         Answer { data: Data::Refused, errors }
     }
 
+    /// The operation panicked. The panic's own message has been logged where it happened.
+    pub fn panicked() -> Self {
+        Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")])
+    }
+
     /// Bytes of its data.
     pub fn bytes(&self) -> usize {
         match &self.data {

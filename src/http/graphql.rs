@@ -175,9 +175,8 @@ pub async fn answer(
                 return Refusal::read_only(request).error_response();
             }
             Ok(None) => return Refusal::not_a_query(request).error_response(),
-            // The panic's own message has been logged where it happened.
             Err(_) => {
-                let answer = Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]);
+                let answer = Answer::panicked();
                 observe_operation(kind.get(), &answer.errors, began.elapsed());
                 answer
             }

@@ -70,10 +70,8 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
             let outlet = Rc::clone(&events) as Rc<dyn Outlet>;
             let starting =
                 start(&state.api, operation, call.viewer, from, call.by_get, call.deadline, outlet);
-            // A panic's own message has been logged where it happened.
-            AssertUnwindSafe(starting).catch_unwind().await.unwrap_or_else(|_| {
-                Started::Answered(Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]))
-            })
+            let started = AssertUnwindSafe(starting).catch_unwind().await;
+            started.unwrap_or_else(|_| Started::Answered(Answer::panicked()))
         }
         (_, _, Err(error)) => Started::Answered(Answer::refused(vec![error])),
         _ => {

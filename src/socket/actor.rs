@@ -20,7 +20,7 @@ use futures::{FutureExt, Stream};
 use gom_actors::metrics::{self, CONNECTIONS_CLOSED, Closed, WEBSOCKETS};
 use gom_actors::sessions::SessionId;
 use gom_actors::waiting::{Charge, Reader};
-use gom_engine::error::{ApiError, ErrorKind};
+use gom_engine::error::ErrorKind;
 use gom_engine::events::Cursor;
 
 use super::census::Place;
@@ -409,13 +409,8 @@ impl Socket {
                 }
             };
             let started = graphql::start(&state.api, start.request, viewer, from, false, deadline, outlet);
-            let started = match AssertUnwindSafe(started).catch_unwind().await {
-                Ok(started) => started,
-                // The panic's own message has been logged where it happened.
-                Err(_) => {
-                    Started::Answered(Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")]))
-                }
-            };
+            let started = AssertUnwindSafe(started).catch_unwind().await;
+            let started = started.unwrap_or_else(|_| Started::Answered(Answer::panicked()));
             let Started::Answered(answer) = &started else { return (started, None) };
             let held = (permit, outbox.hold(answer.bytes()));
             if let Some(room) = outbox.room() {
