@@ -291,15 +291,14 @@ impl Decider {
             Ok(decided)
         });
         let decided: Vec<Vec<_>> = stream::iter(decided).buffer_unordered(PIPELINED).try_collect().await?;
-        self.still_logged(pieces, epoch).await?;
         Ok(decided.into_iter().flatten().collect())
     }
 
-    /// To be asked once events have been decided: rows are shown as of their change by what the log has of later ones. What was
-    /// trimmed after the pieces were read may have been missing there.
+    /// To be called between deciding events and delivering them: statements show rows as of their change by later rows of the
+    /// log, which may have been trimmed after the pieces were read.
     ///
     /// # Errors
-    /// [`LineError::Unavailable`], if something is not kept any more: whoever reads it again finds that out.
+    /// [`LineError::Unavailable`], if the log does not keep all of it any more: the next read finds that out.
     pub async fn still_logged(&self, pieces: &[Piece], epoch: u64) -> Result<(), LineError> {
         let Some(first) = pieces.first() else { return Ok(()) };
         let state = self.log.state().await?;

@@ -292,6 +292,7 @@ impl Core {
             candidates.into_iter().filter_map(of_group).collect()
         };
         let decided = self.decider.of_groups(wanted, pieces, epoch, &self.budgets, &self.groups).await?;
+        self.decider.still_logged(pieces, epoch).await?;
         for (id, decided) in decided {
             match decided {
                 Decided::Events(events) => self.deliver(id, events).await,
