@@ -1,6 +1,6 @@
 //! Two servers, of which one dies again and again, devices that change hands, and a push service that delays, refuses and
-//! breaks off at random: what a device shows of an order at last is the order's last state, and nobody is told of what is
-//! not theirs.
+//! breaks off at random: what a device shows of an order at last is the order's last state, and no device receives another
+//! user's notices.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -107,8 +107,8 @@ impl Drop for Work {
 }
 
 impl Work {
-    /// Where statements about a job go: those of long ones may wait for whoever writes the node, and no order's does behind
-    /// them.
+    /// The connection for statements about a job. Those of a long job may wait for a transaction that has written its node;
+    /// statements about orders do not wait behind them.
     pub fn ledger_of(&self, job: &ClaimedJob) -> &Ledger {
         if job.long { &self.expansions } else { &self.jobs }
     }
