@@ -26,7 +26,7 @@ use gom_engine::events::Cursor;
 use super::census::Place;
 use super::frame;
 use super::machine::{self, Effect, Id, Machine, Protocol, Start};
-use super::outbox::{Outbox, OwnSocket};
+use super::outbox::{ClientSide, Outbox, OwnSocket};
 use super::outlet::{Failed, ToSocket};
 use super::own_task::OwnTask;
 use super::payload::bad_cursor;
@@ -181,22 +181,13 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
             Ok(ws::Message::Close(reason)) => {
                 let code = reason.map_or(CloseCode::Normal, |reason| reason.code);
                 self.running.clear();
+                self.outbox.client_ended(ClientSide::Closed);
                 self.outbox.answer_close(code.into());
             }
-            Err(ProtocolError::Overflow) => {
-                let most = self.state.bounds.message_bytes;
-                self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
+            Err(error) => {
+                self.outbox.client_ended(ClientSide::Unreadable);
+                self.refuse_frame(&error, ctx);
             }
-            // How actix-web-actors says that a text is none.
-            Err(ProtocolError::Io(error)) if error.kind() == io::ErrorKind::Other => {
-                self.end(BAD_TEXT, "that is not UTF-8");
-                ctx.stop();
-            }
-            Err(ProtocolError::Io(_)) => ctx.stop(),
-            Err(ProtocolError::BadOpCode | ProtocolError::UnmaskedFrame | ProtocolError::MaskedFrame) => {
-                self.end(BAD_PROTOCOL, "that is no websocket frame");
-            }
-            Err(error) => self.end(BAD_PROTOCOL, &error.to_string()),
         }
     }
 
@@ -206,6 +197,25 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
 }
 
 impl Socket {
+    fn refuse_frame(&mut self, error: &ProtocolError, ctx: &mut <Self as Actor>::Context) {
+        match error {
+            ProtocolError::Overflow => {
+                let most = self.state.bounds.message_bytes;
+                self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
+            }
+            // How actix-web-actors says that a text is none.
+            ProtocolError::Io(error) if error.kind() == io::ErrorKind::Other => {
+                self.end(BAD_TEXT, "that is not UTF-8");
+                ctx.stop();
+            }
+            ProtocolError::Io(_) => ctx.stop(),
+            ProtocolError::BadOpCode | ProtocolError::UnmaskedFrame | ProtocolError::MaskedFrame => {
+                self.end(BAD_PROTOCOL, "that is no websocket frame");
+            }
+            error => self.end(BAD_PROTOCOL, &error.to_string()),
+        }
+    }
+
     fn receive(&mut self, text: impl AsRef<str> + Send + 'static, ctx: &mut <Self as Actor>::Context) {
         let bytes = text.as_ref().len();
         // What comes after the end is not for us.

@@ -36,8 +36,19 @@ pub struct OwnSocket(pub RawFd);
 /// Makes the bytes that say why nothing follows, if there are such in the protocol.
 pub type LastWords = fn(u16, &str) -> Option<Bytes>;
 
+/// How far the client has ended its side of a websocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientSide {
+    Open,
+    /// Its close frame has come: no frame follows.
+    Closed,
+    /// What it sends is no frame any more.
+    Unreadable,
+}
+
 pub struct Outbox {
     queue: RefCell<Queue>,
+    client_side: Cell<ClientSide>,
     max_messages: usize,
     max_bytes: usize,
     last_words: LastWords,
@@ -109,6 +120,7 @@ impl Outbox {
         }
         Rc::new(Outbox {
             queue: RefCell::default(),
+            client_side: Cell::new(ClientSide::Open),
             max_messages,
             max_bytes,
             last_words,
@@ -305,6 +317,30 @@ impl Outbox {
         }
     }
 
+    pub fn client_side(&self) -> ClientSide {
+        self.client_side.get()
+    }
+
+    /// Called when the client ends its side; what ended it first, counts.
+    pub fn client_ended(&self, how: ClientSide) {
+        if self.client_side.get() == ClientSide::Open {
+            self.client_side.set(how);
+        }
+    }
+
+    /// Nothing is read from the client any more. Both sides have closed: without this, actix-http would wait for the client's
+    /// end of the connection until a timer of its own fires, while the client waits for ours. What was handed to the connection
+    /// is still sent.
+    pub fn hang_up(&self) {
+        if let Some(OwnSocket(socket)) = self.socket.get() {
+            // SAFETY: as in `cut`.
+            let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+            if let Err(error) = rustix::net::shutdown(socket, rustix::net::Shutdown::Read) {
+                tracing::debug!(%error, "a connection was gone before it was ended");
+            }
+        }
+    }
+
     /// The connection is about to be closed.
     pub fn gone(&self) {
         self.socket.set(None);
@@ -324,11 +360,8 @@ impl Outbox {
             }
             return Poll::Ready(Some(bytes));
         }
-        if queue.over {
-            return Poll::Ready(None);
-        }
         queue.reader = Some(cx.waker().clone());
-        Poll::Pending
+        if queue.over { Poll::Ready(None) } else { Poll::Pending }
     }
 }
 
