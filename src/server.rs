@@ -157,7 +157,8 @@ impl Application {
         };
         let ledger = Arc::new(ledger::engine(&settings)?);
         let (options, embedded) = database(&settings, workers).await?;
-        let tokens = Arc::new(ServiceTokens::new(&obtain_service_secret(&settings)?));
+        let tokens = ServiceTokens::new(&obtain_service_secret(&settings)?);
+        let tokens = Arc::new(tokens.require_claims(settings.service.require_claims));
         if role.answers() {
             engine.seal_cursors(Cursors::obtain(&settings)?);
         }

@@ -157,7 +157,7 @@ pub fn route_of(path: &str) -> Route {
         "/auth/bp" => Route::Bp,
         "/webpush/subscribe" | "/webpush/unsubscribe" | "/webpush/key" => Route::Webpush,
         "/webpush/graphql" => Route::Ledger,
-        "/healthz" => Route::Healthz,
+        "/healthz" | "/status" => Route::Healthz,
         "/readyz" => Route::Readyz,
         "/version" => Route::Version,
         "/metrics" => Route::Metrics,

@@ -2,6 +2,7 @@
 //! the routes and `/openapi.json` are made of one list.
 
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
@@ -21,6 +22,7 @@ pub struct Endpoint {
     allow: Vec<Method>,
     refuses_methods: bool,
     kept_from_caches: bool,
+    only_where: Option<fn(&GuardContext<'_>) -> bool>,
 }
 
 impl Endpoint {
@@ -34,6 +36,7 @@ impl Endpoint {
             allow: Vec::new(),
             refuses_methods: true,
             kept_from_caches: false,
+            only_where: None,
         }
     }
 
@@ -108,6 +111,13 @@ impl Endpoint {
         self
     }
 
+    /// Of what the path matches, only this is served.
+    #[must_use]
+    pub fn only_where(mut self, holds: fn(&GuardContext<'_>) -> bool) -> Self {
+        self.only_where = Some(holds);
+        self
+    }
+
     pub fn path(&self) -> &'static str {
         self.path
     }
@@ -121,6 +131,9 @@ impl Endpoint {
     pub fn serve(self, config: &mut ServiceConfig) {
         let paths: Vec<_> = std::iter::once(self.path).chain(self.also_at).collect();
         let mut resource = web::resource(paths);
+        if let Some(holds) = self.only_where {
+            resource = resource.guard(fn_guard(holds));
+        }
         for route in self.routes {
             resource = resource.route(route);
         }

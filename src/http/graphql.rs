@@ -1,4 +1,4 @@
-//! `POST /graphql`, `GET /graphql?query=…`, and the same at `/`.
+//! `POST /graphql`, `GET /graphql?query=…`, and the same at `/` and at `/SERVICE/STAGE`.
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
@@ -40,12 +40,12 @@ pub fn by_post(id: &'static str) -> Operation {
         .answer(crowded())
 }
 
-pub fn by_get() -> Operation {
+pub fn by_get(id: &'static str) -> Operation {
     let text = json!({ "type": "string" });
-    asked(Operation::new(Tag::Graphql, "graphqlByGet", "A query"))
+    asked(Operation::new(Tag::Graphql, id, "A query"))
         .text(
             "Media types and events as by POST. With `Upgrade: websocket` it is the handshake of a websocket, for whose \
-             subprotocols (`graphql-transport-ws`, `graphql-ws`) see their own descriptions.",
+             subprotocols (`graphql-transport-ws`, `graphql-ws`, `graphql-subscriptions`) see their own descriptions.",
         )
         .by(&[Caller::Session, Caller::Bearer])
         .query("query", true, "The document.", json!({ "type": "string", "minLength": 1 }))

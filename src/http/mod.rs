@@ -22,6 +22,7 @@ mod openapi;
 mod origin;
 pub mod outgoing;
 mod page;
+mod prisma;
 mod refusal;
 mod request_id;
 mod rest_error;
@@ -143,7 +144,7 @@ fn endpoints() -> Vec<Endpoint> {
             .route(web::route().to(graphql::handle))
             .described(
                 Method::GET,
-                graphql::by_get().answer(console::described()).answer(console::unchanged()),
+                graphql::by_get("graphqlByGet").answer(console::described()).answer(console::unchanged()),
             )
             .described(Method::POST, graphql::by_post("graphqlByPost"))
             .refuses_methods_itself(),
@@ -153,6 +154,13 @@ fn endpoints() -> Vec<Endpoint> {
             .get(console::file, console::describe_file()),
         // Prisma's default service was served at the root.
         Endpoint::at("/")
+            .route(web::get().guard(fn_guard(asks_for_socket)).to(socket::handle))
+            .route(
+                web::get()
+                    .guard(fn_guard(console::has_document))
+                    .to(graphql::handle)
+                    .wrap(from_fn(vary_by_accept)),
+            )
             .get(welcome::welcome, welcome::describe())
             .post(graphql::handle, graphql::by_post("graphqlAtRoot")),
         Endpoint::at("/favicon.svg").also_at("/favicon.ico").get(welcome::icon, welcome::describe_icon()),
@@ -161,6 +169,8 @@ fn endpoints() -> Vec<Endpoint> {
     all.extend(auth::endpoints());
     all.extend(webpush::endpoints());
     all.extend(openapi::endpoints());
+    // Last: it takes the paths that are left.
+    all.push(prisma::service());
     all
 }
 
@@ -184,6 +194,7 @@ fn of_operation() -> Vec<Endpoint> {
         Endpoint::at("/healthz").get(health::healthz, health::describe_healthz()),
         Endpoint::at("/readyz").get(health::readyz, health::describe_readyz()),
         Endpoint::at("/version").get(version::version, version::describe()),
+        prisma::status(),
     ]
 }
 

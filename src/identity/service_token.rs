@@ -1,11 +1,12 @@
-//! Service tokens: JSON Web Tokens signed with the service secret, in the shape that Prisma 1's own clients
-//! make (`{ data: { service, roles }, iat, exp }`), with a claim of ours that says what they are for.
+//! Tokens of services: HS256 with the service secret. Ours have the shape that Prisma 1's command line gave them
+//! (`{ data: { service, roles }, iat, exp }`), with a claim of ours that says what they are for. Prisma's client libraries
+//! sign `{ iat }` and no more, and are accepted unless the settings require claims (ADR 35).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::settings::Secret;
 
@@ -18,18 +19,33 @@ const REMEMBERED: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
-    data: Data,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    data: Option<Data>,
     /// Absent in tokens made by Prisma's clients.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     token_use: Option<String>,
-    iat: u64,
-    exp: u64,
+    /// Names a person: no service has one.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    sub: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    iat: Option<u64>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    nbf: Option<u64>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    exp: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Data {
-    service: String,
-    roles: Vec<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    roles: Option<Vec<String>>,
+}
+
+/// A claim that is there has a value of its type: `null` is none.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// The token is not ours, was altered, is for something else, or has expired.
@@ -41,6 +57,8 @@ pub struct ServiceTokens {
     signing: EncodingKey,
     checking: DecodingKey,
     validation: Validation,
+    /// `exp` and the role must be there.
+    require_claims: bool,
     /// Until when a token that was found valid stays so (`exp`): checking it took a fifth of the instructions
     /// of a small read. A key is found by a hash of the whole token with a random seed, so that the time of a
     /// look-up tells nothing of other tokens.
@@ -53,12 +71,20 @@ impl ServiceTokens {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
+        validation.required_spec_claims.clear();
         ServiceTokens {
             signing: EncodingKey::from_secret(secret.expose().as_bytes()),
             checking: DecodingKey::from_secret(secret.expose().as_bytes()),
             validation,
+            require_claims: false,
             valid: Cache::new(REMEMBERED),
         }
+    }
+
+    /// `required`: a token must have `exp` and the role `admin`; else both may be absent, but not wrong.
+    #[must_use]
+    pub fn require_claims(self, required: bool) -> Self {
+        ServiceTokens { require_claims: required, ..self }
     }
 
     /// A token for the service role that is valid from `now` on for `lifetime`, in whole seconds.
@@ -68,15 +94,17 @@ impl ServiceTokens {
     pub fn sign(&self, now: SystemTime, lifetime: Duration) -> Result<String, jsonwebtoken::errors::Error> {
         let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims {
-            data: Data { service: "default@default".into(), roles: vec!["admin".into()] },
+            data: Some(Data { service: Some("default@default".into()), roles: Some(vec!["admin".into()]) }),
             token_use: Some(USE.into()),
-            iat,
-            exp: iat.saturating_add(lifetime.as_secs()),
+            sub: None,
+            iat: Some(iat),
+            nbf: None,
+            exp: Some(iat.saturating_add(lifetime.as_secs())),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
     }
 
-    /// Checks signature, algorithm, `exp`, `nbf`, role and use.
+    /// Checks signature and algorithm, and of `exp`, `nbf`, role and use those that are there.
     ///
     /// # Errors
     /// [`InvalidToken`], without a reason: it would help only those who guess.
@@ -84,7 +112,7 @@ impl ServiceTokens {
         self.check_at(token, SystemTime::now())
     }
 
-    /// How long a token is still accepted, for what outlives one request.
+    /// How long a token is still accepted, for what outlives one request; without `exp`, longer than any clock runs.
     ///
     /// # Errors
     /// As [`ServiceTokens::check`].
@@ -107,13 +135,16 @@ impl ServiceTokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
             .map_err(|_| InvalidToken)?
             .claims;
-        let of_service = claims.token_use.is_none_or(|token_use| token_use == USE);
-        if of_service && claims.data.roles.iter().any(|role| role == "admin") {
-            self.valid.insert(token.to_owned(), claims.exp);
-            Ok(claims.exp.saturating_add(LEEWAY))
-        } else {
-            Err(InvalidToken)
+        let of_service = claims.sub.is_none() && claims.token_use.is_none_or(|token_use| token_use == USE);
+        let role =
+            claims.data.and_then(|data| data.roles).map(|roles| roles.iter().any(|role| role == "admin"));
+        let complete = !self.require_claims || role.is_some() && claims.exp.is_some();
+        if !(of_service && complete && role.unwrap_or(true)) {
+            return Err(InvalidToken);
         }
+        let exp = claims.exp.unwrap_or(u64::MAX);
+        self.valid.insert(token.to_owned(), exp);
+        Ok(exp.saturating_add(LEEWAY))
     }
 }
 
@@ -187,13 +218,53 @@ mod tests {
     }
 
     #[test]
-    fn a_token_for_another_use_or_role_or_without_an_end_is_refused() {
+    fn claims_are_optional_as_in_prisma_unless_they_are_required() {
+        let now = in_a_day() - 86_400;
+        for claims in [
+            // Of prisma-binding and prisma-client-lib.
+            serde_json::json!({ "iat": now }),
+            serde_json::json!({}),
+            serde_json::json!({ "iat": now, "exp": in_a_day() }),
+            serde_json::json!({ "data": { "service": "shop@dev", "roles": ["admin"] }, "iat": 1 }),
+            serde_json::json!({ "data": { "service": "shop@dev" }, "iat": 1, "exp": in_a_day() }),
+            serde_json::json!({ "iat": now, "grants": [{ "target": "*/*", "action": "*" }] }),
+        ] {
+            let token = encode(Algorithm::HS256, &claims);
+            let tokens = tokens();
+            assert_eq!(tokens.check(&token), Ok(()), "{claims}");
+            assert_eq!(tokens.check(&token), Ok(()), "{claims}, remembered");
+            let strict = self::tokens().require_claims(true);
+            assert_eq!(strict.check(&token), Err(InvalidToken), "{claims}");
+        }
+        let complete = tokens().sign(SystemTime::now(), DAY).unwrap();
+        assert_eq!(tokens().require_claims(true).check(&complete), Ok(()));
+    }
+
+    #[test]
+    fn a_token_without_an_end_stays_valid() {
+        let tokens = tokens();
+        let token = encode(Algorithm::HS256, &serde_json::json!({ "iat": 1 }));
+        assert!(tokens.time_left(&token).unwrap() > 36_500 * DAY);
+        assert!(tokens.time_left(&token).unwrap() > 36_500 * DAY, "remembered");
+    }
+
+    #[test]
+    fn a_claim_that_is_there_counts() {
         let data = |roles: &[&str]| serde_json::json!({ "service": "s", "roles": roles });
         for claims in [
             serde_json::json!({ "data": data(&["admin"]), "token_use": "access", "iat": 1, "exp": in_a_day() }),
             serde_json::json!({ "data": data(&["reader"]), "token_use": "service", "iat": 1, "exp": in_a_day() }),
-            serde_json::json!({ "data": data(&["admin"]), "token_use": "service", "iat": 1 }),
+            serde_json::json!({ "data": data(&[]), "iat": 1 }),
+            serde_json::json!({ "data": { "roles": null }, "iat": 1 }),
+            serde_json::json!({ "data": null, "iat": 1 }),
             serde_json::json!({ "sub": "auth0|1", "iat": 1, "exp": in_a_day() }),
+            serde_json::json!({ "sub": "auth0|1", "iat": 1 }),
+            serde_json::json!({ "iat": 1, "exp": in_a_day() - 2 * 86_400 }),
+            serde_json::json!({ "iat": 1, "exp": "tomorrow" }),
+            serde_json::json!({ "iat": 1, "exp": null }),
+            serde_json::json!({ "iat": 1, "exp": -1 }),
+            serde_json::json!({ "iat": 1, "nbf": in_a_day() - 1_000 }),
+            serde_json::json!({ "iat": 1, "nbf": "tomorrow" }),
             serde_json::json!({
                 "data": data(&["admin"]), "iat": 1, "nbf": in_a_day() - 1_000, "exp": in_a_day(),
             }),

@@ -237,6 +237,8 @@ pub struct Embedded {
 #[serde(deny_unknown_fields)]
 pub struct Service {
     pub secret: Option<Secret>,
+    /// Whether tokens must have `exp` and a role.
+    pub require_claims: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]

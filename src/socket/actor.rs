@@ -109,6 +109,7 @@ where
     let counted = WEBSOCKETS.level(match handshake.protocol {
         Some(Protocol::TransportWs) => metrics::Protocol::TransportWs,
         Some(Protocol::Legacy) => metrics::Protocol::Legacy,
+        Some(Protocol::Oldest) => metrics::Protocol::Oldest,
         None => metrics::Protocol::Unknown,
     });
     let frames = WebsocketContext::with_codec(actor, payload, Codec::new().max_size(most));
@@ -429,14 +430,18 @@ impl Socket {
             (started, Some(held))
         });
         let of_task = Rc::clone(&id);
-        let starting = starting.into_actor(self).map(move |started, socket, _| {
+        let starting = starting.into_actor(self).map(move |started, socket, ctx| {
             // Cancelled with the worker's thread.
             let Some((started, held)) = started else { return };
             let Some(operation) = socket.running.get_mut(&of_task).filter(|o| o.number == number) else {
                 return;
             };
             match started {
-                Started::Running(running) => operation.running = Some(running),
+                Started::Running(running) => {
+                    operation.running = Some(running);
+                    let effects = socket.machine.started(&of_task);
+                    socket.carry_out(effects, ctx);
+                }
                 Started::Answered(answer) => {
                     for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
                         tracing::error!(request_id, cause = error.message, "internal error");

@@ -12,7 +12,7 @@ use super::payload;
 use crate::graphql::{Answer, write_answer};
 
 /// What the original closes with when it lets nobody in. The client comes back after any of them.
-const REFUSED: u16 = 1011;
+pub(super) const REFUSED: u16 = 1011;
 const NORMAL: u16 = 1000;
 
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl Legacy {
 }
 
 /// The id as JSON, a text that is not long, or a number.
-fn id(message: &Map<String, Value>) -> Option<Id> {
+pub(super) fn id(message: &Map<String, Value>) -> Option<Id> {
     let id = message.get("id")?;
     let is_short = id.as_str().is_none_or(|id| id.len() <= payload::MAX_ID_BYTES);
     (is_short && (id.is_string() || id.is_number())).then(|| id.to_string().into())

@@ -1,4 +1,4 @@
-//! What the two protocols have in common: what comes in, and what is to be done about it. Pure: no socket, no clock.
+//! What the protocols have in common: what comes in, and what is to be done about it. Pure: no socket, no clock.
 
 use std::rc::Rc;
 
@@ -6,6 +6,7 @@ use gom_engine::error::ApiError;
 use serde_json::{Map, Value};
 
 use super::legacy::Legacy;
+use super::oldest::Oldest;
 use super::transport_ws::TransportWs;
 use crate::graphql::{Answer, Request};
 
@@ -16,16 +17,19 @@ pub enum Protocol {
     TransportWs,
     /// `graphql-ws`, of npm's `subscriptions-transport-ws`.
     Legacy,
+    /// `graphql-subscriptions`, of the same package before 0.7, and of Prisma 1.
+    Oldest,
 }
 
 impl Protocol {
     /// Those that are spoken, the better one first.
-    pub const NAMES: [&str; 2] = ["graphql-transport-ws", "graphql-ws"];
+    pub const NAMES: [&str; 3] = ["graphql-transport-ws", "graphql-ws", "graphql-subscriptions"];
 
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "graphql-transport-ws" => Some(Protocol::TransportWs),
             "graphql-ws" => Some(Protocol::Legacy),
+            "graphql-subscriptions" => Some(Protocol::Oldest),
             _ => None,
         }
     }
@@ -79,13 +83,15 @@ pub(super) fn into_text(bytes: Vec<u8>) -> String {
 pub enum Machine {
     TransportWs(TransportWs),
     Legacy(Legacy),
+    Oldest(Oldest),
 }
 
-macro_rules! both {
+macro_rules! each {
     ($machine:expr, $one:ident => $does:expr) => {
         match $machine {
             Machine::TransportWs($one) => $does,
             Machine::Legacy($one) => $does,
+            Machine::Oldest($one) => $does,
         }
     };
 }
@@ -96,37 +102,46 @@ impl Machine {
         match protocol {
             Protocol::TransportWs => Machine::TransportWs(TransportWs::new(most, request)),
             Protocol::Legacy => Machine::Legacy(Legacy::new(most, request)),
+            Protocol::Oldest => Machine::Oldest(Oldest::new(most, request)),
         }
     }
 
     /// A message of so many bytes has come.
     pub fn receive(&mut self, message: Message, bytes: usize) -> Vec<Effect> {
-        both!(self, one => one.receive(message, bytes))
+        each!(self, one => one.receive(message, bytes))
     }
 
     /// The answer to [`Effect::Authenticate`]. `head`: with which a client that has no cursor yet may come back.
     pub fn authenticated(&mut self, known: bool, head: Option<&str>) -> Vec<Effect> {
-        both!(self, one => one.authenticated(known, head))
+        each!(self, one => one.authenticated(known, head))
     }
 
     /// The client has had time enough to say who it is.
     pub fn init_is_late(&mut self) -> Vec<Effect> {
-        both!(self, one => one.init_is_late())
+        each!(self, one => one.init_is_late())
+    }
+
+    /// An operation goes on, and will have more than one answer.
+    pub fn started(&self, id: &str) -> Vec<Effect> {
+        match self {
+            Machine::Oldest(oldest) => oldest.started(id),
+            Machine::TransportWs(_) | Machine::Legacy(_) => Vec::new(),
+        }
     }
 
     /// What goes before and after a payload that is sent for an operation.
     pub fn around(&self, id: &str) -> (String, &'static str) {
-        both!(self, one => one.around(id))
+        each!(self, one => one.around(id))
     }
 
     /// The only answer of an operation; nothing follows.
     pub fn answered(&mut self, id: &str, answer: &Answer) -> Vec<Effect> {
-        both!(self, one => one.answered(id, answer))
+        each!(self, one => one.answered(id, answer))
     }
 
     /// An operation has ended with an error.
     pub fn failed(&mut self, id: &str, error: ApiError) -> Vec<Effect> {
-        both!(self, one => one.failed(id, error))
+        each!(self, one => one.failed(id, error))
     }
 
     /// The viewer is not the viewer any more: the token has expired, the session was closed.

@@ -1,4 +1,4 @@
-//! Websockets: two protocols as pure state machines, a bounded way out, and the actor that holds them together. What is
+//! Websockets: three protocols as pure state machines, a bounded way out, and the actor that holds them together. What is
 //! asked over them is answered by `graphql::live`.
 
 mod actor;
@@ -7,6 +7,7 @@ mod frame;
 mod legacy;
 mod local;
 mod machine;
+mod oldest;
 mod outbox;
 mod outlet;
 mod own_task;

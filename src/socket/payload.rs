@@ -10,6 +10,11 @@ use crate::graphql::Request;
 /// started with it. `bytes`: of the message.
 pub fn start(payload: Option<&Value>, bytes: usize) -> Result<Result<Start, ApiError>, &'static str> {
     let Some(Value::Object(payload)) = payload else { return Err("the payload is no object") };
+    start_of(payload, bytes)
+}
+
+/// The same, of an object that may have more in it.
+pub fn start_of(payload: &Map<String, Value>, bytes: usize) -> Result<Result<Start, ApiError>, &'static str> {
     let Some(Value::String(text)) = payload.get("query") else { return Err("the payload has no query") };
     let operation_name = match payload.get("operationName") {
         None | Some(Value::Null) => None,

@@ -8,7 +8,7 @@ use crate::app::{TestApp, read};
 #[actix_web::test]
 async fn paths_may_end_with_a_slash_and_the_root_answers_too() {
     let app = TestApp::start().await;
-    for path in ["/graphql", "/graphql/", "/", ""] {
+    for path in ["/graphql", "/graphql/", "/", "", "/default/default", "/my-shop/dev/"] {
         let answer = app.post_to(path, r#"{"query":"{ __typename }"}"#).await;
         assert_eq!(
             (answer.status, &answer.body),
@@ -16,6 +16,25 @@ async fn paths_may_end_with_a_slash_and_the_root_answers_too() {
             "{path}"
         );
         assert!(!answer.header("request-id").is_empty());
+    }
+}
+
+#[actix_web::test]
+async fn prismas_addresses_answer_queries_and_hide_no_path_of_ours() {
+    let app = TestApp::start().await;
+    for path in ["/?query=%7B__typename%7D", "/my-shop/dev?query=%7B__typename%7D"] {
+        let answer = read(app.authorized(Method::GET, path).send().await.unwrap()).await;
+        assert_eq!(answer.body, json!({ "data": { "__typename": "Query" } }), "{path}");
+        assert!(answer.header("vary").contains("Accept"), "{path}");
+    }
+    assert_eq!(app.get("/").await.body["name"], "gom", "a plain GET keeps its page");
+    let status = app.request(Method::GET, "/status").send().await.unwrap();
+    assert_eq!((status.status(), status.text().await.unwrap().as_str()), (StatusCode::OK, "OK"));
+    for path in
+        ["/auth/nope", "/webpush/dev", "/management/dev", "/my-shop/private", "/my-shop/dev/more", "/1/2"]
+    {
+        let answer = app.post_to(path, r#"{"query":"{ __typename }"}"#).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
     }
 }
 

@@ -21,7 +21,8 @@ async fn each_path_takes_the_methods_that_are_described() {
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.len() > 12);
     for (path, described) in paths {
-        let path = &path.replace("{file}", "licences.txt");
+        let path =
+            &path.replace("{file}", "licences.txt").replace("{service}", "my-shop").replace("{stage}", "dev");
         let described: Vec<_> =
             described.as_object().unwrap().keys().map(|name| name.to_uppercase()).collect();
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"] {

@@ -20,6 +20,7 @@ mod events;
 mod faults;
 mod large;
 mod legacy;
+mod prisma;
 mod transport_ws;
 mod unread;
 mod wire;

@@ -224,6 +224,7 @@ labels! {
     Protocol("protocol") {
         TransportWs = "graphql-transport-ws",
         Legacy = "graphql-ws",
+        Oldest = "graphql-subscriptions",
         Unknown = "unknown",
     }
 

@@ -70,7 +70,12 @@ pub fn is_asked_for(request: &GuardContext<'_>) -> bool {
     on && matches!(head.method, Method::GET | Method::HEAD)
         && wants_page(head.headers())
         && !socket::is_asked_for(head.headers())
-        && !has_query(head.uri.query().unwrap_or_default())
+        && !has_document(request)
+}
+
+/// Whether the address has a document.
+pub fn has_document(request: &GuardContext<'_>) -> bool {
+    has_query(request.head().uri.query().unwrap_or_default())
 }
 
 /// A document in the address is a request to the API, whoever sends it.

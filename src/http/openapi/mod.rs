@@ -127,7 +127,9 @@ same can be sent again. `jwt_error` means that nobody is logged in.
 
 **Services** send `Authorization: Bearer TOKEN` and need none of this.
 
-**Live answers.** `/graphql` also speaks over websockets (subprotocols `graphql-transport-ws` and `graphql-ws`: a GET \
+**Prisma's addresses.** What `/graphql` serves is served at `/` and at `/SERVICE/STAGE` as well, for clients that were written for Prisma 1.
+
+**Live answers.** `/graphql` also speaks over websockets (subprotocols `graphql-transport-ws`, `graphql-ws` and `graphql-subscriptions`: a GET \
 with `Upgrade: websocket`), and as server-sent events where `Accept` prefers `text/event-stream`.";
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub fn describe() -> Operation {
         },
     });
     Operation::new(Tag::Server, "welcome", "What this is, how it is doing, and where to go on")
-        .text("A page for browsers, JSON for others. Tells the name and the state only where `server.welcome` is off.")
+        .text("A page for browsers, JSON for others. Tells the name and the state only where `server.welcome` is off. With `query`, or as the handshake of a websocket, the address is that of `/graphql`.")
         .answer(Answer::new(200, "In each state.").json(body).content("text/html", text))
 }
 

@@ -214,6 +214,12 @@ static GENERAL: &[Key] = &[
     .variables(&["PRISMA_SECRET"])
     .alias("prisma.secret"),
     Key::new(
+        "service.require_claims",
+        Kind::Flag,
+        Some("false"),
+        "Accept only service tokens that have `exp` and `data.roles` with `admin`, as `gom token` makes them. Prisma's client libraries sign neither, and need `false`: their tokens are good until the secret is changed.",
+    ),
+    Key::new(
         "datamodel.file",
         Kind::Path,
         None,
