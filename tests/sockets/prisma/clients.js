@@ -97,7 +97,7 @@ async function main() {
   }
   // A token of another secret opens nothing.
   const Client = makePrismaClientClass({ typeDefs, endpoint: address, secret: `another ${secret}`, models });
-  await assert.rejects(new Client().users().then((users) => users), /Your token is invalid/);
+  await assert.rejects(async () => await new Client().users(), /Your token is invalid/);
   console.log('strangers: refused');
 }
 
