@@ -1,7 +1,7 @@
 //! Names: which ones the language, the API and PostgreSQL keep for themselves, and which ones clash.
 //! Knows no directives and no relations.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::error::Findings;
 use super::model::{DataModel, FieldKind, Model, RelationStorage, ScalarType};
@@ -154,6 +154,7 @@ pub(super) fn check_clashes(
         check_columns(model, one, places, findings);
     }
     check_tables(model, models, relation_places, findings);
+    check_relation_tables(model, relation_places, findings);
 }
 
 fn check_generated_types(
@@ -299,6 +300,39 @@ fn check_tables(
                 *at,
                 format!("{other} and {owner} share the table `{table}`"),
                 "give one of them another name, or another `@db(name:)`",
+            );
+        }
+    }
+    // In PostgreSQL a sequence's name must differ from those of tables, too.
+    let sequences = model.models.iter().zip(models).filter_map(|(one, places)| {
+        let at = places.fields.get(one.id.0)?;
+        let sequence = &one.id_field().sequence.as_ref()?.name;
+        Some((sequence, format!("the ids of `{}`", one.name), *at))
+    });
+    let sequences: Vec<_> = sequences.collect();
+    for (sequence, owner, at) in &sequences {
+        if let Some(other) = seen.insert(sequence, owner) {
+            findings.add(
+                *at,
+                format!("{other} and {owner} share the name `{sequence}` in the database"),
+                "give the sequence a name of its own: `@sequence(name:)`",
+            );
+        }
+    }
+}
+
+fn check_relation_tables(model: &DataModel, places: &[usize], findings: &mut Findings) {
+    for (relation, at) in model.relations.iter().zip(places) {
+        let RelationStorage::Table { table, a_column, b_column, id_column } = &relation.storage else {
+            continue;
+        };
+        let columns = [Some(a_column), Some(b_column), id_column.as_ref()];
+        let mut seen = HashSet::new();
+        for column in columns.into_iter().flatten().filter(|column| !seen.insert(*column)) {
+            findings.add(
+                *at,
+                format!("two fields of the relation table `{table}` share the column `{column}`"),
+                "give one of them another `@db(name:)`",
             );
         }
     }

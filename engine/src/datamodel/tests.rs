@@ -207,6 +207,35 @@ fn names_that_clash_are_reported() {
 }
 
 #[test]
+fn names_that_clash_only_in_the_database_are_reported() {
+    let sequence = |name: &str| {
+        format!(
+            "type A {{ id: Int! @id(strategy: SEQUENCE) @sequence(name: \"numbers\") }}
+             type B {{ id: Int! @id(strategy: SEQUENCE) @sequence(name: \"{name}\") }}"
+        )
+    };
+    let two = only_error(&sequence("numbers"));
+    assert!(two.contains("the ids of `A` and the ids of `B` share the name `numbers`"), "{two}");
+    let table = only_error(&sequence("A"));
+    assert!(table.contains("the model `A` and the ids of `B` share the name `A`"), "{table}");
+    assert_eq!(model(&sequence("others")).models.len(), 2);
+
+    let columns = |one: &str, other: &str| {
+        format!(
+            "type Post {{ id: ID! @id tags: [Tag] @relation(name: \"T\") }}
+             type Tag {{ id: ID! @id posts: [Post] @relation(name: \"T\") }}
+             type T @relationTable {{ id: ID! @id tag: Tag! @db(name: \"{one}\") post: Post! @db(name: \"{other}\") }}"
+        )
+    };
+    for (one, other, shared) in [("a", "a", "a"), ("id", "b", "id"), ("a", "id", "id")] {
+        let error = only_error(&columns(one, other));
+        let expected = format!("two fields of the relation table `T` share the column `{shared}`");
+        assert!(error.contains(&expected), "{error}");
+    }
+    assert_eq!(model(&columns("a", "b")).models.len(), 2);
+}
+
+#[test]
 fn the_syntax_is_graphqls() {
     assert!(
         only_error("type A { id: ID! @id }\ninput B { x: Int }").contains("no input object type definition")

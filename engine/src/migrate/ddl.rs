@@ -97,6 +97,10 @@ impl Ddl<'_> {
             varying if varying.starts_with("character varying") => format!("{name}::text"),
             "text" => format!("{name}::text"),
             "integer" if found.sql_type.starts_with("numeric") => format!("round({name})::integer"),
+            // Times are in UTC, whatever the session's time zone is.
+            without if without.starts_with("timestamp") && found.sql_type.ends_with("with time zone") => {
+                format!("({name} AT TIME ZONE 'UTC')::{without}")
+            }
             other => format!("{name}::text::{other}"),
         };
         let change = self.alter_column(table, wanted, &format!("TYPE {} USING {using}", wanted.sql_type));

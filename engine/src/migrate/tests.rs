@@ -69,6 +69,20 @@ fn names_in_the_datamodel_cannot_leave_their_quotes() {
 }
 
 #[test]
+fn times_with_a_zone_become_times_in_utc_whatever_the_sessions_zone_is() {
+    let wanted = wanted("type A { id: ID! @id at: DateTime }");
+    let mut found = wanted.clone();
+    let at = found.tables.iter_mut().flat_map(|table| &mut table.columns).find(|column| column.name == "at");
+    at.unwrap().sql_type = "timestamp with time zone".to_owned();
+    assert_eq!(
+        statements(&wanted, &found),
+        [
+            r#"ALTER TABLE "s"."A" ALTER COLUMN "at" TYPE timestamp(3) without time zone USING ("at" AT TIME ZONE 'UTC')::timestamp(3) without time zone"#
+        ]
+    );
+}
+
+#[test]
 fn the_sql_for_review_names_what_it_loses() {
     let before = wanted("type A { id: ID! @id a: Int }");
     let after = wanted("type A { id: ID! @id }");

@@ -1,7 +1,9 @@
 //! Answers in which a required link leads nowhere, or a list is too long. PostgreSQL marks the place; only
-//! then is the answer parsed, and null propagated as the GraphQL specification says.
+//! then is the answer gone through, and null propagated as the GraphQL specification says.
 
-use serde_json::Value as Json;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value as Json};
 
 use super::context::{PageLimits, Planner};
 use super::rights::Access;
@@ -32,10 +34,46 @@ struct Completer<'a> {
     access: Access<'a>,
     path: Vec<PathSegment>,
     errors: Vec<ApiError>,
+    /// The answer gone through so far.
+    out: String,
 }
 
-/// Null has to go further up.
-struct Propagate;
+/// Why a value does not come into the answer.
+enum Stop {
+    /// Null has to go further up.
+    Propagate,
+    NotJson,
+}
+
+/// What is still to be gone through of an answer. Values without a selection keep their text, digit by digit.
+#[derive(Clone, Copy)]
+struct Rest<'t>(&'t str);
+
+impl<'t> Rest<'t> {
+    fn peek(&mut self) -> Option<u8> {
+        self.0 = self.0.trim_ascii_start();
+        self.0.bytes().next()
+    }
+
+    /// Goes past a token of one character, if it is next.
+    fn take(&mut self, token: u8) -> bool {
+        let is_next = self.peek() == Some(token);
+        if is_next {
+            self.0 = &self.0[1..];
+        }
+        is_next
+    }
+
+    /// Goes past a value; what it reads as, and its text.
+    fn read<T: Deserialize<'t>>(&mut self) -> Result<(T, &'t str), Stop> {
+        self.peek();
+        let mut values = serde_json::Deserializer::from_str(self.0).into_iter();
+        let Some(Ok(value)) = values.next() else { return Err(Stop::NotJson) };
+        let (text, rest) = self.0.split_at_checked(values.byte_offset()).ok_or(Stop::NotJson)?;
+        self.0 = rest;
+        Ok((value, text))
+    }
+}
 
 impl Planner {
     /// Replaces marks in the answer of a root field by null and reports each as an error at its path.
@@ -48,19 +86,25 @@ impl Planner {
         access: Access<'_>,
         answer: &str,
     ) -> Completed {
-        let Ok(value) = serde_json::from_str(answer) else {
-            let error = ApiError::new(ErrorKind::Internal, "the database's answer is not JSON");
-            return Completed { answer: None, errors: vec![error] };
-        };
+        let out = String::with_capacity(answer.len());
         let mut completer =
-            Completer { planner: self, variables, limits, access, path: Vec::new(), errors: Vec::new() };
-        let completed = completer.field(root_type, field, value);
-        Completed { answer: completed.ok().map(|v| v.to_string()), errors: completer.errors }
+            Completer { planner: self, variables, limits, access, path: Vec::new(), errors: Vec::new(), out };
+        let mut rest = Rest(answer);
+        match completer.field(root_type, field, &mut rest) {
+            Ok(()) if rest.peek().is_none() => {
+                Completed { answer: Some(completer.out), errors: completer.errors }
+            }
+            Err(Stop::Propagate) => Completed { answer: None, errors: completer.errors },
+            Ok(()) | Err(Stop::NotJson) => {
+                let error = ApiError::new(ErrorKind::Internal, "the database's answer is not JSON");
+                Completed { answer: None, errors: vec![error] }
+            }
+        }
     }
 }
 
 impl Completer<'_> {
-    fn field(&mut self, type_name: &str, field: &SelectedField, value: Json) -> Result<Json, Propagate> {
+    fn field(&mut self, type_name: &str, field: &SelectedField, rest: &mut Rest<'_>) -> Result<(), Stop> {
         let schema = &self.planner.schema;
         let ty = schema
             .objects
@@ -70,91 +114,154 @@ impl Completer<'_> {
             .map(|f| f.ty.clone());
         self.path.push(PathSegment::Key(field.key.clone()));
         let completed = match ty {
-            Some(ty) => self.value(&ty, field, value),
-            None => Ok(value),
+            Some(ty) => self.value(&ty, field, rest),
+            None => self.copy(rest),
         };
         self.path.pop();
         completed
     }
 
-    fn value(&mut self, ty: &TypeRef, field: &SelectedField, value: Json) -> Result<Json, Propagate> {
-        match ty {
-            TypeRef::NonNull(inner) => match self.nullable(inner, field, value) {
-                Ok(value) => Ok(value),
-                Err(Propagate) => Err(Propagate),
-            },
-            _ => Ok(self.nullable(ty, field, value).unwrap_or(Json::Null)),
+    fn copy(&mut self, rest: &mut Rest<'_>) -> Result<(), Stop> {
+        let (IgnoredAny, text) = rest.read()?;
+        self.out.push_str(text);
+        Ok(())
+    }
+
+    fn value(&mut self, ty: &TypeRef, field: &SelectedField, rest: &mut Rest<'_>) -> Result<(), Stop> {
+        if let TypeRef::NonNull(inner) = ty {
+            return self.nullable(inner, field, rest);
+        }
+        let (before, written) = (*rest, self.out.len());
+        match self.nullable(ty, field, rest) {
+            Err(Stop::Propagate) => {
+                *rest = before;
+                rest.read::<IgnoredAny>()?;
+                self.out.truncate(written);
+                self.out.push_str("null");
+                Ok(())
+            }
+            completed => completed,
         }
     }
 
-    fn nullable(&mut self, ty: &TypeRef, field: &SelectedField, value: Json) -> Result<Json, Propagate> {
-        match (value, ty) {
-            // Whether there is no node, or none for this viewer, is not told apart.
-            (Json::String(text), TypeRef::Object(_) | TypeRef::Node) if is(&text, MISSING_LINK) => {
-                let (kind, message) = if self.access.is_limited() {
-                    (ErrorKind::Forbidden, format!("Cannot access what '{}' leads to", field.name))
-                } else {
-                    let message =
-                        format!("The field '{}' is required, but there is no node behind it.", field.name);
-                    (ErrorKind::Execution, message)
-                };
-                self.report(field, kind, message)
-            }
-            (Json::String(text), TypeRef::List(_)) if is(&text, TOO_MANY) => {
-                let limit = self.limits.page_size.unwrap_or_default();
-                self.report(
-                    field,
-                    ErrorKind::LimitExceeded,
-                    format!(
-                        "The list '{}' has more than {limit} rows, the limit of a list without 'first' or 'last' ({}.page_size). Ask for a page.",
-                        field.name, self.limits.section
-                    ),
-                )
-            }
-            (Json::Array(list), TypeRef::List(item)) => {
-                let mut out = Vec::with_capacity(list.len());
-                for (i, value) in list.into_iter().enumerate() {
-                    self.path.push(PathSegment::Index(i));
-                    let completed = self.value(item, field, value);
-                    self.path.pop();
-                    out.push(completed?);
-                }
-                Ok(Json::Array(out))
-            }
-            (Json::Object(mut object), TypeRef::Object(_) | TypeRef::Node) => {
-                let planner = self.planner;
-                let (type_name, fields) = match &field.selection {
-                    Selection::Object { type_name, fields } => (type_name.as_str(), fields.as_slice()),
-                    // Of `Node`, only a look at the keys tells which model answered; links are looked at below.
-                    Selection::Node(models) => {
-                        let keyed = |fields: &[SelectedField]| {
-                            let included = fields.iter().filter(|f| f.inclusion.holds(self.variables));
-                            included.map(|f| &f.key).eq(object.keys())
+    fn nullable(&mut self, ty: &TypeRef, field: &SelectedField, rest: &mut Rest<'_>) -> Result<(), Stop> {
+        match (rest.peek(), ty) {
+            (Some(b'"'), _) => {
+                let (text, written) = rest.read::<String>()?;
+                match ty {
+                    // Whether there is no node, or none for this viewer, is not told apart.
+                    TypeRef::Object(_) | TypeRef::Node if is(&text, MISSING_LINK) => {
+                        let (kind, message) = if self.access.is_limited() {
+                            (ErrorKind::Forbidden, format!("Cannot access what '{}' leads to", field.name))
+                        } else {
+                            let message = format!(
+                                "The field '{}' is required, but there is no node behind it.",
+                                field.name
+                            );
+                            (ErrorKind::Execution, message)
                         };
-                        match models.iter().find(|(_, _, fields)| keyed(fields)) {
-                            Some((model, _, fields)) => (planner.model_name(*model), fields.as_slice()),
-                            None => return Ok(Json::Object(object)),
-                        }
+                        self.report(field, kind, message)
                     }
-                    Selection::Leaf => return Ok(Json::Object(object)),
-                };
-                for selected in fields {
-                    if matches!(selected.meaning, Selected::Field(_))
-                        && let Some(value) = object.get_mut(&selected.key)
-                    {
-                        *value = self.field(type_name, selected, value.take())?;
+                    TypeRef::List(_) if is(&text, TOO_MANY) => {
+                        let limit = self.limits.page_size.unwrap_or_default();
+                        self.report(
+                            field,
+                            ErrorKind::LimitExceeded,
+                            format!(
+                                "The list '{}' has more than {limit} rows, the limit of a list without 'first' or 'last' ({}.page_size). Ask for a page.",
+                                field.name, self.limits.section
+                            ),
+                        )
+                    }
+                    _ => {
+                        self.out.push_str(written);
+                        Ok(())
                     }
                 }
-                Ok(Json::Object(object))
             }
-            (value, _) => Ok(value),
+            (Some(b'['), TypeRef::List(item)) => self.list(item, field, rest),
+            (Some(b'{'), TypeRef::Object(_) | TypeRef::Node) => self.object(field, rest),
+            _ => self.copy(rest),
         }
     }
 
-    fn report(&mut self, field: &SelectedField, kind: ErrorKind, message: String) -> Result<Json, Propagate> {
+    fn list(&mut self, item: &TypeRef, field: &SelectedField, rest: &mut Rest<'_>) -> Result<(), Stop> {
+        rest.take(b'[');
+        self.out.push('[');
+        let mut position = 0;
+        while !rest.take(b']') {
+            if position > 0 {
+                self.separator(rest)?;
+            }
+            self.path.push(PathSegment::Index(position));
+            let completed = self.value(item, field, rest);
+            self.path.pop();
+            completed?;
+            position += 1;
+        }
+        self.out.push(']');
+        Ok(())
+    }
+
+    fn object(&mut self, field: &SelectedField, rest: &mut Rest<'_>) -> Result<(), Stop> {
+        let planner = self.planner;
+        let (type_name, fields) = match &field.selection {
+            Selection::Object { type_name, fields } => (type_name.as_str(), fields.as_slice()),
+            // Of `Node`, only a look at the keys tells which model answered; links are looked at below.
+            Selection::Node(models) => {
+                let mut ahead = *rest;
+                let (object, _) = ahead.read::<Map<String, Json>>()?;
+                let keyed = |fields: &[SelectedField]| {
+                    let included = fields.iter().filter(|f| f.inclusion.holds(self.variables));
+                    included.map(|f| &f.key).eq(object.keys())
+                };
+                match models.iter().find(|(_, _, fields)| keyed(fields)) {
+                    Some((model, _, fields)) => (planner.model_name(*model), fields.as_slice()),
+                    None => return self.copy(rest),
+                }
+            }
+            Selection::Leaf => return self.copy(rest),
+        };
+        rest.take(b'{');
+        self.out.push('{');
+        let mut first = true;
+        let mut next = 0;
+        while !rest.take(b'}') {
+            if !std::mem::take(&mut first) {
+                self.separator(rest)?;
+            }
+            let (key, written) = rest.read::<String>()?;
+            if !rest.take(b':') {
+                return Err(Stop::NotJson);
+            }
+            self.out.push_str(written);
+            self.out.push(':');
+            // Keys come in the order in which they are selected.
+            let place = (next..fields.len()).chain(0..next).find(|place| fields[*place].key == key);
+            next = place.map_or(next, |place| place + 1);
+            match place.and_then(|place| fields.get(place)) {
+                Some(field) if matches!(field.meaning, Selected::Field(_)) => {
+                    self.field(type_name, field, rest)?;
+                }
+                _ => self.copy(rest)?,
+            }
+        }
+        self.out.push('}');
+        Ok(())
+    }
+
+    fn separator(&mut self, rest: &mut Rest<'_>) -> Result<(), Stop> {
+        if !rest.take(b',') {
+            return Err(Stop::NotJson);
+        }
+        self.out.push(',');
+        Ok(())
+    }
+
+    fn report(&mut self, field: &SelectedField, kind: ErrorKind, message: String) -> Result<(), Stop> {
         let error = ApiError::new(kind, message).at(field.position).with_path(self.path.clone());
         self.errors.push(error);
-        Err(Propagate)
+        Err(Stop::Propagate)
     }
 }
 

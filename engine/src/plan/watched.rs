@@ -6,7 +6,7 @@ use super::context::Planner;
 use super::rights::Rights;
 use crate::datamodel::ModelId;
 use crate::request::{Operation, Selected, SelectedField, Selection, Value, Variables};
-use crate::schema::OutputMeaning;
+use crate::schema::{InputMeaning, OutputMeaning};
 use crate::sql::Filter;
 
 impl Planner {
@@ -71,8 +71,15 @@ impl Planner {
     fn watch_value(&self, value: &Value, models: &mut BTreeSet<ModelId>) {
         match value {
             Value::Object(input, entries) => {
-                models.insert(self.schema.input(*input).model);
-                entries.iter().for_each(|(_, value)| self.watch_value(value, models));
+                let model = self.schema.input(*input).model;
+                models.insert(model);
+                for (meaning, value) in entries {
+                    // A filter by no partner at all names no input of the partner's.
+                    if let InputMeaning::RelatedIs(field) = meaning {
+                        models.extend(self.model().field(model, *field).relation().map(|one| one.target));
+                    }
+                    self.watch_value(value, models);
+                }
             }
             Value::List(items) => items.iter().for_each(|item| self.watch_value(item, models)),
             _ => {}
