@@ -1,6 +1,7 @@
 //! Getting the database ready to be served, at start if it is there, else as soon as it is: bringing it to the
 //! datamodel, where that is wanted, and looking at what only the database tells.
 
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -74,6 +75,9 @@ pub struct Deployment {
     pub stop: Stop,
 }
 
+/// A deployment under way.
+pub type Deploying = Pin<Box<dyn Future<Output = Result<(), MigrateError>>>>;
+
 enum Attempt {
     Done,
     /// The database was not to be had; why.
@@ -90,6 +94,27 @@ impl Deployment {
             return Ok(false);
         }
         Ok(matches!(self.attempt().await?, Attempt::Done))
+    }
+
+    /// Deploys, as [`Deployment::try_now`], but for `patience` at most. What is left to do then goes on when it is polled.
+    ///
+    /// # Errors
+    /// What trying again would not change.
+    pub async fn begin(self, patience: Duration) -> Result<Option<Deploying>, MigrateError> {
+        let absent = self.database.ready(Instant::now() + PATIENCE).await.is_err();
+        let mut deploying: Deploying = Box::pin(async move { self.keep_trying().await });
+        if absent {
+            return Ok(Some(deploying));
+        }
+        match timeout(patience, &mut deploying).await {
+            Ok(done) => done.map(|()| None),
+            Err(_) => {
+                tracing::info!(
+                    "the deployment takes its time: the server starts meanwhile, and is not ready before it is done"
+                );
+                Ok(Some(deploying))
+            }
+        }
     }
 
     /// Returns when it is done, or all is to stop. Says every few seconds what it waits for.

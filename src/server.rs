@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::datamodel;
-use crate::deployment::{Deployed, Deployment};
+use crate::deployment::{Deployed, Deploying, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{
     self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, Renewals, Sending, ShownHere, State,
@@ -43,6 +43,8 @@ use crate::telemetry::{Numbers, Traces, TracesError};
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a deployment that is given up has to say so to the database.
 const GIVE_UP: Duration = Duration::from_secs(1);
+/// How long a deployment holds up the start: whoever checks whether the process lives gets an answer after this time.
+const FOR_DEPLOYMENT: Duration = Duration::from_secs(10);
 /// What the private PostgreSQL gets of `server.shutdown_timeout` to stop cleanly, at most.
 const FOR_EMBEDDED: Duration = Duration::from_secs(3);
 
@@ -103,8 +105,8 @@ pub struct Application {
     stop: Stop,
     metrics: Option<MetricsServer>,
     traces: Option<Traces>,
-    /// Left to do, because the database was not there.
-    deployment: Option<Deployment>,
+    /// What is left to do, because the database was not there, or takes longer.
+    deployment: Option<Deploying>,
     /// Tells sockets and event streams that the server stops; a stop would wait for them.
     stop_sockets: watch::Sender<bool>,
 }
@@ -181,7 +183,7 @@ impl Application {
             stop: stop.clone(),
         };
         let deployed = deployment.deployed.clone();
-        let deployment = (!deployment.try_now().await?).then_some(deployment);
+        let deployment = deployment.begin(FOR_DEPLOYMENT).await?;
         // After the tables that it needs, where they could be made.
         let edge = role.answers().then(|| Edge::start(&settings, &database, &engine)).transpose()?;
 
@@ -342,7 +344,7 @@ impl Application {
         let handle = server.handle();
         let mut deploying = pin!(async {
             match deployment {
-                Some(deployment) => deployment.keep_trying().await,
+                Some(deployment) => deployment.await,
                 None => Ok(()),
             }
         });

@@ -87,6 +87,81 @@ fn a_token_for_the_private_database_uses_the_secret_that_is_kept_beside_it() {
 }
 
 #[test]
+fn a_token_that_needs_a_new_secret_says_where_it_is_good() {
+    let folder = folder();
+    let first = gom(&folder, &["token"], &[]);
+    assert!(first.status.success(), "{first:?}");
+    let said = text(&first.stderr);
+    assert!(said.contains(".gom/service.secret") && said.contains("PRISMA_SECRET"), "{said}");
+    assert_eq!(text(&first.stdout).lines().count(), 1);
+    assert_eq!(text(&gom(&folder, &["token"], &[]).stderr), "", "it is the same secret from now on");
+    let secret = [("PRISMA_SECRET", "2f6f7c1b9e0d4a58b3c7d1e2f3a4b5c6")];
+    assert_eq!(text(&gom(&self::folder(), &["token"], &secret).stderr), "");
+}
+
+#[test]
+fn an_empty_gom_config_counts_as_not_set() {
+    let output = gom(&folder(), &["config"], &[("GOM_CONFIG", "")]);
+    assert!(output.status.success(), "{output:?}");
+    let output = gom(
+        &folder(),
+        &["healthcheck", "--timeout", "50"],
+        &[("GOM_CONFIG", ""), ("GOM__SERVER__PORT", "1")],
+    );
+    assert_eq!(output.status.code(), Some(1), "nobody listens: {output:?}");
+}
+
+/// `scripts/start` gets PostgreSQL only where no database and no programs are named.
+#[test]
+fn the_start_script_sees_a_database_wherever_it_is_named() {
+    let script = include_str!("../scripts/start");
+    let from = script.find("configured() {").unwrap();
+    let function = &script[from..from + script[from..].find("\n}\n").unwrap() + 3];
+    let configured = |variables: &[(&str, &str)], arguments: &[&str], files: &[(&str, &str)]| {
+        let folder = folder();
+        std::fs::create_dir(folder.path().join("config")).unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join("config").join(name), text).unwrap();
+        }
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-euc",
+            &format!("{function}\nif configured \"$@\"; then echo yes; else echo no; fi"),
+            "start",
+        ]);
+        shell.args(arguments).current_dir(&folder).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        let output = shell.envs(variables.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        text(&output.stdout) == "yes\n"
+    };
+    for name in [
+        "DATABASE_URL",
+        "DATABASE_URL_FILE",
+        "GOM__DATABASE__URL",
+        "GOM__DATABASE__URL_FILE",
+        "GOM__EMBEDDED__PROGRAMS",
+        "GOM__EMBEDDED__PROGRAMS_FILE",
+    ] {
+        assert!(configured(&[(name, "x")], &[], &[]), "{name}");
+    }
+    assert!(configured(&[], &["serve", "--database-url", "x"], &[]));
+    assert!(!configured(
+        &[],
+        &["serve", "--port", "1"],
+        &[("default.toml", "[server]\nurl = 'x'\n# database.url = 'x'\n")]
+    ));
+    assert!(configured(
+        &[],
+        &[],
+        &[("default.toml", "[server]\nport = 1\n[database] # ours\n  url = 'x'\n")]
+    ));
+    assert!(configured(&[], &[], &[("development.toml", "database.url = 'x'\n")]));
+    let production = ("production.toml", "[database]\nurl = 'x'\n");
+    assert!(!configured(&[], &[], &[production]));
+    assert!(configured(&[("GOM_ENV", "production")], &[], &[production]));
+}
+
+#[test]
 fn a_token_for_another_database_needs_its_secret() {
     let output = gom(&folder(), &["token", "--database-url", "postgres://db/shop"], &[]);
     assert_eq!(output.status.code(), Some(1));

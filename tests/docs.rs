@@ -53,6 +53,26 @@ fn every_error_code_stands_in_its_table() {
 }
 
 #[test]
+fn the_proxy_logs_no_query_and_redirects_to_no_port_of_its_own() {
+    let proxy = read("docker/nginx.conf");
+    let lines: Vec<&str> = proxy.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect();
+    assert!(
+        lines.contains(&"absolute_redirect off;"),
+        "`return 308 /api/` would name the port within the stack"
+    );
+    let logs: Vec<&&str> = lines.iter().filter(|line| line.starts_with("access_log ")).collect();
+    assert_eq!(logs, [&"access_log /dev/stdout paths;"]);
+    let format =
+        lines.iter().find(|line| line.starts_with("log_format paths ")).expect("the format is there");
+    // A login's code stands in the query, and in what the page that it leads to is referred by.
+    for variable in
+        ["$request ", "$request\"", "$request_uri", "$args", "$query_string", "$arg_", "$http_referer"]
+    {
+        assert!(!format.contains(variable), "{variable} shows the query");
+    }
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     for document in [
         "README.md",

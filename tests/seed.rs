@@ -88,10 +88,35 @@ async fn the_demo_sellers_are_let_in_once_and_only_by_the_private_database() {
     demo.open(&mut client, SCHEMA).await.unwrap();
     assert_eq!(seed::demo_logins(&client).await.unwrap(), names[1..], "what was changed stays so");
 
+    assert!(!demo.add_accounts(&mut client, SCHEMA).await.unwrap(), "there are some");
+
     let other = shop().await;
     let mut client = other.connect().await;
     seed::demo(&mut client, SCHEMA).await.unwrap();
     assert_eq!(seed::demo_logins(&client).await.unwrap(), Vec::<String>::new(), "`gom seed` lets nobody in");
+}
+
+#[tokio::test]
+async fn the_demo_sellers_get_both_their_accounts_or_none() {
+    let database = shop().await;
+    let mut client = database.connect().await;
+    seed::demo(&mut client, SCHEMA).await.unwrap();
+    let inputs = Inputs {
+        purpose: Purpose::Tool,
+        variables: BTreeMap::new(),
+        directory: None,
+        arguments: vec![("auth.accounts.hash_memory", "the test", "64".into())],
+    };
+    let demo = DemoShop::new(&settings::load(&inputs).unwrap().settings);
+    client
+        .batch_execute("ALTER TABLE gom.account ADD CONSTRAINT no_tacos CHECK (username <> 'tacos@demo.gom')")
+        .await
+        .unwrap();
+    demo.add_accounts(&mut client, SCHEMA).await.unwrap_err();
+    assert_eq!(AccountTable::new(&client).list().await.unwrap().len(), 0);
+    client.batch_execute("ALTER TABLE gom.account DROP CONSTRAINT no_tacos").await.unwrap();
+    assert!(demo.add_accounts(&mut client, SCHEMA).await.unwrap());
+    assert_eq!(AccountTable::new(&client).list().await.unwrap().len(), 2);
 }
 
 #[tokio::test]

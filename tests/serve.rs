@@ -108,6 +108,28 @@ async fn a_private_database_serves_keeps_its_rows_and_stops_cleanly() {
     assert!(server.child.wait().unwrap().success());
 }
 
+/// Standard output is a log there, which others may read for as long as it is kept.
+#[test]
+fn outside_development_no_token_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = gom(&folder, &["serve", "--port", "0"])
+        .env("GOM_ENV", "staging")
+        .env("GOM__SERVER__HOST", "127.0.0.1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let printed: Vec<String> =
+        lines.by_ref().take_while(|line| !line.contains("`gom token` signs")).collect();
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let rest: Vec<String> = lines.collect();
+    assert!(child.wait().unwrap().success());
+    assert!(printed.iter().any(|line| line.starts_with("The database is a private one")), "{printed:?}");
+    assert!(!printed.iter().chain(&rest).any(|line| line.contains("ey")), "{printed:?} {rest:?}");
+}
+
 #[test]
 fn what_keeps_a_server_from_starting_is_said() {
     let folder = tempfile::tempdir().unwrap();

@@ -124,7 +124,10 @@ async fn carry_out(
     work: Work,
     password: Option<SecretText>,
 ) -> Result<(), Failure> {
-    place.prepare_system(settings).await?;
+    match work {
+        Work::List => place.prepare_to_read(settings).await?,
+        _ => place.prepare_system(settings).await?,
+    }
     let client = place.database.lend().await.map_err(|error| Failure::because("", &error))?;
     let hash = match password {
         Some(password) => {

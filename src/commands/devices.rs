@@ -72,7 +72,10 @@ pub(super) fn devices(place: &Place, settings: &Settings) -> Result<Devices, Fai
 }
 
 async fn carry_out(place: &Place, settings: &Settings, subject: &str, work: Work) -> Result<(), Failure> {
-    place.prepare_system(settings).await?;
+    match work {
+        Work::List => place.prepare_to_read(settings).await?,
+        _ => place.prepare_system(settings).await?,
+    }
     let (devices, failed) = (devices(place, settings)?, |error| Failure::because("", &error));
     match work {
         Work::List => {

@@ -1,9 +1,11 @@
 //! `gom healthcheck`: for containers and scripts that have no `curl`.
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::OsStringValueParser;
 
 use super::Failure;
 use crate::settings::{self, Inputs, Purpose, Server};
@@ -21,8 +23,8 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "ready")]
     started: bool,
     /// Folder with the settings files, which a URL does without [default: ./config]
-    #[arg(long, value_name = "DIR", env = "GOM_CONFIG")]
-    config: Option<std::path::PathBuf>,
+    #[arg(long, value_name = "DIR", env = "GOM_CONFIG", value_parser = OsStringValueParser::new())]
+    config: Option<OsString>,
     /// How long the answer may take, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 5_000)]
     timeout: u64,
@@ -41,7 +43,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             let server = settings::server(&Inputs {
                 purpose: Purpose::Tool,
                 variables: std::env::vars_os().collect(),
-                directory: arguments.config,
+                directory: arguments.config.and_then(super::folder),
                 arguments: Vec::new(),
             })?;
             let path = match (arguments.ready, arguments.started) {

@@ -19,9 +19,11 @@ mod token;
 mod vapid;
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::OsStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use gom_actors::causes::with_causes;
 
@@ -71,8 +73,8 @@ enum Command {
 #[derive(Debug, Clone, Args, Default)]
 pub(crate) struct SettingsArguments {
     /// Folder with the settings files (default.toml, development.toml, …) [default: ./config]
-    #[arg(long, value_name = "DIR", env = "GOM_CONFIG")]
-    config: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", env = "GOM_CONFIG", value_parser = OsStringValueParser::new())]
+    config: Option<OsString>,
     /// The Prisma datamodel [default: Gom's own]
     #[arg(long, value_name = "FILE")]
     datamodel: Option<String>,
@@ -99,7 +101,7 @@ impl SettingsArguments {
         settings::load(&Inputs {
             purpose,
             variables: std::env::vars_os().collect(),
-            directory: self.config,
+            directory: self.config.and_then(folder),
             arguments: own
                 .into_iter()
                 .chain(more)
@@ -107,6 +109,11 @@ impl SettingsArguments {
                 .collect(),
         })
     }
+}
+
+/// A variable that is empty counts as not set.
+fn folder(given: OsString) -> Option<PathBuf> {
+    Some(PathBuf::from(given)).filter(|path| !path.as_os_str().is_empty())
 }
 
 /// Why a command did not do what it was asked.

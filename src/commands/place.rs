@@ -21,6 +21,7 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 /// A database, and the private PostgreSQL that it is in, if this command started it.
 pub(super) struct Place {
     pub database: Database,
+    is_private: bool,
     embedded: Option<EmbeddedPostgres>,
 }
 
@@ -31,12 +32,13 @@ impl Place {
     /// If the private PostgreSQL cannot be started, or the connection string is wrong.
     pub async fn open(settings: &Settings) -> Result<Place, Failure> {
         let configured = settings.database.configured().map_err(|error| Failure::because("", &error))?;
+        let is_private = configured.is_none();
         let (options, embedded) = match configured {
             Some(options) => (options, None),
             None => private(settings).await?,
         };
         let database = Database::start(options).map_err(|error| Failure::because("", &error))?;
-        Ok(Place { database, embedded })
+        Ok(Place { database, is_private, embedded })
     }
 
     /// Makes Gom's own tables where the database is ours to change: whatever datamodel it is served with.
@@ -50,6 +52,15 @@ impl Place {
             migrations::migrate_system(&mut client).await.map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// As [`Place::prepare_system`], for who only reads: a database that others use, too, stays as it is. The private one may
+    /// just have been made.
+    ///
+    /// # Errors
+    /// If the database does not answer, or refuses.
+    pub async fn prepare_to_read(&self, settings: &Settings) -> Result<(), Failure> {
+        if self.is_private { self.prepare_system(settings).await } else { Ok(()) }
     }
 
     /// A connection, waited for so long. Says on standard error every few seconds what it waits for.

@@ -126,7 +126,7 @@ fn show(status: Status) -> Result<(), Failure> {
     let settings = status.settings.load(Purpose::Tool, [])?.settings;
     let report = actix_web::rt::System::new().block_on(async {
         let place = Place::open(&settings).await?;
-        let report = match place.prepare_system(&settings).await {
+        let report = match place.prepare_to_read(&settings).await {
             Ok(()) => read(&place).await,
             Err(error) => Err(error),
         };

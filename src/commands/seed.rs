@@ -69,9 +69,14 @@ async fn write(place: &Place, settings: &Settings, scale: bool, accounts: bool) 
     let rows = seed::demo(&mut client, schema).await.map_err(failed)?;
     println!("The demo shop is there: {rows} rows.");
     if accounts {
-        DemoShop::new(settings).add_accounts(&mut client, schema).await.map_err(failed)?;
-        let names = seed::demo_logins(&client).await.map_err(|error| Failure::because("", &error))?;
-        println!("Demo sellers: {}; password: {}", names.join(", "), seed::DEMO_PASSWORD);
+        let added = DemoShop::new(settings).add_accounts(&mut client, schema).await.map_err(failed)?;
+        let names = seed::demo_logins(&client).await.map_err(failed)?;
+        if !added {
+            println!("There are accounts already: none was added.");
+        }
+        if !names.is_empty() {
+            println!("Demo sellers: {}; password: {}", names.join(", "), seed::DEMO_PASSWORD);
+        }
     }
     Ok(())
 }

@@ -54,6 +54,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     )?;
     logging::start(&loaded.settings.log);
     let role = loaded.settings.server.role;
+    // Elsewhere standard output is a log, which is kept and read by others.
+    let in_development = loaded.environment == "development";
     let system = actix_web::rt::System::new();
     let result = system.block_on(async {
         let application = match Application::build(loaded.settings).await {
@@ -68,13 +70,17 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             }
         }
         if let Some(embedded) = application.embedded() {
-            let token = application
-                .tokens()
-                .sign(SystemTime::now(), DEVELOPMENT_TOKEN)
-                .map_err(|error| Failure::because("the development token cannot be signed", &error))?;
             println!("The database is a private one, in {}", embedded.data_dir().display());
             print_demo_logins(&application).await;
-            println!("A development token, valid for a week (`gom token` signs others):\n{token}");
+            if in_development {
+                let token = application
+                    .tokens()
+                    .sign(SystemTime::now(), DEVELOPMENT_TOKEN)
+                    .map_err(|error| Failure::because("the development token cannot be signed", &error))?;
+                println!("A development token, valid for a week (`gom token` signs others):\n{token}");
+            } else {
+                println!("`gom token` signs tokens, which are allowed everything");
+            }
         }
         application.run_until_stopped().await.map_err(|error| Failure::because("the server failed", &error))
     });

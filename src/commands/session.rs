@@ -65,7 +65,10 @@ enum Work {
 }
 
 async fn carry_out(place: &Place, settings: &Settings, subject: &str, work: Work) -> Result<(), Failure> {
-    place.prepare_system(settings).await?;
+    match work {
+        Work::List => place.prepare_to_read(settings).await?,
+        _ => place.prepare_system(settings).await?,
+    }
     match work {
         Work::List => {
             let sessions = sessions(place, settings)?.list(subject).await;

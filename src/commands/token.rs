@@ -19,10 +19,19 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let loaded = arguments.settings.load(Purpose::Tool, [])?;
+    let kept = loaded.settings.embedded.data_dir.join("service.secret");
+    let is_made = loaded.settings.service.secret.is_none() && !kept.exists();
     let secret = obtain_service_secret(&loaded.settings).map_err(|error| Failure::because("", &error))?;
     let token = ServiceTokens::new(&secret)
         .sign(SystemTime::now(), arguments.expires_in)
         .map_err(|error| Failure::because("the token cannot be signed", &error))?;
+    if is_made {
+        eprintln!(
+            "gom: there was no secret, so that one was made: {}. The token is good at a server that uses this folder, and at no \
+             other; for another, give its PRISMA_SECRET.",
+            kept.display()
+        );
+    }
     println!("{token}");
     Ok(())
 }

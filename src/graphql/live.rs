@@ -99,6 +99,9 @@ pub async fn start(
         }
     };
     if prepared.operation.kind != OperationKind::Subscription && !prepared.live {
+        if from.is_some() {
+            return Started::Answered(Answer::refused(vec![without_cursor()]));
+        }
         let kind = Cell::new(metrics::Operation::Unknown);
         let answer = serve(api, request, viewer, only_reads, deadline, &kind).await;
         let refused = || {
@@ -139,6 +142,9 @@ async fn begin(
     let rights = api.engine.rights(viewer)?;
     let variables = coerce(api, prepared, request, viewer, rights.as_ref(), is_large, deadline).await?;
     if prepared.operation.kind != OperationKind::Subscription {
+        if from.is_some() {
+            return Err(without_cursor());
+        }
         let _turn = api.engine.turn(viewer, deadline).await?;
         return answer_anew(api, asked, (rights, &variables), outlet);
     }
@@ -156,6 +162,12 @@ async fn begin(
     let interest = Interest::Events(Arc::new(subscription));
     let ticket = api.live.subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
     Ok(Running { _ticket: ticket, _counted: SUBSCRIPTIONS.level(Lasting::Subscription), answering: None })
+}
+
+/// To ignore a cursor would be to promise what it stands for.
+fn without_cursor() -> ApiError {
+    let message = "Only subscriptions go on after a cursor: queries, live ones too, and mutations take none";
+    ApiError::new(ErrorKind::BadUserInput, message)
 }
 
 /// Whose time a subscription takes.

@@ -179,6 +179,14 @@ struct Jwk {
     y: Option<String>,
 }
 
+/// How many keys of a set can be used.
+///
+/// # Errors
+/// If there is none, or the text is no key set.
+pub(crate) fn usable_keys(text: &[u8]) -> Result<usize, String> {
+    Ok(read(text)?.len())
+}
+
 /// The keys of a set that can be used. Keys of other kinds are no error.
 fn read(text: &[u8]) -> Result<Vec<Arc<IssuerKey>>, String> {
     let set: Set =

@@ -28,11 +28,15 @@ use gom_actors::secret::SecretText;
 use gom_actors::sessions::{RefreshFailure, Refresher, Renewed};
 
 use accounts::Accounts;
-pub use accounts::{Account, AccountError, AccountTable, Hasher, NewAccount, PasswordError, fold_username};
+pub use accounts::{
+    Account, AccountError, AccountTable, Hasher, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, NewAccount,
+    PasswordError, fold_username,
+};
 pub use app_keys::{AppKeys, KeyUse};
 pub use cursors::Cursors;
 use issuer_keys::IssuerKeys;
 pub use issuer_keys::KeyPace;
+pub(crate) use issuer_keys::usable_keys;
 pub use kept_secret::SecretError;
 pub use login::{Login, LoginError};
 pub(crate) use outside::Outside;

@@ -42,29 +42,30 @@ impl DemoShop {
             tracing::info!("the demo shop is open");
         }
         transaction.commit().await?;
-        self.add_accounts(client, schema).await
+        self.add_accounts(client, schema).await?;
+        Ok(())
     }
 
-    /// Writes accounts for the demo shop's sellers where nobody has one.
+    /// Writes accounts for the demo shop's sellers, all of them, where nobody has one; whether it did.
     ///
     /// # Errors
     /// If the tables are missing, or the database fails.
-    pub async fn add_accounts(&self, client: &mut Client, schema: &str) -> Result<(), SeedError> {
+    pub async fn add_accounts(&self, client: &mut Client, schema: &str) -> Result<bool, SeedError> {
         let transaction = client.transaction().await?;
         transaction.execute(USE_SCHEMA, &[&search_path(schema), &true]).await?;
         let without_accounts: bool = transaction.query_one(LACKS_ACCOUNTS, &[]).await?.get(0);
-        transaction.commit().await?;
         if !without_accounts {
-            return Ok(());
+            return Ok(false);
         }
-        let accounts = AccountTable::new(client);
+        let accounts = AccountTable::new(transaction.client());
         for (username, subject, name) in SELLERS {
             let password_hash = self.hasher.hash(&SecretText::new(DEMO_PASSWORD)).await?;
             let profile = [("name".to_owned(), name.into())].into_iter().collect();
             let (username, subject, role) = (username.into(), subject.into(), "seller".into());
             accounts.add(&NewAccount { username, subject, role, password_hash, profile }).await?;
         }
-        Ok(())
+        transaction.commit().await?;
+        Ok(true)
     }
 }
 

@@ -31,6 +31,14 @@ pub enum TracesError {
 }
 
 impl Traces {
+    /// Whether the environment says that spans are to be sent.
+    ///
+    /// # Errors
+    /// Variables that cannot be followed.
+    pub fn are_wanted(variable: impl Fn(&str) -> Option<String>) -> Result<bool, TracesError> {
+        wanted(&variable)
+    }
+
     /// Begins to send spans, if the environment says so. Needs a Tokio runtime, on which they are sent.
     ///
     /// # Errors

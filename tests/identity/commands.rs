@@ -77,6 +77,47 @@ async fn accounts_are_managed_from_the_command_line() {
     assert!(failed(&gom(&world, &["account", "disable", "nobody"], "")).contains("gom account list"));
 }
 
+#[actix_web::test]
+async fn an_account_gets_no_name_and_no_password_that_no_login_takes() {
+    let world = World::start().await;
+    let long = |count: usize| "ñ".repeat(count);
+    let refused =
+        |name: &str, password: &str| failed(&gom(&world, &["account", "add", name], password)).to_owned();
+    assert!(refused(&long(257), "a good password").contains("256 characters"));
+    assert!(refused("ana", &long(257)).contains("longer than 256 characters"));
+    assert!(refused("ana", "a good\0password").contains("zero byte"));
+    done(&gom(&world, &["account", "add", &long(256)], &long(256)));
+    assert!(world.identity.password(&long(256), &secret(&long(256))).await.is_ok());
+    assert!(failed(&gom(&world, &["account", "passwd", &long(256)], &long(257))).contains("256 characters"));
+}
+
+/// `database.deploy` may be a setting of the machine's, for its servers.
+#[actix_web::test]
+async fn who_only_looks_changes_no_database() {
+    let world = World::on(gom_test_support::TestDatabase::create().await, &[]);
+    for arguments in [
+        &["account", "list"][..],
+        &["session", "list", "somebody"],
+        &["push", "status"],
+        &["push", "devices", "list", "somebody"],
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_gom"))
+            .args(arguments)
+            .current_dir(&folder)
+            .env_clear()
+            .env("DATABASE_URL", world.rows.url())
+            .env("GOM__DATABASE__DEPLOY", "true")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(!failed(&output).is_empty(), "{arguments:?}: there are no tables to look at");
+        let made =
+            world.rows.connect().await.query_one("SELECT to_regnamespace('gom') IS NOT NULL", &[]).await;
+        assert!(!made.unwrap().get::<_, bool>(0), "{arguments:?}");
+    }
+}
+
 async fn open(sessions: &Sessions, subject: &str) -> gom_actors::sessions::SessionId {
     let session = NewSession {
         subject: subject.into(),

@@ -42,6 +42,14 @@ async fn without_a_stream_a_live_query_is_a_query_and_a_query_on_a_stream_has_on
     let mut stream = Stream::open(&app, &plain, json!({}), None).await;
     assert_eq!(stream.data().await, expected);
     assert_eq!(stream.event().await, Event::Complete);
+    // A cursor is a promise, which only a subscription keeps.
+    let mut events = Stream::open(&app, "subscription { user { mutation } }", json!({}), None).await;
+    let cursor = events.beginning().await;
+    for taken in [query, &plain, "mutation { deleteManyUsers { count } }"] {
+        let mut stream = Stream::open(&app, taken, json!({}), Some(&cursor)).await;
+        assert_eq!(stream.refusal().await, "BAD_USER_INPUT", "{taken}");
+    }
+    assert_eq!(app.ask(&plain).await.body["data"], expected, "nothing was deleted");
     for bad in ["query @live(if: true) { users { extUid } }", "mutation @live { deleteManyUsers { count } }"]
     {
         assert_eq!(app.ask(bad).await.code(), "GRAPHQL_VALIDATION_FAILED", "{bad}");

@@ -354,6 +354,51 @@ async fn weak_secrets_and_open_doors_are_problems_in_production() {
 }
 
 #[tokio::test]
+async fn what_a_server_is_put_together_from_is_looked_at() {
+    let (_database, mut environment) = well().await;
+    let report = doctor(&environment, &[]);
+    for check in ["datamodel", "policy", "traces"] {
+        report.says(check, "ok", "");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    set(&mut environment, "GOM__PUSH__CA_FILE", &file("ca.pem", "no certificate"));
+    set(&mut environment, "OTEL_TRACES_EXPORTER", "zipkin");
+    set(
+        &mut environment,
+        "GOM__POLICY__FILE",
+        &file("policy.toml", "[operations]\nquery = { sailors = \"read:sailor\" }\n"),
+    );
+    let report = doctor(&environment, &[]);
+    assert_eq!(report.code, 1);
+    report.says("push.ca_file", "problem", "no certificate");
+    report.says("traces", "problem", "zipkin");
+    report.says("policy", "problem", "sailors");
+    report.says("datamodel", "ok", "");
+    // Nobody needs a database to find out.
+    set(&mut environment, "DATABASE_URL", "host=/nowhere user=gom dbname=gom");
+    set(
+        &mut environment,
+        "GOM__DATAMODEL__FILE",
+        &file("clash.prisma", "type A { id: ID! @id }\ntype AConnection { id: ID! @id }"),
+    );
+    doctor(&environment, &[]).says("datamodel", "problem", "AConnection");
+}
+
+#[tokio::test]
+async fn a_cookie_that_scripts_can_read_is_a_problem_in_production() {
+    let (_database, mut environment) = well().await;
+    set(&mut environment, "GOM__SESSION__OPTIONS__HTTP_ONLY", "false");
+    assert!(doctor(&environment, &[]).all("session.options.http_only").is_empty());
+    set(&mut environment, "GOM_ENV", "production");
+    doctor(&environment, &[]).says("session.options.http_only", "problem", "scripts");
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_is_a_problem_and_a_private_one_that_is_not_made_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let away = environment(&format!("host={} user=gom dbname=gom", folder.path().display()));

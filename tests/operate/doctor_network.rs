@@ -8,7 +8,11 @@ use gom_test_support::free_port;
 use crate::doctor::{doctor, set, well};
 use crate::process::{Environment, Server};
 
-const KEYS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{\"keys\":[{},{}]}";
+const KEYS: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"keys\":[\
+    {\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"},{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQAB\",\"y\":\"AQAB\"}]}";
+const USELESS: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"keys\":[\
+    {\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"alg\":\"PS256\"},\
+    {\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"use\":\"enc\"}]}";
 const ELSEWHERE: &str =
     "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
@@ -116,6 +120,12 @@ async fn an_issuer_is_asked_for_its_keys() {
     report.says("auth.auth0.jwks_endpoint", "problem", "does not answer");
     answer(TcpListener::bind(("127.0.0.1", port)).unwrap(), |_| KEYS);
     doctor(&environment, &[]).says("auth.auth0.jwks_endpoint", "ok", "2 keys");
+    // Keys with which no server can check anything.
+    let useless = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut other = environment.clone();
+    with_issuer(&mut other, useless.local_addr().unwrap().port());
+    answer(useless, |_| USELESS);
+    doctor(&other, &[]).says("auth.auth0.jwks_endpoint", "problem", "RS256 or ES256");
     // The server asks this machine without a proxy.
     set(&mut environment, "http_proxy", "http://127.0.0.1:9");
     doctor(&environment, &[]).says("auth.auth0.jwks_endpoint", "ok", "2 keys");

@@ -3,6 +3,7 @@
 use gom_test_support::TestDatabase;
 use serde_json::json;
 
+use crate::doctor::doctor;
 use crate::process::{Environment, Server, environment, run};
 
 const BEFORE: &str = "type Tool { uid: ID! @id name: String! }";
@@ -40,6 +41,11 @@ async fn a_server_of_before_serves_on_after_an_update_has_changed_tables() {
     assert_eq!(created.1["data"]["createTool"]["name"], "file");
     let kept = new.ask("{ tools(orderBy: name_DESC) { price } }").await;
     assert_eq!(kept.1["data"], json!({ "tools": [{ "price": 9.5 }, { "price": null }] }), "nothing is lost");
+
+    // As it should be, after a step back.
+    let report = doctor(&before, &[]);
+    report.says("schema", "ok", "a later datamodel has been deployed");
+    doctor(&after, &[]).says("schema", "ok", "agrees");
 
     // Who brings it there by hand still has to say that data may go.
     let by_hand = run(&before, &["migrate", "apply"]);

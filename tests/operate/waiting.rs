@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gom_test_support::TestCluster;
+use gom_test_support::{TestCluster, TestDatabase};
 use rustix::process::Signal;
 
 use crate::process::{Server, command, environment, run};
@@ -27,6 +27,22 @@ async fn a_server_waits_says_so_and_serves_when_the_database_comes() {
     cluster.stop().await;
     server.comes("not ready", async |server| server.readiness().await.0 == 503).await;
     assert_eq!(server.get("/healthz?started").await.0, 200, "no reason to start it again");
+}
+
+#[tokio::test]
+async fn a_server_lives_while_its_deployment_waits_for_another_servers() {
+    let database = TestDatabase::create().await;
+    let other = database.connect().await;
+    // The lock of those who deploy.
+    other.batch_execute("SELECT pg_advisory_lock(7453295894363465586)").await.unwrap();
+    let server = Server::start(&environment(&database.url()), &["--deploy"]);
+    server.comes("it lives", async |server| server.get("/healthz").await.0 == 200).await;
+    let (status, body) = server.readiness().await;
+    assert_eq!((status, body["datamodel"]["state"].as_str()), (503, Some("starting")), "{body}");
+    assert_eq!(server.get("/healthz?started").await.0, 503);
+    other.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
+    server.comes("ready", async |server| server.readiness().await.0 == 200).await;
+    assert_eq!(server.get("/healthz?started").await.0, 200);
 }
 
 #[tokio::test]

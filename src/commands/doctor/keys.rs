@@ -7,6 +7,8 @@ use super::Patient;
 use super::report::{Report, Subject};
 use crate::settings::{Secret, secret_files, weakness};
 
+/// Where a container's secrets are, by both of the folder's names.
+const CONTAINER_SECRETS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
 /// Files that the private database's folder keeps.
 const KEPT: [&str; 3] = ["service.secret", "app.key", "vapid.pem"];
 
@@ -65,7 +67,7 @@ fn files(found: &mut Subject<'_>, private: Option<&Path>) {
     for (key, path) in &files {
         let Ok(metadata) = std::fs::metadata(path) else { continue };
         let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o027 == 0 || path.starts_with("/run/secrets") {
+        if mode & 0o027 == 0 || CONTAINER_SECRETS.iter().any(|folder| path.starts_with(folder)) {
             good += 1;
         } else {
             let path = path.display();

@@ -5,6 +5,7 @@ mod disk;
 mod keys;
 mod port;
 mod postgres;
+mod program;
 mod provider;
 mod proxy;
 mod push;
@@ -85,6 +86,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 async fn examine(patient: &Patient, report: &mut Report) {
+    program::examine(patient, report);
     keys::examine(patient, report);
     proxy::examine(patient, report);
     port::examine(patient, report).await;

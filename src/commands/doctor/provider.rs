@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use serde_json::Value;
 
 use super::Patient;
 use super::report::Report;
-use crate::identity::{LONGEST_KEY_SET, Outside};
+use crate::identity::{LONGEST_KEY_SET, Outside, usable_keys};
 use crate::settings::Provider;
 
 /// Somebody waits for the answer.
@@ -25,9 +24,13 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) {
         return found.problem(CHECK, "missing", "set it to the issuer's JSON Web Key Set");
     };
     match keys(url, auth.auth0.timeout.min(PATIENCE)).await {
-        Ok(0) => found.problem(CHECK, "it has no keys: no token can be checked", "correct the URL, or ask the issuer"),
-        Ok(count) => found.ok(CHECK, format!("it answers with {count} keys")),
-        Err(reason) => found.problem(
+        Ok(count) => found.ok(CHECK, format!("it answers with {count} keys that can be used")),
+        Err(NoKeys::Unusable(reason)) => found.problem(
+            CHECK,
+            format!("{reason}: no token can be checked"),
+            "correct the URL, or have the issuer sign with RS256 or ES256",
+        ),
+        Err(NoKeys::NoAnswer(reason)) => found.problem(
             CHECK,
             reason,
             "see that this machine reaches it (DNS, firewall, certificates), and that the URL is the issuer's",
@@ -35,15 +38,20 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) {
     }
 }
 
-/// Asked as the server asks: the same proxies, the same certificates, and no redirect is followed.
-async fn keys(url: &str, patience: Duration) -> Result<usize, String> {
+enum NoKeys {
+    NoAnswer(String),
+    /// It answers, with nothing that the server could use.
+    Unusable(String),
+}
+
+/// Asked and read as by the server: the same proxies, the same certificates, no redirect, and only keys that it takes.
+async fn keys(url: &str, patience: Duration) -> Result<usize, NoKeys> {
     let outside = Outside::new(url, patience, LONGEST_KEY_SET)
-        .map_err(|reason| format!("it cannot be asked: {reason}"))?;
-    let answer = outside.get().await.map_err(|reason| format!("it does not answer: {reason}"))?;
+        .map_err(|reason| NoKeys::NoAnswer(format!("it cannot be asked: {reason}")))?;
+    let answer =
+        outside.get().await.map_err(|reason| NoKeys::NoAnswer(format!("it does not answer: {reason}")))?;
     if answer.status != StatusCode::OK {
-        return Err(format!("it answers {}", answer.status));
+        return Err(NoKeys::NoAnswer(format!("it answers {}", answer.status)));
     }
-    let set: Value =
-        serde_json::from_slice(&answer.body).map_err(|_| "it answers with what is no JSON".to_owned())?;
-    Ok(set["keys"].as_array().map_or(0, Vec::len))
+    usable_keys(&answer.body).map_err(NoKeys::Unusable)
 }

@@ -35,6 +35,13 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
             "set these to true",
         ),
     }
+    if patient.is_public() && !settings.session.options.http_only {
+        found.problem(
+            "session.options.http_only",
+            "scripts of the page can read the session's cookie",
+            "set it to true",
+        );
+    }
     let plain: Vec<&str> = settings
         .server
         .origins

@@ -25,13 +25,11 @@ use crate::http::rest_error::RestError;
 use crate::http::session::{self, unanswered};
 use crate::http::site_cookies::SiteCookies;
 use crate::http::viewer::{check_page, check_site};
-use crate::identity::{CustomerClaims, LoginError, PHONE};
+use crate::identity::{CustomerClaims, LoginError, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, PHONE};
 use crate::shop::customers::{self, LookUpError};
 
 /// Characters of an id, which a customer's code is.
 pub const CODE_CHARACTERS: usize = 25;
-const NAME_CHARACTERS: usize = 256;
-const PASSWORD_CHARACTERS: usize = 256;
 /// Digits of a telephone number.
 const PHONE_DIGITS: usize = 10;
 
@@ -98,8 +96,8 @@ pub fn schemas() -> Value {
                     "required": ["grantType", "username", "password"],
                     "properties": {
                         "grantType": { "const": "password" },
-                        "username": openapi::text(NAME_CHARACTERS),
-                        "password": openapi::text(PASSWORD_CHARACTERS),
+                        "username": openapi::text(MAX_NAME_CHARACTERS),
+                        "password": openapi::text(MAX_PASSWORD_CHARACTERS),
                     },
                 },
                 {
@@ -294,8 +292,8 @@ impl Credentials {
         let mut fields = Fields::of(body);
         let credentials = match grant.as_str() {
             "password" => Some(Credentials::Password {
-                username: fields.text("username", NAME_CHARACTERS),
-                password: SecretText::new(fields.text("password", PASSWORD_CHARACTERS)),
+                username: fields.text("username", MAX_NAME_CHARACTERS),
+                password: SecretText::new(fields.text("password", MAX_PASSWORD_CHARACTERS)),
             }),
             "phone" if of_customers => Some(Credentials::Phone {
                 code: fields.text("username", CODE_CHARACTERS),

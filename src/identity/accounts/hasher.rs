@@ -21,20 +21,26 @@ const MOST_WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Characters of a new password.
 const SHORTEST: usize = 8;
-/// Bytes of a password: hashing a book is work, too.
-const LONGEST: usize = 1_024;
+/// Characters of a password, as many as a login takes: hashing a book is work, too.
+pub const MAX_PASSWORD_CHARACTERS: usize = 256;
 
 /// A password cannot be hashed or checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     #[error("the password is shorter than {SHORTEST} characters")]
     TooShort,
-    #[error("the password is longer than {LONGEST} bytes")]
+    #[error("the password is longer than {MAX_PASSWORD_CHARACTERS} characters")]
     TooLong,
+    #[error("the password holds a zero byte, which no login takes")]
+    HasNul,
     #[error("too many passwords wait to be checked")]
     Busy,
     #[error("the password cannot be hashed: {0}")]
     Failed(String),
+}
+
+fn is_short_enough(password: &SecretText) -> bool {
+    password.expose().chars().count() <= MAX_PASSWORD_CHARACTERS
 }
 
 /// Hashes and checks passwords.
@@ -64,13 +70,16 @@ impl Hasher {
     /// The hash of a new password, in the PHC string format.
     ///
     /// # Errors
-    /// If the password is too short or too long, or too many wait.
+    /// If the password is too short, or none that a login takes, or too many wait.
     pub async fn hash(&self, password: &SecretText) -> Result<String, PasswordError> {
         if password.expose().chars().count() < SHORTEST {
             return Err(PasswordError::TooShort);
         }
-        if password.expose().len() > LONGEST {
+        if !is_short_enough(password) {
             return Err(PasswordError::TooLong);
+        }
+        if password.expose().contains('\0') {
+            return Err(PasswordError::HasNul);
         }
         let (argon2, password) = (self.argon2(), password.clone());
         let hash = move || argon2.hash_password(password.expose().as_bytes());
@@ -84,7 +93,7 @@ impl Hasher {
     /// # Errors
     /// If too many wait.
     pub async fn verify(&self, hash: Option<String>, password: &SecretText) -> Result<bool, PasswordError> {
-        let possible = password.expose().len() <= LONGEST;
+        let possible = is_short_enough(password);
         let hash = hash.filter(|_| possible).unwrap_or_else(|| self.nobody.clone());
         let password = if possible { password.clone() } else { SecretText::new("") };
         let argon2 = self.argon2();

@@ -11,8 +11,8 @@ use gom_actors::secret::SecretText;
 use gom_actors::sessions::{RefreshFailure, Renewed};
 use serde_json::{Map, Value};
 
-pub use hasher::{Hasher, PasswordError};
-pub use table::{Account, AccountError, AccountTable, NewAccount, fold_username};
+pub use hasher::{Hasher, MAX_PASSWORD_CHARACTERS, PasswordError};
+pub use table::{Account, AccountError, AccountTable, MAX_NAME_CHARACTERS, NewAccount, fold_username};
 
 use self::refresh_token::RefreshToken;
 use self::table::{KeptClient, Stored};
@@ -104,9 +104,9 @@ impl Accounts {
     fn token(&self, account: &Stored, now: SystemTime) -> Result<AccessToken, String> {
         let Some(permissions) = self.roles.get(&account.role) else {
             return Err(format!(
-                "the account {:?} has the role {:?}, which the policy does not have; `gom account add --role` takes \
-                 the roles of the policy",
-                account.username, account.role
+                "the account of the subject {:?} has the role {:?}, which the policy does not have; `gom account add \
+                 --role` takes the roles of the policy",
+                account.subject, account.role
             ));
         };
         let mut claims = Map::new();

@@ -9,8 +9,8 @@ use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 
-/// The longest name that is looked up, in bytes; longer ones are nobody's.
-const LONGEST_NAME: usize = 320;
+/// Characters of a name, as many as a login takes; longer ones are nobody's.
+pub const MAX_NAME_CHARACTERS: usize = 256;
 
 /// The table cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,9 @@ pub enum AccountError {
     Exists(String),
     #[error("there is no account {0:?}; `gom account list` shows all")]
     Missing(String),
-    #[error("{0:?} is no user name: give 1 to {LONGEST_NAME} bytes without control characters")]
+    #[error(
+        "{0:?} is no user name: give 1 to {MAX_NAME_CHARACTERS} characters, none of them a control character"
+    )]
     Name(String),
     #[error("the database gives no answer: {0}")]
     Unavailable(String),
@@ -131,7 +133,9 @@ impl KeptClient {
 }
 
 fn is_name(username: &str) -> bool {
-    !username.is_empty() && username.len() <= LONGEST_NAME && !username.chars().any(char::is_control)
+    !username.is_empty()
+        && username.chars().count() <= MAX_NAME_CHARACTERS
+        && !username.chars().any(char::is_control)
 }
 
 fn stored(row: &Row) -> Stored {

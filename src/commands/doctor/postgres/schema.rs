@@ -29,6 +29,14 @@ pub(super) async fn examine(
             return Ok(());
         }
     };
+    let deployment = Deployment {
+        model: &datamodel.model,
+        text: &datamodel.text,
+        schema,
+        renames: &[],
+        allow_data_loss: false,
+    };
+    let has_gone_on = migrations::has_gone_on(client, &deployment).await.unwrap_or(false);
     let known = migrations::system_version();
     match migrations::applied_system_version(client).await {
         Ok(None) => found.problem(
@@ -41,6 +49,9 @@ pub(super) async fn examine(
             format!("Gom's own tables are at version {version}, this program brings {known}"),
             "`gom migrate apply` (or start one server with --deploy)",
         ),
+        Ok(Some(version)) if version > known && has_gone_on => {
+            found.ok("migrations", format!("version {version} of a newer gom, with which this one works"));
+        }
         Ok(Some(version)) if version > known => found.problem(
             "migrations",
             format!("Gom's own tables are at version {version}, and this program only knows {known}"),
@@ -49,15 +60,16 @@ pub(super) async fn examine(
         Ok(Some(version)) => found.ok("migrations", format!("version {version}")),
         Err(error) => found.problem("migrations", error.to_string(), "see who may read the schema gom"),
     }
-    let deployment = Deployment {
-        model: &datamodel.model,
-        text: &datamodel.text,
-        schema,
-        renames: &[],
-        allow_data_loss: false,
-    };
     match migrations::plan(client, &deployment).await {
         Ok(steps) if steps.is_empty() => found.ok("schema", format!("agrees with {}", datamodel.name)),
+        // A step back, or the middle of an update: going back would lose what the later datamodel has brought.
+        Ok(_) if has_gone_on => found.ok(
+            "schema",
+            format!(
+                "a later datamodel has been deployed since {}: the database is served as it is",
+                datamodel.name
+            ),
+        ),
         Ok(steps) => {
             let mut text: Vec<&str> = steps.iter().take(TOLD).map(|step| step.description.as_str()).collect();
             if steps.len() > TOLD {

@@ -1,0 +1,57 @@
+//! What the server is put together from before it listens: each of these ends its start if it is wrong.
+
+use gom_actors::push::{Sender, VapidKeys};
+
+use super::Patient;
+use super::report::Report;
+use crate::datamodel::{self, ReadDatamodel};
+use crate::graphql::{Engine, EngineOptions};
+use crate::identity::sender_options;
+use crate::policy::{self, PolicyError};
+use crate::settings::Settings;
+use crate::telemetry::Traces;
+
+pub(super) fn examine(patient: &Patient, report: &mut Report) {
+    let settings = &patient.settings;
+    let mut found = report.of("program");
+    match datamodel::read(settings) {
+        Err(error) => found.problem("datamodel", error.to_string(), "correct the datamodel"),
+        Ok(read) => match Engine::new(read.model.clone(), &EngineOptions::of(settings)) {
+            Err(error) => found.problem("datamodel", error.to_string(), "rename one of the two"),
+            Ok(engine) => {
+                found.ok("datamodel", read.name.clone());
+                match of_policy(settings, &read, &engine) {
+                    Ok(true) => found.ok("policy", "fits the datamodel"),
+                    Ok(false) => found.ok("policy", "none: only the service role has access"),
+                    Err(error) => {
+                        found.problem("policy", error.to_string(), "`gom policy check` shows the same")
+                    }
+                }
+            }
+        },
+    }
+    if let Some(path) = &settings.push.ca_file {
+        match of_sender(settings) {
+            Ok(()) => found.ok("push.ca_file", path.display().to_string()),
+            Err(reason) => found.problem("push.ca_file", reason, "name a file with certificates in PEM"),
+        }
+    }
+    match Traces::are_wanted(|name| std::env::var(name).ok()) {
+        Ok(true) => found.ok("traces", "they are sent, as OTEL_* says"),
+        Ok(false) => found.ok("traces", "none are sent"),
+        Err(error) => found.problem("traces", error.to_string(), "correct the variables OTEL_*"),
+    }
+}
+
+fn of_policy(settings: &Settings, read: &ReadDatamodel, engine: &Engine) -> Result<bool, PolicyError> {
+    let Some(policy) = policy::load(settings, &read.model, &engine.schema)? else { return Ok(false) };
+    policy::check_cost(&policy, &engine.planner, &settings.limits.everyone)?;
+    Ok(true)
+}
+
+/// Keys have a check of their own: these are nobody's.
+fn of_sender(settings: &Settings) -> Result<(), String> {
+    let options = sender_options(settings).map_err(|error| error.to_string())?;
+    let keys = VapidKeys::generate().map_err(|error| error.to_string())?;
+    Sender::new(options, keys).map(|_| ()).map_err(|error| error.to_string())
+}
