@@ -257,6 +257,7 @@ impl Application {
                     openapi,
                 }
             });
+            let origins = edge.as_ref().map(|edge| Arc::clone(&edge.origins)).unwrap_or_default();
             let app = App::new().app_data(web::Data::new(vitals.clone())).app_data(shown.clone());
             let app = match state {
                 Some(state) => app.app_data(web::Data::new(state)).configure(http::routes),
@@ -265,6 +266,7 @@ impl Application {
             app.wrap(from_fn(http::carry))
                 .wrap(NormalizePath::new(TrailingSlash::Trim))
                 .wrap(from_fn(http::without_slash))
+                .wrap(http::cors(&origins))
                 .wrap(from_fn(http::identify))
         })
         .workers(workers)

@@ -1,6 +1,8 @@
 //! What the edge holds beside the API: sessions, limits, identity, and how browsers are dealt with. One for the
 //! process.
 
+use std::sync::Arc;
+
 use gom_actors::database::Database;
 use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter};
 use gom_actors::redis::RedisOptionsError;
@@ -26,7 +28,7 @@ pub struct Edge {
     pub identity: Identity,
     pub cookies: SiteCookies,
     pub proxies: TrustedProxies,
-    pub origins: Origins,
+    pub origins: Arc<Origins>,
     /// Nothing, if the datamodel has no customers who could log in.
     pub customers: Option<Customers>,
     /// What a customer's token allows.
@@ -72,7 +74,10 @@ impl Edge {
             sessions: Sessions::start(session_options(settings), database)?,
             limiter: LoginLimiter::start(limits, database)?,
             proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
-            origins: Origins::new(settings.server.origins.iter().cloned(), settings.session.options.secure),
+            origins: Arc::new(Origins::new(
+                settings.server.origins.iter().cloned(),
+                settings.session.options.secure,
+            )),
             customers: Customers::of(engine),
             customer_permissions: roles.get(CUSTOMER).cloned().unwrap_or_default(),
             identity: Identity::new(settings, &keys, roles, database)?,

@@ -13,16 +13,63 @@ const FORWARDED_HOST: &str = "x-forwarded-host";
 /// The origins, beside the server's own, whose pages may send requests with cookies.
 #[derive(Debug, Clone, Default)]
 pub struct Origins {
-    allowed: Vec<String>,
+    allowed: Vec<Allowed>,
     https_only: bool,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Allowed {
+    Exactly(String),
+    /// `https://*.shop.example:8443`: the scheme with its slashes, and what follows the star.
+    Below {
+        scheme: String,
+        end: String,
+    },
+}
+
+impl Allowed {
+    fn new(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        match text.split_once("://*.") {
+            Some((scheme, end)) => Allowed::Below { scheme: format!("{scheme}://"), end: format!(".{end}") },
+            None => Allowed::Exactly(text),
+        }
+    }
+
+    fn admits(&self, origin: &str) -> bool {
+        match self {
+            Allowed::Exactly(allowed) => origin == allowed,
+            Allowed::Below { scheme, end } => {
+                let below =
+                    origin.strip_prefix(scheme.as_str()).and_then(|rest| rest.strip_suffix(end.as_str()));
+                below.is_some_and(|names| names.split('.').all(is_label))
+            }
+        }
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
 impl Origins {
-    /// `allowed`: as browsers write them, `https://shop.example`, without a slash at the end. `https_only`: the server's own
+    /// `allowed`: as browsers write them, `https://shop.example`, without a slash at the end; `https://*.shop.example` is every
+    /// name below it. `https_only`: the server's own
     /// pages come over https; a page of the same name over http may come from anyone who stands in between.
     pub fn new(allowed: impl IntoIterator<Item = String>, https_only: bool) -> Self {
-        let allowed = allowed.into_iter().map(|origin| origin.to_ascii_lowercase()).collect();
+        let allowed = allowed.into_iter().map(|origin| Allowed::new(&origin)).collect();
         Origins { allowed, https_only }
+    }
+
+    /// Whether any origin beside the server's own is allowed.
+    pub fn has_others(&self) -> bool {
+        !self.allowed.is_empty()
+    }
+
+    /// Whether an origin is one of those beside the server's own.
+    pub fn lists(&self, origin: &str) -> bool {
+        let origin = origin.to_ascii_lowercase();
+        self.allowed.iter().any(|allowed| allowed.admits(&origin))
     }
 
     /// Whether a page of ours sent the request, or none did. Browsers that say `Sec-Fetch-Site` know best: a
@@ -32,8 +79,7 @@ impl Origins {
     pub fn admit(&self, request: &HttpRequest, proxies: &TrustedProxies) -> bool {
         let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("null"));
         let origin = header(header::ORIGIN.as_str());
-        let allowed =
-            origin.is_some_and(|origin| self.allowed.iter().any(|o| origin.eq_ignore_ascii_case(o)));
+        let allowed = origin.is_some_and(|origin| self.lists(origin));
         match (header(FETCH_SITE), origin) {
             (Some("same-origin" | "none"), _) | (None, None) => true,
             (Some(_), _) => allowed,
@@ -147,6 +193,34 @@ mod tests {
             let request = request.to_http_request();
             assert_eq!(origins.admit(&request, &proxies), expected, "{peer} {headers:?}");
         }
+    }
+
+    #[test]
+    fn a_star_is_every_name_below_and_nothing_else() {
+        let origins =
+            Origins::new(["https://*.Shop.example".to_owned(), "http://*.lan.example:8080".to_owned()], true);
+        for (origin, expected) in [
+            ("https://a.shop.example", true),
+            ("https://A.b.SHOP.example", true),
+            ("http://x.lan.example:8080", true),
+            ("https://shop.example", false),
+            ("https://.shop.example", false),
+            ("https://a..shop.example", false),
+            ("https://ashop.example", false),
+            ("http://a.shop.example", false),
+            ("https://a.shop.example:8443", false),
+            ("https://a.shop.example.evil", false),
+            ("https://evil.example/.shop.example", false),
+            ("https://evil.example:1.shop.example", false),
+            ("https://user@a.shop.example", false),
+            ("https://*.shop.example", false),
+            ("http://x.lan.example", false),
+            ("null", false),
+            ("", false),
+        ] {
+            assert_eq!(origins.lists(origin), expected, "{origin}");
+        }
+        assert!(!Origins::default().lists("null") && !Origins::default().lists(""));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use actix_web::middleware::Next;
 use gom_actors::sessions::SessionId;
 
 use super::cookies::{self, Attributes};
+use super::cors::{CSRF_HEADER, is_listed};
 use super::device_cookie::{self, DEVICE};
 use super::{csrf, session_cookie};
 use crate::identity::AppKeys;
@@ -86,6 +87,7 @@ impl SiteCookies {
     pub fn give_csrf_token(&self, request: &HttpRequest, id: &SessionId) {
         let token = csrf::token(&self.keys, id);
         put(request, CSRF_TOKEN, cookies::set(CSRF_TOKEN, &token, &self.csrf_token));
+        show_csrf_token(request, token);
     }
 
     /// Notes in the browser that this account was logged in to from it.
@@ -102,7 +104,9 @@ impl SiteCookies {
         let id = self.id_of(request).unwrap_or_else(SessionId::new);
         // Always anew: the browser keeps it from now on, and it is signed with the key in use.
         self.give_id(request, &id);
-        if !self.has_csrf_cookie(request, &id) {
+        if self.has_csrf_cookie(request, &id) {
+            show_csrf_token(request, csrf::token(&self.keys, &id));
+        } else {
             self.give_csrf_token(request, &id);
         }
     }
@@ -128,6 +132,15 @@ impl SiteCookies {
 /// The lines for the request's answer, whatever that will be: a renewed token must arrive with an error too.
 struct Outgoing(Vec<(&'static str, HeaderValue)>);
 
+/// The CSRF token for the answer's header, if a page asks that cannot read our cookies.
+struct Shown(String);
+
+fn show_csrf_token(request: &HttpRequest, token: String) {
+    if is_listed(request) {
+        request.extensions_mut().insert(Shown(token));
+    }
+}
+
 /// The last line for a name counts.
 fn put(request: &HttpRequest, name: &'static str, line: HeaderValue) {
     let mut extensions = request.extensions_mut();
@@ -148,6 +161,10 @@ pub async fn carry<B: MessageBody>(
     let outgoing = response.request().extensions_mut().remove::<Outgoing>();
     for (_, line) in outgoing.into_iter().flat_map(|Outgoing(lines)| lines) {
         response.headers_mut().append(SET_COOKIE, line);
+    }
+    let shown = response.request().extensions_mut().remove::<Shown>();
+    if let Some(value) = shown.and_then(|Shown(token)| HeaderValue::try_from(token).ok()) {
+        response.headers_mut().insert(CSRF_HEADER, value);
     }
     Ok(response)
 }

@@ -8,6 +8,7 @@ use gom_actors::sessions::SessionId;
 use gom_engine::error::{ApiError, ErrorKind};
 
 use super::State;
+use super::cors::CSRF_HEADER;
 use super::edge::Edge;
 use super::rest_error::RestError;
 use super::{csrf, session};
@@ -15,7 +16,6 @@ use crate::identity::Viewer;
 
 /// Prisma's error for a token that it does not accept.
 const INVALID_TOKEN: u16 = 3015;
-const CSRF_HEADER: &str = "x-csrf-token";
 
 /// There is no viewer.
 #[derive(Debug)]

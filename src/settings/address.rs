@@ -15,6 +15,17 @@ pub fn url(text: &str) -> Option<Url> {
 
 /// An origin as browsers write it in `Origin`: scheme, host, and the port unless it is the scheme's own.
 pub fn origin(text: &str) -> Option<String> {
+    // A star stands for the first labels of a name with two more, and nowhere else.
+    if let Some((scheme, name)) = text.split_once("://*.") {
+        let below = origin(&format!("{scheme}://{name}"))?;
+        let (scheme, name) = below.split_once("://")?;
+        let host = name.split(':').next()?;
+        let named = host.contains('.') && host.parse::<IpAddr>().is_err() || host == "localhost";
+        return named.then(|| format!("{scheme}://*.{name}"));
+    }
+    if text.contains('*') {
+        return None;
+    }
     let url = Url::parse(text).ok()?;
     let only_origin = url.path() == "/"
         && url.query().is_none()

@@ -139,7 +139,7 @@ impl Kind {
                     .into()
             }
             Kind::Networks => "a list of networks such as 10.0.0.0/8, fd00::/8 or 192.0.2.7".into(),
-            Kind::Origins => "a list of origins such as https://shop.example or http://localhost:8080".into(),
+            Kind::Origins => "a list of origins such as https://shop.example, https://*.shop.example or http://localhost:8080".into(),
             Kind::Hosts => "a list of host names such as push.example or *.push.example".into(),
             Kind::Contact => "a mailto: address or an https: URL".into(),
             Kind::TimeZone => "a time zone such as UTC or America/Mexico_City".into(),
@@ -239,6 +239,20 @@ mod tests {
         }
         let origins = read(Kind::Origins, "HTTPS://Shop.Example:443/,http://localhost:8080").unwrap();
         assert_eq!(origins, r#"["https://shop.example", "http://localhost:8080"]"#);
+        let origins = read(Kind::Origins, "https://*.Shop.Example:443,http://*.localhost:8080").unwrap();
+        assert_eq!(origins, r#"["https://*.shop.example", "http://*.localhost:8080"]"#);
+        for wrong in [
+            "*",
+            "https://*",
+            "https://*.com",
+            "https://a.*.shop.example",
+            "https://*.*.shop.example",
+            "https://*a.shop.example",
+            "https://*.10.0.0.1",
+            "https://*.[::1]",
+        ] {
+            assert!(read(Kind::Origins, wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod app;
 mod browser;
 mod cookies;
+mod cors;
 mod csrf;
 mod faults;
 mod login;

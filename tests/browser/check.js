@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
 import { graphiql, off, withoutIntrospection } from "./console.js";
+import { otherOrigins } from "./origins.js";
 import { startProxy } from "./proxy.js";
 import { push, startPushService } from "./push.js";
 import { briefWelcome, notReady, welcome } from "./welcome.js";
@@ -225,8 +226,10 @@ const chosen = (part) => !parts || parts.includes(part.name);
 const pictures = process.env.PICTURES ?? folder;
 const pushService = await startPushService(pushProgram);
 let server, proxy, browser;
+// They serve the page at origins of their own, and no server.
+const [listed, other] = await Promise.all([1, 2].map(() => startProxy("http://127.0.0.1:1")));
 try {
-  server = await startServer(program, folder, pushService);
+  server = await startServer(program, folder, pushService, { GOM__SERVER__ORIGINS: listed.address });
   proxy = await startProxy(server.address);
   browser = await chromium.launch({ executablePath, args: FLAGS });
   for (const part of [seller, customer, otherSite, pushed].filter(chosen)) {
@@ -236,6 +239,11 @@ try {
     await (part.length > 3 ? part(context, page, proxy, server, pushService) : part(context, page, server));
     await context.close();
     console.log(`browser: ${part.name} ok`);
+  }
+  if (chosen(otherOrigins)) {
+    const credentials = { grantType: "password", username: SELLER.username, password: server.password };
+    await otherOrigins(browser, { listed: listed.address, other: other.address, api: `${proxy.address}/api`, credentials });
+    console.log("browser: otherOrigins ok");
   }
   const pages = [
     [graphiql],
@@ -255,7 +263,7 @@ try {
   }
 } finally {
   await browser?.close();
-  proxy?.close();
+  [proxy, listed, other].forEach((started) => started?.close());
   await server?.stop();
   await pushService.close();
 }

@@ -81,7 +81,7 @@ static GENERAL: &[Key] = &[
         "server.origins",
         Kind::Origins,
         None,
-        "Origins, beside the server's own, whose pages may send requests with cookies.",
+        "Origins, beside the server's own, whose pages may send requests with cookies and read the answers (CORS); `https://*.shop.example` is every name below it.",
     ),
     Key::new(
         "server.welcome",
