@@ -173,11 +173,14 @@ impl Deployment {
                 schema: &self.schema,
                 renames: &[],
                 allow_data_loss: false,
+                drop_unknown: false,
             };
             let begin = |step: &MigrationStep| tracing::debug!(step = step.description, "deploying");
             match migrations::apply(client, &deployment, &begin).await {
-                Ok(steps) => {
-                    tracing::info!(steps = steps.len(), "the database agrees with the datamodel");
+                Ok(plan) => {
+                    let steps = plan.steps.len();
+                    let left_alone = (!plan.left_alone.is_empty()).then(|| plan.left_alone.join("; "));
+                    tracing::info!(steps, left_alone, "the database agrees with the datamodel");
                 }
                 Err(error)
                     if !error.is_temporary() && migrations::has_gone_on(client, &deployment).await? =>

@@ -17,8 +17,14 @@ const SHOP: &str = include_str!("../config/datamodel.prisma");
 async fn shop() -> TestDatabase {
     let database = TestDatabase::create().await;
     let model = datamodel::parse("datamodel.prisma", SHOP).unwrap();
-    let deployment =
-        Deployment { model: &model, text: SHOP, schema: SCHEMA, renames: &[], allow_data_loss: false };
+    let deployment = Deployment {
+        model: &model,
+        text: SHOP,
+        schema: SCHEMA,
+        renames: &[],
+        allow_data_loss: false,
+        drop_unknown: false,
+    };
     migrations::apply(&mut database.connect().await, &deployment, &|_| {}).await.unwrap();
     database
 }

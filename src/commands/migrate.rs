@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use gom_actors::migrations::{self, Deployment, Status};
+use gom_actors::migrations::{self, Deployment, Plan, Status};
 use gom_engine::migrate::{MigrationStep, Rename, sql_text};
 use tokio_postgres::Client;
 
@@ -40,6 +40,9 @@ struct Planned {
     /// A table or column that has got another name: Table=NewTable or Table.column=newColumn; repeatable
     #[arg(long = "rename", value_name = "OLD=NEW")]
     renames: Vec<Rename>,
+    /// Also drop tables and columns in the schema that are not in the datamodel and that Gom has not made
+    #[arg(long)]
+    drop_unknown: bool,
 }
 
 #[derive(Debug, Args)]
@@ -59,21 +62,21 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Task::Apply(applied) => applied.wait.map(Duration::from_secs),
         _ => None,
     };
-    let (settings, renames, task) = match arguments.task {
-        Task::Plan(planned) => (planned.settings, planned.renames, Work::Plan),
-        Task::Apply(Applied { planned, allow_data_loss, .. }) => {
-            (planned.settings, planned.renames, Work::Apply { allow_data_loss })
-        }
-        Task::Status(settings) => (settings, Vec::new(), Work::Status),
-        Task::Verify(settings) => (settings, Vec::new(), Work::Verify),
-        Task::Diff(planned) => (planned.settings, planned.renames, Work::Diff),
+    let unplanned = |settings| Planned { settings, renames: Vec::new(), drop_unknown: false };
+    let (planned, task) = match arguments.task {
+        Task::Plan(planned) => (planned, Work::Plan),
+        Task::Apply(Applied { planned, allow_data_loss, .. }) => (planned, Work::Apply { allow_data_loss }),
+        Task::Status(settings) => (unplanned(settings), Work::Status),
+        Task::Verify(settings) => (unplanned(settings), Work::Verify),
+        Task::Diff(planned) => (planned, Work::Diff),
     };
+    let Planned { settings, renames, drop_unknown } = planned;
     let settings = settings.load(Purpose::Tool, [])?.settings;
     let datamodel = datamodel::read(&settings).map_err(|error| Failure::because("", &error))?;
     actix_web::rt::System::new().block_on(async {
         let place = Place::open(&settings).await?;
         let result = match place.lend_within(patience.unwrap_or_default()).await {
-            Ok(mut client) => work(&mut client, &settings, &datamodel, &renames, task).await,
+            Ok(mut client) => work(&mut client, &settings, &datamodel, (&renames, drop_unknown), task).await,
             Err(failure) => Err(failure),
         };
         place.close().await;
@@ -94,7 +97,7 @@ async fn work(
     client: &mut Client,
     settings: &Settings,
     datamodel: &ReadDatamodel,
-    renames: &[Rename],
+    (renames, drop_unknown): (&[Rename], bool),
     task: Work,
 ) -> Result<(), Failure> {
     let schema = settings.database.schema.as_str();
@@ -105,25 +108,38 @@ async fn work(
         schema,
         renames,
         allow_data_loss: matches!(task, Work::Apply { allow_data_loss: true }),
+        drop_unknown,
     };
     match task {
         Work::Plan => {
-            let steps = migrations::plan(client, &deployment).await.map_err(failed)?;
-            print!("{}", describe_plan(&steps, &datamodel.name));
+            let plan = migrations::plan(client, &deployment).await.map_err(failed)?;
+            print!("{}", describe_plan(&plan, &datamodel.name, drop_unknown));
+            if plan.is_refused() {
+                let problem =
+                    "`gom migrate apply` will refuse: there are rows that the datamodel does not allow";
+                return Err(Failure::Other(problem.to_owned()));
+            }
         }
         Work::Diff => {
             if !migrations::has_change_log(client).await.map_err(failed)? {
                 println!("-- This needs Gom's own tables, which `gom migrate apply` makes.");
             }
-            print!("{}", sql_text(&migrations::plan(client, &deployment).await.map_err(failed)?));
+            let plan = migrations::plan(client, &deployment).await.map_err(failed)?;
+            plan.misfits
+                .iter()
+                .for_each(|misfit| println!("-- DOES NOT FIT: {}", one_line(&misfit.to_string())));
+            print!("{}", sql_text(&plan.steps));
         }
         Work::Apply { .. } => {
-            let begin = |step: &MigrationStep| println!("{}", step.description);
-            let steps = migrations::apply(client, &deployment, &begin).await.map_err(failed)?;
-            match steps.len() {
+            let plan = migrations::apply(client, &deployment, &|_| ()).await.map_err(failed)?;
+            plan.steps.iter().for_each(|step| println!("{}", step.description));
+            match plan.steps.len() {
                 0 => println!("{}", nothing_to_do(&datamodel.name)),
                 count => println!("{count} {} done.", plural(count, "step")),
             }
+            print!("{}", describe_left_alone(&plan.left_alone));
+            let misfits = migrations::misfits(client, &deployment_done(&deployment)).await.map_err(failed)?;
+            misfits.iter().for_each(|misfit| eprintln!("gom: rows do not fit the datamodel: {misfit}"));
         }
         Work::Status => {
             let status = migrations::status(client, &datamodel.model, schema).await.map_err(failed)?;
@@ -144,21 +160,57 @@ async fn work(
     Ok(())
 }
 
-fn describe_plan(steps: &[MigrationStep], datamodel: &str) -> String {
-    if steps.is_empty() {
-        return format!("{}\n", nothing_to_do(datamodel));
+/// The same without renames: they are done.
+fn deployment_done<'a>(deployment: &Deployment<'a>) -> Deployment<'a> {
+    Deployment { renames: &[], ..*deployment }
+}
+
+fn describe_plan(plan: &Plan, datamodel: &str, drops_unknown: bool) -> String {
+    let steps = &plan.steps;
+    let mut text = String::new();
+    if steps.is_empty() && plan.misfits.is_empty() {
+        text.push_str(&format!("{}\n", nothing_to_do(datamodel)));
     }
     let count = steps.len();
-    let mut text = format!("{count} {} from the database to {datamodel}:\n", plural(count, "step"));
+    if count > 0 {
+        text.push_str(&format!("{count} {} from the database to {datamodel}:\n", plural(count, "step")));
+    }
     for (index, step) in steps.iter().enumerate() {
         text.push_str(&format!("{:4}. {}\n", index + 1, step.description));
-        if let Some(reason) = &step.data_loss {
-            text.push_str(&format!("      LOSES DATA: {reason}\n"));
+        if let Some(loss) = &step.data_loss {
+            text.push_str(&format!("      LOSES DATA: {loss}\n"));
         }
     }
-    let flag = if steps.iter().any(MigrationStep::loses_data) { " --allow-data-loss" } else { "" };
-    text.push_str(&format!("`gom migrate apply{flag}` does them, `gom migrate diff` shows the SQL.\n"));
+    if !plan.misfits.is_empty() {
+        text.push_str("Rows that the datamodel does not allow:\n");
+        plan.misfits.iter().for_each(|misfit| text.push_str(&format!("   -  {misfit}\n")));
+    }
+    if count > 0 && !plan.is_refused() {
+        let mut flags = String::new();
+        if steps.iter().any(MigrationStep::loses_data) {
+            flags.push_str(" --allow-data-loss");
+        }
+        if drops_unknown {
+            flags.push_str(" --drop-unknown");
+        }
+        text.push_str(&format!("`gom migrate apply{flags}` does them, `gom migrate diff` shows the SQL.\n"));
+    }
+    text.push_str(&describe_left_alone(&plan.left_alone));
     text
+}
+
+fn describe_left_alone(left_alone: &[String]) -> String {
+    if left_alone.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        String::from("Not in the datamodel and not made by Gom, left alone (`--drop-unknown` drops):\n");
+    left_alone.iter().for_each(|one| text.push_str(&format!("   -  {one}\n")));
+    text
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }
 
 fn describe_status(status: &Status, datamodel: &ReadDatamodel, schema: &str) -> String {

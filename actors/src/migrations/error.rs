@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use gom_engine::migrate::{MigrationStep, RenameError};
+use gom_engine::migrate::{MigrationStep, Misfit, RenameError};
 use tokio_postgres::error::SqlState;
 
 use super::LOCK_TIMEOUT;
@@ -13,11 +13,11 @@ pub enum MigrateError {
     #[error("the database refused: {}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
     /// A step failed.
-    #[error("cannot {step}: {}", describe(.error))]
+    #[error("cannot {step}: {}; nothing was changed", describe(.error))]
     Step { step: String, error: tokio_postgres::Error },
-    /// The rows forbid a step.
-    #[error("cannot {step}: {problem}")]
-    Rows { step: String, problem: String },
+    /// Rows that the datamodel does not allow.
+    #[error("{}", describe_misfits(.0))]
+    Misfits(Vec<Misfit>),
     #[error(transparent)]
     Rename(#[from] RenameError),
     /// Steps that lose data, without the permission to.
@@ -98,12 +98,19 @@ fn describe_system(error: &refinery::Error) -> String {
 fn describe_losses(steps: &[MigrationStep]) -> String {
     let mut text = String::from("these steps lose data:\n");
     for step in steps {
-        let reason = step.data_loss.as_deref().unwrap_or_default();
-        text.push_str(&format!("  {} ({reason})\n", step.description));
+        let reason = step.data_loss.as_ref().map(|loss| format!(" ({loss})")).unwrap_or_default();
+        text.push_str(&format!("  {}{reason}\n", step.description));
     }
     text.push_str(
         "nothing was changed. If something was renamed, say so with --rename OLD=NEW; \
          if the data may go, with --allow-data-loss",
     );
+    text
+}
+
+fn describe_misfits(misfits: &[Misfit]) -> String {
+    let mut text = String::from("there are rows that the datamodel does not allow:\n");
+    misfits.iter().for_each(|misfit| text.push_str(&format!("  {misfit}\n")));
+    text.push_str("nothing was changed");
     text
 }

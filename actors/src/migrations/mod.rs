@@ -4,16 +4,19 @@
 
 mod catalog;
 mod error;
+mod examine;
 mod system;
 
 use std::time::SystemTime;
 
 use gom_engine::datamodel::DataModel;
-use gom_engine::migrate::{self, MigrationStep, Rename};
+use gom_engine::migrate::{self, MigrationStep, Misfit, Rename, Target};
 use tokio_postgres::{Client, GenericClient, Transaction};
 
 pub use self::catalog::introspect;
 pub use self::error::MigrateError;
+use self::examine::Outline;
+pub use self::examine::{Before, Plan};
 pub use self::system::SYSTEM_SCHEMA;
 
 /// Ours alone in the database, whatever the schema: the first bytes of "gom migrate" as a number.
@@ -33,6 +36,8 @@ pub struct Deployment<'a> {
     pub schema: &'a str,
     pub renames: &'a [Rename],
     pub allow_data_loss: bool,
+    /// Also drops tables and columns that were never Gom's.
+    pub drop_unknown: bool,
 }
 
 /// Where a database stands.
@@ -55,20 +60,23 @@ pub struct Applied {
     pub datamodel: String,
 }
 
-/// The steps that would bring the database to the datamodel; changes nothing.
-pub async fn plan<C: GenericClient>(
+/// The steps that would bring the database to the datamodel, and the rows that do not fit it; changes nothing.
+pub async fn plan<C: GenericClient>(client: &C, deployment: &Deployment<'_>) -> Result<Plan, MigrateError> {
+    let outline = Outline::make(client, deployment).await?;
+    let (steps, _) = outline.steps(client).await?;
+    let misfits = outline.misfits(client).await?;
+    Ok(Plan { steps, misfits, before: outline.before, left_alone: outline.planned.left_alone })
+}
+
+/// The rows that do not fit the datamodel, in a database that is served as it is; changes nothing.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn misfits<C: GenericClient>(
     client: &C,
     deployment: &Deployment<'_>,
-) -> Result<Vec<MigrationStep>, MigrateError> {
-    check_schema(deployment.schema)?;
-    let wanted = migrate::layout(deployment.model, deployment.schema);
-    let found = introspect(client, deployment.schema).await?;
-    let mut steps = migrate::plan(&wanted, &found, deployment.renames)?;
-    let triggers = catalog::triggers(client, deployment.schema).await?;
-    steps.extend(migrate::change_log_steps(deployment.model, deployment.schema, &triggers));
-    let watches = catalog::watches(client, deployment.schema).await?;
-    steps.extend(migrate::watch_steps(deployment.model, deployment.schema, &watches));
-    Ok(steps)
+) -> Result<Vec<Misfit>, MigrateError> {
+    Ok(Outline::make(client, deployment).await?.misfits(client).await?)
 }
 
 /// Every difference between the database and the datamodel, in words; changes nothing.
@@ -80,12 +88,18 @@ pub async fn verify<C: GenericClient>(
     check_schema(schema)?;
     let wanted = migrate::layout(model, schema);
     let found = introspect(client, schema).await?;
+    let last = last_applied(client, schema).await?;
+    let previous = last.and_then(|last| examine::layout_of(&last.datamodel, schema));
+    let target = Target { previous: previous.as_ref(), ..Target::new(&wanted) };
     let mut differences: Vec<String> =
-        migrate::differences(&wanted, &found).iter().map(ToString::to_string).collect();
+        migrate::differences(&target, &found).iter().map(ToString::to_string).collect();
     let triggers = catalog::triggers(client, schema).await?;
     let mut missing = migrate::change_log_steps(model, schema, &triggers);
     missing.extend(migrate::watch_steps(model, schema, &catalog::watches(client, schema).await?));
     differences.extend(missing.into_iter().map(|step| format!("still to do: {}", step.description)));
+    let planned = migrate::plan(model, &target, &found, &[])?;
+    let misfits = examine::misfits(client, &planned.checks).await?;
+    differences.extend(misfits.iter().map(ToString::to_string));
     Ok(differences)
 }
 
@@ -163,15 +177,16 @@ pub async fn migrate_system(client: &mut Client) -> Result<(), MigrateError> {
 }
 
 /// Brings Gom's own tables up to date and the model's tables to the datamodel, waiting for others who are
-/// doing the same. The model's part is one transaction: all steps or none. Gives the steps that were done;
-/// `begin` hears of each before it is run.
+/// doing the same. The model's part is one transaction: all steps or none. Returns what was done;
+/// `begin` is called with each step before it is run. Rows are compared only with a datamodel that is new there: else see
+/// [`misfits`].
 ///
 /// `client` must be the caller's alone. While steps run, the tables that they touch are locked.
 pub async fn apply(
     client: &mut Client,
     deployment: &Deployment<'_>,
     begin: &(dyn Fn(&MigrationStep) + Sync),
-) -> Result<Vec<MigrationStep>, MigrateError> {
+) -> Result<Plan, MigrateError> {
     check_schema(deployment.schema)?;
     lock(client).await?;
     let result = apply_locked(client, deployment, begin).await;
@@ -183,35 +198,44 @@ async fn apply_locked(
     client: &mut Client,
     deployment: &Deployment<'_>,
     begin: &(dyn Fn(&MigrationStep) + Sync),
-) -> Result<Vec<MigrationStep>, MigrateError> {
+) -> Result<Plan, MigrateError> {
     system::run(client).await?;
     let transaction = client.transaction().await?;
     let limits = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0");
     transaction.batch_execute(&limits).await?;
-    let steps = plan(&transaction, deployment).await?;
-    let losses: Vec<MigrationStep> = steps.iter().filter(|s| s.loses_data()).cloned().collect();
-    if !losses.is_empty() && !deployment.allow_data_loss {
-        return Err(MigrateError::DataLoss(losses));
+    let outline = Outline::make(&transaction, deployment).await?;
+    let mut plan = Plan { before: outline.before, ..Plan::default() };
+    let (steps, unharmed) = outline.steps(&transaction).await?;
+    plan.steps = steps;
+    permit(&plan, deployment)?;
+    let misfits = outline.refused(&transaction).await?;
+    if !misfits.is_empty() {
+        return Err(MigrateError::Misfits(misfits));
     }
-    for step in &steps {
+    if !unharmed.is_empty() && !plan.steps.is_empty() {
+        // What was empty stays empty from here on.
+        let tables = unharmed.join(", ");
+        transaction.batch_execute(&format!("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")).await?;
+        plan.steps = outline.steps(&transaction).await?.0;
+        permit(&plan, deployment)?;
+    }
+    plan.left_alone = outline.planned.left_alone;
+    for step in &plan.steps {
         begin(step);
-        run_step(&transaction, step).await?;
+        let failed = |error| MigrateError::Step { step: step.description.clone(), error };
+        transaction.batch_execute(&step.sql).await.map_err(failed)?;
     }
-    record(&transaction, deployment, &steps).await?;
+    record(&transaction, deployment, &plan.steps).await?;
     transaction.commit().await?;
-    Ok(steps)
+    Ok(plan)
 }
 
-async fn run_step(transaction: &Transaction<'_>, step: &MigrationStep) -> Result<(), MigrateError> {
-    let failed = |error| MigrateError::Step { step: step.description.clone(), error };
-    if let Some(check) = &step.check {
-        let row = transaction.query_one(&check.sql, &[]).await.map_err(failed)?;
-        if row.get(0) {
-            let (step, problem) = (step.description.clone(), check.problem.clone());
-            return Err(MigrateError::Rows { step, problem });
-        }
+fn permit(plan: &Plan, deployment: &Deployment<'_>) -> Result<(), MigrateError> {
+    let losses = plan.losses();
+    match losses.is_empty() || deployment.allow_data_loss {
+        true => Ok(()),
+        false => Err(MigrateError::DataLoss(losses)),
     }
-    transaction.batch_execute(&step.sql).await.map_err(failed)
 }
 
 /// Notes what was applied, unless nothing is new about it.

@@ -22,9 +22,16 @@ fn watching() -> DataModel {
 }
 
 async fn deploy(client: &mut Client, model: &DataModel) -> Vec<String> {
-    let deployment = Deployment { model, text: MODEL, schema: SCHEMA, renames: &[], allow_data_loss: false };
+    let deployment = Deployment {
+        model,
+        text: MODEL,
+        schema: SCHEMA,
+        renames: &[],
+        allow_data_loss: false,
+        drop_unknown: false,
+    };
     let steps = apply(client, &deployment, &|_| {}).await.unwrap();
-    steps.into_iter().map(|step| step.description).collect()
+    steps.steps.into_iter().map(|step| step.description).collect()
 }
 
 async fn watched() -> (TestDatabase, Client) {

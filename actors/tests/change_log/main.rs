@@ -34,8 +34,14 @@ pub async fn deployed() -> (TestDatabase, Client) {
 
 pub async fn deploy(client: &mut Client) {
     let model = parse("datamodel.prisma", MODEL).unwrap();
-    let deployment =
-        Deployment { model: &model, text: MODEL, schema: SCHEMA, renames: &[], allow_data_loss: false };
+    let deployment = Deployment {
+        model: &model,
+        text: MODEL,
+        schema: SCHEMA,
+        renames: &[],
+        allow_data_loss: false,
+        drop_unknown: false,
+    };
     apply(client, &deployment, &|_| {}).await.unwrap();
 }
 

@@ -97,6 +97,7 @@ impl World {
             schema: SCHEMA,
             renames: &[],
             allow_data_loss: false,
+            drop_unknown: false,
         };
         apply(client, &deployment, &|_| ()).await.unwrap();
         let schema = Arc::new(generate(&model, SchemaOptions::default()));

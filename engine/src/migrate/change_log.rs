@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::names::{fit, quote_identifier, quote_literal};
-use super::plan::MigrationStep;
+use super::step::MigrationStep;
 use crate::datamodel::{DataModel, Model, RelationStorage};
 
 /// The name of the trigger on every table.

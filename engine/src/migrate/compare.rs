@@ -9,9 +9,52 @@ use super::layout::{
     Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, SequenceLayout, Table, TablePurpose,
 };
 use super::names::{is_own_index, is_unique_index};
+use super::rows::Origins;
 
 /// Prisma 1's register of ids; neither read nor written here.
 const PRISMA_TABLES: [&str; 1] = ["_RelayId"];
+
+/// What a found layout is compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    pub wanted: &'a DatabaseLayout,
+    /// The layout of the datamodel that was deployed last. What neither has was never Gom's, and is left alone.
+    pub previous: Option<&'a DatabaseLayout>,
+    /// Drops what was never Gom's, too.
+    pub drop_unknown: bool,
+}
+
+impl<'a> Target<'a> {
+    /// The target for a database to which nothing was deployed before.
+    pub fn new(wanted: &'a DatabaseLayout) -> Self {
+        Target { wanted, previous: None, drop_unknown: false }
+    }
+
+    fn had_table(&self, origins: &Origins, table: &str) -> Option<&'a Table> {
+        self.previous?.table(origins.table(table))
+    }
+
+    fn drops_table(&self, origins: &Origins, table: &Table) -> bool {
+        self.drop_unknown || self.had_table(origins, &table.name).is_some()
+    }
+
+    fn drops_column(&self, origins: &Origins, table: &Table, column: &Column) -> bool {
+        let origin = origins.column(&table.name, &column.name);
+        let had = self.had_table(origins, &table.name).and_then(|had| had.column(origin));
+        self.drop_unknown || had.is_some()
+    }
+
+    /// Also those that stand where another one is wanted.
+    fn drops_key(&self, origins: &Origins, wanted: &Table, key: &ForeignKey) -> bool {
+        let same = |columns: &[String]| columns == key.columns;
+        let origin: Vec<String> =
+            key.columns.iter().map(|column| origins.column(&wanted.name, column).to_owned()).collect();
+        let had = self.had_table(origins, &wanted.name);
+        self.drop_unknown
+            || wanted.foreign_keys.iter().any(|one| same(&one.columns))
+            || had.is_some_and(|had| had.foreign_keys.iter().any(|one| one.columns == origin))
+    }
+}
 
 /// One difference; the tables and columns are the wanted ones, or the found ones where nothing is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +196,17 @@ pub(super) fn describe_columns(index: &Index) -> String {
 }
 
 /// Every difference, in the order of the wanted layout; what only the database has comes last.
-pub fn differences<'a>(wanted: &'a DatabaseLayout, found: &'a DatabaseLayout) -> Vec<Difference<'a>> {
+pub fn differences<'a>(target: &Target<'a>, found: &'a DatabaseLayout) -> Vec<Difference<'a>> {
+    differences_after(target, found, &Origins::default())
+}
+
+/// The differences that remain after renames.
+pub(super) fn differences_after<'a>(
+    target: &Target<'a>,
+    found: &'a DatabaseLayout,
+    origins: &Origins,
+) -> Vec<Difference<'a>> {
+    let wanted = target.wanted;
     let mut differences = Vec::new();
     if !found.exists {
         differences.push(Difference::MissingSchema { name: &wanted.schema });
@@ -166,13 +219,41 @@ pub fn differences<'a>(wanted: &'a DatabaseLayout, found: &'a DatabaseLayout) ->
     for table in &wanted.tables {
         match found.table(&table.name) {
             None => differences.push(Difference::MissingTable { table }),
-            Some(found_table) => compare_tables(&wanted.schema, table, found_table, &mut differences),
+            Some(found_table) => compare_tables(target, origins, table, found_table, &mut differences),
         }
     }
-    let unknown = found.tables.iter().filter(|t| wanted.table(&t.name).is_none());
-    let unknown = unknown.filter(|t| !PRISMA_TABLES.contains(&t.name.as_str()));
+    let unknown = unknown_tables(wanted, found).filter(|table| target.drops_table(origins, table));
     differences.extend(unknown.map(|table| Difference::UnknownTable { table }));
     differences
+}
+
+fn unknown_tables<'a>(wanted: &DatabaseLayout, found: &'a DatabaseLayout) -> impl Iterator<Item = &'a Table> {
+    let unknown = found.tables.iter().filter(|table| wanted.table(&table.name).is_none());
+    unknown.filter(|table| !PRISMA_TABLES.contains(&table.name.as_str()))
+}
+
+fn unknown_columns<'a>(wanted: &Table, found: &'a Table) -> impl Iterator<Item = &'a Column> {
+    let unknown = found.columns.iter().filter(|column| wanted.column(&column.name).is_none());
+    // Old relation tables have an id of their own.
+    unknown.filter(|column| wanted.purpose != TablePurpose::Relation || column.name != "id")
+}
+
+/// What is not in the datamodel, was never Gom's, and stays, in words.
+pub(super) fn left_alone(target: &Target<'_>, found: &DatabaseLayout, origins: &Origins) -> Vec<String> {
+    let mut texts = Vec::new();
+    for wanted in &target.wanted.tables {
+        let Some(table) = found.table(&wanted.name) else { continue };
+        for column in unknown_columns(wanted, table).filter(|c| !target.drops_column(origins, table, c)) {
+            let mut text = format!("the column `{}.{}`", table.name, column.name);
+            if !column.nullable && column.default.is_none() {
+                text.push_str(", which forbids null and has no default: no row can be created");
+            }
+            texts.push(text);
+        }
+    }
+    let tables = unknown_tables(target.wanted, found).filter(|t| !target.drops_table(origins, t));
+    texts.extend(tables.map(|table| format!("the table `{}`", table.name)));
+    texts
 }
 
 /// Whether the id that the sequence should number has some other maker already.
@@ -182,7 +263,8 @@ fn is_numbered(found: &DatabaseLayout, sequence: &SequenceLayout) -> bool {
 }
 
 fn compare_tables<'a>(
-    schema: &str,
+    target: &Target<'a>,
+    origins: &Origins,
     wanted: &'a Table,
     found: &'a Table,
     differences: &mut Vec<Difference<'a>>,
@@ -193,12 +275,8 @@ fn compare_tables<'a>(
             Some(found) => compare_columns(wanted, column, found, differences),
         }
     }
-    for column in found.columns.iter().filter(|c| wanted.column(&c.name).is_none()) {
-        // Old relation tables have an id of their own.
-        if wanted.purpose != TablePurpose::Relation || column.name != "id" {
-            differences.push(Difference::UnknownColumn { table: found, column });
-        }
-    }
+    let unknown = unknown_columns(wanted, found).filter(|column| target.drops_column(origins, found, column));
+    differences.extend(unknown.map(|column| Difference::UnknownColumn { table: found, column }));
     if wanted.purpose != TablePurpose::Relation && wanted.primary_key != found.primary_key {
         differences.push(Difference::PrimaryKey { table: wanted, found });
     }
@@ -209,7 +287,8 @@ fn compare_tables<'a>(
     }
     for key in &found.foreign_keys {
         let dropped_with_column = key.columns.iter().any(|c| wanted.column(c).is_none());
-        if !dropped_with_column && !wanted.foreign_keys.iter().any(|w| key_serves(w, key)) {
+        let in_the_way = target.drops_key(origins, wanted, key);
+        if !dropped_with_column && in_the_way && !wanted.foreign_keys.iter().any(|w| key_serves(w, key)) {
             differences.push(Difference::UnknownForeignKey { table: found, key });
         }
     }
@@ -218,7 +297,7 @@ fn compare_tables<'a>(
             differences.push(Difference::MissingIndex { table: wanted, index });
         }
     }
-    for index in found.indexes.iter().filter(|i| is_unneeded(schema, wanted, i)) {
+    for index in found.indexes.iter().filter(|i| is_unneeded(&target.wanted.schema, wanted, i)) {
         differences.push(Difference::UnneededIndex { table: found, index });
     }
 }

@@ -89,20 +89,7 @@ impl Ddl<'_> {
         self.alter(table, &format!("DROP COLUMN {}", quote_identifier(&column.name)))
     }
 
-    pub(super) fn change_type(&self, table: &Table, wanted: &Column, found: &Column) -> String {
-        let name = quote_identifier(&wanted.name);
-        // Through text, because that way leads from every type to every type. Without a conversion where
-        // there is room for all: an explicit one to `character varying(n)` would cut silently.
-        let using = match wanted.sql_type.as_str() {
-            varying if varying.starts_with("character varying") => format!("{name}::text"),
-            "text" => format!("{name}::text"),
-            "integer" if found.sql_type.starts_with("numeric") => format!("round({name})::integer"),
-            // Times are in UTC, whatever the session's time zone is.
-            without if without.starts_with("timestamp") && found.sql_type.ends_with("with time zone") => {
-                format!("({name} AT TIME ZONE 'UTC')::{without}")
-            }
-            other => format!("{name}::text::{other}"),
-        };
+    pub(super) fn change_type(&self, table: &Table, wanted: &Column, found: &Column, using: &str) -> String {
         let change = self.alter_column(table, wanted, &format!("TYPE {} USING {using}", wanted.sql_type));
         match (&found.default, &wanted.default) {
             (Some(_), None) => format!("{};\n{change}", self.alter_column(table, wanted, "DROP DEFAULT")),
@@ -199,24 +186,41 @@ impl Ddl<'_> {
         format!("DROP INDEX {}", self.qualified(&index.name))
     }
 
-    pub(super) fn has_rows(&self, table: &Table) -> String {
-        format!("SELECT EXISTS (SELECT 1 FROM {})", self.qualified(&table.name))
+    /// Leaves no value in a column, and gives it its type. Fires no trigger.
+    pub(super) fn empty(&self, table: &Table, column: &Column) -> String {
+        self.alter_column(table, column, &format!("TYPE {} USING NULL", column.sql_type))
     }
 
-    pub(super) fn has_nulls(&self, table: &Table, column: &Column) -> String {
+    /// Takes the links out of a column that lead to no row of the target.
+    pub(super) fn unlink(&self, table: &Table, column: &Column, key: &ForeignKey) -> String {
         let name = quote_identifier(&column.name);
-        format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {name} IS NULL)", self.qualified(&table.name))
+        let unlink = format!(
+            "UPDATE {} t SET {name} = NULL WHERE {}",
+            self.qualified(&table.name),
+            self.leads_nowhere(column, key)
+        );
+        self.without_log(table, &unlink)
     }
 
-    pub(super) fn has_duplicates(&self, table: &Table, index: &Index) -> String {
-        let columns: Vec<String> = index.column_names().map(quote_identifier).collect();
-        let filled: Vec<String> = columns.iter().map(|c| format!("{c} IS NOT NULL")).collect();
+    /// Removes rows whose links lead to no row of the target.
+    pub(super) fn remove_links(&self, table: &Table, column: &Column, key: &ForeignKey) -> String {
+        self.delete(table, &self.leads_nowhere(column, key))
+    }
+
+    fn leads_nowhere(&self, column: &Column, key: &ForeignKey) -> String {
+        let name = quote_identifier(&column.name);
+        let ids: Vec<String> =
+            key.target_columns.iter().map(|id| format!("p.{}", quote_identifier(id))).collect();
         format!(
-            "SELECT EXISTS (SELECT 1 FROM {} WHERE {} GROUP BY {} HAVING count(*) > 1)",
-            self.qualified(&table.name),
-            filled.join(" AND "),
-            columns.join(", ")
+            "t.{name} IS NOT NULL AND NOT EXISTS (SELECT FROM {} p WHERE ({}) = (t.{name}))",
+            self.qualified(&key.target_table),
+            ids.join(", ")
         )
+    }
+
+    /// Removes rows, called `t` in the condition.
+    pub(super) fn delete(&self, table: &Table, condition: &str) -> String {
+        self.without_log(table, &format!("DELETE FROM {} t WHERE {condition}", self.qualified(&table.name)))
     }
 }
 

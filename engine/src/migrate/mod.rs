@@ -3,24 +3,31 @@
 
 mod change_log;
 mod compare;
+mod convert;
 mod ddl;
 pub mod introspect;
 mod layout;
+mod misfits;
 mod names;
 mod plan;
 mod rename;
+mod rows;
+mod step;
 #[cfg(test)]
 mod tests;
 mod wanted;
 mod watch;
 
 pub use change_log::{FoundTrigger, TRIGGERS_QUERY, change_log_steps};
-pub use compare::{Difference, differences};
+pub use compare::{Difference, Target, differences};
 pub use introspect::{found, links_with_required_id};
 pub use layout::*;
+pub use misfits::{DataCheck, Gravity, Misfit};
 pub use names::{quote_identifier, quote_literal};
-pub use plan::{MigrationStep, StepCheck, plan};
+pub use plan::{Planned, plan};
 pub use rename::{Rename, RenameError};
+pub use rows::{FoundRows, MOST_ROWS, RowQuery};
+pub use step::{Loss, MigrationStep};
 pub use wanted::{column_type, layout};
 pub use watch::{FoundWatch, WATCHES_QUERY, watch_steps};
 

@@ -1,45 +1,18 @@
 //! From differences to steps: what has to be done, in an order that PostgreSQL accepts, and what it costs.
 //! Knows nothing of how the differences were found.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::compare::{DescribedKey, Difference, describe_columns, differences};
+use super::compare::{DescribedKey, Difference, Target, describe_columns, differences_after, left_alone};
+use super::convert::conversion;
 use super::ddl::Ddl;
-use super::layout::{Column, DatabaseLayout, ForeignKey, Index, Table};
-use super::names::free_name;
+use super::layout::{Column, DatabaseLayout, ForeignKey, Index, Table, TablePurpose};
+use super::misfits::{self, DataCheck, Gravity, rows_of};
+use super::names::{free_name, quote_identifier};
 use super::rename::{self, Rename, RenameError};
-
-/// One step of a migration; steps are run in order, all in one transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MigrationStep {
-    /// What it does, for people.
-    pub description: String,
-    /// One or more statements, separated by semicolons, without parameters.
-    pub sql: String,
-    /// Why running it may destroy data; such a step needs permission.
-    pub data_loss: Option<String>,
-    /// What would make the step fail, looked at before it is run.
-    pub check: Option<StepCheck>,
-}
-
-/// A condition on the rows that a plan, which only knows the catalog, cannot see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepCheck {
-    /// Answers one boolean: true when the step cannot be done.
-    pub sql: String,
-    /// What is wrong then, and what to do.
-    pub problem: String,
-}
-
-impl MigrationStep {
-    pub(super) fn harmless(description: String, sql: String) -> Self {
-        MigrationStep { description, sql, data_loss: None, check: None }
-    }
-
-    pub fn loses_data(&self) -> bool {
-        self.data_loss.is_some()
-    }
-}
+use super::rows::{Origins, RowQueries};
+use super::step::{Loss, MigrationStep};
+use crate::datamodel::DataModel;
 
 /// The order of steps: what goes makes room for what comes, and constraints come when their columns are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,36 +27,75 @@ enum Phase {
     CreateSequence,
     CreateTable,
     AddColumn,
+    AllowNull,
     AlterColumn,
+    Unlink,
     OwnSequence,
     AddPrimaryKey,
     AddForeignKey,
     CreateIndex,
 }
 
-/// The steps that bring `found` to `wanted`.
+/// What has to be done, before anybody has looked at the rows.
+#[derive(Debug)]
+pub struct Planned {
+    pub steps: Vec<MigrationStep>,
+    /// What PostgreSQL would refuse, or what no constraint forbids but the datamodel does.
+    pub checks: Vec<DataCheck>,
+    /// Tables and columns that are not in the datamodel, were never Gom's, and stay, in words.
+    pub left_alone: Vec<String>,
+    /// After the renames.
+    pub(super) found: DatabaseLayout,
+    origins: Origins,
+    /// For table and column, by their new names: the condition on a row `t` under which its value goes.
+    lost: HashMap<(String, String), String>,
+}
+
+impl Planned {
+    pub(super) fn queries(&self) -> RowQueries<'_> {
+        RowQueries { found: &self.found, origins: &self.origins }
+    }
+
+    pub(super) fn lost(&self, table: &str, column: &str) -> Option<&str> {
+        self.lost.get(&(table.to_owned(), column.to_owned())).map(String::as_str)
+    }
+}
+
+/// The steps that bring `found` to the target, with all that depends on the rows.
 ///
 /// # Errors
 /// A rename that fits neither the database nor the datamodel.
 pub fn plan(
-    wanted: &DatabaseLayout,
+    model: &DataModel,
+    target: &Target<'_>,
     found: &DatabaseLayout,
     renames: &[Rename],
-) -> Result<Vec<MigrationStep>, RenameError> {
+) -> Result<Planned, RenameError> {
+    let wanted = target.wanted;
     let mut found = found.clone();
-    let renaming = rename::apply(wanted, &mut found, renames)?;
-    let differences = differences(wanted, &found);
+    let (renaming, origins) = rename::apply(wanted, &mut found, renames)?;
+    let differences = differences_after(target, &found, &origins);
     let mut planner = Planner {
         ddl: Ddl { schema: &wanted.schema },
         wanted,
         found: &found,
+        queries: RowQueries { found: &found, origins: &origins },
         steps: renaming.into_iter().map(|step| (Phase::Rename, step)).collect(),
+        checks: Vec::new(),
+        lost: HashMap::new(),
+        values: HashMap::new(),
         suspended: HashSet::new(),
         taken: names_that_stay(&found, &differences),
     };
     differences.iter().for_each(|difference| planner.remove(difference));
     planner.steps.sort_by_key(|(phase, _)| *phase);
-    Ok(planner.steps.into_iter().map(|(_, step)| step).collect())
+    let (steps, checks, lost) = (planner.steps, planner.checks, planner.lost);
+    let left_alone = left_alone(target, &found, &origins);
+    let steps = steps.into_iter().map(|(_, step)| step).collect();
+    let mut planned = Planned { steps, checks, left_alone, found, origins, lost };
+    let more = misfits::checks(model, wanted, &planned);
+    planned.checks.extend(more);
+    Ok(planned)
 }
 
 /// Tables, indexes and sequences share one space of names.
@@ -119,7 +131,13 @@ struct Planner<'a> {
     ddl: Ddl<'a>,
     wanted: &'a DatabaseLayout,
     found: &'a DatabaseLayout,
+    queries: RowQueries<'a>,
     steps: Vec<(Phase, MigrationStep)>,
+    checks: Vec<DataCheck>,
+    /// See [`Planned::lost`].
+    lost: HashMap<(String, String), String>,
+    /// For table and column: what becomes of the value of a row `t` whose type changes.
+    values: HashMap<(String, String), String>,
     /// Table and name of foreign keys that are dropped, for good or for a while.
     suspended: HashSet<(String, String)>,
     taken: HashSet<String>,
@@ -151,8 +169,10 @@ impl Planner<'_> {
             Difference::UnknownColumn { table, column } => {
                 let description = format!("drop the column `{}.{}`", table.name, column.name);
                 let sql = self.ddl.drop_column(table, column);
+                let values = format!("{} IS NOT NULL", self.queries.of_row(&table.name, &column.name));
+                let loss = self.loss(table, "the column's values are lost", &values);
                 let step = self.push(Phase::DropColumn, description, sql);
-                step.data_loss = Some("the column's values are lost".into());
+                step.data_loss = loss.map(|loss| Loss { drops: true, ..loss });
             }
             Difference::Type { table, wanted, found } => self.change_type(table, wanted, found),
             Difference::Nullability { table, column } => self.change_nullability(table, column),
@@ -162,7 +182,10 @@ impl Planner<'_> {
                 self.push(Phase::AlterColumn, description, sql);
             }
             Difference::PrimaryKey { table, found } => self.change_primary_key(table, found),
-            Difference::MissingForeignKey { table, key } => self.add_foreign_key(table, key),
+            Difference::MissingForeignKey { table, key } => {
+                self.make_room_for_links(table, key);
+                self.add_foreign_key(table, key);
+            }
             Difference::UnknownForeignKey { table, key } => self.drop_foreign_key(table, key),
             Difference::MissingIndex { table, index } => self.create_index(table, index),
             Difference::UnneededIndex { table, index } => {
@@ -189,23 +212,48 @@ impl Planner<'_> {
             }
         }
         let sql = self.ddl.drop_table(table);
+        let loss = self.loss(table, "the table's rows are lost", "true");
         let step = self.push(Phase::DropTable, format!("drop the table `{}`", table.name), sql);
-        step.data_loss = Some("the table's rows are lost".into());
+        step.data_loss = loss.map(|loss| Loss { drops: true, ..loss });
+    }
+
+    /// What a step destroys in the rows of a found table for which the condition holds.
+    fn loss(&self, table: &Table, reason: &'static str, condition: &str) -> Option<Loss> {
+        let found = self.found.table(&table.name)?;
+        Some(Loss {
+            reason,
+            query: self.queries.rows(found, condition, None),
+            table: self.queries.table(&table.name),
+            rows: Default::default(),
+            only_for_rows: false,
+            drops: false,
+        })
+    }
+
+    /// Rows of a found table that forbid a step.
+    fn check(&mut self, table: &Table, condition: &str, problem: String, remedy: &str) {
+        let Some(found) = self.found.table(&table.name) else { return };
+        let query = self.queries.rows(found, condition, None);
+        let counted = rows_of(&table.name);
+        self.checks.push(DataCheck {
+            query,
+            problem,
+            counted,
+            remedy: remedy.to_owned(),
+            gravity: Gravity::Blocks,
+        });
     }
 
     fn add_column(&mut self, table: &Table, column: &Column) {
         let description = format!("add the column `{}.{}` ({})", table.name, column.name, column.sql_type);
-        let sql = self.ddl.add_column(table, column);
-        let check =
-            (!column.nullable && column.fill.is_none() && column.default.is_none()).then(|| StepCheck {
-                sql: self.ddl.has_rows(table),
-                problem: format!(
-                    "`{}.{}` is required and has no default, but `{}` has rows already; \
-                 make the field optional or give it a `@default`",
-                    table.name, column.name, table.name
-                ),
-            });
-        self.push(Phase::AddColumn, description, sql).check = check;
+        if !column.nullable && column.fill.is_none() && column.default.is_none() {
+            let problem = format!(
+                "`{}.{}` is required and has no default, but there are rows",
+                table.name, column.name
+            );
+            self.check(table, "true", problem, "make the field optional, or give it a `@default`");
+        }
+        self.push(Phase::AddColumn, description, self.ddl.add_column(table, column));
     }
 
     fn change_type(&mut self, table: &Table, wanted: &Column, found: &Column) {
@@ -213,38 +261,67 @@ impl Planner<'_> {
             (owner.name == table.name && key.columns.contains(&found.name))
                 || (key.target_table == table.name && key.target_columns.contains(&found.name))
         });
+        if self.is_retargeted(table, wanted) {
+            // What empties the column changes its type, too.
+            return;
+        }
         let description = format!(
             "change the type of `{}.{}` from {} to {}",
             table.name, wanted.name, found.sql_type, wanted.sql_type
         );
-        let sql = self.ddl.change_type(table, wanted, found);
-        let step = self.push(Phase::AlterColumn, description, sql);
-        if !keeps_values(&found.sql_type, &wanted.sql_type) {
-            step.data_loss =
-                Some("values may be rounded, and those that do not fit stop the migration".into());
+        let value = self.queries.of_row(&table.name, &wanted.name);
+        let before = conversion(&value, &found.sql_type, &wanted.sql_type);
+        let loss = before.changes(&value).and_then(|changed| {
+            let reason = "values that do not fit the new type are lost, others are rounded";
+            self.loss(table, reason, &changed)
+        });
+        let place = (table.name.clone(), wanted.name.clone());
+        self.values.insert(place.clone(), before.value());
+        let fill = wanted.fill.as_ref().filter(|_| !wanted.nullable);
+        if let Some(lost) = before.loses(&value).filter(|_| fill.is_none()) {
+            if !wanted.nullable && table.purpose != TablePurpose::ScalarList {
+                let problem = format!(
+                    "`{}.{}` is required, but there are values that are not of type {}",
+                    table.name, wanted.name, wanted.sql_type
+                );
+                let remedy = "change them, make the field optional, or give it a `@default`";
+                self.check(table, &lost, problem, remedy);
+            }
+            self.lost.insert(place, lost);
         }
+        let name = quote_identifier(&wanted.name);
+        let after = conversion(&name, &found.sql_type, &wanted.sql_type);
+        let using = match fill {
+            Some(fill) if after.fits.is_some() => {
+                format!("CASE WHEN {name} IS NOT NULL THEN coalesce({}, {fill}) END", after.value())
+            }
+            _ => after.value(),
+        };
+        let mut sql = self.ddl.change_type(table, wanted, found, &using);
+        if let (TablePurpose::ScalarList, Some(fits)) = (table.purpose, &after.fits) {
+            // The items of a list cannot be null.
+            sql = format!("{};\n{sql}", self.ddl.delete(table, &format!("NOT ({fits})")));
+        }
+        self.push(Phase::AlterColumn, description, sql).data_loss = loss;
     }
 
     fn change_nullability(&mut self, table: &Table, column: &Column) {
         let name = format!("`{}.{}`", table.name, column.name);
         if column.nullable {
             let sql = self.ddl.drop_not_null(table, column);
-            self.push(Phase::AlterColumn, format!("let {name} hold null"), sql);
+            self.push(Phase::AllowNull, format!("let {name} hold null"), sql);
             return;
         }
-        let (description, check) = match &column.fill {
-            Some(fill) => (format!("make {name} required; rows without a value get {fill}"), None),
+        let description = match &column.fill {
+            Some(fill) => format!("make {name} required; rows without a value get {fill}"),
             None => {
-                let problem = format!(
-                    "{name} becomes required, but there are rows without a value; \
-                     give them one, or give the field a `@default`"
-                );
-                let sql = self.ddl.has_nulls(table, column);
-                (format!("make {name} required"), Some(StepCheck { sql, problem }))
+                let problem = format!("{name} becomes required, but there are rows without a value");
+                let empty = format!("{} IS NULL", self.queries.of_row(&table.name, &column.name));
+                self.check(table, &empty, problem, "give them one, or give the field a `@default`");
+                format!("make {name} required")
             }
         };
-        let sql = self.ddl.set_not_null(table, column);
-        self.push(Phase::AlterColumn, description, sql).check = check;
+        self.push(Phase::AlterColumn, description, self.ddl.set_not_null(table, column));
     }
 
     fn change_primary_key(&mut self, wanted: &Table, found: &Table) {
@@ -253,8 +330,13 @@ impl Planner<'_> {
             let description = format!("drop the primary key of `{}`", wanted.name);
             self.push(Phase::DropPrimaryKey, description, self.ddl.drop_constraint(wanted, name));
         }
-        let description =
-            format!("make ({}) the primary key of `{}`", wanted.primary_key.join(", "), wanted.name);
+        let columns = wanted.primary_key.join(", ");
+        self.check_uniqueness(
+            wanted,
+            &wanted.primary_key,
+            format!("`{}` ({columns}) becomes the primary key, but rows share a value", wanted.name),
+        );
+        let description = format!("make ({columns}) the primary key of `{}`", wanted.name);
         self.push(Phase::AddPrimaryKey, description, self.ddl.add_primary_key(wanted));
     }
 
@@ -305,22 +387,110 @@ impl Planner<'_> {
         let description =
             format!("create the {kind} `{name}` on `{}` ({})", table.name, describe_columns(index));
         let sql = self.ddl.create_index(table, index, &name);
-        let check = index.unique.then(|| StepCheck {
-            sql: self.ddl.has_duplicates(table, index),
-            problem: format!(
-                "`{}` ({}) becomes unique, but some rows share a value; change or remove them first",
+        if index.unique {
+            let columns: Vec<String> = index.column_names().map(str::to_owned).collect();
+            let problem = format!(
+                "`{}` ({}) becomes unique, but rows share a value",
                 table.name,
                 describe_columns(index)
-            ),
-        });
-        // A new table has no rows to look at, and is not there yet when somebody looks.
-        let is_new = self.found.table(&table.name).is_none();
-        self.push(Phase::CreateIndex, description, sql).check = check.filter(|_| !is_new);
+            );
+            self.check_uniqueness(table, &columns, problem);
+        }
+        self.push(Phase::CreateIndex, description, sql);
     }
-}
 
-/// Whether every value of the one type is also a value of the other.
-fn keeps_values(from: &str, to: &str) -> bool {
-    matches!((from, to), (_, "text") | ("integer" | "smallint", "numeric(65,30)") | ("smallint", "integer"))
-        || (from == "date" && to.starts_with("timestamp"))
+    /// Rows that will share the values of these columns.
+    fn check_uniqueness(&mut self, table: &Table, columns: &[String], problem: String) {
+        let Some(found) = self.found.table(&table.name) else { return };
+        let values: Option<Vec<String>> =
+            columns.iter().map(|column| self.value_after(table, column)).collect();
+        // A column that comes without values shares none.
+        let Some(values) = values else { return };
+        let query = self.queries.duplicates(found, &values);
+        let counted = ("value".to_owned(), "values".to_owned());
+        let remedy = "change or remove them first".to_owned();
+        self.checks.push(DataCheck { query, problem, counted, remedy, gravity: Gravity::Blocks });
+    }
+
+    /// What a column will hold of a row `t`; nothing for a column that comes without values.
+    fn value_after(&self, table: &Table, column: &str) -> Option<String> {
+        let place = (table.name.clone(), column.to_owned());
+        let lost = self.lost.get(&place);
+        let wanted = table.column(column)?;
+        let stored = match self.values.get(&place) {
+            Some(value) => Some(value.clone()),
+            None => self
+                .found
+                .table(&table.name)?
+                .column(column)
+                .map(|_| self.queries.of_row(&table.name, column)),
+        };
+        let kept = match (stored, lost.map(String::as_str)) {
+            (None, _) | (_, Some("true")) => None,
+            (Some(value), None) => Some(value),
+            (Some(value), Some(lost)) => Some(format!("CASE WHEN NOT ({lost}) THEN {value} END")),
+        };
+        let fill = wanted.fill.as_ref().filter(|_| !wanted.nullable);
+        match (kept, fill) {
+            (Some(value), Some(fill)) => {
+                Some(format!("coalesce({value}, CAST({fill} AS {}))", wanted.sql_type))
+            }
+            (Some(value), None) => Some(value),
+            (None, Some(fill)) => Some(format!("CAST({fill} AS {})", wanted.sql_type)),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether a column of links will lead to another table than it does.
+    fn is_retargeted(&self, table: &Table, column: &Column) -> bool {
+        let of = |keys: &[ForeignKey]| {
+            keys.iter().find(|key| key.columns == [column.name.as_str()]).map(|key| key.target_table.clone())
+        };
+        let found = self.found.table(&table.name).and_then(|found| of(&found.foreign_keys));
+        matches!((of(&table.foreign_keys), found), (Some(wanted), Some(found)) if wanted != found)
+    }
+
+    /// Removes what a column that is there holds and the new foreign key forbids.
+    fn make_room_for_links(&mut self, table: &Table, key: &ForeignKey) {
+        let Some(found) = self.found.table(&table.name) else { return };
+        let [name] = key.columns.as_slice() else { return };
+        let (Some(wanted), Some(_)) = (table.column(name), found.column(name)) else { return };
+        let present = found.foreign_keys.iter().find(|one| one.columns == key.columns);
+        if present.is_some_and(|present| present.target_table == key.target_table) {
+            return;
+        }
+        let value = self.queries.of_row(&table.name, name);
+        let target = self.found.table(&key.target_table).filter(|_| present.is_none());
+        let orphans = target.zip(key.target_columns.first()).map(|(target, id)| {
+            format!(
+                "NOT EXISTS (SELECT FROM {} p WHERE p.{}::text = {value}::text)",
+                self.queries.table(&target.name),
+                self.queries.column(&target.name, id)
+            )
+        });
+        let of_model = table.purpose == TablePurpose::Model;
+        let lost = match &orphans {
+            Some(orphans) => format!("({value} IS NOT NULL AND {orphans})"),
+            None => "true".to_owned(),
+        };
+        let condition = if orphans.is_some() { lost.clone() } else { format!("{value} IS NOT NULL") };
+        let reason = "links to what is no node of the other model are lost";
+        let Some(loss) = self.loss(table, reason, &condition) else { return };
+        let place = (table.name.clone(), name.clone());
+        let lost = match self.lost.get(&place) {
+            Some(before) if lost != "true" => format!("({before} OR {lost})"),
+            _ => lost,
+        };
+        self.lost.insert(place, lost);
+        let target = &key.target_table;
+        let (phase, sql) = match (of_model, orphans.is_some()) {
+            (true, false) => (Phase::AlterColumn, self.ddl.empty(table, wanted)),
+            (true, true) => (Phase::Unlink, self.ddl.unlink(table, wanted, key)),
+            (false, _) => (Phase::Unlink, self.ddl.remove_links(table, wanted, key)),
+        };
+        let description = format!("empty `{}.{name}` of what is no node in `{target}`", table.name);
+        let same_type = found.column(name).is_some_and(|found| found.sql_type == wanted.sql_type);
+        let only_for_rows = same_type || phase == Phase::Unlink;
+        self.push(phase, description, sql).data_loss = Some(Loss { only_for_rows, ..loss });
+    }
 }

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use super::layout::{DatabaseLayout, Table, TablePurpose};
 use super::names::{free_name, quote_identifier};
-use super::plan::MigrationStep;
+use super::rows::Origins;
+use super::step::MigrationStep;
 
 /// `Table=NewTable` or `Table.column=newColumn`; the names are those of tables and columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl fmt::Display for Rename {
     }
 }
 
-/// Applies the renames to `found` and gives their steps.
+/// Applies the renames to `found`, and returns their steps and what everything is called until they are done.
 ///
 /// # Errors
 /// When a name to be changed is not there, is taken, or the new one is not what the datamodel asks for.
@@ -76,8 +77,8 @@ pub(super) fn apply(
     wanted: &DatabaseLayout,
     found: &mut DatabaseLayout,
     renames: &[Rename],
-) -> Result<Vec<MigrationStep>, RenameError> {
-    let mut steps = Vec::new();
+) -> Result<(Vec<MigrationStep>, Origins), RenameError> {
+    let mut steps = Renaming::default();
     let (columns, tables): (Vec<_>, Vec<_>) = renames.iter().partition(|r| r.column.is_some());
     for rename in &tables {
         let lists = rename_table(wanted, found, &rename.table, &rename.new_name, &mut steps)?;
@@ -105,7 +106,19 @@ pub(super) fn apply(
     for rename in &tables {
         swap_ends(wanted, found, &rename.new_name, &mut steps);
     }
-    Ok(steps)
+    Ok((steps.steps, steps.origins))
+}
+
+#[derive(Default)]
+struct Renaming {
+    steps: Vec<MigrationStep>,
+    origins: Origins,
+}
+
+impl Renaming {
+    fn push(&mut self, step: MigrationStep) {
+        self.steps.push(step);
+    }
 }
 
 /// The scalar lists of a renamed table, which are called after it.
@@ -116,7 +129,7 @@ fn rename_table(
     found: &mut DatabaseLayout,
     old: &str,
     new: &str,
-    steps: &mut Vec<MigrationStep>,
+    steps: &mut Renaming,
 ) -> Result<Lists, RenameError> {
     if found.table(old).is_none() {
         return error(format!("cannot rename the table `{old}`: the database has none"));
@@ -131,6 +144,7 @@ fn rename_table(
         format!("rename the table `{old}` to `{new}`"),
         format!("ALTER TABLE {} RENAME TO {}", qualified(wanted, old), quote_identifier(new)),
     ));
+    steps.origins.rename_table(old, new);
     for table in &mut found.tables {
         if table.name == old {
             table.name = new.to_string();
@@ -155,7 +169,7 @@ fn rename_column(
     table: &str,
     old: &str,
     new: &str,
-    steps: &mut Vec<MigrationStep>,
+    steps: &mut Renaming,
 ) -> Result<(), RenameError> {
     let Some(found_table) = found.table(table) else {
         return error(format!(
@@ -173,6 +187,7 @@ fn rename_column(
         return error(format!("{message}: the datamodel has no such column"));
     }
     steps.push(rename_step(wanted, table, old, new));
+    steps.origins.rename_column(table, old, new);
     note_column(found, table, old, new);
     Ok(())
 }
@@ -211,12 +226,7 @@ fn note_column(found: &mut DatabaseLayout, table: &str, old: &str, new: &str) {
 
 /// The ends of a relation stand in the order of the alphabet, so a renamed model may change sides: the foreign
 /// keys say which column holds whose ids.
-fn swap_ends(
-    wanted: &DatabaseLayout,
-    found: &mut DatabaseLayout,
-    table: &str,
-    steps: &mut Vec<MigrationStep>,
-) {
+fn swap_ends(wanted: &DatabaseLayout, found: &mut DatabaseLayout, table: &str, steps: &mut Renaming) {
     let Some(wanted_table) = wanted.table(table).filter(|t| t.purpose == TablePurpose::Relation) else {
         return;
     };
@@ -236,6 +246,7 @@ fn swap_ends(
     let spare = free_name("swap", |name| found_table.column(name).is_some());
     for (old, new) in [(a_column, &spare), (b_column, a_column), (&spare, b_column)] {
         steps.push(rename_step(wanted, table, old, new));
+        steps.origins.rename_column(table, old, new);
         note_column(found, table, old, new);
     }
 }

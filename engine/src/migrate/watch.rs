@@ -2,7 +2,7 @@
 //! follow the model's.
 
 use super::names::{fit, quote_identifier, quote_literal};
-use super::plan::MigrationStep;
+use super::step::MigrationStep;
 use crate::datamodel::{DataModel, Followed, Jobs, Watched};
 
 /// What the names of these triggers begin with.

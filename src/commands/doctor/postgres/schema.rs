@@ -1,6 +1,7 @@
 //! The tables: Gom's own, the datamodel's, and the triggers of the change log.
 
-use gom_actors::migrations::{self, Deployment};
+use gom_actors::migrations::{self, Deployment, Plan};
+use gom_engine::migrate::MigrationStep;
 use tokio_postgres::{Client, Error};
 
 use super::Subject;
@@ -35,6 +36,7 @@ pub(super) async fn examine(
         schema,
         renames: &[],
         allow_data_loss: false,
+        drop_unknown: false,
     };
     let has_gone_on = migrations::has_gone_on(client, &deployment).await.unwrap_or(false);
     let known = migrations::system_version();
@@ -61,27 +63,51 @@ pub(super) async fn examine(
         Err(error) => found.problem("migrations", error.to_string(), "see who may read the schema gom"),
     }
     match migrations::plan(client, &deployment).await {
-        Ok(steps) if steps.is_empty() => found.ok("schema", format!("agrees with {}", datamodel.name)),
-        // A step back, or the middle of an update: going back would lose what the later datamodel has brought.
-        Ok(_) if has_gone_on => found.ok(
-            "schema",
-            format!(
-                "a later datamodel has been deployed since {}: the database is served as it is",
-                datamodel.name
-            ),
-        ),
-        Ok(steps) => {
-            let mut text: Vec<&str> = steps.iter().take(TOLD).map(|step| step.description.as_str()).collect();
-            if steps.len() > TOLD {
-                text.push("…");
+        Ok(plan) => {
+            if has_gone_on && !plan.steps.is_empty() {
+                // A step back, or the middle of an update: going back would lose what the later datamodel has brought.
+                found.ok(
+                    "schema",
+                    format!(
+                        "a later datamodel has been deployed since {}: the database is served as it is",
+                        datamodel.name
+                    ),
+                );
+            } else {
+                report_steps(&plan.steps, &datamodel.name, found);
             }
-            let word = if steps.len() == 1 { "step is" } else { "steps are" };
-            let text = format!("{} {word} open: {}", steps.len(), text.join("; "));
-            found.problem("schema", text, APPLY);
+            report_rows(&plan, found);
         }
         Err(error) => found.problem("schema", error.to_string(), "correct the datamodel, or database.schema"),
     }
     triggers(client, schema, found).await
+}
+
+fn report_steps(steps: &[MigrationStep], datamodel: &str, found: &mut Subject<'_>) {
+    if steps.is_empty() {
+        return found.ok("schema", format!("agrees with {datamodel}"));
+    }
+    let mut text: Vec<&str> = steps.iter().take(TOLD).map(|step| step.description.as_str()).collect();
+    if steps.len() > TOLD {
+        text.push("…");
+    }
+    let word = if steps.len() == 1 { "step is" } else { "steps are" };
+    found.problem("schema", format!("{} {word} open: {}", steps.len(), text.join("; ")), APPLY);
+}
+
+fn report_rows(plan: &Plan, found: &mut Subject<'_>) {
+    for misfit in &plan.misfits {
+        found.problem("rows", format!("{}: {}", misfit.problem, misfit.extent()), misfit.remedy.clone());
+    }
+    if plan.misfits.is_empty() {
+        found.ok("rows", "all fit the datamodel");
+    }
+    if !plan.left_alone.is_empty() {
+        found.ok(
+            "left alone",
+            format!("not in the datamodel, not made by Gom: {}", plan.left_alone.join("; ")),
+        );
+    }
 }
 
 async fn triggers(client: &Client, schema: &str, found: &mut Subject<'_>) -> Result<(), Error> {

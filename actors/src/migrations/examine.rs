@@ -1,0 +1,150 @@
+//! What a deployment finds: the engine's plan, with the rows that it loses and those that do not fit the datamodel.
+
+use gom_engine::datamodel::parse;
+use gom_engine::migrate::{
+    self, DataCheck, DatabaseLayout, FoundRows, Gravity, Loss, MigrationStep, Misfit, Planned, RowQuery,
+    Target,
+};
+use tokio_postgres::{Error, GenericClient};
+
+use super::error::MigrateError;
+use super::{Deployment, catalog, check_schema, has_gone_on, introspect, last_applied};
+
+/// What was deployed to a schema before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing by Gom. A database made by Prisma 1 may have holes.
+    #[default]
+    Nothing,
+    /// The same datamodel. Rows that do not fit it are no reason to refuse it again: nothing gets worse.
+    Same,
+    Another,
+}
+
+impl Before {
+    fn refuses(self, gravity: Gravity) -> bool {
+        match gravity {
+            Gravity::Blocks => true,
+            Gravity::Harms => self != Before::Same,
+            Gravity::Hole => self == Before::Another,
+        }
+    }
+}
+
+/// What a deployment would do, or has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub steps: Vec<MigrationStep>,
+    /// Rows that the datamodel does not allow.
+    pub misfits: Vec<Misfit>,
+    /// Tables and columns that were never Gom's and stay, in words.
+    pub left_alone: Vec<String>,
+    /// What was deployed last.
+    pub before: Before,
+}
+
+impl Plan {
+    /// Whether applying it is refused, whatever is allowed.
+    pub fn is_refused(&self) -> bool {
+        self.misfits.iter().any(|misfit| self.before.refuses(misfit.gravity))
+    }
+
+    /// The steps that need permission.
+    pub fn losses(&self) -> Vec<MigrationStep> {
+        self.steps.iter().filter(|step| step.loses_data()).cloned().collect()
+    }
+}
+
+/// The engine's plan for a database, before its rows are read.
+pub(super) struct Outline {
+    pub planned: Planned,
+    pub before: Before,
+    /// Another datamodel was deployed after this one: what that one needs is dropped only with permission.
+    gone_on: bool,
+}
+
+impl Outline {
+    pub(super) async fn make<C: GenericClient>(
+        client: &C,
+        deployment: &Deployment<'_>,
+    ) -> Result<Self, MigrateError> {
+        let (model, schema) = (deployment.model, deployment.schema);
+        check_schema(schema)?;
+        let wanted = migrate::layout(model, schema);
+        let found = introspect(client, schema).await?;
+        let last = last_applied(client, schema).await?.map(|last| last.datamodel);
+        let previous = last.as_deref().and_then(|text| layout_of(text, schema));
+        let target =
+            Target { wanted: &wanted, previous: previous.as_ref(), drop_unknown: deployment.drop_unknown };
+        let mut planned = migrate::plan(model, &target, &found, deployment.renames)?;
+        let triggers = catalog::triggers(client, schema).await?;
+        planned.steps.extend(migrate::change_log_steps(model, schema, &triggers));
+        let watches = catalog::watches(client, schema).await?;
+        planned.steps.extend(migrate::watch_steps(model, schema, &watches));
+        let before = match last {
+            None => Before::Nothing,
+            Some(text) if text == deployment.text => Before::Same,
+            Some(_) => Before::Another,
+        };
+        Ok(Outline { planned, before, gone_on: has_gone_on(client, deployment).await? })
+    }
+
+    /// The steps, with what they lose now; and the tables of which nothing is lost as long as no row is written.
+    pub(super) async fn steps<C: GenericClient>(
+        &self,
+        client: &C,
+    ) -> Result<(Vec<MigrationStep>, Vec<String>), Error> {
+        let (mut steps, mut unharmed) = (Vec::new(), Vec::new());
+        for step in &self.planned.steps {
+            let Some(loss) = &step.data_loss else {
+                steps.push(step.clone());
+                continue;
+            };
+            let rows = count(client, &loss.query).await?;
+            let lost = rows.count > 0;
+            if !lost && !unharmed.contains(&loss.table) {
+                unharmed.push(loss.table.clone());
+            }
+            if lost || !loss.only_for_rows {
+                let counts = lost || (loss.drops && self.gone_on);
+                let data_loss = counts.then(|| Loss { rows, ..loss.clone() });
+                steps.push(MigrationStep { data_loss, ..step.clone() });
+            }
+        }
+        Ok((steps, unharmed))
+    }
+
+    pub(super) async fn misfits<C: GenericClient>(&self, client: &C) -> Result<Vec<Misfit>, Error> {
+        misfits(client, &self.planned.checks).await
+    }
+
+    /// Those for which a deployment is refused.
+    pub(super) async fn refused<C: GenericClient>(&self, client: &C) -> Result<Vec<Misfit>, Error> {
+        let checks = self.planned.checks.iter().filter(|check| self.before.refuses(check.gravity));
+        misfits(client, checks).await
+    }
+}
+
+/// What the datamodel of this text needs, if this program can read it.
+pub(super) fn layout_of(text: &str, schema: &str) -> Option<DatabaseLayout> {
+    parse("the previous datamodel", text).ok().map(|model| migrate::layout(&model, schema))
+}
+
+pub(super) async fn misfits<'a, C: GenericClient>(
+    client: &C,
+    checks: impl IntoIterator<Item = &'a DataCheck>,
+) -> Result<Vec<Misfit>, Error> {
+    let mut misfits = Vec::new();
+    for check in checks {
+        misfits.extend(check.misfit(count(client, &check.query).await?));
+    }
+    Ok(misfits)
+}
+
+async fn count<C: GenericClient>(client: &C, query: &RowQuery) -> Result<FoundRows, Error> {
+    let row = match &query.allowed {
+        Some(allowed) => client.query_one(&query.sql, &[allowed]).await?,
+        None => client.query_one(&query.sql, &[]).await?,
+    };
+    Ok(FoundRows { count: row.get(0), example: row.get(1), value: row.get(2) })
+}
