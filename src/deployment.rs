@@ -1,6 +1,8 @@
 //! Getting the database ready to be served, at start if it is there, else as soon as it is: bringing it to the
 //! datamodel, where that is wanted, and looking at what only the database tells.
 
+mod survey;
+
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -157,6 +159,7 @@ impl Deployment {
         match prepared {
             Ok(()) => {
                 self.deployed.set();
+                self.survey();
                 Ok(Attempt::Done)
             }
             // The connection was lost on the way; what was begun is rolled back.
@@ -165,16 +168,21 @@ impl Deployment {
         }
     }
 
+    fn migration(&self) -> migrations::Deployment<'_> {
+        migrations::Deployment {
+            model: &self.datamodel.model,
+            text: &self.datamodel.text,
+            schema: &self.schema,
+            renames: &[],
+            allow_data_loss: false,
+            drop_unknown: false,
+            keep_empty: true,
+        }
+    }
+
     async fn prepare(&self, client: &mut Client) -> Result<(), MigrateError> {
         if self.apply {
-            let deployment = migrations::Deployment {
-                model: &self.datamodel.model,
-                text: &self.datamodel.text,
-                schema: &self.schema,
-                renames: &[],
-                allow_data_loss: false,
-                drop_unknown: false,
-            };
+            let deployment = self.migration();
             let begin = |step: &MigrationStep| tracing::debug!(step = step.description, "deploying");
             match migrations::apply(client, &deployment, &begin).await {
                 Ok(plan) => {

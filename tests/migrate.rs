@@ -60,6 +60,8 @@ async fn a_database_is_brought_to_its_datamodel_and_says_so() {
 async fn what_loses_data_is_refused_and_a_rename_does_not_lose_it() {
     let database = TestDatabase::create().await;
     assert_eq!(migrate(&database, "type Order { id: ID! @id name: String }", &["apply"]).0, 0);
+    let insert = "INSERT INTO \"default$default\".\"Order\" VALUES ('1', 'one')";
+    database.connect().await.batch_execute(insert).await.unwrap();
     let renamed = "type Order { id: ID! @id title: String }";
 
     let (status, out, error) = migrate(&database, renamed, &["apply"]);
@@ -75,4 +77,51 @@ async fn what_loses_data_is_refused_and_a_rename_does_not_lose_it() {
     let (status, _, error) = migrate(&database, renamed, &["plan", "--rename", "Order"]);
     assert_eq!(status, 2);
     assert!(error.contains("Table.column=newColumn"), "{error}");
+}
+
+#[tokio::test]
+async fn a_plan_says_what_apply_will_refuse_and_apply_lists_only_what_is_done() {
+    let database = TestDatabase::create().await;
+    let before = "enum S { OPEN WON } type Order { id: ID! @id stage: S }";
+    assert_eq!(migrate(&database, before, &["apply"]).0, 0);
+    let insert = "INSERT INTO \"default$default\".\"Order\" VALUES ('o1', 'OPEN')";
+    database.connect().await.batch_execute(insert).await.unwrap();
+    let after = "enum S { WON } type Order { id: ID! @id stage: S } type New { id: ID! @id }";
+    let problem = "`Order.stage` holds values that the enum `S` lacks: 1 row of `Order`, e.g. `OPEN` in `o1`";
+
+    let (status, plan, error) = migrate(&database, after, &["plan"]);
+    assert_eq!(status, 1);
+    assert!(plan.contains("create the table `New`") && plan.contains(problem), "{plan}");
+    assert!(!plan.contains("does them") && error.contains("will refuse"), "{plan}{error}");
+    let (status, out, error) = migrate(&database, after, &["apply"]);
+    assert_eq!((status, out.as_str()), (1, ""), "no step was done");
+    assert!(error.contains(problem) && error.contains("nothing was changed"), "{error}");
+    let (status, out, _) = migrate(&database, after, &["verify"]);
+    assert!(status == 1 && out.contains(problem), "{out}");
+    let (_, out, _) = migrate(&database, after, &["diff"]);
+    assert!(out.contains("-- DOES NOT FIT: `Order.stage`"), "{out}");
+
+    // The datamodel that is deployed already is no reason to refuse, only to warn.
+    let spoil = "UPDATE \"default$default\".\"Order\" SET stage = 'LOST'";
+    database.connect().await.batch_execute(spoil).await.unwrap();
+    let (status, _, error) = migrate(&database, before, &["apply"]);
+    assert_eq!(status, 0);
+    assert!(error.contains("`LOST` in `o1`"), "{error}");
+}
+
+#[tokio::test]
+async fn what_others_have_made_is_reported_and_dropped_only_when_asked() {
+    let database = TestDatabase::create().await;
+    let datamodel = "type Order { id: ID! @id }";
+    assert_eq!(migrate(&database, datamodel, &["apply"]).0, 0);
+    let foreign = "CREATE TABLE \"default$default\".report (x int)";
+    database.connect().await.batch_execute(foreign).await.unwrap();
+    let (status, out, _) = migrate(&database, datamodel, &["apply"]);
+    assert_eq!(status, 0);
+    assert!(out.contains("left alone (`--drop-unknown` drops):\n   -  the table `report`"), "{out}");
+    assert_eq!(migrate(&database, datamodel, &["verify"]).0, 0);
+    let (_, plan, _) = migrate(&database, datamodel, &["plan", "--drop-unknown"]);
+    assert!(plan.contains("drop the table `report`") && plan.contains("apply --drop-unknown`"), "{plan}");
+    assert_eq!(migrate(&database, datamodel, &["apply", "--drop-unknown"]).0, 0);
+    assert!(!migrate(&database, datamodel, &["plan"]).1.contains("report"));
 }

@@ -24,6 +24,7 @@ async fn shop() -> TestDatabase {
         renames: &[],
         allow_data_loss: false,
         drop_unknown: false,
+        keep_empty: false,
     };
     migrations::apply(&mut database.connect().await, &deployment, &|_| {}).await.unwrap();
     database

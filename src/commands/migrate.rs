@@ -109,6 +109,7 @@ async fn work(
         renames,
         allow_data_loss: matches!(task, Work::Apply { allow_data_loss: true }),
         drop_unknown,
+        keep_empty: false,
     };
     match task {
         Work::Plan => {

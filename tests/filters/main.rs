@@ -126,6 +126,7 @@ async fn fill(test: &TestDatabase, model: &DataModel, schema: &str, rows: &str) 
         renames: &[],
         allow_data_loss: false,
         drop_unknown: false,
+        keep_empty: false,
     };
     migrations::apply(&mut client, &deployment, &|_| {}).await.unwrap();
     client.batch_execute(rows).await.unwrap_or_else(|error| panic!("{error:?}\n{rows}"));

@@ -5,6 +5,7 @@
 mod doctor;
 mod doctor_network;
 mod health;
+mod misfits;
 mod process;
 mod rolling;
 mod stopping;

@@ -306,6 +306,7 @@ async fn customers_of_earlier_versions_get_logins_and_their_devices_a_name_of_th
         renames: &[],
         allow_data_loss: false,
         drop_unknown: false,
+        keep_empty: false,
     };
     let mut client = shop.connect().await;
     let steps = migrations::apply(&mut client, &deployment, &|_| {}).await.unwrap().steps;

@@ -53,6 +53,7 @@ impl World {
             renames: &[],
             allow_data_loss: false,
             drop_unknown: false,
+            keep_empty: false,
         };
         apply(&mut client, &deployment, &|_| {}).await.unwrap();
         client.batch_execute(&format!("set search_path = \"{SCHEMA}\"")).await.unwrap();

@@ -59,8 +59,9 @@ impl Plan {
 pub(super) struct Outline {
     pub planned: Planned,
     pub before: Before,
-    /// Another datamodel was deployed after this one: what that one needs is dropped only with permission.
-    gone_on: bool,
+    /// Also what is empty is dropped only with permission: a server deploys by itself, or another datamodel was deployed
+    /// after this one.
+    keep_empty: bool,
 }
 
 impl Outline {
@@ -86,7 +87,8 @@ impl Outline {
             Some(text) if text == deployment.text => Before::Same,
             Some(_) => Before::Another,
         };
-        Ok(Outline { planned, before, gone_on: has_gone_on(client, deployment).await? })
+        let keep_empty = deployment.keep_empty || has_gone_on(client, deployment).await?;
+        Ok(Outline { planned, before, keep_empty })
     }
 
     /// The steps, with what they lose now; and the tables of which nothing is lost as long as no row is written.
@@ -106,7 +108,7 @@ impl Outline {
                 unharmed.push(loss.table.clone());
             }
             if lost || !loss.only_for_rows {
-                let counts = lost || (loss.drops && self.gone_on);
+                let counts = lost || (loss.drops && self.keep_empty);
                 let data_loss = counts.then(|| Loss { rows, ..loss.clone() });
                 steps.push(MigrationStep { data_loss, ..step.clone() });
             }

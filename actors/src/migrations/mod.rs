@@ -38,6 +38,8 @@ pub struct Deployment<'a> {
     pub allow_data_loss: bool,
     /// Also drops tables and columns that were never Gom's.
     pub drop_unknown: bool,
+    /// Dropping counts as a loss even where nothing is in it: another version may serve what has just been added.
+    pub keep_empty: bool,
 }
 
 /// Where a database stands.

@@ -29,6 +29,7 @@ async fn deploy(client: &mut Client, model: &DataModel) -> Vec<String> {
         renames: &[],
         allow_data_loss: false,
         drop_unknown: false,
+        keep_empty: false,
     };
     let steps = apply(client, &deployment, &|_| {}).await.unwrap();
     steps.steps.into_iter().map(|step| step.description).collect()

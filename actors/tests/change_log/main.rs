@@ -41,6 +41,7 @@ pub async fn deploy(client: &mut Client) {
         renames: &[],
         allow_data_loss: false,
         drop_unknown: false,
+        keep_empty: false,
     };
     apply(client, &deployment, &|_| {}).await.unwrap();
 }

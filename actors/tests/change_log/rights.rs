@@ -41,6 +41,7 @@ async fn triggers_that_are_missing_or_not_ours_any_more_are_made_again() {
         renames: &[],
         allow_data_loss: false,
         drop_unknown: false,
+        keep_empty: false,
     };
     for harm in [
         r#"drop trigger gom_change on "Fan""#,

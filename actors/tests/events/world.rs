@@ -98,6 +98,7 @@ impl World {
             renames: &[],
             allow_data_loss: false,
             drop_unknown: false,
+            keep_empty: false,
         };
         apply(client, &deployment, &|_| ()).await.unwrap();
         let schema = Arc::new(generate(&model, SchemaOptions::default()));

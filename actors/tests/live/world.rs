@@ -69,6 +69,7 @@ impl World {
             renames: &[],
             allow_data_loss: false,
             drop_unknown: false,
+            keep_empty: false,
         };
         apply(&mut database.connect().await, &deployment, &|_| {}).await.unwrap();
         let schema = Arc::new(generate(&model, SchemaOptions::default()));

@@ -46,6 +46,7 @@ async fn what_a_datamodel_had_goes_with_it_and_the_rest_goes_only_when_asked() {
         renames: &[],
         allow_data_loss: false,
         drop_unknown: true,
+        keep_empty: false,
     };
     let error = apply(&mut client, &deployment, &|_| ()).await.unwrap_err();
     assert!(matches!(error, MigrateError::DataLoss(_)), "{error}");

@@ -38,6 +38,7 @@ async fn attempt(
         renames: &renames,
         allow_data_loss,
         drop_unknown: false,
+        keep_empty: false,
     };
     let planned = plan(client, &deployment).await?;
     let done = apply(client, &deployment, &|_| ()).await?;
@@ -71,6 +72,7 @@ async fn planned(client: &Client, text: &str) -> Plan {
         renames: &[],
         allow_data_loss: false,
         drop_unknown: false,
+        keep_empty: false,
     };
     plan(client, &deployment).await.unwrap()
 }
@@ -416,6 +418,7 @@ async fn ten_servers_may_start_at_once() {
         renames: &[],
         allow_data_loss: false,
         drop_unknown: false,
+        keep_empty: false,
     };
     let starts = (0..10).map(async |_| {
         let mut client = database.connect().await;

@@ -56,9 +56,12 @@ impl DataCheck {
 }
 
 impl Misfit {
-    /// How many rows, and the key of one, without its value: for logs.
+    /// How many rows, and the id of one, without any value: for logs.
     pub fn extent(&self) -> String {
-        self.rows.describe(&self.counted.0, &self.counted.1, false)
+        // What blocks a step may have a value for its key.
+        let example = self.rows.example.clone().filter(|_| self.gravity != Gravity::Blocks);
+        let rows = FoundRows { example, ..self.rows.clone() };
+        rows.describe(&self.counted.0, &self.counted.1, false)
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) async fn examine(
         renames: &[],
         allow_data_loss: false,
         drop_unknown: false,
+        keep_empty: false,
     };
     let has_gone_on = migrations::has_gone_on(client, &deployment).await.unwrap_or(false);
     let known = migrations::system_version();

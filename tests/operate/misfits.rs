@@ -1,0 +1,39 @@
+//! Databases that do not fit their datamodel, or whose changes nobody would see: what a server reports of them.
+
+use gom_test_support::TestDatabase;
+
+use crate::doctor::doctor;
+use crate::process::{Environment, Server, environment, run};
+
+const TOOLS: &str = "enum State { NEW } type Tool { uid: ID! @id state: State }";
+
+/// A database with a tool that the datamodel does not allow, and the environment of its server.
+async fn spoiled(folder: &tempfile::TempDir) -> (TestDatabase, Environment) {
+    let database = TestDatabase::create().await;
+    let datamodel = folder.path().join("tools.prisma");
+    std::fs::write(&datamodel, TOOLS).unwrap();
+    let mut environment = environment(&database.url());
+    environment.push(("GOM__DATAMODEL__FILE", datamodel.display().to_string()));
+    assert!(run(&environment, &["migrate", "apply"]).status.success());
+    let insert = r#"INSERT INTO "default$default"."Tool" VALUES ('t1', 'secret')"#;
+    database.connect().await.batch_execute(insert).await.unwrap();
+    (database, environment)
+}
+
+#[tokio::test]
+async fn rows_that_do_not_fit_are_a_warning_at_the_start_and_no_reason_not_to_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_database, environment) = spoiled(&folder).await;
+    for arguments in [&[][..], &["--deploy"]] {
+        let server = Server::ready(&environment, arguments).await;
+        server
+            .comes("a warning", async |server| {
+                let log = server.log();
+                log.contains("`Tool.state` holds values that the enum `State` lacks")
+                    && log.contains("1 row of `Tool`")
+            })
+            .await;
+        assert!(!server.log().contains("secret"), "no value stands in the log");
+    }
+    doctor(&environment, &[]).says("rows", "problem", "1 row of `Tool`, e.g. `t1`");
+}
