@@ -81,7 +81,7 @@ impl Drop for Running {
 /// With `only_reads`, mutations are refused. The outlet may be called before this returns.
 pub async fn start(
     api: &Api,
-    request: Request,
+    request: impl Into<Arc<Request>>,
     viewer: Viewer,
     from: Option<Cursor>,
     only_reads: bool,
@@ -89,8 +89,8 @@ pub async fn start(
     outlet: Rc<dyn Outlet>,
 ) -> Started {
     let began = Instant::now();
+    let request: Arc<Request> = request.into();
     let is_large = request.is_large();
-    let request = Arc::new(request);
     let prepared = match prepare(api, &request, &viewer, is_large, deadline).await {
         Ok(prepared) => prepared,
         Err(errors) => {

@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use actix_web::HttpRequest;
-use gom_actors::sessions::{Refreshed, Session, SessionError, SessionId};
+use gom_actors::sessions::{Refreshed, Refresher, Session, SessionError, SessionId};
 
 use super::State;
 use super::edge::Edge;
@@ -51,7 +52,7 @@ pub async fn join(request: &HttpRequest, state: &State, id: &SessionId) -> Resul
             Ok(user) => return Ok(LoggedIn { user, head }),
             Err(TokenError::Expired) => return renew(request, state, id, &session).await,
             Err(TokenError::Invalid(message)) => match replaced(edge, &session, &head).await {
-                Ok(Some(newer)) => return verified(request, edge, id, &session, newer).await,
+                Ok(Some(newer)) => return newer_half(request, state, id, &session, newer).await,
                 // Another may be the session's.
                 Ok(None) => reason = reason.or(Some(message.into())),
                 Err(_) => unavailable = true,
@@ -83,6 +84,53 @@ async fn replaced(edge: &Edge, session: &Session, head: &str) -> Result<Option<S
     }
 }
 
+/// The user of a session's token that ends after `until`, for a connection that came with the session. The token is renewed if
+/// it has to be; however many connections and servers want it at once, the issuer is asked once.
+///
+/// # Errors
+/// The session is over, or its token cannot be renewed; or neither can be found out now.
+pub async fn renew_for_connection(
+    state: &State,
+    id: &SessionId,
+    until: SystemTime,
+) -> Result<Arc<User>, NotLoggedIn> {
+    let edge = &*state.edge;
+    let session = edge.sessions.resume(id).await.map_err(unanswered)?.ok_or_else(closed)?;
+    // Another connection, or a request, may have renewed it.
+    if let Some(previous) = &session.previous
+        && let Ok(user) = edge.identity.verify(&session.provider, &previous.head, &session.signature).await
+        && user.expires > until
+    {
+        return Ok(user);
+    }
+    let refresher = refresher(edge, &session)?;
+    match edge.sessions.refresh_for_connection(id, &session.signature, refresher).await {
+        Ok(Refreshed { session, head }) => {
+            match edge.identity.verify(&session.provider, &head, &session.signature).await {
+                Ok(user) => Ok(user),
+                Err(TokenError::Unavailable) => Err(unverified()),
+                Err(error) => Err(NotLoggedIn::No(error.to_string().into())),
+            }
+        }
+        Err(SessionError::Gone) => {
+            forget_devices(state, id, &session.subject).await;
+            Err(expired())
+        }
+        Err(error) => Err(unanswered(error)),
+    }
+}
+
+fn expired() -> NotLoggedIn {
+    NotLoggedIn::No(TokenError::Expired.to_string().into())
+}
+
+/// # Errors
+/// The session's token is not renewed.
+fn refresher(edge: &Edge, session: &Session) -> Result<Box<dyn Refresher>, NotLoggedIn> {
+    let renewable = session.refresh_token.is_some();
+    renewable.then(|| edge.identity.refresher(&session.provider)).flatten().ok_or_else(expired)
+}
+
 /// Gets a new token from whoever issued the expired one. However many requests ask together, it is asked once.
 async fn renew(
     request: &HttpRequest,
@@ -91,11 +139,7 @@ async fn renew(
     session: &Session,
 ) -> Result<LoggedIn, NotLoggedIn> {
     let edge = &*state.edge;
-    let expired = || NotLoggedIn::No(TokenError::Expired.to_string().into());
-    let renewable = session.refresh_token.is_some();
-    let refresher = renewable.then(|| edge.identity.refresher(&session.provider)).flatten();
-    let refresher = refresher.ok_or_else(expired)?;
-    match edge.sessions.refresh(id, &session.signature, refresher).await {
+    match edge.sessions.refresh(id, &session.signature, refresher(edge, session)?).await {
         Ok(Refreshed { session, head }) => verified(request, edge, id, &session, head).await,
         Err(SessionError::Gone) => {
             forget_devices(state, id, &session.subject).await;
@@ -116,6 +160,21 @@ async fn forget_devices(state: &State, id: &SessionId, user: &str) {
     }
 }
 
+/// The user of the half that replaced the request's. It has ended as well if connections renewed the token for a while, and
+/// then none did any more.
+async fn newer_half(
+    request: &HttpRequest,
+    state: &State,
+    id: &SessionId,
+    session: &Session,
+    head: String,
+) -> Result<LoggedIn, NotLoggedIn> {
+    match state.edge.identity.verify(&session.provider, &head, &session.signature).await {
+        Err(TokenError::Expired) => renew(request, state, id, session).await,
+        _ => verified(request, &state.edge, id, session, head).await,
+    }
+}
+
 /// The user of a newer half, which goes to the browser.
 async fn verified(
     request: &HttpRequest,
@@ -128,6 +187,7 @@ async fn verified(
         Ok(user) => {
             edge.cookies.give_token_half(request, &head);
             edge.cookies.give_id(request, id);
+            edge.sessions.heard(id, session).await;
             Ok(LoggedIn { user, head })
         }
         Err(TokenError::Unavailable) => Err(unverified()),

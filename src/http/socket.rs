@@ -6,6 +6,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use actix_web_actors::ws;
 use gom_actors::metrics::Route;
+use gom_actors::sessions::SessionId;
 
 use super::State;
 use super::access::Noted;
@@ -45,6 +46,10 @@ async fn shake_hands(
     let viewer = if session.is_some() || by_header { known(request, &state).await? } else { None };
     Noted::of(request, |noted| viewer.iter().for_each(|viewer| noted.viewer(viewer)));
     let user = viewer.as_ref().and_then(Viewer::user);
+    let over = match &session {
+        Some(session) if viewer.is_none() => lives(&state, session).await,
+        _ => false,
+    };
     let address = state.edge.proxies.client_of(request).to_string();
     let place = state
         .census
@@ -56,8 +61,9 @@ async fn shake_hands(
     })?;
     let handshake = Handshake {
         protocol,
+        over,
         // A socket of cookies that are no good any more is refused in the protocol's own words.
-        session: session.filter(|_| user.is_some()),
+        session: session.filter(|_| user.is_some() || over),
         viewer: viewer.map(|viewer| (time_left(request, &state, &viewer), viewer)),
         request_id: RequestId::of_request(request).as_str().to_owned(),
         place,
@@ -75,6 +81,12 @@ async fn known(request: &HttpRequest, state: &State) -> Result<Option<Viewer>, R
         Err(NoViewer::Browser(error)) if error.status_code() == StatusCode::SERVICE_UNAVAILABLE => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+/// Somebody has logged in to the session, and nobody out of it.
+async fn lives(state: &State, session: &SessionId) -> bool {
+    let living = state.edge.sessions.living(std::slice::from_ref(session)).await;
+    matches!(living.as_deref(), Ok([true]))
 }
 
 /// The one that the handshake will agree on: the first that is asked for and spoken.

@@ -4,15 +4,17 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::rt::time::{Interval, Sleep, interval_at, sleep};
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::{FutureExt, Stream};
 use gom_actors::live::Room;
 use gom_actors::metrics::{CONNECTIONS_CLOSED, Closed, EVENT_STREAMS, Level, Route};
+use gom_actors::sessions::SessionId;
 use gom_actors::waiting::Charge;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
@@ -22,12 +24,13 @@ use super::State;
 use super::access::Noted;
 use super::call::Call;
 use super::outgoing::reader;
+use super::renewal::{NotRenewed, renewed};
 use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{check_site, time_left};
 use crate::graphql::{Answer, Next, Outlet, Running, Started, start, write_answer};
-use crate::identity::Cursors;
-use crate::socket::{Entry, Outbox, OwnSocket, Place};
+use crate::identity::{Cursors, User, Viewer};
+use crate::socket::{Entry, Outbox, OwnSocket, OwnTask, Place};
 
 pub const CONTENT_TYPE: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -54,8 +57,8 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     let told = state.sockets.told();
     let outbox = Outbox::new(bounds.queue_messages, bounds.queue_bytes, |_, _| None, socket, &account, told);
     let session = state.edge.cookies.id_of(request).filter(|_| user.is_some());
-    let entry = state.sockets.enter(&outbox, session);
-    let expires = Box::pin(sleep(time_left(request, state, &call.viewer)));
+    let entry = state.sockets.enter(&outbox, session.clone());
+    let end = End::of(request, state, session, &call.viewer);
     let events = Rc::new(Events {
         outbox: Rc::clone(&outbox),
         id: call.id,
@@ -98,7 +101,7 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
         _place: place,
         _counted: EVENT_STREAMS.level(()),
         heartbeat,
-        expires,
+        end,
     };
     Ok(HttpResponse::Ok()
         .content_type(CONTENT_TYPE)
@@ -193,14 +196,62 @@ struct Body {
     _place: Place,
     _counted: Level,
     heartbeat: Interval,
-    expires: Pin<Box<Sleep>>,
+    end: End,
+}
+
+/// When a stream ends.
+enum End {
+    /// With its token.
+    Token(Pin<Box<Sleep>>),
+    /// With its session.
+    Session(Box<Tenure>),
+}
+
+/// Of a session's user.
+struct Tenure {
+    state: Data<State>,
+    session: SessionId,
+    user: Arc<User>,
+    renewing: OwnTask<Result<Arc<User>, NotRenewed>>,
+}
+
+impl End {
+    fn of(request: &HttpRequest, state: &State, session: Option<SessionId>, viewer: &Viewer) -> Self {
+        match (session, viewer, request.app_data::<Data<State>>()) {
+            (Some(session), Viewer::User(user), Some(state)) => {
+                let (state, user) = (state.clone(), Arc::clone(user));
+                let renewing = OwnTask::begin(renewed(state.clone(), session.clone(), user.expires));
+                End::Session(Box::new(Tenure { state, session, user, renewing }))
+            }
+            _ => End::Token(Box::pin(sleep(time_left(request, state, viewer)))),
+        }
+    }
+
+    /// Ready when nothing may follow. A client that may go on with other rights comes back by itself, with the last cursor.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let tenure = match self {
+            End::Token(expires) => return expires.as_mut().poll(cx),
+            End::Session(tenure) => tenure,
+        };
+        loop {
+            match Pin::new(&mut tenure.renewing).poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(user))) if user.may_the_same(&tenure.user) => {
+                    let renewing = renewed(tenure.state.clone(), tenure.session.clone(), user.expires);
+                    tenure.user = user;
+                    tenure.renewing = OwnTask::begin(renewing);
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+    }
 }
 
 impl Stream for Body {
     type Item = Result<Bytes, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.expires.as_mut().poll(cx).is_ready() {
+        if self.end.poll(cx).is_ready() {
             if !self.outbox.is_over() {
                 CONNECTIONS_CLOSED.one(Closed::Forbidden);
             }

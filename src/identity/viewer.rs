@@ -74,6 +74,21 @@ impl User {
         self.rights.get_or_init(|| bind(self).map(Arc::new)).as_ref().map_err(Clone::clone)
     }
 
+    /// Whether another token of the user allows the same: all but its times is alike.
+    pub fn may_the_same(&self, other: &User) -> bool {
+        let of_its_own = |claim: &str| matches!(claim, "iat" | "exp" | "nbf" | "jti");
+        let lasting = |user: &User| -> Map<String, Value> {
+            user.claims
+                .iter()
+                .filter(|(claim, _)| !of_its_own(claim))
+                .map(|(c, v)| (c.clone(), v.clone()))
+                .collect()
+        };
+        self.subject == other.subject
+            && self.permissions == other.permissions
+            && lasting(self) == lasting(other)
+    }
+
     pub fn has_permission(&self, permission: &str) -> bool {
         self.permissions.iter().any(|held| held == permission)
     }

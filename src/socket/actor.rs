@@ -1,6 +1,7 @@
 //! The `Socket` actor: the one place that knows actix-web-actors. It reads frames, does what the state machine says, and
 //! puts what is to be sent into the outbox, which the connection's answer drains.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -31,9 +32,9 @@ use super::outlet::{Failed, ToSocket};
 use super::own_task::OwnTask;
 use super::payload::bad_cursor;
 use super::sending::Sending;
-use crate::graphql::{self, Answer, Running, Started, is_large};
-use crate::http::{State, reader, too_much_asked};
-use crate::identity::Viewer;
+use crate::graphql::{self, Answer, Request, Running, Started, is_large};
+use crate::http::{NotRenewed, State, reader, renewed, too_much_asked};
+use crate::identity::{User, Viewer};
 
 /// How long an acknowledgement waits for its cursor.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +43,7 @@ const BAD_PROTOCOL: u16 = 1002;
 const BAD_DATA: u16 = 1003;
 const BAD_TEXT: u16 = 1007;
 const TRY_AGAIN: u16 = 1013;
+const FORBIDDEN: u16 = 4403;
 const NOT_ACCEPTABLE: u16 = 4406;
 
 /// What the handshake has found out.
@@ -50,6 +52,8 @@ pub struct Handshake {
     pub protocol: Option<Protocol>,
     /// Of the cookies, or of a token in the handshake's own headers; and how long.
     pub viewer: Option<(Duration, Viewer)>,
+    /// There is no viewer, for the token of a session that lives has ended.
+    pub over: bool,
     /// With which the socket ends.
     pub session: Option<SessionId>,
     /// Under which errors are found in the log.
@@ -80,14 +84,16 @@ where
     let (account, told) = (state.waiting.account(&reader), state.sockets.told());
     let outbox =
         Outbox::new(bounds.queue_messages, bounds.queue_bytes, words, handshake.socket, &account, told);
-    let entry = state.sockets.enter(&outbox, handshake.session);
+    let entry = state.sockets.enter(&outbox, handshake.session.clone());
     let most = bounds.message_bytes;
     let machine = match handshake.protocol {
-        Some(protocol) => Machine::new(protocol, bounds.operations, handshake.request_id.clone()),
+        Some(protocol) => {
+            Machine::new(protocol, bounds.operations, handshake.request_id.clone(), handshake.over)
+        }
         None => {
             let spoken = Protocol::NAMES.join(", ");
             outbox.close(NOT_ACCEPTABLE, &format!("Subprotocol not acceptable; spoken are {spoken}"));
-            Machine::new(Protocol::TransportWs, 0, handshake.request_id.clone())
+            Machine::new(Protocol::TransportWs, 0, handshake.request_id.clone(), false)
         }
     };
     let now = Instant::now();
@@ -96,7 +102,9 @@ where
         // Beyond the clock's end is for ever.
         until: handshake.viewer.as_ref().and_then(|(left, _)| now.checked_add(*left)),
         viewer: handshake.viewer.map(|(_, viewer)| viewer),
+        session: handshake.session,
         known: false,
+        rights: 0,
         running: HashMap::new(),
         begun: 0,
         expiry: None,
@@ -121,6 +129,10 @@ pub(super) struct Socket {
     viewer: Option<Viewer>,
     /// When the viewer's token ends.
     until: Option<Instant>,
+    /// With which it came: its token is renewed.
+    session: Option<SessionId>,
+    /// Counts how often the viewer's rights have changed.
+    rights: u64,
     /// The machine has been told who it is.
     known: bool,
     running: HashMap<Id, Operation>,
@@ -138,6 +150,12 @@ pub(super) struct Socket {
 /// An operation that is being started, or runs.
 struct Operation {
     number: u64,
+    /// What was asked for, to start it anew when the viewer's rights change.
+    request: Arc<Request>,
+    bytes: usize,
+    outlet: Rc<ToSocket>,
+    /// Of [`Socket::rights`], when it was started.
+    rights: u64,
     starting: SpawnHandle,
     running: Option<Running>,
     /// Counts the request for as long as it goes on; nothing if it is refused for that.
@@ -352,11 +370,52 @@ impl Socket {
             ctx.cancel_future(earlier);
         }
         let Some(until) = self.until else { return };
+        if let (Some(session), Some(user)) = (&self.session, self.viewer.as_ref().and_then(Viewer::user)) {
+            let renewing = OwnTask::begin(renewed(self.state.clone(), session.clone(), user.expires));
+            let renewing = renewing.into_actor(self).map(|renewal, socket, ctx| match renewal {
+                Some(Ok(user)) => socket.go_on_as(user, ctx),
+                Some(Err(NotRenewed::Over)) => socket.expire(ctx),
+                Some(Err(NotRenewed::Unavailable)) => {
+                    socket.end(TRY_AGAIN, "the token has expired, and cannot be renewed at the moment");
+                }
+                None => {}
+            });
+            self.expiry = Some(ctx.spawn(renewing));
+            return;
+        }
         let left = until.saturating_duration_since(Instant::now());
-        self.expiry = Some(ctx.run_later(left, |socket, ctx| {
-            let effects = socket.machine.forbid("the token has expired: connect again");
-            socket.carry_out(effects, ctx);
-        }));
+        self.expiry = Some(ctx.run_later(left, |socket, ctx| socket.expire(ctx)));
+    }
+
+    fn expire(&mut self, ctx: &mut <Self as Actor>::Context) {
+        if self.viewer.as_ref().is_some_and(Viewer::is_service) {
+            // Its client comes back with another token.
+            return self.end(FORBIDDEN, "the token has expired: connect again");
+        }
+        let effects = self.machine.expired();
+        self.carry_out(effects, ctx);
+    }
+
+    /// The token was renewed. Where it allows something else, what runs is started anew, each after the last event that it has
+    /// delivered.
+    fn go_on_as(&mut self, user: Arc<User>, ctx: &mut <Self as Actor>::Context) {
+        let same = self.viewer.as_ref().and_then(Viewer::user).is_some_and(|old| old.may_the_same(&user));
+        self.viewer = Some(Viewer::User(user));
+        self.expire_later(ctx);
+        if same {
+            return;
+        }
+        self.rights += 1;
+        let running = self.running.iter().filter(|(_, operation)| operation.running.is_some());
+        let running: Vec<Id> = running.map(|(id, _)| Rc::clone(id)).collect();
+        running.into_iter().for_each(|id| self.start_anew(id, ctx));
+    }
+
+    fn start_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
+        let Some(operation) = self.running.get(&id) else { return };
+        let from = operation.outlet.delivered.get().map(|cursor| self.state.api.engine.cursors.seal(cursor));
+        let start = Start { request: Arc::clone(&operation.request), bytes: operation.bytes, from };
+        self.start(id, start, ctx);
     }
 
     fn stop(&mut self, id: &Id, ctx: &mut <Self as Actor>::Context) {
@@ -371,6 +430,7 @@ impl Socket {
         let Some(viewer) = self.viewer.clone().filter(|_| self.known) else { return };
         let asked = self.state.asked.account(&reader(&viewer));
         let held = asked.check().map(|()| asked.charge(start.bytes.max(start.request.memory())));
+        let (request, bytes) = (Arc::clone(&start.request), start.bytes);
         // One that is refused is not kept until there is room to say so.
         let (held, start) = match held {
             Ok(held) => (Some(held), Ok(start)),
@@ -388,7 +448,9 @@ impl Socket {
             id: Rc::clone(&id),
             number,
             request_id: self.request_id.clone(),
+            delivered: Cell::new(None),
         });
+        let of_operation = Rc::clone(&outlet);
         let (state, request_id) = (self.state.clone(), self.request_id.clone());
         let outbox = Rc::clone(&self.outbox);
         // On a task of its own: while the connection is stuck in a write, its actor does nothing, and what an operation has or
@@ -419,6 +481,7 @@ impl Socket {
                     return (Started::Answered(Answer::refused(vec![bad_cursor(&error.to_string())])), None);
                 }
             };
+            outlet.delivered.set(from);
             let started = graphql::start(&state.api, start.request, viewer, from, false, deadline, outlet);
             let started = AssertUnwindSafe(started).catch_unwind().await;
             let started = started.unwrap_or_else(|_| Started::Answered(Answer::panicked()));
@@ -433,14 +496,20 @@ impl Socket {
         let starting = starting.into_actor(self).map(move |started, socket, ctx| {
             // Cancelled with the worker's thread.
             let Some((started, held)) = started else { return };
+            let rights = socket.rights;
             let Some(operation) = socket.running.get_mut(&of_task).filter(|o| o.number == number) else {
                 return;
             };
             match started {
                 Started::Running(running) => {
                     operation.running = Some(running);
+                    let is_stale = operation.rights != rights;
                     let effects = socket.machine.started(&of_task);
                     socket.carry_out(effects, ctx);
+                    // They have changed while it was being started.
+                    if is_stale {
+                        socket.start_anew(of_task, ctx);
+                    }
                 }
                 Started::Answered(answer) => {
                     for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
@@ -455,7 +524,10 @@ impl Socket {
             }
         });
         let starting = ctx.spawn(starting);
-        self.running.insert(id, Operation { number, starting, running: None, _held: held });
+        let (outlet, rights) = (of_operation, self.rights);
+        let operation =
+            Operation { number, request, bytes, outlet, rights, starting, running: None, _held: held };
+        self.running.insert(id, operation);
     }
 }
 

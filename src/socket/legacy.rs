@@ -14,6 +14,7 @@ use crate::graphql::{Answer, write_answer};
 /// What the original closes with when it lets nobody in. The client comes back after any of them.
 pub(super) const REFUSED: u16 = 1011;
 const NORMAL: u16 = 1000;
+const EXPIRED: &str = "jwt expired";
 
 #[derive(Debug)]
 enum State {
@@ -21,11 +22,16 @@ enum State {
     /// What was started before there was an ack, in order.
     Asking(Vec<(Id, Box<Start>)>),
     Ready,
+    /// The session's token has ended and is not renewed. The client would come back for ever, and be refused: so it stays, and
+    /// each of its operations is refused.
+    Over,
 }
 
 #[derive(Debug)]
 pub struct Legacy {
     state: State,
+    /// The session of the handshake's cookies lives, and its token has ended.
+    over: bool,
     running: HashSet<Id>,
     most: usize,
     /// Under which errors are found in the log.
@@ -33,8 +39,8 @@ pub struct Legacy {
 }
 
 impl Legacy {
-    pub fn new(most: usize, request: String) -> Self {
-        Legacy { state: State::Waiting, running: HashSet::new(), most, request }
+    pub fn new(most: usize, request: String, over: bool) -> Self {
+        Legacy { state: State::Waiting, over, running: HashSet::new(), most, request }
     }
 
     pub fn receive(&mut self, message: Message, bytes: usize) -> Vec<Effect> {
@@ -63,6 +69,7 @@ impl Legacy {
             State::Asking(_) => Vec::new(),
             // Who it is was asked and answered; whatever was started goes on.
             State::Ready => ack(),
+            State::Over => vec![connection_error(EXPIRED)],
         }
     }
 
@@ -73,6 +80,9 @@ impl Legacy {
             Ok(Err(problem)) => return self.refused(&id, problem),
             Ok(Ok(start)) => start,
         };
+        if matches!(self.state, State::Over) {
+            return vec![expired(&id)];
+        }
         if !self.running.contains(&id) && self.running.len() >= self.most {
             return self.refused(&id, payload::too_many(self.most));
         }
@@ -91,6 +101,7 @@ impl Legacy {
                 self.running.insert(Rc::clone(&id));
                 vec![Effect::Start(id, start)]
             }
+            State::Over => vec![expired(&id)],
         }
     }
 
@@ -102,6 +113,9 @@ impl Legacy {
     }
 
     pub fn authenticated(&mut self, known: bool, _: Option<&str>) -> Vec<Effect> {
+        if !known && self.over {
+            return self.expired();
+        }
         if !known {
             return refuse("No authorization to connect");
         }
@@ -112,10 +126,19 @@ impl Legacy {
         ack().into_iter().chain(started).collect()
     }
 
+    /// The client forgets each operation with its error, and starts it no more (`subscriptions-transport-ws` 0.9). It does not
+    /// come back, for the socket stays.
+    pub fn expired(&mut self) -> Vec<Effect> {
+        self.state = State::Over;
+        let ended = std::mem::take(&mut self.running);
+        let ended = ended.into_iter().flat_map(|id| [expired(&id), Effect::Stop(id)]);
+        std::iter::once(connection_error(EXPIRED)).chain(ended).collect()
+    }
+
     pub fn init_is_late(&mut self) -> Vec<Effect> {
         match self.state {
             State::Waiting => refuse("Connection initialisation timeout"),
-            State::Asking(_) | State::Ready => Vec::new(),
+            State::Asking(_) | State::Ready | State::Over => Vec::new(),
         }
     }
 
@@ -177,4 +200,14 @@ fn connection_error(reason: &str) -> Effect {
 fn error(id: &str, reason: &str) -> Effect {
     let reason = Value::from(reason);
     Effect::Send(format!(r#"{{"type":"error","id":{id},"payload":{{"message":{reason}}}}}"#))
+}
+
+/// An operation that is refused, or ends, because the session's token has ended: in the words of HTTP.
+fn expired(id: &str) -> Effect {
+    let payload = json!({
+        "message": EXPIRED,
+        "error": "jwt_error",
+        "extensions": { "code": ErrorKind::Unauthenticated.code() },
+    });
+    Effect::Send(format!(r#"{{"type":"error","id":{id},"payload":{payload}}}"#))
 }

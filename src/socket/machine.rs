@@ -1,6 +1,7 @@
 //! What the protocols have in common: what comes in, and what is to be done about it. Pure: no socket, no clock.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use gom_engine::error::ApiError;
 use serde_json::{Map, Value};
@@ -65,11 +66,10 @@ pub enum Effect {
 /// An operation as it was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Start {
-    pub request: Request,
+    pub request: Arc<Request>,
     /// Of the message in which it came.
     pub bytes: usize,
-    /// After which a subscription goes on.
-    /// As the client has sent it.
+    /// The cursor after which a subscription goes on, sealed.
     pub from: Option<String>,
 }
 
@@ -98,10 +98,11 @@ macro_rules! each {
 
 impl Machine {
     /// `most`: operations at once. `request`: under which errors are found in the log.
-    pub fn new(protocol: Protocol, most: usize, request: String) -> Self {
+    /// `over`: the client's session lives, and its token has ended.
+    pub fn new(protocol: Protocol, most: usize, request: String, over: bool) -> Self {
         match protocol {
             Protocol::TransportWs => Machine::TransportWs(TransportWs::new(most, request)),
-            Protocol::Legacy => Machine::Legacy(Legacy::new(most, request)),
+            Protocol::Legacy => Machine::Legacy(Legacy::new(most, request, over)),
             Protocol::Oldest => Machine::Oldest(Oldest::new(most, request)),
         }
     }
@@ -144,8 +145,8 @@ impl Machine {
         each!(self, one => one.failed(id, error))
     }
 
-    /// The viewer is not the viewer any more: the token has expired, the session was closed.
-    pub fn forbid(&mut self, reason: &str) -> Vec<Effect> {
-        vec![Effect::Close(4403, reason.to_owned())]
+    /// The session's token has ended, and there is no other: the user has to log in.
+    pub fn expired(&mut self) -> Vec<Effect> {
+        each!(self, one => one.expired())
     }
 }

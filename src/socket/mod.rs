@@ -20,3 +20,4 @@ pub use census::{Census, Place};
 pub use local::{Entry, LocalSockets};
 pub use machine::Protocol;
 pub use outbox::{Outbox, OwnSocket};
+pub use own_task::OwnTask;

@@ -13,6 +13,8 @@ use super::machine::{self, Effect, Id, Message, Start};
 use super::payload;
 use crate::graphql::{Answer, write_answer, write_errors};
 
+const FORBIDDEN: u16 = 4403;
+
 #[derive(Debug)]
 enum State {
     Waiting,
@@ -102,6 +104,10 @@ impl Oldest {
         };
         let started = early.into_iter().map(|(id, start)| Effect::Start(id, start));
         success().into_iter().chain(started).collect()
+    }
+
+    pub fn expired(&mut self) -> Vec<Effect> {
+        vec![Effect::Close(FORBIDDEN, "the token has expired: connect again".to_owned())]
     }
 
     pub fn init_is_late(&mut self) -> Vec<Effect> {

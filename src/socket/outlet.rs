@@ -1,11 +1,13 @@
 //! Where the answers of an operation go that lasts.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use actix::{Addr, Message};
 use actix_web::web::Data;
 use gom_actors::live::Room;
 use gom_engine::error::ApiError;
+use gom_engine::events::Cursor;
 
 use super::actor::Socket;
 use super::machine::Id;
@@ -32,6 +34,8 @@ pub(super) struct ToSocket {
     pub id: Id,
     pub number: u64,
     pub request_id: String,
+    /// After which it goes on if it is started anew: all before is in the outbox.
+    pub delivered: Cell<Option<Cursor>>,
 }
 
 impl Outlet for ToSocket {
@@ -39,7 +43,16 @@ impl Outlet for ToSocket {
         &self.request_id
     }
 
+    fn begins(&self, after: Cursor) {
+        if self.delivered.get().is_none() {
+            self.delivered.set(Some(after));
+        }
+    }
+
     fn next(&self, next: Next) {
+        if next.cursor.is_some() {
+            self.delivered.set(next.cursor);
+        }
         let frame = self.state.sockets.frame(&self.before, &next.payload, self.after);
         self.outbox.send([frame]);
     }

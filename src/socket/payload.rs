@@ -1,5 +1,7 @@
 //! What the messages of both protocols hold.
 
+use std::sync::Arc;
+
 use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value};
 
@@ -28,7 +30,7 @@ pub fn start_of(payload: &Map<String, Value>, bytes: usize) -> Result<Result<Sta
     };
     let variables = object("variables").map_err(|()| "variables are no object")?;
     let extensions = object("extensions").map_err(|()| "extensions are no object")?;
-    let request = Request { text: text.clone(), operation_name, variables };
+    let request = Arc::new(Request { text: text.clone(), operation_name, variables });
     let from = match extensions.get("cursor") {
         None | Some(Value::Null) => None,
         Some(Value::String(cursor)) => Some(cursor.clone()),

@@ -119,6 +119,10 @@ impl TransportWs {
         vec![Effect::Send(ack.to_string())]
     }
 
+    pub fn expired(&mut self) -> Vec<Effect> {
+        close(FORBIDDEN, "the token has expired: connect again")
+    }
+
     pub fn init_is_late(&mut self) -> Vec<Effect> {
         match self.state {
             State::Waiting => close(INIT_TIMEOUT, "Connection initialisation timeout"),

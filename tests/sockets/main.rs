@@ -21,6 +21,7 @@ mod faults;
 mod large;
 mod legacy;
 mod prisma;
+mod renewal;
 mod transport_ws;
 mod unread;
 mod wire;

@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 use super::error::SessionError;
 use super::options::SessionOptions;
 use super::refresh::refresh;
-use super::refresher::Refresher;
-use super::session::{NewSession, Session, SessionId, SessionSummary};
+use super::refresher::{Recipient, Refresher};
+use super::session::{NewSession, Previous, Session, SessionId, SessionSummary};
 use super::store::{Life, Listed, SessionStore};
 use super::{Refreshed, store_failed};
 use crate::metrics::{ActorKind, SESSIONS, SessionEvent};
@@ -26,6 +26,7 @@ use crate::standing::{PROMISE, patience};
 use crate::watch::{Context, Watched};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Between two steps of one sweep.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,6 +45,22 @@ impl Keeping {
         let age = now.duration_since(opened).unwrap_or_default();
         let left = self.options.absolute.checked_sub(age).filter(|left| !left.is_zero())?;
         Some(Life { now, left: left.min(self.options.idle) })
+    }
+
+    /// The end of a grace period that begins now.
+    pub fn grace_end(&self) -> SystemTime {
+        whole_milliseconds(self.options.clock.now() + self.options.grace)
+    }
+
+    /// When a session ends at the latest.
+    pub fn last_end(&self, opened: SystemTime) -> SystemTime {
+        // PostgreSQL's calendar is longer than any session.
+        opened.checked_add(self.options.absolute.min(CENTURY)).unwrap_or(opened)
+    }
+
+    /// Whether no browser has been given the half that replaced this one.
+    pub fn is_unheard(&self, previous: &Previous) -> bool {
+        previous.until > self.grace_end()
     }
 
     pub async fn living(&self, ids: &[SessionId]) -> Answer<Vec<bool>> {
@@ -115,12 +132,13 @@ pub(super) struct Touch {
 pub(super) struct Refresh {
     pub id: SessionId,
     pub stale_signature: String,
+    pub recipient: Recipient,
     pub refresher: Box<dyn Refresher>,
     pub reply: oneshot::Sender<Answer<Refreshed>>,
 }
 
-/// A refresh that is under way: of which session, from which token.
-type Flight = (SessionId, String);
+/// A refresh that is under way: of which session, from which token, for whom.
+type Flight = (SessionId, String, Recipient);
 
 /// Who waits for each of the refreshes under way.
 type Flights = Rc<RefCell<HashMap<Flight, Vec<oneshot::Sender<Answer<Refreshed>>>>>>;
@@ -216,11 +234,11 @@ impl Handler<Refresh> for SessionManager {
     type Result = ();
 
     fn handle(&mut self, asked: Refresh, _: &mut Self::Context) {
-        let Refresh { id, stale_signature, refresher, reply } = asked;
+        let Refresh { id, stale_signature, recipient, refresher, reply } = asked;
         let Some(in_hand) = self.take_in_hand() else {
             return drop(reply.send(Err(SessionError::Overloaded)));
         };
-        let flight = (id, stale_signature);
+        let flight = (id, stale_signature, recipient);
         if let Some(waiting) = self.flights.borrow_mut().get_mut(&flight) {
             // As many may wait as may be in hand; beyond that it is overload as well.
             if waiting.len() < self.keeping.options.max_in_hand {
@@ -234,8 +252,8 @@ impl Handler<Refresh> for SessionManager {
         let landing = Landing { flights: Rc::clone(&self.flights), flight };
         let keeping = Arc::clone(&self.keeping);
         actix::spawn(async move {
-            let (id, stale_signature) = &landing.flight;
-            let answer = refresh(&keeping, id, stale_signature, refresher).await;
+            let (id, stale_signature, recipient) = &landing.flight;
+            let answer = refresh(&keeping, id, stale_signature, *recipient, refresher).await;
             drop(in_hand);
             match &answer {
                 Ok(_) => SESSIONS.one(SessionEvent::Refreshed),

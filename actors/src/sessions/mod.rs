@@ -32,6 +32,7 @@ use self::manager::{
 };
 use self::postgres_store::PostgresSessions;
 use self::redis_store::RedisSessions;
+use self::refresher::Recipient;
 use self::store::SessionStore;
 use crate::database::Database;
 use crate::metrics::{SESSION_FAILURES, SESSIONS, SessionEvent};
@@ -161,10 +162,46 @@ impl Sessions {
         stale_signature: &str,
         refresher: Box<dyn Refresher>,
     ) -> Result<Refreshed, SessionError> {
+        self.refresh_for(Recipient::Browser, id, stale_signature, refresher).await
+    }
+
+    /// The same for a connection that lasts, over which no cookie can be set: the half that the browser has stays good until
+    /// the browser comes with it (see [`Sessions::heard`]).
+    pub async fn refresh_for_connection(
+        &self,
+        id: &SessionId,
+        stale_signature: &str,
+        refresher: Box<dyn Refresher>,
+    ) -> Result<Refreshed, SessionError> {
+        self.refresh_for(Recipient::Connection, id, stale_signature, refresher).await
+    }
+
+    async fn refresh_for(
+        &self,
+        recipient: Recipient,
+        id: &SessionId,
+        stale_signature: &str,
+        refresher: Box<dyn Refresher>,
+    ) -> Result<Refreshed, SessionError> {
         let (reply, answer) = oneshot::channel();
         let stale_signature = stale_signature.to_owned();
-        self.send(Refresh { id: id.clone(), stale_signature, refresher, reply }).await?;
+        self.send(Refresh { id: id.clone(), stale_signature, recipient, refresher, reply }).await?;
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
+    }
+
+    /// The browser is given the half that replaced its own: if a connection had the token refreshed, the grace period of the
+    /// old half begins only now.
+    pub async fn heard(&self, id: &SessionId, session: &Session) {
+        let Some(previous) = &session.previous else { return };
+        if !self.keeping.is_unheard(previous) {
+            return;
+        }
+        let previous = Previous { until: self.keeping.grace_end(), ..previous.clone() };
+        let session = Session { previous: Some(previous), ..session.clone() };
+        // If the token was refreshed meanwhile, or the store does not answer, the old half stays good for longer.
+        if let Err(reason) = self.keeping.store.renew(id, &session.signature, &session, "").await {
+            tracing::debug!(reason, "that a browser has heard of a refresh could not be noted");
+        }
     }
 
     /// Closes a session. It is no error if there is none.

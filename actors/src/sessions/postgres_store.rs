@@ -60,7 +60,7 @@ const WRITES: &[&str] = &[
     "UPDATE gom.session SET refreshing = NULL, refreshing_until = NULL WHERE id = $1 AND refreshing = $2",
     "UPDATE gom.session
      SET signature = $3, refresh_token = $4, previous_signature = $5, previous_head = $6, previous_until = $7,
-         refreshing = NULL, refreshing_until = NULL
+         refreshing_until = CASE WHEN refreshing = $8 THEN NULL ELSE refreshing_until END
      WHERE id = $1 AND signature = $2 RETURNING 1",
     "WITH gone AS (
        DELETE FROM gom.session WHERE id IN (
@@ -220,7 +220,7 @@ impl SessionStore for PostgresSessions {
         id: &'a SessionId,
         stale_signature: &'a str,
         renewed: &'a Session,
-        _: &'a str,
+        holder: &'a str,
     ) -> Stored<'a, bool> {
         async move {
             let (id, token) = (id.as_str(), token(renewed));
@@ -228,8 +228,8 @@ impl SessionStore for PostgresSessions {
             let signature = previous.map(|previous| &previous.signature);
             let head = previous.map(|previous| &previous.head);
             let until = previous.map(|previous| previous.until);
-            let params: [&(dyn ToSql + Sync); 7] =
-                [&id, &stale_signature, &renewed.signature, &token, &signature, &head, &until];
+            let params: [&(dyn ToSql + Sync); 8] =
+                [&id, &stale_signature, &renewed.signature, &token, &signature, &head, &until, &holder];
             Ok(!self.writes.ask(RENEW, &params).await?.is_empty())
         }
         .boxed()

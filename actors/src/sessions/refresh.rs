@@ -9,8 +9,8 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Instant, timeout};
 
 use super::error::SessionError;
-use super::manager::{Keeping, whole_milliseconds};
-use super::refresher::{RefreshFailure, Refresher, Renewed};
+use super::manager::Keeping;
+use super::refresher::{Recipient, RefreshFailure, Refresher, Renewed};
 use super::session::{Previous, Session, SessionId};
 use super::{Refreshed, store_failed, unavailable};
 
@@ -32,8 +32,8 @@ enum Standing {
 async fn look(keeping: &Keeping, id: &SessionId, stale_signature: &str) -> Result<Standing, SessionError> {
     let session = keeping.get(id).await?.ok_or(SessionError::Gone)?;
     if session.signature != stale_signature {
-        // Neither the current token nor the one before it: a stranger's, or much too late.
-        let head = session.previous.as_ref().filter(|previous| previous.signature == stale_signature);
+        // The caller has it of the session itself; with nothing of a refresh left there, it comes much too late.
+        let head = session.previous.as_ref();
         let head = head.map(|previous| previous.head.clone()).ok_or(SessionError::Gone)?;
         return Ok(Standing::Newer(Refreshed { session: Arc::new(session), head }));
     }
@@ -45,6 +45,7 @@ pub(super) async fn refresh(
     keeping: &Arc<Keeping>,
     id: &SessionId,
     stale_signature: &str,
+    recipient: Recipient,
     refresher: Box<dyn Refresher>,
 ) -> Result<Refreshed, SessionError> {
     let patience = keeping.options.refresh_patience;
@@ -68,7 +69,7 @@ pub(super) async fn refresh(
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    match refresh_locked(keeping, id, stale_signature, refresher, &holder).await {
+    match refresh_locked(keeping, id, (stale_signature, recipient), refresher, &holder).await {
         Ok(refreshed) => Ok(refreshed),
         // A task goes on with it, and keeps the lock: the refresh token must not be spent twice.
         Err(Failure::GoesOn(error)) => Err(error),
@@ -103,7 +104,7 @@ impl From<SessionError> for Failure {
 async fn refresh_locked(
     keeping: &Arc<Keeping>,
     id: &SessionId,
-    stale_signature: &str,
+    (stale_signature, recipient): (&str, Recipient),
     refresher: Box<dyn Refresher>,
     holder: &SessionId,
 ) -> Result<Refreshed, Failure> {
@@ -120,11 +121,11 @@ async fn refresh_locked(
     let Ok(answer) = timeout(keeping.options.refresh_patience, &mut asking).await else {
         // The issuer may have exchanged the refresh token already: its answer must not be lost.
         let (keeping, id, holder) = (Arc::clone(keeping), id.clone(), holder.clone());
-        actix::spawn(finish_late(keeping, id, session, asking, holder));
+        actix::spawn(finish_late(keeping, id, (session, recipient), asking, holder));
         return Err(Failure::GoesOn(unavailable("the issuer of its token takes too long".to_owned())));
     };
     match answer {
-        Ok(Ok(renewed)) => keep(keeping, id, session, renewed, holder).await,
+        Ok(Ok(renewed)) => keep(keeping, id, (session, recipient), renewed, holder).await,
         Ok(Err(RefreshFailure::Unavailable)) => {
             Err(unavailable("the issuer of its token does not answer".to_owned()).into())
         }
@@ -139,7 +140,7 @@ type Asking = BoxFuture<'static, std::thread::Result<Result<Renewed, RefreshFail
 async fn finish_late(
     keeping: Arc<Keeping>,
     id: SessionId,
-    session: Session,
+    (session, recipient): (Session, Recipient),
     mut asking: Asking,
     holder: SessionId,
 ) {
@@ -156,7 +157,7 @@ async fn finish_late(
     let stale_signature = session.signature.clone();
     match answer {
         Some(Ok(Ok(renewed))) => {
-            let (session, _) = exchanged(&keeping, session, renewed);
+            let (session, _) = exchanged(&keeping, (session, recipient), renewed);
             keep_on(&keeping, &id, &stale_signature, &session, &holder).await;
             return;
         }
@@ -186,10 +187,20 @@ async fn rejected(
 }
 
 /// The session with the new token, and the browser's half of that.
-fn exchanged(keeping: &Keeping, session: Session, renewed: Renewed) -> (Session, String) {
+fn exchanged(
+    keeping: &Keeping,
+    (session, recipient): (Session, Recipient),
+    renewed: Renewed,
+) -> (Session, String) {
     let Renewed { head, signature, refresh_token } = renewed;
-    let until = whole_milliseconds(keeping.options.clock.now() + keeping.options.grace);
-    let previous = Previous { signature: session.signature, head: head.clone(), until };
+    // A browser that has heard of no refresh since still has the half of before all of them.
+    let unheard = session.previous.filter(|previous| keeping.is_unheard(previous));
+    let until = match recipient {
+        Recipient::Browser => keeping.grace_end(),
+        Recipient::Connection => keeping.last_end(session.opened),
+    };
+    let of_browser = unheard.map_or(session.signature, |previous| previous.signature);
+    let previous = Previous { signature: of_browser, head: head.clone(), until };
     let session = Session {
         signature,
         refresh_token: refresh_token.or(session.refresh_token),
@@ -204,12 +215,12 @@ fn exchanged(keeping: &Keeping, session: Session, renewed: Renewed) -> (Session,
 async fn keep(
     keeping: &Arc<Keeping>,
     id: &SessionId,
-    session: Session,
+    (session, recipient): (Session, Recipient),
     renewed: Renewed,
     holder: &SessionId,
 ) -> Result<Refreshed, Failure> {
     let stale_signature = session.signature.clone();
-    let (session, head) = exchanged(keeping, session, renewed);
+    let (session, head) = exchanged(keeping, (session, recipient), renewed);
     let kept = keeping.store.renew(id, &stale_signature, &session, holder.as_str()).await;
     match kept {
         Ok(true) => Ok(Refreshed { session: Arc::new(session), head }),

@@ -11,6 +11,15 @@ pub trait Refresher: Send {
     -> BoxFuture<'static, Result<Renewed, RefreshFailure>>;
 }
 
+/// Who gets the new token's half that the browser keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Recipient {
+    /// The answer to its request brings it.
+    Browser,
+    /// A connection that lasts, over which no cookie can be set: the browser's half stays good until the browser comes with it.
+    Connection,
+}
+
 /// A new access token.
 #[derive(Debug, Clone)]
 pub struct Renewed {

@@ -77,11 +77,11 @@ pub struct Session {
 /// new one, instead of being logged out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Previous {
-    /// The third part of the token that was replaced.
+    /// The third part of the token that was replaced: of several refreshes of which the browser has heard nothing, of the first.
     pub signature: String,
     /// `header.payload` of the token that replaced it.
     pub head: String,
-    /// The end of the grace period, in whole milliseconds.
+    /// The end of the grace period, in whole milliseconds. While the browser has not heard of the refresh, the session's own end.
     pub until: SystemTime,
 }
 

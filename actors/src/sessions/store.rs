@@ -66,7 +66,7 @@ pub(super) trait SessionStore: Send + Sync {
 
     fn unlock<'a>(&'a self, id: &'a SessionId, holder: &'a str) -> Stored<'a, ()>;
 
-    /// Puts the renewed session in the place of the one with `stale_signature`, and unlocks it. Nothing else about it
+    /// Puts the renewed session in the place of the one with `stale_signature`, and unlocks it if `holder` has it. Nothing else about it
     /// changes: not its lifetime either. False if there is none with this signature (any more).
     fn renew<'a>(
         &'a self,

@@ -19,6 +19,7 @@ everywhere!(
     the_next_refresh_uses_the_rotated_token,
     an_issuer_without_rotation_keeps_the_old_token,
     a_late_request_with_the_old_token_gets_the_new_one_for_a_while,
+    a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has,
     a_stranger_s_token_is_refused_and_closes_nothing,
     a_rejected_refresh_token_closes_the_session,
     an_issuer_that_does_not_answer_closes_nothing,
@@ -145,6 +146,35 @@ async fn a_late_request_with_the_old_token_gets_the_new_one_for_a_while(kind: Ki
     assert_eq!(too_late.unwrap_err(), SessionError::Gone);
     assert!(another.resume(&id).await.unwrap().is_some(), "the session itself lives");
     assert_eq!(issuer.asked(), 1);
+}
+
+async fn a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has(kind: Kind) {
+    let place = Place::of(kind).await;
+    let (sessions, issuer) = (&place.sessions, Issuer::default());
+    let id = sessions.open(login("a"), None).await.unwrap();
+    for stale in ["first-signature", "signature-1", "signature-2"] {
+        sessions.refresh_for_connection(&id, stale, Box::new(issuer.clone())).await.unwrap();
+        place.ahead.by(Duration::from_secs(300));
+    }
+    let session = place.another().await.resume(&id).await.unwrap().unwrap();
+    let previous = session.previous.clone().unwrap();
+    assert_eq!((session.signature.as_str(), previous.head.as_str()), ("signature-3", "head-3"));
+    assert_eq!(previous.signature, "first-signature", "which the browser still has");
+    // Refreshed again by the browser's request, of several that have set out with the same half.
+    let refreshed = issuer.refresh(sessions, &id, "signature-3").await.unwrap();
+    assert_eq!(refreshed.session.previous.as_ref().unwrap().signature, "first-signature");
+    place.ahead.by(Duration::from_secs(61));
+    assert_eq!(sessions.resume(&id).await.unwrap().unwrap().previous, None);
+
+    // Given the newer half, the browser has it a minute later.
+    sessions.refresh_for_connection(&id, "signature-4", Box::new(issuer.clone())).await.unwrap();
+    let session = sessions.resume(&id).await.unwrap().unwrap();
+    sessions.heard(&id, &session).await;
+    place.ahead.by(Duration::from_secs(59));
+    let previous = sessions.resume(&id).await.unwrap().unwrap().previous.clone().unwrap();
+    assert_eq!((previous.signature.as_str(), previous.head.as_str()), ("signature-4", "head-5"));
+    place.ahead.by(Duration::from_secs(2));
+    assert_eq!(sessions.resume(&id).await.unwrap().unwrap().previous, None);
 }
 
 async fn a_stranger_s_token_is_refused_and_closes_nothing(kind: Kind) {
