@@ -189,19 +189,27 @@ fn read(answer: &Answer) -> Result<Granted, NotGranted> {
         return serde_json::from_slice(&answer.body)
             .map_err(|_| unavailable("the answer is no token response", RETRY));
     }
-    if status == reqwest::StatusCode::TOO_MANY_REQUESTS {
-        return Err(unavailable("it answers 429", retry_after(&answer.headers)));
-    }
     if !status.is_client_error() {
         return Err(unavailable(&format!("it answers {status}"), RETRY));
     }
     let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
+    // Too many attempts of one person, not too many requests of ours.
+    if status == reqwest::StatusCode::TOO_MANY_REQUESTS && refused.error != "too_many_attempts" {
+        return Err(unavailable("it answers 429", retry_after(&answer.headers)));
+    }
     match refused.error.as_str() {
         "" => Err(unavailable(&format!("it answers {status} without an OAuth 2 error"), RETRY)),
-        // Beside what RFC 6749 calls a wrong password: accounts that the issuer has locked, and those that want a
-        // second factor, which this grant cannot give. That the password was right, nobody is told.
-        "invalid_grant" | "too_many_attempts" | "mfa_required" | "password_leaked" => {
-            tracing::debug!(error = refused.error, "the token endpoint refused");
+        // Beside what RFC 6749 calls a wrong password: persons whom the issuer has blocked or its rules refuse, and those of
+        // whom it wants more, which this grant cannot give. That the password was right, nobody is told.
+        "invalid_grant"
+        | "too_many_attempts"
+        | "mfa_required"
+        | "password_leaked"
+        | "access_denied"
+        | "unauthorized"
+        | "requires_verification"
+        | "invalid_user_password" => {
+            tracing::info!(error = refused.error, "the token endpoint refuses one person");
             Err(NotGranted::Wrong)
         }
         "temporarily_unavailable" | "server_error" | "slow_down" => {

@@ -55,11 +55,28 @@ async fn unknown_and_wrong_are_the_same() {
         let error = world.identity.password(user, &secret(password)).await.unwrap_err();
         assert_eq!(error, LoginError::Wrong, "{user}");
     }
-    for error in ["invalid_grant", "too_many_attempts", "mfa_required"] {
+    for error in [
+        "invalid_grant",
+        "too_many_attempts",
+        "mfa_required",
+        "password_leaked",
+        "access_denied",
+        "unauthorized",
+        "requires_verification",
+        "invalid_user_password",
+    ] {
         let body: &'static str = Box::leak(json!({ "error": error }).to_string().into_boxed_str());
         issuer.tokens(Mood::Answers(403, body));
         assert_eq!(login(&world).await.unwrap_err(), LoginError::Wrong, "{error}");
     }
+    issuer.tokens(Mood::Answers(429, r#"{"error":"too_many_attempts"}"#));
+    assert_eq!(
+        login(&world).await.unwrap_err(),
+        LoginError::Wrong,
+        "this person's attempts, not our requests"
+    );
+    issuer.tokens(Mood::Answers(429, r#"{"error":"access_denied"}"#));
+    assert!(matches!(login(&world).await, Err(LoginError::Unavailable { .. })), "all of our requests");
 }
 
 #[actix_web::test]
