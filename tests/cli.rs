@@ -259,3 +259,17 @@ fn vapid_generate_prints_a_pair_that_the_settings_accept() {
     );
     assert!(!error.contains(other));
 }
+
+#[test]
+fn the_schema_is_prismas_and_has_what_is_not_only_when_asked() {
+    let schema = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gom")).arg("schema").args(more).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let plain = schema(&[]);
+    assert!(!plain.contains("directive"), "byte for byte Prisma's");
+    let extended = schema(&["--with-extensions"]);
+    let extension = extended.strip_prefix(&plain).expect("the same begins it");
+    assert!(extension.ends_with("\ndirective @live on QUERY\n"), "{extension}");
+}

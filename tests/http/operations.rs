@@ -150,3 +150,23 @@ async fn a_count_is_of_the_whole_set_however_large_a_page_may_be() {
     });
     assert_eq!(read.body, json!({ "data": expected }));
 }
+
+#[actix_web::test]
+async fn introspection_declares_live_to_tools() {
+    let app = TestApp::start().await;
+    let query = r#"
+        query I { __schema { ...D a: directives { n: name isRepeatable @include(if: false) } } other: __schema { queryType { name } } }
+        fragment D on __Schema { directives { __typename name locations } directives { description args { name } } }
+    "#;
+    let answer = app.post(json!({ "query": query }).to_string()).await;
+    assert_eq!(answer.body.get("errors"), None, "{}", answer.body);
+    let schema = &answer.body["data"]["__schema"];
+    let found = |list: &serde_json::Value, key: &str| {
+        list.as_array().unwrap().iter().find(|one| one[key] == "live").cloned().unwrap()
+    };
+    let live = found(&schema["directives"], "name");
+    assert_eq!(live["locations"], json!(["QUERY"]));
+    assert_eq!((&live["__typename"], &live["args"]), (&json!("__Directive"), &json!([])));
+    assert!(live["description"].is_string());
+    assert_eq!(found(&schema["a"], "n"), json!({ "n": "live" }));
+}

@@ -4,6 +4,7 @@
 mod builder;
 mod generate;
 mod inputs;
+mod live_directive;
 mod names;
 mod objects;
 mod plural;
@@ -12,6 +13,7 @@ mod served;
 mod types;
 
 pub use generate::{SchemaOptions, generate};
+pub use live_directive::EXTENSIONS;
 pub use names::plural;
 pub use sdl::sdl;
 pub use served::{CannotServe, Served};

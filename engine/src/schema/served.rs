@@ -16,6 +16,7 @@ use async_graphql::futures_util::stream::empty;
 use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::{Request, Response, ServerError, Variables};
 
+use super::live_directive::declare;
 use super::types::{self, NODE, NODE_DESCRIPTIONS, Schema, TypeRef};
 use crate::error::{ApiError, ErrorKind, PathSegment};
 use crate::request::Position;
@@ -110,8 +111,12 @@ impl Served {
         operation_name: Option<&str>,
         variables: Variables,
     ) -> Response {
+        let asked = document.clone();
         let request = request(document, operation_name).variables(variables).only_introspection();
-        run(self.schema.execute(request)).unwrap_or_else(|error| Response::from_errors(vec![error]))
+        let mut response =
+            run(self.schema.execute(request)).unwrap_or_else(|error| Response::from_errors(vec![error]));
+        declare(&asked, operation_name, &mut response);
+        response
     }
 }
 
