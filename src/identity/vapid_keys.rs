@@ -5,8 +5,9 @@ use gom_actors::push::{Contact, ContactError, SenderOptions, VapidKeys};
 use super::kept_secret::{SecretError, kept_or_made};
 use crate::settings::Settings;
 
-/// Who is written to about a server whose operator has said nothing: nobody, at a name that is reserved for that.
-const NOBODY: &str = "mailto:nobody@gom.invalid";
+/// The contact of a server whose operator has set none. A reserved name, where nobody is written to; Apple refuses tokens whose
+/// contact is at `localhost` or at a top-level domain that does not exist.
+const NOBODY: &str = "mailto:operator@example.com";
 
 /// The configured pair. With the private database and none configured: the one kept in the file `vapid.pem` beside
 /// the database, made when it is first asked for, so that browsers stay subscribed. Otherwise none: push is off.
@@ -60,6 +61,15 @@ mod tests {
             arguments: Vec::new(),
         };
         load(&inputs).unwrap().settings
+    }
+
+    #[test]
+    fn the_contact_that_nobody_has_set_is_one_that_push_services_accept() {
+        let domain = NOBODY.strip_prefix("mailto:").and_then(|address| address.split_once('@')).unwrap().1;
+        assert!(domain.contains('.'), "{domain}");
+        for end in ["localhost", ".invalid", ".test", ".local"] {
+            assert!(!domain.ends_with(end), "{domain}");
+        }
     }
 
     #[test]
