@@ -21,7 +21,7 @@ pub(crate) use failure::api_error;
 pub use live::{Next, Outlet, Running, Started, start};
 pub use offload::{Offload, is_large};
 pub use sources::Sources;
-pub use wire::{write_answer, write_errors, write_event};
+pub use wire::{write_answer, write_errors, write_event, write_refusal};
 
 use serde_json::{Map, Value};
 

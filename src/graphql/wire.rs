@@ -46,6 +46,14 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &str) {
     out.push(b'}');
 }
 
+/// `{"errors":[…]}`: nothing was carried out, and GraphQL over HTTP has no `data` then.
+pub fn write_refusal(out: &mut Vec<u8>, errors: &[ApiError], id: &str) {
+    out.reserve(FRAME + errors.len() * ERROR);
+    out.extend_from_slice(b"{\"errors\":");
+    write_errors(out, errors, id);
+    out.push(b'}');
+}
+
 /// One event of a subscription: `{"data":…,"extensions":{"cursor":"…"}}`. `data`: nothing where null has spread to the
 /// whole.
 pub fn write_event(data: Option<&str>, errors: &[ApiError], cursor: &str) -> Vec<u8> {

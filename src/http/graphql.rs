@@ -21,7 +21,7 @@ use super::openapi::{ALLOW, Answer as Described, Caller, Operation, SET_COOKIE, 
 use super::outgoing::{self, reader};
 use super::refusal::Refusal;
 use super::sse;
-use crate::graphql::{self, Answer, Api, Data, write_answer};
+use crate::graphql::{self, Answer, Api, Data};
 use crate::socket::OwnSocket;
 use crate::telemetry::{observe_operation, outcome_of};
 
@@ -32,7 +32,7 @@ pub fn by_post(id: &'static str) -> Operation {
     described(Operation::new(Tag::Graphql, id, "An operation, or several"))
         .text(
             "Of a list, the operations are done one after the other, and answered by a list. Where `Accept` names \
-             `application/graphql-response+json`, the status says whether the document was refused (400); else refused \
+             `application/graphql-response+json`, the status says whether the document was refused (400), and a refusal has no `data`; else refused \
              documents are answered with 200. Where it prefers `text/event-stream`, by quality, then order, one operation is answered by events, \
              a subscription by as many as come; `Last-Event-ID` resumes it.",
         )
@@ -202,11 +202,11 @@ pub async fn answer(
             if i > 0 {
                 body.push(b',');
             }
-            write_answer(&mut body, answer, call.id.as_str());
+            call.media.write(&mut body, answer, call.id.as_str());
         }
         body.push(b']');
     } else {
-        answers.iter().for_each(|answer| write_answer(&mut body, answer, call.id.as_str()));
+        answers.iter().for_each(|answer| call.media.write(&mut body, answer, call.id.as_str()));
     }
     let status = status(&answers, call.batched, call.media);
     let mut response = HttpResponse::build(status);

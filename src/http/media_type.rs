@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpMessage, HttpRequest};
 
+use crate::graphql::{Answer, write_answer, write_refusal};
+
 /// Whether the body is a text that is read as it comes: not compressed, and in no other encoding than UTF-8, the only one that
 /// JSON has (RFC 8259, section 8.1).
 pub fn is_plain_text(request: &HttpRequest) -> bool {
@@ -32,6 +34,16 @@ impl MediaType {
         match self {
             MediaType::Json => "application/json; charset=utf-8",
             MediaType::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+        }
+    }
+
+    /// Writes an answer as the type has it: the newer one has no `data` where nothing was carried out (section 6.4.2), the
+    /// older one keeps `"data":null`, which is Prisma's shape.
+    pub fn write(self, out: &mut Vec<u8>, answer: &Answer, id: &str) {
+        if self == MediaType::GraphqlResponse && answer.is_refused() {
+            write_refusal(out, &answer.errors, id);
+        } else {
+            write_answer(out, answer, id);
         }
     }
 

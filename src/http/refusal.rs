@@ -12,7 +12,6 @@ use super::graphql::RETRY_AFTER;
 use super::media_type::MediaType;
 use super::request_id::RequestId;
 use crate::graphql::Answer;
-use crate::graphql::write_answer;
 
 /// Why a request is refused, and how that is answered.
 #[derive(Debug)]
@@ -152,7 +151,7 @@ impl ResponseError for Refusal {
 
     fn error_response(&self) -> HttpResponse {
         let mut body = Vec::new();
-        write_answer(&mut body, &Answer::refused(vec![self.error.clone()]), self.id.as_str());
+        self.media.write(&mut body, &Answer::refused(vec![self.error.clone()]), self.id.as_str());
         let mut response = HttpResponse::build(self.status);
         response.content_type(self.media.content_type());
         response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));

@@ -17,6 +17,9 @@ pub fn url(text: &str) -> Option<Url> {
 pub fn origin(text: &str) -> Option<String> {
     // A star stands for the first labels of a name with two more, and nowhere else.
     if let Some((scheme, name)) = text.split_once("://*.") {
+        if name.contains('*') {
+            return None;
+        }
         let below = origin(&format!("{scheme}://{name}"))?;
         let (scheme, name) = below.split_once("://")?;
         let host = name.split(':').next()?;

@@ -49,3 +49,17 @@ async fn the_clients_of_npm_query_and_subscribe_for_both_roles() {
         assert!(said.contains(&format!("{client} {accepts}: good\n")), "{said}");
     }
 }
+
+#[actix_web::test]
+async fn the_audit_of_graphql_over_http_finds_nothing() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sockets/npm");
+    let place = Place::new(Stores::Twins).await;
+    let app = place.serve(&[]).await;
+    let told = json!({ "address": app.address, "token": token(&app, Duration::from_secs(3_600)) });
+    let mut command = Command::new("node");
+    command.arg(folder.join("audit.js")).arg(told.to_string()).kill_on_drop(true);
+    let output = timeout(Duration::from_secs(60), command.output()).await.expect("it ends").unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said, "61 of 61 are ok\n");
+}

@@ -124,9 +124,9 @@ fn graphql() -> Value {
         },
         "GraphqlAnswer": {
             "type": "object",
-            "required": ["data"],
+            "anyOf": [{ "required": ["data"] }, { "required": ["errors"] }],
             "properties": {
-                "data": { "type": ["object", "null"], "description": "Null if nothing was done, or where null has spread to the whole." },
+                "data": { "type": ["object", "null"], "description": "Null if nothing was done, or where null has spread to the whole. Absent from a refusal as `application/graphql-response+json`." },
                 "errors": { "type": "array", "minItems": 1, "items": reference("GraphqlError") },
             },
             "additionalProperties": false,
