@@ -4,7 +4,7 @@
 mod survey;
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use gom_actors::database::Database;
@@ -35,11 +35,12 @@ pub struct Deployed(Arc<Since>);
 struct Since {
     begun: Instant,
     done: OnceLock<Instant>,
+    unlogged: Mutex<Arc<[String]>>,
 }
 
 impl Default for Deployed {
     fn default() -> Self {
-        Deployed(Arc::new(Since { begun: Instant::now(), done: OnceLock::new() }))
+        Deployed(Arc::new(Since { begun: Instant::now(), done: OnceLock::new(), unlogged: Mutex::default() }))
     }
 }
 
@@ -51,6 +52,15 @@ impl Deployed {
     /// Since when it is as it is.
     pub fn since(&self) -> Instant {
         self.0.done.get().copied().unwrap_or(self.0.begun)
+    }
+
+    /// Tables of the datamodel whose changes nobody sees.
+    pub fn unlogged(&self) -> Arc<[String]> {
+        Arc::clone(&self.0.unlogged.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_unlogged(&self, tables: Vec<String>) {
+        *self.0.unlogged.lock().unwrap_or_else(PoisonError::into_inner) = tables.into();
     }
 
     fn set(&self) {
@@ -201,6 +211,16 @@ impl Deployment {
                 Err(error) => return Err(error),
             }
         }
+        let unlogged = migrations::unlogged_tables(client, &self.datamodel.model, &self.schema).await?;
+        if !unlogged.is_empty() {
+            let (count, tables) = (unlogged.len(), unlogged.join(", "));
+            tracing::warn!(
+                count,
+                tables,
+                "tables without triggers: no subscriber and no device hears of their changes; `gom migrate apply` makes them"
+            );
+        }
+        self.deployed.set_unlogged(unlogged);
         if let Some(physical) = &self.physical {
             let found = migrations::introspect(client, &self.schema).await?;
             physical.set_links_with_required_id(links_with_required_id(&self.datamodel.model, &found));

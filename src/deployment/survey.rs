@@ -1,27 +1,41 @@
-//! What a server reports about a database that it serves: rows that do not fit the datamodel. Beside serving, because it
-//! reads whole tables; in the log only, because refusing to serve would help nobody.
+//! What a server finds out about a database while it serves it: rows that do not fit the datamodel, and whether tables that
+//! had no triggers have got them. Beside serving, because the first reads whole tables; in the log only, because refusing to
+//! serve would help nobody.
+
+use std::time::Duration;
 
 use gom_actors::database::{Database, RunError};
 use gom_actors::migrations::{self, MigrateError};
+use tokio::time::sleep;
 
-use super::Deployment;
+use super::{Deployed, Deployment};
 use crate::datamodel::ReadDatamodel;
 
 /// How long one table may take.
 const STATEMENT_TIMEOUT: &str = "30s";
 
+/// Between two looks for triggers.
+const TRIGGERS_INTERVAL: Duration = Duration::from_secs(3);
+
 impl Deployment {
-    /// Begins to look for such rows.
+    /// Begins to look.
     pub(super) fn survey(&self) {
+        let deployed = self.deployed.clone();
         let (database, datamodel) = (self.database.clone(), self.datamodel.clone());
         let (schema, stop) = (self.schema.clone(), self.stop.clone());
         actix_web::rt::spawn(async move {
-            tokio::select! {
-                result = report_rows(&database, &datamodel, &schema) => {
-                    if let Err(error) = result {
-                        tracing::warn!(%error, "the rows were not compared with the datamodel; `gom migrate verify` does it");
-                    }
+            let look = async {
+                if let Err(error) = report_rows(&database, &datamodel, &schema).await {
+                    tracing::warn!(%error, "the rows were not compared with the datamodel; `gom migrate verify` does it");
                 }
+                while !deployed.unlogged().is_empty() {
+                    sleep(TRIGGERS_INTERVAL).await;
+                    // A database that is away has its own lines in the log.
+                    let _ = look_for_triggers(&database, &datamodel, &schema, &deployed).await;
+                }
+            };
+            tokio::select! {
+                () = look => {}
                 () = stop.asked() => {}
             }
         });
@@ -61,5 +75,20 @@ async fn report_rows(
             "there are rows that the datamodel does not allow"
         );
     }
+    Ok(())
+}
+
+async fn look_for_triggers(
+    database: &Database,
+    datamodel: &ReadDatamodel,
+    schema: &str,
+    deployed: &Deployed,
+) -> Result<(), SurveyError> {
+    let client = database.lend().await?;
+    let unlogged = migrations::unlogged_tables(&*client, &datamodel.model, schema).await?;
+    if unlogged.is_empty() {
+        tracing::info!("all tables have their triggers now: their changes are seen");
+    }
+    deployed.set_unlogged(unlogged);
     Ok(())
 }

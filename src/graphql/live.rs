@@ -11,6 +11,7 @@ use aws_lc_rs::digest::{Digest, SHA256, digest};
 use futures::FutureExt;
 use gom_actors::live::{Delivered, Interest, LiveError, Owner, Room, Sink, Ticket, Watched};
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
+use gom_engine::datamodel::ModelId;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use gom_engine::plan::{PageLimits, Rights};
@@ -159,6 +160,7 @@ async fn begin(
     let _turn = api.engine.turn(viewer, deadline).await?;
     drop(head);
     check_deployed(api)?;
+    check_logged(api, [subscription.model()])?;
     let interest = Interest::Events(Arc::new(subscription));
     let ticket = api.live.subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
     Ok(Running { _ticket: ticket, _counted: SUBSCRIPTIONS.level(Lasting::Subscription), answering: None })
@@ -180,6 +182,15 @@ fn check_deployed(api: &Api) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::new(ErrorKind::Unavailable, "The database is being brought to the datamodel; try again"))
+}
+
+/// Who would never hear of a change is refused, and not kept waiting.
+fn check_logged(api: &Api, models: impl IntoIterator<Item = ModelId>) -> Result<(), ApiError> {
+    let unlogged = api.deployed.unlogged();
+    let physical = api.engine.planner.physical();
+    let tables = models.into_iter().map(|model| &physical.model.model(model).table);
+    let silent = tables.into_iter().find(|table| unlogged.contains(table));
+    silent.map_or(Ok(()), |table| Err(failure(&LiveError::UnloggedTable(table.clone()))))
 }
 
 /// Passes events on.
@@ -231,7 +242,7 @@ fn log_internal(outlet: &dyn Outlet, errors: &[ApiError]) {
 fn failure(reason: &LiveError) -> ApiError {
     let kind = match reason {
         LiveError::Resync => ErrorKind::ResyncRequired,
-        LiveError::Unlogged => ErrorKind::Execution,
+        LiveError::Unlogged | LiveError::UnloggedTable(_) => ErrorKind::Execution,
         LiveError::Unavailable(_) => ErrorKind::Unavailable,
         LiveError::Costly(_) | LiveError::CostlyChange { .. } => ErrorKind::LimitExceeded,
         LiveError::Failed(_) => ErrorKind::Internal,
@@ -249,6 +260,7 @@ fn answer_anew(
 ) -> Result<Running, ApiError> {
     let engine = &api.engine;
     let models = engine.planner.watched(&prepared.operation, variables, rights.as_deref());
+    check_logged(api, models.iter().copied())?;
     let watched = models.into_iter().map(|model| Watched { model, key: None }).collect();
     let touched =
         Rc::new(Touched { outlet: Rc::clone(&outlet), again: Notify::new(), over: Cell::new(false) });

@@ -21,6 +21,9 @@ use crate::deployment::Deployed;
 use crate::settings::ServerRole;
 use crate::stop::Stop;
 
+/// The state of a change feed that works, and does not get the changes of all tables.
+const INCOMPLETE: &str = "incomplete";
+
 /// What tells how this process is doing, whatever its role.
 #[derive(Clone)]
 pub struct Vitals {
@@ -89,11 +92,15 @@ pub fn describe_readyz() -> Operation {
                 "loginLimiter": dependency(&["starting", "ready", "down"], kept.clone()),
                 "devices": dependency(&["starting", "ready", "down"], kept.clone()),
                 "changeFeed": dependency(
-                    &["starting", "ready", "behind", "down", "off"],
+                    &["starting", "ready", "behind", "incomplete", "down", "off"],
                     json!({ "lagMs": {
                         "type": "integer",
                         "minimum": 0,
                         "description": "For how long there has been something to deliver; 0 if there is nothing. Over 5000, the state is `behind`.",
+                    }, "unlogged": {
+                        "type": "integer",
+                        "minimum": 0,
+                        "description": "Tables without triggers, whose changes nobody sees. If there are any, the state is `incomplete`.",
                     } }),
                 ),
                 "push": dependency(
@@ -217,7 +224,13 @@ impl Vitals {
         report.add_pulse("devices", self.push.devices_pulse(), worker);
         report.note("devices", "in", store);
         // Subscribers keep their cursors; queries and writes do without.
-        report.add_pulse("changeFeed", self.live.pulse(), false);
+        let (feed, unlogged) = (self.live.pulse(), self.deployed.unlogged().len());
+        let condition = match feed.condition {
+            Condition::Ready | Condition::Behind if unlogged > 0 => INCOMPLETE,
+            condition => condition.name(),
+        };
+        report.add("changeFeed", condition, (feed.since, feed.last_success), false);
+        report.note("changeFeed", "unlogged", unlogged);
         let lag = self.live.lag().unwrap_or_default();
         report.note("changeFeed", "lagMs", u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
         let push = self.push.pulse();

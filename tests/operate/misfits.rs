@@ -37,3 +37,37 @@ async fn rows_that_do_not_fit_are_a_warning_at_the_start_and_no_reason_not_to_se
     }
     doctor(&environment, &[]).says("rows", "problem", "1 row of `Tool`, e.g. `t1`");
 }
+
+/// The beginning of what a subscriber over an event stream receives.
+async fn subscribed(server: &Server) -> String {
+    let request = reqwest::Client::new().post(server.url("/graphql")).bearer_auth(server.token());
+    let request = request.header("content-type", "application/json").header("accept", "text/event-stream");
+    let body = r#"{"query":"subscription { tool { node { uid } } }"}"#;
+    let mut response = request.body(body).send().await.unwrap();
+    String::from_utf8(response.chunk().await.unwrap().unwrap_or_default().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_database_without_triggers_says_so_at_the_start_in_readyz_and_to_subscribers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, environment) = spoiled(&folder).await;
+    let drop = r#"DROP TRIGGER gom_change ON "default$default"."Tool""#;
+    database.connect().await.batch_execute(drop).await.unwrap();
+    let server = Server::ready(&environment, &[]).await;
+    assert!(server.log().contains("tables without triggers"), "{}", server.log());
+    server
+        .comes("a state of its own", async |server| {
+            server.readiness().await.1["changeFeed"]["state"] == "incomplete"
+        })
+        .await;
+    let (status, body) = server.readiness().await;
+    assert_eq!((status, &body["changeFeed"]["unlogged"]), (200, &1.into()), "reads and writes go on");
+    let answer = subscribed(&server).await;
+    assert!(answer.contains("changes of the table `Tool` are not logged"), "{answer}");
+
+    assert!(run(&environment, &["migrate", "apply"]).status.success());
+    server
+        .comes("all is well", async |server| server.readiness().await.1["changeFeed"]["state"] == "ready")
+        .await;
+    assert!(!subscribed(&server).await.contains("not logged"));
+}

@@ -88,6 +88,10 @@ pub enum LiveError {
     Resync,
     #[error("this database has no change log: bring it to the datamodel (`gom migrate apply`, or --deploy)")]
     Unlogged,
+    #[error(
+        "changes of the table `{0}` are not logged: bring the database to the datamodel (`gom migrate apply`, or --deploy)"
+    )]
+    UnloggedTable(String),
     /// The same may be asked again, with the last cursor.
     #[error("changes cannot be followed at the moment: {0}")]
     Unavailable(String),

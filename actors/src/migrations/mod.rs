@@ -81,6 +81,19 @@ pub async fn misfits<C: GenericClient>(
     Ok(Outline::make(client, deployment).await?.misfits(client).await?)
 }
 
+/// The tables of the datamodel whose changes nobody sees, because they have no trigger or a disabled one.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn unlogged_tables<C: GenericClient>(
+    client: &C,
+    model: &DataModel,
+    schema: &str,
+) -> Result<Vec<String>, MigrateError> {
+    let triggers = catalog::triggers(client, schema).await?;
+    Ok(migrate::unlogged_tables(model, schema, &triggers))
+}
+
 /// Every difference between the database and the datamodel, in words; changes nothing.
 pub async fn verify<C: GenericClient>(
     client: &C,

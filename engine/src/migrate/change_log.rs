@@ -72,6 +72,12 @@ pub fn change_log_steps(model: &DataModel, schema: &str, found: &[FoundTrigger])
     steps
 }
 
+/// The tables of the datamodel that have no trigger of ours, whatever its version: nobody sees their changes.
+pub fn unlogged_tables(model: &DataModel, schema: &str, found: &[FoundTrigger]) -> Vec<String> {
+    let has_trigger = |table: &String| found.iter().any(|trigger| trigger.table.as_ref() == Some(table));
+    logged(model, schema).into_iter().map(|one| one.table).filter(|table| !has_trigger(table)).collect()
+}
+
 fn step(one: &Logged, schema: &str) -> MigrationStep {
     let function = quote_identifier(&one.function);
     let table = format!("{}.{}", quote_identifier(schema), quote_identifier(&one.table));

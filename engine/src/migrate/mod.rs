@@ -18,7 +18,7 @@ mod tests;
 mod wanted;
 mod watch;
 
-pub use change_log::{FoundTrigger, TRIGGERS_QUERY, change_log_steps};
+pub use change_log::{FoundTrigger, TRIGGERS_QUERY, change_log_steps, unlogged_tables};
 pub use compare::{Difference, Target, differences};
 pub use introspect::{found, links_with_required_id};
 pub use layout::*;
