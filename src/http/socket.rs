@@ -16,8 +16,6 @@ use super::viewer::{NoViewer, check_site, time_left, viewer};
 use crate::identity::Viewer;
 use crate::socket::{Handshake, OwnSocket, Protocol, open};
 
-const ASKED_PROTOCOLS: &str = "sec-websocket-protocol";
-
 /// Whether a request asks for a websocket.
 pub fn is_asked_for(headers: &HeaderMap) -> bool {
     let upgrade = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
@@ -56,11 +54,14 @@ async fn shake_hands(
         .enter(&state.bounds, &address, user.map(|user| user.subject.as_str()))
         .map_err(|crowded| RestError::crowded(crowded.to_string()))?;
     let protocol = protocol(request.headers());
-    let mut response = ws::handshake_with_protocols(request, &Protocol::NAMES).map_err(|error| {
+    let mut response = ws::handshake(request).map_err(|error| {
         RestError::new(StatusCode::BAD_REQUEST, format!("This is no handshake of a websocket: {error}"))
     })?;
+    if let Some(name) = protocol {
+        response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, name));
+    }
     let handshake = Handshake {
-        protocol,
+        protocol: protocol.and_then(Protocol::named),
         over,
         // A socket of cookies that are no good any more is refused in the protocol's own words.
         session: session.filter(|_| user.is_some() || over),
@@ -89,8 +90,9 @@ async fn lives(state: &State, session: &SessionId) -> bool {
     matches!(living.as_deref(), Ok([true]))
 }
 
-/// The one that the handshake will agree on: the first that is asked for and spoken.
-fn protocol(headers: &HeaderMap) -> Option<Protocol> {
-    let asked = headers.get_all(ASKED_PROTOCOLS).filter_map(|value| value.to_str().ok());
-    asked.flat_map(|value| value.split(',')).find_map(|name| Protocol::named(name.trim()))
+/// The one that is agreed on: the first that is asked for, in whichever line, and spoken.
+fn protocol(headers: &HeaderMap) -> Option<&'static str> {
+    let asked = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
+    let mut asked = asked.flat_map(|value| value.split(','));
+    asked.find_map(|name| Protocol::NAMES.into_iter().find(|spoken| *spoken == name.trim()))
 }

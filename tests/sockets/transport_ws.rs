@@ -29,6 +29,35 @@ fn subscribe(id: &str, query: &str) -> Value {
     json!({ "id": id, "type": "subscribe", "payload": { "query": query } })
 }
 
+/// A client may ask in one line or in several (RFC 6455, 11.3.4).
+#[actix_web::test]
+async fn the_protocol_that_is_spoken_is_the_one_that_is_announced() {
+    let place = Place::new(Stores::Twins).await;
+    let app = place.serve(&[]).await;
+    for (lines, announced) in [
+        (&["graphql-transport-ws"][..], Some("graphql-transport-ws")),
+        (&["chat", "graphql-transport-ws"], Some("graphql-transport-ws")),
+        (&["chat, superchat", "soap, graphql-ws", "graphql-transport-ws"], Some("graphql-ws")),
+        (&["graphql-subscriptions"], Some("graphql-subscriptions")),
+        (&["chat"], None),
+        (&[], None),
+    ] {
+        let mut request = reqwest::Client::new()
+            .get(format!("{}/graphql", app.address))
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        for line in lines {
+            request = request.header("sec-websocket-protocol", *line);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 101, "{lines:?}");
+        let found = response.headers().get("sec-websocket-protocol").map(|value| value.to_str().unwrap());
+        assert_eq!(found, announced, "{lines:?}");
+    }
+}
+
 #[actix_web::test]
 async fn each_fault_has_its_close_code() {
     let place = Place::new(Stores::Twins).await;

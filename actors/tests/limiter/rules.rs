@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gom_actors::limiter::{LoginAttempt, Verdict};
+use gom_test_support::eventually;
 
 use crate::{Kind, Place, admitted, blocked, limit};
 
@@ -34,6 +35,29 @@ everywhere!(
     a_wider_network_has_a_multiple_of_the_points_and_no_more,
     right_attempts_are_limited_too,
 );
+
+/// Else two servers that settle and reserve attempts of one person would wait for each other.
+#[actix::test]
+async fn attempts_are_settled_in_the_order_in_which_they_were_reserved() {
+    let database = crate::database().await;
+    let (holder, other) = (database.connect().await, database.connect().await);
+    let counters = "INSERT INTO gom.login_limit (key, consumed, expires_at)
+        VALUES ('person', 1, now() + interval '1 hour'), ('address', 1, now() + interval '1 hour')";
+    holder.batch_execute(counters).await.unwrap();
+    let last = "BEGIN; SELECT FROM gom.login_limit WHERE key = 'address' FOR UPDATE";
+    holder.batch_execute(last).await.unwrap();
+    let settler = database.connect().await;
+    let settling = tokio::spawn(async move {
+        settler.execute("SELECT gom.settle_attempt('{person, address}', '{true, false}')", &[]).await
+    });
+    // It has the first key when it waits for the second.
+    let first = "SELECT FROM gom.login_limit WHERE key = 'person' FOR UPDATE NOWAIT";
+    eventually("the first key is locked", async || other.execute(first, &[]).await.is_err()).await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    settling.await.unwrap().unwrap();
+    let left = other.query_one("SELECT key, consumed FROM gom.login_limit", &[]).await.unwrap();
+    assert_eq!((left.get::<_, &str>(0), left.get::<_, i32>(1)), ("address", 0));
+}
 
 /// As many as come to work at nine; each takes a moment to be checked.
 async fn right_attempts_at_once_block_nobody(kind: Kind) {
