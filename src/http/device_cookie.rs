@@ -25,9 +25,9 @@ pub fn seal(keys: &AppKeys, account: &str) -> String {
     format!("{name}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// The device's name, if `account` was logged in to from it.
-pub fn name_of(keys: &AppKeys, request: &HttpRequest, account: &str) -> Option<String> {
-    cookies::values(request.headers(), DEVICE).find_map(|value| open(keys, &value, account))
+/// The device's name in the cookie of that name, if `account` was logged in to from it.
+pub fn name_of(keys: &AppKeys, request: &HttpRequest, cookie: &str, account: &str) -> Option<String> {
+    cookies::values(request.headers(), cookie).find_map(|value| open(keys, &value, account))
 }
 
 fn open(keys: &AppKeys, value: &str, account: &str) -> Option<String> {

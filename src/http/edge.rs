@@ -12,7 +12,7 @@ use gom_engine::policy::{Policy, Role};
 use super::client_address::TrustedProxies;
 use super::cookies::Attributes;
 use super::origin::Origins;
-use super::site_cookies::SiteCookies;
+use super::site_cookies::{CookieNames, SiteCookies};
 use crate::graphql::Engine;
 use crate::identity::{AppKeys, Identity, IdentityError, Roles, SecretError, redis_options, session_options};
 use crate::settings::{LoginLimit, Settings};
@@ -100,6 +100,7 @@ fn site_cookies(settings: &Settings, keys: AppKeys) -> SiteCookies {
         (&settings.session.options, &settings.access_token.options, &settings.csrf.options);
     SiteCookies {
         keys,
+        names: CookieNames::new(settings.server.cookie_prefix.as_deref().unwrap_or_default()),
         session_id: Attributes {
             max_age: Some(id.max_age),
             http_only: id.http_only,

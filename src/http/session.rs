@@ -11,7 +11,6 @@ use gom_actors::sessions::{Refreshed, Refresher, Session, SessionError, SessionI
 use super::State;
 use super::edge::Edge;
 use super::rest_error::RestError;
-use super::site_cookies::SiteCookies;
 use crate::identity::{TokenError, User};
 
 /// A live session with a valid token.
@@ -47,7 +46,7 @@ pub async fn join(request: &HttpRequest, state: &State, id: &SessionId) -> Resul
     let session = session.ok_or_else(closed)?;
     let mut reason = None;
     let mut unavailable = false;
-    for head in SiteCookies::token_halves_of(request) {
+    for head in edge.cookies.token_halves_of(request) {
         match edge.identity.verify(&session.provider, &head, &session.signature).await {
             Ok(user) => return Ok(LoggedIn { user, head }),
             Err(TokenError::Expired) => return renew(request, state, id, &session).await,

@@ -4,6 +4,8 @@
 //! Where it is sent over https only, the session's name stands in `__Host-session-id` as well, which no neighbouring host
 //! can set, and which counts before the other. `session-id` is for servers of the previous version, until they are gone.
 
+use std::sync::Arc;
+
 use actix_web::HttpMessage;
 use actix_web::HttpRequest;
 use actix_web::body::MessageBody;
@@ -18,17 +20,38 @@ use super::device_cookie::{self, DEVICE};
 use super::{csrf, session_cookie};
 use crate::identity::AppKeys;
 
-const SESSION_ID: &str = "session-id";
-const HOST_SESSION_ID: &str = "__Host-session-id";
 /// Of several halves of a token in one request, these are looked at: a neighbour may have set others beside ours.
 const MAX_TOKEN_HALVES: usize = 8;
-const SESSION_TOKEN: &str = "session-token";
-const CSRF_TOKEN: &str = "csrf-token";
+
+/// What the cookies are called here: two servers on one host need names of their own, whatever their ports.
+#[derive(Debug, Clone)]
+pub struct CookieNames {
+    session_id: Arc<str>,
+    host_session_id: Arc<str>,
+    session_token: Arc<str>,
+    csrf_token: Arc<str>,
+    device: Arc<str>,
+}
+
+impl CookieNames {
+    /// `prefix` stands before each; in a name with `__Host-`, behind that.
+    pub fn new(prefix: &str) -> Self {
+        let named = |name: &str| Arc::from(format!("{prefix}{name}"));
+        CookieNames {
+            session_id: named("session-id"),
+            host_session_id: Arc::from(format!("__Host-{prefix}session-id")),
+            session_token: named("session-token"),
+            csrf_token: named("csrf-token"),
+            device: named(DEVICE),
+        }
+    }
+}
 
 /// How each is set, and what signs them.
 #[derive(Debug, Clone)]
 pub struct SiteCookies {
     pub keys: AppKeys,
+    pub names: CookieNames,
     pub session_id: Attributes,
     pub session_token: Attributes,
     pub csrf_token: Attributes,
@@ -39,10 +62,11 @@ impl SiteCookies {
     /// is closed.
     pub fn id_of(&self, request: &HttpRequest) -> Option<SessionId> {
         // Somebody may have set another beside ours.
-        let ours = self.uses_host_prefix().then(|| cookies::values(request.headers(), HOST_SESSION_ID));
+        let ours =
+            self.uses_host_prefix().then(|| cookies::values(request.headers(), &self.names.host_session_id));
         ours.into_iter()
             .flatten()
-            .chain(cookies::values(request.headers(), SESSION_ID))
+            .chain(cookies::values(request.headers(), &self.names.session_id))
             .find_map(|value| session_cookie::open(&self.keys, &value))
     }
 
@@ -52,9 +76,9 @@ impl SiteCookies {
 
     /// `header.payload`, as the browser keeps it. There is more than one if somebody set another beside ours: which is ours, its
     /// signature tells.
-    pub fn token_halves_of(request: &HttpRequest) -> Vec<String> {
+    pub fn token_halves_of(&self, request: &HttpRequest) -> Vec<String> {
         let mut halves: Vec<String> = Vec::new();
-        for value in cookies::values(request.headers(), SESSION_TOKEN) {
+        for value in cookies::values(request.headers(), &self.names.session_token) {
             if !value.is_empty()
                 && halves.len() < MAX_TOKEN_HALVES
                 && halves.iter().all(|half| *half != value)
@@ -67,7 +91,8 @@ impl SiteCookies {
 
     /// Whether the request's own CSRF cookie is good for the session.
     pub fn has_csrf_cookie(&self, request: &HttpRequest, id: &SessionId) -> bool {
-        cookies::values(request.headers(), CSRF_TOKEN).any(|token| csrf::belongs(&self.keys, id, &token))
+        cookies::values(request.headers(), &self.names.csrf_token)
+            .any(|token| csrf::belongs(&self.keys, id, &token))
     }
 
     /// Names the session to the browser.
@@ -80,13 +105,17 @@ impl SiteCookies {
 
     /// Gives the browser its half of the token.
     pub fn give_token_half(&self, request: &HttpRequest, head: &str) {
-        put(request, SESSION_TOKEN, cookies::set(SESSION_TOKEN, head, &self.session_token));
+        put(
+            request,
+            &self.names.session_token,
+            cookies::set(&self.names.session_token, head, &self.session_token),
+        );
     }
 
     /// Gives the browser a CSRF token for a session.
     pub fn give_csrf_token(&self, request: &HttpRequest, id: &SessionId) {
         let token = csrf::token(&self.keys, id);
-        put(request, CSRF_TOKEN, cookies::set(CSRF_TOKEN, &token, &self.csrf_token));
+        put(request, &self.names.csrf_token, cookies::set(&self.names.csrf_token, &token, &self.csrf_token));
         show_csrf_token(request, token);
     }
 
@@ -95,7 +124,7 @@ impl SiteCookies {
         let value = device_cookie::seal(&self.keys, account);
         let attributes =
             Attributes { max_age: Some(device_cookie::MAX_AGE), http_only: true, ..self.session_id.clone() };
-        put(request, DEVICE, cookies::set(DEVICE, &value, &attributes));
+        put(request, &self.names.device, cookies::set(&self.names.device, &value, &attributes));
     }
 
     /// A CSRF token for the session that the browser has, or for a new one, so that it can log in. Nothing is
@@ -111,10 +140,19 @@ impl SiteCookies {
         }
     }
 
+    /// The name of the request's device, if `account` was logged in to from it.
+    pub fn device_of(&self, request: &HttpRequest, account: &str) -> Option<String> {
+        device_cookie::name_of(&self.keys, request, &self.names.device, account)
+    }
+
     /// Makes the browser forget what shows it as logged in.
     pub fn forget_tokens(&self, request: &HttpRequest) {
-        put(request, SESSION_TOKEN, cookies::expire(SESSION_TOKEN, &self.session_token));
-        put(request, CSRF_TOKEN, cookies::expire(CSRF_TOKEN, &self.csrf_token));
+        put(
+            request,
+            &self.names.session_token,
+            cookies::expire(&self.names.session_token, &self.session_token),
+        );
+        put(request, &self.names.csrf_token, cookies::expire(&self.names.csrf_token, &self.csrf_token));
     }
 
     /// Makes the browser forget the session's name.
@@ -124,13 +162,14 @@ impl SiteCookies {
         }
     }
 
-    fn names_of_id(&self) -> impl Iterator<Item = &'static str> {
-        self.uses_host_prefix().then_some(HOST_SESSION_ID).into_iter().chain([SESSION_ID])
+    fn names_of_id(&self) -> impl Iterator<Item = &Arc<str>> {
+        let host = self.uses_host_prefix().then_some(&self.names.host_session_id);
+        host.into_iter().chain([&self.names.session_id])
     }
 }
 
 /// The lines for the request's answer, whatever that will be: a renewed token must arrive with an error too.
-struct Outgoing(Vec<(&'static str, HeaderValue)>);
+struct Outgoing(Vec<(Arc<str>, HeaderValue)>);
 
 /// The CSRF token for the answer's header, if a page asks that cannot read our cookies.
 struct Shown(String);
@@ -142,14 +181,14 @@ fn show_csrf_token(request: &HttpRequest, token: String) {
 }
 
 /// The last line for a name counts.
-fn put(request: &HttpRequest, name: &'static str, line: HeaderValue) {
+fn put(request: &HttpRequest, name: &Arc<str>, line: HeaderValue) {
     let mut extensions = request.extensions_mut();
     let Some(Outgoing(lines)) = extensions.get_mut::<Outgoing>() else {
-        extensions.insert(Outgoing(vec![(name, line)]));
+        extensions.insert(Outgoing(vec![(Arc::clone(name), line)]));
         return;
     };
-    lines.retain(|(kept, _)| *kept != name);
-    lines.push((name, line));
+    lines.retain(|(kept, _)| kept != name);
+    lines.push((Arc::clone(name), line));
 }
 
 /// Puts the cookies that were given during a request on its answer.

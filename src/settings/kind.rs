@@ -33,6 +33,8 @@ pub enum Kind {
     DatabaseUrl,
     /// Where something is asked for over http: `https`, or `http` on this machine.
     Url,
+    /// The beginning of a name: a letter, then letters, digits, `-` and `_`, 32 in all at most.
+    Name,
     /// A list of networks (CIDR) and addresses.
     Networks,
     /// A list of origins, as browsers name them.
@@ -93,6 +95,7 @@ impl Kind {
             (ValueKind::String(text), Kind::DatabaseUrl) => DatabaseOptions::from_url(text).is_ok(),
             (ValueKind::String(text), Kind::Url) => url(text).is_some(),
             (ValueKind::String(text), Kind::TimeZone) => time_zone(text),
+            (ValueKind::String(text), Kind::Name) => is_name(text),
             (ValueKind::String(text), Kind::Contact) => Contact::parse(text).is_ok(),
             (ValueKind::String(text), Kind::Text | Kind::Path | Kind::Secret) => !text.is_empty(),
             _ => false,
@@ -141,6 +144,7 @@ impl Kind {
             Kind::Networks => "a list of networks such as 10.0.0.0/8, fd00::/8 or 192.0.2.7".into(),
             Kind::Origins => "a list of origins such as https://shop.example, https://*.shop.example or http://localhost:8080".into(),
             Kind::Hosts => "a list of host names such as push.example or *.push.example".into(),
+            Kind::Name => "a letter, then letters, digits, - and _, 32 in all at most".into(),
             Kind::Contact => "a mailto: address or an https: URL".into(),
             Kind::TimeZone => "a time zone such as UTC or America/Mexico_City".into(),
         }
@@ -154,6 +158,12 @@ impl Kind {
         };
         Refusal { message, remedy: format!("give {}", self.expectation()) }
     }
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= 32
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 fn list(texts: impl IntoIterator<Item = String>) -> ValueKind {
@@ -253,6 +263,23 @@ mod tests {
         ] {
             assert!(read(Kind::Origins, wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_name_is_good_in_a_cookie() {
+        for (text, good) in [
+            ("shop-", true),
+            ("a_1", true),
+            ("", false),
+            ("__Host-", false),
+            ("a b", false),
+            ("a;", false),
+            ("a=", false),
+            ("ñ", false),
+        ] {
+            assert_eq!(Kind::Name.read_text(text).is_ok(), good, "{text}");
+        }
+        assert!(Kind::Name.read_text(&"a".repeat(33)).is_err());
     }
 
     #[test]

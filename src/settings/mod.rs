@@ -101,6 +101,8 @@ pub struct Server {
     /// As browsers write them, beside the server's own.
     #[serde(default)]
     pub origins: Vec<String>,
+    /// Before the name of each cookie.
+    pub cookie_prefix: Option<String>,
     pub welcome: bool,
     pub openapi: bool,
 }

@@ -1,6 +1,7 @@
 //! The cookies' attributes, and keys that change.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
 
 use crate::app::{KEY, Place, Stores};
 use crate::world::{PASSWORD, USERNAME, assert_in, assert_out, customer, seller, shops};
@@ -105,4 +106,46 @@ async fn a_neighbours_cookies_log_nobody_out_and_nobody_in_as_somebody_else() {
     let mut before = own.clone();
     before.jar.remove("__Host-session-id").unwrap();
     assert_in(&mut before).await;
+}
+
+#[actix_web::test]
+async fn two_servers_on_one_host_have_cookies_of_their_own() {
+    let (first, second) = (Place::new(Stores::Twins).await, Place::new(Stores::Twins).await);
+    let plain = shops(&first, &[]).await;
+    let prefixed =
+        shops(&second, &[("server.cookie_prefix", "two-"), ("app_key", "another key, which is long enough")])
+            .await;
+    let mut browser = seller(&plain).await;
+    let at_first = browser.jar.clone();
+
+    // The same browser: cookies know no ports.
+    browser = browser.at(&prefixed);
+    assert_eq!(browser.send(Method::GET, "/auth/ping", None).await.status, StatusCode::OK);
+    let login = json!({ "grantType": "password", "username": USERNAME, "password": PASSWORD });
+    let token = browser.jar["two-csrf-token"].clone();
+    let reply =
+        browser.send_with(Method::POST, "/auth/login", Some(login), &[("x-csrf-token", &token)]).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+    for (name, value) in &at_first {
+        assert_eq!(browser.jar.get(name), Some(value), "{name} is the first server's");
+    }
+    for name in ["session-id", "session-token", "csrf-token", "device"] {
+        assert!(browser.jar.contains_key(&format!("two-{name}")), "{name}: {:?}", browser.jar);
+    }
+    let query = json!({ "query": "{ orders { uid } }" });
+    let token = browser.jar["two-csrf-token"].clone();
+    let reply =
+        browser.send_with(Method::POST, "/graphql", Some(query.clone()), &[("x-csrf-token", &token)]).await;
+    assert_eq!((reply.status, reply.body.get("errors")), (StatusCode::OK, None), "{}", reply.body);
+    let mut back = browser.at(&plain);
+    let reply = back.send(Method::POST, "/graphql", Some(query)).await;
+    assert_eq!((reply.status, reply.body.get("errors")), (StatusCode::OK, None), "{}", reply.body);
+
+    let reply = browser.send_with(Method::POST, "/auth/logout", None, &[("x-csrf-token", &token)]).await;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT);
+    assert!(
+        browser.jar.contains_key("session-id") && !browser.jar.contains_key("two-session-id"),
+        "{:?}",
+        browser.jar
+    );
 }

@@ -17,13 +17,11 @@ use tokio::time::Instant;
 
 use super::bp::refusal;
 use crate::http::State;
-use crate::http::device_cookie;
 use crate::http::edge::Edge;
 use crate::http::json_body::{self, Fields};
 use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::{self, unanswered};
-use crate::http::site_cookies::SiteCookies;
 use crate::http::viewer::{check_page, check_site};
 use crate::identity::{CustomerClaims, LoginError, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, PHONE};
 use crate::shop::customers::{self, LookUpError};
@@ -148,7 +146,7 @@ pub async fn handle(
     let credentials = Credentials::read(body, edge.customers.is_some())?;
     // Without its half of a token no browser is logged in: most attempts need no look at the sessions. Where
     // that gives no answer, the attempt is made, and counted, all the same.
-    if !SiteCookies::token_halves_of(&request).is_empty()
+    if !edge.cookies.token_halves_of(&request).is_empty()
         && let Ok(logged_in) = session::join(&request, &state, &id).await
     {
         edge.cookies.give_token_half(&request, &logged_in.head);
@@ -184,7 +182,7 @@ pub async fn handle(
 /// Takes the attempt's points.
 async fn admit(request: &HttpRequest, edge: &Edge, account: &str) -> Result<Reservation, RestError> {
     let address = edge.proxies.client_of(request);
-    let device = device_cookie::name_of(&edge.cookies.keys, request, account);
+    let device = edge.cookies.device_of(request, account);
     let attempt = LoginAttempt {
         user_and_address: Some(&format!("{account}_{address}")),
         account: Some(account),

@@ -84,6 +84,12 @@ static GENERAL: &[Key] = &[
         "Origins, beside the server's own, whose pages may send requests with cookies and read the answers (CORS); `https://*.shop.example` is every name below it.",
     ),
     Key::new(
+        "server.cookie_prefix",
+        Kind::Name,
+        None,
+        "Stands before the name of each cookie (`shop-` makes `shop-session-id`): browsers keep cookies by host, not by port, so two servers on one host need different names. Pages read `csrf-token` and `session-token` under that name; the built-in GraphiQL does not, and needs a pasted token.",
+    ),
+    Key::new(
         "server.welcome",
         Kind::Flag,
         Some("true"),
