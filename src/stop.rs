@@ -1,4 +1,4 @@
-//! The end of the process, as it is asked for: SIGTERM or SIGINT, once for an orderly end, twice for an end at once. Listened
+//! The end of the process, as it is asked for: SIGTERM, SIGINT or SIGHUP, once for an orderly end, twice for an end at once. Listened
 //! for from the start on, so that a start can be stopped too, and process 1 of a container does not miss it.
 
 use std::io;
@@ -21,12 +21,15 @@ impl Stop {
     pub fn on_signals() -> io::Result<Self> {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        // Of a terminal that is closed, and of supervisors that mean an orderly end by it.
+        let mut hangup = signal(SignalKind::hangup())?;
         let (tell, asked) = watch::channel(0);
         actix_web::rt::spawn(async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
+                    _ = hangup.recv() => {}
                     () = tell.closed() => return,
                 }
                 tell.send_modify(|count| *count += 1);

@@ -273,3 +273,56 @@ fn the_schema_is_prismas_and_has_what_is_not_only_when_asked() {
     let extension = extended.strip_prefix(&plain).expect("the same begins it");
     assert!(extension.ends_with("\ndirective @live on QUERY\n"), "{extension}");
 }
+
+#[test]
+fn an_account_needs_a_role_that_the_policy_has_and_tokens_can_name() {
+    let folder = folder();
+    let policy =
+        "[roles.member]\npermissions = [\"role:member\"]\n[roles.auditor]\npermissions = [\"read:orders\"]\n";
+    std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
+    let add = |role: &[&str]| {
+        let arguments = [&["account", "add", "zoe", "--policy", "policy.toml"], role].concat();
+        let output = gom(&folder, &arguments, &[]);
+        assert_ne!(output.status.code(), Some(0), "{output:?}");
+        text(&output.stderr).to_owned()
+    };
+    assert!(add(&[]).contains("--role <ROLE>"), "no role is the default");
+    let unknown = add(&["--role", "seller"]);
+    assert!(unknown.contains("the policy has no role 'seller'; its roles are auditor, member"), "{unknown}");
+    let unnamed = add(&["--role", "auditor"]);
+    assert!(unnamed.contains("add \"role:auditor\" to roles.auditor.permissions"), "{unnamed}");
+}
+
+#[test]
+fn the_policy_check_names_roles_and_claims_that_no_token_has() {
+    let folder = folder();
+    let policy = "[roles.member]\npermissions = [\"role:member\"]\n[roles.member.rows]\nOrder = \"{ name: $subb }\"\n\
+                  [roles.auditor.rows]\nOrder = \"{}\"\n";
+    std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
+    let check =
+        |provider: &[(&str, &str)]| gom(&folder, &["policy", "check", "--policy", "policy.toml"], provider);
+    let claim = "member: no token that Gom issues has the claim $subb";
+    let role = "auditor: no token that Gom issues has this role";
+
+    let accounts = check(&[("GOM__AUTH__PROVIDER", "accounts")]);
+    assert_eq!(accounts.status.code(), Some(1), "{accounts:?}");
+    let said = text(&accounts.stderr);
+    assert!(
+        said.contains(claim) && said.contains("its claims are $sub, $gty") && said.contains(role),
+        "{said}"
+    );
+
+    // Of another issuer's tokens only the issuer knows.
+    let issuer = check(&[
+        ("GOM__AUTH__PROVIDER", "auth0"),
+        ("GOM__AUTH__AUTH0__TOKEN_URL", "https://issuer.example/oauth/token"),
+        ("GOM__AUTH__AUTH0__ISSUER", "https://issuer.example/"),
+        ("GOM__AUTH__AUTH0__AUDIENCE", "shop"),
+        ("GOM__AUTH__AUTH0__CLIENT_ID", "shop"),
+        ("GOM__AUTH__AUTH0__CLIENT_SECRET", "secret"),
+    ]);
+    assert!(issuer.status.success(), "{issuer:?}");
+    let said = text(&issuer.stdout);
+    assert!(said.contains(&format!("note: {claim}, unless your issuer adds it")), "{said}");
+    assert!(said.contains(&format!("note: {role}, unless your issuer adds it")), "{said}");
+}

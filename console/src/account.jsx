@@ -37,7 +37,7 @@ const Form = ({ title, note, button, submit, children }) => {
 
 const LogIn = ({ done }) => (
   <Form
-    title="Log in as a seller"
+    title="Log in"
     button="Log in"
     submit={async (form) => (await logIn(form.get("username"), form.get("password"))) ?? done()}
   >

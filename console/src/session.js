@@ -82,7 +82,7 @@ export const post = async (path, body, { headers = {}, bearer = token() } = {}) 
   }
 };
 
-/** Logs a seller in. Gives what went wrong, in words. */
+/** Logs a user in. Gives what went wrong, in words. */
 export const logIn = async (username, password) => {
   const { status, body } = await post(place.logIn, { grantType: "password", username, password }, { bearer: null });
   if (status === 200 || status === 204) return undefined;

@@ -40,6 +40,10 @@ pub enum ErrorKind {
     DeadlineExceeded,
     /// What came after a subscriber's cursor is not kept any more: read anew, subscribe without a cursor.
     ResyncRequired,
+    /// A trigger or function of the database's owner raised this message (SQLSTATE `P0001`).
+    RaiseException,
+    /// A `CHECK` of the database's owner does not hold (SQLSTATE `23514`).
+    CheckViolation,
     /// A rule of the application, by its own code.
     Application(&'static str),
     Internal,
@@ -47,7 +51,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind but the application's, for tables and the test that keeps them complete.
-    pub const ALL: [ErrorKind; 13] = [
+    pub const ALL: [ErrorKind; 15] = [
         ErrorKind::ParseFailed,
         ErrorKind::ValidationFailed,
         ErrorKind::BadUserInput,
@@ -60,6 +64,8 @@ impl ErrorKind {
         ErrorKind::OutcomeUnknown,
         ErrorKind::DeadlineExceeded,
         ErrorKind::ResyncRequired,
+        ErrorKind::RaiseException,
+        ErrorKind::CheckViolation,
         ErrorKind::Internal,
     ];
 
@@ -77,6 +83,8 @@ impl ErrorKind {
             ErrorKind::OutcomeUnknown => "OUTCOME_UNKNOWN",
             ErrorKind::DeadlineExceeded => "DEADLINE_EXCEEDED",
             ErrorKind::ResyncRequired => "RESYNC_REQUIRED",
+            ErrorKind::RaiseException => "RAISE_EXCEPTION",
+            ErrorKind::CheckViolation => "CHECK_VIOLATION",
             ErrorKind::Application(code) => code,
             ErrorKind::Internal => "INTERNAL_SERVER_ERROR",
         }

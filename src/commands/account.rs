@@ -11,6 +11,7 @@ use super::password::{self, Asked};
 use super::place::Place;
 use super::{Failure, SettingsArguments};
 use crate::identity::{Account, AccountTable, Hasher, NewAccount, is_customers};
+use crate::policy;
 use crate::settings::{Provider, Purpose, Settings};
 
 #[derive(Debug, Args)]
@@ -47,11 +48,12 @@ struct Named {
 struct Added {
     #[command(flatten)]
     named: Named,
-    /// Whom the account acts for: the `extUid` of a User [default: a new one, which is printed]
-    #[arg(long, value_name = "EXT_UID")]
+    /// Whom the account acts for: the claim `sub` of its tokens, which the policy's rules compare [default: a new one, which is
+    /// printed]
+    #[arg(long, value_name = "SUBJECT")]
     subject: Option<String>,
-    /// A role of the policy
-    #[arg(long, default_value = "seller")]
+    /// A role of the policy; `gom policy check` lists them
+    #[arg(long)]
     role: String,
     /// What the client may show
     #[arg(long)]
@@ -93,6 +95,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Task::List(settings) => (settings, Work::List),
     };
     let settings = settings.load(Purpose::Tool, [])?.settings;
+    if let Work::Add(account) = &work {
+        policy::check_role(&settings, &account.role).map_err(|error| Failure::because("", &error))?;
+    }
     // Before anything is started: who mistypes it twice has waited for nothing.
     let password = match &work {
         Work::Add(_) | Work::Passwd(_) => Some(password::ask(Asked::Twice)?),

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{Failure, SettingsArguments};
 use crate::graphql::{Engine, EngineOptions};
 use crate::policy::{self, Explained};
-use crate::settings::{Purpose, Settings};
+use crate::settings::{Provider, Purpose, Settings};
 use crate::{datamodel, graphql};
 
 #[derive(Debug, Args)]
@@ -60,6 +60,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 fn check(settings: &Settings) -> Result<(), Failure> {
     let (engine, policy) = load(settings)?;
     print!("{}", report(&engine, &policy));
+    let problems = policy::unreachable(&policy, settings);
+    if settings.auth.provider() == Provider::Accounts && !problems.is_empty() {
+        return Err(Failure::Other(problems.join("\n")));
+    }
+    for problem in problems {
+        println!("note: {problem}");
+    }
     Ok(())
 }
 

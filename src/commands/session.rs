@@ -29,7 +29,8 @@ enum Task {
 struct Of {
     #[command(flatten)]
     settings: SettingsArguments,
-    /// Whose: the `extUid` of a User (a seller), or `customer:UID:SELLER` with the `uid` of a Bp and the seller's `extUid`
+    /// Whose: the claim `sub` of their tokens; of a customer of the shop `customer:UID:SELLER`, with the `uid` of a Bp and the
+    /// seller's `extUid`
     #[arg(value_name = "SUBJECT")]
     subject: String,
 }

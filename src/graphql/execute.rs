@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::api::{Api, Introspected};
 use super::clock::database_time;
 use super::context::{Ahead, Context, Plan, coerce, prepare};
-use super::failure::api_error;
+use super::failure::{api_error, not_deployed};
 use super::{Answer, Data, Fragment, Request, raw};
 use crate::identity::Viewer;
 use crate::telemetry::{kind_of, observe_operation, outcome_of, plain_name};
@@ -328,10 +328,7 @@ impl Execution<'_> {
     }
 
     fn undeployed(&self) -> Option<ApiError> {
-        (!self.api.deployed.is_done()).then(|| {
-            let message = "The database is being brought to the datamodel; nothing was written. Try again.";
-            ApiError::new(ErrorKind::Unavailable, message)
-        })
+        not_deployed(self.api)
     }
 
     /// The fields that the schema answers: `__typename`, `__schema`, `__type`.

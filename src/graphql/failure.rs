@@ -4,6 +4,22 @@ use gom_actors::database::RunError;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::plan::{Planner, Rejection};
 
+use super::Api;
+
+/// Why nothing is carried out yet, while the database has not been brought to the datamodel.
+pub(super) fn not_deployed(api: &Api) -> Option<ApiError> {
+    if api.deployed.is_done() {
+        return None;
+    }
+    // Nobody should look for a migration where there is no database.
+    let reached = api.database.database().is_up();
+    Some(ApiError::new(ErrorKind::Unavailable, if reached { BEING_DEPLOYED } else { NOT_AVAILABLE }))
+}
+
+const NOT_AVAILABLE: &str = "The database is not available at the moment; nothing was written. Try again.";
+const BEING_DEPLOYED: &str =
+    "The database is being brought to the datamodel; nothing was written. Try again.";
+
 pub(crate) fn api_error(planner: &Planner, error: RunError) -> ApiError {
     match error {
         RunError::Rejected(report) => planner.rejected(Rejection {
@@ -18,10 +34,7 @@ pub(crate) fn api_error(planner: &Planner, error: RunError) -> ApiError {
         RunError::Unavailable { reason, .. } => {
             // Why is the operator's business; the caller learns what it means.
             tracing::warn!(reason, "the database is not available");
-            ApiError::new(
-                ErrorKind::Unavailable,
-                "The database is not available at the moment; nothing was written. Try again.",
-            )
+            ApiError::new(ErrorKind::Unavailable, NOT_AVAILABLE)
         }
         RunError::Overloaded { .. } => ApiError::new(
             ErrorKind::Unavailable,

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::context::{coerce, prepare};
+use super::failure::not_deployed;
 use super::wire::write_answer;
 use super::{Answer, Api, Engine, Request, execute, serve};
 use crate::identity::Viewer;
@@ -178,10 +179,7 @@ fn owner(viewer: &Viewer) -> Owner {
 }
 
 fn check_deployed(api: &Api) -> Result<(), ApiError> {
-    if api.deployed.is_done() {
-        return Ok(());
-    }
-    Err(ApiError::new(ErrorKind::Unavailable, "The database is being brought to the datamodel; try again"))
+    not_deployed(api).map_or(Ok(()), Err)
 }
 
 /// Who would never hear of a change is refused, and not kept waiting.

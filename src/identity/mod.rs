@@ -45,7 +45,7 @@ pub use service_token::{InvalidToken, ServiceTokens};
 pub use session_options::{redis_options, session_options};
 pub use subject::{customer_subject, is_customers};
 use token::with_times;
-pub use token::{AccessToken, CustomerClaims, TokenError, TokenTooLarge};
+pub use token::{ACCOUNT_CLAIMS, AccessToken, CUSTOMER_CLAIMS, CustomerClaims, TokenError, TokenTooLarge};
 use token_endpoint::TokenEndpoint;
 pub use vapid_keys::{obtain_vapid_keys, sender_options};
 use verifier::{Foreign, Verifier};

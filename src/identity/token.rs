@@ -120,6 +120,11 @@ impl std::fmt::Debug for AccessToken {
     }
 }
 
+/// The claims of the tokens of Gom's own accounts.
+pub const ACCOUNT_CLAIMS: [&str; 8] = ["sub", "gty", "permissions", "token_use", "iat", "exp", "aud", "iss"];
+/// Those that customers' tokens have in addition ([`CustomerClaims`]).
+pub const CUSTOMER_CLAIMS: [&str; 3] = ["eid", "seller", "business"];
+
 /// What a customer's token says, beside its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomerClaims {

@@ -2,6 +2,7 @@
 //! means is the engine's.
 
 mod explain;
+mod issued;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use gom_engine::policy::{Policy, PolicyProblem, PolicySource};
 use gom_engine::schema::Schema;
 
 pub use explain::{Explained, explain};
+pub use issued::{RoleError, check_role, unreachable};
 
 use crate::settings::{Limits, Settings};
 

@@ -92,7 +92,12 @@ impl Kind {
             (ValueKind::String(text), Kind::LogFilter) => {
                 tracing_subscriber::EnvFilter::builder().parse(text).is_ok()
             }
-            (ValueKind::String(text), Kind::DatabaseUrl) => DatabaseOptions::from_url(text).is_ok(),
+            (ValueKind::String(text), Kind::DatabaseUrl) => {
+                return DatabaseOptions::from_url(text).map(|_| value.clone()).map_err(|error| {
+                    let Refusal { message, remedy } = self.refuse("");
+                    Refusal { message: format!("{message}: {error}"), remedy }
+                });
+            }
             (ValueKind::String(text), Kind::Url) => url(text).is_some(),
             (ValueKind::String(text), Kind::TimeZone) => time_zone(text),
             (ValueKind::String(text), Kind::Name) => is_name(text),
@@ -287,6 +292,25 @@ mod tests {
         let refusal = Kind::DatabaseUrl.read_text("postgres://u:hunter2@h:notaport/d").unwrap_err();
         assert!(!refusal.message.contains("hunter2"), "{}", refusal.message);
         assert!(!refusal.remedy.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_refused_database_url_says_which_part_and_nothing_of_the_password() {
+        for (url, part) in [
+            ("postgres://u:hunter2@h:notaport/d", "the port of the database URL is not valid"),
+            ("mysql://u:hunter2@h/d", "begins with mysql://"),
+            ("u:hunter2@h/d", "has no scheme"),
+            ("postgres://u:hunter2@h/d?sslcert=x", "has the parameter sslcert, which is not supported"),
+            ("postgres://u:hunter2@h/d?sslmode=on", "has sslmode=\"on\""),
+            ("postgres://u:hunter2@h/d?connect_timeout=x", "the connect_timeout of the database URL"),
+            ("postgres:///d", "names no host"),
+            // A password that was not encoded, in whatever it ends up.
+            ("postgres://u:hunter2?hunter2=1@h/d", "cannot be read"),
+            ("host=h password=x hunter2=1", "cannot be read"),
+        ] {
+            let message = Kind::DatabaseUrl.read_text(url).unwrap_err().message;
+            assert!(message.contains(part) && !message.contains("hunter2"), "{url}: {message}");
+        }
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub fn outcome_of(errors: &[ApiError]) -> Outcome {
         ErrorKind::OutcomeUnknown => Outcome::OutcomeUnknown,
         ErrorKind::DeadlineExceeded => Outcome::DeadlineExceeded,
         ErrorKind::ResyncRequired => Outcome::ResyncRequired,
+        ErrorKind::RaiseException => Outcome::RaiseException,
+        ErrorKind::CheckViolation => Outcome::CheckViolation,
         ErrorKind::Internal => Outcome::Internal,
         ErrorKind::Application(_) => Outcome::Application,
     }

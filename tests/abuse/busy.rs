@@ -37,6 +37,9 @@ async fn processes_that_only_compute_cost_the_victim_no_answer() {
     let beside = victim(&well_behaved, SECONDS).await;
     drop(busy);
     println!("alone: p50 {:.1?}, p99 {:.1?}", alone.p50, alone.p99);
-    println!("beside {PROCESSES} processes that only compute: p50 {:.1?}, p99 {:.1?}", beside.p50, beside.p99);
+    println!(
+        "beside {PROCESSES} processes that only compute: p50 {:.1?}, p99 {:.1?}",
+        beside.p50, beside.p99
+    );
     assert_eq!((alone.failures, beside.failures), (0, 0));
 }

@@ -6,10 +6,10 @@
 
 mod answers;
 mod attack;
-mod busy;
 #[path = "../auth/browser.rs"]
 #[allow(dead_code)] // shared with the tests of logins, which use all of it
 mod browser;
+mod busy;
 mod events;
 mod filters;
 mod logins;

@@ -32,7 +32,8 @@ impl Shop {
         variables.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         migrate(&variables);
         for name in ["victim", "attacker"] {
-            let mut adding = command(&variables, &["account", "add", name, "--subject", name]);
+            let mut adding =
+                command(&variables, &["account", "add", name, "--role", "seller", "--subject", name]);
             let mut adding = adding.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
             adding.stdin.take().unwrap().write_all(format!("{PASSWORD}\n").as_bytes()).unwrap();
             assert!(adding.wait().unwrap().success());

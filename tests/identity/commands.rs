@@ -47,7 +47,7 @@ async fn accounts_are_managed_from_the_command_line() {
 
     let added = gom(
         &world,
-        &["account", "add", "Ana", "--subject", "auth0|ana", "--name", "Ana Ñandú"],
+        &["account", "add", "Ana", "--role", "seller", "--subject", "auth0|ana", "--name", "Ana Ñandú"],
         "ana's first password\n",
     );
     assert!(done(&added).contains("auth0|ana"));
@@ -55,10 +55,16 @@ async fn accounts_are_managed_from_the_command_line() {
     let login = world.identity.password("ana", &secret("ana's first password")).await.unwrap();
     assert_eq!(login.profile["name"], "Ana Ñandú");
 
-    assert!(failed(&gom(&world, &["account", "add", "ana"], "another password")).contains("already"));
-    assert!(failed(&gom(&world, &["account", "add", "berta"], "short")).contains("shorter than 8"));
+    assert!(
+        failed(&gom(&world, &["account", "add", "ana", "--role", "seller"], "another password"))
+            .contains("already")
+    );
+    assert!(
+        failed(&gom(&world, &["account", "add", "berta", "--role", "seller"], "short"))
+            .contains("shorter than 8")
+    );
     assert_eq!(gom(&world, &["account", "add", "x", "--password", "p"], "").status.code(), Some(2));
-    let given = gom(&world, &["account", "add", "berta"], "berta's password");
+    let given = gom(&world, &["account", "add", "berta", "--role", "seller"], "berta's password");
     let subject = done(&given).trim_end().trim_end_matches('.').rsplit(' ').next().unwrap();
     assert!(subject.starts_with("account|") && subject.len() == 40, "{subject}");
 
@@ -168,7 +174,11 @@ async fn a_disabled_accounts_sessions_are_closed_and_its_devices_forgotten_at_on
     let world = World::start().await;
     let devices = Devices::start(devices_options(&world.settings, None), &world.database).unwrap();
     let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
-    done(&gom(&world, &["account", "add", "ana", "--subject", "auth0|ana"], "ana's password"));
+    done(&gom(
+        &world,
+        &["account", "add", "ana", "--role", "seller", "--subject", "auth0|ana"],
+        "ana's password",
+    ));
     for (arguments, input) in
         [(["account", "passwd", "ana"], "another password"), (["account", "disable", "ana"], "")]
     {

@@ -33,6 +33,17 @@ async fn stops(server: &mut Server) -> Duration {
     took
 }
 
+#[tokio::test]
+async fn a_hangup_ends_the_server_as_sigterm_does() {
+    let database = TestDatabase::create().await;
+    let environment = bounded(&database.url());
+    migrate(&environment);
+    let mut server = Server::ready(&environment, &[]).await;
+    server.tell(Signal::HUP);
+    let (status, _) = server.ends_within(TIMEOUT + SLACK).await;
+    assert_eq!(status.code(), Some(0), "{status}: {}", server.log());
+}
+
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// A socket that follows users.

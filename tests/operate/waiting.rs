@@ -18,6 +18,11 @@ async fn a_server_waits_says_so_and_serves_when_the_database_comes() {
     assert_eq!((status, &body["status"]), (503, &"not ready".into()));
     assert_eq!(body["datamodel"]["state"], "starting");
     assert_eq!(server.get("/healthz?started").await.0, 503, "an orchestrator keeps the old one meanwhile");
+    // Nobody should look for a migration where there is no database.
+    let asked = reqwest::Client::new().post(server.url("/graphql")).bearer_auth(server.token());
+    let asked = asked.header("content-type", "application/json").body(r#"{"query":"{ users { uid } }"}"#);
+    let answer = asked.send().await.unwrap().text().await.unwrap();
+    assert!(answer.contains("The database is not available at the moment"), "{answer}");
     server.comes("it is said", async |server| server.log().contains("waiting for PostgreSQL")).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     let said = server.log().matches("waiting for PostgreSQL").count();
@@ -53,6 +58,8 @@ async fn a_migration_waits_as_long_as_it_is_told_to() {
     let begun = Instant::now();
     let at_once = run(&environment, &["migrate", "apply"]);
     assert_eq!(at_once.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&at_once.stderr);
+    assert!(said.contains("/.s.PGSQL."), "which server was not reached: {said}");
     let a_while = run(&environment, &["migrate", "apply", "--wait", "1"]);
     assert_eq!(a_while.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&a_while.stderr).contains("waiting for PostgreSQL (0 s of 1 s)"));

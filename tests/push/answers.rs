@@ -128,7 +128,7 @@ async fn who_was_shut_out_is_not_sent_the_next_order() {
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/seller").await;
     world.device("bea", "/customer").await;
-    world.command(&["account", "add", "ana", "--subject", "ana"], "ana's password");
+    world.command(&["account", "add", "ana", "--role", "seller", "--subject", "ana"], "ana's password");
     world.order("before", "ana", "bea").await.unwrap();
     world.quiet().await;
     let printed = world.command(&["account", "disable", "ana"], "");

@@ -167,3 +167,36 @@ async fn an_operation_holds_nobody_up_while_its_client_does_not_read() {
     assert_eq!(reply.code(), (200, ""), "{}", reply.body);
     drop(wire);
 }
+
+#[actix_web::test]
+async fn an_operation_that_waits_for_room_is_not_begun_once_its_connection_is_cut_off() {
+    let place = Place::new(Stores::Twins).await;
+    let settings =
+        [("sockets.per_user", "1"), ("sockets.stall_timeout", "2500"), ("sockets.heartbeat", "600000")];
+    let app = shops(&place, &settings).await;
+    fill(&app, "x").await;
+    let mut browser = seller(&app).await;
+    let jar = cookies(&browser);
+    let headers = [("cookie", jar.as_str())];
+    for protocol in [TRANSPORT_WS, LEGACY] {
+        let start = if protocol == LEGACY { "start" } else { "subscribe" };
+        let mut wire = None;
+        eventually("the user's place is free", async || {
+            wire = Wire::open(&app, protocol, &headers).await.ok();
+            wire.is_some()
+        })
+        .await;
+        let mut wire = wire.unwrap();
+        wire.send(json!({ "type": "connection_init" })).await;
+        assert_eq!(wire.text().await["type"], "connection_ack");
+        wire.send(json!({ "id": "1", "type": start, "payload": { "query": query() } })).await;
+        // The connection is stuck in the answer when the mutation comes.
+        sleep(BEGINNING).await;
+        let mutation = "mutation { createBp(data: { name1: \"Luz\" }) { uid } }";
+        wire.send(json!({ "id": "2", "type": start, "payload": { "query": mutation } })).await;
+        eventually("it is cut off", async || Wire::open(&app, protocol, &headers).await.is_ok()).await;
+        let reply = browser.graphql("{ bps(where: { name1: \"Luz\" }) { uid } }", json!({})).await;
+        assert_eq!(reply.body["data"]["bps"], json!([]), "{protocol}: {}", reply.body);
+        drop(wire);
+    }
+}

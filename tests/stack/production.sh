@@ -19,7 +19,7 @@ make_seller() { # SUBJECT USERNAME
     made_seller=$(curl --silent --cacert "$folder/tls.pem" "$origin/api/graphql" --header 'Content-Type: application/json' --header "Authorization: Bearer $token" \
         --data "{\"query\": \"mutation { createUser(data: { extUid: \\\"$1\\\", business: \\\"Tacos María\\\" }) { extUid } }\"}")
     [ "$made_seller" = "{\"data\":{\"createUser\":{\"extUid\":\"$1\"}}}" ] || fail "there is no seller: $made_seller"
-    printf '%s\n' "$password" | docker exec -i "$(server)" gom account add "$2" --subject "$1" | sed 's/^/  | /'
+    printf '%s\n' "$password" | docker exec -i "$(server)" gom account add "$2" --role seller --subject "$1" | sed 's/^/  | /'
 }
 
 # An update whose servers end at once: the old ones go on, and why it was refused stands in the log.

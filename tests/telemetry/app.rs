@@ -60,7 +60,11 @@ impl TestApp {
         environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let folder = tempfile::tempdir().unwrap();
         run(&environment, &["seed", "--deploy"], "");
-        run(&environment, &["account", "add", SELLER.0, "--subject", "auth0|demo-tacos"], SELLER.1);
+        run(
+            &environment,
+            &["account", "add", SELLER.0, "--role", "seller", "--subject", "auth0|demo-tacos"],
+            SELLER.1,
+        );
         let token = run(&environment, &["token"], "").trim().to_owned();
         let log = File::create(folder.path().join("log")).unwrap();
         let out = File::create(folder.path().join("out")).unwrap();

@@ -9,6 +9,7 @@ mod app;
 mod combinations;
 mod matrix;
 mod meeting;
+mod owner_checks;
 mod relations;
 
 use std::io::Write as _;

@@ -29,12 +29,59 @@ impl Extra {
 
 /// The connection string without the parameters of [`Extra`], and these.
 pub(super) fn split(text: &str) -> Result<(String, Extra), UrlError> {
-    let scheme = ["postgres://", "postgresql://"].into_iter().find(|scheme| text.starts_with(scheme));
-    match scheme {
+    match SCHEMES.into_iter().find(|scheme| text.starts_with(scheme)) {
         Some(scheme) => split_url(text, scheme.len()),
-        None => split_pairs(text),
+        None => match text.split_once("://") {
+            Some((other, _))
+                if !other.is_empty() && other.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
+            {
+                Err(UrlError::Scheme(other.to_owned()))
+            }
+            _ if !text.contains('=') => Err(UrlError::NoScheme),
+            _ => split_pairs(text),
+        },
     }
 }
+
+/// What tokio-postgres finds wrong with a string, by the name of the part. Its own words hold pieces of the text, which may be of
+/// the password: of those, only the name of a parameter is repeated that stands as such behind the URL's `?`.
+pub(super) fn fault(text: &str, words: &str) -> UrlError {
+    let named = |before: &str| words.split_once(before)?.1.split_once('`').map(|(name, _)| name);
+    if let Some(part) =
+        named("invalid value for option `").and_then(|name| PARTS.into_iter().find(|part| *part == name))
+    {
+        return UrlError::Part(part);
+    }
+    let query =
+        text.rsplit_once('@').map_or(text, |(_, server)| server).split_once('?').map(|(_, query)| query);
+    match (named("unknown option `"), query) {
+        (Some(name), Some(query)) if query.split('&').any(|pair| pair.split('=').next() == Some(name)) => {
+            UrlError::Parameter(name.to_owned())
+        }
+        _ => malformed(
+            "it cannot be read as postgres://USER:PASSWORD@HOST:PORT/DATABASE; percent-encode what has a meaning in a URL",
+        ),
+    }
+}
+
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
+/// The parts that may have a value that cannot be used.
+const PARTS: [&str; 13] = [
+    "port",
+    "host",
+    "hostaddr",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "sslnegotiation",
+    "target_session_attrs",
+    "channel_binding",
+    "load_balance_hosts",
+];
 
 /// `scheme` is the scheme's length. The query begins at the first `?` after the credentials, whose password may
 /// hold any character but `@`.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -136,13 +137,28 @@ impl Connector {
             Ok(Ok(connected)) => Ok(connected),
             Ok(Err(error)) => Err(OpenError {
                 no_room: error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS),
-                reason: describe(&error),
+                reason: format!("{}: {}", self.place(), describe(&error)),
             }),
             Err(_) => Err(OpenError {
-                reason: format!("no answer within {} ms", self.options.connect_timeout.as_millis()),
+                reason: format!(
+                    "{}: no answer within {} ms",
+                    self.place(),
+                    self.options.connect_timeout.as_millis()
+                ),
                 no_room: false,
             }),
         }
+    }
+
+    /// Which hosts and ports a failure speaks of.
+    fn place(&self) -> String {
+        let ports = self.server.get_ports();
+        let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+        let host = |(at, host): (usize, &Host)| match host {
+            Host::Tcp(name) => format!("{name}:{}", port(at)),
+            Host::Unix(folder) => format!("{}/.s.PGSQL.{}", folder.display(), port(at)),
+        };
+        self.server.get_hosts().iter().enumerate().map(host).collect::<Vec<_>>().join(", ")
     }
 
     /// The session's settings as the server's command-line options: they come with the greeting, and so cost

@@ -39,7 +39,7 @@ impl DatabaseState {
         }
     }
 
-    fn is_up(&self) -> bool {
+    pub(super) fn is_up(&self) -> bool {
         !matches!(self, DatabaseState::Connecting { .. } | DatabaseState::Down { .. })
     }
 }

@@ -102,6 +102,11 @@ impl Database {
         self.board.read()
     }
 
+    /// Whether the database answered when it was last looked at.
+    pub fn is_up(&self) -> bool {
+        self.board.read().state.is_up()
+    }
+
     /// Waits until the database has been reached and takes reads; the state at the deadline if it is not.
     pub async fn ready(&self, deadline: Instant) -> Result<(), RunError> {
         let mut health = self.board.subscribe();

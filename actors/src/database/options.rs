@@ -70,6 +70,16 @@ pub enum Encryption {
 pub enum UrlError {
     #[error("the database URL is not valid: {0}")]
     Malformed(String),
+    #[error("the database URL has no scheme; it begins with postgres:// (or give `key=value` pairs)")]
+    NoScheme,
+    #[error(
+        "the database URL begins with {0}://; Gom works on PostgreSQL: postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+    )]
+    Scheme(String),
+    #[error("the database URL has the parameter {0}, which is not supported")]
+    Parameter(String),
+    #[error("the {0} of the database URL is not valid")]
+    Part(&'static str),
     #[error(
         "the database URL has sslmode={0:?}; use disable, prefer, require, verify-ca or verify-full \
          (the last three all check the certificate)"
@@ -114,9 +124,13 @@ impl DatabaseOptions {
     /// Reads a URL (`postgres://…`) or libpq's `key=value` form. Besides what tokio-postgres knows, `sslmode`
     /// may be `verify-ca` or `verify-full`, `sslrootcert` names a PEM file, and Prisma's own `schema`,
     /// `connection_limit`, `pool_timeout` and `pgbouncer` parameters are passed over.
+    ///
+    /// # Errors
+    /// Which part cannot be used.
     pub fn from_url(url: &str) -> Result<Self, UrlError> {
         let (plain, extra) = connection_string::split(url)?;
-        let mut server: Config = plain.parse().map_err(|error| UrlError::Malformed(cause(&error)))?;
+        let mut server: Config =
+            plain.parse().map_err(|error| connection_string::fault(url, &cause(&error)))?;
         if server.get_hosts().is_empty() && server.get_hostaddrs().is_empty() {
             return Err(UrlError::NoHost);
         }

@@ -142,6 +142,8 @@ labels! {
         OutcomeUnknown = "OUTCOME_UNKNOWN",
         DeadlineExceeded = "DEADLINE_EXCEEDED",
         ResyncRequired = "RESYNC_REQUIRED",
+        RaiseException = "RAISE_EXCEPTION",
+        CheckViolation = "CHECK_VIOLATION",
         Internal = "INTERNAL_SERVER_ERROR",
         Application = "APPLICATION",
     }

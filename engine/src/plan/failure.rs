@@ -4,6 +4,9 @@ use super::context::{PageLimits, Planner};
 use crate::error::{ApiError, ErrorKind};
 use crate::sql::ANSWER_TOO_LARGE;
 
+/// What is passed on of a message that the database's owner wrote.
+const MAX_MESSAGE_BYTES: usize = 1_024;
+
 /// The parts of PostgreSQL's error report that decide the answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rejection<'a> {
@@ -33,6 +36,9 @@ impl Planner {
                     rejection.column.unwrap_or_default()
                 ),
             ),
+            // The owner of the database speaks to the client by these two.
+            "P0001" => ApiError::new(ErrorKind::RaiseException, bounded(rejection.message)),
+            "23514" => ApiError::new(ErrorKind::CheckViolation, bounded(rejection.message)),
             "22P02" | "22007" | "22008" | "22003" | "22001" | "22021" => ApiError::new(
                 ErrorKind::BadUserInput,
                 format!("A value is not valid for the type of its field: {}", rejection.message),
@@ -79,6 +85,11 @@ impl Planner {
             format!("A unique constraint would be violated on {model}. Details: Field name = {field}"),
         )
     }
+}
+
+/// A text of the database's owner, who may have put a row's values into it.
+fn bounded(message: &str) -> &str {
+    &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)]
 }
 
 /// The column of `Key (column)=(value) already exists.`

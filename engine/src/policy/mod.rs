@@ -88,6 +88,12 @@ impl Policy {
         self.roles.iter().find(|role| role.name == name)
     }
 
+    /// The claims that are written into rows.
+    pub fn stamps(&self) -> impl Iterator<Item = &str> {
+        let stamps = self.stamps_on_create.iter().chain(&self.stamps_on_update);
+        stamps.flatten().map(|(_, claim)| claim.as_str())
+    }
+
     /// The permissions that the top-level field of that name needs; `None`: no user may ask for it.
     pub fn needed(&self, kind: OperationKind, operation: &str) -> Option<&[Permission]> {
         let operations = match kind {

@@ -1,0 +1,78 @@
+//! Whether the tokens that Gom issues give a role what it needs: its name among their permissions, and the claims of its rules.
+
+use std::collections::BTreeSet;
+
+use gom_engine::policy::{Policy, Role};
+
+use super::{PolicyError, read};
+use crate::graphql::SUBJECT;
+use crate::identity::{ACCOUNT_CLAIMS, CUSTOMER_CLAIMS};
+use crate::settings::{Provider, Settings};
+
+/// Why no account can have a role.
+#[derive(Debug, thiserror::Error)]
+pub enum RoleError {
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error(
+        "there is no policy for this datamodel, so an account could not do anything; name one with --policy (policy.file)"
+    )]
+    NoPolicy,
+    #[error("the policy has no role '{role}'; its roles are {}", .known.join(", "))]
+    Unknown { role: String, known: Vec<String> },
+    #[error(
+        "the tokens of the role '{0}' would not name it, so that its accounts could not do anything: add \"role:{0}\" to \
+         roles.{0}.permissions of the policy"
+    )]
+    Unnamed(String),
+}
+
+/// Whether an account can have the role: the policy has it, and tokens that Gom issues for it name it.
+///
+/// # Errors
+/// What to correct.
+pub fn check_role(settings: &Settings, role: &str) -> Result<(), RoleError> {
+    let (_, policy) = read(settings)?.ok_or(RoleError::NoPolicy)?;
+    let Some(found) = policy.roles.get(role) else {
+        return Err(RoleError::Unknown {
+            role: role.to_owned(),
+            known: policy.roles.keys().cloned().collect(),
+        });
+    };
+    if names_itself(role, &found.permissions) { Ok(()) } else { Err(RoleError::Unnamed(role.to_owned())) }
+}
+
+fn names_itself(role: &str, permissions: &[String]) -> bool {
+    permissions.iter().any(|permission| permission.strip_prefix("role:") == Some(role))
+}
+
+/// What keeps tokens from a role or from what its rules compare, a line each: roles that the tokens of Gom's own issuing do not
+/// name, and claims that they lack. Another issuer may give both, where `auth.provider` names one.
+pub fn unreachable(policy: &Policy, settings: &Settings) -> Vec<String> {
+    let elsewhere = match settings.auth.provider() {
+        Provider::Accounts => "",
+        Provider::Auth0 => ", unless your issuer adds it",
+    };
+    policy.roles().iter().flat_map(|role| unreachable_of(role, policy, elsewhere)).collect()
+}
+
+fn unreachable_of(role: &Role, policy: &Policy, elsewhere: &str) -> Vec<String> {
+    let name = &role.name;
+    let mut lines = Vec::new();
+    if !names_itself(name, &role.permissions) {
+        lines.push(format!(
+            "{name}: no token that Gom issues has this role{elsewhere}; add \"role:{name}\" to roles.{name}.permissions"
+        ));
+    }
+    let needed: BTreeSet<&str> = role.claims().chain(policy.stamps()).collect();
+    for claim in needed {
+        if !ACCOUNT_CLAIMS.contains(&claim) && !CUSTOMER_CLAIMS.contains(&claim) && claim != SUBJECT {
+            lines.push(format!(
+                "{name}: no token that Gom issues has the claim ${claim}{elsewhere}, and without it every request of the role \
+                 fails; its claims are ${}",
+                ACCOUNT_CLAIMS.join(", $")
+            ));
+        }
+    }
+    lines
+}
