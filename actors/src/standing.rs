@@ -126,8 +126,9 @@ impl<L: Clone + Send + Sync + 'static> Standing<L> {
         &self.heart
     }
 
-    /// Makes one request. If the connection turns out to be lost, the request is made once more on a new one,
-    /// provided that it does no harm to carry it out twice (`repeatable`). Ends within [`PROMISE`].
+    /// Makes one request, and once more what does no harm if it is carried out twice (`repeatable`): on a new connection if this
+    /// one turns out to be lost, on the same if there is no answer, which on a busy machine may have come a moment later. Ends
+    /// within [`PROMISE`].
     pub async fn ask<T, F>(&self, repeatable: bool, request: impl Fn(L) -> F) -> Result<T, String>
     where
         F: Future<Output = Result<T, Fault>>,
@@ -149,6 +150,10 @@ impl<L: Clone + Send + Sync + 'static> Standing<L> {
                 self.complaint.notify_one();
                 let left = PROMISE.saturating_sub(began.elapsed()).min(self.patience);
                 let (link, _) = self.up(generation, left).await?;
+                self.last(request(link), began).await
+            }
+            Err(fault) if fault.kind == FaultKind::Silent && repeatable => {
+                self.complaint.notify_one();
                 self.last(request(link), began).await
             }
             Err(fault) => Err(self.complain(fault)),
@@ -287,7 +292,55 @@ async fn until_lost<O: Opener>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
+
+    /// Counts what is asked of it, and answers nothing the first time.
+    #[derive(Clone, Default)]
+    struct Slow(Arc<AtomicU32>);
+
+    impl Slow {
+        async fn answer(self) -> Result<u32, Fault> {
+            match self.0.fetch_add(1, Ordering::SeqCst) + 1 {
+                1 => Err(Fault { reason: "no answer in time".into(), kind: FaultKind::Silent }),
+                count => Ok(count),
+            }
+        }
+    }
+
+    struct SlowOpener;
+
+    impl Opener for SlowOpener {
+        type Link = Slow;
+
+        fn name(&self) -> String {
+            "a test's".into()
+        }
+
+        fn patience(&self) -> Duration {
+            Duration::from_millis(250)
+        }
+
+        async fn open(&self) -> Result<Slow, String> {
+            Ok(Slow::default())
+        }
+
+        async fn look(&self, _: &Slow) -> Result<Look, String> {
+            Ok(Look::Well)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_gets_no_answer_is_asked_once_more_if_that_does_no_harm() {
+        let store = Standing::keep(SlowOpener);
+        store.ask(false, |_| async { Ok(()) }).await.unwrap();
+        assert_eq!(store.ask(true, Slow::answer).await, Ok(2));
+        let store = Standing::keep(SlowOpener);
+        store.ask(false, |_| async { Ok(()) }).await.unwrap();
+        let counts_twice = store.ask(false, Slow::answer).await;
+        assert_eq!(counts_twice, Err("no answer in time".to_owned()));
+    }
 
     #[tokio::test]
     async fn an_answer_that_is_there_when_the_machine_has_stood_still_is_not_given_up() {

@@ -305,7 +305,7 @@ mod tests {
             ("postgres://u:hunter2@h/d?connect_timeout=x", "the connect_timeout of the database URL"),
             ("postgres:///d", "names no host"),
             // A password that was not encoded, in whatever it ends up.
-            ("postgres://u:hunter2?hunter2=1@h/d", "cannot be read"),
+            ("postgres://u:p@h/d?x=hunter2", "has the parameter x, which"),
             ("host=h password=x hunter2=1", "cannot be read"),
         ] {
             let message = Kind::DatabaseUrl.read_text(url).unwrap_err().message;

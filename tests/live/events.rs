@@ -137,3 +137,37 @@ async fn conditions_are_combined_as_they_are_written() {
     assert_eq!((&told["mutation"], &told["node"]["name"]), (&json!("UPDATED"), &json!("louder")));
     assert_eq!(told["updatedFields"], json!(["stage", "updatedAt"]));
 }
+
+#[actix_web::test]
+async fn events_of_nested_creates_come_in_the_order_of_writing() {
+    let (app, _) = shop().await;
+    let mut items = Stream::open(&app, "subscription { item { node { quantity } } }", json!({}), None).await;
+    let mut orders = Stream::open(&app, "subscription { order { node { name } } }", json!({}), None).await;
+    items.beginning().await;
+    orders.beginning().await;
+    let quantities = [1, 2, 3, 4, 5, 6];
+    let new: Vec<Value> = quantities.iter().map(|n| json!({ "quantity": n })).collect();
+    let names = ["a", "b", "c", "d", "e", "f"];
+    // Partners are looked up while a row is inserted, and where there is none that is found afterwards: of some of these.
+    let nested: Vec<Value> = names
+        .iter()
+        .enumerate()
+        .map(|(n, name)| {
+            let customer = match n % 3 {
+                0 => json!({ "create": { "name1": name } }),
+                _ => json!({ "connect": { "extUid": "c1" } }),
+            };
+            let items = if n == 2 { json!({ "create": new }) } else { json!({}) };
+            json!({ "name": name, "issuedTo": customer, "items": items })
+        })
+        .collect();
+    let data = json!({ "extUid": "three", "business": "Flan", "orders": { "create": nested } });
+    let create = "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }";
+    ask(&app, create, json!({ "data": data })).await;
+    for name in names {
+        assert_eq!(orders.data().await["order"]["node"]["name"], name);
+    }
+    for quantity in quantities {
+        assert_eq!(items.data().await["item"]["node"]["quantity"], quantity);
+    }
+}

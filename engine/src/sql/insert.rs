@@ -31,25 +31,33 @@ pub fn insert(physical: &Physical, row: &Insert<'_>, returning: Returning) -> St
     sql.finish()
 }
 
-/// Inserts several rows by one statement; foreign keys among them are checked at its end. Returns one row with
-/// the links asked for, each by the position of its row and its quoted column.
+/// Inserts several rows by one statement, in their order: so subscribers receive their events. Foreign keys among them are
+/// checked at its end. Returns one row with the links asked for, each by the position of its row and its quoted column.
 pub fn insert_all(physical: &Physical, rows: &[Insert<'_>], links: &[(usize, &str)]) -> Statement {
     let mut sql = Sql::new();
-    for (i, row) in rows.iter().enumerate() {
-        sql.push(if i == 0 { "with " } else { ", " }).push(&format!("row{i} as ("));
+    // PostgreSQL carries out what the main query does not read at the end, from the last to the first (`lcons` in
+    // ExecInitModifyTable).
+    for (i, row) in rows.iter().enumerate().rev() {
+        sql.push(if i + 1 == rows.len() { "with " } else { ", " }).push(&format!("row{i} as ("));
         sql.insert(physical, row).push(" returning *)");
     }
     sql.push(" select ");
+    let mut next = 0;
     for (i, (row, column)) in links.iter().enumerate() {
-        sql.push(if i == 0 { "" } else { ", " }).column(&format!("row{row}"), column).push("::text");
+        sql.push(if i == 0 { "" } else { ", " });
+        // What is read is carried out when it is: the rows before it first.
+        let before = next..*row;
+        for (n, earlier) in before.clone().enumerate() {
+            sql.push(if n == 0 { "case when " } else { " and " });
+            sql.push(&format!("exists (select from row{earlier}) is not null"));
+        }
+        sql.push(if before.is_empty() { "" } else { " then " });
+        sql.push("(select ").column(&format!("row{row}"), column).push(&format!("::text from row{row})"));
+        sql.push(if before.is_empty() { "" } else { " end" });
+        next = next.max(row + 1);
     }
     if links.is_empty() {
         sql.push("1");
-    }
-    let mut shown: Vec<usize> = links.iter().map(|(row, _)| *row).collect();
-    shown.dedup();
-    for (i, row) in shown.iter().enumerate() {
-        sql.push(if i == 0 { " from " } else { ", " }).push(&format!("row{row}"));
     }
     sql.finish()
 }
