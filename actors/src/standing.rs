@@ -144,7 +144,7 @@ impl<L: Clone + Send + Sync + 'static> Standing<L> {
             return self.last(request(link), began).await;
         };
         let began = Instant::now();
-        match request(link).await {
+        match request(link.clone()).await {
             Ok(answer) => Ok(answer),
             Err(fault) if fault.kind == FaultKind::Lost && repeatable => {
                 self.complaint.notify_one();
