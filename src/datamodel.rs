@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use gom_engine::datamodel::{DataModel, DatamodelErrors, parse};
+use gom_engine::datamodel::{DataModel, DatamodelError, DatamodelErrors, parse_with_warnings};
 
 use crate::settings::Settings;
 
@@ -17,6 +17,17 @@ pub struct ReadDatamodel {
     pub name: String,
     pub text: String,
     pub model: DataModel,
+    /// What has no effect.
+    pub warnings: Vec<DatamodelError>,
+}
+
+impl ReadDatamodel {
+    /// Says on standard error what has no effect; for commands.
+    pub fn say_warnings(&self) {
+        for warning in &self.warnings {
+            eprintln!("warning: {warning}");
+        }
+    }
 }
 
 /// Why there is no datamodel to work with.
@@ -46,8 +57,8 @@ pub fn read(settings: &Settings) -> Result<ReadDatamodel, ReadError> {
             (path.display().to_string(), std::fs::read_to_string(path).map_err(failed)?)
         }
     };
-    let mut model = parse(&name, &text)?;
+    let (mut model, warnings) = parse_with_warnings(&name, &text)?;
     model.watched = crate::shop::watched(&model);
     model.followed = crate::shop::followed(&model);
-    Ok(ReadDatamodel { name, text, model })
+    Ok(ReadDatamodel { name, text, model, warnings })
 }

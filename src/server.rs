@@ -145,6 +145,9 @@ impl Application {
         let role = settings.server.role;
         let traces = Traces::start(|name| std::env::var(name).ok())?;
         let datamodel = datamodel::read(&settings)?;
+        for warning in &datamodel.warnings {
+            tracing::warn!("{warning}");
+        }
         let engine = Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?;
         let policy = policy::load(&settings, &datamodel.model, &engine.schema)?;
         if let Some(policy) = &policy {

@@ -73,6 +73,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Planned { settings, renames, drop_unknown } = planned;
     let settings = settings.load(Purpose::Tool, [])?.settings;
     let datamodel = datamodel::read(&settings).map_err(|error| Failure::because("", &error))?;
+    datamodel.say_warnings();
     actix_web::rt::System::new().block_on(async {
         let place = Place::open(&settings).await?;
         let result = match place.lend_within(patience.unwrap_or_default()).await {

@@ -119,6 +119,7 @@ fn explain(task: Explain) -> Result<(), Failure> {
 
 fn load(settings: &Settings) -> Result<(Engine, Arc<Policy>), Failure> {
     let read = datamodel::read(settings).map_err(|error| Failure::because("", &error))?;
+    read.say_warnings();
     let engine = graphql::Engine::new(read.model.clone(), &EngineOptions::of(settings))
         .map_err(|error| Failure::because("", &error))?;
     let policy = policy::load(settings, &read.model, &engine.schema);

@@ -33,7 +33,7 @@ pub(super) fn check(document: &Document, findings: &mut Findings) -> Option<Data
         let kind = if directives.relation_table { &mut table_texts } else { &mut models };
         kind.push(ModelText { text, table });
     }
-    if models.is_empty() && findings.is_empty() {
+    if models.is_empty() && enums.is_empty() && findings.is_empty() {
         findings.add(0, "the datamodel has no type", "declare one: `type Order { id: ID! @id }`");
     }
     let model_names: Vec<String> = models.iter().map(|m| m.text.name.value.clone()).collect();

@@ -59,6 +59,10 @@ impl SequenceText {
     }
 }
 
+/// How something is renamed without its data.
+const RENAME: &str = "remove it, and name the change where it is deployed: `--rename Old=New` for a type, \
+                      `--rename Type.old=new` for a field (`gom migrate plan --help`)";
+
 /// Bytes of the largest value that PostgreSQL stores.
 const LARGEST_VALUE: u64 = 1_073_741_824;
 
@@ -202,7 +206,12 @@ fn known_directives<'a>(
                 Some(meant) if meant != name => format!("did you mean `@{meant}`?"),
                 _ => format!("a {place} takes {}", quoted_list(names.map(|n| format!("@{n}")))),
             };
-            findings.add(text.name.at, message, remedy);
+            match name {
+                "rename" => findings.add(text.name.at, "`@rename` is not a directive of Gom", RENAME),
+                _ if elsewhere => findings.add(text.name.at, message, remedy),
+                // Prisma 1 looked at no directive that it did not know.
+                _ => findings.warn(text.name.at, format!("{message}, and it has no effect"), remedy),
+            }
             continue;
         };
         if accepted.iter().any(|other| other.name.value == name) {
@@ -217,7 +226,9 @@ fn known_directives<'a>(
 
 fn check_arguments(text: &DirectiveText, known: &[&str], findings: &mut Findings) {
     for (index, (name, _)) in text.arguments.iter().enumerate() {
-        if !known.contains(&name.value.as_str()) {
+        if text.name.value == "relation" && name.value == "oldName" {
+            findings.add(name.at, "`@relation` has no argument `oldName`", RENAME);
+        } else if !known.contains(&name.value.as_str()) {
             let remedy = match did_you_mean(&name.value, known.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None if known.is_empty() => "it takes no arguments; remove it".to_string(),

@@ -46,8 +46,12 @@ impl std::error::Error for DatamodelErrors {}
 /// What the checks have found so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    found: Vec<(usize, String, String)>,
+    found: Vec<Finding>,
+    warned: Vec<Finding>,
 }
+
+/// Byte offset, message and remedy.
+type Finding = (usize, String, String);
 
 impl Findings {
     /// `at` is a byte offset into the text.
@@ -55,27 +59,37 @@ impl Findings {
         self.found.push((at, message.into(), remedy.into()));
     }
 
+    /// What is taken nevertheless, and has no effect.
+    pub(super) fn warn(&mut self, at: usize, message: impl Into<String>, remedy: impl Into<String>) {
+        self.warned.push((at, message.into(), remedy.into()));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// `None` when nothing is wrong.
-    pub(super) fn into_errors(mut self, file: &str, text: &str) -> Option<DatamodelErrors> {
+    /// The warnings; the errors, if anything is wrong.
+    pub(super) fn into_warnings(
+        self,
+        file: &str,
+        text: &str,
+    ) -> Result<Vec<DatamodelError>, DatamodelErrors> {
         if self.found.is_empty() {
-            return None;
+            Ok(placed(self.warned, file, text))
+        } else {
+            Err(DatamodelErrors { errors: placed(self.found, file, text) })
         }
-        self.found.sort();
-        self.found.dedup();
-        let errors = self
-            .found
-            .into_iter()
-            .map(|(at, message, remedy)| {
-                let (line, column) = line_and_column(text, at);
-                DatamodelError { file: file.to_string(), line, column, message, remedy }
-            })
-            .collect();
-        Some(DatamodelErrors { errors })
     }
+}
+
+fn placed(mut found: Vec<Finding>, file: &str, text: &str) -> Vec<DatamodelError> {
+    found.sort();
+    found.dedup();
+    let errors = found.into_iter().map(|(at, message, remedy)| {
+        let (line, column) = line_and_column(text, at);
+        DatamodelError { file: file.to_string(), line, column, message, remedy }
+    });
+    errors.collect()
 }
 
 fn line_and_column(text: &str, at: usize) -> (usize, usize) {

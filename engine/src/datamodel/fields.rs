@@ -150,7 +150,11 @@ pub(super) fn read(
     check_times(text, kind, &directives, findings);
     check_unique(text, kind, &directives, findings);
     if let (Some(at), true) = (directives.scalar_list, !text.list || matches!(kind, KnownType::Model(_))) {
-        findings.add(at, "`@scalarList` is for lists of scalars and enums", "remove it");
+        findings.warn(
+            at,
+            "`@scalarList` is for lists of scalars and enums, and has no effect here",
+            "remove it",
+        );
     }
     let sized = text.list || matches!(kind, KnownType::Scalar(ScalarType::String | ScalarType::Json));
     if let (Some(size), true) = (&directives.size, !sized || matches!(kind, KnownType::Model(_))) {
@@ -171,7 +175,7 @@ pub(super) fn read(
         required: text.required,
         list: text.list,
         // An id is unique by being the primary key; a second index would only cost.
-        unique: directives.unique.is_some() && id_strategy.is_none(),
+        unique: directives.unique.is_some() && id_strategy.is_none() && !matches!(kind, KnownType::Model(_)),
         created_at: directives.created_at.is_some(),
         updated_at: directives.updated_at.is_some(),
         id_strategy,
@@ -261,9 +265,9 @@ fn check_times(text: &FieldText, kind: KnownType, directives: &FieldDirectives, 
 fn check_unique(text: &FieldText, kind: KnownType, directives: &FieldDirectives, findings: &mut Findings) {
     let Some(at) = directives.unique else { return };
     if matches!(kind, KnownType::Model(_)) {
-        findings.add(
+        findings.warn(
             at,
-            format!("the relation `{}` cannot be `@unique`", text.name.value),
+            format!("the relation `{}` cannot be `@unique`, and is not", text.name.value),
             "remove it; a relation is one-to-one when the field at its other end is no list",
         );
     } else if text.list {

@@ -5,6 +5,7 @@ use apollo_parser::cst::{self, CstNode};
 use apollo_parser::{Parser, SyntaxNode};
 
 use super::error::Findings;
+use super::foreign;
 
 /// Nesting of lists and values that the parser follows; the language needs three.
 const MAX_NESTING: usize = 64;
@@ -91,6 +92,12 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Document {
         return Document::default();
     }
     let mut last_place = None;
+    if tree.errors().len() > 0
+        && let Some((at, message, remedy)) = foreign::lost_brace(text)
+    {
+        findings.add(at, message, remedy);
+        return Document::default();
+    }
     for error in tree.errors() {
         // What follows at the same place only says the same in other words.
         if last_place.replace(error.index()) == Some(error.index()) {
@@ -187,22 +194,22 @@ fn strip_non_null(ty: cst::Type) -> (cst::Type, bool) {
 fn read_enum(node: &cst::EnumTypeDefinition, findings: &mut Findings) -> Option<EnumText> {
     let name = read_name(node.name()?);
     for directive in read_directives(node.directives()) {
-        reject_enum_directive(&directive, findings);
+        warn_of_enum_directive(&directive, findings);
     }
     let mut values = Vec::new();
     for value in node.enum_values_definition().into_iter().flat_map(|v| v.enum_value_definitions()) {
         for directive in read_directives(value.directives()) {
-            reject_enum_directive(&directive, findings);
+            warn_of_enum_directive(&directive, findings);
         }
         values.extend(value.enum_value().and_then(|v| v.name()).map(read_name));
     }
     Some(EnumText { name, values })
 }
 
-fn reject_enum_directive(directive: &DirectiveText, findings: &mut Findings) {
-    findings.add(
+fn warn_of_enum_directive(directive: &DirectiveText, findings: &mut Findings) {
+    findings.warn(
         directive.name.at,
-        format!("`@{}` stands at an enum", directive.name.value),
+        format!("`@{}` stands at an enum, and has no effect", directive.name.value),
         "enums and their values take no directives; remove it",
     );
 }

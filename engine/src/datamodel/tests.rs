@@ -180,7 +180,6 @@ fn one_run_reports_everything_with_places_and_remedies() {
              remove it, mark an id field with `@id`, and link the type with `@relation`",
             "2:7 the id `id` has a type that cannot be an id; write `id: ID! @id`, or `UUID!` or `Int!`",
             "3:9 there is no type `Strin`; did you mean `String`?",
-            "3:15 there is no directive `@uniqe`; did you mean `@unique`?",
             "4:15 the list `tags` cannot be `@unique`; remove it",
             "6:6 `Query` has no id; add `id: ID! @id`",
             "6:6 `Query` is a type of the API itself; choose another name, for example `QueryRecord`",
@@ -188,6 +187,82 @@ fn one_run_reports_everything_with_places_and_remedies() {
             "8:6 the enum `E` is declared already; rename or remove one of the two",
         ]
     );
+}
+
+/// The warnings of a datamodel that is taken.
+fn warnings(text: &str) -> Vec<String> {
+    let (_, warnings) = parse_with_warnings("d", text).unwrap_or_else(|errors| panic!("{errors}"));
+    warnings.iter().map(|w| format!("{}:{} {}; {}", w.line, w.column, w.message, w.remedy)).collect()
+}
+
+#[test]
+fn what_prisma_1_took_without_effect_is_taken_with_a_warning() {
+    let text = "type User @key(fields: \"id\") {\n  id: ID! @id\n  name: String @uniqe @provides\n  \
+                posts: [Post] @scalarList(strategy: RELATION)\n  best: Post @relation(name: \"Best\", link: INLINE) @unique\n}\n\
+                type Post {\n  id: ID! @id\n}\nenum Kind @old {\n  A\n}";
+    assert_eq!(
+        warnings(text),
+        [
+            "1:12 there is no directive `@key`, and it has no effect; a type takes `@db` or `@relationTable`",
+            "3:17 there is no directive `@uniqe`, and it has no effect; did you mean `@unique`?",
+            "3:24 there is no directive `@provides`, and it has no effect; a field takes `@id`, `@unique`, `@default`, \
+             `@createdAt`, `@updatedAt`, `@db`, `@relation`, `@scalarList`, `@sequence` or `@size`",
+            "4:18 `@scalarList` is for lists of scalars and enums, and has no effect here; remove it",
+            "5:52 the relation `best` cannot be `@unique`, and is not; remove it; a relation is one-to-one when the field at \
+             its other end is no list",
+            "9:12 `@old` stands at an enum, and has no effect; enums and their values take no directives; remove it",
+        ]
+    );
+    let m = model(text);
+    assert!(m.models[0].fields.iter().all(|field| !field.unique), "{m:?}");
+    assert_eq!(model("enum Kind { A B }").enums.len(), 1, "enums only");
+    assert_eq!(warnings("type A { id: ID! @id }"), [""; 0]);
+}
+
+#[test]
+fn a_rename_of_prismas_is_named_where_gom_has_it() {
+    for (text, complaint) in [
+        ("type A @rename(oldName: \"B\") { id: ID! @id }", "`@rename` is not a directive of Gom"),
+        ("type A { id: ID! @id x: Int @rename(oldName: \"y\") }", "`@rename` is not a directive of Gom"),
+        (
+            "type A { id: ID! @id b: A @relation(name: \"N\", oldName: \"O\", link: INLINE) }",
+            "`@relation` has no argument `oldName`",
+        ),
+    ] {
+        let error = only_error(text);
+        assert!(error.contains(complaint) && error.contains("`--rename Type.old=new` for a field"), "{error}");
+    }
+}
+
+#[test]
+fn datamodels_of_other_versions_are_recognised() {
+    let newer = "// comment\ndatasource db {\n  provider = \"postgresql\"\n}\n\nmodel User {\n  \
+                 id Int @id @default(autoincrement())\n}";
+    let error = only_error(newer);
+    assert!(error.starts_with("2:1 this is a schema of Prisma 2 or newer (`datasource`)"), "{error}");
+    assert!(only_error("model User {\n  id String @id\n}").starts_with("1:1 this is a schema"));
+    // A field may have such a name, and a comment such a text.
+    let named = "# model User {\ntype A {\n  id: ID! @id\n  model: String\n  datasource: String @default(value: \"model A {\")\n}";
+    assert_eq!(model(named).models[0].fields.len(), 3);
+
+    let older = "type User {\n  id: ID! @unique\n  createdAt: DateTime!\n  posts: [Post!]!\n}\ntype Post {\n  id: ID! @unique\n}";
+    let errors = errors(older);
+    assert!(errors[0].starts_with("1:6 this is a datamodel 1.0 of Prisma"), "{errors:?}");
+    for thing in ["write `@id` in place of `@unique`", "`@createdAt`", "`@relation(link: TABLE)`"] {
+        assert!(errors[0].contains(thing), "{thing}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_lost_brace_is_located() {
+    let lost = "type A {\n  id: ID! @id # }\n  s: String @default(value: \"}\")\n\ntype B {\n  id: ID! @id\n}";
+    assert_eq!(
+        only_error(lost),
+        "5:1 `type A`, which begins in line 1, has no `}` before this; close it with `}`"
+    );
+    let at_end = only_error("type A { id: ID! @id }\nenum E {\n  X");
+    assert_eq!(at_end, "3:4 `enum E`, which begins in line 2, has no `}`; close it with `}`");
+    assert_eq!(only_error("type A { id: ID! @id }\n}"), "2:1 this `}` closes nothing; remove it");
 }
 
 #[test]
