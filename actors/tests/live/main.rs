@@ -7,4 +7,5 @@ mod costly;
 mod joining;
 mod nodes;
 mod panics;
+mod trimmed;
 mod world;
