@@ -88,11 +88,11 @@ async fn an_account_gets_no_name_and_no_password_that_no_login_takes() {
     let world = World::start().await;
     let long = |count: usize| "ñ".repeat(count);
     let refused =
-        |name: &str, password: &str| failed(&gom(&world, &["account", "add", name], password)).to_owned();
+        |name: &str, password: &str| failed(&gom(&world, &["account", "add", name, "--role", "seller"], password)).to_owned();
     assert!(refused(&long(257), "a good password").contains("256 characters"));
     assert!(refused("ana", &long(257)).contains("longer than 256 characters"));
     assert!(refused("ana", "a good\0password").contains("zero byte"));
-    done(&gom(&world, &["account", "add", &long(256)], &long(256)));
+    done(&gom(&world, &["account", "add", &long(256), "--role", "seller"], &long(256)));
     assert!(world.identity.password(&long(256), &secret(&long(256))).await.is_ok());
     assert!(failed(&gom(&world, &["account", "passwd", &long(256)], &long(257))).contains("256 characters"));
 }
