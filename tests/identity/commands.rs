@@ -87,8 +87,9 @@ async fn accounts_are_managed_from_the_command_line() {
 async fn an_account_gets_no_name_and_no_password_that_no_login_takes() {
     let world = World::start().await;
     let long = |count: usize| "ñ".repeat(count);
-    let refused =
-        |name: &str, password: &str| failed(&gom(&world, &["account", "add", name, "--role", "seller"], password)).to_owned();
+    let refused = |name: &str, password: &str| {
+        failed(&gom(&world, &["account", "add", name, "--role", "seller"], password)).to_owned()
+    };
     assert!(refused(&long(257), "a good password").contains("256 characters"));
     assert!(refused("ana", &long(257)).contains("longer than 256 characters"));
     assert!(refused("ana", "a good\0password").contains("zero byte"));

@@ -28,7 +28,11 @@ async fn an_event_whose_later_rows_are_trimmed_while_it_is_decided_is_not_lost_s
 
     // Later rows come, and are gone again with all that the log has.
     world.client.execute("delete from \"Order\" where id = 'o1'", &[]).await.unwrap();
-    world.client.batch_execute("select gom.stamp_changes(); select gom.trim_changes('0 s', 0, 1000)").await.unwrap();
+    world
+        .client
+        .batch_execute("select gom.stamp_changes(); select gom.trim_changes('0 s', 0, 1000)")
+        .await
+        .unwrap();
     let left: i64 = watching.query_one("select count(*) from gom.change", &[]).await.unwrap().get(0);
     assert_eq!(left, 0, "the log is empty");
     blocking.batch_execute("commit").await.unwrap();
@@ -37,5 +41,9 @@ async fn an_event_whose_later_rows_are_trimmed_while_it_is_decided_is_not_lost_s
     live.wake();
     eventually("an end, or what comes next", async || inbox.is_over() || inbox.got().contains(&7)).await;
     let ended = inbox.ended.borrow().clone();
-    assert!(inbox.got().starts_with(&[5]) || ended == Some(LiveError::Resync), "{:?}, {ended:?}", inbox.got());
+    assert!(
+        inbox.got().starts_with(&[5]) || ended == Some(LiveError::Resync),
+        "{:?}, {ended:?}",
+        inbox.got()
+    );
 }

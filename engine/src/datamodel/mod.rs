@@ -38,7 +38,8 @@ pub fn parse_with_warnings(
 ) -> Result<(DataModel, Vec<DatamodelError>), DatamodelErrors> {
     let mut findings = error::Findings::default();
     foreign::recognise_newer(text, &mut findings);
-    let document = if findings.is_empty() { syntax::read(text, &mut findings) } else { syntax::Document::default() };
+    let document =
+        if findings.is_empty() { syntax::read(text, &mut findings) } else { syntax::Document::default() };
     foreign::recognise_older(&document, &mut findings);
     let model = if findings.is_empty() { check::check(&document, &mut findings) } else { None };
     if model.is_none() && findings.is_empty() {

@@ -230,7 +230,10 @@ fn a_rename_of_prismas_is_named_where_gom_has_it() {
         ),
     ] {
         let error = only_error(text);
-        assert!(error.contains(complaint) && error.contains("`--rename Type.old=new` for a field"), "{error}");
+        assert!(
+            error.contains(complaint) && error.contains("`--rename Type.old=new` for a field"),
+            "{error}"
+        );
     }
 }
 
@@ -255,7 +258,8 @@ fn datamodels_of_other_versions_are_recognised() {
 
 #[test]
 fn a_lost_brace_is_located() {
-    let lost = "type A {\n  id: ID! @id # }\n  s: String @default(value: \"}\")\n\ntype B {\n  id: ID! @id\n}";
+    let lost =
+        "type A {\n  id: ID! @id # }\n  s: String @default(value: \"}\")\n\ntype B {\n  id: ID! @id\n}";
     assert_eq!(
         only_error(lost),
         "5:1 `type A`, which begins in line 1, has no `}` before this; close it with `}`"
