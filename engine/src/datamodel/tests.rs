@@ -203,14 +203,14 @@ fn what_prisma_1_took_without_effect_is_taken_with_a_warning() {
     assert_eq!(
         warnings(text),
         [
-            "1:12 there is no directive `@key`, and it has no effect; a type takes `@db` or `@relationTable`",
-            "3:17 there is no directive `@uniqe`, and it has no effect; did you mean `@unique`?",
-            "3:24 there is no directive `@provides`, and it has no effect; a field takes `@id`, `@unique`, `@default`, \
+            "1:11 there is no directive `@key`, and it has no effect; a type takes `@db` or `@relationTable`",
+            "3:16 there is no directive `@uniqe`, and it has no effect; did you mean `@unique`?",
+            "3:23 there is no directive `@provides`, and it has no effect; a field takes `@id`, `@unique`, `@default`, \
              `@createdAt`, `@updatedAt`, `@db`, `@relation`, `@scalarList`, `@sequence` or `@size`",
-            "4:18 `@scalarList` is for lists of scalars and enums, and has no effect here; remove it",
+            "4:17 `@scalarList` is for lists of scalars and enums, and has no effect here; remove it",
             "5:52 the relation `best` cannot be `@unique`, and is not; remove it; a relation is one-to-one when the field at \
              its other end is no list",
-            "9:12 `@old` stands at an enum, and has no effect; enums and their values take no directives; remove it",
+            "10:11 `@old` stands at an enum, and has no effect; enums and their values take no directives; remove it",
         ]
     );
     let m = model(text);
