@@ -104,7 +104,7 @@ impl Shop {
         let model_text = include_str!("../../config/datamodel.prisma");
         let mut model = datamodel::parse("datamodel.prisma", model_text).expect("Gom's model is sound");
         let order = model.model_named("Order").expect("there are orders");
-        model.watched.push(Watched { model: order, subject: "order", jobs: Jobs::Each });
+        model.watched.push(Watched { model: order, subject: "order", jobs: Jobs::Each, open: None });
         let schema = Arc::new(generate(&model, SchemaOptions::default()));
         let served = Served::new(&schema).expect("Gom's model can be served");
         let source: PolicySource = serde_json::from_value(serde_json::json!({

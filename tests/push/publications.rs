@@ -62,6 +62,47 @@ async fn f01_a_publication_reaches_the_customers_of_its_own_seller_and_nobody_el
     assert_eq!(world.service.count(), 3);
 }
 
+/// Of a server before this one: its rows are in the tables, and its queue of jobs was elsewhere.
+#[actix_web::test]
+async fn publications_that_waited_before_there_was_a_trigger_are_sent_at_their_time() {
+    let mut world = World::open().await;
+    world.seller("ana", &["bea"]).await;
+    world.device("bea", "/bea").await;
+    let (promotion, other) = (world.promotion("ana").await, world.promotion("ana").await);
+    world.stop();
+    world
+        .tables
+        .batch_execute("drop trigger \"watch publication default$default.Publication\" on gom.change")
+        .await
+        .unwrap();
+    let insert = "insert into \"default$default\".\"Publication\" (uid, type, status, delay, \"publishAt\", \"createdAt\", \"updatedAt\", promotion) \
+                  values ($1, 'NOTIFICATION', $2, 0, now() + $3::int * interval '1 minute', now(), now(), $4)";
+    for (uid, status, minutes, of) in [
+        ("overdue", "WAITING", -5, &promotion),
+        ("later", "WAITING", 60, &other),
+        ("sent", "DELIVERED", -60, &other),
+    ] {
+        world.tables.execute(insert, &[&uid, &status, &minutes, of]).await.unwrap();
+    }
+    let jobs = async |world: &World| {
+        let query = "select node from gom.job order by node";
+        let rows = world.tables.query(query, &[]).await.unwrap();
+        rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>()
+    };
+    assert_eq!(jobs(&world).await, [""; 0], "nobody would ever look at them");
+
+    world.command(&["migrate", "apply"], "");
+    assert_eq!(jobs(&world).await, ["later", "overdue"]);
+    world.serve("").await;
+    gom_test_support::eventually("the overdue one is out", async || {
+        world.publication("overdue").await["status"] == "DELIVERED"
+    })
+    .await;
+    assert_eq!(world.ledger().await, ["/bea DELIVERED 1 201"]);
+    assert_eq!(jobs(&world).await, ["later"], "it waits for its time");
+    assert_eq!(world.publication("later").await["status"], "WAITING");
+}
+
 #[actix_web::test]
 async fn f12_a_delayed_publication_survives_a_restart_and_can_be_called_off() {
     let mut world = World::open().await;

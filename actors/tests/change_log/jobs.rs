@@ -12,7 +12,7 @@ fn model(watched: &[(&str, &'static str, Jobs)]) -> DataModel {
     let named = |name: &str| model.model_named(name).unwrap();
     model.watched = watched
         .iter()
-        .map(|(name, subject, jobs)| Watched { model: named(name), subject, jobs: *jobs })
+        .map(|(name, subject, jobs)| Watched { model: named(name), subject, jobs: *jobs, open: None })
         .collect();
     model
 }

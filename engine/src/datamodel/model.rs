@@ -56,6 +56,15 @@ pub struct Watched {
     /// What jobs call the model.
     pub subject: &'static str,
     pub jobs: Jobs,
+    /// Which nodes get a job when the trigger is made, whenever they were written.
+    pub open: Option<OpenNodes>,
+}
+
+/// Nodes that have something before them: a column of text or of an enum, and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenNodes {
+    pub column: String,
+    pub value: &'static str,
 }
 
 /// Which changes make a job.

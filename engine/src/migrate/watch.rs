@@ -3,7 +3,7 @@
 
 use super::names::{fit, quote_identifier, quote_literal};
 use super::step::MigrationStep;
-use crate::datamodel::{DataModel, Followed, Jobs, Watched};
+use crate::datamodel::{DataModel, Followed, Jobs, OpenNodes, Watched};
 
 /// What the names of these triggers begin with.
 const PREFIX: &str = "watch ";
@@ -76,7 +76,25 @@ fn trigger(model: &DataModel, schema: &str, watched: &Watched) -> Wanted {
     );
     let name = fit(&format!("{PREFIX}{} {schema}.{table}", watched.subject));
     let description = format!("queue a job for changes of `{table}`");
-    Wanted { watch: FoundWatch { name, source }, description, fill: None }
+    let fill = watched.open.as_ref().map(|open| open_jobs(model, schema, watched, open));
+    Wanted { watch: FoundWatch { name, source }, description, fill }
+}
+
+/// Queues a job for each node that had something before it when there was no trigger yet.
+fn open_jobs(model: &DataModel, schema: &str, watched: &Watched, open: &OpenNodes) -> String {
+    let of = model.model(watched.model);
+    let id = quote_identifier(&of.field(of.id).column);
+    format!(
+        "INSERT INTO gom.job (subject, schema_name, node, created, dedup)\n\
+         SELECT {}, {}, {id}::text, false, {id}::text FROM {}.{} WHERE {} = {}\n\
+         ON CONFLICT (schema_name, subject, dedup) DO NOTHING",
+        quote_literal(watched.subject),
+        quote_literal(schema),
+        quote_identifier(schema),
+        quote_identifier(&of.table),
+        quote_identifier(&open.column),
+        quote_literal(open.value)
+    )
 }
 
 fn follower(schema: &str, followed: &Followed) -> Wanted {
