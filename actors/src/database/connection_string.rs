@@ -307,7 +307,7 @@ mod tests {
         for text in ["hunter2", "host=h = sslmode=require", "host=h password='hunter2", "=hunter2"] {
             let error = DatabaseOptions::from_url(text).expect_err(text).to_string();
             assert!(
-                error.starts_with("the database URL is not valid") && !error.contains("hunter2"),
+                error.starts_with("the database URL ") && !error.contains("hunter2"),
                 "{error}"
             );
         }
