@@ -306,10 +306,7 @@ mod tests {
     fn what_is_no_list_of_pairs_is_refused_without_being_shown() {
         for text in ["hunter2", "host=h = sslmode=require", "host=h password='hunter2", "=hunter2"] {
             let error = DatabaseOptions::from_url(text).expect_err(text).to_string();
-            assert!(
-                error.starts_with("the database URL ") && !error.contains("hunter2"),
-                "{error}"
-            );
+            assert!(error.starts_with("the database URL ") && !error.contains("hunter2"), "{error}");
         }
     }
 }
