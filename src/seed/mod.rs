@@ -16,8 +16,9 @@ const DEMO: &str = include_str!("demo.sql");
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
     #[error(
-        "the tables of Gom's own datamodel are not in the schema {schema} ({missing} is missing): run `gom migrate \
-         apply` first, without --datamodel"
+        "the demo shop and the benchmark's rows are of Gom's own datamodel, whose table {missing} is not in the schema \
+         {schema}: run `gom migrate apply` first. Where the settings name another datamodel (datamodel.file), write rows of \
+         yours through the API, with a token of `gom token`"
     )]
     NoTables { schema: String, missing: String },
     #[error("the database refused: {0}")]
