@@ -89,7 +89,8 @@ impl Planner {
 
 /// A text of the database's owner, who may have put a row's values into it.
 fn bounded(message: &str) -> &str {
-    &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)]
+    let end = (0..=MAX_MESSAGE_BYTES.min(message.len())).rev().find(|end| message.is_char_boundary(*end));
+    &message[..end.unwrap_or_default()]
 }
 
 /// The column of `Key (column)=(value) already exists.`
