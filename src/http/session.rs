@@ -17,8 +17,8 @@ use crate::identity::{TokenError, User};
 #[derive(Debug)]
 pub struct LoggedIn {
     pub user: Arc<User>,
-    /// The browser's half of the token, as it is now.
-    pub head: String,
+    /// The browser's half of the token, as it is now; nothing if the browser keeps an older one.
+    pub head: Option<String>,
 }
 
 /// There is no user.
@@ -48,7 +48,7 @@ pub async fn join(request: &HttpRequest, state: &State, id: &SessionId) -> Resul
     let mut unavailable = false;
     for head in edge.cookies.token_halves_of(request) {
         match edge.identity.verify(&session.provider, &head, &session.signature).await {
-            Ok(user) => return Ok(LoggedIn { user, head }),
+            Ok(user) => return Ok(LoggedIn { user, head: Some(head) }),
             Err(TokenError::Expired) => return renew(request, state, id, &session).await,
             Err(TokenError::Invalid(message)) => match replaced(edge, &session, &head).await {
                 Ok(Some(newer)) => return newer_half(request, state, id, &session, newer).await,
@@ -174,7 +174,7 @@ async fn newer_half(
     }
 }
 
-/// The user of a newer half, which goes to the browser.
+/// The user of a newer half, which goes to the browser if the session notes that; else the browser's own stays good.
 async fn verified(
     request: &HttpRequest,
     edge: &Edge,
@@ -184,9 +184,12 @@ async fn verified(
 ) -> Result<LoggedIn, NotLoggedIn> {
     match edge.identity.verify(&session.provider, &head, &session.signature).await {
         Ok(user) => {
-            edge.cookies.give_token_half(request, &head);
+            // A half of which the session does not know that the browser has it would be refused after the next renewal.
+            let head = edge.sessions.heard(id, session).await.then_some(head);
+            if let Some(head) = &head {
+                edge.cookies.give_token_half(request, head);
+            }
             edge.cookies.give_id(request, id);
-            edge.sessions.heard(id, session).await;
             Ok(LoggedIn { user, head })
         }
         Err(TokenError::Unavailable) => Err(unverified()),

@@ -190,17 +190,27 @@ impl Sessions {
     }
 
     /// The browser is given the half that replaced its own: if a connection had the token refreshed, the grace period of the
-    /// old half begins only now.
-    pub async fn heard(&self, id: &SessionId, session: &Session) {
-        let Some(previous) = &session.previous else { return };
+    /// old half begins only now. Whether the session has it so. If not, for the token was refreshed meanwhile or the store does
+    /// not answer, the browser must not be given that half: only the old one stays good.
+    pub async fn heard(&self, id: &SessionId, session: &Session) -> bool {
+        let Some(previous) = &session.previous else { return true };
         if !self.keeping.is_unheard(previous) {
-            return;
+            return true;
         }
         let previous = Previous { until: self.keeping.grace_end(), ..previous.clone() };
-        let session = Session { previous: Some(previous), ..session.clone() };
-        // If the token was refreshed meanwhile, or the store does not answer, the old half stays good for longer.
-        if let Err(reason) = self.keeping.store.renew(id, &session.signature, &session, "").await {
-            tracing::debug!(reason, "that a browser has heard of a refresh could not be noted");
+        let heard = Session { previous: Some(previous), ..session.clone() };
+        match self.keeping.store.renew(id, session, &heard, "").await {
+            Ok(true) => true,
+            // Another request of the same browser may have been first.
+            Ok(false) => self.keeping.get(id).await.is_ok_and(|now| {
+                now.filter(|now| now.signature == session.signature).is_some_and(|now| {
+                    now.previous.is_none_or(|previous| !self.keeping.is_unheard(&previous))
+                })
+            }),
+            Err(reason) => {
+                tracing::debug!(reason, "that a browser has heard of a refresh could not be noted");
+                false
+            }
         }
     }
 

@@ -61,7 +61,7 @@ const WRITES: &[&str] = &[
     "UPDATE gom.session
      SET signature = $3, refresh_token = $4, previous_signature = $5, previous_head = $6, previous_until = $7,
          refreshing_until = CASE WHEN refreshing = $8 THEN NULL ELSE refreshing_until END
-     WHERE id = $1 AND signature = $2 RETURNING 1",
+     WHERE id = $1 AND signature = $2 AND ($9::timestamptz IS NULL OR previous_until = $9) RETURNING 1",
     "WITH gone AS (
        DELETE FROM gom.session WHERE id IN (
          SELECT id FROM gom.session WHERE expires_at < least($1, clock_timestamp()) ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
@@ -218,7 +218,7 @@ impl SessionStore for PostgresSessions {
     fn renew<'a>(
         &'a self,
         id: &'a SessionId,
-        stale_signature: &'a str,
+        held: &'a Session,
         renewed: &'a Session,
         holder: &'a str,
     ) -> Stored<'a, bool> {
@@ -228,8 +228,18 @@ impl SessionStore for PostgresSessions {
             let signature = previous.map(|previous| &previous.signature);
             let head = previous.map(|previous| &previous.head);
             let until = previous.map(|previous| previous.until);
-            let params: [&(dyn ToSql + Sync); 8] =
-                [&id, &stale_signature, &renewed.signature, &token, &signature, &head, &until, &holder];
+            let held_until = held.previous.as_ref().map(|previous| previous.until);
+            let params: [&(dyn ToSql + Sync); 9] = [
+                &id,
+                &held.signature,
+                &renewed.signature,
+                &token,
+                &signature,
+                &head,
+                &until,
+                &holder,
+                &held_until,
+            ];
             Ok(!self.writes.ask(RENEW, &params).await?.is_empty())
         }
         .boxed()

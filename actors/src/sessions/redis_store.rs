@@ -57,10 +57,14 @@ const LOCK: &str = "
     redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
     return 1";
 
-/// KEYS: the session, its lock. ARGV: the stale signature, the renewed session, the lock's holder.
+/// KEYS: the session, its lock. ARGV: the stale signature, the renewed session, the lock's holder, the end of what was kept
+/// of a previous one, or nothing.
 const RENEW: &str = "
     local found = redis.call('get', KEYS[1])
-    if not found or cjson.decode(found).signature ~= ARGV[1] then return 0 end
+    if not found then return 0 end
+    local held = cjson.decode(found)
+    if held.signature ~= ARGV[1] then return 0 end
+    if ARGV[4] ~= '' and (not held.previous or held.previous['until'] ~= tonumber(ARGV[4])) then return 0 end
     local left = redis.call('pttl', KEYS[1])
     if left <= 0 then return 0 end
     redis.call('set', KEYS[1], ARGV[2], 'PX', left)
@@ -334,13 +338,15 @@ impl SessionStore for RedisSessions {
     fn renew<'a>(
         &'a self,
         id: &'a SessionId,
-        stale_signature: &'a str,
+        held: &'a Session,
         renewed: &'a Session,
         holder: &'a str,
     ) -> Stored<'a, bool> {
         async move {
             let mut renewing = self.renew.key(session_key(id));
-            renewing.key(lock_key(id)).arg(stale_signature).arg(write(renewed)?).arg(holder);
+            renewing.key(lock_key(id)).arg(&held.signature).arg(write(renewed)?).arg(holder);
+            let until = held.previous.as_ref().map(|previous| milliseconds(previous.until).to_string());
+            renewing.arg(until.unwrap_or_default());
             self.redis.ask(&renewing).await
         }
         .boxed()

@@ -18,6 +18,8 @@ use super::{Refreshed, store_failed, unavailable};
 const LOOK_AGAIN: Duration = Duration::from_millis(30);
 /// Between two attempts to keep a renewed session.
 const KEEP_AGAIN: Duration = Duration::from_millis(100);
+/// How often a renewed session that has changed meanwhile is stored without a pause.
+const STORE_AT_ONCE: usize = 3;
 /// A refresh token that was exchanged is worth trying to keep for this long: the old one may be worth nothing.
 const KEEP_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -154,14 +156,12 @@ async fn finish_late(
             Err(_) => {}
         }
     };
-    let stale_signature = session.signature.clone();
     match answer {
         Some(Ok(Ok(renewed))) => {
-            let (session, _) = exchanged(&keeping, (session, recipient), renewed);
-            keep_on(&keeping, &id, &stale_signature, &session, &holder).await;
+            keep_on(&keeping, &id, (&session.signature, recipient), &renewed, &holder).await;
             return;
         }
-        Some(Ok(Err(RefreshFailure::Rejected))) => drop(rejected(&keeping, &id, &stale_signature).await),
+        Some(Ok(Err(RefreshFailure::Rejected))) => drop(rejected(&keeping, &id, &session.signature).await),
         _ => {}
     }
     let _ = keeping.store.unlock(&id, holder.as_str()).await;
@@ -189,10 +189,11 @@ async fn rejected(
 /// The session with the new token, and the browser's half of that.
 fn exchanged(
     keeping: &Keeping,
-    (session, recipient): (Session, Recipient),
-    renewed: Renewed,
+    (session, recipient): (&Session, Recipient),
+    renewed: &Renewed,
 ) -> (Session, String) {
-    let Renewed { head, signature, refresh_token } = renewed;
+    let Renewed { head, signature, refresh_token } = renewed.clone();
+    let session = session.clone();
     // A browser that has heard of no refresh since still has the half of before all of them.
     let unheard = session.previous.filter(|previous| keeping.is_unheard(previous));
     let until = match recipient {
@@ -210,6 +211,26 @@ fn exchanged(
     (session, head)
 }
 
+/// Stores the session that has the renewed token instead of the stale one; nothing if there is none with the stale one any
+/// more. A browser may have heard of the last refresh while the issuer was asked: which half it has is read now.
+async fn store(
+    keeping: &Keeping,
+    id: &SessionId,
+    (stale_signature, recipient): (&str, Recipient),
+    renewed: &Renewed,
+    holder: &SessionId,
+) -> Result<Option<Refreshed>, SessionError> {
+    for _ in 0..STORE_AT_ONCE {
+        let held = keeping.get(id).await?.filter(|session| session.signature == stale_signature);
+        let Some(held) = held else { return Ok(None) };
+        let (session, head) = exchanged(keeping, (&held, recipient), renewed);
+        if keeping.store.renew(id, &held, &session, holder.as_str()).await.map_err(store_failed)? {
+            return Ok(Some(Refreshed { session: Arc::new(session), head }));
+        }
+    }
+    Err(unavailable("the session changes all the time".to_owned()))
+}
+
 /// Keeps the renewed session in the store. If the store fails just now, a task goes on trying in the background, because
 /// the old refresh token may be worth nothing any more.
 async fn keep(
@@ -219,23 +240,23 @@ async fn keep(
     renewed: Renewed,
     holder: &SessionId,
 ) -> Result<Refreshed, Failure> {
-    let stale_signature = session.signature.clone();
-    let (session, head) = exchanged(keeping, (session, recipient), renewed);
-    let kept = keeping.store.renew(id, &stale_signature, &session, holder.as_str()).await;
-    match kept {
-        Ok(true) => Ok(Refreshed { session: Arc::new(session), head }),
+    match store(keeping, id, (&session.signature, recipient), &renewed, holder).await {
+        Ok(Some(refreshed)) => Ok(refreshed),
         // Closed meanwhile, or refreshed by somebody who thought that we had died.
-        Ok(false) => match look(keeping, id, &stale_signature).await? {
-            Standing::Newer(refreshed) => Ok(refreshed),
+        Ok(None) => match look(keeping, id, &session.signature).await? {
+            Standing::Newer(refreshed) => {
+                let _ = keeping.store.unlock(id, holder.as_str()).await;
+                Ok(refreshed)
+            }
             Standing::Stale(..) => Err(SessionError::Gone.into()),
         },
-        Err(reason) => {
-            tracing::warn!(session = ?id, reason, "a renewed session could not be kept; the server retries");
+        Err(error) => {
+            tracing::warn!(session = ?id, cause = %error, "a renewed session could not be kept; the server retries");
             let (keeping, id, holder) = (Arc::clone(keeping), id.clone(), holder.clone());
             actix::spawn(async move {
-                keep_on(&keeping, &id, &stale_signature, &session, &holder).await;
+                keep_on(&keeping, &id, (&session.signature, recipient), &renewed, &holder).await;
             });
-            Err(Failure::GoesOn(store_failed(reason)))
+            Err(Failure::GoesOn(error))
         }
     }
 }
@@ -244,13 +265,13 @@ async fn keep(
 async fn keep_on(
     keeping: &Keeping,
     id: &SessionId,
-    stale_signature: &str,
-    session: &Session,
+    stale: (&str, Recipient),
+    renewed: &Renewed,
     holder: &SessionId,
 ) {
     let began = Instant::now();
     while began.elapsed() < KEEP_PATIENCE {
-        if keeping.store.renew(id, stale_signature, session, holder.as_str()).await.is_ok() {
+        if store(keeping, id, stale, renewed, holder).await.is_ok() {
             return;
         }
         let _ = keeping.store.lock(id, holder.as_str(), lock_span(keeping)).await;

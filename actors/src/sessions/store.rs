@@ -66,12 +66,13 @@ pub(super) trait SessionStore: Send + Sync {
 
     fn unlock<'a>(&'a self, id: &'a SessionId, holder: &'a str) -> Stored<'a, ()>;
 
-    /// Puts the renewed session in the place of the one with `stale_signature`, and unlocks it if `holder` has it. Nothing else about it
-    /// changes: not its lifetime either. False if there is none with this signature (any more).
+    /// Puts the renewed session in the place of `held`, and unlocks it if `holder` has it. Nothing else about it changes: not
+    /// its lifetime either. False if there is none with the signature of `held` (any more), or what `held` has of a previous
+    /// one has got another end.
     fn renew<'a>(
         &'a self,
         id: &'a SessionId,
-        stale_signature: &'a str,
+        held: &'a Session,
         renewed: &'a Session,
         holder: &'a str,
     ) -> Stored<'a, bool>;

@@ -20,6 +20,9 @@ everywhere!(
     an_issuer_without_rotation_keeps_the_old_token,
     a_late_request_with_the_old_token_gets_the_new_one_for_a_while,
     a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has,
+    a_half_that_a_renewal_has_overtaken_is_not_given_to_the_browser,
+    a_half_that_was_given_while_the_issuer_is_asked_stays_good,
+    a_half_whose_giving_cannot_be_stored_is_not_given,
     a_stranger_s_token_is_refused_and_closes_nothing,
     a_rejected_refresh_token_closes_the_session,
     an_issuer_that_does_not_answer_closes_nothing,
@@ -169,12 +172,70 @@ async fn a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has(kind:
     // Given the newer half, the browser has it a minute later.
     sessions.refresh_for_connection(&id, "signature-4", Box::new(issuer.clone())).await.unwrap();
     let session = sessions.resume(&id).await.unwrap().unwrap();
-    sessions.heard(&id, &session).await;
+    assert!(sessions.heard(&id, &session).await);
     place.ahead.by(Duration::from_secs(59));
     let previous = sessions.resume(&id).await.unwrap().unwrap().previous.clone().unwrap();
     assert_eq!((previous.signature.as_str(), previous.head.as_str()), ("signature-4", "head-5"));
     place.ahead.by(Duration::from_secs(2));
     assert_eq!(sessions.resume(&id).await.unwrap().unwrap().previous, None);
+}
+
+async fn a_half_that_a_renewal_has_overtaken_is_not_given_to_the_browser(kind: Kind) {
+    let place = Place::of(kind).await;
+    let (sessions, issuer) = (&place.sessions, Issuer::default());
+    let id = sessions.open(login("a"), None).await.unwrap();
+    sessions.refresh_for_connection(&id, "first-signature", Box::new(issuer.clone())).await.unwrap();
+    let read = sessions.resume(&id).await.unwrap().unwrap();
+    sessions.refresh_for_connection(&id, "signature-1", Box::new(issuer.clone())).await.unwrap();
+    assert!(!sessions.heard(&id, &read).await, "head-1 is worth nothing any more");
+    let now = place.another().await.resume(&id).await.unwrap().unwrap();
+    let previous = now.previous.as_ref().unwrap();
+    assert_eq!((previous.signature.as_str(), previous.head.as_str()), ("first-signature", "head-2"));
+    // Of two requests that bring the old half, both may have the new one.
+    assert!(sessions.heard(&id, &now).await);
+    assert!(sessions.heard(&id, &now).await);
+}
+
+async fn a_half_that_was_given_while_the_issuer_is_asked_stays_good(kind: Kind) {
+    let place = Place::of(kind).await;
+    let sessions = &place.sessions;
+    let id = sessions.open(login("a"), None).await.unwrap();
+    sessions.refresh_for_connection(&id, "first-signature", Box::new(Issuer::default())).await.unwrap();
+    let read = sessions.resume(&id).await.unwrap().unwrap();
+    let slow = Issuer::slow(1_000);
+    let hearing = async {
+        slow.is_asked().await;
+        assert!(sessions.heard(&id, &read).await);
+    };
+    let renewing = sessions.refresh_for_connection(&id, "signature-1", Box::new(slow.clone()));
+    let (renewed, ()) = futures::join!(renewing, hearing);
+    renewed.unwrap();
+    let previous = sessions.resume(&id).await.unwrap().unwrap().previous.clone().unwrap();
+    assert_eq!(previous.signature, "signature-1", "whose half the browser has");
+}
+
+async fn a_half_whose_giving_cannot_be_stored_is_not_given(kind: Kind) {
+    let mut place = Place::of(kind).await;
+    let (sessions, issuer) = (place.sessions.clone(), Issuer::default());
+    let id = sessions.open(login("a"), None).await.unwrap();
+    sessions.refresh_for_connection(&id, "first-signature", Box::new(issuer.clone())).await.unwrap();
+    let read = sessions.resume(&id).await.unwrap().unwrap();
+    match (&mut place.redis, &place.postgres) {
+        (Some(redis), _) => {
+            redis.freeze();
+            assert!(!sessions.heard(&id, &read).await);
+            redis.thaw();
+        }
+        (None, Some(postgres)) => {
+            let mut client = postgres.connect().await;
+            let transaction = client.transaction().await.unwrap();
+            let lock = "SELECT FROM gom.session WHERE id = $1 FOR UPDATE";
+            transaction.execute(lock, &[&id.as_str()]).await.unwrap();
+            assert!(!sessions.heard(&id, &read).await);
+            transaction.rollback().await.unwrap();
+        }
+        (None, None) => unreachable!(),
+    }
 }
 
 async fn a_stranger_s_token_is_refused_and_closes_nothing(kind: Kind) {

@@ -149,7 +149,9 @@ pub async fn handle(
     if !edge.cookies.token_halves_of(&request).is_empty()
         && let Ok(logged_in) = session::join(&request, &state, &id).await
     {
-        edge.cookies.give_token_half(&request, &logged_in.head);
+        if let Some(head) = &logged_in.head {
+            edge.cookies.give_token_half(&request, head);
+        }
         edge.cookies.give_id(&request, &id);
         return Ok(HttpResponse::NoContent().finish());
     }
