@@ -352,7 +352,11 @@ impl Socket {
                 // The server has only just started.
                 let live = live.clone();
                 let head = async move { live.head_within(PATIENCE).await }.into_actor(self);
-                ctx.spawn(head.map(|head, socket, ctx| socket.acknowledge(true, head, ctx)));
+                ctx.spawn(head.map(|head, socket, ctx| {
+                    if socket.known {
+                        socket.acknowledge(true, head, ctx);
+                    }
+                }));
             }
             head => self.acknowledge(known, head, ctx),
         }
@@ -392,6 +396,8 @@ impl Socket {
             // Its client comes back with another token.
             return self.end(FORBIDDEN, "the token has expired: connect again");
         }
+        // An acknowledgement that is still awaited, or a start, must not give the rights back.
+        (self.known, self.viewer, self.until) = (false, None, None);
         let effects = self.machine.expired();
         self.carry_out(effects, ctx);
     }

@@ -113,6 +113,10 @@ impl Legacy {
     }
 
     pub fn authenticated(&mut self, known: bool, _: Option<&str>) -> Vec<Effect> {
+        // The token has ended while the answer was awaited.
+        if matches!(self.state, State::Over) {
+            return Vec::new();
+        }
         if !known && self.over {
             return self.expired();
         }
@@ -210,4 +214,27 @@ fn expired(id: &str) -> Effect {
         "extensions": { "code": ErrorKind::Unauthenticated.code() },
     });
     Effect::Send(format!(r#"{{"type":"error","id":{id},"payload":{payload}}}"#))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Message {
+        super::super::machine::read(text)
+    }
+
+    #[test]
+    fn a_token_that_ends_before_its_acknowledgement_leaves_no_rights() {
+        let mut legacy = Legacy::new(10, "request".to_owned(), false);
+        let init = legacy.receive(read(r#"{"type":"connection_init","payload":{}}"#), 10);
+        assert!(matches!(init.as_slice(), [Effect::Authenticate(None)]));
+        let start = r#"{"type":"start","id":"1","payload":{"query":"subscription { x }"}}"#;
+        assert!(legacy.receive(read(start), 10).is_empty());
+        let ended = legacy.expired();
+        assert!(matches!(&ended[..], [Effect::Send(_), Effect::Send(_), Effect::Stop(_)]), "{ended:?}");
+        assert_eq!(legacy.authenticated(true, None), []);
+        let refused = legacy.receive(read(start), 10);
+        assert!(matches!(&refused[..], [Effect::Send(text)] if text.contains("jwt expired")), "{refused:?}");
+    }
 }
