@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{Digest, SHA256, digest};
 use futures::FutureExt;
 use gom_actors::live::{Delivered, Interest, LiveError, Owner, Room, Sink, Ticket, Watched};
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
-use gom_engine::datamodel::ModelId;
+use gom_engine::datamodel::{DataModel, ModelId, RelationStorage};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use gom_engine::plan::{PageLimits, Rights};
@@ -186,9 +186,26 @@ fn check_deployed(api: &Api) -> Result<(), ApiError> {
 fn check_logged(api: &Api, models: impl IntoIterator<Item = ModelId>) -> Result<(), ApiError> {
     let unlogged = api.deployed.unlogged();
     let physical = api.engine.planner.physical();
-    let tables = models.into_iter().map(|model| &physical.model.model(model).table);
-    let silent = tables.into_iter().find(|table| unlogged.contains(table));
-    silent.map_or(Ok(()), |table| Err(failure(&LiveError::UnloggedTable(table.clone()))))
+    if unlogged.is_empty() {
+        return Ok(());
+    }
+    let silent = models.into_iter().find_map(|model| silent_table(&physical.model, model, &unlogged));
+    silent.map_or(Ok(()), |table| Err(failure(&LiveError::UnloggedTable(table))))
+}
+
+/// Of the tables that a change of the model's nodes is logged from, one that logs none: the nodes' own, their lists' or their
+/// relations'.
+fn silent_table(datamodel: &DataModel, id: ModelId, unlogged: &[String]) -> Option<String> {
+    let model = datamodel.model(id);
+    let lists = model.fields.iter().filter(|field| field.is_scalar_list());
+    let lists = lists.map(|field| format!("{}_{}", model.table, field.column));
+    let relations = datamodel.relations.iter().filter(|one| one.a.model == id || one.b.model == id);
+    let relations = relations.filter_map(|relation| match &relation.storage {
+        RelationStorage::Table { table, .. } => Some(table.clone()),
+        RelationStorage::Inline { .. } => None,
+    });
+    let mut tables = std::iter::once(model.table.clone()).chain(lists).chain(relations);
+    tables.find(|table| unlogged.contains(table))
 }
 
 /// Passes events on.
