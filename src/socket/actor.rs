@@ -158,6 +158,8 @@ struct Operation {
     rights: u64,
     starting: SpawnHandle,
     running: Option<Running>,
+    /// It has run, and was started anew when the viewer's rights changed.
+    anew: bool,
     /// Counts the request for as long as it goes on; nothing if it is refused for that.
     _held: Option<Charge>,
 }
@@ -421,7 +423,10 @@ impl Socket {
         let Some(operation) = self.running.get(&id) else { return };
         let from = operation.outlet.delivered.get().map(|cursor| self.state.api.engine.cursors.seal(cursor));
         let start = Start { request: Arc::clone(&operation.request), bytes: operation.bytes, from };
-        self.start(id, start, ctx);
+        self.start(Rc::clone(&id), start, ctx);
+        if let Some(operation) = self.running.get_mut(&id) {
+            operation.anew = true;
+        }
     }
 
     fn stop(&mut self, id: &Id, ctx: &mut <Self as Actor>::Context) {
@@ -517,6 +522,10 @@ impl Socket {
                         socket.start_anew(of_task, ctx);
                     }
                 }
+                // Its client has not asked for anything, and would take it for the end.
+                Started::Answered(answer) if operation.anew && is_passing(&answer) => {
+                    socket.end(TRY_AGAIN, "a subscription could not go on with the renewed token: try again");
+                }
                 Started::Answered(answer) => {
                     for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
                         tracing::error!(request_id, cause = error.message, "internal error");
@@ -531,10 +540,25 @@ impl Socket {
         });
         let starting = ctx.spawn(starting);
         let (outlet, rights) = (of_operation, self.rights);
-        let operation =
-            Operation { number, request, bytes, outlet, rights, starting, running: None, _held: held };
+        let operation = Operation {
+            number,
+            request,
+            bytes,
+            outlet,
+            rights,
+            starting,
+            running: None,
+            anew: false,
+            _held: held,
+        };
         self.running.insert(id, operation);
     }
+}
+
+/// Whether another attempt may succeed.
+fn is_passing(answer: &Answer) -> bool {
+    use ErrorKind::{DeadlineExceeded, TooManyRequests, Unavailable};
+    answer.errors.iter().any(|error| matches!(error.kind, Unavailable | TooManyRequests | DeadlineExceeded))
 }
 
 impl Handler<Failed> for Socket {
