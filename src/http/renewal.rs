@@ -1,21 +1,23 @@
 //! Connections that last and came with a session live as long as the session: its token is renewed shortly before its end, so
 //! that nothing is delivered with one that has ended.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix_web::web::Data;
 use gom_actors::sessions::SessionId;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::State;
 use super::session::{NotLoggedIn, renew_for_connection};
 use crate::identity::User;
 
-/// A token is renewed a fifth of its time before its end, and no sooner than this.
+/// A token is renewed a fifth to two fifths of its time before its end, and no sooner than twice this.
 const MAX_LEAD: Duration = Duration::from_secs(30);
-/// Between two attempts, while a store or the issuer does not answer.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Between the first two attempts, while a store or the issuer does not answer. It doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(8);
 
 /// Why a connection does not go on. Its token has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,16 +31,24 @@ pub enum NotRenewed {
 /// The user of the session's next token, towards the end of the one that ends at `until`.
 ///
 /// # Errors
-/// At the end of the token, if there is no other.
+/// At the end of the token, or as long after it as a refresh may take, if there is no other.
 pub async fn renewed(
     state: Data<State>,
     session: SessionId,
     until: SystemTime,
 ) -> Result<Arc<User>, NotRenewed> {
-    let left = || until.duration_since(SystemTime::now()).unwrap_or_default();
-    let lead = (left() / 5).min(MAX_LEAD);
-    sleep(left().saturating_sub(lead)).await;
-    loop {
+    let patience = left_until(until).saturating_add(state.edge.sessions.refresh_patience());
+    timeout(patience, renewed_towards(state, session, until)).await.unwrap_or(Err(NotRenewed::Unavailable))
+}
+
+async fn renewed_towards(
+    state: Data<State>,
+    session: SessionId,
+    until: SystemTime,
+) -> Result<Arc<User>, NotRenewed> {
+    let left = || left_until(until);
+    sleep(left().saturating_sub(lead(left(), chance()))).await;
+    for failures in 0.. {
         let is_last = left().is_zero();
         match renew_for_connection(&state, &session, until).await {
             Ok(user) => return Ok(user),
@@ -47,7 +57,51 @@ pub async fn renewed(
                 return Err(NotRenewed::Over);
             }
             Err(NotLoggedIn::Unknown(_)) if is_last => return Err(NotRenewed::Unavailable),
-            Err(NotLoggedIn::Unknown(_)) => sleep(left().min(RETRY_INTERVAL)).await,
+            Err(NotLoggedIn::Unknown(_)) => sleep(left().min(pause(failures, chance()))).await,
         }
+    }
+    Err(NotRenewed::Unavailable)
+}
+
+fn left_until(end: SystemTime) -> Duration {
+    end.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+/// How long before its end a token is renewed: those of connections that came at once not all at once.
+fn lead(left: Duration, chance: f64) -> Duration {
+    (left / 5).min(MAX_LEAD).mul_f64(1.0 + chance)
+}
+
+/// Half to one and a half of the step.
+fn pause(failures: u32, chance: f64) -> Duration {
+    FIRST_PAUSE.saturating_mul(2u32.saturating_pow(failures)).min(MAX_PAUSE).mul_f64(0.5 + chance)
+}
+
+/// From 0 to 1.
+fn chance() -> f64 {
+    (RandomState::new().hash_one(()) % 1000) as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    #[test]
+    fn renewals_of_connections_that_came_together_are_spread() {
+        assert_eq!((lead(seconds(20), 0.0), lead(seconds(20), 1.0)), (seconds(4), seconds(8)));
+        assert_eq!((lead(seconds(7200), 0.0), lead(seconds(7200), 1.0)), (seconds(30), seconds(60)));
+        assert_eq!(lead(seconds(0), 0.5), seconds(0));
+        assert!((0..100).all(|_| (0.0..1.0).contains(&chance())));
+    }
+
+    #[test]
+    fn the_pause_between_attempts_doubles_up_to_a_most() {
+        let pauses: Vec<Duration> = [0, 1, 2, 3, 4, u32::MAX].map(|failures| pause(failures, 0.5)).to_vec();
+        assert_eq!(pauses, [1, 2, 4, 8, 8, 8].map(seconds));
+        assert_eq!((pause(3, 0.0), pause(3, 1.0)), (seconds(4), seconds(12)));
     }
 }

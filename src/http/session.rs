@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::HttpRequest;
 use gom_actors::sessions::{Refreshed, Refresher, Session, SessionError, SessionId};
@@ -12,6 +13,9 @@ use super::State;
 use super::edge::Edge;
 use super::rest_error::RestError;
 use crate::identity::{TokenError, User};
+
+/// The second in which it was last logged that sessions give no answer.
+static WARNED: AtomicU64 = AtomicU64::new(0);
 
 /// A live session with a valid token.
 #[derive(Debug)]
@@ -202,8 +206,11 @@ pub fn unanswered(error: SessionError) -> NotLoggedIn {
     if error == SessionError::Gone {
         return NotLoggedIn::No(error.to_string().into());
     }
-    // Why is the operator's business: it may name hosts.
-    tracing::warn!(cause = %error, "there is no answer about a session");
+    // Why is the operator's business: it may name hosts. All requests and connections of a process may find it out at once.
+    let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    if WARNED.swap(second, Ordering::Relaxed) != second {
+        tracing::warn!(cause = %error, "there is no answer about a session; logged at most once a second");
+    }
     NotLoggedIn::Unknown(RestError::unavailable("Sessions are not available at the moment; try again", None))
 }
 

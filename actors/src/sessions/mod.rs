@@ -234,6 +234,11 @@ impl Sessions {
         self.ask(List(subject.to_owned())).await
     }
 
+    /// How long the issuer of a token is waited for.
+    pub fn refresh_patience(&self) -> Duration {
+        self.keeping.options.refresh_patience
+    }
+
     /// How the store is doing.
     pub fn pulse(&self) -> Pulse {
         self.keeping.store.heart().pulse()
