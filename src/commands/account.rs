@@ -7,12 +7,12 @@ use gom_actors::secret::SecretText;
 use serde_json::{Map, Value};
 use tokio_postgres::Client;
 
+use super::Failure;
 use super::password::{self, Asked};
-use super::place::Place;
-use super::{Failure, SettingsArguments};
+use super::place::{DatabaseArguments, Place};
 use crate::identity::{Account, AccountTable, Hasher, NewAccount, is_customers};
 use crate::policy;
-use crate::settings::{Provider, Purpose, Settings};
+use crate::settings::{Provider, Settings};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -32,13 +32,13 @@ enum Task {
     /// forgotten
     Passwd(Named),
     /// Show all accounts
-    List(SettingsArguments),
+    List(DatabaseArguments),
 }
 
 #[derive(Debug, Args)]
 struct Named {
     #[command(flatten)]
-    settings: SettingsArguments,
+    database: DatabaseArguments,
     /// The name to log in with; upper and lower case are the same
     #[arg(value_name = "USERNAME")]
     username: String,
@@ -68,7 +68,7 @@ struct Added {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let (settings, work) = match arguments.task {
+    let (database, work) = match arguments.task {
         Task::Add(added) => {
             let Added { named, subject, role, name, nickname, email, picture } = added;
             let mut profile = Map::new();
@@ -87,14 +87,14 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             let username = named.username;
             let account = NewAccount { username, subject, role, profile, password_hash: String::new() };
-            (named.settings, Work::Add(account))
+            (named.database, Work::Add(account))
         }
-        Task::Disable(named) => (named.settings, Work::Disable(named.username)),
-        Task::Enable(named) => (named.settings, Work::Enable(named.username)),
-        Task::Passwd(named) => (named.settings, Work::Passwd(named.username)),
-        Task::List(settings) => (settings, Work::List),
+        Task::Disable(named) => (named.database, Work::Disable(named.username)),
+        Task::Enable(named) => (named.database, Work::Enable(named.username)),
+        Task::Passwd(named) => (named.database, Work::Passwd(named.username)),
+        Task::List(database) => (database, Work::List),
     };
-    let settings = settings.load(Purpose::Tool, [])?.settings;
+    let (settings, patience) = database.load([])?;
     if let Work::Add(account) = &work {
         policy::check_role(&settings, &account.role).map_err(|error| Failure::because("", &error))?;
     }
@@ -104,7 +104,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         _ => None,
     };
     actix_web::rt::System::new().block_on(async {
-        let place = Place::open(&settings).await?;
+        let place = Place::open(&settings, patience).await?;
         let result = carry_out(&place, &settings, work, password).await;
         place.close().await;
         result

@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use gom_actors::push::{DeviceSummary, Devices};
 
-use super::place::Place;
-use super::{Failure, SettingsArguments};
+use super::Failure;
+use super::place::{DatabaseArguments, Place};
 use crate::identity::obtain_vapid_keys;
 use crate::push::devices_options;
-use crate::settings::{Purpose, Settings};
+use crate::settings::Settings;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -29,7 +29,7 @@ enum Task {
 #[derive(Debug, Args)]
 struct Of {
     #[command(flatten)]
-    settings: SettingsArguments,
+    database: DatabaseArguments,
     /// Whose: the claim `sub` of their tokens; of a customer of the shop `customer:UID:SELLER`, with the `uid` of a Bp and the
     /// seller's `extUid`
     #[arg(value_name = "SUBJECT")]
@@ -51,10 +51,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Task::Forget(Forgotten { of, device: None }) => (of, Work::ForgetAll),
         Task::Forget(Forgotten { of, device: Some(device) }) => (of, Work::Forget(device)),
     };
-    let settings = of.settings.load(Purpose::Tool, [])?.settings;
+    let Of { database, subject } = of;
+    let (settings, patience) = database.load([])?;
     actix_web::rt::System::new().block_on(async {
-        let place = Place::open(&settings).await?;
-        let result = carry_out(&place, &settings, &of.subject, work).await;
+        let place = Place::open(&settings, patience).await?;
+        let result = carry_out(&place, &settings, &subject, work).await;
         place.close().await;
         result
     })

@@ -1,17 +1,15 @@
 //! `gom migrate`: what lies between a database and its datamodel, and the way from one to the other.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use gom_actors::migrations::{self, Deployment, Plan, Status};
 use gom_engine::migrate::{MigrationStep, Rename, sql_text};
 use tokio_postgres::Client;
 
-use super::place::Place;
-use super::{Failure, SettingsArguments};
+use super::Failure;
+use super::place::{DatabaseArguments, Place};
 use crate::datamodel::{self, ReadDatamodel};
-use crate::settings::{Purpose, Settings};
+use crate::settings::Settings;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -26,9 +24,9 @@ enum Task {
     /// Do these steps, all or none
     Apply(Applied),
     /// Show what was applied, and whether the database still agrees with the datamodel
-    Status(SettingsArguments),
+    Status(DatabaseArguments),
     /// List every difference between database and datamodel; exit status 1 if there is any
-    Verify(SettingsArguments),
+    Verify(DatabaseArguments),
     /// Write the steps as SQL, for review
     Diff(Planned),
 }
@@ -36,7 +34,7 @@ enum Task {
 #[derive(Debug, Args)]
 struct Planned {
     #[command(flatten)]
-    settings: SettingsArguments,
+    database: DatabaseArguments,
     /// A table or column that has got another name: Table=NewTable or Table.column=newColumn; repeatable
     #[arg(long = "rename", value_name = "OLD=NEW")]
     renames: Vec<Rename>,
@@ -52,33 +50,26 @@ struct Applied {
     /// Also do steps that lose data
     #[arg(long)]
     allow_data_loss: bool,
-    /// How long to wait for PostgreSQL, if it is not there yet [default: not at all]
-    #[arg(long, value_name = "SECONDS")]
-    wait: Option<u64>,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let patience = match &arguments.task {
-        Task::Apply(applied) => applied.wait.map(Duration::from_secs),
-        _ => None,
-    };
-    let unplanned = |settings| Planned { settings, renames: Vec::new(), drop_unknown: false };
+    let unplanned = |database| Planned { database, renames: Vec::new(), drop_unknown: false };
     let (planned, task) = match arguments.task {
         Task::Plan(planned) => (planned, Work::Plan),
-        Task::Apply(Applied { planned, allow_data_loss, .. }) => (planned, Work::Apply { allow_data_loss }),
-        Task::Status(settings) => (unplanned(settings), Work::Status),
-        Task::Verify(settings) => (unplanned(settings), Work::Verify),
+        Task::Apply(Applied { planned, allow_data_loss }) => (planned, Work::Apply { allow_data_loss }),
+        Task::Status(database) => (unplanned(database), Work::Status),
+        Task::Verify(database) => (unplanned(database), Work::Verify),
         Task::Diff(planned) => (planned, Work::Diff),
     };
-    let Planned { settings, renames, drop_unknown } = planned;
-    let settings = settings.load(Purpose::Tool, [])?.settings;
+    let Planned { database, renames, drop_unknown } = planned;
+    let (settings, patience) = database.load([])?;
     let datamodel = datamodel::read(&settings).map_err(|error| Failure::because("", &error))?;
     datamodel.say_warnings();
     actix_web::rt::System::new().block_on(async {
-        let place = Place::open(&settings).await?;
-        let result = match place.lend_within(patience.unwrap_or_default()).await {
+        let place = Place::open(&settings, patience).await?;
+        let result = match place.database.lend().await {
             Ok(mut client) => work(&mut client, &settings, &datamodel, (&renames, drop_unknown), task).await,
-            Err(failure) => Err(failure),
+            Err(error) => Err(Failure::because("", &error)),
         };
         place.close().await;
         result

@@ -5,18 +5,43 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Args;
 use gom_actors::database::{Database, DatabaseOptions, Lent};
 use gom_actors::embedded::{DATABASE, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, USER};
 use gom_actors::migrations;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Config;
 
-use super::Failure;
-use crate::settings::Settings;
+use super::{Failure, SettingsArguments};
+use crate::settings::{Purpose, Settings};
 
 /// Between two attempts to connect, and between two lines that say so.
 const PAUSE: Duration = Duration::from_millis(250);
 const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// What commands take that work on a database.
+#[derive(Debug, Args)]
+pub(super) struct DatabaseArguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// How long to wait for PostgreSQL, if it is not there yet [default: not at all]
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
+}
+
+impl DatabaseArguments {
+    /// The settings, `more` being stronger than the arguments, and how long to wait.
+    ///
+    /// # Errors
+    /// If the settings cannot be used.
+    pub fn load(
+        self,
+        more: impl IntoIterator<Item = (&'static str, &'static str, Option<String>)>,
+    ) -> Result<(Settings, Duration), Failure> {
+        let patience = Duration::from_secs(self.wait.unwrap_or_default());
+        Ok((self.settings.load(Purpose::Tool, more)?.settings, patience))
+    }
+}
 
 /// A database, and the private PostgreSQL that it is in, if this command started it.
 pub(super) struct Place {
@@ -26,11 +51,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Needs an actix system.
+    /// Needs an actix system. Waits for the database as long as `patience`; with none, whoever uses it learns whether it is there.
     ///
     /// # Errors
-    /// If the private PostgreSQL cannot be started, or the connection string is wrong.
-    pub async fn open(settings: &Settings) -> Result<Place, Failure> {
+    /// If the private PostgreSQL cannot be started, the connection string is wrong, or the database does not answer in time.
+    pub async fn open(settings: &Settings, patience: Duration) -> Result<Place, Failure> {
         let configured = settings.database.configured().map_err(|error| Failure::because("", &error))?;
         let is_private = configured.is_none();
         let (options, embedded) = match configured {
@@ -38,7 +63,14 @@ impl Place {
             None => private(settings).await?,
         };
         let database = Database::start(options).map_err(|error| Failure::because("", &error))?;
-        Ok(Place { database, is_private, embedded })
+        let place = Place { database, is_private, embedded };
+        if !patience.is_zero()
+            && let Err(failure) = place.lend_within(patience).await
+        {
+            place.close().await;
+            return Err(failure);
+        }
+        Ok(place)
     }
 
     /// Makes Gom's own tables where the database is ours to change: whatever datamodel it is served with.
@@ -64,10 +96,7 @@ impl Place {
     }
 
     /// A connection, waited for so long. Says on standard error every few seconds what it waits for.
-    ///
-    /// # Errors
-    /// If the database does not answer by then.
-    pub async fn lend_within(&self, patience: Duration) -> Result<Lent, Failure> {
+    async fn lend_within(&self, patience: Duration) -> Result<Lent, Failure> {
         let begun = Instant::now();
         let mut said: Option<Instant> = None;
         loop {

@@ -5,9 +5,8 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::place::Place;
-use super::{Failure, SettingsArguments, columns, devices};
-use crate::settings::Purpose;
+use super::place::{DatabaseArguments, Place};
+use super::{Failure, columns, devices};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -26,7 +25,7 @@ enum Task {
 #[derive(Debug, Args)]
 struct Status {
     #[command(flatten)]
-    settings: SettingsArguments,
+    database: DatabaseArguments,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -123,9 +122,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn show(status: Status) -> Result<(), Failure> {
-    let settings = status.settings.load(Purpose::Tool, [])?.settings;
+    let (settings, patience) = status.database.load([])?;
     let report = actix_web::rt::System::new().block_on(async {
-        let place = Place::open(&settings).await?;
+        let place = Place::open(&settings, patience).await?;
         let report = match place.prepare_to_read(&settings).await {
             Ok(()) => read(&place).await,
             Err(error) => Err(error),

@@ -6,19 +6,19 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_postgres::Client;
 
-use super::place::Place;
-use super::{Failure, SettingsArguments};
+use super::Failure;
+use super::place::{DatabaseArguments, Place};
 use crate::datamodel;
 use crate::deployment::{Deployed, Deployment};
 use crate::logging;
 use crate::seed::{self, DemoShop};
-use crate::settings::{Purpose, Settings};
+use crate::settings::Settings;
 use crate::stop::Stop;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    settings: SettingsArguments,
+    database: DatabaseArguments,
     /// Write the benchmark's data set (100 sellers, 20,000 customers, 200,000 orders) instead of the demo shop
     #[arg(long)]
     scale: bool,
@@ -32,11 +32,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let deploy = arguments.deploy.then(|| "true".to_owned());
-    let settings =
-        arguments.settings.load(Purpose::Tool, [("database.deploy", "--deploy", deploy)])?.settings;
+    let (settings, patience) = arguments.database.load([("database.deploy", "--deploy", deploy)])?;
     logging::start(&settings.log);
     actix_web::rt::System::new().block_on(async {
-        let place = Place::open(&settings).await?;
+        let place = Place::open(&settings, patience).await?;
         let result = write(&place, &settings, arguments.scale, arguments.accounts).await;
         place.close().await;
         result

@@ -5,11 +5,11 @@ use clap::{Args, Subcommand};
 use gom_actors::push::DevicesError;
 use gom_actors::sessions::{SessionSummary, Sessions};
 
+use super::Failure;
 use super::devices::devices;
-use super::place::Place;
-use super::{Failure, SettingsArguments};
+use super::place::{DatabaseArguments, Place};
 use crate::identity::session_options;
-use crate::settings::{Purpose, Settings};
+use crate::settings::Settings;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -28,7 +28,7 @@ enum Task {
 #[derive(Debug, Args)]
 struct Of {
     #[command(flatten)]
-    settings: SettingsArguments,
+    database: DatabaseArguments,
     /// Whose: the claim `sub` of their tokens; of a customer of the shop `customer:UID:SELLER`, with the `uid` of a Bp and the
     /// seller's `extUid`
     #[arg(value_name = "SUBJECT")]
@@ -50,10 +50,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Task::Close(Closing { of, session: None }) => (of, Work::CloseAll),
         Task::Close(Closing { of, session: Some(handle) }) => (of, Work::Close(handle)),
     };
-    let settings = of.settings.load(Purpose::Tool, [])?.settings;
+    let Of { database, subject } = of;
+    let (settings, patience) = database.load([])?;
     actix_web::rt::System::new().block_on(async {
-        let place = Place::open(&settings).await?;
-        let result = carry_out(&place, &settings, &of.subject, work).await;
+        let place = Place::open(&settings, patience).await?;
+        let result = carry_out(&place, &settings, &subject, work).await;
         place.close().await;
         result
     })

@@ -51,7 +51,7 @@ async fn a_server_lives_while_its_deployment_waits_for_another_servers() {
 }
 
 #[tokio::test]
-async fn a_migration_waits_as_long_as_it_is_told_to() {
+async fn commands_wait_for_the_database_as_long_as_they_are_told_to() {
     let mut cluster = TestCluster::own().await;
     cluster.stop().await;
     let environment = environment(cluster.url());
@@ -63,7 +63,12 @@ async fn a_migration_waits_as_long_as_it_is_told_to() {
     let a_while = run(&environment, &["migrate", "apply", "--wait", "1"]);
     assert_eq!(a_while.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&a_while.stderr).contains("waiting for PostgreSQL (0 s of 1 s)"));
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    for other in [&["account", "list"][..], &["session", "list", "ana"], &["push", "status"], &["seed"]] {
+        let waited = run(&environment, &[other, &["--wait", "1"]].concat());
+        assert_eq!(waited.status.code(), Some(1), "{other:?}");
+        assert!(String::from_utf8_lossy(&waited.stderr).contains("waiting for PostgreSQL"), "{other:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     let waiting = command(&environment, &["migrate", "apply", "--wait", "30"]);
     let waiting = tokio::task::spawn_blocking(move || { waiting }.output().unwrap());
     tokio::time::sleep(Duration::from_millis(500)).await;
