@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use gom_engine::datamodel::{DataModel, DatamodelError, DatamodelErrors, parse_with_warnings};
+use gom_engine::migrate::{Rename, RenameError, read_renames};
 
 use crate::settings::Settings;
 
@@ -19,6 +20,8 @@ pub struct ReadDatamodel {
     pub model: DataModel,
     /// What has no effect.
     pub warnings: Vec<DatamodelError>,
+    /// Those that travel with it.
+    pub renames: Vec<Rename>,
 }
 
 impl ReadDatamodel {
@@ -35,6 +38,10 @@ impl ReadDatamodel {
 pub enum ReadError {
     #[error("the datamodel {path} cannot be read: {cause}; correct --datamodel (datamodel.file)")]
     File { path: PathBuf, cause: io::Error },
+    #[error("the renames {path} cannot be read: {cause}; correct datamodel.renames")]
+    RenamesFile { path: PathBuf, cause: io::Error },
+    #[error("{path}:{line}: {cause}; correct the file (datamodel.renames)")]
+    Rename { path: PathBuf, line: usize, cause: RenameError },
     #[error(transparent)]
     Wrong(#[from] DatamodelErrors),
 }
@@ -60,5 +67,12 @@ pub fn read(settings: &Settings) -> Result<ReadDatamodel, ReadError> {
     let (mut model, warnings) = parse_with_warnings(&name, &text)?;
     model.watched = crate::shop::watched(&model);
     model.followed = crate::shop::followed(&model);
-    Ok(ReadDatamodel { name, text, model, warnings })
+    let renames = settings.datamodel.renames.as_ref().map(kept_renames).transpose()?.unwrap_or_default();
+    Ok(ReadDatamodel { name, text, model, warnings, renames })
+}
+
+fn kept_renames(path: &PathBuf) -> Result<Vec<Rename>, ReadError> {
+    let failed = |cause| ReadError::RenamesFile { path: path.clone(), cause };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    read_renames(&text).map_err(|(line, cause)| ReadError::Rename { path: path.clone(), line, cause })
 }

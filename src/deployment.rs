@@ -183,7 +183,7 @@ impl Deployment {
             model: &self.datamodel.model,
             text: &self.datamodel.text,
             schema: &self.schema,
-            renames: &[],
+            renames: &self.datamodel.renames,
             allow_data_loss: false,
             drop_unknown: false,
             keep_empty: true,

@@ -8,7 +8,18 @@ use gom_test_support::TestDatabase;
 
 /// Runs `gom migrate` on a database with a datamodel: exit status, standard output, standard error.
 fn migrate(database: &TestDatabase, datamodel: &str, arguments: &[&str]) -> (i32, String, String) {
+    migrate_with(database, datamodel, "", arguments)
+}
+
+/// The same with renames that travel with the datamodel.
+fn migrate_with(
+    database: &TestDatabase,
+    datamodel: &str,
+    renames: &str,
+    arguments: &[&str],
+) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("renames"), renames).unwrap();
     std::fs::write(folder.path().join("datamodel.prisma"), datamodel).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_gom"))
         .arg("migrate")
@@ -16,6 +27,7 @@ fn migrate(database: &TestDatabase, datamodel: &str, arguments: &[&str]) -> (i32
         .args(["--datamodel", "datamodel.prisma", "--database-url", &database.url()])
         .current_dir(&folder)
         .env_clear()
+        .env("GOM__DATAMODEL__RENAMES", "renames")
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -77,6 +89,42 @@ async fn what_loses_data_is_refused_and_a_rename_does_not_lose_it() {
     let (status, _, error) = migrate(&database, renamed, &["plan", "--rename", "Order"]);
     assert_eq!(status, 2);
     assert!(error.contains("Table.column=newColumn"), "{error}");
+}
+
+#[tokio::test]
+async fn renames_in_a_file_are_done_once_wherever_a_database_stands() {
+    const RENAMES: &str =
+        "Order.name=title\n# a year later\nOrder=Purchase\nPurchase.title=subject\nPurchase.tags=labels\n";
+    let now = "type Purchase { id: ID! @id subject: String labels: [String!] }";
+    let stages = [
+        ("Order", "name", "tags", "type Order { id: ID! @id name: String tags: [String!] }"),
+        ("Order", "title", "tags", "type Order { id: ID! @id title: String tags: [String!] }"),
+        ("Purchase", "title", "tags", "type Purchase { id: ID! @id title: String tags: [String!] }"),
+        ("Purchase", "subject", "labels", now),
+    ];
+    for (table, column, list, datamodel) in stages {
+        let database = TestDatabase::create().await;
+        let (status, _, error) = migrate_with(&database, datamodel, RENAMES, &["apply"]);
+        assert_eq!(status, 0, "what is to be renamed later stays: {error}");
+        let rows = format!(
+            "insert into \"default$default\".\"{table}\" (id, \"{column}\") values ('1', 'one');
+             insert into \"default$default\".\"{table}_{list}\" values ('1', 1000, 'a')"
+        );
+        let client = database.connect().await;
+        client.batch_execute(&rows).await.unwrap();
+        for _ in 0..2 {
+            let (status, out, error) = migrate_with(&database, now, RENAMES, &["apply"]);
+            assert_eq!(status, 0, "{table}.{column}: {out} {error}");
+        }
+        let kept = "select p.subject, l.value from \"default$default\".\"Purchase\" p \
+                    join \"default$default\".\"Purchase_labels\" l on l.\"nodeId\" = p.id";
+        let row = client.query_one(kept, &[]).await.unwrap();
+        assert_eq!((row.get(0), row.get(1)), ("one", "a"), "{table}.{column}");
+    }
+    let database = TestDatabase::create().await;
+    let (status, _, error) = migrate_with(&database, now, "A=B\nOrder", &["plan"]);
+    assert_eq!(status, 1);
+    assert!(error.contains("renames:2: `Order` has no `=`"), "{error}");
 }
 
 #[tokio::test]

@@ -65,6 +65,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (settings, patience) = database.load([])?;
     let datamodel = datamodel::read(&settings).map_err(|error| Failure::because("", &error))?;
     datamodel.say_warnings();
+    let renames: Vec<Rename> = datamodel.renames.iter().cloned().chain(renames).collect();
     actix_web::rt::System::new().block_on(async {
         let place = Place::open(&settings, patience).await?;
         let result = match place.database.lend().await {

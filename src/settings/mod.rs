@@ -51,7 +51,7 @@ pub struct Settings {
     #[serde(default)]
     pub service: Service,
     #[serde(default)]
-    pub datamodel: FileChoice,
+    pub datamodel: DatamodelFiles,
     #[serde(default)]
     pub policy: FileChoice,
     pub graphql: Graphql,
@@ -241,6 +241,13 @@ pub struct Service {
     pub secret: Option<Secret>,
     /// Whether tokens must have `exp` and a role.
     pub require_claims: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatamodelFiles {
+    pub file: Option<PathBuf>,
+    pub renames: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]

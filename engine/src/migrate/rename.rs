@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::kept_renames::is_due;
 use super::layout::{DatabaseLayout, Table, TablePurpose};
 use super::names::{free_name, quote_identifier};
 use super::rows::Origins;
@@ -16,6 +17,8 @@ pub struct Rename {
     pub table: String,
     pub column: Option<String>,
     pub new_name: String,
+    /// Of a file that travels with the datamodel ([`super::read_renames`]): passed over unless it is to be done.
+    pub kept: bool,
 }
 
 /// Why a rename cannot be done.
@@ -56,7 +59,14 @@ impl FromStr for Rename {
         if table.is_empty() || new_name.is_empty() || column.as_deref() == Some("") {
             return error(format!("`{text}` lacks a name; {form}"));
         }
-        Ok(Rename { table: table.to_string(), column, new_name: new_name.to_string() })
+        Ok(Rename { table: table.to_string(), column, new_name: new_name.to_string(), kept: false })
+    }
+}
+
+impl Rename {
+    /// Whether it changes no name.
+    pub(super) fn is_idle(&self) -> bool {
+        self.column.as_deref().unwrap_or(&self.table) == self.new_name
     }
 }
 
@@ -80,13 +90,17 @@ pub(super) fn apply(
 ) -> Result<(Vec<MigrationStep>, Origins), RenameError> {
     let mut steps = Renaming::default();
     let (columns, tables): (Vec<_>, Vec<_>) = renames.iter().partition(|r| r.column.is_some());
+    let tables: Vec<_> = tables.into_iter().filter(|r| !r.kept || is_due(wanted, found, r)).collect();
     for rename in &tables {
         let lists = rename_table(wanted, found, &rename.table, &rename.new_name, &mut steps)?;
         for (old, new) in lists {
             rename_table(wanted, found, &old, &new, &mut steps)?;
         }
     }
-    for rename in &columns {
+    for rename in columns {
+        if rename.kept && !is_due(wanted, found, rename) {
+            continue;
+        }
         // The table may go by its old name or by the one that it has just got.
         let moved = tables.iter().find(|t| t.table == rename.table).map(|t| t.new_name.as_str());
         let table = moved.unwrap_or(&rename.table);

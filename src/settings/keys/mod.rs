@@ -232,6 +232,12 @@ static GENERAL: &[Key] = &[
         "The Prisma datamodel (1.1) to serve. Unset: Gom's own, which is built in.",
     ),
     Key::new(
+        "datamodel.renames",
+        Kind::Path,
+        None,
+        "Renames that travel with the datamodel, a line each as `gom migrate plan --rename` takes them, the oldest first; `#` begins a comment. Those that a database has seen are passed over.",
+    ),
+    Key::new(
         "policy.file",
         Kind::Path,
         None,
