@@ -48,22 +48,24 @@ fn follow(renames: &mut Vec<Rename>, later: Rename, leads: impl Fn(&Rename, &Ren
     renames.push(later);
 }
 
-/// Whether a kept rename is to be done: what it names is there and wanted under the new name only.
-pub(super) fn is_due(wanted: &DatabaseLayout, found: &DatabaseLayout, rename: &Rename) -> bool {
-    let moves = |from: &str, to: &str| {
-        let there = |layout: &DatabaseLayout, name: &str| layout.table(name).is_some();
-        there(found, from) && !there(found, to) && there(wanted, to) && !there(wanted, from)
-    };
-    let Some(column) = &rename.column else { return moves(&rename.table, &rename.new_name) };
+/// Whether a table is there under the old name only, and wanted under the new one only: so that a kept rename is to be done.
+pub(super) fn moves_table(wanted: &DatabaseLayout, found: &DatabaseLayout, old: &str, new: &str) -> bool {
+    let there = |layout: &DatabaseLayout, name: &str| layout.table(name).is_some();
+    there(found, old) && !there(found, new) && there(wanted, new) && !there(wanted, old)
+}
+
+/// The same of a column of this table.
+pub(super) fn moves_column(
+    wanted: &DatabaseLayout,
+    found: &DatabaseLayout,
+    table: &str,
+    rename: &Rename,
+) -> bool {
     let there = |layout: &DatabaseLayout, name: &str| {
-        layout.table(&rename.table).is_some_and(|table| table.column(name).is_some())
+        layout.table(table).is_some_and(|table| table.column(name).is_some())
     };
-    let list = |field: &str| format!("{}_{field}", rename.table);
-    there(found, column)
-        && !there(found, &rename.new_name)
-        && there(wanted, &rename.new_name)
-        && !there(wanted, column)
-        || moves(&list(column), &list(&rename.new_name))
+    let (old, new) = (rename.column.as_deref().unwrap_or_default(), rename.new_name.as_str());
+    there(found, old) && !there(found, new) && there(wanted, new) && !there(wanted, old)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::kept_renames::is_due;
+use super::kept_renames::{moves_column, moves_table};
 use super::layout::{DatabaseLayout, Table, TablePurpose};
 use super::names::{free_name, quote_identifier};
 use super::rows::Origins;
@@ -90,7 +90,8 @@ pub(super) fn apply(
 ) -> Result<(Vec<MigrationStep>, Origins), RenameError> {
     let mut steps = Renaming::default();
     let (columns, tables): (Vec<_>, Vec<_>) = renames.iter().partition(|r| r.column.is_some());
-    let tables: Vec<_> = tables.into_iter().filter(|r| !r.kept || is_due(wanted, found, r)).collect();
+    let tables: Vec<_> =
+        tables.into_iter().filter(|r| !r.kept || moves_table(wanted, found, &r.table, &r.new_name)).collect();
     for rename in &tables {
         let lists = rename_table(wanted, found, &rename.table, &rename.new_name, &mut steps)?;
         for (old, new) in lists {
@@ -98,22 +99,24 @@ pub(super) fn apply(
         }
     }
     for rename in columns {
-        if rename.kept && !is_due(wanted, found, rename) {
-            continue;
-        }
         // The table may go by its old name or by the one that it has just got.
         let moved = tables.iter().find(|t| t.table == rename.table).map(|t| t.new_name.as_str());
         let table = moved.unwrap_or(&rename.table);
         let column = rename.column.as_deref().unwrap_or_default();
         // A list has no column: its table carries the field's name, and perhaps still the old table's.
-        let lists = [format!("{table}_{column}"), format!("{}_{column}", rename.table)];
-        let list = lists.iter().find(|list| found.table(list).is_some());
+        let earlier = tables.iter().filter(|t| t.new_name == table).map(|t| t.table.as_str());
+        let mut lists =
+            [table, &rename.table].into_iter().chain(earlier).map(|name| format!("{name}_{column}"));
+        let list = lists.find(|list| found.table(list).is_some());
         let has_column = found.table(table).is_some_and(|t| t.column(column).is_some());
         match list.filter(|_| !has_column) {
             Some(list) => {
                 let new_list = format!("{table}_{}", rename.new_name);
-                rename_table(wanted, found, list, &new_list, &mut steps)?;
+                if !rename.kept || moves_table(wanted, found, &list, &new_list) {
+                    rename_table(wanted, found, &list, &new_list, &mut steps)?;
+                }
             }
+            None if rename.kept && !moves_column(wanted, found, table, rename) => {}
             None => rename_column(wanted, found, table, column, &rename.new_name, &mut steps)?,
         }
     }
