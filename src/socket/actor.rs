@@ -1,22 +1,21 @@
-//! The `Socket` actor: the one place that knows actix-web-actors. It reads frames, does what the state machine says, and
+//! The `Socket` actor: the one place that knows actix-web-actors. It reads frames (`receiving`), does what the state machine says, and
 //! puts what is to be sent into the outbox, which the connection's answer drains.
+
+mod receiving;
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, SpawnHandle, StreamHandler, WrapFuture,
-};
-use actix_http::ws::{Codec, Item};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, SpawnHandle, WrapFuture};
+use actix_http::ws::Codec;
 use actix_web::HttpResponse;
 use actix_web::error::PayloadError;
 use actix_web::web::{Bytes, BytesMut, Data};
-use actix_web_actors::ws::{self, CloseCode, ProtocolError, WebsocketContext};
+use actix_web_actors::ws::WebsocketContext;
 use futures::{FutureExt, Stream};
 use gom_actors::metrics::{self, CONNECTIONS_CLOSED, Closed, WEBSOCKETS};
 use gom_actors::sessions::SessionId;
@@ -27,21 +26,17 @@ use gom_engine::events::Cursor;
 use super::census::Place;
 use super::frame;
 use super::machine::{self, Effect, Id, Machine, Protocol, Start};
-use super::outbox::{ClientSide, Outbox, OwnSocket};
+use super::outbox::{Outbox, OwnSocket};
 use super::outlet::{Failed, ToSocket};
 use super::own_task::OwnTask;
 use super::payload::bad_cursor;
 use super::sending::Sending;
-use crate::graphql::{self, Answer, Request, Running, Started, is_large};
+use crate::graphql::{self, Answer, Request, Running, Started};
 use crate::http::{NotRenewed, State, reader, renewed, too_much_asked};
 use crate::identity::{User, Viewer};
 
 /// How long an acknowledgement waits for its cursor.
 const PATIENCE: Duration = Duration::from_secs(2);
-const TOO_BIG: u16 = 1009;
-const BAD_PROTOCOL: u16 = 1002;
-const BAD_DATA: u16 = 1003;
-const BAD_TEXT: u16 = 1007;
 const TRY_AGAIN: u16 = 1013;
 const FORBIDDEN: u16 = 4403;
 const NOT_ACCEPTABLE: u16 = 4406;
@@ -190,124 +185,7 @@ impl Actor for Socket {
     }
 }
 
-impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
-    fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
-        self.heard = Instant::now();
-        match message {
-            Ok(ws::Message::Text(text)) => self.receive(text, ctx),
-            Ok(ws::Message::Continuation(item)) => self.receive_part(item, ctx),
-            Ok(ws::Message::Ping(payload)) => self.outbox.reply(frame::pong(&payload)),
-            Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
-            Ok(ws::Message::Binary(_)) => self.end(BAD_DATA, "messages are texts"),
-            Ok(ws::Message::Close(reason)) => {
-                let code = reason.map_or(CloseCode::Normal, |reason| reason.code);
-                self.running.clear();
-                self.outbox.client_ended(ClientSide::Closed);
-                self.outbox.answer_close(code.into());
-            }
-            Err(error) => {
-                self.outbox.client_ended(ClientSide::Unreadable);
-                self.refuse_frame(&error, ctx);
-            }
-        }
-    }
-
-    fn finished(&mut self, ctx: &mut Self::Context) {
-        ctx.stop();
-    }
-}
-
 impl Socket {
-    fn refuse_frame(&mut self, error: &ProtocolError, ctx: &mut <Self as Actor>::Context) {
-        match error {
-            ProtocolError::Overflow => {
-                let most = self.state.bounds.message_bytes;
-                self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
-            }
-            // How actix-web-actors says that a text is none.
-            ProtocolError::Io(error) if error.kind() == io::ErrorKind::Other => {
-                self.end(BAD_TEXT, "that is not UTF-8");
-                ctx.stop();
-            }
-            ProtocolError::Io(_) => ctx.stop(),
-            ProtocolError::BadOpCode | ProtocolError::UnmaskedFrame | ProtocolError::MaskedFrame => {
-                self.end(BAD_PROTOCOL, "that is no websocket frame");
-            }
-            error => self.end(BAD_PROTOCOL, &error.to_string()),
-        }
-    }
-
-    fn receive(&mut self, text: impl AsRef<str> + Send + 'static, ctx: &mut <Self as Actor>::Context) {
-        let bytes = text.as_ref().len();
-        // What comes after the end is not for us.
-        if self.outbox.is_over() {
-            return;
-        }
-        if is_large(bytes) {
-            self.receive_large(text, bytes, ctx);
-        } else {
-            let effects = self.machine.receive(machine::read(text.as_ref()), bytes);
-            self.carry_out(effects, ctx);
-        }
-    }
-
-    /// Reads a message on another thread. What follows on the socket waits for it.
-    fn receive_large(
-        &mut self,
-        text: impl AsRef<str> + Send + 'static,
-        bytes: usize,
-        ctx: &mut <Self as Actor>::Context,
-    ) {
-        let api = &self.state.api;
-        let (user, patience) = match &self.viewer {
-            Some(viewer) => {
-                (viewer.user().map(|user| user.subject.clone()), api.engine.limits_of(viewer).deadline)
-            }
-            // All of whom nothing is known share a line.
-            None => (Some(String::new()), self.state.bounds.init_timeout),
-        };
-        let (engine, deadline) = (Arc::clone(&api.engine), tokio::time::Instant::now() + patience);
-        // A connection that is stuck in a write must not keep the thread that others wait for.
-        let reading = OwnTask::begin(async move {
-            engine.offload.run(user.as_deref(), deadline, move || machine::read(text.as_ref())).await
-        });
-        ctx.wait(reading.into_actor(self).map(move |read, socket, ctx| match read {
-            Some(Ok(message)) if !socket.outbox.is_over() => {
-                let effects = socket.machine.receive(message, bytes);
-                socket.carry_out(effects, ctx);
-            }
-            Some(Ok(_)) | None => {}
-            Some(Err(_)) => {
-                socket.end(TRY_AGAIN, "a large message was not read in time, for others before it: try again")
-            }
-        }));
-    }
-
-    fn receive_part(&mut self, item: Item, ctx: &mut <Self as Actor>::Context) {
-        let (part, last) = match item {
-            Item::FirstText(part) => {
-                self.partial.clear();
-                (part, false)
-            }
-            Item::FirstBinary(_) => return self.end(BAD_DATA, "messages are texts"),
-            Item::Continue(part) => (part, false),
-            Item::Last(part) => (part, true),
-        };
-        let most = self.state.bounds.message_bytes;
-        if self.partial.len() + part.len() > most {
-            self.partial = BytesMut::new();
-            return self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
-        }
-        self.partial.extend_from_slice(&part);
-        if last {
-            let whole = std::mem::take(&mut self.partial);
-            match String::from_utf8(whole.into()) {
-                Ok(text) => self.receive(text, ctx),
-                Err(_) => self.end(BAD_TEXT, "that is not UTF-8"),
-            }
-        }
-    }
-
     fn end(&mut self, code: u16, reason: &str) {
         self.running.clear();
         self.outbox.close(code, reason);

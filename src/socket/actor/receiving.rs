@@ -1,0 +1,168 @@
+//! What comes from the client: frames become messages, and messages the state machine's.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
+use actix_http::ws::Item;
+use actix_web::web::BytesMut;
+use actix_web_actors::ws::{self, CloseCode, ProtocolError};
+
+use super::super::frame;
+use super::super::machine;
+use super::super::outbox::ClientSide;
+use super::super::own_task::OwnTask;
+use super::{Socket, TRY_AGAIN};
+use crate::graphql::is_large;
+
+const TOO_BIG: u16 = 1009;
+const BAD_PROTOCOL: u16 = 1002;
+const BAD_DATA: u16 = 1003;
+const BAD_TEXT: u16 = 1007;
+
+impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
+    fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.heard = Instant::now();
+        match message {
+            Ok(ws::Message::Text(text)) => self.receive(text, ctx),
+            Ok(ws::Message::Continuation(item)) => self.receive_part(item, ctx),
+            Ok(ws::Message::Ping(payload)) => self.outbox.reply(frame::pong(&payload)),
+            Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
+            Ok(ws::Message::Binary(_)) => self.end(BAD_DATA, "messages are texts"),
+            Ok(ws::Message::Close(reason)) => {
+                let code = reason.map_or(CloseCode::Normal, |reason| reason.code);
+                self.running.clear();
+                self.outbox.client_ended(ClientSide::Closed);
+                self.outbox.answer_close(code.into());
+            }
+            Err(error) => {
+                self.outbox.client_ended(ClientSide::Unreadable);
+                self.refuse_frame(&error, ctx);
+            }
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+impl Socket {
+    fn refuse_frame(&mut self, error: &ProtocolError, ctx: &mut <Self as Actor>::Context) {
+        match error {
+            ProtocolError::Overflow => {
+                let most = self.state.bounds.message_bytes;
+                self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
+            }
+            ProtocolError::Io(error) if is_bad_text(error) => {
+                self.end(BAD_TEXT, "that is not UTF-8");
+                ctx.stop();
+            }
+            // The client is gone: there is nobody to close it for.
+            ProtocolError::Io(_) => ctx.stop(),
+            ProtocolError::BadOpCode | ProtocolError::UnmaskedFrame | ProtocolError::MaskedFrame => {
+                self.end(BAD_PROTOCOL, "that is no websocket frame");
+            }
+            error => self.end(BAD_PROTOCOL, &error.to_string()),
+        }
+    }
+
+    fn receive(&mut self, text: impl AsRef<str> + Send + 'static, ctx: &mut <Self as Actor>::Context) {
+        let bytes = text.as_ref().len();
+        // What comes after the end is not for us.
+        if self.outbox.is_over() {
+            return;
+        }
+        if is_large(bytes) {
+            self.receive_large(text, bytes, ctx);
+        } else {
+            let effects = self.machine.receive(machine::read(text.as_ref()), bytes);
+            self.carry_out(effects, ctx);
+        }
+    }
+
+    /// Reads a message on another thread. What follows on the socket waits for it.
+    fn receive_large(
+        &mut self,
+        text: impl AsRef<str> + Send + 'static,
+        bytes: usize,
+        ctx: &mut <Self as Actor>::Context,
+    ) {
+        let api = &self.state.api;
+        let (user, patience) = match &self.viewer {
+            Some(viewer) => {
+                (viewer.user().map(|user| user.subject.clone()), api.engine.limits_of(viewer).deadline)
+            }
+            // All of whom nothing is known share a line.
+            None => (Some(String::new()), self.state.bounds.init_timeout),
+        };
+        let (engine, deadline) = (Arc::clone(&api.engine), tokio::time::Instant::now() + patience);
+        // A connection that is stuck in a write must not keep the thread that others wait for.
+        let reading = OwnTask::begin(async move {
+            engine.offload.run(user.as_deref(), deadline, move || machine::read(text.as_ref())).await
+        });
+        ctx.wait(reading.into_actor(self).map(move |read, socket, ctx| match read {
+            Some(Ok(message)) if !socket.outbox.is_over() => {
+                let effects = socket.machine.receive(message, bytes);
+                socket.carry_out(effects, ctx);
+            }
+            Some(Ok(_)) | None => {}
+            Some(Err(_)) => {
+                socket.end(TRY_AGAIN, "a large message was not read in time, for others before it: try again")
+            }
+        }));
+    }
+
+    fn receive_part(&mut self, item: Item, ctx: &mut <Self as Actor>::Context) {
+        let (part, last) = match item {
+            Item::FirstText(part) => {
+                self.partial.clear();
+                (part, false)
+            }
+            Item::FirstBinary(_) => return self.end(BAD_DATA, "messages are texts"),
+            Item::Continue(part) => (part, false),
+            Item::Last(part) => (part, true),
+        };
+        let most = self.state.bounds.message_bytes;
+        if self.partial.len() + part.len() > most {
+            self.partial = BytesMut::new();
+            return self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
+        }
+        self.partial.extend_from_slice(&part);
+        if last {
+            let whole = std::mem::take(&mut self.partial);
+            match String::from_utf8(whole.into()) {
+                Ok(text) => self.receive(text, ctx),
+                Err(_) => self.end(BAD_TEXT, "that is not UTF-8"),
+            }
+        }
+    }
+}
+
+/// Whether a text frame was no text. actix-web-actors reports a connection that was cut as the same kind of error, so that its
+/// words decide.
+fn is_bad_text(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other && error.to_string().contains("utf-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::error::PayloadError;
+
+    use super::*;
+
+    /// As actix-web-actors makes both.
+    #[test]
+    fn a_client_that_vanished_has_sent_no_bad_text() {
+        for bytes in [&b"\xff"[..], b"a\xc3"] {
+            let error = std::str::from_utf8(bytes).unwrap_err();
+            assert!(is_bad_text(&io::Error::other(error.to_string())), "{error}");
+        }
+        for error in [PayloadError::Incomplete(None), PayloadError::EncodingCorrupted, PayloadError::Overflow]
+        {
+            assert!(!is_bad_text(&io::Error::other(error.to_string())), "{error}");
+        }
+        assert!(!is_bad_text(&io::Error::from(io::ErrorKind::ConnectionReset)));
+    }
+}
