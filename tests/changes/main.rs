@@ -1,0 +1,150 @@
+//! Changes of a datamodel over rows: what `gom migrate` says of each, and how a server of the previous datamodel goes on. The table
+//! in docs/MIGRATIONS.md is made here.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+#[path = "../http/app.rs"]
+#[allow(dead_code)] // shared with the tests of the HTTP edge, which use all of it
+mod app;
+mod cases;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::Command;
+
+use app::TestApp;
+use cases::{BASE, CASES, Case};
+use serde_json::Value;
+
+const PAGE: &str = "docs/MIGRATIONS.md";
+/// The rows, written by the server.
+const ROWS: &str = r#"mutation {
+  u1: createUser(data: { id: "u1", name: "Ana" }) { id }
+  u2: createUser(data: { id: "u2", name: "Bea" }) { id }
+  o1: createOrder(data: { id: "o1", code: "1", title: "Tacos", stage: OPEN, amount: 1, price: 1.5, tags: { set: ["a"] }, user: { connect: { id: "u1" } } }) { id }
+  o2: createOrder(data: { id: "o2", code: "2", title: "Tacos", stage: WON, amount: 2, price: 2, user: { connect: { id: "u1" } } }) { id }
+  o3: createOrder(data: { id: "o3", code: "3", stage: OPEN, amount: 3 }) { id }
+  n1: createNote(data: { id: "n1", text: "five" }) { id }
+}"#;
+const READ: &str =
+    "{ orders(orderBy: id_ASC) { id code title memo stage amount price tags user { name } } notes { text } }";
+const CREATE: &str = r#"mutation { createOrder(data: { code: "9", title: "Flan", stage: WON, amount: 9, user: { connect: { id: "u2" } } }) { id } }"#;
+
+/// A command's exit status, standard output and standard error.
+struct Said(i32, String, String);
+
+/// `gom migrate` on the server's database.
+fn migrate(app: &TestApp, datamodel: &str, arguments: &[&str]) -> Said {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("datamodel.prisma"), datamodel).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_gom"))
+        .arg("migrate")
+        .args(arguments)
+        .args(["--datamodel", "datamodel.prisma", "--database-url", &app.database().url()])
+        .current_dir(&folder)
+        .env_clear()
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said(output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+impl Said {
+    /// Of a plan: how many steps, what they lose, and which rows do not fit.
+    fn plan(&self) -> String {
+        let Said(status, out, error) = self;
+        let steps = out.lines().filter(|line| {
+            line.trim_start().starts_with(|c: char| c.is_ascii_digit()) && line.contains(". ")
+        });
+        let mut parts = vec![match steps.count() {
+            0 if out.contains("wants it") => "nothing to do".to_owned(),
+            1 => "1 step".to_owned(),
+            count => format!("{count} steps"),
+        }];
+        for line in out.lines().map(str::trim) {
+            if let Some(loss) = line.strip_prefix("LOSES DATA: ") {
+                parts.push(format!("loses data: {loss}"));
+            } else if let Some(misfit) = line.strip_prefix("-  ") {
+                parts.push(misfit.to_owned());
+            }
+        }
+        if *status != 0 {
+            parts.push(format!("exit status {status}"));
+        }
+        if !error.is_empty() && out.is_empty() {
+            parts.push(error.trim().to_owned());
+        }
+        parts.join("; ")
+    }
+
+    fn applied(&self) -> &'static str {
+        if self.0 == 0 { "done" } else { "refused, nothing changed" }
+    }
+}
+
+/// How the server of the previous datamodel goes on.
+async fn goes_on(app: &TestApp) -> String {
+    let mut troubles = Vec::new();
+    for (what, document) in [("reads", READ), ("creates", CREATE)] {
+        let body = app.ask(document).await.body;
+        if let Some(errors) = body.get("errors").and_then(Value::as_array) {
+            let code = errors[0]["extensions"]["code"].as_str().unwrap_or_default();
+            let number = errors[0]["code"].as_u64().map(|number| format!(" {number}")).unwrap_or_default();
+            troubles.push(format!("{what} fail (`{code}`{number})"));
+        }
+    }
+    if troubles.is_empty() { "goes on".to_owned() } else { troubles.join(", ") }
+}
+
+async fn row(Case { change, edits, arguments }: &Case) -> String {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(BASE.as_bytes()).unwrap();
+    let app = TestApp::start_with(&[("datamodel.file", file.path().to_str().unwrap())]).await;
+    let written = app.ask(ROWS).await.body;
+    assert!(written.get("errors").is_none(), "{written}");
+    let mut after = BASE.to_owned();
+    for (from, to) in *edits {
+        assert!(after.contains(from), "{change}: {from}");
+        after = after.replacen(from, to, 1);
+    }
+    let with = |first: &[&'static str]| [first, arguments].concat();
+    let plan = migrate(&app, &after, &with(&["plan"]));
+    let applied = migrate(&app, &after, &with(&["apply"]));
+    assert_eq!(applied.2.contains("nothing was changed"), applied.0 != 0, "{change}: {}", applied.2);
+    let forced = match applied.0 {
+        0 => "",
+        _ => migrate(&app, &after, &with(&["apply", "--allow-data-loss"])).applied(),
+    };
+    if applied.0 == 0 || forced == "done" {
+        let verified = migrate(&app, &after, &["verify"]);
+        assert_eq!(verified.0, 0, "{change}: {} {}", verified.1, verified.2);
+    }
+    let text = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    format!(
+        "| {change} | {} | {} | {forced} | {} |\n",
+        text(&plan.plan()),
+        applied.applied(),
+        goes_on(&app).await
+    )
+}
+
+#[actix_web::test]
+async fn the_table_of_changes_is_what_the_commands_and_a_running_server_say() {
+    let mut page = format!(
+        "# Changes of a datamodel over rows\n\n\
+         What `gom migrate` says of each change, and how a server that still has the previous datamodel goes on afterwards. Rows: two users, \
+         three orders (two of one title, one without a title and a user), a note. [OPERATIONS.md](OPERATIONS.md#change-a-datamodel-over-data) has the rules, \
+         [ADR 34](adr/0034-deployments-over-data.md) the reasons.\n\n\
+         This page is made by a test (`GOM_BLESS=1 cargo test --test changes` writes it anew). The datamodel before:\n\n```graphql\n{}\n```\n\n\
+         | change | `plan` | `apply` | `apply --allow-data-loss` | server of the previous datamodel |\n|---|---|---|---|---|\n",
+        BASE.trim()
+    );
+    for case in CASES {
+        write!(page, "{}", row(case).await).unwrap();
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    if std::env::var_os("GOM_BLESS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), page, "GOM_BLESS=1 writes the page anew");
+}
