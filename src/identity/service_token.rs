@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::settings::Secret;
 
@@ -26,13 +27,28 @@ struct Claims {
     token_use: Option<String>,
     /// Names a person: no service has one.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    sub: Option<serde_json::Value>,
+    sub: Option<Value>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     iat: Option<u64>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     nbf: Option<u64>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     exp: Option<u64>,
+    /// What no token of a service has.
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+impl Claims {
+    /// Without a role, a token is a service's only if it says nothing else: applications sign their users' tokens with the same
+    /// secret, in whatever form. Prisma's `grants` may stand there if they grant everything.
+    fn is_plain(&self) -> bool {
+        let everything = json!({ "target": "*/*", "action": "*" });
+        let others = self.others.iter().all(|(name, value)| {
+            name == "grants" && value.as_array().is_some_and(|grants| grants.contains(&everything))
+        });
+        others && self.data.as_ref().is_none_or(|data| data.others.is_empty())
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,6 +57,8 @@ struct Data {
     service: Option<String>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     roles: Option<Vec<String>>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 /// A claim that is there has a value of its type: `null` is none.
@@ -94,12 +112,17 @@ impl ServiceTokens {
     pub fn sign(&self, now: SystemTime, lifetime: Duration) -> Result<String, jsonwebtoken::errors::Error> {
         let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims {
-            data: Some(Data { service: Some("default@default".into()), roles: Some(vec!["admin".into()]) }),
+            data: Some(Data {
+                service: Some("default@default".into()),
+                roles: Some(vec!["admin".into()]),
+                others: Map::new(),
+            }),
             token_use: Some(USE.into()),
             sub: None,
             iat: Some(iat),
             nbf: None,
             exp: Some(iat.saturating_add(lifetime.as_secs())),
+            others: Map::new(),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
     }
@@ -135,11 +158,15 @@ impl ServiceTokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
             .map_err(|_| InvalidToken)?
             .claims;
-        let of_service = claims.sub.is_none() && claims.token_use.is_none_or(|token_use| token_use == USE);
-        let role =
-            claims.data.and_then(|data| data.roles).map(|roles| roles.iter().any(|role| role == "admin"));
-        let complete = !self.require_claims || role.is_some() && claims.exp.is_some();
-        if !(of_service && complete && role.unwrap_or(true)) {
+        let of_service =
+            claims.sub.is_none() && claims.token_use.as_deref().is_none_or(|token_use| token_use == USE);
+        let roles = claims.data.as_ref().and_then(|data| data.roles.as_ref());
+        let complete = !self.require_claims || roles.is_some() && claims.exp.is_some();
+        let allowed = match roles {
+            Some(roles) => roles.iter().any(|role| role == "admin"),
+            None => claims.is_plain(),
+        };
+        if !(of_service && complete && allowed) {
             return Err(InvalidToken);
         }
         let exp = claims.exp.unwrap_or(u64::MAX);
@@ -259,6 +286,14 @@ mod tests {
             serde_json::json!({ "data": null, "iat": 1 }),
             serde_json::json!({ "sub": "auth0|1", "iat": 1, "exp": in_a_day() }),
             serde_json::json!({ "sub": "auth0|1", "iat": 1 }),
+            // Of an application's users.
+            serde_json::json!({ "userId": "cj1", "iat": 1 }),
+            serde_json::json!({ "data": { "userId": "cj1" }, "iat": 1, "exp": in_a_day() }),
+            serde_json::json!({ "email": "a@example.com", "role": "USER" }),
+            serde_json::json!({ "user": { "id": "x" } }),
+            serde_json::json!({ "iat": 1, "grants": [{ "target": "shop/dev", "action": "read" }] }),
+            serde_json::json!({ "iat": 1, "grants": [{ "target": "*/*", "action": "*" }], "userId": "x" }),
+            serde_json::json!({ "aud": 7, "iat": 1 }),
             serde_json::json!({ "iat": 1, "exp": in_a_day() - 2 * 86_400 }),
             serde_json::json!({ "iat": 1, "exp": "tomorrow" }),
             serde_json::json!({ "iat": 1, "exp": null }),

@@ -55,6 +55,8 @@ struct Refused {
 enum NotGranted {
     /// By this user, password or refresh token.
     Wrong,
+    /// Of this user, whatever the password or refresh token.
+    Refused,
     Unavailable {
         retry: Duration,
     },
@@ -86,7 +88,7 @@ impl TokenEndpoint {
             ("scope", &self.scope),
         ];
         let granted = self.ask(&grant).await.map_err(|refusal| match refusal {
-            NotGranted::Wrong => LoginError::Wrong,
+            NotGranted::Wrong | NotGranted::Refused => LoginError::Wrong,
             NotGranted::Unavailable { retry } => LoginError::Unavailable { retry },
             NotGranted::Misconfigured(cause) => LoginError::Misconfigured(cause),
         })?;
@@ -110,7 +112,9 @@ impl TokenEndpoint {
         };
         renewed.await.map_err(|refusal| match refusal {
             NotGranted::Wrong => RefreshFailure::Rejected,
-            // Nobody is logged out because something is wrong at our end.
+            // Nobody is logged out because something is wrong at our end, or because a rule of the issuer's does not hold at the
+            // moment.
+            NotGranted::Refused => RefreshFailure::Unavailable,
             NotGranted::Misconfigured(cause) => {
                 tracing::error!(cause, "tokens cannot be refreshed");
                 RefreshFailure::Unavailable
@@ -199,30 +203,31 @@ fn read(answer: &Answer) -> Result<Granted, NotGranted> {
     }
     match refused.error.as_str() {
         "" => Err(unavailable(&format!("it answers {status} without an OAuth 2 error"), RETRY)),
-        // Beside what RFC 6749 calls a wrong password: persons whom the issuer has blocked or its rules refuse, and those of
-        // whom it wants more, which this grant cannot give. That the password was right, nobody is told.
-        "invalid_grant"
-        | "too_many_attempts"
-        | "mfa_required"
-        | "password_leaked"
-        | "access_denied"
-        | "unauthorized"
-        | "requires_verification"
-        | "invalid_user_password" => {
+        // Beside what RFC 6749 calls a wrong password, persons of whom the issuer wants more, which this grant cannot give.
+        "invalid_grant" | "too_many_attempts" | "mfa_required" | "password_leaked" => {
             tracing::info!(error = refused.error, "the token endpoint refuses one person");
             Err(NotGranted::Wrong)
+        }
+        // Auth0 says so of a wrong client secret as well, with this status.
+        "access_denied" if status == reqwest::StatusCode::UNAUTHORIZED => Err(misconfigured(&refused)),
+        // Persons whom the issuer has blocked, or its rules refuse. That the password was right, nobody is told.
+        "access_denied" | "unauthorized" | "requires_verification" | "invalid_user_password" => {
+            tracing::info!(error = refused.error, "the token endpoint refuses one person");
+            Err(NotGranted::Refused)
         }
         "temporarily_unavailable" | "server_error" | "slow_down" => {
             Err(unavailable(&format!("it answers {}", refused.error), retry_after(&answer.headers)))
         }
-        error => {
-            let description: String = refused.error_description.chars().take(200).collect();
-            Err(NotGranted::Misconfigured(format!(
-                "the token endpoint refuses the client: {error:?} ({description:?}); compare auth.auth0 with the \
-                 application's settings at the issuer"
-            )))
-        }
+        _ => Err(misconfigured(&refused)),
     }
+}
+
+fn misconfigured(Refused { error, error_description }: &Refused) -> NotGranted {
+    let description: String = error_description.chars().take(200).collect();
+    NotGranted::Misconfigured(format!(
+        "the token endpoint refuses the client: {error:?} ({description:?}); compare auth.auth0 with the application's \
+         settings at the issuer"
+    ))
 }
 
 /// Whole seconds; a date, or nonsense, counts as not given.

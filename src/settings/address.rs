@@ -23,7 +23,8 @@ pub fn origin(text: &str) -> Option<String> {
         let below = origin(&format!("{scheme}://{name}"))?;
         let (scheme, name) = below.split_once("://")?;
         let host = name.split(':').next()?;
-        let named = host.contains('.') && host.parse::<IpAddr>().is_err() || host == "localhost";
+        let named = host.trim_end_matches('.').contains('.') && host.parse::<IpAddr>().is_err()
+            || host == "localhost";
         return named.then(|| format!("{scheme}://*.{name}"));
     }
     if text.contains('*') {

@@ -301,11 +301,14 @@ mod tests {
             ("mysql://u:hunter2@h/d", "begins with mysql://"),
             ("u:hunter2@h/d", "has no scheme"),
             ("postgres://u:hunter2@h/d?sslcert=x", "has the parameter sslcert, which is not supported"),
-            ("postgres://u:hunter2@h/d?sslmode=on", "has sslmode=\"on\""),
+            ("postgres://u:hunter2@h/d?sslmode=on", "has an sslmode that is not known"),
+            ("host=h user=u sslmode=require;password=hunter2", "has an sslmode that is not known"),
+            ("postgres://h/d?user=u&password=ab&hunter2=1", "cannot be read"),
+            ("postgres://gom:pa@hunter2@db/shop", "the host of the database URL is not valid"),
             ("postgres://u:hunter2@h/d?connect_timeout=x", "the connect_timeout of the database URL"),
             ("postgres:///d", "names no host"),
             // A password that was not encoded, in whatever it ends up.
-            ("postgres://u:p@h/d?x=hunter2", "has the parameter x, which"),
+            ("postgres://u:p@h/d?sslkey=hunter2", "has the parameter sslkey, which"),
             ("host=h password=x hunter2=1", "cannot be read"),
         ] {
             let message = Kind::DatabaseUrl.read_text(url).unwrap_err().message;

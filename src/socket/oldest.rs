@@ -63,6 +63,9 @@ impl Oldest {
 
     fn start(&mut self, message: &Map<String, Value>, bytes: usize) -> Vec<Effect> {
         let Some(id) = id(message) else { return vec![fail("null", "Invalid id!")] };
+        if let State::Waiting = self.state {
+            return vec![fail(&id, "You have to send an init message before sending anything else.")];
+        }
         let start = match payload::start_of(message, bytes) {
             Err(reason) => return vec![fail(&id, &format!("Invalid message: {reason}"))],
             Ok(Err(problem)) => return vec![self.refused(&id, &[problem])],
@@ -72,9 +75,7 @@ impl Oldest {
             return vec![self.refused(&id, &[payload::too_many(self.most)])];
         }
         match &mut self.state {
-            State::Waiting => {
-                vec![fail(&id, "You have to send an init message before sending anything else.")]
-            }
+            State::Waiting => Vec::new(),
             State::Asking(early) => {
                 early.retain(|(other, _)| *other != id);
                 early.push((Rc::clone(&id), start));

@@ -35,6 +35,8 @@ async fn only_a_rejected_refresh_token_ends_a_session() {
         ("redirects", Mood::Redirects),
         ("busy", Mood::Busy("9")),
         ("the client is refused", Mood::Answers(401, r#"{"error":"invalid_client"}"#)),
+        ("a wrong client secret", Mood::Answers(401, r#"{"error":"access_denied"}"#)),
+        ("a rule refuses", Mood::Answers(403, r#"{"error":"access_denied"}"#)),
     ] {
         issuer.tokens(mood);
         let failure = refresh(&world.identity, "refresh-0").await.unwrap_err();

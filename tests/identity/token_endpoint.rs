@@ -69,6 +69,8 @@ async fn unknown_and_wrong_are_the_same() {
         issuer.tokens(Mood::Answers(403, body));
         assert_eq!(login(&world).await.unwrap_err(), LoginError::Wrong, "{error}");
     }
+    issuer.tokens(Mood::Answers(401, r#"{"error":"access_denied","error_description":"Unauthorized"}"#));
+    assert!(matches!(login(&world).await, Err(LoginError::Misconfigured(_))), "of our client");
     issuer.tokens(Mood::Answers(429, r#"{"error":"too_many_attempts"}"#));
     assert_eq!(
         login(&world).await.unwrap_err(),

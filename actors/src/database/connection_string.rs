@@ -44,25 +44,39 @@ pub(super) fn split(text: &str) -> Result<(String, Extra), UrlError> {
 }
 
 /// What tokio-postgres finds wrong with a string, by the name of the part. Its own words hold pieces of the text, which may be of
-/// the password: of those, only the name of a parameter is repeated that stands as such behind the URL's `?`.
-pub(super) fn fault(text: &str, words: &str) -> UrlError {
+/// the password: none of those is repeated, but the names of libpq's own parameters.
+pub(super) fn fault(words: &str) -> UrlError {
     let named = |before: &str| words.split_once(before)?.1.split_once('`').map(|(name, _)| name);
     if let Some(part) =
         named("invalid value for option `").and_then(|name| PARTS.into_iter().find(|part| *part == name))
     {
         return UrlError::Part(part);
     }
-    let query =
-        text.rsplit_once('@').map_or(text, |(_, server)| server).split_once('?').map(|(_, query)| query);
-    match (named("unknown option `"), query) {
-        (Some(name), Some(query)) if query.split('&').any(|pair| pair.split('=').next() == Some(name)) => {
-            UrlError::Parameter(name.to_owned())
-        }
-        _ => malformed(
+    match named("unknown option `").and_then(|name| UNSUPPORTED.into_iter().find(|known| *known == name)) {
+        Some(name) => UrlError::Parameter(name),
+        None => malformed(
             "it cannot be read as postgres://USER:PASSWORD@HOST:PORT/DATABASE; percent-encode what has a meaning in a URL",
         ),
     }
 }
+
+/// Parameters of libpq that tokio-postgres does not have.
+const UNSUPPORTED: [&str; 14] = [
+    "client_encoding",
+    "fallback_application_name",
+    "gssencmode",
+    "krbsrvname",
+    "passfile",
+    "replication",
+    "requirepeer",
+    "service",
+    "sslcert",
+    "sslcompression",
+    "sslcrl",
+    "sslkey",
+    "sslpassword",
+    "sslsni",
+];
 
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 

@@ -77,14 +77,14 @@ pub enum UrlError {
     )]
     Scheme(String),
     #[error("the database URL has the parameter {0}, which is not supported")]
-    Parameter(String),
+    Parameter(&'static str),
     #[error("the {0} of the database URL is not valid")]
     Part(&'static str),
     #[error(
-        "the database URL has sslmode={0:?}; use disable, prefer, require, verify-ca or verify-full \
+        "the database URL has an sslmode that is not known; use disable, prefer, require, verify-ca or verify-full \
          (the last three all check the certificate)"
     )]
-    SslMode(String),
+    SslMode,
     #[error("the database URL names no host; write postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     NoHost,
 }
@@ -129,10 +129,13 @@ impl DatabaseOptions {
     /// Which part cannot be used.
     pub fn from_url(url: &str) -> Result<Self, UrlError> {
         let (plain, extra) = connection_string::split(url)?;
-        let mut server: Config =
-            plain.parse().map_err(|error| connection_string::fault(url, &cause(&error)))?;
+        let mut server: Config = plain.parse().map_err(|error| connection_string::fault(&cause(&error)))?;
         if server.get_hosts().is_empty() && server.get_hostaddrs().is_empty() {
             return Err(UrlError::NoHost);
+        }
+        if !server.get_hosts().iter().all(is_host) {
+            // An `@` in a password that is not encoded makes a host of the rest.
+            return Err(UrlError::Part("host"));
         }
         let mode = match extra.ssl_mode.as_deref() {
             // Whatever it has understood by itself stands.
@@ -140,7 +143,7 @@ impl DatabaseOptions {
             Some("allow" | "prefer") => SslMode::Prefer,
             Some("disable") => SslMode::Disable,
             Some("require" | "verify-ca" | "verify-full") => SslMode::Require,
-            Some(other) => return Err(UrlError::SslMode(other.to_owned())),
+            Some(_) => return Err(UrlError::SslMode),
         };
         server.ssl_mode(mode);
         let mut options = DatabaseOptions::new(server);
@@ -155,6 +158,14 @@ impl DatabaseOptions {
         let each = (self.max_connections / self.workers.max(1)).max(2);
         let shared = self.shared_per_worker.clamp(1, each - 1);
         (shared, self.leased_per_worker.clamp(1, each - shared))
+    }
+}
+
+/// Whether the host is a name, an address, or a folder of sockets.
+fn is_host(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:%".contains(&byte)),
+        Host::Unix(_) => true,
     }
 }
 
@@ -206,7 +217,7 @@ mod tests {
     #[test]
     fn a_bad_url_says_what_is_wrong_without_repeating_it() {
         let error = DatabaseOptions::from_url("postgres://u:hunter2@h/d?sslmode=maybe").unwrap_err();
-        assert_eq!(error, UrlError::SslMode("maybe".into()));
+        assert_eq!(error, UrlError::SslMode);
         let error = DatabaseOptions::from_url("postgres://u:hunter2@h:port/d").unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert_eq!(DatabaseOptions::from_url("dbname=d").unwrap_err(), UrlError::NoHost);

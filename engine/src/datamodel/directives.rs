@@ -202,14 +202,16 @@ fn known_directives<'a>(
                 false => format!("there is no directive `@{name}`"),
             };
             let names = known.iter().map(|(k, _)| *k).filter(|k| *k != "embedded");
-            let remedy = match did_you_mean(name, names.clone()) {
-                Some(meant) if meant != name => format!("did you mean `@{meant}`?"),
+            let meant = did_you_mean(name, names.clone()).filter(|meant| *meant != name);
+            let remedy = match meant {
+                Some(meant) => format!("did you mean `@{meant}`?"),
                 _ => format!("a {place} takes {}", quoted_list(names.map(|n| format!("@{n}")))),
             };
             match name {
                 "rename" => findings.add(text.name.at, "`@rename` is not a directive of Gom", RENAME),
-                _ if elsewhere => findings.add(text.name.at, message, remedy),
-                // Prisma 1 looked at no directive that it did not know.
+                // Prisma 1 took a misspelt `@unique` for nothing: its index would be dropped without a word.
+                _ if elsewhere || meant.is_some() => findings.add(text.name.at, message, remedy),
+                // It looked at no directive that it did not know.
                 _ => findings.warn(text.name.at, format!("{message}, and it has no effect"), remedy),
             }
             continue;

@@ -65,6 +65,8 @@ pub struct Watched {
 pub struct OpenNodes {
     pub column: String,
     pub value: &'static str,
+    /// Columns of times: the first that is not null is when that began, so that what has waited for too long can be told.
+    pub since: Vec<String>,
 }
 
 /// Which changes make a job.

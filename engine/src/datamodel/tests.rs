@@ -180,6 +180,7 @@ fn one_run_reports_everything_with_places_and_remedies() {
              remove it, mark an id field with `@id`, and link the type with `@relation`",
             "2:7 the id `id` has a type that cannot be an id; write `id: ID! @id`, or `UUID!` or `Int!`",
             "3:9 there is no type `Strin`; did you mean `String`?",
+            "3:15 there is no directive `@uniqe`; did you mean `@unique`?",
             "4:15 the list `tags` cannot be `@unique`; remove it",
             "6:6 `Query` has no id; add `id: ID! @id`",
             "6:6 `Query` is a type of the API itself; choose another name, for example `QueryRecord`",
@@ -197,15 +198,14 @@ fn warnings(text: &str) -> Vec<String> {
 
 #[test]
 fn what_prisma_1_took_without_effect_is_taken_with_a_warning() {
-    let text = "type User @key(fields: \"id\") {\n  id: ID! @id\n  name: String @uniqe @provides\n  \
+    let text = "type User @key(fields: \"id\") {\n  id: ID! @id\n  name: String @provides\n  \
                 posts: [Post] @scalarList(strategy: RELATION)\n  best: Post @relation(name: \"Best\", link: INLINE) @unique\n}\n\
                 type Post {\n  id: ID! @id\n}\nenum Kind @old {\n  A\n}";
     assert_eq!(
         warnings(text),
         [
             "1:11 there is no directive `@key`, and it has no effect; a type takes `@db` or `@relationTable`",
-            "3:16 there is no directive `@uniqe`, and it has no effect; did you mean `@unique`?",
-            "3:23 there is no directive `@provides`, and it has no effect; a field takes `@id`, `@unique`, `@default`, \
+            "3:16 there is no directive `@provides`, and it has no effect; a field takes `@id`, `@unique`, `@default`, \
              `@createdAt`, `@updatedAt`, `@db`, `@relation`, `@scalarList`, `@sequence` or `@size`",
             "4:17 `@scalarList` is for lists of scalars and enums, and has no effect here; remove it",
             "5:52 the relation `best` cannot be `@unique`, and is not; remove it; a relation is one-to-one when the field at \

@@ -84,9 +84,18 @@ fn trigger(model: &DataModel, schema: &str, watched: &Watched) -> Wanted {
 fn open_jobs(model: &DataModel, schema: &str, watched: &Watched, open: &OpenNodes) -> String {
     let of = model.model(watched.model);
     let id = quote_identifier(&of.field(of.id).column);
+    let times: Vec<String> = open.since.iter().map(|column| quote_identifier(column)).collect();
+    let since = if times.is_empty() {
+        "now()".to_owned()
+    } else {
+        format!(
+            "least(coalesce({}, timezone('UTC', now())), timezone('UTC', now())) AT TIME ZONE 'UTC'",
+            times.join(", ")
+        )
+    };
     format!(
-        "INSERT INTO gom.job (subject, schema_name, node, created, dedup)\n\
-         SELECT {}, {}, {id}::text, false, {id}::text FROM {}.{} WHERE {} = {}\n\
+        "INSERT INTO gom.job (subject, schema_name, node, created, dedup, created_at)\n\
+         SELECT {}, {}, {id}::text, false, {id}::text, {since} FROM {}.{} WHERE {} = {}\n\
          ON CONFLICT (schema_name, subject, dedup) DO NOTHING",
         quote_literal(watched.subject),
         quote_literal(schema),

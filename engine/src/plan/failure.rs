@@ -41,7 +41,7 @@ impl Planner {
             "23514" => ApiError::new(ErrorKind::CheckViolation, bounded(rejection.message)),
             "22P02" | "22007" | "22008" | "22003" | "22001" | "22021" => ApiError::new(
                 ErrorKind::BadUserInput,
-                format!("A value is not valid for the type of its field: {}", rejection.message),
+                format!("A value is not valid for the type of its field: {}", bounded(rejection.message)),
             ),
             // Anyone who knows the caller's limit says it with its value.
             ANSWER_TOO_LARGE => PageLimits::default().answer_too_large(),
