@@ -22,7 +22,10 @@ pub fn watched(model: &DataModel) -> Vec<Watched> {
 
 /// Publications that wait: an earlier server has taken them up, and its queue is not ours.
 fn waiting(model: &DataModel, publications: ModelId) -> Option<OpenNodes> {
-    let status =
-        model.model(publications).fields.iter().find(|field| field.name == "status" && field.is_column())?;
-    Some(OpenNodes { column: status.column.clone(), value: "WAITING" })
+    let column = |name: &str| {
+        let fields = &model.model(publications).fields;
+        fields.iter().find(|field| field.name == name && field.is_column()).map(|field| field.column.clone())
+    };
+    let since = ["publishAt", "createdAt"].into_iter().filter_map(column).collect();
+    Some(OpenNodes { column: column("status")?, value: "WAITING", since })
 }

@@ -81,6 +81,7 @@ async fn publications_that_waited_before_there_was_a_trigger_are_sent_at_their_t
         ("overdue", "WAITING", -5, &promotion),
         ("later", "WAITING", 60, &other),
         ("sent", "DELIVERED", -60, &other),
+        ("forgotten", "WAITING", -3 * 24 * 60, &other),
     ] {
         world.tables.execute(insert, &[&uid, &status, &minutes, of]).await.unwrap();
     }
@@ -92,7 +93,7 @@ async fn publications_that_waited_before_there_was_a_trigger_are_sent_at_their_t
     assert_eq!(jobs(&world).await, [""; 0], "nobody would ever look at them");
 
     world.command(&["migrate", "apply"], "");
-    assert_eq!(jobs(&world).await, ["later", "overdue"]);
+    assert_eq!(jobs(&world).await, ["forgotten", "later", "overdue"]);
     world.serve("").await;
     gom_test_support::eventually("the overdue one is out", async || {
         world.publication("overdue").await["status"] == "DELIVERED"
@@ -103,6 +104,7 @@ async fn publications_that_waited_before_there_was_a_trigger_are_sent_at_their_t
     gom_test_support::eventually("the other one is all that waits", async || jobs(&world).await == ["later"])
         .await;
     assert_eq!(world.publication("later").await["status"], "WAITING");
+    assert_eq!(world.publication("forgotten").await["status"], "FAILED", "it is too late for that");
 }
 
 #[actix_web::test]
