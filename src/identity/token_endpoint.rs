@@ -64,6 +64,17 @@ enum NotGranted {
     Misconfigured(String),
 }
 
+/// Of a login by password: that it was right is never said.
+impl From<NotGranted> for LoginError {
+    fn from(refusal: NotGranted) -> Self {
+        match refusal {
+            NotGranted::Wrong | NotGranted::Refused => LoginError::Wrong,
+            NotGranted::Unavailable { retry } => LoginError::Unavailable { retry },
+            NotGranted::Misconfigured(cause) => LoginError::Misconfigured(cause),
+        }
+    }
+}
+
 impl TokenEndpoint {
     /// `None` if the settings name no endpoint.
     pub fn new(settings: &Auth0, outside: Outside, verifier: Arc<Verifier>) -> Option<Self> {
@@ -87,16 +98,8 @@ impl TokenEndpoint {
             ("audience", &self.audience),
             ("scope", &self.scope),
         ];
-        let granted = self.ask(&grant).await.map_err(|refusal| match refusal {
-            NotGranted::Wrong | NotGranted::Refused => LoginError::Wrong,
-            NotGranted::Unavailable { retry } => LoginError::Unavailable { retry },
-            NotGranted::Misconfigured(cause) => LoginError::Misconfigured(cause),
-        })?;
-        let (token, subject) = self.accept(&granted.access_token).await.map_err(|refusal| match refusal {
-            NotGranted::Unavailable { retry } => LoginError::Unavailable { retry },
-            NotGranted::Misconfigured(cause) => LoginError::Misconfigured(cause),
-            NotGranted::Wrong => LoginError::Wrong,
-        })?;
+        let granted = self.ask(&grant).await?;
+        let (token, subject) = self.accept(&granted.access_token).await?;
         let profile = self.profile(granted.id_token.as_deref(), &subject).await;
         let refresh_token = granted.refresh_token.map(SecretText::new);
         Ok(Login { provider: AUTH0, token, refresh_token, subject, profile })

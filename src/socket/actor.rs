@@ -25,7 +25,7 @@ use gom_engine::events::Cursor;
 
 use super::census::Place;
 use super::frame;
-use super::machine::{self, Effect, Id, Machine, Protocol, Start};
+use super::machine::{Effect, Id, Machine, Protocol, Start};
 use super::outbox::{Outbox, OwnSocket};
 use super::outlet::{Failed, ToSocket};
 use super::own_task::OwnTask;
