@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use gom_actors::migrations::{self, Deployment, Plan, Status};
-use gom_engine::migrate::{MigrationStep, Rename, sql_text};
+use gom_engine::migrate::{MigrationStep, Rename, in_comment, sql_text};
 use tokio_postgres::Client;
 
 use super::Failure;
@@ -121,7 +121,7 @@ async fn work(
             let plan = migrations::plan(client, &deployment).await.map_err(failed)?;
             plan.misfits
                 .iter()
-                .for_each(|misfit| println!("-- DOES NOT FIT: {}", one_line(&misfit.to_string())));
+                .for_each(|misfit| println!("-- DOES NOT FIT: {}", in_comment(&misfit.to_string())));
             print!("{}", sql_text(&plan.steps));
         }
         Work::Apply { .. } => {
@@ -201,10 +201,6 @@ fn describe_left_alone(left_alone: &[String]) -> String {
         String::from("Not in the datamodel and not made by Gom, left alone (`--drop-unknown` drops):\n");
     left_alone.iter().for_each(|one| text.push_str(&format!("   -  {one}\n")));
     text
-}
-
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
 }
 
 fn describe_status(status: &Status, datamodel: &ReadDatamodel, schema: &str) -> String {

@@ -40,13 +40,18 @@ pub fn sql_text(steps: &[MigrationStep]) -> String {
     }
     let mut text = String::from("BEGIN;\n");
     for step in steps {
-        text.push_str(&format!("\n-- {}\n", step.description.replace(['\n', '\r'], " ")));
+        text.push_str(&format!("\n-- {}\n", in_comment(&step.description)));
         if let Some(reason) = &step.data_loss {
-            text.push_str(&format!("-- LOSES DATA: {reason}\n"));
+            text.push_str(&format!("-- LOSES DATA: {}\n", in_comment(&reason.to_string())));
         }
         text.push_str(&step.sql);
         text.push_str(";\n");
     }
     text.push_str("\nCOMMIT;\n");
     text
+}
+
+/// The text as a comment of SQL holds it, which ends with its line.
+pub fn in_comment(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

@@ -28,20 +28,26 @@ pub struct FoundRows {
 }
 
 impl FoundRows {
-    /// `3 rows, e.g. ‹value› in ‹key›`.
+    /// `3 rows, e.g. ‹value› in ‹key›`, in one line: what is in a row ends no comment and commands no terminal.
     pub(super) fn describe(&self, one: &str, many: &str, with_value: bool) -> String {
         let mut text = match self.count {
             1 => format!("1 {one}"),
             count if count > MOST_ROWS => format!("more than {MOST_ROWS} {many}"),
             count => format!("{count} {many}"),
         };
-        match (&self.example, self.value.as_ref().filter(|_| with_value)) {
+        let value = self.value.as_deref().filter(|_| with_value).map(without_controls);
+        match (self.example.as_deref().map(without_controls), value) {
             (Some(key), Some(value)) => text.push_str(&format!(", e.g. `{value}` in `{key}`")),
             (Some(key), None) => text.push_str(&format!(", e.g. `{key}`")),
             (None, _) => {}
         }
         text
     }
+}
+
+/// The text with a mark for each control character.
+fn without_controls(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// What renamed tables and columns are called until the migration, by their new names.

