@@ -1,6 +1,6 @@
 //! What a deployment finds: the engine's plan, with the rows that it loses and those that do not fit the datamodel.
 
-use gom_engine::datamodel::parse;
+use gom_engine::datamodel::{DataModel, parse};
 use gom_engine::migrate::{
     self, DataCheck, DatabaseLayout, FoundRows, Gravity, Loss, MigrationStep, Misfit, Planned, RowQuery,
     Target,
@@ -16,17 +16,17 @@ pub enum Before {
     /// Nothing by Gom. A database made by Prisma 1 may have holes.
     #[default]
     Nothing,
-    /// The same datamodel. Rows that do not fit it are no reason to refuse it again: nothing gets worse.
-    Same,
-    Another,
+    /// A datamodel. Rows that did not fit it either are no reason to refuse the next one: nothing gets worse.
+    Datamodel,
 }
 
 impl Before {
-    fn refuses(self, gravity: Gravity) -> bool {
+    /// `known`: what was deployed last forbids the same rows.
+    fn refuses(self, gravity: Gravity, known: bool) -> bool {
         match gravity {
             Gravity::Blocks => true,
-            Gravity::Harms => self != Before::Same,
-            Gravity::Hole => self == Before::Another,
+            Gravity::Harms => !known,
+            Gravity::Hole => !known && self == Before::Datamodel,
         }
     }
 }
@@ -46,7 +46,7 @@ pub struct Plan {
 impl Plan {
     /// Whether applying it is refused, whatever is allowed.
     pub fn is_refused(&self) -> bool {
-        self.misfits.iter().any(|misfit| self.before.refuses(misfit.gravity))
+        self.misfits.iter().any(|misfit| self.before.refuses(misfit.gravity, misfit.known))
     }
 
     /// The steps that need permission.
@@ -74,19 +74,20 @@ impl Outline {
         let wanted = migrate::layout(model, schema);
         let found = introspect(client, schema).await?;
         let last = last_applied(client, schema).await?.map(|last| last.datamodel);
-        let previous = last.as_deref().and_then(|text| layout_of(text, schema));
+        let previous_model = last.as_deref().and_then(model_of);
+        let previous = previous_model.as_ref().map(|model| migrate::layout(model, schema));
         let target =
             Target { wanted: &wanted, previous: previous.as_ref(), drop_unknown: deployment.drop_unknown };
         let mut planned = migrate::plan(model, &target, &found, deployment.renames)?;
+        if let (Some(model), Some(layout)) = (&previous_model, &previous) {
+            let checks = migrate::plan(model, &Target { wanted: layout, ..target }, &found, &[])?.checks;
+            planned.checks.iter_mut().for_each(|check| check.compare(&checks));
+        }
         let triggers = catalog::triggers(client, schema).await?;
         planned.steps.extend(migrate::change_log_steps(model, schema, &triggers));
         let watches = catalog::watches(client, schema).await?;
         planned.steps.extend(migrate::watch_steps(model, schema, &watches));
-        let before = match last {
-            None => Before::Nothing,
-            Some(text) if text == deployment.text => Before::Same,
-            Some(_) => Before::Another,
-        };
+        let before = if last.is_some() { Before::Datamodel } else { Before::Nothing };
         let keep_empty = deployment.keep_empty || has_gone_on(client, deployment).await?;
         Ok(Outline { planned, before, keep_empty })
     }
@@ -122,14 +123,19 @@ impl Outline {
 
     /// Those for which a deployment is refused.
     pub(super) async fn refused<C: GenericClient>(&self, client: &C) -> Result<Vec<Misfit>, Error> {
-        let checks = self.planned.checks.iter().filter(|check| self.before.refuses(check.gravity));
+        let refuses = |check: &&DataCheck| self.before.refuses(check.gravity, check.known);
+        let checks = self.planned.checks.iter().filter(refuses);
         misfits(client, checks).await
     }
 }
 
 /// What the datamodel of this text needs, if this program can read it.
 pub(super) fn layout_of(text: &str, schema: &str) -> Option<DatabaseLayout> {
-    parse("the previous datamodel", text).ok().map(|model| migrate::layout(&model, schema))
+    model_of(text).map(|model| migrate::layout(&model, schema))
+}
+
+fn model_of(text: &str) -> Option<DataModel> {
+    parse("the previous datamodel", text).ok()
 }
 
 pub(super) async fn misfits<'a, C: GenericClient>(

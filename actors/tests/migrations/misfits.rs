@@ -145,3 +145,29 @@ async fn what_came_in_since_a_deployment_does_not_forbid_the_same_one_again() {
         Some("2000")
     );
 }
+
+#[tokio::test]
+async fn rows_that_did_not_fit_before_do_not_forbid_another_datamodel() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    let optional = "enum S { OPEN } type Item { id: ID! @id stage: S of: User } type User { id: ID! @id }";
+    deploy(&mut client, optional, &[], false).await.unwrap();
+    // As Prisma 1 leaves a database.
+    fill(&client, "INSERT INTO \"Item\" VALUES ('1', NULL, NULL); DELETE FROM gom.applied_datamodel").await;
+    let required = optional.replace("of: User", "of: User!");
+    deploy(&mut client, &required, &[], false).await.unwrap();
+    fill(&client, "INSERT INTO \"Item\" VALUES ('2', 'LOST', NULL), ('3', 'OPEN', NULL)").await;
+    let next = required.replace("OPEN }", "OPEN WON }").replace("id stage", "id memo: String stage");
+    let plan = planned(&client, &next).await;
+    assert_eq!(plan.misfits.len(), 2, "both are reported: {plan:#?}");
+    super::attempt(&mut client, &next, &[], false).await.unwrap();
+    super::attempt(&mut client, &format!("# a comment\n{next}"), &[], false).await.unwrap();
+    let renamed = next.replace("Item", "Part").replace("stage", "state");
+    super::attempt(&mut client, &renamed, &["Item=Part", "Part.stage=state"], false).await.unwrap();
+
+    let fewer = renamed.replace("OPEN WON", "WON");
+    assert!(deploy_refused(&mut client, &fewer, true).await.contains("`Part.state` holds values"));
+    let more = renamed.replace("of: User!", "of: User! by: User! @relation(name: \"By\")");
+    let error = deploy_refused(&mut client, &more, true).await;
+    assert!(error.contains("`Part.by` is required") && !error.contains("`Part.of`"), "{error}");
+}

@@ -18,6 +18,8 @@ pub struct DataCheck {
     pub(super) counted: (String, String),
     pub(super) remedy: String,
     pub gravity: Gravity,
+    /// The datamodel that was deployed last forbids the same rows: nothing gets worse.
+    pub known: bool,
 }
 
 /// What rows that do not fit would do if a datamodel were deployed over them.
@@ -40,9 +42,24 @@ pub struct Misfit {
     counted: (String, String),
     pub remedy: String,
     pub gravity: Gravity,
+    /// The datamodel that was deployed last forbids the same rows.
+    pub known: bool,
 }
 
 impl DataCheck {
+    /// Notes whether the datamodel that was deployed last has the same check over the same database, or one that forbids
+    /// more values.
+    pub fn compare(&mut self, previous: &[DataCheck]) {
+        self.known = previous.iter().any(|before| {
+            let allows_all = match (&self.query.allowed, &before.query.allowed) {
+                (Some(now), Some(before)) => before.iter().all(|value| now.contains(value)),
+                (now, before) => now == before,
+            };
+            // Both are written with the names and types that the database has before the migration.
+            before.gravity == self.gravity && before.query.sql == self.query.sql && allows_all
+        });
+    }
+
     /// The misfit, if the query found any row.
     pub fn misfit(&self, rows: FoundRows) -> Option<Misfit> {
         (rows.count > 0).then(|| Misfit {
@@ -51,6 +68,7 @@ impl DataCheck {
             counted: self.counted.clone(),
             remedy: self.remedy.clone(),
             gravity: self.gravity,
+            known: self.known,
         })
     }
 }
@@ -129,6 +147,7 @@ impl Checker<'_> {
                 counted: rows_of(table),
                 remedy: "change these rows, or keep the values in the enum".into(),
                 gravity: Gravity::Harms,
+                known: false,
             });
         }
         checks
@@ -147,6 +166,7 @@ impl Checker<'_> {
                 counted: (format!("node of `{}`", model.name), format!("nodes of `{}`", model.name)),
                 remedy: "leave each of them one partner, or make the field a list".into(),
                 gravity: Gravity::Harms,
+                known: false,
             }));
         }
         if end.required {
@@ -156,6 +176,7 @@ impl Checker<'_> {
                 counted: (format!("node of `{}`", model.name), format!("nodes of `{}`", model.name)),
                 remedy: "give each of them a partner, or make the field optional".into(),
                 gravity: Gravity::Hole,
+                known: false,
             }));
         }
         checks

@@ -241,6 +241,7 @@ impl Planner<'_> {
             counted,
             remedy: remedy.to_owned(),
             gravity: Gravity::Blocks,
+            known: false,
         });
     }
 
@@ -409,7 +410,7 @@ impl Planner<'_> {
         let query = self.queries.duplicates(found, &values);
         let counted = ("value".to_owned(), "values".to_owned());
         let remedy = "change or remove them first".to_owned();
-        self.checks.push(DataCheck { query, problem, counted, remedy, gravity: Gravity::Blocks });
+        self.checks.push(DataCheck { query, problem, counted, remedy, gravity: Gravity::Blocks, known: false });
     }
 
     /// What a column will hold of a row `t`; nothing for a column that comes without values.
