@@ -29,6 +29,10 @@ async fn all(client: &Client, expression: &str, table: &str) -> String {
     text(client, &query).await.unwrap()
 }
 
+async fn count(client: &Client, table: &str) -> String {
+    text(client, &format!("SELECT count(*)::text FROM \"{SCHEMA}\".\"{table}\"")).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_relation_is_pointed_at_another_model() {
     let models = "type B { id: ID! @id } type C { id: ID! @id }";
@@ -42,6 +46,27 @@ async fn a_relation_is_pointed_at_another_model() {
     deploy(&mut client, &in_tables("B"), &[], false).await.unwrap();
     fill(&client, "INSERT INTO \"_R\" VALUES ('1', 'x')").await;
     lost(&mut client, &in_tables("C"), "are lost: 1 row").await;
+    assert_eq!(count(&client, "_R").await, "0", "nor do they in a table of links");
+}
+
+#[tokio::test]
+async fn links_in_a_table_are_pointed_at_a_model_with_ids_of_another_type() {
+    let models = "type B { id: ID! @id } type C { id: Int! @id }";
+    let to = |to: &str| {
+        format!("type A {{ id: ID! @id to: [{to}!]! @relation(name: \"R\", link: TABLE) }} {models}")
+    };
+    let rows = "INSERT INTO \"A\" VALUES ('1'); INSERT INTO \"B\" VALUES ('7'), ('8'); INSERT INTO \"C\" VALUES (7); \
+                INSERT INTO \"_R\" VALUES ('1', '7'), ('1', '8')";
+    let (database, mut client) = deployed(&to("B"), rows).await;
+    lost(&mut client, &to("C"), "are lost: 2 rows").await;
+    assert_eq!(count(&client, "_R").await, "0");
+    // A session in which a trigger has seen the other type cannot write.
+    fill(&database.connect().await, "INSERT INTO \"_R\" VALUES ('1', 7)").await;
+    // Also where nothing is lost, and where the other end of lost links allows one only.
+    fill(&client, "DELETE FROM \"_R\"").await;
+    deploy(&mut client, &to("B"), &[], false).await.unwrap();
+    fill(&client, "INSERT INTO \"_R\" VALUES ('1', '7'), ('1', '8')").await;
+    lost(&mut client, &to("C").replace("[C!]!", "C"), "are lost: 2 rows").await;
 }
 
 #[tokio::test]

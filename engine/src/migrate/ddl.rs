@@ -207,6 +207,16 @@ impl Ddl<'_> {
         self.delete(table, &self.leads_nowhere(column, key))
     }
 
+    /// Removes all rows, and gives the column of links its type.
+    pub(super) fn remove_all_links(&self, table: &Table, column: &Column, same_type: bool) -> String {
+        let delete = self.delete(table, "true");
+        match same_type {
+            true => delete,
+            // No row is left for the value, so the column may forbid null.
+            false => format!("{delete};\n{}", self.empty(table, column)),
+        }
+    }
+
     fn leads_nowhere(&self, column: &Column, key: &ForeignKey) -> String {
         let name = quote_identifier(&column.name);
         let ids: Vec<String> =

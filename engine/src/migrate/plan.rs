@@ -1,12 +1,15 @@
 //! From differences to steps: what has to be done, in an order that PostgreSQL accepts, and what it costs.
 //! Knows nothing of how the differences were found.
 
+mod keys;
+mod links;
+
 use std::collections::{HashMap, HashSet};
 
-use super::compare::{DescribedKey, Difference, Target, describe_columns, differences_after, left_alone};
+use super::compare::{Difference, Target, describe_columns, differences_after, left_alone};
 use super::convert::conversion;
 use super::ddl::Ddl;
-use super::layout::{Column, DatabaseLayout, ForeignKey, Index, Table, TablePurpose};
+use super::layout::{Column, DatabaseLayout, Index, Table, TablePurpose};
 use super::misfits::{self, DataCheck, Gravity, rows_of};
 use super::names::{free_name, quote_identifier};
 use super::rename::{self, Rename, RenameError};
@@ -341,46 +344,6 @@ impl Planner<'_> {
         self.push(Phase::AddPrimaryKey, description, self.ddl.add_primary_key(wanted));
     }
 
-    /// Drops the foreign keys that stand in the way of a change, and brings back those that are wanted.
-    fn suspend_keys(&mut self, in_the_way: impl Fn(&Table, &ForeignKey) -> bool) {
-        let found = self.found;
-        for table in &found.tables {
-            for key in table.foreign_keys.iter().filter(|k| in_the_way(table, k)) {
-                if self.suspended.contains(&(table.name.clone(), key.name.clone())) {
-                    continue;
-                }
-                self.drop_foreign_key(table, key);
-                let stays = self.wanted.table(&table.name).filter(|wanted| {
-                    wanted.foreign_keys.iter().any(|w| {
-                        let same_columns = w.columns == key.columns && w.target_columns == key.target_columns;
-                        same_columns && w.target_table == key.target_table && w.on_delete == key.on_delete
-                    })
-                });
-                if let Some(wanted) = stays {
-                    self.add_foreign_key(wanted, key);
-                }
-            }
-        }
-    }
-
-    fn drop_foreign_key(&mut self, table: &Table, key: &ForeignKey) {
-        if self.suspended.insert((table.name.clone(), key.name.clone())) {
-            let description = format!("drop the foreign key {}", DescribedKey(table, key));
-            self.push(Phase::DropForeignKey, description, self.ddl.drop_constraint(table, &key.name));
-        }
-    }
-
-    fn add_foreign_key(&mut self, table: &Table, key: &ForeignKey) {
-        let name = free_name(&key.name, |name| {
-            let existing =
-                self.found.table(&table.name).map(|t| t.foreign_keys.as_slice()).unwrap_or_default();
-            let stays = !self.suspended.contains(&(table.name.clone(), name.to_string()));
-            stays && existing.iter().any(|k| k.name == name && k.columns != key.columns)
-        });
-        let description = format!("add the foreign key {}", DescribedKey(table, key));
-        self.push(Phase::AddForeignKey, description, self.ddl.add_foreign_key(table, key, &name));
-    }
-
     fn create_index(&mut self, table: &Table, index: &Index) {
         let name = free_name(&index.name, |name| self.taken.contains(name));
         self.taken.insert(name.clone());
@@ -410,7 +373,14 @@ impl Planner<'_> {
         let query = self.queries.duplicates(found, &values);
         let counted = ("value".to_owned(), "values".to_owned());
         let remedy = "change or remove them first".to_owned();
-        self.checks.push(DataCheck { query, problem, counted, remedy, gravity: Gravity::Blocks, known: false });
+        self.checks.push(DataCheck {
+            query,
+            problem,
+            counted,
+            remedy,
+            gravity: Gravity::Blocks,
+            known: false,
+        });
     }
 
     /// What a column will hold of a row `t`; nothing for a column that comes without values.
@@ -440,58 +410,5 @@ impl Planner<'_> {
             (None, Some(fill)) => Some(format!("CAST({fill} AS {})", wanted.sql_type)),
             (None, None) => None,
         }
-    }
-
-    /// Whether a column of links will lead to another table than it does.
-    fn is_retargeted(&self, table: &Table, column: &Column) -> bool {
-        let of = |keys: &[ForeignKey]| {
-            keys.iter().find(|key| key.columns == [column.name.as_str()]).map(|key| key.target_table.clone())
-        };
-        let found = self.found.table(&table.name).and_then(|found| of(&found.foreign_keys));
-        matches!((of(&table.foreign_keys), found), (Some(wanted), Some(found)) if wanted != found)
-    }
-
-    /// Removes what a column that is there holds and the new foreign key forbids.
-    fn make_room_for_links(&mut self, table: &Table, key: &ForeignKey) {
-        let Some(found) = self.found.table(&table.name) else { return };
-        let [name] = key.columns.as_slice() else { return };
-        let (Some(wanted), Some(_)) = (table.column(name), found.column(name)) else { return };
-        let present = found.foreign_keys.iter().find(|one| one.columns == key.columns);
-        if present.is_some_and(|present| present.target_table == key.target_table) {
-            return;
-        }
-        let value = self.queries.of_row(&table.name, name);
-        let target = self.found.table(&key.target_table).filter(|_| present.is_none());
-        let orphans = target.zip(key.target_columns.first()).map(|(target, id)| {
-            format!(
-                "NOT EXISTS (SELECT FROM {} p WHERE p.{}::text = {value}::text)",
-                self.queries.table(&target.name),
-                self.queries.column(&target.name, id)
-            )
-        });
-        let of_model = table.purpose == TablePurpose::Model;
-        let lost = match &orphans {
-            Some(orphans) => format!("({value} IS NOT NULL AND {orphans})"),
-            None => "true".to_owned(),
-        };
-        let condition = if orphans.is_some() { lost.clone() } else { format!("{value} IS NOT NULL") };
-        let reason = "links to what is no node of the other model are lost";
-        let Some(loss) = self.loss(table, reason, &condition) else { return };
-        let place = (table.name.clone(), name.clone());
-        let lost = match self.lost.get(&place) {
-            Some(before) if lost != "true" => format!("({before} OR {lost})"),
-            _ => lost,
-        };
-        self.lost.insert(place, lost);
-        let target = &key.target_table;
-        let (phase, sql) = match (of_model, orphans.is_some()) {
-            (true, false) => (Phase::AlterColumn, self.ddl.empty(table, wanted)),
-            (true, true) => (Phase::Unlink, self.ddl.unlink(table, wanted, key)),
-            (false, _) => (Phase::Unlink, self.ddl.remove_links(table, wanted, key)),
-        };
-        let description = format!("empty `{}.{name}` of what is no node in `{target}`", table.name);
-        let same_type = found.column(name).is_some_and(|found| found.sql_type == wanted.sql_type);
-        let only_for_rows = same_type || phase == Phase::Unlink;
-        self.push(phase, description, sql).data_loss = Some(Loss { only_for_rows, ..loss });
     }
 }
