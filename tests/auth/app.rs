@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 
+/// What a deployment may take on a busy machine.
+const DEPLOYMENT: Duration = Duration::from_secs(30);
+
 /// The `app_key`.
 pub const KEY: &str = "the key of the tests, which is long enough";
 
@@ -79,7 +82,22 @@ impl TestApp {
         let address = format!("http://{}", application.addresses()[0]);
         let token = application.tokens().sign(SystemTime::now(), Duration::from_secs(3_600)).unwrap();
         actix_web::rt::spawn(application.run_until_stopped());
-        TestApp { address, settings, token, client: reqwest::Client::new() }
+        let app = TestApp { address, settings, token, client: reqwest::Client::new() };
+        // On a busy machine the deployment may take longer than the server waits for it. Some have no database, on purpose.
+        let deployed = async { while !app.is_deployed().await {} };
+        let _ = tokio::time::timeout(DEPLOYMENT, deployed).await;
+        app
+    }
+
+    async fn is_deployed(&self) -> bool {
+        let answer =
+            self.client.get(format!("{}/readyz", self.address)).send().await.unwrap().text().await.unwrap();
+        let deployed =
+            serde_json::from_str::<Value>(&answer).is_ok_and(|body| body["datamodel"]["state"] == "ready");
+        if !deployed {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        deployed
     }
 
     /// The same server, as it is reached at another address.

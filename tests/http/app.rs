@@ -60,7 +60,17 @@ impl TestApp {
         let address = format!("http://{}", application.addresses()[0]);
         let token = application.tokens().sign(SystemTime::now(), Duration::from_secs(3_600)).unwrap();
         actix_web::rt::spawn(application.run_until_stopped());
-        TestApp { address, token, client: Client::new(), database }
+        let app = TestApp { address, token, client: Client::new(), database };
+        if app.database.is_some() {
+            // On a busy machine the deployment may take longer than the server waits for it.
+            gom_test_support::eventually("the database is deployed", async || app.is_deployed().await).await;
+        }
+        app
+    }
+
+    async fn is_deployed(&self) -> bool {
+        let answer = self.request(Method::GET, "/readyz").send().await.unwrap().text().await.unwrap();
+        serde_json::from_str::<Value>(&answer).is_ok_and(|body| body["datamodel"]["state"] == "ready")
     }
 
     /// The server's database.
