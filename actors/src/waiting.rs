@@ -435,6 +435,8 @@ mod tests {
     fn the_count_is_exact_however_many_threads_hold_and_end() {
         let waiting = Waiting::new(WaitingBounds { service: 400, user: 100, all: 100 });
         let ended = AtomicUsize::new(0);
+        // So that one thread alone comes to the bound, wherever the others are.
+        let waits = hold(&waiting, "carla", 20);
         std::thread::scope(|scope| {
             for n in 0..4 {
                 let (waiting, ended) = (&waiting, &ended);
@@ -450,6 +452,7 @@ mod tests {
             }
         });
         assert!(ended.into_inner() > 0, "some are ended");
+        drop(waits);
         assert_eq!((waiting.bytes(), waiting.0.ending.load(Ordering::Relaxed)), (0, 0));
         assert!(waiting.accounts().is_empty());
     }
