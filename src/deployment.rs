@@ -11,7 +11,7 @@ use gom_actors::database::Database;
 use gom_actors::migrations::{self, MigrateError};
 use gom_engine::migrate::{MigrationStep, links_with_required_id};
 use gom_engine::sql::Physical;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
 use crate::datamodel::ReadDatamodel;
@@ -22,6 +22,8 @@ use crate::stop::Stop;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The longest time between two, after somebody held a lock for too long: each attempt makes others wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long the database may take to hear that a statement is given up.
 const CANCEL: Duration = Duration::from_millis(500);
 /// Between two lines in the log that say what is waited for.
@@ -94,6 +96,13 @@ enum Attempt {
     Done,
     /// The database was not to be had; why.
     Later(String),
+    /// Somebody held a lock for too long; what and why.
+    Locked(String),
+}
+
+/// How long to wait after a pause, if a lock was in the way again.
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(LONGEST_PAUSE)
 }
 
 impl Deployment {
@@ -136,19 +145,29 @@ impl Deployment {
     pub async fn keep_trying(&self) -> Result<(), MigrateError> {
         let begun = Instant::now();
         let mut said: Option<Instant> = None;
+        let mut pause = PAUSE;
         loop {
-            match self.attempt().await? {
+            let reason = match self.attempt().await? {
                 Attempt::Done => return Ok(()),
-                Attempt::Later(_) if self.stop.is_asked() => return Ok(()),
                 Attempt::Later(reason) => {
-                    if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-                        let seconds = begun.elapsed().as_secs();
-                        tracing::warn!(reason, seconds, "waiting for PostgreSQL: nothing can be served yet");
-                        said = Some(Instant::now());
-                    }
-                    sleep(PAUSE).await;
+                    pause = PAUSE;
+                    reason
                 }
+                Attempt::Locked(reason) => {
+                    pause = longer(pause);
+                    reason
+                }
+            };
+            if self.stop.is_asked() {
+                return Ok(());
             }
+            if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+                let seconds = begun.elapsed().as_secs();
+                tracing::warn!(reason, seconds, "waiting for PostgreSQL: nothing can be served yet");
+                said = Some(Instant::now());
+            }
+            // Returns at once when all is to stop.
+            let _ = timeout(pause, self.stop.asked()).await;
         }
     }
 
@@ -172,6 +191,7 @@ impl Deployment {
                 self.survey();
                 Ok(Attempt::Done)
             }
+            Err(error) if error.is_lock_timeout() => Ok(Attempt::Locked(error.to_string())),
             // The connection was lost on the way; what was begun is rolled back.
             Err(error) if error.is_temporary() => Ok(Attempt::Later(error.to_string())),
             Err(error) => Err(error),
@@ -233,5 +253,18 @@ impl Deployment {
             tracing::warn!(%error, "the demo shop cannot be written; `gom seed` tries again");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_after_a_lock_grows_to_half_a_minute() {
+        let pauses: Vec<Duration> =
+            std::iter::successors(Some(PAUSE), |pause| Some(longer(*pause))).take(9).collect();
+        assert!(pauses[..6].windows(2).all(|pair| pair[1] == pair[0] * 2), "{pauses:?}");
+        assert_eq!(pauses.last(), Some(&LONGEST_PAUSE));
     }
 }

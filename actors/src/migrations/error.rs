@@ -5,7 +5,7 @@ use std::error::Error as _;
 use gom_engine::migrate::{MigrationStep, Misfit, RenameError};
 use tokio_postgres::error::SqlState;
 
-use super::LOCK_TIMEOUT;
+use super::{EMPTY_LOCK_TIMEOUT, LOCK_TIMEOUT};
 
 /// Nothing was changed, except that Gom's own tables may have been brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,12 @@ pub enum MigrateError {
     /// A step failed.
     #[error("cannot {step}: {}; nothing was changed", describe(.error))]
     Step { step: String, error: tokio_postgres::Error },
+    /// Somebody uses tables that are to be locked before what is empty in them goes.
+    #[error(
+        "somebody held a lock on one of {tables} for longer than {EMPTY_LOCK_TIMEOUT}: {}; nothing was changed. \
+         End the long transaction (pg_stat_activity shows it), or wait until it is quiet", describe(.error)
+    )]
+    Busy { tables: String, error: tokio_postgres::Error },
     /// Rows that the datamodel does not allow.
     #[error("{}", describe_misfits(.0))]
     Misfits(Vec<Misfit>),
@@ -38,16 +44,29 @@ pub enum MigrateError {
 impl MigrateError {
     /// Whether the same may well be done a little later: the connection was lost, or somebody held a lock.
     pub fn is_temporary(&self) -> bool {
-        let cause: Option<Cause<'_>> = match self {
-            MigrateError::Database(error) | MigrateError::Step { error, .. } => Some(error),
-            MigrateError::System(error) => Some(&**error),
-            _ => None,
-        };
-        causes(cause).any(|error| {
+        causes(self.cause()).any(|error| {
             let refused = error.downcast_ref::<tokio_postgres::Error>();
             error.is::<std::io::Error>()
                 || refused.is_some_and(|e| e.is_closed() || e.code().is_some_and(is_temporary))
         })
+    }
+
+    /// Whether somebody held a lock for too long. Each attempt makes others wait, so the next one should be later.
+    pub fn is_lock_timeout(&self) -> bool {
+        causes(self.cause()).any(|error| {
+            let refused = error.downcast_ref::<tokio_postgres::Error>();
+            refused.is_some_and(|e| e.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
+        })
+    }
+
+    fn cause(&self) -> Option<Cause<'_>> {
+        match self {
+            MigrateError::Database(error)
+            | MigrateError::Step { error, .. }
+            | MigrateError::Busy { error, .. } => Some(error),
+            MigrateError::System(error) => Some(&**error),
+            _ => None,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a deployment finds: the engine's plan, with the rows that it loses and those that do not fit the datamodel.
 
+use std::collections::HashMap;
+
 use gom_engine::datamodel::{DataModel, parse};
 use gom_engine::migrate::{
     self, DataCheck, DatabaseLayout, FoundRows, Gravity, Loss, MigrationStep, Misfit, Planned, RowQuery,
@@ -55,6 +57,17 @@ impl Plan {
     }
 }
 
+/// What the steps of a plan lose at some moment.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// The steps, with what they lose.
+    pub steps: Vec<MigrationStep>,
+    /// The tables of which nothing is lost as long as no row is written.
+    pub unharmed: Vec<String>,
+    /// The rows that are lost, by the place of their step in the plan.
+    lost: HashMap<usize, FoundRows>,
+}
+
 /// The engine's plan for a database, before its rows are read.
 pub(super) struct Outline {
     pub planned: Planned,
@@ -92,29 +105,40 @@ impl Outline {
         Ok(Outline { planned, before, keep_empty })
     }
 
-    /// The steps, with what they lose now; and the tables of which nothing is lost as long as no row is written.
-    pub(super) async fn steps<C: GenericClient>(
+    /// Counts what the steps lose now.
+    pub(super) async fn look<C: GenericClient>(&self, client: &C) -> Result<Look, Error> {
+        self.look_again(client, &Look::default()).await
+    }
+
+    /// Counts again where nothing was. What was there may go by now: that needs no second look.
+    pub(super) async fn look_again<C: GenericClient>(
         &self,
         client: &C,
-    ) -> Result<(Vec<MigrationStep>, Vec<String>), Error> {
-        let (mut steps, mut unharmed) = (Vec::new(), Vec::new());
-        for step in &self.planned.steps {
+        before: &Look,
+    ) -> Result<Look, Error> {
+        let mut look = Look::default();
+        for (at, step) in self.planned.steps.iter().enumerate() {
             let Some(loss) = &step.data_loss else {
-                steps.push(step.clone());
+                look.steps.push(step.clone());
                 continue;
             };
-            let rows = count(client, &loss.query).await?;
+            let rows = match before.lost.get(&at) {
+                Some(rows) => rows.clone(),
+                None => count(client, &loss.query).await?,
+            };
             let lost = rows.count > 0;
-            if !lost && !unharmed.contains(&loss.table) {
-                unharmed.push(loss.table.clone());
+            if lost {
+                look.lost.insert(at, rows.clone());
+            } else if !look.unharmed.contains(&loss.table) {
+                look.unharmed.push(loss.table.clone());
             }
             if lost || !loss.only_for_rows {
                 let counts = lost || (loss.drops && self.keep_empty);
                 let data_loss = counts.then(|| Loss { rows, ..loss.clone() });
-                steps.push(MigrationStep { data_loss, ..step.clone() });
+                look.steps.push(MigrationStep { data_loss, ..step.clone() });
             }
         }
-        Ok((steps, unharmed))
+        Ok(look)
     }
 
     pub(super) async fn misfits<C: GenericClient>(&self, client: &C) -> Result<Vec<Misfit>, Error> {

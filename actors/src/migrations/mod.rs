@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use gom_engine::datamodel::DataModel;
 use gom_engine::migrate::{self, MigrationStep, Misfit, Rename, Target};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient, Transaction};
 
 pub use self::catalog::introspect;
@@ -25,6 +26,9 @@ const LOCK: i64 = 0x67_6f_6d_20_6d_69_67_72;
 /// How long a step, or a migration of our own tables, may wait for others' locks before all of it is given up: whoever waits for a table makes
 /// everybody behind it wait too.
 const LOCK_TIMEOUT: &str = "10s";
+
+/// The same for each table that is locked because nothing is in it: nobody may write or read it meanwhile.
+const EMPTY_LOCK_TIMEOUT: &str = "2s";
 
 /// What a database shall be brought to.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +69,7 @@ pub struct Applied {
 /// The steps that would bring the database to the datamodel, and the rows that do not fit it; changes nothing.
 pub async fn plan<C: GenericClient>(client: &C, deployment: &Deployment<'_>) -> Result<Plan, MigrateError> {
     let outline = Outline::make(client, deployment).await?;
-    let (steps, _) = outline.steps(client).await?;
+    let steps = outline.look(client).await?.steps;
     let misfits = outline.misfits(client).await?;
     Ok(Plan { steps, misfits, before: outline.before, left_alone: outline.planned.left_alone })
 }
@@ -220,18 +224,17 @@ async fn apply_locked(
     transaction.batch_execute(&limits).await?;
     let outline = Outline::make(&transaction, deployment).await?;
     let mut plan = Plan { before: outline.before, ..Plan::default() };
-    let (steps, unharmed) = outline.steps(&transaction).await?;
-    plan.steps = steps;
+    let look = outline.look(&transaction).await?;
+    plan.steps = look.steps.clone();
     permit(&plan, deployment)?;
     let misfits = outline.refused(&transaction).await?;
     if !misfits.is_empty() {
         return Err(MigrateError::Misfits(misfits));
     }
-    if !unharmed.is_empty() && !plan.steps.is_empty() {
+    if !look.unharmed.is_empty() && !plan.steps.is_empty() {
         // What was empty stays empty from here on.
-        let tables = unharmed.join(", ");
-        transaction.batch_execute(&format!("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")).await?;
-        plan.steps = outline.steps(&transaction).await?.0;
+        lock_tables(&transaction, &look.unharmed).await?;
+        plan.steps = outline.look_again(&transaction, &look).await?.steps;
         permit(&plan, deployment)?;
     }
     plan.left_alone = outline.planned.left_alone;
@@ -243,6 +246,19 @@ async fn apply_locked(
     record(&transaction, deployment, &plan.steps).await?;
     transaction.commit().await?;
     Ok(plan)
+}
+
+async fn lock_tables(transaction: &Transaction<'_>, tables: &[String]) -> Result<(), MigrateError> {
+    let tables = tables.join(", ");
+    let statement = format!(
+        "SET LOCAL lock_timeout = '{EMPTY_LOCK_TIMEOUT}'; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE; \
+         SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
+    );
+    let failed = |error: tokio_postgres::Error| match error.code() {
+        Some(&SqlState::LOCK_NOT_AVAILABLE) => MigrateError::Busy { tables, error },
+        _ => MigrateError::Database(error),
+    };
+    transaction.batch_execute(&statement).await.map_err(failed)
 }
 
 fn permit(plan: &Plan, deployment: &Deployment<'_>) -> Result<(), MigrateError> {

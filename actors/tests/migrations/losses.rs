@@ -166,3 +166,55 @@ async fn a_previous_version_drops_nothing_that_the_next_has_added_though_it_is_e
     let MigrateError::DataLoss(losses) = error else { panic!("{error}") };
     assert_eq!(losses.len(), 2, "{losses:#?}");
 }
+
+#[tokio::test]
+async fn a_table_in_use_is_locked_for_no_longer_than_two_seconds() {
+    let (before, after) = ("type A { id: ID! @id b: String }", "type A { id: ID! @id }");
+    let (database, mut client) = deployed(before, "SELECT").await;
+    let other = database.connect().await;
+    other.batch_execute(&format!("BEGIN; SELECT FROM \"{SCHEMA}\".\"A\"")).await.unwrap();
+    let error = super::attempt(&mut client, after, &[], false).await.unwrap_err();
+    assert!(error.is_temporary() && error.is_lock_timeout(), "{error}");
+    assert!(error.to_string().contains("\"A\" for longer than 2s"), "{error}");
+    other.batch_execute("ROLLBACK").await.unwrap();
+    deploy(&mut client, after, &[], false).await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_that_are_lost_are_counted_once_in_a_deployment() {
+    let before = "type A { id: ID! @id a: String } type B { id: ID! @id }";
+    let (database, client) = deployed(before, "INSERT INTO \"A\" VALUES ('1', 'x')").await;
+    drop(client);
+    let observer = database.connect().await;
+    let backends = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'";
+    let scans = format!("SELECT pg_stat_get_numscans('\"{SCHEMA}\".\"A\"'::regclass)::text");
+    let alone = async || {
+        while text(&observer, backends).await.as_deref() != Some("1") {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    alone().await;
+    let number = async || text(&observer, &scans).await.unwrap().parse::<i64>().unwrap();
+    let so_far = number().await;
+    let mut client = database.connect().await;
+    let after = "type A { id: ID! @id }";
+    let model = super::model(after);
+    let deployment = gom_actors::migrations::Deployment {
+        model: &model,
+        text: after,
+        schema: SCHEMA,
+        renames: &[],
+        allow_data_loss: true,
+        drop_unknown: false,
+        keep_empty: false,
+    };
+    let plan = gom_actors::migrations::apply(&mut client, &deployment, &|_| ()).await.unwrap();
+    assert_eq!(
+        plan.losses().len(),
+        1,
+        "the other table is empty, and so is looked at a second time: {plan:#?}"
+    );
+    drop(client);
+    alone().await;
+    assert_eq!(number().await - so_far, 1);
+}
