@@ -36,6 +36,7 @@ pub async fn introspect<C: GenericClient>(client: &C, schema: &str) -> Result<Da
             target_table: row.get(4),
             target_columns: row.get(5),
             on_delete: row.get(6),
+            plain: row.get(7),
         });
     }
     for row in client.query(INDEXES_QUERY, &[&schema]).await? {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use gom_engine::datamodel::{DataModel, parse};
 use gom_engine::migrate::{
-    self, DataCheck, DatabaseLayout, FoundRows, Gravity, Loss, MigrationStep, Misfit, Planned, RowQuery,
-    Target,
+    self, DataCheck, DatabaseLayout, FoundRows, Gravity, LeftAlone, Loss, MigrationStep, Misfit, Planned,
+    RowQuery, Target,
 };
 use tokio_postgres::{Error, GenericClient};
 
@@ -39,8 +39,8 @@ pub struct Plan {
     pub steps: Vec<MigrationStep>,
     /// Rows that the datamodel does not allow.
     pub misfits: Vec<Misfit>,
-    /// Tables and columns that were never Gom's and stay, in words.
-    pub left_alone: Vec<String>,
+    /// Tables and columns that were never Gom's and stay.
+    pub left_alone: Vec<LeftAlone>,
     /// What was deployed last.
     pub before: Before,
 }
@@ -126,7 +126,7 @@ impl Outline {
                 Some(rows) => rows.clone(),
                 None => count(client, &loss.query).await?,
             };
-            let lost = rows.count > 0;
+            let lost = rows.count > 0 || loss.always;
             if lost {
                 look.lost.insert(at, rows.clone());
             } else if !look.unharmed.contains(&loss.table) {

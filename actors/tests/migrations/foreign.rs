@@ -3,7 +3,7 @@
 use gom_actors::migrations::{Deployment, MigrateError, apply, introspect, verify};
 use gom_test_support::TestDatabase;
 
-use super::{PRISMA1, SCHEMA, SHOP, deploy, fill, model, planned, run};
+use super::{PRISMA1, SCHEMA, SHOP, attempt, deploy, fill, model, planned, run, text};
 
 #[tokio::test]
 async fn tables_and_columns_of_others_in_a_prisma_database_forbid_no_deployment_and_stay() {
@@ -13,7 +13,8 @@ async fn tables_and_columns_of_others_in_a_prisma_database_forbid_no_deployment_
     fill(&client, "CREATE TABLE report (x int); INSERT INTO report VALUES (1); ALTER TABLE \"Order\" ADD COLUMN memo text; \
                    UPDATE \"Order\" SET memo = 'mine'").await;
     let plan = planned(&client, SHOP).await;
-    assert_eq!(plan.left_alone, ["the column `Order.memo`", "the table `report`"]);
+    let left_alone: Vec<String> = plan.left_alone.iter().map(ToString::to_string).collect();
+    assert_eq!(left_alone, ["the column `Order.memo`", "the table `report`"]);
     deploy(&mut client, SHOP, &[], false).await.unwrap();
     let found = introspect(&client, SCHEMA).await.unwrap();
     assert!(found.table("report").is_some() && found.table("Order").unwrap().column("memo").is_some());
@@ -59,10 +60,51 @@ async fn what_a_datamodel_had_goes_with_it_and_the_rest_goes_only_when_asked() {
 async fn a_column_of_others_that_no_row_can_be_created_with_is_reported() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
-    let text = "type A { id: ID! @id }";
-    deploy(&mut client, text, &[], false).await.unwrap();
+    let datamodel = "type A { id: ID! @id }";
+    deploy(&mut client, datamodel, &[], false).await.unwrap();
     fill(&client, "ALTER TABLE \"A\" ADD COLUMN memo text NOT NULL").await;
-    let left_alone = planned(&client, text).await.left_alone;
-    assert!(left_alone[0].contains("no row can be created"), "{left_alone:?}");
-    assert!(verify(&client, &model(text), SCHEMA).await.unwrap().is_empty(), "it is no difference");
+    let left_alone = planned(&client, datamodel).await.left_alone;
+    assert!(left_alone[0].forbids_rows, "{left_alone:?}");
+    assert!(left_alone[0].to_string().contains("no row can be created"), "{left_alone:?}");
+    assert!(verify(&client, &model(datamodel), SCHEMA).await.unwrap().is_empty(), "it is no difference");
+}
+
+#[tokio::test]
+async fn foreign_keys_of_others_outlive_a_change_of_an_ids_type_or_need_permission() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    let before = "type A { id: ID! @id }";
+    deploy(&mut client, before, &[], false).await.unwrap();
+    let id = "7f6b1d80-3d0c-4a59-9df1-6b2f3a5c1d2e";
+    fill(
+        &client,
+        &format!(
+            "ALTER TABLE \"A\" ALTER id TYPE text; INSERT INTO \"A\" VALUES ('1'); \
+             CREATE TABLE mine (x text REFERENCES \"A\" ON DELETE CASCADE); INSERT INTO mine VALUES ('1')"
+        ),
+    )
+    .await;
+    let keys = "SELECT string_agg(pg_get_constraintdef(oid), '') FROM pg_constraint \
+                WHERE contype = 'f' AND conrelid = '\"default$default\".mine'::regclass";
+    let key = text(&client, keys).await.unwrap();
+    deploy(&mut client, before, &[], false).await.expect("the types still agree");
+    assert_eq!(text(&client, keys).await.as_deref(), Some(key.as_str()), "the same key");
+
+    // A key that would not be the same.
+    fill(
+        &client,
+        "ALTER TABLE mine DROP CONSTRAINT mine_x_fkey, ADD FOREIGN KEY (x) REFERENCES \"A\" ON UPDATE CASCADE; \
+         ALTER TABLE \"A\" ALTER id TYPE text",
+    )
+    .await;
+    let refused = attempt(&mut client, before, &[], false).await.unwrap_err();
+    assert!(matches!(refused, MigrateError::DataLoss(_)), "{refused}");
+
+    // Also without any row.
+    fill(&client, &format!("DELETE FROM mine; UPDATE \"A\" SET id = '{id}'")).await;
+    let after = "type A { id: UUID! @id }";
+    let refused = attempt(&mut client, after, &[], false).await.unwrap_err().to_string();
+    assert!(refused.contains("a foreign key that is not in the datamodel is lost"), "{refused}");
+    deploy(&mut client, after, &[], true).await.unwrap();
+    assert_eq!(text(&client, keys).await, None);
 }

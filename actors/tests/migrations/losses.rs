@@ -92,7 +92,9 @@ async fn values_that_are_not_of_the_new_type_go_and_the_others_stay() {
     let before = "type A { id: ID! @id v: String }";
     let cases = [
         ("Int", "7,x,99999999999,-3,,2.5", "7 - - -3 - -"),
-        ("Float", "7,x,1e5,-2.5,,.5", "7.0 - - -2.5 - 0.5"),
+        ("Int", "\t7 ,\u{2003}7,7\u{b}\u{c}\r\n,7\u{85}", "7 - 7 -"),
+        ("Float", "7,x,1e5,-2.5,,.5", "7.0 - 100000.0 -2.5 - 0.5"),
+        ("Float", "5e-01,1e40,1e,\u{2003}1,1E+3,1e999", "0.5 - - - 1000.0 -"),
         ("Boolean", "true,x,no,1,,maybe", "true - false true - -"),
         (
             "UUID",

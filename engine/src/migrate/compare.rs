@@ -238,22 +238,39 @@ fn unknown_columns<'a>(wanted: &Table, found: &'a Table) -> impl Iterator<Item =
     unknown.filter(|column| wanted.purpose != TablePurpose::Relation || column.name != "id")
 }
 
-/// What is not in the datamodel, was never Gom's, and stays, in words.
-pub(super) fn left_alone(target: &Target<'_>, found: &DatabaseLayout, origins: &Origins) -> Vec<String> {
-    let mut texts = Vec::new();
+/// A table or column that is not in the datamodel, was never Gom's, and stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftAlone {
+    what: String,
+    /// It is a column without which no row can be created.
+    pub forbids_rows: bool,
+}
+
+impl fmt::Display for LeftAlone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match self.forbids_rows {
+            true => f.write_str(", which forbids null and has no default: no row can be created"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What is not in the datamodel, was never Gom's, and stays.
+pub(super) fn left_alone(target: &Target<'_>, found: &DatabaseLayout, origins: &Origins) -> Vec<LeftAlone> {
+    let mut all = Vec::new();
     for wanted in &target.wanted.tables {
         let Some(table) = found.table(&wanted.name) else { continue };
         for column in unknown_columns(wanted, table).filter(|c| !target.drops_column(origins, table, c)) {
-            let mut text = format!("the column `{}.{}`", table.name, column.name);
-            if !column.nullable && column.default.is_none() {
-                text.push_str(", which forbids null and has no default: no row can be created");
-            }
-            texts.push(text);
+            let what = format!("the column `{}.{}`", table.name, column.name);
+            all.push(LeftAlone { what, forbids_rows: !column.nullable && column.default.is_none() });
         }
     }
     let tables = unknown_tables(target.wanted, found).filter(|t| !target.drops_table(origins, t));
-    texts.extend(tables.map(|table| format!("the table `{}`", table.name)));
-    texts
+    all.extend(
+        tables.map(|table| LeftAlone { what: format!("the table `{}`", table.name), forbids_rows: false }),
+    );
+    all
 }
 
 /// Whether the id that the sequence should number has some other maker already.

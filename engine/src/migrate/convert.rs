@@ -1,6 +1,8 @@
 //! From one type of column to another: the expression, which values it takes, and which of them stay what they are. Works
 //! in every version of PostgreSQL that is served, so without its functions that test a cast. Knows no tables.
 
+use super::names::quote_literal;
+
 /// How the values of a column become another type's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Conversion {
@@ -43,6 +45,11 @@ pub(super) fn conversion(value: &str, from: &str, to: &str) -> Conversion {
     // Through text, because that way leads from every type to every type.
     let text = format!("{value}::text");
     let through_text = format!("{text}::{to}");
+    let matches = |number: &str| {
+        // The spaces that numbers may have around them; `[[:space:]]` has more.
+        let space = r"[ \t\n\r\f\v]*";
+        format!("{text} ~ {}", quote_literal(&format!("^{space}[+-]?{number}{space}$")))
+    };
     match to {
         "text" => Conversion { cast: text, fits: None, keeps: None },
         "integer" if from.starts_with("numeric") => Conversion {
@@ -55,8 +62,8 @@ pub(super) fn conversion(value: &str, from: &str, to: &str) -> Conversion {
             keeps: Some(format!("{through_text}::text = {text}")),
             cast: through_text,
             fits: Some(format!(
-                "CASE WHEN {text} ~ '^[[:space:]]*[+-]?[0-9]{{1,10}}[[:space:]]*$' \
-                 THEN {text}::bigint BETWEEN -2147483648 AND 2147483647 ELSE false END"
+                "CASE WHEN {} THEN {text}::bigint BETWEEN -2147483648 AND 2147483647 ELSE false END",
+                matches("[0-9]{1,10}")
             )),
         },
         "numeric(65,30)" if matches!(from, "integer" | "smallint" | "bigint") => {
@@ -65,7 +72,8 @@ pub(super) fn conversion(value: &str, from: &str, to: &str) -> Conversion {
         "numeric(65,30)" => Conversion {
             cast: through_text,
             fits: Some(format!(
-                "{text} ~ '^[[:space:]]*[+-]?([0-9]{{1,34}}([.][0-9]*)?|[.][0-9]+)[[:space:]]*$'"
+                "CASE WHEN {} THEN abs({text}::numeric) < 1e34 ELSE false END",
+                matches("([0-9]{1,34}([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?")
             )),
             keeps: Some(format!("{text}::numeric = round({text}::numeric, 30)")),
         },

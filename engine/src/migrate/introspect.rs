@@ -47,7 +47,9 @@ SELECT c.relname::text, k.conname::text, k.contype::text,
     ELSE coalesce(tn.nspname || '.' || t.relname, '') END,
   ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u(num, place)
     JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num ORDER BY u.place),
-  k.confdeltype::text
+  k.confdeltype::text,
+  k.convalidated AND NOT k.condeferrable AND k.confupdtype IN ('a', ' ') AND k.confmatchtype IN ('s', ' ')
+    AND to_jsonb(k) ->> 'confdelsetcols' IS NULL
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -116,6 +118,8 @@ pub struct ConstraintRow {
     pub target_columns: Vec<String>,
     /// `pg_constraint.confdeltype`.
     pub on_delete: String,
+    /// See [`ForeignKey::plain`].
+    pub plain: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -173,6 +177,7 @@ pub fn found(schema: &str, rows: CatalogRows) -> DatabaseLayout {
                 target_table: row.target_table,
                 target_columns: row.target_columns,
                 on_delete: on_delete(&row.on_delete),
+                plain: row.plain,
             });
         }
     }

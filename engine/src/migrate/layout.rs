@@ -67,6 +67,8 @@ pub struct ForeignKey {
     pub target_table: String,
     pub target_columns: Vec<String>,
     pub on_delete: OnDelete,
+    /// Nothing else is special about it: it is checked at once and for all rows, and follows no change of the target's key.
+    pub plain: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

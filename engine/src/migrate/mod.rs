@@ -20,7 +20,7 @@ mod wanted;
 mod watch;
 
 pub use change_log::{FoundTrigger, TRIGGERS_QUERY, change_log_steps, unlogged_tables};
-pub use compare::{Difference, Target, differences};
+pub use compare::{Difference, LeftAlone, Target, differences};
 pub use introspect::{found, links_with_required_id};
 pub use kept_renames::read_renames;
 pub use layout::*;

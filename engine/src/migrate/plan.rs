@@ -6,7 +6,7 @@ mod links;
 
 use std::collections::{HashMap, HashSet};
 
-use super::compare::{Difference, Target, describe_columns, differences_after, left_alone};
+use super::compare::{Difference, LeftAlone, Target, describe_columns, differences_after, left_alone};
 use super::convert::conversion;
 use super::ddl::Ddl;
 use super::layout::{Column, DatabaseLayout, Index, Table, TablePurpose};
@@ -45,8 +45,8 @@ pub struct Planned {
     pub steps: Vec<MigrationStep>,
     /// What PostgreSQL would refuse, or what no constraint forbids but the datamodel does.
     pub checks: Vec<DataCheck>,
-    /// Tables and columns that are not in the datamodel, were never Gom's, and stay, in words.
-    pub left_alone: Vec<String>,
+    /// Tables and columns that are not in the datamodel, were never Gom's, and stay.
+    pub left_alone: Vec<LeftAlone>,
     /// After the renames.
     pub(super) found: DatabaseLayout,
     origins: Origins,
@@ -88,6 +88,7 @@ pub fn plan(
         lost: HashMap::new(),
         values: HashMap::new(),
         suspended: HashSet::new(),
+        going: keys::going(&differences),
         taken: names_that_stay(&found, &differences),
     };
     differences.iter().for_each(|difference| planner.remove(difference));
@@ -143,6 +144,8 @@ struct Planner<'a> {
     values: HashMap<(String, String), String>,
     /// Table and name of foreign keys that are dropped, for good or for a while.
     suspended: HashSet<(String, String)>,
+    /// The same of those that the target does not have and that are not left alone.
+    going: HashSet<(String, String)>,
     taken: HashSet<String>,
 }
 
@@ -189,7 +192,9 @@ impl Planner<'_> {
                 self.make_room_for_links(table, key);
                 self.add_foreign_key(table, key);
             }
-            Difference::UnknownForeignKey { table, key } => self.drop_foreign_key(table, key),
+            Difference::UnknownForeignKey { table, key } => {
+                self.drop_foreign_key(table, key);
+            }
             Difference::MissingIndex { table, index } => self.create_index(table, index),
             Difference::UnneededIndex { table, index } => {
                 let columns = describe_columns(index);
@@ -230,6 +235,7 @@ impl Planner<'_> {
             rows: Default::default(),
             only_for_rows: false,
             drops: false,
+            always: false,
         })
     }
 

@@ -29,6 +29,8 @@ pub struct Loss {
     pub only_for_rows: bool,
     /// The step drops the table or column, which another version of the datamodel may still need although it is empty.
     pub drops: bool,
+    /// The step needs permission also where there are no such rows.
+    pub always: bool,
 }
 
 impl MigrationStep {

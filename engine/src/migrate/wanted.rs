@@ -84,6 +84,7 @@ fn add_link(table: &mut Table, model: &Model, field: &Field, target: &Model) {
         target_table: target.table.clone(),
         target_columns: vec![target.id_field().column.clone()],
         on_delete: OnDelete::SetNull,
+        plain: true,
     });
     let by_creation = model.fields.iter().filter(|f| f.created_at && f.is_column()).take(1);
     let by_client = CLIENT_LISTS
@@ -204,6 +205,7 @@ fn link_key(table: &str, column: &str, model: &Model) -> ForeignKey {
         target_table: model.table.clone(),
         target_columns: vec![model.id_field().column.clone()],
         on_delete: OnDelete::Cascade,
+        plain: true,
     }
 }
 
