@@ -359,6 +359,8 @@ impl Sink for Touched {
 mod tests {
     use std::cell::RefCell;
 
+    use gom_engine::datamodel::parse;
+
     use super::*;
 
     #[derive(Default)]
@@ -402,5 +404,24 @@ mod tests {
                 error.message
             );
         }
+    }
+
+    #[test]
+    fn a_model_is_silent_if_any_of_its_tables_logs_nothing() {
+        let text =
+            "type Album { id: ID! @id tags: [String!]! @scalarList(strategy: RELATION) songs: [Song!]! }
+                    type Song { id: ID! @id albums: [Album!]! }
+                    type Other { id: ID! @id }";
+        let model = parse("datamodel.prisma", text).unwrap();
+        let silent = |unlogged: &str| -> Vec<&str> {
+            let unlogged = [unlogged.to_owned()];
+            let silent = |at: &usize| silent_table(&model, ModelId(*at), &unlogged).is_some();
+            (0..model.models.len()).filter(silent).map(|at| model.models[at].name.as_str()).collect()
+        };
+        let RelationStorage::Table { table, .. } = &model.relations[0].storage else { panic!("a table") };
+        assert_eq!(silent("Album"), ["Album"]);
+        assert_eq!(silent("Album_tags"), ["Album"]);
+        assert_eq!(silent(table), ["Album", "Song"]);
+        assert!(silent("another").is_empty());
     }
 }
