@@ -79,12 +79,15 @@ pub fn closed() -> NotLoggedIn {
 /// renewed the token, had arrived.
 async fn replaced(edge: &Edge, session: &Session, head: &str) -> Result<Option<String>, NotLoggedIn> {
     let Some(previous) = &session.previous else { return Ok(None) };
-    match edge.identity.verify(&session.provider, head, &previous.signature).await {
-        // It was the session's, expired or not.
-        Ok(_) | Err(TokenError::Expired) => Ok(Some(previous.head.clone())),
-        Err(TokenError::Invalid(_)) => Ok(None),
-        Err(TokenError::Unavailable) => Err(unverified()),
+    for signature in previous.signatures() {
+        match edge.identity.verify(&session.provider, head, signature).await {
+            // It was the session's, expired or not.
+            Ok(_) | Err(TokenError::Expired) => return Ok(Some(previous.head.clone())),
+            Err(TokenError::Invalid(_)) => {}
+            Err(TokenError::Unavailable) => return Err(unverified()),
+        }
     }
+    Ok(None)
 }
 
 /// The user of a session's token that ends after `until`, for a connection that came with the session. The token is renewed if

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures::StreamExt;
+use gom_test_support::eventually;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -18,7 +19,7 @@ use crate::world::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const NEW_ORDERS: &str = "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
-/// In seconds. Each token is renewed a fifth of that before.
+/// In seconds. Each token is renewed a fifth to two fifths of that before.
 const LIFETIME: &str = "2";
 
 /// `subscriptions-transport-ws` 0.9 with a browser's cookies.
@@ -161,6 +162,31 @@ async fn connections_of_a_session_outlive_ten_tokens_and_lose_nothing() {
         assert_ne!(browser.jar["session-token"], jar, "it has now");
         assert_in(&mut browser).await;
     }
+}
+
+#[actix_web::test]
+async fn a_browser_is_given_no_half_that_its_session_cannot_note() {
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[("auth.accounts.expiration", LIFETIME)]).await;
+    let mut browser = seller(&app).await;
+    let jar = browser.jar["session-token"].clone();
+    let _wire = subscribe(&app, TRANSPORT_WS, &cookies(&browser)).await;
+    let reading = place.database.connect().await;
+    let signature = async || -> Option<String> {
+        let renewed = "SELECT signature FROM gom.session WHERE previous_until IS NOT NULL";
+        reading.query_opt(renewed, &[]).await.unwrap().map(|row| row.get(0))
+    };
+    eventually("a renewal", async || signature().await.is_some()).await;
+    let mut writing = place.database.connect().await;
+    let transaction = writing.transaction().await.unwrap();
+    transaction.execute("SELECT FROM gom.session FOR UPDATE", &[]).await.unwrap();
+    assert_in(&mut browser).await;
+    assert_eq!(browser.jar["session-token"], jar, "it keeps its own");
+    transaction.rollback().await.unwrap();
+    let before = signature().await;
+    eventually("another renewal", async || signature().await != before).await;
+    assert_in(&mut browser).await;
+    assert_ne!(browser.jar["session-token"], jar);
 }
 
 #[actix_web::test]

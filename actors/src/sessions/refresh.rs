@@ -20,6 +20,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(30);
 const KEEP_AGAIN: Duration = Duration::from_millis(100);
 /// How often a renewed session that has changed meanwhile is stored without a pause.
 const STORE_AT_ONCE: usize = 3;
+/// Halves of tokens of which a browser may have one.
+const MOST_HALVES: usize = 3;
 /// A refresh token that was exchanged is worth trying to keep for this long: the old one may be worth nothing.
 const KEEP_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -194,13 +196,20 @@ fn exchanged(
 ) -> (Session, String) {
     let Renewed { head, signature, refresh_token } = renewed.clone();
     let session = session.clone();
-    // A browser that has heard of no refresh since still has the half of before all of them.
-    let unheard = session.previous.filter(|previous| keeping.is_unheard(previous));
+    let of_browser = match &session.previous {
+        // A browser that has heard of no refresh since still has the half of before all of them.
+        Some(previous) if keeping.is_unheard(previous) => previous.signature.clone(),
+        // The answer with the newer half may not have arrived, or requests with the older one be under way.
+        Some(previous) => {
+            let older = previous.signatures().take(MOST_HALVES - 1);
+            std::iter::once(session.signature.as_str()).chain(older).collect::<Vec<_>>().join(" ")
+        }
+        None => session.signature,
+    };
     let until = match recipient {
         Recipient::Browser => keeping.grace_end(),
         Recipient::Connection => keeping.last_end(session.opened),
     };
-    let of_browser = unheard.map_or(session.signature, |previous| previous.signature);
     let previous = Previous { signature: of_browser, head: head.clone(), until };
     let session = Session {
         signature,

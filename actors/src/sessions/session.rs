@@ -78,11 +78,19 @@ pub struct Session {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Previous {
     /// The third part of the token that was replaced: of several refreshes of which the browser has heard nothing, of the first.
+    /// Where it may have either of several, all of them, the newest first, with a space between.
     pub signature: String,
     /// `header.payload` of the token that replaced it.
     pub head: String,
     /// The end of the grace period, in whole milliseconds. While the browser has not heard of the refresh, the session's own end.
     pub until: SystemTime,
+}
+
+impl Previous {
+    /// Of the tokens of which the browser may have a half.
+    pub fn signatures(&self) -> impl Iterator<Item = &str> {
+        self.signature.split(' ')
+    }
 }
 
 /// A session as it may be shown to its owner and to an administrator.
