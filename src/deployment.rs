@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gom_actors::database::Database;
 use gom_actors::migrations::{self, MigrateError};
-use gom_engine::migrate::{MigrationStep, links_with_required_id};
+use gom_engine::migrate::{LeftAlone, MigrationStep, links_with_required_id};
 use gom_engine::sql::Physical;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
@@ -98,6 +98,11 @@ enum Attempt {
     Later(String),
     /// Somebody held a lock for too long; what and why.
     Locked(String),
+}
+
+fn listed(left_alone: &[&LeftAlone]) -> Option<String> {
+    let texts: Vec<String> = left_alone.iter().map(ToString::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// How long to wait after a pause, if a lock was in the way again.
@@ -191,9 +196,9 @@ impl Deployment {
                 self.survey();
                 Ok(Attempt::Done)
             }
-            Err(error) if error.is_lock_timeout() => Ok(Attempt::Locked(error.to_string())),
+            Err(error) if error.is_lock_timeout() => Ok(Attempt::Locked(error.without_values())),
             // The connection was lost on the way; what was begun is rolled back.
-            Err(error) if error.is_temporary() => Ok(Attempt::Later(error.to_string())),
+            Err(error) if error.is_temporary() => Ok(Attempt::Later(error.without_values())),
             Err(error) => Err(error),
         }
     }
@@ -217,14 +222,19 @@ impl Deployment {
             match migrations::apply(client, &deployment, &begin).await {
                 Ok(plan) => {
                     let steps = plan.steps.len();
-                    let left_alone = (!plan.left_alone.is_empty()).then(|| plan.left_alone.join("; "));
+                    let (forbidding, others): (Vec<_>, Vec<_>) =
+                        plan.left_alone.iter().partition(|one| one.forbids_rows);
+                    let left_alone = listed(&others);
                     tracing::info!(steps, left_alone, "the database agrees with the datamodel");
+                    if let Some(columns) = listed(&forbidding) {
+                        tracing::warn!(columns, "there are columns that Gom has not made and cannot fill");
+                    }
                 }
                 Err(error)
                     if !error.is_temporary() && migrations::has_gone_on(client, &deployment).await? =>
                 {
                     tracing::warn!(
-                        %error,
+                        error = error.without_values(),
                         "a later datamodel has been deployed since this one: the database is served as it is"
                     );
                 }

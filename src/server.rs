@@ -66,8 +66,9 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    #[error("the database cannot be brought to the datamodel")]
-    Deploy(#[from] MigrateError),
+    /// Why, without values of rows: it goes into logs.
+    #[error("the database cannot be brought to the datamodel: {0}; `gom migrate plan` shows all of it")]
+    Deploy(String),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
@@ -88,6 +89,12 @@ pub enum StartError {
     /// What was in hand was not waited for.
     #[error("a second signal ended the server at once: what it had in hand is not finished")]
     Insisted,
+}
+
+impl From<MigrateError> for StartError {
+    fn from(error: MigrateError) -> Self {
+        StartError::Deploy(error.without_values())
+    }
 }
 
 /// A server that listens and has not begun to answer.

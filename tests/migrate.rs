@@ -173,3 +173,32 @@ async fn what_others_have_made_is_reported_and_dropped_only_when_asked() {
     assert_eq!(migrate(&database, datamodel, &["apply", "--drop-unknown"]).0, 0);
     assert!(!migrate(&database, datamodel, &["plan"]).1.contains("report"));
 }
+
+#[tokio::test]
+async fn a_look_that_fails_after_all_is_done_is_no_failure() {
+    let database = TestDatabase::create().await;
+    let before = "enum S { OPEN } type Order { id: ID! @id stage: S }";
+    assert_eq!(migrate(&database, before, &["apply"]).0, 0);
+    // The table cannot be read any more once the deployment is recorded.
+    let trap = "CREATE FUNCTION trap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                  EXECUTE format('REVOKE ALL ON \"default$default\".\"Order\" FROM %I', current_user); RETURN NULL; END $$;
+                CREATE TRIGGER trap AFTER INSERT ON gom.applied_datamodel EXECUTE FUNCTION trap()";
+    let client = database.connect().await;
+    client.batch_execute(trap).await.unwrap();
+    let after = "enum S { OPEN } type Order { id: ID! @id stage: S memo: String }";
+    let (status, out, error) = migrate(&database, after, &["apply"]);
+    assert!(out.contains("add the column `Order.memo`"), "{out}");
+    assert!(error.contains("gom: the rows were not compared with the datamodel"), "{error}");
+    assert_eq!(status, 0, "{error}");
+}
+
+#[tokio::test]
+async fn what_is_in_a_row_stays_in_its_comment() {
+    let database = TestDatabase::create().await;
+    assert_eq!(migrate(&database, "type A { id: ID! @id a: String }", &["apply"]).0, 0);
+    let insert = "INSERT INTO \"default$default\".\"A\" VALUES (E'\\n\\\\!date #\\x1b[2J', 'x')";
+    database.connect().await.batch_execute(insert).await.unwrap();
+    let (_, sql, _) = migrate(&database, "type A { id: ID! @id }", &["diff"]);
+    assert!(sql.contains("LOSES DATA: the column's values are lost: 1 row, e.g. `\u{fffd}\\!date"), "{sql}");
+    assert!(!sql.contains('\u{1b}'), "{sql}");
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gom_actors::database::{Database, RunError};
 use gom_actors::migrations::{self, MigrateError};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Deployed, Deployment};
 use crate::datamodel::ReadDatamodel;
@@ -14,8 +14,12 @@ use crate::datamodel::ReadDatamodel;
 /// How long one table may take.
 const STATEMENT_TIMEOUT: &str = "30s";
 
-/// Between two looks for triggers.
+/// How long all tables may take.
+const SURVEY_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Between the first two looks for triggers; it doubles with each look, up to the longest.
 const TRIGGERS_INTERVAL: Duration = Duration::from_secs(3);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Deployment {
     /// Begins to look.
@@ -25,11 +29,21 @@ impl Deployment {
         let (schema, stop) = (self.schema.clone(), self.stop.clone());
         actix_web::rt::spawn(async move {
             let look = async {
-                if let Err(error) = report_rows(&database, &datamodel, &schema).await {
-                    tracing::warn!(%error, "the rows were not compared with the datamodel; `gom migrate verify` does it");
+                let error = match timeout(SURVEY_TIMEOUT, report_rows(&database, &datamodel, &schema)).await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(error.without_values()),
+                    Err(_) => Some("it took too long".to_owned()),
+                };
+                if let Some(error) = error {
+                    tracing::warn!(
+                        error,
+                        "the rows were not compared with the datamodel; `gom migrate verify` does it"
+                    );
                 }
+                let mut interval = TRIGGERS_INTERVAL;
                 while !deployed.unlogged().is_empty() {
-                    sleep(TRIGGERS_INTERVAL).await;
+                    sleep(interval).await;
+                    interval = longer(interval);
                     // A database that is away has its own lines in the log.
                     let _ = look_for_triggers(&database, &datamodel, &schema, &deployed).await;
                 }
@@ -48,6 +62,19 @@ enum SurveyError {
     Database(#[from] RunError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+}
+
+impl SurveyError {
+    fn without_values(&self) -> String {
+        match self {
+            SurveyError::Database(error) => error.to_string(),
+            SurveyError::Migrate(error) => error.without_values(),
+        }
+    }
+}
+
+fn longer(interval: Duration) -> Duration {
+    (interval * 2).min(LONGEST_INTERVAL)
 }
 
 async fn report_rows(
@@ -91,4 +118,19 @@ async fn look_for_triggers(
     }
     deployed.set_unlogged(unlogged);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_for_triggers_become_rarer() {
+        let intervals: Vec<u64> =
+            std::iter::successors(Some(TRIGGERS_INTERVAL), |interval| Some(longer(*interval)))
+                .map(|interval| interval.as_secs())
+                .take(7)
+                .collect();
+        assert_eq!(intervals, [3, 6, 12, 24, 48, 60, 60]);
+    }
 }

@@ -38,6 +38,31 @@ async fn rows_that_do_not_fit_are_a_warning_at_the_start_and_no_reason_not_to_se
     doctor(&environment, &[]).says("rows", "problem", "1 row of `Tool`, e.g. `t1`");
 }
 
+#[tokio::test]
+async fn a_deployment_that_is_refused_says_so_without_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_database, environment) = spoiled(&folder).await;
+    std::fs::write(folder.path().join("tools.prisma"), TOOLS.replace("NEW", "OLD")).unwrap();
+    let output = run(&environment, &["serve", "--deploy"]);
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("1 row of `Tool`, e.g. `t1`") && !said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn a_column_of_others_without_which_no_row_can_be_created_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, environment) = spoiled(&folder).await;
+    let add = r#"ALTER TABLE "default$default"."Tool" ADD COLUMN memo text NOT NULL DEFAULT '', ADD COLUMN more text;
+                 ALTER TABLE "default$default"."Tool" ALTER COLUMN memo DROP DEFAULT"#;
+    database.connect().await.batch_execute(add).await.unwrap();
+    let server = Server::ready(&environment, &["--deploy"]).await;
+    let log = server.log();
+    let warning = log.lines().find(|line| line.contains("`Tool.memo`")).unwrap_or_else(|| panic!("{log}"));
+    assert!(warning.contains("WARN") && !warning.contains("`Tool.more`"), "{warning}");
+}
+
 /// The beginning of what a subscriber over an event stream receives.
 async fn subscribed(server: &Server) -> String {
     let request = reqwest::Client::new().post(server.url("/graphql")).bearer_auth(server.token());

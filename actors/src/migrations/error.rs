@@ -22,7 +22,7 @@ pub enum MigrateError {
     )]
     Busy { tables: String, error: tokio_postgres::Error },
     /// Rows that the datamodel does not allow.
-    #[error("{}", describe_misfits(.0))]
+    #[error("{}", describe_misfits(.0.iter().map(ToString::to_string)))]
     Misfits(Vec<Misfit>),
     #[error(transparent)]
     Rename(#[from] RenameError),
@@ -57,6 +57,29 @@ impl MigrateError {
             let refused = error.downcast_ref::<tokio_postgres::Error>();
             refused.is_some_and(|e| e.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
         })
+    }
+
+    /// The same for a log: without values of rows. PostgreSQL quotes them in details, and in what it says of the data
+    /// themselves.
+    pub fn without_values(&self) -> String {
+        match self {
+            MigrateError::Database(error) => format!("the database refused: {}", message(error)),
+            MigrateError::Step { step, error } => {
+                format!("cannot {step}: {}; nothing was changed", message(error))
+            }
+            MigrateError::Misfits(misfits) => {
+                let lines = misfits
+                    .iter()
+                    .map(|misfit| format!("{}: {}; {}", misfit.problem, misfit.extent(), misfit.remedy));
+                describe_misfits(lines)
+            }
+            MigrateError::Busy { .. }
+            | MigrateError::Rename(_)
+            | MigrateError::DataLoss(_)
+            | MigrateError::System(_)
+            | MigrateError::NewerVersion { .. }
+            | MigrateError::ReservedSchema(_) => self.to_string(),
+        }
     }
 
     fn cause(&self) -> Option<Cause<'_>> {
@@ -127,9 +150,21 @@ fn describe_losses(steps: &[MigrationStep]) -> String {
     text
 }
 
-fn describe_misfits(misfits: &[Misfit]) -> String {
+/// What PostgreSQL says, without anything from a row.
+fn message(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        // Data exceptions have the value in their message.
+        Some(db) if db.code().code().starts_with("22") => {
+            format!("a value does not fit ({})", db.code().code())
+        }
+        Some(db) => db.message().to_owned(),
+        None => describe(error),
+    }
+}
+
+fn describe_misfits(misfits: impl Iterator<Item = String>) -> String {
     let mut text = String::from("there are rows that the datamodel does not allow:\n");
-    misfits.iter().for_each(|misfit| text.push_str(&format!("  {misfit}\n")));
+    misfits.for_each(|misfit| text.push_str(&format!("  {misfit}\n")));
     text.push_str("nothing was changed");
     text
 }

@@ -47,6 +47,11 @@ async fn an_enum_value_in_use_cannot_be_removed() {
         "`Order.stage` holds values that the enum `S` lacks: 2 rows of `Order`, e.g. `OPEN` in `1`; change these rows, or keep the values in the enum",
     ];
     let (_database, mut client) = refused(before, rows, &after, true, &words).await;
+    let error = super::attempt(&mut client, &after, &[], false).await.unwrap_err().without_values();
+    assert!(
+        error.contains("2 rows of `Order`, e.g. `1`; change these rows") && !error.contains("OPEN"),
+        "{error}"
+    );
     fill(&client, "UPDATE \"Order\" SET stage = 'WON'").await;
     deploy(&mut client, &after, &[], false).await.unwrap();
 }

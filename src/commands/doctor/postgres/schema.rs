@@ -104,10 +104,8 @@ fn report_rows(plan: &Plan, found: &mut Subject<'_>) {
         found.ok("rows", "all fit the datamodel");
     }
     if !plan.left_alone.is_empty() {
-        found.ok(
-            "left alone",
-            format!("not in the datamodel, not made by Gom: {}", plan.left_alone.join("; ")),
-        );
+        let left_alone: Vec<String> = plan.left_alone.iter().map(ToString::to_string).collect();
+        found.ok("left alone", format!("not in the datamodel, not made by Gom: {}", left_alone.join("; ")));
     }
 }
 
