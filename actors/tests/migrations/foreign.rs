@@ -78,10 +78,8 @@ async fn foreign_keys_of_others_outlive_a_change_of_an_ids_type_or_need_permissi
     let id = "7f6b1d80-3d0c-4a59-9df1-6b2f3a5c1d2e";
     fill(
         &client,
-        &format!(
-            "ALTER TABLE \"A\" ALTER id TYPE text; INSERT INTO \"A\" VALUES ('1'); \
-             CREATE TABLE mine (x text REFERENCES \"A\" ON DELETE CASCADE); INSERT INTO mine VALUES ('1')"
-        ),
+        "ALTER TABLE \"A\" ALTER id TYPE text; INSERT INTO \"A\" VALUES ('1'); \
+             CREATE TABLE mine (x text REFERENCES \"A\" ON DELETE CASCADE); INSERT INTO mine VALUES ('1')",
     )
     .await;
     let keys = "SELECT string_agg(pg_get_constraintdef(oid), '') FROM pg_constraint \

@@ -10,22 +10,20 @@ use crate::migrate::step::{Loss, MigrationStep};
 
 /// Table and name of the foreign keys that go for good.
 pub(super) fn going(differences: &[Difference<'_>]) -> HashSet<(String, String)> {
-    let mut going = HashSet::new();
-    for difference in differences {
-        let (table, goes): (_, Box<dyn Fn(&ForeignKey) -> bool>) = match difference {
-            Difference::UnknownTable { table } => (table, Box::new(|_| true)),
-            Difference::UnknownColumn { table, column } => {
-                (table, Box::new(|key| key.columns.contains(&column.name)))
-            }
-            Difference::UnknownForeignKey { table, key: one } => {
-                (table, Box::new(|key| key.name == one.name))
-            }
-            _ => continue,
-        };
-        let keys = table.foreign_keys.iter().filter(|key| goes(key));
-        going.extend(keys.map(|key| (table.name.clone(), key.name.clone())));
-    }
-    going
+    let keys = differences.iter().flat_map(|difference| match difference {
+        Difference::UnknownTable { table } => keys_of(table, |_| true),
+        Difference::UnknownColumn { table, column } => {
+            keys_of(table, |key| key.columns.contains(&column.name))
+        }
+        Difference::UnknownForeignKey { table, key: goes } => keys_of(table, |key| key.name == goes.name),
+        _ => Vec::new(),
+    });
+    keys.collect()
+}
+
+fn keys_of(table: &Table, such: impl Fn(&ForeignKey) -> bool) -> Vec<(String, String)> {
+    let keys = table.foreign_keys.iter().filter(|key| such(key));
+    keys.map(|key| (table.name.clone(), key.name.clone())).collect()
 }
 
 impl Planner<'_> {
