@@ -17,15 +17,7 @@ const SHOP: &str = include_str!("../config/datamodel.prisma");
 async fn shop() -> TestDatabase {
     let database = TestDatabase::create().await;
     let model = datamodel::parse("datamodel.prisma", SHOP).unwrap();
-    let deployment = Deployment {
-        model: &model,
-        text: SHOP,
-        schema: SCHEMA,
-        renames: &[],
-        allow_data_loss: false,
-        drop_unknown: false,
-        keep_empty: false,
-    };
+    let deployment = Deployment::new(&model, SHOP, SCHEMA);
     migrations::apply(&mut database.connect().await, &deployment, &|_| {}).await.unwrap();
     database
 }

@@ -86,13 +86,8 @@ async fn report_rows(
     let timeout = format!("SET statement_timeout = '{STATEMENT_TIMEOUT}'");
     client.batch_execute(&timeout).await.map_err(MigrateError::Database)?;
     let deployment = migrations::Deployment {
-        model: &datamodel.model,
-        text: &datamodel.text,
-        schema,
-        renames: &[],
-        allow_data_loss: false,
-        drop_unknown: false,
         keep_empty: true,
+        ..migrations::Deployment::new(&datamodel.model, &datamodel.text, schema)
     };
     for misfit in migrations::misfits(&*client, &deployment).await? {
         tracing::warn!(

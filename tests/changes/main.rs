@@ -135,7 +135,7 @@ async fn the_table_of_changes_is_what_the_commands_and_a_running_server_say() {
          What `gom migrate` says of each change, and how a server that still has the previous datamodel goes on afterwards. Rows: two users, \
          three orders (two of one title, one without a title and a user), a note. [OPERATIONS.md](OPERATIONS.md#change-a-datamodel-over-data) has the rules, \
          [ADR 34](adr/0034-deployments-over-data.md) the reasons.\n\n\
-         This page is made by a test (`GOM_BLESS=1 cargo test --test changes` writes it anew). The datamodel before:\n\n```graphql\n{}\n```\n\n\
+         This page is made by a test (`GOM_BLESS=1 cargo test --test changes` updates it). The datamodel before:\n\n```graphql\n{}\n```\n\n\
          | change | `plan` | `apply` | `apply --allow-data-loss` | server of the previous datamodel |\n|---|---|---|---|---|\n",
         BASE.trim()
     );

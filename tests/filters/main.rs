@@ -119,15 +119,7 @@ fn later() -> Instant {
 
 async fn fill(test: &TestDatabase, model: &DataModel, schema: &str, rows: &str) {
     let mut client = test.connect().await;
-    let deployment = Deployment {
-        model,
-        text: DATAMODEL,
-        schema,
-        renames: &[],
-        allow_data_loss: false,
-        drop_unknown: false,
-        keep_empty: false,
-    };
+    let deployment = Deployment::new(model, DATAMODEL, schema);
     migrations::apply(&mut client, &deployment, &|_| {}).await.unwrap();
     client.batch_execute(rows).await.unwrap_or_else(|error| panic!("{error:?}\n{rows}"));
 }

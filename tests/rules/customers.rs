@@ -299,15 +299,7 @@ async fn customers_of_earlier_versions_get_logins_and_their_devices_a_name_of_th
     );
     shop.tables.batch_execute(&old).await.unwrap();
     let read = datamodel::read(&settings("postgres://unused@localhost/unused")).unwrap();
-    let deployment = Deployment {
-        model: &read.model,
-        text: &read.text,
-        schema: "default$default",
-        renames: &[],
-        allow_data_loss: false,
-        drop_unknown: false,
-        keep_empty: false,
-    };
+    let deployment = Deployment::new(&read.model, &read.text, "default$default");
     let mut client = shop.connect().await;
     let steps = migrations::apply(&mut client, &deployment, &|_| {}).await.unwrap().steps;
     assert_eq!(steps.len(), 1, "{steps:?}");

@@ -46,15 +46,7 @@ impl World {
         let test = TestDatabase::create().await;
         let model = parse("datamodel.prisma", MODEL).unwrap();
         let mut client = test.connect().await;
-        let deployment = Deployment {
-            model: &model,
-            text: MODEL,
-            schema: SCHEMA,
-            renames: &[],
-            allow_data_loss: false,
-            drop_unknown: false,
-            keep_empty: false,
-        };
+        let deployment = Deployment::new(&model, MODEL, SCHEMA);
         apply(&mut client, &deployment, &|_| {}).await.unwrap();
         client.batch_execute(&format!("set search_path = \"{SCHEMA}\"")).await.unwrap();
         let schema = Arc::new(generate(&model, SchemaOptions::default()));

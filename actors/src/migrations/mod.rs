@@ -46,6 +46,21 @@ pub struct Deployment<'a> {
     pub keep_empty: bool,
 }
 
+impl<'a> Deployment<'a> {
+    /// Without renames, and with no permission to lose or drop anything.
+    pub fn new(model: &'a DataModel, text: &'a str, schema: &'a str) -> Self {
+        Deployment {
+            model,
+            text,
+            schema,
+            renames: &[],
+            allow_data_loss: false,
+            drop_unknown: false,
+            keep_empty: false,
+        }
+    }
+}
+
 /// Where a database stands.
 #[derive(Debug, Clone)]
 pub struct Status {

@@ -197,7 +197,7 @@ fn exchanged(
     let Renewed { head, signature, refresh_token } = renewed.clone();
     let session = session.clone();
     let of_browser = match &session.previous {
-        // A browser that has heard of no refresh since still has the half of before all of them.
+        // A browser that has received no refresh since still holds the first of these halves.
         Some(previous) if keeping.is_unheard(previous) => previous.signature.clone(),
         // The answer with the newer half may not have arrived, or requests with the older one be under way.
         Some(previous) => {

@@ -22,15 +22,7 @@ fn watching() -> DataModel {
 }
 
 async fn deploy(client: &mut Client, model: &DataModel) -> Vec<String> {
-    let deployment = Deployment {
-        model,
-        text: MODEL,
-        schema: SCHEMA,
-        renames: &[],
-        allow_data_loss: false,
-        drop_unknown: false,
-        keep_empty: false,
-    };
+    let deployment = Deployment::new(model, MODEL, SCHEMA);
     let steps = apply(client, &deployment, &|_| {}).await.unwrap();
     steps.steps.into_iter().map(|step| step.description).collect()
 }

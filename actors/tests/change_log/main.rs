@@ -34,15 +34,7 @@ pub async fn deployed() -> (TestDatabase, Client) {
 
 pub async fn deploy(client: &mut Client) {
     let model = parse("datamodel.prisma", MODEL).unwrap();
-    let deployment = Deployment {
-        model: &model,
-        text: MODEL,
-        schema: SCHEMA,
-        renames: &[],
-        allow_data_loss: false,
-        drop_unknown: false,
-        keep_empty: false,
-    };
+    let deployment = Deployment::new(&model, MODEL, SCHEMA);
     apply(client, &deployment, &|_| {}).await.unwrap();
 }
 

@@ -34,15 +34,7 @@ async fn others_who_write_need_the_right_to_log() {
 async fn triggers_that_are_missing_or_not_ours_any_more_are_made_again() {
     let (database, client) = deployed().await;
     let model = parse("datamodel.prisma", MODEL).unwrap();
-    let deployment = Deployment {
-        model: &model,
-        text: MODEL,
-        schema: SCHEMA,
-        renames: &[],
-        allow_data_loss: false,
-        drop_unknown: false,
-        keep_empty: false,
-    };
+    let deployment = Deployment::new(&model, MODEL, SCHEMA);
     for harm in [
         r#"drop trigger gom_change on "Fan""#,
         r#"alter table "Fan" disable trigger gom_change"#,

@@ -91,15 +91,7 @@ pub struct World {
 impl World {
     pub async fn create(client: &mut Client) -> World {
         let model = datamodel::parse("datamodel.prisma", DATAMODEL).unwrap();
-        let deployment = Deployment {
-            model: &model,
-            text: DATAMODEL,
-            schema: SCHEMA,
-            renames: &[],
-            allow_data_loss: false,
-            drop_unknown: false,
-            keep_empty: false,
-        };
+        let deployment = Deployment::new(&model, DATAMODEL, SCHEMA);
         apply(client, &deployment, &|_| ()).await.unwrap();
         let schema = Arc::new(generate(&model, SchemaOptions::default()));
         let served = Served::new(&schema).unwrap();

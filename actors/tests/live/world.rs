@@ -62,15 +62,7 @@ impl World {
         let turn = TURN.lock().await;
         let database = TestDatabase::create().await;
         let model = datamodel::parse("datamodel.prisma", MODEL).unwrap();
-        let deployment = Deployment {
-            model: &model,
-            text: MODEL,
-            schema: SCHEMA,
-            renames: &[],
-            allow_data_loss: false,
-            drop_unknown: false,
-            keep_empty: false,
-        };
+        let deployment = Deployment::new(&model, MODEL, SCHEMA);
         apply(&mut database.connect().await, &deployment, &|_| {}).await.unwrap();
         let schema = Arc::new(generate(&model, SchemaOptions::default()));
         let served = Served::new(&schema).unwrap();

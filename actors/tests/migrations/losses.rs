@@ -202,13 +202,8 @@ async fn rows_that_are_lost_are_counted_once_in_a_deployment() {
     let after = "type A { id: ID! @id }";
     let model = super::model(after);
     let deployment = gom_actors::migrations::Deployment {
-        model: &model,
-        text: after,
-        schema: SCHEMA,
-        renames: &[],
         allow_data_loss: true,
-        drop_unknown: false,
-        keep_empty: false,
+        ..gom_actors::migrations::Deployment::new(&model, after, SCHEMA)
     };
     let plan = gom_actors::migrations::apply(&mut client, &deployment, &|_| ()).await.unwrap();
     assert_eq!(

@@ -31,15 +31,8 @@ async fn attempt(
 ) -> Result<Vec<MigrationStep>, MigrateError> {
     let model = model(text);
     let renames: Vec<Rename> = renames.iter().map(|r| r.parse().unwrap()).collect();
-    let deployment = Deployment {
-        model: &model,
-        text,
-        schema: SCHEMA,
-        renames: &renames,
-        allow_data_loss,
-        drop_unknown: false,
-        keep_empty: false,
-    };
+    let deployment =
+        Deployment { renames: &renames, allow_data_loss, ..Deployment::new(&model, text, SCHEMA) };
     let planned = plan(client, &deployment).await?;
     let done = apply(client, &deployment, &|_| ()).await?;
     assert_eq!(planned.steps, done.steps, "what was planned is what is done");
@@ -65,15 +58,7 @@ async fn deploy(
 /// What `gom migrate plan` reports.
 async fn planned(client: &Client, text: &str) -> Plan {
     let model = model(text);
-    let deployment = Deployment {
-        model: &model,
-        text,
-        schema: SCHEMA,
-        renames: &[],
-        allow_data_loss: false,
-        drop_unknown: false,
-        keep_empty: false,
-    };
+    let deployment = Deployment::new(&model, text, SCHEMA);
     plan(client, &deployment).await.unwrap()
 }
 
@@ -411,15 +396,7 @@ async fn other_schemas_are_never_touched() {
 async fn ten_servers_may_start_at_once() {
     let database = TestDatabase::create().await;
     let model = model(SHOP);
-    let deployment = Deployment {
-        model: &model,
-        text: SHOP,
-        schema: SCHEMA,
-        renames: &[],
-        allow_data_loss: false,
-        drop_unknown: false,
-        keep_empty: false,
-    };
+    let deployment = Deployment::new(&model, SHOP, SCHEMA);
     let starts = (0..10).map(async |_| {
         let mut client = database.connect().await;
         apply(&mut client, &deployment, &|_| ()).await.unwrap().steps.len()

@@ -30,15 +30,7 @@ pub(super) async fn examine(
             return Ok(());
         }
     };
-    let deployment = Deployment {
-        model: &datamodel.model,
-        text: &datamodel.text,
-        schema,
-        renames: &[],
-        allow_data_loss: false,
-        drop_unknown: false,
-        keep_empty: false,
-    };
+    let deployment = Deployment::new(&datamodel.model, &datamodel.text, schema);
     let has_gone_on = migrations::has_gone_on(client, &deployment).await.unwrap_or(false);
     let known = migrations::system_version();
     match migrations::applied_system_version(client).await {
