@@ -47,8 +47,11 @@ window.client = (() => {
 
   // As a browser's push manager would, with the push service at this address: keys of one's own, and an endpoint.
   const subscribe = async (service) => {
-    const registration = await navigator.serviceWorker.register("/worker.js");
-    await navigator.serviceWorker.ready;
+    const worker = navigator.serviceWorker;
+    worker.addEventListener("message", ({ data }) => (worker.shown = data));
+    worker.startMessages();
+    const registration = await worker.register("/worker.js");
+    await worker.ready;
     const applicationServerKey = await (await fetch("/api/webpush/key")).text();
     const text = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
     const pair = await crypto.subtle.generateKey({ name: "ECDH", namedCurve: "P-256" }, true, ["deriveBits"]);
@@ -67,8 +70,10 @@ window.client = (() => {
     return { subscription: subscription.toJSON(), privateKey, applicationServerKey };
   };
 
-  // What is shown after so many messages about one thing, of which each replaces the one before.
+  // What is shown after so many messages about one thing, of which each replaces the one before. It is not asked for before the
+  // worker has said so: Chromium forgets a notification that it is about to show while it is asked which there are.
   const notification = async (operation) => {
+    if (navigator.serviceWorker.shown !== operation) return undefined;
     const registration = await navigator.serviceWorker.ready;
     const shown = await registration.getNotifications();
     const found = shown.find(({ data }) => data.operation === operation);
