@@ -1,7 +1,5 @@
 //! The engine's one error type: what the API answers. Each kind has its stable code in one place.
 
-use crate::request::Position;
-
 /// An error of the GraphQL API.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
@@ -12,6 +10,13 @@ pub struct ApiError {
     pub message: String,
     pub path: Vec<PathSegment>,
     pub locations: Vec<Position>,
+}
+
+/// A place in a GraphQL document: line and column in characters, both from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -138,7 +138,7 @@ fn write_display(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use gom_engine::request::Position;
+    use gom_engine::error::Position;
     use serde_json::json;
 
     use super::*;

@@ -4,8 +4,7 @@ use super::payload::{Before, events};
 use super::{Change, Path};
 use crate::datamodel::{FieldId, FieldKind, ModelId, ScalarType};
 use crate::plan::{Planner, Statement};
-use crate::schema::Comparison;
-use crate::sql::{self, Filter, Operand, Quantifier};
+use crate::sql::{self, Comparison, Filter, Operand, Quantifier};
 
 /// The node, or one of its partners, has this value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -9,8 +9,8 @@ use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::request::Value;
-use crate::schema::{Comparison, InputMeaning};
-use crate::sql::{Filter, Operand, Quantifier, View};
+use crate::schema::InputMeaning;
+use crate::sql::{Comparison, Filter, Operand, Quantifier, View};
 
 /// A `where` that pins one row by one unique field.
 #[derive(Debug, Clone, PartialEq)]

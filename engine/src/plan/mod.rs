@@ -12,6 +12,7 @@ mod rights;
 mod watched;
 mod write;
 
+pub use crate::sql::{Param, Register, Statement};
 pub use context::{PageLimits, Planner};
 pub(crate) use context::{entries, items};
 pub use failure::Rejection;

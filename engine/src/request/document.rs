@@ -9,8 +9,8 @@ use async_graphql::parser::{Error, parse_query};
 
 use super::escapes;
 use super::limits::{Limits, Measures};
-use super::operation::Position;
 use super::scan::{self, MAX_NESTING, Refusal, scan};
+use crate::error::Position;
 use crate::error::{ApiError, ErrorKind};
 
 /// Characters of a parser's message that are passed on.

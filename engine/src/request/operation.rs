@@ -3,6 +3,7 @@
 //! values) is passed beside it.
 
 use crate::datamodel::ModelId;
+use crate::error::Position;
 use crate::schema::{EnumTypeId, InputId, InputMeaning, OutputMeaning, TypeRef};
 
 /// One operation of a document, ready to be planned.
@@ -56,13 +57,6 @@ pub enum Selected {
     Typename,
     /// `__schema` or `__type` at the root; answered by the schema, not by a plan.
     Introspection,
-}
-
-/// Where in the document, both from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Position {
-    pub line: usize,
-    pub column: usize,
 }
 
 #[derive(Debug)]

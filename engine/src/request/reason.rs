@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::operation::Position;
+use crate::error::Position;
 use crate::error::{ApiError, ErrorKind};
 
 /// Characters of a value that a message quotes at most.

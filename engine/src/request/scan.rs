@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::operation::Position;
+use crate::error::Position;
 
 /// Brackets of any kind that may be open at once. The parser recurses for each; so many fit the 2 MiB stack
 /// of a worker's thread, which the tests of soundness run on.

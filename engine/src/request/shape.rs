@@ -4,7 +4,8 @@
 use indexmap::IndexMap;
 
 use super::names::Names;
-use super::operation::{Position, SelectedField, Selection};
+use super::operation::{SelectedField, Selection};
+use crate::error::Position;
 use crate::error::{ApiError, ErrorKind};
 use crate::schema::{Schema, TypeRef};
 

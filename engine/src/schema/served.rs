@@ -18,8 +18,8 @@ use async_graphql::{Request, Response, ServerError, Variables};
 
 use super::live_directive::declare;
 use super::types::{self, NODE, NODE_DESCRIPTIONS, Schema, TypeRef};
+use crate::error::Position;
 use crate::error::{ApiError, ErrorKind, PathSegment};
-use crate::request::Position;
 
 /// How deep selections may nest, counted through fragments. A guard of the thread's stack only: the limits
 /// of the API are far below it and are checked before.

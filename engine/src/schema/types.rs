@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use indexmap::IndexMap;
 
 use crate::datamodel::{EnumId, FieldId, ModelId, ScalarType};
+use crate::sql::Comparison;
 
 /// Position in [`Schema::inputs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -255,24 +256,6 @@ pub enum InputMeaning {
     UpdatedFieldsContainsEvery,
     UpdatedFieldsContainsSome,
     EventNode,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Comparison {
-    Equals,
-    Not,
-    In,
-    NotIn,
-    LessThan,
-    LessOrEqual,
-    GreaterThan,
-    GreaterOrEqual,
-    Contains,
-    NotContains,
-    StartsWith,
-    NotStartsWith,
-    EndsWith,
-    NotEndsWith,
 }
 
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use super::answer_size::AnswerLimit;
 use super::physical::Physical;
 use super::read::{Rows, Shape};
 use super::text::{Sql, TOO_MANY};
+use super::{Param, Statement};
 use crate::datamodel::ModelId;
-use crate::plan::{Param, Statement};
 
 /// What a connection shows of its page.
 #[derive(Debug, Clone, PartialEq)]

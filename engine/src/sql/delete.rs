@@ -4,8 +4,8 @@
 use super::physical::{LinkAt, Physical};
 use super::text::Sql;
 use super::write::Lock;
+use super::{Param, Register, Statement};
 use crate::datamodel::{ModelId, RelationId, Side};
-use crate::plan::{Param, Register, Statement};
 
 /// A cascade: deleting a row at the end `side` deletes its partners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

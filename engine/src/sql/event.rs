@@ -1,13 +1,13 @@
 //! Statements that read what is told of changed nodes. Any number of changes goes in as a parameter, so that one
 //! prepared statement serves them all.
 
+use super::Statement;
 use super::history::{Past, When};
 use super::physical::Physical;
 use super::predicate::{Filter, Polarity};
 use super::read::Shape;
 use super::text::{Sql, array_literal};
 use crate::datamodel::{FieldId, ModelId};
-use crate::plan::Statement;
 
 /// Changes of nodes of one model, as JSON arrays of `{"o": ordinal, "a": position of the transaction, "i": id, "k": kind,
 /// "p": the row before, "l": {field: [removed values]}, "b": [what is told]}`; none where there are none. Of updates also

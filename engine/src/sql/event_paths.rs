@@ -1,11 +1,11 @@
 //! Statements that read the values by which subscriptions are found.
 
+use super::Statement;
 use super::event::{Events, Source};
 use super::history::When;
 use super::physical::{LinkAt, Physical};
 use super::text::Sql;
 use crate::datamodel::{FieldId, ModelId};
-use crate::plan::Statement;
 
 /// Where a value is, seen from a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,10 +1,10 @@
 //! Statements that look whether rows are within a filter: what a write may reach, and what it has left behind.
 
+use super::Statement;
 use super::physical::{LinkAt, Physical};
 use super::predicate::Filter;
 use super::text::Sql;
 use crate::datamodel::{ModelId, RelationId, Side};
-use crate::plan::Statement;
 
 /// Returns a row if one of `rows` does not satisfy the filter.
 pub fn outside(physical: &Physical, model: ModelId, rows: &Filter, filter: &Filter) -> Statement {

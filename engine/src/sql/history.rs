@@ -4,10 +4,10 @@
 //! The log is read in the statement that reads the tables, so that both are of one snapshot: whatever a table shows,
 //! the log holds, stamped or not.
 
+use super::Statement;
 use super::physical::{LinkAt, Physical};
 use super::text::{Sql, array_literal};
 use crate::datamodel::{ModelId, RelationId, Side};
-use crate::plan::Statement;
 
 /// A moment in the log, seen from the transaction of the change at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

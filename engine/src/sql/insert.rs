@@ -3,8 +3,8 @@
 use super::physical::Physical;
 use super::text::Sql;
 use super::write::{Node, Returning};
+use super::{Param, Statement};
 use crate::datamodel::{FieldId, ModelId};
-use crate::plan::{Param, Statement};
 
 /// A new row.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use super::physical::{LinkAt, Physical};
 use super::predicate::Filter;
 use super::text::Sql;
 use super::write::{Linked, Lock, Node};
+use super::{Param, Statement};
 use crate::datamodel::{FieldId, ModelId, RelationRef};
-use crate::plan::{Param, Statement};
 
 /// A column that says who wrote a row, and what it is set to.
 pub type Stamp = (FieldId, String);

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
+use super::Comparison;
+use super::Param;
 use super::physical::{LinkAt, Physical};
 use super::read::MaskedForm;
 use super::text::{Sql, array_literal, like_escaped};
 use super::view::View;
 use crate::datamodel::{FieldId, ModelId};
-use crate::plan::Param;
-use crate::schema::Comparison;
 
 /// A condition on a row of some model.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,9 +7,9 @@ use super::physical::{LinkAt, Physical};
 use super::predicate::Filter;
 use super::text::{MISSING_LINK, Sql, TOO_MANY};
 use super::view::View;
+use super::{Param, Statement};
 use crate::datamodel::OWN_COLUMN;
 use crate::datamodel::{Field, FieldId, FieldKind, ModelId, ScalarType};
-use crate::plan::{Param, Statement};
 
 /// Which rows of a model, in which order.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,7 @@
 
 use super::answer_size::AnswerLimit;
 use super::history::{History, Past};
-use crate::plan::{Param, Statement};
+use super::{Param, Statement};
 
 /// Stands in the answer where a required link leads nowhere. PostgreSQL's text cannot hold U+0000, so no
 /// value of a row is ever written like this, except inside a stored `Json`: finding it means only that the

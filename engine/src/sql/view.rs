@@ -5,8 +5,8 @@ use super::physical::Physical;
 use super::predicate::Filter;
 use super::read::MaskedForm;
 use super::text::Sql;
+use super::{Param, Statement};
 use crate::datamodel::{FieldId, ModelId};
-use crate::plan::{Param, Statement};
 
 /// What a viewer reads of a field in place of its column.
 #[derive(Debug, Clone, PartialEq)]

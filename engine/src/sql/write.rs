@@ -3,8 +3,8 @@
 use super::physical::{LinkAt, Physical};
 use super::predicate::Filter;
 use super::text::Sql;
+use super::{Param, Statement};
 use crate::datamodel::{Field, FieldId, FieldKind, ModelId, RelationRef, ScalarType};
-use crate::plan::{Param, Statement};
 
 /// A row that a statement refers to by a scalar expression.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,8 +2,8 @@
 
 use async_graphql::Variables;
 use async_graphql::parser::parse_query;
+use gom_engine::error::Position;
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::request::Position;
 use gom_engine::schema::Served;
 use serde_json::{Value as Json, json};
 

@@ -4,6 +4,7 @@ use super::{InputFields, InputKey};
 use crate::datamodel::{FieldId, FieldKind, ModelId, ScalarType};
 use crate::schema::builder::{Builder, data, described, plain};
 use crate::schema::types::*;
+use crate::sql::Comparison;
 
 use Comparison::*;
 
