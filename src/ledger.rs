@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use gom_engine::datamodel::parse;
 use gom_engine::policy::{Policy, PolicySource};
+use gom_engine::schema::CannotServe;
 use gom_engine::sql::PhysicalOptions;
+use thiserror::Error;
 
+use crate::datamodel::ReadError;
 use crate::graphql::{Engine, EngineOptions};
 use crate::identity::{User, Viewer};
 use crate::policy::PolicyError;
-use crate::server::StartError;
 use crate::settings::Settings;
 
 const DATAMODEL: &str = include_str!("../config/ledger.prisma");
@@ -22,12 +24,23 @@ const READER: [&str; 2] = ["role:reader", "read:ledger"];
 /// Few ask, and mostly the same.
 const CACHE_BYTES: u64 = 1024 * 1024;
 
+/// Why the ledger cannot be served. No released program meets it: all that the ledger is made of is built in.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    #[error(transparent)]
+    Datamodel(#[from] ReadError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error(transparent)]
+    CannotServe(#[from] CannotServe),
+}
+
 /// An engine over the ledger.
 ///
 /// # Errors
-/// None that a test would not find: all that it is made of is built in.
-pub fn engine(settings: &Settings) -> Result<Engine, StartError> {
-    let model = parse("ledger.prisma (built in)", DATAMODEL).map_err(crate::datamodel::ReadError::from)?;
+/// See [`LedgerError`].
+pub fn engine(settings: &Settings) -> Result<Engine, LedgerError> {
+    let model = parse("ledger.prisma (built in)", DATAMODEL).map_err(ReadError::from)?;
     let options = EngineOptions {
         physical: PhysicalOptions::in_schema(SCHEMA),
         execute_raw: false,

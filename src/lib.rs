@@ -3,6 +3,7 @@
 //! This crate is the application: settings, command line, and the HTTP edge over the engine (`gom-engine`) and
 //! the actors (`gom-actors`). `docs/ARCHITECTURE.md` is the map.
 
+pub mod build_info;
 pub mod commands;
 pub mod datamodel;
 pub mod deployment;
@@ -11,6 +12,7 @@ pub mod http;
 pub mod identity;
 pub mod ledger;
 pub mod logging;
+pub mod metrics;
 pub mod policy;
 pub mod push;
 pub mod seed;

@@ -30,14 +30,15 @@ use crate::http::{
     Vitals, Welcome,
 };
 use crate::identity::{Cursors, SecretError, ServiceTokens, obtain_service_secret, redis_options};
-use crate::ledger;
+use crate::ledger::{self, LedgerError};
+use crate::metrics::MetricsCollector;
 use crate::policy::{self, PolicyError};
 use crate::push::{self, PushError};
 use crate::seed::DemoShop;
 use crate::settings::Settings;
 use crate::socket::{Census, LocalSockets, OwnSocket};
 use crate::stop::Stop;
-use crate::telemetry::{Numbers, Traces, TracesError};
+use crate::telemetry::{Traces, TracesError};
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -58,6 +59,8 @@ pub enum StartError {
     Datamodel(#[from] datamodel::ReadError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     #[error(transparent)]
     CannotServe(#[from] CannotServe),
     #[error(transparent)]
@@ -212,8 +215,9 @@ impl Application {
         };
         let began = Arc::new(Moment::default());
         began.is_now();
-        let numbers = Numbers { engine: Arc::clone(&engine), live: live.clone(), push: push.clone(), began };
-        let metrics = Arc::new(Metrics::new(&settings.metrics, numbers));
+        let collector =
+            MetricsCollector { engine: Arc::clone(&engine), live: live.clone(), push: push.clone(), began };
+        let metrics = Arc::new(Metrics::new(&settings.metrics, collector));
         let metrics_server = match settings.metrics.port {
             Some(port) => {
                 let listener = listen(&settings.metrics.host, port, "metrics.port or metrics.host")?;

@@ -12,20 +12,20 @@ use aws_lc_rs::{constant_time, digest};
 use gom_actors::metrics::Format;
 
 use super::rest_error::RestError;
+use crate::metrics::MetricsCollector;
 use crate::settings;
-use crate::telemetry::Numbers;
 
 /// The metrics, and who may see them.
 pub struct Metrics {
-    numbers: Numbers,
+    collector: MetricsCollector,
     /// Digests are compared, so that the time tells nothing of the token, nor of its length.
     token: Option<digest::Digest>,
 }
 
 impl Metrics {
-    pub fn new(settings: &settings::Metrics, numbers: Numbers) -> Self {
+    pub fn new(settings: &settings::Metrics, collector: MetricsCollector) -> Self {
         let token = settings.token.as_ref().map(|token| digested(token.expose()));
-        Metrics { numbers, token }
+        Metrics { collector, token }
     }
 
     async fn answer(&self, request: &HttpRequest) -> HttpResponse {
@@ -40,7 +40,7 @@ impl Metrics {
         let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let modern = accepted.is_some_and(|accepted| accepted.contains("application/openmetrics-text"));
         let format = if modern { Format::OpenMetrics } else { Format::Prometheus };
-        let text = self.numbers.text(format).await;
+        let text = self.collector.text(format).await;
         HttpResponse::Ok()
             .content_type(format.content_type())
             .insert_header((header::CACHE_CONTROL, "no-store"))

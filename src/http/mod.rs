@@ -63,7 +63,6 @@ pub use page::without_slash;
 pub use renewal::{NotRenewed, renewed};
 pub use request_id::identify;
 pub use site_cookies::carry;
-pub use version::revision;
 pub use welcome::Welcome;
 
 use endpoint::Endpoint;

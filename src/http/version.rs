@@ -8,11 +8,7 @@ use serde_json::json;
 
 use super::health::Vitals;
 use super::openapi::{Answer, Operation, Tag};
-
-/// The git revision, where the build was told it.
-pub fn revision() -> Option<&'static str> {
-    told(option_env!("GOM_REVISION"))
-}
+use crate::build_info;
 
 pub fn describe() -> Operation {
     let text = json!({ "type": ["string", "null"] });
@@ -38,15 +34,10 @@ pub async fn version(vitals: Data<Vitals>) -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
         "name": "gom",
         "version": env!("CARGO_PKG_VERSION"),
-        "revision": revision(),
-        "builtAt": told(option_env!("GOM_BUILT_AT")),
+        "revision": build_info::revision(),
+        "builtAt": build_info::built_at(),
         "role": vitals.role.name(),
         "datamodel": *vitals.datamodel,
         "migrations": migrations::system_version(),
     }))
-}
-
-/// A variable that is set to nothing tells nothing.
-fn told(text: Option<&'static str>) -> Option<&'static str> {
-    text.filter(|text| !text.is_empty())
 }

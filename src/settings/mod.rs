@@ -25,7 +25,6 @@ use gom_actors::database::{DatabaseOptions, UrlError};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
-pub use crate::shop::Language;
 pub use access::{
     AccessToken, AccessTokenCookie, Accounts, Auth, Auth0, Csrf, CsrfCookie, Local, LoginLimit, LoginLimiter,
     Provider, Redis, SameSite, Session, SessionCookie,
@@ -35,7 +34,7 @@ use kind::Kind;
 use layers::Layer;
 pub use limits::{AllLimits, Limits};
 pub use problem::{Problem, SettingsError};
-pub use push::{NoticeSettings, Push, Vapid};
+pub use push::{Language, NoticeSettings, Push, Vapid};
 pub use report::{Effective, documentation};
 pub use secret::Secret;
 pub use source::Source;

@@ -8,7 +8,6 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 use super::{Secret, milliseconds, networks, seconds};
-use crate::shop::Language;
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +39,16 @@ pub struct Push {
     #[serde(default)]
     pub allowed_hosts: Vec<String>,
     pub any_port: bool,
+}
+
+/// A language that notices can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum Language {
+    #[default]
+    #[serde(rename = "es")]
+    Spanish,
+    #[serde(rename = "en")]
+    English,
 }
 
 /// How notices of one kind travel.

@@ -10,6 +10,6 @@ mod watched;
 
 pub use detours::detours;
 pub use logins::followed;
-pub use notices::{Language, NoticeOptions, Notices};
+pub use notices::{NoticeOptions, Notices};
 pub use rules::{CODES, Rules};
 pub use watched::{ORDER, PUBLICATION, watched};

@@ -1,9 +1,7 @@
 //! What the server shows of itself to those who operate it: metrics, and traces.
 
-mod numbers;
 mod observe;
 mod traces;
 
-pub use numbers::Numbers;
 pub use observe::{kind_of, observe_operation, outcome_of, plain_name};
 pub use traces::{Traces, TracesError, parent_of};

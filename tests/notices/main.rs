@@ -11,8 +11,9 @@ mod shop;
 
 use std::time::Duration;
 
+use gom::settings::Language;
 use gom::settings::NoticeSettings;
-use gom::shop::{Language, NoticeOptions, Notices};
+use gom::shop::{NoticeOptions, Notices};
 use gom_actors::push::{Composed, Composer, Job, Notice, Urgency};
 
 use shop::Shop;

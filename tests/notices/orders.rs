@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use gom::identity::{Viewer, customer_subject};
+use gom::settings::Language;
 use gom::settings::NoticeSettings;
-use gom::shop::{Language, NoticeOptions, ORDER};
+use gom::shop::{NoticeOptions, ORDER};
 use gom_actors::push::{Composed, Composer, Job, Urgency};
 use serde_json::json;
 

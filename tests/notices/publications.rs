@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use gom::identity::{Viewer, customer_subject};
-use gom::shop::Language;
+use gom::settings::Language;
 use gom::shop::PUBLICATION;
 use gom_actors::push::{Composed, Composer, Job, MAX_RECIPIENTS, Settled, Urgency};
 use serde_json::{Value, json};

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use super::context::{PageLimits, Planner};
 use super::filter::unexpected;
-use super::program::Statement;
 use super::rights::Access;
 use crate::datamodel::ModelId;
 use crate::error::{ApiError, ErrorKind};
 use crate::request::{OperationKind, Selected, SelectedField, Selection, Value, Variables};
 use crate::schema::{EnumMeaning, InputMeaning, OutputMeaning};
-use crate::sql::{self, Entry, Filter, Page, PageField, PageInfoField, Rows, Shape};
+use crate::sql::{self, Entry, Filter, Page, PageField, PageInfoField, Rows, Shape, Statement};
 
 /// One caller's reading of one request.
 pub(crate) struct Reader<'a> {

@@ -9,13 +9,12 @@ use serde_json::{Map, Value as Json};
 
 use super::context::Planner;
 use super::input_cost::RuleCost;
-use super::program::{Param, Statement};
 use crate::datamodel::{FieldId, ModelId, RelationId};
 use crate::error::{ApiError, ErrorKind};
 use crate::policy::{FieldRule, Permissions, Policy, Role};
 use crate::request::{OperationKind, Value, WrittenFilter};
 use crate::schema::OutputMeaning;
-use crate::sql::{self, Filter, LinkAt, OwnValue, Quantifier, View};
+use crate::sql::{self, Filter, LinkAt, OwnValue, Param, Quantifier, Statement, View};
 
 /// What one viewer may see and do. Made once for each token, used by all its requests.
 #[derive(Debug)]

@@ -21,11 +21,10 @@ use serde_json::json;
 use super::watched::{ORDER, PUBLICATION};
 use crate::graphql::Api;
 use crate::identity::customer_subject;
-use crate::settings::{self, NoticeSettings};
+use crate::settings::{self, Language, NoticeSettings};
 use customers::Customers;
 use plain_text::plain_text;
 use questions::Questions;
-pub use texts::Language;
 use texts::Texts;
 
 /// A publication that could not be sent for so long since its time is not sent any more (there were no keys, or no server):

@@ -1,17 +1,9 @@
 //! Every text that is said, in each language.
 
+use crate::settings::Language;
+
 /// Stands for the order's name.
 pub(super) const NAME: &str = "{name}";
-
-/// A language that notices can be written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-pub enum Language {
-    #[default]
-    #[serde(rename = "es")]
-    Spanish,
-    #[serde(rename = "en")]
-    English,
-}
 
 pub(super) struct Text {
     pub title: &'static str,

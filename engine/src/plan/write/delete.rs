@@ -4,9 +4,9 @@ use super::Writer;
 use super::links::Parent;
 use crate::datamodel::{ModelId, RelationId, Side};
 use crate::error::{ApiError, ErrorKind};
-use crate::plan::program::{Expect, Param, Register};
+use crate::plan::program::Expect;
 use crate::sql::delete::{self, Cascade};
-use crate::sql::{Filter, LinkAt, links, write};
+use crate::sql::{Filter, LinkAt, Param, Register, links, write};
 
 /// Rows whose own column links them to rows that go; those stand at the end `side`.
 struct Losers {

@@ -6,10 +6,10 @@ use super::Writer;
 use super::links::Parent;
 use crate::datamodel::{ModelId, RelationId, RelationRef, Side};
 use crate::plan::filter::Unique;
-use crate::plan::program::{Expect, Param, Register, Statement};
+use crate::plan::program::Expect;
 use crate::plan::rights::Change;
 use crate::sql::write::{self, Lock, Node};
-use crate::sql::{Filter, LinkAt, delete, guard};
+use crate::sql::{Filter, LinkAt, Param, Register, Statement, delete, guard};
 
 impl Writer<'_> {
     /// The lock on rows that a nested write or one of many finds in order to change them.

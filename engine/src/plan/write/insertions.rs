@@ -4,10 +4,10 @@
 use super::Writer;
 use crate::error::ApiError;
 use crate::plan::filter::Unique;
-use crate::plan::program::{ANSWER, Expect, Param, Register};
+use crate::plan::program::{ANSWER, Expect};
 use crate::sql::insert::{self, Insert};
 use crate::sql::write::Returning;
-use crate::sql::{self, Shape};
+use crate::sql::{self, Param, Register, Shape};
 
 /// So many rows become one statement at most: each number of rows is a statement text of its own.
 const MOST: usize = 16;

@@ -5,11 +5,11 @@ use super::Writer;
 use crate::datamodel::{ModelId, RelationEnd, RelationRef};
 use crate::error::ApiError;
 use crate::plan::filter::Unique;
-use crate::plan::program::{Expect, Param, Register};
+use crate::plan::program::Expect;
 use crate::plan::rights::Change;
 use crate::sql::links::{self, Stamp};
 use crate::sql::write::{Linked, Node};
-use crate::sql::{Filter, LinkAt};
+use crate::sql::{Filter, LinkAt, Param, Register};
 
 /// The node in whose data a nested write stands, and its relation field that leads there.
 #[derive(Debug, Clone)]

@@ -18,11 +18,11 @@ use self::insertions::Waiting;
 use self::links::Parent;
 use self::touched::Touched;
 use super::context::{PageLimits, Planner};
-use super::program::{Expect, Param, Program, Register, Statement, Step};
+use super::program::{Expect, Program, Step};
 use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
-use crate::sql::Filter;
+use crate::sql::{Filter, Param, Register, Statement};
 
 /// Where new ids and the time come from: outside.
 pub trait Source {

@@ -7,11 +7,11 @@ use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::plan::context::{entries, entry, items, shown};
 use crate::plan::filter::Unique;
-use crate::plan::program::{Expect, Param, Register, register_mark};
+use crate::plan::program::{Expect, register_mark};
 use crate::request::Value;
 use crate::schema::InputMeaning;
-use crate::sql::Filter;
 use crate::sql::write::{self, Lock, Returning};
+use crate::sql::{Filter, Param, Register};
 
 const KINDS: [InputMeaning; 9] = [
     InputMeaning::Create,

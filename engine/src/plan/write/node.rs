@@ -6,13 +6,13 @@ use crate::datamodel::{Field, FieldId, FieldKind, IdStrategy, Model, ModelId, Re
 use crate::error::{ApiError, ErrorKind};
 use crate::plan::context::{entries, entry, items};
 use crate::plan::filter::unexpected;
-use crate::plan::program::{Expect, Param};
+use crate::plan::program::Expect;
 use crate::plan::rights::Change;
 use crate::request::Value;
 use crate::schema::InputMeaning;
 use crate::sql::insert::Insert;
 use crate::sql::write::{self, Node, Returning};
-use crate::sql::{Filter, LinkAt, Shape, array_literal};
+use crate::sql::{Filter, LinkAt, Param, Shape, array_literal};
 
 /// Columns and what they are set to.
 pub(super) type Values = Vec<(FieldId, Param)>;

@@ -7,13 +7,13 @@ use crate::datamodel::ModelId;
 use crate::error::ApiError;
 use crate::plan::context::{PageLimits, Planner};
 use crate::plan::filter::{Unique, unexpected};
-use crate::plan::program::{ANSWER, Expect, Param, Program};
+use crate::plan::program::{ANSWER, Expect, Program};
 use crate::plan::read::Reader;
 use crate::plan::rights::Access;
 use crate::request::{OperationKind, Selected, SelectedField, Value, Variables};
 use crate::schema::{InputMeaning, OutputMeaning};
 use crate::sql::write::{self, Lock, Returning};
-use crate::sql::{self, Shape};
+use crate::sql::{self, Param, Shape};
 
 impl Planner {
     /// The program that carries out a top-level mutation field.

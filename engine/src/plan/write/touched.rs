@@ -6,10 +6,10 @@ use indexmap::{IndexMap, IndexSet};
 use super::Writer;
 use super::links::Parent;
 use crate::datamodel::{FieldId, ModelId, RelationId, RelationRef, Side};
-use crate::plan::program::{Expect, Param, Register, Step};
+use crate::plan::program::{Expect, Step};
 use crate::plan::rights::Change;
 use crate::sql::write::{self, Lock};
-use crate::sql::{Filter, LinkAt, array_literal, guard};
+use crate::sql::{Filter, LinkAt, Param, Register, array_literal, guard};
 
 /// Rows that must be writable for the viewer once all is done.
 pub(super) enum Touched {

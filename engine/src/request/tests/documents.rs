@@ -1,10 +1,8 @@
 //! Documents as a whole: errors and their words, measures, introspection, subscriptions.
 
 use super::fixture::{COLOR, POST, USER, argument, error, prepare, requests};
-use crate::error::{ApiError, ErrorKind};
-use crate::request::{
-    Limits, OperationKind, Position, RequestOptions, Requests, Selected, Selection, Template, Value,
-};
+use crate::error::{ApiError, ErrorKind, Position};
+use crate::request::{Limits, OperationKind, RequestOptions, Requests, Selected, Selection, Template, Value};
 use crate::schema::{InputMeaning, OutputMeaning};
 
 #[test]

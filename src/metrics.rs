@@ -1,4 +1,4 @@
-//! The metrics that are read when they are asked for, beside those that are counted as things happen.
+//! Collects the metrics that are read at a scrape, beside those that are counted as things happen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use gom_actors::live::Live;
 use gom_actors::metrics::{self, BUILD_INFO, DOCUMENT_BYTES, DOCUMENTS, Format, Moment, UPTIME};
 use gom_actors::push::Push;
 
+use crate::build_info;
 use crate::graphql::Engine;
-use crate::http;
 
-/// How long the database may take to say what push has to do. What it does not say by then is left out.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the database may take to count the backlog of push. What it has not counted by then is left out.
+const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Everything that metrics are read from. Cloning is cheap.
 #[derive(Clone)]
-pub struct Numbers {
+pub struct MetricsCollector {
     pub engine: Arc<Engine>,
     pub live: Live,
     pub push: Push,
@@ -23,11 +23,11 @@ pub struct Numbers {
     pub began: Arc<Moment>,
 }
 
-impl Numbers {
+impl MetricsCollector {
     /// All metrics as text.
     pub async fn text(&self, format: Format) -> String {
         // Waits for an answer; what follows is all of one moment.
-        self.push.read_metrics(PATIENCE).await;
+        self.push.read_metrics(BACKLOG_TIMEOUT).await;
         let requests = &self.engine.requests;
         DOCUMENTS.set((), requests.cached() as u64);
         DOCUMENT_BYTES.set((), requests.cached_bytes());
@@ -40,6 +40,6 @@ impl Numbers {
 }
 
 fn build() -> [(&'static str, String); 2] {
-    let revision = http::revision().unwrap_or("unknown");
+    let revision = build_info::revision().unwrap_or("unknown");
     [("version", env!("CARGO_PKG_VERSION").to_owned()), ("revision", revision.to_owned())]
 }
