@@ -98,7 +98,7 @@ fn built(metadata: &Metadata) -> HashMap<&str, &Package> {
 fn is_allowed(expression: &str, allowed: &[Licensee]) -> bool {
     let permitted = |demanded: &LicenseReq| allowed.iter().any(|licensee| licensee.satisfies(demanded));
     Expression::parse_mode(expression, ParseMode::LAX)
-        .is_ok_and(|expression| expression.evaluate(|term| permitted(&term)))
+        .is_ok_and(|expression| expression.evaluate(|term| permitted(term)))
 }
 
 fn allowed(demands: &Demands) -> Vec<Licensee> {

@@ -9,6 +9,7 @@ pub mod live;
 pub mod metrics;
 pub mod migrations;
 mod own_thread;
+mod owner;
 pub mod pulse;
 pub mod push;
 pub mod redis;

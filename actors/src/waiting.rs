@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use crate::live::Owner;
+use crate::owner::Owner;
 
 /// For whom bytes wait.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -287,9 +287,9 @@ mod tests {
     use gom_engine::schema::{SchemaOptions, Served, generate};
     use gom_engine::sql::{Physical, PhysicalOptions};
 
-    use super::super::budget::Owner;
     use super::super::groups::{Member, Presence};
     use super::*;
+    use crate::owner::Owner;
 
     struct World {
         groups: RefCell<Groups>,

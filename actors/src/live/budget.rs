@@ -3,19 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// On whose behalf a subscription is decided.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Owner {
-    /// Anyone who holds the service's secret: trusted not to slow down others.
-    Service,
-    /// A user's subject.
-    User(Arc<str>),
-}
+use crate::owner::Owner;
 
 /// A user's budget is refilled at this share of real time: one in so many.
 const SHARE: u32 = 10;

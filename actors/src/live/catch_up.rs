@@ -11,7 +11,6 @@ use futures::FutureExt;
 use gom_engine::events::Cursor;
 use tokio::time::{Instant, sleep};
 
-use super::budget::Owner;
 use super::decide::{Decider, Meter, last_cursor, own_fault};
 use super::groups::{Interest, Member, Presence};
 use super::hub::{Core, Hub};
@@ -21,6 +20,7 @@ use super::log::{Page, Place};
 use super::{Delivered, LiveError};
 use crate::crash::crash_point;
 use crate::database::LineError;
+use crate::owner::Owner;
 
 /// How long the database may be away before a subscriber is sent away.
 const PATIENCE: Duration = Duration::from_secs(5);

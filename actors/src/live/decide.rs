@@ -14,12 +14,13 @@ use gom_engine::plan::Planner;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use super::budget::{Budgets, Owner};
+use super::budget::Budgets;
 use super::groups::{GroupId, Groups, Interest};
 use super::log::{Log, LogPiece};
 use super::{Delivered, Encode, LiveError};
 use crate::crash::crash_point;
 use crate::database::{LineError, ThreadWork};
+use crate::owner::Owner;
 
 /// Statements that are on their way at once.
 const PIPELINED: usize = 64;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gom_engine::datamodel::ModelId;
 use gom_engine::events::{Identity, Key, Path, Subscription};
 
-use super::budget::Owner;
 use crate::metrics::{GROUPS, Level};
+use crate::owner::Owner;
 
 /// One subscriber: a slot of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ use gom_engine::plan::Planner;
 use tokio::time::{Instant, timeout};
 
 use super::behind::Behind;
-use super::budget::{Budgets, Owner, SERVICE_BUDGET};
+use super::budget::{Budgets, SERVICE_BUDGET};
 use super::catch_up::{Arriving, catch_up};
 use super::decide::{Counted, Decided, Decider, Piece, Wanted};
 use super::groups::{GroupId, Groups, Interest, Member, Presence};
@@ -29,6 +29,7 @@ use super::{Delivered, Encode, LiveError, LiveOptions, Shared};
 use crate::crash::crash_point;
 use crate::database::{Database, LineError, ThreadWork};
 use crate::metrics::{ActorKind, FEED_DELIVERED};
+use crate::owner::Owner;
 use crate::watch::{Context, Watched, post};
 
 /// Subscribers that read the log by themselves at the same time.

@@ -8,7 +8,6 @@ use gom_engine::events::Cursor;
 use tokio::time::Instant;
 
 use super::behind::Behind;
-use super::budget::Owner;
 use super::catch_up::Arriving;
 use super::decide::{Counted, Decided, Decider, Wanted};
 use super::groups::{GroupId, Interest};
@@ -17,6 +16,7 @@ use super::local::Deliver;
 use super::log::{Page, Place};
 use super::{Delivered, LiveError};
 use crate::database::LineError;
+use crate::owner::Owner;
 
 /// Up to where somebody has read the log by itself.
 #[derive(Debug, Clone, Copy)]

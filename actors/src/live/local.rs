@@ -12,12 +12,12 @@ use gom_engine::events::Cursor;
 use tokio::task::JoinHandle;
 
 use super::answering::{AnswerTurn, Answering};
-use super::budget::Owner;
 use super::groups::{Interest, Member, Presence};
 use super::hub::{Hub, Subscribe, Unsubscribe};
 use super::sinks::Sinks;
 use super::{Delivered, Live, LiveError};
 use crate::metrics::ActorKind;
+use crate::owner::Owner;
 use crate::waiting::Waiting;
 use crate::watch::{Context, Published, Watched, post, watch};
 

@@ -29,9 +29,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 pub use self::answering::AnswerTurn;
-pub use self::budget::Owner;
 pub use self::groups::{Interest, Watched};
 pub use self::local::{LocalLive, Room, Sink, Ticket};
+pub use crate::owner::Owner;
 
 use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;

@@ -13,10 +13,10 @@ use futures::FutureExt;
 use futures::future::select_all;
 use tokio::sync::Notify;
 
-use super::budget::Owner;
 use super::local::Sink;
 use super::{Delivered, LiveError};
 use crate::metrics::RESYNCS;
+use crate::owner::Owner;
 use crate::waiting::{Account, Charge, Reader, Waiting};
 
 /// Bytes of events that wait on one worker, over all its subscribers. When more would wait, subscribers are ended for whose

@@ -15,13 +15,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::behind::{Behind, Lane, TOGETHER};
-use super::budget::Owner;
 use super::decide::{Counted, Decider, Meter, Piece, last_cursor, own_fault};
 use super::hub::{Core, Hub};
 use super::join::{Joined, Progress, Rejoin};
 use super::log::{Page, Place};
 use super::{Delivered, LiveError};
 use crate::database::LineError;
+use crate::owner::Owner;
 
 /// A place is looked at again whether it can be served, if nothing else happens.
 const PAUSE: Duration = Duration::from_millis(50);

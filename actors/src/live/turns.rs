@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-use super::budget::Owner;
+use crate::owner::Owner;
 
 #[derive(Clone)]
 pub(super) struct Turns(Rc<RefCell<State>>);
