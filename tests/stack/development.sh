@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# For scripts/test-stack: the file for a developer's machine. Sourced, from the project's folder, after hardening.sh.
+# For scripts/test-stack: the file for a developer's machine. Sourced, from the project's folder, after hardening.sh and ports.sh.
 
 # A new client has Compose as a plug-in; Debian has it as a program of its own.
 compose() {
@@ -13,7 +13,8 @@ remove_development() { [ -z "$developing" ] || development down --volumes --remo
 
 try_development() {
     docker compose version >/dev/null 2>&1 || need_package docker-compose docker-compose >/dev/null
-    ! (: </dev/tcp/127.0.0.1/3000) 2>/dev/null || fail "port 3000 is in use: the developer's file publishes it"
+    find_port
+    export GOM_PORT=$port
     developing=yes
     development up --detach --no-build >/dev/null || { cat "$folder/compose.log" >&2; fail "the developer's file does not start"; }
     local container demo waited=0 token answer
@@ -29,7 +30,7 @@ try_development() {
     check_container development "$container" "$none" 1
     # README.md's first question, at the port that is published.
     token=$(docker exec "$container" gom token --expires-in 15m)
-    answer=$(curl --silent localhost:3000/graphql --header "Authorization: Bearer $token" --header 'Content-Type: application/json' \
+    answer=$(curl --silent "localhost:$GOM_PORT/graphql" --header "Authorization: Bearer $token" --header 'Content-Type: application/json' \
         --data '{"query": "{ users { extUid business } bps(first: 2) { extUid name1 } }"}')
     [[ $answer == *'{"extUid":"auth0|demo-tacos","business":"Tacos El Güero"}'*'{"extUid":"DemoCode01","name1":"María"}'* ]] ||
         fail "README's question is answered so: $answer"

@@ -81,13 +81,14 @@ check_redis() {
 
 # Ports: the proxy's two are published, no others. Metrics are for the network of the services.
 check_ports() {
-    local service published metrics
+    local service published expected metrics
     for service in gom postgres redis; do
         published=$(docker service inspect --format '{{.Endpoint.Ports}}' "${stack}_$service" | tr -d '[]\n')
         [ -z "$published" ] || fail "$service can be reached from outside: $published"
     done
     published=$(docker ps --filter "name=${stack}_" --format '{{.Ports}}' | grep --only-matching '[0-9.:]*->[0-9]*' | sed 's/.*:\([0-9]*->\)/\1/' | sort --unique | xargs)
-    [ "$published" = "$GOM_HTTP_PORT->80 $GOM_HTTPS_PORT->443" ] || fail "published: $published"
+    expected=$(printf '%s\n' "$GOM_HTTP_PORT->80" "$GOM_HTTPS_PORT->443" | sort | xargs)
+    [ "$published" = "$expected" ] || fail "published: $published"
     ! docker run --rm --network "${stack}_front" "$base" true 2>/dev/null || fail 'anybody may join the network of the proxy and the servers'
     metrics=$(beside perl -MHTTP::Tiny -e 'print HTTP::Tiny->new->get("http://tasks.gom:9464/metrics")->{content}')
     [[ $metrics == *gom_* ]] || fail "metrics are not served within the stack: $metrics"
