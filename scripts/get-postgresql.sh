@@ -25,6 +25,12 @@ installed() {
     return 1
 }
 
+need_cargo() {
+    command -v cargo >/dev/null && return 0
+    say "there is no \`cargo\`: install a Rust toolchain first"
+    return 1
+}
+
 # Installs Debian packages, if we may.
 install_packages() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1

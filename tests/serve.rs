@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
 
 use reqwest::StatusCode;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 fn gom(folder: &tempfile::TempDir, arguments: &[&str]) -> Command {
@@ -15,6 +16,11 @@ fn gom(folder: &tempfile::TempDir, arguments: &[&str]) -> Command {
     command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
+}
+
+fn tell(process: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 fn run(folder: &tempfile::TempDir, arguments: &[&str]) -> Output {
@@ -53,9 +59,8 @@ impl Server {
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
 
-    fn tell(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    fn tell(&self, signal: Signal) {
+        tell(&self.child, signal);
     }
 }
 
@@ -94,7 +99,7 @@ async fn a_private_database_serves_keeps_its_rows_and_stops_cleanly() {
     let events = request.header("Content-Type", "application/json").body(listen).send().await.unwrap();
     assert_eq!(events.status(), StatusCode::OK);
     let told = std::time::Instant::now();
-    server.tell("-TERM");
+    server.tell(Signal::TERM);
     events.text().await.expect("the stream comes to an end");
     assert!(server.child.wait().unwrap().success());
     assert!(told.elapsed() < std::time::Duration::from_secs(9), "{:?}", told.elapsed());
@@ -104,7 +109,7 @@ async fn a_private_database_serves_keeps_its_rows_and_stops_cleanly() {
     server.token = String::from_utf8(token.stdout).unwrap().trim_end().to_owned();
     let users = server.ask(&client, r#"{ users(where: { business: "Tacos" }) { business } }"#).await;
     assert_eq!(users, json!({ "data": { "users": [{ "business": "Tacos" }] } }));
-    server.tell("-INT");
+    server.tell(Signal::INT);
     assert!(server.child.wait().unwrap().success());
 }
 
@@ -122,8 +127,7 @@ fn outside_development_no_token_is_printed() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let printed: Vec<String> =
         lines.by_ref().take_while(|line| !line.contains("`gom token` signs")).collect();
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    tell(&child, Signal::TERM);
     let rest: Vec<String> = lines.collect();
     assert!(child.wait().unwrap().success());
     assert!(printed.iter().any(|line| line.starts_with("The database is a private one")), "{printed:?}");

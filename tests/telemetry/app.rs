@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
 use gom_test_support::TestDatabase;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -152,8 +153,8 @@ impl TestApp {
 
     /// SIGTERM; whether it ends well.
     pub fn stop(&mut self) -> bool {
-        let pid = self.server.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let pid = Pid::from_raw(i32::try_from(self.server.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
         self.server.wait().unwrap().success()
     }
 }
