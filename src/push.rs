@@ -14,7 +14,7 @@ use gom_engine::plan::Source as _;
 
 use crate::deployment::Deployed;
 use crate::graphql::{Admission, Api, Engine, Sources};
-use crate::identity::{SecretError, obtain_vapid_keys, redis_options, sender_options};
+use crate::identity::{SecretError, earlier_subject, obtain_vapid_keys, redis_options, sender_options};
 use crate::settings::Settings;
 use crate::shop::{NoticeOptions, Notices};
 
@@ -43,6 +43,7 @@ pub fn devices_options(settings: &Settings, keys: Option<&VapidKeys>) -> Devices
         per_user: settings.push.devices_per_user,
         vapid_key: keys.map(VapidKeys::fingerprint),
         other_keys_kept: OTHER_KEYS_KEPT,
+        earlier_name: earlier_subject,
     }
 }
 

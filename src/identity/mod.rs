@@ -43,7 +43,7 @@ pub(crate) use outside::Outside;
 pub use service_secret::obtain_service_secret;
 pub use service_token::{InvalidToken, ServiceTokens};
 pub use session_options::{redis_options, session_options};
-pub use subject::{customer_subject, is_customers};
+pub use subject::{customer_subject, earlier_subject, is_customers};
 use token::with_times;
 pub use token::{ACCOUNT_CLAIMS, AccessToken, CUSTOMER_CLAIMS, CustomerClaims, TokenError, TokenTooLarge};
 use token_endpoint::TokenEndpoint;

@@ -20,8 +20,8 @@ pub use device::{
     Registered,
 };
 pub use devices::{
-    Change, DeviceStoreChoice, DeviceSummary, Devices, DevicesError, DevicesOptions, OTHER_KEYS_KEPT,
-    Renewed, Subscriber,
+    Change, DeviceStoreChoice, DeviceSummary, Devices, DevicesError, DevicesOptions, EarlierName,
+    OTHER_KEYS_KEPT, Renewed, Subscriber,
 };
 pub use job::{ComposeError, Composed, Composer, Job, MAX_RECIPIENTS, Settled};
 pub use notice::{Notice, Urgency};

@@ -132,6 +132,39 @@ async fn a_device_that_several_sets_name_is_told_nothing_until_it_is_subscribed_
 }
 
 #[actix::test]
+async fn what_stands_under_a_users_earlier_name_becomes_that_users() {
+    let place = Place::of(Kind::Redis).await;
+    let mut redis = connect(&place);
+    let left = leave(&mut redis, "ana");
+    redis.set::<_, _, ()>("user:eva:subs", "no set at all").unwrap();
+    let devices = place.another().await;
+    assert_eq!(listed(&devices, &["new-luz", "new-eva"]).await, [""; 0], "nothing of others");
+    let names = ["new-ana dotted", "new-ana flat", "new-ana json", "new-ana whole"];
+    for _ in 0..2 {
+        assert_eq!(listed(&devices, &["new-ana", "ana"]).await, names);
+    }
+    let endpoint = left[0].endpoint.as_str().to_owned();
+    let found = devices.registered(&[endpoint]).await.unwrap();
+    assert_eq!(found[0].as_ref().unwrap().user, "new-ana");
+    assert_eq!(devices.unsubscribe(&left[1]).await, Ok(true));
+    assert_eq!(listed(&devices, &["new-ana"]).await, ["new-ana flat", "new-ana json", "new-ana whole"]);
+    assert_eq!(devices.forget_all("new-ana").await, Ok(3));
+    redis.del::<_, ()>("user:eva:subs").unwrap();
+    assert!(keys(&mut redis).is_empty());
+}
+
+#[actix::test]
+async fn what_stands_under_an_earlier_name_is_forgotten_with_the_users_own() {
+    let place = Place::of(Kind::Redis).await;
+    let mut redis = connect(&place);
+    leave(&mut redis, "ana");
+    let devices = place.another().await;
+    assert_eq!(devices.subscribe(&by("new-ana"), &device("own")).await, Ok(Change::Added));
+    assert_eq!(devices.forget_all("new-ana").await, Ok(5));
+    assert!(keys(&mut redis).is_empty());
+}
+
+#[actix::test]
 async fn rubbish_is_passed_over() {
     let place = Place::of(Kind::Redis).await;
     let mut redis = connect(&place);

@@ -61,6 +61,7 @@ impl Place {
             per_user,
             vapid_key: Some("a key".to_owned()),
             other_keys_kept: OTHER_KEYS_KEPT,
+            earlier_name: |user| user.strip_prefix("new-"),
         };
         let database = started(postgres.as_ref());
         let devices = connected(Devices::start(options.clone(), &database).unwrap()).await;

@@ -77,6 +77,7 @@ async fn without_redis_from_the_start_all_is_refused_in_time() {
             per_user: 20,
             vapid_key: None,
             other_keys_kept: OTHER_KEYS_KEPT,
+            earlier_name: |_| None,
         };
         Devices::start(options, &started(None))
     };
@@ -96,6 +97,7 @@ async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nothing_is_
         per_user: 20,
         vapid_key: None,
         other_keys_kept: OTHER_KEYS_KEPT,
+        earlier_name: |_| None,
     };
     let devices = connected(Devices::start(options, &database).unwrap()).await;
     devices.subscribe(&by("ana"), &device("own")).await.unwrap();

@@ -38,7 +38,12 @@ pub struct DevicesOptions {
     pub vapid_key: Option<String>,
     /// How long after the start devices of another key are forgotten when they are met, and not only left out.
     pub other_keys_kept: Duration,
+    /// Under which name an earlier server has left a user's devices in Redis, where that was another name.
+    pub earlier_name: EarlierName,
 }
+
+/// The name by which an earlier server knew a user, given today's. Nothing: the same, or none.
+pub type EarlierName = fn(&str) -> Option<&str>;
 
 /// Who subscribes a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +138,9 @@ impl Devices {
     pub fn start(options: DevicesOptions, database: &Database) -> Result<Self, RedisOptionsError> {
         let (per_user, vapid) = (options.per_user.max(1), options.vapid_key.as_deref());
         let store: Arc<dyn DeviceStore> = match &options.store {
-            DeviceStoreChoice::Redis(redis) => Arc::new(RedisDevices::new(redis, per_user, vapid)?),
+            DeviceStoreChoice::Redis(redis) => {
+                Arc::new(RedisDevices::new(redis, per_user, vapid, options.earlier_name)?)
+            }
             DeviceStoreChoice::Postgres => Arc::new(PostgresDevices::new(database, per_user, vapid)),
         };
         let forgotten_from = Instant::now().checked_add(options.other_keys_kept);

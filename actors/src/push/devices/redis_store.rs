@@ -4,7 +4,8 @@
 //! it was subscribed last), `session` (the handle of the session that did), `vapid` (the fingerprint of the VAPID key for which).
 //! Subscriptions that an earlier server has left are read as well: without `user` (the sets say whose
 //! they are: `adoption.rs`), with the keys as JSON in `keys` or in `keys.p256dh` and `keys.auth`, with `null` for no end, and with `sub:`
-//! before the endpoint in the sets. They take our form when they are subscribed again.
+//! before the endpoint in the sets. They take our form when they are subscribed again. Those under a user's earlier name are
+//! given to the user who is looked up first of those who had it.
 
 use std::collections::HashMap;
 
@@ -15,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use super::adoption::adopt;
 use super::store::{self, Answer, DeviceStore, Found, Listed, Which};
-use super::{Change, Renewed, Subscriber};
+use super::{Change, EarlierName, Renewed, Subscriber};
 use crate::pulse::Heart;
 use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
@@ -57,6 +58,7 @@ pub(super) struct RedisDevices {
     per_user: usize,
     /// The fingerprint of the VAPID key; empty: push is off.
     vapid: String,
+    earlier_name: EarlierName,
     /// Whether devices of an earlier server have been given their users.
     adopted: OnceCell<()>,
     subscribe: Script,
@@ -73,12 +75,14 @@ impl RedisDevices {
         options: &RedisOptions,
         per_user: usize,
         vapid: Option<&str>,
+        earlier_name: EarlierName,
     ) -> Result<Self, RedisOptionsError> {
         let subscribing = |rest: &str| Script::new(&format!("{}\n{rest}", include_str!("subscribe.lua")));
         Ok(RedisDevices {
             redis: Redis::connect(options, DATABASE)?,
             per_user,
             vapid: vapid.unwrap_or_default().to_owned(),
+            earlier_name,
             adopted: OnceCell::new(),
             subscribe: subscribing(SUBSCRIBE),
             renew: subscribing(include_str!("renew.lua")),
@@ -220,6 +224,9 @@ impl DeviceStore for RedisDevices {
                 invocation.key(set_key(user)).arg(user);
             }
             invocation.arg(&self.vapid);
+            for user in users {
+                invocation.arg((self.earlier_name)(user).unwrap_or_default());
+            }
             let flat: Vec<String> = self.redis.ask(&invocation).await?;
             let mut found = Vec::with_capacity(flat.len() / 3);
             let mut flat = flat.into_iter();
@@ -287,6 +294,10 @@ impl DeviceStore for RedisDevices {
 
     fn forget_of<'a>(&'a self, user: &'a str, which: Which<'a>) -> Answer<'a, u64> {
         async move {
+            if (self.earlier_name)(user).is_some() {
+                // What stands under the earlier name becomes the user's, and is forgotten with the rest.
+                self.of_users(std::slice::from_ref(&user.to_owned())).await?;
+            }
             let (session, endpoint) = which.parts();
             let mut invocation = self.forget_of.key(set_key(user));
             invocation.arg(user).arg(session.unwrap_or_default()).arg(endpoint.unwrap_or_default());
