@@ -1,9 +1,13 @@
-//! The README, followed to the letter: every command in it is run, in its order, and answers what it shows.
+//! Documents, followed to the letter: every command is run, in its order, and answers what the document shows. Here the README;
+//! `migrating.rs` has the move from Prisma 1.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod document;
+mod left_behind;
+mod migrating;
 mod terminal;
+mod visitor;
 
 use document::commands;
 use gom_test_support::TestDatabase;

@@ -99,12 +99,12 @@ impl Terminal {
         }
     }
 
-    /// Runs the command. One that lasts is left to itself once it has said what the document shows, or, if it waits for others
+    /// Runs the command, and gives its output. One that lasts is left to itself once it has said what the document shows, or, if it waits for others
     /// to act, until the next command has been run.
-    pub fn run(&mut self, command: &Command) {
+    pub fn run(&mut self, command: &Command) -> String {
         // What is running this.
         if command.text.contains("scripts/test") {
-            return;
+            return String::new();
         }
         self.typed += 1;
         let output = self.folder.path().join(format!("output-{}", self.typed));
@@ -135,7 +135,7 @@ impl Terminal {
             } else {
                 self.see_lasting();
             }
-            return;
+            return String::new();
         }
         let said = fs::read_to_string(&output).unwrap();
         assert_eq!(answer, "0", "line {}: {text}\nfails with: {said}", command.line);
@@ -148,15 +148,27 @@ impl Terminal {
             );
         }
         self.see_lasting();
+        said
+    }
+
+    /// Puts a file into the folder.
+    pub fn place(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).unwrap();
     }
 
     /// Stops what lasts, which must have said what the document shows.
-    pub fn finish(mut self) {
+    pub fn stop(&mut self) {
         self.see_lasting();
-        for lasting in self.lasting.iter().rev() {
+        for lasting in std::mem::take(&mut self.lasting).iter().rev() {
             let group = &lasting.group;
             writeln!(self.input, "kill -TERM -- -{group} 2>/dev/null; while kill -0 -- -{group} 2>/dev/null; do sleep 0.1; done").unwrap();
         }
+        writeln!(self.input, "echo stopped").unwrap();
+        assert_eq!(self.answers.next().expect("the shell lives").unwrap(), "stopped");
+    }
+
+    pub fn finish(mut self) {
+        self.stop();
         writeln!(self.input, "exit").unwrap();
         self.shell.wait().unwrap();
     }
