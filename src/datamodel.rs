@@ -64,9 +64,7 @@ pub fn read(settings: &Settings) -> Result<ReadDatamodel, ReadError> {
             (path.display().to_string(), std::fs::read_to_string(path).map_err(failed)?)
         }
     };
-    let (mut model, warnings) = parse_with_warnings(&name, &text)?;
-    model.watched = crate::shop::watched(&model);
-    model.followed = crate::shop::followed(&model);
+    let (model, warnings) = parse_with_warnings(&name, &text)?;
     let renames = settings.datamodel.renames.as_ref().map(kept_renames).transpose()?.unwrap_or_default();
     Ok(ReadDatamodel { name, text, model, warnings, renames })
 }

@@ -53,7 +53,7 @@ pub fn engine(settings: &Settings) -> Result<Engine, LedgerError> {
         toml::from_str(POLICY).map_err(|cause| PolicyError::Form { name: name(), cause })?;
     let policy = Policy::new(&source, &model, &engine.schema)
         .map_err(|problems| PolicyError::Wrong { name: name(), problems })?;
-    Ok(engine.govern(Some(policy), settings.shop.time_zone()))
+    Ok(engine.with_policy(Some(policy), None))
 }
 
 /// The same viewer, as a reader of the ledger.

@@ -3,6 +3,7 @@
 //! This crate is the application: settings, command line, and the HTTP edge over the engine (`gom-engine`) and
 //! the actors (`gom-actors`). `docs/ARCHITECTURE.md` is the map.
 
+pub mod application;
 pub mod build_info;
 pub mod commands;
 pub mod datamodel;

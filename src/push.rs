@@ -6,17 +6,17 @@ use std::time::Duration;
 use gom_actors::database::Database;
 use gom_actors::live::Live;
 use gom_actors::push::{
-    Composer, ContactError, DeviceStoreChoice, Devices, DevicesOptions, MakeComposer, OTHER_KEYS_KEPT, Push,
+    ContactError, DeviceStoreChoice, Devices, DevicesOptions, MakeComposer, OTHER_KEYS_KEPT, Push,
     PushOptions, Sender, SenderError, VapidKeys,
 };
 use gom_actors::redis::RedisOptionsError;
 use gom_engine::plan::Source as _;
 
+use crate::application::Application;
 use crate::deployment::Deployed;
 use crate::graphql::{Admission, Api, Engine, Sources};
 use crate::identity::{SecretError, earlier_subject, obtain_vapid_keys, redis_options, sender_options};
 use crate::settings::Settings;
-use crate::shop::{NoticeOptions, Notices};
 
 /// How often a worker that is not woken, for there is no Redis, looks for jobs: each look is one statement through an index.
 const POLL_APART: Duration = Duration::from_millis(50);
@@ -47,11 +47,12 @@ pub fn devices_options(settings: &Settings, keys: Option<&VapidKeys>) -> Devices
     }
 }
 
-/// Starts the dispatcher: for the shop's datamodel, and if there are keys, it sends. Waits for no store.
+/// Starts the dispatcher: where the application composes notifications, and if there are keys, it sends. Waits for no store.
 ///
 /// # Errors
 /// What only the operator can put right.
 pub async fn start(
+    application: &'static dyn Application,
     settings: &Settings,
     database: &Database,
     engine: &Arc<Engine>,
@@ -70,7 +71,7 @@ pub async fn start(
     let composer: Arc<MakeComposer> = {
         let (engine, database, live, deployed) =
             (Arc::clone(engine), database.clone(), live.clone(), deployed.clone());
-        let options = NoticeOptions::of(&settings.push);
+        let settings = settings.clone();
         Arc::new(move || {
             let api = Api {
                 engine: Arc::clone(&engine),
@@ -80,7 +81,7 @@ pub async fn start(
                 deployed: deployed.clone(),
                 admission: Admission::default(),
             };
-            Notices::new(api, options).map(|notices| Box::new(notices) as Box<dyn Composer>)
+            application.composer(api, &settings)
         })
     };
     let role = settings.server.role;

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::dev;
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
@@ -22,6 +22,7 @@ use gom_engine::schema::CannotServe;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::application::Application;
 use crate::datamodel;
 use crate::deployment::{Deployed, Deploying, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
@@ -101,8 +102,8 @@ impl From<MigrateError> for StartError {
 }
 
 /// A server that listens and has not begun to answer.
-pub struct Application {
-    server: Server,
+pub struct Server {
+    server: dev::Server,
     addresses: Vec<SocketAddr>,
     database: Database,
     embedded: Option<EmbeddedPostgres>,
@@ -121,7 +122,7 @@ pub struct Application {
     stop_sockets: watch::Sender<bool>,
 }
 
-impl Application {
+impl Server {
     /// Reads the datamodel, starts the private PostgreSQL if there is no other, and binds the port. Does not
     /// wait for a database that is elsewhere: `/readyz` tells when it is there.
     ///
@@ -129,17 +130,20 @@ impl Application {
     ///
     /// # Errors
     /// What only the operator can put right; [`StartError::Stopped`] if a signal came first.
-    pub async fn build(settings: Settings) -> Result<Self, StartError> {
+    pub async fn build(
+        settings: Settings,
+        application: &'static dyn Application,
+    ) -> Result<Self, StartError> {
         let stop = Stop::on_signals()?;
         let given_up = async {
             stop.asked().await;
             sleep(GIVE_UP).await;
         };
         tokio::select! {
-            built = Self::put_together(settings, stop.clone()) => match built {
-                Ok(application) if stop.is_asked() => {
-                    if let Some(embedded) = application.embedded {
-                        let end = Instant::now() + application.shutdown_timeout;
+            built = Self::put_together(settings, application, stop.clone()) => match built {
+                Ok(server) if stop.is_asked() => {
+                    if let Some(embedded) = server.embedded {
+                        let end = Instant::now() + server.shutdown_timeout;
                         // Else it ends with this process.
                         let _ = timeout_at(end, embedded.stop()).await;
                     }
@@ -151,19 +155,24 @@ impl Application {
         }
     }
 
-    async fn put_together(settings: Settings, stop: Stop) -> Result<Self, StartError> {
+    async fn put_together(
+        settings: Settings,
+        application: &'static dyn Application,
+        stop: Stop,
+    ) -> Result<Self, StartError> {
         let role = settings.server.role;
         let traces = Traces::start(|name| std::env::var(name).ok())?;
-        let datamodel = datamodel::read(&settings)?;
+        let datamodel = application.read_datamodel(&settings)?;
         for warning in &datamodel.warnings {
             tracing::warn!("{warning}");
         }
         let engine = Engine::new(datamodel.model.clone(), &EngineOptions::of(&settings))?;
-        let policy = policy::load(&settings, &datamodel.model, &engine.schema)?;
+        let policy = application.load_policy(&settings, &datamodel.model, &engine.schema)?;
         if let Some(policy) = &policy {
             policy::check_cost(policy, &engine.planner, &settings.limits.everyone)?;
         }
-        let mut engine = Box::new(engine.govern(policy, settings.shop.time_zone()));
+        let write_rules = application.write_rules(&datamodel.model, &engine.schema, &settings);
+        let mut engine = Box::new(engine.with_policy(policy, write_rules));
         let server = &settings.server;
         let listener = listen(&server.host, server.port, "--port (server.port) or server.host")?;
         let workers = match settings.server.workers {
@@ -201,7 +210,7 @@ impl Application {
         let edge = role.answers().then(|| Edge::start(&settings, &database, &engine)).transpose()?;
 
         let live = live(&settings, &database, &engine).await?;
-        let push = push::start(&settings, &database, &engine, &live, &deployed).await?;
+        let push = push::start(application, &settings, &database, &engine, &live, &deployed).await?;
         let vitals = Vitals {
             role,
             datamodel: digest,
@@ -297,7 +306,7 @@ impl Application {
         .disable_signals()
         .listen(listener)?;
         let addresses = server.addrs();
-        Ok(Application {
+        Ok(Server {
             server: server.run(),
             addresses,
             database,
@@ -345,7 +354,7 @@ impl Application {
     /// If the server itself fails, or a database that came later cannot be brought to the datamodel;
     /// [`StartError::Insisted`] after a second signal.
     pub async fn run_until_stopped(self) -> Result<(), StartError> {
-        let Application {
+        let Server {
             mut server,
             database,
             embedded,

@@ -61,6 +61,7 @@ const GOM: Layers = Layers {
         "policy",
         "ledger",
         "metrics",
+        "application",
         "shop",
         "push",
         "socket",
@@ -68,8 +69,7 @@ const GOM: Layers = Layers {
         "server",
         "commands",
     ],
-    // What the shop is to the server becomes a seam that applications fill.
-    exceptions: &[("datamodel", "shop"), ("graphql", "shop"), ("policy", "shop"), ("socket", "http")],
+    exceptions: &[("socket", "http")],
 };
 
 /// Which module uses which others of its crate, by the text of its files.

@@ -8,7 +8,8 @@ use tokio_postgres::Client;
 
 use super::Failure;
 use super::place::{DatabaseArguments, Place};
-use crate::datamodel::{self, ReadDatamodel};
+use crate::application::Application;
+use crate::datamodel::ReadDatamodel;
 use crate::settings::Settings;
 
 #[derive(Debug, Args)]
@@ -52,7 +53,7 @@ struct Applied {
     allow_data_loss: bool,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result<(), Failure> {
     let unplanned = |database| Planned { database, renames: Vec::new(), drop_unknown: false };
     let (planned, task) = match arguments.task {
         Task::Plan(planned) => (planned, Work::Plan),
@@ -63,7 +64,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let Planned { database, renames, drop_unknown } = planned;
     let (settings, patience) = database.load([])?;
-    let datamodel = datamodel::read(&settings).map_err(|error| Failure::because("", &error))?;
+    let datamodel = application.read_datamodel(&settings).map_err(|error| Failure::because("", &error))?;
     datamodel.say_warnings();
     let renames: Vec<Rename> = datamodel.renames.iter().cloned().chain(renames).collect();
     actix_web::rt::System::new().block_on(async {

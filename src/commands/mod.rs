@@ -27,6 +27,7 @@ use clap::builder::OsStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use gom_actors::causes::with_causes;
 
+use crate::application::Application;
 use crate::settings::{self, Inputs, Loaded, Purpose, SettingsError};
 
 /// A Prisma datamodel becomes a complete, reactive GraphQL backend on PostgreSQL.
@@ -158,27 +159,27 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// Runs the command that the process was started with.
-pub fn run() -> ExitCode {
+/// Runs the command that the process was started with, for an application.
+pub fn run(application: &'static dyn Application) -> ExitCode {
     let cli = Cli::parse();
     if !matches!(cli.command, None | Some(Command::Serve(_))) {
         // Whoever has read enough, as in `gom config | head`, ends a command, quietly; never the server.
         sigpipe::reset();
     }
     let result = match cli.command {
-        Some(Command::Serve(arguments)) => serve::run(arguments),
-        None => serve::run(cli.serve),
+        Some(Command::Serve(arguments)) => serve::run(arguments, application),
+        None => serve::run(cli.serve, application),
         Some(Command::Config(arguments)) => config::run(arguments),
         Some(Command::Schema(arguments)) => schema::run(arguments),
-        Some(Command::Migrate(arguments)) => migrate::run(arguments),
-        Some(Command::Policy(arguments)) => policy::run(arguments),
-        Some(Command::Seed(arguments)) => seed::run(arguments),
+        Some(Command::Migrate(arguments)) => migrate::run(arguments, application),
+        Some(Command::Policy(arguments)) => policy::run(arguments, application),
+        Some(Command::Seed(arguments)) => seed::run(arguments, application),
         Some(Command::Token(arguments)) => token::run(arguments),
         Some(Command::Account(arguments)) => account::run(arguments),
         Some(Command::Session(arguments)) => session::run(arguments),
         Some(Command::Vapid(arguments)) => vapid::run(&arguments),
         Some(Command::Push(arguments)) => push::run(arguments),
-        Some(Command::Doctor(arguments)) => doctor::run(arguments),
+        Some(Command::Doctor(arguments)) => doctor::run(arguments, application),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(arguments),
     };
     match result {

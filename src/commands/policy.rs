@@ -10,10 +10,11 @@ use gom_engine::request::Limits;
 use serde_json::{Map, Value};
 
 use super::{Failure, SettingsArguments};
+use crate::application::Application;
+use crate::graphql;
 use crate::graphql::{Engine, EngineOptions};
 use crate::policy::{self, Explained};
 use crate::settings::{Provider, Purpose, Settings};
-use crate::{datamodel, graphql};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -50,15 +51,15 @@ struct Explain {
     claims: Map<String, Value>,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result<(), Failure> {
     match arguments.task {
-        Task::Check(settings) => check(&settings.load(Purpose::Tool, [])?.settings),
-        Task::Explain(task) => explain(*task),
+        Task::Check(settings) => check(&settings.load(Purpose::Tool, [])?.settings, application),
+        Task::Explain(task) => explain(*task, application),
     }
 }
 
-fn check(settings: &Settings) -> Result<(), Failure> {
-    let (engine, policy) = load(settings)?;
+fn check(settings: &Settings, application: &dyn Application) -> Result<(), Failure> {
+    let (engine, policy) = load(settings, application)?;
     print!("{}", report(&engine, &policy));
     let problems = policy::unreachable(&policy, settings);
     if settings.auth.provider() == Provider::Accounts && !problems.is_empty() {
@@ -90,10 +91,10 @@ fn report(engine: &Engine, policy: &Policy) -> String {
     out
 }
 
-fn explain(task: Explain) -> Result<(), Failure> {
+fn explain(task: Explain, application: &dyn Application) -> Result<(), Failure> {
     let settings = task.settings.load(Purpose::Tool, [])?.settings;
     let text = read(&task.query)?;
-    let (engine, policy) = load(&settings)?;
+    let (engine, policy) = load(&settings, application)?;
     let role = policy.role(&task.role).ok_or_else(|| {
         let known: Vec<&str> = policy.roles().iter().map(|role| role.name.as_str()).collect();
         Failure::Other(format!("the policy has no role '{}'; its roles are {}", task.role, known.join(", ")))
@@ -117,12 +118,12 @@ fn explain(task: Explain) -> Result<(), Failure> {
     Ok(())
 }
 
-fn load(settings: &Settings) -> Result<(Engine, Arc<Policy>), Failure> {
-    let read = datamodel::read(settings).map_err(|error| Failure::because("", &error))?;
+fn load(settings: &Settings, application: &dyn Application) -> Result<(Engine, Arc<Policy>), Failure> {
+    let read = application.read_datamodel(settings).map_err(|error| Failure::because("", &error))?;
     read.say_warnings();
     let engine = graphql::Engine::new(read.model.clone(), &EngineOptions::of(settings))
         .map_err(|error| Failure::because("", &error))?;
-    let policy = policy::load(settings, &read.model, &engine.schema);
+    let policy = application.load_policy(settings, &read.model, &engine.schema);
     match policy.map_err(|error| Failure::because("", &error))? {
         Some(policy) => {
             policy::check_cost(&policy, &engine.planner, &settings.limits.everyone)

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::Failure;
 use super::place::{DatabaseArguments, Place};
-use crate::datamodel;
+use crate::application::Application;
 use crate::deployment::{Deployed, Deployment};
 use crate::logging;
 use crate::seed::{self, DemoShop};
@@ -30,23 +30,29 @@ pub(super) struct Arguments {
     deploy: bool,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result<(), Failure> {
     let deploy = arguments.deploy.then(|| "true".to_owned());
     let (settings, patience) = arguments.database.load([("database.deploy", "--deploy", deploy)])?;
     logging::start(&settings.log);
     actix_web::rt::System::new().block_on(async {
         let place = Place::open(&settings, patience).await?;
-        let result = write(&place, &settings, arguments.scale, arguments.accounts).await;
+        let result = write(&place, &settings, application, arguments.scale, arguments.accounts).await;
         place.close().await;
         result
     })
 }
 
-async fn write(place: &Place, settings: &Settings, scale: bool, accounts: bool) -> Result<(), Failure> {
+async fn write(
+    place: &Place,
+    settings: &Settings,
+    application: &dyn Application,
+    scale: bool,
+    accounts: bool,
+) -> Result<(), Failure> {
     if settings.database.deploy() {
         let deployment = Deployment {
             database: place.database.clone(),
-            datamodel: datamodel::read(settings).map_err(|error| Failure::because("", &error))?,
+            datamodel: application.read_datamodel(settings).map_err(|error| Failure::because("", &error))?,
             schema: settings.database.schema.clone(),
             deployed: Deployed::default(),
             apply: true,

@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use super::{Failure, SettingsArguments};
+use crate::application::Application;
 use crate::logging;
 use crate::seed;
-use crate::server::{Application, StartError};
+use crate::server::{Server, StartError};
 use crate::settings::{Purpose, ServerRole};
 
 /// How long the token that is printed for the private database is valid.
@@ -32,8 +33,8 @@ pub(super) struct Arguments {
 }
 
 /// Who can log in without having been let in by anybody. Silent if the database is not ready yet.
-async fn print_demo_logins(application: &Application) {
-    let Ok(client) = application.database().lend().await else { return };
+async fn print_demo_logins(server: &Server) {
+    let Ok(client) = server.database().lend().await else { return };
     if let Ok(names) = seed::demo_logins(&client).await
         && !names.is_empty()
     {
@@ -41,7 +42,7 @@ async fn print_demo_logins(application: &Application) {
     }
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, application: &'static dyn Application) -> Result<(), Failure> {
     let set = |flag: bool| flag.then(|| "true".to_owned());
     let loaded = arguments.settings.load(
         Purpose::Serve,
@@ -58,22 +59,22 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let in_development = loaded.environment == "development";
     let system = actix_web::rt::System::new();
     let result = system.block_on(async {
-        let application = match Application::build(loaded.settings).await {
-            Ok(application) => application,
+        let server = match Server::build(loaded.settings, application).await {
+            Ok(server) => server,
             Err(StartError::Stopped) => return Ok(()),
             Err(error) => return Err(Failure::because("", &error)),
         };
-        for address in application.addresses() {
+        for address in server.addresses() {
             match role {
                 ServerRole::Worker => println!("gom sends push messages; its state: http://{address}/readyz"),
                 _ => println!("gom serves http://{address}/graphql"),
             }
         }
-        if let Some(embedded) = application.embedded() {
+        if let Some(embedded) = server.embedded() {
             println!("The database is a private one, in {}", embedded.data_dir().display());
-            print_demo_logins(&application).await;
+            print_demo_logins(&server).await;
             if in_development {
-                let token = application
+                let token = server
                     .tokens()
                     .sign(SystemTime::now(), DEVELOPMENT_TOKEN)
                     .map_err(|error| Failure::because("the development token cannot be signed", &error))?;
@@ -82,7 +83,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
                 println!("`gom token` signs tokens, which are allowed everything");
             }
         }
-        application.run_until_stopped().await.map_err(|error| Failure::because("the server failed", &error))
+        server.run_until_stopped().await.map_err(|error| Failure::because("the server failed", &error))
     });
     // Dropping it would wait for threads that hang, as one does that looks for the address of a host.
     std::mem::forget(system);

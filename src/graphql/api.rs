@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::Variables;
-use chrono_tz::Tz;
 use gom_actors::database::LocalDatabase;
 use gom_actors::live::LocalLive;
 use gom_actors::metrics::{DOCUMENT_LOOKUPS, Lookup};
@@ -26,10 +25,10 @@ use tokio::time::Instant;
 
 use super::offload::{Head, Offload};
 use super::turns::{Turn, TurnLimits, Turns};
+use super::write_rules::WriteRules;
 use crate::deployment::Deployed;
 use crate::identity::{Cursors, User, Viewer};
 use crate::settings::{self, Settings};
-use crate::shop;
 
 /// Memory for the answers to introspection, in bytes. One of a whole schema has about half a megabyte and
 /// takes tens of milliseconds to make.
@@ -91,7 +90,7 @@ pub struct Engine {
     pub offload: Offload,
     /// Without one, only the service role has access.
     policy: Option<Arc<Policy>>,
-    shop: Option<shop::Rules>,
+    write_rules: Option<Box<dyn WriteRules>>,
     /// How clients get cursors of events.
     pub cursors: Cursors,
 }
@@ -195,7 +194,7 @@ impl Engine {
             turns: Turns::new(options.turns),
             offload: Offload::default(),
             policy: None,
-            shop: None,
+            write_rules: None,
             cursors: Cursors::alone(),
         })
     }
@@ -205,20 +204,19 @@ impl Engine {
         self.cursors = cursors;
     }
 
-    /// Lets users in, by a policy that was checked against this schema; with the shop's rules, where the datamodel is
-    /// a shop's. `zone`: whose days the shop's are.
+    /// Gives users access, by a policy that was checked against this schema, and by an application's rules for their
+    /// writes.
     #[must_use]
-    pub fn govern(self, policy: Option<Policy>, zone: Tz) -> Self {
-        let shop = shop::Rules::find(&self.planner.physical().model, &self.schema, zone);
-        Engine { policy: policy.map(Arc::new), shop, ..self }
+    pub fn with_policy(self, policy: Option<Policy>, write_rules: Option<Box<dyn WriteRules>>) -> Self {
+        Engine { policy: policy.map(Arc::new), write_rules, ..self }
     }
 
     pub fn policy(&self) -> Option<&Policy> {
         self.policy.as_deref()
     }
 
-    pub(super) fn shop(&self) -> Option<&shop::Rules> {
-        self.shop.as_ref()
+    pub(super) fn write_rules(&self) -> Option<&dyn WriteRules> {
+        self.write_rules.as_deref()
     }
 
     /// What a viewer may see and do; `None` is everything.

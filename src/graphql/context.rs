@@ -149,11 +149,11 @@ impl Context {
 
     /// Whether a field is planned by the time at which it is carried out, by the clock that all nodes share.
     pub fn needs_time(&self, engine: &Engine, field: &SelectedField) -> bool {
-        let rules = engine.shop().filter(|_| self.access().is_limited());
-        rules.is_some_and(|shop| shop.need_time(field))
+        let rules = engine.write_rules().filter(|_| self.access().is_limited());
+        rules.is_some_and(|rules| rules.needs_time(field))
     }
 
-    /// The transaction of a mutation's field. Users' writes follow the shop's rules.
+    /// The transaction of a mutation's field. Users' writes follow the application's rules.
     fn program(
         &self,
         engine: &Engine,
@@ -161,8 +161,8 @@ impl Context {
         now: Option<DateTime<Utc>>,
     ) -> Result<Program, ApiError> {
         let access = self.access();
-        let mut amendments = match engine.shop().filter(|_| access.is_limited()) {
-            Some(shop) => shop.amend(&engine.planner, field, &self.variables, access, now)?,
+        let mut amendments = match engine.write_rules().filter(|_| access.is_limited()) {
+            Some(rules) => rules.amend(&engine.planner, field, &self.variables, access, now)?,
             None => Amendments::default(),
         };
         amendments.writer = self.viewer.user().map(|user| user.subject.clone());

@@ -13,6 +13,7 @@ mod raw;
 mod sources;
 mod turns;
 mod wire;
+mod write_rules;
 
 pub use answer::{Answer, Data, Fragment};
 pub use api::{Admission, Api, Engine, EngineOptions, SUBJECT};
@@ -22,6 +23,7 @@ pub use live::{Next, Outlet, Running, Started, start};
 pub use offload::{Offload, is_large};
 pub use sources::Sources;
 pub use wire::{write_answer, write_errors, write_event, write_refusal};
+pub use write_rules::WriteRules;
 
 use serde_json::{Map, Value};
 

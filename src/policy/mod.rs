@@ -61,15 +61,20 @@ pub fn read(settings: &Settings) -> Result<Option<(String, PolicySource)>, Polic
     }
 }
 
-/// Reads the policy and checks it against the schema.
+/// Reads the policy and checks it against the schema, and then with `more`, the checks of an application.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load(settings: &Settings, model: &DataModel, schema: &Schema) -> Result<Option<Policy>, PolicyError> {
+pub fn load(
+    settings: &Settings,
+    model: &DataModel,
+    schema: &Schema,
+    more: impl FnOnce(&PolicySource) -> Vec<PolicyProblem>,
+) -> Result<Option<Policy>, PolicyError> {
     let Some((name, source)) = read(settings)? else { return Ok(None) };
     match Policy::new(&source, model, schema) {
         Ok(policy) => {
-            let problems = crate::shop::detours(&source, model, schema);
+            let problems = more(&source);
             if problems.is_empty() { Ok(Some(policy)) } else { Err(PolicyError::Wrong { name, problems }) }
         }
         Err(problems) => Err(PolicyError::Wrong { name, problems }),

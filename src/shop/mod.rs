@@ -8,8 +8,51 @@ mod notices;
 mod rules;
 mod watched;
 
-pub use detours::detours;
-pub use logins::followed;
 pub use notices::{NoticeOptions, Notices};
-pub use rules::{CODES, Rules};
-pub use watched::{ORDER, PUBLICATION, watched};
+pub use rules::CODES;
+pub use watched::{ORDER, PUBLICATION};
+
+use gom_actors::push::Composer;
+use gom_engine::datamodel::DataModel;
+use gom_engine::policy::{PolicyProblem, PolicySource};
+use gom_engine::schema::Schema;
+
+use crate::application::Application;
+use crate::graphql::{Api, WriteRules};
+use crate::settings::Settings;
+use rules::Rules;
+
+/// The shop, as an application of the server. A datamodel without the shop's models is served as if it were not there.
+#[derive(Debug, Clone, Copy)]
+pub struct Shop;
+
+impl Application for Shop {
+    fn extend_datamodel(&self, model: &mut DataModel) {
+        model.watched = watched::watched(model);
+        model.followed = logins::followed(model);
+    }
+
+    fn policy_problems(
+        &self,
+        source: &PolicySource,
+        model: &DataModel,
+        schema: &Schema,
+    ) -> Vec<PolicyProblem> {
+        detours::detours(source, model, schema)
+    }
+
+    fn write_rules(
+        &self,
+        model: &DataModel,
+        schema: &Schema,
+        settings: &Settings,
+    ) -> Option<Box<dyn WriteRules>> {
+        let rules = Rules::find(model, schema, settings.shop.time_zone())?;
+        Some(Box::new(rules))
+    }
+
+    fn composer(&self, api: Api, settings: &Settings) -> Option<Box<dyn Composer>> {
+        let notices = Notices::new(api, NoticeOptions::of(&settings.push))?;
+        Some(Box::new(notices))
+    }
+}

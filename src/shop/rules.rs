@@ -13,6 +13,7 @@ use serde_json::{Map, json};
 
 use super::day;
 use super::detours::Detours;
+use crate::graphql::WriteRules;
 
 /// Delays beyond this are mistakes: a year, in milliseconds.
 const LONGEST_DELAY: i64 = 366 * 24 * 60 * 60 * 1_000;
@@ -58,40 +59,10 @@ pub struct Rules {
     zone: Tz,
 }
 
-impl Rules {
-    /// The rules for a datamodel; `None` if it is not the shop's.
-    pub fn find(model: &DataModel, schema: &Schema, zone: Tz) -> Option<Self> {
-        let id = |name| model.model_named(name);
-        let (customer, order) = (id("Bp")?, id("Order")?);
-        let (promotion, publication) = (id("Promotion")?, id("Publication")?);
-        let field = |id: ModelId, name| model.model(id).field_named(name);
-        let filter = |id, text| WrittenFilter::parse(schema, id, text).ok();
-        Some(Rules {
-            customer,
-            order,
-            promotion,
-            publication,
-            phone: field(customer, "phone"),
-            issued_to: field(order, "issuedTo")?,
-            of_promotion: field(publication, "promotion")?,
-            publications: field(promotion, "publications")?,
-            delay: field(publication, "delay")?,
-            status: field(publication, "status")?,
-            publish_at: field(publication, "publishAt")?,
-            waiting: filter(customer, "{ orders_some: { stage_in: [OPEN, IN_PROCESS] } }")?,
-            with_customers: filter(promotion, "{ assignedTo: { customers_some: {} } }")?,
-            of_day: filter(
-                publication,
-                "{ status_in: [DELIVERED, WAITING], publishAt_gte: $from, publishAt_lt: $to }",
-            )?,
-            still_waiting: filter(publication, "{ status: WAITING, publishAt_gt: $from }")?,
-            zone,
-        })
-    }
-
+impl WriteRules for Rules {
     /// Whether they judge a mutation by the time. It has to be one clock for all nodes: publications are sent by the database's,
     /// and once a day is once for whichever nodes are asked.
-    pub fn need_time(&self, field: &SelectedField) -> bool {
+    fn needs_time(&self, field: &SelectedField) -> bool {
         let Selected::Field(meaning) = field.meaning else { return false };
         let (OutputMeaning::Create(model) | OutputMeaning::Update(model) | OutputMeaning::Delete(model)) =
             meaning
@@ -101,11 +72,7 @@ impl Rules {
         model == self.publication
     }
 
-    /// What they add to a user's top-level mutation. `now`: for those that [`Rules::need_time`].
-    ///
-    /// # Errors
-    /// What the arguments alone forbid.
-    pub fn amend(
+    fn amend(
         &self,
         planner: &Planner,
         field: &SelectedField,
@@ -149,6 +116,38 @@ impl Rules {
             }
             _ => Ok(Amendments::default()),
         }
+    }
+}
+
+impl Rules {
+    /// The rules for a datamodel; `None` if it is not the shop's.
+    pub fn find(model: &DataModel, schema: &Schema, zone: Tz) -> Option<Self> {
+        let id = |name| model.model_named(name);
+        let (customer, order) = (id("Bp")?, id("Order")?);
+        let (promotion, publication) = (id("Promotion")?, id("Publication")?);
+        let field = |id: ModelId, name| model.model(id).field_named(name);
+        let filter = |id, text| WrittenFilter::parse(schema, id, text).ok();
+        Some(Rules {
+            customer,
+            order,
+            promotion,
+            publication,
+            phone: field(customer, "phone"),
+            issued_to: field(order, "issuedTo")?,
+            of_promotion: field(publication, "promotion")?,
+            publications: field(promotion, "publications")?,
+            delay: field(publication, "delay")?,
+            status: field(publication, "status")?,
+            publish_at: field(publication, "publishAt")?,
+            waiting: filter(customer, "{ orders_some: { stage_in: [OPEN, IN_PROCESS] } }")?,
+            with_customers: filter(promotion, "{ assignedTo: { customers_some: {} } }")?,
+            of_day: filter(
+                publication,
+                "{ status_in: [DELIVERED, WAITING], publishAt_gte: $from, publishAt_lt: $to }",
+            )?,
+            still_waiting: filter(publication, "{ status: WAITING, publishAt_gt: $from }")?,
+            zone,
+        })
     }
 
     /// Nobody chooses a customer's id, which is the subject of the customer's tokens: it could be another's, or that of a

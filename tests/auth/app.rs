@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use gom::server::Application;
+use gom::server::Server;
 use gom::settings::{self, Inputs, Purpose, Settings};
+use gom::shop::Shop;
 use gom_test_support::{TestDatabase, TestRedis};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -78,7 +79,7 @@ impl TestApp {
         let inputs =
             Inputs { purpose: Purpose::Serve, variables: BTreeMap::new(), directory: None, arguments };
         let settings = settings::load(&inputs).unwrap_or_else(|error| panic!("{error}")).settings;
-        let application = Application::build(settings.clone()).await.unwrap();
+        let application = Server::build(settings.clone(), &Shop).await.unwrap();
         let address = format!("http://{}", application.addresses()[0]);
         let token = application.tokens().sign(SystemTime::now(), Duration::from_secs(3_600)).unwrap();
         actix_web::rt::spawn(application.run_until_stopped());

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use gom::server::Application;
+use gom::application::Application;
+use gom::server::Server;
 use gom::settings::{self, Inputs, Purpose};
+use gom::shop::Shop;
 use gom_test_support::TestDatabase;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -40,7 +42,23 @@ impl TestApp {
         Self::on(&url, Some(database), settings).await
     }
 
+    /// As [`TestApp::start`], for another application than the shop.
+    pub async fn start_for(application: &'static dyn Application) -> TestApp {
+        let database = TestDatabase::create().await;
+        let url = database.url();
+        Self::build(&url, Some(database), &[], application).await
+    }
+
     pub async fn on(url: &str, database: Option<TestDatabase>, settings: &[(&'static str, &str)]) -> TestApp {
+        Self::build(url, database, settings, &Shop).await
+    }
+
+    async fn build(
+        url: &str,
+        database: Option<TestDatabase>,
+        settings: &[(&'static str, &str)],
+        application: &'static dyn Application,
+    ) -> TestApp {
         let fixed = [
             ("server.port", "0"),
             ("server.workers", "1"),
@@ -56,10 +74,10 @@ impl TestApp {
         let inputs =
             Inputs { purpose: Purpose::Serve, variables: BTreeMap::new(), directory: None, arguments };
         let loaded = settings::load(&inputs).unwrap_or_else(|error| panic!("{error}"));
-        let application = Application::build(loaded.settings).await.unwrap();
-        let address = format!("http://{}", application.addresses()[0]);
-        let token = application.tokens().sign(SystemTime::now(), Duration::from_secs(3_600)).unwrap();
-        actix_web::rt::spawn(application.run_until_stopped());
+        let server = Server::build(loaded.settings, application).await.unwrap();
+        let address = format!("http://{}", server.addresses()[0]);
+        let token = server.tokens().sign(SystemTime::now(), Duration::from_secs(3_600)).unwrap();
+        actix_web::rt::spawn(server.run_until_stopped());
         let app = TestApp { address, token, client: Client::new(), database };
         if app.database.is_some() {
             // On a busy machine the deployment may take longer than the server waits for it.

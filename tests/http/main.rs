@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod app;
+mod application;
 mod bytes;
 mod client;
 mod console;

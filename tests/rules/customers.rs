@@ -1,6 +1,6 @@
 //! Customers whom several shops share: what one shop reads, writes or guesses of them is of no use at another.
 
-use gom::datamodel;
+use gom::application::Application;
 use gom::identity::Viewer;
 use gom_actors::migrations::{self, Deployment};
 use serde_json::{Value, json};
@@ -298,7 +298,8 @@ async fn customers_of_earlier_versions_get_logins_and_their_devices_a_name_of_th
              (4, '{PALETAS}', 'WAITING'), (5, 'cdemobp000000000000000001', 'DELIVERED')) v (n, s, t);"
     );
     shop.tables.batch_execute(&old).await.unwrap();
-    let read = datamodel::read(&settings("postgres://unused@localhost/unused")).unwrap();
+    let application: &dyn Application = &gom::shop::Shop;
+    let read = application.read_datamodel(&settings("postgres://unused@localhost/unused")).unwrap();
     let deployment = Deployment::new(&read.model, &read.text, "default$default");
     let mut client = shop.connect().await;
     let steps = migrations::apply(&mut client, &deployment, &|_| {}).await.unwrap().steps;

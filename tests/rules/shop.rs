@@ -4,13 +4,14 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use gom::application::Application;
 use gom::deployment::{Deployed, Deployment};
 use gom::graphql::{self, Admission, Answer, Api, Data, Engine, EngineOptions, Request};
 use gom::identity::{User, Viewer, customer_subject};
+use gom::policy;
 use gom::seed::DemoShop;
 use gom::settings::{self, Inputs, Purpose, Settings};
 use gom::stop::Stop;
-use gom::{datamodel, policy};
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_engine::error::ApiError;
 use gom_test_support::TestDatabase;
@@ -63,10 +64,12 @@ impl Shop {
     }
 
     async fn serve(test_database: TestDatabase, settings: Settings, demo: bool) -> Shop {
-        let read = datamodel::read(&settings).unwrap();
+        let application: &dyn Application = &gom::shop::Shop;
+        let read = application.read_datamodel(&settings).unwrap();
         let engine = Engine::new(read.model.clone(), &EngineOptions::of(&settings)).unwrap();
-        let policy = policy::load(&settings, &read.model, &engine.schema).unwrap();
-        let engine = Arc::new(engine.govern(policy, settings.shop.time_zone()));
+        let policy = application.load_policy(&settings, &read.model, &engine.schema).unwrap();
+        let write_rules = application.write_rules(&read.model, &engine.schema, &settings);
+        let engine = Arc::new(engine.with_policy(policy, write_rules));
         let database = Database::start(DatabaseOptions::from_url(&test_database.url()).unwrap()).unwrap();
         let deployment = Deployment {
             database: database.clone(),

@@ -1,6 +1,7 @@
 //! The shop's own rules.
 
 use futures::future::join_all;
+use gom::application::Application;
 use gom::identity::Viewer;
 use gom_engine::policy::OneOrMany;
 use gom_test_support::eventually;
@@ -246,7 +247,11 @@ fn a_policy_may_not_permit_what_the_shops_rules_do_not_cover() {
     let schema =
         gom_engine::schema::generate(&model, gom_engine::schema::SchemaOptions { execute_raw: false });
     let (_, mut source) = gom::policy::read(&settings).unwrap().unwrap();
-    assert_eq!(gom::shop::detours(&source, &model, &schema), [], "the shipped policy permits none");
+    assert_eq!(
+        gom::shop::Shop.policy_problems(&source, &model, &schema),
+        [],
+        "the shipped policy permits none"
+    );
     let permit = |name: &str| (name.to_owned(), OneOrMany::One("manage:shop".to_owned()));
     let detours = [
         "upsertPublication",
@@ -261,7 +266,7 @@ fn a_policy_may_not_permit_what_the_shops_rules_do_not_cover() {
     source.operations.mutation.extend(detours.map(permit));
     source.operations.mutation.extend(["upsertBp", "updateManyBps", "deleteOrder"].map(permit));
     source.parts.insert("Publication".into(), vec!["Promotion".into()]);
-    let problems = gom::shop::detours(&source, &model, &schema);
+    let problems = gom::shop::Shop.policy_problems(&source, &model, &schema);
     let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
     let expected = detours.map(|name| format!("operations.mutation.{name}"));
     assert_eq!(places[..8], expected);

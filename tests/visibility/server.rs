@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gom::application::Application;
 use gom::deployment::{Deployed, Deployment};
 use gom::graphql::{Admission, Answer, Api, Data, Engine, EngineOptions, Request, execute};
 use gom::settings::{self, Inputs, Purpose};
@@ -82,7 +83,8 @@ impl Server {
         let inputs =
             Inputs { purpose: Purpose::Serve, variables: BTreeMap::new(), directory: None, arguments };
         let settings = settings::load(&inputs).unwrap_or_else(|error| panic!("{error}")).settings;
-        let datamodel = gom::datamodel::read(&settings).unwrap();
+        let application: &dyn Application = &gom::shop::Shop;
+        let datamodel = application.read_datamodel(&settings).unwrap();
         let model = datamodel.model.clone();
         let mut options = EngineOptions::of(&settings);
         // Some documents of chance are beyond what any setting allows.
@@ -96,7 +98,8 @@ impl Server {
         }
         let policy =
             Policy::new(&source, &model, &engine.schema).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let engine = engine.govern(Some(policy), settings.shop.time_zone());
+        let write_rules = application.write_rules(&model, &engine.schema, &settings);
+        let engine = engine.with_policy(Some(policy), write_rules);
 
         let mut options = DatabaseOptions::new(test.config());
         options.workers = if files.is_empty() { 1 } else { 4 };

@@ -20,6 +20,7 @@ use clap::Args;
 
 use self::report::{Outcome, Report};
 use super::{Failure, SettingsArguments};
+use crate::application::Application;
 use crate::settings::{Purpose, Settings, SettingsError};
 
 #[derive(Debug, Args)]
@@ -39,6 +40,7 @@ pub(super) struct Arguments {
 
 /// What is looked at.
 struct Patient {
+    application: &'static dyn Application,
     settings: Settings,
     /// `development`, `staging` or `production`.
     environment: String,
@@ -53,7 +55,7 @@ impl Patient {
     }
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, application: &'static dyn Application) -> Result<(), Failure> {
     let Arguments { settings, json, nodes, long_transaction } = arguments;
     let mut report = Report::default();
     // What a server would refuse is told; what a tool can do without does not keep it from looking at the rest.
@@ -62,7 +64,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     of_settings(refused.as_ref(), &mut report);
     if let Ok(loaded) = loaded {
         let (environment, long_transaction) = (loaded.environment, Duration::from_secs(long_transaction));
-        let patient = Patient { settings: loaded.settings, environment, nodes, long_transaction };
+        let patient =
+            Patient { application, settings: loaded.settings, environment, nodes, long_transaction };
         actix_web::rt::System::new().block_on(examine(&patient, &mut report));
     } else {
         report.of("everything else").skipped("checks", "there are no settings to go by");

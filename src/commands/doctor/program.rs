@@ -4,7 +4,7 @@ use gom_actors::push::{Sender, VapidKeys};
 
 use super::Patient;
 use super::report::Report;
-use crate::datamodel::{self, ReadDatamodel};
+use crate::datamodel::ReadDatamodel;
 use crate::graphql::{Engine, EngineOptions};
 use crate::identity::sender_options;
 use crate::policy::{self, PolicyError};
@@ -14,13 +14,13 @@ use crate::telemetry::Traces;
 pub(super) fn examine(patient: &Patient, report: &mut Report) {
     let settings = &patient.settings;
     let mut found = report.of("program");
-    match datamodel::read(settings) {
+    match patient.application.read_datamodel(settings) {
         Err(error) => found.problem("datamodel", error.to_string(), "correct the datamodel"),
         Ok(read) => match Engine::new(read.model.clone(), &EngineOptions::of(settings)) {
             Err(error) => found.problem("datamodel", error.to_string(), "rename one of the two"),
             Ok(engine) => {
                 found.ok("datamodel", read.name.clone());
-                match of_policy(settings, &read, &engine) {
+                match of_policy(patient, &read, &engine) {
                     Ok(true) => found.ok("policy", "fits the datamodel"),
                     Ok(false) => found.ok("policy", "none: only the service role has access"),
                     Err(error) => {
@@ -43,8 +43,10 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
     }
 }
 
-fn of_policy(settings: &Settings, read: &ReadDatamodel, engine: &Engine) -> Result<bool, PolicyError> {
-    let Some(policy) = policy::load(settings, &read.model, &engine.schema)? else { return Ok(false) };
+fn of_policy(patient: &Patient, read: &ReadDatamodel, engine: &Engine) -> Result<bool, PolicyError> {
+    let settings = &patient.settings;
+    let loaded = patient.application.load_policy(settings, &read.model, &engine.schema)?;
+    let Some(policy) = loaded else { return Ok(false) };
     policy::check_cost(&policy, &engine.planner, &settings.limits.everyone)?;
     Ok(true)
 }

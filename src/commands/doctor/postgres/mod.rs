@@ -40,7 +40,7 @@ async fn of_place(patient: &Patient, place: &Place, report: &mut Report) {
     found.ok("reachable", format!("connected within {milliseconds} ms"));
     let parts = async {
         server::examine(&client, &mut found).await?;
-        schema::examine(&client, &patient.settings, &mut found).await?;
+        schema::examine(&client, patient, &mut found).await?;
         permissions::examine(&client, &patient.settings, &mut found).await?;
         load::examine(&client, patient, &mut found).await
     };

@@ -4,9 +4,7 @@ use gom_actors::migrations::{self, Deployment, Plan};
 use gom_engine::migrate::MigrationStep;
 use tokio_postgres::{Client, Error};
 
-use super::Subject;
-use crate::datamodel;
-use crate::settings::Settings;
+use super::{Patient, Subject};
 
 /// Steps that are told by name.
 const TOLD: usize = 3;
@@ -19,11 +17,12 @@ const TRIGGERS: &str = "select format('%s on %I.%I', t.tgname, n.nspname, c.reln
 
 pub(super) async fn examine(
     client: &Client,
-    settings: &Settings,
+    patient: &Patient,
     found: &mut Subject<'_>,
 ) -> Result<(), Error> {
+    let settings = &patient.settings;
     let schema = settings.database.schema.as_str();
-    let datamodel = match datamodel::read(settings) {
+    let datamodel = match patient.application.read_datamodel(settings) {
         Ok(datamodel) => datamodel,
         Err(error) => {
             found.problem("schema", error.to_string(), "correct the datamodel");

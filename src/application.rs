@@ -1,0 +1,76 @@
+//! What an application adds to the server beside what its files declare. The server calls it at the places below and knows
+//! nothing else of it; [`NoApplication`] serves any datamodel.
+
+use gom_actors::push::Composer;
+use gom_engine::datamodel::DataModel;
+use gom_engine::policy::{Policy, PolicyProblem, PolicySource};
+use gom_engine::schema::Schema;
+
+use crate::datamodel::{self, ReadDatamodel, ReadError};
+use crate::graphql::{Api, WriteRules};
+use crate::policy::{self, PolicyError};
+use crate::settings::Settings;
+
+/// An application of the server. Each method adds nothing unless it is implemented; each looks at the datamodel first and
+/// adds nothing to one that is not the application's own.
+pub trait Application: Send + Sync {
+    /// Marks in the datamodel what the database has to do by itself: models whose changes become jobs, and tables that
+    /// follow those of the datamodel.
+    fn extend_datamodel(&self, _model: &mut DataModel) {}
+
+    /// What a policy permits that the application's rules for writes do not cover.
+    fn policy_problems(
+        &self,
+        _source: &PolicySource,
+        _model: &DataModel,
+        _schema: &Schema,
+    ) -> Vec<PolicyProblem> {
+        Vec::new()
+    }
+
+    /// Rules for users' writes, beside the policy.
+    fn write_rules(
+        &self,
+        _model: &DataModel,
+        _schema: &Schema,
+        _settings: &Settings,
+    ) -> Option<Box<dyn WriteRules>> {
+        None
+    }
+
+    /// Composes the notifications of jobs. Called in the dispatcher's thread, to which `api` belongs.
+    fn composer(&self, _api: Api, _settings: &Settings) -> Option<Box<dyn Composer>> {
+        None
+    }
+}
+
+impl dyn Application + '_ {
+    /// Reads and checks the datamodel that the settings name, and extends it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is no datamodel.
+    pub fn read_datamodel(&self, settings: &Settings) -> Result<ReadDatamodel, ReadError> {
+        let mut read = datamodel::read(settings)?;
+        self.extend_datamodel(&mut read.model);
+        Ok(read)
+    }
+
+    /// Reads the policy, and checks it against the schema and the application's rules.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load_policy(
+        &self,
+        settings: &Settings,
+        model: &DataModel,
+        schema: &Schema,
+    ) -> Result<Option<Policy>, PolicyError> {
+        policy::load(settings, model, schema, |source| self.policy_problems(source, model, schema))
+    }
+}
+
+/// A server without an application.
+#[derive(Debug, Clone, Copy)]
+pub struct NoApplication;
+
+impl Application for NoApplication {}
