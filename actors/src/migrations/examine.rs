@@ -100,6 +100,10 @@ impl Outline {
         planned.steps.extend(migrate::change_log_steps(model, schema, &triggers));
         let watches = catalog::watches(client, schema).await?;
         planned.steps.extend(migrate::watch_steps(model, schema, &watches));
+        if last.is_some() {
+            let epoch = migrate::epoch_step(model, schema, &triggers, &planned, previous.as_ref());
+            planned.steps.extend(epoch);
+        }
         let before = if last.is_some() { Before::Datamodel } else { Before::Nothing };
         let keep_empty = deployment.keep_empty || has_gone_on(client, deployment).await?;
         Ok(Outline { planned, before, keep_empty })

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod epochs;
 mod foreign;
 mod losses;
 mod misfits;
@@ -310,7 +311,7 @@ async fn renames_are_asked_for_and_keep_the_rows() {
     ];
     let steps = deploy(&mut client, after, &renames, false).await.unwrap();
     assert!(
-        steps.iter().all(|s| s.sql.contains("RENAME") || s.sql.contains("FUNCTION")),
+        steps.iter().all(|s| ["RENAME", "FUNCTION", "epoch"].iter().any(|part| s.sql.contains(part))),
         "{}",
         sql_text(&steps)
     );

@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 
+use super::layout::DatabaseLayout;
 use super::names::{fit, quote_identifier, quote_literal};
+use super::plan::Planned;
 use super::step::MigrationStep;
 use crate::datamodel::{DataModel, Model, RelationStorage};
 
@@ -76,6 +78,36 @@ pub fn change_log_steps(model: &DataModel, schema: &str, found: &[FoundTrigger])
 pub fn unlogged_tables(model: &DataModel, schema: &str, found: &[FoundTrigger]) -> Vec<String> {
     let has_trigger = |table: &String| found.iter().any(|trigger| trigger.table.as_ref() == Some(table));
     logged(model, schema).into_iter().map(|one| one.table).filter(|table| !has_trigger(table)).collect()
+}
+
+/// The step after which no cursor of before is taken any more, if a table that was served before has lost its trigger, or was
+/// called otherwise: who comes back with such a cursor would miss the table's changes in silence. It comes last, because
+/// whoever stamps waits for it. A table that was not served has no subscriber from before.
+///
+/// `previous`: the layout of the datamodel that was deployed last; nothing if this program cannot read that datamodel.
+pub fn epoch_step(
+    model: &DataModel,
+    schema: &str,
+    found: &[FoundTrigger],
+    planned: &Planned,
+    previous: Option<&DatabaseLayout>,
+) -> Option<MigrationStep> {
+    let mut tables = logged(model, schema).into_iter().map(|one| one.table);
+    let table = tables.find(|table| {
+        let earlier = planned.earlier_name(table);
+        let was_served = match previous {
+            Some(previous) => previous.table(earlier).is_some(),
+            None => planned.found.table(table).is_some(),
+        };
+        let is_seen = found.iter().any(|trigger| trigger.table.as_deref() == Some(earlier));
+        was_served && (!is_seen || earlier != table)
+    })?;
+    Some(MigrationStep::harmless(
+        format!(
+            "begin a new epoch of the change log: changes of `{table}` may not have been logged under this name"
+        ),
+        "UPDATE gom.feed SET epoch = gom.new_epoch(), oldest = position".to_owned(),
+    ))
 }
 
 fn step(one: &Logged, schema: &str) -> MigrationStep {

@@ -19,7 +19,7 @@ mod tests;
 mod wanted;
 mod watch;
 
-pub use change_log::{FoundTrigger, TRIGGERS_QUERY, change_log_steps, unlogged_tables};
+pub use change_log::{FoundTrigger, TRIGGERS_QUERY, change_log_steps, epoch_step, unlogged_tables};
 pub use compare::{Difference, LeftAlone, Target, differences};
 pub use introspect::{found, links_with_required_id};
 pub use kept_renames::read_renames;

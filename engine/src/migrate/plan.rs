@@ -59,6 +59,11 @@ impl Planned {
         RowQueries { found: &self.found, origins: &self.origins }
     }
 
+    /// What the table is called until its renames are done.
+    pub(super) fn earlier_name<'a>(&'a self, table: &'a str) -> &'a str {
+        self.origins.table(table)
+    }
+
     pub(super) fn lost(&self, table: &str, column: &str) -> Option<&str> {
         self.lost.get(&(table.to_owned(), column.to_owned())).map(String::as_str)
     }
