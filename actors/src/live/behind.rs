@@ -250,6 +250,13 @@ impl Lane {
         Some(behind)
     }
 
+    /// Up to where a group has been served.
+    pub fn reached(&self, id: GroupId) -> Option<Cursor> {
+        let place = self.places.iter().find(|place| place.ids().any(|one| one == id))?;
+        let ahead = place.ahead.iter().find(|(one, _)| *one == id);
+        ahead.map(|(_, cursor)| *cursor).or_else(|| place.reached())
+    }
+
     /// At the end; one that is equal comes with it.
     pub fn put(&mut self, mut behind: Behind) {
         while self.of_hash.contains_key(&behind.hash)

@@ -248,6 +248,12 @@ impl Groups {
         self.empty(id).into_iter().map(|(member, _)| member).collect()
     }
 
+    /// The group of a member, and whether the index leads to it.
+    pub fn group_of(&self, member: Member) -> Option<(GroupId, &Group, bool)> {
+        let (id, _) = self.of_member.get(&member)?;
+        self.groups.get(id).map(|group| (*id, group, group.attached))
+    }
+
     /// How many members there are in all.
     pub fn members(&self) -> usize {
         self.of_member.len()

@@ -21,7 +21,7 @@ use super::catch_up::{Arriving, catch_up};
 use super::decide::{Counted, Decided, Decider, Piece, Wanted};
 use super::groups::{GroupId, Groups, Interest, Member, Presence};
 use super::join::Progress;
-use super::local::{Deliver, Drained, Ended, GivenUp, LocalHub, Noted};
+use super::local::{Deliver, Drained, Ended, GivenUp, LocalHub, Located, Noted};
 use super::log::{Log, LogState, Page, Place};
 use super::slow::SlowLane;
 use super::turns::Turns;
@@ -87,6 +87,13 @@ pub(super) struct Subscribe {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Unsubscribe {
+    pub member: Member,
+}
+
+/// Asks up to where a member has been served.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Locate {
     pub member: Member,
 }
 
@@ -188,7 +195,31 @@ impl Handler<Unsubscribe> for Hub {
     }
 }
 
+impl Handler<Locate> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, Locate { member }: Locate, _: &mut Self::Context) {
+        let after = self.core.served(member);
+        // Behind what was sent before. Where the mailbox is full, the asker does not wait for long.
+        if let Some(outlet) = self.core.workers.borrow().get(&member.worker) {
+            let _ = post(outlet, Located { slot: member.slot, after });
+        }
+    }
+}
+
 impl Core {
+    /// Up to where a member has been served, events among which none was for it included. Nothing of one that has not arrived.
+    fn served(&self, member: Member) -> Option<Cursor> {
+        let groups = self.groups.borrow();
+        let (id, group, attached) = groups.group_of(member)?;
+        if !attached {
+            return self.slow.reached(&group.owner, id);
+        }
+        let place = self.place.get();
+        let whole = if place.is_whole() { place.position } else { place.position.saturating_sub(1) };
+        self.epoch.get().map(|epoch| Cursor::after(epoch, whole))
+    }
+
     /// Where the hub is, if it is in this epoch.
     pub fn place_in(&self, epoch: u64) -> Option<Place> {
         (self.epoch.get() == Some(epoch)).then(|| self.place.get())

@@ -5,15 +5,18 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix::{Actor, Addr, Handler, Message, ResponseFuture};
 use futures::future::LocalBoxFuture;
 use gom_engine::events::Cursor;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::answering::{AnswerTurn, Answering};
 use super::groups::{Interest, Member, Presence};
-use super::hub::{Hub, Subscribe, Unsubscribe};
+use super::hub::{Hub, Locate, Subscribe, Unsubscribe};
 use super::sinks::Sinks;
 use super::{Delivered, Live, LiveError};
 use crate::metrics::ActorKind;
@@ -24,6 +27,9 @@ use crate::watch::{Context, Published, Watched, post, watch};
 const REBUILDING: &str = "subscriptions are being rebuilt";
 /// A message stands for an event of a whole group, or for one subscriber's end.
 const MAILBOX: usize = 1 << 16;
+
+/// How long the hub may take to find a subscriber.
+const LOCATING: Duration = Duration::from_secs(2);
 
 /// Where a subscriber's events go. Called on the worker's own thread; must not block.
 pub trait Sink {
@@ -154,6 +160,24 @@ impl LocalLive {
     }
 }
 
+impl Ticket {
+    /// Up to where the subscriber has been served, also if nothing of it was for this one: after this cursor it goes on, and misses
+    /// nothing. Nothing if it cannot be told, or if events still wait: then the cursor of its last event stands.
+    pub fn position(&self) -> impl Future<Output = Option<Cursor>> + 'static {
+        let (asked, answer) = oneshot::channel();
+        self.local.sinks.locate(self.slot, asked);
+        let member = Member { worker: self.local.worker, slot: self.slot };
+        let hub = self.local.live.hub.get();
+        let posted = hub.is_some_and(|hub| post(&hub, Locate { member }).is_ok());
+        async move {
+            if !posted {
+                return None;
+            }
+            timeout(LOCATING, answer).await.ok()?.ok()?
+        }
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         // The hub finds it out at once, also while it delivers.
@@ -191,6 +215,14 @@ pub(super) struct Deliver {
 pub(super) struct Noted {
     pub slot: u64,
     pub after: Cursor,
+}
+
+/// Up to where a subscriber has been served. It follows all that was sent to it before.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Located {
+    pub slot: u64,
+    pub after: Option<Cursor>,
 }
 
 /// Subscribers get nothing any more.
@@ -256,6 +288,14 @@ impl Handler<Noted> for LocalHub {
         if let Some(sink) = self.sinks.get(noted.slot) {
             sink.noted(noted.after);
         }
+    }
+}
+
+impl Handler<Located> for LocalHub {
+    type Result = ();
+
+    fn handle(&mut self, Located { slot, after }: Located, _: &mut Self::Context) {
+        self.sinks.located(slot, after);
     }
 }
 

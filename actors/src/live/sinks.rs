@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::select_all;
-use tokio::sync::Notify;
+use gom_engine::events::Cursor;
+use tokio::sync::{Notify, oneshot};
 
 use super::local::Sink;
 use super::{Delivered, LiveError};
@@ -45,6 +46,8 @@ struct Slot {
     sink: Rc<dyn Sink>,
     owner: Owner,
     waiting: VecDeque<Waits>,
+    /// Who wants to know up to where it has been served.
+    locating: Option<oneshot::Sender<Option<Cursor>>>,
     /// Signalled when nothing waits any more, and when the subscriber has left.
     emptied: Rc<Notify>,
 }
@@ -125,7 +128,8 @@ impl Sinks {
 
     pub fn enter(&self, sink: Rc<dyn Sink>, owner: &Owner) -> u64 {
         let slot = self.next.replace(self.next.get() + 1);
-        let entry = Slot { sink, owner: owner.clone(), waiting: VecDeque::new(), emptied: Rc::default() };
+        let (waiting, emptied) = (VecDeque::new(), Rc::default());
+        let entry = Slot { sink, owner: owner.clone(), waiting, locating: None, emptied };
         self.by_slot.borrow_mut().insert(slot, entry);
         let first = || OfOwner {
             subscribers: 0,
@@ -158,6 +162,23 @@ impl Sinks {
 
     pub fn get(&self, slot: u64) -> Option<Rc<dyn Sink>> {
         self.by_slot.borrow().get(&slot).map(|slot| Rc::clone(&slot.sink))
+    }
+
+    /// Answered by [`Sinks::located`], and by the subscriber's end.
+    pub fn locate(&self, slot: u64, asked: oneshot::Sender<Option<Cursor>>) {
+        if let Some(slot) = self.by_slot.borrow_mut().get_mut(&slot) {
+            slot.locating = Some(asked);
+        }
+    }
+
+    /// A subscriber has been served up to here, if nothing waits for it.
+    pub fn located(&self, slot: u64, after: Option<Cursor>) {
+        if let Some(slot) = self.by_slot.borrow_mut().get_mut(&slot)
+            && let Some(asked) = slot.locating.take()
+        {
+            // Who has asked may be gone.
+            let _ = asked.send(after.filter(|_| slot.waiting.is_empty()));
+        }
     }
 
     pub fn slots(&self) -> Vec<u64> {

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use actix::WeakAddr;
 use futures::FutureExt;
+use gom_engine::events::Cursor;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::behind::{Behind, Lane, TOGETHER};
 use super::decide::{Counted, Decider, Meter, Piece, last_cursor, own_fault};
+use super::groups::GroupId;
 use super::hub::{Core, Hub};
 use super::join::{Joined, Progress, Rejoin};
 use super::log::{Page, Place};
@@ -77,6 +79,11 @@ impl SlowLane {
         }
         lanes.entry(owner).or_default().put(behind);
         self.wake();
+    }
+
+    /// Up to where a group has been served; nothing while it is being served.
+    pub fn reached(&self, owner: &Owner, id: GroupId) -> Option<Cursor> {
+        self.lanes.borrow().get(owner)?.reached(id)
     }
 
     /// Serves its groups for as long as the hub lives.

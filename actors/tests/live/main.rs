@@ -7,5 +7,6 @@ mod costly;
 mod joining;
 mod nodes;
 mod panics;
+mod quiet;
 mod trimmed;
 mod world;
