@@ -23,6 +23,8 @@ use crate::settings::{Auth0, Secret};
 pub(super) const LONGEST_ANSWER: usize = 128 * 1024;
 /// Logins and refreshes in hand at once; the next is told to come back.
 const MOST_AT_ONCE: usize = 64;
+/// Of one of the two: a herd of either leaves places to the other.
+const MOST_OF_A_KIND: usize = 48;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// A client of a token endpoint.
@@ -34,6 +36,8 @@ pub(super) struct TokenEndpoint {
     audience: String,
     scope: String,
     room: Semaphore,
+    room_for_logins: Semaphore,
+    room_for_refreshes: Semaphore,
     verifier: Arc<Verifier>,
 }
 
@@ -86,6 +90,8 @@ impl TokenEndpoint {
             audience: settings.audience.clone()?,
             scope: settings.scope.clone(),
             room: Semaphore::new(MOST_AT_ONCE),
+            room_for_logins: Semaphore::new(MOST_OF_A_KIND),
+            room_for_refreshes: Semaphore::new(MOST_OF_A_KIND),
             verifier,
         })
     }
@@ -98,7 +104,7 @@ impl TokenEndpoint {
             ("audience", &self.audience),
             ("scope", &self.scope),
         ];
-        let granted = self.ask(&grant).await?;
+        let granted = self.ask(&grant, &self.room_for_logins).await?;
         let (token, subject) = self.accept(&granted.access_token).await?;
         let profile = self.profile(granted.id_token.as_deref(), &subject).await;
         let refresh_token = granted.refresh_token.map(SecretText::new);
@@ -108,7 +114,7 @@ impl TokenEndpoint {
     pub async fn refresh(&self, refresh_token: &str) -> Result<Renewed, RefreshFailure> {
         let grant = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
         let renewed = async {
-            let granted = self.ask(&grant).await?;
+            let granted = self.ask(&grant, &self.room_for_refreshes).await?;
             let (token, _) = self.accept(&granted.access_token).await?;
             let refresh_token = granted.refresh_token.map(SecretText::new);
             Ok(Renewed { head: token.head, signature: token.signature, refresh_token })
@@ -126,9 +132,9 @@ impl TokenEndpoint {
         })
     }
 
-    async fn ask(&self, grant: &[(&str, &str)]) -> Result<Granted, NotGranted> {
-        let Ok(_room) = self.room.try_acquire() else {
-            tracing::warn!("too many logins wait for the token endpoint (auth.auth0.token_url)");
+    async fn ask(&self, grant: &[(&str, &str)], room: &Semaphore) -> Result<Granted, NotGranted> {
+        let (Ok(_own), Ok(_room)) = (room.try_acquire(), self.room.try_acquire()) else {
+            tracing::warn!("too many logins or refreshes wait for the token endpoint (auth.auth0.token_url)");
             return Err(NotGranted::Unavailable { retry: RETRY });
         };
         let mut form = grant.to_vec();

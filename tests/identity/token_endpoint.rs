@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gom::identity::{AUTH0, Login, LoginError};
+use gom_actors::sessions::RefreshFailure;
 use gom_test_support::eventually;
 use serde_json::{Value, json};
 
@@ -182,4 +183,20 @@ async fn a_profile_is_only_believed_if_it_is_the_issuers_and_the_users() {
         Value::Object(login.profile),
         json!({ "nickname": null, "name": null, "picture": null, "email": null, "sub": "auth0|somebody-else" })
     );
+}
+
+#[actix_web::test]
+async fn a_herd_of_refreshes_leaves_places_to_logins() {
+    let issuer = Issuer::start();
+    let world = World::at(&issuer).await;
+    issuer.tokens(Mood::Hangs);
+    let refresher = || world.identity.refresher(AUTH0).unwrap().refresh("refresh-0".to_owned());
+    let before = issuer.token_hits();
+    let refreshes: Vec<_> = (0..100).map(|_| actix_web::rt::spawn(refresher())).collect();
+    eventually("as many as may are asked", async || issuer.token_hits() - before == 48).await;
+    issuer.tokens(Mood::Well);
+    assert!(login(&world).await.is_ok(), "while they wait");
+    for refresh in refreshes {
+        assert_eq!(refresh.await.unwrap().unwrap_err(), RefreshFailure::Unavailable);
+    }
 }
