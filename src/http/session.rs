@@ -4,15 +4,22 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::HttpRequest;
+use gom_actors::push::Push;
 use gom_actors::sessions::{Refreshed, Refresher, Session, SessionError, SessionId};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::State;
 use super::edge::Edge;
 use super::rest_error::RestError;
 use crate::identity::{TokenError, User};
+
+/// Between the first two attempts to forget the devices of a session. It doubles with each, up to the most.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_secs(32);
 
 /// The second in which it was last logged that sessions give no answer.
 static WARNED: AtomicU64 = AtomicU64::new(0);
@@ -109,8 +116,7 @@ pub async fn renew_for_connection(
     {
         return Ok(user);
     }
-    let refresher = refresher(edge, &session)?;
-    match edge.sessions.refresh_for_connection(id, &session.signature, refresher).await {
+    match refreshed(state, id, &session, For::Connection).await? {
         Ok(Refreshed { session, head }) => {
             match edge.identity.verify(&session.provider, &head, &session.signature).await {
                 Ok(user) => Ok(user),
@@ -118,10 +124,7 @@ pub async fn renew_for_connection(
                 Err(error) => Err(NotLoggedIn::No(error.to_string().into())),
             }
         }
-        Err(SessionError::Gone) => {
-            forget_devices(state, id, &session.subject).await;
-            Err(expired())
-        }
+        Err(SessionError::Gone) => Err(expired()),
         Err(error) => Err(unanswered(error)),
     }
 }
@@ -144,26 +147,72 @@ async fn renew(
     id: &SessionId,
     session: &Session,
 ) -> Result<LoggedIn, NotLoggedIn> {
-    let edge = &*state.edge;
-    match edge.sessions.refresh(id, &session.signature, refresher(edge, session)?).await {
-        Ok(Refreshed { session, head }) => verified(request, edge, id, &session, head).await,
-        Err(SessionError::Gone) => {
-            forget_devices(state, id, &session.subject).await;
-            Err(expired())
-        }
+    match refreshed(state, id, session, For::Request).await? {
+        Ok(Refreshed { session, head }) => verified(request, &state.edge, id, &session, head).await,
+        Err(SessionError::Gone) => Err(expired()),
         Err(error) => Err(unanswered(error)),
     }
 }
 
+/// Who wants a token to be renewed.
+#[derive(Debug, Clone, Copy)]
+enum For {
+    Request,
+    Connection,
+}
+
+/// Refreshes the session's token. If its issuer refuses, its devices are forgotten, on a task of its own: a session that has ended
+/// ends its connections, and what waits for the refresh with them.
+///
+/// # Errors
+/// The session's token is not renewed.
+async fn refreshed(
+    state: &State,
+    id: &SessionId,
+    session: &Session,
+    recipient: For,
+) -> Result<Result<Refreshed, SessionError>, NotLoggedIn> {
+    let (edge, push) = (Arc::clone(&state.edge), state.push.clone());
+    let refresher = refresher(&edge, session)?;
+    let (id, signature, user) = (id.clone(), session.signature.clone(), session.subject.clone());
+    let (answer, answered) = oneshot::channel();
+    actix_web::rt::spawn(async move {
+        let refreshed = match recipient {
+            For::Request => edge.sessions.refresh(&id, &signature, refresher).await,
+            For::Connection => edge.sessions.refresh_for_connection(&id, &signature, refresher).await,
+        };
+        let mut forgotten = Ok(());
+        if matches!(refreshed, Err(SessionError::Gone)) {
+            forgotten = forget_devices(&edge, &push, &id, &user).await;
+        }
+        // Nobody may be waiting any more.
+        let _ = answer.send(refreshed);
+        let mut pause = FIRST_PAUSE;
+        while let Err(cause) = forgotten {
+            if pause > MAX_PAUSE {
+                tracing::warn!(user, cause, "devices of a session that has ended are still told");
+                return;
+            }
+            sleep(pause).await;
+            pause *= 2;
+            forgotten = forget_devices(&edge, &push, &id, &user).await;
+        }
+    });
+    let reason = "a refresh has ended without an answer";
+    Ok(answered.await.unwrap_or_else(|_| Err(SessionError::Unavailable { reason: reason.to_owned() })))
+}
+
 /// Of a session that is gone because its issuer refused to renew the token: the user may be shut out there.
-async fn forget_devices(state: &State, id: &SessionId, user: &str) {
+///
+/// # Errors
+/// Why it has to be tried again: nobody comes back for them.
+async fn forget_devices(edge: &Edge, push: &Push, id: &SessionId, user: &str) -> Result<(), String> {
+    let living = edge.sessions.living(std::slice::from_ref(id)).await.map_err(|error| error.to_string())?;
     // It is not gone where only this request came much too late.
-    let living = state.edge.sessions.living(std::slice::from_ref(id)).await;
-    if matches!(living.as_deref(), Ok([false]))
-        && let Err(error) = state.push.forget_session(user, &id.handle()).await
-    {
-        tracing::warn!(user, cause = %error, "devices of a session that has ended are still told");
+    if living == [false] {
+        push.forget_session(user, &id.handle()).await.map_err(|error| error.to_string())?;
     }
+    Ok(())
 }
 
 /// The user of the half that replaced the request's. It has ended as well if connections renewed the token for a while, and

@@ -185,6 +185,31 @@ async fn whose_token_the_issuer_does_not_renew_is_not_told_any_more() {
 }
 
 #[actix_web::test]
+async fn devices_of_a_session_that_ends_are_forgotten_also_when_the_connection_ends_that_has_found_it_out() {
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[("auth.accounts.expiration", "2")]).await;
+    let mut browser = seller(&app).await;
+    subscribe(&mut browser, &subscription("phone", 0)).await;
+    let cookies: Vec<String> = browser.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let query = "subscription%20%7B%20order%20%7B%20mutation%20%7D%20%7D";
+    let stream = reqwest::Client::new()
+        .get(format!("{}/graphql?query={query}", app.address))
+        .header("accept", "text/event-stream")
+        .header("cookie", cookies.join("; "));
+    let stream = stream.send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    let mut client = place.database.connect().await;
+    let devices = client.transaction().await.unwrap();
+    devices.execute("LOCK TABLE gom.push_device IN SHARE MODE", &[]).await.unwrap();
+    let disable = "UPDATE gom.account SET disabled = true, version = version + 1";
+    place.database.connect().await.execute(disable, &[]).await.unwrap();
+    let read = tokio::time::timeout(std::time::Duration::from_secs(30), stream.text()).await;
+    assert!(read.is_ok(), "the stream ends with its session");
+    devices.rollback().await.unwrap();
+    eventually("the device is forgotten", async || stored(&place).await.is_empty()).await;
+}
+
+#[actix_web::test]
 async fn while_the_store_is_away_it_is_said_so() {
     let mut place = Place::new(Stores::Redis).await;
     // Sessions go with it: what needs none says what is missing.
