@@ -65,10 +65,18 @@ pub enum Started {
 
 /// Ends its operation when dropped.
 pub struct Running {
-    _ticket: Ticket,
+    ticket: Ticket,
     _counted: Level,
     /// Of a live query: the task that answers anew.
     answering: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// After which cursor a subscription can go on without having missed anything ([`Ticket::position`]); none of a live query,
+    /// which is answered again.
+    pub fn position(&self) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
+        self.answering.is_none().then(|| self.ticket.position())
+    }
 }
 
 impl Drop for Running {
@@ -164,7 +172,7 @@ async fn begin(
     check_logged(api, [subscription.model()])?;
     let interest = Interest::Events(Arc::new(subscription));
     let ticket = api.live.subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
-    Ok(Running { _ticket: ticket, _counted: SUBSCRIPTIONS.level(Lasting::Subscription), answering: None })
+    Ok(Running { ticket, _counted: SUBSCRIPTIONS.level(Lasting::Subscription), answering: None })
 }
 
 /// To ignore a cursor would be to promise what it stands for.
@@ -329,7 +337,7 @@ fn answer_anew(
             sleep(took.max(TOGETHER)).await;
         }
     });
-    Ok(Running { _ticket: ticket, _counted: SUBSCRIPTIONS.level(Lasting::Live), answering: Some(answering) })
+    Ok(Running { ticket, _counted: SUBSCRIPTIONS.level(Lasting::Live), answering: Some(answering) })
 }
 
 /// What a live query has read was touched.

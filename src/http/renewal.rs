@@ -3,7 +3,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::web::Data;
 use gom_actors::sessions::SessionId;
@@ -39,6 +39,12 @@ pub async fn renewed(
 ) -> Result<Arc<User>, NotRenewed> {
     let patience = left_until(until).saturating_add(state.edge.sessions.refresh_patience());
     timeout(patience, renewed_towards(state, session, until)).await.unwrap_or(Err(NotRenewed::Unavailable))
+}
+
+/// When [`renewed`] ends at the latest; nothing beyond the clock's end.
+pub fn last_renewal(state: &State, until: SystemTime) -> Option<Instant> {
+    let patience = left_until(until).saturating_add(state.edge.sessions.refresh_patience());
+    Instant::now().checked_add(patience)
 }
 
 async fn renewed_towards(

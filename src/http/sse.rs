@@ -1,6 +1,7 @@
 //! Answers as server-sent events, in the distinct connections mode of the GraphQL over SSE protocol: one operation for each
 //! connection. `Last-Event-ID` resumes a subscription.
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::rt::time::{Interval, Sleep, interval_at, sleep};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
+use futures::future::{LocalBoxFuture, ready};
 use futures::{FutureExt, Stream};
 use gom_actors::live::Room;
 use gom_actors::metrics::{CONNECTIONS_CLOSED, Closed, EVENT_STREAMS, Level, Route};
@@ -24,7 +26,7 @@ use super::State;
 use super::access::Noted;
 use super::call::Call;
 use super::outgoing::reader;
-use super::renewal::{NotRenewed, renewed};
+use super::renewal::{NotRenewed, last_renewal, renewed};
 use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{check_site, time_left};
@@ -58,17 +60,18 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     let outbox = Outbox::new(bounds.queue_messages, bounds.queue_bytes, |_, _| None, socket, &account, told);
     let session = state.edge.cookies.id_of(request).filter(|_| user.is_some());
     let entry = state.sockets.enter(&outbox, session.clone());
-    let end = End::of(request, state, session, &call.viewer);
+    let end = End::of(request, state, session, &call.viewer, &outbox);
     let events = Rc::new(Events {
         outbox: Rc::clone(&outbox),
         id: call.id,
         cursors: state.api.engine.cursors.clone(),
+        last: Cell::new(None),
     });
     let mut asked = call.requests.into_iter();
     let started = match (asked.next(), asked.next(), last_event_id(request, &events.cursors)) {
         (Some(operation), None, Ok(from)) => {
             if let Some(from) = from {
-                events.begins(from);
+                events.is_at(from);
             }
             let outlet = Rc::clone(&events) as Rc<dyn Outlet>;
             let starting =
@@ -95,13 +98,15 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     let heartbeat = interval_at(Instant::now() + bounds.heartbeat, bounds.heartbeat);
     let body = Body {
         outbox,
+        events,
         _held: running.as_ref().map(|_| call.held),
-        _running: running,
+        running,
         _entry: entry,
         _place: place,
         _counted: EVENT_STREAMS.level(()),
         heartbeat,
-        end,
+        end: Some(end),
+        leaving: None,
     };
     Ok(HttpResponse::Ok()
         .content_type(CONTENT_TYPE)
@@ -128,9 +133,27 @@ struct Events {
     outbox: Rc<Outbox>,
     id: RequestId,
     cursors: Cursors,
+    /// With which its client comes back.
+    last: Cell<Option<Cursor>>,
 }
 
 impl Events {
+    /// A client that comes back goes on after this.
+    fn is_at(&self, cursor: Cursor) {
+        self.last.set(Some(cursor));
+        self.outbox.send([format!("id: {}\n\n", self.cursors.seal(cursor)).into()]);
+    }
+
+    /// The stream has been served up to here, and ends: what a quiet one has had last may be forgotten.
+    fn leave_at(&self, position: Option<Cursor>) {
+        if let Some(position) = position
+            && self.last.get().is_none_or(|last| last.epoch != position.epoch || last < position)
+        {
+            self.is_at(position);
+        }
+        self.outbox.close(0, "");
+    }
+
     fn answer(&self, answer: &Answer) {
         let mut payload = Vec::new();
         write_answer(&mut payload, answer, self.id.as_str());
@@ -165,10 +188,13 @@ impl Outlet for Events {
 
     /// A client that is cut off before its first event comes back with this.
     fn begins(&self, after: Cursor) {
-        self.outbox.send([format!("id: {}\n\n", self.cursors.seal(after)).into()]);
+        self.is_at(after);
     }
 
     fn next(&self, next: Next) {
+        if next.cursor.is_some() {
+            self.last.set(next.cursor);
+        }
         let cursor = next.cursor.map(|cursor| self.cursors.seal(cursor));
         self.outbox.send([event(&next.payload, cursor.as_deref())]);
     }
@@ -189,14 +215,38 @@ impl Outlet for Events {
 /// The answer's body: what waits, a sign of life now and then, and an end with the token.
 struct Body {
     outbox: Rc<Outbox>,
-    _running: Option<Running>,
+    events: Rc<Events>,
+    running: Option<Running>,
     /// Of the request, for as long as it goes on.
     _held: Option<Charge>,
     _entry: Entry,
     _place: Place,
     _counted: Level,
     heartbeat: Interval,
-    end: End,
+    /// Nothing once it has come.
+    end: Option<End>,
+    /// Finds out up to where the stream was served.
+    leaving: Option<LocalBoxFuture<'static, Option<Cursor>>>,
+}
+
+/// What ends a stream.
+#[derive(Debug, PartialEq, Eq)]
+enum Ending {
+    /// Its token has ended: as metrics count it.
+    Now(Closed),
+    /// The user may something else: the client comes back by itself, with its last cursor.
+    Changed,
+}
+
+impl Ending {
+    /// What becomes of a stream whose token was renewed with other rights, or not; nothing came of a task that was cancelled.
+    fn of(renewal: Option<Result<Arc<User>, NotRenewed>>) -> Self {
+        match renewal {
+            Some(Ok(_)) => Ending::Changed,
+            Some(Err(NotRenewed::Over)) => Ending::Now(Closed::Forbidden),
+            Some(Err(NotRenewed::Unavailable)) | None => Ending::Now(Closed::Again),
+        }
+    }
 }
 
 /// When a stream ends.
@@ -212,36 +262,50 @@ struct Tenure {
     state: Data<State>,
     session: SessionId,
     user: Arc<User>,
+    outbox: Rc<Outbox>,
     renewing: OwnTask<Result<Arc<User>, NotRenewed>>,
 }
 
 impl End {
-    fn of(request: &HttpRequest, state: &State, session: Option<SessionId>, viewer: &Viewer) -> Self {
+    fn of(
+        request: &HttpRequest,
+        state: &State,
+        session: Option<SessionId>,
+        viewer: &Viewer,
+        outbox: &Rc<Outbox>,
+    ) -> Self {
         match (session, viewer, request.app_data::<Data<State>>()) {
             (Some(session), Viewer::User(user), Some(state)) => {
                 let (state, user) = (state.clone(), Arc::clone(user));
+                outbox.may_send_until(last_renewal(&state, user.expires));
                 let renewing = OwnTask::begin(renewed(state.clone(), session.clone(), user.expires));
-                End::Session(Box::new(Tenure { state, session, user, renewing }))
+                let outbox = Rc::clone(outbox);
+                End::Session(Box::new(Tenure { state, session, user, outbox, renewing }))
             }
-            _ => End::Token(Box::pin(sleep(time_left(request, state, viewer)))),
+            _ => {
+                let left = time_left(request, state, viewer);
+                outbox.may_send_until(std::time::Instant::now().checked_add(left));
+                End::Token(Box::pin(sleep(left)))
+            }
         }
     }
 
-    /// Ready when nothing may follow. A client that may go on with other rights comes back by itself, with the last cursor.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when nothing may follow; not to be polled again then.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let tenure = match self {
-            End::Token(expires) => return expires.as_mut().poll(cx),
+            End::Token(expires) => return expires.as_mut().poll(cx).map(|()| Ending::Now(Closed::Forbidden)),
             End::Session(tenure) => tenure,
         };
         loop {
             match Pin::new(&mut tenure.renewing).poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(user))) if user.may_the_same(&tenure.user) => {
+                    tenure.outbox.may_send_until(last_renewal(&tenure.state, user.expires));
                     let renewing = renewed(tenure.state.clone(), tenure.session.clone(), user.expires);
                     tenure.user = user;
                     tenure.renewing = OwnTask::begin(renewing);
                 }
-                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Ready(renewal) => return Poll::Ready(Ending::of(renewal)),
             }
         }
     }
@@ -251,11 +315,20 @@ impl Stream for Body {
     type Item = Result<Bytes, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.end.poll(cx).is_ready() {
-            if !self.outbox.is_over() {
-                CONNECTIONS_CLOSED.one(Closed::Forbidden);
+        if let Some(Poll::Ready(ending)) = self.end.as_mut().map(|end| end.poll(cx)) {
+            self.end = None;
+            if let Ending::Now(cause) = ending {
+                if !self.outbox.is_over() {
+                    CONNECTIONS_CLOSED.one(cause);
+                }
+                return Poll::Ready(None);
             }
-            return Poll::Ready(None);
+            let position = self.running.as_ref().and_then(Running::position);
+            self.leaving = Some(position.map_or_else(|| ready(None).boxed_local(), FutureExt::boxed_local));
+        }
+        if let Some(Poll::Ready(position)) = self.leaving.as_mut().map(|leaving| leaving.poll_unpin(cx)) {
+            self.leaving = None;
+            self.events.leave_at(position);
         }
         match self.outbox.poll(cx) {
             Poll::Ready(event) => Poll::Ready(event.map(Ok)),
@@ -273,6 +346,12 @@ impl Drop for Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_that_ends_because_no_store_answers_is_not_counted_as_forbidden() {
+        assert_eq!(Ending::of(Some(Err(NotRenewed::Unavailable))), Ending::Now(Closed::Again));
+        assert_eq!(Ending::of(Some(Err(NotRenewed::Over))), Ending::Now(Closed::Forbidden));
+    }
 
     #[test]
     fn an_event_has_one_line_of_data() {

@@ -3,7 +3,7 @@
 
 mod receiving;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -32,7 +32,7 @@ use super::own_task::OwnTask;
 use super::payload::bad_cursor;
 use super::sending::Sending;
 use crate::graphql::{self, Answer, Request, Running, Started};
-use crate::http::{NotRenewed, State, reader, renewed, too_much_asked};
+use crate::http::{NotRenewed, State, last_renewal, reader, renewed, too_much_asked};
 use crate::identity::{User, Viewer};
 
 /// How long an acknowledgement waits for its cursor.
@@ -92,7 +92,9 @@ where
         }
     };
     let now = Instant::now();
+    let place = Rc::new(RefCell::new(handshake.place));
     let actor = Socket {
+        place: Rc::clone(&place),
         machine,
         // Beyond the clock's end is for ever.
         until: handshake.viewer.as_ref().and_then(|(left, _)| now.checked_add(*left)),
@@ -116,11 +118,13 @@ where
         None => metrics::Protocol::Unknown,
     });
     let frames = WebsocketContext::with_codec(actor, payload, Codec::new().max_size(most));
-    response.streaming(Sending::new(frames, outbox, (entry, handshake.place, counted)))
+    response.streaming(Sending::new(frames, outbox, (entry, place, counted)))
 }
 
 pub(super) struct Socket {
     machine: Machine,
+    /// Among its user's.
+    place: Rc<RefCell<Place>>,
     viewer: Option<Viewer>,
     /// When the viewer's token ends.
     until: Option<Instant>,
@@ -254,7 +258,9 @@ impl Socket {
             ctx.cancel_future(earlier);
         }
         let Some(until) = self.until else { return };
+        self.outbox.may_send_until(Some(until));
         if let (Some(session), Some(user)) = (&self.session, self.viewer.as_ref().and_then(Viewer::user)) {
+            self.outbox.may_send_until(last_renewal(&self.state, user.expires));
             let renewing = OwnTask::begin(renewed(self.state.clone(), session.clone(), user.expires));
             let renewing = renewing.into_actor(self).map(|renewal, socket, ctx| match renewal {
                 Some(Ok(user)) => socket.go_on_as(user, ctx),
@@ -278,7 +284,11 @@ impl Socket {
         }
         // An acknowledgement that is still awaited, or a start, must not give the rights back.
         (self.known, self.viewer, self.until) = (false, None, None);
-        let effects = self.machine.expired();
+        self.outbox.may_send_until(None);
+        let is_carried_out = |one: &Operation| one.running.is_none() && one.outlet.begun.get();
+        let carried_out = self.running.iter().filter(|(_, operation)| is_carried_out(operation));
+        let carried_out = carried_out.map(|(id, _)| Rc::clone(id)).collect();
+        let effects = self.machine.expired(&carried_out);
         self.carry_out(effects, ctx);
     }
 
@@ -286,7 +296,12 @@ impl Socket {
     /// delivered.
     fn go_on_as(&mut self, user: Arc<User>, ctx: &mut <Self as Actor>::Context) {
         let same = self.viewer.as_ref().and_then(Viewer::user).is_some_and(|old| old.may_the_same(&user));
-        self.viewer = Some(Viewer::User(user));
+        let viewer = Viewer::User(Arc::clone(&user));
+        if !same {
+            self.place.borrow_mut().belongs_to(&user.subject);
+            self.outbox.belongs_to(&self.state.waiting.account(&reader(&viewer)));
+        }
+        self.viewer = Some(viewer);
         self.expire_later(ctx);
         if same {
             return;
@@ -294,7 +309,24 @@ impl Socket {
         self.rights += 1;
         let running = self.running.iter().filter(|(_, operation)| operation.running.is_some());
         let running: Vec<Id> = running.map(|(id, _)| Rc::clone(id)).collect();
-        running.into_iter().for_each(|id| self.start_anew(id, ctx));
+        running.into_iter().for_each(|id| self.go_on_anew(id, ctx));
+    }
+
+    /// Starts an operation anew after what it has been served: the last event of a quiet one may be older than what is kept.
+    fn go_on_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
+        let Some(operation) = self.running.get(&id) else { return };
+        let number = operation.number;
+        let Some(position) = operation.running.as_ref().and_then(Running::position) else {
+            return self.start_anew(id, ctx);
+        };
+        let located = position.into_actor(self).map(move |position, socket, ctx| {
+            let Some(operation) = socket.running.get(&id).filter(|one| one.number == number) else { return };
+            if let Some(position) = position {
+                operation.outlet.reached(position);
+            }
+            socket.start_anew(id, ctx);
+        });
+        ctx.spawn(located);
     }
 
     fn start_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
@@ -338,6 +370,7 @@ impl Socket {
             number,
             request_id: self.request_id.clone(),
             delivered: Cell::new(None),
+            begun: Cell::new(false),
         });
         let of_operation = Rc::clone(&outlet);
         let (state, request_id) = (self.state.clone(), self.request_id.clone());
@@ -371,6 +404,7 @@ impl Socket {
                 }
             };
             outlet.delivered.set(from);
+            outlet.begun.set(true);
             let started = graphql::start(&state.api, start.request, viewer, from, false, deadline, outlet);
             let started = AssertUnwindSafe(started).catch_unwind().await;
             let started = started.unwrap_or_else(|_| Started::Answered(Answer::panicked()));
@@ -397,7 +431,7 @@ impl Socket {
                     socket.carry_out(effects, ctx);
                     // They have changed while it was being started.
                     if is_stale {
-                        socket.start_anew(of_task, ctx);
+                        socket.go_on_anew(of_task, ctx);
                     }
                 }
                 // Its client has not asked for anything, and would take it for the end.

@@ -66,17 +66,31 @@ impl Census {
     }
 }
 
+impl Place {
+    /// The connection is this user's from now on, whether or not there would be room for a new one.
+    pub fn belongs_to(&mut self, user: &str) {
+        let new = Whose::User(user.to_owned());
+        let Some(own) = self.held.iter_mut().find(|whose| matches!(whose, Whose::User(_))) else { return };
+        let mut counts = self.census.0.lock().unwrap_or_else(PoisonError::into_inner);
+        leave(&mut counts, own);
+        *counts.entry(new.clone()).or_default() += 1;
+        *own = new;
+    }
+}
+
+fn leave(counts: &mut HashMap<Whose, usize>, whose: &Whose) {
+    if let Some(count) = counts.get_mut(whose) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(whose);
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.census.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for whose in &self.held {
-            if let Some(count) = counts.get_mut(whose) {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(whose);
-                }
-            }
-        }
+        self.held.iter().for_each(|whose| leave(&mut counts, whose));
     }
 }
 
@@ -99,6 +113,17 @@ mod tests {
             stall_timeout: Duration::ZERO,
             heartbeat: Duration::ZERO,
         }
+    }
+
+    #[test]
+    fn a_connection_that_becomes_another_users_counts_for_that_one() {
+        let (census, bounds) = (Census::default(), bounds());
+        let mut place = census.enter(&bounds, "a", Some("u")).unwrap();
+        place.belongs_to("v");
+        let refused = |user| census.enter(&bounds, "b", Some(user)).err().map(|c| c.setting);
+        assert_eq!((refused("u"), refused("v")), (None, Some("sockets.per_user")));
+        drop(place);
+        assert_eq!(refused("v"), None);
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Legacy {
             return Vec::new();
         }
         if !known && self.over {
-            return self.expired();
+            return self.expired(&HashSet::new());
         }
         if !known {
             return refuse("No authorization to connect");
@@ -131,12 +131,18 @@ impl Legacy {
     }
 
     /// The client forgets each operation with its error, and starts it no more (`subscriptions-transport-ws` 0.9). It does not
-    /// come back, for the socket stays.
-    pub fn expired(&mut self) -> Vec<Effect> {
+    /// come back, for the socket stays. What is being carried out gets its answer: a mutation may have been written.
+    pub fn expired(&mut self, carried_out: &HashSet<Id>) -> Vec<Effect> {
         self.state = State::Over;
-        let ended = std::mem::take(&mut self.running);
+        let ended: Vec<Id> = self.running.extract_if(|id| !carried_out.contains(id)).collect();
         let ended = ended.into_iter().flat_map(|id| [expired(&id), Effect::Stop(id)]);
         std::iter::once(connection_error(EXPIRED)).chain(ended).collect()
+    }
+
+    /// Begun while the token ended, a subscription ends with it.
+    pub fn started(&mut self, id: &Id) -> Vec<Effect> {
+        let is_over = matches!(self.state, State::Over) && self.running.remove(id);
+        if is_over { vec![expired(id), Effect::Stop(Rc::clone(id))] } else { Vec::new() }
     }
 
     pub fn init_is_late(&mut self) -> Vec<Effect> {
@@ -231,10 +237,30 @@ mod tests {
         assert!(matches!(init.as_slice(), [Effect::Authenticate(None)]));
         let start = r#"{"type":"start","id":"1","payload":{"query":"subscription { x }"}}"#;
         assert!(legacy.receive(read(start), 10).is_empty());
-        let ended = legacy.expired();
+        let ended = legacy.expired(&HashSet::new());
         assert!(matches!(&ended[..], [Effect::Send(_), Effect::Send(_), Effect::Stop(_)]), "{ended:?}");
         assert_eq!(legacy.authenticated(true, None), []);
         let refused = legacy.receive(read(start), 10);
         assert!(matches!(&refused[..], [Effect::Send(text)] if text.contains("jwt expired")), "{refused:?}");
+    }
+
+    #[test]
+    fn what_is_carried_out_while_the_token_ends_is_answered_and_a_subscription_that_begins_is_not() {
+        let mut legacy = Legacy::new(10, "request".to_owned(), false);
+        legacy.receive(read(r#"{"type":"connection_init","payload":{}}"#), 10);
+        legacy.authenticated(true, None);
+        let ids = ["1", "2", "3"].map(Id::from);
+        for id in &ids {
+            let start = format!(r#"{{"type":"start","id":{id},"payload":{{"query":"x"}}}}"#);
+            assert!(matches!(&legacy.receive(read(&start), 10)[..], [Effect::Start(..)]));
+        }
+        let [running, mutation, subscription] = ids;
+        let ended = legacy.expired(&HashSet::from([Rc::clone(&mutation), Rc::clone(&subscription)]));
+        assert!(matches!(&ended[1..], [Effect::Send(_), Effect::Stop(id)] if *id == running), "{ended:?}");
+        let answered = legacy.answered(&mutation, &Answer::refused(Vec::new()));
+        assert!(matches!(&answered[..], [Effect::Send(text), Effect::Send(_)] if text.contains("data")));
+        let begun = legacy.started(&subscription);
+        let [Effect::Send(text), Effect::Stop(id)] = &begun[..] else { panic!("{begun:?}") };
+        assert!(text.contains("jwt expired") && *id == subscription);
     }
 }

@@ -67,7 +67,10 @@ impl LocalSockets {
             loop {
                 sleep(LOOK).await;
                 let Some(open) = of_sessions.upgrade() else { return };
-                open.each(|outbox| outbox.cut_if_stalled(stall_timeout));
+                open.each(|outbox| {
+                    outbox.close_if_expired();
+                    outbox.cut_if_stalled(stall_timeout);
+                });
                 open.end_closed_sessions(&sessions).await;
             }
         });

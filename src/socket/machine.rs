@@ -1,5 +1,6 @@
 //! What the protocols have in common: what comes in, and what is to be done about it. Pure: no socket, no clock.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -123,10 +124,11 @@ impl Machine {
     }
 
     /// An operation goes on, and will have more than one answer.
-    pub fn started(&self, id: &str) -> Vec<Effect> {
+    pub fn started(&mut self, id: &Id) -> Vec<Effect> {
         match self {
             Machine::Oldest(oldest) => oldest.started(id),
-            Machine::TransportWs(_) | Machine::Legacy(_) => Vec::new(),
+            Machine::Legacy(legacy) => legacy.started(id),
+            Machine::TransportWs(_) => Vec::new(),
         }
     }
 
@@ -145,8 +147,13 @@ impl Machine {
         each!(self, one => one.failed(id, error))
     }
 
-    /// The session's token has ended, and there is no other: the user has to log in.
-    pub fn expired(&mut self) -> Vec<Effect> {
-        each!(self, one => one.expired())
+    /// The session's token has ended, and there is no other: the user has to log in. `carried_out`: operations that have begun
+    /// and whose answer is being made.
+    pub fn expired(&mut self, carried_out: &HashSet<Id>) -> Vec<Effect> {
+        match self {
+            Machine::TransportWs(one) => one.expired(),
+            Machine::Legacy(legacy) => legacy.expired(carried_out),
+            Machine::Oldest(one) => one.expired(),
+        }
     }
 }

@@ -17,6 +17,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// A client has this long to read why it is closed.
 const GRACE: Duration = Duration::from_secs(5);
+/// A connection that is not stuck ends within this by itself.
+const OWN_TIMER: Duration = Duration::from_secs(1);
+const FORBIDDEN: u16 = 4403;
 /// The close code for a client that is too slow: it may come back at once.
 const TOO_SLOW: u16 = 1013;
 const TOO_SLOW_REASON: &str = "too slow: come back with the cursor of the last event that you have received";
@@ -53,6 +56,8 @@ pub struct Outbox {
     max_bytes: usize,
     last_words: LastWords,
     socket: Cell<Option<OwnSocket>>,
+    /// When the rights end with which bytes are sent.
+    rights_end: Cell<Option<Instant>>,
     /// When the connection last asked for bytes.
     polled: Cell<Instant>,
     /// Signalled when there is room again, and at the end.
@@ -125,6 +130,7 @@ impl Outbox {
             max_bytes,
             last_words,
             socket: Cell::new(socket),
+            rights_end: Cell::new(None),
             polled: Cell::new(Instant::now()),
             room: Rc::default(),
             answers: Arc::new(Semaphore::new(ANSWERS)),
@@ -276,6 +282,18 @@ impl Outbox {
         if stalled && self.socket.get().is_some() {
             tracing::debug!("a client has stopped reading and is cut off");
             self.cut_slow();
+        }
+    }
+
+    /// Until then the client may be sent something; `None`: for ever, or no rights are left.
+    pub fn may_send_until(&self, end: Option<Instant>) {
+        self.rights_end.set(end);
+    }
+
+    /// Ends the connection whose rights have ended if it does not do so itself: see [`Outbox::cut_if_stalled`].
+    pub fn close_if_expired(self: &Rc<Self>) {
+        if self.rights_end.get().is_some_and(|end| end.elapsed() > OWN_TIMER) {
+            self.close(FORBIDDEN, "the token has expired: connect again");
         }
     }
 

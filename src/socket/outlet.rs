@@ -36,6 +36,18 @@ pub(super) struct ToSocket {
     pub request_id: String,
     /// After which it goes on if it is started anew: all before is in the outbox.
     pub delivered: Cell<Option<Cursor>>,
+    /// It is being carried out, or goes on.
+    pub begun: Cell<bool>,
+}
+
+impl ToSocket {
+    /// It has been served up to here, without an event perhaps.
+    pub fn reached(&self, position: Cursor) {
+        let is_further = |delivered: Cursor| delivered.epoch != position.epoch || delivered < position;
+        if self.delivered.get().is_none_or(is_further) {
+            self.delivered.set(Some(position));
+        }
+    }
 }
 
 impl Outlet for ToSocket {

@@ -15,6 +15,7 @@ mod world;
 
 mod bounds;
 mod bursts;
+mod changes;
 mod clients;
 mod events;
 mod faults;

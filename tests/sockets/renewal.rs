@@ -18,7 +18,7 @@ use crate::world::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const NEW_ORDERS: &str = "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
+pub const NEW_ORDERS: &str = "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
 /// In seconds. Each token is renewed a fifth to two fifths of that before.
 const LIFETIME: &str = "2";
 
@@ -71,7 +71,7 @@ pub async fn order(app: &TestApp, seller: &str, code: &str, name: &str) {
     .await;
 }
 
-async fn subscribe(app: &TestApp, protocol: &str, jar: &str) -> Wire {
+pub async fn subscribe(app: &TestApp, protocol: &str, jar: &str) -> Wire {
     let mut wire = Wire::open(app, protocol, &[("cookie", jar)]).await.unwrap();
     wire.send(json!({ "type": "connection_init", "payload": {} })).await;
     assert_eq!(wire.text().await["type"], "connection_ack");

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::app::{Place, Stores, TestApp};
 use crate::transport_ws::BEGINNING;
-use crate::wire::{LEGACY, TRANSPORT_WS, Wire, cookies, token};
+use crate::wire::{LEGACY, TRANSPORT_WS, Wire, cookies, init, token};
 use crate::world::{SELLER, seller, shops};
 
 /// An answer or an event is this text under so many names: more than the system's buffers hold.
@@ -137,6 +137,42 @@ async fn where_too_much_waits_in_all_only_the_connection_that_holds_most_is_ende
     assert_eq!(Wire::open(&app, TRANSPORT_WS, &headers).await.err(), Some(429), "no more than makes room");
     other.send(json!({ "type": "ping" })).await;
     assert_eq!(other.text().await["type"], "pong", "nobody else is ended");
+}
+
+#[actix_web::test]
+async fn a_client_that_does_not_read_is_ended_with_its_token_over_every_protocol() {
+    let place = Place::new(Stores::Twins).await;
+    let settings = [
+        ("limits.service.waiting_bytes", BOUND),
+        ("sockets.stall_timeout", "600000"),
+        ("sockets.heartbeat", "600000"),
+    ];
+    let app = shops(&place, &settings).await;
+    fill(&app, "x").await;
+    let refused = async || knock(&app).await.0 == StatusCode::TOO_MANY_REQUESTS;
+    for protocol in [TRANSPORT_WS, LEGACY, "events"] {
+        let short = token(&app, Duration::from_secs(10));
+        let (mut sockets, mut streams) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            if protocol == "events" {
+                let request = Client::new().post(format!("{}/graphql", app.address));
+                let request = request.header("accept", "text/event-stream").bearer_auth(&short);
+                let request = request.header("content-type", "application/json");
+                streams.push(request.body(json!({ "query": query() }).to_string()).send().await.unwrap());
+                continue;
+            }
+            let mut wire = Wire::open(&app, protocol, &[]).await.unwrap();
+            wire.send(init(&short)).await;
+            assert_eq!(wire.text().await["type"], "connection_ack");
+            let start = if protocol == LEGACY { "start" } else { "subscribe" };
+            wire.send(json!({ "id": "1", "type": start, "payload": { "query": query() } })).await;
+            sockets.push(wire);
+        }
+        eventually(&format!("{protocol}: much waits"), refused).await;
+        eventually(&format!("{protocol}: the token ends, and with it what waits"), async || !refused().await)
+            .await;
+        drop((sockets, streams));
+    }
 }
 
 #[actix_web::test]
