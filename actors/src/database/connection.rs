@@ -307,7 +307,7 @@ impl Worker {
     async fn transact(&self, program: &Program, asker: Option<Asker>, deadline: Instant) -> Answer {
         let left = deadline.saturating_duration_since(Instant::now());
         let cutoff = deadline - SETTLE.min(left / 4);
-        let mut prepared_again = false;
+        let (mut prepared_again, mut discards) = (false, false);
         let mut repeats = 0;
         loop {
             self.health.borrow().admits_writes()?;
@@ -316,13 +316,14 @@ impl Worker {
                 Err(NoLease::Refused(error)) => return Err(error),
                 Err(NoLease::Unopened(error)) => return Err(self.unopened(error)),
             };
+            let lease = if discards { without_plans(lease, cutoff).await? } else { lease };
             let error = match attempt(lease, program, cutoff, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             match &error {
-                ProgramError::Failed(Failure::Stale(_)) if !prepared_again => {
-                    prepared_again = true;
+                ProgramError::Failed(failure @ Failure::Stale(_)) if !prepared_again => {
+                    (prepared_again, discards) = (true, failure.is_of_a_function());
                     DATABASE_RETRIES.one((Work::Program, Retry::Stale));
                     continue;
                 }
@@ -345,6 +346,21 @@ impl Worker {
             let conflict = matches!(error, ProgramError::Failed(Failure::Conflict(_)));
             DATABASE_RETRIES.one((Work::Program, if conflict { Retry::Conflict } else { Retry::Lost }));
             tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// The client with none of the plans that its connection has kept: the next use makes them, for the types of now.
+async fn without_plans(lease: Lease, cutoff: Instant) -> Result<Lease, RunError> {
+    match timeout_at(cutoff, lease.link.command("discard plans")).await {
+        Ok(Ok(_)) => Ok(lease),
+        Ok(Err(failure)) => {
+            lease.abandon();
+            Err(failure.into_run_error())
+        }
+        Err(_) => {
+            lease.abandon();
+            Err(RunError::Deadline)
         }
     }
 }

@@ -147,6 +147,12 @@ impl Failure {
         }))
     }
 
+    /// A function of the database has planned for types that its table's columns no longer have. Its connection's plans are
+    /// no statement's: they have to be discarded.
+    pub(super) fn is_of_a_function(&self) -> bool {
+        matches!(self, Failure::Stale(report) if report.sqlstate == SqlState::DATATYPE_MISMATCH.code())
+    }
+
     /// For a statement that was prepared just now: preparing it again would change nothing.
     pub(super) fn unmended(self) -> Self {
         match self {

@@ -97,7 +97,8 @@ impl Outline {
             planned.checks.iter_mut().for_each(|check| check.compare(&checks));
         }
         let triggers = catalog::triggers(client, schema).await?;
-        planned.steps.extend(migrate::change_log_steps(model, schema, &triggers));
+        let log = migrate::change_log_steps(model, schema, &triggers, Some(&planned));
+        planned.steps.extend(log);
         let watches = catalog::watches(client, schema).await?;
         planned.steps.extend(migrate::watch_steps(model, schema, &watches));
         if last.is_some() {

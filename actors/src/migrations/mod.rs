@@ -128,7 +128,7 @@ pub async fn verify<C: GenericClient>(
     let mut differences: Vec<String> =
         migrate::differences(&target, &found).iter().map(ToString::to_string).collect();
     let triggers = catalog::triggers(client, schema).await?;
-    let mut missing = migrate::change_log_steps(model, schema, &triggers);
+    let mut missing = migrate::change_log_steps(model, schema, &triggers, None);
     missing.extend(migrate::watch_steps(model, schema, &catalog::watches(client, schema).await?));
     differences.extend(missing.into_iter().map(|step| format!("still to do: {}", step.description)));
     let planned = migrate::plan(model, &target, &found, &[])?;

@@ -277,3 +277,31 @@ async fn the_deadline_ends_a_program_before_its_commit() {
     database.transact(program(1, steps), later()).await.unwrap();
     assert_eq!(ask(&database, ALL).await, "1held 2b");
 }
+
+#[actix::test]
+async fn a_write_goes_on_when_a_column_that_its_tables_trigger_reads_has_changed_its_type() {
+    let (_test, client, database) = notes().await;
+    let trigger = "create table log(id text, body text);
+        create function log() returns trigger language plpgsql as $$
+          begin insert into log values (new.id::text, new.body); return null; end $$;
+        create trigger log after insert on notes for each row execute function log()";
+    client.batch_execute(trigger).await.unwrap();
+    let write = async |id: &str| {
+        // Of one statement, and of several in a transaction.
+        let alone = program(1, vec![insert(id, "a", Expect::Anything)]);
+        let two = vec![
+            insert(&format!("1{id}"), "b", Expect::Anything),
+            insert(&format!("2{id}"), "c", Expect::Anything),
+        ];
+        for program in [alone, program(1, two)] {
+            database.transact(program, later()).await.unwrap();
+        }
+    };
+    write("1").await;
+    client.batch_execute("alter table notes alter id type bigint").await.unwrap();
+    write("2").await;
+    client.batch_execute("alter table notes alter body type varchar(80)").await.unwrap();
+    write("3").await;
+    let logged = client.query_one("select count(*) from log", &[]).await.unwrap();
+    assert_eq!(logged.get::<_, i64>(0), 9, "each once");
+}

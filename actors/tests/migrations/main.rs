@@ -351,6 +351,31 @@ async fn types_change_with_the_keys_that_hold_them() {
 }
 
 #[tokio::test]
+async fn a_connection_that_has_written_before_a_type_changes_writes_on_afterwards() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    deploy(&mut client, "type A { id: ID! @id n: Int tags: [Int!]! }", &[], false).await.unwrap();
+    let writer = database.connect().await;
+    run(&writer, &format!("SET search_path TO \"{SCHEMA}\"")).await;
+    for text in
+        ["type A { id: ID! @id n: Int tags: [Int!]! }", "type A { id: ID! @id n: String tags: [String!]! }"]
+    {
+        deploy(&mut client, text, &[], false).await.unwrap();
+        let writes = [
+            "INSERT INTO \"A\" (id, n) VALUES ('a', '1')",
+            "INSERT INTO \"A_tags\" VALUES ('a', 1000, '7')",
+            "UPDATE \"A_tags\" SET value = '8'",
+            "UPDATE \"A\" SET n = '2'",
+            "DELETE FROM \"A_tags\"",
+            "DELETE FROM \"A\"",
+        ];
+        for write in writes {
+            run(&writer, write).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn uniqueness_and_links_come_and_go() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;

@@ -50,7 +50,15 @@ struct Logged {
 
 /// The steps after which all changes of the datamodel's tables are logged, and nothing is left of tables that are gone.
 /// They come after those that make the tables.
-pub fn change_log_steps(model: &DataModel, schema: &str, found: &[FoundTrigger]) -> Vec<MigrationStep> {
+///
+/// `planned`: what is done to the tables before, if anything. A function is made again whose columns change their types: the
+/// connections that have planned it would refuse every write with SQLSTATE 42804.
+pub fn change_log_steps(
+    model: &DataModel,
+    schema: &str,
+    found: &[FoundTrigger],
+    planned: Option<&Planned>,
+) -> Vec<MigrationStep> {
     let present: HashMap<&str, &FoundTrigger> =
         found.iter().filter_map(|found| Some((found.table.as_deref()?, found))).collect();
     let wanted = logged(model, schema);
@@ -59,7 +67,8 @@ pub fn change_log_steps(model: &DataModel, schema: &str, found: &[FoundTrigger])
         let up_to_date = present.get(one.table.as_str()).is_some_and(|found| {
             found.function == one.function && found.source.as_deref() == Some(one.source.as_str())
         });
-        if !up_to_date {
+        let is_retyped = planned.is_some_and(|planned| planned.retyped.contains(&one.table));
+        if !up_to_date || is_retyped {
             steps.push(step(one, schema));
         }
     }

@@ -47,6 +47,8 @@ pub struct Planned {
     pub checks: Vec<DataCheck>,
     /// Tables and columns that are not in the datamodel, were never Gom's, and stay.
     pub left_alone: Vec<LeftAlone>,
+    /// The tables of which a column changes its type.
+    pub(super) retyped: HashSet<String>,
     /// After the renames.
     pub(super) found: DatabaseLayout,
     origins: Origins,
@@ -83,6 +85,11 @@ pub fn plan(
     let mut found = found.clone();
     let (renaming, origins) = rename::apply(wanted, &mut found, renames)?;
     let differences = differences_after(target, &found, &origins);
+    let retyped = differences.iter().filter_map(|difference| match difference {
+        Difference::Type { table, .. } => Some(table.name.clone()),
+        _ => None,
+    });
+    let retyped = retyped.collect();
     let mut planner = Planner {
         ddl: Ddl { schema: &wanted.schema },
         wanted,
@@ -101,7 +108,7 @@ pub fn plan(
     let (steps, checks, lost) = (planner.steps, planner.checks, planner.lost);
     let left_alone = left_alone(target, &found, &origins);
     let steps = steps.into_iter().map(|(_, step)| step).collect();
-    let mut planned = Planned { steps, checks, left_alone, found, origins, lost };
+    let mut planned = Planned { steps, checks, left_alone, retyped, found, origins, lost };
     let more = misfits::checks(model, wanted, &planned);
     planned.checks.extend(more);
     Ok(planned)
