@@ -257,8 +257,8 @@ impl Socket {
         if let Some(earlier) = self.expiry.take() {
             ctx.cancel_future(earlier);
         }
+        self.outbox.may_send_until(self.until);
         let Some(until) = self.until else { return };
-        self.outbox.may_send_until(Some(until));
         if let (Some(session), Some(user)) = (&self.session, self.viewer.as_ref().and_then(Viewer::user)) {
             self.outbox.may_send_until(last_renewal(&self.state, user.expires));
             let renewing = OwnTask::begin(renewed(self.state.clone(), session.clone(), user.expires));
