@@ -322,7 +322,10 @@ impl Worker {
                 Err(error) => error,
             };
             match &error {
-                ProgramError::Failed(failure @ Failure::Stale(_)) if !prepared_again => {
+                // A change of the tables can do both: first the statement does not fit, then a function that it calls.
+                ProgramError::Failed(failure @ Failure::Stale(_))
+                    if !prepared_again || failure.is_of_a_function() && !discards =>
+                {
                     (prepared_again, discards) = (true, failure.is_of_a_function());
                     DATABASE_RETRIES.one((Work::Program, Retry::Stale));
                     continue;
