@@ -141,6 +141,11 @@ pub fn leave_redis(redis: &TestRedis, endpoints: [String; 2]) {
     queues.zadd::<_, _, _, ()>("bull:publications:delayed", "1", 1_570_100_400_000_u64).unwrap();
 }
 
+/// How many devices the earlier server finds of a user.
+pub fn devices_of(redis: &TestRedis, user: &str) -> usize {
+    connect(redis, 1).scard(format!("user:{user}:subs")).unwrap()
+}
+
 /// A customer who is logged in at the earlier server, whose `APP_KEY` this is.
 pub fn leave_session(redis: &TestRedis, key: &str, name: &str) -> Visitor {
     let sign = |text: &str| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), text.as_bytes());

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use crate::document::{Command, commands};
 use crate::left_behind::{
     AUTH, CODE, CUSTOMER, DEVICES, DUE, LATER, LONG_AGO, ORDER, P256DH, PHONE, PRIVATE, PROMOTION,
-    SELLERS_ROW, WITHOUT_PARTNERS, datamodel, everything, kept, leave_database, leave_redis, leave_session,
-    names, order_by_prisma, service_token,
+    SELLERS_ROW, WITHOUT_PARTNERS, datamodel, devices_of, everything, kept, leave_database, leave_redis,
+    leave_session, names, order_by_prisma, service_token,
 };
 use crate::terminal::Terminal;
 use crate::visitor::Visitor;
@@ -200,6 +200,7 @@ async fn the_page_about_moving_from_prisma_leads_to_its_end_and_back() {
 
     // The way back.
     page.terminal.stop();
+    assert_eq!(DEVICES.map(|(user, _)| devices_of(&redis, user)), [1, 0], "the seller's, not the customer's");
     let after = everything(&tables).await;
     let shape = |all: &BTreeSet<String>| -> BTreeSet<String> {
         let named = |line: &&String| line.starts_with("column ") || line.starts_with("constraint ");
