@@ -61,10 +61,16 @@ INSERT INTO "Publication" ("uid", "type", "status", "delay", "promotion", "publi
 RESET search_path;
 "#;
 
-/// The database as the last deployment of Prisma's has made it, with rows.
-pub async fn leave_database(tables: &Client) {
-    tables.batch_execute(include_str!("../fixtures/prisma1.sql")).await.unwrap();
-    tables.batch_execute(MORE).await.unwrap();
+/// The database as the last deployment of Prisma's has made it, with rows, in the schema of its service and stage, which the
+/// connection looks at from now on.
+pub async fn leave_database(tables: &Client, schema: &str) {
+    for script in [include_str!("../fixtures/prisma1.sql"), MORE] {
+        tables.batch_execute(&script.replace("default$default", schema)).await.unwrap();
+    }
+    tables
+        .execute("SELECT set_config('search_path', format('%I', $1::text), false)", &[&schema])
+        .await
+        .unwrap();
 }
 
 /// The shop's datamodel, as it was deployed: with a list.
@@ -80,17 +86,16 @@ pub fn datamodel() -> String {
 
 /// An order that somebody places while Prisma serves.
 pub async fn order_by_prisma(tables: &Client, uid: &str) {
-    let insert = r#"INSERT INTO "default$default"."Order" ("uid", "name", "stage", "issuedTo", "assignedTo", "createdAt", "updatedAt")
+    let insert = r#"INSERT INTO "Order" ("uid", "name", "stage", "issuedTo", "assignedTo", "createdAt", "updatedAt")
         VALUES ($1, 'Entretanto', 'OPEN', 'ck000000000000000customer', 'ck0000000000000000seller1', now(), now())"#;
     tables.execute(insert, &[&uid]).await.unwrap();
-    let insert =
-        r#"INSERT INTO "default$default"."_OrderPromo" ("A", "B") VALUES ($1, 'ck00000000000000000promo1')"#;
+    let insert = r#"INSERT INTO "_OrderPromo" ("A", "B") VALUES ($1, 'ck00000000000000000promo1')"#;
     tables.execute(insert, &[&uid]).await.unwrap();
 }
 
 /// Every column, key, index, trigger and row of Prisma's schemas, a line each.
 pub async fn everything(tables: &Client) -> BTreeSet<String> {
-    const SCHEMA: &str = "WITH of AS (SELECT oid, nspname FROM pg_namespace WHERE nspname IN ('default$default', 'management'))
+    const SCHEMA: &str = "WITH of AS (SELECT oid, nspname FROM pg_namespace WHERE nspname IN (current_schema(), 'management'))
         SELECT concat_ws(' ', 'column', table_name, column_name, data_type, character_maximum_length, datetime_precision, is_nullable, column_default)
           FROM information_schema.columns WHERE table_schema IN (SELECT nspname FROM of)
         UNION ALL SELECT concat_ws(' ', 'constraint', conrelid::regclass, pg_get_constraintdef(c.oid)) FROM pg_constraint c JOIN of ON of.oid = connamespace
@@ -99,7 +104,7 @@ pub async fn everything(tables: &Client) -> BTreeSet<String> {
           JOIN of ON of.oid = relnamespace WHERE NOT tgisinternal";
     let mut all: BTreeSet<String> =
         tables.query(SCHEMA, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
-    let names = "SELECT format('%I.%I', schemaname, tablename), tablename::text FROM pg_tables WHERE schemaname IN ('default$default', 'management')";
+    let names = "SELECT format('%I.%I', schemaname, tablename), tablename::text FROM pg_tables WHERE schemaname IN (current_schema(), 'management')";
     for table in tables.query(names, &[]).await.unwrap() {
         let (quoted, name): (String, String) = (table.get(0), table.get(1));
         let rows = tables.query(&format!("SELECT to_jsonb(t)::text FROM {quoted} t"), &[]).await.unwrap();

@@ -120,11 +120,20 @@ fn is_what_the_page_names(before: &BTreeSet<String>, after: &BTreeSet<String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_about_moving_from_prisma_leads_to_its_end_and_back() {
+    there_and_back("default$default").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_does_where_service_and_stage_had_names() {
+    there_and_back("shop$dev").await;
+}
+
+async fn there_and_back(schema: &str) {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/MIGRATING.md")).unwrap();
     let database = TestDatabase::create().await;
     let (redis, service) = (TestRedis::start(), PushService::start_with(PushServiceOptions::default()));
     let tables = database.connect().await;
-    leave_database(&tables).await;
+    leave_database(&tables, schema).await;
     leave_redis(&redis, DEVICES.map(|(_, path)| service.endpoint(path)));
     let mut open_pages = [leave_session(&redis, OLD_KEY, "one"), leave_session(&redis, KEY, "two")];
     let left = names(&redis);
@@ -142,6 +151,9 @@ async fn the_page_about_moving_from_prisma_leads_to_its_end_and_back() {
     let mut page = Page { left: commands(&text).into_iter(), text, terminal };
 
     page.step("export GOM_ENV=production");
+    if schema != "default$default" {
+        page.type_in(format!("export GOM__DATABASE__SCHEMA='{schema}'"));
+    }
     let vapid = VapidKeys::generate().unwrap();
     page.type_in(format!(
         "export APP_KEY={KEY} REDIS_HOST=127.0.0.1 REDIS_PORT={} GOM__AUTH__PROVIDER=accounts GOM__SERVER__PORT={port} \
@@ -208,7 +220,7 @@ async fn the_page_about_moving_from_prisma_leads_to_its_end_and_back() {
     };
     assert_eq!(shape(&before), shape(&after), "columns and keys are those that Prisma has made");
     order_by_prisma(&tables, "ck0000000000000afterwards").await;
-    let delete = r#"DELETE FROM "default$default"."Order" WHERE "uid" = 'ck0000000000000neworder01'"#;
+    let delete = r#"DELETE FROM "Order" WHERE "uid" = 'ck0000000000000neworder01'"#;
     assert_eq!(tables.execute(delete, &[]).await.unwrap(), 1, "Prisma deletes what Gom has written");
     let drop = page.statement("DROP SCHEMA gom").to_owned();
     tables.batch_execute(&drop).await.unwrap();
