@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod chance;
+#[path = "../../../tests/visibility/dice.rs"]
+mod dice;
+#[path = "../../../tests/filters/drafts.rs"]
+mod drafts;
+mod ends;
 mod epochs;
 mod foreign;
 mod losses;
@@ -23,7 +29,7 @@ fn model(text: &str) -> DataModel {
     parse("datamodel.prisma", text).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Applies a datamodel.
+/// Applies a datamodel, of which nobody is told.
 async fn attempt(
     client: &mut Client,
     text: &str,
@@ -35,7 +41,10 @@ async fn attempt(
     let deployment =
         Deployment { renames: &renames, allow_data_loss, ..Deployment::new(&model, text, SCHEMA) };
     let planned = plan(client, &deployment).await?;
-    let done = apply(client, &deployment, &|_| ()).await?;
+    let before = logged(client).await;
+    let done = apply(client, &deployment, &|_| ()).await;
+    assert_eq!(logged(client).await, before, "a deployment is no event and notifies nobody");
+    let done = done?;
     assert_eq!(planned.steps, done.steps, "what was planned is what is done");
     assert!(!planned.is_refused(), "what would be refused is not done");
     Ok(done.steps)
@@ -76,11 +85,24 @@ async fn text(client: &Client, query: &str) -> Option<String> {
     client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
 }
 
+/// How much the database holds that somebody would be notified of; nothing of it before the first deployment.
+async fn logged(client: &Client) -> String {
+    let tables =
+        "SELECT (to_regclass('gom.change') IS NOT NULL AND to_regclass('gom.job') IS NOT NULL)::text";
+    if text(client, tables).await.as_deref() != Some("true") {
+        return "0 changes, 0 jobs".to_owned();
+    }
+    text(client, "SELECT (SELECT count(*) FROM gom.change) || ' changes, ' || (SELECT count(*) FROM gom.job) || ' jobs'")
+        .await
+        .unwrap()
+}
+
 /// Every row of the model's tables, as text.
 async fn rows(client: &Client) -> Vec<String> {
     let mut rows = Vec::new();
     for table in introspect(client, SCHEMA).await.unwrap().tables {
-        let query = format!("SELECT t::text FROM \"{SCHEMA}\".\"{}\" t ORDER BY 1", table.name);
+        let name = table.name.replace('"', "\"\"");
+        let query = format!("SELECT t::text FROM \"{SCHEMA}\".\"{name}\" t ORDER BY 1");
         for row in client.query(&query, &[]).await.unwrap() {
             rows.push(format!("{}: {}", table.name, row.get::<_, String>(0)));
         }
@@ -221,13 +243,6 @@ async fn rows_that_forbid_a_step_are_named_and_nothing_is_changed() {
 }
 
 const BLOG: &str = "type Post { id: ID! @id title: String words: Int stars: Int }";
-
-/// How much the database holds that somebody would be notified of.
-async fn logged(client: &Client) -> String {
-    text(client, "SELECT (SELECT count(*) FROM gom.change) || ' changes, ' || (SELECT count(*) FROM gom.job) || ' jobs'")
-        .await
-        .unwrap()
-}
 
 #[tokio::test]
 async fn a_migration_that_fills_a_column_is_no_event_and_notifies_nobody() {

@@ -89,8 +89,8 @@ pub fn unlogged_tables(model: &DataModel, schema: &str, found: &[FoundTrigger]) 
     logged(model, schema).into_iter().map(|one| one.table).filter(|table| !has_trigger(table)).collect()
 }
 
-/// The step after which no cursor of before is taken any more, if a table that was served before has lost its trigger, or was
-/// called otherwise: who comes back with such a cursor would miss the table's changes in silence. It comes last, because
+/// The step after which no cursor of before is taken any more, if a table that was served before has lost its trigger, was
+/// called otherwise, or held its links the other way round: who comes back with such a cursor would miss the table's changes in silence. It comes last, because
 /// whoever stamps waits for it. A table that was not served has no subscriber from before.
 ///
 /// `previous`: the layout of the datamodel that was deployed last; nothing if this program cannot read that datamodel.
@@ -109,7 +109,7 @@ pub fn epoch_step(
             None => planned.found.table(table).is_some(),
         };
         let is_seen = found.iter().any(|trigger| trigger.table.as_deref() == Some(earlier));
-        was_served && (!is_seen || earlier != table)
+        was_served && (!is_seen || earlier != table || planned.swapped.contains(table))
     })?;
     Some(MigrationStep::harmless(
         format!(

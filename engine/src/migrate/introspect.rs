@@ -148,6 +148,7 @@ pub fn found(schema: &str, rows: CatalogRows) -> DatabaseLayout {
             primary_key_name: None,
             foreign_keys: Vec::new(),
             indexes: Vec::new(),
+            ends: None,
         });
     }
     // Rows of other relations (partitions, an extension's tables) find no table and say nothing.

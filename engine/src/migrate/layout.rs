@@ -24,6 +24,8 @@ pub struct Table {
     pub foreign_keys: Vec<ForeignKey>,
     /// Without the primary key's own index in a wanted layout, with it in a found one.
     pub indexes: Vec<Index>,
+    /// Of the links of a model with itself: the fields that lead from the node of each column to the other. Only in a wanted layout.
+    pub ends: Option<[Option<String>; 2]>,
 }
 
 /// What a wanted table is for; a catalog does not say it.

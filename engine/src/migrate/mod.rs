@@ -5,6 +5,7 @@ mod change_log;
 mod compare;
 mod convert;
 mod ddl;
+mod ends;
 pub mod introspect;
 mod kept_renames;
 mod layout;

@@ -49,6 +49,8 @@ pub struct Planned {
     pub left_alone: Vec<LeftAlone>,
     /// The tables of which a column changes its type.
     pub(super) retyped: HashSet<String>,
+    /// The tables of links whose columns change places: what the change log has of them is the other way round.
+    pub(super) swapped: HashSet<String>,
     /// After the renames.
     pub(super) found: DatabaseLayout,
     origins: Origins,
@@ -83,13 +85,14 @@ pub fn plan(
 ) -> Result<Planned, RenameError> {
     let wanted = target.wanted;
     let mut found = found.clone();
-    let (renaming, origins) = rename::apply(wanted, &mut found, renames)?;
+    let (renaming, origins) = rename::apply(target, &mut found, renames)?;
     let differences = differences_after(target, &found, &origins);
+    let swapped = swapped(wanted, &origins);
     let retyped = differences.iter().filter_map(|difference| match difference {
         Difference::Type { table, .. } => Some(table.name.clone()),
         _ => None,
     });
-    let retyped = retyped.collect();
+    let retyped = retyped.chain(swapped.iter().cloned()).collect();
     let mut planner = Planner {
         ddl: Ddl { schema: &wanted.schema },
         wanted,
@@ -108,10 +111,18 @@ pub fn plan(
     let (steps, checks, lost) = (planner.steps, planner.checks, planner.lost);
     let left_alone = left_alone(target, &found, &origins);
     let steps = steps.into_iter().map(|(_, step)| step).collect();
-    let mut planned = Planned { steps, checks, left_alone, retyped, found, origins, lost };
+    let mut planned = Planned { steps, checks, left_alone, retyped, swapped, found, origins, lost };
     let more = misfits::checks(model, wanted, &planned);
     planned.checks.extend(more);
     Ok(planned)
+}
+
+/// The tables of links whose columns change places.
+fn swapped(wanted: &DatabaseLayout, origins: &Origins) -> HashSet<String> {
+    let has_moved = |table: &Table, column: &Column| origins.column(&table.name, &column.name) != column.name;
+    let relations = wanted.tables.iter().filter(|table| table.purpose == TablePurpose::Relation);
+    let moved = relations.filter(|table| table.columns.iter().any(|column| has_moved(table, column)));
+    moved.map(|table| table.name.clone()).collect()
 }
 
 /// Tables, indexes and sequences share one space of names.

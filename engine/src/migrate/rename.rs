@@ -4,9 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::compare::Target;
+use super::ends;
 use super::kept_renames::{moves_column, moves_table};
-use super::layout::{DatabaseLayout, Table, TablePurpose};
-use super::names::{free_name, quote_identifier};
+use super::layout::{DatabaseLayout, TablePurpose};
+use super::names::quote_identifier;
 use super::rows::Origins;
 use super::step::MigrationStep;
 
@@ -79,15 +81,16 @@ impl fmt::Display for Rename {
     }
 }
 
-/// Applies the renames to `found`, and returns their steps and what everything is called until they are done.
+/// Applies the renames to `found`, with what changes places because of them, and returns their steps and what everything is called until they are done.
 ///
 /// # Errors
 /// When a name to be changed is not there, is taken, or the new one is not what the datamodel asks for.
 pub(super) fn apply(
-    wanted: &DatabaseLayout,
+    target: &Target<'_>,
     found: &mut DatabaseLayout,
     renames: &[Rename],
 ) -> Result<(Vec<MigrationStep>, Origins), RenameError> {
+    let wanted = target.wanted;
     let mut steps = Renaming::default();
     let (columns, tables): (Vec<_>, Vec<_>) = renames.iter().partition(|r| r.column.is_some());
     let tables: Vec<_> =
@@ -120,20 +123,18 @@ pub(super) fn apply(
             None => rename_column(wanted, found, table, column, &rename.new_name, &mut steps)?,
         }
     }
-    for rename in &tables {
-        swap_ends(wanted, found, &rename.new_name, &mut steps);
-    }
+    ends::swap(target, found, &mut steps);
     Ok((steps.steps, steps.origins))
 }
 
 #[derive(Default)]
-struct Renaming {
+pub(super) struct Renaming {
     steps: Vec<MigrationStep>,
-    origins: Origins,
+    pub(super) origins: Origins,
 }
 
 impl Renaming {
-    fn push(&mut self, step: MigrationStep) {
+    pub(super) fn push(&mut self, step: MigrationStep) {
         self.steps.push(step);
     }
 }
@@ -209,7 +210,7 @@ fn rename_column(
     Ok(())
 }
 
-fn rename_step(wanted: &DatabaseLayout, table: &str, old: &str, new: &str) -> MigrationStep {
+pub(super) fn rename_step(wanted: &DatabaseLayout, table: &str, old: &str, new: &str) -> MigrationStep {
     MigrationStep::harmless(
         format!("rename the column `{table}.{old}` to `{new}`"),
         format!(
@@ -222,7 +223,7 @@ fn rename_step(wanted: &DatabaseLayout, table: &str, old: &str, new: &str) -> Mi
 }
 
 /// Writes the column's new name wherever the layout mentions the old one.
-fn note_column(found: &mut DatabaseLayout, table: &str, old: &str, new: &str) {
+pub(super) fn note_column(found: &mut DatabaseLayout, table: &str, old: &str, new: &str) {
     let rename = |name: &mut String| {
         if name == old {
             *name = new.to_string();
@@ -241,33 +242,6 @@ fn note_column(found: &mut DatabaseLayout, table: &str, old: &str, new: &str) {
     }
 }
 
-/// The ends of a relation stand in the order of the alphabet, so a renamed model may change sides: the foreign
-/// keys say which column holds whose ids.
-fn swap_ends(wanted: &DatabaseLayout, found: &mut DatabaseLayout, table: &str, steps: &mut Renaming) {
-    let Some(wanted_table) = wanted.table(table).filter(|t| t.purpose == TablePurpose::Relation) else {
-        return;
-    };
-    let [a, b] = wanted_table.foreign_keys.as_slice() else { return };
-    let Some(found_table) = found.table(table) else { return };
-    let target = |table: &Table, column: &str| {
-        let key = table.foreign_keys.iter().find(|k| k.columns == [column])?;
-        Some(key.target_table.clone())
-    };
-    let (a_column, b_column) = (&a.columns[0], &b.columns[0]);
-    let crossed = a.target_table != b.target_table
-        && target(found_table, a_column).as_ref() == Some(&b.target_table)
-        && target(found_table, b_column).as_ref() == Some(&a.target_table);
-    if !crossed {
-        return;
-    }
-    let spare = free_name("swap", |name| found_table.column(name).is_some());
-    for (old, new) in [(a_column, &spare), (b_column, a_column), (&spare, b_column)] {
-        steps.push(rename_step(wanted, table, old, new));
-        steps.origins.rename_column(table, old, new);
-        note_column(found, table, old, new);
-    }
-}
-
-fn qualified(wanted: &DatabaseLayout, table: &str) -> String {
+pub(super) fn qualified(wanted: &DatabaseLayout, table: &str) -> String {
     format!("{}.{}", quote_identifier(&wanted.schema), quote_identifier(table))
 }

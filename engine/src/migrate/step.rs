@@ -27,7 +27,8 @@ pub struct Loss {
     pub rows: FoundRows,
     /// The step serves only these rows, and is left out if there are none.
     pub only_for_rows: bool,
-    /// The step drops the table or column, which another version of the datamodel may still need although it is empty.
+    /// The step drops the table or column, which another version of the datamodel may still need although it is empty, or moves it
+    /// where that version would not know it.
     pub drops: bool,
     /// The step needs permission also where there are no such rows.
     pub always: bool,

@@ -191,6 +191,10 @@ fn relation_table(whole: &DataModel, relation: &Relation) -> Option<Table> {
         let key = link_key(table, name, model);
         made.foreign_keys.push(key);
     }
+    if relation.a.model == relation.b.model {
+        let name = |end: &RelationEnd| end.field.map(|field| whole.field(end.model, field).name.clone());
+        made.ends = Some([name(&relation.a), name(&relation.b)]);
+    }
     let unique = fit(&format!("{table}_AB_unique"));
     made.indexes.push(index(unique, &[(a_column, false), (b_column, false)], true));
     made.indexes.push(index(fit(&format!("{table}_B")), &[(b_column, false)], false));
@@ -218,6 +222,7 @@ fn new_table(name: &str, purpose: TablePurpose) -> Table {
         primary_key_name: None,
         foreign_keys: Vec::new(),
         indexes: Vec::new(),
+        ends: None,
     }
 }
 
