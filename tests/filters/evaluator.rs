@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use gom_engine::datamodel::{Field, FieldKind, ScalarType};
 use gom_engine::sql::TOO_MANY;
 
 use crate::requests::{Key, Request};
@@ -99,6 +100,10 @@ fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> V
 fn shown(world: &World, request: &Request, row: usize) -> Value {
     let mut object = Map::new();
     object.insert(request.key(Key::Id).into(), world.id(request.model, row).clone());
+    for (field, key) in &request.values {
+        let cell = &world.rows[request.model.0][row][field.0];
+        object.insert(key.clone(), written(world.model.field(request.model, *field), cell));
+    }
     for field in &world.model.model(request.model).fields {
         let Some(relation) = field.relation() else { continue };
         let partners = world.partners(relation, row);
@@ -113,6 +118,16 @@ fn shown(world: &World, request: &Request, row: usize) -> Value {
         }
     }
     Value::Object(object)
+}
+
+/// As the API writes values.
+fn written(field: &Field, value: &Value) -> Value {
+    match (field.kind, value) {
+        (_, Value::Array(items)) => items.iter().map(|item| written(field, item)).collect(),
+        (FieldKind::Scalar(ScalarType::DateTime), Value::String(time)) => json!(format!("{time}Z")),
+        (FieldKind::Scalar(ScalarType::Json), Value::String(text)) => serde_json::from_str(text).unwrap(),
+        (_, value) => value.clone(),
+    }
 }
 
 /// A to-many relation filter given as null, wherever it stands.

@@ -20,7 +20,10 @@ const DEPTH: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Request {
     pub model: ModelId,
+    pub roots: Roots,
     pub page: Page,
+    /// Fields with values, and their keys in the answer.
+    pub values: Vec<(FieldId, String)>,
     /// The name of a field with many partners.
     pub nested: String,
     pub nested_page: Page,
@@ -29,6 +32,13 @@ pub struct Request {
     keys: Vec<String>,
     /// `limits.page_size`.
     pub page_size: Option<usize>,
+}
+
+/// What the API calls the list and the connection of a model.
+#[derive(Debug, Clone)]
+pub struct Roots {
+    pub list: String,
+    pub connection: String,
 }
 
 /// What of a connection is selected; never nothing.
@@ -150,12 +160,14 @@ impl Request {
         };
         let partners = model.fields.iter().filter(|f| f.relation().is_some() && !f.list);
         let partners: String = partners.map(|f| format!(" {} {{ id }}", f.name)).collect();
-        let list = if name == "Box" { "boxes".to_owned() } else { format!("{}s", name.to_lowercase()) };
+        let values = self.values.iter().map(|(field, key)| format!(" {key}: {}", model.field(*field).name));
+        let Roots { list, connection } = &self.roots;
         format!(
-            "query ({}, {}) {{\n  {list}({outer}) {{ {id}: id{partners} {}: {}({}) {{ {}: id }} }}\n  \
-             {list}Connection({outer}) {{{} }}\n}}",
+            "query ({}, {}) {{\n  {list}({outer}) {{ {id}: id{}{partners} {}: {}({}) {{ {}: id }} }}\n  \
+             {connection}({outer}) {{{} }}\n}}",
             declared(name, ""),
             declared(nested_name, "n_"),
+            values.collect::<String>(),
             self.key(Key::Nested),
             self.nested,
             passed("n_"),
@@ -188,26 +200,33 @@ impl Request {
     }
 }
 
-pub fn requests(world: &World) -> BoxedStrategy<Request> {
+/// `roots`: by model.
+pub fn requests(world: &World, roots: &[Roots]) -> BoxedStrategy<Request> {
     let world = Rc::new(world.clone());
     let filters = filters(&world);
     let pages: Vec<_> = world.model.model_ids().map(|id| pages(&world, id, filters[id.0].clone())).collect();
     let mut requests = Vec::new();
     for id in world.model.model_ids() {
-        for field in world.model.model(id).fields.iter().filter(|f| f.list) {
+        let definition = world.model.model(id);
+        let valued = definition.field_ids().filter(|field| definition.field(*field).relation().is_none());
+        let valued: Vec<FieldId> = valued.collect();
+        for field in definition.fields.iter().filter(|f| f.list && f.relation().is_some()) {
             let target = field.relation().unwrap().target;
             let name = field.name.clone();
             let pages = (pages[id.0].clone(), pages[target.0].clone());
-            let keys = subsequence(&KEYS[..], Key::EndCursor as usize + 1).prop_shuffle();
+            let keys = Just(KEYS.map(str::to_owned).to_vec()).prop_shuffle();
             let page_size = weighted(0.4, 1..6_usize);
+            let (roots, valued) = (roots[id.0].clone(), valued.clone());
             let request = (pages, parts(), keys, page_size).prop_map(
-                move |((page, nested_page), parts, keys, page_size)| Request {
+                move |((page, nested_page), parts, mut keys, page_size)| Request {
                     model: id,
+                    roots: roots.clone(),
                     page,
+                    values: valued.iter().copied().zip(keys.split_off(Key::EndCursor as usize + 1)).collect(),
                     nested: name.clone(),
                     nested_page,
                     parts,
-                    keys: keys.into_iter().map(str::to_owned).collect(),
+                    keys,
                     page_size,
                 },
             );

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use gom_engine::datamodel::{Field, FieldId, FieldKind, ModelId, ScalarType};
+use gom_engine::datamodel::{Field, FieldId, FieldKind, Model, ModelId, ScalarType};
 use serde_json::{Value, json};
 
 use crate::requests::Page;
@@ -90,8 +90,7 @@ fn entry_holds(world: &World, model: ModelId, row: usize, key: &str, value: &Val
             _ => all(parts.map(not)),
         };
     }
-    let (name, operator) = key.split_once('_').unwrap_or((key, ""));
-    let FieldId(field) = world.model.model(model).field_named(name).unwrap();
+    let (FieldId(field), operator) = asked_of(world.model.model(model), key);
     let definition = &world.model.model(model).fields[field];
     let Some(relation) = definition.relation() else {
         return compares(definition, &world.rows[model.0][row][field], operator, value);
@@ -107,6 +106,14 @@ fn entry_holds(world: &World, model: ModelId, row: usize, key: &str, value: &Val
         "none" => !partners.iter().any(satisfies),
         other => panic!("{other}"),
     })
+}
+
+/// The field that a key of a filter begins with, and what follows. No datamodel has two fields that both fit.
+fn asked_of<'a>(model: &Model, key: &'a str) -> (FieldId, &'a str) {
+    let fields = model.field_ids().filter_map(|id| Some((id, key.strip_prefix(&model.field(id).name)?)));
+    let whole = |(_, rest): &(FieldId, &str)| rest.is_empty() || rest.starts_with('_');
+    let (field, rest) = fields.filter(whole).min_by_key(|(_, rest)| rest.len()).unwrap();
+    (field, rest.strip_prefix('_').unwrap_or(rest))
 }
 
 /// A single value counts as a list of it.

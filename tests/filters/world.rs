@@ -63,13 +63,21 @@ impl World {
             let model = self.model.model(id);
             let columns: Vec<usize> =
                 (0..model.fields.len()).filter(|f| model.fields[*f].is_column()).collect();
-            let names: Vec<String> =
-                columns.iter().map(|f| format!("\"{}\"", model.fields[*f].column)).collect();
+            let names: Vec<String> = columns.iter().map(|f| quoted(&model.fields[*f].column)).collect();
+            let table = quoted(&model.table);
             for row in &self.rows[id.0] {
                 let values: Vec<String> = columns.iter().map(|f| literal(&row[*f])).collect();
                 let (names, values) = (names.join(", "), values.join(", "));
-                writeln!(sql, "insert into \"{schema}\".\"{}\" ({names}) values ({values});", model.table)
-                    .unwrap();
+                writeln!(sql, "insert into \"{schema}\".{table} ({names}) values ({values});").unwrap();
+                for (field, items) in model.fields.iter().zip(row).filter(|(field, _)| field.is_scalar_list())
+                {
+                    let (list, id) = (quoted(&model.list_table(field)), literal(&row[model.id.0]));
+                    for (position, item) in items.as_array().into_iter().flatten().enumerate() {
+                        let (position, item) = ((position + 1) * 1_000, literal(item));
+                        writeln!(sql, "insert into \"{schema}\".{list} values ({id}, {position}, {item});")
+                            .unwrap();
+                    }
+                }
             }
         }
         for (relation, links) in self.model.relations.iter().zip(&self.links) {
@@ -81,10 +89,10 @@ impl World {
                 match &relation.storage {
                     RelationStorage::Inline { side, column } => {
                         let ((own, own_id), (_, partner_id)) = (at(*side), at(side.other()));
-                        let table = &self.model.model(own).table;
-                        let set = format!("\"{schema}\".\"{table}\" set \"{column}\" = {partner_id}");
-                        let id = &self.model.model(own).id_field().column;
-                        writeln!(sql, "update {set} where \"{id}\" = {own_id};").unwrap();
+                        let (table, column) = (quoted(&self.model.model(own).table), quoted(column));
+                        let set = format!("\"{schema}\".{table} set {column} = {partner_id}");
+                        let id = quoted(&self.model.model(own).id_field().column);
+                        writeln!(sql, "update {set} where {id} = {own_id};").unwrap();
                     }
                     RelationStorage::Table { table, a_column, b_column, .. } => {
                         let table = format!("\"{schema}\".\"{table}\" (\"{a_column}\", \"{b_column}\")");
@@ -96,6 +104,10 @@ impl World {
         }
         sql
     }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn literal(value: &Value) -> String {
@@ -158,6 +170,9 @@ fn cell(field: &Field) -> BoxedStrategy<Value> {
             ScalarType::Uuid => select(UUIDS).prop_map(|v| json!(v)).boxed(),
         },
     };
+    if field.list {
+        return vec(value, 0..4).prop_map(Value::Array).boxed();
+    }
     if field.required { value } else { prop_oneof![2 => value, 1 => Just(Value::Null)].boxed() }
 }
 

@@ -1,6 +1,8 @@
 //! Statement texts hold no value that a client gave: hostile strings change the parameters and nothing else,
 //! so nothing can be injected and the cache of prepared statements is not flooded.
 
+mod aliases;
+#[path = "../sources/mod.rs"]
 mod sources;
 
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 use sources::Counted;
@@ -253,25 +256,34 @@ fn collect(steps: &[Step], statements: &mut Vec<Statement>) {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+/// Makes the same choices for a seed: `STATEMENTS_SEED`, or one of the clock's, which is printed.
+fn runner() -> TestRunner {
+    let asked = std::env::var("STATEMENTS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let seed = asked.unwrap_or(now.as_secs());
+    println!("STATEMENTS_SEED={seed}");
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
 
-    #[test]
-    fn values_change_parameters_and_never_the_text(
-        shape in shapes(),
-        texts in prop::collection::vec(hostile(), 1..60),
-    ) {
-        thread_local!(static COMPILER: Compiler = Compiler::new());
+#[test]
+fn values_change_parameters_and_never_the_text() {
+    let (compiler, cases) = (Compiler::new(), (shapes(), prop::collection::vec(hostile(), 1..60)));
+    let result = runner().run(&cases, |(shape, texts)| {
         let shape = variables(&shape);
         // Distinct also in the plain filling, so that no coincidence of values shows.
         let mut number = 0;
-        let mut plain = std::iter::from_fn(|| { number += 1; Some(format!("p{number}")) });
+        let mut plain = std::iter::from_fn(|| {
+            number += 1;
+            Some(format!("p{number}"))
+        });
         let plain = filled(&shape, &mut plain);
         let hostile = filled(&shape, &mut texts.iter().cycle().cloned());
         for document in [QUERY, MUTATION, SUBSCRIPTION] {
-            let (plain, hostile) = COMPILER.with(|c| {
-                (c.statements(document, &plain), c.statements(document, &hostile))
-            });
+            let (plain, hostile) =
+                (compiler.statements(document, &plain), compiler.statements(document, &hostile));
             let sql = |statements: &[Statement]| -> Vec<String> {
                 statements.iter().map(|s| s.sql.clone()).collect()
             };
@@ -286,5 +298,7 @@ proptest! {
             let carried = hostile.iter().flat_map(|s| &s.params);
             prop_assert!(carried.filter(|p| matches!(p, Param::Text(t) if t.contains('¤'))).count() > 3);
         }
-    }
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
 }
