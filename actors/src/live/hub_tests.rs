@@ -28,6 +28,9 @@ use crate::migrations::{Deployment, apply};
 use crate::pulse::Heart;
 use crate::watch::{Published, watch};
 
+#[path = "hub_tests/another_log.rs"]
+mod another_log;
+
 const SCHEMA: &str = "default$default";
 const MODEL: &str = "type Fan { id: ID! @id }";
 
