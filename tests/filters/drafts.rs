@@ -155,8 +155,8 @@ impl FieldDraft {
 impl Draft {
     /// Two to four models; each leads to many of the next one, and there are some other relations.
     pub fn any(dice: &mut Dice) -> Draft {
-        let mut draft = Draft::default();
-        draft.colors = ["RED", "GREEN", "BLUE"].map(str::to_owned).to_vec();
+        let colors = ["RED", "GREEN", "BLUE"].map(str::to_owned).to_vec();
+        let mut draft = Draft { colors, ..Draft::default() };
         for _ in 0..dice.between(2, 4) {
             draft.add_model(dice);
         }
