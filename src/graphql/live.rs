@@ -74,8 +74,8 @@ pub struct Running {
 impl Running {
     /// After which cursor a subscription can go on without having missed anything ([`Ticket::position`]); none of a live query,
     /// which is answered again.
-    pub fn position(&self) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
-        self.answering.is_none().then(|| self.ticket.position())
+    pub fn position(&self, last: Option<Cursor>) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
+        self.answering.is_none().then(|| self.ticket.position(last))
     }
 }
 

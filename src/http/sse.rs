@@ -323,7 +323,7 @@ impl Stream for Body {
                 }
                 return Poll::Ready(None);
             }
-            let position = self.running.as_ref().and_then(Running::position);
+            let position = self.running.as_ref().and_then(|running| running.position(self.events.last.get()));
             self.leaving = Some(position.map_or_else(|| ready(None).boxed_local(), FutureExt::boxed_local));
         }
         if let Some(Poll::Ready(position)) = self.leaving.as_mut().map(|leaving| leaving.poll_unpin(cx)) {

@@ -163,6 +163,13 @@ struct Operation {
     _held: Option<Charge>,
 }
 
+impl Operation {
+    /// See [`Running::position`].
+    fn position(&self) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
+        self.running.as_ref()?.position(self.outlet.delivered.get())
+    }
+}
+
 impl Actor for Socket {
     type Context = WebsocketContext<Self>;
 
@@ -316,7 +323,7 @@ impl Socket {
     fn go_on_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
         let Some(operation) = self.running.get(&id) else { return };
         let number = operation.number;
-        let Some(position) = operation.running.as_ref().and_then(Running::position) else {
+        let Some(position) = operation.position() else {
             return self.start_anew(id, ctx);
         };
         let located = position.into_actor(self).map(move |position, socket, ctx| {

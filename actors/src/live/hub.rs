@@ -21,7 +21,7 @@ use super::catch_up::{Arriving, catch_up};
 use super::decide::{Counted, Decided, Decider, Piece, Wanted};
 use super::groups::{GroupId, Groups, Interest, Member, Presence};
 use super::join::Progress;
-use super::local::{Deliver, Drained, Ended, GivenUp, LocalHub, Located, Noted};
+use super::local::{Deliver, Drained, Ended, GivenUp, LocalHub, Noted};
 use super::log::{Log, LogState, Page, Place};
 use super::slow::SlowLane;
 use super::turns::Turns;
@@ -58,10 +58,12 @@ pub(super) struct Core {
     pub groups: RefCell<Groups>,
     /// Members on their way: they read the log until they have come to where the hub is.
     pub arriving: RefCell<HashSet<Member>>,
-    workers: RefCell<HashMap<u64, Addr<LocalHub>>>,
+    pub workers: RefCell<HashMap<u64, Addr<LocalHub>>>,
     /// Nothing before the feed has reached the database.
     pub epoch: Cell<Option<u64>>,
     pub place: Cell<Place>,
+    /// The last position that is not kept any more, as far as the feed has told.
+    pub oldest: Cell<u64>,
     counted: Cell<Counted>,
     pub turns: Turns,
     /// The hub lives; else its tasks have nothing more to do.
@@ -87,13 +89,6 @@ pub(super) struct Subscribe {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Unsubscribe {
-    pub member: Member,
-}
-
-/// Asks up to where a member has been served.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Locate {
     pub member: Member,
 }
 
@@ -130,6 +125,7 @@ impl Hub {
                 workers: RefCell::default(),
                 epoch: Cell::new(None),
                 place: Cell::new(Place::after(0)),
+                oldest: Cell::new(0),
                 counted: Cell::new((0, 0)),
                 turns: Turns::new(CATCHING_UP),
                 alive: Cell::new(true),
@@ -195,31 +191,7 @@ impl Handler<Unsubscribe> for Hub {
     }
 }
 
-impl Handler<Locate> for Hub {
-    type Result = ();
-
-    fn handle(&mut self, Locate { member }: Locate, _: &mut Self::Context) {
-        let after = self.core.served(member);
-        // Behind what was sent before. Where the mailbox is full, the asker does not wait for long.
-        if let Some(outlet) = self.core.workers.borrow().get(&member.worker) {
-            let _ = post(outlet, Located { slot: member.slot, after });
-        }
-    }
-}
-
 impl Core {
-    /// Up to where a member has been served, events among which none was for it included. Nothing of one that has not arrived.
-    fn served(&self, member: Member) -> Option<Cursor> {
-        let groups = self.groups.borrow();
-        let (id, group, attached) = groups.group_of(member)?;
-        if !attached {
-            return self.slow.reached(&group.owner, id);
-        }
-        let place = self.place.get();
-        let whole = if place.is_whole() { place.position } else { place.position.saturating_sub(1) };
-        self.epoch.get().map(|epoch| Cursor::after(epoch, whole))
-    }
-
     /// Where the hub is, if it is in this epoch.
     pub fn place_in(&self, epoch: u64) -> Option<Place> {
         (self.epoch.get() == Some(epoch)).then(|| self.place.get())
@@ -248,6 +220,7 @@ impl Core {
     }
 
     async fn advance(&self, state: LogState) -> Result<(), LineError> {
+        self.oldest.set(state.oldest);
         let same = self.epoch.get() == Some(state.epoch);
         if !same || state.has_forgotten_after(self.place.get()) {
             return self.restart(state).await;

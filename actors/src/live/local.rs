@@ -16,7 +16,8 @@ use tokio::time::timeout;
 
 use super::answering::{AnswerTurn, Answering};
 use super::groups::{Interest, Member, Presence};
-use super::hub::{Hub, Locate, Subscribe, Unsubscribe};
+use super::hub::{Hub, Subscribe, Unsubscribe};
+use super::locate::Locate;
 use super::sinks::Sinks;
 use super::{Delivered, Live, LiveError};
 use crate::metrics::ActorKind;
@@ -161,14 +162,14 @@ impl LocalLive {
 }
 
 impl Ticket {
-    /// Up to where the subscriber has been served, also if nothing of it was for this one: after this cursor it goes on, and misses
-    /// nothing. Nothing if it cannot be told, or if events still wait: then the cursor of its last event stands.
-    pub fn position(&self) -> impl Future<Output = Option<Cursor>> + 'static {
+    /// After this cursor the subscriber goes on, and misses nothing. It is `last`, of the last event that it has had, unless that
+    /// may be forgotten soon: then it is up to where it has been served, also if nothing of it was for this one. Nothing if it cannot be told, or if events still wait: then the cursor of its last event stands.
+    pub fn position(&self, last: Option<Cursor>) -> impl Future<Output = Option<Cursor>> + 'static {
         let (asked, answer) = oneshot::channel();
         self.local.sinks.locate(self.slot, asked);
         let member = Member { worker: self.local.worker, slot: self.slot };
         let hub = self.local.live.hub.get();
-        let posted = hub.is_some_and(|hub| post(&hub, Locate { member }).is_ok());
+        let posted = hub.is_some_and(|hub| post(&hub, Locate { member, last }).is_ok());
         async move {
             if !posted {
                 return None;

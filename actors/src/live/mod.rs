@@ -11,6 +11,7 @@ mod groups;
 mod hub;
 mod join;
 mod local;
+mod locate;
 mod log;
 mod sinks;
 mod slow;
