@@ -316,8 +316,12 @@ impl Worker {
                 Err(NoLease::Refused(error)) => return Err(error),
                 Err(NoLease::Unopened(error)) => return Err(self.unopened(error)),
             };
-            let lease = if discards { without_plans(lease, cutoff).await? } else { lease };
-            let error = match attempt(lease, program, cutoff, deadline).await {
+            let lease = if discards { without_plans(lease, cutoff).await } else { Ok(lease) };
+            let attempted = match lease {
+                Ok(lease) => attempt(lease, program, cutoff, deadline).await,
+                Err(error) => Err(error),
+            };
+            let error = match attempted {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -354,16 +358,16 @@ impl Worker {
 }
 
 /// The client with none of the plans that its connection has kept: the next use makes them, for the types of now.
-async fn without_plans(lease: Lease, cutoff: Instant) -> Result<Lease, RunError> {
+async fn without_plans(lease: Lease, cutoff: Instant) -> Result<Lease, ProgramError> {
     match timeout_at(cutoff, lease.link.command("discard plans")).await {
         Ok(Ok(_)) => Ok(lease),
         Ok(Err(failure)) => {
             lease.abandon();
-            Err(failure.into_run_error())
+            Err(failure.into())
         }
         Err(_) => {
             lease.abandon();
-            Err(RunError::Deadline)
+            Err(ProgramError::Deadline)
         }
     }
 }

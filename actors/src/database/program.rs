@@ -192,8 +192,8 @@ struct InFlight<'p> {
     answer: MaybeDone<LocalBoxFuture<'p, Result<Outcome, Failure>>>,
     fills: &'p [Register],
     expect: &'p Expect,
-    /// To be forgotten if it turns out to be stale.
-    sql: Option<&'p str>,
+    /// Not one of those around it.
+    is_of_program: bool,
 }
 
 #[derive(Clone, Default)]
@@ -302,7 +302,7 @@ impl<'p> Execution<'p> {
         };
         fits(&ready, &parameters)?;
         let run = async move { link.run(&ready, parameters).await }.boxed_local();
-        self.send(run, fills, expect, Some(&statement.sql)).await;
+        self.send(run, fills, expect, true).await;
         for register in fills {
             self.register(*register)?.pending += 1;
         }
@@ -311,7 +311,7 @@ impl<'p> Execution<'p> {
 
     async fn send_command(&mut self, sql: &'static str) {
         let link = self.link;
-        self.send(async move { link.command(sql).await }.boxed_local(), &[], &Expect::Anything, None).await;
+        self.send(async move { link.command(sql).await }.boxed_local(), &[], &Expect::Anything, false).await;
     }
 
     /// Puts a statement on the wire: the client sends when a future is first polled, so it is polled once now.
@@ -320,12 +320,12 @@ impl<'p> Execution<'p> {
         run: LocalBoxFuture<'p, Result<Outcome, Failure>>,
         fills: &'p [Register],
         expect: &'p Expect,
-        sql: Option<&'p str>,
+        is_of_program: bool,
     ) {
         self.let_others().await;
         let mut answer = maybe_done(run);
         let _ = futures::poll!(&mut answer);
-        self.in_flight.push_back(InFlight { answer, fills, expect, sql });
+        self.in_flight.push_back(InFlight { answer, fills, expect, is_of_program });
     }
 
     /// Leaves the thread to others now and then.
@@ -392,8 +392,9 @@ impl<'p> Execution<'p> {
         // It is done, and its output is taken once.
         let Some(outcome) = Pin::new(&mut sent.answer).take_output() else { return Ok(()) };
         let outcome = outcome.inspect_err(|failure| {
-            if let (Failure::Stale(_), Some(sql)) = (failure, sent.sql) {
-                self.link.forget(sql);
+            if matches!(failure, Failure::Stale(_)) && sent.is_of_program {
+                // Others of the program may be of the same tables, and it is only tried once more.
+                forget(self.link, &self.program.steps);
             }
         })?;
         for (column, register) in sent.fills.iter().enumerate() {
@@ -423,6 +424,19 @@ impl<'p> Execution<'p> {
 
     fn answer(&mut self) -> Option<JsonText> {
         self.registers.get_mut(ANSWER.0).and_then(|cell| cell.value.take())
+    }
+}
+
+/// Has everything prepared again that the steps run.
+fn forget(link: &Link, steps: &[Step]) {
+    for step in steps {
+        match step {
+            Step::Run { statement, .. } => link.forget(&statement.sql),
+            Step::Choose { then, otherwise, .. } => {
+                forget(link, then);
+                forget(link, otherwise);
+            }
+        }
     }
 }
 
