@@ -10,7 +10,7 @@ use gom_engine::migrate::{
 use tokio_postgres::{Error, GenericClient};
 
 use super::error::MigrateError;
-use super::{Deployment, catalog, check_schema, has_gone_on, introspect, last_applied};
+use super::{Deployment, catalog, check_schema, ever_applied, has_gone_on, introspect, last_applied};
 
 /// What was deployed to a schema before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -101,10 +101,9 @@ impl Outline {
         planned.steps.extend(log);
         let watches = catalog::watches(client, schema).await?;
         planned.steps.extend(migrate::watch_steps(model, schema, &watches));
-        if last.is_some() {
-            let epoch = migrate::epoch_step(model, schema, &triggers, &planned, previous.as_ref());
-            planned.steps.extend(epoch);
-        }
+        let deployed = ever_applied(client, schema).await?;
+        let deployed: Vec<_> = deployed.iter().map(|text| layout_of(text, schema)).collect();
+        planned.steps.extend(migrate::epoch_step(model, schema, &triggers, &planned, &deployed));
         let before = if last.is_some() { Before::Datamodel } else { Before::Nothing };
         let keep_empty = deployment.keep_empty || has_gone_on(client, deployment).await?;
         Ok(Outline { planned, before, keep_empty })

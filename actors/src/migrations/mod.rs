@@ -202,6 +202,16 @@ async fn last_applied<C: GenericClient>(client: &C, schema: &str) -> Result<Opti
     Ok(row.map(|row| Applied { at: row.get(0), gom_version: row.get(1), datamodel: row.get(2) }))
 }
 
+/// The texts of all datamodels that were applied to the schema.
+async fn ever_applied<C: GenericClient>(client: &C, schema: &str) -> Result<Vec<String>, MigrateError> {
+    if !system::has_table(client, "gom.applied_datamodel").await? {
+        return Ok(Vec::new());
+    }
+    let query = "SELECT DISTINCT datamodel FROM gom.applied_datamodel WHERE schema_name = $1";
+    let rows = client.query(query, &[&schema]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// Brings Gom's own tables up to date, waiting for others who are doing the same.
 pub async fn migrate_system(client: &mut Client) -> Result<(), MigrateError> {
     lock(client).await?;

@@ -75,7 +75,6 @@ async fn what_no_cursor_can_have_missed_begins_no_epoch() {
         FANS,
         "type Fan { id: ID! @id name: Int words: [Int!]! of: [Shop!]! } type Shop { id: ID! @id fans: [Fan!]! }",
         "type Fan { id: ID! @id name: Int } type Old { id: ID! @id }",
-        FANS,
     ];
     for (number, text) in models.into_iter().enumerate() {
         fan(&client, &format!("fan {number}")).await;
@@ -84,6 +83,21 @@ async fn what_no_cursor_can_have_missed_begins_no_epoch() {
         assert_eq!(after, before, "{text}");
         assert!(!all_forgotten, "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_table_that_was_dropped_and_is_served_again_begins_a_new_epoch() {
+    let database = TestDatabase::create().await;
+    let mut client = database.connect().await;
+    deploy(&mut client, FANS, &[], false).await.unwrap();
+    fan(&client, "a").await;
+    let (before, _) = epoch(&client).await;
+    deploy(&mut client, "type Shop { id: ID! @id }", &[], true).await.unwrap();
+    assert_eq!(epoch(&client).await.0, before, "nobody is served its changes");
+    deploy(&mut client, FANS, &[], false).await.unwrap();
+    let (after, all_forgotten) = epoch(&client).await;
+    assert_ne!(after, before, "a cursor of then would miss that its rows are gone");
+    assert!(all_forgotten);
 }
 
 #[tokio::test]

@@ -90,24 +90,24 @@ pub fn unlogged_tables(model: &DataModel, schema: &str, found: &[FoundTrigger]) 
 }
 
 /// The step after which no cursor of before is taken any more, if a table that was served before has lost its trigger, was
-/// called otherwise, or held its links the other way round: who comes back with such a cursor would miss the table's changes in silence. It comes last, because
-/// whoever stamps waits for it. A table that was not served has no subscriber from before.
+/// called otherwise, or held its links the other way round: who comes back with such a cursor would miss the table's changes in
+/// silence. It comes last, because whoever stamps waits for it. A table that was never served has no subscriber from before.
 ///
-/// `previous`: the layout of the datamodel that was deployed last; nothing if this program cannot read that datamodel.
+/// `deployed`: the layouts of all datamodels that were deployed here; nothing for one that this program cannot read.
 pub fn epoch_step(
     model: &DataModel,
     schema: &str,
     found: &[FoundTrigger],
     planned: &Planned,
-    previous: Option<&DatabaseLayout>,
+    deployed: &[Option<DatabaseLayout>],
 ) -> Option<MigrationStep> {
     let mut tables = logged(model, schema).into_iter().map(|one| one.table);
     let table = tables.find(|table| {
         let earlier = planned.earlier_name(table);
-        let was_served = match previous {
-            Some(previous) => previous.table(earlier).is_some(),
+        let was_served = deployed.iter().any(|deployed| match deployed {
+            Some(layout) => layout.table(earlier).is_some(),
             None => planned.found.table(table).is_some(),
-        };
+        });
         let is_seen = found.iter().any(|trigger| trigger.table.as_deref() == Some(earlier));
         was_served && (!is_seen || earlier != table || planned.swapped.contains(table))
     })?;
