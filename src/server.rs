@@ -211,6 +211,7 @@ impl Server {
 
         let live = live(&settings, &database, &engine).await?;
         let push = push::start(application, &settings, &database, &engine, &live, &deployed).await?;
+        http::forget_devices(edge.as_ref(), &push);
         let vitals = Vitals {
             role,
             datamodel: digest,

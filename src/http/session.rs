@@ -4,22 +4,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::HttpRequest;
-use gom_actors::push::Push;
 use gom_actors::sessions::{Refreshed, Refresher, Session, SessionError, SessionId};
-use tokio::sync::oneshot;
-use tokio::time::sleep;
 
 use super::State;
 use super::edge::Edge;
 use super::rest_error::RestError;
 use crate::identity::{TokenError, User};
-
-/// Between the first two attempts to forget the devices of a session. It doubles with each, up to the most.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const MAX_PAUSE: Duration = Duration::from_secs(32);
 
 /// The second in which it was last logged that sessions give no answer.
 static WARNED: AtomicU64 = AtomicU64::new(0);
@@ -161,8 +154,7 @@ enum For {
     Connection,
 }
 
-/// Refreshes the session's token. If its issuer refuses, its devices are forgotten, on a task of its own: a session that has ended
-/// ends its connections, and what waits for the refresh with them.
+/// Refreshes the session's token.
 ///
 /// # Errors
 /// The session's token is not renewed.
@@ -172,47 +164,12 @@ async fn refreshed(
     session: &Session,
     recipient: For,
 ) -> Result<Result<Refreshed, SessionError>, NotLoggedIn> {
-    let (edge, push) = (Arc::clone(&state.edge), state.push.clone());
-    let refresher = refresher(&edge, session)?;
-    let (id, signature, user) = (id.clone(), session.signature.clone(), session.subject.clone());
-    let (answer, answered) = oneshot::channel();
-    actix_web::rt::spawn(async move {
-        let refreshed = match recipient {
-            For::Request => edge.sessions.refresh(&id, &signature, refresher).await,
-            For::Connection => edge.sessions.refresh_for_connection(&id, &signature, refresher).await,
-        };
-        let mut forgotten = Ok(());
-        if matches!(refreshed, Err(SessionError::Gone)) {
-            forgotten = forget_devices(&edge, &push, &id, &user).await;
-        }
-        // Nobody may be waiting any more.
-        let _ = answer.send(refreshed);
-        let mut pause = FIRST_PAUSE;
-        while let Err(cause) = forgotten {
-            if pause > MAX_PAUSE {
-                tracing::warn!(user, cause, "devices of a session that has ended are still told");
-                return;
-            }
-            sleep(pause).await;
-            pause *= 2;
-            forgotten = forget_devices(&edge, &push, &id, &user).await;
-        }
-    });
-    let reason = "a refresh has ended without an answer";
-    Ok(answered.await.unwrap_or_else(|_| Err(SessionError::Unavailable { reason: reason.to_owned() })))
-}
-
-/// Of a session that is gone because its issuer refused to renew the token: the user may be shut out there.
-///
-/// # Errors
-/// Why it has to be tried again: nobody comes back for them.
-async fn forget_devices(edge: &Edge, push: &Push, id: &SessionId, user: &str) -> Result<(), String> {
-    let living = edge.sessions.living(std::slice::from_ref(id)).await.map_err(|error| error.to_string())?;
-    // It is not gone where only this request came much too late.
-    if living == [false] {
-        push.forget_session(user, &id.handle()).await.map_err(|error| error.to_string())?;
-    }
-    Ok(())
+    let refresher = refresher(&state.edge, session)?;
+    let sessions = &state.edge.sessions;
+    Ok(match recipient {
+        For::Request => sessions.refresh(id, &session.signature, refresher).await,
+        For::Connection => sessions.refresh_for_connection(id, &session.signature, refresher).await,
+    })
 }
 
 /// The user of the half that replaced the request's. It has ended as well if connections renewed the token for a while, and

@@ -180,8 +180,9 @@ async fn whose_token_the_issuer_does_not_renew_is_not_told_any_more() {
     place.database.connect().await.execute(disable, &[]).await.unwrap();
     // Until the token ends the session goes on.
     eventually("the session has ended", async || knock(&mut browser).await.status == 403).await;
+    eventually("its device is forgotten", async || stored(&place).await.len() == 1).await;
     let left = stored(&place).await;
-    assert!(left.len() == 1 && left[0].ends_with(" tablet"), "{left:?}");
+    assert!(left[0].ends_with(" tablet"), "{left:?}");
 }
 
 #[actix_web::test]

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use actix::{Actor, AsyncContext, Handler, Message};
@@ -36,9 +36,35 @@ type Answer<T> = Result<T, SessionError>;
 pub(super) struct Keeping {
     pub options: SessionOptions,
     pub store: Box<dyn SessionStore>,
+    pub on_refused: OnceLock<OnRefused>,
+}
+
+/// See [`Sessions::on_refused`](super::Sessions::on_refused).
+pub(super) type OnRefused = Box<dyn Fn(Refused) + Send + Sync>;
+
+/// A session whose issuer refuses to renew its token.
+pub struct Refused {
+    pub(super) keeping: Arc<Keeping>,
+    pub id: SessionId,
+    pub subject: String,
+}
+
+impl Refused {
+    /// Whether the session has ended. It lives on where the request for which it was refused came much too late, and where the
+    /// store has not answered.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn has_ended(&self) -> Result<bool, SessionError> {
+        Ok(self.keeping.living(std::slice::from_ref(&self.id)).await? == [false])
+    }
 }
 
 impl Keeping {
+    pub fn new(options: SessionOptions, store: Box<dyn SessionStore>) -> Self {
+        Keeping { options, store, on_refused: OnceLock::new() }
+    }
+
     /// Nothing if the session's time is over.
     pub fn life(&self, opened: SystemTime, now: SystemTime) -> Option<Life> {
         // A clock that went back makes nothing older.

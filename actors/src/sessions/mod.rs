@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 pub use self::error::{RETRY_AFTER, SessionError};
+pub use self::manager::Refused;
 pub use self::options::{Clock, SessionOptions, SessionStoreChoice};
 pub use self::refresher::{RefreshFailure, Refresher, Renewed};
 pub use self::session::{NewSession, Previous, Session, SessionId, SessionSummary};
@@ -81,11 +82,18 @@ impl Sessions {
             SessionStoreChoice::Postgres => Box::new(PostgresSessions::new(database)),
         };
         let mailbox = options.max_in_hand;
-        let keeping = Arc::new(Keeping { options, store });
+        let keeping = Arc::new(Keeping::new(options, store));
         let of_manager = Arc::clone(&keeping);
         let manager = watch(mailbox, move || SessionManager::new(Arc::clone(&of_manager)));
         let shared = Shared { looking: AtomicUsize::new(0), noted: Cache::new(REMEMBERED) };
         Ok(Sessions { keeping, shared: Arc::new(shared), manager })
+    }
+
+    /// `refused` is called on the manager's thread for each session that ends because its issuer refuses to renew its token,
+    /// whether or not anyone still waits for that. For the first call only, and not through a handle of [`Sessions::local`].
+    pub fn on_refused(&self, refused: impl Fn(Refused) + Send + Sync + 'static) {
+        // The second is of the same process, and would do the same.
+        let _ = self.keeping.on_refused.set(Box::new(refused));
     }
 
     /// The same sessions, looked up over a connection to Redis of this thread's own, which needs an actix system:
@@ -97,7 +105,7 @@ impl Sessions {
         let SessionStoreChoice::Redis(redis) = &options.store else { return self.clone() };
         match RedisSessions::new(redis, options.absolute) {
             Ok(store) => {
-                let keeping = Keeping { options: options.clone(), store: Box::new(store) };
+                let keeping = Keeping::new(options.clone(), Box::new(store));
                 Sessions { keeping: Arc::new(keeping), ..self.clone() }
             }
             // The start would have failed before.

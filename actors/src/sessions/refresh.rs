@@ -9,7 +9,7 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Instant, timeout};
 
 use super::error::SessionError;
-use super::manager::Keeping;
+use super::manager::{Keeping, Refused};
 use super::refresher::{Recipient, RefreshFailure, Refresher, Renewed};
 use super::session::{Previous, Session, SessionId};
 use super::{Refreshed, store_failed, unavailable};
@@ -133,7 +133,7 @@ async fn refresh_locked(
         Ok(Err(RefreshFailure::Unavailable)) => {
             Err(unavailable("the issuer of its token does not answer".to_owned()).into())
         }
-        Ok(Err(RefreshFailure::Rejected)) => Ok(rejected(keeping, id, stale_signature).await?),
+        Ok(Err(RefreshFailure::Rejected)) => Ok(rejected(keeping, id, &session).await?),
         Err(_) => Err(unavailable("the refresh of its token failed".to_owned()).into()),
     }
 }
@@ -163,7 +163,7 @@ async fn finish_late(
             keep_on(&keeping, &id, (&session.signature, recipient), &renewed, &holder).await;
             return;
         }
-        Some(Ok(Err(RefreshFailure::Rejected))) => drop(rejected(&keeping, &id, &session.signature).await),
+        Some(Ok(Err(RefreshFailure::Rejected))) => drop(rejected(&keeping, &id, &session).await),
         _ => {}
     }
     let _ = keeping.store.unlock(&id, holder.as_str()).await;
@@ -172,6 +172,21 @@ async fn finish_late(
 /// The issuer does not accept the refresh token: the session is closed, unless it was refreshed elsewhere after
 /// all.
 async fn rejected(
+    keeping: &Arc<Keeping>,
+    id: &SessionId,
+    session: &Session,
+) -> Result<Refreshed, SessionError> {
+    let closed = close_rejected(keeping, id, &session.signature).await;
+    // Also where the store has not answered: it may have closed it.
+    if closed.is_err()
+        && let Some(on_refused) = keeping.on_refused.get()
+    {
+        on_refused(Refused { keeping: Arc::clone(keeping), id: id.clone(), subject: session.subject.clone() });
+    }
+    closed
+}
+
+async fn close_rejected(
     keeping: &Keeping,
     id: &SessionId,
     stale_signature: &str,

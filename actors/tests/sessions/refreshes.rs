@@ -10,6 +10,7 @@ use gom_actors::sessions::{
     NewSession, RefreshFailure, Refreshed, Refresher, Renewed, SessionError, SessionId, Sessions,
 };
 use gom_test_support::eventually;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::Instant;
 
 use crate::{Kind, Place, everywhere, login};
@@ -25,6 +26,7 @@ everywhere!(
     a_half_whose_giving_cannot_be_stored_is_not_given,
     a_stranger_s_token_is_refused_and_closes_nothing,
     a_rejected_refresh_token_closes_the_session,
+    that_a_session_was_refused_is_reported_however_late_the_issuer_says_so,
     an_issuer_that_does_not_answer_closes_nothing,
     an_issuer_that_takes_too_long_is_given_up,
     what_an_issuer_answers_late_is_kept,
@@ -261,6 +263,23 @@ async fn a_rejected_refresh_token_closes_the_session(kind: Kind) {
     }
     assert_eq!(place.another().await.resume(&id).await.unwrap(), None);
     assert_eq!(issuer.asked(), 1);
+}
+
+async fn that_a_session_was_refused_is_reported_however_late_the_issuer_says_so(kind: Kind) {
+    let patience = Duration::from_secs(1);
+    let place = Place::with(kind, |options| options.refresh_patience = patience).await;
+    let (report, mut reported) = unbounded_channel();
+    place.sessions.on_refused(move |refused| drop(report.send(refused)));
+    for delay in [0, 1_400] {
+        let id = place.sessions.open(login("a"), None).await.unwrap();
+        let issuer = Issuer { delay: Duration::from_millis(delay), ..Issuer::failing(RefreshFailure::Rejected) };
+        let asking = (0..3).map(|_| issuer.refresh(&place.sessions, &id, "first-signature"));
+        assert!(join_all(asking).await.iter().all(Result::is_err));
+        let refused = reported.recv().await.unwrap();
+        assert_eq!((&refused.id, refused.subject.as_str()), (&id, "a"), "{delay}");
+        assert_eq!(refused.has_ended().await, Ok(true), "{delay}");
+    }
+    assert!(reported.is_empty(), "once for each session");
 }
 
 async fn an_issuer_that_does_not_answer_closes_nothing(kind: Kind) {
