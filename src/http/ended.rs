@@ -30,7 +30,11 @@ async fn forget_for_long(push: Push, refused: Refused) {
             return;
         }
         if pause == FIRST_PAUSE {
-            tracing::warn!(user, cause, "devices of a session that has ended are not forgotten yet; the server retries");
+            tracing::warn!(
+                user,
+                cause,
+                "devices of a session that has ended are not forgotten yet; the server retries"
+            );
         }
         sleep(pause).await;
         pause *= 2;

@@ -2,6 +2,7 @@
 //! that nothing is delivered with one that has ended.
 
 use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::State;
 use super::session::{NotLoggedIn, renew_for_connection};
 use crate::identity::User;
+use crate::socket::{Outbox, OwnTask};
 
 /// A token is renewed a fifth to two fifths of its time before its end, and no sooner than twice this.
 const MAX_LEAD: Duration = Duration::from_secs(30);
@@ -26,6 +28,26 @@ pub enum NotRenewed {
     Over,
     /// Neither could be found out.
     Unavailable,
+}
+
+/// [`renewed`], of which the outbox finds out in any case: the connection may be stuck in a write.
+pub fn renewing(
+    state: Data<State>,
+    session: SessionId,
+    until: SystemTime,
+    outbox: Rc<Outbox>,
+) -> OwnTask<Result<Arc<User>, NotRenewed>> {
+    outbox.may_send_until(last_renewal(&state, until));
+    OwnTask::begin(async move {
+        let renewal = renewed(state.clone(), session, until).await;
+        match &renewal {
+            Ok(user) => outbox.may_send_until(last_renewal(&state, user.expires)),
+            Err(NotRenewed::Over) => outbox.may_send_until(Some(Instant::now())),
+            // That is its last moment.
+            Err(NotRenewed::Unavailable) => {}
+        }
+        renewal
+    })
 }
 
 /// The user of the session's next token, towards the end of the one that ends at `until`.

@@ -26,7 +26,7 @@ use super::State;
 use super::access::Noted;
 use super::call::Call;
 use super::outgoing::reader;
-use super::renewal::{NotRenewed, last_renewal, renewed};
+use super::renewal::{NotRenewed, renewing};
 use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{check_site, time_left};
@@ -276,10 +276,8 @@ impl End {
     ) -> Self {
         match (session, viewer, request.app_data::<Data<State>>()) {
             (Some(session), Viewer::User(user), Some(state)) => {
-                let (state, user) = (state.clone(), Arc::clone(user));
-                outbox.may_send_until(last_renewal(&state, user.expires));
-                let renewing = OwnTask::begin(renewed(state.clone(), session.clone(), user.expires));
-                let outbox = Rc::clone(outbox);
+                let (state, user, outbox) = (state.clone(), Arc::clone(user), Rc::clone(outbox));
+                let renewing = renewing(state.clone(), session.clone(), user.expires, Rc::clone(&outbox));
                 End::Session(Box::new(Tenure { state, session, user, outbox, renewing }))
             }
             _ => {
@@ -300,10 +298,9 @@ impl End {
             match Pin::new(&mut tenure.renewing).poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(user))) if user.may_the_same(&tenure.user) => {
-                    tenure.outbox.may_send_until(last_renewal(&tenure.state, user.expires));
-                    let renewing = renewed(tenure.state.clone(), tenure.session.clone(), user.expires);
+                    let (state, outbox) = (tenure.state.clone(), Rc::clone(&tenure.outbox));
+                    tenure.renewing = renewing(state, tenure.session.clone(), user.expires, outbox);
                     tenure.user = user;
-                    tenure.renewing = OwnTask::begin(renewing);
                 }
                 Poll::Ready(renewal) => return Poll::Ready(Ending::of(renewal)),
             }

@@ -290,10 +290,14 @@ impl Outbox {
         self.rights_end.set(end);
     }
 
-    /// Ends the connection whose rights have ended if it does not do so itself: see [`Outbox::cut_if_stalled`].
+    /// Ends the connection whose rights have ended if it does not do so itself: see [`Outbox::cut_if_stalled`]. One that is
+    /// over, with an answer that is complete for instance, has as long to be read as one that is closed now.
     pub fn close_if_expired(self: &Rc<Self>) {
-        if self.rights_end.get().is_some_and(|end| end.elapsed() > OWN_TIMER) {
+        let Some(expired) = self.rights_end.get().map(|end| end.elapsed()) else { return };
+        if !self.is_over() && expired > OWN_TIMER {
             self.close(FORBIDDEN, "the token has expired: connect again");
+        } else if expired > OWN_TIMER + GRACE {
+            self.cut();
         }
     }
 

@@ -45,6 +45,25 @@ fn last_id(read: &str) -> &str {
     read.lines().rev().find_map(|line| line.strip_prefix("id: ")).unwrap()
 }
 
+/// Places orders until the socket has the event of the last one, after those of all that it was served before; the last one's
+/// name. All begin with `prefix`, and none's name begins another's.
+async fn order_until_heard(wire: &mut Wire, prefix: &str, order: impl AsyncFn(&str)) -> String {
+    let mut last = String::new();
+    for number in 1.. {
+        last = format!("{prefix} {number}.");
+        order(&last).await;
+        if let Ok(event) = timeout(Duration::from_millis(300), wire.text()).await {
+            let mut heard = name(&event["payload"]);
+            while heard != last {
+                assert!(heard.starts_with(prefix), "{heard}");
+                heard = name(&wire.text().await["payload"]);
+            }
+            break;
+        }
+    }
+    last
+}
+
 #[actix_web::test]
 async fn a_quiet_subscription_goes_on_with_other_rights_though_what_it_had_last_is_forgotten() {
     let place = Place::new(Stores::Twins).await;
@@ -54,16 +73,9 @@ async fn a_quiet_subscription_goes_on_with_other_rights_though_what_it_had_last_
     let mut quiet = stream(streaming(&app, &jar)).await;
     let mut read = read_until(Some("id: "), &mut quiet).await;
     // Both are known to the hub when they have an event of the same order.
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        order(&app, SELLER, CODE, &format!("first {tries}")).await;
-        if let Ok(event) = timeout(Duration::from_millis(300), wire.text()).await {
-            assert!(name(&event["payload"]).starts_with("first"));
-            break;
-        }
-    }
-    read.push_str(&read_until(Some(&format!("first {tries}")), &mut quiet).await);
+    let last =
+        order_until_heard(&mut wire, "first", async |name| order(&app, SELLER, CODE, name).await).await;
+    read.push_str(&read_until(Some(&last), &mut quiet).await);
     let had = last_id(&read).to_owned();
 
     let mut service = Wire::service(&app, TRANSPORT_WS).await;
@@ -87,16 +99,9 @@ async fn a_quiet_subscription_goes_on_with_other_rights_though_what_it_had_last_
     assert_ne!(last_id(&read), had, "{read}");
     let back = streaming(&app, &jar).header("last-event-id", last_id(&read));
     let mut back = stream(back).await;
-    let mut number = 0;
-    let event = loop {
-        number += 1;
-        order(&app, OTHER_SELLER, OTHER_CODE, &format!("other {number}")).await;
-        if let Ok(event) = timeout(Duration::from_millis(300), wire.text()).await {
-            break event;
-        }
-    };
-    assert!(name(&event["payload"]).starts_with("other"), "{event}");
-    let events = read_until(Some("other 1"), &mut back).await;
+    order_until_heard(&mut wire, "other", async |name| order(&app, OTHER_SELLER, OTHER_CODE, name).await)
+        .await;
+    let events = read_until(Some("other 1."), &mut back).await;
     assert!(!events.contains("RESYNC_REQUIRED"), "{events}");
     // Both are the other's from now on.
     assert_eq!(Wire::open(&app, TRANSPORT_WS, &[("cookie", &jar)]).await.err(), Some(429));
@@ -105,7 +110,7 @@ async fn a_quiet_subscription_goes_on_with_other_rights_though_what_it_had_last_
 #[actix_web::test]
 async fn a_mutation_that_commits_while_the_token_ends_is_answered_on_a_legacy_socket() {
     let place = Place::new(Stores::Twins).await;
-    let app = shops(&place, &[("auth.local.expiration", "2"), ("limits.deadline", "60000")]).await;
+    let app = shops(&place, &[("auth.local.expiration", "8"), ("limits.deadline", "60000")]).await;
     let luz = customer(&app).await;
     let uid = luz.payload()["sub"].as_str().unwrap().to_owned();
     let client = place.database.connect().await;

@@ -46,8 +46,8 @@ struct Slot {
     sink: Rc<dyn Sink>,
     owner: Owner,
     waiting: VecDeque<Waits>,
-    /// Who wants to know up to where it has been served.
-    locating: Option<oneshot::Sender<Option<Cursor>>>,
+    /// Those who want to know up to where it has been served.
+    locating: Vec<oneshot::Sender<Option<Cursor>>>,
     /// Signalled when nothing waits any more, and when the subscriber has left.
     emptied: Rc<Notify>,
 }
@@ -129,7 +129,7 @@ impl Sinks {
     pub fn enter(&self, sink: Rc<dyn Sink>, owner: &Owner) -> u64 {
         let slot = self.next.replace(self.next.get() + 1);
         let (waiting, emptied) = (VecDeque::new(), Rc::default());
-        let entry = Slot { sink, owner: owner.clone(), waiting, locating: None, emptied };
+        let entry = Slot { sink, owner: owner.clone(), waiting, locating: Vec::new(), emptied };
         self.by_slot.borrow_mut().insert(slot, entry);
         let first = || OfOwner {
             subscribers: 0,
@@ -167,17 +167,18 @@ impl Sinks {
     /// Answered by [`Sinks::located`], and by the subscriber's end.
     pub fn locate(&self, slot: u64, asked: oneshot::Sender<Option<Cursor>>) {
         if let Some(slot) = self.by_slot.borrow_mut().get_mut(&slot) {
-            slot.locating = Some(asked);
+            slot.locating.push(asked);
         }
     }
 
     /// A subscriber has been served up to here, if nothing waits for it.
     pub fn located(&self, slot: u64, after: Option<Cursor>) {
-        if let Some(slot) = self.by_slot.borrow_mut().get_mut(&slot)
-            && let Some(asked) = slot.locating.take()
-        {
-            // Who has asked may be gone.
-            let _ = asked.send(after.filter(|_| slot.waiting.is_empty()));
+        if let Some(slot) = self.by_slot.borrow_mut().get_mut(&slot) {
+            let after = after.filter(|_| slot.waiting.is_empty());
+            for asked in slot.locating.drain(..) {
+                // Who has asked may be gone.
+                let _ = asked.send(after);
+            }
         }
     }
 

@@ -181,7 +181,11 @@ async fn rejected(
     if closed.is_err()
         && let Some(on_refused) = keeping.on_refused.get()
     {
-        on_refused(Refused { keeping: Arc::clone(keeping), id: id.clone(), subject: session.subject.clone() });
+        on_refused(Refused {
+            keeping: Arc::clone(keeping),
+            id: id.clone(),
+            subject: session.subject.clone(),
+        });
     }
     closed
 }

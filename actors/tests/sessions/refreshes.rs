@@ -272,7 +272,8 @@ async fn that_a_session_was_refused_is_reported_however_late_the_issuer_says_so(
     place.sessions.on_refused(move |refused| drop(report.send(refused)));
     for delay in [0, 1_400] {
         let id = place.sessions.open(login("a"), None).await.unwrap();
-        let issuer = Issuer { delay: Duration::from_millis(delay), ..Issuer::failing(RefreshFailure::Rejected) };
+        let issuer =
+            Issuer { delay: Duration::from_millis(delay), ..Issuer::failing(RefreshFailure::Rejected) };
         let asking = (0..3).map(|_| issuer.refresh(&place.sessions, &id, "first-signature"));
         assert!(join_all(asking).await.iter().all(Result::is_err));
         let refused = reported.recv().await.unwrap();
