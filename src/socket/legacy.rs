@@ -7,7 +7,7 @@ use std::rc::Rc;
 use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value, json};
 
-use super::machine::{self, Effect, Id, Message, Start};
+use super::machine::{self, EarlyStarts, Effect, Id, Message};
 use super::payload;
 use crate::graphql::{Answer, write_answer};
 
@@ -19,8 +19,8 @@ const EXPIRED: &str = "jwt expired";
 #[derive(Debug)]
 enum State {
     Waiting,
-    /// What was started before there was an ack, in order.
-    Asking(Vec<(Id, Box<Start>)>),
+    /// What was started before there was an ack.
+    Asking(EarlyStarts),
     Ready,
     /// The session's token has ended and is not renewed. The client would come back for ever, and be refused: so it stays, and
     /// each of its operations is refused.
@@ -62,7 +62,7 @@ impl Legacy {
     fn init(&mut self, payload: Option<&Value>) -> Vec<Effect> {
         match self.state {
             State::Waiting => {
-                self.state = State::Asking(Vec::new());
+                self.state = State::Asking(EarlyStarts::default());
                 vec![Effect::Authenticate(payload::bearer(payload))]
             }
             // Asked for already.
@@ -92,8 +92,7 @@ impl Legacy {
                 vec![connection_error("You have to send an init message before sending anything else.")]
             }
             State::Asking(early) => {
-                early.retain(|(other, _)| *other != id);
-                early.push((Rc::clone(&id), start));
+                early.add(Rc::clone(&id), start);
                 self.running.insert(id);
                 Vec::new()
             }
@@ -107,7 +106,7 @@ impl Legacy {
 
     fn stop(&mut self, id: Id) -> Vec<Effect> {
         if let State::Asking(early) = &mut self.state {
-            early.retain(|(other, _)| *other != id);
+            early.stop(&id);
         }
         if self.running.remove(&id) { vec![Effect::Stop(id)] } else { Vec::new() }
     }
@@ -126,8 +125,7 @@ impl Legacy {
         let State::Asking(early) = std::mem::replace(&mut self.state, State::Ready) else {
             return Vec::new();
         };
-        let started = early.into_iter().map(|(id, start)| Effect::Start(id, start));
-        ack().into_iter().chain(started).collect()
+        ack().into_iter().chain(early.into_effects()).collect()
     }
 
     /// The client forgets each operation with its error, and starts it no more (`subscriptions-transport-ws` 0.9). It does not

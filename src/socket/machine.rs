@@ -74,6 +74,26 @@ pub struct Start {
     pub from: Option<String>,
 }
 
+/// What a client starts before it is known who it is, in order.
+#[derive(Debug, Default)]
+pub(super) struct EarlyStarts(Vec<(Id, Box<Start>)>);
+
+impl EarlyStarts {
+    /// One with the same id is replaced.
+    pub fn add(&mut self, id: Id, start: Box<Start>) {
+        self.stop(&id);
+        self.0.push((id, start));
+    }
+
+    pub fn stop(&mut self, id: &str) {
+        self.0.retain(|(other, _)| &**other != id);
+    }
+
+    pub fn into_effects(self) -> impl Iterator<Item = Effect> {
+        self.0.into_iter().map(|(id, start)| Effect::Start(id, start))
+    }
+}
+
 /// An answer as a text, without a copy: it is made of texts and of PostgreSQL's, which was looked at when it came.
 pub(super) fn into_text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())

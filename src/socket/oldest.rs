@@ -9,7 +9,7 @@ use gom_engine::error::ApiError;
 use serde_json::{Map, Value, json};
 
 use super::legacy::{REFUSED, id};
-use super::machine::{self, Effect, Id, Message, Start};
+use super::machine::{self, EarlyStarts, Effect, Id, Message};
 use super::payload;
 use crate::graphql::{Answer, write_answer, write_errors};
 
@@ -18,8 +18,8 @@ const FORBIDDEN: u16 = 4403;
 #[derive(Debug)]
 enum State {
     Waiting,
-    /// What was started before the answer to `init`, in order.
-    Asking(Vec<(Id, Box<Start>)>),
+    /// What was started before the answer to `init`.
+    Asking(EarlyStarts),
     Ready,
 }
 
@@ -53,7 +53,7 @@ impl Oldest {
     fn init(&mut self, payload: Option<&Value>) -> Vec<Effect> {
         match self.state {
             State::Waiting => {
-                self.state = State::Asking(Vec::new());
+                self.state = State::Asking(EarlyStarts::default());
                 vec![Effect::Authenticate(payload::bearer(payload))]
             }
             State::Asking(_) => Vec::new(),
@@ -74,24 +74,17 @@ impl Oldest {
         if !self.running.contains(&id) && self.running.len() >= self.most {
             return vec![self.refused(&id, &[payload::too_many(self.most)])];
         }
-        match &mut self.state {
-            State::Waiting => Vec::new(),
-            State::Asking(early) => {
-                early.retain(|(other, _)| *other != id);
-                early.push((Rc::clone(&id), start));
-                self.running.insert(id);
-                Vec::new()
-            }
-            State::Ready => {
-                self.running.insert(Rc::clone(&id));
-                vec![Effect::Start(id, start)]
-            }
+        self.running.insert(Rc::clone(&id));
+        if let State::Asking(early) = &mut self.state {
+            early.add(id, start);
+            return Vec::new();
         }
+        vec![Effect::Start(id, start)]
     }
 
     fn stop(&mut self, id: Id) -> Vec<Effect> {
         if let State::Asking(early) = &mut self.state {
-            early.retain(|(other, _)| *other != id);
+            early.stop(&id);
         }
         if self.running.remove(&id) { vec![Effect::Stop(id)] } else { Vec::new() }
     }
@@ -103,8 +96,7 @@ impl Oldest {
         let State::Asking(early) = std::mem::replace(&mut self.state, State::Ready) else {
             return Vec::new();
         };
-        let started = early.into_iter().map(|(id, start)| Effect::Start(id, start));
-        success().into_iter().chain(started).collect()
+        success().into_iter().chain(early.into_effects()).collect()
     }
 
     pub fn expired(&mut self) -> Vec<Effect> {
