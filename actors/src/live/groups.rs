@@ -272,6 +272,18 @@ impl Groups {
         members.any(|member| self.of_member.get(&member).is_some_and(|(_, presence)| presence.is_there()))
     }
 
+    /// The members, by worker, that have got all the events that the hub has delivered: those to whom the index leads.
+    pub fn level(&self) -> HashMap<u64, Vec<u64>> {
+        let mut level: HashMap<u64, Vec<u64>> = HashMap::new();
+        let with_events = |group: &&Group| group.attached && matches!(group.interest, Interest::Events(_));
+        for group in self.groups.values().filter(with_events) {
+            for (worker, slots) in &group.members {
+                level.entry(*worker).or_default().extend(&slots.slots);
+            }
+        }
+        level
+    }
+
     pub fn of_worker(&self, worker: u64) -> Vec<Member> {
         self.of_member.keys().filter(|member| member.worker == worker).copied().collect()
     }

@@ -144,6 +144,7 @@ impl Actor for Hub {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Not in the actor's own context, which stands still while the hub delivers.
         actix::spawn(SlowLane::run(Rc::clone(&self.core), ctx.address().downgrade()));
+        Hub::tell_level_often(ctx);
     }
 }
 

@@ -73,6 +73,7 @@ impl World {
                 arriving: 0.into(),
                 furthest: Furthest::default(),
                 waking: false.into(),
+                level_is_wanted: false.into(),
                 announce: tokio::sync::Notify::new(),
                 elsewhere: std::sync::OnceLock::new(),
                 heart: Heart::new(),

@@ -36,6 +36,8 @@ const LOCATING: Duration = Duration::from_secs(2);
 pub trait Sink {
     /// It is subscribed: of what comes after the cursor, nothing is missed. Not told to those who had a cursor.
     fn noted(&self, _after: Cursor) {}
+    /// Everything up to the cursor has been handed over, whether or not any of it was for this one.
+    fn level(&self, _with: Cursor) {}
     fn event(&self, event: &Delivered);
     /// Nothing follows.
     fn ended(&self, reason: LiveError);

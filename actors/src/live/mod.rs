@@ -10,6 +10,7 @@ mod feed;
 mod groups;
 mod hub;
 mod join;
+mod level;
 mod local;
 mod locate;
 mod log;
@@ -141,6 +142,8 @@ struct Shared {
     furthest: Furthest,
     /// A `Wake` is on its way: others need not be sent.
     waking: AtomicBool,
+    /// Somebody wants to know how far the hub is.
+    level_is_wanted: AtomicBool,
     /// Other nodes are to be told.
     announce: Notify,
     /// Who else is called when something was committed on another node.
@@ -189,6 +192,7 @@ impl Live {
             arriving: AtomicUsize::new(0),
             furthest: Furthest::default(),
             waking: AtomicBool::new(false),
+            level_is_wanted: AtomicBool::new(false),
             announce: Notify::new(),
             elsewhere: OnceLock::new(),
             heart: Heart::new(),
@@ -249,6 +253,11 @@ impl Live {
     pub fn wake(&self) {
         self.wake_here();
         self.shared.announce.notify_one();
+    }
+
+    /// From now on subscribers are told, now and then, how far the hub is ([`Sink::level`]).
+    pub fn tell_level(&self) {
+        self.shared.level_is_wanted.store(true, Ordering::Relaxed);
     }
 
     /// Has this called when other nodes have committed something, as far as Redis carries it from one to the other: some times

@@ -182,6 +182,15 @@ impl Sinks {
         }
     }
 
+    /// A subscriber for whom nothing waits has everything up to the cursor.
+    pub fn level(&self, slot: u64, with: Cursor) {
+        let sink = match self.by_slot.borrow().get(&slot) {
+            Some(slot) if slot.waiting.is_empty() => Rc::clone(&slot.sink),
+            _ => return,
+        };
+        sink.level(with);
+    }
+
     pub fn slots(&self) -> Vec<u64> {
         self.by_slot.borrow().keys().copied().collect()
     }
