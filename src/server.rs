@@ -240,6 +240,7 @@ impl Server {
 
         let limits = Arc::new(settings.limits.clone());
         let (bounds, census) = (Arc::new(settings.sockets.clone()), Census::default());
+        let positions = role.answers().then(|| http::positions(&settings, &database)).flatten();
         let sending = Sending::of(&settings.server);
         let waiting = http::waiting(&limits, sending.waiting_bytes);
         let asked = http::asked(&limits, sending.request_bytes);
@@ -273,6 +274,7 @@ impl Server {
                     renewals: Arc::clone(&renewals),
                     bounds: Arc::clone(&bounds),
                     census: census.clone(),
+                    positions: positions.clone(),
                     waiting: waiting.clone(),
                     asked: asked.clone(),
                     sending,

@@ -13,6 +13,7 @@ mod owner;
 pub mod pulse;
 pub mod push;
 pub mod redis;
+pub mod resume;
 pub mod secret;
 pub mod sessions;
 mod standing;

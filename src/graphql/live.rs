@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 use gom_actors::live::{Delivered, Interest, LiveError, Owner, Room, Sink, Ticket, Watched};
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
 use gom_engine::datamodel::{DataModel, ModelId, RelationStorage};
@@ -38,6 +39,13 @@ pub trait Outlet {
     fn request_id(&self) -> &str;
     /// A subscription that had no cursor has begun: of what comes after this one, nothing is missed.
     fn begins(&self, _after: Cursor) {}
+    /// A subscription without a cursor is about to begin. Where its client has none: after which one it goes on, if it was here
+    /// before. `None`: nothing is remembered.
+    fn resume(&self) -> Option<LocalBoxFuture<'static, Result<Option<Cursor>, ApiError>>> {
+        None
+    }
+    /// Everything up to the cursor has been handed over, whether or not any of it was for this operation.
+    fn level(&self, _with: Cursor) {}
     fn next(&self, next: Next);
     /// Ready when the client can take the next answer; `None`: now.
     fn room(&self) -> Option<Room>;
@@ -158,6 +166,7 @@ async fn begin(
         let _turn = api.engine.turn(viewer, deadline).await?;
         return answer_anew(api, asked, (rights, &variables), outlet);
     }
+    let resuming = if from.is_none() { outlet.resume() } else { None };
     // One statement reads the nodes of many changes, for many subscribers: its size says nothing of any message.
     let page = PageLimits { answer_bytes: None, ..api.engine.limits_of(viewer).page };
     let plan = {
@@ -170,6 +179,14 @@ async fn begin(
     drop(head);
     check_deployed(api)?;
     check_logged(api, [subscription.model()])?;
+    let from = match resuming {
+        Some(resuming) => {
+            let from = resuming.await?;
+            from.into_iter().for_each(|from| outlet.begins(from));
+            from
+        }
+        None => from,
+    };
     let interest = Interest::Events(Arc::new(subscription));
     let ticket = api.live.subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
     Ok(Running { ticket, _counted: SUBSCRIPTIONS.level(Lasting::Subscription), answering: None })
@@ -222,6 +239,10 @@ struct ToOutlet(Rc<dyn Outlet>);
 impl Sink for ToOutlet {
     fn noted(&self, after: Cursor) {
         self.0.begins(after);
+    }
+
+    fn level(&self, with: Cursor) {
+        self.0.level(with);
     }
 
     fn event(&self, event: &Delivered) {

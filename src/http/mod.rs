@@ -50,7 +50,9 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
+use gom_actors::database::Database;
 use gom_actors::push::Push;
+use gom_actors::resume::{Positions, ResumeOptions};
 use gom_actors::waiting::Waiting;
 
 pub use console::{Console, Examples};
@@ -101,6 +103,8 @@ pub struct State {
     /// What connections may take that outlive an answer.
     pub bounds: Arc<Sockets>,
     pub census: Census,
+    /// Of subscriptions of clients without cursors; nothing if they are not kept.
+    pub positions: Option<Positions>,
     pub sockets: LocalSockets,
     /// What waits for clients.
     pub waiting: Waiting,
@@ -114,6 +118,14 @@ pub struct State {
     pub welcome: Welcome,
     /// Whether the server describes itself.
     pub openapi: bool,
+}
+
+/// The positions of subscriptions of clients without cursors, unless they are not to be kept.
+pub fn positions(settings: &settings::Settings, database: &Database) -> Option<Positions> {
+    let remember_for = settings.live.remember_for;
+    let most_of_session = settings.sockets.operations.saturating_mul(settings.sockets.per_user);
+    let options = ResumeOptions { remember_for, most_of_session };
+    (!remember_for.is_zero()).then(|| Positions::start(database, options))
 }
 
 impl Sending {

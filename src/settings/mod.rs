@@ -220,6 +220,9 @@ pub struct Live {
     pub keep_for: Duration,
     /// Changes.
     pub keep: u64,
+    /// Zero: not at all.
+    #[serde(deserialize_with = "milliseconds")]
+    pub remember_for: Duration,
     #[serde(deserialize_with = "milliseconds")]
     pub user_budget: Duration,
     #[serde(deserialize_with = "milliseconds")]

@@ -2,6 +2,8 @@
 //! puts what is to be sent into the outbox, which the connection's answer drains.
 
 mod receiving;
+mod remembering;
+mod renewing;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,6 +20,7 @@ use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web_actors::ws::WebsocketContext;
 use futures::{FutureExt, Stream};
 use gom_actors::metrics::{self, CONNECTIONS_CLOSED, Closed, WEBSOCKETS};
+use gom_actors::resume::Positions;
 use gom_actors::sessions::SessionId;
 use gom_actors::waiting::{Charge, Reader};
 use gom_engine::error::ErrorKind;
@@ -26,19 +29,21 @@ use gom_engine::events::Cursor;
 use super::census::Place;
 use super::frame;
 use super::machine::{Effect, Id, Machine, Protocol, Start};
+use super::memory::Memory;
 use super::outbox::{Outbox, OwnSocket};
 use super::outlet::{Failed, ToSocket};
 use super::own_task::OwnTask;
 use super::payload::bad_cursor;
+use super::receipts::Receipts;
 use super::sending::Sending;
 use crate::graphql::{self, Answer, Request, Running, Started};
-use crate::http::{NotRenewed, State, last_renewal, reader, renewed, too_much_asked};
-use crate::identity::{User, Viewer};
+use crate::http::{State, reader, too_much_asked};
+use crate::identity::Viewer;
 
 /// How long an acknowledgement waits for its cursor.
 const PATIENCE: Duration = Duration::from_secs(2);
+const NORMAL: u16 = 1000;
 const TRY_AGAIN: u16 = 1013;
-const FORBIDDEN: u16 = 4403;
 const NOT_ACCEPTABLE: u16 = 4406;
 
 /// What the handshake has found out.
@@ -92,9 +97,16 @@ where
         }
     };
     let now = Instant::now();
+    let remembers = match handshake.protocol {
+        Some(Protocol::Legacy) => state.positions.clone().zip(handshake.session.clone()),
+        _ => None,
+    };
     let place = Rc::new(RefCell::new(handshake.place));
     let actor = Socket {
         place: Rc::clone(&place),
+        remembers,
+        asks_for_receipts: false,
+        receipts: Receipts::default(),
         machine,
         // Beyond the clock's end is for ever.
         until: handshake.viewer.as_ref().and_then(|(left, _)| now.checked_add(*left)),
@@ -130,6 +142,10 @@ pub(super) struct Socket {
     until: Option<Instant>,
     /// With which it came: its token is renewed.
     session: Option<SessionId>,
+    /// Its client has no cursors: where its operations are kept, and of which session they are.
+    remembers: Option<(Positions, SessionId)>,
+    asks_for_receipts: bool,
+    receipts: Receipts<Vec<remembering::Asked>>,
     /// Counts how often the viewer's rights have changed.
     rights: u64,
     /// The machine has been told who it is.
@@ -165,7 +181,7 @@ struct Operation {
 
 impl Operation {
     /// See [`Running::position`].
-    fn position(&self) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
+    pub(super) fn position(&self) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
         self.running.as_ref()?.position(self.outlet.delivered.get())
     }
 }
@@ -190,7 +206,7 @@ impl Actor for Socket {
                 }
                 ctx.stop();
             } else {
-                socket.outbox.reply(frame::ping());
+                socket.outbox.reply(frame::ping(socket.receipts.payload().as_bytes()));
             }
         });
     }
@@ -209,7 +225,12 @@ impl Socket {
                 Effect::Authenticate(token) => self.authenticate(token.as_deref(), ctx),
                 Effect::Start(id, start) => self.start(id, *start, ctx),
                 Effect::Stop(id) => self.stop(&id, ctx),
-                Effect::Close(code, reason) => self.end(code, &reason),
+                Effect::Close(code, reason) => {
+                    if code == NORMAL {
+                        self.forget_all();
+                    }
+                    self.end(code, &reason);
+                }
             }
         }
     }
@@ -259,101 +280,26 @@ impl Socket {
         self.carry_out(effects, ctx);
     }
 
-    /// Nobody goes on beyond the end of the token.
-    fn expire_later(&mut self, ctx: &mut <Self as Actor>::Context) {
-        if let Some(earlier) = self.expiry.take() {
-            ctx.cancel_future(earlier);
-        }
-        self.outbox.may_send_until(self.until);
-        let Some(until) = self.until else { return };
-        if let (Some(session), Some(user)) = (&self.session, self.viewer.as_ref().and_then(Viewer::user)) {
-            self.outbox.may_send_until(last_renewal(&self.state, user.expires));
-            let renewing = OwnTask::begin(renewed(self.state.clone(), session.clone(), user.expires));
-            let renewing = renewing.into_actor(self).map(|renewal, socket, ctx| match renewal {
-                Some(Ok(user)) => socket.go_on_as(user, ctx),
-                Some(Err(NotRenewed::Over)) => socket.expire(ctx),
-                Some(Err(NotRenewed::Unavailable)) => {
-                    socket.end(TRY_AGAIN, "the token has expired, and cannot be renewed at the moment");
-                }
-                None => {}
-            });
-            self.expiry = Some(ctx.spawn(renewing));
-            return;
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        self.expiry = Some(ctx.run_later(left, |socket, ctx| socket.expire(ctx)));
-    }
-
-    fn expire(&mut self, ctx: &mut <Self as Actor>::Context) {
-        if self.viewer.as_ref().is_some_and(Viewer::is_service) {
-            // Its client comes back with another token.
-            return self.end(FORBIDDEN, "the token has expired: connect again");
-        }
-        // An acknowledgement that is still awaited, or a start, must not give the rights back.
-        (self.known, self.viewer, self.until) = (false, None, None);
-        self.outbox.may_send_until(None);
-        let is_carried_out = |one: &Operation| one.running.is_none() && one.outlet.begun.get();
-        let carried_out = self.running.iter().filter(|(_, operation)| is_carried_out(operation));
-        let carried_out = carried_out.map(|(id, _)| Rc::clone(id)).collect();
-        let effects = self.machine.expired(&carried_out);
-        self.carry_out(effects, ctx);
-    }
-
-    /// The token was renewed. Where it allows something else, what runs is started anew, each after the last event that it has
-    /// delivered.
-    fn go_on_as(&mut self, user: Arc<User>, ctx: &mut <Self as Actor>::Context) {
-        let same = self.viewer.as_ref().and_then(Viewer::user).is_some_and(|old| old.may_the_same(&user));
-        let viewer = Viewer::User(Arc::clone(&user));
-        if !same {
-            self.place.borrow_mut().belongs_to(&user.subject);
-            self.outbox.belongs_to(&self.state.waiting.account(&reader(&viewer)));
-        }
-        self.viewer = Some(viewer);
-        self.expire_later(ctx);
-        if same {
-            return;
-        }
-        self.rights += 1;
-        let running = self.running.iter().filter(|(_, operation)| operation.running.is_some());
-        let running: Vec<Id> = running.map(|(id, _)| Rc::clone(id)).collect();
-        running.into_iter().for_each(|id| self.go_on_anew(id, ctx));
-    }
-
-    /// Starts an operation anew after what it has been served: the last event of a quiet one may be older than what is kept.
-    fn go_on_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
-        let Some(operation) = self.running.get(&id) else { return };
-        let number = operation.number;
-        let Some(position) = operation.position() else {
-            return self.start_anew(id, ctx);
-        };
-        let located = position.into_actor(self).map(move |position, socket, ctx| {
-            let Some(operation) = socket.running.get(&id).filter(|one| one.number == number) else { return };
-            if let Some(position) = position {
-                operation.outlet.reached(position);
-            }
-            socket.start_anew(id, ctx);
-        });
-        ctx.spawn(located);
-    }
-
-    fn start_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
-        let Some(operation) = self.running.get(&id) else { return };
-        let from = operation.outlet.delivered.get().map(|cursor| self.state.api.engine.cursors.seal(cursor));
-        let start = Start { request: Arc::clone(&operation.request), bytes: operation.bytes, from };
-        self.start(Rc::clone(&id), start, ctx);
-        if let Some(operation) = self.running.get_mut(&id) {
-            operation.anew = true;
-        }
-    }
-
     fn stop(&mut self, id: &Id, ctx: &mut <Self as Actor>::Context) {
         if let Some(operation) = self.running.remove(id) {
             ctx.cancel_future(operation.starting);
+            operation.forget();
         }
     }
 
     fn start(&mut self, id: Id, start: Start, ctx: &mut <Self as Actor>::Context) {
         self.stop(&id, ctx);
+        let memory = self.memory_of(&start, ctx);
+        self.launch(id, start, memory, ctx);
+    }
+
+    fn launch(
+        &mut self,
+        id: Id,
+        start: Start,
+        memory: Option<Rc<Memory>>,
+        ctx: &mut <Self as Actor>::Context,
+    ) {
         // The machine starts nothing for somebody that it does not know.
         let Some(viewer) = self.viewer.clone().filter(|_| self.known) else { return };
         let asked = self.state.asked.account(&reader(&viewer));
@@ -378,6 +324,8 @@ impl Socket {
             request_id: self.request_id.clone(),
             delivered: Cell::new(None),
             begun: Cell::new(false),
+            is_remembered: Cell::new(false),
+            memory,
         });
         let of_operation = Rc::clone(&outlet);
         let (state, request_id) = (self.state.clone(), self.request_id.clone());
@@ -434,12 +382,18 @@ impl Socket {
                 Started::Running(running) => {
                     operation.running = Some(running);
                     let is_stale = operation.rights != rights;
-                    let effects = socket.machine.started(&of_task);
-                    socket.carry_out(effects, ctx);
+                    // One that is started again was answered before.
+                    if !operation.anew {
+                        let effects = socket.machine.started(&of_task);
+                        socket.carry_out(effects, ctx);
+                    }
                     // They have changed while it was being started.
                     if is_stale {
                         socket.go_on_anew(of_task, ctx);
                     }
+                }
+                Started::Answered(answer) if operation.has_to_come_back(&answer) => {
+                    socket.end(TRY_AGAIN, "a subscription could not begin at the moment: try again");
                 }
                 // Its client has not asked for anything, and would take it for the end.
                 Started::Answered(answer) if operation.anew && is_passing(&answer) => {
@@ -449,7 +403,9 @@ impl Socket {
                     for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
                         tracing::error!(request_id, cause = error.message, "internal error");
                     }
-                    socket.running.remove(&of_task);
+                    if let Some(operation) = socket.running.remove(&of_task) {
+                        operation.forget();
+                    }
                     let effects = socket.machine.answered(&of_task, &answer);
                     // Counted once: as what waits in the connection from now on.
                     drop(held);
@@ -488,8 +444,12 @@ impl Handler<Failed> for Socket {
         if ended && error.kind == ErrorKind::Unavailable {
             // Clients come back by themselves, to this server or another, and take up all that they had.
             self.end(TRY_AGAIN, &error.message);
+        } else if ended && error.kind == ErrorKind::ResyncRequired && self.has_resumed(&id) {
+            self.begin_now(&id.into(), ctx);
         } else if ended {
-            self.running.remove(id.as_str());
+            if let Some(operation) = self.running.remove(id.as_str()) {
+                operation.forget();
+            }
             let effects = self.machine.failed(&id, error);
             self.carry_out(effects, ctx);
         }

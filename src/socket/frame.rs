@@ -14,8 +14,8 @@ pub fn text(parts: &[&[u8]]) -> Bytes {
     frame(TEXT, parts)
 }
 
-pub fn ping() -> Bytes {
-    frame(PING, &[])
+pub fn ping(payload: &[u8]) -> Bytes {
+    frame(PING, &[&payload[..payload.len().min(MOST_OF_CONTROL)]])
 }
 
 pub fn pong(payload: &[u8]) -> Bytes {
@@ -60,7 +60,8 @@ mod tests {
         assert_eq!(text(&[&[b'x'; 126]])[..4], [0x81, 126, 0, 126]);
         assert_eq!(text(&[&[b'x'; 65_535]])[..4], [0x81, 126, 0xff, 0xff]);
         assert_eq!(text(&[&[b'x'; 65_536]])[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
-        assert_eq!(ping(), &b"\x89\0"[..]);
+        assert_eq!(ping(b""), &b"\x89\0"[..]);
+        assert_eq!(ping(b"12"), &b"\x89\x0212"[..]);
         assert_eq!(pong(b"hi"), &b"\x8a\x02hi"[..]);
         assert_eq!(close(1000, "bye"), &b"\x88\x05\x03\xe8bye"[..]);
     }

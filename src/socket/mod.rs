@@ -7,11 +7,13 @@ mod frame;
 mod legacy;
 mod local;
 mod machine;
+mod memory;
 mod oldest;
 mod outbox;
 mod outlet;
 mod own_task;
 mod payload;
+mod receipts;
 mod sending;
 mod transport_ws;
 

@@ -5,12 +5,16 @@ use std::rc::Rc;
 
 use actix::{Addr, Message};
 use actix_web::web::Data;
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 use gom_actors::live::Room;
-use gom_engine::error::ApiError;
+use gom_actors::resume::ResumeError;
+use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 
 use super::actor::Socket;
 use super::machine::Id;
+use super::memory::Memory;
 use super::outbox::Outbox;
 use crate::graphql::{Next, Outlet};
 use crate::http::State;
@@ -38,6 +42,10 @@ pub(super) struct ToSocket {
     pub delivered: Cell<Option<Cursor>>,
     /// It is being carried out, or goes on.
     pub begun: Cell<bool>,
+    /// Of a client without cursors.
+    pub memory: Option<Rc<Memory>>,
+    /// It is a subscription whose position is kept.
+    pub is_remembered: Cell<bool>,
 }
 
 impl ToSocket {
@@ -61,7 +69,24 @@ impl Outlet for ToSocket {
         }
     }
 
+    fn resume(&self) -> Option<LocalBoxFuture<'static, Result<Option<Cursor>, ApiError>>> {
+        let memory = Rc::clone(self.memory.as_ref()?);
+        self.is_remembered.set(true);
+        let resuming = async move {
+            let unavailable = |error: ResumeError| ApiError::new(ErrorKind::Unavailable, error.to_string());
+            memory.resume().await.map_err(unavailable)
+        };
+        Some(resuming.boxed_local())
+    }
+
+    fn level(&self, with: Cursor) {
+        self.reached(with);
+    }
+
     fn next(&self, next: Next) {
+        if let Some(memory) = &self.memory {
+            memory.resumed.set(false);
+        }
         if next.cursor.is_some() {
             self.delivered.set(next.cursor);
         }

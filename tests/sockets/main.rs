@@ -17,11 +17,16 @@ mod bounds;
 mod bursts;
 mod changes;
 mod clients;
+mod cursorless;
 mod events;
 mod faults;
 mod large;
 mod legacy;
 mod prisma;
+#[path = "../operate/process.rs"]
+#[allow(dead_code)]
+mod process;
+mod proxy;
 mod renewal;
 mod transport_ws;
 mod unread;

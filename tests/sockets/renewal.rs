@@ -51,6 +51,7 @@ impl Npm {
     }
 
     /// The order of the next event; nothing else has happened before.
+    /// Written by the service.
     pub async fn order(&mut self) -> String {
         let said = self.next().await;
         name(&said["event"])

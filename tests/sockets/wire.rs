@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -111,6 +112,12 @@ impl Wire {
             Got::Text(text) => text,
             other => panic!("a text is expected: {other:?}"),
         }
+    }
+
+    /// The client closes, as a page does that is left.
+    pub async fn close(&mut self, code: u16) {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        let _ = self.0.send(Message::Close(Some(frame))).await;
     }
 
     /// The close code, whatever comes before it.

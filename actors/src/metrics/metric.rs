@@ -168,6 +168,8 @@ metrics! {
         "gom_subscription_events", None, "Events that were handed to subscribers, and answers of live queries.";
     Resyncs RESYNCS: Counter<()>,
         "gom_subscription_resyncs", None, "Subscribers that came with a cursor of what is not kept any more.";
+    Resumed RESUMED: Counter<()>,
+        "gom_subscription_resumed", None, "Subscriptions of clients without cursors that went on from where they were (live.remember_for).";
 
     FeedStamped FEED_STAMPED: Reading<()>,
         "gom_feed_stamped_position", None, "The last position of the change log.";

@@ -1,6 +1,7 @@
 //! Every key there is: the one table that reading, checking, `gom config` and `docs/CONFIGURATION.md` follow.
 
 mod limits;
+mod live;
 mod logins;
 mod metrics;
 mod push;
@@ -18,7 +19,8 @@ const SAME_SITE: Kind = Kind::Choice(&["strict", "lax", "none"]);
 
 /// Every key, in the order in which they are shown.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    GENERAL.iter().chain(limits::KEYS).chain(REST).chain(logins::KEYS).chain(push::KEYS).chain(metrics::KEYS)
+    let first = GENERAL.iter().chain(limits::KEYS).chain(CACHE).chain(live::KEYS);
+    first.chain(REST).chain(logins::KEYS).chain(push::KEYS).chain(metrics::KEYS)
 }
 
 static GENERAL: &[Key] = &[
@@ -263,43 +265,14 @@ static GENERAL: &[Key] = &[
     ),
 ];
 
+static CACHE: &[Key] = &[Key::new(
+    "cache.document_bytes",
+    SIZE,
+    Some("16777216"),
+    "Memory for parsed and checked documents and their plans, in all.",
+)];
+
 static REST: &[Key] = &[
-    Key::new(
-        "cache.document_bytes",
-        SIZE,
-        Some("16777216"),
-        "Memory for parsed and checked documents and their plans, in all.",
-    ),
-    Key::new(
-        "live.poll_interval",
-        Kind::Milliseconds { min: 1, max: 60_000 },
-        Some("100"),
-        "While somebody subscribes: how often the change log is looked at for writes of which nobody told, such as plain SQL, or of other nodes where there is no Redis.",
-    ),
-    Key::new(
-        "live.keep_for",
-        Kind::Milliseconds { min: 1_000, max: 31_536_000_000 },
-        Some("86400000"),
-        "How long changes are kept, and with them the cursors with which subscribers may come back.",
-    ),
-    Key::new(
-        "live.keep",
-        Kind::Integer { min: 1_000, max: 1_000_000_000 },
-        Some("1000000"),
-        "How many changes are kept at most.",
-    ),
-    Key::new(
-        "live.user_budget",
-        Kind::Milliseconds { min: 1, max: 1_000 },
-        Some("50"),
-        "Time of a node that the subscriptions of one user may take for one batch of changes, refilled at a tenth of the time that passes. Those that take more are served apart, more slowly, so that they do not delay others.",
-    ),
-    Key::new(
-        "live.max_lag",
-        Kind::Milliseconds { min: 1_000, max: 86_400_000 },
-        Some("60000"),
-        "A subscription that is served apart and falls behind by more than this is ended with `LIMIT_EXCEEDED`.",
-    ),
     Key::new("sockets.init_timeout", TIME, Some("5000"), "A websocket that has not sent `connection_init` by then is closed."),
     Key::new(
         "sockets.message_bytes",

@@ -28,10 +28,14 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
             Ok(ws::Message::Text(text)) => self.receive(text, ctx),
             Ok(ws::Message::Continuation(item)) => self.receive_part(item, ctx),
             Ok(ws::Message::Ping(payload)) => self.outbox.reply(frame::pong(&payload)),
-            Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
+            Ok(ws::Message::Pong(payload)) => self.receipt(&payload),
+            Ok(ws::Message::Nop) => {}
             Ok(ws::Message::Binary(_)) => self.end(BAD_DATA, "messages are texts"),
             Ok(ws::Message::Close(reason)) => {
                 let code = reason.map_or(CloseCode::Normal, |reason| reason.code);
+                if !self.outbox.is_over() && is_on_purpose(code.into()) {
+                    self.forget_all();
+                }
                 self.running.clear();
                 self.outbox.client_ended(ClientSide::Closed);
                 self.outbox.answer_close(code.into());
@@ -138,6 +142,12 @@ impl Socket {
             }
         }
     }
+}
+
+/// Whether a client that closes with this code has ended by itself: a page was closed or left, or a script has closed the socket.
+/// Other codes are of whatever stands in between.
+fn is_on_purpose(code: u16) -> bool {
+    matches!(code, 1000 | 1001 | 1005 | 3000..)
 }
 
 /// Whether a text frame was no text. actix-web-actors reports a connection that was cut as the same kind of error, so that its

@@ -1,0 +1,201 @@
+//! What reads and writes the positions: one connection of its own, opened when the first subscription begins, and one statement
+//! for all that has changed within an interval. Nobody waits for it but those that begin.
+
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use gom_engine::events::Cursor;
+use gom_engine::plan::{Param, Statement};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_postgres::Row;
+
+use super::{Beginning, RESUME_INTERVAL, ResumeError, ResumeOptions, RowId, Shared};
+use crate::database::{Database, Line, LineError};
+
+/// A statement that takes longer is given up, and its work repeated at the next interval.
+const LIMIT: Duration = Duration::from_secs(1);
+/// Rows that one statement writes at most.
+const TOGETHER: usize = 2_000;
+/// How often a server that holds positions writes that it lives: a third of what it is believed for.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(800);
+/// Between two looks for what is to be forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(30);
+
+const RESUME: &str = "select from_epoch, from_position, from_part, at_epoch, at_position, at_part \
+     from gom.resume_subscription($1::bigint, decode($2, 'hex'), decode($3, 'hex'), $4::bigint, $5::bigint, $6::int)";
+const KEEP: &str = "select gom.keep_resume_positions($1::bigint, $2::jsonb)";
+const FORGET: &str = "select gom.forget_resume_positions($1::bigint)";
+
+pub(super) struct Keeper {
+    line: Line,
+    options: ResumeOptions,
+    /// Of this process.
+    node: i64,
+    shared: Weak<Shared>,
+    /// One batch at a time.
+    writing: Mutex<Wrote>,
+}
+
+#[derive(Default)]
+struct Wrote {
+    last: Option<Instant>,
+    complained: bool,
+}
+
+impl Keeper {
+    pub fn new(database: &Database, options: ResumeOptions, shared: Weak<Shared>) -> Self {
+        let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
+        let line = Line::new(database, Some(LIMIT));
+        Keeper { line, options, node: high.cast_signed(), shared, writing: Mutex::default() }
+    }
+
+    /// Until nobody asks any more.
+    pub async fn run(self, mut asked: mpsc::Receiver<Beginning>) {
+        let keeper = Rc::new(self);
+        // Nothing is done, and no connection opened, before there is a subscription.
+        let Some(first) = asked.recv().await else { return };
+        actix::spawn(Rc::clone(&keeper).begin(first));
+        let mut ticks = interval(RESUME_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut used, mut forgot) = (Instant::now(), Instant::now());
+        loop {
+            let Some(shared) = keeper.shared.upgrade() else { return };
+            tokio::select! {
+                beginning = asked.recv() => {
+                    let Some(beginning) = beginning else { return };
+                    actix::spawn(Rc::clone(&keeper).begin(beginning));
+                }
+                () = shared.ended.notified() => keeper.write(&shared).await,
+                _ = ticks.tick() => {
+                    keeper.write(&shared).await;
+                    if !shared.registry().is_empty() {
+                        used = Instant::now();
+                    }
+                    // For as long as there may be something.
+                    let recently = used.elapsed() < twice(keeper.options.remember_for);
+                    if recently && forgot.elapsed() > FORGET_EVERY {
+                        forgot = Instant::now();
+                        actix::spawn(Rc::clone(&keeper).forget());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn begin(self: Rc<Self>, beginning: Beginning) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let Beginning { id, key, session, answer } = beginning;
+        // What has just ended here is no place to go on from, or is a better one.
+        if shared.registry().has_ended() {
+            self.write(&shared).await;
+        }
+        let params = [
+            id.to_string(),
+            key.hex(),
+            session.hex(),
+            self.node.to_string(),
+            self.options.remember_for.as_millis().to_string(),
+            self.options.most_of_session.to_string(),
+        ];
+        let resumed = self.line.rows(&statement(RESUME, params)).await.and_then(|rows| resumed(&rows));
+        let from = match resumed {
+            Ok((from, at)) => {
+                shared.registry().begun(id, at);
+                Ok(from)
+            }
+            Err(error) => {
+                shared.registry().remove(id);
+                match error {
+                    // The same would be answered again, for example where the tables are of an earlier version.
+                    LineError::Rejected(cause) => {
+                        tracing::warn!(
+                            cause,
+                            "a subscription begins now, and is not remembered: where it was cannot be read"
+                        );
+                        Ok(None)
+                    }
+                    error => Err(ResumeError(error.to_string())),
+                }
+            }
+        };
+        // Who has left meanwhile has said so to the registry.
+        let _ = answer.send(from);
+    }
+
+    async fn write(&self, shared: &Arc<Shared>) {
+        let mut wrote = self.writing.lock().await;
+        loop {
+            let batch = {
+                let registry = shared.registry();
+                if registry.is_empty() {
+                    return;
+                }
+                registry.batch(TOGETHER)
+            };
+            let is_empty = batch.is_empty();
+            if is_empty && wrote.last.is_some_and(|last| last.elapsed() < SIGN_OF_LIFE) {
+                return;
+            }
+            let params = [self.node.to_string(), batch.to_json().to_string()];
+            let written = self.line.rows(&statement(KEEP, params)).await;
+            match written.and_then(|rows| ids(&rows)) {
+                Ok(disturbed) => {
+                    shared.registry().written(&batch, &disturbed);
+                    wrote.last = Some(Instant::now());
+                    wrote.complained = false;
+                }
+                Err(error) => {
+                    if !wrote.complained {
+                        tracing::warn!(cause = %error, "positions of subscriptions were not written; it is tried again");
+                        wrote.complained = true;
+                    }
+                    return;
+                }
+            }
+            if batch.len() < TOGETHER {
+                return;
+            }
+        }
+    }
+
+    async fn forget(self: Rc<Self>) {
+        let params = [self.options.remember_for.as_millis().to_string()];
+        if let Err(error) = self.line.rows(&statement(FORGET, params)).await {
+            tracing::debug!(cause = %error, "positions that nobody came back to are not forgotten yet");
+        }
+    }
+}
+
+fn twice(time: Duration) -> Duration {
+    time * 2 + FORGET_EVERY
+}
+
+/// After which cursor it goes on, and what its row has.
+fn resumed(rows: &[Row]) -> Result<(Option<Cursor>, Cursor), LineError> {
+    let row = rows.first().ok_or_else(|| unexpected("no row"))?;
+    let cursor = |column| {
+        let number = |at: usize| {
+            row.try_get::<_, Option<i64>>(column + at).map_err(|error| unexpected(&error.to_string()))
+        };
+        let (Some(epoch), Some(position), Some(part)) = (number(0)?, number(1)?, number(2)?) else {
+            return Ok(None);
+        };
+        let part = u32::try_from(part).unwrap_or(Cursor::WHOLE);
+        Ok(Some(Cursor { epoch: epoch.cast_unsigned(), position: position.cast_unsigned(), part }))
+    };
+    Ok((cursor(0)?, cursor(3)?.ok_or_else(|| unexpected("no position"))?))
+}
+
+fn ids(rows: &[Row]) -> Result<Vec<RowId>, LineError> {
+    rows.iter().map(|row| row.try_get(0).map_err(|error| unexpected(&error.to_string()))).collect()
+}
+
+fn unexpected(what: &str) -> LineError {
+    LineError::Rejected(format!("positions have {what} that this program does not expect"))
+}
+
+fn statement<const N: usize>(sql: &str, params: [String; N]) -> Statement {
+    Statement { sql: sql.to_owned(), params: params.into_iter().map(Param::Text).collect() }
+}

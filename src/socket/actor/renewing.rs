@@ -1,0 +1,107 @@
+//! Tokens end, and sessions have them renewed ([ADR 37](../../../docs/adr/0037-connections-live-as-long-as-their-session.md)).
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, WrapFuture};
+
+use super::super::machine::{Id, Start};
+use super::super::own_task::OwnTask;
+use super::{Operation, Socket, TRY_AGAIN};
+use crate::http::{NotRenewed, last_renewal, reader, renewed};
+use crate::identity::{User, Viewer};
+
+const FORBIDDEN: u16 = 4403;
+
+impl Socket {
+    /// Nobody goes on beyond the end of the token.
+    pub(super) fn expire_later(&mut self, ctx: &mut <Self as Actor>::Context) {
+        if let Some(earlier) = self.expiry.take() {
+            ctx.cancel_future(earlier);
+        }
+        self.outbox.may_send_until(self.until);
+        let Some(until) = self.until else { return };
+        if let (Some(session), Some(user)) = (&self.session, self.viewer.as_ref().and_then(Viewer::user)) {
+            self.outbox.may_send_until(last_renewal(&self.state, user.expires));
+            let renewing = OwnTask::begin(renewed(self.state.clone(), session.clone(), user.expires));
+            let renewing = renewing.into_actor(self).map(|renewal, socket, ctx| match renewal {
+                Some(Ok(user)) => socket.go_on_as(user, ctx),
+                Some(Err(NotRenewed::Over)) => socket.expire(ctx),
+                Some(Err(NotRenewed::Unavailable)) => {
+                    socket.end(TRY_AGAIN, "the token has expired, and cannot be renewed at the moment");
+                }
+                None => {}
+            });
+            self.expiry = Some(ctx.spawn(renewing));
+            return;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        self.expiry = Some(ctx.run_later(left, |socket, ctx| socket.expire(ctx)));
+    }
+
+    fn expire(&mut self, ctx: &mut <Self as Actor>::Context) {
+        if self.viewer.as_ref().is_some_and(Viewer::is_service) {
+            // Its client comes back with another token.
+            return self.end(FORBIDDEN, "the token has expired: connect again");
+        }
+        // An acknowledgement that is still awaited, or a start, must not give the rights back.
+        (self.known, self.viewer, self.until) = (false, None, None);
+        self.outbox.may_send_until(None);
+        let is_carried_out = |one: &Operation| one.running.is_none() && one.outlet.begun.get();
+        let carried_out = self.running.iter().filter(|(_, operation)| is_carried_out(operation));
+        let carried_out = carried_out.map(|(id, _)| Rc::clone(id)).collect();
+        let effects = self.machine.expired(&carried_out);
+        self.carry_out(effects, ctx);
+    }
+
+    /// The token was renewed. Where it allows something else, what runs is started anew, each after the last event that it has
+    /// delivered.
+    fn go_on_as(&mut self, user: Arc<User>, ctx: &mut <Self as Actor>::Context) {
+        let same = self.viewer.as_ref().and_then(Viewer::user).is_some_and(|old| old.may_the_same(&user));
+        let viewer = Viewer::User(Arc::clone(&user));
+        if !same {
+            self.place.borrow_mut().belongs_to(&user.subject);
+            self.outbox.belongs_to(&self.state.waiting.account(&reader(&viewer)));
+        }
+        self.viewer = Some(viewer);
+        self.expire_later(ctx);
+        if same {
+            return;
+        }
+        self.rights += 1;
+        let running = self.running.iter().filter(|(_, operation)| operation.running.is_some());
+        let running: Vec<Id> = running.map(|(id, _)| Rc::clone(id)).collect();
+        running.into_iter().for_each(|id| self.go_on_anew(id, ctx));
+    }
+
+    /// Starts an operation anew after what it has been served: the last event of a quiet one may be older than what is kept.
+    pub(super) fn go_on_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
+        let Some(operation) = self.running.get(&id) else { return };
+        let number = operation.number;
+        let Some(position) = operation.position() else {
+            return self.start_anew(id, ctx);
+        };
+        let located = position.into_actor(self).map(move |position, socket, ctx| {
+            let Some(operation) = socket.running.get(&id).filter(|one| one.number == number) else { return };
+            if let Some(position) = position {
+                operation.outlet.reached(position);
+            }
+            socket.start_anew(id, ctx);
+        });
+        ctx.spawn(located);
+    }
+
+    fn start_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
+        let Some(operation) = self.running.get(&id) else { return };
+        let from = operation.outlet.delivered.get().map(|cursor| self.state.api.engine.cursors.seal(cursor));
+        let start = Start { request: Arc::clone(&operation.request), bytes: operation.bytes, from };
+        let (memory, starting) = (operation.outlet.memory.clone(), operation.starting);
+        ctx.cancel_future(starting);
+        self.running.remove(&id);
+        self.launch(Rc::clone(&id), start, memory, ctx);
+        if let Some(operation) = self.running.get_mut(&id) {
+            operation.anew = true;
+        }
+    }
+}
