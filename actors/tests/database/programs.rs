@@ -305,3 +305,20 @@ async fn a_write_goes_on_when_a_column_that_its_tables_trigger_reads_has_changed
     let logged = client.query_one("select count(*) from log", &[]).await.unwrap();
     assert_eq!(logged.get::<_, i64>(0), 9, "each once");
 }
+
+#[actix::test]
+async fn a_program_goes_on_when_none_of_its_statements_fits_its_table_any_more() {
+    let (_test, client, database) = notes().await;
+    client.batch_execute("insert into notes(id, body) values (1, 'a')").await.unwrap();
+    let read = |id: &str| {
+        let sql = format!("select body from notes where id = {id}");
+        run(&sql, vec![], &[], Expect::Anything)
+    };
+    let last = run("select body::text from notes", vec![], &[ANSWER.0], Expect::Anything);
+    let steps = vec![read("1"), read("2"), read("3"), last];
+    for kind in ["text", "varchar(80)"] {
+        client.batch_execute(&format!("alter table notes alter body type {kind}")).await.unwrap();
+        let answer = database.transact(program(1, steps.clone()), later()).await;
+        assert_eq!(answer.unwrap().unwrap().as_str(), "a", "{kind}");
+    }
+}

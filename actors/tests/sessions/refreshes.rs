@@ -11,7 +11,7 @@ use gom_actors::sessions::{
 };
 use gom_test_support::eventually;
 use tokio::sync::mpsc::unbounded_channel;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{Kind, Place, everywhere, login};
 
@@ -276,7 +276,7 @@ async fn that_a_session_was_refused_is_reported_however_late_the_issuer_says_so(
             Issuer { delay: Duration::from_millis(delay), ..Issuer::failing(RefreshFailure::Rejected) };
         let asking = (0..3).map(|_| issuer.refresh(&place.sessions, &id, "first-signature"));
         assert!(join_all(asking).await.iter().all(Result::is_err));
-        let refused = reported.recv().await.unwrap();
+        let refused = timeout(Duration::from_secs(60), reported.recv()).await.unwrap().unwrap();
         assert_eq!((&refused.id, refused.subject.as_str()), (&id, "a"), "{delay}");
         assert_eq!(refused.has_ended().await, Ok(true), "{delay}");
     }
