@@ -64,7 +64,7 @@ pub use metrics::{Metrics, MetricsServer, ShownHere};
 pub use origin::Origins;
 pub use outgoing::{admission, asked, reader, too_much_asked, waiting};
 pub use page::without_slash;
-pub use renewal::{NotRenewed, last_renewal, renewed, renewing};
+pub use renewal::{NotRenewed, renewing};
 pub use request_id::identify;
 pub use site_cookies::carry;
 pub use welcome::Welcome;

@@ -54,17 +54,13 @@ pub fn renewing(
 ///
 /// # Errors
 /// At the end of the token, or as long after it as a refresh may take, if there is no other.
-pub async fn renewed(
-    state: Data<State>,
-    session: SessionId,
-    until: SystemTime,
-) -> Result<Arc<User>, NotRenewed> {
+async fn renewed(state: Data<State>, session: SessionId, until: SystemTime) -> Result<Arc<User>, NotRenewed> {
     let patience = left_until(until).saturating_add(state.edge.sessions.refresh_patience());
     timeout(patience, renewed_towards(state, session, until)).await.unwrap_or(Err(NotRenewed::Unavailable))
 }
 
 /// When [`renewed`] ends at the latest; nothing beyond the clock's end.
-pub fn last_renewal(state: &State, until: SystemTime) -> Option<Instant> {
+fn last_renewal(state: &State, until: SystemTime) -> Option<Instant> {
     let patience = left_until(until).saturating_add(state.edge.sessions.refresh_patience());
     Instant::now().checked_add(patience)
 }

@@ -7,9 +7,8 @@ use std::time::Instant;
 use actix::{Actor, ActorFutureExt, AsyncContext, WrapFuture};
 
 use super::super::machine::{Id, Start};
-use super::super::own_task::OwnTask;
 use super::{Operation, Socket, TRY_AGAIN};
-use crate::http::{NotRenewed, last_renewal, reader, renewed};
+use crate::http::{NotRenewed, reader, renewing};
 use crate::identity::{User, Viewer};
 
 const FORBIDDEN: u16 = 4403;
@@ -23,8 +22,8 @@ impl Socket {
         self.outbox.may_send_until(self.until);
         let Some(until) = self.until else { return };
         if let (Some(session), Some(user)) = (&self.session, self.viewer.as_ref().and_then(Viewer::user)) {
-            self.outbox.may_send_until(last_renewal(&self.state, user.expires));
-            let renewing = OwnTask::begin(renewed(self.state.clone(), session.clone(), user.expires));
+            let outbox = Rc::clone(&self.outbox);
+            let renewing = renewing(self.state.clone(), session.clone(), user.expires, outbox);
             let renewing = renewing.into_actor(self).map(|renewal, socket, ctx| match renewal {
                 Some(Ok(user)) => socket.go_on_as(user, ctx),
                 Some(Err(NotRenewed::Over)) => socket.expire(ctx),
@@ -84,8 +83,14 @@ impl Socket {
         };
         let located = position.into_actor(self).map(move |position, socket, ctx| {
             let Some(operation) = socket.running.get(&id).filter(|one| one.number == number) else { return };
-            if let Some(position) = position {
-                operation.outlet.reached(position);
+            match position {
+                Some(position) => operation.outlet.reached(position),
+                // From now on is not from where it stands.
+                None if operation.outlet.delivered.get().is_none() => {
+                    return socket
+                        .end(TRY_AGAIN, "where a subscription stands cannot be found out: try again");
+                }
+                None => {}
             }
             socket.start_anew(id, ctx);
         });
