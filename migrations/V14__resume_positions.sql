@@ -69,13 +69,16 @@ BEGIN
     seen := coalesce(one.left_at, one.seen_at, '-infinity');
     is_dead := one.left_at IS NOT NULL OR seen < moment - interval '3 seconds';
     IF one.epoch = at_epoch AND seen > moment - remember_ms * interval '1 millisecond'
-      -- Its place was taken. It counts if its server lived on, but not for long enough to find out whether its client is there.
-      AND (one.claimed_at IS NULL OR (seen > one.claimed_at AND seen < one.claimed_at + interval '2500 milliseconds'))
+      -- Its place was taken. It counts a little longer: the one that took it may have been another client than the one that
+      -- was lost, and a server that lives finds out meanwhile whether its client is there.
+      AND (one.claimed_at IS NULL OR one.claimed_at > moment - interval '3 seconds')
     THEN
       IF from_epoch IS NULL THEN
         SELECT one.epoch, one.position, one.part INTO from_epoch, from_position, from_part;
       END IF;
-      IF is_dead THEN
+      IF one.claimed_at IS NOT NULL THEN
+        NULL;
+      ELSIF is_dead THEN
         dead_id := coalesce(dead_id, one.id);
       ELSE
         live_id := coalesce(live_id, one.id);
@@ -86,19 +89,19 @@ BEGIN
   END LOOP;
   IF from_epoch IS NOT NULL THEN
     SELECT from_epoch, from_position, from_part INTO at_epoch, at_position, at_part;
-    IF dead_id IS NOT NULL THEN
-      DELETE FROM gom.resume_position r WHERE r.id = dead_id;
-    ELSE
-      UPDATE gom.resume_position r SET claimed_at = moment, disturbed = true WHERE r.id = live_id;
-    END IF;
+    UPDATE gom.resume_position r SET claimed_at = moment, disturbed = (r.left_at IS NULL) WHERE r.id = coalesce(dead_id, live_id);
     UPDATE gom.resume_position r SET position = at_position, part = at_part, disturbed = (r.left_at IS NULL)
     WHERE r.key = of_key AND r.epoch = at_epoch AND (r.position, r.part) > (at_position, at_part);
   END IF;
   INSERT INTO gom.resume_position (id, key, session, node, epoch, position, part)
   VALUES (new_id, of_key, of_session, of_node, at_epoch, at_position, at_part);
-  -- Those that were lost the longest time ago make room.
+  -- Those that were lost, or whose server has been silent, for the longest time make room: for the session's, and for equal ones.
   DELETE FROM gom.resume_position r WHERE r.id IN (
-    SELECT o.id FROM gom.resume_position o WHERE o.session = of_session ORDER BY o.left_at DESC NULLS FIRST, o.id OFFSET most);
+    SELECT o.id FROM gom.resume_position o LEFT JOIN gom.resume_node n ON n.node = o.node WHERE o.session = of_session
+    ORDER BY (o.id = new_id) DESC, coalesce(o.left_at, n.seen_at) DESC NULLS LAST, o.id OFFSET most);
+  DELETE FROM gom.resume_position r WHERE r.id IN (
+    SELECT o.id FROM gom.resume_position o LEFT JOIN gom.resume_node n ON n.node = o.node WHERE o.key = of_key
+    ORDER BY (o.id = new_id) DESC, coalesce(o.left_at, n.seen_at) DESC NULLS LAST, o.id OFFSET 20);
 END
 $$;
 
@@ -122,11 +125,15 @@ BEGIN
   INSERT INTO gom.resume_position AS r (id, key, session, node, epoch, position, part)
   SELECT k.id, decode(k.key, 'hex'), decode(k.session, 'hex'), of_node, k.epoch, k.position, k.part
   FROM jsonb_to_recordset(batch -> 'keep') AS k(id bigint, key text, session text, epoch bigint, position bigint, part bigint)
+  -- One that was lost has a row, or another connection has long gone on in its place.
+  WHERE NOT k.id = ANY (lost) OR EXISTS (SELECT FROM gom.resume_position p WHERE p.id = k.id)
   ORDER BY k.id
-  ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, part = excluded.part;
+  -- One that was set back for another connection stays so until its client has answered.
+  ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, part = excluded.part
+  WHERE NOT r.disturbed OR r.id = ANY (back);
   UPDATE gom.resume_position r SET claimed_at = NULL, disturbed = false WHERE r.id = ANY (back) AND r.disturbed;
   -- Another connection goes on in their place, and has for long enough.
-  DELETE FROM gom.resume_position r WHERE r.id = ANY (lost) AND r.claimed_at < moment - interval '2500 milliseconds';
+  DELETE FROM gom.resume_position r WHERE r.id = ANY (lost) AND r.claimed_at < moment - interval '3 seconds';
   UPDATE gom.resume_position r SET left_at = moment, disturbed = false WHERE r.id = ANY (lost) AND r.left_at IS NULL;
   RETURN QUERY SELECT r.id FROM gom.resume_position r WHERE r.node = of_node AND r.disturbed;
 END
@@ -141,7 +148,9 @@ DECLARE
 BEGIN
   DELETE FROM gom.resume_position r WHERE r.id IN (
     SELECT o.id FROM gom.resume_position o LEFT JOIN gom.resume_node n ON n.node = o.node
-    WHERE coalesce(o.left_at, n.seen_at, '-infinity') < until ORDER BY o.id LIMIT 10000 FOR UPDATE OF o SKIP LOCKED);
+    WHERE coalesce(o.left_at, n.seen_at, '-infinity')
+      < CASE WHEN o.claimed_at IS NULL THEN until ELSE greatest(until, clock_timestamp() - interval '1 minute') END
+    ORDER BY o.id LIMIT 10000 FOR UPDATE OF o SKIP LOCKED);
   GET DIAGNOSTICS forgotten = ROW_COUNT;
   DELETE FROM gom.resume_node n
   WHERE n.seen_at < until AND NOT EXISTS (SELECT FROM gom.resume_position r WHERE r.node = n.node);

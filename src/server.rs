@@ -1,6 +1,7 @@
 //! The server: put together from settings, run until it is told to stop.
 
-use std::io;
+mod start_error;
+
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::pin::pin;
@@ -11,14 +12,12 @@ use actix_web::dev;
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
-use gom_actors::database::{Database, DatabaseOptions, TlsError, UrlError};
-use gom_actors::embedded::{EmbeddedError, EmbeddedOptions, EmbeddedPostgres};
+use gom_actors::database::{Database, DatabaseOptions};
+use gom_actors::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use gom_actors::live::{Live, LiveOptions, LiveStartError};
 use gom_actors::metrics::Moment;
-use gom_actors::migrations::MigrateError;
 use gom_actors::push::Push;
 use gom_engine::events::{Cursor, Subscription};
-use gom_engine::schema::CannotServe;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -27,19 +26,21 @@ use crate::datamodel;
 use crate::deployment::{Deployed, Deploying, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{
-    self, Console, Edge, EdgeError, Examples, Metrics, MetricsServer, Renewals, Sending, ShownHere, State,
-    Vitals, Welcome,
+    self, Console, Edge, Examples, Metrics, MetricsServer, Renewals, Sending, ShownHere, State, Vitals,
+    Welcome,
 };
-use crate::identity::{Cursors, SecretError, ServiceTokens, obtain_service_secret, redis_options};
-use crate::ledger::{self, LedgerError};
+use crate::identity::{Cursors, ServiceTokens, obtain_service_secret, redis_options};
+use crate::ledger;
 use crate::metrics::MetricsCollector;
-use crate::policy::{self, PolicyError};
-use crate::push::{self, PushError};
+use crate::policy;
+use crate::push;
 use crate::seed::DemoShop;
 use crate::settings::Settings;
 use crate::socket::{Census, LocalSockets, OwnSocket};
 use crate::stop::Stop;
-use crate::telemetry::{Traces, TracesError};
+use crate::telemetry::Traces;
+
+pub use self::start_error::StartError;
 
 /// A proxy in front keeps its connections for about a minute; ours must not end first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -52,54 +53,6 @@ const FOR_EMBEDDED: Duration = Duration::from_secs(3);
 
 /// The last spans have this long to be sent, also where all else has taken its time.
 const LAST_SPANS: Duration = Duration::from_millis(300);
-
-/// Why the server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Datamodel(#[from] datamodel::ReadError),
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    CannotServe(#[from] CannotServe),
-    #[error(transparent)]
-    Url(#[from] UrlError),
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    #[error(transparent)]
-    Embedded(#[from] EmbeddedError),
-    /// Why, without values of rows: it goes into logs.
-    #[error("the database cannot be brought to the datamodel: {0}; `gom migrate plan` shows all of it")]
-    Deploy(String),
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    #[error(transparent)]
-    Edge(#[from] EdgeError),
-    #[error(transparent)]
-    Push(#[from] PushError),
-    #[error(transparent)]
-    Traces(#[from] TracesError),
-    #[error(transparent)]
-    Live(#[from] LiveStartError),
-    #[error("the server cannot listen on {address}: {cause}; correct {setting}")]
-    Listen { address: String, cause: io::Error, setting: &'static str },
-    #[error("the server cannot start")]
-    Io(#[from] io::Error),
-    /// It was told to stop meanwhile.
-    #[error("the server was told to stop while it started")]
-    Stopped,
-    /// What was in hand was not waited for.
-    #[error("a second signal ended the server at once: what it had in hand is not finished")]
-    Insisted,
-}
-
-impl From<MigrateError> for StartError {
-    fn from(error: MigrateError) -> Self {
-        StartError::Deploy(error.without_values())
-    }
-}
 
 /// A server that listens and has not begun to answer.
 pub struct Server {

@@ -392,8 +392,12 @@ impl Socket {
                         socket.go_on_anew(of_task, ctx);
                     }
                 }
-                Started::Answered(answer) if operation.has_to_come_back(&answer) => {
-                    socket.end(TRY_AGAIN, "a subscription could not begin at the moment: try again");
+                Started::Answered(answer) if operation.has_to_come_back() && is_passing(&answer) => {
+                    socket.end_soon(
+                        TRY_AGAIN,
+                        "a subscription could not begin at the moment: try again",
+                        ctx,
+                    );
                 }
                 // Its client has not asked for anything, and would take it for the end.
                 Started::Answered(answer) if operation.anew && is_passing(&answer) => {

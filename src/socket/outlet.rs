@@ -80,6 +80,9 @@ impl Outlet for ToSocket {
     }
 
     fn level(&self, with: Cursor) {
+        if let Some(memory) = &self.memory {
+            memory.resumed.set(false);
+        }
         self.reached(with);
     }
 

@@ -98,6 +98,11 @@ async fn noted(place: &Place, clients: i64) {
     .await;
 }
 
+/// Waits until no row counts any more whose place was taken.
+async fn settled(place: &Place) {
+    known(place, "claimed_at > now() - interval '3 seconds'", 0).await;
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Killed,
@@ -179,6 +184,7 @@ async fn two_tabs_of_a_session_miss_nothing_and_repeated_kills_do_not_go_back_fu
             received.extend(all(tab, &writer).await);
         }
         noted(&place, 2).await;
+        settled(&place).await;
         // Of a server that is killed before its positions are written, the last moment may come twice.
         let moment = format!("last moment {round}");
         writer.write(&moment).await;
@@ -277,16 +283,40 @@ async fn a_page_that_ends_on_purpose_begins_from_now_and_one_that_was_cut_does_n
     let mut wire = page(&app, &jar).await;
     begins_now(&app, &mut wire, "before the cut").await;
     drop(wire);
-    known(&place, "left_at IS NOT NULL", 1).await;
+    known(&place, "left_at IS NOT NULL AND claimed_at IS NULL", 1).await;
     order(&app, SELLER, CODE, "while away").await;
     let mut wire = page(&app, &jar).await;
     until(&mut wire, "while away").await;
     // Another session, or other variables, has nothing of it.
     drop(wire);
-    known(&place, "left_at IS NOT NULL", 1).await;
+    known(&place, "left_at IS NOT NULL AND claimed_at IS NULL", 1).await;
     let other = cookies(&seller(&app).await);
     let mut wire = page(&app, &other).await;
     begins_now(&app, &mut wire, "another session").await;
+}
+
+#[actix_web::test]
+async fn a_page_that_is_opened_while_an_equal_one_is_away_does_not_take_what_that_one_missed() {
+    let place = Place::new(Stores::Twins).await;
+    let app = shops(&place, &[]).await;
+    let jar = cookies(&seller(&app).await);
+    let mut first = page(&app, &jar).await;
+    begins_now(&app, &mut first, "before").await;
+    noted(&place, 1).await;
+    drop(first);
+    known(&place, "left_at IS NOT NULL", 1).await;
+    order(&app, SELLER, CODE, "while away").await;
+    let mut other = page(&app, &jar).await;
+    assert_eq!(until(&mut other, "while away").await, ["while away"]);
+    let mut first = page(&app, &jar).await;
+    assert_eq!(until(&mut first, "while away").await, ["while away"]);
+    // Both are there, and so are their rows alone.
+    order(&app, SELLER, CODE, "both").await;
+    for page in [&mut other, &mut first] {
+        until(page, "both").await;
+    }
+    settled(&place).await;
+    known(&place, "left_at IS NULL", 2).await;
 }
 
 #[actix_web::test]
@@ -303,7 +333,7 @@ async fn what_is_not_kept_any_more_begins_from_now_without_a_word() {
         let mut wire = page(&app, &jar).await;
         begins_now(&app, &mut wire, &format!("before {what}")).await;
         drop(wire);
-        known(&place, "left_at IS NOT NULL", 1).await;
+        known(&place, "left_at IS NOT NULL AND claimed_at IS NULL", 1).await;
         order(&app, SELLER, CODE, "missed").await;
         database.execute("SELECT gom.stamp_changes()", &[]).await.unwrap();
         database.execute(change, &[]).await.unwrap();

@@ -77,7 +77,7 @@ struct Shared {
     registry: Mutex<Registry>,
     beginnings: mpsc::Sender<Beginning>,
     /// Signalled when a subscription has ended.
-    ended: Notify,
+    ended: Arc<Notify>,
 }
 
 impl fmt::Debug for Positions {
@@ -104,9 +104,9 @@ impl Positions {
     /// On this thread, which needs an actix system. Opens no connection before the first subscription.
     pub fn start(database: &Database, options: ResumeOptions) -> Self {
         let (beginnings, asked) = mpsc::channel(MAILBOX);
-        let shared = Arc::new(Shared { registry: Mutex::default(), beginnings, ended: Notify::new() });
+        let shared = Arc::new(Shared { registry: Mutex::default(), beginnings, ended: Arc::default() });
         let keeper = Keeper::new(database, options, Arc::downgrade(&shared));
-        actix::spawn(keeper.run(asked));
+        actix::spawn(keeper.run(asked, Arc::clone(&shared.ended)));
         Positions(shared)
     }
 

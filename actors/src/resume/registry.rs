@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::{Key, RowId};
 
+/// Strays that are kept until they are written; others are forgotten when their server is.
+const MAX_STRAYS: usize = 256;
+
 /// How a subscription has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -40,6 +43,8 @@ impl Row {
 #[derive(Default)]
 pub(super) struct Registry {
     rows: HashMap<RowId, Row>,
+    /// Rows that the database may have, of beginnings whose answer was lost.
+    strays: Vec<RowId>,
 }
 
 /// What is written at once.
@@ -89,9 +94,27 @@ impl Registry {
         }
     }
 
-    /// There is no row of it, or nobody knows.
+    /// There is no row of it.
     pub fn remove(&mut self, id: RowId) {
         self.rows.remove(&id);
+    }
+
+    /// There may be a row of it: nobody knows.
+    pub fn remove_stray(&mut self, id: RowId) {
+        self.rows.remove(&id);
+        if self.strays.len() < MAX_STRAYS {
+            self.strays.push(id);
+        }
+    }
+
+    /// Others may have taken this server for dead meanwhile, and its rows' places: all are written once more.
+    pub fn write_all(&mut self) {
+        self.rows.values_mut().for_each(|row| row.stored = None);
+    }
+
+    /// Whether clients are to be asked for a sign of life.
+    pub fn has_disturbed(&self) -> bool {
+        self.rows.values().any(|row| row.disturbed)
     }
 
     /// Its client has answered, after everything up to the cursor. `undisturbed`: it was asked after the row was found changed
@@ -116,7 +139,7 @@ impl Registry {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.is_empty() && self.strays.is_empty()
     }
 
     /// Whether something is over that the database does not know of.
@@ -126,7 +149,7 @@ impl Registry {
 
     /// What the database does not have, of so many rows at most.
     pub fn batch(&self, most: usize) -> Batch {
-        let mut batch = Batch::default();
+        let mut batch = Batch { lost: self.strays.clone(), ..Batch::default() };
         for (id, row) in self.rows.iter().filter(|(_, row)| row.is_changed()).take(most) {
             if row.end == Some(End::Ended) {
                 batch.ended.push(*id);
@@ -150,6 +173,7 @@ impl Registry {
         for id in batch.lost.iter().chain(&batch.ended) {
             self.rows.remove(id);
         }
+        self.strays.retain(|id| !batch.lost.contains(id));
         for (id, _, _, cursor) in &batch.keep {
             if let Some(row) = self.rows.get_mut(id) {
                 row.stored = Some(*cursor);

@@ -1,13 +1,14 @@
 //! What reads and writes the positions: one connection of its own, opened when the first subscription begins, and one statement
 //! for all that has changed within an interval. Nobody waits for it but those that begin.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use gom_engine::events::Cursor;
 use gom_engine::plan::{Param, Statement};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_postgres::Row;
 
@@ -20,6 +21,12 @@ const LIMIT: Duration = Duration::from_secs(1);
 const TOGETHER: usize = 2_000;
 /// How often a server that holds positions writes that it lives: a third of what it is believed for.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(800);
+/// After so long without a write, others may have taken this server for dead.
+const MAX_SILENCE: Duration = Duration::from_secs(2);
+/// Statements that follow each other when much has changed; the rest is written at the next interval.
+const MAX_ROUNDS: usize = 4;
+/// Beginnings that ask the database at once.
+const BEGINNINGS: usize = 64;
 /// Between two looks for what is to be forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(30);
 
@@ -36,23 +43,37 @@ pub(super) struct Keeper {
     shared: Weak<Shared>,
     /// One batch at a time.
     writing: Mutex<Wrote>,
+    /// Beginnings at once.
+    beginnings: Semaphore,
+    /// The log has been told that the tables are missing.
+    missing: Cell<bool>,
 }
 
 #[derive(Default)]
 struct Wrote {
     last: Option<Instant>,
     complained: bool,
+    /// The last statement took too long: the next one writes less.
+    was_slow: bool,
 }
 
 impl Keeper {
     pub fn new(database: &Database, options: ResumeOptions, shared: Weak<Shared>) -> Self {
         let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
         let line = Line::new(database, Some(LIMIT));
-        Keeper { line, options, node: high.cast_signed(), shared, writing: Mutex::default() }
+        Keeper {
+            line,
+            options,
+            node: high.cast_signed(),
+            shared,
+            writing: Mutex::default(),
+            beginnings: Semaphore::new(BEGINNINGS),
+            missing: Cell::default(),
+        }
     }
 
     /// Until nobody asks any more.
-    pub async fn run(self, mut asked: mpsc::Receiver<Beginning>) {
+    pub async fn run(self, mut asked: mpsc::Receiver<Beginning>, ended: Arc<Notify>) {
         let keeper = Rc::new(self);
         // Nothing is done, and no connection opened, before there is a subscription.
         let Some(first) = asked.recv().await else { return };
@@ -61,15 +82,16 @@ impl Keeper {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut used, mut forgot) = (Instant::now(), Instant::now());
         loop {
-            let Some(shared) = keeper.shared.upgrade() else { return };
+            // Holds nothing that would keep this from ending with the last handle.
             tokio::select! {
                 beginning = asked.recv() => {
                     let Some(beginning) = beginning else { return };
                     actix::spawn(Rc::clone(&keeper).begin(beginning));
                 }
-                () = shared.ended.notified() => keeper.write(&shared).await,
+                () = ended.notified() => keeper.write_soon(),
                 _ = ticks.tick() => {
-                    keeper.write(&shared).await;
+                    keeper.write_soon();
+                    let Some(shared) = keeper.shared.upgrade() else { return };
                     if !shared.registry().is_empty() {
                         used = Instant::now();
                     }
@@ -84,9 +106,28 @@ impl Keeper {
         }
     }
 
+    /// Beside beginnings, which do not wait for it.
+    fn write_soon(self: &Rc<Self>) {
+        if self.writing.try_lock().is_err() {
+            return;
+        }
+        let keeper = Rc::clone(self);
+        actix::spawn(async move {
+            if let Some(shared) = keeper.shared.upgrade() {
+                keeper.write(&shared).await;
+            }
+        });
+    }
+
     async fn begin(self: Rc<Self>, beginning: Beginning) {
+        let Ok(_permit) = self.beginnings.acquire().await else { return };
         let Some(shared) = self.shared.upgrade() else { return };
         let Beginning { id, key, session, answer } = beginning;
+        // Nobody waits for it any more: its client comes back, and asks again.
+        if answer.is_closed() {
+            shared.registry().remove(id);
+            return;
+        }
         // What has just ended here is no place to go on from, or is a better one.
         if shared.registry().has_ended() {
             self.write(&shared).await;
@@ -105,19 +146,19 @@ impl Keeper {
                 shared.registry().begun(id, at);
                 Ok(from)
             }
-            Err(error) => {
+            Err(LineError::Rejected(cause)) if is_missing(&cause) => {
                 shared.registry().remove(id);
-                match error {
-                    // The same would be answered again, for example where the tables are of an earlier version.
-                    LineError::Rejected(cause) => {
-                        tracing::warn!(
-                            cause,
-                            "a subscription begins now, and is not remembered: where it was cannot be read"
-                        );
-                        Ok(None)
-                    }
-                    error => Err(ResumeError(error.to_string())),
+                if !self.missing.replace(true) {
+                    tracing::warn!(
+                        cause,
+                        "subscriptions of clients without cursors are not remembered: Gom's own tables are of an earlier version"
+                    );
                 }
+                Ok(None)
+            }
+            Err(error) => {
+                shared.registry().remove_stray(id);
+                Err(ResumeError(error.to_string()))
             }
         };
         // Who has left meanwhile has said so to the registry.
@@ -126,16 +167,21 @@ impl Keeper {
 
     async fn write(&self, shared: &Arc<Shared>) {
         let mut wrote = self.writing.lock().await;
-        loop {
-            let batch = {
+        if wrote.last.is_some_and(|last| last.elapsed() > MAX_SILENCE) {
+            shared.registry().write_all();
+        }
+        for _ in 0..MAX_ROUNDS {
+            let together = if wrote.was_slow { TOGETHER / 8 } else { TOGETHER };
+            let (batch, is_quiet) = {
                 let registry = shared.registry();
                 if registry.is_empty() {
                     return;
                 }
-                registry.batch(TOGETHER)
+                let batch = registry.batch(together);
+                let is_quiet = batch.is_empty() && !registry.has_disturbed();
+                (batch, is_quiet)
             };
-            let is_empty = batch.is_empty();
-            if is_empty && wrote.last.is_some_and(|last| last.elapsed() < SIGN_OF_LIFE) {
+            if is_quiet && wrote.last.is_some_and(|last| last.elapsed() < SIGN_OF_LIFE) {
                 return;
             }
             let params = [self.node.to_string(), batch.to_json().to_string()];
@@ -144,9 +190,10 @@ impl Keeper {
                 Ok(disturbed) => {
                     shared.registry().written(&batch, &disturbed);
                     wrote.last = Some(Instant::now());
-                    wrote.complained = false;
+                    (wrote.complained, wrote.was_slow) = (false, false);
                 }
                 Err(error) => {
+                    wrote.was_slow = matches!(error, LineError::Slow(_));
                     if !wrote.complained {
                         tracing::warn!(cause = %error, "positions of subscriptions were not written; it is tried again");
                         wrote.complained = true;
@@ -154,7 +201,7 @@ impl Keeper {
                     return;
                 }
             }
-            if batch.len() < TOGETHER {
+            if batch.len() < together {
                 return;
             }
         }
@@ -190,6 +237,11 @@ fn resumed(rows: &[Row]) -> Result<(Option<Cursor>, Cursor), LineError> {
 
 fn ids(rows: &[Row]) -> Result<Vec<RowId>, LineError> {
     rows.iter().map(|row| row.try_get(0).map_err(|error| unexpected(&error.to_string()))).collect()
+}
+
+/// Whether the functions are not there, or not for this role: a database of an earlier version.
+fn is_missing(cause: &str) -> bool {
+    ["42883", "42P01", "42501", "3F000"].iter().any(|state| cause.contains(&format!("SQLSTATE {state}")))
 }
 
 fn unexpected(what: &str) -> LineError {

@@ -32,8 +32,9 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
             Ok(ws::Message::Nop) => {}
             Ok(ws::Message::Binary(_)) => self.end(BAD_DATA, "messages are texts"),
             Ok(ws::Message::Close(reason)) => {
+                let on_purpose = reason.as_ref().is_some_and(|reason| is_on_purpose(reason.code.into()));
                 let code = reason.map_or(CloseCode::Normal, |reason| reason.code);
-                if !self.outbox.is_over() && is_on_purpose(code.into()) {
+                if !self.outbox.is_over() && on_purpose {
                     self.forget_all();
                 }
                 self.running.clear();
@@ -145,9 +146,10 @@ impl Socket {
 }
 
 /// Whether a client that closes with this code has ended by itself: a page was closed or left, or a script has closed the socket.
-/// Other codes are of whatever stands in between.
+/// Other codes are of whatever stands in between, and without one `subscriptions-transport-ws` closes a connection that it is
+/// about to open again; it says `connection_terminate` before it closes for good.
 fn is_on_purpose(code: u16) -> bool {
-    matches!(code, 1000 | 1001 | 1005 | 3000..)
+    matches!(code, 1000 | 1001 | 3000..)
 }
 
 /// Whether a text frame was no text. actix-web-actors reports a connection that was cut as the same kind of error, so that its

@@ -3,18 +3,21 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, AsyncContext};
 use gom_actors::resume::RESUME_INTERVAL;
-use gom_engine::error::ErrorKind;
 use gom_engine::events::Cursor;
 
 use super::super::frame;
 use super::super::machine::{Id, Start};
 use super::super::memory::Memory;
 use super::{Operation, Socket};
-use crate::graphql::Answer;
 use crate::identity::Viewer;
+
+/// A client that could not be served is sent away after this at the earliest, and so many milliseconds later at the latest.
+const FIRST_END: Duration = Duration::from_secs(1);
+const END_SPREAD_MS: u64 = 4_000;
 
 /// What one ping asks for.
 pub(super) struct Asked {
@@ -73,6 +76,12 @@ impl Socket {
         }
     }
 
+    /// Ends the socket a while later, each at another time: a client that is accepted and closed at once comes back at once.
+    pub(super) fn end_soon(&mut self, code: u16, reason: &'static str, ctx: &mut <Self as Actor>::Context) {
+        let spread = Duration::from_millis(uuid::Uuid::new_v4().as_u64_pair().1 % END_SPREAD_MS);
+        ctx.run_later(FIRST_END + spread, move |socket, _| socket.end(code, reason));
+    }
+
     /// The client has gone on purpose: it begins from scratch if it comes back.
     pub(super) fn forget_all(&self) {
         self.running.values().for_each(Operation::forget);
@@ -109,8 +118,7 @@ impl Operation {
     }
 
     /// Its client comes back by itself if the socket is closed, and forgets it if it is answered with an error.
-    pub(super) fn has_to_come_back(&self, answer: &Answer) -> bool {
-        let is_passing = |kind| matches!(kind, ErrorKind::Unavailable | ErrorKind::DeadlineExceeded);
-        self.outlet.is_remembered.get() && answer.errors.iter().any(|error| is_passing(error.kind))
+    pub(super) fn has_to_come_back(&self) -> bool {
+        self.outlet.is_remembered.get()
     }
 }
