@@ -6,7 +6,7 @@ use gom_engine::datamodel::DataModel;
 use gom_engine::policy::{Policy, PolicyProblem, PolicySource};
 use gom_engine::schema::Schema;
 
-use crate::datamodel::{self, ReadDatamodel, ReadError};
+use crate::datamodel::{self, LoadedDatamodel, ReadError};
 use crate::graphql::{Api, WriteRules};
 use crate::policy::{self, PolicyError};
 use crate::settings::Settings;
@@ -49,7 +49,7 @@ impl dyn Application + '_ {
     ///
     /// # Errors
     /// If the file cannot be read, or is no datamodel.
-    pub fn read_datamodel(&self, settings: &Settings) -> Result<ReadDatamodel, ReadError> {
+    pub fn read_datamodel(&self, settings: &Settings) -> Result<LoadedDatamodel, ReadError> {
         let mut read = datamodel::read(settings)?;
         self.extend_datamodel(&mut read.model);
         Ok(read)

@@ -13,7 +13,7 @@ const OWN: &str = include_str!("../config/datamodel.prisma");
 
 /// A datamodel with the text that it was read from.
 #[derive(Debug, Clone)]
-pub struct ReadDatamodel {
+pub struct LoadedDatamodel {
     /// The file, for messages.
     pub name: String,
     pub text: String,
@@ -24,7 +24,7 @@ pub struct ReadDatamodel {
     pub renames: Vec<Rename>,
 }
 
-impl ReadDatamodel {
+impl LoadedDatamodel {
     /// Says on standard error what has no effect; for commands.
     pub fn say_warnings(&self) {
         for warning in &self.warnings {
@@ -56,7 +56,7 @@ pub fn digest(text: &str) -> String {
 ///
 /// # Errors
 /// If the file cannot be read, or is no datamodel.
-pub fn read(settings: &Settings) -> Result<ReadDatamodel, ReadError> {
+pub fn read(settings: &Settings) -> Result<LoadedDatamodel, ReadError> {
     let (name, text) = match &settings.datamodel.file {
         None => ("datamodel.prisma (built in)".to_string(), OWN.to_string()),
         Some(path) => {
@@ -66,7 +66,7 @@ pub fn read(settings: &Settings) -> Result<ReadDatamodel, ReadError> {
     };
     let (model, warnings) = parse_with_warnings(&name, &text)?;
     let renames = settings.datamodel.renames.as_ref().map(kept_renames).transpose()?.unwrap_or_default();
-    Ok(ReadDatamodel { name, text, model, warnings, renames })
+    Ok(LoadedDatamodel { name, text, model, warnings, renames })
 }
 
 fn kept_renames(path: &PathBuf) -> Result<Vec<Rename>, ReadError> {

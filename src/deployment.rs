@@ -14,16 +14,16 @@ use gom_engine::sql::Physical;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
-use crate::datamodel::ReadDatamodel;
+use crate::datamodel::LoadedDatamodel;
 use crate::seed::DemoShop;
 use crate::stop::Stop;
 
 /// How long the start waits for a database that does not answer at once.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest time between two, after somebody held a lock for too long: each attempt makes others wait.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How long the database may take to hear that a statement is given up.
 const CANCEL: Duration = Duration::from_millis(500);
 /// Between two lines in the log that say what is waited for.
@@ -74,7 +74,7 @@ impl Deployed {
 /// What is to be deployed, and where.
 pub struct Deployment {
     pub database: Database,
-    pub datamodel: ReadDatamodel,
+    pub datamodel: LoadedDatamodel,
     /// The PostgreSQL schema.
     pub schema: String,
     pub deployed: Deployed,
@@ -107,7 +107,7 @@ fn listed(left_alone: &[&LeftAlone]) -> Option<String> {
 
 /// How long to wait after a pause, if a lock was in the way again.
 fn longer(pause: Duration) -> Duration {
-    (pause * 2).min(LONGEST_PAUSE)
+    (pause * 2).min(MAX_PAUSE)
 }
 
 impl Deployment {
@@ -116,7 +116,7 @@ impl Deployment {
     /// # Errors
     /// What trying again would not change.
     pub async fn try_now(&self) -> Result<bool, MigrateError> {
-        if self.database.ready(Instant::now() + PATIENCE).await.is_err() {
+        if self.database.ready(Instant::now() + TIMEOUT).await.is_err() {
             return Ok(false);
         }
         Ok(matches!(self.attempt().await?, Attempt::Done))
@@ -127,7 +127,7 @@ impl Deployment {
     /// # Errors
     /// What trying again would not change.
     pub async fn begin(self, patience: Duration) -> Result<Option<Deploying>, MigrateError> {
-        let absent = self.database.ready(Instant::now() + PATIENCE).await.is_err();
+        let absent = self.database.ready(Instant::now() + TIMEOUT).await.is_err();
         let mut deploying: Deploying = Box::pin(async move { self.keep_trying().await });
         if absent {
             return Ok(Some(deploying));
@@ -275,6 +275,6 @@ mod tests {
         let pauses: Vec<Duration> =
             std::iter::successors(Some(PAUSE), |pause| Some(longer(*pause))).take(9).collect();
         assert!(pauses[..6].windows(2).all(|pair| pair[1] == pair[0] * 2), "{pauses:?}");
-        assert_eq!(pauses.last(), Some(&LONGEST_PAUSE));
+        assert_eq!(pauses.last(), Some(&MAX_PAUSE));
     }
 }

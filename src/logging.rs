@@ -11,7 +11,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::settings::{Log, LogFormat};
 
 /// Libraries whose finer lines show what passes through them: parameters of statements, headers, paths.
-const TELLTALES: [&str; 8] =
+const SENSITIVE_TARGETS: [&str; 8] =
     ["tokio_postgres", "hyper", "hyper_util", "h2", "reqwest", "rustls", "tungstenite", "redis"];
 
 /// Starts logging; later calls in one process change nothing.
@@ -24,15 +24,15 @@ pub fn start(settings: &Log) {
         LogFormat::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
     let started =
-        tracing_subscriber::registry().with(filter).with(filter_fn(is_discreet)).with(lines).try_init();
+        tracing_subscriber::registry().with(filter).with(filter_fn(is_safe_to_log)).with(lines).try_init();
     // An error says that somebody (a test) has set one up already.
     drop(started);
 }
 
 /// Whatever the filter says: what libraries tell of their insides is not for a log that people read.
-fn is_discreet(line: &Metadata<'_>) -> bool {
+fn is_safe_to_log(line: &Metadata<'_>) -> bool {
     *line.level() <= Level::INFO || {
         let library = line.target().split("::").next().unwrap_or_default();
-        !TELLTALES.contains(&library)
+        !SENSITIVE_TARGETS.contains(&library)
     }
 }

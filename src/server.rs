@@ -26,8 +26,8 @@ use crate::datamodel;
 use crate::deployment::{Deployed, Deploying, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{
-    self, Console, Edge, Examples, Metrics, MetricsServer, Renewals, Sending, ShownHere, State, Vitals,
-    Welcome,
+    self, AuthServices, Console, Examples, HealthChecks, InlineMetrics, Metrics, MetricsServer, Renewals,
+    Sending, State, Welcome,
 };
 use crate::identity::{Cursors, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
@@ -36,7 +36,7 @@ use crate::policy;
 use crate::push;
 use crate::seed::DemoShop;
 use crate::settings::Settings;
-use crate::socket::{Census, LocalSockets, OwnSocket};
+use crate::socket::{ConnectionLimiter, LocalSockets, OwnSocket};
 use crate::stop::Stop;
 use crate::telemetry::Traces;
 
@@ -160,12 +160,12 @@ impl Server {
         let deployed = deployment.deployed.clone();
         let deployment = deployment.begin(FOR_DEPLOYMENT).await?;
         // After the tables that it needs, where they could be made.
-        let edge = role.answers().then(|| Edge::start(&settings, &database, &engine)).transpose()?;
+        let edge = role.answers().then(|| AuthServices::start(&settings, &database, &engine)).transpose()?;
 
         let live = live(&settings, &database, &engine).await?;
         let push = push::start(application, &settings, &database, &engine, &live, &deployed).await?;
         http::forget_devices(edge.as_ref(), &push);
-        let vitals = Vitals {
+        let checks = HealthChecks {
             role,
             datamodel: digest,
             database: database.clone(),
@@ -189,10 +189,10 @@ impl Server {
             None => None,
         };
         let here = metrics_server.is_none() && settings.metrics.token.is_some();
-        let shown = web::Data::new(ShownHere(here.then_some(metrics)));
+        let shown = web::Data::new(InlineMetrics(here.then_some(metrics)));
 
         let limits = Arc::new(settings.limits.clone());
-        let (bounds, census) = (Arc::new(settings.sockets.clone()), Census::default());
+        let (bounds, connections) = (Arc::new(settings.sockets.clone()), ConnectionLimiter::default());
         let positions = role.answers().then(|| http::positions(&settings, &database)).flatten();
         let sending = Sending::of(&settings.server);
         let waiting = http::waiting(&limits, sending.waiting_bytes);
@@ -226,7 +226,7 @@ impl Server {
                     push: of_push.clone(),
                     renewals: Arc::clone(&renewals),
                     bounds: Arc::clone(&bounds),
-                    census: census.clone(),
+                    connections: connections.clone(),
                     positions: positions.clone(),
                     waiting: waiting.clone(),
                     asked: asked.clone(),
@@ -237,7 +237,7 @@ impl Server {
                 }
             });
             let origins = edge.as_ref().map(|edge| Arc::clone(&edge.origins)).unwrap_or_default();
-            let app = App::new().app_data(web::Data::new(vitals.clone())).app_data(shown.clone());
+            let app = App::new().app_data(web::Data::new(checks.clone())).app_data(shown.clone());
             let app = match state {
                 Some(state) => app.app_data(web::Data::new(state)).configure(http::routes),
                 None => app.configure(http::worker_routes),
@@ -308,7 +308,7 @@ impl Server {
     ///
     /// # Errors
     /// If the server itself fails, or a database that came later cannot be brought to the datamodel;
-    /// [`StartError::Insisted`] after a second signal.
+    /// [`StartError::ForcedShutdown`] after a second signal.
     pub async fn run_until_stopped(self) -> Result<(), StartError> {
         let Server {
             mut server,
@@ -351,11 +351,11 @@ impl Server {
         }
         if stop.is_asked() && !self.drain_delay.is_zero() {
             let milliseconds = self.drain_delay.as_millis();
-            tracing::info!(milliseconds, "stopping soon: requests are taken for a while yet");
+            tracing::info!(milliseconds, "draining: still accepting requests");
             tokio::select! {
                 () = sleep(self.drain_delay) => {}
                 _ = &mut server, if !ended => ended = true,
-                () = stop.insisted() => return Err(StartError::Insisted),
+                () = stop.insisted() => return Err(StartError::ForcedShutdown),
             }
         }
         tracing::info!("stopping");
@@ -394,7 +394,7 @@ impl Server {
         };
         tokio::select! {
             () = finishing => failed.map_or(Ok(()), Err),
-            () = stop.insisted() => Err(StartError::Insisted),
+            () = stop.insisted() => Err(StartError::ForcedShutdown),
         }
     }
 }

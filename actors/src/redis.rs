@@ -9,13 +9,13 @@ use redis::{
     RedisConnectionInfo, RedisError, RedisResult, ScriptInvocation,
 };
 
-use crate::pulse::Heart;
+use crate::health::HealthReporter;
+use crate::reconnecting::{Fault, FaultKind, Look, Opener, Reconnecting};
 use crate::secret::SecretText;
-use crate::standing::{Fault, FaultKind, Look, Opener, Standing};
 
 /// A server that needs longer for an answer than this counts as failed, whatever the options say: whoever asks
 /// is promised an answer within 600 ms.
-const LONGEST_TIMEOUT: Duration = Duration::from_millis(500);
+const MAX_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a look at the server writes, and for how many milliseconds it stays.
 const LOOK_KEY: &str = "gom:look";
@@ -52,20 +52,20 @@ pub enum RedisOptionsError {
 /// A database of the Redis server. Cloning is cheap; the connection ends with the last clone.
 #[derive(Clone)]
 pub(crate) struct Redis {
-    connection: Standing<MultiplexedConnection>,
+    connection: Reconnecting<MultiplexedConnection>,
 }
 
 impl Redis {
     /// Connects on this thread's runtime and stays connected. Returns at once, whether or not Redis is there.
     pub fn connect(options: &RedisOptions, database: u8) -> Result<Self, RedisOptionsError> {
-        let timeout = options.timeout.min(LONGEST_TIMEOUT);
+        let timeout = options.timeout.min(MAX_TIMEOUT);
         let client = client(options, database)?;
-        Ok(Redis { connection: Standing::keep(RedisOpener { client, database, timeout }) })
+        Ok(Redis { connection: Reconnecting::keep(RedisOpener { client, database, timeout }) })
     }
 
     /// How the connection is doing.
-    pub fn heart(&self) -> &Heart {
-        self.connection.heart()
+    pub fn reporter(&self) -> &HealthReporter {
+        self.connection.reporter()
     }
 
     /// Sends a request. It is sent again on a new connection if the old one is lost meanwhile, so it must do no

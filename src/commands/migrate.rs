@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use super::Failure;
 use super::place::{DatabaseArguments, Place};
 use crate::application::Application;
-use crate::datamodel::ReadDatamodel;
+use crate::datamodel::LoadedDatamodel;
 use crate::settings::Settings;
 
 #[derive(Debug, Args)]
@@ -90,7 +90,7 @@ enum Work {
 async fn work(
     client: &mut Client,
     settings: &Settings,
-    datamodel: &ReadDatamodel,
+    datamodel: &LoadedDatamodel,
     (renames, drop_unknown): (&[Rename], bool),
     task: Work,
 ) -> Result<(), Failure> {
@@ -211,7 +211,7 @@ fn describe_left_alone(left_alone: &[LeftAlone]) -> String {
     text
 }
 
-fn describe_status(status: &Status, datamodel: &ReadDatamodel, schema: &str) -> String {
+fn describe_status(status: &Status, datamodel: &LoadedDatamodel, schema: &str) -> String {
     let system = match status.system_version {
         Some(version) if version == status.known_system_version => format!("version {version}, up to date"),
         Some(version) => format!("version {version}; this program brings {}", status.known_system_version),

@@ -10,7 +10,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use super::Failure;
 
 /// More than any password is long.
-const LONGEST_INPUT: u64 = 64 * 1024;
+const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
 /// How often it is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) fn ask(asked: Asked) -> Result<SecretText, Failure> {
 /// All of it, without one newline at its end.
 fn from_input(input: impl Read) -> io::Result<SecretText> {
     let mut text = String::new();
-    input.take(LONGEST_INPUT).read_to_string(&mut text)?;
+    input.take(MAX_INPUT_BYTES).read_to_string(&mut text)?;
     Ok(without_newline(text))
 }
 
@@ -53,7 +53,7 @@ fn on_terminal(mut terminal: &File, question: &str) -> io::Result<SecretText> {
     terminal.write_all(question.as_bytes())?;
     let quiet = Quiet::begin(terminal)?;
     let mut line = String::new();
-    let read = BufReader::new(terminal.take(LONGEST_INPUT)).read_line(&mut line);
+    let read = BufReader::new(terminal.take(MAX_INPUT_BYTES)).read_line(&mut line);
     drop(quiet);
     // The line's end was not shown, either.
     terminal.write_all(b"\n")?;

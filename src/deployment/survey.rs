@@ -9,7 +9,7 @@ use gom_actors::migrations::{self, MigrateError};
 use tokio::time::{sleep, timeout};
 
 use super::{Deployed, Deployment};
-use crate::datamodel::ReadDatamodel;
+use crate::datamodel::LoadedDatamodel;
 
 /// How long one table may take.
 const STATEMENT_TIMEOUT: &str = "30s";
@@ -19,7 +19,7 @@ const SURVEY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Between the first two looks for triggers; it doubles with each look, up to the longest.
 const TRIGGERS_INTERVAL: Duration = Duration::from_secs(3);
-const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Deployment {
     /// Begins to look.
@@ -74,12 +74,12 @@ impl SurveyError {
 }
 
 fn longer(interval: Duration) -> Duration {
-    (interval * 2).min(LONGEST_INTERVAL)
+    (interval * 2).min(MAX_INTERVAL)
 }
 
 async fn report_rows(
     database: &Database,
-    datamodel: &ReadDatamodel,
+    datamodel: &LoadedDatamodel,
     schema: &str,
 ) -> Result<(), SurveyError> {
     let client = database.lend().await?;
@@ -102,7 +102,7 @@ async fn report_rows(
 
 async fn look_for_triggers(
     database: &Database,
-    datamodel: &ReadDatamodel,
+    datamodel: &LoadedDatamodel,
     schema: &str,
     deployed: &Deployed,
 ) -> Result<(), SurveyError> {

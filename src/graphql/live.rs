@@ -10,7 +10,7 @@ use actix_web::web::Bytes;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use gom_actors::live::{Delivered, Interest, LiveError, Owner, Room, Sink, Ticket, Watched};
+use gom_actors::live::{Delivered, Interest, LiveError, Owner, Room, Sink, SubscriptionHandle, Watched};
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
 use gom_engine::datamodel::{DataModel, ModelId, RelationStorage};
 use gom_engine::error::{ApiError, ErrorKind};
@@ -73,14 +73,14 @@ pub enum Started {
 
 /// Ends its operation when dropped.
 pub struct Running {
-    ticket: Ticket,
+    ticket: SubscriptionHandle,
     _counted: Level,
     /// Of a live query: the task that answers anew.
     answering: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    /// After which cursor a subscription can go on without having missed anything ([`Ticket::position`]); none of a live query,
+    /// After which cursor a subscription can go on without having missed anything ([`SubscriptionHandle::position`]); none of a live query,
     /// which is answered again.
     pub fn position(&self, last: Option<Cursor>) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
         self.answering.is_none().then(|| self.ticket.position(last))

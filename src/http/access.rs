@@ -7,7 +7,7 @@ use std::time::Instant;
 use actix_web::http::{Method as HttpMethod, StatusCode};
 use actix_web::{HttpMessage, HttpRequest};
 use gom_actors::metrics::{
-    self, HTTP_DURATION, HTTP_IN_HAND, HTTP_REQUESTS, Level, Operation, Outcome, Route, Status,
+    self, HTTP_DURATION, HTTP_IN_FLIGHT, HTTP_REQUESTS, Level, Operation, Outcome, Route, Status,
 };
 use gom_actors::traces;
 
@@ -20,17 +20,17 @@ const GONE_AWAY: u16 = 499;
 
 /// What handlers find out about their request.
 #[derive(Debug, Default)]
-pub struct Noted {
+pub struct RequestContext {
     route: Cell<Option<Route>>,
     viewer: RefCell<Option<Viewer>>,
     operation: RefCell<Option<String>>,
     answered: Cell<Option<(Operation, Outcome)>>,
 }
 
-impl Noted {
+impl RequestContext {
     /// Notes something of a request, if it came through the middleware.
-    pub fn of(request: &HttpRequest, note: impl FnOnce(&Noted)) {
-        if let Some(noted) = request.extensions().get::<Rc<Noted>>() {
+    pub fn of(request: &HttpRequest, note: impl FnOnce(&RequestContext)) {
+        if let Some(noted) = request.extensions().get::<Rc<RequestContext>>() {
             note(noted);
         }
     }
@@ -68,21 +68,21 @@ impl Noted {
 }
 
 /// A request in hand: counted and told once, however it ends.
-pub struct InHand {
+pub struct InFlight {
     method: metrics::Method,
     /// What its path says.
     route: Route,
     id: RequestId,
-    noted: Rc<Noted>,
+    noted: Rc<RequestContext>,
     began: Instant,
     told: bool,
     _level: Level,
 }
 
-impl InHand {
-    pub fn begin(method: &HttpMethod, route: Route, id: RequestId, noted: Rc<Noted>) -> Self {
-        let (method, _level) = (method_of(method), HTTP_IN_HAND.level(()));
-        InHand { method, route, id, noted, began: Instant::now(), told: false, _level }
+impl InFlight {
+    pub fn begin(method: &HttpMethod, route: Route, id: RequestId, noted: Rc<RequestContext>) -> Self {
+        let (method, _level) = (method_of(method), HTTP_IN_FLIGHT.level(()));
+        InFlight { method, route, id, noted, began: Instant::now(), told: false, _level }
     }
 
     pub fn answered(mut self, status: StatusCode) {
@@ -91,7 +91,7 @@ impl InHand {
     }
 }
 
-impl Drop for InHand {
+impl Drop for InFlight {
     /// Not answered: what was in hand was dropped with its connection, which the client or the end of the server has closed.
     fn drop(&mut self) {
         if self.told {
@@ -105,7 +105,7 @@ impl Drop for InHand {
     }
 }
 
-fn tell(request: &InHand, status: u16, message: &'static str) {
+fn tell(request: &InFlight, status: u16, message: &'static str) {
     let (noted, took) = (&*request.noted, request.began.elapsed());
     let route = noted.route.get().unwrap_or(request.route);
     HTTP_REQUESTS.one((route, request.method, class_of(status)));

@@ -15,14 +15,14 @@ use gom_actors::waiting::{Account, Charge, Full};
 use tokio::time::Instant;
 
 use super::State;
-use super::access::Noted;
+use super::access::RequestContext;
 use super::documents::{self, Asked};
 use super::media_type::{MediaType, is_plain_text};
 use super::outgoing::{reader, too_much_asked};
 use super::refusal::{Refusal, is_known};
 use super::request_id::RequestId;
 use super::rest_error::RestError;
-use super::viewer::{NoViewer, viewer};
+use super::viewer::{ViewerError, viewer};
 use crate::graphql::{Request, is_large};
 use crate::identity::Viewer;
 
@@ -45,47 +45,47 @@ pub struct Call {
 
 /// A request that does not become a call.
 #[derive(Debug)]
-pub enum NoCall {
+pub enum CallError {
     /// Answered as GraphQL answers.
     Refused(Refusal),
     /// Answered as the client expects it of all that concerns its session.
     Browser(RestError),
 }
 
-impl From<Refusal> for NoCall {
+impl From<Refusal> for CallError {
     fn from(refusal: Refusal) -> Self {
-        NoCall::Refused(refusal)
+        CallError::Refused(refusal)
     }
 }
 
-impl fmt::Display for NoCall {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoCall::Refused(refusal) => refusal.fmt(f),
-            NoCall::Browser(error) => error.fmt(f),
+            CallError::Refused(refusal) => refusal.fmt(f),
+            CallError::Browser(error) => error.fmt(f),
         }
     }
 }
 
-impl ResponseError for NoCall {
+impl ResponseError for CallError {
     fn status_code(&self) -> StatusCode {
         match self {
-            NoCall::Refused(refusal) => refusal.status_code(),
-            NoCall::Browser(error) => error.status_code(),
+            CallError::Refused(refusal) => refusal.status_code(),
+            CallError::Browser(error) => error.status_code(),
         }
     }
 
     fn error_response(&self) -> HttpResponse {
         match self {
-            NoCall::Refused(refusal) => refusal.error_response(),
-            NoCall::Browser(error) => error.error_response(),
+            CallError::Refused(refusal) => refusal.error_response(),
+            CallError::Browser(error) => error.error_response(),
         }
     }
 }
 
 impl FromRequest for Call {
-    type Error = NoCall;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, NoCall>>>>;
+    type Error = CallError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, CallError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
@@ -94,16 +94,16 @@ impl FromRequest for Call {
     }
 }
 
-async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall> {
+async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallError> {
     if !is_known(request.method()) {
         return Err(Refusal::method(request).into());
     }
     let state = request.app_data::<Data<State>>().expect("the routes are set up with their state");
     let viewer = viewer(request, state).await.map_err(|no| match no {
-        NoViewer::Bearer(error) => Refusal::unauthenticated(request, error).into(),
-        NoViewer::Browser(error) => NoCall::Browser(error),
+        ViewerError::Bearer(error) => Refusal::unauthenticated(request, error).into(),
+        ViewerError::Browser(error) => CallError::Browser(error),
     })?;
-    Noted::of(request, |noted| noted.viewer(&viewer));
+    RequestContext::of(request, |noted| noted.viewer(&viewer));
     let (section, limits) = state.limits_of(&viewer);
     let deadline = Instant::now() + limits.deadline;
     let by_get = request.method() == Method::GET;
@@ -158,7 +158,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, NoCall
     let memory: usize = requests.iter().map(Request::memory).sum();
     held.add(memory.saturating_sub(held.bytes()));
     let name = requests.first().and_then(|request| request.operation_name.as_deref());
-    Noted::of(request, |noted| noted.operation(name));
+    RequestContext::of(request, |noted| noted.operation(name));
     let (media, id) = (MediaType::preferred(request), RequestId::of_request(request));
     Ok(Call { viewer, requests, batched, media, deadline, id, by_get, held })
 }

@@ -6,7 +6,7 @@ use gom_actors::push::Push;
 use gom_actors::sessions::Refused;
 use tokio::time::sleep;
 
-use super::edge::Edge;
+use super::auth_services::AuthServices;
 
 /// Between the first two attempts to forget the devices of a session. It doubles with each, up to the most.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -14,7 +14,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(32);
 
 /// Has the devices of such sessions forgotten from now on, each on a task of its own: neither a connection that ends with the
 /// session nor a request that no longer waits holds it up. Call it on the thread on which the sessions were started.
-pub fn forget_devices(edge: Option<&Edge>, push: &Push) {
+pub fn forget_devices(edge: Option<&AuthServices>, push: &Push) {
     let (Some(edge), push) = (edge, push.clone()) else { return };
     edge.sessions.on_refused(move |refused| {
         actix_web::rt::spawn(forget_for_long(push.clone(), refused));

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::State;
-use super::access::Noted;
+use super::access::RequestContext;
 use super::call::Call;
 use super::media_type::{self, MediaType};
 use super::openapi::{ALLOW, Answer as Described, Caller, Operation, SET_COOKIE, Tag, reference};
@@ -181,7 +181,7 @@ pub async fn answer(
                 answer
             }
         };
-        Noted::of(request, |noted| noted.answered(kind.get(), outcome_of(&answer.errors)));
+        RequestContext::of(request, |noted| noted.answered(kind.get(), outcome_of(&answer.errors)));
         for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
             tracing::error!(request_id = %call.id, cause = error.message, "internal error");
         }

@@ -8,9 +8,9 @@ use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use gom_actors::database::Database;
+use gom_actors::health::{Condition, HealthStatus};
 use gom_actors::limiter::LoginLimiter;
 use gom_actors::live::Live;
-use gom_actors::pulse::{Condition, Pulse};
 use gom_actors::push::Push;
 use gom_actors::sessions::Sessions;
 use serde_json::{Map, Value, json};
@@ -26,7 +26,7 @@ const INCOMPLETE: &str = "incomplete";
 
 /// What tells how this process is doing, whatever its role.
 #[derive(Clone)]
-pub struct Vitals {
+pub struct HealthChecks {
     pub role: ServerRole,
     /// A digest of the datamodel's text.
     pub datamodel: Arc<str>,
@@ -124,10 +124,10 @@ pub fn describe_readyz() -> Operation {
 
 /// Answers as long as the process and this worker do. With `?started`, only once the database has been brought to the
 /// datamodel or found to agree with it: what goes away after that is no reason to start the process again.
-pub async fn healthz(request: HttpRequest, vitals: Data<Vitals>) -> HttpResponse {
+pub async fn healthz(request: HttpRequest, checks: Data<HealthChecks>) -> HttpResponse {
     let mut parameters = request.query_string().split('&').map(|parameter| parameter.split('=').next());
     let (mut response, status) =
-        if parameters.any(|name| name == Some("started")) && !vitals.deployed.is_done() {
+        if parameters.any(|name| name == Some("started")) && !checks.deployed.is_done() {
             let mut response = HttpResponse::ServiceUnavailable();
             response.insert_header((RETRY_AFTER, "1"));
             (response, "starting")
@@ -138,17 +138,17 @@ pub async fn healthz(request: HttpRequest, vitals: Data<Vitals>) -> HttpResponse
 }
 
 /// 200 if everything is there without which this role's work fails; else 503, also once the server was told to stop.
-pub async fn readyz(vitals: Data<Vitals>) -> HttpResponse {
+pub async fn readyz(checks: Data<HealthChecks>) -> HttpResponse {
     let mut report = Report { ready: true, dependencies: Map::new() };
-    vitals.examine(&mut report).await;
+    checks.examine(&mut report).await;
     let (status, word) = match () {
-        () if vitals.stop.is_asked() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        () if checks.stop.is_asked() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         () if report.ready => (StatusCode::OK, "ready"),
         () => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     let mut body = Map::new();
     body.insert("status".into(), word.into());
-    body.insert("role".into(), vitals.role.name().into());
+    body.insert("role".into(), checks.role.name().into());
     body.append(&mut report.dependencies);
     let mut response = HttpResponse::build(status);
     if status != StatusCode::OK {
@@ -164,8 +164,8 @@ struct Report {
 
 impl Report {
     /// `required`: without it the server is not ready.
-    fn add(&mut self, name: &str, condition: &str, pulse: (Instant, Option<Instant>), required: bool) {
-        let (since, last_success) = pulse;
+    fn add(&mut self, name: &str, condition: &str, status: (Instant, Option<Instant>), required: bool) {
+        let (since, last_success) = status;
         self.ready &= !required || condition == Condition::Ready.name();
         let dependency = json!({
             "state": condition,
@@ -176,8 +176,8 @@ impl Report {
         self.dependencies.insert(name.to_owned(), dependency);
     }
 
-    fn add_pulse(&mut self, name: &str, pulse: Pulse, required: bool) {
-        self.add(name, pulse.condition.name(), (pulse.since, pulse.last_success), required);
+    fn add_pulse(&mut self, name: &str, status: HealthStatus, required: bool) {
+        self.add(name, status.condition.name(), (status.since, status.last_success), required);
     }
 
     /// What only one of the dependencies has.
@@ -188,7 +188,7 @@ impl Report {
     }
 }
 
-impl Vitals {
+impl HealthChecks {
     /// What keeps `/readyz` from saying that all is well: the first dependency that is needed and not ready, with its state.
     pub async fn lacking(&self) -> Option<(String, String)> {
         let mut report = Report { ready: true, dependencies: Map::new() };
@@ -213,10 +213,10 @@ impl Vitals {
         if let Some((sessions, limiter)) = &self.logins {
             // Users are refused without Redis; a proxy finds a node that reaches it, if there is one. A database without
             // the tables of sessions can still be served to the service.
-            report.add_pulse("sessions", sessions.pulse(), self.redis);
+            report.add_pulse("sessions", sessions.status(), self.redis);
             report.note("sessions", "in", store);
             // Meanwhile this process counts in its memory.
-            report.add_pulse("loginLimiter", limiter.pulse(), false);
+            report.add_pulse("loginLimiter", limiter.status(), false);
             report.note("loginLimiter", "in", store);
         }
         let worker = !self.role.answers();
@@ -224,7 +224,7 @@ impl Vitals {
         report.add_pulse("devices", self.push.devices_pulse(), worker);
         report.note("devices", "in", store);
         // Subscribers keep their cursors; queries and writes do without.
-        let (feed, unlogged) = (self.live.pulse(), self.deployed.unlogged().len());
+        let (feed, unlogged) = (self.live.status(), self.deployed.unlogged().len());
         let condition = match feed.condition {
             Condition::Ready | Condition::Behind if unlogged > 0 => INCOMPLETE,
             condition => condition.name(),
@@ -233,7 +233,7 @@ impl Vitals {
         report.note("changeFeed", "unlogged", unlogged);
         let lag = self.live.lag().unwrap_or_default();
         report.note("changeFeed", "lagMs", u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
-        let push = self.push.pulse();
+        let push = self.push.status();
         report.add_pulse("push", push, worker && push.condition != Condition::Off);
         report.note("push", "refusedBy", self.push.refusing());
     }

@@ -63,7 +63,7 @@ fn digested(text: &str) -> digest::Digest {
 }
 
 /// The metrics, if they are served on the server's port: behind a token, and if they have no port of their own.
-pub struct ShownHere(pub Option<Arc<Metrics>>);
+pub struct InlineMetrics(pub Option<Arc<Metrics>>);
 
 /// The route on the server's port. It is for Prometheus, and no part of the API that is described.
 #[allow(clippy::disallowed_methods, reason = "no part of what is described")]
@@ -71,7 +71,7 @@ pub fn serve(config: &mut ServiceConfig) {
     config.service(web::resource("/metrics").route(web::get().to(handle)).default_service(web::to(only_get)));
 }
 
-async fn handle(request: HttpRequest, here: Data<ShownHere>) -> HttpResponse {
+async fn handle(request: HttpRequest, here: Data<InlineMetrics>) -> HttpResponse {
     match &here.0 {
         Some(metrics) => metrics.answer(&request).await,
         None => RestError::not_found(&request).error_response(),

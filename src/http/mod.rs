@@ -3,6 +3,7 @@
 
 mod access;
 mod auth;
+mod auth_services;
 mod built_in;
 mod call;
 mod client_address;
@@ -12,7 +13,6 @@ mod cors;
 mod csrf;
 mod device_cookie;
 mod documents;
-mod edge;
 mod ended;
 mod endpoint;
 mod graphql;
@@ -55,12 +55,12 @@ use gom_actors::push::Push;
 use gom_actors::resume::{Positions, ResumeOptions};
 use gom_actors::waiting::Waiting;
 
+pub use auth_services::{AuthServices, AuthServicesError};
 pub use console::{Console, Examples};
 pub use cors::cors;
-pub use edge::{Edge, EdgeError};
 pub use ended::forget_devices;
-pub use health::Vitals;
-pub use metrics::{Metrics, MetricsServer, ShownHere};
+pub use health::HealthChecks;
+pub use metrics::{InlineMetrics, Metrics, MetricsServer};
 pub use origin::Origins;
 pub use outgoing::{admission, asked, reader, too_much_asked, waiting};
 pub use page::without_slash;
@@ -76,7 +76,7 @@ pub use webpush::Renewals;
 use crate::graphql::Api;
 use crate::identity::{ServiceTokens, Viewer};
 use crate::settings::{self, AllLimits, Limits, Sockets};
-use crate::socket::{Census, LocalSockets};
+use crate::socket::{ConnectionLimiter, LocalSockets};
 
 /// How answers are sent.
 #[derive(Debug, Clone, Copy)]
@@ -96,13 +96,13 @@ pub struct State {
     pub ledger: Api,
     pub tokens: Arc<ServiceTokens>,
     pub limits: Arc<AllLimits>,
-    pub edge: Arc<Edge>,
+    pub edge: Arc<AuthServices>,
     pub push: Push,
     /// How often subscriptions are renewed, from where.
     pub renewals: Arc<Renewals>,
     /// What connections may take that outlive an answer.
     pub bounds: Arc<Sockets>,
-    pub census: Census,
+    pub connections: ConnectionLimiter,
     /// Of subscriptions of clients without cursors; nothing if they are not kept.
     pub positions: Option<Positions>,
     pub sockets: LocalSockets,
@@ -206,7 +206,7 @@ pub fn worker_routes(config: &mut ServiceConfig) {
     config.default_service(web::to(not_served_here));
 }
 
-/// For those who look after the server, whatever its role; with [`Vitals`].
+/// For those who look after the server, whatever its role; with [`HealthChecks`].
 fn of_operation() -> Vec<Endpoint> {
     vec![
         Endpoint::at("/healthz").get(health::healthz, health::describe_healthz()),

@@ -15,7 +15,7 @@ use gom_actors::metrics::Route;
 use serde_json::json;
 use std::rc::Rc;
 
-use super::access::Noted;
+use super::access::RequestContext;
 use super::endpoint::Endpoint;
 use super::openapi::{Answer, Operation, Tag};
 use super::{asks_for_socket, graphql, socket, vary_by_accept};
@@ -86,7 +86,7 @@ fn is_name(text: &str) -> bool {
 
 /// In the log and the metrics it is GraphQL, whatever the names are.
 async fn note<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
-    if let Some(noted) = request.extensions().get::<Rc<Noted>>() {
+    if let Some(noted) = request.extensions().get::<Rc<RequestContext>>() {
         noted.route(Route::Graphql);
     }
     next.call(request).await

@@ -17,7 +17,7 @@ use gom_actors::metrics::Route;
 use gom_actors::traces::{self, Begun, Context, KeyValue, SpanKind, SpanRef, Status};
 
 use super::State;
-use super::access::{InHand, Noted, method_of, route_of};
+use super::access::{InFlight, RequestContext, method_of, route_of};
 use crate::telemetry::parent_of;
 
 const HEADER: HeaderName = HeaderName::from_static("request-id");
@@ -56,17 +56,17 @@ pub async fn identify<B: MessageBody>(
 ) -> Result<ServiceResponse<B>, Error> {
     let id = RequestId::next();
     request.extensions_mut().insert(id.clone());
-    let noted = Rc::new(Noted::default());
+    let noted = Rc::new(RequestContext::default());
     request.extensions_mut().insert(Rc::clone(&noted));
     let (route, method) = (route_of(request.path()), request.method().clone());
     let begun = traces::begin(|| span(route, &method, &id, &request));
     let answering = async {
-        let in_hand = InHand::begin(&method, route, id.clone(), noted);
+        let in_flight = InFlight::begin(&method, route, id.clone(), noted);
         let mut response = match next.call(request).await {
             Ok(response) => response,
             // Of a middleware's: whoever asked is answered without its handler.
             Err(error) => {
-                in_hand.answered(error.as_response_error().status_code());
+                in_flight.answered(error.as_response_error().status_code());
                 return Err(error);
             }
         };
@@ -75,7 +75,7 @@ pub async fn identify<B: MessageBody>(
         }
         // No browser may take an answer for anything but what it says to be.
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        in_hand.answered(response.status());
+        in_flight.answered(response.status());
         Ok(response)
     };
     traces::within(begun, answering, |answer, span| conclude(answer.as_ref(), &span)).await
@@ -104,7 +104,7 @@ fn is_believed(request: &ServiceRequest) -> bool {
 fn conclude<B>(answer: Result<&ServiceResponse<B>, &Error>, span: &SpanRef<'_>) {
     let status = match answer {
         Ok(answer) => {
-            Noted::of(answer.request(), |noted| {
+            RequestContext::of(answer.request(), |noted| {
                 if let Some(route) = noted.own_route() {
                     span.set_attribute(KeyValue::new("http.route", route.as_str()));
                 }

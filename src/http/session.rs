@@ -10,7 +10,7 @@ use actix_web::HttpRequest;
 use gom_actors::sessions::{Refreshed, Refresher, Session, SessionError, SessionId};
 
 use super::State;
-use super::edge::Edge;
+use super::auth_services::AuthServices;
 use super::rest_error::RestError;
 use crate::identity::{TokenError, User};
 
@@ -77,7 +77,7 @@ pub fn closed() -> NotLoggedIn {
 
 /// The half that replaced the one that the request brings: it set out before the answer to another one, which
 /// renewed the token, had arrived.
-async fn replaced(edge: &Edge, session: &Session, head: &str) -> Result<Option<String>, NotLoggedIn> {
+async fn replaced(edge: &AuthServices, session: &Session, head: &str) -> Result<Option<String>, NotLoggedIn> {
     let Some(previous) = &session.previous else { return Ok(None) };
     for signature in previous.signatures() {
         match edge.identity.verify(&session.provider, head, signature).await {
@@ -128,7 +128,7 @@ fn expired() -> NotLoggedIn {
 
 /// # Errors
 /// The session's token is not renewed.
-fn refresher(edge: &Edge, session: &Session) -> Result<Box<dyn Refresher>, NotLoggedIn> {
+fn refresher(edge: &AuthServices, session: &Session) -> Result<Box<dyn Refresher>, NotLoggedIn> {
     let renewable = session.refresh_token.is_some();
     renewable.then(|| edge.identity.refresher(&session.provider)).flatten().ok_or_else(expired)
 }
@@ -190,7 +190,7 @@ async fn newer_half(
 /// The user of a newer half, which goes to the browser if the session notes that; else the browser's own stays good.
 async fn verified(
     request: &HttpRequest,
-    edge: &Edge,
+    edge: &AuthServices,
     id: &SessionId,
     session: &Session,
     head: String,

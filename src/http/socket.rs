@@ -9,10 +9,10 @@ use gom_actors::metrics::Route;
 use gom_actors::sessions::SessionId;
 
 use super::State;
-use super::access::Noted;
+use super::access::RequestContext;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
-use super::viewer::{NoViewer, check_site, time_left, viewer};
+use super::viewer::{ViewerError, check_site, time_left, viewer};
 use crate::identity::Viewer;
 use crate::socket::{Handshake, OwnSocket, Protocol, open};
 
@@ -23,7 +23,7 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
 }
 
 pub async fn handle(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
-    Noted::of(&request, |noted| noted.route(Route::Socket));
+    RequestContext::of(&request, |noted| noted.route(Route::Socket));
     match shake_hands(&request, payload, state).await {
         Ok(response) => response,
         Err(error) => error.error_response(),
@@ -42,7 +42,7 @@ async fn shake_hands(
         check_site(request, &state.edge)?;
     }
     let viewer = if session.is_some() || by_header { known(request, &state).await? } else { None };
-    Noted::of(request, |noted| viewer.iter().for_each(|viewer| noted.viewer(viewer)));
+    RequestContext::of(request, |noted| viewer.iter().for_each(|viewer| noted.viewer(viewer)));
     let user = viewer.as_ref().and_then(Viewer::user);
     let over = match &session {
         Some(session) if viewer.is_none() => lives(&state, session).await,
@@ -50,7 +50,7 @@ async fn shake_hands(
     };
     let address = state.edge.proxies.client_of(request).to_string();
     let place = state
-        .census
+        .connections
         .enter(&state.bounds, &address, user.map(|user| user.subject.as_str()))
         .map_err(|crowded| RestError::crowded(crowded.to_string()))?;
     let protocol = protocol(request.headers());
@@ -79,7 +79,9 @@ async fn known(request: &HttpRequest, state: &State) -> Result<Option<Viewer>, R
     match viewer(request, state).await {
         Ok(viewer) => Ok(Some(viewer)),
         // Nobody is refused because a store does not answer: asked again, it may.
-        Err(NoViewer::Browser(error)) if error.status_code() == StatusCode::SERVICE_UNAVAILABLE => Err(error),
+        Err(ViewerError::Browser(error)) if error.status_code() == StatusCode::SERVICE_UNAVAILABLE => {
+            Err(error)
+        }
         Err(_) => Ok(None),
     }
 }

@@ -23,7 +23,7 @@ use gom_engine::events::Cursor;
 use tokio::time::Instant;
 
 use super::State;
-use super::access::Noted;
+use super::access::RequestContext;
 use super::call::Call;
 use super::outgoing::reader;
 use super::renewal::{NotRenewed, renewing};
@@ -42,7 +42,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// # Errors
 /// If there is no room for one more.
 pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<HttpResponse, RestError> {
-    Noted::of(request, |noted| noted.route(Route::Stream));
+    RequestContext::of(request, |noted| noted.route(Route::Stream));
     let bounds = &state.bounds;
     let user = call.viewer.user();
     if user.is_some() {
@@ -51,7 +51,7 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     }
     let address = state.edge.proxies.client_of(request).to_string();
     let place = state
-        .census
+        .connections
         .enter(bounds, &address, user.map(|user| user.subject.as_str()))
         .map_err(|crowded| RestError::crowded(crowded.to_string()))?;
     let socket = request.conn_data::<OwnSocket>().copied();

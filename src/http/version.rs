@@ -6,7 +6,7 @@ use actix_web::web::Data;
 use gom_actors::migrations;
 use serde_json::json;
 
-use super::health::Vitals;
+use super::health::HealthChecks;
 use super::openapi::{Answer, Operation, Tag};
 use crate::build_info;
 
@@ -30,14 +30,14 @@ pub fn describe() -> Operation {
 }
 
 /// Answers always. `datamodel` is a digest of its text: nodes that serve different ones can be told apart.
-pub async fn version(vitals: Data<Vitals>) -> HttpResponse {
+pub async fn version(checks: Data<HealthChecks>) -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
         "name": "gom",
         "version": env!("CARGO_PKG_VERSION"),
         "revision": build_info::revision(),
         "builtAt": build_info::built_at(),
-        "role": vitals.role.name(),
-        "datamodel": *vitals.datamodel,
+        "role": checks.role.name(),
+        "datamodel": *checks.datamodel,
         "migrations": migrations::system_version(),
     }))
 }

@@ -8,8 +8,8 @@ use gom_actors::sessions::SessionId;
 use gom_engine::error::{ApiError, ErrorKind};
 
 use super::State;
+use super::auth_services::AuthServices;
 use super::cors::CSRF_HEADER;
-use super::edge::Edge;
 use super::rest_error::RestError;
 use super::{csrf, session};
 use crate::identity::Viewer;
@@ -19,7 +19,7 @@ const INVALID_TOKEN: u16 = 3015;
 
 /// There is no viewer.
 #[derive(Debug)]
-pub enum NoViewer {
+pub enum ViewerError {
     /// The bearer token is wrong.
     Bearer(ApiError),
     /// The cookies are.
@@ -32,7 +32,7 @@ pub enum NoViewer {
 ///
 /// # Errors
 /// A wrong bearer token; no live session; a request that a page of ours did not send.
-pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, NoViewer> {
+pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, ViewerError> {
     let edge = &state.edge;
     let id = edge.cookies.id_of(request);
     if let Some(value) = request.headers().get(header::AUTHORIZATION) {
@@ -46,13 +46,13 @@ pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, NoVi
         }
         // A proxy in front may want a password of its own from browsers.
         if !other || id.is_none() {
-            return Err(NoViewer::Bearer(invalid_token()));
+            return Err(ViewerError::Bearer(invalid_token()));
         }
     }
-    let id = id.ok_or_else(|| NoViewer::Browser(RestError::logged_out("jwt must be provided")))?;
-    let logged_in = session::join(request, state, &id).await.map_err(|no| NoViewer::Browser(no.into()))?;
+    let id = id.ok_or_else(|| ViewerError::Browser(RestError::logged_out("jwt must be provided")))?;
+    let logged_in = session::join(request, state, &id).await.map_err(|no| ViewerError::Browser(no.into()))?;
     if !request.method().is_safe() {
-        check_page(request, edge, &id).map_err(NoViewer::Browser)?;
+        check_page(request, edge, &id).map_err(ViewerError::Browser)?;
     }
     Ok(Viewer::User(logged_in.user))
 }
@@ -73,7 +73,7 @@ pub fn time_left(request: &HttpRequest, state: &State, viewer: &Viewer) -> Durat
 ///
 /// # Errors
 /// If a page of another site did.
-pub fn check_site(request: &HttpRequest, edge: &Edge) -> Result<(), RestError> {
+pub fn check_site(request: &HttpRequest, edge: &AuthServices) -> Result<(), RestError> {
     if edge.origins.admit(request, &edge.proxies) { Ok(()) } else { Err(RestError::csrf()) }
 }
 
@@ -82,7 +82,7 @@ pub fn check_site(request: &HttpRequest, edge: &Edge) -> Result<(), RestError> {
 /// # Errors
 /// If not. If it has no token, or one of another session, the answer brings one that is good, so that the
 /// client can try again.
-pub fn check_page(request: &HttpRequest, edge: &Edge, id: &SessionId) -> Result<(), RestError> {
+pub fn check_page(request: &HttpRequest, edge: &AuthServices, id: &SessionId) -> Result<(), RestError> {
     check_site(request, edge)?;
     let token = request.headers().get(CSRF_HEADER).and_then(|value| value.to_str().ok());
     if token.is_some_and(|token| csrf::belongs(&edge.cookies.keys, id, token)) {

@@ -9,12 +9,12 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::outside::Outside;
+use super::upstream_client::UpstreamClient;
 
 /// More than any set of keys is long.
-pub(super) const LONGEST_ANSWER: usize = 256 * 1024;
+pub(super) const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// Keys of one set that are kept.
-const MOST_KEYS: usize = 64;
+const MAX_KEYS: usize = 64;
 
 /// How often keys are fetched.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,7 @@ pub(super) enum NoKey {
 
 /// The issuer's keys.
 pub(super) struct IssuerKeys {
-    outside: Outside,
+    outside: UpstreamClient,
     pace: KeyPace,
     found: RwLock<Option<Found>>,
     /// Held while keys are fetched: only one asks.
@@ -90,7 +90,7 @@ impl IssuerKey {
 }
 
 impl IssuerKeys {
-    pub fn new(outside: Outside, pace: KeyPace) -> Self {
+    pub fn new(outside: UpstreamClient, pace: KeyPace) -> Self {
         IssuerKeys { outside, pace, found: RwLock::default(), last: Mutex::default() }
     }
 
@@ -195,7 +195,7 @@ fn read(text: &[u8]) -> Result<Vec<Arc<IssuerKey>>, String> {
         .keys
         .into_iter()
         .filter_map(|key| serde_json::from_value(key).ok().and_then(usable))
-        .take(MOST_KEYS)
+        .take(MAX_KEYS)
         .map(Arc::new)
         .collect();
     if keys.is_empty() { Err("no key in the answer can be used for RS256 or ES256".into()) } else { Ok(keys) }

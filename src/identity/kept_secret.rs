@@ -33,14 +33,14 @@ pub enum SecretError {
 pub(super) fn kept_in(folder: &Path, name: &str, variable: &'static str) -> Result<Secret, SecretError> {
     // Version 4 UUIDs come from the system's random source; two of them hold 244 random bits.
     let random = || Ok(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()));
-    kept_or_made(folder, name, variable, random)
+    load_or_generate_secret(folder, name, variable, random)
 }
 
 /// The same for a secret that `make` makes.
 ///
 /// # Errors
 /// If the file cannot be read or written, or the secret not be made.
-pub(super) fn kept_or_made(
+pub(super) fn load_or_generate_secret(
     folder: &Path,
     name: &str,
     variable: &'static str,

@@ -7,13 +7,13 @@ mod cursors;
 mod issuer_keys;
 mod kept_secret;
 mod login;
-mod outside;
 mod service_secret;
 mod service_token;
 mod session_options;
 mod subject;
 mod token;
 mod token_endpoint;
+mod upstream_client;
 mod vapid_keys;
 mod verifier;
 mod viewer;
@@ -39,7 +39,6 @@ pub use issuer_keys::KeyPace;
 pub(crate) use issuer_keys::usable_keys;
 pub use kept_secret::SecretError;
 pub use login::{Login, LoginError};
-pub(crate) use outside::Outside;
 pub use service_secret::obtain_service_secret;
 pub use service_token::{InvalidToken, ServiceTokens};
 pub use session_options::{redis_options, session_options};
@@ -47,6 +46,7 @@ pub use subject::{customer_subject, earlier_subject, is_customers};
 use token::with_times;
 pub use token::{ACCOUNT_CLAIMS, AccessToken, CUSTOMER_CLAIMS, CustomerClaims, TokenError, TokenTooLarge};
 use token_endpoint::TokenEndpoint;
+pub(crate) use upstream_client::UpstreamClient;
 pub use vapid_keys::{obtain_vapid_keys, sender_options};
 use verifier::{Foreign, Verifier};
 pub use viewer::{User, Viewer};
@@ -54,7 +54,7 @@ pub use viewer::{User, Viewer};
 use crate::settings::{Local, Provider, Settings};
 
 /// Bytes of an issuer's key set, at most.
-pub(crate) const LONGEST_KEY_SET: usize = issuer_keys::LONGEST_ANSWER;
+pub(crate) const MAX_KEY_SET_BYTES: usize = issuer_keys::MAX_ANSWER_BYTES;
 /// `provider` of a session that a customer opened by telephone number.
 pub const PHONE: &str = "phone";
 /// `provider` of a session of an account in our own table.
@@ -112,12 +112,12 @@ impl Identity {
     ) -> Result<Self, IdentityError> {
         let auth0 = &settings.auth.auth0;
         let outside = |key, url: Option<&String>, max_bytes| {
-            let client = url.map(|url| Outside::new(url, auth0.timeout, max_bytes)).transpose();
+            let client = url.map(|url| UpstreamClient::new(url, auth0.timeout, max_bytes)).transpose();
             client.map_err(|cause| IdentityError::Client { key, cause })
         };
-        let jwks = outside("auth.auth0.jwks_endpoint", auth0.jwks_endpoint.as_ref(), LONGEST_KEY_SET)?;
+        let jwks = outside("auth.auth0.jwks_endpoint", auth0.jwks_endpoint.as_ref(), MAX_KEY_SET_BYTES)?;
         let tokens =
-            outside("auth.auth0.token_url", auth0.token_url.as_ref(), token_endpoint::LONGEST_ANSWER)?;
+            outside("auth.auth0.token_url", auth0.token_url.as_ref(), token_endpoint::MAX_ANSWER_BYTES)?;
         let foreign = match (jwks, &auth0.issuer, &auth0.audience) {
             (Some(jwks), Some(issuer), Some(audience)) => {
                 Some(Foreign::new(Arc::new(IssuerKeys::new(jwks, pace)), issuer, audience))

@@ -14,22 +14,22 @@ use tokio::sync::Semaphore;
 use super::AUTH0;
 use super::claims::is_for;
 use super::login::{Login, LoginError};
-use super::outside::{Answer, Outside};
 use super::token::{AccessToken, TokenError};
+use super::upstream_client::{Answer, UpstreamClient};
 use super::verifier::Verifier;
 use crate::settings::{Auth0, Secret};
 
 /// More than any answer with three tokens is long.
-pub(super) const LONGEST_ANSWER: usize = 128 * 1024;
+pub(super) const MAX_ANSWER_BYTES: usize = 128 * 1024;
 /// Logins and refreshes in hand at once; the next is told to come back.
-const MOST_AT_ONCE: usize = 64;
+const MAX_IN_FLIGHT: usize = 64;
 /// Of one of the two: a herd of either leaves places to the other.
-const MOST_OF_A_KIND: usize = 48;
+const MAX_OF_A_KIND: usize = 48;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// A client of a token endpoint.
 pub(super) struct TokenEndpoint {
-    outside: Outside,
+    outside: UpstreamClient,
     client_id: String,
     client_secret: Option<Secret>,
     issuer: String,
@@ -81,7 +81,7 @@ impl From<NotGranted> for LoginError {
 
 impl TokenEndpoint {
     /// `None` if the settings name no endpoint.
-    pub fn new(settings: &Auth0, outside: Outside, verifier: Arc<Verifier>) -> Option<Self> {
+    pub fn new(settings: &Auth0, outside: UpstreamClient, verifier: Arc<Verifier>) -> Option<Self> {
         Some(TokenEndpoint {
             outside,
             client_id: settings.client_id.clone()?,
@@ -89,9 +89,9 @@ impl TokenEndpoint {
             issuer: settings.issuer.clone()?,
             audience: settings.audience.clone()?,
             scope: settings.scope.clone(),
-            room: Semaphore::new(MOST_AT_ONCE),
-            room_for_logins: Semaphore::new(MOST_OF_A_KIND),
-            room_for_refreshes: Semaphore::new(MOST_OF_A_KIND),
+            room: Semaphore::new(MAX_IN_FLIGHT),
+            room_for_logins: Semaphore::new(MAX_OF_A_KIND),
+            room_for_refreshes: Semaphore::new(MAX_OF_A_KIND),
             verifier,
         })
     }

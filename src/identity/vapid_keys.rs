@@ -2,7 +2,7 @@
 
 use gom_actors::push::{Contact, ContactError, SenderOptions, VapidKeys};
 
-use super::kept_secret::{SecretError, kept_or_made};
+use super::kept_secret::{SecretError, load_or_generate_secret};
 use crate::settings::Settings;
 
 /// The contact of a server whose operator has set none. A reserved name, where nobody is written to; Apple refuses tokens whose
@@ -21,7 +21,8 @@ pub fn obtain_vapid_keys(settings: &Settings) -> Result<Option<VapidKeys>, Secre
         (None, None, None) => {
             let make = || Ok(VapidKeys::generate()?.private_pem()?);
             let folder = &settings.embedded.data_dir;
-            let pem = kept_or_made(folder, "vapid.pem", "VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY", make)?;
+            let pem =
+                load_or_generate_secret(folder, "vapid.pem", "VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY", make)?;
             Ok(Some(VapidKeys::from_pem(pem.expose())?))
         }
         // One without the other is refused when settings are read.

@@ -22,7 +22,7 @@ use crate::settings::Local;
 /// Memory for remembered tokens.
 const REMEMBERED_BYTES: u64 = 16 * 1024 * 1024;
 /// A longer half cannot have come from a cookie.
-const LONGEST_HALF: usize = 8_192;
+const MAX_HALF_BYTES: usize = 8_192;
 /// How far the clock of an issuer elsewhere may be from ours. Our own nodes' clocks are the operator's.
 const FOREIGN_LEEWAY: Duration = Duration::from_secs(10);
 
@@ -108,7 +108,7 @@ impl Verifier {
         if let Some(user) = self.valid.get(&token) {
             return if now < user.expires { Ok(user) } else { Err(TokenError::Expired) };
         }
-        if head.len() > LONGEST_HALF || signature.len() > LONGEST_HALF {
+        if head.len() > MAX_HALF_BYTES || signature.len() > MAX_HALF_BYTES {
             return Err(malformed());
         }
         let user = Arc::new(match (provider, &self.foreign) {

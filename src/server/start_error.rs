@@ -9,7 +9,7 @@ use gom_actors::migrations::MigrateError;
 use gom_engine::schema::CannotServe;
 
 use crate::datamodel;
-use crate::http::EdgeError;
+use crate::http::AuthServicesError;
 use crate::identity::SecretError;
 use crate::ledger::LedgerError;
 use crate::policy::PolicyError;
@@ -39,7 +39,7 @@ pub enum StartError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
-    Edge(#[from] EdgeError),
+    AuthServices(#[from] AuthServicesError),
     #[error(transparent)]
     Push(#[from] PushError),
     #[error(transparent)]
@@ -54,8 +54,8 @@ pub enum StartError {
     #[error("the server was told to stop while it started")]
     Stopped,
     /// What was in hand was not waited for.
-    #[error("a second signal ended the server at once: what it had in hand is not finished")]
-    Insisted,
+    #[error("a second signal was received: shut down without draining")]
+    ForcedShutdown,
 }
 
 impl From<MigrateError> for StartError {

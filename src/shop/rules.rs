@@ -16,10 +16,10 @@ use super::detours::Detours;
 use crate::graphql::WriteRules;
 
 /// Delays beyond this are mistakes: a year, in milliseconds.
-const LONGEST_DELAY: i64 = 366 * 24 * 60 * 60 * 1_000;
+const MAX_DELAY: i64 = 366 * 24 * 60 * 60 * 1_000;
 /// So long before its time a publication can be called off for the last time, in milliseconds: between the look at the clock and
 /// the commit, whoever sends it may begin.
-const LAST_CALL: i64 = 1_000;
+const CANCEL_CUTOFF_MS: i64 = 1_000;
 
 pub const BP_WITH_ACTIVE_ORDERS: &str = "BP_WITH_ACTIVE_ORDERS";
 pub const NO_CUSTOMERS: &str = "NO_CUSTOMERS";
@@ -293,7 +293,7 @@ impl Rules {
         now: DateTime<Utc>,
     ) -> Result<Vec<Step>, ApiError> {
         let physical = planner.physical();
-        let from = now + chrono::Duration::milliseconds(LAST_CALL);
+        let from = now + chrono::Duration::milliseconds(CANCEL_CUTOFF_MS);
         let from = json!({ "from": from.to_rfc3339() });
         let from = from.as_object().cloned().unwrap_or_default();
         let waiting = planner.written(&self.still_waiting, &from, Access::Full)?;
@@ -317,8 +317,8 @@ impl Rules {
             Some(Value::Int(delay)) => *delay,
             _ => 0,
         };
-        if !(0..=LONGEST_DELAY).contains(&delay) {
-            let message = format!("delay must be from 0 to {LONGEST_DELAY} milliseconds");
+        if !(0..=MAX_DELAY).contains(&delay) {
+            let message = format!("delay must be from 0 to {MAX_DELAY} milliseconds");
             return Err(ApiError::new(ErrorKind::BadUserInput, message));
         }
         let publish_at = now + chrono::Duration::milliseconds(delay);

@@ -26,7 +26,7 @@ use gom_actors::waiting::{Charge, Reader};
 use gom_engine::error::ErrorKind;
 use gom_engine::events::Cursor;
 
-use super::census::Place;
+use super::connection_limiter::Place;
 use super::frame;
 use super::machine::{Effect, Id, Machine, Protocol, Start};
 use super::memory::Memory;
@@ -41,7 +41,7 @@ use crate::http::{State, reader, too_much_asked};
 use crate::identity::Viewer;
 
 /// How long an acknowledgement waits for its cursor.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 const NORMAL: u16 = 1000;
 const TRY_AGAIN: u16 = 1013;
 const NOT_ACCEPTABLE: u16 = 4406;
@@ -193,7 +193,7 @@ impl Actor for Socket {
         let bounds = self.state.bounds.clone();
         ctx.run_later(bounds.init_timeout, |socket, ctx| {
             let effects = socket.machine.init_is_late();
-            socket.carry_out(effects, ctx);
+            socket.apply(effects, ctx);
         });
         ctx.run_interval(bounds.heartbeat, move |socket, ctx| {
             if !socket.outbox.is_idle() {
@@ -218,7 +218,7 @@ impl Socket {
         self.outbox.close(code, reason);
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>, ctx: &mut <Self as Actor>::Context) {
+    fn apply(&mut self, effects: Vec<Effect>, ctx: &mut <Self as Actor>::Context) {
         for effect in effects {
             match effect {
                 Effect::Send(text) => self.outbox.reply(frame::text(&[text.as_bytes()])),
@@ -263,7 +263,7 @@ impl Socket {
             None if known => {
                 // The server has only just started.
                 let live = live.clone();
-                let head = async move { live.head_within(PATIENCE).await }.into_actor(self);
+                let head = async move { live.head_within(TIMEOUT).await }.into_actor(self);
                 ctx.spawn(head.map(|head, socket, ctx| {
                     if socket.known {
                         socket.acknowledge(true, head, ctx);
@@ -277,7 +277,7 @@ impl Socket {
     fn acknowledge(&mut self, known: bool, head: Option<Cursor>, ctx: &mut <Self as Actor>::Context) {
         let head = head.map(|head| self.state.api.engine.cursors.seal(head));
         let effects = self.machine.authenticated(known, head.as_deref());
-        self.carry_out(effects, ctx);
+        self.apply(effects, ctx);
     }
 
     fn stop(&mut self, id: &Id, ctx: &mut <Self as Actor>::Context) {
@@ -385,7 +385,7 @@ impl Socket {
                     // One that is started again was answered before.
                     if !operation.anew {
                         let effects = socket.machine.started(&of_task);
-                        socket.carry_out(effects, ctx);
+                        socket.apply(effects, ctx);
                     }
                     // They have changed while it was being started.
                     if is_stale {
@@ -455,7 +455,7 @@ impl Handler<Failed> for Socket {
                 operation.forget();
             }
             let effects = self.machine.failed(&id, error);
-            self.carry_out(effects, ctx);
+            self.apply(effects, ctx);
         }
     }
 }

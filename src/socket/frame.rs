@@ -7,7 +7,7 @@ const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 /// What a control frame may hold.
-const MOST_OF_CONTROL: usize = 125;
+const MAX_CONTROL_BYTES: usize = 125;
 
 /// A text of several parts.
 pub fn text(parts: &[&[u8]]) -> Bytes {
@@ -15,15 +15,15 @@ pub fn text(parts: &[&[u8]]) -> Bytes {
 }
 
 pub fn ping(payload: &[u8]) -> Bytes {
-    frame(PING, &[&payload[..payload.len().min(MOST_OF_CONTROL)]])
+    frame(PING, &[&payload[..payload.len().min(MAX_CONTROL_BYTES)]])
 }
 
 pub fn pong(payload: &[u8]) -> Bytes {
-    frame(PONG, &[&payload[..payload.len().min(MOST_OF_CONTROL)]])
+    frame(PONG, &[&payload[..payload.len().min(MAX_CONTROL_BYTES)]])
 }
 
 pub fn close(code: u16, reason: &str) -> Bytes {
-    let mut end = reason.len().min(MOST_OF_CONTROL - 2);
+    let mut end = reason.len().min(MAX_CONTROL_BYTES - 2);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }

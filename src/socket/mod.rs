@@ -2,7 +2,7 @@
 //! asked over them is answered by `graphql::live`.
 
 mod actor;
-mod census;
+mod connection_limiter;
 mod frame;
 mod legacy;
 mod local;
@@ -18,7 +18,7 @@ mod sending;
 mod transport_ws;
 
 pub use actor::{Handshake, open};
-pub use census::{Census, Place};
+pub use connection_limiter::{ConnectionLimiter, Place};
 pub use local::{Entry, LocalSockets};
 pub use machine::Protocol;
 pub use outbox::{Outbox, OwnSocket};

@@ -119,7 +119,7 @@ async fn every_metric_is_there() {
         );
         assert!(scrape.text.contains(&format!("# TYPE {name}{suffix} ")), "{name}");
         // Those that have nothing to tell yet.
-        let silent = ["gom_push_in_hand"];
+        let silent = ["gom_push_in_flight"];
         let sample =
             [format!("\n{name}{suffix} "), format!("\n{name}{suffix}{{"), format!("\n{name}_bucket")];
         let shown = sample.iter().any(|sample| scrape.text.contains(sample));
@@ -153,7 +153,7 @@ async fn requests_operations_and_statements_are_counted_by_what_became_of_them()
     assert_eq!(moved("gom_http_request_duration_seconds", &[("route", "/graphql")]), 8.0);
     assert!(!after.text.contains("5512345684"));
     // This one is being answered.
-    assert_eq!(after.value("gom_http_requests_in_hand", &[]), Some(1.0));
+    assert_eq!(after.value("gom_http_requests_in_flight", &[]), Some(1.0));
 
     let operations =
         |kind, outcome| moved("gom_graphql_operations_total", &[("kind", kind), ("outcome", outcome)]);
@@ -169,7 +169,7 @@ async fn requests_operations_and_statements_are_counted_by_what_became_of_them()
     assert_eq!((work("read", "ok"), work("program", "ok"), work("program", "unmet")), (3.0, 1.0, 1.0));
     assert_eq!(moved("gom_database_work_duration_seconds", &[("work", "read")]), 3.0);
     assert!(moved("gom_database_prepared_statements_total", &[("result", "hit")]) >= 1.0);
-    assert_eq!(after.value("gom_database_in_hand", &[]), Some(0.0));
+    assert_eq!(after.value("gom_database_in_flight", &[]), Some(0.0));
     assert_eq!(after.value("gom_database_leased", &[]), Some(0.0));
 }
 
@@ -259,7 +259,7 @@ async fn logins_their_limits_and_sessions_are_counted() {
     let sessions = |event| scrape.value("gom_sessions_total", &[("event", event)]).unwrap();
     assert_eq!((sessions("opened"), sessions("closed")), (1.0, 1.0));
     assert!(sessions("resumed") >= 1.0);
-    assert_eq!(scrape.value("gom_login_limiter_insurance", &[]), Some(0.0));
+    assert_eq!(scrape.value("gom_login_limiter_fallback", &[]), Some(0.0));
     assert!(!scrape.text.contains("somebody") && !scrape.text.contains("tacos@demo"));
 }
 

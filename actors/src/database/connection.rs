@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::connector::{Connector, OpenError, Role};
 use super::error::{Failure, RunError};
 use super::health::Health;
-use super::lease::{Lease, LeasePool, NoLease};
+use super::lease::{Lease, LeaseError, LeasePool};
 use super::messages::{Answer, Run, Suspect, Transact};
 use super::options::DatabaseOptions;
 use super::program::{ProgramError, attempt};
@@ -24,7 +24,7 @@ use super::share::{Asker, Behalf};
 use super::shared::{BEYOND_DOUBT, Shared, SharedClients, SlowStatements};
 use super::supervisor::DatabaseSupervisor;
 use super::text::JsonText;
-use crate::metrics::{ActorKind, DATABASE_IN_HAND, DATABASE_RETRIES, Level, Retry, Work};
+use crate::metrics::{ActorKind, DATABASE_IN_FLIGHT, DATABASE_RETRIES, Level, Retry, Work};
 use crate::watch::{Context, Published, Watched, post};
 
 /// A read whose connection is lost is sent again this often: it may have been only its own connection.
@@ -48,7 +48,7 @@ struct Worker {
     shared: SharedClients,
     leases: Rc<LeasePool>,
     slow: SlowStatements,
-    in_hand: Cell<usize>,
+    in_flight: Cell<usize>,
 }
 
 impl Connection {
@@ -65,7 +65,7 @@ impl Connection {
                 shared: SharedClients::new(shared),
                 leases: Rc::new(leases),
                 slow: SlowStatements::new(options.slow_read),
-                in_hand: Cell::new(0),
+                in_flight: Cell::new(0),
                 options,
                 connector,
                 supervisor,
@@ -97,13 +97,13 @@ impl Handler<Run> for Connection {
 
     fn handle(&mut self, run: Run, _: &mut Self::Context) {
         let Run { statement, long, behalf, deadline, mut reply } = run;
-        let Some(in_hand) = InHand::new(&self.worker) else {
+        let Some(in_flight) = InFlight::new(&self.worker) else {
             return answer(reply, Err(RunError::overloaded()));
         };
         actix::spawn(async move {
             let asker = behalf.as_ref().map(Behalf::asker);
-            let result = in_hand.worker.read(&statement, long, asker, deadline, &mut reply).await;
-            drop((in_hand, behalf));
+            let result = in_flight.worker.read(&statement, long, asker, deadline, &mut reply).await;
+            drop((in_flight, behalf));
             answer(reply, result);
         });
     }
@@ -114,13 +114,13 @@ impl Handler<Transact> for Connection {
 
     fn handle(&mut self, transact: Transact, _: &mut Self::Context) {
         let Transact { program, behalf, deadline, reply } = transact;
-        let Some(in_hand) = InHand::new(&self.worker) else {
+        let Some(in_flight) = InFlight::new(&self.worker) else {
             return answer(reply, Err(RunError::overloaded()));
         };
         actix::spawn(async move {
             let asker = behalf.as_ref().map(Behalf::asker);
-            let result = in_hand.worker.transact(&program, asker, deadline).await;
-            drop((in_hand, behalf));
+            let result = in_flight.worker.transact(&program, asker, deadline).await;
+            drop((in_flight, behalf));
             answer(reply, result);
         });
     }
@@ -132,24 +132,24 @@ fn answer(reply: oneshot::Sender<Answer>, result: Answer) {
 }
 
 /// One request in hand, counted until it is dropped.
-struct InHand {
+struct InFlight {
     worker: Rc<Worker>,
     _counted: Level,
 }
 
-impl InHand {
+impl InFlight {
     fn new(worker: &Rc<Worker>) -> Option<Self> {
-        let count = worker.in_hand.get();
+        let count = worker.in_flight.get();
         (count < worker.options.max_in_hand).then(|| {
-            worker.in_hand.set(count + 1);
-            InHand { worker: Rc::clone(worker), _counted: DATABASE_IN_HAND.level(()) }
+            worker.in_flight.set(count + 1);
+            InFlight { worker: Rc::clone(worker), _counted: DATABASE_IN_FLIGHT.level(()) }
         })
     }
 }
 
-impl Drop for InHand {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.worker.in_hand.set(self.worker.in_hand.get() - 1);
+        self.worker.in_flight.set(self.worker.in_flight.get() - 1);
     }
 }
 
@@ -274,8 +274,8 @@ impl Worker {
         };
         match lease {
             Ok(lease) => self.read_on(lease, statement, deadline, reply).await,
-            Err(NoLease::Refused(error)) => Err(error),
-            Err(NoLease::Unopened(error)) => Err(self.unopened(error)),
+            Err(LeaseError::Refused(error)) => Err(error),
+            Err(LeaseError::Unopened(error)) => Err(self.unopened(error)),
         }
     }
 
@@ -313,8 +313,8 @@ impl Worker {
             self.health.borrow().admits_writes()?;
             let lease = match self.leases.lease(asker, cutoff).await {
                 Ok(lease) => lease,
-                Err(NoLease::Refused(error)) => return Err(error),
-                Err(NoLease::Unopened(error)) => return Err(self.unopened(error)),
+                Err(LeaseError::Refused(error)) => return Err(error),
+                Err(LeaseError::Unopened(error)) => return Err(self.unopened(error)),
             };
             let lease = if discards { without_plans(lease, cutoff).await } else { Ok(lease) };
             let attempted = match lease {

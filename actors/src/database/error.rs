@@ -154,7 +154,7 @@ impl Failure {
     }
 
     /// For a statement that was prepared just now: preparing it again would change nothing.
-    pub(super) fn unmended(self) -> Self {
+    pub(super) fn not_retryable(self) -> Self {
         match self {
             Failure::Stale(report) => Failure::Rejected(report),
             other => other,

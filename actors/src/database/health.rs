@@ -79,11 +79,11 @@ impl Health {
 
 /// Where the health is written; outlives the supervisor that writes it.
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct HealthChannel {
     health: watch::Sender<Health>,
 }
 
-impl Board {
+impl HealthChannel {
     pub fn new() -> Self {
         let state = DatabaseState::Connecting { reason: None };
         state.show();
@@ -94,7 +94,7 @@ impl Board {
             server_version: None,
             generation: 0,
         });
-        Board { health }
+        HealthChannel { health }
     }
 
     pub fn subscribe(&self) -> watch::Receiver<Health> {
@@ -163,29 +163,29 @@ mod tests {
 
     #[test]
     fn only_a_return_starts_a_new_generation() {
-        let board = Board::new();
-        let seen = || (board.read().state.name(), board.read().generation);
+        let health_channel = HealthChannel::new();
+        let seen = || (health_channel.read().state.name(), health_channel.read().generation);
         assert_eq!(seen(), ("connecting", 0));
-        board.failed("refused".into(), false);
+        health_channel.failed("refused".into(), false);
         assert_eq!(seen(), ("connecting", 0));
-        board.up(DatabaseState::Ready, "15.1".into());
+        health_channel.up(DatabaseState::Ready, "15.1".into());
         assert_eq!(seen(), ("ready", 1));
-        board.up(DatabaseState::ReadOnly, "15.1".into());
+        health_channel.up(DatabaseState::ReadOnly, "15.1".into());
         assert_eq!(seen(), ("read_only", 1));
-        board.failed("gone".into(), false);
+        health_channel.failed("gone".into(), false);
         assert_eq!(seen(), ("down", 1));
-        assert!(board.read().admits_reads().is_err());
-        board.failed("too many".into(), true);
+        assert!(health_channel.read().admits_reads().is_err());
+        health_channel.failed("too many".into(), true);
         assert_eq!(seen(), ("out_of_connections", 2));
-        board.up(DatabaseState::Ready, "15.1".into());
+        health_channel.up(DatabaseState::Ready, "15.1".into());
         assert_eq!(seen(), ("ready", 2));
     }
 
     #[test]
     fn a_read_only_server_takes_reads() {
-        let board = Board::new();
-        board.up(DatabaseState::ReadOnly, "15.1".into());
-        assert!(board.read().admits_reads().is_ok());
-        assert!(matches!(board.read().admits_writes(), Err(RunError::Unavailable { .. })));
+        let health_channel = HealthChannel::new();
+        health_channel.up(DatabaseState::ReadOnly, "15.1".into());
+        assert!(health_channel.read().admits_reads().is_ok());
+        assert!(matches!(health_channel.read().admits_writes(), Err(RunError::Unavailable { .. })));
     }
 }

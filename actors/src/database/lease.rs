@@ -42,7 +42,7 @@ struct Idle {
 }
 
 /// Why there is no lease.
-pub(super) enum NoLease {
+pub(super) enum LeaseError {
     Refused(RunError),
     /// The server could not be reached, or has no room; somebody should look.
     Unopened(OpenError),
@@ -69,12 +69,16 @@ impl LeasePool {
 
     /// A client of one's own, waited for until the deadline behind those who came before; of one asker, behind the
     /// asker's own work while that has its share.
-    pub async fn lease(self: &Rc<Self>, asker: Option<Asker>, deadline: Instant) -> Result<Lease, NoLease> {
+    pub async fn lease(
+        self: &Rc<Self>,
+        asker: Option<Asker>,
+        deadline: Instant,
+    ) -> Result<Lease, LeaseError> {
         let share = match asker {
-            Some(asker) => Some(self.share(asker, deadline).await.map_err(NoLease::Refused)?),
+            Some(asker) => Some(self.share(asker, deadline).await.map_err(LeaseError::Refused)?),
             None => None,
         };
-        let permit = self.permit(deadline).await.map_err(NoLease::Refused)?;
+        let permit = self.permit(deadline).await.map_err(LeaseError::Refused)?;
         loop {
             if let Some(link) = self.take_idle() {
                 return Ok(self.lend(link, permit, share));
@@ -82,16 +86,16 @@ impl LeasePool {
             let generation = self.health.borrow().generation;
             let opened = timeout_at(deadline, self.connector.open(Role::Leased, generation)).await;
             match opened {
-                Err(_) => return Err(NoLease::Refused(RunError::Deadline)),
+                Err(_) => return Err(LeaseError::Refused(RunError::Deadline)),
                 Ok(Ok(link)) => return Ok(self.lend(link, permit, share)),
                 // Others of this worker have theirs and will give them back.
                 Ok(Err(error)) if error.no_room && self.lent.get() > 0 => {
                     if Instant::now() + NO_ROOM_PAUSE >= deadline {
-                        return Err(NoLease::Refused(RunError::overloaded()));
+                        return Err(LeaseError::Refused(RunError::overloaded()));
                     }
                     tokio::time::sleep(NO_ROOM_PAUSE).await;
                 }
-                Ok(Err(error)) => return Err(NoLease::Unopened(error)),
+                Ok(Err(error)) => return Err(LeaseError::Unopened(error)),
             }
         }
     }
@@ -148,7 +152,7 @@ impl LeasePool {
         self.lent.set(self.lent.get() + 1);
         Lease {
             link,
-            seat: Seat {
+            seat: LeasePermit {
                 pool: Rc::clone(self),
                 _permit: permit,
                 _share: share,
@@ -188,18 +192,18 @@ impl Drop for Waiter<'_> {
 /// A client of one's own. Unless it is given back it is closed when dropped.
 pub(super) struct Lease {
     pub link: Link,
-    seat: Seat,
+    seat: LeasePermit,
 }
 
 /// The right to have one client; ends with the lease.
-struct Seat {
+struct LeasePermit {
     pool: Rc<LeasePool>,
     _permit: OwnedSemaphorePermit,
     _share: Option<Share>,
     _counted: Level,
 }
 
-impl Drop for Seat {
+impl Drop for LeasePermit {
     fn drop(&mut self) {
         self.pool.lent.set(self.pool.lent.get() - 1);
     }

@@ -107,7 +107,7 @@ impl Link {
             Ok(statement) => Ok(statement.clone()),
             Err(error) => {
                 self.forget(sql);
-                Err(Failure::of(&error).unmended())
+                Err(Failure::of(&error).not_retryable())
             }
         }
     }
@@ -131,7 +131,7 @@ impl Link {
                 let parameters = parameters.into_iter().map(|parameter| (parameter, Type::UNKNOWN));
                 let rows = self.client.query_typed_raw(sql, parameters).await;
                 // It was parsed just now: it would not fit better another time.
-                rows.map_err(|error| Failure::of(&error).unmended())
+                rows.map_err(|error| Failure::of(&error).not_retryable())
             }
         }
     }
@@ -179,7 +179,7 @@ impl Link {
         match self.ask_once(statement).await {
             Err(Failure::Stale(_)) => {
                 self.forget(&statement.sql);
-                self.ask_once(statement).await.map_err(Failure::unmended)
+                self.ask_once(statement).await.map_err(Failure::not_retryable)
             }
             answer => answer,
         }
@@ -190,7 +190,7 @@ impl Link {
         match self.rows_once(statement).await {
             Err(Failure::Stale(_)) => {
                 self.forget(&statement.sql);
-                self.rows_once(statement).await.map_err(Failure::unmended)
+                self.rows_once(statement).await.map_err(Failure::not_retryable)
             }
             answer => answer,
         }

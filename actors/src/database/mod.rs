@@ -4,10 +4,10 @@
 mod connection;
 mod connection_string;
 mod connector;
+mod dedicated;
 mod error;
 mod health;
 mod lease;
-mod line;
 mod link;
 mod messages;
 mod options;
@@ -38,10 +38,10 @@ pub use self::text::JsonText;
 pub use self::tls::TlsError;
 
 use self::connection::Connection;
-pub(crate) use self::line::{Line, LineError, ThreadWork};
+pub(crate) use self::dedicated::{DedicatedConnection, LineError, ThreadWork};
 
 use self::connector::Connector;
-use self::health::Board;
+use self::health::HealthChannel;
 use self::messages::{Answer, AskHealth, Run, Transact};
 use self::supervisor::DatabaseSupervisor;
 use crate::metrics::{DATABASE_DURATION, DATABASE_WORK, DatabaseOutcome, Work};
@@ -57,7 +57,7 @@ const HEALTH_PATIENCE: Duration = Duration::from_millis(500);
 pub struct Database {
     options: Arc<DatabaseOptions>,
     connector: Arc<Connector>,
-    board: Arc<Board>,
+    health_channel: Arc<HealthChannel>,
     supervisor: Published<DatabaseSupervisor>,
 }
 
@@ -67,15 +67,19 @@ impl Database {
     pub fn start(options: DatabaseOptions) -> Result<Self, TlsError> {
         let options = Arc::new(options);
         let connector = Arc::new(Connector::new(&options)?);
-        let board = Arc::new(Board::new());
+        let health_channel = Arc::new(HealthChannel::new());
         let supervisor = {
-            let (options, connector, board) =
-                (Arc::clone(&options), Arc::clone(&connector), Arc::clone(&board));
+            let (options, connector, health_channel) =
+                (Arc::clone(&options), Arc::clone(&connector), Arc::clone(&health_channel));
             watch(SUPERVISOR_MAILBOX, move || {
-                DatabaseSupervisor::new(Arc::clone(&options), Arc::clone(&connector), Arc::clone(&board))
+                DatabaseSupervisor::new(
+                    Arc::clone(&options),
+                    Arc::clone(&connector),
+                    Arc::clone(&health_channel),
+                )
             })
         };
-        Ok(Database { options, connector, board, supervisor })
+        Ok(Database { options, connector, health_channel, supervisor })
     }
 
     /// Starts a `Connection` for this thread, which needs an actix system: call it once in each worker.
@@ -86,7 +90,7 @@ impl Database {
                 Arc::clone(&database.options),
                 Arc::clone(&database.connector),
                 database.supervisor.clone(),
-                database.board.subscribe(),
+                database.health_channel.subscribe(),
             )
         });
         LocalDatabase { connection, database: self.clone(), behalf: None }
@@ -99,21 +103,21 @@ impl Database {
         {
             return health;
         }
-        self.board.read()
+        self.health_channel.read()
     }
 
     /// Whether the database answered when it was last looked at.
     pub fn is_up(&self) -> bool {
-        self.board.read().state.is_up()
+        self.health_channel.read().state.is_up()
     }
 
     /// Waits until the database has been reached and takes reads; the state at the deadline if it is not.
     pub async fn ready(&self, deadline: Instant) -> Result<(), RunError> {
-        let mut health = self.board.subscribe();
+        let mut health = self.health_channel.subscribe();
         let up = health.wait_for(|health| health.admits_reads().is_ok());
         match tokio::time::timeout_at(deadline, up).await {
             Ok(_) => Ok(()),
-            Err(_) => self.board.read().admits_reads(),
+            Err(_) => self.health_channel.read().admits_reads(),
         }
     }
 

@@ -90,7 +90,7 @@ async fn attempt_transaction(
             return Err(error);
         }
     }
-    let ended = to_the_end(&lease, execution.commit(), cutoff, deadline).await;
+    let ended = run_to_completion(&lease, execution.commit(), cutoff, deadline).await;
     let answer = execution.answer();
     drop(execution);
     conclude(lease, ended, true).map(|()| answer)
@@ -126,7 +126,7 @@ async fn attempt_alone(
         sent = true;
         execution.settle_all().await
     };
-    let ended = to_the_end(&lease, run, cutoff, deadline).await;
+    let ended = run_to_completion(&lease, run, cutoff, deadline).await;
     let answer = execution.answer();
     drop(execution);
     conclude(lease, ended, sent).map(|()| answer)
@@ -141,7 +141,7 @@ struct Ended {
 
 /// Waits for something that may commit; asks the server to stop it at `cutoff`. It may still win: then its
 /// answer is the truth.
-async fn to_the_end(
+async fn run_to_completion(
     lease: &Lease,
     run: impl Future<Output = Result<(), ProgramError>>,
     cutoff: Instant,
@@ -407,13 +407,13 @@ impl<'p> Execution<'p> {
             cell.value = value;
         }
         match unmet(sent.expect, &outcome)? {
-            Some(error) => Err(ProgramError::Unmet(Box::new(self.worded(error)))),
+            Some(error) => Err(ProgramError::Unmet(Box::new(self.with_message(error)))),
             None => Ok(()),
         }
     }
 
     /// The error with the values of the registers that its message names.
-    fn worded(&self, mut error: ApiError) -> ApiError {
+    fn with_message(&self, mut error: ApiError) -> ApiError {
         let value_of = |register: Register| {
             let cell = self.registers.get(register.0)?;
             cell.value.as_ref().map(JsonText::as_str)

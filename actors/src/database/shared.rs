@@ -179,7 +179,7 @@ impl SharedClients {
 /// makes the machine no less busy.
 const SLOW_FROM: u8 = 2;
 /// What a statement is remembered by at most: so many fast runs, and one more, and it is forgotten.
-const MOST_STRIKES: u8 = 3;
+const MAX_STRIKES: u8 = 3;
 /// What takes this many times the threshold is not the machine's doing.
 pub(super) const BEYOND_DOUBT: u32 = 4;
 
@@ -214,7 +214,7 @@ impl SlowStatements {
         let strikes = self.strikes_of(sql);
         if busy >= self.threshold {
             let doubtful = busy < self.threshold * BEYOND_DOUBT;
-            let strikes = if doubtful { (strikes + 1).min(MOST_STRIKES) } else { MOST_STRIKES };
+            let strikes = if doubtful { (strikes + 1).min(MAX_STRIKES) } else { MAX_STRIKES };
             self.strikes.borrow_mut().insert(self.hasher.hash_one(sql), strikes);
         } else if strikes > 0 && busy < self.threshold / 2 {
             let (mut known, statement) = (self.strikes.borrow_mut(), self.hasher.hash_one(sql));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, SpawnHandle, WrapFuture};
 
 use super::connector::{Connector, OpenError, Role};
-use super::health::{Board, DatabaseState};
+use super::health::{DatabaseState, HealthChannel};
 use super::link::Link;
 use super::messages::{AskHealth, Suspect};
 use super::options::DatabaseOptions;
@@ -22,7 +22,7 @@ const LOOK: &str = "select (pg_is_in_recovery() or current_setting('default_tran
 pub(super) struct DatabaseSupervisor {
     options: Arc<DatabaseOptions>,
     connector: Arc<Connector>,
-    board: Arc<Board>,
+    health_channel: Arc<HealthChannel>,
     link: Option<Rc<Link>>,
     /// Until the next attempt to connect.
     pause: Duration,
@@ -39,18 +39,22 @@ struct Seen {
     read_only: bool,
 }
 
-enum Unseen {
+enum ProbeError {
     /// No answer in time.
     Hung,
     Lost(String),
 }
 
 impl DatabaseSupervisor {
-    pub fn new(options: Arc<DatabaseOptions>, connector: Arc<Connector>, board: Arc<Board>) -> Self {
+    pub fn new(
+        options: Arc<DatabaseOptions>,
+        connector: Arc<Connector>,
+        health_channel: Arc<HealthChannel>,
+    ) -> Self {
         DatabaseSupervisor {
             options,
             connector,
-            board,
+            health_channel,
             link: None,
             pause: FIRST_PAUSE,
             scheduled: None,
@@ -72,7 +76,7 @@ impl DatabaseSupervisor {
             };
             let seen = match look_with(&link, options.heartbeat_timeout).await {
                 // Its own connection may be all that was lost.
-                Err(Unseen::Lost(_)) if reused => {
+                Err(ProbeError::Lost(_)) if reused => {
                     let fresh = Rc::new(connector.open(Role::Heartbeat, 0).await?);
                     let seen = look_with(&fresh, options.heartbeat_timeout).await;
                     return conclude(fresh, seen, false);
@@ -99,7 +103,7 @@ impl DatabaseSupervisor {
                     () if no_room => DatabaseState::OutOfConnections,
                     () => DatabaseState::Ready,
                 };
-                self.board.up(state, seen.version);
+                self.health_channel.up(state, seen.version);
                 self.options.heartbeat
             }
             Err(error) => {
@@ -107,7 +111,7 @@ impl DatabaseSupervisor {
                     link.sever();
                 }
                 self.no_room = error.no_room;
-                self.board.failed(error.reason, error.no_room);
+                self.health_channel.failed(error.reason, error.no_room);
                 let pause = self.pause;
                 self.pause = (pause * 2).min(self.options.longest_pause);
                 pause
@@ -124,7 +128,7 @@ impl DatabaseSupervisor {
 
 fn conclude(
     link: Rc<Link>,
-    seen: Result<Seen, Unseen>,
+    seen: Result<Seen, ProbeError>,
     no_room: bool,
 ) -> Result<(Rc<Link>, Seen, bool), OpenError> {
     match seen {
@@ -132,19 +136,19 @@ fn conclude(
         Err(unseen) => {
             link.sever();
             let reason = match unseen {
-                Unseen::Hung => "it accepts connections but does not answer".to_owned(),
-                Unseen::Lost(reason) => reason,
+                ProbeError::Hung => "it accepts connections but does not answer".to_owned(),
+                ProbeError::Lost(reason) => reason,
             };
             Err(OpenError { reason, no_room: false })
         }
     }
 }
 
-async fn look_with(link: &Link, patience: Duration) -> Result<Seen, Unseen> {
+async fn look_with(link: &Link, patience: Duration) -> Result<Seen, ProbeError> {
     let statement = gom_engine::plan::Statement { sql: LOOK.to_owned(), params: Vec::new() };
     let answer = match tokio::time::timeout(patience, link.ask(&statement)).await {
-        Err(_) => return Err(Unseen::Hung),
-        Ok(Err(failure)) => return Err(Unseen::Lost(failure.into_run_error().to_string())),
+        Err(_) => return Err(ProbeError::Hung),
+        Ok(Err(failure)) => return Err(ProbeError::Lost(failure.into_run_error().to_string())),
         Ok(Ok(answer)) => answer,
     };
     let text = answer.as_ref().map_or("", |answer| answer.as_str());
@@ -152,7 +156,7 @@ async fn look_with(link: &Link, patience: Duration) -> Result<Seen, Unseen> {
         Some((read_only, version)) => {
             Ok(Seen { version: version.to_owned(), read_only: read_only == "true" })
         }
-        None => Err(Unseen::Lost("it answers nonsense".to_owned())),
+        None => Err(ProbeError::Lost("it answers nonsense".to_owned())),
     }
 }
 
@@ -172,7 +176,7 @@ impl Handler<AskHealth> for DatabaseSupervisor {
     type Result = MessageResult<AskHealth>;
 
     fn handle(&mut self, _: AskHealth, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.board.read())
+        MessageResult(self.health_channel.read())
     }
 }
 

@@ -24,7 +24,7 @@ use super::initdb;
 use super::programs::{self, Places, Programs};
 
 /// The longest path that a socket's address can hold, on Linux; other systems have a few bytes less.
-const LONGEST_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 const SOCKET: &str = ".s.PGSQL.5432";
 /// How long a start waits for the PostgreSQL of a killed predecessor to finish.
 const PREDECESSOR: Duration = Duration::from_secs(20);
@@ -366,7 +366,7 @@ fn version_of(folder: &Path, data: &Path) -> Result<Option<String>, EmbeddedErro
 /// for a socket's address, a short one that belongs to this data folder.
 fn make_socket_folder(folder: &Path, identity: &Identity) -> Result<PathBuf, EmbeddedError> {
     let near = folder.join("socket");
-    let fits = |path: &Path| path.join(SOCKET).as_os_str().len() <= LONGEST_SOCKET_PATH;
+    let fits = |path: &Path| path.join(SOCKET).as_os_str().len() <= MAX_SOCKET_PATH_BYTES;
     let name = format!("gom-{}-{:016x}", rustix::process::geteuid().as_raw(), fingerprint(folder));
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let runtime = runtime.filter(|path| path.is_absolute() && path.is_dir() && identity.owner().is_none());

@@ -1,8 +1,8 @@
 //! Login limits: every attempt takes a point before it is made, and a successful one gives it back. Knows no
 //! login and no HTTP.
 
+mod fallback;
 mod in_flight;
-mod insurance;
 mod postgres_store;
 mod rate_limiter;
 mod redis_store;
@@ -22,12 +22,12 @@ use tokio::time::timeout;
 
 use self::in_flight::Point;
 use self::postgres_store::PostgresCounters;
-use self::rate_limiter::{MOST_IN_HAND, RateLimiter, Refund, Reserve};
+use self::rate_limiter::{MAX_IN_FLIGHT, RateLimiter, Refund, Reserve};
 use self::redis_store::RedisCounters;
 use self::store::{LimiterStore, Settle, Take};
 use crate::database::Database;
+use crate::health::{HealthReporter, HealthStatus};
 use crate::metrics::{self, LOGIN_ATTEMPTS};
-use crate::pulse::{Heart, Pulse};
 use crate::redis::{RedisOptions, RedisOptionsError};
 use crate::watch::{Published, Restarts, post, watch};
 
@@ -42,7 +42,7 @@ const RIGHT: &str = "login_right";
 const GROWTH: [(u32, u32); 3] = [(1, 1), (2, 6), (4, 144)];
 /// A longer key, or one with characters that PostgreSQL has no room for, is counted under its digest: what a stranger
 /// writes must not fill the store.
-const LONGEST_KEY: usize = 200;
+const MAX_KEY_BYTES: usize = 200;
 /// How long a request waits for a limiter that is being rebuilt.
 const REBUILD: Duration = Duration::from_millis(300);
 
@@ -123,7 +123,7 @@ pub struct LoginLimiter {
     options: Arc<LimiterOptions>,
     insured: Arc<AtomicU64>,
     /// Of the store.
-    heart: Heart,
+    reporter: HealthReporter,
 }
 
 impl LoginLimiter {
@@ -135,11 +135,11 @@ impl LoginLimiter {
             LimiterStoreChoice::Postgres => Some(Rc::new(PostgresCounters::new(database))),
             LimiterStoreChoice::Memory => None,
         };
-        let heart = store.as_ref().map_or_else(Heart::off, |store| store.heart().clone());
+        let reporter = store.as_ref().map_or_else(HealthReporter::off, |store| store.reporter().clone());
         let insured = Arc::new(AtomicU64::new(0));
         let of_actor = Arc::clone(&insured);
-        let limiter = watch(MOST_IN_HAND, move || RateLimiter::new(store.clone(), Arc::clone(&of_actor)));
-        Ok(LoginLimiter { limiter, options: Arc::new(options), insured, heart })
+        let limiter = watch(MAX_IN_FLIGHT, move || RateLimiter::new(store.clone(), Arc::clone(&of_actor)));
+        Ok(LoginLimiter { limiter, options: Arc::new(options), insured, reporter })
     }
 
     /// As [`LoginLimiter::admit`], for an attempt from one address.
@@ -231,8 +231,8 @@ impl LoginLimiter {
     }
 
     /// How the store is doing; while it is not, this process counts in its memory.
-    pub fn pulse(&self) -> Pulse {
-        self.heart.pulse()
+    pub fn status(&self) -> HealthStatus {
+        self.reporter.status()
     }
 
     /// How often the `RateLimiter` had to be rebuilt.
@@ -257,7 +257,7 @@ impl LoginLimiter {
 
 fn take(name: &str, key: &str, limit: Limit) -> Take {
     let mut text = format!("{name}:");
-    if key.len() <= LONGEST_KEY && !key.contains(char::is_control) {
+    if key.len() <= MAX_KEY_BYTES && !key.contains(char::is_control) {
         text.push_str(key);
     } else {
         text.push_str("sha256-");

@@ -7,8 +7,8 @@ use tokio_postgres::types::ToSql;
 use super::redis_store::count;
 use super::store::{Count, LimiterStore, Settle, Take};
 use crate::database::Database;
-use crate::pulse::Heart;
-use crate::twin::{Durability, Twin};
+use crate::health::HealthReporter;
+use crate::postgres_store_client::{Durability, PostgresStoreClient};
 
 /// Rows that one sweep removes at most.
 const SWEEP: i64 = 1000;
@@ -28,20 +28,20 @@ const STATEMENTS: &[&str] = &[
 ];
 
 pub(super) struct PostgresCounters {
-    twin: Twin,
+    twin: PostgresStoreClient,
 }
 
 impl PostgresCounters {
     pub fn new(database: &Database) -> Self {
         // A commit that waits for the disk would let too few attempts through a second, and a crash that
         // forgives the last moment's attempts is no worse than one of Redis.
-        PostgresCounters { twin: Twin::connect(database, Durability::Relaxed, STATEMENTS) }
+        PostgresCounters { twin: PostgresStoreClient::connect(database, Durability::Relaxed, STATEMENTS) }
     }
 }
 
 impl LimiterStore for PostgresCounters {
-    fn heart(&self) -> &Heart {
-        self.twin.heart()
+    fn reporter(&self) -> &HealthReporter {
+        self.twin.reporter()
     }
 
     fn reserve(&self, takes: Vec<Take>) -> BoxFuture<'static, Result<Vec<Count>, String>> {

@@ -1,4 +1,4 @@
-//! The `RateLimiter`: one per process. Owns the store and the insurance. Each request is a task of its own, so that
+//! The `RateLimiter`: one per process. Owns the store and the fallback. Each request is a task of its own, so that
 //! many are in flight at once; the actor itself never waits.
 
 use std::cell::{Cell, RefCell};
@@ -11,15 +11,15 @@ use actix::{Actor, AsyncContext, Handler, Message};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::fallback::{InMemoryFallback, blocked};
 use super::in_flight::{InFlight, Point};
-use super::insurance::{Insurance, blocked};
 use super::store::{Count, LimiterStore, Settle, Take};
 use super::{Reservation, Verdict};
 use crate::metrics::{ActorKind, LOGIN_ATTEMPTS, LOGIN_INSURANCE, LOGIN_INSURED, Verdict as Said};
 use crate::watch::{Context, Watched};
 
 /// Requests that may be in hand at once; the next is refused as overload.
-pub(super) const MOST_IN_HAND: usize = 4096;
+pub(super) const MAX_IN_FLIGHT: usize = 4096;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Between two steps of one sweep.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
@@ -54,10 +54,10 @@ pub(super) struct RateLimiter {
 struct Counters {
     /// Nothing: this process's memory is the store.
     store: Option<Rc<dyn LimiterStore>>,
-    insurance: RefCell<Insurance>,
+    fallback: RefCell<InMemoryFallback>,
     /// The store did not answer the last request.
     failing: Cell<bool>,
-    in_hand: Cell<usize>,
+    pending: Cell<usize>,
     in_flight: InFlight,
     insured: Arc<AtomicU64>,
 }
@@ -67,9 +67,9 @@ impl RateLimiter {
         LOGIN_INSURANCE.set((), 0);
         let counters = Counters {
             store,
-            insurance: RefCell::default(),
+            fallback: RefCell::default(),
             failing: Cell::new(false),
-            in_hand: Cell::new(0),
+            pending: Cell::new(0),
             in_flight: InFlight::default(),
             insured,
         };
@@ -78,7 +78,7 @@ impl RateLimiter {
 
     fn sweep(&self) {
         let counters = Rc::clone(&self.counters);
-        counters.insurance.borrow_mut().sweep(Instant::now());
+        counters.fallback.borrow_mut().sweep(Instant::now());
         actix::spawn(async move {
             let Some(store) = &counters.store else { return };
             // What cannot be removed now is removed the next time.
@@ -109,13 +109,13 @@ impl Handler<Reserve> for RateLimiter {
         // Whoever asked may have gone away; the attempt counts all the same.
         let answer = |verdict| drop(reply.send(verdict));
         let counters = Rc::clone(&self.counters);
-        if counters.in_hand.get() >= MOST_IN_HAND {
+        if counters.pending.get() >= MAX_IN_FLIGHT {
             return answer(Verdict::Overloaded);
         }
-        counters.in_hand.set(counters.in_hand.get() + 1);
+        counters.pending.set(counters.pending.get() + 1);
         actix::spawn(async move {
             let verdict = counters.admit(takes).await;
-            counters.in_hand.set(counters.in_hand.get() - 1);
+            counters.pending.set(counters.pending.get() - 1);
             answer(verdict);
         });
     }
@@ -161,9 +161,9 @@ impl Counters {
     async fn reserve(&self, takes: &mut [Take]) -> Option<Vec<Count>> {
         let Some(store) = &self.store else { return self.reserve_here(takes) };
         let asked = {
-            let (mut insurance, now) = (self.insurance.borrow_mut(), Instant::now());
+            let (mut fallback, now) = (self.fallback.borrow_mut(), Instant::now());
             for take in &mut *takes {
-                take.amount = insurance.claim(&take.key, now).saturating_add(1);
+                take.amount = fallback.claim(&take.key, now).saturating_add(1);
             }
             store.reserve(takes.to_vec())
         };
@@ -173,9 +173,9 @@ impl Counters {
                     LOGIN_INSURANCE.set((), 0);
                     tracing::info!("login attempts are counted in the store again");
                 }
-                let (mut insurance, now) = (self.insurance.borrow_mut(), Instant::now());
+                let (mut fallback, now) = (self.fallback.borrow_mut(), Instant::now());
                 let follow =
-                    |(take, count): (&Take, Count)| insurance.follow(&take.key, take.amount - 1, count, now);
+                    |(take, count): (&Take, Count)| fallback.follow(&take.key, take.amount - 1, count, now);
                 Some(takes.iter().zip(counts).map(follow).collect())
             }
             Err(reason) => {
@@ -188,27 +188,27 @@ impl Counters {
                 }
                 self.insured.fetch_add(1, Ordering::Relaxed);
                 LOGIN_INSURED.one(());
-                let mut insurance = self.insurance.borrow_mut();
+                let mut fallback = self.fallback.borrow_mut();
                 for take in &*takes {
-                    insurance.lost(&take.key, take.amount - 1);
+                    fallback.lost(&take.key, take.amount - 1);
                 }
-                drop(insurance);
+                drop(fallback);
                 self.reserve_here(takes)
             }
         }
     }
 
     fn reserve_here(&self, takes: &[Take]) -> Option<Vec<Count>> {
-        self.insurance.borrow_mut().reserve(takes, Instant::now()).ok()
+        self.fallback.borrow_mut().reserve(takes, Instant::now()).ok()
     }
 
     async fn settle(&self, mut settlements: Vec<Settle>) {
         {
-            let (mut insurance, now) = (self.insurance.borrow_mut(), Instant::now());
+            let (mut fallback, now) = (self.fallback.borrow_mut(), Instant::now());
             settlements.retain(|settlement| match settlement {
-                Settle::Back(key) => !insurance.give_back(key, now),
+                Settle::Back(key) => !fallback.give_back(key, now),
                 Settle::Reset(key) => {
-                    insurance.reset(key);
+                    fallback.reset(key);
                     true
                 }
             });

@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, FutureExt};
 use redis::Script;
 
 use super::store::{Count, LimiterStore, Settle, Take};
-use crate::pulse::Heart;
+use crate::health::HealthReporter;
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
 
 const DATABASE: u8 = 3;
@@ -30,8 +30,8 @@ impl RedisCounters {
 }
 
 impl LimiterStore for RedisCounters {
-    fn heart(&self) -> &Heart {
-        self.redis.heart()
+    fn reporter(&self) -> &HealthReporter {
+        self.redis.reporter()
     }
 
     fn reserve(&self, takes: Vec<Take>) -> BoxFuture<'static, Result<Vec<Count>, String>> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::Limit;
-use crate::pulse::Heart;
+use crate::health::HealthReporter;
 
 /// The longest window there is, for one that never ends: a century.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -66,7 +66,7 @@ pub(super) enum Settle {
 
 pub(super) trait LimiterStore {
     /// How the connection to it is doing.
-    fn heart(&self) -> &Heart;
+    fn reporter(&self) -> &HealthReporter;
 
     /// Takes the points. If one of the counters has too few, the others get one point back; a counter that is only
     /// [`Count::busy`] gets its own back as well, and is not blocked. The counts come in the order of the takes,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::{Handler, Message};
 use tokio::time::Instant;
 
-use super::insurance::{Insurance, blocked};
+use super::fallback::{InMemoryFallback, blocked};
 use super::rate_limiter::RateLimiter;
 use super::store::{Count, Take};
 use super::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Verdict, take};
@@ -62,46 +62,46 @@ fn counted(consumed: u32) -> Count {
 
 #[tokio::test]
 async fn memory_goes_on_where_the_store_stopped() {
-    let (mut insurance, now, key) = (Insurance::default(), Instant::now(), one()[0].key.clone());
-    assert_eq!(insurance.claim(&key, now), 0);
-    insurance.follow(&key, 0, counted(2), now);
-    let counts = insurance.reserve(&one(), now).unwrap();
+    let (mut fallback, now, key) = (InMemoryFallback::default(), Instant::now(), one()[0].key.clone());
+    assert_eq!(fallback.claim(&key, now), 0);
+    fallback.follow(&key, 0, counted(2), now);
+    let counts = fallback.reserve(&one(), now).unwrap();
     assert_eq!((counts[0].consumed, blocked(&one(), &counts)), (3, None));
-    let counts = insurance.reserve(&one(), now).unwrap();
+    let counts = fallback.reserve(&one(), now).unwrap();
     assert_eq!(blocked(&one(), &counts), Some(LIMIT.block_duration));
 }
 
 #[tokio::test]
 async fn what_memory_counted_is_handed_over_once() {
-    let (mut insurance, now, key) = (Insurance::default(), Instant::now(), one()[0].key.clone());
-    insurance.reserve(&one(), now).unwrap();
-    insurance.reserve(&one(), now).unwrap();
-    let claimed = insurance.claim(&key, now);
-    assert_eq!((claimed, insurance.claim(&key, now)), (2, 0));
+    let (mut fallback, now, key) = (InMemoryFallback::default(), Instant::now(), one()[0].key.clone());
+    fallback.reserve(&one(), now).unwrap();
+    fallback.reserve(&one(), now).unwrap();
+    let claimed = fallback.claim(&key, now);
+    assert_eq!((claimed, fallback.claim(&key, now)), (2, 0));
     // On its way it still counts for those whom the store does not answer.
-    assert_eq!(insurance.reserve(&one(), now).unwrap()[0].consumed, 3);
-    insurance.lost(&key, claimed);
-    assert_eq!(insurance.claim(&key, now), 3);
-    insurance.follow(&key, 3, counted(4), now);
-    assert_eq!(insurance.claim(&key, now), 0);
-    assert_eq!(insurance.reserve(&one(), now).unwrap()[0].consumed, 5);
+    assert_eq!(fallback.reserve(&one(), now).unwrap()[0].consumed, 3);
+    fallback.lost(&key, claimed);
+    assert_eq!(fallback.claim(&key, now), 3);
+    fallback.follow(&key, 3, counted(4), now);
+    assert_eq!(fallback.claim(&key, now), 0);
+    assert_eq!(fallback.reserve(&one(), now).unwrap()[0].consumed, 5);
 }
 
 #[tokio::test]
 async fn a_late_answer_of_the_store_forgives_nothing() {
-    let (mut insurance, now, key) = (Insurance::default(), Instant::now(), one()[0].key.clone());
+    let (mut fallback, now, key) = (InMemoryFallback::default(), Instant::now(), one()[0].key.clone());
     // Two attempts that the store does not answer, while a third one's answer is on its way.
-    insurance.reserve(&one(), now).unwrap();
-    insurance.reserve(&one(), now).unwrap();
-    assert_eq!(insurance.follow(&key, 0, counted(2), now).consumed, 4);
+    fallback.reserve(&one(), now).unwrap();
+    fallback.reserve(&one(), now).unwrap();
+    assert_eq!(fallback.follow(&key, 0, counted(2), now).consumed, 4);
 }
 
 #[tokio::test]
 async fn what_has_ended_is_forgotten() {
-    let (mut insurance, now, key) = (Insurance::default(), Instant::now(), one()[0].key.clone());
-    insurance.reserve(&one(), now).unwrap();
+    let (mut fallback, now, key) = (InMemoryFallback::default(), Instant::now(), one()[0].key.clone());
+    fallback.reserve(&one(), now).unwrap();
     let later = now + LIMIT.duration;
-    assert_eq!(insurance.claim(&key, later), 0);
-    assert!(!insurance.give_back(&key, later));
-    assert_eq!(insurance.reserve(&one(), later).unwrap()[0].consumed, 1);
+    assert_eq!(fallback.claim(&key, later), 0);
+    assert!(!fallback.give_back(&key, later));
+    assert_eq!(fallback.reserve(&one(), later).unwrap()[0].consumed, 1);
 }

@@ -23,7 +23,7 @@ pub(super) const TOGETHER: usize = 200;
 const SHARED_WITHIN: Duration = Duration::from_secs(5);
 /// After a change that could not be decided in time; doubled each time that it still cannot.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+const MAX_PAUSE: Duration = Duration::from_secs(16);
 
 pub(super) struct Behind {
     /// The group that has had everything up to `at`.
@@ -224,7 +224,7 @@ impl Behind {
 
     /// One change alone could not be decided: it is tried again after a pause.
     pub fn postpone(&mut self, statement: Duration, now: Instant) {
-        let pause = self.stuck.map_or(FIRST_PAUSE, |stuck| (stuck.pause * 2).min(LONGEST_PAUSE));
+        let pause = self.stuck.map_or(FIRST_PAUSE, |stuck| (stuck.pause * 2).min(MAX_PAUSE));
         self.stuck = Some(Stuck { statement, again: now + pause, pause });
     }
 }

@@ -15,7 +15,7 @@ const SHARE: u32 = 10;
 pub(super) const SERVICE_BUDGET: Duration = Duration::from_secs(1);
 /// How long a user stays in the slow lane at least; doubled each time that it comes there again soon.
 const FIRST_PENALTY: Duration = Duration::from_secs(1);
-const LONGEST_PENALTY: Duration = Duration::from_secs(60);
+const MAX_PENALTY: Duration = Duration::from_secs(60);
 /// The part of its budget that an owner must have left for joining: with less, a cheap page would look like a costly one.
 const PART_TO_JOIN: u32 = 2;
 /// Accounts that are kept before those are dropped which say nothing.
@@ -85,7 +85,7 @@ impl Budgets {
         let lasts = match account.penalty {
             // Several of its groups at once are one offence.
             Some((until, _)) if now < until => return until,
-            Some((until, lasts)) if now < until + lasts * SHARE => (lasts * 2).min(LONGEST_PENALTY),
+            Some((until, lasts)) if now < until + lasts * SHARE => (lasts * 2).min(MAX_PENALTY),
             _ => FIRST_PENALTY,
         };
         account.penalty = Some((now + lasts, lasts));

@@ -23,7 +23,7 @@ use crate::database::LineError;
 use crate::owner::Owner;
 
 /// How long the database may be away before a subscriber is sent away.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A subscriber on its way.
@@ -36,7 +36,7 @@ pub(super) struct Arriving {
 }
 
 pub(super) async fn catch_up(core: Rc<Core>, hub: Addr<Hub>, arriving: Arriving, from: Cursor) {
-    let way = Way { core: &core, hub: &hub, arriving: &arriving, from };
+    let way = CatchUp { core: &core, hub: &hub, arriving: &arriving, from };
     let reason = match AssertUnwindSafe(way.go()).catch_unwind().await {
         Ok(Ok(())) => return,
         Ok(Err(reason)) => reason,
@@ -46,7 +46,7 @@ pub(super) async fn catch_up(core: Rc<Core>, hub: Addr<Hub>, arriving: Arriving,
     core.end_arriving(arriving.member, reason).await;
 }
 
-pub(super) struct Way<'a> {
+pub(super) struct CatchUp<'a> {
     pub core: &'a Core,
     pub hub: &'a Addr<Hub>,
     pub arriving: &'a Arriving,
@@ -64,7 +64,7 @@ pub(super) enum Step {
     Forgotten,
 }
 
-impl Way<'_> {
+impl CatchUp<'_> {
     pub async fn go(&self) -> Result<(), LiveError> {
         let from = self.from;
         let mut at = Progress::from(from);
@@ -170,7 +170,7 @@ impl Way<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(error) => match own_fault(error) {
                     Ok(reason) => return Err(reason),
-                    Err(error) if began.elapsed() > PATIENCE => {
+                    Err(error) if began.elapsed() > TIMEOUT => {
                         return Err(LiveError::Unavailable(error.to_string()));
                     }
                     Err(_) => sleep(PAUSE).await,

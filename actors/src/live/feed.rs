@@ -12,8 +12,8 @@ use super::hub::{Advance, Hub};
 use super::log::{Log, LogState};
 use super::{LiveOptions, Shared, upkeep};
 use crate::database::{Database, LineError};
+use crate::health::Condition;
 use crate::metrics::{ActorKind, FEED_STAMPED};
-use crate::pulse::Condition;
 use crate::watch::{Context, Published, Watched};
 
 /// Looks while nobody listens: only so that the log is in order and can be trimmed.
@@ -101,7 +101,7 @@ impl Follow {
                 },
                 Err(error) => (error, Condition::Down),
             };
-            self.shared.heart.beat(condition);
+            self.shared.reporter.report(condition);
             if !complained {
                 tracing::warn!(cause = %error, "changes cannot be followed; it is tried again until they can");
                 complained = true;
@@ -147,7 +147,7 @@ impl Follow {
                 looked = Instant::now();
             }
             self.tell(state).await?;
-            self.shared.heart.beat(Condition::Ready);
+            self.shared.reporter.report(Condition::Ready);
             *complained = false;
             let listened = self.shared.members.load(Ordering::Relaxed) > 0;
             let pause = if listened { self.options.poll } else { IDLE };
@@ -159,7 +159,7 @@ impl Follow {
     async fn tell(&self, state: LogState) -> Result<(), LineError> {
         let unavailable = || LineError::Unavailable("the hub is being rebuilt".to_owned());
         if self.shared.head.borrow().is_some_and(|head| head.position < state.position) {
-            self.shared.behind.is_now_unless_set();
+            self.shared.behind.set_once();
         }
         let hub = self.hub.wait().await.ok_or_else(unavailable)?;
         hub.send(Advance(state)).await.map_err(|_| unavailable())??;

@@ -40,7 +40,7 @@ const CATCH_UP_LIMIT: Duration = Duration::from_millis(250);
 /// How long a statement may take in the slow lane.
 const SLOW_LIMIT: Duration = Duration::from_secs(1);
 /// How long a worker's mailbox may stay full before its subscribers are given up.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Hub {
     pub core: Rc<Core>,
@@ -341,7 +341,7 @@ impl Core {
             Ok(()) => return,
             Err(SendError::Full(message) | SendError::Closed(message)) => message,
         };
-        if !matches!(timeout(PATIENCE, outlet.send(message)).await, Ok(Ok(()))) {
+        if !matches!(timeout(TIMEOUT, outlet.send(message)).await, Ok(Ok(()))) {
             self.give_up(worker);
         }
     }

@@ -17,15 +17,15 @@ use futures::FutureExt;
 
 use super::super::Furthest;
 use super::super::behind::Lane;
-use super::super::catch_up::{Step, Way};
+use super::super::catch_up::{CatchUp, Step};
 use super::super::join::{Join, Joined};
 use super::super::local::{Room, Sink};
 use super::super::sinks::Sinks;
 use super::*;
 use crate::database::DatabaseOptions;
+use crate::health::HealthReporter;
 use crate::metrics::Moment;
 use crate::migrations::{Deployment, apply};
-use crate::pulse::Heart;
 use crate::watch::{Published, watch};
 
 #[path = "hub_tests/another_log.rs"]
@@ -76,7 +76,7 @@ impl World {
                 level_is_wanted: false.into(),
                 announce: tokio::sync::Notify::new(),
                 elsewhere: std::sync::OnceLock::new(),
-                heart: Heart::new(),
+                reporter: HealthReporter::new(),
                 looked: Moment::default(),
                 behind: Moment::default(),
             })
@@ -276,7 +276,7 @@ async fn who_has_read_half_of_a_large_transaction_gets_nothing_of_it_twice_in_th
     let told = world.stamped().await;
     let arriving = world.member(0, Rc::new(Shut::default()));
     let (from, hub) = (World::cursor(told, 9), world.other.get().unwrap());
-    let way = Way { core: world.core(), hub: &hub, arriving: &arriving, from };
+    let way = CatchUp { core: world.core(), hub: &hub, arriving: &arriving, from };
     let read = way.read(Progress::from(from), Place::after(told.position)).await.unwrap();
     let Step::Events { events, next } = read else { panic!("it has events") };
     assert_eq!((events.len(), next.place.is_whole()), (4_990, false), "the rest of a page");
@@ -423,7 +423,7 @@ async fn who_was_slow_to_read_goes_on_alone_where_the_hub_has_gone_on_far_meanwh
     let from = Cursor::after(before.epoch, before.position);
     // It would read the rest for it, while all others wait; this one has it that there is none.
     let hub = world.other.get().unwrap();
-    Way { core, hub: &hub, arriving: &arriving, from }.go().await.unwrap();
+    CatchUp { core, hub: &hub, arriving: &arriving, from }.go().await.unwrap();
     assert_eq!(sink.got.get(), 1 + MORE);
 }
 

@@ -92,7 +92,7 @@ impl Drop for Watching {
 }
 
 /// A subscriber's place; giving it up ends the subscription.
-pub struct Ticket {
+pub struct SubscriptionHandle {
     local: LocalLive,
     slot: u64,
     presence: Presence,
@@ -142,7 +142,7 @@ impl LocalLive {
         interest: Interest,
         from: Option<Cursor>,
         sink: Rc<dyn Sink>,
-    ) -> Ticket {
+    ) -> SubscriptionHandle {
         let slot = self.sinks.enter(sink, &owner);
         let presence = Presence::new();
         let hub = self.live.hub.get();
@@ -159,11 +159,11 @@ impl LocalLive {
         if let Err(reason) = posted {
             self.sinks.end(slot, LiveError::Unavailable(reason.to_owned()));
         }
-        Ticket { local: self.clone(), slot, presence }
+        SubscriptionHandle { local: self.clone(), slot, presence }
     }
 }
 
-impl Ticket {
+impl SubscriptionHandle {
     /// After this cursor the subscriber goes on, and misses nothing. It is `last`, of the last event that it has had, unless that
     /// may be forgotten soon: then it is up to where it has been served, also if nothing of it was for this one. Nothing if it cannot be told, or if events still wait: then the cursor of its last event stands.
     pub fn position(&self, last: Option<Cursor>) -> impl Future<Output = Option<Cursor>> + 'static {
@@ -181,7 +181,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for SubscriptionHandle {
     fn drop(&mut self) {
         // The hub finds it out at once, also while it delivers.
         self.presence.leave();

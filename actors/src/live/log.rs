@@ -7,7 +7,7 @@ use gom_engine::plan::{Param, Statement};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use crate::database::{Database, Line, LineError, ThreadWork};
+use crate::database::{Database, DedicatedConnection, LineError, ThreadWork};
 
 /// Rows of the log that are read at once. A transaction with more comes in pieces.
 const PAGE: usize = 5_000;
@@ -94,7 +94,7 @@ pub(super) struct Page {
 
 /// The log of one schema, on a connection of its own.
 pub(super) struct Log {
-    line: Line,
+    line: DedicatedConnection,
     schema: String,
     thread: ThreadWork,
 }
@@ -107,7 +107,7 @@ impl Log {
 
     /// The same on a thread that does other work, with which no statement is charged.
     pub fn beside(database: &Database, schema: &str, limit: Option<Duration>, thread: ThreadWork) -> Self {
-        let line = Line::beside(database, limit, thread.clone());
+        let line = DedicatedConnection::beside(database, limit, thread.clone());
         Log { line, schema: schema.to_owned(), thread }
     }
 

@@ -32,15 +32,15 @@ use tokio::time::{Instant, timeout};
 
 pub use self::answering::AnswerTurn;
 pub use self::groups::{Interest, Watched};
-pub use self::local::{LocalLive, Room, Sink, Ticket};
+pub use self::local::{LocalLive, Room, Sink, SubscriptionHandle};
 pub use crate::owner::Owner;
 
 use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;
 use crate::database::Database;
+use crate::health::{Condition, HealthReporter, HealthStatus};
 use crate::metrics::{FEED_LAG, FEED_LOOKED, Moment};
 use crate::own_thread::OwnThread;
-use crate::pulse::{Condition, Heart, Pulse};
 use crate::redis::{RedisOptions, RedisOptionsError};
 use crate::waiting::Waiting;
 use crate::watch::{self as watched, Published};
@@ -149,7 +149,7 @@ struct Shared {
     /// Who else is called when something was committed on another node.
     elsewhere: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Of the feed.
-    heart: Heart,
+    reporter: HealthReporter,
     /// When the log was looked at last.
     looked: Moment,
     /// Since when there is something to deliver.
@@ -195,7 +195,7 @@ impl Live {
             level_is_wanted: AtomicBool::new(false),
             announce: Notify::new(),
             elsewhere: OnceLock::new(),
-            heart: Heart::new(),
+            reporter: HealthReporter::new(),
             looked: Moment::default(),
             behind: Moment::default(),
         });
@@ -286,16 +286,16 @@ impl Live {
     }
 
     /// How the change feed is doing; off: the database has no change log.
-    pub fn pulse(&self) -> Pulse {
-        let mut pulse = self.shared.heart.pulse();
-        if pulse.condition == Condition::Ready
+    pub fn status(&self) -> HealthStatus {
+        let mut status = self.shared.reporter.status();
+        if status.condition == Condition::Ready
             && let Some(lag) = self.lag()
             && lag > MAX_FEED_LAG
         {
-            pulse.condition = Condition::Behind;
-            pulse.since = Instant::now() - lag;
+            status.condition = Condition::Behind;
+            status.since = Instant::now() - lag;
         }
-        pulse
+        status
     }
 
     /// For how long there has been something committed that the hub has not delivered; nothing if there is not.
@@ -305,12 +305,12 @@ impl Live {
 
     /// Brings up to date what the metrics say of time.
     pub fn read_metrics(&self) {
-        let pulse = self.shared.heart.pulse();
+        let status = self.shared.reporter.status();
         match self.shared.looked.age() {
             Some(age) => FEED_LOOKED.set_duration((), age),
-            None if pulse.condition == Condition::Off => FEED_LOOKED.forget(()),
+            None if status.condition == Condition::Off => FEED_LOOKED.forget(()),
             // Not once: for as long as it has tried.
-            None => FEED_LOOKED.set_duration((), pulse.since.elapsed()),
+            None => FEED_LOOKED.set_duration((), status.since.elapsed()),
         }
         FEED_LAG.set_duration((), self.lag().unwrap_or_default());
     }

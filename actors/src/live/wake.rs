@@ -15,7 +15,7 @@ const TOGETHER: Duration = Duration::from_millis(2);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often the connection that listens is tried, and how long an answer may take.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Channels belong to the server, not to one of its databases.
 const DATABASE: u8 = 0;
 
@@ -66,7 +66,7 @@ async fn listen(client: &redis::Client, live: &Live, node: &str) -> Result<(), S
         channel.subscribe(CHANNEL).await?;
         Ok(channel)
     };
-    let channel = match timeout(PATIENCE, connecting).await {
+    let channel = match timeout(TIMEOUT, connecting).await {
         Ok(connected) => connected.map_err(|error: redis::RedisError| error.to_string())?,
         Err(_) => return Err("no answer in time".to_owned()),
     };
@@ -85,7 +85,7 @@ async fn listen(client: &redis::Client, live: &Live, node: &str) -> Result<(), S
     let check = async {
         loop {
             sleep(PING_INTERVAL).await;
-            match timeout(PATIENCE, requests.ping::<redis::Value>()).await {
+            match timeout(TIMEOUT, requests.ping::<redis::Value>()).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return error.to_string(),
                 Err(_) => return "no answer to a ping".to_owned(),

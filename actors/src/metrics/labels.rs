@@ -242,7 +242,7 @@ labels! {
     }
 
     /// Which bound left no room.
-    Census("limit") {
+    ConnectionLimit("limit") {
         User = "per_user",
         Address = "per_address",
         Total = "total",

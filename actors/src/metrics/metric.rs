@@ -103,8 +103,8 @@ metrics! {
     HttpDuration HTTP_DURATION: Histogram<Route>,
         "gom_http_request_duration_seconds", Seconds,
         "Time until the answer was there; of websockets and event streams, until they began.";
-    HttpInHand HTTP_IN_HAND: Gauge<()>,
-        "gom_http_requests_in_hand", None, "Requests that are being answered.";
+    HttpInHand HTTP_IN_FLIGHT: Gauge<()>,
+        "gom_http_requests_in_flight", None, "Requests that are being answered.";
 
     Operations OPERATIONS: Counter<(Operation, Outcome)>,
         "gom_graphql_operations", None,
@@ -127,8 +127,8 @@ metrics! {
         "Time that they took, waiting for a connection included.";
     DatabaseRetries DATABASE_RETRIES: Counter<(Work, Retry)>,
         "gom_database_retries", None, "How often one was begun anew.";
-    DatabaseInHand DATABASE_IN_HAND: Gauge<()>,
-        "gom_database_in_hand", None, "Reads and programs in hand (database.max_in_hand for each worker).";
+    DatabaseInHand DATABASE_IN_FLIGHT: Gauge<()>,
+        "gom_database_in_flight", None, "Reads and programs in hand (database.max_in_hand for each worker).";
     DatabaseWaiting DATABASE_WAITING: Gauge<()>,
         "gom_database_waiting", None, "Those of them that wait for a leased connection (database.max_waiting).";
     DatabaseLeased DATABASE_LEASED: Gauge<()>,
@@ -155,7 +155,7 @@ metrics! {
         "Websockets and event streams that the server closed for a reason of its own.";
     EventStreams EVENT_STREAMS: Gauge<()>,
         "gom_event_streams", None, "Event streams that are open.";
-    ConnectionsRefused CONNECTIONS_REFUSED: Counter<Census>,
+    ConnectionsRefused CONNECTIONS_REFUSED: Counter<ConnectionLimit>,
         "gom_connections_refused", None, "Websockets and event streams that were too many (sockets.*).";
     Subscriptions SUBSCRIPTIONS: Gauge<Lasting>,
         "gom_subscriptions", None, "Subscriptions and live queries that run.";
@@ -188,9 +188,9 @@ metrics! {
     LoginAttempts LOGIN_ATTEMPTS: Counter<Verdict>,
         "gom_login_attempts", None, "What the limits of logins said to attempts.";
     LoginInsured LOGIN_INSURED: Counter<()>,
-        "gom_login_limiter_insured", None, "Attempts that were counted in memory because the store had failed.";
+        "gom_login_limiter_fallback_attempts", None, "Attempts that were counted in memory because the store had failed.";
     LoginInsurance LOGIN_INSURANCE: Reading<()>,
-        "gom_login_limiter_insurance", None, "1 while attempts are counted in memory because the store fails.";
+        "gom_login_limiter_fallback", None, "1 while attempts are counted in memory because the store fails.";
     Sessions SESSIONS: Counter<SessionEvent>,
         "gom_sessions", None, "What happened to sessions.";
     SessionFailures SESSION_FAILURES: Counter<()>,
@@ -202,8 +202,8 @@ metrics! {
         "gom_push_send_duration_seconds", Seconds, "Time until a push service had answered.";
     PushRefusing PUSH_REFUSING: Reading<()>,
         "gom_push_refusing_services", None, "Push services that answer 401 or 403: VAPID keys, clock or contact.";
-    PushInHand PUSH_IN_HAND: Reading<()>,
-        "gom_push_in_hand", None, "Deliveries that this server has taken and not recorded (push.concurrency).";
+    PushInHand PUSH_IN_FLIGHT: Reading<()>,
+        "gom_push_in_flight", None, "Deliveries that this server has taken and not recorded (push.concurrency).";
     PushJobs PUSH_JOBS: Reading<Queue>,
         "gom_push_jobs", None, "Changes of which it is not said yet whom they concern, of all servers.";
     PushJobsGivenUp PUSH_JOBS_GIVEN_UP: Counter<()>,

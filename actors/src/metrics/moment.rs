@@ -13,7 +13,7 @@ impl Moment {
         self.0.store(now(), Ordering::Relaxed);
     }
 
-    pub fn is_now_unless_set(&self) {
+    pub fn set_once(&self) {
         // Whoever is quicker has the same moment to say.
         let _ = self.0.compare_exchange(0, now(), Ordering::Relaxed, Ordering::Relaxed);
     }

@@ -11,14 +11,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use url::Url;
 
 /// Bytes of the longest endpoint. Those of today's push services have less than 500.
-pub const LONGEST_ENDPOINT: usize = 2_048;
+pub const MAX_ENDPOINT_BYTES: usize = 2_048;
 /// An uncompressed point on P-256: a mark and two coordinates.
 pub const P256DH_BYTES: usize = 65;
 const UNCOMPRESSED: u8 = 4;
 /// The secret that only the browser and we know.
 pub const AUTH_BYTES: usize = 16;
 /// Base64 of the longer of them, with padding.
-const LONGEST_KEY: usize = 88;
+const MAX_KEY_BYTES: usize = 88;
 /// Of the digest, in a fingerprint.
 const FINGERPRINT_BYTES: usize = 16;
 
@@ -33,7 +33,7 @@ pub struct Endpoint {
 /// Why a text is no endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    #[error("must be shorter than or equal to {LONGEST_ENDPOINT} characters")]
+    #[error("must be shorter than or equal to {MAX_ENDPOINT_BYTES} characters")]
     TooLong,
     #[error("must be a URL")]
     Malformed,
@@ -51,7 +51,7 @@ impl Endpoint {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
-        if text.len() > LONGEST_ENDPOINT {
+        if text.len() > MAX_ENDPOINT_BYTES {
             return Err(EndpointError::TooLong);
         }
         // The parser would mend what follows: then two of us might understand one text differently.
@@ -178,7 +178,7 @@ impl fmt::Debug for DeviceKeys {
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {
-    if text.len() > LONGEST_KEY {
+    if text.len() > MAX_KEY_BYTES {
         return None;
     }
     let plain = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
@@ -243,8 +243,8 @@ mod tests {
             assert_eq!(parts.map_err(|error| *error), expected, "{text}");
         }
         let long = |length: usize| format!("https://push.example/{}", "a".repeat(length - 21));
-        assert!(Endpoint::parse(&long(LONGEST_ENDPOINT)).is_ok());
-        assert_eq!(Endpoint::parse(&long(LONGEST_ENDPOINT + 1)), Err(EndpointError::TooLong));
+        assert!(Endpoint::parse(&long(MAX_ENDPOINT_BYTES)).is_ok());
+        assert_eq!(Endpoint::parse(&long(MAX_ENDPOINT_BYTES + 1)), Err(EndpointError::TooLong));
     }
 
     #[test]

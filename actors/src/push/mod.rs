@@ -16,7 +16,7 @@ mod sender;
 mod vapid;
 
 pub use device::{
-    AUTH_BYTES, Device, DeviceKeys, Endpoint, EndpointError, KeysError, LONGEST_ENDPOINT, P256DH_BYTES,
+    AUTH_BYTES, Device, DeviceKeys, Endpoint, EndpointError, KeysError, MAX_ENDPOINT_BYTES, P256DH_BYTES,
     Registered,
 };
 pub use devices::{

@@ -17,9 +17,9 @@ use super::job::Composer;
 use super::options::PushOptions;
 use super::sender::{Sender, Unreachable};
 use crate::database::Database;
+use crate::health::{HealthReporter, HealthStatus};
 use crate::metrics::{PUSH_DELIVERIES, PUSH_JOBS, PUSH_OLDEST, Queue};
 use crate::own_thread::OwnThread;
-use crate::pulse::{Heart, Pulse};
 use crate::watch::{self as watched, Published, Restarts};
 
 const MAILBOX: usize = 1_024;
@@ -59,8 +59,8 @@ impl Push {
             woken: Notify::new(),
             heard: Notify::new(),
             stopping: watch::Sender::new(false),
-            in_hand: watch::Sender::new(0),
-            heart: if sends { Heart::new() } else { Heart::off() },
+            in_flight: watch::Sender::new(0),
+            reporter: if sends { HealthReporter::new() } else { HealthReporter::off() },
             refusing: AtomicUsize::new(0),
         });
         let of_devices = devices.clone();
@@ -154,15 +154,15 @@ impl Push {
     /// is taken over by others when its lease ends.
     pub async fn drain(&self, most: Duration) {
         self.shared.stopping.send_replace(true);
-        let mut in_hand = self.shared.in_hand.subscribe();
-        if timeout(most, in_hand.wait_for(|count| *count == 0)).await.is_err() {
-            tracing::warn!(left = *in_hand.borrow(), "deliveries are left to be taken over");
+        let mut in_flight = self.shared.in_flight.subscribe();
+        if timeout(most, in_flight.wait_for(|count| *count == 0)).await.is_err() {
+            tracing::warn!(left = *in_flight.borrow(), "deliveries are left to be taken over");
         }
     }
 
     /// How the look at jobs is doing; off: nothing is sent from here.
-    pub fn pulse(&self) -> Pulse {
-        self.shared.heart.pulse()
+    pub fn status(&self) -> HealthStatus {
+        self.shared.reporter.status()
     }
 
     /// How many push services do not accept who this server says it is.
@@ -171,8 +171,8 @@ impl Push {
     }
 
     /// How the place where devices are kept is doing.
-    pub fn devices_pulse(&self) -> Pulse {
-        self.devices.pulse()
+    pub fn devices_pulse(&self) -> HealthStatus {
+        self.devices.status()
     }
 
     /// Brings up to date what the metrics say of what is to be done; what is not known in time is left out.

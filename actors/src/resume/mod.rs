@@ -25,7 +25,7 @@ pub const RESUME_INTERVAL: Duration = Duration::from_millis(400);
 /// Beginnings that may wait for the database.
 const MAILBOX: usize = 4_096;
 /// How long the beginning of a subscription waits for the database.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(crate) type RowId = i64;
 
@@ -166,7 +166,7 @@ impl Tracked {
             if !is_sent {
                 return Err(ResumeError("too many begin at once".to_owned()));
             }
-            match timeout(PATIENCE, answered).await {
+            match timeout(TIMEOUT, answered).await {
                 Ok(Ok(answer)) => {
                     if matches!(answer, Ok(Some(_))) {
                         RESUMED.one(());

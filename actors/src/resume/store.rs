@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_postgres::Row;
 
 use super::{Beginning, RESUME_INTERVAL, ResumeError, ResumeOptions, RowId, Shared};
-use crate::database::{Database, Line, LineError};
+use crate::database::{Database, DedicatedConnection, LineError};
 
 /// A statement that takes longer is given up, and its work repeated at the next interval.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ const KEEP: &str = "select gom.keep_resume_positions($1::bigint, $2::jsonb)";
 const FORGET: &str = "select gom.forget_resume_positions($1::bigint)";
 
 pub(super) struct Keeper {
-    line: Line,
+    line: DedicatedConnection,
     options: ResumeOptions,
     /// Of this process.
     node: i64,
@@ -60,7 +60,7 @@ struct Wrote {
 impl Keeper {
     pub fn new(database: &Database, options: ResumeOptions, shared: Weak<Shared>) -> Self {
         let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
-        let line = Line::new(database, Some(LIMIT));
+        let line = DedicatedConnection::new(database, Some(LIMIT));
         Keeper {
             line,
             options,

@@ -22,7 +22,7 @@ use super::session::{NewSession, Previous, Session, SessionId, SessionSummary};
 use super::store::{Life, Listed, SessionStore};
 use super::{Refreshed, store_failed};
 use crate::metrics::{ActorKind, SESSIONS, SessionEvent};
-use crate::standing::{PROMISE, patience};
+use crate::reconnecting::{PROMISE, patience};
 use crate::watch::{Context, Watched};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -33,7 +33,7 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 type Answer<T> = Result<T, SessionError>;
 
 /// What the handle and the actor share: the store, and how sessions live.
-pub(super) struct Keeping {
+pub(super) struct SessionBackend {
     pub options: SessionOptions,
     pub store: Box<dyn SessionStore>,
     pub on_refused: OnceLock<OnRefused>,
@@ -44,7 +44,7 @@ pub(super) type OnRefused = Box<dyn Fn(Refused) + Send + Sync>;
 
 /// A session whose issuer refuses to renew its token.
 pub struct Refused {
-    pub(super) keeping: Arc<Keeping>,
+    pub(super) backend: Arc<SessionBackend>,
     pub id: SessionId,
     pub subject: String,
 }
@@ -56,13 +56,13 @@ impl Refused {
     /// # Errors
     /// If the store does not answer.
     pub async fn has_ended(&self) -> Result<bool, SessionError> {
-        Ok(self.keeping.living(std::slice::from_ref(&self.id)).await? == [false])
+        Ok(self.backend.living(std::slice::from_ref(&self.id)).await? == [false])
     }
 }
 
-impl Keeping {
+impl SessionBackend {
     pub fn new(options: SessionOptions, store: Box<dyn SessionStore>) -> Self {
-        Keeping { options, store, on_refused: OnceLock::new() }
+        SessionBackend { options, store, on_refused: OnceLock::new() }
     }
 
     /// Nothing if the session's time is over.
@@ -111,7 +111,7 @@ impl Keeping {
 pub(super) trait Request: Send + 'static {
     type Answer: Send + 'static;
 
-    fn carry_out(self, keeping: Arc<Keeping>) -> impl Future<Output = Answer<Self::Answer>>;
+    fn execute(self, backend: Arc<SessionBackend>) -> impl Future<Output = Answer<Self::Answer>>;
 }
 
 /// A request with the way back for its answer, so that a full mailbox can be answered as overload at once.
@@ -170,29 +170,29 @@ type Flight = (SessionId, String, Recipient);
 type Flights = Rc<RefCell<HashMap<Flight, Vec<oneshot::Sender<Answer<Refreshed>>>>>>;
 
 pub(super) struct SessionManager {
-    keeping: Arc<Keeping>,
-    in_hand: Rc<Cell<usize>>,
+    backend: Arc<SessionBackend>,
+    in_flight: Rc<Cell<usize>>,
     flights: Flights,
 }
 
 impl SessionManager {
-    pub fn new(keeping: Arc<Keeping>) -> Self {
-        SessionManager { keeping, in_hand: Rc::default(), flights: Rc::default() }
+    pub fn new(backend: Arc<SessionBackend>) -> Self {
+        SessionManager { backend, in_flight: Rc::default(), flights: Rc::default() }
     }
 
-    fn take_in_hand(&self) -> Option<InHand> {
-        let count = self.in_hand.get();
-        (count < self.keeping.options.max_in_hand).then(|| {
-            self.in_hand.set(count + 1);
-            InHand(Rc::clone(&self.in_hand))
+    fn take_in_flight(&self) -> Option<InFlight> {
+        let count = self.in_flight.get();
+        (count < self.backend.options.max_in_hand).then(|| {
+            self.in_flight.set(count + 1);
+            InFlight(Rc::clone(&self.in_flight))
         })
     }
 
     fn sweep(&self) {
-        let keeping = Arc::clone(&self.keeping);
+        let backend = Arc::clone(&self.backend);
         actix::spawn(async move {
             // What cannot be removed now is removed the next time.
-            while keeping.store.sweep(keeping.options.clock.now()).await == Ok(true) {
+            while backend.store.sweep(backend.options.clock.now()).await == Ok(true) {
                 tokio::time::sleep(SWEEP_PAUSE).await;
             }
         });
@@ -200,9 +200,9 @@ impl SessionManager {
 }
 
 /// One request in hand, counted until it is dropped.
-struct InHand(Rc<Cell<usize>>);
+struct InFlight(Rc<Cell<usize>>);
 
-impl Drop for InHand {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
@@ -225,13 +225,13 @@ impl<R: Request> Handler<Asked<R>> for SessionManager {
     type Result = ();
 
     fn handle(&mut self, Asked { request, reply }: Asked<R>, _: &mut Self::Context) {
-        let Some(in_hand) = self.take_in_hand() else {
+        let Some(in_flight) = self.take_in_flight() else {
             return drop(reply.send(Err(SessionError::Overloaded)));
         };
-        let keeping = Arc::clone(&self.keeping);
+        let backend = Arc::clone(&self.backend);
         actix::spawn(async move {
-            let carried_out = patience(PROMISE, request.carry_out(keeping)).await;
-            drop(in_hand);
+            let carried_out = patience(PROMISE, request.execute(backend)).await;
+            drop(in_flight);
             // Whoever asked may have gone away; then nobody misses the answer.
             let _ =
                 reply.send(carried_out.unwrap_or_else(|_| Err(store_failed("no answer in time".to_owned()))));
@@ -243,15 +243,15 @@ impl Handler<Touch> for SessionManager {
     type Result = ();
 
     fn handle(&mut self, Touch { id, session }: Touch, _: &mut Self::Context) {
-        let Some(in_hand) = self.take_in_hand() else { return };
-        let keeping = Arc::clone(&self.keeping);
+        let Some(in_flight) = self.take_in_flight() else { return };
+        let backend = Arc::clone(&self.backend);
         actix::spawn(async move {
-            if let Some(life) = keeping.life(session.opened, keeping.options.clock.now())
-                && let Err(reason) = keeping.store.touch(&id, &session.subject, life).await
+            if let Some(life) = backend.life(session.opened, backend.options.clock.now())
+                && let Err(reason) = backend.store.touch(&id, &session.subject, life).await
             {
                 tracing::debug!(reason, "that a session was used could not be noted");
             }
-            drop(in_hand);
+            drop(in_flight);
         });
     }
 }
@@ -261,13 +261,13 @@ impl Handler<Refresh> for SessionManager {
 
     fn handle(&mut self, asked: Refresh, _: &mut Self::Context) {
         let Refresh { id, stale_signature, recipient, refresher, reply } = asked;
-        let Some(in_hand) = self.take_in_hand() else {
+        let Some(in_flight) = self.take_in_flight() else {
             return drop(reply.send(Err(SessionError::Overloaded)));
         };
         let flight = (id, stale_signature, recipient);
         if let Some(waiting) = self.flights.borrow_mut().get_mut(&flight) {
             // As many may wait as may be in hand; beyond that it is overload as well.
-            if waiting.len() < self.keeping.options.max_in_hand {
+            if waiting.len() < self.backend.options.max_in_hand {
                 waiting.push(reply);
             } else {
                 drop(reply.send(Err(SessionError::Overloaded)));
@@ -275,18 +275,18 @@ impl Handler<Refresh> for SessionManager {
             return;
         }
         self.flights.borrow_mut().insert(flight.clone(), vec![reply]);
-        let landing = Landing { flights: Rc::clone(&self.flights), flight };
-        let keeping = Arc::clone(&self.keeping);
+        let guard = FlightGuard { flights: Rc::clone(&self.flights), flight };
+        let backend = Arc::clone(&self.backend);
         actix::spawn(async move {
-            let (id, stale_signature, recipient) = &landing.flight;
-            let answer = refresh(&keeping, id, stale_signature, *recipient, refresher).await;
-            drop(in_hand);
+            let (id, stale_signature, recipient) = &guard.flight;
+            let answer = refresh(&backend, id, stale_signature, *recipient, refresher).await;
+            drop(in_flight);
             match &answer {
                 Ok(_) => SESSIONS.one(SessionEvent::Refreshed),
                 Err(SessionError::Gone) => SESSIONS.one(SessionEvent::Refused),
                 Err(_) => {}
             }
-            for reply in landing.waiting() {
+            for reply in guard.waiting() {
                 let _ = reply.send(answer.clone());
             }
         });
@@ -294,18 +294,18 @@ impl Handler<Refresh> for SessionManager {
 }
 
 /// The end of a refresh. Whatever becomes of it, nobody waits for it for ever.
-struct Landing {
+struct FlightGuard {
     flights: Flights,
     flight: Flight,
 }
 
-impl Landing {
+impl FlightGuard {
     fn waiting(&self) -> Vec<oneshot::Sender<Answer<Refreshed>>> {
         self.flights.borrow_mut().remove(&self.flight).unwrap_or_default()
     }
 }
 
-impl Drop for Landing {
+impl Drop for FlightGuard {
     fn drop(&mut self) {
         self.flights.borrow_mut().remove(&self.flight);
     }
@@ -314,9 +314,9 @@ impl Drop for Landing {
 impl Request for Open {
     type Answer = SessionId;
 
-    async fn carry_out(self, keeping: Arc<Keeping>) -> Answer<SessionId> {
+    async fn execute(self, backend: Arc<SessionBackend>) -> Answer<SessionId> {
         let Open { id, session, replaces } = self;
-        let now = whole_milliseconds(keeping.options.clock.now());
+        let now = whole_milliseconds(backend.options.clock.now());
         let session = Session {
             subject: session.subject,
             provider: session.provider,
@@ -325,9 +325,9 @@ impl Request for Open {
             opened: now,
             previous: None,
         };
-        let life = Life { now, left: keeping.options.absolute.min(keeping.options.idle) };
-        let most = keeping.options.per_subject;
-        keeping.store.insert(&id, &session, life, replaces.as_ref(), most).await.map_err(store_failed)?;
+        let life = Life { now, left: backend.options.absolute.min(backend.options.idle) };
+        let most = backend.options.per_subject;
+        backend.store.insert(&id, &session, life, replaces.as_ref(), most).await.map_err(store_failed)?;
         SESSIONS.one(SessionEvent::Opened);
         Ok(id)
     }
@@ -336,8 +336,8 @@ impl Request for Open {
 impl Request for Close {
     type Answer = ();
 
-    async fn carry_out(self, keeping: Arc<Keeping>) -> Answer<()> {
-        count_closed(keeping.store.remove(&self.0).await.map_err(store_failed)?);
+    async fn execute(self, backend: Arc<SessionBackend>) -> Answer<()> {
+        count_closed(backend.store.remove(&self.0).await.map_err(store_failed)?);
         Ok(())
     }
 }
@@ -351,8 +351,8 @@ fn count_closed(closed: bool) {
 impl Request for CloseAll {
     type Answer = u64;
 
-    async fn carry_out(self, keeping: Arc<Keeping>) -> Answer<u64> {
-        let removed = keeping.store.remove_all(&self.0, keeping.options.clock.now()).await;
+    async fn execute(self, backend: Arc<SessionBackend>) -> Answer<u64> {
+        let removed = backend.store.remove_all(&self.0, backend.options.clock.now()).await;
         removed.map_err(store_failed).inspect(|count| SESSIONS.add(SessionEvent::Closed, *count))
     }
 }
@@ -360,12 +360,12 @@ impl Request for CloseAll {
 impl Request for CloseByHandle {
     type Answer = bool;
 
-    async fn carry_out(self, keeping: Arc<Keeping>) -> Answer<bool> {
-        let listed = live(&keeping, &self.subject).await?;
+    async fn execute(self, backend: Arc<SessionBackend>) -> Answer<bool> {
+        let listed = live(&backend, &self.subject).await?;
         let Some(found) = listed.iter().find(|listed| listed.id.handle() == self.handle) else {
             return Ok(false);
         };
-        count_closed(keeping.store.remove(&found.id).await.map_err(store_failed)?);
+        count_closed(backend.store.remove(&found.id).await.map_err(store_failed)?);
         Ok(true)
     }
 }
@@ -373,8 +373,8 @@ impl Request for CloseByHandle {
 impl Request for List {
     type Answer = Vec<SessionSummary>;
 
-    async fn carry_out(self, keeping: Arc<Keeping>) -> Answer<Vec<SessionSummary>> {
-        let mut listed = live(&keeping, &self.0).await?;
+    async fn execute(self, backend: Arc<SessionBackend>) -> Answer<Vec<SessionSummary>> {
+        let mut listed = live(&backend, &self.0).await?;
         listed.sort_by_key(|listed| std::cmp::Reverse(listed.seen));
         let summaries = listed.into_iter().map(|Listed { id, session, seen }| SessionSummary {
             handle: id.handle(),
@@ -386,10 +386,10 @@ impl Request for List {
     }
 }
 
-async fn live(keeping: &Keeping, subject: &str) -> Answer<Vec<Listed>> {
-    let now = keeping.options.clock.now();
-    let mut listed = keeping.store.list(subject, now).await.map_err(store_failed)?;
-    listed.retain(|listed| keeping.life(listed.session.opened, now).is_some());
+async fn live(backend: &SessionBackend, subject: &str) -> Answer<Vec<Listed>> {
+    let now = backend.options.clock.now();
+    let mut listed = backend.store.list(subject, now).await.map_err(store_failed)?;
+    listed.retain(|listed| backend.life(listed.session.opened, now).is_some());
     Ok(listed)
 }
 

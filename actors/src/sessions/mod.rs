@@ -29,15 +29,16 @@ pub use self::refresher::{RefreshFailure, Refresher, Renewed};
 pub use self::session::{NewSession, Previous, Session, SessionId, SessionSummary};
 
 use self::manager::{
-    Asked, Close, CloseAll, CloseByHandle, Keeping, List, Open, Refresh, Request, SessionManager, Touch,
+    Asked, Close, CloseAll, CloseByHandle, List, Open, Refresh, Request, SessionBackend, SessionManager,
+    Touch,
 };
 use self::postgres_store::PostgresSessions;
 use self::redis_store::RedisSessions;
 use self::refresher::Recipient;
 use self::store::SessionStore;
 use crate::database::Database;
+use crate::health::HealthStatus;
 use crate::metrics::{SESSION_FAILURES, SESSIONS, SessionEvent};
-use crate::pulse::Pulse;
 use crate::redis::RedisOptionsError;
 use crate::watch::{Published, Restarts, post, watch};
 
@@ -54,7 +55,7 @@ const REBUILD: Duration = Duration::from_millis(300);
 #[derive(Clone)]
 pub struct Sessions {
     /// What this handle looks sessions up in: the manager's, or a connection of one thread's own.
-    keeping: Arc<Keeping>,
+    backend: Arc<SessionBackend>,
     shared: Arc<Shared>,
     manager: Published<SessionManager>,
 }
@@ -82,18 +83,18 @@ impl Sessions {
             SessionStoreChoice::Postgres => Box::new(PostgresSessions::new(database)),
         };
         let mailbox = options.max_in_hand;
-        let keeping = Arc::new(Keeping::new(options, store));
-        let of_manager = Arc::clone(&keeping);
+        let backend = Arc::new(SessionBackend::new(options, store));
+        let of_manager = Arc::clone(&backend);
         let manager = watch(mailbox, move || SessionManager::new(Arc::clone(&of_manager)));
         let shared = Shared { looking: AtomicUsize::new(0), noted: Cache::new(REMEMBERED) };
-        Ok(Sessions { keeping, shared: Arc::new(shared), manager })
+        Ok(Sessions { backend, shared: Arc::new(shared), manager })
     }
 
     /// `refused` is called on the manager's thread for each session that ends because its issuer refuses to renew its token,
     /// whether or not anyone still waits for that. For the first call only, and not through a handle of [`Sessions::local`].
     pub fn on_refused(&self, refused: impl Fn(Refused) + Send + Sync + 'static) {
         // The second is of the same process, and would do the same.
-        let _ = self.keeping.on_refused.set(Box::new(refused));
+        let _ = self.backend.on_refused.set(Box::new(refused));
     }
 
     /// The same sessions, looked up over a connection to Redis of this thread's own, which needs an actix system:
@@ -101,12 +102,12 @@ impl Sessions {
     /// stay shared.
     #[must_use]
     pub fn local(&self) -> Self {
-        let options = &self.keeping.options;
+        let options = &self.backend.options;
         let SessionStoreChoice::Redis(redis) = &options.store else { return self.clone() };
         match RedisSessions::new(redis, options.absolute) {
             Ok(store) => {
-                let keeping = Keeping::new(options.clone(), Box::new(store));
-                Sessions { keeping: Arc::new(keeping), ..self.clone() }
+                let backend = SessionBackend::new(options.clone(), Box::new(store));
+                Sessions { backend: Arc::new(backend), ..self.clone() }
             }
             // The start would have failed before.
             Err(_) => self.clone(),
@@ -126,10 +127,10 @@ impl Sessions {
     pub async fn resume(&self, id: &SessionId) -> Result<Option<Arc<Session>>, SessionError> {
         let looking = &self.shared.looking;
         let _looking = Looking(looking);
-        if looking.fetch_add(1, Ordering::Relaxed) >= self.keeping.options.max_in_hand {
+        if looking.fetch_add(1, Ordering::Relaxed) >= self.backend.options.max_in_hand {
             return Err(SessionError::Overloaded);
         }
-        let Some(session) = self.keeping.get(id).await? else {
+        let Some(session) = self.backend.get(id).await? else {
             SESSIONS.one(SessionEvent::Missing);
             return Ok(None);
         };
@@ -141,12 +142,12 @@ impl Sessions {
 
     /// Which of these sessions live, in their order: one question for all of them.
     pub async fn living(&self, ids: &[SessionId]) -> Result<Vec<bool>, SessionError> {
-        self.keeping.living(ids).await
+        self.backend.living(ids).await
     }
 
     /// Notes that a session is used, now and again.
     fn note_use(&self, id: &SessionId, session: &Arc<Session>) {
-        let options = &self.keeping.options;
+        let options = &self.backend.options;
         let now = options.clock.now();
         let recent = |noted: SystemTime| {
             now.duration_since(noted).is_ok_and(|age| age < NOTED_EVERY.min(options.idle / 100))
@@ -202,17 +203,17 @@ impl Sessions {
     /// not answer, the browser must not be given that half: only the old one stays good.
     pub async fn heard(&self, id: &SessionId, session: &Session) -> bool {
         let Some(previous) = &session.previous else { return true };
-        if !self.keeping.is_unheard(previous) {
+        if !self.backend.is_unheard(previous) {
             return true;
         }
-        let previous = Previous { until: self.keeping.grace_end(), ..previous.clone() };
+        let previous = Previous { until: self.backend.grace_end(), ..previous.clone() };
         let heard = Session { previous: Some(previous), ..session.clone() };
-        match self.keeping.store.renew(id, session, &heard, "").await {
+        match self.backend.store.renew(id, session, &heard, "").await {
             Ok(true) => true,
             // Another request of the same browser may have been first.
-            Ok(false) => self.keeping.get(id).await.is_ok_and(|now| {
+            Ok(false) => self.backend.get(id).await.is_ok_and(|now| {
                 now.filter(|now| now.signature == session.signature).is_some_and(|now| {
-                    now.previous.is_none_or(|previous| !self.keeping.is_unheard(&previous))
+                    now.previous.is_none_or(|previous| !self.backend.is_unheard(&previous))
                 })
             }),
             Err(reason) => {
@@ -244,12 +245,12 @@ impl Sessions {
 
     /// How long the issuer of a token is waited for.
     pub fn refresh_patience(&self) -> Duration {
-        self.keeping.options.refresh_patience
+        self.backend.options.refresh_patience
     }
 
     /// How the store is doing.
-    pub fn pulse(&self) -> Pulse {
-        self.keeping.store.heart().pulse()
+    pub fn status(&self) -> HealthStatus {
+        self.backend.store.reporter().status()
     }
 
     /// How often the `SessionManager` had to be rebuilt.

@@ -11,9 +11,9 @@ use tokio_postgres::types::ToSql;
 use super::session::{Previous, Session, SessionId};
 use super::store::{Life, Listed, SessionStore, Stored};
 use crate::database::Database;
-use crate::pulse::Heart;
+use crate::health::HealthReporter;
+use crate::postgres_store_client::{Durability, PostgresStoreClient};
 use crate::secret::SecretText;
-use crate::twin::{Durability, Twin};
 
 /// Rows that one sweep removes at most.
 const SWEEP: i64 = 1000;
@@ -71,15 +71,15 @@ const WRITES: &[&str] = &[
 ];
 
 pub(super) struct PostgresSessions {
-    reads: Twin,
-    writes: Twin,
+    reads: PostgresStoreClient,
+    writes: PostgresStoreClient,
 }
 
 impl PostgresSessions {
     pub fn new(database: &Database) -> Self {
         PostgresSessions {
-            reads: Twin::connect(database, Durability::Full, READS),
-            writes: Twin::connect(database, Durability::Full, WRITES),
+            reads: PostgresStoreClient::connect(database, Durability::Full, READS),
+            writes: PostgresStoreClient::connect(database, Durability::Full, WRITES),
         }
     }
 }
@@ -119,9 +119,9 @@ fn end(life: Life) -> SystemTime {
 }
 
 impl SessionStore for PostgresSessions {
-    fn heart(&self) -> &Heart {
+    fn reporter(&self) -> &HealthReporter {
         // Every request looks a session up.
-        self.reads.heart()
+        self.reads.reporter()
     }
 
     fn get<'a>(&'a self, id: &'a SessionId, now: SystemTime) -> Stored<'a, Option<Session>> {

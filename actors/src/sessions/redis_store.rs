@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::session::{Previous, Session, SessionId};
 use super::store::{Life, Listed, SessionStore, Stored};
-use crate::pulse::Heart;
+use crate::health::HealthReporter;
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
 use crate::secret::SecretText;
 
@@ -229,8 +229,8 @@ fn lock_key(id: &SessionId) -> String {
 }
 
 impl SessionStore for RedisSessions {
-    fn heart(&self) -> &Heart {
-        self.redis.heart()
+    fn reporter(&self) -> &HealthReporter {
+        self.redis.reporter()
     }
 
     fn get<'a>(&'a self, id: &'a SessionId, _: SystemTime) -> Stored<'a, Option<Session>> {

@@ -9,7 +9,7 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Instant, timeout};
 
 use super::error::SessionError;
-use super::manager::{Keeping, Refused};
+use super::manager::{Refused, SessionBackend};
 use super::refresher::{Recipient, RefreshFailure, Refresher, Renewed};
 use super::session::{Previous, Session, SessionId};
 use super::{Refreshed, store_failed, unavailable};
@@ -21,50 +21,54 @@ const KEEP_AGAIN: Duration = Duration::from_millis(100);
 /// How often a renewed session that has changed meanwhile is stored without a pause.
 const STORE_AT_ONCE: usize = 3;
 /// Halves of tokens of which a browser may have one.
-const MOST_HALVES: usize = 3;
+const MAX_HALVES: usize = 3;
 /// A refresh token that was exchanged is worth trying to keep for this long: the old one may be worth nothing.
 const KEEP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a session stands with a request that set out with a certain token.
-enum Standing {
+enum RefreshState {
     /// Refreshed before.
     Newer(Refreshed),
     /// To be refreshed with this refresh token.
     Stale(Session, String),
 }
 
-async fn look(keeping: &Keeping, id: &SessionId, stale_signature: &str) -> Result<Standing, SessionError> {
-    let session = keeping.get(id).await?.ok_or(SessionError::Gone)?;
+async fn look(
+    backend: &SessionBackend,
+    id: &SessionId,
+    stale_signature: &str,
+) -> Result<RefreshState, SessionError> {
+    let session = backend.get(id).await?.ok_or(SessionError::Gone)?;
     if session.signature != stale_signature {
         // The caller has it of the session itself; with nothing of a refresh left there, it comes much too late.
         let head = session.previous.as_ref();
         let head = head.map(|previous| previous.head.clone()).ok_or(SessionError::Gone)?;
-        return Ok(Standing::Newer(Refreshed { session: Arc::new(session), head }));
+        return Ok(RefreshState::Newer(Refreshed { session: Arc::new(session), head }));
     }
     let token = session.refresh_token.as_ref().map(|token| token.expose().to_owned());
-    token.map(|token| Standing::Stale(session, token)).ok_or(SessionError::Gone)
+    token.map(|token| RefreshState::Stale(session, token)).ok_or(SessionError::Gone)
 }
 
 pub(super) async fn refresh(
-    keeping: &Arc<Keeping>,
+    backend: &Arc<SessionBackend>,
     id: &SessionId,
     stale_signature: &str,
     recipient: Recipient,
     refresher: Box<dyn Refresher>,
 ) -> Result<Refreshed, SessionError> {
-    let patience = keeping.options.refresh_patience;
+    let patience = backend.options.refresh_patience;
     let began = Instant::now();
     let holder = SessionId::new();
     loop {
-        if let Standing::Newer(refreshed) = look(keeping, id, stale_signature).await? {
+        if let RefreshState::Newer(refreshed) = look(backend, id, stale_signature).await? {
             return Ok(refreshed);
         }
-        match keeping.store.lock(id, holder.as_str(), lock_span(keeping)).await {
+        match backend.store.lock(id, holder.as_str(), lock_span(backend)).await {
             Ok(true) => break,
             Ok(false) => {}
             Err(reason) => {
                 // It may be ours all the same, and would keep everybody waiting until it ends.
-                let _ = keeping.store.unlock(id, holder.as_str()).await;
+                let _ = backend.store.unlock(id, holder.as_str()).await;
                 return Err(store_failed(reason));
             }
         }
@@ -73,21 +77,21 @@ pub(super) async fn refresh(
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    match refresh_locked(keeping, id, (stale_signature, recipient), refresher, &holder).await {
+    match refresh_locked(backend, id, (stale_signature, recipient), refresher, &holder).await {
         Ok(refreshed) => Ok(refreshed),
         // A task goes on with it, and keeps the lock: the refresh token must not be spent twice.
         Err(Failure::GoesOn(error)) => Err(error),
         Err(Failure::Ended(error)) => {
             // If not now, then by itself when its time is over.
-            let _ = keeping.store.unlock(id, holder.as_str()).await;
+            let _ = backend.store.unlock(id, holder.as_str()).await;
             Err(error)
         }
     }
 }
 
 /// Longer than the refresher may take, and with time to keep its answer.
-fn lock_span(keeping: &Keeping) -> Duration {
-    let patience = keeping.options.refresh_patience;
+fn lock_span(backend: &SessionBackend) -> Duration {
+    let patience = backend.options.refresh_patience;
     patience + patience / 2
 }
 
@@ -106,34 +110,34 @@ impl From<SessionError> for Failure {
 }
 
 async fn refresh_locked(
-    keeping: &Arc<Keeping>,
+    backend: &Arc<SessionBackend>,
     id: &SessionId,
     (stale_signature, recipient): (&str, Recipient),
     refresher: Box<dyn Refresher>,
     holder: &SessionId,
 ) -> Result<Refreshed, Failure> {
     // Somebody may have finished between our look and our lock.
-    let (session, token) = match look(keeping, id, stale_signature).await? {
-        Standing::Stale(session, token) => (session, token),
-        Standing::Newer(refreshed) => {
-            let _ = keeping.store.unlock(id, holder.as_str()).await;
+    let (session, token) = match look(backend, id, stale_signature).await? {
+        RefreshState::Stale(session, token) => (session, token),
+        RefreshState::Newer(refreshed) => {
+            let _ = backend.store.unlock(id, holder.as_str()).await;
             return Ok(refreshed);
         }
     };
     // What somebody else's code does must not leave the session locked.
     let mut asking = AssertUnwindSafe(async { refresher.refresh(token).await }).catch_unwind().boxed();
-    let Ok(answer) = timeout(keeping.options.refresh_patience, &mut asking).await else {
+    let Ok(answer) = timeout(backend.options.refresh_patience, &mut asking).await else {
         // The issuer may have exchanged the refresh token already: its answer must not be lost.
-        let (keeping, id, holder) = (Arc::clone(keeping), id.clone(), holder.clone());
-        actix::spawn(finish_late(keeping, id, (session, recipient), asking, holder));
+        let (backend, id, holder) = (Arc::clone(backend), id.clone(), holder.clone());
+        actix::spawn(finish_late(backend, id, (session, recipient), asking, holder));
         return Err(Failure::GoesOn(unavailable("the issuer of its token takes too long".to_owned())));
     };
     match answer {
-        Ok(Ok(renewed)) => keep(keeping, id, (session, recipient), renewed, holder).await,
+        Ok(Ok(renewed)) => keep(backend, id, (session, recipient), renewed, holder).await,
         Ok(Err(RefreshFailure::Unavailable)) => {
             Err(unavailable("the issuer of its token does not answer".to_owned()).into())
         }
-        Ok(Err(RefreshFailure::Rejected)) => Ok(rejected(keeping, id, &session).await?),
+        Ok(Err(RefreshFailure::Rejected)) => Ok(rejected(backend, id, &session).await?),
         Err(_) => Err(unavailable("the refresh of its token failed".to_owned()).into()),
     }
 }
@@ -142,7 +146,7 @@ type Asking = BoxFuture<'static, std::thread::Result<Result<Renewed, RefreshFail
 
 /// Waits as long again for an issuer that nobody else waits for any more, with the session locked, and keeps its answer.
 async fn finish_late(
-    keeping: Arc<Keeping>,
+    backend: Arc<SessionBackend>,
     id: SessionId,
     (session, recipient): (Session, Recipient),
     mut asking: Asking,
@@ -151,38 +155,38 @@ async fn finish_late(
     let began = Instant::now();
     let answer = loop {
         // At once: what is left of the lock is no longer than the next wait.
-        drop(keeping.store.lock(&id, holder.as_str(), lock_span(&keeping)).await);
-        match timeout(keeping.options.refresh_patience / 2, &mut asking).await {
+        drop(backend.store.lock(&id, holder.as_str(), lock_span(&backend)).await);
+        match timeout(backend.options.refresh_patience / 2, &mut asking).await {
             Ok(answer) => break Some(answer),
-            Err(_) if began.elapsed() >= keeping.options.refresh_patience => break None,
+            Err(_) if began.elapsed() >= backend.options.refresh_patience => break None,
             Err(_) => {}
         }
     };
     match answer {
         Some(Ok(Ok(renewed))) => {
-            keep_on(&keeping, &id, (&session.signature, recipient), &renewed, &holder).await;
+            keep_on(&backend, &id, (&session.signature, recipient), &renewed, &holder).await;
             return;
         }
-        Some(Ok(Err(RefreshFailure::Rejected))) => drop(rejected(&keeping, &id, &session).await),
+        Some(Ok(Err(RefreshFailure::Rejected))) => drop(rejected(&backend, &id, &session).await),
         _ => {}
     }
-    let _ = keeping.store.unlock(&id, holder.as_str()).await;
+    let _ = backend.store.unlock(&id, holder.as_str()).await;
 }
 
 /// The issuer does not accept the refresh token: the session is closed, unless it was refreshed elsewhere after
 /// all.
 async fn rejected(
-    keeping: &Arc<Keeping>,
+    backend: &Arc<SessionBackend>,
     id: &SessionId,
     session: &Session,
 ) -> Result<Refreshed, SessionError> {
-    let closed = close_rejected(keeping, id, &session.signature).await;
+    let closed = close_rejected(backend, id, &session.signature).await;
     // Also where the store has not answered: it may have closed it.
     if closed.is_err()
-        && let Some(on_refused) = keeping.on_refused.get()
+        && let Some(on_refused) = backend.on_refused.get()
     {
         on_refused(Refused {
-            keeping: Arc::clone(keeping),
+            backend: Arc::clone(backend),
             id: id.clone(),
             subject: session.subject.clone(),
         });
@@ -191,15 +195,15 @@ async fn rejected(
 }
 
 async fn close_rejected(
-    keeping: &Keeping,
+    backend: &SessionBackend,
     id: &SessionId,
     stale_signature: &str,
 ) -> Result<Refreshed, SessionError> {
-    if let Standing::Newer(refreshed) = look(keeping, id, stale_signature).await? {
+    if let RefreshState::Newer(refreshed) = look(backend, id, stale_signature).await? {
         return Ok(refreshed);
     }
-    if !keeping.store.remove_stale(id, stale_signature).await.map_err(store_failed)?
-        && let Standing::Newer(refreshed) = look(keeping, id, stale_signature).await?
+    if !backend.store.remove_stale(id, stale_signature).await.map_err(store_failed)?
+        && let RefreshState::Newer(refreshed) = look(backend, id, stale_signature).await?
     {
         return Ok(refreshed);
     }
@@ -209,7 +213,7 @@ async fn close_rejected(
 
 /// The session with the new token, and the browser's half of that.
 fn exchanged(
-    keeping: &Keeping,
+    backend: &SessionBackend,
     (session, recipient): (&Session, Recipient),
     renewed: &Renewed,
 ) -> (Session, String) {
@@ -217,17 +221,17 @@ fn exchanged(
     let session = session.clone();
     let of_browser = match &session.previous {
         // A browser that has received no refresh since still holds the first of these halves.
-        Some(previous) if keeping.is_unheard(previous) => previous.signature.clone(),
+        Some(previous) if backend.is_unheard(previous) => previous.signature.clone(),
         // The answer with the newer half may not have arrived, or requests with the older one be under way.
         Some(previous) => {
-            let older = previous.signatures().take(MOST_HALVES - 1);
+            let older = previous.signatures().take(MAX_HALVES - 1);
             std::iter::once(session.signature.as_str()).chain(older).collect::<Vec<_>>().join(" ")
         }
         None => session.signature,
     };
     let until = match recipient {
-        Recipient::Browser => keeping.grace_end(),
-        Recipient::Connection => keeping.last_end(session.opened),
+        Recipient::Browser => backend.grace_end(),
+        Recipient::Connection => backend.last_end(session.opened),
     };
     let previous = Previous { signature: of_browser, head: head.clone(), until };
     let session = Session {
@@ -242,17 +246,17 @@ fn exchanged(
 /// Stores the session that has the renewed token instead of the stale one; nothing if there is none with the stale one any
 /// more. A browser may have heard of the last refresh while the issuer was asked: which half it has is read now.
 async fn store(
-    keeping: &Keeping,
+    backend: &SessionBackend,
     id: &SessionId,
     (stale_signature, recipient): (&str, Recipient),
     renewed: &Renewed,
     holder: &SessionId,
 ) -> Result<Option<Refreshed>, SessionError> {
     for _ in 0..STORE_AT_ONCE {
-        let held = keeping.get(id).await?.filter(|session| session.signature == stale_signature);
+        let held = backend.get(id).await?.filter(|session| session.signature == stale_signature);
         let Some(held) = held else { return Ok(None) };
-        let (session, head) = exchanged(keeping, (&held, recipient), renewed);
-        if keeping.store.renew(id, &held, &session, holder.as_str()).await.map_err(store_failed)? {
+        let (session, head) = exchanged(backend, (&held, recipient), renewed);
+        if backend.store.renew(id, &held, &session, holder.as_str()).await.map_err(store_failed)? {
             return Ok(Some(Refreshed { session: Arc::new(session), head }));
         }
     }
@@ -262,27 +266,27 @@ async fn store(
 /// Keeps the renewed session in the store. If the store fails just now, a task goes on trying in the background, because
 /// the old refresh token may be worth nothing any more.
 async fn keep(
-    keeping: &Arc<Keeping>,
+    backend: &Arc<SessionBackend>,
     id: &SessionId,
     (session, recipient): (Session, Recipient),
     renewed: Renewed,
     holder: &SessionId,
 ) -> Result<Refreshed, Failure> {
-    match store(keeping, id, (&session.signature, recipient), &renewed, holder).await {
+    match store(backend, id, (&session.signature, recipient), &renewed, holder).await {
         Ok(Some(refreshed)) => Ok(refreshed),
         // Closed meanwhile, or refreshed by somebody who thought that we had died.
-        Ok(None) => match look(keeping, id, &session.signature).await? {
-            Standing::Newer(refreshed) => {
-                let _ = keeping.store.unlock(id, holder.as_str()).await;
+        Ok(None) => match look(backend, id, &session.signature).await? {
+            RefreshState::Newer(refreshed) => {
+                let _ = backend.store.unlock(id, holder.as_str()).await;
                 Ok(refreshed)
             }
-            Standing::Stale(..) => Err(SessionError::Gone.into()),
+            RefreshState::Stale(..) => Err(SessionError::Gone.into()),
         },
         Err(error) => {
             tracing::warn!(session = ?id, cause = %error, "a renewed session could not be kept; the server retries");
-            let (keeping, id, holder) = (Arc::clone(keeping), id.clone(), holder.clone());
+            let (backend, id, holder) = (Arc::clone(backend), id.clone(), holder.clone());
             actix::spawn(async move {
-                keep_on(&keeping, &id, (&session.signature, recipient), &renewed, &holder).await;
+                keep_on(&backend, &id, (&session.signature, recipient), &renewed, &holder).await;
             });
             Err(Failure::GoesOn(error))
         }
@@ -291,7 +295,7 @@ async fn keep(
 
 /// Stores a renewed session as soon as the store answers. The lock is extended all the while: it is shorter than this.
 async fn keep_on(
-    keeping: &Keeping,
+    backend: &SessionBackend,
     id: &SessionId,
     stale: (&str, Recipient),
     renewed: &Renewed,
@@ -299,10 +303,10 @@ async fn keep_on(
 ) {
     let began = Instant::now();
     while began.elapsed() < KEEP_PATIENCE {
-        if store(keeping, id, stale, renewed, holder).await.is_ok() {
+        if store(backend, id, stale, renewed, holder).await.is_ok() {
             return;
         }
-        let _ = keeping.store.lock(id, holder.as_str(), lock_span(keeping)).await;
+        let _ = backend.store.lock(id, holder.as_str(), lock_span(backend)).await;
         tokio::time::sleep(KEEP_AGAIN).await;
     }
     tracing::warn!(session = ?id, "a renewed session could not be kept; its owner may have to log in again");

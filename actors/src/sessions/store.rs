@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 
 use super::session::{Session, SessionId};
-use crate::pulse::Heart;
+use crate::health::HealthReporter;
 
 /// The answer, or why there is none.
 pub(super) type Stored<'a, T> = BoxFuture<'a, Result<T, String>>;
@@ -28,7 +28,7 @@ pub(super) struct Listed {
 
 pub(super) trait SessionStore: Send + Sync {
     /// How the connection to it is doing.
-    fn heart(&self) -> &Heart;
+    fn reporter(&self) -> &HealthReporter;
 
     fn get<'a>(&'a self, id: &'a SessionId, now: SystemTime) -> Stored<'a, Option<Session>>;
 

@@ -24,7 +24,7 @@ use crate::metrics::{ACTOR_REFUSED, ACTOR_RESTARTS, ActorKind, Ended as Cause};
 
 /// An actor that dies again at once is rebuilt after a pause that doubles from the first to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// An actor that lived this long starts over with the first pause.
 const STEADY: Duration = Duration::from_secs(10);
 
@@ -151,7 +151,7 @@ where
                 () = tokio::time::sleep(pause) => {}
                 () = publish.closed() => return,
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     });
     published

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::live::{
-    Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Owner, Sink, Ticket, Watched,
+    Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Owner, Sink, SubscriptionHandle, Watched,
 };
 use gom_engine::datamodel::parse;
 use gom_engine::events::Cursor;
@@ -47,7 +47,7 @@ impl Sink for Ear {
 }
 
 /// A subscriber to every change of fans.
-fn subscribe(local: &LocalLive, from: Option<Cursor>) -> (Ticket, UnboundedReceiver<Heard>) {
+fn subscribe(local: &LocalLive, from: Option<Cursor>) -> (SubscriptionHandle, UnboundedReceiver<Heard>) {
     let model = parse("datamodel.prisma", MODEL).unwrap().model_named("Fan").unwrap();
     let (told, heard) = unbounded_channel();
     let fans = Interest::Touch([Watched { model, key: None }].into());

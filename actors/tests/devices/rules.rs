@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use gom_actors::push::{Change, Device, Endpoint, LONGEST_ENDPOINT, Registered};
+use gom_actors::push::{Change, Device, Endpoint, MAX_ENDPOINT_BYTES, Registered};
 
 use crate::{Kind, Place, by, device, everywhere, keys, listed};
 
@@ -156,11 +156,11 @@ async fn the_longest_endpoint_and_the_strangest_user_are_kept(kind: Kind) {
     let user = "auth0|%:subs \u{1f32e}\n'\"\\ {user}";
     // Nothing that could be compressed.
     let mut text = "https://push.example/".to_owned();
-    while text.len() < LONGEST_ENDPOINT {
+    while text.len() < MAX_ENDPOINT_BYTES {
         text.push_str(&device("").keys.same(&keys()).to_string());
         text.push_str(&uuid::Uuid::new_v4().to_string());
     }
-    text.truncate(LONGEST_ENDPOINT);
+    text.truncate(MAX_ENDPOINT_BYTES);
     let long = Device { endpoint: Endpoint::parse(&text).unwrap(), ..device("") };
     assert_eq!(place.devices.subscribe(&by(user), &long).await, Ok(Change::Added));
     let found = place.devices.of_users(&[user.to_owned()]).await.unwrap();

@@ -15,9 +15,9 @@ mod storms;
 use std::time::Duration;
 
 use gom_actors::database::{Database, DatabaseOptions};
+use gom_actors::health::Condition;
 use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Reservation, Verdict};
 use gom_actors::migrations::migrate_system;
-use gom_actors::pulse::Condition;
 use gom_test_support::{TestDatabase, TestRedis, eventually};
 
 /// Where a limiter counts, in a test.
@@ -86,7 +86,7 @@ impl Place {
 
 /// Waits until the store is there: an attempt before that is counted in memory if it has to wait too long.
 async fn connected(limiter: LoginLimiter) -> LoginLimiter {
-    let there = || matches!(limiter.pulse().condition, Condition::Ready | Condition::Off);
+    let there = || matches!(limiter.status().condition, Condition::Ready | Condition::Off);
     eventually("the store is connected", async || there()).await;
     limiter
 }

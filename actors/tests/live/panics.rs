@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gom_actors::live::{Live, LiveError, LocalLive, Ticket};
+use gom_actors::live::{Live, LiveError, LocalLive, SubscriptionHandle};
 use gom_test_support::eventually;
 use tokio::time::sleep;
 
 use crate::world::{Inbox, World, come_back, encode, options, subscribe, user};
 
 /// A subscriber and what it has received.
-type Waiting = (Rc<Inbox>, Ticket);
+type Waiting = (Rc<Inbox>, SubscriptionHandle);
 
 thread_local! {
     /// Done by the hub, in the middle of its work, right before it panics.

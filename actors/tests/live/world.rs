@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gom_actors::database::{Database, DatabaseOptions};
-use gom_actors::live::{Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Owner, Sink, Ticket};
+use gom_actors::live::{
+    Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Owner, Sink, SubscriptionHandle,
+};
 use gom_actors::migrations::{Deployment, apply};
 use gom_engine::datamodel;
 use gom_engine::events::{Cursor, Subscription};
@@ -184,7 +186,11 @@ impl Inbox {
 }
 
 /// Subscribes from now.
-pub async fn subscribe(local: &LocalLive, owner: &Owner, interest: Interest) -> (Rc<Inbox>, Ticket) {
+pub async fn subscribe(
+    local: &LocalLive,
+    owner: &Owner,
+    interest: Interest,
+) -> (Rc<Inbox>, SubscriptionHandle) {
     let mut begun = None;
     // As clients do, where the hub is just being rebuilt.
     eventually("a beginning", async || {
@@ -205,7 +211,12 @@ pub async fn subscribe(local: &LocalLive, owner: &Owner, interest: Interest) -> 
 }
 
 /// Comes back with a cursor.
-pub fn come_back(local: &LocalLive, owner: &Owner, interest: Interest, from: Cursor) -> (Rc<Inbox>, Ticket) {
+pub fn come_back(
+    local: &LocalLive,
+    owner: &Owner,
+    interest: Interest,
+    from: Cursor,
+) -> (Rc<Inbox>, SubscriptionHandle) {
     let inbox = Rc::new(Inbox::default());
     let ticket = local.subscribe(owner.clone(), interest, Some(from), Rc::clone(&inbox) as Rc<dyn Sink>);
     (inbox, ticket)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gom_actors::database::DatabaseOptions;
+use gom_actors::health::Condition;
 use gom_actors::migrations::migrate_system;
-use gom_actors::pulse::Condition;
 use gom_actors::redis::{RedisOptions, RedisOptionsError};
 use gom_actors::sessions::{SessionError, SessionId, SessionOptions, SessionStoreChoice, Sessions};
 use gom_test_support::{TestCluster, TestRedis, eventually};
@@ -191,7 +191,7 @@ async fn a_redis_that_is_full_or_read_only_is_not_ready_and_its_sessions_are_sti
     let address = format!("redis://127.0.0.1:{}", place.redis.as_ref().unwrap().port());
     let client = ::redis::Client::open(address).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let condition = || place.sessions.pulse().condition;
+    let condition = || place.sessions.status().condition;
     for (broken, mended) in [
         (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
         (["REPLICAOF", "127.0.0.1", "1", ""], ["REPLICAOF", "NO", "ONE", ""]),

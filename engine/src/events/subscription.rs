@@ -34,7 +34,7 @@ impl PartialEq for Identity {
     fn eq(&self, other: &Self) -> bool {
         let same_sight = match (&self.rights, &other.rights) {
             (None, None) => true,
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.sees_as(other),
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.same_visibility(other),
             _ => false,
         };
         same_sight
@@ -51,7 +51,7 @@ impl Hash for Identity {
         Arc::as_ptr(&self.prepared).hash(state);
         self.variables.hash(state);
         if let Some(rights) = &self.rights {
-            rights.hash_sight(state);
+            rights.hash_visibility(state);
         }
     }
 }

@@ -29,7 +29,7 @@ pub use misfits::{DataCheck, Gravity, Misfit};
 pub use names::{quote_identifier, quote_literal};
 pub use plan::{Planned, plan};
 pub use rename::{Rename, RenameError};
-pub use rows::{FoundRows, MOST_ROWS, RowQuery};
+pub use rows::{FoundRows, MAX_ROWS, RowQuery};
 pub use step::{Loss, MigrationStep};
 pub use wanted::{column_type, layout};
 pub use watch::{FoundWatch, WATCHES_QUERY, watch_steps};

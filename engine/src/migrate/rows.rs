@@ -7,11 +7,11 @@ use super::layout::{DatabaseLayout, Table};
 use super::names::quote_identifier;
 
 /// Rows are counted up to here: more are only reported as more.
-pub const MOST_ROWS: i64 = 1000;
+pub const MAX_ROWS: i64 = 1000;
 /// Characters of a value that a report shows.
 const SHOWN: usize = 60;
 
-/// A query that returns one row: how many rows there are, at most [`MOST_ROWS`] + 1, the key of one of them, and its value.
+/// A query that returns one row: how many rows there are, at most [`MAX_ROWS`] + 1, the key of one of them, and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowQuery {
     pub sql: String,
@@ -32,7 +32,7 @@ impl FoundRows {
     pub(super) fn describe(&self, one: &str, many: &str, with_value: bool) -> String {
         let mut text = match self.count {
             1 => format!("1 {one}"),
-            count if count > MOST_ROWS => format!("more than {MOST_ROWS} {many}"),
+            count if count > MAX_ROWS => format!("more than {MAX_ROWS} {many}"),
             count => format!("{count} {many}"),
         };
         let value = self.value.as_deref().filter(|_| with_value).map(without_controls);
@@ -134,7 +134,7 @@ fn counted(key: Option<&str>, value: Option<&str>, from: &str) -> RowQuery {
          FROM (SELECT {} AS key, {} AS value {from} LIMIT {}) AS counted",
         text(key),
         text(value),
-        MOST_ROWS + 1
+        MAX_ROWS + 1
     );
     RowQuery { sql, allowed: None }
 }

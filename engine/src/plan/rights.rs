@@ -269,12 +269,12 @@ impl Rights {
 
     /// Whether the two see the same: they are of the same role, and the claims that its rules of rows use have the same
     /// values.
-    pub(crate) fn sees_as(&self, other: &Rights) -> bool {
+    pub(crate) fn same_visibility(&self, other: &Rights) -> bool {
         Arc::ptr_eq(&self.policy, &other.policy) && self.role == other.role && self.seen_by == other.seen_by
     }
 
     /// Of all that see the same.
-    pub(crate) fn hash_sight(&self, state: &mut impl Hasher) {
+    pub(crate) fn hash_visibility(&self, state: &mut impl Hasher) {
         self.role.hash(state);
         self.seen_by.hash(state);
     }

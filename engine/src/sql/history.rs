@@ -52,7 +52,7 @@ impl Sql {
         self.past = None;
     }
 
-    pub(super) fn is_past(&self) -> bool {
+    pub(super) fn reads_snapshot(&self) -> bool {
         self.past.is_some()
     }
 

@@ -302,8 +302,10 @@ impl Sql {
         let target = relation.target;
         let some = matches!(quantifier, Quantifier::Is | Quantifier::Some);
         // In the past a unique value may stand in two rows: of the one that is gone, and of the one that took it.
-        let scalar =
-            some && polarity == Polarity::Positive && !self.is_past() && filter.pins_one(physical, target);
+        let scalar = some
+            && polarity == Polarity::Positive
+            && !self.reads_snapshot()
+            && filter.pins_one(physical, target);
         let link = physical.link(relation);
         match link {
             LinkAt::Own(column) if some && filter.is_true() => {

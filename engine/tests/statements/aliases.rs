@@ -39,7 +39,7 @@ const DOCUMENTS: [&str; 3] = [QUERY, MUTATION, SUBSCRIPTION];
 /// More than any of the documents has.
 const KEYS: usize = 64;
 /// PostgreSQL cuts longer names, so that keys of which one is longer are written in another way.
-const LONGEST_NAME: usize = 63;
+const MAX_NAME: usize = 63;
 
 /// What the statements themselves are made of, what GraphQL is made of, and whatever else is a name.
 fn key() -> impl Strategy<Value = String> {
@@ -71,7 +71,7 @@ fn keys() -> impl Strategy<Value = Vec<String>> {
 fn marks(keys: &[String]) -> Vec<String> {
     let mark = |(number, key): (usize, &String)| {
         let mark = format!("zq{number}z");
-        if key.len() > LONGEST_NAME { format!("{mark:x<0$}z", key.len()) } else { mark }
+        if key.len() > MAX_NAME { format!("{mark:x<0$}z", key.len()) } else { mark }
     };
     keys.iter().enumerate().map(mark).collect()
 }

@@ -11,7 +11,7 @@ use super::{Patient, is_loopback};
 use crate::commands::healthcheck;
 use crate::datamodel;
 
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 const SERVER: &str = "server.port";
 const METRICS: &str = "metrics.port";
 
@@ -96,7 +96,7 @@ fn serves(patient: &Patient, address: &str, version: &Value, found: &mut Subject
 async fn version(patient: &Patient) -> Result<Option<Value>, reqwest::Error> {
     let Ok(url) = healthcheck::own(&patient.settings.server, "/version") else { return Ok(None) };
     let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .build()?;

@@ -4,7 +4,7 @@ use gom_actors::push::{Sender, VapidKeys};
 
 use super::Patient;
 use super::report::Report;
-use crate::datamodel::ReadDatamodel;
+use crate::datamodel::LoadedDatamodel;
 use crate::graphql::{Engine, EngineOptions};
 use crate::identity::sender_options;
 use crate::policy::{self, PolicyError};
@@ -43,7 +43,7 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
     }
 }
 
-fn of_policy(patient: &Patient, read: &ReadDatamodel, engine: &Engine) -> Result<bool, PolicyError> {
+fn of_policy(patient: &Patient, read: &LoadedDatamodel, engine: &Engine) -> Result<bool, PolicyError> {
     let settings = &patient.settings;
     let loaded = patient.application.load_policy(settings, &read.model, &engine.schema)?;
     let Some(policy) = loaded else { return Ok(false) };

@@ -6,11 +6,11 @@ use reqwest::StatusCode;
 
 use super::Patient;
 use super::report::Report;
-use crate::identity::{LONGEST_KEY_SET, Outside, usable_keys};
+use crate::identity::{MAX_KEY_SET_BYTES, UpstreamClient, usable_keys};
 use crate::settings::Provider;
 
 /// Somebody waits for the answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 const CHECK: &str = "auth.auth0.jwks_endpoint";
 
 pub(super) async fn examine(patient: &Patient, report: &mut Report) {
@@ -23,7 +23,7 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) {
     let Some(url) = &auth.auth0.jwks_endpoint else {
         return found.problem(CHECK, "missing", "set it to the issuer's JSON Web Key Set");
     };
-    match keys(url, auth.auth0.timeout.min(PATIENCE)).await {
+    match keys(url, auth.auth0.timeout.min(TIMEOUT)).await {
         Ok(count) => found.ok(CHECK, format!("it answers with {count} keys that can be used")),
         Err(NoKeys::Unusable(reason)) => found.problem(
             CHECK,
@@ -46,7 +46,7 @@ enum NoKeys {
 
 /// Asked and read as by the server: the same proxies, the same certificates, no redirect, and only keys that it takes.
 async fn keys(url: &str, patience: Duration) -> Result<usize, NoKeys> {
-    let outside = Outside::new(url, patience, LONGEST_KEY_SET)
+    let outside = UpstreamClient::new(url, patience, MAX_KEY_SET_BYTES)
         .map_err(|reason| NoKeys::NoAnswer(format!("it cannot be asked: {reason}")))?;
     let answer =
         outside.get().await.map_err(|reason| NoKeys::NoAnswer(format!("it does not answer: {reason}")))?;

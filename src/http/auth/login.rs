@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::bp::refusal;
 use crate::http::State;
-use crate::http::edge::Edge;
+use crate::http::auth_services::AuthServices;
 use crate::http::json_body::{self, Fields};
 use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
@@ -182,7 +182,7 @@ pub async fn handle(
 }
 
 /// Takes the attempt's points.
-async fn admit(request: &HttpRequest, edge: &Edge, account: &str) -> Result<Reservation, RestError> {
+async fn admit(request: &HttpRequest, edge: &AuthServices, account: &str) -> Result<Reservation, RestError> {
     let address = edge.proxies.client_of(request);
     let device = edge.cookies.device_of(request, account);
     let attempt = LoginAttempt {
@@ -200,7 +200,7 @@ async fn admit(request: &HttpRequest, edge: &Edge, account: &str) -> Result<Rese
 /// Opens the session, under a new id: one that somebody planted in the browser is worth nothing.
 async fn open(
     request: &HttpRequest,
-    edge: &Edge,
+    edge: &AuthServices,
     before: SessionId,
     accepted: Accepted,
 ) -> Result<HttpResponse, RestError> {
@@ -211,7 +211,11 @@ async fn open(
     Ok(HttpResponse::Ok().json(accepted.profile))
 }
 
-async fn by_password(edge: &Edge, username: &str, password: &SecretText) -> Result<Accepted, RestError> {
+async fn by_password(
+    edge: &AuthServices,
+    username: &str,
+    password: &SecretText,
+) -> Result<Accepted, RestError> {
     let login = edge.identity.password(username, password).await.map_err(|error| match error {
         LoginError::Wrong => RestError::wrong_credentials(),
         LoginError::Unavailable { retry } => {

@@ -15,7 +15,7 @@ use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::refusal::Refusal;
 use crate::http::rest_error::RestError;
 use crate::http::session;
-use crate::http::viewer::{NoViewer, viewer};
+use crate::http::viewer::{ViewerError, viewer};
 
 pub fn operation() -> Operation {
     Operation::new(Tag::Push, "subscribeDevice", "From now on the user is told on this device")
@@ -40,8 +40,8 @@ pub fn operation() -> Operation {
 pub async fn handle(request: HttpRequest, state: Data<State>, body: Payload) -> HttpResponse {
     let viewer = match viewer(&request, &state).await {
         Ok(viewer) => viewer,
-        Err(NoViewer::Bearer(error)) => return Refusal::unauthenticated(&request, error).error_response(),
-        Err(NoViewer::Browser(error)) => return error.error_response(),
+        Err(ViewerError::Bearer(error)) => return Refusal::unauthenticated(&request, error).error_response(),
+        Err(ViewerError::Browser(error)) => return error.error_response(),
     };
     // Users are known by the session of their cookie.
     let (Some(user), Some(id)) = (viewer.user(), state.edge.cookies.id_of(&request)) else {

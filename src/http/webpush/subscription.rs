@@ -1,6 +1,8 @@
 //! A browser's `PushSubscription` as JSON: `{ endpoint, expirationTime, keys: { p256dh, auth } }`.
 
-use gom_actors::push::{AUTH_BYTES, Device, DeviceKeys, Endpoint, KeysError, LONGEST_ENDPOINT, P256DH_BYTES};
+use gom_actors::push::{
+    AUTH_BYTES, Device, DeviceKeys, Endpoint, KeysError, MAX_ENDPOINT_BYTES, P256DH_BYTES,
+};
 use serde_json::{Map, Value, json};
 
 use crate::http::json_body::Fields;
@@ -14,7 +16,7 @@ const KEY_CHARACTERS: usize = 100;
 
 /// A subscription, as far as a schema can say it: the key must also be a point on the curve.
 pub fn schemas() -> Value {
-    let mut endpoint = text(LONGEST_ENDPOINT);
+    let mut endpoint = text(MAX_ENDPOINT_BYTES);
     endpoint["pattern"] = "^https://".into();
     endpoint["format"] = "uri".into();
     endpoint["description"] =
@@ -88,7 +90,7 @@ fn read(mut body: Map<String, Value>) -> Result<Device, Vec<String>> {
     let expires = body.remove("expirationTime");
     let keys = body.remove("keys");
     let mut fields = Fields::of(body);
-    let endpoint = fields.text("endpoint", LONGEST_ENDPOINT);
+    let endpoint = fields.text("endpoint", MAX_ENDPOINT_BYTES);
     let endpoint = (!endpoint.is_empty()).then(|| Endpoint::parse(&endpoint));
     let endpoint =
         endpoint.and_then(|endpoint| endpoint.map_err(|e| fields.problem(format!("endpoint {e}"))).ok());

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::State;
 use super::built_in::File;
-use super::health::Vitals;
+use super::health::HealthChecks;
 use super::openapi::{Answer, Operation, Tag};
 use super::page::{bind, wants_page};
 
@@ -51,7 +51,7 @@ pub enum Welcome {
 /// Whether requests are answered, and if not, what is in the way. Whatever that is called in the log may name hosts, and
 /// does not stand here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Standing {
+struct ServiceStatus {
     ready: bool,
     reason: &'static str,
 }
@@ -87,8 +87,8 @@ pub fn describe_icon() -> Operation {
         .answer(Answer::new(304, "The browser has it.").may_be_kept())
 }
 
-pub async fn welcome(request: HttpRequest, state: Data<State>, vitals: Data<Vitals>) -> HttpResponse {
-    let standing = standing(&vitals).await;
+pub async fn welcome(request: HttpRequest, state: Data<State>, checks: Data<HealthChecks>) -> HttpResponse {
+    let standing = standing(&checks).await;
     let links = links(&state);
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, "no-store")).insert_header((VARY, "Accept"));
@@ -106,12 +106,12 @@ pub async fn icon(request: HttpRequest) -> HttpResponse {
 }
 
 /// The same as `/readyz` finds, in words.
-async fn standing(vitals: &Vitals) -> Standing {
-    if vitals.stop.is_asked() {
-        return Standing { ready: false, reason: "The server has been told to stop." };
+async fn standing(checks: &HealthChecks) -> ServiceStatus {
+    if checks.stop.is_asked() {
+        return ServiceStatus { ready: false, reason: "The server has been told to stop." };
     }
-    let Some((name, state)) = vitals.lacking().await else {
-        return Standing { ready: true, reason: "Requests are answered." };
+    let Some((name, state)) = checks.lacking().await else {
+        return ServiceStatus { ready: true, reason: "Requests are answered." };
     };
     let reason = match (name.as_str(), state.as_str()) {
         ("database", "connecting") => "The database has not been reached yet.",
@@ -122,7 +122,7 @@ async fn standing(vitals: &Vitals) -> Standing {
         ("sessions", _) => "The store of sessions does not answer: users wait, services are answered.",
         _ => "Something that is needed does not answer.",
     };
-    Standing { ready: false, reason }
+    ServiceStatus { ready: false, reason }
 }
 
 fn links(state: &State) -> Vec<Link> {
@@ -139,7 +139,7 @@ fn links(state: &State) -> Vec<Link> {
     console.into_iter().chain(api).chain([ready, version]).collect()
 }
 
-fn told(welcome: Welcome, standing: Standing, links: &[Link]) -> Value {
+fn told(welcome: Welcome, standing: ServiceStatus, links: &[Link]) -> Value {
     let status = if standing.ready { "ready" } else { "not ready" };
     if welcome == Welcome::Brief {
         return json!({ "name": NAME, "status": status });
@@ -152,7 +152,7 @@ fn told(welcome: Welcome, standing: Standing, links: &[Link]) -> Value {
     json!({ "name": NAME, "version": VERSION, "status": status, "reason": standing.reason, "links": links })
 }
 
-fn page(welcome: Welcome, standing: Standing, links: &[Link]) -> String {
+fn page(welcome: Welcome, standing: ServiceStatus, links: &[Link]) -> String {
     let full = welcome == Welcome::Full;
     let mut list = String::new();
     if full {
@@ -184,7 +184,7 @@ fn source(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const READY: Standing = Standing { ready: true, reason: "Requests are answered." };
+    const READY: ServiceStatus = ServiceStatus { ready: true, reason: "Requests are answered." };
 
     #[test]
     fn the_policy_names_what_stands_in_the_page() {

@@ -16,9 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::settings::Accounts;
 
 /// Logins that may wait for their turn; the next is told to come back.
-const MOST_WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 /// How long one may wait.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Characters of a new password.
 const SHORTEST: usize = 8;
 /// Characters of a password, as many as a login takes: hashing a book is work, too.
@@ -135,7 +135,7 @@ impl Hasher {
             return Ok(turn);
         }
         let _waiting = Waiting::begin(&self.waiting).ok_or(PasswordError::Busy)?;
-        match tokio::time::timeout(PATIENCE, turns.acquire_owned()).await {
+        match tokio::time::timeout(TIMEOUT, turns.acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(PasswordError::Busy),
@@ -149,7 +149,7 @@ struct Waiting<'a>(&'a AtomicUsize);
 impl<'a> Waiting<'a> {
     fn begin(count: &'a AtomicUsize) -> Option<Self> {
         let waiting = Waiting(count);
-        (count.fetch_add(1, Ordering::Relaxed) < MOST_WAITING).then_some(waiting)
+        (count.fetch_add(1, Ordering::Relaxed) < MAX_WAITING).then_some(waiting)
     }
 }
 
@@ -226,7 +226,7 @@ mod tests {
             outcomes.iter().filter(|outcome| matches!(outcome, Ok(Err(PasswordError::Busy)))).count();
         let wrong = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Ok(false)))).count();
         assert_eq!(refused + wrong, 300);
-        assert!(refused > 0 && wrong >= MOST_WAITING, "{refused} refused, {wrong} checked");
+        assert!(refused > 0 && wrong >= MAX_WAITING, "{refused} refused, {wrong} checked");
         assert_eq!(hasher.waiting.load(Ordering::Relaxed), 0);
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::questions::Questions;
+use super::internal_api::InternalApi;
 
 /// The customers of one seller, and of no other: a page of them, in the order of their ids.
 pub(super) const QUERY: &str = "query NoticeCustomers($seller: ID!, $after: ID!, $first: Int!) {
@@ -43,14 +43,14 @@ impl Customers {
     /// The ids of those that follow one, [`MAX_RECIPIENTS`] at most, and the last of them if there may be more.
     pub async fn after(
         &self,
-        questions: &Questions,
+        api: &InternalApi,
         seller: &str,
         after: Option<&str>,
     ) -> Result<(Vec<String>, Option<String>), ComposeError> {
         let after = after.unwrap_or_default();
         let mut rest = match self.take(seller, after) {
             Some(rest) => rest,
-            None => read(questions, seller, after).await?,
+            None => read(api, seller, after).await?,
         };
         let uids: Vec<String> = rest.uids.by_ref().take(MAX_RECIPIENTS).collect();
         let left = rest.uids.len() > 0;
@@ -73,7 +73,7 @@ impl Customers {
     }
 }
 
-async fn read(questions: &Questions, seller: &str, after: &str) -> Result<Rest, ComposeError> {
+async fn read(api: &InternalApi, seller: &str, after: &str) -> Result<Rest, ComposeError> {
     #[derive(Deserialize)]
     struct Answer {
         bps: Vec<Customer>,
@@ -82,10 +82,9 @@ async fn read(questions: &Questions, seller: &str, after: &str) -> Result<Rest, 
     struct Customer {
         uid: String,
     }
-    let first = questions.page(PAGE);
+    let first = api.page(PAGE);
     let read_at = Instant::now();
-    let page: Answer =
-        questions.ask(QUERY, json!({ "seller": seller, "after": after, "first": first })).await?;
+    let page: Answer = api.ask(QUERY, json!({ "seller": seller, "after": after, "first": first })).await?;
     let more = page.bps.len() >= first;
     let uids: Vec<String> = page.bps.into_iter().map(|customer| customer.uid).collect();
     Ok(Rest { seller: seller.to_owned(), after: after.to_owned(), uids: uids.into_iter(), more, read_at })

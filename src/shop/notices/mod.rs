@@ -2,8 +2,8 @@
 //! through the API itself, on behalf of the service.
 
 mod customers;
+mod internal_api;
 mod plain_text;
-mod questions;
 mod texts;
 
 use std::time::{Duration, SystemTime};
@@ -23,8 +23,8 @@ use crate::graphql::Api;
 use crate::identity::customer_subject;
 use crate::settings::{self, Language, NoticeSettings};
 use customers::Customers;
+use internal_api::InternalApi;
 use plain_text::plain_text;
-use questions::Questions;
 use texts::Texts;
 
 /// A publication that could not be sent for so long since its time is not sent any more (there were no keys, or no server):
@@ -69,7 +69,7 @@ impl NoticeOptions {
 
 /// Composes the shop's notices. Belongs to one thread, like its [`Api`].
 pub struct Notices {
-    questions: Questions,
+    api: InternalApi,
     customers: Customers,
     texts: &'static Texts,
     options: NoticeOptions,
@@ -78,10 +78,10 @@ pub struct Notices {
 impl Notices {
     /// Nothing, if the datamodel is not the shop's.
     pub fn new(api: Api, options: NoticeOptions) -> Option<Self> {
-        let questions = Questions::new(api);
+        let api = InternalApi::new(api);
         let all = [ORDER_QUERY, PUBLICATION_QUERY, customers::QUERY, SETTLE];
-        all.iter().all(|text| questions.fits(text)).then_some(Notices {
-            questions,
+        all.iter().all(|text| api.fits(text)).then_some(Notices {
+            api,
             customers: Customers::default(),
             texts: Texts::of(options.language),
             options,
@@ -99,7 +99,7 @@ impl Notices {
         struct Order {
             name: String,
         }
-        let answer: Answer = self.questions.ask(ORDER_QUERY, json!({ "uid": job.node })).await?;
+        let answer: Answer = self.api.ask(ORDER_QUERY, json!({ "uid": job.node })).await?;
         let Some(order) = answer.order else { return Ok(Composed::Nothing) };
         // Without its seller's name there is no shop where its customer could be logged in.
         let seller = answer.sellers.into_iter().find_map(|seller| seller.ext_uid);
@@ -160,7 +160,7 @@ impl Notices {
             name: String,
             content: Option<String>,
         }
-        let answer: Answer = self.questions.ask(PUBLICATION_QUERY, json!({ "uid": job.node })).await?;
+        let answer: Answer = self.api.ask(PUBLICATION_QUERY, json!({ "uid": job.node })).await?;
         let (Some(publication), Some(promotion)) = (answer.publication, answer.promotions.into_iter().next())
         else {
             return Ok(Composed::Nothing);
@@ -184,7 +184,7 @@ impl Notices {
         let Some((seller, subject)) = answer.sellers.into_iter().find_map(named) else {
             return Ok(Composed::Nothing);
         };
-        let (customers, next) = self.customers.after(&self.questions, &seller, after).await?;
+        let (customers, next) = self.customers.after(&self.api, &seller, after).await?;
         let recipients = customers.iter().map(|uid| customer_subject(uid, &subject)).collect();
         Ok(Composed::Notify(Notice {
             kind: "promotion".to_owned(),
@@ -212,7 +212,7 @@ impl Notices {
             "status": if failed { "FAILED" } else { "DELIVERED" },
             "by": format!("job:{by}"),
         });
-        let _: Answer = self.questions.ask(SETTLE, variables).await?;
+        let _: Answer = self.api.ask(SETTLE, variables).await?;
         Ok(())
     }
 }

@@ -83,7 +83,7 @@ impl Socket {
             self.receive_large(text, bytes, ctx);
         } else {
             let effects = self.machine.receive(machine::read(text.as_ref()), bytes);
-            self.carry_out(effects, ctx);
+            self.apply(effects, ctx);
         }
     }
 
@@ -110,7 +110,7 @@ impl Socket {
         ctx.wait(reading.into_actor(self).map(move |read, socket, ctx| match read {
             Some(Ok(message)) if !socket.outbox.is_over() => {
                 let effects = socket.machine.receive(message, bytes);
-                socket.carry_out(effects, ctx);
+                socket.apply(effects, ctx);
             }
             Some(Ok(_)) | None => {}
             Some(Err(_)) => {

@@ -51,7 +51,7 @@ impl Socket {
         let carried_out = self.running.iter().filter(|(_, operation)| is_carried_out(operation));
         let carried_out = carried_out.map(|(id, _)| Rc::clone(id)).collect();
         let effects = self.machine.expired(&carried_out);
-        self.carry_out(effects, ctx);
+        self.apply(effects, ctx);
     }
 
     /// The token was renewed. Where it allows something else, what runs is started anew, each after the last event that it has

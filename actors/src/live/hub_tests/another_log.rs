@@ -4,7 +4,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[actix::test]
 async fn nothing_is_delivered_of_a_log_that_is_another_one_than_the_feed_has_seen() {
@@ -20,7 +20,7 @@ async fn nothing_is_delivered_of_a_log_that_is_another_one_than_the_feed_has_see
         ("update gom.feed set position = position - 1", "update gom.feed set position = position + 1"),
     ] {
         world.run(change).await;
-        let advanced = timeout(PATIENCE, core.advance(told))
+        let advanced = timeout(TIMEOUT, core.advance(told))
             .await
             .expect("it does not wait for positions that nobody gives");
         assert!(matches!(advanced, Err(LineError::Unavailable(_))), "{change}: {advanced:?}");
@@ -42,7 +42,7 @@ async fn who_catches_up_is_told_of_what_was_forgotten_between_its_look_and_its_r
     let told = world.stamped().await;
     let arriving = world.member(0, Rc::new(Shut::default()));
     let (from, hub) = (Cursor::after(beginning.epoch, beginning.position), world.other.get().unwrap());
-    let way = Way { core: world.core(), hub: &hub, arriving: &arriving, from };
+    let way = CatchUp { core: world.core(), hub: &hub, arriving: &arriving, from };
     let read = async |at| way.read(at, Place::after(told.position)).await.unwrap();
     let Step::Events { events, .. } = read(Progress::from(from)).await else { panic!("it has events") };
     assert_eq!(events.len(), 4);

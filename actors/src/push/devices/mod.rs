@@ -16,11 +16,11 @@ use self::redis_store::RedisDevices;
 use self::store::{DeviceStore, Listed, Which};
 use super::device::{Device, Endpoint, Registered};
 use crate::database::Database;
-use crate::pulse::Pulse;
+use crate::health::HealthStatus;
 use crate::redis::{RedisOptions, RedisOptionsError};
 
 /// Requests of the process that may wait for the store at once; the next is refused as overload.
-const MOST_IN_HAND: usize = 1_024;
+const MAX_IN_FLIGHT: usize = 1_024;
 /// Users, or endpoints, of one request to the store: as many as it answers within the time that it has.
 const CHUNK: usize = 500;
 /// For how long devices of another VAPID key are only left out, counted from the start of the process: a wrong pair that was
@@ -145,12 +145,12 @@ impl Devices {
         };
         let forgotten_from = Instant::now().checked_add(options.other_keys_kept);
         let other_keys = OtherKeys { forgotten_from, reported: AtomicBool::new(false) };
-        Ok(Devices { store, room: Arc::new(Semaphore::new(MOST_IN_HAND)), other_keys: Arc::new(other_keys) })
+        Ok(Devices { store, room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)), other_keys: Arc::new(other_keys) })
     }
 
     /// How the store is doing.
-    pub fn pulse(&self) -> Pulse {
-        self.store.heart().pulse()
+    pub fn status(&self) -> HealthStatus {
+        self.store.reporter().status()
     }
 
     /// From now on the user has this device and nobody else. Doing it again changes nothing.

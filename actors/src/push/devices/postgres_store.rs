@@ -7,9 +7,9 @@ use tokio_postgres::types::ToSql;
 use super::store::{Answer, DeviceStore, Found, Listed, Which, change, renewed};
 use super::{Change, Renewed, Subscriber};
 use crate::database::Database;
-use crate::pulse::Heart;
+use crate::health::HealthReporter;
+use crate::postgres_store_client::{Durability, PostgresStoreClient};
 use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
-use crate::twin::{Durability, Twin};
 
 const SUBSCRIBE: usize = 0;
 const KEYS: usize = 1;
@@ -38,7 +38,7 @@ const STATEMENTS: &[&str] = &[
 ];
 
 pub(super) struct PostgresDevices {
-    twin: Twin,
+    twin: PostgresStoreClient,
     per_user: i32,
     /// The fingerprint of the VAPID key. Nothing: push is off.
     vapid: Option<String>,
@@ -48,7 +48,7 @@ impl PostgresDevices {
     pub fn new(database: &Database, per_user: usize, vapid: Option<&str>) -> Self {
         PostgresDevices {
             // A browser subscribes once; what was answered must be there after a crash.
-            twin: Twin::connect(database, Durability::Full, STATEMENTS),
+            twin: PostgresStoreClient::connect(database, Durability::Full, STATEMENTS),
             per_user: i32::try_from(per_user).unwrap_or(i32::MAX),
             vapid: vapid.map(str::to_owned),
         }
@@ -93,8 +93,8 @@ fn registered(row: &Row) -> Result<Option<Registered>, String> {
 }
 
 impl DeviceStore for PostgresDevices {
-    fn heart(&self) -> &Heart {
-        self.twin.heart()
+    fn reporter(&self) -> &HealthReporter {
+        self.twin.reporter()
     }
 
     fn subscribe<'a>(&'a self, by: &'a Subscriber, device: &'a Device) -> Answer<'a, Change> {

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use super::adoption::adopt;
 use super::store::{self, Answer, DeviceStore, Found, Listed, Which};
 use super::{Change, EarlierName, Renewed, Subscriber};
-use crate::pulse::Heart;
+use crate::health::HealthReporter;
 use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
 
@@ -166,8 +166,8 @@ impl RedisDevices {
 }
 
 impl DeviceStore for RedisDevices {
-    fn heart(&self) -> &Heart {
-        self.redis.heart()
+    fn reporter(&self) -> &HealthReporter {
+        self.redis.reporter()
     }
 
     fn subscribe<'a>(&'a self, by: &'a Subscriber, device: &'a Device) -> Answer<'a, Change> {

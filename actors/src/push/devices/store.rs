@@ -4,14 +4,14 @@
 use futures::future::BoxFuture;
 
 use super::{Change, Renewed, Subscriber};
-use crate::pulse::Heart;
+use crate::health::HealthReporter;
 use crate::push::device::{Device, Registered};
 
 pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, String>>;
 
 pub(super) trait DeviceStore: Send + Sync {
     /// How the connection to it is doing.
-    fn heart(&self) -> &Heart;
+    fn reporter(&self) -> &HealthReporter;
 
     /// The user has the device, and nobody else. Of more devices than one user may have, those subscribed the longest time
     /// ago go.

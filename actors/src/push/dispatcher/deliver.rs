@@ -41,10 +41,10 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
         }
         // As jobs are: held first, then looked whether all is to stop.
         work.claiming.set(true);
-        work.tell_in_hand();
+        work.tell_in_flight();
         if work.stopping() {
             work.claiming.set(false);
-            return work.tell_in_hand();
+            return work.tell_in_flight();
         }
         let at = Instant::now();
         let claimed = work.ledger.claim(&wanted).await;
@@ -53,7 +53,7 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
             work.in_flight.borrow_mut().claimed(ids, at);
         }
         work.claiming.set(false);
-        work.tell_in_hand();
+        work.tell_in_flight();
         let claim = match claimed {
             Ok(claim) => claim,
             Err(error) => {

@@ -15,8 +15,8 @@ use super::schedule;
 use super::work::{Work, dice};
 use crate::crash::crash_point;
 use crate::database::LineError;
+use crate::health::Condition;
 use crate::metrics::PUSH_JOBS_GIVEN_UP;
-use crate::pulse::Condition;
 use crate::push::job::{ComposeError, Composed, Composer};
 use crate::push::ledger::{ClaimedJob, Ledger};
 
@@ -90,7 +90,7 @@ async fn claim_jobs(work: &Work, claimed: mpsc::UnboundedSender<ClaimedJob>) {
                 if !jobs.is_empty() {
                     crash_point("job-leased");
                 } else if work.jobs_in_flight.borrow().len() == 0 {
-                    work.shared.heart.beat(Condition::Ready);
+                    work.shared.reporter.report(Condition::Ready);
                 }
                 let full = short > 0 && jobs.iter().filter(|job| !job.long).count() == short;
                 for job in jobs {
@@ -102,7 +102,7 @@ async fn claim_jobs(work: &Work, claimed: mpsc::UnboundedSender<ClaimedJob>) {
                 }
             }
             Err(error) => {
-                work.shared.heart.beat(Condition::Down);
+                work.shared.reporter.report(Condition::Down);
                 work.pause_after("jobs of push", &error, &mut complained).await;
             }
         }
@@ -112,7 +112,7 @@ async fn claim_jobs(work: &Work, claimed: mpsc::UnboundedSender<ClaimedJob>) {
 /// An end of the process waits for what is held: a lease that is left behind would hold it up for others.
 fn hold(work: &Work, held: bool) {
     work.claiming_jobs.set(held);
-    work.tell_in_hand();
+    work.tell_in_flight();
 }
 
 async fn run_jobs(work: &Work, mut jobs: mpsc::UnboundedReceiver<ClaimedJob>) {
@@ -132,9 +132,9 @@ async fn run_jobs(work: &Work, mut jobs: mpsc::UnboundedReceiver<ClaimedJob>) {
 fn finished(work: &Work, job: &ClaimedJob) {
     let (short, _) = work.jobs_in_flight.borrow().free();
     work.jobs_in_flight.borrow_mut().0.remove(&job.job.id);
-    work.tell_in_hand();
+    work.tell_in_flight();
     // Not before: what breaks at the same job again and again does not do its work.
-    work.shared.heart.beat(Condition::Ready);
+    work.shared.reporter.report(Condition::Ready);
     // There may be a next step, or others for which there was no room.
     if job.long || short == 0 {
         work.shared.woken.notify_one();

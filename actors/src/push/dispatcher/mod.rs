@@ -34,8 +34,8 @@ use super::ledger::{Backlog, Ledger};
 use super::sender::Sender;
 use super::{MakeComposer, MakeId, PushOptions};
 use crate::database::Database;
+use crate::health::{Condition, HealthReporter};
 use crate::metrics::{ActorKind, PUSH_REFUSING};
-use crate::pulse::{Condition, Heart};
 use crate::watch::{Context, Watched};
 
 /// For a step of an expansion, and for what looks at much of the ledger now and then: on a slow disk they take long.
@@ -52,9 +52,9 @@ pub(super) struct Shared {
     pub heard: Notify,
     pub stopping: watch::Sender<bool>,
     /// Deliveries that are claimed and not recorded, and whether jobs are.
-    pub in_hand: watch::Sender<usize>,
+    pub in_flight: watch::Sender<usize>,
     /// Of the look at jobs.
-    pub heart: Heart,
+    pub reporter: HealthReporter,
     /// Push services that refuse this server.
     pub refusing: AtomicUsize,
 }
@@ -116,7 +116,7 @@ impl Actor for PushDispatcher {
             })
         };
         let Some((sender, composer, long_composer)) = sending else {
-            parts.shared.heart.beat(Condition::Off);
+            parts.shared.reporter.report(Condition::Off);
             let upkeep = upkeep(OnceCell::new(), false);
             ctx.spawn(upkeep::report(Rc::clone(&upkeep)).into_actor(self));
             ctx.spawn(upkeep::tidy(upkeep).into_actor(self));
@@ -149,7 +149,7 @@ impl Actor for PushDispatcher {
             settled,
             done,
         });
-        parts.shared.in_hand.send_replace(0);
+        parts.shared.in_flight.send_replace(0);
         ctx.spawn(jobs::carry_out_jobs(Rc::clone(&work)).into_actor(self));
         ctx.spawn(jobs::hear(Arc::clone(&parts.shared)).into_actor(self));
         ctx.spawn(jobs::keep_leases(Rc::clone(&work)).into_actor(self));

@@ -14,7 +14,7 @@ const FAILURES: u32 = 5;
 /// What a push service says for one device's sake, it means for all once it has said it to so many users in a row.
 const USERS: usize = 3;
 /// The longest pause of a push service that refuses this server's keys: it is found soon after the mend.
-const LONGEST_REFUSAL: Duration = Duration::from_secs(5 * 60);
+const MAX_REFUSAL: Duration = Duration::from_secs(5 * 60);
 /// A service that took a message within this time does not refuse this server because it refuses one user's devices.
 const RECENT: Duration = Duration::from_secs(60 * 60);
 /// A service that was sent nothing for so long is not known to refuse this server any more: nothing may be open for it. Longer
@@ -175,7 +175,7 @@ impl Origins {
                 let silent = known.answered.is_none_or(|at| now.duration_since(at) > RECENT);
                 if known.trial || several || (silent && known.failures >= FAILURES) {
                     let beyond = (known.failures + 1).saturating_sub(FAILURES);
-                    wanted = Some(pause(beyond).min(LONGEST_REFUSAL.max(retry)));
+                    wanted = Some(pause(beyond).min(MAX_REFUSAL.max(retry)));
                     refuses = !std::mem::replace(&mut known.refuses, true);
                 }
             }
@@ -307,13 +307,13 @@ mod tests {
         origins.give_back(HERE);
         for _ in 0..10 {
             let pause = origins.pause_of(HERE, now).unwrap();
-            assert!(pause <= LONGEST_REFUSAL, "{pause:?}");
+            assert!(pause <= MAX_REFUSAL, "{pause:?}");
             now += pause + seconds(1);
             origins.take(HERE, now);
             assert!(!origins.failed(HERE, "ana", Trouble::Refused, now, 0), "said already");
             origins.give_back(HERE);
         }
-        now += LONGEST_REFUSAL;
+        now += MAX_REFUSAL;
         origins.take(HERE, now);
         assert!(origins.answered(HERE, now), "it is mended");
         assert_eq!((origins.refusing(now), origins.pause_of(HERE, now)), (0, None));

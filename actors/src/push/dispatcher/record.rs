@@ -36,7 +36,7 @@ pub(super) async fn record(work: Rc<Work>, mut done: mpsc::UnboundedReceiver<Don
                 in_flight.recorded(&one.record.id);
             }
         }
-        work.tell_in_hand();
+        work.tell_in_flight();
         work.freed.notify_one();
         if !ended.is_empty() {
             let ended: Vec<String> = ended.into_iter().collect();

@@ -15,8 +15,8 @@ use super::jobs::JobsInFlight;
 use super::origins::Origins;
 use super::throttled::Throttled;
 use crate::database::LineError;
-use crate::metrics::PUSH_IN_HAND;
-use crate::pulse::Condition;
+use crate::health::Condition;
+use crate::metrics::PUSH_IN_FLIGHT;
 use crate::push::MakeId;
 use crate::push::devices::Devices;
 use crate::push::job::Composer;
@@ -102,7 +102,7 @@ impl Prepared {
 impl Drop for Work {
     /// With its actor, which is rebuilt if it has broken.
     fn drop(&mut self) {
-        self.shared.heart.beat(Condition::Down);
+        self.shared.reporter.report(Condition::Down);
     }
 }
 
@@ -118,12 +118,12 @@ impl Work {
     }
 
     /// Says how much is in hand to whoever waits for the end of it.
-    pub fn tell_in_hand(&self) {
+    pub fn tell_in_flight(&self) {
         let claiming = usize::from(self.claiming.get()) + usize::from(self.claiming_jobs.get());
         let jobs = self.jobs_in_flight.borrow().len();
         let deliveries = self.in_flight.borrow().len();
-        PUSH_IN_HAND.set((), deliveries as u64);
-        self.shared.in_hand.send_replace(deliveries + jobs + claiming);
+        PUSH_IN_FLIGHT.set((), deliveries as u64);
+        self.shared.in_flight.send_replace(deliveries + jobs + claiming);
     }
 
     /// Waits for a wake-up, for so long at most, or until all is to stop.

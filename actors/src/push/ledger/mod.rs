@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
-use crate::database::{Database, Line, LineError};
+use crate::database::{Database, DedicatedConnection, LineError};
 
 pub(super) use self::backlog::Backlog;
 pub(super) use self::deliveries::{Claimed, Record, Room, StoredNotice, Wanted};
@@ -26,7 +26,7 @@ type Kept<T> = Result<T, LineError>;
 
 /// The ledger, on a connection of its own.
 pub(super) struct Ledger {
-    line: Line,
+    line: DedicatedConnection,
     /// Who holds what is claimed through it: one name for each start.
     who: String,
     schema: String,
@@ -43,7 +43,7 @@ impl Ledger {
         limit: Option<Duration>,
     ) -> Self {
         Ledger {
-            line: Line::new(database, limit).planned_each_time(),
+            line: DedicatedConnection::new(database, limit).planned_each_time(),
             who: who.to_owned(),
             schema: schema.to_owned(),
             lease,

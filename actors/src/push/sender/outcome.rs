@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use crate::causes::with_causes;
 
 /// However long a service asks us to wait, it is asked again after a day.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Characters of a service's own words.
 const WORDS: usize = 200;
 
@@ -107,11 +107,11 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit are a long time.
-        value.parse().map_or(LONGEST_WAIT, Duration::from_secs)
+        value.parse().map_or(MAX_WAIT, Duration::from_secs)
     } else {
         httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or(Duration::ZERO)
     };
-    Some(wait.min(LONGEST_WAIT))
+    Some(wait.min(MAX_WAIT))
 }
 
 /// Characters from which on a run may be a token; the longest words of any message are shorter.

@@ -31,7 +31,7 @@ impl Counter {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Insurance {
+pub(super) struct InMemoryFallback {
     counters: HashMap<String, Counter>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Insurance {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-impl Insurance {
+impl InMemoryFallback {
     /// How many points of this counter the store does not know yet. They are on their way from now on: tell what
     /// became of them by `follow` or `lost`.
     pub fn claim(&mut self, key: &str, now: Instant) -> u32 {

@@ -9,10 +9,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
 use crate::database::{Database, Lent};
-use crate::pulse::Heart;
-use crate::standing::{Fault, FaultKind, Look, Opener, Standing, patience};
+use crate::health::HealthReporter;
+use crate::reconnecting::{Fault, FaultKind, Look, Opener, Reconnecting, patience};
 
-const PATIENCE: Duration = Duration::from_millis(400);
+const TIMEOUT: Duration = Duration::from_millis(400);
 
 /// The session's own bound on a statement, so that one that waits for a lock does not hold up those behind it
 /// for long after its requester has gone. A plan for each value would cost more than these statements do.
@@ -20,8 +20,8 @@ const SETTINGS: &str = "SET statement_timeout = '500ms'; SET plan_cache_mode = f
 
 /// A store's connection. Cloning is cheap; the connection ends with the last clone.
 #[derive(Clone)]
-pub(crate) struct Twin {
-    connection: Standing<Arc<Prepared>>,
+pub(crate) struct PostgresStoreClient {
+    connection: Reconnecting<Arc<Prepared>>,
 }
 
 struct Prepared {
@@ -38,16 +38,22 @@ pub(crate) enum Durability {
     Relaxed,
 }
 
-impl Twin {
+impl PostgresStoreClient {
     /// Connects on this thread's runtime and stays connected. Returns at once, whether or not PostgreSQL is there.
     /// `statements` are prepared and later named by their place.
     pub fn connect(database: &Database, durability: Durability, statements: &'static [&'static str]) -> Self {
-        Twin { connection: Standing::keep(TwinOpener { database: database.clone(), durability, statements }) }
+        PostgresStoreClient {
+            connection: Reconnecting::keep(PostgresStoreOpener {
+                database: database.clone(),
+                durability,
+                statements,
+            }),
+        }
     }
 
     /// How the connection is doing.
-    pub fn heart(&self) -> &Heart {
-        self.connection.heart()
+    pub fn reporter(&self) -> &HealthReporter {
+        self.connection.reporter()
     }
 
     /// Runs a statement that does no harm if it is carried out twice. Ends within 550 ms; the error says why
@@ -56,7 +62,7 @@ impl Twin {
         self.run(true, statement, params).await
     }
 
-    /// As [`Twin::ask`], but never runs it twice: for what must not count twice.
+    /// As [`PostgresStoreClient::ask`], but never runs it twice: for what must not count twice.
     pub async fn ask_once(
         &self,
         statement: usize,
@@ -78,7 +84,7 @@ impl Twin {
                     kind: FaultKind::Refused,
                 });
             };
-            match patience(PATIENCE, prepared.client.query(statement, params)).await {
+            match patience(TIMEOUT, prepared.client.query(statement, params)).await {
                 Ok(answer) => answer.map_err(|error| fault(&error)),
                 Err(_) => Err(Fault { reason: "no answer in time".to_owned(), kind: FaultKind::Silent }),
             }
@@ -102,13 +108,13 @@ fn fault(error: &tokio_postgres::Error) -> Fault {
     Fault { reason, kind }
 }
 
-struct TwinOpener {
+struct PostgresStoreOpener {
     database: Database,
     durability: Durability,
     statements: &'static [&'static str],
 }
 
-impl TwinOpener {
+impl PostgresStoreOpener {
     async fn prepare(&self) -> Result<Arc<Prepared>, String> {
         let client = self.database.lend().await.map_err(|error| error.to_string())?;
         let said = |error: tokio_postgres::Error| fault(&error).reason;
@@ -122,7 +128,7 @@ impl TwinOpener {
     }
 }
 
-impl Opener for TwinOpener {
+impl Opener for PostgresStoreOpener {
     type Link = Arc<Prepared>;
 
     fn name(&self) -> String {
@@ -130,15 +136,15 @@ impl Opener for TwinOpener {
     }
 
     fn patience(&self) -> Duration {
-        PATIENCE
+        TIMEOUT
     }
 
     async fn open(&self) -> Result<Arc<Prepared>, String> {
-        patience(PATIENCE, self.prepare()).await.unwrap_or_else(|_| Err("no connection in time".to_owned()))
+        patience(TIMEOUT, self.prepare()).await.unwrap_or_else(|_| Err("no connection in time".to_owned()))
     }
 
     async fn look(&self, link: &Arc<Prepared>) -> Result<Look, String> {
-        match patience(PATIENCE, link.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()")).await {
+        match patience(TIMEOUT, link.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()")).await {
             Ok(Ok(rows)) => {
                 let standby = rows
                     .iter()

@@ -34,7 +34,7 @@ impl Condition {
 
 /// What was last felt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pulse {
+pub struct HealthStatus {
     pub condition: Condition,
     /// When the condition began.
     pub since: Instant,
@@ -42,37 +42,41 @@ pub struct Pulse {
     pub last_success: Option<Instant>,
 }
 
-/// Where the pulse is written down. Cloning gives the same one.
+/// Where the status is written down. Cloning gives the same one.
 #[derive(Debug, Clone)]
-pub(crate) struct Heart(Arc<Mutex<Pulse>>);
+pub(crate) struct HealthReporter(Arc<Mutex<HealthStatus>>);
 
-impl Heart {
+impl HealthReporter {
     pub fn new() -> Self {
-        Heart::in_condition(Condition::Starting)
+        HealthReporter::in_condition(Condition::Starting)
     }
 
     /// Of what is not there at all.
     pub fn off() -> Self {
-        Heart::in_condition(Condition::Off)
+        HealthReporter::in_condition(Condition::Off)
     }
 
     fn in_condition(condition: Condition) -> Self {
-        Heart(Arc::new(Mutex::new(Pulse { condition, since: Instant::now(), last_success: None })))
+        HealthReporter(Arc::new(Mutex::new(HealthStatus {
+            condition,
+            since: Instant::now(),
+            last_success: None,
+        })))
     }
 
     /// Called some times in a second at most.
-    pub fn beat(&self, condition: Condition) {
+    pub fn report(&self, condition: Condition) {
         let now = Instant::now();
-        let mut pulse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if pulse.condition != condition {
-            (pulse.condition, pulse.since) = (condition, now);
+        let mut status = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.condition != condition {
+            (status.condition, status.since) = (condition, now);
         }
         if condition == Condition::Ready {
-            pulse.last_success = Some(now);
+            status.last_success = Some(now);
         }
     }
 
-    pub fn pulse(&self) -> Pulse {
+    pub fn status(&self) -> HealthStatus {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,17 +90,17 @@ mod tests {
 
     #[test]
     fn a_condition_has_an_age_and_success_a_time() {
-        let heart = Heart::new();
-        heart.beat(Condition::Ready);
-        let first = heart.pulse();
+        let reporter = HealthReporter::new();
+        reporter.report(Condition::Ready);
+        let first = reporter.status();
         sleep(Duration::from_millis(2));
-        heart.beat(Condition::Ready);
-        let ready = heart.pulse();
+        reporter.report(Condition::Ready);
+        let ready = reporter.status();
         assert_eq!((ready.condition, ready.since), (Condition::Ready, first.since));
         assert!(ready.last_success > first.last_success);
         sleep(Duration::from_millis(2));
-        heart.beat(Condition::Down);
-        let down = heart.pulse();
+        reporter.report(Condition::Down);
+        let down = reporter.status();
         assert!(down.condition == Condition::Down && down.since > ready.since);
         assert_eq!(down.last_success, ready.last_success, "what was is still known");
     }

@@ -19,7 +19,7 @@ use super::link::Link;
 /// How much longer than its `statement_timeout` the server may take before it counts as gone.
 const GRACE: Duration = Duration::from_secs(1);
 
-pub(crate) struct Line {
+pub(crate) struct DedicatedConnection {
     database: Database,
     /// How long a statement may take.
     limit: Duration,
@@ -60,15 +60,15 @@ pub(crate) enum LineError {
     Rejected(String),
 }
 
-impl Line {
+impl DedicatedConnection {
     /// `limit`: how long a statement may take, if not as long as anybody's.
     pub fn new(database: &Database, limit: Option<Duration>) -> Self {
-        Line::beside(database, limit, ThreadWork::default())
+        DedicatedConnection::beside(database, limit, ThreadWork::default())
     }
 
     /// The same on a thread that does other work, with which no statement is charged.
     pub fn beside(database: &Database, limit: Option<Duration>, thread: ThreadWork) -> Self {
-        Line {
+        DedicatedConnection {
             database: database.clone(),
             limit: limit.unwrap_or(database.options.statement_timeout),
             planned: false,
@@ -81,7 +81,7 @@ impl Line {
 
     /// Statements are planned each time that they run, and not once for good: for tables that are empty now and full later.
     pub fn planned_each_time(self) -> Self {
-        Line { planned: true, ..self }
+        DedicatedConnection { planned: true, ..self }
     }
 
     /// Runs a statement that commits by itself; its rows.

@@ -22,7 +22,7 @@ use crate::shop::customers::Customers;
 const CUSTOMER: &str = "customer";
 
 #[derive(Clone)]
-pub struct Edge {
+pub struct AuthServices {
     pub sessions: Sessions,
     pub limiter: LoginLimiter,
     pub identity: Identity,
@@ -37,7 +37,7 @@ pub struct Edge {
 
 /// The edge cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum EdgeError {
+pub enum AuthServicesError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
@@ -46,11 +46,11 @@ pub enum EdgeError {
     Identity(#[from] IdentityError),
 }
 
-impl Edge {
+impl AuthServices {
     /// The same for one worker, whose sessions come over a connection of its own.
     #[must_use]
     pub fn local(&self) -> Self {
-        Edge { sessions: self.sessions.local(), ..self.clone() }
+        AuthServices { sessions: self.sessions.local(), ..self.clone() }
     }
 
     /// Starts the actors of sessions and limits on this thread, which needs an actix system. Waits for no
@@ -58,7 +58,11 @@ impl Edge {
     ///
     /// # Errors
     /// What only the operator can put right.
-    pub fn start(settings: &Settings, database: &Database, engine: &Engine) -> Result<Self, EdgeError> {
+    pub fn start(
+        settings: &Settings,
+        database: &Database,
+        engine: &Engine,
+    ) -> Result<Self, AuthServicesError> {
         let keys = AppKeys::obtain(settings)?;
         let roles: Roles =
             engine.policy().map(Policy::roles).unwrap_or_default().iter().map(permissions).collect();
@@ -70,7 +74,7 @@ impl Edge {
             store: redis_options(&settings.redis)
                 .map_or(LimiterStoreChoice::Postgres, LimiterStoreChoice::Redis),
         };
-        Ok(Edge {
+        Ok(AuthServices {
             sessions: Sessions::start(session_options(settings), database)?,
             limiter: LoginLimiter::start(limits, database)?,
             proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),

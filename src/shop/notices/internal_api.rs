@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use crate::graphql::{self, Answer, Api, Data, Request};
 use crate::identity::Viewer;
 
-pub(super) struct Questions {
+pub(super) struct InternalApi {
     api: Api,
 }
 
-impl Questions {
+impl InternalApi {
     pub fn new(api: Api) -> Self {
-        Questions { api }
+        InternalApi { api }
     }
 
     /// Whether a document can be asked at all: the datamodel may be another.

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use crate::pulse::{Condition, Heart};
+use crate::health::{Condition, HealthReporter};
 
 /// Whoever asks a store has an answer or a refusal by then, whatever happens. Callers promise 600 ms.
 pub(crate) const PROMISE: Duration = Duration::from_millis(550);
@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// In how many steps a time is waited for that counts only while the process runs.
 const STEPS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_millis(250);
 /// A server that has become read-only is looked for again after so many looks: 5 seconds.
 const READ_ONLY_LOOKS: u32 = 10;
 
@@ -92,38 +92,38 @@ enum State<L> {
 }
 
 /// The connection as its users hold it. Cloning is cheap; it is given up with the last clone.
-pub(crate) struct Standing<L> {
+pub(crate) struct Reconnecting<L> {
     state: watch::Receiver<State<L>>,
     complaint: Arc<Notify>,
-    heart: Heart,
+    reporter: HealthReporter,
     patience: Duration,
 }
 
-impl<L> Clone for Standing<L> {
+impl<L> Clone for Reconnecting<L> {
     fn clone(&self) -> Self {
-        Standing {
+        Reconnecting {
             state: self.state.clone(),
             complaint: Arc::clone(&self.complaint),
-            heart: self.heart.clone(),
+            reporter: self.reporter.clone(),
             patience: self.patience,
         }
     }
 }
 
-impl<L: Clone + Send + Sync + 'static> Standing<L> {
+impl<L: Clone + Send + Sync + 'static> Reconnecting<L> {
     /// Opens a connection and keeps it, on this thread's runtime. Returns at once.
     pub fn keep<O: Opener<Link = L>>(opener: O) -> Self {
         let (publish, state) = watch::channel(State::Opening);
         let complaint = Arc::new(Notify::new());
         let patience = opener.patience().min(PROMISE);
-        let heart = Heart::new();
-        tokio::spawn(keep(opener, publish, Arc::clone(&complaint), heart.clone()));
-        Standing { state, complaint, heart, patience }
+        let reporter = HealthReporter::new();
+        tokio::spawn(keep(opener, publish, Arc::clone(&complaint), reporter.clone()));
+        Reconnecting { state, complaint, reporter, patience }
     }
 
     /// Whether there is a connection, since when, and when its server last answered a look.
-    pub fn heart(&self) -> &Heart {
-        &self.heart
+    pub fn reporter(&self) -> &HealthReporter {
+        &self.reporter
     }
 
     /// Makes one request, and once more what does no harm if it is carried out twice (`repeatable`): on a new connection if this
@@ -205,7 +205,7 @@ async fn keep<O: Opener>(
     opener: O,
     publish: watch::Sender<State<O::Link>>,
     complaint: Arc<Notify>,
-    heart: Heart,
+    reporter: HealthReporter,
 ) {
     let name = opener.name();
     let mut generation = 0;
@@ -227,7 +227,7 @@ async fn keep<O: Opener>(
                 generation += 1;
                 publish.send_replace(State::Up { link: link.clone(), generation });
                 let reason = tokio::select! {
-                    reason = until_lost(&opener, &link, &complaint, &heart, &mut refused) => reason,
+                    reason = until_lost(&opener, &link, &complaint, &reporter, &mut refused) => reason,
                     () = publish.closed() => return,
                 };
                 tracing::debug!(store = name, reason, "a connection was lost");
@@ -240,13 +240,13 @@ async fn keep<O: Opener>(
             tracing::warn!(store = name, reason, "not reached; it is tried again until it answers");
             was_down = true;
         }
-        heart.beat(Condition::Down);
+        reporter.report(Condition::Down);
         publish.send_replace(State::Down(reason.into()));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = publish.closed() => return,
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
@@ -256,7 +256,7 @@ async fn until_lost<O: Opener>(
     opener: &O,
     link: &O::Link,
     complaint: &Notify,
-    heart: &Heart,
+    reporter: &HealthReporter,
     refused: &mut bool,
 ) -> String {
     let mut read_only = 0;
@@ -276,7 +276,7 @@ async fn until_lost<O: Opener>(
                 Some(reason)
             }
         };
-        heart.beat(if reason.is_some() { Condition::Down } else { Condition::Ready });
+        reporter.report(if reason.is_some() { Condition::Down } else { Condition::Ready });
         if reason.is_some() != *refused {
             *refused = reason.is_some();
             match reason {
@@ -333,10 +333,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_gets_no_answer_is_asked_once_more_if_that_does_no_harm() {
-        let store = Standing::keep(SlowOpener);
+        let store = Reconnecting::keep(SlowOpener);
         store.ask(false, |_| async { Ok(()) }).await.unwrap();
         assert_eq!(store.ask(true, Slow::answer).await, Ok(2));
-        let store = Standing::keep(SlowOpener);
+        let store = Reconnecting::keep(SlowOpener);
         store.ask(false, |_| async { Ok(()) }).await.unwrap();
         let counts_twice = store.ask(false, Slow::answer).await;
         assert_eq!(counts_twice, Err("no answer in time".to_owned()));

@@ -11,7 +11,7 @@ use crate::settings::is_local;
 
 /// A client for one address.
 #[derive(Debug, Clone)]
-pub(crate) struct Outside {
+pub(crate) struct UpstreamClient {
     client: reqwest::Client,
     url: Url,
     max_bytes: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Outside {
+impl UpstreamClient {
     /// `timeout` is for the whole answer.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Outside {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| with_causes(&error))?;
-        Ok(Outside { client, url, max_bytes })
+        Ok(UpstreamClient { client, url, max_bytes })
     }
 
     pub async fn get(&self) -> Result<Answer, String> {
