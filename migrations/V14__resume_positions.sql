@@ -44,6 +44,9 @@ DECLARE
   one record;
   dead_id bigint;
   live_id bigint;
+  -- The least of the rows whose place was not taken.
+  free_position bigint;
+  free_part bigint;
 BEGIN
   -- A crash of PostgreSQL may take back the last moment: then that moment's events come twice.
   PERFORM set_config('synchronous_commit', 'off', true);
@@ -76,12 +79,15 @@ BEGIN
       IF from_epoch IS NULL THEN
         SELECT one.epoch, one.position, one.part INTO from_epoch, from_position, from_part;
       END IF;
-      IF one.claimed_at IS NOT NULL THEN
-        NULL;
-      ELSIF is_dead THEN
-        dead_id := coalesce(dead_id, one.id);
-      ELSE
-        live_id := coalesce(live_id, one.id);
+      IF one.claimed_at IS NULL THEN
+        IF free_position IS NULL THEN
+          SELECT one.position, one.part INTO free_position, free_part;
+        END IF;
+        IF is_dead THEN
+          dead_id := coalesce(dead_id, one.id);
+        ELSE
+          live_id := coalesce(live_id, one.id);
+        END IF;
       END IF;
     ELSIF is_dead THEN
       DELETE FROM gom.resume_position r WHERE r.id = one.id;
@@ -90,18 +96,23 @@ BEGIN
   IF from_epoch IS NOT NULL THEN
     SELECT from_epoch, from_position, from_part INTO at_epoch, at_position, at_part;
     UPDATE gom.resume_position r SET claimed_at = moment, disturbed = (r.left_at IS NULL) WHERE r.id = coalesce(dead_id, live_id);
-    UPDATE gom.resume_position r SET position = at_position, part = at_part, disturbed = (r.left_at IS NULL)
-    WHERE r.key = of_key AND r.epoch = at_epoch AND (r.position, r.part) > (at_position, at_part);
+    -- Not to a row that is claimed already: losses that follow each other would go back further and further.
+    UPDATE gom.resume_position r SET position = free_position, part = free_part, disturbed = (r.left_at IS NULL)
+    WHERE r.key = of_key AND r.epoch = at_epoch AND r.claimed_at IS NULL AND (r.position, r.part) > (free_position, free_part);
   END IF;
   INSERT INTO gom.resume_position (id, key, session, node, epoch, position, part)
   VALUES (new_id, of_key, of_session, of_node, at_epoch, at_position, at_part);
-  -- Those that were lost, or whose server has been silent, for the longest time make room: for the session's, and for equal ones.
-  DELETE FROM gom.resume_position r WHERE r.id IN (
-    SELECT o.id FROM gom.resume_position o LEFT JOIN gom.resume_node n ON n.node = o.node WHERE o.session = of_session
-    ORDER BY (o.id = new_id) DESC, coalesce(o.left_at, n.seen_at) DESC NULLS LAST, o.id OFFSET most);
-  DELETE FROM gom.resume_position r WHERE r.id IN (
-    SELECT o.id FROM gom.resume_position o LEFT JOIN gom.resume_node n ON n.node = o.node WHERE o.key = of_key
-    ORDER BY (o.id = new_id) DESC, coalesce(o.left_at, n.seen_at) DESC NULLS LAST, o.id OFFSET 20);
+  -- Claimed ones make room, then those that were lost, or whose server has been silent, for the longest time: for the session's,
+  -- and for equal ones. What another statement has locked stays.
+  WITH kept AS (
+    SELECT o.id, o.key, row_number() OVER (PARTITION BY o.key = of_key ORDER BY (o.id = new_id) DESC, (o.claimed_at IS NULL) DESC,
+      (o.left_at IS NULL AND n.seen_at > moment - interval '3 seconds') DESC, coalesce(o.left_at, n.seen_at) DESC NULLS LAST, o.id) AS place
+    FROM gom.resume_position o LEFT JOIN gom.resume_node n ON n.node = o.node WHERE o.session = of_session
+  ), evicted AS (
+    SELECT r.id FROM gom.resume_position r WHERE r.id IN (
+      SELECT k.id FROM kept k WHERE k.place > CASE WHEN k.key = of_key THEN 20 ELSE most END) FOR UPDATE SKIP LOCKED
+  )
+  DELETE FROM gom.resume_position r USING evicted e WHERE r.id = e.id;
 END
 $$;
 
@@ -122,8 +133,9 @@ BEGIN
   ON CONFLICT (node) DO UPDATE SET seen_at = greatest(n.seen_at, excluded.seen_at);
   PERFORM FROM gom.resume_position r WHERE r.id = ANY (kept || back || lost || ended) ORDER BY r.id FOR UPDATE;
   DELETE FROM gom.resume_position r WHERE r.id = ANY (ended);
-  INSERT INTO gom.resume_position AS r (id, key, session, node, epoch, position, part)
-  SELECT k.id, decode(k.key, 'hex'), decode(k.session, 'hex'), of_node, k.epoch, k.position, k.part
+  -- One that is not there any more is written as claimed, and its client is asked: another may have taken its place.
+  INSERT INTO gom.resume_position AS r (id, key, session, node, epoch, position, part, claimed_at, disturbed)
+  SELECT k.id, decode(k.key, 'hex'), decode(k.session, 'hex'), of_node, k.epoch, k.position, k.part, moment, true
   FROM jsonb_to_recordset(batch -> 'keep') AS k(id bigint, key text, session text, epoch bigint, position bigint, part bigint)
   -- One that was lost has a row, or another connection has long gone on in its place.
   WHERE NOT k.id = ANY (lost) OR EXISTS (SELECT FROM gom.resume_position p WHERE p.id = k.id)

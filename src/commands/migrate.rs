@@ -120,6 +120,13 @@ async fn work(
                 println!("-- This needs Gom's own tables, which `gom migrate apply` makes.");
             }
             let plan = migrations::plan(client, &deployment).await.map_err(failed)?;
+            if !plan.swapped.is_empty() {
+                let tables = plan.swapped.join("`, `");
+                return Err(Failure::Other(format!(
+                    "the columns of `{tables}` change places, and only the record of deployments says that this is done: use \
+                     `gom migrate apply`"
+                )));
+            }
             plan.misfits
                 .iter()
                 .for_each(|misfit| println!("-- DOES NOT FIT: {}", in_comment(&misfit.to_string())));

@@ -106,6 +106,7 @@ where
         place: Rc::clone(&place),
         remembers,
         asks_for_receipts: false,
+        ends_soon: false,
         receipts: Receipts::default(),
         machine,
         // Beyond the clock's end is for ever.
@@ -159,6 +160,8 @@ pub(super) struct Socket {
     heard: Instant,
     outbox: Rc<Outbox>,
     state: Data<State>,
+    /// An operation could not begin: the socket is closed in a while.
+    ends_soon: bool,
     request_id: String,
 }
 

@@ -318,6 +318,51 @@ async fn a_page_that_is_opened_while_an_equal_one_is_away_does_not_take_what_tha
     known(&place, "left_at IS NULL", 2).await;
 }
 
+/// Each loss is of a server that was killed a moment ago, so that its rows still seem to be of a living one.
+#[actix_web::test]
+async fn losses_that_follow_each_other_do_not_go_back_further_and_further() {
+    let place = Place::new(Stores::Twins).await;
+    let _app = shops(&place, &[]).await;
+    let client = place.database.connect().await;
+    client.execute("UPDATE gom.feed SET position = 100", &[]).await.unwrap();
+    let resume = "SELECT from_position FROM gom.resume_subscription($1, '\\x01', '\\x02', $1, 300000, 1000)";
+    let begin = async |id: i64| -> Option<i64> { client.query_one(resume, &[&id]).await.unwrap().get(0) };
+    let receive = async |id: i64, position: i64| {
+        let update = "UPDATE gom.resume_position SET position = $2 WHERE id = $1";
+        assert_eq!(client.execute(update, &[&id, &position]).await.unwrap(), 1);
+    };
+    let later = async || {
+        let earlier = "UPDATE gom.resume_position SET claimed_at = claimed_at - interval '2 seconds'";
+        client.execute(earlier, &[]).await.unwrap();
+    };
+    assert_eq!(begin(1).await, None);
+    let mut starts = Vec::new();
+    for id in 2..7 {
+        receive(id - 1, 100 + 10 * id).await;
+        starts.push(begin(id).await.unwrap());
+        later().await;
+    }
+    // The first place counts for three seconds, which are two returns here.
+    assert_eq!(starts, [120, 120, 130, 140, 150]);
+    // Fifteen of a kind, all gone: each return finds a place of its own, and none is taken from one that is still to come.
+    client.execute("DELETE FROM gom.resume_position", &[]).await.unwrap();
+    for id in 100..115_i64 {
+        let insert = "INSERT INTO gom.resume_position (id, key, session, node, epoch, position, part)
+             SELECT $1, '\\x01', '\\x02', 9, epoch, 150, 4294967295 FROM gom.feed";
+        client.execute(insert, &[&id]).await.unwrap();
+    }
+    client
+        .execute("INSERT INTO gom.resume_node VALUES (9, now() - interval '10 seconds')", &[])
+        .await
+        .unwrap();
+    for id in 200..215_i64 {
+        assert_eq!(begin(id).await, Some(150), "return {id}");
+        receive(id, 190).await;
+        later().await;
+        later().await;
+    }
+}
+
 #[actix_web::test]
 async fn what_is_not_kept_any_more_begins_from_now_without_a_word() {
     let place = Place::new(Stores::Twins).await;

@@ -159,7 +159,7 @@ impl Follow {
     async fn tell(&self, state: LogState) -> Result<(), LineError> {
         let unavailable = || LineError::Unavailable("the hub is being rebuilt".to_owned());
         if self.shared.head.borrow().is_some_and(|head| head.position < state.position) {
-            self.shared.behind.set_once();
+            self.shared.behind.set_now_if_unset();
         }
         let hub = self.hub.wait().await.ok_or_else(unavailable)?;
         hub.send(Advance(state)).await.map_err(|_| unavailable())??;

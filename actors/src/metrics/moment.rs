@@ -13,7 +13,7 @@ impl Moment {
         self.0.store(now(), Ordering::Relaxed);
     }
 
-    pub fn set_once(&self) {
+    pub fn set_now_if_unset(&self) {
         // Whoever is quicker has the same moment to say.
         let _ = self.0.compare_exchange(0, now(), Ordering::Relaxed, Ordering::Relaxed);
     }

@@ -39,6 +39,8 @@ pub struct Plan {
     pub steps: Vec<MigrationStep>,
     /// Rows that the datamodel does not allow.
     pub misfits: Vec<Misfit>,
+    /// Tables of links whose columns change places.
+    pub swapped: Vec<String>,
     /// Tables and columns that were never Gom's and stay.
     pub left_alone: Vec<LeftAlone>,
     /// What was deployed last.

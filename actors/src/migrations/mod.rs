@@ -86,7 +86,8 @@ pub async fn plan<C: GenericClient>(client: &C, deployment: &Deployment<'_>) -> 
     let outline = Outline::make(client, deployment).await?;
     let steps = outline.look(client).await?.steps;
     let misfits = outline.misfits(client).await?;
-    Ok(Plan { steps, misfits, before: outline.before, left_alone: outline.planned.left_alone })
+    let swapped = outline.planned.swapped_tables();
+    Ok(Plan { steps, misfits, swapped, before: outline.before, left_alone: outline.planned.left_alone })
 }
 
 /// The rows that do not fit the datamodel, in a database that is served as it is; changes nothing.
@@ -132,6 +133,8 @@ pub async fn verify<C: GenericClient>(
     missing.extend(migrate::watch_steps(model, schema, &catalog::watches(client, schema).await?));
     differences.extend(missing.into_iter().map(|step| format!("still to do: {}", step.description)));
     let planned = migrate::plan(model, &target, &found, &[])?;
+    let swapped = planned.swapped_tables().into_iter();
+    differences.extend(swapped.map(|table| format!("still to do: the columns of `{table}` change places")));
     let misfits = examine::misfits(client, &planned.checks).await?;
     differences.extend(misfits.iter().map(ToString::to_string));
     Ok(differences)

@@ -150,7 +150,11 @@ impl Registry {
     /// What the database does not have, of so many rows at most.
     pub fn batch(&self, most: usize) -> Batch {
         let mut batch = Batch { lost: self.strays.clone(), ..Batch::default() };
-        for (id, row) in self.rows.iter().filter(|(_, row)| row.is_changed()).take(most) {
+        let changed = |ended: bool| {
+            self.rows.iter().filter(move |(_, row)| row.is_changed() && row.end.is_some() == ended)
+        };
+        // What has ended first: beginnings wait for that.
+        for (id, row) in changed(true).chain(changed(false)).take(most) {
             if row.end == Some(End::Ended) {
                 batch.ended.push(*id);
                 continue;
@@ -185,8 +189,11 @@ impl Registry {
             }
         }
         for id in disturbed {
-            if let Some(row) = self.rows.get_mut(id) {
-                row.disturbed = true;
+            match self.rows.get_mut(id) {
+                Some(row) => row.disturbed = true,
+                // Of a beginning that nobody knows of here.
+                None if self.strays.len() < MAX_STRAYS => self.strays.push(*id),
+                None => {}
             }
         }
     }

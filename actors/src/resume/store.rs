@@ -19,6 +19,7 @@ use crate::database::{Database, DedicatedConnection, LineError};
 const LIMIT: Duration = Duration::from_secs(1);
 /// Rows that one statement writes at most.
 const TOGETHER: usize = 2_000;
+const LEAST_TOGETHER: usize = 50;
 /// How often a server that holds positions writes that it lives: a third of what it is believed for.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(800);
 /// After so long without a write, others may have taken this server for dead.
@@ -45,16 +46,25 @@ pub(super) struct Keeper {
     writing: Mutex<Wrote>,
     /// Beginnings at once.
     beginnings: Semaphore,
-    /// The log has been told that the tables are missing.
-    missing: Cell<bool>,
+    /// What refuses every beginning was logged.
+    complained: Cell<bool>,
+    /// Something ended while positions were being written.
+    again: Cell<bool>,
 }
 
-#[derive(Default)]
+/// Why positions are written now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Interval,
+    /// A subscription has ended, and what begins waits for that.
+    Ended,
+}
+
 struct Wrote {
     last: Option<Instant>,
     complained: bool,
-    /// The last statement took too long: the next one writes less.
-    was_slow: bool,
+    /// Rows of the next statement; fewer after one that took too long.
+    together: usize,
 }
 
 impl Keeper {
@@ -66,9 +76,10 @@ impl Keeper {
             options,
             node: high.cast_signed(),
             shared,
-            writing: Mutex::default(),
+            writing: Mutex::new(Wrote { last: None, complained: false, together: TOGETHER }),
             beginnings: Semaphore::new(BEGINNINGS),
-            missing: Cell::default(),
+            complained: Cell::default(),
+            again: Cell::default(),
         }
     }
 
@@ -109,12 +120,15 @@ impl Keeper {
     /// Beside beginnings, which do not wait for it.
     fn write_soon(self: &Rc<Self>) {
         if self.writing.try_lock().is_err() {
+            self.again.set(true);
             return;
         }
         let keeper = Rc::clone(self);
         actix::spawn(async move {
-            if let Some(shared) = keeper.shared.upgrade() {
-                keeper.write(&shared).await;
+            let Some(shared) = keeper.shared.upgrade() else { return };
+            keeper.write(&shared, Why::Interval).await;
+            if keeper.again.take() {
+                keeper.write(&shared, Why::Ended).await;
             }
         });
     }
@@ -130,7 +144,11 @@ impl Keeper {
         }
         // What has just ended here is no place to go on from, or is a better one.
         if shared.registry().has_ended() {
-            self.write(&shared).await;
+            self.write(&shared, Why::Ended).await;
+        }
+        if answer.is_closed() {
+            shared.registry().remove(id);
+            return;
         }
         let params = [
             id.to_string(),
@@ -148,7 +166,7 @@ impl Keeper {
             }
             Err(LineError::Rejected(cause)) if is_missing(&cause) => {
                 shared.registry().remove(id);
-                if !self.missing.replace(true) {
+                if !self.complained.replace(true) {
                     tracing::warn!(
                         cause,
                         "subscriptions of clients without cursors are not remembered: Gom's own tables are of an earlier version"
@@ -157,6 +175,9 @@ impl Keeper {
                 Ok(None)
             }
             Err(error) => {
+                if matches!(error, LineError::Rejected(_)) && !self.complained.replace(true) {
+                    tracing::warn!(cause = %error, "where subscriptions of clients without cursors go on cannot be read");
+                }
                 shared.registry().remove_stray(id);
                 Err(ResumeError(error.to_string()))
             }
@@ -165,13 +186,17 @@ impl Keeper {
         let _ = answer.send(from);
     }
 
-    async fn write(&self, shared: &Arc<Shared>) {
+    async fn write(&self, shared: &Arc<Shared>, why: Why) {
         let mut wrote = self.writing.lock().await;
+        // Another has written it meanwhile.
+        if why == Why::Ended && !shared.registry().has_ended() {
+            return;
+        }
         if wrote.last.is_some_and(|last| last.elapsed() > MAX_SILENCE) {
             shared.registry().write_all();
         }
         for _ in 0..MAX_ROUNDS {
-            let together = if wrote.was_slow { TOGETHER / 8 } else { TOGETHER };
+            let together = wrote.together;
             let (batch, is_quiet) = {
                 let registry = shared.registry();
                 if registry.is_empty() {
@@ -190,10 +215,15 @@ impl Keeper {
                 Ok(disturbed) => {
                     shared.registry().written(&batch, &disturbed);
                     wrote.last = Some(Instant::now());
-                    (wrote.complained, wrote.was_slow) = (false, false);
+                    wrote.complained = false;
+                    if batch.len() < together {
+                        wrote.together = TOGETHER.min(together * 2);
+                    }
                 }
                 Err(error) => {
-                    wrote.was_slow = matches!(error, LineError::Slow(_));
+                    if matches!(error, LineError::Slow(_)) {
+                        wrote.together = (together / 2).max(LEAST_TOGETHER);
+                    }
                     if !wrote.complained {
                         tracing::warn!(cause = %error, "positions of subscriptions were not written; it is tried again");
                         wrote.complained = true;

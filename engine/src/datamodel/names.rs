@@ -32,7 +32,7 @@ const API_TYPES: [&str; 16] = [
 /// What the API appends to a model's name to make the names of its own types.
 const TYPE_SUFFIXES: [&str; 23] = [
     "Connection",
-    "AuthServices",
+    "Edge",
     "OrderByInput",
     "WhereInput",
     "WhereUniqueInput",

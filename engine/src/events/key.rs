@@ -18,7 +18,7 @@ impl Planner {
     /// The statement that reads the values of changed nodes of `model` on each path, as rows `(ordinal, path, value)`,
     /// two ints and a text: the positions in `changes` and `paths`. Of deleted nodes as they were before they were deleted.
     pub fn probe(&self, model: ModelId, paths: &[Path], changes: &[&Change]) -> Statement {
-        let events = events(changes, Before::ProbeError, |_, _| {});
+        let events = events(changes, Before::Unseen, |_, _| {});
         sql::event_values(self.physical(), model, paths, &events)
     }
 

@@ -39,7 +39,7 @@ impl Planner {
             checked: naming.checked.iter().map(|(field, filter)| (*field, filter)).collect(),
         });
         let matching = Match::All(vec![rest, Match::Row(&visible)]);
-        let before = if shape.shows_before() { Before::Shown } else { Before::ProbeError };
+        let before = if shape.shows_before() { Before::Shown } else { Before::Unseen };
         let events = events(changes, before, |change, out| {
             if !subscription.admits(change) {
                 out.clear();
@@ -177,7 +177,7 @@ impl<'a> Naming<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Before {
     Shown,
-    ProbeError,
+    Unseen,
 }
 
 /// The changes as the parameters of a statement; with what `more` adds to the object of each. `more` may clear a change

@@ -59,6 +59,13 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// The tables of links whose columns change places, in the order of their names.
+    pub fn swapped_tables(&self) -> Vec<String> {
+        let mut tables: Vec<String> = self.swapped.iter().cloned().collect();
+        tables.sort_unstable();
+        tables
+    }
+
     pub(super) fn queries(&self) -> RowQueries<'_> {
         RowQueries { found: &self.found, origins: &self.origins }
     }

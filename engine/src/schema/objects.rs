@@ -172,11 +172,8 @@ pub(super) fn connection(
         ),
         ("cursor", described("A cursor for use in pagination.", cursor, OutputMeaning::EdgeCursor)),
     ]);
-    let edge = builder.add_object(object(
-        format!("{}AuthServices", model.name),
-        Some("An edge in a connection."),
-        edge,
-    ));
+    let edge =
+        builder.add_object(object(format!("{}Edge", model.name), Some("An edge in a connection."), edge));
 
     let edges = TypeRef::List(Box::new(TypeRef::Object(edge))).required();
     let fields = named([

@@ -145,7 +145,7 @@ static GENERAL: &[Key] = &[
         "database.max_in_hand",
         COUNT,
         Some("4096"),
-        "Requests of one worker thread that may be in hand at once; the next is refused as overload.",
+        "Requests of one worker thread that may be in flight at once; the next is refused as overload.",
     ),
     Key::new(
         "database.max_waiting",

@@ -78,6 +78,9 @@ impl Socket {
 
     /// Ends the socket a while later, each at another time: a client that is accepted and closed at once comes back at once.
     pub(super) fn end_soon(&mut self, code: u16, reason: &'static str, ctx: &mut <Self as Actor>::Context) {
+        if std::mem::replace(&mut self.ends_soon, true) {
+            return;
+        }
         let spread = Duration::from_millis(uuid::Uuid::new_v4().as_u64_pair().1 % END_SPREAD_MS);
         ctx.run_later(FIRST_END + spread, move |socket, _| socket.end(code, reason));
     }
