@@ -167,7 +167,7 @@ async fn triggers_that_are_missing_or_asleep_are_named() {
     client.batch_execute(disable).await.unwrap();
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 1);
-    report.says("schema", "problem", "2 steps are open");
+    report.says("schema", "problem", "3 steps are open");
     report.says("triggers", "problem", r#"gom_change on "default$default"."Item""#);
     migrate(&environment);
     assert_eq!(doctor(&environment, &[]).code, 0);
