@@ -176,7 +176,7 @@ impl Report {
         self.dependencies.insert(name.to_owned(), dependency);
     }
 
-    fn add_pulse(&mut self, name: &str, status: HealthStatus, required: bool) {
+    fn add_status(&mut self, name: &str, status: HealthStatus, required: bool) {
         self.add(name, status.condition.name(), (status.since, status.last_success), required);
     }
 
@@ -213,15 +213,15 @@ impl HealthChecks {
         if let Some((sessions, limiter)) = &self.logins {
             // Users are refused without Redis; a proxy finds a node that reaches it, if there is one. A database without
             // the tables of sessions can still be served to the service.
-            report.add_pulse("sessions", sessions.status(), self.redis);
+            report.add_status("sessions", sessions.status(), self.redis);
             report.note("sessions", "in", store);
             // Meanwhile this process counts in its memory.
-            report.add_pulse("loginLimiter", limiter.status(), false);
+            report.add_status("loginLimiter", limiter.status(), false);
             report.note("loginLimiter", "in", store);
         }
         let worker = !self.role.answers();
         // Where requests are answered, messages wait and requests do not.
-        report.add_pulse("devices", self.push.devices_pulse(), worker);
+        report.add_status("devices", self.push.devices_status(), worker);
         report.note("devices", "in", store);
         // Subscribers keep their cursors; queries and writes do without.
         let (feed, unlogged) = (self.live.status(), self.deployed.unlogged().len());
@@ -234,7 +234,7 @@ impl HealthChecks {
         let lag = self.live.lag().unwrap_or_default();
         report.note("changeFeed", "lagMs", u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
         let push = self.push.status();
-        report.add_pulse("push", push, worker && push.condition != Condition::Off);
+        report.add_status("push", push, worker && push.condition != Condition::Off);
         report.note("push", "refusedBy", self.push.refusing());
     }
 }

@@ -50,7 +50,7 @@ pub enum StartError {
     Listen { address: String, cause: io::Error, setting: &'static str },
     #[error("the server cannot start")]
     Io(#[from] io::Error),
-    /// It was told to stop meanwhile.
+    /// A signal to stop came meanwhile.
     #[error("the server was told to stop while it started")]
     Stopped,
     /// What was in hand was not waited for.

@@ -1,4 +1,4 @@
-//! How far the hub is, as subscribers are told now and then: so that the position of one for whom there is nothing does not grow
+//! Reports the position of the hub to subscribers now and then, so that the position of one for whom there is nothing does not grow
 //! old.
 
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::watch::{Context, post};
 
 const LEVEL_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Subscribers are told how far the hub is.
+/// Reports the position of the hub to subscribers.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct TellLevel;

@@ -1,4 +1,4 @@
-//! Up to where a subscriber has been served: who starts it anew, with other rights, goes on from there.
+//! Up to where a subscriber has been served: a restart with other rights goes on from there.
 
 use actix::{Handler, Message};
 use gom_engine::events::Cursor;

@@ -255,7 +255,7 @@ impl Live {
         self.shared.announce.notify_one();
     }
 
-    /// From now on subscribers are told, now and then, how far the hub is ([`Sink::level`]).
+    /// From now on subscribers receive the position of the hub now and then ([`Sink::level`]).
     pub fn tell_level(&self) {
         self.shared.level_is_wanted.store(true, Ordering::Relaxed);
     }

@@ -171,7 +171,7 @@ impl Push {
     }
 
     /// How the place where devices are kept is doing.
-    pub fn devices_pulse(&self) -> HealthStatus {
+    pub fn devices_status(&self) -> HealthStatus {
         self.devices.status()
     }
 

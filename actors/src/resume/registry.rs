@@ -80,7 +80,7 @@ impl Batch {
 }
 
 impl Registry {
-    /// A subscription is about to begin. Its row is written by whoever looks where it goes on.
+    /// A subscription is about to begin. Its row is written by the statement that reads where it goes on.
     pub fn enter(&mut self, id: RowId, key: Key, session: Key) {
         let row =
             Row { key, session, received: None, stored: None, disturbed: false, back: false, end: None };

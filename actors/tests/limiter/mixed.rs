@@ -95,7 +95,7 @@ async fn mixed(kind: Kind) {
         let insured: u64 = nodes.iter().map(LoginLimiter::insured).sum();
         if let Some(postgres) = &place.postgres {
             let client = postgres.connect().await;
-            // What has happened to a connection is told when it ends.
+            // What has happened to a connection is reported when it ends.
             drop((nodes, place.limiter, place.database));
             let others = "select count(*) from pg_stat_activity where datname = current_database() \
                           and backend_type = 'client backend' and pid <> pg_backend_pid()";

@@ -100,7 +100,7 @@ async fn chain(seed: u64, shares: &mut BTreeMap<&str, Share>) {
             draft = wanted.draft;
         }
     }
-    // What is written afterwards is told of.
+    // What is written afterwards causes events.
     let (before, rows) = (logged(&client).await, Rows::read(&client, &draft).await);
     if let Some(model) = draft.models.iter().find(|model| !rows.ids[&model.key].is_empty()) {
         fill(&client, &format!("DELETE FROM \"{}\"", model.stored().replace('"', "\"\""))).await;

@@ -1,4 +1,4 @@
-//! When cursors of before a migration are refused: where something may have been missed, and nowhere else.
+//! When cursors from before a migration are refused: where something may have been missed, and nowhere else.
 
 use gom_test_support::TestDatabase;
 use tokio_postgres::Client;

@@ -29,7 +29,7 @@ fn model(text: &str) -> DataModel {
     parse("datamodel.prisma", text).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Applies a datamodel, of which nobody is told.
+/// Applies a datamodel, which causes no event.
 async fn attempt(
     client: &mut Client,
     text: &str,

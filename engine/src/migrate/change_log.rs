@@ -89,9 +89,9 @@ pub fn unlogged_tables(model: &DataModel, schema: &str, found: &[FoundTrigger]) 
     logged(model, schema).into_iter().map(|one| one.table).filter(|table| !has_trigger(table)).collect()
 }
 
-/// The step after which no cursor of before is taken any more, if a table that was served before has lost its trigger, was
+/// The step after which no earlier cursor is taken any more, if a table that was served before has lost its trigger, was
 /// called otherwise, or held its links the other way round: who comes back with such a cursor would miss the table's changes in
-/// silence. It comes last, because whoever stamps waits for it. A table that was never served has no subscriber from before.
+/// silence. It comes last, because stampers wait for it. A table that was never served has no subscriber from before.
 ///
 /// `deployed`: the layouts of all datamodels that were deployed here; nothing for one that this program cannot read.
 pub fn epoch_step(

@@ -54,7 +54,7 @@ impl Socket {
         self.apply(effects, ctx);
     }
 
-    /// The token was renewed. Where it allows something else, what runs is started anew, each after the last event that it has
+    /// The token was renewed. Where it allows something else, what runs is restarted, each after the last event that it has
     /// delivered.
     fn go_on_as(&mut self, user: Arc<User>, ctx: &mut <Self as Actor>::Context) {
         let same = self.viewer.as_ref().and_then(Viewer::user).is_some_and(|old| old.may_the_same(&user));
@@ -74,7 +74,7 @@ impl Socket {
         running.into_iter().for_each(|id| self.go_on_anew(id, ctx));
     }
 
-    /// Starts an operation anew after what it has been served: the last event of a quiet one may be older than what is kept.
+    /// Restarts an operation after what it has been served: the last event of a quiet one may be older than what is kept.
     pub(super) fn go_on_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
         let Some(operation) = self.running.get(&id) else { return };
         let number = operation.number;
