@@ -20,8 +20,13 @@ impl StreamHandler<Result<Message, ProtocolError>> for Empty {
     fn handle(&mut self, _: Result<Message, ProtocolError>, _: &mut Self::Context) {}
 }
 
-async fn open(request: HttpRequest, payload: web::Payload) -> actix_web::Result<actix_web::HttpResponse> {
-    WsResponseBuilder::new(Empty, &request, payload).protocols(&["graphql-transport-ws"]).start()
+async fn open(
+    request: HttpRequest,
+    payload: web::Payload,
+) -> actix_web::Result<actix_web::HttpResponse> {
+    WsResponseBuilder::new(Empty, &request, payload)
+        .protocols(&["graphql-transport-ws"])
+        .start()
 }
 
 #[actix_web::main]

@@ -25,8 +25,14 @@ type Received = Arc<Mutex<VecDeque<(usize, Instant)>>>;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, token] = arguments.as_slice() else { panic!("usage: live_clients HOST:PORT TOKEN") };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let [address, token] = arguments.as_slice() else {
+        panic!("usage: live_clients HOST:PORT TOKEN")
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
     let received = Received::default();
     let mut number = 0;
     for line in std::io::stdin().lock().lines() {
@@ -61,13 +67,23 @@ fn main() {
                     .collect();
                 times.sort_by(f64::total_cmp);
                 let of = |part: f64| {
-                    times.get(((times.len() as f64 - 1.0) * part) as usize).copied().unwrap_or(0.0)
+                    times
+                        .get(((times.len() as f64 - 1.0) * part) as usize)
+                        .copied()
+                        .unwrap_or(0.0)
                 };
-                format!("{} {:.1} {:.1} {:.1}", times.len(), of(0.5), of(0.99), of(1.0))
+                format!(
+                    "{} {:.1} {:.1} {:.1}",
+                    times.len(),
+                    of(0.5),
+                    of(0.99),
+                    of(1.0)
+                )
             }
             ["broadcast", sockets, round] => {
                 received.lock().unwrap().clear();
-                let (sockets, round): (usize, usize) = (sockets.parse().unwrap(), round.parse().unwrap());
+                let (sockets, round): (usize, usize) =
+                    (sockets.parse().unwrap(), round.parse().unwrap());
                 let began = Instant::now();
                 let answered = runtime.block_on(async {
                     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -77,9 +93,17 @@ fn main() {
                 wait(&received, sockets, Duration::from_secs(10));
                 let events = received.lock().unwrap();
                 let last = events.iter().map(|(_, at)| *at).max().unwrap_or(began);
-                format!("{} {:.1} {:.1}", events.len(), millis(answered - began), millis(last - began))
+                format!(
+                    "{} {:.1} {:.1}",
+                    events.len(),
+                    millis(answered - began),
+                    millis(last - began)
+                )
             }
-            ["bare", count, bytes] => format!("{:.3}", bare(count.parse().unwrap(), bytes.parse().unwrap())),
+            ["bare", count, bytes] => format!(
+                "{:.3}",
+                bare(count.parse().unwrap(), bytes.parse().unwrap())
+            ),
             other => panic!("unknown: {other:?}"),
         };
         println!("{answer}");
@@ -115,7 +139,14 @@ async fn write(
                 tokio::time::sleep_until(due.into()).await;
                 sent.push((tag, Instant::now()));
                 // Spread over all of them.
-                change(&mut stream, &address, &token, first + tag * 7_919 % sockets, tag).await;
+                change(
+                    &mut stream,
+                    &address,
+                    &token,
+                    first + tag * 7_919 % sockets,
+                    tag,
+                )
+                .await;
             }
             sent
         })
@@ -130,7 +161,13 @@ async fn write(
 }
 
 /// One mutation: the order of that number gets a name that tells which change it was.
-async fn change(stream: &mut tokio::net::TcpStream, address: &str, token: &str, order: usize, tag: usize) {
+async fn change(
+    stream: &mut tokio::net::TcpStream,
+    address: &str,
+    token: &str,
+    order: usize,
+    tag: usize,
+) {
     let body = format!(
         r#"{{"query":"mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) {{ updateOrder(where: $where, data: $data) {{ uid }} }}","variables":{{"where":{{"uid":"cscaleo{order:018}"}},"data":{{"name":"tag {tag}"}}}}}}"#
     );
@@ -142,9 +179,17 @@ async fn change(stream: &mut tokio::net::TcpStream, address: &str, token: &str, 
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"}}}") {
-        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{}", String::from_utf8_lossy(&answer));
+        assert!(
+            stream.read_buf(&mut answer).await.unwrap() > 0,
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
     }
-    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
 }
 
 fn millis(duration: Duration) -> f64 {
@@ -167,27 +212,49 @@ async fn connect(address: &str) -> tokio::net::TcpStream {
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.expect("an answer to the handshake"));
     }
-    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    assert!(
+        head.starts_with(b"HTTP/1.1 101"),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
     stream
 }
 
 /// Opens a socket, subscribes, and counts what comes.
-async fn subscribe(address: &str, token: &str, document: &str, variables: &str, received: &Received) {
+async fn subscribe(
+    address: &str,
+    token: &str,
+    document: &str,
+    variables: &str,
+    received: &Received,
+) {
     let mut stream = connect(address).await;
-    let init = format!(r#"{{"type":"connection_init","payload":{{"Authorization":"Bearer {token}"}}}}"#);
+    let init =
+        format!(r#"{{"type":"connection_init","payload":{{"Authorization":"Bearer {token}"}}}}"#);
     let query = document.replace('"', "\\\"");
-    let start =
-        format!(r#"{{"id":"1","type":"subscribe","payload":{{"query":"{query}","variables":{variables}}}}}"#);
+    let start = format!(
+        r#"{{"id":"1","type":"subscribe","payload":{{"query":"{query}","variables":{variables}}}}}"#
+    );
     stream.write_all(&frame(&init)).await.unwrap();
     stream.write_all(&frame(&start)).await.unwrap();
     let ack = message(&mut stream).await.expect("an ack");
-    assert!(ack.windows(14).any(|part| part == b"connection_ack"), "{}", String::from_utf8_lossy(&ack));
+    assert!(
+        ack.windows(14).any(|part| part == b"connection_ack"),
+        "{}",
+        String::from_utf8_lossy(&ack)
+    );
     let received = Arc::clone(received);
     tokio::spawn(async move {
         while let Some(text) = message(&mut stream).await {
-            assert!(!text.windows(8).any(|part| part == b"\"errors\""), "{}", String::from_utf8_lossy(&text));
+            assert!(
+                !text.windows(8).any(|part| part == b"\"errors\""),
+                "{}",
+                String::from_utf8_lossy(&text)
+            );
             if let Some(at) = text.windows(4).position(|part| part == b"tag ") {
-                let digits = text[at + 4..].iter().take_while(|byte| byte.is_ascii_digit());
+                let digits = text[at + 4..]
+                    .iter()
+                    .take_while(|byte| byte.is_ascii_digit());
                 let tag = digits.fold(0, |tag, digit| tag * 10 + usize::from(digit - b'0'));
                 received.lock().unwrap().push_back((tag, Instant::now()));
             }
@@ -224,7 +291,10 @@ async fn message(stream: &mut tokio::net::TcpStream) -> Option<Vec<u8>> {
         stream.read_exact(&mut text).await.ok()?;
         match head[0] & 0x0f {
             1 => return Some(text),
-            8 => panic!("closed: {}", String::from_utf8_lossy(text.get(2..).unwrap_or_default())),
+            8 => panic!(
+                "closed: {}",
+                String::from_utf8_lossy(text.get(2..).unwrap_or_default())
+            ),
             _ => {}
         }
     }
@@ -234,8 +304,14 @@ async fn message(stream: &mut tokio::net::TcpStream) -> Option<Vec<u8>> {
 fn bare(sockets: usize, bytes: usize) -> f64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut pairs: Vec<(TcpStream, TcpStream)> =
-        (0..sockets).map(|_| (TcpStream::connect(address).unwrap(), listener.accept().unwrap().0)).collect();
+    let mut pairs: Vec<(TcpStream, TcpStream)> = (0..sockets)
+        .map(|_| {
+            (
+                TcpStream::connect(address).unwrap(),
+                listener.accept().unwrap().0,
+            )
+        })
+        .collect();
     let frame = vec![b'x'; bytes];
     let mut buffer = vec![0; bytes];
     let mut spent = 0.0;
@@ -255,5 +331,10 @@ fn bare(sockets: usize, bytes: usize) -> f64 {
 /// Seconds of processor time of this thread.
 fn processor_time() -> f64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    stat.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
+    stat.split_whitespace()
+        .next()
+        .unwrap()
+        .parse::<f64>()
+        .unwrap()
+        / 1e9
 }

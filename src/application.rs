@@ -65,7 +65,9 @@ impl dyn Application + '_ {
         model: &DataModel,
         schema: &Schema,
     ) -> Result<Option<Policy>, PolicyError> {
-        policy::load(settings, model, schema, |source| self.policy_problems(source, model, schema))
+        policy::load(settings, model, schema, |source| {
+            self.policy_problems(source, model, schema)
+        })
     }
 }
 

@@ -41,7 +41,11 @@ pub enum ReadError {
     #[error("the renames {path} cannot be read: {cause}; correct datamodel.renames")]
     RenamesFile { path: PathBuf, cause: io::Error },
     #[error("{path}:{line}: {cause}; correct the file (datamodel.renames)")]
-    Rename { path: PathBuf, line: usize, cause: RenameError },
+    Rename {
+        path: PathBuf,
+        line: usize,
+        cause: RenameError,
+    },
     #[error(transparent)]
     Wrong(#[from] DatamodelErrors),
 }
@@ -49,7 +53,11 @@ pub enum ReadError {
 /// What tells datamodels apart: SHA-256 of the text, in hexadecimal.
 pub fn digest(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Reads and checks the datamodel that the settings name.
@@ -60,17 +68,42 @@ pub fn read(settings: &Settings) -> Result<LoadedDatamodel, ReadError> {
     let (name, text) = match &settings.datamodel.file {
         None => ("datamodel.prisma (built in)".to_string(), OWN.to_string()),
         Some(path) => {
-            let failed = |cause| ReadError::File { path: path.clone(), cause };
-            (path.display().to_string(), std::fs::read_to_string(path).map_err(failed)?)
+            let failed = |cause| ReadError::File {
+                path: path.clone(),
+                cause,
+            };
+            (
+                path.display().to_string(),
+                std::fs::read_to_string(path).map_err(failed)?,
+            )
         }
     };
     let (model, warnings) = parse_with_warnings(&name, &text)?;
-    let renames = settings.datamodel.renames.as_ref().map(kept_renames).transpose()?.unwrap_or_default();
-    Ok(LoadedDatamodel { name, text, model, warnings, renames })
+    let renames = settings
+        .datamodel
+        .renames
+        .as_ref()
+        .map(kept_renames)
+        .transpose()?
+        .unwrap_or_default();
+    Ok(LoadedDatamodel {
+        name,
+        text,
+        model,
+        warnings,
+        renames,
+    })
 }
 
 fn kept_renames(path: &PathBuf) -> Result<Vec<Rename>, ReadError> {
-    let failed = |cause| ReadError::RenamesFile { path: path.clone(), cause };
+    let failed = |cause| ReadError::RenamesFile {
+        path: path.clone(),
+        cause,
+    };
     let text = std::fs::read_to_string(path).map_err(failed)?;
-    read_renames(&text).map_err(|(line, cause)| ReadError::Rename { path: path.clone(), line, cause })
+    read_renames(&text).map_err(|(line, cause)| ReadError::Rename {
+        path: path.clone(),
+        line,
+        cause,
+    })
 }

@@ -42,7 +42,11 @@ struct Since {
 
 impl Default for Deployed {
     fn default() -> Self {
-        Deployed(Arc::new(Since { begun: Instant::now(), done: OnceLock::new(), unlogged: Mutex::default() }))
+        Deployed(Arc::new(Since {
+            begun: Instant::now(),
+            done: OnceLock::new(),
+            unlogged: Mutex::default(),
+        }))
     }
 }
 
@@ -58,11 +62,21 @@ impl Deployed {
 
     /// Tables of the datamodel whose changes nobody sees.
     pub fn unlogged(&self) -> Arc<[String]> {
-        Arc::clone(&self.0.unlogged.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .0
+                .unlogged
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn set_unlogged(&self, tables: Vec<String>) {
-        *self.0.unlogged.lock().unwrap_or_else(PoisonError::into_inner) = tables.into();
+        *self
+            .0
+            .unlogged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = tables.into();
     }
 
     fn set(&self) {
@@ -168,7 +182,11 @@ impl Deployment {
             }
             if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
                 let seconds = begun.elapsed().as_secs();
-                tracing::warn!(reason, seconds, "waiting for PostgreSQL: nothing can be served yet");
+                tracing::warn!(
+                    reason,
+                    seconds,
+                    "waiting for PostgreSQL: nothing can be served yet"
+                );
                 said = Some(Instant::now());
             }
             // Returns at once when all is to stop.
@@ -218,7 +236,8 @@ impl Deployment {
     async fn prepare(&self, client: &mut Client) -> Result<(), MigrateError> {
         if self.apply {
             let deployment = self.migration();
-            let begin = |step: &MigrationStep| tracing::debug!(step = step.description, "deploying");
+            let begin =
+                |step: &MigrationStep| tracing::debug!(step = step.description, "deploying");
             match migrations::apply(client, &deployment, &begin).await {
                 Ok(plan) => {
                     let steps = plan.steps.len();
@@ -227,11 +246,15 @@ impl Deployment {
                     let left_alone = listed(&others);
                     tracing::info!(steps, left_alone, "the database agrees with the datamodel");
                     if let Some(columns) = listed(&forbidding) {
-                        tracing::warn!(columns, "there are columns that Gom has not made and cannot fill");
+                        tracing::warn!(
+                            columns,
+                            "there are columns that Gom has not made and cannot fill"
+                        );
                     }
                 }
                 Err(error)
-                    if !error.is_temporary() && migrations::has_gone_on(client, &deployment).await? =>
+                    if !error.is_temporary()
+                        && migrations::has_gone_on(client, &deployment).await? =>
                 {
                     tracing::warn!(
                         error = error.without_values(),
@@ -241,7 +264,8 @@ impl Deployment {
                 Err(error) => return Err(error),
             }
         }
-        let unlogged = migrations::unlogged_tables(client, &self.datamodel.model, &self.schema).await?;
+        let unlogged =
+            migrations::unlogged_tables(client, &self.datamodel.model, &self.schema).await?;
         if !unlogged.is_empty() {
             let (count, tables) = (unlogged.len(), unlogged.join(", "));
             tracing::warn!(
@@ -253,7 +277,8 @@ impl Deployment {
         self.deployed.set_unlogged(unlogged);
         if let Some(physical) = &self.physical {
             let found = migrations::introspect(client, &self.schema).await?;
-            physical.set_links_with_required_id(links_with_required_id(&self.datamodel.model, &found));
+            physical
+                .set_links_with_required_id(links_with_required_id(&self.datamodel.model, &found));
             physical.set_log(migrations::has_change_log(client).await?);
             physical.set_own_values(migrations::has_own_values(client).await?);
         }
@@ -273,8 +298,13 @@ mod tests {
     #[test]
     fn the_pause_after_a_lock_grows_to_half_a_minute() {
         let pauses: Vec<Duration> =
-            std::iter::successors(Some(PAUSE), |pause| Some(longer(*pause))).take(9).collect();
-        assert!(pauses[..6].windows(2).all(|pair| pair[1] == pair[0] * 2), "{pauses:?}");
+            std::iter::successors(Some(PAUSE), |pause| Some(longer(*pause)))
+                .take(9)
+                .collect();
+        assert!(
+            pauses[..6].windows(2).all(|pair| pair[1] == pair[0] * 2),
+            "{pauses:?}"
+        );
         assert_eq!(pauses.last(), Some(&MAX_PAUSE));
     }
 }

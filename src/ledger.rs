@@ -49,10 +49,15 @@ pub fn engine(settings: &Settings) -> Result<Engine, LedgerError> {
     };
     let engine = Engine::new(model.clone(), &options)?;
     let name = || "ledger.toml (built in)".to_owned();
-    let source: PolicySource =
-        toml::from_str(POLICY).map_err(|cause| PolicyError::Form { name: name(), cause })?;
-    let policy = Policy::new(&source, &model, &engine.schema)
-        .map_err(|problems| PolicyError::Wrong { name: name(), problems })?;
+    let source: PolicySource = toml::from_str(POLICY).map_err(|cause| PolicyError::Form {
+        name: name(),
+        cause,
+    })?;
+    let policy =
+        Policy::new(&source, &model, &engine.schema).map_err(|problems| PolicyError::Wrong {
+            name: name(),
+            problems,
+        })?;
     Ok(engine.with_policy(Some(policy), None))
 }
 
@@ -62,7 +67,12 @@ pub fn reader(viewer: &Viewer) -> Viewer {
         Viewer::Service => Viewer::Service,
         Viewer::User(user) => {
             let permissions = READER.map(str::to_owned).to_vec();
-            let reader = User::new(user.subject.clone(), permissions, user.claims.clone(), user.expires);
+            let reader = User::new(
+                user.subject.clone(),
+                permissions,
+                user.claims.clone(),
+                user.expires,
+            );
             Viewer::User(Arc::new(reader))
         }
     }

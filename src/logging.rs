@@ -11,8 +11,16 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::settings::{Log, LogFormat};
 
 /// Libraries whose finer lines show what passes through them: parameters of statements, headers, paths.
-const SENSITIVE_TARGETS: [&str; 8] =
-    ["tokio_postgres", "hyper", "hyper_util", "h2", "reqwest", "rustls", "tungstenite", "redis"];
+const SENSITIVE_TARGETS: [&str; 8] = [
+    "tokio_postgres",
+    "hyper",
+    "hyper_util",
+    "h2",
+    "reqwest",
+    "rustls",
+    "tungstenite",
+    "redis",
+];
 
 /// Starts logging; later calls in one process change nothing.
 pub fn start(settings: &Log) {
@@ -23,8 +31,11 @@ pub fn start(settings: &Log) {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
         LogFormat::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
-    let started =
-        tracing_subscriber::registry().with(filter).with(filter_fn(is_safe_to_log)).with(lines).try_init();
+    let started = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(is_safe_to_log))
+        .with(lines)
+        .try_init();
     // An error says that somebody (a test) has set one up already.
     drop(started);
 }

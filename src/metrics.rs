@@ -41,5 +41,8 @@ impl MetricsCollector {
 
 fn build() -> [(&'static str, String); 2] {
     let revision = build_info::revision().unwrap_or("unknown");
-    [("version", env!("CARGO_PKG_VERSION").to_owned()), ("revision", revision.to_owned())]
+    [
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("revision", revision.to_owned()),
+    ]
 }

@@ -15,7 +15,9 @@ use gom_engine::plan::Source as _;
 use crate::application::Application;
 use crate::deployment::Deployed;
 use crate::graphql::{Admission, Api, Engine, Sources};
-use crate::identity::{SecretError, earlier_subject, obtain_vapid_keys, redis_options, sender_options};
+use crate::identity::{
+    SecretError, earlier_subject, obtain_vapid_keys, redis_options, sender_options,
+};
 use crate::settings::Settings;
 
 /// How often a worker that is not woken, for there is no Redis, looks for jobs: each look is one statement through an index.
@@ -39,7 +41,8 @@ pub enum PushError {
 /// Where devices are kept, by the settings. `keys`: for which browsers subscribe.
 pub fn devices_options(settings: &Settings, keys: Option<&VapidKeys>) -> DevicesOptions {
     DevicesOptions {
-        store: redis_options(&settings.redis).map_or(DeviceStoreChoice::Postgres, DeviceStoreChoice::Redis),
+        store: redis_options(&settings.redis)
+            .map_or(DeviceStoreChoice::Postgres, DeviceStoreChoice::Redis),
         per_user: settings.push.devices_per_user,
         vapid_key: keys.map(VapidKeys::fingerprint),
         other_keys_kept: OTHER_KEYS_KEPT,
@@ -64,13 +67,19 @@ pub async fn start(
     let sender = match keys {
         Some(keys) => Some(Sender::new(sender_options(settings)?, keys)?),
         None => {
-            tracing::info!("push is off: there are no VAPID keys (`gom vapid generate` makes some)");
+            tracing::info!(
+                "push is off: there are no VAPID keys (`gom vapid generate` makes some)"
+            );
             None
         }
     };
     let composer: Arc<MakeComposer> = {
-        let (engine, database, live, deployed) =
-            (Arc::clone(engine), database.clone(), live.clone(), deployed.clone());
+        let (engine, database, live, deployed) = (
+            Arc::clone(engine),
+            database.clone(),
+            live.clone(),
+            deployed.clone(),
+        );
         let settings = settings.clone();
         Arc::new(move || {
             let api = Api {
@@ -102,9 +111,16 @@ pub async fn start(
     };
     let devices = Devices::start(devices, database)?;
     let dispatches = options.dispatches;
-    let push = Push::start(options, database, devices, sender, composer, Arc::new(|| Sources.cuid()))
-        .await
-        .ok_or(PushError::Thread)?;
+    let push = Push::start(
+        options,
+        database,
+        devices,
+        sender,
+        composer,
+        Arc::new(|| Sources.cuid()),
+    )
+    .await
+    .ok_or(PushError::Thread)?;
     if dispatches {
         live.on_commits_elsewhere(push.waker());
     }

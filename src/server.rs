@@ -26,8 +26,8 @@ use crate::datamodel;
 use crate::deployment::{Deployed, Deploying, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::{
-    self, AuthServices, Console, Examples, HealthChecks, InlineMetrics, Metrics, MetricsServer, Renewals,
-    Sending, State, Welcome,
+    self, AuthServices, Console, Examples, HealthChecks, InlineMetrics, Metrics, MetricsServer,
+    Renewals, Sending, State, Welcome,
 };
 use crate::identity::{Cursors, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
@@ -127,7 +127,11 @@ impl Server {
         let write_rules = application.write_rules(&datamodel.model, &engine.schema, &settings);
         let mut engine = Box::new(engine.with_policy(policy, write_rules));
         let server = &settings.server;
-        let listener = listen(&server.host, server.port, "--port (server.port) or server.host")?;
+        let listener = listen(
+            &server.host,
+            server.port,
+            "--port (server.port) or server.host",
+        )?;
         let workers = match settings.server.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
@@ -141,10 +145,18 @@ impl Server {
         }
         let engine: Arc<Engine> = Arc::from(engine);
         let database = Database::start(options)?;
-        let examples = if settings.datamodel.file.is_none() { Examples::Shop } else { Examples::Any };
+        let examples = if settings.datamodel.file.is_none() {
+            Examples::Shop
+        } else {
+            Examples::Any
+        };
         let console = settings.graphql.console.then(|| Console::new(examples));
         let digest = datamodel::digest(&datamodel.text).into();
-        let welcome = if settings.server.welcome { Welcome::Full } else { Welcome::Brief };
+        let welcome = if settings.server.welcome {
+            Welcome::Full
+        } else {
+            Welcome::Brief
+        };
         let openapi = settings.server.openapi;
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
@@ -160,10 +172,14 @@ impl Server {
         let deployed = deployment.deployed.clone();
         let deployment = deployment.begin(FOR_DEPLOYMENT).await?;
         // After the tables that it needs, where they could be made.
-        let edge = role.answers().then(|| AuthServices::start(&settings, &database, &engine)).transpose()?;
+        let edge = role
+            .answers()
+            .then(|| AuthServices::start(&settings, &database, &engine))
+            .transpose()?;
 
         let live = live(&settings, &database, &engine).await?;
-        let push = push::start(application, &settings, &database, &engine, &live, &deployed).await?;
+        let push =
+            push::start(application, &settings, &database, &engine, &live, &deployed).await?;
         http::forget_devices(edge.as_ref(), &push);
         let checks = HealthChecks {
             role,
@@ -172,18 +188,25 @@ impl Server {
             deployed: deployed.clone(),
             live: live.clone(),
             push: push.clone(),
-            logins: edge.as_ref().map(|edge| (edge.sessions.clone(), edge.limiter.clone())),
+            logins: edge
+                .as_ref()
+                .map(|edge| (edge.sessions.clone(), edge.limiter.clone())),
             redis: settings.redis.host.is_some(),
             stop: stop.clone(),
         };
         let began = Arc::new(Moment::default());
         began.is_now();
-        let collector =
-            MetricsCollector { engine: Arc::clone(&engine), live: live.clone(), push: push.clone(), began };
+        let collector = MetricsCollector {
+            engine: Arc::clone(&engine),
+            live: live.clone(),
+            push: push.clone(),
+            began,
+        };
         let metrics = Arc::new(Metrics::new(&settings.metrics, collector));
         let metrics_server = match settings.metrics.port {
             Some(port) => {
-                let listener = listen(&settings.metrics.host, port, "metrics.port or metrics.host")?;
+                let listener =
+                    listen(&settings.metrics.host, port, "metrics.port or metrics.host")?;
                 Some(MetricsServer::start(listener, &metrics)?)
             }
             None => None,
@@ -192,8 +215,14 @@ impl Server {
         let shown = web::Data::new(InlineMetrics(here.then_some(metrics)));
 
         let limits = Arc::new(settings.limits.clone());
-        let (bounds, connections) = (Arc::new(settings.sockets.clone()), ConnectionLimiter::default());
-        let positions = role.answers().then(|| http::positions(&settings, &database)).flatten();
+        let (bounds, connections) = (
+            Arc::new(settings.sockets.clone()),
+            ConnectionLimiter::default(),
+        );
+        let positions = role
+            .answers()
+            .then(|| http::positions(&settings, &database))
+            .flatten();
         let sending = Sending::of(&settings.server);
         let waiting = http::waiting(&limits, sending.waiting_bytes);
         let asked = http::asked(&limits, sending.request_bytes);
@@ -213,7 +242,10 @@ impl Server {
                     admission: http::admission(&waiting, &limits, sending.waiting_bytes),
                 };
                 State {
-                    ledger: Api { engine: Arc::clone(&ledger), ..api.clone() },
+                    ledger: Api {
+                        engine: Arc::clone(&ledger),
+                        ..api.clone()
+                    },
                     api,
                     tokens: Arc::clone(&keys),
                     limits: Arc::clone(&limits),
@@ -236,8 +268,13 @@ impl Server {
                     openapi,
                 }
             });
-            let origins = edge.as_ref().map(|edge| Arc::clone(&edge.origins)).unwrap_or_default();
-            let app = App::new().app_data(web::Data::new(checks.clone())).app_data(shown.clone());
+            let origins = edge
+                .as_ref()
+                .map(|edge| Arc::clone(&edge.origins))
+                .unwrap_or_default();
+            let app = App::new()
+                .app_data(web::Data::new(checks.clone()))
+                .app_data(shown.clone());
             let app = match state {
                 Some(state) => app.app_data(web::Data::new(state)).configure(http::routes),
                 None => app.configure(http::worker_routes),
@@ -361,8 +398,13 @@ impl Server {
         tracing::info!("stopping");
         let end = Instant::now() + self.shutdown_timeout;
         let for_embedded = self.shutdown_timeout / 4;
-        let of_spans = traces.as_ref().map_or(Duration::ZERO, |_| LAST_SPANS.min(self.shutdown_timeout / 4));
-        let of_work = embedded.as_ref().map_or(end, |_| end - for_embedded.min(FOR_EMBEDDED)) - of_spans;
+        let of_spans = traces.as_ref().map_or(Duration::ZERO, |_| {
+            LAST_SPANS.min(self.shutdown_timeout / 4)
+        });
+        let of_work = embedded
+            .as_ref()
+            .map_or(end, |_| end - for_embedded.min(FOR_EMBEDDED))
+            - of_spans;
         let finishing = async {
             stop_sockets.send_replace(true);
             let left = of_work.saturating_duration_since(Instant::now());
@@ -374,14 +416,18 @@ impl Server {
             };
             let work = async { tokio::join!(answering, push.drain(left)) };
             if timeout_at(of_work, work).await.is_err() {
-                tracing::warn!("not all that was in hand is finished, and server.shutdown_timeout is over");
+                tracing::warn!(
+                    "not all that was in hand is finished, and server.shutdown_timeout is over"
+                );
             }
             if let Some(metrics) = metrics {
                 // The order is given at once.
                 let _ = timeout_at(of_work, metrics.handle.stop(false)).await;
             }
             if let Some(traces) = traces {
-                traces.shut_down((of_work + of_spans).saturating_duration_since(Instant::now())).await;
+                traces
+                    .shut_down((of_work + of_spans).saturating_duration_since(Instant::now()))
+                    .await;
             }
             drop(push);
             // Its connections go before their server does.
@@ -389,7 +435,9 @@ impl Server {
             if let Some(embedded) = embedded
                 && timeout_at(end, embedded.stop()).await.is_err()
             {
-                tracing::warn!("the private PostgreSQL has not stopped in time; it ends with this process");
+                tracing::warn!(
+                    "the private PostgreSQL has not stopped in time; it ends with this process"
+                );
             }
         };
         tokio::select! {
@@ -413,7 +461,10 @@ async fn database(
                 ..EmbeddedOptions::new(&settings.embedded.data_dir)
             })
             .await?;
-            (DatabaseOptions::new(embedded.connection_config()), Some(embedded))
+            (
+                DatabaseOptions::new(embedded.connection_config()),
+                Some(embedded),
+            )
         }
     };
     options.workers = workers;
@@ -435,7 +486,11 @@ async fn database(
 ///
 /// # Errors
 /// See [`Live::start_apart`].
-pub async fn live(settings: &Settings, database: &Database, engine: &Engine) -> Result<Live, LiveStartError> {
+pub async fn live(
+    settings: &Settings,
+    database: &Database,
+    engine: &Engine,
+) -> Result<Live, LiveStartError> {
     let options = LiveOptions {
         schema: settings.database.schema.clone(),
         poll: settings.live.poll_interval,
@@ -448,7 +503,11 @@ pub async fn live(settings: &Settings, database: &Database, engine: &Engine) -> 
     let (planner, cursors) = (engine.planner.clone(), engine.cursors.clone());
     let encode = move |subscription: &Subscription, payload: &str, cursor: Cursor| {
         let completed = planner.message(subscription, payload);
-        web::Bytes::from(write_event(completed.answer.as_deref(), &completed.errors, &cursors.seal(cursor)))
+        web::Bytes::from(write_event(
+            completed.answer.as_deref(),
+            &completed.errors,
+            &cursors.seal(cursor),
+        ))
     };
     // Sessions, limits and the database's supervisor are on this thread.
     Live::start_apart(options, database, engine.planner.clone(), Arc::new(encode)).await
@@ -456,7 +515,11 @@ pub async fn live(settings: &Settings, database: &Database, engine: &Engine) -> 
 
 /// Bound before anything is started, so that a port in use is known at once.
 fn listen(host: &str, port: u16, setting: &'static str) -> Result<TcpListener, StartError> {
-    let failed = |cause| StartError::Listen { address: format!("{host}:{port}"), cause, setting };
+    let failed = |cause| StartError::Listen {
+        address: format!("{host}:{port}"),
+        cause,
+        setting,
+    };
     let listener = TcpListener::bind((host, port)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)

@@ -19,8 +19,10 @@ impl Stop {
     /// # Errors
     /// If the system refuses to tell of signals.
     pub fn on_signals() -> io::Result<Self> {
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
         // Of a terminal that is closed, and of supervisors that mean an orderly end by it.
         let mut hangup = signal(SignalKind::hangup())?;
         let (tell, asked) = watch::channel(0);
@@ -40,7 +42,9 @@ impl Stop {
 
     /// Signals do what they usually do, and nobody asks for an orderly end.
     pub fn never() -> Self {
-        Stop { asked: watch::channel(0).1 }
+        Stop {
+            asked: watch::channel(0).1,
+        }
     }
 
     /// Whether an end has been asked for.

@@ -74,36 +74,62 @@ struct Node {
 
 fn demands() -> Demands {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml");
-    toml::from_str(&std::fs::read_to_string(path).expect("deny.toml can be read")).expect("deny.toml is TOML")
+    toml::from_str(&std::fs::read_to_string(path).expect("deny.toml can be read"))
+        .expect("deny.toml is TOML")
 }
 
 fn metadata(target: &str) -> Metadata {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", target])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--filter-platform",
+            target,
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("cargo writes JSON")
 }
 
 /// Every package that is built for a target, by its id.
 fn built(metadata: &Metadata) -> HashMap<&str, &Package> {
-    let ids: HashSet<&str> = metadata.resolve.nodes.iter().map(|node| node.id.as_str()).collect();
-    let packages = metadata.packages.iter().filter(|package| ids.contains(package.id.as_str()));
-    packages.map(|package| (package.id.as_str(), package)).collect()
+    let ids: HashSet<&str> = metadata
+        .resolve
+        .nodes
+        .iter()
+        .map(|node| node.id.as_str())
+        .collect();
+    let packages = metadata
+        .packages
+        .iter()
+        .filter(|package| ids.contains(package.id.as_str()));
+    packages
+        .map(|package| (package.id.as_str(), package))
+        .collect()
 }
 
 /// Whether a licence expression can be met with the licences that are allowed.
 fn is_allowed(expression: &str, allowed: &[Licensee]) -> bool {
-    let permitted = |demanded: &LicenseReq| allowed.iter().any(|licensee| licensee.satisfies(demanded));
+    let permitted =
+        |demanded: &LicenseReq| allowed.iter().any(|licensee| licensee.satisfies(demanded));
     Expression::parse_mode(expression, ParseMode::LAX)
         .is_ok_and(|expression| expression.evaluate(|term| permitted(term)))
 }
 
 fn allowed(demands: &Demands) -> Vec<Licensee> {
     let allow = &demands.licenses.allow;
-    allow.iter().map(|licence| Licensee::parse(licence).expect("a licence has a name")).collect()
+    allow
+        .iter()
+        .map(|licence| Licensee::parse(licence).expect("a licence has a name"))
+        .collect()
 }
 
 #[test]
@@ -113,10 +139,18 @@ fn every_dependency_has_a_licence_that_is_allowed() {
     for target in &demands.graph.targets {
         let metadata = metadata(target);
         let packages = built(&metadata);
-        assert!(packages.len() > 300, "{} packages for {target}", packages.len());
+        assert!(
+            packages.len() > 300,
+            "{} packages for {target}",
+            packages.len()
+        );
         for package in packages.values() {
             let licence = package.license.as_deref().unwrap_or("none");
-            assert!(is_allowed(licence, &allowed), "{}: its licence is {licence}", package.name);
+            assert!(
+                is_allowed(licence, &allowed),
+                "{}: its licence is {licence}",
+                package.name
+            );
         }
     }
 }
@@ -127,7 +161,13 @@ fn a_licence_that_is_not_allowed_is_found() {
     assert!(is_allowed("MIT/Apache-2.0", &allowed));
     assert!(is_allowed("GPL-3.0 OR MIT", &allowed));
     assert!(is_allowed("Apache-2.0 WITH LLVM-exception", &allowed));
-    for refused in ["GPL-3.0", "GPL-3.0 AND MIT", "none", "", "MIT AND (AGPL-3.0 OR SSPL-1.0)"] {
+    for refused in [
+        "GPL-3.0",
+        "GPL-3.0 AND MIT",
+        "none",
+        "",
+        "MIT AND (AGPL-3.0 OR SSPL-1.0)",
+    ] {
         assert!(!is_allowed(refused, &allowed), "{refused}");
     }
 }
@@ -136,8 +176,13 @@ fn a_licence_that_is_not_allowed_is_found() {
 fn dependencies_come_from_one_registry_at_versions_that_are_named() {
     let metadata = metadata(&demands().graph.targets[0]);
     let source_of = |name: &str| {
-        let package = metadata.packages.iter().find(|package| package.name == name);
-        package.and_then(|package| package.source.as_deref()).expect("it comes from the registry")
+        let package = metadata
+            .packages
+            .iter()
+            .find(|package| package.name == name);
+        package
+            .and_then(|package| package.source.as_deref())
+            .expect("it comes from the registry")
     };
     let registry = source_of("serde");
     assert!(registry.starts_with("registry+"), "{registry}");
@@ -148,7 +193,11 @@ fn dependencies_come_from_one_registry_at_versions_that_are_named() {
             None => {
                 for dependency in &package.dependencies {
                     let named = dependency.path.is_some() || dependency.req != "*";
-                    assert!(named, "{} takes any version of {}", package.name, dependency.name);
+                    assert!(
+                        named,
+                        "{} takes any version of {}",
+                        package.name, dependency.name
+                    );
                 }
             }
         }
@@ -163,10 +212,22 @@ fn crates_that_are_banned_are_reached_through_those_that_may_only() {
         let packages = built(&metadata);
         for node in &metadata.resolve.nodes {
             let by = &packages[node.id.as_str()].name;
-            for dependency in node.dependencies.iter().filter_map(|id| packages.get(id.as_str())) {
-                let ban = demands.bans.deny.iter().find(|ban| ban.name == dependency.name);
+            for dependency in node
+                .dependencies
+                .iter()
+                .filter_map(|id| packages.get(id.as_str()))
+            {
+                let ban = demands
+                    .bans
+                    .deny
+                    .iter()
+                    .find(|ban| ban.name == dependency.name);
                 let permitted = ban.is_none_or(|ban| ban.wrappers.contains(by));
-                assert!(permitted, "{by} depends on {}, which is banned", dependency.name);
+                assert!(
+                    permitted,
+                    "{by} depends on {}, which is banned",
+                    dependency.name
+                );
             }
         }
     }

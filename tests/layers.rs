@@ -14,7 +14,17 @@ struct Layers {
 
 const ENGINE: Layers = Layers {
     sources: "engine/src",
-    modules: &["error", "datamodel", "migrate", "sql", "schema", "request", "policy", "plan", "events"],
+    modules: &[
+        "error",
+        "datamodel",
+        "migrate",
+        "sql",
+        "schema",
+        "request",
+        "policy",
+        "plan",
+        "events",
+    ],
     exceptions: &[],
 };
 
@@ -81,7 +91,11 @@ fn arrows(sources: &str) -> BTreeMap<String, BTreeSet<String>> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("the folder is there") {
             let path = entry.expect("it can be read").path();
-            let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name is UTF-8").to_owned();
+            let stem = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .expect("a name is UTF-8")
+                .to_owned();
             let is_test = stem == "tests" || stem.ends_with("_tests");
             if is_test {
                 continue;
@@ -91,9 +105,14 @@ fn arrows(sources: &str) -> BTreeMap<String, BTreeSet<String>> {
                 continue;
             }
             let inside = path.strip_prefix(&root).expect("it is in the folder");
-            let module = inside.iter().next().and_then(|part| part.to_str()).expect("a name is UTF-8");
+            let module = inside
+                .iter()
+                .next()
+                .and_then(|part| part.to_str())
+                .expect("a name is UTF-8");
             let module = module.trim_end_matches(".rs");
-            if path.extension().is_none_or(|extension| extension != "rs") || ["lib", "main"].contains(&module)
+            if path.extension().is_none_or(|extension| extension != "rs")
+                || ["lib", "main"].contains(&module)
             {
                 continue;
             }
@@ -107,8 +126,14 @@ fn arrows(sources: &str) -> BTreeMap<String, BTreeSet<String>> {
 
 /// The modules of its own crate that a source names, tests and comments apart.
 fn modules_in(text: &str) -> impl Iterator<Item = String> {
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let text = text
+        .split("#[cfg(test)]\nmod tests")
+        .next()
+        .unwrap_or_default();
+    let code: Vec<&str> = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect();
     let code = code.join("\n");
     let used: Vec<String> = code
         .split("crate::")
@@ -137,7 +162,9 @@ fn modules_in(text: &str) -> impl Iterator<Item = String> {
 }
 
 fn first_word(text: &str) -> String {
-    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    text.chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
 }
 
 fn check(layers: &Layers) {
@@ -151,14 +178,29 @@ fn check(layers: &Layers) {
             Vec::from_iter(used.iter().map(String::as_str)).join(", ")
         );
         let own = place(module);
-        assert!(own.is_some(), "{}: no layer is given for {module}", layers.sources);
+        assert!(
+            own.is_some(),
+            "{}: no layer is given for {module}",
+            layers.sources
+        );
         upwards.extend(
-            used.iter().filter(|used| place(used) > own).map(|used| (module.as_str(), used.as_str())),
+            used.iter()
+                .filter(|used| place(used) > own)
+                .map(|used| (module.as_str(), used.as_str())),
         );
     }
-    assert_eq!(arrows.len(), layers.modules.len(), "{}: a layer has no module", layers.sources);
+    assert_eq!(
+        arrows.len(),
+        layers.modules.len(),
+        "{}: a layer has no module",
+        layers.sources
+    );
     let expected: BTreeSet<(&str, &str)> = layers.exceptions.iter().copied().collect();
-    assert_eq!(upwards, expected, "{}: these use modules above them", layers.sources);
+    assert_eq!(
+        upwards, expected,
+        "{}: these use modules above them",
+        layers.sources
+    );
 }
 
 #[test]
@@ -183,5 +225,8 @@ fn a_module_that_is_used_is_found() {
          fn f() { crate::stop::now() }\npub(crate) fn g() {}\n#[cfg(test)]\nmod tests { use crate::server; }",
     )
     .collect();
-    assert_eq!(Vec::from_iter(&found), ["graphql", "identity", "push", "settings", "stop"]);
+    assert_eq!(
+        Vec::from_iter(&found),
+        ["graphql", "identity", "push", "settings", "stop"]
+    );
 }

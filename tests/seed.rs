@@ -18,7 +18,9 @@ async fn shop() -> TestDatabase {
     let database = TestDatabase::create().await;
     let model = datamodel::parse("datamodel.prisma", SHOP).unwrap();
     let deployment = Deployment::new(&model, SHOP, SCHEMA);
-    migrations::apply(&mut database.connect().await, &deployment, &|_| {}).await.unwrap();
+    migrations::apply(&mut database.connect().await, &deployment, &|_| {})
+        .await
+        .unwrap();
     database
 }
 
@@ -28,14 +30,24 @@ async fn the_demo_shop_is_complete_and_comes_only_once() {
     let mut client = database.connect().await;
     let rows = seed::demo(&mut client, SCHEMA).await.unwrap();
     assert!(rows > 60, "{rows}");
-    assert_eq!(seed::demo(&mut client, SCHEMA).await.unwrap(), rows, "a second run changes nothing");
+    assert_eq!(
+        seed::demo(&mut client, SCHEMA).await.unwrap(),
+        rows,
+        "a second run changes nothing"
+    );
 
     let count = async |sql: &str| -> i64 { client.query_one(sql, &[]).await.unwrap().get(0) };
     let table = |name: &str| format!("\"{SCHEMA}\".\"{name}\"");
     let (orders, items, prices) = (table("Order"), table("Item"), table("Price"));
-    assert_eq!(count(&format!("SELECT count(*) FROM {}", table("User"))).await, 2);
     assert_eq!(
-        count(&format!("SELECT count(DISTINCT (\"assignedTo\", \"stage\")) FROM {orders}")).await,
+        count(&format!("SELECT count(*) FROM {}", table("User"))).await,
+        2
+    );
+    assert_eq!(
+        count(&format!(
+            "SELECT count(DISTINCT (\"assignedTo\", \"stage\")) FROM {orders}"
+        ))
+        .await,
         8,
         "each seller has orders in each stage"
     );
@@ -45,14 +57,29 @@ async fn the_demo_shop_is_complete_and_comes_only_once() {
         );
         count(&sql).await
     };
-    assert_eq!(without(&orders, &items, "order").await, 0, "an order has items");
-    assert_eq!(without(&items, &prices, "item").await, 0, "an item has a price");
-    assert_eq!(without(&table("Promotion"), &table("Publication"), "promotion").await, 0);
+    assert_eq!(
+        without(&orders, &items, "order").await,
+        0,
+        "an order has items"
+    );
+    assert_eq!(
+        without(&items, &prices, "item").await,
+        0,
+        "an item has a price"
+    );
+    assert_eq!(
+        without(&table("Promotion"), &table("Publication"), "promotion").await,
+        0
+    );
     let strangers = format!(
         "SELECT count(*) FROM {orders} o WHERE NOT EXISTS (SELECT FROM {} c WHERE c.\"A\" = o.\"issuedTo\" AND c.\"B\" = o.\"assignedTo\")",
         table("_CustomerOf")
     );
-    assert_eq!(count(&strangers).await, 0, "orders are of the seller's own customers");
+    assert_eq!(
+        count(&strangers).await,
+        0,
+        "orders are of the seller's own customers"
+    );
     let wrong = format!(
         "SELECT count(*) FROM {} WHERE length(\"extUid\") <> 10 OR \"phone\" !~ '^[0-9]{{10}}$'",
         table("Bp")
@@ -75,24 +102,43 @@ async fn the_demo_sellers_are_let_in_once_and_only_by_the_private_database() {
     let names = ["paletas@demo.gom", "tacos@demo.gom"].map(str::to_owned);
     assert_eq!(seed::demo_logins(&client).await.unwrap(), names);
     let accounts = AccountTable::new(&client);
-    let subjects =
-        format!("SELECT count(*) FROM gom.account JOIN \"{SCHEMA}\".\"User\" ON subject = \"extUid\"");
+    let subjects = format!(
+        "SELECT count(*) FROM gom.account JOIN \"{SCHEMA}\".\"User\" ON subject = \"extUid\""
+    );
     assert_eq!(
-        client.query_one(&subjects, &[]).await.unwrap().get::<_, i64>(0),
+        client
+            .query_one(&subjects, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0),
         2,
         "they are the shop's sellers"
     );
 
-    accounts.set_password_hash(&names[0], "another").await.unwrap();
+    accounts
+        .set_password_hash(&names[0], "another")
+        .await
+        .unwrap();
     demo.open(&mut client, SCHEMA).await.unwrap();
-    assert_eq!(seed::demo_logins(&client).await.unwrap(), names[1..], "what was changed stays so");
+    assert_eq!(
+        seed::demo_logins(&client).await.unwrap(),
+        names[1..],
+        "what was changed stays so"
+    );
 
-    assert!(!demo.add_accounts(&mut client, SCHEMA).await.unwrap(), "there are some");
+    assert!(
+        !demo.add_accounts(&mut client, SCHEMA).await.unwrap(),
+        "there are some"
+    );
 
     let other = shop().await;
     let mut client = other.connect().await;
     seed::demo(&mut client, SCHEMA).await.unwrap();
-    assert_eq!(seed::demo_logins(&client).await.unwrap(), Vec::<String>::new(), "`gom seed` lets nobody in");
+    assert_eq!(
+        seed::demo_logins(&client).await.unwrap(),
+        Vec::<String>::new(),
+        "`gom seed` lets nobody in"
+    );
 }
 
 #[tokio::test]
@@ -108,12 +154,17 @@ async fn the_demo_sellers_get_both_their_accounts_or_none() {
     };
     let demo = DemoShop::new(&settings::load(&inputs).unwrap().settings);
     client
-        .batch_execute("ALTER TABLE gom.account ADD CONSTRAINT no_tacos CHECK (username <> 'tacos@demo.gom')")
+        .batch_execute(
+            "ALTER TABLE gom.account ADD CONSTRAINT no_tacos CHECK (username <> 'tacos@demo.gom')",
+        )
         .await
         .unwrap();
     demo.add_accounts(&mut client, SCHEMA).await.unwrap_err();
     assert_eq!(AccountTable::new(&client).list().await.unwrap().len(), 0);
-    client.batch_execute("ALTER TABLE gom.account DROP CONSTRAINT no_tacos").await.unwrap();
+    client
+        .batch_execute("ALTER TABLE gom.account DROP CONSTRAINT no_tacos")
+        .await
+        .unwrap();
     assert!(demo.add_accounts(&mut client, SCHEMA).await.unwrap());
     assert_eq!(AccountTable::new(&client).list().await.unwrap().len(), 2);
 }
@@ -122,25 +173,47 @@ async fn the_demo_sellers_get_both_their_accounts_or_none() {
 async fn every_part_of_the_benchmarks_data_set_can_be_written_twice() {
     let database = shop().await;
     let client = database.connect().await;
-    client.batch_execute(&format!("SET search_path TO \"{SCHEMA}\"")).await.unwrap();
+    client
+        .batch_execute(&format!("SET search_path TO \"{SCHEMA}\""))
+        .await
+        .unwrap();
     // The rows written here are only a few of each table, and so lack what they link to.
     let keys = "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'f'";
     for row in client.query(keys, &[]).await.unwrap() {
         let (table, name): (String, String) = (row.get(0), row.get(1));
-        client.batch_execute(&format!("ALTER TABLE {table} DROP CONSTRAINT \"{name}\"")).await.unwrap();
+        client
+            .batch_execute(&format!("ALTER TABLE {table} DROP CONSTRAINT \"{name}\""))
+            .await
+            .unwrap();
     }
     for part in &seed::PARTS {
-        assert_eq!(part.portions().last().unwrap().1, part.rows, "{}: portions reach the end", part.label);
+        assert_eq!(
+            part.portions().last().unwrap().1,
+            part.rows,
+            "{}: portions reach the end",
+            part.label
+        );
         let rows = i32::try_from(part.rows.min(200)).unwrap();
-        assert!(client.execute(part.sql, &[&1_i32, &rows]).await.unwrap() > 0, "{}", part.label);
-        assert_eq!(client.execute(part.sql, &[&1_i32, &rows]).await.unwrap(), 0, "{}", part.label);
+        assert!(
+            client.execute(part.sql, &[&1_i32, &rows]).await.unwrap() > 0,
+            "{}",
+            part.label
+        );
+        assert_eq!(
+            client.execute(part.sql, &[&1_i32, &rows]).await.unwrap(),
+            0,
+            "{}",
+            part.label
+        );
     }
 }
 
 #[tokio::test]
 async fn a_database_without_the_tables_is_told_so() {
     let database = TestDatabase::create().await;
-    let error = seed::demo(&mut database.connect().await, SCHEMA).await.unwrap_err();
+    let error = seed::demo(&mut database.connect().await, SCHEMA)
+        .await
+        .unwrap_err();
     assert!(matches!(error, SeedError::NoTables { .. }), "{error}");
     assert!(error.to_string().contains("gom migrate apply"), "{error}");
 }

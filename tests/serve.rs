@@ -13,7 +13,11 @@ use serde_json::{Value, json};
 fn gom(folder: &tempfile::TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gom"));
     // Nothing of this machine's settings; programs are found by PATH and in the usual places.
-    command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .stdin(Stdio::null());
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
@@ -42,19 +46,39 @@ impl Server {
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let url = lines.next().expect("the server starts").split_whitespace().last().unwrap().to_owned();
-        let logins =
-            lines.find(|line| line.starts_with("Demo sellers: ")).expect("who can log in is printed");
-        assert!(logins.contains("paletas@demo.gom") && logins.ends_with("paletas-y-tacos"), "{logins}");
-        let token = lines.find(|line| line.starts_with("ey")).expect("a development token is printed");
+        let mut lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
+        let url = lines
+            .next()
+            .expect("the server starts")
+            .split_whitespace()
+            .last()
+            .unwrap()
+            .to_owned();
+        let logins = lines
+            .find(|line| line.starts_with("Demo sellers: "))
+            .expect("who can log in is printed");
+        assert!(
+            logins.contains("paletas@demo.gom") && logins.ends_with("paletas-y-tacos"),
+            "{logins}"
+        );
+        let token = lines
+            .find(|line| line.starts_with("ey"))
+            .expect("a development token is printed");
         Server { child, url, token }
     }
 
     async fn ask(&self, client: &reqwest::Client, query: &str) -> Value {
-        let request =
-            client.post(&self.url).bearer_auth(&self.token).header("Content-Type", "application/json");
-        let answer = request.body(json!({ "query": query }).to_string()).send().await.unwrap();
+        let request = client
+            .post(&self.url)
+            .bearer_auth(&self.token)
+            .header("Content-Type", "application/json");
+        let answer = request
+            .body(json!({ "query": query }).to_string())
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
@@ -77,9 +101,16 @@ async fn a_private_database_serves_keeps_its_rows_and_stops_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let client = reqwest::Client::new();
     let mut server = Server::start(&folder);
-    let created =
-        server.ask(&client, r#"mutation { createUser(data: { business: "Tacos" }) { business } }"#).await;
-    assert_eq!(created, json!({ "data": { "createUser": { "business": "Tacos" } } }));
+    let created = server
+        .ask(
+            &client,
+            r#"mutation { createUser(data: { business: "Tacos" }) { business } }"#,
+        )
+        .await;
+    assert_eq!(
+        created,
+        json!({ "data": { "createUser": { "business": "Tacos" } } })
+    );
 
     let health = server.url.replace("/graphql", "/readyz");
     assert!(run(&folder, &["healthcheck", &health]).status.success());
@@ -90,25 +121,50 @@ async fn a_private_database_serves_keeps_its_rows_and_stops_cleanly() {
     assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another server"));
     let seeded = run(&folder, &["seed"]);
     assert!(seeded.status.success(), "{seeded:?}");
-    let users = server.ask(&client, "{ usersConnection { aggregate { count } } }").await;
+    let users = server
+        .ask(&client, "{ usersConnection { aggregate { count } } }")
+        .await;
     assert_eq!(users["data"]["usersConnection"]["aggregate"]["count"], 3);
 
     // The client's connection is idle and still open, and somebody listens: neither is waited for.
     let listen = json!({ "query": "subscription { user { mutation } }" }).to_string();
-    let request = client.post(&server.url).bearer_auth(&server.token).header("Accept", "text/event-stream");
-    let events = request.header("Content-Type", "application/json").body(listen).send().await.unwrap();
+    let request = client
+        .post(&server.url)
+        .bearer_auth(&server.token)
+        .header("Accept", "text/event-stream");
+    let events = request
+        .header("Content-Type", "application/json")
+        .body(listen)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(events.status(), StatusCode::OK);
     let told = std::time::Instant::now();
     server.tell(Signal::TERM);
     events.text().await.expect("the stream comes to an end");
     assert!(server.child.wait().unwrap().success());
-    assert!(told.elapsed() < std::time::Duration::from_secs(9), "{:?}", told.elapsed());
+    assert!(
+        told.elapsed() < std::time::Duration::from_secs(9),
+        "{:?}",
+        told.elapsed()
+    );
 
     let mut server = Server::start(&folder);
     let token = run(&folder, &["token"]);
-    server.token = String::from_utf8(token.stdout).unwrap().trim_end().to_owned();
-    let users = server.ask(&client, r#"{ users(where: { business: "Tacos" }) { business } }"#).await;
-    assert_eq!(users, json!({ "data": { "users": [{ "business": "Tacos" }] } }));
+    server.token = String::from_utf8(token.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned();
+    let users = server
+        .ask(
+            &client,
+            r#"{ users(where: { business: "Tacos" }) { business } }"#,
+        )
+        .await;
+    assert_eq!(
+        users,
+        json!({ "data": { "users": [{ "business": "Tacos" }] } })
+    );
     server.tell(Signal::INT);
     assert!(server.child.wait().unwrap().success());
 }
@@ -124,14 +180,26 @@ fn outside_development_no_token_is_printed() {
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let printed: Vec<String> =
-        lines.by_ref().take_while(|line| !line.contains("`gom token` signs")).collect();
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let printed: Vec<String> = lines
+        .by_ref()
+        .take_while(|line| !line.contains("`gom token` signs"))
+        .collect();
     tell(&child, Signal::TERM);
     let rest: Vec<String> = lines.collect();
     assert!(child.wait().unwrap().success());
-    assert!(printed.iter().any(|line| line.starts_with("The database is a private one")), "{printed:?}");
-    assert!(!printed.iter().chain(&rest).any(|line| line.contains("ey")), "{printed:?} {rest:?}");
+    assert!(
+        printed
+            .iter()
+            .any(|line| line.starts_with("The database is a private one")),
+        "{printed:?}"
+    );
+    assert!(
+        !printed.iter().chain(&rest).any(|line| line.contains("ey")),
+        "{printed:?} {rest:?}"
+    );
 }
 
 #[test]
@@ -139,13 +207,29 @@ fn what_keeps_a_server_from_starting_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    std::fs::write(folder.path().join("bad.prisma"), "type A {\n  id: ID! @id\n  b: Nothing\n}\n").unwrap();
+    std::fs::write(
+        folder.path().join("bad.prisma"),
+        "type A {\n  id: ID! @id\n  b: Nothing\n}\n",
+    )
+    .unwrap();
     for (arguments, status, expected) in [
-        (&["serve", "--database-url", "postgres://localhost/x"][..], 2, "service.secret: missing"),
+        (
+            &["serve", "--database-url", "postgres://localhost/x"][..],
+            2,
+            "service.secret: missing",
+        ),
         (&["serve", "--port", "70000"], 2, "command line --port"),
         (&["--port", "x"], 2, "command line --port"),
-        (&["serve", "--config", "nowhere"], 2, "there is no folder nowhere"),
-        (&["serve", "--datamodel", "none.prisma"], 1, "none.prisma cannot be read"),
+        (
+            &["serve", "--config", "nowhere"],
+            2,
+            "there is no folder nowhere",
+        ),
+        (
+            &["serve", "--datamodel", "none.prisma"],
+            1,
+            "none.prisma cannot be read",
+        ),
         (&["serve", "--datamodel", "bad.prisma"], 1, "bad.prisma"),
         (&["serve", "--port", &port], 1, "server.port"),
     ] {
@@ -160,19 +244,38 @@ fn what_keeps_a_server_from_starting_is_said() {
 #[test]
 fn the_schema_is_printed_for_any_datamodel() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("a.prisma"), "type Pet {\n  id: ID! @id\n  name: String\n}\n").unwrap();
+    std::fs::write(
+        folder.path().join("a.prisma"),
+        "type Pet {\n  id: ID! @id\n  name: String\n}\n",
+    )
+    .unwrap();
     let own = run(&folder, &["schema"]);
-    assert!(String::from_utf8(own.stdout).unwrap().contains("type Order"));
-    let other = String::from_utf8(run(&folder, &["schema", "--datamodel", "a.prisma"]).stdout).unwrap();
-    assert!(other.contains("type Pet implements Node") && !other.contains("type Order"), "{other}");
+    assert!(
+        String::from_utf8(own.stdout)
+            .unwrap()
+            .contains("type Order")
+    );
+    let other =
+        String::from_utf8(run(&folder, &["schema", "--datamodel", "a.prisma"]).stdout).unwrap();
+    assert!(
+        other.contains("type Pet implements Node") && !other.contains("type Order"),
+        "{other}"
+    );
 
     // Read by somebody who has seen enough after a byte.
-    let mut child = gom(&folder, &["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = gom(&folder, &["schema"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut out = child.stdout.take().unwrap();
     out.read_exact(&mut [0]).unwrap();
     drop(out);
     let output = child.wait_with_output().unwrap();
     // By the pipe's signal, if there was something left to write.
-    assert!(output.status.success() || output.status.signal() == Some(13), "{output:?}");
+    assert!(
+        output.status.success() || output.status.signal() == Some(13),
+        "{output:?}"
+    );
     assert!(output.stderr.is_empty(), "quietly: {output:?}");
 }

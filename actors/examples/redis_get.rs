@@ -17,7 +17,10 @@ fn main() {
         panic!("usage: redis_get URL KEY SECONDS AT_ONCE");
     };
     let (seconds, at_once): (u64, usize) = (seconds.parse().unwrap(), at_once.parse().unwrap());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let answered = Rc::new(Cell::new(0_u64));
     let before = processor_time();
     LocalSet::new().block_on(&runtime, async {
@@ -25,7 +28,8 @@ fn main() {
         let connection = client.get_multiplexed_async_connection().await.unwrap();
         let end = Instant::now() + Duration::from_secs(seconds);
         let ask = |_| {
-            let (mut connection, key, answered) = (connection.clone(), key.clone(), Rc::clone(&answered));
+            let (mut connection, key, answered) =
+                (connection.clone(), key.clone(), Rc::clone(&answered));
             tokio::task::spawn_local(async move {
                 while Instant::now() < end {
                     let get = redis::cmd("GET").arg(&key).to_owned();
@@ -47,7 +51,12 @@ fn main() {
 fn processor_time() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     // The name, which may hold anything, ends with the last parenthesis.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
     let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
     ticks / 100.0
 }

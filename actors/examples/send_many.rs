@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use gom_actors::push::{
-    Contact, Device, DeviceKeys, Endpoint, Message, Outcome, Sender, SenderOptions, Urgency, VapidKeys,
+    Contact, Device, DeviceKeys, Endpoint, Message, Outcome, Sender, SenderOptions, Urgency,
+    VapidKeys,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -33,21 +34,33 @@ async fn main() {
     let sender = Sender::new(options, VapidKeys::generate().unwrap()).unwrap();
     let keys = DeviceKeys::parse(P256DH, AUTH).unwrap();
     let message = Message {
-        payload: format!("{{\"title\":\"Two for one\",\"body\":\"{}\"}}", "x".repeat(150)).into_bytes(),
+        payload: format!(
+            "{{\"title\":\"Two for one\",\"body\":\"{}\"}}",
+            "x".repeat(150)
+        )
+        .into_bytes(),
         ttl: Duration::from_secs(86_400),
         urgency: Urgency::Normal,
         topic: None,
     };
     let send = async |number: usize| {
         let endpoint = Endpoint::parse(&format!("{base}/push/alone-{number}")).unwrap();
-        let device = Device { endpoint, keys: keys.clone(), expires: None };
+        let device = Device {
+            endpoint,
+            keys: keys.clone(),
+            expires: None,
+        };
         let outcome = sender.send(&device, &message).await;
         assert!(matches!(outcome, Outcome::Delivered { .. }), "{outcome:?}");
     };
     // Connections are there before the clock starts.
-    stream::iter(0..500).for_each_concurrent(at_once, &send).await;
+    stream::iter(0..500)
+        .for_each_concurrent(at_once, &send)
+        .await;
     let (began, before) = (Instant::now(), processor_time());
-    stream::iter(0..count).for_each_concurrent(at_once, &send).await;
+    stream::iter(0..count)
+        .for_each_concurrent(at_once, &send)
+        .await;
     let (seconds, spent) = (began.elapsed().as_secs_f64(), processor_time() - before);
     println!("{seconds} {}", spent.as_secs_f64() * 1e6 / count as f64);
 }
@@ -55,5 +68,8 @@ async fn main() {
 /// Of this process, all threads.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+    Duration::new(
+        time.tv_sec.try_into().unwrap(),
+        time.tv_nsec.try_into().unwrap(),
+    )
 }

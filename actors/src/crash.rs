@@ -7,7 +7,8 @@ pub(crate) fn crash_point(place: &str) {
     static CRASH: wanted::Wanted = wanted::Wanted::by("GOM_CRASH_AT");
     static PANIC: wanted::Wanted = wanted::Wanted::by("GOM_PANIC_AT");
     if CRASH.is_here(place) {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
     assert!(!PANIC.is_here(place), "a test wants a panic at {place}");
 }
@@ -26,7 +27,11 @@ mod wanted {
 
     impl Wanted {
         pub(super) const fn by(variable: &'static str) -> Self {
-            Wanted { variable, place: OnceLock::new(), seen: AtomicU32::new(0) }
+            Wanted {
+                variable,
+                place: OnceLock::new(),
+                seen: AtomicU32::new(0),
+            }
         }
 
         pub(super) fn is_here(&self, place: &str) -> bool {

@@ -96,12 +96,18 @@ mod tests {
         sleep(Duration::from_millis(2));
         reporter.report(Condition::Ready);
         let ready = reporter.status();
-        assert_eq!((ready.condition, ready.since), (Condition::Ready, first.since));
+        assert_eq!(
+            (ready.condition, ready.since),
+            (Condition::Ready, first.since)
+        );
         assert!(ready.last_success > first.last_success);
         sleep(Duration::from_millis(2));
         reporter.report(Condition::Down);
         let down = reporter.status();
         assert!(down.condition == Condition::Down && down.since > ready.since);
-        assert_eq!(down.last_success, ready.last_success, "what was is still known");
+        assert_eq!(
+            down.last_success, ready.last_success,
+            "what was is still known"
+        );
     }
 }

@@ -13,7 +13,10 @@ impl OwnThread {
     }
 
     /// What a function gives that is called there; nothing if the thread has ended, or it panicked.
-    pub async fn run<T: Send + 'static>(&self, run: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        run: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.0.spawn_fn(move || {
             // Whoever asked may have gone away.

@@ -41,7 +41,11 @@ pub(crate) enum Durability {
 impl PostgresStoreClient {
     /// Connects on this thread's runtime and stays connected. Returns at once, whether or not PostgreSQL is there.
     /// `statements` are prepared and later named by their place.
-    pub fn connect(database: &Database, durability: Durability, statements: &'static [&'static str]) -> Self {
+    pub fn connect(
+        database: &Database,
+        durability: Durability,
+        statements: &'static [&'static str],
+    ) -> Self {
         PostgresStoreClient {
             connection: Reconnecting::keep(PostgresStoreOpener {
                 database: database.clone(),
@@ -58,7 +62,11 @@ impl PostgresStoreClient {
 
     /// Runs a statement that does no harm if it is carried out twice. Ends within 550 ms; the error says why
     /// there is no answer.
-    pub async fn ask(&self, statement: usize, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, String> {
+    pub async fn ask(
+        &self,
+        statement: usize,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, String> {
         self.run(true, statement, params).await
     }
 
@@ -86,10 +94,15 @@ impl PostgresStoreClient {
             };
             match patience(TIMEOUT, prepared.client.query(statement, params)).await {
                 Ok(answer) => answer.map_err(|error| fault(&error)),
-                Err(_) => Err(Fault { reason: "no answer in time".to_owned(), kind: FaultKind::Silent }),
+                Err(_) => Err(Fault {
+                    reason: "no answer in time".to_owned(),
+                    kind: FaultKind::Silent,
+                }),
             }
         });
-        answer.await.map_err(|reason| format!("PostgreSQL: {reason}"))
+        answer
+            .await
+            .map_err(|reason| format!("PostgreSQL: {reason}"))
     }
 }
 
@@ -104,7 +117,9 @@ fn fault(error: &tokio_postgres::Error) -> Fault {
             _ => FaultKind::Refused,
         },
     };
-    let reason = error.as_db_error().map_or_else(|| error.to_string(), |report| report.message().to_owned());
+    let reason = error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |report| report.message().to_owned());
     Fault { reason, kind }
 }
 
@@ -116,14 +131,23 @@ struct PostgresStoreOpener {
 
 impl PostgresStoreOpener {
     async fn prepare(&self) -> Result<Arc<Prepared>, String> {
-        let client = self.database.lend().await.map_err(|error| error.to_string())?;
+        let client = self
+            .database
+            .lend()
+            .await
+            .map_err(|error| error.to_string())?;
         let said = |error: tokio_postgres::Error| fault(&error).reason;
         client.batch_execute(SETTINGS).await.map_err(said)?;
         if self.durability == Durability::Relaxed {
-            client.batch_execute("SET synchronous_commit = off").await.map_err(said)?;
+            client
+                .batch_execute("SET synchronous_commit = off")
+                .await
+                .map_err(said)?;
         }
         let preparing = self.statements.iter().map(|sql| client.prepare(sql));
-        let statements = futures::future::try_join_all(preparing).await.map_err(said)?;
+        let statements = futures::future::try_join_all(preparing)
+            .await
+            .map_err(said)?;
         Ok(Arc::new(Prepared { client, statements }))
     }
 }
@@ -140,16 +164,28 @@ impl Opener for PostgresStoreOpener {
     }
 
     async fn open(&self) -> Result<Arc<Prepared>, String> {
-        patience(TIMEOUT, self.prepare()).await.unwrap_or_else(|_| Err("no connection in time".to_owned()))
+        patience(TIMEOUT, self.prepare())
+            .await
+            .unwrap_or_else(|_| Err("no connection in time".to_owned()))
     }
 
     async fn look(&self, link: &Arc<Prepared>) -> Result<Look, String> {
-        match patience(TIMEOUT, link.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()")).await {
+        match patience(
+            TIMEOUT,
+            link.client
+                .simple_query("SELECT pg_catalog.pg_is_in_recovery()"),
+        )
+        .await
+        {
             Ok(Ok(rows)) => {
-                let standby = rows
-                    .iter()
-                    .any(|row| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
-                Ok(if standby { Look::ReadOnly("it is a standby".to_owned()) } else { Look::Well })
+                let standby = rows.iter().any(
+                    |row| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")),
+                );
+                Ok(if standby {
+                    Look::ReadOnly("it is a standby".to_owned())
+                } else {
+                    Look::Well
+                })
             }
             Ok(Err(error)) => Err(fault(&error).reason),
             Err(_) => Err("it does not answer".to_owned()),

@@ -117,8 +117,18 @@ impl<L: Clone + Send + Sync + 'static> Reconnecting<L> {
         let complaint = Arc::new(Notify::new());
         let patience = opener.patience().min(PROMISE);
         let reporter = HealthReporter::new();
-        tokio::spawn(keep(opener, publish, Arc::clone(&complaint), reporter.clone()));
-        Reconnecting { state, complaint, reporter, patience }
+        tokio::spawn(keep(
+            opener,
+            publish,
+            Arc::clone(&complaint),
+            reporter.clone(),
+        ));
+        Reconnecting {
+            state,
+            complaint,
+            reporter,
+            patience,
+        }
     }
 
     /// Whether there is a connection, since when, and when its server last answered a look.
@@ -186,7 +196,9 @@ impl<L: Clone + Send + Sync + 'static> Reconnecting<L> {
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| match state {
             State::Opening => false,
-            State::Up { generation: found, .. } => *found > generation,
+            State::Up {
+                generation: found, ..
+            } => *found > generation,
             State::Down(_) => true,
         });
         match self::patience(patience, settled).await {
@@ -225,7 +237,10 @@ async fn keep<O: Opener>(
                 }
                 pause = FIRST_PAUSE;
                 generation += 1;
-                publish.send_replace(State::Up { link: link.clone(), generation });
+                publish.send_replace(State::Up {
+                    link: link.clone(),
+                    generation,
+                });
                 let reason = tokio::select! {
                     reason = until_lost(&opener, &link, &complaint, &reporter, &mut refused) => reason,
                     () = publish.closed() => return,
@@ -237,7 +252,11 @@ async fn keep<O: Opener>(
             Err(reason) => reason,
         };
         if !was_down {
-            tracing::warn!(store = name, reason, "not reached; it is tried again until it answers");
+            tracing::warn!(
+                store = name,
+                reason,
+                "not reached; it is tried again until it answers"
+            );
             was_down = true;
         }
         reporter.report(Condition::Down);
@@ -276,12 +295,20 @@ async fn until_lost<O: Opener>(
                 Some(reason)
             }
         };
-        reporter.report(if reason.is_some() { Condition::Down } else { Condition::Ready });
+        reporter.report(if reason.is_some() {
+            Condition::Down
+        } else {
+            Condition::Ready
+        });
         if reason.is_some() != *refused {
             *refused = reason.is_some();
             match reason {
                 Some(reason) => {
-                    tracing::warn!(store = opener.name(), reason, "writes are refused; reads go on")
+                    tracing::warn!(
+                        store = opener.name(),
+                        reason,
+                        "writes are refused; reads go on"
+                    )
                 }
                 None => tracing::info!(store = opener.name(), "writes are taken again"),
             }
@@ -303,7 +330,10 @@ mod tests {
     impl Slow {
         async fn answer(self) -> Result<u32, Fault> {
             match self.0.fetch_add(1, Ordering::SeqCst) + 1 {
-                1 => Err(Fault { reason: "no answer in time".into(), kind: FaultKind::Silent }),
+                1 => Err(Fault {
+                    reason: "no answer in time".into(),
+                    kind: FaultKind::Silent,
+                }),
                 count => Ok(count),
             }
         }
@@ -360,7 +390,9 @@ mod tests {
     #[tokio::test]
     async fn whoever_does_not_answer_is_given_up_when_the_time_is_over() {
         let (time, began) = (Duration::from_millis(80), Instant::now());
-        patience(time, std::future::pending::<()>()).await.unwrap_err();
+        patience(time, std::future::pending::<()>())
+            .await
+            .unwrap_err();
         assert!(began.elapsed() >= time);
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Pipeline,
-    RedisConnectionInfo, RedisError, RedisResult, ScriptInvocation,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo,
+    Pipeline, RedisConnectionInfo, RedisError, RedisResult, ScriptInvocation,
 };
 
 use crate::health::HealthReporter;
@@ -34,7 +34,12 @@ pub struct RedisOptions {
 
 impl RedisOptions {
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        RedisOptions { host: host.into(), port, password: None, timeout: Duration::from_millis(250) }
+        RedisOptions {
+            host: host.into(),
+            port,
+            password: None,
+            timeout: Duration::from_millis(250),
+        }
     }
 }
 
@@ -60,7 +65,13 @@ impl Redis {
     pub fn connect(options: &RedisOptions, database: u8) -> Result<Self, RedisOptionsError> {
         let timeout = options.timeout.min(MAX_TIMEOUT);
         let client = client(options, database)?;
-        Ok(Redis { connection: Reconnecting::keep(RedisOpener { client, database, timeout }) })
+        Ok(Redis {
+            connection: Reconnecting::keep(RedisOpener {
+                client,
+                database,
+                timeout,
+            }),
+        })
     }
 
     /// How the connection is doing.
@@ -75,7 +86,10 @@ impl Redis {
     }
 
     /// As [`Redis::ask`], but never sends twice: for what must not count twice.
-    pub async fn ask_once<T: FromRedisValue + Send>(&self, request: impl Request) -> Result<T, String> {
+    pub async fn ask_once<T: FromRedisValue + Send>(
+        &self,
+        request: impl Request,
+    ) -> Result<T, String> {
         self.send(false, request).await
     }
 
@@ -85,7 +99,10 @@ impl Redis {
         request: impl Request,
     ) -> Result<T, String> {
         let answer = self.connection.ask(repeatable, |connection| async move {
-            request.send::<T>(connection).await.map_err(|error| fault(&error))
+            request
+                .send::<T>(connection)
+                .await
+                .map_err(|error| fault(&error))
         });
         answer.await.map_err(|reason| format!("Redis: {reason}"))
     }
@@ -112,7 +129,9 @@ fn client(options: &RedisOptions, database: u8) -> Result<Client, RedisOptionsEr
     if options.host.trim().is_empty() {
         return Err(RedisOptionsError::NoHost);
     }
-    let mut settings = RedisConnectionInfo::default().set_db(i64::from(database)).set_skip_set_lib_name();
+    let mut settings = RedisConnectionInfo::default()
+        .set_db(i64::from(database))
+        .set_skip_set_lib_name();
     if let Some(password) = &options.password {
         settings = settings.set_password(password.expose());
     }
@@ -132,20 +151,29 @@ pub(crate) trait Request: Copy + Send + Sync {
 }
 
 impl Request for &Cmd {
-    async fn send<T: FromRedisValue + Send>(self, mut connection: MultiplexedConnection) -> RedisResult<T> {
+    async fn send<T: FromRedisValue + Send>(
+        self,
+        mut connection: MultiplexedConnection,
+    ) -> RedisResult<T> {
         self.query_async(&mut connection).await
     }
 }
 
 impl Request for &Pipeline {
-    async fn send<T: FromRedisValue + Send>(self, mut connection: MultiplexedConnection) -> RedisResult<T> {
+    async fn send<T: FromRedisValue + Send>(
+        self,
+        mut connection: MultiplexedConnection,
+    ) -> RedisResult<T> {
         self.query_async(&mut connection).await
     }
 }
 
 impl Request for &ScriptInvocation<'_> {
     /// By its digest; loaded first if the server does not know it.
-    async fn send<T: FromRedisValue + Send>(self, mut connection: MultiplexedConnection) -> RedisResult<T> {
+    async fn send<T: FromRedisValue + Send>(
+        self,
+        mut connection: MultiplexedConnection,
+    ) -> RedisResult<T> {
         self.invoke_async(&mut connection).await
     }
 }
@@ -153,12 +181,18 @@ impl Request for &ScriptInvocation<'_> {
 fn fault(error: &RedisError) -> Fault {
     let kind = match () {
         () if error.is_timeout() => FaultKind::Silent,
-        () if error.is_connection_dropped() || error.is_io_error() || error.is_unrecoverable_error() => {
+        () if error.is_connection_dropped()
+            || error.is_io_error()
+            || error.is_unrecoverable_error() =>
+        {
             FaultKind::Lost
         }
         () => FaultKind::Refused,
     };
-    Fault { reason: error.to_string(), kind }
+    Fault {
+        reason: error.to_string(),
+        kind,
+    }
 }
 
 struct RedisOpener {
@@ -182,7 +216,10 @@ impl Opener for RedisOpener {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
         connection.map_err(|error| error.to_string())
     }
 

@@ -50,10 +50,20 @@ pub async fn within<T>(
     end: impl FnOnce(&T, SpanRef<'_>),
 ) -> T {
     let mut future = pin!(future);
-    let Some(Begun { name, kind, attributes, parent }) = begun else { return future.await };
+    let Some(Begun {
+        name,
+        kind,
+        attributes,
+        parent,
+    }) = begun
+    else {
+        return future.await;
+    };
     let parent = parent.unwrap_or_else(Context::current);
     let tracer = global::tracer(SCOPE);
-    let builder = SpanBuilder::from_name(name).with_kind(kind).with_attributes(attributes);
+    let builder = SpanBuilder::from_name(name)
+        .with_kind(kind)
+        .with_attributes(attributes);
     let context = parent.with_span(tracer.build_with_context(builder, &parent));
     let done = future.as_mut().with_context(context.clone()).await;
     end(&done, context.span());
@@ -74,7 +84,10 @@ pub fn trace_id() -> Option<String> {
 
 /// As much of a text as a span keeps.
 pub fn bounded(text: &str) -> String {
-    match text.char_indices().find(|(at, letter)| at + letter.len_utf8() > LONGEST) {
+    match text
+        .char_indices()
+        .find(|(at, letter)| at + letter.len_utf8() > LONGEST)
+    {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

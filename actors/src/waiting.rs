@@ -103,12 +103,21 @@ pub struct Charge {
 impl Waiting {
     pub fn new(bounds: WaitingBounds) -> Self {
         let (bytes, ending) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Waiting(Arc::new(Shared { bounds, bytes, ending, accounts: Mutex::default() }))
+        Waiting(Arc::new(Shared {
+            bounds,
+            bytes,
+            ending,
+            accounts: Mutex::default(),
+        }))
     }
 
     /// Counts, and bounds nothing.
     pub fn unbounded() -> Self {
-        Waiting::new(WaitingBounds { service: usize::MAX, user: usize::MAX, all: usize::MAX })
+        Waiting::new(WaitingBounds {
+            service: usize::MAX,
+            user: usize::MAX,
+            all: usize::MAX,
+        })
     }
 
     /// The reader's account, the same for as long as anybody holds it.
@@ -141,7 +150,11 @@ impl Waiting {
             return Ok(());
         }
         let own = account.map_or(0, |account| account.lasting());
-        let most = self.all_accounts().iter().map(|account| account.lasting()).max();
+        let most = self
+            .all_accounts()
+            .iter()
+            .map(|account| account.lasting())
+            .max();
         if most.is_none_or(|most| own >= most) || !self.make_room() {
             return Err(Full::All);
         }
@@ -151,7 +164,12 @@ impl Waiting {
     /// Counts bytes in all that are counted for their readers by [`Account::share`].
     pub fn charge(&self, bytes: usize) -> Charge {
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Charge { waiting: self.clone(), account: None, in_all: true, bytes }
+        Charge {
+            waiting: self.clone(),
+            account: None,
+            in_all: true,
+            bytes,
+        }
     }
 
     /// Ends connections until less waits than may: of the reader for whom the most waits, the one first in which the most does.
@@ -179,7 +197,9 @@ impl Waiting {
 
     /// Without what has been told to end.
     fn is_full(&self) -> bool {
-        self.bytes().saturating_sub(self.0.ending.load(Ordering::Relaxed)) >= self.0.bounds.all
+        self.bytes()
+            .saturating_sub(self.0.ending.load(Ordering::Relaxed))
+            >= self.0.bounds.all
     }
 
     /// Outside the lock, which the last to drop an account takes.
@@ -188,7 +208,10 @@ impl Waiting {
     }
 
     fn accounts(&self) -> MutexGuard<'_, HashMap<Reader, Weak<Account>>> {
-        self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,7 +235,11 @@ impl Account {
 
     pub fn bound(&self) -> usize {
         let bounds = self.waiting.0.bounds;
-        if self.reader == Reader::Service { bounds.service } else { bounds.user }
+        if self.reader == Reader::Service {
+            bounds.service
+        } else {
+            bounds.user
+        }
     }
 
     pub fn bytes(&self) -> usize {
@@ -229,11 +256,18 @@ impl Account {
             let mut connections = self.connections();
             let number = connections.next;
             connections.next += 1;
-            let connection = Connection { bytes: 0, over: false, told: Arc::clone(told) };
+            let connection = Connection {
+                bytes: 0,
+                over: false,
+                told: Arc::clone(told),
+            };
             connections.by_number.insert(number, connection);
             number
         };
-        let holding = Holding { account: Arc::clone(self), number };
+        let holding = Holding {
+            account: Arc::clone(self),
+            number,
+        };
         holding.add(bytes);
         holding
     }
@@ -249,7 +283,12 @@ impl Account {
     /// Counts bytes that wait for others as well, and are counted in all by [`Waiting::charge`].
     pub fn share(self: &Arc<Self>, bytes: usize) -> Charge {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Charge { waiting: self.waiting.clone(), account: Some(Arc::clone(self)), in_all: false, bytes }
+        Charge {
+            waiting: self.waiting.clone(),
+            account: Some(Arc::clone(self)),
+            in_all: false,
+            bytes,
+        }
     }
 
     /// Without what has been told to end.
@@ -260,8 +299,13 @@ impl Account {
     fn end_greatest(&self) -> bool {
         let mut connections = self.connections();
         let connections = &mut *connections;
-        let of_now = connections.by_number.values_mut().filter(|one| !one.over && one.bytes > 0);
-        let Some(greatest) = of_now.max_by_key(|one| one.bytes) else { return false };
+        let of_now = connections
+            .by_number
+            .values_mut()
+            .filter(|one| !one.over && one.bytes > 0);
+        let Some(greatest) = of_now.max_by_key(|one| one.bytes) else {
+            return false;
+        };
         greatest.over = true;
         greatest.told.notify_one();
         let bytes = greatest.bytes;
@@ -271,7 +315,9 @@ impl Account {
     }
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -279,7 +325,10 @@ impl Drop for Account {
     fn drop(&mut self) {
         let mut accounts = self.waiting.accounts();
         // Somebody may have opened another meanwhile.
-        if accounts.get(&self.reader).is_some_and(|account| account.strong_count() == 0) {
+        if accounts
+            .get(&self.reader)
+            .is_some_and(|account| account.strong_count() == 0)
+        {
             accounts.remove(&self.reader);
         }
     }
@@ -292,7 +341,11 @@ impl Holding {
 
     /// Too much waits, and the most here: the connection is to end.
     pub fn is_ended(&self) -> bool {
-        self.account.connections().by_number.get(&self.number).is_some_and(|one| one.over)
+        self.account
+            .connections()
+            .by_number
+            .get(&self.number)
+            .is_some_and(|one| one.over)
     }
 
     pub fn add(&self, bytes: usize) {
@@ -305,7 +358,9 @@ impl Holding {
 
     fn change(&self, to: impl FnOnce(usize) -> usize) {
         let mut connections = self.account.connections();
-        let Some(one) = connections.by_number.get_mut(&self.number) else { return };
+        let Some(one) = connections.by_number.get_mut(&self.number) else {
+            return;
+        };
         let (before, over) = (one.bytes, one.over);
         one.bytes = to(before);
         let now = one.bytes;
@@ -359,7 +414,10 @@ impl fmt::Debug for Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         if self.in_all {
-            self.waiting.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+            self.waiting
+                .0
+                .bytes
+                .fetch_sub(self.bytes, Ordering::Relaxed);
         }
         if let Some(account) = &self.account {
             account.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -376,7 +434,11 @@ mod tests {
     }
 
     fn waiting() -> Waiting {
-        Waiting::new(WaitingBounds { service: 400, user: 100, all: 300 })
+        Waiting::new(WaitingBounds {
+            service: 400,
+            user: 100,
+            all: 300,
+        })
     }
 
     fn hold(waiting: &Waiting, name: &str, bytes: usize) -> Holding {
@@ -389,14 +451,23 @@ mod tests {
         let holding = hold(&waiting, "ana", 60);
         let elsewhere = waiting.account(&user("ana")).charge(40);
         assert_eq!(waiting.admit(&user("ana")), Err(Full::Reader));
-        assert_eq!((waiting.admit(&user("bea")), waiting.admit(&Reader::Service)), (Ok(()), Ok(())));
+        assert_eq!(
+            (waiting.admit(&user("bea")), waiting.admit(&Reader::Service)),
+            (Ok(()), Ok(()))
+        );
         holding.release(1);
         assert_eq!((waiting.admit(&user("ana")), waiting.bytes()), (Ok(()), 99));
         let (batch, share) = (waiting.charge(50), waiting.account(&user("ana")).share(50));
-        assert_eq!((waiting.admit(&user("ana")), waiting.bytes()), (Err(Full::Reader), 149));
+        assert_eq!(
+            (waiting.admit(&user("ana")), waiting.bytes()),
+            (Err(Full::Reader), 149)
+        );
         drop((holding, elsewhere, batch, share));
         assert_eq!(waiting.bytes(), 0);
-        assert!(waiting.accounts().is_empty(), "nothing is left of who has gone");
+        assert!(
+            waiting.accounts().is_empty(),
+            "nothing is left of who has gone"
+        );
     }
 
     #[test]
@@ -407,17 +478,39 @@ mod tests {
         let bea = hold(&waiting, "bea", 88);
         assert_eq!(waiting.admit(&user("eva")), Ok(()));
         bea.add(1);
-        let ended = || (service.is_ended(), ana[0].is_ended(), ana[1].is_ended(), bea.is_ended());
-        assert_eq!(waiting.admit(&Reader::Service), Err(Full::All), "nobody is ended for who holds most");
+        let ended = || {
+            (
+                service.is_ended(),
+                ana[0].is_ended(),
+                ana[1].is_ended(),
+                bea.is_ended(),
+            )
+        };
+        assert_eq!(
+            waiting.admit(&Reader::Service),
+            Err(Full::All),
+            "nobody is ended for who holds most"
+        );
         assert_eq!(ended(), (false, false, false, false));
-        assert_eq!((waiting.admit(&user("eva")), waiting.admit(&user("eva"))), (Ok(()), Ok(())));
-        assert_eq!(ended(), (true, false, false, false), "no more than makes room");
+        assert_eq!(
+            (waiting.admit(&user("eva")), waiting.admit(&user("eva"))),
+            (Ok(()), Ok(()))
+        );
+        assert_eq!(
+            ended(),
+            (true, false, false, false),
+            "no more than makes room"
+        );
         // It has not gone yet, and what it is still given does not end others.
         service.add(1_000);
         assert!(waiting.make_room() && !bea.is_ended());
         let _more = waiting.charge(120);
         assert!(waiting.make_room());
-        assert_eq!(ended(), (true, false, true, false), "of the user with the most, the greatest");
+        assert_eq!(
+            ended(),
+            (true, false, true, false),
+            "of the user with the most, the greatest"
+        );
         drop(service);
         assert!(!waiting.is_full());
     }
@@ -425,7 +518,10 @@ mod tests {
     #[test]
     fn nobody_is_ended_for_a_greater_one_who_has_nothing_that_could_end() {
         let waiting = waiting();
-        let _events = (waiting.charge(280), waiting.account(&user("ana")).share(280));
+        let _events = (
+            waiting.charge(280),
+            waiting.account(&user("ana")).share(280),
+        );
         let bea = hold(&waiting, "bea", 20);
         assert!(!waiting.make_room() && !bea.is_ended());
         assert_eq!(waiting.admit(&user("eva")), Err(Full::All));
@@ -433,7 +529,11 @@ mod tests {
 
     #[test]
     fn the_count_is_exact_however_many_threads_hold_and_end() {
-        let waiting = Waiting::new(WaitingBounds { service: 400, user: 100, all: 100 });
+        let waiting = Waiting::new(WaitingBounds {
+            service: 400,
+            user: 100,
+            all: 100,
+        });
         let ended = AtomicUsize::new(0);
         // So that one thread alone comes to the bound, wherever the others are.
         let waits = hold(&waiting, "carla", 20);
@@ -453,7 +553,10 @@ mod tests {
         });
         assert!(ended.into_inner() > 0, "some are ended");
         drop(waits);
-        assert_eq!((waiting.bytes(), waiting.0.ending.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!(
+            (waiting.bytes(), waiting.0.ending.load(Ordering::Relaxed)),
+            (0, 0)
+        );
         assert!(waiting.accounts().is_empty());
     }
 }

@@ -18,11 +18,17 @@ const FOLDER: &str = "GOM_TEST_FOLDER";
 /// Without flushing to disk, which is not what most of these tests are about and takes most of their time.
 fn options(folder: &Path) -> EmbeddedOptions {
     let settings = vec![("fsync".to_owned(), "off".to_owned())];
-    EmbeddedOptions { settings, ..durable(folder) }
+    EmbeddedOptions {
+        settings,
+        ..durable(folder)
+    }
 }
 
 fn durable(folder: &Path) -> EmbeddedOptions {
-    EmbeddedOptions { fallback: None, ..EmbeddedOptions::new(folder.join("data")) }
+    EmbeddedOptions {
+        fallback: None,
+        ..EmbeddedOptions::new(folder.join("data"))
+    }
 }
 
 async fn start(folder: &Path) -> EmbeddedPostgres {
@@ -42,11 +48,18 @@ async fn place(folder: &Path) {
 }
 
 async fn refusal(options: EmbeddedOptions) -> String {
-    EmbeddedPostgres::start(options).await.expect_err("the start should be refused").to_string()
+    EmbeddedPostgres::start(options)
+        .await
+        .expect_err("the start should be refused")
+        .to_string()
 }
 
 async fn connect(postgres: &EmbeddedPostgres) -> tokio_postgres::Client {
-    let (client, connection) = postgres.connection_config().connect(tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = postgres
+        .connection_config()
+        .connect(tokio_postgres::NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     client
 }
@@ -69,44 +82,87 @@ fn process(pid: u32) -> Pid {
 /// A process that is no zombie.
 fn runs(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    status.is_ok_and(|text| !text.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
+    status.is_ok_and(|text| {
+        !text
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .trim_start()
+            .starts_with('Z')
+    })
 }
 
 /// This test program once more, running one of its ignored tests on a folder.
 fn again(test: &str, folder: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads", "1"]).env(FOLDER, folder);
+    command
+        .args([
+            "--exact",
+            test,
+            "--ignored",
+            "--nocapture",
+            "--test-threads",
+            "1",
+        ])
+        .env(FOLDER, folder);
     command
 }
 
 fn given_folder() -> PathBuf {
-    std::env::var_os(FOLDER).expect("run by other tests only").into()
+    std::env::var_os(FOLDER)
+        .expect("run by other tests only")
+        .into()
 }
 
 #[tokio::test]
 async fn serves_many_connections_stops_cleanly_and_keeps_its_data() {
     let folder = tempfile::tempdir().unwrap();
-    let postgres = EmbeddedPostgres::start(durable(folder.path())).await.unwrap();
+    let postgres = EmbeddedPostgres::start(durable(folder.path()))
+        .await
+        .unwrap();
     let mut clients = Vec::new();
     for _ in 0..20 {
         clients.push(connect(&postgres).await);
     }
-    clients[0].batch_execute("CREATE TABLE counted (value bigint)").await.unwrap();
-    let writes = clients.iter().enumerate().map(|(index, client)| async move {
-        client.execute("INSERT INTO counted VALUES ($1)", &[&(index as i64)]).await.unwrap()
-    });
+    clients[0]
+        .batch_execute("CREATE TABLE counted (value bigint)")
+        .await
+        .unwrap();
+    let writes = clients
+        .iter()
+        .enumerate()
+        .map(|(index, client)| async move {
+            client
+                .execute("INSERT INTO counted VALUES ($1)", &[&(index as i64)])
+                .await
+                .unwrap()
+        });
     futures::future::join_all(writes).await;
 
-    let admin = postgres.admin_config().connect(tokio_postgres::NoTls).await.unwrap();
+    let admin = postgres
+        .admin_config()
+        .connect(tokio_postgres::NoTls)
+        .await
+        .unwrap();
     tokio::spawn(admin.1);
-    for (setting, value) in
-        [("fsync", "on"), ("listen_addresses", ""), ("jit", "off"), ("server_encoding", "UTF8")]
-    {
-        let row = admin.0.query_one("SELECT current_setting($1)", &[&setting]).await.unwrap();
+    for (setting, value) in [
+        ("fsync", "on"),
+        ("listen_addresses", ""),
+        ("jit", "off"),
+        ("server_encoding", "UTF8"),
+    ] {
+        let row = admin
+            .0
+            .query_one("SELECT current_setting($1)", &[&setting])
+            .await
+            .unwrap();
         assert_eq!(row.get::<_, String>(0), value, "{setting}");
     }
     let row = clients[0]
-        .query_one("SELECT rolsuper, upper('ä') FROM pg_roles WHERE rolname = current_user", &[])
+        .query_one(
+            "SELECT rolsuper, upper('ä') FROM pg_roles WHERE rolname = current_user",
+            &[],
+        )
         .await;
     let row = row.unwrap();
     assert!(!row.get::<_, bool>(0), "the server is no superuser");
@@ -119,8 +175,17 @@ async fn serves_many_connections_stops_cleanly_and_keeps_its_data() {
     let control = folder.path().join("data/cluster/postmaster.pid");
     assert!(!control.exists(), "a clean stop takes its file away");
 
-    let postgres = EmbeddedPostgres::start(durable(folder.path())).await.unwrap();
-    assert_eq!(number(&connect(&postgres).await, "SELECT sum(value)::bigint FROM counted").await, 190);
+    let postgres = EmbeddedPostgres::start(durable(folder.path()))
+        .await
+        .unwrap();
+    assert_eq!(
+        number(
+            &connect(&postgres).await,
+            "SELECT sum(value)::bigint FROM counted"
+        )
+        .await,
+        190
+    );
     let parsed: tokio_postgres::Config = postgres.url().parse().unwrap();
     drop(parsed.connect(tokio_postgres::NoTls).await.unwrap());
     postgres.stop().await;
@@ -130,7 +195,9 @@ async fn serves_many_connections_stops_cleanly_and_keeps_its_data() {
 async fn comes_back_with_all_that_was_committed_when_postgres_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     place(folder.path()).await;
-    let postgres = EmbeddedPostgres::start(durable(folder.path())).await.unwrap();
+    let postgres = EmbeddedPostgres::start(durable(folder.path()))
+        .await
+        .unwrap();
     let client = connect(&postgres).await;
     client
         .batch_execute(
@@ -142,15 +209,30 @@ async fn comes_back_with_all_that_was_committed_when_postgres_is_killed() {
         let (old, mut state) = (pid(&postgres), postgres.state());
         kill_process(process(old), Signal::KILL).unwrap();
         let restarting = |state: &EmbeddedState| matches!(state, EmbeddedState::Restarting { .. });
-        let ready = |state: &EmbeddedState| matches!(state, EmbeddedState::Ready { pid } if *pid != old);
-        let seen = tokio::time::timeout(PATIENCE, state.wait_for(|state| restarting(state) || ready(state)))
+        let ready =
+            |state: &EmbeddedState| matches!(state, EmbeddedState::Ready { pid } if *pid != old);
+        let seen = tokio::time::timeout(
+            PATIENCE,
+            state.wait_for(|state| restarting(state) || ready(state)),
+        )
+        .await
+        .unwrap();
+        drop(seen.unwrap());
+        drop(
+            tokio::time::timeout(PATIENCE, state.wait_for(ready))
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+        let client = connect(&postgres).await;
+        assert_eq!(
+            number(&client, "SELECT count(*) FROM counted").await,
+            1000 + round
+        );
+        client
+            .batch_execute("INSERT INTO counted VALUES (0)")
             .await
             .unwrap();
-        drop(seen.unwrap());
-        drop(tokio::time::timeout(PATIENCE, state.wait_for(ready)).await.unwrap().unwrap());
-        let client = connect(&postgres).await;
-        assert_eq!(number(&client, "SELECT count(*) FROM counted").await, 1000 + round);
-        client.batch_execute("INSERT INTO counted VALUES (0)").await.unwrap();
     }
     postgres.stop().await;
 }
@@ -172,8 +254,11 @@ async fn a_start_that_nobody_waits_for_is_undone() {
     let folder = tempfile::tempdir().unwrap();
     start(folder.path()).await.stop().await;
     // A start may have been faster than that, where we were not run in the meantime.
-    while let Ok(started) =
-        tokio::time::timeout(Duration::from_millis(20), EmbeddedPostgres::start(options(folder.path()))).await
+    while let Ok(started) = tokio::time::timeout(
+        Duration::from_millis(20),
+        EmbeddedPostgres::start(options(folder.path())),
+    )
+    .await
     {
         started.unwrap().stop().await;
     }
@@ -190,10 +275,18 @@ async fn a_start_that_nobody_waits_for_is_undone() {
 
 /// Starts a cluster in a process of its own, which says the cluster's process id and waits to be killed.
 fn start_elsewhere(folder: &Path) -> (Child, u32) {
-    let mut parent = again("holds_a_cluster_until_killed", folder).stdout(Stdio::piped()).spawn().unwrap();
+    let mut parent = again("holds_a_cluster_until_killed", folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
-    let found = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("postgres: ")?.parse().ok());
-    (parent, found.expect("the other process says its PostgreSQL's id"))
+    let found = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("postgres: ")?.parse().ok());
+    (
+        parent,
+        found.expect("the other process says its PostgreSQL's id"),
+    )
 }
 
 #[tokio::test]
@@ -227,7 +320,10 @@ async fn postgres_dies_with_its_server_even_when_that_is_killed() {
     // The next start waits for the orphan's end, if it has to.
     let next = start(folder.path()).await;
     assert!(!runs(postgres));
-    assert_eq!(number(&connect(&next).await, "SELECT value FROM kept").await, 42);
+    assert_eq!(
+        number(&connect(&next).await, "SELECT value FROM kept").await,
+        42
+    );
     next.stop().await;
 }
 
@@ -246,7 +342,10 @@ async fn another_server_in_the_same_process_is_refused_too() {
     let folder = tempfile::tempdir().unwrap();
     let postgres = start(folder.path()).await;
     let message = refusal(options(folder.path())).await;
-    assert!(message.contains(&format!("(process {})", std::process::id())), "{message}");
+    assert!(
+        message.contains(&format!("(process {})", std::process::id())),
+        "{message}"
+    );
     postgres.stop().await;
 }
 
@@ -256,9 +355,19 @@ async fn files_of_a_crash_do_not_stop_the_next_start() {
     start(folder.path()).await.stop().await;
     // As after a power cut, with the process id now being somebody else's: ours.
     let left = folder.path().join("data/cluster/postmaster.pid");
-    std::fs::write(&left, format!("{}\n/nowhere\n1\n5432\n\n\n1 1\nready\n", std::process::id())).unwrap();
-    std::fs::write(folder.path().join("data/socket/.s.PGSQL.5432.lock"), format!("{}\n", std::process::id()))
-        .unwrap();
+    std::fs::write(
+        &left,
+        format!(
+            "{}\n/nowhere\n1\n5432\n\n\n1 1\nready\n",
+            std::process::id()
+        ),
+    )
+    .unwrap();
+    std::fs::write(
+        folder.path().join("data/socket/.s.PGSQL.5432.lock"),
+        format!("{}\n", std::process::id()),
+    )
+    .unwrap();
     std::fs::create_dir(folder.path().join("data/cluster.new")).unwrap();
     start(folder.path()).await.stop().await;
 }
@@ -300,16 +409,30 @@ async fn a_start_that_fails_says_what_postgres_said() {
     let folder = tempfile::tempdir().unwrap();
     place(folder.path()).await;
     let settings = vec![("shared_buffers".to_owned(), "no size".to_owned())];
-    let message = refusal(EmbeddedOptions { settings, ..options(folder.path()) }).await;
-    assert!(message.contains("did not start") && message.contains("shared_buffers"), "{message}");
+    let message = refusal(EmbeddedOptions {
+        settings,
+        ..options(folder.path())
+    })
+    .await;
+    assert!(
+        message.contains("did not start") && message.contains("shared_buffers"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
 async fn programs_that_are_not_where_the_setting_says_are_missed_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let programs = Some(folder.path().join("programs"));
-    let message = refusal(EmbeddedOptions { programs, ..options(folder.path()) }).await;
-    assert!(message.contains(&folder.path().join("programs").display().to_string()), "{message}");
+    let message = refusal(EmbeddedOptions {
+        programs,
+        ..options(folder.path())
+    })
+    .await;
+    assert!(
+        message.contains(&folder.path().join("programs").display().to_string()),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -317,7 +440,10 @@ async fn a_path_that_is_too_long_for_a_socket_gets_a_short_one() {
     let folder = tempfile::tempdir().unwrap();
     let deep = folder.path().join("d".repeat(120));
     let postgres = start(&deep).await;
-    assert_eq!(number(&connect(&postgres).await, "SELECT 1::bigint").await, 1);
+    assert_eq!(
+        number(&connect(&postgres).await, "SELECT 1::bigint").await,
+        1
+    );
     let sockets = match &postgres.connection_config().get_hosts()[0] {
         tokio_postgres::config::Host::Unix(path) => path.clone(),
         other => panic!("no socket but {other:?}"),
@@ -333,13 +459,22 @@ fn am_root() -> bool {
 
 fn uid_of(name: &str) -> Option<u32> {
     let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    users.lines().find_map(|line| line.strip_prefix(&format!("{name}:x:"))?.split(':').next()?.parse().ok())
+    users.lines().find_map(|line| {
+        line.strip_prefix(&format!("{name}:x:"))?
+            .split(':')
+            .next()?
+            .parse()
+            .ok()
+    })
 }
 
 /// An existing folder of the account's makes root run PostgreSQL as that account, as it does where namespaces are refused.
 #[tokio::test]
 async fn root_runs_a_folder_of_postgres_as_postgres() {
-    let Some(uid) = uid_of("postgres").or_else(|| uid_of("nobody")).filter(|_| am_root()) else {
+    let Some(uid) = uid_of("postgres")
+        .or_else(|| uid_of("nobody"))
+        .filter(|_| am_root())
+    else {
         return eprintln!("SKIPPED: only root can become somebody else");
     };
     let folder = tempfile::tempdir().unwrap();
@@ -348,9 +483,15 @@ async fn root_runs_a_folder_of_postgres_as_postgres() {
     std::os::unix::fs::chown(folder.path().join("data/cluster"), Some(uid), None).unwrap();
     for _ in 0..2 {
         let postgres = start(folder.path()).await;
-        assert_eq!(number(&connect(&postgres).await, "SELECT 1::bigint").await, 1);
+        assert_eq!(
+            number(&connect(&postgres).await, "SELECT 1::bigint").await,
+            1
+        );
         let status = std::fs::read_to_string(format!("/proc/{}/status", pid(&postgres))).unwrap();
-        assert!(status.contains(&format!("Uid:\t{uid}\t{uid}\t{uid}")), "{status}");
+        assert!(
+            status.contains(&format!("Uid:\t{uid}\t{uid}\t{uid}")),
+            "{status}"
+        );
         postgres.stop().await;
     }
     // Such a cluster keeps its user, below a folder that this user may enter.
@@ -368,9 +509,16 @@ async fn root_runs_a_folder_of_postgres_as_postgres() {
     std::fs::create_dir(closed.path().join("data/cluster")).unwrap();
     std::os::unix::fs::chown(closed.path().join("data/cluster"), Some(uid), None).unwrap();
     for _ in 0..2 {
-        let options = EmbeddedOptions { fallback: fallback.clone(), ..options(closed.path()) };
+        let options = EmbeddedOptions {
+            fallback: fallback.clone(),
+            ..options(closed.path())
+        };
         let postgres = EmbeddedPostgres::start(options).await.unwrap();
-        assert!(postgres.data_dir().starts_with(folder.path().join("fallback")));
+        assert!(
+            postgres
+                .data_dir()
+                .starts_with(folder.path().join("fallback"))
+        );
         postgres.stop().await;
     }
 }
@@ -381,7 +529,10 @@ async fn works_on_a_folder_of_ours() {
     let folder = given_folder();
     for _ in 0..2 {
         let postgres = start(&folder).await;
-        assert_eq!(number(&connect(&postgres).await, "SELECT 1::bigint").await, 1);
+        assert_eq!(
+            number(&connect(&postgres).await, "SELECT 1::bigint").await,
+            1
+        );
         postgres.stop().await;
     }
     let message = refusal(options(Path::new("/"))).await;
@@ -404,23 +555,48 @@ async fn works_as_an_ordinary_user() {
         // The program itself may be where only root gets to.
         let program = folder.path().join("test-program");
         // Not by us: a child that another test is about to start would hold the file open, and one that is written to cannot be run.
-        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap();
+        let copied = Command::new("cp")
+            .arg(std::env::current_exe().unwrap())
+            .arg(&program)
+            .status()
+            .unwrap();
         assert!(copied.success());
         set_mode(&program, 0o755);
         let mut command = Command::new("setpriv");
         command
-            .args(["--reuid", &uid.to_string(), "--regid", &uid.to_string(), "--clear-groups"])
+            .args([
+                "--reuid",
+                &uid.to_string(),
+                "--regid",
+                &uid.to_string(),
+                "--clear-groups",
+            ])
             .arg(program);
-        command.args(["--exact", "works_on_a_folder_of_ours", "--ignored", "--nocapture"]);
-        let output = command.env(FOLDER, folder.path()).current_dir(folder.path()).output().unwrap();
-        let text =
-            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        command.args([
+            "--exact",
+            "works_on_a_folder_of_ours",
+            "--ignored",
+            "--nocapture",
+        ]);
+        let output = command
+            .env(FOLDER, folder.path())
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         let refused = text.contains("could not look up effective user ID");
         if uid != nobody && refused {
             eprintln!("SKIPPED: without user namespaces, PostgreSQL refuses a user without a name");
             continue;
         }
-        assert!(output.status.success() && text.contains(&format!("worked as {uid}")), "{text}");
+        assert!(
+            output.status.success() && text.contains(&format!("worked as {uid}")),
+            "{text}"
+        );
     }
 }
 

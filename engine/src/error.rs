@@ -98,12 +98,21 @@ impl ErrorKind {
 
 impl ApiError {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        ApiError { code: None, kind, message: message.into(), path: Vec::new(), locations: Vec::new() }
+        ApiError {
+            code: None,
+            kind,
+            message: message.into(),
+            path: Vec::new(),
+            locations: Vec::new(),
+        }
     }
 
     /// One of Prisma's numbered errors.
     pub fn numbered(code: u16, message: impl Into<String>) -> Self {
-        ApiError { code: Some(code), ..Self::new(ErrorKind::Execution, message) }
+        ApiError {
+            code: Some(code),
+            ..Self::new(ErrorKind::Execution, message)
+        }
     }
 
     #[must_use]

@@ -44,18 +44,44 @@ fn world() -> World {
 
 impl World {
     fn complete(&self, query: &str, answer: &str) -> Completed {
-        let prepared = self.requests.prepare(query, None, &Limits::UNLIMITED).expect("a sound document");
-        let variables = self.requests.coerce(&prepared.operation, &Map::new()).expect("no variables");
+        let prepared = self
+            .requests
+            .prepare(query, None, &Limits::UNLIMITED)
+            .expect("a sound document");
+        let variables = self
+            .requests
+            .coerce(&prepared.operation, &Map::new())
+            .expect("no variables");
         let field = &prepared.operation.fields[0];
-        let root = if prepared.operation.kind == OperationKind::Query { "Query" } else { "Mutation" };
-        self.planner.complete(root, field, &variables, PageLimits::default(), Access::Full, answer)
+        let root = if prepared.operation.kind == OperationKind::Query {
+            "Query"
+        } else {
+            "Mutation"
+        };
+        self.planner.complete(
+            root,
+            field,
+            &variables,
+            PageLimits::default(),
+            Access::Full,
+            answer,
+        )
     }
 
     fn watched(&self, query: &str) -> Vec<&str> {
-        let prepared = self.requests.prepare(query, None, &Limits::UNLIMITED).expect("a sound document");
-        let variables = self.requests.coerce(&prepared.operation, &Map::new()).expect("no variables");
+        let prepared = self
+            .requests
+            .prepare(query, None, &Limits::UNLIMITED)
+            .expect("a sound document");
+        let variables = self
+            .requests
+            .coerce(&prepared.operation, &Map::new())
+            .expect("no variables");
         let models = self.planner.watched(&prepared.operation, &variables, None);
-        models.into_iter().map(|model| self.planner.physical().model.model(model).name.as_str()).collect()
+        models
+            .into_iter()
+            .map(|model| self.planner.physical().model.model(model).name.as_str())
+            .collect()
     }
 }
 
@@ -71,7 +97,8 @@ fn paths(completed: &Completed) -> Vec<String> {
 #[test]
 fn numbers_beside_a_marked_place_keep_their_digits() {
     let world = world();
-    let stored = r#"{"n": 12345678901234567890123, "d": [1.50, 1E+2, -0], "text": "a \u00e9 \" }"}"#;
+    let stored =
+        r#"{"n": 12345678901234567890123, "d": [1.50, 1E+2, -0], "text": "a \u00e9 \" }"}"#;
     let answer = format!(
         r#"[{{"facts":{stored},"price":0.10,"editor":{{"books":{TOO_MANY}}}}}, {{"facts":[ ],"price":1.50,"editor":null}}]"#
     );
@@ -93,18 +120,30 @@ fn null_goes_up_to_the_next_place_that_may_be_null() {
     let completed = world.complete(query, &answer);
     assert_eq!(
         completed.answer.as_deref(),
-        Some(r#"[{"id":"a","again":"a","editor":{"edited":null}},{"id":"b","again":"b","editor":null}]"#)
+        Some(
+            r#"[{"id":"a","again":"a","editor":{"edited":null}},{"id":"b","again":"b","editor":null}]"#
+        )
     );
     assert_eq!(paths(&completed), ["books.0.editor.edited.1.author"]);
 
     // A text that looks like a mark, where no mark can be, is somebody's text.
-    let completed = world.complete("{ books { facts } }", &format!(r#"[{{"facts":{MISSING_LINK}}}]"#));
-    assert_eq!(completed.answer, Some(format!(r#"[{{"facts":{MISSING_LINK}}}]"#)));
+    let completed = world.complete(
+        "{ books { facts } }",
+        &format!(r#"[{{"facts":{MISSING_LINK}}}]"#),
+    );
+    assert_eq!(
+        completed.answer,
+        Some(format!(r#"[{{"facts":{MISSING_LINK}}}]"#))
+    );
     assert!(completed.errors.is_empty());
 
     // Nothing above may be null: no answer at all.
-    let mutation = r#"mutation { createBook(data: { author: { create: {} } }) { id author { id } } }"#;
-    let completed = world.complete(mutation, &format!(r#"{{"id":"a","author":{MISSING_LINK}}}"#));
+    let mutation =
+        r#"mutation { createBook(data: { author: { create: {} } }) { id author { id } } }"#;
+    let completed = world.complete(
+        mutation,
+        &format!(r#"{{"id":"a","author":{MISSING_LINK}}}"#),
+    );
     assert_eq!(completed.answer, None);
     assert_eq!(paths(&completed), ["createBook.author"]);
 }
@@ -112,9 +151,11 @@ fn null_goes_up_to_the_next_place_that_may_be_null() {
 #[test]
 fn of_a_node_the_fields_of_its_own_type_are_completed() {
     let world = world();
-    let query =
-        r#"{ node(id: "a") { id ... on Person { edited { id } } ... on Book { price author { id } } } }"#;
-    let completed = world.complete(query, &format!(r#"{{"id":"a","price":1.50,"author":{MISSING_LINK}}}"#));
+    let query = r#"{ node(id: "a") { id ... on Person { edited { id } } ... on Book { price author { id } } } }"#;
+    let completed = world.complete(
+        query,
+        &format!(r#"{{"id":"a","price":1.50,"author":{MISSING_LINK}}}"#),
+    );
     assert_eq!(completed.answer.as_deref(), Some("null"));
     assert_eq!(paths(&completed), ["node.author"]);
 }
@@ -135,7 +176,10 @@ fn what_is_no_json_is_no_answer() {
         let completed = world.complete("{ books { id } }", broken);
         assert_eq!(completed.answer, None, "{broken}");
         assert_eq!(completed.errors.len(), 1, "{broken}");
-        assert!(completed.errors[0].to_string().contains("not JSON"), "{broken}");
+        assert!(
+            completed.errors[0].to_string().contains("not JSON"),
+            "{broken}"
+        );
     }
 }
 
@@ -143,6 +187,12 @@ fn what_is_no_json_is_no_answer() {
 fn a_filter_by_no_partner_watches_the_partners_model() {
     let world = world();
     assert_eq!(world.watched("{ books { id } }"), ["Book"]);
-    assert_eq!(world.watched("{ books(where: { editor: null }) { id } }"), ["Book", "Person"]);
-    assert_eq!(world.watched("{ books(where: { NOT: [{ editor: null }] }) { id } }"), ["Book", "Person"]);
+    assert_eq!(
+        world.watched("{ books(where: { editor: null }) { id } }"),
+        ["Book", "Person"]
+    );
+    assert_eq!(
+        world.watched("{ books(where: { NOT: [{ editor: null }] }) { id } }"),
+        ["Book", "Person"]
+    );
 }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use gom_engine::datamodel::{self, Jobs, Watched};
 use gom_engine::events::{LogKind, LogRow};
-use gom_engine::plan::{Access, Amendments, Expect, PageLimits, Param, Planner, Rights, Statement, Step};
+use gom_engine::plan::{
+    Access, Amendments, Expect, PageLimits, Param, Planner, Rights, Statement, Step,
+};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
 use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
@@ -32,44 +34,92 @@ fn subscriptions_compile_to_the_statements_beside_them() {
 #[test]
 fn who_writes_is_noted_where_another_models_mutation_may_change_a_watched_row() {
     let notes = |mutation: &str| {
-        compile(&format!("# viewer: seller a\nmutation {{ {mutation} {{ uid }} }}")).contains("gom.writer")
+        compile(&format!(
+            "# viewer: seller a\nmutation {{ {mutation} {{ uid }} }}"
+        ))
+        .contains("gom.writer")
     };
-    assert!(notes(r#"updateOrder(where: {uid: "o"}, data: {name: "n"})"#));
-    assert!(notes(r#"updateBp(where: {uid: "b"}, data: {orders: {connect: [{uid: "o"}]}})"#));
-    assert!(notes(r#"deleteBp(where: {uid: "b"})"#), "its orders go along");
-    assert!(!notes(r#"updateBp(where: {uid: "b"}, data: {name1: "n"})"#), "a statement more for nothing");
+    assert!(notes(
+        r#"updateOrder(where: {uid: "o"}, data: {name: "n"})"#
+    ));
+    assert!(notes(
+        r#"updateBp(where: {uid: "b"}, data: {orders: {connect: [{uid: "o"}]}})"#
+    ));
+    assert!(
+        notes(r#"deleteBp(where: {uid: "b"})"#),
+        "its orders go along"
+    );
+    assert!(
+        !notes(r#"updateBp(where: {uid: "b"}, data: {name1: "n"})"#),
+        "a statement more for nothing"
+    );
 }
 
 #[test]
 fn an_amendment_is_of_the_top_level_row_in_whichever_branch_of_an_upsert() {
-    let Shop { requests, planner, .. } = Shop::new();
+    let Shop {
+        requests, planner, ..
+    } = Shop::new();
     let text = r#"mutation { upsertOrder(where: {uid: "o"},
         update: {items: {create: [{quantity: 1}]}},
         create: {name: "n", assignedTo: {connect: {uid: "u"}}, issuedTo: {create: {name1: "x"}}}) { uid } }"#;
-    let prepared = requests.prepare(text, None, &Limits::default()).expect("the document is sound");
-    let variables = requests.coerce(&prepared.operation, &serde_json::Map::new()).expect("there are none");
-    let order = planner.physical().model.model_named("Order").expect("there are orders");
-    let name = planner.physical().model.model(order).field_named("name").expect("they have names");
-    let amendments = Amendments { set: vec![(name, "amended".into())], ..Amendments::default() };
+    let prepared = requests
+        .prepare(text, None, &Limits::default())
+        .expect("the document is sound");
+    let variables = requests
+        .coerce(&prepared.operation, &serde_json::Map::new())
+        .expect("there are none");
+    let order = planner
+        .physical()
+        .model
+        .model_named("Order")
+        .expect("there are orders");
+    let name = planner
+        .physical()
+        .model
+        .model(order)
+        .field_named("name")
+        .expect("they have names");
+    let amendments = Amendments {
+        set: vec![(name, "amended".into())],
+        ..Amendments::default()
+    };
     let field = &prepared.operation.fields[0];
     let limits = PageLimits::default();
-    let program =
-        planner.mutation(field, &variables, limits, Access::Full, &mut Counted::default(), amendments);
+    let program = planner.mutation(
+        field,
+        &variables,
+        limits,
+        Access::Full,
+        &mut Counted::default(),
+        amendments,
+    );
     let mut out = String::new();
     show_steps(&mut out, "", &program.expect("a program").steps);
     let lines: Vec<&str> = out.lines().collect();
     let amended: Vec<&str> = lines
         .windows(2)
         .filter(|pair| pair[1].contains("'amended'"))
-        .map(|pair| pair[0].trim_start().split(" set ").next().expect("a first part"))
+        .map(|pair| {
+            pair[0]
+                .trim_start()
+                .split(" set ")
+                .next()
+                .expect("a first part")
+        })
         .collect();
     assert_eq!(amended.len(), 2, "{out}");
     assert!(amended[0].starts_with("update \"shop\".\"Order\""), "{out}");
-    assert!(amended[1].contains("insert into \"shop\".\"Order\""), "{out}");
+    assert!(
+        amended[1].contains("insert into \"shop\".\"Order\""),
+        "{out}"
+    );
 }
 
 fn compare(folder: &str, least: usize, compile: impl Fn(&str) -> String) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(folder);
     let mut documents: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("the folder is there")
         .map(|entry| entry.expect("it can be read").path())
@@ -89,7 +139,11 @@ fn compare(folder: &str, least: usize, compile: impl Fn(&str) -> String) {
             different.push(format!("{}:\n{compiled}", beside.display()));
         }
     }
-    assert!(different.is_empty(), "compiled to something else:\n{}", different.join("\n"));
+    assert!(
+        different.is_empty(),
+        "compiled to something else:\n{}",
+        different.join("\n")
+    );
 }
 
 /// Gom's own model.
@@ -102,9 +156,15 @@ struct Shop {
 impl Shop {
     fn new() -> Shop {
         let model_text = include_str!("../../config/datamodel.prisma");
-        let mut model = datamodel::parse("datamodel.prisma", model_text).expect("Gom's model is sound");
+        let mut model =
+            datamodel::parse("datamodel.prisma", model_text).expect("Gom's model is sound");
         let order = model.model_named("Order").expect("there are orders");
-        model.watched.push(Watched { model: order, subject: "order", jobs: Jobs::Each, open: None });
+        model.watched.push(Watched {
+            model: order,
+            subject: "order",
+            jobs: Jobs::Each,
+            open: None,
+        });
         let schema = Arc::new(generate(&model, SchemaOptions::default()));
         let served = Served::new(&schema).expect("Gom's model can be served");
         let source: PolicySource = serde_json::from_value(serde_json::json!({
@@ -134,13 +194,21 @@ impl Shop {
         let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
         let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
         let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
-        Shop { requests, planner, policy: Arc::new(policy) }
+        Shop {
+            requests,
+            planner,
+            policy: Arc::new(policy),
+        }
     }
 }
 
 /// What the value of a comment `# NAME: VALUE` is.
 fn comment<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(name)?.strip_prefix(": "))
+    text.lines().find_map(|line| {
+        line.strip_prefix("# ")?
+            .strip_prefix(name)?
+            .strip_prefix(": ")
+    })
 }
 
 /// Of the viewer that a comment names.
@@ -156,13 +224,27 @@ fn rights(text: &str, planner: &Planner, policy: &Arc<Policy>) -> Option<Rights>
 /// The key, the statement that reads values for the index, and the one that reads payloads: of an order that was updated
 /// and one that was deleted with its customer.
 fn events(text: &str) -> String {
-    let Shop { requests, planner, policy } = Shop::new();
-    let prepared = requests.prepare(text, None, &Limits::default()).expect("the document is sound");
-    let variables = serde_json::from_str(comment(text, "variables").unwrap_or("{}")).expect("a JSON object");
-    let variables = requests.coerce(&prepared.operation, &variables).expect("the variables are sound");
+    let Shop {
+        requests,
+        planner,
+        policy,
+    } = Shop::new();
+    let prepared = requests
+        .prepare(text, None, &Limits::default())
+        .expect("the document is sound");
+    let variables =
+        serde_json::from_str(comment(text, "variables").unwrap_or("{}")).expect("a JSON object");
+    let variables = requests
+        .coerce(&prepared.operation, &variables)
+        .expect("the variables are sound");
     let rights = rights(text, &planner, &policy).map(Arc::new);
-    let limits = PageLimits { page_size: Some(1000), ..PageLimits::default() };
-    let subscription = planner.subscription(&prepared, variables, limits, rights).expect("it is allowed");
+    let limits = PageLimits {
+        page_size: Some(1000),
+        ..PageLimits::default()
+    };
+    let subscription = planner
+        .subscription(&prepared, variables, limits, rights)
+        .expect("it is allowed");
     let row = |table: &str, kind, node: &str, columns: &[&str], old: &str| LogRow {
         table: table.into(),
         kind,
@@ -173,16 +255,35 @@ fn events(text: &str) -> String {
         links: None,
     };
     let log = [
-        row("Order", LogKind::Updated, "o1", &["stage"], r#"{"uid":"o1","stage":"OPEN"}"#),
-        row("Order", LogKind::Deleted, "o2", &[], r#"{"uid":"o2","stage":"OPEN"}"#),
+        row(
+            "Order",
+            LogKind::Updated,
+            "o1",
+            &["stage"],
+            r#"{"uid":"o1","stage":"OPEN"}"#,
+        ),
+        row(
+            "Order",
+            LogKind::Deleted,
+            "o2",
+            &[],
+            r#"{"uid":"o2","stage":"OPEN"}"#,
+        ),
         row("Bp", LogKind::Deleted, "b1", &[], r#"{"uid":"b1"}"#),
     ];
     let changes = planner.changes(&log, 7, 0);
-    let changes: Vec<_> = changes.iter().filter(|c| c.model == subscription.model()).collect();
+    let changes: Vec<_> = changes
+        .iter()
+        .filter(|c| c.model == subscription.model())
+        .collect();
     let mut out = String::new();
     writeln!(out, "-- key: {:?}", subscription.key()).expect("a string takes everything");
     if let Some(key) = subscription.key() {
-        show(&mut out, "", &planner.probe(subscription.model(), &[key.path], &changes));
+        show(
+            &mut out,
+            "",
+            &planner.probe(subscription.model(), &[key.path], &changes),
+        );
     }
     let payloads = planner.payloads(&subscription, &changes);
     show(&mut out, "", &payloads.expect("a statement"));
@@ -190,15 +291,28 @@ fn events(text: &str) -> String {
 }
 
 fn compile(text: &str) -> String {
-    let Shop { requests, planner, policy } = Shop::new();
+    let Shop {
+        requests,
+        planner,
+        policy,
+    } = Shop::new();
     let rights = rights(text, &planner, &policy);
     let access = rights.as_ref().map_or(Access::Full, Access::Limited);
-    let variables = serde_json::from_str(comment(text, "variables").unwrap_or("{}")).expect("a JSON object");
-    let prepared = requests.prepare(text, None, &Limits::default()).expect("the document is sound");
+    let variables =
+        serde_json::from_str(comment(text, "variables").unwrap_or("{}")).expect("a JSON object");
+    let prepared = requests
+        .prepare(text, None, &Limits::default())
+        .expect("the document is sound");
     let operation = &prepared.operation;
-    let variables = requests.coerce(operation, &variables).expect("the variables are sound");
+    let variables = requests
+        .coerce(operation, &variables)
+        .expect("the variables are sound");
     let mut out = String::new();
-    for field in operation.fields.iter().filter(|f| f.inclusion.holds(&variables)) {
+    for field in operation
+        .fields
+        .iter()
+        .filter(|f| f.inclusion.holds(&variables))
+    {
         writeln!(out, "-- {}", field.key).expect("a string takes everything");
         if operation.kind == OperationKind::Query {
             match planner.query(field, &variables, PageLimits::default(), access) {
@@ -213,7 +327,10 @@ fn compile(text: &str) -> String {
             PageLimits::default(),
             access,
             &mut Counted::default(),
-            Amendments { writer: rights.is_some().then(|| "a".into()), ..Amendments::default() },
+            Amendments {
+                writer: rights.is_some().then(|| "a".into()),
+                ..Amendments::default()
+            },
         ) {
             Ok(program) => show_steps(&mut out, "", &program.steps),
             Err(error) => writeln!(out, "-- {error}").expect("a string takes everything"),
@@ -225,10 +342,15 @@ fn compile(text: &str) -> String {
 fn show_steps(out: &mut String, indent: &str, steps: &[Step]) {
     for step in steps {
         match step {
-            Step::Run { statement, fills, expect } => {
+            Step::Run {
+                statement,
+                fills,
+                expect,
+            } => {
                 show(out, indent, statement);
                 for register in fills {
-                    writeln!(out, "{indent}-- into r{}", register.0).expect("a string takes everything");
+                    writeln!(out, "{indent}-- into r{}", register.0)
+                        .expect("a string takes everything");
                 }
                 let expected = match expect {
                     Expect::Anything => continue,
@@ -236,13 +358,19 @@ fn show_steps(out: &mut String, indent: &str, steps: &[Step]) {
                     Expect::None(error) => format!("no row, or: {error}"),
                     Expect::NoConflict => "no row, or the program is repeated".to_owned(),
                     Expect::Filled(columns) => {
-                        let each = columns.iter().map(|(i, error)| format!("column {i}, or: {error}"));
+                        let each = columns
+                            .iter()
+                            .map(|(i, error)| format!("column {i}, or: {error}"));
                         each.collect::<Vec<_>>().join("; ")
                     }
                 };
                 writeln!(out, "{indent}-- expects {expected}").expect("a string takes everything");
             }
-            Step::Choose { register, then, otherwise } => {
+            Step::Choose {
+                register,
+                then,
+                otherwise,
+            } => {
                 writeln!(out, "{indent}-- if r{} holds a value", register.0)
                     .expect("a string takes everything");
                 show_steps(out, &format!("{indent}  "), then);
@@ -263,5 +391,6 @@ fn show(out: &mut String, indent: &str, statement: &Statement) {
         format!("${} = {value}", i + 1)
     });
     writeln!(out, "{indent}{}", statement.sql).expect("a string takes everything");
-    writeln!(out, "{indent}-- {}", params.collect::<Vec<_>>().join(", ")).expect("a string takes everything");
+    writeln!(out, "{indent}-- {}", params.collect::<Vec<_>>().join(", "))
+        .expect("a string takes everything");
 }

@@ -57,16 +57,32 @@ impl World {
         let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
         let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
         let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
-        let Value::Object(claims) = json!({ "sub": "me" }) else { unreachable!() };
+        let Value::Object(claims) = json!({ "sub": "me" }) else {
+            unreachable!()
+        };
         let permissions = Permissions::of(["role:owner", "do:it"]);
-        let rights = planner.rights(&Arc::new(policy), permissions, &claims).expect("the role is known");
-        World { requests, planner, rights }
+        let rights = planner
+            .rights(&Arc::new(policy), permissions, &claims)
+            .expect("the role is known");
+        World {
+            requests,
+            planner,
+            rights,
+        }
     }
 
     fn update(&self, tasks: &Value, access: Access<'_>) -> Vec<Statement> {
-        let prepared = self.requests.prepare(UPDATE, None, &Limits::UNLIMITED).expect("a sound document");
-        let Value::Object(given) = json!({ "data": { "tasks": tasks } }) else { unreachable!() };
-        let variables = self.requests.coerce(&prepared.operation, &given).expect("sound variables");
+        let prepared = self
+            .requests
+            .prepare(UPDATE, None, &Limits::UNLIMITED)
+            .expect("a sound document");
+        let Value::Object(given) = json!({ "data": { "tasks": tasks } }) else {
+            unreachable!()
+        };
+        let variables = self
+            .requests
+            .coerce(&prepared.operation, &given)
+            .expect("sound variables");
         let field = &prepared.operation.fields[0];
         let limits = PageLimits::default();
         let planned = self.planner.mutation(
@@ -77,17 +93,26 @@ impl World {
             &mut Counted::default(),
             Amendments::default(),
         );
-        let statements = planned.expect("it is allowed").steps.into_iter().map(|step| match step {
-            Step::Run { statement, .. } => statement,
-            Step::Choose { .. } => panic!("nothing to choose"),
-        });
+        let statements = planned
+            .expect("it is allowed")
+            .steps
+            .into_iter()
+            .map(|step| match step {
+                Step::Run { statement, .. } => statement,
+                Step::Choose { .. } => panic!("nothing to choose"),
+            });
         statements.collect()
     }
 }
 
 fn children(count: usize) -> Vec<Value> {
-    let by_turns =
-        |i| if i % 2 == 0 { json!({ "id": format!("i{i}") }) } else { json!({ "code": format!("c{i}") }) };
+    let by_turns = |i| {
+        if i % 2 == 0 {
+            json!({ "id": format!("i{i}") })
+        } else {
+            json!({ "code": format!("c{i}") })
+        }
+    };
     (0..count).map(by_turns).collect()
 }
 
@@ -97,8 +122,17 @@ fn a_set_has_the_same_statements_with_the_same_parameters_however_many_children_
     for access in [Access::Full, Access::Limited(&world.rights)] {
         let of = |count| {
             let statements = world.update(&json!({ "set": children(count) }), access);
-            let most = statements.iter().map(|statement| statement.params.len()).max();
-            (statements.into_iter().map(|statement| statement.sql).collect::<BTreeSet<_>>(), most)
+            let most = statements
+                .iter()
+                .map(|statement| statement.params.len())
+                .max();
+            (
+                statements
+                    .into_iter()
+                    .map(|statement| statement.sql)
+                    .collect::<BTreeSet<_>>(),
+                most,
+            )
         };
         assert_eq!(of(2_000), of(4), "{access:?}");
     }

@@ -38,21 +38,36 @@ fn plan(document: &str, variables: &Value, limits: PageLimits) -> Result<String,
     let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
     let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
     let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
-    let prepared = requests.prepare(document, None, &Limits::UNLIMITED).expect("a sound document");
+    let prepared = requests
+        .prepare(document, None, &Limits::UNLIMITED)
+        .expect("a sound document");
     let given = variables.as_object().cloned().unwrap_or_default();
-    let variables = requests.coerce(&prepared.operation, &given).expect("sound variables");
+    let variables = requests
+        .coerce(&prepared.operation, &given)
+        .expect("sound variables");
     let field = &prepared.operation.fields[0];
     if prepared.operation.kind == OperationKind::Query {
-        return planner.query(field, &variables, limits, Access::Full).map(|statement| statement.sql);
+        return planner
+            .query(field, &variables, limits, Access::Full)
+            .map(|statement| statement.sql);
     }
     let amendments = Amendments::default();
-    let program =
-        planner.mutation(field, &variables, limits, Access::Full, &mut Counted::default(), amendments)?;
+    let program = planner.mutation(
+        field,
+        &variables,
+        limits,
+        Access::Full,
+        &mut Counted::default(),
+        amendments,
+    )?;
     Ok(format!("{program:?}"))
 }
 
 fn create(data: &Value) -> Result<String, ApiError> {
-    let limits = PageLimits { text_bytes: Some(16), ..PageLimits::default() };
+    let limits = PageLimits {
+        text_bytes: Some(16),
+        ..PageLimits::default()
+    };
     let document = "mutation($data: NoteCreateInput!) { createNote(data: $data) { id } }";
     plan(document, &json!({ "data": data }), limits)
 }
@@ -97,11 +112,17 @@ fn a_value_that_is_too_large_is_not_stored_and_the_datamodel_says_what_is_too_la
         let nested = json!({ "code": "d", "answers": { "create": [exceeds.clone()] } });
         for data in [&exceeds, &nested] {
             let error = create(data).expect_err(message);
-            assert_eq!((error.kind, error.message.as_str()), (ErrorKind::LimitExceeded, message));
+            assert_eq!(
+                (error.kind, error.message.as_str()),
+                (ErrorKind::LimitExceeded, message)
+            );
         }
         let mut changes = exceeds;
         changes.as_object_mut().expect("an object").remove("code");
-        let limits = PageLimits { text_bytes: Some(16), ..PageLimits::default() };
+        let limits = PageLimits {
+            text_bytes: Some(16),
+            ..PageLimits::default()
+        };
         for document in [
             "mutation($d: NoteUpdateInput!) { updateNote(where: { id: \"x\" }, data: $d) { id } }",
             "mutation($d: NoteUpdateManyMutationInput!) { updateManyNotes(where: {}, data: $d) { count } }",
@@ -115,10 +136,16 @@ fn a_value_that_is_too_large_is_not_stored_and_the_datamodel_says_what_is_too_la
 
 #[test]
 fn only_what_may_be_large_is_measured_and_nothing_without_a_limit() {
-    let limits =
-        PageLimits { page_size: Some(1_000), answer_bytes: Some(8_388_608), ..PageLimits::default() };
+    let limits = PageLimits {
+        page_size: Some(1_000),
+        answer_bytes: Some(8_388_608),
+        ..PageLimits::default()
+    };
     let measures = |document: &str, limits| {
-        plan(document, &json!({}), limits).expect("a statement").matches("width_bucket").count()
+        plan(document, &json!({}), limits)
+            .expect("a statement")
+            .matches("width_bucket")
+            .count()
     };
     for (document, expected) in [
         ("{ notes { id count } }", 0),
@@ -129,9 +156,22 @@ fn only_what_may_be_large_is_measured_and_nothing_without_a_limit() {
         ("{ notesConnection { edges { node { body } } } }", 2),
         ("{ note(where: { id: \"x\" }) { id count } }", 0),
         ("{ note(where: { id: \"x\" }) { a: body b: body } }", 1),
-        ("mutation { updateNote(where: { id: \"x\" }, data: { count: 1 }) { body } }", 1),
+        (
+            "mutation { updateNote(where: { id: \"x\" }, data: { count: 1 }) { body } }",
+            1,
+        ),
     ] {
         assert_eq!(measures(document, limits), expected, "{document}");
-        assert_eq!(measures(document, PageLimits { answer_bytes: None, ..limits }), 0, "{document}");
+        assert_eq!(
+            measures(
+                document,
+                PageLimits {
+                    answer_bytes: None,
+                    ..limits
+                }
+            ),
+            0,
+            "{document}"
+        );
     }
 }

@@ -70,23 +70,42 @@ struct Added {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (database, work) = match arguments.task {
         Task::Add(added) => {
-            let Added { named, subject, role, name, nickname, email, picture } = added;
+            let Added {
+                named,
+                subject,
+                role,
+                name,
+                nickname,
+                email,
+                picture,
+            } = added;
             let mut profile = Map::new();
-            for (key, value) in
-                [("nickname", nickname), ("name", name), ("picture", picture), ("email", email)]
-            {
+            for (key, value) in [
+                ("nickname", nickname),
+                ("name", name),
+                ("picture", picture),
+                ("email", email),
+            ] {
                 if let Some(value) = value {
                     profile.insert(key.into(), Value::String(value));
                 }
             }
-            let subject = subject.unwrap_or_else(|| format!("account|{}", uuid::Uuid::new_v4().simple()));
+            let subject =
+                subject.unwrap_or_else(|| format!("account|{}", uuid::Uuid::new_v4().simple()));
             if is_customers(&subject) {
-                let problem =
-                    format!("the subject '{subject}' is a customer's; choose one that begins otherwise");
+                let problem = format!(
+                    "the subject '{subject}' is a customer's; choose one that begins otherwise"
+                );
                 return Err(Failure::Other(problem));
             }
             let username = named.username;
-            let account = NewAccount { username, subject, role, profile, password_hash: String::new() };
+            let account = NewAccount {
+                username,
+                subject,
+                role,
+                profile,
+                password_hash: String::new(),
+            };
             (named.database, Work::Add(account))
         }
         Task::Disable(named) => (named.database, Work::Disable(named.username)),
@@ -96,7 +115,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let (settings, patience) = database.load([])?;
     if let Work::Add(account) = &work {
-        policy::check_role(&settings, &account.role).map_err(|error| Failure::because("", &error))?;
+        policy::check_role(&settings, &account.role)
+            .map_err(|error| Failure::because("", &error))?;
     }
     // Before anything is started: who mistypes it twice has waited for nothing.
     let password = match &work {
@@ -133,7 +153,11 @@ async fn carry_out(
         Work::List => place.prepare_to_read(settings).await?,
         _ => place.prepare_system(settings).await?,
     }
-    let client = place.database.lend().await.map_err(|error| Failure::because("", &error))?;
+    let client = place
+        .database
+        .lend()
+        .await
+        .map_err(|error| Failure::because("", &error))?;
     let hash = match password {
         Some(password) => {
             let hash = Hasher::new(&settings.auth.accounts).hash(&password).await;
@@ -155,21 +179,36 @@ async fn change(
     let failed = |error| Failure::because("", &error);
     match work {
         Work::Add(account) => {
-            let account = NewAccount { password_hash: hash, ..account };
+            let account = NewAccount {
+                password_hash: hash,
+                ..account
+            };
             accounts.add(&account).await.map_err(failed)?;
-            println!("{} may log in, for the subject {}.", account.username, account.subject);
+            println!(
+                "{} may log in, for the subject {}.",
+                account.username, account.subject
+            );
         }
         Work::Disable(username) => {
-            let subject = accounts.set_disabled(&username, true).await.map_err(failed)?;
+            let subject = accounts
+                .set_disabled(&username, true)
+                .await
+                .map_err(failed)?;
             println!("{username} may not log in any more.");
             close_sessions(place, settings, &subject).await?;
         }
         Work::Enable(username) => {
-            accounts.set_disabled(&username, false).await.map_err(failed)?;
+            accounts
+                .set_disabled(&username, false)
+                .await
+                .map_err(failed)?;
             println!("{username} may log in.");
         }
         Work::Passwd(username) => {
-            let subject = accounts.set_password_hash(&username, &hash).await.map_err(failed)?;
+            let subject = accounts
+                .set_password_hash(&username, &hash)
+                .await
+                .map_err(failed)?;
             println!("{username} has a new password.");
             close_sessions(place, settings, &subject).await?;
         }
@@ -198,9 +237,19 @@ async fn close_sessions(place: &Place, settings: &Settings, subject: &str) -> Re
 fn table(accounts: &[Account]) -> String {
     let head = ["USERNAME", "SUBJECT", "ROLE", "STATE", "SINCE (UTC)"].map(str::to_owned);
     let rows = accounts.iter().map(|account| {
-        let state = if account.disabled { "disabled" } else { "enabled" };
+        let state = if account.disabled {
+            "disabled"
+        } else {
+            "enabled"
+        };
         let account = account.clone();
-        [account.username, account.subject, account.role, state.to_owned(), account.created_at]
+        [
+            account.username,
+            account.subject,
+            account.role,
+            state.to_owned(),
+            account.created_at,
+        ]
     });
     super::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
 }

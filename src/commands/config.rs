@@ -13,14 +13,18 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let loaded = arguments.settings.load(Purpose::Tool, [])?;
-    let width =
-        |of: fn(&crate::settings::Effective) -> usize| loaded.effective.iter().map(of).max().unwrap_or(0);
+    let width = |of: fn(&crate::settings::Effective) -> usize| {
+        loaded.effective.iter().map(of).max().unwrap_or(0)
+    };
     let keys = width(|effective| effective.key.len());
     let values = width(|effective| effective.value.as_ref().map_or(1, String::len)).min(48);
     println!("# GOM_ENV = {}", loaded.environment);
     for effective in &loaded.effective {
         let value = effective.value.as_deref().unwrap_or("-");
-        println!("{:keys$}  {value:values$}  {}", effective.key, effective.source);
+        println!(
+            "{:keys$}  {value:values$}  {}",
+            effective.key, effective.source
+        );
     }
     Ok(())
 }

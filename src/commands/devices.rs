@@ -49,7 +49,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (of, work) = match arguments.task {
         Task::List(of) => (of, Work::List),
         Task::Forget(Forgotten { of, device: None }) => (of, Work::ForgetAll),
-        Task::Forget(Forgotten { of, device: Some(device) }) => (of, Work::Forget(device)),
+        Task::Forget(Forgotten {
+            of,
+            device: Some(device),
+        }) => (of, Work::Forget(device)),
     };
     let Of { database, subject } = of;
     let (settings, patience) = database.load([])?;
@@ -73,20 +76,37 @@ pub(super) fn devices(place: &Place, settings: &Settings) -> Result<Devices, Fai
         .map_err(|error| Failure::because("", &error))
 }
 
-async fn carry_out(place: &Place, settings: &Settings, subject: &str, work: Work) -> Result<(), Failure> {
+async fn carry_out(
+    place: &Place,
+    settings: &Settings,
+    subject: &str,
+    work: Work,
+) -> Result<(), Failure> {
     match work {
         Work::List => place.prepare_to_read(settings).await?,
         _ => place.prepare_system(settings).await?,
     }
-    let (devices, failed) = (devices(place, settings)?, |error| Failure::because("", &error));
+    let (devices, failed) = (devices(place, settings)?, |error| {
+        Failure::because("", &error)
+    });
     match work {
         Work::List => {
-            let key = obtain_vapid_keys(settings).ok().flatten().map(|keys| keys.fingerprint());
-            print!("{}", table(&devices.list(subject).await.map_err(failed)?, key.as_deref()));
+            let key = obtain_vapid_keys(settings)
+                .ok()
+                .flatten()
+                .map(|keys| keys.fingerprint());
+            print!(
+                "{}",
+                table(
+                    &devices.list(subject).await.map_err(failed)?,
+                    key.as_deref()
+                )
+            );
         }
         Work::Forget(device) => {
             if !devices.forget_one(subject, &device).await.map_err(failed)? {
-                let text = format!("{subject} has no device {device}; `gom push devices list` shows all");
+                let text =
+                    format!("{subject} has no device {device}; `gom push devices list` shows all");
                 return Err(Failure::Other(text));
             }
             println!("The device is forgotten.");
@@ -101,9 +121,20 @@ async fn carry_out(place: &Place, settings: &Settings, subject: &str, work: Work
 
 /// `key`: the fingerprint of the VAPID key that browsers subscribe for now.
 fn table(devices: &[DeviceSummary], key: Option<&str>) -> String {
-    let head = ["DEVICE", "PUSH SERVICE", "SUBSCRIBED (UTC)", "EXPIRES (UTC)", "SESSION", "KEY"];
+    let head = [
+        "DEVICE",
+        "PUSH SERVICE",
+        "SUBSCRIBED (UTC)",
+        "EXPIRES (UTC)",
+        "SESSION",
+        "KEY",
+    ];
     let time = |time: Option<SystemTime>| {
-        let time = time.map(|time| DateTime::<Utc>::from(time).format("%Y-%m-%d %H:%M:%S").to_string());
+        let time = time.map(|time| {
+            DateTime::<Utc>::from(time)
+                .format("%Y-%m-%d %H:%M:%S")
+                .to_string()
+        });
         time.unwrap_or_else(|| "-".to_owned())
     };
     let rows = devices.iter().map(|device| {
@@ -121,5 +152,9 @@ fn table(devices: &[DeviceSummary], key: Option<&str>) -> String {
             key.to_owned(),
         ]
     });
-    super::columns(&std::iter::once(head.map(str::to_owned)).chain(rows).collect::<Vec<_>>())
+    super::columns(
+        &std::iter::once(head.map(str::to_owned))
+            .chain(rows)
+            .collect::<Vec<_>>(),
+    )
 }

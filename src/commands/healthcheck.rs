@@ -64,7 +64,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 /// Where the server of these settings is asked on its own machine.
 pub(super) fn own(server: &Server, path: &str) -> Result<reqwest::Url, Failure> {
     if server.port == 0 {
-        let text = "server.port is 0, so the server has taken any port: give the URL that it has printed";
+        let text =
+            "server.port is 0, so the server has taken any port: give the URL that it has printed";
         return Err(Failure::Other(text.to_owned()));
     }
     let host = match server.host.parse::<IpAddr>() {
@@ -85,12 +86,22 @@ async fn ask(url: reqwest::Url, timeout: Duration) -> Result<(), Failure> {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| Failure::because("the client cannot be set up", &error))?;
-    let answer =
-        client.get(url.clone()).send().await.map_err(|error| Failure::because("no answer", &error))?;
+    let answer = client
+        .get(url.clone())
+        .send()
+        .await
+        .map_err(|error| Failure::because("no answer", &error))?;
     let status = answer.status();
-    let text = answer.text().await.map_err(|error| Failure::because("half an answer", &error))?;
+    let text = answer
+        .text()
+        .await
+        .map_err(|error| Failure::because("half an answer", &error))?;
     println!("{text}");
-    if status.is_success() { Ok(()) } else { Err(Failure::Other(format!("{url} answered {status}"))) }
+    if status.is_success() {
+        Ok(())
+    } else {
+        Err(Failure::Other(format!("{url} answered {status}")))
+    }
 }
 
 #[cfg(test)]

@@ -54,23 +54,45 @@ struct Applied {
 }
 
 pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result<(), Failure> {
-    let unplanned = |database| Planned { database, renames: Vec::new(), drop_unknown: false };
+    let unplanned = |database| Planned {
+        database,
+        renames: Vec::new(),
+        drop_unknown: false,
+    };
     let (planned, task) = match arguments.task {
         Task::Plan(planned) => (planned, Work::Plan),
-        Task::Apply(Applied { planned, allow_data_loss }) => (planned, Work::Apply { allow_data_loss }),
+        Task::Apply(Applied {
+            planned,
+            allow_data_loss,
+        }) => (planned, Work::Apply { allow_data_loss }),
         Task::Status(database) => (unplanned(database), Work::Status),
         Task::Verify(database) => (unplanned(database), Work::Verify),
         Task::Diff(planned) => (planned, Work::Diff),
     };
-    let Planned { database, renames, drop_unknown } = planned;
+    let Planned {
+        database,
+        renames,
+        drop_unknown,
+    } = planned;
     let (settings, patience) = database.load([])?;
-    let datamodel = application.read_datamodel(&settings).map_err(|error| Failure::because("", &error))?;
+    let datamodel = application
+        .read_datamodel(&settings)
+        .map_err(|error| Failure::because("", &error))?;
     datamodel.say_warnings();
     let renames: Vec<Rename> = datamodel.renames.iter().cloned().chain(renames).collect();
     actix_web::rt::System::new().block_on(async {
         let place = Place::open(&settings, patience).await?;
         let result = match place.database.lend().await {
-            Ok(mut client) => work(&mut client, &settings, &datamodel, (&renames, drop_unknown), task).await,
+            Ok(mut client) => {
+                work(
+                    &mut client,
+                    &settings,
+                    &datamodel,
+                    (&renames, drop_unknown),
+                    task,
+                )
+                .await
+            }
             Err(error) => Err(Failure::because("", &error)),
         };
         place.close().await;
@@ -101,17 +123,23 @@ async fn work(
         text: &datamodel.text,
         schema,
         renames,
-        allow_data_loss: matches!(task, Work::Apply { allow_data_loss: true }),
+        allow_data_loss: matches!(
+            task,
+            Work::Apply {
+                allow_data_loss: true
+            }
+        ),
         drop_unknown,
         keep_empty: false,
     };
     match task {
         Work::Plan => {
-            let plan = migrations::plan(client, &deployment).await.map_err(failed)?;
+            let plan = migrations::plan(client, &deployment)
+                .await
+                .map_err(failed)?;
             print!("{}", describe_plan(&plan, &datamodel.name, drop_unknown));
             if plan.is_refused() {
-                let problem =
-                    "`gom migrate apply` will refuse: there are rows that the datamodel does not allow";
+                let problem = "`gom migrate apply` will refuse: there are rows that the datamodel does not allow";
                 return Err(Failure::Other(problem.to_owned()));
             }
         }
@@ -119,7 +147,9 @@ async fn work(
             if !migrations::has_change_log(client).await.map_err(failed)? {
                 println!("-- This needs Gom's own tables, which `gom migrate apply` makes.");
             }
-            let plan = migrations::plan(client, &deployment).await.map_err(failed)?;
+            let plan = migrations::plan(client, &deployment)
+                .await
+                .map_err(failed)?;
             if !plan.swapped.is_empty() {
                 let tables = plan.swapped.join("`, `");
                 return Err(Failure::Other(format!(
@@ -127,14 +157,18 @@ async fn work(
                      `gom migrate apply`"
                 )));
             }
-            plan.misfits
-                .iter()
-                .for_each(|misfit| println!("-- DOES NOT FIT: {}", in_comment(&misfit.to_string())));
+            plan.misfits.iter().for_each(|misfit| {
+                println!("-- DOES NOT FIT: {}", in_comment(&misfit.to_string()))
+            });
             print!("{}", sql_text(&plan.steps));
         }
         Work::Apply { .. } => {
-            let plan = migrations::apply(client, &deployment, &|_| ()).await.map_err(failed)?;
-            plan.steps.iter().for_each(|step| println!("{}", step.description));
+            let plan = migrations::apply(client, &deployment, &|_| ())
+                .await
+                .map_err(failed)?;
+            plan.steps
+                .iter()
+                .for_each(|step| println!("{}", step.description));
             match plan.steps.len() {
                 0 => println!("{}", nothing_to_do(&datamodel.name)),
                 count => println!("{count} {} done.", plural(count, "step")),
@@ -151,17 +185,25 @@ async fn work(
             }
         }
         Work::Status => {
-            let status = migrations::status(client, &datamodel.model, schema).await.map_err(failed)?;
+            let status = migrations::status(client, &datamodel.model, schema)
+                .await
+                .map_err(failed)?;
             print!("{}", describe_status(&status, datamodel, schema));
         }
         Work::Verify => {
-            let differences = migrations::verify(client, &datamodel.model, schema).await.map_err(failed)?;
-            differences.iter().for_each(|difference| println!("{difference}"));
+            let differences = migrations::verify(client, &datamodel.model, schema)
+                .await
+                .map_err(failed)?;
+            differences
+                .iter()
+                .for_each(|difference| println!("{difference}"));
             match differences.len() {
                 0 => println!("{}", nothing_to_do(&datamodel.name)),
                 count => {
                     let (found, name) = (plural(count, "difference"), &datamodel.name);
-                    return Err(Failure::Other(format!("{count} {found} between the database and {name}")));
+                    return Err(Failure::Other(format!(
+                        "{count} {found} between the database and {name}"
+                    )));
                 }
             }
         }
@@ -171,7 +213,10 @@ async fn work(
 
 /// The same without renames: they are done.
 fn deployment_done<'a>(deployment: &Deployment<'a>) -> Deployment<'a> {
-    Deployment { renames: &[], ..*deployment }
+    Deployment {
+        renames: &[],
+        ..*deployment
+    }
 }
 
 fn describe_plan(plan: &Plan, datamodel: &str, drops_unknown: bool) -> String {
@@ -182,7 +227,10 @@ fn describe_plan(plan: &Plan, datamodel: &str, drops_unknown: bool) -> String {
     }
     let count = steps.len();
     if count > 0 {
-        text.push_str(&format!("{count} {} from the database to {datamodel}:\n", plural(count, "step")));
+        text.push_str(&format!(
+            "{count} {} from the database to {datamodel}:\n",
+            plural(count, "step")
+        ));
     }
     for (index, step) in steps.iter().enumerate() {
         text.push_str(&format!("{:4}. {}\n", index + 1, step.description));
@@ -192,7 +240,9 @@ fn describe_plan(plan: &Plan, datamodel: &str, drops_unknown: bool) -> String {
     }
     if !plan.misfits.is_empty() {
         text.push_str("Rows that the datamodel does not allow:\n");
-        plan.misfits.iter().for_each(|misfit| text.push_str(&format!("   -  {misfit}\n")));
+        plan.misfits
+            .iter()
+            .for_each(|misfit| text.push_str(&format!("   -  {misfit}\n")));
     }
     if count > 0 && !plan.is_refused() {
         let mut flags = String::new();
@@ -202,7 +252,9 @@ fn describe_plan(plan: &Plan, datamodel: &str, drops_unknown: bool) -> String {
         if drops_unknown {
             flags.push_str(" --drop-unknown");
         }
-        text.push_str(&format!("`gom migrate apply{flags}` does them, `gom migrate diff` shows the SQL.\n"));
+        text.push_str(&format!(
+            "`gom migrate apply{flags}` does them, `gom migrate diff` shows the SQL.\n"
+        ));
     }
     text.push_str(&describe_left_alone(&plan.left_alone));
     text
@@ -212,22 +264,37 @@ fn describe_left_alone(left_alone: &[LeftAlone]) -> String {
     if left_alone.is_empty() {
         return String::new();
     }
-    let mut text =
-        String::from("Not in the datamodel and not made by Gom, left alone (`--drop-unknown` drops):\n");
-    left_alone.iter().for_each(|one| text.push_str(&format!("   -  {one}\n")));
+    let mut text = String::from(
+        "Not in the datamodel and not made by Gom, left alone (`--drop-unknown` drops):\n",
+    );
+    left_alone
+        .iter()
+        .for_each(|one| text.push_str(&format!("   -  {one}\n")));
     text
 }
 
 fn describe_status(status: &Status, datamodel: &LoadedDatamodel, schema: &str) -> String {
     let system = match status.system_version {
-        Some(version) if version == status.known_system_version => format!("version {version}, up to date"),
-        Some(version) => format!("version {version}; this program brings {}", status.known_system_version),
-        None => format!("none yet; this program brings version {}", status.known_system_version),
+        Some(version) if version == status.known_system_version => {
+            format!("version {version}, up to date")
+        }
+        Some(version) => format!(
+            "version {version}; this program brings {}",
+            status.known_system_version
+        ),
+        None => format!(
+            "none yet; this program brings version {}",
+            status.known_system_version
+        ),
     };
     let last = match &status.last {
         None => "never".to_string(),
         Some(last) => {
-            let same = if last.datamodel == datamodel.text { "this datamodel" } else { "another datamodel" };
+            let same = if last.datamodel == datamodel.text {
+                "this datamodel"
+            } else {
+                "another datamodel"
+            };
             let at = DateTime::<Utc>::from(last.at).format("%Y-%m-%d %H:%M:%S UTC");
             format!("{at}, by gom {}: {same}", last.gom_version)
         }
@@ -248,5 +315,9 @@ fn nothing_to_do(datamodel: &str) -> String {
 }
 
 fn plural(count: usize, word: &str) -> String {
-    if count == 1 { word.to_string() } else { format!("{word}s") }
+    if count == 1 {
+        word.to_string()
+    } else {
+        format!("{word}s")
+    }
 }

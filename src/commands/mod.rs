@@ -144,16 +144,28 @@ impl Failure {
     /// The error with its causes.
     pub(crate) fn because(what: &str, error: &dyn Error) -> Self {
         let causes = with_causes(error);
-        Failure::Other(if what.is_empty() { causes } else { format!("{what}: {causes}") })
+        Failure::Other(if what.is_empty() {
+            causes
+        } else {
+            format!("{what}: {causes}")
+        })
     }
 }
 
 /// Rows as lines with columns of equal width.
 fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     rows.iter().map(line).collect()

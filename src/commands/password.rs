@@ -24,10 +24,16 @@ pub(super) fn ask(asked: Asked) -> Result<SecretText, Failure> {
     if !io::stdin().is_terminal() {
         return from_input(io::stdin().lock()).map_err(failed);
     }
-    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(failed)?;
+    let terminal = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .map_err(failed)?;
     let first = on_terminal(&terminal, "Password: ").map_err(failed)?;
     if asked == Asked::Twice && on_terminal(&terminal, "Once more: ").map_err(failed)? != first {
-        return Err(Failure::Other("the two passwords are not the same; nothing was changed".into()));
+        return Err(Failure::Other(
+            "the two passwords are not the same; nothing was changed".into(),
+        ));
     }
     Ok(first)
 }

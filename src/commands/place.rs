@@ -56,14 +56,21 @@ impl Place {
     /// # Errors
     /// If the private PostgreSQL cannot be started, the connection string is wrong, or the database does not answer in time.
     pub async fn open(settings: &Settings, patience: Duration) -> Result<Place, Failure> {
-        let configured = settings.database.configured().map_err(|error| Failure::because("", &error))?;
+        let configured = settings
+            .database
+            .configured()
+            .map_err(|error| Failure::because("", &error))?;
         let is_private = configured.is_none();
         let (options, embedded) = match configured {
             Some(options) => (options, None),
             None => private(settings).await?,
         };
         let database = Database::start(options).map_err(|error| Failure::because("", &error))?;
-        let place = Place { database, is_private, embedded };
+        let place = Place {
+            database,
+            is_private,
+            embedded,
+        };
         if !patience.is_zero()
             && let Err(failure) = place.lend_within(patience).await
         {
@@ -79,9 +86,16 @@ impl Place {
     /// If the database does not answer, or refuses.
     pub async fn prepare_system(&self, settings: &Settings) -> Result<(), Failure> {
         if settings.database.deploy() {
-            let mut client = self.database.lend().await.map_err(|error| Failure::because("", &error))?;
-            let failed = |error| Failure::because("Gom's own tables cannot be brought up to date", &error);
-            migrations::migrate_system(&mut client).await.map_err(failed)?;
+            let mut client = self
+                .database
+                .lend()
+                .await
+                .map_err(|error| Failure::because("", &error))?;
+            let failed =
+                |error| Failure::because("Gom's own tables cannot be brought up to date", &error);
+            migrations::migrate_system(&mut client)
+                .await
+                .map_err(failed)?;
         }
         Ok(())
     }
@@ -92,7 +106,11 @@ impl Place {
     /// # Errors
     /// If the database does not answer, or refuses.
     pub async fn prepare_to_read(&self, settings: &Settings) -> Result<(), Failure> {
-        if self.is_private { self.prepare_system(settings).await } else { Ok(()) }
+        if self.is_private {
+            self.prepare_system(settings).await
+        } else {
+            Ok(())
+        }
     }
 
     /// A connection, waited for so long. Says on standard error every few seconds what it waits for.
@@ -124,13 +142,18 @@ impl Place {
     }
 }
 
-async fn private(settings: &Settings) -> Result<(DatabaseOptions, Option<EmbeddedPostgres>), Failure> {
+async fn private(
+    settings: &Settings,
+) -> Result<(DatabaseOptions, Option<EmbeddedPostgres>), Failure> {
     let options = EmbeddedOptions {
         programs: settings.embedded.programs.clone(),
         ..EmbeddedOptions::new(&settings.embedded.data_dir)
     };
     match EmbeddedPostgres::start(options).await {
-        Ok(embedded) => Ok((DatabaseOptions::new(embedded.connection_config()), Some(embedded))),
+        Ok(embedded) => Ok((
+            DatabaseOptions::new(embedded.connection_config()),
+            Some(embedded),
+        )),
         Err(error) => {
             // A server of ours runs it: what it serves is ours to use, too.
             if let EmbeddedError::InUse { path, .. } = &error

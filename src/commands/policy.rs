@@ -76,7 +76,9 @@ fn report(engine: &Engine, policy: &Policy) -> String {
     let model = &engine.planner.physical().model;
     let mut out = String::from("The policy fits the datamodel.\n");
     for Role { name, .. } in policy.roles() {
-        let Some(role) = policy.role(name) else { continue };
+        let Some(role) = policy.role(name) else {
+            continue;
+        };
         let hidden: Vec<&str> = model
             .model_ids()
             .filter(|id| role.row_rule(*id).is_none())
@@ -85,7 +87,11 @@ fn report(engine: &Engine, policy: &Policy) -> String {
         // Writing to a string cannot fail.
         _ = match hidden.as_slice() {
             [] => writeln!(out, "{name}: every type has a rule"),
-            hidden => writeln!(out, "{name}: no rule, hence no row, for {}", hidden.join(", ")),
+            hidden => writeln!(
+                out,
+                "{name}: no rule, hence no row, for {}",
+                hidden.join(", ")
+            ),
         };
     }
     out
@@ -96,16 +102,29 @@ fn explain(task: Explain, application: &dyn Application) -> Result<(), Failure> 
     let text = read(&task.query)?;
     let (engine, policy) = load(&settings, application)?;
     let role = policy.role(&task.role).ok_or_else(|| {
-        let known: Vec<&str> = policy.roles().iter().map(|role| role.name.as_str()).collect();
-        Failure::Other(format!("the policy has no role '{}'; its roles are {}", task.role, known.join(", ")))
+        let known: Vec<&str> = policy
+            .roles()
+            .iter()
+            .map(|role| role.name.as_str())
+            .collect();
+        Failure::Other(format!(
+            "the policy has no role '{}'; its roles are {}",
+            task.role,
+            known.join(", ")
+        ))
     })?;
-    let prepared =
-        engine.requests.prepare(&text, task.operation.as_deref(), &Limits::UNLIMITED).map_err(|errors| {
+    let prepared = engine
+        .requests
+        .prepare(&text, task.operation.as_deref(), &Limits::UNLIMITED)
+        .map_err(|errors| {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Failure::Other(format!("the document is not sound: {}", errors.join("; ")))
         })?;
     let failed = |error| Failure::because("", &error);
-    let variables = engine.requests.coerce(&prepared.operation, &task.variables).map_err(failed)?;
+    let variables = engine
+        .requests
+        .coerce(&prepared.operation, &task.variables)
+        .map_err(failed)?;
     let explained = Explained {
         planner: &engine.planner,
         policy: &policy,
@@ -114,12 +133,20 @@ fn explain(task: Explain, application: &dyn Application) -> Result<(), Failure> 
         variables: &variables,
         claims: &task.claims,
     };
-    print!("{}", policy::explain(explained).map_err(|error| Failure::because("", &error))?);
+    print!(
+        "{}",
+        policy::explain(explained).map_err(|error| Failure::because("", &error))?
+    );
     Ok(())
 }
 
-fn load(settings: &Settings, application: &dyn Application) -> Result<(Engine, Arc<Policy>), Failure> {
-    let read = application.read_datamodel(settings).map_err(|error| Failure::because("", &error))?;
+fn load(
+    settings: &Settings,
+    application: &dyn Application,
+) -> Result<(Engine, Arc<Policy>), Failure> {
+    let read = application
+        .read_datamodel(settings)
+        .map_err(|error| Failure::because("", &error))?;
     read.say_warnings();
     let engine = graphql::Engine::new(read.model.clone(), &EngineOptions::of(settings))
         .map_err(|error| Failure::because("", &error))?;

@@ -142,17 +142,32 @@ fn show(status: Status) -> Result<(), Failure> {
 }
 
 async fn read(place: &Place) -> Result<Report, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::because("the ledger cannot be read", error);
-    let client = place.database.lend().await.map_err(|error| failed(&error))?;
-    let row = client.query_one(STATUS, &[]).await.map_err(|error| failed(&error))?;
+    let failed =
+        |error: &dyn std::error::Error| Failure::because("the ledger cannot be read", error);
+    let client = place
+        .database
+        .lend()
+        .await
+        .map_err(|error| failed(&error))?;
+    let row = client
+        .query_one(STATUS, &[])
+        .await
+        .map_err(|error| failed(&error))?;
     let value: Value = row.try_get(0).map_err(|error| failed(&error))?;
     serde_json::from_value(value).map_err(|error| failed(&error))
 }
 
 fn in_words(report: &Report) -> String {
     let time = |time: &DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S").to_string();
-    let Report { jobs, notifications, .. } = report;
-    let since = jobs.oldest_due.as_ref().map(|at| format!(", the oldest since {}", time(at)));
+    let Report {
+        jobs,
+        notifications,
+        ..
+    } = report;
+    let since = jobs
+        .oldest_due
+        .as_ref()
+        .map(|at| format!(", the oldest since {}", time(at)));
     let mut text = format!(
         "Jobs: {} open, {} due{}, {} taken, {} troubled\nNotifications: {}, {} of them open\n",
         jobs.open,
@@ -163,31 +178,78 @@ fn in_words(report: &Report) -> String {
         notifications.total,
         notifications.open,
     );
-    let number = |number: Option<u16>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    let states = report.states.iter().map(|s| [s.state.clone(), s.count.to_string(), time(&s.oldest)]);
+    let number =
+        |number: Option<u16>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let states = report
+        .states
+        .iter()
+        .map(|s| [s.state.clone(), s.count.to_string(), time(&s.oldest)]);
     table(&mut text, ["STATE", "DELIVERIES", "OLDEST (UTC)"], states);
     let origins = report.origins.iter().map(|o| {
         let [count, open, delivered, gone, failed] =
             [o.count, o.open, o.delivered, o.gone, o.failed].map(|number| number.to_string());
         [o.origin.clone(), count, open, delivered, gone, failed]
     });
-    table(&mut text, ["PUSH SERVICE", "DELIVERIES", "OPEN", "DELIVERED", "GONE", "FAILED"], origins);
+    table(
+        &mut text,
+        [
+            "PUSH SERVICE",
+            "DELIVERIES",
+            "OPEN",
+            "DELIVERED",
+            "GONE",
+            "FAILED",
+        ],
+        origins,
+    );
     let failures = report.failures.iter().map(|f| {
         let (attempts, status) = (f.attempts.to_string(), number(f.status));
-        [time(&f.at), f.state.clone(), f.origin.clone(), f.device.clone(), attempts, status, f.reason.clone()]
+        [
+            time(&f.at),
+            f.state.clone(),
+            f.origin.clone(),
+            f.device.clone(),
+            attempts,
+            status,
+            f.reason.clone(),
+        ]
     });
-    let head = ["TIME (UTC)", "STATE", "PUSH SERVICE", "DEVICE", "ATTEMPTS", "STATUS", "REASON"];
+    let head = [
+        "TIME (UTC)",
+        "STATE",
+        "PUSH SERVICE",
+        "DEVICE",
+        "ATTEMPTS",
+        "STATUS",
+        "REASON",
+    ];
     table(&mut text, head, failures);
     let jobs = report.job_failures.iter().map(|j| {
-        [j.subject.clone(), j.node.clone(), j.attempts.to_string(), time(&j.due_at), j.reason.clone()]
+        [
+            j.subject.clone(),
+            j.node.clone(),
+            j.attempts.to_string(),
+            time(&j.due_at),
+            j.reason.clone(),
+        ]
     });
-    table(&mut text, ["JOB", "NODE", "ATTEMPTS", "DUE (UTC)", "REASON"], jobs);
+    table(
+        &mut text,
+        ["JOB", "NODE", "ATTEMPTS", "DUE (UTC)", "REASON"],
+        jobs,
+    );
     text
 }
 
 /// Adds a table, if it has rows.
-fn table<const N: usize>(text: &mut String, head: [&str; N], rows: impl Iterator<Item = [String; N]>) {
-    let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+fn table<const N: usize>(
+    text: &mut String,
+    head: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) {
+    let rows: Vec<_> = std::iter::once(head.map(str::to_owned))
+        .chain(rows)
+        .collect();
     if rows.len() > 1 {
         text.push('\n');
         text.push_str(&columns(&rows));

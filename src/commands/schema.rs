@@ -22,7 +22,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load(Purpose::Tool, [])?.settings;
     let datamodel = datamodel::read(&settings).map_err(|error| Failure::because("", &error))?;
     datamodel.say_warnings();
-    let options = SchemaOptions { execute_raw: settings.graphql.execute_raw };
+    let options = SchemaOptions {
+        execute_raw: settings.graphql.execute_raw,
+    };
     let mut text = sdl(&generate(&datamodel.model, options));
     if arguments.with_extensions {
         text.push('\n');

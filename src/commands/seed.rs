@@ -32,11 +32,21 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result<(), Failure> {
     let deploy = arguments.deploy.then(|| "true".to_owned());
-    let (settings, patience) = arguments.database.load([("database.deploy", "--deploy", deploy)])?;
+    let (settings, patience) =
+        arguments
+            .database
+            .load([("database.deploy", "--deploy", deploy)])?;
     logging::start(&settings.log);
     actix_web::rt::System::new().block_on(async {
         let place = Place::open(&settings, patience).await?;
-        let result = write(&place, &settings, application, arguments.scale, arguments.accounts).await;
+        let result = write(
+            &place,
+            &settings,
+            application,
+            arguments.scale,
+            arguments.accounts,
+        )
+        .await;
         place.close().await;
         result
     })
@@ -52,7 +62,9 @@ async fn write(
     if settings.database.deploy() {
         let deployment = Deployment {
             database: place.database.clone(),
-            datamodel: application.read_datamodel(settings).map_err(|error| Failure::because("", &error))?,
+            datamodel: application
+                .read_datamodel(settings)
+                .map_err(|error| Failure::because("", &error))?,
             schema: settings.database.schema.clone(),
             deployed: Deployed::default(),
             apply: true,
@@ -60,12 +72,17 @@ async fn write(
             demo: None,
             stop: Stop::never(),
         };
-        let failed = |error| Failure::because("the database cannot be brought to the datamodel", &error);
+        let failed =
+            |error| Failure::because("the database cannot be brought to the datamodel", &error);
         if !deployment.try_now().await.map_err(failed)? {
             return Err(Failure::Other("the database does not answer".into()));
         }
     }
-    let mut client = place.database.lend().await.map_err(|error| Failure::because("", &error))?;
+    let mut client = place
+        .database
+        .lend()
+        .await
+        .map_err(|error| Failure::because("", &error))?;
     let schema = settings.database.schema.as_str();
     if scale {
         return write_scale(&mut client, schema).await;
@@ -74,13 +91,20 @@ async fn write(
     let rows = seed::demo(&mut client, schema).await.map_err(failed)?;
     println!("The demo shop is there: {rows} rows.");
     if accounts {
-        let added = DemoShop::new(settings).add_accounts(&mut client, schema).await.map_err(failed)?;
+        let added = DemoShop::new(settings)
+            .add_accounts(&mut client, schema)
+            .await
+            .map_err(failed)?;
         let names = seed::demo_logins(&client).await.map_err(failed)?;
         if !added {
             println!("There are accounts already: none was added.");
         }
         if !names.is_empty() {
-            println!("Demo sellers: {}; password: {}", names.join(", "), seed::DEMO_PASSWORD);
+            println!(
+                "Demo sellers: {}; password: {}",
+                names.join(", "),
+                seed::DEMO_PASSWORD
+            );
         }
     }
     Ok(())
@@ -88,7 +112,9 @@ async fn write(
 
 async fn write_scale(client: &mut Client, schema: &str) -> Result<(), Failure> {
     let bar = ProgressBar::with_draw_target(Some(seed::scale_rows()), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{msg:22} {wide_bar} {human_pos}/{human_len} rows, {eta} left");
+    let style = ProgressStyle::with_template(
+        "{msg:22} {wide_bar} {human_pos}/{human_len} rows, {eta} left",
+    );
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
     let result = seed::scale(client, schema, |part, done| {
@@ -98,6 +124,10 @@ async fn write_scale(client: &mut Client, schema: &str) -> Result<(), Failure> {
     .await;
     bar.finish_and_clear();
     result.map_err(|error| Failure::because("", &error))?;
-    println!("The benchmark's data set is there: {} rows, in {:.0?}.", seed::scale_rows(), bar.elapsed());
+    println!(
+        "The benchmark's data set is there: {} rows, in {:.0?}.",
+        seed::scale_rows(),
+        bar.elapsed()
+    );
     Ok(())
 }

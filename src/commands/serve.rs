@@ -34,15 +34,24 @@ pub(super) struct Arguments {
 
 /// Who can log in without having been let in by anybody. Silent if the database is not ready yet.
 async fn print_demo_logins(server: &Server) {
-    let Ok(client) = server.database().lend().await else { return };
+    let Ok(client) = server.database().lend().await else {
+        return;
+    };
     if let Ok(names) = seed::demo_logins(&client).await
         && !names.is_empty()
     {
-        println!("Demo sellers: {}; password: {}", names.join(", "), seed::DEMO_PASSWORD);
+        println!(
+            "Demo sellers: {}; password: {}",
+            names.join(", "),
+            seed::DEMO_PASSWORD
+        );
     }
 }
 
-pub(super) fn run(arguments: Arguments, application: &'static dyn Application) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
     let set = |flag: bool| flag.then(|| "true".to_owned());
     let loaded = arguments.settings.load(
         Purpose::Serve,
@@ -50,7 +59,11 @@ pub(super) fn run(arguments: Arguments, application: &'static dyn Application) -
             ("server.port", "--port", arguments.port),
             ("server.role", "--role", arguments.role),
             ("database.deploy", "--deploy", set(arguments.deploy)),
-            ("graphql.execute_raw", "--execute-raw", set(arguments.execute_raw)),
+            (
+                "graphql.execute_raw",
+                "--execute-raw",
+                set(arguments.execute_raw),
+            ),
         ],
     )?;
     logging::start(&loaded.settings.log);
@@ -66,24 +79,36 @@ pub(super) fn run(arguments: Arguments, application: &'static dyn Application) -
         };
         for address in server.addresses() {
             match role {
-                ServerRole::Worker => println!("gom sends push messages; its state: http://{address}/readyz"),
+                ServerRole::Worker => {
+                    println!("gom sends push messages; its state: http://{address}/readyz")
+                }
                 _ => println!("gom serves http://{address}/graphql"),
             }
         }
         if let Some(embedded) = server.embedded() {
-            println!("The database is a private one, in {}", embedded.data_dir().display());
+            println!(
+                "The database is a private one, in {}",
+                embedded.data_dir().display()
+            );
             print_demo_logins(&server).await;
             if in_development {
                 let token = server
                     .tokens()
                     .sign(SystemTime::now(), DEVELOPMENT_TOKEN)
-                    .map_err(|error| Failure::because("the development token cannot be signed", &error))?;
-                println!("A development token, valid for a week (`gom token` signs others):\n{token}");
+                    .map_err(|error| {
+                        Failure::because("the development token cannot be signed", &error)
+                    })?;
+                println!(
+                    "A development token, valid for a week (`gom token` signs others):\n{token}"
+                );
             } else {
                 println!("`gom token` signs tokens, which are allowed everything");
             }
         }
-        server.run_until_stopped().await.map_err(|error| Failure::because("the server failed", &error))
+        server
+            .run_until_stopped()
+            .await
+            .map_err(|error| Failure::because("the server failed", &error))
     });
     // Dropping it would wait for threads that hang, as one does that looks for the address of a host.
     std::mem::forget(system);

@@ -48,7 +48,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (of, work) = match arguments.task {
         Task::List(of) => (of, Work::List),
         Task::Close(Closing { of, session: None }) => (of, Work::CloseAll),
-        Task::Close(Closing { of, session: Some(handle) }) => (of, Work::Close(handle)),
+        Task::Close(Closing {
+            of,
+            session: Some(handle),
+        }) => (of, Work::Close(handle)),
     };
     let Of { database, subject } = of;
     let (settings, patience) = database.load([])?;
@@ -66,7 +69,12 @@ enum Work {
     CloseAll,
 }
 
-async fn carry_out(place: &Place, settings: &Settings, subject: &str, work: Work) -> Result<(), Failure> {
+async fn carry_out(
+    place: &Place,
+    settings: &Settings,
+    subject: &str,
+    work: Work,
+) -> Result<(), Failure> {
     match work {
         Work::List => place.prepare_to_read(settings).await?,
         _ => place.prepare_system(settings).await?,
@@ -74,22 +82,33 @@ async fn carry_out(place: &Place, settings: &Settings, subject: &str, work: Work
     match work {
         Work::List => {
             let sessions = sessions(place, settings)?.list(subject).await;
-            print!("{}", table(&sessions.map_err(|error| Failure::because("", &error))?));
+            print!(
+                "{}",
+                table(&sessions.map_err(|error| Failure::because("", &error))?)
+            );
         }
         Work::Close(handle) => {
-            let closed = sessions(place, settings)?.close_by_handle(subject, &handle).await;
+            let closed = sessions(place, settings)?
+                .close_by_handle(subject, &handle)
+                .await;
             if !closed.map_err(|error| Failure::because("", &error))? {
-                let text = format!("{subject} has no session {handle}; `gom session list` shows all");
+                let text =
+                    format!("{subject} has no session {handle}; `gom session list` shows all");
                 return Err(Failure::Other(text));
             }
-            let forgotten = devices(place, settings)?.forget_session(subject, &handle).await;
-            let forgotten =
-                forgotten.map_err(|error| not_forgotten("the session is closed", subject, &error))?;
+            let forgotten = devices(place, settings)?
+                .forget_session(subject, &handle)
+                .await;
+            let forgotten = forgotten
+                .map_err(|error| not_forgotten("the session is closed", subject, &error))?;
             println!("The session is closed. Devices forgotten: {forgotten}.");
         }
         Work::CloseAll => {
             let closed = close_all(place, settings, subject).await?;
-            println!("{} sessions were closed. Devices forgotten: {}.", closed.sessions, closed.devices);
+            println!(
+                "{} sessions were closed. Devices forgotten: {}.",
+                closed.sessions, closed.devices
+            );
         }
     }
     Ok(())
@@ -102,12 +121,17 @@ pub(super) struct Closed {
 }
 
 /// Closes every session of a subject, and forgets its devices.
-pub(super) async fn close_all(place: &Place, settings: &Settings, subject: &str) -> Result<Closed, Failure> {
+pub(super) async fn close_all(
+    place: &Place,
+    settings: &Settings,
+    subject: &str,
+) -> Result<Closed, Failure> {
     let sessions = sessions(place, settings)?.close_all(subject).await;
     let sessions = sessions.map_err(|error| Failure::because("", &error))?;
     // Not before: in a session that is open, a device may be subscribed again.
     let devices = devices(place, settings)?.forget_all(subject).await;
-    let devices = devices.map_err(|error| not_forgotten("the sessions are closed", subject, &error))?;
+    let devices =
+        devices.map_err(|error| not_forgotten("the sessions are closed", subject, &error))?;
     Ok(Closed { sessions, devices })
 }
 
@@ -119,14 +143,24 @@ fn not_forgotten(done: &str, subject: &str, error: &DevicesError) -> Failure {
 }
 
 fn sessions(place: &Place, settings: &Settings) -> Result<Sessions, Failure> {
-    Sessions::start(session_options(settings), &place.database).map_err(|error| Failure::because("", &error))
+    Sessions::start(session_options(settings), &place.database)
+        .map_err(|error| Failure::because("", &error))
 }
 
 fn table(sessions: &[SessionSummary]) -> String {
     let head = ["SESSION", "OPENED (UTC)", "LAST SEEN (UTC)", "PROVIDER"].map(str::to_owned);
-    let time = |time| DateTime::<Utc>::from(time).format("%Y-%m-%d %H:%M:%S").to_string();
+    let time = |time| {
+        DateTime::<Utc>::from(time)
+            .format("%Y-%m-%d %H:%M:%S")
+            .to_string()
+    };
     let rows = sessions.iter().map(|session| {
-        [session.handle.clone(), time(session.opened), time(session.last_seen), session.provider.clone()]
+        [
+            session.handle.clone(),
+            time(session.opened),
+            time(session.last_seen),
+            session.provider.clone(),
+        ]
     });
     super::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
 }

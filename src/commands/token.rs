@@ -21,7 +21,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let loaded = arguments.settings.load(Purpose::Tool, [])?;
     let kept = loaded.settings.embedded.data_dir.join("service.secret");
     let is_made = loaded.settings.service.secret.is_none() && !kept.exists();
-    let secret = obtain_service_secret(&loaded.settings).map_err(|error| Failure::because("", &error))?;
+    let secret =
+        obtain_service_secret(&loaded.settings).map_err(|error| Failure::because("", &error))?;
     let token = ServiceTokens::new(&secret)
         .sign(SystemTime::now(), arguments.expires_in)
         .map_err(|error| Failure::because("the token cannot be signed", &error))?;
@@ -63,7 +64,17 @@ mod tests {
     fn lifetimes_have_units_and_bounds() {
         assert_eq!(lifetime("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(lifetime("7d"), Ok(Duration::from_secs(604_800)));
-        for wrong in ["", "7", "d", "-1d", "0s", "7y", "1é", "36501d", "99999999999999999999d"] {
+        for wrong in [
+            "",
+            "7",
+            "d",
+            "-1d",
+            "0s",
+            "7y",
+            "1é",
+            "36501d",
+            "99999999999999999999d",
+        ] {
             assert!(lifetime(wrong).is_err(), "{wrong}");
         }
     }

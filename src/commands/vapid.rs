@@ -19,7 +19,9 @@ enum Command {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.command {
-        Command::Generate => generate().map_err(|error| Failure::because("the keys cannot be made", &error)),
+        Command::Generate => {
+            generate().map_err(|error| Failure::because("the keys cannot be made", &error))
+        }
     }
 }
 

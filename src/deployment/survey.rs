@@ -29,7 +29,12 @@ impl Deployment {
         let (schema, stop) = (self.schema.clone(), self.stop.clone());
         actix_web::rt::spawn(async move {
             let look = async {
-                let error = match timeout(SURVEY_TIMEOUT, report_rows(&database, &datamodel, &schema)).await {
+                let error = match timeout(
+                    SURVEY_TIMEOUT,
+                    report_rows(&database, &datamodel, &schema),
+                )
+                .await
+                {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(error.without_values()),
                     Err(_) => Some("it took too long".to_owned()),
@@ -84,7 +89,10 @@ async fn report_rows(
 ) -> Result<(), SurveyError> {
     let client = database.lend().await?;
     let timeout = format!("SET statement_timeout = '{STATEMENT_TIMEOUT}'");
-    client.batch_execute(&timeout).await.map_err(MigrateError::Database)?;
+    client
+        .batch_execute(&timeout)
+        .await
+        .map_err(MigrateError::Database)?;
     let deployment = migrations::Deployment {
         keep_empty: true,
         ..migrations::Deployment::new(&datamodel.model, &datamodel.text, schema)

@@ -49,7 +49,10 @@ impl Fragment {
 impl Answer {
     /// The operation was not executed.
     pub fn refused(errors: Vec<ApiError>) -> Self {
-        Answer { data: Data::Refused, errors }
+        Answer {
+            data: Data::Refused,
+            errors,
+        }
     }
 
     /// The operation panicked. The panic's own message has been logged where it happened.
@@ -61,7 +64,10 @@ impl Answer {
     pub fn bytes(&self) -> usize {
         match &self.data {
             Data::Refused | Data::Null | Data::NullAfterWrite => 0,
-            Data::Fields(fields) => fields.iter().map(|(_, fragment)| fragment.as_bytes().len()).sum(),
+            Data::Fields(fields) => fields
+                .iter()
+                .map(|(_, fragment)| fragment.as_bytes().len())
+                .sum(),
         }
     }
 
@@ -74,7 +80,9 @@ impl Answer {
         let nothing = match &self.data {
             Data::Refused | Data::Null => true,
             Data::NullAfterWrite => false,
-            Data::Fields(fields) => fields.iter().all(|(_, fragment)| matches!(fragment, Fragment::Null)),
+            Data::Fields(fields) => fields
+                .iter()
+                .all(|(_, fragment)| matches!(fragment, Fragment::Null)),
         };
         let passing = |error: &ApiError| {
             matches!(
@@ -87,6 +95,8 @@ impl Answer {
 
     /// Nothing was done because of all else that the caller has in flight.
     pub fn has_to_wait(&self) -> bool {
-        self.errors.iter().any(|error| error.kind == ErrorKind::TooManyRequests)
+        self.errors
+            .iter()
+            .any(|error| error.kind == ErrorKind::TooManyRequests)
     }
 }

@@ -173,15 +173,23 @@ impl Engine {
     /// # Errors
     /// If the datamodel's names clash in the API.
     pub fn new(datamodel: DataModel, options: &EngineOptions) -> Result<Self, CannotServe> {
-        let schema = Arc::new(generate(&datamodel, SchemaOptions { execute_raw: options.execute_raw }));
+        let schema = Arc::new(generate(
+            &datamodel,
+            SchemaOptions {
+                execute_raw: options.execute_raw,
+            },
+        ));
         let served = Arc::new(Served::new(&schema)?);
         let physical = Arc::new(Physical::new(datamodel, &options.physical));
         let validate = {
             let served = Arc::clone(&served);
             Box::new(move |document: &_, name: Option<&str>| served.validate(document, name))
         };
-        let request_options =
-            RequestOptions { cache_bytes: options.cache_bytes, looked_up, ..RequestOptions::default() };
+        let request_options = RequestOptions {
+            cache_bytes: options.cache_bytes,
+            looked_up,
+            ..RequestOptions::default()
+        };
         Ok(Engine {
             planner: Planner::new(physical, Arc::clone(&schema)),
             requests: Requests::new(Arc::clone(&schema), validate, request_options),
@@ -207,8 +215,16 @@ impl Engine {
     /// Gives users access, by a policy that was checked against this schema, and by an application's rules for their
     /// writes.
     #[must_use]
-    pub fn with_policy(self, policy: Option<Policy>, write_rules: Option<Box<dyn WriteRules>>) -> Self {
-        Engine { policy: policy.map(Arc::new), write_rules, ..self }
+    pub fn with_policy(
+        self,
+        policy: Option<Policy>,
+        write_rules: Option<Box<dyn WriteRules>>,
+    ) -> Self {
+        Engine {
+            policy: policy.map(Arc::new),
+            write_rules,
+            ..self
+        }
     }
 
     pub fn policy(&self) -> Option<&Policy> {
@@ -224,13 +240,16 @@ impl Engine {
     /// # Errors
     /// If there is no policy, or it has no place for the user.
     pub fn rights(&self, viewer: &Viewer) -> Result<Option<Arc<Rights>>, ApiError> {
-        let Viewer::User(user) = viewer else { return Ok(None) };
+        let Viewer::User(user) = viewer else {
+            return Ok(None);
+        };
         let policy = self.policy.as_ref().ok_or_else(|| {
             let message =
                 "There is no policy for this datamodel: only the service role has access (policy.file)";
             ApiError::new(ErrorKind::Forbidden, message)
         })?;
-        let permissions = |user: &User| Permissions::of(user.permissions.iter().map(String::as_str));
+        let permissions =
+            |user: &User| Permissions::of(user.permissions.iter().map(String::as_str));
         let rights = user.rights(|user| {
             let mut claims = user.claims.clone();
             // Not the token's word: it tells the kind of the user, which `sub` does not.
@@ -251,7 +270,11 @@ impl Engine {
     ///
     /// # Errors
     /// If it does not come by the deadline, or too many operations of the viewer wait already.
-    pub(super) async fn turn(&self, viewer: &Viewer, deadline: Instant) -> Result<Option<Turn>, ApiError> {
+    pub(super) async fn turn(
+        &self,
+        viewer: &Viewer,
+        deadline: Instant,
+    ) -> Result<Option<Turn>, ApiError> {
         match viewer {
             Viewer::Service => Ok(None),
             Viewer::User(user) => self.turns.take(&user.subject, deadline).await.map(Some),
@@ -269,7 +292,9 @@ impl Engine {
         deadline: Instant,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.work_ahead(is_large, viewer, deadline, work).await.map(|(done, _)| done)
+        self.work_ahead(is_large, viewer, deadline, work)
+            .await
+            .map(|(done, _)| done)
     }
 
     /// Like [`work`](Self::work), for what then waits for the operation's turn: with what keeps the user's next such work
@@ -289,7 +314,9 @@ impl Engine {
         }
         let engine = Arc::clone(self);
         let user = viewer.user().map(|user| user.subject.as_str());
-        self.offload.run_at_head(user, deadline, move || work(&engine)).await
+        self.offload
+            .run_at_head(user, deadline, move || work(&engine))
+            .await
     }
 
     /// The variables' values, if the document's filters and nested writes with them are within the viewer's limits.
@@ -303,10 +330,14 @@ impl Engine {
         viewer: &Viewer,
         rights: Option<&Rights>,
     ) -> Result<request::Variables, ApiError> {
-        let variables = self.requests.coerce(&prepared.operation, &request.variables)?;
+        let variables = self
+            .requests
+            .coerce(&prepared.operation, &request.variables)?;
         let access = rights.map_or(Access::Full, Access::Limited);
         let input = self.planner.measure_input(prepared, &variables, access);
-        self.limits_of(viewer).request.check_input(&input, &prepared.measures)?;
+        self.limits_of(viewer)
+            .request
+            .check_input(&input, &prepared.measures)?;
         Ok(variables)
     }
 
@@ -328,17 +359,27 @@ impl Engine {
             ));
         }
         let internal = |cause: &str| ApiError::new(ErrorKind::Internal, cause);
-        let document = prepared.document.clone().ok_or_else(|| internal("a document was not kept"))?;
+        let document = prepared
+            .document
+            .clone()
+            .ok_or_else(|| internal("a document was not kept"))?;
         // Only what the text alone decides is worth keeping.
-        let key = prepared.operation.variables.is_empty().then(|| Introspection {
-            text: request.text.clone(),
-            operation_name: request.operation_name.clone(),
-        });
+        let key = prepared
+            .operation
+            .variables
+            .is_empty()
+            .then(|| Introspection {
+                text: request.text.clone(),
+                operation_name: request.operation_name.clone(),
+            });
         if let Some(found) = key.as_ref().and_then(|key| self.introspected.get(key)) {
             return Ok(found);
         }
         let variables = Variables::from_json(Value::Object(simple_values(prepared, variables)));
-        let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
+        let name = request
+            .operation_name
+            .as_deref()
+            .filter(|name| !name.is_empty());
         let response = self.served.introspect(document, name, variables);
         if let Some(error) = response.errors.into_iter().next() {
             return Err(ApiError::new(ErrorKind::BadUserInput, error.message));
@@ -380,7 +421,9 @@ fn simple_values(prepared: &Prepared, variables: &request::Variables) -> Map<Str
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("requests", &self.requests).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("requests", &self.requests)
+            .finish_non_exhaustive()
     }
 }
 
@@ -398,7 +441,10 @@ struct Bytes;
 
 impl Weighter<Introspection, Arc<Introspected>> for Bytes {
     fn weight(&self, key: &Introspection, answers: &Arc<Introspected>) -> u64 {
-        let answers: usize = answers.iter().map(|(key, text)| key.len() + text.len() + 64).sum();
+        let answers: usize = answers
+            .iter()
+            .map(|(key, text)| key.len() + text.len() + 64)
+            .sum();
         (key.text.len() + answers + 128) as u64
     }
 }

@@ -17,8 +17,14 @@ pub(super) async fn database_time(
     planner: &Planner,
     deadline: Instant,
 ) -> Result<DateTime<Utc>, ApiError> {
-    let statement = Statement { sql: NOW.to_owned(), params: Vec::new() };
-    let found = database.read(statement, deadline).await.map_err(|error| api_error(planner, error))?;
+    let statement = Statement {
+        sql: NOW.to_owned(),
+        params: Vec::new(),
+    };
+    let found = database
+        .read(statement, deadline)
+        .await
+        .map_err(|error| api_error(planner, error))?;
     let milliseconds = found.and_then(|text| text.as_str().parse().ok());
     milliseconds
         .and_then(DateTime::from_timestamp_millis)

@@ -63,13 +63,26 @@ impl Ahead {
         }
         let of_thread = Arc::clone(context);
         let make = move |engine: &Engine| {
-            let Context { prepared, request, variables, viewer, .. } = &*of_thread;
+            let Context {
+                prepared,
+                request,
+                variables,
+                viewer,
+                ..
+            } = &*of_thread;
             Ahead {
-                plans: if is_large { of_thread.plans(engine) } else { Vec::new() },
-                introspected: introspects.then(|| engine.introspect(prepared, request, variables, viewer)),
+                plans: if is_large {
+                    of_thread.plans(engine)
+                } else {
+                    Vec::new()
+                },
+                introspected: introspects
+                    .then(|| engine.introspect(prepared, request, variables, viewer)),
             }
         };
-        api.engine.work_ahead(true, &context.viewer, deadline, make).await
+        api.engine
+            .work_ahead(true, &context.viewer, deadline, make)
+            .await
     }
 }
 
@@ -87,9 +100,14 @@ pub(super) async fn prepare(
     let (request, by) = (Arc::clone(request), viewer.clone());
     let prepare = move |engine: &Engine| {
         let limits = &engine.limits_of(&by).request;
-        engine.requests.prepare(&request.text, request.operation_name.as_deref(), limits)
+        engine
+            .requests
+            .prepare(&request.text, request.operation_name.as_deref(), limits)
     };
-    api.engine.work(is_large, viewer, deadline, prepare).await.map_err(|error| vec![error])?
+    api.engine
+        .work(is_large, viewer, deadline, prepare)
+        .await
+        .map_err(|error| vec![error])?
 }
 
 /// The values of a request's variables.
@@ -134,17 +152,19 @@ impl Context {
     /// The plans of all fields that have one, by their places. What needs the time is planned when it is carried out.
     fn plans(&self, engine: &Engine) -> Plans {
         let plan = |field: &SelectedField| {
-            let has_plan =
-                matches!(field.meaning, Selected::Field(meaning) if meaning != OutputMeaning::ExecuteRaw);
+            let has_plan = matches!(field.meaning, Selected::Field(meaning) if meaning != OutputMeaning::ExecuteRaw);
             let ahead = has_plan && !self.needs_time(engine, field);
-            (ahead && field.inclusion.holds(&self.variables)).then(|| self.plan(engine, field, None))
+            (ahead && field.inclusion.holds(&self.variables))
+                .then(|| self.plan(engine, field, None))
         };
         self.prepared.operation.fields.iter().map(plan).collect()
     }
 
     /// The statement that a query's field is read by.
     fn statement(&self, engine: &Engine, field: &SelectedField) -> Result<Statement, ApiError> {
-        engine.planner.query(field, &self.variables, self.limits, self.access())
+        engine
+            .planner
+            .query(field, &self.variables, self.limits, self.access())
     }
 
     /// Whether a field is planned by the time at which it is carried out, by the clock that all nodes share.
@@ -166,6 +186,13 @@ impl Context {
             None => Amendments::default(),
         };
         amendments.writer = self.viewer.user().map(|user| user.subject.clone());
-        engine.planner.mutation(field, &self.variables, self.limits, access, &mut Sources, amendments)
+        engine.planner.mutation(
+            field,
+            &self.variables,
+            self.limits,
+            access,
+            &mut Sources,
+            amendments,
+        )
     }
 }

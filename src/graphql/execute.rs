@@ -32,7 +32,9 @@ struct Part {
 
 impl Part {
     fn bytes(&self) -> usize {
-        self.fragment.as_ref().map_or(0, |fragment| fragment.as_bytes().len())
+        self.fragment
+            .as_ref()
+            .map_or(0, |fragment| fragment.as_bytes().len())
     }
 }
 
@@ -69,8 +71,13 @@ pub async fn serve(
     kind: &Cell<metrics::Operation>,
 ) -> Option<Answer> {
     let (began, request) = (Instant::now(), request.into());
-    let name =
-        traces::is_on().then(|| request.operation_name.as_deref().and_then(plain_name).map(str::to_owned));
+    let name = traces::is_on().then(|| {
+        request
+            .operation_name
+            .as_deref()
+            .and_then(plain_name)
+            .map(str::to_owned)
+    });
     let begun = traces::begin(|| Begun {
         name: "operation".into(),
         kind: SpanKind::Internal,
@@ -87,10 +94,17 @@ pub async fn serve(
 }
 
 fn errors_of(answer: &Option<Answer>) -> &[ApiError] {
-    answer.as_ref().map_or(std::slice::from_ref(&*NOT_A_QUERY), |answer| &answer.errors)
+    answer
+        .as_ref()
+        .map_or(std::slice::from_ref(&*NOT_A_QUERY), |answer| &answer.errors)
 }
 
-fn conclude(kind: metrics::Operation, name: Option<String>, errors: &[ApiError], span: &SpanRef<'_>) {
+fn conclude(
+    kind: metrics::Operation,
+    name: Option<String>,
+    errors: &[ApiError],
+    span: &SpanRef<'_>,
+) {
     span.set_attribute(KeyValue::new("graphql.operation.type", kind.as_str()));
     span.set_attribute(KeyValue::new("gom.outcome", outcome_of(errors).as_str()));
     match name {
@@ -143,16 +157,35 @@ async fn execute_part(
         OperationKind::Mutation => schema.mutation,
         OperationKind::Subscription => {
             let message = "A subscription needs a transport that can carry more than one answer";
-            return Some(Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)]));
+            return Some(Answer::refused(vec![ApiError::new(
+                ErrorKind::BadUserInput,
+                message,
+            )]));
         }
     };
-    let variables = match coerce(api, &prepared, &request, &viewer, rights.as_ref(), is_large, deadline).await
+    let variables = match coerce(
+        api,
+        &prepared,
+        &request,
+        &viewer,
+        rights.as_ref(),
+        is_large,
+        deadline,
+    )
+    .await
     {
         Ok(variables) => variables,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
     let limits = api.engine.limits_of(&viewer).page;
-    let context = Context { request, prepared: Arc::clone(&prepared), variables, limits, viewer, rights };
+    let context = Context {
+        request,
+        prepared: Arc::clone(&prepared),
+        variables,
+        limits,
+        viewer,
+        rights,
+    };
     let context = Arc::new(context);
     let (ahead, head) = match Ahead::make(api, &context, is_large, deadline).await {
         Ok(made) => made,
@@ -185,14 +218,23 @@ async fn execute_part(
 
 impl Execution<'_> {
     fn fields(&self) -> impl Iterator<Item = RootField<'_>> {
-        let Context { prepared, variables, .. } = self.context;
+        let Context {
+            prepared,
+            variables,
+            ..
+        } = self.context;
         let fields = prepared.operation.fields.iter().enumerate();
         fields.filter(|(_, field)| field.inclusion.holds(variables))
     }
 
     /// What a field is read or written by: made before, or now.
     async fn plan(&self, (place, field): RootField<'_>) -> Result<Plan, ApiError> {
-        let ahead = self.ahead.borrow_mut().plans.get_mut(place).and_then(Option::take);
+        let ahead = self
+            .ahead
+            .borrow_mut()
+            .plans
+            .get_mut(place)
+            .and_then(Option::take);
         if let Some(plan) = ahead {
             return plan;
         }
@@ -208,14 +250,21 @@ impl Execution<'_> {
         let mut data = Some(Vec::new());
         let mut errors = Vec::new();
         let mut bytes = 0;
-        let reads = self.fields().map(|field| async move { (field.1, self.read(field).await) });
+        let reads = self
+            .fields()
+            .map(|field| async move { (field.1, self.read(field).await) });
         let mut parts = pin!(stream::iter(reads).buffered(READS_IN_FLIGHT));
         while let Some((field, part)) = parts.next().await {
             bytes += part.as_ref().map_or(0, Part::bytes);
             match part.filter(|_| !self.is_too_large(bytes)) {
                 Some(part) => add(&mut data, &mut errors, field, part),
                 // The rest is given up.
-                None => return answer(None, vec![located(field, self.context.limits.answer_too_large())]),
+                None => {
+                    return answer(
+                        None,
+                        vec![located(field, self.context.limits.answer_too_large())],
+                    );
+                }
             }
         }
         answer(data, errors)
@@ -238,8 +287,11 @@ impl Execution<'_> {
             if let Selected::Field(meaning) = field.meaning {
                 // Also after an error: it may have been written.
                 self.api.live.live().wake();
-                if let Some(push) =
-                    self.api.push.as_ref().filter(|_| self.api.engine.planner.watches(meaning))
+                if let Some(push) = self
+                    .api
+                    .push
+                    .as_ref()
+                    .filter(|_| self.api.engine.planner.watches(meaning))
                 {
                     push.wake();
                 }
@@ -255,7 +307,11 @@ impl Execution<'_> {
             add(&mut data, &mut errors, field, part);
             if data.is_none() {
                 // The rest would be carried out and not shown.
-                let data = if written { Data::NullAfterWrite } else { Data::Null };
+                let data = if written {
+                    Data::NullAfterWrite
+                } else {
+                    Data::Null
+                };
                 return Answer { data, errors };
             }
             written |= succeeded && matches!(field.meaning, Selected::Field(_));
@@ -295,7 +351,10 @@ impl Execution<'_> {
         }
         if field.meaning == Selected::Field(OutputMeaning::ExecuteRaw) {
             return match self.raw(field).await {
-                Ok(text) => Part { fragment: Some(Fragment::Text(text)), errors: Vec::new() },
+                Ok(text) => Part {
+                    fragment: Some(Fragment::Text(text)),
+                    errors: Vec::new(),
+                },
                 Err(error) => self.failed(field, error),
             };
         }
@@ -338,13 +397,20 @@ impl Execution<'_> {
             Selected::Field(_) => None,
             Selected::Typename => {
                 let name = &engine.schema.object(self.root).name;
-                Some(Part { fragment: Some(Fragment::Text(format!("\"{name}\""))), errors: Vec::new() })
+                Some(Part {
+                    fragment: Some(Fragment::Text(format!("\"{name}\""))),
+                    errors: Vec::new(),
+                })
             }
             Selected::Introspection => Some(match self.introspected() {
                 Ok(answers) => {
                     let text = answers.get(&field.key);
-                    let fragment = text.map_or(Fragment::Null, |text| Fragment::Shared(Arc::clone(text)));
-                    Part { fragment: Some(fragment), errors: Vec::new() }
+                    let fragment =
+                        text.map_or(Fragment::Null, |text| Fragment::Shared(Arc::clone(text)));
+                    Part {
+                        fragment: Some(fragment),
+                        errors: Vec::new(),
+                    }
                 }
                 Err(error) => self.failed(field, error),
             }),
@@ -353,43 +419,77 @@ impl Execution<'_> {
 
     fn introspected(&self) -> Result<Arc<Introspected>, ApiError> {
         let made = self.ahead.borrow().introspected.clone();
-        made.unwrap_or_else(|| Err(ApiError::new(ErrorKind::Internal, "nothing was introspected")))
+        made.unwrap_or_else(|| {
+            Err(ApiError::new(
+                ErrorKind::Internal,
+                "nothing was introspected",
+            ))
+        })
     }
 
     fn found(&self, field: &SelectedField, found: Option<JsonText>) -> Part {
         let Some(text) = found else {
             if self.is_required(field) {
-                return self
-                    .failed(field, ApiError::new(ErrorKind::Internal, "a required field has no answer"));
+                return self.failed(
+                    field,
+                    ApiError::new(ErrorKind::Internal, "a required field has no answer"),
+                );
             }
-            return Part { fragment: Some(Fragment::Null), errors: Vec::new() };
+            return Part {
+                fragment: Some(Fragment::Null),
+                errors: Vec::new(),
+            };
         };
         if !is_marked(text.as_str()) {
-            return Part { fragment: Some(Fragment::Database(text)), errors: Vec::new() };
+            return Part {
+                fragment: Some(Fragment::Database(text)),
+                errors: Vec::new(),
+            };
         }
         let engine = &self.api.engine;
         let root = &engine.schema.object(self.root).name;
         let context = self.context;
         let (access, variables) = (context.access(), &context.variables);
-        let completed =
-            engine.planner.complete(root, field, variables, context.limits, access, text.as_str());
-        let errors = completed.errors.into_iter().map(|error| located(field, error)).collect();
-        Part { fragment: completed.answer.map(Fragment::Text), errors }
+        let completed = engine.planner.complete(
+            root,
+            field,
+            variables,
+            context.limits,
+            access,
+            text.as_str(),
+        );
+        let errors = completed
+            .errors
+            .into_iter()
+            .map(|error| located(field, error))
+            .collect();
+        Part {
+            fragment: completed.answer.map(Fragment::Text),
+            errors,
+        }
     }
 
     fn failed(&self, field: &SelectedField, error: ApiError) -> Part {
         let fragment = (!self.is_required(field)).then_some(Fragment::Null);
-        Part { fragment, errors: vec![located(field, error)] }
+        Part {
+            fragment,
+            errors: vec![located(field, error)],
+        }
     }
 
     fn is_required(&self, field: &SelectedField) -> bool {
         let root = self.api.engine.schema.object(self.root);
-        root.fields.get(&field.name).is_none_or(|field| matches!(field.ty, TypeRef::NonNull(_)))
+        root.fields
+            .get(&field.name)
+            .is_none_or(|field| matches!(field.ty, TypeRef::NonNull(_)))
     }
 }
 
 fn misplanned() -> ApiError {
-    ApiError::new(ErrorKind::Internal, "a field has the plan of another kind of operation")
+    ApiError::new(
+        ErrorKind::Internal,
+        "a field has the plan of another kind of operation",
+    )
 }
 
 /// Whether PostgreSQL has ended a statement for the size of its answer.
@@ -426,5 +526,8 @@ fn add(
 }
 
 fn answer(data: Option<Vec<(String, Fragment)>>, errors: Vec<ApiError>) -> Answer {
-    Answer { data: data.map_or(Data::Null, Data::Fields), errors }
+    Answer {
+        data: data.map_or(Data::Null, Data::Fields),
+        errors,
+    }
 }

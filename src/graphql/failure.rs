@@ -13,10 +13,18 @@ pub(super) fn not_deployed(api: &Api) -> Option<ApiError> {
     }
     // Nobody should look for a migration where there is no database.
     let reached = api.database.database().is_up();
-    Some(ApiError::new(ErrorKind::Unavailable, if reached { BEING_DEPLOYED } else { NOT_AVAILABLE }))
+    Some(ApiError::new(
+        ErrorKind::Unavailable,
+        if reached {
+            BEING_DEPLOYED
+        } else {
+            NOT_AVAILABLE
+        },
+    ))
 }
 
-const NOT_AVAILABLE: &str = "The database is not available at the moment; nothing was written. Try again.";
+const NOT_AVAILABLE: &str =
+    "The database is not available at the moment; nothing was written. Try again.";
 const BEING_DEPLOYED: &str =
     "The database is being brought to the datamodel; nothing was written. Try again.";
 

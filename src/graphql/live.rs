@@ -10,7 +10,9 @@ use actix_web::web::Bytes;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use gom_actors::live::{Delivered, Interest, LiveError, Owner, Room, Sink, SubscriptionHandle, Watched};
+use gom_actors::live::{
+    Delivered, Interest, LiveError, Owner, Room, Sink, SubscriptionHandle, Watched,
+};
 use gom_actors::metrics::{self, EVENTS, Lasting, Level, SUBSCRIPTIONS};
 use gom_engine::datamodel::{DataModel, ModelId, RelationStorage};
 use gom_engine::error::{ApiError, ErrorKind};
@@ -82,7 +84,10 @@ pub struct Running {
 impl Running {
     /// After which cursor a subscription can go on without having missed anything ([`SubscriptionHandle::position`]); none of a live query,
     /// which is answered again.
-    pub fn position(&self, last: Option<Cursor>) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
+    pub fn position(
+        &self,
+        last: Option<Cursor>,
+    ) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
         self.answering.is_none().then(|| self.ticket.position(last))
     }
 }
@@ -128,9 +133,19 @@ pub async fn start(
         };
         return Started::Answered(answer.unwrap_or_else(refused));
     }
-    let asked = Asked { request: &request, prepared: &prepared, viewer: &viewer, is_large, deadline };
+    let asked = Asked {
+        request: &request,
+        prepared: &prepared,
+        viewer: &viewer,
+        is_large,
+        deadline,
+    };
     let running = begin(api, asked, from, outlet).await;
-    let refused = running.as_ref().err().map(std::slice::from_ref).unwrap_or_default();
+    let refused = running
+        .as_ref()
+        .err()
+        .map(std::slice::from_ref)
+        .unwrap_or_default();
     observe_operation(kind_of(&prepared), refused, began.elapsed());
     match running {
         Ok(running) => Started::Running(running),
@@ -156,9 +171,24 @@ async fn begin(
     from: Option<Cursor>,
     outlet: Rc<dyn Outlet>,
 ) -> Result<Running, ApiError> {
-    let Asked { request, prepared, viewer, is_large, deadline } = asked;
+    let Asked {
+        request,
+        prepared,
+        viewer,
+        is_large,
+        deadline,
+    } = asked;
     let rights = api.engine.rights(viewer)?;
-    let variables = coerce(api, prepared, request, viewer, rights.as_ref(), is_large, deadline).await?;
+    let variables = coerce(
+        api,
+        prepared,
+        request,
+        viewer,
+        rights.as_ref(),
+        is_large,
+        deadline,
+    )
+    .await?;
     if prepared.operation.kind != OperationKind::Subscription {
         if from.is_some() {
             return Err(without_cursor());
@@ -166,14 +196,28 @@ async fn begin(
         let _turn = api.engine.turn(viewer, deadline).await?;
         return answer_anew(api, asked, (rights, &variables), outlet);
     }
-    let resuming = if from.is_none() { outlet.resume() } else { None };
+    let resuming = if from.is_none() {
+        outlet.resume()
+    } else {
+        None
+    };
     // One statement reads the nodes of many changes, for many subscribers: its size says nothing of any message.
-    let page = PageLimits { answer_bytes: None, ..api.engine.limits_of(viewer).page };
+    let page = PageLimits {
+        answer_bytes: None,
+        ..api.engine.limits_of(viewer).page
+    };
     let plan = {
         let prepared = Arc::clone(prepared);
-        move |engine: &Engine| engine.planner.subscription(&prepared, variables, page, rights)
+        move |engine: &Engine| {
+            engine
+                .planner
+                .subscription(&prepared, variables, page, rights)
+        }
     };
-    let (subscription, head) = api.engine.work_ahead(is_large, viewer, deadline, plan).await?;
+    let (subscription, head) = api
+        .engine
+        .work_ahead(is_large, viewer, deadline, plan)
+        .await?;
     let subscription = subscription?;
     let _turn = api.engine.turn(viewer, deadline).await?;
     drop(head);
@@ -188,19 +232,28 @@ async fn begin(
         None => from,
     };
     let interest = Interest::Events(Arc::new(subscription));
-    let ticket = api.live.subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
-    Ok(Running { ticket, _counted: SUBSCRIPTIONS.level(Lasting::Subscription), answering: None })
+    let ticket = api
+        .live
+        .subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
+    Ok(Running {
+        ticket,
+        _counted: SUBSCRIPTIONS.level(Lasting::Subscription),
+        answering: None,
+    })
 }
 
 /// To ignore a cursor would be to promise what it stands for.
 fn without_cursor() -> ApiError {
-    let message = "Only subscriptions go on after a cursor: queries, live ones too, and mutations take none";
+    let message =
+        "Only subscriptions go on after a cursor: queries, live ones too, and mutations take none";
     ApiError::new(ErrorKind::BadUserInput, message)
 }
 
 /// Whose time a subscription takes.
 fn owner(viewer: &Viewer) -> Owner {
-    viewer.user().map_or(Owner::Service, |user| Owner::User(user.subject.as_str().into()))
+    viewer.user().map_or(Owner::Service, |user| {
+        Owner::User(user.subject.as_str().into())
+    })
 }
 
 fn check_deployed(api: &Api) -> Result<(), ApiError> {
@@ -214,8 +267,12 @@ fn check_logged(api: &Api, models: impl IntoIterator<Item = ModelId>) -> Result<
     if unlogged.is_empty() {
         return Ok(());
     }
-    let silent = models.into_iter().find_map(|model| silent_table(&physical.model, model, &unlogged));
-    silent.map_or(Ok(()), |table| Err(failure(&LiveError::UnloggedTable(table))))
+    let silent = models
+        .into_iter()
+        .find_map(|model| silent_table(&physical.model, model, &unlogged));
+    silent.map_or(Ok(()), |table| {
+        Err(failure(&LiveError::UnloggedTable(table)))
+    })
 }
 
 /// Of the tables that a change of the model's nodes is logged from, one that logs none: the nodes' own, their lists' or their
@@ -224,12 +281,17 @@ fn silent_table(datamodel: &DataModel, id: ModelId, unlogged: &[String]) -> Opti
     let model = datamodel.model(id);
     let lists = model.fields.iter().filter(|field| field.is_scalar_list());
     let lists = lists.map(|field| format!("{}_{}", model.table, field.column));
-    let relations = datamodel.relations.iter().filter(|one| one.a.model == id || one.b.model == id);
+    let relations = datamodel
+        .relations
+        .iter()
+        .filter(|one| one.a.model == id || one.b.model == id);
     let relations = relations.filter_map(|relation| match &relation.storage {
         RelationStorage::Table { table, .. } => Some(table.clone()),
         RelationStorage::Inline { .. } => None,
     });
-    let mut tables = std::iter::once(model.table.clone()).chain(lists).chain(relations);
+    let mut tables = std::iter::once(model.table.clone())
+        .chain(lists)
+        .chain(relations);
     tables.find(|table| unlogged.contains(table))
 }
 
@@ -247,7 +309,10 @@ impl Sink for ToOutlet {
 
     fn event(&self, event: &Delivered) {
         EVENTS.one(Lasting::Subscription);
-        self.0.next(Next { payload: event.payload.clone(), cursor: Some(event.cursor) });
+        self.0.next(Next {
+            payload: event.payload.clone(),
+            cursor: Some(event.cursor),
+        });
     }
 
     fn room(&self) -> Option<Room> {
@@ -278,8 +343,15 @@ async fn or_end<T>(outlet: &dyn Outlet, awaited: impl Future<Output = T>) -> Opt
 }
 
 fn log_internal(outlet: &dyn Outlet, errors: &[ApiError]) {
-    for error in errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
-        tracing::error!(request_id = outlet.request_id(), cause = error.message, "internal error");
+    for error in errors
+        .iter()
+        .filter(|error| error.kind == ErrorKind::Internal)
+    {
+        tracing::error!(
+            request_id = outlet.request_id(),
+            cause = error.message,
+            "internal error"
+        );
     }
 }
 
@@ -298,20 +370,42 @@ fn failure(reason: &LiveError) -> ApiError {
 /// made at a time.
 fn answer_anew(
     api: &Api,
-    Asked { request, prepared, viewer, .. }: Asked<'_>,
+    Asked {
+        request,
+        prepared,
+        viewer,
+        ..
+    }: Asked<'_>,
     (rights, variables): (Option<Arc<Rights>>, &Variables),
     outlet: Rc<dyn Outlet>,
 ) -> Result<Running, ApiError> {
     let engine = &api.engine;
-    let models = engine.planner.watched(&prepared.operation, variables, rights.as_deref());
+    let models = engine
+        .planner
+        .watched(&prepared.operation, variables, rights.as_deref());
     check_logged(api, models.iter().copied())?;
-    let watched = models.into_iter().map(|model| Watched { model, key: None }).collect();
-    let touched =
-        Rc::new(Touched { outlet: Rc::clone(&outlet), again: Notify::new(), over: Cell::new(false) });
-    let (touch, sink) = (Interest::Touch(watched), Rc::clone(&touched) as Rc<dyn Sink>);
+    let watched = models
+        .into_iter()
+        .map(|model| Watched { model, key: None })
+        .collect();
+    let touched = Rc::new(Touched {
+        outlet: Rc::clone(&outlet),
+        again: Notify::new(),
+        over: Cell::new(false),
+    });
+    let (touch, sink) = (
+        Interest::Touch(watched),
+        Rc::clone(&touched) as Rc<dyn Sink>,
+    );
     let ticket = api.live.subscribe(owner(viewer), touch, None, sink);
     // It stays for as long as the query: without what nobody asks for.
-    let is_declared = |name: &str| prepared.operation.variables.iter().any(|declared| declared.name == name);
+    let is_declared = |name: &str| {
+        prepared
+            .operation
+            .variables
+            .iter()
+            .any(|declared| declared.name == name)
+    };
     let mut lasting = Request::clone(request);
     lasting.variables.retain(|name, _| is_declared(name));
     let (api, request, viewer) = (api.clone(), Arc::new(lasting), viewer.clone());
@@ -334,7 +428,9 @@ fn answer_anew(
             let began = Instant::now();
             let deadline = Instant::now() + patience;
             let executing = execute(&api, Arc::clone(&request), viewer.clone(), true, deadline);
-            let Some(Some(answer)) = or_end(outlet.as_ref(), executing).await else { return };
+            let Some(Some(answer)) = or_end(outlet.as_ref(), executing).await else {
+                return;
+            };
             drop(turn);
             if answer.may_be_repeated() {
                 // The database is away or too busy: what was shown stays until it is not.
@@ -347,10 +443,16 @@ fn answer_anew(
             let payload = Bytes::from(payload);
             // Answers may be large, and are many: what was shown is kept as a digest.
             let shown = digest(&SHA256, &payload);
-            if last.as_ref().is_none_or(|last: &Digest| last.as_ref() != shown.as_ref()) {
+            if last
+                .as_ref()
+                .is_none_or(|last: &Digest| last.as_ref() != shown.as_ref())
+            {
                 last = Some(shown);
                 EVENTS.one(Lasting::Live);
-                outlet.next(Next { payload, cursor: None });
+                outlet.next(Next {
+                    payload,
+                    cursor: None,
+                });
             }
             let took = began.elapsed();
             touched.again.notified().await;
@@ -358,7 +460,11 @@ fn answer_anew(
             sleep(took.max(TOGETHER)).await;
         }
     });
-    Ok(Running { ticket, _counted: SUBSCRIPTIONS.level(Lasting::Live), answering: Some(answering) })
+    Ok(Running {
+        ticket,
+        _counted: SUBSCRIPTIONS.level(Lasting::Live),
+        answering: Some(answering),
+    })
 }
 
 /// What a live query has read was touched.
@@ -413,7 +519,10 @@ mod tests {
         let ends = Ends::default();
         assert_eq!(or_end(&ends, async { 1 }).await, Some(1));
         assert!(ends.0.borrow().is_empty());
-        assert_eq!(or_end::<()>(&ends, async { panic!("a test wants a panic") }).await, None);
+        assert_eq!(
+            or_end::<()>(&ends, async { panic!("a test wants a panic") }).await,
+            None
+        );
         let kinds: Vec<ErrorKind> = ends.0.borrow().iter().map(|error| error.kind).collect();
         assert_eq!(kinds, [ErrorKind::Internal]);
     }
@@ -421,14 +530,20 @@ mod tests {
     #[test]
     fn a_costly_subscription_is_ended_by_itself_and_not_with_its_connection() {
         let second = Duration::from_secs(1);
-        for reason in
-            [LiveError::Costly(second), LiveError::CostlyChange { statement: second, max_lag: second }]
-        {
+        for reason in [
+            LiveError::Costly(second),
+            LiveError::CostlyChange {
+                statement: second,
+                max_lag: second,
+            },
+        ] {
             let error = failure(&reason);
             // Whatever is unavailable is closed with 1013, and clients come back at once.
             assert_eq!(error.kind, ErrorKind::LimitExceeded);
             assert!(
-                error.message.ends_with("Ask for less in its filter and its selection"),
+                error
+                    .message
+                    .ends_with("Ask for less in its filter and its selection"),
                 "{}",
                 error.message
             );
@@ -445,9 +560,14 @@ mod tests {
         let silent = |unlogged: &str| -> Vec<&str> {
             let unlogged = [unlogged.to_owned()];
             let silent = |at: &usize| silent_table(&model, ModelId(*at), &unlogged).is_some();
-            (0..model.models.len()).filter(silent).map(|at| model.models[at].name.as_str()).collect()
+            (0..model.models.len())
+                .filter(silent)
+                .map(|at| model.models[at].name.as_str())
+                .collect()
         };
-        let RelationStorage::Table { table, .. } = &model.relations[0].storage else { panic!("a table") };
+        let RelationStorage::Table { table, .. } = &model.relations[0].storage else {
+            panic!("a table")
+        };
         assert_eq!(silent("Album"), ["Album"]);
         assert_eq!(silent("Album_tags"), ["Album"]);
         assert_eq!(silent(table), ["Album", "Song"]);

@@ -44,6 +44,10 @@ impl From<async_graphql::Request> for Request {
             // Variables are an object of JSON values by their type.
             _ => Map::new(),
         };
-        Request { text: request.query, operation_name: request.operation_name, variables }
+        Request {
+            text: request.query,
+            operation_name: request.operation_name,
+            variables,
+        }
     }
 }

@@ -64,7 +64,10 @@ impl Default for Offload {
 
 impl Offload {
     fn on(threads: &Arc<Semaphore>) -> Self {
-        Offload(Arc::new(Lines { threads: Arc::clone(threads), open: Mutex::default() }))
+        Offload(Arc::new(Lines {
+            threads: Arc::clone(threads),
+            open: Mutex::default(),
+        }))
     }
 
     /// Does the work on another thread, when it is the user's turn; of the service (`None`), as soon as a thread is free. Once
@@ -79,7 +82,9 @@ impl Offload {
         deadline: Instant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.run_at_head(user, deadline, work).await.map(|(done, _)| done)
+        self.run_at_head(user, deadline, work)
+            .await
+            .map(|(done, _)| done)
     }
 
     /// Like [`run`](Self::run), and stays at the head of the line: for what is made before it can be used, so that no more
@@ -98,7 +103,8 @@ impl Offload {
             None => None,
         };
         let thread = before(deadline, &self.0.threads).await.ok_or_else(|| {
-            let message = "Too many large requests are read at the moment; nothing was done. Try again.";
+            let message =
+                "Too many large requests are read at the moment; nothing was done. Try again.";
             ApiError::new(ErrorKind::Unavailable, message)
         })?;
         let head = Head { _turn: turn };
@@ -118,7 +124,10 @@ impl Offload {
 
 async fn before(deadline: Instant, turns: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     // The semaphores are never closed.
-    timeout_at(deadline, Arc::clone(turns).acquire_owned()).await.ok()?.ok()
+    timeout_at(deadline, Arc::clone(turns).acquire_owned())
+        .await
+        .ok()?
+        .ok()
 }
 
 impl Lines {
@@ -142,17 +151,28 @@ impl Lines {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let known = open.get_key_value(user).map(|(known, _)| Arc::clone(known));
         let user = known.unwrap_or_else(|| Arc::from(user));
-        let line = open
-            .entry(Arc::clone(&user))
-            .or_insert_with(|| Line { turn: Arc::new(Semaphore::new(1)), pieces: 0 });
+        let line = open.entry(Arc::clone(&user)).or_insert_with(|| Line {
+            turn: Arc::new(Semaphore::new(1)),
+            pieces: 0,
+        });
         line.pieces += 1;
-        (Arc::clone(&line.turn), Place { lines: Arc::clone(self), user })
+        (
+            Arc::clone(&line.turn),
+            Place {
+                lines: Arc::clone(self),
+                user,
+            },
+        )
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.lines.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .lines
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = open.get_mut(&self.user) {
             line.pieces -= 1;
             if line.pieces == 0 {
@@ -175,7 +195,8 @@ impl Request {
 
     /// Whether to read, coerce and plan it may take long. Looks no further than it has to.
     pub(super) fn is_large(&self) -> bool {
-        is_large(self.text.len()) || !fits(&self.variables, &mut LARGE.saturating_sub(self.text.len()))
+        is_large(self.text.len())
+            || !fits(&self.variables, &mut LARGE.saturating_sub(self.text.len()))
     }
 }
 
@@ -184,7 +205,10 @@ const VALUE_IN_MEMORY: usize = size_of::<Value>();
 
 /// What an object takes in memory.
 fn memory_of(object: &Map<String, Value>) -> usize {
-    object.iter().map(|(name, value)| size_of::<String>() + name.len() + memory_of_value(value)).sum()
+    object
+        .iter()
+        .map(|(name, value)| size_of::<String>() + name.len() + memory_of_value(value))
+        .sum()
 }
 
 fn memory_of_value(value: &Value) -> usize {
@@ -199,7 +223,9 @@ fn memory_of_value(value: &Value) -> usize {
 
 /// Takes what an object is worth from what is left; whether it was enough.
 fn fits(object: &Map<String, Value>, left: &mut usize) -> bool {
-    object.iter().all(|(name, value)| take(name.len(), left) && value_fits(value, left))
+    object
+        .iter()
+        .all(|(name, value)| take(name.len(), left) && value_fits(value, left))
 }
 
 fn value_fits(value: &Value, left: &mut usize) -> bool {
@@ -247,7 +273,9 @@ mod tests {
             let now = Arc::clone(&now);
             offload.run(ANA, within(60_000), move || {
                 assert_ne!(std::thread::current().id(), here);
-                let alone = now.try_lock().expect("nothing else of hers is done meanwhile");
+                let alone = now
+                    .try_lock()
+                    .expect("nothing else of hers is done meanwhile");
                 std::thread::sleep(Duration::from_millis(1));
                 drop(alone);
                 n
@@ -255,7 +283,10 @@ mod tests {
         };
         let done = join_all((0..20).map(piece)).await;
         assert_eq!(done.into_iter().map(Result::unwrap).sum::<usize>(), 190);
-        assert!(offload.0.open.lock().unwrap().is_empty(), "nothing is kept of who has nothing to be done");
+        assert!(
+            offload.0.open.lock().unwrap().is_empty(),
+            "nothing is kept of who has nothing to be done"
+        );
     }
 
     #[actix_web::test]
@@ -263,12 +294,14 @@ mod tests {
         let offload = offload();
         let (begin, begun) = mpsc::channel::<()>();
         let begun = Mutex::new(begun);
-        let mut first = Box::pin(offload.run(ANA, within(60_000), move || begun.lock().unwrap().recv()));
+        let mut first =
+            Box::pin(offload.run(ANA, within(60_000), move || begun.lock().unwrap().recv()));
         assert!(poll!(&mut first).is_pending());
-        let others = join_all(
-            (0..50)
-                .map(|_| offload.run(ANA, within(60_000), || std::thread::sleep(Duration::from_millis(20)))),
-        );
+        let others = join_all((0..50).map(|_| {
+            offload.run(ANA, within(60_000), || {
+                std::thread::sleep(Duration::from_millis(20))
+            })
+        }));
         let mut others = Box::pin(others);
         assert!(poll!(&mut others).is_pending());
         let hers = offload.run(EVA, within(60_000), || ());
@@ -301,7 +334,10 @@ mod tests {
     #[actix_web::test]
     async fn who_stays_at_the_head_of_the_line_is_the_only_one() {
         let offload = offload();
-        let (made, head) = offload.run_at_head(ANA, within(60_000), || 1).await.unwrap();
+        let (made, head) = offload
+            .run_at_head(ANA, within(60_000), || 1)
+            .await
+            .unwrap();
         let mut second = Box::pin(offload.run_at_head(ANA, within(60_000), move || made + 1));
         assert!(poll!(&mut second).is_pending());
         let hers = offload.run(EVA, within(60_000), || "done").await;
@@ -318,15 +354,27 @@ mod tests {
         let offload = offload();
         let panics = offload.run(ANA, within(60_000), || panic!("a test wants a panic"));
         let caught = std::panic::AssertUnwindSafe(panics).catch_unwind().await;
-        assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"a test wants a panic"));
-        offload.run(ANA, within(60_000), || ()).await.expect("and the next is done");
+        assert_eq!(
+            caught.unwrap_err().downcast_ref(),
+            Some(&"a test wants a panic")
+        );
+        offload
+            .run(ANA, within(60_000), || ())
+            .await
+            .expect("and the next is done");
     }
 
     #[test]
     fn what_takes_long_is_large() {
         let request = |text: &str, variables: Value| {
-            let Value::Object(variables) = variables else { unreachable!() };
-            Request { text: text.to_owned(), operation_name: None, variables }
+            let Value::Object(variables) = variables else {
+                unreachable!()
+            };
+            Request {
+                text: text.to_owned(),
+                operation_name: None,
+                variables,
+            }
         };
         assert!(!request("{ orders { uid } }", json!({})).is_large());
         assert!(!request(&"x".repeat(4_000), json!({ "a": "x".repeat(4_000) })).is_large());
@@ -339,9 +387,15 @@ mod tests {
     #[test]
     fn a_request_is_worth_what_it_takes_in_memory() {
         let variables = |value: Value| Map::from_iter([("x".to_owned(), value)]);
-        let request =
-            |value| Request { text: String::new(), operation_name: None, variables: variables(value) };
-        assert!(request(json!(vec![0; 20_000])).memory() > 1_000_000, "of 40 KB of text");
+        let request = |value| Request {
+            text: String::new(),
+            operation_name: None,
+            variables: variables(value),
+        };
+        assert!(
+            request(json!(vec![0; 20_000])).memory() > 1_000_000,
+            "of 40 KB of text"
+        );
         let text = request(json!("x".repeat(20_000))).memory();
         assert!((20_000..21_000).contains(&text), "{text}");
     }

@@ -18,15 +18,23 @@ pub(super) async fn execute(
     deadline: Instant,
 ) -> Result<String, ApiError> {
     let work = async {
-        let client = database.lend().await.map_err(|error| api_error(planner, error))?;
-        let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
+        let client = database
+            .lend()
+            .await
+            .map_err(|error| api_error(planner, error))?;
+        let left = deadline
+            .saturating_duration_since(Instant::now())
+            .as_millis()
+            .max(1);
         // A number of our own; so that what the deadline cuts off ends in the database too.
         let limit = format!("set statement_timeout = {left}");
         client.batch_execute(&limit).await.map_err(rejected)?;
         run(&client, sql).await.map_err(rejected)
     };
     // What was sent may be a write, and may have been carried out.
-    timeout_at(deadline, work).await.unwrap_or_else(|_| Err(api_error(planner, RunError::OutcomeUnknown)))
+    timeout_at(deadline, work)
+        .await
+        .unwrap_or_else(|_| Err(api_error(planner, RunError::OutcomeUnknown)))
 }
 
 async fn run(client: &Client, sql: &str) -> Result<String, Error> {
@@ -36,9 +44,13 @@ async fn run(client: &Client, sql: &str) -> Result<String, Error> {
     }
     // What can stand in `with` is turned into JSON by the database, with its types.
     let inner = sql.trim_end().trim_end_matches(';');
-    let wrapped = format!("with rows as ({inner}\n) select coalesce(json_agg(rows.*), '[]')::text from rows");
+    let wrapped =
+        format!("with rows as ({inner}\n) select coalesce(json_agg(rows.*), '[]')::text from rows");
     if let Ok(statement) = client.prepare(&wrapped).await {
-        return client.query_one(&statement, &[]).await.map(|row| row.get(0));
+        return client
+            .query_one(&statement, &[])
+            .await
+            .map(|row| row.get(0));
     }
     // `show`, `explain` and their like: as text.
     let rows: Vec<Json> = client
@@ -50,7 +62,9 @@ async fn run(client: &Client, sql: &str) -> Result<String, Error> {
                 let cell = |i: usize| row.get(i).map_or(Json::Null, Json::from);
                 let columns = row.columns().iter().enumerate();
                 Some(Json::Object(
-                    columns.map(|(i, c)| (c.name().to_owned(), cell(i))).collect::<Map<_, _>>(),
+                    columns
+                        .map(|(i, c)| (c.name().to_owned(), cell(i)))
+                        .collect::<Map<_, _>>(),
                 ))
             }
             _ => None,

@@ -35,7 +35,8 @@ impl plan::Source for Sources {
         let now = u64::try_from(milliseconds()).unwrap_or_default() << COUNT_BITS;
         let next = |last: u64| Some(now.max(last + 1));
         // The closure always gives a value, so that both arms hold the previous one.
-        let (Ok(last) | Err(last)) = LAST_ID.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let (Ok(last) | Err(last)) =
+            LAST_ID.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         let id = now.max(last + 1);
         let mut text = String::with_capacity(25);
         text.push('c');
@@ -51,13 +52,15 @@ impl plan::Source for Sources {
     }
 
     fn code(&mut self, characters: usize) -> String {
-        const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        const LETTERS: &[u8; 62] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let mut text = String::with_capacity(characters);
         while text.len() < characters {
             // Of each byte six bits count; values without a letter are drawn again, so that all are equally likely.
             for byte in uuid::Uuid::new_v4().as_bytes().iter().take(6) {
-                if let Some(letter) =
-                    LETTERS.get(usize::from(byte & 0x3f)).filter(|_| text.len() < characters)
+                if let Some(letter) = LETTERS
+                    .get(usize::from(byte & 0x3f))
+                    .filter(|_| text.len() < characters)
                 {
                     text.push(char::from(*letter));
                 }
@@ -72,14 +75,18 @@ impl plan::Source for Sources {
         let clock = milliseconds();
         let next = |last: i64| clock.max((last + 1).min(clock + LEAD)).max(last);
         let (Ok(last) | Err(last)) =
-            LAST_WRITE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+            LAST_WRITE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(next(last))
+            });
         let time = DateTime::from_timestamp_millis(next(last)).unwrap_or_default();
         time.format("%Y-%m-%dT%H:%M:%S%.3f").to_string()
     }
 }
 
 fn milliseconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -108,10 +115,16 @@ mod tests {
 
     #[test]
     fn codes_have_the_length_and_the_letters_that_a_url_takes() {
-        let codes: std::collections::HashSet<String> = (0..10_000).map(|_| Sources.code(10)).collect();
+        let codes: std::collections::HashSet<String> =
+            (0..10_000).map(|_| Sources.code(10)).collect();
         assert_eq!(codes.len(), 10_000);
-        assert!(codes.iter().all(|code| code.len() == 10 && code.bytes().all(|b| b.is_ascii_alphanumeric())));
-        let seen: std::collections::HashSet<u8> = codes.iter().flat_map(|code| code.bytes()).collect();
+        assert!(
+            codes
+                .iter()
+                .all(|code| code.len() == 10 && code.bytes().all(|b| b.is_ascii_alphanumeric()))
+        );
+        let seen: std::collections::HashSet<u8> =
+            codes.iter().flat_map(|code| code.bytes()).collect();
         assert_eq!(seen.len(), 62);
     }
 
@@ -123,7 +136,8 @@ mod tests {
         let many: Vec<String> = (0..10_000).map(|_| Sources.now()).collect();
         assert!(many.is_sorted());
         let last =
-            chrono::NaiveDateTime::parse_from_str(many.last().unwrap(), "%Y-%m-%dT%H:%M:%S%.3f").unwrap();
+            chrono::NaiveDateTime::parse_from_str(many.last().unwrap(), "%Y-%m-%dT%H:%M:%S%.3f")
+                .unwrap();
         assert!(last.and_utc().timestamp_millis() <= milliseconds() + LEAD);
     }
 }

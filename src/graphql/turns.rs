@@ -92,9 +92,18 @@ fn now() -> Instant {
 
 impl Turns {
     pub fn new(limits: TurnLimits) -> Self {
-        let limits = TurnLimits { busy_in_flight: limits.busy_in_flight.min(limits.in_flight), ..limits };
-        let open = Open { lines: HashMap::new(), most: MANY };
-        Turns(Arc::new(Lines { limits, open: Mutex::new(open) }))
+        let limits = TurnLimits {
+            busy_in_flight: limits.busy_in_flight.min(limits.in_flight),
+            ..limits
+        };
+        let open = Open {
+            lines: HashMap::new(),
+            most: MANY,
+        };
+        Turns(Arc::new(Lines {
+            limits,
+            open: Mutex::new(open),
+        }))
     }
 
     /// The user's next turn.
@@ -105,7 +114,11 @@ impl Turns {
     pub async fn take(&self, user: &str, deadline: Instant) -> Result<Turn, ApiError> {
         let (turns, place) = self.0.enter(user)?;
         match timeout_at(deadline, turns.acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn { permit: Some(permit), began: now(), place }),
+            Ok(Ok(permit)) => Ok(Turn {
+                permit: Some(permit),
+                began: now(),
+                place,
+            }),
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(place.lines.too_late(place.is_busy())),
         }
@@ -114,13 +127,23 @@ impl Turns {
 
 impl Lines {
     fn enter(self: &Arc<Self>, user: &str) -> Result<(Arc<Semaphore>, Place), ApiError> {
-        let TurnLimits { in_flight, busy_in_flight, waiting } = self.limits;
+        let TurnLimits {
+            in_flight,
+            busy_in_flight,
+            waiting,
+        } = self.limits;
         let now = now();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.forget_idle(now);
-        let known = open.lines.get_key_value(user).map(|(known, _)| Arc::clone(known));
+        let known = open
+            .lines
+            .get_key_value(user)
+            .map(|(known, _)| Arc::clone(known));
         let user = known.unwrap_or_else(|| Arc::from(user));
-        let line = open.lines.entry(Arc::clone(&user)).or_insert_with(|| Line::new(busy_in_flight, now));
+        let line = open
+            .lines
+            .entry(Arc::clone(&user))
+            .or_insert_with(|| Line::new(busy_in_flight, now));
         if line.operations >= in_flight.saturating_add(waiting) {
             let message = format!(
                 "A user may have {in_flight} operations in flight (limits.in_flight_per_user) and {waiting} waiting \
@@ -130,11 +153,21 @@ impl Lines {
             return Err(ApiError::new(ErrorKind::TooManyRequests, message));
         }
         line.operations += 1;
-        Ok((Arc::clone(&line.turns), Place { lines: Arc::clone(self), user }))
+        Ok((
+            Arc::clone(&line.turns),
+            Place {
+                lines: Arc::clone(self),
+                user,
+            },
+        ))
     }
 
     fn too_late(&self, is_busy: bool) -> ApiError {
-        let TurnLimits { in_flight, busy_in_flight, .. } = self.limits;
+        let TurnLimits {
+            in_flight,
+            busy_in_flight,
+            ..
+        } = self.limits;
         let rule = if is_busy {
             format!(
                 "A user whose operations take long may have {busy_in_flight} in flight (limits.busy_in_flight_per_user)"
@@ -142,8 +175,9 @@ impl Lines {
         } else {
             format!("A user may have {in_flight} operations in flight (limits.in_flight_per_user)")
         };
-        let message =
-            format!("{rule}, and its turn did not come before the deadline; nothing was done. Try again.");
+        let message = format!(
+            "{rule}, and its turn did not come before the deadline; nothing was done. Try again."
+        );
         ApiError::new(ErrorKind::TooManyRequests, message)
     }
 }
@@ -161,7 +195,13 @@ impl Open {
 impl Line {
     fn new(window: usize, now: Instant) -> Self {
         let turns = Arc::new(Semaphore::new(window));
-        Line { turns, window, permits: window, operations: 0, empty_at: now }
+        Line {
+            turns,
+            window,
+            permits: window,
+            operations: 0,
+            empty_at: now,
+        }
     }
 
     fn is_busy(&self, now: Instant) -> bool {
@@ -177,14 +217,21 @@ impl Line {
         let now = now();
         if took >= FREE {
             let in_flight = self.permits.saturating_sub(self.turns.available_permits());
-            let beside = if took > LONG { in_flight.saturating_sub(limits.busy_in_flight) } else { 0 };
+            let beside = if took > LONG {
+                in_flight.saturating_sub(limits.busy_in_flight)
+            } else {
+                0
+            };
             let added = took.saturating_mul(u32::try_from(beside + 1).unwrap_or(u32::MAX));
             // It has leaked meanwhile.
             let empty_at = self.empty_at.max(now - took).checked_add(added);
             self.empty_at = empty_at.map_or(now + DEEPEST, |at| at.min(now + DEEPEST));
         }
-        self.window =
-            if self.is_busy(now) { limits.busy_in_flight } else { limits.in_flight.min(self.window + 1) };
+        self.window = if self.is_busy(now) {
+            limits.busy_in_flight
+        } else {
+            limits.in_flight.min(self.window + 1)
+        };
         if self.permits > self.window {
             permit.forget();
             self.permits -= 1;
@@ -199,8 +246,14 @@ impl Line {
 
 impl Place {
     fn is_busy(&self) -> bool {
-        let open = self.lines.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.lines.get(&self.user).is_some_and(|line| line.is_busy(now()))
+        let open = self
+            .lines
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        open.lines
+            .get(&self.user)
+            .is_some_and(|line| line.is_busy(now()))
     }
 }
 
@@ -209,14 +262,22 @@ impl Drop for Turn {
         let Place { lines, user } = &self.place;
         let mut open = lines.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(permit), Some(line)) = (self.permit.take(), open.lines.get_mut(user)) {
-            line.settle(permit, now().saturating_duration_since(self.began), &lines.limits);
+            line.settle(
+                permit,
+                now().saturating_duration_since(self.began),
+                &lines.limits,
+            );
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.lines.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .lines
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = open.lines.get_mut(&self.user) {
             line.operations -= 1;
             if line.is_idle(now()) {
@@ -235,7 +296,11 @@ mod tests {
     use super::*;
 
     fn turns(in_flight: usize, busy_in_flight: usize, waiting: usize) -> Turns {
-        Turns::new(TurnLimits { in_flight, busy_in_flight, waiting })
+        Turns::new(TurnLimits {
+            in_flight,
+            busy_in_flight,
+            waiting,
+        })
     }
 
     fn within(milliseconds: u64) -> Instant {
@@ -278,20 +343,29 @@ mod tests {
         let expected = "A user may have 2 operations in flight (limits.in_flight_per_user) and 1 waiting \
                         (limits.waiting_per_user), 3 together; nothing was done. Try again.";
         assert_eq!(refused.message, expected);
-        turns.take("eva", within(10_000)).await.expect("another's turns are another's");
+        turns
+            .take("eva", within(10_000))
+            .await
+            .expect("another's turns are another's");
         drop(first);
         let third = waiting.await.expect("the next turn");
         let late = turns.take("ana", within(1)).await.unwrap_err();
         assert!(late.message.contains("before the deadline"), "{late}");
         drop((second, third));
-        assert_eq!(remembered(&turns), 0, "nothing is kept of who has nothing in flight");
+        assert_eq!(
+            remembered(&turns),
+            0,
+            "nothing is kept of who has nothing in flight"
+        );
     }
 
     /// How many more turns the user gets at once.
     async fn at_once(turns: &Turns) -> usize {
         // A task that goes on and on gets nothing from tokio's semaphores.
         tokio::task::yield_now().await;
-        let mut all: Vec<_> = (0..20).map(|_| Box::pin(turns.take("ana", within(10_000)))).collect();
+        let mut all: Vec<_> = (0..20)
+            .map(|_| Box::pin(turns.take("ana", within(10_000))))
+            .collect();
         let mut taken = Vec::new();
         for turn in &mut all {
             if let std::task::Poll::Ready(turn) = futures::poll!(turn.as_mut()) {
@@ -313,7 +387,11 @@ mod tests {
             assert!(found >= most, "nor do fast ones: {found} of {most}");
         }
         run(&turns, "ana", 8, 30).await;
-        assert_eq!(at_once(&turns).await, 8, "a page with some queries is not held up");
+        assert_eq!(
+            at_once(&turns).await,
+            8,
+            "a page with some queries is not held up"
+        );
         run(&turns, "ana", 3, 200).await;
         assert_eq!(at_once(&turns).await, 2);
         for _ in 0..1_000 {
@@ -321,15 +399,21 @@ mod tests {
         }
         assert_eq!(at_once(&turns).await, 2, "cheap ones do not make up for it");
         let error = {
-            let _held =
-                (turns.take("ana", within(1)).await.unwrap(), turns.take("ana", within(1)).await.unwrap());
+            let _held = (
+                turns.take("ana", within(1)).await.unwrap(),
+                turns.take("ana", within(1)).await.unwrap(),
+            );
             turns.take("ana", within(1)).await.unwrap_err()
         };
         let expected = "A user whose operations take long may have 2 in flight";
         assert!(error.message.starts_with(expected), "{error}");
         assert_eq!(remembered(&turns), 1, "also while nothing is in flight");
         pass(400);
-        assert_eq!(at_once(&turns).await, 2, "nobody gets all of them back at once");
+        assert_eq!(
+            at_once(&turns).await,
+            2,
+            "nobody gets all of them back at once"
+        );
         assert!(at_once(&turns).await > 2);
         pass(10_000);
         run(&turns, "ana", 1, 0).await;
@@ -340,7 +424,9 @@ mod tests {
     async fn who_has_begun_or_is_busy_is_refused_by_the_numbers_that_the_refusal_names() {
         let turns = turns(8, 2, 4);
         for busy in [false, true] {
-            let mut all: Vec<_> = (0..12).map(|_| Box::pin(turns.take("ana", within(10_000)))).collect();
+            let mut all: Vec<_> = (0..12)
+                .map(|_| Box::pin(turns.take("ana", within(10_000))))
+                .collect();
             let (mut in_flight, mut waiting) = (Vec::new(), 0);
             for turn in &mut all {
                 match futures::poll!(turn.as_mut()) {
@@ -395,7 +481,12 @@ mod tests {
         for _ in 0..6 {
             drop(take().await);
         }
-        all.extend(join_all((0..7).map(|_| take())).await.into_iter().map(Result::unwrap));
+        all.extend(
+            join_all((0..7).map(|_| take()))
+                .await
+                .into_iter()
+                .map(Result::unwrap),
+        );
         pass(3_600_000);
         let next = take();
         let mut next = std::pin::pin!(next);
@@ -403,7 +494,11 @@ mod tests {
         all.pop();
         all.pop();
         while all.len() > 1 {
-            assert!(futures::poll!(next.as_mut()).is_pending(), "beside {}", all.len());
+            assert!(
+                futures::poll!(next.as_mut()).is_pending(),
+                "beside {}",
+                all.len()
+            );
             all.pop();
         }
         assert!(futures::poll!(next.as_mut()).is_ready(), "beside one");
@@ -428,7 +523,9 @@ mod tests {
         let turns = turns(3, 3, 1_000);
         let (now, most) = (Cell::new(0), Cell::new(0));
         let operation = async |patience| {
-            let Ok(_turn) = turns.take("ana", within(patience)).await else { return };
+            let Ok(_turn) = turns.take("ana", within(patience)).await else {
+                return;
+            };
             now.set(now.get() + 1);
             most.set(most.get().max(now.get()));
             tokio::task::yield_now().await;

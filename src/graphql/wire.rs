@@ -16,9 +16,10 @@ const ERROR: usize = 256;
 pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &str) {
     let fragments = match &answer.data {
         Data::Refused | Data::Null | Data::NullAfterWrite => 0,
-        Data::Fields(fields) => {
-            fields.iter().map(|(key, fragment)| key.len() + fragment.as_bytes().len() + 4).sum()
-        }
+        Data::Fields(fields) => fields
+            .iter()
+            .map(|(key, fragment)| key.len() + fragment.as_bytes().len() + 4)
+            .sum(),
     };
     out.reserve(FRAME + fragments + answer.errors.len() * ERROR);
     out.extend_from_slice(b"{\"data\":");
@@ -65,7 +66,10 @@ pub fn write_event(data: Option<&str>, errors: &[ApiError], cursor: &str) -> Vec
         out.extend_from_slice(b",\"errors\":");
         write_errors(&mut out, errors, cursor);
     }
-    write_display(&mut out, format_args!(",\"extensions\":{{\"cursor\":\"{cursor}\"}}}}"));
+    write_display(
+        &mut out,
+        format_args!(",\"extensions\":{{\"cursor\":\"{cursor}\"}}}}"),
+    );
     out
 }
 
@@ -119,7 +123,10 @@ fn write_error(out: &mut Vec<u8>, error: &ApiError, id: &str) {
             if i > 0 {
                 out.push(b',');
             }
-            write_display(out, format_args!("{{\"line\":{},\"column\":{}}}", at.line, at.column));
+            write_display(
+                out,
+                format_args!("{{\"line\":{},\"column\":{}}}", at.line, at.column),
+            );
         }
         out.push(b']');
     }
@@ -133,7 +140,8 @@ fn write_string(out: &mut Vec<u8>, text: &str) {
 }
 
 fn write_display(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("numbers can be written to memory");
+    out.write_fmt(text)
+        .expect("numbers can be written to memory");
 }
 
 #[cfg(test)]
@@ -159,14 +167,20 @@ mod tests {
             ]),
             errors: vec![],
         };
-        assert_eq!(written(&answer), r#"{"data":{"a":{"amount" : 1.50},"b":null}}"#);
+        assert_eq!(
+            written(&answer),
+            r#"{"data":{"a":{"amount" : 1.50},"b":null}}"#
+        );
     }
 
     #[test]
     fn an_error_has_every_part_and_is_escaped() {
         let error = ApiError::numbered(3039, "No Node with value \"a\\\u{1}\n\u{2028}\" found.")
             .at(Position { line: 2, column: 3 })
-            .with_path(vec![PathSegment::Key("updateX".into()), PathSegment::Index(1)]);
+            .with_path(vec![
+                PathSegment::Key("updateX".into()),
+                PathSegment::Index(1),
+            ]);
         let answer = Answer {
             data: Data::Fields(vec![("updateX".into(), Fragment::Null)]),
             errors: vec![error, ApiError::new(ErrorKind::Forbidden, "no")],
@@ -189,10 +203,15 @@ mod tests {
 
     #[test]
     fn an_internal_error_shows_the_id_and_not_the_cause() {
-        let answer =
-            Answer::refused(vec![ApiError::new(ErrorKind::Internal, "column \"secret\" is missing")]);
+        let answer = Answer::refused(vec![ApiError::new(
+            ErrorKind::Internal,
+            "column \"secret\" is missing",
+        )]);
         let text = written(&answer);
         assert!(text.starts_with("{\"data\":null,"), "{text}");
-        assert!(text.contains("logs for request ID: r-1") && !text.contains("secret"), "{text}");
+        assert!(
+            text.contains("logs for request ID: r-1") && !text.contains("secret"),
+            "{text}"
+        );
     }
 }

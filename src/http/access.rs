@@ -51,7 +51,10 @@ impl RequestContext {
 
     /// The viewer's id.
     pub fn viewer_name(&self) -> Option<String> {
-        self.viewer.borrow().as_ref().map(|viewer| name_of(viewer).to_owned())
+        self.viewer
+            .borrow()
+            .as_ref()
+            .map(|viewer| name_of(viewer).to_owned())
     }
 
     /// What is asked for. Of a batch the first counts.
@@ -61,7 +64,11 @@ impl RequestContext {
 
     /// How it went: of a batch, the first that went wrong.
     pub fn answered(&self, kind: Operation, outcome: Outcome) {
-        if self.answered.get().is_none_or(|(_, before)| before == Outcome::Ok) {
+        if self
+            .answered
+            .get()
+            .is_none_or(|(_, before)| before == Outcome::Ok)
+        {
             self.answered.set(Some((kind, outcome)));
         }
     }
@@ -80,9 +87,22 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    pub fn begin(method: &HttpMethod, route: Route, id: RequestId, noted: Rc<RequestContext>) -> Self {
+    pub fn begin(
+        method: &HttpMethod,
+        route: Route,
+        id: RequestId,
+        noted: Rc<RequestContext>,
+    ) -> Self {
         let (method, _level) = (method_of(method), HTTP_IN_FLIGHT.level(()));
-        InFlight { method, route, id, noted, began: Instant::now(), told: false, _level }
+        InFlight {
+            method,
+            route,
+            id,
+            noted,
+            began: Instant::now(),
+            told: false,
+            _level,
+        }
     }
 
     pub fn answered(mut self, status: StatusCode) {
@@ -98,7 +118,11 @@ impl Drop for InFlight {
             return;
         }
         if std::thread::panicking() {
-            tell(self, StatusCode::INTERNAL_SERVER_ERROR.as_u16(), "ended by a panic");
+            tell(
+                self,
+                StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+                "ended by a panic",
+            );
         } else {
             tell(self, GONE_AWAY, "given up before its answer");
         }
@@ -143,7 +167,9 @@ fn tell(request: &InFlight, status: u16, message: &'static str) {
 
 /// The id by which a viewer is told.
 pub fn name_of(viewer: &Viewer) -> &str {
-    viewer.user().map_or("service", |user| user.subject.as_str())
+    viewer
+        .user()
+        .map_or("service", |user| user.subject.as_str())
 }
 
 /// The route of a path, with or without a slash at its end.

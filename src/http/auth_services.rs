@@ -14,7 +14,9 @@ use super::cookies::Attributes;
 use super::origin::Origins;
 use super::site_cookies::{CookieNames, SiteCookies};
 use crate::graphql::Engine;
-use crate::identity::{AppKeys, Identity, IdentityError, Roles, SecretError, redis_options, session_options};
+use crate::identity::{
+    AppKeys, Identity, IdentityError, Roles, SecretError, redis_options, session_options,
+};
 use crate::settings::{LoginLimit, Settings};
 use crate::shop::customers::Customers;
 
@@ -50,7 +52,10 @@ impl AuthServices {
     /// The same for one worker, whose sessions come over a connection of its own.
     #[must_use]
     pub fn local(&self) -> Self {
-        AuthServices { sessions: self.sessions.local(), ..self.clone() }
+        AuthServices {
+            sessions: self.sessions.local(),
+            ..self.clone()
+        }
     }
 
     /// Starts the actors of sessions and limits on this thread, which needs an actix system. Waits for no
@@ -64,8 +69,13 @@ impl AuthServices {
         engine: &Engine,
     ) -> Result<Self, AuthServicesError> {
         let keys = AppKeys::obtain(settings)?;
-        let roles: Roles =
-            engine.policy().map(Policy::roles).unwrap_or_default().iter().map(permissions).collect();
+        let roles: Roles = engine
+            .policy()
+            .map(Policy::roles)
+            .unwrap_or_default()
+            .iter()
+            .map(permissions)
+            .collect();
         let limits = LimiterOptions {
             consecutive: limit(settings.login_limiter.consecutive_fails),
             slow: limit(settings.login_limiter.slow_brute),
@@ -95,13 +105,24 @@ fn permissions(role: &Role) -> (String, Vec<String>) {
 }
 
 fn limit(settings: LoginLimit) -> Limit {
-    let LoginLimit { points, duration, block_duration } = settings;
-    Limit { points, duration, block_duration }
+    let LoginLimit {
+        points,
+        duration,
+        block_duration,
+    } = settings;
+    Limit {
+        points,
+        duration,
+        block_duration,
+    }
 }
 
 fn site_cookies(settings: &Settings, keys: AppKeys) -> SiteCookies {
-    let (id, token, csrf) =
-        (&settings.session.options, &settings.access_token.options, &settings.csrf.options);
+    let (id, token, csrf) = (
+        &settings.session.options,
+        &settings.access_token.options,
+        &settings.csrf.options,
+    );
     SiteCookies {
         keys,
         names: CookieNames::new(settings.server.cookie_prefix.as_deref().unwrap_or_default()),

@@ -6,8 +6,8 @@ use std::io::Read;
 use std::sync::OnceLock;
 
 use actix_web::http::header::{
-    self, AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, Encoding, EntityTag, Header,
-    HeaderValue, IfNoneMatch, VARY, X_CONTENT_TYPE_OPTIONS,
+    self, AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, Encoding, EntityTag,
+    Header, HeaderValue, IfNoneMatch, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -45,20 +45,39 @@ impl File {
             Cow::Owned(text) => Bytes::from(text),
         };
         let digest = shortened(&bytes);
-        File { name: name.to_owned(), media_type, content: Content::Plain(bytes), digest, forever: false }
+        File {
+            name: name.to_owned(),
+            media_type,
+            content: Content::Plain(bytes),
+            digest,
+            forever: false,
+        }
     }
 
     /// A file that is built in compressed, by gzip.
     pub fn packed(name: &str, media_type: &'static str, packed: &'static [u8]) -> Self {
-        let content = Content::Packed { packed, unpacked: OnceLock::new() };
-        File { name: name.to_owned(), media_type, content, digest: shortened(packed), forever: false }
+        let content = Content::Packed {
+            packed,
+            unpacked: OnceLock::new(),
+        };
+        File {
+            name: name.to_owned(),
+            media_type,
+            content,
+            digest: shortened(packed),
+            forever: false,
+        }
     }
 
     /// The same, with its digest in its name (`console-….js`): another content has another name, so browsers may keep it.
     #[must_use]
     pub fn forever(self) -> Self {
         let (stem, extension) = self.name.rsplit_once('.').unwrap_or((&self.name, ""));
-        File { name: format!("{stem}-{}.{extension}", self.digest), forever: true, ..self }
+        File {
+            name: format!("{stem}-{}.{extension}", self.digest),
+            forever: true,
+            ..self
+        }
     }
 
     /// The last part of its path.
@@ -75,8 +94,16 @@ impl File {
             Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|other| other.weak_eq(&tag)),
             Err(_) => false,
         };
-        let mut response = if had { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        let keep = if self.forever { "public, max-age=31536000, immutable" } else { "no-cache" };
+        let mut response = if had {
+            HttpResponse::NotModified()
+        } else {
+            HttpResponse::Ok()
+        };
+        let keep = if self.forever {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-cache"
+        };
         response
             .insert_header((ETAG, tag))
             .insert_header((CACHE_CONTROL, HeaderValue::from_static(keep)))
@@ -114,7 +141,9 @@ impl Content {
 fn unpack(packed: &[u8]) -> Bytes {
     let mut bytes = Vec::new();
     // It is built in, and a test unpacks it.
-    GzDecoder::new(packed).read_to_end(&mut bytes).expect("the built-in file can be unpacked");
+    GzDecoder::new(packed)
+        .read_to_end(&mut bytes)
+        .expect("the built-in file can be unpacked");
     Bytes::from(bytes)
 }
 
@@ -124,11 +153,17 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
         return false;
     }
     let offered = [Encoding::gzip(), Encoding::identity()];
-    let accepted =
-        AcceptEncoding::parse(request).ok().and_then(|accepted| accepted.negotiate(offered.iter()));
+    let accepted = AcceptEncoding::parse(request)
+        .ok()
+        .and_then(|accepted| accepted.negotiate(offered.iter()));
     accepted == Some(Encoding::gzip())
 }
 
 fn shortened(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    digest(&SHA256, bytes)
+        .as_ref()
+        .iter()
+        .take(DIGEST_BYTES)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

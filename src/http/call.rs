@@ -98,7 +98,9 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
     if !is_known(request.method()) {
         return Err(Refusal::method(request).into());
     }
-    let state = request.app_data::<Data<State>>().expect("the routes are set up with their state");
+    let state = request
+        .app_data::<Data<State>>()
+        .expect("the routes are set up with their state");
     let viewer = viewer(request, state).await.map_err(|no| match no {
         ViewerError::Bearer(error) => Refusal::unauthenticated(request, error).into(),
         ViewerError::Browser(error) => CallError::Browser(error),
@@ -111,8 +113,14 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
     if !readable {
         return Err(Refusal::media_type(request).into());
     }
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > limits.body_bytes) {
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    if length
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: usize| length > limits.body_bytes)
+    {
         return Err(Refusal::too_large(request, section, limits.body_bytes).into());
     }
 
@@ -124,8 +132,11 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
     let read = if by_get {
         documents::of_query(request.query_string()).map(Asked::One)
     } else {
-        let body =
-            tokio::time::timeout_at(deadline, collect(payload, limits.body_bytes, &asked, &mut held)).await;
+        let body = tokio::time::timeout_at(
+            deadline,
+            collect(payload, limits.body_bytes, &asked, &mut held),
+        )
+        .await;
         match body.map_err(|_| Refusal::too_slow(request))? {
             Ok(body) if is_large(body.len()) => {
                 let body = body.freeze();
@@ -139,9 +150,13 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
                 return Err(Refusal::too_large(request, section, limits.body_bytes).into());
             }
             Err(NotCollected::Full(full)) => {
-                return Err(Refusal::not_taken_in(request, too_much_asked(state, &viewer, full)).into());
+                return Err(
+                    Refusal::not_taken_in(request, too_much_asked(state, &viewer, full)).into(),
+                );
             }
-            Err(NotCollected::Payload(error)) => Err(format!("The request's body cannot be read: {error}")),
+            Err(NotCollected::Payload(error)) => {
+                Err(format!("The request's body cannot be read: {error}"))
+            }
         }
     };
     let (batched, requests) = match read.map_err(|problem| Refusal::malformed(request, problem))? {
@@ -152,15 +167,33 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
         return Err(Refusal::batch(request, section, requests.len(), limits.batch).into());
     }
     if requests.is_empty() || requests.iter().any(|request| request.text.is_empty()) {
-        return Err(Refusal::malformed(request, "The request has no query: send {\"query\": \"…\"}").into());
+        return Err(Refusal::malformed(
+            request,
+            "The request has no query: send {\"query\": \"…\"}",
+        )
+        .into());
     }
     // Many small values take more in memory than as text.
     let memory: usize = requests.iter().map(Request::memory).sum();
     held.add(memory.saturating_sub(held.bytes()));
-    let name = requests.first().and_then(|request| request.operation_name.as_deref());
+    let name = requests
+        .first()
+        .and_then(|request| request.operation_name.as_deref());
     RequestContext::of(request, |noted| noted.operation(name));
-    let (media, id) = (MediaType::preferred(request), RequestId::of_request(request));
-    Ok(Call { viewer, requests, batched, media, deadline, id, by_get, held })
+    let (media, id) = (
+        MediaType::preferred(request),
+        RequestId::of_request(request),
+    );
+    Ok(Call {
+        viewer,
+        requests,
+        batched,
+        media,
+        deadline,
+        id,
+        by_get,
+        held,
+    })
 }
 
 /// `application/json`, and its relatives such as `application/graphql+json`. Nothing that a page of another

@@ -37,12 +37,16 @@ impl TrustedProxies {
     /// address that is no trusted proxy. What stands before it may be made up.
     fn client(&self, socket: IpAddr, headers: &HeaderMap) -> ClientAddress {
         let mut client = socket;
-        let lines: Vec<&str> =
-            headers.get_all(FORWARDED_FOR).map(|line| line.to_str().unwrap_or_default()).collect();
+        let lines: Vec<&str> = headers
+            .get_all(FORWARDED_FOR)
+            .map(|line| line.to_str().unwrap_or_default())
+            .collect();
         let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
         while self.holds(client) {
             // A proxy that writes something else than addresses is the last that is known.
-            let Some(address) = hops.next().and_then(|hop| parse(hop.trim())) else { break };
+            let Some(address) = hops.next().and_then(|hop| parse(hop.trim())) else {
+                break;
+            };
             client = address;
         }
         ClientAddress(client)
@@ -61,16 +65,19 @@ impl ClientAddress {
     pub fn networks(self) -> Vec<(String, u32)> {
         match self.0 {
             IpAddr::V4(_) => vec![(self.to_string(), 1)],
-            IpAddr::V6(address) => {
-                [(64, 1), (56, 4), (48, 16)].map(|(bits, times)| (network(address, bits), times)).into()
-            }
+            IpAddr::V6(address) => [(64, 1), (56, 4), (48, 16)]
+                .map(|(bits, times)| (network(address, bits), times))
+                .into(),
         }
     }
 }
 
 fn network(address: Ipv6Addr, bits: u32) -> String {
     let rest = 128 - bits;
-    format!("{}/{bits}", Ipv6Addr::from_bits(address.to_bits() >> rest << rest))
+    format!(
+        "{}/{bits}",
+        Ipv6Addr::from_bits(address.to_bits() >> rest << rest)
+    )
 }
 
 impl fmt::Display for ClientAddress {
@@ -85,13 +92,21 @@ impl fmt::Display for ClientAddress {
 fn socket(request: &HttpRequest) -> IpAddr {
     // Without one, the server listens on a socket of this machine.
     let local = IpAddr::V6(Ipv6Addr::LOCALHOST);
-    request.peer_addr().map_or(local, |peer| peer.ip()).to_canonical()
+    request
+        .peer_addr()
+        .map_or(local, |peer| peer.ip())
+        .to_canonical()
 }
 
 /// An address, or an address with a port, as some proxies write. IPv4 in IPv6 is IPv4.
 fn parse(hop: &str) -> Option<IpAddr> {
-    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
-    let address = bare.parse().or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()));
+    let bare = hop
+        .strip_prefix('[')
+        .and_then(|hop| hop.strip_suffix(']'))
+        .unwrap_or(hop);
+    let address = bare
+        .parse()
+        .or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()));
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
@@ -102,8 +117,14 @@ mod tests {
     use super::*;
 
     fn client(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
-        let proxies = TrustedProxies::new(trusted.iter().map(|network| network.parse().unwrap()).collect());
-        let mut request = TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 4000));
+        let proxies = TrustedProxies::new(
+            trusted
+                .iter()
+                .map(|network| network.parse().unwrap())
+                .collect(),
+        );
+        let mut request =
+            TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 4000));
         for line in forwarded {
             request = request.append_header((FORWARDED_FOR, *line));
         }
@@ -117,18 +138,47 @@ mod tests {
             (&[][..], "203.0.113.9", &["198.51.100.1"][..], "203.0.113.9"),
             (proxies, "203.0.113.9", &["198.51.100.1"], "203.0.113.9"),
             (proxies, "10.1.2.3", &["198.51.100.1"], "198.51.100.1"),
-            (proxies, "10.1.2.3", &["6.6.6.6, 198.51.100.1, 10.9.9.9"], "198.51.100.1"),
-            (proxies, "10.1.2.3", &["6.6.6.6", "198.51.100.1", "10.9.9.9"], "198.51.100.1"),
+            (
+                proxies,
+                "10.1.2.3",
+                &["6.6.6.6, 198.51.100.1, 10.9.9.9"],
+                "198.51.100.1",
+            ),
+            (
+                proxies,
+                "10.1.2.3",
+                &["6.6.6.6", "198.51.100.1", "10.9.9.9"],
+                "198.51.100.1",
+            ),
             (proxies, "10.1.2.3", &["10.0.0.1, 10.0.0.2"], "10.0.0.1"),
             (proxies, "10.1.2.3", &[], "10.1.2.3"),
             (proxies, "10.1.2.3", &[""], "10.1.2.3"),
             (proxies, "10.1.2.3", &["6.6.6.6, nonsense"], "10.1.2.3"),
             (proxies, "10.1.2.3", &["198.51.100.1:5000"], "198.51.100.1"),
-            (proxies, "::ffff:10.1.2.3", &["::ffff:198.51.100.1"], "198.51.100.1"),
-            (proxies, "fd00::1", &["[2001:db8:1:2:3:4:5:6]:443"], "2001:db8:1:2::/64"),
-            (proxies, "fd00::1", &["[2001:db8:1:2:3:4:5:6]"], "2001:db8:1:2::/64"),
+            (
+                proxies,
+                "::ffff:10.1.2.3",
+                &["::ffff:198.51.100.1"],
+                "198.51.100.1",
+            ),
+            (
+                proxies,
+                "fd00::1",
+                &["[2001:db8:1:2:3:4:5:6]:443"],
+                "2001:db8:1:2::/64",
+            ),
+            (
+                proxies,
+                "fd00::1",
+                &["[2001:db8:1:2:3:4:5:6]"],
+                "2001:db8:1:2::/64",
+            ),
         ] {
-            assert_eq!(client(trusted, peer, forwarded), expected, "{peer} {forwarded:?}");
+            assert_eq!(
+                client(trusted, peer, forwarded),
+                expected,
+                "{peer} {forwarded:?}"
+            );
         }
     }
 
@@ -136,17 +186,29 @@ mod tests {
     fn an_ipv6_address_counts_for_every_network_that_a_provider_gives_to_one_customer() {
         let networks = |address: &str| ClientAddress(address.parse().unwrap()).networks();
         let owned = |networks: &[(&str, u32)]| -> Vec<(String, u32)> {
-            networks.iter().map(|(network, times)| ((*network).to_owned(), *times)).collect()
+            networks
+                .iter()
+                .map(|(network, times)| ((*network).to_owned(), *times))
+                .collect()
         };
         assert_eq!(networks("192.0.2.1"), owned(&[("192.0.2.1", 1)]));
-        let expected =
-            owned(&[("2001:db8:1:abcd::/64", 1), ("2001:db8:1:ab00::/56", 4), ("2001:db8:1::/48", 16)]);
+        let expected = owned(&[
+            ("2001:db8:1:abcd::/64", 1),
+            ("2001:db8:1:ab00::/56", 4),
+            ("2001:db8:1::/48", 16),
+        ]);
         assert_eq!(networks("2001:db8:1:abcd:2:3:4:5"), expected);
     }
 
     #[test]
     fn addresses_of_one_ipv6_network_count_as_one() {
-        assert_eq!(client(&[], "2001:db8::1", &[]), client(&[], "2001:db8::ffff:1", &[]));
-        assert_ne!(client(&[], "2001:db8::1", &[]), client(&[], "2001:db8:0:1::1", &[]));
+        assert_eq!(
+            client(&[], "2001:db8::1", &[]),
+            client(&[], "2001:db8::ffff:1", &[])
+        );
+        assert_ne!(
+            client(&[], "2001:db8::1", &[]),
+            client(&[], "2001:db8:0:1::1", &[])
+        );
     }
 }

@@ -50,7 +50,10 @@ pub fn set(name: &str, value: &str, attributes: &Attributes) -> HeaderValue {
 /// The line that makes the browser forget a cookie. It must name the same path as the line that set it.
 pub fn expire(name: &str, attributes: &Attributes) -> HeaderValue {
     // Both, for browsers that know only one.
-    line_end(format!("{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"), attributes)
+    line_end(
+        format!("{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"),
+        attributes,
+    )
 }
 
 fn line_end(mut line: String, attributes: &Attributes) -> HeaderValue {
@@ -66,7 +69,8 @@ fn line_end(mut line: String, attributes: &Attributes) -> HeaderValue {
         SameSite::Lax => "; SameSite=Lax",
         SameSite::None => "; SameSite=None",
     });
-    HeaderValue::try_from(line).expect("the name is ours, the value is encoded: all is visible ASCII")
+    HeaderValue::try_from(line)
+        .expect("the name is ours, the value is encoded: all is visible ASCII")
 }
 
 /// As JavaScript's `encodeURIComponent`.
@@ -118,7 +122,9 @@ mod tests {
         for line in lines {
             request = request.append_header((header::COOKIE, *line));
         }
-        values(request.to_http_request().headers(), name).map(Cow::into_owned).collect()
+        values(request.to_http_request().headers(), name)
+            .map(Cow::into_owned)
+            .collect()
     }
 
     #[test]
@@ -154,11 +160,21 @@ mod tests {
             set("id", "s:a+b", &attributes),
             "id=s%3Aa%2Bb; Max-Age=3600; Path=/; HttpOnly; Secure; SameSite=Lax"
         );
-        let attributes =
-            Attributes { max_age: None, http_only: false, secure: false, same_site: SameSite::Strict };
+        let attributes = Attributes {
+            max_age: None,
+            http_only: false,
+            secure: false,
+            same_site: SameSite::Strict,
+        };
         assert_eq!(set("id", "x", &attributes), "id=x; Path=/; SameSite=Strict");
         assert_eq!(
-            expire("id", &Attributes { same_site: SameSite::None, ..attributes }),
+            expire(
+                "id",
+                &Attributes {
+                    same_site: SameSite::None,
+                    ..attributes
+                }
+            ),
             "id=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; SameSite=None"
         );
     }
@@ -172,13 +188,17 @@ mod tests {
                 [b"x", &[byte][..], b"=; a=1"].concat(),
             ] {
                 let value = HeaderValue::from_bytes(&line).unwrap();
-                let request = TestRequest::default().append_header((header::COOKIE, value)).to_http_request();
+                let request = TestRequest::default()
+                    .append_header((header::COOKIE, value))
+                    .to_http_request();
                 let found: Vec<_> = values(request.headers(), "a").collect();
                 assert_eq!(found, ["1"], "{byte:#x} {line:?}");
             }
         }
         let raw = HeaderValue::from_bytes(b"a=\xe9; a=2").unwrap();
-        let request = TestRequest::default().append_header((header::COOKIE, raw)).to_http_request();
+        let request = TestRequest::default()
+            .append_header((header::COOKIE, raw))
+            .to_http_request();
         assert_eq!(
             values(request.headers(), "a").collect::<Vec<_>>(),
             ["2"],

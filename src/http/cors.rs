@@ -21,7 +21,9 @@ const MAX_AGE: usize = 600;
 pub fn cors(origins: &Arc<Origins>) -> Condition<Cors> {
     let (any, allowed) = (origins.has_others(), Arc::clone(origins));
     let cors = Cors::default()
-        .allowed_origin_fn(move |origin, _| origin.to_str().is_ok_and(|origin| allowed.lists(origin)))
+        .allowed_origin_fn(move |origin, _| {
+            origin.to_str().is_ok_and(|origin| allowed.lists(origin))
+        })
         .allowed_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_any_header()
         .expose_headers([CSRF_HEADER, REQUEST_ID, RETRY_AFTER])
@@ -32,7 +34,12 @@ pub fn cors(origins: &Arc<Origins>) -> Condition<Cors> {
 
 /// Whether a page of an origin that is listed asks.
 pub fn is_listed(request: &HttpRequest) -> bool {
-    let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin = request
+        .headers()
+        .get(ORIGIN)
+        .and_then(|origin| origin.to_str().ok());
     let state = request.app_data::<web::Data<State>>();
-    origin.zip(state).is_some_and(|(origin, state)| state.edge.origins.lists(origin))
+    origin
+        .zip(state)
+        .is_some_and(|(origin, state)| state.edge.origins.lists(origin))
 }

@@ -30,11 +30,15 @@ pub fn token(keys: &AppKeys, id: &SessionId) -> String {
 
 /// Whether a token was made for this session.
 pub fn belongs(keys: &AppKeys, id: &SessionId, token: &str) -> bool {
-    let Some((salt, rest)) = token.strip_prefix(MARK).and_then(|rest| rest.split_at_checked(SALT_LENGTH))
+    let Some((salt, rest)) = token
+        .strip_prefix(MARK)
+        .and_then(|rest| rest.split_at_checked(SALT_LENGTH))
     else {
         return false;
     };
-    let signature = rest.strip_prefix('-').and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let signature = rest
+        .strip_prefix('-')
+        .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     signature.is_some_and(|signature| keys.verify(KeyUse::Csrf, &message(id, salt), &signature))
 }
 
@@ -60,12 +64,25 @@ mod tests {
         let made = token(&keys(), &id);
         assert!(belongs(&keys(), &id, &made));
         assert!(!belongs(&keys(), &other, &made));
-        assert!(!belongs(&AppKeys::new(&Secret::new("another key"), None), &id, &made));
-        assert!(belongs(&AppKeys::new(&Secret::new("b"), Some(&Secret::new("a key"))), &id, &made));
+        assert!(!belongs(
+            &AppKeys::new(&Secret::new("another key"), None),
+            &id,
+            &made
+        ));
+        assert!(belongs(
+            &AppKeys::new(&Secret::new("b"), Some(&Secret::new("a key"))),
+            &id,
+            &made
+        ));
         assert_ne!(made, token(&keys(), &id), "each is different");
-        for altered in
-            ["", "c", &made[1..], &made[..made.len() - 1], &made.replacen('c', "d", 1), &format!("{made}A")]
-        {
+        for altered in [
+            "",
+            "c",
+            &made[1..],
+            &made[..made.len() - 1],
+            &made.replacen('c', "d", 1),
+            &format!("{made}A"),
+        ] {
             assert!(!belongs(&keys(), &id, altered), "{altered}");
         }
     }
@@ -74,8 +91,14 @@ mod tests {
     fn the_client_reads_it_unchanged() {
         for _ in 0..1_000 {
             let made = token(&keys(), &SessionId::new());
-            assert!(made.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
-            assert!(serde_json::from_str::<serde_json::Value>(&made).is_err(), "no JSON: {made}");
+            assert!(
+                made.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            );
+            assert!(
+                serde_json::from_str::<serde_json::Value>(&made).is_err(),
+                "no JSON: {made}"
+            );
         }
     }
 

@@ -26,14 +26,24 @@ pub fn seal(keys: &AppKeys, account: &str) -> String {
 }
 
 /// The device's name in the cookie of that name, if `account` was logged in to from it.
-pub fn name_of(keys: &AppKeys, request: &HttpRequest, cookie: &str, account: &str) -> Option<String> {
+pub fn name_of(
+    keys: &AppKeys,
+    request: &HttpRequest,
+    cookie: &str,
+    account: &str,
+) -> Option<String> {
     cookies::values(request.headers(), cookie).find_map(|value| open(keys, &value, account))
 }
 
 fn open(keys: &AppKeys, value: &str, account: &str) -> Option<String> {
     let (name, signature) = value.split_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-    keys.verify(KeyUse::Device, message(name, account).as_bytes(), &signature).then(|| name.to_owned())
+    keys.verify(
+        KeyUse::Device,
+        message(name, account).as_bytes(),
+        &signature,
+    )
+    .then(|| name.to_owned())
 }
 
 /// Neither part holds a blank.
@@ -53,9 +63,20 @@ mod tests {
         let name = value.split_once('.').unwrap().0;
         assert_eq!(open(&keys, &value, "ana").as_deref(), Some(name));
         assert_eq!(open(&keys, &value, "ben"), None);
-        assert_ne!(seal(&keys, "ana"), value, "each login gets a name of its own");
+        assert_ne!(
+            seal(&keys, "ana"),
+            value,
+            "each login gets a name of its own"
+        );
         let others = AppKeys::new(&Secret::new("another key"), None);
-        for forged in [&seal(&others, "ana"), name, "", ".", &format!("x{value}"), &format!("{value}A")] {
+        for forged in [
+            &seal(&others, "ana"),
+            name,
+            "",
+            ".",
+            &format!("x{value}"),
+            &format!("{value}A"),
+        ] {
             assert_eq!(open(&keys, forged, "ana"), None, "{forged}");
         }
     }

@@ -31,9 +31,11 @@ const NO_REQUEST: &str = r#"The request cannot be read: it is no GraphQL request
 /// What is wrong with it.
 pub async fn of_body(request: &HttpRequest, body: Bytes) -> Result<Asked, String> {
     check_list(&body)?;
-    let whole: Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>> = Box::pin(once(ready(Ok(body))));
+    let whole: Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>> =
+        Box::pin(once(ready(Ok(body))));
     let read = GraphQLBatchRequest::from_request(request, &mut whole.into()).await;
-    read.map(|GraphQLBatchRequest(batch)| batch.into()).map_err(|error| unreadable(&error))
+    read.map(|GraphQLBatchRequest(batch)| batch.into())
+        .map_err(|error| unreadable(&error))
 }
 
 /// As [`of_body`], on a thread that knows no request: as async-graphql-actix-web does it.
@@ -43,13 +45,15 @@ pub async fn of_body(request: &HttpRequest, body: Bytes) -> Result<Asked, String
 pub fn of_large_body(body: &Bytes) -> Result<Asked, String> {
     check_list(body)?;
     let read = serde_json::from_slice::<BatchRequest>(body);
-    read.map(Asked::from).map_err(|error| unreadable(&ParseRequestError::InvalidRequest(Box::new(error))))
+    read.map(Asked::from)
+        .map_err(|error| unreadable(&ParseRequestError::InvalidRequest(Box::new(error))))
 }
 
 /// It would take a list of the values of one request, too, without their names.
 fn check_list(body: &Bytes) -> Result<(), String> {
     if body.trim_ascii_start().starts_with(b"[") {
-        serde_json::from_slice::<Vec<Map<String, Value>>>(body).map_err(|error| unreadable(&error))?;
+        serde_json::from_slice::<Vec<Map<String, Value>>>(body)
+            .map_err(|error| unreadable(&error))?;
     }
     Ok(())
 }
@@ -67,7 +71,9 @@ impl From<BatchRequest> for Asked {
     fn from(batch: BatchRequest) -> Self {
         match batch {
             BatchRequest::Single(single) => Asked::One(single.into()),
-            BatchRequest::Batch(batch) => Asked::Several(batch.into_iter().map(Request::from).collect()),
+            BatchRequest::Batch(batch) => {
+                Asked::Several(batch.into_iter().map(Request::from).collect())
+            }
         }
     }
 }
@@ -89,10 +95,13 @@ pub fn of_query(query: &str) -> Result<Request, String> {
     let parameters = actix_web::web::Query::<Parameters>::from_query(query)
         .map_err(|error| format!("The request cannot be read: {error}"))?
         .into_inner();
-    let object = |name: &str, text: Option<String>| match text.as_deref().map(serde_json::from_str) {
+    let object = |name: &str, text: Option<String>| match text.as_deref().map(serde_json::from_str)
+    {
         None => Ok(Map::new()),
         Some(Ok(object)) => Ok(Option::<Map<_, _>>::unwrap_or_default(object)),
-        Some(Err(error)) => Err(format!("The parameter {name} must be a JSON object: {error}")),
+        Some(Err(error)) => Err(format!(
+            "The parameter {name} must be a JSON object: {error}"
+        )),
     };
     object("extensions", parameters.extensions)?;
     Ok(Request {
@@ -110,12 +119,17 @@ mod tests {
     use super::*;
 
     fn request(text: &str) -> Request {
-        Request { text: text.to_owned(), operation_name: None, variables: Map::new() }
+        Request {
+            text: text.to_owned(),
+            operation_name: None,
+            variables: Map::new(),
+        }
     }
 
     async fn read(body: &str) -> Result<Asked, String> {
-        let request =
-            TestRequest::post().insert_header(("content-type", "application/json")).to_http_request();
+        let request = TestRequest::post()
+            .insert_header(("content-type", "application/json"))
+            .to_http_request();
         let body = Bytes::copy_from_slice(body.as_bytes());
         let read = of_body(&request, body.clone()).await;
         assert_eq!(of_large_body(&body), read, "whichever thread reads it");
@@ -124,8 +138,14 @@ mod tests {
 
     #[actix_web::test]
     async fn one_or_several_are_read() {
-        let Value::Object(variables) = json!({ "a": [1, 2.5, null] }) else { unreachable!() };
-        let full = Request { operation_name: Some("A".to_owned()), variables, ..request("{a}") };
+        let Value::Object(variables) = json!({ "a": [1, 2.5, null] }) else {
+            unreachable!()
+        };
+        let full = Request {
+            operation_name: Some("A".to_owned()),
+            variables,
+            ..request("{a}")
+        };
         for (body, expected) in [
             (r#"{"query":"{a}"}"#, Asked::One(request("{a}"))),
             (r#"{}"#, Asked::One(request(""))),
@@ -139,7 +159,10 @@ mod tests {
             ),
             // Refused later, as one without a query.
             ("[]", Asked::One(request(""))),
-            (r#"[{"query":"{a}"},{"query":"{b}"}]"#, Asked::Several(vec![request("{a}"), request("{b}")])),
+            (
+                r#"[{"query":"{a}"},{"query":"{b}"}]"#,
+                Asked::Several(vec![request("{a}"), request("{b}")]),
+            ),
         ] {
             assert_eq!(read(body).await, Ok(expected), "{body}");
         }
@@ -163,7 +186,10 @@ mod tests {
             r#"{"query":"\ud800"}"#,
         ] {
             let error = read(body).await.expect_err(body);
-            assert!(error.starts_with("The request cannot be read: "), "{body}: {error}");
+            assert!(
+                error.starts_with("The request cannot be read: "),
+                "{body}: {error}"
+            );
             assert!(!error.contains("enum"), "our own words: {error}");
         }
     }
@@ -172,14 +198,29 @@ mod tests {
     fn an_address_is_read() {
         assert_eq!(of_query("query=%7Ba%7D&x=1"), Ok(request("{a}")));
         assert_eq!(of_query(""), Ok(request("")));
-        assert_eq!(of_query("query=%7Ba%7D&variables=null&extensions={}"), Ok(request("{a}")));
+        assert_eq!(
+            of_query("query=%7Ba%7D&variables=null&extensions={}"),
+            Ok(request("{a}"))
+        );
         let named = of_query("query=a&operationName=B&variables=%7B%22c%22:1%7D").unwrap();
-        assert_eq!((named.operation_name.as_deref(), &named.variables["c"]), (Some("B"), &json!(1)));
+        assert_eq!(
+            (named.operation_name.as_deref(), &named.variables["c"]),
+            (Some("B"), &json!(1))
+        );
         for (query, expected) in [
             ("query=a&query=b", "duplicate field `query`"),
-            ("query=a&variables=", "The parameter variables must be a JSON object"),
-            ("query=a&variables=[]", "The parameter variables must be a JSON object"),
-            ("query=a&extensions=1", "The parameter extensions must be a JSON object"),
+            (
+                "query=a&variables=",
+                "The parameter variables must be a JSON object",
+            ),
+            (
+                "query=a&variables=[]",
+                "The parameter variables must be a JSON object",
+            ),
+            (
+                "query=a&extensions=1",
+                "The parameter extensions must be a JSON object",
+            ),
         ] {
             let error = of_query(query).unwrap_err();
             assert!(error.contains(expected), "{query}: {error}");

@@ -15,7 +15,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(32);
 /// Has the devices of such sessions forgotten from now on, each on a task of its own: neither a connection that ends with the
 /// session nor a request that no longer waits holds it up. Call it on the thread on which the sessions were started.
 pub fn forget_devices(edge: Option<&AuthServices>, push: &Push) {
-    let (Some(edge), push) = (edge, push.clone()) else { return };
+    let (Some(edge), push) = (edge, push.clone()) else {
+        return;
+    };
     edge.sessions.on_refused(move |refused| {
         actix_web::rt::spawn(forget_for_long(push.clone(), refused));
     });
@@ -26,7 +28,11 @@ async fn forget_for_long(push: Push, refused: Refused) {
     let mut pause = FIRST_PAUSE;
     while let Err(cause) = forget(&push, &refused).await {
         if pause > MAX_PAUSE {
-            tracing::warn!(user, cause, "devices of a session that has ended are still told");
+            tracing::warn!(
+                user,
+                cause,
+                "devices of a session that has ended are still told"
+            );
             return;
         }
         if pause == FIRST_PAUSE {
@@ -44,8 +50,14 @@ async fn forget_for_long(push: Push, refused: Refused) {
 /// # Errors
 /// Why it has to be retried: nobody comes back for them.
 async fn forget(push: &Push, refused: &Refused) -> Result<(), String> {
-    if refused.has_ended().await.map_err(|error| error.to_string())? {
-        let forgotten = push.forget_session(&refused.subject, &refused.id.handle()).await;
+    if refused
+        .has_ended()
+        .await
+        .map_err(|error| error.to_string())?
+    {
+        let forgotten = push
+            .forget_session(&refused.subject, &refused.id.handle())
+            .await;
         forgotten.map_err(|error| error.to_string())?;
     }
     Ok(())

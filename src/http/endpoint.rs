@@ -79,7 +79,8 @@ impl Endpoint {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.described(method.clone(), operation).route(web::method(method).to(handler))
+        self.described(method.clone(), operation)
+            .route(web::method(method).to(handler))
     }
 
     /// A route that is described by itself, or in another's words. The first that matches answers.
@@ -127,7 +128,10 @@ impl Endpoint {
     }
 
     /// Adds the path to a worker's routes.
-    #[expect(clippy::disallowed_methods, reason = "the one place where a path is served")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where a path is served"
+    )]
     pub fn serve(self, config: &mut ServiceConfig) {
         let paths: Vec<_> = std::iter::once(self.path).chain(self.also_at).collect();
         let mut resource = web::resource(paths);
@@ -138,7 +142,12 @@ impl Endpoint {
             resource = resource.route(route);
         }
         if self.refuses_methods {
-            let allow = self.allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            let allow = self
+                .allow
+                .iter()
+                .map(Method::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
             resource = resource.default_service(web::to(move |request: HttpRequest| {
                 let error = RestError::method_not_allowed(&request, allow.clone());
                 async move { error.error_response() }
@@ -157,6 +166,8 @@ async fn keep_from_caches<B: actix_web::body::MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let mut response = next.call(request).await?;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

@@ -102,7 +102,10 @@ fn asked(operation: Operation) -> Operation {
 
 fn answered(answer: Described, schema: &Value) -> Described {
     let newer = "application/graphql-response+json";
-    answer.json(schema.clone()).content(newer, schema.clone()).header(SET_COOKIE)
+    answer
+        .json(schema.clone())
+        .content(newer, schema.clone())
+        .header(SET_COOKIE)
 }
 
 /// A refusal in GraphQL's shape.
@@ -111,12 +114,19 @@ pub fn refused(status: u16, text: &str) -> Described {
 }
 
 fn live() -> Described {
-    Described::new(200, "Or, as events: `next` with an answer for each, then `complete`.")
-        .content("text/event-stream", json!({ "type": "string" }))
+    Described::new(
+        200,
+        "Or, as events: `next` with an answer for each, then `complete`.",
+    )
+    .content("text/event-stream", json!({ "type": "string" }))
 }
 
 fn crowded() -> Described {
-    Described::error(429, &["Too Many Requests"], "There is no room for one more event stream.")
+    Described::error(
+        429,
+        &["Too Many Requests"],
+        "There is no room for one more event stream.",
+    )
 }
 
 fn impatient() -> Described {
@@ -133,7 +143,9 @@ pub async fn handle(request: HttpRequest, state: web::Data<State>, call: Call) -
         if let Err(error) = state.api.admission.check(&call.viewer) {
             return Refusal::unread(&request, error).error_response();
         }
-        return sse::stream(&request, &state, call).await.unwrap_or_else(|error| error.error_response());
+        return sse::stream(&request, &state, call)
+            .await
+            .unwrap_or_else(|error| error.error_response());
     }
     let only_queries = call.by_get.then_some(OnlyQueries::Get);
     answer(&request, &state, &state.api, call, only_queries).await
@@ -168,7 +180,14 @@ pub async fn answer(
     for asked in call.requests {
         let (kind, began) = (Cell::new(metrics::Operation::Unknown), Instant::now());
         let viewer = call.viewer.clone();
-        let answering = graphql::serve(api, asked, viewer, only_queries.is_some(), call.deadline, &kind);
+        let answering = graphql::serve(
+            api,
+            asked,
+            viewer,
+            only_queries.is_some(),
+            call.deadline,
+            &kind,
+        );
         let answer = match AssertUnwindSafe(answering).catch_unwind().await {
             Ok(Some(answer)) => answer,
             Ok(None) if only_queries == Some(OnlyQueries::Ledger) => {
@@ -181,8 +200,14 @@ pub async fn answer(
                 answer
             }
         };
-        RequestContext::of(request, |noted| noted.answered(kind.get(), outcome_of(&answer.errors)));
-        for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
+        RequestContext::of(request, |noted| {
+            noted.answered(kind.get(), outcome_of(&answer.errors))
+        });
+        for error in answer
+            .errors
+            .iter()
+            .filter(|error| error.kind == ErrorKind::Internal)
+        {
             tracing::error!(request_id = %call.id, cause = error.message, "internal error");
         }
         let with_it = bytes + answer.bytes() as u64;
@@ -206,18 +231,29 @@ pub async fn answer(
         }
         body.push(b']');
     } else {
-        answers.iter().for_each(|answer| call.media.write(&mut body, answer, call.id.as_str()));
+        answers
+            .iter()
+            .for_each(|answer| call.media.write(&mut body, answer, call.id.as_str()));
     }
     let status = status(&answers, call.batched, call.media);
     let mut response = HttpResponse::build(status);
     response.content_type(call.media.content_type());
     // A GET's answer, too, is for one viewer and for now.
     response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+    if matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    ) {
         response.insert_header((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
     }
     let socket = request.conn_data::<OwnSocket>().copied();
-    response.body(outgoing::body(body, &call.viewer, &state.waiting, socket, state.sending.timeout))
+    response.body(outgoing::body(
+        body,
+        &call.viewer,
+        &state.waiting,
+        socket,
+        state.sending.timeout,
+    ))
 }
 
 /// In place of an answer with which those of a batch would be too large.
@@ -227,7 +263,10 @@ fn left_out(answer: &Answer, section: &str, limit: u64) -> Answer {
          What this operation writes was written."
     );
     let error = ApiError::new(ErrorKind::LimitExceeded, message);
-    Answer { data: Data::Null, errors: answer.errors.iter().cloned().chain([error]).collect() }
+    Answer {
+        data: Data::Null,
+        errors: answer.errors.iter().cloned().chain([error]).collect(),
+    }
 }
 
 /// 503 if nothing was done for want of the database or of time, 429 for all else that the caller has in flight; 400 for a refused document where the media
@@ -235,8 +274,15 @@ fn left_out(answer: &Answer, section: &str, limit: u64) -> Answer {
 fn status(answers: &[Answer], batched: bool, media: MediaType) -> StatusCode {
     if answers.iter().all(Answer::may_be_repeated) {
         let waits = answers.iter().any(Answer::has_to_wait);
-        if waits { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE }
-    } else if media == MediaType::GraphqlResponse && !batched && answers.iter().all(Answer::is_refused) {
+        if waits {
+            StatusCode::TOO_MANY_REQUESTS
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    } else if media == MediaType::GraphqlResponse
+        && !batched
+        && answers.iter().all(Answer::is_refused)
+    {
         StatusCode::BAD_REQUEST
     } else {
         StatusCode::OK
@@ -254,7 +300,10 @@ mod tests {
 
     fn half_done() -> Answer {
         Answer {
-            data: Data::Fields(vec![("a".into(), Fragment::Text("1".into())), ("b".into(), Fragment::Null)]),
+            data: Data::Fields(vec![
+                ("a".into(), Fragment::Text("1".into())),
+                ("b".into(), Fragment::Null),
+            ]),
             errors: vec![ApiError::new(ErrorKind::Unavailable, "")],
         }
     }
@@ -263,28 +312,62 @@ mod tests {
     fn a_refused_document_is_200_or_400_by_media_type() {
         let answers = [refused(ErrorKind::ValidationFailed)];
         assert_eq!(status(&answers, false, MediaType::Json), StatusCode::OK);
-        assert_eq!(status(&answers, false, MediaType::GraphqlResponse), StatusCode::BAD_REQUEST);
-        assert_eq!(status(&answers, true, MediaType::GraphqlResponse), StatusCode::OK);
+        assert_eq!(
+            status(&answers, false, MediaType::GraphqlResponse),
+            StatusCode::BAD_REQUEST
+        );
+        assert_eq!(
+            status(&answers, true, MediaType::GraphqlResponse),
+            StatusCode::OK
+        );
     }
 
     #[test]
     fn only_what_may_be_repeated_as_a_whole_is_503() {
         let down = || refused(ErrorKind::Unavailable);
-        assert_eq!(status(&[down()], false, MediaType::Json), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            status(&[down()], false, MediaType::Json),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
         let waits = || refused(ErrorKind::TooManyRequests);
-        assert_eq!(status(&[waits()], false, MediaType::Json), StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(status(&[waits(), down()], true, MediaType::Json), StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(status(&[waits(), half_done()], true, MediaType::Json), StatusCode::OK);
-        assert_eq!(status(&[down(), half_done()], true, MediaType::Json), StatusCode::OK);
-        assert_eq!(status(&[half_done()], false, MediaType::Json), StatusCode::OK, "a part was done");
-        let hidden =
-            Answer { data: Data::NullAfterWrite, errors: vec![ApiError::new(ErrorKind::Unavailable, "")] };
+        assert_eq!(
+            status(&[waits()], false, MediaType::Json),
+            StatusCode::TOO_MANY_REQUESTS
+        );
+        assert_eq!(
+            status(&[waits(), down()], true, MediaType::Json),
+            StatusCode::TOO_MANY_REQUESTS
+        );
+        assert_eq!(
+            status(&[waits(), half_done()], true, MediaType::Json),
+            StatusCode::OK
+        );
+        assert_eq!(
+            status(&[down(), half_done()], true, MediaType::Json),
+            StatusCode::OK
+        );
+        assert_eq!(
+            status(&[half_done()], false, MediaType::Json),
+            StatusCode::OK,
+            "a part was done"
+        );
+        let hidden = Answer {
+            data: Data::NullAfterWrite,
+            errors: vec![ApiError::new(ErrorKind::Unavailable, "")],
+        };
         assert_eq!(
             status(&[hidden], false, MediaType::Json),
             StatusCode::OK,
             "a part was done and is not shown"
         );
-        let unknown = Answer { data: Data::Null, errors: vec![ApiError::new(ErrorKind::OutcomeUnknown, "")] };
-        assert_eq!(status(&[unknown], false, MediaType::Json), StatusCode::OK, "it may have been done");
+        let unknown = Answer {
+            data: Data::Null,
+            errors: vec![ApiError::new(ErrorKind::OutcomeUnknown, "")],
+        };
+        assert_eq!(
+            status(&[unknown], false, MediaType::Json),
+            StatusCode::OK,
+            "it may have been done"
+        );
     }
 }

@@ -70,7 +70,8 @@ pub fn describe_readyz() -> Operation {
                 "required": { "type": "boolean", "description": "Without it the server is not ready." },
             },
         });
-        if let (Some(properties), Value::Object(more)) = (shape["properties"].as_object_mut(), more) {
+        if let (Some(properties), Value::Object(more)) = (shape["properties"].as_object_mut(), more)
+        {
             properties.extend(more);
         }
         shape
@@ -114,18 +115,25 @@ pub fn describe_readyz() -> Operation {
             },
         })
     };
-    Operation::new(Tag::Server, "readiness", "Whether the server can do its work")
-        .answer(Answer::new(200, "It can.").json(body(json!({ "const": "ready" }))))
-        .answer(
-            Answer::new(503, "It cannot: the body says what is in the way.")
-                .json(body(json!({ "enum": ["not ready", "stopping"] }))),
-        )
+    Operation::new(
+        Tag::Server,
+        "readiness",
+        "Whether the server can do its work",
+    )
+    .answer(Answer::new(200, "It can.").json(body(json!({ "const": "ready" }))))
+    .answer(
+        Answer::new(503, "It cannot: the body says what is in the way.")
+            .json(body(json!({ "enum": ["not ready", "stopping"] }))),
+    )
 }
 
 /// Answers as long as the process and this worker do. With `?started`, only once the database has been brought to the
 /// datamodel or found to agree with it: what goes away after that is no reason to start the process again.
 pub async fn healthz(request: HttpRequest, checks: Data<HealthChecks>) -> HttpResponse {
-    let mut parameters = request.query_string().split('&').map(|parameter| parameter.split('=').next());
+    let mut parameters = request
+        .query_string()
+        .split('&')
+        .map(|parameter| parameter.split('=').next());
     let (mut response, status) =
         if parameters.any(|name| name == Some("started")) && !checks.deployed.is_done() {
             let mut response = HttpResponse::ServiceUnavailable();
@@ -134,12 +142,17 @@ pub async fn healthz(request: HttpRequest, checks: Data<HealthChecks>) -> HttpRe
         } else {
             (HttpResponse::Ok(), "ok")
         };
-    response.insert_header((CACHE_CONTROL, "no-store")).json(json!({ "status": status }))
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(json!({ "status": status }))
 }
 
 /// 200 if everything is there without which this role's work fails; else 503, also once the server was told to stop.
 pub async fn readyz(checks: Data<HealthChecks>) -> HttpResponse {
-    let mut report = Report { ready: true, dependencies: Map::new() };
+    let mut report = Report {
+        ready: true,
+        dependencies: Map::new(),
+    };
     checks.examine(&mut report).await;
     let (status, word) = match () {
         () if checks.stop.is_asked() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
@@ -154,7 +167,9 @@ pub async fn readyz(checks: Data<HealthChecks>) -> HttpResponse {
     if status != StatusCode::OK {
         response.insert_header((RETRY_AFTER, "1"));
     }
-    response.insert_header((CACHE_CONTROL, "no-store")).json(body)
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(body)
 }
 
 struct Report {
@@ -164,7 +179,13 @@ struct Report {
 
 impl Report {
     /// `required`: without it the server is not ready.
-    fn add(&mut self, name: &str, condition: &str, status: (Instant, Option<Instant>), required: bool) {
+    fn add(
+        &mut self,
+        name: &str,
+        condition: &str,
+        status: (Instant, Option<Instant>),
+        required: bool,
+    ) {
         let (since, last_success) = status;
         self.ready &= !required || condition == Condition::Ready.name();
         let dependency = json!({
@@ -177,7 +198,12 @@ impl Report {
     }
 
     fn add_status(&mut self, name: &str, status: HealthStatus, required: bool) {
-        self.add(name, status.condition.name(), (status.since, status.last_success), required);
+        self.add(
+            name,
+            status.condition.name(),
+            (status.since, status.last_success),
+            required,
+        );
     }
 
     /// What only one of the dependencies has.
@@ -191,23 +217,46 @@ impl Report {
 impl HealthChecks {
     /// What keeps `/readyz` from saying that all is well: the first dependency that is needed and not ready, with its state.
     pub async fn lacking(&self) -> Option<(String, String)> {
-        let mut report = Report { ready: true, dependencies: Map::new() };
+        let mut report = Report {
+            ready: true,
+            dependencies: Map::new(),
+        };
         self.examine(&mut report).await;
         let lacking = |dependency: &Value| {
             dependency["required"] == true && dependency["state"] != Condition::Ready.name()
         };
-        let (name, dependency) = report.dependencies.iter().find(|(_, dependency)| lacking(dependency))?;
-        Some((name.clone(), dependency["state"].as_str().unwrap_or_default().to_owned()))
+        let (name, dependency) = report
+            .dependencies
+            .iter()
+            .find(|(_, dependency)| lacking(dependency))?;
+        Some((
+            name.clone(),
+            dependency["state"].as_str().unwrap_or_default().to_owned(),
+        ))
     }
 
     async fn examine(&self, report: &mut Report) {
         let health = self.database.health().await;
-        report.add("database", health.state.name(), (health.since, health.last_success), true);
+        report.add(
+            "database",
+            health.state.name(),
+            (health.since, health.last_success),
+            true,
+        );
         report.note("database", "version", health.server_version);
         let deployed = self.deployed.is_done();
-        let condition = if deployed { Condition::Ready } else { Condition::Starting };
+        let condition = if deployed {
+            Condition::Ready
+        } else {
+            Condition::Starting
+        };
         let since = self.deployed.since();
-        report.add("datamodel", condition.name(), (since, deployed.then_some(since)), true);
+        report.add(
+            "datamodel",
+            condition.name(),
+            (since, deployed.then_some(since)),
+            true,
+        );
 
         let store = if self.redis { "redis" } else { "postgres" };
         if let Some((sessions, limiter)) = &self.logins {
@@ -229,10 +278,19 @@ impl HealthChecks {
             Condition::Ready | Condition::Behind if unlogged > 0 => INCOMPLETE,
             condition => condition.name(),
         };
-        report.add("changeFeed", condition, (feed.since, feed.last_success), false);
+        report.add(
+            "changeFeed",
+            condition,
+            (feed.since, feed.last_success),
+            false,
+        );
         report.note("changeFeed", "unlogged", unlogged);
         let lag = self.live.lag().unwrap_or_default();
-        report.note("changeFeed", "lagMs", u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
+        report.note(
+            "changeFeed",
+            "lagMs",
+            u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
+        );
         let push = self.push.status();
         report.add_status("push", push, worker && push.condition != Condition::Off);
         report.note("push", "refusedBy", self.push.refusing());

@@ -24,29 +24,46 @@ pub async fn read(
     body: Payload,
     patience: Duration,
 ) -> Result<Map<String, Value>, RestError> {
-    if !request.content_type().eq_ignore_ascii_case("application/json") || !is_plain_text(request) {
+    if !request
+        .content_type()
+        .eq_ignore_ascii_case("application/json")
+        || !is_plain_text(request)
+    {
         return Err(RestError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "The request's body must be JSON in UTF-8, not compressed, with Content-Type: application/json",
         ));
     }
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > LIMIT) {
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    if length
+        .and_then(|length| length.parse::<usize>().ok())
+        .is_some_and(|length| length > LIMIT)
+    {
         return Err(too_large());
     }
     let bytes = timeout(patience, collect(body)).await.map_err(|_| {
-        RestError::new(StatusCode::REQUEST_TIMEOUT, "The request's body did not arrive before the deadline")
+        RestError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "The request's body did not arrive before the deadline",
+        )
     })??;
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(object)) => Ok(object),
-        _ => Err(RestError::new(StatusCode::BAD_REQUEST, "The request's body must be a JSON object")),
+        _ => Err(RestError::new(
+            StatusCode::BAD_REQUEST,
+            "The request's body must be a JSON object",
+        )),
     }
 }
 
 async fn collect(mut body: Payload) -> Result<BytesMut, RestError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = body.next().await {
-        let unreadable = |_| RestError::new(StatusCode::BAD_REQUEST, "The request's body cannot be read");
+        let unreadable =
+            |_| RestError::new(StatusCode::BAD_REQUEST, "The request's body cannot be read");
         bytes.extend_from_slice(&chunk.map_err(unreadable)?);
         if bytes.len() > LIMIT {
             return Err(too_large());
@@ -71,7 +88,10 @@ pub struct Fields {
 
 impl Fields {
     pub fn of(object: Map<String, Value>) -> Self {
-        Fields { object, problems: Vec::new() }
+        Fields {
+            object,
+            problems: Vec::new(),
+        }
     }
 
     /// A text that is not empty, of at most `limit` characters; empty if it is not there.
@@ -83,11 +103,14 @@ impl Fields {
             }
             // A zero byte is in no name, and no text of PostgreSQL's can hold it.
             Some(Value::String(text)) if text.contains('\0') => {
-                self.problems.push(format!("{name} must not contain a zero byte"));
+                self.problems
+                    .push(format!("{name} must not contain a zero byte"));
                 String::new()
             }
             Some(Value::String(text)) if text.chars().count() > limit => {
-                self.problems.push(format!("{name} must be shorter than or equal to {limit} characters"));
+                self.problems.push(format!(
+                    "{name} must be shorter than or equal to {limit} characters"
+                ));
                 String::new()
             }
             Some(Value::String(text)) => text,
@@ -121,7 +144,11 @@ impl Fields {
     /// # Errors
     /// All that was wrong with the fields.
     pub fn check(self) -> Result<(), RestError> {
-        if self.problems.is_empty() { Ok(()) } else { Err(RestError::invalid(self.problems)) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(RestError::invalid(self.problems))
+        }
     }
 
     /// All that was wrong with the fields.

@@ -61,24 +61,35 @@ impl MediaType {
 
 /// Whether a request wants its answer as events rather than as JSON: many clients name both, for what a server may do.
 pub fn prefers_events(headers: &HeaderMap) -> bool {
-    let Some(events) = rank(headers, EVENT_STREAM) else { return false };
+    let Some(events) = rank(headers, EVENT_STREAM) else {
+        return false;
+    };
     // What is not named, but covered, is preferred by its quality only.
     let covered = [rank(headers, "application/*"), rank(headers, "*/*")];
-    [rank(headers, JSON), rank(headers, GRAPHQL_RESPONSE)].into_iter().flatten().all(|json| events > json)
+    [rank(headers, JSON), rank(headers, GRAPHQL_RESPONSE)]
+        .into_iter()
+        .flatten()
+        .all(|json| events > json)
         && covered.into_iter().flatten().all(|any| events.0 >= any.0)
 }
 
 /// How much a media range is liked that `Accept` names: its quality, then its place, the first being the best. Nothing if it is
 /// not named, or refused by `q=0`.
 fn rank(headers: &HeaderMap, range: &str) -> Option<(f32, Reverse<usize>)> {
-    let lines = headers.get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    let lines = headers
+        .get_all(header::ACCEPT)
+        .filter_map(|value| value.to_str().ok());
     let ranges = lines.flat_map(|value| value.split(',')).enumerate();
     ranges
         .filter_map(|(place, named)| {
             let mut parts = named.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default();
             let quality = parts
-                .filter_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")))
+                .filter_map(|parameter| {
+                    parameter
+                        .strip_prefix("q=")
+                        .or_else(|| parameter.strip_prefix("Q="))
+                })
                 .find_map(|quality| quality.parse::<f32>().ok())
                 .unwrap_or(1.0);
             (name.eq_ignore_ascii_case(range) && quality > 0.0).then_some((quality, Reverse(place)))
@@ -105,7 +116,9 @@ mod tests {
             ("content-encoding", "gzip", false),
             ("content-encoding", "identity, br", false),
         ] {
-            let request = TestRequest::default().insert_header((name, value)).to_http_request();
+            let request = TestRequest::default()
+                .insert_header((name, value))
+                .to_http_request();
             assert_eq!(is_plain_text(&request), expected, "{name}: {value}");
         }
     }
@@ -115,24 +128,49 @@ mod tests {
         for (accept, expected) in [
             ("*/*", MediaType::Json),
             ("*/*, application/json", MediaType::Json),
-            ("application/graphql-response+json", MediaType::GraphqlResponse),
-            ("application/graphql-response+json, application/json;q=0.9", MediaType::GraphqlResponse),
-            ("application/graphql-response+json, application/json", MediaType::GraphqlResponse),
-            ("application/json, application/graphql-response+json", MediaType::Json),
-            ("application/json;q=0.5, application/graphql-response+json", MediaType::GraphqlResponse),
+            (
+                "application/graphql-response+json",
+                MediaType::GraphqlResponse,
+            ),
+            (
+                "application/graphql-response+json, application/json;q=0.9",
+                MediaType::GraphqlResponse,
+            ),
+            (
+                "application/graphql-response+json, application/json",
+                MediaType::GraphqlResponse,
+            ),
+            (
+                "application/json, application/graphql-response+json",
+                MediaType::Json,
+            ),
+            (
+                "application/json;q=0.5, application/graphql-response+json",
+                MediaType::GraphqlResponse,
+            ),
             ("application/graphql-response+json;q=0", MediaType::Json),
             ("text/html", MediaType::Json),
             ("", MediaType::Json),
         ] {
-            let request = TestRequest::default().insert_header((header::ACCEPT, accept)).to_http_request();
+            let request = TestRequest::default()
+                .insert_header((header::ACCEPT, accept))
+                .to_http_request();
             assert_eq!(MediaType::preferred(&request), expected, "{accept}");
         }
-        assert_eq!(MediaType::preferred(&TestRequest::default().to_http_request()), MediaType::Json);
+        assert_eq!(
+            MediaType::preferred(&TestRequest::default().to_http_request()),
+            MediaType::Json
+        );
     }
 
     fn accepts(accept: &str) -> (bool, MediaType) {
-        let request = TestRequest::default().insert_header((header::ACCEPT, accept)).to_http_request();
-        (prefers_events(request.headers()), MediaType::preferred(&request))
+        let request = TestRequest::default()
+            .insert_header((header::ACCEPT, accept))
+            .to_http_request();
+        (
+            prefers_events(request.headers()),
+            MediaType::preferred(&request),
+        )
     }
 
     /// What the clients send: urql, Apollo and graphql-request as read in the packages named (tests/sockets/npm/clients.js asks with the
@@ -145,8 +183,16 @@ mod tests {
                 "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
                 false,
             ),
-            ("@urql/core 6.0.3, subscriptions by fetch", "text/event-stream, multipart/mixed", true),
-            ("@apollo/client 4.3.8", "application/graphql-response+json,application/json;q=0.9", false),
+            (
+                "@urql/core 6.0.3, subscriptions by fetch",
+                "text/event-stream, multipart/mixed",
+                true,
+            ),
+            (
+                "@apollo/client 4.3.8",
+                "application/graphql-response+json,application/json;q=0.9",
+                false,
+            ),
             ("@apollo/client 3", "*/*", false),
             (
                 "@apollo/client, multipart subscriptions",
@@ -158,7 +204,11 @@ mod tests {
                 "application/graphql-response+json; charset=utf-8, application/json; charset=utf-8",
                 false,
             ),
-            ("graphql-request 7.4.0", "application/graphql-response+json, application/json", false),
+            (
+                "graphql-request 7.4.0",
+                "application/graphql-response+json, application/json",
+                false,
+            ),
             ("graphql-sse 2", "text/event-stream", true),
             ("EventSource", "text/event-stream", true),
             ("fetch, curl", "*/*", false),
@@ -179,7 +229,10 @@ mod tests {
             ("application/json, text/event-stream", false),
             ("application/json;q=0.9, text/event-stream", true),
             ("text/event-stream;q=0.5, application/json;q=0.4", true),
-            ("text/event-stream;q=0.4, application/graphql-response+json;q=0.5", false),
+            (
+                "text/event-stream;q=0.4, application/graphql-response+json;q=0.5",
+                false,
+            ),
             ("text/event-stream;q=0", false),
             ("text/event-stream, */*", true),
             ("*/*, text/event-stream", true),

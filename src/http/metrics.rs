@@ -24,7 +24,10 @@ pub struct Metrics {
 
 impl Metrics {
     pub fn new(settings: &settings::Metrics, collector: MetricsCollector) -> Self {
-        let token = settings.token.as_ref().map(|token| digested(token.expose()));
+        let token = settings
+            .token
+            .as_ref()
+            .map(|token| digested(token.expose()));
         Metrics { collector, token }
     }
 
@@ -32,14 +35,23 @@ impl Metrics {
         if !self.admits(request) {
             let message = "Metrics need the bearer token that is set for them (metrics.token)";
             let mut response = RestError::new(StatusCode::UNAUTHORIZED, message).error_response();
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                header::HeaderValue::from_static("Bearer"),
+            );
             return response;
         }
-        let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
-        let modern = accepted.is_some_and(|accepted| accepted.contains("application/openmetrics-text"));
-        let format = if modern { Format::OpenMetrics } else { Format::Prometheus };
+        let accepted = request
+            .headers()
+            .get(header::ACCEPT)
+            .and_then(|value| value.to_str().ok());
+        let modern =
+            accepted.is_some_and(|accepted| accepted.contains("application/openmetrics-text"));
+        let format = if modern {
+            Format::OpenMetrics
+        } else {
+            Format::Prometheus
+        };
         let text = self.collector.text(format).await;
         HttpResponse::Ok()
             .content_type(format.content_type())
@@ -48,8 +60,13 @@ impl Metrics {
     }
 
     fn admits(&self, request: &HttpRequest) -> bool {
-        let Some(wanted) = &self.token else { return true };
-        let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some(wanted) = &self.token else {
+            return true;
+        };
+        let given = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.trim().split_once(' '));
         let token = given
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
@@ -68,7 +85,11 @@ pub struct InlineMetrics(pub Option<Arc<Metrics>>);
 /// The route on the server's port. It is for Prometheus, and no part of the API that is described.
 #[allow(clippy::disallowed_methods, reason = "no part of what is described")]
 pub fn serve(config: &mut ServiceConfig) {
-    config.service(web::resource("/metrics").route(web::get().to(handle)).default_service(web::to(only_get)));
+    config.service(
+        web::resource("/metrics")
+            .route(web::get().to(handle))
+            .default_service(web::to(only_get)),
+    );
 }
 
 async fn handle(request: HttpRequest, here: Data<InlineMetrics>) -> HttpResponse {
@@ -93,7 +114,10 @@ impl MetricsServer {
     ///
     /// # Errors
     /// If it cannot listen there.
-    #[allow(clippy::disallowed_methods, reason = "a server beside the one that is described")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a server beside the one that is described"
+    )]
     pub fn start(listener: TcpListener, metrics: &Arc<Metrics>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let metrics = Data::from(Arc::clone(metrics));
@@ -101,7 +125,9 @@ impl MetricsServer {
             App::new()
                 .app_data(metrics.clone())
                 .service(
-                    web::resource("/metrics").route(web::get().to(alone)).default_service(web::to(only_get)),
+                    web::resource("/metrics")
+                        .route(web::get().to(alone))
+                        .default_service(web::to(only_get)),
                 )
                 .default_service(web::to(super::not_found))
         })

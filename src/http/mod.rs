@@ -123,8 +123,14 @@ pub struct State {
 /// The positions of subscriptions of clients without cursors, unless they are not to be kept.
 pub fn positions(settings: &settings::Settings, database: &Database) -> Option<Positions> {
     let remember_for = settings.live.remember_for;
-    let most_of_session = settings.sockets.operations.saturating_mul(settings.sockets.per_user);
-    let options = ResumeOptions { remember_for, most_of_session };
+    let most_of_session = settings
+        .sockets
+        .operations
+        .saturating_mul(settings.sockets.per_user);
+    let options = ResumeOptions {
+        remember_for,
+        most_of_session,
+    };
     (!remember_for.is_zero()).then(|| Positions::start(database, options))
 }
 
@@ -156,13 +162,23 @@ fn limits_of<'a>(limits: &'a AllLimits, viewer: &Viewer) -> (&'static str, &'a L
 fn endpoints() -> Vec<Endpoint> {
     let mut all = vec![
         Endpoint::at("/graphql")
-            .route(web::get().guard(fn_guard(asks_for_socket)).to(socket::handle))
-            .route(web::route().guard(fn_guard(console::is_asked_for)).to(console::page))
+            .route(
+                web::get()
+                    .guard(fn_guard(asks_for_socket))
+                    .to(socket::handle),
+            )
+            .route(
+                web::route()
+                    .guard(fn_guard(console::is_asked_for))
+                    .to(console::page),
+            )
             .route(web::get().to(graphql::handle).wrap(from_fn(vary_by_accept)))
             .route(web::route().to(graphql::handle))
             .described(
                 Method::GET,
-                graphql::by_get("graphqlByGet").answer(console::described()).answer(console::unchanged()),
+                graphql::by_get("graphqlByGet")
+                    .answer(console::described())
+                    .answer(console::unchanged()),
             )
             .described(Method::POST, graphql::by_post("graphqlByPost"))
             .refuses_methods_itself(),
@@ -172,7 +188,11 @@ fn endpoints() -> Vec<Endpoint> {
             .get(console::file, console::describe_file()),
         // Prisma's default service was served at the root.
         Endpoint::at("/")
-            .route(web::get().guard(fn_guard(asks_for_socket)).to(socket::handle))
+            .route(
+                web::get()
+                    .guard(fn_guard(asks_for_socket))
+                    .to(socket::handle),
+            )
             .route(
                 web::get()
                     .guard(fn_guard(console::has_document))
@@ -181,7 +201,9 @@ fn endpoints() -> Vec<Endpoint> {
             )
             .get(welcome::welcome, welcome::describe())
             .post(graphql::handle, graphql::by_post("graphqlAtRoot")),
-        Endpoint::at("/favicon.svg").also_at("/favicon.ico").get(welcome::icon, welcome::describe_icon()),
+        Endpoint::at("/favicon.svg")
+            .also_at("/favicon.ico")
+            .get(welcome::icon, welcome::describe_icon()),
     ];
     all.extend(of_operation());
     all.extend(auth::endpoints());
@@ -194,14 +216,18 @@ fn endpoints() -> Vec<Endpoint> {
 
 /// Every route. Paths come without a trailing slash (the server trims it).
 pub fn routes(config: &mut ServiceConfig) {
-    endpoints().into_iter().for_each(|endpoint| endpoint.serve(config));
+    endpoints()
+        .into_iter()
+        .for_each(|endpoint| endpoint.serve(config));
     metrics::serve(config);
     config.default_service(web::to(not_found));
 }
 
 /// What a process serves that answers no requests of the API.
 pub fn worker_routes(config: &mut ServiceConfig) {
-    of_operation().into_iter().for_each(|endpoint| endpoint.serve(config));
+    of_operation()
+        .into_iter()
+        .for_each(|endpoint| endpoint.serve(config));
     metrics::serve(config);
     config.default_service(web::to(not_served_here));
 }
@@ -222,7 +248,9 @@ async fn vary_by_accept<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let mut response = next.call(request).await?;
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }
 
@@ -231,8 +259,7 @@ fn asks_for_socket(request: &GuardContext<'_>) -> bool {
 }
 
 async fn not_served_here() -> HttpResponse {
-    let message =
-        "This process only sends push messages (server.role is worker): ask one that serves the API";
+    let message = "This process only sends push messages (server.role is worker): ask one that serves the API";
     RestError::new(StatusCode::NOT_FOUND, message).error_response()
 }
 

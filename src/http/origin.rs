@@ -31,7 +31,10 @@ impl Allowed {
     fn new(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
         match text.split_once("://*.") {
-            Some((scheme, end)) => Allowed::Below { scheme: format!("{scheme}://"), end: format!(".{end}") },
+            Some((scheme, end)) => Allowed::Below {
+                scheme: format!("{scheme}://"),
+                end: format!(".{end}"),
+            },
             None => Allowed::Exactly(text),
         }
     }
@@ -40,8 +43,9 @@ impl Allowed {
         match self {
             Allowed::Exactly(allowed) => origin == allowed,
             Allowed::Below { scheme, end } => {
-                let below =
-                    origin.strip_prefix(scheme.as_str()).and_then(|rest| rest.strip_suffix(end.as_str()));
+                let below = origin
+                    .strip_prefix(scheme.as_str())
+                    .and_then(|rest| rest.strip_suffix(end.as_str()));
                 below.is_some_and(|names| names.split('.').all(is_label))
             }
         }
@@ -49,7 +53,10 @@ impl Allowed {
 }
 
 fn is_label(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 impl Origins {
@@ -57,8 +64,14 @@ impl Origins {
     /// name below it. `https_only`: the server's own
     /// pages come over https; a page of the same name over http may come from anyone who stands in between.
     pub fn new(allowed: impl IntoIterator<Item = String>, https_only: bool) -> Self {
-        let allowed = allowed.into_iter().map(|origin| Allowed::new(&origin)).collect();
-        Origins { allowed, https_only }
+        let allowed = allowed
+            .into_iter()
+            .map(|origin| Allowed::new(&origin))
+            .collect();
+        Origins {
+            allowed,
+            https_only,
+        }
     }
 
     /// Whether any origin beside the server's own is allowed.
@@ -77,7 +90,12 @@ impl Origins {
     /// is asked. Without either header it was no browser of this century's pages, which send `Origin` with
     /// every POST.
     pub fn admit(&self, request: &HttpRequest, proxies: &TrustedProxies) -> bool {
-        let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("null"));
+        let header = |name: &str| {
+            request
+                .headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap_or("null"))
+        };
         let origin = header(header::ORIGIN.as_str());
         let allowed = origin.is_some_and(|origin| self.lists(origin));
         match (header(FETCH_SITE), origin) {
@@ -92,7 +110,9 @@ impl Origins {
     }
 
     fn is_of(&self, origin: &str, host: Option<&str>) -> bool {
-        let is_plain = origin.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+        let is_plain = origin
+            .get(..7)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
         // Browsers send `Secure` cookies to their own machine without TLS, too.
         is_of(origin, host) && !(self.https_only && is_plain && !is_local_origin(origin))
     }
@@ -106,15 +126,26 @@ fn is_local_origin(origin: &str) -> bool {
 /// the server does not.
 fn is_of(origin: &str, host: Option<&str>) -> bool {
     // Of several proxies, the first wrote down what the browser asked for.
-    let host = host.and_then(|hosts| hosts.split(',').next()).map(str::trim).unwrap_or_default();
-    let Ok(uri) = origin.parse::<Uri>() else { return false };
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
+    let host = host
+        .and_then(|hosts| hosts.split(',').next())
+        .map(str::trim)
+        .unwrap_or_default();
+    let Ok(uri) = origin.parse::<Uri>() else {
+        return false;
+    };
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return false;
+    };
     let default = match scheme {
         "https" => ":443",
         "http" => ":80",
         _ => return false,
     };
-    let without_default = |text: &str| text.strip_suffix(default).unwrap_or(text).to_ascii_lowercase();
+    let without_default = |text: &str| {
+        text.strip_suffix(default)
+            .unwrap_or(text)
+            .to_ascii_lowercase()
+    };
     !host.is_empty() && without_default(authority.as_str()) == without_default(host)
 }
 
@@ -136,45 +167,132 @@ mod tests {
         for (peer, headers, expected) in [
             // What is no browser says nothing.
             ("203.0.113.9", &[own][..], true),
-            ("203.0.113.9", &[own, ("sec-fetch-site", "same-origin")], true),
+            (
+                "203.0.113.9",
+                &[own, ("sec-fetch-site", "same-origin")],
+                true,
+            ),
             ("203.0.113.9", &[own, ("sec-fetch-site", "none")], true),
-            ("203.0.113.9", &[own, ("sec-fetch-site", "same-site")], false),
-            ("203.0.113.9", &[own, ("sec-fetch-site", "cross-site")], false),
-            ("203.0.113.9", &[own, ("sec-fetch-site", "something new")], false),
+            (
+                "203.0.113.9",
+                &[own, ("sec-fetch-site", "same-site")],
+                false,
+            ),
+            (
+                "203.0.113.9",
+                &[own, ("sec-fetch-site", "cross-site")],
+                false,
+            ),
+            (
+                "203.0.113.9",
+                &[own, ("sec-fetch-site", "something new")],
+                false,
+            ),
             // The proxy changed the host, the browser knows better.
             (
                 "203.0.113.9",
-                &[inner, ("sec-fetch-site", "same-origin"), ("origin", "https://shop.example")],
+                &[
+                    inner,
+                    ("sec-fetch-site", "same-origin"),
+                    ("origin", "https://shop.example"),
+                ],
                 true,
             ),
             (
                 "203.0.113.9",
-                &[own, ("sec-fetch-site", "cross-site"), ("origin", "https://partner.example")],
+                &[
+                    own,
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://partner.example"),
+                ],
                 true,
             ),
             (
                 "203.0.113.9",
-                &[own, ("sec-fetch-site", "cross-site"), ("origin", "https://shop.example")],
+                &[
+                    own,
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://shop.example"),
+                ],
                 false,
             ),
             // Older browsers.
-            ("203.0.113.9", &[own, ("origin", "https://shop.example")], true),
-            ("203.0.113.9", &[own, ("origin", "https://SHOP.example:443")], true),
-            ("203.0.113.9", &[own, ("origin", "http://shop.example")], true),
-            ("203.0.113.9", &[own, ("origin", "https://shop.example:8443")], false),
-            ("203.0.113.9", &[own, ("origin", "https://partner.example")], true),
-            ("203.0.113.9", &[own, ("origin", "https://partner.example.evil")], false),
-            ("203.0.113.9", &[own, ("origin", "https://evil.example")], false),
-            ("203.0.113.9", &[own, ("origin", "https://shop.example.evil.example")], false),
+            (
+                "203.0.113.9",
+                &[own, ("origin", "https://shop.example")],
+                true,
+            ),
+            (
+                "203.0.113.9",
+                &[own, ("origin", "https://SHOP.example:443")],
+                true,
+            ),
+            (
+                "203.0.113.9",
+                &[own, ("origin", "http://shop.example")],
+                true,
+            ),
+            (
+                "203.0.113.9",
+                &[own, ("origin", "https://shop.example:8443")],
+                false,
+            ),
+            (
+                "203.0.113.9",
+                &[own, ("origin", "https://partner.example")],
+                true,
+            ),
+            (
+                "203.0.113.9",
+                &[own, ("origin", "https://partner.example.evil")],
+                false,
+            ),
+            (
+                "203.0.113.9",
+                &[own, ("origin", "https://evil.example")],
+                false,
+            ),
+            (
+                "203.0.113.9",
+                &[own, ("origin", "https://shop.example.evil.example")],
+                false,
+            ),
             ("203.0.113.9", &[own, ("origin", "null")], false),
             ("203.0.113.9", &[own, ("origin", "")], false),
-            ("203.0.113.9", &[own, ("origin", "ftp://shop.example")], false),
-            ("203.0.113.9", &[("host", ""), ("origin", "https://")], false),
-            ("203.0.113.9", &[("host", "localhost:8080"), ("origin", "http://localhost:8080")], true),
-            ("203.0.113.9", &[("host", "[::1]:8080"), ("origin", "http://[::1]:8080")], true),
+            (
+                "203.0.113.9",
+                &[own, ("origin", "ftp://shop.example")],
+                false,
+            ),
+            (
+                "203.0.113.9",
+                &[("host", ""), ("origin", "https://")],
+                false,
+            ),
+            (
+                "203.0.113.9",
+                &[
+                    ("host", "localhost:8080"),
+                    ("origin", "http://localhost:8080"),
+                ],
+                true,
+            ),
+            (
+                "203.0.113.9",
+                &[("host", "[::1]:8080"), ("origin", "http://[::1]:8080")],
+                true,
+            ),
             // The host that a proxy wrote down counts if the proxy is trusted.
-            ("203.0.113.9", &[inner, forwarded, ("origin", "https://shop.example")], false),
-            ("10.1.1.1", &[inner, forwarded, ("origin", "https://shop.example")], true),
+            (
+                "203.0.113.9",
+                &[inner, forwarded, ("origin", "https://shop.example")],
+                false,
+            ),
+            (
+                "10.1.1.1",
+                &[inner, forwarded, ("origin", "https://shop.example")],
+                true,
+            ),
             (
                 "10.1.1.1",
                 &[
@@ -184,21 +302,35 @@ mod tests {
                 ],
                 true,
             ),
-            ("10.1.1.1", &[inner, forwarded, ("origin", "https://evil.example")], false),
+            (
+                "10.1.1.1",
+                &[inner, forwarded, ("origin", "https://evil.example")],
+                false,
+            ),
         ] {
-            let mut request = TestRequest::post().peer_addr(SocketAddr::new(peer.parse().unwrap(), 1));
+            let mut request =
+                TestRequest::post().peer_addr(SocketAddr::new(peer.parse().unwrap(), 1));
             for header in headers {
                 request = request.insert_header(*header);
             }
             let request = request.to_http_request();
-            assert_eq!(origins.admit(&request, &proxies), expected, "{peer} {headers:?}");
+            assert_eq!(
+                origins.admit(&request, &proxies),
+                expected,
+                "{peer} {headers:?}"
+            );
         }
     }
 
     #[test]
     fn a_star_is_every_name_below_and_nothing_else() {
-        let origins =
-            Origins::new(["https://*.Shop.example".to_owned(), "http://*.lan.example:8080".to_owned()], true);
+        let origins = Origins::new(
+            [
+                "https://*.Shop.example".to_owned(),
+                "http://*.lan.example:8080".to_owned(),
+            ],
+            true,
+        );
         for (origin, expected) in [
             ("https://a.shop.example", true),
             ("https://A.b.SHOP.example", true),
@@ -239,7 +371,11 @@ mod tests {
                 .insert_header(("host", host))
                 .insert_header(("origin", origin))
                 .to_http_request();
-            assert_eq!(origins.admit(&request, &TrustedProxies::default()), expected, "{host} {origin}");
+            assert_eq!(
+                origins.admit(&request, &TrustedProxies::default()),
+                expected,
+                "{host} {origin}"
+            );
         }
     }
 }

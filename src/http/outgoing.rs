@@ -74,7 +74,9 @@ pub fn too_much_asked(state: &State, viewer: &Viewer, full: Full) -> ApiError {
 
 /// As whom a viewer reads.
 pub fn reader(viewer: &Viewer) -> Reader {
-    viewer.user().map_or(Reader::Service, |user| Reader::User(user.subject.as_str().into()))
+    viewer.user().map_or(Reader::Service, |user| {
+        Reader::User(user.subject.as_str().into())
+    })
 }
 
 /// What operations are judged by, when they come and when their turn has come. `server`: how much may wait in all.
@@ -143,7 +145,11 @@ impl Outgoing {
     ) -> Self {
         let size = bytes.len() as u64;
         let waiting = RefCell::new(Some((bytes, holding)));
-        let rest = Rc::new(Rest { waiting, taken: Cell::new(Instant::now()), socket });
+        let rest = Rc::new(Rest {
+            waiting,
+            taken: Cell::new(Instant::now()),
+            socket,
+        });
         let watched = Rc::downgrade(&rest);
         // While the socket takes nothing, nobody asks the body for anything: it cannot look at the clock itself.
         let watch = rt::spawn(async move {
@@ -155,7 +161,11 @@ impl Outgoing {
                 }
             }
         });
-        Outgoing { bytes: size, rest, watch }
+        Outgoing {
+            bytes: size,
+            rest,
+            watch,
+        }
     }
 }
 
@@ -212,7 +222,11 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_millis(50);
 
     fn bounded() -> Waiting {
-        Waiting::new(WaitingBounds { service: 100_000, user: 100_000, all: 300_000 })
+        Waiting::new(WaitingBounds {
+            service: 100_000,
+            user: 100_000,
+            all: 300_000,
+        })
     }
 
     fn user(name: &str) -> Viewer {
@@ -236,15 +250,27 @@ mod tests {
     async fn answers_count_for_their_user_and_the_server_until_they_are_sent_or_dropped() {
         let (waiting, ana, bea) = (bounded(), user("ana"), user("bea"));
         let answer = |viewer: &Viewer, bytes: usize| {
-            body(vec![b'x'; bytes], viewer, &waiting, None, Duration::from_secs(60))
+            body(
+                vec![b'x'; bytes],
+                viewer,
+                &waiting,
+                None,
+                Duration::from_secs(60),
+            )
         };
         let mut sent = answer(&ana, 100_000);
         assert_eq!(waiting.admit(&reader(&ana)), Err(Full::Reader));
         assert_eq!(waiting.admit(&reader(&bea)), Ok(()));
         let dropped = answer(&bea, 120_000);
-        assert_eq!((waiting.admit(&reader(&bea)), waiting.bytes()), (Err(Full::Reader), 220_000));
+        assert_eq!(
+            (waiting.admit(&reader(&bea)), waiting.bytes()),
+            (Err(Full::Reader), 220_000)
+        );
         drop(dropped);
-        assert_eq!((waiting.admit(&reader(&bea)), waiting.admit(&reader(&ana))), (Ok(()), Err(Full::Reader)));
+        assert_eq!(
+            (waiting.admit(&reader(&bea)), waiting.admit(&reader(&ana))),
+            (Ok(()), Err(Full::Reader))
+        );
         let mut bytes = 0;
         while let Some(piece) = take(&mut sent) {
             let piece = piece.expect("a piece");
@@ -261,14 +287,24 @@ mod tests {
     async fn where_too_much_waits_in_all_the_greatest_answer_is_cut_off_for_others() {
         let (waiting, eva) = (bounded(), user("eva"));
         let answer = |name: &str, bytes: usize| {
-            body(vec![b'x'; bytes], &user(name), &waiting, None, Duration::from_secs(60))
+            body(
+                vec![b'x'; bytes],
+                &user(name),
+                &waiting,
+                None,
+                Duration::from_secs(60),
+            )
         };
         let (mut ana, mut bea) = (answer("ana", 99_000), answer("bea", 201_000));
         assert_eq!(waiting.admit(&reader(&eva)), Ok(()));
         while waiting.bytes() > 99_000 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(take(&mut bea), Some(Err(())), "no whole answer ends like this");
+        assert_eq!(
+            take(&mut bea),
+            Some(Err(())),
+            "no whole answer ends like this"
+        );
         assert!(take(&mut ana).is_some_and(|piece| piece.is_ok()));
     }
 
@@ -276,13 +312,23 @@ mod tests {
     async fn an_answer_of_which_nothing_is_taken_is_let_go_and_a_slow_reader_keeps_his() {
         let (waiting, ana, bea) = (bounded(), user("ana"), user("bea"));
         let mut idle = body(vec![b'x'; 200_000], &ana, &waiting, None, TIMEOUT);
-        let mut slow = body(vec![b'x'; 200_000], &bea, &waiting, None, Duration::from_secs(60));
+        let mut slow = body(
+            vec![b'x'; 200_000],
+            &bea,
+            &waiting,
+            None,
+            Duration::from_secs(60),
+        );
         assert!(take(&mut idle).is_some_and(|piece| piece.is_ok()));
         while waiting.admit(&reader(&ana)).is_err() {
             assert!(take(&mut slow).is_none_or(|piece| piece.is_ok()));
             tokio::time::sleep(TIMEOUT / 2).await;
         }
-        assert_eq!(take(&mut idle), Some(Err(())), "no whole answer ends like this");
+        assert_eq!(
+            take(&mut idle),
+            Some(Err(())),
+            "no whole answer ends like this"
+        );
         assert_eq!(waiting.admit(&reader(&bea)), Err(Full::Reader));
     }
 }

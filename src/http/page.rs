@@ -27,13 +27,23 @@ pub async fn without_slash<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let path = request.path();
-    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let name = path
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
     let asked = matches!(*request.method(), Method::GET | Method::HEAD);
     if asked && path.ends_with('/') && !name.is_empty() && wants_page(request.headers()) {
         let up = "../".repeat(path.len() - path.trim_end_matches('/').len());
-        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        let query = request
+            .uri()
+            .query()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
         let location = (header::LOCATION, format!("{up}{name}{query}"));
-        let answer = HttpResponse::PermanentRedirect().insert_header(location).finish();
+        let answer = HttpResponse::PermanentRedirect()
+            .insert_header(location)
+            .finish();
         return Ok(request.into_response(answer).map_into_right_body());
     }
     Ok(next.call(request).await?.map_into_left_body())
@@ -44,12 +54,19 @@ pub async fn without_slash<B: MessageBody + 'static>(
 pub fn wants_page(headers: &HeaderMap) -> bool {
     let mut page: f32 = 0.0;
     let mut other: f32 = 0.0;
-    for value in headers.get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()) {
+    for value in headers
+        .get_all(header::ACCEPT)
+        .filter_map(|value| value.to_str().ok())
+    {
         for range in value.split(',') {
             let mut parts = range.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default().to_ascii_lowercase();
             let quality = parts
-                .filter_map(|parameter| parameter.strip_prefix("q=").or(parameter.strip_prefix("Q=")))
+                .filter_map(|parameter| {
+                    parameter
+                        .strip_prefix("q=")
+                        .or(parameter.strip_prefix("Q="))
+                })
                 .find_map(|quality| quality.parse::<f32>().ok())
                 .unwrap_or(1.0);
             match name.as_str() {
@@ -73,7 +90,10 @@ mod tests {
     #[test]
     fn a_page_must_be_named() {
         for (accept, expected) in [
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", true),
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+                true,
+            ),
             ("text/html", true),
             ("Text/HTML; q=0.5", true),
             ("text/html;q=0", false),
@@ -86,9 +106,13 @@ mod tests {
             ("application/graphql-response+json, text/html;q=0.1", false),
             ("text/event-stream, text/html;q=0.5", false),
         ] {
-            let request = TestRequest::default().insert_header((header::ACCEPT, accept)).to_http_request();
+            let request = TestRequest::default()
+                .insert_header((header::ACCEPT, accept))
+                .to_http_request();
             assert_eq!(wants_page(request.headers()), expected, "{accept}");
         }
-        assert!(!wants_page(TestRequest::default().to_http_request().headers()));
+        assert!(!wants_page(
+            TestRequest::default().to_http_request().headers()
+        ));
     }
 }

@@ -43,14 +43,30 @@ const MAX_NAME_BYTES: usize = 128;
 pub fn service() -> Endpoint {
     let named = |operation: Operation| {
         operation
-            .path("service", "Any name that begins with a letter: the server has one service.")
+            .path(
+                "service",
+                "Any name that begins with a letter: the server has one service.",
+            )
             .path("stage", "Any such name.")
-            .answer(Answer::error(404, &["Not Found"], "That is no name, or another path's (`auth`)."))
+            .answer(Answer::error(
+                404,
+                &["Not Found"],
+                "That is no name, or another path's (`auth`).",
+            ))
     };
     Endpoint::at("/{service}/{stage}")
         .only_where(is_service)
-        .route(web::get().guard(fn_guard(asks_for_socket)).to(socket::handle))
-        .route(web::get().to(graphql::handle).wrap(from_fn(vary_by_accept)).wrap(from_fn(note)))
+        .route(
+            web::get()
+                .guard(fn_guard(asks_for_socket))
+                .to(socket::handle),
+        )
+        .route(
+            web::get()
+                .to(graphql::handle)
+                .wrap(from_fn(vary_by_accept))
+                .wrap(from_fn(note)),
+        )
         .route(web::post().to(graphql::handle).wrap(from_fn(note)))
         .described(Method::GET, named(graphql::by_get("graphqlOfServiceByGet")))
         .described(Method::POST, named(graphql::by_post("graphqlOfService")))
@@ -58,8 +74,12 @@ pub fn service() -> Endpoint {
 
 /// `/status`: what Prisma's health checks expect.
 pub fn status() -> Endpoint {
-    let operation = Operation::new(Tag::Server, "status", "Whether the process answers, as Prisma 1 said it")
-        .answer(Answer::new(200, "It does.").content("text/plain", json!({ "const": "OK" })));
+    let operation = Operation::new(
+        Tag::Server,
+        "status",
+        "Whether the process answers, as Prisma 1 said it",
+    )
+    .answer(Answer::new(200, "It does.").content("text/plain", json!({ "const": "OK" })));
     Endpoint::at("/status").get(
         async || {
             HttpResponse::Ok()
@@ -73,8 +93,13 @@ pub fn status() -> Endpoint {
 
 fn is_service(request: &GuardContext<'_>) -> bool {
     let mut parts = request.head().uri.path().trim_matches('/').split('/');
-    let (Some(service), Some(stage), None) = (parts.next(), parts.next(), parts.next()) else { return false };
-    is_name(service) && is_name(stage) && !OTHER_SERVICES.contains(&service) && !OTHER_STAGES.contains(&stage)
+    let (Some(service), Some(stage), None) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    is_name(service)
+        && is_name(stage)
+        && !OTHER_SERVICES.contains(&service)
+        && !OTHER_STAGES.contains(&stage)
 }
 
 fn is_name(text: &str) -> bool {
@@ -85,7 +110,10 @@ fn is_name(text: &str) -> bool {
 }
 
 /// In the log and the metrics it is GraphQL, whatever the names are.
-async fn note<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
+async fn note<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
     if let Some(noted) = request.extensions().get::<Rc<RequestContext>>() {
         noted.route(Route::Graphql);
     }
@@ -101,7 +129,12 @@ mod tests {
     #[test]
     fn no_path_of_ours_is_a_service() {
         for endpoint in crate::http::endpoints() {
-            let first = endpoint.path().split('/').nth(1).unwrap_or_default().to_owned();
+            let first = endpoint
+                .path()
+                .split('/')
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned();
             let known = first.is_empty() || first.starts_with('{') || !is_name(&first);
             assert!(known || OTHER_SERVICES.contains(&first.as_str()), "{first}");
         }

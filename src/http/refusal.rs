@@ -26,12 +26,20 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn new(request: &HttpRequest, status: StatusCode, kind: ErrorKind, message: impl Into<String>) -> Self {
+    fn new(
+        request: &HttpRequest,
+        status: StatusCode,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Self {
         Self::with(request, status, ApiError::new(kind, message))
     }
 
     fn with(request: &HttpRequest, status: StatusCode, error: ApiError) -> Self {
-        let (media, id) = (MediaType::preferred(request), RequestId::of_request(request));
+        let (media, id) = (
+            MediaType::preferred(request),
+            RequestId::of_request(request),
+        );
         let leaves_body = matches!(
             status,
             StatusCode::UNAUTHORIZED
@@ -39,12 +47,24 @@ impl Refusal {
                 | StatusCode::UNSUPPORTED_MEDIA_TYPE
                 | StatusCode::REQUEST_TIMEOUT
         );
-        Refusal { status, error, allow: None, leaves_body, media, id }
+        Refusal {
+            status,
+            error,
+            allow: None,
+            leaves_body,
+            media,
+            id,
+        }
     }
 
     /// Not JSON, or not of the shape of a GraphQL request.
     pub fn malformed(request: &HttpRequest, message: impl Into<String>) -> Self {
-        Self::new(request, StatusCode::BAD_REQUEST, ErrorKind::BadUserInput, message)
+        Self::new(
+            request,
+            StatusCode::BAD_REQUEST,
+            ErrorKind::BadUserInput,
+            message,
+        )
     }
 
     pub fn unauthenticated(request: &HttpRequest, error: ApiError) -> Self {
@@ -66,7 +86,9 @@ impl Refusal {
             request,
             StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::LimitExceeded,
-            format!("The request's body is too large; the limit is {limit} bytes ({section}.body_bytes)"),
+            format!(
+                "The request's body is too large; the limit is {limit} bytes ({section}.body_bytes)"
+            ),
         )
     }
 
@@ -101,7 +123,10 @@ impl Refusal {
 
     /// Too much is held of requests already: the body is not read to its end.
     pub fn not_taken_in(request: &HttpRequest, error: ApiError) -> Self {
-        Refusal { leaves_body: true, ..Self::crowded(request, error) }
+        Refusal {
+            leaves_body: true,
+            ..Self::crowded(request, error)
+        }
     }
 
     /// The body did not arrive in time.
@@ -115,16 +140,35 @@ impl Refusal {
     }
 
     pub fn method(request: &HttpRequest) -> Self {
-        let message = format!("GraphQL is asked by GET or POST, not by {}", request.method());
-        let refusal = Self::new(request, StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadUserInput, message);
-        Refusal { allow: Some("GET, POST"), ..refusal }
+        let message = format!(
+            "GraphQL is asked by GET or POST, not by {}",
+            request.method()
+        );
+        let refusal = Self::new(
+            request,
+            StatusCode::METHOD_NOT_ALLOWED,
+            ErrorKind::BadUserInput,
+            message,
+        );
+        Refusal {
+            allow: Some("GET, POST"),
+            ..refusal
+        }
     }
 
     /// A GET must change nothing.
     pub fn not_a_query(request: &HttpRequest) -> Self {
         let message = "Only queries may be asked by GET; send this operation by POST";
-        let refusal = Self::new(request, StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadUserInput, message);
-        Refusal { allow: Some("POST"), ..refusal }
+        let refusal = Self::new(
+            request,
+            StatusCode::METHOD_NOT_ALLOWED,
+            ErrorKind::BadUserInput,
+            message,
+        );
+        Refusal {
+            allow: Some("POST"),
+            ..refusal
+        }
     }
 
     /// What is asked is no query, where nothing is written.
@@ -151,7 +195,11 @@ impl ResponseError for Refusal {
 
     fn error_response(&self) -> HttpResponse {
         let mut body = Vec::new();
-        self.media.write(&mut body, &Answer::refused(vec![self.error.clone()]), self.id.as_str());
+        self.media.write(
+            &mut body,
+            &Answer::refused(vec![self.error.clone()]),
+            self.id.as_str(),
+        );
         let mut response = HttpResponse::build(self.status);
         response.content_type(self.media.content_type());
         response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
@@ -161,7 +209,10 @@ impl ResponseError for Refusal {
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
-        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if matches!(
+            self.status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
             response.insert_header((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
         }
         // The connection cannot be used again.

@@ -54,9 +54,15 @@ pub fn renewing(
 ///
 /// # Errors
 /// At the end of the token, or as long after it as a refresh may take, if there is no other.
-async fn renewed(state: Data<State>, session: SessionId, until: SystemTime) -> Result<Arc<User>, NotRenewed> {
+async fn renewed(
+    state: Data<State>,
+    session: SessionId,
+    until: SystemTime,
+) -> Result<Arc<User>, NotRenewed> {
     let patience = left_until(until).saturating_add(state.edge.sessions.refresh_patience());
-    timeout(patience, renewed_towards(state, session, until)).await.unwrap_or(Err(NotRenewed::Unavailable))
+    timeout(patience, renewed_towards(state, session, until))
+        .await
+        .unwrap_or(Err(NotRenewed::Unavailable))
 }
 
 /// When [`renewed`] ends at the latest; nothing beyond the clock's end.
@@ -98,7 +104,10 @@ fn lead(left: Duration, chance: f64) -> Duration {
 
 /// Half to one and a half of the step.
 fn pause(failures: u32, chance: f64) -> Duration {
-    FIRST_PAUSE.saturating_mul(2u32.saturating_pow(failures)).min(MAX_PAUSE).mul_f64(0.5 + chance)
+    FIRST_PAUSE
+        .saturating_mul(2u32.saturating_pow(failures))
+        .min(MAX_PAUSE)
+        .mul_f64(0.5 + chance)
 }
 
 /// From 0 to 1.
@@ -116,15 +125,23 @@ mod tests {
 
     #[test]
     fn renewals_of_connections_that_came_together_are_spread() {
-        assert_eq!((lead(seconds(20), 0.0), lead(seconds(20), 1.0)), (seconds(4), seconds(8)));
-        assert_eq!((lead(seconds(7200), 0.0), lead(seconds(7200), 1.0)), (seconds(30), seconds(60)));
+        assert_eq!(
+            (lead(seconds(20), 0.0), lead(seconds(20), 1.0)),
+            (seconds(4), seconds(8))
+        );
+        assert_eq!(
+            (lead(seconds(7200), 0.0), lead(seconds(7200), 1.0)),
+            (seconds(30), seconds(60))
+        );
         assert_eq!(lead(seconds(0), 0.5), seconds(0));
         assert!((0..100).all(|_| (0.0..1.0).contains(&chance())));
     }
 
     #[test]
     fn the_pause_between_attempts_doubles_up_to_a_most() {
-        let pauses: Vec<Duration> = [0, 1, 2, 3, 4, u32::MAX].map(|failures| pause(failures, 0.5)).to_vec();
+        let pauses: Vec<Duration> = [0, 1, 2, 3, 4, u32::MAX]
+            .map(|failures| pause(failures, 0.5))
+            .to_vec();
         assert_eq!(pauses, [1, 2, 4, 8, 8, 8].map(seconds));
         assert_eq!((pause(3, 0.0), pause(3, 1.0)), (seconds(4), seconds(12)));
     }

@@ -28,14 +28,26 @@ pub struct RequestId(Arc<str>);
 
 impl RequestId {
     fn next() -> Self {
-        static PROCESS: LazyLock<String> = LazyLock::new(|| uuid::Uuid::new_v4().simple().to_string());
+        static PROCESS: LazyLock<String> =
+            LazyLock::new(|| uuid::Uuid::new_v4().simple().to_string());
         static COUNT: AtomicU64 = AtomicU64::new(1);
-        RequestId(format!("{}-{}", &PROCESS[..16], COUNT.fetch_add(1, Ordering::Relaxed)).into())
+        RequestId(
+            format!(
+                "{}-{}",
+                &PROCESS[..16],
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            )
+            .into(),
+        )
     }
 
     /// The id that the middleware gave to the request.
     pub fn of_request(request: &HttpRequest) -> Self {
-        request.extensions().get::<RequestId>().cloned().unwrap_or_else(Self::next)
+        request
+            .extensions()
+            .get::<RequestId>()
+            .cloned()
+            .unwrap_or_else(Self::next)
     }
 
     pub fn as_str(&self) -> &str {
@@ -74,11 +86,16 @@ pub async fn identify<B: MessageBody>(
             response.headers_mut().insert(HEADER, value);
         }
         // No browser may take an answer for anything but what it says to be.
-        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+            .headers_mut()
+            .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         in_flight.answered(response.status());
         Ok(response)
     };
-    traces::within(begun, answering, |answer, span| conclude(answer.as_ref(), &span)).await
+    traces::within(begun, answering, |answer, span| {
+        conclude(answer.as_ref(), &span)
+    })
+    .await
 }
 
 fn span(route: Route, method: &Method, id: &RequestId, request: &ServiceRequest) -> Begun {
@@ -91,7 +108,11 @@ fn span(route: Route, method: &Method, id: &RequestId, request: &ServiceRequest)
             KeyValue::new("http.route", route.as_str()),
             KeyValue::new("gom.request_id", id.as_str().to_owned()),
         ],
-        parent: Some(if is_believed(request) { parent_of(request.headers()) } else { Context::new() }),
+        parent: Some(if is_believed(request) {
+            parent_of(request.headers())
+        } else {
+            Context::new()
+        }),
     }
 }
 
@@ -116,7 +137,10 @@ fn conclude<B>(answer: Result<&ServiceResponse<B>, &Error>, span: &SpanRef<'_>) 
         }
         Err(error) => error.as_response_error().status_code(),
     };
-    span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
+    span.set_attribute(KeyValue::new(
+        "http.response.status_code",
+        i64::from(status.as_u16()),
+    ));
     if status.is_server_error() {
         span.set_status(Status::error(""));
     }

@@ -39,7 +39,13 @@ impl RestError {
 
     fn with(status: StatusCode, message: Message) -> Self {
         let error = status.canonical_reason().unwrap_or("Error");
-        RestError { status, message, error, retry_after: None, allow: None }
+        RestError {
+            status,
+            message,
+            error,
+            retry_after: None,
+            allow: None,
+        }
     }
 
     /// The values of a body or a query that are not as they must be.
@@ -49,34 +55,55 @@ impl RestError {
 
     /// There is no live session with a valid token: the client has to log in again.
     pub fn logged_out(message: impl Into<Cow<'static, str>>) -> Self {
-        RestError { error: LOG_OUT, ..Self::new(StatusCode::FORBIDDEN, message) }
+        RestError {
+            error: LOG_OUT,
+            ..Self::new(StatusCode::FORBIDDEN, message)
+        }
     }
 
     pub fn csrf() -> Self {
-        RestError { error: "EBADCSRFTOKEN", ..Self::new(StatusCode::FORBIDDEN, "invalid csrf token") }
+        RestError {
+            error: "EBADCSRFTOKEN",
+            ..Self::new(StatusCode::FORBIDDEN, "invalid csrf token")
+        }
     }
 
     /// One answer for all that may be wrong with a login.
     pub fn wrong_credentials() -> Self {
-        RestError { error: "invalid_grant", ..Self::new(StatusCode::FORBIDDEN, "Invalid credentials") }
+        RestError {
+            error: "invalid_grant",
+            ..Self::new(StatusCode::FORBIDDEN, "Invalid credentials")
+        }
     }
 
     pub fn too_many_requests(retry_after: Duration) -> Self {
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
-        RestError { retry_after: Some(retry_after), ..error }
+        RestError {
+            retry_after: Some(retry_after),
+            ..error
+        }
     }
 
     /// There is no room for one more connection.
     pub fn crowded(message: String) -> Self {
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, message);
-        RestError { retry_after: Some(RETRY_AFTER), ..error }
+        RestError {
+            retry_after: Some(RETRY_AFTER),
+            ..error
+        }
     }
 
     /// Nothing was decided, for want of a store or of an issuer: the same may be asked again, after a second
     /// if nothing else is known.
-    pub fn unavailable(message: impl Into<Cow<'static, str>>, retry_after: Option<Duration>) -> Self {
+    pub fn unavailable(
+        message: impl Into<Cow<'static, str>>,
+        retry_after: Option<Duration>,
+    ) -> Self {
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
-        RestError { retry_after: Some(retry_after.unwrap_or(RETRY_AFTER)), ..error }
+        RestError {
+            retry_after: Some(retry_after.unwrap_or(RETRY_AFTER)),
+            ..error
+        }
     }
 
     /// A fault of the server, whose cause is in the log.
@@ -92,7 +119,10 @@ impl RestError {
     /// Something is served at this path, by other methods.
     pub fn method_not_allowed(request: &HttpRequest, allow: String) -> Self {
         let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, cannot(request));
-        RestError { allow: Some(allow), ..error }
+        RestError {
+            allow: Some(allow),
+            ..error
+        }
     }
 }
 
@@ -130,7 +160,11 @@ impl ResponseError for RestError {
         if let Some(wait) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, whole_seconds(wait)));
         }
-        response.json(Body { status_code: self.status.as_u16(), message: &self.message, error: self.error })
+        response.json(Body {
+            status_code: self.status.as_u16(),
+            message: &self.message,
+            error: self.error,
+        })
     }
 }
 
@@ -145,9 +179,14 @@ mod tests {
 
     #[test]
     fn waiting_times_are_whole_seconds() {
-        for (milliseconds, expected) in
-            [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (3_600_000, 3_600), (3_599_001, 3_600)]
-        {
+        for (milliseconds, expected) in [
+            (0, 1),
+            (1, 1),
+            (1_000, 1),
+            (1_001, 2),
+            (3_600_000, 3_600),
+            (3_599_001, 3_600),
+        ] {
             assert_eq!(whole_seconds(Duration::from_millis(milliseconds)), expected);
         }
     }

@@ -44,15 +44,28 @@ impl From<NotLoggedIn> for RestError {
 }
 
 /// Joins the two halves. A renewed half goes to the browser with the answer.
-pub async fn join(request: &HttpRequest, state: &State, id: &SessionId) -> Result<LoggedIn, NotLoggedIn> {
+pub async fn join(
+    request: &HttpRequest,
+    state: &State,
+    id: &SessionId,
+) -> Result<LoggedIn, NotLoggedIn> {
     let edge = &*state.edge;
     let session = edge.sessions.resume(id).await.map_err(unanswered)?;
     let session = session.ok_or_else(closed)?;
     let mut reason = None;
     let mut unavailable = false;
     for head in edge.cookies.token_halves_of(request) {
-        match edge.identity.verify(&session.provider, &head, &session.signature).await {
-            Ok(user) => return Ok(LoggedIn { user, head: Some(head) }),
+        match edge
+            .identity
+            .verify(&session.provider, &head, &session.signature)
+            .await
+        {
+            Ok(user) => {
+                return Ok(LoggedIn {
+                    user,
+                    head: Some(head),
+                });
+            }
             Err(TokenError::Expired) => return renew(request, state, id, &session).await,
             Err(TokenError::Invalid(message)) => match replaced(edge, &session, &head).await {
                 Ok(Some(newer)) => return newer_half(request, state, id, &session, newer).await,
@@ -67,7 +80,9 @@ pub async fn join(request: &HttpRequest, state: &State, id: &SessionId) -> Resul
     if unavailable {
         return Err(unverified());
     }
-    Err(NotLoggedIn::No(reason.unwrap_or("jwt must be provided".into())))
+    Err(NotLoggedIn::No(
+        reason.unwrap_or("jwt must be provided".into()),
+    ))
 }
 
 /// There is no such session, or not any more.
@@ -77,10 +92,20 @@ pub fn closed() -> NotLoggedIn {
 
 /// The half that replaced the one that the request brings: it set out before the answer to another one, which
 /// renewed the token, had arrived.
-async fn replaced(edge: &AuthServices, session: &Session, head: &str) -> Result<Option<String>, NotLoggedIn> {
-    let Some(previous) = &session.previous else { return Ok(None) };
+async fn replaced(
+    edge: &AuthServices,
+    session: &Session,
+    head: &str,
+) -> Result<Option<String>, NotLoggedIn> {
+    let Some(previous) = &session.previous else {
+        return Ok(None);
+    };
     for signature in previous.signatures() {
-        match edge.identity.verify(&session.provider, head, signature).await {
+        match edge
+            .identity
+            .verify(&session.provider, head, signature)
+            .await
+        {
             // It was the session's, expired or not.
             Ok(_) | Err(TokenError::Expired) => return Ok(Some(previous.head.clone())),
             Err(TokenError::Invalid(_)) => {}
@@ -101,17 +126,29 @@ pub async fn renew_for_connection(
     until: SystemTime,
 ) -> Result<Arc<User>, NotLoggedIn> {
     let edge = &*state.edge;
-    let session = edge.sessions.resume(id).await.map_err(unanswered)?.ok_or_else(closed)?;
+    let session = edge
+        .sessions
+        .resume(id)
+        .await
+        .map_err(unanswered)?
+        .ok_or_else(closed)?;
     // Another connection, or a request, may have renewed it.
     if let Some(previous) = &session.previous
-        && let Ok(user) = edge.identity.verify(&session.provider, &previous.head, &session.signature).await
+        && let Ok(user) = edge
+            .identity
+            .verify(&session.provider, &previous.head, &session.signature)
+            .await
         && user.expires > until
     {
         return Ok(user);
     }
     match refreshed(state, id, &session, For::Connection).await? {
         Ok(Refreshed { session, head }) => {
-            match edge.identity.verify(&session.provider, &head, &session.signature).await {
+            match edge
+                .identity
+                .verify(&session.provider, &head, &session.signature)
+                .await
+            {
                 Ok(user) => Ok(user),
                 Err(TokenError::Unavailable) => Err(unverified()),
                 Err(error) => Err(NotLoggedIn::No(error.to_string().into())),
@@ -130,7 +167,10 @@ fn expired() -> NotLoggedIn {
 /// The session's token is not renewed.
 fn refresher(edge: &AuthServices, session: &Session) -> Result<Box<dyn Refresher>, NotLoggedIn> {
     let renewable = session.refresh_token.is_some();
-    renewable.then(|| edge.identity.refresher(&session.provider)).flatten().ok_or_else(expired)
+    renewable
+        .then(|| edge.identity.refresher(&session.provider))
+        .flatten()
+        .ok_or_else(expired)
 }
 
 /// Gets a new token from whoever issued the expired one. However many requests ask together, it is asked once.
@@ -168,7 +208,11 @@ async fn refreshed(
     let sessions = &state.edge.sessions;
     Ok(match recipient {
         For::Request => sessions.refresh(id, &session.signature, refresher).await,
-        For::Connection => sessions.refresh_for_connection(id, &session.signature, refresher).await,
+        For::Connection => {
+            sessions
+                .refresh_for_connection(id, &session.signature, refresher)
+                .await
+        }
     })
 }
 
@@ -181,7 +225,12 @@ async fn newer_half(
     session: &Session,
     head: String,
 ) -> Result<LoggedIn, NotLoggedIn> {
-    match state.edge.identity.verify(&session.provider, &head, &session.signature).await {
+    match state
+        .edge
+        .identity
+        .verify(&session.provider, &head, &session.signature)
+        .await
+    {
         Err(TokenError::Expired) => renew(request, state, id, session).await,
         _ => verified(request, &state.edge, id, session, head).await,
     }
@@ -195,7 +244,11 @@ async fn verified(
     session: &Session,
     head: String,
 ) -> Result<LoggedIn, NotLoggedIn> {
-    match edge.identity.verify(&session.provider, &head, &session.signature).await {
+    match edge
+        .identity
+        .verify(&session.provider, &head, &session.signature)
+        .await
+    {
         Ok(user) => {
             // A half of which the session does not know that the browser has it would be refused after the next renewal.
             let head = edge.sessions.heard(id, session).await.then_some(head);
@@ -216,13 +269,21 @@ pub fn unanswered(error: SessionError) -> NotLoggedIn {
         return NotLoggedIn::No(error.to_string().into());
     }
     // Why is the operator's business: it may name hosts. All requests and connections of a process may find it out at once.
-    let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let second = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     if WARNED.swap(second, Ordering::Relaxed) != second {
         tracing::warn!(cause = %error, "there is no answer about a session; logged at most once a second");
     }
-    NotLoggedIn::Unknown(RestError::unavailable("Sessions are not available at the moment; try again", None))
+    NotLoggedIn::Unknown(RestError::unavailable(
+        "Sessions are not available at the moment; try again",
+        None,
+    ))
 }
 
 fn unverified() -> NotLoggedIn {
-    NotLoggedIn::Unknown(RestError::unavailable("Logins cannot be verified at the moment; try again", None))
+    NotLoggedIn::Unknown(RestError::unavailable(
+        "Logins cannot be verified at the moment; try again",
+        None,
+    ))
 }

@@ -16,7 +16,8 @@ pub fn seal(keys: &AppKeys, id: &SessionId) -> String {
 pub fn open(keys: &AppKeys, value: &str) -> Option<SessionId> {
     let (id, signature) = value.strip_prefix("s:")?.rsplit_once('.')?;
     let signature = STANDARD_NO_PAD.decode(signature).ok()?;
-    keys.verify(KeyUse::SessionCookie, id.as_bytes(), &signature).then(|| SessionId::parse(id))?
+    keys.verify(KeyUse::SessionCookie, id.as_bytes(), &signature)
+        .then(|| SessionId::parse(id))?
 }
 
 #[cfg(test)]

@@ -62,8 +62,9 @@ impl SiteCookies {
     /// is closed.
     pub fn id_of(&self, request: &HttpRequest) -> Option<SessionId> {
         // Somebody may have set another beside ours.
-        let ours =
-            self.uses_host_prefix().then(|| cookies::values(request.headers(), &self.names.host_session_id));
+        let ours = self
+            .uses_host_prefix()
+            .then(|| cookies::values(request.headers(), &self.names.host_session_id));
         ours.into_iter()
             .flatten()
             .chain(cookies::values(request.headers(), &self.names.session_id))
@@ -115,16 +116,27 @@ impl SiteCookies {
     /// Gives the browser a CSRF token for a session.
     pub fn give_csrf_token(&self, request: &HttpRequest, id: &SessionId) {
         let token = csrf::token(&self.keys, id);
-        put(request, &self.names.csrf_token, cookies::set(&self.names.csrf_token, &token, &self.csrf_token));
+        put(
+            request,
+            &self.names.csrf_token,
+            cookies::set(&self.names.csrf_token, &token, &self.csrf_token),
+        );
         show_csrf_token(request, token);
     }
 
     /// Notes in the browser that this account was logged in to from it.
     pub fn give_device(&self, request: &HttpRequest, account: &str) {
         let value = device_cookie::seal(&self.keys, account);
-        let attributes =
-            Attributes { max_age: Some(device_cookie::MAX_AGE), http_only: true, ..self.session_id.clone() };
-        put(request, &self.names.device, cookies::set(&self.names.device, &value, &attributes));
+        let attributes = Attributes {
+            max_age: Some(device_cookie::MAX_AGE),
+            http_only: true,
+            ..self.session_id.clone()
+        };
+        put(
+            request,
+            &self.names.device,
+            cookies::set(&self.names.device, &value, &attributes),
+        );
     }
 
     /// A CSRF token for the session that the browser has, or for a new one, so that it can log in. Nothing is
@@ -152,7 +164,11 @@ impl SiteCookies {
             &self.names.session_token,
             cookies::expire(&self.names.session_token, &self.session_token),
         );
-        put(request, &self.names.csrf_token, cookies::expire(&self.names.csrf_token, &self.csrf_token));
+        put(
+            request,
+            &self.names.csrf_token,
+            cookies::expire(&self.names.csrf_token, &self.csrf_token),
+        );
     }
 
     /// Makes the browser forget the session's name.
@@ -163,7 +179,9 @@ impl SiteCookies {
     }
 
     fn names_of_id(&self) -> impl Iterator<Item = &Arc<str>> {
-        let host = self.uses_host_prefix().then_some(&self.names.host_session_id);
+        let host = self
+            .uses_host_prefix()
+            .then_some(&self.names.host_session_id);
         host.into_iter().chain([&self.names.session_id])
     }
 }

@@ -18,7 +18,9 @@ use crate::socket::{Handshake, OwnSocket, Protocol, open};
 
 /// Whether a request asks for a websocket.
 pub fn is_asked_for(headers: &HeaderMap) -> bool {
-    let upgrade = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    let upgrade = headers
+        .get(header::UPGRADE)
+        .and_then(|value| value.to_str().ok());
     upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
 }
 
@@ -41,8 +43,14 @@ async fn shake_hands(
     if session.is_some() {
         check_site(request, &state.edge)?;
     }
-    let viewer = if session.is_some() || by_header { known(request, &state).await? } else { None };
-    RequestContext::of(request, |noted| viewer.iter().for_each(|viewer| noted.viewer(viewer)));
+    let viewer = if session.is_some() || by_header {
+        known(request, &state).await?
+    } else {
+        None
+    };
+    RequestContext::of(request, |noted| {
+        viewer.iter().for_each(|viewer| noted.viewer(viewer))
+    });
     let user = viewer.as_ref().and_then(Viewer::user);
     let over = match &session {
         Some(session) if viewer.is_none() => lives(&state, session).await,
@@ -51,11 +59,18 @@ async fn shake_hands(
     let address = state.edge.proxies.client_of(request).to_string();
     let place = state
         .connections
-        .enter(&state.bounds, &address, user.map(|user| user.subject.as_str()))
+        .enter(
+            &state.bounds,
+            &address,
+            user.map(|user| user.subject.as_str()),
+        )
         .map_err(|crowded| RestError::crowded(crowded.to_string()))?;
     let protocol = protocol(request.headers());
     let mut response = ws::handshake(request).map_err(|error| {
-        RestError::new(StatusCode::BAD_REQUEST, format!("This is no handshake of a websocket: {error}"))
+        RestError::new(
+            StatusCode::BAD_REQUEST,
+            format!("This is no handshake of a websocket: {error}"),
+        )
     })?;
     if let Some(name) = protocol {
         response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, name));
@@ -79,7 +94,9 @@ async fn known(request: &HttpRequest, state: &State) -> Result<Option<Viewer>, R
     match viewer(request, state).await {
         Ok(viewer) => Ok(Some(viewer)),
         // Nobody is refused because a store does not answer: asked again, it may.
-        Err(ViewerError::Browser(error)) if error.status_code() == StatusCode::SERVICE_UNAVAILABLE => {
+        Err(ViewerError::Browser(error))
+            if error.status_code() == StatusCode::SERVICE_UNAVAILABLE =>
+        {
             Err(error)
         }
         Err(_) => Ok(None),
@@ -88,13 +105,23 @@ async fn known(request: &HttpRequest, state: &State) -> Result<Option<Viewer>, R
 
 /// Somebody has logged in to the session, and nobody out of it.
 async fn lives(state: &State, session: &SessionId) -> bool {
-    let living = state.edge.sessions.living(std::slice::from_ref(session)).await;
+    let living = state
+        .edge
+        .sessions
+        .living(std::slice::from_ref(session))
+        .await;
     matches!(living.as_deref(), Ok([true]))
 }
 
 /// The one that is agreed on: the first that is asked for, in whichever line, and spoken.
 fn protocol(headers: &HeaderMap) -> Option<&'static str> {
-    let asked = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
+    let asked = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|value| value.to_str().ok());
     let mut asked = asked.flat_map(|value| value.split(','));
-    asked.find_map(|name| Protocol::NAMES.into_iter().find(|spoken| *spoken == name.trim()))
+    asked.find_map(|name| {
+        Protocol::NAMES
+            .into_iter()
+            .find(|spoken| *spoken == name.trim())
+    })
 }

@@ -41,7 +41,11 @@ const LAST_EVENT_ID: &str = "last-event-id";
 ///
 /// # Errors
 /// If there is no room for one more.
-pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<HttpResponse, RestError> {
+pub async fn stream(
+    request: &HttpRequest,
+    state: &State,
+    call: Call,
+) -> Result<HttpResponse, RestError> {
     RequestContext::of(request, |noted| noted.route(Route::Stream));
     let bounds = &state.bounds;
     let user = call.viewer.user();
@@ -57,7 +61,14 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
     let socket = request.conn_data::<OwnSocket>().copied();
     let account = state.waiting.account(&reader(&call.viewer));
     let told = state.sockets.told();
-    let outbox = Outbox::new(bounds.queue_messages, bounds.queue_bytes, |_, _| None, socket, &account, told);
+    let outbox = Outbox::new(
+        bounds.queue_messages,
+        bounds.queue_bytes,
+        |_, _| None,
+        socket,
+        &account,
+        told,
+    );
     let session = state.edge.cookies.id_of(request).filter(|_| user.is_some());
     let entry = state.sockets.enter(&outbox, session.clone());
     let end = End::of(request, state, session, &call.viewer, &outbox);
@@ -68,27 +79,45 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
         last: Cell::new(None),
     });
     let mut asked = call.requests.into_iter();
-    let started = match (asked.next(), asked.next(), last_event_id(request, &events.cursors)) {
+    let started = match (
+        asked.next(),
+        asked.next(),
+        last_event_id(request, &events.cursors),
+    ) {
         (Some(operation), None, Ok(from)) => {
             if let Some(from) = from {
                 events.is_at(from);
             }
             let outlet = Rc::clone(&events) as Rc<dyn Outlet>;
-            let starting =
-                start(&state.api, operation, call.viewer, from, call.by_get, call.deadline, outlet);
+            let starting = start(
+                &state.api,
+                operation,
+                call.viewer,
+                from,
+                call.by_get,
+                call.deadline,
+                outlet,
+            );
             let started = AssertUnwindSafe(starting).catch_unwind().await;
             started.unwrap_or_else(|_| Started::Answered(Answer::panicked()))
         }
         (_, _, Err(error)) => Started::Answered(Answer::refused(vec![error])),
         _ => {
             let message = "A batch cannot be answered by events: send one operation";
-            Started::Answered(Answer::refused(vec![ApiError::new(ErrorKind::BadUserInput, message)]))
+            Started::Answered(Answer::refused(vec![ApiError::new(
+                ErrorKind::BadUserInput,
+                message,
+            )]))
         }
     };
     let running = match started {
         Started::Running(running) => Some(running),
         Started::Answered(answer) => {
-            for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
+            for error in answer
+                .errors
+                .iter()
+                .filter(|error| error.kind == ErrorKind::Internal)
+            {
                 tracing::error!(request_id = %events.id, cause = error.message, "internal error");
             }
             events.answer(&answer);
@@ -117,7 +146,9 @@ pub async fn stream(request: &HttpRequest, state: &State, call: Call) -> Result<
 }
 
 fn last_event_id(request: &HttpRequest, cursors: &Cursors) -> Result<Option<Cursor>, ApiError> {
-    let Some(value) = request.headers().get(LAST_EVENT_ID) else { return Ok(None) };
+    let Some(value) = request.headers().get(LAST_EVENT_ID) else {
+        return Ok(None);
+    };
     if value.as_bytes().trim_ascii().is_empty() {
         return Ok(None);
     }
@@ -141,13 +172,17 @@ impl Events {
     /// A client that comes back goes on after this.
     fn is_at(&self, cursor: Cursor) {
         self.last.set(Some(cursor));
-        self.outbox.send([format!("id: {}\n\n", self.cursors.seal(cursor)).into()]);
+        self.outbox
+            .send([format!("id: {}\n\n", self.cursors.seal(cursor)).into()]);
     }
 
     /// The stream has been served up to here, and ends: what a quiet one has had last may be forgotten.
     fn leave_at(&self, position: Option<Cursor>) {
         if let Some(position) = position
-            && self.last.get().is_none_or(|last| last.epoch != position.epoch || last < position)
+            && self
+                .last
+                .get()
+                .is_none_or(|last| last.epoch != position.epoch || last < position)
         {
             self.is_at(position);
         }
@@ -174,7 +209,10 @@ fn event(payload: &[u8], cursor: Option<&str>) -> Bytes {
     out.extend_from_slice(b"data: ");
     let start = out.len();
     out.extend_from_slice(payload);
-    for byte in out[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+    for byte in out[start..]
+        .iter_mut()
+        .filter(|byte| matches!(byte, b'\n' | b'\r'))
+    {
         *byte = b' ';
     }
     out.extend_from_slice(b"\n\n");
@@ -277,8 +315,19 @@ impl End {
         match (session, viewer, request.app_data::<Data<State>>()) {
             (Some(session), Viewer::User(user), Some(state)) => {
                 let (state, user, outbox) = (state.clone(), Arc::clone(user), Rc::clone(outbox));
-                let renewing = renewing(state.clone(), session.clone(), user.expires, Rc::clone(&outbox));
-                End::Session(Box::new(Tenure { state, session, user, outbox, renewing }))
+                let renewing = renewing(
+                    state.clone(),
+                    session.clone(),
+                    user.expires,
+                    Rc::clone(&outbox),
+                );
+                End::Session(Box::new(Tenure {
+                    state,
+                    session,
+                    user,
+                    outbox,
+                    renewing,
+                }))
             }
             _ => {
                 let left = time_left(request, state, viewer);
@@ -291,7 +340,12 @@ impl End {
     /// Ready when nothing may follow; not to be polled again then.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let tenure = match self {
-            End::Token(expires) => return expires.as_mut().poll(cx).map(|()| Ending::Now(Closed::Forbidden)),
+            End::Token(expires) => {
+                return expires
+                    .as_mut()
+                    .poll(cx)
+                    .map(|()| Ending::Now(Closed::Forbidden));
+            }
             End::Session(tenure) => tenure,
         };
         loop {
@@ -320,16 +374,25 @@ impl Stream for Body {
                 }
                 return Poll::Ready(None);
             }
-            let position = self.running.as_ref().and_then(|running| running.position(self.events.last.get()));
-            self.leaving = Some(position.map_or_else(|| ready(None).boxed_local(), FutureExt::boxed_local));
+            let position = self
+                .running
+                .as_ref()
+                .and_then(|running| running.position(self.events.last.get()));
+            self.leaving =
+                Some(position.map_or_else(|| ready(None).boxed_local(), FutureExt::boxed_local));
         }
-        if let Some(Poll::Ready(position)) = self.leaving.as_mut().map(|leaving| leaving.poll_unpin(cx)) {
+        if let Some(Poll::Ready(position)) =
+            self.leaving.as_mut().map(|leaving| leaving.poll_unpin(cx))
+        {
             self.leaving = None;
             self.events.leave_at(position);
         }
         match self.outbox.poll(cx) {
             Poll::Ready(event) => Poll::Ready(event.map(Ok)),
-            Poll::Pending => self.heartbeat.poll_tick(cx).map(|_| Some(Ok(Bytes::from_static(b":\n\n")))),
+            Poll::Pending => self
+                .heartbeat
+                .poll_tick(cx)
+                .map(|_| Some(Ok(Bytes::from_static(b":\n\n")))),
         }
     }
 }
@@ -346,8 +409,14 @@ mod tests {
 
     #[test]
     fn a_stream_that_ends_because_no_store_answers_is_not_counted_as_forbidden() {
-        assert_eq!(Ending::of(Some(Err(NotRenewed::Unavailable))), Ending::Now(Closed::Again));
-        assert_eq!(Ending::of(Some(Err(NotRenewed::Over))), Ending::Now(Closed::Forbidden));
+        assert_eq!(
+            Ending::of(Some(Err(NotRenewed::Unavailable))),
+            Ending::Now(Closed::Again)
+        );
+        assert_eq!(
+            Ending::of(Some(Err(NotRenewed::Over))),
+            Ending::Now(Closed::Forbidden)
+        );
     }
 
     #[test]

@@ -25,19 +25,25 @@ pub fn describe() -> Operation {
             "migrations": { "type": "integer", "description": "The version of Gom's own tables." },
         },
     });
-    Operation::new(Tag::Server, "version", "Which program this is, and what it was built and started for")
-        .answer(Answer::new(200, "Null is what the build was not told.").json(body))
+    Operation::new(
+        Tag::Server,
+        "version",
+        "Which program this is, and what it was built and started for",
+    )
+    .answer(Answer::new(200, "Null is what the build was not told.").json(body))
 }
 
 /// Answers always. `datamodel` is a digest of its text: nodes that serve different ones can be told apart.
 pub async fn version(checks: Data<HealthChecks>) -> HttpResponse {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
-        "name": "gom",
-        "version": env!("CARGO_PKG_VERSION"),
-        "revision": build_info::revision(),
-        "builtAt": build_info::built_at(),
-        "role": checks.role.name(),
-        "datamodel": *checks.datamodel,
-        "migrations": migrations::system_version(),
-    }))
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(json!({
+            "name": "gom",
+            "version": env!("CARGO_PKG_VERSION"),
+            "revision": build_info::revision(),
+            "builtAt": build_info::built_at(),
+            "role": checks.role.name(),
+            "datamodel": *checks.datamodel,
+            "migrations": migrations::system_version(),
+        }))
 }

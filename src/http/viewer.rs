@@ -49,8 +49,11 @@ pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, View
             return Err(ViewerError::Bearer(invalid_token()));
         }
     }
-    let id = id.ok_or_else(|| ViewerError::Browser(RestError::logged_out("jwt must be provided")))?;
-    let logged_in = session::join(request, state, &id).await.map_err(|no| ViewerError::Browser(no.into()))?;
+    let id =
+        id.ok_or_else(|| ViewerError::Browser(RestError::logged_out("jwt must be provided")))?;
+    let logged_in = session::join(request, state, &id)
+        .await
+        .map_err(|no| ViewerError::Browser(no.into()))?;
     if !request.method().is_safe() {
         check_page(request, edge, &id).map_err(ViewerError::Browser)?;
     }
@@ -60,9 +63,15 @@ pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, View
 /// How long the viewer of a request stays the viewer: until the token ends.
 pub fn time_left(request: &HttpRequest, state: &State, viewer: &Viewer) -> Duration {
     if let Some(user) = viewer.user() {
-        return user.expires.duration_since(SystemTime::now()).unwrap_or_default();
+        return user
+            .expires
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
     }
-    let value = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let value = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     match value.map(authorization) {
         Some(Authorization::Bearer(token)) => state.tokens.time_left(token).unwrap_or_default(),
         _ => Duration::ZERO,
@@ -74,7 +83,11 @@ pub fn time_left(request: &HttpRequest, state: &State, viewer: &Viewer) -> Durat
 /// # Errors
 /// If a page of another site did.
 pub fn check_site(request: &HttpRequest, edge: &AuthServices) -> Result<(), RestError> {
-    if edge.origins.admit(request, &edge.proxies) { Ok(()) } else { Err(RestError::csrf()) }
+    if edge.origins.admit(request, &edge.proxies) {
+        Ok(())
+    } else {
+        Err(RestError::csrf())
+    }
 }
 
 /// Whether a page of ours sent the request, for whatever it changes.
@@ -82,9 +95,16 @@ pub fn check_site(request: &HttpRequest, edge: &AuthServices) -> Result<(), Rest
 /// # Errors
 /// If not. If it has no token, or one of another session, the answer brings one that is good, so that the
 /// client can try again.
-pub fn check_page(request: &HttpRequest, edge: &AuthServices, id: &SessionId) -> Result<(), RestError> {
+pub fn check_page(
+    request: &HttpRequest,
+    edge: &AuthServices,
+    id: &SessionId,
+) -> Result<(), RestError> {
     check_site(request, edge)?;
-    let token = request.headers().get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+    let token = request
+        .headers()
+        .get(CSRF_HEADER)
+        .and_then(|value| value.to_str().ok());
     if token.is_some_and(|token| csrf::belongs(&edge.cookies.keys, id, token)) {
         return Ok(());
     }
@@ -111,7 +131,9 @@ enum Authorization<'a> {
 /// The token of `Bearer TOKEN`; the scheme's letters may be of either case.
 fn authorization(value: &str) -> Authorization<'_> {
     match value.trim().split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Authorization::Bearer(token.trim()),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Authorization::Bearer(token.trim())
+        }
         _ if value.trim().eq_ignore_ascii_case("bearer") => Authorization::Bearer(""),
         _ => Authorization::Other,
     }

@@ -85,7 +85,10 @@ impl AppKeys {
     }
 
     pub fn new(current: &Secret, previous: Option<&Secret>) -> Self {
-        AppKeys { current: derive(current), previous: previous.map(derive) }
+        AppKeys {
+            current: derive(current),
+            previous: previous.map(derive),
+        }
     }
 
     /// The signature of a message.
@@ -94,8 +97,15 @@ impl AppKeys {
     }
 
     /// The signatures of a message with the key in use and, where there is one, the previous key.
-    pub fn signatures(&self, key_use: KeyUse, message: &[u8]) -> impl Iterator<Item = [u8; SIGNATURE_BYTES]> {
-        let previous = self.previous.as_ref().map(|keys| signature(&keys[key_use as usize], message));
+    pub fn signatures(
+        &self,
+        key_use: KeyUse,
+        message: &[u8],
+    ) -> impl Iterator<Item = [u8; SIGNATURE_BYTES]> {
+        let previous = self
+            .previous
+            .as_ref()
+            .map(|keys| signature(&keys[key_use as usize], message));
         std::iter::once(self.sign(key_use, message)).chain(previous)
     }
 
@@ -150,7 +160,10 @@ mod tests {
         for signed_for in KeyUse::ALL {
             let signature = keys.sign(signed_for, b"message");
             for used_for in KeyUse::ALL {
-                assert_eq!(keys.verify(used_for, b"message", &signature), signed_for == used_for);
+                assert_eq!(
+                    keys.verify(used_for, b"message", &signature),
+                    signed_for == used_for
+                );
             }
         }
     }
@@ -162,7 +175,10 @@ mod tests {
         assert!(!keys("third", Some("second")).verify(KeyUse::Csrf, b"message", &signature));
         assert!(!keys("second", None).verify(KeyUse::Csrf, b"message", &signature));
         let newer = keys("second", Some("first")).sign(KeyUse::Csrf, b"message");
-        assert!(keys("second", None).verify(KeyUse::Csrf, b"message", &newer), "signed with the newer one");
+        assert!(
+            keys("second", None).verify(KeyUse::Csrf, b"message", &newer),
+            "signed with the newer one"
+        );
     }
 
     #[test]

@@ -34,7 +34,10 @@ impl Expected {
         if !self.is_access_token(&claims) {
             return invalid("not an access token");
         }
-        let Some(subject) = claims.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty())
+        let Some(subject) = claims
+            .get("sub")
+            .and_then(Value::as_str)
+            .filter(|subject| !subject.is_empty())
         else {
             return invalid("jwt subject invalid");
         };
@@ -66,8 +69,9 @@ impl Expected {
             None => !self.says_its_use,
             Some(token_use) => token_use == ACCESS,
         };
-        let by_type =
-            claims.get("typ").is_none_or(|kind| kind != "ID" && kind != "Refresh" && kind != "Offline");
+        let by_type = claims
+            .get("typ")
+            .is_none_or(|kind| kind != "ID" && kind != "Refresh" && kind != "Offline");
         by_use && by_type
     }
 }
@@ -82,8 +86,13 @@ pub(super) fn is_for(audience: &str, claims: &Map<String, Value>) -> bool {
 }
 
 fn permissions(claims: &Map<String, Value>) -> Option<Vec<String>> {
-    let Value::Array(permissions) = claims.get("permissions")? else { return None };
-    permissions.iter().map(|permission| permission.as_str().map(str::to_owned)).collect()
+    let Value::Array(permissions) = claims.get("permissions")? else {
+        return None;
+    };
+    permissions
+        .iter()
+        .map(|permission| permission.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// Seconds since 1970; with a fraction, the second that has begun.
@@ -92,7 +101,9 @@ fn time(value: Option<&Value>) -> Option<SystemTime> {
     let seconds = match value.as_u64() {
         Some(seconds) => seconds,
         None => {
-            let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0 && seconds.is_finite())?;
+            let seconds = value
+                .as_f64()
+                .filter(|seconds| *seconds >= 0.0 && seconds.is_finite())?;
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -115,7 +126,12 @@ mod tests {
 
     fn expected(says_its_use: bool) -> Expected {
         let leeway = Duration::from_secs(10);
-        Expected { issuer: "issuer".into(), audience: "api".into(), says_its_use, leeway }
+        Expected {
+            issuer: "issuer".into(),
+            audience: "api".into(),
+            says_its_use,
+            leeway,
+        }
     }
 
     /// Good claims with changes; null takes one away.
@@ -127,7 +143,9 @@ mod tests {
         for (name, value) in changes.as_object().unwrap() {
             claims[name] = value.clone();
         }
-        let Value::Object(mut claims) = claims else { unreachable!() };
+        let Value::Object(mut claims) = claims else {
+            unreachable!()
+        };
         claims.retain(|_, value| !value.is_null());
         expected(says_its_use).check(claims, UNIX_EPOCH + Duration::from_secs(NOW))
     }
@@ -141,16 +159,32 @@ mod tests {
         );
         assert_eq!(user.claims["seller"], "s");
         assert_eq!(user.expires, UNIX_EPOCH + Duration::from_secs(NOW + 70));
-        assert!(check(true, &json!({ "aud": ["other", "api"], "nbf": NOW + 10, "exp": 1.9e9 })).is_ok());
+        assert!(
+            check(
+                true,
+                &json!({ "aud": ["other", "api"], "nbf": NOW + 10, "exp": 1.9e9 })
+            )
+            .is_ok()
+        );
         assert!(check(false, &json!({ "token_use": null })).is_ok());
     }
 
     #[test]
     fn f08_a_token_for_another_use_is_refused() {
-        for changes in [json!({ "token_use": "id" }), json!({ "token_use": 1 }), json!({ "typ": "ID" })] {
-            assert!(check(true, &changes).is_err() && check(false, &changes).is_err(), "{changes}");
+        for changes in [
+            json!({ "token_use": "id" }),
+            json!({ "token_use": 1 }),
+            json!({ "typ": "ID" }),
+        ] {
+            assert!(
+                check(true, &changes).is_err() && check(false, &changes).is_err(),
+                "{changes}"
+            );
         }
-        assert!(check(true, &json!({ "token_use": null })).is_err(), "ours says it");
+        assert!(
+            check(true, &json!({ "token_use": null })).is_err(),
+            "ours says it"
+        );
     }
 
     #[test]
@@ -175,14 +209,23 @@ mod tests {
             json!({ "nbf": NOW + 11 }),
             json!({ "nbf": "soon" }),
         ] {
-            assert!(matches!(check(true, &changes), Err(TokenError::Invalid(_))), "{changes}");
+            assert!(
+                matches!(check(true, &changes), Err(TokenError::Invalid(_))),
+                "{changes}"
+            );
         }
     }
 
     #[test]
     fn only_what_was_valid_is_expired() {
-        assert!(check(true, &json!({ "exp": NOW - 9 })).is_ok(), "the issuer's clock may be slow");
-        assert_eq!(check(true, &json!({ "exp": NOW - 10 })), Err(TokenError::Expired));
+        assert!(
+            check(true, &json!({ "exp": NOW - 9 })).is_ok(),
+            "the issuer's clock may be slow"
+        );
+        assert_eq!(
+            check(true, &json!({ "exp": NOW - 10 })),
+            Err(TokenError::Expired)
+        );
         let other = check(true, &json!({ "exp": NOW - 10, "aud": "other" }));
         assert!(matches!(other, Err(TokenError::Invalid(_))), "{other:?}");
     }

@@ -26,12 +26,17 @@ pub struct Cursors {
 
 impl Cursors {
     pub fn new(keys: AppKeys) -> Self {
-        Cursors { keys: Arc::new(keys) }
+        Cursors {
+            keys: Arc::new(keys),
+        }
     }
 
     /// With keys that nobody else has.
     pub fn alone() -> Self {
-        Cursors::new(AppKeys::new(&Secret::new(uuid::Uuid::new_v4().to_string()), None))
+        Cursors::new(AppKeys::new(
+            &Secret::new(uuid::Uuid::new_v4().to_string()),
+            None,
+        ))
     }
 
     /// With the keys of the settings.
@@ -88,9 +93,17 @@ fn masked(bytes: &[u8], mask: &[u8; SIGNATURE_BYTES]) -> [u8; PLAIN_BYTES] {
 }
 
 fn cursor(plain: &[u8; PLAIN_BYTES]) -> Cursor {
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    };
     let part = u32::try_from(number(&plain[16..])).unwrap_or(Cursor::WHOLE);
-    Cursor { epoch: number(&plain[..8]), position: number(&plain[8..16]), part }
+    Cursor {
+        epoch: number(&plain[..8]),
+        position: number(&plain[8..16]),
+        part,
+    }
 }
 
 fn bytes(text: &str) -> Option<[u8; TAG_BYTES + PLAIN_BYTES]> {
@@ -109,30 +122,56 @@ mod tests {
     use super::*;
 
     fn cursors(current: &str, previous: Option<&str>) -> Cursors {
-        Cursors::new(AppKeys::new(&Secret::new(current), previous.map(Secret::new).as_ref()))
+        Cursors::new(AppKeys::new(
+            &Secret::new(current),
+            previous.map(Secret::new).as_ref(),
+        ))
     }
 
     #[test]
     fn a_sealed_cursor_is_opened_by_every_node_and_by_nobody_else() {
         let (one, other) = (cursors("a key", None), cursors("a key", None));
-        for cursor in [Cursor { epoch: 0xab, position: 1, part: 0 }, Cursor::after(u64::MAX, u64::MAX)] {
+        for cursor in [
+            Cursor {
+                epoch: 0xab,
+                position: 1,
+                part: 0,
+            },
+            Cursor::after(u64::MAX, u64::MAX),
+        ] {
             assert_eq!(other.open(&one.seal(cursor)), Ok(cursor));
             assert_eq!(one.seal(cursor), other.seal(cursor));
-            assert_eq!(cursors("newer", Some("a key")).open(&one.seal(cursor)), Ok(cursor));
-            assert_eq!(cursors("another", None).open(&one.seal(cursor)), Err(BadCursor));
+            assert_eq!(
+                cursors("newer", Some("a key")).open(&one.seal(cursor)),
+                Ok(cursor)
+            );
+            assert_eq!(
+                cursors("another", None).open(&one.seal(cursor)),
+                Err(BadCursor)
+            );
         }
     }
 
     #[test]
     fn cursors_do_not_count() {
         let cursors = cursors("a key", None);
-        let sealed = |position| cursors.seal(Cursor { epoch: 1, position, part: 0 });
+        let sealed = |position| {
+            cursors.seal(Cursor {
+                epoch: 1,
+                position,
+                part: 0,
+            })
+        };
         let texts: Vec<String> = (0..200).map(sealed).collect();
         assert!(!texts.is_sorted() && texts.iter().all(|text| text.len() == texts[0].len()));
         // Of two that follow each other about half of the bits differ.
         for pair in texts.windows(2) {
             let [one, other] = [&pair[0], &pair[1]].map(|text| bytes(text).unwrap_or_default());
-            let differing: u32 = one.iter().zip(other).map(|(a, b)| (a ^ b).count_ones()).sum();
+            let differing: u32 = one
+                .iter()
+                .zip(other)
+                .map(|(a, b)| (a ^ b).count_ones())
+                .sum();
             assert!((60..165).contains(&differing), "{pair:?}");
         }
     }
@@ -144,7 +183,14 @@ mod tests {
         let mut altered = sealed.clone().into_bytes();
         altered[20] ^= 1;
         let altered = String::from_utf8_lossy(&altered).into_owned();
-        for bad in ["", "nonsense", &sealed[1..], &altered, &"0".repeat(sealed.len()), "é"] {
+        for bad in [
+            "",
+            "nonsense",
+            &sealed[1..],
+            &altered,
+            &"0".repeat(sealed.len()),
+            "é",
+        ] {
             assert_eq!(cursors.open(bad), Err(BadCursor), "{bad}");
         }
         assert_eq!(cursors.open("9f3a01c2d4e7-1b2-0"), Ok(Cursor::after(0, 0)));

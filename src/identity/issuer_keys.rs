@@ -80,18 +80,28 @@ struct Attempt {
 impl IssuerKey {
     /// As a token's header calls it.
     pub fn algorithm_name(&self) -> &'static str {
-        if self.algorithm == Algorithm::ES256 { "ES256" } else { "RS256" }
+        if self.algorithm == Algorithm::ES256 {
+            "ES256"
+        } else {
+            "RS256"
+        }
     }
 
     /// Whether the text was signed with the private key to this one.
     pub fn verifies(&self, signed: &str, signature: &str) -> bool {
-        jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.key, self.algorithm).unwrap_or(false)
+        jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.key, self.algorithm)
+            .unwrap_or(false)
     }
 }
 
 impl IssuerKeys {
     pub fn new(outside: UpstreamClient, pace: KeyPace) -> Self {
-        IssuerKeys { outside, pace, found: RwLock::default(), last: Mutex::default() }
+        IssuerKeys {
+            outside,
+            pace,
+            found: RwLock::default(),
+            last: Mutex::default(),
+        }
     }
 
     /// The key of this name; without a name, the only one.
@@ -105,7 +115,9 @@ impl IssuerKeys {
             return Ok(key);
         }
         // A task of its own: it goes on for the others if whoever asked first goes away.
-        let told = tokio::spawn(Arc::clone(self).fetch()).await.unwrap_or(false);
+        let told = tokio::spawn(Arc::clone(self).fetch())
+            .await
+            .unwrap_or(false);
         match self.found().and_then(|found| self.pick(&found, id)) {
             Some(key) => Ok(key),
             None if told => Err(NoKey::Unknown),
@@ -114,11 +126,17 @@ impl IssuerKeys {
     }
 
     fn found(&self) -> Option<Found> {
-        self.found.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.found
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn pick(&self, found: &Found, id: Option<&str>) -> Option<Arc<IssuerKey>> {
-        let mut keys = found.keys.iter().filter(|_| found.at.elapsed() <= self.pace.usable);
+        let mut keys = found
+            .keys
+            .iter()
+            .filter(|_| found.at.elapsed() <= self.pace.usable);
         match id {
             Some(id) => keys.find(|key| key.id.as_deref() == Some(id)).cloned(),
             None => keys.next().filter(|_| keys.next().is_none()).cloned(),
@@ -129,22 +147,35 @@ impl IssuerKeys {
     async fn fetch(self: Arc<Self>) -> bool {
         let mut last = self.last.lock().await;
         if let Some(last) = last.as_ref() {
-            let pause = if last.succeeded { self.pace.after_success } else { self.pace.after_failure };
+            let pause = if last.succeeded {
+                self.pace.after_success
+            } else {
+                self.pace.after_failure
+            };
             if last.at.elapsed() < pause {
                 return last.succeeded;
             }
         }
         let fetched = self.fetch_now().await;
-        *last = Some(Attempt { at: Instant::now(), succeeded: fetched.is_ok() });
+        *last = Some(Attempt {
+            at: Instant::now(),
+            succeeded: fetched.is_ok(),
+        });
         match fetched {
             Ok(keys) => {
                 tracing::debug!(keys = keys.len(), "the issuer's keys were fetched");
-                let found = Found { keys: Arc::new(keys), at: Instant::now() };
+                let found = Found {
+                    keys: Arc::new(keys),
+                    at: Instant::now(),
+                };
                 *self.found.write().unwrap_or_else(PoisonError::into_inner) = Some(found);
                 true
             }
             Err(reason) => {
-                tracing::warn!(reason, "the issuer's keys (auth.auth0.jwks_endpoint) cannot be fetched");
+                tracing::warn!(
+                    reason,
+                    "the issuer's keys (auth.auth0.jwks_endpoint) cannot be fetched"
+                );
                 false
             }
         }
@@ -189,8 +220,8 @@ pub(crate) fn usable_keys(text: &[u8]) -> Result<usize, String> {
 
 /// The keys of a set that can be used. Keys of other kinds are no error.
 fn read(text: &[u8]) -> Result<Vec<Arc<IssuerKey>>, String> {
-    let set: Set =
-        serde_json::from_slice(text).map_err(|error| format!("the answer is no key set: {error}"))?;
+    let set: Set = serde_json::from_slice(text)
+        .map_err(|error| format!("the answer is no key set: {error}"))?;
     let keys: Vec<_> = set
         .keys
         .into_iter()
@@ -198,7 +229,11 @@ fn read(text: &[u8]) -> Result<Vec<Arc<IssuerKey>>, String> {
         .take(MAX_KEYS)
         .map(Arc::new)
         .collect();
-    if keys.is_empty() { Err("no key in the answer can be used for RS256 or ES256".into()) } else { Ok(keys) }
+    if keys.is_empty() {
+        Err("no key in the answer can be used for RS256 or ES256".into())
+    } else {
+        Ok(keys)
+    }
 }
 
 fn usable(key: Jwk) -> Option<IssuerKey> {
@@ -206,14 +241,24 @@ fn usable(key: Jwk) -> Option<IssuerKey> {
         return None;
     }
     let (algorithm, name, decoding) = match (key.kty.as_str(), key.crv.as_deref()) {
-        ("RSA", _) => (Algorithm::RS256, "RS256", DecodingKey::from_rsa_components(&key.n?, &key.e?)),
-        ("EC", Some("P-256")) => {
-            (Algorithm::ES256, "ES256", DecodingKey::from_ec_components(&key.x?, &key.y?))
-        }
+        ("RSA", _) => (
+            Algorithm::RS256,
+            "RS256",
+            DecodingKey::from_rsa_components(&key.n?, &key.e?),
+        ),
+        ("EC", Some("P-256")) => (
+            Algorithm::ES256,
+            "ES256",
+            DecodingKey::from_ec_components(&key.x?, &key.y?),
+        ),
         _ => return None,
     };
     let fits = key.alg.is_none_or(|alg| alg == name);
-    decoding.ok().filter(|_| fits).map(|decoding| IssuerKey { id: key.kid, algorithm, key: decoding })
+    decoding.ok().filter(|_| fits).map(|decoding| IssuerKey {
+        id: key.kid,
+        algorithm,
+        key: decoding,
+    })
 }
 
 #[cfg(test)]
@@ -234,9 +279,26 @@ mod tests {
             { "kty": 7 }, "nonsense"
         ] }"#;
         let keys = read(set).unwrap();
-        let names: Vec<_> = keys.iter().map(|key| (key.id.as_deref(), key.algorithm_name())).collect();
-        assert_eq!(names, [(Some("a"), "RS256"), (Some("b"), "RS256"), (Some("c"), "ES256")]);
-        for text in ["", "<html>", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AQAB"}]}"#, "[]"] {
+        let names: Vec<_> = keys
+            .iter()
+            .map(|key| (key.id.as_deref(), key.algorithm_name()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                (Some("a"), "RS256"),
+                (Some("b"), "RS256"),
+                (Some("c"), "ES256")
+            ]
+        );
+        for text in [
+            "",
+            "<html>",
+            "{}",
+            r#"{"keys":[]}"#,
+            r#"{"keys":[{"kty":"oct","k":"AQAB"}]}"#,
+            "[]",
+        ] {
             assert!(read(text.as_bytes()).is_err(), "{text}");
         }
     }

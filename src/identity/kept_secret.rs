@@ -20,7 +20,12 @@ pub enum SecretError {
     #[error(
         "the secret in {path} cannot be {action}: {cause}; correct who may use the folder, or set {variable}"
     )]
-    File { path: PathBuf, action: &'static str, cause: io::Error, variable: &'static str },
+    File {
+        path: PathBuf,
+        action: &'static str,
+        cause: io::Error,
+        variable: &'static str,
+    },
     #[error("the keys of Web Push cannot be used: {0}")]
     Vapid(#[from] VapidError),
 }
@@ -30,9 +35,19 @@ pub enum SecretError {
 ///
 /// # Errors
 /// If the file cannot be read or written.
-pub(super) fn kept_in(folder: &Path, name: &str, variable: &'static str) -> Result<Secret, SecretError> {
+pub(super) fn kept_in(
+    folder: &Path,
+    name: &str,
+    variable: &'static str,
+) -> Result<Secret, SecretError> {
     // Version 4 UUIDs come from the system's random source; two of them hold 244 random bits.
-    let random = || Ok(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()));
+    let random = || {
+        Ok(format!(
+            "{}{}",
+            uuid::Uuid::new_v4().simple(),
+            uuid::Uuid::new_v4().simple()
+        ))
+    };
     load_or_generate_secret(folder, name, variable, random)
 }
 
@@ -49,7 +64,12 @@ pub(super) fn load_or_generate_secret(
     let path = folder.join(name);
     let failed = |action| {
         let path = path.clone();
-        move |cause| SecretError::File { path, action, cause, variable }
+        move |cause| SecretError::File {
+            path,
+            action,
+            cause,
+            variable,
+        }
     };
     match fs::read_to_string(&path) {
         Ok(text) if !text.trim_end().is_empty() => return Ok(Secret::new(text.trim_end())),
@@ -61,7 +81,11 @@ pub(super) fn load_or_generate_secret(
         Err(error) => return Err(failed("read")(error)),
     }
     let text = make()?;
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("written"))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(failed("written"))?;
     // Written aside and linked, so that of several programs that start at once all end with the same secret,
     // and none reads half of it.
     let draft = folder.join(format!("{name}.{}", uuid::Uuid::new_v4().simple()));
@@ -70,14 +94,19 @@ pub(super) fn load_or_generate_secret(
         .create_new(true)
         .mode(0o600)
         .open(&draft)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+        })
         .and_then(|()| match fs::hard_link(&draft, &path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             result => result,
         });
     let removed = fs::remove_file(&draft);
     written.and(removed).map_err(failed("written"))?;
-    fs::read_to_string(&path).map(Secret::new).map_err(failed("read"))
+    fs::read_to_string(&path)
+        .map(Secret::new)
+        .map_err(failed("read"))
 }
 
 #[cfg(test)]
@@ -97,17 +126,29 @@ mod tests {
         let first = kept_in(&place).unwrap();
         assert!(first.expose().len() >= 64);
         assert_eq!(kept_in(&place).unwrap(), first);
-        let mode = fs::metadata(place.join("service.secret")).unwrap().permissions().mode();
+        let mode = fs::metadata(place.join("service.secret"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::read_dir(&place).unwrap().count(), 1, "the draft is gone");
+        assert_eq!(
+            fs::read_dir(&place).unwrap().count(),
+            1,
+            "the draft is gone"
+        );
     }
 
     #[test]
     fn several_starts_at_once_get_the_same_secret() {
         let folder = tempfile::tempdir().unwrap();
         let secrets: Vec<Secret> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| kept_in(folder.path()).unwrap())).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| kept_in(folder.path()).unwrap()))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
         });
         assert!(secrets.iter().all(|secret| *secret == secrets[0]));
     }

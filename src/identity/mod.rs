@@ -29,8 +29,8 @@ use gom_actors::sessions::{RefreshFailure, Refresher, Renewed};
 
 use accounts::Accounts;
 pub use accounts::{
-    Account, AccountError, AccountTable, Hasher, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, NewAccount,
-    PasswordError, fold_username,
+    Account, AccountError, AccountTable, Hasher, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS,
+    NewAccount, PasswordError, fold_username,
 };
 pub use app_keys::{AppKeys, KeyUse};
 pub use cursors::Cursors;
@@ -44,7 +44,9 @@ pub use service_token::{InvalidToken, ServiceTokens};
 pub use session_options::{redis_options, session_options};
 pub use subject::{customer_subject, earlier_subject, is_customers};
 use token::with_times;
-pub use token::{ACCOUNT_CLAIMS, AccessToken, CUSTOMER_CLAIMS, CustomerClaims, TokenError, TokenTooLarge};
+pub use token::{
+    ACCOUNT_CLAIMS, AccessToken, CUSTOMER_CLAIMS, CustomerClaims, TokenError, TokenTooLarge,
+};
 use token_endpoint::TokenEndpoint;
 pub(crate) use upstream_client::UpstreamClient;
 pub use vapid_keys::{obtain_vapid_keys, sender_options};
@@ -112,16 +114,27 @@ impl Identity {
     ) -> Result<Self, IdentityError> {
         let auth0 = &settings.auth.auth0;
         let outside = |key, url: Option<&String>, max_bytes| {
-            let client = url.map(|url| UpstreamClient::new(url, auth0.timeout, max_bytes)).transpose();
+            let client = url
+                .map(|url| UpstreamClient::new(url, auth0.timeout, max_bytes))
+                .transpose();
             client.map_err(|cause| IdentityError::Client { key, cause })
         };
-        let jwks = outside("auth.auth0.jwks_endpoint", auth0.jwks_endpoint.as_ref(), MAX_KEY_SET_BYTES)?;
-        let tokens =
-            outside("auth.auth0.token_url", auth0.token_url.as_ref(), token_endpoint::MAX_ANSWER_BYTES)?;
+        let jwks = outside(
+            "auth.auth0.jwks_endpoint",
+            auth0.jwks_endpoint.as_ref(),
+            MAX_KEY_SET_BYTES,
+        )?;
+        let tokens = outside(
+            "auth.auth0.token_url",
+            auth0.token_url.as_ref(),
+            token_endpoint::MAX_ANSWER_BYTES,
+        )?;
         let foreign = match (jwks, &auth0.issuer, &auth0.audience) {
-            (Some(jwks), Some(issuer), Some(audience)) => {
-                Some(Foreign::new(Arc::new(IssuerKeys::new(jwks, pace)), issuer, audience))
-            }
+            (Some(jwks), Some(issuer), Some(audience)) => Some(Foreign::new(
+                Arc::new(IssuerKeys::new(jwks, pace)),
+                issuer,
+                audience,
+            )),
             _ => None,
         };
         let local = &settings.auth.local;
@@ -142,7 +155,12 @@ impl Identity {
     ///
     /// # Errors
     /// If it is not valid, or the issuer's keys are not to be had.
-    pub async fn verify(&self, provider: &str, head: &str, signature: &str) -> Result<Arc<User>, TokenError> {
+    pub async fn verify(
+        &self,
+        provider: &str,
+        head: &str,
+        signature: &str,
+    ) -> Result<Arc<User>, TokenError> {
         self.0.verifier.verify(provider, head, signature).await
     }
 
@@ -150,12 +168,18 @@ impl Identity {
     ///
     /// # Errors
     /// See [`LoginError`].
-    pub async fn password(&self, username: &str, password: &SecretText) -> Result<Login, LoginError> {
+    pub async fn password(
+        &self,
+        username: &str,
+        password: &SecretText,
+    ) -> Result<Login, LoginError> {
         match (self.0.provider, &self.0.token_endpoint) {
             (Provider::Accounts, _) => self.0.accounts.password(username, password).await,
             (Provider::Auth0, Some(endpoint)) => endpoint.password(username, password).await,
             // The settings are checked before a server starts.
-            (Provider::Auth0, None) => Err(LoginError::Misconfigured("auth.auth0 is not complete".into())),
+            (Provider::Auth0, None) => Err(LoginError::Misconfigured(
+                "auth.auth0 is not complete".into(),
+            )),
         }
     }
 
@@ -167,7 +191,12 @@ impl Identity {
     pub fn customer_token(&self, claims: CustomerClaims) -> Result<AccessToken, TokenTooLarge> {
         let Inner { local, keys, .. } = self.0.as_ref();
         let of_whom = (local.issuer.as_str(), local.audience.as_str());
-        let claims = with_times(claims.into_claims(), of_whom, SystemTime::now(), local.expiration);
+        let claims = with_times(
+            claims.into_claims(),
+            of_whom,
+            SystemTime::now(),
+            local.expiration,
+        );
         AccessToken::sign(keys, KeyUse::CustomerToken, claims)
     }
 
@@ -175,8 +204,10 @@ impl Identity {
     pub fn refresher(&self, provider: &str) -> Option<Box<dyn Refresher>> {
         let known = provider == ACCOUNTS || (provider == AUTH0 && self.0.token_endpoint.is_some());
         known.then(|| {
-            Box::new(ByProvider { identity: self.clone(), accounts: provider == ACCOUNTS })
-                as Box<dyn Refresher>
+            Box::new(ByProvider {
+                identity: self.clone(),
+                accounts: provider == ACCOUNTS,
+            }) as Box<dyn Refresher>
         })
     }
 }

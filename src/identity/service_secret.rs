@@ -12,6 +12,10 @@ pub fn obtain_service_secret(settings: &Settings) -> Result<Secret, SecretError>
     match (&settings.service.secret, &settings.database.url) {
         (Some(secret), _) => Ok(secret.clone()),
         (None, Some(_)) => Err(SecretError::Missing),
-        (None, None) => kept_in(&settings.embedded.data_dir, "service.secret", "PRISMA_SECRET"),
+        (None, None) => kept_in(
+            &settings.embedded.data_dir,
+            "service.secret",
+            "PRISMA_SECRET",
+        ),
     }
 }

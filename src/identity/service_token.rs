@@ -20,19 +20,43 @@ const REMEMBERED: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     data: Option<Data>,
     /// Absent in tokens made by Prisma's clients.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     token_use: Option<String>,
     /// Names a person: no service has one.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     sub: Option<Value>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     iat: Option<u64>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     nbf: Option<u64>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     exp: Option<u64>,
     /// What no token of a service has.
     #[serde(flatten)]
@@ -45,7 +69,10 @@ impl Claims {
     fn is_plain(&self) -> bool {
         let everything = json!({ "target": "*/*", "action": "*" });
         let others = self.others.iter().all(|(name, value)| {
-            name == "grants" && value.as_array().is_some_and(|grants| grants.contains(&everything))
+            name == "grants"
+                && value
+                    .as_array()
+                    .is_some_and(|grants| grants.contains(&everything))
         });
         others && self.data.as_ref().is_none_or(|data| data.others.is_empty())
     }
@@ -53,16 +80,26 @@ impl Claims {
 
 #[derive(Serialize, Deserialize)]
 struct Data {
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     service: Option<String>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     roles: Option<Vec<String>>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
 
 /// A claim that is there has a value of its type: `null` is none.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -102,14 +139,21 @@ impl ServiceTokens {
     /// `required`: a token must have `exp` and the role `admin`; else both may be absent, but not wrong.
     #[must_use]
     pub fn require_claims(self, required: bool) -> Self {
-        ServiceTokens { require_claims: required, ..self }
+        ServiceTokens {
+            require_claims: required,
+            ..self
+        }
     }
 
     /// A token for the service role that is valid from `now` on for `lifetime`, in whole seconds.
     ///
     /// # Errors
     /// If signing fails, which the crate's documentation does not rule out.
-    pub fn sign(&self, now: SystemTime, lifetime: Duration) -> Result<String, jsonwebtoken::errors::Error> {
+    pub fn sign(
+        &self,
+        now: SystemTime,
+        lifetime: Duration,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims {
             data: Some(Data {
@@ -152,14 +196,24 @@ impl ServiceTokens {
     /// Until when a valid token is accepted, in seconds since 1970.
     fn end_of(&self, token: &str, now: SystemTime) -> Result<u64, InvalidToken> {
         if let Some(exp) = self.valid.get(token) {
-            let (now, end) = (now.duration_since(UNIX_EPOCH).unwrap_or_default(), exp.saturating_add(LEEWAY));
-            return if end > now.as_secs() { Ok(end) } else { Err(InvalidToken) };
+            let (now, end) = (
+                now.duration_since(UNIX_EPOCH).unwrap_or_default(),
+                exp.saturating_add(LEEWAY),
+            );
+            return if end > now.as_secs() {
+                Ok(end)
+            } else {
+                Err(InvalidToken)
+            };
         }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
             .map_err(|_| InvalidToken)?
             .claims;
-        let of_service =
-            claims.sub.is_none() && claims.token_use.as_deref().is_none_or(|token_use| token_use == USE);
+        let of_service = claims.sub.is_none()
+            && claims
+                .token_use
+                .as_deref()
+                .is_none_or(|token_use| token_use == USE);
         let roles = claims.data.as_ref().and_then(|data| data.roles.as_ref());
         let complete = !self.require_claims || roles.is_some() && claims.exp.is_some();
         let allowed = match roles {
@@ -186,11 +240,19 @@ mod tests {
     }
 
     fn encode(algorithm: Algorithm, claims: &serde_json::Value) -> String {
-        jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(b"a secret")).unwrap()
+        jsonwebtoken::encode(
+            &Header::new(algorithm),
+            claims,
+            &EncodingKey::from_secret(b"a secret"),
+        )
+        .unwrap()
     }
 
     fn in_a_day() -> u64 {
-        (SystemTime::now() + DAY).duration_since(UNIX_EPOCH).unwrap().as_secs()
+        (SystemTime::now() + DAY)
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
     }
 
     #[test]
@@ -207,7 +269,11 @@ mod tests {
         let after = |time| tokens.check_at(&token, now + time);
         assert_eq!(tokens.check(&token), Ok(()), "checked");
         assert_eq!(after(DAY - Duration::from_secs(1)), Ok(()), "remembered");
-        assert_eq!(after(DAY + Duration::from_secs(LEEWAY + 1)), Err(InvalidToken), "expired meanwhile");
+        assert_eq!(
+            after(DAY + Duration::from_secs(LEEWAY + 1)),
+            Err(InvalidToken),
+            "expired meanwhile"
+        );
     }
 
     #[test]
@@ -224,7 +290,10 @@ mod tests {
     #[test]
     fn another_secret_an_expired_token_and_an_altered_one_are_refused() {
         let token = tokens().sign(SystemTime::now(), DAY).unwrap();
-        assert_eq!(ServiceTokens::new(&Secret::new("another")).check(&token), Err(InvalidToken));
+        assert_eq!(
+            ServiceTokens::new(&Secret::new("another")).check(&token),
+            Err(InvalidToken)
+        );
         let old = tokens().sign(SystemTime::now() - 2 * DAY, DAY).unwrap();
         assert_eq!(tokens().check(&old), Err(InvalidToken));
         assert_eq!(tokens().check(&token[..token.len() - 2]), Err(InvalidToken));
@@ -236,7 +305,10 @@ mod tests {
         let claims = serde_json::json!({
             "data": { "service": "s", "roles": ["admin"] }, "token_use": "service", "iat": 1, "exp": in_a_day(),
         });
-        assert_eq!(tokens().check(&encode(Algorithm::HS512, &claims)), Err(InvalidToken));
+        assert_eq!(
+            tokens().check(&encode(Algorithm::HS512, &claims)),
+            Err(InvalidToken)
+        );
         let signed = encode(Algorithm::HS256, &claims);
         let payload = signed.split('.').nth(1).unwrap();
         // {"alg":"none","typ":"JWT"}
@@ -272,7 +344,10 @@ mod tests {
         let tokens = tokens();
         let token = encode(Algorithm::HS256, &serde_json::json!({ "iat": 1 }));
         assert!(tokens.time_left(&token).unwrap() > 36_500 * DAY);
-        assert!(tokens.time_left(&token).unwrap() > 36_500 * DAY, "remembered");
+        assert!(
+            tokens.time_left(&token).unwrap() > 36_500 * DAY,
+            "remembered"
+        );
     }
 
     #[test]
@@ -304,7 +379,11 @@ mod tests {
                 "data": data(&["admin"]), "iat": 1, "nbf": in_a_day() - 1_000, "exp": in_a_day(),
             }),
         ] {
-            assert_eq!(tokens().check(&encode(Algorithm::HS256, &claims)), Err(InvalidToken), "{claims}");
+            assert_eq!(
+                tokens().check(&encode(Algorithm::HS256, &claims)),
+                Err(InvalidToken),
+                "{claims}"
+            );
         }
     }
 }

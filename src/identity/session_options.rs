@@ -9,11 +9,15 @@ use crate::settings::{Redis, Settings};
 /// The options of [`gom_actors::sessions::Sessions`]: the same for servers and for commands, so that a command
 /// finds the sessions that a server opened.
 pub fn session_options(settings: &Settings) -> SessionOptions {
-    let store =
-        redis_options(&settings.redis).map_or(SessionStoreChoice::Postgres, SessionStoreChoice::Redis);
+    let store = redis_options(&settings.redis)
+        .map_or(SessionStoreChoice::Postgres, SessionStoreChoice::Redis);
     SessionOptions {
         per_subject: settings.session.per_user,
-        ..SessionOptions::new(settings.session.options.max_age, settings.session.max_lifetime, store)
+        ..SessionOptions::new(
+            settings.session.options.max_age,
+            settings.session.max_lifetime,
+            store,
+        )
     }
 }
 
@@ -21,7 +25,10 @@ pub fn session_options(settings: &Settings) -> SessionOptions {
 pub fn redis_options(settings: &Redis) -> Option<RedisOptions> {
     let host = settings.host.as_ref()?;
     Some(RedisOptions {
-        password: settings.password.as_ref().map(|password| SecretText::new(password.expose())),
+        password: settings
+            .password
+            .as_ref()
+            .map(|password| SecretText::new(password.expose())),
         timeout: settings.timeout,
         ..RedisOptions::new(host, settings.port)
     })

@@ -33,19 +33,32 @@ mod tests {
     #[test]
     fn only_customers_with_ids_that_were_made_had_another_name() {
         let uid = "ck00000000000000000000001";
-        assert_eq!(earlier_subject(&customer_subject(uid, "auth0|ana")), Some(uid));
-        for other in ["auth0|ana", uid, "customer:", "customer:auth0|ana:auth0|eva"] {
+        assert_eq!(
+            earlier_subject(&customer_subject(uid, "auth0|ana")),
+            Some(uid)
+        );
+        for other in [
+            "auth0|ana",
+            uid,
+            "customer:",
+            "customer:auth0|ana:auth0|eva",
+        ] {
             assert_eq!(earlier_subject(other), None, "{other}");
         }
-        assert_eq!(earlier_subject(&customer_subject("ck0000000000000000000%3A1", "a")), None);
+        assert_eq!(
+            earlier_subject(&customer_subject("ck0000000000000000000%3A1", "a")),
+            None
+        );
     }
 
     #[test]
     fn no_two_customers_have_the_same_subject() {
         assert_eq!(customer_subject("c1", "auth0|ana"), "customer:c1:auth0|ana");
         let pairs = [("a", "b:c"), ("a:b", "c"), ("a%3Ab", "c"), ("a%253Ab", "c")];
-        let mut subjects: Vec<String> =
-            pairs.iter().map(|(uid, seller)| customer_subject(uid, seller)).collect();
+        let mut subjects: Vec<String> = pairs
+            .iter()
+            .map(|(uid, seller)| customer_subject(uid, seller))
+            .collect();
         assert!(subjects.iter().all(|subject| is_customers(subject)));
         subjects.sort();
         subjects.dedup();

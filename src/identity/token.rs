@@ -51,7 +51,10 @@ impl AccessToken {
         let (head, signature) = token.rsplit_once('.')?;
         let (header, payload) = head.split_once('.')?;
         let plain = |part: &str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         };
         (plain(header) && plain(payload) && plain(signature))
             .then(|| Self::fitting(for_scripts(head), signature.to_owned()))
@@ -61,7 +64,11 @@ impl AccessToken {
         // `+` and `/` take three bytes each in the cookie.
         let encoded = head.bytes().filter(|byte| b"+/".contains(byte)).count() * 2 + head.len();
         let bytes = encoded + COOKIE.len();
-        if bytes > COOKIE_BYTES { Err(TokenTooLarge { bytes }) } else { Ok(AccessToken { head, signature }) }
+        if bytes > COOKIE_BYTES {
+            Err(TokenTooLarge { bytes })
+        } else {
+            Ok(AccessToken { head, signature })
+        }
     }
 }
 
@@ -121,7 +128,16 @@ impl std::fmt::Debug for AccessToken {
 }
 
 /// The claims of the tokens of Gom's own accounts.
-pub const ACCOUNT_CLAIMS: [&str; 8] = ["sub", "gty", "permissions", "token_use", "iat", "exp", "aud", "iss"];
+pub const ACCOUNT_CLAIMS: [&str; 8] = [
+    "sub",
+    "gty",
+    "permissions",
+    "token_use",
+    "iat",
+    "exp",
+    "aud",
+    "iss",
+];
 /// Those that customers' tokens have in addition ([`CustomerClaims`]).
 pub const CUSTOMER_CLAIMS: [&str; 3] = ["eid", "seller", "business"];
 
@@ -193,37 +209,63 @@ mod tests {
             business: business.into(),
             permissions: vec!["role:customer".into()],
         };
-        with_times(customer.into_claims(), ("issuer", "audience"), SystemTime::now(), Duration::from_secs(9))
+        with_times(
+            customer.into_claims(),
+            ("issuer", "audience"),
+            SystemTime::now(),
+            Duration::from_secs(9),
+        )
     }
 
     fn payload(token: &AccessToken) -> Vec<u8> {
         let (_, payload) = token.head.split_once('.').unwrap();
         // What `atob` gives: only the plain alphabet, without padding.
-        base64::engine::general_purpose::STANDARD_NO_PAD.decode(payload).unwrap()
+        base64::engine::general_purpose::STANDARD_NO_PAD
+            .decode(payload)
+            .unwrap()
     }
 
     #[test]
     fn f13_the_payload_of_every_name_can_be_read_with_atob() {
         // At each of the three places that a byte may have in a group of base64.
         for padding in ["", "x", "xx"] {
-            for name in ["aTacos 24/7?", "¿Qué tal?", "🌮 Tacos >~?", "Ñandú \u{7f}\u{0}\"\\", "日本"]
-            {
+            for name in [
+                "aTacos 24/7?",
+                "¿Qué tal?",
+                "🌮 Tacos >~?",
+                "Ñandú \u{7f}\u{0}\"\\",
+                "日本",
+            ] {
                 let name = format!("{padding}{name}");
                 let claims = claims(&name);
-                let token = AccessToken::sign(&keys(), KeyUse::CustomerToken, claims.clone()).unwrap();
-                assert!(!token.head.contains(['-', '_', '+', '/']), "{name}: {}", token.head);
+                let token =
+                    AccessToken::sign(&keys(), KeyUse::CustomerToken, claims.clone()).unwrap();
+                assert!(
+                    !token.head.contains(['-', '_', '+', '/']),
+                    "{name}: {}",
+                    token.head
+                );
                 // A byte is a character there.
                 let latin1: String = payload(&token).into_iter().map(char::from).collect();
-                assert_eq!(serde_json::from_str::<Map<String, Value>>(&latin1).unwrap(), claims, "{name}");
+                assert_eq!(
+                    serde_json::from_str::<Map<String, Value>>(&latin1).unwrap(),
+                    claims,
+                    "{name}"
+                );
             }
         }
     }
 
     #[test]
     fn f13_a_foreign_token_can_be_read_with_atob_and_is_what_was_signed() {
-        let signed = format!("{HS256_HEADER}.{}", URL_SAFE_NO_PAD.encode(r#"{"sub":"¿>?~~~???"}"#));
+        let signed = format!(
+            "{HS256_HEADER}.{}",
+            URL_SAFE_NO_PAD.encode(r#"{"sub":"¿>?~~~???"}"#)
+        );
         assert!(signed.contains(['-', '_']));
-        let token = AccessToken::from_foreign(&format!("{signed}.c2ln")).unwrap().unwrap();
+        let token = AccessToken::from_foreign(&format!("{signed}.c2ln"))
+            .unwrap()
+            .unwrap();
         assert_eq!(payload(&token), r#"{"sub":"¿>?~~~???"}"#.as_bytes());
         assert_eq!(as_signed(&token.head), signed);
         assert_eq!(as_signed(&signed), signed);
@@ -232,17 +274,30 @@ mod tests {
 
     #[test]
     fn only_three_parts_of_base64url_are_a_token() {
-        for text in ["", "opaque", "a.b", "a.b.", "a..c", "a.b.c.d", "a.b=.c", "a.b\r\nSet-Cookie: x.c"] {
+        for text in [
+            "",
+            "opaque",
+            "a.b",
+            "a.b.",
+            "a..c",
+            "a.b.c.d",
+            "a.b=.c",
+            "a.b\r\nSet-Cookie: x.c",
+        ] {
             assert_eq!(AccessToken::from_foreign(text), None, "{text:?}");
         }
     }
 
     #[test]
     fn a_token_that_a_browser_would_drop_is_an_error() {
-        let sign = |length| AccessToken::sign(&keys(), KeyUse::CustomerToken, claims(&"x".repeat(length)));
+        let sign =
+            |length| AccessToken::sign(&keys(), KeyUse::CustomerToken, claims(&"x".repeat(length)));
         assert!(sign(2_000).is_ok());
         let error = sign(4_000).unwrap_err();
-        assert!(error.bytes > COOKIE_BYTES && error.to_string().contains("fewer permissions"), "{error}");
+        assert!(
+            error.bytes > COOKIE_BYTES && error.to_string().contains("fewer permissions"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -255,9 +310,16 @@ mod tests {
     #[test]
     fn the_proxys_buffer_holds_the_headers_of_the_largest_login() {
         let proxy = include_str!("../../docker/nginx.conf");
-        let size =
-            proxy.lines().find_map(|line| line.trim().strip_prefix("proxy_buffer_size ")?.strip_suffix("k;"));
-        let bytes = size.expect("the buffer has a size").parse::<usize>().unwrap() * 1_024;
+        let size = proxy.lines().find_map(|line| {
+            line.trim()
+                .strip_prefix("proxy_buffer_size ")?
+                .strip_suffix("k;")
+        });
+        let bytes = size
+            .expect("the buffer has a size")
+            .parse::<usize>()
+            .unwrap()
+            * 1_024;
         // One cookie of the token; the names of sessions and devices, the CSRF token and all other headers have a page.
         assert!(bytes >= COOKIE_BYTES + 4_096, "{bytes}");
     }

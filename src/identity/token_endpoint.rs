@@ -96,7 +96,11 @@ impl TokenEndpoint {
         })
     }
 
-    pub async fn password(&self, username: &str, password: &SecretText) -> Result<Login, LoginError> {
+    pub async fn password(
+        &self,
+        username: &str,
+        password: &SecretText,
+    ) -> Result<Login, LoginError> {
         let grant = [
             ("grant_type", "password"),
             ("username", username),
@@ -108,16 +112,29 @@ impl TokenEndpoint {
         let (token, subject) = self.accept(&granted.access_token).await?;
         let profile = self.profile(granted.id_token.as_deref(), &subject).await;
         let refresh_token = granted.refresh_token.map(SecretText::new);
-        Ok(Login { provider: AUTH0, token, refresh_token, subject, profile })
+        Ok(Login {
+            provider: AUTH0,
+            token,
+            refresh_token,
+            subject,
+            profile,
+        })
     }
 
     pub async fn refresh(&self, refresh_token: &str) -> Result<Renewed, RefreshFailure> {
-        let grant = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        let grant = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token),
+        ];
         let renewed = async {
             let granted = self.ask(&grant, &self.room_for_refreshes).await?;
             let (token, _) = self.accept(&granted.access_token).await?;
             let refresh_token = granted.refresh_token.map(SecretText::new);
-            Ok(Renewed { head: token.head, signature: token.signature, refresh_token })
+            Ok(Renewed {
+                head: token.head,
+                signature: token.signature,
+                refresh_token,
+            })
         };
         renewed.await.map_err(|refusal| match refusal {
             NotGranted::Wrong => RefreshFailure::Rejected,
@@ -134,7 +151,9 @@ impl TokenEndpoint {
 
     async fn ask(&self, grant: &[(&str, &str)], room: &Semaphore) -> Result<Granted, NotGranted> {
         let (Ok(_own), Ok(_room)) = (room.try_acquire(), self.room.try_acquire()) else {
-            tracing::warn!("too many logins or refreshes wait for the token endpoint (auth.auth0.token_url)");
+            tracing::warn!(
+                "too many logins or refreshes wait for the token endpoint (auth.auth0.token_url)"
+            );
             return Err(NotGranted::Unavailable { retry: RETRY });
         };
         let mut form = grant.to_vec();
@@ -142,7 +161,11 @@ impl TokenEndpoint {
         if let Some(secret) = &self.client_secret {
             form.push(("client_secret", secret.expose()));
         }
-        let answer = self.outside.post_form(&form).await.map_err(|reason| unavailable(&reason, RETRY))?;
+        let answer = self
+            .outside
+            .post_form(&form)
+            .await
+            .map_err(|reason| unavailable(&reason, RETRY))?;
         read(&answer)
     }
 
@@ -157,7 +180,11 @@ impl TokenEndpoint {
                 return Err(NotGranted::Misconfigured(cause.into()));
             }
         };
-        match self.verifier.verify(AUTH0, &token.head, &token.signature).await {
+        match self
+            .verifier
+            .verify(AUTH0, &token.head, &token.signature)
+            .await
+        {
             Ok(user) => Ok((token, user.subject.clone())),
             Err(TokenError::Unavailable) => Err(NotGranted::Unavailable { retry: RETRY }),
             Err(error) => Err(NotGranted::Misconfigured(format!(
@@ -182,8 +209,10 @@ impl TokenEndpoint {
         });
         let mut profile = Map::new();
         for name in ["nickname", "name", "picture", "email"] {
-            let value =
-                believed.as_ref().and_then(|claims| claims.get(name)).filter(|value| value.is_string());
+            let value = believed
+                .as_ref()
+                .and_then(|claims| claims.get(name))
+                .filter(|value| value.is_string());
             profile.insert(name.into(), value.cloned().unwrap_or(Value::Null));
         }
         profile.insert("sub".into(), subject.into());
@@ -192,7 +221,10 @@ impl TokenEndpoint {
 }
 
 fn unavailable(reason: &str, retry: Duration) -> NotGranted {
-    tracing::warn!(reason, "the token endpoint (auth.auth0.token_url) gives no usable answer");
+    tracing::warn!(
+        reason,
+        "the token endpoint (auth.auth0.token_url) gives no usable answer"
+    );
     NotGranted::Unavailable { retry }
 }
 
@@ -211,27 +243,44 @@ fn read(answer: &Answer) -> Result<Granted, NotGranted> {
         return Err(unavailable("it answers 429", retry_after(&answer.headers)));
     }
     match refused.error.as_str() {
-        "" => Err(unavailable(&format!("it answers {status} without an OAuth 2 error"), RETRY)),
+        "" => Err(unavailable(
+            &format!("it answers {status} without an OAuth 2 error"),
+            RETRY,
+        )),
         // Beside what RFC 6749 calls a wrong password, persons of whom the issuer wants more, which this grant cannot give.
         "invalid_grant" | "too_many_attempts" | "mfa_required" | "password_leaked" => {
-            tracing::info!(error = refused.error, "the token endpoint refuses one person");
+            tracing::info!(
+                error = refused.error,
+                "the token endpoint refuses one person"
+            );
             Err(NotGranted::Wrong)
         }
         // Auth0 says so of a wrong client secret as well, with this status.
-        "access_denied" if status == reqwest::StatusCode::UNAUTHORIZED => Err(misconfigured(&refused)),
+        "access_denied" if status == reqwest::StatusCode::UNAUTHORIZED => {
+            Err(misconfigured(&refused))
+        }
         // Persons whom the issuer has blocked, or its rules refuse. That the password was right, nobody is told.
         "access_denied" | "unauthorized" | "requires_verification" | "invalid_user_password" => {
-            tracing::info!(error = refused.error, "the token endpoint refuses one person");
+            tracing::info!(
+                error = refused.error,
+                "the token endpoint refuses one person"
+            );
             Err(NotGranted::Refused)
         }
-        "temporarily_unavailable" | "server_error" | "slow_down" => {
-            Err(unavailable(&format!("it answers {}", refused.error), retry_after(&answer.headers)))
-        }
+        "temporarily_unavailable" | "server_error" | "slow_down" => Err(unavailable(
+            &format!("it answers {}", refused.error),
+            retry_after(&answer.headers),
+        )),
         _ => Err(misconfigured(&refused)),
     }
 }
 
-fn misconfigured(Refused { error, error_description }: &Refused) -> NotGranted {
+fn misconfigured(
+    Refused {
+        error,
+        error_description,
+    }: &Refused,
+) -> NotGranted {
     let description: String = error_description.chars().take(200).collect();
     NotGranted::Misconfigured(format!(
         "the token endpoint refuses the client: {error:?} ({description:?}); compare auth.auth0 with the application's \
@@ -241,6 +290,10 @@ fn misconfigured(Refused { error, error_description }: &Refused) -> NotGranted {
 
 /// Whole seconds; a date, or nonsense, counts as not given.
 fn retry_after(headers: &HeaderMap) -> Duration {
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    seconds.map_or(RETRY, |seconds: u64| Duration::from_secs(seconds.clamp(1, 3_600)))
+    let seconds = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    seconds.map_or(RETRY, |seconds: u64| {
+        Duration::from_secs(seconds.clamp(1, 3_600))
+    })
 }

@@ -41,7 +41,11 @@ impl UpstreamClient {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| with_causes(&error))?;
-        Ok(UpstreamClient { client, url, max_bytes })
+        Ok(UpstreamClient {
+            client,
+            url,
+            max_bytes,
+        })
     }
 
     pub async fn get(&self) -> Result<Answer, String> {
@@ -49,21 +53,36 @@ impl UpstreamClient {
     }
 
     pub async fn post_form(&self, form: &[(&str, &str)]) -> Result<Answer, String> {
-        self.send(self.client.post(self.url.clone()).form(form)).await
+        self.send(self.client.post(self.url.clone()).form(form))
+            .await
     }
 
     /// # Errors
     /// In words, without anything of the request.
     async fn send(&self, request: RequestBuilder) -> Result<Answer, String> {
         let request = request.header(reqwest::header::ACCEPT, "application/json");
-        let mut response = request.send().await.map_err(|error| with_causes(&error.without_url()))?;
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| with_causes(&error.without_url()))?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| with_causes(&error.without_url()))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| with_causes(&error.without_url()))?
+        {
             if body.len() + chunk.len() > self.max_bytes {
-                return Err(format!("the answer is longer than {} bytes", self.max_bytes));
+                return Err(format!(
+                    "the answer is longer than {} bytes",
+                    self.max_bytes
+                ));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
+        Ok(Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body,
+        })
     }
 }

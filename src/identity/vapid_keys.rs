@@ -16,13 +16,21 @@ const NOBODY: &str = "mailto:operator@example.com";
 /// If the keys are no pair, or the file cannot be read or written.
 pub fn obtain_vapid_keys(settings: &Settings) -> Result<Option<VapidKeys>, SecretError> {
     let vapid = &settings.push.vapid;
-    match (&vapid.public_key, &vapid.private_key, &settings.database.url) {
+    match (
+        &vapid.public_key,
+        &vapid.private_key,
+        &settings.database.url,
+    ) {
         (Some(public), Some(private), _) => Ok(Some(VapidKeys::parse(public, private.expose())?)),
         (None, None, None) => {
             let make = || Ok(VapidKeys::generate()?.private_pem()?);
             let folder = &settings.embedded.data_dir;
-            let pem =
-                load_or_generate_secret(folder, "vapid.pem", "VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY", make)?;
+            let pem = load_or_generate_secret(
+                folder,
+                "vapid.pem",
+                "VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY",
+                make,
+            )?;
             Ok(Some(VapidKeys::from_pem(pem.expose())?))
         }
         // One without the other is refused when settings are read.
@@ -57,7 +65,10 @@ mod tests {
     fn settings(variables: &[(&str, &str)]) -> Settings {
         let inputs = Inputs {
             purpose: Purpose::Tool,
-            variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            variables: variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
             directory: None,
             arguments: Vec::new(),
         };
@@ -66,7 +77,11 @@ mod tests {
 
     #[test]
     fn the_contact_that_nobody_has_set_is_one_that_push_services_accept() {
-        let domain = NOBODY.strip_prefix("mailto:").and_then(|address| address.split_once('@')).unwrap().1;
+        let domain = NOBODY
+            .strip_prefix("mailto:")
+            .and_then(|address| address.split_once('@'))
+            .unwrap()
+            .1;
         assert!(domain.contains('.'), "{domain}");
         for end in ["localhost", ".invalid", ".test", ".local"] {
             assert!(!domain.ends_with(end), "{domain}");
@@ -81,10 +96,16 @@ mod tests {
         let first = obtain_vapid_keys(&private).unwrap().unwrap();
         let second = obtain_vapid_keys(&private).unwrap().unwrap();
         assert_eq!(first.public_base64url(), second.public_base64url());
-        let mode = std::fs::metadata(folder.path().join("vapid.pem")).unwrap().permissions().mode();
+        let mode = std::fs::metadata(folder.path().join("vapid.pem"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
 
-        let own = settings(&[("GOM__DATABASE__URL", "postgres://gom@db/shop"), ("PRISMA_SECRET", "secret")]);
+        let own = settings(&[
+            ("GOM__DATABASE__URL", "postgres://gom@db/shop"),
+            ("PRISMA_SECRET", "secret"),
+        ]);
         assert!(obtain_vapid_keys(&own).unwrap().is_none());
 
         let pair = VapidKeys::generate().unwrap();
@@ -96,6 +117,9 @@ mod tests {
         ]);
         let used = obtain_vapid_keys(&configured).unwrap().unwrap();
         assert_eq!(used.public_base64url(), pair.public_base64url());
-        assert_eq!(sender_options(&configured).unwrap().contact.as_str(), "mailto:ops@gom.example");
+        assert_eq!(
+            sender_options(&configured).unwrap().contact.as_str(),
+            "mailto:ops@gom.example"
+        );
     }
 }

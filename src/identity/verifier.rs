@@ -43,7 +43,12 @@ pub(super) struct Foreign {
 impl Foreign {
     pub fn new(keys: Arc<IssuerKeys>, issuer: &str, audience: &str) -> Self {
         let (issuer, audience) = (issuer.to_owned(), audience.to_owned());
-        let expected = Expected { issuer, audience, says_its_use: false, leeway: FOREIGN_LEEWAY };
+        let expected = Expected {
+            issuer,
+            audience,
+            says_its_use: false,
+            leeway: FOREIGN_LEEWAY,
+        };
         Foreign { keys, expected }
     }
 }
@@ -66,7 +71,9 @@ struct TokenRef<'a> {
 
 impl Equivalent<Token> for TokenRef<'_> {
     fn equivalent(&self, token: &Token) -> bool {
-        self.provider == token.provider && self.head == token.head && self.signature == token.signature
+        self.provider == token.provider
+            && self.head == token.head
+            && self.signature == token.signature
     }
 }
 
@@ -89,12 +96,23 @@ impl Verifier {
             says_its_use: true,
             leeway: Duration::ZERO,
         };
-        Verifier { keys, local, foreign, valid: Cache::with_weighter(4_096, REMEMBERED_BYTES, ByBytes) }
+        Verifier {
+            keys,
+            local,
+            foreign,
+            valid: Cache::with_weighter(4_096, REMEMBERED_BYTES, ByBytes),
+        }
     }
 
     /// See [`super::Identity::verify`].
-    pub async fn verify(&self, provider: &str, head: &str, signature: &str) -> Result<Arc<User>, TokenError> {
-        self.verify_at(SystemTime::now(), provider, head, signature).await
+    pub async fn verify(
+        &self,
+        provider: &str,
+        head: &str,
+        signature: &str,
+    ) -> Result<Arc<User>, TokenError> {
+        self.verify_at(SystemTime::now(), provider, head, signature)
+            .await
     }
 
     pub(super) async fn verify_at(
@@ -104,9 +122,17 @@ impl Verifier {
         head: &str,
         signature: &str,
     ) -> Result<Arc<User>, TokenError> {
-        let token = TokenRef { provider, head, signature };
+        let token = TokenRef {
+            provider,
+            head,
+            signature,
+        };
         if let Some(user) = self.valid.get(&token) {
-            return if now < user.expires { Ok(user) } else { Err(TokenError::Expired) };
+            return if now < user.expires {
+                Ok(user)
+            } else {
+                Err(TokenError::Expired)
+            };
         }
         if head.len() > MAX_HALF_BYTES || signature.len() > MAX_HALF_BYTES {
             return Err(malformed());
@@ -117,7 +143,11 @@ impl Verifier {
             (AUTH0, Some(foreign)) => as_other(foreign.verify(head, signature, now).await?)?,
             _ => return Err(TokenError::Invalid("jwt issuer invalid".into())),
         });
-        let token = Token { provider: provider.into(), head: head.into(), signature: signature.into() };
+        let token = Token {
+            provider: provider.into(),
+            head: head.into(),
+            signature: signature.into(),
+        };
         self.valid.insert(token, Arc::clone(&user));
         Ok(user)
     }
@@ -134,12 +164,20 @@ impl Verifier {
         }
     }
 
-    fn own(&self, key_use: KeyUse, head: &str, signature: &str, now: SystemTime) -> Result<User, TokenError> {
+    fn own(
+        &self,
+        key_use: KeyUse,
+        head: &str,
+        signature: &str,
+        now: SystemTime,
+    ) -> Result<User, TokenError> {
         let parts = Parts::read(head)?;
         if parts.header.get("alg").and_then(Value::as_str) != Some("HS256") {
             return Err(wrong_algorithm());
         }
-        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| wrong_signature())?;
+        let signature = URL_SAFE_NO_PAD
+            .decode(signature)
+            .map_err(|_| wrong_signature())?;
         if !self.keys.verify(key_use, head.as_bytes(), &signature) {
             return Err(wrong_signature());
         }
@@ -152,7 +190,12 @@ fn as_customer(user: User) -> Result<User, TokenError> {
     match user.claims.get("seller").and_then(Value::as_str) {
         Some(seller) => {
             let subject = customer_subject(&user.subject, seller);
-            Ok(User::new(subject, user.permissions, user.claims, user.expires))
+            Ok(User::new(
+                subject,
+                user.permissions,
+                user.claims,
+                user.expires,
+            ))
         }
         None => Err(wrong_subject()),
     }
@@ -160,7 +203,11 @@ fn as_customer(user: User) -> Result<User, TokenError> {
 
 /// The holder of any other token, who is no customer whatever the issuer calls it.
 fn as_other(user: User) -> Result<User, TokenError> {
-    if is_customers(&user.subject) { Err(wrong_subject()) } else { Ok(user) }
+    if is_customers(&user.subject) {
+        Err(wrong_subject())
+    } else {
+        Ok(user)
+    }
 }
 
 fn wrong_subject() -> TokenError {
@@ -168,7 +215,12 @@ fn wrong_subject() -> TokenError {
 }
 
 impl Foreign {
-    async fn verify(&self, head: &str, signature: &str, now: SystemTime) -> Result<User, TokenError> {
+    async fn verify(
+        &self,
+        head: &str,
+        signature: &str,
+        now: SystemTime,
+    ) -> Result<User, TokenError> {
         let signed = as_signed(head);
         let claims = self.verify_signature(&signed, signature).await?;
         self.expected.check(claims, now)
@@ -189,14 +241,20 @@ impl Foreign {
         }
         let key = match self.keys.find(text("kid")).await {
             Ok(key) => key,
-            Err(NoKey::Unknown) => return Err(TokenError::Invalid("jwt signed with an unknown key".into())),
+            Err(NoKey::Unknown) => {
+                return Err(TokenError::Invalid("jwt signed with an unknown key".into()));
+            }
             Err(NoKey::Unavailable) => return Err(TokenError::Unavailable),
         };
         // The key's algorithm, never the token's choice.
         if text("alg") != Some(key.algorithm_name()) {
             return Err(wrong_algorithm());
         }
-        if key.verifies(signed, signature) { Ok(parts.claims) } else { Err(wrong_signature()) }
+        if key.verifies(signed, signature) {
+            Ok(parts.claims)
+        } else {
+            Err(wrong_signature())
+        }
     }
 }
 
@@ -212,7 +270,10 @@ impl Parts {
             let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed())?;
             serde_json::from_slice(&bytes).map_err(|_| malformed())
         };
-        Ok(Parts { header: object(header)?, claims: object(claims)? })
+        Ok(Parts {
+            header: object(header)?,
+            claims: object(claims)?,
+        })
     }
 }
 

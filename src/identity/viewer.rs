@@ -49,7 +49,12 @@ impl PartialEq for User {
     fn eq(&self, other: &Self) -> bool {
         // The rights follow from the rest.
         (&self.subject, &self.permissions, &self.claims, self.expires)
-            == (&other.subject, &other.permissions, &other.claims, other.expires)
+            == (
+                &other.subject,
+                &other.permissions,
+                &other.claims,
+                other.expires,
+            )
     }
 }
 
@@ -60,7 +65,13 @@ impl User {
         claims: Map<String, Value>,
         expires: SystemTime,
     ) -> Self {
-        User { subject, permissions, claims, expires, rights: OnceLock::new() }
+        User {
+            subject,
+            permissions,
+            claims,
+            expires,
+            rights: OnceLock::new(),
+        }
     }
 
     /// What the policy gives to the user: found out once for each token.
@@ -71,7 +82,10 @@ impl User {
         &self,
         bind: impl FnOnce(&User) -> Result<Rights, ApiError>,
     ) -> Result<&Arc<Rights>, ApiError> {
-        self.rights.get_or_init(|| bind(self).map(Arc::new)).as_ref().map_err(Clone::clone)
+        self.rights
+            .get_or_init(|| bind(self).map(Arc::new))
+            .as_ref()
+            .map_err(Clone::clone)
     }
 
     /// Whether another token of the user allows the same: all but its times is alike.

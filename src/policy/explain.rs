@@ -31,14 +31,21 @@ pub struct Explained<'a> {
 pub fn explain(asked: Explained<'_>) -> Result<String, ApiError> {
     let mut claims = asked.claims.clone();
     for name in asked.role.claims().chain(["sub", SUBJECT]) {
-        claims.entry(name).or_insert_with(|| format!("${name}").into());
+        claims
+            .entry(name)
+            .or_insert_with(|| format!("${name}").into());
     }
     // Permissions are told, not asked for: the statements are to be seen in any case.
     let permissions = Permissions::of([format!("role:{}", asked.role.name).as_str(), "manage:all"]);
     let rights = asked.planner.rights(asked.policy, permissions, &claims)?;
     let access = Access::Limited(&rights);
     let mut out = String::new();
-    for field in asked.operation.fields.iter().filter(|field| field.inclusion.holds(asked.variables)) {
+    for field in asked
+        .operation
+        .fields
+        .iter()
+        .filter(|field| field.inclusion.holds(asked.variables))
+    {
         if !matches!(field.meaning, Selected::Field(_)) {
             continue;
         }
@@ -58,23 +65,52 @@ impl Explained<'_> {
         let role = Permissions::of(self.role.permissions.iter().map(String::as_str));
         let (kind, name) = (self.operation.kind, field.name.as_str());
         _ = match self.policy.needed(kind, name) {
-            None => writeln!(out, "{name}: not listed in the policy, hence refused for every user"),
+            None => writeln!(
+                out,
+                "{name}: not listed in the policy, hence refused for every user"
+            ),
             Some(needed) => {
-                let needed = needed.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
-                let have = if self.policy.allows(kind, name, &role) { "have" } else { "do not have" };
-                writeln!(out, "{name}: needs {needed}, which the tokens issued for this role {have}")
+                let needed = needed
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" and ");
+                let have = if self.policy.allows(kind, name, &role) {
+                    "have"
+                } else {
+                    "do not have"
+                };
+                writeln!(
+                    out,
+                    "{name}: needs {needed}, which the tokens issued for this role {have}"
+                )
             }
         };
     }
 
-    fn statements(&self, field: &SelectedField, access: Access<'_>) -> Result<Vec<Statement>, ApiError> {
+    fn statements(
+        &self,
+        field: &SelectedField,
+        access: Access<'_>,
+    ) -> Result<Vec<Statement>, ApiError> {
         let limits = PageLimits::default();
         if self.operation.kind == OperationKind::Query {
-            return Ok(vec![self.planner.query(field, self.variables, limits, access)?]);
+            return Ok(vec![self.planner.query(
+                field,
+                self.variables,
+                limits,
+                access,
+            )?]);
         }
         let amendments = Amendments::default();
-        let program: Program =
-            self.planner.mutation(field, self.variables, limits, access, &mut Sources, amendments)?;
+        let program: Program = self.planner.mutation(
+            field,
+            self.variables,
+            limits,
+            access,
+            &mut Sources,
+            amendments,
+        )?;
         let mut statements = Vec::new();
         collect(program.steps, &mut statements);
         Ok(statements)
@@ -84,7 +120,10 @@ impl Explained<'_> {
     fn rules(&self, out: &mut String, statements: &[Statement]) {
         let physical = self.planner.physical();
         for id in physical.model.model_ids() {
-            if !statements.iter().any(|statement| statement.sql.contains(physical.table(id))) {
+            if !statements
+                .iter()
+                .any(|statement| statement.sql.contains(physical.table(id)))
+            {
                 continue;
             }
             let name = &physical.model.model(id).name;
@@ -106,7 +145,9 @@ fn collect(steps: Vec<Step>, into: &mut Vec<Statement>) {
     for step in steps {
         match step {
             Step::Run { statement, .. } => into.push(statement),
-            Step::Choose { then, otherwise, .. } => {
+            Step::Choose {
+                then, otherwise, ..
+            } => {
                 collect(then, into);
                 collect(otherwise, into);
             }

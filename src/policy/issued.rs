@@ -39,11 +39,17 @@ pub fn check_role(settings: &Settings, role: &str) -> Result<(), RoleError> {
             known: policy.roles.keys().cloned().collect(),
         });
     };
-    if names_itself(role, &found.permissions) { Ok(()) } else { Err(RoleError::Unnamed(role.to_owned())) }
+    if names_itself(role, &found.permissions) {
+        Ok(())
+    } else {
+        Err(RoleError::Unnamed(role.to_owned()))
+    }
 }
 
 fn names_itself(role: &str, permissions: &[String]) -> bool {
-    permissions.iter().any(|permission| permission.strip_prefix("role:") == Some(role))
+    permissions
+        .iter()
+        .any(|permission| permission.strip_prefix("role:") == Some(role))
 }
 
 /// What keeps tokens from a role or from what its rules compare, a line each: roles that the tokens of Gom's own issuing do not
@@ -53,7 +59,11 @@ pub fn unreachable(policy: &Policy, settings: &Settings) -> Vec<String> {
         Provider::Accounts => "",
         Provider::Auth0 => ", unless your issuer adds it",
     };
-    policy.roles().iter().flat_map(|role| unreachable_of(role, policy, elsewhere)).collect()
+    policy
+        .roles()
+        .iter()
+        .flat_map(|role| unreachable_of(role, policy, elsewhere))
+        .collect()
 }
 
 fn unreachable_of(role: &Role, policy: &Policy, elsewhere: &str) -> Vec<String> {
@@ -66,7 +76,8 @@ fn unreachable_of(role: &Role, policy: &Policy, elsewhere: &str) -> Vec<String> 
     }
     let needed: BTreeSet<&str> = role.claims().chain(policy.stamps()).collect();
     for claim in needed {
-        if !ACCOUNT_CLAIMS.contains(&claim) && !CUSTOMER_CLAIMS.contains(&claim) && claim != SUBJECT {
+        if !ACCOUNT_CLAIMS.contains(&claim) && !CUSTOMER_CLAIMS.contains(&claim) && claim != SUBJECT
+        {
             lines.push(format!(
                 "{name}: no token that Gom issues has the claim ${claim}{elsewhere}, and without it every request of the role \
                  fails; its claims are ${}",

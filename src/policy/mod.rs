@@ -24,11 +24,20 @@ const OWN: &str = include_str!("../../config/policy.toml");
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     #[error("the policy {path} cannot be read: {cause}; correct --policy (policy.file)")]
-    File { path: PathBuf, cause: std::io::Error },
+    File {
+        path: PathBuf,
+        cause: std::io::Error,
+    },
     #[error("the policy {name} is not of the right form: {cause}")]
-    Form { name: String, cause: toml::de::Error },
+    Form {
+        name: String,
+        cause: toml::de::Error,
+    },
     #[error("the policy {name} does not fit the datamodel:{}", Listed(.problems))]
-    Wrong { name: String, problems: Vec<PolicyProblem> },
+    Wrong {
+        name: String,
+        problems: Vec<PolicyProblem>,
+    },
     #[error("rules of the policy are beyond the limits of filters:{}", Listed(.problems))]
     TooCostly { problems: Vec<PolicyProblem> },
 }
@@ -37,7 +46,9 @@ struct Listed<'a>(&'a [PolicyProblem]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+        self.0
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
@@ -49,10 +60,18 @@ impl fmt::Display for Listed<'_> {
 pub fn read(settings: &Settings) -> Result<Option<(String, PolicySource)>, PolicyError> {
     let (name, text) = match &settings.policy.file {
         Some(path) => {
-            let failed = |cause| PolicyError::File { path: path.clone(), cause };
-            (path.display().to_string(), std::fs::read_to_string(path).map_err(failed)?)
+            let failed = |cause| PolicyError::File {
+                path: path.clone(),
+                cause,
+            };
+            (
+                path.display().to_string(),
+                std::fs::read_to_string(path).map_err(failed)?,
+            )
         }
-        None if settings.datamodel.file.is_none() => ("policy.toml (built in)".to_owned(), OWN.to_owned()),
+        None if settings.datamodel.file.is_none() => {
+            ("policy.toml (built in)".to_owned(), OWN.to_owned())
+        }
         None => return Ok(None),
     };
     match toml::from_str(&text) {
@@ -71,11 +90,17 @@ pub fn load(
     schema: &Schema,
     more: impl FnOnce(&PolicySource) -> Vec<PolicyProblem>,
 ) -> Result<Option<Policy>, PolicyError> {
-    let Some((name, source)) = read(settings)? else { return Ok(None) };
+    let Some((name, source)) = read(settings)? else {
+        return Ok(None);
+    };
     match Policy::new(&source, model, schema) {
         Ok(policy) => {
             let problems = more(&source);
-            if problems.is_empty() { Ok(Some(policy)) } else { Err(PolicyError::Wrong { name, problems }) }
+            if problems.is_empty() {
+                Ok(Some(policy))
+            } else {
+                Err(PolicyError::Wrong { name, problems })
+            }
         }
         Err(problems) => Err(PolicyError::Wrong { name, problems }),
     }
@@ -91,14 +116,35 @@ pub fn check_cost(policy: &Policy, planner: &Planner, limits: &Limits) -> Result
     let mut problems = Vec::new();
     for role in policy.roles() {
         for id in model.model_ids() {
-            let Some(rule) = role.row_rule(id) else { continue };
+            let Some(rule) = role.row_rule(id) else {
+                continue;
+            };
             let name = &model.model(id).name;
-            let RuleCost { conditions, depth, relations } = planner.rule_cost(rule);
+            let RuleCost {
+                conditions,
+                depth,
+                relations,
+            } = planner.rule_cost(rule);
             for (key, what, cost, limit) in [
-                ("filter_conditions", "conditions", conditions, limits.filter_conditions),
+                (
+                    "filter_conditions",
+                    "conditions",
+                    conditions,
+                    limits.filter_conditions,
+                ),
                 // The filter crosses one to get there.
-                ("filter_depth", "relations one within the other", depth + 1, limits.filter_depth),
-                ("filter_relations", "relations", relations + 1, limits.filter_relations),
+                (
+                    "filter_depth",
+                    "relations one within the other",
+                    depth + 1,
+                    limits.filter_depth,
+                ),
+                (
+                    "filter_relations",
+                    "relations",
+                    relations + 1,
+                    limits.filter_relations,
+                ),
             ] {
                 if cost > limit {
                     problems.push(PolicyProblem {
@@ -112,5 +158,9 @@ pub fn check_cost(policy: &Policy, planner: &Planner, limits: &Limits) -> Result
             }
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(PolicyError::TooCostly { problems }) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(PolicyError::TooCostly { problems })
+    }
 }

@@ -25,7 +25,9 @@ pub struct DemoShop {
 
 impl DemoShop {
     pub fn new(settings: &Settings) -> Self {
-        DemoShop { hasher: Hasher::new(&settings.auth.accounts) }
+        DemoShop {
+            hasher: Hasher::new(&settings.auth.accounts),
+        }
     }
 
     /// Writes the demo shop into tables without any row, and accounts for its sellers where nobody has one.
@@ -35,7 +37,9 @@ impl DemoShop {
     pub async fn open(&self, client: &mut Client, schema: &str) -> Result<(), SeedError> {
         check(client, schema).await?;
         let transaction = client.transaction().await?;
-        transaction.execute(USE_SCHEMA, &[&search_path(schema), &true]).await?;
+        transaction
+            .execute(USE_SCHEMA, &[&search_path(schema), &true])
+            .await?;
         let empty: bool = transaction.query_one(IS_EMPTY, &[]).await?.get(0);
         if empty {
             transaction.batch_execute(DEMO).await?;
@@ -52,7 +56,9 @@ impl DemoShop {
     /// If the tables are missing, or the database fails.
     pub async fn add_accounts(&self, client: &mut Client, schema: &str) -> Result<bool, SeedError> {
         let transaction = client.transaction().await?;
-        transaction.execute(USE_SCHEMA, &[&search_path(schema), &true]).await?;
+        transaction
+            .execute(USE_SCHEMA, &[&search_path(schema), &true])
+            .await?;
         let without_accounts: bool = transaction.query_one(LACKS_ACCOUNTS, &[]).await?.get(0);
         if !without_accounts {
             return Ok(false);
@@ -62,7 +68,15 @@ impl DemoShop {
             let password_hash = self.hasher.hash(&SecretText::new(DEMO_PASSWORD)).await?;
             let profile = [("name".to_owned(), name.into())].into_iter().collect();
             let (username, subject, role) = (username.into(), subject.into(), "seller".into());
-            accounts.add(&NewAccount { username, subject, role, password_hash, profile }).await?;
+            accounts
+                .add(&NewAccount {
+                    username,
+                    subject,
+                    role,
+                    password_hash,
+                    profile,
+                })
+                .await?;
         }
         transaction.commit().await?;
         Ok(true)
@@ -77,7 +91,12 @@ pub async fn demo_logins(client: &Client) -> Result<Vec<String>, SeedError> {
     let names = SELLERS.map(|(username, _, _)| username);
     let sql = "SELECT username FROM gom.account
                WHERE username = ANY($1) AND version = 1 AND NOT disabled ORDER BY username";
-    Ok(client.query(sql, &[&names.as_slice()]).await?.iter().map(|row| row.get(0)).collect())
+    Ok(client
+        .query(sql, &[&names.as_slice()])
+        .await?
+        .iter()
+        .map(|row| row.get(0))
+        .collect())
 }
 
 const LACKS_ACCOUNTS: &str = r#"SELECT NOT EXISTS (SELECT FROM gom.account)

@@ -37,7 +37,9 @@ pub enum SeedError {
 pub async fn demo(client: &mut Client, schema: &str) -> Result<i64, SeedError> {
     check(client, schema).await?;
     let transaction = client.transaction().await?;
-    transaction.execute(USE_SCHEMA, &[&search_path(schema), &true]).await?;
+    transaction
+        .execute(USE_SCHEMA, &[&search_path(schema), &true])
+        .await?;
     transaction.batch_execute(DEMO).await?;
     let rows = transaction.query_one(COUNT_DEMO, &[]).await?.get(0);
     transaction.commit().await?;
@@ -55,21 +57,27 @@ pub async fn scale(
     mut progress: impl FnMut(&'static str, u64),
 ) -> Result<(), SeedError> {
     check(client, schema).await?;
-    client.execute(USE_SCHEMA, &[&search_path(schema), &false]).await?;
+    client
+        .execute(USE_SCHEMA, &[&search_path(schema), &false])
+        .await?;
     let mut done = 0;
     for part in &PARTS {
         let statement = client.prepare(part.sql).await?;
         progress(part.label, done);
         for (first, last) in part.portions() {
             let bounds = [first, last].map(|n| i32::try_from(n).unwrap_or(i32::MAX));
-            client.execute(&statement, &[&bounds[0], &bounds[1]]).await?;
+            client
+                .execute(&statement, &[&bounds[0], &bounds[1]])
+                .await?;
             done += u64::from(last - first + 1);
             progress(part.label, done);
         }
     }
     progress("statistics", done);
     for table in scale::TABLES {
-        client.batch_execute(&format!("VACUUM (ANALYZE) \"{table}\"")).await?;
+        client
+            .batch_execute(&format!("VACUUM (ANALYZE) \"{table}\""))
+            .await?;
     }
     Ok(())
 }
@@ -82,7 +90,8 @@ pub fn scale_rows() -> u64 {
 /// `$1` is the search path, `$2` whether it ends with the transaction.
 const USE_SCHEMA: &str = "SELECT set_config('search_path', $1, $2)";
 
-const IS_EMPTY: &str = r#"SELECT NOT EXISTS (SELECT FROM "User") AND NOT EXISTS (SELECT FROM "Bp")"#;
+const IS_EMPTY: &str =
+    r#"SELECT NOT EXISTS (SELECT FROM "User") AND NOT EXISTS (SELECT FROM "Bp")"#;
 
 const COUNT_DEMO: &str = r#"SELECT
     (SELECT count(*) FROM "User" WHERE "uid" LIKE 'cdemouser%')
@@ -103,6 +112,9 @@ async fn check(client: &Client, schema: &str) -> Result<(), SeedError> {
     let tables = scale::TABLES.as_slice();
     match client.query_opt(query, &[&tables, &schema]).await? {
         None => Ok(()),
-        Some(row) => Err(SeedError::NoTables { schema: schema.to_owned(), missing: row.get(0) }),
+        Some(row) => Err(SeedError::NoTables {
+            schema: schema.to_owned(),
+            missing: row.get(0),
+        }),
     }
 }

@@ -131,13 +131,24 @@ pub const PARTS: [Part; 9] = [
 ];
 
 /// Afterwards, so that the planner knows what it is dealing with.
-pub const TABLES: [&str; 9] =
-    ["User", "Bp", "_CustomerOf", "Order", "Item", "Price", "Promotion", "_OrderPromo", "Publication"];
+pub const TABLES: [&str; 9] = [
+    "User",
+    "Bp",
+    "_CustomerOf",
+    "Order",
+    "Item",
+    "Price",
+    "Promotion",
+    "_OrderPromo",
+    "Publication",
+];
 
 impl Part {
     /// The first and last row of each portion.
     pub fn portions(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
         let (rows, portion) = (self.rows, self.portion);
-        (1..=rows).step_by(portion as usize).map(move |first| (first, (first + portion - 1).min(rows)))
+        (1..=rows)
+            .step_by(portion as usize)
+            .map(move |first| (first, (first + portion - 1).min(rows)))
     }
 }

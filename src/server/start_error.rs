@@ -34,7 +34,9 @@ pub enum StartError {
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
     /// Why, without values of rows: it goes into logs.
-    #[error("the database cannot be brought to the datamodel: {0}; `gom migrate plan` shows all of it")]
+    #[error(
+        "the database cannot be brought to the datamodel: {0}; `gom migrate plan` shows all of it"
+    )]
     Deploy(String),
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -47,7 +49,11 @@ pub enum StartError {
     #[error(transparent)]
     Live(#[from] LiveStartError),
     #[error("the server cannot listen on {address}: {cause}; correct {setting}")]
-    Listen { address: String, cause: io::Error, setting: &'static str },
+    Listen {
+        address: String,
+        cause: io::Error,
+        setting: &'static str,
+    },
     #[error("the server cannot start")]
     Io(#[from] io::Error),
     /// A signal to stop came meanwhile.

@@ -29,7 +29,11 @@ pub struct Auth {
 impl Auth {
     /// Who checks passwords.
     pub fn provider(&self) -> Provider {
-        let unsaid = if self.auth0.client_id.is_some() { Provider::Auth0 } else { Provider::Accounts };
+        let unsaid = if self.auth0.client_id.is_some() {
+            Provider::Auth0
+        } else {
+            Provider::Accounts
+        };
         self.provider.unwrap_or(unsaid)
     }
 }

@@ -36,12 +36,15 @@ pub fn origin(text: &str) -> Option<String> {
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none();
-    (only_origin && matches!(url.scheme(), "http" | "https")).then(|| url.origin().ascii_serialization())
+    (only_origin && matches!(url.scheme(), "http" | "https"))
+        .then(|| url.origin().ascii_serialization())
 }
 
 /// A network, or an address as the network of itself alone.
 pub fn network(text: &str) -> Option<IpNet> {
-    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.ok().map(|network| network.trunc())
 }
 
@@ -51,7 +54,9 @@ pub fn host_pattern(text: &str) -> Option<String> {
     let name = text.strip_prefix("*.").unwrap_or(&text);
     let label = |label: &str| {
         !label.is_empty()
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let good = name.split('.').all(label) || text.parse::<IpAddr>().is_ok();
     good.then_some(text)
@@ -65,7 +70,10 @@ pub fn time_zone(text: &str) -> bool {
 /// Whether a URL leads nowhere but to this machine.
 pub fn is_local(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let address = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     })
 }
@@ -76,9 +84,12 @@ mod tests {
 
     #[test]
     fn secrets_go_over_https_or_stay_on_this_machine() {
-        for good in
-            ["https://a.example/oauth/token", "http://127.0.0.1:1/t", "http://localhost/t", "http://[::1]/t"]
-        {
+        for good in [
+            "https://a.example/oauth/token",
+            "http://127.0.0.1:1/t",
+            "http://localhost/t",
+            "http://[::1]/t",
+        ] {
             assert!(url(good).is_some(), "{good}");
         }
         for bad in [
@@ -96,10 +107,18 @@ mod tests {
 
     #[test]
     fn an_origin_has_no_path() {
-        assert_eq!(origin("https://shop.example:8443").as_deref(), Some("https://shop.example:8443"));
-        for bad in
-            ["https://shop.example/api", "shop.example", "https://shop.example?x", "*", "null", "file:///x"]
-        {
+        assert_eq!(
+            origin("https://shop.example:8443").as_deref(),
+            Some("https://shop.example:8443")
+        );
+        for bad in [
+            "https://shop.example/api",
+            "shop.example",
+            "https://shop.example?x",
+            "*",
+            "null",
+            "file:///x",
+        ] {
             assert_eq!(origin(bad), None, "{bad}");
         }
     }
@@ -116,7 +135,10 @@ mod tests {
     fn a_time_zone_is_a_plain_name() {
         assert!(time_zone("America/Mexico_City") && time_zone("Etc/GMT+6") && time_zone("UTC"));
         assert!(
-            !time_zone("UTC'; DROP") && !time_zone("") && !time_zone("+06") && !time_zone("America/Gotham")
+            !time_zone("UTC'; DROP")
+                && !time_zone("")
+                && !time_zone("+06")
+                && !time_zone("America/Gotham")
         );
     }
 }

@@ -18,13 +18,23 @@ impl Findings<'_> {
     fn add(&mut self, key: &str, message: impl Into<String>, remedy: impl Into<String>) {
         if !self.0.iter().any(|problem| problem.key == key) {
             let (message, remedy) = (message.into(), remedy.into());
-            self.0.push(Problem { key: key.into(), source: None, message, remedy });
+            self.0.push(Problem {
+                key: key.into(),
+                source: None,
+                message,
+                remedy,
+            });
         }
     }
 }
 
 /// `environment`: the name in `GOM_ENV`.
-pub(super) fn check(settings: &Settings, purpose: Purpose, environment: &str, problems: &mut Vec<Problem>) {
+pub(super) fn check(
+    settings: &Settings,
+    purpose: Purpose,
+    environment: &str,
+    problems: &mut Vec<Problem>,
+) {
     let mut found = Findings(problems);
     if purpose == Purpose::Serve {
         secrets(settings, &mut found);
@@ -43,15 +53,30 @@ fn request_sizes(settings: &Settings, found: &mut Findings<'_>) {
     let Settings { limits, server, .. } = settings;
     let (everyone, service) = (&limits.everyone, &limits.service);
     for (key, total, body_key, body) in [
-        ("limits.request_bytes", everyone.request_bytes, "limits.body_bytes", everyone.body_bytes),
+        (
+            "limits.request_bytes",
+            everyone.request_bytes,
+            "limits.body_bytes",
+            everyone.body_bytes,
+        ),
         (
             "limits.service.request_bytes",
             service.request_bytes,
             "limits.service.body_bytes",
             service.body_bytes,
         ),
-        ("server.request_bytes", server.request_bytes, "limits.body_bytes", everyone.body_bytes),
-        ("server.request_bytes", server.request_bytes, "limits.service.body_bytes", service.body_bytes),
+        (
+            "server.request_bytes",
+            server.request_bytes,
+            "limits.body_bytes",
+            everyone.body_bytes,
+        ),
+        (
+            "server.request_bytes",
+            server.request_bytes,
+            "limits.service.body_bytes",
+            service.body_bytes,
+        ),
     ] {
         if total < body {
             found.add(
@@ -76,9 +101,13 @@ fn metrics_token(settings: &Settings, found: &mut Findings<'_>) {
 
 fn database_password(settings: &Settings, found: &mut Findings<'_>) {
     let database = &settings.database;
-    let (Some(_), options) =
-        (&database.password, database.url.as_ref().map(|url| DatabaseOptions::from_url(url.expose())))
-    else {
+    let (Some(_), options) = (
+        &database.password,
+        database
+            .url
+            .as_ref()
+            .map(|url| DatabaseOptions::from_url(url.expose())),
+    ) else {
         return;
     };
     match options {
@@ -106,12 +135,21 @@ fn secrets(settings: &Settings, found: &mut Findings<'_>) {
     }
     for (key, variable, value) in [
         ("app_key", "APP_KEY", &settings.app_key),
-        ("app_key_previous", "APP_KEY_PREVIOUS", &settings.app_key_previous),
+        (
+            "app_key_previous",
+            "APP_KEY_PREVIOUS",
+            &settings.app_key_previous,
+        ),
     ] {
-        if value.as_ref().is_some_and(|value| value.expose().chars().count() < MIN_SECRET_CHARACTERS) {
+        if value
+            .as_ref()
+            .is_some_and(|value| value.expose().chars().count() < MIN_SECRET_CHARACTERS)
+        {
             found.add(
                 key,
-                format!("shorter than {MIN_SECRET_CHARACTERS} characters: what it signs could be forged"),
+                format!(
+                    "shorter than {MIN_SECRET_CHARACTERS} characters: what it signs could be forged"
+                ),
                 format!("set {variable} to 32 random bytes or more: `openssl rand -hex 32`"),
             );
         }
@@ -121,7 +159,9 @@ fn secrets(settings: &Settings, found: &mut Findings<'_>) {
 /// Anyone who guesses the service secret may do everything. Outside development a weak one is refused; and wherever the keys of
 /// cookies are derived from it, for then each visitor holds a cookie against which guesses can be checked at leisure.
 fn weak_service_secret(settings: &Settings, environment: &str, found: &mut Findings<'_>) {
-    let Some(weakness) = settings.service.secret.as_ref().and_then(weakness) else { return };
+    let Some(weakness) = settings.service.secret.as_ref().and_then(weakness) else {
+        return;
+    };
     let derived = settings.app_key.is_none() && settings.database.url.is_some();
     if environment != "development" {
         found.add(
@@ -170,11 +210,22 @@ fn token_endpoint(settings: &Settings, found: &mut Findings<'_>) {
 }
 
 fn cookies(settings: &Settings, found: &mut Findings<'_>) {
-    let (session, access_token, csrf) =
-        (&settings.session.options, &settings.access_token.options, &settings.csrf.options);
+    let (session, access_token, csrf) = (
+        &settings.session.options,
+        &settings.access_token.options,
+        &settings.csrf.options,
+    );
     for (key, same_site, secure) in [
-        ("session.options.same_site", session.same_site, session.secure),
-        ("access_token.options.same_site", access_token.same_site, access_token.secure),
+        (
+            "session.options.same_site",
+            session.same_site,
+            session.secure,
+        ),
+        (
+            "access_token.options.same_site",
+            access_token.same_site,
+            access_token.secure,
+        ),
         ("csrf.options.same_site", csrf.same_site, csrf.secure),
     ] {
         if same_site == SameSite::None && !secure {
@@ -217,7 +268,9 @@ fn push_keys(settings: &Settings, found: &mut Findings<'_>) {
             "set VAPID_PUBLIC_KEY, or VAPID_PUBLIC_KEY_FILE to a file that holds it",
         );
     }
-    let (Some(public), Some(private)) = (&vapid.public_key, &vapid.private_key) else { return };
+    let (Some(public), Some(private)) = (&vapid.public_key, &vapid.private_key) else {
+        return;
+    };
     if let Err(error) = VapidKeys::parse(public, private.expose()) {
         let key = match error {
             VapidError::Public => "push.vapid.public_key",

@@ -58,17 +58,25 @@ impl Kind {
     /// Reads a value that came as text (from the environment, a file of a secret, or the command line).
     pub fn read_text(self, text: &str) -> Result<ValueKind, Refusal> {
         let value = match self {
-            Kind::Integer { .. } | Kind::Milliseconds { .. } | Kind::Seconds { .. } | Kind::Bytes { .. } => {
-                ValueKind::I64(text.trim().parse().map_err(|_| self.refuse(&format!("\"{text}\"")))?)
-            }
+            Kind::Integer { .. }
+            | Kind::Milliseconds { .. }
+            | Kind::Seconds { .. }
+            | Kind::Bytes { .. } => ValueKind::I64(
+                text.trim()
+                    .parse()
+                    .map_err(|_| self.refuse(&format!("\"{text}\"")))?,
+            ),
             Kind::Flag => match text.trim() {
                 "true" | "1" | "yes" | "on" => ValueKind::Boolean(true),
                 "false" | "0" | "no" | "off" => ValueKind::Boolean(false),
                 _ => return Err(self.refuse(&format!("\"{text}\""))),
             },
-            Kind::Networks | Kind::Origins | Kind::Hosts => {
-                list(text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
-            }
+            Kind::Networks | Kind::Origins | Kind::Hosts => list(
+                text.split(',')
+                    .map(str::trim)
+                    .filter(|text| !text.is_empty())
+                    .map(str::to_owned),
+            ),
             _ => ValueKind::String(text.to_owned()),
         };
         self.check(value)
@@ -76,7 +84,9 @@ impl Kind {
 
     /// Checks a value that came with a type (from a TOML file).
     pub fn check(self, value: ValueKind) -> Result<ValueKind, Refusal> {
-        if let (ValueKind::Array(elements), Kind::Networks | Kind::Origins | Kind::Hosts) = (&value, self) {
+        if let (ValueKind::Array(elements), Kind::Networks | Kind::Origins | Kind::Hosts) =
+            (&value, self)
+        {
             return self.check_list(elements);
         }
         let good = match (&value, self) {
@@ -93,10 +103,15 @@ impl Kind {
                 tracing_subscriber::EnvFilter::builder().parse(text).is_ok()
             }
             (ValueKind::String(text), Kind::DatabaseUrl) => {
-                return DatabaseOptions::from_url(text).map(|_| value.clone()).map_err(|error| {
-                    let Refusal { message, remedy } = self.refuse("");
-                    Refusal { message: format!("{message}: {error}"), remedy }
-                });
+                return DatabaseOptions::from_url(text)
+                    .map(|_| value.clone())
+                    .map_err(|error| {
+                        let Refusal { message, remedy } = self.refuse("");
+                        Refusal {
+                            message: format!("{message}: {error}"),
+                            remedy,
+                        }
+                    });
             }
             (ValueKind::String(text), Kind::Url) => url(text).is_some(),
             (ValueKind::String(text), Kind::TimeZone) => time_zone(text),
@@ -105,7 +120,11 @@ impl Kind {
             (ValueKind::String(text), Kind::Text | Kind::Path | Kind::Secret) => !text.is_empty(),
             _ => false,
         };
-        if good { Ok(value) } else { Err(self.refuse(&shown(&value))) }
+        if good {
+            Ok(value)
+        } else {
+            Err(self.refuse(&shown(&value)))
+        }
     }
 
     /// Each element as it is used afterwards; the first that cannot be used is named.
@@ -116,7 +135,9 @@ impl Kind {
             _ => origin(text),
         };
         let checked = elements.iter().map(|element| match &element.kind {
-            ValueKind::String(text) => read(text).ok_or_else(|| self.refuse(&format!("\"{text}\""))),
+            ValueKind::String(text) => {
+                read(text).ok_or_else(|| self.refuse(&format!("\"{text}\"")))
+            }
             other => Err(self.refuse(&shown(other))),
         });
         Ok(list(checked.collect::<Result<Vec<_>, _>>()?))
@@ -161,18 +182,28 @@ impl Kind {
         } else {
             format!("{shown} is not usable")
         };
-        Refusal { message, remedy: format!("give {}", self.expectation()) }
+        Refusal {
+            message,
+            remedy: format!("give {}", self.expectation()),
+        }
     }
 }
 
 fn is_name(text: &str) -> bool {
     text.len() <= 32
         && text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 fn list(texts: impl IntoIterator<Item = String>) -> ValueKind {
-    ValueKind::Array(texts.into_iter().map(|text| Value::new(None, text)).collect())
+    ValueKind::Array(
+        texts
+            .into_iter()
+            .map(|text| Value::new(None, text))
+            .collect(),
+    )
 }
 
 fn shown(value: &ValueKind) -> String {
@@ -182,7 +213,11 @@ fn shown(value: &ValueKind) -> String {
         ValueKind::Array(elements) => {
             format!(
                 "[{}]",
-                elements.iter().map(|element| shown(&element.kind)).collect::<Vec<_>>().join(", ")
+                elements
+                    .iter()
+                    .map(|element| shown(&element.kind))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )
         }
         other => other.to_string(),
@@ -206,7 +241,14 @@ fn mask_password(text: &str) -> String {
     let hosts: Vec<String> = config
         .get_hosts()
         .iter()
-        .zip(config.get_ports().iter().copied().map(Some).chain(std::iter::repeat(None)))
+        .zip(
+            config
+                .get_ports()
+                .iter()
+                .copied()
+                .map(Some)
+                .chain(std::iter::repeat(None)),
+        )
         .map(|(host, port)| {
             let host = match host {
                 tokio_postgres::config::Host::Tcp(name) => name.clone(),
@@ -216,16 +258,29 @@ fn mask_password(text: &str) -> String {
             port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
         })
         .collect();
-    let password = if config.get_password().is_some() { ":***" } else { "" };
-    let user = config.get_user().map_or(String::new(), |user| format!("{user}{password}@"));
-    format!("postgres://{user}{}/{}", hosts.join(","), config.get_dbname().unwrap_or_default())
+    let password = if config.get_password().is_some() {
+        ":***"
+    } else {
+        ""
+    };
+    let user = config
+        .get_user()
+        .map_or(String::new(), |user| format!("{user}{password}@"));
+    format!(
+        "postgres://{user}{}/{}",
+        hosts.join(","),
+        config.get_dbname().unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PORT: Kind = Kind::Integer { min: 0, max: 65_535 };
+    const PORT: Kind = Kind::Integer {
+        min: 0,
+        max: 65_535,
+    };
 
     #[test]
     fn numbers_are_bounded_however_they_come() {
@@ -233,7 +288,10 @@ mod tests {
         assert!(PORT.read_text("65536").is_err());
         assert!(PORT.read_text("many").is_err());
         assert!(PORT.check(ValueKind::I64(-1)).is_err());
-        assert!(PORT.check(ValueKind::String("3000".into())).is_err(), "a file must give a number");
+        assert!(
+            PORT.check(ValueKind::String("3000".into())).is_err(),
+            "a file must give a number"
+        );
     }
 
     #[test]
@@ -243,19 +301,49 @@ mod tests {
         assert_eq!(proxies, r#"["10.0.0.0/8", "::1/128", "192.0.2.7/32"]"#);
         let refusal = read(Kind::Networks, "10.0.0.0/8, 10.0.0.0/33").unwrap_err();
         assert_eq!(refusal.message, "\"10.0.0.0/33\" is not usable");
-        assert!(Kind::Networks.check(ValueKind::String("::1".into())).is_err(), "a file must give a list");
+        assert!(
+            Kind::Networks
+                .check(ValueKind::String("::1".into()))
+                .is_err(),
+            "a file must give a list"
+        );
         assert!(Kind::Networks.check(list(["::1".to_owned()])).is_ok());
-        assert!(Kind::Networks.check(ValueKind::Array(vec![Value::new(None, 1)])).is_err());
+        assert!(
+            Kind::Networks
+                .check(ValueKind::Array(vec![Value::new(None, 1)]))
+                .is_err()
+        );
         let hosts = read(Kind::Hosts, "FCM.googleapis.com, *.push.apple.com").unwrap();
         assert_eq!(hosts, r#"["fcm.googleapis.com", "*.push.apple.com"]"#);
-        for wrong in ["https://push.example", "*", "a.*.b", "push.example:443", "push example", ".a", "a..b"]
-        {
+        for wrong in [
+            "https://push.example",
+            "*",
+            "a.*.b",
+            "push.example:443",
+            "push example",
+            ".a",
+            "a..b",
+        ] {
             assert!(read(Kind::Hosts, wrong).is_err(), "{wrong}");
         }
-        let origins = read(Kind::Origins, "HTTPS://Shop.Example:443/,http://localhost:8080").unwrap();
-        assert_eq!(origins, r#"["https://shop.example", "http://localhost:8080"]"#);
-        let origins = read(Kind::Origins, "https://*.Shop.Example:443,http://*.localhost:8080").unwrap();
-        assert_eq!(origins, r#"["https://*.shop.example", "http://*.localhost:8080"]"#);
+        let origins = read(
+            Kind::Origins,
+            "HTTPS://Shop.Example:443/,http://localhost:8080",
+        )
+        .unwrap();
+        assert_eq!(
+            origins,
+            r#"["https://shop.example", "http://localhost:8080"]"#
+        );
+        let origins = read(
+            Kind::Origins,
+            "https://*.Shop.Example:443,http://*.localhost:8080",
+        )
+        .unwrap();
+        assert_eq!(
+            origins,
+            r#"["https://*.shop.example", "http://*.localhost:8080"]"#
+        );
         for wrong in [
             "*",
             "https://*",
@@ -289,7 +377,9 @@ mod tests {
 
     #[test]
     fn a_refused_secret_is_not_repeated() {
-        let refusal = Kind::DatabaseUrl.read_text("postgres://u:hunter2@h:notaport/d").unwrap_err();
+        let refusal = Kind::DatabaseUrl
+            .read_text("postgres://u:hunter2@h:notaport/d")
+            .unwrap_err();
         assert!(!refusal.message.contains("hunter2"), "{}", refusal.message);
         assert!(!refusal.remedy.contains("hunter2"));
     }
@@ -297,22 +387,49 @@ mod tests {
     #[test]
     fn a_refused_database_url_says_which_part_and_nothing_of_the_password() {
         for (url, part) in [
-            ("postgres://u:hunter2@h:notaport/d", "the port of the database URL is not valid"),
+            (
+                "postgres://u:hunter2@h:notaport/d",
+                "the port of the database URL is not valid",
+            ),
             ("mysql://u:hunter2@h/d", "begins with mysql://"),
             ("u:hunter2@h/d", "has no scheme"),
-            ("postgres://u:hunter2@h/d?sslcert=x", "has the parameter sslcert, which is not supported"),
-            ("postgres://u:hunter2@h/d?sslmode=on", "has an sslmode that is not known"),
-            ("host=h user=u sslmode=require;password=hunter2", "has an sslmode that is not known"),
-            ("postgres://h/d?user=u&password=ab&hunter2=1", "cannot be read"),
-            ("postgres://gom:pa@hunter2@db/shop", "the host of the database URL is not valid"),
-            ("postgres://u:hunter2@h/d?connect_timeout=x", "the connect_timeout of the database URL"),
+            (
+                "postgres://u:hunter2@h/d?sslcert=x",
+                "has the parameter sslcert, which is not supported",
+            ),
+            (
+                "postgres://u:hunter2@h/d?sslmode=on",
+                "has an sslmode that is not known",
+            ),
+            (
+                "host=h user=u sslmode=require;password=hunter2",
+                "has an sslmode that is not known",
+            ),
+            (
+                "postgres://h/d?user=u&password=ab&hunter2=1",
+                "cannot be read",
+            ),
+            (
+                "postgres://gom:pa@hunter2@db/shop",
+                "the host of the database URL is not valid",
+            ),
+            (
+                "postgres://u:hunter2@h/d?connect_timeout=x",
+                "the connect_timeout of the database URL",
+            ),
             ("postgres:///d", "names no host"),
             // A password that was not encoded, in whatever it ends up.
-            ("postgres://u:p@h/d?sslkey=hunter2", "has the parameter sslkey, which"),
+            (
+                "postgres://u:p@h/d?sslkey=hunter2",
+                "has the parameter sslkey, which",
+            ),
             ("host=h password=x hunter2=1", "cannot be read"),
         ] {
             let message = Kind::DatabaseUrl.read_text(url).unwrap_err().message;
-            assert!(message.contains(part) && !message.contains("hunter2"), "{url}: {message}");
+            assert!(
+                message.contains(part) && !message.contains("hunter2"),
+                "{url}: {message}"
+            );
         }
     }
 
@@ -320,10 +437,15 @@ mod tests {
     fn a_database_url_is_shown_without_its_password() {
         let shown = masked(
             Kind::DatabaseUrl,
-            &ValueKind::String("postgres://gom:hunter2@db.example:5433/shop?sslmode=require".into()),
+            &ValueKind::String(
+                "postgres://gom:hunter2@db.example:5433/shop?sslmode=require".into(),
+            ),
         );
         assert_eq!(shown, "postgres://gom:***@db.example:5433/shop");
-        let shown = masked(Kind::DatabaseUrl, &ValueKind::String("host=db password=hunter2 user=gom".into()));
+        let shown = masked(
+            Kind::DatabaseUrl,
+            &ValueKind::String("host=db password=hunter2 user=gom".into()),
+        );
         assert_eq!(shown, "postgres://gom:***@db/");
     }
 }

@@ -31,7 +31,13 @@ pub struct Layer {
 impl fmt::Debug for Layer {
     /// Keys and sources only: values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.entries.iter().map(|entry| (entry.key.path, &entry.source))).finish()
+        f.debug_map()
+            .entries(
+                self.entries
+                    .iter()
+                    .map(|entry| (entry.key.path, &entry.source)),
+            )
+            .finish()
     }
 }
 
@@ -46,7 +52,10 @@ impl config::Source for Layer {
             .iter()
             .map(|entry| {
                 let origin = entry.source.to_string();
-                (entry.key.path.to_owned(), Value::new(Some(&origin), entry.value.clone()))
+                (
+                    entry.key.path.to_owned(),
+                    Value::new(Some(&origin), entry.value.clone()),
+                )
             })
             .collect())
     }
@@ -87,7 +96,11 @@ impl Layer {
     /// variable counts as unset.
     pub fn environment(variables: &BTreeMap<OsString, OsString>) -> Layer {
         let mut layer = Layer::default();
-        let get = |name: &str| variables.get(&OsString::from(name)).filter(|value| !value.is_empty());
+        let get = |name: &str| {
+            variables
+                .get(&OsString::from(name))
+                .filter(|value| !value.is_empty())
+        };
         let mut known = Vec::new();
         for key in keys() {
             for name in key.all_variables() {
@@ -112,7 +125,10 @@ impl Layer {
                 known.extend([name, file_name]);
             }
         }
-        for name in variables.keys().filter_map(|name| name.to_str()).filter(|name| name.starts_with("GOM__"))
+        for name in variables
+            .keys()
+            .filter_map(|name| name.to_str())
+            .filter(|name| name.starts_with("GOM__"))
         {
             if !known.iter().any(|known| known == name) {
                 let path = name["GOM__".len()..].replace("__", ".").to_lowercase();
@@ -122,7 +138,10 @@ impl Layer {
                         layer.refuse(&path, Source::Variable(name.into()), "unknown key", &remedy);
                     }
                     None => layer.unknown(&path, Source::Variable(name.into()), |near| {
-                        keys().find(|key| key.path == near).map(Key::variable).unwrap_or_default()
+                        keys()
+                            .find(|key| key.path == near)
+                            .map(Key::variable)
+                            .unwrap_or_default()
                     }),
                 }
             }
@@ -158,7 +177,10 @@ impl Layer {
             } else {
                 format!("{prefix}.{}", name.get_ref())
             };
-            let source = Source::File { path: file.into(), line: line(name.span().start) };
+            let source = Source::File {
+                path: file.into(),
+                line: line(name.span().start),
+            };
             match (value.get_ref(), table::find(&path)) {
                 (DeValue::Table(table), None) => self.add_table(file, &path, table, line),
                 (_, None) => self.unknown(&path, source, String::from),
@@ -174,7 +196,10 @@ impl Layer {
     }
 
     fn add_secret_file(&mut self, key: &'static Key, variable: &str, path: &Path) {
-        let source = Source::FileOfVariable { variable: variable.into(), path: path.into() };
+        let source = Source::FileOfVariable {
+            variable: variable.into(),
+            path: path.into(),
+        };
         match std::fs::read_to_string(path) {
             Ok(mut text) => {
                 // What `echo secret > file` and most editors append is not part of the secret.
@@ -185,14 +210,24 @@ impl Layer {
                     }
                 }
                 if text.is_empty() {
-                    self.refuse(key.path, source, "the file is empty", "write the value into the file");
+                    self.refuse(
+                        key.path,
+                        source,
+                        "the file is empty",
+                        "write the value into the file",
+                    );
                 } else {
                     self.add_text(key, key.path, &text, source);
                 }
             }
             Err(error) => {
                 let message = format!("the file cannot be read: {error}");
-                self.refuse(key.path, source, &message, "correct the path, or who may read the file");
+                self.refuse(
+                    key.path,
+                    source,
+                    &message,
+                    "correct the path, or who may read the file",
+                );
             }
         }
     }
@@ -214,7 +249,8 @@ impl Layer {
                 let earlier = self.entries.iter().find(|entry| entry.key == key);
                 match (earlier, &source) {
                     (Some(earlier), Source::File { .. }) => {
-                        let message = format!("the same setting stands at {} already", earlier.source);
+                        let message =
+                            format!("the same setting stands at {} already", earlier.source);
                         self.refuse(path, source, &message, "keep one of them");
                     }
                     _ => self.entries.push(Entry { key, value, source }),
@@ -265,7 +301,10 @@ fn typed(value: &DeValue<'_>) -> Result<ValueKind, String> {
 ///
 /// # Errors
 /// A problem for a folder that was asked for and is not there, and for each file that cannot be read.
-pub fn files(directory: Option<&Path>, environment: &str) -> (Vec<(PathBuf, String)>, Vec<Problem>) {
+pub fn files(
+    directory: Option<&Path>,
+    environment: &str,
+) -> (Vec<(PathBuf, String)>, Vec<Problem>) {
     let mut found = Vec::new();
     let mut problems = Vec::new();
     let folder = directory.unwrap_or(Path::new("config"));

@@ -26,8 +26,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 pub use access::{
-    AccessToken, AccessTokenCookie, Accounts, Auth, Auth0, Csrf, CsrfCookie, Local, LoginLimit, LoginLimiter,
-    Provider, Redis, SameSite, Session, SessionCookie,
+    AccessToken, AccessTokenCookie, Accounts, Auth, Auth0, Csrf, CsrfCookie, Local, LoginLimit,
+    LoginLimiter, Provider, Redis, SameSite, Session, SessionCookie,
 };
 pub(crate) use address::is_local;
 use kind::Kind;
@@ -177,7 +177,9 @@ impl Database {
     /// # Errors
     /// If the URL is none.
     pub fn configured(&self) -> Result<Option<DatabaseOptions>, UrlError> {
-        let Some(url) = &self.url else { return Ok(None) };
+        let Some(url) = &self.url else {
+            return Ok(None);
+        };
         let mut options = DatabaseOptions::from_url(url.expose())?;
         if let Some(password) = &self.password {
             options.server.password(password.expose());
@@ -320,7 +322,10 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
-    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+    texts
+        .iter()
+        .map(|text| text.parse().map_err(serde::de::Error::custom))
+        .collect()
 }
 
 /// What the settings are read for: serving needs secrets that a tool can do without.
@@ -361,7 +366,11 @@ const ENVIRONMENTS: [(&str, &str); 3] = [
 /// Everything that is wrong, at once: unknown keys, values that a key does not take, missing secrets.
 pub fn load(inputs: &Inputs) -> Result<Loaded, SettingsError> {
     let (loaded, problems) = read(inputs)?;
-    if problems.is_empty() { Ok(loaded) } else { Err(SettingsError { problems }) }
+    if problems.is_empty() {
+        Ok(loaded)
+    } else {
+        Err(SettingsError { problems })
+    }
 }
 
 /// Only where the server is: what is wrong with other keys does not matter, and neither does whether their files can be
@@ -375,16 +384,24 @@ pub fn server(inputs: &Inputs) -> Result<Server, SettingsError> {
         let key = problem.key.as_str();
         key.starts_with("server.") || table::find(key).is_none() && !key.contains('.')
     });
-    if problems.is_empty() { Ok(loaded.settings.server) } else { Err(SettingsError { problems }) }
+    if problems.is_empty() {
+        Ok(loaded.settings.server)
+    } else {
+        Err(SettingsError { problems })
+    }
 }
 
 /// The files that variables name for secrets, with the keys that they are for.
 pub(crate) fn secret_files(variables: &BTreeMap<OsString, OsString>) -> Vec<(String, PathBuf)> {
     let secret = table::keys().filter(|key| matches!(key.kind, Kind::Secret | Kind::DatabaseUrl));
-    let named =
-        secret.flat_map(|key| key.all_variables().map(move |name| (key.path, format!("{name}_FILE"))));
+    let named = secret.flat_map(|key| {
+        key.all_variables()
+            .map(move |name| (key.path, format!("{name}_FILE")))
+    });
     let found = |(key, name): (&str, String)| {
-        variables.get(&OsString::from(name)).map(|path| (key.to_owned(), PathBuf::from(path)))
+        variables
+            .get(&OsString::from(name))
+            .map(|path| (key.to_owned(), PathBuf::from(path)))
     };
     named.filter_map(found).collect()
 }
@@ -396,7 +413,9 @@ fn read(inputs: &Inputs) -> Result<(Loaded, Vec<Problem>), SettingsError> {
 
     let (files, mut file_problems) = layers::files(inputs.directory.as_deref(), environment);
     problems.append(&mut file_problems);
-    let own_file = files.iter().any(|(path, _)| path.file_stem().is_some_and(|stem| stem == environment));
+    let own_file = files
+        .iter()
+        .any(|(path, _)| path.file_stem().is_some_and(|stem| stem == environment));
     let mut all = vec![Layer::defaults()];
     if inputs.directory.is_none() && !own_file {
         let path = format!("(built in) config/{environment}.toml");
@@ -411,13 +430,23 @@ fn read(inputs: &Inputs) -> Result<(Loaded, Vec<Problem>), SettingsError> {
         problems.append(&mut layer.problems);
         builder = builder.add_source(layer);
     }
-    let merged = builder.build().map_err(|error| unexpected(problems.clone(), &error))?;
+    let merged = builder
+        .build()
+        .map_err(|error| unexpected(problems.clone(), &error))?;
     let effective = report::effective(&merged);
     // Refused values are missing here, so their keys' weaker values stand in: enough to look for the rest.
-    let settings: Settings =
-        merged.try_deserialize().map_err(|error| unexpected(problems.clone(), &error))?;
+    let settings: Settings = merged
+        .try_deserialize()
+        .map_err(|error| unexpected(problems.clone(), &error))?;
     check::check(&settings, inputs.purpose, environment, &mut problems);
-    Ok((Loaded { settings, environment: environment.to_owned(), effective }, problems))
+    Ok((
+        Loaded {
+            settings,
+            environment: environment.to_owned(),
+            effective,
+        },
+        problems,
+    ))
 }
 
 /// The name in `GOM_ENV` and the file that is built in for it.
@@ -426,18 +455,24 @@ fn environment(
     problems: &mut Vec<Problem>,
 ) -> (&'static str, &'static str) {
     let development = ENVIRONMENTS[0];
-    let Some(name) = variables.get(&OsString::from("GOM_ENV")).filter(|name| !name.is_empty()) else {
+    let Some(name) = variables
+        .get(&OsString::from("GOM_ENV"))
+        .filter(|name| !name.is_empty())
+    else {
         return development;
     };
-    ENVIRONMENTS.into_iter().find(|(known, _)| name == known).unwrap_or_else(|| {
-        problems.push(Problem {
-            key: "GOM_ENV".into(),
-            source: Some(Source::Variable("GOM_ENV".into())),
-            message: format!("there is no environment {name:?}"),
-            remedy: "give development, staging or production".into(),
-        });
-        development
-    })
+    ENVIRONMENTS
+        .into_iter()
+        .find(|(known, _)| name == known)
+        .unwrap_or_else(|| {
+            problems.push(Problem {
+                key: "GOM_ENV".into(),
+                source: Some(Source::Variable("GOM_ENV".into())),
+                message: format!("there is no environment {name:?}"),
+                remedy: "give development, staging or production".into(),
+            });
+            development
+        })
 }
 
 /// The table and the types disagree, which a test rules out; reported like a problem all the same.

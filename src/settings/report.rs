@@ -17,14 +17,20 @@ pub struct Effective {
 pub(super) fn effective(merged: &config::Config) -> Vec<Effective> {
     keys()
         .map(|key| {
-            let found = key.path.split('.').try_fold(&merged.cache, |value, part| match &value.kind {
-                config::ValueKind::Table(table) => table.get(part),
-                _ => None,
-            });
+            let found =
+                key.path
+                    .split('.')
+                    .try_fold(&merged.cache, |value, part| match &value.kind {
+                        config::ValueKind::Table(table) => table.get(part),
+                        _ => None,
+                    });
             Effective {
                 key: key.path,
                 value: found.map(|value| masked(key.kind, &value.kind)),
-                source: found.and_then(config::Value::origin).unwrap_or("unset").to_owned(),
+                source: found
+                    .and_then(config::Value::origin)
+                    .unwrap_or("unset")
+                    .to_owned(),
             }
         })
         .collect()
@@ -38,12 +44,21 @@ pub fn documentation() -> String {
         let first = key.path.split('.').next().unwrap_or_default();
         if first != section {
             section = first;
-            let _ =
-                write!(page, "\n### {section}\n\n| key | value | default | variables |\n|---|---|---|---|\n");
+            let _ = write!(
+                page,
+                "\n### {section}\n\n| key | value | default | variables |\n|---|---|---|---|\n"
+            );
         }
-        let default = key.default.map_or("unset".into(), |text| format!("`{text}`"));
-        let variables: Vec<String> = key.all_variables().map(|name| format!("`{name}`")).collect();
-        let alias = key.alias.map_or(String::new(), |path| format!(" In files also `{path}`."));
+        let default = key
+            .default
+            .map_or("unset".into(), |text| format!("`{text}`"));
+        let variables: Vec<String> = key
+            .all_variables()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let alias = key
+            .alias
+            .map_or(String::new(), |path| format!(" In files also `{path}`."));
         let _ = writeln!(
             page,
             "| `{}` | {} {}.{alias} | {default} | {} |",
@@ -58,7 +73,9 @@ pub fn documentation() -> String {
 
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+    chars.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
 }
 
 const INTRODUCTION: &str = r#"# Configuration
@@ -98,6 +115,10 @@ mod tests {
         if std::env::var_os("GOM_BLESS").is_some() {
             std::fs::write(path, &page).unwrap();
         }
-        assert_eq!(std::fs::read_to_string(path).unwrap(), page, "GOM_BLESS=1 writes the page anew");
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            page,
+            "GOM_BLESS=1 writes the page anew"
+        );
     }
 }

@@ -22,7 +22,10 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Default => f.write_str("default"),
-            Source::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
+            Source::File {
+                path,
+                line: Some(line),
+            } => write!(f, "{}:{line}", path.display()),
             Source::File { path, line: None } => write!(f, "{}", path.display()),
             Source::Variable(name) => write!(f, "environment variable {name}"),
             Source::FileOfVariable { variable, path } => {

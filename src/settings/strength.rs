@@ -31,9 +31,14 @@ pub fn weakness(secret: &Secret) -> Option<String> {
     if KNOWN.contains(&bare.as_str()) {
         Some("it is one that everybody knows".to_owned())
     } else if letters.len() < MIN_DIFFERENT_CHARACTERS {
-        Some(format!("it has only {} different characters", letters.len()))
+        Some(format!(
+            "it has only {} different characters",
+            letters.len()
+        ))
     } else if length < MIN_SECRET_CHARACTERS {
-        Some(format!("it has {length} characters, and can be tried out; {MIN_SECRET_CHARACTERS} are enough"))
+        Some(format!(
+            "it has {length} characters, and can be tried out; {MIN_SECRET_CHARACTERS} are enough"
+        ))
     } else {
         None
     }
@@ -55,6 +60,9 @@ mod tests {
             let found = weakness(&Secret::new(text)).unwrap_or_default();
             assert!(found.contains(expected), "{text}: {found}");
         }
-        assert_eq!(weakness(&Secret::new("2f6f7c1b9e0d4a58b3c7d1e2f3a4b5c6")), None);
+        assert_eq!(
+            weakness(&Secret::new("2f6f7c1b9e0d4a58b3c7d1e2f3a4b5c6")),
+            None
+        );
     }
 }

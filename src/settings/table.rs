@@ -26,7 +26,14 @@ impl Key {
         default: Option<&'static str>,
         description: &'static str,
     ) -> Key {
-        Key { path, kind, default, variables: &[], alias: None, description }
+        Key {
+            path,
+            kind,
+            default,
+            variables: &[],
+            alias: None,
+            description,
+        }
     }
 
     pub(super) const fn variables(mut self, names: &'static [&'static str]) -> Key {
@@ -108,17 +115,30 @@ mod tests {
     fn every_default_is_a_value_that_its_key_accepts() {
         for key in keys() {
             if let Some(default) = key.default {
-                key.kind.read_text(default).unwrap_or_else(|refusal| panic!("{}: {refusal:?}", key.path));
+                key.kind
+                    .read_text(default)
+                    .unwrap_or_else(|refusal| panic!("{}: {refusal:?}", key.path));
             }
-            assert!(!key.kind.is_secret() || key.default.is_none(), "{} has a default secret", key.path);
+            assert!(
+                !key.kind.is_secret() || key.default.is_none(),
+                "{} has a default secret",
+                key.path
+            );
         }
     }
 
     #[test]
     fn no_name_means_two_keys() {
-        let mut names: Vec<String> =
-            keys().flat_map(Key::all_variables).flat_map(|name| [format!("{name}_FILE"), name]).collect();
-        names.extend(keys().flat_map(|key| [Some(key.path), key.alias]).flatten().map(String::from));
+        let mut names: Vec<String> = keys()
+            .flat_map(Key::all_variables)
+            .flat_map(|name| [format!("{name}_FILE"), name])
+            .collect();
+        names.extend(
+            keys()
+                .flat_map(|key| [Some(key.path), key.alias])
+                .flatten()
+                .map(String::from),
+        );
         let count = names.len();
         names.sort();
         names.dedup();
@@ -127,9 +147,18 @@ mod tests {
 
     #[test]
     fn the_originals_spellings_are_found() {
-        assert_eq!(find("database.statementTimeout").unwrap().path, "database.statement_timeout");
-        assert_eq!(find("database.statement-timeout").unwrap().path, "database.statement_timeout");
-        assert_eq!(find("auth.auth0.clientId").unwrap().path, "auth.auth0.client_id");
+        assert_eq!(
+            find("database.statementTimeout").unwrap().path,
+            "database.statement_timeout"
+        );
+        assert_eq!(
+            find("database.statement-timeout").unwrap().path,
+            "database.statement_timeout"
+        );
+        assert_eq!(
+            find("auth.auth0.clientId").unwrap().path,
+            "auth.auth0.client_id"
+        );
         assert_eq!(find("appKey").unwrap().path, "app_key");
         assert_eq!(find("prisma.secret").unwrap().path, "service.secret");
         assert!(find("server.hostess").is_none());

@@ -5,7 +5,10 @@ use super::*;
 fn inputs(variables: &[(&str, &str)]) -> Inputs {
     Inputs {
         purpose: Purpose::Tool,
-        variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        variables: variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
         directory: None,
         arguments: Vec::new(),
     }
@@ -20,7 +23,12 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn source_of<'a>(loaded: &'a Loaded, key: &str) -> &'a str {
-    &loaded.effective.iter().find(|effective| effective.key == key).unwrap().source
+    &loaded
+        .effective
+        .iter()
+        .find(|effective| effective.key == key)
+        .unwrap()
+        .source
 }
 
 fn problems(inputs: &Inputs) -> Vec<(String, String)> {
@@ -28,7 +36,14 @@ fn problems(inputs: &Inputs) -> Vec<(String, String)> {
     error
         .problems
         .into_iter()
-        .map(|problem| (problem.key, problem.source.map_or(String::new(), |source| source.to_string())))
+        .map(|problem| {
+            (
+                problem.key,
+                problem
+                    .source
+                    .map_or(String::new(), |source| source.to_string()),
+            )
+        })
         .collect()
 }
 
@@ -37,9 +52,15 @@ fn the_table_fills_every_field() {
     let loaded = load(&inputs(&[])).unwrap();
     assert_eq!(loaded.environment, "development");
     assert_eq!(loaded.settings.server.port, 3000);
-    assert_eq!(loaded.settings.limits.everyone.deadline, Duration::from_secs(5));
+    assert_eq!(
+        loaded.settings.limits.everyone.deadline,
+        Duration::from_secs(5)
+    );
     assert_eq!(loaded.settings.database.schema, "default$default");
-    assert!(loaded.settings.database.deploy(), "the private database is deployed");
+    assert!(
+        loaded.settings.database.deploy(),
+        "the private database is deployed"
+    );
     assert_eq!(source_of(&loaded, "server.port"), "default");
     assert_eq!(source_of(&loaded, "database.url"), "unset");
 }
@@ -47,19 +68,34 @@ fn the_table_fills_every_field() {
 #[test]
 fn later_places_win() {
     let folder = folder(&[
-        ("default.toml", "[server]\nport = 1\nworkers = 2\nhost = \"a\"\nshutdownTimeout = 7\n"),
-        ("production.toml", "[server]\nport = 2\nworkers = 3\nhost = \"b\"\n"),
+        (
+            "default.toml",
+            "[server]\nport = 1\nworkers = 2\nhost = \"a\"\nshutdownTimeout = 7\n",
+        ),
+        (
+            "production.toml",
+            "[server]\nport = 2\nworkers = 3\nhost = \"b\"\n",
+        ),
     ]);
-    let mut inputs =
-        inputs(&[("GOM_ENV", "production"), ("GOM__SERVER__PORT", "3"), ("GOM__SERVER__WORKERS", "4")]);
+    let mut inputs = inputs(&[
+        ("GOM_ENV", "production"),
+        ("GOM__SERVER__PORT", "3"),
+        ("GOM__SERVER__WORKERS", "4"),
+    ]);
     inputs.directory = Some(folder.path().into());
     inputs.arguments = vec![("server.port", "--port", "4".into())];
     let loaded = load(&inputs).unwrap();
     let server = &loaded.settings.server;
-    assert_eq!((server.port, server.workers, server.host.as_str()), (4, 4, "b"));
+    assert_eq!(
+        (server.port, server.workers, server.host.as_str()),
+        (4, 4, "b")
+    );
     assert_eq!(server.shutdown_timeout, Duration::from_millis(7));
     assert_eq!(source_of(&loaded, "server.port"), "command line --port");
-    assert_eq!(source_of(&loaded, "server.workers"), "environment variable GOM__SERVER__WORKERS");
+    assert_eq!(
+        source_of(&loaded, "server.workers"),
+        "environment variable GOM__SERVER__WORKERS"
+    );
     assert!(source_of(&loaded, "server.host").ends_with("production.toml:4"));
     assert!(source_of(&loaded, "server.shutdown_timeout").ends_with("default.toml:5"));
 }
@@ -72,20 +108,43 @@ fn a_named_variable_wins_over_the_one_made_from_the_path() {
         ("PRISMA_SECRET", "s"),
     ]))
     .unwrap();
-    assert_eq!(loaded.settings.database.url.unwrap().expose(), "postgres://named/x");
+    assert_eq!(
+        loaded.settings.database.url.unwrap().expose(),
+        "postgres://named/x"
+    );
 }
 
 #[test]
 fn the_databases_password_may_come_by_itself() {
     let reached = |url, password| {
-        let loaded =
-            load(&inputs(&[("DATABASE_URL", url), ("PG_PASSWORD", password), ("PRISMA_SECRET", "s")]));
-        loaded.unwrap().settings.database.configured().unwrap().unwrap().server
+        let loaded = load(&inputs(&[
+            ("DATABASE_URL", url),
+            ("PG_PASSWORD", password),
+            ("PRISMA_SECRET", "s"),
+        ]));
+        loaded
+            .unwrap()
+            .settings
+            .database
+            .configured()
+            .unwrap()
+            .unwrap()
+            .server
     };
-    assert_eq!(reached("postgres://gom@db/x", "p%40ss w'rd").get_password(), Some(&b"p%40ss w'rd"[..]));
-    assert_eq!(reached("postgres://gom:own@db/x", "").get_password(), Some(&b"own"[..]));
+    assert_eq!(
+        reached("postgres://gom@db/x", "p%40ss w'rd").get_password(),
+        Some(&b"p%40ss w'rd"[..])
+    );
+    assert_eq!(
+        reached("postgres://gom:own@db/x", "").get_password(),
+        Some(&b"own"[..])
+    );
     for url in ["postgres://gom:own@db/x", ""] {
-        let found = problems(&inputs(&[("DATABASE_URL", url), ("PG_PASSWORD", "p"), ("PRISMA_SECRET", "s")]));
+        let found = problems(&inputs(&[
+            ("DATABASE_URL", url),
+            ("PG_PASSWORD", "p"),
+            ("PRISMA_SECRET", "s"),
+        ]));
         assert_eq!(found, [("database.password".to_owned(), String::new())]);
     }
 }
@@ -102,7 +161,11 @@ fn every_environments_file_is_usable_as_shipped() {
 
 #[test]
 fn production_shows_nothing_that_was_not_asked_for() {
-    for (environment, open) in [("development", true), ("staging", true), ("production", false)] {
+    for (environment, open) in [
+        ("development", true),
+        ("staging", true),
+        ("production", false),
+    ] {
         let settings = load(&inputs(&[("GOM_ENV", environment)])).unwrap().settings;
         let (graphql, server) = (settings.graphql, settings.server);
         let shown = [graphql.introspection, graphql.console, server.welcome];
@@ -119,10 +182,16 @@ fn a_file_variable_gives_the_content_without_one_newline() {
     let secret = folder.path().join("secret");
     let loaded = load(&inputs(&[
         ("PRISMA_SECRET_FILE", secret.to_str().unwrap()),
-        ("GOM__APP_KEY_FILE", folder.path().join("windows").to_str().unwrap()),
+        (
+            "GOM__APP_KEY_FILE",
+            folder.path().join("windows").to_str().unwrap(),
+        ),
     ]))
     .unwrap();
-    assert_eq!(loaded.settings.service.secret.clone().unwrap().expose(), "two lines\n");
+    assert_eq!(
+        loaded.settings.service.secret.clone().unwrap().expose(),
+        "two lines\n"
+    );
     assert_eq!(loaded.settings.app_key.clone().unwrap().expose(), "word");
     assert!(source_of(&loaded, "service.secret").contains("PRISMA_SECRET_FILE"));
 }
@@ -130,7 +199,13 @@ fn a_file_variable_gives_the_content_without_one_newline() {
 #[test]
 fn both_forms_of_a_variable_are_an_error() {
     let found = problems(&inputs(&[("APP_KEY", "k"), ("APP_KEY_FILE", "/nowhere")]));
-    assert_eq!(found, [("app_key".to_owned(), "environment variable APP_KEY".to_owned())]);
+    assert_eq!(
+        found,
+        [(
+            "app_key".to_owned(),
+            "environment variable APP_KEY".to_owned()
+        )]
+    );
 }
 
 #[test]
@@ -180,7 +255,10 @@ fn all_problems_are_told_at_once() {
 
 #[test]
 fn one_setting_under_two_spellings_in_a_file_is_an_error() {
-    let folder = folder(&[("development.toml", "[database]\nconnect_timeout = 1\nconnectTimeout = 2\n")]);
+    let folder = folder(&[(
+        "development.toml",
+        "[database]\nconnect_timeout = 1\nconnectTimeout = 2\n",
+    )]);
     let mut inputs = inputs(&[]);
     inputs.directory = Some(folder.path().into());
     let found = problems(&inputs);
@@ -225,12 +303,17 @@ fn the_service_secret_is_needed_only_to_serve_a_database_of_ones_own() {
 fn a_body_that_may_be_sent_fits_into_what_requests_may_have() {
     let variables = |name: &str| format!("GOM__{}", name.to_ascii_uppercase().replace('.', "__"));
     let (total, body) = ("limits.request_bytes", "limits.body_bytes");
-    let (of_service, body_of_service) = ("limits.service.request_bytes", "limits.service.body_bytes");
+    let (of_service, body_of_service) =
+        ("limits.service.request_bytes", "limits.service.body_bytes");
     let of_server = "server.request_bytes";
     let all = [total, body, of_service, body_of_service, of_server].map(variables);
     let sizes: Vec<(&str, &str)> = all.iter().map(|name| (name.as_str(), "20000")).collect();
     load(&inputs(&sizes)).expect("what is as large as a body is enough");
-    for (smaller, larger) in [(total, body), (of_service, body_of_service), (of_server, body)] {
+    for (smaller, larger) in [
+        (total, body),
+        (of_service, body_of_service),
+        (of_server, body),
+    ] {
         let (smaller_variable, larger) = (variables(smaller), variables(larger));
         let error = load(&inputs(&[(&smaller_variable, "20000"), (&larger, "20001")])).unwrap_err();
         assert_eq!(error.problems[0].key, smaller);
@@ -240,11 +323,20 @@ fn a_body_that_may_be_sent_fits_into_what_requests_may_have() {
 
 #[test]
 fn a_weak_service_secret_is_refused_in_public_and_where_cookies_are_derived_from_it() {
-    let (strong, key) = ("2f6f7c1b9e0d4a58b3c7d1e2f3a4b5c6", "0123456789abcdef0123456789abcdef");
+    let (strong, key) = (
+        "2f6f7c1b9e0d4a58b3c7d1e2f3a4b5c6",
+        "0123456789abcdef0123456789abcdef",
+    );
     for (environment, url, app_key, secret, good) in [
         ("production", "", "", "mysecret", false),
         ("production", "postgres://h/d", key, "12345", false),
-        ("staging", "postgres://h/d", key, "short but many letters", false),
+        (
+            "staging",
+            "postgres://h/d",
+            key,
+            "short but many letters",
+            false,
+        ),
         ("production", "postgres://h/d", "", strong, true),
         ("development", "postgres://h/d", "", "mysecret", false),
         ("development", "postgres://h/d", key, "mysecret", true),
@@ -259,7 +351,11 @@ fn a_weak_service_secret_is_refused_in_public_and_where_cookies_are_derived_from
         load(&inputs).unwrap_or_else(|error| panic!("a tool needs no secret: {error}"));
         inputs.purpose = Purpose::Serve;
         let refused = load(&inputs).err().map(|error| error.to_string());
-        assert_eq!(refused.is_none(), good, "{environment} {url} {secret}: {refused:?}");
+        assert_eq!(
+            refused.is_none(),
+            good,
+            "{environment} {url} {secret}: {refused:?}"
+        );
         if let Some(refused) = refused {
             assert!(
                 refused.contains("service.secret") && refused.contains("openssl rand -hex 32"),
@@ -289,20 +385,30 @@ fn nothing_shows_a_secret() {
 }
 
 const TOKEN_ENDPOINT: [(&str, &str); 5] = [
-    ("GOM__AUTH__AUTH0__TOKEN_URL", "https://issuer.example/oauth/token"),
+    (
+        "GOM__AUTH__AUTH0__TOKEN_URL",
+        "https://issuer.example/oauth/token",
+    ),
     ("GOM__AUTH__AUTH0__ISSUER", "https://issuer.example/"),
     ("AUTH0_CLIENT_ID", "client"),
     ("GOM__AUTH__AUTH0__AUDIENCE", "https://api.example"),
-    ("GOM__AUTH__AUTH0__JWKS_ENDPOINT", "https://issuer.example/keys"),
+    (
+        "GOM__AUTH__AUTH0__JWKS_ENDPOINT",
+        "https://issuer.example/keys",
+    ),
 ];
 
 fn serving(variables: &[(&str, &str)]) -> Inputs {
-    Inputs { purpose: Purpose::Serve, ..inputs(variables) }
+    Inputs {
+        purpose: Purpose::Serve,
+        ..inputs(variables)
+    }
 }
 
 #[test]
 fn passwords_are_checked_by_whom_the_settings_say_or_mean() {
-    let provider = |variables: &[(&str, &str)]| load(&serving(variables)).unwrap().settings.auth.provider();
+    let provider =
+        |variables: &[(&str, &str)]| load(&serving(variables)).unwrap().settings.auth.provider();
     assert_eq!(provider(&[]), Provider::Accounts);
     assert_eq!(provider(&TOKEN_ENDPOINT), Provider::Auth0);
     let mut accounts = TOKEN_ENDPOINT.to_vec();
@@ -313,18 +419,30 @@ fn passwords_are_checked_by_whom_the_settings_say_or_mean() {
 #[test]
 fn a_token_endpoint_needs_all_that_it_is_asked_with() {
     let keys = |variables: &[(&str, &str)]| {
-        problems(&serving(variables)).into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        problems(&serving(variables))
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect::<Vec<_>>()
     };
     assert_eq!(
         keys(&[("GOM__AUTH__PROVIDER", "auth0")]),
-        ["token_url", "issuer", "client_id", "audience", "jwks_endpoint"]
-            .map(|key| format!("auth.auth0.{key}"))
+        [
+            "token_url",
+            "issuer",
+            "client_id",
+            "audience",
+            "jwks_endpoint"
+        ]
+        .map(|key| format!("auth.auth0.{key}"))
     );
     let mut same = TOKEN_ENDPOINT.to_vec();
     same.push(("GOM__AUTH__AUTH0__AUDIENCE", "client"));
     assert_eq!(keys(&same), ["auth.auth0.audience"]);
     let mut plain = TOKEN_ENDPOINT.to_vec();
-    plain.push(("GOM__AUTH__AUTH0__TOKEN_URL", "http://issuer.example/oauth/token"));
+    plain.push((
+        "GOM__AUTH__AUTH0__TOKEN_URL",
+        "http://issuer.example/oauth/token",
+    ));
     assert_eq!(keys(&plain), ["auth.auth0.token_url"]);
 }
 
@@ -333,11 +451,23 @@ fn what_does_not_go_together_is_told() {
     let told = |variables: &[(&str, &str)]| problems(&serving(variables)).remove(0).0;
     assert_eq!(told(&[("APP_KEY", "short")]), "app_key");
     assert_eq!(told(&[("APP_KEY_PREVIOUS", "short")]), "app_key_previous");
-    let none = [("GOM__CSRF__OPTIONS__SAME_SITE", "none"), ("GOM__CSRF__OPTIONS__SECURE", "false")];
+    let none = [
+        ("GOM__CSRF__OPTIONS__SAME_SITE", "none"),
+        ("GOM__CSRF__OPTIONS__SECURE", "false"),
+    ];
     assert_eq!(told(&none), "csrf.options.same_site");
-    let unused = [("GOM__SESSION__MAX_LIFETIME", "1000"), ("GOM__SESSION__OPTIONS__MAX_AGE", "1001")];
+    let unused = [
+        ("GOM__SESSION__MAX_LIFETIME", "1000"),
+        ("GOM__SESSION__OPTIONS__MAX_AGE", "1001"),
+    ];
     assert_eq!(told(&unused), "session.max_lifetime");
-    assert_eq!(told(&[("GOM__PUSH__LEASE", "29999"), ("GOM__PUSH__TIMEOUT", "10000")]), "push.lease");
+    assert_eq!(
+        told(&[
+            ("GOM__PUSH__LEASE", "29999"),
+            ("GOM__PUSH__TIMEOUT", "10000")
+        ]),
+        "push.lease"
+    );
 }
 
 #[test]
@@ -352,7 +482,11 @@ fn cookies_are_secure_except_in_development() {
         assert_eq!(secure, [name != "development"; 3], "{name}");
         assert_eq!(settings.session.options.same_site, SameSite::Lax);
         assert!(settings.session.options.http_only);
-        assert_eq!(settings.embedded.demo, name == "development", "everybody knows its passwords");
+        assert_eq!(
+            settings.embedded.demo,
+            name == "development",
+            "everybody knows its passwords"
+        );
     }
 }
 
@@ -364,18 +498,37 @@ fn the_originals_spellings_and_lists_are_read_from_files() {
          [login-limiter.consecutiveFails]\npoints = 3\nblockDuration = 7\n\n\
          [server]\ntrustedProxies = [\"10.0.0.0/8\", \"::1\"]\norigins = []\n",
     )]);
-    let mut inputs = inputs(&[("GOM__SERVER__ORIGINS", "https://a.example, https://b.example:8443")]);
+    let mut inputs = inputs(&[(
+        "GOM__SERVER__ORIGINS",
+        "https://a.example, https://b.example:8443",
+    )]);
     inputs.directory = Some(folder.path().into());
     let loaded = load(&inputs).unwrap();
     let settings = &loaded.settings;
     assert_eq!(settings.session.options.max_age, Duration::from_secs(60));
     assert_eq!(settings.session.options.same_site, SameSite::Strict);
-    assert_eq!(settings.access_token.options.max_age, Duration::from_secs(1));
+    assert_eq!(
+        settings.access_token.options.max_age,
+        Duration::from_secs(1)
+    );
     assert_eq!(settings.csrf.options.max_age(), None);
     let limit = settings.login_limiter.consecutive_fails;
-    assert_eq!((limit.points, limit.block_duration), (3, Duration::from_secs(7)));
-    assert_eq!(settings.server.trusted_proxies, ["10.0.0.0/8", "::1/128"].map(|text| text.parse().unwrap()));
-    assert_eq!(settings.server.origins, ["https://a.example", "https://b.example:8443"]);
-    let shown = loaded.effective.iter().find(|effective| effective.key == "server.trusted_proxies").unwrap();
+    assert_eq!(
+        (limit.points, limit.block_duration),
+        (3, Duration::from_secs(7))
+    );
+    assert_eq!(
+        settings.server.trusted_proxies,
+        ["10.0.0.0/8", "::1/128"].map(|text| text.parse().unwrap())
+    );
+    assert_eq!(
+        settings.server.origins,
+        ["https://a.example", "https://b.example:8443"]
+    );
+    let shown = loaded
+        .effective
+        .iter()
+        .find(|effective| effective.key == "server.trusted_proxies")
+        .unwrap();
     assert_eq!(shown.value.as_deref(), Some(r#"["10.0.0.0/8", "::1/128"]"#));
 }

@@ -80,19 +80,30 @@ impl Customers {
         let physical = engine.planner.physical();
         let model = &physical.model;
         let parts = Parts::find(model)?;
-        let LinkAt::Table { table: links, own, partner, .. } =
-            physical.link(model.field(parts.customer, parts.sellers).relation()?)
+        let LinkAt::Table {
+            table: links,
+            own,
+            partner,
+            ..
+        } = physical.link(model.field(parts.customer, parts.sellers).relation()?)
         else {
             return None;
         };
         let named = |name: &str| {
             let field = model.model(parts.customer).field_named(name)?;
-            model.field(parts.customer, field).is_column().then(|| physical.column(parts.customer, field))
+            model
+                .field(parts.customer, field)
+                .is_column()
+                .then(|| physical.column(parts.customer, field))
         };
         let business = model.model(parts.seller).field_named("business")?;
-        let (first, last, business) =
-            (named("name1")?, named("lastName1")?, physical.column(parts.seller, business));
-        let (customers, customer_id) = (physical.table(parts.customer), physical.id(parts.customer));
+        let (first, last, business) = (
+            named("name1")?,
+            named("lastName1")?,
+            physical.column(parts.seller, business),
+        );
+        let (customers, customer_id) =
+            (physical.table(parts.customer), physical.id(parts.customer));
         let (sellers, seller_id) = (physical.table(parts.seller), physical.id(parts.seller));
         let subject = physical.column(parts.seller, parts.subject);
         let of_code = "l.schema_name = $1 and l.code = $2";
@@ -164,7 +175,10 @@ impl Customers {
             phone: Option<String>,
         }
         let row: Option<Row> = self.look_up(api, &self.telephone, code, deadline).await?;
-        let known = row.and_then(|row| row.phone).map(|phone| digits(&phone)).unwrap_or_default();
+        let known = row
+            .and_then(|row| row.phone)
+            .map(|phone| digits(&phone))
+            .unwrap_or_default();
         if verify_slices_are_equal(known.as_bytes(), phone.as_bytes()).is_err() {
             return Ok(None);
         }
@@ -190,10 +204,21 @@ impl Customers {
         if !api.engine.planner.physical().has_own_values() {
             return Ok(None);
         }
-        let params = [&self.schema, code].map(|text| Param::Text(text.to_owned())).to_vec();
-        let statement = Statement { sql: sql.to_owned(), params };
-        let found = api.database.read(statement, deadline).await.map_err(|error| failure(api, error))?;
-        let row = found.map(|text| serde_json::from_str(text.as_str())).transpose();
+        let params = [&self.schema, code]
+            .map(|text| Param::Text(text.to_owned()))
+            .to_vec();
+        let statement = Statement {
+            sql: sql.to_owned(),
+            params,
+        };
+        let found = api
+            .database
+            .read(statement, deadline)
+            .await
+            .map_err(|error| failure(api, error))?;
+        let row = found
+            .map(|text| serde_json::from_str(text.as_str()))
+            .transpose();
         row.map_err(|error| LookUpError::Fault(error.to_string()))
     }
 }
@@ -239,7 +264,11 @@ mod tests {
         };
         assert_eq!(customer("55 1234-5684").last_digits(), "684");
         assert_eq!(customer("12").last_digits(), "12");
-        assert_eq!(customer("１２３").last_digits(), "", "digits of other scripts are not typed");
+        assert_eq!(
+            customer("１２３").last_digits(),
+            "",
+            "digits of other scripts are not typed"
+        );
         assert_eq!(customer("1").full_name(), "María Vega");
     }
 }

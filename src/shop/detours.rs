@@ -16,7 +16,10 @@ pub struct Detours {
 
 impl Detours {
     pub(super) fn of(customer: ModelId, publication: ModelId) -> Self {
-        Detours { customer, publication }
+        Detours {
+            customer,
+            publication,
+        }
     }
 
     /// Refuses an operation of a user that passes the rules; `data` are its inputs.
@@ -39,7 +42,8 @@ impl Detours {
         else {
             return Ok(());
         };
-        data.iter().try_for_each(|data| self.refuse_nested(model, top, data))
+        data.iter()
+            .try_for_each(|data| self.refuse_nested(model, top, data))
     }
 
     /// Whether a top-level field writes what a rule is about, and is none of those that the rules amend.
@@ -74,12 +78,19 @@ impl Detours {
 
     fn refuse_nested(self, model: &DataModel, of: ModelId, data: &Value) -> Result<(), ApiError> {
         for (field, nested) in object(data) {
-            let InputMeaning::Relation(field) = field else { continue };
+            let InputMeaning::Relation(field) = field else {
+                continue;
+            };
             let field = model.field(of, *field);
-            let Some(relation) = field.relation() else { continue };
+            let Some(relation) = field.relation() else {
+                continue;
+            };
             let target = relation.target;
             let name = |id: ModelId| model.model(id).name.as_str();
-            for (verb, given) in object(nested).iter().filter(|(_, given)| says_something(given)) {
+            for (verb, given) in object(nested)
+                .iter()
+                .filter(|(_, given)| says_something(given))
+            {
                 let deletes = matches!(verb, InputMeaning::Delete | InputMeaning::DeleteMany)
                     && self.deletes(model, target);
                 // A publication's promotion is looked at by the rules where it is one that exists.
@@ -96,16 +107,22 @@ impl Detours {
                     ));
                 }
                 for item in items(given) {
-                    let parts: Vec<&Value> = [InputMeaning::Data, InputMeaning::Create, InputMeaning::Update]
-                        .into_iter()
-                        .filter_map(|part| item.entry(part))
-                        .collect();
+                    let parts: Vec<&Value> = [
+                        InputMeaning::Data,
+                        InputMeaning::Create,
+                        InputMeaning::Update,
+                    ]
+                    .into_iter()
+                    .filter_map(|part| item.entry(part))
+                    .collect();
                     match (verb, parts.as_slice()) {
                         (InputMeaning::Create, _) | (InputMeaning::Update, []) => {
                             self.refuse_nested(model, target, item)?;
                         }
                         (_, parts) => {
-                            parts.iter().try_for_each(|part| self.refuse_nested(model, target, part))?;
+                            parts
+                                .iter()
+                                .try_for_each(|part| self.refuse_nested(model, target, part))?;
                         }
                     }
                 }
@@ -117,7 +134,8 @@ impl Detours {
 
 /// What a policy permits that the shop's rules do not cover; nothing if the datamodel is not the shop's.
 pub fn detours(source: &PolicySource, model: &DataModel, schema: &Schema) -> Vec<PolicyProblem> {
-    let (Some(customer), Some(publication)) = (model.model_named("Bp"), model.model_named("Publication"))
+    let (Some(customer), Some(publication)) =
+        (model.model_named("Bp"), model.model_named("Publication"))
     else {
         return Vec::new();
     };
@@ -127,19 +145,26 @@ pub fn detours(source: &PolicySource, model: &DataModel, schema: &Schema) -> Vec
     let detours = Detours::of(customer, publication);
     let mutations = &schema.object(schema.mutation).fields;
     let operations = source.operations.mutation.keys().filter(|name| {
-        mutations.get(name.as_str()).is_some_and(|field| detours.is_detour(model, field.meaning))
+        mutations
+            .get(name.as_str())
+            .is_some_and(|field| detours.is_detour(model, field.meaning))
     });
     let operations = operations.map(|name| PolicyProblem {
         place: format!("operations.mutation.{name}"),
-        message: "the shop's rules do not cover this operation; leave it out: users' are refused".into(),
+        message: "the shop's rules do not cover this operation; leave it out: users' are refused"
+            .into(),
     });
     let parts = source.parts.iter().filter(|(name, wholes)| {
-        !wholes.is_empty() && model.model_named(name).is_some_and(|part| detours.deletes(model, part))
+        !wholes.is_empty()
+            && model
+                .model_named(name)
+                .is_some_and(|part| detours.deletes(model, part))
     });
     let parts = parts.map(|(name, _)| PolicyProblem {
         place: format!("parts.{name}"),
-        message: "the shop's rules do not cover rows that are written inside others' data; leave it out"
-            .into(),
+        message:
+            "the shop's rules do not cover rows that are written inside others' data; leave it out"
+                .into(),
     });
     operations.chain(parts).collect()
 }

@@ -32,8 +32,12 @@ impl Parts {
             let text = matches!(kind, FieldKind::Scalar(ScalarType::String | ScalarType::Id));
             (text && model.field(of, field).is_column()).then_some(field)
         };
-        let of_text =
-            |of: ModelId| matches!(model.model(of).id_field().kind, FieldKind::Scalar(ScalarType::Id));
+        let of_text = |of: ModelId| {
+            matches!(
+                model.model(of).id_field().kind,
+                FieldKind::Scalar(ScalarType::Id)
+            )
+        };
         let parts = Parts {
             customer,
             seller,
@@ -42,16 +46,26 @@ impl Parts {
             subject: text(seller, "extUid")?,
             sellers: model.model(customer).field_named("customerOf")?,
         };
-        let links = model.field(customer, parts.sellers).relation().filter(|to| to.target == seller)?;
-        let in_table = matches!(model.relation(links.relation).storage, RelationStorage::Table { .. });
+        let links = model
+            .field(customer, parts.sellers)
+            .relation()
+            .filter(|to| to.target == seller)?;
+        let in_table = matches!(
+            model.relation(links.relation).storage,
+            RelationStorage::Table { .. }
+        );
         (in_table && of_text(customer) && of_text(seller)).then_some(parts)
     }
 
     fn names(&self, model: &DataModel) -> Option<Vec<String>> {
         let (customers, sellers) = (model.model(self.customer), model.model(self.seller));
         let links = customers.field(self.sellers).relation()?;
-        let RelationStorage::Table { table, a_column, b_column, .. } =
-            &model.relation(links.relation).storage
+        let RelationStorage::Table {
+            table,
+            a_column,
+            b_column,
+            ..
+        } = &model.relation(links.relation).storage
         else {
             return None;
         };
@@ -59,7 +73,9 @@ impl Parts {
             Side::A => (a_column, b_column, "node"),
             Side::B => (b_column, a_column, "partner"),
         };
-        let author = customers.field_named("createdBy").map(|field| &customers.field(field).column);
+        let author = customers
+            .field_named("createdBy")
+            .map(|field| &customers.field(field).column);
         let names: [&str; 12] = [
             &customers.table,
             &customers.id_field().column,
@@ -98,12 +114,15 @@ mod tests {
 
     #[test]
     fn only_a_shops_datamodel_has_logins() {
-        let own = gom_engine::datamodel::parse("own", include_str!("../../config/datamodel.prisma")).unwrap();
+        let own =
+            gom_engine::datamodel::parse("own", include_str!("../../config/datamodel.prisma"))
+                .unwrap();
         let followed = followed(&own);
         assert_eq!(followed[0].tables, ["Bp", "User", "_CustomerOf"]);
         let expected = "Bp uid extUid phone createdBy User uid extUid _CustomerOf A B node";
         assert_eq!(followed[0].names.join(" "), expected);
-        let other = gom_engine::datamodel::parse("other", "type Bp { uid: ID! @id phone: String }").unwrap();
+        let other = gom_engine::datamodel::parse("other", "type Bp { uid: ID! @id phone: String }")
+            .unwrap();
         assert_eq!(super::followed(&other), []);
     }
 }

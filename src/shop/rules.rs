@@ -27,8 +27,12 @@ pub const PUBLICATION_NOT_WAITING: &str = "PUBLICATION_NOT_WAITING";
 pub const TOO_MANY_PUBLICATIONS: &str = "TOO_MANY_PUBLICATIONS";
 
 /// Every code of the shop's own, for tables and the test that keeps them complete.
-pub const CODES: [&str; 4] =
-    [BP_WITH_ACTIVE_ORDERS, NO_CUSTOMERS, PUBLICATION_NOT_WAITING, TOO_MANY_PUBLICATIONS];
+pub const CODES: [&str; 4] = [
+    BP_WITH_ACTIVE_ORDERS,
+    NO_CUSTOMERS,
+    PUBLICATION_NOT_WAITING,
+    TOO_MANY_PUBLICATIONS,
+];
 
 /// Columns with the values that the server gives them.
 type Columns = Vec<(FieldId, String)>;
@@ -63,9 +67,12 @@ impl WriteRules for Rules {
     /// Whether they judge a mutation by the time. It has to be one clock for all nodes: publications are sent by the database's,
     /// and once a day is once for whichever nodes are asked.
     fn needs_time(&self, field: &SelectedField) -> bool {
-        let Selected::Field(meaning) = field.meaning else { return false };
-        let (OutputMeaning::Create(model) | OutputMeaning::Update(model) | OutputMeaning::Delete(model)) =
-            meaning
+        let Selected::Field(meaning) = field.meaning else {
+            return false;
+        };
+        let (OutputMeaning::Create(model)
+        | OutputMeaning::Update(model)
+        | OutputMeaning::Delete(model)) = meaning
         else {
             return false;
         };
@@ -80,10 +87,21 @@ impl WriteRules for Rules {
         access: Access<'_>,
         now: Option<DateTime<Utc>>,
     ) -> Result<Amendments, ApiError> {
-        let now = || now.ok_or_else(|| ApiError::new(ErrorKind::Internal, "a publication needs the time"));
-        let argument = |meaning| planner.argument(field, meaning, variables).unwrap_or(Value::Null);
+        let now = || {
+            now.ok_or_else(|| ApiError::new(ErrorKind::Internal, "a publication needs the time"))
+        };
+        let argument = |meaning| {
+            planner
+                .argument(field, meaning, variables)
+                .unwrap_or(Value::Null)
+        };
         if let Selected::Field(meaning) = field.meaning {
-            let data = [InputMeaning::Data, InputMeaning::Create, InputMeaning::Update].map(argument);
+            let data = [
+                InputMeaning::Data,
+                InputMeaning::Create,
+                InputMeaning::Update,
+            ]
+            .map(argument);
             let model = &planner.physical().model;
             Detours::of(self.customer, self.publication).refuse(model, meaning, &data)?;
         }
@@ -94,12 +112,13 @@ impl WriteRules for Rules {
             Selected::Field(OutputMeaning::Upsert(model)) if model == self.customer => {
                 self.create_customer(planner, &argument(InputMeaning::Create))
             }
-            Selected::Field(OutputMeaning::Update(model)) if model == self.customer => self.update_customer(
-                planner,
-                &argument(InputMeaning::Where),
-                &argument(InputMeaning::Data),
-                access,
-            ),
+            Selected::Field(OutputMeaning::Update(model)) if model == self.customer => self
+                .update_customer(
+                    planner,
+                    &argument(InputMeaning::Where),
+                    &argument(InputMeaning::Data),
+                    access,
+                ),
             Selected::Field(OutputMeaning::Delete(model)) if model == self.customer => {
                 self.delete_customer(planner, &argument(InputMeaning::Where), access)
             }
@@ -112,7 +131,10 @@ impl WriteRules for Rules {
             }
             Selected::Field(OutputMeaning::Delete(model)) if model == self.publication => {
                 let row = planner.row_to_write(model, &argument(InputMeaning::Where), access)?;
-                Ok(Amendments { before: self.only_waiting(planner, &row, now()?)?, ..Default::default() })
+                Ok(Amendments {
+                    before: self.only_waiting(planner, &row, now()?)?,
+                    ..Default::default()
+                })
             }
             _ => Ok(Amendments::default()),
         }
@@ -139,7 +161,10 @@ impl Rules {
             delay: field(publication, "delay")?,
             status: field(publication, "status")?,
             publish_at: field(publication, "publishAt")?,
-            waiting: filter(customer, "{ orders_some: { stage_in: [OPEN, IN_PROCESS] } }")?,
+            waiting: filter(
+                customer,
+                "{ orders_some: { stage_in: [OPEN, IN_PROCESS] } }",
+            )?,
             with_customers: filter(promotion, "{ assignedTo: { customers_some: {} } }")?,
             of_day: filter(
                 publication,
@@ -154,10 +179,16 @@ impl Rules {
     /// customer who was deleted and is still logged in.
     fn create_customer(&self, planner: &Planner, data: &Value) -> Result<Amendments, ApiError> {
         let definition = planner.physical().model.model(self.customer);
-        if data.entry(InputMeaning::Value(definition.id)).is_none_or(|value| *value == Value::Null) {
+        if data
+            .entry(InputMeaning::Value(definition.id))
+            .is_none_or(|value| *value == Value::Null)
+        {
             return Ok(Amendments::default());
         }
-        let message = format!("'{}' cannot be chosen: the server makes it", definition.id_field().name);
+        let message = format!(
+            "'{}' cannot be chosen: the server makes it",
+            definition.id_field().name
+        );
         Err(ApiError::new(ErrorKind::BadUserInput, message))
     }
 
@@ -170,8 +201,9 @@ impl Rules {
         access: Access<'_>,
     ) -> Result<Amendments, ApiError> {
         let model = self.customer;
-        let Some((phone, value)) =
-            self.phone.and_then(|phone| Some((phone, data.entry(InputMeaning::Value(phone))?)))
+        let Some((phone, value)) = self
+            .phone
+            .and_then(|phone| Some((phone, data.entry(InputMeaning::Value(phone))?)))
         else {
             return Ok(Amendments::default());
         };
@@ -182,10 +214,16 @@ impl Rules {
         let missing = Box::new(planner.no_access(model));
         let before = vec![
             // As everybody else does: the customer's row first.
-            run(write::lock(planner.physical(), model, &row), Expect::Some(missing)),
+            run(
+                write::lock(planner.physical(), model, &row),
+                Expect::Some(missing),
+            ),
             run(write, Expect::Anything),
         ];
-        Ok(Amendments { before, ..Amendments::default() })
+        Ok(Amendments {
+            before,
+            ..Amendments::default()
+        })
     }
 
     /// A customer who waits for an order stays.
@@ -197,8 +235,14 @@ impl Rules {
     ) -> Result<Amendments, ApiError> {
         let (physical, model) = (planner.physical(), self.customer);
         let id = physical.model.model(model).id;
-        if given.entry(InputMeaning::Value(id)).is_none_or(|value| *value == Value::Null) {
-            return Err(ApiError::new(ErrorKind::BadUserInput, "Missing uid in arguments"));
+        if given
+            .entry(InputMeaning::Value(id))
+            .is_none_or(|value| *value == Value::Null)
+        {
+            return Err(ApiError::new(
+                ErrorKind::BadUserInput,
+                "Missing uid in arguments",
+            ));
         }
         let row = planner.row_to_write(model, given, access)?;
         let orders = Filter::Related {
@@ -221,7 +265,10 @@ impl Rules {
                 Expect::None(Box::new(refusal)),
             ),
         ];
-        Ok(Amendments { before, ..Amendments::default() })
+        Ok(Amendments {
+            before,
+            ..Amendments::default()
+        })
     }
 
     /// A promotion is published once on each day of the shop, by sellers who have customers.
@@ -239,7 +286,10 @@ impl Rules {
             .and_then(|nested| nested.entry(InputMeaning::Connect));
         // Without a promotion there is nothing to check: the write itself is refused.
         let Some(promotion) = connected.filter(|value| **value != Value::Null) else {
-            return Ok(Amendments { set, ..Amendments::default() });
+            return Ok(Amendments {
+                set,
+                ..Amendments::default()
+            });
         };
         let promotion = planner.row_to_write(self.promotion, promotion, access)?;
         let same_day = self.on_the_day(planner, &promotion, publish_at)?;
@@ -247,14 +297,21 @@ impl Rules {
         let missing = Box::new(planner.no_access(self.promotion));
         let before = vec![
             // Whoever publishes the same promotion at the same time waits here, and then sees this publication.
-            run(write::lock(physical, self.promotion, &promotion), Expect::Some(missing)),
+            run(
+                write::lock(physical, self.promotion, &promotion),
+                Expect::Some(missing),
+            ),
             run(
                 guard::outside(physical, self.promotion, &promotion, &with_customers),
                 Expect::None(refused(NO_CUSTOMERS, "No customers associated")),
             ),
             once_a_day(physical, self.publication, &same_day),
         ];
-        Ok(Amendments { before, set, ..Amendments::default() })
+        Ok(Amendments {
+            before,
+            set,
+            ..Amendments::default()
+        })
     }
 
     /// Another time for a publication that nobody has been told of: counted from now, like the first one.
@@ -279,10 +336,16 @@ impl Rules {
         let (publish_at, set) = self.schedule(data, now)?;
         let row = planner.row_to_write(self.publication, given, access)?;
         let promotion = self.promotion_of(&row);
-        let same_day = self.on_the_day(planner, &promotion, publish_at)?.and(Filter::Nor(vec![row.clone()]));
+        let same_day = self
+            .on_the_day(planner, &promotion, publish_at)?
+            .and(Filter::Nor(vec![row.clone()]));
         let mut before = self.only_waiting(planner, &row, now)?;
         before.push(once_a_day(planner.physical(), self.publication, &same_day));
-        Ok(Amendments { before, set, ..Amendments::default() })
+        Ok(Amendments {
+            before,
+            set,
+            ..Amendments::default()
+        })
     }
 
     /// Only before its time a publication can be changed, or called off.
@@ -299,11 +362,16 @@ impl Rules {
         let waiting = planner.written(&self.still_waiting, &from, Access::Full)?;
         // As when it was published: the promotion's row first.
         let missing = || Box::new(planner.no_access(self.publication));
-        let refusal =
-            "Somebody may have been told of the publication: it can be neither changed nor called off";
+        let refusal = "Somebody may have been told of the publication: it can be neither changed nor called off";
         Ok(vec![
-            run(write::lock(physical, self.promotion, &self.promotion_of(row)), Expect::Some(missing())),
-            run(write::lock(physical, self.publication, row), Expect::Some(missing())),
+            run(
+                write::lock(physical, self.promotion, &self.promotion_of(row)),
+                Expect::Some(missing()),
+            ),
+            run(
+                write::lock(physical, self.publication, row),
+                Expect::Some(missing()),
+            ),
             run(
                 guard::outside(physical, self.publication, row, &waiting),
                 Expect::None(refused(PUBLICATION_NOT_WAITING, refusal)),
@@ -312,7 +380,11 @@ impl Rules {
     }
 
     /// When a publication with this data is due, and what the server says of it.
-    fn schedule(&self, data: &Value, now: DateTime<Utc>) -> Result<(DateTime<Utc>, Columns), ApiError> {
+    fn schedule(
+        &self,
+        data: &Value,
+        now: DateTime<Utc>,
+    ) -> Result<(DateTime<Utc>, Columns), ApiError> {
         let delay = match data.entry(InputMeaning::Value(self.delay)) {
             Some(Value::Int(delay)) => *delay,
             _ => 0,
@@ -323,7 +395,10 @@ impl Rules {
         }
         let publish_at = now + chrono::Duration::milliseconds(delay);
         let set = vec![
-            (self.publish_at, publish_at.format("%Y-%m-%dT%H:%M:%S%.3f").to_string()),
+            (
+                self.publish_at,
+                publish_at.format("%Y-%m-%dT%H:%M:%S%.3f").to_string(),
+            ),
             (self.status, "WAITING".to_owned()),
         ];
         Ok((publish_at, set))
@@ -347,11 +422,13 @@ impl Rules {
         let (from, to) = day::bounds(self.zone, time);
         let bounds = json!({ "from": from.to_rfc3339(), "to": to.to_rfc3339() });
         let bounds = bounds.as_object().cloned().unwrap_or_default();
-        Ok(planner.written(&self.of_day, &bounds, Access::Full)?.and(Filter::Related {
-            field: self.of_promotion,
-            quantifier: Quantifier::Is,
-            filter: Box::new(promotion.clone()),
-        }))
+        Ok(planner
+            .written(&self.of_day, &bounds, Access::Full)?
+            .and(Filter::Related {
+                field: self.of_promotion,
+                quantifier: Quantifier::Is,
+                filter: Box::new(promotion.clone()),
+            }))
     }
 }
 
@@ -368,5 +445,9 @@ fn once_a_day(physical: &Physical, publication: ModelId, same_day: &Filter) -> S
 }
 
 fn run(statement: gom_engine::plan::Statement, expect: Expect) -> Step {
-    Step::Run { statement, fills: Vec::new(), expect }
+    Step::Run {
+        statement,
+        fills: Vec::new(),
+        expect,
+    }
 }

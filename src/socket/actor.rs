@@ -77,23 +77,40 @@ where
     let bounds = &state.bounds;
     let words = |code, reason: &str| Some(frame::close(code, reason));
     // Nothing but replies waits for a client that has not authenticated.
-    let reader = handshake
-        .viewer
-        .as_ref()
-        .map_or_else(|| Reader::Address(Arc::clone(&handshake.address)), |(_, viewer)| reader(viewer));
+    let reader = handshake.viewer.as_ref().map_or_else(
+        || Reader::Address(Arc::clone(&handshake.address)),
+        |(_, viewer)| reader(viewer),
+    );
     let (account, told) = (state.waiting.account(&reader), state.sockets.told());
-    let outbox =
-        Outbox::new(bounds.queue_messages, bounds.queue_bytes, words, handshake.socket, &account, told);
+    let outbox = Outbox::new(
+        bounds.queue_messages,
+        bounds.queue_bytes,
+        words,
+        handshake.socket,
+        &account,
+        told,
+    );
     let entry = state.sockets.enter(&outbox, handshake.session.clone());
     let most = bounds.message_bytes;
     let machine = match handshake.protocol {
-        Some(protocol) => {
-            Machine::new(protocol, bounds.operations, handshake.request_id.clone(), handshake.over)
-        }
+        Some(protocol) => Machine::new(
+            protocol,
+            bounds.operations,
+            handshake.request_id.clone(),
+            handshake.over,
+        ),
         None => {
             let spoken = Protocol::NAMES.join(", ");
-            outbox.close(NOT_ACCEPTABLE, &format!("Subprotocol not acceptable; spoken are {spoken}"));
-            Machine::new(Protocol::TransportWs, 0, handshake.request_id.clone(), false)
+            outbox.close(
+                NOT_ACCEPTABLE,
+                &format!("Subprotocol not acceptable; spoken are {spoken}"),
+            );
+            Machine::new(
+                Protocol::TransportWs,
+                0,
+                handshake.request_id.clone(),
+                false,
+            )
         }
     };
     let now = Instant::now();
@@ -110,7 +127,10 @@ where
         receipts: Receipts::default(),
         machine,
         // Beyond the clock's end is for ever.
-        until: handshake.viewer.as_ref().and_then(|(left, _)| now.checked_add(*left)),
+        until: handshake
+            .viewer
+            .as_ref()
+            .and_then(|(left, _)| now.checked_add(*left)),
         viewer: handshake.viewer.map(|(_, viewer)| viewer),
         session: handshake.session,
         known: false,
@@ -209,7 +229,9 @@ impl Actor for Socket {
                 }
                 ctx.stop();
             } else {
-                socket.outbox.reply(frame::ping(socket.receipts.payload().as_bytes()));
+                socket
+                    .outbox
+                    .reply(frame::ping(socket.receipts.payload().as_bytes()));
             }
         });
     }
@@ -253,7 +275,8 @@ impl Socket {
             self.until = left.and_then(|left| Instant::now().checked_add(left));
             self.viewer = left.map(|_| Viewer::Service);
             if let Some(viewer) = &self.viewer {
-                self.outbox.belongs_to(&self.state.waiting.account(&reader(viewer)));
+                self.outbox
+                    .belongs_to(&self.state.waiting.account(&reader(viewer)));
             }
         }
         let known = self.viewer.is_some();
@@ -277,7 +300,12 @@ impl Socket {
         }
     }
 
-    fn acknowledge(&mut self, known: bool, head: Option<Cursor>, ctx: &mut <Self as Actor>::Context) {
+    fn acknowledge(
+        &mut self,
+        known: bool,
+        head: Option<Cursor>,
+        ctx: &mut <Self as Actor>::Context,
+    ) {
         let head = head.map(|head| self.state.api.engine.cursors.seal(head));
         let effects = self.machine.authenticated(known, head.as_deref());
         self.apply(effects, ctx);
@@ -304,9 +332,13 @@ impl Socket {
         ctx: &mut <Self as Actor>::Context,
     ) {
         // The machine starts nothing for somebody that it does not know.
-        let Some(viewer) = self.viewer.clone().filter(|_| self.known) else { return };
+        let Some(viewer) = self.viewer.clone().filter(|_| self.known) else {
+            return;
+        };
         let asked = self.state.asked.account(&reader(&viewer));
-        let held = asked.check().map(|()| asked.charge(start.bytes.max(start.request.memory())));
+        let held = asked
+            .check()
+            .map(|()| asked.charge(start.bytes.max(start.request.memory())));
         let (request, bytes) = (Arc::clone(&start.request), start.bytes);
         // One that is refused is not kept until there is room to say so.
         let (held, start) = match held {
@@ -353,20 +385,37 @@ impl Socket {
             if let Err(error) = state.api.admission.check(&viewer) {
                 return (Started::Answered(Answer::refused(vec![error])), None);
             }
-            let deadline = tokio::time::Instant::now() + state.api.engine.limits_of(&viewer).deadline;
-            let from = start.from.map(|from| state.api.engine.cursors.open(&from)).transpose();
+            let deadline =
+                tokio::time::Instant::now() + state.api.engine.limits_of(&viewer).deadline;
+            let from = start
+                .from
+                .map(|from| state.api.engine.cursors.open(&from))
+                .transpose();
             let from = match from {
                 Ok(from) => from,
                 Err(error) => {
-                    return (Started::Answered(Answer::refused(vec![bad_cursor(&error.to_string())])), None);
+                    return (
+                        Started::Answered(Answer::refused(vec![bad_cursor(&error.to_string())])),
+                        None,
+                    );
                 }
             };
             outlet.delivered.set(from);
             outlet.begun.set(true);
-            let started = graphql::start(&state.api, start.request, viewer, from, false, deadline, outlet);
+            let started = graphql::start(
+                &state.api,
+                start.request,
+                viewer,
+                from,
+                false,
+                deadline,
+                outlet,
+            );
             let started = AssertUnwindSafe(started).catch_unwind().await;
             let started = started.unwrap_or_else(|_| Started::Answered(Answer::panicked()));
-            let Started::Answered(answer) = &started else { return (started, None) };
+            let Started::Answered(answer) = &started else {
+                return (started, None);
+            };
             let held = (permit, outbox.hold(answer.bytes()));
             if let Some(room) = outbox.room() {
                 room.await;
@@ -376,9 +425,15 @@ impl Socket {
         let of_task = Rc::clone(&id);
         let starting = starting.into_actor(self).map(move |started, socket, ctx| {
             // Cancelled with the worker's thread.
-            let Some((started, held)) = started else { return };
+            let Some((started, held)) = started else {
+                return;
+            };
             let rights = socket.rights;
-            let Some(operation) = socket.running.get_mut(&of_task).filter(|o| o.number == number) else {
+            let Some(operation) = socket
+                .running
+                .get_mut(&of_task)
+                .filter(|o| o.number == number)
+            else {
                 return;
             };
             match started {
@@ -395,7 +450,9 @@ impl Socket {
                         socket.go_on_anew(of_task, ctx);
                     }
                 }
-                Started::Answered(answer) if operation.has_to_come_back() && is_passing(&answer) => {
+                Started::Answered(answer)
+                    if operation.has_to_come_back() && is_passing(&answer) =>
+                {
                     socket.end_soon(
                         TRY_AGAIN,
                         "a subscription could not begin at the moment: try again",
@@ -404,10 +461,17 @@ impl Socket {
                 }
                 // Its client has not asked for anything, and would take it for the end.
                 Started::Answered(answer) if operation.anew && is_passing(&answer) => {
-                    socket.end(TRY_AGAIN, "a subscription could not go on with the renewed token: try again");
+                    socket.end(
+                        TRY_AGAIN,
+                        "a subscription could not go on with the renewed token: try again",
+                    );
                 }
                 Started::Answered(answer) => {
-                    for error in answer.errors.iter().filter(|error| error.kind == ErrorKind::Internal) {
+                    for error in answer
+                        .errors
+                        .iter()
+                        .filter(|error| error.kind == ErrorKind::Internal)
+                    {
                         tracing::error!(request_id, cause = error.message, "internal error");
                     }
                     if let Some(operation) = socket.running.remove(&of_task) {
@@ -440,14 +504,20 @@ impl Socket {
 /// Whether another attempt may succeed.
 fn is_passing(answer: &Answer) -> bool {
     use ErrorKind::{DeadlineExceeded, TooManyRequests, Unavailable};
-    answer.errors.iter().any(|error| matches!(error.kind, Unavailable | TooManyRequests | DeadlineExceeded))
+    answer
+        .errors
+        .iter()
+        .any(|error| matches!(error.kind, Unavailable | TooManyRequests | DeadlineExceeded))
 }
 
 impl Handler<Failed> for Socket {
     type Result = ();
 
     fn handle(&mut self, Failed { id, number, error }: Failed, ctx: &mut Self::Context) {
-        let ended = self.running.get(id.as_str()).is_some_and(|operation| operation.number == number);
+        let ended = self
+            .running
+            .get(id.as_str())
+            .is_some_and(|operation| operation.number == number);
         if ended && error.kind == ErrorKind::Unavailable {
             // Clients come back by themselves, to this server or another, and take up all that they had.
             self.end(TRY_AGAIN, &error.message);

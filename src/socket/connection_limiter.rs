@@ -44,17 +44,30 @@ impl ConnectionLimiter {
         address: &str,
         user: Option<&str>,
     ) -> Result<Place, TooManyConnections> {
-        let all = TooManyConnections { most: bounds.total, of: "on this server", setting: "sockets.total" };
+        let all = TooManyConnections {
+            most: bounds.total,
+            of: "on this server",
+            setting: "sockets.total",
+        };
         let here = TooManyConnections {
             most: bounds.per_address,
             of: "from this address",
             setting: "sockets.per_address",
         };
-        let own =
-            TooManyConnections { most: bounds.per_user, of: "of this user", setting: "sockets.per_user" };
-        let mut asked = vec![(LimitScope::All, all), (LimitScope::Address(address.to_owned()), here)];
+        let own = TooManyConnections {
+            most: bounds.per_user,
+            of: "of this user",
+            setting: "sockets.per_user",
+        };
+        let mut asked = vec![
+            (LimitScope::All, all),
+            (LimitScope::Address(address.to_owned()), here),
+        ];
         asked.extend(user.map(|user| (LimitScope::User(user.to_owned()), own)));
-        let mut place = Place { connections: self.clone(), held: Vec::with_capacity(asked.len()) };
+        let mut place = Place {
+            connections: self.clone(),
+            held: Vec::with_capacity(asked.len()),
+        };
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (scope, too_many) in asked {
             let count = counts.entry(scope.clone()).or_default();
@@ -79,10 +92,18 @@ impl Place {
     /// The connection is this user's from now on, whether or not there would be room for a new one.
     pub fn belongs_to(&mut self, user: &str) {
         let new = LimitScope::User(user.to_owned());
-        let Some(own) = self.held.iter_mut().find(|scope| matches!(scope, LimitScope::User(_))) else {
+        let Some(own) = self
+            .held
+            .iter_mut()
+            .find(|scope| matches!(scope, LimitScope::User(_)))
+        else {
             return;
         };
-        let mut counts = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .connections
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         leave(&mut counts, own);
         *counts.entry(new.clone()).or_default() += 1;
         *own = new;
@@ -100,7 +121,11 @@ fn leave(counts: &mut HashMap<LimitScope, usize>, scope: &LimitScope) {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .connections
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         self.held.iter().for_each(|scope| leave(&mut counts, scope));
     }
 }
@@ -131,8 +156,16 @@ mod tests {
         let (connections, bounds) = (ConnectionLimiter::default(), bounds());
         let mut place = connections.enter(&bounds, "a", Some("u")).unwrap();
         place.belongs_to("v");
-        let refused = |user| connections.enter(&bounds, "b", Some(user)).err().map(|c| c.setting);
-        assert_eq!((refused("u"), refused("v")), (None, Some("sockets.per_user")));
+        let refused = |user| {
+            connections
+                .enter(&bounds, "b", Some(user))
+                .err()
+                .map(|c| c.setting)
+        };
+        assert_eq!(
+            (refused("u"), refused("v")),
+            (None, Some("sockets.per_user"))
+        );
         drop(place);
         assert_eq!(refused("v"), None);
     }
@@ -140,8 +173,12 @@ mod tests {
     #[test]
     fn each_bound_holds_and_places_come_back() {
         let (connections, bounds) = (ConnectionLimiter::default(), bounds());
-        let refused =
-            |address: &str, user| connections.enter(&bounds, address, user).err().map(|c| c.setting);
+        let refused = |address: &str, user| {
+            connections
+                .enter(&bounds, address, user)
+                .err()
+                .map(|c| c.setting)
+        };
         let first = connections.enter(&bounds, "a", Some("u")).unwrap();
         assert_eq!(refused("a", Some("u")), Some("sockets.per_user"));
         let second = connections.enter(&bounds, "a", None).unwrap();

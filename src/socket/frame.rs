@@ -59,7 +59,10 @@ mod tests {
         assert_eq!(text(&[&[b'x'; 125]])[..2], [0x81, 125]);
         assert_eq!(text(&[&[b'x'; 126]])[..4], [0x81, 126, 0, 126]);
         assert_eq!(text(&[&[b'x'; 65_535]])[..4], [0x81, 126, 0xff, 0xff]);
-        assert_eq!(text(&[&[b'x'; 65_536]])[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(
+            text(&[&[b'x'; 65_536]])[..10],
+            [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]
+        );
         assert_eq!(ping(b""), &b"\x89\0"[..]);
         assert_eq!(ping(b"12"), &b"\x89\x0212"[..]);
         assert_eq!(pong(b"hi"), &b"\x8a\x02hi"[..]);

@@ -40,7 +40,13 @@ pub struct Legacy {
 
 impl Legacy {
     pub fn new(most: usize, request: String, over: bool) -> Self {
-        Legacy { state: State::Waiting, over, running: HashSet::new(), most, request }
+        Legacy {
+            state: State::Waiting,
+            over,
+            running: HashSet::new(),
+            most,
+            request,
+        }
     }
 
     pub fn receive(&mut self, message: Message, bytes: usize) -> Vec<Effect> {
@@ -55,7 +61,10 @@ impl Legacy {
                 None => vec![error("null", "Invalid id!")],
             },
             Some("connection_terminate") => vec![Effect::Close(NORMAL, String::new())],
-            _ => vec![error(id(&message).as_deref().unwrap_or("null"), "Invalid message type!")],
+            _ => vec![error(
+                id(&message).as_deref().unwrap_or("null"),
+                "Invalid message type!",
+            )],
         }
     }
 
@@ -74,7 +83,9 @@ impl Legacy {
     }
 
     fn start(&mut self, message: &Map<String, Value>, bytes: usize) -> Vec<Effect> {
-        let Some(id) = id(message) else { return vec![error("null", "Invalid id!")] };
+        let Some(id) = id(message) else {
+            return vec![error("null", "Invalid id!")];
+        };
         let start = match payload::start(message.get("payload"), bytes) {
             Err(reason) => return vec![error(&id, &format!("Invalid message: {reason}"))],
             Ok(Err(problem)) => return self.refused(&id, problem),
@@ -89,7 +100,9 @@ impl Legacy {
         let start = Box::new(start);
         match &mut self.state {
             State::Waiting => {
-                vec![connection_error("You have to send an init message before sending anything else.")]
+                vec![connection_error(
+                    "You have to send an init message before sending anything else.",
+                )]
             }
             State::Asking(early) => {
                 early.add(Rc::clone(&id), start);
@@ -108,7 +121,11 @@ impl Legacy {
         if let State::Asking(early) = &mut self.state {
             early.stop(&id);
         }
-        if self.running.remove(&id) { vec![Effect::Stop(id)] } else { Vec::new() }
+        if self.running.remove(&id) {
+            vec![Effect::Stop(id)]
+        } else {
+            Vec::new()
+        }
     }
 
     pub fn authenticated(&mut self, known: bool, _: Option<&str>) -> Vec<Effect> {
@@ -132,15 +149,26 @@ impl Legacy {
     /// come back, for the socket stays. What is being carried out gets its answer: a mutation may have been written.
     pub fn expired(&mut self, carried_out: &HashSet<Id>) -> Vec<Effect> {
         self.state = State::Over;
-        let ended: Vec<Id> = self.running.extract_if(|id| !carried_out.contains(id)).collect();
-        let ended = ended.into_iter().flat_map(|id| [expired(&id), Effect::Stop(id)]);
-        std::iter::once(connection_error(EXPIRED)).chain(ended).collect()
+        let ended: Vec<Id> = self
+            .running
+            .extract_if(|id| !carried_out.contains(id))
+            .collect();
+        let ended = ended
+            .into_iter()
+            .flat_map(|id| [expired(&id), Effect::Stop(id)]);
+        std::iter::once(connection_error(EXPIRED))
+            .chain(ended)
+            .collect()
     }
 
     /// Begun while the token ended, a subscription ends with it.
     pub fn started(&mut self, id: &Id) -> Vec<Effect> {
         let is_over = matches!(self.state, State::Over) && self.running.remove(id);
-        if is_over { vec![expired(id), Effect::Stop(Rc::clone(id))] } else { Vec::new() }
+        if is_over {
+            vec![expired(id), Effect::Stop(Rc::clone(id))]
+        } else {
+            Vec::new()
+        }
     }
 
     pub fn init_is_late(&mut self) -> Vec<Effect> {
@@ -166,7 +194,11 @@ impl Legacy {
     }
 
     pub fn failed(&mut self, id: &str, problem: ApiError) -> Vec<Effect> {
-        if self.running.remove(id) { self.refused(id, problem) } else { Vec::new() }
+        if self.running.remove(id) {
+            self.refused(id, problem)
+        } else {
+            Vec::new()
+        }
     }
 
     fn refused(&self, id: &str, problem: ApiError) -> Vec<Effect> {
@@ -189,7 +221,9 @@ impl Legacy {
 /// The id as JSON, a text that is not long, or a number.
 pub(super) fn id(message: &Map<String, Value>) -> Option<Id> {
     let id = message.get("id")?;
-    let is_short = id.as_str().is_none_or(|id| id.len() <= payload::MAX_ID_BYTES);
+    let is_short = id
+        .as_str()
+        .is_none_or(|id| id.len() <= payload::MAX_ID_BYTES);
     (is_short && (id.is_string() || id.is_number())).then(|| id.to_string().into())
 }
 
@@ -198,16 +232,23 @@ fn ack() -> Vec<Effect> {
 }
 
 fn refuse(reason: &str) -> Vec<Effect> {
-    vec![connection_error(reason), Effect::Close(REFUSED, reason.to_owned())]
+    vec![
+        connection_error(reason),
+        Effect::Close(REFUSED, reason.to_owned()),
+    ]
 }
 
 fn connection_error(reason: &str) -> Effect {
-    Effect::Send(json!({ "type": "connection_error", "payload": { "message": reason } }).to_string())
+    Effect::Send(
+        json!({ "type": "connection_error", "payload": { "message": reason } }).to_string(),
+    )
 }
 
 fn error(id: &str, reason: &str) -> Effect {
     let reason = Value::from(reason);
-    Effect::Send(format!(r#"{{"type":"error","id":{id},"payload":{{"message":{reason}}}}}"#))
+    Effect::Send(format!(
+        r#"{{"type":"error","id":{id},"payload":{{"message":{reason}}}}}"#
+    ))
 }
 
 /// An operation that is refused, or ends, because the session's token has ended: in the words of HTTP.
@@ -217,7 +258,9 @@ fn expired(id: &str) -> Effect {
         "error": "jwt_error",
         "extensions": { "code": ErrorKind::Unauthenticated.code() },
     });
-    Effect::Send(format!(r#"{{"type":"error","id":{id},"payload":{payload}}}"#))
+    Effect::Send(format!(
+        r#"{{"type":"error","id":{id},"payload":{payload}}}"#
+    ))
 }
 
 #[cfg(test)]
@@ -236,29 +279,52 @@ mod tests {
         let start = r#"{"type":"start","id":"1","payload":{"query":"subscription { x }"}}"#;
         assert!(legacy.receive(read(start), 10).is_empty());
         let ended = legacy.expired(&HashSet::new());
-        assert!(matches!(&ended[..], [Effect::Send(_), Effect::Send(_), Effect::Stop(_)]), "{ended:?}");
+        assert!(
+            matches!(
+                &ended[..],
+                [Effect::Send(_), Effect::Send(_), Effect::Stop(_)]
+            ),
+            "{ended:?}"
+        );
         assert_eq!(legacy.authenticated(true, None), []);
         let refused = legacy.receive(read(start), 10);
-        assert!(matches!(&refused[..], [Effect::Send(text)] if text.contains("jwt expired")), "{refused:?}");
+        assert!(
+            matches!(&refused[..], [Effect::Send(text)] if text.contains("jwt expired")),
+            "{refused:?}"
+        );
     }
 
     #[test]
-    fn what_is_carried_out_while_the_token_ends_is_answered_and_a_subscription_that_begins_is_not() {
+    fn what_is_carried_out_while_the_token_ends_is_answered_and_a_subscription_that_begins_is_not()
+    {
         let mut legacy = Legacy::new(10, "request".to_owned(), false);
         legacy.receive(read(r#"{"type":"connection_init","payload":{}}"#), 10);
         legacy.authenticated(true, None);
         let ids = ["1", "2", "3"].map(Id::from);
         for id in &ids {
             let start = format!(r#"{{"type":"start","id":{id},"payload":{{"query":"x"}}}}"#);
-            assert!(matches!(&legacy.receive(read(&start), 10)[..], [Effect::Start(..)]));
+            assert!(matches!(
+                &legacy.receive(read(&start), 10)[..],
+                [Effect::Start(..)]
+            ));
         }
         let [running, mutation, subscription] = ids;
-        let ended = legacy.expired(&HashSet::from([Rc::clone(&mutation), Rc::clone(&subscription)]));
-        assert!(matches!(&ended[1..], [Effect::Send(_), Effect::Stop(id)] if *id == running), "{ended:?}");
+        let ended = legacy.expired(&HashSet::from([
+            Rc::clone(&mutation),
+            Rc::clone(&subscription),
+        ]));
+        assert!(
+            matches!(&ended[1..], [Effect::Send(_), Effect::Stop(id)] if *id == running),
+            "{ended:?}"
+        );
         let answered = legacy.answered(&mutation, &Answer::refused(Vec::new()));
-        assert!(matches!(&answered[..], [Effect::Send(text), Effect::Send(_)] if text.contains("data")));
+        assert!(
+            matches!(&answered[..], [Effect::Send(text), Effect::Send(_)] if text.contains("data"))
+        );
         let begun = legacy.started(&subscription);
-        let [Effect::Send(text), Effect::Stop(id)] = &begun[..] else { panic!("{begun:?}") };
+        let [Effect::Send(text), Effect::Stop(id)] = &begun[..] else {
+            panic!("{begun:?}")
+        };
         assert!(text.contains("jwt expired") && *id == subscription);
     }
 }

@@ -60,13 +60,19 @@ impl Drop for Entry {
 impl LocalSockets {
     /// Call it once in each worker. `stopping` becomes true when the server stops.
     /// `stall_timeout`: after which a client that does not read is cut off.
-    pub fn start(sessions: Sessions, stall_timeout: Duration, mut stopping: watch::Receiver<bool>) -> Self {
+    pub fn start(
+        sessions: Sessions,
+        stall_timeout: Duration,
+        mut stopping: watch::Receiver<bool>,
+    ) -> Self {
         let open = Rc::new(Open::default());
         let [of_sessions, of_stop, of_told] = [(); 3].map(|()| Rc::downgrade(&open));
         actix_web::rt::spawn(async move {
             loop {
                 sleep(LOOK).await;
-                let Some(open) = of_sessions.upgrade() else { return };
+                let Some(open) = of_sessions.upgrade() else {
+                    return;
+                };
                 open.each(|outbox| {
                     outbox.close_if_expired();
                     outbox.cut_if_stalled(stall_timeout);
@@ -85,7 +91,9 @@ impl LocalSockets {
         actix_web::rt::spawn(async move {
             loop {
                 told.notified().await;
-                let Some(open) = of_told.upgrade() else { return };
+                let Some(open) = of_told.upgrade() else {
+                    return;
+                };
                 open.each(|outbox| outbox.cut_if_told());
             }
         });
@@ -100,11 +108,17 @@ impl LocalSockets {
     /// `session`: with which it ends.
     pub fn enter(&self, outbox: &Rc<Outbox>, session: Option<SessionId>) -> Entry {
         let number = self.0.next.replace(self.0.next.get() + 1);
-        self.0.outboxes.borrow_mut().insert(number, (Rc::downgrade(outbox), session));
+        self.0
+            .outboxes
+            .borrow_mut()
+            .insert(number, (Rc::downgrade(outbox), session));
         if self.0.stopping.get() {
             go_away(outbox);
         }
-        Entry { open: Rc::clone(&self.0), number }
+        Entry {
+            open: Rc::clone(&self.0),
+            number,
+        }
     }
 
     /// The frame of a payload between two texts. Made once for subscribers that follow each other and have it alike.
@@ -118,30 +132,45 @@ impl LocalSockets {
             return last.frame.clone();
         }
         let frame = frame::text(&[before.as_bytes(), payload, after.as_bytes()]);
-        *last = Some(Encoded { payload: payload.clone(), before: Rc::clone(before), frame: frame.clone() });
+        *last = Some(Encoded {
+            payload: payload.clone(),
+            before: Rc::clone(before),
+            frame: frame.clone(),
+        });
         frame
     }
 }
 
 impl Open {
     async fn end_closed_sessions(&self, sessions: &Sessions) {
-        let mut ids: Vec<SessionId> =
-            self.outboxes.borrow().values().filter_map(|(_, session)| session.clone()).collect();
+        let mut ids: Vec<SessionId> = self
+            .outboxes
+            .borrow()
+            .values()
+            .filter_map(|(_, session)| session.clone())
+            .collect();
         ids.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         ids.dedup();
         if ids.is_empty() {
             return;
         }
         // A store that does not answer closes nobody's session.
-        let Ok(living) = sessions.living(&ids).await else { return };
-        let closed: Vec<&SessionId> =
-            ids.iter().zip(living).filter(|(_, lives)| !lives).map(|(id, _)| id).collect();
+        let Ok(living) = sessions.living(&ids).await else {
+            return;
+        };
+        let closed: Vec<&SessionId> = ids
+            .iter()
+            .zip(living)
+            .filter(|(_, lives)| !lives)
+            .map(|(id, _)| id)
+            .collect();
         if closed.is_empty() {
             return;
         }
         let outboxes = self.outboxes.borrow();
-        let of_closed =
-            outboxes.values().filter(|(_, session)| session.as_ref().is_some_and(|s| closed.contains(&s)));
+        let of_closed = outboxes
+            .values()
+            .filter(|(_, session)| session.as_ref().is_some_and(|s| closed.contains(&s)));
         for outbox in of_closed.filter_map(|(outbox, _)| outbox.upgrade()) {
             outbox.close(FORBIDDEN, "the session was closed");
         }
@@ -162,5 +191,8 @@ impl Open {
 }
 
 fn go_away(outbox: &Rc<Outbox>) {
-    outbox.close(GOING_AWAY, "the server is restarting: come back with the last cursor");
+    outbox.close(
+        GOING_AWAY,
+        "the server is restarting: come back with the last cursor",
+    );
 }

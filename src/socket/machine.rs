@@ -25,7 +25,11 @@ pub enum Protocol {
 
 impl Protocol {
     /// Those that are spoken, the better one first.
-    pub const NAMES: [&str; 3] = ["graphql-transport-ws", "graphql-ws", "graphql-subscriptions"];
+    pub const NAMES: [&str; 3] = [
+        "graphql-transport-ws",
+        "graphql-ws",
+        "graphql-subscriptions",
+    ];
 
     pub fn named(name: &str) -> Option<Self> {
         match name {
@@ -90,13 +94,16 @@ impl EarlyStarts {
     }
 
     pub fn into_effects(self) -> impl Iterator<Item = Effect> {
-        self.0.into_iter().map(|(id, start)| Effect::Start(id, start))
+        self.0
+            .into_iter()
+            .map(|(id, start)| Effect::Start(id, start))
     }
 }
 
 /// An answer as a text, without a copy: it is made of texts and of PostgreSQL's, which was looked at when it came.
 pub(super) fn into_text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// One socket's protocol and its state.

@@ -47,7 +47,11 @@ impl Memory {
     /// If that cannot be read at the moment.
     pub async fn resume(&self) -> Result<Option<Cursor>, ResumeError> {
         let tracked = self.tracked.get_or_init(|| {
-            let Request { text, operation_name, variables } = &*self.request;
+            let Request {
+                text,
+                operation_name,
+                variables,
+            } = &*self.request;
             let session = self.session.as_str().as_bytes();
             let name = operation_name.as_deref().unwrap_or_default().as_bytes();
             let mut canonical = String::new();
@@ -83,12 +87,16 @@ fn write_canonical(out: &mut String, name: &str, value: &Value) {
     match value {
         Value::Object(map) => {
             out.push('{');
-            sorted(map).into_iter().for_each(|(name, value)| write_canonical(out, name, value));
+            sorted(map)
+                .into_iter()
+                .for_each(|(name, value)| write_canonical(out, name, value));
             out.push('}');
         }
         Value::Array(values) => {
             out.push('[');
-            values.iter().for_each(|value| write_canonical(out, "", value));
+            values
+                .iter()
+                .for_each(|value| write_canonical(out, "", value));
             out.push(']');
         }
         other => {

@@ -34,11 +34,18 @@ pub struct Oldest {
 
 impl Oldest {
     pub fn new(most: usize, request: String) -> Self {
-        Oldest { state: State::Waiting, running: HashSet::new(), most, request }
+        Oldest {
+            state: State::Waiting,
+            running: HashSet::new(),
+            most,
+            request,
+        }
     }
 
     pub fn receive(&mut self, message: Message, bytes: usize) -> Vec<Effect> {
-        let Some(message) = message else { return vec![fail("null", "The message can't be parsed")] };
+        let Some(message) = message else {
+            return vec![fail("null", "The message can't be parsed")];
+        };
         match message.get("type").and_then(Value::as_str) {
             Some("init") => self.init(message.get("payload")),
             Some("subscription_start") => self.start(&message, bytes),
@@ -46,7 +53,10 @@ impl Oldest {
                 Some(id) => self.stop(id),
                 None => vec![fail("null", "Invalid id!")],
             },
-            _ => vec![fail(id(&message).as_deref().unwrap_or("null"), "Invalid message type!")],
+            _ => vec![fail(
+                id(&message).as_deref().unwrap_or("null"),
+                "Invalid message type!",
+            )],
         }
     }
 
@@ -62,9 +72,14 @@ impl Oldest {
     }
 
     fn start(&mut self, message: &Map<String, Value>, bytes: usize) -> Vec<Effect> {
-        let Some(id) = id(message) else { return vec![fail("null", "Invalid id!")] };
+        let Some(id) = id(message) else {
+            return vec![fail("null", "Invalid id!")];
+        };
         if let State::Waiting = self.state {
-            return vec![fail(&id, "You have to send an init message before sending anything else.")];
+            return vec![fail(
+                &id,
+                "You have to send an init message before sending anything else.",
+            )];
         }
         let start = match payload::start_of(message, bytes) {
             Err(reason) => return vec![fail(&id, &format!("Invalid message: {reason}"))],
@@ -86,7 +101,11 @@ impl Oldest {
         if let State::Asking(early) = &mut self.state {
             early.stop(&id);
         }
-        if self.running.remove(&id) { vec![Effect::Stop(id)] } else { Vec::new() }
+        if self.running.remove(&id) {
+            vec![Effect::Stop(id)]
+        } else {
+            Vec::new()
+        }
     }
 
     pub fn authenticated(&mut self, known: bool, _: Option<&str>) -> Vec<Effect> {
@@ -100,7 +119,10 @@ impl Oldest {
     }
 
     pub fn expired(&mut self) -> Vec<Effect> {
-        vec![Effect::Close(FORBIDDEN, "the token has expired: connect again".to_owned())]
+        vec![Effect::Close(
+            FORBIDDEN,
+            "the token has expired: connect again".to_owned(),
+        )]
     }
 
     pub fn init_is_late(&mut self) -> Vec<Effect> {
@@ -112,11 +134,18 @@ impl Oldest {
 
     /// The client gives a start up that is not answered for five seconds. An event may come before this.
     pub fn started(&self, id: &str) -> Vec<Effect> {
-        if self.running.contains(id) { vec![subscribed(id)] } else { Vec::new() }
+        if self.running.contains(id) {
+            vec![subscribed(id)]
+        } else {
+            Vec::new()
+        }
     }
 
     pub fn around(&self, id: &str) -> (String, &'static str) {
-        (format!(r#"{{"type":"subscription_data","id":{id},"payload":"#), "}")
+        (
+            format!(r#"{{"type":"subscription_data","id":{id},"payload":"#),
+            "}",
+        )
     }
 
     pub fn answered(&mut self, id: &str, answer: &Answer) -> Vec<Effect> {
@@ -134,7 +163,11 @@ impl Oldest {
     }
 
     pub fn failed(&mut self, id: &str, problem: ApiError) -> Vec<Effect> {
-        if self.running.remove(id) { vec![self.refused(id, &[problem])] } else { Vec::new() }
+        if self.running.remove(id) {
+            vec![self.refused(id, &[problem])]
+        } else {
+            Vec::new()
+        }
     }
 
     fn refused(&self, id: &str, errors: &[ApiError]) -> Effect {
@@ -156,10 +189,15 @@ fn subscribed(id: &str) -> Effect {
 
 fn refuse(reason: &str) -> Vec<Effect> {
     let failure = json!({ "type": "init_fail", "payload": { "error": reason } });
-    vec![Effect::Send(failure.to_string()), Effect::Close(REFUSED, reason.to_owned())]
+    vec![
+        Effect::Send(failure.to_string()),
+        Effect::Close(REFUSED, reason.to_owned()),
+    ]
 }
 
 fn fail(id: &str, reason: &str) -> Effect {
     let errors = json!([{ "message": reason }]);
-    Effect::Send(format!(r#"{{"type":"subscription_fail","id":{id},"payload":{{"errors":{errors}}}}}"#))
+    Effect::Send(format!(
+        r#"{{"type":"subscription_fail","id":{id},"payload":{{"errors":{errors}}}}}"#
+    ))
 }

@@ -22,7 +22,8 @@ const OWN_TIMER: Duration = Duration::from_secs(1);
 const FORBIDDEN: u16 = 4403;
 /// The close code for a client that is too slow: it may come back at once.
 const TOO_SLOW: u16 = 1013;
-const TOO_SLOW_REASON: &str = "too slow: come back with the cursor of the last event that you have received";
+const TOO_SLOW_REASON: &str =
+    "too slow: come back with the cursor of the last event that you have received";
 /// Bytes that are handed to the connection at a time: so it shows whether its client reads, however large a message is.
 const CHUNK: usize = 64 * 1024;
 /// Bytes that the system may hold for a connection; it takes twice as many. Without a bound it takes megabytes, behind which a
@@ -119,7 +120,9 @@ impl Outbox {
         if let Some(OwnSocket(socket)) = socket {
             // SAFETY: the connection whose socket it is calls this while it is open.
             let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-            if let Err(error) = rustix::net::sockopt::set_socket_send_buffer_size(socket, SYSTEM_BUFFER) {
+            if let Err(error) =
+                rustix::net::sockopt::set_socket_send_buffer_size(socket, SYSTEM_BUFFER)
+            {
                 tracing::debug!(%error, "a connection's buffer keeps its size");
             }
         }
@@ -151,7 +154,10 @@ impl Outbox {
     pub fn hold(self: &Rc<Self>, bytes: usize) -> Held {
         self.held.set(self.held.get() + bytes);
         self.holding.borrow().add(bytes);
-        Held { outbox: Rc::clone(self), bytes }
+        Held {
+            outbox: Rc::clone(self),
+            bytes,
+        }
     }
 
     /// Ready when less waits than may wait; `None`: now. Answers and events wait for it, and are taken then whatever their size:
@@ -198,7 +204,9 @@ impl Outbox {
     pub fn send(&self, messages: impl IntoIterator<Item = Bytes>) {
         let mut queue = self.queue.borrow_mut();
         if !queue.over {
-            messages.into_iter().for_each(|bytes| self.add(&mut queue, bytes, false));
+            messages
+                .into_iter()
+                .for_each(|bytes| self.add(&mut queue, bytes, false));
             queue.wake();
             self.holding.borrow().account().waiting().make_room();
         }
@@ -278,7 +286,8 @@ impl Outbox {
     /// Ends the connection if bytes were handed to it and it has taken no more for this long: its client does not read. To be
     /// called now and then, from outside: a connection that is stuck in a write runs none of its own timers.
     pub fn cut_if_stalled(&self, patience: Duration) {
-        let stalled = self.queue.borrow().reader.is_none() && self.polled.get().elapsed() > patience;
+        let stalled =
+            self.queue.borrow().reader.is_none() && self.polled.get().elapsed() > patience;
         if stalled && self.socket.get().is_some() {
             tracing::debug!("a client has stopped reading and is cut off");
             self.cut_slow();
@@ -293,7 +302,9 @@ impl Outbox {
     /// Ends the connection whose rights have ended if it does not do so itself: see [`Outbox::cut_if_stalled`]. One that is
     /// over, with an answer that is complete for instance, has as long to be read as one that is closed now.
     pub fn close_if_expired(self: &Rc<Self>) {
-        let Some(expired) = self.rights_end.get().map(|end| end.elapsed()) else { return };
+        let Some(expired) = self.rights_end.get().map(|end| end.elapsed()) else {
+            return;
+        };
         if !self.is_over() && expired > OWN_TIMER {
             self.close(FORBIDDEN, "the token has expired: connect again");
         } else if expired > OWN_TIMER + GRACE {
@@ -320,7 +331,11 @@ impl Outbox {
     fn let_go(&self) {
         let mut queue = self.queue.borrow_mut();
         let kept = queue.kept;
-        *queue = Queue { over: true, reader: queue.reader.take(), ..Queue::default() };
+        *queue = Queue {
+            over: true,
+            reader: queue.reader.take(),
+            ..Queue::default()
+        };
         drop(queue);
         self.holding.borrow().release(kept);
         self.room.notify_waiters();
@@ -383,7 +398,11 @@ impl Outbox {
             return Poll::Ready(Some(bytes));
         }
         queue.reader = Some(cx.waker().clone());
-        if queue.over { Poll::Ready(None) } else { Poll::Pending }
+        if queue.over {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
     }
 }
 
@@ -406,7 +425,11 @@ impl Queue {
             self.replies += 1;
             self.reply_bytes += bytes.len();
         }
-        self.waiting.push_back(Message { bytes, size, is_reply });
+        self.waiting.push_back(Message {
+            bytes,
+            size,
+            is_reply,
+        });
     }
 
     /// The next bytes, at most a [`CHUNK`].

@@ -51,7 +51,8 @@ pub(super) struct ToSocket {
 impl ToSocket {
     /// It has been served up to here, without an event perhaps.
     pub fn reached(&self, position: Cursor) {
-        let is_further = |delivered: Cursor| delivered.epoch != position.epoch || delivered < position;
+        let is_further =
+            |delivered: Cursor| delivered.epoch != position.epoch || delivered < position;
         if self.delivered.get().is_none_or(is_further) {
             self.delivered.set(Some(position));
         }
@@ -73,7 +74,8 @@ impl Outlet for ToSocket {
         let memory = Rc::clone(self.memory.as_ref()?);
         self.is_remembered.set(true);
         let resuming = async move {
-            let unavailable = |error: ResumeError| ApiError::new(ErrorKind::Unavailable, error.to_string());
+            let unavailable =
+                |error: ResumeError| ApiError::new(ErrorKind::Unavailable, error.to_string());
             memory.resume().await.map_err(unavailable)
         };
         Some(resuming.boxed_local())
@@ -93,7 +95,10 @@ impl Outlet for ToSocket {
         if next.cursor.is_some() {
             self.delivered.set(next.cursor);
         }
-        let frame = self.state.sockets.frame(&self.before, &next.payload, self.after);
+        let frame = self
+            .state
+            .sockets
+            .frame(&self.before, &next.payload, self.after);
         self.outbox.send([frame]);
     }
 
@@ -102,11 +107,17 @@ impl Outlet for ToSocket {
     }
 
     fn end(&self, error: ApiError) {
-        let failed = Failed { id: self.id.to_string(), number: self.number, error };
+        let failed = Failed {
+            id: self.id.to_string(),
+            number: self.number,
+            error,
+        };
         if self.socket.try_send(failed).is_err() {
             // It does not get to its mailbox, or is gone: the client finds out when it comes back.
-            self.outbox
-                .close(1013, "too slow: come back with the cursor of the last event that you have received");
+            self.outbox.close(
+                1013,
+                "too slow: come back with the cursor of the last event that you have received",
+            );
         }
     }
 }

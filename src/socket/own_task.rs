@@ -21,11 +21,13 @@ impl<T> Future for OwnTask<T> {
     type Output = Option<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.0.poll_unpin(cx).map(|ended| match ended.map_err(JoinError::try_into_panic) {
-            Ok(output) => Some(output),
-            Err(Ok(panic)) => resume_unwind(panic),
-            Err(Err(_)) => None,
-        })
+        self.0
+            .poll_unpin(cx)
+            .map(|ended| match ended.map_err(JoinError::try_into_panic) {
+                Ok(output) => Some(output),
+                Err(Ok(panic)) => resume_unwind(panic),
+                Err(Err(_)) => None,
+            })
     }
 }
 

@@ -10,14 +10,24 @@ use crate::graphql::Request;
 
 /// The payload of `subscribe` and `start`. The outer error: it is no such payload; the inner one: the operation cannot be
 /// started with it. `bytes`: of the message.
-pub fn start(payload: Option<&Value>, bytes: usize) -> Result<Result<Start, ApiError>, &'static str> {
-    let Some(Value::Object(payload)) = payload else { return Err("the payload is no object") };
+pub fn start(
+    payload: Option<&Value>,
+    bytes: usize,
+) -> Result<Result<Start, ApiError>, &'static str> {
+    let Some(Value::Object(payload)) = payload else {
+        return Err("the payload is no object");
+    };
     start_of(payload, bytes)
 }
 
 /// The same, of an object that may have more in it.
-pub fn start_of(payload: &Map<String, Value>, bytes: usize) -> Result<Result<Start, ApiError>, &'static str> {
-    let Some(Value::String(text)) = payload.get("query") else { return Err("the payload has no query") };
+pub fn start_of(
+    payload: &Map<String, Value>,
+    bytes: usize,
+) -> Result<Result<Start, ApiError>, &'static str> {
+    let Some(Value::String(text)) = payload.get("query") else {
+        return Err("the payload has no query");
+    };
     let operation_name = match payload.get("operationName") {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) => Some(name.clone()),
@@ -30,26 +40,41 @@ pub fn start_of(payload: &Map<String, Value>, bytes: usize) -> Result<Result<Sta
     };
     let variables = object("variables").map_err(|()| "variables are no object")?;
     let extensions = object("extensions").map_err(|()| "extensions are no object")?;
-    let request = Arc::new(Request { text: text.clone(), operation_name, variables });
+    let request = Arc::new(Request {
+        text: text.clone(),
+        operation_name,
+        variables,
+    });
     let from = match extensions.get("cursor") {
         None | Some(Value::Null) => None,
         Some(Value::String(cursor)) => Some(cursor.clone()),
         Some(_) => return Ok(Err(bad_cursor("a cursor is a text"))),
     };
-    Ok(Ok(Start { request, bytes, from }))
+    Ok(Ok(Start {
+        request,
+        bytes,
+        from,
+    }))
 }
 
 /// Bytes of an operation's id as JSON, of which each message of the operation has a copy.
 pub const MAX_ID_BYTES: usize = 256;
 
 pub fn bad_cursor(reason: &str) -> ApiError {
-    ApiError::new(ErrorKind::BadUserInput, format!("extensions.cursor: {reason}"))
+    ApiError::new(
+        ErrorKind::BadUserInput,
+        format!("extensions.cursor: {reason}"),
+    )
 }
 
 /// The bearer token in the payload of `connection_init` and, to renew it, of `ping`.
 pub fn bearer(payload: Option<&Value>) -> Option<String> {
     let payload = payload?.as_object()?;
-    let value = payload.get("Authorization").or_else(|| payload.get("authorization"))?.as_str()?.trim();
+    let value = payload
+        .get("Authorization")
+        .or_else(|| payload.get("authorization"))?
+        .as_str()?
+        .trim();
     let token = match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
         _ => value,

@@ -13,7 +13,10 @@ pub(super) struct Receipts<T> {
 
 impl<T> Default for Receipts<T> {
     fn default() -> Self {
-        Receipts { number: 0, awaited: None }
+        Receipts {
+            number: 0,
+            awaited: None,
+        }
     }
 }
 
@@ -32,13 +35,21 @@ impl<T> Receipts<T> {
     /// What every ping of the socket has in it: of several that come together a client may answer only the last (RFC 6455,
     /// section 5.5.3).
     pub fn payload(&self) -> String {
-        if self.number == 0 { String::new() } else { self.number.to_string() }
+        if self.number == 0 {
+            String::new()
+        } else {
+            self.number.to_string()
+        }
     }
 
     /// What is received for certain, now that this was answered.
     pub fn answered(&mut self, payload: &[u8]) -> Option<T> {
         let number: u64 = str::from_utf8(payload).ok()?.parse().ok()?;
-        if number == self.number { self.awaited.take() } else { None }
+        if number == self.number {
+            self.awaited.take()
+        } else {
+            None
+        }
     }
 }
 
@@ -49,7 +60,10 @@ mod tests {
     #[test]
     fn only_the_answer_to_the_last_ping_is_a_receipt_and_only_once() {
         let mut receipts = Receipts::default();
-        assert_eq!((receipts.payload().as_str(), receipts.answered(b"")), ("", None));
+        assert_eq!(
+            (receipts.payload().as_str(), receipts.answered(b"")),
+            ("", None)
+        );
         assert_eq!(receipts.answered(b"0"), None);
         receipts.ask("one");
         assert!(receipts.is_awaited());
@@ -60,7 +74,14 @@ mod tests {
         assert_eq!(receipts.answered(b"1"), None);
         assert!(!receipts.is_awaited());
         receipts.ask("two");
-        assert_eq!(receipts.answered(b"1"), None, "of an earlier ping, which was sent twice");
-        assert_eq!(receipts.answered(receipts.payload().clone().as_bytes()), Some("two"));
+        assert_eq!(
+            receipts.answered(b"1"),
+            None,
+            "of an earlier ping, which was sent twice"
+        );
+        assert_eq!(
+            receipts.answered(receipts.payload().clone().as_bytes()),
+            Some("two")
+        );
     }
 }

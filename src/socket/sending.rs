@@ -27,7 +27,12 @@ pub(super) struct Sending<S, H> {
 
 impl<S, H> Sending<S, H> {
     pub fn new(frames: S, outbox: Rc<Outbox>, held: H) -> Self {
-        Sending { frames: Box::pin(frames), outbox, closing: None, _held: held }
+        Sending {
+            frames: Box::pin(frames),
+            outbox,
+            closing: None,
+            _held: held,
+        }
     }
 
     /// All is sent: the connection ends as soon as both sides have closed (RFC 6455, section 7.1.1). Browsers report the end of
@@ -38,7 +43,9 @@ impl<S, H> Sending<S, H> {
             // Much of it may be on its way: it is read for a while, or its sender would not get the close frame.
             ClientSide::Unreadable => {}
             ClientSide::Open => {
-                let closing = self.closing.get_or_insert_with(|| Box::pin(sleep(CLOSE_TIMEOUT)));
+                let closing = self
+                    .closing
+                    .get_or_insert_with(|| Box::pin(sleep(CLOSE_TIMEOUT)));
                 if closing.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }

@@ -35,7 +35,12 @@ pub struct TransportWs {
 
 impl TransportWs {
     pub fn new(most: usize, request: String) -> Self {
-        TransportWs { state: State::Waiting, running: HashSet::new(), most, request }
+        TransportWs {
+            state: State::Waiting,
+            running: HashSet::new(),
+            most,
+            request,
+        }
     }
 
     pub fn receive(&mut self, message: Message, bytes: usize) -> Vec<Effect> {
@@ -61,7 +66,10 @@ impl TransportWs {
 
     fn init(&mut self, payload: Option<&Value>) -> Vec<Effect> {
         if !matches!(payload, None | Some(Value::Null | Value::Object(_))) {
-            return close(BAD_REQUEST, "Invalid message: the payload of connection_init is no object");
+            return close(
+                BAD_REQUEST,
+                "Invalid message: the payload of connection_init is no object",
+            );
         }
         if self.state != State::Waiting {
             return close(TOO_MANY_INITS, "Too many initialisation requests");
@@ -86,16 +94,26 @@ impl TransportWs {
             return close(UNAUTHORIZED, "Unauthorized");
         }
         let Some(id) = id(message) else {
-            return close(BAD_REQUEST, "Invalid message: subscribe needs an id, a text of up to 256 bytes");
+            return close(
+                BAD_REQUEST,
+                "Invalid message: subscribe needs an id, a text of up to 256 bytes",
+            );
         };
         if self.running.contains(&id) {
-            return close(SUBSCRIBER_EXISTS, &format!("Subscriber for {} already exists", plain(&id)));
+            return close(
+                SUBSCRIBER_EXISTS,
+                &format!("Subscriber for {} already exists", plain(&id)),
+            );
         }
         match payload::start(message.get("payload"), bytes) {
             Err(reason) => close(BAD_REQUEST, &format!("Invalid message: {reason}")),
             Ok(Err(error)) => vec![error_message(&id, &[error], &self.request)],
             Ok(Ok(_)) if self.running.len() >= self.most => {
-                vec![error_message(&id, &[payload::too_many(self.most)], &self.request)]
+                vec![error_message(
+                    &id,
+                    &[payload::too_many(self.most)],
+                    &self.request,
+                )]
             }
             Ok(Ok(start)) => {
                 self.running.insert(Rc::clone(&id));
@@ -146,18 +164,26 @@ impl TransportWs {
         let mut next = before.into_bytes();
         write_answer(&mut next, answer, &self.request);
         next.extend_from_slice(after.as_bytes());
-        vec![send(next), Effect::Send(format!(r#"{{"id":{id},"type":"complete"}}"#))]
+        vec![
+            send(next),
+            Effect::Send(format!(r#"{{"id":{id},"type":"complete"}}"#)),
+        ]
     }
 
     pub fn failed(&mut self, id: &str, error: ApiError) -> Vec<Effect> {
-        if self.running.remove(id) { vec![error_message(id, &[error], &self.request)] } else { Vec::new() }
+        if self.running.remove(id) {
+            vec![error_message(id, &[error], &self.request)]
+        } else {
+            Vec::new()
+        }
     }
 }
 
 /// The id as JSON; it is a text that is not empty, and not long.
 fn id(message: &Map<String, Value>) -> Option<Id> {
     let id = message.get("id")?;
-    id.as_str().filter(|id| !id.is_empty() && id.len() <= payload::MAX_ID_BYTES)?;
+    id.as_str()
+        .filter(|id| !id.is_empty() && id.len() <= payload::MAX_ID_BYTES)?;
     Some(id.to_string().into())
 }
 

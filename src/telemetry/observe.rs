@@ -25,7 +25,9 @@ pub fn kind_of(prepared: &Prepared) -> Operation {
 
 /// What is said of an answer with these errors.
 pub fn outcome_of(errors: &[ApiError]) -> Outcome {
-    let Some(error) = errors.first() else { return Outcome::Ok };
+    let Some(error) = errors.first() else {
+        return Outcome::Ok;
+    };
     match error.kind {
         ErrorKind::ParseFailed => Outcome::ParseFailed,
         ErrorKind::ValidationFailed => Outcome::ValidationFailed,
@@ -50,7 +52,10 @@ pub fn outcome_of(errors: &[ApiError]) -> Outcome {
 pub fn plain_name(name: &str) -> Option<&str> {
     let letter = |byte: u8| byte == b'_' || byte.is_ascii_alphabetic();
     let begins = name.bytes().next().is_some_and(letter);
-    let good = name.len() <= NAME && name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit());
+    let good = name.len() <= NAME
+        && name
+            .bytes()
+            .all(|byte| letter(byte) || byte.is_ascii_digit());
     (begins && good).then_some(name)
 }
 

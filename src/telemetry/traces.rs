@@ -25,7 +25,10 @@ pub enum TracesError {
     #[error(
         "{variable} is {value:?}; this server sends by http/protobuf, for which collectors listen at port 4318"
     )]
-    Protocol { variable: &'static str, value: String },
+    Protocol {
+        variable: &'static str,
+        value: String,
+    },
     #[error("spans cannot be sent: {0}")]
     Start(String),
 }
@@ -48,14 +51,24 @@ impl Traces {
             return Ok(None);
         }
         let start = |error: &dyn std::error::Error| TracesError::Start(error.to_string());
-        let client = reqwest::Client::builder().timeout(patience(&variable)).build();
+        let client = reqwest::Client::builder()
+            .timeout(patience(&variable))
+            .build();
         let client = client.map_err(|error| start(&error))?;
-        let client = OnRuntime { client, runtime: Handle::current() };
-        let exporter = SpanExporter::builder().with_http().with_http_client(client).build();
+        let client = OnRuntime {
+            client,
+            runtime: Handle::current(),
+        };
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(client)
+            .build();
         let exporter = exporter.map_err(|error| start(&error))?;
-        let mut resource =
-            Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-        if variable("OTEL_SERVICE_NAME").is_none() && !names_service(variable("OTEL_RESOURCE_ATTRIBUTES")) {
+        let mut resource = Resource::builder()
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        if variable("OTEL_SERVICE_NAME").is_none()
+            && !names_service(variable("OTEL_RESOURCE_ATTRIBUTES"))
+        {
             resource = resource.with_service_name("gom");
         }
         let provider = SdkTracerProvider::builder()
@@ -86,7 +99,10 @@ fn wanted(variable: &impl Fn(&str) -> Option<String>) -> Result<bool, TracesErro
         return Ok(false);
     }
     let exporter = set("OTEL_TRACES_EXPORTER");
-    let endpoint = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    let endpoint = [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ];
     match exporter.as_deref() {
         Some("none") => return Ok(false),
         Some("otlp") => {}
@@ -94,10 +110,16 @@ fn wanted(variable: &impl Fn(&str) -> Option<String>) -> Result<bool, TracesErro
         None if endpoint.iter().all(|name| set(name).is_none()) => return Ok(false),
         None => {}
     }
-    for name in ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"] {
+    for name in [
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+    ] {
         match set(name) {
             Some(value) if value != "http/protobuf" => {
-                return Err(TracesError::Protocol { variable: name, value });
+                return Err(TracesError::Protocol {
+                    variable: name,
+                    value,
+                });
             }
             // The first that is set counts.
             Some(_) => break,
@@ -109,13 +131,21 @@ fn wanted(variable: &impl Fn(&str) -> Option<String>) -> Result<bool, TracesErro
 
 /// How long an answer of the collector may take.
 fn patience(variable: &impl Fn(&str) -> Option<String>) -> Duration {
-    let names = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
-    let given = names.iter().find_map(|name| variable(name)?.trim().parse().ok());
+    let names = [
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+    ];
+    let given = names
+        .iter()
+        .find_map(|name| variable(name)?.trim().parse().ok());
     given.map_or(Duration::from_secs(10), Duration::from_millis)
 }
 
 fn names_service(attributes: Option<String>) -> bool {
-    attributes.is_some_and(|text| text.split(',').any(|pair| pair.trim().starts_with("service.name=")))
+    attributes.is_some_and(|text| {
+        text.split(',')
+            .any(|pair| pair.trim().starts_with("service.name="))
+    })
 }
 
 /// The trace that a request belongs to, as its `traceparent` says.
@@ -163,7 +193,12 @@ mod tests {
     use super::*;
 
     fn is_wanted(variables: &[(&str, &str)]) -> Result<bool, String> {
-        let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let find = |name: &str| {
+            variables
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        };
         wanted(&find).map_err(|error| error.to_string())
     }
 
@@ -171,12 +206,25 @@ mod tests {
     fn nothing_is_sent_that_was_not_asked_for() {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
         assert_eq!(is_wanted(&[]), Ok(false));
-        assert_eq!(is_wanted(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]), Ok(false));
+        assert_eq!(
+            is_wanted(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]),
+            Ok(false)
+        );
         assert_eq!(is_wanted(&[endpoint]), Ok(true));
         assert_eq!(is_wanted(&[("OTEL_TRACES_EXPORTER", "otlp")]), Ok(true));
-        assert_eq!(is_wanted(&[endpoint, ("OTEL_TRACES_EXPORTER", "none")]), Ok(false));
-        assert_eq!(is_wanted(&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")]), Ok(false));
-        assert!(is_wanted(&[("OTEL_TRACES_EXPORTER", "zipkin")]).unwrap_err().contains("zipkin"));
+        assert_eq!(
+            is_wanted(&[endpoint, ("OTEL_TRACES_EXPORTER", "none")]),
+            Ok(false)
+        );
+        assert_eq!(
+            is_wanted(&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")]),
+            Ok(false)
+        );
+        assert!(
+            is_wanted(&[("OTEL_TRACES_EXPORTER", "zipkin")])
+                .unwrap_err()
+                .contains("zipkin")
+        );
         let grpc = is_wanted(&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]);
         assert!(grpc.unwrap_err().contains("4318"));
     }

@@ -30,7 +30,9 @@ async fn with_long_names(shop: &Shop) -> Browser {
     let name = "x".repeat(60_000);
     let orders = hostile.data("{ orders { uid } }", json!({})).await;
     for order in orders["orders"].as_array().unwrap() {
-        hostile.data(UPDATE, json!({ "order": order, "name": name })).await;
+        hostile
+            .data(UPDATE, json!({ "order": order, "name": name }))
+            .await;
     }
     hostile
 }
@@ -41,7 +43,12 @@ async fn large_answers_neither_delay_others_nor_take_memory() {
     let hostile = with_long_names(&shop).await;
     let attack = |name: &'static str, query: &'static str, ends: Ends| {
         let request = graphql(query, |_| json!({}));
-        Attack { name, request, at_once: 12, ends }
+        Attack {
+            name,
+            request,
+            at_once: 12,
+            ends,
+        }
     };
     // On texts of 1 MB, the first once took 2.3 GB in PostgreSQL.
     let attacks = [
@@ -56,8 +63,14 @@ const LARGE: &str = "{ a: orders { name } b: orders { name } }";
 
 /// Asks, and reads none of the answer.
 async fn never_reads(browser: &Browser, accept: &str, query: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(browser.url("").trim_start_matches("http://")).await.unwrap();
-    let cookies: Vec<String> = browser.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut stream = TcpStream::connect(browser.url("").trim_start_matches("http://"))
+        .await
+        .unwrap();
+    let cookies: Vec<String> = browser
+        .jar
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let body: Value = json!({ "query": query });
     let (body, cookies) = (body.to_string(), cookies.join("; "));
     let head = format!(
@@ -93,7 +106,12 @@ async fn clients_that_never_read_hold_no_more_than_one_user_may() {
     let after = memory(shop.server.pid(), &shop.database).await;
     // What they were answered is as much as may wait for one user.
     eventually("no more is made for them", async || {
-        hostile.clone().graphql("{ __typename }", json!({})).await.status == 429
+        hostile
+            .clone()
+            .graphql("{ __typename }", json!({}))
+            .await
+            .status
+            == 429
     })
     .await;
     assert_served(NAME, &alone, &attacked);
@@ -117,17 +135,29 @@ async fn sockets_and_streams_that_never_read_hold_no_more_than_one_user_may() {
     // An answer of 3 MB, and events of 1.2 MB.
     let large = "{ orders { name } }";
     let names: String = (0..20).map(|n| format!("n{n}: name ")).collect();
-    let subscription =
-        format!("subscription {{ order(where: {{ mutation_in: [UPDATED] }}) {{ node {{ {names} }} }} }}");
+    let subscription = format!(
+        "subscription {{ order(where: {{ mutation_in: [UPDATED] }}) {{ node {{ {names} }} }} }}"
+    );
     let attacking = async {
         let (mut sockets, mut streams) = (Vec::new(), Vec::new());
         for _ in 0..5 {
-            for (protocol, start) in [("graphql-transport-ws", "subscribe"), ("graphql-ws", "start")] {
+            for (protocol, start) in [
+                ("graphql-transport-ws", "subscribe"),
+                ("graphql-ws", "start"),
+            ] {
                 let mut wire = connect(&hostile, protocol).await;
                 let payload = json!({ "query": subscription });
-                send(&mut wire, json!({ "id": "events", "type": start, "payload": payload })).await;
+                send(
+                    &mut wire,
+                    json!({ "id": "events", "type": start, "payload": payload }),
+                )
+                .await;
                 let payload = json!({ "query": large });
-                send(&mut wire, json!({ "id": "answer", "type": start, "payload": payload })).await;
+                send(
+                    &mut wire,
+                    json!({ "id": "answer", "type": start, "payload": payload }),
+                )
+                .await;
                 sockets.push(wire);
                 sleep(PACE).await;
             }
@@ -138,7 +168,12 @@ async fn sockets_and_streams_that_never_read_hold_no_more_than_one_user_may() {
         }
         for n in 0..40 {
             let name = format!("{n}{}", "y".repeat(60_000));
-            ask(&shop.server, UPDATE, json!({ "order": { "uid": order }, "name": name })).await;
+            ask(
+                &shop.server,
+                UPDATE,
+                json!({ "order": { "uid": order }, "name": name }),
+            )
+            .await;
             sleep(PACE).await;
         }
         (sockets, streams)
@@ -146,7 +181,12 @@ async fn sockets_and_streams_that_never_read_hold_no_more_than_one_user_may() {
     let (attacked, unread) = futures::join!(victim(&well_behaved, SECONDS), attacking);
     let after = memory(shop.server.pid(), &shop.database).await;
     eventually("no more is made for them", async || {
-        hostile.clone().graphql("{ __typename }", json!({})).await.status == 429
+        hostile
+            .clone()
+            .graphql("{ __typename }", json!({}))
+            .await
+            .status
+            == 429
     })
     .await;
     // `limits.waiting_bytes` is 32 MiB. Without it, 174 MiB were seen here.

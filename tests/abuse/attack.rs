@@ -48,7 +48,10 @@ struct Ended {
 }
 
 /// A query or mutation with the variables of the request with this number.
-pub fn graphql(query: &'static str, variables: impl Fn(usize) -> Value + Send + 'static) -> Request {
+pub fn graphql(
+    query: &'static str,
+    variables: impl Fn(usize) -> Value + Send + 'static,
+) -> Request {
     Box::new(move |mut browser, n| {
         let variables = variables(n);
         Box::pin(async move { browser.graphql(query, variables).await })
@@ -56,7 +59,11 @@ pub fn graphql(query: &'static str, variables: impl Fn(usize) -> Value + Send + 
 }
 
 /// Each attack beside a client that behaves, one after the other.
-pub async fn assert_withstood(shop: &Shop, hostile: &Browser, attacks: impl IntoIterator<Item = Attack>) {
+pub async fn assert_withstood(
+    shop: &Shop,
+    hostile: &Browser,
+    attacks: impl IntoIterator<Item = Attack>,
+) {
     let well_behaved = shop.seller("victim").await;
     let pid = shop.server.pid();
     victim(&well_behaved, 1).await;
@@ -78,9 +85,18 @@ pub async fn assert_withstood(shop: &Shop, hostile: &Browser, attacks: impl Into
 
 impl Ended {
     fn assert(self, name: &str, ends: Ends) {
-        let Ended { answered, beyond_a_limit, forbidden, otherwise, .. } = self;
-        let found =
-            [(Ends::Answered, answered), (Ends::BeyondALimit, beyond_a_limit), (Ends::Forbidden, forbidden)];
+        let Ended {
+            answered,
+            beyond_a_limit,
+            forbidden,
+            otherwise,
+            ..
+        } = self;
+        let found = [
+            (Ends::Answered, answered),
+            (Ends::BeyondALimit, beyond_a_limit),
+            (Ends::Forbidden, forbidden),
+        ];
         for (end, count) in found {
             assert_eq!(count > 0, end == ends, "{name}: {end:?}, {self:?}");
         }

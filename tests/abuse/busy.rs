@@ -15,7 +15,9 @@ struct Busy(Child);
 impl Busy {
     fn begin() -> Self {
         let mut shell = Command::new("sh");
-        let shell = shell.args(["-c", "while :; do :; done"]).stdin(Stdio::null());
+        let shell = shell
+            .args(["-c", "while :; do :; done"])
+            .stdin(Stdio::null());
         Busy(shell.spawn().unwrap())
     }
 }

@@ -26,8 +26,7 @@ const PACE: Duration = Duration::from_millis(100);
 
 const METRICS_TOKEN: &str = "measured by the test that has started it";
 
-const SUBSCRIBE: &str =
-    "subscription($where: OrderSubscriptionWhereInput) { order(where: $where) { node { uid name } } }";
+const SUBSCRIBE: &str = "subscription($where: OrderSubscriptionWhereInput) { order(where: $where) { node { uid name } } }";
 const UPDATE: &str = "mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) { updateOrder(where: $where, data: $data) { uid } }";
 
 pub type Wire = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -36,8 +35,9 @@ pub type Wire = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// seller are looked through, six times, by twenty-five conditions that hold for none.
 fn costly(n: usize) -> Value {
     let branch = |branch: usize| {
-        let leaves: Vec<Value> =
-            (0..25).map(|leaf| json!({ "name_contains": format!("x{n}-{branch}-{leaf}") })).collect();
+        let leaves: Vec<Value> = (0..25)
+            .map(|leaf| json!({ "name_contains": format!("x{n}-{branch}-{leaf}") }))
+            .collect();
         json!({ "assignedTo": { "orders_none": { "OR": leaves } } })
     };
     json!({ "assignedTo": { "orders_every": { "AND": (0..6).map(branch).collect::<Vec<_>>() } } })
@@ -45,8 +45,16 @@ fn costly(n: usize) -> Value {
 
 /// A websocket of the seller's that was acknowledged.
 pub async fn connect(browser: &Browser, protocol: &'static str) -> Wire {
-    let mut request = browser.url("/graphql").replace("http://", "ws://").into_client_request().unwrap();
-    let cookies: Vec<_> = browser.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut request = browser
+        .url("/graphql")
+        .replace("http://", "ws://")
+        .into_client_request()
+        .unwrap();
+    let cookies: Vec<_> = browser
+        .jar
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let headers = request.headers_mut();
     headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
     headers.insert("cookie", cookies.join("; ").parse().unwrap());
@@ -75,8 +83,14 @@ fn subscribe(id: usize, filter: Value) -> Value {
 
 /// An order of the seller's.
 pub async fn order_of(browser: &Browser) -> String {
-    let reply = browser.clone().graphql("{ orders(first: 1) { uid } }", json!({})).await;
-    reply.body["data"]["orders"][0]["uid"].as_str().unwrap().to_owned()
+    let reply = browser
+        .clone()
+        .graphql("{ orders(first: 1) { uid } }", json!({}))
+        .await;
+    reply.body["data"]["orders"][0]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 async fn rename(browser: &Browser, order: &str, name: &str) {
@@ -87,7 +101,9 @@ async fn rename(browser: &Browser, order: &str, name: &str) {
 
 /// Groups that are served apart, for they take more than they may.
 async fn slow_groups(shop: &Shop) -> u64 {
-    let asked = reqwest::Client::new().get(shop.server.url("/metrics")).bearer_auth(METRICS_TOKEN);
+    let asked = reqwest::Client::new()
+        .get(shop.server.url("/metrics"))
+        .bearer_auth(METRICS_TOKEN);
     let text = asked.send().await.unwrap().text().await.unwrap();
     let mut lines = text.lines();
     let found = lines.find_map(|line| line.strip_prefix("gom_subscription_slow_groups "));
@@ -102,7 +118,10 @@ fn listen(mut wire: Wire) -> Rc<RefCell<Vec<(String, Instant)>>> {
         loop {
             let message = next(&mut wire).await;
             let name = message["payload"]["data"]["order"]["node"]["name"].as_str();
-            into.borrow_mut().push((name.unwrap_or_else(|| panic!("{message}")).to_owned(), Instant::now()));
+            into.borrow_mut().push((
+                name.unwrap_or_else(|| panic!("{message}")).to_owned(),
+                Instant::now(),
+            ));
         }
     });
     events
@@ -122,16 +141,26 @@ async fn measured(
         written.push(Instant::now());
         sleep(PACE).await;
     }
-    eventually("every event of the victim's", async || events.borrow().len() >= before + WRITES).await;
+    eventually("every event of the victim's", async || {
+        events.borrow().len() >= before + WRITES
+    })
+    .await;
     let events = &events.borrow()[before..];
     // An event that comes late shows the order as it is by then, and never as it was before the write.
-    let number = |(name, _): &(String, Instant)| name.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+    let number =
+        |(name, _): &(String, Instant)| name.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
     let shown: Vec<usize> = events.iter().map(number).collect();
     let in_order = shown.is_sorted() && shown.iter().enumerate().all(|(n, shown)| *shown >= n);
-    assert!(in_order && shown.len() == WRITES, "each once, in order: {shown:?}");
+    assert!(
+        in_order && shown.len() == WRITES,
+        "each once, in order: {shown:?}"
+    );
     // An event may be there before the answer to its write.
-    let mut times: Vec<Duration> =
-        events.iter().zip(&written).map(|(event, write)| event.1.saturating_duration_since(*write)).collect();
+    let mut times: Vec<Duration> = events
+        .iter()
+        .zip(&written)
+        .map(|(event, write)| event.1.saturating_duration_since(*write))
+        .collect();
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
     let found = [at(50), at(99), times[times.len() - 1]];
@@ -164,7 +193,8 @@ async fn two_hundred_costly_subscriptions_do_not_delay_another_sellers_events() 
     for socket in 0..SOCKETS {
         let mut wire = connect(&hostile, "graphql-transport-ws").await;
         for n in 0..OF_SOCKET {
-            let filter = json!({ "mutation_in": ["UPDATED"], "node": costly(socket * OF_SOCKET + n) });
+            let filter =
+                json!({ "mutation_in": ["UPDATED"], "node": costly(socket * OF_SOCKET + n) });
             send(&mut wire, subscribe(n, filter)).await;
         }
         let (refused, got) = (Rc::clone(&refused), Rc::clone(&got));
@@ -191,9 +221,16 @@ async fn two_hundred_costly_subscriptions_do_not_delay_another_sellers_events() 
             }
         })
     };
-    eventually("the attacker's groups are served apart", async || slow_groups(&shop).await > 0).await;
+    eventually("the attacker's groups are served apart", async || {
+        slow_groups(&shop).await > 0
+    })
+    .await;
     let attacked = measured("under attack", &well_behaved, &order, &events).await;
-    println!("the attacker got {} events; {} subscriptions were refused", got.get(), refused.get());
+    println!(
+        "the attacker got {} events; {} subscriptions were refused",
+        got.get(),
+        refused.get()
+    );
     assert!(slow_groups(&shop).await > 0, "they are still served apart");
     assert!(
         !writing.is_finished() && attackers.iter().all(|one| !one.is_finished()),
@@ -203,5 +240,8 @@ async fn two_hundred_costly_subscriptions_do_not_delay_another_sellers_events() 
     attackers.iter().for_each(|attacker| attacker.abort());
     assert_eq!(refused.get(), 0, "the filter is allowed");
     // 100 ms is promised on a machine that does nothing else.
-    assert!(attacked[1] <= alone[1] * 3 + SLACK, "the victim's events wait: {attacked:?}, alone {alone:?}");
+    assert!(
+        attacked[1] <= alone[1] * 3 + SLACK,
+        "the victim's events wait: {attacked:?}, alone {alone:?}"
+    );
 }

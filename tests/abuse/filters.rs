@@ -28,8 +28,16 @@ fn tree(_: usize) -> Value {
 
 /// About the costliest that a seller may ask, each time another statement, so that nothing is known of it beforehand.
 pub fn costly(n: usize) -> Value {
-    const ENDS: [&str; 8] =
-        ["", "_not", "_contains", "_not_contains", "_gt", "_lt", "_starts_with", "_ends_with"];
+    const ENDS: [&str; 8] = [
+        "",
+        "_not",
+        "_contains",
+        "_not_contains",
+        "_gt",
+        "_lt",
+        "_starts_with",
+        "_ends_with",
+    ];
     let leaf = |place: usize| {
         let end = ENDS[(n >> (3 * (place % 5))) % 8];
         json!({ "order": { format!("name{end}"): format!("x{place}") } })
@@ -41,7 +49,12 @@ pub fn costly(n: usize) -> Value {
 const QUERY: &str = "query($where: OrderWhereInput) { orders(where: $where) { uid } }";
 
 fn attack(name: &'static str, filter: fn(usize) -> Value, at_once: usize, ends: Ends) -> Attack {
-    Attack { name, request: graphql(QUERY, move |n| json!({ "where": filter(n) })), at_once, ends }
+    Attack {
+        name,
+        request: graphql(QUERY, move |n| json!({ "where": filter(n) })),
+        at_once,
+        ends,
+    }
 }
 
 /// As many conditions as are allowed, each time another statement: sixty of these with four hundred once left 600 MB in
@@ -58,8 +71,17 @@ fn long(n: usize) -> Value {
 async fn ever_new_statements_take_no_memory_for_good() {
     let shop = Shop::open(&[]).await;
     let hostile = shop.seller("attacker").await;
-    assert_withstood(&shop, &hostile, [attack("long statements, each another", long, 8, Ends::Answered)])
-        .await;
+    assert_withstood(
+        &shop,
+        &hostile,
+        [attack(
+            "long statements, each another",
+            long,
+            8,
+            Ends::Answered,
+        )],
+    )
+    .await;
 }
 
 #[actix_web::test]
@@ -70,7 +92,12 @@ async fn large_filters_neither_delay_others_nor_take_memory() {
         attack("relations within relations", nested, 4, Ends::BeyondALimit),
         attack("a tree of relations", tree, 4, Ends::BeyondALimit),
         // Many more than get a turn.
-        attack("the costliest that may be asked", costly, 50, Ends::Answered),
+        attack(
+            "the costliest that may be asked",
+            costly,
+            50,
+            Ends::Answered,
+        ),
     ];
     assert_withstood(&shop, &hostile, attacks).await;
 }

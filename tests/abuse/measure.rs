@@ -34,7 +34,9 @@ pub async fn victim(browser: &Browser, seconds: u64) -> Times {
         asked.push(actix_web::rt::spawn(async move {
             let began = Instant::now();
             let reply = browser.graphql(QUERY, json!({ "first": 15 })).await;
-            let edges = reply.body["data"]["ordersConnection"]["edges"].as_array().map_or(0, Vec::len);
+            let edges = reply.body["data"]["ordersConnection"]["edges"]
+                .as_array()
+                .map_or(0, Vec::len);
             let good = reply.status == 200 && edges == 15;
             if !good {
                 println!("the victim got {}: {}", reply.status, reply.body);
@@ -51,21 +53,36 @@ pub async fn victim(browser: &Browser, seconds: u64) -> Times {
     }
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-    Times { p50: at(50), p99: at(99), failures, count: times.len() }
+    Times {
+        p50: at(50),
+        p99: at(99),
+        failures,
+        count: times.len(),
+    }
 }
 
 /// The victim is served as it is alone, but for what a busy machine explains.
 pub fn assert_served(attack: &str, alone: &Times, attacked: &Times) {
     for (when, times) in [("alone", alone), ("under attack", attacked)] {
-        let Times { p50, p99, failures, count } = times;
-        println!("{attack}: the victim {when}: p50 {p50:.1?}, p99 {p99:.1?}, {failures} of {count} failed");
+        let Times {
+            p50,
+            p99,
+            failures,
+            count,
+        } = times;
+        println!(
+            "{attack}: the victim {when}: p50 {p50:.1?}, p99 {p99:.1?}, {failures} of {count} failed"
+        );
     }
     assert_eq!(
         (alone.failures, attacked.failures),
         (0, 0),
         "{attack}: every request of the victim's is answered"
     );
-    assert!(attacked.p99 <= alone.p99 * 3 + SLACK, "{attack}: the victim waits");
+    assert!(
+        attacked.p99 <= alone.p99 * 3 + SLACK,
+        "{attack}: the victim waits"
+    );
 }
 
 /// Bytes that are the processes' own.
@@ -84,7 +101,10 @@ pub async fn memory(server: u32, database: &TestDatabase) -> Memory {
     let client = database.connect().await;
     let rows = client.query(pids, &[]).await.unwrap();
     // One may have ended by now.
-    let sizes: Vec<u64> = rows.iter().map(|row| sum_of(row.get::<_, i32>(0) as u32, "Private_")).collect();
+    let sizes: Vec<u64> = rows
+        .iter()
+        .map(|row| sum_of(row.get::<_, i32>(0) as u32, "Private_"))
+        .collect();
     Memory {
         server: sum_of(server, "Rss:"),
         backends: sizes.iter().sum(),
@@ -110,7 +130,10 @@ pub async fn peak(server: u32, database: &TestDatabase, is_over: impl Fn() -> bo
 fn sum_of(pid: u32, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let lines = text.lines().filter(|line| line.starts_with(name));
-    lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum::<u64>() * 1_024
+    lines
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .sum::<u64>()
+        * 1_024
 }
 
 /// Neither process has grown out of proportion.
@@ -125,7 +148,16 @@ pub fn assert_bounded(attack: &str, before: Memory, peak: Memory, server: u64, l
         before.largest / MIB,
         peak.largest / MIB
     );
-    assert!(before.server > 0 && before.largest > 0, "{attack}: memory can be read");
-    assert!(peak.server < before.server + server * MIB, "{attack}: the server grows");
-    assert!(peak.largest < before.largest + largest * MIB, "{attack}: PostgreSQL grows");
+    assert!(
+        before.server > 0 && before.largest > 0,
+        "{attack}: memory can be read"
+    );
+    assert!(
+        peak.server < before.server + server * MIB,
+        "{attack}: the server grows"
+    );
+    assert!(
+        peak.largest < before.largest + largest * MIB,
+        "{attack}: PostgreSQL grows"
+    );
 }

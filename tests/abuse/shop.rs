@@ -29,20 +29,47 @@ impl Shop {
         let mut variables: Environment = environment(&database.url());
         // As many as there are cores, as in production.
         variables.retain(|(name, _)| *name != "GOM__SERVER__WORKERS");
-        variables.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        variables.extend(
+            settings
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
         migrate(&variables);
         for name in ["victim", "attacker"] {
-            let mut adding =
-                command(&variables, &["account", "add", name, "--role", "seller", "--subject", name]);
-            let mut adding = adding.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-            adding.stdin.take().unwrap().write_all(format!("{PASSWORD}\n").as_bytes()).unwrap();
+            let mut adding = command(
+                &variables,
+                &[
+                    "account",
+                    "add",
+                    name,
+                    "--role",
+                    "seller",
+                    "--subject",
+                    name,
+                ],
+            );
+            let mut adding = adding
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            adding
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(format!("{PASSWORD}\n").as_bytes())
+                .unwrap();
             assert!(adding.wait().unwrap().success());
         }
         let server = Server::ready(&variables, &[]).await;
         for name in ["victim", "attacker"] {
             fill(&server, name).await;
         }
-        Shop { server, database, _turn: turn }
+        Shop {
+            server,
+            database,
+            _turn: turn,
+        }
     }
 
     /// A seller, logged in: `victim` or `attacker`.
@@ -64,20 +91,29 @@ async fn fill(server: &Server, seller: &str) {
         })
     };
     let customer = json!({ "uid": format!("bp-{seller}"), "extUid": seller, "name1": "Luz" });
-    let data = json!({ "extUid": seller, "business": "Flan", "customers": { "create": [customer] } });
+    let data =
+        json!({ "extUid": seller, "business": "Flan", "customers": { "create": [customer] } });
     let create = "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }";
     ask(server, create, json!({ "data": data })).await;
     let update = "mutation($where: UserWhereUniqueInput!, $data: UserUpdateInput!) { updateUser(where: $where, data: $data) { uid } }";
     let orders: Vec<Value> = (0..ORDERS).map(order).collect();
-    let variables = json!({ "where": { "extUid": seller }, "data": { "orders": { "create": orders } } });
+    let variables =
+        json!({ "where": { "extUid": seller }, "data": { "orders": { "create": orders } } });
     ask(server, update, variables).await;
 }
 
 /// What the service is answered; no errors are allowed.
 pub async fn ask(server: &Server, query: &str, variables: Value) {
     let body = json!({ "query": query, "variables": variables }).to_string();
-    let request = reqwest::Client::new().post(server.url("/graphql")).bearer_auth(server.token());
-    let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
+    let request = reqwest::Client::new()
+        .post(server.url("/graphql"))
+        .bearer_auth(server.token());
+    let answer = request
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
     let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     assert_eq!(answer.get("errors"), None, "{query}: {answer}");
 }

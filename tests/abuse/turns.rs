@@ -10,8 +10,7 @@ use crate::browser::{Browser, Reply};
 use crate::shop::Shop;
 
 const ORDERS: &str = "{ orders { uid } }";
-const WAITING: &str =
-    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+const WAITING: &str = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
 
 async fn ask(browser: &Browser, query: &str) -> Reply {
     browser.clone().graphql(query, json!({})).await
@@ -35,14 +34,26 @@ async fn a_user_with_enough_in_flight_is_told_to_wait_and_others_are_not() {
     .await;
     let (hostile, other) = (shop.seller("attacker").await, shop.seller("victim").await);
     let client = shop.database.connect().await;
-    client.batch_execute(r#"begin; lock table "default$default"."Order""#).await.unwrap();
+    client
+        .batch_execute(r#"begin; lock table "default$default"."Order""#)
+        .await
+        .unwrap();
     let watcher = shop.database.connect().await;
-    let waiting = async || watcher.query_one(WAITING, &[]).await.unwrap().get::<_, i64>(0);
+    let waiting = async || {
+        watcher
+            .query_one(WAITING, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+    };
 
     // Two are carried out, of which one or both wait for the lock, and one waits for its turn.
     let mut held = vec![
         started(&hostile, ORDERS),
-        started(&hostile, "mutation { updateOrder(where: {uid: \"x\"}, data: {}) { uid } }"),
+        started(
+            &hostile,
+            "mutation { updateOrder(where: {uid: \"x\"}, data: {}) { uid } }",
+        ),
     ];
     eventually("both wait for the lock", async || waiting().await == 2).await;
     // Of two more, the one that comes first waits, and the other is refused at once.
@@ -58,26 +69,44 @@ async fn a_user_with_enough_in_flight_is_told_to_wait_and_others_are_not() {
     let expected = "A user may have 2 operations in flight (limits.in_flight_per_user) and 1 waiting \
                     (limits.waiting_per_user), 3 together; nothing was done. Try again.";
     assert_eq!(message, expected);
-    for query in
-        ["subscription { order { mutation } }", "query @live { user(where: {extUid: \"attacker\"}) { uid } }"]
-    {
-        assert!(events(&hostile, query).await.contains("TOO_MANY_REQUESTS"), "{query}");
+    for query in [
+        "subscription { order { mutation } }",
+        "query @live { user(where: {extUid: \"attacker\"}) { uid } }",
+    ] {
+        assert!(
+            events(&hostile, query).await.contains("TOO_MANY_REQUESTS"),
+            "{query}"
+        );
     }
     // What does not get to a turn is answered at once, and others have turns of their own.
-    assert_eq!(ask(&hostile, "{ nothing }").await.code().1, "GRAPHQL_VALIDATION_FAILED");
-    let query = "subscription ($where: OrderSubscriptionWhereInput) { order(where: $where) { mutation } }";
+    assert_eq!(
+        ask(&hostile, "{ nothing }").await.code().1,
+        "GRAPHQL_VALIDATION_FAILED"
+    );
+    let query =
+        "subscription ($where: OrderSubscriptionWhereInput) { order(where: $where) { mutation } }";
     let body = json!({ "query": query, "variables": { "where": 1 } });
     let answer = raw(&hostile, &body, &[("accept", "text/event-stream")]).await;
     assert!(answer.contains("BAD_USER_INPUT"), "{answer}");
     let reply = ask(&other, "{ user(where: {extUid: \"victim\"}) { business } }").await;
-    assert_eq!(reply.body["data"]["user"], json!({ "business": "Flan" }), "{}", reply.body);
+    assert_eq!(
+        reply.body["data"]["user"],
+        json!({ "business": "Flan" }),
+        "{}",
+        reply.body
+    );
 
     client.batch_execute("rollback").await.unwrap();
     for reply in futures::future::join_all(held).await {
         assert_ne!(reply.unwrap().status, 429);
     }
     let reply = ask(&hostile, ORDERS).await;
-    assert_eq!(reply.body["data"]["orders"].as_array().map(Vec::len), Some(50), "{}", reply.body);
+    assert_eq!(
+        reply.body["data"]["orders"].as_array().map(Vec::len),
+        Some(50),
+        "{}",
+        reply.body
+    );
 }
 
 #[actix_web::test]
@@ -91,9 +120,18 @@ async fn who_goes_away_and_comes_back_has_no_more_in_flight_than_who_stays() {
     .await;
     let hostile = shop.seller("attacker").await;
     let client = shop.database.connect().await;
-    client.batch_execute(r#"begin; lock table "default$default"."Order""#).await.unwrap();
+    client
+        .batch_execute(r#"begin; lock table "default$default"."Order""#)
+        .await
+        .unwrap();
     let watcher = shop.database.connect().await;
-    let waiting = async || watcher.query_one(WAITING, &[]).await.unwrap().get::<_, i64>(0);
+    let waiting = async || {
+        watcher
+            .query_one(WAITING, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+    };
     let update = "mutation { updateOrder(where: {uid: \"x\"}, data: {}) { uid } }";
     let held = [started(&hostile, update), started(&hostile, update)];
     eventually("both wait for the lock", async || waiting().await == 2).await;
@@ -107,7 +145,10 @@ async fn who_goes_away_and_comes_back_has_no_more_in_flight_than_who_stays() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     client.batch_execute("rollback").await.unwrap();
-    eventually("they have ended", async || ask(&hostile, ORDERS).await.status == 200).await;
+    eventually("they have ended", async || {
+        ask(&hostile, ORDERS).await.status == 200
+    })
+    .await;
 }
 
 #[actix_web::test]
@@ -117,14 +158,26 @@ async fn an_operation_is_judged_by_what_waits_to_be_read_when_its_turn_has_come(
     // Both are admitted with their batch, when nothing waits; the first answer has more than 1 KB and waits for the second.
     let batch = json!([{ "query": ORDERS }, { "query": "{ orders(first: 1) { uid } }" }]);
     let answers: Value = serde_json::from_str(&raw(&hostile, &batch, &[]).await).unwrap();
-    assert_eq!(answers[0]["data"]["orders"].as_array().map(Vec::len), Some(50), "{answers}");
-    assert_eq!(answers[1]["errors"][0]["extensions"]["code"], "TOO_MANY_REQUESTS", "{answers}");
+    assert_eq!(
+        answers[0]["data"]["orders"].as_array().map(Vec::len),
+        Some(50),
+        "{answers}"
+    );
+    assert_eq!(
+        answers[1]["errors"][0]["extensions"]["code"], "TOO_MANY_REQUESTS",
+        "{answers}"
+    );
     let expected = "Earlier answers and events wait to be read; the limit is 1024 bytes (limits.waiting_bytes). Nothing was \
                     done. Read them, and try again.";
     assert_eq!(answers[1]["errors"][0]["message"], expected);
     // What was read does not wait any more.
     let reply = ask(&hostile, ORDERS).await;
-    assert_eq!(reply.body["data"]["orders"].as_array().map(Vec::len), Some(50), "{}", reply.body);
+    assert_eq!(
+        reply.body["data"]["orders"].as_array().map(Vec::len),
+        Some(50),
+        "{}",
+        reply.body
+    );
 }
 
 /// What is answered as events, to its end.
@@ -135,7 +188,11 @@ async fn events(browser: &Browser, query: &str) -> String {
 }
 
 async fn raw(browser: &Browser, body: &Value, headers: &[(&str, &str)]) -> String {
-    let cookies: Vec<_> = browser.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let cookies: Vec<_> = browser
+        .jar
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let mut request = reqwest::Client::new()
         .request(Method::POST, browser.url("/graphql"))
         .header("cookie", cookies.join("; "))
@@ -144,5 +201,12 @@ async fn raw(browser: &Browser, body: &Value, headers: &[(&str, &str)]) -> Strin
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    request.body(body.to_string()).send().await.unwrap().text().await.unwrap()
+    request
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap()
 }

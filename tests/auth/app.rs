@@ -46,12 +46,18 @@ impl Place {
             Stores::Redis => Some(TestRedis::start()),
             Stores::Twins => None,
         };
-        Place { database: TestDatabase::create().await, redis }
+        Place {
+            database: TestDatabase::create().await,
+            redis,
+        }
     }
 
     /// A server on these stores. `settings`: keys and values beyond the defaults, the later the stronger.
     pub async fn serve(&self, settings: &[(&'static str, &str)]) -> TestApp {
-        let (url, redis) = (self.database.url(), self.redis.as_ref().map(|redis| redis.port().to_string()));
+        let (url, redis) = (
+            self.database.url(),
+            self.redis.as_ref().map(|redis| redis.port().to_string()),
+        );
         let mut all = vec![
             ("database.url", url.as_str()),
             ("database.deploy", "true"),
@@ -63,7 +69,11 @@ impl Place {
         ];
         if let Some(port) = &redis {
             // As much time as there can be: these tests are not about a busy machine.
-            all.extend([("redis.host", "127.0.0.1"), ("redis.port", port), ("redis.timeout", "500")]);
+            all.extend([
+                ("redis.host", "127.0.0.1"),
+                ("redis.port", port),
+                ("redis.timeout", "500"),
+            ]);
         }
         all.extend(settings);
         TestApp::start(&all).await
@@ -75,15 +85,32 @@ impl TestApp {
     pub async fn start(settings: &[(&'static str, &str)]) -> TestApp {
         let mut all = BTreeMap::from([("server.port", "0"), ("server.workers", "1")]);
         all.extend(settings.iter().copied());
-        let arguments = all.into_iter().map(|(key, value)| (key, "the test", value.to_owned())).collect();
-        let inputs =
-            Inputs { purpose: Purpose::Serve, variables: BTreeMap::new(), directory: None, arguments };
-        let settings = settings::load(&inputs).unwrap_or_else(|error| panic!("{error}")).settings;
+        let arguments = all
+            .into_iter()
+            .map(|(key, value)| (key, "the test", value.to_owned()))
+            .collect();
+        let inputs = Inputs {
+            purpose: Purpose::Serve,
+            variables: BTreeMap::new(),
+            directory: None,
+            arguments,
+        };
+        let settings = settings::load(&inputs)
+            .unwrap_or_else(|error| panic!("{error}"))
+            .settings;
         let application = Server::build(settings.clone(), &Shop).await.unwrap();
         let address = format!("http://{}", application.addresses()[0]);
-        let token = application.tokens().sign(SystemTime::now(), Duration::from_secs(3_600)).unwrap();
+        let token = application
+            .tokens()
+            .sign(SystemTime::now(), Duration::from_secs(3_600))
+            .unwrap();
         actix_web::rt::spawn(application.run_until_stopped());
-        let app = TestApp { address, settings, token, client: reqwest::Client::new() };
+        let app = TestApp {
+            address,
+            settings,
+            token,
+            client: reqwest::Client::new(),
+        };
         // On a busy machine the deployment may take longer than the server waits for it. Some have no database, on purpose.
         let deployed = async { while !app.is_deployed().await {} };
         let _ = tokio::time::timeout(DEPLOYMENT, deployed).await;
@@ -91,10 +118,17 @@ impl TestApp {
     }
 
     async fn is_deployed(&self) -> bool {
-        let answer =
-            self.client.get(format!("{}/readyz", self.address)).send().await.unwrap().text().await.unwrap();
-        let deployed =
-            serde_json::from_str::<Value>(&answer).is_ok_and(|body| body["datamodel"]["state"] == "ready");
+        let answer = self
+            .client
+            .get(format!("{}/readyz", self.address))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        let deployed = serde_json::from_str::<Value>(&answer)
+            .is_ok_and(|body| body["datamodel"]["state"] == "ready");
         if !deployed {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -104,8 +138,17 @@ impl TestApp {
     /// The same server, as it is reached at another address.
     #[allow(dead_code)] // the tests of sockets use it
     pub fn at(&self, address: String) -> TestApp {
-        let (settings, token, client) = (self.settings.clone(), self.token.clone(), self.client.clone());
-        TestApp { address, settings, token, client }
+        let (settings, token, client) = (
+            self.settings.clone(),
+            self.token.clone(),
+            self.client.clone(),
+        );
+        TestApp {
+            address,
+            settings,
+            token,
+            client,
+        }
     }
 
     pub fn browser(&self) -> Browser {
@@ -114,9 +157,17 @@ impl TestApp {
 
     /// What the service role is answered; no errors are allowed.
     pub async fn ask(&self, query: &str, variables: Value) -> Value {
-        let request = self.client.post(format!("{}/graphql", self.address)).bearer_auth(&self.token);
+        let request = self
+            .client
+            .post(format!("{}/graphql", self.address))
+            .bearer_auth(&self.token);
         let body = json!({ "query": query, "variables": variables }).to_string();
-        let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
+        let answer = request
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         let mut body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(body.get("errors"), None, "{query}\n{variables}\n{body}");

@@ -40,12 +40,19 @@ impl Browser {
 
     /// The same browser with the same cookies, in front of another server.
     pub fn at(&self, app: &TestApp) -> Self {
-        Browser { address: app.address.clone(), ..self.clone() }
+        Browser {
+            address: app.address.clone(),
+            ..self.clone()
+        }
     }
 
     /// The cookies that it has of sessions; that of the device stays, and opens nothing.
     pub fn cookies_of_sessions(&self) -> Vec<&str> {
-        self.jar.keys().map(String::as_str).filter(|name| *name != "device").collect()
+        self.jar
+            .keys()
+            .map(String::as_str)
+            .filter(|name| *name != "device")
+            .collect()
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -68,10 +75,17 @@ impl Browser {
         let mut add = |name: &str, value: &str| {
             let name: reqwest::header::HeaderName = name.parse().unwrap();
             // Browsers send what lies beyond ASCII as it is.
-            own.insert(name, reqwest::header::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            own.insert(
+                name,
+                reqwest::header::HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
         };
         if !self.jar.is_empty() {
-            let cookies: Vec<_> = self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let cookies: Vec<_> = self
+                .jar
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             add(COOKIE.as_str(), &cookies.join("; "));
         }
         if method != Method::GET
@@ -79,11 +93,15 @@ impl Browser {
         {
             add("x-csrf-token", token);
         }
-        self.headers.iter().for_each(|(name, value)| add(name, value));
+        self.headers
+            .iter()
+            .for_each(|(name, value)| add(name, value));
         headers.iter().for_each(|(name, value)| add(name, value));
         let mut request = self.client.request(method, self.url(path)).headers(own);
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
@@ -94,11 +112,19 @@ impl Browser {
         } else {
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
         };
-        Reply { status, headers, body }
+        Reply {
+            status,
+            headers,
+            body,
+        }
     }
 
     fn keep(&mut self, headers: &HeaderMap) {
-        for line in headers.get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap()) {
+        for line in headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(|line| line.to_str().unwrap())
+        {
             let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
             if line.contains("Max-Age=0") {
                 self.jar.remove(name);
@@ -120,15 +146,18 @@ impl Browser {
     }
 
     pub async fn by_password(&mut self, username: &str, password: &str) -> Reply {
-        self.log_in(json!({ "grantType": "password", "username": username, "password": password })).await
+        self.log_in(json!({ "grantType": "password", "username": username, "password": password }))
+            .await
     }
 
     pub async fn by_phone(&mut self, code: &str, phone: &str) -> Reply {
-        self.log_in(json!({ "grantType": "phone", "username": code, "phone": phone })).await
+        self.log_in(json!({ "grantType": "phone", "username": code, "phone": phone }))
+            .await
     }
 
     pub async fn bp(&mut self, code: &str) -> Reply {
-        self.send(Method::GET, &format!("/auth/bp?code={code}"), None).await
+        self.send(Method::GET, &format!("/auth/bp?code={code}"), None)
+            .await
     }
 
     /// As the menu does.
@@ -137,7 +166,12 @@ impl Browser {
     }
 
     pub async fn graphql(&mut self, query: &str, variables: Value) -> Reply {
-        self.send(Method::POST, "/graphql", Some(json!({ "variables": variables, "query": query }))).await
+        self.send(
+            Method::POST,
+            "/graphql",
+            Some(json!({ "variables": variables, "query": query })),
+        )
+        .await
     }
 
     /// The data of an answer without errors.
@@ -174,7 +208,9 @@ impl Browser {
 
     /// The token's payload as the client's scripts read it.
     pub fn payload(&self) -> Value {
-        let token = self.script_reads("session-token").expect("there is a session-token");
+        let token = self
+            .script_reads("session-token")
+            .expect("there is a session-token");
         let token = token.as_str().expect("it is read as a text").to_owned();
         assert_eq!(token.matches('.').count(), 1, "it has two parts: {token}");
         let payload = token.split_once('.').unwrap().1;
@@ -190,18 +226,27 @@ fn atob(text: &str) -> String {
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);
     let engine = base64::engine::GeneralPurpose::new(&base64::alphabet::STANDARD, config);
-    let bytes = engine.decode(text).unwrap_or_else(|error| panic!("atob would throw: {error} in {text}"));
+    let bytes = engine
+        .decode(text)
+        .unwrap_or_else(|error| panic!("atob would throw: {error} in {text}"));
     bytes.into_iter().map(char::from).collect()
 }
 
 impl Reply {
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap())
+            .unwrap_or_default()
     }
 
     /// The whole line that sets a cookie.
     pub fn set_cookie(&self, name: &str) -> Option<&str> {
-        let mut lines = self.headers.get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap());
+        let mut lines = self
+            .headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(|line| line.to_str().unwrap());
         lines.rfind(|line| line.split('=').next() == Some(name))
     }
 

@@ -24,19 +24,42 @@ async fn cookies_have_the_attributes_of_the_settings() {
     let mut browser = app.browser();
     let reply = browser.ping().await;
     let line = |reply: &crate::browser::Reply, name: &str| {
-        let line = reply.set_cookie(name).unwrap_or_else(|| panic!("{name} is not set"));
+        let line = reply
+            .set_cookie(name)
+            .unwrap_or_else(|| panic!("{name} is not set"));
         let (pair, attributes) = line.split_once("; ").unwrap();
-        (pair.split_once('=').unwrap().1.to_owned(), attributes.to_owned())
+        (
+            pair.split_once('=').unwrap().1.to_owned(),
+            attributes.to_owned(),
+        )
     };
     let (id, attributes) = line(&reply, "session-id");
-    assert_eq!(attributes, "Max-Age=86400; Path=/; HttpOnly; Secure; SameSite=Lax");
+    assert_eq!(
+        attributes,
+        "Max-Age=86400; Path=/; HttpOnly; Secure; SameSite=Lax"
+    );
     assert!(id.starts_with("s%3A") && id.contains('.'), "{id}");
     let host = line(&reply, "__Host-session-id");
-    assert_eq!(host, (id, "Max-Age=86400; Path=/; HttpOnly; Secure; SameSite=Lax".to_owned()));
+    assert_eq!(
+        host,
+        (
+            id,
+            "Max-Age=86400; Path=/; HttpOnly; Secure; SameSite=Lax".to_owned()
+        )
+    );
     let (token, attributes) = line(&reply, "csrf-token");
     assert_eq!(attributes, "Path=/; Secure; SameSite=Strict");
-    assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{token}");
-    assert_eq!(browser.script_reads("csrf-token"), Some(token.into()), "a text, as it was sent");
+    assert!(
+        token
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)),
+        "{token}"
+    );
+    assert_eq!(
+        browser.script_reads("csrf-token"),
+        Some(token.into()),
+        "a text, as it was sent"
+    );
 
     let reply = browser.by_password(USERNAME, PASSWORD).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
@@ -56,7 +79,11 @@ async fn cookies_have_the_attributes_of_the_settings() {
         ("session-id", "; HttpOnly; Secure; SameSite=Lax"),
         ("__Host-session-id", "; HttpOnly; Secure; SameSite=Lax"),
     ] {
-        assert_eq!(line(&reply, name), (String::new(), format!("{gone}{rest}")), "{name}");
+        assert_eq!(
+            line(&reply, name),
+            (String::new(), format!("{gone}{rest}")),
+            "{name}"
+        );
     }
 }
 
@@ -66,7 +93,9 @@ async fn a_new_key_logs_nobody_out_while_the_old_one_is_known() {
     let app = shops(&place, &[]).await;
     let before = seller(&app).await;
     let newer = "another key of the tests, which is long enough";
-    let rotated = place.serve(&[("app_key", newer), ("app_key_previous", KEY)]).await;
+    let rotated = place
+        .serve(&[("app_key", newer), ("app_key_previous", KEY)])
+        .await;
     let mut browser = before.at(&rotated);
     assert_in(&mut browser).await;
     // What is given out from now on is signed with the newer one.
@@ -86,8 +115,13 @@ async fn a_neighbours_cookies_log_nobody_out_and_nobody_in_as_somebody_else() {
     let neighbour = customer(&app).await;
     // A cookie of a longer path, or that was set earlier, comes first.
     let planted = |names: &[&str]| {
-        let theirs = names.iter().map(|name| format!("{name}={}", neighbour.jar[*name]));
-        let ours = own.jar.iter().map(|(name, value)| format!("{name}={value}"));
+        let theirs = names
+            .iter()
+            .map(|name| format!("{name}={}", neighbour.jar[*name]));
+        let ours = own
+            .jar
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
         theirs.chain(ours).collect::<Vec<_>>().join("; ")
     };
     for cookies in [
@@ -99,7 +133,9 @@ async fn a_neighbours_cookies_log_nobody_out_and_nobody_in_as_somebody_else() {
         let mut browser = own.clone();
         browser.headers = vec![("cookie", cookies.clone())];
         assert_in(&mut browser).await;
-        let shown = browser.data("{ orders { uid } }", serde_json::json!({})).await;
+        let shown = browser
+            .data("{ orders { uid } }", serde_json::json!({}))
+            .await;
         assert!(shown["orders"].is_array(), "{cookies}: {shown}");
     }
     // Anyone who was logged in by a server of the previous version stays so.
@@ -110,38 +146,86 @@ async fn a_neighbours_cookies_log_nobody_out_and_nobody_in_as_somebody_else() {
 
 #[actix_web::test]
 async fn two_servers_on_one_host_have_cookies_of_their_own() {
-    let (first, second) = (Place::new(Stores::Twins).await, Place::new(Stores::Twins).await);
+    let (first, second) = (
+        Place::new(Stores::Twins).await,
+        Place::new(Stores::Twins).await,
+    );
     let plain = shops(&first, &[]).await;
-    let prefixed =
-        shops(&second, &[("server.cookie_prefix", "two-"), ("app_key", "another key, which is long enough")])
-            .await;
+    let prefixed = shops(
+        &second,
+        &[
+            ("server.cookie_prefix", "two-"),
+            ("app_key", "another key, which is long enough"),
+        ],
+    )
+    .await;
     let mut browser = seller(&plain).await;
     let at_first = browser.jar.clone();
 
     // The same browser: cookies know no ports.
     browser = browser.at(&prefixed);
-    assert_eq!(browser.send(Method::GET, "/auth/ping", None).await.status, StatusCode::OK);
+    assert_eq!(
+        browser.send(Method::GET, "/auth/ping", None).await.status,
+        StatusCode::OK
+    );
     let login = json!({ "grantType": "password", "username": USERNAME, "password": PASSWORD });
     let token = browser.jar["two-csrf-token"].clone();
-    let reply =
-        browser.send_with(Method::POST, "/auth/login", Some(login), &[("x-csrf-token", &token)]).await;
+    let reply = browser
+        .send_with(
+            Method::POST,
+            "/auth/login",
+            Some(login),
+            &[("x-csrf-token", &token)],
+        )
+        .await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
     for (name, value) in &at_first {
-        assert_eq!(browser.jar.get(name), Some(value), "{name} is the first server's");
+        assert_eq!(
+            browser.jar.get(name),
+            Some(value),
+            "{name} is the first server's"
+        );
     }
     for name in ["session-id", "session-token", "csrf-token", "device"] {
-        assert!(browser.jar.contains_key(&format!("two-{name}")), "{name}: {:?}", browser.jar);
+        assert!(
+            browser.jar.contains_key(&format!("two-{name}")),
+            "{name}: {:?}",
+            browser.jar
+        );
     }
     let query = json!({ "query": "{ orders { uid } }" });
     let token = browser.jar["two-csrf-token"].clone();
-    let reply =
-        browser.send_with(Method::POST, "/graphql", Some(query.clone()), &[("x-csrf-token", &token)]).await;
-    assert_eq!((reply.status, reply.body.get("errors")), (StatusCode::OK, None), "{}", reply.body);
+    let reply = browser
+        .send_with(
+            Method::POST,
+            "/graphql",
+            Some(query.clone()),
+            &[("x-csrf-token", &token)],
+        )
+        .await;
+    assert_eq!(
+        (reply.status, reply.body.get("errors")),
+        (StatusCode::OK, None),
+        "{}",
+        reply.body
+    );
     let mut back = browser.at(&plain);
     let reply = back.send(Method::POST, "/graphql", Some(query)).await;
-    assert_eq!((reply.status, reply.body.get("errors")), (StatusCode::OK, None), "{}", reply.body);
+    assert_eq!(
+        (reply.status, reply.body.get("errors")),
+        (StatusCode::OK, None),
+        "{}",
+        reply.body
+    );
 
-    let reply = browser.send_with(Method::POST, "/auth/logout", None, &[("x-csrf-token", &token)]).await;
+    let reply = browser
+        .send_with(
+            Method::POST,
+            "/auth/logout",
+            None,
+            &[("x-csrf-token", &token)],
+        )
+        .await;
     assert_eq!(reply.status, StatusCode::NO_CONTENT);
     assert!(
         browser.jar.contains_key("session-id") && !browser.jar.contains_key("two-session-id"),

@@ -23,7 +23,9 @@ fn body(path: &str) -> Option<Value> {
 }
 
 async fn post(browser: &mut Browser, path: &str, headers: &[(&str, &str)]) -> Reply {
-    browser.send_with(Method::POST, path, body(path), headers).await
+    browser
+        .send_with(Method::POST, path, body(path), headers)
+        .await
 }
 
 async fn start() -> (Place, TestApp) {
@@ -39,16 +41,28 @@ async fn every_unsafe_request_needs_the_sessions_own_token() {
     for path in UNSAFE {
         let mut browser = seller(&app).await;
         let own = browser.jar["csrf-token"].clone();
-        for token in ["", "nonsense", &other.jar["csrf-token"], &own[1..], &own.to_uppercase()] {
+        for token in [
+            "",
+            "nonsense",
+            &other.jar["csrf-token"],
+            &own[1..],
+            &own.to_uppercase(),
+        ] {
             let reply = post(&mut browser, path, &[("x-csrf-token", token)]).await;
             assert_eq!(reply.refusal(), (403, "EBADCSRFTOKEN"), "{path} {token}");
             assert_eq!(reply.body["message"], "invalid csrf token");
         }
         let mut without = browser.clone();
         without.jar.remove("csrf-token");
-        assert_eq!(post(&mut without, path, &[]).await.refusal(), (403, "EBADCSRFTOKEN"), "{path}");
+        assert_eq!(
+            post(&mut without, path, &[]).await.refusal(),
+            (403, "EBADCSRFTOKEN"),
+            "{path}"
+        );
         assert_ne!(
-            post(&mut browser, path, &[("x-csrf-token", &own)]).await.refusal(),
+            post(&mut browser, path, &[("x-csrf-token", &own)])
+                .await
+                .refusal(),
             (403, "EBADCSRFTOKEN"),
             "{path}: the first one is good all the same"
         );
@@ -61,14 +75,27 @@ async fn a_login_needs_a_token_and_a_refused_one_can_be_tried_again() {
     let mut browser = app.browser();
     let reply = post(&mut browser, "/auth/login", &[]).await;
     assert_eq!(reply.refusal(), (403, "EBADCSRFTOKEN"));
-    assert_eq!(post(&mut browser, "/auth/login", &[]).await.status, StatusCode::OK, "the refusal brought it");
+    assert_eq!(
+        post(&mut browser, "/auth/login", &[]).await.status,
+        StatusCode::OK,
+        "the refusal brought it"
+    );
 
     // A name that we did not give out, and a token that was good for another.
     let mut browser = app.browser();
     browser.ping().await;
-    browser.jar.insert("session-id".into(), "s%3AAAAAAAAAAAAAAAAAAAAAAAAA.nonsense".into());
-    assert_eq!(post(&mut browser, "/auth/login", &[]).await.refusal(), (403, "EBADCSRFTOKEN"));
-    assert_eq!(post(&mut browser, "/auth/login", &[]).await.status, StatusCode::OK);
+    browser.jar.insert(
+        "session-id".into(),
+        "s%3AAAAAAAAAAAAAAAAAAAAAAAAA.nonsense".into(),
+    );
+    assert_eq!(
+        post(&mut browser, "/auth/login", &[]).await.refusal(),
+        (403, "EBADCSRFTOKEN")
+    );
+    assert_eq!(
+        post(&mut browser, "/auth/login", &[]).await.status,
+        StatusCode::OK
+    );
 
     // The pair of somebody else's browser does not make ours log in there.
     let mut planted = app.browser();
@@ -85,9 +112,15 @@ async fn a_ping_hands_out_a_token_for_the_session_that_there_is() {
     let (_place, app) = start().await;
     let mut browser = app.browser();
     let reply = browser.ping().await;
-    assert_eq!((reply.status, &reply.body), (StatusCode::OK, &json!({ "success": true })));
+    assert_eq!(
+        (reply.status, &reply.body),
+        (StatusCode::OK, &json!({ "success": true }))
+    );
     assert!(reply.set_cookie("csrf-token").is_some() && reply.set_cookie("session-id").is_some());
-    let (id, token) = (browser.jar["session-id"].clone(), browser.jar["csrf-token"].clone());
+    let (id, token) = (
+        browser.jar["session-id"].clone(),
+        browser.jar["csrf-token"].clone(),
+    );
     let again = browser.ping().await;
     assert!(again.set_cookie("csrf-token").is_none(), "it has one");
     assert_eq!(browser.jar["session-id"], id);
@@ -107,7 +140,10 @@ async fn a_ping_hands_out_a_token_for_the_session_that_there_is() {
     browser.jar.remove("csrf-token");
     browser.ping().await;
     assert_in(&mut browser).await;
-    browser.jar.insert("csrf-token".into(), customer(&app).await.jar["csrf-token"].clone());
+    browser.jar.insert(
+        "csrf-token".into(),
+        customer(&app).await.jar["csrf-token"].clone(),
+    );
     assert_eq!(knock(&mut browser).await.refusal(), (403, "EBADCSRFTOKEN"));
     assert_in(&mut browser).await;
 }
@@ -118,7 +154,9 @@ async fn a_login_binds_a_new_token_to_the_new_session() {
     let mut browser = app.browser();
     browser.ping().await;
     let before = browser.jar["csrf-token"].clone();
-    browser.send(Method::POST, "/auth/login", Some(login())).await;
+    browser
+        .send(Method::POST, "/auth/login", Some(login()))
+        .await;
     assert_ne!(browser.jar["csrf-token"], before);
     assert_in(&mut browser).await;
     let reply = post(&mut browser, "/graphql", &[("x-csrf-token", &before)]).await;
@@ -130,16 +168,31 @@ async fn a_session_that_has_ended_is_answered_before_any_token_is_looked_at() {
     let (_place, app) = start().await;
     for path in ["/graphql", "/webpush/subscribe"] {
         let mut nobody = app.browser();
-        assert_eq!(post(&mut nobody, path, &[]).await.refusal(), (403, "jwt_error"), "{path}");
+        assert_eq!(
+            post(&mut nobody, path, &[]).await.refusal(),
+            (403, "jwt_error"),
+            "{path}"
+        );
         nobody.ping().await;
-        assert_eq!(post(&mut nobody, path, &[]).await.refusal(), (403, "jwt_error"), "{path}: not logged in");
+        assert_eq!(
+            post(&mut nobody, path, &[]).await.refusal(),
+            (403, "jwt_error"),
+            "{path}: not logged in"
+        );
 
         let mut browser = seller(&app).await;
         let mut left = browser.clone();
         browser.log_out().await;
         left.jar.remove("csrf-token");
-        let evil = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")];
-        assert_eq!(post(&mut left, path, &evil).await.refusal(), (403, "jwt_error"), "{path}: closed");
+        let evil = [
+            ("origin", "https://evil.example"),
+            ("sec-fetch-site", "cross-site"),
+        ];
+        assert_eq!(
+            post(&mut left, path, &evil).await.refusal(),
+            (403, "jwt_error"),
+            "{path}: closed"
+        );
     }
     assert_out(&mut app.browser()).await;
 }
@@ -156,14 +209,28 @@ async fn pages_of_other_sites_are_refused_and_bearer_tokens_need_none_of_it() {
         (&[("origin", own.as_str())], true),
         (&[("origin", "https://evil.example")], false),
         (&[("origin", "null")], false),
-        (&[("origin", "https://partner.example"), ("sec-fetch-site", "cross-site")], true),
+        (
+            &[
+                ("origin", "https://partner.example"),
+                ("sec-fetch-site", "cross-site"),
+            ],
+            true,
+        ),
     ] {
         for path in UNSAFE.iter().chain(&["/auth/login"]) {
-            let mut browser = if *path == "/auth/login" { app.browser() } else { seller(&app).await };
+            let mut browser = if *path == "/auth/login" {
+                app.browser()
+            } else {
+                seller(&app).await
+            };
             browser.ping().await;
             let reply = post(&mut browser, path, headers).await;
             let refused = reply.refusal() == (403, "EBADCSRFTOKEN");
-            assert_eq!(refused, !allowed, "{path} {headers:?} {} {}", reply.status, reply.body);
+            assert_eq!(
+                refused, !allowed,
+                "{path} {headers:?} {} {}",
+                reply.status, reply.body
+            );
         }
     }
     app.ask("{ __typename }", json!({})).await;
@@ -173,8 +240,13 @@ async fn pages_of_other_sites_are_refused_and_bearer_tokens_need_none_of_it() {
 async fn a_link_on_another_site_logs_nobody_out() {
     let (_place, app) = start().await;
     let mut browser = seller(&app).await;
-    let evil = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
-    let reply = browser.send_with(Method::GET, "/auth/logout", None, &evil).await;
+    let evil = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+    ];
+    let reply = browser
+        .send_with(Method::GET, "/auth/logout", None, &evil)
+        .await;
     assert_eq!(reply.refusal(), (403, "EBADCSRFTOKEN"));
     assert_in(&mut browser).await;
 }
@@ -206,14 +278,29 @@ async fn another_sites_page_changes_no_cookie_and_spends_no_attempt_whatever_it_
                     let mut browser = browser.clone();
                     let body = (method == Method::POST).then(login);
                     let reply = browser.send_with(method.clone(), path, body, headers).await;
-                    assert_eq!(reply.refusal(), (403, "EBADCSRFTOKEN"), "{method} {path} {headers:?}");
-                    assert!(reply.headers.get("set-cookie").is_none(), "{method} {path} {headers:?}");
+                    assert_eq!(
+                        reply.refusal(),
+                        (403, "EBADCSRFTOKEN"),
+                        "{method} {path} {headers:?}"
+                    );
+                    assert!(
+                        reply.headers.get("set-cookie").is_none(),
+                        "{method} {path} {headers:?}"
+                    );
                 }
             }
         }
     }
     let mut own = app.browser();
-    assert_eq!(own.bp("nobody").await.status, StatusCode::BAD_REQUEST, "the address has attempts left");
+    assert_eq!(
+        own.bp("nobody").await.status,
+        StatusCode::BAD_REQUEST,
+        "the address has attempts left"
+    );
     assert_in(&mut logged_in.clone()).await;
-    assert_eq!(logged_in.clone().log_out().await.status, StatusCode::NO_CONTENT, "a page of ours");
+    assert_eq!(
+        logged_in.clone().log_out().await.status,
+        StatusCode::NO_CONTENT,
+        "a page of ours"
+    );
 }

@@ -11,18 +11,24 @@ use crate::app::{Place, Stores};
 use crate::browser::{Browser, Reply};
 use crate::oauth::OAuth;
 use crate::world::{
-    BUSINESS, CODE, PASSWORD, PHONE, SELLER, USERNAME, assert_in, assert_out, customer, knock, open_shops,
-    seller, shops,
+    BUSINESS, CODE, PASSWORD, PHONE, SELLER, USERNAME, assert_in, assert_out, customer, knock,
+    open_shops, seller, shops,
 };
 
 /// A wrong attempt by a browser with a CSRF token.
 async fn guess(browser: &Browser, password: &str, headers: &[(&str, &str)]) -> Reply {
     let body = json!({ "grantType": "password", "username": USERNAME, "password": password });
-    browser.clone().send_with(Method::POST, "/auth/login", Some(body), headers).await
+    browser
+        .clone()
+        .send_with(Method::POST, "/auth/login", Some(body), headers)
+        .await
 }
 
 fn statuses(replies: &[Reply], status: u16) -> usize {
-    replies.iter().filter(|reply| reply.status.as_u16() == status).count()
+    replies
+        .iter()
+        .filter(|reply| reply.status.as_u16() == status)
+        .count()
 }
 
 #[actix_web::test]
@@ -32,21 +38,38 @@ async fn f03_without_redis_attempts_are_still_counted() {
     let mut browser = app.browser();
     browser.ping().await;
     for _ in 0..2 {
-        assert_eq!(guess(&browser, "wrong", &[]).await.refusal(), (403, "invalid_grant"));
+        assert_eq!(
+            guess(&browser, "wrong", &[]).await.refusal(),
+            (403, "invalid_grant")
+        );
     }
     place.redis.as_ref().unwrap().freeze();
     let mut replies = Vec::new();
     for _ in 0..8 {
         let asked = Instant::now();
         replies.push(guess(&browser, "wrong", &[]).await);
-        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        assert!(
+            asked.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            asked.elapsed()
+        );
     }
     assert_eq!(statuses(&replies, 500), 0);
     assert!(statuses(&replies, 403) <= 5, "the count in memory goes on");
-    assert_eq!(statuses(&replies, 403) + statuses(&replies, 429), replies.len());
-    assert_eq!(replies.last().unwrap().refusal(), (429, "Too Many Requests"));
+    assert_eq!(
+        statuses(&replies, 403) + statuses(&replies, 429),
+        replies.len()
+    );
+    assert_eq!(
+        replies.last().unwrap().refusal(),
+        (429, "Too Many Requests")
+    );
     let right = guess(&browser, PASSWORD, &[]).await;
-    assert_eq!(right.status, StatusCode::TOO_MANY_REQUESTS, "the right one is too late");
+    assert_eq!(
+        right.status,
+        StatusCode::TOO_MANY_REQUESTS,
+        "the right one is too late"
+    );
 }
 
 #[actix_web::test]
@@ -61,8 +84,15 @@ async fn f04_parallel_guesses_get_as_many_attempts_as_there_are_points() {
             async move { guess(browser, &format!("guess {n}"), &[]).await }
         });
         let replies = join_all(guesses).await;
-        assert_eq!((statuses(&replies, 403), statuses(&replies, 429)), (5, 55), "{stores:?}");
-        for blocked in replies.iter().filter(|reply| reply.status == StatusCode::TOO_MANY_REQUESTS) {
+        assert_eq!(
+            (statuses(&replies, 403), statuses(&replies, 429)),
+            (5, 55),
+            "{stores:?}"
+        );
+        for blocked in replies
+            .iter()
+            .filter(|reply| reply.status == StatusCode::TOO_MANY_REQUESTS)
+        {
             let wait: u64 = blocked.header("retry-after").parse().unwrap();
             assert!((3_590..=3_600).contains(&wait), "{wait}");
         }
@@ -73,12 +103,19 @@ async fn f04_parallel_guesses_get_as_many_attempts_as_there_are_points() {
 async fn f05_parallel_requests_refresh_once_and_the_rotated_token_is_kept() {
     for stores in [Stores::Redis, Stores::Twins] {
         let oauth = OAuth::start().await;
-        oauth.add(USERNAME, PASSWORD, json!({ "sub": SELLER, "permissions": ["role:seller"] }));
+        oauth.add(
+            USERNAME,
+            PASSWORD,
+            json!({ "sub": SELLER, "permissions": ["role:seller"] }),
+        );
         // They are accepted for ten seconds more: for four, then.
         oauth.tokens_live(-6);
         let place = Place::new(stores).await;
         let settings = oauth.settings();
-        let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect();
         let app = place.serve(&settings).await;
         open_shops(&app).await;
         let mut browser = seller(&app).await;
@@ -94,9 +131,14 @@ async fn f05_parallel_requests_refresh_once_and_the_rotated_token_is_kept() {
             .await;
             // Each refresh token works once: the second round needs the one that the first brought.
             assert_eq!(oauth.refreshed(), round, "{stores:?}");
-            let tokens: Vec<_> = replies.iter().map(|(_, tab)| tab.jar["session-token"].as_str()).collect();
+            let tokens: Vec<_> = replies
+                .iter()
+                .map(|(_, tab)| tab.jar["session-token"].as_str())
+                .collect();
             assert!(
-                tokens.iter().all(|token| *token == tokens[0] && *token != first),
+                tokens
+                    .iter()
+                    .all(|token| *token == tokens[0] && *token != first),
                 "all have the new one"
             );
             // A request that set out before is recognised, and gets the new one too.
@@ -122,9 +164,17 @@ async fn f07_a_login_gets_a_new_session_and_the_old_one_dies() {
         attacker.ping().await;
         let mut victim = attacker.clone();
         let body = json!({ "grantType": "password", "username": USERNAME, "password": PASSWORD });
-        assert_eq!(victim.send(Method::POST, "/auth/login", Some(body)).await.status, StatusCode::OK);
+        assert_eq!(
+            victim
+                .send(Method::POST, "/auth/login", Some(body))
+                .await
+                .status,
+            StatusCode::OK
+        );
         assert_ne!(victim.jar["session-id"], attacker.jar["session-id"]);
-        attacker.jar.insert("session-token".into(), victim.jar["session-token"].clone());
+        attacker
+            .jar
+            .insert("session-token".into(), victim.jar["session-token"].clone());
         assert_out(&mut attacker).await;
         assert_in(&mut victim).await;
 
@@ -157,7 +207,10 @@ async fn f11_an_address_that_the_client_makes_up_does_not_count() {
     assert_eq!((statuses(&replies, 403), statuses(&replies, 429)), (5, 2));
 
     // A trusted proxy says who asks; what the client wrote before it is not read.
-    let settings = [("server.trusted_proxies", "127.0.0.0/8"), ("login_limiter.account.points", "100")];
+    let settings = [
+        ("server.trusted_proxies", "127.0.0.0/8"),
+        ("login_limiter.account.points", "100"),
+    ];
     let proxied = place.serve(&settings).await;
     let browser = browser.at(&proxied);
     for client in ["198.51.100.1", "198.51.100.2"] {
@@ -166,7 +219,11 @@ async fn f11_an_address_that_the_client_makes_up_does_not_count() {
             let line = format!("203.0.113.{n}, {client}");
             replies.push(guess(&browser, "wrong", &[("x-forwarded-for", &line)]).await);
         }
-        assert_eq!((statuses(&replies, 403), statuses(&replies, 429)), (5, 1), "{client}");
+        assert_eq!(
+            (statuses(&replies, 403), statuses(&replies, 429)),
+            (5, 1),
+            "{client}"
+        );
     }
     // Of IPv6, a network counts as one.
     let mut replies = Vec::new();
@@ -184,12 +241,21 @@ async fn f13_scripts_can_read_the_token_whatever_the_business_is_called() {
     let rename = "mutation($business: String!, $seller: String!) {
         updateUser(data: { business: $business }, where: { extUid: $seller }) { uid }
     }";
-    let names = ["a?>~", "aTacos 24/7?", "x¿Qué tal?", "🌮 Tacos", "ñandú", "~~~", "\"\\\u{1}\u{7f}\u{2028}"];
+    let names = [
+        "a?>~",
+        "aTacos 24/7?",
+        "x¿Qué tal?",
+        "🌮 Tacos",
+        "ñandú",
+        "~~~",
+        "\"\\\u{1}\u{7f}\u{2028}",
+    ];
     for name in names.into_iter().chain([BUSINESS]) {
         // The bytes fall otherwise into groups of three.
         for pad in ["", "-", "--"] {
             let business = format!("{pad}{name}");
-            app.ask(rename, json!({ "business": business, "seller": SELLER })).await;
+            app.ask(rename, json!({ "business": business, "seller": SELLER }))
+                .await;
             let browser = customer(&app).await;
             assert_eq!(browser.payload()["business"], business.as_str());
         }
@@ -197,11 +263,13 @@ async fn f13_scripts_can_read_the_token_whatever_the_business_is_called() {
     // Tokens of an issuer elsewhere are signed as they are.
     let oauth = OAuth::start().await;
     let settings = oauth.settings();
-    let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(key, value)| (*key, value.as_str()))
+        .collect();
     let app = place.serve(&settings).await;
     for pad in ["", "-", "--"] {
-        let claims =
-            json!({ "sub": SELLER, "permissions": ["role:seller"], "name": format!("{pad}¿?>~ñ🌮") });
+        let claims = json!({ "sub": SELLER, "permissions": ["role:seller"], "name": format!("{pad}¿?>~ñ🌮") });
         oauth.add(USERNAME, PASSWORD, claims);
         let mut browser = seller(&app).await;
         assert_eq!(browser.payload()["sub"], SELLER);

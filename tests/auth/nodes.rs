@@ -30,13 +30,22 @@ async fn while_redis_does_not_answer_nobody_is_logged_out() {
     redis.freeze();
     let asked = Instant::now();
     let reply = knock(&mut browser).await;
-    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        asked.elapsed()
+    );
     assert_eq!(reply.refusal(), (503, "Service Unavailable"));
     assert_eq!(reply.header("retry-after"), "1");
     assert!(browser.jar.contains_key("session-token"));
     let mut other = app.browser();
     let reply = other.by_password(USERNAME, PASSWORD).await;
-    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{}", reply.body);
+    assert_eq!(
+        reply.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{}",
+        reply.body
+    );
     assert!(!reply.header("retry-after").is_empty());
 
     // What the browser knows of itself is forgotten, and the session's name kept, to close it later.

@@ -56,7 +56,10 @@ impl OAuth {
             key: EncodingKey::from_ec_der(pkcs8.as_ref()),
             jwks,
             issuer: Mutex::default(),
-            state: Mutex::new(State { lifetime: 3_600, ..State::default() }),
+            state: Mutex::new(State {
+                lifetime: 3_600,
+                ..State::default()
+            }),
         });
         let data = Data::from(Arc::clone(&inner));
         let server = HttpServer::new(move || {
@@ -78,8 +81,14 @@ impl OAuth {
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("auth.provider", "auth0".into()),
-            ("auth.auth0.token_url", format!("{}/oauth/token", self.address)),
-            ("auth.auth0.jwks_endpoint", format!("{}/jwks.json", self.address)),
+            (
+                "auth.auth0.token_url",
+                format!("{}/oauth/token", self.address),
+            ),
+            (
+                "auth.auth0.jwks_endpoint",
+                format!("{}/jwks.json", self.address),
+            ),
             ("auth.auth0.issuer", format!("{}/", self.address)),
             ("auth.auth0.client_id", CLIENT.into()),
             ("auth.auth0.client_secret", "the client's secret".into()),
@@ -90,7 +99,12 @@ impl OAuth {
     /// `claims` go into the access token.
     pub fn add(&self, username: &str, password: &str, claims: Value) {
         let user = (password.to_owned(), claims);
-        self.inner.state.lock().unwrap().users.insert(username.to_owned(), user);
+        self.inner
+            .state
+            .lock()
+            .unwrap()
+            .users
+            .insert(username.to_owned(), user);
     }
 
     /// Seconds that the next tokens live; they may have ended already.
@@ -120,7 +134,8 @@ async fn jwks_of(inner: Data<Inner>) -> HttpResponse {
 
 async fn token(inner: Data<Inner>, form: Form<HashMap<String, String>>) -> HttpResponse {
     let refused = |description: &str| {
-        HttpResponse::Forbidden().json(json!({ "error": "invalid_grant", "error_description": description }))
+        HttpResponse::Forbidden()
+            .json(json!({ "error": "invalid_grant", "error_description": description }))
     };
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     if field("client_id") != CLIENT || field("client_secret") != "the client's secret" {
@@ -136,7 +151,9 @@ async fn token(inner: Data<Inner>, form: Form<HashMap<String, String>>) -> HttpR
                 return HttpResponse::BadRequest().json(json!({ "error": "invalid_request" }));
             }
             match state.users.get(field("username")) {
-                Some((password, _)) if password == field("password") => field("username").to_owned(),
+                Some((password, _)) if password == field("password") => {
+                    field("username").to_owned()
+                }
                 _ => return refused("Wrong email or password."),
             }
         }
@@ -151,9 +168,17 @@ async fn token(inner: Data<Inner>, form: Form<HashMap<String, String>>) -> HttpR
     };
     state.issued += 1;
     let refresh_token = format!("refresh token {}", state.issued);
-    state.refresh_tokens.insert(refresh_token.clone(), username.clone());
+    state
+        .refresh_tokens
+        .insert(refresh_token.clone(), username.clone());
     let mut claims = state.users[&username].1.clone();
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    let now = i64::try_from(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs(),
+    )
+    .unwrap();
     let issuer = inner.issuer.lock().unwrap().clone();
     for (name, value) in [
         ("iss", json!(issuer)),

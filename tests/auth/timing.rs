@@ -32,11 +32,18 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 /// The ratio of the medians of both.
 async fn ratio(browser: &Browser, what: &str, unknown: &Value, wrong: &Value) -> f64 {
-    let tries = if std::env::var_os("PROPTEST_CASES").is_some() { LONG } else { SHORT };
+    let tries = if std::env::var_os("PROPTEST_CASES").is_some() {
+        LONG
+    } else {
+        SHORT
+    };
     let (mut of_unknown, mut of_wrong) = (Vec::new(), Vec::new());
     // By turns, so that what else the machine does falls on both.
     for n in 0..tries + 5 {
-        let pair = (attempt(browser, unknown.clone()).await, attempt(browser, wrong.clone()).await);
+        let pair = (
+            attempt(browser, unknown.clone()).await,
+            attempt(browser, wrong.clone()).await,
+        );
         // The first ones open connections and fill caches.
         if n >= 5 {
             of_unknown.push(pair.0);
@@ -45,7 +52,9 @@ async fn ratio(browser: &Browser, what: &str, unknown: &Value, wrong: &Value) ->
     }
     let (unknown, wrong) = (median(of_unknown), median(of_wrong));
     let ratio = unknown.as_secs_f64() / wrong.as_secs_f64();
-    println!("{what}: unknown {unknown:?}, wrong {wrong:?}, ratio {ratio:.3} over {tries} tries each");
+    println!(
+        "{what}: unknown {unknown:?}, wrong {wrong:?}, ratio {ratio:.3} over {tries} tries each"
+    );
     ratio
 }
 
@@ -78,10 +87,22 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
         .await;
         let mut browser = app.browser();
         browser.ping().await;
-        let password =
-            |username: &str| json!({ "grantType": "password", "username": username, "password": "wrong" });
-        compare(&browser, "password", password("nobody@example.com"), password(USERNAME)).await;
-        let phone = |code: &str| json!({ "grantType": "phone", "username": code, "phone": "0000000000" });
-        compare(&browser, "telephone number", phone("NoSuchCode"), phone(CODE)).await;
+        let password = |username: &str| json!({ "grantType": "password", "username": username, "password": "wrong" });
+        compare(
+            &browser,
+            "password",
+            password("nobody@example.com"),
+            password(USERNAME),
+        )
+        .await;
+        let phone =
+            |code: &str| json!({ "grantType": "phone", "username": code, "phone": "0000000000" });
+        compare(
+            &browser,
+            "telephone number",
+            phone("NoSuchCode"),
+            phone(CODE),
+        )
+        .await;
     }
 }

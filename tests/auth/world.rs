@@ -27,7 +27,8 @@ pub async fn open_shops(app: &TestApp) {
         (SELLER, BUSINESS, CODE, "María", "55 1234-5684"),
         (OTHER_SELLER, "Tacos", OTHER_CODE, "Luz", "5598765432"),
     ] {
-        let customer = json!({ "extUid": code, "name1": name, "lastName1": "Núñez", "phone": phone });
+        let customer =
+            json!({ "extUid": code, "name1": name, "lastName1": "Núñez", "phone": phone });
         let data = json!({ "extUid": seller, "business": business, "customers": { "create": [customer] } });
         app.ask(create, json!({ "data": data })).await;
     }
@@ -39,7 +40,9 @@ pub async fn add_accounts(place: &Place, app: &TestApp) {
     let hasher = Hasher::new(&app.settings.auth.accounts);
     for (username, subject) in [(USERNAME, SELLER), (OTHER_USERNAME, OTHER_SELLER)] {
         let profile = json!({ "nickname": username, "name": "Ana", "email": username });
-        let Value::Object(profile) = profile else { unreachable!() };
+        let Value::Object(profile) = profile else {
+            unreachable!()
+        };
         let account = NewAccount {
             username: username.to_owned(),
             subject: subject.to_owned(),

@@ -26,8 +26,7 @@ const ROWS: &str = r#"mutation {
   o3: createOrder(data: { id: "o3", code: "3", stage: OPEN, amount: 3 }) { id }
   n1: createNote(data: { id: "n1", text: "five" }) { id }
 }"#;
-const READ: &str =
-    "{ orders(orderBy: id_ASC) { id code title memo stage amount price tags user { name } } notes { text } }";
+const READ: &str = "{ orders(orderBy: id_ASC) { id code title memo stage amount price tags user { name } } notes { text } }";
 const CREATE: &str = r#"mutation { createOrder(data: { code: "9", title: "Flan", stage: WON, amount: 9, user: { connect: { id: "u2" } } }) { id } }"#;
 
 /// A command's exit status, standard output and standard error.
@@ -40,13 +39,22 @@ fn migrate(app: &TestApp, datamodel: &str, arguments: &[&str]) -> Said {
     let output = Command::new(env!("CARGO_BIN_EXE_gom"))
         .arg("migrate")
         .args(arguments)
-        .args(["--datamodel", "datamodel.prisma", "--database-url", &app.database().url()])
+        .args([
+            "--datamodel",
+            "datamodel.prisma",
+            "--database-url",
+            &app.database().url(),
+        ])
         .current_dir(&folder)
         .env_clear()
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said(output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    Said(
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 impl Said {
@@ -78,7 +86,11 @@ impl Said {
     }
 
     fn applied(&self) -> &'static str {
-        if self.0 == 0 { "done" } else { "refused, nothing changed" }
+        if self.0 == 0 {
+            "done"
+        } else {
+            "refused, nothing changed"
+        }
     }
 }
 
@@ -89,14 +101,27 @@ async fn goes_on(app: &TestApp) -> String {
         let body = app.ask(document).await.body;
         if let Some(errors) = body.get("errors").and_then(Value::as_array) {
             let code = errors[0]["extensions"]["code"].as_str().unwrap_or_default();
-            let number = errors[0]["code"].as_u64().map(|number| format!(" {number}")).unwrap_or_default();
+            let number = errors[0]["code"]
+                .as_u64()
+                .map(|number| format!(" {number}"))
+                .unwrap_or_default();
             troubles.push(format!("{what} fail (`{code}`{number})"));
         }
     }
-    if troubles.is_empty() { "goes on".to_owned() } else { troubles.join(", ") }
+    if troubles.is_empty() {
+        "goes on".to_owned()
+    } else {
+        troubles.join(", ")
+    }
 }
 
-async fn row(Case { change, edits, arguments }: &Case) -> String {
+async fn row(
+    Case {
+        change,
+        edits,
+        arguments,
+    }: &Case,
+) -> String {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(BASE.as_bytes()).unwrap();
     let app = TestApp::start_with(&[("datamodel.file", file.path().to_str().unwrap())]).await;
@@ -110,7 +135,12 @@ async fn row(Case { change, edits, arguments }: &Case) -> String {
     let with = |first: &[&'static str]| [first, arguments].concat();
     let plan = migrate(&app, &after, &with(&["plan"]));
     let applied = migrate(&app, &after, &with(&["apply"]));
-    assert_eq!(applied.2.contains("nothing was changed"), applied.0 != 0, "{change}: {}", applied.2);
+    assert_eq!(
+        applied.2.contains("nothing was changed"),
+        applied.0 != 0,
+        "{change}: {}",
+        applied.2
+    );
     let forced = match applied.0 {
         0 => "",
         _ => migrate(&app, &after, &with(&["apply", "--allow-data-loss"])).applied(),
@@ -146,5 +176,9 @@ async fn the_table_of_changes_is_what_the_commands_and_a_running_server_say() {
     if std::env::var_os("GOM_BLESS").is_some() {
         std::fs::write(&path, &page).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), page, "GOM_BLESS=1 writes the page anew");
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap_or_default(),
+        page,
+        "GOM_BLESS=1 writes the page anew"
+    );
 }

@@ -57,7 +57,11 @@ impl Ledger {
     }
 
     pub fn record(&self, name: &str, told: Told) {
-        assert_eq!(self.told.borrow_mut().insert(name.to_owned(), told), None, "{name} was asked for twice");
+        assert_eq!(
+            self.told.borrow_mut().insert(name.to_owned(), told),
+            None,
+            "{name} was asked for twice"
+        );
     }
 
     pub fn read(&self, reply: &Reply) {
@@ -80,7 +84,12 @@ impl Ledger {
     }
 
     fn first_after(&self, first: &Cell<Option<Instant>>, reply: &Reply) {
-        if first.get().is_none() && self.marked.get().is_some_and(|marked| reply.started >= marked) {
+        if first.get().is_none()
+            && self
+                .marked
+                .get()
+                .is_some_and(|marked| reply.started >= marked)
+        {
             first.set(Some(reply.answered));
         }
     }
@@ -100,16 +109,25 @@ impl Ledger {
     pub fn serves_since(&self) -> Option<Instant> {
         let served = self.first_read.get()?.max(self.first_write.get()?);
         let after = |moment: Instant| (Some(moment) > self.marked.get()).then_some(moment);
-        Some(self.last_refusal.get().and_then(after).map_or(served, |refused| served.max(refused)))
+        Some(
+            self.last_refusal
+                .get()
+                .and_then(after)
+                .map_or(served, |refused| served.max(refused)),
+        )
     }
 
     /// Compares with the database what was told.
     pub async fn compare(&self, database: &Client) {
         let rows = database
-            .query(r#"select name1, count(*) from "default$default"."Bp" group by name1"#, &[])
+            .query(
+                r#"select name1, count(*) from "default$default"."Bp" group by name1"#,
+                &[],
+            )
             .await
             .unwrap();
-        let customers: BTreeMap<String, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let customers: BTreeMap<String, i64> =
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         let whole = r#"
             select o.name, count(distinct o.uid), count(distinct i.uid), count(distinct p.uid)
             from "default$default"."Order" o
@@ -117,8 +135,10 @@ impl Ledger {
             left join "default$default"."Price" p on p."item" = i.uid
             group by o.name"#;
         let rows = database.query(whole, &[]).await.unwrap();
-        let orders: BTreeMap<String, [i64; 3]> =
-            rows.iter().map(|row| (row.get(0), [row.get(1), row.get(2), row.get(3)])).collect();
+        let orders: BTreeMap<String, [i64; 3]> = rows
+            .iter()
+            .map(|row| (row.get(0), [row.get(1), row.get(2), row.get(3)]))
+            .collect();
 
         let mut counts = [0; 3];
         for (name, told) in &*self.told.borrow() {
@@ -134,12 +154,17 @@ impl Ledger {
                 assert_eq!(orders.get(name).copied(), expected, "{name} is not whole");
             }
         }
-        let rows =
-            database.query(r#"select uid, business from "default$default"."User""#, &[]).await.unwrap();
+        let rows = database
+            .query(r#"select uid, business from "default$default"."User""#, &[])
+            .await
+            .unwrap();
         for row in rows {
             let (uid, business): (String, String) = (row.get(0), row.get(1));
             if let Some(changes) = self.changes.borrow().get(&uid) {
-                assert!(changes.allow(&business), "{uid} holds {business}: {changes:?}");
+                assert!(
+                    changes.allow(&business),
+                    "{uid} holds {business}: {changes:?}"
+                );
             }
         }
         let [written, nothing, unknown] = counts;

@@ -56,7 +56,12 @@ impl UnderLoad {
 
 pub async fn serve(cluster: &TestCluster) -> TestApp {
     let deadline = crate::DEADLINE.as_millis().to_string();
-    TestApp::on(cluster.url(), None, &[("limits.service.deadline", &deadline)]).await
+    TestApp::on(
+        cluster.url(),
+        None,
+        &[("limits.service.deadline", &deadline)],
+    )
+    .await
 }
 
 /// The moment from which PostgreSQL takes connections and answers on them.
@@ -83,16 +88,22 @@ impl Load {
         let (stopped, ready) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
         let mut tasks = Vec::new();
         for number in 0..WRITERS {
-            let (client, ledger, stopped) = (Client::of(app), Rc::clone(&ledger), Rc::clone(&stopped));
+            let (client, ledger, stopped) =
+                (Client::of(app), Rc::clone(&ledger), Rc::clone(&stopped));
             tasks.push(actix_web::rt::spawn(async move {
-                let writer = Writer { client, ledger, row: row_of(number) };
+                let writer = Writer {
+                    client,
+                    ledger,
+                    row: row_of(number),
+                };
                 while !stopped.get() {
                     writer.write().await;
                 }
             }));
         }
         for number in 0..READERS {
-            let (client, ledger, stopped) = (Client::of(app), Rc::clone(&ledger), Rc::clone(&stopped));
+            let (client, ledger, stopped) =
+                (Client::of(app), Rc::clone(&ledger), Rc::clone(&stopped));
             tasks.push(actix_web::rt::spawn(async move {
                 let mut turn = number as u32;
                 while !stopped.get() {
@@ -108,7 +119,12 @@ impl Load {
                 sleep(Duration::from_millis(20)).await;
             }
         }));
-        Load { ledger, stopped, ready, tasks }
+        Load {
+            ledger,
+            stopped,
+            ready,
+            tasks,
+        }
     }
 
     /// Whether `/readyz` said so when it was last asked.
@@ -119,14 +135,18 @@ impl Load {
     /// Waits until something is refused.
     pub async fn goes_wrong(&self) {
         let before = self.ledger.refused();
-        self.comes("refusals", async || self.ledger.refused() >= before + 8).await;
+        self.comes("refusals", async || self.ledger.refused() >= before + 8)
+            .await;
     }
 
     /// Waits for something that comes about without us.
     pub async fn comes(&self, what: &str, mut come: impl AsyncFnMut() -> bool) {
         let asked = Instant::now();
         while !come().await {
-            assert!(asked.elapsed() < Duration::from_secs(30), "never came: {what}");
+            assert!(
+                asked.elapsed() < Duration::from_secs(30),
+                "never came: {what}"
+            );
             self.check();
             sleep(Duration::from_millis(5)).await;
         }
@@ -139,18 +159,31 @@ impl Load {
             self.check();
             match self.ledger.serves_since() {
                 Some(since) if since.elapsed() >= CALM => break since - returned,
-                _ => assert!(returned.elapsed() < RECOVERY + GRACE + CALM, "no service after {after}"),
+                _ => assert!(
+                    returned.elapsed() < RECOVERY + GRACE + CALM,
+                    "no service after {after}"
+                ),
             }
             sleep(Duration::from_millis(5)).await;
         };
-        println!("  all is answered again {} ms after {after}", resumed.as_millis());
-        assert!(resumed < RECOVERY + GRACE, "service only {resumed:?} after {after}");
-        self.comes("/readyz says so", async || self.is_ready()).await;
+        println!(
+            "  all is answered again {} ms after {after}",
+            resumed.as_millis()
+        );
+        assert!(
+            resumed < RECOVERY + GRACE,
+            "service only {resumed:?} after {after}"
+        );
+        self.comes("/readyz says so", async || self.is_ready())
+            .await;
     }
 
     /// A client that found a wrong answer has ended: then so does the test, at once.
     fn check(&self) {
-        assert!(!self.tasks.iter().any(JoinHandle::is_finished), "a client found something wrong");
+        assert!(
+            !self.tasks.iter().any(JoinHandle::is_finished),
+            "a client found something wrong"
+        );
     }
 
     pub async fn end(self) -> Rc<Ledger> {
@@ -172,12 +205,20 @@ async fn fill(app: &TestApp, ledger: &Ledger) {
         let answer = app.ask(&document).await;
         assert!(answer.body.get("errors").is_none(), "{}", answer.body);
     };
-    done(r#"mutation { createUser(data: { uid: "seller", business: "Paletas" }) { uid } }"#.into()).await;
+    done(r#"mutation { createUser(data: { uid: "seller", business: "Paletas" }) { uid } }"#.into())
+        .await;
     for writer in 0..WRITERS {
         let row = row_of(writer);
-        done(format!(r#"mutation {{ createUser(data: {{ uid: "{row}", business: "new" }}) {{ uid }} }}"#))
-            .await;
-        ledger.changes.borrow_mut().entry(row).or_default().confirmed = "new".into();
+        done(format!(
+            r#"mutation {{ createUser(data: {{ uid: "{row}", business: "new" }}) {{ uid }} }}"#
+        ))
+        .await;
+        ledger
+            .changes
+            .borrow_mut()
+            .entry(row)
+            .or_default()
+            .confirmed = "new".into();
     }
     for number in 0..CUSTOMERS {
         done(format!(
@@ -221,12 +262,17 @@ async fn read(client: &Client, ledger: &Ledger, turn: u32) {
             json!({ "bps": [{ "name1": customer["name1"] }], "nobody": null, "__typename": "Query" }),
         ),
     };
-    let reply = client.ask(query, json!({ "uid": format!("c{number}") })).await;
+    let reply = client
+        .ask(query, json!({ "uid": format!("c{number}") }))
+        .await;
     ledger.read(&reply);
     if reply.problems.is_empty() {
         assert_eq!(reply.data, expected);
     } else {
-        assert!(!reply.problems.iter().any(Problem::leaves_unknown), "a read changes nothing");
+        assert!(
+            !reply.problems.iter().any(Problem::leaves_unknown),
+            "a read changes nothing"
+        );
         let unavailable = reply.status == StatusCode::SERVICE_UNAVAILABLE;
         assert_eq!(unavailable, reply.is_without_data(), "{}", reply.data);
     }
@@ -235,7 +281,12 @@ async fn read(client: &Client, ledger: &Ledger, turn: u32) {
 
 /// So that the machine is not measured.
 async fn pause(reply: &Reply) {
-    sleep(Duration::from_millis(if reply.problems.is_empty() { 4 } else { 15 })).await;
+    sleep(Duration::from_millis(if reply.problems.is_empty() {
+        4
+    } else {
+        15
+    }))
+    .await;
 }
 
 struct Writer {
@@ -280,9 +331,15 @@ impl Writer {
         if told == Told::Written {
             assert_eq!(created["name1"], name);
             let read = "query($uid: ID!) { bp(where: { uid: $uid }) { name1 } }";
-            let again = self.client.ask(read, json!({ "uid": created["uid"] })).await;
+            let again = self
+                .client
+                .ask(read, json!({ "uid": created["uid"] }))
+                .await;
             self.ledger.read(&again);
-            assert!(!again.problems.is_empty() || again.data["bp"]["name1"] == name, "{name} is not there");
+            assert!(
+                !again.problems.is_empty() || again.data["bp"]["name1"] == name,
+                "{name} is not there"
+            );
         }
         self.ledger.record(&name, told);
         reply
@@ -302,7 +359,10 @@ impl Writer {
         if told == Told::Written {
             let item = |quantity, amount| json!({ "quantity": quantity, "pricing": [{ "amount": amount }] });
             let items = json!([item(1, 10), item(2, 20)]);
-            assert_eq!(created, json!({ "name": name, "issuedTo": { "name1": name }, "items": items }));
+            assert_eq!(
+                created,
+                json!({ "name": name, "issuedTo": { "name1": name }, "items": items })
+            );
         }
         self.ledger.record(&name, told);
         reply
@@ -314,16 +374,24 @@ impl Writer {
         let create = "mutation($first: String!, $second: String!) {
             first: createBp(data: { name1: $first }) { name1 } second: createBp(data: { name1: $second }) { name1 }
         }";
-        let reply = self.client.ask(create, json!({ "first": names[0], "second": names[1] })).await;
+        let reply = self
+            .client
+            .ask(create, json!({ "first": names[0], "second": names[1] }))
+            .await;
         let unavailable = reply.status == StatusCode::SERVICE_UNAVAILABLE;
         let told = match reply.problems.as_slice() {
             [] => {
-                let expected = json!({ "first": { "name1": names[0] }, "second": { "name1": names[1] } });
+                let expected =
+                    json!({ "first": { "name1": names[0] }, "second": { "name1": names[1] } });
                 assert_eq!(reply.data, expected);
                 [Told::Written; 2]
             }
             [problem] => {
-                let failed = if problem.leaves_unknown() { Told::Unknown } else { Told::Nothing };
+                let failed = if problem.leaves_unknown() {
+                    Told::Unknown
+                } else {
+                    Told::Nothing
+                };
                 match problem.field.as_str() {
                     "first" => {
                         assert_eq!(unavailable, failed == Told::Nothing, "{problem:?}");
@@ -341,7 +409,10 @@ impl Writer {
             }
             several => panic!("{several:?}"),
         };
-        names.iter().zip(told).for_each(|(name, told)| self.ledger.record(name, told));
+        names
+            .iter()
+            .zip(told)
+            .for_each(|(name, told)| self.ledger.record(name, told));
         reply
     }
 
@@ -350,7 +421,10 @@ impl Writer {
         let change = "mutation($row: ID!, $to: String!) {
             updateUser(where: { uid: $row }, data: { business: $to }) { business }
         }";
-        let reply = self.client.ask(change, json!({ "row": self.row, "to": to })).await;
+        let reply = self
+            .client
+            .ask(change, json!({ "row": self.row, "to": to }))
+            .await;
         let (told, changed) = self.told(&reply, "updateUser");
         let mut changes = self.ledger.changes.borrow_mut();
         let own = changes.entry(self.row.clone()).or_default();

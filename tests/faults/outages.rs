@@ -28,7 +28,10 @@ async fn absent_at_the_start() {
         assert!(returned.elapsed() < RECOVERY + GRACE, "no service");
         sleep(Duration::from_millis(10)).await;
     }
-    println!("  the first write {} ms after the start of PostgreSQL", returned.elapsed().as_millis());
+    println!(
+        "  the first write {} ms after the start of PostgreSQL",
+        returned.elapsed().as_millis()
+    );
     let load = Load::start(&app).await;
     load.serves_again("the start", Instant::now()).await;
     load.end().await.compare(&cluster.connect().await).await;
@@ -41,10 +44,14 @@ async fn stopped_and_started_again() {
     for _ in 0..2 {
         test.cluster.stop().await;
         test.load.goes_wrong().await;
-        test.load.comes("/readyz says so", async || !test.load.is_ready()).await;
+        test.load
+            .comes("/readyz says so", async || !test.load.is_ready())
+            .await;
         let probe = actix_web::rt::spawn(accepts_connections(test.cluster.config()));
         test.cluster.start().await;
-        test.load.serves_again("the start of PostgreSQL", probe.await.unwrap()).await;
+        test.load
+            .serves_again("the start of PostgreSQL", probe.await.unwrap())
+            .await;
     }
     test.compare().await;
 }
@@ -57,7 +64,9 @@ async fn killed_and_recovered() {
         let ended = end(&test.cluster);
         let probe = actix_web::rt::spawn(accepts_connections(test.cluster.config()));
         test.cluster.recovered(ended).await;
-        test.load.serves_again("the recovery of PostgreSQL", probe.await.unwrap()).await;
+        test.load
+            .serves_again("the recovery of PostgreSQL", probe.await.unwrap())
+            .await;
     }
     assert!(test.compare().await.refused() > 0);
 }
@@ -88,7 +97,12 @@ async fn its_connections_terminated_again_and_again() {
         client.batch_execute(terminate).await.unwrap();
         sleep(Duration::from_millis(50)).await;
     }
-    test.load.serves_again("the last termination", Instant::now()).await;
-    assert!(test.load.ledger.reads.get() > answered + 100, "service went on all the while");
+    test.load
+        .serves_again("the last termination", Instant::now())
+        .await;
+    assert!(
+        test.load.ledger.reads.get() > answered + 100,
+        "service went on all the while"
+    );
     test.compare().await;
 }

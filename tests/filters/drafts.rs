@@ -17,8 +17,16 @@ pub enum Kind {
     Enum,
 }
 
-pub const KINDS: [Kind; 8] =
-    [Kind::Text, Kind::Int, Kind::Float, Kind::Boolean, Kind::Time, Kind::Json, Kind::Uuid, Kind::Enum];
+pub const KINDS: [Kind; 8] = [
+    Kind::Text,
+    Kind::Int,
+    Kind::Float,
+    Kind::Boolean,
+    Kind::Time,
+    Kind::Json,
+    Kind::Uuid,
+    Kind::Enum,
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdKind {
@@ -86,15 +94,17 @@ pub struct End {
 
 /// What else is a name in statements, in GraphQL, or in the tables of lists and links.
 const FIELDS: [&str; 30] = [
-    "t0", "t1", "t2", "t3", "t5", "page", "row", "rows", "value", "position", "select", "order", "limit",
-    "user", "count", "node", "cursor", "edges", "gom_i", "gom_0", "i", "old", "new", "nodeId", "A", "B",
-    "type", "default", "with_in", "mutation",
+    "t0", "t1", "t2", "t3", "t5", "page", "row", "rows", "value", "position", "select", "order",
+    "limit", "user", "count", "node", "cursor", "edges", "gom_i", "gom_0", "i", "old", "new",
+    "nodeId", "A", "B", "type", "default", "with_in", "mutation",
 ];
 /// For fields that lead to other models.
-const ENDS: [&str; 10] =
-    ["from", "where", "group", "join", "left", "lateral", "union", "nodes", "data", "links"];
-const MODELS: [&str; 10] =
-    ["Select", "T1", "Order", "Row", "Page", "User", "Value", "Table", "Item", "Boxes"];
+const ENDS: [&str; 10] = [
+    "from", "where", "group", "join", "left", "lateral", "union", "nodes", "data", "links",
+];
+const MODELS: [&str; 10] = [
+    "Select", "T1", "Order", "Row", "Page", "User", "Value", "Table", "Item", "Boxes",
+];
 /// For tables and columns.
 const STORED: [&str; 16] = [
     "t1",
@@ -156,13 +166,20 @@ impl Draft {
     /// Two to four models; each leads to many of the next one, and there are some other relations.
     pub fn any(dice: &mut Dice) -> Draft {
         let colors = ["RED", "GREEN", "BLUE"].map(str::to_owned).to_vec();
-        let mut draft = Draft { colors, ..Draft::default() };
+        let mut draft = Draft {
+            colors,
+            ..Draft::default()
+        };
         for _ in 0..dice.between(2, 4) {
             draft.add_model(dice);
         }
         let keys: Vec<usize> = draft.models.iter().map(|model| model.key).collect();
         for (at, from) in keys.iter().enumerate() {
-            draft.add_relation([*from, keys[(at + 1) % keys.len()]], [true, dice.chance(50)], dice);
+            draft.add_relation(
+                [*from, keys[(at + 1) % keys.len()]],
+                [true, dice.chance(50)],
+                dice,
+            );
         }
         for _ in 0..dice.between(1, 4) {
             let ends = [*dice.pick(&keys), *dice.pick(&keys)];
@@ -190,11 +207,15 @@ impl Draft {
     fn is_taken(&self, name: &str) -> bool {
         let fields = self.models.iter().flat_map(|model| &model.fields);
         let ends = self.relations.iter().flat_map(|relation| &relation.ends);
-        self.models.iter().any(|model| model.name.eq_ignore_ascii_case(name) || model.stored() == name)
-            || fields.into_iter().any(|field| field.name == name || field.stored() == name)
-            || ends
+        self.models
+            .iter()
+            .any(|model| model.name.eq_ignore_ascii_case(name) || model.stored() == name)
+            || fields
                 .into_iter()
-                .any(|end| end.field.as_deref() == Some(name) || end.column.as_deref() == Some(name))
+                .any(|field| field.name == name || field.stored() == name)
+            || ends.into_iter().any(|end| {
+                end.field.as_deref() == Some(name) || end.column.as_deref() == Some(name)
+            })
     }
 
     fn stored(&self, percent: usize, dice: &mut Dice) -> Option<String> {
@@ -206,7 +227,13 @@ impl Draft {
         let (key, name) = (self.key(), self.name(&MODELS, "Model", dice));
         let table = self.stored(40, dice);
         let id = *dice.pick(&[IdKind::Id, IdKind::Id, IdKind::Uuid, IdKind::Int]);
-        self.models.push(ModelDraft { key, name, table, id, fields: Vec::new() });
+        self.models.push(ModelDraft {
+            key,
+            name,
+            table,
+            id,
+            fields: Vec::new(),
+        });
         for _ in 0..dice.between(2, 5) {
             let field = self.field(dice);
             self.model_mut(key).fields.push(field);
@@ -221,13 +248,25 @@ impl Draft {
         let list = dice.chance(20);
         let column = if list { None } else { self.stored(30, dice) };
         let unique = !list && matches!(kind, Kind::Text | Kind::Int) && dice.chance(20);
-        FieldDraft { key, name, column, kind, list, required: dice.chance(30), unique, default: None }
+        FieldDraft {
+            key,
+            name,
+            column,
+            kind,
+            list,
+            required: dice.chance(30),
+            unique,
+            default: None,
+        }
     }
 
     /// `lists`: whether there may be many partners, by end.
     pub fn add_relation(&mut self, models: [usize; 2], lists: [bool; 2], dice: &mut Dice) -> usize {
         let (key, name) = (self.key(), format!("Relation{}", self.keys));
-        let single = [0, 1].into_iter().filter(|end| !lists[*end]).collect::<Vec<_>>();
+        let single = [0, 1]
+            .into_iter()
+            .filter(|end| !lists[*end])
+            .collect::<Vec<_>>();
         let inline = (!single.is_empty() && dice.chance(60)).then(|| *dice.pick(&single));
         let mut ends = [0, 1].map(|end| End {
             model: models[end],
@@ -244,7 +283,12 @@ impl Draft {
                 ends[end].column = self.stored(30, dice);
             }
         }
-        self.relations.push(RelationDraft { key, name, ends, inline });
+        self.relations.push(RelationDraft {
+            key,
+            name,
+            ends,
+            inline,
+        });
         key
     }
 
@@ -253,7 +297,10 @@ impl Draft {
     }
 
     pub fn model_mut(&mut self, key: usize) -> &mut ModelDraft {
-        self.models.iter_mut().find(|model| model.key == key).unwrap()
+        self.models
+            .iter_mut()
+            .find(|model| model.key == key)
+            .unwrap()
     }
 
     pub fn text(&self) -> String {
@@ -276,7 +323,10 @@ impl Draft {
                 writeln!(text, "{}", stored(field.column.as_ref())).unwrap();
             }
             for relation in &self.relations {
-                for end in [0, 1].into_iter().filter(|end| relation.ends[*end].model == model.key) {
+                for end in [0, 1]
+                    .into_iter()
+                    .filter(|end| relation.ends[*end].model == model.key)
+                {
                     text.push_str(&self.end(relation, end));
                 }
             }
@@ -287,7 +337,9 @@ impl Draft {
 
     fn end(&self, relation: &RelationDraft, end: usize) -> String {
         let (own, other) = (&relation.ends[end], &relation.ends[1 - end]);
-        let Some(field) = &own.field else { return String::new() };
+        let Some(field) = &own.field else {
+            return String::new();
+        };
         let target = &self.model(other.model).name;
         let ty = match (own.list, own.required) {
             (true, _) => format!("[{target}!]!"),
@@ -321,6 +373,11 @@ impl FieldDraft {
 }
 
 fn stored(name: Option<&String>) -> String {
-    name.map(|name| format!(" @db(name: \"{}\")", name.replace('\\', "\\\\").replace('"', "\\\"")))
-        .unwrap_or_default()
+    name.map(|name| {
+        format!(
+            " @db(name: \"{}\")",
+            name.replace('\\', "\\\\").replace('"', "\\\"")
+        )
+    })
+    .unwrap_or_default()
 }

@@ -26,7 +26,11 @@ pub fn answers(world: &World, request: &Request) -> [Result<Value, Refused>; 2] 
     let outer = may_ask(request, &request.page);
     let list = outer.and(may_ask(request, &request.nested_page)).map(|()| {
         let (rows, _) = page(world, model, &all, &request.page);
-        capped(request, &request.page, rows.iter().map(|row| shown(world, request, *row)).collect())
+        capped(
+            request,
+            &request.page,
+            rows.iter().map(|row| shown(world, request, *row)).collect(),
+        )
     });
     let connection = outer.map(|()| {
         let (rows, more) = page(world, model, &all, &request.page);
@@ -39,7 +43,10 @@ fn may_ask(request: &Request, page: &crate::requests::Page) -> Result<(), Refuse
     let asked = page.first.or(page.last);
     if refused(&page.filter) {
         Err(Refused::NullFilter)
-    } else if asked.zip(request.page_size).is_some_and(|(asked, most)| asked > most) {
+    } else if asked
+        .zip(request.page_size)
+        .is_some_and(|(asked, most)| asked > most)
+    {
         Err(Refused::PageTooLarge)
     } else {
         Ok(())
@@ -58,7 +65,10 @@ fn capped(request: &Request, page: &crate::requests::Page, rows: Vec<Value>) -> 
 /// Edges are a list; what is said of the page beside them is said of all of it, however many rows those are. Where
 /// the list is refused, so is the connection, and nobody sees the rest.
 fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> Value {
-    let ids: Vec<&Value> = rows.iter().map(|row| world.id(request.model, *row)).collect();
+    let ids: Vec<&Value> = rows
+        .iter()
+        .map(|row| world.id(request.model, *row))
+        .collect();
     let mut object = Map::new();
     let mut put = |key: Key, value: Value| object.insert(request.key(key).to_owned(), value);
     if !request.parts.edges.is_empty() {
@@ -67,7 +77,10 @@ fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> V
             for part in &request.parts.edges {
                 match *part {
                     "cursor" => edge.insert(request.key(Key::Cursor).into(), json!(cursor(id))),
-                    _ => edge.insert(request.key(Key::Node).into(), json!({request.key(Key::Id): id})),
+                    _ => edge.insert(
+                        request.key(Key::Node).into(),
+                        json!({request.key(Key::Id): id}),
+                    ),
                 };
             }
             Value::Object(edge)
@@ -82,8 +95,14 @@ fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> V
         let mut info = Map::new();
         for part in &request.parts.page_info {
             let (key, value) = match *part {
-                "hasNextPage" => (Key::HasNextPage, json!(more && request.page.first.is_some())),
-                "hasPreviousPage" => (Key::HasPreviousPage, json!(more && request.page.last.is_some())),
+                "hasNextPage" => (
+                    Key::HasNextPage,
+                    json!(more && request.page.first.is_some()),
+                ),
+                "hasPreviousPage" => (
+                    Key::HasPreviousPage,
+                    json!(more && request.page.last.is_some()),
+                ),
                 "startCursor" => (Key::StartCursor, json!(ids.first().map(|id| cursor(id)))),
                 _ => (Key::EndCursor, json!(ids.last().map(|id| cursor(id)))),
             };
@@ -99,22 +118,38 @@ fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> V
 
 fn shown(world: &World, request: &Request, row: usize) -> Value {
     let mut object = Map::new();
-    object.insert(request.key(Key::Id).into(), world.id(request.model, row).clone());
+    object.insert(
+        request.key(Key::Id).into(),
+        world.id(request.model, row).clone(),
+    );
     for (field, key) in &request.values {
         let cell = &world.rows[request.model.0][row][field.0];
-        object.insert(key.clone(), written(world.model.field(request.model, *field), cell));
+        object.insert(
+            key.clone(),
+            written(world.model.field(request.model, *field), cell),
+        );
     }
     for field in &world.model.model(request.model).fields {
-        let Some(relation) = field.relation() else { continue };
+        let Some(relation) = field.relation() else {
+            continue;
+        };
         let partners = world.partners(relation, row);
         if !field.list {
-            let partner = partners.first().map(|p| json!({"id": world.id(relation.target, *p)}));
+            let partner = partners
+                .first()
+                .map(|p| json!({"id": world.id(relation.target, *p)}));
             object.insert(field.name.clone(), partner.unwrap_or_default());
         } else if field.name == request.nested {
             let (rows, _) = page(world, relation.target, &partners, &request.nested_page);
             let id = request.key(Key::NestedId);
-            let list = rows.iter().map(|p| json!({id: world.id(relation.target, *p)})).collect();
-            object.insert(request.key(Key::Nested).into(), capped(request, &request.nested_page, list));
+            let list = rows
+                .iter()
+                .map(|p| json!({id: world.id(relation.target, *p)}))
+                .collect();
+            object.insert(
+                request.key(Key::Nested).into(),
+                capped(request, &request.nested_page, list),
+            );
         }
     }
     Value::Object(object)
@@ -125,7 +160,9 @@ fn written(field: &Field, value: &Value) -> Value {
     match (field.kind, value) {
         (_, Value::Array(items)) => items.iter().map(|item| written(field, item)).collect(),
         (FieldKind::Scalar(ScalarType::DateTime), Value::String(time)) => json!(format!("{time}Z")),
-        (FieldKind::Scalar(ScalarType::Json), Value::String(text)) => serde_json::from_str(text).unwrap(),
+        (FieldKind::Scalar(ScalarType::Json), Value::String(text)) => {
+            serde_json::from_str(text).unwrap()
+        }
         (_, value) => value.clone(),
     }
 }
@@ -134,7 +171,9 @@ fn written(field: &Field, value: &Value) -> Value {
 fn refused(filter: &Value) -> bool {
     match filter {
         Value::Object(entries) => entries.iter().any(|(key, value)| {
-            let many = ["_some", "_every", "_none"].iter().any(|suffix| key.ends_with(suffix));
+            let many = ["_some", "_every", "_none"]
+                .iter()
+                .any(|suffix| key.ends_with(suffix));
             (many && value.is_null()) || refused(value)
         }),
         Value::Array(items) => items.iter().any(refused),

@@ -97,7 +97,9 @@ const CASES_OF_EACH: u32 = 12;
 fn statements_find_what_the_rules_say() {
     let lab = Lab::open();
     let model = datamodel::parse("datamodel.prisma", DATAMODEL).unwrap();
-    let cases = asked::<u32>("PROPTEST_CASES").unwrap_or(CASES).div_ceil(WORLDS);
+    let cases = asked::<u32>("PROPTEST_CASES")
+        .unwrap_or(CASES)
+        .div_ceil(WORLDS);
     let first = first_seed();
     for number in 0..WORLDS {
         lab.compare(&model, DATAMODEL, first + u64::from(number), cases);
@@ -107,7 +109,8 @@ fn statements_find_what_the_rules_say() {
 #[test]
 fn statements_find_what_the_rules_say_whatever_the_datamodel_is_like() {
     let lab = Lab::open();
-    let cases = asked::<u32>("PROPTEST_CASES").map_or(CASES_OF_EACH, |cases| cases.div_ceil(DATAMODELS));
+    let cases =
+        asked::<u32>("PROPTEST_CASES").map_or(CASES_OF_EACH, |cases| cases.div_ceil(DATAMODELS));
     let (first, mut seen, mut refused) = (first_seed(), Seen::default(), 0);
     for seed in first..first + u64::from(DATAMODELS) {
         let dice = &mut Dice::new(seed);
@@ -151,7 +154,9 @@ impl Seen {
             let fields = || one.fields.iter().filter(|field| field.relation().is_none());
             self.columns += fields().filter(|field| field.column != field.name).count();
             self.lists += fields().filter(|field| field.list).count();
-            self.jsons += fields().filter(|field| field.kind == FieldKind::Scalar(ScalarType::Json)).count();
+            self.jsons += fields()
+                .filter(|field| field.kind == FieldKind::Scalar(ScalarType::Json))
+                .count();
         }
         for relation in &model.relations {
             let in_table = matches!(relation.storage, RelationStorage::Table { .. });
@@ -163,10 +168,34 @@ impl Seen {
     }
 
     fn has_all(&self) {
-        let Seen { uuids, numbers, tables, columns, lists, jsons, .. } = self;
-        let Seen { trees, one_to_one, single_in_tables, left_out, .. } = self;
-        let counts =
-            [uuids, numbers, tables, columns, lists, jsons, trees, one_to_one, single_in_tables, left_out];
+        let Seen {
+            uuids,
+            numbers,
+            tables,
+            columns,
+            lists,
+            jsons,
+            ..
+        } = self;
+        let Seen {
+            trees,
+            one_to_one,
+            single_in_tables,
+            left_out,
+            ..
+        } = self;
+        let counts = [
+            uuids,
+            numbers,
+            tables,
+            columns,
+            lists,
+            jsons,
+            trees,
+            one_to_one,
+            single_in_tables,
+            left_out,
+        ];
         assert!(counts.iter().all(|count| **count > 0), "{self:?}");
     }
 }
@@ -177,14 +206,21 @@ fn asked<T: std::str::FromStr>(name: &str) -> Option<T> {
 
 fn first_seed() -> u64 {
     asked("FILTERS_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
         now.as_secs() * 1_000
     })
 }
 
 /// Makes the same choices for a seed.
 fn runner(seed: u64, cases: u32) -> TestRunner {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 2_000,
+        ..Config::default()
+    };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
@@ -208,22 +244,33 @@ impl Lab {
             database.ready(later()).await.unwrap();
             database.local()
         });
-        Lab { system, test, database }
+        Lab {
+            system,
+            test,
+            database,
+        }
     }
 
     /// So many requests on rows of chance.
     fn compare(&self, model: &DataModel, text: &str, seed: u64, cases: u32) {
         println!("FILTERS_SEED={seed}");
         let mut runner = runner(seed, cases);
-        let world = world::worlds(model).new_tree(&mut runner).unwrap().current();
+        let world = world::worlds(model)
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
         let schema = format!("world {seed}");
         let filled = world.insertion(&schema);
-        self.system.block_on(fill(&self.test, model, text, &schema, &filled));
+        self.system
+            .block_on(fill(&self.test, model, text, &schema, &filled));
         let server = Server::new(model, &schema, self.database.clone());
-        let result = runner.run(&requests::requests(&world, &server.roots(model)), |request| {
-            let compared = self.system.block_on(server.compare(&world, &request));
-            compared.map_err(TestCaseError::fail)
-        });
+        let result = runner.run(
+            &requests::requests(&world, &server.roots(model)),
+            |request| {
+                let compared = self.system.block_on(server.compare(&world, &request));
+                compared.map_err(TestCaseError::fail)
+            },
+        );
         if let Err(failure) = result {
             panic!("FILTERS_SEED={seed}\n{failure}\n{text}\nrows:\n{filled}");
         }
@@ -237,8 +284,13 @@ fn later() -> Instant {
 async fn fill(test: &TestDatabase, model: &DataModel, text: &str, schema: &str, rows: &str) {
     let mut client = test.connect().await;
     let deployment = Deployment::new(model, text, schema);
-    migrations::apply(&mut client, &deployment, &|_| {}).await.unwrap();
-    client.batch_execute(rows).await.unwrap_or_else(|error| panic!("{error:?}\n{rows}"));
+    migrations::apply(&mut client, &deployment, &|_| {})
+        .await
+        .unwrap();
+    client
+        .batch_execute(rows)
+        .await
+        .unwrap_or_else(|error| panic!("{error:?}\n{rows}"));
 }
 
 /// What stands between a document and its answer.
@@ -256,8 +308,17 @@ impl Server {
         let physical = Physical::new(model.clone(), &PhysicalOptions::in_schema(schema_name));
         let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
         let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
-        let requests = Requests::new(Arc::clone(&schema), Box::new(validate), RequestOptions::default());
-        Server { schema, requests, planner, database }
+        let requests = Requests::new(
+            Arc::clone(&schema),
+            Box::new(validate),
+            RequestOptions::default(),
+        );
+        Server {
+            schema,
+            requests,
+            planner,
+            database,
+        }
     }
 
     fn roots(&self, model: &DataModel) -> Vec<Roots> {
@@ -288,23 +349,33 @@ impl Server {
                 page_size: request.page_size.map(|size| i64::try_from(size).unwrap()),
                 ..PageLimits::default()
             };
-            let statement = match (self.planner.query(field, &variables, limits, Access::Full), expected) {
+            let statement = match (
+                self.planner.query(field, &variables, limits, Access::Full),
+                expected,
+            ) {
                 (Ok(statement), Ok(expected)) => (statement, expected),
                 (Err(error), Err(Refused::NullFilter)) if error.code == Some(3033) => continue,
-                (Err(error), Err(Refused::PageTooLarge)) if error.kind == ErrorKind::LimitExceeded => {
+                (Err(error), Err(Refused::PageTooLarge))
+                    if error.kind == ErrorKind::LimitExceeded =>
+                {
                     continue;
                 }
-                (planned, expected) => return Err(format!("{planned:?} for {expected:?}\n{shown}")),
+                (planned, expected) => {
+                    return Err(format!("{planned:?} for {expected:?}\n{shown}"));
+                }
             };
             let (statement, expected) = statement;
             let run = format!("{shown}\n{}\n{:?}", statement.sql, statement.params);
             let answer = self.database.read(statement, later()).await;
             let answer = answer.map_err(|error| format!("{error:?}\n{run}"))?;
-            let answer = answer.map(|text| serde_json::from_slice::<Value>(text.as_bytes()).unwrap());
+            let answer =
+                answer.map(|text| serde_json::from_slice::<Value>(text.as_bytes()).unwrap());
             let answer = answer.map(without_refused_edges);
             if answer.as_ref().map(with_floats) != Some(with_floats(&expected)) {
                 let answer = answer.unwrap_or_default();
-                return Err(format!("PostgreSQL: {answer}\nevaluator:  {expected}\n{run}"));
+                return Err(format!(
+                    "PostgreSQL: {answer}\nevaluator:  {expected}\n{run}"
+                ));
             }
         }
         Ok(())
@@ -316,9 +387,12 @@ fn with_floats(value: &Value) -> Value {
     match value {
         Value::Number(number) => number.as_f64().into(),
         Value::Array(items) => items.iter().map(with_floats).collect(),
-        Value::Object(entries) => {
-            Value::Object(entries.iter().map(|(key, value)| (key.clone(), with_floats(value))).collect())
-        }
+        Value::Object(entries) => Value::Object(
+            entries
+                .iter()
+                .map(|(key, value)| (key.clone(), with_floats(value)))
+                .collect(),
+        ),
         other => other.clone(),
     }
 }

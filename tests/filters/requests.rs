@@ -128,25 +128,44 @@ impl Request {
                 };
                 format!(" {}: {name}", self.key(key))
             });
-            selected += &format!(" {}: pageInfo {{{} }}", self.key(Key::PageInfo), infos.collect::<String>());
+            selected += &format!(
+                " {}: pageInfo {{{} }}",
+                self.key(Key::PageInfo),
+                infos.collect::<String>()
+            );
         }
         if !self.parts.edges.is_empty() {
             let edges = self.parts.edges.iter().map(|name| match *name {
                 "cursor" => format!(" {}: cursor", self.key(Key::Cursor)),
-                _ => format!(" {}: node {{ {}: id }}", self.key(Key::Node), self.key(Key::Id)),
+                _ => format!(
+                    " {}: node {{ {}: id }}",
+                    self.key(Key::Node),
+                    self.key(Key::Id)
+                ),
             });
-            selected += &format!(" {}: edges {{{} }}", self.key(Key::Edges), edges.collect::<String>());
+            selected += &format!(
+                " {}: edges {{{} }}",
+                self.key(Key::Edges),
+                edges.collect::<String>()
+            );
         }
         if self.parts.count {
             let count = self.key(Key::Count);
-            selected += &format!(" {}: aggregate {{ {count}: count }}", self.key(Key::Aggregate));
+            selected += &format!(
+                " {}: aggregate {{ {count}: count }}",
+                self.key(Key::Aggregate)
+            );
         }
         selected
     }
 
     pub fn document(&self, world: &World) -> String {
         let model = world.model.model(self.model);
-        let nested = model.field(model.field_named(&self.nested).unwrap()).relation().unwrap().target;
+        let nested = model
+            .field(model.field_named(&self.nested).unwrap())
+            .relation()
+            .unwrap()
+            .target;
         let (name, nested_name) = (&model.name, &world.model.model(nested).name);
         let declared = |name: &str, prefix: &str| {
             format!(
@@ -155,12 +174,22 @@ impl Request {
             )
         };
         let passed = |prefix: &str| {
-            let names = ["where", "orderBy", "skip", "after", "before", "first", "last"];
-            names.map(|name| format!("{name}: ${prefix}{name}")).join(", ")
+            let names = [
+                "where", "orderBy", "skip", "after", "before", "first", "last",
+            ];
+            names
+                .map(|name| format!("{name}: ${prefix}{name}"))
+                .join(", ")
         };
-        let partners = model.fields.iter().filter(|f| f.relation().is_some() && !f.list);
+        let partners = model
+            .fields
+            .iter()
+            .filter(|f| f.relation().is_some() && !f.list);
         let partners: String = partners.map(|f| format!(" {} {{ id }}", f.name)).collect();
-        let values = self.values.iter().map(|(field, key)| format!(" {key}: {}", model.field(*field).name));
+        let values = self
+            .values
+            .iter()
+            .map(|(field, key)| format!(" {key}: {}", model.field(*field).name));
         let Roots { list, connection } = &self.roots;
         format!(
             "query ({}, {}) {{\n  {list}({outer}) {{ {id}: id{}{partners} {}: {}({}) {{ {}: id }} }}\n  \
@@ -204,13 +233,23 @@ impl Request {
 pub fn requests(world: &World, roots: &[Roots]) -> BoxedStrategy<Request> {
     let world = Rc::new(world.clone());
     let filters = filters(&world);
-    let pages: Vec<_> = world.model.model_ids().map(|id| pages(&world, id, filters[id.0].clone())).collect();
+    let pages: Vec<_> = world
+        .model
+        .model_ids()
+        .map(|id| pages(&world, id, filters[id.0].clone()))
+        .collect();
     let mut requests = Vec::new();
     for id in world.model.model_ids() {
         let definition = world.model.model(id);
-        let valued = definition.field_ids().filter(|field| definition.field(*field).relation().is_none());
+        let valued = definition
+            .field_ids()
+            .filter(|field| definition.field(*field).relation().is_none());
         let valued: Vec<FieldId> = valued.collect();
-        for field in definition.fields.iter().filter(|f| f.list && f.relation().is_some()) {
+        for field in definition
+            .fields
+            .iter()
+            .filter(|f| f.list && f.relation().is_some())
+        {
             let target = field.relation().unwrap().target;
             let name = field.name.clone();
             let pages = (pages[id.0].clone(), pages[target.0].clone());
@@ -222,7 +261,11 @@ pub fn requests(world: &World, roots: &[Roots]) -> BoxedStrategy<Request> {
                     model: id,
                     roots: roots.clone(),
                     page,
-                    values: valued.iter().copied().zip(keys.split_off(Key::EndCursor as usize + 1)).collect(),
+                    values: valued
+                        .iter()
+                        .copied()
+                        .zip(keys.split_off(Key::EndCursor as usize + 1))
+                        .collect(),
                     nested: name.clone(),
                     nested_page,
                     parts,
@@ -250,15 +293,21 @@ fn parts() -> impl Strategy<Value = Parts> {
 
 fn pages(world: &World, model: ModelId, filter: BoxedStrategy<Value>) -> BoxedStrategy<Page> {
     let definition = world.model.model(model);
-    let orders = definition.field_ids().filter(|f| definition.field(*f).is_column());
+    let orders = definition
+        .field_ids()
+        .filter(|f| definition.field(*f).is_column());
     let orders: Vec<_> = orders
         .flat_map(|f| {
             let name = &definition.field(f).name;
-            [(f, false, format!("{name}_ASC")), (f, true, format!("{name}_DESC"))]
+            [
+                (f, false, format!("{name}_ASC")),
+                (f, true, format!("{name}_DESC")),
+            ]
         })
         .collect();
-    let mut ids: Vec<String> =
-        (0..world.rows[model.0].len()).map(|row| cursor(world.id(model, row))).collect();
+    let mut ids: Vec<String> = (0..world.rows[model.0].len())
+        .map(|row| cursor(world.id(model, row)))
+        .collect();
     ids.push(match definition.id_field().kind {
         FieldKind::Scalar(ScalarType::Int) => "987654".to_owned(),
         FieldKind::Scalar(ScalarType::Uuid) => UUIDS[0].to_owned(),
@@ -270,18 +319,29 @@ fn pages(world: &World, model: ModelId, filter: BoxedStrategy<Value>) -> BoxedSt
         (0..5_usize).prop_map(|n| (Some(n), None)),
         (0..5_usize).prop_map(|n| (None, Some(n))),
     ];
-    let cursors = (weighted(0.3, select(ids.clone())), weighted(0.2, select(ids)));
-    (filter, weighted(0.7, select(orders)), weighted(0.3, 0..4_usize), size, cursors)
-        .prop_map(|(filter, order, skip, (first, last), (after, before))| Page {
-            filter,
-            order_name: order.as_ref().map(|(_, _, name)| name.clone()),
-            order: order.map(|(field, descends, _)| (field, descends)),
-            skip,
-            first,
-            last,
-            after,
-            before,
-        })
+    let cursors = (
+        weighted(0.3, select(ids.clone())),
+        weighted(0.2, select(ids)),
+    );
+    (
+        filter,
+        weighted(0.7, select(orders)),
+        weighted(0.3, 0..4_usize),
+        size,
+        cursors,
+    )
+        .prop_map(
+            |(filter, order, skip, (first, last), (after, before))| Page {
+                filter,
+                order_name: order.as_ref().map(|(_, _, name)| name.clone()),
+                order: order.map(|(field, descends, _)| (field, descends)),
+                skip,
+                first,
+                last,
+                after,
+                before,
+            },
+        )
         .boxed()
 }
 
@@ -289,13 +349,17 @@ fn pages(world: &World, model: ModelId, filter: BoxedStrategy<Value>) -> BoxedSt
 fn filters(world: &World) -> Vec<BoxedStrategy<Value>> {
     let model = &world.model;
     let plain: Vec<_> = model.model_ids().map(|id| comparisons(world, id)).collect();
-    let mut filters: Vec<BoxedStrategy<Value>> = plain.iter().map(|entry| objects(entry.clone())).collect();
+    let mut filters: Vec<BoxedStrategy<Value>> =
+        plain.iter().map(|entry| objects(entry.clone())).collect();
     for _ in 0..DEPTH {
         let deeper = model.model_ids().map(|id| {
             let mut related = Vec::new();
             for field in &model.model(id).fields {
-                let Some(relation) = field.relation() else { continue };
-                let inner = prop_oneof![12 => filters[relation.target.0].clone(), 1 => Just(json!({}))];
+                let Some(relation) = field.relation() else {
+                    continue;
+                };
+                let inner =
+                    prop_oneof![12 => filters[relation.target.0].clone(), 1 => Just(json!({}))];
                 if field.list {
                     for quantifier in ["some", "every", "none"] {
                         let key = format!("{}_{quantifier}", field.name);
@@ -314,7 +378,8 @@ fn filters(world: &World) -> Vec<BoxedStrategy<Value>> {
                 1 => same,
                 1 => Just(Value::Null),
             ];
-            let combined = (select(&["AND", "OR", "NOT"][..]), parts).prop_map(|(k, v)| (k.to_owned(), v));
+            let combined =
+                (select(&["AND", "OR", "NOT"][..]), parts).prop_map(|(k, v)| (k.to_owned(), v));
             let related = select(related).prop_flat_map(|one| one);
             objects(prop_oneof![3 => plain[id.0].clone(), 3 => related, 3 => combined].boxed())
         });
@@ -334,9 +399,19 @@ fn objects(entry: BoxedStrategy<(String, Value)>) -> BoxedStrategy<Value> {
 fn comparisons(world: &World, model: ModelId) -> BoxedStrategy<(String, Value)> {
     let definition = world.model.model(model);
     let mut entries = Vec::new();
-    for (position, field) in definition.fields.iter().enumerate().filter(|(_, f)| f.is_column()) {
-        let stored: Vec<Value> = world.rows[model.0].iter().map(|row| row[position].clone()).collect();
-        let Some((operators, value)) = operators(field, stored) else { continue };
+    for (position, field) in definition
+        .fields
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| f.is_column())
+    {
+        let stored: Vec<Value> = world.rows[model.0]
+            .iter()
+            .map(|row| row[position].clone())
+            .collect();
+        let Some((operators, value)) = operators(field, stored) else {
+            continue;
+        };
         for operator in operators {
             let value = match *operator {
                 "_in" | "_not_in" => prop_oneof![
@@ -355,7 +430,9 @@ fn comparisons(world: &World, model: ModelId) -> BoxedStrategy<(String, Value)> 
 }
 
 fn or_null(value: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
-    weighted(0.9, value).prop_map(Option::unwrap_or_default).boxed()
+    weighted(0.9, value)
+        .prop_map(Option::unwrap_or_default)
+        .boxed()
 }
 
 type Operators = &'static [&'static str];
@@ -380,7 +457,11 @@ fn operators(field: &Field, stored: Vec<Value>) -> Option<(Operators, BoxedStrat
         "_ends_with",
         "_not_ends_with",
     ];
-    let stored: Vec<Value> = stored.into_iter().filter(|v| !v.is_null()).chain([json!(field.name)]).collect();
+    let stored: Vec<Value> = stored
+        .into_iter()
+        .filter(|v| !v.is_null())
+        .chain([json!(field.name)])
+        .collect();
     Some(match field.kind {
         FieldKind::Relation(_) => return None,
         FieldKind::Enum(_) => (UNORDERED, select(COLORS).prop_map(|v| json!(v)).boxed()),
@@ -400,7 +481,10 @@ fn operators(field: &Field, stored: Vec<Value>) -> Option<(Operators, BoxedStrat
             }
             ScalarType::Float => {
                 let float = prop_oneof![select(FLOATS), select(&[1e300, -0.0, 0.2, 1e-40][..])];
-                (ORDERED, prop_oneof![float.prop_map(|v| json!(v)), Just(json!(0))].boxed())
+                (
+                    ORDERED,
+                    prop_oneof![float.prop_map(|v| json!(v)), Just(json!(0))].boxed(),
+                )
             }
             ScalarType::Boolean => (&["", "_not"], any::<bool>().prop_map(|v| json!(v)).boxed()),
             ScalarType::DateTime => {
@@ -408,7 +492,9 @@ fn operators(field: &Field, stored: Vec<Value>) -> Option<(Operators, BoxedStrat
                 (ORDERED, time.prop_map(|v| json!(v)).boxed())
             }
             ScalarType::Uuid => {
-                let stored = stored.into_iter().filter(|v| v.as_str().is_some_and(|v| v.len() == 36));
+                let stored = stored
+                    .into_iter()
+                    .filter(|v| v.as_str().is_some_and(|v| v.len() == 36));
                 let known: Vec<String> = stored
                     .map(|v| v.as_str().unwrap().to_owned())
                     .chain(UUIDS.iter().map(|v| (*v).to_owned()))
@@ -416,7 +502,8 @@ fn operators(field: &Field, stored: Vec<Value>) -> Option<(Operators, BoxedStrat
                 let uuid = (select(known), any::<bool>());
                 (
                     UNORDERED,
-                    uuid.prop_map(|(v, upper)| json!(if upper { v.to_uppercase() } else { v })).boxed(),
+                    uuid.prop_map(|(v, upper)| json!(if upper { v.to_uppercase() } else { v }))
+                        .boxed(),
                 )
             }
         },

@@ -15,11 +15,17 @@ pub fn cursor(id: &Value) -> String {
 
 /// The rows of a page in order, and whether there are more of them beyond `first` or `last`.
 pub fn page(world: &World, model: ModelId, rows: &[usize], page: &Page) -> (Vec<usize>, bool) {
-    let mut found: Vec<usize> =
-        rows.iter().copied().filter(|row| holds(world, model, *row, &page.filter) == Some(true)).collect();
+    let mut found: Vec<usize> = rows
+        .iter()
+        .copied()
+        .filter(|row| holds(world, model, *row, &page.filter) == Some(true))
+        .collect();
     let by = |a: usize, b: usize| compare_rows(world, model, page, a, b);
     found.sort_by(|a, b| by(*a, *b));
-    for (id, side) in [(&page.after, Ordering::Greater), (&page.before, Ordering::Less)] {
+    for (id, side) in [
+        (&page.after, Ordering::Greater),
+        (&page.before, Ordering::Less),
+    ] {
         let Some(id) = id else { continue };
         let at = (0..world.rows[model.0].len()).find(|row| cursor(world.id(model, *row)) == *id);
         found.retain(|row| at.is_some_and(|at| by(*row, at) == side));
@@ -31,7 +37,9 @@ pub fn page(world: &World, model: ModelId, rows: &[usize], page: &Page) -> (Vec<
         return (found[start..end].to_vec(), start > 0);
     }
     let start = skip.min(found.len());
-    let end = page.first.map_or(found.len(), |first| (start + first).min(found.len()));
+    let end = page
+        .first
+        .map_or(found.len(), |first| (start + first).min(found.len()));
     (found[start..end].to_vec(), end < found.len())
 }
 
@@ -44,7 +52,11 @@ fn compare_rows(world: &World, model: ModelId, page: &Page, a: usize, b: usize) 
         (false, false) => compare(x, y),
         (left, right) => left.cmp(&right),
     };
-    let first = if descends { ascending.reverse() } else { ascending };
+    let first = if descends {
+        ascending.reverse()
+    } else {
+        ascending
+    };
     first.then_with(|| compare(&rows[a][id.0], &rows[b][id.0]))
 }
 
@@ -59,14 +71,22 @@ fn compare(a: &Value, b: &Value) -> Ordering {
 
 /// Whether a filter holds for a row; `None` is unknown.
 pub fn holds(world: &World, model: ModelId, row: usize, filter: &Value) -> Option<bool> {
-    let Value::Object(entries) = filter else { return Some(true) };
-    all(entries.iter().map(|(key, value)| entry_holds(world, model, row, key, value)))
+    let Value::Object(entries) = filter else {
+        return Some(true);
+    };
+    all(entries
+        .iter()
+        .map(|(key, value)| entry_holds(world, model, row, key, value)))
 }
 
 fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let parts: Vec<_> = parts.collect();
     let unknown = parts.contains(&None);
-    if parts.contains(&Some(false)) { Some(false) } else { (!unknown).then_some(true) }
+    if parts.contains(&Some(false)) {
+        Some(false)
+    } else {
+        (!unknown).then_some(true)
+    }
 }
 
 fn not(part: Option<bool>) -> Option<bool> {
@@ -77,7 +97,13 @@ fn one(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     not(all(parts.map(not)))
 }
 
-fn entry_holds(world: &World, model: ModelId, row: usize, key: &str, value: &Value) -> Option<bool> {
+fn entry_holds(
+    world: &World,
+    model: ModelId,
+    row: usize,
+    key: &str,
+    value: &Value,
+) -> Option<bool> {
     if matches!(key, "AND" | "OR" | "NOT") {
         if value.is_null() {
             return Some(true);
@@ -93,7 +119,12 @@ fn entry_holds(world: &World, model: ModelId, row: usize, key: &str, value: &Val
     let (FieldId(field), operator) = asked_of(world.model.model(model), key);
     let definition = &world.model.model(model).fields[field];
     let Some(relation) = definition.relation() else {
-        return compares(definition, &world.rows[model.0][row][field], operator, value);
+        return compares(
+            definition,
+            &world.rows[model.0][row][field],
+            operator,
+            value,
+        );
     };
     let partners = world.partners(relation, row);
     if value.is_null() {
@@ -110,9 +141,14 @@ fn entry_holds(world: &World, model: ModelId, row: usize, key: &str, value: &Val
 
 /// The field that a key of a filter begins with, and what follows. No datamodel has two fields that both fit.
 fn asked_of<'a>(model: &Model, key: &'a str) -> (FieldId, &'a str) {
-    let fields = model.field_ids().filter_map(|id| Some((id, key.strip_prefix(&model.field(id).name)?)));
+    let fields = model
+        .field_ids()
+        .filter_map(|id| Some((id, key.strip_prefix(&model.field(id).name)?)));
     let whole = |(_, rest): &(FieldId, &str)| rest.is_empty() || rest.starts_with('_');
-    let (field, rest) = fields.filter(whole).min_by_key(|(_, rest)| rest.len()).unwrap();
+    let (field, rest) = fields
+        .filter(whole)
+        .min_by_key(|(_, rest)| rest.len())
+        .unwrap();
     (field, rest.strip_prefix('_').unwrap_or(rest))
 }
 
@@ -142,7 +178,11 @@ fn compares(field: &Field, cell: &Value, operator: &str, given: &Value) -> Optio
                     None
                 }
             } else {
-                Some(items.iter().any(|i| !i.is_null() && compare(cell, i) == Ordering::Equal))
+                Some(
+                    items
+                        .iter()
+                        .any(|i| !i.is_null() && compare(cell, i) == Ordering::Equal),
+                )
             };
         }
         ("not_in", _) => return not(compares(field, cell, "in", given)),

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 /// Few, so that rows share them and filters hit them; awkward, so that quoting and patterns matter.
 pub const TEXTS: &[&str] = &[
-    "", "a", "b", "ab", "aB", "A", "a%b", "a_b", "axb", "a\\b", "\\", "%", "_", "it's", "\"q\"", "null",
-    "{a,b}", "$1", "é", "e\u{301}", "😀x", "\u{1}", " a",
+    "", "a", "b", "ab", "aB", "A", "a%b", "a_b", "axb", "a\\b", "\\", "%", "_", "it's", "\"q\"",
+    "null", "{a,b}", "$1", "é", "e\u{301}", "😀x", "\u{1}", " a",
 ];
 pub const FLOATS: &[f64] = &[0.0, 0.1, 0.3, -1.5, 1e-7, 12345678.25, 1e15];
 pub const COLORS: &[&str] = &["RED", "GREEN", "BLUE"];
@@ -26,10 +26,27 @@ pub const UUIDS: &[&str] = &[
 ];
 /// A time as it is compared, and ways to write it.
 pub const TIMES: &[(&str, &[&str])] = &[
-    ("2019-12-31T23:59:59.999", &["2019-12-31T23:59:59.999Z", "2020-01-01T00:59:59.999+01:00"]),
-    ("2020-01-01T00:00:00.000", &["2020", "2020-01-01", "2020-01-01T00:00:00Z", "2019-12-31T22:00:00-02:00"]),
-    ("2020-01-01T00:00:00.001", &["2020-01-01T00:00:00.001", "2020-01-01T00:00:00.001Z"]),
-    ("2024-02-29T12:30:00.000", &["2024-02-29T12:30", "2024-02-29T12:30:00.000Z"]),
+    (
+        "2019-12-31T23:59:59.999",
+        &["2019-12-31T23:59:59.999Z", "2020-01-01T00:59:59.999+01:00"],
+    ),
+    (
+        "2020-01-01T00:00:00.000",
+        &[
+            "2020",
+            "2020-01-01",
+            "2020-01-01T00:00:00Z",
+            "2019-12-31T22:00:00-02:00",
+        ],
+    ),
+    (
+        "2020-01-01T00:00:00.001",
+        &["2020-01-01T00:00:00.001", "2020-01-01T00:00:00.001Z"],
+    ),
+    (
+        "2024-02-29T12:30:00.000",
+        &["2024-02-29T12:30", "2024-02-29T12:30:00.000Z"],
+    ),
 ];
 
 #[derive(Debug, Clone)]
@@ -61,21 +78,36 @@ impl World {
         let mut sql = String::new();
         for id in self.model.model_ids() {
             let model = self.model.model(id);
-            let columns: Vec<usize> =
-                (0..model.fields.len()).filter(|f| model.fields[*f].is_column()).collect();
-            let names: Vec<String> = columns.iter().map(|f| quoted(&model.fields[*f].column)).collect();
+            let columns: Vec<usize> = (0..model.fields.len())
+                .filter(|f| model.fields[*f].is_column())
+                .collect();
+            let names: Vec<String> = columns
+                .iter()
+                .map(|f| quoted(&model.fields[*f].column))
+                .collect();
             let table = quoted(&model.table);
             for row in &self.rows[id.0] {
                 let values: Vec<String> = columns.iter().map(|f| literal(&row[*f])).collect();
                 let (names, values) = (names.join(", "), values.join(", "));
-                writeln!(sql, "insert into \"{schema}\".{table} ({names}) values ({values});").unwrap();
-                for (field, items) in model.fields.iter().zip(row).filter(|(field, _)| field.is_scalar_list())
+                writeln!(
+                    sql,
+                    "insert into \"{schema}\".{table} ({names}) values ({values});"
+                )
+                .unwrap();
+                for (field, items) in model
+                    .fields
+                    .iter()
+                    .zip(row)
+                    .filter(|(field, _)| field.is_scalar_list())
                 {
                     let (list, id) = (quoted(&model.list_table(field)), literal(&row[model.id.0]));
                     for (position, item) in items.as_array().into_iter().flatten().enumerate() {
                         let (position, item) = ((position + 1) * 1_000, literal(item));
-                        writeln!(sql, "insert into \"{schema}\".{list} values ({id}, {position}, {item});")
-                            .unwrap();
+                        writeln!(
+                            sql,
+                            "insert into \"{schema}\".{list} values ({id}, {position}, {item});"
+                        )
+                        .unwrap();
                     }
                 }
             }
@@ -89,13 +121,20 @@ impl World {
                 match &relation.storage {
                     RelationStorage::Inline { side, column } => {
                         let ((own, own_id), (_, partner_id)) = (at(*side), at(side.other()));
-                        let (table, column) = (quoted(&self.model.model(own).table), quoted(column));
+                        let (table, column) =
+                            (quoted(&self.model.model(own).table), quoted(column));
                         let set = format!("\"{schema}\".{table} set {column} = {partner_id}");
                         let id = quoted(&self.model.model(own).id_field().column);
                         writeln!(sql, "update {set} where {id} = {own_id};").unwrap();
                     }
-                    RelationStorage::Table { table, a_column, b_column, .. } => {
-                        let table = format!("\"{schema}\".\"{table}\" (\"{a_column}\", \"{b_column}\")");
+                    RelationStorage::Table {
+                        table,
+                        a_column,
+                        b_column,
+                        ..
+                    } => {
+                        let table =
+                            format!("\"{schema}\".\"{table}\" (\"{a_column}\", \"{b_column}\")");
                         let (a, b) = (at(Side::A).1, at(Side::B).1);
                         writeln!(sql, "insert into {table} values ({a}, {b});").unwrap();
                     }
@@ -140,9 +179,15 @@ pub fn worlds(model: &DataModel) -> impl Strategy<Value = World> + use<> {
             }
         }
         let links = model.relations.iter().zip(pairs).map(|(relation, pairs)| {
-            let (at_a, at_b) = (rows[relation.a.model.0].len(), rows[relation.b.model.0].len());
+            let (at_a, at_b) = (
+                rows[relation.a.model.0].len(),
+                rows[relation.b.model.0].len(),
+            );
             let mut links: Vec<(usize, usize)> = Vec::new();
-            for (a, b) in pairs.into_iter().map(|(a, b)| (a.index(at_a), b.index(at_b))) {
+            for (a, b) in pairs
+                .into_iter()
+                .map(|(a, b)| (a.index(at_a), b.index(at_b)))
+            {
                 let taken_a = !relation.a.list && links.iter().any(|l| l.0 == a);
                 let taken_b = !relation.b.list && links.iter().any(|l| l.1 == b);
                 if !taken_a && !taken_b && !links.contains(&(a, b)) {
@@ -152,7 +197,11 @@ pub fn worlds(model: &DataModel) -> impl Strategy<Value = World> + use<> {
             links
         });
         let links = links.collect();
-        World { model: model.clone(), rows, links }
+        World {
+            model: model.clone(),
+            rows,
+            links,
+        }
     })
 }
 
@@ -166,14 +215,20 @@ fn cell(field: &Field) -> BoxedStrategy<Value> {
             ScalarType::Float => select(FLOATS).prop_map(|v| json!(v)).boxed(),
             ScalarType::Boolean => any::<bool>().prop_map(|v| json!(v)).boxed(),
             ScalarType::DateTime => select(TIMES).prop_map(|v| json!(v.0)).boxed(),
-            ScalarType::Json => select(&["{}", "[1]", "{\"a\":null}"][..]).prop_map(|v| json!(v)).boxed(),
+            ScalarType::Json => select(&["{}", "[1]", "{\"a\":null}"][..])
+                .prop_map(|v| json!(v))
+                .boxed(),
             ScalarType::Uuid => select(UUIDS).prop_map(|v| json!(v)).boxed(),
         },
     };
     if field.list {
         return vec(value, 0..4).prop_map(Value::Array).boxed();
     }
-    if field.required { value } else { prop_oneof![2 => value, 1 => Just(Value::Null)].boxed() }
+    if field.required {
+        value
+    } else {
+        prop_oneof![2 => value, 1 => Just(Value::Null)].boxed()
+    }
 }
 
 /// Ids whose order is not that of the rows, nor that of their numbers.
@@ -187,6 +242,10 @@ fn one_of_its_kind(field: &Field, number: usize) -> Value {
                 (number as u32 + 1).wrapping_mul(0x9E37_79B9)
             ))
         }
-        _ => json!(format!("{}{}", AWKWARD[number % AWKWARD.len()], number / AWKWARD.len())),
+        _ => json!(format!(
+            "{}{}",
+            AWKWARD[number % AWKWARD.len()],
+            number / AWKWARD.len()
+        )),
     }
 }

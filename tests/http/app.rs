@@ -49,7 +49,11 @@ impl TestApp {
         Self::build(&url, Some(database), &[], application).await
     }
 
-    pub async fn on(url: &str, database: Option<TestDatabase>, settings: &[(&'static str, &str)]) -> TestApp {
+    pub async fn on(
+        url: &str,
+        database: Option<TestDatabase>,
+        settings: &[(&'static str, &str)],
+    ) -> TestApp {
         Self::build(url, database, settings, &Shop).await
     }
 
@@ -71,24 +75,47 @@ impl TestApp {
             .chain(settings)
             .map(|(key, value)| (*key, "the test", (*value).to_owned()))
             .collect();
-        let inputs =
-            Inputs { purpose: Purpose::Serve, variables: BTreeMap::new(), directory: None, arguments };
+        let inputs = Inputs {
+            purpose: Purpose::Serve,
+            variables: BTreeMap::new(),
+            directory: None,
+            arguments,
+        };
         let loaded = settings::load(&inputs).unwrap_or_else(|error| panic!("{error}"));
         let server = Server::build(loaded.settings, application).await.unwrap();
         let address = format!("http://{}", server.addresses()[0]);
-        let token = server.tokens().sign(SystemTime::now(), Duration::from_secs(3_600)).unwrap();
+        let token = server
+            .tokens()
+            .sign(SystemTime::now(), Duration::from_secs(3_600))
+            .unwrap();
         actix_web::rt::spawn(server.run_until_stopped());
-        let app = TestApp { address, token, client: Client::new(), database };
+        let app = TestApp {
+            address,
+            token,
+            client: Client::new(),
+            database,
+        };
         if app.database.is_some() {
             // On a busy machine the deployment may take longer than the server waits for it.
-            gom_test_support::eventually("the database is deployed", async || app.is_deployed().await).await;
+            gom_test_support::eventually("the database is deployed", async || {
+                app.is_deployed().await
+            })
+            .await;
         }
         app
     }
 
     async fn is_deployed(&self) -> bool {
-        let answer = self.request(Method::GET, "/readyz").send().await.unwrap().text().await.unwrap();
-        serde_json::from_str::<Value>(&answer).is_ok_and(|body| body["datamodel"]["state"] == "ready")
+        let answer = self
+            .request(Method::GET, "/readyz")
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        serde_json::from_str::<Value>(&answer)
+            .is_ok_and(|body| body["datamodel"]["state"] == "ready")
     }
 
     /// The server's database.
@@ -98,7 +125,8 @@ impl TestApp {
 
     /// A request without a token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.address))
+        self.client
+            .request(method, format!("{}{path}", self.address))
     }
 
     /// A request with the service token.
@@ -112,7 +140,9 @@ impl TestApp {
     }
 
     pub async fn post_to(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
-        let request = self.authorized(Method::POST, path).header("Content-Type", "application/json");
+        let request = self
+            .authorized(Method::POST, path)
+            .header("Content-Type", "application/json");
         read(request.body(body).send().await.unwrap()).await
     }
 
@@ -130,17 +160,26 @@ pub async fn read(response: Response) -> Answer {
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    Answer { status, headers, body }
+    Answer {
+        status,
+        headers,
+        body,
+    }
 }
 
 impl Answer {
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap())
+            .unwrap_or_default()
     }
 
     /// `extensions.code` of the only error.
     pub fn code(&self) -> &str {
-        let errors = self.body["errors"].as_array().unwrap_or_else(|| panic!("no errors: {}", self.body));
+        let errors = self.body["errors"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no errors: {}", self.body));
         assert_eq!(errors.len(), 1, "{}", self.body);
         errors[0]["extensions"]["code"].as_str().unwrap()
     }

@@ -18,13 +18,25 @@ async fn jobs_of_an_order(application: &'static dyn Application) -> i64 {
             }) { name } }"#,
         )
         .await;
-    assert_eq!(created.body["data"]["createOrder"]["name"], "One", "{}", created.body);
+    assert_eq!(
+        created.body["data"]["createOrder"]["name"], "One",
+        "{}",
+        created.body
+    );
     let client = app.database().connect().await;
-    client.query_one("select count(*) from gom.job", &[]).await.unwrap().get(0)
+    client
+        .query_one("select count(*) from gom.job", &[])
+        .await
+        .unwrap()
+        .get(0)
 }
 
 #[actix_web::test]
 async fn a_server_without_an_application_serves_the_datamodel_and_queues_no_jobs() {
     assert_eq!(jobs_of_an_order(&NoApplication).await, 0);
-    assert_eq!(jobs_of_an_order(&Shop).await, 1, "the shop's orders are watched");
+    assert_eq!(
+        jobs_of_an_order(&Shop).await,
+        1,
+        "the shop's orders are watched"
+    );
 }

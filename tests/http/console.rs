@@ -10,21 +10,34 @@ use serde_json::json;
 use crate::app::{TestApp, read};
 
 /// As Chromium asks when somebody opens an address.
-const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
+const BROWSER: &str =
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
 async fn open(app: &TestApp, path: &str) -> Response {
-    app.request(Method::GET, path).header("Accept", BROWSER).send().await.unwrap()
+    app.request(Method::GET, path)
+        .header("Accept", BROWSER)
+        .send()
+        .await
+        .unwrap()
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    headers
+        .get(name)
+        .map(|value| value.to_str().unwrap())
+        .unwrap_or_default()
 }
 
 /// The paths of the page's files, as the browser asks for them.
 async fn files(app: &TestApp) -> Vec<String> {
     let page = open(app, "/graphql").await.text().await.unwrap();
-    let parts = page.split("=\"graphql/").skip(1).filter_map(|rest| rest.split('"').next());
-    let names = parts.map(|name| format!("/graphql/{name}")).collect::<Vec<_>>();
+    let parts = page
+        .split("=\"graphql/")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    let names = parts
+        .map(|name| format!("/graphql/{name}"))
+        .collect::<Vec<_>>();
     assert_eq!(names.len(), 3, "{page}");
     names
 }
@@ -35,25 +48,63 @@ async fn browsers_get_the_page_and_clients_the_api() {
     for path in ["/graphql", "/graphql/", "/graphql?operationName=A"] {
         let page = open(&app, path).await;
         assert_eq!(page.status(), StatusCode::OK, "{path}");
-        assert_eq!(header(page.headers(), "content-type"), "text/html; charset=utf-8");
+        assert_eq!(
+            header(page.headers(), "content-type"),
+            "text/html; charset=utf-8"
+        );
         let text = page.text().await.unwrap();
-        assert!(text.starts_with("<!doctype html>") && text.contains(r#"data-examples="shop""#), "{text}");
+        assert!(
+            text.starts_with("<!doctype html>") && text.contains(r#"data-examples="shop""#),
+            "{text}"
+        );
     }
     // A document in the address is asked of the API, whatever is accepted.
-    let asked = app.authorized(Method::GET, "/graphql?query=%7B__typename%7D").header("Accept", BROWSER);
-    assert_eq!(read(asked.send().await.unwrap()).await.body["data"]["__typename"], "Query");
-    for accept in ["*/*", "application/json", "application/graphql-response+json, text/html;q=0.5"] {
-        let asked = app.authorized(Method::GET, "/graphql").header("Accept", accept);
+    let asked = app
+        .authorized(Method::GET, "/graphql?query=%7B__typename%7D")
+        .header("Accept", BROWSER);
+    assert_eq!(
+        read(asked.send().await.unwrap()).await.body["data"]["__typename"],
+        "Query"
+    );
+    for accept in [
+        "*/*",
+        "application/json",
+        "application/graphql-response+json, text/html;q=0.5",
+    ] {
+        let asked = app
+            .authorized(Method::GET, "/graphql")
+            .header("Accept", accept);
         let answer = read(asked.send().await.unwrap()).await;
-        assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "BAD_USER_INPUT"), "{accept}");
-        assert_eq!(answer.header("vary"), "Accept", "a cache must not give the page to it");
+        assert_eq!(
+            (answer.status, answer.code()),
+            (StatusCode::BAD_REQUEST, "BAD_USER_INPUT"),
+            "{accept}"
+        );
+        assert_eq!(
+            answer.header("vary"),
+            "Accept",
+            "a cache must not give the page to it"
+        );
     }
-    let posted = app.authorized(Method::POST, "/graphql").header("Accept", BROWSER);
-    let posted = posted.header("Content-Type", "application/json").body(r#"{"query":"{__typename}"}"#);
-    assert_eq!(read(posted.send().await.unwrap()).await.body["data"]["__typename"], "Query");
-    let upgrade =
-        app.request(Method::GET, "/graphql").header("Accept", BROWSER).header("Upgrade", "websocket");
-    assert_eq!(upgrade.send().await.unwrap().status(), StatusCode::BAD_REQUEST, "half a handshake");
+    let posted = app
+        .authorized(Method::POST, "/graphql")
+        .header("Accept", BROWSER);
+    let posted = posted
+        .header("Content-Type", "application/json")
+        .body(r#"{"query":"{__typename}"}"#);
+    assert_eq!(
+        read(posted.send().await.unwrap()).await.body["data"]["__typename"],
+        "Query"
+    );
+    let upgrade = app
+        .request(Method::GET, "/graphql")
+        .header("Accept", BROWSER)
+        .header("Upgrade", "websocket");
+    assert_eq!(
+        upgrade.send().await.unwrap().status(),
+        StatusCode::BAD_REQUEST,
+        "half a handshake"
+    );
 }
 
 #[actix_web::test]
@@ -82,7 +133,10 @@ async fn the_page_is_bound_by_a_strict_policy() {
     assert_eq!(header(&headers, "cache-control"), "no-cache");
     assert!(headers.get("set-cookie").is_none());
     let text = page.text().await.unwrap();
-    assert!(!text.contains("http:") && !text.contains("https:") && !text.contains("=\"/"), "{text}");
+    assert!(
+        !text.contains("http:") && !text.contains("https:") && !text.contains("=\"/"),
+        "{text}"
+    );
 }
 
 #[actix_web::test]
@@ -109,7 +163,11 @@ async fn files_are_kept_for_ever_and_sent_as_they_are_accepted() {
         assert_eq!(header(plain.headers(), "x-content-type-options"), "nosniff");
         assert!(header(plain.headers(), "vary").contains("Accept-Encoding"));
         assert!(plain.headers().get("content-encoding").is_none());
-        let kept = if end == ".svg" { "no-cache" } else { "public, max-age=31536000, immutable" };
+        let kept = if end == ".svg" {
+            "no-cache"
+        } else {
+            "public, max-age=31536000, immutable"
+        };
         assert_eq!(header(plain.headers(), "cache-control"), kept);
         let tag = header(plain.headers(), "etag").to_owned();
         let plain = plain.bytes().await.unwrap();
@@ -127,13 +185,19 @@ async fn files_are_kept_for_ever_and_sent_as_they_are_accepted() {
         ] {
             let answer = get(Some(encodings)).await;
             let encoding = header(answer.headers(), "content-encoding").to_owned();
-            assert_eq!(encoding, if packed { "gzip" } else { "" }, "{path}: {encodings}");
+            assert_eq!(
+                encoding,
+                if packed { "gzip" } else { "" },
+                "{path}: {encodings}"
+            );
             assert_eq!(header(answer.headers(), "etag"), tag);
             let body = answer.bytes().await.unwrap();
             let mut unpacked = Vec::new();
             if packed {
                 assert!(body.len() < plain.len());
-                GzDecoder::new(&body[..]).read_to_end(&mut unpacked).unwrap();
+                GzDecoder::new(&body[..])
+                    .read_to_end(&mut unpacked)
+                    .unwrap();
             } else {
                 unpacked = body.to_vec();
             }
@@ -148,29 +212,56 @@ async fn files_are_kept_for_ever_and_sent_as_they_are_accepted() {
             ("\"other\"", StatusCode::OK),
             ("nonsense", StatusCode::OK),
         ] {
-            let asked = app.request(Method::GET, path).header("If-None-Match", condition);
+            let asked = app
+                .request(Method::GET, path)
+                .header("If-None-Match", condition);
             let answer = asked.send().await.unwrap();
             assert_eq!(answer.status(), status, "{path}: {condition}");
             assert_eq!(header(answer.headers(), "etag"), tag);
-            assert_eq!(answer.bytes().await.unwrap().is_empty(), status == StatusCode::NOT_MODIFIED);
+            assert_eq!(
+                answer.bytes().await.unwrap().is_empty(),
+                status == StatusCode::NOT_MODIFIED
+            );
         }
         let head = app.request(Method::HEAD, path).send().await.unwrap();
         assert_eq!(head.status(), StatusCode::OK);
-        assert_eq!(header(head.headers(), "content-length"), plain.len().to_string());
+        assert_eq!(
+            header(head.headers(), "content-length"),
+            plain.len().to_string()
+        );
         assert_eq!(head.bytes().await.unwrap().len(), 0);
         // Where the page was opened with a slash at its end, the browser looks one level deeper.
-        assert_eq!(open(&app, &format!("/graphql{path}")).await.status(), StatusCode::OK);
+        assert_eq!(
+            open(&app, &format!("/graphql{path}")).await.status(),
+            StatusCode::OK
+        );
     }
-    for path in ["/graphql/console.js", "/graphql/console-0000000000000000.js", "/graphql/..%2fCargo.toml"] {
+    for path in [
+        "/graphql/console.js",
+        "/graphql/console-0000000000000000.js",
+        "/graphql/..%2fCargo.toml",
+    ] {
         let answer = app.get(path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
     }
     let posted = app.post_to(&names[0], "{}").await;
     assert_eq!(posted.status, StatusCode::METHOD_NOT_ALLOWED);
-    let licences = app.request(Method::GET, "/graphql/licences.txt").send().await.unwrap();
+    let licences = app
+        .request(Method::GET, "/graphql/licences.txt")
+        .send()
+        .await
+        .unwrap();
     let licences = licences.text().await.unwrap();
-    for name in ["graphiql 4.", "react-dom 1", "codemirror 5.", "graphql-ws 6."] {
-        assert!(licences.contains(&format!("\n{name}")) || licences.starts_with(name), "{name}");
+    for name in [
+        "graphiql 4.",
+        "react-dom 1",
+        "codemirror 5.",
+        "graphql-ws 6.",
+    ] {
+        assert!(
+            licences.contains(&format!("\n{name}")) || licences.starts_with(name),
+            "{name}"
+        );
     }
 }
 
@@ -178,12 +269,20 @@ async fn files_are_kept_for_ever_and_sent_as_they_are_accepted() {
 async fn a_page_that_the_browser_has_is_not_sent_again() {
     let app = TestApp::start().await;
     let tag = header(open(&app, "/graphql").await.headers(), "etag").to_owned();
-    let again = app.request(Method::GET, "/graphql").header("Accept", BROWSER).header("If-None-Match", &tag);
+    let again = app
+        .request(Method::GET, "/graphql")
+        .header("Accept", BROWSER)
+        .header("If-None-Match", &tag);
     let again = again.send().await.unwrap();
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
     assert!(header(again.headers(), "content-security-policy").contains("default-src 'none'"));
     assert_eq!(header(again.headers(), "vary"), "Accept, Accept-Encoding");
-    let head = app.request(Method::HEAD, "/graphql").header("Accept", BROWSER).send().await.unwrap();
+    let head = app
+        .request(Method::HEAD, "/graphql")
+        .header("Accept", BROWSER)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(head.status(), StatusCode::OK);
     assert_eq!(header(head.headers(), "etag"), tag);
     assert_ne!(header(head.headers(), "content-length"), "0");
@@ -199,11 +298,25 @@ async fn when_it_is_off_browsers_are_answered_as_clients_are() {
     let answer = read(open(&app, "/graphql").await).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     assert_eq!(answer.body["error"], "jwt_error");
-    let asked = app.authorized(Method::GET, "/graphql").header("Accept", BROWSER).send().await.unwrap();
+    let asked = app
+        .authorized(Method::GET, "/graphql")
+        .header("Accept", BROWSER)
+        .send()
+        .await
+        .unwrap();
     let answer = read(asked).await;
-    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "BAD_USER_INPUT"));
-    assert_eq!(app.get("/graphql/licences.txt").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(app.get("/graphql/icon.svg").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        (answer.status, answer.code()),
+        (StatusCode::BAD_REQUEST, "BAD_USER_INPUT")
+    );
+    assert_eq!(
+        app.get("/graphql/licences.txt").await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        app.get("/graphql/icon.svg").await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[actix_web::test]
@@ -211,12 +324,20 @@ async fn what_the_editor_shows_at_first_is_answered() {
     let app = TestApp::start().await;
     let shop = include_str!("../../console/examples/shop.graphql");
     let any = include_str!("../../console/examples/any.graphql");
-    for (text, name) in [(shop, "OpenOrders"), (shop, "Customers"), (shop, "OrdersNow"), (any, "WhatIsThere")]
-    {
-        let answer = app.post(json!({ "query": text, "operationName": name }).to_string()).await;
+    for (text, name) in [
+        (shop, "OpenOrders"),
+        (shop, "Customers"),
+        (shop, "OrdersNow"),
+        (any, "WhatIsThere"),
+    ] {
+        let answer = app
+            .post(json!({ "query": text, "operationName": name }).to_string())
+            .await;
         assert_eq!(answer.body.get("errors"), None, "{name}: {}", answer.body);
     }
     // There is no such order here; the mutation itself is a good one.
-    let answer = app.post(json!({ "query": shop, "operationName": "TakeOrder" }).to_string()).await;
+    let answer = app
+        .post(json!({ "query": shop, "operationName": "TakeOrder" }).to_string())
+        .await;
     assert_eq!(answer.body["errors"][0]["code"], 3039, "{}", answer.body);
 }

@@ -18,7 +18,9 @@ async fn an_order_with_items_is_created_and_read_back() {
         "issuedTo": { "create": { "name1": "María" } },
         "items": { "create": [item(2.5, 10.0), item(1.0, 99.5)] },
     } });
-    let answer = app.post(json!({ "query": mutation, "variables": variables }).to_string()).await;
+    let answer = app
+        .post(json!({ "query": mutation, "variables": variables }).to_string())
+        .await;
     let expected = json!({
         "__typename": "Order", "name": "Pedido \"uno\" ñ 🌮", "stage": "OPEN",
         "items": [
@@ -28,9 +30,10 @@ async fn an_order_with_items_is_created_and_read_back() {
         "issuedTo": { "name1": "María" },
     });
     assert_eq!(answer.body, json!({ "data": { "createOrder": expected } }));
-    let read = app.ask("{ first: orders { name } again: ordersConnection { aggregate { count } } }").await;
-    let expected =
-        json!({ "first": [{ "name": "Pedido \"uno\" ñ 🌮" }], "again": { "aggregate": { "count": 1 } } });
+    let read = app
+        .ask("{ first: orders { name } again: ordersConnection { aggregate { count } } }")
+        .await;
+    let expected = json!({ "first": [{ "name": "Pedido \"uno\" ñ 🌮" }], "again": { "aggregate": { "count": 1 } } });
     assert_eq!(read.body, json!({ "data": expected }));
 }
 
@@ -47,7 +50,8 @@ async fn a_failed_field_is_null_and_those_before_it_stay_done() {
         )
         .await;
     assert_eq!(answer.status, StatusCode::OK);
-    let expected = json!({ "createUser": { "extUid": "u" }, "missing": null, "again": { "count": 0 } });
+    let expected =
+        json!({ "createUser": { "extUid": "u" }, "missing": null, "again": { "count": 0 } });
     assert_eq!(answer.body["data"], expected);
     let error = &answer.body["errors"][0];
     assert_eq!(error["code"], 3039);
@@ -61,21 +65,28 @@ async fn a_failed_field_is_null_and_those_before_it_stay_done() {
 async fn a_failed_field_that_cannot_be_null_makes_the_whole_null() {
     let app = TestApp::start().await;
     let create = r#"mutation { createUser(data: { business: "x", extUid: "u" }) { extUid } }"#;
-    assert_eq!(app.ask(create).await.body["data"], json!({ "createUser": { "extUid": "u" } }));
+    assert_eq!(
+        app.ask(create).await.body["data"],
+        json!({ "createUser": { "extUid": "u" } })
+    );
     let answer = app.ask(create).await;
     assert_eq!(answer.body["data"], json!(null));
     assert_eq!(answer.body["errors"][0]["code"], 3010);
     let answer = app.ask("{ users(first: -1) { uid } ok: __typename }").await;
-    assert_eq!((&answer.body["data"], &answer.body["errors"][0]["code"]), (&json!(null), &json!(3026)));
+    assert_eq!(
+        (&answer.body["data"], &answer.body["errors"][0]["code"]),
+        (&json!(null), &json!(3026))
+    );
 }
 
 #[actix_web::test]
 async fn variables_are_checked_before_anything_runs() {
     let app = TestApp::start().await;
     for variables in [json!({}), json!({ "uid": null }), json!({ "uid": [1] })] {
-        let query =
-            "mutation M($uid: ID!) { deleteManyUsers { count } deleteUser(where: { uid: $uid }) { uid } }";
-        let answer = app.post(json!({ "query": query, "variables": variables }).to_string()).await;
+        let query = "mutation M($uid: ID!) { deleteManyUsers { count } deleteUser(where: { uid: $uid }) { uid } }";
+        let answer = app
+            .post(json!({ "query": query, "variables": variables }).to_string())
+            .await;
         assert_eq!(answer.code(), "BAD_USER_INPUT", "{variables}");
         assert_eq!(answer.body["data"], json!(null));
     }
@@ -91,13 +102,24 @@ async fn introspection_stands_beside_data() {
         let answer = app.ask(query).await;
         assert_eq!(answer.body["data"]["users"], json!([]), "{}", answer.body);
         assert_eq!(answer.body["data"]["t"]["kind"], "OBJECT");
-        assert_eq!(answer.body["data"]["t"]["fields"][0]["name"], "uid", "{}", answer.body);
+        assert_eq!(
+            answer.body["data"]["t"]["fields"][0]["name"], "uid",
+            "{}",
+            answer.body
+        );
         assert_eq!(answer.body["data"]["__typename"], "Query");
         let keys: Vec<&String> = answer.body["data"].as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["users", "t", "__typename"], "in the order of the selection");
+        assert_eq!(
+            keys,
+            ["users", "t", "__typename"],
+            "in the order of the selection"
+        );
     }
     let query = json!({ "query": query, "variables": { "deep": false } }).to_string();
-    assert_eq!(app.post(query).await.body["data"]["t"], json!({ "kind": "OBJECT" }));
+    assert_eq!(
+        app.post(query).await.body["data"]["t"],
+        json!({ "kind": "OBJECT" })
+    );
 }
 
 #[actix_web::test]
@@ -135,7 +157,8 @@ async fn a_count_is_of_the_whole_set_however_large_a_page_may_be() {
     let many = "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }";
     for number in 0..5 {
         let variables = json!({ "data": { "uid": format!("u{number}"), "business": "x" } });
-        app.post(json!({ "query": many, "variables": variables }).to_string()).await;
+        app.post(json!({ "query": many, "variables": variables }).to_string())
+            .await;
     }
     let read = app
         .ask("{ usersConnection { aggregate { count } pageInfo { startCursor endCursor hasNextPage } } some: usersConnection(first: 2) { aggregate { count } } rest: usersConnection(skip: 3) { aggregate { count } } }")
@@ -162,11 +185,19 @@ async fn introspection_declares_live_to_tools() {
     assert_eq!(answer.body.get("errors"), None, "{}", answer.body);
     let schema = &answer.body["data"]["__schema"];
     let found = |list: &serde_json::Value, key: &str| {
-        list.as_array().unwrap().iter().find(|one| one[key] == "live").cloned().unwrap()
+        list.as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one[key] == "live")
+            .cloned()
+            .unwrap()
     };
     let live = found(&schema["directives"], "name");
     assert_eq!(live["locations"], json!(["QUERY"]));
-    assert_eq!((&live["__typename"], &live["args"]), (&json!("__Directive"), &json!([])));
+    assert_eq!(
+        (&live["__typename"], &live["args"]),
+        (&json!("__Directive"), &json!([]))
+    );
     assert!(live["description"].is_string());
     assert_eq!(found(&schema["a"], "n"), json!({ "n": "live" }));
 }

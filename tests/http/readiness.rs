@@ -13,7 +13,10 @@ async fn a_server_with_its_database_is_ready() {
     assert_eq!(answer.body["database"]["state"], "ready");
     assert_eq!(answer.body["datamodel"]["state"], "ready");
     let answer = read(app.request(Method::GET, "/healthz/").send().await.unwrap()).await;
-    assert_eq!((answer.status, answer.body), (StatusCode::OK, json!({ "status": "ok" })));
+    assert_eq!(
+        (answer.status, answer.body),
+        (StatusCode::OK, json!({ "status": "ok" }))
+    );
 }
 
 #[actix_web::test]
@@ -23,14 +26,27 @@ async fn without_a_database_the_server_lives_and_says_so() {
     let app = TestApp::on(&url, None, &[]).await;
     assert_eq!(app.get("/healthz").await.status, StatusCode::OK);
     let answer = app.get("/readyz").await;
-    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (StatusCode::SERVICE_UNAVAILABLE, "1")
+    );
     assert_eq!(answer.body["datamodel"]["state"], "starting");
 
-    for query in ["{ users { uid } }", r#"mutation { createUser(data: { business: "x" }) { uid } }"#] {
+    for query in [
+        "{ users { uid } }",
+        r#"mutation { createUser(data: { business: "x" }) { uid } }"#,
+    ] {
         let answer = app.ask(query).await;
-        assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
+        assert_eq!(
+            (answer.status, answer.header("retry-after")),
+            (StatusCode::SERVICE_UNAVAILABLE, "1")
+        );
         assert_eq!(answer.code(), "SERVICE_UNAVAILABLE");
     }
     let answer = app.ask("{ __typename }").await;
-    assert_eq!(answer.body, json!({ "data": { "__typename": "Query" } }), "needs no database");
+    assert_eq!(
+        answer.body,
+        json!({ "data": { "__typename": "Query" } }),
+        "needs no database"
+    );
 }

@@ -8,7 +8,11 @@ use crate::app::{TestApp, read};
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 async fn open(app: &TestApp, path: &str) -> Response {
-    app.request(Method::GET, path).header("Accept", BROWSER).send().await.unwrap()
+    app.request(Method::GET, path)
+        .header("Accept", BROWSER)
+        .send()
+        .await
+        .unwrap()
 }
 
 #[actix_web::test]
@@ -25,9 +29,12 @@ async fn browsers_get_a_page_without_anything_from_elsewhere() {
         assert_eq!(header("x-content-type-options"), "nosniff");
         assert_eq!(header("referrer-policy"), "no-referrer");
         let policy = header("content-security-policy");
-        for directive in
-            ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "script-src 'sha256-"]
-        {
+        for directive in [
+            "default-src 'none'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "script-src 'sha256-",
+        ] {
             assert!(policy.contains(directive), "{policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
@@ -36,13 +43,26 @@ async fn browsers_get_a_page_without_anything_from_elsewhere() {
             text.contains("<strong>Ready</strong>") && text.contains(env!("CARGO_PKG_VERSION")),
             "{text}"
         );
-        assert!(!text.contains("http:") && !text.contains("https:") && !text.contains("=\"/"), "{text}");
+        assert!(
+            !text.contains("http:") && !text.contains("https:") && !text.contains("=\"/"),
+            "{text}"
+        );
         // Every link leads somewhere.
-        let links = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let links = text
+            .split("href=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next());
         let links = links.collect::<Vec<_>>();
-        assert!(links.contains(&"graphql") && links.contains(&"openapi"), "{links:?}");
+        assert!(
+            links.contains(&"graphql") && links.contains(&"openapi"),
+            "{links:?}"
+        );
         for link in links {
-            assert_eq!(open(&app, &format!("/{link}")).await.status(), StatusCode::OK, "{link}");
+            assert_eq!(
+                open(&app, &format!("/{link}")).await.status(),
+                StatusCode::OK,
+                "{link}"
+            );
         }
     }
     for path in ["/favicon.svg", "/favicon.ico"] {
@@ -58,16 +78,32 @@ async fn browsers_get_a_page_without_anything_from_elsewhere() {
 #[actix_web::test]
 async fn others_get_json_and_posts_reach_the_api() {
     let app = TestApp::start().await;
-    for accept in ["application/json", "*/*", "application/json, text/html;q=0.9"] {
+    for accept in [
+        "application/json",
+        "*/*",
+        "application/json, text/html;q=0.9",
+    ] {
         let request = app.request(Method::GET, "/").header("Accept", accept);
         let answer = read(request.send().await.unwrap()).await;
-        assert_eq!((answer.status, answer.header("vary")), (StatusCode::OK, "Accept"), "{accept}");
+        assert_eq!(
+            (answer.status, answer.header("vary")),
+            (StatusCode::OK, "Accept"),
+            "{accept}"
+        );
         assert_eq!(answer.header("content-type"), "application/json");
-        assert_eq!((&answer.body["name"], &answer.body["status"]), (&json!("gom"), &json!("ready")));
+        assert_eq!(
+            (&answer.body["name"], &answer.body["status"]),
+            (&json!("gom"), &json!("ready"))
+        );
         assert_eq!(answer.body["version"], env!("CARGO_PKG_VERSION"));
         for (_, path) in answer.body["links"].as_object().unwrap() {
             let path = format!("/{}", path.as_str().unwrap());
-            let status = app.authorized(Method::GET, &path).send().await.unwrap().status();
+            let status = app
+                .authorized(Method::GET, &path)
+                .send()
+                .await
+                .unwrap()
+                .status();
             assert_ne!(status, StatusCode::NOT_FOUND, "{path}");
         }
     }
@@ -77,16 +113,23 @@ async fn others_get_json_and_posts_reach_the_api() {
     let posted = app.post_to("/", r#"{"query":"{ __typename }"}"#).await;
     assert_eq!(posted.body["data"]["__typename"], "Query");
     let other = read(app.request(Method::PUT, "/").send().await.unwrap()).await;
-    assert_eq!((other.status, other.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD, POST"));
+    assert_eq!(
+        (other.status, other.header("allow")),
+        (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD, POST")
+    );
 }
 
 #[actix_web::test]
 async fn a_brief_welcome_tells_the_name_and_the_state_only() {
-    let app = TestApp::start_with(&[("server.welcome", "false"), ("graphql.console", "false")]).await;
+    let app =
+        TestApp::start_with(&[("server.welcome", "false"), ("graphql.console", "false")]).await;
     let answer = app.get("/").await;
     assert_eq!(answer.body, json!({ "name": "gom", "status": "ready" }));
     let text = open(&app, "/").await.text().await.unwrap();
-    assert!(text.contains("<strong>Ready</strong>") && !text.contains(env!("CARGO_PKG_VERSION")), "{text}");
+    assert!(
+        text.contains("<strong>Ready</strong>") && !text.contains(env!("CARGO_PKG_VERSION")),
+        "{text}"
+    );
     assert!(!text.contains("<a "), "{text}");
 }
 
@@ -96,11 +139,20 @@ async fn without_a_database_it_says_why_and_names_no_host() {
     let host = folder.path().display().to_string();
     let app = TestApp::on(&format!("host={host} user=gom dbname=gom"), None, &[]).await;
     let answer = app.get("/").await;
-    assert_eq!((answer.status, &answer.body["status"]), (StatusCode::OK, &json!("not ready")));
-    assert_eq!(answer.body["reason"], "The database has not been reached yet.");
+    assert_eq!(
+        (answer.status, &answer.body["status"]),
+        (StatusCode::OK, &json!("not ready"))
+    );
+    assert_eq!(
+        answer.body["reason"],
+        "The database has not been reached yet."
+    );
     let text = open(&app, "/").await.text().await.unwrap();
     assert!(text.contains("<strong>Not ready</strong>"), "{text}");
-    assert!(text.contains("The database has not been reached yet.") && !text.contains(&host), "{text}");
+    assert!(
+        text.contains("The database has not been reached yet.") && !text.contains(&host),
+        "{text}"
+    );
 }
 
 #[actix_web::test]

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use gom::identity::{
-    ACCOUNTS, AUTH0, AccountError, AccountTable, AppKeys, Hasher, Identity, Login, LoginError, NewAccount,
-    PHONE, TokenError,
+    ACCOUNTS, AUTH0, AccountError, AccountTable, AppKeys, Hasher, Identity, Login, LoginError,
+    NewAccount, PHONE, TokenError,
 };
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::migrations;
@@ -19,13 +19,27 @@ const NAME: &str = "paletas@demo.gom";
 const PASSWORD: &str = "a right password";
 
 async fn add(world: &World, client: &Client, account: NewAccount) {
-    let hash = Hasher::new(&world.settings.auth.accounts).hash(&secret(PASSWORD)).await.unwrap();
-    AccountTable::new(client).add(&NewAccount { password_hash: hash, ..account }).await.unwrap();
+    let hash = Hasher::new(&world.settings.auth.accounts)
+        .hash(&secret(PASSWORD))
+        .await
+        .unwrap();
+    AccountTable::new(client)
+        .add(&NewAccount {
+            password_hash: hash,
+            ..account
+        })
+        .await
+        .unwrap();
 }
 
 fn paletas() -> NewAccount {
     let (username, subject, role) = (NAME.into(), "auth0|paletas".into(), "seller".into());
-    NewAccount { username, subject, role, ..NewAccount::default() }
+    NewAccount {
+        username,
+        subject,
+        role,
+        ..NewAccount::default()
+    }
 }
 
 /// A world with one account, and a connection to its rows.
@@ -43,7 +57,10 @@ async fn login(identity: &Identity, password: &str) -> Result<Login, LoginError>
 async fn refresh(identity: &Identity, login: &Login) -> Result<String, RefreshFailure> {
     let token = login.refresh_token.as_ref().unwrap().expose().to_owned();
     let renewed = identity.refresher(ACCOUNTS).unwrap().refresh(token).await?;
-    let user = identity.verify(ACCOUNTS, &renewed.head, &renewed.signature).await.unwrap();
+    let user = identity
+        .verify(ACCOUNTS, &renewed.head, &renewed.signature)
+        .await
+        .unwrap();
     assert!(renewed.refresh_token.is_some());
     Ok(user.subject.clone())
 }
@@ -52,22 +69,54 @@ async fn refresh(identity: &Identity, login: &Login) -> Result<String, RefreshFa
 async fn a_right_password_gives_the_token_of_the_accounts_role() {
     let (world, client) = with_account().await;
     let found = login(&world.identity, PASSWORD).await.unwrap();
-    assert_eq!((found.provider, found.subject.as_str()), (ACCOUNTS, "auth0|paletas"));
-    let user = world.identity.verify(ACCOUNTS, &found.token.head, &found.token.signature).await.unwrap();
+    assert_eq!(
+        (found.provider, found.subject.as_str()),
+        (ACCOUNTS, "auth0|paletas")
+    );
+    let user = world
+        .identity
+        .verify(ACCOUNTS, &found.token.head, &found.token.signature)
+        .await
+        .unwrap();
     assert_eq!(user.permissions, roles()["seller"]);
     assert_eq!(user.claims["token_use"], "access");
-    assert_eq!(user.claims["exp"].as_u64().unwrap() - user.claims["iat"].as_u64().unwrap(), 1_800);
+    assert_eq!(
+        user.claims["exp"].as_u64().unwrap() - user.claims["iat"].as_u64().unwrap(),
+        1_800
+    );
     assert_eq!(
         Value::Object(found.profile),
         json!({ "nickname": "paletas", "name": NAME, "picture": null, "email": NAME, "sub": "auth0|paletas" })
     );
     for written in ["PALETAS@demo.gom", "  paletas@Demo.Gom "] {
-        assert!(world.identity.password(written, &secret(PASSWORD)).await.is_ok(), "{written}");
+        assert!(
+            world
+                .identity
+                .password(written, &secret(PASSWORD))
+                .await
+                .is_ok(),
+            "{written}"
+        );
     }
     let profile = json!({ "name": "Paletas Marías", "picture": "https://x/y.png", "admin": true });
-    let Value::Object(profile) = profile else { unreachable!() };
-    add(&world, &client, NewAccount { username: "Otra".into(), profile, ..paletas() }).await;
-    let other = world.identity.password("otra", &secret(PASSWORD)).await.unwrap();
+    let Value::Object(profile) = profile else {
+        unreachable!()
+    };
+    add(
+        &world,
+        &client,
+        NewAccount {
+            username: "Otra".into(),
+            profile,
+            ..paletas()
+        },
+    )
+    .await;
+    let other = world
+        .identity
+        .password("otra", &secret(PASSWORD))
+        .await
+        .unwrap();
     assert_eq!(
         Value::Object(other.profile),
         json!({
@@ -82,12 +131,28 @@ async fn f08_an_accounts_token_is_no_customers_token() {
     let (world, _) = with_account().await;
     let found = login(&world.identity, PASSWORD).await.unwrap();
     for provider in [PHONE, AUTH0] {
-        let result = world.identity.verify(provider, &found.token.head, &found.token.signature).await;
-        assert!(matches!(result, Err(TokenError::Invalid(_))), "{provider}: {result:?}");
+        let result = world
+            .identity
+            .verify(provider, &found.token.head, &found.token.signature)
+            .await;
+        assert!(
+            matches!(result, Err(TokenError::Invalid(_))),
+            "{provider}: {result:?}"
+        );
     }
-    let (refresh_token, signature) = found.refresh_token.as_ref().unwrap().expose().split_once('.').unwrap();
+    let (refresh_token, signature) = found
+        .refresh_token
+        .as_ref()
+        .unwrap()
+        .expose()
+        .split_once('.')
+        .unwrap();
     assert!(
-        world.identity.verify(ACCOUNTS, refresh_token, signature).await.is_err(),
+        world
+            .identity
+            .verify(ACCOUNTS, refresh_token, signature)
+            .await
+            .is_err(),
         "nor is its refresh token"
     );
 }
@@ -95,15 +160,45 @@ async fn f08_an_accounts_token_is_no_customers_token() {
 #[actix_web::test]
 async fn f08_unknown_wrong_and_disabled_are_the_same() {
     let (world, client) = with_account().await;
-    assert_eq!(login(&world.identity, "a wrong password").await.unwrap_err(), LoginError::Wrong);
-    assert_eq!(login(&world.identity, "").await.unwrap_err(), LoginError::Wrong);
-    assert_eq!(login(&world.identity, &"x".repeat(100_000)).await.unwrap_err(), LoginError::Wrong);
-    for unknown in ["nobody@demo.gom", "", " ", "paletas@demo.gom\0", "' OR 1=1 --", &"x".repeat(100_000)] {
-        let error = world.identity.password(unknown, &secret(PASSWORD)).await.unwrap_err();
+    assert_eq!(
+        login(&world.identity, "a wrong password")
+            .await
+            .unwrap_err(),
+        LoginError::Wrong
+    );
+    assert_eq!(
+        login(&world.identity, "").await.unwrap_err(),
+        LoginError::Wrong
+    );
+    assert_eq!(
+        login(&world.identity, &"x".repeat(100_000))
+            .await
+            .unwrap_err(),
+        LoginError::Wrong
+    );
+    for unknown in [
+        "nobody@demo.gom",
+        "",
+        " ",
+        "paletas@demo.gom\0",
+        "' OR 1=1 --",
+        &"x".repeat(100_000),
+    ] {
+        let error = world
+            .identity
+            .password(unknown, &secret(PASSWORD))
+            .await
+            .unwrap_err();
         assert_eq!(error, LoginError::Wrong, "{unknown:?}");
     }
-    AccountTable::new(&client).set_disabled(NAME, true).await.unwrap();
-    assert_eq!(login(&world.identity, PASSWORD).await.unwrap_err(), LoginError::Wrong);
+    AccountTable::new(&client)
+        .set_disabled(NAME, true)
+        .await
+        .unwrap();
+    assert_eq!(
+        login(&world.identity, PASSWORD).await.unwrap_err(),
+        LoginError::Wrong
+    );
 }
 
 /// The median of each, in microseconds; taken in turns, so that both suffer the same from others.
@@ -113,7 +208,10 @@ async fn medians(world: &World, tries: usize) -> [f64; 2] {
     for n in 0..2 * tries {
         let name = [NAME, "nobody@demo.gom"][n % 2];
         let begun = Instant::now();
-        assert_eq!(world.identity.password(name, &guess).await.unwrap_err(), LoginError::Wrong);
+        assert_eq!(
+            world.identity.password(name, &guess).await.unwrap_err(),
+            LoginError::Wrong
+        );
         times[n % 2].push(begun.elapsed());
     }
     times.map(|mut times| {
@@ -143,10 +241,16 @@ async fn a_disabled_account_and_a_changed_password_end_what_can_be_refreshed() {
     let (world, client) = with_account().await;
     let table = AccountTable::new(&client);
     let first = login(&world.identity, PASSWORD).await.unwrap();
-    assert_eq!(refresh(&world.identity, &first).await, Ok("auth0|paletas".into()));
+    assert_eq!(
+        refresh(&world.identity, &first).await,
+        Ok("auth0|paletas".into())
+    );
 
     table.set_disabled(NAME, true).await.unwrap();
-    assert_eq!(refresh(&world.identity, &first).await, Err(RefreshFailure::Rejected));
+    assert_eq!(
+        refresh(&world.identity, &first).await,
+        Err(RefreshFailure::Rejected)
+    );
     table.set_disabled(NAME, false).await.unwrap();
     assert_eq!(
         refresh(&world.identity, &first).await,
@@ -155,17 +259,43 @@ async fn a_disabled_account_and_a_changed_password_end_what_can_be_refreshed() {
     );
     let second = login(&world.identity, PASSWORD).await.unwrap();
     table.set_disabled(NAME, false).await.unwrap();
-    assert!(refresh(&world.identity, &second).await.is_ok(), "nothing was changed");
+    assert!(
+        refresh(&world.identity, &second).await.is_ok(),
+        "nothing was changed"
+    );
 
-    let hash = Hasher::new(&world.settings.auth.accounts).hash(&secret("another password")).await.unwrap();
-    assert_eq!(table.set_password_hash(NAME, &hash).await.unwrap(), "auth0|paletas");
-    assert_eq!(refresh(&world.identity, &second).await, Err(RefreshFailure::Rejected));
-    assert_eq!(login(&world.identity, PASSWORD).await.unwrap_err(), LoginError::Wrong);
+    let hash = Hasher::new(&world.settings.auth.accounts)
+        .hash(&secret("another password"))
+        .await
+        .unwrap();
+    assert_eq!(
+        table.set_password_hash(NAME, &hash).await.unwrap(),
+        "auth0|paletas"
+    );
+    assert_eq!(
+        refresh(&world.identity, &second).await,
+        Err(RefreshFailure::Rejected)
+    );
+    assert_eq!(
+        login(&world.identity, PASSWORD).await.unwrap_err(),
+        LoginError::Wrong
+    );
     assert!(login(&world.identity, "another password").await.is_ok());
 
-    client.execute("DELETE FROM gom.account", &[]).await.unwrap();
-    assert_eq!(refresh(&world.identity, &second).await, Err(RefreshFailure::Rejected));
-    let forged = world.identity.refresher(ACCOUNTS).unwrap().refresh("eyJ1Ijox.c2ln".into()).await;
+    client
+        .execute("DELETE FROM gom.account", &[])
+        .await
+        .unwrap();
+    assert_eq!(
+        refresh(&world.identity, &second).await,
+        Err(RefreshFailure::Rejected)
+    );
+    let forged = world
+        .identity
+        .refresher(ACCOUNTS)
+        .unwrap()
+        .refresh("eyJ1Ijox.c2ln".into())
+        .await;
     assert_eq!(forged.unwrap_err(), RefreshFailure::Rejected);
 }
 
@@ -177,10 +307,19 @@ async fn refreshing_survives_a_new_app_key_as_often_as_it_is_replaced() {
         "a third app key that is as long as it has to be, too",
     ];
     let (world, _) = with_account().await;
-    let mut token = login(&world.identity, PASSWORD).await.unwrap().refresh_token.unwrap();
+    let mut token = login(&world.identity, PASSWORD)
+        .await
+        .unwrap()
+        .refresh_token
+        .unwrap();
     for keys in KEYS.windows(2) {
         let identity = world.restarted_with(&[("app_key", keys[1]), ("app_key_previous", keys[0])]);
-        let renewed = identity.refresher(ACCOUNTS).unwrap().refresh(token.into_exposed()).await.unwrap();
+        let renewed = identity
+            .refresher(ACCOUNTS)
+            .unwrap()
+            .refresh(token.into_exposed())
+            .await
+            .unwrap();
         token = renewed.refresh_token.unwrap();
     }
 }
@@ -189,30 +328,54 @@ async fn refreshing_survives_a_new_app_key_as_often_as_it_is_replaced() {
 async fn a_login_hashes_anew_what_was_hashed_with_less_work() {
     let (world, client) = with_account().await;
     let stored = async || -> String {
-        client.query_one("SELECT password_hash FROM gom.account", &[]).await.unwrap().get(0)
+        client
+            .query_one("SELECT password_hash FROM gom.account", &[])
+            .await
+            .unwrap()
+            .get(0)
     };
     let before = stored().await;
     let first = login(&world.identity, PASSWORD).await.unwrap();
     assert_eq!(stored().await, before, "nothing to do");
     let stronger = world.restarted_with(&[("auth.accounts.hash_memory", "128")]);
-    assert_eq!(login(&stronger, "a wrong password").await.unwrap_err(), LoginError::Wrong);
+    assert_eq!(
+        login(&stronger, "a wrong password").await.unwrap_err(),
+        LoginError::Wrong
+    );
     assert_eq!(stored().await, before);
     login(&stronger, PASSWORD).await.unwrap();
     assert!(stored().await.contains("m=128,"));
     assert!(login(&stronger, PASSWORD).await.is_ok());
-    assert!(refresh(&stronger, &first).await.is_ok(), "the password is the same");
+    assert!(
+        refresh(&stronger, &first).await.is_ok(),
+        "the password is the same"
+    );
 }
 
 #[actix_web::test]
 async fn a_role_that_the_policy_lacks_is_the_operators_to_put_right() {
     let (world, client) = with_account().await;
-    client.execute("UPDATE gom.account SET role = 'sailor'", &[]).await.unwrap();
+    client
+        .execute("UPDATE gom.account SET role = 'sailor'", &[])
+        .await
+        .unwrap();
     let Err(LoginError::Misconfigured(text)) = login(&world.identity, PASSWORD).await else {
         panic!("no error")
     };
-    assert!(text.contains("sailor") && text.contains(&paletas().subject), "{text}");
-    assert!(!text.contains(NAME), "the log names nobody by an address: {text}");
-    assert_eq!(login(&world.identity, "a wrong password").await.unwrap_err(), LoginError::Wrong);
+    assert!(
+        text.contains("sailor") && text.contains(&paletas().subject),
+        "{text}"
+    );
+    assert!(
+        !text.contains(NAME),
+        "the log names nobody by an address: {text}"
+    );
+    assert_eq!(
+        login(&world.identity, "a wrong password")
+            .await
+            .unwrap_err(),
+        LoginError::Wrong
+    );
 }
 
 #[actix_web::test]
@@ -233,8 +396,14 @@ async fn a_database_that_goes_away_is_unavailable_and_comes_back() {
     let database = Database::start(DatabaseOptions::from_url(cluster.url()).unwrap()).unwrap();
     let keys = AppKeys::obtain(&settings).unwrap();
     let identity = Identity::new(&settings, &keys, roles(), &database).unwrap();
-    let hash = Hasher::new(&settings.auth.accounts).hash(&secret(PASSWORD)).await.unwrap();
-    let account = NewAccount { password_hash: hash, ..paletas() };
+    let hash = Hasher::new(&settings.auth.accounts)
+        .hash(&secret(PASSWORD))
+        .await
+        .unwrap();
+    let account = NewAccount {
+        password_hash: hash,
+        ..paletas()
+    };
     AccountTable::new(&client).add(&account).await.unwrap();
     let found = login(&identity, PASSWORD).await.unwrap();
     let unavailable =
@@ -243,12 +412,20 @@ async fn a_database_that_goes_away_is_unavailable_and_comes_back() {
     cluster.freeze();
     let begun = Instant::now();
     assert!(unavailable(login(&identity, PASSWORD).await));
-    assert!(begun.elapsed() < Duration::from_millis(2_500), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(2_500),
+        "{:?}",
+        begun.elapsed()
+    );
     cluster.thaw();
     drop(client);
     cluster.stop().await;
     assert!(unavailable(login(&identity, PASSWORD).await));
-    assert_eq!(refresh(&identity, &found).await, Err(RefreshFailure::Unavailable), "nobody is logged out");
+    assert_eq!(
+        refresh(&identity, &found).await,
+        Err(RefreshFailure::Unavailable),
+        "nobody is logged out"
+    );
     cluster.start().await;
     let deadline = Instant::now() + Duration::from_secs(10);
     while login(&identity, PASSWORD).await.is_err() {
@@ -262,15 +439,33 @@ async fn a_database_that_goes_away_is_unavailable_and_comes_back() {
 async fn the_table_says_what_is_wrong() {
     let (_world, client) = with_account().await;
     let table = AccountTable::new(&client);
-    let again = NewAccount { username: "PALETAS@demo.gom".into(), ..paletas() };
+    let again = NewAccount {
+        username: "PALETAS@demo.gom".into(),
+        ..paletas()
+    };
     assert!(matches!(table.add(&again).await, Err(AccountError::Exists(name)) if name == NAME));
     for username in ["", "  ", "a\nb", &"x".repeat(257)] {
-        let nameless = NewAccount { username: username.into(), ..paletas() };
-        assert!(matches!(table.add(&nameless).await, Err(AccountError::Name(_))), "{username:?}");
+        let nameless = NewAccount {
+            username: username.into(),
+            ..paletas()
+        };
+        assert!(
+            matches!(table.add(&nameless).await, Err(AccountError::Name(_))),
+            "{username:?}"
+        );
     }
-    assert!(matches!(table.set_disabled("nobody", true).await, Err(AccountError::Missing(_))));
-    assert!(matches!(table.set_password_hash("nobody", "x").await, Err(AccountError::Missing(_))));
+    assert!(matches!(
+        table.set_disabled("nobody", true).await,
+        Err(AccountError::Missing(_))
+    ));
+    assert!(matches!(
+        table.set_password_hash("nobody", "x").await,
+        Err(AccountError::Missing(_))
+    ));
     let listed = table.list().await.unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!((listed[0].username.as_str(), listed[0].disabled), (NAME, false));
+    assert_eq!(
+        (listed[0].username.as_str(), listed[0].disabled),
+        (NAME, false)
+    );
 }

@@ -43,44 +43,98 @@ fn failed(output: &Output) -> &str {
 #[actix_web::test]
 async fn accounts_are_managed_from_the_command_line() {
     let world = World::start().await;
-    let may = async |password: &str| world.identity.password("ana", &secret(password)).await.is_ok();
+    let may = async |password: &str| {
+        world
+            .identity
+            .password("ana", &secret(password))
+            .await
+            .is_ok()
+    };
 
     let added = gom(
         &world,
-        &["account", "add", "Ana", "--role", "seller", "--subject", "auth0|ana", "--name", "Ana Ñandú"],
+        &[
+            "account",
+            "add",
+            "Ana",
+            "--role",
+            "seller",
+            "--subject",
+            "auth0|ana",
+            "--name",
+            "Ana Ñandú",
+        ],
         "ana's first password\n",
     );
     assert!(done(&added).contains("auth0|ana"));
     assert!(may("ana's first password").await);
-    let login = world.identity.password("ana", &secret("ana's first password")).await.unwrap();
+    let login = world
+        .identity
+        .password("ana", &secret("ana's first password"))
+        .await
+        .unwrap();
     assert_eq!(login.profile["name"], "Ana Ñandú");
 
     assert!(
-        failed(&gom(&world, &["account", "add", "ana", "--role", "seller"], "another password"))
-            .contains("already")
+        failed(&gom(
+            &world,
+            &["account", "add", "ana", "--role", "seller"],
+            "another password"
+        ))
+        .contains("already")
     );
     assert!(
-        failed(&gom(&world, &["account", "add", "berta", "--role", "seller"], "short"))
-            .contains("shorter than 8")
+        failed(&gom(
+            &world,
+            &["account", "add", "berta", "--role", "seller"],
+            "short"
+        ))
+        .contains("shorter than 8")
     );
-    assert_eq!(gom(&world, &["account", "add", "x", "--password", "p"], "").status.code(), Some(2));
-    let given = gom(&world, &["account", "add", "berta", "--role", "seller"], "berta's password");
-    let subject = done(&given).trim_end().trim_end_matches('.').rsplit(' ').next().unwrap();
-    assert!(subject.starts_with("account|") && subject.len() == 40, "{subject}");
+    assert_eq!(
+        gom(&world, &["account", "add", "x", "--password", "p"], "")
+            .status
+            .code(),
+        Some(2)
+    );
+    let given = gom(
+        &world,
+        &["account", "add", "berta", "--role", "seller"],
+        "berta's password",
+    );
+    let subject = done(&given)
+        .trim_end()
+        .trim_end_matches('.')
+        .rsplit(' ')
+        .next()
+        .unwrap();
+    assert!(
+        subject.starts_with("account|") && subject.len() == 40,
+        "{subject}"
+    );
 
     let listed = gom(&world, &["account", "list"], "");
-    let lines: Vec<Vec<&str>> = done(&listed).lines().map(|line| line.split_whitespace().collect()).collect();
+    let lines: Vec<Vec<&str>> = done(&listed)
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
     assert_eq!(lines[0][..4], ["USERNAME", "SUBJECT", "ROLE", "STATE"]);
     assert_eq!(lines[1][..4], ["ana", "auth0|ana", "seller", "enabled"]);
     assert_eq!(lines.len(), 3);
 
-    done(&gom(&world, &["account", "passwd", "ana"], "ana's second password\n"));
+    done(&gom(
+        &world,
+        &["account", "passwd", "ana"],
+        "ana's second password\n",
+    ));
     assert!(!may("ana's first password").await && may("ana's second password").await);
     done(&gom(&world, &["account", "disable", "ANA"], ""));
     assert!(!may("ana's second password").await);
     done(&gom(&world, &["account", "enable", "ana"], ""));
     assert!(may("ana's second password").await);
-    assert!(failed(&gom(&world, &["account", "disable", "nobody"], "")).contains("gom account list"));
+    assert!(
+        failed(&gom(&world, &["account", "disable", "nobody"], "")).contains("gom account list")
+    );
 }
 
 #[actix_web::test]
@@ -88,14 +142,32 @@ async fn an_account_gets_no_name_and_no_password_that_no_login_takes() {
     let world = World::start().await;
     let long = |count: usize| "ñ".repeat(count);
     let refused = |name: &str, password: &str| {
-        failed(&gom(&world, &["account", "add", name, "--role", "seller"], password)).to_owned()
+        failed(&gom(
+            &world,
+            &["account", "add", name, "--role", "seller"],
+            password,
+        ))
+        .to_owned()
     };
     assert!(refused(&long(257), "a good password").contains("256 characters"));
     assert!(refused("ana", &long(257)).contains("longer than 256 characters"));
     assert!(refused("ana", "a good\0password").contains("zero byte"));
-    done(&gom(&world, &["account", "add", &long(256), "--role", "seller"], &long(256)));
-    assert!(world.identity.password(&long(256), &secret(&long(256))).await.is_ok());
-    assert!(failed(&gom(&world, &["account", "passwd", &long(256)], &long(257))).contains("256 characters"));
+    done(&gom(
+        &world,
+        &["account", "add", &long(256), "--role", "seller"],
+        &long(256),
+    ));
+    assert!(
+        world
+            .identity
+            .password(&long(256), &secret(&long(256)))
+            .await
+            .is_ok()
+    );
+    assert!(
+        failed(&gom(&world, &["account", "passwd", &long(256)], &long(257)))
+            .contains("256 characters")
+    );
 }
 
 /// `database.deploy` may be a setting of the machine's, for its servers.
@@ -118,9 +190,16 @@ async fn who_only_looks_changes_no_database() {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        assert!(!failed(&output).is_empty(), "{arguments:?}: there are no tables to look at");
-        let made =
-            world.rows.connect().await.query_one("SELECT to_regnamespace('gom') IS NOT NULL", &[]).await;
+        assert!(
+            !failed(&output).is_empty(),
+            "{arguments:?}: there are no tables to look at"
+        );
+        let made = world
+            .rows
+            .connect()
+            .await
+            .query_one("SELECT to_regnamespace('gom') IS NOT NULL", &[])
+            .await;
         assert!(!made.unwrap().get::<_, bool>(0), "{arguments:?}");
     }
 }
@@ -155,19 +234,37 @@ async fn sessions_are_shown_and_closed_from_the_command_line() {
     let listed = gom(&world, &["session", "list", "auth0|ana"], "");
     let text = done(&listed);
     let rows: Vec<&str> = text.lines().skip(1).collect();
-    assert!(rows.len() == 2 && rows.iter().all(|row| row.ends_with("accounts")), "{text}");
-    assert!(ids.iter().all(|id| !text.contains(id.as_str())), "what is shown is worth nothing to a thief");
+    assert!(
+        rows.len() == 2 && rows.iter().all(|row| row.ends_with("accounts")),
+        "{text}"
+    );
+    assert!(
+        ids.iter().all(|id| !text.contains(id.as_str())),
+        "what is shown is worth nothing to a thief"
+    );
 
     let handle = rows[0].split_whitespace().next().unwrap();
-    done(&gom(&world, &["session", "close", "auth0|ana", "--session", handle], ""));
+    done(&gom(
+        &world,
+        &["session", "close", "auth0|ana", "--session", handle],
+        "",
+    ));
     assert_eq!(alive().await.iter().filter(|alive| **alive).count(), 2);
     assert!(
-        failed(&gom(&world, &["session", "close", "auth0|ana", "--session", handle], ""))
-            .contains("no session")
+        failed(&gom(
+            &world,
+            &["session", "close", "auth0|ana", "--session", handle],
+            ""
+        ))
+        .contains("no session")
     );
     let closed = gom(&world, &["session", "close", "auth0|ana"], "");
     assert!(done(&closed).starts_with("1 "), "{closed:?}");
-    assert_eq!(alive().await, [false, false, true], "and those of nobody else");
+    assert_eq!(
+        alive().await,
+        [false, false, true],
+        "and those of nobody else"
+    );
 }
 
 #[actix_web::test]
@@ -177,14 +274,30 @@ async fn a_disabled_accounts_sessions_are_closed_and_its_devices_forgotten_at_on
     let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
     done(&gom(
         &world,
-        &["account", "add", "ana", "--role", "seller", "--subject", "auth0|ana"],
+        &[
+            "account",
+            "add",
+            "ana",
+            "--role",
+            "seller",
+            "--subject",
+            "auth0|ana",
+        ],
         "ana's password",
     ));
-    for (arguments, input) in
-        [(["account", "passwd", "ana"], "another password"), (["account", "disable", "ana"], "")]
-    {
-        let (hers, others) = (open(&sessions, "auth0|ana").await, open(&sessions, "auth0|berta").await);
-        for (user, name) in [("auth0|ana", "phone"), ("auth0|ana", "laptop"), ("auth0|berta", "hers")] {
+    for (arguments, input) in [
+        (["account", "passwd", "ana"], "another password"),
+        (["account", "disable", "ana"], ""),
+    ] {
+        let (hers, others) = (
+            open(&sessions, "auth0|ana").await,
+            open(&sessions, "auth0|berta").await,
+        );
+        for (user, name) in [
+            ("auth0|ana", "phone"),
+            ("auth0|ana", "laptop"),
+            ("auth0|berta", "hers"),
+        ] {
             subscribe(&devices, user, None, name).await;
         }
         let output = gom(&world, &arguments, input);
@@ -200,10 +313,18 @@ async fn a_disabled_accounts_sessions_are_closed_and_its_devices_forgotten_at_on
 async fn subscribe(devices: &Devices, user: &str, session: Option<&str>, name: &str) -> Device {
     let endpoint = Endpoint::parse(&format!("https://push.example/send/{name}-secret")).unwrap();
     // The receiver of RFC 8291's example.
-    let p256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+    let p256dh =
+        "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
     let keys = DeviceKeys::parse(p256dh, "BTBZMqHH6r4Tts7J_aSIgg").unwrap();
-    let device = Device { endpoint, keys, expires: None };
-    let by = Subscriber { user: user.to_owned(), session: session.map(str::to_owned) };
+    let device = Device {
+        endpoint,
+        keys,
+        expires: None,
+    };
+    let by = Subscriber {
+        user: user.to_owned(),
+        session: session.map(str::to_owned),
+    };
     devices.subscribe(&by, &device).await.unwrap();
     device
 }
@@ -213,21 +334,44 @@ async fn devices_are_shown_and_forgotten_from_the_command_line() {
     let world = World::start().await;
     let devices = Devices::start(devices_options(&world.settings, None), &world.database).unwrap();
     let phone = subscribe(&devices, "auth0|ana", Some("5e55104"), "phone").await;
-    for (user, name) in [("auth0|ana", "laptop"), ("auth0|ana", "tablet"), ("auth0|berta", "hers")] {
+    for (user, name) in [
+        ("auth0|ana", "laptop"),
+        ("auth0|ana", "tablet"),
+        ("auth0|berta", "hers"),
+    ] {
         subscribe(&devices, user, None, name).await;
     }
     let listed = gom(&world, &["push", "devices", "list", "auth0|ana"], "");
     let text = done(&listed);
     let fingerprint = phone.endpoint.fingerprint();
-    let row = text.lines().find(|line| line.starts_with(&fingerprint)).unwrap();
-    assert!(row.contains("https://push.example ") && row.contains(" 5e55104 "), "{text}");
+    let row = text
+        .lines()
+        .find(|line| line.starts_with(&fingerprint))
+        .unwrap();
+    assert!(
+        row.contains("https://push.example ") && row.contains(" 5e55104 "),
+        "{text}"
+    );
     assert_eq!(text.lines().count(), 4, "{text}");
-    assert!(!text.contains("secret") && !text.contains("BCVx") && !text.contains("BTBZ"), "{text}");
+    assert!(
+        !text.contains("secret") && !text.contains("BCVx") && !text.contains("BTBZ"),
+        "{text}"
+    );
 
-    let forget = ["push", "devices", "forget", "auth0|ana", "--device", &fingerprint];
+    let forget = [
+        "push",
+        "devices",
+        "forget",
+        "auth0|ana",
+        "--device",
+        &fingerprint,
+    ];
     assert!(done(&gom(&world, &forget, "")).contains("The device is forgotten"));
     let again = gom(&world, &forget, "");
-    assert!(failed(&again).contains("`gom push devices list` shows all"), "{again:?}");
+    assert!(
+        failed(&again).contains("`gom push devices list` shows all"),
+        "{again:?}"
+    );
     let rest = gom(&world, &["push", "devices", "forget", "auth0|ana"], "");
     assert_eq!(done(&rest), "Devices forgotten: 2.\n");
     assert_eq!(devices.list("auth0|ana").await.unwrap(), []);
@@ -239,18 +383,34 @@ async fn the_devices_of_a_session_that_is_closed_from_the_command_line_are_forgo
     let world = World::start().await;
     let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
     let devices = Devices::start(devices_options(&world.settings, None), &world.database).unwrap();
-    let (one, another) = (open(&sessions, "auth0|ana").await, open(&sessions, "auth0|ana").await);
+    let (one, another) = (
+        open(&sessions, "auth0|ana").await,
+        open(&sessions, "auth0|ana").await,
+    );
     for (id, name) in [(&one, "phone"), (&another, "laptop"), (&another, "tablet")] {
         subscribe(&devices, "auth0|ana", Some(&id.handle()), name).await;
     }
-    let closed = gom(&world, &["session", "close", "auth0|ana", "--session", &one.handle()], "");
-    assert_eq!(done(&closed), "The session is closed. Devices forgotten: 1.\n");
+    let closed = gom(
+        &world,
+        &["session", "close", "auth0|ana", "--session", &one.handle()],
+        "",
+    );
+    assert_eq!(
+        done(&closed),
+        "The session is closed. Devices forgotten: 1.\n"
+    );
     let left = devices.list("auth0|ana").await.unwrap();
     assert!(
-        left.len() == 2 && left.iter().all(|device| device.session == Some(another.handle())),
+        left.len() == 2
+            && left
+                .iter()
+                .all(|device| device.session == Some(another.handle())),
         "{left:?}"
     );
     let closed = gom(&world, &["session", "close", "auth0|ana"], "");
-    assert_eq!(done(&closed), "1 sessions were closed. Devices forgotten: 2.\n");
+    assert_eq!(
+        done(&closed),
+        "1 sessions were closed. Devices forgotten: 2.\n"
+    );
     assert_eq!(devices.list("auth0|ana").await.unwrap(), []);
 }

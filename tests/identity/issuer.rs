@@ -93,12 +93,17 @@ impl Issuer {
         let server = server.run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
-        Issuer { address, state, server: handle }
+        Issuer {
+            address,
+            state,
+            server: handle,
+        }
     }
 
     /// An access token as the endpoint would give it.
     pub fn access_token(&self) -> String {
-        self.state.access_token_for(&self.state.signer.lock().unwrap())
+        self.state
+            .access_token_for(&self.state.signer.lock().unwrap())
     }
 
     pub fn keys_hits(&self) -> usize {
@@ -137,7 +142,10 @@ impl Drop for Issuer {
 
 /// Seconds since 1970, that many from now.
 pub fn in_seconds(seconds: i64) -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
     i64::try_from(now).unwrap() + seconds
 }
 
@@ -151,7 +159,10 @@ impl State {
         for (name, value) in self.claims.lock().unwrap().as_object().unwrap() {
             claims[name] = value.clone();
         }
-        claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        claims
+            .as_object_mut()
+            .unwrap()
+            .retain(|_, value| !value.is_null());
         signer.sign(&claims)
     }
 
@@ -185,8 +196,12 @@ async fn mooded(mood: Mood, elsewhere: &str, well: impl FnOnce() -> HttpResponse
         Mood::Busy(seconds) => HttpResponse::TooManyRequests()
             .insert_header(("Retry-After", seconds))
             .json(json!({ "error": "too_many_requests" })),
-        Mood::Huge => HttpResponse::Ok().content_type("application/json").body("[".repeat(8 * 1024 * 1024)),
-        Mood::Redirects => HttpResponse::TemporaryRedirect().insert_header(("Location", elsewhere)).finish(),
+        Mood::Huge => HttpResponse::Ok()
+            .content_type("application/json")
+            .body("[".repeat(8 * 1024 * 1024)),
+        Mood::Redirects => HttpResponse::TemporaryRedirect()
+            .insert_header(("Location", elsewhere))
+            .finish(),
     }
 }
 
@@ -208,13 +223,15 @@ async fn token(state: Data<State>, form: Form<HashMap<String, String>>) -> HttpR
         let is = |name: &str, value: &str| form.get(name).is_some_and(|given| given == value);
         let refuse = |status: StatusCode, error: &str| {
             let description = "Wrong email or password.";
-            HttpResponse::build(status).json(json!({ "error": error, "error_description": description }))
+            HttpResponse::build(status)
+                .json(json!({ "error": error, "error_description": description }))
         };
         if !is("client_id", CLIENT) || !is("client_secret", CLIENT_SECRET) {
             return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
         }
         let mut current = state.refresh_token.lock().unwrap();
-        let by_password = is("grant_type", "password") && is("username", USER) && is("password", PASSWORD);
+        let by_password =
+            is("grant_type", "password") && is("username", USER) && is("password", PASSWORD);
         let by_refresh = is("grant_type", "refresh_token") && is("refresh_token", &current);
         if by_refresh {
             let number: u32 = current.rsplit('-').next().unwrap().parse().unwrap();

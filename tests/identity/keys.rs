@@ -14,7 +14,11 @@ use crate::world::{PACE, TIMEOUT, World, halves};
 /// The subject of a token, or why there is none.
 async fn verify(world: &World, token: &str) -> Result<String, TokenError> {
     let (head, signature) = halves(token);
-    world.identity.verify(AUTH0, head, signature).await.map(|user| user.subject.clone())
+    world
+        .identity
+        .verify(AUTH0, head, signature)
+        .await
+        .map(|user| user.subject.clone())
 }
 
 fn good(subject: &str) -> Result<String, TokenError> {
@@ -50,7 +54,8 @@ async fn f09_many_who_need_the_keys_fetch_them_once() {
             issuer.access_token()
         })
         .collect();
-    let outcomes = futures::future::join_all(tokens.iter().map(|token| verify(&world, token))).await;
+    let outcomes =
+        futures::future::join_all(tokens.iter().map(|token| verify(&world, token))).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     assert_eq!(issuer.keys_hits(), 1);
 }
@@ -65,10 +70,16 @@ async fn f09_the_algorithm_is_the_keys_and_never_the_tokens_choice() {
     });
     assert_eq!(verify(&world, &signer.sign(&claims)).await, good(SUBJECT));
     for alg in ["none", "HS256", "RS384", "PS256", "ES256", "rs256", ""] {
-        let token = signer.sign_as(&json!({ "alg": alg, "typ": "JWT", "kid": "first" }), &claims);
+        let token = signer.sign_as(
+            &json!({ "alg": alg, "typ": "JWT", "kid": "first" }),
+            &claims,
+        );
         assert!(invalid(&verify(&world, &token).await), "{alg}");
         let (head, _) = halves(&token);
-        assert!(invalid(&verify(&world, &format!("{head}.")).await), "{alg}, not signed");
+        assert!(
+            invalid(&verify(&world, &format!("{head}.")).await),
+            "{alg}, not signed"
+        );
     }
     // The public key, which everybody has, as a shared secret.
     let jwk = signer.jwk();
@@ -77,11 +88,16 @@ async fn f09_the_algorithm_is_the_keys_and_never_the_tokens_choice() {
     for secret in [modulus.as_slice(), jwk["n"].as_str().unwrap().as_bytes()] {
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
         let signature = URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, head.as_bytes()));
-        assert!(invalid(&verify(&world, &format!("{head}.{signature}")).await));
+        assert!(invalid(
+            &verify(&world, &format!("{head}.{signature}")).await
+        ));
     }
     let no_alg = signer.sign_as(&json!({ "kid": "first" }), &claims);
     assert!(invalid(&verify(&world, &no_alg).await));
-    let critical = signer.sign_as(&json!({ "alg": "RS256", "kid": "first", "crit": ["x"], "x": 1 }), &claims);
+    let critical = signer.sign_as(
+        &json!({ "alg": "RS256", "kid": "first", "crit": ["x"], "x": 1 }),
+        &claims,
+    );
     assert!(invalid(&verify(&world, &critical).await));
 }
 
@@ -92,15 +108,33 @@ async fn f09_made_up_names_of_keys_do_not_make_us_ask_for_each() {
     assert_eq!(verify(&world, &issuer.access_token()).await, good(SUBJECT));
     let begun = Instant::now();
     for n in 0..200 {
-        let token = issuer.state.access_token_for(&Signer::rsa(&format!("made up {n}")));
+        let token = issuer
+            .state
+            .access_token_for(&Signer::rsa(&format!("made up {n}")));
         let result = verify(&world, &token).await;
-        assert_eq!(result, Err(TokenError::Invalid("jwt signed with an unknown key".into())));
+        assert_eq!(
+            result,
+            Err(TokenError::Invalid("jwt signed with an unknown key".into()))
+        );
     }
-    let allowed = 2 + usize::try_from(begun.elapsed().as_millis() / PACE.after_success.as_millis()).unwrap();
-    assert!(issuer.keys_hits() <= allowed, "{} fetches, {allowed} allowed", issuer.keys_hits());
+    let allowed =
+        2 + usize::try_from(begun.elapsed().as_millis() / PACE.after_success.as_millis()).unwrap();
+    assert!(
+        issuer.keys_hits() <= allowed,
+        "{} fetches, {allowed} allowed",
+        issuer.keys_hits()
+    );
     let nameless = Signer::rsa("first").sign_as(&json!({ "alg": "RS256" }), &json!({}));
-    assert_eq!(verify(&world, &nameless).await, Err(TokenError::Invalid("jwt issuer invalid".into())));
-    issuer.state.published.lock().unwrap().push(Signer::other_rsa("second").jwk());
+    assert_eq!(
+        verify(&world, &nameless).await,
+        Err(TokenError::Invalid("jwt issuer invalid".into()))
+    );
+    issuer
+        .state
+        .published
+        .lock()
+        .unwrap()
+        .push(Signer::other_rsa("second").jwk());
     pause(PACE.fresh).await;
     let _ = verify(&world, &issuer.state.access_token_for(&Signer::rsa("a"))).await;
     assert_eq!(
@@ -122,9 +156,15 @@ async fn a_key_that_came_later_is_found_and_one_that_was_withdrawn_is_forgotten(
     let result = verify(&world, &issuer.access_token()).await;
     // On a machine with much to do, the pause may be over.
     let paced = begun.elapsed() < PACE.after_success;
-    assert!(invalid(&result) || !paced, "the keys were fetched just now: {result:?}");
+    assert!(
+        invalid(&result) || !paced,
+        "the keys were fetched just now: {result:?}"
+    );
     pause(PACE.after_success).await;
-    assert_eq!(verify(&world, &issuer.access_token()).await, good("auth0|later"));
+    assert_eq!(
+        verify(&world, &issuer.access_token()).await,
+        good("auth0|later")
+    );
     assert!(
         invalid(&verify(&world, &issuer.state.access_token_for(&before)).await),
         "it is not published any more"
@@ -147,7 +187,10 @@ async fn another_key_under_a_known_name_signs_nothing() {
     issuer.claims(json!({ "sub": "auth0|forged" }));
     let forged = issuer.state.access_token_for(&Signer::other_rsa("first"));
     issuer.claims(json!({}));
-    assert_eq!(verify(&world, &forged).await, Err(TokenError::Invalid("invalid signature".into())));
+    assert_eq!(
+        verify(&world, &forged).await,
+        Err(TokenError::Invalid("invalid signature".into()))
+    );
     assert_eq!(verify(&world, &issuer.access_token()).await, good(SUBJECT));
     let mixed = format!("{}.{}", halves(&forged).0, halves(&issuer.access_token()).1);
     assert!(invalid(&verify(&world, &mixed).await));
@@ -179,12 +222,27 @@ async fn f09_while_the_keys_are_not_to_be_had_nothing_is_known_of_a_token() {
         for result in futures::future::join_all(asked).await {
             assert_eq!(result, Err(TokenError::Unavailable), "{name}");
         }
-        assert!(begun.elapsed() < TIMEOUT * 3, "{name}: {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < TIMEOUT * 3,
+            "{name}: {:?}",
+            begun.elapsed()
+        );
         assert_eq!(issuer.keys_hits(), 1, "{name}: it is given a rest");
-        assert_eq!(issuer.state.redirected.load(std::sync::atomic::Ordering::SeqCst), 0, "{name}");
+        assert_eq!(
+            issuer
+                .state
+                .redirected
+                .load(std::sync::atomic::Ordering::SeqCst),
+            0,
+            "{name}"
+        );
         issuer.keys(Mood::Well);
         pause(PACE.after_failure).await;
-        assert_eq!(verify(&world, &token).await, good(SUBJECT), "{name}: it recovers by itself");
+        assert_eq!(
+            verify(&world, &token).await,
+            good(SUBJECT),
+            "{name}: it recovers by itself"
+        );
     }
 }
 
@@ -205,17 +263,28 @@ async fn keys_serve_on_for_a_while_when_the_issuer_fails() {
     pause(PACE.fresh).await;
     issuer.claims(json!({ "sub": "auth0|other" }));
     let begun = Instant::now();
-    assert_eq!(verify(&world, &issuer.access_token()).await, good("auth0|other"));
+    assert_eq!(
+        verify(&world, &issuer.access_token()).await,
+        good("auth0|other")
+    );
     assert!(
         begun.elapsed() < TIMEOUT / 2,
         "nobody waits for the keys to be fetched anew: {:?}",
         begun.elapsed()
     );
     let unknown = issuer.state.access_token_for(&Signer::other_rsa("second"));
-    assert_eq!(verify(&world, &unknown).await, Err(TokenError::Unavailable), "it may be there by now");
+    assert_eq!(
+        verify(&world, &unknown).await,
+        Err(TokenError::Unavailable),
+        "it may be there by now"
+    );
     pause(PACE.usable).await;
     issuer.claims(json!({ "sub": "auth0|third" }));
-    assert_eq!(verify(&world, &issuer.access_token()).await, Err(TokenError::Unavailable), "not for ever");
+    assert_eq!(
+        verify(&world, &issuer.access_token()).await,
+        Err(TokenError::Unavailable),
+        "not for ever"
+    );
 }
 
 #[actix_web::test]
@@ -244,8 +313,14 @@ async fn f08_an_id_token_is_no_access_token() {
         json!({ "nbf": in_seconds(60) }),
     ] {
         issuer.claims(changes.clone());
-        assert!(invalid(&verify(&world, &issuer.access_token()).await), "{changes}");
+        assert!(
+            invalid(&verify(&world, &issuer.access_token()).await),
+            "{changes}"
+        );
     }
     issuer.claims(json!({ "exp": in_seconds(-20) }));
-    assert_eq!(verify(&world, &issuer.access_token()).await, Err(TokenError::Expired));
+    assert_eq!(
+        verify(&world, &issuer.access_token()).await,
+        Err(TokenError::Expired)
+    );
 }

@@ -26,12 +26,18 @@ impl Signer {
     /// Making an RSA key takes a while: the first two of a process are made once.
     pub fn rsa(kid: &str) -> Signer {
         static KEY: OnceLock<Arc<Key>> = OnceLock::new();
-        Signer { kid: kid.into(), key: Arc::clone(KEY.get_or_init(Self::new_rsa)) }
+        Signer {
+            kid: kid.into(),
+            key: Arc::clone(KEY.get_or_init(Self::new_rsa)),
+        }
     }
 
     pub fn other_rsa(kid: &str) -> Signer {
         static KEY: OnceLock<Arc<Key>> = OnceLock::new();
-        Signer { kid: kid.into(), key: Arc::clone(KEY.get_or_init(Self::new_rsa)) }
+        Signer {
+            kid: kid.into(),
+            key: Arc::clone(KEY.get_or_init(Self::new_rsa)),
+        }
     }
 
     fn new_rsa() -> Arc<Key> {
@@ -40,7 +46,10 @@ impl Signer {
 
     pub fn ec(kid: &str) -> Signer {
         let key = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        Signer { kid: kid.into(), key: Arc::new(Key::Ec(key)) }
+        Signer {
+            kid: kid.into(),
+            key: Arc::new(Key::Ec(key)),
+        }
     }
 
     pub fn algorithm(&self) -> &'static str {
@@ -74,7 +83,10 @@ impl Signer {
     }
 
     pub fn sign(&self, claims: &Value) -> String {
-        self.sign_as(&json!({ "alg": self.algorithm(), "typ": "JWT", "kid": self.kid }), claims)
+        self.sign_as(
+            &json!({ "alg": self.algorithm(), "typ": "JWT", "kid": self.kid }),
+            claims,
+        )
     }
 
     /// With any header.
@@ -84,10 +96,20 @@ impl Signer {
         let signature = match &*self.key {
             Key::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&signature::RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature).unwrap();
+                key.sign(
+                    &signature::RSA_PKCS1_SHA256,
+                    &random,
+                    signed.as_bytes(),
+                    &mut signature,
+                )
+                .unwrap();
                 signature
             }
-            Key::Ec(key) => key.sign(&random, signed.as_bytes()).unwrap().as_ref().to_vec(),
+            Key::Ec(key) => key
+                .sign(&random, signed.as_bytes())
+                .unwrap()
+                .as_ref()
+                .to_vec(),
         };
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }

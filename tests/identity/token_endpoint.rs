@@ -21,7 +21,10 @@ async fn a_right_password_gives_tokens_and_a_profile() {
     let world = World::at(&issuer).await;
     let login = login(&world).await.unwrap();
     assert_eq!((login.provider, login.subject.as_str()), (AUTH0, SUBJECT));
-    assert_eq!(login.refresh_token.as_ref().map(|token| token.expose()), Some("refresh-0"));
+    assert_eq!(
+        login.refresh_token.as_ref().map(|token| token.expose()),
+        Some("refresh-0")
+    );
     assert_eq!(
         Value::Object(login.profile.clone()),
         json!({
@@ -29,8 +32,15 @@ async fn a_right_password_gives_tokens_and_a_profile() {
             "sub": SUBJECT,
         })
     );
-    assert!(!login.token.head.contains(['-', '_']), "a script can read it");
-    let user = world.identity.verify(AUTH0, &login.token.head, &login.token.signature).await.unwrap();
+    assert!(
+        !login.token.head.contains(['-', '_']),
+        "a script can read it"
+    );
+    let user = world
+        .identity
+        .verify(AUTH0, &login.token.head, &login.token.signature)
+        .await
+        .unwrap();
     assert_eq!(user.subject, SUBJECT);
     assert_eq!(issuer.keys_hits(), 1);
 
@@ -44,7 +54,12 @@ async fn a_right_password_gives_tokens_and_a_profile() {
         ("audience", AUDIENCE),
         ("scope", "openid profile email offline_access"),
     ];
-    assert_eq!(form, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    assert_eq!(
+        form,
+        expected
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    );
     assert!(!format!("{login:?}").contains("refresh-0"));
 }
 
@@ -53,7 +68,11 @@ async fn unknown_and_wrong_are_the_same() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     for (user, password) in [(USER, "wrong"), ("nobody@example.com", PASSWORD), ("", "")] {
-        let error = world.identity.password(user, &secret(password)).await.unwrap_err();
+        let error = world
+            .identity
+            .password(user, &secret(password))
+            .await
+            .unwrap_err();
         assert_eq!(error, LoginError::Wrong, "{user}");
     }
     for error in [
@@ -68,10 +87,20 @@ async fn unknown_and_wrong_are_the_same() {
     ] {
         let body: &'static str = Box::leak(json!({ "error": error }).to_string().into_boxed_str());
         issuer.tokens(Mood::Answers(403, body));
-        assert_eq!(login(&world).await.unwrap_err(), LoginError::Wrong, "{error}");
+        assert_eq!(
+            login(&world).await.unwrap_err(),
+            LoginError::Wrong,
+            "{error}"
+        );
     }
-    issuer.tokens(Mood::Answers(401, r#"{"error":"access_denied","error_description":"Unauthorized"}"#));
-    assert!(matches!(login(&world).await, Err(LoginError::Misconfigured(_))), "of our client");
+    issuer.tokens(Mood::Answers(
+        401,
+        r#"{"error":"access_denied","error_description":"Unauthorized"}"#,
+    ));
+    assert!(
+        matches!(login(&world).await, Err(LoginError::Misconfigured(_))),
+        "of our client"
+    );
     issuer.tokens(Mood::Answers(429, r#"{"error":"too_many_attempts"}"#));
     assert_eq!(
         login(&world).await.unwrap_err(),
@@ -79,7 +108,10 @@ async fn unknown_and_wrong_are_the_same() {
         "this person's attempts, not our requests"
     );
     issuer.tokens(Mood::Answers(429, r#"{"error":"access_denied"}"#));
-    assert!(matches!(login(&world).await, Err(LoginError::Unavailable { .. })), "all of our requests");
+    assert!(
+        matches!(login(&world).await, Err(LoginError::Unavailable { .. })),
+        "all of our requests"
+    );
 }
 
 #[actix_web::test]
@@ -92,21 +124,42 @@ async fn an_endpoint_that_fails_is_said_to_be_unavailable_in_time() {
         ("503", Mood::Answers(503, ""), 5),
         ("garbage", Mood::Answers(200, "<html>"), 5),
         ("no token", Mood::Answers(200, "{}"), 5),
-        ("403 of a proxy", Mood::Answers(403, "<html>Forbidden</html>"), 5),
+        (
+            "403 of a proxy",
+            Mood::Answers(403, "<html>Forbidden</html>"),
+            5,
+        ),
         ("huge", Mood::Huge, 5),
         ("redirects", Mood::Redirects, 5),
         ("429", Mood::Busy("77"), 77),
         ("429 for years", Mood::Busy("999999999"), 3_600),
-        ("429 with a date", Mood::Busy("Fri, 31 Dec 1999 23:59:59 GMT"), 5),
+        (
+            "429 with a date",
+            Mood::Busy("Fri, 31 Dec 1999 23:59:59 GMT"),
+            5,
+        ),
     ] {
         issuer.tokens(mood);
         let begun = Instant::now();
         let error = login(&world).await.unwrap_err();
-        assert_eq!(error, LoginError::Unavailable { retry: Duration::from_secs(retry) }, "{name}");
-        assert!(begun.elapsed() < TIMEOUT * 3, "{name}: {:?}", begun.elapsed());
+        assert_eq!(
+            error,
+            LoginError::Unavailable {
+                retry: Duration::from_secs(retry)
+            },
+            "{name}"
+        );
+        assert!(
+            begun.elapsed() < TIMEOUT * 3,
+            "{name}: {:?}",
+            begun.elapsed()
+        );
     }
     assert_eq!(
-        issuer.state.redirected.load(std::sync::atomic::Ordering::SeqCst),
+        issuer
+            .state
+            .redirected
+            .load(std::sync::atomic::Ordering::SeqCst),
         0,
         "the password stays here"
     );
@@ -120,8 +173,14 @@ async fn nobody_listens() {
     let world = World::at(&gone).await;
     let address = gone.address.trim_start_matches("http://").to_owned();
     drop(gone);
-    eventually("nobody listens", async || std::net::TcpStream::connect(&address).is_err()).await;
-    assert!(matches!(login(&world).await, Err(LoginError::Unavailable { .. })));
+    eventually("nobody listens", async || {
+        std::net::TcpStream::connect(&address).is_err()
+    })
+    .await;
+    assert!(matches!(
+        login(&world).await,
+        Err(LoginError::Unavailable { .. })
+    ));
 }
 
 #[actix_web::test]
@@ -141,7 +200,10 @@ async fn what_the_operator_must_put_right_is_for_the_operator() {
     assert!(told(login(&wrong_client).await.unwrap_err()).contains("invalid_client"));
 
     let world = World::at(&issuer).await;
-    issuer.tokens(Mood::Answers(403, r#"{"error":"unauthorized_client","error_description":"Grant type"}"#));
+    issuer.tokens(Mood::Answers(
+        403,
+        r#"{"error":"unauthorized_client","error_description":"Grant type"}"#,
+    ));
     assert!(told(login(&world).await.unwrap_err()).contains("unauthorized_client"));
     issuer.tokens(Mood::Well);
 
@@ -169,7 +231,10 @@ async fn without_the_keys_there_is_no_login() {
     let issuer = Issuer::start();
     issuer.keys(Mood::Answers(500, ""));
     let world = World::at(&issuer).await;
-    assert!(matches!(login(&world).await, Err(LoginError::Unavailable { .. })));
+    assert!(matches!(
+        login(&world).await,
+        Err(LoginError::Unavailable { .. })
+    ));
 }
 
 #[actix_web::test]
@@ -190,13 +255,27 @@ async fn a_herd_of_refreshes_leaves_places_to_logins() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     issuer.tokens(Mood::Hangs);
-    let refresher = || world.identity.refresher(AUTH0).unwrap().refresh("refresh-0".to_owned());
+    let refresher = || {
+        world
+            .identity
+            .refresher(AUTH0)
+            .unwrap()
+            .refresh("refresh-0".to_owned())
+    };
     let before = issuer.token_hits();
-    let refreshes: Vec<_> = (0..100).map(|_| actix_web::rt::spawn(refresher())).collect();
-    eventually("as many as may are asked", async || issuer.token_hits() - before == 48).await;
+    let refreshes: Vec<_> = (0..100)
+        .map(|_| actix_web::rt::spawn(refresher()))
+        .collect();
+    eventually("as many as may are asked", async || {
+        issuer.token_hits() - before == 48
+    })
+    .await;
     issuer.tokens(Mood::Well);
     assert!(login(&world).await.is_ok(), "while they wait");
     for refresh in refreshes {
-        assert_eq!(refresh.await.unwrap().unwrap_err(), RefreshFailure::Unavailable);
+        assert_eq!(
+            refresh.await.unwrap().unwrap_err(),
+            RefreshFailure::Unavailable
+        );
     }
 }

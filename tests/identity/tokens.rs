@@ -15,7 +15,9 @@ fn customer() -> CustomerClaims {
         ext_uid: "mWnnB0y32b".into(),
         seller: "auth0|5d7109da452e7b0c97ed00a6".into(),
         business: "Paletas Marías ¿sí?".into(),
-        permissions: ["create:order", "read:order", "role:customer"].map(str::to_owned).to_vec(),
+        permissions: ["create:order", "read:order", "role:customer"]
+            .map(str::to_owned)
+            .to_vec(),
     }
 }
 
@@ -28,7 +30,8 @@ async fn a_customers_token_says_what_the_client_reads() {
     let world = World::start().await;
     let token = world.identity.customer_token(customer()).unwrap();
     let (header, payload) = token.head.split_once('.').unwrap();
-    let read = |part| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    let read =
+        |part| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
     assert_eq!(read(header), json!({ "alg": "HS256", "typ": "JWT" }));
     let claims = read(payload);
     let iat = claims["iat"].as_u64().unwrap();
@@ -41,15 +44,26 @@ async fn a_customers_token_says_what_the_client_reads() {
             "iss": "https://auth.gom.com",
         })
     );
-    let user = world.identity.verify(PHONE, &token.head, &token.signature).await.unwrap();
+    let user = world
+        .identity
+        .verify(PHONE, &token.head, &token.signature)
+        .await
+        .unwrap();
     assert_eq!(
         (user.subject.as_str(), &user.claims["business"]),
-        ("customer:cdemobp1:auth0|5d7109da452e7b0c97ed00a6", &json!("Paletas Marías ¿sí?"))
+        (
+            "customer:cdemobp1:auth0|5d7109da452e7b0c97ed00a6",
+            &json!("Paletas Marías ¿sí?")
+        )
     );
     assert_eq!(user.claims["sub"], "cdemobp1");
     assert!(user.has_permission("role:customer"));
     assert_eq!(user.expires, UNIX_EPOCH + Duration::from_secs(iat + 1_800));
-    let again = world.identity.verify(PHONE, &token.head, &token.signature).await.unwrap();
+    let again = world
+        .identity
+        .verify(PHONE, &token.head, &token.signature)
+        .await
+        .unwrap();
     assert!(std::sync::Arc::ptr_eq(&user, &again), "it is remembered");
 }
 
@@ -58,11 +72,20 @@ async fn f08_a_customers_token_is_no_sellers_token() {
     let world = World::start().await;
     let token = world.identity.customer_token(customer()).unwrap();
     for provider in [ACCOUNTS, AUTH0, "", "PHONE"] {
-        let result = world.identity.verify(provider, &token.head, &token.signature).await;
+        let result = world
+            .identity
+            .verify(provider, &token.head, &token.signature)
+            .await;
         assert!(invalid(&result), "{provider}: {result:?}");
     }
-    assert!(world.identity.refresher(PHONE).is_none(), "customers log in anew");
-    assert!(world.identity.refresher(AUTH0).is_none(), "there is no issuer elsewhere");
+    assert!(
+        world.identity.refresher(PHONE).is_none(),
+        "customers log in anew"
+    );
+    assert!(
+        world.identity.refresher(AUTH0).is_none(),
+        "there is no issuer elsewhere"
+    );
     assert!(world.identity.refresher(ACCOUNTS).is_some());
 }
 
@@ -70,11 +93,20 @@ async fn f08_a_customers_token_is_no_sellers_token() {
 async fn an_altered_token_is_refused_also_after_it_was_remembered() {
     let world = World::start().await;
     let token = world.identity.customer_token(customer()).unwrap();
-    let verify = async |head: &str, signature: &str| world.identity.verify(PHONE, head, signature).await;
+    let verify =
+        async |head: &str, signature: &str| world.identity.verify(PHONE, head, signature).await;
     assert!(verify(&token.head, &token.signature).await.is_ok());
-    let other =
-        world.identity.customer_token(CustomerClaims { uid: "another".into(), ..customer() }).unwrap();
-    let unsigned = format!("eyJhbGciOiJub25lIn0.{}", token.head.split('.').nth(1).unwrap());
+    let other = world
+        .identity
+        .customer_token(CustomerClaims {
+            uid: "another".into(),
+            ..customer()
+        })
+        .unwrap();
+    let unsigned = format!(
+        "eyJhbGciOiJub25lIn0.{}",
+        token.head.split('.').nth(1).unwrap()
+    );
     for (head, signature) in [
         (token.head.as_str(), other.signature.as_str()),
         (other.head.as_str(), token.signature.as_str()),
@@ -96,14 +128,31 @@ async fn an_altered_token_is_refused_also_after_it_was_remembered() {
 async fn an_expired_token_says_so_as_the_original_did() {
     let world = World::start_with(&[("auth.local.expiration", "2")]).await;
     let token = world.identity.customer_token(customer()).unwrap();
-    let user = world.identity.verify(PHONE, &token.head, &token.signature).await.unwrap();
-    let left = user.expires.duration_since(SystemTime::now()).unwrap_or_default();
+    let user = world
+        .identity
+        .verify(PHONE, &token.head, &token.signature)
+        .await
+        .unwrap();
+    let left = user
+        .expires
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
     actix_web::rt::time::sleep(left + Duration::from_millis(5)).await;
-    let error = world.identity.verify(PHONE, &token.head, &token.signature).await.unwrap_err();
-    assert_eq!((error.clone(), error.to_string().as_str()), (TokenError::Expired, "jwt expired"));
+    let error = world
+        .identity
+        .verify(PHONE, &token.head, &token.signature)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.clone(), error.to_string().as_str()),
+        (TokenError::Expired, "jwt expired")
+    );
     // Nor is it valid for one who did not see it before.
     let elsewhere = world.restarted_with(&[]);
-    assert_eq!(elsewhere.verify(PHONE, &token.head, &token.signature).await, Err(TokenError::Expired));
+    assert_eq!(
+        elsewhere.verify(PHONE, &token.head, &token.signature).await,
+        Err(TokenError::Expired)
+    );
 }
 
 #[actix_web::test]
@@ -113,19 +162,34 @@ async fn the_app_key_is_replaced_without_logging_anybody_out() {
     let world = World::start().await;
     let token = world.identity.customer_token(customer()).unwrap();
     let verified = async |keys: &[(&'static str, &str)]| {
-        world.restarted_with(keys).verify(PHONE, &token.head, &token.signature).await
+        world
+            .restarted_with(keys)
+            .verify(PHONE, &token.head, &token.signature)
+            .await
     };
-    assert!(verified(&[("app_key", NEWER), ("app_key_previous", APP_KEY)]).await.is_ok());
+    assert!(
+        verified(&[("app_key", NEWER), ("app_key_previous", APP_KEY)])
+            .await
+            .is_ok()
+    );
     assert!(invalid(&verified(&[("app_key", NEWER)]).await));
-    assert!(invalid(&verified(&[("app_key", NEWEST), ("app_key_previous", NEWER)]).await));
+    assert!(invalid(
+        &verified(&[("app_key", NEWEST), ("app_key_previous", NEWER)]).await
+    ));
 }
 
 #[actix_web::test]
 async fn issuer_and_audience_are_held_against_the_settings() {
     let world = World::start().await;
     let token = world.identity.customer_token(customer()).unwrap();
-    for (key, value) in [("auth.local.issuer", "https://other"), ("auth.local.audience", "https://other")] {
-        let result = world.restarted_with(&[(key, value)]).verify(PHONE, &token.head, &token.signature).await;
+    for (key, value) in [
+        ("auth.local.issuer", "https://other"),
+        ("auth.local.audience", "https://other"),
+    ] {
+        let result = world
+            .restarted_with(&[(key, value)])
+            .verify(PHONE, &token.head, &token.signature)
+            .await;
         assert!(invalid(&result), "{key}: {result:?}");
     }
 }

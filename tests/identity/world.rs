@@ -46,9 +46,18 @@ pub fn settings(more: &[(&'static str, &str)]) -> Settings {
     let given = |key: &str| more.iter().any(|(other, _)| *other == key);
     let fixed = fixed.into_iter().filter(|(key, _)| !given(key));
     let arguments = fixed.chain(more.iter().copied());
-    let arguments = arguments.map(|(key, value)| (key, "the test", value.to_owned())).collect();
-    let inputs = Inputs { purpose: Purpose::Serve, variables: BTreeMap::new(), directory: None, arguments };
-    settings::load(&inputs).unwrap_or_else(|error| panic!("{error}")).settings
+    let arguments = arguments
+        .map(|(key, value)| (key, "the test", value.to_owned()))
+        .collect();
+    let inputs = Inputs {
+        purpose: Purpose::Serve,
+        variables: BTreeMap::new(),
+        directory: None,
+        arguments,
+    };
+    settings::load(&inputs)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .settings
 }
 
 /// As the policy would have them.
@@ -65,7 +74,9 @@ impl World {
 
     pub async fn start_with(more: &[(&'static str, &str)]) -> World {
         let rows = TestDatabase::create().await;
-        migrations::migrate_system(&mut rows.connect().await).await.unwrap();
+        migrations::migrate_system(&mut rows.connect().await)
+            .await
+            .unwrap();
         Self::on(rows, more)
     }
 
@@ -75,7 +86,10 @@ impl World {
     }
 
     pub async fn at_with(issuer: &Issuer, more: &[(&'static str, &str)]) -> World {
-        let (token, keys) = (format!("{}/token", issuer.address), format!("{}/keys", issuer.address));
+        let (token, keys) = (
+            format!("{}/token", issuer.address),
+            format!("{}/keys", issuer.address),
+        );
         let timeout = TIMEOUT.as_millis().to_string();
         let mut all = vec![
             ("auth.provider", "auth0"),
@@ -96,7 +110,12 @@ impl World {
         let database = Database::start(DatabaseOptions::from_url(&rows.url()).unwrap()).unwrap();
         let keys = AppKeys::obtain(&settings).unwrap();
         let identity = Identity::with_key_pace(&settings, &keys, roles(), &database, PACE).unwrap();
-        World { identity, database, settings, rows }
+        World {
+            identity,
+            database,
+            settings,
+            rows,
+        }
     }
 
     /// The same with other settings: a server that was started anew.

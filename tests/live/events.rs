@@ -35,8 +35,14 @@ async fn every_kind_of_write_is_told_once_to_those_whom_it_concerns() {
     // Only what is below it: the order page of the client lives on this event.
     let update = "mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) { updateOrder(where: $where, data: $data) { uid } }";
     let item = ask(&app, "{ items { uid } }", json!({})).await["items"][0]["uid"].clone();
-    let nested = json!({ "items": { "update": [{ "where": { "uid": item }, "data": { "quantity": 7 } }] } });
-    ask(&app, update, json!({ "where": { "uid": uid }, "data": nested })).await;
+    let nested =
+        json!({ "items": { "update": [{ "where": { "uid": item }, "data": { "quantity": 7 } }] } });
+    ask(
+        &app,
+        update,
+        json!({ "where": { "uid": uid }, "data": nested }),
+    )
+    .await;
     let nested = one.data().await["order"].clone();
     assert_eq!(
         (&nested["mutation"], &nested["node"]["items"][0]["quantity"]),
@@ -44,30 +50,64 @@ async fn every_kind_of_write_is_told_once_to_those_whom_it_concerns() {
     );
     assert_eq!(nested["previousValues"]["name"], "first");
 
-    ask(&app, update, json!({ "where": { "uid": uid }, "data": { "name": "second", "stage": "WON" } })).await;
+    ask(
+        &app,
+        update,
+        json!({ "where": { "uid": uid }, "data": { "name": "second", "stage": "WON" } }),
+    )
+    .await;
     let updated = one.data().await["order"].clone();
-    assert_eq!(updated["updatedFields"], json!(["name", "stage", "updatedAt"]));
-    assert_eq!(updated["previousValues"], json!({ "name": "first", "stage": "OPEN" }));
+    assert_eq!(
+        updated["updatedFields"],
+        json!(["name", "stage", "updatedAt"])
+    );
+    assert_eq!(
+        updated["previousValues"],
+        json!({ "name": "first", "stage": "OPEN" })
+    );
     assert_eq!(updated["node"]["name"], "second");
 
-    let many =
-        "mutation { updateManyOrders(where: { name: \"second\" }, data: { name: \"third\" }) { count } }";
+    let many = "mutation { updateManyOrders(where: { name: \"second\" }, data: { name: \"third\" }) { count } }";
     ask(&app, many, json!({})).await;
     assert_eq!(one.data().await["order"]["node"]["name"], "third");
 
     // Past the server.
-    tables.execute("update \"Order\" set name = 'by hand' where uid = $1", &[&uid]).await.unwrap();
+    tables
+        .execute(
+            "update \"Order\" set name = 'by hand' where uid = $1",
+            &[&uid],
+        )
+        .await
+        .unwrap();
     let by_hand = one.data().await["order"].clone();
-    assert_eq!((&by_hand["updatedFields"], &by_hand["node"]["name"]), (&json!(["name"]), &json!("by hand")));
+    assert_eq!(
+        (&by_hand["updatedFields"], &by_hand["node"]["name"]),
+        (&json!(["name"]), &json!("by hand"))
+    );
 
-    let seller = ask(&app, "mutation { deleteUser(where: { extUid: \"one\" }) { uid } }", json!({})).await;
+    let seller = ask(
+        &app,
+        "mutation { deleteUser(where: { extUid: \"one\" }) { uid } }",
+        json!({}),
+    )
+    .await;
     assert!(seller["deleteUser"]["uid"].is_string());
     let deleted = one.data().await["order"].clone();
-    assert_eq!(deleted["mutation"], "DELETED", "by the cascade, and by its values before");
-    assert_eq!((&deleted["node"], &deleted["previousValues"]["name"]), (&Value::Null, &json!("by hand")));
+    assert_eq!(
+        deleted["mutation"], "DELETED",
+        "by the cascade, and by its values before"
+    );
+    assert_eq!(
+        (&deleted["node"], &deleted["previousValues"]["name"]),
+        (&Value::Null, &json!("by hand"))
+    );
 
     order(&app, "two", "theirs").await;
-    assert_eq!(two.data().await["order"]["node"]["name"], "theirs", "the first that concerns them");
+    assert_eq!(
+        two.data().await["order"]["node"]["name"],
+        "theirs",
+        "the first that concerns them"
+    );
     assert_eq!(one.within(Duration::from_millis(200)).await, None);
 }
 
@@ -79,12 +119,31 @@ async fn keys_that_are_called_like_rows_of_our_statements_are_keys() {
     stream.beginning().await;
     order(&app, "one", "first").await;
     let node = json!({ "t4": "first", "t1": [{ "t2": 1 }] });
-    assert_eq!(stream.data().await, json!({ "t1": { "t3": "CREATED", "t2": node, "t5": null } }));
-    ask(&app, "mutation { updateManyOrders(data: { name: \"second\" }) { t1: count } }", json!({})).await;
+    assert_eq!(
+        stream.data().await,
+        json!({ "t1": { "t3": "CREATED", "t2": node, "t5": null } })
+    );
+    ask(
+        &app,
+        "mutation { updateManyOrders(data: { name: \"second\" }) { t1: count } }",
+        json!({}),
+    )
+    .await;
     let told = stream.data().await["t1"].clone();
-    assert_eq!((&told["t2"]["t4"], &told["t5"]), (&json!("second"), &json!({ "t2": "first" })));
-    ask(&app, "mutation { deleteManyOrders { t1: count } }", json!({})).await;
-    assert_eq!(stream.data().await["t1"], json!({ "t3": "DELETED", "t2": null, "t5": { "t2": "second" } }));
+    assert_eq!(
+        (&told["t2"]["t4"], &told["t5"]),
+        (&json!("second"), &json!({ "t2": "first" }))
+    );
+    ask(
+        &app,
+        "mutation { deleteManyOrders { t1: count } }",
+        json!({}),
+    )
+    .await;
+    assert_eq!(
+        stream.data().await["t1"],
+        json!({ "t3": "DELETED", "t2": null, "t5": { "t2": "second" } })
+    );
 }
 
 #[actix_web::test]
@@ -102,10 +161,19 @@ async fn an_order_that_changes_hands_is_news_for_its_new_owner() {
     ask(&app, update, json!({ "uid": uid })).await;
     let moved = two.data().await["order"].clone();
     assert_eq!(moved["mutation"], "UPDATED");
-    assert!(moved["updatedFields"].as_array().unwrap().contains(&json!("assignedTo")), "{moved}");
+    assert!(
+        moved["updatedFields"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("assignedTo")),
+        "{moved}"
+    );
     assert_eq!(one.within(Duration::from_millis(200)).await, None);
     // A link has two ends.
-    let mut told = vec![users.data().await["user"].clone(), users.data().await["user"].clone()];
+    let mut told = vec![
+        users.data().await["user"].clone(),
+        users.data().await["user"].clone(),
+    ];
     told.sort_by_key(|event| event["node"]["extUid"].as_str().unwrap().to_owned());
     let both = ["one", "two"].map(
         |seller| json!({ "mutation": "UPDATED", "updatedFields": ["orders"], "node": { "extUid": seller } }),
@@ -128,25 +196,45 @@ async fn conditions_are_combined_as_they_are_written() {
         assert_eq!(orders.data().await["order"]["mutation"], "CREATED");
     }
     let update = "mutation($uid: ID!, $data: OrderUpdateInput!) { updateOrder(where: { uid: $uid }, data: $data) { uid } }";
-    for (place, data) in
-        [(0, json!({ "stage": "WON" })), (1, json!({ "name": "louder" })), (1, json!({ "stage": "WON" }))]
-    {
+    for (place, data) in [
+        (0, json!({ "stage": "WON" })),
+        (1, json!({ "name": "louder" })),
+        (1, json!({ "stage": "WON" })),
+    ] {
         ask(&app, update, json!({ "uid": uids[place], "data": data })).await;
     }
     let told = orders.data().await["order"].clone();
-    assert_eq!((&told["mutation"], &told["node"]["name"]), (&json!("UPDATED"), &json!("louder")));
+    assert_eq!(
+        (&told["mutation"], &told["node"]["name"]),
+        (&json!("UPDATED"), &json!("louder"))
+    );
     assert_eq!(told["updatedFields"], json!(["stage", "updatedAt"]));
 }
 
 #[actix_web::test]
 async fn events_of_nested_creates_come_in_the_order_of_writing() {
     let (app, _) = shop().await;
-    let mut items = Stream::open(&app, "subscription { item { node { quantity } } }", json!({}), None).await;
-    let mut orders = Stream::open(&app, "subscription { order { node { name } } }", json!({}), None).await;
+    let mut items = Stream::open(
+        &app,
+        "subscription { item { node { quantity } } }",
+        json!({}),
+        None,
+    )
+    .await;
+    let mut orders = Stream::open(
+        &app,
+        "subscription { order { node { name } } }",
+        json!({}),
+        None,
+    )
+    .await;
     items.beginning().await;
     orders.beginning().await;
     let quantities = [1, 2, 3, 4, 5, 6];
-    let new: Vec<Value> = quantities.iter().map(|n| json!({ "quantity": n })).collect();
+    let new: Vec<Value> = quantities
+        .iter()
+        .map(|n| json!({ "quantity": n }))
+        .collect();
     let names = ["a", "b", "c", "d", "e", "f"];
     // Partners are looked up while a row is inserted, and where there is none that is found afterwards: of some of these.
     let nested: Vec<Value> = names
@@ -157,7 +245,11 @@ async fn events_of_nested_creates_come_in_the_order_of_writing() {
                 0 => json!({ "create": { "name1": name } }),
                 _ => json!({ "connect": { "extUid": "c1" } }),
             };
-            let items = if n == 2 { json!({ "create": new }) } else { json!({}) };
+            let items = if n == 2 {
+                json!({ "create": new })
+            } else {
+                json!({})
+            };
             json!({ "name": name, "issuedTo": customer, "items": items })
         })
         .collect();

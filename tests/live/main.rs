@@ -21,7 +21,10 @@ pub async fn shop() -> (TestApp, tokio_postgres::Client) {
     let url = database.url();
     let tables = database.connect().await;
     let app = TestApp::on(&url, Some(database), &[("live.poll_interval", "20")]).await;
-    tables.batch_execute("set search_path = \"default$default\"").await.unwrap();
+    tables
+        .batch_execute("set search_path = \"default$default\"")
+        .await
+        .unwrap();
     people(&app).await;
     (app, tables)
 }
@@ -30,7 +33,8 @@ pub async fn shop() -> (TestApp, tokio_postgres::Client) {
 pub async fn people(app: &TestApp) {
     for (seller, customer) in [("one", "c1"), ("two", "c2")] {
         let customer = json!({ "extUid": customer, "name1": "Luz" });
-        let data = json!({ "extUid": seller, "business": "Tacos", "customers": { "create": [customer] } });
+        let data =
+            json!({ "extUid": seller, "business": "Tacos", "customers": { "create": [customer] } });
         ask(
             app,
             "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }",
@@ -41,14 +45,21 @@ pub async fn people(app: &TestApp) {
 }
 
 pub async fn ask(app: &TestApp, query: &str, variables: Value) -> Value {
-    let answer = app.post(json!({ "query": query, "variables": variables }).to_string()).await;
-    assert!(answer.body.get("errors").is_none(), "{query}: {}", answer.body);
+    let answer = app
+        .post(json!({ "query": query, "variables": variables }).to_string())
+        .await;
+    assert!(
+        answer.body.get("errors").is_none(),
+        "{query}: {}",
+        answer.body
+    );
     answer.body["data"].clone()
 }
 
 /// A new order of the seller; its uid.
 pub async fn order(app: &TestApp, seller: &str, name: &str) -> String {
-    let item = json!({ "quantity": 1, "pricing": { "create": [{ "amount": 2.5, "currency": "MXN" }] } });
+    let item =
+        json!({ "quantity": 1, "pricing": { "create": [{ "amount": 2.5, "currency": "MXN" }] } });
     let customer = if seller == "one" { "c1" } else { "c2" };
     let data = json!({
         "name": name, "assignedTo": { "connect": { "extUid": seller } }, "issuedTo": { "connect": { "extUid": customer } },

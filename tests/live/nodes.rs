@@ -19,7 +19,10 @@ async fn two(database: &TestDatabase, redis: Option<&TestRedis>, poll: &str) -> 
         settings.extend([("redis.host", "127.0.0.1"), ("redis.port", port.as_str())]);
     }
     let url = database.url();
-    [TestApp::on(&url, None, &settings).await, TestApp::on(&url, None, &settings).await]
+    [
+        TestApp::on(&url, None, &settings).await,
+        TestApp::on(&url, None, &settings).await,
+    ]
 }
 
 /// How long it takes until a change through one server is told by the other.
@@ -40,7 +43,10 @@ async fn through_redis_a_change_is_told_by_every_server_at_once() {
         stream.beginning().await;
         for name in ["a", "b"] {
             let took = told(writer, &mut stream, name).await;
-            assert!(took < Duration::from_secs(20), "nobody looks before a minute is over: {took:?}");
+            assert!(
+                took < Duration::from_secs(20),
+                "nobody looks before a minute is over: {took:?}"
+            );
         }
     }
 }

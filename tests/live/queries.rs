@@ -16,19 +16,40 @@ async fn a_live_query_is_answered_anew_when_its_answer_differs_and_only_then() {
     assert_eq!(live.data().await, json!({ "orders": [] }));
 
     let uid = order(&app, "one", "a").await;
-    assert_eq!(live.data().await, json!({ "orders": [{ "name": "a", "items": [{ "quantity": 1 }] }] }));
+    assert_eq!(
+        live.data().await,
+        json!({ "orders": [{ "name": "a", "items": [{ "quantity": 1 }] }] })
+    );
 
     // Touched, and yet the same: somebody else's order, a field that is not shown, another type.
     order(&app, "two", "theirs").await;
-    ask(&app, "mutation { updateManyOrders(data: { stage: WON }) { count } }", json!({})).await;
-    tables.batch_execute("update \"Promotion\" set name = 'x'").await.unwrap();
+    ask(
+        &app,
+        "mutation { updateManyOrders(data: { stage: WON }) { count } }",
+        json!({}),
+    )
+    .await;
+    tables
+        .batch_execute("update \"Promotion\" set name = 'x'")
+        .await
+        .unwrap();
     assert_eq!(live.within(Duration::from_millis(300)).await, None);
 
     // Two levels down, and past the server.
-    tables.batch_execute("update \"Item\" set quantity = 9").await.unwrap();
-    assert_eq!(live.data().await, json!({ "orders": [{ "name": "a", "items": [{ "quantity": 9 }] }] }));
-    ask(&app, "mutation($uid: ID!) { deleteOrder(where: { uid: $uid }) { uid } }", json!({ "uid": uid }))
-        .await;
+    tables
+        .batch_execute("update \"Item\" set quantity = 9")
+        .await
+        .unwrap();
+    assert_eq!(
+        live.data().await,
+        json!({ "orders": [{ "name": "a", "items": [{ "quantity": 9 }] }] })
+    );
+    ask(
+        &app,
+        "mutation($uid: ID!) { deleteOrder(where: { uid: $uid }) { uid } }",
+        json!({ "uid": uid }),
+    )
+    .await;
     assert_eq!(live.data().await, json!({ "orders": [] }));
 }
 
@@ -43,15 +64,26 @@ async fn without_a_stream_a_live_query_is_a_query_and_a_query_on_a_stream_has_on
     assert_eq!(stream.data().await, expected);
     assert_eq!(stream.event().await, Event::Complete);
     // A cursor is a promise, which only a subscription keeps.
-    let mut events = Stream::open(&app, "subscription { user { mutation } }", json!({}), None).await;
+    let mut events =
+        Stream::open(&app, "subscription { user { mutation } }", json!({}), None).await;
     let cursor = events.beginning().await;
     for taken in [query, &plain, "mutation { deleteManyUsers { count } }"] {
         let mut stream = Stream::open(&app, taken, json!({}), Some(&cursor)).await;
         assert_eq!(stream.refusal().await, "BAD_USER_INPUT", "{taken}");
     }
-    assert_eq!(app.ask(&plain).await.body["data"], expected, "nothing was deleted");
-    for bad in ["query @live(if: true) { users { extUid } }", "mutation @live { deleteManyUsers { count } }"]
-    {
-        assert_eq!(app.ask(bad).await.code(), "GRAPHQL_VALIDATION_FAILED", "{bad}");
+    assert_eq!(
+        app.ask(&plain).await.body["data"],
+        expected,
+        "nothing was deleted"
+    );
+    for bad in [
+        "query @live(if: true) { users { extUid } }",
+        "mutation @live { deleteManyUsers { count } }",
+    ] {
+        assert_eq!(
+            app.ask(bad).await.code(),
+            "GRAPHQL_VALIDATION_FAILED",
+            "{bad}"
+        );
     }
 }

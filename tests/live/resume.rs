@@ -42,7 +42,11 @@ async fn who_comes_back_gets_all_that_was_missed_and_then_what_is_new() {
                 "mutation { deleteManyOrders(where: { name: \"new\" }) { count } }",
                 json!({}),
             );
-            assert_eq!(uids.await["deleteManyOrders"]["count"], 1, "what is gone is not shown as created");
+            assert_eq!(
+                uids.await["deleteManyOrders"]["count"],
+                1,
+                "what is gone is not shown as created"
+            );
         }
     }
 }
@@ -74,17 +78,36 @@ async fn a_cursor_of_which_nothing_is_known_is_answered_and_never_ignored() {
     order(&app, "one", "a").await;
     stream.data().await;
     let mut altered = beginning.clone();
-    altered.replace_range(20..21, if altered.as_bytes()[20] == b'0' { "1" } else { "0" });
+    altered.replace_range(
+        20..21,
+        if altered.as_bytes()[20] == b'0' {
+            "1"
+        } else {
+            "0"
+        },
+    );
     let cursors = Cursors::new(AppKeys::new(&Secret::new(SECRET), None));
     let known = cursors.open(&beginning).unwrap();
-    assert!(!beginning.contains('-'), "positions would count everybody's transactions: {beginning}");
+    assert!(
+        !beginning.contains('-'),
+        "positions would count everybody's transactions: {beginning}"
+    );
     for (cursor, code) in [
         ("nonsense", "BAD_USER_INPUT"),
         ("1-1-1-1", "BAD_USER_INPUT"),
         (&altered, "BAD_USER_INPUT"),
         // Another database's, and one from the future.
-        (&cursors.seal(Cursor { epoch: 1, ..known }), "RESYNC_REQUIRED"),
-        (&cursors.seal(Cursor { position: 0xff_ffff, ..known }), "RESYNC_REQUIRED"),
+        (
+            &cursors.seal(Cursor { epoch: 1, ..known }),
+            "RESYNC_REQUIRED",
+        ),
+        (
+            &cursors.seal(Cursor {
+                position: 0xff_ffff,
+                ..known
+            }),
+            "RESYNC_REQUIRED",
+        ),
         // As a server of an earlier version wrote them.
         ("1-1", "RESYNC_REQUIRED"),
         ("15d97e8bbfd7-ffffff-0", "RESYNC_REQUIRED"),
@@ -92,21 +115,44 @@ async fn a_cursor_of_which_nothing_is_known_is_answered_and_never_ignored() {
         let mut again = Stream::open(&app, NAMES, json!({}), Some(cursor)).await;
         assert_eq!(again.refusal().await, code, "{cursor}");
     }
-    tables.batch_execute("select gom.trim_changes('0 s', 1, 1000)").await.unwrap();
+    tables
+        .batch_execute("select gom.trim_changes('0 s', 1, 1000)")
+        .await
+        .unwrap();
     let mut again = Stream::open(&app, NAMES, json!({}), Some(&beginning)).await;
-    assert_eq!(again.refusal().await, "RESYNC_REQUIRED", "what came after it is forgotten");
+    assert_eq!(
+        again.refusal().await,
+        "RESYNC_REQUIRED",
+        "what came after it is forgotten"
+    );
 }
 
 #[actix_web::test]
 async fn what_cannot_be_subscribed_to_is_refused() {
     let (app, _) = shop().await;
     for (query, code) in [
-        ("subscription { nothing { node { uid } } }", "GRAPHQL_VALIDATION_FAILED"),
+        (
+            "subscription { nothing { node { uid } } }",
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
         ("subscription { order { node ", "GRAPHQL_PARSE_FAILED"),
-        ("subscription { order(where: { mutation_in: [GONE] }) { mutation } }", "GRAPHQL_VALIDATION_FAILED"),
-        ("subscription @live { order { mutation } }", "GRAPHQL_VALIDATION_FAILED"),
+        (
+            "subscription { order(where: { mutation_in: [GONE] }) { mutation } }",
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        (
+            "subscription @live { order { mutation } }",
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
     ] {
-        assert_eq!(Stream::open(&app, query, json!({}), None).await.refusal().await, code, "{query}");
+        assert_eq!(
+            Stream::open(&app, query, json!({}), None)
+                .await
+                .refusal()
+                .await,
+            code,
+            "{query}"
+        );
     }
     // Over a transport that cannot carry more than one answer.
     assert_eq!(app.ask(NAMES).await.code(), "BAD_USER_INPUT");

@@ -31,7 +31,9 @@ impl Stream {
     /// Opens a stream, from now or after a cursor.
     pub async fn open(app: &TestApp, query: &str, variables: Value, last: Option<&str>) -> Stream {
         let body = json!({ "query": query, "variables": variables }).to_string();
-        let mut request = app.authorized(Method::POST, "/graphql").header("accept", "text/event-stream");
+        let mut request = app
+            .authorized(Method::POST, "/graphql")
+            .header("accept", "text/event-stream");
         request = request.header("content-type", "application/json");
         if let Some(last) = last {
             request = request.header("last-event-id", last);
@@ -39,7 +41,11 @@ impl Stream {
         let response = request.body(body).send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Stream { chunks: response.bytes_stream().boxed(), text: String::new(), id: None }
+        Stream {
+            chunks: response.bytes_stream().boxed(),
+            text: String::new(),
+            id: None,
+        }
     }
 
     /// The next event; `None`: nothing within the time.
@@ -61,9 +67,14 @@ impl Stream {
 
     /// The code of the next event's error, after which nothing follows.
     pub async fn refusal(&mut self) -> String {
-        let Event::Next(answer) = self.event().await else { panic!("no answer") };
+        let Event::Next(answer) = self.event().await else {
+            panic!("no answer")
+        };
         assert_eq!(self.event().await, Event::Complete);
-        answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+        answer["errors"][0]["extensions"]["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{answer}"))
+            .to_owned()
     }
 
     async fn read(&mut self) -> Event {
@@ -72,19 +83,27 @@ impl Stream {
                 let event = event.to_owned();
                 self.text = rest.to_owned();
                 let of = |name: &str| {
-                    let mut lines =
-                        event.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                    let mut lines = event
+                        .lines()
+                        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
                     let first = lines.next()?.to_owned();
                     Some(lines.fold(first, |whole, line| format!("{whole}\n{line}")))
                 };
                 self.id = of("id").or(self.id.take());
                 match of("event").as_deref() {
-                    Some("next") => return Event::Next(serde_json::from_str(&of("data").unwrap()).unwrap()),
+                    Some("next") => {
+                        return Event::Next(serde_json::from_str(&of("data").unwrap()).unwrap());
+                    }
                     Some("complete") => return Event::Complete,
                     _ => {}
                 }
             }
-            let chunk = self.chunks.next().await.expect("the stream goes on").unwrap();
+            let chunk = self
+                .chunks
+                .next()
+                .await
+                .expect("the stream goes on")
+                .unwrap();
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
@@ -92,7 +111,11 @@ impl Stream {
     /// Reads the cursor with which the stream begins: of what is written from now on, nothing is missed.
     pub async fn beginning(&mut self) -> String {
         eventually("a cursor", async || {
-            assert_eq!(self.within(Duration::from_millis(50)).await, None, "no event before its cursor");
+            assert_eq!(
+                self.within(Duration::from_millis(50)).await,
+                None,
+                "no event before its cursor"
+            );
             self.id.is_some()
         })
         .await;

@@ -21,17 +21,26 @@ impl Shifted {
     /// Compiles it, with the compiler that also links the tests.
     pub fn compile() -> Shifted {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/loss/clock.c");
-        let library =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("clock-{}.so", std::process::id()));
-        let compiled =
-            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output();
+        let library = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("clock-{}.so", std::process::id()));
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .arg(source)
+            .output();
         let compiled = compiled.expect("cc is there, as it links the tests");
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        assert!(
+            compiled.status.success(),
+            "{}",
+            String::from_utf8_lossy(&compiled.stderr)
+        );
         Shifted(library)
     }
 
     pub fn apply(&self, command: &mut Command, node: usize) {
-        command.env("LD_PRELOAD", &self.0).env("CLOCK_SHIFT", SHIFTS[node].to_string());
+        command
+            .env("LD_PRELOAD", &self.0)
+            .env("CLOCK_SHIFT", SHIFTS[node].to_string());
     }
 }
 
@@ -47,7 +56,16 @@ pub fn check(node: usize, began: SystemTime, date: &str) {
     const TOLERANCE: Duration = Duration::from_secs(3);
     let shown = SystemTime::from(chrono::DateTime::parse_from_rfc2822(date).unwrap());
     let shift = Duration::from_secs(SHIFTS[node].unsigned_abs());
-    let shifted = |time: SystemTime| if SHIFTS[node] < 0 { time - shift } else { time + shift };
+    let shifted = |time: SystemTime| {
+        if SHIFTS[node] < 0 {
+            time - shift
+        } else {
+            time + shift
+        }
+    };
     let possible = shifted(began) - TOLERANCE..=shifted(SystemTime::now()) + TOLERANCE;
-    assert!(possible.contains(&shown), "node {node} shows {date}, {possible:?}");
+    assert!(
+        possible.contains(&shown),
+        "node {node} shows {date}, {possible:?}"
+    );
 }

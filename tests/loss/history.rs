@@ -111,7 +111,9 @@ impl History {
         ends.sort_unstable();
         let mut steps: HashMap<String, Vec<Step>> = HashMap::new();
         for end in ends {
-            let Note { transaction, uid, .. } = &notes[end];
+            let Note {
+                transaction, uid, ..
+            } = &notes[end];
             let own: Vec<&Note> = notes[..=end]
                 .iter()
                 .filter(|note| note.transaction == *transaction && note.uid == *uid)
@@ -126,15 +128,27 @@ impl History {
     /// Holds what a subscriber to a seller's orders has received against what it should have: every event, or it was told that
     /// it has missed some.
     pub fn check(&self, received: &Received) -> Checked {
-        let Received { seller, events, gaps, .. } = received;
+        let Received {
+            seller,
+            events,
+            gaps,
+            ..
+        } = received;
         let mut cursors = HashSet::new();
         for (before, event) in events.iter().zip(events.iter().skip(1)) {
-            assert!(before.cursor < event.cursor, "in order, and none twice: {before:?} {event:?}");
+            assert!(
+                before.cursor < event.cursor,
+                "in order, and none twice: {before:?} {event:?}"
+            );
         }
         let mut of_order: HashMap<&str, Vec<&Event>> = HashMap::new();
         for event in events {
             assert!(cursors.insert(event.cursor));
-            assert_eq!(self.seller.get(&event.uid).map(String::as_str), Some(*seller), "{event:?}");
+            assert_eq!(
+                self.seller.get(&event.uid).map(String::as_str),
+                Some(*seller),
+                "{event:?}"
+            );
             of_order.entry(&event.uid).or_default().push(event);
         }
         let last = events.last().map_or(0, |event| event.cursor.position);
@@ -149,7 +163,9 @@ impl History {
         // An event is read before the next one comes: what was deleted later was there when it was read.
         let may_be_gone = |step: &Step, deleted: Option<&Step>| {
             let next = events.partition_point(|event| event.cursor.position <= step.position);
-            let read_by = events.get(next).map_or(SystemTime::now(), |event| event.received);
+            let read_by = events
+                .get(next)
+                .map_or(SystemTime::now(), |event| event.received);
             step.mutation != "DELETED" && deleted.is_some_and(|deleted| deleted.written < read_by)
         };
         let around = |step: &Step| {
@@ -161,7 +177,11 @@ impl History {
                 .collect();
             format!("all of its events near that: {near:#?}, gaps {gaps:?}")
         };
-        let excuses = Excuses { may_be_missing: &may_be_missing, may_be_gone: &may_be_gone, around: &around };
+        let excuses = Excuses {
+            may_be_missing: &may_be_missing,
+            may_be_gone: &may_be_gone,
+            around: &around,
+        };
         let mut expected = 0;
         let mut checked = Checked::default();
         for (uid, steps) in &self.steps {
@@ -188,8 +208,19 @@ pub struct Checked {
 
 /// One event for one transaction's writes of an order.
 fn merged(notes: &[&Note]) -> Option<Step> {
-    let Note { position, stamped, written, .. } = **notes.last()?;
-    let step = |mutation, names| Step { position, stamped, written, mutation, names };
+    let Note {
+        position,
+        stamped,
+        written,
+        ..
+    } = **notes.last()?;
+    let step = |mutation, names| Step {
+        position,
+        stamped,
+        written,
+        mutation,
+        names,
+    };
     let rows: Vec<&&Note> = notes.iter().filter(|note| note.kind != "LINK").collect();
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Some(step("UPDATED", None));
@@ -213,19 +244,39 @@ struct Excuses<'a> {
 }
 
 /// Every step must have come, those of the row itself in order; but for what was read when the order was gone.
-fn compare(uid: &str, steps: &[Step], events: &[&Event], excuses: &Excuses<'_>, checked: &mut Checked) {
+fn compare(
+    uid: &str,
+    steps: &[Step],
+    events: &[&Event],
+    excuses: &Excuses<'_>,
+    checked: &mut Checked,
+) {
     let deleted = steps.last().filter(|step| step.mutation == "DELETED");
     let shown = || format!("order {uid}\nsteps {steps:#?}\nevents {events:#?}");
-    let is_excused = |step: &Step| (excuses.may_be_missing)(step) || (excuses.may_be_gone)(step, deleted);
+    let is_excused =
+        |step: &Step| (excuses.may_be_missing)(step) || (excuses.may_be_gone)(step, deleted);
     // Items are tied and cut without a look at the order's row, so nothing says which comes first.
-    let (links, rows): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| step.names.is_none());
-    let (linked, written): (Vec<&Event>, Vec<&Event>) =
-        events.iter().partition(|event| event.mutation == "UPDATED" && event.updated == ["items"]);
+    let (links, rows): (Vec<&Step>, Vec<&Step>) =
+        steps.iter().partition(|step| step.names.is_none());
+    let (linked, written): (Vec<&Event>, Vec<&Event>) = events
+        .iter()
+        .partition(|event| event.mutation == "UPDATED" && event.updated == ["items"]);
     for step in &links {
-        let came = linked.iter().any(|event| event.cursor.position == step.position);
-        assert!(came || is_excused(step), "{step:?} did not come: {}, {}", (excuses.around)(step), shown());
+        let came = linked
+            .iter()
+            .any(|event| event.cursor.position == step.position);
+        assert!(
+            came || is_excused(step),
+            "{step:?} did not come: {}, {}",
+            (excuses.around)(step),
+            shown()
+        );
     }
-    let of_links = |event: &&&Event| steps.iter().any(|step| step.position == event.cursor.position);
+    let of_links = |event: &&&Event| {
+        steps
+            .iter()
+            .any(|step| step.position == event.cursor.position)
+    };
     let possible = linked.len() <= links.len() && linked.iter().all(|event| of_links(&event));
     assert!(possible, "more came than happened: {}", shown());
 
@@ -241,21 +292,40 @@ fn compare(uid: &str, steps: &[Step], events: &[&Event], excuses: &Excuses<'_>, 
     let mut left = written.iter().filter(told_by_tables).peekable();
     for (number, step) in rows.iter().enumerate() {
         if let Some(event) = left.next_if(|event| fits(step, event)) {
-            checked.lag = checked.lag.max(event.received.duration_since(step.stamped).unwrap_or_default());
+            checked.lag = checked.lag.max(
+                event
+                    .received
+                    .duration_since(step.stamped)
+                    .unwrap_or_default(),
+            );
             // As the change left it, or as a later one did.
-            let mut later = rows[number..].iter().filter_map(|step| Some(&step.names.as_ref()?.1));
+            let mut later = rows[number..]
+                .iter()
+                .filter_map(|step| Some(&step.names.as_ref()?.1));
             assert!(
                 later.any(|name| *name == event.names.1),
                 "{event:?} is older than its change: {}",
                 shown()
             );
         } else {
-            assert!(is_excused(step), "{step:?} did not come: {}, {}", (excuses.around)(step), shown());
+            assert!(
+                is_excused(step),
+                "{step:?} did not come: {}, {}",
+                (excuses.around)(step),
+                shown()
+            );
             checked.gone += usize::from(!(excuses.may_be_missing)(step));
         }
     }
-    assert!(left.next().is_none(), "more came than happened: {}", shown());
+    assert!(
+        left.next().is_none(),
+        "more came than happened: {}",
+        shown()
+    );
     for event in events.iter().filter(|event| event.mutation == "DELETED") {
-        assert!(event.names.1.is_none() && event.updated.is_empty(), "{event:?}");
+        assert!(
+            event.names.1.is_none() && event.updated.is_empty(),
+            "{event:?}"
+        );
     }
 }

@@ -38,7 +38,12 @@ const KEEP_FOR: Duration = Duration::from_secs(200);
 /// A server trims ten seconds after its feed has begun, which takes its time on a busy machine.
 const TRIMMED_AFTER: Duration = Duration::from_secs(30);
 /// Where servers panic, and the how manyth time.
-const PANICS: [&str; 4] = ["hub-advance:20", "hub-advance:3", "event-encode:7", "catch-up:4"];
+const PANICS: [&str; 4] = [
+    "hub-advance:20",
+    "hub-advance:3",
+    "event-encode:7",
+    "catch-up:4",
+];
 /// One after the other: each needs the machine.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -54,8 +59,17 @@ async fn what_is_trimmed_beneath_subscribers_is_no_silent_loss() {
 
 async fn run(trims: bool) {
     let _turn = TURN.lock().await;
-    let asked = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let asked = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let now = || {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_millis()
+    };
     let seconds = asked("LOSS_SECONDS").unwrap_or(50) / 2;
     let seed = asked("LOSS_SEED").unwrap_or_else(|| u64::try_from(now()).unwrap());
     println!("LOSS_SEED={seed}");
@@ -70,16 +84,30 @@ async fn run(trims: bool) {
     };
     let name = cluster.config().get_dbname().unwrap().to_owned();
     let unflushed = format!("alter database \"{name}\" set synchronous_commit = off");
-    cluster.connect().await.batch_execute(&unflushed).await.unwrap();
+    cluster
+        .connect()
+        .await
+        .batch_execute(&unflushed)
+        .await
+        .unwrap();
     let nodes = Arc::new(Nodes::start(&cluster, &redis, &settings).await);
     let database = cluster.connect().await;
     history::install(&database).await;
     let writers = Writers::open(&cluster, &nodes, seed).await;
 
     let mut subscribers = Vec::new();
-    for (seller, i) in SELLERS.iter().flat_map(|seller| (0..SUBSCRIBERS).map(move |i| (*seller, i))) {
+    for (seller, i) in SELLERS
+        .iter()
+        .flat_map(|seller| (0..SUBSCRIBERS).map(move |i| (*seller, i)))
+    {
         let seed = seed ^ (100 + subscribers.len() as u64);
-        subscribers.push(Subscriber::start(seller, seed, &nodes, i == SUBSCRIBERS - 1, trims));
+        subscribers.push(Subscriber::start(
+            seller,
+            seed,
+            &nodes,
+            i == SUBSCRIBERS - 1,
+            trims,
+        ));
     }
     for subscriber in &subscribers {
         subscriber.has_begun().await;
@@ -125,8 +153,15 @@ async fn run(trims: bool) {
     if all_is_kept {
         // By its own clock the fastest node would have forgotten all of it.
         nodes.up_for(clocks::fastest(), TRIMMED_AFTER).await;
-        let oldest: i64 = database.query_one("select oldest from gom.feed", &[]).await.unwrap().get(0);
-        assert_eq!(oldest, 0, "the log is as old as the database's clock says, LOSS_SEED={seed}");
+        let oldest: i64 = database
+            .query_one("select oldest from gom.feed", &[])
+            .await
+            .unwrap()
+            .get(0);
+        assert_eq!(
+            oldest, 0,
+            "the log is as old as the database's clock says, LOSS_SEED={seed}"
+        );
     }
 
     let mut all = Vec::new();
@@ -148,7 +183,16 @@ async fn run(trims: bool) {
         "{written} writes, {killed} servers killed, {received} events received, {resyncs} resyncs, none lost and none twice, \
          {excused} left out as their order was gone, {longest:?} at most for who never left"
     );
-    assert!(longest < LAG, "an event came {longest:?} after its position, LOSS_SEED={seed}");
-    assert!(written > 50 && received > 100, "{written} writes, {received} events");
-    assert!(excused * 2 < received, "{excused} of {received} events were left out, LOSS_SEED={seed}");
+    assert!(
+        longest < LAG,
+        "an event came {longest:?} after its position, LOSS_SEED={seed}"
+    );
+    assert!(
+        written > 50 && received > 100,
+        "{written} writes, {received} events"
+    );
+    assert!(
+        excused * 2 < received,
+        "{excused} of {received} events were left out, LOSS_SEED={seed}"
+    );
 }

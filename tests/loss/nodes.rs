@@ -23,7 +23,11 @@ pub struct Nodes {
 
 impl Nodes {
     /// `settings`: environment beside what all have.
-    pub async fn start(cluster: &TestCluster, redis: &TestRedis, settings: &[(&'static str, &str)]) -> Nodes {
+    pub async fn start(
+        cluster: &TestCluster,
+        redis: &TestRedis,
+        settings: &[(&'static str, &str)],
+    ) -> Nodes {
         let mut environment = vec![
             ("DATABASE_URL", cluster.url().to_owned()),
             ("PRISMA_SECRET", SECRET.to_owned()),
@@ -32,17 +36,35 @@ impl Nodes {
             ("REDIS_PORT", redis.port().to_string()),
             ("GOM__LOG__LEVEL", "warn".to_owned()),
         ];
-        environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        environment.extend(
+            settings
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
         let applied = gom(&environment, &["migrate", "apply"]).output().unwrap();
-        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        assert!(
+            applied.status.success(),
+            "{}",
+            String::from_utf8_lossy(&applied.stderr)
+        );
         let token = gom(&environment, &["token"]).output().unwrap();
         let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
         let ports: [u16; NODES] = std::array::from_fn(|_| free_port());
         let clocks = Shifted::compile();
-        let serve =
-            |node: usize| Mutex::new((serve(&environment, &clocks, node, ports[node], None), Instant::now()));
+        let serve = |node: usize| {
+            Mutex::new((
+                serve(&environment, &clocks, node, ports[node], None),
+                Instant::now(),
+            ))
+        };
         let nodes = std::array::from_fn(serve);
-        let nodes = Nodes { nodes, ports, environment, clocks, token };
+        let nodes = Nodes {
+            nodes,
+            ports,
+            environment,
+            clocks,
+            token,
+        };
         for node in 0..NODES {
             nodes.ready(node).await;
             nodes.check_clock(node).await;
@@ -59,7 +81,13 @@ impl Nodes {
     pub async fn kill_and_restart(&self, node: usize, panic_at: Option<&str>) {
         self.kill(node);
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let server = serve(&self.environment, &self.clocks, node, self.ports[node], panic_at);
+        let server = serve(
+            &self.environment,
+            &self.clocks,
+            node,
+            self.ports[node],
+            panic_at,
+        );
         *self.nodes[node].lock().unwrap() = (server, Instant::now());
     }
 
@@ -85,14 +113,19 @@ impl Nodes {
 
     async fn check_clock(&self, node: usize) {
         let began = SystemTime::now();
-        let answer = reqwest::get(self.url(node).replace("/graphql", "/readyz")).await.unwrap();
+        let answer = reqwest::get(self.url(node).replace("/graphql", "/readyz"))
+            .await
+            .unwrap();
         clocks::check(node, began, answer.headers()["date"].to_str().unwrap());
     }
 
     async fn ready(&self, node: usize) {
         let deadline = Instant::now() + Duration::from_secs(20);
         let url = self.url(node).replace("/graphql", "/readyz");
-        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+        while !reqwest::get(&url)
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
             assert!(Instant::now() < deadline, "node {node} is not ready");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

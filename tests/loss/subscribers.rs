@@ -70,8 +70,18 @@ impl Subscriber {
         let nodes = Arc::clone(nodes);
         let task = tokio::spawn(async move {
             let mut dice = Dice::new(seed);
-            let received = Received { seller, events: Vec::new(), gaps: Vec::new(), stays };
-            let mut listening = Listening { received, cursor: None, may_resync, begin };
+            let received = Received {
+                seller,
+                events: Vec::new(),
+                gaps: Vec::new(),
+                stays,
+            };
+            let mut listening = Listening {
+                received,
+                cursor: None,
+                may_resync,
+                begin,
+            };
             while !listening.is_over() {
                 let node = dice.below(NODES);
                 let while_ = Duration::from_millis(300 + dice.below(3_000) as u64);
@@ -90,7 +100,10 @@ impl Subscriber {
 
     pub async fn has_begun(&self) {
         let mut begun = self.begun.clone();
-        timeout(PATIENCE, begun.wait_for(|begun| *begun)).await.expect("a cursor at the start").unwrap();
+        timeout(PATIENCE, begun.wait_for(|begun| *begun))
+            .await
+            .expect("a cursor at the start")
+            .unwrap();
     }
 
     pub fn is_over(&self) -> bool {
@@ -100,7 +113,9 @@ impl Subscriber {
     pub async fn finish(self) -> Received {
         let began = Instant::now();
         let received = timeout(PATIENCE, self.task).await;
-        received.unwrap_or_else(|_| panic!("no last event within {:?}", began.elapsed())).unwrap()
+        received
+            .unwrap_or_else(|_| panic!("no last event within {:?}", began.elapsed()))
+            .unwrap()
     }
 }
 
@@ -113,25 +128,37 @@ struct Listening {
 
 impl Listening {
     fn is_over(&self) -> bool {
-        self.received.events.last().is_some_and(|event| event.names.1.as_deref() == Some(END))
+        self.received
+            .events
+            .last()
+            .is_some_and(|event| event.names.1.as_deref() == Some(END))
     }
 
     async fn listen(&mut self, nodes: &Nodes, node: usize) {
-        let variables = json!({ "where": { "node": { "assignedTo": { "extUid": self.received.seller } } } });
+        let variables =
+            json!({ "where": { "node": { "assignedTo": { "extUid": self.received.seller } } } });
         let body = json!({ "query": DOCUMENT, "variables": variables }).to_string();
-        let mut request = reqwest::Client::new().post(nodes.url(node)).bearer_auth(&nodes.token);
-        request = request.header("content-type", "application/json").header("accept", "text/event-stream");
+        let mut request = reqwest::Client::new()
+            .post(nodes.url(node))
+            .bearer_auth(&nodes.token);
+        request = request
+            .header("content-type", "application/json")
+            .header("accept", "text/event-stream");
         if let Some(cursor) = &self.cursor {
             request = request.header("last-event-id", cursor);
         }
-        let Ok(answer) = request.body(body).send().await else { return };
+        let Ok(answer) = request.body(body).send().await else {
+            return;
+        };
         if !answer.status().is_success() {
             return;
         }
         let mut chunks = answer.bytes_stream();
         let mut text = String::new();
         while let Some(Ok(chunk)) = chunks.next().await {
-            text.push_str(std::str::from_utf8(&chunk).expect("events are UTF-8 and not cut in a character"));
+            text.push_str(
+                std::str::from_utf8(&chunk).expect("events are UTF-8 and not cut in a character"),
+            );
             while let Some((event, rest)) = text.split_once("\n\n") {
                 self.note(event);
                 text = rest.to_owned();
@@ -144,7 +171,14 @@ impl Listening {
 
     fn note(&mut self, event: &str) {
         let field = |name: &str| {
-            event.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned()))
+            event.lines().find_map(|line| {
+                Some(
+                    line.strip_prefix(name)?
+                        .strip_prefix(':')?
+                        .trim()
+                        .to_owned(),
+                )
+            })
         };
         let kind = field("event");
         let data = field("data").filter(|data| !data.is_empty());
@@ -154,17 +188,28 @@ impl Listening {
                 // The server is going, or the database is not there: the next connection goes on.
                 let code = errors[0]["extensions"]["code"].as_str().unwrap_or_default();
                 if code == "RESYNC_REQUIRED" && self.may_resync {
-                    let cursor = self.cursor.take().expect("without a cursor nothing can be missed");
-                    self.received.gaps.push(Gap { after: cursors().open(&cursor).unwrap(), upto: None });
+                    let cursor = self
+                        .cursor
+                        .take()
+                        .expect("without a cursor nothing can be missed");
+                    self.received.gaps.push(Gap {
+                        after: cursors().open(&cursor).unwrap(),
+                        upto: None,
+                    });
                     return;
                 }
-                assert!(["SERVICE_UNAVAILABLE", "DEADLINE_EXCEEDED"].contains(&code), "{errors}");
+                assert!(
+                    ["SERVICE_UNAVAILABLE", "DEADLINE_EXCEEDED"].contains(&code),
+                    "{errors}"
+                );
                 return;
             }
             let id = field("id").expect("each event has a cursor");
             assert_eq!(answer["extensions"]["cursor"], id.as_str());
             let cursor = cursors().open(&id).unwrap();
-            self.received.events.push(read(&answer["data"]["order"], cursor));
+            self.received
+                .events
+                .push(read(&answer["data"]["order"], cursor));
         }
         if let Some(id) = field("id") {
             if let Some(gap) = self.received.gaps.last_mut() {
@@ -184,7 +229,10 @@ fn cursors() -> Cursors {
 fn read(event: &Value, cursor: Cursor) -> Event {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let (node, before) = (&event["node"], &event["previousValues"]);
-    let updated = event["updatedFields"].as_array().cloned().unwrap_or_default();
+    let updated = event["updatedFields"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     Event {
         cursor,
         received: SystemTime::now(),

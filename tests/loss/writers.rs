@@ -16,10 +16,13 @@ use crate::nodes::{NODES, Nodes};
 pub const END: &str = "the end";
 const CREATE: &str = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }";
 const UPDATE: &str = "mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) { updateOrder(where: $where, data: $data) { uid } }";
-const DELETE: &str = "mutation($where: OrderWhereUniqueInput!) { deleteOrder(where: $where) { uid } }";
-const UPDATE_MANY: &str = "mutation($where: OrderWhereInput, $data: OrderUpdateManyMutationInput!) {
+const DELETE: &str =
+    "mutation($where: OrderWhereUniqueInput!) { deleteOrder(where: $where) { uid } }";
+const UPDATE_MANY: &str =
+    "mutation($where: OrderWhereInput, $data: OrderUpdateManyMutationInput!) {
     updateManyOrders(where: $where, data: $data) { count } }";
-const DELETE_MANY: &str = "mutation($where: OrderWhereInput) { deleteManyOrders(where: $where) { count } }";
+const DELETE_MANY: &str =
+    "mutation($where: OrderWhereInput) { deleteManyOrders(where: $where) { count } }";
 
 /// The most rows of a large transaction.
 const LARGEST: usize = 20_000;
@@ -36,18 +39,24 @@ impl Writers {
         let create = "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }";
         for seller in SELLERS {
             let customer = json!({ "extUid": customer(seller), "name1": "Luz" });
-            let data =
-                json!({ "extUid": seller, "business": "Tacos", "customers": { "create": [customer] } });
-            ask(nodes, 0, create, json!({ "data": data })).await.expect("both servers are there");
+            let data = json!({ "extUid": seller, "business": "Tacos", "customers": { "create": [customer] } });
+            ask(nodes, 0, create, json!({ "data": data }))
+                .await
+                .expect("both servers are there");
         }
         let mut clients = Vec::new();
         for _ in 0..4 {
             let client = cluster.connect().await;
-            let settings = "set search_path = \"default$default\"; set application_name = 'past the servers'";
+            let settings =
+                "set search_path = \"default$default\"; set application_name = 'past the servers'";
             client.batch_execute(settings).await.unwrap();
             clients.push(client);
         }
-        Writers { nodes: Arc::clone(nodes), seed, clients }
+        Writers {
+            nodes: Arc::clone(nodes),
+            seed,
+            clients,
+        }
     }
 
     /// Writes until it is over; how many writes succeeded. `trims`: the log is kept as short as it may be, and some
@@ -58,7 +67,11 @@ impl Writers {
         let done = Arc::new(AtomicUsize::new(0));
         let mut writing = Vec::new();
         for number in 0..3 {
-            let (nodes, over, done) = (Arc::clone(&self.nodes), Arc::clone(&over), Arc::clone(&done));
+            let (nodes, over, done) = (
+                Arc::clone(&self.nodes),
+                Arc::clone(&over),
+                Arc::clone(&done),
+            );
             writing.push(tokio::spawn(async move {
                 let mut dice = Dice::new(seed ^ (1_000 + number));
                 while !over.load(Ordering::Relaxed) {
@@ -118,7 +131,8 @@ fn customer(seller: &str) -> String {
 }
 
 fn order(seller: &str, name: &str, items: usize) -> Value {
-    let item = json!({ "quantity": 1, "pricing": { "create": [{ "amount": 2.5, "currency": "MXN" }] } });
+    let item =
+        json!({ "quantity": 1, "pricing": { "create": [{ "amount": 2.5, "currency": "MXN" }] } });
     json!({
         "name": name,
         "assignedTo": { "connect": { "extUid": seller } },
@@ -134,8 +148,7 @@ async fn mutate(nodes: &Nodes, dice: &mut Dice, writer: u64) -> Option<()> {
     let name = format!("w{writer}-{}", dice.below(1_000_000));
     let mine = json!({ "assignedTo": { "extUid": seller } });
     let some = async || {
-        let query =
-            "query($where: OrderWhereInput) { orders(where: $where, first: 40) { uid items { uid } } }";
+        let query = "query($where: OrderWhereInput) { orders(where: $where, first: 40) { uid items { uid } } }";
         let found = ask(nodes, node, query, json!({ "where": mine })).await?;
         found["orders"].as_array().cloned()
     };
@@ -166,16 +179,26 @@ async fn mutate(nodes: &Nodes, dice: &mut Dice, writer: u64) -> Option<()> {
                     return Some(());
                 }
             };
-            ask(nodes, node, UPDATE, json!({ "where": target, "data": data })).await?;
+            ask(
+                nodes,
+                node,
+                UPDATE,
+                json!({ "where": target, "data": data }),
+            )
+            .await?;
         }
         8 => {
-            let filter =
-                json!({ "assignedTo": { "extUid": seller }, "name_contains": dice.below(10).to_string() });
-            ask(nodes, node, UPDATE_MANY, json!({ "where": filter, "data": { "name": name } })).await?;
+            let filter = json!({ "assignedTo": { "extUid": seller }, "name_contains": dice.below(10).to_string() });
+            ask(
+                nodes,
+                node,
+                UPDATE_MANY,
+                json!({ "where": filter, "data": { "name": name } }),
+            )
+            .await?;
         }
         _ => {
-            let filter =
-                json!({ "assignedTo": { "extUid": seller }, "name_ends_with": dice.below(100).to_string() });
+            let filter = json!({ "assignedTo": { "extUid": seller }, "name_ends_with": dice.below(100).to_string() });
             ask(nodes, node, DELETE_MANY, json!({ "where": filter })).await?;
         }
     }
@@ -191,15 +214,34 @@ async fn plain_sql(client: &Client, dice: &mut Dice) {
                 select left(md5(random()::text), 25), $1, 'OPEN', u.uid, b.uid, now(), now() from \"User\" u, \"Bp\" b
                 where u.\"extUid\" = $2 and b.\"extUid\" = $3";
             let seller = *dice.pick(&SELLERS);
-            client.execute(insert, &[&name, &seller, &customer(seller)]).await
+            client
+                .execute(insert, &[&name, &seller, &customer(seller)])
+                .await
         }
-        1 => client.execute(&format!("update \"Order\" set name = $1 where uid = ({some})"), &[&name]).await,
-        _ => client.execute(&format!("delete from \"Item\" where \"order\" = ({some})"), &[]).await,
+        1 => {
+            client
+                .execute(
+                    &format!("update \"Order\" set name = $1 where uid = ({some})"),
+                    &[&name],
+                )
+                .await
+        }
+        _ => {
+            client
+                .execute(
+                    &format!("delete from \"Item\" where \"order\" = ({some})"),
+                    &[],
+                )
+                .await
+        }
     };
     if let Err(error) = result {
         // Deadlocks with the servers' own transactions, rows that went meanwhile.
         let code = error.code().map(|code| code.code().to_owned());
-        assert!(matches!(code.as_deref(), Some("40P01" | "40001" | "23503" | "23001")), "{error:?}");
+        assert!(
+            matches!(code.as_deref(), Some("40P01" | "40001" | "23503" | "23001")),
+            "{error:?}"
+        );
     }
 }
 
@@ -223,7 +265,10 @@ async fn many_rows(client: &Client, dice: &mut Dice) {
     );
     if let Err(error) = client.batch_execute(&sql).await {
         let code = error.code().map(|code| code.code().to_owned());
-        assert!(matches!(code.as_deref(), Some("40P01" | "40001" | "23503" | "23001")), "{error:?}");
+        assert!(
+            matches!(code.as_deref(), Some("40P01" | "40001" | "23503" | "23001")),
+            "{error:?}"
+        );
         client.batch_execute("rollback").await.unwrap();
     }
 }
@@ -232,33 +277,46 @@ async fn many_rows(client: &Client, dice: &mut Dice) {
 async fn stay_open(client: &Client, dice: &mut Dice) {
     let name = format!("open-{}", dice.below(1_000_000));
     client.batch_execute("begin").await.unwrap();
-    let first =
-        "update \"Order\" set name = $1 where uid = (select uid from \"Order\" order by random() limit 1)";
+    let first = "update \"Order\" set name = $1 where uid = (select uid from \"Order\" order by random() limit 1)";
     let written = client.execute(first, &[&name]).await;
     tokio::time::sleep(Duration::from_millis(200 + dice.below(1_500) as u64)).await;
-    let end = if written.is_ok() && dice.chance(70) { "commit" } else { "rollback" };
+    let end = if written.is_ok() && dice.chance(70) {
+        "commit"
+    } else {
+        "rollback"
+    };
     client.batch_execute(end).await.unwrap();
 }
 
 /// Each seller's last order, once everything else has been written.
 pub async fn end(nodes: &Nodes) {
     for seller in SELLERS {
-        ask(nodes, 0, CREATE, json!({ "data": order(seller, END, 0) })).await.expect("the servers are back");
+        ask(nodes, 0, CREATE, json!({ "data": order(seller, END, 0) }))
+            .await
+            .expect("the servers are back");
     }
 }
 
 /// The data, or nothing if the server is away or refuses: then nothing or everything was written.
 async fn ask(nodes: &Nodes, node: usize, query: &str, variables: Value) -> Option<Value> {
     let body = json!({ "query": query, "variables": variables }).to_string();
-    let request = reqwest::Client::new().post(nodes.url(node)).bearer_auth(&nodes.token);
-    let request = request.header("content-type", "application/json").timeout(Duration::from_secs(8));
+    let request = reqwest::Client::new()
+        .post(nodes.url(node))
+        .bearer_auth(&nodes.token);
+    let request = request
+        .header("content-type", "application/json")
+        .timeout(Duration::from_secs(8));
     let answer = request.body(body).send().await.ok()?.text().await.ok()?;
     let answer: Value = serde_json::from_str(&answer).ok()?;
     if let Some(errors) = answer.get("errors") {
         let code = errors[0]["extensions"]["code"].as_str().unwrap_or_default();
         // A row that went meanwhile, a server without its database.
-        let expected =
-            ["GRAPHQL_EXECUTION_ERROR", "SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN", "DEADLINE_EXCEEDED"];
+        let expected = [
+            "GRAPHQL_EXECUTION_ERROR",
+            "SERVICE_UNAVAILABLE",
+            "OUTCOME_UNKNOWN",
+            "DEADLINE_EXCEEDED",
+        ];
         assert!(expected.contains(&code), "{errors}");
         return None;
     }

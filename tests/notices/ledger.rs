@@ -12,17 +12,32 @@ use tokio::time::Instant;
 use crate::shop::{PALETAS, Shop, TACOS, customer, customer_of, seller};
 
 async fn ask(shop: &Shop, viewer: &Viewer, text: &str) -> (Value, Vec<&'static str>) {
-    let engine =
-        Arc::new(ledger::engine(&crate::shop::settings("postgres://unused@localhost/unused")).unwrap());
-    let api = Api { engine, ..shop.api.clone() };
-    let request = Request { text: text.to_owned(), operation_name: None, variables: Map::new() };
+    let engine = Arc::new(
+        ledger::engine(&crate::shop::settings("postgres://unused@localhost/unused")).unwrap(),
+    );
+    let api = Api {
+        engine,
+        ..shop.api.clone()
+    };
+    let request = Request {
+        text: text.to_owned(),
+        operation_name: None,
+        variables: Map::new(),
+    };
     let deadline = Instant::now() + Duration::from_secs(10);
     let answer = graphql::execute(&api, request, ledger::reader(viewer), true, deadline).await;
-    let Some(Answer { data, errors }) = answer else { return (Value::Null, vec!["no query"]) };
+    let Some(Answer { data, errors }) = answer else {
+        return (Value::Null, vec!["no query"]);
+    };
     let data = match data {
         Data::Fields(fields) => fields
             .iter()
-            .map(|(key, fragment)| (key.clone(), serde_json::from_slice(fragment.as_bytes()).unwrap()))
+            .map(|(key, fragment)| {
+                (
+                    key.clone(),
+                    serde_json::from_slice(fragment.as_bytes()).unwrap(),
+                )
+            })
             .collect::<Map<_, _>>()
             .into(),
         _ => Value::Null,
@@ -73,7 +88,12 @@ async fn users_see_what_they_were_told_and_the_service_everything() {
     assert_eq!(data, json!({ "deliveries": [], "notifications": [] }));
     let (data, _) = ask(&shop, &customer("c2"), ALL).await;
     assert_eq!(data, json!({ "deliveries": [], "notifications": [] }));
-    let (data, _) = ask(&shop, &seller(TACOS), "{ delivery(where: { id: \"d1\" }) { id } }").await;
+    let (data, _) = ask(
+        &shop,
+        &seller(TACOS),
+        "{ delivery(where: { id: \"d1\" }) { id } }",
+    )
+    .await;
     assert_eq!(data, json!({ "delivery": null }));
     let (data, errors) = ask(&shop, &Viewer::Service, "{ deliveriesConnection(where: { state_in: [WAITING, SENDING] }) { aggregate { count } } deliveries(where: { notification: { node: \"o1\" }, createdAt_gt: \"2020-01-01\" }) { id } }").await;
     assert!(errors.is_empty(), "{errors:?}");

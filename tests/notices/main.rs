@@ -19,10 +19,15 @@ use gom_actors::push::{Composed, Composer, Job, Notice, Urgency};
 use shop::Shop;
 
 fn notices(shop: &Shop, language: Language) -> Notices {
-    let of =
-        |urgency, hours: u64| NoticeSettings { urgency, time_to_live: Duration::from_secs(hours * 3_600) };
-    let options =
-        NoticeOptions { language, orders: of(Urgency::High, 24), promotions: of(Urgency::Normal, 24) };
+    let of = |urgency, hours: u64| NoticeSettings {
+        urgency,
+        time_to_live: Duration::from_secs(hours * 3_600),
+    };
+    let options = NoticeOptions {
+        language,
+        orders: of(Urgency::High, 24),
+        promotions: of(Urgency::Normal, 24),
+    };
     composer(shop, options)
 }
 
@@ -51,7 +56,10 @@ async fn jobs(shop: &Shop, subject: &str) -> Vec<Job> {
 }
 
 async fn composed(shop: &Shop, job: &Job) -> Composed {
-    notices(shop, Language::Spanish).compose(job, None).await.unwrap()
+    notices(shop, Language::Spanish)
+        .compose(job, None)
+        .await
+        .unwrap()
 }
 
 async fn notice(shop: &Shop, job: &Job) -> Notice {

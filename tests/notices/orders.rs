@@ -36,8 +36,10 @@ async fn order(shop: &Shop, by: &Viewer, name: &str) -> Job {
 #[actix::test]
 async fn each_kind_of_notice_travels_as_the_settings_say() {
     let shop = Shop::open().await;
-    let of =
-        |urgency, minutes: u64| NoticeSettings { urgency, time_to_live: Duration::from_secs(minutes * 60) };
+    let of = |urgency, minutes: u64| NoticeSettings {
+        urgency,
+        time_to_live: Duration::from_secs(minutes * 60),
+    };
     let options = NoticeOptions {
         language: Language::English,
         orders: of(Urgency::Low, 5),
@@ -46,11 +48,24 @@ async fn each_kind_of_notice_travels_as_the_settings_say() {
     let notices = composer(&shop, options);
     let promotion = promotion(&shop, PALETAS, "").await;
     for (job, urgency, minutes) in [
-        (order(&shop, &customer(CUSTOMER), "A").await, Urgency::Low, 5),
-        (publish(&shop, PALETAS, &promotion, 0).await, Urgency::VeryLow, 90),
+        (
+            order(&shop, &customer(CUSTOMER), "A").await,
+            Urgency::Low,
+            5,
+        ),
+        (
+            publish(&shop, PALETAS, &promotion, 0).await,
+            Urgency::VeryLow,
+            90,
+        ),
     ] {
-        let Composed::Notify(notice) = notices.compose(&job, None).await.unwrap() else { panic!("{job:?}") };
-        assert_eq!((notice.urgency, notice.ttl), (urgency, Duration::from_secs(minutes * 60)));
+        let Composed::Notify(notice) = notices.compose(&job, None).await.unwrap() else {
+            panic!("{job:?}")
+        };
+        assert_eq!(
+            (notice.urgency, notice.ttl),
+            (urgency, Duration::from_secs(minutes * 60))
+        );
     }
 }
 
@@ -64,12 +79,18 @@ async fn of_an_order_the_other_party_is_told() {
         (told.title.as_str(), told.body.as_str()),
         ("Pedido nuevo", "Tienes un nuevo pedido: Paletas «de» mango")
     );
-    assert_eq!((told.kind.as_str(), told.operation.as_deref()), ("order", Some("create")));
+    assert_eq!(
+        (told.kind.as_str(), told.operation.as_deref()),
+        ("order", Some("create"))
+    );
     assert_eq!(told.node, by_customer.node);
     assert_eq!(told.urgency, Urgency::High);
 
     let by_seller = order(&shop, &seller(PALETAS), "A").await;
-    assert_eq!(notice(&shop, &by_seller).await.recipients, [customer_subject(CUSTOMER, PALETAS)]);
+    assert_eq!(
+        notice(&shop, &by_seller).await.recipients,
+        [customer_subject(CUSTOMER, PALETAS)]
+    );
 
     // The service is neither of them.
     let by_service = order(&shop, &Viewer::Service, "B").await;
@@ -85,7 +106,11 @@ async fn an_update_is_told_whatever_the_mutation_selects_and_however_it_is_neste
     let created = order(&shop, &seller(PALETAS), "A").await;
     let data = json!({ "items": { "create": [{ "description": "Limón" }] } });
     let told = shop
-        .ask(&customer(CUSTOMER), UPDATE, json!({ "data": data, "where": { "uid": created.node } }))
+        .ask(
+            &customer(CUSTOMER),
+            UPDATE,
+            json!({ "data": data, "where": { "uid": created.node } }),
+        )
         .await;
     assert!(told.errors.is_empty(), "{told:?}");
     let jobs = jobs(&shop, ORDER).await;
@@ -99,7 +124,10 @@ async fn an_update_is_told_whatever_the_mutation_selects_and_however_it_is_neste
     assert_eq!(update.operation.as_deref(), Some("update"));
 
     // A later update replaces this one, and not the news of the order.
-    let again = Job { id: 77, ..jobs[0].clone() };
+    let again = Job {
+        id: 77,
+        ..jobs[0].clone()
+    };
     assert_eq!(notice(&shop, &again).await.topic, update.topic);
     assert_ne!(notice(&shop, &created).await.topic, update.topic);
 }
@@ -117,7 +145,8 @@ async fn a_job_that_is_left_from_another_database_swallows_no_change() {
     };
     shop.tables.batch_execute(&change("")).await.unwrap();
     assert_eq!(
-        shop.count("select version::bigint from gom.job where subject = 'order'").await,
+        shop.count("select version::bigint from gom.job where subject = 'order'")
+            .await,
         1,
         "one transaction"
     );
@@ -128,7 +157,11 @@ async fn a_job_that_is_left_from_another_database_swallows_no_change() {
     );
     shop.tables.batch_execute(&change(&left)).await.unwrap();
     let read_again = "select count(*) from gom.job where subject = 'order' and version = 2 and created and due_at = created_at";
-    assert_eq!(shop.count(read_again).await, 1, "it is of another transaction, and read again");
+    assert_eq!(
+        shop.count(read_again).await,
+        1,
+        "it is of another transaction, and read again"
+    );
 }
 
 #[actix::test]
@@ -136,11 +169,24 @@ async fn texts_are_in_the_language_that_was_chosen() {
     let shop = Shop::open().await;
     let created = order(&shop, &seller(PALETAS), "{name}").await;
     let english = notices(&shop, Language::English);
-    let Composed::Notify(told) = english.compose(&created, None).await.unwrap() else { panic!() };
-    assert_eq!((told.title.as_str(), told.body.as_str()), ("New order", "You have a new order: {name}"));
-    let updated = Job { created: false, ..created };
-    let Composed::Notify(told) = english.compose(&updated, None).await.unwrap() else { panic!() };
-    assert_eq!((told.title.as_str(), told.body.as_str()), ("Order updated", "{name} has been updated"));
+    let Composed::Notify(told) = english.compose(&created, None).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(
+        (told.title.as_str(), told.body.as_str()),
+        ("New order", "You have a new order: {name}")
+    );
+    let updated = Job {
+        created: false,
+        ..created
+    };
+    let Composed::Notify(told) = english.compose(&updated, None).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(
+        (told.title.as_str(), told.body.as_str()),
+        ("Order updated", "{name} has been updated")
+    );
 }
 
 #[actix::test]
@@ -149,14 +195,20 @@ async fn of_what_is_gone_nobody_is_told() {
     let created = order(&shop, &customer(CUSTOMER), "A").await;
     shop.read(
         &Viewer::Service,
-        &format!("mutation {{ deleteOrder(where: {{ uid: \"{}\" }}) {{ uid }} }}", created.node),
+        &format!(
+            "mutation {{ deleteOrder(where: {{ uid: \"{}\" }}) {{ uid }} }}",
+            created.node
+        ),
     )
     .await;
     assert_eq!(composed(&shop, &created).await, Composed::Nothing);
     // Nor if the other party has no name by which devices could be found.
     let created = order(&shop, &customer(CUSTOMER), "B").await;
     shop.tables
-        .execute("update \"User\" set \"extUid\" = null where \"extUid\" = $1", &[&PALETAS])
+        .execute(
+            "update \"User\" set \"extUid\" = null where \"extUid\" = $1",
+            &[&PALETAS],
+        )
         .await
         .unwrap();
     assert_eq!(composed(&shop, &created).await, Composed::Nothing);
@@ -176,18 +228,32 @@ async fn a_customer_whose_id_is_a_sellers_subject_is_told_nothing_of_the_sellers
         "assignedTo": { "connect": { "extUid": TACOS } },
     });
     jobs(&shop, ORDER).await;
-    let told = shop.ask(&Viewer::Service, CREATE, json!({ "data": data })).await;
+    let told = shop
+        .ask(&Viewer::Service, CREATE, json!({ "data": data }))
+        .await;
     assert!(told.errors.is_empty(), "{told:?}");
     let told = notice(&shop, &jobs(&shop, ORDER).await[0]).await;
     assert!(told.recipients.contains(&TACOS.to_owned()), "{told:?}");
     let impostor = customer(TACOS);
-    assert!(!told.recipients.contains(&impostor.user().unwrap().subject), "{told:?}");
+    assert!(
+        !told.recipients.contains(&impostor.user().unwrap().subject),
+        "{told:?}"
+    );
     // What the impostor writes is the impostor's: the seller whose name it has is told of it.
     let by_impostor = json!({
         "name": "x", "issuedTo": { "connect": { "uid": TACOS } }, "assignedTo": { "connect": { "extUid": PALETAS } },
     });
     let text = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { createdBy } }";
-    let written = shop.ask(&impostor, text, json!({ "data": by_impostor })).await;
-    assert_eq!(written.data["createOrder"]["createdBy"], customer_subject(TACOS, PALETAS), "{written:?}");
-    assert_eq!(jobs(&shop, ORDER).await[0].writer, Some(customer_subject(TACOS, PALETAS)));
+    let written = shop
+        .ask(&impostor, text, json!({ "data": by_impostor }))
+        .await;
+    assert_eq!(
+        written.data["createOrder"]["createdBy"],
+        customer_subject(TACOS, PALETAS),
+        "{written:?}"
+    );
+    assert_eq!(
+        jobs(&shop, ORDER).await[0].writer,
+        Some(customer_subject(TACOS, PALETAS))
+    );
 }

@@ -12,21 +12,26 @@ use crate::shop::{PALETAS, Shop, TACOS, seller};
 use crate::{composed, jobs, notice, notices};
 
 const DAY: i64 = 24 * 60 * 60 * 1_000;
-const PUBLISH: &str = "mutation($data: PublicationCreateInput!) { createPublication(data: $data) { uid } }";
+const PUBLISH: &str =
+    "mutation($data: PublicationCreateInput!) { createPublication(data: $data) { uid } }";
 
 pub async fn promotion(shop: &Shop, of: &str, content: &str) -> String {
     let text = "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
     let data = json!({ "code": "N", "name": format!("De {of}"), "content": content, "assignedTo": { "connect": { "extUid": of } } });
     let told = shop.ask(&seller(of), text, json!({ "data": data })).await;
-    told.data["createPromotion"]["uid"].as_str().unwrap_or_else(|| panic!("{told:?}")).to_owned()
+    told.data["createPromotion"]["uid"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{told:?}"))
+        .to_owned()
 }
 
 /// The job of a new publication.
 pub async fn publish(shop: &Shop, of: &str, promotion: &str, delay: i64) -> Job {
     jobs(shop, PUBLICATION).await;
-    let data =
-        json!({ "type": "NOTIFICATION", "delay": delay, "promotion": { "connect": { "uid": promotion } } });
-    let told = shop.ask(&seller(of), PUBLISH, json!({ "data": data })).await;
+    let data = json!({ "type": "NOTIFICATION", "delay": delay, "promotion": { "connect": { "uid": promotion } } });
+    let told = shop
+        .ask(&seller(of), PUBLISH, json!({ "data": data }))
+        .await;
     assert!(told.errors.is_empty(), "{told:?}");
     let mut jobs = jobs(shop, PUBLICATION).await;
     assert_eq!(jobs.len(), 1, "{jobs:?}");
@@ -35,25 +40,43 @@ pub async fn publish(shop: &Shop, of: &str, promotion: &str, delay: i64) -> Job 
 
 async fn customers(shop: &Shop, of: &str) -> Vec<String> {
     let sql = "select b.uid from \"Bp\" b join \"_CustomerOf\" c on c.\"A\" = b.uid join \"User\" u on u.uid = c.\"B\" where u.\"extUid\" = $1 order by b.uid";
-    shop.tables.query(sql, &[&of]).await.unwrap().iter().map(|row| customer_subject(row.get(0), of)).collect()
+    shop.tables
+        .query(sql, &[&of])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| customer_subject(row.get(0), of))
+        .collect()
 }
 
 async fn status(shop: &Shop, publication: &str) -> Value {
-    let text = format!("{{ publication(where: {{ uid: \"{publication}\" }}) {{ status updatedBy }} }}");
+    let text =
+        format!("{{ publication(where: {{ uid: \"{publication}\" }}) {{ status updatedBy }} }}");
     shop.read(&Viewer::Service, &text).await["publication"].clone()
 }
 
 #[actix::test]
 async fn f01_only_the_customers_of_the_promotions_own_seller_are_told() {
     let shop = Shop::open().await;
-    let (paletas, tacos) = (customers(&shop, PALETAS).await, customers(&shop, TACOS).await);
+    let (paletas, tacos) = (
+        customers(&shop, PALETAS).await,
+        customers(&shop, TACOS).await,
+    );
     assert!(!paletas.is_empty() && !tacos.is_empty() && paletas != tacos);
-    let of_paletas = promotion(&shop, PALETAS, "<p>Dos&nbsp;por <b>uno</b></p><script>x</script>").await;
+    let of_paletas = promotion(
+        &shop,
+        PALETAS,
+        "<p>Dos&nbsp;por <b>uno</b></p><script>x</script>",
+    )
+    .await;
     let of_tacos = promotion(&shop, TACOS, "").await;
 
     let told = notice(&shop, &publish(&shop, PALETAS, &of_paletas, 0).await).await;
     assert_eq!(told.recipients, paletas);
-    assert_eq!((told.title.as_str(), told.body.as_str()), (format!("De {PALETAS}").as_str(), "Dos por uno"));
+    assert_eq!(
+        (told.title.as_str(), told.body.as_str()),
+        (format!("De {PALETAS}").as_str(), "Dos por uno")
+    );
     assert_eq!(
         (told.kind.as_str(), told.node.as_str(), told.operation),
         ("promotion", of_paletas.as_str(), None)
@@ -94,8 +117,14 @@ async fn everyone_of_many_customers_is_told_once() {
     for step in 0.. {
         let composer = if step % 7 == 3 { &other } else { &one };
         let composed = composer.compose(&job, after.as_deref()).await.unwrap();
-        let Composed::Notify(told) = composed else { panic!("{composed:?}") };
-        assert!(told.recipients.len() <= MAX_RECIPIENTS, "{}", told.recipients.len());
+        let Composed::Notify(told) = composed else {
+            panic!("{composed:?}")
+        };
+        assert!(
+            told.recipients.len() <= MAX_RECIPIENTS,
+            "{}",
+            told.recipients.len()
+        );
         found.extend(told.recipients);
         after = told.next;
         if after.is_none() {
@@ -116,7 +145,9 @@ async fn f12_a_delayed_publication_waits_in_the_database_for_its_time() {
     let before = SystemTime::now();
     let job = publish(&shop, PALETAS, &uid, DAY).await;
     // Whoever composes has just started: all it knows is in the database.
-    let Composed::Later(at) = composed(&shop, &job).await else { panic!() };
+    let Composed::Later(at) = composed(&shop, &job).await else {
+        panic!()
+    };
     let wait = at.duration_since(before).unwrap().as_millis();
     assert!((86_399_000..86_460_000).contains(&wait), "{wait}");
     shop.tables
@@ -134,8 +165,14 @@ async fn a_publications_time_has_come_when_the_databases_clock_says_so() {
     let job = publish(&shop, PALETAS, &uid, 2 * 60 * 60 * 1_000).await;
     // Whatever this machine's clock says.
     let at = |now| Job { now, ..job.clone() };
-    assert!(matches!(composed(&shop, &at(job.now + hour)).await, Composed::Later(_)));
-    assert!(matches!(composed(&shop, &at(job.now + 3 * hour)).await, Composed::Notify(_)));
+    assert!(matches!(
+        composed(&shop, &at(job.now + hour)).await,
+        Composed::Later(_)
+    ));
+    assert!(matches!(
+        composed(&shop, &at(job.now + 3 * hour)).await,
+        Composed::Notify(_)
+    ));
 }
 
 #[actix::test]
@@ -145,15 +182,37 @@ async fn a_publication_that_waited_a_day_too_long_is_not_sent_and_has_failed() {
     let hour = Duration::from_secs(60 * 60);
     let job = publish(&shop, PALETAS, &uid, 60 * 60 * 1_000).await;
     let at = |now| Job { now, ..job.clone() };
-    assert!(matches!(composed(&shop, &at(job.now + 24 * hour)).await, Composed::Notify(_)));
-    assert_eq!(composed(&shop, &at(job.now + 26 * hour)).await, Composed::TooLate);
-    notices(&shop, Language::Spanish).given_up(&job).await.unwrap();
+    assert!(matches!(
+        composed(&shop, &at(job.now + 24 * hour)).await,
+        Composed::Notify(_)
+    ));
+    assert_eq!(
+        composed(&shop, &at(job.now + 26 * hour)).await,
+        Composed::TooLate
+    );
+    notices(&shop, Language::Spanish)
+        .given_up(&job)
+        .await
+        .unwrap();
     let told = status(&shop, &job.node).await;
-    assert_eq!(told, json!({ "status": "FAILED", "updatedBy": format!("job:{}", job.id) }));
+    assert_eq!(
+        told,
+        json!({ "status": "FAILED", "updatedBy": format!("job:{}", job.id) })
+    );
     // What is written with a time of long ago is not late.
-    let written = Job { queued_at: job.now + 26 * hour, now: job.now + 26 * hour, ..job.clone() };
-    shop.tables.batch_execute("update \"Publication\" set status = 'WAITING'").await.unwrap();
-    assert!(matches!(composed(&shop, &written).await, Composed::Notify(_)));
+    let written = Job {
+        queued_at: job.now + 26 * hour,
+        now: job.now + 26 * hour,
+        ..job.clone()
+    };
+    shop.tables
+        .batch_execute("update \"Publication\" set status = 'WAITING'")
+        .await
+        .unwrap();
+    assert!(matches!(
+        composed(&shop, &written).await,
+        Composed::Notify(_)
+    ));
 }
 
 #[actix::test]
@@ -163,10 +222,16 @@ async fn what_the_service_writes_without_a_time_is_due_when_its_delay_is_over() 
     for (delay, later) in [(json!(null), false), (json!(0), false), (json!(DAY), true)] {
         jobs(&shop, PUBLICATION).await;
         let data = json!({ "type": "NOTIFICATION", "status": "WAITING", "delay": delay, "promotion": { "connect": { "uid": uid } } });
-        let told = shop.ask(&Viewer::Service, PUBLISH, json!({ "data": data })).await;
+        let told = shop
+            .ask(&Viewer::Service, PUBLISH, json!({ "data": data }))
+            .await;
         assert!(told.errors.is_empty(), "{told:?}");
         let job = jobs(&shop, PUBLICATION).await.remove(0);
-        assert_eq!(matches!(composed(&shop, &job).await, Composed::Later(_)), later, "{delay}");
+        assert_eq!(
+            matches!(composed(&shop, &job).await, Composed::Later(_)),
+            later,
+            "{delay}"
+        );
     }
 }
 
@@ -175,11 +240,20 @@ async fn what_was_called_off_or_is_out_is_not_told() {
     let shop = Shop::open().await;
     let uid = promotion(&shop, PALETAS, "").await;
     let job = publish(&shop, PALETAS, &uid, 0).await;
-    shop.tables.batch_execute("update \"Publication\" set status = null").await.unwrap();
+    shop.tables
+        .batch_execute("update \"Publication\" set status = null")
+        .await
+        .unwrap();
     assert_eq!(composed(&shop, &job).await, Composed::Nothing);
-    shop.tables.batch_execute("update \"Publication\" set status = 'FAILED'").await.unwrap();
+    shop.tables
+        .batch_execute("update \"Publication\" set status = 'FAILED'")
+        .await
+        .unwrap();
     assert_eq!(composed(&shop, &job).await, Composed::Nothing);
-    shop.tables.batch_execute("delete from \"Publication\"").await.unwrap();
+    shop.tables
+        .batch_execute("delete from \"Publication\"")
+        .await
+        .unwrap();
     assert_eq!(composed(&shop, &job).await, Composed::Nothing);
 }
 
@@ -197,21 +271,54 @@ async fn a_settled_publication_says_how_it_went_and_by_which_job_once() {
         failed,
         gone,
     };
-    notices.settled(&settled(&job, "n1", 2, 5, 1)).await.unwrap();
-    assert_eq!(status(&shop, &job.node).await, json!({ "status": "DELIVERED", "updatedBy": "job:n1" }));
+    notices
+        .settled(&settled(&job, "n1", 2, 5, 1))
+        .await
+        .unwrap();
+    assert_eq!(
+        status(&shop, &job.node).await,
+        json!({ "status": "DELIVERED", "updatedBy": "job:n1" })
+    );
     // Told again, it stays; and its own change is no publication.
-    notices.settled(&settled(&job, "n2", 0, 5, 0)).await.unwrap();
-    assert_eq!(status(&shop, &job.node).await, json!({ "status": "DELIVERED", "updatedBy": "job:n1" }));
+    notices
+        .settled(&settled(&job, "n2", 0, 5, 0))
+        .await
+        .unwrap();
+    assert_eq!(
+        status(&shop, &job.node).await,
+        json!({ "status": "DELIVERED", "updatedBy": "job:n1" })
+    );
     assert_eq!(composed(&shop, &job).await, Composed::Nothing);
 
     job = publish(&shop, PALETAS, &uid, DAY).await;
-    notices.settled(&settled(&job, "n3", 0, 1, 3)).await.unwrap();
-    assert_eq!(status(&shop, &job.node).await, json!({ "status": "FAILED", "updatedBy": "job:n3" }));
+    notices
+        .settled(&settled(&job, "n3", 0, 1, 3))
+        .await
+        .unwrap();
+    assert_eq!(
+        status(&shop, &job.node).await,
+        json!({ "status": "FAILED", "updatedBy": "job:n3" })
+    );
     // Nobody has a device: nothing has failed.
     job = publish(&shop, PALETAS, &uid, 2 * DAY).await;
-    notices.settled(&settled(&job, "n4", 0, 0, 3)).await.unwrap();
+    notices
+        .settled(&settled(&job, "n4", 0, 0, 3))
+        .await
+        .unwrap();
     assert_eq!(status(&shop, &job.node).await["status"], "DELIVERED");
     // Of an order there is nothing to say, and a publication that is gone is none of ours.
-    notices.settled(&Settled { subject: "order".into(), ..settled(&job, "n5", 1, 0, 0) }).await.unwrap();
-    notices.settled(&Settled { source: "gone".into(), ..settled(&job, "n6", 1, 0, 0) }).await.unwrap();
+    notices
+        .settled(&Settled {
+            subject: "order".into(),
+            ..settled(&job, "n5", 1, 0, 0)
+        })
+        .await
+        .unwrap();
+    notices
+        .settled(&Settled {
+            source: "gone".into(),
+            ..settled(&job, "n6", 1, 0, 0)
+        })
+        .await
+        .unwrap();
 }

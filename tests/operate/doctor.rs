@@ -25,7 +25,10 @@ impl Report {
         checks
             .filter(|found| found["check"] == check)
             .map(|found| {
-                (text(&found["outcome"]), format!("{} → {}", text(&found["found"]), text(&found["remedy"])))
+                (
+                    text(&found["outcome"]),
+                    format!("{} → {}", text(&found["found"]), text(&found["remedy"])),
+                )
             })
             .collect()
     }
@@ -33,8 +36,13 @@ impl Report {
     /// The only outcome of a check.
     pub fn says(&self, check: &str, outcome: &str, part: &str) {
         let all = self.all(check);
-        let found = all.iter().any(|(found, text)| found == outcome && text.contains(part));
-        assert!(found, "{check} should be {outcome} with {part:?}, and is {all:?}");
+        let found = all
+            .iter()
+            .any(|(found, text)| found == outcome && text.contains(part));
+        assert!(
+            found,
+            "{check} should be {outcome} with {part:?}, and is {all:?}"
+        );
     }
 }
 
@@ -45,7 +53,11 @@ pub fn doctor(environment: &[(&'static str, String)], arguments: &[&str]) -> Rep
     let text = String::from_utf8(output.stdout).unwrap();
     let body = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    Report { code: output.status.code().unwrap(), body, text: text + &errors }
+    Report {
+        code: output.status.code().unwrap(),
+        body,
+        text: text + &errors,
+    }
 }
 
 /// A deployed database, and settings with good secrets of their own.
@@ -58,7 +70,10 @@ pub async fn well() -> (TestDatabase, Environment) {
 fn well_at(url: &str) -> Environment {
     let mut environment = environment(url);
     environment.retain(|(name, _)| !name.ends_with("_KEY") && *name != "PRISMA_SECRET");
-    environment.push(("PRISMA_SECRET", "2f6f7c1b9e0d4a58b3c7d1e2f3a4b5c6".to_owned()));
+    environment.push((
+        "PRISMA_SECRET",
+        "2f6f7c1b9e0d4a58b3c7d1e2f3a4b5c6".to_owned(),
+    ));
     environment.push(("APP_KEY", "9c8b7a6d5e4f3a2b1c0d9e8f7a6b5c4d".to_owned()));
     environment.push(("GOM__SERVER__PORT", free_port().to_string()));
     migrate(&environment);
@@ -74,7 +89,11 @@ pub fn set(environment: &mut Environment, name: &'static str, value: &str) {
 fn sends(environment: &mut Environment) {
     let keys = VapidKeys::generate().unwrap();
     set(environment, "VAPID_PUBLIC_KEY", keys.public_base64url());
-    set(environment, "VAPID_PRIVATE_KEY", &keys.private_base64url().unwrap());
+    set(
+        environment,
+        "VAPID_PRIVATE_KEY",
+        &keys.private_base64url().unwrap(),
+    );
     set(environment, "VAPID_SUBJECT", "mailto:ops@gom.example");
 }
 
@@ -96,8 +115,15 @@ async fn what_is_well_is_called_so() {
     command.exec(&mut connect(&redis)).unwrap();
     // On a busy machine Redis may be slow for a moment, which is worth a warning.
     let mut reports = (0..5).map(|_| doctor(&environment, &[]));
-    let report = reports.find(|report| report.body["warnings"] == 0).expect("a report without warnings");
-    assert_eq!((report.code, &report.body["problems"]), (0, &0.into()), "{}", report.text);
+    let report = reports
+        .find(|report| report.body["warnings"] == 0)
+        .expect("a report without warnings");
+    assert_eq!(
+        (report.code, &report.body["problems"]),
+        (0, &0.into()),
+        "{}",
+        report.text
+    );
     for check in [
         "complete",
         "service.secret",
@@ -131,7 +157,11 @@ async fn what_is_well_is_called_so() {
             "{check}: {:?}",
             report.all(check)
         );
-        assert!(!report.all(check).is_empty(), "{check} was not looked at: {}", report.text);
+        assert!(
+            !report.all(check).is_empty(),
+            "{check} was not looked at: {}",
+            report.text
+        );
     }
     for (name, value) in &environment {
         if name.contains("SECRET") || name.contains("PRIVATE") || *name == "APP_KEY" {
@@ -140,12 +170,18 @@ async fn what_is_well_is_called_so() {
     }
     let words = run(&environment, &["doctor"]);
     let words = String::from_utf8(words.stdout).unwrap();
-    assert!(words.contains("postgres\n  ok       reachable: connected within"), "{words}");
+    assert!(
+        words.contains("postgres\n  ok       reachable: connected within"),
+        "{words}"
+    );
     assert!(words.contains("\n0 problems, "), "{words}");
 }
 
 fn connect(redis: &TestRedis) -> redis::Connection {
-    redis::Client::open(format!("redis://127.0.0.1:{}", redis.port())).unwrap().get_connection().unwrap()
+    redis::Client::open(format!("redis://127.0.0.1:{}", redis.port()))
+        .unwrap()
+        .get_connection()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -162,13 +198,20 @@ async fn a_database_that_was_not_deployed_has_open_steps() {
 async fn triggers_that_are_missing_or_asleep_are_named() {
     let (database, environment) = well().await;
     let client = database.connect().await;
-    client.batch_execute(r#"drop trigger gom_change on "default$default"."Order""#).await.unwrap();
+    client
+        .batch_execute(r#"drop trigger gom_change on "default$default"."Order""#)
+        .await
+        .unwrap();
     let disable = r#"alter table "default$default"."Item" disable trigger gom_change"#;
     client.batch_execute(disable).await.unwrap();
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 1);
     report.says("schema", "problem", "3 steps are open");
-    report.says("triggers", "problem", r#"gom_change on "default$default"."Item""#);
+    report.says(
+        "triggers",
+        "problem",
+        r#"gom_change on "default$default"."Item""#,
+    );
     migrate(&environment);
     assert_eq!(doctor(&environment, &[]).code, 0);
 }
@@ -206,13 +249,23 @@ async fn what_the_database_forbids_its_sessions_is_seen() {
     let name = database.name();
     for (setting, value, check) in [
         ("default_transaction_read_only", "on", "writable"),
-        ("session_replication_role", "replica", "session_replication_role"),
+        (
+            "session_replication_role",
+            "replica",
+            "session_replication_role",
+        ),
     ] {
-        admin.batch_execute(&format!("alter database {name} set {setting} = {value}")).await.unwrap();
+        admin
+            .batch_execute(&format!("alter database {name} set {setting} = {value}"))
+            .await
+            .unwrap();
         let report = doctor(&environment, &[]);
         assert_eq!(report.code, 1);
         report.says(check, "problem", "→ ALTER");
-        admin.batch_execute(&format!("alter database {name} reset {setting}")).await.unwrap();
+        admin
+            .batch_execute(&format!("alter database {name} reset {setting}"))
+            .await
+            .unwrap();
     }
     assert_eq!(doctor(&environment, &[]).code, 0);
 }
@@ -221,7 +274,10 @@ async fn what_the_database_forbids_its_sessions_is_seen() {
 async fn a_transaction_that_stays_open_and_too_few_connections_are_told() {
     let (database, environment) = well().await;
     let other = database.connect().await;
-    other.batch_execute("begin; select txid_current()").await.unwrap();
+    other
+        .batch_execute("begin; select txid_current()")
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     let report = doctor(&environment, &["--long-transaction", "1"]);
     assert_eq!(report.code, 0, "a warning: {}", report.text);
@@ -272,11 +328,21 @@ async fn connections_under_a_name_of_our_own_are_not_others() {
     let mut environment = well_at(&format!("{}&application_name=shop", cluster.url()));
     set(&mut environment, "GOM__DATABASE__MAX_CONNECTIONS", "16");
     let open = async |name: &str| {
-        let (client, connection) = cluster.config().application_name(name).connect(NoTls).await.unwrap();
+        let (client, connection) = cluster
+            .config()
+            .application_name(name)
+            .connect(NoTls)
+            .await
+            .unwrap();
         tokio::spawn(connection);
         client
     };
-    let _clients = [open("shop").await, open("gom").await, open("shop").await, open("psql").await];
+    let _clients = [
+        open("shop").await,
+        open("gom").await,
+        open("shop").await,
+        open("psql").await,
+    ];
     doctor(&environment, &[]).says("max_connections", "ok", "others have 1 of them now");
 }
 
@@ -288,11 +354,18 @@ async fn redis_that_forgets_or_is_away_is_a_problem() {
     set(&mut environment, "REDIS_PORT", &redis.port().to_string());
     let mut connection = connect(&redis);
     for (key, value) in [("maxmemory-policy", "allkeys-lru"), ("appendonly", "no")] {
-        redis::cmd("CONFIG").arg(&["SET", key, value]).exec(&mut connection).unwrap();
+        redis::cmd("CONFIG")
+            .arg(&["SET", key, value])
+            .exec(&mut connection)
+            .unwrap();
     }
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 1);
-    report.says("maxmemory-policy", "problem", "CONFIG SET maxmemory-policy noeviction");
+    report.says(
+        "maxmemory-policy",
+        "problem",
+        "CONFIG SET maxmemory-policy noeviction",
+    );
     report.says("persistence", "warning", "CONFIG SET appendonly yes");
     redis.kill();
     let report = doctor(&environment, &[]);
@@ -308,9 +381,16 @@ async fn settings_that_a_server_would_refuse_are_told_and_the_rest_is_looked_at(
     assert_eq!(report.code, 2);
     report.says("complete", "problem", "service.secret: missing");
     report.says("schema", "ok", "agrees");
-    let (one, other) = (VapidKeys::generate().unwrap(), VapidKeys::generate().unwrap());
+    let (one, other) = (
+        VapidKeys::generate().unwrap(),
+        VapidKeys::generate().unwrap(),
+    );
     set(&mut environment, "VAPID_PUBLIC_KEY", one.public_base64url());
-    set(&mut environment, "VAPID_PRIVATE_KEY", &other.private_base64url().unwrap());
+    set(
+        &mut environment,
+        "VAPID_PRIVATE_KEY",
+        &other.private_base64url().unwrap(),
+    );
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 2);
     report.says("complete", "problem", "push.vapid");
@@ -326,11 +406,19 @@ async fn weak_secrets_and_open_doors_are_problems_in_production() {
     std::fs::write(&file, "mysecret42").unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     environment.retain(|(name, _)| *name != "PRISMA_SECRET");
-    set(&mut environment, "PRISMA_SECRET_FILE", &file.display().to_string());
+    set(
+        &mut environment,
+        "PRISMA_SECRET_FILE",
+        &file.display().to_string(),
+    );
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 0, "on a developer's machine: {}", report.text);
     report.says("service.secret", "warning", "everybody knows");
-    report.says("file permissions", "warning", "others than its owner and group");
+    report.says(
+        "file permissions",
+        "warning",
+        "others than its owner and group",
+    );
     report.says("file permissions", "warning", "chmod o-rwx,g-w");
     assert!(!report.text.contains("mysecret42"));
     // The server may be in the group.
@@ -345,11 +433,23 @@ async fn weak_secrets_and_open_doors_are_problems_in_production() {
     set(&mut environment, "GOM_ENV", "production");
     set(&mut environment, "GOM__CSRF__OPTIONS__SECURE", "false");
     let report = doctor(&environment, &[]);
-    assert_eq!(report.code, 2, "settings with which no server starts: {}", report.text);
+    assert_eq!(
+        report.code, 2,
+        "settings with which no server starts: {}",
+        report.text
+    );
     report.says("service.secret", "problem", "openssl rand");
     report.says("cookies", "problem", "csrf.options.secure");
-    report.says("server.trusted_proxies", "warning", "GOM__SERVER__TRUSTED_PROXIES");
-    set(&mut environment, "GOM__SERVER__TRUSTED_PROXIES", "0.0.0.0/0");
+    report.says(
+        "server.trusted_proxies",
+        "warning",
+        "GOM__SERVER__TRUSTED_PROXIES",
+    );
+    set(
+        &mut environment,
+        "GOM__SERVER__TRUSTED_PROXIES",
+        "0.0.0.0/0",
+    );
     doctor(&environment, &[]).says("server.trusted_proxies", "problem", "everybody");
 }
 
@@ -366,12 +466,19 @@ async fn what_a_server_is_put_together_from_is_looked_at() {
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    set(&mut environment, "GOM__PUSH__CA_FILE", &file("ca.pem", "no certificate"));
+    set(
+        &mut environment,
+        "GOM__PUSH__CA_FILE",
+        &file("ca.pem", "no certificate"),
+    );
     set(&mut environment, "OTEL_TRACES_EXPORTER", "zipkin");
     set(
         &mut environment,
         "GOM__POLICY__FILE",
-        &file("policy.toml", "[operations]\nquery = { sailors = \"read:sailor\" }\n"),
+        &file(
+            "policy.toml",
+            "[operations]\nquery = { sailors = \"read:sailor\" }\n",
+        ),
     );
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 1);
@@ -380,11 +487,18 @@ async fn what_a_server_is_put_together_from_is_looked_at() {
     report.says("policy", "problem", "sailors");
     report.says("datamodel", "ok", "");
     // Nobody needs a database to find out.
-    set(&mut environment, "DATABASE_URL", "host=/nowhere user=gom dbname=gom");
+    set(
+        &mut environment,
+        "DATABASE_URL",
+        "host=/nowhere user=gom dbname=gom",
+    );
     set(
         &mut environment,
         "GOM__DATAMODEL__FILE",
-        &file("clash.prisma", "type A { id: ID! @id }\ntype AConnection { id: ID! @id }"),
+        &file(
+            "clash.prisma",
+            "type A { id: ID! @id }\ntype AConnection { id: ID! @id }",
+        ),
     );
     doctor(&environment, &[]).says("datamodel", "problem", "AConnection");
 }
@@ -392,8 +506,16 @@ async fn what_a_server_is_put_together_from_is_looked_at() {
 #[tokio::test]
 async fn a_cookie_that_scripts_can_read_is_a_problem_in_production() {
     let (_database, mut environment) = well().await;
-    set(&mut environment, "GOM__SESSION__OPTIONS__HTTP_ONLY", "false");
-    assert!(doctor(&environment, &[]).all("session.options.http_only").is_empty());
+    set(
+        &mut environment,
+        "GOM__SESSION__OPTIONS__HTTP_ONLY",
+        "false",
+    );
+    assert!(
+        doctor(&environment, &[])
+            .all("session.options.http_only")
+            .is_empty()
+    );
     set(&mut environment, "GOM_ENV", "production");
     doctor(&environment, &[]).says("session.options.http_only", "problem", "scripts");
 }
@@ -401,12 +523,18 @@ async fn a_cookie_that_scripts_can_read_is_a_problem_in_production() {
 #[tokio::test]
 async fn a_database_that_is_away_is_a_problem_and_a_private_one_that_is_not_made_is_none() {
     let folder = tempfile::tempdir().unwrap();
-    let away = environment(&format!("host={} user=gom dbname=gom", folder.path().display()));
+    let away = environment(&format!(
+        "host={} user=gom dbname=gom",
+        folder.path().display()
+    ));
     let report = doctor(&away, &[]);
     assert_eq!(report.code, 1);
     report.says("reachable", "problem", "DATABASE_URL");
     let private: Environment = vec![
-        ("GOM__EMBEDDED__DATA_DIR", folder.path().join("data").display().to_string()),
+        (
+            "GOM__EMBEDDED__DATA_DIR",
+            folder.path().join("data").display().to_string(),
+        ),
         ("GOM__SERVER__PORT", free_port().to_string()),
     ];
     let report = doctor(&private, &[]);

@@ -43,13 +43,24 @@ async fn ports_are_free_or_somebodys() {
     set(&mut environment, "GOM__SERVER__PORT", &port);
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 0, "{}", report.text);
-    report.says("server.port", "warning", "perhaps gom, which is starting → wait and look again");
-    answer(listener, |_| "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+    report.says(
+        "server.port",
+        "warning",
+        "perhaps gom, which is starting → wait and look again",
+    );
+    answer(
+        listener,
+        |_| "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+    );
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 1);
     report.says("server.port", "problem", "not by gom");
     let server = Server::ready(&environment, &[]).await;
-    set(&mut environment, "GOM__SERVER__PORT", &server.port.to_string());
+    set(
+        &mut environment,
+        "GOM__SERVER__PORT",
+        &server.port.to_string(),
+    );
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 0, "{}", report.text);
     report.says("server.port", "ok", "role all");
@@ -72,10 +83,18 @@ async fn a_port_for_metrics_that_cannot_be_had_is_a_problem() {
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 1);
     report.says("metrics.port", "problem", "the same as server.port");
-    set(&mut environment, "GOM__METRICS__PORT", &free_port().to_string());
+    set(
+        &mut environment,
+        "GOM__METRICS__PORT",
+        &free_port().to_string(),
+    );
     doctor(&environment, &[]).says("metrics.port", "ok", "is free");
     let server = Server::ready(&environment, &[]).await;
-    set(&mut environment, "GOM__SERVER__PORT", &server.port.to_string());
+    set(
+        &mut environment,
+        "GOM__SERVER__PORT",
+        &server.port.to_string(),
+    );
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 0, "{}", report.text);
     report.says("metrics.port", "ok", "by the gom that serves");
@@ -85,12 +104,21 @@ async fn a_port_for_metrics_that_cannot_be_had_is_a_problem() {
 async fn metrics_that_everybody_may_read_are_told() {
     let (_database, mut environment) = well().await;
     set(&mut environment, "GOM__METRICS__HOST", "0.0.0.0");
-    set(&mut environment, "GOM__METRICS__PORT", &free_port().to_string());
-    let unsaid = |environment: &Environment| doctor(environment, &[]).all("metrics.token").is_empty();
+    set(
+        &mut environment,
+        "GOM__METRICS__PORT",
+        &free_port().to_string(),
+    );
+    let unsaid =
+        |environment: &Environment| doctor(environment, &[]).all("metrics.token").is_empty();
     assert!(unsaid(&environment), "on a developer's machine");
     set(&mut environment, "GOM_ENV", "production");
     doctor(&environment, &[]).says("metrics.token", "warning", "METRICS_TOKEN");
-    set(&mut environment, "METRICS_TOKEN", "the token of whoever scrapes");
+    set(
+        &mut environment,
+        "METRICS_TOKEN",
+        "the token of whoever scrapes",
+    );
     assert!(unsaid(&environment), "there is a token");
     environment.retain(|(name, _)| *name != "METRICS_TOKEN");
     set(&mut environment, "GOM__METRICS__HOST", "127.0.0.1");
@@ -104,7 +132,10 @@ fn with_issuer(environment: &mut Environment, port: u16) {
         ("GOM__AUTH__AUTH0__TOKEN_URL", "http://127.0.0.1:9/token"),
         ("GOM__AUTH__AUTH0__ISSUER", "https://issuer.example/"),
         ("GOM__AUTH__AUTH0__AUDIENCE", "https://gql.example"),
-        ("GOM__AUTH__AUTH0__JWKS_ENDPOINT", &format!("http://127.0.0.1:{port}/jwks")),
+        (
+            "GOM__AUTH__AUTH0__JWKS_ENDPOINT",
+            &format!("http://127.0.0.1:{port}/jwks"),
+        ),
     ] {
         set(environment, name, value);
     }
@@ -136,7 +167,13 @@ async fn an_issuer_that_sends_elsewhere_is_not_followed() {
     let (_database, mut environment) = well().await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     with_issuer(&mut environment, listener.local_addr().unwrap().port());
-    answer(listener, |line| if line.starts_with("GET /jwks ") { ELSEWHERE } else { KEYS });
+    answer(listener, |line| {
+        if line.starts_with("GET /jwks ") {
+            ELSEWHERE
+        } else {
+            KEYS
+        }
+    });
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 1);
     report.says("auth.auth0.jwks_endpoint", "problem", "it answers 302");

@@ -18,7 +18,9 @@ fn with_redis(environment: &mut Environment, redis: &TestRedis) {
 }
 
 fn state<'a>(body: &'a Value, name: &str) -> &'a str {
-    body[name]["state"].as_str().unwrap_or_else(|| panic!("{name}: {body}"))
+    body[name]["state"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{name}: {body}"))
 }
 
 #[tokio::test]
@@ -28,11 +30,19 @@ async fn every_dependency_is_there_with_its_state_and_age() {
     // What need not be ready for a server to be ready may still be connecting.
     server
         .comes("nothing starts any more", async |server| {
-            !server.readiness().await.1.to_string().contains(r#""state":"starting""#)
+            !server
+                .readiness()
+                .await
+                .1
+                .to_string()
+                .contains(r#""state":"starting""#)
         })
         .await;
     let (_, body) = server.readiness().await;
-    assert_eq!((&body["status"], &body["role"]), (&"ready".into(), &"all".into()));
+    assert_eq!(
+        (&body["status"], &body["role"]),
+        (&"ready".into(), &"all".into())
+    );
     for (name, expected, required) in [
         ("database", "ready", true),
         ("datamodel", "ready", true),
@@ -42,7 +52,11 @@ async fn every_dependency_is_there_with_its_state_and_age() {
         ("changeFeed", "ready", false),
         ("push", "off", false),
     ] {
-        assert_eq!((state(&body, name), &body[name]["required"]), (expected, &required.into()), "{body}");
+        assert_eq!(
+            (state(&body, name), &body[name]["required"]),
+            (expected, &required.into()),
+            "{body}"
+        );
         assert!(body[name]["forMs"].is_u64(), "{body}");
         let succeeded = body[name]["lastSuccessMsAgo"].as_u64();
         assert_eq!(succeeded.is_some(), expected == "ready", "{body}");
@@ -51,7 +65,10 @@ async fn every_dependency_is_there_with_its_state_and_age() {
     assert!(body["database"]["version"].is_string());
 
     let (status, version) = server.get("/version").await;
-    assert_eq!((status, &version["name"], &version["role"]), (200, &"gom".into(), &"all".into()));
+    assert_eq!(
+        (status, &version["name"], &version["role"]),
+        (200, &"gom".into(), &"all".into())
+    );
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(version["datamodel"].as_str().unwrap().len(), 64);
     assert!(version["migrations"].as_u64().unwrap() >= 7);
@@ -67,22 +84,45 @@ async fn without_redis_a_server_is_not_ready_and_recovers() {
     assert_eq!(server.readiness().await.1["sessions"]["in"], "redis");
     redis.kill();
     // Each has a connection of its own, and finds out by itself.
-    let down = |body: &Value| ["sessions", "loginLimiter"].iter().all(|name| state(body, name) == "down");
-    server.comes("both are down", async |server| down(&server.readiness().await.1)).await;
+    let down = |body: &Value| {
+        ["sessions", "loginLimiter"]
+            .iter()
+            .all(|name| state(body, name) == "down")
+    };
+    server
+        .comes("both are down", async |server| {
+            down(&server.readiness().await.1)
+        })
+        .await;
     let (status, body) = server.readiness().await;
     assert_eq!((status, &body["status"]), (503, &"not ready".into()));
     assert_eq!(state(&body, "database"), "ready");
     let text = body.to_string();
-    assert!(!text.contains("127.0.0.1") && !text.contains(&redis.port().to_string()), "{text}");
+    assert!(
+        !text.contains("127.0.0.1") && !text.contains(&redis.port().to_string()),
+        "{text}"
+    );
     // The service does not need sessions.
     assert_eq!(server.ask("{ users { uid } }").await.0, 200);
     redis.restart();
-    server.comes("ready again", async |server| server.readiness().await.0 == 200).await;
+    server
+        .comes("ready again", async |server| {
+            server.readiness().await.0 == 200
+        })
+        .await;
     // Frozen is as bad as gone.
     redis.freeze();
-    server.comes("not ready", async |server| server.readiness().await.0 == 503).await;
+    server
+        .comes("not ready", async |server| {
+            server.readiness().await.0 == 503
+        })
+        .await;
     redis.thaw();
-    server.comes("ready again", async |server| server.readiness().await.0 == 200).await;
+    server
+        .comes("ready again", async |server| {
+            server.readiness().await.0 == 200
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -109,7 +149,10 @@ async fn the_healthcheck_needs_no_arguments_and_no_secrets() {
             // Only the server may read it.
             ("PRISMA_SECRET_FILE", "/nowhere/secret".to_owned()),
         ];
-        variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        variables.extend(
+            more.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
         variables
     };
     for (arguments, expected) in [
@@ -119,17 +162,29 @@ async fn the_healthcheck_needs_no_arguments_and_no_secrets() {
     ] {
         let output = run(&of_server(&[]), arguments);
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.contains(expected), "{output:?}");
+        assert!(
+            output.status.success() && text.contains(expected),
+            "{output:?}"
+        );
     }
     // A URL needs no settings, wherever they are said to be.
-    let named = run(&[("GOM_CONFIG", "/nowhere".to_owned())], &["healthcheck", &server.url("/readyz")]);
+    let named = run(
+        &[("GOM_CONFIG", "/nowhere".to_owned())],
+        &["healthcheck", &server.url("/readyz")],
+    );
     assert!(named.status.success(), "{named:?}");
-    let settings = run(&of_server(&[("GOM__SERVER__WORKERS", "many")]), &["healthcheck"]);
+    let settings = run(
+        &of_server(&[("GOM__SERVER__WORKERS", "many")]),
+        &["healthcheck"],
+    );
     assert_eq!(settings.status.code(), Some(2), "{settings:?}");
     let nobody = free_port().to_string();
     let absent = run(&[("GOM__SERVER__PORT", nobody)], &["healthcheck"]);
     assert_eq!(absent.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&absent.stderr).contains("no answer"), "{absent:?}");
+    assert!(
+        String::from_utf8_lossy(&absent.stderr).contains("no answer"),
+        "{absent:?}"
+    );
 }
 
 #[tokio::test]
@@ -143,7 +198,13 @@ async fn a_worker_answers_only_those_who_look_after_it() {
     assert_eq!(worker.get("/version").await.1["role"], "worker");
     let (status, body) = worker.ask("{ users { uid } }").await;
     assert_eq!(status, 404);
-    assert!(body["message"].as_str().unwrap().contains("server.role is worker"), "{body}");
+    assert!(
+        body["message"]
+            .as_str()
+            .unwrap()
+            .contains("server.role is worker"),
+        "{body}"
+    );
     for path in ["/", "/auth/ping", "/webpush/key"] {
         assert_eq!(worker.get(path).await.0, 404, "{path}");
     }

@@ -16,7 +16,12 @@ async fn spoiled(folder: &tempfile::TempDir) -> (TestDatabase, Environment) {
     environment.push(("GOM__DATAMODEL__FILE", datamodel.display().to_string()));
     assert!(run(&environment, &["migrate", "apply"]).status.success());
     let insert = r#"INSERT INTO "default$default"."Tool" VALUES ('t1', 'secret')"#;
-    database.connect().await.batch_execute(insert).await.unwrap();
+    database
+        .connect()
+        .await
+        .batch_execute(insert)
+        .await
+        .unwrap();
     (database, environment)
 }
 
@@ -33,7 +38,10 @@ async fn rows_that_do_not_fit_are_a_warning_at_the_start_and_no_reason_not_to_se
                     && log.contains("1 row of `Tool`")
             })
             .await;
-        assert!(!server.log().contains("secret"), "no value stands in the log");
+        assert!(
+            !server.log().contains("secret"),
+            "no value stands in the log"
+        );
     }
     doctor(&environment, &[]).says("rows", "problem", "1 row of `Tool`, e.g. `t1`");
 }
@@ -42,12 +50,22 @@ async fn rows_that_do_not_fit_are_a_warning_at_the_start_and_no_reason_not_to_se
 async fn a_deployment_that_is_refused_says_so_without_values() {
     let folder = tempfile::tempdir().unwrap();
     let (_database, environment) = spoiled(&folder).await;
-    std::fs::write(folder.path().join("tools.prisma"), TOOLS.replace("NEW", "OLD")).unwrap();
+    std::fs::write(
+        folder.path().join("tools.prisma"),
+        TOOLS.replace("NEW", "OLD"),
+    )
+    .unwrap();
     let output = run(&environment, &["serve", "--deploy"]);
-    let said =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(!output.status.success(), "{said}");
-    assert!(said.contains("1 row of `Tool`, e.g. `t1`") && !said.contains("secret"), "{said}");
+    assert!(
+        said.contains("1 row of `Tool`, e.g. `t1`") && !said.contains("secret"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -59,14 +77,24 @@ async fn a_column_of_others_without_which_no_row_can_be_created_is_a_warning() {
     database.connect().await.batch_execute(add).await.unwrap();
     let server = Server::ready(&environment, &["--deploy"]).await;
     let log = server.log();
-    let warning = log.lines().find(|line| line.contains("`Tool.memo`")).unwrap_or_else(|| panic!("{log}"));
-    assert!(warning.contains("WARN") && !warning.contains("`Tool.more`"), "{warning}");
+    let warning = log
+        .lines()
+        .find(|line| line.contains("`Tool.memo`"))
+        .unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        warning.contains("WARN") && !warning.contains("`Tool.more`"),
+        "{warning}"
+    );
 }
 
 /// The beginning of what a subscriber over an event stream receives.
 async fn subscribed(server: &Server) -> String {
-    let request = reqwest::Client::new().post(server.url("/graphql")).bearer_auth(server.token());
-    let request = request.header("content-type", "application/json").header("accept", "text/event-stream");
+    let request = reqwest::Client::new()
+        .post(server.url("/graphql"))
+        .bearer_auth(server.token());
+    let request = request
+        .header("content-type", "application/json")
+        .header("accept", "text/event-stream");
     let body = r#"{"query":"subscription { tool { node { uid } } }"}"#;
     let mut response = request.body(body).send().await.unwrap();
     String::from_utf8(response.chunk().await.unwrap().unwrap_or_default().to_vec()).unwrap()
@@ -79,20 +107,33 @@ async fn a_database_without_triggers_says_so_at_the_start_in_readyz_and_to_subsc
     let drop = r#"DROP TRIGGER gom_change ON "default$default"."Tool""#;
     database.connect().await.batch_execute(drop).await.unwrap();
     let server = Server::ready(&environment, &[]).await;
-    assert!(server.log().contains("tables without triggers"), "{}", server.log());
+    assert!(
+        server.log().contains("tables without triggers"),
+        "{}",
+        server.log()
+    );
     server
         .comes("a state of its own", async |server| {
             server.readiness().await.1["changeFeed"]["state"] == "incomplete"
         })
         .await;
     let (status, body) = server.readiness().await;
-    assert_eq!((status, &body["changeFeed"]["unlogged"]), (200, &1.into()), "reads and writes go on");
+    assert_eq!(
+        (status, &body["changeFeed"]["unlogged"]),
+        (200, &1.into()),
+        "reads and writes go on"
+    );
     let answer = subscribed(&server).await;
-    assert!(answer.contains("changes of the table `Tool` are not logged"), "{answer}");
+    assert!(
+        answer.contains("changes of the table `Tool` are not logged"),
+        "{answer}"
+    );
 
     assert!(run(&environment, &["migrate", "apply"]).status.success());
     server
-        .comes("all is well", async |server| server.readiness().await.1["changeFeed"]["state"] == "ready")
+        .comes("all is well", async |server| {
+            server.readiness().await.1["changeFeed"]["state"] == "ready"
+        })
         .await;
     assert!(!subscribed(&server).await.contains("not logged"));
 }

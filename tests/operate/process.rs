@@ -39,7 +39,11 @@ pub fn run(environment: &[(&'static str, String)], arguments: &[&str]) -> Output
 
 pub fn migrate(environment: &[(&'static str, String)]) {
     let applied = run(environment, &["migrate", "apply"]);
-    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    assert!(
+        applied.status.success(),
+        "{}",
+        String::from_utf8_lossy(&applied.stderr)
+    );
 }
 
 /// A running server.
@@ -57,10 +61,16 @@ impl Server {
         let number = port.to_string();
         let mut all = vec!["serve", "--port", &number];
         all.extend(arguments);
-        let mut child =
-            command(environment, &all).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command(environment, &all)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
-        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
+        let (lines, kept) = (
+            BufReader::new(child.stderr.take().unwrap()),
+            Arc::clone(&log),
+        );
         std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 let mut log = kept.lock().unwrap();
@@ -70,13 +80,21 @@ impl Server {
         });
         let token = run(environment, &["token"]).stdout;
         let token = String::from_utf8(token).unwrap().trim().to_owned();
-        Server { child, port, token, log, http: reqwest::Client::new() }
+        Server {
+            child,
+            port,
+            token,
+            log,
+            http: reqwest::Client::new(),
+        }
     }
 
     /// Started, and ready.
     pub async fn ready(environment: &[(&'static str, String)], arguments: &[&str]) -> Server {
         let server = Server::start(environment, arguments);
-        server.comes("ready", async |server| server.readiness().await.0 == 200).await;
+        server
+            .comes("ready", async |server| server.readiness().await.0 == 200)
+            .await;
         server
     }
 
@@ -84,7 +102,11 @@ impl Server {
     pub async fn comes(&self, what: &str, so: impl AsyncFn(&Server) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !so(self).await {
-            assert!(Instant::now() < deadline, "it does not come: {what}; the log:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "it does not come: {what}; the log:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -104,10 +126,20 @@ impl Server {
 
     /// Status and body; 0 if there is no answer.
     pub async fn get(&self, path: &str) -> (u16, Value) {
-        match self.http.get(self.url(path)).timeout(Duration::from_secs(5)).send().await {
+        match self
+            .http
+            .get(self.url(path))
+            .timeout(Duration::from_secs(5))
+            .send()
+            .await
+        {
             Ok(answer) => {
                 let status = answer.status().as_u16();
-                (status, serde_json::from_str(&answer.text().await.unwrap_or_default()).unwrap_or_default())
+                (
+                    status,
+                    serde_json::from_str(&answer.text().await.unwrap_or_default())
+                        .unwrap_or_default(),
+                )
             }
             Err(_) => (0, Value::Null),
         }
@@ -119,12 +151,25 @@ impl Server {
 
     /// Status and body of a request of the service's.
     pub async fn ask(&self, query: &str) -> (u16, Value) {
-        let request = self.http.post(self.url("/graphql")).bearer_auth(&self.token);
-        let request = request.header("content-type", "application/json").timeout(Duration::from_secs(30));
-        match request.body(json!({ "query": query }).to_string()).send().await {
+        let request = self
+            .http
+            .post(self.url("/graphql"))
+            .bearer_auth(&self.token);
+        let request = request
+            .header("content-type", "application/json")
+            .timeout(Duration::from_secs(30));
+        match request
+            .body(json!({ "query": query }).to_string())
+            .send()
+            .await
+        {
             Ok(answer) => {
                 let status = answer.status().as_u16();
-                (status, serde_json::from_str(&answer.text().await.unwrap_or_default()).unwrap_or_default())
+                (
+                    status,
+                    serde_json::from_str(&answer.text().await.unwrap_or_default())
+                        .unwrap_or_default(),
+                )
             }
             Err(_) => (0, Value::Null),
         }
@@ -146,7 +191,11 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return (status, begun.elapsed());
             }
-            assert!(begun.elapsed() < most, "it has not ended after {most:?}; the log:\n{}", self.log());
+            assert!(
+                begun.elapsed() < most,
+                "it has not ended after {most:?}; the log:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -30,17 +30,32 @@ async fn a_server_of_before_serves_on_after_an_update_has_changed_tables() {
     let after = with_datamodel(&database, &folder, "after.prisma", AFTER);
     let old = Server::ready(&before, &["--deploy"]).await;
     let new = Server::ready(&after, &["--deploy"]).await;
-    let priced = new.ask(r#"mutation { createTool(data: {name: "saw", price: 9.5}) { name } }"#).await;
+    let priced = new
+        .ask(r#"mutation { createTool(data: {name: "saw", price: 9.5}) { name } }"#)
+        .await;
     assert_eq!(priced.1["data"]["createTool"]["name"], "saw");
     drop(old);
 
     let back = Server::ready(&before, &["--deploy"]).await;
-    back.comes("a warning", async |it| it.log().contains("a later datamodel has been deployed since")).await;
-    assert_eq!(back.ask("{ tools { name } }").await.1["data"], json!({ "tools": [{ "name": "saw" }] }));
-    let created = back.ask(r#"mutation { createTool(data: {name: "file"}) { name } }"#).await;
+    back.comes("a warning", async |it| {
+        it.log()
+            .contains("a later datamodel has been deployed since")
+    })
+    .await;
+    assert_eq!(
+        back.ask("{ tools { name } }").await.1["data"],
+        json!({ "tools": [{ "name": "saw" }] })
+    );
+    let created = back
+        .ask(r#"mutation { createTool(data: {name: "file"}) { name } }"#)
+        .await;
     assert_eq!(created.1["data"]["createTool"]["name"], "file");
     let kept = new.ask("{ tools(orderBy: name_DESC) { price } }").await;
-    assert_eq!(kept.1["data"], json!({ "tools": [{ "price": 9.5 }, { "price": null }] }), "nothing is lost");
+    assert_eq!(
+        kept.1["data"],
+        json!({ "tools": [{ "price": 9.5 }, { "price": null }] }),
+        "nothing is lost"
+    );
 
     // As it should be, after a step back.
     let report = doctor(&before, &[]);
@@ -56,7 +71,13 @@ async fn a_server_of_before_serves_on_after_an_update_has_changed_tables() {
 #[tokio::test]
 async fn a_datamodel_that_was_never_deployed_takes_nothing_away() {
     let (database, folder) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
-    drop(Server::ready(&with_datamodel(&database, &folder, "after.prisma", AFTER), &["--deploy"]).await);
+    drop(
+        Server::ready(
+            &with_datamodel(&database, &folder, "after.prisma", AFTER),
+            &["--deploy"],
+        )
+        .await,
+    );
     let smaller = with_datamodel(&database, &folder, "before.prisma", BEFORE);
     let refused = run(&smaller, &["serve", "--port", "0", "--deploy"]);
     assert_eq!(refused.status.code(), Some(1));
@@ -71,6 +92,12 @@ async fn a_server_of_before_serves_beside_newer_tables_of_gom() {
     let later = "INSERT INTO gom.system_migration (version, name, applied_on, checksum) VALUES (99, 'later', '2030-01-01T00:00:00Z', '0')";
     database.connect().await.batch_execute(later).await.unwrap();
     let back = Server::ready(&environment, &["--deploy"]).await;
-    back.comes("a warning", async |it| it.log().contains("migrated by a newer version of gom")).await;
-    assert_eq!(back.ask("{ tools { name } }").await.1["data"], json!({ "tools": [] }));
+    back.comes("a warning", async |it| {
+        it.log().contains("migrated by a newer version of gom")
+    })
+    .await;
+    assert_eq!(
+        back.ask("{ tools { name } }").await.1["data"],
+        json!({ "tools": [] })
+    );
 }

@@ -22,7 +22,10 @@ const SLACK: Duration = Duration::from_secs(8);
 
 fn bounded(url: &str) -> Environment {
     let mut environment = environment(url);
-    environment.push(("GOM__SERVER__SHUTDOWN_TIMEOUT", TIMEOUT.as_millis().to_string()));
+    environment.push((
+        "GOM__SERVER__SHUTDOWN_TIMEOUT",
+        TIMEOUT.as_millis().to_string(),
+    ));
     environment
 }
 
@@ -44,19 +47,39 @@ async fn a_hangup_ends_the_server_as_sigterm_does() {
     assert_eq!(status.code(), Some(0), "{status}: {}", server.log());
 }
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+type Socket =
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// A socket that follows users.
 async fn listen(server: &Server) -> Socket {
-    let mut request = server.url("/graphql").replace("http", "ws").into_client_request().unwrap();
-    request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+    let mut request = server
+        .url("/graphql")
+        .replace("http", "ws")
+        .into_client_request()
+        .unwrap();
+    request.headers_mut().insert(
+        "sec-websocket-protocol",
+        "graphql-transport-ws".parse().unwrap(),
+    );
     let (mut socket, _) = connect_async(request).await.unwrap();
     let init = json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {}", server.token()) } });
     socket.send(Message::text(init.to_string())).await.unwrap();
-    assert!(socket.next().await.unwrap().unwrap().to_text().unwrap().contains("connection_ack"));
+    assert!(
+        socket
+            .next()
+            .await
+            .unwrap()
+            .unwrap()
+            .to_text()
+            .unwrap()
+            .contains("connection_ack")
+    );
     let query = "subscription { user { mutation node { business } } }";
     let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
-    socket.send(Message::text(subscribe.to_string())).await.unwrap();
+    socket
+        .send(Message::text(subscribe.to_string()))
+        .await
+        .unwrap();
     socket
 }
 
@@ -85,18 +108,36 @@ async fn the_delay_lets_proxies_look_away_and_sockets_are_told_at_its_end() {
     // The hub knows of both by then.
     sleep(Duration::from_secs(1)).await;
     server.tell(Signal::TERM);
-    server.comes("stopping", async |server| server.readiness().await.1["status"] == "stopping").await;
+    server
+        .comes("stopping", async |server| {
+            server.readiness().await.1["status"] == "stopping"
+        })
+        .await;
     assert_eq!(server.readiness().await.0, 503);
     assert_eq!(server.get("/healthz").await.0, 200, "it lives");
-    let (status, body) =
-        server.ask(r#"mutation { createUser(data: { business: "Late" }) { business } }"#).await;
-    assert_eq!((status, &body["data"]["createUser"]["business"]), (200, &"Late".into()), "{body}");
+    let (status, body) = server
+        .ask(r#"mutation { createUser(data: { business: "Late" }) { business } }"#)
+        .await;
+    assert_eq!(
+        (status, &body["data"]["createUser"]["business"]),
+        (200, &"Late".into()),
+        "{body}"
+    );
     let event = socket.next().await.unwrap().unwrap();
-    assert!(event.to_text().unwrap().contains("Late"), "sockets go on: {event}");
+    assert!(
+        event.to_text().unwrap().contains("Late"),
+        "sockets go on: {event}"
+    );
     let last = socket.next().await.unwrap().unwrap();
-    let Message::Close(Some(frame)) = last else { panic!("{last:?}") };
+    let Message::Close(Some(frame)) = last else {
+        panic!("{last:?}")
+    };
     assert_eq!(u16::from(frame.code), 1012);
-    assert!(frame.reason.contains("come back with the last cursor"), "{}", frame.reason);
+    assert!(
+        frame.reason.contains("come back with the last cursor"),
+        "{}",
+        frame.reason
+    );
     let text = events.text().await.expect("the stream comes to an end");
     assert!(text.contains("CREATED"), "{text}");
     let (status, _) = server.ends_within(TIMEOUT + SLACK).await;
@@ -110,7 +151,11 @@ async fn a_second_signal_waits_for_nothing() {
     environment.push(("GOM__SERVER__DRAIN_DELAY", "60000".to_owned()));
     let mut server = Server::ready(&environment, &[]).await;
     server.tell(Signal::TERM);
-    server.comes("stopping", async |server| server.readiness().await.1["status"] == "stopping").await;
+    server
+        .comes("stopping", async |server| {
+            server.readiness().await.1["status"] == "stopping"
+        })
+        .await;
     server.tell(Signal::INT);
     let (status, _) = server.ends_within(SLACK).await;
     assert_eq!(status.code(), Some(1), "{}", server.log());
@@ -127,9 +172,15 @@ async fn a_frozen_database_holds_nothing_up() {
     let token = server.token().to_owned();
     let hanging = tokio::spawn(async move {
         let body =
-            json!({ "query": r#"mutation { createUser(data: { business: "x" }) { uid } }"# }).to_string();
+            json!({ "query": r#"mutation { createUser(data: { business: "x" }) { uid } }"# })
+                .to_string();
         let request = reqwest::Client::new().post(asked).bearer_auth(token);
-        request.header("content-type", "application/json").body(body).send().await.map(|a| a.status())
+        request
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .map(|a| a.status())
     });
     sleep(Duration::from_millis(300)).await;
     stops(&mut server).await;
@@ -170,7 +221,9 @@ async fn a_request_that_never_comes_to_its_end_is_left() {
     sleep(Duration::from_millis(200)).await;
     stops(&mut server).await;
     // Cut off, or told why.
-    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
     let _ = stream.read_to_end(&mut Vec::new());
 }
 
@@ -184,7 +237,8 @@ async fn a_client_that_does_not_read_is_left() {
     sleep(Duration::from_millis(300)).await;
     // More than what the sockets of both ends hold.
     let business = "x".repeat(1 << 20);
-    let mutation = format!(r#"mutation {{ createUser(data: {{ business: "{business}" }}) {{ uid }} }}"#);
+    let mutation =
+        format!(r#"mutation {{ createUser(data: {{ business: "{business}" }}) {{ uid }} }}"#);
     for _ in 0..12 {
         assert_eq!(server.ask(&mutation).await.0, 200);
     }
@@ -201,20 +255,32 @@ async fn a_deployment_under_way_is_given_up() {
     environment.push(("GOM__SERVER__SHUTDOWN_TIMEOUT", "60000".to_owned()));
     migrate(&environment);
     let other = database.connect().await;
-    other.batch_execute(r#"drop trigger gom_change on "default$default"."User""#).await.unwrap();
-    other.batch_execute(r#"begin; lock table "default$default"."User" in share mode"#).await.unwrap();
+    other
+        .batch_execute(r#"drop trigger gom_change on "default$default"."User""#)
+        .await
+        .unwrap();
+    other
+        .batch_execute(r#"begin; lock table "default$default"."User" in share mode"#)
+        .await
+        .unwrap();
     let watcher = database.connect().await;
     let waiting = async || -> i64 {
         let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
         watcher.query_one(sql, &[]).await.unwrap().get(0)
     };
     let mut server = Server::start(&environment, &["--deploy"]);
-    server.comes("it waits for the lock", async |_| waiting().await == 1).await;
+    server
+        .comes("it waits for the lock", async |_| waiting().await == 1)
+        .await;
     server.tell(Signal::TERM);
     let (status, _) = server.ends_within(TIMEOUT + SLACK).await;
     assert_eq!(status.code(), Some(0), "{}", server.log());
     // The cancellation is on its way when the server ends.
-    eventually("nobody waits for a lock that nobody needs any more", async || waiting().await == 0).await;
+    eventually(
+        "nobody waits for a lock that nobody needs any more",
+        async || waiting().await == 0,
+    )
+    .await;
     other.batch_execute("rollback").await.unwrap();
     Server::ready(&environment, &["--deploy"]).await;
 }
@@ -223,7 +289,12 @@ async fn a_deployment_under_way_is_given_up() {
 async fn a_deployment_that_came_late_is_called_off_in_the_database() {
     let cluster = TestCluster::own().await;
     // Such locks are of one database.
-    let (operator, connection) = cluster.admin_config().dbname("gom").connect(NoTls).await.unwrap();
+    let (operator, connection) = cluster
+        .admin_config()
+        .dbname("gom")
+        .connect(NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     // The lock of those who deploy.
     let role = "CREATE ROLE late NOLOGIN SUPERUSER; SELECT pg_advisory_lock(7453295894363465586)";
@@ -231,11 +302,28 @@ async fn a_deployment_that_came_late_is_called_off_in_the_database() {
     let late = cluster.url().replacen("gom", "late", 1);
     assert_ne!(late, cluster.url(), "{late}");
     let mut server = Server::start(&bounded(&late), &["--deploy"]);
-    server.comes("it waits", async |server| server.log().contains("waiting for PostgreSQL")).await;
-    operator.batch_execute("ALTER ROLE late LOGIN").await.unwrap();
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'late' AND wait_event = 'advisory'";
-    let waits = async || operator.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0;
-    server.comes("it waits for others who deploy", async |_| waits().await).await;
+    server
+        .comes("it waits", async |server| {
+            server.log().contains("waiting for PostgreSQL")
+        })
+        .await;
+    operator
+        .batch_execute("ALTER ROLE late LOGIN")
+        .await
+        .unwrap();
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'late' AND wait_event = 'advisory'";
+    let waits = async || {
+        operator
+            .query_one(waiting, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 0
+    };
+    server
+        .comes("it waits for others who deploy", async |_| waits().await)
+        .await;
     stops(&mut server).await;
     // Else it would go on, without anybody who knows of it.
     eventually("the deployment is called off", async || !waits().await).await;

@@ -9,12 +9,19 @@ use crate::world::World;
 #[actix_web::test]
 async fn f10_each_answer_has_its_consequence_for_each_device() {
     // Over HTTP/2 a connection that is reset takes others' messages with it.
-    let world = World::open_with(PushServiceOptions { http2: false, ..PushServiceOptions::default() }).await;
+    let world = World::open_with(PushServiceOptions {
+        http2: false,
+        ..PushServiceOptions::default()
+    })
+    .await;
     world.seller("ana", &["bea"]).await;
     let ok = || Behaviour::status(201);
     let service = &world.service;
     service.script("/slow", [Behaviour::Slow(Duration::from_millis(300)), ok()]);
-    service.script("/500", [Behaviour::status(500), Behaviour::status(503), ok()]);
+    service.script(
+        "/500",
+        [Behaviour::status(500), Behaviour::status(503), ok()],
+    );
     service.script("/hang", [Behaviour::Hang, ok()]);
     service.script("/reset", [Behaviour::Reset, ok()]);
     service.script("/garbage", [Behaviour::Garbage, ok()]);
@@ -69,7 +76,11 @@ async fn f10_each_answer_has_its_consequence_for_each_device() {
     ] {
         assert_eq!(world.knows(path).await, stays, "{path}");
     }
-    assert_eq!(service.received_at("/ok").len(), 1, "whoever confirmed is not told again");
+    assert_eq!(
+        service.received_at("/ok").len(),
+        1,
+        "whoever confirmed is not told again"
+    );
     let shortened = service.received_at("/limit/1500");
     assert!(shortened[0].body.len() > 2_500 && shortened[1].body.len() < 1_500);
 }
@@ -81,18 +92,28 @@ async fn f10_a_push_service_with_too_much_to_do_is_left_alone_as_long_as_it_asks
     for (path, busy) in [
         ("/seconds", Behaviour::retry_after(2)),
         // Whole seconds, and the first round takes two of them.
-        ("/date", Behaviour::retry_at(SystemTime::now() + Duration::from_secs(8))),
+        (
+            "/date",
+            Behaviour::retry_at(SystemTime::now() + Duration::from_secs(8)),
+        ),
     ] {
         world.service.forget();
         world.service.script(path, [busy, Behaviour::status(201)]);
         world.device("bea", path).await;
-        world.order(&format!("order-{}", &path[1..]), "ana", "bea").await.unwrap();
+        world
+            .order(&format!("order-{}", &path[1..]), "ana", "bea")
+            .await
+            .unwrap();
         world.quiet().await;
         let received = world.service.received_at(path);
         let pause = received[1].at.duration_since(received[0].at).unwrap();
         assert_eq!(received.len(), 2, "{path}");
         assert!(pause >= Duration::from_millis(1_900), "{path}: {pause:?}");
-        world.tables.execute("delete from gom.push_device", &[]).await.unwrap();
+        world
+            .tables
+            .execute("delete from gom.push_device", &[])
+            .await
+            .unwrap();
     }
 }
 
@@ -105,20 +126,39 @@ async fn f10_an_address_inside_is_never_reached_unless_it_is_allowed() {
     world.device("bea", "/ok").await;
     let row = world.tables.query_one(known, &[]).await.unwrap();
     let (p256dh, auth, subject): (Vec<u8>, Vec<u8>, String) = (row.get(0), row.get(1), row.get(2));
-    for endpoint in ["https://10.0.0.1/x", "https://169.254.169.254/x", "https://[::ffff:192.168.0.1]/x"] {
+    for endpoint in [
+        "https://10.0.0.1/x",
+        "https://169.254.169.254/x",
+        "https://[::ffff:192.168.0.1]/x",
+    ] {
         let sql = "insert into gom.push_device values ($1, $2, $3, $4, null, now())";
-        world.tables.execute(sql, &[&endpoint, &subject, &p256dh, &auth]).await.unwrap();
+        world
+            .tables
+            .execute(sql, &[&endpoint, &subject, &p256dh, &auth])
+            .await
+            .unwrap();
     }
     world.order("o", "ana", "bea").await.unwrap();
     world.quiet().await;
-    let rows =
-        world.tables.query("select state, reason from gom.delivery order by origin", &[]).await.unwrap();
-    let failed = rows.iter().filter(|row| row.get::<_, &str>(0) == "FAILED").count();
+    let rows = world
+        .tables
+        .query(
+            "select state, reason from gom.delivery order by origin",
+            &[],
+        )
+        .await
+        .unwrap();
+    let failed = rows
+        .iter()
+        .filter(|row| row.get::<_, &str>(0) == "FAILED")
+        .count();
     assert_eq!(
         (rows.len(), failed),
         (4, 3),
         "{:?}",
-        rows.iter().map(|row| row.get(1)).collect::<Vec<Option<String>>>()
+        rows.iter()
+            .map(|row| row.get(1))
+            .collect::<Vec<Option<String>>>()
     );
 }
 
@@ -128,7 +168,18 @@ async fn who_was_shut_out_is_not_sent_the_next_order() {
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/seller").await;
     world.device("bea", "/customer").await;
-    world.command(&["account", "add", "ana", "--role", "seller", "--subject", "ana"], "ana's password");
+    world.command(
+        &[
+            "account",
+            "add",
+            "ana",
+            "--role",
+            "seller",
+            "--subject",
+            "ana",
+        ],
+        "ana's password",
+    );
     world.order("before", "ana", "bea").await.unwrap();
     world.quiet().await;
     let printed = world.command(&["account", "disable", "ana"], "");
@@ -146,14 +197,22 @@ async fn what_is_queued_for_a_device_of_another_key_is_not_sent() {
     for path in ["/old", "/ours"] {
         world.device("bea", path).await;
     }
-    world.service.script("/old", [Behaviour::retry_after(2), Behaviour::status(201)]);
+    world
+        .service
+        .script("/old", [Behaviour::retry_after(2), Behaviour::status(201)]);
     world.order("o", "ana", "bea").await.unwrap();
-    eventually("the old device was tried", async || world.service.received_at("/old").len() == 1).await;
+    eventually("the old device was tried", async || {
+        world.service.received_at("/old").len() == 1
+    })
+    .await;
     let change = "update gom.push_device set vapid_key = 'another' where endpoint like '%/old'";
     world.tables.execute(change, &[]).await.unwrap();
     world.quiet().await;
     let ledger = world.ledger().await;
-    assert!(ledger[0].starts_with("/old GONE ") && ledger[1].starts_with("/ours DELIVERED "), "{ledger:?}");
+    assert!(
+        ledger[0].starts_with("/old GONE ") && ledger[1].starts_with("/ours DELIVERED "),
+        "{ledger:?}"
+    );
     assert_eq!(world.service.received_at("/old").len(), 1);
     // It is left out of what comes next, and kept for as long as the change may be a mistake.
     world.order("p", "ana", "bea").await.unwrap();

@@ -5,12 +5,17 @@ use std::time::{Duration, Instant};
 use crate::world::World;
 
 /// Few in flight, so that a backlog lasts.
-const FEW: [(&str, &str); 2] = [("GOM__PUSH__CONCURRENCY", "16"), ("GOM__PUSH__PER_ORIGIN", "16")];
+const FEW: [(&str, &str); 2] = [
+    ("GOM__PUSH__CONCURRENCY", "16"),
+    ("GOM__PUSH__PER_ORIGIN", "16"),
+];
 
 #[actix_web::test]
 async fn an_urgent_message_passes_five_thousand_that_were_there_before() {
     let world = World::open_where(&FEW).await;
-    world.backlog("n", &world.service.base_url(), "/slow/20/", 5_000).await;
+    world
+        .backlog("n", &world.service.base_url(), "/slow/20/", 5_000)
+        .await;
     world.service.wait_for(100).await;
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;
@@ -20,14 +25,38 @@ async fn an_urgent_message_passes_five_thousand_that_were_there_before() {
         values ('u', 'order', 'o', 'order', 'o', 't', 'b', 1000000, 'high', now() + interval '1 hour') returning id)
       insert into gom.delivery (id, notification, recipient, endpoint, origin, device, rank)
       select 'u', n.id, 'ana', $1, $2, 'ana', 0 from n";
-    world.tables.execute(sql, &[&world.service.endpoint("/ana"), &world.service.base_url()]).await.unwrap();
+    world
+        .tables
+        .execute(
+            sql,
+            &[&world.service.endpoint("/ana"), &world.service.base_url()],
+        )
+        .await
+        .unwrap();
     let before = world.service.count();
-    world.until("select count(*) >= 1 from gom.delivery where id = 'u' and state = 'DELIVERED'").await;
+    world
+        .until("select count(*) >= 1 from gom.delivery where id = 'u' and state = 'DELIVERED'")
+        .await;
     let received = world.service.received();
-    let place = received.iter().position(|request| request.path == "/ana").unwrap() as u64;
-    assert!(place <= before + 16, "message {place}, due when {before} had been sent");
+    let place = received
+        .iter()
+        .position(|request| request.path == "/ana")
+        .unwrap() as u64;
+    assert!(
+        place <= before + 16,
+        "message {place}, due when {before} had been sent"
+    );
     let waiting = "select count(*) from gom.delivery where state = 'WAITING'";
-    assert!(world.tables.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 1_000, "it passed nobody");
+    assert!(
+        world
+            .tables
+            .query_one(waiting, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 1_000,
+        "it passed nobody"
+    );
 }
 
 /// Somebody holds a row that the statement about a publication's job needs, for longer than anybody waits here.
@@ -44,8 +73,18 @@ async fn orders_do_not_wait_while_a_publications_job_waits_for_a_row() {
     world.tables.execute(expired, &[]).await.unwrap();
     let mut other = world.connect().await;
     let holding = other.transaction().await.unwrap();
-    holding.execute("select from gom.notification where id = 'n' for update", &[]).await.unwrap();
-    world.tables.execute("update gom.job set due_at = now()", &[]).await.unwrap();
+    holding
+        .execute(
+            "select from gom.notification where id = 'n' for update",
+            &[],
+        )
+        .await
+        .unwrap();
+    world
+        .tables
+        .execute("update gom.job set due_at = now()", &[])
+        .await
+        .unwrap();
     let waiting = "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
     world.until(waiting).await;
     for order in ["o1", "o2", "o3"] {
@@ -57,7 +96,12 @@ async fn orders_do_not_wait_while_a_publications_job_waits_for_a_row() {
         world.until(&delivered).await;
     }
     assert!(
-        world.tables.query_one(waiting, &[]).await.unwrap().get::<_, bool>(0),
+        world
+            .tables
+            .query_one(waiting, &[])
+            .await
+            .unwrap()
+            .get::<_, bool>(0),
         "it has not waited for so long"
     );
     holding.rollback().await.unwrap();
@@ -79,35 +123,81 @@ async fn an_order_is_told_urgently() {
 
 #[actix_web::test]
 async fn a_slow_service_never_has_more_than_its_places_and_holds_up_no_other() {
-    let world = World::open_where(&[("GOM__PUSH__CONCURRENCY", "64"), ("GOM__PUSH__PER_ORIGIN", "8")]).await;
-    world.backlog("slow", &world.service.base_url(), "/slow/1000/", 500).await;
+    let world = World::open_where(&[
+        ("GOM__PUSH__CONCURRENCY", "64"),
+        ("GOM__PUSH__PER_ORIGIN", "8"),
+    ])
+    .await;
+    world
+        .backlog("slow", &world.service.base_url(), "/slow/1000/", 500)
+        .await;
     world.service.wait_for(1).await;
-    world.backlog("fast", &world.elsewhere(""), "/fast/", 200).await;
+    world
+        .backlog("fast", &world.elsewhere(""), "/fast/", 200)
+        .await;
     let begun = Instant::now();
-    let done = "select count(*) from gom.delivery where notification = 'fast' and state = 'DELIVERED'";
-    let slow = "select count(*) from gom.delivery where notification = 'slow' and state = 'SENDING'";
+    let done =
+        "select count(*) from gom.delivery where notification = 'fast' and state = 'DELIVERED'";
+    let slow =
+        "select count(*) from gom.delivery where notification = 'slow' and state = 'SENDING'";
     let mut most = 0;
-    while world.tables.query_one(done, &[]).await.unwrap().get::<_, i64>(0) < 200 {
-        most = most.max(world.tables.query_one(slow, &[]).await.unwrap().get::<_, i64>(0));
-        assert!(begun.elapsed() < Duration::from_secs(30), "the other service waits for the slow one");
+    while world
+        .tables
+        .query_one(done, &[])
+        .await
+        .unwrap()
+        .get::<_, i64>(0)
+        < 200
+    {
+        most = most.max(
+            world
+                .tables
+                .query_one(slow, &[])
+                .await
+                .unwrap()
+                .get::<_, i64>(0),
+        );
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "the other service waits for the slow one"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // What has been answered may not be recorded yet, in one batch or two.
     assert!(most <= 16, "{most} at once to a service with 8 places");
-    let left = "select count(*) from gom.delivery where notification = 'slow' and state = 'WAITING'";
-    assert!(world.tables.query_one(left, &[]).await.unwrap().get::<_, i64>(0) > 100);
+    let left =
+        "select count(*) from gom.delivery where notification = 'slow' and state = 'WAITING'";
+    assert!(
+        world
+            .tables
+            .query_one(left, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 100
+    );
 }
 
 #[actix_web::test]
 async fn services_whose_retries_are_due_later_take_no_share() {
-    let world = World::open_where(&[("GOM__PUSH__CONCURRENCY", "64"), ("GOM__PUSH__PER_ORIGIN", "64")]).await;
-    world.backlog("known", &world.service.base_url(), "/fast/", 1).await;
-    world.until("select count(*) >= 1 from gom.delivery where state = 'DELIVERED'").await;
+    let world = World::open_where(&[
+        ("GOM__PUSH__CONCURRENCY", "64"),
+        ("GOM__PUSH__PER_ORIGIN", "64"),
+    ])
+    .await;
+    world
+        .backlog("known", &world.service.base_url(), "/fast/", 1)
+        .await;
+    world
+        .until("select count(*) >= 1 from gom.delivery where state = 'DELIVERED'")
+        .await;
     let later = "insert into gom.delivery (id, notification, recipient, endpoint, origin, device, due_at)
         select 'later-' || i, 'known', 'reader', 'https://push-' || i || '.example/x', 'https://push-' || i || '.example',
         'later-' || i, now() + interval '1 hour' from generate_series(1, 100) i";
     world.tables.execute(later, &[]).await.unwrap();
-    world.backlog("n", &world.service.base_url(), "/slow/20/", 1_000).await;
+    world
+        .backlog("n", &world.service.base_url(), "/slow/20/", 1_000)
+        .await;
     world
         .until("select count(*) >= 100 from gom.delivery where notification = 'n' and state = 'DELIVERED'")
         .await;
@@ -123,26 +213,53 @@ async fn services_whose_retries_are_due_later_take_no_share() {
 #[actix_web::test]
 async fn a_first_backlog_is_read_by_what_is_taken_and_not_as_a_whole() {
     let world = World::open().await;
-    world.tables.execute("alter table gom.delivery set (autovacuum_enabled = off)", &[]).await.unwrap();
+    world
+        .tables
+        .execute(
+            "alter table gom.delivery set (autovacuum_enabled = off)",
+            &[],
+        )
+        .await
+        .unwrap();
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;
     for order in 0..15 {
-        world.order(&format!("o{order}"), "ana", "bea").await.unwrap();
+        world
+            .order(&format!("o{order}"), "ana", "bea")
+            .await
+            .unwrap();
         world.quiet().await;
     }
-    world.tables.execute("analyze gom.delivery", &[]).await.unwrap();
+    world
+        .tables
+        .execute("analyze gom.delivery", &[])
+        .await
+        .unwrap();
     // In steps, as publications are expanded: what is not committed yet is read in vain.
     for step in 0..100 {
-        world.backlog(&format!("n{step}"), &world.service.base_url(), &format!("/fast/{step}/"), 1_000).await;
+        world
+            .backlog(
+                &format!("n{step}"),
+                &world.service.base_url(),
+                &format!("/fast/{step}/"),
+                1_000,
+            )
+            .await;
     }
     let (read_before, sent_before) = (rows_read(&world).await, world.service.count());
     // The ledger is put in order every ten seconds, which is one of the statements.
     tokio::time::sleep(Duration::from_secs(11)).await;
     world.service.wait_for(sent_before + 4_000).await;
-    let (read, sent) = (rows_read(&world).await - read_before, world.service.count() - sent_before);
+    let (read, sent) = (
+        rows_read(&world).await - read_before,
+        world.service.count() - sent_before,
+    );
     let each = read / i64::try_from(sent).unwrap();
     // Fewer than ten; of the whole backlog it would be more than a thousand.
-    assert!((1..100).contains(&each), "{read} rows read for {sent} messages");
+    assert!(
+        (1..100).contains(&each),
+        "{read} rows read for {sent} messages"
+    );
 }
 
 #[actix_web::test]
@@ -173,7 +290,10 @@ async fn what_is_settled_of_an_order_is_not_read_for_its_next_update() {
     }
     assert_eq!(world.told_of("/ana", "o", "update") as i64, UPDATES);
     let each = (rows_read(&world).await - before) / UPDATES;
-    assert!((1..500).contains(&each), "{each} rows read for an update, of 20,000");
+    assert!(
+        (1..500).contains(&each),
+        "{each} rows read for an update, of 20,000"
+    );
 }
 
 /// Those that are there: dead ones, which a transaction anywhere may keep in the indexes, do not count.

@@ -38,23 +38,41 @@ async fn recorded(world: &World) -> HashMap<(String, String), usize> {
 /// How many messages were on their way when the server died: each may be sent once more.
 pub async fn in_flight(world: &World) -> usize {
     let sql = "select count(*) from gom.delivery where state = 'SENDING'";
-    usize::try_from(world.tables.query_one(sql, &[]).await.unwrap().get::<_, i64>(0)).unwrap()
+    usize::try_from(
+        world
+            .tables
+            .query_one(sql, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0),
+    )
+    .unwrap()
 }
 
 /// Every order that there is was told to every device, and no order that there is not.
 async fn all_told(world: &World) -> usize {
     world.quiet().await;
-    let rows = world.tables.query("select uid from \"default$default\".\"Order\"", &[]).await.unwrap();
+    let rows = world
+        .tables
+        .query("select uid from \"default$default\".\"Order\"", &[])
+        .await
+        .unwrap();
     let orders: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     for order in &orders {
         for path in SELLER.iter().chain(&CUSTOMER) {
-            assert!(world.told_of(path, order, "create") >= 1, "{path} was not told of {order}");
+            assert!(
+                world.told_of(path, order, "create") >= 1,
+                "{path} was not told of {order}"
+            );
         }
     }
     let topics: Vec<String> = orders.iter().map(|order| topic(order, "create")).collect();
     for request in world.service.received() {
         let told = request.header("topic").unwrap().to_owned();
-        assert!(topics.contains(&told), "somebody was told of an order that there is not");
+        assert!(
+            topics.contains(&told),
+            "somebody was told of an order that there is not"
+        );
     }
     orders.len()
 }
@@ -63,7 +81,10 @@ async fn all_told(world: &World) -> usize {
 fn sent_twice_at_most(world: &World, orders: usize, doubtful: usize) {
     let sent = world.service.count() as usize;
     let messages = orders * (SELLER.len() + CUSTOMER.len());
-    assert!(sent <= messages + doubtful, "{sent} sent for {messages} messages, {doubtful} were on their way");
+    assert!(
+        sent <= messages + doubtful,
+        "{sent} sent for {messages} messages, {doubtful} were on their way"
+    );
 }
 
 #[actix_web::test]
@@ -97,7 +118,10 @@ async fn what_was_committed_is_told_wherever_the_server_dies() {
         world.quiet().await;
         for ((order, path), times) in confirmed {
             let now = world.told_of(&path, &order, "create");
-            assert_eq!(now, times, "{place}: {path} had confirmed {order} and was told again");
+            assert_eq!(
+                now, times,
+                "{place}: {path} had confirmed {order} and was told again"
+            );
         }
     }
     let orders = all_told(&world).await;
@@ -113,7 +137,9 @@ async fn what_was_committed_is_told_whenever_the_server_dies() {
         // Different moments of the same work, some before and some after its end.
         let moment = Duration::from_millis(u64::from(round) * 23 % 97);
         for number in 0..5 {
-            let _ = world.order(&format!("order-{round}-{number}"), "ana", "bea").await;
+            let _ = world
+                .order(&format!("order-{round}-{number}"), "ana", "bea")
+                .await;
         }
         tokio::time::sleep(moment).await;
         world.kill();

@@ -27,14 +27,21 @@ impl World {
         );
         self.tables.batch_execute(&insert).await.unwrap();
         for customer in REACHED {
-            self.device(&format!("m{customer:06}"), &path(customer)).await;
+            self.device(&format!("m{customer:06}"), &path(customer))
+                .await;
         }
     }
 
     /// Waits until a query says so.
     pub async fn until(&self, query: &str) {
         let deadline = Instant::now() + Duration::from_secs(40);
-        while !self.tables.query_one(query, &[]).await.unwrap().get::<_, bool>(0) {
+        while !self
+            .tables
+            .query_one(query, &[])
+            .await
+            .unwrap()
+            .get::<_, bool>(0)
+        {
             assert!(Instant::now() < deadline, "never true: {query}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -73,7 +80,10 @@ async fn every_customer_is_told_once_wherever_the_server_dies_between_two_steps(
         }
     }
     let sent = world.service.count() as usize;
-    assert!(sent <= times * REACHED.len() + doubtful, "{sent} sent, {doubtful} were on their way");
+    assert!(
+        sent <= times * REACHED.len() + doubtful,
+        "{sent} sent, {doubtful} were on their way"
+    );
     for uid in published {
         assert_eq!(world.publication(&uid).await["status"], "DELIVERED");
     }
@@ -90,24 +100,44 @@ async fn the_first_devices_are_told_at_once_and_nothing_is_settled_before_the_la
     // The next step is far away.
     world
         .tables
-        .execute("update gom.job set due_at = now() + interval '1 hour', lease_until = null", &[])
+        .execute(
+            "update gom.job set due_at = now() + interval '1 hour', lease_until = null",
+            &[],
+        )
         .await
         .unwrap();
     world.serve("").await;
-    world.until("select count(*) = 3 and bool_and(state = 'DELIVERED') from gom.delivery").await;
+    world
+        .until("select count(*) = 3 and bool_and(state = 'DELIVERED') from gom.delivery")
+        .await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(world.publication(&published).await["status"], "WAITING");
     // No server, one of an earlier version neither, removes a job that has recipients left.
-    let refused = world.tables.execute("delete from gom.job", &[]).await.unwrap_err();
+    let refused = world
+        .tables
+        .execute("delete from gom.job", &[])
+        .await
+        .unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "23503", "{refused}");
-    let refused =
-        world.tables.execute("update gom.notification set settled_at = now()", &[]).await.unwrap_err();
+    let refused = world
+        .tables
+        .execute("update gom.notification set settled_at = now()", &[])
+        .await
+        .unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "23514", "{refused}");
 
-    world.tables.execute("update gom.job set due_at = now()", &[]).await.unwrap();
+    world
+        .tables
+        .execute("update gom.job set due_at = now()", &[])
+        .await
+        .unwrap();
     world.quiet().await;
     for customer in REACHED {
-        assert_eq!(world.service.received_at(&path(customer)).len(), 1, "{customer}");
+        assert_eq!(
+            world.service.received_at(&path(customer)).len(),
+            1,
+            "{customer}"
+        );
     }
     assert_eq!(world.publication(&published).await["status"], "DELIVERED");
 }
@@ -120,15 +150,24 @@ async fn a_publication_that_is_called_off_half_way_goes_no_further() {
     let promotion = world.promotion("ana").await;
     let published = world.publish(&promotion, 0).await;
     assert!(world.dies().await);
-    let called_off = "update \"default$default\".\"Publication\" set status = 'FAILED' where uid = $1";
-    world.tables.execute(called_off, &[&published]).await.unwrap();
+    let called_off =
+        "update \"default$default\".\"Publication\" set status = 'FAILED' where uid = $1";
+    world
+        .tables
+        .execute(called_off, &[&published])
+        .await
+        .unwrap();
     world.serve("").await;
     world.quiet().await;
     let told: Vec<i32> = REACHED
         .into_iter()
         .filter(|customer| !world.service.received_at(&path(*customer)).is_empty())
         .collect();
-    assert_eq!(told, REACHED[..3], "those of the first step, who were written already");
+    assert_eq!(
+        told,
+        REACHED[..3],
+        "those of the first step, who were written already"
+    );
     assert_eq!(world.publication(&published).await["status"], "FAILED");
 }
 
@@ -139,22 +178,27 @@ async fn an_order_does_not_wait_for_a_publication_that_takes_long_to_compose() {
     world.device("ana", "/ana").await;
     let promotion = world.promotion("ana").await;
     world.publish(&promotion, 60 * 60 * 1_000).await;
-    world.until("select count(*) = 1 from gom.job where due_at > now() + interval '50 minutes'").await;
+    world
+        .until("select count(*) = 1 from gom.job where due_at > now() + interval '50 minutes'")
+        .await;
     // Promotions cannot be read for a while, in which the publication's time comes.
     let held = world.connect().await;
-    held.batch_execute("begin; lock table \"default$default\".\"Promotion\" in access exclusive mode")
-        .await
-        .unwrap();
+    held.batch_execute(
+        "begin; lock table \"default$default\".\"Promotion\" in access exclusive mode",
+    )
+    .await
+    .unwrap();
     let time = "update \"default$default\".\"Publication\" set \"publishAt\" = now()";
     world.tables.execute(time, &[]).await.unwrap();
     world
         .until("select count(*) > 0 from gom.job where subject = 'publication' and lease_until > now()")
         .await;
-    let leased =
-        "select concat_ws(' ', leased_by, attempts, last_error) from gom.job where subject = 'publication'";
+    let leased = "select concat_ws(' ', leased_by, attempts, last_error) from gom.job where subject = 'publication'";
     let before: String = world.tables.query_one(leased, &[]).await.unwrap().get(0);
     world.order("o1", "ana", "bea").await.unwrap();
-    world.until("select count(*) > 0 from gom.delivery where state = 'DELIVERED'").await;
+    world
+        .until("select count(*) > 0 from gom.delivery where state = 'DELIVERED'")
+        .await;
     let after: String = world.tables.query_one(leased, &[]).await.unwrap().get(0);
     assert_eq!(before, after, "the order waited for the publication");
     held.batch_execute("rollback").await.unwrap();
@@ -168,10 +212,14 @@ async fn the_lease_of_a_job_is_renewed_while_other_statements_of_the_ledger_wait
     world.device("ana", "/slow/1000").await;
     let promotion = world.promotion("ana").await;
     world.publish(&promotion, 60 * 60 * 1_000).await;
-    world.until("select count(*) = 1 from gom.job where due_at > now() + interval '50 minutes'").await;
+    world
+        .until("select count(*) = 1 from gom.job where due_at > now() + interval '50 minutes'")
+        .await;
     // The result of a delivery cannot be written, and the publication not be composed.
     world.order("o1", "ana", "bea").await.unwrap();
-    world.until("select count(*) = 1 from gom.delivery where state = 'SENDING'").await;
+    world
+        .until("select count(*) = 1 from gom.delivery where state = 'SENDING'")
+        .await;
     let held = world.connect().await;
     let hold = "begin; select from gom.delivery for update; \
         lock table \"default$default\".\"Promotion\" in access exclusive mode";
@@ -184,7 +232,14 @@ async fn the_lease_of_a_job_is_renewed_while_other_statements_of_the_ledger_wait
     let blocked = "select coalesce(min(query_start)::text, '') from pg_stat_activity \
         where wait_event_type = 'Lock' and query like '%gom.delivery%' and datname = current_database()";
     world.until(&format!("select ({blocked}) <> ''")).await;
-    let read = async |query: &str| world.tables.query_one(query, &[]).await.unwrap().get::<_, String>(0);
+    let read = async |query: &str| {
+        world
+            .tables
+            .query_one(query, &[])
+            .await
+            .unwrap()
+            .get::<_, String>(0)
+    };
     let since = read(blocked).await;
     let lease = read("select lease_until::text from gom.job where subject = 'publication'").await;
     world
@@ -192,7 +247,11 @@ async fn the_lease_of_a_job_is_renewed_while_other_statements_of_the_ledger_wait
             "select coalesce(lease_until > '{lease}'::timestamptz, true) from gom.job where subject = 'publication'"
         ))
         .await;
-    assert_eq!(read(blocked).await, since, "the lease waited for the result of a delivery");
+    assert_eq!(
+        read(blocked).await,
+        since,
+        "the lease waited for the result of a delivery"
+    );
     held.batch_execute("rollback").await.unwrap();
     world.quiet().await;
 }
@@ -210,7 +269,11 @@ async fn a_job_whose_statement_fails_says_why_and_is_carried_out_when_it_can_be(
     world
         .until("select count(*) = 1 from gom.job where last_error like '%no room%' and lease_until is null")
         .await;
-    world.tables.batch_execute("drop function gom.refuse cascade").await.unwrap();
+    world
+        .tables
+        .batch_execute("drop function gom.refuse cascade")
+        .await
+        .unwrap();
     world.quiet().await;
     assert_eq!(world.told_of("/ana", "o1", "create"), 1);
 }

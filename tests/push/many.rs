@@ -45,8 +45,12 @@ async fn orders_in_the_middle_of_a_large_publication_come_first_and_everybody_is
     let promotion = world.promotion("ana").await;
     let first = usize::try_from(world.service.count()).unwrap();
     world.publish(&promotion, 0).await;
-    world.until("select count(*) > 2000 from gom.delivery").await;
-    let orders: Vec<String> = (0..ORDERS).map(|number| format!("middle-{number}")).collect();
+    world
+        .until("select count(*) > 2000 from gom.delivery")
+        .await;
+    let orders: Vec<String> = (0..ORDERS)
+        .map(|number| format!("middle-{number}"))
+        .collect();
     let mut written = Vec::new();
     for order in &orders {
         world.order(order, "ana", "bea").await.unwrap();
@@ -59,12 +63,27 @@ async fn orders_in_the_middle_of_a_large_publication_come_first_and_everybody_is
             .await;
     }
     let open = "select count(*) > 0 from gom.delivery where state = 'WAITING'";
-    assert!(world.tables.query_one(open, &[]).await.unwrap().get::<_, bool>(0), "the backlog goes on");
-    world.until("select expanding is null from gom.notification where kind = 'promotion'").await;
+    assert!(
+        world
+            .tables
+            .query_one(open, &[])
+            .await
+            .unwrap()
+            .get::<_, bool>(0),
+        "the backlog goes on"
+    );
+    world
+        .until("select expanding is null from gom.notification where kind = 'promotion'")
+        .await;
     // As long as it comes nearer to its end.
     let left = async || {
         let left = "select count(*) from gom.delivery where state in ('WAITING', 'SENDING')";
-        world.tables.query_one(left, &[]).await.unwrap().get::<_, i64>(0)
+        world
+            .tables
+            .query_one(left, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
     };
     loop {
         let before = left().await;
@@ -82,24 +101,39 @@ async fn orders_in_the_middle_of_a_large_publication_come_first_and_everybody_is
     for (order, written) in orders.iter().zip(written) {
         for path in ["/ana", "/bea"] {
             let topic = topic(order, "create");
-            let of_order =
-                |request: &Received| request.path == path && request.header("topic") == Some(&topic);
-            let places: Vec<usize> =
-                (0..received.len()).filter(|place| of_order(&received[*place])).collect();
+            let of_order = |request: &Received| {
+                request.path == path && request.header("topic") == Some(&topic)
+            };
+            let places: Vec<usize> = (0..received.len())
+                .filter(|place| of_order(&received[*place]))
+                .collect();
             assert_eq!(places.len(), 1, "{path} is sent {order} once");
             let before = places[0] - written;
-            assert!(before < DEVICES_BEFORE, "{before} messages of the backlog came before {order}");
+            assert!(
+                before < DEVICES_BEFORE,
+                "{before} messages of the backlog came before {order}"
+            );
             let behind = received.len() - places[0];
-            assert!(behind > ORDERS * 2, "{order} waited for the end of the backlog");
+            assert!(
+                behind > ORDERS * 2,
+                "{order} waited for the end of the backlog"
+            );
         }
     }
     // What the first order came to is before all that.
-    let mut backlog: Vec<&str> = received[first..].iter().map(|request| request.path.as_str()).collect();
+    let mut backlog: Vec<&str> = received[first..]
+        .iter()
+        .map(|request| request.path.as_str())
+        .collect();
     backlog.retain(|path| path.starts_with("/slow/"));
     let sent = backlog.len();
     backlog.sort_unstable();
     backlog.dedup();
-    assert_eq!((sent, backlog.len()), (DEVICES as usize, DEVICES as usize), "each device once");
+    assert_eq!(
+        (sent, backlog.len()),
+        (DEVICES as usize, DEVICES as usize),
+        "each device once"
+    );
     let states = "select string_agg(distinct state, ' '), count(*) from gom.delivery";
     let states = world.tables.query_one(states, &[]).await.unwrap();
     let all = i64::from(DEVICES) + 1 + 2 * (ORDERS as i64 + 1);

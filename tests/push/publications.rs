@@ -11,7 +11,8 @@ impl World {
     pub async fn promotion(&self, seller: &str) -> String {
         let data = json!({ "code": "N", "name": format!("De {seller}"), "content": "<p>Dos por <b>uno</b></p>",
             "assignedTo": { "connect": { "extUid": seller } } });
-        let query = "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
+        let query =
+            "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
         let made = self.ask(query, json!({ "data": data })).await;
         made["createPromotion"]["uid"].as_str().unwrap().to_owned()
     }
@@ -19,9 +20,13 @@ impl World {
     pub async fn publish(&self, promotion: &str, delay: i64) -> String {
         let data = json!({ "type": "NOTIFICATION", "status": "WAITING", "delay": delay,
             "promotion": { "connect": { "uid": promotion } } });
-        let query = "mutation($data: PublicationCreateInput!) { createPublication(data: $data) { uid } }";
+        let query =
+            "mutation($data: PublicationCreateInput!) { createPublication(data: $data) { uid } }";
         let made = self.ask(query, json!({ "data": data })).await;
-        made["createPublication"]["uid"].as_str().unwrap().to_owned()
+        made["createPublication"]["uid"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     pub async fn publication(&self, uid: &str) -> Value {
@@ -41,21 +46,35 @@ async fn f01_a_publication_reaches_the_customers_of_its_own_seller_and_nobody_el
     let (of_ana, of_dora) = (world.promotion("ana").await, world.promotion("dora").await);
     let published = world.publish(&of_ana, 0).await;
     world.quiet().await;
-    assert_eq!(world.ledger().await, ["/bea DELIVERED 1 201", "/carla DELIVERED 1 201"]);
+    assert_eq!(
+        world.ledger().await,
+        ["/bea DELIVERED 1 201", "/carla DELIVERED 1 201"]
+    );
     assert_eq!(world.service.count(), 2);
     let now = world.publication(&published).await;
     assert_eq!(now["status"], "DELIVERED");
-    assert!(now["updatedBy"].as_str().unwrap().starts_with("job:"), "{now}");
+    assert!(
+        now["updatedBy"].as_str().unwrap().starts_with("job:"),
+        "{now}"
+    );
 
     world.publish(&of_dora, 0).await;
     world.quiet().await;
-    let paths: Vec<String> = world.service.received().into_iter().map(|request| request.path).collect();
+    let paths: Vec<String> = world
+        .service
+        .received()
+        .into_iter()
+        .map(|request| request.path)
+        .collect();
     assert_eq!(paths[2..], ["/eva"]);
     // It is out: changing it does not send it again.
     world.ask("mutation($uid: ID!) { updatePublication(where: { uid: $uid }, data: { status: WAITING }) { uid } }", json!({ "uid": published })).await;
     let deadline = Instant::now() + Duration::from_secs(20);
     while world.publication(&published).await["status"] != "DELIVERED" {
-        assert!(Instant::now() < deadline, "what is out must not wait for ever");
+        assert!(
+            Instant::now() < deadline,
+            "what is out must not wait for ever"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     world.quiet().await;
@@ -72,7 +91,9 @@ async fn publications_that_waited_before_there_was_a_trigger_are_sent_at_their_t
     world.stop();
     world
         .tables
-        .batch_execute("drop trigger \"watch publication default$default.Publication\" on gom.change")
+        .batch_execute(
+            "drop trigger \"watch publication default$default.Publication\" on gom.change",
+        )
         .await
         .unwrap();
     let insert = "insert into \"default$default\".\"Publication\" (uid, type, status, delay, \"publishAt\", \"createdAt\", \"updatedAt\", promotion) \
@@ -83,14 +104,24 @@ async fn publications_that_waited_before_there_was_a_trigger_are_sent_at_their_t
         ("sent", "DELIVERED", -60, &other),
         ("forgotten", "WAITING", -3 * 24 * 60, &other),
     ] {
-        world.tables.execute(insert, &[&uid, &status, &minutes, of]).await.unwrap();
+        world
+            .tables
+            .execute(insert, &[&uid, &status, &minutes, of])
+            .await
+            .unwrap();
     }
     let jobs = async |world: &World| {
         let query = "select node from gom.job order by node";
         let rows = world.tables.query(query, &[]).await.unwrap();
-        rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>()
+        rows.iter()
+            .map(|row| row.get::<_, String>(0))
+            .collect::<Vec<_>>()
     };
-    assert_eq!(jobs(&world).await, [""; 0], "nobody would ever look at them");
+    assert_eq!(
+        jobs(&world).await,
+        [""; 0],
+        "nobody would ever look at them"
+    );
 
     world.command(&["migrate", "apply"], "");
     assert_eq!(jobs(&world).await, ["forgotten", "later", "overdue"]);
@@ -101,10 +132,16 @@ async fn publications_that_waited_before_there_was_a_trigger_are_sent_at_their_t
     .await;
     assert_eq!(world.ledger().await, ["/bea DELIVERED 1 201"]);
     // Its new status was a change as well.
-    gom_test_support::eventually("the other one is all that waits", async || jobs(&world).await == ["later"])
-        .await;
+    gom_test_support::eventually("the other one is all that waits", async || {
+        jobs(&world).await == ["later"]
+    })
+    .await;
     assert_eq!(world.publication("later").await["status"], "WAITING");
-    assert_eq!(world.publication("forgotten").await["status"], "FAILED", "it is too late for that");
+    assert_eq!(
+        world.publication("forgotten").await["status"],
+        "FAILED",
+        "it is too late for that"
+    );
 }
 
 #[actix_web::test]
@@ -114,8 +151,10 @@ async fn f12_a_delayed_publication_survives_a_restart_and_can_be_called_off() {
     world.device("bea", "/bea").await;
     let promotion = world.promotion("ana").await;
     let delayed = world.publish(&promotion, 8_000).await;
-    let (deleted, called_off) =
-        (world.publish(&promotion, 8_000).await, world.publish(&promotion, 8_000).await);
+    let (deleted, called_off) = (
+        world.publish(&promotion, 8_000).await,
+        world.publish(&promotion, 8_000).await,
+    );
     world
         .ask(
             "mutation($uid: ID!) { deletePublication(where: { uid: $uid }) { uid } }",
@@ -130,12 +169,19 @@ async fn f12_a_delayed_publication_survives_a_restart_and_can_be_called_off() {
     world.serve("").await;
     let begun = std::time::Instant::now();
     while world.service.count() == 0 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "nothing was published");
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "nothing was published"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     world.quiet().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(world.ledger().await, ["/bea DELIVERED 1 201"], "one was published, two were called off");
+    assert_eq!(
+        world.ledger().await,
+        ["/bea DELIVERED 1 201"],
+        "one was published, two were called off"
+    );
     assert_eq!(world.publication(&delayed).await["status"], "DELIVERED");
     assert_eq!(world.publication(&called_off).await["status"], "FAILED");
 }

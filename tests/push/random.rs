@@ -16,10 +16,22 @@ const SELLERS: [&str; 2] = ["ana", "eva"];
 const ORDERS_EACH: usize = 3;
 /// One of each seller's, one of a customer's, and one that goes from seller to seller.
 const MOVING: &str = "/moving";
-const DEVICES: [(&str, &str); 4] = [("ana", "/ana"), ("eva", "/eva"), ("bea", "/bea"), ("ana", MOVING)];
+const DEVICES: [(&str, &str); 4] = [
+    ("ana", "/ana"),
+    ("eva", "/eva"),
+    ("bea", "/bea"),
+    ("ana", MOVING),
+];
 /// Where the server dies; what follows a colon is how often it gets past.
-const PLACES: [&str; 7] =
-    ["job-leased", "job-composed", "job-expanded", "intended", "sent:2", "unrecorded", "recorded:2"];
+const PLACES: [&str; 7] = [
+    "job-leased",
+    "job-composed",
+    "job-expanded",
+    "intended",
+    "sent:2",
+    "unrecorded",
+    "recorded:2",
+];
 /// A message that was on its way when its device changed hands arrives within this time, which is `push.timeout`.
 const ON_ITS_WAY: Duration = Duration::from_millis(1_500);
 
@@ -51,20 +63,33 @@ fn order_of(request: &Received) -> (String, String) {
     let shown: Value = shown(request);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let node = text(&shown["data"]["uid"]);
-    assert_eq!(text(&shown["tag"]), format!("order:{node}"), "what replaces it on the screen");
+    assert_eq!(
+        text(&shown["tag"]),
+        format!("order:{node}"),
+        "what replaces it on the screen"
+    );
     (node, text(&shown["body"]))
 }
 
 async fn give(world: &World, owner: &str) -> SystemTime {
     let sql = "update gom.push_device set subject = $2 where endpoint = $1";
-    world.tables.execute(sql, &[&world.service.endpoint(MOVING), &owner]).await.unwrap();
+    world
+        .tables
+        .execute(sql, &[&world.service.endpoint(MOVING), &owner])
+        .await
+        .unwrap();
     SystemTime::now()
 }
 
 #[actix_web::test]
 async fn the_last_thing_shown_of_an_order_is_its_last_state_to_whom_it_belongs() {
     let seed: u64 = std::env::var("GOM_SEED").map_or_else(
-        |_| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
+        |_| {
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap()
+                .as_nanos() as u64
+        },
         |seed| seed.parse().unwrap(),
     );
     println!("GOM_SEED={seed}");
@@ -76,7 +101,9 @@ async fn the_last_thing_shown_of_an_order_is_its_last_state_to_whom_it_belongs()
     for (user, path) in DEVICES {
         world.device(user, path).await;
         let answers: Vec<Behaviour> = (0..60).map(|_| dice.answer()).collect();
-        world.service.script(path, answers.into_iter().chain([Behaviour::status(201)]));
+        world
+            .service
+            .script(path, answers.into_iter().chain([Behaviour::status(201)]));
     }
     let name = |seller: &str, number: usize| format!("{seller}-{number}");
     let mut orders = Vec::new();
@@ -117,28 +144,50 @@ async fn the_last_thing_shown_of_an_order_is_its_last_state_to_whom_it_belongs()
         select count(*) from gom.delivery where settled_at is null";
     for _ in 0..100 {
         sleep(Duration::from_millis(300)).await;
-        if world.tables.query_one(passes, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        if world
+            .tables
+            .query_one(passes, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            == 0
+        {
             break;
         }
     }
     world.quiet().await;
 
-    let rows = world.tables.query("select uid, name from \"default$default\".\"Order\"", &[]).await.unwrap();
+    let rows = world
+        .tables
+        .query("select uid, name from \"default$default\".\"Order\"", &[])
+        .await
+        .unwrap();
     let states: HashMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(states.len(), orders.len());
     let moved_to = owners.last().unwrap().1;
     for (user, path) in DEVICES {
         let received: Vec<Received> = world.service.received_at(path);
-        let taken = || received.iter().filter(|request| request.status == Some(201));
+        let taken = || {
+            received
+                .iter()
+                .filter(|request| request.status == Some(201))
+        };
         let last: HashMap<String, String> = taken().map(order_of).collect();
         let owner = if path == MOVING { moved_to } else { user };
         let of = if owner == "bea" { "ana" } else { owner };
         for number in 0..ORDERS_EACH {
             let order = name(of, number);
-            assert_eq!(states[&order], format!("last {order}"), "the last write was carried out");
+            assert_eq!(
+                states[&order],
+                format!("last {order}"),
+                "the last write was carried out"
+            );
             // Its news, if that was composed after all of the updates.
             let name = &states[&order];
-            let expected = [format!("{name} ha sido actualizado"), format!("Tienes un nuevo pedido: {name}")];
+            let expected = [
+                format!("{name} ha sido actualizado"),
+                format!("Tienes un nuevo pedido: {name}"),
+            ];
             let found = last.get(&order);
             assert!(
                 found.is_some_and(|found| expected.contains(found)),
@@ -150,19 +199,29 @@ async fn the_last_thing_shown_of_an_order_is_its_last_state_to_whom_it_belongs()
             let seller = order.split('-').next().unwrap();
             let (from, to) = (request.at - ON_ITS_WAY, request.at);
             // Until the next one has it.
-            let mut times = owners.iter().zip(owners.iter().skip(1).map(|next| Some(next.0)).chain([None]));
+            let mut times = owners
+                .iter()
+                .zip(owners.iter().skip(1).map(|next| Some(next.0)).chain([None]));
             let was_theirs = times.any(|((since, owner), until)| {
                 *owner == seller && *since <= to && until.is_none_or(|until| until >= from)
             });
             assert!(
-                if path == MOVING { was_theirs } else { of == seller },
+                if path == MOVING {
+                    was_theirs
+                } else {
+                    of == seller
+                },
                 "{path} was told of {order}, {body}, and is not its seller's GOM_SEED={seed}"
             );
         }
     }
     let others = "select count(*) from gom.delivery where state not in ('DELIVERED', 'SUPERSEDED')
         and not (state = 'GONE' and endpoint = $1)";
-    let others: i64 =
-        world.tables.query_one(others, &[&world.service.endpoint(MOVING)]).await.unwrap().get(0);
+    let others: i64 = world
+        .tables
+        .query_one(others, &[&world.service.endpoint(MOVING)])
+        .await
+        .unwrap()
+        .get(0);
     assert_eq!(others, 0, "{:?} GOM_SEED={seed}", world.ledger().await);
 }

@@ -13,16 +13,34 @@ async fn what_is_written_through_an_api_process_reaches_the_device_through_a_wor
     world.device("seller", "/phone").await;
     world.order("first", "seller", "customer").await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let waiting: i64 = world.tables.query_one("select count(*) from gom.job", &[]).await.unwrap().get(0);
-    assert_eq!((waiting, world.service.received_at("/phone").len()), (1, 0), "it waits for a worker");
+    let waiting: i64 = world
+        .tables
+        .query_one("select count(*) from gom.job", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(
+        (waiting, world.service.received_at("/phone").len()),
+        (1, 0),
+        "it waits for a worker"
+    );
 
     world.also("worker").await;
     world.quiet().await;
-    assert_eq!(world.told_of("/phone", "first", "create"), 1, "{:?}", world.ledger().await);
+    assert_eq!(
+        world.told_of("/phone", "first", "create"),
+        1,
+        "{:?}",
+        world.ledger().await
+    );
     world.order("second", "seller", "customer").await.unwrap();
     world.quiet().await;
     assert_eq!(world.told_of("/phone", "second", "create"), 1);
-    assert_eq!(world.service.received_at("/phone").len(), 2, "nothing twice");
+    assert_eq!(
+        world.service.received_at("/phone").len(),
+        2,
+        "nothing twice"
+    );
 }
 
 /// Of a worker that waited for its next look, at most every third order would be found in time.
@@ -53,7 +71,8 @@ async fn orders_arrive_in_time(settings: &[(&'static str, &str)], redis: Option<
     // The first look at its start is none of ours.
     world.order("first", "seller", "customer").await.unwrap();
     let arrived = async |count| {
-        let arrived = tokio::time::timeout(Duration::from_secs(20), world.service.wait_for(count)).await;
+        let arrived =
+            tokio::time::timeout(Duration::from_secs(20), world.service.wait_for(count)).await;
         arrived.expect("the order waits for the worker's next look");
     };
     arrived(1).await;
@@ -68,13 +87,22 @@ async fn orders_arrive_in_time(settings: &[(&'static str, &str)], redis: Option<
 /// The seller's, where devices are kept.
 async fn device(world: &World, redis: Option<&TestRedis>) {
     use redis::Commands;
-    let Some(redis) = redis else { return world.device("seller", "/phone").await };
+    let Some(redis) = redis else {
+        return world.device("seller", "/phone").await;
+    };
     let client = redis::Client::open(format!("redis://127.0.0.1:{}/1", redis.port())).unwrap();
     let mut devices = client.get_connection().unwrap();
     let endpoint = world.service.endpoint("/phone");
-    let fields =
-        [("user", "seller"), ("p256dh", P256DH), ("auth", AUTH), ("expirationTime", ""), ("seen", "0")];
-    let () = devices.hset_multiple(format!("sub:{endpoint}"), &fields).unwrap();
+    let fields = [
+        ("user", "seller"),
+        ("p256dh", P256DH),
+        ("auth", AUTH),
+        ("expirationTime", ""),
+        ("seen", "0"),
+    ];
+    let () = devices
+        .hset_multiple(format!("sub:{endpoint}"), &fields)
+        .unwrap();
     let () = devices.sadd("user:seller:subs", endpoint).unwrap();
 }
 
@@ -88,7 +116,9 @@ async fn a_server_that_stops_leaves_no_lease() {
     for round in 0..8_u64 {
         world.restart().await;
         let orders: Vec<String> = (0..12).map(|number| format!("o{round}x{number}")).collect();
-        let written = orders.iter().map(|order| world.order(order, "seller", "customer"));
+        let written = orders
+            .iter()
+            .map(|order| world.order(order, "seller", "customer"));
         futures::future::join_all(written).await;
         tokio::time::sleep(Duration::from_millis(7 * round)).await;
         world.stop();
@@ -100,7 +130,11 @@ async fn a_server_that_stops_leaves_no_lease() {
     world.serve("").await;
     let begun = Instant::now();
     world.quiet().await;
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        begun.elapsed()
+    );
     for order in (0..8).flat_map(|round| (0..12).map(move |number| format!("o{round}x{number}"))) {
         assert_eq!(world.told_of("/phone", &order, "create"), 1, "{order}");
     }

@@ -10,15 +10,17 @@ use crate::world::{World, shown, topic};
 const RENAME: &str = "mutation($uid: ID!, $name: String!) { updateOrder(where: { uid: $uid }, data: { name: $name }) { uid } }";
 
 pub async fn rename(world: &World, order: &str, name: &str) {
-    let _ = world.try_ask(RENAME, json!({ "uid": order, "name": name })).await;
+    let _ = world
+        .try_ask(RENAME, json!({ "uid": order, "name": name }))
+        .await;
 }
 
 /// The body that a device shows of an order's updates once everything has arrived.
 fn last_shown(world: &World, path: &str, order: &str) -> Option<String> {
     let topic = topic(order, "update");
     let mut received = world.service.received_at(path).into_iter();
-    let last =
-        received.rfind(|request| request.status == Some(201) && request.header("topic") == Some(&topic))?;
+    let last = received
+        .rfind(|request| request.status == Some(201) && request.header("topic") == Some(&topic))?;
     Some(shown(&last)["body"].as_str().unwrap().to_owned())
 }
 
@@ -29,25 +31,43 @@ async fn an_update_that_could_not_be_sent_is_not_sent_after_a_newer_one() {
     world.device("ana", "/ana").await;
     world.order("o", "ana", "bea").await.unwrap();
     world.quiet().await;
-    world.service.script("/ana", [Behaviour::status(503), Behaviour::status(201)]);
+    world
+        .service
+        .script("/ana", [Behaviour::status(503), Behaviour::status(201)]);
     rename(&world, "o", "VIEJO").await;
-    world.until("select count(*) >= 1 from gom.delivery where status = 503").await;
+    world
+        .until("select count(*) >= 1 from gom.delivery where status = 503")
+        .await;
     rename(&world, "o", "NUEVO").await;
     world.quiet().await;
-    assert_eq!(last_shown(&world, "/ana", "o").unwrap(), "NUEVO ha sido actualizado");
-    let states = "select n.body, d.state, v.state, v.\"supersededBy\" = (select id from gom.notification
+    assert_eq!(
+        last_shown(&world, "/ana", "o").unwrap(),
+        "NUEVO ha sido actualizado"
+    );
+    let states =
+        "select n.body, d.state, v.state, v.\"supersededBy\" = (select id from gom.notification
           where body like 'NUEVO%') from gom.delivery d
         join gom.notification n on n.id = d.notification join gom.\"Delivery\" v on v.id = d.id
         where n.operation = 'update' order by n.body";
     let rows = world.tables.query(states, &[]).await.unwrap();
-    let states: Vec<(String, String, String, Option<bool>)> =
-        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
+    let states: Vec<(String, String, String, Option<bool>)> = rows
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
+        .collect();
     let row = |text: &str, state: &str, read: &str, superseded| {
-        (format!("{text} ha sido actualizado"), state.to_owned(), read.to_owned(), superseded)
+        (
+            format!("{text} ha sido actualizado"),
+            state.to_owned(),
+            read.to_owned(),
+            superseded,
+        )
     };
     // Whoever reads the ledger and knows no other states reads of it as of what came too late.
     let newer = row("NUEVO", "DELIVERED", "DELIVERED", None);
-    assert_eq!(states, [newer, row("VIEJO", "SUPERSEDED", "EXPIRED", Some(true))]);
+    assert_eq!(
+        states,
+        [newer, row("VIEJO", "SUPERSEDED", "EXPIRED", Some(true))]
+    );
 }
 
 #[actix_web::test]
@@ -57,13 +77,24 @@ async fn messages_of_one_topic_follow_each_other_to_a_device() {
     world.device("ana", "/ana").await;
     world.order("o", "ana", "bea").await.unwrap();
     world.quiet().await;
-    world.service.script("/ana", [Behaviour::Slow(Duration::from_millis(400)), Behaviour::status(201)]);
+    world.service.script(
+        "/ana",
+        [
+            Behaviour::Slow(Duration::from_millis(400)),
+            Behaviour::status(201),
+        ],
+    );
     rename(&world, "o", "VIEJO").await;
-    world.until("select count(*) >= 1 from gom.delivery where state = 'SENDING'").await;
+    world
+        .until("select count(*) >= 1 from gom.delivery where state = 'SENDING'")
+        .await;
     rename(&world, "o", "NUEVO").await;
     world.quiet().await;
     // The slow one is noted when it is answered: side by side, it would be the last.
-    assert_eq!(last_shown(&world, "/ana", "o").unwrap(), "NUEVO ha sido actualizado");
+    assert_eq!(
+        last_shown(&world, "/ana", "o").unwrap(),
+        "NUEVO ha sido actualizado"
+    );
     assert_eq!(world.told_of("/ana", "o", "update"), 2);
 }
 
@@ -84,13 +115,18 @@ async fn a_message_that_failed_takes_no_older_ones_place() {
         world.device("ana", &format!("/ana/{end}")).await;
     }
     let (endpoints, service) = (world.service.endpoint("/ana/"), world.service.base_url());
-    world.tables.execute(sql, &[&endpoints, &service, &ends.as_slice()]).await.unwrap();
+    world
+        .tables
+        .execute(sql, &[&endpoints, &service, &ends.as_slice()])
+        .await
+        .unwrap();
     world
         .until(
             "select count(*) = 3 from gom.delivery where notification = 'older' and settled_at is not null",
         )
         .await;
-    let delivered = "select count(*) from gom.delivery where notification = 'older' and state = 'DELIVERED'";
+    let delivered =
+        "select count(*) from gom.delivery where notification = 'older' and state = 'DELIVERED'";
     let delivered: i64 = world.tables.query_one(delivered, &[]).await.unwrap().get(0);
     assert_eq!(delivered, 3, "{:?}", world.ledger().await);
 }
@@ -101,9 +137,13 @@ async fn the_news_of_an_order_goes_before_its_updates_and_they_do_not_wait_for_i
     let world = World::open_where(&[("GOM__PUSH__RETRY", "120000")]).await;
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;
-    world.service.script("/ana", [Behaviour::status(503), Behaviour::status(201)]);
+    world
+        .service
+        .script("/ana", [Behaviour::status(503), Behaviour::status(201)]);
     world.order("o", "ana", "bea").await.unwrap();
-    world.until("select count(*) = 1 from gom.delivery where status = 503 and state = 'WAITING'").await;
+    world
+        .until("select count(*) = 1 from gom.delivery where status = 503 and state = 'WAITING'")
+        .await;
     rename(&world, "o", "NUEVO").await;
     world.quiet().await;
     let told: Vec<_> = world
@@ -111,12 +151,24 @@ async fn the_news_of_an_order_goes_before_its_updates_and_they_do_not_wait_for_i
         .received_at("/ana")
         .iter()
         .map(|request| {
-            (request.status.unwrap(), shown(request)["data"]["operation"].as_str().unwrap().to_owned())
+            (
+                request.status.unwrap(),
+                shown(request)["data"]["operation"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned(),
+            )
         })
         .collect();
-    let told: Vec<_> = told.iter().map(|(status, operation)| (*status, operation.as_str())).collect();
+    let told: Vec<_> = told
+        .iter()
+        .map(|(status, operation)| (*status, operation.as_str()))
+        .collect();
     assert_eq!(told, [(503, "create"), (201, "create"), (201, "update")]);
-    assert_eq!(last_shown(&world, "/ana", "o").unwrap(), "NUEVO ha sido actualizado");
+    assert_eq!(
+        last_shown(&world, "/ana", "o").unwrap(),
+        "NUEVO ha sido actualizado"
+    );
 }
 
 /// As when the news was composed slowly, and written after the update had been sent.
@@ -132,7 +184,11 @@ async fn the_news_of_an_order_does_not_follow_its_update() {
       select n.id, n.id, 'ana', $1::text, $2, 'x', 0, n.id, n.position, 'order:o',
         case n.id when 'update' then 'DELIVERED' else 'WAITING' end, case n.id when 'update' then now() end from n";
     let (endpoint, service) = (world.service.endpoint("/ana"), world.service.base_url());
-    world.tables.execute(sql, &[&endpoint, &service]).await.unwrap();
+    world
+        .tables
+        .execute(sql, &[&endpoint, &service])
+        .await
+        .unwrap();
     world.quiet().await;
     let sql = "select state, superseded_by from gom.delivery where id = 'create'";
     let row = world.tables.query_one(sql, &[]).await.unwrap();

@@ -21,31 +21,59 @@ async fn messages_wait_while_a_service_refuses_the_servers_keys_and_go_out_after
     let devices = [("ana", "/ana"), ("bea", "/bea"), ("cid", "/cid")];
     for (user, path) in devices {
         world.device(user, path).await;
-        world.service.script(path, [Behaviour::status(401), Behaviour::status(403)]);
+        world
+            .service
+            .script(path, [Behaviour::status(401), Behaviour::status(403)]);
     }
     world.order("o1", "ana", "bea").await.unwrap();
     world.order("o2", "ana", "cid").await.unwrap();
     let begun = Instant::now();
     while world.readiness().await["push"]["refusedBy"] != 1 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{}", world.readiness().await);
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{}",
+            world.readiness().await
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let readiness = world.readiness().await;
-    assert_eq!(readiness["status"], "ready", "a stranger's host could say the same: {readiness}");
+    assert_eq!(
+        readiness["status"], "ready",
+        "a stranger's host could say the same: {readiness}"
+    );
     let doctor = world.run(&["doctor"]);
-    assert!(doctor.contains("does not accept who this server says it is"), "{doctor}");
+    assert!(
+        doctor.contains("does not accept who this server says it is"),
+        "{doctor}"
+    );
     world.service.wait_for(6).await;
-    assert_eq!(count(&world, "state not in ('WAITING', 'SENDING')").await, 0, "{:?}", world.ledger().await);
+    assert_eq!(
+        count(&world, "state not in ('WAITING', 'SENDING')").await,
+        0,
+        "{:?}",
+        world.ledger().await
+    );
 
     for (_, path) in devices {
         world.service.script(path, [Behaviour::status(201)]);
     }
     world.quiet().await;
-    assert_eq!(count(&world, "state = 'DELIVERED'").await, 4, "{:?}", world.ledger().await);
+    assert_eq!(
+        count(&world, "state = 'DELIVERED'").await,
+        4,
+        "{:?}",
+        world.ledger().await
+    );
     assert_eq!(world.readiness().await["push"]["refusedBy"], 0);
     let received = world.service.received();
-    let refused: Vec<_> = received.iter().filter(|request| request.status != Some(201)).collect();
-    let tokens: HashSet<_> = refused.iter().map(|request| request.header("authorization")).collect();
+    let refused: Vec<_> = received
+        .iter()
+        .filter(|request| request.status != Some(201))
+        .collect();
+    let tokens: HashSet<_> = refused
+        .iter()
+        .map(|request| request.header("authorization"))
+        .collect();
     assert!(tokens.len() > 1, "what was refused is not offered again");
 }
 
@@ -56,15 +84,23 @@ async fn too_many_requests_for_one_device_leave_the_service_to_the_others() {
     world.service.script("/bea", [Behaviour::retry_after(HOUR)]);
     world.device("bea", "/bea").await;
     world.order("o1", "ana", "bea").await.unwrap();
-    world.until("select count(*) >= 1 from gom.delivery where status = 429").await;
+    world
+        .until("select count(*) >= 1 from gom.delivery where status = 429")
+        .await;
     world.device("ana", "/ana").await;
     world.order("o2", "ana", "bea").await.unwrap();
-    world.until("select count(*) >= 1 from gom.delivery where state = 'DELIVERED'").await;
+    world
+        .until("select count(*) >= 1 from gom.delivery where state = 'DELIVERED'")
+        .await;
     assert_eq!(world.told_of("/ana", "o2", "create"), 1);
     world
         .until("select count(*) >= 1 from gom.delivery where reason like '%fewer messages for this device'")
         .await;
-    assert_eq!(world.service.received_at("/bea").len(), 1, "it is not asked again before its time");
+    assert_eq!(
+        world.service.received_at("/bea").len(),
+        1,
+        "it is not asked again before its time"
+    );
 }
 
 #[actix_web::test]
@@ -79,11 +115,18 @@ async fn after_a_pause_one_message_goes_to_a_device_first() {
     futures::future::join_all(written).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
     let posts = world.service.received_at("/ana").len();
-    assert!(posts <= ORDERS + 5, "{posts} attempts in some four seconds, of which each begins with one");
+    assert!(
+        posts <= ORDERS + 5,
+        "{posts} attempts in some four seconds, of which each begins with one"
+    );
     world.service.script("/ana", [Behaviour::status(201)]);
     world.quiet().await;
     for order in &orders {
-        assert!(world.told_of("/ana", order, "create") >= 1, "{:?}", world.ledger().await);
+        assert!(
+            world.told_of("/ana", order, "create") >= 1,
+            "{:?}",
+            world.ledger().await
+        );
     }
 }
 
@@ -91,16 +134,24 @@ async fn after_a_pause_one_message_goes_to_a_device_first() {
 async fn a_new_message_is_heard_while_another_service_is_paused() {
     let world = World::open_where(&[("GOM__PUSH__POLL_INTERVAL", "30000")]).await;
     world.seller("ana", &["bea"]).await;
-    world.service.script("/away", [Behaviour::answer(503, &[("retry-after", "3600")], "")]);
+    world.service.script(
+        "/away",
+        [Behaviour::answer(503, &[("retry-after", "3600")], "")],
+    );
     world.device_at("bea", &world.elsewhere("/away")).await;
     world.order("o1", "ana", "bea").await.unwrap();
-    world.until("select count(*) >= 1 from gom.delivery where status = 503").await;
+    world
+        .until("select count(*) >= 1 from gom.delivery where status = 503")
+        .await;
     world.device("ana", "/ana").await;
     let begun = Instant::now();
     for order in ["o2", "o3", "o4"] {
         world.order(order, "ana", "bea").await.unwrap();
         while world.told_of("/ana", order, "create") == 0 {
-            assert!(begun.elapsed() < Duration::from_secs(20), "it waits for the next look");
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "it waits for the next look"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -113,7 +164,9 @@ async fn a_message_is_tried_as_long_as_it_is_of_use() {
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;
     let failures = (0..7).map(|number| Behaviour::status(if number % 2 == 0 { 500 } else { 503 }));
-    world.service.script("/ana", failures.chain([Behaviour::status(201)]));
+    world
+        .service
+        .script("/ana", failures.chain([Behaviour::status(201)]));
     world.order("o", "ana", "bea").await.unwrap();
     world.quiet().await;
     assert_eq!(world.ledger().await, ["/ana DELIVERED 8 201"]);
@@ -121,8 +174,11 @@ async fn a_message_is_tried_as_long_as_it_is_of_use() {
 
 #[actix_web::test]
 async fn a_message_at_which_servers_die_is_given_up() {
-    let settings =
-        [("GOM__PUSH__ATTEMPTS", "1"), ("GOM__PUSH__LEASE", "1000"), ("GOM__PUSH__TIMEOUT", "300")];
+    let settings = [
+        ("GOM__PUSH__ATTEMPTS", "1"),
+        ("GOM__PUSH__LEASE", "1000"),
+        ("GOM__PUSH__TIMEOUT", "300"),
+    ];
     let mut world = World::open_where(&settings).await;
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;
@@ -139,7 +195,12 @@ async fn a_message_at_which_servers_die_is_given_up() {
         }
     }
     world.quiet().await;
-    assert_eq!(count(&world, "state = 'FAILED' and lost = 2").await, 1, "{:?}", world.ledger().await);
+    assert_eq!(
+        count(&world, "state = 'FAILED' and lost = 2").await,
+        1,
+        "{:?}",
+        world.ledger().await
+    );
     assert_eq!(world.told_of("/ana", "o", "create"), 2);
 }
 
@@ -150,11 +211,20 @@ async fn a_device_that_is_unsubscribed_while_its_message_waits_is_not_sent_it() 
     world.device("ana", "/slow/1000/ana").await;
     world.device("bea", "/slow/1000/bea").await;
     world.order("o", "ana", "bea").await.unwrap();
-    world.until("select count(*) >= 1 from gom.delivery where state = 'SENDING'").await;
+    world
+        .until("select count(*) >= 1 from gom.delivery where state = 'SENDING'")
+        .await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    world.tables.execute("delete from gom.push_device", &[]).await.unwrap();
+    world
+        .tables
+        .execute("delete from gom.push_device", &[])
+        .await
+        .unwrap();
     world.quiet().await;
     let states = "select string_agg(state, ' ' order by state) from gom.delivery";
     let states: String = world.tables.query_one(states, &[]).await.unwrap().get(0);
-    assert_eq!((states.as_str(), world.service.count()), ("DELIVERED GONE", 1));
+    assert_eq!(
+        (states.as_str(), world.service.count()),
+        ("DELIVERED GONE", 1)
+    );
 }

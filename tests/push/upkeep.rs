@@ -6,7 +6,14 @@ const ORDER_JOB: &str = "insert into gom.job (subject, schema_name, node, create
     values ('order', 'default$default', 'o', true, 'o 1', now() - interval '2 days', now() - interval '2 days')";
 
 /// A notification that was made so long ago and lives for a day, with deliveries of one state.
-fn notification(id: &str, source: &str, age: &str, reported: bool, state: &str, deliveries: u32) -> String {
+fn notification(
+    id: &str,
+    source: &str,
+    age: &str,
+    reported: bool,
+    state: &str,
+    deliveries: u32,
+) -> String {
     let done = if reported { "now()" } else { "null" };
     format!(
         "insert into gom.notification (id, subject, source, kind, node, title, body, ttl_ms, urgency, created_at, \
@@ -23,15 +30,21 @@ async fn jobs_and_ledger_have_an_end_without_keys_and_without_a_worker() {
     for (role, keys) in [("all", false), ("api", true)] {
         let mut world = World::open_as(role).await;
         if !keys {
-            for variable in ["VAPID_PUBLIC_KEY", "VAPID_PRIVATE_KEY", "GOM__PUSH__VAPID__SUBJECT"] {
+            for variable in [
+                "VAPID_PUBLIC_KEY",
+                "VAPID_PRIVATE_KEY",
+                "GOM__PUSH__VAPID__SUBJECT",
+            ] {
                 world.unset(variable);
             }
             world.restart().await;
         }
         world.seller("ana", &["bea"]).await;
         let promotion = world.promotion("ana").await;
-        let (late, coming) =
-            (world.publish(&promotion, 0).await, world.publish(&promotion, 172_800_000).await);
+        let (late, coming) = (
+            world.publish(&promotion, 0).await,
+            world.publish(&promotion, 172_800_000).await,
+        );
         world.kill();
         let long_ago = format!(
             "update \"default$default\".\"Publication\" set \"publishAt\" = now() - interval '2 days' where uid = '{late}'; \
@@ -44,11 +57,23 @@ async fn jobs_and_ledger_have_an_end_without_keys_and_without_a_worker() {
         let old = notification("old", "y", "40 days", true, "DELIVERED", 6_000);
         world.tables.batch_execute(&old).await.unwrap();
         world.serve("").await;
-        world.until("select count(*) = 0 from gom.job where due_at < now() - interval '1 day'").await;
-        world.until("select bool_and(state = 'EXPIRED') and count(*) = 3 from gom.delivery").await;
-        world.until("select bool_and(reported_at is not null) and count(*) = 1 from gom.notification").await;
+        world
+            .until("select count(*) = 0 from gom.job where due_at < now() - interval '1 day'")
+            .await;
+        world
+            .until("select bool_and(state = 'EXPIRED') and count(*) = 3 from gom.delivery")
+            .await;
+        world
+            .until(
+                "select bool_and(reported_at is not null) and count(*) = 1 from gom.notification",
+            )
+            .await;
         assert_eq!(world.publication(&late).await["status"], "FAILED", "{role}");
-        assert_eq!(world.publication(&coming).await["status"], "WAITING", "{role}");
+        assert_eq!(
+            world.publication(&coming).await["status"],
+            "WAITING",
+            "{role}"
+        );
         assert_eq!(world.service.count(), 0);
     }
 }
@@ -65,9 +90,13 @@ async fn an_order_that_waited_for_a_day_is_not_told_any_more() {
         select subject, schema_name, node, created, 'o 2', created_at, due_at, now() + interval '1 hour' from gom.job";
     world.tables.execute(taken, &[]).await.unwrap();
     world.serve("").await;
-    world.until("select count(*) = 1 and bool_and(dedup = 'o 2') from gom.job").await;
+    world
+        .until("select count(*) = 1 and bool_and(dedup = 'o 2') from gom.job")
+        .await;
     world.order("new", "ana", "bea").await.unwrap();
-    world.until("select count(*) = 1 from gom.delivery where state = 'DELIVERED'").await;
+    world
+        .until("select count(*) = 1 from gom.delivery where state = 'DELIVERED'")
+        .await;
     assert_eq!(world.service.count(), 1);
 }
 
@@ -78,12 +107,24 @@ async fn a_large_old_notification_is_forgotten_piece_by_piece_past_what_somebody
     let old = notification("old", "y", "40 days", true, "DELIVERED", 12_000);
     world.tables.batch_execute(&old).await.unwrap();
     let held = world.connect().await;
-    held.batch_execute("begin; select from gom.delivery where id = 'oldx77' for update").await.unwrap();
+    held.batch_execute("begin; select from gom.delivery where id = 'oldx77' for update")
+        .await
+        .unwrap();
     world.serve("").await;
     world.until("select count(*) = 1 from gom.delivery").await;
-    assert_eq!(world.tables.query("select from gom.notification", &[]).await.unwrap().len(), 1);
+    assert_eq!(
+        world
+            .tables
+            .query("select from gom.notification", &[])
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     held.batch_execute("rollback").await.unwrap();
-    world.until("select count(*) = 0 from gom.notification").await;
+    world
+        .until("select count(*) = 0 from gom.notification")
+        .await;
 }
 
 #[actix_web::test]
@@ -111,6 +152,12 @@ async fn reports_that_fail_do_not_hold_up_the_others() {
         "select status = 'DELIVERED' from \"default$default\".\"Publication\" where uid = '{published}'"
     );
     world.until(&delivered).await;
-    world.tables.batch_execute("drop function gom.refuse cascade").await.unwrap();
-    world.until("select bool_and(reported_at is not null) from gom.notification").await;
+    world
+        .tables
+        .batch_execute("drop function gom.refuse cascade")
+        .await
+        .unwrap();
+    world
+        .until("select bool_and(reported_at is not null) from gom.notification")
+        .await;
 }

@@ -53,15 +53,27 @@ impl World {
         World::begin(PushServiceOptions::default(), role, &[]).await
     }
 
-    async fn begin(service: PushServiceOptions, role: &str, settings: &[(&'static str, &str)]) -> World {
+    async fn begin(
+        service: PushServiceOptions,
+        role: &str,
+        settings: &[(&'static str, &str)],
+    ) -> World {
         let database = TestDatabase::create().await;
         let service = PushService::start_with(service);
-        let keys = Command::new(env!("CARGO_BIN_EXE_gom")).args(["vapid", "generate"]).output().unwrap();
+        let keys = Command::new(env!("CARGO_BIN_EXE_gom"))
+            .args(["vapid", "generate"])
+            .output()
+            .unwrap();
         let keys = String::from_utf8(keys.stdout).unwrap();
         let key = |name: &str| {
-            let line =
-                keys.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {keys}"));
-            line.split(['=', ':', ' ']).rfind(|word| !word.is_empty()).unwrap().to_owned()
+            let line = keys
+                .lines()
+                .find(|line| line.contains(name))
+                .unwrap_or_else(|| panic!("{name}: {keys}"));
+            line.split(['=', ':', ' '])
+                .rfind(|word| !word.is_empty())
+                .unwrap()
+                .to_owned()
         };
         let environment = vec![
             ("DATABASE_URL", database.url().to_owned()),
@@ -69,8 +81,14 @@ impl World {
             ("APP_KEY", SECRET.to_owned()),
             ("VAPID_PUBLIC_KEY", key("VAPID_PUBLIC_KEY")),
             ("VAPID_PRIVATE_KEY", key("VAPID_PRIVATE_KEY")),
-            ("GOM__PUSH__VAPID__SUBJECT", "mailto:ops@gom.example".to_owned()),
-            ("GOM__PUSH__CA_FILE", service.ca_file().display().to_string()),
+            (
+                "GOM__PUSH__VAPID__SUBJECT",
+                "mailto:ops@gom.example".to_owned(),
+            ),
+            (
+                "GOM__PUSH__CA_FILE",
+                service.ca_file().display().to_string(),
+            ),
             ("GOM__PUSH__INSIDE", "127.0.0.0/8,::1/128".to_owned()),
             ("GOM__PUSH__ANY_PORT", "true".to_owned()),
             ("GOM__PUSH__RETRY", "100".to_owned()),
@@ -81,7 +99,11 @@ impl World {
             ("GOM__SERVER__ROLE", role.to_owned()),
         ];
         let applied = gom(&environment, &["migrate", "apply"]).output().unwrap();
-        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        assert!(
+            applied.status.success(),
+            "{}",
+            String::from_utf8_lossy(&applied.stderr)
+        );
         let token = gom(&environment, &["token"]).output().unwrap();
         let tables = database.connect().await;
         let mut world = World {
@@ -112,7 +134,13 @@ impl World {
         self.server = Some(command.stdout(Stdio::null()).spawn().unwrap());
         let url = format!("http://127.0.0.1:{port}/readyz");
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+        while !self
+            .http
+            .get(&url)
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
             // It may have died already, which is what it was started for.
             if !crash_at.is_empty() && self.server.as_mut().unwrap().try_wait().unwrap().is_some() {
                 return;
@@ -125,8 +153,17 @@ impl World {
     /// Runs a command on the same database, and gives what it prints.
     pub fn command(&self, arguments: &[&str], input: &str) -> String {
         let mut command = gom(&self.environment, arguments);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -135,7 +172,12 @@ impl World {
     /// Starts another process on the same database.
     pub async fn also(&mut self, role: &str) {
         let arguments = ["serve", "--port", "0", "--role", role];
-        self.others.push(gom(&self.environment, &arguments).stdout(Stdio::null()).spawn().unwrap());
+        self.others.push(
+            gom(&self.environment, &arguments)
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
     }
 
     /// Whether the server has died by itself within some seconds.
@@ -182,7 +224,10 @@ impl World {
     pub fn peak(&self) -> u64 {
         let process = self.server.as_ref().unwrap().id();
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
         peak.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
@@ -205,7 +250,11 @@ impl World {
     pub async fn try_ask(&self, query: &str, variables: Value) -> Option<Value> {
         let url = format!("http://127.0.0.1:{}/graphql", self.port);
         let body = json!({ "query": query, "variables": variables });
-        let request = self.http.post(url).bearer_auth(&self.token).timeout(Duration::from_secs(5));
+        let request = self
+            .http
+            .post(url)
+            .bearer_auth(&self.token)
+            .timeout(Duration::from_secs(5));
         let answer = request
             .header("content-type", "application/json")
             .body(body.to_string())
@@ -226,9 +275,12 @@ impl World {
 
     /// A seller with customers, each named by their ids.
     pub async fn seller(&self, name: &str, customers: &[&str]) {
-        let customers: Vec<Value> =
-            customers.iter().map(|uid| json!({ "uid": uid, "name1": uid, "lastName1": "" })).collect();
-        let data = json!({ "extUid": name, "business": name, "customers": { "create": customers } });
+        let customers: Vec<Value> = customers
+            .iter()
+            .map(|uid| json!({ "uid": uid, "name1": uid, "lastName1": "" }))
+            .collect();
+        let data =
+            json!({ "extUid": name, "business": name, "customers": { "create": customers } });
         self.ask(
             "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }",
             json!({ "data": data }),
@@ -254,13 +306,21 @@ impl World {
         let shop = self.tables.query_opt(of, &[&user]).await.unwrap();
         let subject = shop.map_or(user.to_owned(), |shop| customer_subject(user, shop.get(0)));
         let sql = "insert into gom.push_device values ($1, $2, $3, $4, null, now())";
-        self.tables.execute(sql, &[&endpoint, &subject, &bytes(P256DH), &bytes(AUTH)]).await.unwrap();
+        self.tables
+            .execute(sql, &[&endpoint, &subject, &bytes(P256DH), &bytes(AUTH)])
+            .await
+            .unwrap();
     }
 
     /// Whether the device at a path is still known.
     pub async fn knows(&self, path: &str) -> bool {
         let sql = "select 1 from gom.push_device where endpoint = $1";
-        !self.tables.query(sql, &[&self.service.endpoint(path)]).await.unwrap().is_empty()
+        !self
+            .tables
+            .query(sql, &[&self.service.endpoint(path)])
+            .await
+            .unwrap()
+            .is_empty()
     }
 
     /// An order of a customer with a seller; nothing if the server gives no answer.
@@ -286,7 +346,10 @@ impl World {
           insert into gom.delivery (id, notification, recipient, endpoint, origin, device)
           select $1::text || '-' || i, n.id, 'reader', $2::text || $3::text || i, $2::text, $3::text || i from n, generate_series(1, $4::int) i";
         let (p256dh, auth) = (bytes(P256DH), bytes(AUTH));
-        self.tables.execute(sql, &[&notification, &base, &kind, &count, &p256dh, &auth]).await.unwrap();
+        self.tables
+            .execute(sql, &[&notification, &base, &kind, &count, &p256dh, &auth])
+            .await
+            .unwrap();
     }
 
     /// What a command prints.
@@ -298,12 +361,24 @@ impl World {
     /// What `/readyz` says.
     pub async fn readiness(&self) -> Value {
         let url = format!("http://127.0.0.1:{}/readyz", self.port);
-        serde_json::from_slice(&self.http.get(url).send().await.unwrap().bytes().await.unwrap()).unwrap()
+        serde_json::from_slice(
+            &self
+                .http
+                .get(url)
+                .send()
+                .await
+                .unwrap()
+                .bytes()
+                .await
+                .unwrap(),
+        )
+        .unwrap()
     }
 
     /// Waits until nothing is left to be done.
     pub async fn quiet(&self) {
-        let sql = "select (select count(*) from gom.job where due_at <= now() + interval '5 seconds')
+        let sql =
+            "select (select count(*) from gom.job where due_at <= now() + interval '5 seconds')
             + (select count(*) from gom.delivery where state in ('WAITING', 'SENDING'))
             + (select count(*) from gom.notification where reported_at is null)";
         let deadline = Instant::now() + Duration::from_secs(40);
@@ -312,7 +387,11 @@ impl World {
             if left == 0 {
                 return;
             }
-            assert!(Instant::now() < deadline, "{left} are left: {:?}", self.ledger().await);
+            assert!(
+                Instant::now() < deadline,
+                "{left} are left: {:?}",
+                self.ledger().await
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -322,14 +401,23 @@ impl World {
         let sql =
             "select concat_ws(' ', substring(endpoint from 'https://[^/]*(.*)'), state, attempts, status)
             from gom.delivery order by 1";
-        self.tables.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+        self.tables
+            .query(sql, &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect()
     }
 
     /// How often a device was sent the news of an order.
     pub fn told_of(&self, path: &str, order: &str, operation: &str) -> usize {
         let topic = topic(order, operation);
         let received = self.service.received_at(path);
-        received.iter().filter(|request| request.header("topic") == Some(&topic)).count()
+        received
+            .iter()
+            .filter(|request| request.header("topic") == Some(&topic))
+            .count()
     }
 }
 

@@ -16,11 +16,17 @@ pub fn commands(document: &str) -> Vec<Command> {
     let mut commands = Vec::new();
     let mut lines = document.lines().zip(1..);
     while let Some((line, number)) = lines.next() {
-        let block = lines.clone().take_while(|(line, _)| !line.starts_with("```"));
+        let block = lines
+            .clone()
+            .take_while(|(line, _)| !line.starts_with("```"));
         match line.trim() {
             "```sh" => {
                 let text = block.map(|(line, _)| line).collect::<Vec<_>>().join("\n");
-                commands.push(Command { text, shown: None, line: number + 1 });
+                commands.push(Command {
+                    text,
+                    shown: None,
+                    line: number + 1,
+                });
             }
             "```console" => commands.extend(console(block)),
             _ => continue,
@@ -35,7 +41,10 @@ fn console<'a>(mut lines: impl Iterator<Item = (&'a str, usize)>) -> Vec<Command
     let mut commands: Vec<Command> = Vec::new();
     while let Some((text, line)) = lines.next() {
         let Some(typed) = text.strip_prefix("$ ") else {
-            let Some(Command { shown: Some(shown), .. }) = commands.last_mut() else {
+            let Some(Command {
+                shown: Some(shown), ..
+            }) = commands.last_mut()
+            else {
                 panic!("line {line} is neither a command nor its output: {text}");
             };
             shown.push_str(text);
@@ -43,7 +52,11 @@ fn console<'a>(mut lines: impl Iterator<Item = (&'a str, usize)>) -> Vec<Command
             continue;
         };
         let mut typed = typed.to_owned();
-        let end = typed.split("<<'").nth(1).and_then(|rest| rest.split('\'').next()).map(str::to_owned);
+        let end = typed
+            .split("<<'")
+            .nth(1)
+            .and_then(|rest| rest.split('\'').next())
+            .map(str::to_owned);
         let mut more = || lines.next().expect("a command has an end").0;
         if let Some(end) = end {
             while typed.lines().last() != Some(&end) {
@@ -53,7 +66,11 @@ fn console<'a>(mut lines: impl Iterator<Item = (&'a str, usize)>) -> Vec<Command
         while typed.ends_with('\\') {
             typed = format!("{typed}\n{}", more());
         }
-        commands.push(Command { text: typed, shown: Some(String::new()), line });
+        commands.push(Command {
+            text: typed,
+            shown: Some(String::new()),
+            line,
+        });
     }
     commands
 }

@@ -65,10 +65,16 @@ RESET search_path;
 /// connection looks at from now on.
 pub async fn leave_database(tables: &Client, schema: &str) {
     for script in [include_str!("../fixtures/prisma1.sql"), MORE] {
-        tables.batch_execute(&script.replace("default$default", schema)).await.unwrap();
+        tables
+            .batch_execute(&script.replace("default$default", schema))
+            .await
+            .unwrap();
     }
     tables
-        .execute("SELECT set_config('search_path', format('%I', $1::text), false)", &[&schema])
+        .execute(
+            "SELECT set_config('search_path', format('%I', $1::text), false)",
+            &[&schema],
+        )
         .await
         .unwrap();
 }
@@ -102,13 +108,24 @@ pub async fn everything(tables: &Client) -> BTreeSet<String> {
         UNION ALL SELECT concat_ws(' ', 'index', indexdef) FROM pg_indexes WHERE schemaname IN (SELECT nspname FROM of)
         UNION ALL SELECT concat_ws(' ', 'trigger', tgrelid::regclass, tgname) FROM pg_trigger t JOIN pg_class r ON r.oid = tgrelid
           JOIN of ON of.oid = relnamespace WHERE NOT tgisinternal";
-    let mut all: BTreeSet<String> =
-        tables.query(SCHEMA, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let mut all: BTreeSet<String> = tables
+        .query(SCHEMA, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
     let names = "SELECT format('%I.%I', schemaname, tablename), tablename::text FROM pg_tables WHERE schemaname IN (current_schema(), 'management')";
     for table in tables.query(names, &[]).await.unwrap() {
         let (quoted, name): (String, String) = (table.get(0), table.get(1));
-        let rows = tables.query(&format!("SELECT to_jsonb(t)::text FROM {quoted} t"), &[]).await.unwrap();
-        all.extend(rows.iter().map(|row| format!("row {name} {}", row.get::<_, String>(0))));
+        let rows = tables
+            .query(&format!("SELECT to_jsonb(t)::text FROM {quoted} t"), &[])
+            .await
+            .unwrap();
+        all.extend(
+            rows.iter()
+                .map(|row| format!("row {name} {}", row.get::<_, String>(0))),
+        );
     }
     assert!(all.len() > 100, "{all:?}");
     all
@@ -124,14 +141,25 @@ fn connect(redis: &TestRedis, database: u8) -> redis::Connection {
 pub fn leave_redis(redis: &TestRedis, endpoints: [String; 2]) {
     let mut devices = connect(redis, 1);
     for ((user, _), endpoint) in DEVICES.into_iter().zip(endpoints) {
-        let fields =
-            [("endpoint", endpoint.as_str()), ("expirationTime", "null"), ("p256dh", P256DH), ("auth", AUTH)];
-        devices.hset_multiple::<_, _, _, ()>(format!("sub:{endpoint}"), &fields).unwrap();
-        devices.sadd::<_, _, ()>(format!("user:{user}:subs"), endpoint).unwrap();
+        let fields = [
+            ("endpoint", endpoint.as_str()),
+            ("expirationTime", "null"),
+            ("p256dh", P256DH),
+            ("auth", AUTH),
+        ];
+        devices
+            .hset_multiple::<_, _, _, ()>(format!("sub:{endpoint}"), &fields)
+            .unwrap();
+        devices
+            .sadd::<_, _, ()>(format!("user:{user}:subs"), endpoint)
+            .unwrap();
     }
 
     let mut limits = connect(redis, 3);
-    for key in ["login_slow_brute_:127.0.0.1", "login_consecutive_fails_:a1B2c3D4e5_127.0.0.1"] {
+    for key in [
+        "login_slow_brute_:127.0.0.1",
+        "login_consecutive_fails_:a1B2c3D4e5_127.0.0.1",
+    ] {
         limits.set_ex::<_, _, ()>(key, 51, 24 * 60 * 60).unwrap();
     }
 
@@ -139,21 +167,39 @@ pub fn leave_redis(redis: &TestRedis, endpoints: [String; 2]) {
     queues.set::<_, _, ()>("bull:orders:id", 2).unwrap();
     for (id, queue) in [("1", "wait"), ("2", "wait")] {
         let data = json!({ "order": ORDER, "operation": "create" }).to_string();
-        let fields = [("name", "created"), ("data", &data), ("opts", "{}"), ("timestamp", "1570100400000")];
-        queues.hset_multiple::<_, _, _, ()>(format!("bull:orders:{id}"), &fields).unwrap();
-        queues.lpush::<_, _, ()>(format!("bull:orders:{queue}"), id).unwrap();
+        let fields = [
+            ("name", "created"),
+            ("data", &data),
+            ("opts", "{}"),
+            ("timestamp", "1570100400000"),
+        ];
+        queues
+            .hset_multiple::<_, _, _, ()>(format!("bull:orders:{id}"), &fields)
+            .unwrap();
+        queues
+            .lpush::<_, _, ()>(format!("bull:orders:{queue}"), id)
+            .unwrap();
     }
-    queues.zadd::<_, _, _, ()>("bull:publications:delayed", "1", 1_570_100_400_000_u64).unwrap();
+    queues
+        .zadd::<_, _, _, ()>("bull:publications:delayed", "1", 1_570_100_400_000_u64)
+        .unwrap();
 }
 
 /// How many devices the earlier server finds of a user.
 pub fn devices_of(redis: &TestRedis, user: &str) -> usize {
-    connect(redis, 1).scard(format!("user:{user}:subs")).unwrap()
+    connect(redis, 1)
+        .scard(format!("user:{user}:subs"))
+        .unwrap()
 }
 
 /// A customer who is logged in at the earlier server, whose `APP_KEY` this is.
 pub fn leave_session(redis: &TestRedis, key: &str, name: &str) -> Visitor {
-    let sign = |text: &str| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), text.as_bytes());
+    let sign = |text: &str| {
+        hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()),
+            text.as_bytes(),
+        )
+    };
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let token = format!(
         "{}.{}",
@@ -171,9 +217,14 @@ pub fn leave_session(redis: &TestRedis, key: &str, name: &str) -> Visitor {
         "access_token_sign": URL_SAFE_NO_PAD.encode(sign(&token)),
     });
     let mut sessions = connect(redis, 2);
-    sessions.set_ex::<_, _, ()>(format!("sess:{id}"), session.to_string(), 60 * 24 * 60 * 60).unwrap();
+    sessions
+        .set_ex::<_, _, ()>(format!("sess:{id}"), session.to_string(), 60 * 24 * 60 * 60)
+        .unwrap();
     let signed = format!("s:{id}.{}", STANDARD_NO_PAD.encode(sign(&id)));
-    let encoded = signed.replace(':', "%3A").replace('+', "%2B").replace('/', "%2F");
+    let encoded = signed
+        .replace(':', "%3A")
+        .replace('+', "%2B")
+        .replace('/', "%2F");
     Visitor::with([
         ("session-id", encoded.as_str()),
         ("session-token", token.as_str()),
@@ -186,7 +237,9 @@ pub fn kept(redis: &TestRedis, names: &BTreeSet<String>) -> Vec<Option<Vec<u8>>>
     let mut kept = Vec::new();
     for name in names {
         let (database, key) = name.split_once(' ').unwrap();
-        let dump = redis::cmd("DUMP").arg(key).query(&mut connect(redis, database.parse().unwrap()));
+        let dump = redis::cmd("DUMP")
+            .arg(key)
+            .query(&mut connect(redis, database.parse().unwrap()));
         kept.push(dump.unwrap());
     }
     kept
@@ -210,5 +263,8 @@ pub fn service_token(secret: &str) -> String {
         part(json!({ "iat": std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() }))
     );
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes())))
+    format!(
+        "{signed}.{}",
+        URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()))
+    )
 }

@@ -18,7 +18,8 @@ const PLACEHOLDER_DATABASE: &str = "postgresql://user:password@host/database";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_of_the_readme_does_what_it_shows() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let database = TestDatabase::create().await;
     let mut terminal = Terminal::new(&[
         (PLACEHOLDER_DATABASE, &database.url()),

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use crate::document::{Command, commands};
 use crate::left_behind::{
     AUTH, CODE, CUSTOMER, DEVICES, DUE, LATER, LONG_AGO, ORDER, P256DH, PHONE, PRIVATE, PROMOTION,
-    SELLERS_ROW, WITHOUT_PARTNERS, datamodel, devices_of, everything, kept, leave_database, leave_redis,
-    leave_session, names, order_by_prisma, service_token,
+    SELLERS_ROW, WITHOUT_PARTNERS, datamodel, devices_of, everything, kept, leave_database,
+    leave_redis, leave_session, names, order_by_prisma, service_token,
 };
 use crate::terminal::Terminal;
 use crate::visitor::Visitor;
@@ -36,21 +36,40 @@ struct Page {
 impl Page {
     /// Runs the next command, which begins so, and gives it with its output.
     fn step(&mut self, begins: &str) -> (Command, String) {
-        let command = self.left.next().unwrap_or_else(|| panic!("the page ends before {begins}"));
-        assert!(command.text.starts_with(begins), "line {}: {} is not {begins}", command.line, command.text);
+        let command = self
+            .left
+            .next()
+            .unwrap_or_else(|| panic!("the page ends before {begins}"));
+        assert!(
+            command.text.starts_with(begins),
+            "line {}: {} is not {begins}",
+            command.line,
+            command.text
+        );
         let said = self.terminal.run(&command);
         (command, said)
     }
 
     /// Types what the page leaves to its reader, and gives the output.
     fn type_in(&mut self, text: String) -> String {
-        self.terminal.run(&Command { text, shown: None, line: 0 })
+        self.terminal.run(&Command {
+            text,
+            shown: None,
+            line: 0,
+        })
     }
 
     /// The statement of the page that begins so.
     fn statement(&self, begins: &str) -> &str {
-        let statement = self.text.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
-        statement.into_iter().find(|text| text.starts_with(begins)).expect("the page has the statement")
+        let statement = self
+            .text
+            .split("```sql\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next());
+        statement
+            .into_iter()
+            .find(|text| text.starts_with(begins))
+            .expect("the page has the statement")
     }
 }
 
@@ -60,9 +79,15 @@ struct PrismaClient(String);
 impl PrismaClient {
     async fn answer(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables }).to_string();
-        let request =
-            Client::new().post(format!("{}/my-shop/dev", self.0)).header(CONTENT_TYPE, "application/json");
-        let answer = request.bearer_auth(service_token(SECRET)).body(body).send().await.unwrap();
+        let request = Client::new()
+            .post(format!("{}/my-shop/dev", self.0))
+            .header(CONTENT_TYPE, "application/json");
+        let answer = request
+            .bearer_auth(service_token(SECRET))
+            .body(body)
+            .send()
+            .await
+            .unwrap();
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
 
@@ -87,7 +112,10 @@ fn shown(request: &Received) -> Value {
 
 /// The device's only message.
 async fn received(service: &PushService, path: &str) -> Value {
-    eventually(&format!("a message {path}"), async || !service.received_at(path).is_empty()).await;
+    eventually(&format!("a message {path}"), async || {
+        !service.received_at(path).is_empty()
+    })
+    .await;
     let all = service.received_at(path);
     assert_eq!(all.len(), 1, "{path}");
     shown(&all[0])
@@ -106,20 +134,25 @@ fn is_what_the_page_names(before: &BTreeSet<String>, after: &BTreeSet<String>) {
     let gone: Vec<&String> = before.difference(after).collect();
     let new: Vec<&String> = after.difference(before).collect();
     for line in &gone {
-        let settled =
-            publication(line).is_some_and(|row| [DUE, LONG_AGO].contains(&row["uid"].as_str().unwrap()));
+        let settled = publication(line)
+            .is_some_and(|row| [DUE, LONG_AGO].contains(&row["uid"].as_str().unwrap()));
         assert!(settled || list(line), "gone: {line}");
     }
     for line in &new {
-        let kept = publication(line)
-            .is_some_and(|row| gone.iter().any(|line| publication(line).as_ref() == Some(&row)));
+        let kept = publication(line).is_some_and(|row| {
+            gone.iter()
+                .any(|line| publication(line).as_ref() == Some(&row))
+        });
         let cascades = list(line) && line.ends_with("ON DELETE CASCADE");
         assert!(
             kept || cascades || line.starts_with("index ") || line.starts_with("trigger "),
             "new: {line}"
         );
     }
-    assert!(gone.len() == 3 && new.iter().any(|line| line.starts_with("trigger ")), "{gone:?}\n{new:?}");
+    assert!(
+        gone.len() == 3 && new.iter().any(|line| line.starts_with("trigger ")),
+        "{gone:?}\n{new:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,13 +166,20 @@ async fn so_it_does_where_service_and_stage_had_names() {
 }
 
 async fn there_and_back(schema: &str) {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/MIGRATING.md")).unwrap();
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/MIGRATING.md")).unwrap();
     let database = TestDatabase::create().await;
-    let (redis, service) = (TestRedis::start(), PushService::start_with(PushServiceOptions::default()));
+    let (redis, service) = (
+        TestRedis::start(),
+        PushService::start_with(PushServiceOptions::default()),
+    );
     let tables = database.connect().await;
     leave_database(&tables, schema).await;
     leave_redis(&redis, DEVICES.map(|(_, path)| service.endpoint(path)));
-    let mut open_pages = [leave_session(&redis, OLD_KEY, "one"), leave_session(&redis, KEY, "two")];
+    let mut open_pages = [
+        leave_session(&redis, OLD_KEY, "one"),
+        leave_session(&redis, KEY, "two"),
+    ];
     let left = names(&redis);
     let stands = kept(&redis, &left);
 
@@ -152,7 +192,11 @@ async fn there_and_back(schema: &str) {
     ]);
     terminal.place("datamodel.prisma", &datamodel());
     terminal.place("policy.toml", include_str!("../../config/policy.toml"));
-    let mut page = Page { left: commands(&text).into_iter(), text, terminal };
+    let mut page = Page {
+        left: commands(&text).into_iter(),
+        text,
+        terminal,
+    };
 
     page.step("export GOM_ENV=production");
     if schema != "default$default" {
@@ -173,7 +217,10 @@ async fn there_and_back(schema: &str) {
     ));
     let before = everything(&tables).await;
     let (_, plan) = page.step("gom migrate plan");
-    assert!(plan.contains(&format!("e.g. `{WITHOUT_PARTNERS}`")), "{plan}");
+    assert!(
+        plan.contains(&format!("e.g. `{WITHOUT_PARTNERS}`")),
+        "{plan}"
+    );
     assert_eq!(everything(&tables).await, before, "a plan changes nothing");
     order_by_prisma(&tables, "ck000000000000meanwhile01").await;
     let before = everything(&tables).await;
@@ -181,11 +228,18 @@ async fn there_and_back(schema: &str) {
     let (start, _) = page.step("gom serve --deploy");
     let (ready, _) = page.step("curl --fail");
     let client = PrismaClient(address.clone());
-    eventually("what was due is settled", async || client.status(DUE).await == "DELIVERED").await;
-    eventually("what is too late is marked", async || client.status(LONG_AGO).await == "FAILED").await;
+    eventually("what was due is settled", async || {
+        client.status(DUE).await == "DELIVERED"
+    })
+    .await;
+    eventually("what is too late is marked", async || {
+        client.status(LONG_AGO).await == "FAILED"
+    })
+    .await;
     let job = "SELECT 1 FROM gom.job WHERE node = $1 AND due_at > now() + interval '1 hour'";
     eventually("the later one has a job for its time", async || {
-        client.status(LATER).await == "WAITING" && tables.query(job, &[&LATER]).await.unwrap().len() == 1
+        client.status(LATER).await == "WAITING"
+            && tables.query(job, &[&LATER]).await.unwrap().len() == 1
     })
     .await;
     let [of_the_seller, of_the_customer] = DEVICES.map(|(_, path)| path);
@@ -193,7 +247,10 @@ async fn there_and_back(schema: &str) {
         received(&service, of_the_customer).await["data"],
         json!({ "type": "promotion", "uid": PROMOTION })
     );
-    assert!(service.received_at(of_the_seller).is_empty(), "what was written before is no news");
+    assert!(
+        service.received_at(of_the_seller).is_empty(),
+        "what was written before is no news"
+    );
     is_what_the_page_names(&before, &everything(&tables).await);
 
     reads_and_writes(&client).await;
@@ -205,40 +262,77 @@ async fn there_and_back(schema: &str) {
     for visitor in &mut open_pages {
         logs_in_once_more(visitor, &address).await;
     }
-    assert_eq!(kept(&redis, &left), stands, "nobody touches what the earlier server has left");
+    assert_eq!(
+        kept(&redis, &left),
+        stands,
+        "nobody touches what the earlier server has left"
+    );
 
     // What Prisma has left without its partners is served, and reported until it is gone.
     for (field, errors) in [("name", 0), ("issuedTo { uid }", 1)] {
         let query = format!("query($uid: ID) {{ order(where: {{ uid: $uid }}) {{ {field} }} }}");
-        let answer = client.answer(&query, json!({ "uid": WITHOUT_PARTNERS })).await;
-        assert_eq!(answer["errors"].as_array().map_or(0, Vec::len), errors, "{answer}");
+        let answer = client
+            .answer(&query, json!({ "uid": WITHOUT_PARTNERS }))
+            .await;
+        assert_eq!(
+            answer["errors"].as_array().map_or(0, Vec::len),
+            errors,
+            "{answer}"
+        );
     }
     for command in ["gom doctor", "gom migrate verify"] {
         let report = page.type_in(format!("if {command}; then false; fi"));
-        assert!(report.contains(&format!("e.g. `{WITHOUT_PARTNERS}`")), "{command}: {report}");
+        assert!(
+            report.contains(&format!("e.g. `{WITHOUT_PARTNERS}`")),
+            "{command}: {report}"
+        );
     }
     let delete = "mutation($uid: ID) { deleteOrder(where: { uid: $uid }) { name } }";
     let deleted = client.ask(delete, json!({ "uid": WITHOUT_PARTNERS })).await;
     assert_eq!(deleted, json!({ "deleteOrder": { "name": "Perdido" } }));
     page.step("gom doctor");
     page.step("gom migrate verify");
-    assert!(page.left.next().is_none(), "every command of the page has been run");
+    assert!(
+        page.left.next().is_none(),
+        "every command of the page has been run"
+    );
 
     // The way back.
     page.terminal.stop();
-    assert_eq!(DEVICES.map(|(user, _)| devices_of(&redis, user)), [1, 0], "the seller's, not the customer's");
+    assert_eq!(
+        DEVICES.map(|(user, _)| devices_of(&redis, user)),
+        [1, 0],
+        "the seller's, not the customer's"
+    );
     let after = everything(&tables).await;
     let shape = |all: &BTreeSet<String>| -> BTreeSet<String> {
         let named = |line: &&String| line.starts_with("column ") || line.starts_with("constraint ");
-        all.iter().filter(named).filter(|line| !line.contains("Promotion_tags")).cloned().collect()
+        all.iter()
+            .filter(named)
+            .filter(|line| !line.contains("Promotion_tags"))
+            .cloned()
+            .collect()
     };
-    assert_eq!(shape(&before), shape(&after), "columns and keys are those that Prisma has made");
+    assert_eq!(
+        shape(&before),
+        shape(&after),
+        "columns and keys are those that Prisma has made"
+    );
     order_by_prisma(&tables, "ck0000000000000afterwards").await;
     let delete = r#"DELETE FROM "Order" WHERE "uid" = 'ck0000000000000neworder01'"#;
-    assert_eq!(tables.execute(delete, &[]).await.unwrap(), 1, "Prisma deletes what Gom has written");
+    assert_eq!(
+        tables.execute(delete, &[]).await.unwrap(),
+        1,
+        "Prisma deletes what Gom has written"
+    );
     let drop = page.statement("DROP SCHEMA gom").to_owned();
     tables.batch_execute(&drop).await.unwrap();
-    assert!(!everything(&tables).await.iter().any(|line| line.starts_with("trigger ")));
+    assert!(
+        !everything(&tables)
+            .await
+            .iter()
+            .any(|line| line.starts_with("trigger "))
+    );
     order_by_prisma(&tables, "ck000000000000untriggered").await;
 
     // And once more.
@@ -246,7 +340,10 @@ async fn there_and_back(schema: &str) {
     page.terminal.run(&ready);
     let waits = client.status(LATER).await;
     assert_eq!(waits, "WAITING");
-    eventually("it has a job again", async || tables.query(job, &[&LATER]).await.unwrap().len() == 1).await;
+    eventually("it has a job again", async || {
+        tables.query(job, &[&LATER]).await.unwrap().len() == 1
+    })
+    .await;
     page.terminal.finish();
 }
 
@@ -256,7 +353,12 @@ async fn reads_and_writes(client: &PrismaClient) {
         order(where: { uid: $order }) { createdAt issuedTo { extUid customerOf { uid } } assignedTo { uid } items { quantity pricing { amount } } }
         promotion(where: { uid: $promotion }) { tags orders(orderBy: uid_ASC) { uid } }
         bp(where: { extUid: $code }) { uid } }";
-    let read = client.ask(query, json!({ "order": ORDER, "promotion": PROMOTION, "code": CODE })).await;
+    let read = client
+        .ask(
+            query,
+            json!({ "order": ORDER, "promotion": PROMOTION, "code": CODE }),
+        )
+        .await;
     let expected = json!({
         "order": {
             "createdAt": "2019-10-03T10:00:00.000Z",
@@ -293,11 +395,30 @@ async fn reads_and_writes(client: &PrismaClient) {
 /// A page with the earlier server's cookies is shown its login, whatever key signed them, and has no attempt counted against it.
 async fn logs_in_once_more(visitor: &mut Visitor, address: &str) {
     let (status, body) = visitor.ask(address, "{ orders { uid } }").await;
-    assert_eq!((status, &body["error"]), (403, &json!("jwt_error")), "{body}");
-    let (status, _) = visitor.send(Method::GET, &format!("{address}/auth/logout"), None).await;
-    assert_eq!((status, visitor.jar.len()), (204, 0), "no cookie is left: {visitor:?}");
+    assert_eq!(
+        (status, &body["error"]),
+        (403, &json!("jwt_error")),
+        "{body}"
+    );
+    let (status, _) = visitor
+        .send(Method::GET, &format!("{address}/auth/logout"), None)
+        .await;
+    assert_eq!(
+        (status, visitor.jar.len()),
+        (204, 0),
+        "no cookie is left: {visitor:?}"
+    );
     let (status, body) = visitor.log_in(address, CODE, PHONE).await;
     assert_eq!(status, 200, "{body}");
-    let (status, body) = visitor.ask(address, "{ orders(orderBy: createdAt_ASC, first: 1) { uid } }").await;
-    assert_eq!((status, &body["data"]), (200, &json!({ "orders": [{ "uid": ORDER }] })), "{body}");
+    let (status, body) = visitor
+        .ask(
+            address,
+            "{ orders(orderBy: createdAt_ASC, first: 1) { uid } }",
+        )
+        .await;
+    assert_eq!(
+        (status, &body["data"]),
+        (200, &json!({ "orders": [{ "uid": ORDER }] })),
+        "{body}"
+    );
 }

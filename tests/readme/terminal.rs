@@ -63,14 +63,22 @@ impl Terminal {
             symlink(format!("{root}/{shared}"), place(shared)).unwrap();
         }
         // A datamodel of the reader's own.
-        fs::write(place("shop.prisma"), "type Thing {\n  id: ID! @id\n  name: String!\n}\n").unwrap();
+        fs::write(
+            place("shop.prisma"),
+            "type Thing {\n  id: ID! @id\n  name: String!\n}\n",
+        )
+        .unwrap();
         fs::create_dir(place("bin")).unwrap();
         symlink(env!("CARGO_BIN_EXE_gom"), place("bin/gom")).unwrap();
         // The program is built already, in the tests' profile.
         fs::write(place("bin/cargo"), "#!/bin/sh\nshift 3\nexec gom \"$@\"\n").unwrap();
         fs::set_permissions(place("bin/cargo"), fs::Permissions::from_mode(0o755)).unwrap();
 
-        let path = format!("{}:{}", place("bin").display(), std::env::var("PATH").unwrap());
+        let path = format!(
+            "{}:{}",
+            place("bin").display(),
+            std::env::var("PATH").unwrap()
+        );
         let mut shell = Process::new("bash")
             .current_dir(&folder)
             .env("PATH", path)
@@ -92,7 +100,10 @@ impl Terminal {
                 .iter()
                 .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
                 .collect(),
-            changing: CHANGING.iter().map(|(from, to)| (Regex::new(from).unwrap(), *to)).collect(),
+            changing: CHANGING
+                .iter()
+                .map(|(from, to)| (Regex::new(from).unwrap(), *to))
+                .collect(),
             typed: 0,
             lasting: Vec::new(),
             cursor: None,
@@ -109,27 +120,42 @@ impl Terminal {
         self.typed += 1;
         let output = self.folder.path().join(format!("output-{}", self.typed));
         let text = self.substituted(&command.text);
-        let lasts = LASTING
-            .iter()
-            .any(|name| text.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')));
+        let lasts = LASTING.iter().any(|name| {
+            text.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        });
         // Of several lines, none may fail.
         let (start, end) = if lasts {
             ("", "& echo $!; disown")
         } else {
             ("trap 'failed=$?' ERR", "; echo ${failed:-0}; unset failed")
         };
-        writeln!(self.input, "{start}\n{{ {text}\n}} >{} 2>&1 </dev/null {end}", output.display()).unwrap();
+        writeln!(
+            self.input,
+            "{start}\n{{ {text}\n}} >{} 2>&1 </dev/null {end}",
+            output.display()
+        )
+        .unwrap();
         let answer = self.answers.next().expect("the shell lives").unwrap();
         if lasts {
             let waits = text.starts_with("listen");
-            self.lasting.push(Lasting { command: command.clone(), group: answer, output, seen: false });
+            self.lasting.push(Lasting {
+                command: command.clone(),
+                group: answer,
+                output,
+                seen: false,
+            });
             if waits {
                 // It must be there before something happens, which its cursor tells.
                 let started = Instant::now();
                 while !fs::read_to_string(&self.lasting.last().unwrap().output)
                     .is_ok_and(|said| said.contains("id:"))
                 {
-                    assert!(started.elapsed() < PATIENCE, "line {}: {text}\ndoes not begin", command.line);
+                    assert!(
+                        started.elapsed() < PATIENCE,
+                        "line {}: {text}\ndoes not begin",
+                        command.line
+                    );
                     std::thread::sleep(Duration::from_millis(50));
                 }
             } else {
@@ -138,7 +164,11 @@ impl Terminal {
             return String::new();
         }
         let said = fs::read_to_string(&output).unwrap();
-        assert_eq!(answer, "0", "line {}: {text}\nfails with: {said}", command.line);
+        assert_eq!(
+            answer, "0",
+            "line {}: {text}\nfails with: {said}",
+            command.line
+        );
         if let Some(shown) = &command.shown {
             assert_eq!(
                 self.unchanging(&said),
@@ -164,7 +194,10 @@ impl Terminal {
             writeln!(self.input, "kill -TERM -- -{group} 2>/dev/null; while kill -0 -- -{group} 2>/dev/null; do sleep 0.1; done").unwrap();
         }
         writeln!(self.input, "echo stopped").unwrap();
-        assert_eq!(self.answers.next().expect("the shell lives").unwrap(), "stopped");
+        assert_eq!(
+            self.answers.next().expect("the shell lives").unwrap(),
+            "stopped"
+        );
     }
 
     pub fn finish(mut self) {
@@ -205,7 +238,11 @@ impl Terminal {
     /// What a reader would copy from an output: the server's address, the token, a cursor.
     fn learn(&mut self, said: &str) {
         let find = |pattern: &str| {
-            Regex::new(pattern).unwrap().find_iter(said).last().map(|found| found.as_str().to_owned())
+            Regex::new(pattern)
+                .unwrap()
+                .find_iter(said)
+                .last()
+                .map(|found| found.as_str().to_owned())
         };
         if let Some(address) = find(r"127\.0\.0\.1:\d+")
             && find("Demo sellers").is_some()
@@ -224,7 +261,10 @@ impl Terminal {
             text = text.replace(from, to);
         }
         match &self.cursor {
-            Some(cursor) => Regex::new(CURSOR).unwrap().replace_all(&text, cursor.as_str()).into_owned(),
+            Some(cursor) => Regex::new(CURSOR)
+                .unwrap()
+                .replace_all(&text, cursor.as_str())
+                .into_owned(),
             None => text,
         }
     }
@@ -232,6 +272,8 @@ impl Terminal {
     fn unchanging(&self, text: &str) -> String {
         self.changing
             .iter()
-            .fold(text.to_owned(), |text, (from, to)| from.replace_all(&text, *to).into_owned())
+            .fold(text.to_owned(), |text, (from, to)| {
+                from.replace_all(&text, *to).into_owned()
+            })
     }
 }

@@ -69,10 +69,15 @@ async fn a_row_that_may_only_be_seen_and_comes_while_others_are_deleted_does_not
         ("FORBIDDEN", "Cannot access this Board"),
         "{told:?}"
     );
-    let cards = r#"select string_agg(concat_ws(' ', "id", "list"), ', ' order by "id") from "Card""#;
+    let cards =
+        r#"select string_agg(concat_ws(' ', "id", "list"), ', ' order by "id") from "Card""#;
     assert_eq!(boards.text(cards).await.as_deref(), Some("c l, d l"));
     // Those that are the viewer's go along.
-    boards.tables.batch_execute(r#"update "Card" set "owner" = 'me'"#).await.unwrap();
+    boards
+        .tables
+        .batch_execute(r#"update "Card" set "owner" = 'me'"#)
+        .await
+        .unwrap();
     boards.read(&me, delete).await;
     assert_eq!(boards.text(cards).await, None);
 }
@@ -102,15 +107,35 @@ async fn a_row_that_comes_while_the_service_deletes_those_above_it_goes_along_or
     ] {
         let delete = &format!("mutation {{ {delete} }}");
         let clear = r#"truncate "User", "Board", "List", "Card", "Pin" cascade;"#;
-        boards.tables.batch_execute(&format!("{clear} {ROWS}")).await.unwrap();
-        let told = boards.ask_beside(pin, &Viewer::Service, delete, json!({})).await;
+        boards
+            .tables
+            .batch_execute(&format!("{clear} {ROWS}"))
+            .await
+            .unwrap();
+        let told = boards
+            .ask_beside(pin, &Viewer::Service, delete, json!({}))
+            .await;
         assert_eq!(told.errors.len(), 1, "{delete}: {told:?}");
         assert_eq!(told.errors[0].code, Some(3042), "{delete}: {told:?}");
-        assert_eq!(boards.text(r#"select "list" from "Pin""#).await.as_deref(), Some("l"), "{delete}");
-        boards.tables.batch_execute(r#"delete from "Pin""#).await.unwrap();
-        let told = boards.ask_beside(card, &Viewer::Service, delete, json!({})).await;
+        assert_eq!(
+            boards.text(r#"select "list" from "Pin""#).await.as_deref(),
+            Some("l"),
+            "{delete}"
+        );
+        boards
+            .tables
+            .batch_execute(r#"delete from "Pin""#)
+            .await
+            .unwrap();
+        let told = boards
+            .ask_beside(card, &Viewer::Service, delete, json!({}))
+            .await;
         assert!(told.errors.is_empty(), "{delete}: {told:?}");
-        assert_eq!(boards.count(r#"select count(*) from "Card""#).await, 0, "{delete}");
+        assert_eq!(
+            boards.count(r#"select count(*) from "Card""#).await,
+            0,
+            "{delete}"
+        );
     }
 }
 
@@ -139,7 +164,8 @@ async fn rows_that_are_given_away_with_all_that_is_below_them_forbid_no_deletion
     let elsewhere = r#"insert into "Board" ("id", "owner") values ('b2', 'you')"#;
     boards.tables.batch_execute(elsewhere).await.unwrap();
     let me = holder("me", vec!["role:member".into(), "do:it".into()]);
-    let leave = r#"update "List" set "owner" = 'you', "board" = 'b2'; update "Card" set "owner" = 'you'"#;
+    let leave =
+        r#"update "List" set "owner" = 'you', "board" = 'b2'; update "Card" set "owner" = 'you'"#;
     let delete = r#"mutation { deleteBoard(where: {id: "b"}) { id } }"#;
     let told = boards.ask_beside(leave, &me, delete, json!({})).await;
     assert!(told.errors.is_empty(), "{told:?}");
@@ -159,7 +185,11 @@ async fn a_cascade_within_a_model_takes_nothing_of_others_along() {
     let delete = r#"mutation { deleteFolder(where: {id: "f"}) { id } }"#;
     let told = boards.ask(&me, delete, json!({})).await;
     assert_eq!(told.code(), "FORBIDDEN", "{told:?}");
-    boards.tables.batch_execute(r#"update "Folder" set "owner" = 'me'"#).await.unwrap();
+    boards
+        .tables
+        .batch_execute(r#"update "Folder" set "owner" = 'me'"#)
+        .await
+        .unwrap();
     boards.read(&me, delete).await;
     assert_eq!(boards.count(r#"select count(*) from "Folder""#).await, 0);
 }
@@ -168,15 +198,25 @@ async fn a_cascade_within_a_model_takes_nothing_of_others_along() {
 async fn what_the_service_deletes_by_the_row_above_goes_also_where_that_one_changes_meanwhile() {
     let boards = Shop::open_other(DATAMODEL, POLICY).await;
     let clear = r#"truncate "User", "Board", "List", "Card", "Pin" cascade;"#;
-    let elsewhere =
-        r#"insert into "List" ("id", "owner", "board") values ('mine', 'me', 'b'), ('yours', 'you', 'b')"#;
+    let elsewhere = r#"insert into "List" ("id", "owner", "board") values ('mine', 'me', 'b'), ('yours', 'you', 'b')"#;
     for (list, left) in [("mine", None), ("yours", Some("c yours"))] {
-        boards.tables.batch_execute(&format!("{clear} {ROWS} {elsewhere}")).await.unwrap();
+        boards
+            .tables
+            .batch_execute(&format!("{clear} {ROWS} {elsewhere}"))
+            .await
+            .unwrap();
         let moves = format!(r#"update "Card" set "list" = '{list}'"#);
-        let delete = r#"mutation { deleteManyCards(where: {list: {owner: {id: "me"}}}) { count } }"#;
-        let told = boards.ask_beside(&moves, &Viewer::Service, delete, json!({})).await;
+        let delete =
+            r#"mutation { deleteManyCards(where: {list: {owner: {id: "me"}}}) { count } }"#;
+        let told = boards
+            .ask_beside(&moves, &Viewer::Service, delete, json!({}))
+            .await;
         let count = i32::from(left.is_none());
-        assert_eq!(told.data, json!({ "deleteManyCards": { "count": count } }), "{told:?}");
+        assert_eq!(
+            told.data,
+            json!({ "deleteManyCards": { "count": count } }),
+            "{told:?}"
+        );
         let cards = r#"select string_agg(concat_ws(' ', "id", "list"), ', ') from "Card""#;
         assert_eq!(boards.text(cards).await.as_deref(), left);
     }
@@ -221,7 +261,11 @@ async fn the_stamp_on_a_row_that_loses_its_link_makes_nothing_ones_own_to_delete
     assert_eq!(told.code(), "FORBIDDEN", "{told:?}");
     let note = r#"select concat_ws(' ', "editedBy", "card") from "Note""#;
     assert_eq!(lists.text(note).await.as_deref(), Some("you c"));
-    lists.tables.batch_execute(r#"update "Note" set "editedBy" = 'me'"#).await.unwrap();
+    lists
+        .tables
+        .batch_execute(r#"update "Note" set "editedBy" = 'me'"#)
+        .await
+        .unwrap();
     lists.read(&me, delete).await;
     assert_eq!(lists.text(note).await.as_deref(), Some("me"));
 }

@@ -14,7 +14,8 @@ const OF_TACOS: &str = "cdemobp000000000000000006";
 /// An order of OF_TACOS.
 const ORDER_OF_TACOS: &str = "cdemoorder000000000000007";
 
-const BP: &str = "query($uid: ID!) { bp(where: { uid: $uid }) { extUid phone createdBy updatedBy } }";
+const BP: &str =
+    "query($uid: ID!) { bp(where: { uid: $uid }) { extUid phone createdBy updatedBy } }";
 const UPDATE: &str = "mutation($uid: ID!, $data: BpUpdateInput!) {
     updateBp(where: { uid: $uid }, data: $data) { extUid phone createdBy updatedBy } }";
 
@@ -25,7 +26,9 @@ async fn bp(shop: &Shop, viewer: &Viewer, uid: &str) -> Value {
 }
 
 async fn update(shop: &Shop, viewer: &Viewer, uid: &str, data: Value) -> Value {
-    let told = shop.ask(viewer, UPDATE, json!({ "uid": uid, "data": data })).await;
+    let told = shop
+        .ask(viewer, UPDATE, json!({ "uid": uid, "data": data }))
+        .await;
     assert!(told.errors.is_empty(), "{told:?}");
     told.data["updateBp"].clone()
 }
@@ -43,17 +46,37 @@ async fn order_once(shop: &Shop) {
 async fn each_shop_has_its_own_code_and_number_of_a_shared_customer() {
     let shop = Shop::open().await;
     let (paletas, tacos) = (seller(PALETAS), seller(TACOS));
-    let (here, there) = (bp(&shop, &paletas, SHARED).await, bp(&shop, &tacos, SHARED).await);
-    assert_eq!(here["extUid"], "DemoCode02", "the code in the row is the first shop's");
+    let (here, there) = (
+        bp(&shop, &paletas, SHARED).await,
+        bp(&shop, &tacos, SHARED).await,
+    );
+    assert_eq!(
+        here["extUid"], "DemoCode02",
+        "the code in the row is the first shop's"
+    );
     let code = there["extUid"].as_str().unwrap();
-    assert!(code.len() == 10 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{code}");
+    assert!(
+        code.len() == 10 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        "{code}"
+    );
     assert_ne!(code, "DemoCode02");
-    assert_eq!((&here["phone"], &there["phone"]), (&json!("5523456795"), &json!("5523456795")));
+    assert_eq!(
+        (&here["phone"], &there["phone"]),
+        (&json!("5523456795"), &json!("5523456795"))
+    );
 
     // A number counts where it is given, at once, and nowhere else.
-    let answer =
-        update(&shop, &tacos, SHARED, json!({ "phone": "55 1111 2222", "email": "x@example.com" })).await;
-    assert_eq!((&answer["phone"], &answer["extUid"]), (&json!("55 1111 2222"), &json!(code)));
+    let answer = update(
+        &shop,
+        &tacos,
+        SHARED,
+        json!({ "phone": "55 1111 2222", "email": "x@example.com" }),
+    )
+    .await;
+    assert_eq!(
+        (&answer["phone"], &answer["extUid"]),
+        (&json!("55 1111 2222"), &json!(code))
+    );
     assert_eq!(bp(&shop, &paletas, SHARED).await["phone"], "5523456795");
     // So does the same number, which the row has by now.
     update(&shop, &paletas, SHARED, json!({ "phone": "55 1111 2222" })).await;
@@ -62,7 +85,13 @@ async fn each_shop_has_its_own_code_and_number_of_a_shared_customer() {
     assert_eq!(bp(&shop, &paletas, SHARED).await["phone"], Value::Null);
     assert_eq!(bp(&shop, &tacos, SHARED).await["phone"], "55 1111 2222");
     // What the service writes counts everywhere.
-    update(&shop, &Viewer::Service, SHARED, json!({ "phone": "5500000000" })).await;
+    update(
+        &shop,
+        &Viewer::Service,
+        SHARED,
+        json!({ "phone": "5500000000" }),
+    )
+    .await;
     for viewer in [&paletas, &tacos] {
         assert_eq!(bp(&shop, viewer, SHARED).await["phone"], "5500000000");
     }
@@ -73,9 +102,17 @@ async fn no_seller_gives_a_code_to_another_shops_login() {
     let shop = Shop::open().await;
     let before = logins(&shop, SHARED).await;
     // Whether the field is refused or left out: no login has the code.
-    shop.ask(&seller(TACOS), UPDATE, json!({ "uid": SHARED, "data": { "extUid": "Chosen0001" } })).await;
+    shop.ask(
+        &seller(TACOS),
+        UPDATE,
+        json!({ "uid": SHARED, "data": { "extUid": "Chosen0001" } }),
+    )
+    .await;
     assert_eq!(logins(&shop, SHARED).await, before);
-    assert_eq!(bp(&shop, &seller(PALETAS), SHARED).await["extUid"], "DemoCode02");
+    assert_eq!(
+        bp(&shop, &seller(PALETAS), SHARED).await["extUid"],
+        "DemoCode02"
+    );
 }
 
 #[actix::test]
@@ -85,7 +122,12 @@ async fn who_only_took_an_order_sees_neither_code_nor_number_on_any_way() {
     let paletas = seller(PALETAS);
     let nothing = json!({ "extUid": null, "phone": null, "createdBy": null, "updatedBy": null });
     assert_eq!(bp(&shop, &paletas, OF_TACOS).await, nothing);
-    let own = shop.read(&seller(TACOS), "{ bp(where: { extUid: \"DemoCode06\" }) { uid phone } }").await;
+    let own = shop
+        .read(
+            &seller(TACOS),
+            "{ bp(where: { extUid: \"DemoCode06\" }) { uid phone } }",
+        )
+        .await;
     assert_eq!(own["bp"], json!({ "uid": OF_TACOS, "phone": "5534567806" }));
 
     let found = async |filter: &str| {
@@ -109,9 +151,11 @@ async fn who_only_took_an_order_sees_neither_code_nor_number_on_any_way() {
         assert_eq!(found(guess).await, (0, 0), "{guess}");
     }
     // They are null, in every respect.
-    for right in
-        ["{ phone: null }", "{ extUid: null }", "{ AND: [{ createdBy: null }, { updatedBy: null }] }"]
-    {
+    for right in [
+        "{ phone: null }",
+        "{ extUid: null }",
+        "{ AND: [{ createdBy: null }, { updatedBy: null }] }",
+    ] {
         assert_eq!(found(right).await, (1, 1), "{right}");
     }
     for (text, code) in [
@@ -136,7 +180,10 @@ async fn who_only_took_an_order_sees_neither_code_nor_number_on_any_way() {
             None => assert_eq!(told.data, json!({ "bp": null }), "{told:?}"),
         }
     }
-    assert_eq!(bp(&shop, &seller(TACOS), OF_TACOS).await["phone"], "5534567806");
+    assert_eq!(
+        bp(&shop, &seller(TACOS), OF_TACOS).await["phone"],
+        "5534567806"
+    );
 }
 
 #[actix::test]
@@ -144,13 +191,22 @@ async fn a_shared_customers_row_names_no_other_seller() {
     let shop = Shop::open().await;
     let (paletas, tacos) = (seller(PALETAS), seller(TACOS));
     let answer = update(&shop, &tacos, SHARED, json!({ "name2": "x" })).await;
-    assert_eq!((&answer["createdBy"], &answer["updatedBy"]), (&Value::Null, &json!(TACOS)));
+    assert_eq!(
+        (&answer["createdBy"], &answer["updatedBy"]),
+        (&Value::Null, &json!(TACOS))
+    );
     let seen = bp(&shop, &paletas, SHARED).await;
-    assert_eq!((&seen["createdBy"], &seen["updatedBy"]), (&json!(PALETAS), &Value::Null));
+    assert_eq!(
+        (&seen["createdBy"], &seen["updatedBy"]),
+        (&json!(PALETAS), &Value::Null)
+    );
     let filtered = "{ bps(where: { updatedBy: \"auth0|demo-tacos\" }) { uid } }";
     assert_eq!(shop.read(&paletas, filtered).await, json!({ "bps": [] }));
     let row = bp(&shop, &Viewer::Service, SHARED).await;
-    assert_eq!((&row["createdBy"], &row["updatedBy"]), (&json!(PALETAS), &json!(TACOS)));
+    assert_eq!(
+        (&row["createdBy"], &row["updatedBy"]),
+        (&json!(PALETAS), &json!(TACOS))
+    );
 }
 
 #[actix::test]
@@ -160,7 +216,13 @@ async fn a_customers_session_is_for_the_shop_whose_code_opened_it() {
     let orders = "{ orders(first: 5) { uid assignedTo { extUid } issuedTo { uid extUid phone createdBy customerOf(first: 5) { extUid }
         orders(first: 5) { uid } } items(first: 5) { pricing(first: 5) { uid } } } }";
     let code = bp(&shop, &seller(TACOS), SHARED).await["extUid"].clone();
-    update(&shop, &seller(PALETAS), SHARED, json!({ "phone": "5511112222" })).await;
+    update(
+        &shop,
+        &seller(PALETAS),
+        SHARED,
+        json!({ "phone": "5511112222" }),
+    )
+    .await;
     for (viewer, of, other, code, phone) in [
         (&here, PALETAS, TACOS, json!("DemoCode02"), "5511112222"),
         (&there, TACOS, PALETAS, code, "5523456795"),
@@ -171,7 +233,13 @@ async fn a_customers_session_is_for_the_shop_whose_code_opened_it() {
         assert!(!data.to_string().contains(other), "{data}");
         assert_eq!(list[0]["assignedTo"]["extUid"], of);
         // What the customer's session shows of the customer is this shop's as well: a seller may be the one who reads it.
-        assert_eq!((&list[0]["issuedTo"]["extUid"], &list[0]["issuedTo"]["phone"]), (&code, &json!(phone)));
+        assert_eq!(
+            (
+                &list[0]["issuedTo"]["extUid"],
+                &list[0]["issuedTo"]["phone"]
+            ),
+            (&code, &json!(phone))
+        );
     }
     let foreign = "cdemoorder000000000000011";
     let read = format!("{{ order(where: {{ uid: \"{foreign}\" }}) {{ name }} }}");
@@ -192,7 +260,10 @@ async fn a_customers_session_is_for_the_shop_whose_code_opened_it() {
 #[actix::test]
 async fn deleting_a_shared_customer_is_refused_in_one_way_whatever_hangs_on_it() {
     let shop = Shop::open().await;
-    shop.tables.batch_execute("update \"Order\" set stage = 'CLOSED'").await.unwrap();
+    shop.tables
+        .batch_execute("update \"Order\" set stage = 'CLOSED'")
+        .await
+        .unwrap();
     let delete = format!("mutation {{ deleteBp(where: {{ uid: \"{SHARED}\" }}) {{ uid }} }}");
     let with_orders = shop.ask(&seller(PALETAS), &delete, json!({})).await;
     shop.tables
@@ -201,7 +272,10 @@ async fn deleting_a_shared_customer_is_refused_in_one_way_whatever_hangs_on_it()
         .unwrap();
     let without = shop.ask(&seller(PALETAS), &delete, json!({})).await;
     for told in [&with_orders, &without] {
-        assert_eq!((told.code(), told.errors[0].message.as_str()), ("FORBIDDEN", "Cannot access this Bp"));
+        assert_eq!(
+            (told.code(), told.errors[0].message.as_str()),
+            ("FORBIDDEN", "Cannot access this Bp")
+        );
     }
     assert_eq!(with_orders.errors, without.errors);
 }
@@ -210,9 +284,16 @@ async fn deleting_a_shared_customer_is_refused_in_one_way_whatever_hangs_on_it()
 async fn nobody_chooses_a_customers_id_or_takes_a_deleted_customers() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
-    shop.tables.batch_execute("update \"Order\" set stage = 'CLOSED'").await.unwrap();
+    shop.tables
+        .batch_execute("update \"Order\" set stage = 'CLOSED'")
+        .await
+        .unwrap();
     let deleted = "cdemobp000000000000000004";
-    shop.read(&paletas, &format!("mutation {{ deleteBp(where: {{ uid: \"{deleted}\" }}) {{ uid }} }}")).await;
+    shop.read(
+        &paletas,
+        &format!("mutation {{ deleteBp(where: {{ uid: \"{deleted}\" }}) {{ uid }} }}"),
+    )
+    .await;
     let create = "mutation($data: BpCreateInput!) { createBp(data: $data) { uid extUid } }";
     let of = json!({ "connect": { "extUid": PALETAS } });
     for uid in [TACOS, deleted, "chosen"] {
@@ -220,19 +301,35 @@ async fn nobody_chooses_a_customers_id_or_takes_a_deleted_customers() {
         let told = shop.ask(&paletas, create, json!({ "data": data })).await;
         assert_eq!(
             (told.code(), told.errors[0].message.as_str()),
-            ("BAD_USER_INPUT", "'uid' cannot be chosen: the server makes it")
+            (
+                "BAD_USER_INPUT",
+                "'uid' cannot be chosen: the server makes it"
+            )
         );
     }
     // The deleted customer's session, which lives on, shows nothing.
-    assert_eq!(shop.read(&customer(deleted), "{ orders { uid } }").await, json!({ "orders": [] }));
+    assert_eq!(
+        shop.read(&customer(deleted), "{ orders { uid } }").await,
+        json!({ "orders": [] })
+    );
     let data = json!({ "uid": null, "name1": "x", "phone": "5500000003", "customerOf": of });
     let told = shop.ask(&paletas, create, json!({ "data": data })).await;
-    assert_eq!(told.data["createBp"]["extUid"].as_str().unwrap().len(), 10, "{told:?}");
+    assert_eq!(
+        told.data["createBp"]["extUid"].as_str().unwrap().len(),
+        10,
+        "{told:?}"
+    );
 }
 
 async fn logins(shop: &Shop, uid: &str) -> Vec<(String, String)> {
     let sql = "select l.seller, l.code from gom.customer_login l where l.customer = $1 order by 1";
-    shop.tables.query(sql, &[&uid]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
+    shop.tables
+        .query(sql, &[&uid])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect()
 }
 
 #[actix::test]
@@ -252,10 +349,22 @@ async fn logins_follow_customers_whoever_writes_them() {
         "delete from \"_CustomerOf\" where \"A\" = '{SHARED}' and \"B\" = 'cdemouser0000000000000002'"
     );
     shop.tables.batch_execute(&cut).await.unwrap();
-    assert_eq!(bp(&shop, &seller(TACOS), SHARED).await["extUid"], Value::Null);
+    assert_eq!(
+        bp(&shop, &seller(TACOS), SHARED).await["extUid"],
+        Value::Null
+    );
     // Another code in the row is another for the first shop.
-    update(&shop, &Viewer::Service, SHARED, json!({ "extUid": "Another001" })).await;
-    assert_eq!(bp(&shop, &seller(PALETAS), SHARED).await["extUid"], "Another001");
+    update(
+        &shop,
+        &Viewer::Service,
+        SHARED,
+        json!({ "extUid": "Another001" }),
+    )
+    .await;
+    assert_eq!(
+        bp(&shop, &seller(PALETAS), SHARED).await["extUid"],
+        "Another001"
+    );
     assert_eq!(logins(&shop, SHARED).await[1], before[1]);
     shop.read(
         &Viewer::Service,
@@ -269,8 +378,10 @@ async fn logins_follow_customers_whoever_writes_them() {
     )
     .await;
     assert_eq!(
-        shop.count("select count(*) from gom.customer_login where seller = 'cdemouser0000000000000002'")
-            .await,
+        shop.count(
+            "select count(*) from gom.customer_login where seller = 'cdemouser0000000000000002'"
+        )
+        .await,
         0
     );
     assert!(bp(&shop, &Viewer::Service, ORDER_OF_TACOS).await.is_null());
@@ -299,15 +410,27 @@ async fn customers_of_earlier_versions_get_logins_and_their_devices_a_name_of_th
     );
     shop.tables.batch_execute(&old).await.unwrap();
     let application: &dyn Application = &gom::shop::Shop;
-    let read = application.read_datamodel(&settings("postgres://unused@localhost/unused")).unwrap();
+    let read = application
+        .read_datamodel(&settings("postgres://unused@localhost/unused"))
+        .unwrap();
     let deployment = Deployment::new(&read.model, &read.text, "default$default");
     let mut client = shop.connect().await;
-    let steps = migrations::apply(&mut client, &deployment, &|_| {}).await.unwrap().steps;
+    let steps = migrations::apply(&mut client, &deployment, &|_| {})
+        .await
+        .unwrap()
+        .steps;
     assert_eq!(steps.len(), 1, "{steps:?}");
 
     let code = "select count(*) from gom.customer_login l join \"Bp\" b on b.uid = l.customer where l.code = b.\"extUid\"";
-    assert_eq!(shop.count("select count(*) from gom.customer_login").await, 10);
-    assert_eq!(shop.count(code).await, 9, "every code that there was still opens a shop");
+    assert_eq!(
+        shop.count("select count(*) from gom.customer_login").await,
+        10
+    );
+    assert_eq!(
+        shop.count(code).await,
+        9,
+        "every code that there was still opens a shop"
+    );
     let logins = logins(&shop, SHARED).await;
     assert_eq!(
         logins[1],
@@ -315,10 +438,18 @@ async fn customers_of_earlier_versions_get_logins_and_their_devices_a_name_of_th
         "of the shop that made the row"
     );
     let rows = async |sql: &str| -> Vec<String> {
-        shop.tables.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+        shop.tables
+            .query(sql, &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect()
     };
-    let (first, shared) =
-        (format!("customer:cdemobp000000000000000001:{PALETAS}"), format!("customer:{SHARED}:{OF_TACOS}"));
+    let (first, shared) = (
+        format!("customer:cdemobp000000000000000001:{PALETAS}"),
+        format!("customer:{SHARED}:{OF_TACOS}"),
+    );
     let devices = rows("select subject from gom.push_device order by endpoint").await;
     // Nobody knows whose the device of the ambiguous name was.
     assert_eq!(devices, [PALETAS, &first, &shared]);
@@ -326,5 +457,11 @@ async fn customers_of_earlier_versions_get_logins_and_their_devices_a_name_of_th
     // What is settled of a customer of two shops may be of either: it is shown to nobody.
     assert_eq!(recipients, [SHARED, &shared, OF_TACOS, PALETAS, &first]);
     // A second time there is nothing to do.
-    assert!(migrations::apply(&mut client, &deployment, &|_| {}).await.unwrap().steps.is_empty());
+    assert!(
+        migrations::apply(&mut client, &deployment, &|_| {})
+            .await
+            .unwrap()
+            .steps
+            .is_empty()
+    );
 }

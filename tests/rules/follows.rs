@@ -62,7 +62,10 @@ insert into "Note" ("id", "text", "card") values ('n', 'as it was', 'c');
 "#;
 
 async fn teams() -> (Shop, Viewer) {
-    (Shop::open_other(DATAMODEL, POLICY).await, holder("me", vec!["role:owner".into(), "do:it".into()]))
+    (
+        Shop::open_other(DATAMODEL, POLICY).await,
+        holder("me", vec!["role:owner".into(), "do:it".into()]),
+    )
 }
 
 /// While nobody gives anything away. Puts the rows back.
@@ -75,7 +78,8 @@ async fn is_allowed(teams: &Shop, viewer: &Viewer, text: &str) {
 #[actix::test]
 async fn a_row_that_moves_to_anothers_by_a_table_meanwhile_is_neither_changed_nor_deleted() {
     let (teams, me) = teams().await;
-    let give = r#"update "Player" set "name" = 'yours now'; update "_TeamPlayers" set "B" = 'tyou'"#;
+    let give =
+        r#"update "Player" set "name" = 'yours now'; update "_TeamPlayers" set "B" = 'tyou'"#;
     for players in [
         r#"{update: [{where: {id: "p"}, data: {name: "stolen"}}]}"#,
         r#"{upsert: [{where: {id: "p"}, update: {name: "stolen"}, create: {name: "new"}}]}"#,
@@ -91,16 +95,24 @@ async fn a_row_that_moves_to_anothers_by_a_table_meanwhile_is_neither_changed_no
         teams.ask_beside(give, &me, &text, json!({})).await;
         let player = r#"select concat_ws(' ', p."name", l."B") from "Player" p left join "_TeamPlayers" l on l."A" = p."id"
                         where p."id" = 'p'"#;
-        assert_eq!(teams.text(player).await.as_deref(), Some("yours now tyou"), "{players}");
-        assert_eq!(teams.count(r#"select count(*) from "Player_tags""#).await, 0, "{players}");
+        assert_eq!(
+            teams.text(player).await.as_deref(),
+            Some("yours now tyou"),
+            "{players}"
+        );
+        assert_eq!(
+            teams.count(r#"select count(*) from "Player_tags""#).await,
+            0,
+            "{players}"
+        );
     }
 }
 
 #[actix::test]
-async fn a_row_below_one_that_others_decide_is_neither_changed_nor_deleted_when_it_is_given_away_meanwhile() {
+async fn a_row_below_one_that_others_decide_is_neither_changed_nor_deleted_when_it_is_given_away_meanwhile()
+ {
     let (teams, me) = teams().await;
-    let give =
-        r#"update "Team" set "owner" = 'you' where "id" = 'tme'; update "Card" set "text" = 'yours now'"#;
+    let give = r#"update "Team" set "owner" = 'you' where "id" = 'tme'; update "Card" set "text" = 'yours now'"#;
     for cards in [
         r#"{update: [{where: {id: "c"}, data: {text: "stolen"}}]}"#,
         r#"{upsert: [{where: {id: "c"}, update: {text: "stolen"}, create: {text: "new"}}]}"#,
@@ -108,22 +120,28 @@ async fn a_row_below_one_that_others_decide_is_neither_changed_nor_deleted_when_
         r#"{delete: [{id: "c"}]}"#,
         r#"{deleteMany: [{id: "c"}]}"#,
     ] {
-        let text =
-            format!(r#"mutation {{ updateList(where: {{id: "l"}}, data: {{cards: {cards}}}) {{ id }} }}"#);
+        let text = format!(
+            r#"mutation {{ updateList(where: {{id: "l"}}, data: {{cards: {cards}}}) {{ id }} }}"#
+        );
         is_allowed(&teams, &me, &text).await;
         teams.ask_beside(give, &me, &text, json!({})).await;
         let card = r#"select concat_ws(' ', "text", "list") from "Card" where "id" = 'c'"#;
-        assert_eq!(teams.text(card).await.as_deref(), Some("yours now l"), "{cards}");
+        assert_eq!(
+            teams.text(card).await.as_deref(),
+            Some("yours now l"),
+            "{cards}"
+        );
     }
 }
 
 #[actix::test]
 async fn a_row_that_is_given_away_while_its_deletion_waits_for_another_row_stays() {
     let (teams, me) = teams().await;
-    let give =
-        r#"update "Team" set "owner" = 'you' where "id" = 'tme'; update "Note" set "text" = 'yours now'"#;
-    for delete in [r#"deleteCard(where: {id: "c"}) { id }"#, r#"deleteManyCards(where: {id: "c"}) { count }"#]
-    {
+    let give = r#"update "Team" set "owner" = 'you' where "id" = 'tme'; update "Note" set "text" = 'yours now'"#;
+    for delete in [
+        r#"deleteCard(where: {id: "c"}) { id }"#,
+        r#"deleteManyCards(where: {id: "c"}) { count }"#,
+    ] {
         let text = format!("mutation {{ {delete} }}");
         is_allowed(&teams, &me, &text).await;
         let told = teams.ask_beside(give, &me, &text, json!({})).await;
@@ -132,6 +150,10 @@ async fn a_row_that_is_given_away_while_its_deletion_waits_for_another_row_stays
             ("FORBIDDEN", "Cannot access this Card"),
             "{delete}"
         );
-        assert_eq!(teams.text(r#"select "card" from "Note""#).await.as_deref(), Some("c"), "{delete}");
+        assert_eq!(
+            teams.text(r#"select "card" from "Note""#).await.as_deref(),
+            Some("c"),
+            "{delete}"
+        );
     }
 }

@@ -27,8 +27,14 @@ async fn done(lab: &Shop, viewer: &Viewer, text: &str) -> Value {
 }
 
 async fn refused(lab: &Shop, viewer: &Viewer, text: &str, message: &str) {
-    let told = lab.ask(viewer, &format!("mutation {{ {text} }}"), json!({})).await;
-    assert_eq!((told.code(), told.errors[0].message.as_str()), ("FORBIDDEN", message), "{text}");
+    let told = lab
+        .ask(viewer, &format!("mutation {{ {text} }}"), json!({}))
+        .await;
+    assert_eq!(
+        (told.code(), told.errors[0].message.as_str()),
+        ("FORBIDDEN", message),
+        "{text}"
+    );
 }
 
 /// R3
@@ -37,16 +43,31 @@ async fn a_row_that_is_given_away_meanwhile_is_not_overwritten_however_the_write
     let (lab, me) = lab().await;
     let give = r#"update "Task" set "owner" = 'you', "title" = 'yours now'"#;
     for (text, answer) in [
-        (r#"updateTask(where: {id: "kme"}, data: {title: "stolen"}) { id }"#, None),
+        (
+            r#"updateTask(where: {id: "kme"}, data: {title: "stolen"}) { id }"#,
+            None,
+        ),
         (r#"deleteTask(where: {id: "kme"}) { id }"#, None),
         (
             r#"updateTeam(where: {id: "tme"}, data: {tasks: {update: [{where: {id: "kme"}, data: {title: "stolen"}}]}}) { id }"#,
             None,
         ),
-        (r#"updateTeam(where: {id: "tme"}, data: {tasks: {delete: [{id: "kme"}]}}) { id }"#, None),
-        (r#"updateTeam(where: {id: "tme"}, data: {tasks: {disconnect: [{id: "kme"}]}}) { id }"#, None),
-        (r#"updateTeam(where: {id: "tme"}, data: {tasks: {connect: [{id: "kme"}]}}) { id }"#, None),
-        (r#"updateTeam(where: {id: "tme"}, data: {tasks: {set: [{id: "kme"}]}}) { id }"#, None),
+        (
+            r#"updateTeam(where: {id: "tme"}, data: {tasks: {delete: [{id: "kme"}]}}) { id }"#,
+            None,
+        ),
+        (
+            r#"updateTeam(where: {id: "tme"}, data: {tasks: {disconnect: [{id: "kme"}]}}) { id }"#,
+            None,
+        ),
+        (
+            r#"updateTeam(where: {id: "tme"}, data: {tasks: {connect: [{id: "kme"}]}}) { id }"#,
+            None,
+        ),
+        (
+            r#"updateTeam(where: {id: "tme"}, data: {tasks: {set: [{id: "kme"}]}}) { id }"#,
+            None,
+        ),
         // Like a row that was not there: the other branch is taken.
         (
             r#"updateTeam(where: {id: "tme"}, data: {tasks: {upsert: [{where: {id: "kme"}, update: {title: "stolen"}, create: {owner: {connect: {id: "me"}}}}]}}) { id }"#,
@@ -70,7 +91,9 @@ async fn a_row_that_is_given_away_meanwhile_is_not_overwritten_however_the_write
         ),
     ] {
         lab.tables
-            .batch_execute(r#"update "Task" set "owner" = 'me', "team" = 'tme', "updatedBy" = null"#)
+            .batch_execute(
+                r#"update "Task" set "owner" = 'me', "team" = 'tme', "updatedBy" = null"#,
+            )
             .await
             .unwrap();
         let told = lab
@@ -86,7 +109,11 @@ async fn a_row_that_is_given_away_meanwhile_is_not_overwritten_however_the_write
             Some(answer) => assert_eq!((&told.data, told.errors.len()), (&answer, 0), "{text}"),
         }
         let row = r#"select concat_ws(' ', "owner", "team", "title", "updatedBy", (select count(*) from "Task_tags")) from "Task" where "id" = 'kme'"#;
-        assert_eq!(lab.text(row).await.as_deref(), Some("you tme yours now 0"), "{text}");
+        assert_eq!(
+            lab.text(row).await.as_deref(),
+            Some("you tme yours now 0"),
+            "{text}"
+        );
     }
 }
 
@@ -104,7 +131,12 @@ async fn where_other_rows_decide_a_write_looks_at_them_after_it_has_waited() {
         )
         .await;
     assert_eq!(told.code(), "FORBIDDEN");
-    assert_eq!(lab.text(r#"select "number" from "Passport" where "id" = 'a'"#).await.as_deref(), Some("A2"));
+    assert_eq!(
+        lab.text(r#"select "number" from "Passport" where "id" = 'a'"#)
+            .await
+            .as_deref(),
+        Some("A2")
+    );
 }
 
 /// A row that goes from one partner of the viewer's to another while a write waits for it is the viewer's still.
@@ -117,10 +149,14 @@ async fn a_row_that_changes_partners_meanwhile_and_stays_the_viewers_is_written(
     ] {
         let give = r#"update "Note" set "task" = 'kme2', "text" = 'given' where "id" = 'nme'"#;
         lab.tables
-            .batch_execute(r#"update "Note" set "task" = 'kme', "text" = 'mine' where "id" = 'nme'"#)
+            .batch_execute(
+                r#"update "Note" set "task" = 'kme', "text" = 'mine' where "id" = 'nme'"#,
+            )
             .await
             .unwrap();
-        let told = lab.ask_beside(give, &me, &format!("mutation {{ {text} }}"), json!({})).await;
+        let told = lab
+            .ask_beside(give, &me, &format!("mutation {{ {text} }}"), json!({}))
+            .await;
         assert!(told.errors.is_empty(), "{told:?}");
         let note = r#"select concat_ws(' ', "task", "text") from "Note" where "id" = 'nme'"#;
         assert_eq!(lab.text(note).await.as_deref(), Some("kme2 b"), "{text}");
@@ -137,20 +173,39 @@ async fn a_link_in_a_table_is_cut_only_by_who_may_write_one_of_its_rows() {
         )
     };
     refused(&lab, &me, &connect("pyou"), "Cannot access this Team").await;
-    refused(&lab, &me, &connect("pyou").replace("connect", "set"), "Cannot access this Team").await;
+    refused(
+        &lab,
+        &me,
+        &connect("pyou").replace("connect", "set"),
+        "Cannot access this Team",
+    )
+    .await;
     assert_eq!(
-        lab.count(r#"select count(*) from "_TeamPlayers" where "B" = 'tyou' or "A" = 'tyou'"#).await,
+        lab.count(r#"select count(*) from "_TeamPlayers" where "B" = 'tyou' or "A" = 'tyou'"#)
+            .await,
         1
     );
     // A player of nobody's, and an own one that is the other's.
     lab.tables
-        .batch_execute(r#"delete from "_TeamPlayers"; insert into "_TeamPlayers" values ('pme', 'tyou')"#)
+        .batch_execute(
+            r#"delete from "_TeamPlayers"; insert into "_TeamPlayers" values ('pme', 'tyou')"#,
+        )
         .await
         .unwrap();
-    assert_eq!(done(&lab, &me, &connect("pyou")).await["updateTeam"]["players"], json!([{ "id": "pyou" }]));
+    assert_eq!(
+        done(&lab, &me, &connect("pyou")).await["updateTeam"]["players"],
+        json!([{ "id": "pyou" }])
+    );
     let both = json!([{ "id": "pme" }, { "id": "pyou" }]);
-    assert_eq!(done(&lab, &me, &connect("pme")).await["updateTeam"]["players"], both);
-    assert_eq!(done(&lab, &me, &connect("pme")).await["updateTeam"]["players"], both, "as it was");
+    assert_eq!(
+        done(&lab, &me, &connect("pme")).await["updateTeam"]["players"],
+        both
+    );
+    assert_eq!(
+        done(&lab, &me, &connect("pme")).await["updateTeam"]["players"],
+        both,
+        "as it was"
+    );
 }
 
 /// R5
@@ -164,8 +219,19 @@ async fn a_deletion_does_not_write_into_rows_that_may_only_be_seen() {
         "Cannot access this Task",
     )
     .await;
-    refused(&lab, &me, r#"deleteCat(where: {id: "cme"}) { id }"#, "Cannot access this Cat").await;
-    assert_eq!(lab.text(r#"select "cat" from "Task" where "id" = 'kyou'"#).await.as_deref(), Some("cme"));
+    refused(
+        &lab,
+        &me,
+        r#"deleteCat(where: {id: "cme"}) { id }"#,
+        "Cannot access this Cat",
+    )
+    .await;
+    assert_eq!(
+        lab.text(r#"select "cat" from "Task" where "id" = 'kyou'"#)
+            .await
+            .as_deref(),
+        Some("cme")
+    );
     // R6: whose link is cut with it bears the stamp.
     lab.tables
         .batch_execute(
@@ -216,7 +282,10 @@ async fn an_id_that_may_not_be_named_is_neither_shown_in_cursors_nor_in_messages
         );
     }
     let read = lab
-        .read(&blind, "{ teamsConnection(first: 1) { pageInfo { hasNextPage } edges { node { name } } } }")
+        .read(
+            &blind,
+            "{ teamsConnection(first: 1) { pageInfo { hasNextPage } edges { node { name } } } }",
+        )
         .await;
     assert_eq!(read["teamsConnection"]["pageInfo"]["hasNextPage"], true);
 }
@@ -230,28 +299,41 @@ async fn what_is_tied_already_is_tied_again_where_the_tie_makes_it_the_viewers()
         let text = format!(
             r#"updatePerson(where: {{id: "{person}"}}, data: {{passport: {{connect: {{id: "a"}}}}}}) {{ passport {{ id }} }}"#
         );
-        assert_eq!(done(&lab, &me, &text).await["updatePerson"]["passport"]["id"], "a");
+        assert_eq!(
+            done(&lab, &me, &text).await["updatePerson"]["passport"]["id"],
+            "a"
+        );
     }
     let text = r#"updatePassport(where: {id: "a"}, data: {holder: {connect: {id: "p1"}}}) { holder { id } }"#;
-    assert_eq!(done(&lab, &me, text).await["updatePassport"]["holder"]["id"], "p1");
+    assert_eq!(
+        done(&lab, &me, text).await["updatePassport"]["holder"]["id"],
+        "p1"
+    );
     for tasks in [
         r#"{set: [{id: "kme"}, {id: "kme2"}]}"#,
         r#"{set: [{id: "kme2"}]}"#,
         r#"{connect: [{id: "kme2"}]}"#,
         "{set: []}",
     ] {
-        done(&lab, &me, &format!(r#"updateTeam(where: {{id: "tme"}}, data: {{tasks: {tasks}}}) {{ id }}"#))
-            .await;
+        done(
+            &lab,
+            &me,
+            &format!(r#"updateTeam(where: {{id: "tme"}}, data: {{tasks: {tasks}}}) {{ id }}"#),
+        )
+        .await;
     }
-    assert_eq!(lab.count(r#"select count(*) from "Task" where "team" is not null"#).await, 0);
+    assert_eq!(
+        lab.count(r#"select count(*) from "Task" where "team" is not null"#)
+            .await,
+        0
+    );
 }
 
 /// 13 of the engine
 #[actix::test]
 async fn an_upsert_is_not_judged_by_the_branch_that_it_does_not_take() {
     let (lab, me) = lab().await;
-    let text =
-        r#"upsertTeam(where: {id: "tme"}, create: {id: "tyou", name: "x"}, update: {name: "n"}) { name }"#;
+    let text = r#"upsertTeam(where: {id: "tme"}, create: {id: "tyou", name: "x"}, update: {name: "n"}) { name }"#;
     assert_eq!(done(&lab, &me, text).await["upsertTeam"]["name"], "n");
     let text = r#"updateTeam(where: {id: "tme"}, data: {tasks: {upsert: [{where: {id: "kme"}, create: {id: "kyou"}, update: {title: "t"}}]}}) { id }"#;
     done(&lab, &me, text).await;
@@ -279,11 +361,16 @@ async fn a_list_that_two_set_at_the_same_time_holds_what_the_second_says() {
     let other = r#"select 1 from "Task" where "id" = 'kme' for update; insert into "Task_tags" values ('kme', 1000, 'x')"#;
     let set = r#"mutation { updateTeam(where: {id: "tme"}, data: {tasks: {update: [{where: {id: "kme"}, data: {tags: {set: ["z"]}}}]}}) { id } }"#;
     for viewer in [&me, &Viewer::Service] {
-        lab.tables.batch_execute(r#"delete from "Task_tags""#).await.unwrap();
+        lab.tables
+            .batch_execute(r#"delete from "Task_tags""#)
+            .await
+            .unwrap();
         let told = lab.ask_beside(other, viewer, set, json!({})).await;
         assert!(told.errors.is_empty(), "{told:?}");
         assert_eq!(
-            lab.text(r#"select string_agg("value", ' ') from "Task_tags""#).await.as_deref(),
+            lab.text(r#"select string_agg("value", ' ') from "Task_tags""#)
+                .await
+                .as_deref(),
             Some("z")
         );
     }
@@ -297,6 +384,14 @@ async fn of_two_partners_at_an_end_for_one_all_are_shown_the_same() {
         .batch_execute(r#"insert into "_TeamPlayers" values ('pme', 'tyou'), ('pme', 'tme')"#)
         .await
         .unwrap();
-    let teams = lab.read(&me, "{ teams(where: { id: \"tme\" }) { players { team { id } } } }").await;
-    assert_eq!(teams["teams"][0]["players"], json!([{ "team": { "id": "tme" } }]));
+    let teams = lab
+        .read(
+            &me,
+            "{ teams(where: { id: \"tme\" }) { players { team { id } } } }",
+        )
+        .await;
+    assert_eq!(
+        teams["teams"][0]["players"],
+        json!([{ "team": { "id": "tme" } }])
+    );
 }

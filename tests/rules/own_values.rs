@@ -32,7 +32,10 @@ Ticket = "{}"
 #[actix::test]
 async fn each_owner_reads_its_own_value_of_nodes_whatever_type_their_ids_have() {
     let shop = Shop::open_other(DATAMODEL, POLICY).await;
-    let [me, you] = ["11111111-aaaa-4aaa-8aaa-111111111111", "22222222-bbbb-4bbb-8bbb-222222222222"];
+    let [me, you] = [
+        "11111111-aaaa-4aaa-8aaa-111111111111",
+        "22222222-bbbb-4bbb-8bbb-222222222222",
+    ];
     let thing = "33333333-cccc-4ccc-8ccc-333333333333";
     let rows = format!(
         r#"insert into "Seller" ("id", "subject") values ('{me}', 'me'), ('{you}', 'you');
@@ -56,8 +59,14 @@ async fn each_owner_reads_its_own_value_of_nodes_whatever_type_their_ids_have() 
         let text = r#"{ things(where: {code_in: ["mine", "column"]}) { id } tickets(where: {thing: {code: "yours"}}) { id } }"#;
         let found = shop.read(&viewer, text).await;
         let count = |field: &str| found[field].as_array().unwrap().len();
-        assert_eq!((count("things"), count("tickets")), if subject == "me" { (1, 0) } else { (0, 1) });
+        assert_eq!(
+            (count("things"), count("tickets")),
+            if subject == "me" { (1, 0) } else { (0, 1) }
+        );
         let text = "mutation { updateTicket(where: {id: 7}, data: {}) { code } }";
-        assert_eq!(shop.read(&viewer, text).await["updateTicket"]["code"], json!(of_ticket));
+        assert_eq!(
+            shop.read(&viewer, text).await["updateTicket"]["code"],
+            json!(of_ticket)
+        );
     }
 }

@@ -12,7 +12,11 @@ const OF_PALETAS: &str = "cdemobp000000000000000001";
 const OF_TACOS: &str = "cdemobp000000000000000006";
 
 fn names(list: &Value, key: &str) -> Vec<String> {
-    list.as_array().unwrap().iter().map(|row| row[key].as_str().unwrap().to_owned()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row[key].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[actix::test]
@@ -30,14 +34,31 @@ async fn a_seller_sees_the_own_shop_and_nothing_else() {
         .await;
     assert_eq!(
         names(&data["bps"], "extUid"),
-        ["DemoCode01", "DemoCode02", "DemoCode03", "DemoCode04", "DemoCode05"]
+        [
+            "DemoCode01",
+            "DemoCode02",
+            "DemoCode03",
+            "DemoCode04",
+            "DemoCode05"
+        ]
     );
     assert_eq!(data["orders"].as_array().unwrap().len(), 6);
     assert_eq!(data["ordersConnection"]["aggregate"]["count"], 6);
     let text = data.to_string();
-    assert!(!text.contains("demo-tacos"), "the customer of both shows one seller only: {text}");
-    let all = shop.read(&Viewer::Service, "{ orders { uid } bps { uid } }").await;
-    assert_eq!((all["orders"].as_array().unwrap().len(), all["bps"].as_array().unwrap().len()), (11, 9));
+    assert!(
+        !text.contains("demo-tacos"),
+        "the customer of both shows one seller only: {text}"
+    );
+    let all = shop
+        .read(&Viewer::Service, "{ orders { uid } bps { uid } }")
+        .await;
+    assert_eq!(
+        (
+            all["orders"].as_array().unwrap().len(),
+            all["bps"].as_array().unwrap().len()
+        ),
+        (11, 9)
+    );
 }
 
 #[actix::test]
@@ -49,19 +70,38 @@ async fn f02_nested_selections_do_not_cross_shops() {
                     orders { uid assignedTo { extUid orders { uid } } } } }";
     let data = shop.read(&seller(PALETAS), text).await;
     assert_eq!(names(&data["bp"]["customerOf"], "extUid"), [PALETAS]);
-    assert_eq!(names(&data["bp"]["orders"], "uid"), ["cdemoorder000000000000002"]);
+    assert_eq!(
+        names(&data["bp"]["orders"], "uid"),
+        ["cdemoorder000000000000002"]
+    );
     assert!(!data.to_string().contains("DemoCode06"));
 
     // Without permission metadata the original let everyone in; here an operation that is not listed is refused.
-    for text in
-        ["{ users { extUid } }", "{ items { uid } }", "{ pricesConnection { edges { node { uid } } } }"]
-    {
-        assert_eq!(shop.ask(&seller(PALETAS), text, json!({})).await.code(), "FORBIDDEN", "{text}");
+    for text in [
+        "{ users { extUid } }",
+        "{ items { uid } }",
+        "{ pricesConnection { edges { node { uid } } } }",
+    ] {
+        assert_eq!(
+            shop.ask(&seller(PALETAS), text, json!({})).await.code(),
+            "FORBIDDEN",
+            "{text}"
+        );
     }
     let nobody = holder(PALETAS, vec!["role:seller".into()]);
-    assert_eq!(shop.ask(&nobody, "{ orders { uid } }", json!({})).await.code(), "FORBIDDEN");
+    assert_eq!(
+        shop.ask(&nobody, "{ orders { uid } }", json!({}))
+            .await
+            .code(),
+        "FORBIDDEN"
+    );
     let without_role = holder(PALETAS, vec!["read:orders".into()]);
-    assert_eq!(shop.ask(&without_role, "{ orders { uid } }", json!({})).await.code(), "FORBIDDEN");
+    assert_eq!(
+        shop.ask(&without_role, "{ orders { uid } }", json!({}))
+            .await
+            .code(),
+        "FORBIDDEN"
+    );
 }
 
 #[actix::test]
@@ -69,9 +109,17 @@ async fn foreign_and_missing_rows_read_as_null_alike() {
     let shop = Shop::open().await;
     let text = "query($order: OrderWhereUniqueInput!, $bp: BpWhereUniqueInput!) {
                     order(where: $order) { uid } bp(where: $bp) { uid } }";
-    for (order, bp) in [("cdemoorder000000000000007", OF_TACOS), ("nothing", "nothing")] {
-        let told =
-            shop.ask(&seller(PALETAS), text, json!({ "order": { "uid": order }, "bp": { "uid": bp } })).await;
+    for (order, bp) in [
+        ("cdemoorder000000000000007", OF_TACOS),
+        ("nothing", "nothing"),
+    ] {
+        let told = shop
+            .ask(
+                &seller(PALETAS),
+                text,
+                json!({ "order": { "uid": order }, "bp": { "uid": bp } }),
+            )
+            .await;
         assert!(told.errors.is_empty(), "{told:?}");
         assert_eq!(told.data, json!({ "order": null, "bp": null }));
     }
@@ -84,15 +132,39 @@ async fn a_filter_tells_nothing_of_rows_that_are_not_seen() {
         let text = format!("{{ bps(where: {filter}) {{ extUid }} }}");
         names(&shop.read(&seller(PALETAS), &text).await["bps"], "extUid")
     };
-    let everyone = ["DemoCode01", "DemoCode02", "DemoCode03", "DemoCode04", "DemoCode05"];
+    let everyone = [
+        "DemoCode01",
+        "DemoCode02",
+        "DemoCode03",
+        "DemoCode04",
+        "DemoCode05",
+    ];
     let none: [&str; 0] = [];
     // The shared customer has an order elsewhere, called "Cena del viernes".
-    assert_eq!(asked("{ orders_some: { name_starts_with: \"Cena\" } }").await, none);
-    assert_eq!(asked("{ orders_none: { name_starts_with: \"Cena\" } }").await, everyone);
-    assert_eq!(asked("{ orders_every: { name_not_starts_with: \"Cena\" } }").await, everyone);
-    assert_eq!(asked("{ customerOf_some: { extUid: \"auth0|demo-tacos\" } }").await, none);
-    assert_eq!(asked("{ customerOf_every: { extUid: \"auth0|demo-paletas\" } }").await, everyone);
-    assert_eq!(asked("{ NOT: [{ customerOf_some: { extUid: \"auth0|demo-tacos\" } }] }").await, everyone);
+    assert_eq!(
+        asked("{ orders_some: { name_starts_with: \"Cena\" } }").await,
+        none
+    );
+    assert_eq!(
+        asked("{ orders_none: { name_starts_with: \"Cena\" } }").await,
+        everyone
+    );
+    assert_eq!(
+        asked("{ orders_every: { name_not_starts_with: \"Cena\" } }").await,
+        everyone
+    );
+    assert_eq!(
+        asked("{ customerOf_some: { extUid: \"auth0|demo-tacos\" } }").await,
+        none
+    );
+    assert_eq!(
+        asked("{ customerOf_every: { extUid: \"auth0|demo-paletas\" } }").await,
+        everyone
+    );
+    assert_eq!(
+        asked("{ NOT: [{ customerOf_some: { extUid: \"auth0|demo-tacos\" } }] }").await,
+        everyone
+    );
     assert_eq!(asked("{ extUid: \"DemoCode06\" }").await, none);
 
     // A cursor of a foreign row is no cursor at all.
@@ -121,11 +193,23 @@ async fn a_customer_sees_the_own_orders_and_little_of_the_sellers() {
         "{ bps { uid } }",
         "{ promotions { uid } }",
     ] {
-        assert_eq!(shop.ask(&shared, text, json!({})).await.code(), "FORBIDDEN", "{text}");
+        assert_eq!(
+            shop.ask(&shared, text, json!({})).await.code(),
+            "FORBIDDEN",
+            "{text}"
+        );
     }
     // Nothing of promotions, on any way.
-    let data = shop.read(&shared, "{ orders { promotions { uid } } }").await;
-    assert!(data["orders"].as_array().unwrap().iter().all(|order| order["promotions"] == json!([])));
+    let data = shop
+        .read(&shared, "{ orders { promotions { uid } } }")
+        .await;
+    assert!(
+        data["orders"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|order| order["promotions"] == json!([]))
+    );
     let data = shop.read(&customer(OF_PALETAS), "{ orders { uid } }").await;
     assert_eq!(names(&data["orders"], "uid"), ["cdemoorder000000000000001"]);
 }
@@ -144,10 +228,18 @@ async fn a_required_link_to_a_row_that_is_not_seen_is_an_error_at_its_place() {
             json!({}),
         )
         .await;
-    assert_eq!(told.data["order"]["issuedTo"]["uid"], OF_PALETAS, "{told:?}");
+    assert_eq!(
+        told.data["order"]["issuedTo"]["uid"], OF_PALETAS,
+        "{told:?}"
+    );
     // The customer buys there without being a customer: the seller is not seen.
-    let told =
-        shop.ask(&customer_of(TACOS, OF_PALETAS), "{ orders { uid assignedTo { uid } } }", json!({})).await;
+    let told = shop
+        .ask(
+            &customer_of(TACOS, OF_PALETAS),
+            "{ orders { uid assignedTo { uid } } }",
+            json!({}),
+        )
+        .await;
     assert_eq!(told.code(), "FORBIDDEN");
     assert_eq!(told.data, json!({ "orders": [null] }));
     assert_eq!(told.errors[0].path.len(), 3, "{told:?}");

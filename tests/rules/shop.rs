@@ -67,10 +67,13 @@ impl Shop {
         let application: &dyn Application = &gom::shop::Shop;
         let read = application.read_datamodel(&settings).unwrap();
         let engine = Engine::new(read.model.clone(), &EngineOptions::of(&settings)).unwrap();
-        let policy = application.load_policy(&settings, &read.model, &engine.schema).unwrap();
+        let policy = application
+            .load_policy(&settings, &read.model, &engine.schema)
+            .unwrap();
         let write_rules = application.write_rules(&read.model, &engine.schema, &settings);
         let engine = Arc::new(engine.with_policy(policy, write_rules));
-        let database = Database::start(DatabaseOptions::from_url(&test_database.url()).unwrap()).unwrap();
+        let database =
+            Database::start(DatabaseOptions::from_url(&test_database.url()).unwrap()).unwrap();
         let deployment = Deployment {
             database: database.clone(),
             datamodel: read,
@@ -84,8 +87,17 @@ impl Shop {
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
         let tables = test_database.connect().await;
-        tables.batch_execute(&format!("set search_path = \"{}\"", settings.database.schema)).await.unwrap();
-        let live = gom::server::live(&settings, &database, &engine).await.unwrap().local();
+        tables
+            .batch_execute(&format!(
+                "set search_path = \"{}\"",
+                settings.database.schema
+            ))
+            .await
+            .unwrap();
+        let live = gom::server::live(&settings, &database, &engine)
+            .await
+            .unwrap()
+            .local();
         let api = Api {
             engine,
             database: database.local(),
@@ -94,7 +106,12 @@ impl Shop {
             deployed,
             admission: Admission::default(),
         };
-        Shop { api, tables, schema: settings.database.schema.clone(), database: test_database }
+        Shop {
+            api,
+            tables,
+            schema: settings.database.schema.clone(),
+            database: test_database,
+        }
     }
 
     pub async fn ask(&self, viewer: &Viewer, text: &str, variables: Value) -> Told {
@@ -104,13 +121,21 @@ impl Shop {
             variables: variables.as_object().cloned().unwrap_or_default(),
         };
         let deadline = Instant::now() + Duration::from_secs(10);
-        let answer = graphql::execute(&self.api, request, viewer.clone(), false, deadline).await.unwrap();
+        let answer = graphql::execute(&self.api, request, viewer.clone(), false, deadline)
+            .await
+            .unwrap();
         told(answer)
     }
 
     /// Asks while somebody else's transaction is open. It commits as soon as the write waits for it; a write that does
     /// not wait comes first.
-    pub async fn ask_beside(&self, open: &str, viewer: &Viewer, text: &str, variables: Value) -> Told {
+    pub async fn ask_beside(
+        &self,
+        open: &str,
+        viewer: &Viewer,
+        text: &str,
+        variables: Value,
+    ) -> Told {
         self.ask_between(open, "", viewer, text, variables).await
     }
 
@@ -124,7 +149,13 @@ impl Shop {
         variables: Value,
     ) -> Told {
         let other = self.database.connect().await;
-        other.batch_execute(&format!("set search_path = \"{}\"; begin; {open}", self.schema)).await.unwrap();
+        other
+            .batch_execute(&format!(
+                "set search_path = \"{}\"; begin; {open}",
+                self.schema
+            ))
+            .await
+            .unwrap();
         let waiting = "select count(*) from pg_stat_activity
                        where datname = current_database() and wait_event_type = 'Lock'";
         let waits = async {
@@ -138,7 +169,10 @@ impl Shop {
             told = &mut asked => Some(told),
             () = waits => None,
         };
-        other.batch_execute(&format!("{then}; commit")).await.unwrap();
+        other
+            .batch_execute(&format!("{then}; commit"))
+            .await
+            .unwrap();
         match early {
             Some(told) => told,
             None => asked.await,
@@ -193,7 +227,9 @@ pub fn customer_of(seller: &str, uid: &str) -> Viewer {
 }
 
 fn permissions(role: &str) -> Vec<String> {
-    let (_, source) = policy::read(&settings("postgres://unused@localhost/unused")).unwrap().unwrap();
+    let (_, source) = policy::read(&settings("postgres://unused@localhost/unused"))
+        .unwrap()
+        .unwrap();
     source.roles[role].permissions.clone()
 }
 
@@ -203,7 +239,10 @@ fn user(role: &str, subject: &str) -> Viewer {
 
 /// Whoever holds a token with these permissions.
 pub fn holder(subject: &str, permissions: Vec<String>) -> Viewer {
-    holder_of(subject.to_owned(), &json!({ "sub": subject, "permissions": permissions }))
+    holder_of(
+        subject.to_owned(),
+        &json!({ "sub": subject, "permissions": permissions }),
+    )
 }
 
 fn holder_of(subject: String, claims: &Value) -> Viewer {
@@ -218,13 +257,23 @@ pub fn settings(url: &str) -> Settings {
 }
 
 fn settings_with(url: &str, others: &[(&'static str, &str)]) -> Settings {
-    let arguments = [("database.url", url), ("service.secret", "the tests' service secret, long enough")]
-        .iter()
-        .chain(others)
-        .map(|(key, value)| (*key, "the test", (*value).to_owned()))
-        .collect();
-    let inputs = Inputs { purpose: Purpose::Tool, variables: Default::default(), directory: None, arguments };
-    settings::load(&inputs).unwrap_or_else(|error| panic!("{error}")).settings
+    let arguments = [
+        ("database.url", url),
+        ("service.secret", "the tests' service secret, long enough"),
+    ]
+    .iter()
+    .chain(others)
+    .map(|(key, value)| (*key, "the test", (*value).to_owned()))
+    .collect();
+    let inputs = Inputs {
+        purpose: Purpose::Tool,
+        variables: Default::default(),
+        directory: None,
+        arguments,
+    };
+    settings::load(&inputs)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .settings
 }
 
 fn told(answer: Answer) -> Told {
@@ -232,9 +281,17 @@ fn told(answer: Answer) -> Told {
         Data::Refused | Data::Null | Data::NullAfterWrite => Value::Null,
         Data::Fields(fields) => fields
             .iter()
-            .map(|(key, fragment)| (key.clone(), serde_json::from_slice(fragment.as_bytes()).unwrap()))
+            .map(|(key, fragment)| {
+                (
+                    key.clone(),
+                    serde_json::from_slice(fragment.as_bytes()).unwrap(),
+                )
+            })
             .collect::<serde_json::Map<_, _>>()
             .into(),
     };
-    Told { data, errors: answer.errors }
+    Told {
+        data,
+        errors: answer.errors,
+    }
 }

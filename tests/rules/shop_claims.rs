@@ -16,7 +16,11 @@ async fn done(shop: &Shop, viewer: &Viewer, text: &str) -> Value {
 }
 
 async fn uid_of(shop: &Shop, subject: &str) -> String {
-    shop.text(&format!("select \"uid\" from \"User\" where \"extUid\" = '{subject}'")).await.unwrap()
+    shop.text(&format!(
+        "select \"uid\" from \"User\" where \"extUid\" = '{subject}'"
+    ))
+    .await
+    .unwrap()
 }
 
 /// R3b
@@ -35,7 +39,9 @@ async fn a_customer_who_is_given_to_another_seller_meanwhile_is_not_changed() {
     );
     let told = shop.ask_beside(&give, &paletas, &text, json!({})).await;
     assert_eq!(told.code(), "FORBIDDEN", "{told:?}");
-    let row = format!("select concat_ws(' ', \"name1\", \"updatedBy\") from \"Bp\" where \"uid\" = '{OWN}'");
+    let row = format!(
+        "select concat_ws(' ', \"name1\", \"updatedBy\") from \"Bp\" where \"uid\" = '{OWN}'"
+    );
     assert_eq!(shop.text(&row).await.as_deref(), Some("given away it"));
 }
 
@@ -48,7 +54,10 @@ async fn what_is_given_away_meanwhile_is_not_tied() {
     let text = format!(
         "createPromotion(data: {{code: \"N\", name: \"N\", assignedTo: {{connect: {{extUid: \"{PALETAS}\"}}}}}}) {{ uid }}"
     );
-    let promotion = done(&shop, &paletas, &text).await["createPromotion"]["uid"].as_str().unwrap().to_owned();
+    let promotion = done(&shop, &paletas, &text).await["createPromotion"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let give = format!(
         "update \"Order\" set \"assignedTo\" = '{tacos}', \"issuedTo\" = '{customer}' where \"uid\" = '{ORDER}'"
     );
@@ -71,14 +80,27 @@ async fn what_is_given_away_meanwhile_is_not_tied() {
 async fn a_seller_sets_the_items_that_an_order_has_already() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
-    let items =
-        format!("select string_agg(\"uid\", ' ' order by \"uid\") from \"Item\" where \"order\" = '{ORDER}'");
+    let items = format!(
+        "select string_agg(\"uid\", ' ' order by \"uid\") from \"Item\" where \"order\" = '{ORDER}'"
+    );
     let before = shop.text(&items).await.unwrap();
     let all: Vec<Value> = before.split(' ').map(|uid| json!({ "uid": uid })).collect();
     let text = "mutation($data: OrderUpdateInput!) { updateOrder(where: {uid: \"cdemoorder000000000000001\"}, data: $data) { items { uid } } }";
-    let told = shop.ask(&paletas, text, json!({ "data": { "items": { "set": all } } })).await;
+    let told = shop
+        .ask(
+            &paletas,
+            text,
+            json!({ "data": { "items": { "set": all } } }),
+        )
+        .await;
     assert_eq!(told.data["updateOrder"]["items"], json!(all), "{told:?}");
-    let told = shop.ask(&paletas, text, json!({ "data": { "items": { "connect": all[..1] } } })).await;
+    let told = shop
+        .ask(
+            &paletas,
+            text,
+            json!({ "data": { "items": { "connect": all[..1] } } }),
+        )
+        .await;
     assert!(told.errors.is_empty(), "{told:?}");
     assert_eq!(shop.text(&items).await.unwrap(), before);
 }
@@ -91,14 +113,31 @@ async fn a_row_whose_link_is_written_says_who_wrote_it() {
     let written = format!(
         "select concat_ws(' ', \"issuedTo\", \"updatedBy\") from \"Order\" where \"uid\" = '{ORDER}'"
     );
-    shop.tables.batch_execute("update \"Order\" set \"updatedBy\" = null").await.unwrap();
+    shop.tables
+        .batch_execute("update \"Order\" set \"updatedBy\" = null")
+        .await
+        .unwrap();
     done(&shop, &paletas, &format!("updateBp(where: {{uid: \"{SHARED}\"}}, data: {{orders: {{connect: [{{uid: \"{ORDER}\"}}]}}}}) {{ uid }}")).await;
-    assert_eq!(shop.text(&written).await, Some(format!("{SHARED} {PALETAS}")), "from the customer's side");
-    shop.tables.batch_execute("update \"Order\" set \"updatedBy\" = null").await.unwrap();
+    assert_eq!(
+        shop.text(&written).await,
+        Some(format!("{SHARED} {PALETAS}")),
+        "from the customer's side"
+    );
+    shop.tables
+        .batch_execute("update \"Order\" set \"updatedBy\" = null")
+        .await
+        .unwrap();
     done(&shop, &paletas, &format!("updateOrder(where: {{uid: \"{ORDER}\"}}, data: {{issuedTo: {{connect: {{uid: \"{OWN}\"}}}}}}) {{ uid }}")).await;
-    assert_eq!(shop.text(&written).await, Some(format!("{OWN} {PALETAS}")), "from its own");
+    assert_eq!(
+        shop.text(&written).await,
+        Some(format!("{OWN} {PALETAS}")),
+        "from its own"
+    );
     // Not by the service.
-    shop.tables.batch_execute("update \"Order\" set \"updatedBy\" = 'x'").await.unwrap();
+    shop.tables
+        .batch_execute("update \"Order\" set \"updatedBy\" = 'x'")
+        .await
+        .unwrap();
     done(&shop, &Viewer::Service, &format!("updateOrder(where: {{uid: \"{ORDER}\"}}, data: {{issuedTo: {{connect: {{uid: \"{SHARED}\"}}}}}}) {{ uid }}")).await;
     assert_eq!(shop.text(&written).await, Some(format!("{SHARED} x")));
 }
@@ -111,24 +150,35 @@ async fn a_customer_who_may_only_be_seen_is_tied_and_left_from_both_sides() {
     // The other seller's customer has ordered here once.
     let seen = "cdemobp000000000000000006";
     shop.tables
-        .batch_execute(&format!("update \"Order\" set \"issuedTo\" = '{seen}' where \"uid\" = '{ORDER}'"))
+        .batch_execute(&format!(
+            "update \"Order\" set \"issuedTo\" = '{seen}' where \"uid\" = '{ORDER}'"
+        ))
         .await
         .unwrap();
     assert_eq!(
-        shop.count(&format!("select count(*) from \"Order\" where \"uid\" = '{OTHERS_ORDER}'")).await,
+        shop.count(&format!(
+            "select count(*) from \"Order\" where \"uid\" = '{OTHERS_ORDER}'"
+        ))
+        .await,
         1
     );
     let create = format!(
         "createOrder(data: {{name: \"again\", issuedTo: {{connect: {{uid: \"{seen}\"}}}}, assignedTo: {{connect: {{extUid: \"{PALETAS}\"}}}}}}) {{ issuedTo {{ uid }} }}"
     );
-    assert_eq!(done(&shop, &paletas, &create).await["createOrder"]["issuedTo"]["uid"], seen);
+    assert_eq!(
+        done(&shop, &paletas, &create).await["createOrder"]["issuedTo"]["uid"],
+        seen
+    );
     let connect = |uid: &str| {
         format!(
             "updateOrder(where: {{uid: \"{ORDER}\"}}, data: {{issuedTo: {{connect: {{uid: \"{uid}\"}}}}}}) {{ issuedTo {{ uid }} }}"
         )
     };
     for uid in [seen, OWN, seen] {
-        assert_eq!(done(&shop, &paletas, &connect(uid)).await["updateOrder"]["issuedTo"]["uid"], uid);
+        assert_eq!(
+            done(&shop, &paletas, &connect(uid)).await["updateOrder"]["issuedTo"]["uid"],
+            uid
+        );
     }
     let from_the_other_end = format!(
         "updateBp(where: {{uid: \"{OWN}\"}}, data: {{orders: {{connect: [{{uid: \"{ORDER}\"}}]}}}}) {{ uid }}"
@@ -154,7 +204,15 @@ async fn a_login_code_is_not_chosen_by_an_update_either() {
         "updateBp(where: {{uid: \"{OWN}\"}}, data: {{extUid: \"DemoCode06\", name2: \"n\"}}) {{ extUid name2 }}"
     );
     let row = done(&shop, &paletas, &update).await;
-    assert_eq!(row["updateBp"], json!({ "extUid": "DemoCode01", "name2": "n" }));
-    let row = done(&shop, &Viewer::Service, &update.replace("DemoCode06", "chosen")).await;
+    assert_eq!(
+        row["updateBp"],
+        json!({ "extUid": "DemoCode01", "name2": "n" })
+    );
+    let row = done(
+        &shop,
+        &Viewer::Service,
+        &update.replace("DemoCode06", "chosen"),
+    )
+    .await;
     assert_eq!(row["updateBp"]["extUid"], "chosen");
 }

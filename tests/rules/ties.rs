@@ -73,7 +73,10 @@ insert into "Player" ("id", "owner") values ('p', 'me'), ('p2', 'me');
 async fn teams(role: &str) -> (Shop, Viewer) {
     let teams = Shop::open_other(DATAMODEL, POLICY).await;
     teams.tables.batch_execute(ROWS).await.unwrap();
-    (teams, holder("me", vec![format!("role:{role}"), "do:it".into()]))
+    (
+        teams,
+        holder("me", vec![format!("role:{role}"), "do:it".into()]),
+    )
 }
 
 const TEAM_OF_K: &str = r#"select "team" from "Task" where "id" = 'k'"#;
@@ -89,7 +92,9 @@ async fn a_child_that_a_connect_takes_out_of_what_may_be_written_is_refused_from
         r#"updateTeam(where: {id: "tclosed"}, data: {tasks: {set: [{code: "K"}]}}) { id }"#,
         r#"createTeam(data: {open: false, tasks: {connect: [{code: "K"}]}}) { id }"#,
     ] {
-        let told = teams.ask(&me, &format!("mutation {{ {text} }}"), json!({})).await;
+        let told = teams
+            .ask(&me, &format!("mutation {{ {text} }}"), json!({}))
+            .await;
         assert_eq!(
             (told.code(), told.errors[0].message.as_str()),
             ("FORBIDDEN", "Cannot access this Task"),
@@ -102,7 +107,11 @@ async fn a_child_that_a_connect_takes_out_of_what_may_be_written_is_refused_from
             r#"mutation {{ updateTeam(where: {{id: "tme"}}, data: {{tasks: {{connect: [{child}]}}}}) {{ id }} }}"#
         );
         teams.read(&me, &text).await;
-        assert_eq!(teams.text(TEAM_OF_K).await.as_deref(), Some("tme"), "{text}");
+        assert_eq!(
+            teams.text(TEAM_OF_K).await.as_deref(),
+            Some("tme"),
+            "{text}"
+        );
     }
 }
 
@@ -116,14 +125,24 @@ async fn a_child_that_goes_to_a_hidden_parent_meanwhile_is_not_taken_from_there(
         r#"updateTeam(where: {id: "tme"}, data: {tasks: {set: [{id: "k"}]}}) { id }"#,
         r#"createTeam(data: {owner: {connect: {id: "me"}}, tasks: {connect: [{id: "k"}]}}) { id }"#,
     ] {
-        teams.tables.batch_execute(r#"update "Task" set "team" = null"#).await.unwrap();
-        let told = teams.ask_beside(give, &me, &format!("mutation {{ {text} }}"), json!({})).await;
+        teams
+            .tables
+            .batch_execute(r#"update "Task" set "team" = null"#)
+            .await
+            .unwrap();
+        let told = teams
+            .ask_beside(give, &me, &format!("mutation {{ {text} }}"), json!({}))
+            .await;
         assert_eq!(
             (told.code(), told.errors[0].message.as_str()),
             ("FORBIDDEN", "Cannot access this Team"),
             "{text}"
         );
-        assert_eq!(teams.text(TEAM_OF_K).await.as_deref(), Some("tyou"), "{text}");
+        assert_eq!(
+            teams.text(TEAM_OF_K).await.as_deref(),
+            Some("tyou"),
+            "{text}"
+        );
     }
 }
 
@@ -147,7 +166,9 @@ async fn two_who_take_the_last_children_of_a_parent_do_not_both_believe_that_one
     ] {
         teams.tables.batch_execute(tied).await.unwrap();
         let beside = format!("{lock}; {taken}");
-        let told = teams.ask_beside(&beside, &me, &format!("mutation {{ {text} }}"), json!({})).await;
+        let told = teams
+            .ask_beside(&beside, &me, &format!("mutation {{ {text} }}"), json!({}))
+            .await;
         assert_eq!(
             (told.code(), told.errors[0].message.as_str()),
             ("FORBIDDEN", "Cannot access this Team"),
@@ -169,11 +190,21 @@ async fn a_write_that_waits_for_an_old_parent_has_not_locked_the_child_yet() {
         r#"updateTeam(where: {id: "tme"}, data: {tasks: {set: [{code: "K"}]}}) { id }"#,
         r#"createTeam(data: {owner: {connect: {id: "me"}}, tasks: {connect: [{id: "k"}]}}) { id }"#,
     ] {
-        teams.tables.batch_execute(r#"update "Task" set "team" = 'tclosed'"#).await.unwrap();
+        teams
+            .tables
+            .batch_execute(r#"update "Task" set "team" = 'tclosed'"#)
+            .await
+            .unwrap();
         let text = format!("mutation {{ {text} }}");
-        let told = teams.ask_between(delete, children, &me, &text, json!({})).await;
+        let told = teams
+            .ask_between(delete, children, &me, &text, json!({}))
+            .await;
         assert!(told.errors.is_empty(), "{text}: {told:?}");
-        assert_ne!(teams.text(TEAM_OF_K).await.as_deref(), Some("tclosed"), "{text}");
+        assert_ne!(
+            teams.text(TEAM_OF_K).await.as_deref(),
+            Some("tclosed"),
+            "{text}"
+        );
     }
 }
 
@@ -196,7 +227,11 @@ Bill = "{}"
 #[actix::test]
 async fn a_partner_that_another_parent_gets_and_needs_meanwhile_is_not_taken_from_it() {
     let orders = Shop::open_other(BILLS, CLERK).await;
-    orders.tables.batch_execute(r#"insert into "Bill" ("id") values ('b')"#).await.unwrap();
+    orders
+        .tables
+        .batch_execute(r#"insert into "Bill" ("id") values ('b')"#)
+        .await
+        .unwrap();
     let clerk = holder("me", vec!["role:clerk".into(), "do:it".into()]);
     let first = r#"insert into "Order" ("id") values ('o'); update "Bill" set "order" = 'o'"#;
     let second = r#"mutation { createOrder(data: {bill: {connect: {id: "b"}}}) { id } }"#;
@@ -208,5 +243,11 @@ async fn a_partner_that_another_parent_gets_and_needs_meanwhile_is_not_taken_fro
         ),
         "{told:?}"
     );
-    assert_eq!(orders.text(r#"select "order" from "Bill""#).await.as_deref(), Some("o"));
+    assert_eq!(
+        orders
+            .text(r#"select "order" from "Bill""#)
+            .await
+            .as_deref(),
+        Some("o")
+    );
 }

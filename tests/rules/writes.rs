@@ -28,7 +28,14 @@ async fn rest(shop: &Shop, viewer: &Viewer) -> String {
     let foreign = |row: &&Value| !own.contains(row["uid"].as_str().unwrap());
     ["users", "bps", "orders"]
         .iter()
-        .flat_map(|list| all[*list].as_array().unwrap().iter().filter(foreign).map(Value::to_string))
+        .flat_map(|list| {
+            all[*list]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(foreign)
+                .map(Value::to_string)
+        })
         .collect()
 }
 
@@ -61,26 +68,49 @@ async fn a_seller_writes_the_own_shop() {
         .await;
     assert!(told.errors.is_empty(), "{told:?}");
     let uid = told.data["createOrder"]["uid"].as_str().unwrap().to_owned();
-    assert_eq!(told.data["createOrder"]["items"], json!([{ "quantity": 2, "pricing": [{ "amount": 3.5 }] }]));
+    assert_eq!(
+        told.data["createOrder"]["items"],
+        json!([{ "quantity": 2, "pricing": [{ "amount": 3.5 }] }])
+    );
 
     let update = "mutation($uid: ID!, $data: OrderUpdateInput!) { updateOrder(where: { uid: $uid }, data: $data) { stage items { uid quantity } } }";
-    let told = shop.ask(&paletas, update, json!({ "uid": uid, "data": { "stage": "WON" } })).await;
+    let told = shop
+        .ask(
+            &paletas,
+            update,
+            json!({ "uid": uid, "data": { "stage": "WON" } }),
+        )
+        .await;
     assert_eq!(told.data["updateOrder"]["stage"], "WON", "{told:?}");
     let item = told.data["updateOrder"]["items"][0]["uid"].clone();
-    let data = json!({ "items": { "update": { "where": { "uid": item }, "data": { "quantity": 9 } } } });
-    let told = shop.ask(&paletas, update, json!({ "uid": uid, "data": data })).await;
-    assert_eq!(told.data["updateOrder"]["items"][0]["quantity"], 9, "{told:?}");
+    let data =
+        json!({ "items": { "update": { "where": { "uid": item }, "data": { "quantity": 9 } } } });
+    let told = shop
+        .ask(&paletas, update, json!({ "uid": uid, "data": data }))
+        .await;
+    assert_eq!(
+        told.data["updateOrder"]["items"][0]["quantity"], 9,
+        "{told:?}"
+    );
     let data = json!({ "items": { "delete": { "uid": item } } });
-    let told = shop.ask(&paletas, update, json!({ "uid": uid, "data": data })).await;
+    let told = shop
+        .ask(&paletas, update, json!({ "uid": uid, "data": data }))
+        .await;
     assert_eq!(told.data["updateOrder"]["items"], json!([]), "{told:?}");
 
     let create = "mutation($data: BpCreateInput!) { createBp(data: $data) { uid extUid } }";
-    let data =
-        json!({ "name1": "Luz", "extUid": "mine", "customerOf": { "connect": { "extUid": PALETAS } } });
+    let data = json!({ "name1": "Luz", "extUid": "mine", "customerOf": { "connect": { "extUid": PALETAS } } });
     let told = shop.ask(&paletas, create, json!({ "data": data })).await;
     let code = told.data["createBp"]["extUid"].as_str().unwrap();
-    assert!(code.len() == 10 && code.bytes().all(|b| b.is_ascii_alphanumeric()), "{told:?}");
-    assert_eq!(rest(&shop, &paletas).await, others, "nobody else's rows have changed");
+    assert!(
+        code.len() == 10 && code.bytes().all(|b| b.is_ascii_alphanumeric()),
+        "{told:?}"
+    );
+    assert_eq!(
+        rest(&shop, &paletas).await,
+        others,
+        "nobody else's rows have changed"
+    );
 }
 
 #[actix::test]
@@ -91,8 +121,20 @@ async fn nobody_writes_into_anothers_shop() {
     let of = |uid: &str, data: Value| json!({ "uid": uid, "data": data });
     // Foreign and missing rows are refused alike.
     for uid in [FOREIGN_ORDER, "nothing"] {
-        refused(&shop, &paletas, update, of(uid, json!({ "name": "mine now" }))).await;
-        refused(&shop, &paletas, update, of(uid, json!({ "items": { "deleteMany": {} } }))).await;
+        refused(
+            &shop,
+            &paletas,
+            update,
+            of(uid, json!({ "name": "mine now" })),
+        )
+        .await;
+        refused(
+            &shop,
+            &paletas,
+            update,
+            of(uid, json!({ "items": { "deleteMany": {} } })),
+        )
+        .await;
     }
     for data in [
         json!({ "assignedTo": { "connect": { "extUid": TACOS } } }),
@@ -119,7 +161,9 @@ async fn nobody_writes_into_anothers_shop() {
     refused(&shop, &shared, create, order(PALETAS, "DemoCode01")).await;
     // A customer orders from the shop that the login was for.
     refused(&shop, &shared, create, order(TACOS, "DemoCode02")).await;
-    let told = shop.ask(&shared, create, order(PALETAS, "DemoCode02")).await;
+    let told = shop
+        .ask(&shared, create, order(PALETAS, "DemoCode02"))
+        .await;
     assert!(told.errors.is_empty(), "{told:?}");
     let lonely = customer("cdemobp000000000000000001");
     refused(&shop, &lonely, create, order(TACOS, "DemoCode01")).await;
@@ -148,7 +192,10 @@ async fn nobody_writes_into_anothers_shop() {
 async fn a_customer_of_two_sellers_is_not_one_sellers_to_delete_or_to_take_away() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
-    shop.tables.batch_execute("update \"Order\" set stage = 'CLOSED'").await.unwrap();
+    shop.tables
+        .batch_execute("update \"Order\" set stage = 'CLOSED'")
+        .await
+        .unwrap();
     refused(
         &shop,
         &paletas,
@@ -159,15 +206,32 @@ async fn a_customer_of_two_sellers_is_not_one_sellers_to_delete_or_to_take_away(
     // `set` replaces what the seller sees: the other's link stays.
     let text = "mutation($data: BpUpdateInput!) { updateBp(where: { uid: \"cdemobp000000000000000002\" }, data: $data) { customerOf { extUid } } }";
     let told = shop
-        .ask(&paletas, text, json!({ "data": { "customerOf": { "set": [{ "extUid": PALETAS }] } } }))
+        .ask(
+            &paletas,
+            text,
+            json!({ "data": { "customerOf": { "set": [{ "extUid": PALETAS }] } } }),
+        )
         .await;
-    assert_eq!(told.data["updateBp"]["customerOf"], json!([{ "extUid": PALETAS }]), "{told:?}");
     assert_eq!(
-        shop.count("select count(*) from \"_CustomerOf\" where \"A\" = 'cdemobp000000000000000002'").await,
+        told.data["updateBp"]["customerOf"],
+        json!([{ "extUid": PALETAS }]),
+        "{told:?}"
+    );
+    assert_eq!(
+        shop.count(
+            "select count(*) from \"_CustomerOf\" where \"A\" = 'cdemobp000000000000000002'"
+        )
+        .await,
         2
     );
     // A seller cannot give up a customer: the row would no longer be the seller's.
-    refused(&shop, &paletas, text, json!({ "data": { "customerOf": { "set": [] } } })).await;
+    refused(
+        &shop,
+        &paletas,
+        text,
+        json!({ "data": { "customerOf": { "set": [] } } }),
+    )
+    .await;
     refused(
         &shop,
         &paletas,
@@ -192,7 +256,12 @@ async fn a_seller_sees_but_does_not_change_whoever_ordered_once() {
         .await
         .unwrap();
     let paletas = seller(PALETAS);
-    let data = shop.read(&paletas, "{ bp(where: { uid: \"cdemobp000000000000000001\" }) { name1 } }").await;
+    let data = shop
+        .read(
+            &paletas,
+            "{ bp(where: { uid: \"cdemobp000000000000000001\" }) { name1 } }",
+        )
+        .await;
     assert_eq!(data["bp"]["name1"], "María");
     let text = "mutation { updateBp(where: { uid: \"cdemobp000000000000000001\" }, data: { name1: \"x\" }) { uid } }";
     refused(&shop, &paletas, text, json!({})).await;
@@ -210,19 +279,30 @@ async fn only_the_server_says_who_wrote_a_row() {
     let data = json!({ "name": "n", "createdBy": "me", "updatedBy": "me", "items": {
         "update": { "where": { "uid": "cdemoitem0000000000000011" }, "data": { "quantity": 5, "updatedBy": "me" } },
         "create": { "quantity": 77, "createdBy": "me", "pricing": { "create": { "amount": 1, "currency": "MXN", "updatedBy": "me" } } } } });
-    let told = shop.ask(&seller(PALETAS), text, json!({ "data": data })).await;
+    let told = shop
+        .ask(&seller(PALETAS), text, json!({ "data": data }))
+        .await;
     assert!(told.errors.is_empty(), "{told:?}");
     let order = &told.data["updateOrder"];
-    assert_eq!((&order["createdBy"], &order["updatedBy"]), (&json!("x"), &json!(PALETAS)));
+    assert_eq!(
+        (&order["createdBy"], &order["updatedBy"]),
+        (&json!("x"), &json!(PALETAS))
+    );
     for item in order["items"].as_array().unwrap() {
         let (created, updated) = match item["quantity"].as_f64().unwrap() {
             5.0 => ("x", PALETAS),
             77.0 => (PALETAS, PALETAS),
             _ => ("x", "x"),
         };
-        assert_eq!((item["createdBy"].as_str(), item["updatedBy"].as_str()), (Some(created), Some(updated)));
+        assert_eq!(
+            (item["createdBy"].as_str(), item["updatedBy"].as_str()),
+            (Some(created), Some(updated))
+        );
         if created == PALETAS {
-            assert_eq!(item["pricing"], json!([{ "createdBy": PALETAS, "updatedBy": PALETAS }]));
+            assert_eq!(
+                item["pricing"],
+                json!([{ "createdBy": PALETAS, "updatedBy": PALETAS }])
+            );
         }
     }
 }

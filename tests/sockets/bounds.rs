@@ -19,7 +19,10 @@ async fn frames_and_messages_have_a_size_and_are_utf_8() {
     for protocol in [TRANSPORT_WS, LEGACY] {
         let mut giant = Wire::service(&app, protocol).await;
         giant.say(&"x".repeat(100_000)).await;
-        assert!(matches!(giant.end().await, 1009 | 0), "its rest may come after the end");
+        assert!(
+            matches!(giant.end().await, 1009 | 0),
+            "its rest may come after the end"
+        );
 
         let mut pieces = Wire::service(&app, protocol).await;
         pieces.frame(Data::Text, vec![b'x'; 900], false).await;
@@ -41,40 +44,65 @@ async fn frames_and_messages_have_a_size_and_are_utf_8() {
     }
     // A character may be cut in two by frames.
     let mut cut = Wire::service(&app, TRANSPORT_WS).await;
-    let text = json!({ "type": "ping", "payload": { "é": 1 } }).to_string().into_bytes();
+    let text = json!({ "type": "ping", "payload": { "é": 1 } })
+        .to_string()
+        .into_bytes();
     let middle = text.iter().position(|byte| *byte == 0xc3).unwrap() + 1;
     cut.frame(Data::Text, text[..middle].to_vec(), false).await;
-    cut.frame(Data::Continue, text[middle..].to_vec(), true).await;
+    cut.frame(Data::Continue, text[middle..].to_vec(), true)
+        .await;
     assert_eq!(cut.text().await["type"], "pong");
 }
 
 #[actix_web::test]
 async fn operations_and_connections_are_counted() {
     let place = Place::new(Stores::Twins).await;
-    let settings = [("sockets.operations", "3"), ("sockets.per_user", "2"), ("sockets.per_address", "5")];
+    let settings = [
+        ("sockets.operations", "3"),
+        ("sockets.per_user", "2"),
+        ("sockets.per_address", "5"),
+    ];
     let app = shops(&place, &settings).await;
     let mut wire = Wire::service(&app, TRANSPORT_WS).await;
     for id in 0..1_000 {
         let payload = json!({ "query": NEW_USERS });
-        wire.send(json!({ "id": id.to_string(), "type": "subscribe", "payload": payload })).await;
+        wire.send(json!({ "id": id.to_string(), "type": "subscribe", "payload": payload }))
+            .await;
     }
     for id in 3..1_000 {
         let refused = wire.text().await;
-        assert_eq!(refused["payload"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{refused}");
+        assert_eq!(
+            refused["payload"][0]["extensions"]["code"], "LIMIT_EXCEEDED",
+            "{refused}"
+        );
         assert_eq!(refused["id"], id.to_string());
     }
     // A place that was given up is free.
     wire.send(json!({ "id": "0", "type": "complete" })).await;
-    wire.send(json!({ "id": "new", "type": "subscribe", "payload": { "query": "{ __typename }" } })).await;
+    wire.send(
+        json!({ "id": "new", "type": "subscribe", "payload": { "query": "{ __typename }" } }),
+    )
+    .await;
     assert_eq!(wire.text().await["type"], "next");
 
     let jar = cookies(&seller(&app).await);
     let headers = [("cookie", jar.as_str())];
     let first = Wire::open(&app, TRANSPORT_WS, &headers).await.unwrap();
     let _second = Wire::open(&app, LEGACY, &headers).await.unwrap();
-    assert_eq!(Wire::open(&app, TRANSPORT_WS, &headers).await.err(), Some(429), "of one user");
-    let _more = [Wire::service(&app, LEGACY).await, Wire::service(&app, LEGACY).await];
-    assert_eq!(Wire::open(&app, LEGACY, &[]).await.err(), Some(429), "of one address");
+    assert_eq!(
+        Wire::open(&app, TRANSPORT_WS, &headers).await.err(),
+        Some(429),
+        "of one user"
+    );
+    let _more = [
+        Wire::service(&app, LEGACY).await,
+        Wire::service(&app, LEGACY).await,
+    ];
+    assert_eq!(
+        Wire::open(&app, LEGACY, &[]).await.err(),
+        Some(429),
+        "of one address"
+    );
     drop(first);
     let deadline = Instant::now() + Duration::from_secs(20);
     while Wire::open(&app, TRANSPORT_WS, &headers).await.is_err() {
@@ -97,17 +125,26 @@ async fn a_slow_reader_is_closed_and_others_get_all() {
     // An answer of a size that no buffer of the system holds for long: the name comes a thousand times.
     let names: String = (0..1_000).map(|n| format!("a{n}: business ")).collect();
     let fat = format!("subscription {{ user {{ node {{ extUid {names} }} }} }}");
-    slow.send(json!({ "id": "s", "type": "subscribe", "payload": { "query": fat } })).await;
-    quick.send(json!({ "id": "s", "type": "subscribe", "payload": { "query": NEW_USERS } })).await;
+    slow.send(json!({ "id": "s", "type": "subscribe", "payload": { "query": fat } }))
+        .await;
+    quick
+        .send(json!({ "id": "s", "type": "subscribe", "payload": { "query": NEW_USERS } }))
+        .await;
     for wire in [&mut slow, &mut quick] {
         wire.send(json!({ "type": "ping" })).await;
         assert_eq!(wire.text().await["type"], "pong");
     }
     create_user(&app, "first").await;
-    assert_eq!(quick.text().await["payload"]["data"]["user"]["node"]["extUid"], "first");
+    assert_eq!(
+        quick.text().await["payload"]["data"]["user"]["node"]["extUid"],
+        "first"
+    );
     for n in 0..600 {
         create_user_now(&app, &n.to_string()).await;
-        assert_eq!(quick.text().await["payload"]["data"]["user"]["node"]["extUid"], n.to_string());
+        assert_eq!(
+            quick.text().await["payload"]["data"]["user"]["node"]["extUid"],
+            n.to_string()
+        );
     }
     // It is cut off once it has read nothing for so long. What the system holds of what it was sent comes before.
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -117,7 +154,10 @@ async fn a_slow_reader_is_closed_and_others_get_all() {
 #[actix_web::test]
 async fn two_thousand_sockets_that_say_nothing_are_closed_and_hold_nobody_up() {
     let place = Place::new(Stores::Twins).await;
-    let settings = [("sockets.init_timeout", "10000"), ("sockets.per_address", "5000")];
+    let settings = [
+        ("sockets.init_timeout", "10000"),
+        ("sockets.per_address", "5000"),
+    ];
     let app = place.serve(&settings).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
@@ -125,10 +165,17 @@ async fn two_thousand_sockets_that_say_nothing_are_closed_and_hold_nobody_up() {
         silent.extend(opened.into_iter().map(Result::unwrap));
     }
     let mut wire = Wire::service(&app, TRANSPORT_WS).await;
-    wire.send(json!({ "id": "q", "type": "subscribe", "payload": { "query": "{ users { uid } }" } })).await;
+    wire.send(
+        json!({ "id": "q", "type": "subscribe", "payload": { "query": "{ users { uid } }" } }),
+    )
+    .await;
     let asked = Instant::now();
     assert_eq!(wire.text().await["type"], "next");
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
     for wire in &mut silent {
         assert_eq!(wire.end().await, 4408);
     }
@@ -137,30 +184,49 @@ async fn two_thousand_sockets_that_say_nothing_are_closed_and_hold_nobody_up() {
 #[actix_web::test]
 async fn the_documents_of_subscriptions_are_no_more_than_one_user_may_have() {
     let place = Place::new(Stores::Twins).await;
-    let bounds = [("limits.service.request_bytes", "50000"), ("limits.service.body_bytes", "50000")];
+    let bounds = [
+        ("limits.service.request_bytes", "50000"),
+        ("limits.service.body_bytes", "50000"),
+    ];
     let app = place.serve(&bounds).await;
     let long = format!("{NEW_USERS} # {}", "x".repeat(30_000));
-    for (protocol, start, stop) in [(TRANSPORT_WS, "subscribe", "complete"), (LEGACY, "start", "stop")] {
+    for (protocol, start, stop) in [
+        (TRANSPORT_WS, "subscribe", "complete"),
+        (LEGACY, "start", "stop"),
+    ] {
         let mut wire = Wire::service(&app, protocol).await;
         for id in ["1", "2", "3"] {
-            wire.send(json!({ "id": id, "type": start, "payload": { "query": long } })).await;
+            wire.send(json!({ "id": id, "type": start, "payload": { "query": long } }))
+                .await;
         }
         let refused = wire.text().await;
         assert_eq!(refused["id"], "3", "{refused}");
         let text = refused.to_string();
         assert!(text.contains("TOO_MANY_REQUESTS"), "{text}");
-        assert!(text.contains("the limit is 50000 bytes (limits.service.request_bytes)"), "{text}");
+        assert!(
+            text.contains("the limit is 50000 bytes (limits.service.request_bytes)"),
+            "{text}"
+        );
         if protocol == LEGACY {
             assert_eq!(wire.text().await["type"], "complete");
         }
         // One less, and there is room.
         wire.send(json!({ "id": "1", "type": stop })).await;
-        wire.send(json!({ "id": "4", "type": start, "payload": { "query": "{ __typename }" } })).await;
-        assert!(wire.text().await.to_string().contains("\"__typename\":\"Query\""), "{protocol}");
+        wire.send(json!({ "id": "4", "type": start, "payload": { "query": "{ __typename }" } }))
+            .await;
+        assert!(
+            wire.text()
+                .await
+                .to_string()
+                .contains("\"__typename\":\"Query\""),
+            "{protocol}"
+        );
         drop(wire);
         let mut again = Wire::service(&app, protocol).await;
         eventually("what a client had is gone with it", async || {
-            again.send(json!({ "id": "q", "type": start, "payload": { "query": "{ __typename }" } })).await;
+            again
+                .send(json!({ "id": "q", "type": start, "payload": { "query": "{ __typename }" } }))
+                .await;
             let text = again.text().await.to_string();
             if protocol == LEGACY || text.contains("\"__typename\"") {
                 assert_eq!(again.text().await["type"], "complete");

@@ -17,7 +17,10 @@ use crate::world::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn streaming(app: &TestApp, jar: &str) -> RequestBuilder {
-    let encoded: String = NEW_ORDERS.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded: String = NEW_ORDERS
+        .bytes()
+        .map(|byte| format!("%{byte:02x}"))
+        .collect();
     reqwest::Client::new()
         .get(format!("{}/graphql?query={encoded}", app.address))
         .header("accept", "text/event-stream")
@@ -34,7 +37,10 @@ async fn stream(request: RequestBuilder) -> Response {
 async fn read_until(text: Option<&str>, response: &mut Response) -> String {
     let mut read = String::new();
     while text.is_none_or(|text| !read.contains(text)) {
-        let part = timeout(PATIENCE, response.chunk()).await.unwrap_or_else(|_| panic!("{read}")).unwrap();
+        let part = timeout(PATIENCE, response.chunk())
+            .await
+            .unwrap_or_else(|_| panic!("{read}"))
+            .unwrap();
         let Some(part) = part else { return read };
         read.push_str(std::str::from_utf8(&part).unwrap());
     }
@@ -42,7 +48,10 @@ async fn read_until(text: Option<&str>, response: &mut Response) -> String {
 }
 
 fn last_id(read: &str) -> &str {
-    read.lines().rev().find_map(|line| line.strip_prefix("id: ")).unwrap()
+    read.lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("id: "))
+        .unwrap()
 }
 
 /// Places orders until the socket has the event of the last one, after those of all that it was served before; the last one's
@@ -67,50 +76,90 @@ async fn order_until_heard(wire: &mut Wire, prefix: &str, order: impl AsyncFn(&s
 #[actix_web::test]
 async fn a_quiet_subscription_goes_on_with_other_rights_though_what_it_had_last_is_forgotten() {
     let place = Place::new(Stores::Twins).await;
-    let app = shops(&place, &[("auth.accounts.expiration", "4"), ("sockets.per_user", "2")]).await;
+    let app = shops(
+        &place,
+        &[("auth.accounts.expiration", "4"), ("sockets.per_user", "2")],
+    )
+    .await;
     let jar = cookies(&seller(&app).await);
     let mut wire = subscribe(&app, TRANSPORT_WS, &jar).await;
     let mut quiet = stream(streaming(&app, &jar)).await;
     let mut read = read_until(Some("id: "), &mut quiet).await;
     // Both are known to the hub when they have an event of the same order.
-    let last =
-        order_until_heard(&mut wire, "first", async |name| order(&app, SELLER, CODE, name).await).await;
+    let last = order_until_heard(&mut wire, "first", async |name| {
+        order(&app, SELLER, CODE, name).await
+    })
+    .await;
     read.push_str(&read_until(Some(&last), &mut quiet).await);
     let had = last_id(&read).to_owned();
 
     let mut service = Wire::service(&app, TRANSPORT_WS).await;
     let payload = json!({ "query": NEW_ORDERS });
-    service.send(json!({ "id": "1", "type": "subscribe", "payload": payload })).await;
+    service
+        .send(json!({ "id": "1", "type": "subscribe", "payload": payload }))
+        .await;
     let mut heard = HashSet::new();
     while heard.len() < 4 {
-        order(&app, OTHER_SELLER, OTHER_CODE, &format!("unseen {}", heard.len())).await;
+        order(
+            &app,
+            OTHER_SELLER,
+            OTHER_CODE,
+            &format!("unseen {}", heard.len()),
+        )
+        .await;
         if let Ok(event) = timeout(Duration::from_millis(300), service.text()).await {
             heard.insert(name(&event["payload"]));
         }
     }
     let client = place.database.connect().await;
-    client.execute("UPDATE gom.feed SET oldest = position - 1", &[]).await.unwrap();
-    client.execute("DELETE FROM gom.account WHERE username = $1", &[&OTHER_USERNAME]).await.unwrap();
+    client
+        .execute("UPDATE gom.feed SET oldest = position - 1", &[])
+        .await
+        .unwrap();
+    client
+        .execute(
+            "DELETE FROM gom.account WHERE username = $1",
+            &[&OTHER_USERNAME],
+        )
+        .await
+        .unwrap();
     let change = "UPDATE gom.account SET subject = $2 WHERE username = $1";
-    assert_eq!(client.execute(change, &[&USERNAME, &OTHER_SELLER]).await.unwrap(), 1);
+    assert_eq!(
+        client
+            .execute(change, &[&USERNAME, &OTHER_SELLER])
+            .await
+            .unwrap(),
+        1
+    );
 
     // The stream ends when it has been told where to go on, the socket goes on by itself.
     read.push_str(&read_until(None, &mut quiet).await);
     assert_ne!(last_id(&read), had, "{read}");
     let back = streaming(&app, &jar).header("last-event-id", last_id(&read));
     let mut back = stream(back).await;
-    order_until_heard(&mut wire, "other", async |name| order(&app, OTHER_SELLER, OTHER_CODE, name).await)
-        .await;
+    order_until_heard(&mut wire, "other", async |name| {
+        order(&app, OTHER_SELLER, OTHER_CODE, name).await
+    })
+    .await;
     let events = read_until(Some("other 1."), &mut back).await;
     assert!(!events.contains("RESYNC_REQUIRED"), "{events}");
     // Both are the other's from now on.
-    assert_eq!(Wire::open(&app, TRANSPORT_WS, &[("cookie", &jar)]).await.err(), Some(429));
+    assert_eq!(
+        Wire::open(&app, TRANSPORT_WS, &[("cookie", &jar)])
+            .await
+            .err(),
+        Some(429)
+    );
 }
 
 #[actix_web::test]
 async fn a_mutation_that_commits_while_the_token_ends_is_answered_on_a_legacy_socket() {
     let place = Place::new(Stores::Twins).await;
-    let app = shops(&place, &[("auth.local.expiration", "8"), ("limits.deadline", "60000")]).await;
+    let app = shops(
+        &place,
+        &[("auth.local.expiration", "8"), ("limits.deadline", "60000")],
+    )
+    .await;
     let luz = customer(&app).await;
     let uid = luz.payload()["sub"].as_str().unwrap().to_owned();
     let client = place.database.connect().await;
@@ -129,15 +178,22 @@ async fn a_mutation_that_commits_while_the_token_ends_is_answered_on_a_legacy_so
         "issuedTo": { "connect": { "uid": uid } },
     });
     let payload = json!({ "query": create, "variables": { "data": data } });
-    wire.send(json!({ "id": "m", "type": "start", "payload": payload })).await;
+    wire.send(json!({ "id": "m", "type": "start", "payload": payload }))
+        .await;
     let ended = wire.text().await;
     assert_eq!(ended["type"], "connection_error", "{ended}");
     let ended = wire.text().await;
-    assert_eq!((&ended["id"], &ended["payload"]["message"]), (&json!("1"), &json!("jwt expired")), "{ended}");
-    client.execute("SELECT pg_advisory_unlock(7)", &[]).await.unwrap();
+    assert_eq!(
+        (&ended["id"], &ended["payload"]["message"]),
+        (&json!("1"), &json!("jwt expired")),
+        "{ended}"
+    );
+    client
+        .execute("SELECT pg_advisory_unlock(7)", &[])
+        .await
+        .unwrap();
     let answer = wire.text().await;
-    let expected =
-        json!({ "type": "data", "id": "m", "payload": { "data": { "createOrder": { "name": "late" } } } });
+    let expected = json!({ "type": "data", "id": "m", "payload": { "data": { "createOrder": { "name": "late" } } } });
     assert_eq!(answer, expected);
     assert_eq!(wire.text().await["type"], "complete");
 }

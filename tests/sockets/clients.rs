@@ -29,13 +29,26 @@ async fn the_clients_of_npm_query_and_subscribe_for_both_roles() {
         "customers": [CODE, OTHER_CODE],
     });
     let mut command = Command::new("node");
-    command.arg(folder.join("clients.js")).arg(told.to_string()).kill_on_drop(true);
-    let output = timeout(Duration::from_secs(60), command.output()).await.expect("it ends").unwrap();
+    command
+        .arg(folder.join("clients.js"))
+        .arg(told.to_string())
+        .kill_on_drop(true);
+    let output = timeout(Duration::from_secs(60), command.output())
+        .await
+        .expect("it ends")
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     for client in ["graphql-ws", "subscriptions-transport-ws", "graphql-sse"] {
         for role in ["service", "seller"] {
-            assert!(said.contains(&format!("{client} as {role}: good\n")), "{said}");
+            assert!(
+                said.contains(&format!("{client} as {role}: good\n")),
+                "{said}"
+            );
         }
     }
     for (client, accepts) in [
@@ -43,10 +56,19 @@ async fn the_clients_of_npm_query_and_subscribe_for_both_roles() {
             "urql, which accepts",
             "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
         ),
-        ("apollo, which accepts", "application/graphql-response+json,application/json;q=0.9"),
-        ("urql's subscriptions, which accept", "text/event-stream, multipart/mixed"),
+        (
+            "apollo, which accepts",
+            "application/graphql-response+json,application/json;q=0.9",
+        ),
+        (
+            "urql's subscriptions, which accept",
+            "text/event-stream, multipart/mixed",
+        ),
     ] {
-        assert!(said.contains(&format!("{client} {accepts}: good\n")), "{said}");
+        assert!(
+            said.contains(&format!("{client} {accepts}: good\n")),
+            "{said}"
+        );
     }
 }
 
@@ -57,9 +79,19 @@ async fn the_audit_of_graphql_over_http_finds_nothing() {
     let app = place.serve(&[]).await;
     let told = json!({ "address": app.address, "token": token(&app, Duration::from_secs(3_600)) });
     let mut command = Command::new("node");
-    command.arg(folder.join("audit.js")).arg(told.to_string()).kill_on_drop(true);
-    let output = timeout(Duration::from_secs(60), command.output()).await.expect("it ends").unwrap();
+    command
+        .arg(folder.join("audit.js"))
+        .arg(told.to_string())
+        .kill_on_drop(true);
+    let output = timeout(Duration::from_secs(60), command.output())
+        .await
+        .expect("it ends")
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(said, "61 of 61 are ok\n");
 }

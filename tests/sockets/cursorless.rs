@@ -16,13 +16,23 @@ use crate::renewal::{Npm, name, order};
 use crate::wire::{LEGACY, Wire, cookies};
 use crate::world::{CODE, SELLER, seller, shops};
 
-const NEW_ORDERS: &str = "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
+const NEW_ORDERS: &str =
+    "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
 
 /// A server of the place's as a process of its own.
 async fn server(place: &Place, app: &TestApp) -> Server {
     let environment = vec![
         ("DATABASE_URL", place.database.url()),
-        ("PRISMA_SECRET", app.settings.service.secret.as_ref().unwrap().expose().to_owned()),
+        (
+            "PRISMA_SECRET",
+            app.settings
+                .service
+                .secret
+                .as_ref()
+                .unwrap()
+                .expose()
+                .to_owned(),
+        ),
         ("APP_KEY", KEY.to_owned()),
         ("GOM__SERVER__WORKERS", "1".to_owned()),
     ];
@@ -62,7 +72,10 @@ async fn all(client: &mut Npm, writer: &Writer<'_>) -> Vec<String> {
         if said.get("event").is_some() {
             received.push(name(&said["event"]));
         } else {
-            assert!(said.get("attempt").or(said.get("connected")).is_some(), "{said}");
+            assert!(
+                said.get("attempt").or(said.get("connected")).is_some(),
+                "{said}"
+            );
         }
     }
     received
@@ -79,9 +92,15 @@ fn check(received: &[String], writer: &Writer<'_>, may: impl Fn(&str) -> bool, w
             firsts.push(name);
         }
     }
-    let after = writer.written.iter().skip_while(|name| Some(*name) != firsts.first().copied());
+    let after = writer
+        .written
+        .iter()
+        .skip_while(|name| Some(*name) != firsts.first().copied());
     assert_eq!(firsts, after.collect::<Vec<_>>(), "{what}: all, in order");
-    let twice: Vec<_> = counts.iter().filter(|(name, count)| **count > 1 && !may(name)).collect();
+    let twice: Vec<_> = counts
+        .iter()
+        .filter(|(name, count)| **count > 1 && !may(name))
+        .collect();
     assert!(twice.is_empty(), "{what}: {twice:?}");
 }
 
@@ -120,7 +139,10 @@ async fn a_client_of_npm_without_cursors_misses_nothing_whatever_ends_its_connec
         let jar = cookies(&seller(&app).await);
         let (first, second) = (server(&place, &app).await, server(&place, &app).await);
         let proxy = Proxy::to(first.port).await;
-        let mut writer = Writer { app: &app, written: Vec::new() };
+        let mut writer = Writer {
+            app: &app,
+            written: Vec::new(),
+        };
         let mut client = Npm::start(&app.at(proxy.address.clone()), &jar, NEW_ORDERS);
         client.connected().await;
         let mut received = begin(&mut client, &mut writer).await;
@@ -158,7 +180,12 @@ async fn a_client_of_npm_without_cursors_misses_nothing_whatever_ends_its_connec
             writer.write("late").await;
         }
         received.extend(all(&mut client, &writer).await);
-        check(&received, &writer, |name| name.starts_with("last moment"), &format!("{end:?}"));
+        check(
+            &received,
+            &writer,
+            |name| name.starts_with("last moment"),
+            &format!("{end:?}"),
+        );
     }
 }
 
@@ -169,7 +196,10 @@ async fn two_tabs_of_a_session_miss_nothing_and_repeated_kills_do_not_go_back_fu
     let jar = cookies(&seller(&app).await);
     let mut server_now = server(&place, &app).await;
     let proxy = Proxy::to(server_now.port).await;
-    let mut writer = Writer { app: &app, written: Vec::new() };
+    let mut writer = Writer {
+        app: &app,
+        written: Vec::new(),
+    };
     let mut tabs = Vec::new();
     for _ in 0..2 {
         let mut tab = Npm::start(&app.at(proxy.address.clone()), &jar, NEW_ORDERS);
@@ -198,7 +228,11 @@ async fn two_tabs_of_a_session_miss_nothing_and_repeated_kills_do_not_go_back_fu
     writer.write("late").await;
     for (at, (tab, received)) in tabs.iter_mut().enumerate() {
         received.extend(all(tab, &writer).await);
-        let may = |name: &str| moments.iter().any(|moment| name.starts_with(moment.as_str()));
+        let may = |name: &str| {
+            moments
+                .iter()
+                .any(|moment| name.starts_with(moment.as_str()))
+        };
         check(received, &writer, may, &format!("tab {at}"));
     }
 }
@@ -206,22 +240,31 @@ async fn two_tabs_of_a_session_miss_nothing_and_repeated_kills_do_not_go_back_fu
 /// A page's socket, subscribed.
 async fn page(app: &TestApp, jar: &str) -> Wire {
     let mut wire = Wire::open(app, LEGACY, &[("cookie", jar)]).await.unwrap();
-    wire.send(json!({ "type": "connection_init", "payload": {} })).await;
+    wire.send(json!({ "type": "connection_init", "payload": {} }))
+        .await;
     assert_eq!(wire.text().await["type"], "connection_ack");
     start(&mut wire, "1").await;
     wire
 }
 
 async fn start(wire: &mut Wire, id: &str) {
-    wire.send(json!({ "id": id, "type": "start", "payload": { "query": NEW_ORDERS } })).await;
+    wire.send(json!({ "id": id, "type": "start", "payload": { "query": NEW_ORDERS } }))
+        .await;
 }
 
 /// Until the database knows of so many subscriptions, or of so many that were lost.
 async fn known(place: &Place, condition: &str, count: i64) {
     let client = place.database.connect().await;
     let query = format!("SELECT count(*) FROM gom.resume_position WHERE {condition}");
-    eventually(condition, async || client.query_one(&query, &[]).await.unwrap().get::<_, i64>(0) == count)
-        .await;
+    eventually(condition, async || {
+        client
+            .query_one(&query, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            == count
+    })
+    .await;
 }
 
 /// Orders up to one, of a page.
@@ -240,7 +283,10 @@ async fn begins_now(app: &TestApp, wire: &mut Wire, round: &str) {
         order(app, SELLER, CODE, &written).await;
         if let Ok(message) = timeout(Duration::from_millis(300), wire.text()).await {
             let first = name(&message["payload"]);
-            assert!(first.starts_with(&format!("{round} now")), "{round}: {first}");
+            assert!(
+                first.starts_with(&format!("{round} now")),
+                "{round}: {first}"
+            );
             if first != written {
                 until(wire, &written).await;
             }
@@ -310,8 +356,9 @@ async fn a_page_that_is_opened_while_an_equal_one_is_away_does_not_take_what_tha
     // Within three seconds, however busy the machine is.
     let claimed = async |interval: &str| {
         let client = place.database.connect().await;
-        let update =
-            format!("UPDATE gom.resume_position SET claimed_at = claimed_at + interval '{interval}'");
+        let update = format!(
+            "UPDATE gom.resume_position SET claimed_at = claimed_at + interval '{interval}'"
+        );
         client.execute(&update, &[]).await.unwrap();
     };
     claimed("1 minute").await;
@@ -333,15 +380,21 @@ async fn losses_that_follow_each_other_do_not_go_back_further_and_further() {
     let place = Place::new(Stores::Twins).await;
     let _app = shops(&place, &[]).await;
     let client = place.database.connect().await;
-    client.execute("UPDATE gom.feed SET position = 100", &[]).await.unwrap();
-    let resume = "SELECT from_position FROM gom.resume_subscription($1, '\\x01', '\\x02', $1, 300000, 1000)";
-    let begin = async |id: i64| -> Option<i64> { client.query_one(resume, &[&id]).await.unwrap().get(0) };
+    client
+        .execute("UPDATE gom.feed SET position = 100", &[])
+        .await
+        .unwrap();
+    let resume =
+        "SELECT from_position FROM gom.resume_subscription($1, '\\x01', '\\x02', $1, 300000, 1000)";
+    let begin =
+        async |id: i64| -> Option<i64> { client.query_one(resume, &[&id]).await.unwrap().get(0) };
     let receive = async |id: i64, position: i64| {
         let update = "UPDATE gom.resume_position SET position = $2 WHERE id = $1";
         assert_eq!(client.execute(update, &[&id, &position]).await.unwrap(), 1);
     };
     let later = async || {
-        let earlier = "UPDATE gom.resume_position SET claimed_at = claimed_at - interval '1500 milliseconds'";
+        let earlier =
+            "UPDATE gom.resume_position SET claimed_at = claimed_at - interval '1500 milliseconds'";
         client.execute(earlier, &[]).await.unwrap();
     };
     assert_eq!(begin(1).await, None);
@@ -354,14 +407,21 @@ async fn losses_that_follow_each_other_do_not_go_back_further_and_further() {
     // The first place counts for three seconds, which are two returns here.
     assert_eq!(starts, [120, 120, 130, 140, 150]);
     // Fifteen of a kind, all gone: each return finds a place of its own, and none is taken from one that is still to come.
-    client.execute("DELETE FROM gom.resume_position", &[]).await.unwrap();
+    client
+        .execute("DELETE FROM gom.resume_position", &[])
+        .await
+        .unwrap();
     for id in 100..115_i64 {
-        let insert = "INSERT INTO gom.resume_position (id, key, session, node, epoch, position, part)
+        let insert =
+            "INSERT INTO gom.resume_position (id, key, session, node, epoch, position, part)
              SELECT $1, '\\x01', '\\x02', 9, epoch, 150, 4294967295 FROM gom.feed";
         client.execute(insert, &[&id]).await.unwrap();
     }
     client
-        .execute("INSERT INTO gom.resume_node VALUES (9, now() - interval '10 seconds')", &[])
+        .execute(
+            "INSERT INTO gom.resume_node VALUES (9, now() - interval '10 seconds')",
+            &[],
+        )
         .await
         .unwrap();
     for id in 200..215_i64 {
@@ -380,22 +440,34 @@ async fn what_is_not_kept_any_more_begins_from_now_without_a_word() {
     let database = place.database.connect().await;
     for (what, change) in [
         ("trimmed", "UPDATE gom.feed SET oldest = position"),
-        ("another history", "UPDATE gom.resume_position SET epoch = 1"),
-        ("too old", "UPDATE gom.resume_position SET left_at = left_at - interval '301 seconds'"),
+        (
+            "another history",
+            "UPDATE gom.resume_position SET epoch = 1",
+        ),
+        (
+            "too old",
+            "UPDATE gom.resume_position SET left_at = left_at - interval '301 seconds'",
+        ),
     ] {
         let mut wire = page(&app, &jar).await;
         begins_now(&app, &mut wire, &format!("before {what}")).await;
         drop(wire);
         known(&place, "left_at IS NOT NULL AND claimed_at IS NULL", 1).await;
         order(&app, SELLER, CODE, "missed").await;
-        database.execute("SELECT gom.stamp_changes()", &[]).await.unwrap();
+        database
+            .execute("SELECT gom.stamp_changes()", &[])
+            .await
+            .unwrap();
         database.execute(change, &[]).await.unwrap();
         let mut wire = page(&app, &jar).await;
         begins_now(&app, &mut wire, what).await;
         wire.close(1000).await;
         wire.end().await;
         known(&place, "left_at IS NULL", 0).await;
-        database.execute("DELETE FROM gom.resume_position", &[]).await.unwrap();
+        database
+            .execute("DELETE FROM gom.resume_position", &[])
+            .await
+            .unwrap();
     }
 }
 

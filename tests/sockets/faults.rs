@@ -29,7 +29,8 @@ async fn f06_pages_of_other_sites_get_no_socket_of_a_user() {
             match Wire::open(&app, protocol, &headers).await {
                 Ok(mut wire) => {
                     assert!(good, "{origin:?}");
-                    wire.send(json!({ "type": "connection_init", "payload": {} })).await;
+                    wire.send(json!({ "type": "connection_init", "payload": {} }))
+                        .await;
                     assert_eq!(wire.text().await["type"], "connection_ack", "{origin:?}");
                 }
                 Err(status) => assert_eq!((good, status), (false, 403), "{origin:?}"),
@@ -50,12 +51,22 @@ async fn f06_a_logout_ends_sockets_on_every_node_within_a_second() {
             let mut browser = seller(&app).await;
             let jar = cookies(&browser);
             let mut wires = Vec::new();
-            for (at, protocol) in [(&app, TRANSPORT_WS), (&second, TRANSPORT_WS), (&second, LEGACY)] {
+            for (at, protocol) in [
+                (&app, TRANSPORT_WS),
+                (&second, TRANSPORT_WS),
+                (&second, LEGACY),
+            ] {
                 let mut wire = Wire::open(at, protocol, &[("cookie", &jar)]).await.unwrap();
-                wire.send(json!({ "type": "connection_init", "payload": {} })).await;
+                wire.send(json!({ "type": "connection_init", "payload": {} }))
+                    .await;
                 assert_eq!(wire.text().await["type"], "connection_ack");
-                let kind = if protocol == LEGACY { "start" } else { "subscribe" };
-                wire.send(json!({ "id": "1", "type": kind, "payload": { "query": NEW_USERS } })).await;
+                let kind = if protocol == LEGACY {
+                    "start"
+                } else {
+                    "subscribe"
+                };
+                wire.send(json!({ "id": "1", "type": kind, "payload": { "query": NEW_USERS } }))
+                    .await;
                 wires.push(wire);
             }
             let mut other = Wire::service(&second, TRANSPORT_WS).await;
@@ -67,7 +78,10 @@ async fn f06_a_logout_ends_sockets_on_every_node_within_a_second() {
             took.push(left.elapsed());
             assert!(other.is_quiet().await, "others stay");
         }
-        assert!(took.iter().any(|took| *took < Duration::from_secs(1)), "{stores:?}: {took:?}");
+        assert!(
+            took.iter().any(|took| *took < Duration::from_secs(1)),
+            "{stores:?}: {took:?}"
+        );
     }
 }
 
@@ -76,7 +90,9 @@ async fn a_store_that_does_not_answer_ends_no_socket() {
     let place = Place::new(Stores::Redis).await;
     let app = shops(&place, &[]).await;
     let jar = cookies(&seller(&app).await);
-    let mut wire = Wire::open(&app, TRANSPORT_WS, &[("cookie", &jar)]).await.unwrap();
+    let mut wire = Wire::open(&app, TRANSPORT_WS, &[("cookie", &jar)])
+        .await
+        .unwrap();
     wire.send(json!({ "type": "connection_init" })).await;
     assert_eq!(wire.text().await["type"], "connection_ack");
     place.redis.as_ref().unwrap().freeze();

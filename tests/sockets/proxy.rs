@@ -36,7 +36,11 @@ impl Proxy {
                 actix_web::rt::spawn(carry(client, port, cuts.subscribe()));
             }
         });
-        Proxy { address, target, cut }
+        Proxy {
+            address,
+            target,
+            cut,
+        }
     }
 
     /// Where connections are led that come from now on.
@@ -52,7 +56,9 @@ impl Proxy {
 
 async fn carry(client: TcpStream, port: u16, mut cut: watch::Receiver<Cut>) {
     cut.mark_unchanged();
-    let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
+        return;
+    };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     tokio::select! {

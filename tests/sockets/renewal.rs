@@ -14,11 +14,13 @@ use tokio::time::timeout;
 use crate::app::{Place, Stores, TestApp};
 use crate::wire::{Got, LEGACY, TRANSPORT_WS, Wire, cookies};
 use crate::world::{
-    CODE, OTHER_CODE, OTHER_SELLER, OTHER_USERNAME, SELLER, USERNAME, assert_in, customer, seller, shops,
+    CODE, OTHER_CODE, OTHER_SELLER, OTHER_USERNAME, SELLER, USERNAME, assert_in, customer, seller,
+    shops,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
-pub const NEW_ORDERS: &str = "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
+pub const NEW_ORDERS: &str =
+    "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
 /// In seconds. Each token is renewed a fifth to two fifths of that before.
 const LIFETIME: &str = "2";
 
@@ -33,15 +35,24 @@ impl Npm {
         let told = json!({ "address": app.address, "cookies": jar, "query": query });
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sockets/npm/legacy.js");
         let mut command = Command::new("node");
-        command.arg(script).arg(told.to_string()).stdout(Stdio::piped()).kill_on_drop(true);
+        command
+            .arg(script)
+            .arg(told.to_string())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         let mut process = command.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        Npm { _process: process, lines }
+        Npm {
+            _process: process,
+            lines,
+        }
     }
 
     pub async fn next(&mut self) -> Value {
-        let line =
-            timeout(PATIENCE, self.lines.next_line()).await.expect("the client tells something").unwrap();
+        let line = timeout(PATIENCE, self.lines.next_line())
+            .await
+            .expect("the client tells something")
+            .unwrap();
         serde_json::from_str(&line.expect("the client goes on")).unwrap()
     }
 
@@ -59,7 +70,10 @@ impl Npm {
 }
 
 pub fn name(event: &Value) -> String {
-    event["data"]["order"]["node"]["name"].as_str().unwrap_or_else(|| panic!("{event}")).to_owned()
+    event["data"]["order"]["node"]["name"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{event}"))
+        .to_owned()
 }
 
 pub async fn order(app: &TestApp, seller: &str, code: &str, name: &str) {
@@ -74,12 +88,19 @@ pub async fn order(app: &TestApp, seller: &str, code: &str, name: &str) {
 
 pub async fn subscribe(app: &TestApp, protocol: &str, jar: &str) -> Wire {
     let mut wire = Wire::open(app, protocol, &[("cookie", jar)]).await.unwrap();
-    wire.send(json!({ "type": "connection_init", "payload": {} })).await;
+    wire.send(json!({ "type": "connection_init", "payload": {} }))
+        .await;
     assert_eq!(wire.text().await["type"], "connection_ack");
-    let kind = if protocol == LEGACY { "start" } else { "subscribe" };
-    wire.send(json!({ "id": "1", "type": kind, "payload": { "query": NEW_ORDERS } })).await;
+    let kind = if protocol == LEGACY {
+        "start"
+    } else {
+        "subscribe"
+    };
+    wire.send(json!({ "id": "1", "type": kind, "payload": { "query": NEW_ORDERS } }))
+        .await;
     // Operations are started in their order: once this is answered, the first one has begun, or is about to.
-    wire.send(json!({ "id": "q", "type": kind, "payload": { "query": "{ __typename }" } })).await;
+    wire.send(json!({ "id": "q", "type": kind, "payload": { "query": "{ __typename }" } }))
+        .await;
     while wire.text().await["type"] != "complete" {}
     wire
 }
@@ -111,7 +132,10 @@ async fn connections_of_a_session_outlive_ten_tokens_and_lose_nothing() {
         let mut npm = Npm::start(&app, &jar, NEW_ORDERS);
         npm.connected().await;
         let mut wire = subscribe(&second, TRANSPORT_WS, &jar).await;
-        let encoded: String = NEW_ORDERS.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let encoded: String = NEW_ORDERS
+            .bytes()
+            .map(|byte| format!("%{byte:02x}"))
+            .collect();
         let request = reqwest::Client::new()
             .get(format!("{}/graphql?query={encoded}", app.address))
             .header("accept", "text/event-stream")
@@ -151,12 +175,20 @@ async fn connections_of_a_session_outlive_ten_tokens_and_lose_nothing() {
         assert_eq!(of_wire, expected, "{stores:?}");
         let last = format!("\"{}\"", expected.last().unwrap());
         while !streamed.contains(&last) {
-            let part = timeout(PATIENCE, stream.next()).await.expect("the stream goes on");
+            let part = timeout(PATIENCE, stream.next())
+                .await
+                .expect("the stream goes on");
             streamed.push_str(std::str::from_utf8(&part.expect("no end").unwrap()).unwrap());
         }
-        let of_stream: BTreeSet<&str> =
-            streamed.split('"').filter(|part| part.starts_with("order ")).collect();
-        assert_eq!(of_stream, expected.iter().map(String::as_str).collect(), "{stores:?}");
+        let of_stream: BTreeSet<&str> = streamed
+            .split('"')
+            .filter(|part| part.starts_with("order "))
+            .collect();
+        assert_eq!(
+            of_stream,
+            expected.iter().map(String::as_str).collect(),
+            "{stores:?}"
+        );
 
         // The browser has heard of none of ten renewals.
         assert_in(&mut browser).await;
@@ -175,12 +207,19 @@ async fn a_browser_is_given_no_half_that_its_session_cannot_note() {
     let reading = place.database.connect().await;
     let signature = async || -> Option<String> {
         let renewed = "SELECT signature FROM gom.session WHERE previous_until IS NOT NULL";
-        reading.query_opt(renewed, &[]).await.unwrap().map(|row| row.get(0))
+        reading
+            .query_opt(renewed, &[])
+            .await
+            .unwrap()
+            .map(|row| row.get(0))
     };
     eventually("a renewal", async || signature().await.is_some()).await;
     let mut writing = place.database.connect().await;
     let transaction = writing.transaction().await.unwrap();
-    transaction.execute("SELECT FROM gom.session FOR UPDATE", &[]).await.unwrap();
+    transaction
+        .execute("SELECT FROM gom.session FOR UPDATE", &[])
+        .await
+        .unwrap();
     assert_in(&mut browser).await;
     assert_eq!(browser.jar["session-token"], jar, "it keeps its own");
     transaction.rollback().await.unwrap();
@@ -199,9 +238,21 @@ async fn a_renewed_token_with_other_rights_goes_on_without_a_gap() {
     npm.connected().await;
     begin!(&app, npm.order());
     let client = place.database.connect().await;
-    client.execute("DELETE FROM gom.account WHERE username = $1", &[&OTHER_USERNAME]).await.unwrap();
+    client
+        .execute(
+            "DELETE FROM gom.account WHERE username = $1",
+            &[&OTHER_USERNAME],
+        )
+        .await
+        .unwrap();
     let change = "UPDATE gom.account SET subject = $2 WHERE username = $1";
-    assert_eq!(client.execute(change, &[&USERNAME, &OTHER_SELLER]).await.unwrap(), 1);
+    assert_eq!(
+        client
+            .execute(change, &[&USERNAME, &OTHER_SELLER])
+            .await
+            .unwrap(),
+        1
+    );
     let (mut number, mut seen) = (0, Vec::new());
     while !seen.iter().any(|name: &String| name.starts_with("other")) {
         number += 1;
@@ -211,15 +262,27 @@ async fn a_renewed_token_with_other_rights_goes_on_without_a_gap() {
         seen.retain(|name| name != "first");
     }
     let last = seen.last().unwrap().rsplit(' ').next().unwrap();
-    let numbers: Vec<&str> = seen.iter().map(|name| name.split(' ').nth(1).unwrap()).collect();
-    let all: Vec<String> = (1..=last.parse::<u32>().unwrap()).map(|number| number.to_string()).collect();
+    let numbers: Vec<&str> = seen
+        .iter()
+        .map(|name| name.split(' ').nth(1).unwrap())
+        .collect();
+    let all: Vec<String> = (1..=last.parse::<u32>().unwrap())
+        .map(|number| number.to_string())
+        .collect();
     assert_eq!(numbers, all, "{seen:?}");
 }
 
 #[actix_web::test]
 async fn where_the_token_is_not_renewed_operations_end_and_the_legacy_client_does_not_come_back() {
     let place = Place::new(Stores::Twins).await;
-    let app = shops(&place, &[("auth.local.expiration", LIFETIME), ("sockets.init_timeout", "1000")]).await;
+    let app = shops(
+        &place,
+        &[
+            ("auth.local.expiration", LIFETIME),
+            ("sockets.init_timeout", "1000"),
+        ],
+    )
+    .await;
     let mut luz = customer(&app).await;
     let jar = cookies(&luz);
     let mut npm = Npm::start(&app, &jar, NEW_ORDERS);
@@ -232,12 +295,20 @@ async fn where_the_token_is_not_renewed_operations_end_and_the_legacy_client_doe
 
     // One that comes now is refused in the same words, and stays; its operations are not started.
     let mut late = Wire::open(&app, LEGACY, &[("cookie", &jar)]).await.unwrap();
-    late.send(json!({ "type": "connection_init", "payload": {} })).await;
-    late.send(json!({ "id": "1", "type": "start", "payload": { "query": NEW_ORDERS } })).await;
+    late.send(json!({ "type": "connection_init", "payload": {} }))
+        .await;
+    late.send(json!({ "id": "1", "type": "start", "payload": { "query": NEW_ORDERS } }))
+        .await;
     assert_eq!(late.text().await["type"], "connection_error");
-    assert_eq!(late.text().await, json!({ "type": "error", "id": "1", "payload": refused }));
+    assert_eq!(
+        late.text().await,
+        json!({ "type": "error", "id": "1", "payload": refused })
+    );
     order(&app, SELLER, CODE, "unseen").await;
-    assert!(timeout(Duration::from_secs(3), npm.next()).await.is_err(), "it makes no attempt");
+    assert!(
+        timeout(Duration::from_secs(3), npm.next()).await.is_err(),
+        "it makes no attempt"
+    );
     assert!(late.is_quiet().await, "the socket stays");
     // It ends with its session.
     luz.log_out().await;

@@ -21,8 +21,11 @@ pub async fn create_user(app: &TestApp, uid: &str) {
 
 pub async fn create_user_now(app: &TestApp, uid: &str) {
     let data = json!({ "extUid": uid, "business": "Tacos" });
-    app.ask("mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }", json!({ "data": data }))
-        .await;
+    app.ask(
+        "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }",
+        json!({ "data": data }),
+    )
+    .await;
 }
 
 fn subscribe(id: &str, query: &str) -> Value {
@@ -36,8 +39,18 @@ async fn the_protocol_that_is_spoken_is_the_one_that_is_announced() {
     let app = place.serve(&[]).await;
     for (lines, announced) in [
         (&["graphql-transport-ws"][..], Some("graphql-transport-ws")),
-        (&["chat", "graphql-transport-ws"], Some("graphql-transport-ws")),
-        (&["chat, superchat", "soap, graphql-ws", "graphql-transport-ws"], Some("graphql-ws")),
+        (
+            &["chat", "graphql-transport-ws"],
+            Some("graphql-transport-ws"),
+        ),
+        (
+            &[
+                "chat, superchat",
+                "soap, graphql-ws",
+                "graphql-transport-ws",
+            ],
+            Some("graphql-ws"),
+        ),
         (&["graphql-subscriptions"], Some("graphql-subscriptions")),
         (&["chat"], None),
         (&[], None),
@@ -53,7 +66,10 @@ async fn the_protocol_that_is_spoken_is_the_one_that_is_announced() {
         }
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 101, "{lines:?}");
-        let found = response.headers().get("sec-websocket-protocol").map(|value| value.to_str().unwrap());
+        let found = response
+            .headers()
+            .get("sec-websocket-protocol")
+            .map(|value| value.to_str().unwrap());
         assert_eq!(found, announced, "{lines:?}");
     }
 }
@@ -74,14 +90,50 @@ async fn each_fault_has_its_close_code() {
         (&[r#"{"type":"start"}"#], 4400),
         (&[r#"{"type":"connection_init","payload":"text"}"#], 4400),
         (&[r#"{"type":"complete"}"#], 4400),
-        (&[&good, r#"{"type":"subscribe","payload":{"query":"{ __typename }"}}"#], 4400),
-        (&[&good, r#"{"id":"","type":"subscribe","payload":{"query":"{ __typename }"}}"#], 4400),
-        (&[&good, r#"{"id":1,"type":"subscribe","payload":{"query":"{ __typename }"}}"#], 4400),
+        (
+            &[
+                &good,
+                r#"{"type":"subscribe","payload":{"query":"{ __typename }"}}"#,
+            ],
+            4400,
+        ),
+        (
+            &[
+                &good,
+                r#"{"id":"","type":"subscribe","payload":{"query":"{ __typename }"}}"#,
+            ],
+            4400,
+        ),
+        (
+            &[
+                &good,
+                r#"{"id":1,"type":"subscribe","payload":{"query":"{ __typename }"}}"#,
+            ],
+            4400,
+        ),
         (&[&good, r#"{"id":"1","type":"subscribe"}"#], 4400),
-        (&[&good, r#"{"id":"1","type":"subscribe","payload":{}}"#], 4400),
-        (&[&good, r#"{"id":"1","type":"subscribe","payload":{"query":1}}"#], 4400),
-        (&[&good, r#"{"id":"1","type":"subscribe","payload":{"query":"","variables":[]}}"#], 4400),
-        (&[r#"{"id":"1","type":"subscribe","payload":{"query":"{ __typename }"}}"#], 4401),
+        (
+            &[&good, r#"{"id":"1","type":"subscribe","payload":{}}"#],
+            4400,
+        ),
+        (
+            &[
+                &good,
+                r#"{"id":"1","type":"subscribe","payload":{"query":1}}"#,
+            ],
+            4400,
+        ),
+        (
+            &[
+                &good,
+                r#"{"id":"1","type":"subscribe","payload":{"query":"","variables":[]}}"#,
+            ],
+            4400,
+        ),
+        (
+            &[r#"{"id":"1","type":"subscribe","payload":{"query":"{ __typename }"}}"#],
+            4401,
+        ),
         (&[&bad], 4403),
         (&[r#"{"type":"connection_init"}"#], 4403),
         (&[], 4408),
@@ -113,7 +165,11 @@ async fn queries_are_answered_and_subscriptions_last() {
 
     wire.send(subscribe("q", "{ users {")).await;
     let refused = wire.text().await;
-    assert_eq!((&refused["type"], &refused["id"]), (&json!("error"), &json!("q")), "the id is free again");
+    assert_eq!(
+        (&refused["type"], &refused["id"]),
+        (&json!("error"), &json!("q")),
+        "the id is free again"
+    );
     assert!(refused["payload"][0]["message"].is_string(), "{refused}");
 
     wire.send(subscribe("s", NEW_USERS)).await;
@@ -127,7 +183,10 @@ async fn queries_are_answered_and_subscriptions_last() {
         (&event["id"], &event["type"], &event["payload"]["data"]),
         (&json!("s"), &json!("next"), &user)
     );
-    let cursor = event["payload"]["extensions"]["cursor"].as_str().unwrap().to_owned();
+    let cursor = event["payload"]["extensions"]["cursor"]
+        .as_str()
+        .unwrap()
+        .to_owned();
 
     wire.send(json!({ "id": "s", "type": "complete" })).await;
     create_user(&app, "two").await;
@@ -138,14 +197,20 @@ async fn queries_are_answered_and_subscriptions_last() {
     again["payload"]["extensions"] = json!({ "cursor": cursor });
     let mut other = Wire::service(&app, TRANSPORT_WS).await;
     other.send(again.clone()).await;
-    assert_eq!(other.text().await["payload"]["data"]["user"]["node"]["extUid"], "two");
+    assert_eq!(
+        other.text().await["payload"]["data"]["user"]["node"]["extUid"],
+        "two"
+    );
     for nonsense in [json!("nonsense"), json!(7)] {
         again["id"] = json!("bad");
         again["payload"]["extensions"]["cursor"] = nonsense;
         other.send(again.clone()).await;
         let refused = other.text().await;
         assert_eq!(refused["type"], "error");
-        assert_eq!(refused["payload"][0]["extensions"]["code"], "BAD_USER_INPUT", "{refused}");
+        assert_eq!(
+            refused["payload"][0]["extensions"]["code"], "BAD_USER_INPUT",
+            "{refused}"
+        );
     }
 }
 
@@ -163,14 +228,18 @@ async fn a_socket_ends_with_its_token_unless_it_gets_another() {
         assert_eq!(wire.text().await["type"], "connection_ack");
     }
     let bearer = format!("Bearer {}", token(&app, Duration::from_secs(60)));
-    renewed.send(json!({ "type": "ping", "payload": { "authorization": bearer } })).await;
+    renewed
+        .send(json!({ "type": "ping", "payload": { "authorization": bearer } }))
+        .await;
     assert_eq!(renewed.text().await["type"], "pong");
     tokio::time::sleep(leeway).await;
     assert!(matches!(ending.got().await, Got::Closed(4403, reason) if reason.contains("expired")));
     assert!(renewed.is_quiet().await);
     renewed.send(subscribe("q", "{ __typename }")).await;
     assert_eq!(renewed.text().await["type"], "next");
-    renewed.send(json!({ "type": "ping", "payload": { "authorization": "Bearer nonsense" } })).await;
+    renewed
+        .send(json!({ "type": "ping", "payload": { "authorization": "Bearer nonsense" } }))
+        .await;
     assert_eq!(renewed.end().await, 4403, "a wrong token is not overlooked");
 }
 
@@ -185,12 +254,19 @@ async fn a_large_message_is_read_in_its_order() {
         let mut first = init(&token(&app, Duration::from_secs(3_600)));
         first["payload"]["padding"] = json!("x".repeat(100_000));
         let first = first.to_string();
-        for (n, part) in first.as_bytes().chunks(first.len().div_ceil(parts)).enumerate() {
+        for (n, part) in first
+            .as_bytes()
+            .chunks(first.len().div_ceil(parts))
+            .enumerate()
+        {
             let data = if n == 0 { Data::Text } else { Data::Continue };
             wire.frame(data, part.to_vec(), n + 1 == parts).await;
         }
         // Whoever is not known yet is closed with 4401.
-        let mut second = subscribe("1", "query($x: String) { users(where: { extUid: $x }) { uid } }");
+        let mut second = subscribe(
+            "1",
+            "query($x: String) { users(where: { extUid: $x }) { uid } }",
+        );
         second["payload"]["variables"] = json!({ "x": "x".repeat(50_000) });
         wire.send(second).await;
         wire.send(json!({ "type": "ping" })).await;

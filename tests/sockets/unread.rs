@@ -25,44 +25,75 @@ fn names() -> String {
 }
 
 fn query() -> String {
-    format!("{{ user(where: {{ extUid: \"{SELLER}\" }}) {{ {} }} }}", names())
+    format!(
+        "{{ user(where: {{ extUid: \"{SELLER}\" }}) {{ {} }} }}",
+        names()
+    )
 }
 
 fn subscription() -> String {
-    format!("subscription {{ user(where: {{ mutation_in: [UPDATED] }}) {{ node {{ {} }} }} }}", names())
+    format!(
+        "subscription {{ user(where: {{ mutation_in: [UPDATED] }}) {{ node {{ {} }} }} }}",
+        names()
+    )
 }
 
 async fn fill(app: &TestApp, with: &str) {
     let update = "mutation($where: UserWhereUniqueInput!, $data: UserUpdateInput!) { updateUser(where: $where, data: $data) { uid } }";
-    let variables = json!({ "where": { "extUid": SELLER }, "data": { "business": with.repeat(TEXT) } });
+    let variables =
+        json!({ "where": { "extUid": SELLER }, "data": { "business": with.repeat(TEXT) } });
     let request = Client::new().post(format!("{}/graphql", app.address));
     let body = json!({ "query": update, "variables": variables }).to_string();
-    let request = request.header("content-type", "application/json").body(body);
-    let answer = request.bearer_auth(token(app, Duration::from_secs(3_600))).send().await.unwrap();
+    let request = request
+        .header("content-type", "application/json")
+        .body(body);
+    let answer = request
+        .bearer_auth(token(app, Duration::from_secs(3_600)))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
 /// A client that asks and does not read.
 async fn over_socket(app: &TestApp, protocol: &str, query: &str) -> Wire {
-    let start = if protocol == LEGACY { "start" } else { "subscribe" };
+    let start = if protocol == LEGACY {
+        "start"
+    } else {
+        "subscribe"
+    };
     let mut wire = Wire::service(app, protocol).await;
-    wire.send(json!({ "id": "1", "type": start, "payload": { "query": query } })).await;
+    wire.send(json!({ "id": "1", "type": start, "payload": { "query": query } }))
+        .await;
     wire
 }
 
 async fn over_stream(app: &TestApp, query: &str) -> Response {
-    let request =
-        Client::new().post(format!("{}/graphql", app.address)).header("accept", "text/event-stream");
+    let request = Client::new()
+        .post(format!("{}/graphql", app.address))
+        .header("accept", "text/event-stream");
     let body = json!({ "query": query }).to_string();
-    let request = request.header("content-type", "application/json").body(body);
-    request.bearer_auth(token(app, Duration::from_secs(3_600))).send().await.unwrap()
+    let request = request
+        .header("content-type", "application/json")
+        .body(body);
+    request
+        .bearer_auth(token(app, Duration::from_secs(3_600)))
+        .send()
+        .await
+        .unwrap()
 }
 
 /// Status, and the first error's message.
 async fn knock(app: &TestApp) -> (StatusCode, Value) {
     let request = Client::new().post(format!("{}/graphql", app.address));
-    let request = request.header("content-type", "application/json").body(r#"{"query":"{ __typename }"}"#);
-    let answer = request.bearer_auth(token(app, Duration::from_secs(3_600))).send().await.unwrap();
+    let request = request
+        .header("content-type", "application/json")
+        .body(r#"{"query":"{ __typename }"}"#);
+    let answer = request
+        .bearer_auth(token(app, Duration::from_secs(3_600)))
+        .send()
+        .await
+        .unwrap();
     let status = answer.status();
     let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     (status, body["errors"][0]["message"].clone())
@@ -93,12 +124,27 @@ async fn what_waits_to_be_read_counts_for_its_user_over_every_protocol() {
                 sleep(BEGINNING).await;
                 fill(&app, protocol.get(..1).unwrap()).await;
             }
-            eventually(&format!("{case}: so much waits that nothing is added"), refused).await;
-            assert_eq!(knock(&app).await, (StatusCode::TOO_MANY_REQUESTS, REFUSED.into()), "{case}");
+            eventually(
+                &format!("{case}: so much waits that nothing is added"),
+                refused,
+            )
+            .await;
+            assert_eq!(
+                knock(&app).await,
+                (StatusCode::TOO_MANY_REQUESTS, REFUSED.into()),
+                "{case}"
+            );
             let stream = over_stream(&app, "{ __typename }").await;
-            assert_eq!(stream.status(), StatusCode::TOO_MANY_REQUESTS, "{case}: event streams as well");
+            assert_eq!(
+                stream.status(),
+                StatusCode::TOO_MANY_REQUESTS,
+                "{case}: event streams as well"
+            );
             drop((sockets, streams));
-            eventually(&format!("{case}: with its client it is gone"), async || !refused().await).await;
+            eventually(&format!("{case}: with its client it is gone"), async || {
+                !refused().await
+            })
+            .await;
         }
     }
 }
@@ -123,7 +169,8 @@ async fn where_too_much_waits_in_all_only_the_connection_that_holds_most_is_ende
         let mut wire = Wire::open(&app, TRANSPORT_WS, &headers).await.unwrap();
         wire.send(json!({ "type": "connection_init" })).await;
         assert_eq!(wire.text().await["type"], "connection_ack");
-        wire.send(json!({ "id": "1", "type": "subscribe", "payload": { "query": query() } })).await;
+        wire.send(json!({ "id": "1", "type": "subscribe", "payload": { "query": query() } }))
+            .await;
         hostile.push(wire);
     }
     let mut third = None;
@@ -134,7 +181,11 @@ async fn where_too_much_waits_in_all_only_the_connection_that_holds_most_is_ende
         third.is_some()
     })
     .await;
-    assert_eq!(Wire::open(&app, TRANSPORT_WS, &headers).await.err(), Some(429), "no more than makes room");
+    assert_eq!(
+        Wire::open(&app, TRANSPORT_WS, &headers).await.err(),
+        Some(429),
+        "no more than makes room"
+    );
     other.send(json!({ "type": "ping" })).await;
     assert_eq!(other.text().await["type"], "pong", "nobody else is ended");
 }
@@ -156,21 +207,37 @@ async fn a_client_that_does_not_read_is_ended_with_its_token_over_every_protocol
         for _ in 0..3 {
             if protocol == "events" {
                 let request = Client::new().post(format!("{}/graphql", app.address));
-                let request = request.header("accept", "text/event-stream").bearer_auth(&short);
+                let request = request
+                    .header("accept", "text/event-stream")
+                    .bearer_auth(&short);
                 let request = request.header("content-type", "application/json");
-                streams.push(request.body(json!({ "query": query() }).to_string()).send().await.unwrap());
+                streams.push(
+                    request
+                        .body(json!({ "query": query() }).to_string())
+                        .send()
+                        .await
+                        .unwrap(),
+                );
                 continue;
             }
             let mut wire = Wire::open(&app, protocol, &[]).await.unwrap();
             wire.send(init(&short)).await;
             assert_eq!(wire.text().await["type"], "connection_ack");
-            let start = if protocol == LEGACY { "start" } else { "subscribe" };
-            wire.send(json!({ "id": "1", "type": start, "payload": { "query": query() } })).await;
+            let start = if protocol == LEGACY {
+                "start"
+            } else {
+                "subscribe"
+            };
+            wire.send(json!({ "id": "1", "type": start, "payload": { "query": query() } }))
+                .await;
             sockets.push(wire);
         }
         eventually(&format!("{protocol}: much waits"), refused).await;
-        eventually(&format!("{protocol}: the token ends, and with it what waits"), async || !refused().await)
-            .await;
+        eventually(
+            &format!("{protocol}: the token ends, and with it what waits"),
+            async || !refused().await,
+        )
+        .await;
         drop((sockets, streams));
     }
 }
@@ -189,14 +256,26 @@ async fn an_operation_holds_nobody_up_while_its_client_does_not_read() {
     fill(&app, "x").await;
     let mut browser = seller(&app).await;
     let jar = cookies(&browser);
-    let mut wire = Wire::open(&app, TRANSPORT_WS, &[("cookie", jar.as_str())]).await.unwrap();
+    let mut wire = Wire::open(&app, TRANSPORT_WS, &[("cookie", jar.as_str())])
+        .await
+        .unwrap();
     wire.send(json!({ "type": "connection_init" })).await;
     assert_eq!(wire.text().await["type"], "connection_ack");
     // The connection is stuck in the first answer when the second operation has the user's only turn.
-    let one = |n: usize| format!("u{n}: user(where: {{ extUid: \"{SELLER}\" }}) {{ {} }} ", names());
+    let one = |n: usize| {
+        format!(
+            "u{n}: user(where: {{ extUid: \"{SELLER}\" }}) {{ {} }} ",
+            names()
+        )
+    };
     let longer: String = (0..3).map(one).collect();
-    for (id, query) in [("1", query()), ("2", format!("{{ {longer} }}")), ("3", format!("{{ {longer} }}"))] {
-        wire.send(json!({ "id": id, "type": "subscribe", "payload": { "query": query } })).await;
+    for (id, query) in [
+        ("1", query()),
+        ("2", format!("{{ {longer} }}")),
+        ("3", format!("{{ {longer} }}")),
+    ] {
+        wire.send(json!({ "id": id, "type": "subscribe", "payload": { "query": query } }))
+            .await;
     }
     sleep(BEGINNING).await;
     let reply = browser.graphql("{ orders { uid } }", json!({})).await;
@@ -207,15 +286,22 @@ async fn an_operation_holds_nobody_up_while_its_client_does_not_read() {
 #[actix_web::test]
 async fn an_operation_that_waits_for_room_is_not_begun_once_its_connection_is_cut_off() {
     let place = Place::new(Stores::Twins).await;
-    let settings =
-        [("sockets.per_user", "1"), ("sockets.stall_timeout", "2500"), ("sockets.heartbeat", "600000")];
+    let settings = [
+        ("sockets.per_user", "1"),
+        ("sockets.stall_timeout", "2500"),
+        ("sockets.heartbeat", "600000"),
+    ];
     let app = shops(&place, &settings).await;
     fill(&app, "x").await;
     let mut browser = seller(&app).await;
     let jar = cookies(&browser);
     let headers = [("cookie", jar.as_str())];
     for protocol in [TRANSPORT_WS, LEGACY] {
-        let start = if protocol == LEGACY { "start" } else { "subscribe" };
+        let start = if protocol == LEGACY {
+            "start"
+        } else {
+            "subscribe"
+        };
         let mut wire = None;
         eventually("the user's place is free", async || {
             wire = Wire::open(&app, protocol, &headers).await.ok();
@@ -225,14 +311,26 @@ async fn an_operation_that_waits_for_room_is_not_begun_once_its_connection_is_cu
         let mut wire = wire.unwrap();
         wire.send(json!({ "type": "connection_init" })).await;
         assert_eq!(wire.text().await["type"], "connection_ack");
-        wire.send(json!({ "id": "1", "type": start, "payload": { "query": query() } })).await;
+        wire.send(json!({ "id": "1", "type": start, "payload": { "query": query() } }))
+            .await;
         // The connection is stuck in the answer when the mutation comes.
         sleep(BEGINNING).await;
         let mutation = "mutation { createBp(data: { name1: \"Luz\" }) { uid } }";
-        wire.send(json!({ "id": "2", "type": start, "payload": { "query": mutation } })).await;
-        eventually("it is cut off", async || Wire::open(&app, protocol, &headers).await.is_ok()).await;
-        let reply = browser.graphql("{ bps(where: { name1: \"Luz\" }) { uid } }", json!({})).await;
-        assert_eq!(reply.body["data"]["bps"], json!([]), "{protocol}: {}", reply.body);
+        wire.send(json!({ "id": "2", "type": start, "payload": { "query": mutation } }))
+            .await;
+        eventually("it is cut off", async || {
+            Wire::open(&app, protocol, &headers).await.is_ok()
+        })
+        .await;
+        let reply = browser
+            .graphql("{ bps(where: { name1: \"Luz\" }) { uid } }", json!({}))
+            .await;
+        assert_eq!(
+            reply.body["data"]["bps"],
+            json!([]),
+            "{protocol}: {}",
+            reply.body
+        );
         drop(wire);
     }
 }

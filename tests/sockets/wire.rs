@@ -35,7 +35,9 @@ pub enum Got {
 /// A service token of the server.
 pub fn token(app: &TestApp, lifetime: Duration) -> String {
     let secret = app.settings.service.secret.as_ref().unwrap();
-    ServiceTokens::new(secret).sign(SystemTime::now(), lifetime).unwrap()
+    ServiceTokens::new(secret)
+        .sign(SystemTime::now(), lifetime)
+        .unwrap()
 }
 
 pub fn init(token: &str) -> Value {
@@ -44,17 +46,27 @@ pub fn init(token: &str) -> Value {
 
 /// A seller's or customer's cookies.
 pub fn cookies(browser: &Browser) -> String {
-    let pairs: Vec<String> = browser.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let pairs: Vec<String> = browser
+        .jar
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     pairs.join("; ")
 }
 
 impl Wire {
     /// The status, if the server refuses.
-    pub async fn open(app: &TestApp, protocol: &str, headers: &[(&'static str, &str)]) -> Result<Wire, u16> {
+    pub async fn open(
+        app: &TestApp,
+        protocol: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Wire, u16> {
         let address = format!("{}/graphql", app.address.replace("http://", "ws://"));
         let mut request = address.into_client_request().unwrap();
         if !protocol.is_empty() {
-            request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+            request
+                .headers_mut()
+                .insert("sec-websocket-protocol", protocol.parse().unwrap());
         }
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
@@ -74,7 +86,8 @@ impl Wire {
     /// With the service's token, and acknowledged.
     pub async fn service(app: &TestApp, protocol: &str) -> Wire {
         let mut wire = Wire::open(app, protocol, &[]).await.unwrap();
-        wire.send(init(&token(app, Duration::from_secs(3_600)))).await;
+        wire.send(init(&token(app, Duration::from_secs(3_600))))
+            .await;
         assert_eq!(wire.text().await["type"], "connection_ack");
         wire
     }
@@ -90,13 +103,25 @@ impl Wire {
 
     /// A frame of a message, whatever is in it.
     pub async fn frame(&mut self, data: Data, bytes: Vec<u8>, last: bool) {
-        let _ = self.0.send(Message::Frame(Frame::message(bytes, OpCode::Data(data), last))).await;
+        let _ = self
+            .0
+            .send(Message::Frame(Frame::message(
+                bytes,
+                OpCode::Data(data),
+                last,
+            )))
+            .await;
     }
 
     pub async fn got(&mut self) -> Got {
         loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("something comes") {
-                Some(Ok(Message::Text(text))) => return Got::Text(serde_json::from_str(&text).unwrap()),
+            match timeout(PATIENCE, self.0.next())
+                .await
+                .expect("something comes")
+            {
+                Some(Ok(Message::Text(text))) => {
+                    return Got::Text(serde_json::from_str(&text).unwrap());
+                }
                 Some(Ok(Message::Close(Some(frame)))) => {
                     return Got::Closed(frame.code.into(), frame.reason.to_string());
                 }
@@ -116,7 +141,10 @@ impl Wire {
 
     /// The client closes, as a page does that is left.
     pub async fn close(&mut self, code: u16) {
-        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: "".into(),
+        };
         let _ = self.0.send(Message::Close(Some(frame))).await;
     }
 
@@ -133,6 +161,8 @@ impl Wire {
 
     /// Nothing comes for a while.
     pub async fn is_quiet(&mut self) -> bool {
-        timeout(Duration::from_millis(300), self.0.next()).await.is_err()
+        timeout(Duration::from_millis(300), self.0.next())
+            .await
+            .is_err()
     }
 }

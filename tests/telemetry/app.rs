@@ -36,12 +36,25 @@ impl TestApp {
     pub async fn socket(&self) -> Socket {
         let address = format!("{}/graphql", self.address.replace("http", "ws"));
         let mut request = address.into_client_request().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        request.headers_mut().insert(
+            "sec-websocket-protocol",
+            "graphql-transport-ws".parse().unwrap(),
+        );
         let (mut socket, _) = connect_async(request).await.unwrap();
         let authorization = format!("Bearer {}", self.token);
-        let init = json!({ "type": "connection_init", "payload": { "Authorization": authorization } });
+        let init =
+            json!({ "type": "connection_init", "payload": { "Authorization": authorization } });
         socket.send(Message::text(init.to_string())).await.unwrap();
-        assert!(socket.next().await.unwrap().unwrap().to_text().unwrap().contains("connection_ack"));
+        assert!(
+            socket
+                .next()
+                .await
+                .unwrap()
+                .unwrap()
+                .to_text()
+                .unwrap()
+                .contains("connection_ack")
+        );
         socket
     }
 
@@ -58,27 +71,56 @@ impl TestApp {
             ("GOM__AUTH__ACCOUNTS__HASH_PASSES", "1".to_owned()),
             ("GOM__SERVER__SHUTDOWN_TIMEOUT", "2000".to_owned()),
         ];
-        environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        environment.extend(
+            more.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
         let folder = tempfile::tempdir().unwrap();
         run(&environment, &["seed", "--deploy"], "");
         run(
             &environment,
-            &["account", "add", SELLER.0, "--role", "seller", "--subject", "auth0|demo-tacos"],
+            &[
+                "account",
+                "add",
+                SELLER.0,
+                "--role",
+                "seller",
+                "--subject",
+                "auth0|demo-tacos",
+            ],
             SELLER.1,
         );
         let token = run(&environment, &["token"], "").trim().to_owned();
         let log = File::create(folder.path().join("log")).unwrap();
         let out = File::create(folder.path().join("out")).unwrap();
-        let server = gom(&environment, &["serve"]).stdout(out).stderr(log).spawn().unwrap();
-        let mut app =
-            TestApp { address: String::new(), token, server, folder, http: reqwest::Client::new(), database };
+        let server = gom(&environment, &["serve"])
+            .stdout(out)
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut app = TestApp {
+            address: String::new(),
+            token,
+            server,
+            folder,
+            http: reqwest::Client::new(),
+            database,
+        };
         app.address = app.wait_for("where it serves", |app| {
             let out = std::fs::read_to_string(app.folder.path().join("out")).unwrap();
-            out.split_whitespace().find_map(|word| word.strip_suffix("/graphql")).map(str::to_owned)
+            out.split_whitespace()
+                .find_map(|word| word.strip_suffix("/graphql"))
+                .map(str::to_owned)
         });
         let deadline = Instant::now() + Duration::from_secs(20);
         let ready = format!("{}/readyz", app.address);
-        while !app.http.get(&ready).send().await.is_ok_and(|answer| answer.status().is_success()) {
+        while !app
+            .http
+            .get(&ready)
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
             assert!(Instant::now() < deadline, "{}", app.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -89,19 +131,29 @@ impl TestApp {
     pub fn vapid() -> (String, String) {
         let keys = run(&[], &["vapid", "generate"], "");
         let key = |name: &str| {
-            let line =
-                keys.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {keys}"));
-            line.split(['=', ':', ' ']).rfind(|word| !word.is_empty()).unwrap().to_owned()
+            let line = keys
+                .lines()
+                .find(|line| line.contains(name))
+                .unwrap_or_else(|| panic!("{name}: {keys}"));
+            line.split(['=', ':', ' '])
+                .rfind(|word| !word.is_empty())
+                .unwrap()
+                .to_owned()
         };
         (key("VAPID_PUBLIC_KEY"), key("VAPID_PRIVATE_KEY"))
     }
 
     /// A start that comes to nothing: its status, and what it says.
     pub fn fails(environment: &[(&'static str, &str)]) -> (Option<i32>, String) {
-        let environment: Vec<_> =
-            environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
         let output = gom(&environment, &["serve"]).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     }
 
     fn wait_for<T>(&self, what: &str, look: impl Fn(&TestApp) -> Option<T>) -> T {
@@ -124,7 +176,9 @@ impl TestApp {
     pub fn lines(&self, message: &str) -> Vec<Value> {
         self.wait_for(message, |app| {
             let log = app.log();
-            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let lines = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let lines: Vec<Value> = lines.filter(|line| line["message"] == message).collect();
             (!lines.is_empty()).then_some(lines)
         })
@@ -140,8 +194,13 @@ impl TestApp {
     }
 
     pub async fn post(&self, body: Value) -> Value {
-        let request = self.http.post(format!("{}/graphql", self.address)).bearer_auth(&self.token);
-        let request = request.header("content-type", "application/json").body(body.to_string());
+        let request = self
+            .http
+            .post(format!("{}/graphql", self.address))
+            .bearer_auth(&self.token);
+        let request = request
+            .header("content-type", "application/json")
+            .body(body.to_string());
         let text = request.send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&text).unwrap()
     }
@@ -169,16 +228,31 @@ impl Drop for TestApp {
 
 fn gom(environment: &[(&'static str, String)], arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gom"));
-    command.args(arguments).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)));
     command
 }
 
 fn run(environment: &[(&'static str, String)], arguments: &[&str], input: &str) -> String {
     let mut command = gom(environment, arguments);
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let command = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }

@@ -22,15 +22,28 @@ async fn a_client_that_goes_away_before_its_answer_is_told_of() {
         .batch_execute("BEGIN; LOCK TABLE \"default$default\".\"Order\" IN ACCESS EXCLUSIVE MODE")
         .await
         .unwrap();
-    let request = app.http.post(format!("{}/graphql", app.address)).bearer_auth(&app.token);
-    let request = request
-        .header("content-type", "application/json")
-        .body(json!({ "query": "query Waits { orders { uid } }", "operationName": "Waits" }).to_string());
-    assert!(request.timeout(Duration::from_millis(500)).send().await.is_err());
+    let request = app
+        .http
+        .post(format!("{}/graphql", app.address))
+        .bearer_auth(&app.token);
+    let request = request.header("content-type", "application/json").body(
+        json!({ "query": "query Waits { orders { uid } }", "operationName": "Waits" }).to_string(),
+    );
+    assert!(
+        request
+            .timeout(Duration::from_millis(500))
+            .send()
+            .await
+            .is_err()
+    );
     // The client's connection is closed by this runtime.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let line = app.lines("given up before its answer").remove(0);
-    assert_eq!((&line["status"], &line["route"]), (&499.into(), &"/graphql".into()), "{line}");
+    assert_eq!(
+        (&line["status"], &line["route"]),
+        (&499.into(), &"/graphql".into()),
+        "{line}"
+    );
     tables.batch_execute("ROLLBACK").await.unwrap();
 }
 
@@ -51,21 +64,42 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
         ("GOM__PUSH__POLL_INTERVAL", "50"),
     ])
     .await;
-    let mut secrets: Vec<String> =
-        ["the token of whoever scrapes", SECRET, &keys.1, P256DH, AUTH, &app.token, SELLER.0, SELLER.1]
-            .iter()
-            .map(|text| (*text).to_owned())
-            .collect();
+    let mut secrets: Vec<String> = [
+        "the token of whoever scrapes",
+        SECRET,
+        &keys.1,
+        P256DH,
+        AUTH,
+        &app.token,
+        SELLER.0,
+        SELLER.1,
+    ]
+    .iter()
+    .map(|text| (*text).to_owned())
+    .collect();
 
     // A seller: by password, wrong first; reads, writes, mistakes; a device.
     let mut seller = app.browser();
-    assert_eq!(seller.by_password(SELLER.0, "guessed-password").await.status, StatusCode::FORBIDDEN);
-    assert_eq!(seller.by_password(SELLER.0, SELLER.1).await.status, StatusCode::OK);
+    assert_eq!(
+        seller
+            .by_password(SELLER.0, "guessed-password")
+            .await
+            .status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        seller.by_password(SELLER.0, SELLER.1).await.status,
+        StatusCode::OK
+    );
     secrets.extend(seller.jar.values().cloned());
     let read = json!({ "query": "query ReadCustomer($code: ID) { bp(where: { extUid: $code }) { name1 phone email } }",
         "operationName": "ReadCustomer", "variables": { "code": "DemoCode06" } });
     let answer = seller.send(Method::POST, "/graphql", Some(read)).await;
-    assert_eq!(answer.body["data"]["bp"]["phone"], "5534567806", "{}", answer.body);
+    assert_eq!(
+        answer.body["data"]["bp"]["phone"], "5534567806",
+        "{}",
+        answer.body
+    );
     for query in [
         "{ bp(where: { extUid: \"texto-privado\" }) { name1 } ",
         "{ bp(where: { nombre: \"texto-privado\" }) { name1 } }",
@@ -77,13 +111,24 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
         seller.send(Method::POST, "/graphql", Some(body)).await;
     }
     let subscription = json!({ "endpoint": service.endpoint("/device-of-tacos"), "keys": { "p256dh": P256DH, "auth": AUTH } });
-    assert!(seller.send(Method::POST, "/webpush/subscribe", Some(subscription)).await.status.is_success());
+    assert!(
+        seller
+            .send(Method::POST, "/webpush/subscribe", Some(subscription))
+            .await
+            .status
+            .is_success()
+    );
 
     // A customer: by telephone, wrong first.
     let mut customer = app.browser();
-    let bp = customer.send(Method::GET, "/auth/bp?code=DemoCode06", None).await;
+    let bp = customer
+        .send(Method::GET, "/auth/bp?code=DemoCode06", None)
+        .await;
     assert!(bp.status.is_success(), "{}", bp.body);
-    assert_eq!(customer.by_phone("DemoCode06", "5500000000").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        customer.by_phone("DemoCode06", "5500000000").await.status,
+        StatusCode::FORBIDDEN
+    );
     let login = customer.by_phone("DemoCode06", "5534567806").await;
     assert_eq!(login.status, StatusCode::OK, "{}", login.body);
     secrets.extend(customer.jar.values().cloned());
@@ -103,13 +148,19 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
         .send()
         .await
         .unwrap();
-    let wrong =
-        app.http.post(format!("{}/graphql", app.address)).bearer_auth("texto-privado").body("texto-privado");
+    let wrong = app
+        .http
+        .post(format!("{}/graphql", app.address))
+        .bearer_auth("texto-privado")
+        .body("texto-privado");
     wrong.send().await.unwrap();
     let mut socket = app.socket().await;
     let subscribe = json!({ "type": "subscribe", "id": "texto-privado", "payload": {
         "query": "subscription S { order(where: { node: { name: \"texto-privado\" } }) { node { name } } }", "operationName": "S" } });
-    socket.send(Message::text(subscribe.to_string())).await.unwrap();
+    socket
+        .send(Message::text(subscribe.to_string()))
+        .await
+        .unwrap();
     socket.send(Message::text("texto-privado")).await.unwrap();
     while let Some(Ok(message)) = socket.next().await {
         if message.is_close() {
@@ -135,7 +186,9 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
         "taquiza",
     ];
     for secret in private.iter().map(|text| (*text).to_owned()).chain(secrets) {
-        let line = lower.lines().find(|line| line.contains(&secret.to_lowercase()));
+        let line = lower
+            .lines()
+            .find(|line| line.contains(&secret.to_lowercase()));
         assert_eq!(line, None, "{secret:?} is in the log");
     }
     for line in log.lines() {
@@ -144,10 +197,17 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
 
     let told: Vec<Value> = app.lines("answered");
     let find = |route: &str, status: u16| {
-        let found = told.iter().find(|line| line["route"] == route && line["status"] == status);
-        found.unwrap_or_else(|| panic!("{route} {status}: {told:#?}")).clone()
+        let found = told
+            .iter()
+            .find(|line| line["route"] == route && line["status"] == status);
+        found
+            .unwrap_or_else(|| panic!("{route} {status}: {told:#?}"))
+            .clone()
     };
-    let line = told.iter().find(|line| line["operation"] == "ReadCustomer").unwrap();
+    let line = told
+        .iter()
+        .find(|line| line["operation"] == "ReadCustomer")
+        .unwrap();
     assert_eq!(
         (&line["viewer"], &line["kind"], &line["outcome"]),
         (&json!("auth0|demo-tacos"), &json!("query"), &json!("ok"))
@@ -158,10 +218,15 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
     );
     let duration = line["duration_ms"].to_string();
     assert!(
-        duration.split_once('.').is_none_or(|(_, digits)| digits.len() <= 3),
+        duration
+            .split_once('.')
+            .is_none_or(|(_, digits)| digits.len() <= 3),
         "in microseconds: {duration}"
     );
-    assert!(line["duration_ms"].as_f64().unwrap() > 0.0 && line["request_id"].as_str().unwrap().len() > 16);
+    assert!(
+        line["duration_ms"].as_f64().unwrap() > 0.0
+            && line["request_id"].as_str().unwrap().len() > 16
+    );
     assert!(line.get("trace_id").is_none());
     find("/auth/login", 403);
     find("/auth/login", 200);
@@ -178,7 +243,11 @@ async fn the_filter_switches_the_lines_of_requests_off() {
     let mut app = TestApp::start(&[("GOM__LOG__LEVEL", "info,gom::access=warn")]).await;
     app.ask("{ orders { name } }").await;
     assert!(app.stop());
-    assert!(!app.log().contains("\"answered\"") && app.log().contains("stopping"), "{}", app.log());
+    assert!(
+        !app.log().contains("\"answered\"") && app.log().contains("stopping"),
+        "{}",
+        app.log()
+    );
 }
 
 #[tokio::test]
@@ -189,7 +258,10 @@ async fn an_internal_error_is_in_the_log_under_the_id_that_the_client_is_told() 
     socket.send(Message::text(live.to_string())).await.unwrap();
     let next = async |socket: &mut Socket, what: &str| loop {
         let message = tokio::time::timeout(Duration::from_secs(10), socket.next()).await;
-        let message = message.unwrap_or_else(|_| panic!("{what}: {}", app.log())).unwrap().unwrap();
+        let message = message
+            .unwrap_or_else(|_| panic!("{what}: {}", app.log()))
+            .unwrap()
+            .unwrap();
         if let Ok(text) = message.to_text()
             && let Ok(Value::Object(read)) = serde_json::from_str(text)
         {
@@ -199,11 +271,18 @@ async fn an_internal_error_is_in_the_log_under_the_id_that_the_client_is_told() 
     assert!(next(&mut socket, "a first answer").await["payload"]["errors"].is_null());
 
     // A refusal carries an id as well.
-    let second = json!({ "type": "subscribe", "id": "2", "payload": { "query": "{ orders { name } }" } });
-    socket.send(Message::text(second.to_string())).await.unwrap();
+    let second =
+        json!({ "type": "subscribe", "id": "2", "payload": { "query": "{ orders { name } }" } });
+    socket
+        .send(Message::text(second.to_string()))
+        .await
+        .unwrap();
     let refused = next(&mut socket, "a refusal").await;
     assert_eq!(refused["type"], "error", "{refused}");
-    let id = refused["payload"][0]["requestId"].as_str().unwrap().to_owned();
+    let id = refused["payload"][0]["requestId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(id.len() > 16, "{refused}");
 
     // A table that is not as it was: a fault that nobody had thought of.
@@ -212,10 +291,15 @@ async fn an_internal_error_is_in_the_log_under_the_id_that_the_client_is_told() 
     app.tables().await.batch_execute(sql).await.unwrap();
     let failed = next(&mut socket, "a failure").await;
     let error = &failed["payload"]["errors"][0];
-    assert_eq!(error["extensions"]["code"], "INTERNAL_SERVER_ERROR", "{failed}");
+    assert_eq!(
+        error["extensions"]["code"], "INTERNAL_SERVER_ERROR",
+        "{failed}"
+    );
     assert_eq!(error["requestId"], id.as_str());
     let lines = app.lines("internal error");
-    let line =
-        lines.iter().find(|line| line["request_id"] == id.as_str()).unwrap_or_else(|| panic!("{lines:?}"));
+    let line = lines
+        .iter()
+        .find(|line| line["request_id"] == id.as_str())
+        .unwrap_or_else(|| panic!("{lines:?}"));
     assert!(line["cause"].as_str().unwrap().contains("42703"), "{line}");
 }

@@ -12,7 +12,10 @@ impl Scrape {
     pub async fn of(http: &reqwest::Client, url: &str, token: &str) -> Scrape {
         let answer = http.get(url).bearer_auth(token).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
-        assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        assert_eq!(
+            answer.headers()["content-type"],
+            "text/plain; version=0.0.4; charset=utf-8"
+        );
         let text = answer.text().await.unwrap();
         let lines = text.lines().map(|line| Ok(line.to_owned()));
         let samples = Parsed::parse(lines).unwrap().samples;
@@ -33,14 +36,23 @@ impl Scrape {
         found.first().copied()
     }
 
-    fn find<'a>(&'a self, name: &'a str, labels: &'a [(&str, &str)]) -> impl Iterator<Item = f64> + 'a {
-        let has = |sample: &Sample| labels.iter().all(|(key, value)| sample.labels.get(key) == Some(value));
-        self.samples.iter().filter(move |sample| sample.metric == name && has(sample)).map(move |sample| {
-            match &sample.value {
+    fn find<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a [(&str, &str)],
+    ) -> impl Iterator<Item = f64> + 'a {
+        let has = |sample: &Sample| {
+            labels
+                .iter()
+                .all(|(key, value)| sample.labels.get(key) == Some(value))
+        };
+        self.samples
+            .iter()
+            .filter(move |sample| sample.metric == name && has(sample))
+            .map(move |sample| match &sample.value {
                 Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value,
                 Value::Histogram(buckets) => buckets.last().map_or(0.0, |bucket| bucket.count),
                 Value::Summary(_) => panic!("{name} is a summary"),
-            }
-        })
+            })
     }
 }

@@ -30,7 +30,10 @@ impl Collector {
     fn start() -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let collector = Collector { address, received: Arc::default() };
+        let collector = Collector {
+            address,
+            received: Arc::default(),
+        };
         let of_thread = collector.clone();
         std::thread::spawn(move || {
             for connection in listener.incoming() {
@@ -52,28 +55,44 @@ impl Collector {
             loop {
                 let mut header = String::new();
                 reader.read_line(&mut header).unwrap();
-                let Some((name, value)) = header.trim().split_once(": ") else { break };
+                let Some((name, value)) = header.trim().split_once(": ") else {
+                    break;
+                };
                 headers.insert(name.to_ascii_lowercase(), value.to_owned());
             }
             let mut body = vec![0; headers["content-length"].parse().unwrap()];
             reader.read_exact(&mut body).unwrap();
-            self.received.lock().unwrap().push(Received { line, headers, body });
-            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+            self.received.lock().unwrap().push(Received {
+                line,
+                headers,
+                body,
+            });
+            connection
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
         }
     }
 
     /// All spans, with who sent them.
     fn spans(&self) -> Vec<(String, Span)> {
         let received = self.received.lock().unwrap();
-        let requests =
-            received.iter().map(|one| ExportTraceServiceRequest::decode(one.body.as_slice()).unwrap());
-        let of_resource = requests.flat_map(|request| request.resource_spans).flat_map(|spans| {
-            let attributes = spans.resource.unwrap().attributes;
-            let name = attributes.iter().find(|attribute| attribute.key == "service.name").unwrap();
-            let name = text(name.value.as_ref().unwrap().value.as_ref().unwrap());
-            let spans = spans.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            spans.map(move |span| (name.clone(), span)).collect::<Vec<_>>()
-        });
+        let requests = received
+            .iter()
+            .map(|one| ExportTraceServiceRequest::decode(one.body.as_slice()).unwrap());
+        let of_resource = requests
+            .flat_map(|request| request.resource_spans)
+            .flat_map(|spans| {
+                let attributes = spans.resource.unwrap().attributes;
+                let name = attributes
+                    .iter()
+                    .find(|attribute| attribute.key == "service.name")
+                    .unwrap();
+                let name = text(name.value.as_ref().unwrap().value.as_ref().unwrap());
+                let spans = spans.scope_spans.into_iter().flat_map(|scope| scope.spans);
+                spans
+                    .map(move |span| (name.clone(), span))
+                    .collect::<Vec<_>>()
+            });
         of_resource.collect()
     }
 }
@@ -87,7 +106,10 @@ fn text(value: &Any) -> String {
 }
 
 fn attribute(span: &Span, key: &str) -> String {
-    let found = span.attributes.iter().find(|attribute| attribute.key == key);
+    let found = span
+        .attributes
+        .iter()
+        .find(|attribute| attribute.key == key);
     let found = found.unwrap_or_else(|| panic!("{key}: {span:?}"));
     text(found.value.as_ref().unwrap().value.as_ref().unwrap())
 }
@@ -101,7 +123,10 @@ async fn a_requests_spans_belong_to_its_callers_trace_and_hold_no_values() {
     let collector = Collector::start();
     let mut app = TestApp::start(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.address),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=key-of-the-collector"),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "x-api-key=key-of-the-collector",
+        ),
         ("OTEL_SERVICE_NAME", "the shop"),
         ("GOM__SERVER__TRUSTED_PROXIES", "127.0.0.0/8"),
         // What is left is sent when the server stops.
@@ -111,15 +136,28 @@ async fn a_requests_spans_belong_to_its_callers_trace_and_hold_no_values() {
     let (trace, caller) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     let body = json!({ "query": "query ReadOrders($name: String) { orders(where: { name: $name }) { uid } bps(first: 1) { uid } }",
         "operationName": "ReadOrders", "variables": { "name": "texto-privado" } });
-    let request = app.http.post(format!("{}/graphql?texto-privado", app.address)).bearer_auth(&app.token);
+    let request = app
+        .http
+        .post(format!("{}/graphql?texto-privado", app.address))
+        .bearer_auth(&app.token);
     let request = request
         .header("content-type", "application/json")
         .header("traceparent", format!("00-{trace}-{caller}-01"));
-    assert!(request.body(body.to_string()).send().await.unwrap().status().is_success());
+    assert!(
+        request
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
     app.ask("mutation { updateManyOrders(where: { name: \"texto-privado\" }, data: { name: \"texto-privado\" }) { count } }").await;
     let lines = app.lines("answered");
     assert!(
-        lines.iter().any(|line| line["trace_id"] == trace && line["operation"] == "ReadOrders"),
+        lines
+            .iter()
+            .any(|line| line["trace_id"] == trace && line["operation"] == "ReadOrders"),
         "{lines:?}"
     );
     assert!(app.stop(), "{}", app.log());
@@ -142,7 +180,10 @@ async fn a_requests_spans_belong_to_its_callers_trace_and_hold_no_values() {
     let spans = collector.spans();
     assert!(spans.iter().all(|(service, _)| service == "the shop"));
     let spans: Vec<&Span> = spans.iter().map(|(_, span)| span).collect();
-    let of_trace: Vec<&&Span> = spans.iter().filter(|span| hex(&span.trace_id) == trace).collect();
+    let of_trace: Vec<&&Span> = spans
+        .iter()
+        .filter(|span| hex(&span.trace_id) == trace)
+        .collect();
     let named = |name: &str| {
         let found = of_trace.iter().find(|span| span.name == name);
         **found.unwrap_or_else(|| panic!("{name}: {of_trace:#?}"))
@@ -159,18 +200,31 @@ async fn a_requests_spans_belong_to_its_callers_trace_and_hold_no_values() {
     assert_eq!(reads.len(), 2);
     for read in reads {
         assert_eq!(read.parent_span_id, operation.span_id);
-        assert!(attribute(read, "db.query.text").contains("select"), "{read:?}");
+        assert!(
+            attribute(read, "db.query.text").contains("select"),
+            "{read:?}"
+        );
         assert!(
             read.start_time_unix_nano >= operation.start_time_unix_nano
                 && read.end_time_unix_nano <= operation.end_time_unix_nano
         );
     }
     let program = spans.iter().find(|span| span.name == "program").unwrap();
-    let mutation = spans.iter().find(|span| span.span_id == program.parent_span_id).unwrap();
+    let mutation = spans
+        .iter()
+        .find(|span| span.span_id == program.parent_span_id)
+        .unwrap();
     assert_eq!(mutation.name, "mutation");
-    let root = spans.iter().find(|span| span.span_id == mutation.parent_span_id).unwrap();
+    let root = spans
+        .iter()
+        .find(|span| span.span_id == mutation.parent_span_id)
+        .unwrap();
     assert!(root.parent_span_id.is_empty() && root.name == "POST /graphql");
-    assert!(attribute(program, "db.query.text").to_lowercase().contains("update"));
+    assert!(
+        attribute(program, "db.query.text")
+            .to_lowercase()
+            .contains("update")
+    );
 }
 
 #[tokio::test]
@@ -183,11 +237,16 @@ async fn a_strangers_trace_is_not_joined() {
     assert!(request.send().await.unwrap().status().is_success());
     assert!(app.stop(), "{}", app.log());
     let spans = collector.spans();
-    let asked: Vec<&Span> =
-        spans.iter().map(|(_, span)| span).filter(|span| span.name == "GET /version").collect();
+    let asked: Vec<&Span> = spans
+        .iter()
+        .map(|(_, span)| span)
+        .filter(|span| span.name == "GET /version")
+        .collect();
     assert!(!asked.is_empty(), "{spans:?}");
     assert!(
-        asked.iter().all(|span| hex(&span.trace_id) != trace && span.parent_span_id.is_empty()),
+        asked
+            .iter()
+            .all(|span| hex(&span.trace_id) != trace && span.parent_span_id.is_empty()),
         "{asked:?}"
     );
 }
@@ -207,7 +266,11 @@ async fn a_collector_that_does_not_answer_holds_nobody_up() {
     }
     let began = std::time::Instant::now();
     assert!(app.stop());
-    assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -220,5 +283,8 @@ fn a_protocol_that_is_not_spoken_stops_the_start() {
         ("GOM__SERVER__PORT", "0"),
     ]);
     assert_eq!(status, Some(1));
-    assert!(said.contains("http/protobuf") && said.contains("4318"), "{said}");
+    assert!(
+        said.contains("http/protobuf") && said.contains("4318"),
+        "{said}"
+    );
 }

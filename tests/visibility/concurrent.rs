@@ -15,7 +15,9 @@ use crate::sight::Person;
 
 const ROWS: &str = include_str!("../fixtures/lab/rows.sql");
 const ROUNDS: usize = 120;
-const TABLES: [&str; 8] = ["User", "Team", "Player", "Cat", "Task", "Note", "Passport", "Person"];
+const TABLES: [&str; 8] = [
+    "User", "Team", "Player", "Cat", "Task", "Note", "Passport", "Person",
+];
 
 /// What a writer was answered, `None` if it was refused.
 type Outcome = Option<Value>;
@@ -34,8 +36,10 @@ struct Lab {
 impl Lab {
     async fn reset(&self) {
         let tables: Vec<String> = TABLES.iter().map(|table| format!("\"{table}\"")).collect();
-        let clear =
-            format!("truncate {}, \"_TeamPlayers\", \"Task_tags\" cascade; {ROWS}", tables.join(", "));
+        let clear = format!(
+            "truncate {}, \"_TeamPlayers\", \"Task_tags\" cascade; {ROWS}",
+            tables.join(", ")
+        );
         self.client.batch_execute(&clear).await.unwrap();
     }
 
@@ -43,8 +47,9 @@ impl Lab {
     async fn rows(&self) -> String {
         let mut rows = String::new();
         for table in TABLES.iter().copied().chain(["_TeamPlayers", "Task_tags"]) {
-            let all =
-                format!("select coalesce(string_agg(t::text, ' ' order by t::text), '') from \"{table}\" t");
+            let all = format!(
+                "select coalesce(string_agg(t::text, ' ' order by t::text), '') from \"{table}\" t"
+            );
             let found: String = self.client.query_one(&all, &[]).await.unwrap().get(0);
             writeln!(rows, "{table}: {found}").unwrap();
         }
@@ -52,7 +57,10 @@ impl Lab {
     }
 
     async fn write(&self, writer: &(Person, String)) -> Outcome {
-        let answered = self.server.ask(&writer.0, writer.1.clone(), Map::new()).await;
+        let answered = self
+            .server
+            .ask(&writer.0, writer.1.clone(), Map::new())
+            .await;
         match answered.errors.first() {
             None => Some(answered.data),
             Some((code, _)) if code == "FORBIDDEN" || code == "GRAPHQL_EXECUTION_ERROR" => None,
@@ -63,7 +71,10 @@ impl Lab {
     /// The giver's transaction is open while the writers begin; it ends when one of them waits, or soon.
     async fn at_once(&self, giver: &Client, gift: &str, writers: &[(Person, String); 2]) -> Became {
         self.reset().await;
-        giver.batch_execute(&format!("begin; {gift}")).await.unwrap();
+        giver
+            .batch_execute(&format!("begin; {gift}"))
+            .await
+            .unwrap();
         let ends = async {
             let begun = Instant::now();
             let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
@@ -76,21 +87,37 @@ impl Lab {
             }
             giver.batch_execute("commit").await.unwrap();
         };
-        let (first, second, ()) = tokio::join!(self.write(&writers[0]), self.write(&writers[1]), ends);
-        Became { outcomes: [first, second], rows: self.rows().await }
+        let (first, second, ()) =
+            tokio::join!(self.write(&writers[0]), self.write(&writers[1]), ends);
+        Became {
+            outcomes: [first, second],
+            rows: self.rows().await,
+        }
     }
 
     /// One after the other: 0 and 1 are the writers, 2 is the giver.
-    async fn in_order(&self, order: [usize; 3], gift: &str, writers: &[(Person, String); 2]) -> Became {
+    async fn in_order(
+        &self,
+        order: [usize; 3],
+        gift: &str,
+        writers: &[(Person, String); 2],
+    ) -> Became {
         self.reset().await;
         let mut outcomes = [None, None];
         for who in order {
             match writers.get(who) {
                 Some(writer) => outcomes[who] = self.write(writer).await,
-                None => self.client.batch_execute(&format!("begin; {gift}; commit")).await.unwrap(),
+                None => self
+                    .client
+                    .batch_execute(&format!("begin; {gift}; commit"))
+                    .await
+                    .unwrap(),
             }
         }
-        Became { outcomes, rows: self.rows().await }
+        Became {
+            outcomes,
+            rows: self.rows().await,
+        }
     }
 }
 
@@ -102,26 +129,40 @@ fn write(dice: &mut Dice, value: &str) -> String {
     let note = *dice.pick(&["nme", "nme", "nyou"]);
     let at = |id: &str| format!(r#"{{id: "{id}"}}"#);
     let title = format!(r#"{{title: "{value}"}}"#);
-    let of_task = |data: String| format!(r#"updateTask(where: {{id: "{task}"}}, data: {data}) {{ id }}"#);
-    let of_team =
-        |data: String| format!(r#"updateTeam(where: {{id: "tme"}}, data: {{tasks: {data}}}) {{ id }}"#);
+    let of_task =
+        |data: String| format!(r#"updateTask(where: {{id: "{task}"}}, data: {data}) {{ id }}"#);
+    let of_team = |data: String| {
+        format!(r#"updateTeam(where: {{id: "tme"}}, data: {{tasks: {data}}}) {{ id }}"#)
+    };
     // What is found and then written by its id is what locks are for.
-    let kind = if dice.chance(45) { dice.between(10, 17) } else { dice.below(24) };
+    let kind = if dice.chance(45) {
+        dice.between(10, 17)
+    } else {
+        dice.below(24)
+    };
     let document = match kind {
         0 => of_task(title),
-        1 => of_task(format!(r#"{{title: "{value}", cat: {{connect: {{id: "cme"}}}}}}"#)),
+        1 => of_task(format!(
+            r#"{{title: "{value}", cat: {{connect: {{id: "cme"}}}}}}"#
+        )),
         2 => of_task(format!("{{parent: {{connect: {}}}}}", at(other))),
         3 => of_task("{parent: {disconnect: true}}".into()),
         4 => of_task(format!("{{parts: {{connect: [{}]}}}}", at(other))),
         5 => of_task(format!("{{parts: {{set: [{}]}}}}", at(other))),
         6 => format!("deleteTask(where: {}) {{ id }}", at(task)),
-        7 => format!("updateManyTasks(where: {}, data: {title}) {{ count }}", at(task)),
+        7 => format!(
+            "updateManyTasks(where: {}, data: {title}) {{ count }}",
+            at(task)
+        ),
         8 => format!(
             r#"updateManyTasks(where: {}, data: {{title: "{value}", tags: {{set: ["{value}"]}}}}) {{ count }}"#,
             at(task)
         ),
         9 => format!("deleteManyTasks(where: {}) {{ count }}", at(task)),
-        10 => of_team(format!("{{update: [{{where: {}, data: {title}}}]}}", at(task))),
+        10 => of_team(format!(
+            "{{update: [{{where: {}, data: {title}}}]}}",
+            at(task)
+        )),
         11 => of_team(format!(
             r#"{{upsert: [{{where: {}, update: {title}, create: {{id: "new{value}", owner: {{connect: {{id: "me"}}}}}}}}]}}"#,
             at(task)
@@ -130,7 +171,10 @@ fn write(dice: &mut Dice, value: &str) -> String {
         13 => of_team(format!("{{connect: [{}]}}", at(task))),
         14 => of_team(format!("{{disconnect: [{}]}}", at(task))),
         15 => of_team(format!("{{set: [{}, {}]}}", at(task), at(other))),
-        16 => of_team(format!("{{updateMany: [{{where: {}, data: {title}}}]}}", at(task))),
+        16 => of_team(format!(
+            "{{updateMany: [{{where: {}, data: {title}}}]}}",
+            at(task)
+        )),
         17 => of_team(format!("{{deleteMany: [{}]}}", at(task))),
         18 => {
             let verb = *dice.pick(&["connect", "set"]);
@@ -143,11 +187,18 @@ fn write(dice: &mut Dice, value: &str) -> String {
             r#"updatePlayer(where: {}, data: {{team: {{connect: {{id: "tme"}}}}}}) {{ id }}"#,
             at(player)
         ),
-        20 => format!(r#"updateNote(where: {}, data: {{text: "{value}"}}) {{ id }}"#, at(note)),
-        21 => format!(r#"updateManyNotes(where: {}, data: {{text: "{value}"}}) {{ count }}"#, at(note)),
-        22 => {
-            of_task(format!(r#"{{notes: {{update: [{{where: {}, data: {{text: "{value}"}}}}]}}}}"#, at(note)))
-        }
+        20 => format!(
+            r#"updateNote(where: {}, data: {{text: "{value}"}}) {{ id }}"#,
+            at(note)
+        ),
+        21 => format!(
+            r#"updateManyNotes(where: {}, data: {{text: "{value}"}}) {{ count }}"#,
+            at(note)
+        ),
+        22 => of_task(format!(
+            r#"{{notes: {{update: [{{where: {}, data: {{text: "{value}"}}}}]}}}}"#,
+            at(note)
+        )),
         _ => {
             let verb = *dice.pick(&["connect", "set", "disconnect"]);
             format!(
@@ -164,7 +215,9 @@ fn gift(dice: &mut Dice) -> String {
     let to = *dice.pick(&["you", "you", "you", "me"]);
     let task = *dice.pick(&["kme", "kme", "kme", "kme2", "kyou"]);
     match dice.below(9).saturating_sub(2) {
-        0..=2 => format!(r#"update "Task" set "owner" = '{to}', "title" = 'given' where "id" = '{task}'"#),
+        0..=2 => format!(
+            r#"update "Task" set "owner" = '{to}', "title" = 'given' where "id" = '{task}'"#
+        ),
         3 => format!(
             r#"update "Task" set "owner" = '{to}' where "id" = '{task}'; update "Note" set "text" = 'given' where "task" = '{task}'"#
         ),
@@ -176,23 +229,42 @@ fn gift(dice: &mut Dice) -> String {
 
 #[actix_web::test]
 async fn writes_at_the_same_time_do_what_they_do_one_after_the_other() {
-    const ORDERS: [[usize; 3]; 6] = [[2, 0, 1], [2, 1, 0], [0, 2, 1], [1, 2, 0], [0, 1, 2], [1, 0, 2]];
+    const ORDERS: [[usize; 3]; 6] = [
+        [2, 0, 1],
+        [2, 1, 0],
+        [0, 2, 1],
+        [1, 2, 0],
+        [0, 1, 2],
+        [1, 0, 2],
+    ];
     let test = TestDatabase::create().await;
     let server = Server::start_lab(&test).await;
     let (client, giver) = (test.connect().await, test.connect().await);
     for client in [&client, &giver] {
-        client.batch_execute(&format!("set search_path = \"{}\"", server.schema_name)).await.unwrap();
+        client
+            .batch_execute(&format!("set search_path = \"{}\"", server.schema_name))
+            .await
+            .unwrap();
     }
     let lab = Lab { server, client };
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse::<usize>().ok());
+    let asked = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse::<usize>().ok());
     let rounds = asked.map_or(ROUNDS, |cases| cases / 3) as u64;
     let (first, mut done, mut late) = (first_seed(), 0, 0);
     for seed in first..first + rounds {
         let dice = &mut Dice::new(seed);
         let gift = gift(dice);
-        let member = |sub: &str| Person { role: "member".into(), sub: sub.into(), seller: String::new() };
+        let member = |sub: &str| Person {
+            role: "member".into(),
+            sub: sub.into(),
+            seller: String::new(),
+        };
         let second = *dice.pick(&["me", "me", "you"]);
-        let writers = [(member("me"), write(dice, "a")), (member(second), write(dice, "b"))];
+        let writers = [
+            (member("me"), write(dice, "a")),
+            (member(second), write(dice, "b")),
+        ];
         let became = lab.at_once(&giver, &gift, &writers).await;
         done += became.outcomes.iter().flatten().count();
         let mut others = Vec::new();
@@ -205,9 +277,14 @@ async fn writes_at_the_same_time_do_what_they_do_one_after_the_other() {
             }
             others.push((order, serial));
         }
-        let shown: String =
-            others.iter().map(|(order, serial)| format!("{order:?}: {serial:#?}\n")).collect();
-        assert!(others.is_empty(), "seed {seed}\n{gift}\n{writers:#?}\nat once: {became:#?}\n{shown}");
+        let shown: String = others
+            .iter()
+            .map(|(order, serial)| format!("{order:?}: {serial:#?}\n"))
+            .collect();
+        assert!(
+            others.is_empty(),
+            "seed {seed}\n{gift}\n{writers:#?}\nat once: {became:#?}\n{shown}"
+        );
     }
     println!(
         "  {rounds} rounds: {done} of {} writes done, {late} rounds in which a write came first",

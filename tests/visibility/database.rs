@@ -15,7 +15,10 @@ pub async fn fill(client: &Client, schema: &str, world: &World) {
         sql.push_str(&format!("delete from \"{schema}\".\"{}\";\n", model.table));
     }
     sql.push_str(&world.insertion(schema));
-    client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{error:?}\n{sql}"));
+    client
+        .batch_execute(&sql)
+        .await
+        .unwrap_or_else(|error| panic!("{error:?}\n{sql}"));
 }
 
 /// Reads all rows, their values as the API writes them.
@@ -31,13 +34,20 @@ pub async fn read(client: &Client, schema: &str, model: &DataModel) -> World {
         );
         rows.push(ask(client, &sql).await);
     }
-    let rows: Vec<Vec<Vec<Value>>> =
-        rows.into_iter().map(|rows| serde_json::from_value(rows).unwrap()).collect();
+    let rows: Vec<Vec<Vec<Value>>> = rows
+        .into_iter()
+        .map(|rows| serde_json::from_value(rows).unwrap())
+        .collect();
     let positions: Vec<HashMap<&str, usize>> = model
         .models
         .iter()
         .zip(&rows)
-        .map(|(m, rows)| rows.iter().enumerate().map(|(i, row)| (row[m.id.0].as_str().unwrap(), i)).collect())
+        .map(|(m, rows)| {
+            rows.iter()
+                .enumerate()
+                .map(|(i, row)| (row[m.id.0].as_str().unwrap(), i))
+                .collect()
+        })
         .collect();
     let mut links = Vec::new();
     for relation in &model.relations {
@@ -45,12 +55,29 @@ pub async fn read(client: &Client, schema: &str, model: &DataModel) -> World {
             RelationStorage::Inline { side, column } => {
                 let own = &model.model(relation.end(*side).model);
                 let (id, link) = (own.id_field().column.clone(), column.clone());
-                let (a, b) = if *side == Side::A { (id, link) } else { (link, id) };
-                (a, b, own.table.clone(), format!(" where \"{column}\" is not null"))
+                let (a, b) = if *side == Side::A {
+                    (id, link)
+                } else {
+                    (link, id)
+                };
+                (
+                    a,
+                    b,
+                    own.table.clone(),
+                    format!(" where \"{column}\" is not null"),
+                )
             }
-            RelationStorage::Table { table, a_column, b_column, .. } => {
-                (a_column.clone(), b_column.clone(), table.clone(), String::new())
-            }
+            RelationStorage::Table {
+                table,
+                a_column,
+                b_column,
+                ..
+            } => (
+                a_column.clone(),
+                b_column.clone(),
+                table.clone(),
+                String::new(),
+            ),
         };
         let sql = format!(
             "select coalesce(json_agg(json_build_array(\"{a}\", \"{b}\") order by \"{a}\", \"{b}\"), '[]')::text \
@@ -58,15 +85,24 @@ pub async fn read(client: &Client, schema: &str, model: &DataModel) -> World {
         );
         let pairs: Vec<(String, String)> = serde_json::from_value(ask(client, &sql).await).unwrap();
         let at = |id: &str, model: usize| positions[model][id];
-        let of_relation = pairs.iter().map(|(x, y)| (at(x, relation.a.model.0), at(y, relation.b.model.0)));
+        let of_relation = pairs
+            .iter()
+            .map(|(x, y)| (at(x, relation.a.model.0), at(y, relation.b.model.0)));
         links.push(of_relation.collect());
     }
     drop(positions);
-    World { model: model.clone(), rows, links }
+    World {
+        model: model.clone(),
+        rows,
+        links,
+    }
 }
 
 async fn ask(client: &Client, sql: &str) -> Value {
-    let row = client.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{error:?}\n{sql}"));
+    let row = client
+        .query_one(sql, &[])
+        .await
+        .unwrap_or_else(|error| panic!("{error:?}\n{sql}"));
     serde_json::from_str(row.get(0)).unwrap()
 }
 

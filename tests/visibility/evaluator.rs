@@ -33,7 +33,13 @@ pub struct Evaluator<'a> {
 
 impl<'a> Evaluator<'a> {
     pub fn new(schema: &'a Schema, world: &'a World, sight: &'a Sight) -> Self {
-        Evaluator { schema, world, sight, path: Vec::new(), errors: BTreeSet::new() }
+        Evaluator {
+            schema,
+            world,
+            sight,
+            path: Vec::new(),
+            errors: BTreeSet::new(),
+        }
     }
 
     pub fn query(mut self, fields: &[Selected]) -> Expected {
@@ -47,8 +53,15 @@ impl<'a> Evaluator<'a> {
                 Err(Propagate) => whole = false,
             }
         }
-        let data = if whole { Value::Object(data) } else { Value::Null };
-        Expected { data, errors: self.errors }
+        let data = if whole {
+            Value::Object(data)
+        } else {
+            Value::Null
+        };
+        Expected {
+            data,
+            errors: self.errors,
+        }
     }
 
     /// The answer of a mutation's field that shows one row.
@@ -66,7 +79,10 @@ impl<'a> Evaluator<'a> {
             Err(Propagate) if nullable => json!({ key: null }),
             Err(Propagate) => Value::Null,
         };
-        Expected { data, errors: self.errors }
+        Expected {
+            data,
+            errors: self.errors,
+        }
     }
 
     /// The answer of a deletion: the row as it was, its partners as they are. `link`: by field, the partner that its own
@@ -105,8 +121,15 @@ impl<'a> Evaluator<'a> {
                 value => _ = shown.insert(field.key.clone(), value.unwrap_or_default()),
             }
         }
-        let data = if whole { Value::Object(shown) } else { Value::Null };
-        Expected { data: json!({ key: data }), errors: self.errors }
+        let data = if whole {
+            Value::Object(shown)
+        } else {
+            Value::Null
+        };
+        Expected {
+            data: json!({ key: data }),
+            errors: self.errors,
+        }
     }
 
     fn within<T>(&mut self, field: &Selected, inner: impl FnOnce(&mut Self) -> T) -> T {
@@ -120,18 +143,28 @@ impl<'a> Evaluator<'a> {
         let nullable = self.is_nullable(self.schema.query, &field.name);
         if !self.may_ask(field) {
             self.forbid();
-            return if nullable { Ok(Value::Null) } else { Err(Propagate) };
+            return if nullable {
+                Ok(Value::Null)
+            } else {
+                Err(Propagate)
+            };
         }
         let all = |e: &Self, model: ModelId| (0..e.world.rows[model.0].len()).collect::<Vec<_>>();
         let shown = match &field.what {
             What::One(model, unique, value, fields) => {
-                let found =
-                    all(self, *model).into_iter().find(|r| self.world.rows[model.0][*r][unique.0] == *value);
+                let found = all(self, *model)
+                    .into_iter()
+                    .find(|r| self.world.rows[model.0][*r][unique.0] == *value);
                 found.map_or(Ok(Value::Null), |row| self.object(*model, row, fields))
             }
             What::Many(model, arguments, fields) => {
                 let (rows, _) = page(self.world, *model, &all(self, *model), arguments);
-                self.list(self.has_nullable_items(self.schema.query, &field.name), *model, &rows, fields)
+                self.list(
+                    self.has_nullable_items(self.schema.query, &field.name),
+                    *model,
+                    &rows,
+                    fields,
+                )
             }
             What::Connection(model, arguments, fields) => {
                 let (rows, more) = page(self.world, *model, &all(self, *model), arguments);
@@ -153,7 +186,9 @@ impl<'a> Evaluator<'a> {
     pub fn may_ask(&self, field: &Selected) -> bool {
         let model = &self.world.model;
         let page = |of: ModelId, page: &Page| {
-            let order = page.order.is_none_or(|(field, _)| self.sight.orders(of, field));
+            let order = page
+                .order
+                .is_none_or(|(field, _)| self.sight.orders(of, field));
             order && self.sight.admits(model, of, &page.filter)
         };
         match &field.what {
@@ -163,7 +198,9 @@ impl<'a> Evaluator<'a> {
             What::Many(of, arguments, fields) | What::Connection(of, arguments, fields) => {
                 page(*of, arguments) && self.may_ask_all(*of, fields)
             }
-            What::ToMany(_, of, arguments, fields) => page(*of, arguments) && self.may_ask_all(*of, fields),
+            What::ToMany(_, of, arguments, fields) => {
+                page(*of, arguments) && self.may_ask_all(*of, fields)
+            }
             What::Column(_) | What::ToOne(..) => true,
         }
     }
@@ -181,12 +218,19 @@ impl<'a> Evaluator<'a> {
     }
 
     fn is_nullable(&self, object: ObjectId, field: &str) -> bool {
-        !matches!(self.schema.object(object).fields[field].ty, TypeRef::NonNull(_))
+        !matches!(
+            self.schema.object(object).fields[field].ty,
+            TypeRef::NonNull(_)
+        )
     }
 
     fn has_nullable_items(&self, object: ObjectId, field: &str) -> bool {
         let ty = &self.schema.object(object).fields[field].ty;
-        let list = if let TypeRef::NonNull(list) = ty { list } else { ty };
+        let list = if let TypeRef::NonNull(list) = ty {
+            list
+        } else {
+            ty
+        };
         matches!(list, TypeRef::List(item) if !matches!(**item, TypeRef::NonNull(_)))
     }
 
@@ -209,7 +253,11 @@ impl<'a> Evaluator<'a> {
             }
             self.path.pop();
         }
-        if whole { Ok(Value::Array(list)) } else { Err(Propagate) }
+        if whole {
+            Ok(Value::Array(list))
+        } else {
+            Err(Propagate)
+        }
     }
 
     fn connection(
@@ -220,14 +268,20 @@ impl<'a> Evaluator<'a> {
         arguments: &Page,
         fields: &[Selected],
     ) -> Result<Value, Propagate> {
-        let ids: Vec<String> = rows.iter().map(|row| cursor(self.world.id(model, *row))).collect();
+        let ids: Vec<String> = rows
+            .iter()
+            .map(|row| cursor(self.world.id(model, *row)))
+            .collect();
         let mut edges = Vec::new();
         self.path.push("edges".into());
         for (position, row) in rows.iter().enumerate() {
             self.path.extend([position.to_string(), "node".to_owned()]);
             // Prisma's edges may be null in their list; a node may not be null in its edge.
             let node = self.object(model, *row, fields);
-            edges.push(node.map_or(Value::Null, |node| json!({ "cursor": ids[position], "node": node })));
+            edges.push(node.map_or(
+                Value::Null,
+                |node| json!({ "cursor": ids[position], "node": node }),
+            ));
             self.path.truncate(self.path.len() - 2);
         }
         self.path.pop();
@@ -243,7 +297,12 @@ impl<'a> Evaluator<'a> {
         }))
     }
 
-    fn object(&mut self, model: ModelId, row: usize, fields: &[Selected]) -> Result<Value, Propagate> {
+    fn object(
+        &mut self,
+        model: ModelId,
+        row: usize,
+        fields: &[Selected],
+    ) -> Result<Value, Propagate> {
         let object = self.schema.object_of(model);
         let mut shown = Map::new();
         let mut whole = true;
@@ -266,7 +325,12 @@ impl<'a> Evaluator<'a> {
                     let relation = e.world.model.field(model, *id).relation().unwrap();
                     let partners = e.world.partners(relation, row);
                     let (rows, _) = page(e.world, *target, &partners, arguments);
-                    e.list(e.has_nullable_items(object, &field.name), *target, &rows, deeper)
+                    e.list(
+                        e.has_nullable_items(object, &field.name),
+                        *target,
+                        &rows,
+                        deeper,
+                    )
                 }
                 other => panic!("{other:?}"),
             });
@@ -280,6 +344,10 @@ impl<'a> Evaluator<'a> {
                 Err(Propagate) => whole = false,
             }
         }
-        if whole { Ok(Value::Object(shown)) } else { Err(Propagate) }
+        if whole {
+            Ok(Value::Object(shown))
+        } else {
+            Err(Propagate)
+        }
     }
 }

@@ -48,14 +48,20 @@ const SHARE: usize = 40;
 const PER_WORLD: usize = 25;
 
 fn documents() -> usize {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse::<usize>().ok());
+    let asked = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse::<usize>().ok());
     asked.map_or(DOCUMENTS, |cases| cases * 2)
 }
 
 fn first_seed() -> u64 {
-    let asked = std::env::var("VISIBILITY_SEED").ok().and_then(|seed| seed.parse().ok());
+    let asked = std::env::var("VISIBILITY_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     asked.unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
         now.as_secs() * 1_000
     })
 }
@@ -70,7 +76,12 @@ async fn nobody_reads_what_is_not_theirs() {
     let first = first_seed();
     for seed in first..first + worlds {
         let dice = &mut Dice::new(seed);
-        database::fill(&client, &server.schema_name, &shops::shops(&server.model, dice)).await;
+        database::fill(
+            &client,
+            &server.schema_name,
+            &shops::shops(&server.model, dice),
+        )
+        .await;
         let world = database::read(&client, &server.schema_name, &server.model).await;
         for _ in 0..PER_WORLD {
             let person = Person::any(&world, dice);
@@ -78,7 +89,10 @@ async fn nobody_reads_what_is_not_theirs() {
             let narrowed = sight.narrow(&world);
             let fields = Asker::new(&world, server.schema(), dice).query();
             let (text, variables) = Document::of("query", &world, &fields);
-            let shown = format!("seed {seed}, {person:?}\n{text}\n{}", Value::Object(variables.clone()));
+            let shown = format!(
+                "seed {seed}, {person:?}\n{text}\n{}",
+                Value::Object(variables.clone())
+            );
             let expected = Evaluator::new(server.schema(), &narrowed, &sight).query(&fields);
             let answered = server.ask(&person, text, variables).await;
             differs(&answered, &expected, &shown);
@@ -103,9 +117,18 @@ pub fn differs(answered: &Answered, expected: &evaluator::Expected, shown: &str)
     );
     for (code, path) in &answered.errors {
         assert_eq!(code, "FORBIDDEN", "{shown}");
-        assert!(expected.errors.contains(path), "an error at {path}\n{shown}\n{:?}", expected.errors);
+        assert!(
+            expected.errors.contains(path),
+            "an error at {path}\n{shown}\n{:?}",
+            expected.errors
+        );
     }
-    assert_eq!(answered.errors.is_empty(), expected.errors.is_empty(), "{:?}\n{shown}", expected.errors);
+    assert_eq!(
+        answered.errors.is_empty(),
+        expected.errors.is_empty(),
+        "{:?}\n{shown}",
+        expected.errors
+    );
 }
 
 #[actix_web::test]
@@ -121,30 +144,51 @@ async fn nobody_writes_what_is_not_theirs() {
         let first = first_seed();
         for seed in first..first + worlds {
             let dice = &mut Dice::new(seed);
-            database::fill(&client, &server.schema_name, &shops::shops(&server.model, dice)).await;
+            database::fill(
+                &client,
+                &server.schema_name,
+                &shops::shops(&server.model, dice),
+            )
+            .await;
             let mut world = database::read(&client, &server.schema_name, &server.model).await;
             let mut fresh = 0;
             for _ in 0..PER_WORLD {
                 let person = Person::any(&world, dice);
                 let sight = person.sight(&server.policy, &world);
-                let again = dice.chance(20) && person.role == "seller" && policies == Policies::Wide;
-                let again = again.then(|| must::tie_again(&world, server.schema(), &sight, dice)).flatten();
+                let again =
+                    dice.chance(20) && person.role == "seller" && policies == Policies::Wide;
+                let again = again
+                    .then(|| must::tie_again(&world, server.schema(), &sight, dice))
+                    .flatten();
                 let must = again.is_some();
                 let mut asker = Asker::new(&world, server.schema(), dice);
-                let write =
-                    again.unwrap_or_else(|| Author::new(&mut asker, &sight, &mut fresh).write(&operations));
+                let write = again.unwrap_or_else(|| {
+                    Author::new(&mut asker, &sight, &mut fresh).write(&operations)
+                });
                 let (text, variables) = write.document(&asker);
-                let shown = format!("seed {seed}, {person:?}\n{text}\n{}", Value::Object(variables.clone()));
-                let rules = Rules { see: &|world| person.sight(&server.policy, world), kept: &kept };
+                let shown = format!(
+                    "seed {seed}, {person:?}\n{text}\n{}",
+                    Value::Object(variables.clone())
+                );
+                let rules = Rules {
+                    see: &|world| person.sight(&server.policy, world),
+                    kept: &kept,
+                };
                 let outcome = model::outcome(&world, &rules, &write);
                 let answered = server.ask(&person, text, variables).await;
                 let changed = database::read(&client, &server.schema_name, &server.model).await;
-                let after = State { sight: person.sight(&server.policy, &changed), world: changed };
+                let after = State {
+                    sight: person.sight(&server.policy, &changed),
+                    world: changed,
+                };
                 let before = State { world, sight };
-                let mut became = effects::check(server.schema(), &person, &before, &after, &write, &answered);
+                let mut became =
+                    effects::check(server.schema(), &person, &before, &after, &write, &answered);
                 if must && became.is_ok() {
                     became = match became {
-                        Ok(Became::Refused) => Err("refused, though it ties what is tied already".into()),
+                        Ok(Became::Refused) => {
+                            Err("refused, though it ties what is tied already".into())
+                        }
                         done => must::is_as_before(&before, &after).and(done),
                     };
                 }
@@ -162,10 +206,14 @@ async fn nobody_writes_what_is_not_theirs() {
                     && evaluator.may_ask_all(write.model(), &write.fields)
                     && !must::has_rules_of_its_own(&before.world, &write)
                 {
-                    became = became.and_then(|became| wild::agrees(&outcome, became, &before, &after, &kept));
+                    became = became
+                        .and_then(|became| wild::agrees(&outcome, became, &before, &after, &kept));
                 }
                 let became = became.unwrap_or_else(|found| {
-                    panic!("{found}\n{shown}\n{:?}\n{}", answered.messages, answered.data)
+                    panic!(
+                        "{found}\n{shown}\n{:?}\n{}",
+                        answered.messages, answered.data
+                    )
                 });
                 let mut counted = vec![if must { "tied again" } else { kind(&write) }];
                 must::verbs(&Value::Object(write.arguments.clone()), &mut counted);
@@ -177,9 +225,15 @@ async fn nobody_writes_what_is_not_theirs() {
                 world = after.world;
             }
         }
-        let shown: Vec<String> =
-            shares.iter().map(|(of, (done, tried))| format!("{of} {done}/{tried}")).collect();
-        println!("  {policies:?}: done {} in {:?}", shown.join(", "), begun.elapsed());
+        let shown: Vec<String> = shares
+            .iter()
+            .map(|(of, (done, tried))| format!("{of} {done}/{tried}"))
+            .collect();
+        println!(
+            "  {policies:?}: done {} in {:?}",
+            shown.join(", "),
+            begun.elapsed()
+        );
         // Refusals are not free: of each kind, and of each nested verb, some are done.
         // Gom's own policy allows few of each.
         let enough = if policies == Policies::Wide { 60 } else { 300 };

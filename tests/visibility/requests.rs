@@ -50,7 +50,12 @@ pub struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     pub fn new(world: &'a World, schema: &'a Schema, dice: &'a mut Dice) -> Self {
-        Asker { world, schema, dice, keys: 0 }
+        Asker {
+            world,
+            schema,
+            dice,
+            keys: 0,
+        }
     }
 
     fn key(&mut self) -> String {
@@ -69,12 +74,25 @@ impl<'a> Asker<'a> {
         let (meaning, what) = match self.dice.below(5) {
             0 => {
                 let (field, value) = self.unique(model);
-                (OutputMeaning::FindOne(model), What::One(model, field, value, selection))
+                (
+                    OutputMeaning::FindOne(model),
+                    What::One(model, field, value, selection),
+                )
             }
-            1 | 2 => (OutputMeaning::FindMany(model), What::Many(model, self.page(model), selection)),
-            _ => (OutputMeaning::Connection(model), What::Connection(model, self.page(model), selection)),
+            1 | 2 => (
+                OutputMeaning::FindMany(model),
+                What::Many(model, self.page(model), selection),
+            ),
+            _ => (
+                OutputMeaning::Connection(model),
+                What::Connection(model, self.page(model), selection),
+            ),
         };
-        Selected { key, name: field_of(self.schema, self.schema.query, meaning), what }
+        Selected {
+            key,
+            name: field_of(self.schema, self.schema.query, meaning),
+            what,
+        }
     }
 
     pub fn model(&mut self) -> ModelId {
@@ -86,10 +104,17 @@ impl<'a> Asker<'a> {
         let definition = self.world.model.model(model);
         let fields: Vec<FieldId> = definition
             .field_ids()
-            .filter(|f| *f == definition.id || (definition.field(*f).unique && self.dice.chance(40)))
+            .filter(|f| {
+                *f == definition.id || (definition.field(*f).unique && self.dice.chance(40))
+            })
             .collect();
         let field = *self.dice.pick(&fields);
-        (field, self.stored(model, field).filter(|v| !v.is_null()).unwrap_or(json!("nobody's")))
+        (
+            field,
+            self.stored(model, field)
+                .filter(|v| !v.is_null())
+                .unwrap_or(json!("nobody's")),
+        )
     }
 
     fn stored(&mut self, model: ModelId, field: FieldId) -> Option<Value> {
@@ -107,7 +132,11 @@ impl<'a> Asker<'a> {
             let Some(relation) = field.relation() else {
                 // Few, as most do not say whose the row is.
                 if id == definition.id || self.dice.chance(12) {
-                    selection.push(Selected { key: self.key(), name, what: What::Column(id) });
+                    selection.push(Selected {
+                        key: self.key(),
+                        name,
+                        what: What::Column(id),
+                    });
                 }
                 continue;
             };
@@ -120,7 +149,11 @@ impl<'a> Asker<'a> {
             } else {
                 What::ToOne(id, deeper)
             };
-            selection.push(Selected { key: self.key(), name, what });
+            selection.push(Selected {
+                key: self.key(),
+                name,
+                what,
+            });
         }
         selection
     }
@@ -132,8 +165,10 @@ impl<'a> Asker<'a> {
         }
         let definition = self.world.model.model(model);
         if self.dice.chance(30) {
-            let columns: Vec<FieldId> =
-                definition.field_ids().filter(|f| definition.field(*f).is_column()).collect();
+            let columns: Vec<FieldId> = definition
+                .field_ids()
+                .filter(|f| definition.field(*f).is_column())
+                .collect();
             page.order = Some((*self.dice.pick(&columns), self.dice.chance(50)));
         }
         match self.dice.below(10) {
@@ -144,8 +179,11 @@ impl<'a> Asker<'a> {
         if self.dice.chance(15) {
             page.skip = Some(self.dice.below(3));
         }
-        let cursor =
-            |asker: &mut Self| asker.stored(model, definition.id).and_then(|v| v.as_str().map(str::to_owned));
+        let cursor = |asker: &mut Self| {
+            asker
+                .stored(model, definition.id)
+                .and_then(|v| v.as_str().map(str::to_owned))
+        };
         if self.dice.chance(15) {
             page.after = cursor(self);
         }
@@ -160,9 +198,13 @@ impl<'a> Asker<'a> {
         let mut entries = Map::new();
         for _ in 0..self.dice.between(1, 2) {
             if depth > 0 && self.dice.chance(20) {
-                let parts: Vec<Value> =
-                    (0..self.dice.between(1, 2)).map(|_| self.filter(model, depth - 1)).collect();
-                entries.insert((*self.dice.pick(&["AND", "OR", "NOT"])).into(), Value::Array(parts));
+                let parts: Vec<Value> = (0..self.dice.between(1, 2))
+                    .map(|_| self.filter(model, depth - 1))
+                    .collect();
+                entries.insert(
+                    (*self.dice.pick(&["AND", "OR", "NOT"])).into(),
+                    Value::Array(parts),
+                );
                 continue;
             }
             let id = FieldId(self.dice.below(definition.fields.len()));
@@ -176,7 +218,14 @@ impl<'a> Asker<'a> {
                         self.filter(relation.target, depth - 1)
                     };
                     let (key, inner) = if field.list {
-                        (format!("{}_{}", field.name, self.dice.pick(&["some", "every", "none"])), inner)
+                        (
+                            format!(
+                                "{}_{}",
+                                field.name,
+                                self.dice.pick(&["some", "every", "none"])
+                            ),
+                            inner,
+                        )
                     } else if self.dice.chance(20) {
                         (field.name.clone(), Value::Null)
                     } else {
@@ -215,7 +264,11 @@ impl<'a> Asker<'a> {
         let mut one = || {
             let stored = self.stored(model, id).filter(|value| !value.is_null());
             stored.unwrap_or_else(|| {
-                shops::value(&self.world.model, self.world.model.field(model, id), self.dice)
+                shops::value(
+                    &self.world.model,
+                    self.world.model.field(model, id),
+                    self.dice,
+                )
             })
         };
         let value = match operator {
@@ -238,7 +291,11 @@ impl<'a> Asker<'a> {
 /// The name of the field with that meaning.
 pub fn field_of(schema: &Schema, object: ObjectId, meaning: OutputMeaning) -> String {
     let fields = &schema.object(object).fields;
-    fields.iter().find(|(_, field)| field.meaning == meaning).map(|(name, _)| name.clone()).unwrap()
+    fields
+        .iter()
+        .find(|(_, field)| field.meaning == meaning)
+        .map(|(name, _)| name.clone())
+        .unwrap()
 }
 
 /// A document with its variables.
@@ -257,7 +314,11 @@ impl Document {
 
     pub fn text(&self, kind: &str, body: &str) -> String {
         let declared = self.declared.join(", ");
-        let declared = if declared.is_empty() { declared } else { format!("({declared})") };
+        let declared = if declared.is_empty() {
+            declared
+        } else {
+            format!("({declared})")
+        };
         format!("{kind}{declared} {body}")
     }
 
@@ -299,7 +360,11 @@ impl Document {
     }
 
     fn list(&mut self, world: &World, model: ModelId, page: &Page, deeper: &[Selected]) -> String {
-        format!("{} {}", self.arguments(world, model, page), self.selection(world, deeper))
+        format!(
+            "{} {}",
+            self.arguments(world, model, page),
+            self.selection(world, deeper)
+        )
     }
 
     fn arguments(&mut self, world: &World, model: ModelId, page: &Page) -> String {
@@ -312,14 +377,29 @@ impl Document {
         }
         if let Some((field, descends)) = page.order {
             let direction = if descends { "DESC" } else { "ASC" };
-            arguments.push(format!("orderBy: {}_{direction}", definition.field(field).name));
+            arguments.push(format!(
+                "orderBy: {}_{direction}",
+                definition.field(field).name
+            ));
         }
-        for (argument, count) in [("skip", page.skip), ("first", page.first), ("last", page.last)] {
+        for (argument, count) in [
+            ("skip", page.skip),
+            ("first", page.first),
+            ("last", page.last),
+        ] {
             arguments.extend(count.map(|count| format!("{argument}: {count}")));
         }
         for (argument, cursor) in [("after", &page.after), ("before", &page.before)] {
-            arguments.extend(cursor.as_ref().map(|cursor| format!("{argument}: {}", json!(cursor))));
+            arguments.extend(
+                cursor
+                    .as_ref()
+                    .map(|cursor| format!("{argument}: {}", json!(cursor))),
+            );
         }
-        if arguments.is_empty() { String::new() } else { format!("({})", arguments.join(", ")) }
+        if arguments.is_empty() {
+            String::new()
+        } else {
+            format!("({})", arguments.join(", "))
+        }
     }
 }

@@ -53,22 +53,36 @@ impl Server {
     /// Of the lab: see its datamodel.
     pub async fn start_lab(test: &TestDatabase) -> Server {
         let file = |name: &str| format!("{}/tests/fixtures/lab/{name}", env!("CARGO_MANIFEST_DIR"));
-        let files = [("datamodel.file", file("datamodel.prisma")), ("policy.file", file("policy.toml"))];
+        let files = [
+            ("datamodel.file", file("datamodel.prisma")),
+            ("policy.file", file("policy.toml")),
+        ];
         Self::serve(test, Policies::Own, &files).await
     }
 
     /// Of the wild datamodel, with all operations.
     pub async fn start_wild(test: &TestDatabase) -> Server {
-        let file = |name: &str| format!("{}/tests/fixtures/wild/{name}", env!("CARGO_MANIFEST_DIR"));
-        let files = [("datamodel.file", file("datamodel.prisma")), ("policy.file", file("policy.toml"))];
+        let file =
+            |name: &str| format!("{}/tests/fixtures/wild/{name}", env!("CARGO_MANIFEST_DIR"));
+        let files = [
+            ("datamodel.file", file("datamodel.prisma")),
+            ("policy.file", file("policy.toml")),
+        ];
         Self::serve(test, Policies::Wide, &files).await
     }
 
-    async fn serve(test: &TestDatabase, policies: Policies, files: &[(&'static str, String)]) -> Server {
+    async fn serve(
+        test: &TestDatabase,
+        policies: Policies,
+        files: &[(&'static str, String)],
+    ) -> Server {
         let arguments: Vec<(&'static str, &'static str, String)> = [
             ("database.url", test.url()),
             ("database.deploy", "true".into()),
-            ("service.secret", "the tests' service secret, long enough".into()),
+            (
+                "service.secret",
+                "the tests' service secret, long enough".into(),
+            ),
             ("limits.aliases", "10000".into()),
             ("limits.fields", "100000".into()),
             ("limits.filter_conditions", "10000".into()),
@@ -80,9 +94,15 @@ impl Server {
         .chain(files)
         .map(|(key, value)| (*key, "the test", value.clone()))
         .collect();
-        let inputs =
-            Inputs { purpose: Purpose::Serve, variables: BTreeMap::new(), directory: None, arguments };
-        let settings = settings::load(&inputs).unwrap_or_else(|error| panic!("{error}")).settings;
+        let inputs = Inputs {
+            purpose: Purpose::Serve,
+            variables: BTreeMap::new(),
+            directory: None,
+            arguments,
+        };
+        let settings = settings::load(&inputs)
+            .unwrap_or_else(|error| panic!("{error}"))
+            .settings;
         let application: &dyn Application = &gom::shop::Shop;
         let datamodel = application.read_datamodel(&settings).unwrap();
         let model = datamodel.model.clone();
@@ -92,12 +112,15 @@ impl Server {
         let engine = Engine::new(model.clone(), &options).unwrap();
         let (_, mut source) = gom::policy::read(&settings).unwrap().unwrap();
         // Values that each owner has are kept beside the rows, which are all that the evaluator knows.
-        source.roles.values_mut().for_each(|role| role.own_values.clear());
+        source
+            .roles
+            .values_mut()
+            .for_each(|role| role.own_values.clear());
         if policies == Policies::Wide {
             widen(&mut source, &model, &engine.schema);
         }
-        let policy =
-            Policy::new(&source, &model, &engine.schema).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let policy = Policy::new(&source, &model, &engine.schema)
+            .unwrap_or_else(|problems| panic!("{problems:?}"));
         let write_rules = application.write_rules(&model, &engine.schema, &settings);
         let engine = engine.with_policy(Some(policy), write_rules);
 
@@ -116,7 +139,10 @@ impl Server {
         };
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
-        let live = gom::server::live(&settings, &database, &engine).await.unwrap().local();
+        let live = gom::server::live(&settings, &database, &engine)
+            .await
+            .unwrap()
+            .local();
         let api = Api {
             engine: Arc::new(engine),
             database: database.local(),
@@ -125,12 +151,19 @@ impl Server {
             deployed,
             admission: Admission::default(),
         };
-        Server { model, policy: source, schema_name: settings.database.schema.clone(), api }
+        Server {
+            model,
+            policy: source,
+            schema_name: settings.database.schema.clone(),
+            api,
+        }
     }
 
     /// The fields that Gom writes itself, whatever an input says.
     pub fn kept_fields(&self) -> Kept {
-        let PolicySource { stamps, generated, .. } = &self.policy;
+        let PolicySource {
+            stamps, generated, ..
+        } = &self.policy;
         let names = |model: &str, field: &str| {
             stamps.create.contains_key(field)
                 || stamps.update.contains_key(field)
@@ -142,7 +175,11 @@ impl Server {
             kept.map(|(field, _)| FieldId(field)).collect::<Vec<_>>()
         };
         let model = &self.model;
-        let kept = |id| of_model(model.model(id)).into_iter().map(move |field| (id, field));
+        let kept = |id| {
+            of_model(model.model(id))
+                .into_iter()
+                .map(move |field| (id, field))
+        };
         model.model_ids().flat_map(kept).collect()
     }
 
@@ -150,26 +187,53 @@ impl Server {
         &self.api.engine.schema
     }
 
-    pub async fn ask(&self, person: &Person, text: String, variables: Map<String, Value>) -> Answered {
-        let request = Request { text, operation_name: None, variables };
+    pub async fn ask(
+        &self,
+        person: &Person,
+        text: String,
+        variables: Map<String, Value>,
+    ) -> Answered {
+        let request = Request {
+            text,
+            operation_name: None,
+            variables,
+        };
         let deadline = Instant::now() + Duration::from_secs(30);
         let Answer { data, errors } =
-            execute(&self.api, request.clone(), person.viewer(), false, deadline).await.unwrap();
+            execute(&self.api, request.clone(), person.viewer(), false, deadline)
+                .await
+                .unwrap();
         let data = match data {
             Data::Fields(fields) => fields
                 .iter()
-                .map(|(key, fragment)| (key.clone(), serde_json::from_slice(fragment.as_bytes()).unwrap()))
+                .map(|(key, fragment)| {
+                    (
+                        key.clone(),
+                        serde_json::from_slice(fragment.as_bytes()).unwrap(),
+                    )
+                })
                 .collect::<Map<_, _>>()
                 .into(),
             Data::Null | Data::NullAfterWrite => Value::Null,
             Data::Refused => panic!("{errors:?}\n{request:?}"),
         };
         // Its message is for the log alone.
-        let faults = errors.iter().filter(|error| error.kind == ErrorKind::Internal);
+        let faults = errors
+            .iter()
+            .filter(|error| error.kind == ErrorKind::Internal);
         faults.for_each(|fault| println!("{}", fault.message));
-        let messages = errors.iter().map(|error| error.message.to_string()).collect();
-        let errors = errors.iter().map(|error| (error.kind.code().to_owned(), path(&error.path)));
-        Answered { data, errors: errors.collect(), messages }
+        let messages = errors
+            .iter()
+            .map(|error| error.message.to_string())
+            .collect();
+        let errors = errors
+            .iter()
+            .map(|error| (error.kind.code().to_owned(), path(&error.path)));
+        Answered {
+            data,
+            errors: errors.collect(),
+            messages,
+        }
     }
 }
 
@@ -192,6 +256,12 @@ fn widen(source: &mut PolicySource, model: &DataModel, schema: &Schema) {
 }
 
 fn all<C: FromIterator<(String, OneOrMany)>>(schema: &Schema, root: ObjectId) -> C {
-    let names = schema.object(root).fields.keys().filter(|name| *name != "executeRaw" && *name != "node");
-    names.map(|name| (name.clone(), OneOrMany::One("do:it".to_owned()))).collect()
+    let names = schema
+        .object(root)
+        .fields
+        .keys()
+        .filter(|name| *name != "executeRaw" && *name != "node");
+    names
+        .map(|name| (name.clone(), OneOrMany::One("do:it".to_owned())))
+        .collect()
 }

@@ -28,7 +28,9 @@ fn rows(server: &Server, dice: &mut Dice) -> World {
         if owners(&relation.name) {
             // `User` stands at end B: it is the last in the alphabet.
             let count = world.rows[relation.a.model.0].len();
-            *links = (0..count).map(|row| (row, usize::from(dice.chance(20)))).collect();
+            *links = (0..count)
+                .map(|row| (row, usize::from(dice.chance(20))))
+                .collect();
         }
     }
     world
@@ -38,8 +40,15 @@ fn member(world: &World, dice: &mut Dice) -> Person {
     let users = world.model.model_named("User").unwrap();
     let name = world.model.model(users).field_named("name").unwrap();
     let row = usize::from(dice.chance(15));
-    let sub = world.rows[users.0].get(row).and_then(|cells| cells[name.0].as_str()).unwrap_or("nobody");
-    Person { role: "member".into(), sub: sub.to_owned(), seller: String::new() }
+    let sub = world.rows[users.0]
+        .get(row)
+        .and_then(|cells| cells[name.0].as_str())
+        .unwrap_or("nobody");
+    Person {
+        role: "member".into(),
+        sub: sub.to_owned(),
+        seller: String::new(),
+    }
 }
 
 #[actix_web::test]
@@ -49,8 +58,14 @@ async fn what_must_be_written_is_written_and_nothing_else_is() {
     let client = test.connect().await;
     // Without those who own everything nothing would be left to write.
     let of_users = |name: &&String| !name.ends_with("User") && !name.ends_with("Users");
-    let operations: Vec<String> =
-        server.policy.operations.mutation.keys().filter(of_users).cloned().collect();
+    let operations: Vec<String> = server
+        .policy
+        .operations
+        .mutation
+        .keys()
+        .filter(of_users)
+        .cloned()
+        .collect();
     let kept = server.kept_fields();
     let (begun, mut shares) = (Instant::now(), BTreeMap::<&str, [usize; 3]>::new());
     let mut reasons = BTreeMap::<&str, usize>::new();
@@ -69,19 +84,31 @@ async fn what_must_be_written_is_written_and_nothing_else_is() {
             author.owner = Some(json!({ "name": person.sub }));
             let write = author.write(&operations);
             let (text, variables) = write.document(&asker);
-            let shown =
-                format!("VISIBILITY_SEED={seed}, {person:?}\n{text}\n{}", Value::Object(variables.clone()));
-            let rules = Rules { see: &|world| person.sight(&server.policy, world), kept: &kept };
+            let shown = format!(
+                "VISIBILITY_SEED={seed}, {person:?}\n{text}\n{}",
+                Value::Object(variables.clone())
+            );
+            let rules = Rules {
+                see: &|world| person.sight(&server.policy, world),
+                kept: &kept,
+            };
             let outcome = model::outcome(&world, &rules, &write);
             let answered = server.ask(&person, text, variables).await;
             let changed = database::read(&client, &server.schema_name, &server.model).await;
-            let after = State { sight: person.sight(&server.policy, &changed), world: changed };
+            let after = State {
+                sight: person.sight(&server.policy, &changed),
+                world: changed,
+            };
             let before = State { world, sight };
-            let became = effects::check(server.schema(), &person, &before, &after, &write, &answered)
-                .and_then(|became| agrees(&outcome, became, &before, &after, &kept))
-                .unwrap_or_else(|found| {
-                    panic!("{found}\n{shown}\n{:?}\n{}", answered.messages, answered.data)
-                });
+            let became =
+                effects::check(server.schema(), &person, &before, &after, &write, &answered)
+                    .and_then(|became| agrees(&outcome, became, &before, &after, &kept))
+                    .unwrap_or_else(|found| {
+                        panic!(
+                            "{found}\n{shown}\n{:?}\n{}",
+                            answered.messages, answered.data
+                        )
+                    });
             let mut counted = vec![kind(&write)];
             must::verbs(&Value::Object(write.arguments.clone()), &mut counted);
             let column = match outcome {
@@ -92,18 +119,33 @@ async fn what_must_be_written_is_written_and_nothing_else_is() {
                     2
                 }
             };
-            counted.into_iter().for_each(|of| shares.entry(of).or_default()[column] += 1);
+            counted
+                .into_iter()
+                .for_each(|of| shares.entry(of).or_default()[column] += 1);
             assert!(column != 0 || became == Became::Done);
             world = after.world;
         }
     }
     let shown: Vec<String> = shares
         .iter()
-        .map(|(of, [must, fail, open])| format!("{of} {must} must be done, {fail} must fail, {open} open"))
+        .map(|(of, [must, fail, open])| {
+            format!("{of} {must} must be done, {fail} must fail, {open} open")
+        })
         .collect();
-    println!("  {:?}: {}; open for {reasons:?}", begun.elapsed(), shown.join("; "));
-    for (of, [must, fail, open]) in shares.iter().filter(|(_, counts)| counts.iter().sum::<usize>() >= 100) {
-        assert!(must * 50 > must + fail + open, "{of}: {must} of {} had to be done", must + fail + open);
+    println!(
+        "  {:?}: {}; open for {reasons:?}",
+        begun.elapsed(),
+        shown.join("; ")
+    );
+    for (of, [must, fail, open]) in shares
+        .iter()
+        .filter(|(_, counts)| counts.iter().sum::<usize>() >= 100)
+    {
+        assert!(
+            must * 50 > must + fail + open,
+            "{of}: {must} of {} had to be done",
+            must + fail + open
+        );
     }
 }
 
@@ -143,16 +185,30 @@ async fn links_that_decide_are_looked_at_before_and_after_they_are_cut() {
     let client = test.connect().await;
     let path = format!("set search_path = \"{}\"; {ROWS}", server.schema_name);
     client.batch_execute(&path).await.unwrap();
-    let me = Person { role: "member".into(), sub: "me".into(), seller: String::new() };
+    let me = Person {
+        role: "member".into(),
+        sub: "me".into(),
+        seller: String::new(),
+    };
     // Seen as a chief only: the old crew has lost it by then, the new one has it.
-    let moves =
-        r#"mutation { updateCrew(where: {id: "b"}, data: {chief: {connect: {id: "m"}}}) { chief { id } } }"#;
+    let moves = r#"mutation { updateCrew(where: {id: "b"}, data: {chief: {connect: {id: "m"}}}) { chief { id } } }"#;
     let moved = server.ask(&me, moves.into(), serde_json::Map::new()).await;
-    assert_eq!(moved.data, json!({ "updateCrew": { "chief": { "id": "m" } } }), "{:?}", moved.messages);
+    assert_eq!(
+        moved.data,
+        json!({ "updateCrew": { "chief": { "id": "m" } } }),
+        "{:?}",
+        moved.messages
+    );
     // Writable by the own task alone, which is no reason to leave it to nobody.
-    let leaves = r#"mutation { updateTask(where: {id: "t"}, data: {desk: {disconnect: true}}) { id } }"#;
+    let leaves =
+        r#"mutation { updateTask(where: {id: "t"}, data: {desk: {disconnect: true}}) { id } }"#;
     let left = server.ask(&me, leaves.into(), serde_json::Map::new()).await;
-    assert_eq!(left.errors.first().map(|(code, _)| code.as_str()), Some("FORBIDDEN"), "{:?}", left.messages);
+    assert_eq!(
+        left.errors.first().map(|(code, _)| code.as_str()),
+        Some("FORBIDDEN"),
+        "{:?}",
+        left.messages
+    );
 }
 
 #[actix_web::test]
@@ -166,9 +222,16 @@ async fn a_write_that_would_delete_the_row_in_whose_data_it_stands_is_refused() 
     let client = test.connect().await;
     let path = format!("set search_path = \"{}\"; {ROWS}", server.schema_name);
     client.batch_execute(&path).await.unwrap();
-    let me = Person { role: "member".into(), sub: "me".into(), seller: String::new() };
+    let me = Person {
+        role: "member".into(),
+        sub: "me".into(),
+        seller: String::new(),
+    };
     for (field, answer) in [
-        (r#"updateMember(where: {id: "m"}, data: {friends: {deleteMany: {}}})"#, json!({ "f": null })),
+        (
+            r#"updateMember(where: {id: "m"}, data: {friends: {deleteMany: {}}})"#,
+            json!({ "f": null }),
+        ),
         // The answer of an upsert may not be null.
         (
             r#"upsertMember(where: {id: "m"}, create: {}, update: {open: true, friends: {deleteMany: {}}})"#,
@@ -189,15 +252,26 @@ async fn a_write_that_would_delete_the_row_in_whose_data_it_stands_is_refused() 
             json!({ "f": null }),
         ),
     ] {
-        let answered =
-            server.ask(&me, format!("mutation {{ f: {field} {{ id }} }}"), serde_json::Map::new()).await;
+        let answered = server
+            .ask(
+                &me,
+                format!("mutation {{ f: {field} {{ id }} }}"),
+                serde_json::Map::new(),
+            )
+            .await;
         let message = "The write would delete the Member in whose data it stands; nothing was written. Delete it by a \
                        mutation of its own.";
         assert_eq!(answered.messages, [message], "{field}");
-        assert_eq!(answered.errors, [("GRAPHQL_EXECUTION_ERROR".to_owned(), "f".to_owned())], "{field}");
+        assert_eq!(
+            answered.errors,
+            [("GRAPHQL_EXECUTION_ERROR".to_owned(), "f".to_owned())],
+            "{field}"
+        );
         assert_eq!(answered.data, answer, "{field}");
-        let left =
-            client.query_one(r#"select count(*) from "Member" where "open" is null"#, &[]).await.unwrap();
+        let left = client
+            .query_one(r#"select count(*) from "Member" where "open" is null"#, &[])
+            .await
+            .unwrap();
         assert_eq!(left.get::<_, i64>(0), 2, "nothing was written: {field}");
     }
     // Its friends may go, and it may go as somebody's friend.
@@ -206,10 +280,22 @@ async fn a_write_that_would_delete_the_row_in_whose_data_it_stands_is_refused() 
             r#"updateMember(where: {id: "m"}, data: {friends: {deleteMany: {id: "n"}}})"#,
             json!({ "f": { "id": "m" } }),
         ),
-        (r#"deleteMember(where: {id: "m"})"#, json!({ "f": { "id": "m" } })),
+        (
+            r#"deleteMember(where: {id: "m"})"#,
+            json!({ "f": { "id": "m" } }),
+        ),
     ] {
-        let answered =
-            server.ask(&me, format!("mutation {{ f: {field} {{ id }} }}"), serde_json::Map::new()).await;
-        assert_eq!((answered.data, answered.messages.len()), (answer, 0), "{field}");
+        let answered = server
+            .ask(
+                &me,
+                format!("mutation {{ f: {field} {{ id }} }}"),
+                serde_json::Map::new(),
+            )
+            .await;
+        assert_eq!(
+            (answered.data, answered.messages.len()),
+            (answer, 0),
+            "{field}"
+        );
     }
 }

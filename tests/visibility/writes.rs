@@ -45,14 +45,20 @@ impl Write {
                 format!("{name}: {}", document.variable(&ty, value.clone()))
             })
             .collect();
-        let arguments =
-            if arguments.is_empty() { String::new() } else { format!("({})", arguments.join(", ")) };
+        let arguments = if arguments.is_empty() {
+            String::new()
+        } else {
+            format!("({})", arguments.join(", "))
+        };
         let selection = match self.is_of_many() {
             true => "{ count }".to_owned(),
             false => document.selection(asker.world, &self.fields),
         };
         (
-            document.text("mutation", &format!("{{ {KEY}: {}{arguments} {selection} }}", self.name)),
+            document.text(
+                "mutation",
+                &format!("{{ {KEY}: {}{arguments} {selection} }}", self.name),
+            ),
             document.variables,
         )
     }
@@ -72,7 +78,13 @@ pub struct Author<'a, 'w> {
 
 impl<'a, 'w> Author<'a, 'w> {
     pub fn new(asker: &'a mut Asker<'w>, sight: &'a Sight, fresh: &'a mut usize) -> Self {
-        Author { asker, sight, fresh, linked: Vec::new(), owner: None }
+        Author {
+            asker,
+            sight,
+            fresh,
+            linked: Vec::new(),
+            owner: None,
+        }
     }
 
     /// One of these operations.
@@ -82,13 +94,20 @@ impl<'a, 'w> Author<'a, 'w> {
             let name = self.asker.dice.pick(operations).clone();
             let field = &schema.object(schema.mutation).fields[&name];
             // Rarer: they leave little for the others.
-            let rare = matches!(field.meaning, OutputMeaning::DeleteMany(_) | OutputMeaning::Delete(_));
+            let rare = matches!(
+                field.meaning,
+                OutputMeaning::DeleteMany(_) | OutputMeaning::Delete(_)
+            );
             if rare && self.asker.dice.chance(50) {
                 continue;
             }
             let mut arguments = Map::new();
             let mut row = None;
-            if let Some(definition) = field.args.get("where").filter(|_| !is_of_many(field.meaning)) {
+            if let Some(definition) = field
+                .args
+                .get("where")
+                .filter(|_| !is_of_many(field.meaning))
+            {
                 let unique = self.value(&definition.ty, DEPTH);
                 row = self.row_of(model_of(field.meaning), &unique);
                 arguments.insert("where".into(), unique);
@@ -106,7 +125,12 @@ impl<'a, 'w> Author<'a, 'w> {
                     arguments.insert(argument.clone(), self.value(&definition.ty, DEPTH));
                 }
             }
-            let mut write = Write { name, meaning: field.meaning, arguments, fields: Vec::new() };
+            let mut write = Write {
+                name,
+                meaning: field.meaning,
+                arguments,
+                fields: Vec::new(),
+            };
             if !write.is_of_many() {
                 let depth = self.asker.dice.below(3);
                 write.fields = self.asker.selection(write.model(), depth);
@@ -118,9 +142,9 @@ impl<'a, 'w> Author<'a, 'w> {
     fn value(&mut self, ty: &TypeRef, depth: usize) -> Value {
         match ty {
             TypeRef::NonNull(inner) => self.value(inner, depth),
-            TypeRef::List(inner) => {
-                (0..self.asker.dice.between(1, 2)).map(|_| self.value(inner, depth)).collect()
-            }
+            TypeRef::List(inner) => (0..self.asker.dice.between(1, 2))
+                .map(|_| self.value(inner, depth))
+                .collect(),
             TypeRef::Input(id) => self.input(*id, depth),
             // `disconnect: true`, `delete: true`
             _ => json!(true),
@@ -155,21 +179,31 @@ impl<'a, 'w> Author<'a, 'w> {
                 given.insert(name.clone(), self.value(&field.ty, depth));
             }
         }
-        if all { Value::Object(given) } else { self.nested(id, depth, false) }
+        if all {
+            Value::Object(given)
+        } else {
+            self.nested(id, depth, false)
+        }
     }
 
     fn nested(&mut self, id: InputId, depth: usize, required: bool) -> Value {
-        let fields: Vec<(&String, &InputField)> = self.asker.schema.input(id).fields.iter().collect();
+        let fields: Vec<(&String, &InputField)> =
+            self.asker.schema.input(id).fields.iter().collect();
         let mut given = Map::new();
         for _ in 0..if self.asker.dice.chance(15) { 2 } else { 1 } {
-            let connects =
-                (required || depth == 0) && self.asker.dice.chance(if depth == 0 { 100 } else { 60 });
-            let connect = fields.iter().find(|(_, field)| field.meaning == InputMeaning::Connect);
+            let connects = (required || depth == 0)
+                && self.asker.dice.chance(if depth == 0 { 100 } else { 60 });
+            let connect = fields
+                .iter()
+                .find(|(_, field)| field.meaning == InputMeaning::Connect);
             let (name, field) = match connect {
                 Some(connect) if connects => *connect,
                 // To what is there already; otherwise most of them would name what is not linked.
                 _ if !self.linked.is_empty() && self.asker.dice.chance(35) => {
-                    let verb = *self.asker.dice.pick(&["connect", "set", "disconnect", "update"]);
+                    let verb = *self
+                        .asker
+                        .dice
+                        .pick(&["connect", "set", "disconnect", "update"]);
                     let chosen = fields.iter().find(|(name, _)| name.as_str() == verb);
                     *chosen.unwrap_or_else(|| self.asker.dice.pick(&fields))
                 }
@@ -186,8 +220,10 @@ impl<'a, 'w> Author<'a, 'w> {
         let mut given = Map::new();
         for (name, field) in &input.fields {
             let required = is_required(field);
-            if let Some(owner) =
-                self.owner.as_ref().filter(|_| name == "owner" && input.name.contains("Create"))
+            if let Some(owner) = self
+                .owner
+                .as_ref()
+                .filter(|_| name == "owner" && input.name.contains("Create"))
                 && self.asker.dice.chance(75)
             {
                 given.insert(name.clone(), json!({ "connect": owner }));
@@ -198,12 +234,19 @@ impl<'a, 'w> Author<'a, 'w> {
                     let chance = if name.ends_with("By") { 10 } else { 40 };
                     if required || self.asker.dice.chance(chance) {
                         given.extend(
-                            self.column(input.model, column, required).map(|value| (name.clone(), value)),
+                            self.column(input.model, column, required)
+                                .map(|value| (name.clone(), value)),
                         );
                     }
                 }
-                InputMeaning::Relation(_) if required || (depth > 0 && self.asker.dice.chance(22)) => {
-                    let ty = if let TypeRef::NonNull(inner) = &field.ty { inner } else { &field.ty };
+                InputMeaning::Relation(_)
+                    if required || (depth > 0 && self.asker.dice.chance(22)) =>
+                {
+                    let ty = if let TypeRef::NonNull(inner) = &field.ty {
+                        inner
+                    } else {
+                        &field.ty
+                    };
                     if let TypeRef::Input(nested) = ty {
                         given.insert(name.clone(), self.nested(*nested, depth, required));
                     }
@@ -231,39 +274,65 @@ impl<'a, 'w> Author<'a, 'w> {
         if !required && self.asker.dice.chance(15) && !field.required {
             return Some(Value::Null);
         }
-        Some(shops::value(&self.asker.world.model, field, self.asker.dice))
+        Some(shops::value(
+            &self.asker.world.model,
+            field,
+            self.asker.dice,
+        ))
     }
 
     fn row_of(&self, model: ModelId, unique: &Value) -> Option<usize> {
         let world = self.asker.world;
         let (name, value) = unique.as_object()?.iter().next()?;
         let field = world.model.model(model).field_named(name)?;
-        world.rows[model.0].iter().position(|cells| cells[field.0] == *value)
+        world.rows[model.0]
+            .iter()
+            .position(|cells| cells[field.0] == *value)
     }
 
     fn partners(&self, model: ModelId, row: usize) -> Vec<(ModelId, usize)> {
         let world = self.asker.world;
-        let relations = world.model.model(model).fields.iter().filter_map(|field| field.relation());
-        let partners =
-            relations.map(|to| world.partners(to, row).into_iter().map(move |row| (to.target, row)));
+        let relations = world
+            .model
+            .model(model)
+            .fields
+            .iter()
+            .filter_map(|field| field.relation());
+        let partners = relations.map(|to| {
+            world
+                .partners(to, row)
+                .into_iter()
+                .map(move |row| (to.target, row))
+        });
         partners.flatten().collect()
     }
 
     /// Most often of a row that the viewer may see.
     fn unique(&mut self, model: ModelId) -> (FieldId, Value) {
-        let linked: Vec<usize> =
-            self.linked.iter().filter(|(of, _)| *of == model).map(|(_, row)| *row).collect();
+        let linked: Vec<usize> = self
+            .linked
+            .iter()
+            .filter(|(of, _)| *of == model)
+            .map(|(_, row)| *row)
+            .collect();
         if !linked.is_empty() && self.asker.dice.chance(60) {
             let row = *self.asker.dice.pick(&linked);
-            return (self.asker.world.model.model(model).id, self.asker.world.id(model, row).clone());
+            return (
+                self.asker.world.model.model(model).id,
+                self.asker.world.id(model, row).clone(),
+            );
         }
-        let own: Vec<usize> =
-            (0..self.sight.visible[model.0].len()).filter(|row| self.sight.visible[model.0][*row]).collect();
+        let own: Vec<usize> = (0..self.sight.visible[model.0].len())
+            .filter(|row| self.sight.visible[model.0][*row])
+            .collect();
         if own.is_empty() || self.asker.dice.chance(10) {
             return self.asker.unique(model);
         }
         let row = *self.asker.dice.pick(&own);
-        (self.asker.world.model.model(model).id, self.asker.world.id(model, row).clone())
+        (
+            self.asker.world.model.model(model).id,
+            self.asker.world.id(model, row).clone(),
+        )
     }
 }
 
@@ -280,7 +349,10 @@ fn model_of(meaning: OutputMeaning) -> ModelId {
 }
 
 fn is_of_many(meaning: OutputMeaning) -> bool {
-    matches!(meaning, OutputMeaning::UpdateMany(_) | OutputMeaning::DeleteMany(_))
+    matches!(
+        meaning,
+        OutputMeaning::UpdateMany(_) | OutputMeaning::DeleteMany(_)
+    )
 }
 
 fn is_required(field: &InputField) -> bool {

@@ -20,7 +20,13 @@ async fn fill(database: &TestDatabase) {
 }
 
 async fn ask(browser: &mut Browser, query: &str) -> Reply {
-    browser.send(Method::POST, "/webpush/graphql", Some(json!({ "query": query }))).await
+    browser
+        .send(
+            Method::POST,
+            "/webpush/graphql",
+            Some(json!({ "query": query })),
+        )
+        .await
 }
 
 const MINE: &str = "{ deliveries { id state notification { title } } }";
@@ -34,10 +40,14 @@ async fn the_ledger_is_read_by_its_users_and_written_by_nobody() {
     let mut browser = seller(&app).await;
     let reply = ask(&mut browser, MINE).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
-    let delivered = json!({ "id": "d1", "state": "DELIVERED", "notification": { "title": "Pedido nuevo" } });
+    let delivered =
+        json!({ "id": "d1", "state": "DELIVERED", "notification": { "title": "Pedido nuevo" } });
     assert_eq!(reply.body, json!({ "data": { "deliveries": [delivered] } }));
 
-    for write in ["mutation { deleteManyDeliveries { count } }", "subscription { delivery { mutation } }"] {
+    for write in [
+        "mutation { deleteManyDeliveries { count } }",
+        "subscription { delivery { mutation } }",
+    ] {
         let reply = ask(&mut browser, write).await;
         assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.body);
         assert_eq!(reply.body["errors"][0]["extensions"]["code"], "FORBIDDEN");
@@ -75,9 +85,13 @@ async fn the_state_of_push_is_shown_without_endpoints() {
         text
     };
     let text = status(&[]);
-    for wanted in
-        ["Jobs: 1 open, 1 due", "DELIVERED", "https://push.example", "refused: bad topic", "no such order"]
-    {
+    for wanted in [
+        "Jobs: 1 open, 1 due",
+        "DELIVERED",
+        "https://push.example",
+        "refused: bad topic",
+        "no such order",
+    ] {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
     let json: Value = serde_json::from_str(&status(&["--json"])).unwrap();

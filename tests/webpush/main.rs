@@ -54,15 +54,33 @@ pub fn subscription(name: &str, keys: usize) -> Value {
 }
 
 pub async fn subscribe(browser: &mut Browser, subscription: &Value) -> Reply {
-    browser.send(Method::POST, "/webpush/subscribe", Some(subscription.clone())).await
+    browser
+        .send(
+            Method::POST,
+            "/webpush/subscribe",
+            Some(subscription.clone()),
+        )
+        .await
 }
 
 pub async fn unsubscribe(browser: &mut Browser, subscription: &Value) -> Reply {
-    browser.send(Method::POST, "/webpush/unsubscribe", Some(subscription.clone())).await
+    browser
+        .send(
+            Method::POST,
+            "/webpush/unsubscribe",
+            Some(subscription.clone()),
+        )
+        .await
 }
 
 pub async fn renew(browser: &mut Browser, old: &Value, new: &Value) -> Reply {
-    browser.send(Method::POST, "/webpush/renew", Some(json!({ "old": old, "new": new }))).await
+    browser
+        .send(
+            Method::POST,
+            "/webpush/renew",
+            Some(json!({ "old": old, "new": new })),
+        )
+        .await
 }
 
 /// Whose devices there are, as `user name`, sorted: what the store itself says.
@@ -70,18 +88,25 @@ pub async fn stored(place: &Place) -> Vec<String> {
     let mut found: Vec<String> = match &place.redis {
         Some(redis) => {
             use redis::Commands;
-            let client = redis::Client::open(format!("redis://127.0.0.1:{}/1", redis.port())).unwrap();
+            let client =
+                redis::Client::open(format!("redis://127.0.0.1:{}/1", redis.port())).unwrap();
             let mut redis = client.get_connection().unwrap();
             let keys: Vec<String> = redis.keys("sub:*").unwrap();
             let user = |key: &String| redis.hget::<_, _, String>(key, "user").unwrap();
             let users: Vec<String> = keys.iter().map(user).collect();
-            users.iter().zip(&keys).map(|(user, key)| format!("{user} {}", name(key))).collect()
+            users
+                .iter()
+                .zip(&keys)
+                .map(|(user, key)| format!("{user} {}", name(key)))
+                .collect()
         }
         None => {
             let client = place.database.connect().await;
             let query = "SELECT subject, endpoint FROM gom.push_device";
             let rows = client.query(query, &[]).await.unwrap();
-            rows.iter().map(|row| format!("{} {}", row.get::<_, &str>(0), name(row.get(1)))).collect()
+            rows.iter()
+                .map(|row| format!("{} {}", row.get::<_, &str>(0), name(row.get(1))))
+                .collect()
         }
     };
     found.sort();

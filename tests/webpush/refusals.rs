@@ -17,21 +17,39 @@ async fn who_is_not_logged_in_or_no_user_subscribes_nothing() {
     let app = shops(&place, &[]).await;
     let phone = subscription("phone", 0);
     let mut stranger = app.browser();
-    assert_eq!(subscribe(&mut stranger, &phone).await.refusal(), (403, "jwt_error"));
+    assert_eq!(
+        subscribe(&mut stranger, &phone).await.refusal(),
+        (403, "jwt_error")
+    );
     // The session is looked at first, then the CSRF token, then the body.
     let mut browser = seller(&app).await;
     let own = browser.jar.remove("csrf-token").unwrap();
-    assert_eq!(subscribe(&mut browser, &json!({})).await.refusal(), (403, "EBADCSRFTOKEN"));
+    assert_eq!(
+        subscribe(&mut browser, &json!({})).await.refusal(),
+        (403, "EBADCSRFTOKEN")
+    );
     browser.jar.insert("csrf-token".to_owned(), own);
-    assert_eq!(subscribe(&mut browser, &json!({})).await.refusal(), (400, "Bad Request"));
+    assert_eq!(
+        subscribe(&mut browser, &json!({})).await.refusal(),
+        (400, "Bad Request")
+    );
     browser.log_out().await;
-    assert_eq!(subscribe(&mut browser, &json!({})).await.refusal(), (403, "jwt_error"));
+    assert_eq!(
+        subscribe(&mut browser, &json!({})).await.refusal(),
+        (403, "jwt_error")
+    );
 
     let tokens = ServiceTokens::new(app.settings.service.secret.as_ref().unwrap());
-    let service_token = tokens.sign(SystemTime::now(), Duration::from_secs(60)).unwrap();
+    let service_token = tokens
+        .sign(SystemTime::now(), Duration::from_secs(60))
+        .unwrap();
     let bearer = |token: String| {
         let request = reqwest::Client::new().post(format!("{}/webpush/subscribe", app.address));
-        request.bearer_auth(token).header("content-type", "application/json").body(phone.to_string()).send()
+        request
+            .bearer_auth(token)
+            .header("content-type", "application/json")
+            .body(phone.to_string())
+            .send()
     };
     let answer = bearer(service_token).await.unwrap();
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
@@ -41,7 +59,10 @@ async fn who_is_not_logged_in_or_no_user_subscribes_nothing() {
         json!({ "statusCode": 403, "message": "A service has no devices: only users can subscribe",
             "error": "Forbidden" })
     );
-    assert_eq!(bearer("nonsense".to_owned()).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        bearer("nonsense".to_owned()).await.unwrap().status(),
+        StatusCode::UNAUTHORIZED
+    );
     assert!(stored(&place).await.is_empty());
 }
 
@@ -57,19 +78,40 @@ async fn what_is_no_subscription_is_refused_with_all_that_is_wrong() {
         body
     };
     for (body, said) in [
-        (with("/endpoint", json!("http://push.example/a")), "endpoint must begin with https://"),
-        (with("/endpoint", json!("https://user@push.example/a")), "endpoint must not contain a user name"),
         (
-            with("/endpoint", json!(format!("https://push.example/{}", "a".repeat(2_048)))),
+            with("/endpoint", json!("http://push.example/a")),
+            "endpoint must begin with https://",
+        ),
+        (
+            with("/endpoint", json!("https://user@push.example/a")),
+            "endpoint must not contain a user name",
+        ),
+        (
+            with(
+                "/endpoint",
+                json!(format!("https://push.example/{}", "a".repeat(2_048))),
+            ),
             "endpoint must be shorter",
         ),
         (with("/endpoint", Value::Null), "endpoint must be a string"),
-        (with("/keys/p256dh", json!("A".repeat(87))), "keys.p256dh must be an uncompressed point"),
-        (with("/keys/auth", json!("AAAA")), "keys.auth must be 16 bytes"),
+        (
+            with("/keys/p256dh", json!("A".repeat(87))),
+            "keys.p256dh must be an uncompressed point",
+        ),
+        (
+            with("/keys/auth", json!("AAAA")),
+            "keys.auth must be 16 bytes",
+        ),
         (with("/keys", json!("x")), "keys must be an object"),
-        (with("/expirationTime", json!("soon")), "expirationTime must be milliseconds"),
+        (
+            with("/expirationTime", json!("soon")),
+            "expirationTime must be milliseconds",
+        ),
     ] {
-        for reply in [subscribe(&mut browser, &body).await, unsubscribe(&mut stranger, &body).await] {
+        for reply in [
+            subscribe(&mut browser, &body).await,
+            unsubscribe(&mut stranger, &body).await,
+        ] {
             assert_eq!(reply.refusal(), (400, "Bad Request"), "{body}");
             let message = reply.body["message"][0].as_str().unwrap();
             assert!(message.starts_with(said), "{message}");
@@ -103,7 +145,11 @@ async fn bodies_are_json_objects_of_a_bounded_size() {
         ("application/json", whole.clone(), 201),
         ("application/json;charset=UTF-8", whole.clone(), 201),
         ("text/plain", whole.clone(), 415),
-        ("application/x-www-form-urlencoded", "endpoint=x".to_owned(), 415),
+        (
+            "application/x-www-form-urlencoded",
+            "endpoint=x".to_owned(),
+            415,
+        ),
         ("application/json", "[]".to_owned(), 400),
         ("application/json", "{".to_owned(), 400),
         ("application/json", String::new(), 400),
@@ -129,13 +175,18 @@ async fn other_methods_and_paths_are_not_there() {
         (Method::GET, "/webpush", 404, ""),
     ] {
         let reply = browser.send(method, path, None).await;
-        assert_eq!((reply.status.as_u16(), reply.header("allow")), (expected, allow), "{path}");
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("allow")),
+            (expected, allow),
+            "{path}"
+        );
     }
 }
 
 /// As far as it can be told before anybody connects; the rest is the sender's to refuse.
 #[actix_web::test]
-async fn f10_endpoints_inside_or_at_hosts_that_are_not_allowed_are_refused_when_they_are_subscribed() {
+async fn f10_endpoints_inside_or_at_hosts_that_are_not_allowed_are_refused_when_they_are_subscribed()
+ {
     let place = Place::new(Stores::Twins).await;
     let pair = VapidKeys::generate().unwrap();
     let private = pair.private_base64url().unwrap();
@@ -176,12 +227,24 @@ async fn f10_endpoints_inside_or_at_hosts_that_are_not_allowed_are_refused_when_
         let message = reply.body["message"][0].as_str().unwrap();
         assert!(message.contains("inside"), "{host}: {message}");
         // Nothing is sent there: it may be taken back.
-        assert_eq!(unsubscribe(&mut browser, &at(host)).await.body, json!(false));
+        assert_eq!(
+            unsubscribe(&mut browser, &at(host)).await.body,
+            json!(false)
+        );
     }
-    assert_eq!(subscribe(&mut browser, &at("push.example")).await.status, 201);
-    assert_eq!(subscribe(&mut browser, &at("93.184.215.14")).await.status, 201);
+    assert_eq!(
+        subscribe(&mut browser, &at("push.example")).await.status,
+        201
+    );
+    assert_eq!(
+        subscribe(&mut browser, &at("93.184.215.14")).await.status,
+        201
+    );
 
-    let some = [("push.allowed_hosts", "push.example,*.push.example"), ("push.inside", "127.0.0.0/8")];
+    let some = [
+        ("push.allowed_hosts", "push.example,*.push.example"),
+        ("push.inside", "127.0.0.0/8"),
+    ];
     let app = place.serve(&[&keys[..], &some[..]].concat()).await;
     let mut browser = seller(&app).await;
     for (host, expected) in [

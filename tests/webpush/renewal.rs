@@ -58,11 +58,17 @@ async fn who_was_logged_out_is_not_told_again_by_renewing(stores: Stores) {
     let mut browser = seller(&app).await;
     let (old, new) = (subscription("old", 0), subscription("new", 0));
     subscribe(&mut browser, &old).await;
-    assert_eq!(renew(&mut app.browser(), &old, &new).await.body, json!(true));
+    assert_eq!(
+        renew(&mut app.browser(), &old, &new).await.body,
+        json!(true)
+    );
     // The new one is of the same session.
     browser.log_out().await;
     assert!(stored(&place).await.is_empty());
-    assert_eq!(renew(&mut app.browser(), &new, &old).await.body, json!(false));
+    assert_eq!(
+        renew(&mut app.browser(), &new, &old).await.body,
+        json!(false)
+    );
     assert!(stored(&place).await.is_empty());
 }
 
@@ -70,7 +76,11 @@ async fn who_was_logged_out_is_not_told_again_by_renewing(stores: Stores) {
 async fn what_is_queued_for_a_changed_subscription_goes_to_the_new_one(stores: Stores) {
     let place = Place::new(stores).await;
     let app = shops(&place, &[]).await;
-    let (old, new, next) = (subscription("old", 0), subscription("new", 1), subscription("next", 0));
+    let (old, new, next) = (
+        subscription("old", 0),
+        subscription("new", 1),
+        subscription("next", 0),
+    );
     subscribe(&mut seller(&app).await, &old).await;
     let tables = place.database.connect().await;
     let queued = format!(
@@ -83,7 +93,11 @@ async fn what_is_queued_for_a_changed_subscription_goes_to_the_new_one(stores: S
     tables.batch_execute(&queued).await.unwrap();
     let endpoint = async || {
         let query = "select endpoint from gom.delivery where state = 'WAITING'";
-        tables.query_one(query, &[]).await.unwrap().get::<_, String>(0)
+        tables
+            .query_one(query, &[])
+            .await
+            .unwrap()
+            .get::<_, String>(0)
     };
     let mut worker = app.browser();
     // Again after a lost answer, and once more later.
@@ -107,11 +121,17 @@ async fn a_late_renewal_leaves_the_device_to_the_user_who_has_logged_in_since(st
     let (old, new) = (subscription("old", 0), subscription("new", 1));
     subscribe(&mut seller(&app).await, &old).await;
     let mut other = app.browser();
-    assert_eq!(other.by_password(OTHER_USERNAME, PASSWORD).await.status, 200);
+    assert_eq!(
+        other.by_password(OTHER_USERNAME, PASSWORD).await.status,
+        200
+    );
     subscribe(&mut other, &new).await;
     for _ in 0..2 {
         // It is told, though not what the old one was.
-        assert_eq!(renew(&mut app.browser(), &old, &new).await.body, json!(true));
+        assert_eq!(
+            renew(&mut app.browser(), &old, &new).await.body,
+            json!(true)
+        );
         assert_eq!(stored(&place).await, [format!("{OTHER_SELLER} new")]);
     }
 }
@@ -131,9 +151,18 @@ async fn a_new_subscription_is_checked_as_one_that_is_subscribed() {
         body
     };
     for (new, said) in [
-        (with("/endpoint", json!("https://127.0.0.1/x")), "new.it leads inside"),
-        (with("/endpoint", json!("http://push.example/x")), "new.endpoint must begin with https://"),
-        (with("/expirationTime", json!(1_000)), "new.expirationTime has passed"),
+        (
+            with("/endpoint", json!("https://127.0.0.1/x")),
+            "new.it leads inside",
+        ),
+        (
+            with("/endpoint", json!("http://push.example/x")),
+            "new.endpoint must begin with https://",
+        ),
+        (
+            with("/expirationTime", json!(1_000)),
+            "new.expirationTime has passed",
+        ),
         (with("/keys", json!(null)), "new.keys must be an object"),
         (json!([]), "new must be a subscription"),
     ] {
@@ -147,11 +176,21 @@ async fn a_new_subscription_is_checked_as_one_that_is_subscribed() {
     }
     // All that is wrong is said at once. What the old one's end was counts for nothing.
     let reply = renew(&mut browser, &json!({}), &json!({ "endpoint": 7 })).await;
-    assert_eq!(reply.body["message"].as_array().unwrap().len(), 4, "{}", reply.body);
+    assert_eq!(
+        reply.body["message"].as_array().unwrap().len(),
+        4,
+        "{}",
+        reply.body
+    );
     let mut ended = old.clone();
     ended["expirationTime"] = json!(1_000);
     assert_eq!(stored(&place).await, [format!("{SELLER} old")]);
-    assert_eq!(renew(&mut browser, &ended, &subscription("new", 0)).await.body, json!(true));
+    assert_eq!(
+        renew(&mut browser, &ended, &subscription("new", 0))
+            .await
+            .body,
+        json!(true)
+    );
     assert_eq!(stored(&place).await, [format!("{SELLER} new")]);
 }
 
@@ -180,16 +219,26 @@ async fn an_address_renews_so_often_within_a_minute() {
 #[actix_web::test]
 async fn a_subscription_for_a_key_of_before_is_refused_and_said_so() {
     let place = Place::new(Stores::Twins).await;
-    let pairs = [VapidKeys::generate().unwrap(), VapidKeys::generate().unwrap()];
-    let private = pairs.each_ref().map(|pair| pair.private_base64url().unwrap());
+    let pairs = [
+        VapidKeys::generate().unwrap(),
+        VapidKeys::generate().unwrap(),
+    ];
+    let private = pairs
+        .each_ref()
+        .map(|pair| pair.private_base64url().unwrap());
     let app = shops(&place, &vapid(pairs[0].public_base64url(), &private[0])).await;
     let (old, current) = (subscription("old", 0), subscription("current", 0));
     subscribe(&mut seller(&app).await, &old).await;
 
-    let app = place.serve(&vapid(pairs[1].public_base64url(), &private[1])).await;
+    let app = place
+        .serve(&vapid(pairs[1].public_base64url(), &private[1]))
+        .await;
     let mut browser = seller(&app).await;
     subscribe(&mut browser, &current).await;
-    for reply in [subscribe(&mut browser, &old).await, renew(&mut browser, &current, &old).await] {
+    for reply in [
+        subscribe(&mut browser, &old).await,
+        renew(&mut browser, &current, &old).await,
+    ] {
         assert_eq!(reply.refusal(), (400, "Bad Request"));
         let message = reply.body["message"][0].as_str().unwrap();
         assert!(
@@ -200,5 +249,8 @@ async fn a_subscription_for_a_key_of_before_is_refused_and_said_so() {
     // A new one at the same place is another subscription.
     let new = subscription("old", 1);
     assert_eq!(subscribe(&mut browser, &new).await.body, json!(true));
-    assert_eq!(stored(&place).await, [format!("{SELLER} current"), format!("{SELLER} old")]);
+    assert_eq!(
+        stored(&place).await,
+        [format!("{SELLER} current"), format!("{SELLER} old")]
+    );
 }

@@ -99,14 +99,25 @@ async fn two_writes_in_a_single_relation(app: &TestApp) {
         .await;
         let both = |n| format!(r#"{{create: {{u: "b{n}"}}, connect: {{u: "b0"}}}}"#);
         let read = format!("a{k}s {{ u b {{ u }} }} b{k}s {{ u a {{ u }} }}");
-        run(app, &format!(r#"createA{k}(data: {{u: "a1", b: {}}}) {{ u }}"#, both(1))).await;
+        run(
+            app,
+            &format!(r#"createA{k}(data: {{u: "a1", b: {}}}) {{ u }}"#, both(1)),
+        )
+        .await;
         let expected = json!({
             format!("a{k}s"): [{ "u": "a0", "b": null }, { "u": "a1", "b": { "u": "b0" } }],
             format!("b{k}s"): [{ "u": "b0", "a": { "u": "a1" } }, { "u": "b1", "a": null }],
         });
         assert_eq!(query(app, &read).await, expected, "create, {k}");
 
-        run(app, &format!(r#"updateA{k}(where: {{u: "a0"}}, data: {{b: {}}}) {{ u }}"#, both(2))).await;
+        run(
+            app,
+            &format!(
+                r#"updateA{k}(where: {{u: "a0"}}, data: {{b: {}}}) {{ u }}"#,
+                both(2)
+            ),
+        )
+        .await;
         let expected = json!({
             format!("a{k}s"): [{ "u": "a0", "b": { "u": "b0" } }, { "u": "a1", "b": null }],
             format!("b{k}s"): [{ "u": "b0", "a": { "u": "a0" } }, { "u": "b1", "a": null }, { "u": "b2", "a": null }],
@@ -128,14 +139,25 @@ async fn two_writes_in_a_single_relation(app: &TestApp) {
         assert_eq!(query(app, &read).await, expected, "from the child, {k}");
     }
     run(app, r#"createB3(data: {u: "b0"}) { u }"#).await;
-    run(app, r#"createA3(data: {u: "a1", b: {create: {u: "b1"}, connect: {u: "b0"}}}) { u }"#).await;
+    run(
+        app,
+        r#"createA3(data: {u: "a1", b: {create: {u: "b1"}, connect: {u: "b0"}}}) { u }"#,
+    )
+    .await;
     let read = query(app, "a3s { u b { u } } b3s { u a { u } }").await;
     let expected = json!({ "a3s": [{ "u": "a1", "b": { "u": "b0" } }], "b3s": [{ "u": "b0", "a": { "u": "a1" } }, { "u": "b1", "a": null }] });
     assert_eq!(read, expected);
     // The created child needs its parent.
-    run(app, r#"createB4(data: {u: "b0", a: {create: {u: "a0"}}}) { u }"#).await;
-    let (code, _) =
-        refused(app, r#"createA4(data: {u: "a1", b: {create: {u: "b1"}, connect: {u: "b0"}}}) { u }"#).await;
+    run(
+        app,
+        r#"createB4(data: {u: "b0", a: {create: {u: "a0"}}}) { u }"#,
+    )
+    .await;
+    let (code, _) = refused(
+        app,
+        r#"createA4(data: {u: "a1", b: {create: {u: "b1"}, connect: {u: "b0"}}}) { u }"#,
+    )
+    .await;
     assert_eq!(code, 3042);
     let read = query(app, "a4s { u b { u } } b4s { u a { u } }").await;
     assert_eq!(
@@ -165,8 +187,11 @@ async fn ids_of_the_database(app: &TestApp) {
     assert_eq!(run(app, document).await, expected);
     // An order that is found by its other unique value is told by its id.
     let id = query(app, r#"order(where: {u: "o1"}) { id }"#).await["order"]["id"].clone();
-    let (code, message) =
-        refused(app, r#"updateOrder(where: {u: "o1"}, data: {lines: {delete: {u: "l3"}}}) { u }"#).await;
+    let (code, message) = refused(
+        app,
+        r#"updateOrder(where: {u: "o1"}, data: {lines: {delete: {u: "l3"}}}) { u }"#,
+    )
+    .await;
     assert_eq!(code, 3041);
     assert_eq!(
         message,
@@ -187,32 +212,66 @@ async fn ids_of_the_database(app: &TestApp) {
         json!({ "part": { "u": "p3", "line": null } })
     );
     // The answer of a deletion: values as they were, relations as they are.
-    let deleted = run(app, r#"deletePart(where: {u: "p1"}) { u labels line { u } }"#).await;
-    assert_eq!(deleted, json!({ "deletePart": { "u": "p1", "labels": ["r", "s"], "line": { "u": "l1b" } } }));
+    let deleted = run(
+        app,
+        r#"deletePart(where: {u: "p1"}) { u labels line { u } }"#,
+    )
+    .await;
+    assert_eq!(
+        deleted,
+        json!({ "deletePart": { "u": "p1", "labels": ["r", "s"], "line": { "u": "l1b" } } })
+    );
 }
 
 async fn lists_of_writes(app: &TestApp) {
-    run(app, r#"createOrder(data: {u: "w1", lines: {create: [{u: "wl1"}, {u: "wl2"}]}}) { u }"#).await;
-    run(app, r#"createOrder(data: {u: "w2", lines: {create: [], connect: []}}) { u }"#).await;
+    run(
+        app,
+        r#"createOrder(data: {u: "w1", lines: {create: [{u: "wl1"}, {u: "wl2"}]}}) { u }"#,
+    )
+    .await;
+    run(
+        app,
+        r#"createOrder(data: {u: "w2", lines: {create: [], connect: []}}) { u }"#,
+    )
+    .await;
     let twice = r#"updateOrder(where: {u: "w2"}, data: {lines: {connect: [{u: "wl1"}, {u: "wl1"}]}}) { lines { u } }"#;
-    assert_eq!(run(app, twice).await, json!({ "updateOrder": { "lines": [{ "u": "wl1" }] } }));
+    assert_eq!(
+        run(app, twice).await,
+        json!({ "updateOrder": { "lines": [{ "u": "wl1" }] } })
+    );
     let nothing = r#"updateOrder(where: {u: "w2"}, data: {box: null, lines: {create: [], set: null, delete: null}}) { lines { u } }"#;
-    assert_eq!(run(app, nothing).await, json!({ "updateOrder": { "lines": [{ "u": "wl1" }] } }));
+    assert_eq!(
+        run(app, nothing).await,
+        json!({ "updateOrder": { "lines": [{ "u": "wl1" }] } })
+    );
     let empty = r#"updateOrder(where: {u: "w2"}, data: {}) { lines { u } }"#;
-    assert_eq!(run(app, empty).await, json!({ "updateOrder": { "lines": [{ "u": "wl1" }] } }));
-    let unknown = r#"updateOrder(where: {u: "w2"}, data: {lines: {set: [{u: "wl1"}, {u: "wl9"}]}}) { u }"#;
+    assert_eq!(
+        run(app, empty).await,
+        json!({ "updateOrder": { "lines": [{ "u": "wl1" }] } })
+    );
+    let unknown =
+        r#"updateOrder(where: {u: "w2"}, data: {lines: {set: [{u: "wl1"}, {u: "wl9"}]}}) { u }"#;
     assert_eq!(
         refused(app, unknown).await,
-        (3039, "No Node for the model Line with value wl9 for u found.".to_owned())
+        (
+            3039,
+            "No Node for the model Line with value wl9 for u found.".to_owned()
+        )
     );
-    let clash =
-        r#"updateOrder(where: {u: "w2"}, data: {u: "w3", lines: {create: [{u: "wl3"}, {u: "wl2"}]}}) { u }"#;
+    let clash = r#"updateOrder(where: {u: "w2"}, data: {u: "w3", lines: {create: [{u: "wl3"}, {u: "wl2"}]}}) { u }"#;
     assert_eq!(
         refused(app, clash).await,
-        (3010, "A unique constraint would be violated on Line. Details: Field name = u".to_owned())
+        (
+            3010,
+            "A unique constraint would be violated on Line. Details: Field name = u".to_owned()
+        )
     );
     assert_eq!(
-        query(app, r#"order(where: {u: "w3"}) { u } line(where: {u: "wl3"}) { u }"#).await,
+        query(
+            app,
+            r#"order(where: {u: "w3"}) { u } line(where: {u: "wl3"}) { u }"#
+        )
+        .await,
         json!({ "order": null, "line": null })
     );
 }
@@ -230,14 +289,23 @@ async fn upserts_in_upserts(app: &TestApp) {
     };
     let lines = |boxed: bool, lines: Value| json!({ "upsertOrder": { "u": "u1", "box": boxed.then(|| json!({ "u": "ubox" })), "lines": lines } });
     let none = json!([]);
-    assert_eq!(run(app, &document("ul1")).await, lines(true, json!([{ "u": "ul1", "parts": none }])));
+    assert_eq!(
+        run(app, &document("ul1")).await,
+        lines(true, json!([{ "u": "ul1", "parts": none }]))
+    );
     assert_eq!(
         run(app, &document("ul1").replace("box: {disconnect: true}", "")).await,
-        lines(true, json!([{ "u": "ul1", "parts": [{ "u": "part of ul1" }] }]))
+        lines(
+            true,
+            json!([{ "u": "ul1", "parts": [{ "u": "part of ul1" }] }])
+        )
     );
     assert_eq!(
         run(app, &document("ul1")).await,
-        lines(false, json!([{ "u": "ul1", "parts": [{ "u": "part of ul1" }] }]))
+        lines(
+            false,
+            json!([{ "u": "ul1", "parts": [{ "u": "part of ul1" }] }])
+        )
     );
     assert_eq!(
         query(app, r#"part(where: {u: "part of ul1"}) { labels }"#).await,
@@ -248,10 +316,16 @@ async fn upserts_in_upserts(app: &TestApp) {
     let expected = json!({ "upsertOrder": { "lines": [{ "u": "ul1", "parts": [] }] } });
     assert_eq!(run(app, cut).await, expected);
     let (code, message) = refused(app, cut).await;
-    assert!(code == 3041 && message.contains("for the model Part with the value 'part of ul1'"), "{message}");
+    assert!(
+        code == 3041 && message.contains("for the model Part with the value 'part of ul1'"),
+        "{message}"
+    );
     let (code, message) = refused(app, &document("ul2")).await;
     assert_eq!(code, 3041);
-    assert!(message.ends_with("connected to a node for the model Box on your mutation path."), "{message}");
+    assert!(
+        message.ends_with("connected to a node for the model Box on your mutation path."),
+        "{message}"
+    );
 }
 
 async fn relations_of_a_model_with_itself(app: &TestApp) {
@@ -262,13 +336,20 @@ async fn relations_of_a_model_with_itself(app: &TestApp) {
     assert_eq!(ann["updatePerson"]["staff"], us(&["bob", "cid"]));
     assert_eq!(ann["updatePerson"]["spouse"], json!({ "u": "dan" }));
     assert_eq!(ann["updatePerson"]["next"], json!({ "u": "bob" }));
-    let mut friends: Vec<_> =
-        ann["updatePerson"]["friends"].as_array().unwrap().iter().map(|f| f["u"].as_str().unwrap()).collect();
+    let mut friends: Vec<_> = ann["updatePerson"]["friends"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["u"].as_str().unwrap())
+        .collect();
     friends.sort();
     assert_eq!(friends, ["ann", "bob", "eve"]);
     // One goes before bob instead of ann; then bob goes before itself.
     let cid = run(app, r#"updatePerson(where: {u: "cid"}, data: {next: {connect: {u: "bob"}}}) { next { u previous { u } } }"#).await;
-    assert_eq!(cid["updatePerson"], json!({ "next": { "u": "bob", "previous": { "u": "cid" } } }));
+    assert_eq!(
+        cid["updatePerson"],
+        json!({ "next": { "u": "bob", "previous": { "u": "cid" } } })
+    );
     assert_eq!(
         query(app, r#"person(where: {u: "ann"}) { next { u } }"#).await["person"]["next"],
         Value::Null
@@ -283,7 +364,11 @@ async fn relations_of_a_model_with_itself(app: &TestApp) {
         ann["updatePerson"],
         json!({ "spouse": null, "friends": us(&["ann"]), "staff": us(&["dan"]) })
     );
-    let deleted = run(app, r#"deletePerson(where: {u: "bob"}) { u next { u } boss { u } }"#).await;
+    let deleted = run(
+        app,
+        r#"deletePerson(where: {u: "bob"}) { u next { u } boss { u } }"#,
+    )
+    .await;
     assert_eq!(deleted["deletePerson"]["u"], "bob");
 }
 
@@ -291,21 +376,51 @@ async fn deletions_spread(app: &TestApp) {
     let forest = r#"createTree(data: {u: "root", tags: {set: ["t"]}, children: {create: [
         {u: "left", leaf: {create: [{u: "leaf1"}]}}, {u: "right", children: {create: {u: "twig", tags: {set: ["v"]}, leaf: {create: {u: "leaf2"}}}}}]}}) { u }"#;
     run(app, forest).await;
-    run(app, r#"createPin(data: {u: "pin", leaf: {connect: {u: "leaf2"}}}) { u }"#).await;
+    run(
+        app,
+        r#"createPin(data: {u: "pin", leaf: {connect: {u: "leaf2"}}}) { u }"#,
+    )
+    .await;
     let needed = (3042, "The change you are trying to make would violate the required relation 'LeafToPin' between Leaf and Pin".to_owned());
-    assert_eq!(refused(app, r#"deleteTree(where: {u: "root"}) { u }"#).await, needed);
-    assert_eq!(refused(app, r#"deleteManyTrees(where: {u_in: ["root", "left"]}) { count }"#).await, needed);
-    assert_eq!(refused(app, r#"deleteLeaf(where: {u: "leaf2"}) { u }"#).await, needed);
     assert_eq!(
-        refused(app, r#"updateTree(where: {u: "root"}, data: {children: {delete: {u: "right"}}}) { u }"#)
-            .await,
+        refused(app, r#"deleteTree(where: {u: "root"}) { u }"#).await,
         needed
     );
     assert_eq!(
-        refused(app, r#"updateTree(where: {u: "root"}, data: {children: {deleteMany: {}}}) { u }"#).await,
+        refused(
+            app,
+            r#"deleteManyTrees(where: {u_in: ["root", "left"]}) { count }"#
+        )
+        .await,
         needed
     );
-    assert_eq!(query(app, "trees { u } leaves { u }").await["trees"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        refused(app, r#"deleteLeaf(where: {u: "leaf2"}) { u }"#).await,
+        needed
+    );
+    assert_eq!(
+        refused(
+            app,
+            r#"updateTree(where: {u: "root"}, data: {children: {delete: {u: "right"}}}) { u }"#
+        )
+        .await,
+        needed
+    );
+    assert_eq!(
+        refused(
+            app,
+            r#"updateTree(where: {u: "root"}, data: {children: {deleteMany: {}}}) { u }"#
+        )
+        .await,
+        needed
+    );
+    assert_eq!(
+        query(app, "trees { u } leaves { u }").await["trees"]
+            .as_array()
+            .unwrap()
+            .len(),
+        4
+    );
     run(app, r#"deletePin(where: {u: "pin"}) { leaf { u } }"#).await;
     // Up from the leaf to its tree, and down again from there.
     run(app, r#"deleteManyLeaves(where: {u: "leaf2"}) { count }"#).await;
@@ -315,14 +430,24 @@ async fn deletions_spread(app: &TestApp) {
         json!({ "trees": [{ "u": "left", "tags": [] }, { "u": "right", "tags": [] }, { "u": "root", "tags": ["t"] }], "leaves": [{ "u": "leaf1" }] })
     );
     // A ring deletes itself.
-    run(app, r#"updateTree(where: {u: "root"}, data: {parent: {connect: {u: "left"}}}) { u }"#).await;
-    let deleted =
-        run(app, r#"deleteTree(where: {u: "left"}) { u tags children { u } leaf { u } parent { u } }"#).await;
+    run(
+        app,
+        r#"updateTree(where: {u: "root"}, data: {parent: {connect: {u: "left"}}}) { u }"#,
+    )
+    .await;
+    let deleted = run(
+        app,
+        r#"deleteTree(where: {u: "left"}) { u tags children { u } leaf { u } parent { u } }"#,
+    )
+    .await;
     assert_eq!(
         deleted,
         json!({ "deleteTree": { "u": "left", "tags": [], "children": [], "leaf": [], "parent": null } })
     );
-    assert_eq!(query(app, "trees { u } leaves { u }").await, json!({ "trees": [], "leaves": [] }));
+    assert_eq!(
+        query(app, "trees { u } leaves { u }").await,
+        json!({ "trees": [], "leaves": [] })
+    );
 }
 
 async fn unknown_values_are_named(app: &TestApp) {
@@ -335,9 +460,16 @@ async fn unknown_values_are_named(app: &TestApp) {
         ("j", r#""{\"a\": [1, \"b\"]}""#, r#"{"a":[1,"b"]}"#),
         ("m", "GOOD", "GOOD"),
         ("b", "false", "false"),
-        ("uuid", r#""7D5B0C62-9B1C-4F4E-8E3B-1B2A3C4D5E6F""#, "7d5b0c62-9b1c-4f4e-8e3b-1b2a3c4d5e6f"),
+        (
+            "uuid",
+            r#""7D5B0C62-9B1C-4F4E-8E3B-1B2A3C4D5E6F""#,
+            "7d5b0c62-9b1c-4f4e-8e3b-1b2a3c4d5e6f",
+        ),
     ] {
-        let error = (3039, format!("No Node for the model Thing with value {shown} for {field} found."));
+        let error = (
+            3039,
+            format!("No Node for the model Thing with value {shown} for {field} found."),
+        );
         for document in [
             format!("deleteThing(where: {{{field}: {given}}}) {{ id }}"),
             format!("updateThing(where: {{{field}: {given}}}, data: {{}}) {{ id }}"),
@@ -362,7 +494,11 @@ async fn unknown_values_are_named(app: &TestApp) {
     assert_eq!(code, 3040);
     let (code, _) = refused(app, "deleteThing(where: {i: null}) { id }").await;
     assert_eq!(code, 3040);
-    let (code, _) = refused(app, "upsertThing(where: {i: 1, b: true}, create: {}, update: {}) { id }").await;
+    let (code, _) = refused(
+        app,
+        "upsertThing(where: {i: 1, b: true}, create: {}, update: {}) { id }",
+    )
+    .await;
     assert_eq!(code, 3045);
     run(app, "deleteManyThings { count }").await;
 }
@@ -378,7 +514,10 @@ async fn lists_and_times(app: &TestApp) {
     let created = run(app, r#"createThing(data: {i: 1, tags: {set: ["a"]}, note: "null"}) { createdAt updatedAt note tags moods }"#).await;
     let created = created["createThing"].clone();
     assert_eq!(created["createdAt"], created["updatedAt"]);
-    assert_eq!((&created["note"], &created["moods"]), (&Value::Null, &json!([])));
+    assert_eq!(
+        (&created["note"], &created["moods"]),
+        (&Value::Null, &json!([]))
+    );
     let mut last = created["updatedAt"].clone();
     for (data, moves, tags) in [
         ("{}", false, json!(["a"])),
@@ -389,27 +528,49 @@ async fn lists_and_times(app: &TestApp) {
         ("{note: null}", true, json!(["c"])),
     ] {
         pause().await;
-        let now = run(app, &format!("updateThing(where: {{i: 1}}, data: {data}) {{ updatedAt tags }}")).await;
+        let now = run(
+            app,
+            &format!("updateThing(where: {{i: 1}}, data: {data}) {{ updatedAt tags }}"),
+        )
+        .await;
         assert_eq!(now["updateThing"]["updatedAt"] != last, moves, "{data}");
         assert_eq!(now["updateThing"]["tags"], tags, "{data}");
         last = now["updateThing"]["updatedAt"].clone();
     }
     run(app, "createThing(data: {i: 2}) { id }").await;
     pause().await;
-    let many =
-        run(app, r#"updateManyThings(data: {tags: {set: ["m", "n"]}, moods: {set: [BAD, GOOD]}}) { count }"#)
-            .await;
+    let many = run(
+        app,
+        r#"updateManyThings(data: {tags: {set: ["m", "n"]}, moods: {set: [BAD, GOOD]}}) { count }"#,
+    )
+    .await;
     assert_eq!(many["updateManyThings"]["count"], 2);
     let read = query(app, "things { tags moods updatedAt }").await;
     for thing in read["things"].as_array().unwrap() {
-        assert_eq!((&thing["tags"], &thing["moods"]), (&json!(["m", "n"]), &json!(["BAD", "GOOD"])));
+        assert_eq!(
+            (&thing["tags"], &thing["moods"]),
+            (&json!(["m", "n"]), &json!(["BAD", "GOOD"]))
+        );
         assert_ne!(thing["updatedAt"], last);
     }
-    assert_eq!(run(app, "updateManyThings(data: {}) { count }").await["updateManyThings"]["count"], 2);
+    assert_eq!(
+        run(app, "updateManyThings(data: {}) { count }").await["updateManyThings"]["count"],
+        2
+    );
     // A change that leaves the filter behind, and a list with it.
-    let moved = run(app, r#"updateManyThings(where: {i: 2}, data: {i: 3, tags: {set: []}}) { count }"#).await;
+    let moved = run(
+        app,
+        r#"updateManyThings(where: {i: 2}, data: {i: 3, tags: {set: []}}) { count }"#,
+    )
+    .await;
     assert_eq!(moved["updateManyThings"]["count"], 1);
-    assert_eq!(query(app, "thing(where: {i: 3}) { tags }").await, json!({ "thing": { "tags": [] } }));
+    assert_eq!(
+        query(app, "thing(where: {i: 3}) { tags }").await,
+        json!({ "thing": { "tags": [] } })
+    );
     let deleted = run(app, "deleteThing(where: {i: 1}) { i tags moods }").await;
-    assert_eq!(deleted, json!({ "deleteThing": { "i": 1, "tags": ["m", "n"], "moods": ["BAD", "GOOD"] } }));
+    assert_eq!(
+        deleted,
+        json!({ "deleteThing": { "i": 1, "tags": ["m", "n"], "moods": ["BAD", "GOOD"] } })
+    );
 }

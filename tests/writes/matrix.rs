@@ -13,9 +13,17 @@ async fn every_relation_keeps_its_promises_under_every_write() {
     assert_eq!(kinds.len(), 21);
     let app = serve(&kinds.iter().map(Kind::datamodel).collect::<String>()).await;
     // The kinds share nothing, so that they need not wait for each other.
-    let failures: Vec<String> =
-        join_all(kinds.iter().map(|kind| all_writes(&app, kind))).await.into_iter().flatten().collect();
-    assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
+    let failures: Vec<String> = join_all(kinds.iter().map(|kind| all_writes(&app, kind)))
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
+    assert!(
+        failures.is_empty(),
+        "{} cases fail:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 async fn all_writes(app: &TestApp, kind: &Kind) -> Vec<String> {
@@ -42,12 +50,16 @@ async fn all_writes(app: &TestApp, kind: &Kind) -> Vec<String> {
             failures.extend(case(app, kind, number, &state, write, &document, expected).await);
         }
         for write in [Write::Create, Write::Connect("c1"), Write::Connect(UNKNOWN)] {
-            if write == Write::Connect(UNKNOWN) && (kind.parent, kind.child) == (End::Required, End::Required)
+            if write == Write::Connect(UNKNOWN)
+                && (kind.parent, kind.child) == (End::Required, End::Required)
             {
                 continue;
             }
             number += 1;
-            let data = format!("{{u: \"p3-{number}\", child: {}}}", text(kind, write, number));
+            let data = format!(
+                "{{u: \"p3-{number}\", child: {}}}",
+                text(kind, write, number)
+            );
             let document = if number % 2 == 0 {
                 format!("createP{}(data: {data}) {{ u }}", kind.number)
             } else {
@@ -81,7 +93,9 @@ async fn case(
     let wrong = match (outcome(&answer), expected) {
         (Ok(_), Ok(expected)) => {
             let read = links(&after);
-            let gone = expected.gone.is_some_and(|c| names(&after["cs"]).contains(&c.to_owned()));
+            let gone = expected
+                .gone
+                .is_some_and(|c| names(&after["cs"]).contains(&c.to_owned()));
             let wanted = (
                 owned(&expected.links),
                 owned(&expected.links),
@@ -90,12 +104,19 @@ async fn case(
             (read != wanted || gone).then(|| format!("expected {wanted:?}, read {read:?}"))
         }
         (Err((code, message)), Err(wanted)) => {
-            let id = before["ps"].as_array().unwrap().iter().find(|p| name(p) == "p1").unwrap()["id"]
+            let id = before["ps"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|p| name(p) == "p1")
+                .unwrap()["id"]
                 .as_str()
                 .unwrap();
             let text = message_of(kind, number, write, wanted).replace("'ID'", &format!("'{id}'"));
             if code != wanted || message != text {
-                Some(format!("expected {wanted} {text}\n      got {code} {message}"))
+                Some(format!(
+                    "expected {wanted} {text}\n      got {code} {message}"
+                ))
             } else if before != after {
                 Some(format!("{code}, yet {before} became {after}"))
             } else {
@@ -137,12 +158,18 @@ fn text(kind: &Kind, write: Write, n: usize) -> String {
         Write::Connect(c) => format!("{{connect: {}}}", unique(c)),
         Write::Disconnect(c) => format!("{{disconnect: {}}}", flag_or(c)),
         Write::Delete(c) => format!("{{delete: {}}}", flag_or(c)),
-        Write::Set(c) => format!("{{set: [{}]}}", c.iter().map(|c| unique(c)).collect::<Vec<_>>().join(", ")),
+        Write::Set(c) => format!(
+            "{{set: [{}]}}",
+            c.iter().map(|c| unique(c)).collect::<Vec<_>>().join(", ")
+        ),
         Write::Update(_) if single => "{update: {n: 1}}".to_owned(),
         Write::Update(c) => format!("{{update: {{where: {}, data: {{n: 1}}}}}}", unique(c)),
         Write::Upsert(_) if single => format!("{{upsert: {{update: {{n: 1}}, create: {create}}}}}"),
         Write::Upsert(c) => {
-            format!("{{upsert: {{where: {}, update: {{n: 1}}, create: {create}}}}}", unique(c))
+            format!(
+                "{{upsert: {{where: {}, update: {{n: 1}}, create: {create}}}}}",
+                unique(c)
+            )
         }
         Write::UpdateMany(c) => format!("{{updateMany: {{where: {}, data: {{n: 1}}}}}}", unique(c)),
         Write::DeleteMany(c) => format!("{{deleteMany: {}}}", unique(c)),
@@ -205,10 +232,19 @@ fn links(read: &Value) -> Read {
         pairs
     };
     let mut of_parents = list("ps", "child");
-    let mut of_children: Vec<_> = list("cs", "parent").into_iter().map(|(c, p)| (p, c)).collect();
+    let mut of_children: Vec<_> = list("cs", "parent")
+        .into_iter()
+        .map(|(c, p)| (p, c))
+        .collect();
     of_parents.sort();
     of_children.sort();
-    let changed = read["cs"].as_array().unwrap().iter().filter(|c| c["n"] == 1).map(name).collect();
+    let changed = read["cs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|c| c["n"] == 1)
+        .map(name)
+        .collect();
     (of_parents, of_children, changed)
 }
 
@@ -223,5 +259,8 @@ fn name(node: &Value) -> String {
 }
 
 fn owned(links: &Links) -> Vec<(String, String)> {
-    links.iter().map(|(p, c)| ((*p).to_owned(), (*c).to_owned())).collect()
+    links
+        .iter()
+        .map(|(p, c)| ((*p).to_owned(), (*c).to_owned()))
+        .collect()
 }

@@ -13,16 +13,22 @@ async fn a_node_that_the_same_mutation_has_created_can_be_connected() {
          type Category { id: ID! @id name: String! @unique items: [Item] }",
     )
     .await;
-    for (first, second) in [(r#"name: "x""#, r#"name: "x""#), (r#"id: "own", name: "y""#, r#"id: "own""#)] {
+    for (first, second) in [
+        (r#"name: "x""#, r#"name: "x""#),
+        (r#"id: "own", name: "y""#, r#"id: "own""#),
+    ] {
         let document = format!(
             "mutation {{ createOrder(data: {{ items: {{ create: [
                 {{ category: {{ create: {{ {first} }} }} }}, {{ category: {{ connect: {{ {second} }} }} }}
              ] }} }}) {{ items {{ category {{ name }} }} }} }}"
         );
-        let data =
-            outcome(&app.ask(&document).await.body).unwrap_or_else(|error| panic!("{document}: {error:?}"));
+        let data = outcome(&app.ask(&document).await.body)
+            .unwrap_or_else(|error| panic!("{document}: {error:?}"));
         let items = data["createOrder"]["items"].as_array().unwrap();
         assert_eq!(items.len(), 2);
-        assert!(items[0]["category"] != json!(null) && items[0] == items[1], "{data}");
+        assert!(
+            items[0]["category"] != json!(null) && items[0] == items[1],
+            "{data}"
+        );
     }
 }

@@ -34,34 +34,68 @@ fn code_and_message(answer: &Answer) -> (&str, &str) {
 #[actix_web::test]
 async fn exceptions_and_checks_of_the_databases_owner_reach_the_client_and_nothing_else_does() {
     let app = serve(DATAMODEL).await;
-    app.database().connect().await.batch_execute(OWN).await.unwrap();
+    app.database()
+        .connect()
+        .await
+        .batch_execute(OWN)
+        .await
+        .unwrap();
     let create = async |name: &str, amount: i32| {
         let data = format!("{{ name: \"{name}\", amount: {amount} }}");
-        app.ask(&format!("mutation {{ createItem(data: {data}) {{ name }} }}")).await
+        app.ask(&format!(
+            "mutation {{ createItem(data: {data}) {{ name }} }}"
+        ))
+        .await
     };
 
     let checked = create("x", 0).await;
     let expected = "new row for relation \"Item\" violates check constraint \"amount is positive\"";
     assert_eq!(code_and_message(&checked), ("CHECK_VIOLATION", expected));
-    assert_eq!(code_and_message(&create("raised", 2).await), ("RAISE_EXCEPTION", "No raised today: ññ"));
-    assert_eq!(code_and_message(&create("late", 1).await), ("RAISE_EXCEPTION", "Refused at the commit"));
+    assert_eq!(
+        code_and_message(&create("raised", 2).await),
+        ("RAISE_EXCEPTION", "No raised today: ññ")
+    );
+    assert_eq!(
+        code_and_message(&create("late", 1).await),
+        ("RAISE_EXCEPTION", "Refused at the commit")
+    );
     let long = create("raised", 5_000).await;
-    assert!((1_000..=1_024).contains(&long.message().len()), "{}", long.message().len());
+    assert!(
+        (1_000..=1_024).contains(&long.message().len()),
+        "{}",
+        long.message().len()
+    );
     for name in ["other", "broken"] {
         let hidden = create(name, 1).await;
         let words = "Whoops. Looks like an internal server error.";
         assert_eq!(hidden.code(), "INTERNAL_SERVER_ERROR", "{name}");
-        assert!(hidden.message().starts_with(words), "{name}: {}", hidden.message());
+        assert!(
+            hidden.message().starts_with(words),
+            "{name}: {}",
+            hidden.message()
+        );
     }
 
     // An update, nested or not, and an upsert are refused alike; nothing of the mutation stays.
-    assert_eq!(create("kept", 1).await.body["data"]["createItem"], json!({ "name": "kept" }));
+    assert_eq!(
+        create("kept", 1).await.body["data"]["createItem"],
+        json!({ "name": "kept" })
+    );
     let both = "mutation { a: createItem(data: {name: \"first\", amount: 1}) { name } \
                 b: updateManyItems(where: {name: \"kept\"}, data: {amount: -1}) { count } }";
     assert_eq!(app.ask(both).await.code(), "CHECK_VIOLATION");
-    let amounts = app.ask("{ items(where: {name: \"kept\"}) { amount } }").await.body;
-    assert_eq!(amounts["data"]["items"], json!([{ "amount": 1 }]), "{amounts}");
-    let names: Value =
-        app.ask("{ items(where: {name_in: [\"late\", \"raised\", \"x\"]}) { name } }").await.body;
+    let amounts = app
+        .ask("{ items(where: {name: \"kept\"}) { amount } }")
+        .await
+        .body;
+    assert_eq!(
+        amounts["data"]["items"],
+        json!([{ "amount": 1 }]),
+        "{amounts}"
+    );
+    let names: Value = app
+        .ask("{ items(where: {name_in: [\"late\", \"raised\", \"x\"]}) { name } }")
+        .await
+        .body;
     assert_eq!(names["data"]["items"], json!([]));
 }

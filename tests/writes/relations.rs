@@ -59,7 +59,9 @@ pub const UNKNOWN: &str = "c9";
 pub fn kinds() -> Vec<Kind> {
     use End::*;
     let ends = [Required, Optional, List];
-    let pairs = ends.into_iter().flat_map(|parent| ends.map(|child| (parent, child)));
+    let pairs = ends
+        .into_iter()
+        .flat_map(|parent| ends.map(|child| (parent, child)));
     let mut kinds = Vec::new();
     for (parent, child) in pairs {
         for stored in [Stored::WithParent, Stored::WithChild, Stored::Table] {
@@ -70,7 +72,12 @@ pub fn kinds() -> Vec<Kind> {
                 Stored::Table => true,
             };
             if possible {
-                kinds.push(Kind { number: kinds.len(), parent, child, stored });
+                kinds.push(Kind {
+                    number: kinds.len(),
+                    parent,
+                    child,
+                    stored,
+                });
             }
         }
     }
@@ -126,17 +133,37 @@ impl Kind {
             writes.push(Connect(UNKNOWN));
         }
         if self.parent == End::List {
-            writes.extend([Set(&["c1"]), Set(&[]), Set(&["c1", "c1"]), UpdateMany("c1"), DeleteMany("c1")]);
-            writes.extend([Disconnect(UNKNOWN), Delete(UNKNOWN), Update(UNKNOWN), Upsert(UNKNOWN)]);
+            writes.extend([
+                Set(&["c1"]),
+                Set(&[]),
+                Set(&["c1", "c1"]),
+                UpdateMany("c1"),
+                DeleteMany("c1"),
+            ]);
+            writes.extend([
+                Disconnect(UNKNOWN),
+                Delete(UNKNOWN),
+                Update(UNKNOWN),
+                Upsert(UNKNOWN),
+            ]);
         }
         writes
     }
 
     /// What comes of a write in an update of `p1`, or the code of the error.
     pub fn after_update(&self, links: &Links, write: Write) -> Result<After, i64> {
-        let mut after = After { links: links.clone(), changed: None, gone: None };
+        let mut after = After {
+            links: links.clone(),
+            changed: None,
+            gone: None,
+        };
         let single = self.parent != End::List;
-        let linked = |c: &str| links.iter().find(|l| l.0 == "p1" && (single || l.1 == c)).map(|l| l.1);
+        let linked = |c: &str| {
+            links
+                .iter()
+                .find(|l| l.0 == "p1" && (single || l.1 == c))
+                .map(|l| l.1)
+        };
         let found = |c| match linked(c) {
             Some(c) => Ok(c),
             None if c == UNKNOWN && !single => Err(3039),
@@ -162,7 +189,9 @@ impl Kind {
             Write::Delete(c) => after.gone = Some(found(c)?),
             Write::DeleteMany(c) => after.gone = linked(c),
             Write::Set(children) => {
-                let dropped = links.iter().any(|l| l.0 == "p1" && !children.contains(&l.1));
+                let dropped = links
+                    .iter()
+                    .any(|l| l.0 == "p1" && !children.contains(&l.1));
                 if dropped && self.child == End::Required {
                     return Err(3042);
                 }
@@ -180,7 +209,11 @@ impl Kind {
 
     /// What comes of creating `p3` with a child, or the code of the error.
     pub fn after_create(&self, links: &Links, write: Write) -> Result<After, i64> {
-        let mut after = After { links: links.clone(), changed: None, gone: None };
+        let mut after = After {
+            links: links.clone(),
+            changed: None,
+            gone: None,
+        };
         match write {
             Write::Create => {
                 after.links.insert(("p3", "c3"));

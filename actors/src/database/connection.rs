@@ -59,7 +59,12 @@ impl Connection {
         health: watch::Receiver<Health>,
     ) -> Self {
         let (shared, leased) = options.share();
-        let leases = LeasePool::new(Arc::clone(&connector), health.clone(), leased, options.max_waiting);
+        let leases = LeasePool::new(
+            Arc::clone(&connector),
+            health.clone(),
+            leased,
+            options.max_waiting,
+        );
         Connection {
             worker: Rc::new(Worker {
                 shared: SharedClients::new(shared),
@@ -87,7 +92,10 @@ impl Actor for Connection {
             ctx.spawn(keep_shared(Rc::clone(&self.worker), place).into_actor(self));
         }
         ctx.run_interval(CLOSE_IDLE_EVERY, |connection, _| {
-            connection.worker.leases.close_idle(connection.worker.options.idle);
+            connection
+                .worker
+                .leases
+                .close_idle(connection.worker.options.idle);
         });
     }
 }
@@ -96,13 +104,22 @@ impl Handler<Run> for Connection {
     type Result = ();
 
     fn handle(&mut self, run: Run, _: &mut Self::Context) {
-        let Run { statement, long, behalf, deadline, mut reply } = run;
+        let Run {
+            statement,
+            long,
+            behalf,
+            deadline,
+            mut reply,
+        } = run;
         let Some(in_flight) = InFlight::new(&self.worker) else {
             return answer(reply, Err(RunError::overloaded()));
         };
         actix::spawn(async move {
             let asker = behalf.as_ref().map(Behalf::asker);
-            let result = in_flight.worker.read(&statement, long, asker, deadline, &mut reply).await;
+            let result = in_flight
+                .worker
+                .read(&statement, long, asker, deadline, &mut reply)
+                .await;
             drop((in_flight, behalf));
             answer(reply, result);
         });
@@ -113,7 +130,12 @@ impl Handler<Transact> for Connection {
     type Result = ();
 
     fn handle(&mut self, transact: Transact, _: &mut Self::Context) {
-        let Transact { program, behalf, deadline, reply } = transact;
+        let Transact {
+            program,
+            behalf,
+            deadline,
+            reply,
+        } = transact;
         let Some(in_flight) = InFlight::new(&self.worker) else {
             return answer(reply, Err(RunError::overloaded()));
         };
@@ -142,7 +164,10 @@ impl InFlight {
         let count = worker.in_flight.get();
         (count < worker.options.max_in_hand).then(|| {
             worker.in_flight.set(count + 1);
-            InFlight { worker: Rc::clone(worker), _counted: DATABASE_IN_FLIGHT.level(()) }
+            InFlight {
+                worker: Rc::clone(worker),
+                _counted: DATABASE_IN_FLIGHT.level(()),
+            }
         })
     }
 }
@@ -157,8 +182,10 @@ impl Drop for InFlight {
 async fn keep_shared(worker: Rc<Worker>, place: usize) {
     let mut health = worker.health.clone();
     loop {
-        let Ok(generation) =
-            health.wait_for(|now| now.admits_reads().is_ok()).await.map(|now| now.generation)
+        let Ok(generation) = health
+            .wait_for(|now| now.admits_reads().is_ok())
+            .await
+            .map(|now| now.generation)
         else {
             return;
         };
@@ -316,7 +343,11 @@ impl Worker {
                 Err(LeaseError::Refused(error)) => return Err(error),
                 Err(LeaseError::Unopened(error)) => return Err(self.unopened(error)),
             };
-            let lease = if discards { without_plans(lease, cutoff).await } else { Ok(lease) };
+            let lease = if discards {
+                without_plans(lease, cutoff).await
+            } else {
+                Ok(lease)
+            };
             let attempted = match lease {
                 Ok(lease) => attempt(lease, program, cutoff, deadline).await,
                 Err(error) => Err(error),
@@ -351,7 +382,14 @@ impl Worker {
                 return Err(error.into_run_error());
             }
             let conflict = matches!(error, ProgramError::Failed(Failure::Conflict(_)));
-            DATABASE_RETRIES.one((Work::Program, if conflict { Retry::Conflict } else { Retry::Lost }));
+            DATABASE_RETRIES.one((
+                Work::Program,
+                if conflict {
+                    Retry::Conflict
+                } else {
+                    Retry::Lost
+                },
+            ));
             tokio::time::sleep(pause).await;
         }
     }

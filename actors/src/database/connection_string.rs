@@ -46,13 +46,21 @@ pub(super) fn split(text: &str) -> Result<(String, Extra), UrlError> {
 /// What tokio-postgres finds wrong with a string, by the name of the part. Its own words hold pieces of the text, which may be of
 /// the password: none of those is repeated, but the names of libpq's own parameters.
 pub(super) fn fault(words: &str) -> UrlError {
-    let named = |before: &str| words.split_once(before)?.1.split_once('`').map(|(name, _)| name);
-    if let Some(part) =
-        named("invalid value for option `").and_then(|name| PARTS.into_iter().find(|part| *part == name))
+    let named = |before: &str| {
+        words
+            .split_once(before)?
+            .1
+            .split_once('`')
+            .map(|(name, _)| name)
+    };
+    if let Some(part) = named("invalid value for option `")
+        .and_then(|name| PARTS.into_iter().find(|part| *part == name))
     {
         return UrlError::Part(part);
     }
-    match named("unknown option `").and_then(|name| UNSUPPORTED.into_iter().find(|known| *known == name)) {
+    match named("unknown option `")
+        .and_then(|name| UNSUPPORTED.into_iter().find(|known| *known == name))
+    {
         Some(name) => UrlError::Parameter(name),
         None => malformed(
             "it cannot be read as postgres://USER:PASSWORD@HOST:PORT/DATABASE; percent-encode what has a meaning in a URL",
@@ -116,12 +124,21 @@ fn split_url(url: &str, scheme: usize) -> Result<(String, Extra), UrlError> {
             kept.push(pair);
         }
     }
-    Ok((if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }, extra))
+    Ok((
+        if kept.is_empty() {
+            base.to_owned()
+        } else {
+            format!("{base}?{}", kept.join("&"))
+        },
+        extra,
+    ))
 }
 
 fn decoded(text: &str) -> Result<String, UrlError> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| malformed("a parameter is not UTF-8"))
+    decoded
+        .map(Into::into)
+        .map_err(|_| malformed("a parameter is not UTF-8"))
 }
 
 fn split_pairs(text: &str) -> Result<(String, Extra), UrlError> {
@@ -178,7 +195,11 @@ fn value(text: &str) -> Result<(String, &str), UrlError> {
             _ => value.push(character),
         }
     }
-    if quoted.is_some() { Err(malformed("a quoted value has no end")) } else { Ok((value, "")) }
+    if quoted.is_some() {
+        Err(malformed("a quoted value has no end"))
+    } else {
+        Ok((value, ""))
+    }
 }
 
 /// C's `isspace`.
@@ -214,7 +235,11 @@ mod tests {
             text
         };
         let quoted = format!("'{}'", escaped(&value, false));
-        let plain = if value.is_empty() { quoted.clone() } else { escaped(&value, true) };
+        let plain = if value.is_empty() {
+            quoted.clone()
+        } else {
+            escaped(&value, true)
+        };
         prop_oneof![Just(quoted), Just(plain)]
     }
 
@@ -244,7 +269,11 @@ mod tests {
         for (pair, blank) in pairs.iter().zip(blanks) {
             text.push_str(pair);
             let quoted = pair.ends_with('\'') && !pair.ends_with("\\'");
-            text.push_str(if blank.is_empty() && !quoted { "\n" } else { blank });
+            text.push_str(if blank.is_empty() && !quoted {
+                "\n"
+            } else {
+                blank
+            });
         }
         text
     }
@@ -293,7 +322,11 @@ mod tests {
             "host=db.example password=a?b sslmode=require",
         ] {
             let options = DatabaseOptions::from_url(text).expect(text);
-            assert_eq!(options.encryption, Encryption::Verified { roots: None }, "{text}");
+            assert_eq!(
+                options.encryption,
+                Encryption::Verified { roots: None },
+                "{text}"
+            );
         }
         let options = DatabaseOptions::from_url("host=db.example password='a sslmode=disable b'");
         let server = options.expect("a connection string").server;
@@ -309,7 +342,11 @@ mod tests {
             "postgresql://db.example?sslmode=require",
         ] {
             let options = DatabaseOptions::from_url(text).expect(text);
-            assert_eq!(options.encryption, Encryption::Verified { roots: None }, "{text}");
+            assert_eq!(
+                options.encryption,
+                Encryption::Verified { roots: None },
+                "{text}"
+            );
         }
         let options = DatabaseOptions::from_url("postgres://u:p?sslmode=disable&x@db.example/d");
         let server = options.expect("a URL").server;
@@ -318,9 +355,17 @@ mod tests {
 
     #[test]
     fn what_is_no_list_of_pairs_is_refused_without_being_shown() {
-        for text in ["hunter2", "host=h = sslmode=require", "host=h password='hunter2", "=hunter2"] {
+        for text in [
+            "hunter2",
+            "host=h = sslmode=require",
+            "host=h password='hunter2",
+            "=hunter2",
+        ] {
             let error = DatabaseOptions::from_url(text).expect_err(text).to_string();
-            assert!(error.starts_with("the database URL ") && !error.contains("hunter2"), "{error}");
+            assert!(
+                error.starts_with("the database URL ") && !error.contains("hunter2"),
+                "{error}"
+            );
         }
     }
 }

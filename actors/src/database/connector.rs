@@ -95,7 +95,10 @@ impl Connector {
                 Some(Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
                     DATABASE_CONNECTS.one((role.pool(), ConnectOutcome::NoRoom));
                     OpenError {
-                        reason: format!("all {} connections are in use", self.options.max_connections),
+                        reason: format!(
+                            "all {} connections are in use",
+                            self.options.max_connections
+                        ),
                         no_room: true,
                     }
                 })?)
@@ -103,14 +106,28 @@ impl Connector {
             Role::Heartbeat | Role::Own { .. } | Role::Lent => None,
         };
         let (client, io) = self.connect(role).await?;
-        let open = Open { _permit: permit, _counted: DATABASE_CONNECTIONS.level(role.pool()) };
-        Ok(Link::new(client, io, self.tls.clone(), Statements::new(&self.options), generation, open))
+        let open = Open {
+            _permit: permit,
+            _counted: DATABASE_CONNECTIONS.level(role.pool()),
+        };
+        Ok(Link::new(
+            client,
+            io,
+            self.tls.clone(),
+            Statements::new(&self.options),
+            generation,
+            open,
+        ))
     }
 
     /// A plain client for somebody who needs the whole connection.
     pub async fn lend(&self) -> Result<Lent, OpenError> {
         let (client, _) = self.connect(Role::Lent).await?;
-        Ok(Lent { client, tls: self.tls.clone(), _counted: DATABASE_CONNECTIONS.level(Role::Lent.pool()) })
+        Ok(Lent {
+            client,
+            tls: self.tls.clone(),
+            _counted: DATABASE_CONNECTIONS.level(Role::Lent.pool()),
+        })
     }
 
     async fn connect(&self, role: Role) -> Result<(Client, JoinHandle<()>), OpenError> {
@@ -129,8 +146,14 @@ impl Connector {
         server.options(self.session(role));
         let connecting = async {
             match &self.tls {
-                Tls::Off => server.connect(NoTls).await.map(|(client, io)| (client, drive(io))),
-                Tls::On(tls) => server.connect(tls.clone()).await.map(|(client, io)| (client, drive(io))),
+                Tls::Off => server
+                    .connect(NoTls)
+                    .await
+                    .map(|(client, io)| (client, drive(io))),
+                Tls::On(tls) => server
+                    .connect(tls.clone())
+                    .await
+                    .map(|(client, io)| (client, drive(io))),
             }
         };
         match tokio::time::timeout(self.options.connect_timeout, connecting).await {
@@ -158,7 +181,13 @@ impl Connector {
             Host::Tcp(name) => format!("{name}:{}", port(at)),
             Host::Unix(folder) => format!("{}/.s.PGSQL.{}", folder.display(), port(at)),
         };
-        self.server.get_hosts().iter().enumerate().map(host).collect::<Vec<_>>().join(", ")
+        self.server
+            .get_hosts()
+            .iter()
+            .enumerate()
+            .map(host)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// The session's settings as the server's command-line options: they come with the greeting, and so cost

@@ -81,7 +81,10 @@ impl DedicatedConnection {
 
     /// Statements are planned each time that they run, and not once for good: for tables that are empty now and full later.
     pub fn planned_each_time(self) -> Self {
-        DedicatedConnection { planned: true, ..self }
+        DedicatedConnection {
+            planned: true,
+            ..self
+        }
     }
 
     /// Runs a statement that commits by itself; its rows.
@@ -91,7 +94,10 @@ impl DedicatedConnection {
 
     /// The same, and how long the connection was busy with it: what it waited for others before it does not count, nor what
     /// the thread did meanwhile, without which its answer might have been noticed earlier.
-    pub async fn timed_rows(&self, statement: &Statement) -> (Result<Vec<Row>, LineError>, Duration) {
+    pub async fn timed_rows(
+        &self,
+        statement: &Statement,
+    ) -> (Result<Vec<Row>, LineError>, Duration) {
         let link = match self.link().await {
             Ok(link) => link,
             Err(error) => return (Err(error), Duration::ZERO),
@@ -100,7 +106,12 @@ impl DedicatedConnection {
         let sent = now();
         let answer = self.ask(&link, statement).await;
         let (since, worked) = sent.max(self.answered.replace(now()));
-        (answer, since.elapsed().saturating_sub(self.thread.so_far() - worked))
+        (
+            answer,
+            since
+                .elapsed()
+                .saturating_sub(self.thread.so_far() - worked),
+        )
     }
 
     async fn ask(&self, link: &Rc<Link>, statement: &Statement) -> Result<Vec<Row>, LineError> {
@@ -125,7 +136,9 @@ impl DedicatedConnection {
             self.lose(link);
         }
         Err(match failure {
-            Failure::Rejected(report) | Failure::Stale(report) => LineError::Rejected(report.to_string()),
+            Failure::Rejected(report) | Failure::Stale(report) => {
+                LineError::Rejected(report.to_string())
+            }
             Failure::Fault(message) => LineError::Rejected(message),
             Failure::Cancelled => LineError::Slow(self.limit),
             other => LineError::Unavailable(other.into_run_error().to_string()),
@@ -140,15 +153,28 @@ impl DedicatedConnection {
         if let Some(link) = self.live() {
             return Ok(link);
         }
-        let opened =
-            self.database.connector.open(Role::Own { limit: self.limit, planned: self.planned }, 0).await;
+        let opened = self
+            .database
+            .connector
+            .open(
+                Role::Own {
+                    limit: self.limit,
+                    planned: self.planned,
+                },
+                0,
+            )
+            .await;
         let link = Rc::new(opened.map_err(|error| LineError::Unavailable(error.reason))?);
         *self.link.borrow_mut() = Some(Rc::clone(&link));
         Ok(link)
     }
 
     fn live(&self) -> Option<Rc<Link>> {
-        self.link.borrow().as_ref().filter(|link| !link.is_closed()).cloned()
+        self.link
+            .borrow()
+            .as_ref()
+            .filter(|link| !link.is_closed())
+            .cloned()
     }
 
     /// Forgets the connection, unless another has taken its place.

@@ -49,7 +49,10 @@ pub enum RunError {
     Unmet(Box<ApiError>),
     /// There is no database to ask, or it takes no writes.
     #[error("the database is not available: {reason}")]
-    Unavailable { reason: String, retry_after: Duration },
+    Unavailable {
+        reason: String,
+        retry_after: Duration,
+    },
     /// Too much is waiting already.
     #[error("too many requests are waiting for the database")]
     Overloaded { retry_after: Duration },
@@ -68,11 +71,16 @@ pub enum RunError {
 
 impl RunError {
     pub(super) fn unavailable(reason: impl Into<String>) -> Self {
-        RunError::Unavailable { reason: reason.into(), retry_after: RETRY_AFTER }
+        RunError::Unavailable {
+            reason: reason.into(),
+            retry_after: RETRY_AFTER,
+        }
     }
 
     pub(super) fn overloaded() -> Self {
-        RunError::Overloaded { retry_after: RETRY_AFTER }
+        RunError::Overloaded {
+            retry_after: RETRY_AFTER,
+        }
     }
 }
 
@@ -108,12 +116,14 @@ impl Failure {
     fn of_report(error: &DbError) -> Self {
         let report = Box::new(DatabaseError::from(error));
         let code = error.code();
-        if *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE {
+        if *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE
+        {
             return Failure::Conflict(report);
         }
         // "cached plan must not change result type" is the only use of 0A000 that a second try can mend, but
         // trying twice what is not supported does no harm.
-        if *code == SqlState::FEATURE_NOT_SUPPORTED || *code == SqlState::INVALID_SQL_STATEMENT_NAME {
+        if *code == SqlState::FEATURE_NOT_SUPPORTED || *code == SqlState::INVALID_SQL_STATEMENT_NAME
+        {
             return Failure::Stale(report);
         }
         if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
@@ -122,7 +132,10 @@ impl Failure {
         if *code == SqlState::QUERY_CANCELED {
             return Failure::Cancelled;
         }
-        if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) {
+        if matches!(
+            error.parsed_severity(),
+            Some(Severity::Fatal | Severity::Panic)
+        ) {
             return Failure::Lost(report.to_string());
         }
         match report.sqlstate.get(..2) {
@@ -176,7 +189,9 @@ impl Failure {
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {
-    error.source().is_some_and(|source| source.is::<std::io::Error>())
+    error
+        .source()
+        .is_some_and(|source| source.is::<std::io::Error>())
 }
 
 /// The error with its causes, which `Display` of the crate leaves out.

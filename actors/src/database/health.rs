@@ -40,7 +40,10 @@ impl DatabaseState {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        !matches!(self, DatabaseState::Connecting { .. } | DatabaseState::Down { .. })
+        !matches!(
+            self,
+            DatabaseState::Connecting { .. } | DatabaseState::Down { .. }
+        )
     }
 }
 
@@ -61,10 +64,13 @@ impl Health {
     /// Whether a read has somebody to ask.
     pub(super) fn admits_reads(&self) -> Result<(), RunError> {
         match &self.state {
-            DatabaseState::Connecting { reason: Some(reason) } | DatabaseState::Down { reason } => {
-                Err(RunError::unavailable(reason.clone()))
+            DatabaseState::Connecting {
+                reason: Some(reason),
             }
-            DatabaseState::Connecting { reason: None } => Err(RunError::unavailable("not connected yet")),
+            | DatabaseState::Down { reason } => Err(RunError::unavailable(reason.clone())),
+            DatabaseState::Connecting { reason: None } => {
+                Err(RunError::unavailable("not connected yet"))
+            }
             _ => Ok(()),
         }
     }
@@ -124,7 +130,9 @@ impl HealthChannel {
         self.health.send_if_modified(|health| {
             let state = match &health.state {
                 _ if no_room => DatabaseState::OutOfConnections,
-                DatabaseState::Connecting { .. } => DatabaseState::Connecting { reason: Some(reason) },
+                DatabaseState::Connecting { .. } => DatabaseState::Connecting {
+                    reason: Some(reason),
+                },
                 _ => DatabaseState::Down { reason },
             };
             if no_room && !health.state.is_up() {
@@ -144,12 +152,18 @@ fn enter(health: &mut Health, state: DatabaseState, now: Instant) -> bool {
         health.since = now;
         match &state {
             DatabaseState::Ready => tracing::info!(state = state.name(), "database"),
-            DatabaseState::Connecting { reason: Some(reason) } | DatabaseState::Down { reason } => {
+            DatabaseState::Connecting {
+                reason: Some(reason),
+            }
+            | DatabaseState::Down { reason } => {
                 tracing::warn!(state = state.name(), reason, "database");
             }
             _ => tracing::warn!(state = state.name(), "database"),
         }
-    } else if let DatabaseState::Connecting { reason: Some(reason) } = &state {
+    } else if let DatabaseState::Connecting {
+        reason: Some(reason),
+    } = &state
+    {
         tracing::warn!(state = state.name(), reason, "database");
     }
     state.show();
@@ -164,7 +178,12 @@ mod tests {
     #[test]
     fn only_a_return_starts_a_new_generation() {
         let health_channel = HealthChannel::new();
-        let seen = || (health_channel.read().state.name(), health_channel.read().generation);
+        let seen = || {
+            (
+                health_channel.read().state.name(),
+                health_channel.read().generation,
+            )
+        };
         assert_eq!(seen(), ("connecting", 0));
         health_channel.failed("refused".into(), false);
         assert_eq!(seen(), ("connecting", 0));
@@ -186,6 +205,9 @@ mod tests {
         let health_channel = HealthChannel::new();
         health_channel.up(DatabaseState::ReadOnly, "15.1".into());
         assert!(health_channel.read().admits_reads().is_ok());
-        assert!(matches!(health_channel.read().admits_writes(), Err(RunError::Unavailable { .. })));
+        assert!(matches!(
+            health_channel.read().admits_writes(),
+            Err(RunError::Unavailable { .. })
+        ));
     }
 }

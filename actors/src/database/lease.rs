@@ -75,7 +75,11 @@ impl LeasePool {
         deadline: Instant,
     ) -> Result<Lease, LeaseError> {
         let share = match asker {
-            Some(asker) => Some(self.share(asker, deadline).await.map_err(LeaseError::Refused)?),
+            Some(asker) => Some(
+                self.share(asker, deadline)
+                    .await
+                    .map_err(LeaseError::Refused)?,
+            ),
             None => None,
         };
         let permit = self.permit(deadline).await.map_err(LeaseError::Refused)?;
@@ -118,7 +122,10 @@ impl LeasePool {
             return Err(RunError::overloaded());
         }
         let _waiter = Waiter::new(&self.waiting);
-        self.shares.take(asker, deadline).await.ok_or_else(RunError::overloaded)
+        self.shares
+            .take(asker, deadline)
+            .await
+            .ok_or_else(RunError::overloaded)
     }
 
     async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, RunError> {
@@ -148,7 +155,12 @@ impl LeasePool {
         None
     }
 
-    fn lend(self: &Rc<Self>, link: Link, permit: OwnedSemaphorePermit, share: Option<Share>) -> Lease {
+    fn lend(
+        self: &Rc<Self>,
+        link: Link,
+        permit: OwnedSemaphorePermit,
+        share: Option<Share>,
+    ) -> Lease {
         self.lent.set(self.lent.get() + 1);
         Lease {
             link,
@@ -164,9 +176,9 @@ impl LeasePool {
     /// Closes the clients that were not needed for this long, or that belong to the server's earlier life.
     pub fn close_idle(&self, idle_for: Duration) {
         let (now, generation) = (Instant::now(), self.health.borrow().generation);
-        self.idle
-            .borrow_mut()
-            .retain(|Idle { link, since }| link.generation == generation && now - *since < idle_for);
+        self.idle.borrow_mut().retain(|Idle { link, since }| {
+            link.generation == generation && now - *since < idle_for
+        });
     }
 }
 
@@ -179,7 +191,10 @@ struct Waiter<'a> {
 impl<'a> Waiter<'a> {
     fn new(waiting: &'a Cell<usize>) -> Self {
         waiting.set(waiting.get() + 1);
-        Waiter { waiting, _counted: DATABASE_WAITING.level(()) }
+        Waiter {
+            waiting,
+            _counted: DATABASE_WAITING.level(()),
+        }
     }
 }
 
@@ -213,7 +228,10 @@ impl Lease {
     /// Gives the client to the next. Only when nothing is in flight on it and no transaction is open.
     pub fn give_back(self) {
         if !self.link.is_closed() {
-            self.seat.pool.idle.borrow_mut().push(Idle { link: self.link, since: Instant::now() });
+            self.seat.pool.idle.borrow_mut().push(Idle {
+                link: self.link,
+                since: Instant::now(),
+            });
         }
     }
 

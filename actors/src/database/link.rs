@@ -50,7 +50,14 @@ impl Link {
         generation: u64,
         open: Open,
     ) -> Self {
-        Link { client, statements, io: RefCell::new(io), tls, generation, _open: open }
+        Link {
+            client,
+            statements,
+            io: RefCell::new(io),
+            tls,
+            generation,
+            _open: open,
+        }
     }
 
     pub fn is_closed(&self) -> bool {
@@ -123,12 +130,16 @@ impl Link {
         parameters: Vec<Parameter<'_>>,
     ) -> Result<RowStream, Failure> {
         match statement {
-            Ready::Prepared(statement) => {
-                self.client.query_raw(statement, parameters).await.map_err(|error| Failure::of(&error))
-            }
+            Ready::Prepared(statement) => self
+                .client
+                .query_raw(statement, parameters)
+                .await
+                .map_err(|error| Failure::of(&error)),
             Ready::Unnamed(sql) => {
                 // As for a prepared one, the statement itself says which types they have.
-                let parameters = parameters.into_iter().map(|parameter| (parameter, Type::UNKNOWN));
+                let parameters = parameters
+                    .into_iter()
+                    .map(|parameter| (parameter, Type::UNKNOWN));
                 let rows = self.client.query_typed_raw(sql, parameters).await;
                 // It was parsed just now: it would not fit better another time.
                 rows.map_err(|error| Failure::of(&error).not_retryable())
@@ -179,7 +190,9 @@ impl Link {
         match self.ask_once(statement).await {
             Err(Failure::Stale(_)) => {
                 self.forget(&statement.sql);
-                self.ask_once(statement).await.map_err(Failure::not_retryable)
+                self.ask_once(statement)
+                    .await
+                    .map_err(Failure::not_retryable)
             }
             answer => answer,
         }
@@ -190,7 +203,9 @@ impl Link {
         match self.rows_once(statement).await {
             Err(Failure::Stale(_)) => {
                 self.forget(&statement.sql);
-                self.rows_once(statement).await.map_err(Failure::not_retryable)
+                self.rows_once(statement)
+                    .await
+                    .map_err(Failure::not_retryable)
             }
             answer => answer,
         }
@@ -201,7 +216,10 @@ impl Link {
         let parameters = plain(&statement.params)?;
         fits(&ready, &parameters)?;
         let rows = match self.send(&ready, parameters).await {
-            Ok(rows) => rows.try_collect().await.map_err(|error| Failure::of(&error)),
+            Ok(rows) => rows
+                .try_collect()
+                .await
+                .map_err(|error| Failure::of(&error)),
             Err(failure) => Err(failure),
         };
         self.end(&ready);
@@ -232,12 +250,16 @@ impl Link {
 /// Whether a prepared statement takes that many parameters: a bug if not, found before anything is sent. Of a
 /// statement without a name only the server knows.
 pub(super) fn fits(statement: &Ready<'_>, parameters: &[Parameter<'_>]) -> Result<(), Failure> {
-    let Ready::Prepared(statement) = statement else { return Ok(()) };
+    let Ready::Prepared(statement) = statement else {
+        return Ok(());
+    };
     let (wanted, given) = (statement.params().len(), parameters.len());
     if wanted == given {
         return Ok(());
     }
-    Err(Failure::Fault(format!("the statement takes {wanted} parameters, not {given}")))
+    Err(Failure::Fault(format!(
+        "the statement takes {wanted} parameters, not {given}"
+    )))
 }
 
 /// The parameters of a statement that uses no registers.
@@ -247,7 +269,9 @@ fn plain(params: &[Param]) -> Result<Vec<Parameter<'_>>, Failure> {
         .map(|param| match param {
             Param::Null => Ok(Parameter::Null),
             Param::Text(text) => Ok(Parameter::Borrowed(text)),
-            Param::Register(_) => Err(Failure::Fault("a statement on its own has no registers".to_owned())),
+            Param::Register(_) => Err(Failure::Fault(
+                "a statement on its own has no registers".to_owned(),
+            )),
         })
         .collect()
 }
@@ -261,7 +285,10 @@ pub struct Canceller {
 
 impl Canceller {
     pub(super) fn new(client: &Client, tls: &Tls) -> Self {
-        Canceller { token: client.cancel_token(), tls: tls.clone() }
+        Canceller {
+            token: client.cancel_token(),
+            tls: tls.clone(),
+        }
     }
 
     pub async fn cancel(&self) {

@@ -69,8 +69,11 @@ impl Database {
         let connector = Arc::new(Connector::new(&options)?);
         let health_channel = Arc::new(HealthChannel::new());
         let supervisor = {
-            let (options, connector, health_channel) =
-                (Arc::clone(&options), Arc::clone(&connector), Arc::clone(&health_channel));
+            let (options, connector, health_channel) = (
+                Arc::clone(&options),
+                Arc::clone(&connector),
+                Arc::clone(&health_channel),
+            );
             watch(SUPERVISOR_MAILBOX, move || {
                 DatabaseSupervisor::new(
                     Arc::clone(&options),
@@ -79,7 +82,12 @@ impl Database {
                 )
             })
         };
-        Ok(Database { options, connector, health_channel, supervisor })
+        Ok(Database {
+            options,
+            connector,
+            health_channel,
+            supervisor,
+        })
     }
 
     /// Starts a `Connection` for this thread, which needs an actix system: call it once in each worker.
@@ -93,7 +101,11 @@ impl Database {
                 database.health_channel.subscribe(),
             )
         });
-        LocalDatabase { connection, database: self.clone(), behalf: None }
+        LocalDatabase {
+            connection,
+            database: self.clone(),
+            behalf: None,
+        }
     }
 
     /// The state as the supervisor has it, asked for by message; as last written, if it does not answer.
@@ -123,7 +135,10 @@ impl Database {
 
     /// A connection of one's own without time limits, for migrations and seeds at start.
     pub async fn lend(&self) -> Result<Lent, RunError> {
-        self.connector.lend().await.map_err(|error| RunError::unavailable(error.reason))
+        self.connector
+            .lend()
+            .await
+            .map_err(|error| RunError::unavailable(error.reason))
     }
 
     /// How often the supervisor had to be rebuilt.
@@ -149,13 +164,20 @@ impl LocalDatabase {
     /// asked for. For nobody in particular, as it is at first, there is no such bound.
     #[must_use]
     pub fn on_behalf_of(&self, behalf: Option<Behalf>) -> Self {
-        LocalDatabase { behalf, ..self.clone() }
+        LocalDatabase {
+            behalf,
+            ..self.clone()
+        }
     }
 
     /// Runs a statement that only reads; the first column of its first row, nothing if that is null or
     /// missing. Answers by the deadline. Several may be awaited together. Dropping the future gives the read
     /// up: cancelled where that is safe, left to itself otherwise.
-    pub async fn read(&self, statement: Statement, deadline: Instant) -> Result<Option<JsonText>, RunError> {
+    pub async fn read(
+        &self,
+        statement: Statement,
+        deadline: Instant,
+    ) -> Result<Option<JsonText>, RunError> {
         self.run(statement, false, deadline).await
     }
 
@@ -184,15 +206,28 @@ impl LocalDatabase {
     async fn ask(&self, statement: Statement, long: bool, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
-        post(&connection, Run { statement, long, behalf: self.behalf.clone(), deadline, reply })
-            .map_err(|error| refused(&error))?;
+        post(
+            &connection,
+            Run {
+                statement,
+                long,
+                behalf: self.behalf.clone(),
+                deadline,
+                reply,
+            },
+        )
+        .map_err(|error| refused(&error))?;
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
     /// Carries out a program in one transaction; its answer register. Answers by the deadline. Goes on to its
     /// end when the future is dropped, so the caller's own time-out must not be shorter than the deadline:
     /// it could not say what became of the write.
-    pub async fn transact(&self, program: Program, deadline: Instant) -> Result<Option<JsonText>, RunError> {
+    pub async fn transact(
+        &self,
+        program: Program,
+        deadline: Instant,
+    ) -> Result<Option<JsonText>, RunError> {
         let began = Instant::now();
         let begun = traces::begin(|| span("program", &texts(&program.steps).join(";\n")));
         let answer = traces::within(begun, self.carry_out(program, deadline), conclude).await;
@@ -203,8 +238,16 @@ impl LocalDatabase {
     async fn carry_out(&self, program: Program, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
-        post(&connection, Transact { program, behalf: self.behalf.clone(), deadline, reply })
-            .map_err(|error| refused(&error))?;
+        post(
+            &connection,
+            Transact {
+                program,
+                behalf: self.behalf.clone(),
+                deadline,
+                reply,
+            },
+        )
+        .map_err(|error| refused(&error))?;
         // Lost with whoever had it in hand, perhaps after the commit.
         answer.await.unwrap_or(Err(RunError::OutcomeUnknown))
     }
@@ -221,12 +264,18 @@ fn span(name: &'static str, sql: &str) -> Begun {
         KeyValue::new("db.system.name", "postgresql"),
         KeyValue::new("db.query.text", traces::bounded(sql)),
     ];
-    Begun { name: name.into(), kind: SpanKind::Client, attributes, parent: None }
+    Begun {
+        name: name.into(),
+        kind: SpanKind::Client,
+        attributes,
+        parent: None,
+    }
 }
 
 /// What is refused is an answer; what was not carried out is an error.
 fn conclude(answer: &Answer, span: SpanRef<'_>) {
-    let unanswered = |error: &RunError| !matches!(error, RunError::Rejected(_) | RunError::Unmet(_));
+    let unanswered =
+        |error: &RunError| !matches!(error, RunError::Rejected(_) | RunError::Unmet(_));
     if answer.as_ref().is_err_and(unanswered) {
         span.set_status(Status::error("not carried out"));
     }
@@ -237,7 +286,9 @@ fn texts(steps: &[Step]) -> Vec<&str> {
     for step in steps {
         match step {
             Step::Run { statement, .. } => found.push(statement.sql.as_str()),
-            Step::Choose { then, otherwise, .. } => found.extend([texts(then), texts(otherwise)].concat()),
+            Step::Choose {
+                then, otherwise, ..
+            } => found.extend([texts(then), texts(otherwise)].concat()),
         }
     }
     found

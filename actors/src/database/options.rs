@@ -70,7 +70,9 @@ pub enum Encryption {
 pub enum UrlError {
     #[error("the database URL is not valid: {0}")]
     Malformed(String),
-    #[error("the database URL has no scheme; it begins with postgres:// (or give `key=value` pairs)")]
+    #[error(
+        "the database URL has no scheme; it begins with postgres:// (or give `key=value` pairs)"
+    )]
     NoScheme,
     #[error(
         "the database URL begins with {0}://; Gom works on PostgreSQL: postgres://USER:PASSWORD@HOST:PORT/DATABASE"
@@ -129,7 +131,9 @@ impl DatabaseOptions {
     /// Which part cannot be used.
     pub fn from_url(url: &str) -> Result<Self, UrlError> {
         let (plain, extra) = connection_string::split(url)?;
-        let mut server: Config = plain.parse().map_err(|error| connection_string::fault(&cause(&error)))?;
+        let mut server: Config = plain
+            .parse()
+            .map_err(|error| connection_string::fault(&cause(&error)))?;
         if server.get_hosts().is_empty() && server.get_hostaddrs().is_empty() {
             return Err(UrlError::NoHost);
         }
@@ -164,7 +168,9 @@ impl DatabaseOptions {
 /// Whether the host is a name, an address, or a folder of sockets.
 fn is_host(host: &Host) -> bool {
     match host {
-        Host::Tcp(name) => name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:%".contains(&byte)),
+        Host::Tcp(name) => name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-:%".contains(&byte)),
         Host::Unix(_) => true,
     }
 }
@@ -172,7 +178,9 @@ fn is_host(host: &Host) -> bool {
 fn is_local(server: &Config) -> bool {
     let loopback = |name: &str| {
         name.eq_ignore_ascii_case("localhost")
-            || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            || name
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
     };
     let hosts = server.get_hosts();
     hosts.iter().all(|host| match host {
@@ -195,9 +203,20 @@ mod tests {
         let options = DatabaseOptions::from_url(url).unwrap();
         assert_eq!(options.server.get_hosts(), [Host::Tcp("db.example".into())]);
         assert_eq!(options.server.get_ports(), [5433]);
-        assert_eq!(options.server.get_connect_timeout(), Some(&Duration::from_secs(3)));
-        assert_eq!(options.encryption, Encryption::Verified { roots: Some("/ca.pem".into()) });
-        assert!(!format!("{options:?}").contains("\"p\""), "the password must not show");
+        assert_eq!(
+            options.server.get_connect_timeout(),
+            Some(&Duration::from_secs(3))
+        );
+        assert_eq!(
+            options.encryption,
+            Encryption::Verified {
+                roots: Some("/ca.pem".into())
+            }
+        );
+        assert!(
+            !format!("{options:?}").contains("\"p\""),
+            "the password must not show"
+        );
     }
 
     #[test]
@@ -206,21 +225,31 @@ mod tests {
         assert_eq!(encryption("postgres://u@localhost/d"), Encryption::Off);
         assert_eq!(encryption("postgres://u@127.0.0.1/d"), Encryption::Off);
         assert_eq!(encryption("host=/run/gom user=u dbname=d"), Encryption::Off);
-        assert_eq!(encryption("postgres://u@db.example/d"), Encryption::IfOffered);
+        assert_eq!(
+            encryption("postgres://u@db.example/d"),
+            Encryption::IfOffered
+        );
         assert_eq!(
             encryption("postgres://u@localhost/d?sslmode=require"),
             Encryption::Verified { roots: None }
         );
-        assert_eq!(encryption("host=db.example sslmode=disable user=u"), Encryption::Off);
+        assert_eq!(
+            encryption("host=db.example sslmode=disable user=u"),
+            Encryption::Off
+        );
     }
 
     #[test]
     fn a_bad_url_says_what_is_wrong_without_repeating_it() {
-        let error = DatabaseOptions::from_url("postgres://u:hunter2@h/d?sslmode=maybe").unwrap_err();
+        let error =
+            DatabaseOptions::from_url("postgres://u:hunter2@h/d?sslmode=maybe").unwrap_err();
         assert_eq!(error, UrlError::SslMode);
         let error = DatabaseOptions::from_url("postgres://u:hunter2@h:port/d").unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
-        assert_eq!(DatabaseOptions::from_url("dbname=d").unwrap_err(), UrlError::NoHost);
+        assert_eq!(
+            DatabaseOptions::from_url("dbname=d").unwrap_err(),
+            UrlError::NoHost
+        );
     }
 
     #[test]

@@ -61,7 +61,12 @@ pub(super) async fn attempt(
 /// A program of one statement that commits or fails by itself needs no transaction around it.
 fn alone(program: &Program) -> Option<&Step> {
     match program.steps.as_slice() {
-        [step @ Step::Run { expect: Expect::Anything | Expect::Found(_), .. }] => Some(step),
+        [
+            step @ Step::Run {
+                expect: Expect::Anything | Expect::Found(_),
+                ..
+            },
+        ] => Some(step),
         _ => None,
     }
 }
@@ -149,12 +154,18 @@ async fn run_to_completion(
 ) -> Ended {
     let mut run = std::pin::pin!(run);
     if let Ok(result) = timeout_at(cutoff, &mut run).await {
-        return Ended { result: Some(result), cancelled: false };
+        return Ended {
+            result: Some(result),
+            cancelled: false,
+        };
     }
     let canceller = lease.link.canceller();
     let cancel = timeout_at(deadline, canceller.cancel());
     let (_, result) = futures::join!(cancel, timeout_at(deadline, &mut run));
-    Ended { result: result.ok(), cancelled: true }
+    Ended {
+        result: result.ok(),
+        cancelled: true,
+    }
 }
 
 /// What is known of something that may have committed, and what becomes of the client.
@@ -215,7 +226,13 @@ struct Execution<'p> {
 impl<'p> Execution<'p> {
     fn new(link: &'p Link, program: &'p Program) -> Self {
         let registers = vec![Cell::default(); program.registers.max(ANSWER.0 + 1)];
-        Execution { link, program, registers, in_flight: VecDeque::new(), moves: 0 }
+        Execution {
+            link,
+            program,
+            registers,
+            in_flight: VecDeque::new(),
+            moves: 0,
+        }
     }
 
     /// Everything but the commit; afterwards only statements that need no more than to succeed are in flight.
@@ -228,8 +245,16 @@ impl<'p> Execution<'p> {
                 None => {
                     open.pop();
                 }
-                Some(Step::Choose { register, then, otherwise }) => {
-                    let branch = if self.value(*register).await?.is_some() { then } else { otherwise };
+                Some(Step::Choose {
+                    register,
+                    then,
+                    otherwise,
+                }) => {
+                    let branch = if self.value(*register).await?.is_some() {
+                        then
+                    } else {
+                        otherwise
+                    };
                     if let Err(failure) = self.prepare(branch).await {
                         return Err(self.cause_of(failure).await);
                     }
@@ -238,7 +263,10 @@ impl<'p> Execution<'p> {
                 Some(step) => self.take(step).await?,
             }
         }
-        let last = self.in_flight.iter().rposition(|sent| !matches!(sent.expect, Expect::Anything));
+        let last = self
+            .in_flight
+            .iter()
+            .rposition(|sent| !matches!(sent.expect, Expect::Anything));
         for _ in 0..last.map_or(0, |last| last + 1) {
             self.settle_next().await?;
         }
@@ -282,7 +310,12 @@ impl<'p> Execution<'p> {
 
     /// Sends one statement, after waiting for the registers that it needs.
     async fn take(&mut self, step: &'p Step) -> Result<(), ProgramError> {
-        let Step::Run { statement, fills, expect } = step else {
+        let Step::Run {
+            statement,
+            fills,
+            expect,
+        } = step
+        else {
             return Err(Failure::Fault("a choice is not a statement".to_owned()).into());
         };
         let parameters = self.parameters(statement).await?;
@@ -311,7 +344,13 @@ impl<'p> Execution<'p> {
 
     async fn send_command(&mut self, sql: &'static str) {
         let link = self.link;
-        self.send(async move { link.command(sql).await }.boxed_local(), &[], &Expect::Anything, false).await;
+        self.send(
+            async move { link.command(sql).await }.boxed_local(),
+            &[],
+            &Expect::Anything,
+            false,
+        )
+        .await;
     }
 
     /// Puts a statement on the wire: the client sends when a future is first polled, so it is polled once now.
@@ -325,7 +364,12 @@ impl<'p> Execution<'p> {
         self.let_others().await;
         let mut answer = maybe_done(run);
         let _ = futures::poll!(&mut answer);
-        self.in_flight.push_back(InFlight { answer, fills, expect, is_of_program });
+        self.in_flight.push_back(InFlight {
+            answer,
+            fills,
+            expect,
+            is_of_program,
+        });
     }
 
     /// Leaves the thread to others now and then.
@@ -336,15 +380,19 @@ impl<'p> Execution<'p> {
         }
     }
 
-    async fn parameters(&mut self, statement: &'p Statement) -> Result<Vec<Parameter<'p>>, ProgramError> {
+    async fn parameters(
+        &mut self,
+        statement: &'p Statement,
+    ) -> Result<Vec<Parameter<'p>>, ProgramError> {
         let mut parameters = Vec::with_capacity(statement.params.len());
         for param in &statement.params {
             parameters.push(match param {
                 Param::Null => Parameter::Null,
                 Param::Text(text) => Parameter::Borrowed(text),
-                Param::Register(register) => {
-                    self.value(*register).await?.map_or(Parameter::Null, Parameter::Cell)
-                }
+                Param::Register(register) => self
+                    .value(*register)
+                    .await?
+                    .map_or(Parameter::Null, Parameter::Cell),
             });
         }
         Ok(parameters)
@@ -390,7 +438,9 @@ impl<'p> Execution<'p> {
         self.let_others().await;
         (&mut sent.answer).await;
         // It is done, and its output is taken once.
-        let Some(outcome) = Pin::new(&mut sent.answer).take_output() else { return Ok(()) };
+        let Some(outcome) = Pin::new(&mut sent.answer).take_output() else {
+            return Ok(());
+        };
         let outcome = outcome.inspect_err(|failure| {
             if matches!(failure, Failure::Stale(_)) && sent.is_of_program {
                 // Others of the program may be of the same tables, and it is only tried once more.
@@ -423,7 +473,9 @@ impl<'p> Execution<'p> {
     }
 
     fn answer(&mut self) -> Option<JsonText> {
-        self.registers.get_mut(ANSWER.0).and_then(|cell| cell.value.take())
+        self.registers
+            .get_mut(ANSWER.0)
+            .and_then(|cell| cell.value.take())
     }
 }
 
@@ -432,7 +484,9 @@ fn forget(link: &Link, steps: &[Step]) {
     for step in steps {
         match step {
             Step::Run { statement, .. } => link.forget(&statement.sql),
-            Step::Choose { then, otherwise, .. } => {
+            Step::Choose {
+                then, otherwise, ..
+            } => {
                 forget(link, then);
                 forget(link, otherwise);
             }
@@ -444,7 +498,9 @@ fn forget(link: &Link, steps: &[Step]) {
 fn unmet(expect: &Expect, outcome: &Outcome) -> Result<Option<ApiError>, Failure> {
     Ok(match expect {
         Expect::Anything => None,
-        Expect::Some(error) | Expect::Found(error) => (outcome.rows == 0).then(|| (**error).clone()),
+        Expect::Some(error) | Expect::Found(error) => {
+            (outcome.rows == 0).then(|| (**error).clone())
+        }
         Expect::None(error) => (outcome.rows > 0).then(|| (**error).clone()),
         Expect::NoConflict if outcome.rows > 0 => return Err(Failure::overtaken()),
         Expect::NoConflict => None,

@@ -74,28 +74,48 @@ impl Drop for Counted {
 
 impl Shares {
     pub fn new(most: usize) -> Rc<Self> {
-        Rc::new(Shares { most, open: RefCell::default() })
+        Rc::new(Shares {
+            most,
+            open: RefCell::default(),
+        })
     }
 
     /// One place, if there is one at once.
     pub fn take_now(self: &Rc<Self>, asker: Asker) -> Option<Share> {
         let (places, counted) = self.enter(asker);
         let permit = places.try_acquire_owned().ok()?;
-        Some(Share { _permit: permit, _counted: counted })
+        Some(Share {
+            _permit: permit,
+            _counted: counted,
+        })
     }
 
     /// One place, waited for behind the asker's own others; `None` at the deadline.
     pub async fn take(self: &Rc<Self>, asker: Asker, deadline: Instant) -> Option<Share> {
         let (places, counted) = self.enter(asker);
-        let permit = timeout_at(deadline, places.acquire_owned()).await.ok()?.ok()?;
-        Some(Share { _permit: permit, _counted: counted })
+        let permit = timeout_at(deadline, places.acquire_owned())
+            .await
+            .ok()?
+            .ok()?;
+        Some(Share {
+            _permit: permit,
+            _counted: counted,
+        })
     }
 
     fn enter(self: &Rc<Self>, asker: Asker) -> (Arc<Semaphore>, Counted) {
         let mut open = self.open.borrow_mut();
-        let (places, count) = open.entry(asker).or_insert_with(|| (Arc::new(Semaphore::new(self.most)), 0));
+        let (places, count) = open
+            .entry(asker)
+            .or_insert_with(|| (Arc::new(Semaphore::new(self.most)), 0));
         *count += 1;
-        (Arc::clone(places), Counted { shares: Rc::clone(self), asker })
+        (
+            Arc::clone(places),
+            Counted {
+                shares: Rc::clone(self),
+                asker,
+            },
+        )
     }
 }
 
@@ -112,7 +132,10 @@ mod tests {
         let first = shares.take_now(ana).expect("a place");
         let second = shares.take_now(ana).expect("another");
         assert!(shares.take_now(ana).is_none());
-        assert!(shares.take_now(eva).is_some(), "another's places are another's");
+        assert!(
+            shares.take_now(eva).is_some(),
+            "another's places are another's"
+        );
         let soon = Instant::now() + Duration::from_millis(10);
         assert!(shares.take(ana, soon).await.is_none());
         drop(first);

@@ -63,7 +63,11 @@ impl Shared {
 
     /// For how long whoever is sent now would have had to wait already.
     fn held_up(&self, now: Instant) -> Duration {
-        if self.in_flight.get() == 0 { Duration::ZERO } else { now - self.head_since.get() }
+        if self.in_flight.get() == 0 {
+            Duration::ZERO
+        } else {
+            now - self.head_since.get()
+        }
     }
 
     /// Ends when the connection has ended or is to be replaced.
@@ -99,7 +103,10 @@ impl Shared {
                 if matches!(answer, Err(Failure::Lost(_))) {
                     self.retire();
                 }
-                Ran { answer: Some(answer), busy }
+                Ran {
+                    answer: Some(answer),
+                    busy,
+                }
             }
             Err(_) => {
                 // Hung, or busy with something long: either way others are better off elsewhere.
@@ -145,7 +152,10 @@ pub(super) struct SharedClients {
 
 impl SharedClients {
     pub fn new(places: usize) -> Self {
-        SharedClients { places: RefCell::new(vec![None; places]), arrived: Notify::new() }
+        SharedClients {
+            places: RefCell::new(vec![None; places]),
+            arrived: Notify::new(),
+        }
     }
 
     pub fn places(&self) -> usize {
@@ -169,7 +179,8 @@ impl SharedClients {
         let most = places.len().saturating_sub(1).max(1);
         let stays = asker.is_some() && usable().filter(|client| own(client)).count() >= most;
         let open = usable().filter(|client| !stays || own(client));
-        let best = open.min_by_key(|client| (client.held_up(now).as_millis(), client.in_flight.get()))?;
+        let best =
+            open.min_by_key(|client| (client.held_up(now).as_millis(), client.in_flight.get()))?;
         Some((Rc::clone(best), best.held_up(now)))
     }
 }
@@ -206,7 +217,14 @@ impl SlowStatements {
 
     fn strikes_of(&self, sql: &str) -> u8 {
         let strikes = self.strikes.borrow();
-        if strikes.is_empty() { 0 } else { strikes.get(&self.hasher.hash_one(sql)).copied().unwrap_or(0) }
+        if strikes.is_empty() {
+            0
+        } else {
+            strikes
+                .get(&self.hasher.hash_one(sql))
+                .copied()
+                .unwrap_or(0)
+        }
     }
 
     /// Counts a run that was slow; takes one back for a run that was fast.
@@ -214,8 +232,14 @@ impl SlowStatements {
         let strikes = self.strikes_of(sql);
         if busy >= self.threshold {
             let doubtful = busy < self.threshold * BEYOND_DOUBT;
-            let strikes = if doubtful { (strikes + 1).min(MAX_STRIKES) } else { MAX_STRIKES };
-            self.strikes.borrow_mut().insert(self.hasher.hash_one(sql), strikes);
+            let strikes = if doubtful {
+                (strikes + 1).min(MAX_STRIKES)
+            } else {
+                MAX_STRIKES
+            };
+            self.strikes
+                .borrow_mut()
+                .insert(self.hasher.hash_one(sql), strikes);
         } else if strikes > 0 && busy < self.threshold / 2 {
             let (mut known, statement) = (self.strikes.borrow_mut(), self.hasher.hash_one(sql));
             if strikes == 1 {

@@ -32,7 +32,10 @@ impl Statements {
         let least = bytes / (number + 1) + 1;
         let cache = Cache::with_weighter(number.min(bytes), bytes as u64, Weight { least });
         // One statement never takes the place of all others.
-        Statements { cache: RefCell::new(cache), longest: options.statement_bytes.min(bytes / 4) }
+        Statements {
+            cache: RefCell::new(cache),
+            longest: options.statement_bytes.min(bytes / 4),
+        }
     }
 
     /// Whether a statement is worth keeping. Others are sent without a name.
@@ -41,7 +44,10 @@ impl Statements {
     }
 
     pub fn get(&self, sql: &str) -> Option<tokio_postgres::Statement> {
-        self.cache.borrow().get(sql).and_then(|slot| slot.get().cloned())
+        self.cache
+            .borrow()
+            .get(sql)
+            .and_then(|slot| slot.get().cloned())
     }
 
     /// The place of a statement, made if there is none.
@@ -49,7 +55,9 @@ impl Statements {
         let found = self.cache.borrow().get(sql).cloned();
         found.unwrap_or_else(|| {
             let slot = Slot::default();
-            self.cache.borrow_mut().insert(sql.to_owned(), Rc::clone(&slot));
+            self.cache
+                .borrow_mut()
+                .insert(sql.to_owned(), Rc::clone(&slot));
             slot
         })
     }
@@ -88,16 +96,25 @@ mod tests {
 
     #[test]
     fn neither_the_number_nor_the_bytes_of_kept_statements_exceed_their_bounds() {
-        for (number, bytes, length) in
-            [(16, 65_536, 100), (256, 65_536, 5_000), (1, 1_024, 10), (300, 64, 16)]
-        {
+        for (number, bytes, length) in [
+            (16, 65_536, 100),
+            (256, 65_536, 5_000),
+            (1, 1_024, 10),
+            (300, 64, 16),
+        ] {
             let statements = statements(number, bytes, 8_192);
             for i in 0..1_000 {
                 statements.slot(&format!("{i:0length$}"));
                 let (count, sum) = kept(&statements);
-                assert!(count <= number && sum <= bytes, "{count} of {number}, {sum} of {bytes} bytes");
+                assert!(
+                    count <= number && sum <= bytes,
+                    "{count} of {number}, {sum} of {bytes} bytes"
+                );
             }
-            assert!(kept(&statements).0 * 2 >= number.min(bytes / length), "room is used");
+            assert!(
+                kept(&statements).0 * 2 >= number.min(bytes / length),
+                "room is used"
+            );
         }
     }
 

@@ -66,8 +66,11 @@ impl DatabaseSupervisor {
     fn look(&mut self, ctx: &mut Context<Self>) {
         self.scheduled = None;
         let link = self.link.clone().filter(|link| !link.is_closed());
-        let (connector, options, no_room) =
-            (Arc::clone(&self.connector), Arc::clone(&self.options), self.no_room);
+        let (connector, options, no_room) = (
+            Arc::clone(&self.connector),
+            Arc::clone(&self.options),
+            self.no_room,
+        );
         let looking = async move {
             let reused = link.is_some();
             let link = match link {
@@ -84,13 +87,22 @@ impl DatabaseSupervisor {
                 seen => seen,
             };
             // Is there room again for more?
-            let no_room = no_room && seen.is_ok() && connector.open(Role::Heartbeat, 0).await.is_err();
+            let no_room =
+                no_room && seen.is_ok() && connector.open(Role::Heartbeat, 0).await.is_err();
             conclude(link, seen, no_room)
         };
-        ctx.spawn(looking.into_actor(self).map(|result, supervisor, ctx| supervisor.looked(result, ctx)));
+        ctx.spawn(
+            looking
+                .into_actor(self)
+                .map(|result, supervisor, ctx| supervisor.looked(result, ctx)),
+        );
     }
 
-    fn looked(&mut self, result: Result<(Rc<Link>, Seen, bool), OpenError>, ctx: &mut Context<Self>) {
+    fn looked(
+        &mut self,
+        result: Result<(Rc<Link>, Seen, bool), OpenError>,
+        ctx: &mut Context<Self>,
+    ) {
         // What was reported while this look was under way is for the next one.
         let reported = self.again && self.no_room;
         let pause = match result {
@@ -117,7 +129,11 @@ impl DatabaseSupervisor {
                 pause
             }
         };
-        let pause = if std::mem::take(&mut self.again) { pause.min(FIRST_PAUSE) } else { pause };
+        let pause = if std::mem::take(&mut self.again) {
+            pause.min(FIRST_PAUSE)
+        } else {
+            pause
+        };
         self.schedule(pause, ctx);
     }
 
@@ -139,13 +155,19 @@ fn conclude(
                 ProbeError::Hung => "it accepts connections but does not answer".to_owned(),
                 ProbeError::Lost(reason) => reason,
             };
-            Err(OpenError { reason, no_room: false })
+            Err(OpenError {
+                reason,
+                no_room: false,
+            })
         }
     }
 }
 
 async fn look_with(link: &Link, patience: Duration) -> Result<Seen, ProbeError> {
-    let statement = gom_engine::plan::Statement { sql: LOOK.to_owned(), params: Vec::new() };
+    let statement = gom_engine::plan::Statement {
+        sql: LOOK.to_owned(),
+        params: Vec::new(),
+    };
     let answer = match tokio::time::timeout(patience, link.ask(&statement)).await {
         Err(_) => return Err(ProbeError::Hung),
         Ok(Err(failure)) => return Err(ProbeError::Lost(failure.into_run_error().to_string())),
@@ -153,9 +175,10 @@ async fn look_with(link: &Link, patience: Duration) -> Result<Seen, ProbeError> 
     };
     let text = answer.as_ref().map_or("", |answer| answer.as_str());
     match text.split_once(' ') {
-        Some((read_only, version)) => {
-            Ok(Seen { version: version.to_owned(), read_only: read_only == "true" })
-        }
+        Some((read_only, version)) => Ok(Seen {
+            version: version.to_owned(),
+            read_only: read_only == "true",
+        }),
         None => Err(ProbeError::Lost("it answers nonsense".to_owned())),
     }
 }

@@ -28,7 +28,10 @@ impl Handler<Panic> for DatabaseSupervisor {
 }
 
 fn statement(sql: &str) -> Statement {
-    Statement { sql: sql.to_owned(), params: Vec::new() }
+    Statement {
+        sql: sql.to_owned(),
+        params: Vec::new(),
+    }
 }
 
 fn later() -> Instant {
@@ -47,7 +50,10 @@ async fn served(test: &TestDatabase) -> LocalDatabase {
 async fn a_connection_that_panics_is_rebuilt_and_what_it_had_in_hand_ends_well() {
     let test = TestDatabase::create().await;
     let client = test.connect().await;
-    client.batch_execute("create table t(id int)").await.unwrap();
+    client
+        .batch_execute("create table t(id int)")
+        .await
+        .unwrap();
     client.batch_execute("begin; lock table t").await.unwrap();
     let database = served(&test).await;
     let steps = ["insert into t values (1)", "insert into t values (2)"].map(|sql| Step::Run {
@@ -55,7 +61,10 @@ async fn a_connection_that_panics_is_rebuilt_and_what_it_had_in_hand_ends_well()
         fills: Vec::new(),
         expect: Expect::Anything,
     });
-    let program = Program { steps: steps.into(), registers: 1 };
+    let program = Program {
+        steps: steps.into(),
+        registers: 1,
+    };
     let write = {
         let database = database.clone();
         actix::spawn(async move { database.transact(program, later()).await })
@@ -63,8 +72,18 @@ async fn a_connection_that_panics_is_rebuilt_and_what_it_had_in_hand_ends_well()
     let waits = "select count(*)::text from pg_stat_activity \
                  where datname = current_database() and wait_event_type = 'Lock'";
     let patience = later();
-    while database.read(statement(waits), later()).await.unwrap().unwrap().as_str() != "1" {
-        assert!(Instant::now() < patience, "the write never waits for the lock");
+    while database
+        .read(statement(waits), later())
+        .await
+        .unwrap()
+        .unwrap()
+        .as_str()
+        != "1"
+    {
+        assert!(
+            Instant::now() < patience,
+            "the write never waits for the lock"
+        );
     }
 
     let old = database.connection.get().unwrap();
@@ -75,9 +94,19 @@ async fn a_connection_that_panics_is_rebuilt_and_what_it_had_in_hand_ends_well()
     while !database.connection.wait().await.unwrap().connected() {
         tokio::task::yield_now().await;
     }
-    let count = database.read(statement("select count(*)::text from t"), later()).await.unwrap().unwrap();
+    let count = database
+        .read(statement("select count(*)::text from t"), later())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(count.as_str(), "2");
-    assert_eq!(database.restarts(), Restarts { panicked: 1, stopped: 0 });
+    assert_eq!(
+        database.restarts(),
+        Restarts {
+            panicked: 1,
+            stopped: 0
+        }
+    );
     assert!(!old.connected());
 }
 
@@ -87,8 +116,20 @@ async fn a_supervisor_that_panics_is_rebuilt_and_nobody_else_notices() {
     let database = served(&test).await;
     let process = database.database().clone();
     let before = process.health().await;
-    process.supervisor.get().unwrap().send(Panic).await.unwrap_err();
-    let read = async || database.read(statement("select 'x'"), later()).await.unwrap().unwrap();
+    process
+        .supervisor
+        .get()
+        .unwrap()
+        .send(Panic)
+        .await
+        .unwrap_err();
+    let read = async || {
+        database
+            .read(statement("select 'x'"), later())
+            .await
+            .unwrap()
+            .unwrap()
+    };
     assert_eq!(read().await.as_str(), "x");
     process.supervisor.wait().await.unwrap();
     let patience = later();
@@ -97,6 +138,15 @@ async fn a_supervisor_that_panics_is_rebuilt_and_nobody_else_notices() {
         assert_eq!(read().await.as_str(), "x");
     }
     let after = process.health().await;
-    assert_eq!((after.state, after.generation), (DatabaseState::Ready, before.generation));
-    assert_eq!(process.supervisor_restarts(), Restarts { panicked: 1, stopped: 0 });
+    assert_eq!(
+        (after.state, after.generation),
+        (DatabaseState::Ready, before.generation)
+    );
+    assert_eq!(
+        process.supervisor_restarts(),
+        Restarts {
+            panicked: 1,
+            stopped: 0
+        }
+    );
 }

@@ -58,7 +58,8 @@ impl JsonText {
         // A database in SQL_ASCII passes on any bytes.
         if std::str::from_utf8(bytes).is_err() {
             return Err(Failure::Fault(
-                "the database holds text that is not UTF-8; create it with encoding UTF8".to_owned(),
+                "the database holds text that is not UTF-8; create it with encoding UTF8"
+                    .to_owned(),
             ));
         }
         Ok(Some(JsonText { row, column }))
@@ -95,6 +96,9 @@ impl<'a> FromSql<'a> for Bytes<'a> {
 
     /// Those whose binary format, in which results arrive, is the text itself.
     fn accepts(ty: &Type) -> bool {
-        matches!(*ty, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON)
+        matches!(
+            *ty,
+            Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON
+        )
     }
 }

@@ -54,17 +54,32 @@ impl Tls {
 fn system_roots() -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if store.is_empty() { Err(TlsError::NoRoots) } else { Ok(store) }
+    if store.is_empty() {
+        Err(TlsError::NoRoots)
+    } else {
+        Ok(store)
+    }
 }
 
 fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
-    let wrong = |reason: String| TlsError::Roots { path: path.display().to_string(), reason };
+    let wrong = |reason: String| TlsError::Roots {
+        path: path.display().to_string(),
+        reason,
+    };
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))? {
+    for certificate in
+        CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?
+    {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        store.add(certificate).map_err(|error| wrong(error.to_string()))?;
+        store
+            .add(certificate)
+            .map_err(|error| wrong(error.to_string()))?;
     }
-    if store.is_empty() { Err(wrong("it holds no certificate".to_owned())) } else { Ok(store) }
+    if store.is_empty() {
+        Err(wrong("it holds no certificate".to_owned()))
+    } else {
+        Ok(store)
+    }
 }
 
 /// Takes any certificate: what `sslmode=prefer` promises is encryption, not whom one talks to.
@@ -89,7 +104,12 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -98,7 +118,12 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

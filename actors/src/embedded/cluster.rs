@@ -65,11 +65,16 @@ impl Cluster {
     pub fn prepare(options: &EmbeddedOptions) -> Result<Cluster, EmbeddedError> {
         let asked = std::path::absolute(&options.data_dir)
             .map_err(EmbeddedError::system("finding the data folder"))?;
-        let fallback =
-            options.fallback.as_ref().map(|base| base.join(format!("postgres-{:016x}", fingerprint(&asked))));
+        let fallback = options
+            .fallback
+            .as_ref()
+            .map(|base| base.join(format!("postgres-{:016x}", fingerprint(&asked))));
         let made = |folder: &Path| folder.join("cluster/PG_VERSION").exists();
         // Data that once went to the fallback stay there, even if the folder that was asked for could be used by now.
-        if let Some(fallback) = fallback.as_deref().filter(|fallback| made(fallback) && !made(&asked)) {
+        if let Some(fallback) = fallback
+            .as_deref()
+            .filter(|fallback| made(fallback) && !made(&asked))
+        {
             tracing::info!(folder = %fallback.display(), "the database is in the fallback folder, where it was made");
             return Self::in_folder(fallback, options).map_err(Obstacle::into_error);
         }
@@ -93,32 +98,52 @@ impl Cluster {
         let data = folder.join("cluster");
         let version = version_of(&folder, &data)?;
         let wanted = version.as_ref().and_then(|version| version.parse().ok());
-        let programs = programs::find(options.programs.as_deref(), &Places::of_this_machine(), wanted)?;
+        let programs = programs::find(
+            options.programs.as_deref(),
+            &Places::of_this_machine(),
+            wanted,
+        )?;
         if let Some(version) = version.as_ref().filter(|_| wanted != Some(programs.major)) {
             let (folder, bin) = (version.clone(), programs.bin);
-            return Err(
-                EmbeddedError::OtherMajor { path: data, folder, programs: programs.major, bin }.into()
-            );
+            return Err(EmbeddedError::OtherMajor {
+                path: data,
+                folder,
+                programs: programs.major,
+                bin,
+            }
+            .into());
         }
         // The owner of the data tells how they were made; an empty folder of somebody's asks to be filled as theirs.
         let owner = fs::metadata(&data).ok().map(|metadata| metadata.uid());
         let identity = identity::choose(&programs, &folder, &data, owner)?;
         if let Some(account) = identity.owner() {
-            identity::probe(&programs, &identity, None).map_err(|error| EmbeddedError::RefusedAsRoot {
-                reason: format!(
-                    "user `{}` cannot run the programs in {} ({error})",
-                    account.name,
-                    programs.bin.display()
-                ),
+            identity::probe(&programs, &identity, None).map_err(|error| {
+                EmbeddedError::RefusedAsRoot {
+                    reason: format!(
+                        "user `{}` cannot run the programs in {} ({error})",
+                        account.name,
+                        programs.bin.display()
+                    ),
+                }
             })?;
             open_the_way(&folder)?;
             if let Some(gate) = identity::first_closed(&programs, &identity, &folder) {
-                return Err(Obstacle::Closed { gate, account: account.name.clone() });
+                return Err(Obstacle::Closed {
+                    gate,
+                    account: account.name.clone(),
+                });
             }
         }
         let sockets = make_socket_folder(&folder, &identity)?;
-        let cluster =
-            Cluster { folder, data, sockets, programs, identity, settings: options.settings.clone(), lock };
+        let cluster = Cluster {
+            folder,
+            data,
+            sockets,
+            programs,
+            identity,
+            settings: options.settings.clone(),
+            lock,
+        };
         cluster.clear_leftovers()?;
         if version.is_none() {
             initdb::make(&cluster, !cluster.relaxed())?;
@@ -162,7 +187,10 @@ impl Cluster {
             ("log_checkpoints", "off"),
             ("log_line_prefix", ""),
         ];
-        let theirs = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let theirs = self
+            .settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in ours.into_iter().chain(theirs) {
             arguments.extend(["-c".into(), format!("{name}={value}").into()]);
         }
@@ -171,7 +199,11 @@ impl Cluster {
 
     /// A program that works on the cluster: under the right identity and lock, with nothing of our environment that could
     /// mislead it. It gets the signal `at_our_death` when the thread that spawns it ends.
-    pub fn command(&self, program: &Path, at_our_death: Option<Signal>) -> Result<Command, EmbeddedError> {
+    pub fn command(
+        &self,
+        program: &Path,
+        at_our_death: Option<Signal>,
+    ) -> Result<Command, EmbeddedError> {
         let mut command = Command::new(program);
         command.env_clear().env("LC_ALL", "C").env("TZ", "UTC");
         for name in ["PATH", "HOME", "LD_LIBRARY_PATH"] {
@@ -191,10 +223,16 @@ impl Cluster {
     pub fn clear_leftovers(&self) -> Result<(), EmbeddedError> {
         if let Some(pid) = self.postmaster() {
             if runs_here(pid, &self.data) {
-                return Err(EmbeddedError::AlreadyRunning { path: self.data.clone(), pid });
+                return Err(EmbeddedError::AlreadyRunning {
+                    path: self.data.clone(),
+                    pid,
+                });
             }
             if cfg!(target_os = "linux") {
-                tracing::debug!(pid, "removing the postmaster.pid of a PostgreSQL that is gone");
+                tracing::debug!(
+                    pid,
+                    "removing the postmaster.pid of a PostgreSQL that is gone"
+                );
                 remove(&self.data.join("postmaster.pid"))?;
             }
         }
@@ -209,7 +247,9 @@ impl Cluster {
 
     /// Whether the server with this process id takes connections.
     pub fn is_ready(&self, pid: u32) -> bool {
-        let Some(lines) = postmaster_lines(&self.data) else { return false };
+        let Some(lines) = postmaster_lines(&self.data) else {
+            return false;
+        };
         let line = |number: usize| lines.get(number).map(|line| line.trim());
         line(0).and_then(|text| text.parse().ok()) == Some(pid) && line(7) == Some("ready")
     }
@@ -222,7 +262,9 @@ impl Cluster {
 
     /// Whether the settings give up durability (tests do).
     fn relaxed(&self) -> bool {
-        self.settings.iter().any(|(name, value)| name == "fsync" && value == "off")
+        self.settings
+            .iter()
+            .any(|(name, value)| name == "fsync" && value == "off")
     }
 }
 
@@ -257,9 +299,9 @@ fn runs_here(pid: u32, data: &Path) -> bool {
 
 fn remove(path: &Path) -> Result<(), EmbeddedError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(EmbeddedError::system(format!("removing {}", path.display()))(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(EmbeddedError::system(
+            format!("removing {}", path.display()),
+        )(error)),
         _ => Ok(()),
     }
 }
@@ -272,7 +314,9 @@ fn fingerprint(path: &Path) -> u64 {
             self.0
         }
         fn write(&mut self, bytes: &[u8]) {
-            bytes.iter().for_each(|byte| self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+            bytes.iter().for_each(|byte| {
+                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+            });
         }
     }
     let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
@@ -312,38 +356,63 @@ fn lock(folder: &Path) -> Result<File, EmbeddedError> {
         reason: error.to_string(),
     };
     let path = folder.join("lock");
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(refused)?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(refused)?;
     let (settled, deadline) = (Instant::now() + PASSING, Instant::now() + PREDECESSOR);
     while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
         if error != rustix::io::Errno::WOULDBLOCK {
             return Err(refused(error.into()));
         }
         let mut text = String::new();
-        file.rewind().and_then(|()| file.read_to_string(&mut text)).map_err(refused)?;
+        file.rewind()
+            .and_then(|()| file.read_to_string(&mut text))
+            .map_err(refused)?;
         let holder = text.trim().parse().ok();
         if holder.is_none_or(is_alive) && Instant::now() > settled {
-            return Err(EmbeddedError::InUse { path: folder.to_owned(), holder });
+            return Err(EmbeddedError::InUse {
+                path: folder.to_owned(),
+                holder,
+            });
         }
         if Instant::now() > deadline {
             let left = postmaster_lines(&folder.join("cluster"))
                 .and_then(|lines| lines.first()?.trim().parse().ok());
             return Err(match left {
-                Some(pid) => EmbeddedError::AlreadyRunning { path: folder.to_owned(), pid },
-                None => EmbeddedError::InUse { path: folder.to_owned(), holder },
+                Some(pid) => EmbeddedError::AlreadyRunning {
+                    path: folder.to_owned(),
+                    pid,
+                },
+                None => EmbeddedError::InUse {
+                    path: folder.to_owned(),
+                    holder,
+                },
             });
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(refused)?;
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .map_err(refused)?;
     writeln!(file, "{}", std::process::id()).map_err(refused)?;
     Ok(file)
 }
 
 fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
     // A process that we may not signal is there all the same.
-    pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
+    pid.is_some_and(|pid| {
+        !matches!(
+            rustix::process::test_kill_process(pid),
+            Err(rustix::io::Errno::SRCH)
+        )
+    })
 }
 
 /// The content of `PG_VERSION`, or none where a cluster has yet to be made.
@@ -356,7 +425,13 @@ fn version_of(folder: &Path, data: &Path) -> Result<Option<String>, EmbeddedErro
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let filled = fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some());
-            if filled { Err(EmbeddedError::NotACluster { path: data.to_owned() }) } else { Ok(None) }
+            if filled {
+                Err(EmbeddedError::NotACluster {
+                    path: data.to_owned(),
+                })
+            } else {
+                Ok(None)
+            }
         }
         Err(error) => Err(refused(error)),
     }
@@ -367,16 +442,26 @@ fn version_of(folder: &Path, data: &Path) -> Result<Option<String>, EmbeddedErro
 fn make_socket_folder(folder: &Path, identity: &Identity) -> Result<PathBuf, EmbeddedError> {
     let near = folder.join("socket");
     let fits = |path: &Path| path.join(SOCKET).as_os_str().len() <= MAX_SOCKET_PATH_BYTES;
-    let name = format!("gom-{}-{:016x}", rustix::process::geteuid().as_raw(), fingerprint(folder));
+    let name = format!(
+        "gom-{}-{:016x}",
+        rustix::process::geteuid().as_raw(),
+        fingerprint(folder)
+    );
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let runtime = runtime.filter(|path| path.is_absolute() && path.is_dir() && identity.owner().is_none());
+    let runtime =
+        runtime.filter(|path| path.is_absolute() && path.is_dir() && identity.owner().is_none());
     let far = [runtime, Some(std::env::temp_dir()), Some("/tmp".into())]
         .into_iter()
         .flatten()
         .map(|base| base.join(&name));
-    let refused = |reason: String| EmbeddedError::NoSocketFolder { path: folder.to_owned(), reason };
+    let refused = |reason: String| EmbeddedError::NoSocketFolder {
+        path: folder.to_owned(),
+        reason,
+    };
     let Some(path) = std::iter::once(near).chain(far).find(|path| fits(path)) else {
-        return Err(refused("every candidate's path is longer than a socket's address may be".into()));
+        return Err(refused(
+            "every candidate's path is longer than a socket's address may be".into(),
+        ));
     };
 
     let failed = |error: std::io::Error| refused(format!("{}: {error}", path.display()));
@@ -387,7 +472,10 @@ fn make_socket_folder(folder: &Path, identity: &Identity) -> Result<PathBuf, Emb
     }
     // In a shared folder such as /tmp, somebody may have been there first.
     let found = fs::symlink_metadata(&path).map_err(failed)?;
-    let owner = identity.owner().map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid);
+    let owner = identity.owner().map_or_else(
+        || rustix::process::geteuid().as_raw(),
+        |account| account.uid,
+    );
     if !found.is_dir() || found.uid() != owner || found.permissions().mode() & 0o077 != 0 {
         return Err(refused(format!(
             "{} is not a folder that only user {owner} may enter; remove it",

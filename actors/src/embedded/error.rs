@@ -8,7 +8,10 @@ use std::path::PathBuf;
 pub enum EmbeddedError {
     /// No usable PostgreSQL on this machine. `looked` lists the places, `refused` what was found but cannot be used.
     #[error("{}", missing_programs(looked, refused))]
-    ProgramsMissing { looked: Vec<String>, refused: Vec<String> },
+    ProgramsMissing {
+        looked: Vec<String>,
+        refused: Vec<String>,
+    },
 
     /// The folder that the settings name has no usable PostgreSQL.
     #[error(
@@ -40,7 +43,12 @@ pub enum EmbeddedError {
          save it with `pg_dump`, move the folder away, start again and load the dump.",
         path.display(), bin.display()
     )]
-    OtherMajor { path: PathBuf, folder: String, programs: u32, bin: PathBuf },
+    OtherMajor {
+        path: PathBuf,
+        folder: String,
+        programs: u32,
+        bin: PathBuf,
+    },
 
     /// The folder holds something, but no PostgreSQL cluster.
     #[error(
@@ -59,7 +67,11 @@ pub enum EmbeddedError {
          Run it as user {owner}, or give the folder to this user (`chown -R {ourselves} {}`).",
         path.display(), path.display()
     )]
-    NotOurs { path: PathBuf, owner: u32, ourselves: u32 },
+    NotOurs {
+        path: PathBuf,
+        owner: u32,
+        ourselves: u32,
+    },
 
     /// Running as root, and there is no way to become somebody else.
     #[error(
@@ -74,7 +86,12 @@ pub enum EmbeddedError {
          Allow user namespaces again, or give the data to PostgreSQL's user once and for all: `chown -R {account} {}`.",
         path.display(), cluster.display()
     )]
-    NamespaceGone { path: PathBuf, cluster: PathBuf, account: String, reason: String },
+    NamespaceGone {
+        path: PathBuf,
+        cluster: PathBuf,
+        account: String,
+        reason: String,
+    },
 
     #[error("The data folder {} is too deep: no folder for PostgreSQL's socket could be made ({reason}). Name a folder with a shorter path.", path.display())]
     NoSocketFolder { path: PathBuf, reason: String },
@@ -85,11 +102,18 @@ pub enum EmbeddedError {
 
     /// PostgreSQL ended, or was not ready in time; `log` is the end of what it said.
     #[error("PostgreSQL did not start on {}: {reason}{}", path.display(), said(log))]
-    NotStarted { path: PathBuf, reason: String, log: Vec<String> },
+    NotStarted {
+        path: PathBuf,
+        reason: String,
+        log: Vec<String>,
+    },
 
     /// The operating system refused something that has no better description here.
     #[error("The private PostgreSQL could not be run: {doing}: {source}")]
-    System { doing: String, source: std::io::Error },
+    System {
+        doing: String,
+        source: std::io::Error,
+    },
 }
 
 impl EmbeddedError {
@@ -116,5 +140,9 @@ fn missing_programs(looked: &[String], refused: &[String]) -> String {
 }
 
 fn said(log: &[String]) -> String {
-    if log.is_empty() { String::new() } else { format!("\nIt said:\n  {}", log.join("\n  ")) }
+    if log.is_empty() {
+        String::new()
+    } else {
+        format!("\nIt said:\n  {}", log.join("\n  "))
+    }
 }

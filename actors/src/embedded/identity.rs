@@ -41,12 +41,17 @@ pub fn choose(
     cluster: &Path,
     owner: Option<u32>,
 ) -> Result<Identity, EmbeddedError> {
-    let accounts =
-        std::fs::read_to_string("/etc/passwd").map(|text| parse_accounts(&text)).unwrap_or_default();
+    let accounts = std::fs::read_to_string("/etc/passwd")
+        .map(|text| parse_accounts(&text))
+        .unwrap_or_default();
     let ourselves = rustix::process::geteuid().as_raw();
     if ourselves != 0 {
         if let Some(owner) = owner.filter(|owner| *owner != ourselves) {
-            return Err(EmbeddedError::NotOurs { path: folder.to_owned(), owner, ourselves });
+            return Err(EmbeddedError::NotOurs {
+                path: folder.to_owned(),
+                owner,
+                ourselves,
+            });
         }
         if accounts.iter().any(|account| account.uid == ourselves) {
             return Ok(Identity::Ourselves);
@@ -67,7 +72,11 @@ pub fn choose(
     match owner {
         None => {
             let mapped = Identity::Mapped(account.clone());
-            Ok(if probe(programs, &mapped, None).is_ok() { mapped } else { Identity::Switched(account) })
+            Ok(if probe(programs, &mapped, None).is_ok() {
+                mapped
+            } else {
+                Identity::Switched(account)
+            })
         }
         Some(0) => {
             let mapped = Identity::Mapped(account.clone());
@@ -83,7 +92,11 @@ pub fn choose(
         }
         Some(owner) => match accounts.into_iter().find(|account| account.uid == owner) {
             Some(account) => Ok(Identity::Switched(account)),
-            None => Err(EmbeddedError::NotOurs { path: folder.to_owned(), owner, ourselves }),
+            None => Err(EmbeddedError::NotOurs {
+                path: folder.to_owned(),
+                owner,
+                ourselves,
+            }),
         },
     }
 }
@@ -91,13 +104,19 @@ pub fn choose(
 /// Whether the programs can be run under the identity, and, where a folder is given, whether it can be entered.
 pub fn probe(programs: &Programs, identity: &Identity, folder: Option<&Path>) -> io::Result<()> {
     let mut command = Command::new(programs.postgres());
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     identity.confine(&mut command, Some(Signal::KILL), folder, None)?;
     let status = command.status()?;
     if status.success() {
         Ok(())
     } else {
-        Err(io::Error::other(format!("`postgres --version` ended with {status}")))
+        Err(io::Error::other(format!(
+            "`postgres --version` ended with {status}"
+        )))
     }
 }
 
@@ -112,7 +131,9 @@ impl Identity {
 
     /// Makes a file the property of the user that PostgreSQL runs as.
     pub fn give(&self, path: &Path) -> Result<(), EmbeddedError> {
-        let Some(account) = self.owner() else { return Ok(()) };
+        let Some(account) = self.owner() else {
+            return Ok(());
+        };
         let doing = format!("giving {} to user {}", path.display(), account.name);
         std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
             .map_err(EmbeddedError::system(doing))
@@ -129,7 +150,9 @@ impl Identity {
         inherited: Option<RawFd>,
     ) -> io::Result<()> {
         // Everything that allocates happens here: between fork and exec, only system calls are allowed.
-        let folder = folder.map(|path| CString::new(path.as_os_str().as_bytes())).transpose()?;
+        let folder = folder
+            .map(|path| CString::new(path.as_os_str().as_bytes()))
+            .transpose()?;
         let become_it = Switch::to(self);
         let us = rustix::process::getpid();
         let prepare = move || -> io::Result<()> {
@@ -157,7 +180,11 @@ impl Identity {
 fn die_with_parent(parent: Pid, signal: Option<Signal>) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(signal)?;
     // The parent may have died before the line above: then nobody will send the signal.
-    if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    if rustix::process::getppid() == Some(parent) {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
 }
 
 /// Other systems have no such signal: there, the next start finds the folder locked and says by whom.
@@ -186,20 +213,30 @@ enum Switch {
 impl Switch {
     #[cfg(target_os = "linux")]
     fn to(identity: &Identity) -> Switch {
-        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let (uid, gid) = (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
         match identity {
             Identity::Ourselves => Switch::Stay,
             Identity::Mapped(account) => Switch::Map {
                 uid_map: format!("{} {uid} 1", account.uid).into_bytes(),
                 gid_map: format!("{} {gid} 1", account.gid).into_bytes(),
             },
-            Identity::Switched(account) => Switch::Become { uid: account.uid, gid: account.gid },
+            Identity::Switched(account) => Switch::Become {
+                uid: account.uid,
+                gid: account.gid,
+            },
         }
     }
 
     #[cfg(not(target_os = "linux"))]
     fn to(identity: &Identity) -> Switch {
-        if *identity == Identity::Ourselves { Switch::Stay } else { Switch::Impossible }
+        if *identity == Identity::Ourselves {
+            Switch::Stay
+        } else {
+            Switch::Impossible
+        }
     }
 
     #[cfg(target_os = "linux")]
@@ -243,7 +280,11 @@ fn write_to(path: &std::ffi::CStr, text: &[u8]) -> io::Result<()> {
     use rustix::fs::{Mode, OFlags, open};
     let file = open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     // The kernel takes such a file's content in one piece or not at all.
-    if rustix::io::write(&file, text)? == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    if rustix::io::write(&file, text)? == text.len() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::WriteZero.into())
+    }
 }
 
 /// The account under which PostgreSQL runs for somebody who cannot run it.
@@ -259,7 +300,11 @@ fn parse_accounts(text: &str) -> Vec<Account> {
         let mut fields = line.split(':');
         let (name, _password) = (fields.next()?, fields.next()?);
         let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        Some(Account { name: name.to_owned(), uid, gid })
+        Some(Account {
+            name: name.to_owned(),
+            uid,
+            gid,
+        })
     };
     text.lines().filter_map(account).collect()
 }
@@ -283,13 +328,21 @@ mod tests {
             "root:x:0:0:root:/root:/bin/sh\n\nbroken\npostgres:x:101:104::/var:/bin/sh\n+::::::\n",
         );
         assert_eq!(accounts.len(), 2);
-        assert_eq!(accounts[1], Account { name: "postgres".into(), uid: 101, gid: 104 });
+        assert_eq!(
+            accounts[1],
+            Account {
+                name: "postgres".into(),
+                uid: 101,
+                gid: 104
+            }
+        );
     }
 
     #[test]
     fn postgres_goes_before_nobody() {
-        let accounts =
-            parse_accounts("nobody:x:65534:65534::/:/bin/false\npostgres:x:101:104::/var:/bin/sh\n");
+        let accounts = parse_accounts(
+            "nobody:x:65534:65534::/:/bin/false\npostgres:x:101:104::/var:/bin/sh\n",
+        );
         assert_eq!(namesake(&accounts).unwrap().name, "postgres");
         assert_eq!(namesake(&accounts[..1]).unwrap().name, "nobody");
         assert_eq!(namesake(&[]), None);

@@ -95,7 +95,12 @@ impl EmbeddedPostgres {
         let (notify, events) = channel();
         let (state, seen) = watch::channel(EmbeddedState::Starting);
         let (started, first) = oneshot::channel();
-        let keeper = Keeper { options, events, notify: notify.clone(), state };
+        let keeper = Keeper {
+            options,
+            events,
+            notify: notify.clone(),
+            state,
+        };
         // Told to stop if this future is dropped before the start is over.
         let mut pending = Pending(Some(notify));
         std::thread::Builder::new()
@@ -103,10 +108,16 @@ impl EmbeddedPostgres {
             .spawn(move || keeper.run(started))
             .map_err(EmbeddedError::system("starting a thread"))?;
         let place = first.await.unwrap_or_else(|_| {
-            Err(EmbeddedError::system("starting PostgreSQL")(std::io::Error::other("its thread ended")))
+            Err(EmbeddedError::system("starting PostgreSQL")(
+                std::io::Error::other("its thread ended"),
+            ))
         })?;
         let events = pending.0.take().expect("taken only here");
-        Ok(EmbeddedPostgres { place, events, state: seen })
+        Ok(EmbeddedPostgres {
+            place,
+            events,
+            state: seen,
+        })
     }
 
     /// Stops it cleanly, and waits until it is gone and the folder is free.
@@ -145,7 +156,10 @@ impl EmbeddedPostgres {
 
     fn config(&self, user: &str, database: &str) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        config.host_path(&self.place.sockets).user(user).dbname(database);
+        config
+            .host_path(&self.place.sockets)
+            .user(user)
+            .dbname(database);
         config
     }
 
@@ -197,9 +211,20 @@ mod tests {
     #[test]
     fn the_url_leads_to_the_socket() {
         let url = socket_url(Path::new("/var/lib/my data/ü"), USER, DATABASE);
-        assert_eq!(url, "postgresql://gom@/gom?host=%2Fvar%2Flib%2Fmy%20data%2F%C3%BC");
+        assert_eq!(
+            url,
+            "postgresql://gom@/gom?host=%2Fvar%2Flib%2Fmy%20data%2F%C3%BC"
+        );
         let config: tokio_postgres::Config = url.parse().unwrap();
-        assert_eq!(config.get_hosts(), [tokio_postgres::config::Host::Unix("/var/lib/my data/ü".into())]);
-        assert_eq!((config.get_user(), config.get_dbname()), (Some("gom"), Some("gom")));
+        assert_eq!(
+            config.get_hosts(),
+            [tokio_postgres::config::Host::Unix(
+                "/var/lib/my data/ü".into()
+            )]
+        );
+        assert_eq!(
+            (config.get_user(), config.get_dbname()),
+            (Some("gom"), Some("gom"))
+        );
     }
 }

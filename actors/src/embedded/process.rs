@@ -84,7 +84,8 @@ impl Keeper {
             sockets: cluster.sockets.clone(),
             bin: cluster.programs.bin.clone(),
         };
-        self.state.send_replace(EmbeddedState::Ready { pid: server.pid });
+        self.state
+            .send_replace(EmbeddedState::Ready { pid: server.pid });
         let _ = started.send(Ok(place));
         let answer = self.watch_over(&cluster, server);
         // The lock goes before the answer: who waits for the end may start again at once.
@@ -102,7 +103,8 @@ impl Keeper {
         let mut wait = FIRST_WAIT;
         loop {
             let since = Instant::now();
-            self.state.send_replace(EmbeddedState::Ready { pid: server.pid });
+            self.state
+                .send_replace(EmbeddedState::Ready { pid: server.pid });
             match self.events.recv() {
                 Ok(Event::Exited) => {}
                 Ok(Event::Stop(answer)) => {
@@ -122,8 +124,12 @@ impl Keeper {
             let mut attempt = 0;
             server = loop {
                 attempt += 1;
-                tracing::warn!(attempt, "the private PostgreSQL is down and will be started again: {cause}");
-                self.state.send_replace(EmbeddedState::Restarting { attempt, cause });
+                tracing::warn!(
+                    attempt,
+                    "the private PostgreSQL is down and will be started again: {cause}"
+                );
+                self.state
+                    .send_replace(EmbeddedState::Restarting { attempt, cause });
                 match self.events.recv_timeout(wait) {
                     Ok(Event::Stop(answer)) => return answer,
                     Ok(Event::Exited) | Err(RecvTimeoutError::Timeout) => {}
@@ -166,7 +172,10 @@ impl Keeper {
             }
             if Instant::now() > deadline {
                 server.stop(self.options.stop_timeout);
-                return failed(&server, format!("it was not ready within {:?}", self.options.start_timeout));
+                return failed(
+                    &server,
+                    format!("it was not ready within {:?}", self.options.start_timeout),
+                );
             }
             if let Ok(Event::Stop(answer)) = self.events.recv_timeout(LOOK) {
                 server.stop(self.options.stop_timeout);
@@ -187,21 +196,35 @@ impl Server {
     fn spawn(cluster: &Cluster) -> Result<Server, EmbeddedError> {
         cluster.clear_leftovers()?;
         let mut command = cluster.command(&cluster.programs.postgres(), Some(Signal::INT))?;
-        command.args(cluster.arguments()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(EmbeddedError::system("running postgres"))?;
+        command
+            .args(cluster.arguments())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .map_err(EmbeddedError::system("running postgres"))?;
         let log = Log::read(child.stderr.take());
-        Ok(Server { pid: child.id(), child, log })
+        Ok(Server {
+            pid: child.id(),
+            child,
+            log,
+        })
     }
 
     /// Has `notify` told when the child ends. It is not reaped by that: until we do so, its process id is nobody else's.
     fn watch(&self, notify: Sender<Event>) -> std::io::Result<()> {
-        let Some(pid) = self.process() else { return Ok(()) };
+        let Some(pid) = self.process() else {
+            return Ok(());
+        };
         let watch = move || {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), options) {}
             let _ = notify.send(Event::Exited);
         };
-        std::thread::Builder::new().name("gom-pg-watch".into()).spawn(watch).map(drop)
+        std::thread::Builder::new()
+            .name("gom-pg-watch".into())
+            .spawn(watch)
+            .map(drop)
     }
 
     fn process(&self) -> Option<Pid> {
@@ -215,7 +238,10 @@ impl Server {
             Ok(status) => format!("it ended with {status}"),
             Err(error) => format!("it ended ({error})"),
         };
-        self.log.last_lines().last().map_or(how.clone(), |line| format!("{how}; its last words: {line}"))
+        self.log
+            .last_lines()
+            .last()
+            .map_or(how.clone(), |line| format!("{how}; its last words: {line}"))
     }
 
     /// Stops it cleanly, or less and less so: no new sessions and open ones ended; then as in a crash; then by force.
@@ -225,7 +251,10 @@ impl Server {
             if self.ends_within(patience).is_some() {
                 return;
             }
-            tracing::warn!(pid = self.pid, "the private PostgreSQL did not end within {patience:?}");
+            tracing::warn!(
+                pid = self.pid,
+                "the private PostgreSQL did not end within {patience:?}"
+            );
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -256,7 +285,10 @@ impl Log {
         let read = move |from| {
             let mut from = BufReader::new(from);
             let mut bytes = Vec::new();
-            while from.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
+            while from
+                .read_until(b'\n', &mut bytes)
+                .is_ok_and(|count| count > 0)
+            {
                 let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
                 if line.starts_with("FATAL:") || line.starts_with("PANIC:") {
                     tracing::warn!(target: "gom::postgres", "{line}");
@@ -282,12 +314,22 @@ impl Log {
     /// Waits until everything is read that an ended server wrote; not for long, for an orphan of its may keep the pipe open.
     fn finish(&self) {
         let deadline = Instant::now() + Duration::from_millis(200);
-        while self.reader.as_ref().is_some_and(|reader| !reader.is_finished()) && Instant::now() < deadline {
+        while self
+            .reader
+            .as_ref()
+            .is_some_and(|reader| !reader.is_finished())
+            && Instant::now() < deadline
+        {
             std::thread::sleep(LOOK);
         }
     }
 
     fn last_lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 }

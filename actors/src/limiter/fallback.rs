@@ -26,7 +26,9 @@ struct Counter {
 
 impl Counter {
     fn total(&self) -> u32 {
-        self.seen.saturating_add(self.owed).saturating_add(self.claimed)
+        self.seen
+            .saturating_add(self.owed)
+            .saturating_add(self.claimed)
     }
 }
 
@@ -43,7 +45,13 @@ impl InMemoryFallback {
     /// How many points of this counter the store does not know yet. They are on their way from now on: tell what
     /// became of them by `follow` or `lost`.
     pub fn claim(&mut self, key: &str, now: Instant) -> u32 {
-        let Some(counter) = self.counters.get_mut(key).filter(|counter| counter.ends > now) else { return 0 };
+        let Some(counter) = self
+            .counters
+            .get_mut(key)
+            .filter(|counter| counter.ends > now)
+        else {
+            return 0;
+        };
         let claimed = std::mem::take(&mut counter.owed);
         counter.claimed += claimed;
         claimed
@@ -70,7 +78,12 @@ impl InMemoryFallback {
             }
             None => {
                 if self.counters.len() < MOST {
-                    let counter = Counter { seen: count.consumed, owed: 0, claimed: 0, ends };
+                    let counter = Counter {
+                        seen: count.consumed,
+                        owed: 0,
+                        claimed: 0,
+                        ends,
+                    };
                     self.counters.insert(key.to_owned(), counter);
                 }
                 count
@@ -95,8 +108,16 @@ impl InMemoryFallback {
             }
         }
         let mut counts: Vec<Count> = takes.iter().map(|take| self.take(take, now)).collect();
-        if takes.iter().zip(&counts).any(|(take, count)| count.consumed > take.limit.points) {
-            for (take, count) in takes.iter().zip(&mut counts).filter(|(take, count)| !count.blocks(take)) {
+        if takes
+            .iter()
+            .zip(&counts)
+            .any(|(take, count)| count.consumed > take.limit.points)
+        {
+            for (take, count) in takes
+                .iter()
+                .zip(&mut counts)
+                .filter(|(take, count)| !count.blocks(take))
+            {
                 self.give_back(&take.key, now);
                 count.consumed -= 1;
             }
@@ -105,7 +126,12 @@ impl InMemoryFallback {
     }
 
     fn take(&mut self, take: &Take, now: Instant) -> Count {
-        let fresh = Counter { seen: 0, owed: 0, claimed: 0, ends: now + take.window() };
+        let fresh = Counter {
+            seen: 0,
+            owed: 0,
+            claimed: 0,
+            ends: now + take.window(),
+        };
         let counter = self.counters.entry(take.key.clone()).or_insert(fresh);
         if counter.ends <= now {
             *counter = fresh;
@@ -118,12 +144,20 @@ impl InMemoryFallback {
         if !busy && consumed == take.limit.points.saturating_add(1) && !take.block().is_zero() {
             counter.ends = now + take.block();
         }
-        Count { consumed, left: counter.ends - now, busy }
+        Count {
+            consumed,
+            left: counter.ends - now,
+            busy,
+        }
     }
 
     /// Gives a point back; whether that is all, because the store never knew of it.
     pub fn give_back(&mut self, key: &str, now: Instant) -> bool {
-        let Some(counter) = self.counters.get_mut(key).filter(|counter| counter.ends > now) else {
+        let Some(counter) = self
+            .counters
+            .get_mut(key)
+            .filter(|counter| counter.ends > now)
+        else {
             return false;
         };
         if counter.owed > 0 {
@@ -149,6 +183,9 @@ impl InMemoryFallback {
 
 /// How long the blocked ones of the counters are blocked; nothing if none is.
 pub(super) fn blocked(takes: &[Take], counts: &[Count]) -> Option<Duration> {
-    let blocking = takes.iter().zip(counts).filter(|(take, count)| count.blocks(take));
+    let blocking = takes
+        .iter()
+        .zip(counts)
+        .filter(|(take, count)| count.blocks(take));
     blocking.map(|(_, count)| count.left).max()
 }

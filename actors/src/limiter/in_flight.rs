@@ -55,6 +55,13 @@ impl InFlight {
     /// Whose turn it is to ask again for this counter. One at a time: those who merely ask would otherwise count as in
     /// flight for each other, and none of them would learn that the counter is used up.
     pub fn turn(&self, key: &str) -> Arc<Mutex<()>> {
-        Arc::clone(&self.counters.borrow_mut().entry(key.to_owned()).or_default().turn)
+        Arc::clone(
+            &self
+                .counters
+                .borrow_mut()
+                .entry(key.to_owned())
+                .or_default()
+                .turn,
+        )
     }
 }

@@ -135,17 +135,31 @@ impl LoginLimiter {
             LimiterStoreChoice::Postgres => Some(Rc::new(PostgresCounters::new(database))),
             LimiterStoreChoice::Memory => None,
         };
-        let reporter = store.as_ref().map_or_else(HealthReporter::off, |store| store.reporter().clone());
+        let reporter = store
+            .as_ref()
+            .map_or_else(HealthReporter::off, |store| store.reporter().clone());
         let insured = Arc::new(AtomicU64::new(0));
         let of_actor = Arc::clone(&insured);
-        let limiter = watch(MAX_IN_FLIGHT, move || RateLimiter::new(store.clone(), Arc::clone(&of_actor)));
-        Ok(LoginLimiter { limiter, options: Arc::new(options), insured, reporter })
+        let limiter = watch(MAX_IN_FLIGHT, move || {
+            RateLimiter::new(store.clone(), Arc::clone(&of_actor))
+        });
+        Ok(LoginLimiter {
+            limiter,
+            options: Arc::new(options),
+            insured,
+            reporter,
+        })
     }
 
     /// As [`LoginLimiter::admit`], for an attempt from one address.
     pub async fn reserve(&self, user_and_address: Option<&str>, address: &str) -> Verdict {
         let networks = [(address.to_owned(), 1)];
-        self.admit(&LoginAttempt { user_and_address, networks: &networks, ..LoginAttempt::default() }).await
+        self.admit(&LoginAttempt {
+            user_and_address,
+            networks: &networks,
+            ..LoginAttempt::default()
+        })
+        .await
     }
 
     /// Takes a point from each counter of the attempt. If one of them has none left, the others get theirs back. If
@@ -158,7 +172,8 @@ impl LoginLimiter {
 
     /// Counts a right attempt: how many of them an account may make is limited as well, since each opens a session.
     pub async fn count_right(&self, account: &str) -> Verdict {
-        self.take(vec![take(RIGHT, account, self.options.right)]).await
+        self.take(vec![take(RIGHT, account, self.options.right)])
+            .await
     }
 
     async fn take(&self, takes: Vec<Take>) -> Verdict {
@@ -175,13 +190,24 @@ impl LoginLimiter {
 
     /// Always in the same order of kinds, so that no two attempts wait for each other.
     fn takes(&self, attempt: &LoginAttempt<'_>) -> Vec<Take> {
-        let LimiterOptions { consecutive, slow, account, .. } = &*self.options;
+        let LimiterOptions {
+            consecutive,
+            slow,
+            account,
+            ..
+        } = &*self.options;
         if let Some(device) = attempt.device {
-            return vec![Take { starts_over: true, ..take(DEVICE, device, *consecutive) }];
+            return vec![Take {
+                starts_over: true,
+                ..take(DEVICE, device, *consecutive)
+            }];
         }
         let mut takes = Vec::with_capacity(8);
         if let Some(key) = attempt.user_and_address {
-            takes.push(Take { starts_over: true, ..take(CONSECUTIVE, key, *consecutive) });
+            takes.push(Take {
+                starts_over: true,
+                ..take(CONSECUTIVE, key, *consecutive)
+            });
         }
         if let Some(key) = attempt.account {
             for (step, (points, duration)) in GROWTH.into_iter().enumerate() {
@@ -194,8 +220,14 @@ impl LoginLimiter {
             }
         }
         for (network, times) in attempt.networks {
-            let limit = Limit { points: slow.points.saturating_mul(*times), ..*slow };
-            takes.push(Take { of_network: true, ..take(SLOW, network, limit) });
+            let limit = Limit {
+                points: slow.points.saturating_mul(*times),
+                ..*slow
+            };
+            takes.push(Take {
+                of_network: true,
+                ..take(SLOW, network, limit)
+            });
         }
         takes
     }
@@ -212,13 +244,20 @@ impl LoginLimiter {
 
     /// Nobody could tell whether the attempt was right: it costs nothing.
     pub async fn cancel(&self, reservation: Reservation) {
-        self.settle(reservation, |take| Settle::Back(take.key)).await;
+        self.settle(reservation, |take| Settle::Back(take.key))
+            .await;
     }
 
     async fn settle(&self, reservation: Reservation, how: impl Fn(Take) -> Settle) {
         let Reservation { takes, points } = reservation;
         let (reply, done) = oneshot::channel();
-        if self.send(Refund { settlements: takes.into_iter().map(how).collect(), reply }).await {
+        if self
+            .send(Refund {
+                settlements: takes.into_iter().map(how).collect(),
+                reply,
+            })
+            .await
+        {
             let _ = done.await;
         }
         // In flight until the points are back: anyone who asks meanwhile waits for them.
@@ -266,5 +305,12 @@ fn take(name: &str, key: &str, limit: Limit) -> Take {
             let _ = write!(text, "{byte:02x}");
         }
     }
-    Take { key: text, limit, amount: 1, in_flight: 0, of_network: false, starts_over: false }
+    Take {
+        key: text,
+        limit,
+        amount: 1,
+        in_flight: 0,
+        of_network: false,
+        starts_over: false,
+    }
 }

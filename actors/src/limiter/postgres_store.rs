@@ -35,7 +35,9 @@ impl PostgresCounters {
     pub fn new(database: &Database) -> Self {
         // A commit that waits for the disk would let too few attempts through a second, and a crash that
         // forgives the last moment's attempts is no worse than one of Redis.
-        PostgresCounters { twin: PostgresStoreClient::connect(database, Durability::Relaxed, STATEMENTS) }
+        PostgresCounters {
+            twin: PostgresStoreClient::connect(database, Durability::Relaxed, STATEMENTS),
+        }
     }
 }
 
@@ -48,12 +50,28 @@ impl LimiterStore for PostgresCounters {
         let twin = self.twin.clone();
         async move {
             let keys: Vec<&str> = takes.iter().map(|take| take.key.as_str()).collect();
-            let points: Vec<i32> = takes.iter().map(|take| int(u128::from(take.limit.points))).collect();
-            let amounts: Vec<i32> = takes.iter().map(|take| int(u128::from(take.amount))).collect();
-            let windows: Vec<i64> = takes.iter().map(|take| bigint(take.window().as_millis())).collect();
-            let blocks: Vec<i64> = takes.iter().map(|take| bigint(take.block().as_millis())).collect();
-            let in_flight: Vec<i32> = takes.iter().map(|take| int(u128::from(take.in_flight))).collect();
-            let params: [&(dyn ToSql + Sync); 6] = [&keys, &points, &amounts, &windows, &blocks, &in_flight];
+            let points: Vec<i32> = takes
+                .iter()
+                .map(|take| int(u128::from(take.limit.points)))
+                .collect();
+            let amounts: Vec<i32> = takes
+                .iter()
+                .map(|take| int(u128::from(take.amount)))
+                .collect();
+            let windows: Vec<i64> = takes
+                .iter()
+                .map(|take| bigint(take.window().as_millis()))
+                .collect();
+            let blocks: Vec<i64> = takes
+                .iter()
+                .map(|take| bigint(take.block().as_millis()))
+                .collect();
+            let in_flight: Vec<i32> = takes
+                .iter()
+                .map(|take| int(u128::from(take.in_flight)))
+                .collect();
+            let params: [&(dyn ToSql + Sync); 6] =
+                [&keys, &points, &amounts, &windows, &blocks, &in_flight];
             let rows = twin.ask_once(RESERVE, &params).await?;
             rows.iter().map(counted).collect()
         }
@@ -86,7 +104,11 @@ impl LimiterStore for PostgresCounters {
 fn counted(row: &Row) -> Result<Count, String> {
     let said = |error: tokio_postgres::Error| format!("PostgreSQL: {error}");
     let consumed: i32 = row.try_get(0).map_err(said)?;
-    Ok(count(i64::from(consumed), row.try_get(1).map_err(said)?, row.try_get(2).map_err(said)?))
+    Ok(count(
+        i64::from(consumed),
+        row.try_get(1).map_err(said)?,
+        row.try_get(2).map_err(said)?,
+    ))
 }
 
 fn int(number: u128) -> i32 {

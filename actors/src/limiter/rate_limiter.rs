@@ -73,7 +73,9 @@ impl RateLimiter {
             in_flight: InFlight::default(),
             insured,
         };
-        RateLimiter { counters: Rc::new(counters) }
+        RateLimiter {
+            counters: Rc::new(counters),
+        }
     }
 
     fn sweep(&self) {
@@ -140,10 +142,18 @@ impl Counters {
         let mut turn = None;
         loop {
             let points = self.in_flight.begin(&mut takes);
-            let Some(counts) = self.reserve(&mut takes).await else { return Verdict::Overloaded };
+            let Some(counts) = self.reserve(&mut takes).await else {
+                return Verdict::Overloaded;
+            };
             let used_up = blocked(&takes, &counts).is_some();
-            let busy = takes.iter().zip(&counts).find(|(_, count)| count.busy).filter(|_| !used_up);
-            let Some((take, _)) = busy else { return verdict(takes, &counts, points) };
+            let busy = takes
+                .iter()
+                .zip(&counts)
+                .find(|(_, count)| count.busy)
+                .filter(|_| !used_up);
+            let Some((take, _)) = busy else {
+                return verdict(takes, &counts, points);
+            };
             drop(points);
             if turn.is_none() {
                 let wait = self.in_flight.turn(&take.key).lock_owned();
@@ -151,7 +161,9 @@ impl Counters {
             }
             if turn.is_none() || began.elapsed() >= BUSY_TIMEOUT {
                 LOGIN_ATTEMPTS.one(Said::Busy);
-                return Verdict::Blocked { retry_after: BUSY_RETRY };
+                return Verdict::Blocked {
+                    retry_after: BUSY_RETRY,
+                };
             }
             sleep(BUSY_PAUSE).await;
         }
@@ -159,7 +171,9 @@ impl Counters {
 
     /// The counts of all the takes; nothing if there is no room to count.
     async fn reserve(&self, takes: &mut [Take]) -> Option<Vec<Count>> {
-        let Some(store) = &self.store else { return self.reserve_here(takes) };
+        let Some(store) = &self.store else {
+            return self.reserve_here(takes);
+        };
         let asked = {
             let (mut fallback, now) = (self.fallback.borrow_mut(), Instant::now());
             for take in &mut *takes {
@@ -174,8 +188,9 @@ impl Counters {
                     tracing::info!("login attempts are counted in the store again");
                 }
                 let (mut fallback, now) = (self.fallback.borrow_mut(), Instant::now());
-                let follow =
-                    |(take, count): (&Take, Count)| fallback.follow(&take.key, take.amount - 1, count, now);
+                let follow = |(take, count): (&Take, Count)| {
+                    fallback.follow(&take.key, take.amount - 1, count, now)
+                };
                 Some(takes.iter().zip(counts).map(follow).collect())
             }
             Err(reason) => {
@@ -199,7 +214,10 @@ impl Counters {
     }
 
     fn reserve_here(&self, takes: &[Take]) -> Option<Vec<Count>> {
-        self.fallback.borrow_mut().reserve(takes, Instant::now()).ok()
+        self.fallback
+            .borrow_mut()
+            .reserve(takes, Instant::now())
+            .ok()
     }
 
     async fn settle(&self, mut settlements: Vec<Settle>) {
@@ -226,9 +244,16 @@ impl Counters {
 
 fn verdict(takes: Vec<Take>, counts: &[Count], points: Vec<Point>) -> Verdict {
     if let Some(retry_after) = blocked(&takes, counts) {
-        let mut blocking = takes.iter().zip(counts).filter(|(take, count)| count.blocks(take));
+        let mut blocking = takes
+            .iter()
+            .zip(counts)
+            .filter(|(take, count)| count.blocks(take));
         let of_network = blocking.any(|(take, _)| take.of_network);
-        LOGIN_ATTEMPTS.one(if of_network { Said::Address } else { Said::User });
+        LOGIN_ATTEMPTS.one(if of_network {
+            Said::Address
+        } else {
+            Said::User
+        });
         return Verdict::Blocked { retry_after };
     }
     LOGIN_ATTEMPTS.one(Said::Admitted);

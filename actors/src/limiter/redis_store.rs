@@ -39,15 +39,20 @@ impl LimiterStore for RedisCounters {
         async move {
             let mut invocation = script.prepare_invoke();
             for take in &takes {
-                invocation.key(&take.key).arg(take.limit.points).arg(take.amount);
+                invocation
+                    .key(&take.key)
+                    .arg(take.limit.points)
+                    .arg(take.amount);
                 invocation
                     .arg(milliseconds(take.window()))
                     .arg(milliseconds(take.block()))
                     .arg(take.in_flight);
             }
             let numbers: Vec<i64> = redis.ask_once(&invocation).await?;
-            let counts: Vec<Count> =
-                numbers.chunks_exact(3).map(|of| count(of[0], of[1], of[2] == 1)).collect();
+            let counts: Vec<Count> = numbers
+                .chunks_exact(3)
+                .map(|of| count(of[0], of[1], of[2] == 1))
+                .collect();
             if counts.len() == takes.len() {
                 Ok(counts)
             } else {

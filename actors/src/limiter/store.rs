@@ -29,7 +29,11 @@ pub(super) struct Take {
 
 impl Take {
     pub fn window(&self) -> Duration {
-        if self.limit.duration.is_zero() { FOREVER } else { self.limit.duration.min(FOREVER) }
+        if self.limit.duration.is_zero() {
+            FOREVER
+        } else {
+            self.limit.duration.min(FOREVER)
+        }
     }
 
     pub fn block(&self) -> Duration {

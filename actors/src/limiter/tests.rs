@@ -12,8 +12,11 @@ use super::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Verdict, ta
 use crate::database::{Database, DatabaseOptions};
 use crate::watch::Context;
 
-const LIMIT: Limit =
-    Limit { points: 3, duration: Duration::from_secs(60), block_duration: Duration::from_secs(600) };
+const LIMIT: Limit = Limit {
+    points: 3,
+    duration: Duration::from_secs(60),
+    block_duration: Duration::from_secs(600),
+};
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -45,7 +48,10 @@ async fn a_limiter_that_panicked_is_rebuilt_and_serves_whoever_asks_meanwhile() 
     let limiter = in_memory();
     for broken in 1..4 {
         let address = limiter.limiter.wait().await.unwrap();
-        assert!(address.send(Break).await.is_err(), "the message in hand is lost");
+        assert!(
+            address.send(Break).await.is_err(),
+            "the message in hand is lost"
+        );
         let verdict = limiter.reserve(None, "192.0.2.1").await;
         assert!(matches!(verdict, Verdict::Admitted(_)), "{verdict:?}");
         assert_eq!(limiter.restarts().panicked, broken);
@@ -57,12 +63,20 @@ fn one() -> [Take; 1] {
 }
 
 fn counted(consumed: u32) -> Count {
-    Count { consumed, left: Duration::from_secs(60), busy: false }
+    Count {
+        consumed,
+        left: Duration::from_secs(60),
+        busy: false,
+    }
 }
 
 #[tokio::test]
 async fn memory_goes_on_where_the_store_stopped() {
-    let (mut fallback, now, key) = (InMemoryFallback::default(), Instant::now(), one()[0].key.clone());
+    let (mut fallback, now, key) = (
+        InMemoryFallback::default(),
+        Instant::now(),
+        one()[0].key.clone(),
+    );
     assert_eq!(fallback.claim(&key, now), 0);
     fallback.follow(&key, 0, counted(2), now);
     let counts = fallback.reserve(&one(), now).unwrap();
@@ -73,7 +87,11 @@ async fn memory_goes_on_where_the_store_stopped() {
 
 #[tokio::test]
 async fn what_memory_counted_is_handed_over_once() {
-    let (mut fallback, now, key) = (InMemoryFallback::default(), Instant::now(), one()[0].key.clone());
+    let (mut fallback, now, key) = (
+        InMemoryFallback::default(),
+        Instant::now(),
+        one()[0].key.clone(),
+    );
     fallback.reserve(&one(), now).unwrap();
     fallback.reserve(&one(), now).unwrap();
     let claimed = fallback.claim(&key, now);
@@ -89,7 +107,11 @@ async fn what_memory_counted_is_handed_over_once() {
 
 #[tokio::test]
 async fn a_late_answer_of_the_store_forgives_nothing() {
-    let (mut fallback, now, key) = (InMemoryFallback::default(), Instant::now(), one()[0].key.clone());
+    let (mut fallback, now, key) = (
+        InMemoryFallback::default(),
+        Instant::now(),
+        one()[0].key.clone(),
+    );
     // Two attempts that the store does not answer, while a third one's answer is on its way.
     fallback.reserve(&one(), now).unwrap();
     fallback.reserve(&one(), now).unwrap();
@@ -98,7 +120,11 @@ async fn a_late_answer_of_the_store_forgives_nothing() {
 
 #[tokio::test]
 async fn what_has_ended_is_forgotten() {
-    let (mut fallback, now, key) = (InMemoryFallback::default(), Instant::now(), one()[0].key.clone());
+    let (mut fallback, now, key) = (
+        InMemoryFallback::default(),
+        Instant::now(),
+        one()[0].key.clone(),
+    );
     fallback.reserve(&one(), now).unwrap();
     let later = now + LIMIT.duration;
     assert_eq!(fallback.claim(&key, later), 0);

@@ -24,10 +24,15 @@ pub struct AnswerTurn {
 
 impl Answering {
     pub async fn turn(&self, owner: &Owner) -> AnswerTurn {
-        let mut turn = AnswerTurn { owner: None, permit: None, answering: self.clone() };
+        let mut turn = AnswerTurn {
+            owner: None,
+            permit: None,
+            answering: self.clone(),
+        };
         if matches!(owner, Owner::User(_)) {
             let one = || Arc::new(Semaphore::new(1));
-            let semaphore = Arc::clone(self.0.borrow_mut().entry(owner.clone()).or_insert_with(one));
+            let semaphore =
+                Arc::clone(self.0.borrow_mut().entry(owner.clone()).or_insert_with(one));
             // Also who gives up waiting leaves nothing behind.
             turn.owner = Some(owner.clone());
             // Never closed.
@@ -39,11 +44,16 @@ impl Answering {
 
 impl Drop for AnswerTurn {
     fn drop(&mut self) {
-        let Some(owner) = self.owner.take() else { return };
+        let Some(owner) = self.owner.take() else {
+            return;
+        };
         drop(self.permit.take());
         let mut of_owner = self.answering.0.borrow_mut();
         // Anyone who waits for it holds it as well.
-        if of_owner.get(&owner).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
+        if of_owner
+            .get(&owner)
+            .is_some_and(|semaphore| Arc::strong_count(semaphore) == 1)
+        {
             of_owner.remove(&owner);
         }
     }

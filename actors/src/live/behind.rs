@@ -77,7 +77,9 @@ impl Pace {
     }
 
     fn waits_for_all(&self, clients: &[Clients]) -> bool {
-        clients.iter().all(|of_worker| self.0.borrow().contains(of_worker))
+        clients
+            .iter()
+            .all(|of_worker| self.0.borrow().contains(of_worker))
     }
 
     /// They are waited for; whether they were not before.
@@ -117,8 +119,16 @@ impl Behind {
     }
 
     /// Of a group that has been the hub's.
-    pub fn level_with_the_hub(id: GroupId, interest: Interest, at: Progress, until: Instant) -> Self {
-        Behind { has_caught_up: true, ..Behind::new(id, interest, at, until) }
+    pub fn level_with_the_hub(
+        id: GroupId,
+        interest: Interest,
+        at: Progress,
+        until: Instant,
+    ) -> Self {
+        Behind {
+            has_caught_up: true,
+            ..Behind::new(id, interest, at, until)
+        }
     }
 
     /// All groups that share the place.
@@ -147,7 +157,12 @@ impl Behind {
     /// Up to where everything has been delivered, if a cursor can tell: it cannot in the middle of a transaction of which
     /// nothing is known but how many rows were read.
     fn reached(&self) -> Option<Cursor> {
-        let Progress { epoch, place, after, .. } = self.at;
+        let Progress {
+            epoch,
+            place,
+            after,
+            ..
+        } = self.at;
         if place.is_whole() {
             let whole = Cursor::after(epoch, place.position);
             return Some(after.map_or(whole, |after| after.max(whole)));
@@ -157,9 +172,14 @@ impl Behind {
 
     /// One place of two: where the one is that is further behind.
     fn shared_with(self, other: Behind) -> Behind {
-        let (mut behind, front) =
-            if self.reached() <= other.reached() { (self, other) } else { (other, self) };
-        behind.ahead.extend(front.reached().map(|reached| (front.id, reached)));
+        let (mut behind, front) = if self.reached() <= other.reached() {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        behind
+            .ahead
+            .extend(front.reached().map(|reached| (front.id, reached)));
         behind.ahead.extend(front.ahead);
         behind.until = behind.until.max(front.until);
         behind.since = behind.since.min(front.since);
@@ -173,8 +193,14 @@ impl Behind {
         let mut groups = groups.borrow_mut();
         self.ahead.retain(|(id, _)| groups.is_wanted(*id));
         if !groups.is_wanted(self.id) {
-            let nearest = self.ahead.iter().enumerate().min_by_key(|(_, (_, cursor))| *cursor);
-            let Some((nearest, _)) = nearest else { return false };
+            let nearest = self
+                .ahead
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, (_, cursor))| *cursor);
+            let Some((nearest, _)) = nearest else {
+                return false;
+            };
             let (id, cursor) = self.ahead.swap_remove(nearest);
             self.id = id;
             let at = Progress::from(cursor);
@@ -215,17 +241,32 @@ impl Behind {
 
     /// What each group gets of events that follow the place.
     pub fn parts(&self, events: Vec<Delivered>) -> Vec<(GroupId, Vec<Delivered>)> {
-        let after =
-            |cursor: Cursor| events.iter().filter(move |event| event.cursor > cursor).cloned().collect();
-        let mut parts: Vec<_> = self.ahead.iter().map(|(id, cursor)| (*id, after(*cursor))).collect();
+        let after = |cursor: Cursor| {
+            events
+                .iter()
+                .filter(move |event| event.cursor > cursor)
+                .cloned()
+                .collect()
+        };
+        let mut parts: Vec<_> = self
+            .ahead
+            .iter()
+            .map(|(id, cursor)| (*id, after(*cursor)))
+            .collect();
         parts.push((self.id, events));
         parts
     }
 
     /// One change alone could not be decided: it is tried again after a pause.
     pub fn postpone(&mut self, statement: Duration, now: Instant) {
-        let pause = self.stuck.map_or(FIRST_PAUSE, |stuck| (stuck.pause * 2).min(MAX_PAUSE));
-        self.stuck = Some(Stuck { statement, again: now + pause, pause });
+        let pause = self
+            .stuck
+            .map_or(FIRST_PAUSE, |stuck| (stuck.pause * 2).min(MAX_PAUSE));
+        self.stuck = Some(Stuck {
+            statement,
+            again: now + pause,
+            pause,
+        });
     }
 }
 
@@ -252,7 +293,10 @@ impl Lane {
 
     /// Up to where a group has been served.
     pub fn reached(&self, id: GroupId) -> Option<Cursor> {
-        let place = self.places.iter().find(|place| place.ids().any(|one| one == id))?;
+        let place = self
+            .places
+            .iter()
+            .find(|place| place.ids().any(|one| one == id))?;
         let ahead = place.ahead.iter().find(|(one, _)| *one == id);
         ahead.map(|(_, cursor)| *cursor).or_else(|| place.reached())
     }
@@ -260,7 +304,10 @@ impl Lane {
     /// At the end; one that is equal comes with it.
     pub fn put(&mut self, mut behind: Behind) {
         while self.of_hash.contains_key(&behind.hash)
-            && let Some(equal) = self.places.iter().position(|other| other.may_share_with(&behind))
+            && let Some(equal) = self
+                .places
+                .iter()
+                .position(|other| other.may_share_with(&behind))
             && let Some(other) = self.places.remove(equal)
         {
             self.forget(other.hash);
@@ -315,27 +362,52 @@ mod tests {
             let interests = ["id", "name"].map(|field| {
                 let text = format!("subscription {{ fan {{ node {{ {field} }} }} }}");
                 let prepared = requests.prepare(&text, None, &Limits::UNLIMITED).unwrap();
-                let variables = requests.coerce(&prepared.operation, &serde_json::Map::new()).unwrap();
-                let fans = planner.subscription(&prepared, variables, PageLimits::default(), None).unwrap();
+                let variables = requests
+                    .coerce(&prepared.operation, &serde_json::Map::new())
+                    .unwrap();
+                let fans = planner
+                    .subscription(&prepared, variables, PageLimits::default(), None)
+                    .unwrap();
                 Interest::Events(Arc::new(fans))
             });
-            World { groups: RefCell::default(), interests }
+            World {
+                groups: RefCell::default(),
+                interests,
+            }
         }
 
         /// A group with one member that has had everything up to a position.
         fn behind(&self, interest: usize, slot: u64, position: u64) -> (Behind, Presence) {
             let (interest, presence) = (self.interests[interest].clone(), Presence::new());
             let (member, owner) = (Member { worker: 0, slot }, Owner::User("a".into()));
-            let id =
-                self.groups.borrow_mut().add_detached(member, interest.clone(), &owner, presence.clone());
-            let at = Progress { epoch: 1, place: Place::after(position), counted: (0, 0), after: None };
+            let id = self.groups.borrow_mut().add_detached(
+                member,
+                interest.clone(),
+                &owner,
+                presence.clone(),
+            );
+            let at = Progress {
+                epoch: 1,
+                place: Place::after(position),
+                counted: (0, 0),
+                after: None,
+            };
             (Behind::new(id, interest, at, Instant::now()), presence)
         }
     }
 
     fn events(positions: std::ops::RangeInclusive<u64>) -> Vec<Delivered> {
-        let cursor = |position| Cursor { epoch: 1, position, part: 0 };
-        positions.map(|at| Delivered { payload: Bytes::new(), cursor: cursor(at) }).collect()
+        let cursor = |position| Cursor {
+            epoch: 1,
+            position,
+            part: 0,
+        };
+        positions
+            .map(|at| Delivered {
+                payload: Bytes::new(),
+                cursor: cursor(at),
+            })
+            .collect()
     }
 
     #[test]
@@ -351,12 +423,24 @@ mod tests {
         assert!(shared.settle(&world.groups));
         assert_eq!((shared.id, shared.at.place), (ids[1], Place::after(4)));
         let counts = |parts: Vec<(GroupId, Vec<Delivered>)>| {
-            ids.map(|id| parts.iter().find(|(one, _)| *one == id).map(|(_, events)| events.len()))
+            ids.map(|id| {
+                parts
+                    .iter()
+                    .find(|(one, _)| *one == id)
+                    .map(|(_, events)| events.len())
+            })
         };
-        assert_eq!(counts(shared.parts(events(5..=12))), [Some(2), Some(8), Some(5)]);
+        assert_eq!(
+            counts(shared.parts(events(5..=12))),
+            [Some(2), Some(8), Some(5)]
+        );
         shared.at.place = Place::after(7);
         assert!(shared.settle(&world.groups) && !shared.is_together());
-        assert_eq!(counts(shared.parts(events(8..=12))), [Some(2), Some(5), None], "two are one");
+        assert_eq!(
+            counts(shared.parts(events(8..=12))),
+            [Some(2), Some(5), None],
+            "two are one"
+        );
         shared.at.place = Place::after(12);
         assert!(shared.settle(&world.groups) && shared.is_together());
         assert_eq!(world.groups.borrow().members_of(shared.id).count(), 3);
@@ -373,7 +457,11 @@ mod tests {
         let mut shared = lane.take().unwrap();
         of_back.leave();
         assert!(shared.settle(&world.groups));
-        assert_eq!((shared.id, shared.at.after), (id, Some(Cursor::after(1, 10))), "it gets nothing twice");
+        assert_eq!(
+            (shared.id, shared.at.after),
+            (id, Some(Cursor::after(1, 10))),
+            "it gets nothing twice"
+        );
         of_front.leave();
         assert!(!shared.settle(&world.groups), "nobody is left");
     }
@@ -388,7 +476,10 @@ mod tests {
         lane.put(afar);
         assert_eq!(lane.len(), 2);
         let (level, mut afar) = (lane.take().unwrap(), lane.take().unwrap());
-        assert_eq!((level.at.place, afar.at.place), (Place::after(10), Place::after(4)));
+        assert_eq!(
+            (level.at.place, afar.at.place),
+            (Place::after(10), Place::after(4))
+        );
         lane.put(level);
         (afar.at.place, afar.has_caught_up) = (Place::after(12), true);
         lane.put(afar);
@@ -402,7 +493,10 @@ mod tests {
         let now = Instant::now();
         for expected in [1, 2, 4, 8, 16, 16] {
             behind.postpone(Duration::from_secs(1), now);
-            assert_eq!(behind.stuck.unwrap().again - now, Duration::from_secs(expected));
+            assert_eq!(
+                behind.stuck.unwrap().again - now,
+                Duration::from_secs(expected)
+            );
         }
     }
 }

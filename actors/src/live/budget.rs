@@ -36,7 +36,10 @@ struct Account {
 impl Budgets {
     /// `of_user`: what one user may take at once.
     pub fn new(of_user: Duration) -> Self {
-        Budgets { of_user, accounts: RefCell::default() }
+        Budgets {
+            of_user,
+            accounts: RefCell::default(),
+        }
     }
 
     /// What an owner may take in one go.
@@ -71,7 +74,11 @@ impl Budgets {
         if accounts.len() >= MANY && !accounts.contains_key(owner) {
             accounts.retain(|_, account| account.says_something(now));
         }
-        let fresh = || Account { left: whole, refilled: now, penalty: None };
+        let fresh = || Account {
+            left: whole,
+            refilled: now,
+            penalty: None,
+        };
         let account = accounts.entry(owner.clone()).or_insert_with(fresh);
         account.refill(whole, owner, now);
         account.left = account.left.saturating_sub(took);
@@ -81,7 +88,9 @@ impl Budgets {
     pub fn penalize(&self, owner: &Owner, now: Instant) -> Instant {
         self.charge(owner, Duration::ZERO, now);
         let mut accounts = self.accounts.borrow_mut();
-        let Some(account) = accounts.get_mut(owner) else { return now + FIRST_PENALTY };
+        let Some(account) = accounts.get_mut(owner) else {
+            return now + FIRST_PENALTY;
+        };
         let lasts = match account.penalty {
             // Several of its groups at once are one offence.
             Some((until, _)) if now < until => return until,
@@ -99,7 +108,9 @@ impl Budgets {
             return None;
         }
         let accounts = self.accounts.borrow();
-        let account = accounts.get(owner).filter(|account| account.is_penalized(now))?;
+        let account = accounts
+            .get(owner)
+            .filter(|account| account.is_penalized(now))?;
         account.penalty.map(|(until, _)| until)
     }
 
@@ -123,7 +134,9 @@ impl Account {
 
     /// Whether a new account would be another.
     fn says_something(&self, now: Instant) -> bool {
-        let remembered = self.penalty.is_some_and(|(until, lasts)| now < until + lasts * SHARE);
+        let remembered = self
+            .penalty
+            .is_some_and(|(until, lasts)| now < until + lasts * SHARE);
         remembered || now.saturating_duration_since(self.refilled) < SERVICE_BUDGET * SHARE
     }
 }
@@ -144,12 +157,20 @@ mod tests {
         assert_eq!(budgets.left(&user("a"), start), 50 * MS);
         budgets.charge(&user("a"), 40 * MS, start);
         assert_eq!(budgets.left(&user("a"), start), 10 * MS);
-        assert_eq!(budgets.left(&user("b"), start), 50 * MS, "another's is another's");
+        assert_eq!(
+            budgets.left(&user("b"), start),
+            50 * MS,
+            "another's is another's"
+        );
         assert_eq!(budgets.left(&user("a"), start + 100 * MS), 20 * MS);
         assert_eq!(budgets.left(&user("a"), start + 10_000 * MS), 50 * MS);
         budgets.charge(&Owner::Service, 40 * MS, start);
         budgets.penalize(&Owner::Service, start);
-        assert_eq!(budgets.left(&Owner::Service, start), SERVICE_BUDGET, "of each of its groups");
+        assert_eq!(
+            budgets.left(&Owner::Service, start),
+            SERVICE_BUDGET,
+            "of each of its groups"
+        );
         assert_eq!(budgets.penalized_until(&Owner::Service, start), None);
     }
 
@@ -161,7 +182,11 @@ mod tests {
             let until = budgets.penalize(&a, now);
             lasted = until - now;
             assert_eq!(lasted, Duration::from_secs(expected));
-            assert_eq!(budgets.penalize(&a, until - MS), until, "once for all its groups");
+            assert_eq!(
+                budgets.penalize(&a, until - MS),
+                until,
+                "once for all its groups"
+            );
             assert_eq!(budgets.left(&a, now), Duration::ZERO);
             assert_eq!(budgets.penalized_until(&a, now), Some(until));
             assert_eq!(budgets.penalized_until(&user("b"), now), None);

@@ -36,7 +36,12 @@ pub(super) struct Arriving {
 }
 
 pub(super) async fn catch_up(core: Rc<Core>, hub: Addr<Hub>, arriving: Arriving, from: Cursor) {
-    let way = CatchUp { core: &core, hub: &hub, arriving: &arriving, from };
+    let way = CatchUp {
+        core: &core,
+        hub: &hub,
+        arriving: &arriving,
+        from,
+    };
     let reason = match AssertUnwindSafe(way.go()).catch_unwind().await {
         Ok(Ok(())) => return,
         Ok(Err(reason)) => reason,
@@ -72,7 +77,9 @@ impl CatchUp<'_> {
             // For one step: others are waiting, and anyone who waits for its client to read holds up nobody.
             let turn = self.core.turns.take(&self.arriving.owner).await;
             // Asked for before each step: what is forgotten meanwhile was not forgotten yet when it was read.
-            let state = self.patiently(async || self.core.history.log.state().await).await?;
+            let state = self
+                .patiently(async || self.core.history.log.state().await)
+                .await?;
             // The hub is of another epoch until its feed has found out that there is a new one: it is no goal then.
             let goal = self.core.place_in(state.epoch);
             let ahead = from.position > state.position.max(goal.map_or(0, |goal| goal.position));
@@ -88,7 +95,10 @@ impl CatchUp<'_> {
                 continue;
             };
             if at.place < goal {
-                let penalized = self.core.budgets.penalized_until(&self.arriving.owner, Instant::now());
+                let penalized = self
+                    .core
+                    .budgets
+                    .penalized_until(&self.arriving.owner, Instant::now());
                 if let Some(until) = penalized {
                     self.core.go_slow(self.arriving.clone(), at, until);
                     return Ok(());
@@ -103,7 +113,10 @@ impl CatchUp<'_> {
                         at = next;
                     }
                     Step::Costly => {
-                        let until = self.core.budgets.penalize(&self.arriving.owner, Instant::now());
+                        let until = self
+                            .core
+                            .budgets
+                            .penalize(&self.arriving.owner, Instant::now());
                         self.core.go_slow(self.arriving.clone(), at, until);
                         return Ok(());
                     }
@@ -117,7 +130,14 @@ impl CatchUp<'_> {
             } else {
                 drop(turn);
             }
-            match self.hub.send(Join { arriving: self.arriving.clone(), at }).await {
+            match self
+                .hub
+                .send(Join {
+                    arriving: self.arriving.clone(),
+                    at,
+                })
+                .await
+            {
                 Ok(Joined::Done) => return Ok(()),
                 Ok(Joined::TooFar | Joined::Costly(_)) => {}
                 // Another node has been quicker, and this one will come there too.
@@ -125,7 +145,11 @@ impl CatchUp<'_> {
                 // However often the hub moves on meanwhile: others of the owner have just joined.
                 Ok(Joined::Exhausted) => sleep(PAUSE).await,
                 Ok(Joined::Failed(reason)) => return Err(reason),
-                Err(_) => return Err(LiveError::Unavailable("subscriptions are being rebuilt".to_owned())),
+                Err(_) => {
+                    return Err(LiveError::Unavailable(
+                        "subscriptions are being rebuilt".to_owned(),
+                    ));
+                }
             }
         }
     }
@@ -133,20 +157,41 @@ impl CatchUp<'_> {
     /// Reads a page, on the connection of those who arrive.
     pub async fn read(&self, at: Progress, goal: Place) -> Result<Step, LineError> {
         let history = &self.core.history;
-        let Page { state, pieces, next } = history.log.read(at.place, goal.position).await?;
+        let Page {
+            state,
+            pieces,
+            next,
+        } = history.log.read(at.place, goal.position).await?;
         if state.epoch != at.epoch || state.has_forgotten_after(at.place) {
             return Ok(Step::Forgotten);
         }
         let mut counted = at.counted;
         let pieces = history.interpret(&pieces, &mut counted);
         let interest = &self.arriving.interest;
-        let ats = Decider::admitted(interest, &pieces, &Decider::all(&pieces), at.epoch, at.after);
-        match history.events(interest, &pieces, &ats, at.epoch, &Meter::unlimited()).await {
+        let ats = Decider::admitted(
+            interest,
+            &pieces,
+            &Decider::all(&pieces),
+            at.epoch,
+            at.after,
+        );
+        match history
+            .events(interest, &pieces, &ats, at.epoch, &Meter::unlimited())
+            .await
+        {
             Ok(events) => {
                 history.still_logged(&pieces, at.epoch).await?;
                 // In the middle of a transaction the place alone does not tell what has been delivered.
                 let after = last_cursor(&pieces, &ats, at.epoch).or(at.after);
-                Ok(Step::Events { events, next: Progress { place: next, counted, after, ..at } })
+                Ok(Step::Events {
+                    events,
+                    next: Progress {
+                        place: next,
+                        counted,
+                        after,
+                        ..at
+                    },
+                })
             }
             Err(LineError::Slow(_)) => Ok(Step::Costly),
             Err(error) => Err(error),
@@ -157,13 +202,19 @@ impl CatchUp<'_> {
     async fn deliver(&self, events: Vec<Delivered>) {
         let member = self.arriving.member;
         let slots: Arc<[u64]> = [member.slot].into();
-        let deliver = Deliver { slots: Arc::clone(&slots), events: events.into() };
+        let deliver = Deliver {
+            slots: Arc::clone(&slots),
+            events: events.into(),
+        };
         self.core.send(member.worker, deliver).await;
         self.core.drained(member.worker, slots).await;
     }
 
     /// Tries again while the database is away, for a while.
-    async fn patiently<T>(&self, ask: impl AsyncFn() -> Result<T, LineError>) -> Result<T, LiveError> {
+    async fn patiently<T>(
+        &self,
+        ask: impl AsyncFn() -> Result<T, LineError>,
+    ) -> Result<T, LiveError> {
         let began = Instant::now();
         loop {
             match ask().await {

@@ -64,11 +64,19 @@ pub(super) struct Meter {
 
 impl Meter {
     pub fn new(allowance: Duration, owner: &Owner) -> Self {
-        Meter { allowance, spent: Cell::default(), of_service: *owner == Owner::Service }
+        Meter {
+            allowance,
+            spent: Cell::default(),
+            of_service: *owner == Owner::Service,
+        }
     }
 
     pub fn unlimited() -> Self {
-        Meter { allowance: Duration::MAX, spent: Cell::default(), of_service: false }
+        Meter {
+            allowance: Duration::MAX,
+            spent: Cell::default(),
+            of_service: false,
+        }
     }
 
     pub fn spent(&self) -> Duration {
@@ -111,7 +119,10 @@ impl Decider {
             }
             let changes = self.planner.changes(rows, *position, counted.1);
             counted.1 += u32::try_from(changes.len()).unwrap_or(u32::MAX);
-            interpreted.push(Piece { position: *position, changes });
+            interpreted.push(Piece {
+                position: *position,
+                changes,
+            });
         }
         self.thread.add(began.elapsed());
         interpreted
@@ -160,7 +171,10 @@ impl Decider {
                 }
             }
         }
-        Ok(found.into_iter().map(|(id, ats)| (id, ats.into_iter().collect())).collect())
+        Ok(found
+            .into_iter()
+            .map(|(id, ats)| (id, ats.into_iter().collect()))
+            .collect())
     }
 
     /// The values on each path of each change.
@@ -175,7 +189,9 @@ impl Decider {
         let rows = runs.iter().map(|run| async {
             let statement = self.planner.probe(model, paths, &changes(pieces, run));
             let rows = self.log.rows(&statement).await?;
-            rows.iter().map(|row| Ok((*at(run, row)?, ordinal(row, 1)?, text(row, 2)?))).collect()
+            rows.iter()
+                .map(|row| Ok((*at(run, row)?, ordinal(row, 1)?, text(row, 2)?)))
+                .collect()
         });
         let found: Vec<Vec<_>> = stream::iter(rows).buffered(PIPELINED).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
@@ -189,7 +205,9 @@ impl Decider {
         epoch: u64,
         after: Option<Cursor>,
     ) -> Vec<At> {
-        let Interest::Events(subscription) = interest else { return ats.to_vec() };
+        let Interest::Events(subscription) = interest else {
+            return ats.to_vec();
+        };
         let admitted = |at: &&At| {
             let change = &pieces[at.0].changes[at.1];
             change.model == subscription.model()
@@ -211,7 +229,10 @@ impl Decider {
         let subscription = match interest {
             Interest::Events(subscription) => subscription,
             Interest::Touch(_) => {
-                let touch = |at: &At| Delivered { payload: Bytes::new(), cursor: cursor(pieces, *at, epoch) };
+                let touch = |at: &At| Delivered {
+                    payload: Bytes::new(),
+                    cursor: cursor(pieces, *at, epoch),
+                };
                 return Ok(ats.last().map(touch).into_iter().collect());
             }
         };
@@ -224,7 +245,10 @@ impl Decider {
                 crash_point("event-encode");
                 let cursor = cursor(pieces, at, epoch);
                 let began = Instant::now();
-                found.push(Delivered { payload: (self.encode)(subscription, &payload, cursor), cursor });
+                found.push(Delivered {
+                    payload: (self.encode)(subscription, &payload, cursor),
+                    cursor,
+                });
                 self.took_here(meter, began.elapsed());
             }
         }
@@ -243,10 +267,17 @@ impl Decider {
         let statement = self.planner.payloads(subscription, &changes(pieces, run));
         self.took_here(meter, began.elapsed());
         let statement = statement.map_err(|error| LineError::Rejected(error.to_string()))?;
-        let line = if meter.of_service { &self.trusted } else { &self.groups };
+        let line = if meter.of_service {
+            &self.trusted
+        } else {
+            &self.groups
+        };
         let (rows, took) = line.timed_rows(&statement).await;
         meter.add(took);
-        rows?.iter().map(|row| Ok((*at(run, row)?, text(row, 1)?))).collect()
+        rows?
+            .iter()
+            .map(|row| Ok((*at(run, row)?, text(row, 1)?)))
+            .collect()
     }
 
     /// Something was done on this thread for one group, while the statements of others may have been answered: those of
@@ -291,7 +322,10 @@ impl Decider {
             }
             Ok(decided)
         });
-        let decided: Vec<Vec<_>> = stream::iter(decided).buffer_unordered(PIPELINED).try_collect().await?;
+        let decided: Vec<Vec<_>> = stream::iter(decided)
+            .buffer_unordered(PIPELINED)
+            .try_collect()
+            .await?;
         Ok(decided.into_iter().flatten().collect())
     }
 
@@ -301,18 +335,27 @@ impl Decider {
     /// # Errors
     /// [`LineError::Unavailable`], if the log does not keep all of it any more: the next read finds that out.
     pub async fn still_logged(&self, pieces: &[Piece], epoch: u64) -> Result<(), LineError> {
-        let Some(first) = pieces.first() else { return Ok(()) };
+        let Some(first) = pieces.first() else {
+            return Ok(());
+        };
         let state = self.log.state().await?;
         if state.epoch == epoch && state.oldest < first.position {
             return Ok(());
         }
-        Err(LineError::Unavailable("the change log was trimmed while events were read".to_owned()))
+        Err(LineError::Unavailable(
+            "the change log was trimmed while events were read".to_owned(),
+        ))
     }
 
     /// What a group gets, within what its owner may take.
     pub async fn decide(
         &self,
-        Wanted { interest, owner, ats, .. }: &Wanted,
+        Wanted {
+            interest,
+            owner,
+            ats,
+            ..
+        }: &Wanted,
         pieces: &[Piece],
         epoch: u64,
         budgets: &Budgets,
@@ -342,7 +385,11 @@ impl Decider {
 
 fn cursor(pieces: &[Piece], at: At, epoch: u64) -> Cursor {
     let piece = &pieces[at.0];
-    Cursor { epoch, position: piece.position, part: piece.changes[at.1].part }
+    Cursor {
+        epoch,
+        position: piece.position,
+        part: piece.changes[at.1].part,
+    }
 }
 
 /// The cursor of the last of some changes.
@@ -358,10 +405,14 @@ pub(super) fn own_fault(error: LineError) -> Result<LiveError, LineError> {
     match error {
         LineError::Rejected(cause) => {
             tracing::error!(cause, "a subscription cannot be decided");
-            Ok(LiveError::Failed("the subscription cannot be decided".to_owned()))
+            Ok(LiveError::Failed(
+                "the subscription cannot be decided".to_owned(),
+            ))
         }
         // It may be the machine's fault: whoever comes back with the cursor misses nothing.
-        LineError::Slow(_) => Ok(LiveError::Unavailable("reading an event took too long".to_owned())),
+        LineError::Slow(_) => Ok(LiveError::Unavailable(
+            "reading an event took too long".to_owned(),
+        )),
         LineError::Unavailable(_) => Err(error),
     }
 }
@@ -376,16 +427,20 @@ fn changes<'a>(pieces: &'a [Piece], run: &[At]) -> Vec<&'a Change> {
 }
 
 fn at<'a>(run: &'a [At], row: &Row) -> Result<&'a At, LineError> {
-    run.get(ordinal(row, 0)?).ok_or_else(|| unexpected("an ordinal that was not asked for"))
+    run.get(ordinal(row, 0)?)
+        .ok_or_else(|| unexpected("an ordinal that was not asked for"))
 }
 
 fn ordinal(row: &Row, column: usize) -> Result<usize, LineError> {
-    let number: i32 = row.try_get(column).map_err(|error| unexpected(&error.to_string()))?;
+    let number: i32 = row
+        .try_get(column)
+        .map_err(|error| unexpected(&error.to_string()))?;
     usize::try_from(number).map_err(|_| unexpected("a negative ordinal"))
 }
 
 fn text(row: &Row, column: usize) -> Result<String, LineError> {
-    row.try_get(column).map_err(|error| unexpected(&error.to_string()))
+    row.try_get(column)
+        .map_err(|error| unexpected(&error.to_string()))
 }
 
 fn unexpected(what: &str) -> LineError {

@@ -42,7 +42,13 @@ impl ChangeFeed {
         hub: Published<Hub>,
         shared: Arc<Shared>,
     ) -> Self {
-        ChangeFeed { options, database: database.clone(), hub, shared, woken: Arc::new(Notify::new()) }
+        ChangeFeed {
+            options,
+            database: database.clone(),
+            hub,
+            shared,
+            woken: Arc::new(Notify::new()),
+        }
     }
 }
 
@@ -158,11 +164,18 @@ impl Follow {
     /// Waits until the hub has delivered, so that it is never behind by more than one message.
     async fn tell(&self, state: LogState) -> Result<(), LineError> {
         let unavailable = || LineError::Unavailable("the hub is being rebuilt".to_owned());
-        if self.shared.head.borrow().is_some_and(|head| head.position < state.position) {
+        if self
+            .shared
+            .head
+            .borrow()
+            .is_some_and(|head| head.position < state.position)
+        {
             self.shared.behind.set_now_if_unset();
         }
         let hub = self.hub.wait().await.ok_or_else(unavailable)?;
-        hub.send(Advance(state)).await.map_err(|_| unavailable())??;
+        hub.send(Advance(state))
+            .await
+            .map_err(|_| unavailable())??;
         self.shared.behind.clear();
         Ok(())
     }

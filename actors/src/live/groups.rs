@@ -123,7 +123,13 @@ impl Groups {
     fn found(&mut self, interest: Interest, owner: &Owner) -> GroupId {
         self.next += 1;
         let (owner, members, counted) = (owner.clone(), HashMap::new(), GROUPS.level(()));
-        let group = Group { interest, owner, members, attached: false, _counted: counted };
+        let group = Group {
+            interest,
+            owner,
+            members,
+            attached: false,
+            _counted: counted,
+        };
         self.groups.insert(self.next, group);
         self.next
     }
@@ -139,7 +145,9 @@ impl Groups {
 
     /// From now on the index leads to the group. If there is such a group already, its members become that one's.
     pub fn attach(&mut self, id: GroupId) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Some(group) = self.groups.get_mut(&id) else {
+            return;
+        };
         if group.attached {
             return;
         }
@@ -158,10 +166,14 @@ impl Groups {
                 of_model.all.push(id);
                 continue;
             };
-            let place = of_model.paths.iter().position(|(known, _)| *known == path).unwrap_or_else(|| {
-                of_model.paths.push((path, HashMap::new()));
-                of_model.paths.len() - 1
-            });
+            let place = of_model
+                .paths
+                .iter()
+                .position(|(known, _)| *known == path)
+                .unwrap_or_else(|| {
+                    of_model.paths.push((path, HashMap::new()));
+                    of_model.paths.len() - 1
+                });
             of_model.paths[place].1.entry(value).or_default().push(id);
         }
     }
@@ -175,7 +187,9 @@ impl Groups {
 
     /// From now on nothing leads to the group: neither the index nor a new member with the same interest.
     pub fn detach(&mut self, id: GroupId) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Some(group) = self.groups.get_mut(&id) else {
+            return;
+        };
         if !std::mem::take(&mut group.attached) {
             return;
         }
@@ -185,11 +199,17 @@ impl Groups {
             self.known.remove(subscription.identity());
         }
         for (model, key) in keys(&interest) {
-            let Some(of_model) = self.index.get_mut(&model) else { continue };
+            let Some(of_model) = self.index.get_mut(&model) else {
+                continue;
+            };
             match key {
                 None => of_model.all.retain(|one| *one != id),
                 Some(Key { path, value }) => {
-                    for (_, values) in of_model.paths.iter_mut().filter(|(known, _)| *known == path) {
+                    for (_, values) in of_model
+                        .paths
+                        .iter_mut()
+                        .filter(|(known, _)| *known == path)
+                    {
                         if let Some(ids) = values.get_mut(&value) {
                             ids.retain(|one| *one != id);
                             if ids.is_empty() {
@@ -208,8 +228,12 @@ impl Groups {
 
     /// Whether it was one.
     pub fn remove(&mut self, member: Member) -> bool {
-        let Some((id, _)) = self.of_member.remove(&member) else { return false };
-        let Some(group) = self.groups.get_mut(&id) else { return false };
+        let Some((id, _)) = self.of_member.remove(&member) else {
+            return false;
+        };
+        let Some(group) = self.groups.get_mut(&id) else {
+            return false;
+        };
         if let Some(slots) = group.members.get_mut(&member.worker) {
             if let Some(place) = slots.slots.iter().position(|slot| *slot == member.slot) {
                 slots.slots.swap_remove(place);
@@ -233,25 +257,40 @@ impl Groups {
     /// Removes a group; its members, with whether they are there.
     fn empty(&mut self, id: GroupId) -> Vec<(Member, Presence)> {
         self.detach(id);
-        let Some(group) = self.groups.remove(&id) else { return Vec::new() };
-        let of_worker =
-            |(worker, slots): (u64, Slots)| slots.slots.into_iter().map(move |slot| Member { worker, slot });
+        let Some(group) = self.groups.remove(&id) else {
+            return Vec::new();
+        };
+        let of_worker = |(worker, slots): (u64, Slots)| {
+            slots
+                .slots
+                .into_iter()
+                .map(move |slot| Member { worker, slot })
+        };
         let members: Vec<Member> = group.members.into_iter().flat_map(of_worker).collect();
         members
             .into_iter()
-            .filter_map(|member| self.of_member.remove(&member).map(|(_, presence)| (member, presence)))
+            .filter_map(|member| {
+                self.of_member
+                    .remove(&member)
+                    .map(|(_, presence)| (member, presence))
+            })
             .collect()
     }
 
     /// All members of a group, who are members no more.
     pub fn dissolve(&mut self, id: GroupId) -> Vec<Member> {
-        self.empty(id).into_iter().map(|(member, _)| member).collect()
+        self.empty(id)
+            .into_iter()
+            .map(|(member, _)| member)
+            .collect()
     }
 
     /// The group of a member, and whether the index leads to it.
     pub fn group_of(&self, member: Member) -> Option<(GroupId, &Group, bool)> {
         let (id, _) = self.of_member.get(&member)?;
-        self.groups.get(id).map(|group| (*id, group, group.attached))
+        self.groups
+            .get(id)
+            .map(|group| (*id, group, group.attached))
     }
 
     /// How many members there are in all.
@@ -260,22 +299,34 @@ impl Groups {
     }
 
     pub fn members_of(&self, id: GroupId) -> impl Iterator<Item = Member> {
-        let members = self.groups.get(&id).into_iter().flat_map(|group| &group.members);
+        let members = self
+            .groups
+            .get(&id)
+            .into_iter()
+            .flat_map(|group| &group.members);
         members.flat_map(|(worker, slots)| {
-            slots.slots.iter().map(|slot| Member { worker: *worker, slot: *slot })
+            slots.slots.iter().map(|slot| Member {
+                worker: *worker,
+                slot: *slot,
+            })
         })
     }
 
     /// Whether somebody of the group is still there.
     pub fn is_wanted(&self, id: GroupId) -> bool {
         let mut members = self.members_of(id);
-        members.any(|member| self.of_member.get(&member).is_some_and(|(_, presence)| presence.is_there()))
+        members.any(|member| {
+            self.of_member
+                .get(&member)
+                .is_some_and(|(_, presence)| presence.is_there())
+        })
     }
 
     /// The members, by worker, that have got all the events that the hub has delivered: those to whom the index leads.
     pub fn level(&self) -> HashMap<u64, Vec<u64>> {
         let mut level: HashMap<u64, Vec<u64>> = HashMap::new();
-        let with_events = |group: &&Group| group.attached && matches!(group.interest, Interest::Events(_));
+        let with_events =
+            |group: &&Group| group.attached && matches!(group.interest, Interest::Events(_));
         for group in self.groups.values().filter(with_events) {
             for (worker, slots) in &group.members {
                 level.entry(*worker).or_default().extend(&slots.slots);
@@ -285,7 +336,11 @@ impl Groups {
     }
 
     pub fn of_worker(&self, worker: u64) -> Vec<Member> {
-        self.of_member.keys().filter(|member| member.worker == worker).copied().collect()
+        self.of_member
+            .keys()
+            .filter(|member| member.worker == worker)
+            .copied()
+            .collect()
     }
 
     pub fn ids(&self) -> Vec<GroupId> {
@@ -308,7 +363,10 @@ impl Groups {
 
     /// The paths whose values decide whom a change of the model may concern.
     pub fn paths(&self, model: ModelId) -> Vec<Path> {
-        self.index.get(&model).map(|m| m.paths.iter().map(|(path, _)| *path).collect()).unwrap_or_default()
+        self.index
+            .get(&model)
+            .map(|m| m.paths.iter().map(|(path, _)| *path).collect())
+            .unwrap_or_default()
     }
 
     /// The groups that every change of the model may concern.
@@ -318,23 +376,37 @@ impl Groups {
 
     /// The groups that ask for this value on a path.
     pub fn of_value(&self, model: ModelId, path: Path, value: &str) -> &[GroupId] {
-        let paths = self.index.get(&model).map_or(&[][..], |of_model| &of_model.paths);
+        let paths = self
+            .index
+            .get(&model)
+            .map_or(&[][..], |of_model| &of_model.paths);
         let values = paths.iter().find(|(known, _)| *known == path);
-        values.and_then(|(_, values)| values.get(value)).map_or(&[], Vec::as_slice)
+        values
+            .and_then(|(_, values)| values.get(value))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// All groups that changes of the model may concern.
     pub fn of_model(&self, model: ModelId) -> Vec<GroupId> {
-        let Some(of_model) = self.index.get(&model) else { return Vec::new() };
-        let by_value = of_model.paths.iter().flat_map(|(_, values)| values.values().flatten());
+        let Some(of_model) = self.index.get(&model) else {
+            return Vec::new();
+        };
+        let by_value = of_model
+            .paths
+            .iter()
+            .flat_map(|(_, values)| values.values().flatten());
         of_model.all.iter().chain(by_value).copied().collect()
     }
 
     /// The slots of each worker that get what the group gets.
     pub fn slots(&mut self, id: GroupId) -> Vec<(u64, Arc<[u64]>)> {
-        let Some(group) = self.groups.get_mut(&id) else { return Vec::new() };
+        let Some(group) = self.groups.get_mut(&id) else {
+            return Vec::new();
+        };
         let of_worker = |(worker, slots): (&u64, &mut Slots)| {
-            let shared = slots.shared.get_or_insert_with(|| slots.slots.as_slice().into());
+            let shared = slots
+                .shared
+                .get_or_insert_with(|| slots.slots.as_slice().into());
             (*worker, Arc::clone(shared))
         };
         group.members.iter_mut().map(of_worker).collect()
@@ -361,16 +433,29 @@ mod tests {
 
     impl Dice {
         fn below(&mut self, bound: usize) -> usize {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             usize::try_from(self.0 >> 33).unwrap() % bound
         }
     }
 
     fn watched(dice: &mut Dice) -> Watched {
         let field = FieldId(dice.below(2));
-        let path = if dice.below(2) == 0 { Path::Column(field) } else { Path::Linked(field, FieldId(0)) };
-        let key = (dice.below(4) > 0).then(|| Key { path, value: dice.below(3).to_string() });
-        Watched { model: ModelId(dice.below(2)), key }
+        let path = if dice.below(2) == 0 {
+            Path::Column(field)
+        } else {
+            Path::Linked(field, FieldId(0))
+        };
+        let key = (dice.below(4) > 0).then(|| Key {
+            path,
+            value: dice.below(3).to_string(),
+        });
+        Watched {
+            model: ModelId(dice.below(2)),
+            key,
+        }
     }
 
     #[test]
@@ -379,12 +464,16 @@ mod tests {
         let mut groups = Groups::default();
         let mut everybody: HashMap<Member, Arc<[Watched]>> = HashMap::new();
         for step in 0..4_000 {
-            let member = Member { worker: dice.below(3) as u64, slot: dice.below(40) as u64 };
+            let member = Member {
+                worker: dice.below(3) as u64,
+                slot: dice.below(40) as u64,
+            };
             if everybody.remove(&member).is_some() {
                 assert!(groups.remove(member));
             } else {
                 assert!(!groups.remove(member));
-                let interest: Arc<[Watched]> = (0..=dice.below(2)).map(|_| watched(&mut dice)).collect();
+                let interest: Arc<[Watched]> =
+                    (0..=dice.below(2)).map(|_| watched(&mut dice)).collect();
                 let touch = Interest::Touch(Arc::clone(&interest));
                 if dice.below(2) == 0 {
                     groups.add(member, touch, &Owner::Service, Presence::new());
@@ -404,12 +493,20 @@ mod tests {
             // A change of some model, with a value on each path.
             let model = ModelId(dice.below(2));
             let values: HashMap<Path, String> = (0..2)
-                .flat_map(|f| [Path::Column(FieldId(f)), Path::Linked(FieldId(f), FieldId(0))])
+                .flat_map(|f| {
+                    [
+                        Path::Column(FieldId(f)),
+                        Path::Linked(FieldId(f), FieldId(0)),
+                    ]
+                })
                 .map(|path| (path, dice.below(3).to_string()))
                 .collect();
             let concerned = |watched: &Watched| {
                 watched.model == model
-                    && watched.key.as_ref().is_none_or(|key| values[&key.path] == key.value)
+                    && watched
+                        .key
+                        .as_ref()
+                        .is_none_or(|key| values[&key.path] == key.value)
             };
             let expected: BTreeSet<(u64, u64)> = everybody
                 .iter()
@@ -424,12 +521,19 @@ mod tests {
             let found: BTreeSet<(u64, u64)> = ids
                 .iter()
                 .flat_map(|id| groups.slots(*id))
-                .flat_map(|(worker, slots)| slots.iter().map(move |slot| (worker, *slot)).collect::<Vec<_>>())
+                .flat_map(|(worker, slots)| {
+                    slots
+                        .iter()
+                        .map(move |slot| (worker, *slot))
+                        .collect::<Vec<_>>()
+                })
                 .collect();
             assert_eq!(found, expected, "step {step}");
             assert_eq!(
                 groups.concerns(model),
-                everybody.values().any(|w| w.iter().any(|w| w.model == model))
+                everybody
+                    .values()
+                    .any(|w| w.iter().any(|w| w.model == model))
             );
         }
         for id in groups.ids() {
@@ -438,7 +542,10 @@ mod tests {
             }
         }
         assert!(
-            groups.is_idle() && everybody.is_empty() && groups.index.is_empty() && groups.known.is_empty()
+            groups.is_idle()
+                && everybody.is_empty()
+                && groups.index.is_empty()
+                && groups.known.is_empty()
         );
         assert!(groups.groups.is_empty() && groups.members() == 0);
     }

@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::dev::SendError;
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, AtomicResponse, Handler, Message, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, AtomicResponse, Handler, Message, WrapFuture,
+};
 use bytes::Bytes;
 use gom_engine::events::Cursor;
 use gom_engine::plan::Planner;
@@ -143,7 +145,10 @@ impl Actor for Hub {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         // Not in the actor's own context, which stands still while the hub delivers.
-        actix::spawn(SlowLane::run(Rc::clone(&self.core), ctx.address().downgrade()));
+        actix::spawn(SlowLane::run(
+            Rc::clone(&self.core),
+            ctx.address().downgrade(),
+        ));
         Hub::tell_level_often(ctx);
     }
 }
@@ -216,7 +221,9 @@ impl Core {
         self.place.set(place);
         if place.is_whole() {
             FEED_DELIVERED.set((), place.position);
-            self.shared.head.send_replace(Some(Cursor::after(epoch, place.position)));
+            self.shared
+                .head
+                .send_replace(Some(Cursor::after(epoch, place.position)));
         }
     }
 
@@ -235,11 +242,20 @@ impl Core {
         }
         while self.place.get() != Place::after(state.position) {
             crash_point("hub-advance");
-            let Page { state: now, pieces, next } =
-                self.decider.log.read(self.place.get(), state.position).await?;
+            let Page {
+                state: now,
+                pieces,
+                next,
+            } = self
+                .decider
+                .log
+                .read(self.place.get(), state.position)
+                .await?;
             if now.epoch != state.epoch || now.position < state.position {
                 // Another database, or one that was restored: the feed finds out which.
-                return Err(LineError::Unavailable("the change log is not the one that it was".to_owned()));
+                return Err(LineError::Unavailable(
+                    "the change log is not the one that it was".to_owned(),
+                ));
             }
             if now.has_forgotten_after(self.place.get()) {
                 // It was trimmed beneath us, perhaps in the middle of a transaction that comes in pages.
@@ -262,12 +278,22 @@ impl Core {
         self.counted.set((0, 0));
         let ids = self.groups.borrow().ids();
         for id in ids {
-            let is_touch =
-                self.groups.borrow().get(id).is_some_and(|g| matches!(g.interest, Interest::Touch(_)));
+            let is_touch = self
+                .groups
+                .borrow()
+                .get(id)
+                .is_some_and(|g| matches!(g.interest, Interest::Touch(_)));
             if is_touch {
                 // A live query has no cursor: it is answered again, and has lost nothing.
                 let cursor = Cursor::after(state.epoch, state.position);
-                self.deliver(id, vec![Delivered { payload: Bytes::new(), cursor }]).await;
+                self.deliver(
+                    id,
+                    vec![Delivered {
+                        payload: Bytes::new(),
+                        cursor,
+                    }],
+                )
+                .await;
             } else {
                 self.end(id, &LiveError::Resync).await;
             }
@@ -280,7 +306,9 @@ impl Core {
         if self.alive.get() {
             let arriving = self.arriving.borrow().len();
             self.shared.arriving.store(arriving, Ordering::Relaxed);
-            self.shared.members.store(self.groups.borrow().members() + arriving, Ordering::Relaxed);
+            self.shared
+                .members
+                .store(self.groups.borrow().members() + arriving, Ordering::Relaxed);
         }
     }
 
@@ -293,11 +321,19 @@ impl Core {
             let of_group = |(id, ats): (GroupId, _)| {
                 let group = groups.get(id)?;
                 let (interest, owner) = (group.interest.clone(), group.owner.clone());
-                Some(Wanted { id, interest, owner, ats })
+                Some(Wanted {
+                    id,
+                    interest,
+                    owner,
+                    ats,
+                })
             };
             candidates.into_iter().filter_map(of_group).collect()
         };
-        let decided = self.decider.of_groups(wanted, pieces, epoch, &self.budgets, &self.groups).await?;
+        let decided = self
+            .decider
+            .of_groups(wanted, pieces, epoch, &self.budgets, &self.groups)
+            .await?;
         self.decider.still_logged(pieces, epoch).await?;
         for (id, decided) in decided {
             match decided {
@@ -311,11 +347,23 @@ impl Core {
 
     /// Leaves a group to the slow lane, from where the hub is.
     fn detach(&self, id: GroupId, epoch: u64, until: Instant) {
-        let found = self.groups.borrow().get(id).map(|group| (group.interest.clone(), group.owner.clone()));
-        let Some((interest, owner)) = found else { return };
+        let found = self
+            .groups
+            .borrow()
+            .get(id)
+            .map(|group| (group.interest.clone(), group.owner.clone()));
+        let Some((interest, owner)) = found else {
+            return;
+        };
         self.groups.borrow_mut().detach(id);
-        let at = Progress { epoch, place: self.place.get(), counted: self.counted.get(), after: None };
-        self.slow.enter(owner, Behind::level_with_the_hub(id, interest, at, until));
+        let at = Progress {
+            epoch,
+            place: self.place.get(),
+            counted: self.counted.get(),
+            after: None,
+        };
+        self.slow
+            .enter(owner, Behind::level_with_the_hub(id, interest, at, until));
     }
 
     /// Hands events to all members of a group.
@@ -326,7 +374,14 @@ impl Core {
         let events: Arc<[_]> = events.into();
         let slots = self.groups.borrow_mut().slots(id);
         for (worker, slots) in slots {
-            self.send(worker, Deliver { slots, events: Arc::clone(&events) }).await;
+            self.send(
+                worker,
+                Deliver {
+                    slots,
+                    events: Arc::clone(&events),
+                },
+            )
+            .await;
         }
     }
 
@@ -336,7 +391,9 @@ impl Core {
         M: Message<Result = ()> + Send + 'static,
         LocalHub: Handler<M>,
     {
-        let Some(outlet) = self.workers.borrow().get(&worker).cloned() else { return };
+        let Some(outlet) = self.workers.borrow().get(&worker).cloned() else {
+            return;
+        };
         let message = match post(&outlet, message) {
             Ok(()) => return,
             Err(SendError::Full(message) | SendError::Closed(message)) => message,
@@ -357,9 +414,17 @@ impl Core {
     }
 
     fn give_up(&self, worker: u64) {
-        tracing::warn!(worker, "a worker takes no events; its subscribers are given up");
-        let arriving: Vec<Member> =
-            self.arriving.borrow().iter().filter(|member| member.worker == worker).copied().collect();
+        tracing::warn!(
+            worker,
+            "a worker takes no events; its subscribers are given up"
+        );
+        let arriving: Vec<Member> = self
+            .arriving
+            .borrow()
+            .iter()
+            .filter(|member| member.worker == worker)
+            .copied()
+            .collect();
         let members = self.groups.borrow_mut().of_worker(worker);
         for member in members.into_iter().chain(arriving) {
             self.remove(member);
@@ -378,10 +443,20 @@ impl Core {
         self.count();
         let mut of_worker: HashMap<u64, Vec<u64>> = HashMap::new();
         for member in members {
-            of_worker.entry(member.worker).or_default().push(member.slot);
+            of_worker
+                .entry(member.worker)
+                .or_default()
+                .push(member.slot);
         }
         for (worker, slots) in of_worker {
-            self.send(worker, Ended { slots, reason: reason.clone() }).await;
+            self.send(
+                worker,
+                Ended {
+                    slots,
+                    reason: reason.clone(),
+                },
+            )
+            .await;
         }
     }
 
@@ -389,7 +464,14 @@ impl Core {
     pub async fn end_arriving(&self, member: Member, reason: LiveError) {
         if self.arriving.borrow_mut().remove(&member) {
             self.count();
-            self.send(member.worker, Ended { slots: vec![member.slot], reason }).await;
+            self.send(
+                member.worker,
+                Ended {
+                    slots: vec![member.slot],
+                    reason,
+                },
+            )
+            .await;
         }
     }
 
@@ -416,7 +498,14 @@ impl Core {
         subscribe: Subscribe,
         hub: Addr<Hub>,
     ) -> Option<impl Future<Output = ()>> {
-        let Subscribe { member, outlet, owner, interest, from, presence } = subscribe;
+        let Subscribe {
+            member,
+            outlet,
+            owner,
+            interest,
+            from,
+            presence,
+        } = subscribe;
         self.workers.borrow_mut().insert(member.worker, outlet);
         self.arriving.borrow_mut().insert(member);
         self.count();
@@ -435,7 +524,17 @@ impl Core {
             }
         };
         if let Some(from) = from {
-            return Some(catch_up(self, hub, Arriving { member, owner, interest, presence }, from));
+            return Some(catch_up(
+                self,
+                hub,
+                Arriving {
+                    member,
+                    owner,
+                    interest,
+                    presence,
+                },
+                from,
+            ));
         }
         if self.groups.borrow().is_idle() {
             // Nobody has listened, so nobody has looked: what was committed before is none of its business.
@@ -445,22 +544,38 @@ impl Core {
                     self.move_to(epoch, Place::after(position.max(self.place.get().position)));
                 }
                 Err(error) => {
-                    self.end_arriving(member, LiveError::Unavailable(error.to_string())).await;
+                    self.end_arriving(member, LiveError::Unavailable(error.to_string()))
+                        .await;
                     return None;
                 }
             }
         }
         let place = self.place.get();
-        let noted = |position| Noted { slot: member.slot, after: Cursor::after(epoch, position) };
+        let noted = |position| Noted {
+            slot: member.slot,
+            after: Cursor::after(epoch, position),
+        };
         if matches!(interest, Interest::Events(_)) && !place.is_whole() {
             // A large transaction has been delivered in part, which this one must not miss: it reads all of it by itself.
             let noted = noted(place.position.saturating_sub(1));
             let from = noted.after;
             self.send(member.worker, noted).await;
-            return Some(catch_up(self, hub, Arriving { member, owner, interest, presence }, from));
+            return Some(catch_up(
+                self,
+                hub,
+                Arriving {
+                    member,
+                    owner,
+                    interest,
+                    presence,
+                },
+                from,
+            ));
         }
         self.arriving.borrow_mut().remove(&member);
-        self.groups.borrow_mut().add(member, interest, &owner, presence);
+        self.groups
+            .borrow_mut()
+            .add(member, interest, &owner, presence);
         self.count();
         self.send(member.worker, noted(place.position)).await;
         None

@@ -51,7 +51,10 @@ impl World {
         let mut client = test.connect().await;
         let deployment = Deployment::new(&model, MODEL, SCHEMA);
         apply(&mut client, &deployment, &|_| {}).await.unwrap();
-        client.batch_execute(&format!("set search_path = \"{SCHEMA}\"")).await.unwrap();
+        client
+            .batch_execute(&format!("set search_path = \"{SCHEMA}\""))
+            .await
+            .unwrap();
         let schema = Arc::new(generate(&model, SchemaOptions::default()));
         let physical = Physical::new(model, &PhysicalOptions::in_schema(SCHEMA));
         let mut options = DatabaseOptions::new(test.config());
@@ -88,16 +91,31 @@ impl World {
         let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
         let text = "subscription { fan { node { id } } }";
         let prepared = requests.prepare(text, None, &Limits::UNLIMITED).unwrap();
-        let variables = requests.coerce(&prepared.operation, &serde_json::Map::new()).unwrap();
-        let fans = planner.subscription(&prepared, variables, PageLimits::default(), None).unwrap();
+        let variables = requests
+            .coerce(&prepared.operation, &serde_json::Map::new())
+            .unwrap();
+        let fans = planner
+            .subscription(&prepared, variables, PageLimits::default(), None)
+            .unwrap();
         let make = move || Hub::new(&options, &database, &planner, &encode, shared());
         let hub = make();
         let other = watch(16, make);
         let interest = Interest::Events(Arc::new(fans));
-        let world = World { hub, other, outlets: RefCell::default(), interest, client, _database: test };
+        let world = World {
+            hub,
+            other,
+            outlets: RefCell::default(),
+            interest,
+            client,
+            _database: test,
+        };
         world.hub.core.known_epoch().await.unwrap();
         let (member, interest) = (Member { worker: 0, slot: 0 }, world.interest.clone());
-        world.core().groups.borrow_mut().add(member, interest, &Owner::Service, Presence::new());
+        world
+            .core()
+            .groups
+            .borrow_mut()
+            .add(member, interest, &Owner::Service, Presence::new());
         world
     }
 
@@ -107,18 +125,38 @@ impl World {
 
     /// A member of a worker, with what its events go to.
     fn member(&self, worker: u64, sink: Rc<dyn Sink>) -> Arriving {
-        let (sinks, owner) = (Rc::new(Sinks::new(crate::waiting::Waiting::unbounded())), Owner::Service);
-        let member = Member { worker, slot: sinks.enter(sink, &owner) };
-        let outlet = watch(64, move || LocalHub { sinks: Rc::clone(&sinks) });
-        self.core().workers.borrow_mut().insert(worker, outlet.get().unwrap());
+        let (sinks, owner) = (
+            Rc::new(Sinks::new(crate::waiting::Waiting::unbounded())),
+            Owner::Service,
+        );
+        let member = Member {
+            worker,
+            slot: sinks.enter(sink, &owner),
+        };
+        let outlet = watch(64, move || LocalHub {
+            sinks: Rc::clone(&sinks),
+        });
+        self.core()
+            .workers
+            .borrow_mut()
+            .insert(worker, outlet.get().unwrap());
         self.outlets.borrow_mut().push(outlet);
         self.core().arriving.borrow_mut().insert(member);
-        Arriving { member, owner, interest: self.interest.clone(), presence: Presence::new() }
+        Arriving {
+            member,
+            owner,
+            interest: self.interest.clone(),
+            presence: Presence::new(),
+        }
     }
 
     /// Of one who has had everything up to the cursor of a change.
     fn cursor(state: LogState, part: u32) -> Cursor {
-        Cursor { epoch: state.epoch, position: state.position, part }
+        Cursor {
+            epoch: state.epoch,
+            position: state.position,
+            part,
+        }
     }
 
     /// Whether the subscriber is still served; if not, it was told to read again.
@@ -141,10 +179,14 @@ impl World {
 async fn a_last_page_that_was_trimmed_beneath_the_hub_is_a_restart() {
     let world = World::new().await;
     for i in 0..4 {
-        world.run(&format!(r#"insert into "Fan" values ('{i}')"#)).await;
+        world
+            .run(&format!(r#"insert into "Fan" values ('{i}')"#))
+            .await;
     }
     let told = world.stamped().await;
-    world.run("select gom.trim_changes('1 hour', 2, 1000)").await;
+    world
+        .run("select gom.trim_changes('1 hour', 2, 1000)")
+        .await;
     world.core().advance(told).await.unwrap();
     assert!(!world.is_served(), "it has missed two of four");
     assert_eq!(world.core().place.get(), Place::after(told.position));
@@ -153,9 +195,17 @@ async fn a_last_page_that_was_trimmed_beneath_the_hub_is_a_restart() {
 #[actix::test]
 async fn a_large_transaction_that_was_trimmed_between_two_pages_is_a_restart() {
     let world = World::new().await;
-    world.run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#).await;
+    world
+        .run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#)
+        .await;
     let told = world.stamped().await;
-    let page = world.core().decider.log.read(world.core().place.get(), told.position).await.unwrap();
+    let page = world
+        .core()
+        .decider
+        .log
+        .read(world.core().place.get(), told.position)
+        .await
+        .unwrap();
     assert!(!page.next.is_whole(), "it has more than a page");
     world.core().move_to(told.epoch, page.next);
     // Its very first step forgets all of it.
@@ -170,9 +220,13 @@ async fn what_was_not_forgotten_is_delivered_also_while_the_log_is_trimmed() {
     world.run(r#"insert into "Fan" values ('a')"#).await;
     let first = world.stamped().await;
     world.core().advance(first).await.unwrap();
-    world.run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#).await;
+    world
+        .run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#)
+        .await;
     let told = world.stamped().await;
-    world.run("select gom.trim_changes('1 hour', 5500, 1000)").await;
+    world
+        .run("select gom.trim_changes('1 hour', 5500, 1000)")
+        .await;
     world.core().advance(told).await.unwrap();
     assert!(world.is_served());
     assert_eq!(world.core().place.get(), Place::after(told.position));
@@ -186,8 +240,20 @@ async fn the_parts_of_a_transaction_are_counted_anew_in_a_new_epoch() {
     let state = world.stamped().await;
     world.core().advance(state).await.unwrap();
     assert_eq!(world.core().counted.get(), (state.position, 2));
-    world.core().advance(LogState { epoch: state.epoch + 2, position: 0, oldest: 0 }).await.unwrap();
-    assert_eq!(world.core().counted.get(), (0, 0), "the next transaction may have the same position");
+    world
+        .core()
+        .advance(LogState {
+            epoch: state.epoch + 2,
+            position: 0,
+            oldest: 0,
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        world.core().counted.get(),
+        (0, 0),
+        "the next transaction may have the same position"
+    );
 }
 
 #[actix::test]
@@ -196,11 +262,27 @@ async fn reading_goes_no_further_than_the_log() {
     world.run(r#"insert into "Fan" values ('a')"#).await;
     let state = world.stamped().await;
     // The goal of an epoch that is over.
-    let page = world.core().decider.log.read(Place::after(0), state.position + 1_000).await.unwrap();
+    let page = world
+        .core()
+        .decider
+        .log
+        .read(Place::after(0), state.position + 1_000)
+        .await
+        .unwrap();
     assert_eq!(page.next, Place::after(state.position));
     assert_eq!((page.state, page.pieces.len()), (state, 1));
-    let page = world.core().decider.log.read(page.next, state.position + 1_000).await.unwrap();
-    assert_eq!((page.state, page.pieces.len()), (state, 0), "the state comes without rows too");
+    let page = world
+        .core()
+        .decider
+        .log
+        .read(page.next, state.position + 1_000)
+        .await
+        .unwrap();
+    assert_eq!(
+        (page.state, page.pieces.len()),
+        (state, 0),
+        "the state comes without rows too"
+    );
 }
 
 #[actix::test]
@@ -213,12 +295,26 @@ async fn who_has_read_another_epoch_does_not_join() {
     for (epoch, joins) in [(state.epoch + 2, false), (state.epoch, true)] {
         world.core().arriving.borrow_mut().insert(member);
         let (interest, owner, presence) = (world.interest.clone(), Owner::Service, Presence::new());
-        let arriving = Arriving { member, owner, interest, presence };
-        let at = Progress { epoch, place, counted: (0, 0), after: None };
+        let arriving = Arriving {
+            member,
+            owner,
+            interest,
+            presence,
+        };
+        let at = Progress {
+            epoch,
+            place,
+            counted: (0, 0),
+            after: None,
+        };
         let joined = world.core().join(Join { arriving, at }).await;
         assert_eq!(matches!(joined, Joined::Done), joins, "{joined:?}");
     }
-    assert_eq!(world.core().place_in(state.epoch + 2), None, "nor is the hub's place its goal");
+    assert_eq!(
+        world.core().place_in(state.epoch + 2),
+        None,
+        "nor is the hub's place its goal"
+    );
 }
 
 #[actix::test]
@@ -235,24 +331,52 @@ async fn what_costs_too_much_is_penalized_once_also_if_it_comes_to_the_slow_lane
     };
     let (owner, until) = costly("a");
     let (member, interest) = (Member { worker: 0, slot: 1 }, world.interest.clone());
-    let id = core.groups.borrow_mut().add_detached(member, interest, &owner, Presence::new());
+    let id = core
+        .groups
+        .borrow_mut()
+        .add_detached(member, interest, &owner, Presence::new());
     core.detach(id, state.epoch, until);
     assert!(core.groups.borrow().get(id).is_some(), "it is still there");
-    assert_eq!(core.budgets.penalized_until(&owner, Instant::now()), None, "of the hub");
+    assert_eq!(
+        core.budgets.penalized_until(&owner, Instant::now()),
+        None,
+        "of the hub"
+    );
     let (owner, until) = costly("b");
     let member = Member { worker: 0, slot: 2 };
     core.arriving.borrow_mut().insert(member);
     let (interest, presence) = (world.interest.clone(), Presence::new());
-    let at = Progress { epoch: state.epoch, place: core.place.get(), counted: (0, 0), after: None };
-    core.go_slow(Arriving { member, owner: owner.clone(), interest, presence }, at, until);
-    assert_eq!(core.budgets.penalized_until(&owner, Instant::now()), None, "of who arrives");
+    let at = Progress {
+        epoch: state.epoch,
+        place: core.place.get(),
+        counted: (0, 0),
+        after: None,
+    };
+    core.go_slow(
+        Arriving {
+            member,
+            owner: owner.clone(),
+            interest,
+            presence,
+        },
+        at,
+        until,
+    );
+    assert_eq!(
+        core.budgets.penalized_until(&owner, Instant::now()),
+        None,
+        "of who arrives"
+    );
 }
 
 #[actix::test]
 async fn what_the_thread_does_for_others_is_not_charged_to_a_statement() {
     let world = World::new().await;
     let log = &world.core().decider.trusted;
-    let statement = gom_engine::plan::Statement { sql: "select 1".to_owned(), params: Vec::new() };
+    let statement = gom_engine::plan::Statement {
+        sql: "select 1".to_owned(),
+        params: Vec::new(),
+    };
     log.rows(&statement).await.unwrap();
     let for_others = Duration::from_millis(500);
     let encoding = async {
@@ -263,7 +387,10 @@ async fn what_the_thread_does_for_others_is_not_charged_to_a_statement() {
     answer.unwrap();
     assert!(took < for_others, "{took:?}");
     // It is charged with what follows.
-    let slow = gom_engine::plan::Statement { sql: "select pg_sleep(0.2)".to_owned(), params: Vec::new() };
+    let slow = gom_engine::plan::Statement {
+        sql: "select pg_sleep(0.2)".to_owned(),
+        params: Vec::new(),
+    };
     let (answer, took) = log.timed_rows(&slow).await;
     answer.unwrap();
     assert!(took >= Duration::from_millis(200), "{took:?}");
@@ -272,14 +399,30 @@ async fn what_the_thread_does_for_others_is_not_charged_to_a_statement() {
 #[actix::test]
 async fn who_has_read_half_of_a_large_transaction_gets_nothing_of_it_twice_in_the_slow_lane() {
     let world = World::new().await;
-    world.run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#).await;
+    world
+        .run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#)
+        .await;
     let told = world.stamped().await;
     let arriving = world.member(0, Rc::new(Shut::default()));
     let (from, hub) = (World::cursor(told, 9), world.other.get().unwrap());
-    let way = CatchUp { core: world.core(), hub: &hub, arriving: &arriving, from };
-    let read = way.read(Progress::from(from), Place::after(told.position)).await.unwrap();
-    let Step::Events { events, next } = read else { panic!("it has events") };
-    assert_eq!((events.len(), next.place.is_whole()), (4_990, false), "the rest of a page");
+    let way = CatchUp {
+        core: world.core(),
+        hub: &hub,
+        arriving: &arriving,
+        from,
+    };
+    let read = way
+        .read(Progress::from(from), Place::after(told.position))
+        .await
+        .unwrap();
+    let Step::Events { events, next } = read else {
+        panic!("it has events")
+    };
+    assert_eq!(
+        (events.len(), next.place.is_whole()),
+        (4_990, false),
+        "the rest of a page"
+    );
     // One of the same user's, a little further behind: they share a place.
     let place = |at| {
         Behind::new(
@@ -297,7 +440,11 @@ async fn who_has_read_half_of_a_large_transaction_gets_nothing_of_it_twice_in_th
     lane.put(place(1));
     assert_eq!(lane.len(), 1);
     let parts: HashMap<_, _> = lane.take().unwrap().parts(events).into_iter().collect();
-    assert_eq!((parts[&0].len(), parts[&1].len()), (0, 4_990), "the one in front has had them");
+    assert_eq!(
+        (parts[&0].len(), parts[&1].len()),
+        (0, 4_990),
+        "the one in front has had them"
+    );
 }
 
 /// Takes one event, and no more before it is opened.
@@ -337,10 +484,12 @@ impl Sink for Shut {
 }
 
 #[actix::test]
-async fn the_slow_lane_reads_no_faster_than_the_quickest_client_of_any_worker_and_of_equal_groups() {
+async fn the_slow_lane_reads_no_faster_than_the_quickest_client_of_any_worker_and_of_equal_groups()
+{
     const CHANGES: u32 = 2_000;
     let world = World::new().await;
-    let insert = format!(r#"insert into "Fan" select i::text from generate_series(1, {CHANGES}) i"#);
+    let insert =
+        format!(r#"insert into "Fan" select i::text from generate_series(1, {CHANGES}) i"#);
     world.run(&insert).await;
     let told = world.stamped().await;
     let core = world.core();
@@ -359,7 +508,12 @@ async fn the_slow_lane_reads_no_faster_than_the_quickest_client_of_any_worker_an
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let got = || sinks.iter().map(|sink| sink.parts.borrow().clone()).collect::<Vec<_>>();
+    let got = || {
+        sinks
+            .iter()
+            .map(|sink| sink.parts.borrow().clone())
+            .collect::<Vec<_>>()
+    };
     let one_each = [[10], [10], [50]];
     gom_test_support::eventually("the first event of each", async || {
         rounds().await;
@@ -375,7 +529,11 @@ async fn the_slow_lane_reads_no_faster_than_the_quickest_client_of_any_worker_an
         *sinks[1].parts.borrow() == all(10)
     })
     .await;
-    assert_eq!(sinks[0].parts.borrow().len(), 1, "another does not wait for this one");
+    assert_eq!(
+        sinks[0].parts.borrow().len(),
+        1,
+        "another does not wait for this one"
+    );
     sinks.iter().for_each(|sink| sink.open());
     gom_test_support::eventually("those of the others", async || {
         *sinks[0].parts.borrow() == all(10) && *sinks[2].parts.borrow() == all(50)
@@ -418,51 +576,109 @@ async fn who_was_slow_to_read_goes_on_alone_where_the_hub_has_gone_on_far_meanwh
     let core = world.core();
     core.move_to(first.epoch, Place::after(first.position));
     let to = OnceCell::from((last.epoch, Place::after(last.position)));
-    let sink = Rc::new(Late { core: Rc::clone(core), to, got: Cell::new(0) });
+    let sink = Rc::new(Late {
+        core: Rc::clone(core),
+        to,
+        got: Cell::new(0),
+    });
     let arriving = world.member(0, Rc::clone(&sink) as Rc<dyn Sink>);
     let from = Cursor::after(before.epoch, before.position);
     // It would read the rest for it, while all others wait; this one has it that there is none.
     let hub = world.other.get().unwrap();
-    CatchUp { core, hub: &hub, arriving: &arriving, from }.go().await.unwrap();
+    CatchUp {
+        core,
+        hub: &hub,
+        arriving: &arriving,
+        from,
+    }
+    .go()
+    .await
+    .unwrap();
     assert_eq!(sink.got.get(), 1 + MORE);
 }
 
 #[actix::test]
 async fn who_subscribes_in_the_middle_of_a_large_transaction_misses_nothing_of_it() {
     let world = World::new().await;
-    world.run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#).await;
+    world
+        .run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#)
+        .await;
     let told = world.stamped().await;
     let core = world.core();
     // The database went away when half of it was delivered.
-    let page = core.decider.log.read(core.place.get(), told.position).await.unwrap();
+    let page = core
+        .decider
+        .log
+        .read(core.place.get(), told.position)
+        .await
+        .unwrap();
     core.move_to(told.epoch, page.next);
     let sink = Rc::new(Shut::default());
     sink.open();
-    let Arriving { member, owner, interest, presence } = world.member(0, Rc::clone(&sink) as Rc<dyn Sink>);
+    let Arriving {
+        member,
+        owner,
+        interest,
+        presence,
+    } = world.member(0, Rc::clone(&sink) as Rc<dyn Sink>);
     let outlet = core.workers.borrow()[&0].clone();
-    let subscribe = Subscribe { member, outlet, owner, interest, from: None, presence };
-    let catching_up = Rc::clone(core).subscribe(subscribe, world.other.get().unwrap()).await;
+    let subscribe = Subscribe {
+        member,
+        outlet,
+        owner,
+        interest,
+        from: None,
+        presence,
+    };
+    let catching_up = Rc::clone(core)
+        .subscribe(subscribe, world.other.get().unwrap())
+        .await;
     catching_up.expect("it reads by itself").await;
     let noted = sink.noted.get().unwrap();
     assert_eq!(noted, Cursor::after(told.epoch, told.position - 1));
-    assert_eq!(*sink.parts.borrow(), (0..5_000).collect::<Vec<_>>(), "up to where the hub is");
+    assert_eq!(
+        *sink.parts.borrow(),
+        (0..5_000).collect::<Vec<_>>(),
+        "up to where the hub is"
+    );
 }
 
 #[actix::test]
-async fn half_way_through_a_transaction_a_live_query_joins_at_once_and_a_subscription_reads_it_first() {
+async fn half_way_through_a_transaction_a_live_query_joins_at_once_and_a_subscription_reads_it_first()
+ {
     let world = World::new().await;
-    world.run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#).await;
+    world
+        .run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#)
+        .await;
     let told = world.stamped().await;
     let (core, hub) = (world.core(), world.other.get().unwrap());
-    let page = core.decider.log.read(core.place.get(), told.position).await.unwrap();
+    let page = core
+        .decider
+        .log
+        .read(core.place.get(), told.position)
+        .await
+        .unwrap();
     assert!(!page.next.is_whole(), "it has more than a page");
     core.move_to(told.epoch, page.next);
-    for (worker, interest, reads) in
-        [(1, Interest::Touch([].into()), false), (2, world.interest.clone(), true)]
-    {
-        let Arriving { member, owner, presence, .. } = world.member(worker, Rc::new(Shut::default()));
+    for (worker, interest, reads) in [
+        (1, Interest::Touch([].into()), false),
+        (2, world.interest.clone(), true),
+    ] {
+        let Arriving {
+            member,
+            owner,
+            presence,
+            ..
+        } = world.member(worker, Rc::new(Shut::default()));
         let outlet = world.outlets.borrow().last().unwrap().get().unwrap();
-        let subscribe = Subscribe { member, outlet, owner, interest, from: None, presence };
+        let subscribe = Subscribe {
+            member,
+            outlet,
+            owner,
+            interest,
+            from: None,
+            presence,
+        };
         let way = Rc::clone(core).subscribe(subscribe, hub.clone()).await;
         assert_eq!((way.is_some(), core.is_arriving(member)), (reads, reads));
     }

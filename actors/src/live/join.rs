@@ -36,7 +36,12 @@ impl Progress {
             Cursor::WHOLE => Place::after(cursor.position),
             _ => Place::before(cursor.position),
         };
-        Progress { epoch: cursor.epoch, place, counted: (0, 0), after: Some(cursor) }
+        Progress {
+            epoch: cursor.epoch,
+            place,
+            counted: (0, 0),
+            after: Some(cursor),
+        }
     }
 }
 
@@ -106,13 +111,23 @@ impl Core {
         match self.rest(&arriving.interest, &arriving.owner, at).await {
             Rest::Events(events) => {
                 if !events.is_empty() {
-                    let deliver = Deliver { slots: [member.slot].into(), events: events.into() };
+                    let deliver = Deliver {
+                        slots: [member.slot].into(),
+                        events: events.into(),
+                    };
                     self.send(member.worker, deliver).await;
                 }
                 // It may have been given up with its worker.
                 if self.arriving.borrow_mut().remove(&member) {
-                    let Arriving { interest, owner, presence, .. } = arriving;
-                    self.groups.borrow_mut().add(member, interest, &owner, presence);
+                    let Arriving {
+                        interest,
+                        owner,
+                        presence,
+                        ..
+                    } = arriving;
+                    self.groups
+                        .borrow_mut()
+                        .add(member, interest, &owner, presence);
                     self.count();
                 }
                 Joined::Done
@@ -126,8 +141,14 @@ impl Core {
     }
 
     async fn rejoin(&self, id: GroupId, at: Progress) -> Joined {
-        let found = self.groups.borrow().get(id).map(|group| (group.interest.clone(), group.owner.clone()));
-        let Some((interest, owner)) = found else { return Joined::Done };
+        let found = self
+            .groups
+            .borrow()
+            .get(id)
+            .map(|group| (group.interest.clone(), group.owner.clone()));
+        let Some((interest, owner)) = found else {
+            return Joined::Done;
+        };
         match self.rest(&interest, &owner, at).await {
             Rest::Events(events) => {
                 self.deliver(id, events).await;
@@ -140,9 +161,17 @@ impl Core {
 
     /// A member that has not arrived goes on in the slow lane, together with those of its owner's that are equal.
     pub fn go_slow(&self, arriving: Arriving, at: Progress, until: Instant) {
-        let Arriving { member, interest, owner, presence } = arriving;
+        let Arriving {
+            member,
+            interest,
+            owner,
+            presence,
+        } = arriving;
         if self.arriving.borrow_mut().remove(&member) {
-            let id = self.groups.borrow_mut().add_detached(member, interest.clone(), &owner, presence);
+            let id =
+                self.groups
+                    .borrow_mut()
+                    .add_detached(member, interest.clone(), &owner, presence);
             self.slow.enter(owner, Behind::new(id, interest, at, until));
             self.count();
         }
@@ -173,7 +202,9 @@ impl Core {
             Err(LineError::Unavailable(_) | LineError::Slow(_)) => Rest::Not(Joined::NotYet),
             Err(LineError::Rejected(cause)) => {
                 tracing::error!(cause, "the change log cannot be read");
-                Rest::Not(Joined::Failed(LiveError::Failed("the change log cannot be read".to_owned())))
+                Rest::Not(Joined::Failed(LiveError::Failed(
+                    "the change log cannot be read".to_owned(),
+                )))
             }
         }
     }
@@ -185,7 +216,11 @@ impl Core {
         at: Progress,
         here: Place,
     ) -> Result<Rest, LineError> {
-        let Page { state, pieces, next } = self.decider.log.read(at.place, here.position).await?;
+        let Page {
+            state,
+            pieces,
+            next,
+        } = self.decider.log.read(at.place, here.position).await?;
         if state.epoch != at.epoch {
             return Ok(Rest::Not(Joined::NotYet));
         }
@@ -196,9 +231,23 @@ impl Core {
             return Ok(Rest::Not(Joined::TooFar));
         }
         let pieces = self.decider.interpret(&pieces, &mut at.counted.clone());
-        let ats = Decider::admitted(interest, &pieces, &Decider::all(&pieces), at.epoch, at.after);
-        let wanted = Wanted { id: 0, interest: interest.clone(), owner: owner.clone(), ats };
-        let decided = self.decider.decide(&wanted, &pieces, at.epoch, &self.budgets).await?;
+        let ats = Decider::admitted(
+            interest,
+            &pieces,
+            &Decider::all(&pieces),
+            at.epoch,
+            at.after,
+        );
+        let wanted = Wanted {
+            id: 0,
+            interest: interest.clone(),
+            owner: owner.clone(),
+            ats,
+        };
+        let decided = self
+            .decider
+            .decide(&wanted, &pieces, at.epoch, &self.budgets)
+            .await?;
         self.decider.still_logged(&pieces, at.epoch).await?;
         Ok(match decided {
             Decided::Events(events) => Rest::Events(events),

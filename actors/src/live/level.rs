@@ -44,7 +44,9 @@ impl Handler<TellLevel> for Hub {
 
     fn handle(&mut self, _: TellLevel, _: &mut Self::Context) -> Self::Result {
         let core = Rc::clone(&self.core);
-        AtomicResponse::new(Box::pin(async move { core.tell_level().await }.into_actor(self)))
+        AtomicResponse::new(Box::pin(
+            async move { core.tell_level().await }.into_actor(self),
+        ))
     }
 }
 
@@ -53,10 +55,19 @@ impl Core {
     /// be told.
     async fn tell_level(&self) {
         let place = self.place.get();
-        let Some(epoch) = self.epoch.get().filter(|_| place.is_whole()) else { return };
+        let Some(epoch) = self.epoch.get().filter(|_| place.is_whole()) else {
+            return;
+        };
         let level = self.groups.borrow().level();
         for (worker, slots) in level {
-            self.send(worker, Level { slots, with: Cursor::after(epoch, place.position) }).await;
+            self.send(
+                worker,
+                Level {
+                    slots,
+                    with: Cursor::after(epoch, place.position),
+                },
+            )
+            .await;
         }
     }
 }
@@ -65,6 +76,9 @@ impl Handler<Level> for LocalHub {
     type Result = ();
 
     fn handle(&mut self, level: Level, _: &mut Self::Context) {
-        level.slots.iter().for_each(|slot| self.sinks.level(*slot, level.with));
+        level
+            .slots
+            .iter()
+            .for_each(|slot| self.sinks.level(*slot, level.with));
     }
 }

@@ -106,7 +106,9 @@ impl LocalLive {
         let actor = watch(MAILBOX, move || {
             // Subscribers that are there already were its predecessor's, whose mailbox is lost.
             end_all(&of_actor, of_actor.slots());
-            LocalHub { sinks: Rc::clone(&of_actor) }
+            LocalHub {
+                sinks: Rc::clone(&of_actor),
+            }
         });
         let posted = Rc::new(Posted::default());
         let watching = {
@@ -114,7 +116,9 @@ impl LocalLive {
             actix::spawn(async move {
                 loop {
                     let known = posted.hub.borrow().clone();
-                    let Some(now) = hub.other_than(known.as_ref()).await else { return };
+                    let Some(now) = hub.other_than(known.as_ref()).await else {
+                        return;
+                    };
                     drop(known);
                     let orphans = posted.is_now(now.as_ref());
                     end_all(&sinks, orphans);
@@ -123,7 +127,15 @@ impl LocalLive {
         };
         let worker = WORKERS.fetch_add(1, Ordering::Relaxed);
         let (answering, _watching) = (Answering::default(), Rc::new(Watching(watching)));
-        LocalLive { live, sinks, posted, actor, worker, answering, _watching }
+        LocalLive {
+            live,
+            sinks,
+            posted,
+            actor,
+            worker,
+            answering,
+            _watching,
+        }
     }
 
     pub fn live(&self) -> &Live {
@@ -150,16 +162,37 @@ impl LocalLive {
         let posted = match (hub, self.actor.get()) {
             (Some(hub), Some(outlet)) => {
                 self.posted.slots.borrow_mut().insert(slot);
-                let (member, presence) = (Member { worker: self.worker, slot }, presence.clone());
-                post(&hub, Subscribe { member, outlet, owner, interest, from, presence })
-                    .map_err(|_| "too much is asked for at the same time")
+                let (member, presence) = (
+                    Member {
+                        worker: self.worker,
+                        slot,
+                    },
+                    presence.clone(),
+                );
+                post(
+                    &hub,
+                    Subscribe {
+                        member,
+                        outlet,
+                        owner,
+                        interest,
+                        from,
+                        presence,
+                    },
+                )
+                .map_err(|_| "too much is asked for at the same time")
             }
             _ => Err(REBUILDING),
         };
         if let Err(reason) = posted {
-            self.sinks.end(slot, LiveError::Unavailable(reason.to_owned()));
+            self.sinks
+                .end(slot, LiveError::Unavailable(reason.to_owned()));
         }
-        SubscriptionHandle { local: self.clone(), slot, presence }
+        SubscriptionHandle {
+            local: self.clone(),
+            slot,
+            presence,
+        }
     }
 }
 
@@ -169,7 +202,10 @@ impl SubscriptionHandle {
     pub fn position(&self, last: Option<Cursor>) -> impl Future<Output = Option<Cursor>> + 'static {
         let (asked, answer) = oneshot::channel();
         self.local.sinks.locate(self.slot, asked);
-        let member = Member { worker: self.local.worker, slot: self.slot };
+        let member = Member {
+            worker: self.local.worker,
+            slot: self.slot,
+        };
         let hub = self.local.live.hub.get();
         let posted = hub.is_some_and(|hub| post(&hub, Locate { member, last }).is_ok());
         async move {
@@ -189,7 +225,13 @@ impl Drop for SubscriptionHandle {
         self.local.posted.slots.borrow_mut().remove(&self.slot);
         // A hub that was rebuilt does not know the member, which does no harm.
         if let Some(hub) = self.local.live.hub.get() {
-            leave(&hub, Member { worker: self.local.worker, slot: self.slot });
+            leave(
+                &hub,
+                Member {
+                    worker: self.local.worker,
+                    slot: self.slot,
+                },
+            );
         }
     }
 }

@@ -29,7 +29,13 @@ impl Handler<Locate> for Hub {
         });
         // Behind what was sent before. Where the mailbox is full, the asker does not wait for long.
         if let Some(outlet) = self.core.workers.borrow().get(&member.worker) {
-            let _ = post(outlet, Located { slot: member.slot, after });
+            let _ = post(
+                outlet,
+                Located {
+                    slot: member.slot,
+                    after,
+                },
+            );
         }
     }
 }
@@ -43,7 +49,11 @@ impl Core {
             return self.slow.reached(&group.owner, id);
         }
         let place = self.place.get();
-        let whole = if place.is_whole() { place.position } else { place.position.saturating_sub(1) };
+        let whole = if place.is_whole() {
+            place.position
+        } else {
+            place.position.saturating_sub(1)
+        };
         self.epoch.get().map(|epoch| Cursor::after(epoch, whole))
     }
 }
@@ -51,7 +61,9 @@ impl Core {
 /// Whether a cursor lies in the newer half of what is kept.
 fn is_kept(last: Cursor, oldest: u64, served: Cursor) -> bool {
     let kept = |position: u64| position.saturating_sub(oldest);
-    last.epoch == served.epoch && last.position >= oldest && kept(last.position) >= kept(served.position) / 2
+    last.epoch == served.epoch
+        && last.position >= oldest
+        && kept(last.position) >= kept(served.position) / 2
 }
 
 #[cfg(test)]
@@ -61,7 +73,13 @@ mod tests {
     #[test]
     fn a_cursor_stands_in_the_newer_half_of_what_is_kept() {
         let kept = |position| is_kept(Cursor::after(1, position), 100, Cursor::after(1, 200));
-        assert_eq!([99, 100, 149, 150, 200].map(kept), [false, false, false, true, true]);
-        assert!(!is_kept(Cursor::after(2, 200), 100, Cursor::after(1, 200)), "of another epoch");
+        assert_eq!(
+            [99, 100, 149, 150, 200].map(kept),
+            [false, false, false, true, true]
+        );
+        assert!(
+            !is_kept(Cursor::after(2, 200), 100, Cursor::after(1, 200)),
+            "of another epoch"
+        );
     }
 }

@@ -18,7 +18,8 @@ const OPEN: &str = "select epoch, position, oldest from gom.open_feed()";
 const EXISTS: &str = "select to_regclass('gom.feed') is not null";
 const STATE: &str = "select epoch, position, oldest from gom.feed";
 const STAMP: &str = "select gom.stamp_changes()";
-const TRIM: &str = "select gom.trim_changes($1::bigint * interval '1 millisecond', $2::bigint, $3::int)";
+const TRIM: &str =
+    "select gom.trim_changes($1::bigint * interval '1 millisecond', $2::bigint, $3::int)";
 /// `$1`, `$2`: the place that was read up to; `$3`: the last position to be read. OFFSET keeps it one look into the index for
 /// each transaction: a join would read the whole log. The state is of the same snapshot as the rows, and comes without rows too.
 const READ: &str = "select f.epoch, f.position, f.oldest, p.* from gom.feed f left join lateral (\
@@ -58,7 +59,10 @@ pub(super) struct Place {
 
 impl Place {
     pub const fn after(position: u64) -> Self {
-        Place { position, sequence: i64::MAX }
+        Place {
+            position,
+            sequence: i64::MAX,
+        }
     }
 
     /// Whether the transaction at that position has been read to its end.
@@ -74,7 +78,10 @@ impl Place {
 
     /// Before the first row of the transaction at that position.
     pub const fn before(position: u64) -> Self {
-        Place { position, sequence: 0 }
+        Place {
+            position,
+            sequence: 0,
+        }
     }
 }
 
@@ -106,9 +113,18 @@ impl Log {
     }
 
     /// The same on a thread that does other work, with which no statement is charged.
-    pub fn beside(database: &Database, schema: &str, limit: Option<Duration>, thread: ThreadWork) -> Self {
+    pub fn beside(
+        database: &Database,
+        schema: &str,
+        limit: Option<Duration>,
+        thread: ThreadWork,
+    ) -> Self {
         let line = DedicatedConnection::beside(database, limit, thread.clone());
-        Log { line, schema: schema.to_owned(), thread }
+        Log {
+            line,
+            schema: schema.to_owned(),
+            thread,
+        }
     }
 
     /// Sees to it that positions of a database that was restored are not taken for its earlier life's.
@@ -120,7 +136,8 @@ impl Log {
     pub async fn exists(&self) -> Result<bool, LineError> {
         let rows = self.line.rows(&statement(EXISTS, [])).await?;
         let row = rows.first().ok_or_else(|| unexpected("no answer"))?;
-        row.try_get(0).map_err(|error| unexpected(&error.to_string()))
+        row.try_get(0)
+            .map_err(|error| unexpected(&error.to_string()))
     }
 
     pub async fn state(&self) -> Result<LogState, LineError> {
@@ -141,23 +158,38 @@ impl Log {
 
     /// Gives positions to committed changes that were passed over; how many. `exact`: compares change by change.
     pub async fn stamp_left_behind(&self, exact: bool) -> Result<u64, LineError> {
-        let rows = self.line.rows(&statement(STAMP_LEFT_BEHIND, [exact.to_string()])).await?;
+        let rows = self
+            .line
+            .rows(&statement(STAMP_LEFT_BEHIND, [exact.to_string()]))
+            .await?;
         let row = rows.first().ok_or_else(|| unexpected("no number"))?;
         Ok(number(row, 0)?.cast_unsigned())
     }
 
     /// Forgets about `step` of the changes that are too old or too many; how many.
     pub async fn trim(&self, age: Duration, changes: u64, step: u32) -> Result<u64, LineError> {
-        let params = [age.as_millis().to_string(), changes.to_string(), step.to_string()];
+        let params = [
+            age.as_millis().to_string(),
+            changes.to_string(),
+            step.to_string(),
+        ];
         let rows = self.line.rows(&statement(TRIM, params)).await?;
         let removed = rows.first().map(|row| row.try_get::<_, i32>(0)).transpose();
-        Ok(u64::from(removed.map_err(|e| unexpected(&e.to_string()))?.unwrap_or(0).cast_unsigned()))
+        Ok(u64::from(
+            removed
+                .map_err(|e| unexpected(&e.to_string()))?
+                .unwrap_or(0)
+                .cast_unsigned(),
+        ))
     }
 
     /// Begins a new epoch if the log still is of this one and stands before a position that it has given before.
     pub async fn begin_epoch(&self, lost: u64, position: u64) -> Result<(), LineError> {
         let params = [lost.to_string(), position.to_string()];
-        self.line.rows(&statement(BEGIN_EPOCH, params)).await.map(drop)
+        self.line
+            .rows(&statement(BEGIN_EPOCH, params))
+            .await
+            .map(drop)
     }
 
     /// What follows a place up to a position, in order. If nothing is left, the next place is the position's end, or the log's
@@ -178,7 +210,10 @@ impl Log {
     }
 
     /// As [`Log::rows`], and how long the connection was busy with it.
-    pub async fn timed_rows(&self, statement: &Statement) -> (Result<Vec<Row>, LineError>, Duration) {
+    pub async fn timed_rows(
+        &self,
+        statement: &Statement,
+    ) -> (Result<Vec<Row>, LineError>, Duration) {
         self.line.timed_rows(statement).await
     }
 
@@ -194,18 +229,30 @@ fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, LineError> {
     let mut pieces: Vec<LogPiece> = Vec::new();
     let mut count = 0;
     for row in rows {
-        let Some(position) = optional_number(row, 3)? else { break };
+        let Some(position) = optional_number(row, 3)? else {
+            break;
+        };
         count += 1;
         let position = position.cast_unsigned();
-        place = Place { position, sequence: number(row, 4)? };
+        place = Place {
+            position,
+            sequence: number(row, 4)?,
+        };
         let Some(row) = log_row(row)? else { continue };
         match pieces.last_mut() {
             Some(piece) if piece.position == position => piece.rows.push(row),
-            _ => pieces.push(LogPiece { position, rows: vec![row] }),
+            _ => pieces.push(LogPiece {
+                position,
+                rows: vec![row],
+            }),
         }
     }
     if count < PAGE {
-        return Ok(Page { state, pieces, next: Place::after(upto.min(state.position)) });
+        return Ok(Page {
+            state,
+            pieces,
+            next: Place::after(upto.min(state.position)),
+        });
     }
     // Whoever reads from wherever must find a transaction in the same pieces: the last one of a page is left to the next,
     // unless it fills the page.
@@ -214,17 +261,26 @@ fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, LineError> {
     {
         place = Place::after(cut.position - 1);
     }
-    Ok(Page { state, pieces, next: place })
+    Ok(Page {
+        state,
+        pieces,
+        next: place,
+    })
 }
 
 /// Nothing for what only a newer version writes.
 fn log_row(row: &Row) -> Result<Option<LogRow>, LineError> {
     let text = |column: usize| {
-        row.try_get::<_, Option<String>>(column).map_err(|error| unexpected(&error.to_string()))
+        row.try_get::<_, Option<String>>(column)
+            .map_err(|error| unexpected(&error.to_string()))
     };
     let required = |column: usize| text(column)?.ok_or_else(|| unexpected("a null"));
-    let Some(kind) = required(6)?.chars().next().and_then(LogKind::of) else { return Ok(None) };
-    let columns: Option<Vec<String>> = row.try_get(9).map_err(|error| unexpected(&error.to_string()))?;
+    let Some(kind) = required(6)?.chars().next().and_then(LogKind::of) else {
+        return Ok(None);
+    };
+    let columns: Option<Vec<String>> = row
+        .try_get(9)
+        .map_err(|error| unexpected(&error.to_string()))?;
     Ok(Some(LogRow {
         table: required(5)?,
         kind,
@@ -246,17 +302,24 @@ fn log_state(row: Option<&Row>) -> Result<LogState, LineError> {
 }
 
 fn number(row: &Row, column: usize) -> Result<i64, LineError> {
-    row.try_get(column).map_err(|error| unexpected(&error.to_string()))
+    row.try_get(column)
+        .map_err(|error| unexpected(&error.to_string()))
 }
 
 fn optional_number(row: &Row, column: usize) -> Result<Option<i64>, LineError> {
-    row.try_get(column).map_err(|error| unexpected(&error.to_string()))
+    row.try_get(column)
+        .map_err(|error| unexpected(&error.to_string()))
 }
 
 fn unexpected(what: &str) -> LineError {
-    LineError::Rejected(format!("the change log has {what} that this program does not expect"))
+    LineError::Rejected(format!(
+        "the change log has {what} that this program does not expect"
+    ))
 }
 
 fn statement<const N: usize>(sql: &str, params: [String; N]) -> Statement {
-    Statement { sql: sql.to_owned(), params: params.into_iter().map(Param::Text).collect() }
+    Statement {
+        sql: sql.to_owned(),
+        params: params.into_iter().map(Param::Text).collect(),
+    }
 }

@@ -88,7 +88,9 @@ pub enum LiveError {
         "what came after the cursor is not kept any more: read anew what you show, and subscribe without a cursor"
     )]
     Resync,
-    #[error("this database has no change log: bring it to the datamodel (`gom migrate apply`, or --deploy)")]
+    #[error(
+        "this database has no change log: bring it to the datamodel (`gom migrate apply`, or --deploy)"
+    )]
     Unlogged,
     #[error(
         "changes of the table `{0}` are not logged: bring the database to the datamodel (`gom migrate apply`, or --deploy)"
@@ -108,7 +110,10 @@ pub enum LiveError {
         "this subscription takes too long to decide: a single change takes more than {} ms, and was tried again for {} ms \
          (live.max_lag). Ask for less in its filter and its selection", .statement.as_millis(), .max_lag.as_millis()
     )]
-    CostlyChange { statement: Duration, max_lag: Duration },
+    CostlyChange {
+        statement: Duration,
+        max_lag: Duration,
+    },
     /// A fault of ours.
     #[error("{0}")]
     Failed(String),
@@ -164,12 +169,16 @@ impl Furthest {
     /// 0: nothing is known of this epoch.
     fn in_epoch(&self, epoch: u64) -> u64 {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.filter(|known| known.epoch == epoch).map_or(0, |known| known.position)
+        known
+            .filter(|known| known.epoch == epoch)
+            .map_or(0, |known| known.position)
     }
 
     fn reached(&self, epoch: u64, position: u64) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.filter(|known| known.epoch == epoch).map_or(0, |known| known.position);
+        let before = known
+            .filter(|known| known.epoch == epoch)
+            .map_or(0, |known| known.position);
         *known = Some(Cursor::after(epoch, before.max(position)));
     }
 }
@@ -202,7 +211,8 @@ impl Live {
         let redis = options.redis.clone();
         let options = Arc::new(options);
         let hub = {
-            let (shared, options, database) = (Arc::clone(&shared), Arc::clone(&options), database.clone());
+            let (shared, options, database) =
+                (Arc::clone(&shared), Arc::clone(&options), database.clone());
             watched::watch(HUB_MAILBOX, move || {
                 Hub::new(&options, &database, &planner, &encode, Arc::clone(&shared))
             })
@@ -210,10 +220,20 @@ impl Live {
         let feed = {
             let (shared, hub, database) = (Arc::clone(&shared), hub.clone(), database.clone());
             watched::watch(FEED_MAILBOX, move || {
-                ChangeFeed::new(Arc::clone(&options), &database, hub.clone(), Arc::clone(&shared))
+                ChangeFeed::new(
+                    Arc::clone(&options),
+                    &database,
+                    hub.clone(),
+                    Arc::clone(&shared),
+                )
             })
         };
-        let live = Live { shared, hub, feed, _thread: None };
+        let live = Live {
+            shared,
+            hub,
+            feed,
+            _thread: None,
+        };
         if let Some(redis) = redis {
             wake::between_nodes(&redis, &live)?;
         }
@@ -232,9 +252,14 @@ impl Live {
         encode: Arc<Encode>,
     ) -> Result<Self, LiveStartError> {
         let (thread, database) = (OwnThread::start(), database.clone());
-        let started = thread.run(move || Live::start(options, &database, planner, encode)).await;
+        let started = thread
+            .run(move || Live::start(options, &database, planner, encode))
+            .await;
         let live = started.ok_or(LiveStartError::Thread)??;
-        Ok(Live { _thread: Some(Arc::new(thread)), ..live })
+        Ok(Live {
+            _thread: Some(Arc::new(thread)),
+            ..live
+        })
     }
 
     /// The same for this worker thread, which needs an actix system: call it once in each.
@@ -275,10 +300,14 @@ impl Live {
     }
 
     fn wake_here(&self) {
-        if self.shared.members.load(Ordering::Relaxed) > 0 && !self.shared.waking.swap(true, Ordering::AcqRel)
+        if self.shared.members.load(Ordering::Relaxed) > 0
+            && !self.shared.waking.swap(true, Ordering::AcqRel)
         {
             // A feed that is being rebuilt looks by itself.
-            let woken = self.feed.get().is_some_and(|feed| watched::post(&feed, Wake).is_ok());
+            let woken = self
+                .feed
+                .get()
+                .is_some_and(|feed| watched::post(&feed, Wake).is_ok());
             if !woken {
                 self.shared.waking.store(false, Ordering::Release);
             }

@@ -67,10 +67,18 @@ struct Share {
 
 impl Share {
     fn new(batch: &Rc<Batch>, of_owner: &OfOwner) -> Rc<Self> {
-        let OfOwner { waiting_bytes, account, .. } = of_owner;
+        let OfOwner {
+            waiting_bytes,
+            account,
+            ..
+        } = of_owner;
         waiting_bytes.set(waiting_bytes.get() + batch.bytes);
         let (batch, of_owner) = (Rc::clone(batch), Rc::clone(waiting_bytes));
-        Rc::new(Share { _charge: account.share(batch.bytes), batch, of_owner })
+        Rc::new(Share {
+            _charge: account.share(batch.bytes),
+            batch,
+            of_owner,
+        })
     }
 }
 
@@ -101,17 +109,26 @@ struct Batch {
 
 impl Batch {
     fn new(events: &Arc<[Delivered]>, sinks: &Sinks) -> Rc<Self> {
-        let bytes = events.iter().map(|event| event.payload.len() + EVENT_BYTES).sum();
+        let bytes = events
+            .iter()
+            .map(|event| event.payload.len() + EVENT_BYTES)
+            .sum();
         let waiting_bytes = Rc::clone(&sinks.waiting_bytes);
         waiting_bytes.set(waiting_bytes.get() + bytes);
         let _charge = sinks.waiting.charge(bytes);
-        Rc::new(Batch { events: Arc::clone(events), bytes, waiting_bytes, _charge })
+        Rc::new(Batch {
+            events: Arc::clone(events),
+            bytes,
+            waiting_bytes,
+            _charge,
+        })
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.waiting_bytes.set(self.waiting_bytes.get() - self.bytes);
+        self.waiting_bytes
+            .set(self.waiting_bytes.get() - self.bytes);
     }
 }
 
@@ -129,14 +146,24 @@ impl Sinks {
     pub fn enter(&self, sink: Rc<dyn Sink>, owner: &Owner) -> u64 {
         let slot = self.next.replace(self.next.get() + 1);
         let (waiting, emptied) = (VecDeque::new(), Rc::default());
-        let entry = Slot { sink, owner: owner.clone(), waiting, locating: Vec::new(), emptied };
+        let entry = Slot {
+            sink,
+            owner: owner.clone(),
+            waiting,
+            locating: Vec::new(),
+            emptied,
+        };
         self.by_slot.borrow_mut().insert(slot, entry);
         let first = || OfOwner {
             subscribers: 0,
             waiting_bytes: Rc::default(),
             account: self.waiting.account(&Reader::from(owner)),
         };
-        self.of_owner.borrow_mut().entry(owner.clone()).or_insert_with(first).subscribers += 1;
+        self.of_owner
+            .borrow_mut()
+            .entry(owner.clone())
+            .or_insert_with(first)
+            .subscribers += 1;
         slot
     }
 
@@ -161,7 +188,10 @@ impl Sinks {
     }
 
     pub fn get(&self, slot: u64) -> Option<Rc<dyn Sink>> {
-        self.by_slot.borrow().get(&slot).map(|slot| Rc::clone(&slot.sink))
+        self.by_slot
+            .borrow()
+            .get(&slot)
+            .map(|slot| Rc::clone(&slot.sink))
     }
 
     /// Answered by [`Sinks::located`], and by the subscriber's end.
@@ -201,10 +231,18 @@ impl Sinks {
         let mut shares: HashMap<Owner, Rc<Share>> = HashMap::new();
         for slot in slots {
             let (sink, owner, idle) = match self.by_slot.borrow().get(slot) {
-                Some(slot) => (Rc::clone(&slot.sink), slot.owner.clone(), slot.waiting.is_empty()),
+                Some(slot) => (
+                    Rc::clone(&slot.sink),
+                    slot.owner.clone(),
+                    slot.waiting.is_empty(),
+                ),
                 None => continue,
             };
-            let taken = if idle { hand_over(sink.as_ref(), events, 0) } else { 0 };
+            let taken = if idle {
+                hand_over(sink.as_ref(), events, 0)
+            } else {
+                0
+            };
             if taken == events.len() {
                 continue;
             }
@@ -221,7 +259,9 @@ impl Sinks {
                 Entry::Vacant(vacant) => {
                     let of_owner = self.of_owner.borrow();
                     // All of its subscribers may have been ended for what waited for them.
-                    let Some(of_owner) = of_owner.get(vacant.key()) else { continue };
+                    let Some(of_owner) = of_owner.get(vacant.key()) else {
+                        continue;
+                    };
                     Rc::clone(vacant.insert(Share::new(batch, of_owner)))
                 }
             };
@@ -236,9 +276,15 @@ impl Sinks {
     /// most does.
     fn make_room(&self) {
         while self.waiting_bytes.get() >= MAX_WAITING_BYTES {
-            let of_owner =
-                |(owner, of_owner): (&Owner, &OfOwner)| (owner.clone(), of_owner.waiting_bytes.get());
-            let most = self.of_owner.borrow().iter().map(of_owner).max_by_key(|(_, bytes)| *bytes);
+            let of_owner = |(owner, of_owner): (&Owner, &OfOwner)| {
+                (owner.clone(), of_owner.waiting_bytes.get())
+            };
+            let most = self
+                .of_owner
+                .borrow()
+                .iter()
+                .map(of_owner)
+                .max_by_key(|(_, bytes)| *bytes);
             let Some((owner, 1..)) = most else { return };
             if !self.end_those_of(&owner, || self.waiting_bytes.get() >= MAX_WAITING_BYTES) {
                 // What it holds is just being handed over.
@@ -249,7 +295,11 @@ impl Sinks {
 
     /// The same for a user for whom too much waits, here or elsewhere.
     fn make_room_of(&self, owner: &Owner) {
-        let account = self.of_owner.borrow().get(owner).map(|of_owner| Arc::clone(&of_owner.account));
+        let account = self
+            .of_owner
+            .borrow()
+            .get(owner)
+            .map(|of_owner| Arc::clone(&of_owner.account));
         if let Some(account) = account {
             self.end_those_of(owner, || account.is_full());
         }
@@ -263,7 +313,10 @@ impl Sinks {
         let mut slots: Vec<(usize, u64)> = {
             let by_slot = self.by_slot.borrow();
             let of_owner = by_slot.iter().filter(|(_, slot)| slot.owner == *owner);
-            of_owner.map(|(id, slot)| (slot.waiting_bytes(), *id)).filter(|(bytes, _)| *bytes > 0).collect()
+            of_owner
+                .map(|(id, slot)| (slot.waiting_bytes(), *id))
+                .filter(|(bytes, _)| *bytes > 0)
+                .collect()
         };
         slots.sort_unstable_by_key(|slot| Reverse(*slot));
         let mut ended = false;
@@ -271,8 +324,13 @@ impl Sinks {
             if !too_many() {
                 break;
             }
-            tracing::debug!("too many events wait for a user's clients to read them; a subscriber is ended");
-            self.end(slot, LiveError::Unavailable("the client reads too slowly".to_owned()));
+            tracing::debug!(
+                "too many events wait for a user's clients to read them; a subscriber is ended"
+            );
+            self.end(
+                slot,
+                LiveError::Unavailable("the client reads too slowly".to_owned()),
+            );
             ended = true;
         }
         ended
@@ -280,7 +338,11 @@ impl Sinks {
 
     /// Ends a subscriber, after what waits for it.
     pub fn end_after_waiting(self: &Rc<Self>, slot: u64, reason: &LiveError) {
-        let idle = self.by_slot.borrow().get(&slot).is_none_or(|slot| slot.waiting.is_empty());
+        let idle = self
+            .by_slot
+            .borrow()
+            .get(&slot)
+            .is_none_or(|slot| slot.waiting.is_empty());
         if idle {
             self.end(slot, reason.clone());
         } else {
@@ -290,7 +352,13 @@ impl Sinks {
 
     /// Ends a subscriber at once.
     pub fn end(&self, slot: u64, reason: LiveError) {
-        if let Some(Slot { sink, emptied, waiting, .. }) = self.remove(slot) {
+        if let Some(Slot {
+            sink,
+            emptied,
+            waiting,
+            ..
+        }) = self.remove(slot)
+        {
             drop(waiting);
             emptied.notify_waiters();
             if reason == LiveError::Resync {
@@ -346,7 +414,12 @@ impl Sinks {
                 room.await;
                 continue;
             }
-            let next = match self.by_slot.borrow().get(&slot).and_then(|slot| slot.waiting.front()) {
+            let next = match self
+                .by_slot
+                .borrow()
+                .get(&slot)
+                .and_then(|slot| slot.waiting.front())
+            {
                 Some(Waits::Events(share, from)) => Ok((Rc::clone(share), *from)),
                 Some(Waits::End(reason)) => Err(reason.clone()),
                 None => return,
@@ -358,7 +431,9 @@ impl Sinks {
             let events = &share.batch.events;
             let taken = hand_over(sink.as_ref(), events, from);
             let mut by_slot = self.by_slot.borrow_mut();
-            let Some(entry) = by_slot.get_mut(&slot) else { return };
+            let Some(entry) = by_slot.get_mut(&slot) else {
+                return;
+            };
             if taken < events.len() {
                 entry.waiting[0] = Waits::Events(share, taken);
                 continue;

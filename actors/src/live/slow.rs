@@ -65,7 +65,14 @@ enum Turn {
 impl SlowLane {
     pub fn new(decider: Decider, max_lag: Duration) -> Self {
         let (lanes, rotation) = (RefCell::default(), RefCell::default());
-        SlowLane { decider, max_lag, lanes, rotation, page: RefCell::default(), wake: Notify::new() }
+        SlowLane {
+            decider,
+            max_lag,
+            lanes,
+            rotation,
+            page: RefCell::default(),
+            wake: Notify::new(),
+        }
     }
 
     pub fn wake(&self) {
@@ -123,17 +130,25 @@ impl SlowLane {
     /// Serves the first place of an owner for which there is something to do.
     async fn turn_of(&self, owner: &Owner, core: &Rc<Core>, hub: &WeakAddr<Hub>) -> bool {
         let count = match self.lanes.borrow().get(owner) {
-            Some(lane) if lane.rests_until.is_none_or(|until| until <= Instant::now()) => lane.len(),
+            Some(lane) if lane.rests_until.is_none_or(|until| until <= Instant::now()) => {
+                lane.len()
+            }
             _ => return false,
         };
         for _ in 0..count {
             let first = self.lanes.borrow_mut().get_mut(owner).and_then(Lane::take);
-            let Some(mut behind) = first else { return false };
+            let Some(mut behind) = first else {
+                return false;
+            };
             let began = Instant::now();
-            let turn = AssertUnwindSafe(self.serve(&mut behind, owner, core, hub)).catch_unwind().await;
+            let turn = AssertUnwindSafe(self.serve(&mut behind, owner, core, hub))
+                .catch_unwind()
+                .await;
             let turn = turn.unwrap_or_else(|_| {
                 // The panic has been logged.
-                Err(LiveError::Unavailable("reading an event has failed".to_owned()))
+                Err(LiveError::Unavailable(
+                    "reading an event has failed".to_owned(),
+                ))
             });
             let turn = match turn {
                 Ok(turn) => turn,
@@ -150,7 +165,9 @@ impl SlowLane {
                 continue;
             }
             let mut lanes = self.lanes.borrow_mut();
-            let Some(lane) = lanes.get_mut(owner) else { return false };
+            let Some(lane) = lanes.get_mut(owner) else {
+                return false;
+            };
             lane.put(behind);
             if let Turn::Served(took) = turn {
                 drop(lanes);
@@ -180,7 +197,9 @@ impl SlowLane {
         }
         let now = Instant::now();
         // The hub has gone on to another epoch, perhaps before it knew of this group.
-        let Some(goal) = core.place_in(behind.at.epoch) else { return Err(LiveError::Resync) };
+        let Some(goal) = core.place_in(behind.at.epoch) else {
+            return Err(LiveError::Resync);
+        };
         if behind.is_full(&core.groups) {
             (behind.level, behind.goal) = (now, None);
             return Ok(Turn::Idle);
@@ -208,7 +227,9 @@ impl SlowLane {
                     sleep(AWAY).await;
                     return Ok(Turn::Idle);
                 }
-                Err(error) => return Err(own_fault(error).unwrap_or(LiveError::Costly(self.max_lag))),
+                Err(error) => {
+                    return Err(own_fault(error).unwrap_or(LiveError::Costly(self.max_lag)));
+                }
             }
         } else {
             None
@@ -235,23 +256,41 @@ impl SlowLane {
             "a costly subscription is too far behind and is ended"
         );
         match behind.stuck {
-            Some(stuck) => LiveError::CostlyChange { statement: stuck.statement, max_lag },
+            Some(stuck) => LiveError::CostlyChange {
+                statement: stuck.statement,
+                max_lag,
+            },
             None => LiveError::Costly(max_lag),
         }
     }
 
     /// Decides some changes for those who share a place. How long it has taken.
-    async fn step(&self, behind: &mut Behind, core: &Rc<Core>, goal: Place) -> Result<Duration, LineError> {
+    async fn step(
+        &self,
+        behind: &mut Behind,
+        core: &Rc<Core>,
+        goal: Place,
+    ) -> Result<Duration, LineError> {
         let Some(read) = self.read(behind.at, goal).await? else {
             // Those who have come further may still be served: one of them has the place then.
             core.end(behind.id, &LiveError::Resync).await;
             return Ok(Duration::ZERO);
         };
         let (epoch, pieces) = (behind.at.epoch, &read.pieces);
-        let ats = Decider::admitted(&behind.interest, pieces, &Decider::all(pieces), epoch, behind.at.after);
+        let ats = Decider::admitted(
+            &behind.interest,
+            pieces,
+            &Decider::all(pieces),
+            epoch,
+            behind.at.after,
+        );
         let part = &ats[..ats.len().min(behind.together)];
         let meter = Meter::unlimited();
-        match self.decider.events(&behind.interest, pieces, part, epoch, &meter).await {
+        match self
+            .decider
+            .events(&behind.interest, pieces, part, epoch, &meter)
+            .await
+        {
             Ok(events) => {
                 self.decider.still_logged(pieces, epoch).await?;
                 self.deliver(behind, core, events).await;
@@ -277,13 +316,23 @@ impl SlowLane {
         if let Some(known) = known.filter(|page| page.from == from && page.when.elapsed() < FRESH) {
             return Ok(Some(known));
         }
-        let Page { state, pieces, next } = self.decider.log.read(at.place, goal.position).await?;
+        let Page {
+            state,
+            pieces,
+            next,
+        } = self.decider.log.read(at.place, goal.position).await?;
         if state.epoch != at.epoch || state.has_forgotten_after(at.place) {
             return Ok(None);
         }
         let mut counted = at.counted;
         let pieces = self.decider.interpret(&pieces, &mut counted);
-        let read = Rc::new(Read { from, when: Instant::now(), pieces, next, counted });
+        let read = Rc::new(Read {
+            from,
+            when: Instant::now(),
+            pieces,
+            next,
+            counted,
+        });
         *self.page.borrow_mut() = Some(Rc::clone(&read));
         Ok(Some(read))
     }
@@ -316,8 +365,16 @@ impl SlowLane {
     /// Whether the group is the hub's again.
     async fn rejoin(&self, behind: &mut Behind, hub: &WeakAddr<Hub>) -> Result<bool, LiveError> {
         // A hub that has ended has forgotten the group.
-        let Some(hub) = hub.upgrade() else { return Ok(true) };
-        match hub.send(Rejoin { id: behind.id, at: behind.at }).await {
+        let Some(hub) = hub.upgrade() else {
+            return Ok(true);
+        };
+        match hub
+            .send(Rejoin {
+                id: behind.id,
+                at: behind.at,
+            })
+            .await
+        {
             Ok(Joined::Done) | Err(_) => Ok(true),
             Ok(Joined::NotYet | Joined::TooFar | Joined::Exhausted) => Ok(false),
             Ok(Joined::Costly(until)) => {

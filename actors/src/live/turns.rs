@@ -25,7 +25,11 @@ pub(super) struct Turn(Option<Turns>);
 impl Turns {
     pub fn new(free: usize) -> Self {
         let (rotation, queues) = (VecDeque::new(), HashMap::new());
-        Turns(Rc::new(RefCell::new(State { free, rotation, queues })))
+        Turns(Rc::new(RefCell::new(State {
+            free,
+            rotation,
+            queues,
+        })))
     }
 
     /// Waits for a turn.
@@ -38,7 +42,9 @@ impl Turns {
                     return Turn(Some(self.clone()));
                 }
                 let (give, given) = oneshot::channel();
-                let State { rotation, queues, .. } = &mut *state;
+                let State {
+                    rotation, queues, ..
+                } = &mut *state;
                 let queue = queues.entry(owner.clone()).or_default();
                 if queue.is_empty() {
                     rotation.push_back(owner.clone());

@@ -43,7 +43,11 @@ pub(super) async fn search(log: Log) {
     // A database that has no change log yet gets one, or a server that knows it.
     while let Err(error) = search_once(&log, true).await {
         tracing::debug!(cause = %error, "the change log was not searched");
-        let pause = if matches!(error, LineError::Rejected(_)) { SEARCH_EVERY } else { PAUSE_AFTER_FAILURE };
+        let pause = if matches!(error, LineError::Rejected(_)) {
+            SEARCH_EVERY
+        } else {
+            PAUSE_AFTER_FAILURE
+        };
         sleep(pause).await;
     }
     let mut times = interval_at(Instant::now() + SEARCH_EVERY, SEARCH_EVERY);

@@ -30,7 +30,9 @@ pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), R
     publish.arg(CHANNEL).arg(&node);
     actix::spawn(async move {
         loop {
-            let Some(shared) = shared.upgrade() else { return };
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
             // The process ends without a word: this is no reason to keep it.
             let announced = tokio::time::timeout(PAUSE, shared.announce.notified()).await;
             drop(shared);

@@ -38,7 +38,9 @@ pub fn expose(format: Format, build: &[(&'static str, String)]) -> String {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
     let registry = REGISTRY.get_or_init(|| {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Table { build: build.to_vec() }));
+        registry.register_collector(Box::new(Table {
+            build: build.to_vec(),
+        }));
         registry
     });
     let mut text = String::with_capacity(32 * 1024);
@@ -80,12 +82,20 @@ impl Collector for Table {
 }
 
 impl Table {
-    fn encode_series(&self, definition: &Definition, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+    fn encode_series(
+        &self,
+        definition: &Definition,
+        mut encoder: MetricEncoder<'_>,
+    ) -> fmt::Result {
         let base = BASES[definition.metric as usize];
         for place in 0..definition.series() {
             let mut labels = labels(definition, place);
             if definition.metric == Metric::BuildInfo {
-                labels.extend(self.build.iter().map(|(name, value)| (*name, value.as_str())));
+                labels.extend(
+                    self.build
+                        .iter()
+                        .map(|(name, value)| (*name, value.as_str())),
+                );
             }
             let sparse = definition.series() > MANY;
             let mut encode = |write: &dyn Fn(&mut MetricEncoder<'_>) -> fmt::Result| {
@@ -112,7 +122,9 @@ impl Table {
                     encode(&|encoder| encoder.encode_gauge(&value))?;
                 }
                 Kind::Reading => {
-                    let Some(value) = slots::get(base + place).checked_sub(1) else { continue };
+                    let Some(value) = slots::get(base + place).checked_sub(1) else {
+                        continue;
+                    };
                     if definition.unit == Unit::Seconds {
                         encode(&|encoder| encoder.encode_gauge(&seconds(value)))?;
                     } else {
@@ -121,9 +133,14 @@ impl Table {
                 }
                 Kind::Histogram => {
                     let base = base + place * HISTOGRAM;
-                    let bounds = BOUNDS.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
-                    let buckets: Vec<(f64, u64)> =
-                        bounds.enumerate().map(|(i, bound)| (bound, slots::sum(base + i))).collect();
+                    let bounds = BOUNDS
+                        .iter()
+                        .map(|bound| seconds(*bound))
+                        .chain([f64::INFINITY]);
+                    let buckets: Vec<(f64, u64)> = bounds
+                        .enumerate()
+                        .map(|(i, bound)| (bound, slots::sum(base + i)))
+                        .collect();
                     let count: u64 = buckets.iter().map(|(_, count)| count).sum();
                     if count == 0 && !definition.labels.is_empty() {
                         continue;

@@ -128,7 +128,10 @@ impl<L: Labels> Histogram<L> {
     pub fn observe(self, labels: L, took: Duration) {
         let took = nanoseconds(took);
         let base = self.base() + labels.place() * HISTOGRAM;
-        let bucket = BOUNDS.iter().position(|bound| took <= *bound).unwrap_or(BOUNDS.len());
+        let bucket = BOUNDS
+            .iter()
+            .position(|bound| took <= *bound)
+            .unwrap_or(BOUNDS.len());
         slots::add(base + bucket, 1);
         slots::add(base + HISTOGRAM - 1, took);
     }
@@ -150,7 +153,11 @@ pub struct Timer<L: Labels> {
 
 impl<L: Labels> Timer<L> {
     pub fn new(histogram: Histogram<L>, labels: L) -> Self {
-        Timer { histogram, labels, began: Instant::now() }
+        Timer {
+            histogram,
+            labels,
+            began: Instant::now(),
+        }
     }
 }
 

@@ -268,12 +268,30 @@ mod tests {
             let name = definition.name;
             assert_eq!(definition.metric as usize, i);
             assert!(seen.insert(name), "{name} is there twice");
-            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                "{name}"
+            );
             assert!(!name.ends_with("_total"), "{name}: that is added");
-            assert_eq!(name.ends_with("_seconds"), definition.unit == Unit::Seconds, "{name}");
-            assert_eq!(name.ends_with("_bytes"), definition.unit == Unit::Bytes, "{name}");
-            assert!(definition.kind != Kind::Histogram || definition.unit == Unit::Seconds, "{name}");
-            assert!(definition.help.ends_with('.') || definition.help.ends_with(')'), "{name}");
+            assert_eq!(
+                name.ends_with("_seconds"),
+                definition.unit == Unit::Seconds,
+                "{name}"
+            );
+            assert_eq!(
+                name.ends_with("_bytes"),
+                definition.unit == Unit::Bytes,
+                "{name}"
+            );
+            assert!(
+                definition.kind != Kind::Histogram || definition.unit == Unit::Seconds,
+                "{name}"
+            );
+            assert!(
+                definition.help.ends_with('.') || definition.help.ends_with(')'),
+                "{name}"
+            );
         }
     }
 

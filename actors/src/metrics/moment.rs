@@ -15,7 +15,9 @@ impl Moment {
 
     pub fn set_now_if_unset(&self) {
         // Whoever is quicker has the same moment to say.
-        let _ = self.0.compare_exchange(0, now(), Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self
+            .0
+            .compare_exchange(0, now(), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     pub fn clear(&self) {
@@ -32,5 +34,7 @@ impl Moment {
 /// Microseconds since the first question; never 0.
 fn now() -> u64 {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    u64::try_from(BEGAN.elapsed().as_micros()).unwrap_or(u64::MAX).saturating_add(1)
+    u64::try_from(BEGAN.elapsed().as_micros())
+        .unwrap_or(u64::MAX)
+        .saturating_add(1)
 }

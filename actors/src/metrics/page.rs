@@ -9,7 +9,11 @@ fn documentation() -> String {
     let mut page = HEAD.to_owned();
     page.push_str("| metric | kind | labels | what it says |\n|---|---|---|---|\n");
     for definition in DEFINITIONS {
-        let suffix = if definition.kind == Kind::Counter { "_total" } else { "" };
+        let suffix = if definition.kind == Kind::Counter {
+            "_total"
+        } else {
+            ""
+        };
         let kind = match definition.kind {
             Kind::Counter => "counter",
             Kind::Gauge | Kind::Reading => "gauge",
@@ -35,19 +39,40 @@ fn documentation() -> String {
             continue;
         }
         shown.push(label);
-        let of = DEFINITIONS.iter().filter(|definition| definition.labels.contains(label));
-        let of: Vec<String> = of.map(|definition| format!("`{}`", definition.name)).collect();
-        let values: Vec<String> = label.values.iter().map(|value| format!("`{value}`")).collect();
-        let _ = writeln!(page, "| `{}` | {} | {} |", label.name, of.join(", "), values.join(", "));
+        let of = DEFINITIONS
+            .iter()
+            .filter(|definition| definition.labels.contains(label));
+        let of: Vec<String> = of
+            .map(|definition| format!("`{}`", definition.name))
+            .collect();
+        let values: Vec<String> = label
+            .values
+            .iter()
+            .map(|value| format!("`{value}`"))
+            .collect();
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} |",
+            label.name,
+            of.join(", "),
+            values.join(", ")
+        );
     }
     let bounds: Vec<String> = BOUNDS.iter().map(|bound| millis(*bound)).collect();
-    let _ =
-        writeln!(page, "\nHistograms have buckets up to {} ms and one without a bound.", bounds.join(", "));
+    let _ = writeln!(
+        page,
+        "\nHistograms have buckets up to {} ms and one without a bound.",
+        bounds.join(", ")
+    );
     page
 }
 
 fn labels(definition: &Definition) -> String {
-    let names: Vec<String> = definition.labels.iter().map(|label| format!("`{}`", label.name)).collect();
+    let names: Vec<String> = definition
+        .labels
+        .iter()
+        .map(|label| format!("`{}`", label.name))
+        .collect();
     names.join(", ")
 }
 
@@ -116,6 +141,10 @@ mod tests {
         if std::env::var_os("GOM_BLESS").is_some() {
             std::fs::write(path, &page).unwrap();
         }
-        assert_eq!(std::fs::read_to_string(path).unwrap(), page, "GOM_BLESS=1 writes the page anew");
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            page,
+            "GOM_BLESS=1 writes the page anew"
+        );
     }
 }

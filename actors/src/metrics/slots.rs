@@ -31,7 +31,9 @@ pub(super) fn add(slot: usize, amount: u64) {
 
 /// The sum of all threads' parts.
 pub(super) fn sum(slot: usize) -> u64 {
-    TABLE.iter().fold(0, |sum, shard| sum.wrapping_add(shard.0[slot].load(Ordering::Relaxed)))
+    TABLE.iter().fold(0, |sum, shard| {
+        sum.wrapping_add(shard.0[slot].load(Ordering::Relaxed))
+    })
 }
 
 /// What is set, not added to, stands in one place. 0 is unset.

@@ -1,14 +1,19 @@
 //! Runs the engine's catalog queries. Knows nothing of what their rows mean.
 
 use gom_engine::migrate::introspect::{
-    COLUMNS_QUERY, CONSTRAINTS_QUERY, CatalogRows, ColumnRow, ConstraintRow, INDEXES_QUERY, IndexRow,
-    SCHEMA_QUERY, SEQUENCES_QUERY, TABLES_QUERY, found,
+    COLUMNS_QUERY, CONSTRAINTS_QUERY, CatalogRows, ColumnRow, ConstraintRow, INDEXES_QUERY,
+    IndexRow, SCHEMA_QUERY, SEQUENCES_QUERY, TABLES_QUERY, found,
 };
-use gom_engine::migrate::{DatabaseLayout, FoundTrigger, FoundWatch, TRIGGERS_QUERY, WATCHES_QUERY};
+use gom_engine::migrate::{
+    DatabaseLayout, FoundTrigger, FoundWatch, TRIGGERS_QUERY, WATCHES_QUERY,
+};
 use tokio_postgres::{Error, GenericClient};
 
 /// What the schema holds, as this connection sees it.
-pub async fn introspect<C: GenericClient>(client: &C, schema: &str) -> Result<DatabaseLayout, Error> {
+pub async fn introspect<C: GenericClient>(
+    client: &C,
+    schema: &str,
+) -> Result<DatabaseLayout, Error> {
     let mut rows = CatalogRows {
         schema_exists: client.query_opt(SCHEMA_QUERY, &[&schema]).await?.is_some(),
         ..CatalogRows::default()
@@ -16,7 +21,12 @@ pub async fn introspect<C: GenericClient>(client: &C, schema: &str) -> Result<Da
     if !rows.schema_exists {
         return Ok(found(schema, rows));
     }
-    rows.tables = client.query(TABLES_QUERY, &[&schema]).await?.iter().map(|r| r.get(0)).collect();
+    rows.tables = client
+        .query(TABLES_QUERY, &[&schema])
+        .await?
+        .iter()
+        .map(|r| r.get(0))
+        .collect();
     for row in client.query(COLUMNS_QUERY, &[&schema]).await? {
         rows.columns.push(ColumnRow {
             table: row.get(0),
@@ -51,12 +61,18 @@ pub async fn introspect<C: GenericClient>(client: &C, schema: &str) -> Result<Da
         });
     }
     let sequences = client.query(SEQUENCES_QUERY, &[&schema]).await?;
-    rows.sequences = sequences.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect();
+    rows.sequences = sequences
+        .iter()
+        .map(|r| (r.get(0), r.get(1), r.get(2)))
+        .collect();
     Ok(found(schema, rows))
 }
 
 /// The change log's triggers and functions, as far as they concern the schema.
-pub async fn triggers<C: GenericClient>(client: &C, schema: &str) -> Result<Vec<FoundTrigger>, Error> {
+pub async fn triggers<C: GenericClient>(
+    client: &C,
+    schema: &str,
+) -> Result<Vec<FoundTrigger>, Error> {
     let rows = client.query(TRIGGERS_QUERY, &[&schema]).await?;
     let found = |row: &tokio_postgres::Row| FoundTrigger {
         table: row.get(0),
@@ -69,6 +85,9 @@ pub async fn triggers<C: GenericClient>(client: &C, schema: &str) -> Result<Vec<
 /// The triggers on the change log that concern the schema.
 pub async fn watches<C: GenericClient>(client: &C, schema: &str) -> Result<Vec<FoundWatch>, Error> {
     let rows = client.query(WATCHES_QUERY, &[&schema]).await?;
-    let found = |row: &tokio_postgres::Row| FoundWatch { name: row.get(0), source: row.get(1) };
+    let found = |row: &tokio_postgres::Row| FoundWatch {
+        name: row.get(0),
+        source: row.get(1),
+    };
     Ok(rows.iter().map(found).collect())
 }

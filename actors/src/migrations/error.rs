@@ -14,13 +14,19 @@ pub enum MigrateError {
     Database(#[from] tokio_postgres::Error),
     /// A step failed.
     #[error("cannot {step}: {}; nothing was changed", describe(.error))]
-    Step { step: String, error: tokio_postgres::Error },
+    Step {
+        step: String,
+        error: tokio_postgres::Error,
+    },
     /// Somebody uses tables that are to be locked before what is empty in them goes.
     #[error(
         "somebody held a lock on one of {tables} for longer than {EMPTY_LOCK_TIMEOUT}: {}; nothing was changed. \
          End the long transaction (pg_stat_activity shows it), or wait until it is quiet", describe(.error)
     )]
-    Busy { tables: String, error: tokio_postgres::Error },
+    Busy {
+        tables: String,
+        error: tokio_postgres::Error,
+    },
     /// Rows that the datamodel does not allow.
     #[error("{}", describe_misfits(.0.iter().map(ToString::to_string)))]
     Misfits(Vec<Misfit>),
@@ -37,7 +43,9 @@ pub enum MigrateError {
          this program knows {known}); use that version"
     )]
     NewerVersion { found: i32, known: i32 },
-    #[error("the schema `{0}` cannot hold the datamodel's tables: it has a use of its own; choose another")]
+    #[error(
+        "the schema `{0}` cannot hold the datamodel's tables: it has a use of its own; choose another"
+    )]
     ReservedSchema(String),
 }
 
@@ -68,9 +76,9 @@ impl MigrateError {
                 format!("cannot {step}: {}; nothing was changed", message(error))
             }
             MigrateError::Misfits(misfits) => {
-                let lines = misfits
-                    .iter()
-                    .map(|misfit| format!("{}: {}; {}", misfit.problem, misfit.extent(), misfit.remedy));
+                let lines = misfits.iter().map(|misfit| {
+                    format!("{}: {}; {}", misfit.problem, misfit.extent(), misfit.remedy)
+                });
                 describe_misfits(lines)
             }
             MigrateError::Busy { .. }
@@ -96,7 +104,10 @@ impl MigrateError {
 /// Connections (08, 53300), shutdown and start (57P01 to 57P03), locks and conflicts (55P03, 40).
 fn is_temporary(code: &SqlState) -> bool {
     let code = code.code();
-    ["08", "40", "57P0"].iter().any(|class| code.starts_with(class)) || ["53300", "55P03"].contains(&code)
+    ["08", "40", "57P0"]
+        .iter()
+        .any(|class| code.starts_with(class))
+        || ["53300", "55P03"].contains(&code)
 }
 
 type Cause<'a> = &'a (dyn std::error::Error + 'static);
@@ -116,7 +127,9 @@ fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => {
             let more = [db.detail(), db.hint()].into_iter().flatten();
-            more.fold(db.message().to_string(), |text, part| format!("{text}; {part}"))
+            more.fold(db.message().to_string(), |text, part| {
+                format!("{text}; {part}")
+            })
         }
         None => match error.source() {
             Some(cause) => format!("{error}: {cause}"),
@@ -126,8 +139,8 @@ fn describe(error: &tokio_postgres::Error) -> String {
 }
 
 fn describe_system(error: &refinery::Error) -> String {
-    let mut refusals =
-        causes(Some(error)).filter_map(|error| error.downcast_ref::<tokio_postgres::Error>()?.code());
+    let mut refusals = causes(Some(error))
+        .filter_map(|error| error.downcast_ref::<tokio_postgres::Error>()?.code());
     if refusals.any(|code| *code == SqlState::LOCK_NOT_AVAILABLE) {
         return format!(
             "{error}: somebody held a lock for longer than {LOCK_TIMEOUT}, and the migration was undone. \
@@ -140,7 +153,11 @@ fn describe_system(error: &refinery::Error) -> String {
 fn describe_losses(steps: &[MigrationStep]) -> String {
     let mut text = String::from("these steps lose data:\n");
     for step in steps {
-        let reason = step.data_loss.as_ref().map(|loss| format!(" ({loss})")).unwrap_or_default();
+        let reason = step
+            .data_loss
+            .as_ref()
+            .map(|loss| format!(" ({loss})"))
+            .unwrap_or_default();
         text.push_str(&format!("  {}{reason}\n", step.description));
     }
     text.push_str(

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 
 use gom_engine::datamodel::{DataModel, parse};
 use gom_engine::migrate::{
-    self, DataCheck, DatabaseLayout, FoundRows, Gravity, LeftAlone, Loss, MigrationStep, Misfit, Planned,
-    RowQuery, Target,
+    self, DataCheck, DatabaseLayout, FoundRows, Gravity, LeftAlone, Loss, MigrationStep, Misfit,
+    Planned, RowQuery, Target,
 };
 use tokio_postgres::{Error, GenericClient};
 
 use super::error::MigrateError;
-use super::{Deployment, catalog, check_schema, ever_applied, has_gone_on, introspect, last_applied};
+use super::{
+    Deployment, catalog, check_schema, ever_applied, has_gone_on, introspect, last_applied,
+};
 
 /// What was deployed to a schema before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,12 +52,18 @@ pub struct Plan {
 impl Plan {
     /// Whether applying it is refused, whatever is allowed.
     pub fn is_refused(&self) -> bool {
-        self.misfits.iter().any(|misfit| self.before.refuses(misfit.gravity, misfit.known))
+        self.misfits
+            .iter()
+            .any(|misfit| self.before.refuses(misfit.gravity, misfit.known))
     }
 
     /// The steps that need permission.
     pub fn losses(&self) -> Vec<MigrationStep> {
-        self.steps.iter().filter(|step| step.loses_data()).cloned().collect()
+        self.steps
+            .iter()
+            .filter(|step| step.loses_data())
+            .cloned()
+            .collect()
     }
 }
 
@@ -88,27 +96,61 @@ impl Outline {
         check_schema(schema)?;
         let wanted = migrate::layout(model, schema);
         let found = introspect(client, schema).await?;
-        let last = last_applied(client, schema).await?.map(|last| last.datamodel);
+        let last = last_applied(client, schema)
+            .await?
+            .map(|last| last.datamodel);
         let previous_model = last.as_deref().and_then(model_of);
-        let previous = previous_model.as_ref().map(|model| migrate::layout(model, schema));
-        let target =
-            Target { wanted: &wanted, previous: previous.as_ref(), drop_unknown: deployment.drop_unknown };
+        let previous = previous_model
+            .as_ref()
+            .map(|model| migrate::layout(model, schema));
+        let target = Target {
+            wanted: &wanted,
+            previous: previous.as_ref(),
+            drop_unknown: deployment.drop_unknown,
+        };
         let mut planned = migrate::plan(model, &target, &found, deployment.renames)?;
         if let (Some(model), Some(layout)) = (&previous_model, &previous) {
-            let checks = migrate::plan(model, &Target { wanted: layout, ..target }, &found, &[])?.checks;
-            planned.checks.iter_mut().for_each(|check| check.compare(&checks));
+            let checks = migrate::plan(
+                model,
+                &Target {
+                    wanted: layout,
+                    ..target
+                },
+                &found,
+                &[],
+            )?
+            .checks;
+            planned
+                .checks
+                .iter_mut()
+                .for_each(|check| check.compare(&checks));
         }
         let triggers = catalog::triggers(client, schema).await?;
         let log = migrate::change_log_steps(model, schema, &triggers, Some(&planned));
         planned.steps.extend(log);
         let watches = catalog::watches(client, schema).await?;
-        planned.steps.extend(migrate::watch_steps(model, schema, &watches));
+        planned
+            .steps
+            .extend(migrate::watch_steps(model, schema, &watches));
         let deployed = ever_applied(client, schema).await?;
-        let deployed: Vec<_> = deployed.iter().map(|text| layout_of(text, schema)).collect();
-        planned.steps.extend(migrate::epoch_step(model, schema, &triggers, &planned, &deployed));
-        let before = if last.is_some() { Before::Datamodel } else { Before::Nothing };
+        let deployed: Vec<_> = deployed
+            .iter()
+            .map(|text| layout_of(text, schema))
+            .collect();
+        planned.steps.extend(migrate::epoch_step(
+            model, schema, &triggers, &planned, &deployed,
+        ));
+        let before = if last.is_some() {
+            Before::Datamodel
+        } else {
+            Before::Nothing
+        };
         let keep_empty = deployment.keep_empty || has_gone_on(client, deployment).await?;
-        Ok(Outline { planned, before, keep_empty })
+        Ok(Outline {
+            planned,
+            before,
+            keep_empty,
+        })
     }
 
     /// Counts what the steps lose now.
@@ -140,8 +182,14 @@ impl Outline {
             }
             if lost || !loss.only_for_rows {
                 let counts = lost || (loss.drops && self.keep_empty);
-                let data_loss = counts.then(|| Loss { rows, ..loss.clone() });
-                look.steps.push(MigrationStep { data_loss, ..step.clone() });
+                let data_loss = counts.then(|| Loss {
+                    rows,
+                    ..loss.clone()
+                });
+                look.steps.push(MigrationStep {
+                    data_loss,
+                    ..step.clone()
+                });
             }
         }
         Ok(look)
@@ -184,5 +232,9 @@ async fn count<C: GenericClient>(client: &C, query: &RowQuery) -> Result<FoundRo
         Some(allowed) => client.query_one(&query.sql, &[allowed]).await?,
         None => client.query_one(&query.sql, &[]).await?,
     };
-    Ok(FoundRows { count: row.get(0), example: row.get(1), value: row.get(2) })
+    Ok(FoundRows {
+        count: row.get(0),
+        example: row.get(1),
+        value: row.get(2),
+    })
 }

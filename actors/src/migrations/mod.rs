@@ -82,12 +82,21 @@ pub struct Applied {
 }
 
 /// The steps that would bring the database to the datamodel, and the rows that do not fit it; changes nothing.
-pub async fn plan<C: GenericClient>(client: &C, deployment: &Deployment<'_>) -> Result<Plan, MigrateError> {
+pub async fn plan<C: GenericClient>(
+    client: &C,
+    deployment: &Deployment<'_>,
+) -> Result<Plan, MigrateError> {
     let outline = Outline::make(client, deployment).await?;
     let steps = outline.look(client).await?.steps;
     let misfits = outline.misfits(client).await?;
     let swapped = outline.planned.swapped_tables();
-    Ok(Plan { steps, misfits, swapped, before: outline.before, left_alone: outline.planned.left_alone })
+    Ok(Plan {
+        steps,
+        misfits,
+        swapped,
+        before: outline.before,
+        left_alone: outline.planned.left_alone,
+    })
 }
 
 /// The rows that do not fit the datamodel, in a database that is served as it is; changes nothing.
@@ -98,7 +107,10 @@ pub async fn misfits<C: GenericClient>(
     client: &C,
     deployment: &Deployment<'_>,
 ) -> Result<Vec<Misfit>, MigrateError> {
-    Ok(Outline::make(client, deployment).await?.misfits(client).await?)
+    Ok(Outline::make(client, deployment)
+        .await?
+        .misfits(client)
+        .await?)
 }
 
 /// The tables of the datamodel whose changes nobody sees, because they have no trigger or a disabled one.
@@ -125,16 +137,31 @@ pub async fn verify<C: GenericClient>(
     let found = introspect(client, schema).await?;
     let last = last_applied(client, schema).await?;
     let previous = last.and_then(|last| examine::layout_of(&last.datamodel, schema));
-    let target = Target { previous: previous.as_ref(), ..Target::new(&wanted) };
-    let mut differences: Vec<String> =
-        migrate::differences(&target, &found).iter().map(ToString::to_string).collect();
+    let target = Target {
+        previous: previous.as_ref(),
+        ..Target::new(&wanted)
+    };
+    let mut differences: Vec<String> = migrate::differences(&target, &found)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let triggers = catalog::triggers(client, schema).await?;
     let mut missing = migrate::change_log_steps(model, schema, &triggers, None);
-    missing.extend(migrate::watch_steps(model, schema, &catalog::watches(client, schema).await?));
-    differences.extend(missing.into_iter().map(|step| format!("still to do: {}", step.description)));
+    missing.extend(migrate::watch_steps(
+        model,
+        schema,
+        &catalog::watches(client, schema).await?,
+    ));
+    differences.extend(
+        missing
+            .into_iter()
+            .map(|step| format!("still to do: {}", step.description)),
+    );
     let planned = migrate::plan(model, &target, &found, &[])?;
     let swapped = planned.swapped_tables().into_iter();
-    differences.extend(swapped.map(|table| format!("still to do: the columns of `{table}` change places")));
+    differences.extend(
+        swapped.map(|table| format!("still to do: the columns of `{table}` change places")),
+    );
     let misfits = examine::misfits(client, &planned.checks).await?;
     differences.extend(misfits.iter().map(ToString::to_string));
     Ok(differences)
@@ -157,7 +184,9 @@ pub fn system_version() -> i32 {
 }
 
 /// The version of Gom's own tables that the database has; nothing before the first.
-pub async fn applied_system_version<C: GenericClient>(client: &C) -> Result<Option<i32>, MigrateError> {
+pub async fn applied_system_version<C: GenericClient>(
+    client: &C,
+) -> Result<Option<i32>, MigrateError> {
     system::applied_version(client).await
 }
 
@@ -187,26 +216,38 @@ pub async fn has_gone_on<C: GenericClient>(
     if !system::has_table(client, "gom.applied_datamodel").await? {
         return Ok(false);
     }
-    let query =
-        "SELECT EXISTS (SELECT 1 FROM gom.applied_datamodel WHERE schema_name = $1 AND datamodel = $2)";
-    let known: bool = client.query_one(query, &[&deployment.schema, &deployment.text]).await?.get(0);
+    let query = "SELECT EXISTS (SELECT 1 FROM gom.applied_datamodel WHERE schema_name = $1 AND datamodel = $2)";
+    let known: bool = client
+        .query_one(query, &[&deployment.schema, &deployment.text])
+        .await?
+        .get(0);
     let last = last_applied(client, deployment.schema).await?;
     let newer_tables = system::newer(client).await?.is_some();
     Ok(known && (newer_tables || last.is_some_and(|last| last.datamodel != deployment.text)))
 }
 
-async fn last_applied<C: GenericClient>(client: &C, schema: &str) -> Result<Option<Applied>, MigrateError> {
+async fn last_applied<C: GenericClient>(
+    client: &C,
+    schema: &str,
+) -> Result<Option<Applied>, MigrateError> {
     if !system::has_table(client, "gom.applied_datamodel").await? {
         return Ok(None);
     }
     let query = "SELECT applied_at, gom_version, datamodel FROM gom.applied_datamodel
                  WHERE schema_name = $1 ORDER BY id DESC LIMIT 1";
     let row = client.query_opt(query, &[&schema]).await?;
-    Ok(row.map(|row| Applied { at: row.get(0), gom_version: row.get(1), datamodel: row.get(2) }))
+    Ok(row.map(|row| Applied {
+        at: row.get(0),
+        gom_version: row.get(1),
+        datamodel: row.get(2),
+    }))
 }
 
 /// The texts of all datamodels that were applied to the schema.
-async fn ever_applied<C: GenericClient>(client: &C, schema: &str) -> Result<Vec<String>, MigrateError> {
+async fn ever_applied<C: GenericClient>(
+    client: &C,
+    schema: &str,
+) -> Result<Vec<String>, MigrateError> {
     if !system::has_table(client, "gom.applied_datamodel").await? {
         return Ok(Vec::new());
     }
@@ -248,10 +289,14 @@ async fn apply_locked(
 ) -> Result<Plan, MigrateError> {
     system::run(client).await?;
     let transaction = client.transaction().await?;
-    let limits = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0");
+    let limits =
+        format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0");
     transaction.batch_execute(&limits).await?;
     let outline = Outline::make(&transaction, deployment).await?;
-    let mut plan = Plan { before: outline.before, ..Plan::default() };
+    let mut plan = Plan {
+        before: outline.before,
+        ..Plan::default()
+    };
     let look = outline.look(&transaction).await?;
     plan.steps = look.steps.clone();
     permit(&plan, deployment)?;
@@ -268,7 +313,10 @@ async fn apply_locked(
     plan.left_alone = outline.planned.left_alone;
     for step in &plan.steps {
         begin(step);
-        let failed = |error| MigrateError::Step { step: step.description.clone(), error };
+        let failed = |error| MigrateError::Step {
+            step: step.description.clone(),
+            error,
+        };
         transaction.batch_execute(&step.sql).await.map_err(failed)?;
     }
     record(&transaction, deployment, &plan.steps).await?;
@@ -311,12 +359,18 @@ async fn record(
     let statement = "INSERT INTO gom.applied_datamodel (schema_name, gom_version, datamodel, steps)
                      VALUES ($1, $2, $3, $4)";
     let version = env!("CARGO_PKG_VERSION");
-    transaction.execute(statement, &[&deployment.schema, &version, &deployment.text, &done]).await?;
+    transaction
+        .execute(
+            statement,
+            &[&deployment.schema, &version, &deployment.text, &done],
+        )
+        .await?;
     Ok(())
 }
 
 fn check_schema(schema: &str) -> Result<(), MigrateError> {
-    let reserved = schema == SYSTEM_SCHEMA || schema == "information_schema" || schema.starts_with("pg_");
+    let reserved =
+        schema == SYSTEM_SCHEMA || schema == "information_schema" || schema.starts_with("pg_");
     if reserved || schema.is_empty() {
         return Err(MigrateError::ReservedSchema(schema.to_string()));
     }
@@ -339,7 +393,10 @@ async fn lock(client: &Client) -> Result<(), MigrateError> {
 
 /// A lock that cannot be given back has gone with its connection.
 async fn unlock(client: &Client) {
-    if let Err(error) = client.batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})")).await {
+    if let Err(error) = client
+        .batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})"))
+        .await
+    {
         tracing::warn!(%error, "the migration lock could not be given back; its connection is gone");
     }
 }

@@ -31,7 +31,9 @@ pub(super) async fn run(client: &mut Client) -> Result<(), MigrateError> {
         client.batch_execute("CREATE SCHEMA gom").await?;
     }
     // Of the session: each migration is a transaction of its own, which is not ours to begin.
-    client.batch_execute(&format!("SET lock_timeout = '{LOCK_TIMEOUT}'")).await?;
+    client
+        .batch_execute(&format!("SET lock_timeout = '{LOCK_TIMEOUT}'"))
+        .await?;
     let result = runner().run_async(client).await;
     let reset = client.batch_execute("RESET lock_timeout").await;
     result?;
@@ -41,26 +43,49 @@ pub(super) async fn run(client: &mut Client) -> Result<(), MigrateError> {
 const SCHEMA_EXISTS: &str = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'gom'";
 
 /// The version of the database's tables and the one that this program knows, if the former is the newer.
-pub(super) async fn newer<C: GenericClient>(client: &C) -> Result<Option<(i32, i32)>, MigrateError> {
+pub(super) async fn newer<C: GenericClient>(
+    client: &C,
+) -> Result<Option<(i32, i32)>, MigrateError> {
     let known = known_version();
-    Ok(applied_version(client).await?.filter(|found| *found > known).map(|found| (found, known)))
+    Ok(applied_version(client)
+        .await?
+        .filter(|found| *found > known)
+        .map(|found| (found, known)))
 }
 
 /// The last migration that this program brings.
 pub(super) fn known_version() -> i32 {
-    runner().get_migrations().iter().map(|m| m.version()).max().unwrap_or_default()
+    runner()
+        .get_migrations()
+        .iter()
+        .map(|m| m.version())
+        .max()
+        .unwrap_or_default()
 }
 
 /// The last migration that the database has had; `None` before the first.
-pub(super) async fn applied_version<C: GenericClient>(client: &C) -> Result<Option<i32>, MigrateError> {
+pub(super) async fn applied_version<C: GenericClient>(
+    client: &C,
+) -> Result<Option<i32>, MigrateError> {
     if !has_table(client, HISTORY_TABLE).await? {
         return Ok(None);
     }
-    let row = client.query_one(&format!("SELECT max(version)::int FROM {HISTORY_TABLE}"), &[]).await?;
+    let row = client
+        .query_one(
+            &format!("SELECT max(version)::int FROM {HISTORY_TABLE}"),
+            &[],
+        )
+        .await?;
     Ok(row.get(0))
 }
 
 /// Whether there is such a table, `schema.table`.
-pub(super) async fn has_table<C: GenericClient>(client: &C, name: &str) -> Result<bool, MigrateError> {
-    Ok(client.query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&name]).await?.get(0))
+pub(super) async fn has_table<C: GenericClient>(
+    client: &C,
+    name: &str,
+) -> Result<bool, MigrateError> {
+    Ok(client
+        .query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&name])
+        .await?
+        .get(0))
 }

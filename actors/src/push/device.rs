@@ -55,10 +55,15 @@ impl Endpoint {
             return Err(EndpointError::TooLong);
         }
         // The parser would mend what follows: then two of us might understand one text differently.
-        if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+        if !text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        {
             return Err(EndpointError::Malformed);
         }
-        let rest = text.strip_prefix("https://").ok_or(EndpointError::NotHttps)?;
+        let rest = text
+            .strip_prefix("https://")
+            .ok_or(EndpointError::NotHttps)?;
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.is_empty() {
             return Err(EndpointError::Malformed);
@@ -70,8 +75,16 @@ impl Endpoint {
             return Err(EndpointError::Fragment);
         }
         let url = Url::parse(text).map_err(|_| EndpointError::Malformed)?;
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(EndpointError::Malformed)?.to_owned();
-        Ok(Endpoint { origin: url.origin().ascii_serialization(), host, text: text.to_owned() })
+        let host = url
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .ok_or(EndpointError::Malformed)?
+            .to_owned();
+        Ok(Endpoint {
+            origin: url.origin().ascii_serialization(),
+            host,
+            text: text.to_owned(),
+        })
     }
 
     /// As the browser wrote it.
@@ -181,7 +194,10 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     if text.len() > MAX_KEY_BYTES {
         return None;
     }
-    let plain = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
+    let plain = text
+        .trim_end_matches('=')
+        .replace('+', "-")
+        .replace('/', "_");
     URL_SAFE_NO_PAD.decode(plain).ok()
 }
 
@@ -214,13 +230,28 @@ mod tests {
     #[test]
     fn endpoints_are_https_urls_and_nothing_else() {
         for (text, expected) in [
-            ("https://push.example/send/abc", Ok(("https://push.example", "push.example"))),
-            ("https://push.example", Ok(("https://push.example", "push.example"))),
-            ("https://Push.Example:8443/a?b=c", Ok(("https://push.example:8443", "push.example"))),
-            ("https://push.example:443/a", Ok(("https://push.example", "push.example"))),
+            (
+                "https://push.example/send/abc",
+                Ok(("https://push.example", "push.example")),
+            ),
+            (
+                "https://push.example",
+                Ok(("https://push.example", "push.example")),
+            ),
+            (
+                "https://Push.Example:8443/a?b=c",
+                Ok(("https://push.example:8443", "push.example")),
+            ),
+            (
+                "https://push.example:443/a",
+                Ok(("https://push.example", "push.example")),
+            ),
             ("https://[::1]:8443/a", Ok(("https://[::1]:8443", "[::1]"))),
             ("https://0x7f.1/a", Ok(("https://127.0.0.1", "127.0.0.1"))),
-            ("https://push.example/a@b", Ok(("https://push.example", "push.example"))),
+            (
+                "https://push.example/a@b",
+                Ok(("https://push.example", "push.example")),
+            ),
             ("http://push.example/a", Err(EndpointError::NotHttps)),
             ("HTTPS://push.example/a", Err(EndpointError::NotHttps)),
             ("ftp://push.example", Err(EndpointError::NotHttps)),
@@ -239,34 +270,61 @@ mod tests {
             ("https://push.example/a#", Err(EndpointError::Fragment)),
         ] {
             let endpoint = Endpoint::parse(text);
-            let parts = endpoint.as_ref().map(|endpoint| (endpoint.origin(), endpoint.host()));
+            let parts = endpoint
+                .as_ref()
+                .map(|endpoint| (endpoint.origin(), endpoint.host()));
             assert_eq!(parts.map_err(|error| *error), expected, "{text}");
         }
         let long = |length: usize| format!("https://push.example/{}", "a".repeat(length - 21));
         assert!(Endpoint::parse(&long(MAX_ENDPOINT_BYTES)).is_ok());
-        assert_eq!(Endpoint::parse(&long(MAX_ENDPOINT_BYTES + 1)), Err(EndpointError::TooLong));
+        assert_eq!(
+            Endpoint::parse(&long(MAX_ENDPOINT_BYTES + 1)),
+            Err(EndpointError::TooLong)
+        );
     }
 
     #[test]
     fn keys_are_taken_in_each_spelling_and_must_be_a_point_and_a_secret() {
         let keys = DeviceKeys::parse(P256DH, AUTH).unwrap();
         let plain = |text: &str| text.replace('-', "+").replace('_', "/");
-        for (p256dh, auth) in
-            [(format!("{P256DH}="), format!("{AUTH}==")), (plain(P256DH), plain(&format!("{AUTH}==")))]
-        {
+        for (p256dh, auth) in [
+            (format!("{P256DH}="), format!("{AUTH}==")),
+            (plain(P256DH), plain(&format!("{AUTH}=="))),
+        ] {
             assert!(DeviceKeys::parse(&p256dh, &auth).unwrap().same(&keys));
         }
-        assert_eq!((keys.p256dh_text(), keys.auth_text()), (P256DH.to_owned(), AUTH.to_owned()));
+        assert_eq!(
+            (keys.p256dh_text(), keys.auth_text()),
+            (P256DH.to_owned(), AUTH.to_owned())
+        );
         let off_curve = format!("{}5", &P256DH[..P256DH.len() - 1]);
-        for p256dh in ["", "!", &P256DH[2..], &off_curve, &"A".repeat(87), &P256DH.repeat(100)] {
-            assert_eq!(DeviceKeys::parse(p256dh, AUTH), Err(KeysError::P256dh), "{p256dh}");
+        for p256dh in [
+            "",
+            "!",
+            &P256DH[2..],
+            &off_curve,
+            &"A".repeat(87),
+            &P256DH.repeat(100),
+        ] {
+            assert_eq!(
+                DeviceKeys::parse(p256dh, AUTH),
+                Err(KeysError::P256dh),
+                "{p256dh}"
+            );
         }
         // Compressed and hybrid forms are no P-256 keys of a subscription.
         let mut bytes = *keys.p256dh();
         bytes[0] = 6;
-        assert_eq!(DeviceKeys::from_bytes(&bytes, keys.auth()), Err(KeysError::P256dh));
+        assert_eq!(
+            DeviceKeys::from_bytes(&bytes, keys.auth()),
+            Err(KeysError::P256dh)
+        );
         for auth in ["", "BTBZMqHH6r4Tts7J_aSIg", &format!("{AUTH}AA")] {
-            assert_eq!(DeviceKeys::parse(P256DH, auth), Err(KeysError::Auth), "{auth}");
+            assert_eq!(
+                DeviceKeys::parse(P256DH, auth),
+                Err(KeysError::Auth),
+                "{auth}"
+            );
         }
     }
 
@@ -296,6 +354,11 @@ mod tests {
         );
         let fingerprint = device.endpoint.fingerprint();
         assert_eq!(fingerprint.len(), 22);
-        assert_ne!(fingerprint, Endpoint::parse("https://push.example/another").unwrap().fingerprint());
+        assert_ne!(
+            fingerprint,
+            Endpoint::parse("https://push.example/another")
+                .unwrap()
+                .fingerprint()
+        );
     }
 }

@@ -16,8 +16,8 @@ mod sender;
 mod vapid;
 
 pub use device::{
-    AUTH_BYTES, Device, DeviceKeys, Endpoint, EndpointError, KeysError, MAX_ENDPOINT_BYTES, P256DH_BYTES,
-    Registered,
+    AUTH_BYTES, Device, DeviceKeys, Endpoint, EndpointError, KeysError, MAX_ENDPOINT_BYTES,
+    P256DH_BYTES, Registered,
 };
 pub use devices::{
     Change, DeviceStoreChoice, DeviceSummary, Devices, DevicesError, DevicesOptions, EarlierName,
@@ -28,7 +28,7 @@ pub use notice::{Notice, Urgency};
 pub use options::PushOptions;
 pub use push::{MakeComposer, MakeId, Push};
 pub use sender::{
-    Encode, EncodeError, Message, Outcome, Sender, SenderError, SenderOptions, SystemNames, Unreachable,
-    WebPushEncoder,
+    Encode, EncodeError, Message, Outcome, Sender, SenderError, SenderOptions, SystemNames,
+    Unreachable, WebPushEncoder,
 };
 pub use vapid::{Contact, ContactError, VapidError, VapidKeys};

@@ -27,9 +27,14 @@ impl Urgency {
 
     /// The urgency of that name.
     pub fn of(name: &str) -> Option<Self> {
-        [Urgency::VeryLow, Urgency::Low, Urgency::Normal, Urgency::High]
-            .into_iter()
-            .find(|urgency| urgency.as_str() == name)
+        [
+            Urgency::VeryLow,
+            Urgency::Low,
+            Urgency::Normal,
+            Urgency::High,
+        ]
+        .into_iter()
+        .find(|urgency| urgency.as_str() == name)
     }
 }
 
@@ -105,7 +110,12 @@ impl Text<'_> {
 
     fn json(&self, title: &str, body: &str) -> Vec<u8> {
         let tag = format!("{}:{}", self.data.kind, self.data.uid);
-        let payload = Payload { title, body, tag: &tag, data: Data { ..self.data } };
+        let payload = Payload {
+            title,
+            body,
+            tag: &tag,
+            data: Data { ..self.data },
+        };
         // Strings under fixed keys: nothing in them can fail.
         serde_json::to_vec(&payload).unwrap_or_default()
     }
@@ -121,7 +131,11 @@ fn cut(text: &str, room: usize) -> String {
         if bytes > left {
             if kept.is_empty() {
                 // A letter under more marks than a message can carry: better a part of it than nothing.
-                kept.extend(cluster.chars().take_while(|character| take(&mut left, escaped_len(*character))));
+                kept.extend(
+                    cluster
+                        .chars()
+                        .take_while(|character| take(&mut left, escaped_len(*character))),
+                );
             }
             break;
         }
@@ -157,12 +171,22 @@ mod tests {
     use super::*;
 
     fn text<'a>(title: &'a str, body: &'a str) -> Text<'a> {
-        Text { title, body, data: Data { kind: "order", uid: "u1", operation: Some("create") } }
+        Text {
+            title,
+            body,
+            data: Data {
+                kind: "order",
+                uid: "u1",
+                operation: Some("create"),
+            },
+        }
     }
 
     #[test]
     fn a_message_carries_its_tag_and_what_older_workers_read() {
-        let json = String::from_utf8(text("Pedido nuevo", "Tienes un nuevo pedido: «A»").fit(3_052)).unwrap();
+        let json =
+            String::from_utf8(text("Pedido nuevo", "Tienes un nuevo pedido: «A»").fit(3_052))
+                .unwrap();
         assert_eq!(
             json,
             r#"{"title":"Pedido nuevo","body":"Tienes un nuevo pedido: «A»","tag":"order:u1","data":{"type":"order","uid":"u1","operation":"create"}}"#
@@ -191,12 +215,20 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_between_characters_and_stay_json() {
-        let bodies =
-            ["ñ".repeat(4_000), "\"\\\n".repeat(3_000), "a\u{1}😀 ".repeat(2_000), "x".repeat(3_052)];
+        let bodies = [
+            "ñ".repeat(4_000),
+            "\"\\\n".repeat(3_000),
+            "a\u{1}😀 ".repeat(2_000),
+            "x".repeat(3_052),
+        ];
         for body in &bodies {
             for limit in [120, 121, 122, 123, 124, 500, 1_000, 3_050, 3_052] {
                 let json = text("Título", body).fit(limit);
-                assert!(json.len() <= limit && json.len() + 12 > limit, "{} of {limit}", json.len());
+                assert!(
+                    json.len() <= limit && json.len() + 12 > limit,
+                    "{} of {limit}",
+                    json.len()
+                );
                 let read: serde_json::Value = serde_json::from_slice(&json).unwrap();
                 let cut = read["body"].as_str().unwrap().strip_suffix('…').unwrap();
                 assert!(body.starts_with(cut));

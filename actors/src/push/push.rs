@@ -60,7 +60,11 @@ impl Push {
             heard: Notify::new(),
             stopping: watch::Sender::new(false),
             in_flight: watch::Sender::new(0),
-            reporter: if sends { HealthReporter::new() } else { HealthReporter::off() },
+            reporter: if sends {
+                HealthReporter::new()
+            } else {
+                HealthReporter::off()
+            },
             refusing: AtomicUsize::new(0),
         });
         let of_devices = devices.clone();
@@ -74,9 +78,16 @@ impl Push {
             shared: Arc::clone(&shared),
         });
         let thread = OwnThread::start();
-        let dispatching = move || watched::watch(MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)));
+        let dispatching =
+            move || watched::watch(MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)));
         let dispatcher = thread.run(dispatching).await?;
-        Some(Push { shared, dispatcher, devices: of_devices, sender, _thread: Arc::new(thread) })
+        Some(Push {
+            shared,
+            dispatcher,
+            devices: of_devices,
+            sender,
+            _thread: Arc::new(thread),
+        })
     }
 
     /// What browsers subscribe for, in base64url; nothing if there are no keys.
@@ -89,7 +100,9 @@ impl Push {
     /// # Errors
     /// Why not.
     pub fn allows(&self, endpoint: &Endpoint) -> Result<(), Unreachable> {
-        self.sender.as_ref().map_or(Ok(()), |sender| sender.allows(endpoint))
+        self.sender
+            .as_ref()
+            .map_or(Ok(()), |sender| sender.allows(endpoint))
     }
 
     /// A job may have been committed.
@@ -136,7 +149,12 @@ impl Push {
     pub async fn forget_session(&self, user: &str, session: &str) -> Result<u64, DevicesError> {
         let (reply, answer) = oneshot::channel();
         let (user, session) = (user.to_owned(), session.to_owned());
-        self.send(ForgetSession { user, session, reply }).await?;
+        self.send(ForgetSession {
+            user,
+            session,
+            reply,
+        })
+        .await?;
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
@@ -155,8 +173,14 @@ impl Push {
     pub async fn drain(&self, most: Duration) {
         self.shared.stopping.send_replace(true);
         let mut in_flight = self.shared.in_flight.subscribe();
-        if timeout(most, in_flight.wait_for(|count| *count == 0)).await.is_err() {
-            tracing::warn!(left = *in_flight.borrow(), "deliveries are left to be taken over");
+        if timeout(most, in_flight.wait_for(|count| *count == 0))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                left = *in_flight.borrow(),
+                "deliveries are left to be taken over"
+            );
         }
     }
 
@@ -183,7 +207,11 @@ impl Push {
             .get()
             .is_some_and(|dispatcher| watched::post(&dispatcher, AskBacklog(reply)).is_ok());
         let backlog = match asked {
-            true => timeout(patience, answer).await.ok().and_then(Result::ok).flatten(),
+            true => timeout(patience, answer)
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .flatten(),
             false => None,
         };
         let Some(backlog) = backlog else {
@@ -193,7 +221,10 @@ impl Push {
             });
             return PUSH_OLDEST.forget(());
         };
-        for (i, state) in [Queue::Due, Queue::Later, Queue::Leased].into_iter().enumerate() {
+        for (i, state) in [Queue::Due, Queue::Later, Queue::Leased]
+            .into_iter()
+            .enumerate()
+        {
             PUSH_JOBS.set(state, backlog.jobs[i]);
             PUSH_DELIVERIES.set(state, backlog.deliveries[i]);
         }
@@ -213,7 +244,10 @@ impl Push {
     {
         let address = match self.dispatcher.get() {
             Some(address) => Some(address),
-            None => timeout(REBUILD, self.dispatcher.wait()).await.ok().flatten(),
+            None => timeout(REBUILD, self.dispatcher.wait())
+                .await
+                .ok()
+                .flatten(),
         };
         watched::post(&address.ok_or_else(rebuilding)?, message).map_err(|error| match error {
             SendError::Full(_) => DevicesError::Overloaded,
@@ -223,5 +257,7 @@ impl Push {
 }
 
 fn rebuilding() -> DevicesError {
-    DevicesError::Unavailable { reason: "the push dispatcher is being rebuilt".to_owned() }
+    DevicesError::Unavailable {
+        reason: "the push dispatcher is being rebuilt".to_owned(),
+    }
 }

@@ -9,12 +9,15 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsBigEndian, EcPrivateKeyBin};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+    UnparsedPublicKey,
 };
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{
+    GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE_NO_PAD,
+};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -35,7 +38,9 @@ const FINGERPRINT_BYTES: usize = 16;
 pub enum VapidError {
     #[error("the public key is not the base64url of 65 bytes, an uncompressed point of P-256")]
     Public,
-    #[error("the private key is neither the base64url of 32 bytes nor a PEM with a private key of P-256")]
+    #[error(
+        "the private key is neither the base64url of 32 bytes nor a PEM with a private key of P-256"
+    )]
     Private,
     #[error("the private key does not belong to the public key")]
     Mismatch,
@@ -66,7 +71,9 @@ impl VapidKeys {
     /// # Errors
     /// If one of them is no key, or they do not belong together.
     pub fn parse(public: &str, private: &str) -> Result<Self, VapidError> {
-        let public = PASTED.decode(public.trim()).map_err(|_| VapidError::Public)?;
+        let public = PASTED
+            .decode(public.trim())
+            .map_err(|_| VapidError::Public)?;
         if public.len() != PUBLIC {
             return Err(VapidError::Public);
         }
@@ -78,8 +85,12 @@ impl VapidKeys {
             if scalar.len() != PRIVATE {
                 return Err(VapidError::Private);
             }
-            EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &scalar, &public)
-                .map_err(|_| VapidError::Mismatch)?
+            EcdsaKeyPair::from_private_key_and_public_key(
+                &ECDSA_P256_SHA256_FIXED_SIGNING,
+                &scalar,
+                &public,
+            )
+            .map_err(|_| VapidError::Mismatch)?
         };
         if pair.public_key().as_ref() != public.as_slice() {
             return Err(VapidError::Mismatch);
@@ -99,7 +110,10 @@ impl VapidKeys {
 
     fn new(pair: EcdsaKeyPair) -> Self {
         let public = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
-        VapidKeys { pair: Arc::new(pair), public }
+        VapidKeys {
+            pair: Arc::new(pair),
+            public,
+        }
     }
 
     /// Signs and verifies once: whatever a library takes for a pair, a signature tells.
@@ -146,8 +160,10 @@ impl VapidKeys {
     /// # Errors
     /// If the library does not give the key out.
     pub fn private_pem(&self) -> Result<String, VapidError> {
-        let der =
-            self.pair.to_pkcs8v1().map_err(|_| VapidError::Crypto("the private key cannot be written"))?;
+        let der = self
+            .pair
+            .to_pkcs8v1()
+            .map_err(|_| VapidError::Crypto("the private key cannot be written"))?;
         let text = STANDARD.encode(der.as_ref());
         let mut pem = String::from("-----BEGIN PRIVATE KEY-----\n");
         for (index, letter) in text.chars().enumerate() {
@@ -170,8 +186,12 @@ impl VapidKeys {
         contact: &Contact,
         expires: SystemTime,
     ) -> Result<String, VapidError> {
-        let expires = expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let claims = serde_json::json!({ "aud": audience, "exp": expires, "sub": contact.as_str() });
+        let expires = expires
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO)
+            .as_secs();
+        let claims =
+            serde_json::json!({ "aud": audience, "exp": expires, "sub": contact.as_str() });
         let head = URL_SAFE_NO_PAD.encode(br#"{"typ":"JWT","alg":"ES256"}"#);
         let mut token = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
         let signature = self.signature(token.as_bytes())?;
@@ -189,7 +209,10 @@ fn pair_of_pem(pem: &str) -> Result<EcdsaKeyPair, VapidError> {
 
 impl fmt::Debug for VapidKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VapidKeys").field("public", &self.public).field("private", &"***").finish()
+        f.debug_struct("VapidKeys")
+            .field("public", &self.public)
+            .field("private", &"***")
+            .finish()
     }
 }
 
@@ -210,15 +233,18 @@ impl Contact {
         let text = text.trim();
         let url = url::Url::parse(text).map_err(|_| ContactError)?;
         let good = match url.scheme() {
-            "mailto" => url
-                .path()
-                .rsplit_once('@')
-                .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('%')),
+            "mailto" => url.path().rsplit_once('@').is_some_and(|(name, host)| {
+                !name.is_empty() && !host.is_empty() && !host.contains('%')
+            }),
             "https" => url.host_str().is_some_and(|host| !host.is_empty()),
             _ => false,
         };
         let plain = text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if good && plain { Ok(Contact(text.to_owned())) } else { Err(ContactError) }
+        if good && plain {
+            Ok(Contact(text.to_owned()))
+        } else {
+            Err(ContactError)
+        }
     }
 
     pub fn as_str(&self) -> &str {
@@ -246,27 +272,42 @@ IGXdctKiVL7toXvK/EJuONb+HFW6E16F2w==
         let keys = VapidKeys::generate().unwrap();
         let (public, private) = (keys.public_base64url(), keys.private_base64url().unwrap());
         assert_eq!((public.len(), private.len()), (87, 43));
-        let forms = [private.clone(), format!("{private}="), keys.private_pem().unwrap()];
+        let forms = [
+            private.clone(),
+            format!("{private}="),
+            keys.private_pem().unwrap(),
+        ];
         for form in &forms {
             let read = VapidKeys::parse(public, form).unwrap();
             assert_eq!(read.private_base64url().unwrap(), private);
             assert_eq!(read.public_base64url(), public);
         }
-        assert_eq!(VapidKeys::from_pem(&forms[2]).unwrap().public_base64url(), public);
+        assert_eq!(
+            VapidKeys::from_pem(&forms[2]).unwrap().public_base64url(),
+            public
+        );
     }
 
     #[test]
     fn a_sec1_pem_of_openssl_is_read() {
         // Made by `openssl ecparam -name prime256v1 -genkey`, its parameters in front as that prints them.
-        let public =
-            "BHtDnxnjSHxBRxR6oLmi05Hh9P0usUJhmg-3lmU8QfmoXJUWBbDs-SBl3XLSolS-7aF7yvxCbjjW_hxVuhNehds";
-        assert_eq!(VapidKeys::parse(public, SEC1).unwrap().public_base64url(), public);
+        let public = "BHtDnxnjSHxBRxR6oLmi05Hh9P0usUJhmg-3lmU8QfmoXJUWBbDs-SBl3XLSolS-7aF7yvxCbjjW_hxVuhNehds";
+        assert_eq!(
+            VapidKeys::parse(public, SEC1).unwrap().public_base64url(),
+            public
+        );
     }
 
     #[test]
     fn keys_that_do_not_belong_together_are_refused() {
-        let (one, other) = (VapidKeys::generate().unwrap(), VapidKeys::generate().unwrap());
-        for private in [other.private_base64url().unwrap(), other.private_pem().unwrap()] {
+        let (one, other) = (
+            VapidKeys::generate().unwrap(),
+            VapidKeys::generate().unwrap(),
+        );
+        for private in [
+            other.private_base64url().unwrap(),
+            other.private_pem().unwrap(),
+        ] {
             let error = VapidKeys::parse(one.public_base64url(), &private).unwrap_err();
             assert_eq!(error, VapidError::Mismatch);
         }
@@ -276,11 +317,26 @@ IGXdctKiVL7toXvK/EJuONb+HFW6E16F2w==
     fn what_is_no_key_is_refused() {
         let keys = VapidKeys::generate().unwrap();
         let (public, private) = (keys.public_base64url(), keys.private_base64url().unwrap());
-        for wrong in ["", "PUBLIC_KEY_HERE", &private, &public[..86], &format!("A{}", &public[1..])] {
+        for wrong in [
+            "",
+            "PUBLIC_KEY_HERE",
+            &private,
+            &public[..86],
+            &format!("A{}", &public[1..]),
+        ] {
             assert!(VapidKeys::parse(wrong, &private).is_err(), "{wrong}");
         }
-        for wrong in ["", "AAAA", public, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
-            assert_eq!(VapidKeys::parse(public, wrong).unwrap_err(), VapidError::Private, "{wrong}");
+        for wrong in [
+            "",
+            "AAAA",
+            public,
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----",
+        ] {
+            assert_eq!(
+                VapidKeys::parse(public, wrong).unwrap_err(),
+                VapidError::Private,
+                "{wrong}"
+            );
         }
     }
 
@@ -294,12 +350,22 @@ IGXdctKiVL7toXvK/EJuONb+HFW6E16F2w==
 
     #[test]
     fn contacts_can_be_written_to() {
-        for good in ["mailto:ops@gom.example", "https://gom.example/contact", " mailto:a@b "] {
+        for good in [
+            "mailto:ops@gom.example",
+            "https://gom.example/contact",
+            " mailto:a@b ",
+        ] {
             assert!(Contact::parse(good).is_ok(), "{good}");
         }
-        for wrong in
-            ["", "ops@gom.example", "mailto:", "mailto:ops", "http://gom.example", "https://", "mailto:a b@c"]
-        {
+        for wrong in [
+            "",
+            "ops@gom.example",
+            "mailto:",
+            "mailto:ops",
+            "http://gom.example",
+            "https://",
+            "mailto:a b@c",
+        ] {
             assert_eq!(Contact::parse(wrong), Err(ContactError), "{wrong}");
         }
     }

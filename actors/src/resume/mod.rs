@@ -47,11 +47,13 @@ impl Key {
     }
 
     fn hex(self) -> String {
-        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        self.0
+            .iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
     }
 }
 
@@ -104,7 +106,11 @@ impl Positions {
     /// On this thread, which needs an actix system. Opens no connection before the first subscription.
     pub fn start(database: &Database, options: ResumeOptions) -> Self {
         let (beginnings, asked) = mpsc::channel(MAILBOX);
-        let shared = Arc::new(Shared { registry: Mutex::default(), beginnings, ended: Arc::default() });
+        let shared = Arc::new(Shared {
+            registry: Mutex::default(),
+            beginnings,
+            ended: Arc::default(),
+        });
         let keeper = Keeper::new(database, options, Arc::downgrade(&shared));
         actix::spawn(keeper.run(asked, Arc::clone(&shared.ended)));
         Positions(shared)
@@ -152,7 +158,12 @@ impl Tracked {
             self.state.set(State::Entered);
             let shared = &self.positions.0;
             shared.registry().enter(self.id, self.key, self.session);
-            let beginning = Beginning { id: self.id, key: self.key, session: self.session, answer };
+            let beginning = Beginning {
+                id: self.id,
+                key: self.key,
+                session: self.session,
+                answer,
+            };
             sent = shared.beginnings.try_send(beginning);
             if sent.is_err() {
                 shared.registry().remove(self.id);
@@ -173,7 +184,9 @@ impl Tracked {
                     }
                     answer
                 }
-                Ok(Err(_)) => Err(ResumeError("the positions are not kept any more".to_owned())),
+                Ok(Err(_)) => Err(ResumeError(
+                    "the positions are not kept any more".to_owned(),
+                )),
                 Err(_) => Err(ResumeError("no answer in time".to_owned())),
             }
         }
@@ -181,7 +194,10 @@ impl Tracked {
 
     /// Its client has received everything up to the cursor. `undisturbed`: see [`Tracked::is_disturbed`].
     pub fn received(&self, upto: Cursor, undisturbed: bool) {
-        self.positions.0.registry().received(self.id, upto, undisturbed);
+        self.positions
+            .0
+            .registry()
+            .received(self.id, upto, undisturbed);
     }
 
     /// Another connection may have taken its place: its client is to be asked for a sign of life, and what is received after

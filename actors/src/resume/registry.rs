@@ -82,8 +82,15 @@ impl Batch {
 impl Registry {
     /// A subscription is about to begin. Its row is written by the statement that reads where it goes on.
     pub fn enter(&mut self, id: RowId, key: Key, session: Key) {
-        let row =
-            Row { key, session, received: None, stored: None, disturbed: false, back: false, end: None };
+        let row = Row {
+            key,
+            session,
+            received: None,
+            stored: None,
+            disturbed: false,
+            back: false,
+            end: None,
+        };
         self.rows.insert(id, row);
     }
 
@@ -144,14 +151,21 @@ impl Registry {
 
     /// Whether something is over that the database does not know of.
     pub fn has_ended(&self) -> bool {
-        self.rows.values().any(|row| row.end.is_some() && row.received.is_some())
+        self.rows
+            .values()
+            .any(|row| row.end.is_some() && row.received.is_some())
     }
 
     /// What the database does not have, of so many rows at most.
     pub fn batch(&self, most: usize) -> Batch {
-        let mut batch = Batch { lost: self.strays.clone(), ..Batch::default() };
+        let mut batch = Batch {
+            lost: self.strays.clone(),
+            ..Batch::default()
+        };
         let changed = |ended: bool| {
-            self.rows.iter().filter(move |(_, row)| row.is_changed() && row.end.is_some() == ended)
+            self.rows
+                .iter()
+                .filter(move |(_, row)| row.is_changed() && row.end.is_some() == ended)
         };
         // What has ended first: beginnings wait for that.
         for (id, row) in changed(true).chain(changed(false)).take(most) {
@@ -159,7 +173,10 @@ impl Registry {
                 batch.ended.push(*id);
                 continue;
             }
-            if let Some(received) = row.received.filter(|_| row.received != row.stored || row.back) {
+            if let Some(received) = row
+                .received
+                .filter(|_| row.received != row.stored || row.back)
+            {
                 batch.keep.push((*id, row.key, row.session, received));
             }
             if row.back {
@@ -212,14 +229,22 @@ mod tests {
     }
 
     fn kept(batch: &Batch) -> Vec<u64> {
-        batch.keep.iter().map(|(.., cursor)| cursor.position).collect()
+        batch
+            .keep
+            .iter()
+            .map(|(.., cursor)| cursor.position)
+            .collect()
     }
 
     #[test]
     fn what_was_received_is_written_once_and_again_if_it_was_not_written() {
         let mut registry = registry();
         registry.begun(ID, Cursor::after(1, 4));
-        assert_eq!(registry.batch(10), Batch::default(), "the row is there already");
+        assert_eq!(
+            registry.batch(10),
+            Batch::default(),
+            "the row is there already"
+        );
         registry.received(ID, Cursor::after(1, 5), false);
         let batch = registry.batch(10);
         assert_eq!(kept(&batch), [5]);
@@ -260,19 +285,27 @@ mod tests {
             registry.begun(ID, Cursor::after(1, 4));
             registry.received(ID, Cursor::after(1, 9), false);
             registry.end(ID, end);
-            assert_eq!(kept(&registry.batch(10)), if end == End::Lost { vec![9] } else { vec![] });
+            assert_eq!(
+                kept(&registry.batch(10)),
+                if end == End::Lost { vec![9] } else { vec![] }
+            );
         }
     }
 
     #[test]
-    fn a_row_that_another_connection_has_changed_is_written_again_only_when_its_client_has_answered_since() {
+    fn a_row_that_another_connection_has_changed_is_written_again_only_when_its_client_has_answered_since()
+     {
         let mut registry = registry();
         registry.begun(ID, Cursor::after(1, 4));
         registry.written(&Batch::default(), &[ID]);
         assert!(registry.is_disturbed(ID));
         registry.received(ID, Cursor::after(1, 5), false);
         let batch = registry.batch(10);
-        assert_eq!((kept(&batch), batch.back.len()), (vec![5], 0), "it was asked before");
+        assert_eq!(
+            (kept(&batch), batch.back.len()),
+            (vec![5], 0),
+            "it was asked before"
+        );
         registry.written(&batch, &[ID]);
         registry.received(ID, Cursor::after(1, 5), true);
         let batch = registry.batch(10);

@@ -76,7 +76,11 @@ impl Keeper {
             options,
             node: high.cast_signed(),
             shared,
-            writing: Mutex::new(Wrote { last: None, complained: false, together: TOGETHER }),
+            writing: Mutex::new(Wrote {
+                last: None,
+                complained: false,
+                together: TOGETHER,
+            }),
             beginnings: Semaphore::new(BEGINNINGS),
             complained: Cell::default(),
             again: Cell::default(),
@@ -87,7 +91,9 @@ impl Keeper {
     pub async fn run(self, mut asked: mpsc::Receiver<Beginning>, ended: Arc<Notify>) {
         let keeper = Rc::new(self);
         // Nothing is done, and no connection opened, before there is a subscription.
-        let Some(first) = asked.recv().await else { return };
+        let Some(first) = asked.recv().await else {
+            return;
+        };
         actix::spawn(Rc::clone(&keeper).begin(first));
         let mut ticks = interval(RESUME_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,7 +131,9 @@ impl Keeper {
         }
         let keeper = Rc::clone(self);
         actix::spawn(async move {
-            let Some(shared) = keeper.shared.upgrade() else { return };
+            let Some(shared) = keeper.shared.upgrade() else {
+                return;
+            };
             keeper.write(&shared, Why::Interval).await;
             if keeper.again.take() {
                 keeper.write(&shared, Why::Ended).await;
@@ -134,9 +142,18 @@ impl Keeper {
     }
 
     async fn begin(self: Rc<Self>, beginning: Beginning) {
-        let Ok(_permit) = self.beginnings.acquire().await else { return };
-        let Some(shared) = self.shared.upgrade() else { return };
-        let Beginning { id, key, session, answer } = beginning;
+        let Ok(_permit) = self.beginnings.acquire().await else {
+            return;
+        };
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        let Beginning {
+            id,
+            key,
+            session,
+            answer,
+        } = beginning;
         // Nobody waits for it any more: its client comes back, and asks again.
         if answer.is_closed() {
             shared.registry().remove(id);
@@ -158,7 +175,11 @@ impl Keeper {
             self.options.remember_for.as_millis().to_string(),
             self.options.most_of_session.to_string(),
         ];
-        let resumed = self.line.rows(&statement(RESUME, params)).await.and_then(|rows| resumed(&rows));
+        let resumed = self
+            .line
+            .rows(&statement(RESUME, params))
+            .await
+            .and_then(|rows| resumed(&rows));
         let from = match resumed {
             Ok((from, at)) => {
                 shared.registry().begun(id, at);
@@ -254,30 +275,50 @@ fn resumed(rows: &[Row]) -> Result<(Option<Cursor>, Cursor), LineError> {
     let row = rows.first().ok_or_else(|| unexpected("no row"))?;
     let cursor = |column| {
         let number = |at: usize| {
-            row.try_get::<_, Option<i64>>(column + at).map_err(|error| unexpected(&error.to_string()))
+            row.try_get::<_, Option<i64>>(column + at)
+                .map_err(|error| unexpected(&error.to_string()))
         };
         let (Some(epoch), Some(position), Some(part)) = (number(0)?, number(1)?, number(2)?) else {
             return Ok(None);
         };
         let part = u32::try_from(part).unwrap_or(Cursor::WHOLE);
-        Ok(Some(Cursor { epoch: epoch.cast_unsigned(), position: position.cast_unsigned(), part }))
+        Ok(Some(Cursor {
+            epoch: epoch.cast_unsigned(),
+            position: position.cast_unsigned(),
+            part,
+        }))
     };
-    Ok((cursor(0)?, cursor(3)?.ok_or_else(|| unexpected("no position"))?))
+    Ok((
+        cursor(0)?,
+        cursor(3)?.ok_or_else(|| unexpected("no position"))?,
+    ))
 }
 
 fn ids(rows: &[Row]) -> Result<Vec<RowId>, LineError> {
-    rows.iter().map(|row| row.try_get(0).map_err(|error| unexpected(&error.to_string()))).collect()
+    rows.iter()
+        .map(|row| {
+            row.try_get(0)
+                .map_err(|error| unexpected(&error.to_string()))
+        })
+        .collect()
 }
 
 /// Whether the functions are not there, or not for this role: a database of an earlier version.
 fn is_missing(cause: &str) -> bool {
-    ["42883", "42P01", "42501", "3F000"].iter().any(|state| cause.contains(&format!("SQLSTATE {state}")))
+    ["42883", "42P01", "42501", "3F000"]
+        .iter()
+        .any(|state| cause.contains(&format!("SQLSTATE {state}")))
 }
 
 fn unexpected(what: &str) -> LineError {
-    LineError::Rejected(format!("positions have {what} that this program does not expect"))
+    LineError::Rejected(format!(
+        "positions have {what} that this program does not expect"
+    ))
 }
 
 fn statement<const N: usize>(sql: &str, params: [String; N]) -> Statement {
-    Statement { sql: sql.to_owned(), params: params.into_iter().map(Param::Text).collect() }
+    Statement {
+        sql: sql.to_owned(),
+        params: params.into_iter().map(Param::Text).collect(),
+    }
 }

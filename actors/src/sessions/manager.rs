@@ -62,15 +62,26 @@ impl Refused {
 
 impl SessionBackend {
     pub fn new(options: SessionOptions, store: Box<dyn SessionStore>) -> Self {
-        SessionBackend { options, store, on_refused: OnceLock::new() }
+        SessionBackend {
+            options,
+            store,
+            on_refused: OnceLock::new(),
+        }
     }
 
     /// Nothing if the session's time is over.
     pub fn life(&self, opened: SystemTime, now: SystemTime) -> Option<Life> {
         // A clock that went back makes nothing older.
         let age = now.duration_since(opened).unwrap_or_default();
-        let left = self.options.absolute.checked_sub(age).filter(|left| !left.is_zero())?;
-        Some(Life { now, left: left.min(self.options.idle) })
+        let left = self
+            .options
+            .absolute
+            .checked_sub(age)
+            .filter(|left| !left.is_zero())?;
+        Some(Life {
+            now,
+            left: left.min(self.options.idle),
+        })
     }
 
     /// The end of a grace period that begins now.
@@ -81,7 +92,9 @@ impl SessionBackend {
     /// When a session ends at the latest.
     pub fn last_end(&self, opened: SystemTime) -> SystemTime {
         // PostgreSQL's calendar is longer than any session.
-        opened.checked_add(self.options.absolute.min(CENTURY)).unwrap_or(opened)
+        opened
+            .checked_add(self.options.absolute.min(CENTURY))
+            .unwrap_or(opened)
     }
 
     /// Whether no browser has been given the half that replaced this one.
@@ -90,17 +103,25 @@ impl SessionBackend {
     }
 
     pub async fn living(&self, ids: &[SessionId]) -> Answer<Vec<bool>> {
-        self.store.living(ids, self.options.clock.now()).await.map_err(store_failed)
+        self.store
+            .living(ids, self.options.clock.now())
+            .await
+            .map_err(store_failed)
     }
 
     /// The session, if it lives.
     pub async fn get(&self, id: &SessionId) -> Answer<Option<Session>> {
         let now = self.options.clock.now();
         let found = self.store.get(id, now).await.map_err(store_failed)?;
-        let Some(mut session) = found.filter(|session| self.life(session.opened, now).is_some()) else {
+        let Some(mut session) = found.filter(|session| self.life(session.opened, now).is_some())
+        else {
             return Ok(None);
         };
-        if session.previous.as_ref().is_some_and(|previous| previous.until <= now) {
+        if session
+            .previous
+            .as_ref()
+            .is_some_and(|previous| previous.until <= now)
+        {
             session.previous = None;
         }
         Ok(Some(session))
@@ -177,7 +198,11 @@ pub(super) struct SessionManager {
 
 impl SessionManager {
     pub fn new(backend: Arc<SessionBackend>) -> Self {
-        SessionManager { backend, in_flight: Rc::default(), flights: Rc::default() }
+        SessionManager {
+            backend,
+            in_flight: Rc::default(),
+            flights: Rc::default(),
+        }
     }
 
     fn take_in_flight(&self) -> Option<InFlight> {
@@ -233,8 +258,9 @@ impl<R: Request> Handler<Asked<R>> for SessionManager {
             let carried_out = patience(PROMISE, request.execute(backend)).await;
             drop(in_flight);
             // Whoever asked may have gone away; then nobody misses the answer.
-            let _ =
-                reply.send(carried_out.unwrap_or_else(|_| Err(store_failed("no answer in time".to_owned()))));
+            let _ = reply.send(
+                carried_out.unwrap_or_else(|_| Err(store_failed("no answer in time".to_owned()))),
+            );
         });
     }
 }
@@ -243,7 +269,9 @@ impl Handler<Touch> for SessionManager {
     type Result = ();
 
     fn handle(&mut self, Touch { id, session }: Touch, _: &mut Self::Context) {
-        let Some(in_flight) = self.take_in_flight() else { return };
+        let Some(in_flight) = self.take_in_flight() else {
+            return;
+        };
         let backend = Arc::clone(&self.backend);
         actix::spawn(async move {
             if let Some(life) = backend.life(session.opened, backend.options.clock.now())
@@ -260,7 +288,13 @@ impl Handler<Refresh> for SessionManager {
     type Result = ();
 
     fn handle(&mut self, asked: Refresh, _: &mut Self::Context) {
-        let Refresh { id, stale_signature, recipient, refresher, reply } = asked;
+        let Refresh {
+            id,
+            stale_signature,
+            recipient,
+            refresher,
+            reply,
+        } = asked;
         let Some(in_flight) = self.take_in_flight() else {
             return drop(reply.send(Err(SessionError::Overloaded)));
         };
@@ -274,8 +308,13 @@ impl Handler<Refresh> for SessionManager {
             }
             return;
         }
-        self.flights.borrow_mut().insert(flight.clone(), vec![reply]);
-        let guard = FlightGuard { flights: Rc::clone(&self.flights), flight };
+        self.flights
+            .borrow_mut()
+            .insert(flight.clone(), vec![reply]);
+        let guard = FlightGuard {
+            flights: Rc::clone(&self.flights),
+            flight,
+        };
         let backend = Arc::clone(&self.backend);
         actix::spawn(async move {
             let (id, stale_signature, recipient) = &guard.flight;
@@ -301,7 +340,10 @@ struct FlightGuard {
 
 impl FlightGuard {
     fn waiting(&self) -> Vec<oneshot::Sender<Answer<Refreshed>>> {
-        self.flights.borrow_mut().remove(&self.flight).unwrap_or_default()
+        self.flights
+            .borrow_mut()
+            .remove(&self.flight)
+            .unwrap_or_default()
     }
 }
 
@@ -315,7 +357,11 @@ impl Request for Open {
     type Answer = SessionId;
 
     async fn execute(self, backend: Arc<SessionBackend>) -> Answer<SessionId> {
-        let Open { id, session, replaces } = self;
+        let Open {
+            id,
+            session,
+            replaces,
+        } = self;
         let now = whole_milliseconds(backend.options.clock.now());
         let session = Session {
             subject: session.subject,
@@ -325,9 +371,16 @@ impl Request for Open {
             opened: now,
             previous: None,
         };
-        let life = Life { now, left: backend.options.absolute.min(backend.options.idle) };
+        let life = Life {
+            now,
+            left: backend.options.absolute.min(backend.options.idle),
+        };
         let most = backend.options.per_subject;
-        backend.store.insert(&id, &session, life, replaces.as_ref(), most).await.map_err(store_failed)?;
+        backend
+            .store
+            .insert(&id, &session, life, replaces.as_ref(), most)
+            .await
+            .map_err(store_failed)?;
         SESSIONS.one(SessionEvent::Opened);
         Ok(id)
     }
@@ -352,8 +405,13 @@ impl Request for CloseAll {
     type Answer = u64;
 
     async fn execute(self, backend: Arc<SessionBackend>) -> Answer<u64> {
-        let removed = backend.store.remove_all(&self.0, backend.options.clock.now()).await;
-        removed.map_err(store_failed).inspect(|count| SESSIONS.add(SessionEvent::Closed, *count))
+        let removed = backend
+            .store
+            .remove_all(&self.0, backend.options.clock.now())
+            .await;
+        removed
+            .map_err(store_failed)
+            .inspect(|count| SESSIONS.add(SessionEvent::Closed, *count))
     }
 }
 
@@ -362,10 +420,19 @@ impl Request for CloseByHandle {
 
     async fn execute(self, backend: Arc<SessionBackend>) -> Answer<bool> {
         let listed = live(&backend, &self.subject).await?;
-        let Some(found) = listed.iter().find(|listed| listed.id.handle() == self.handle) else {
+        let Some(found) = listed
+            .iter()
+            .find(|listed| listed.id.handle() == self.handle)
+        else {
             return Ok(false);
         };
-        count_closed(backend.store.remove(&found.id).await.map_err(store_failed)?);
+        count_closed(
+            backend
+                .store
+                .remove(&found.id)
+                .await
+                .map_err(store_failed)?,
+        );
         Ok(true)
     }
 }
@@ -376,26 +443,34 @@ impl Request for List {
     async fn execute(self, backend: Arc<SessionBackend>) -> Answer<Vec<SessionSummary>> {
         let mut listed = live(&backend, &self.0).await?;
         listed.sort_by_key(|listed| std::cmp::Reverse(listed.seen));
-        let summaries = listed.into_iter().map(|Listed { id, session, seen }| SessionSummary {
-            handle: id.handle(),
-            provider: session.provider,
-            opened: session.opened,
-            last_seen: seen,
-        });
+        let summaries = listed
+            .into_iter()
+            .map(|Listed { id, session, seen }| SessionSummary {
+                handle: id.handle(),
+                provider: session.provider,
+                opened: session.opened,
+                last_seen: seen,
+            });
         Ok(summaries.collect())
     }
 }
 
 async fn live(backend: &SessionBackend, subject: &str) -> Answer<Vec<Listed>> {
     let now = backend.options.clock.now();
-    let mut listed = backend.store.list(subject, now).await.map_err(store_failed)?;
+    let mut listed = backend
+        .store
+        .list(subject, now)
+        .await
+        .map_err(store_failed)?;
     listed.retain(|listed| backend.life(listed.session.opened, now).is_some());
     Ok(listed)
 }
 
 /// As the stores keep times, so that what is read equals what was written.
 pub(super) fn whole_milliseconds(time: SystemTime) -> SystemTime {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let finer = Duration::from_nanos(u64::from(since.subsec_nanos() % 1_000_000));
     time.checked_sub(finer).unwrap_or(time)
 }

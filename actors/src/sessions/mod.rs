@@ -29,8 +29,8 @@ pub use self::refresher::{RefreshFailure, Refresher, Renewed};
 pub use self::session::{NewSession, Previous, Session, SessionId, SessionSummary};
 
 use self::manager::{
-    Asked, Close, CloseAll, CloseByHandle, List, Open, Refresh, Request, SessionBackend, SessionManager,
-    Touch,
+    Asked, Close, CloseAll, CloseByHandle, List, Open, Refresh, Request, SessionBackend,
+    SessionManager, Touch,
 };
 use self::postgres_store::PostgresSessions;
 use self::redis_store::RedisSessions;
@@ -79,15 +79,26 @@ impl Sessions {
     /// the store is there.
     pub fn start(options: SessionOptions, database: &Database) -> Result<Self, RedisOptionsError> {
         let store: Box<dyn SessionStore> = match &options.store {
-            SessionStoreChoice::Redis(redis) => Box::new(RedisSessions::new(redis, options.absolute)?),
+            SessionStoreChoice::Redis(redis) => {
+                Box::new(RedisSessions::new(redis, options.absolute)?)
+            }
             SessionStoreChoice::Postgres => Box::new(PostgresSessions::new(database)),
         };
         let mailbox = options.max_in_hand;
         let backend = Arc::new(SessionBackend::new(options, store));
         let of_manager = Arc::clone(&backend);
-        let manager = watch(mailbox, move || SessionManager::new(Arc::clone(&of_manager)));
-        let shared = Shared { looking: AtomicUsize::new(0), noted: Cache::new(REMEMBERED) };
-        Ok(Sessions { backend, shared: Arc::new(shared), manager })
+        let manager = watch(mailbox, move || {
+            SessionManager::new(Arc::clone(&of_manager))
+        });
+        let shared = Shared {
+            looking: AtomicUsize::new(0),
+            noted: Cache::new(REMEMBERED),
+        };
+        Ok(Sessions {
+            backend,
+            shared: Arc::new(shared),
+            manager,
+        })
     }
 
     /// `refused` is called on the manager's thread for each session that ends because its issuer refuses to renew its token,
@@ -103,11 +114,16 @@ impl Sessions {
     #[must_use]
     pub fn local(&self) -> Self {
         let options = &self.backend.options;
-        let SessionStoreChoice::Redis(redis) = &options.store else { return self.clone() };
+        let SessionStoreChoice::Redis(redis) = &options.store else {
+            return self.clone();
+        };
         match RedisSessions::new(redis, options.absolute) {
             Ok(store) => {
                 let backend = SessionBackend::new(options.clone(), Box::new(store));
-                Sessions { backend: Arc::new(backend), ..self.clone() }
+                Sessions {
+                    backend: Arc::new(backend),
+                    ..self.clone()
+                }
             }
             // The start would have failed before.
             Err(_) => self.clone(),
@@ -120,7 +136,12 @@ impl Sessions {
         session: NewSession,
         replaces: Option<SessionId>,
     ) -> Result<SessionId, SessionError> {
-        self.ask(Open { id: SessionId::new(), session, replaces }).await
+        self.ask(Open {
+            id: SessionId::new(),
+            session,
+            replaces,
+        })
+        .await
     }
 
     /// The session, if it lives. Asks the store every time, so that what another node closed is closed here.
@@ -150,14 +171,22 @@ impl Sessions {
         let options = &self.backend.options;
         let now = options.clock.now();
         let recent = |noted: SystemTime| {
-            now.duration_since(noted).is_ok_and(|age| age < NOTED_EVERY.min(options.idle / 100))
+            now.duration_since(noted)
+                .is_ok_and(|age| age < NOTED_EVERY.min(options.idle / 100))
         };
         if self.shared.noted.get(id).is_some_and(recent) {
             return;
         }
-        let touch = Touch { id: id.clone(), session: Arc::clone(session) };
+        let touch = Touch {
+            id: id.clone(),
+            session: Arc::clone(session),
+        };
         // If there is no time for it now, the next request notes it.
-        if self.manager.get().is_some_and(|manager| post(&manager, touch).is_ok()) {
+        if self
+            .manager
+            .get()
+            .is_some_and(|manager| post(&manager, touch).is_ok())
+        {
             self.shared.noted.insert(id.clone(), now);
         }
     }
@@ -171,7 +200,8 @@ impl Sessions {
         stale_signature: &str,
         refresher: Box<dyn Refresher>,
     ) -> Result<Refreshed, SessionError> {
-        self.refresh_for(Recipient::Browser, id, stale_signature, refresher).await
+        self.refresh_for(Recipient::Browser, id, stale_signature, refresher)
+            .await
     }
 
     /// The same for a connection that lasts, over which no cookie can be set: the half that the browser has stays good until
@@ -182,7 +212,8 @@ impl Sessions {
         stale_signature: &str,
         refresher: Box<dyn Refresher>,
     ) -> Result<Refreshed, SessionError> {
-        self.refresh_for(Recipient::Connection, id, stale_signature, refresher).await
+        self.refresh_for(Recipient::Connection, id, stale_signature, refresher)
+            .await
     }
 
     async fn refresh_for(
@@ -194,7 +225,14 @@ impl Sessions {
     ) -> Result<Refreshed, SessionError> {
         let (reply, answer) = oneshot::channel();
         let stale_signature = stale_signature.to_owned();
-        self.send(Refresh { id: id.clone(), stale_signature, recipient, refresher, reply }).await?;
+        self.send(Refresh {
+            id: id.clone(),
+            stale_signature,
+            recipient,
+            refresher,
+            reply,
+        })
+        .await?;
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
@@ -202,22 +240,35 @@ impl Sessions {
     /// old half begins only now. Whether the session has it so. If not, for the token was refreshed meanwhile or the store does
     /// not answer, the browser must not be given that half: only the old one stays good.
     pub async fn heard(&self, id: &SessionId, session: &Session) -> bool {
-        let Some(previous) = &session.previous else { return true };
+        let Some(previous) = &session.previous else {
+            return true;
+        };
         if !self.backend.is_unheard(previous) {
             return true;
         }
-        let previous = Previous { until: self.backend.grace_end(), ..previous.clone() };
-        let heard = Session { previous: Some(previous), ..session.clone() };
+        let previous = Previous {
+            until: self.backend.grace_end(),
+            ..previous.clone()
+        };
+        let heard = Session {
+            previous: Some(previous),
+            ..session.clone()
+        };
         match self.backend.store.renew(id, session, &heard, "").await {
             Ok(true) => true,
             // Another request of the same browser may have been first.
             Ok(false) => self.backend.get(id).await.is_ok_and(|now| {
-                now.filter(|now| now.signature == session.signature).is_some_and(|now| {
-                    now.previous.is_none_or(|previous| !self.backend.is_unheard(&previous))
-                })
+                now.filter(|now| now.signature == session.signature)
+                    .is_some_and(|now| {
+                        now.previous
+                            .is_none_or(|previous| !self.backend.is_unheard(&previous))
+                    })
             }),
             Err(reason) => {
-                tracing::debug!(reason, "that a browser has heard of a refresh could not be noted");
+                tracing::debug!(
+                    reason,
+                    "that a browser has heard of a refresh could not be noted"
+                );
                 false
             }
         }
@@ -235,7 +286,11 @@ impl Sessions {
 
     /// Closes the subject's session with this [`SessionSummary::handle`]; whether there was one.
     pub async fn close_by_handle(&self, subject: &str, handle: &str) -> Result<bool, SessionError> {
-        self.ask(CloseByHandle { subject: subject.to_owned(), handle: handle.to_owned() }).await
+        self.ask(CloseByHandle {
+            subject: subject.to_owned(),
+            handle: handle.to_owned(),
+        })
+        .await
     }
 
     /// The live sessions of a subject, the one seen last first.

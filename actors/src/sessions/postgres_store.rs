@@ -86,7 +86,11 @@ impl PostgresSessions {
 
 fn session(row: &Row) -> Result<Session, tokio_postgres::Error> {
     let previous = match (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?) {
-        (Some(signature), Some(head), Some(until)) => Some(Previous { signature, head, until }),
+        (Some(signature), Some(head), Some(until)) => Some(Previous {
+            signature,
+            head,
+            until,
+        }),
         _ => None,
     };
     Ok(Session {
@@ -109,7 +113,9 @@ fn token(session: &Session) -> Option<&str> {
 
 /// The single number of the answer.
 fn number(rows: &[Row]) -> Result<i64, String> {
-    rows.first().map_or(Ok(0), |row| row.try_get(0)).map_err(said)
+    rows.first()
+        .map_or(Ok(0), |row| row.try_get(0))
+        .map_err(said)
 }
 
 /// PostgreSQL's calendar is longer than any session.
@@ -136,8 +142,11 @@ impl SessionStore for PostgresSessions {
         async move {
             let asked: Vec<&str> = ids.iter().map(SessionId::as_str).collect();
             let rows = self.reads.ask(LIVING, &[&asked, &now]).await?;
-            let found: Vec<String> =
-                rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(said)?;
+            let found: Vec<String> = rows
+                .iter()
+                .map(|row| row.try_get(0))
+                .collect::<Result<_, _>>()
+                .map_err(said)?;
             let found: HashSet<&str> = found.iter().map(String::as_str).collect();
             Ok(asked.iter().map(|id| found.contains(id)).collect())
         }
@@ -155,27 +164,48 @@ impl SessionStore for PostgresSessions {
         async move {
             let (id, end, token) = (id.as_str(), end(life), token(session));
             let replaced = replaces.map(SessionId::as_str);
-            let Session { subject, provider, signature, opened, .. } = session;
+            let Session {
+                subject,
+                provider,
+                signature,
+                opened,
+                ..
+            } = session;
             let others = i64::try_from(most.saturating_sub(1)).unwrap_or(i64::MAX);
-            let params: [&(dyn ToSql + Sync); 9] =
-                [&id, subject, provider, signature, &token, opened, &end, &replaced, &others];
+            let params: [&(dyn ToSql + Sync); 9] = [
+                &id, subject, provider, signature, &token, opened, &end, &replaced, &others,
+            ];
             self.writes.ask(INSERT, &params).await.map(|_| ())
         }
         .boxed()
     }
 
     fn touch<'a>(&'a self, id: &'a SessionId, _: &'a str, life: Life) -> Stored<'a, ()> {
-        async move { self.writes.ask(TOUCH, &[&id.as_str(), &life.now, &end(life)]).await.map(|_| ()) }
-            .boxed()
+        async move {
+            self.writes
+                .ask(TOUCH, &[&id.as_str(), &life.now, &end(life)])
+                .await
+                .map(|_| ())
+        }
+        .boxed()
     }
 
     fn remove<'a>(&'a self, id: &'a SessionId) -> Stored<'a, bool> {
-        async move { self.writes.ask(REMOVE, &[&id.as_str()]).await.map(|rows| !rows.is_empty()) }.boxed()
+        async move {
+            self.writes
+                .ask(REMOVE, &[&id.as_str()])
+                .await
+                .map(|rows| !rows.is_empty())
+        }
+        .boxed()
     }
 
     fn remove_stale<'a>(&'a self, id: &'a SessionId, signature: &'a str) -> Stored<'a, bool> {
         async move {
-            let rows = self.writes.ask(REMOVE_STALE, &[&id.as_str(), &signature]).await?;
+            let rows = self
+                .writes
+                .ask(REMOVE_STALE, &[&id.as_str(), &signature])
+                .await?;
             Ok(!rows.is_empty())
         }
         .boxed()
@@ -194,7 +224,9 @@ impl SessionStore for PostgresSessions {
             let rows = self.reads.ask(LIST, &[&subject, &now]).await?;
             let mut listed = Vec::with_capacity(rows.len());
             for row in &rows {
-                let Some(id) = SessionId::parse(row.try_get(8).map_err(said)?) else { continue };
+                let Some(id) = SessionId::parse(row.try_get(8).map_err(said)?) else {
+                    continue;
+                };
                 let (session, seen) = (session(row).map_err(said)?, row.try_get(9).map_err(said)?);
                 listed.push(Listed { id, session, seen });
             }
@@ -206,13 +238,23 @@ impl SessionStore for PostgresSessions {
     fn lock<'a>(&'a self, id: &'a SessionId, holder: &'a str, span: Duration) -> Stored<'a, bool> {
         async move {
             let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-            Ok(!self.writes.ask(LOCK, &[&id.as_str(), &holder, &span]).await?.is_empty())
+            Ok(!self
+                .writes
+                .ask(LOCK, &[&id.as_str(), &holder, &span])
+                .await?
+                .is_empty())
         }
         .boxed()
     }
 
     fn unlock<'a>(&'a self, id: &'a SessionId, holder: &'a str) -> Stored<'a, ()> {
-        async move { self.writes.ask(UNLOCK, &[&id.as_str(), &holder]).await.map(|_| ()) }.boxed()
+        async move {
+            self.writes
+                .ask(UNLOCK, &[&id.as_str(), &holder])
+                .await
+                .map(|_| ())
+        }
+        .boxed()
     }
 
     fn renew<'a>(

@@ -167,7 +167,10 @@ impl From<&Session> for Record {
             subject: session.subject.clone(),
             provider: session.provider.clone(),
             signature: session.signature.clone(),
-            refresh_token: session.refresh_token.as_ref().map(|token| token.expose().to_owned()),
+            refresh_token: session
+                .refresh_token
+                .as_ref()
+                .map(|token| token.expose().to_owned()),
             opened: milliseconds(session.opened),
             previous,
         }
@@ -194,7 +197,9 @@ impl From<Record> for Session {
 
 /// A text that is no session of ours is none: another program may have kept its own under the same names.
 fn read(text: &[u8]) -> Option<Session> {
-    serde_json::from_slice::<Record>(text).ok().map(Session::from)
+    serde_json::from_slice::<Record>(text)
+        .ok()
+        .map(Session::from)
 }
 
 fn write(session: &Session) -> Result<String, String> {
@@ -208,12 +213,16 @@ fn milliseconds(time: SystemTime) -> u64 {
 }
 
 fn moment(milliseconds: u64) -> SystemTime {
-    UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds)).unwrap_or(UNIX_EPOCH)
+    UNIX_EPOCH
+        .checked_add(Duration::from_millis(milliseconds))
+        .unwrap_or(UNIX_EPOCH)
 }
 
 /// Redis takes no end that lies now.
 fn span(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 fn session_key(id: &SessionId) -> String {
@@ -269,8 +278,14 @@ impl SessionStore for RedisSessions {
     ) -> Stored<'a, ()> {
         async move {
             let mut inserting = self.insert.key(session_key(id));
-            inserting.key(index_key(&session.subject)).key(session_key(replaces.unwrap_or(id)));
-            inserting.arg(write(session)?).arg(span(life.left)).arg(milliseconds(life.now)).arg(id.as_str());
+            inserting
+                .key(index_key(&session.subject))
+                .key(session_key(replaces.unwrap_or(id)));
+            inserting
+                .arg(write(session)?)
+                .arg(span(life.left))
+                .arg(milliseconds(life.now))
+                .arg(id.as_str());
             // The newest session is the last one to end.
             inserting.arg(span(self.absolute)).arg(most).arg(SESSION);
             self.redis.ask::<()>(&inserting).await
@@ -301,11 +316,21 @@ impl SessionStore for RedisSessions {
     }
 
     fn remove_stale<'a>(&'a self, id: &'a SessionId, signature: &'a str) -> Stored<'a, bool> {
-        async move { self.redis.ask(&*self.remove_stale.key(session_key(id)).arg(signature)).await }.boxed()
+        async move {
+            self.redis
+                .ask(&*self.remove_stale.key(session_key(id)).arg(signature))
+                .await
+        }
+        .boxed()
     }
 
     fn remove_all<'a>(&'a self, subject: &'a str, _: SystemTime) -> Stored<'a, u64> {
-        async move { self.redis.ask(&*self.remove_all.key(index_key(subject)).arg(SESSION)).await }.boxed()
+        async move {
+            self.redis
+                .ask(&*self.remove_all.key(index_key(subject)).arg(SESSION))
+                .await
+        }
+        .boxed()
     }
 
     fn list<'a>(&'a self, subject: &'a str, _: SystemTime) -> Stored<'a, Vec<Listed>> {
@@ -315,7 +340,11 @@ impl SessionStore for RedisSessions {
             let listed = found.into_iter().filter_map(|(id, seen, text)| {
                 // A whole number, which Redis keeps as it keeps all scores.
                 let seen = UNIX_EPOCH.checked_add(Duration::from_millis(seen.round() as u64))?;
-                Some(Listed { id: SessionId::parse(&id)?, session: read(&text)?, seen })
+                Some(Listed {
+                    id: SessionId::parse(&id)?,
+                    session: read(&text)?,
+                    seen,
+                })
             });
             Ok(listed.collect())
         }
@@ -332,7 +361,12 @@ impl SessionStore for RedisSessions {
     }
 
     fn unlock<'a>(&'a self, id: &'a SessionId, holder: &'a str) -> Stored<'a, ()> {
-        async move { self.redis.ask::<()>(&*self.unlock.key(lock_key(id)).arg(holder)).await }.boxed()
+        async move {
+            self.redis
+                .ask::<()>(&*self.unlock.key(lock_key(id)).arg(holder))
+                .await
+        }
+        .boxed()
     }
 
     fn renew<'a>(
@@ -344,8 +378,15 @@ impl SessionStore for RedisSessions {
     ) -> Stored<'a, bool> {
         async move {
             let mut renewing = self.renew.key(session_key(id));
-            renewing.key(lock_key(id)).arg(&held.signature).arg(write(renewed)?).arg(holder);
-            let until = held.previous.as_ref().map(|previous| milliseconds(previous.until).to_string());
+            renewing
+                .key(lock_key(id))
+                .arg(&held.signature)
+                .arg(write(renewed)?)
+                .arg(holder);
+            let until = held
+                .previous
+                .as_ref()
+                .map(|previous| milliseconds(previous.until).to_string());
             renewing.arg(until.unwrap_or_default());
             self.redis.ask(&renewing).await
         }

@@ -42,11 +42,21 @@ async fn look(
     if session.signature != stale_signature {
         // The caller has it of the session itself; with nothing of a refresh left there, it comes much too late.
         let head = session.previous.as_ref();
-        let head = head.map(|previous| previous.head.clone()).ok_or(SessionError::Gone)?;
-        return Ok(RefreshState::Newer(Refreshed { session: Arc::new(session), head }));
+        let head = head
+            .map(|previous| previous.head.clone())
+            .ok_or(SessionError::Gone)?;
+        return Ok(RefreshState::Newer(Refreshed {
+            session: Arc::new(session),
+            head,
+        }));
     }
-    let token = session.refresh_token.as_ref().map(|token| token.expose().to_owned());
-    token.map(|token| RefreshState::Stale(session, token)).ok_or(SessionError::Gone)
+    let token = session
+        .refresh_token
+        .as_ref()
+        .map(|token| token.expose().to_owned());
+    token
+        .map(|token| RefreshState::Stale(session, token))
+        .ok_or(SessionError::Gone)
 }
 
 pub(super) async fn refresh(
@@ -63,7 +73,11 @@ pub(super) async fn refresh(
         if let RefreshState::Newer(refreshed) = look(backend, id, stale_signature).await? {
             return Ok(refreshed);
         }
-        match backend.store.lock(id, holder.as_str(), lock_span(backend)).await {
+        match backend
+            .store
+            .lock(id, holder.as_str(), lock_span(backend))
+            .await
+        {
             Ok(true) => break,
             Ok(false) => {}
             Err(reason) => {
@@ -73,11 +87,21 @@ pub(super) async fn refresh(
             }
         }
         if began.elapsed() >= patience {
-            return Err(unavailable("another node has not finished refreshing this session".to_owned()));
+            return Err(unavailable(
+                "another node has not finished refreshing this session".to_owned(),
+            ));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    match refresh_locked(backend, id, (stale_signature, recipient), refresher, &holder).await {
+    match refresh_locked(
+        backend,
+        id,
+        (stale_signature, recipient),
+        refresher,
+        &holder,
+    )
+    .await
+    {
         Ok(refreshed) => Ok(refreshed),
         // A task goes on with it, and keeps the lock: the refresh token must not be spent twice.
         Err(Failure::GoesOn(error)) => Err(error),
@@ -125,12 +149,22 @@ async fn refresh_locked(
         }
     };
     // What somebody else's code does must not leave the session locked.
-    let mut asking = AssertUnwindSafe(async { refresher.refresh(token).await }).catch_unwind().boxed();
+    let mut asking = AssertUnwindSafe(async { refresher.refresh(token).await })
+        .catch_unwind()
+        .boxed();
     let Ok(answer) = timeout(backend.options.refresh_patience, &mut asking).await else {
         // The issuer may have exchanged the refresh token already: its answer must not be lost.
         let (backend, id, holder) = (Arc::clone(backend), id.clone(), holder.clone());
-        actix::spawn(finish_late(backend, id, (session, recipient), asking, holder));
-        return Err(Failure::GoesOn(unavailable("the issuer of its token takes too long".to_owned())));
+        actix::spawn(finish_late(
+            backend,
+            id,
+            (session, recipient),
+            asking,
+            holder,
+        ));
+        return Err(Failure::GoesOn(unavailable(
+            "the issuer of its token takes too long".to_owned(),
+        )));
     };
     match answer {
         Ok(Ok(renewed)) => keep(backend, id, (session, recipient), renewed, holder).await,
@@ -155,7 +189,12 @@ async fn finish_late(
     let began = Instant::now();
     let answer = loop {
         // At once: what is left of the lock is no longer than the next wait.
-        drop(backend.store.lock(&id, holder.as_str(), lock_span(&backend)).await);
+        drop(
+            backend
+                .store
+                .lock(&id, holder.as_str(), lock_span(&backend))
+                .await,
+        );
         match timeout(backend.options.refresh_patience / 2, &mut asking).await {
             Ok(answer) => break Some(answer),
             Err(_) if began.elapsed() >= backend.options.refresh_patience => break None,
@@ -164,7 +203,14 @@ async fn finish_late(
     };
     match answer {
         Some(Ok(Ok(renewed))) => {
-            keep_on(&backend, &id, (&session.signature, recipient), &renewed, &holder).await;
+            keep_on(
+                &backend,
+                &id,
+                (&session.signature, recipient),
+                &renewed,
+                &holder,
+            )
+            .await;
             return;
         }
         Some(Ok(Err(RefreshFailure::Rejected))) => drop(rejected(&backend, &id, &session).await),
@@ -202,7 +248,11 @@ async fn close_rejected(
     if let RefreshState::Newer(refreshed) = look(backend, id, stale_signature).await? {
         return Ok(refreshed);
     }
-    if !backend.store.remove_stale(id, stale_signature).await.map_err(store_failed)?
+    if !backend
+        .store
+        .remove_stale(id, stale_signature)
+        .await
+        .map_err(store_failed)?
         && let RefreshState::Newer(refreshed) = look(backend, id, stale_signature).await?
     {
         return Ok(refreshed);
@@ -217,7 +267,11 @@ fn exchanged(
     (session, recipient): (&Session, Recipient),
     renewed: &Renewed,
 ) -> (Session, String) {
-    let Renewed { head, signature, refresh_token } = renewed.clone();
+    let Renewed {
+        head,
+        signature,
+        refresh_token,
+    } = renewed.clone();
     let session = session.clone();
     let of_browser = match &session.previous {
         // A browser that has received no refresh since still holds the first of these halves.
@@ -225,7 +279,10 @@ fn exchanged(
         // The answer with the newer half may not have arrived, or requests with the older one be under way.
         Some(previous) => {
             let older = previous.signatures().take(MAX_HALVES - 1);
-            std::iter::once(session.signature.as_str()).chain(older).collect::<Vec<_>>().join(" ")
+            std::iter::once(session.signature.as_str())
+                .chain(older)
+                .collect::<Vec<_>>()
+                .join(" ")
         }
         None => session.signature,
     };
@@ -233,7 +290,11 @@ fn exchanged(
         Recipient::Browser => backend.grace_end(),
         Recipient::Connection => backend.last_end(session.opened),
     };
-    let previous = Previous { signature: of_browser, head: head.clone(), until };
+    let previous = Previous {
+        signature: of_browser,
+        head: head.clone(),
+        until,
+    };
     let session = Session {
         signature,
         refresh_token: refresh_token.or(session.refresh_token),
@@ -253,11 +314,22 @@ async fn store(
     holder: &SessionId,
 ) -> Result<Option<Refreshed>, SessionError> {
     for _ in 0..STORE_AT_ONCE {
-        let held = backend.get(id).await?.filter(|session| session.signature == stale_signature);
+        let held = backend
+            .get(id)
+            .await?
+            .filter(|session| session.signature == stale_signature);
         let Some(held) = held else { return Ok(None) };
         let (session, head) = exchanged(backend, (&held, recipient), renewed);
-        if backend.store.renew(id, &held, &session, holder.as_str()).await.map_err(store_failed)? {
-            return Ok(Some(Refreshed { session: Arc::new(session), head }));
+        if backend
+            .store
+            .renew(id, &held, &session, holder.as_str())
+            .await
+            .map_err(store_failed)?
+        {
+            return Ok(Some(Refreshed {
+                session: Arc::new(session),
+                head,
+            }));
         }
     }
     Err(unavailable("the session changes all the time".to_owned()))
@@ -272,7 +344,15 @@ async fn keep(
     renewed: Renewed,
     holder: &SessionId,
 ) -> Result<Refreshed, Failure> {
-    match store(backend, id, (&session.signature, recipient), &renewed, holder).await {
+    match store(
+        backend,
+        id,
+        (&session.signature, recipient),
+        &renewed,
+        holder,
+    )
+    .await
+    {
         Ok(Some(refreshed)) => Ok(refreshed),
         // Closed meanwhile, or refreshed by somebody who thought that we had died.
         Ok(None) => match look(backend, id, &session.signature).await? {
@@ -286,7 +366,14 @@ async fn keep(
             tracing::warn!(session = ?id, cause = %error, "a renewed session could not be kept; the server retries");
             let (backend, id, holder) = (Arc::clone(backend), id.clone(), holder.clone());
             actix::spawn(async move {
-                keep_on(&backend, &id, (&session.signature, recipient), &renewed, &holder).await;
+                keep_on(
+                    &backend,
+                    &id,
+                    (&session.signature, recipient),
+                    &renewed,
+                    &holder,
+                )
+                .await;
             });
             Err(Failure::GoesOn(error))
         }
@@ -306,7 +393,10 @@ async fn keep_on(
         if store(backend, id, stale, renewed, holder).await.is_ok() {
             return;
         }
-        let _ = backend.store.lock(id, holder.as_str(), lock_span(backend)).await;
+        let _ = backend
+            .store
+            .lock(id, holder.as_str(), lock_span(backend))
+            .await;
         tokio::time::sleep(KEEP_AGAIN).await;
     }
     tracing::warn!(session = ?id, "a renewed session could not be kept; its owner may have to log in again");

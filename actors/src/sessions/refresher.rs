@@ -7,8 +7,10 @@ use crate::secret::SecretText;
 /// Gets a new access token for a refresh token.
 pub trait Refresher: Send {
     /// May take its time: whoever asked waits no longer than [`super::SessionOptions::refresh_patience`].
-    fn refresh(self: Box<Self>, refresh_token: String)
-    -> BoxFuture<'static, Result<Renewed, RefreshFailure>>;
+    fn refresh(
+        self: Box<Self>,
+        refresh_token: String,
+    ) -> BoxFuture<'static, Result<Renewed, RefreshFailure>>;
 }
 
 /// Who gets the new token's half that the browser keeps.

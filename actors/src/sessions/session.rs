@@ -27,7 +27,8 @@ impl SessionId {
     /// Nothing unless it is 16 to 128 letters, digits, `-` and `_`: whatever else a cookie says is nobody's id.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        ((16..=128).contains(&text.len()) && text.bytes().all(plain)).then(|| SessionId(text.to_owned()))
+        ((16..=128).contains(&text.len()) && text.bytes().all(plain))
+            .then(|| SessionId(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -37,7 +38,12 @@ impl SessionId {
     /// See [`SessionSummary::handle`].
     pub fn handle(&self) -> String {
         let digest = digest::digest(&digest::SHA256, self.0.as_bytes());
-        digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .as_ref()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 

@@ -37,8 +37,12 @@ async fn a_manager_that_panicked_is_rebuilt_and_serves_whoever_asks_meanwhile() 
     let sessions = unreachable(|_| {});
     for broken in 1..4 {
         let address = sessions.manager.wait().await.unwrap();
-        assert!(address.send(Break).await.is_err(), "the message in hand is lost");
-        let Err(SessionError::Unavailable { reason }) = sessions.close(&SessionId::new()).await else {
+        assert!(
+            address.send(Break).await.is_err(),
+            "the message in hand is lost"
+        );
+        let Err(SessionError::Unavailable { reason }) = sessions.close(&SessionId::new()).await
+        else {
             panic!("there is no store")
         };
         assert!(reason.starts_with("Redis: "), "{reason}");
@@ -51,14 +55,23 @@ async fn more_than_may_be_in_hand_are_refused() {
     let sessions = unreachable(|options| options.max_in_hand = 2);
     let id = SessionId::new();
     let answers = futures::future::join_all((0..5).map(|_| sessions.resume(&id))).await;
-    let overloaded = answers.iter().filter(|answer| **answer == Err(SessionError::Overloaded)).count();
+    let overloaded = answers
+        .iter()
+        .filter(|answer| **answer == Err(SessionError::Overloaded))
+        .count();
     assert_eq!(overloaded, 3);
     // They left their places.
-    assert!(matches!(sessions.resume(&id).await, Err(SessionError::Unavailable { .. })));
+    assert!(matches!(
+        sessions.resume(&id).await,
+        Err(SessionError::Unavailable { .. })
+    ));
 }
 
 #[test]
 fn times_are_kept_in_whole_milliseconds() {
     let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_234_567_891);
-    assert_eq!(whole_milliseconds(time), SystemTime::UNIX_EPOCH + Duration::from_millis(1_234));
+    assert_eq!(
+        whole_milliseconds(time),
+        SystemTime::UNIX_EPOCH + Duration::from_millis(1_234)
+    );
 }

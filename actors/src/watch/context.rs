@@ -24,7 +24,10 @@ impl<A: Actor<Context = Context<A>>> Context<A> {
         let mailbox = Mailbox::default();
         let mut parts = ContextParts::new(mailbox.sender_producer());
         parts.set_mailbox_capacity(capacity);
-        Context { parts, mailbox: Some(mailbox) }
+        Context {
+            parts,
+            mailbox: Some(mailbox),
+        }
     }
 
     /// The actor's life.
@@ -90,7 +93,11 @@ where
 {
     fn pack(message: M, reply: Option<Sender<M::Result>>) -> Envelope<A> {
         let waiting = Some(ACTOR_MAILBOX.level(A::KIND));
-        Envelope::with_proxy(Box::new(Waiting { message: Some(message), reply, waiting }))
+        Envelope::with_proxy(Box::new(Waiting {
+            message: Some(message),
+            reply,
+            waiting,
+        }))
     }
 }
 

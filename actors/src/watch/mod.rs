@@ -75,7 +75,10 @@ pub struct Published<A: Actor> {
 
 impl<A: Actor> Clone for Published<A> {
     fn clone(&self) -> Self {
-        Published { address: self.address.clone(), counts: Arc::clone(&self.counts) }
+        Published {
+            address: self.address.clone(),
+            counts: Arc::clone(&self.counts),
+        }
     }
 }
 
@@ -88,14 +91,22 @@ impl<A: Actor> Published<A> {
     /// Waits until the actor has an address; nothing if its thread has ended.
     pub async fn wait(&self) -> Option<Addr<A>> {
         let mut address = self.address.clone();
-        address.wait_for(Option::is_some).await.ok().and_then(|current| current.clone())
+        address
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|current| current.clone())
     }
 
     /// Waits until the address is another one than this: that of the next actor, or none while it is rebuilt. Nothing if
     /// its thread has ended.
     pub async fn other_than(&self, known: Option<&Addr<A>>) -> Option<Option<Addr<A>>> {
         let mut address = self.address.clone();
-        address.wait_for(|now| now.as_ref() != known).await.ok().map(|now| now.clone())
+        address
+            .wait_for(|now| now.as_ref() != known)
+            .await
+            .ok()
+            .map(|now| now.clone())
     }
 
     pub fn restarts(&self) -> Restarts {
@@ -116,7 +127,10 @@ where
     let name = A::KIND.as_str();
     let (publish, address) = watch::channel(None);
     let counts = Arc::new(Counts::default());
-    let published = Published { address, counts: Arc::clone(&counts) };
+    let published = Published {
+        address,
+        counts: Arc::clone(&counts),
+    };
     // The first one is reachable at once: a worker's first request finds it.
     let mut next = Some(begin(mailbox, &mut build, &publish));
     actix::spawn(async move {
@@ -180,7 +194,9 @@ where
     publish.send_replace(Some(context.address()));
     let mut life = Some(Box::pin(context.into_future(actor)));
     Box::pin(std::future::poll_fn(move |cx| {
-        let Some(running) = life.as_mut() else { return Poll::Ready(Ended::Stopped) };
+        let Some(running) = life.as_mut() else {
+            return Poll::Ready(Ended::Stopped);
+        };
         let outcome = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
         match outcome {
             Ok(Poll::Pending) => Poll::Pending,
@@ -255,7 +271,9 @@ mod tests {
         let built = Rc::new(Cell::new(0));
         watch(16, move || {
             built.set(built.get() + 1);
-            Fragile { number: built.get() }
+            Fragile {
+                number: built.get(),
+            }
         })
     }
 
@@ -266,7 +284,10 @@ mod tests {
         let first = published.get().expect("published at once");
         assert_eq!(first.send(WhichOne).await, Ok(1));
 
-        assert!(first.send(Break).await.is_err(), "the message in hand is lost");
+        assert!(
+            first.send(Break).await.is_err(),
+            "the message in hand is lost"
+        );
         let mut address = published.address.clone();
         let second = address
             .wait_for(|current| current.as_ref().is_some_and(Addr::connected))
@@ -277,7 +298,13 @@ mod tests {
 
         assert_eq!(second.send(WhichOne).await, Ok(2));
         assert!(!first.connected(), "the old address stays closed");
-        assert_eq!(published.restarts(), Restarts { panicked: 1, stopped: 0 });
+        assert_eq!(
+            published.restarts(),
+            Restarts {
+                panicked: 1,
+                stopped: 0
+            }
+        );
     }
 
     #[actix::test]
@@ -285,8 +312,10 @@ mod tests {
         let _turn = TURN.lock().await;
         let published = numbered();
         let address = published.get().unwrap();
-        let (waiting, refused) =
-            (|| ACTOR_MAILBOX.value(Fragile::KIND), || ACTOR_REFUSED.value(Fragile::KIND));
+        let (waiting, refused) = (
+            || ACTOR_MAILBOX.value(Fragile::KIND),
+            || ACTOR_REFUSED.value(Fragile::KIND),
+        );
         let before = (waiting(), refused());
         let mut posted = 0;
         while post(&address, WhichOne).is_ok() {

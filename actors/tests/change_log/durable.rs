@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::live::{
-    Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Owner, Sink, SubscriptionHandle, Watched,
+    Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Owner, Sink, SubscriptionHandle,
+    Watched,
 };
 use gom_engine::datamodel::parse;
 use gom_engine::events::Cursor;
@@ -47,15 +48,27 @@ impl Sink for Ear {
 }
 
 /// A subscriber to every change of fans.
-fn subscribe(local: &LocalLive, from: Option<Cursor>) -> (SubscriptionHandle, UnboundedReceiver<Heard>) {
-    let model = parse("datamodel.prisma", MODEL).unwrap().model_named("Fan").unwrap();
+fn subscribe(
+    local: &LocalLive,
+    from: Option<Cursor>,
+) -> (SubscriptionHandle, UnboundedReceiver<Heard>) {
+    let model = parse("datamodel.prisma", MODEL)
+        .unwrap()
+        .model_named("Fan")
+        .unwrap();
     let (told, heard) = unbounded_channel();
     let fans = Interest::Touch([Watched { model, key: None }].into());
-    (local.subscribe(Owner::Service, fans, from, Rc::new(Ear(told))), heard)
+    (
+        local.subscribe(Owner::Service, fans, from, Rc::new(Ear(told))),
+        heard,
+    )
 }
 
 async fn next(heard: &mut UnboundedReceiver<Heard>) -> Heard {
-    timeout(PATIENCE, heard.recv()).await.expect("silence").expect("it is subscribed")
+    timeout(PATIENCE, heard.recv())
+        .await
+        .expect("silence")
+        .expect("it is subscribed")
 }
 
 /// A node that follows the cluster's log.
@@ -76,8 +89,19 @@ async fn follow(cluster: &TestCluster) -> LocalLive {
         max_lag: Duration::from_secs(60),
         redis: None,
     };
-    let local = Live::start(options, &database, planner, Arc::new(|_, _, _| Bytes::new())).unwrap().local();
-    local.live().head_within(PATIENCE).await.expect("the database is there");
+    let local = Live::start(
+        options,
+        &database,
+        planner,
+        Arc::new(|_, _, _| Bytes::new()),
+    )
+    .unwrap()
+    .local();
+    local
+        .live()
+        .head_within(PATIENCE)
+        .await
+        .expect("the database is there");
     local
 }
 
@@ -85,7 +109,11 @@ async fn follow(cluster: &TestCluster) -> LocalLive {
 async fn without_flushing() -> TestCluster {
     let cluster = TestCluster::own().await;
     deploy(&mut cluster.connect().await).await;
-    let (admin, connection) = cluster.admin_config().connect(tokio_postgres::NoTls).await.unwrap();
+    let (admin, connection) = cluster
+        .admin_config()
+        .connect(tokio_postgres::NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     let name = cluster.config().get_dbname().unwrap().to_owned();
     for sql in [
@@ -107,14 +135,28 @@ async fn a_position_survives_a_crash_also_where_commits_are_not_flushed() {
     let cluster = without_flushing().await;
     for round in 0..3 {
         let client = cluster.connect().await;
-        assert_eq!(client.query_one("show synchronous_commit", &[]).await.unwrap().get::<_, &str>(0), "off");
+        assert_eq!(
+            client
+                .query_one("show synchronous_commit", &[])
+                .await
+                .unwrap()
+                .get::<_, &str>(0),
+            "off"
+        );
         let mut last = 0;
         for i in 0..20 {
-            client.batch_execute(&insert(&format!("{round}-{i}"))).await.unwrap();
+            client
+                .batch_execute(&insert(&format!("{round}-{i}")))
+                .await
+                .unwrap();
             last = stamp(&client).await;
         }
         assert_eq!(
-            client.query_one("show synchronous_commit", &[]).await.unwrap().get::<_, &str>(0),
+            client
+                .query_one("show synchronous_commit", &[])
+                .await
+                .unwrap()
+                .get::<_, &str>(0),
             "off",
             "only the stamp's own transaction waits"
         );
@@ -123,7 +165,11 @@ async fn a_position_survives_a_crash_also_where_commits_are_not_flushed() {
         let client = cluster.connect().await;
         assert_eq!(count(&client, "select position from gom.feed").await, last);
         let fans = format!("select count(*) from \"{SCHEMA}\".\"Fan\"");
-        assert_eq!(count(&client, &fans).await, last, "and so does what has the position");
+        assert_eq!(
+            count(&client, &fans).await,
+            last,
+            "and so does what has the position"
+        );
     }
 }
 
@@ -138,10 +184,20 @@ async fn settings_that_are_stronger_than_a_flush_are_kept() {
         ("remote_write", "remote_write"),
         ("remote_apply", "remote_apply"),
     ] {
-        client.batch_execute(&format!("set synchronous_commit = {setting}")).await.unwrap();
+        client
+            .batch_execute(&format!("set synchronous_commit = {setting}"))
+            .await
+            .unwrap();
         client.batch_execute(&insert(setting)).await.unwrap();
-        client.batch_execute("begin; select gom.stamp_changes()").await.unwrap();
-        let found: String = client.query_one("show synchronous_commit", &[]).await.unwrap().get(0);
+        client
+            .batch_execute("begin; select gom.stamp_changes()")
+            .await
+            .unwrap();
+        let found: String = client
+            .query_one("show synchronous_commit", &[])
+            .await
+            .unwrap()
+            .get(0);
         assert_eq!(found, expected);
         client.batch_execute("commit").await.unwrap();
     }
@@ -155,14 +211,25 @@ async fn a_subscriber_misses_nothing_in_a_crash_where_commits_are_not_flushed() 
     assert!(matches!(next(&mut heard).await, Heard::Noted(_)));
     let client = cluster.connect().await;
     for i in 0..5 {
-        client.batch_execute(&insert(&format!("before {i}"))).await.unwrap();
+        client
+            .batch_execute(&insert(&format!("before {i}")))
+            .await
+            .unwrap();
         assert!(matches!(next(&mut heard).await, Heard::Event(_)));
     }
     let killed = cluster.kill();
     cluster.recovered(killed).await;
-    cluster.connect().await.batch_execute(&insert("after")).await.unwrap();
+    cluster
+        .connect()
+        .await
+        .batch_execute(&insert("after"))
+        .await
+        .unwrap();
     let after = next(&mut heard).await;
-    assert!(matches!(after, Heard::Event(_) | Heard::Ended(LiveError::Resync)), "{after:?}");
+    assert!(
+        matches!(after, Heard::Event(_) | Heard::Ended(LiveError::Resync)),
+        "{after:?}"
+    );
 }
 
 #[actix::test]
@@ -185,7 +252,9 @@ async fn what_was_passed_over_is_delivered_when_a_server_starts() {
     let (_ticket, mut heard) = subscribe(&local, Some(beginning));
     let mut last = 0;
     while last < 3 {
-        let Heard::Event(cursor) = next(&mut heard).await else { panic!("an event") };
+        let Heard::Event(cursor) = next(&mut heard).await else {
+            panic!("an event")
+        };
         last = cursor.position;
     }
     assert_eq!(count(&client, UNSTAMPED).await, 0);
@@ -203,7 +272,9 @@ async fn a_log_that_stands_lower_than_it_was_told_is_a_restart() {
     let mut last = None;
     for i in 0..3 {
         client.batch_execute(&insert(&i.to_string())).await.unwrap();
-        let Heard::Event(cursor) = next(&mut heard).await else { panic!("an event") };
+        let Heard::Event(cursor) = next(&mut heard).await else {
+            panic!("an event")
+        };
         last = Some(cursor);
     }
     // As a file system's snapshot that is put back.
@@ -215,9 +286,14 @@ async fn a_log_that_stands_lower_than_it_was_told_is_a_restart() {
         .await
         .unwrap();
     // A live query goes on: it is answered again.
-    let Heard::Event(cursor) = next(&mut heard).await else { panic!("a touch") };
+    let Heard::Event(cursor) = next(&mut heard).await else {
+        panic!("a touch")
+    };
     assert!(last.is_some_and(|last| last.epoch != cursor.epoch));
-    assert_ne!(count(&client, "select epoch from gom.open_feed()").await, epoch);
+    assert_ne!(
+        count(&client, "select epoch from gom.open_feed()").await,
+        epoch
+    );
     // The same positions are given again, and are not what the cursor means.
     for i in 3..9 {
         client.batch_execute(&insert(&i.to_string())).await.unwrap();

@@ -12,19 +12,31 @@ fn model(watched: &[(&str, &'static str, Jobs)]) -> DataModel {
     let named = |name: &str| model.model_named(name).unwrap();
     model.watched = watched
         .iter()
-        .map(|(name, subject, jobs)| Watched { model: named(name), subject, jobs: *jobs, open: None })
+        .map(|(name, subject, jobs)| Watched {
+            model: named(name),
+            subject,
+            jobs: *jobs,
+            open: None,
+        })
         .collect();
     model
 }
 
 fn watching() -> DataModel {
-    model(&[("Order", "order", Jobs::Each), ("Shop", "shop", Jobs::Latest)])
+    model(&[
+        ("Order", "order", Jobs::Each),
+        ("Shop", "shop", Jobs::Latest),
+    ])
 }
 
 async fn deploy(client: &mut Client, model: &DataModel) -> Vec<String> {
     let deployment = Deployment::new(model, MODEL, SCHEMA);
     let steps = apply(client, &deployment, &|_| {}).await.unwrap();
-    steps.steps.into_iter().map(|step| step.description).collect()
+    steps
+        .steps
+        .into_iter()
+        .map(|step| step.description)
+        .collect()
 }
 
 async fn watched() -> (TestDatabase, Client) {
@@ -37,7 +49,13 @@ async fn watched() -> (TestDatabase, Client) {
 async fn jobs(client: &Client) -> Vec<String> {
     let query = "select concat_ws(' ', subject, node, case when created then 'new' end, writer, version) \
                  from gom.job order by node";
-    client.query(query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    client
+        .query(query, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect()
 }
 
 #[tokio::test]
@@ -72,22 +90,37 @@ async fn each_transaction_leaves_one_job_for_each_row_that_it_creates_or_updates
 #[tokio::test]
 async fn a_node_of_the_other_kind_has_one_job_that_counts_its_changes() {
     let (_database, client) = watched().await;
-    client.batch_execute(r#"insert into "Shop" values ('s', 'Tacos')"#).await.unwrap();
+    client
+        .batch_execute(r#"insert into "Shop" values ('s', 'Tacos')"#)
+        .await
+        .unwrap();
     let later = "update gom.job set due_at = now() + interval '1 hour'";
     client.batch_execute(later).await.unwrap();
-    client.batch_execute(r#"update "Shop" set name = 'Pan'"#).await.unwrap();
+    client
+        .batch_execute(r#"update "Shop" set name = 'Pan'"#)
+        .await
+        .unwrap();
     assert_eq!(jobs(&client).await, ["shop s new 2"]);
-    let due = client.query_one("select due_at <= now() from gom.job", &[]).await.unwrap();
+    let due = client
+        .query_one("select due_at <= now() from gom.job", &[])
+        .await
+        .unwrap();
     assert!(due.get::<_, bool>(0), "what has changed is looked at anew");
 
     client.batch_execute(r#"delete from "Shop""#).await.unwrap();
     assert_eq!(jobs(&client).await, ["shop s new 3"]);
     client.batch_execute("delete from gom.job").await.unwrap();
     client
-        .batch_execute(r#"insert into "Shop" values ('t', ''); delete from gom.job; delete from "Shop""#)
+        .batch_execute(
+            r#"insert into "Shop" values ('t', ''); delete from gom.job; delete from "Shop""#,
+        )
         .await
         .unwrap();
-    assert_eq!(jobs(&client).await, [""; 0], "who had no job gets none by going");
+    assert_eq!(
+        jobs(&client).await,
+        [""; 0],
+        "who had no job gets none by going"
+    );
 }
 
 #[tokio::test]
@@ -98,23 +131,37 @@ async fn triggers_follow_what_is_watched() {
     assert_eq!(deploy(&mut own, &watching()).await, [""; 0]);
 
     // A trigger that somebody dropped comes back.
-    client.batch_execute(r#"drop trigger "watch order default$default.Order" on gom.change"#).await.unwrap();
+    client
+        .batch_execute(r#"drop trigger "watch order default$default.Order" on gom.change"#)
+        .await
+        .unwrap();
     assert_eq!(
         verify(&client, &watching(), SCHEMA).await.unwrap(),
         ["still to do: queue a job for changes of `Order`"]
     );
-    assert_eq!(deploy(&mut own, &watching()).await, ["queue a job for changes of `Order`"]);
+    assert_eq!(
+        deploy(&mut own, &watching()).await,
+        ["queue a job for changes of `Order`"]
+    );
 
     // Another kind of job is another trigger of the same name; what is not watched any more has none.
     let fewer = model(&[("Order", "order", Jobs::Latest)]);
     assert_eq!(
         deploy(&mut own, &fewer).await,
-        ["queue a job for changes of `Order`", "drop the trigger `watch shop default$default.Shop`"]
+        [
+            "queue a job for changes of `Order`",
+            "drop the trigger `watch shop default$default.Shop`"
+        ]
     );
     client
-        .batch_execute(r#"insert into "Shop" values ('s', ''); insert into "Order" values ('o', 1, 's')"#)
+        .batch_execute(
+            r#"insert into "Shop" values ('s', ''); insert into "Order" values ('o', 1, 's')"#,
+        )
         .await
         .unwrap();
-    client.batch_execute(r#"update "Order" set n = 2"#).await.unwrap();
+    client
+        .batch_execute(r#"update "Order" set n = 2"#)
+        .await
+        .unwrap();
     assert_eq!(jobs(&client).await, ["order o new 2"]);
 }

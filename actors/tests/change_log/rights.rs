@@ -22,8 +22,12 @@ async fn others_who_write_need_the_right_to_log() {
     importer.batch_execute(&rights).await.unwrap();
     let write = format!("insert into \"{SCHEMA}\".\"Fan\" values ('f')");
     let refused = importer.batch_execute(&write).await.unwrap_err();
-    assert!(refused.as_db_error().unwrap().message().contains("gom"), "{refused:?}");
-    let rights = "reset role; grant usage on schema gom to importer; grant insert on gom.change to importer;
+    assert!(
+        refused.as_db_error().unwrap().message().contains("gom"),
+        "{refused:?}"
+    );
+    let rights =
+        "reset role; grant usage on schema gom to importer; grant insert on gom.change to importer;
                   set role importer";
     importer.batch_execute(rights).await.unwrap();
     importer.batch_execute(&write).await.unwrap();
@@ -49,20 +53,47 @@ async fn triggers_that_are_missing_or_not_ours_any_more_are_made_again() {
     ] {
         client.batch_execute(harm).await.unwrap();
         let differences = verify(&client, &model, SCHEMA).await.unwrap();
-        assert_eq!(differences, ["still to do: log the changes of `Fan`"], "{harm}");
+        assert_eq!(
+            differences,
+            ["still to do: log the changes of `Fan`"],
+            "{harm}"
+        );
         let mut migrating = database.connect().await;
         apply(&mut migrating, &deployment, &|_| {}).await.unwrap();
-        assert_eq!(verify(&client, &model, SCHEMA).await.unwrap(), Vec::<String>::new(), "{harm}");
-        client.batch_execute(r#"insert into "Fan" values ('f'); delete from "Fan""#).await.unwrap();
-        assert_eq!(logged(&client).await, ["Fan C f", r#"Fan D f {"id": "f"}"#], "{harm}");
+        assert_eq!(
+            verify(&client, &model, SCHEMA).await.unwrap(),
+            Vec::<String>::new(),
+            "{harm}"
+        );
+        client
+            .batch_execute(r#"insert into "Fan" values ('f'); delete from "Fan""#)
+            .await
+            .unwrap();
+        assert_eq!(
+            logged(&client).await,
+            ["Fan C f", r#"Fan D f {"id": "f"}"#],
+            "{harm}"
+        );
     }
-    client.batch_execute("insert into \"Fan\" values ('g')").await.unwrap();
+    client
+        .batch_execute("insert into \"Fan\" values ('g')")
+        .await
+        .unwrap();
     let smaller = "type Shop { id: ID! @id }";
     let model = parse("datamodel.prisma", smaller).unwrap();
-    let deployment = Deployment { model: &model, text: smaller, allow_data_loss: true, ..deployment };
+    let deployment = Deployment {
+        model: &model,
+        text: smaller,
+        allow_data_loss: true,
+        ..deployment
+    };
     let mut migrating = database.connect().await;
     apply(&mut migrating, &deployment, &|_| {}).await.unwrap();
     let functions = "select array_agg(proname::text) from pg_proc where proname like 'log %'";
     let left: Vec<String> = client.query_one(functions, &[]).await.unwrap().get(0);
-    assert_eq!(left, ["log default$default.Shop"], "the functions of tables that are gone went with them");
+    assert_eq!(
+        left,
+        ["log default$default.Shop"],
+        "the functions of tables that are gone went with them"
+    );
 }

@@ -13,7 +13,10 @@ use super::{SCHEMA, UNSTAMPED, count, deploy, stamp};
 
 async fn connect(cluster: &TestCluster) -> Client {
     let client = cluster.connect().await;
-    client.batch_execute(&format!("set search_path = \"{SCHEMA}\"")).await.unwrap();
+    client
+        .batch_execute(&format!("set search_path = \"{SCHEMA}\""))
+        .await
+        .unwrap();
     client
 }
 
@@ -26,7 +29,9 @@ async fn own() -> TestCluster {
 /// `gom.stamp_changes` as V4 made it, without a lock before the row's.
 fn stamping_of_v4() -> String {
     let migration = include_str!("../../../migrations/V4__change_log.sql");
-    let from = migration.find("CREATE FUNCTION gom.stamp_changes()").unwrap();
+    let from = migration
+        .find("CREATE FUNCTION gom.stamp_changes()")
+        .unwrap();
     let length = migration[from..].find("$$;").unwrap() + "$$;".len();
     migration[from..from + length].replacen("CREATE", "CREATE OR REPLACE", 1)
 }
@@ -34,10 +39,22 @@ fn stamping_of_v4() -> String {
 /// Three stampers queue behind somebody who has updated the feed's row. One of them is given its transaction number before the
 /// look of the one in front of it, and a writer draws a sequence in between and stays open until both have looked.
 async fn stampers_queue(cluster: &TestCluster) {
-    let (first, second, third) = (connect(cluster).await, connect(cluster).await, connect(cluster).await);
-    let (slow, quick, watching) = (connect(cluster).await, connect(cluster).await, connect(cluster).await);
+    let (first, second, third) = (
+        connect(cluster).await,
+        connect(cluster).await,
+        connect(cluster).await,
+    );
+    let (slow, quick, watching) = (
+        connect(cluster).await,
+        connect(cluster).await,
+        connect(cluster).await,
+    );
     let pid = async |client: &Client| -> i32 {
-        client.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0)
+        client
+            .query_one("select pg_backend_pid()", &[])
+            .await
+            .unwrap()
+            .get(0)
     };
     let is = async |pid: i32, what: &str| -> bool {
         let query = format!("select exists (select 1 from pg_locks where pid = $1 and ({what}))");
@@ -45,25 +62,54 @@ async fn stampers_queue(cluster: &TestCluster) {
     };
     let (second_pid, third_pid) = (pid(&second).await, pid(&third).await);
 
-    quick.batch_execute(r#"insert into "Fan" values ('nobody returns early')"#).await.unwrap();
-    first.batch_execute("begin; update gom.feed set position = position").await.unwrap();
+    quick
+        .batch_execute(r#"insert into "Fan" values ('nobody returns early')"#)
+        .await
+        .unwrap();
+    first
+        .batch_execute("begin; update gom.feed set position = position")
+        .await
+        .unwrap();
     // The first half of a stamp.
-    second.batch_execute("begin; select gom.lock_stamping()").await.unwrap();
+    second
+        .batch_execute("begin; select gom.lock_stamping()")
+        .await
+        .unwrap();
     let second = tokio::spawn(async move {
-        second.batch_execute("select 1 from gom.feed for update").await.unwrap();
+        second
+            .batch_execute("select 1 from gom.feed for update")
+            .await
+            .unwrap();
         second
     });
-    eventually("the second one waits", async || is(second_pid, "not granted").await).await;
+    eventually("the second one waits", async || {
+        is(second_pid, "not granted").await
+    })
+    .await;
     let third = tokio::spawn(async move { stamp(&third).await });
-    eventually("the third one waits", async || is(third_pid, "not granted").await).await;
+    eventually("the third one waits", async || {
+        is(third_pid, "not granted").await
+    })
+    .await;
     first.batch_execute("commit").await.unwrap();
     let second = second.await.unwrap();
     let queued = "locktype = 'transactionid' and mode = 'ExclusiveLock' and granted \
                   or locktype = 'advisory' and not granted";
-    eventually("the third one is next", async || is(third_pid, queued).await).await;
-    slow.batch_execute(r#"begin; insert into "Fan" values ('slow')"#).await.unwrap();
-    quick.batch_execute(r#"insert into "Fan" values ('quick')"#).await.unwrap();
-    second.batch_execute("select gom.stamp_changes(); commit").await.unwrap();
+    eventually("the third one is next", async || {
+        is(third_pid, queued).await
+    })
+    .await;
+    slow.batch_execute(r#"begin; insert into "Fan" values ('slow')"#)
+        .await
+        .unwrap();
+    quick
+        .batch_execute(r#"insert into "Fan" values ('quick')"#)
+        .await
+        .unwrap();
+    second
+        .batch_execute("select gom.stamp_changes(); commit")
+        .await
+        .unwrap();
     third.await.unwrap();
     slow.batch_execute("commit").await.unwrap();
     stamp(&quick).await;
@@ -80,26 +126,43 @@ async fn a_change_is_stamped_although_three_stampers_queue() {
 async fn what_an_older_version_has_passed_over_is_found_and_stamped_late() {
     let cluster = own().await;
     let client = connect(&cluster).await;
-    let look = async |exact: bool| count(&client, &format!("select gom.stamp_left_behind({exact})")).await;
+    let look =
+        async |exact: bool| count(&client, &format!("select gom.stamp_left_behind({exact})")).await;
     assert_eq!((look(false).await, look(true).await), (0, 0));
     client.batch_execute(&stamping_of_v4()).await.unwrap();
     stampers_queue(&cluster).await;
-    assert_eq!(count(&client, UNSTAMPED).await, 1, "the sequence of steps is the one that loses a change");
+    assert_eq!(
+        count(&client, UNSTAMPED).await,
+        1,
+        "the sequence of steps is the one that loses a change"
+    );
     let before = stamp(&client).await;
 
     // What waits for its turn is not taken for lost, whether it is in a gap or new.
     let open = connect(&cluster).await;
-    open.batch_execute(r#"begin; insert into "Fan" values ('open')"#).await.unwrap();
-    client.batch_execute(r#"insert into "Fan" values ('stamped')"#).await.unwrap();
+    open.batch_execute(r#"begin; insert into "Fan" values ('open')"#)
+        .await
+        .unwrap();
+    client
+        .batch_execute(r#"insert into "Fan" values ('stamped')"#)
+        .await
+        .unwrap();
     assert_eq!(stamp(&client).await, before + 1);
     open.batch_execute("commit").await.unwrap();
-    client.batch_execute(r#"insert into "Fan" values ('new')"#).await.unwrap();
+    client
+        .batch_execute(r#"insert into "Fan" values ('new')"#)
+        .await
+        .unwrap();
     assert_eq!(look(false).await, 1);
     let late = "select c.node from gom.stamp s join gom.change c on c.transaction = s.transaction
         and c.sequence between s.first_sequence and s.last_sequence where s.position = $1";
     let row = client.query_one(late, &[&(before + 2)]).await.unwrap();
     assert_eq!(row.get::<_, &str>(0), "slow", "behind the last position");
-    assert_eq!(stamp(&client).await, before + 4, "the other two get theirs as usual");
+    assert_eq!(
+        stamp(&client).await,
+        before + 4,
+        "the other two get theirs as usual"
+    );
     assert_eq!(count(&client, UNSTAMPED).await, 0);
     assert_eq!((look(false).await, look(true).await), (0, 0));
     let same = "select (select count(*) from gom.change) - (select total from gom.stamp order by position desc limit 1)";
@@ -110,7 +173,10 @@ async fn what_an_older_version_has_passed_over_is_found_and_stamped_late() {
 async fn a_part_of_a_transaction_that_was_passed_over_brings_nothing_twice() {
     let cluster = own().await;
     let client = connect(&cluster).await;
-    client.batch_execute(r#"insert into "Fan" select i::text from generate_series(1, 5) i"#).await.unwrap();
+    client
+        .batch_execute(r#"insert into "Fan" select i::text from generate_series(1, 5) i"#)
+        .await
+        .unwrap();
     stamp(&client).await;
     // Only the one in the middle has a position.
     client
@@ -119,10 +185,19 @@ async fn a_part_of_a_transaction_that_was_passed_over_brings_nothing_twice() {
         )
         .await
         .unwrap();
-    assert_eq!(count(&client, "select gom.stamp_left_behind(false)").await, 4);
+    assert_eq!(
+        count(&client, "select gom.stamp_left_behind(false)").await,
+        4
+    );
     let read = "select c.node from gom.stamp s join gom.change c on c.transaction = s.transaction
         and c.sequence between s.first_sequence and s.last_sequence order by s.position, c.sequence";
-    let read: Vec<String> = client.query(read, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let read: Vec<String> = client
+        .query(read, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
     assert_eq!(read, ["3", "1", "2", "4", "5"]);
 }
 
@@ -144,7 +219,10 @@ impl Reader {
         if oldest > self.place {
             self.resyncs += 1;
         } else {
-            for node in rows.iter().filter_map(|row| row.get::<_, Option<String>>(2)) {
+            for node in rows
+                .iter()
+                .filter_map(|row| row.get::<_, Option<String>>(2))
+            {
                 self.twice += usize::from(!self.found.insert(node));
             }
         }
@@ -156,7 +234,9 @@ impl Reader {
 fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut dice = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     move |bound| {
-        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        dice = dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (dice >> 33) % bound
     }
 }
@@ -164,8 +244,15 @@ fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stampers_trimmers_readers_and_slow_writers_leave_no_change_behind() {
     const ROUNDS: u64 = 10;
-    let seed = std::env::var("STAMPING_SEED").ok().and_then(|text| text.parse().ok());
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let seed = std::env::var("STAMPING_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let now = || {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_nanos()
+    };
     let seed = seed.unwrap_or_else(|| now() as u64);
     println!("STAMPING_SEED={seed}");
     let cluster = own().await;
@@ -194,8 +281,11 @@ async fn stampers_trimmers_readers_and_slow_writers_leave_no_change_behind() {
             }));
         }
         for writer in 0..8 {
-            let (client, over, committed) =
-                (connect(&cluster).await, Arc::clone(&over), Arc::clone(&committed));
+            let (client, over, committed) = (
+                connect(&cluster).await,
+                Arc::clone(&over),
+                Arc::clone(&committed),
+            );
             tasks.push(tokio::spawn(async move {
                 let mut below = dice(seed ^ (round << 8 | writer));
                 for i in 0.. {
@@ -225,13 +315,18 @@ async fn stampers_trimmers_readers_and_slow_writers_leave_no_change_behind() {
             let (client, over) = (connect(&cluster).await, Arc::clone(&over));
             tasks.push(tokio::spawn(async move {
                 while !over.load(Ordering::Relaxed) {
-                    client.execute("select gom.trim_changes('1 hour', 40, 50)", &[]).await.unwrap();
+                    client
+                        .execute("select gom.trim_changes('1 hour', 40, 50)", &[])
+                        .await
+                        .unwrap();
                 }
             }));
         }
         let open = connect(&cluster).await;
         if round % 2 == 0 {
-            open.batch_execute("begin; insert into \"Shop\" values ('open'); ").await.unwrap();
+            open.batch_execute("begin; insert into \"Shop\" values ('open'); ")
+                .await
+                .unwrap();
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
         over.store(true, Ordering::Relaxed);
@@ -248,7 +343,11 @@ async fn stampers_trimmers_readers_and_slow_writers_leave_no_change_behind() {
             committed.load(Ordering::Relaxed),
             "round {round}: one position for each transaction"
         );
-        assert_eq!(count(&client, "select gom.stamp_left_behind(true)").await, 0, "round {round}");
+        assert_eq!(
+            count(&client, "select gom.stamp_left_behind(true)").await,
+            0,
+            "round {round}"
+        );
         let fans = format!("select count(*) from \"Fan\" where id like '{round}-%'");
         let written = count(&client, &fans).await;
         for reader in readers {
@@ -266,9 +365,17 @@ async fn stampers_trimmers_readers_and_slow_writers_leave_no_change_behind() {
     let written = committed.load(Ordering::Relaxed);
     println!("{written} transactions, {resyncs} resyncs");
     assert!(written > 100, "{written} transactions");
-    eventually("what was rolled back is not looked at for ever", async || {
-        stamp(&client).await;
-        count(&client, "select cardinality(gap_from)::bigint from gom.feed").await == 0
-    })
+    eventually(
+        "what was rolled back is not looked at for ever",
+        async || {
+            stamp(&client).await;
+            count(
+                &client,
+                "select cardinality(gap_from)::bigint from gom.feed",
+            )
+            .await
+                == 0
+        },
+    )
     .await;
 }

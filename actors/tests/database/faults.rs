@@ -55,14 +55,20 @@ impl Load {
         let returned = Instant::now();
         let after = |last: &Cell<Option<Instant>>| last.get().is_some_and(|last| last > returned);
         while !(after(&self.seen.last_read) && after(&self.seen.last_write)) {
-            assert!(returned.elapsed() < RECOVERY, "no service {RECOVERY:?} after the return");
+            assert!(
+                returned.elapsed() < RECOVERY,
+                "no service {RECOVERY:?} after the return"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     async fn goes_wrong(&self) {
         let before = self.seen.refused.get();
-        eventually("calls are refused", async || self.seen.refused.get() >= before + 8).await;
+        eventually("calls are refused", async || {
+            self.seen.refused.get() >= before + 8
+        })
+        .await;
     }
 
     /// Ends the load and compares what it was told with what is there.
@@ -73,13 +79,26 @@ impl Load {
         }
         let client = cluster.connect().await;
         let count = async |table: &str| -> BTreeSet<u32> {
-            let rows = client.query(&format!("select id from {table}"), &[]).await.unwrap();
-            rows.iter().map(|row| u32::try_from(row.get::<_, i32>(0)).unwrap()).collect()
+            let rows = client
+                .query(&format!("select id from {table}"), &[])
+                .await
+                .unwrap();
+            rows.iter()
+                .map(|row| u32::try_from(row.get::<_, i32>(0)).unwrap())
+                .collect()
         };
         let (there, pairs) = (count("t").await, count("pairs").await);
         let (written, failed) = (self.seen.written.borrow(), self.seen.failed.borrow());
-        assert_eq!(written.difference(&there).count(), 0, "reported as written and not there");
-        assert_eq!(failed.intersection(&there).count(), 0, "reported as failed and there");
+        assert_eq!(
+            written.difference(&there).count(),
+            0,
+            "reported as written and not there"
+        );
+        assert_eq!(
+            failed.intersection(&there).count(),
+            0,
+            "reported as failed and there"
+        );
         let odd: BTreeSet<u32> = there.iter().filter(|id| *id % 2 == 1).copied().collect();
         assert_eq!(pairs, odd, "transactions are whole");
         let unknown = self.seen.unknown.borrow().len();
@@ -112,7 +131,11 @@ async fn write_on(database: LocalDatabase, seen: Rc<Seen>) {
         seen.next.set(own + 1);
         let started = Instant::now();
         let answer = database.transact(writing(own), started + DEADLINE).await;
-        assert!(started.elapsed() < DEADLINE + GRACE, "an answer after {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < DEADLINE + GRACE,
+            "an answer after {:?}",
+            started.elapsed()
+        );
         match answer {
             Ok(answer) => {
                 assert_eq!(answer.unwrap().as_str(), own.to_string());
@@ -144,7 +167,11 @@ async fn read_on(database: LocalDatabase, seen: Rc<Seen>) {
         } else {
             database.read(sql, started + DEADLINE).await
         };
-        assert!(started.elapsed() < DEADLINE + GRACE, "an answer after {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < DEADLINE + GRACE,
+            "an answer after {:?}",
+            started.elapsed()
+        );
         match answer {
             Ok(answer) => {
                 assert_eq!(answer.unwrap().as_str(), format!("{number}!"));
@@ -160,8 +187,10 @@ async fn read_on(database: LocalDatabase, seen: Rc<Seen>) {
 }
 
 fn assert_is_absence(error: &RunError) {
-    let absence =
-        matches!(error, RunError::Unavailable { .. } | RunError::Deadline | RunError::Overloaded { .. });
+    let absence = matches!(
+        error,
+        RunError::Unavailable { .. } | RunError::Deadline | RunError::Overloaded { .. }
+    );
     assert!(absence, "{error:?}");
 }
 

@@ -18,7 +18,10 @@ use tokio::time::Instant;
 use tokio_postgres::Config;
 
 pub fn statement(sql: &str, params: &[&str]) -> Statement {
-    Statement { sql: sql.to_owned(), params: params.iter().map(|text| value(text)).collect() }
+    Statement {
+        sql: sql.to_owned(),
+        params: params.iter().map(|text| value(text)).collect(),
+    }
 }
 
 pub fn value(text: &str) -> Param {
@@ -27,7 +30,10 @@ pub fn value(text: &str) -> Param {
 
 pub fn run(sql: &str, params: Vec<Param>, fills: &[usize], expect: Expect) -> Step {
     Step::Run {
-        statement: Statement { sql: sql.to_owned(), params },
+        statement: Statement {
+            sql: sql.to_owned(),
+            params,
+        },
         fills: fills.iter().map(|index| Register(*index)).collect(),
         expect,
     }
@@ -51,7 +57,9 @@ pub fn later() -> Instant {
 }
 
 pub fn text(answer: Result<Option<JsonText>, RunError>) -> Option<String> {
-    answer.expect("an answer").map(|text| text.as_str().to_owned())
+    answer
+        .expect("an answer")
+        .map(|text| text.as_str().to_owned())
 }
 
 pub async fn ask(database: &LocalDatabase, sql: &str) -> String {
@@ -61,7 +69,11 @@ pub async fn ask(database: &LocalDatabase, sql: &str) -> String {
 /// The database for a test of one worker.
 pub async fn served(config: Config, change: impl FnOnce(&mut DatabaseOptions)) -> LocalDatabase {
     let database = started(config, change);
-    database.database().ready(later()).await.expect("the database is there");
+    database
+        .database()
+        .ready(later())
+        .await
+        .expect("the database is there");
     database
 }
 
@@ -70,5 +82,7 @@ pub fn started(config: Config, change: impl FnOnce(&mut DatabaseOptions)) -> Loc
     let mut options = DatabaseOptions::new(config);
     options.workers = 1;
     change(&mut options);
-    Database::start(options).expect("no encryption to set up").local()
+    Database::start(options)
+        .expect("no encryption to set up")
+        .local()
 }

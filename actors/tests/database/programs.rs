@@ -32,8 +32,18 @@ async fn registers_hand_on_values_and_choose_branches() {
             program(
                 5,
                 vec![
-                    run(INSERT, vec![value("1"), value("one")], &[1, 2], Expect::Anything),
-                    run(INSERT, vec![value("2"), Param::Null], &[3, 4], Expect::Some(no("not inserted"))),
+                    run(
+                        INSERT,
+                        vec![value("1"), value("one")],
+                        &[1, 2],
+                        Expect::Anything,
+                    ),
+                    run(
+                        INSERT,
+                        vec![value("2"), Param::Null],
+                        &[3, 4],
+                        Expect::Some(no("not inserted")),
+                    ),
                     Step::Choose {
                         register: Register(3),
                         then: vec![run(update, handed_on, &[], Expect::Some(no("gone")))],
@@ -62,13 +72,26 @@ async fn an_unmet_expectation_rolls_everything_back() {
         none(Expect::Some(no("wanted"))),
         none(Expect::Found(no("wanted"))),
         one(Expect::None(no("wanted"))),
-        one(Expect::Filled(vec![(0, *no("not this")), (1, *no("wanted"))])),
+        one(Expect::Filled(vec![
+            (0, *no("not this")),
+            (1, *no("wanted")),
+        ])),
         none(Expect::Filled(vec![(0, *no("wanted"))])),
     ] {
-        let steps = vec![insert("1", "a", Expect::Anything), step, insert("2", "b", Expect::Anything)];
-        let error = database.transact(program(1, steps), later()).await.unwrap_err();
+        let steps = vec![
+            insert("1", "a", Expect::Anything),
+            step,
+            insert("2", "b", Expect::Anything),
+        ];
+        let error = database
+            .transact(program(1, steps), later())
+            .await
+            .unwrap_err();
         assert_eq!(error, RunError::Unmet(no("wanted")));
-        assert_eq!(ask(&database, "select count(*)::text from notes").await, "0");
+        assert_eq!(
+            ask(&database, "select count(*)::text from notes").await,
+            "0"
+        );
     }
 }
 
@@ -81,14 +104,31 @@ async fn the_first_failure_decides_and_the_client_is_usable_afterwards() {
         run("select 1/0", vec![], &[], Expect::Some(no("later"))),
     ];
     for _ in 0..3 {
-        let error = database.transact(program(1, twice.clone()), later()).await.unwrap_err();
-        let RunError::Rejected(report) = error else { panic!("{error:?}") };
-        assert_eq!((report.sqlstate.as_str(), report.constraint.as_deref()), ("23505", Some("notes_id")));
+        let error = database
+            .transact(program(1, twice.clone()), later())
+            .await
+            .unwrap_err();
+        let RunError::Rejected(report) = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(
+            (report.sqlstate.as_str(), report.constraint.as_deref()),
+            ("23505", Some("notes_id"))
+        );
         assert_eq!(report.table.as_deref(), Some("notes"));
     }
-    assert_eq!(ask(&database, "select count(*)::text from notes").await, "0");
-    let steps = vec![insert("1", "a", Expect::Anything), insert("2", "b", Expect::Anything)];
-    assert_eq!(text(database.transact(program(1, steps), later()).await), None);
+    assert_eq!(
+        ask(&database, "select count(*)::text from notes").await,
+        "0"
+    );
+    let steps = vec![
+        insert("1", "a", Expect::Anything),
+        insert("2", "b", Expect::Anything),
+    ];
+    assert_eq!(
+        text(database.transact(program(1, steps), later()).await),
+        None
+    );
     assert_eq!(ask(&database, ALL).await, "1a 2b");
 }
 
@@ -96,19 +136,41 @@ async fn the_first_failure_decides_and_the_client_is_usable_afterwards() {
 async fn a_failure_that_only_the_commit_finds_is_a_refusal() {
     let (_test, client, database) = notes().await;
     client
-        .batch_execute("create table deferred(id int constraint twice unique deferrable initially deferred)")
+        .batch_execute(
+            "create table deferred(id int constraint twice unique deferrable initially deferred)",
+        )
         .await
         .unwrap();
-    let insert = || run("insert into deferred values (1)", vec![], &[], Expect::Anything);
+    let insert = || {
+        run(
+            "insert into deferred values (1)",
+            vec![],
+            &[],
+            Expect::Anything,
+        )
+    };
     for steps in [
         vec![insert(), insert()],
-        vec![run("insert into deferred values (1), (1)", vec![], &[], Expect::Anything)],
+        vec![run(
+            "insert into deferred values (1), (1)",
+            vec![],
+            &[],
+            Expect::Anything,
+        )],
     ] {
-        let error = database.transact(program(1, steps), later()).await.unwrap_err();
-        let RunError::Rejected(report) = error else { panic!("{error:?}") };
+        let error = database
+            .transact(program(1, steps), later())
+            .await
+            .unwrap_err();
+        let RunError::Rejected(report) = error else {
+            panic!("{error:?}")
+        };
         assert_eq!(report.constraint.as_deref(), Some("twice"));
     }
-    assert_eq!(ask(&database, "select count(*)::text from deferred").await, "0");
+    assert_eq!(
+        ask(&database, "select count(*)::text from deferred").await,
+        "0"
+    );
 }
 
 #[actix::test]
@@ -119,21 +181,53 @@ async fn a_message_names_what_a_register_holds() {
         run(INSERT, vec![value("7"), value("a")], &[1], Expect::Anything),
         run("select 1 where false", vec![], &[], Expect::Some(error)),
     ];
-    let error = database.transact(program(2, steps), later()).await.unwrap_err();
+    let error = database
+        .transact(program(2, steps), later())
+        .await
+        .unwrap_err();
     assert_eq!(error, RunError::Unmet(no("no note after 7")));
 }
 
 #[actix::test]
 async fn a_statement_alone_answers_and_is_checked_too() {
     let (_test, _client, database) = notes().await;
-    let put = run(INSERT, vec![value("1"), value("a")], &[1, ANSWER.0], Expect::Anything);
-    assert_eq!(text(database.transact(program(2, vec![put]), later()).await).unwrap(), "a");
+    let put = run(
+        INSERT,
+        vec![value("1"), value("a")],
+        &[1, ANSWER.0],
+        Expect::Anything,
+    );
+    assert_eq!(
+        text(database.transact(program(2, vec![put]), later()).await).unwrap(),
+        "a"
+    );
     let update = "update notes set body = $1 where id = $2::int returning body";
-    let found = |id| run(update, vec![value("z"), value(id)], &[ANSWER.0], Expect::Found(no("none")));
-    assert_eq!(text(database.transact(program(1, vec![found("1")]), later()).await).unwrap(), "z");
-    let error = database.transact(program(1, vec![found("2")]), later()).await.unwrap_err();
+    let found = |id| {
+        run(
+            update,
+            vec![value("z"), value(id)],
+            &[ANSWER.0],
+            Expect::Found(no("none")),
+        )
+    };
+    assert_eq!(
+        text(
+            database
+                .transact(program(1, vec![found("1")]), later())
+                .await
+        )
+        .unwrap(),
+        "z"
+    );
+    let error = database
+        .transact(program(1, vec![found("2")]), later())
+        .await
+        .unwrap_err();
     assert_eq!(error, RunError::Unmet(no("none")));
-    let error = database.transact(program(1, vec![found("x")]), later()).await.unwrap_err();
+    let error = database
+        .transact(program(1, vec![found("x")]), later())
+        .await
+        .unwrap_err();
     assert!(matches!(error, RunError::Rejected(report) if report.sqlstate == "22P02"));
 }
 
@@ -145,7 +239,13 @@ async fn statements_are_sent_in_order_without_waiting_for_answers() {
     let slowed = served(through, |options| options.leased_per_worker = 1).await;
     slowed
         .transact(
-            program(1, vec![insert("1", "a", Expect::Anything), insert("2", "b", Expect::Anything)]),
+            program(
+                1,
+                vec![
+                    insert("1", "a", Expect::Anything),
+                    insert("2", "b", Expect::Anything),
+                ],
+            ),
             later(),
         )
         .await
@@ -155,8 +255,15 @@ async fn statements_are_sent_in_order_without_waiting_for_answers() {
     let mut steps = vec![insert("3", "begin-here", expect())];
     steps.extend((4..20).map(|id| insert(&id.to_string(), "c", expect())));
     steps.push(insert("20", "end-here", expect()));
-    slowed.transact(program(1, steps), within(10_000)).await.expect("sent without waiting");
-    let order = ask(&database, "select string_agg(id::text, ' ' order by seq) from notes").await;
+    slowed
+        .transact(program(1, steps), within(10_000))
+        .await
+        .expect("sent without waiting");
+    let order = ask(
+        &database,
+        "select string_agg(id::text, ' ' order by seq) from notes",
+    )
+    .await;
     let expected: Vec<String> = (1..=20).map(|id| id.to_string()).collect();
     assert_eq!(order, expected.join(" "));
 }
@@ -164,7 +271,10 @@ async fn statements_are_sent_in_order_without_waiting_for_answers() {
 #[actix::test]
 async fn a_deadlock_is_resolved_by_repeating_one_of_the_two() {
     let (_test, client, database) = notes().await;
-    client.batch_execute("insert into notes(id, body) values (1, ''), (2, ''), (3, '')").await.unwrap();
+    client
+        .batch_execute("insert into notes(id, body) values (1, ''), (2, ''), (3, '')")
+        .await
+        .unwrap();
     let touch = |id: &str, by: &str| {
         run(
             "update notes set body = body || $2 where id = $1::int",
@@ -174,7 +284,10 @@ async fn a_deadlock_is_resolved_by_repeating_one_of_the_two() {
         )
     };
     // Both stop at row 3; whoever gets it waits for the other's row, and the other for row 3.
-    client.batch_execute("begin; select from notes where id = 3 for update").await.unwrap();
+    client
+        .batch_execute("begin; select from notes where id = 3 for update")
+        .await
+        .unwrap();
     let (mine, yours) = (database.clone(), database.clone());
     let (a, b) = (
         program(1, vec![touch("1", "a"), touch("3", "a"), touch("2", "a")]),
@@ -184,11 +297,18 @@ async fn a_deadlock_is_resolved_by_repeating_one_of_the_two() {
     let b = actix::spawn(async move { yours.transact(b, later()).await });
     let waiting = "select (count(*) = 2)::text from pg_stat_activity \
                    where datname = current_database() and wait_event_type = 'Lock'";
-    eventually("both wait", async || ask(&database, waiting).await == "true").await;
+    eventually("both wait", async || {
+        ask(&database, waiting).await == "true"
+    })
+    .await;
     client.batch_execute("commit").await.unwrap();
     a.await.unwrap().expect("done");
     b.await.unwrap().expect("done");
-    let all = ask(&database, "select string_agg(length(body)::text, ' ') from notes").await;
+    let all = ask(
+        &database,
+        "select string_agg(length(body)::text, ' ') from notes",
+    )
+    .await;
     assert_eq!(all, "2 2 2", "each did all its work, once");
 }
 
@@ -207,14 +327,33 @@ async fn a_conflict_is_repeated_a_bounded_number_of_times() {
         )
         .await
         .unwrap();
-    let conflict =
-        |until: &str| run("select conflict($1::int)", vec![value(until)], &[ANSWER.0], Expect::Anything);
+    let conflict = |until: &str| {
+        run(
+            "select conflict($1::int)",
+            vec![value(until)],
+            &[ANSWER.0],
+            Expect::Anything,
+        )
+    };
     let steps = vec![insert("1", "a", Expect::Anything), conflict("4")];
-    assert_eq!(text(database.transact(program(1, steps), later()).await).unwrap(), "4");
-    assert_eq!(ask(&database, ALL).await, "1a", "what was repeated was rolled back");
+    assert_eq!(
+        text(database.transact(program(1, steps), later()).await).unwrap(),
+        "4"
+    );
+    assert_eq!(
+        ask(&database, ALL).await,
+        "1a",
+        "what was repeated was rolled back"
+    );
 
-    client.batch_execute("alter sequence attempts restart").await.unwrap();
-    let error = database.transact(program(1, vec![conflict("1000")]), later()).await.unwrap_err();
+    client
+        .batch_execute("alter sequence attempts restart")
+        .await
+        .unwrap();
+    let error = database
+        .transact(program(1, vec![conflict("1000")]), later())
+        .await
+        .unwrap_err();
     assert!(matches!(error, RunError::Rejected(report) if report.sqlstate == "40001"));
     assert_eq!(
         ask(&database, "select last_value::text from attempts").await,
@@ -226,23 +365,44 @@ async fn a_conflict_is_repeated_a_bounded_number_of_times() {
 #[actix::test]
 async fn a_program_that_another_transaction_has_overtaken_is_repeated() {
     let (_test, client, database) = notes().await;
-    client.batch_execute("create sequence attempts").await.unwrap();
+    client
+        .batch_execute("create sequence attempts")
+        .await
+        .unwrap();
     let overtaken = |id, until| {
         let late = format!("select 1 where nextval('attempts') < {until}");
-        vec![insert(id, "a", Expect::Anything), run(&late, vec![], &[], Expect::NoConflict)]
+        vec![
+            insert(id, "a", Expect::Anything),
+            run(&late, vec![], &[], Expect::NoConflict),
+        ]
     };
-    database.transact(program(1, overtaken("1", 3)), later()).await.unwrap();
+    database
+        .transact(program(1, overtaken("1", 3)), later())
+        .await
+        .unwrap();
     assert_eq!(ask(&database, ALL).await, "1a");
-    assert_eq!(ask(&database, "select last_value::text from attempts").await, "3");
-    let error = database.transact(program(1, overtaken("2", 1000)), later()).await.unwrap_err();
+    assert_eq!(
+        ask(&database, "select last_value::text from attempts").await,
+        "3"
+    );
+    let error = database
+        .transact(program(1, overtaken("2", 1000)), later())
+        .await
+        .unwrap_err();
     assert!(matches!(error, RunError::Rejected(report) if report.sqlstate == "40001"));
 }
 
 #[actix::test]
 async fn a_program_goes_on_when_its_requester_goes_away() {
     let (_test, client, database) = notes().await;
-    client.batch_execute("begin; lock table notes").await.unwrap();
-    let steps = vec![insert("1", "a", Expect::Anything), insert("2", "b", Expect::Anything)];
+    client
+        .batch_execute("begin; lock table notes")
+        .await
+        .unwrap();
+    let steps = vec![
+        insert("1", "a", Expect::Anything),
+        insert("2", "b", Expect::Anything),
+    ];
     let given_up = {
         let database = database.clone();
         actix::spawn(async move { database.transact(program(1, steps), later()).await })
@@ -252,22 +412,40 @@ async fn a_program_goes_on_when_its_requester_goes_away() {
     eventually("it waits", async || ask(&database, waiting).await == "true").await;
     given_up.abort();
     client.batch_execute("commit").await.unwrap();
-    eventually("it is written", async || ask(&database, "select count(*)::text from notes").await == "2")
-        .await;
+    eventually("it is written", async || {
+        ask(&database, "select count(*)::text from notes").await == "2"
+    })
+    .await;
 }
 
 #[actix::test]
 async fn the_deadline_ends_a_program_before_its_commit() {
     let (_test, client, database) = notes().await;
-    client.batch_execute("insert into notes(id, body) values (1, 'a')").await.unwrap();
-    client.batch_execute("begin; update notes set body = 'held'").await.unwrap();
-    let update = || run("update notes set body = 'late'", vec![], &[], Expect::Anything);
+    client
+        .batch_execute("insert into notes(id, body) values (1, 'a')")
+        .await
+        .unwrap();
+    client
+        .batch_execute("begin; update notes set body = 'held'")
+        .await
+        .unwrap();
+    let update = || {
+        run(
+            "update notes set body = 'late'",
+            vec![],
+            &[],
+            Expect::Anything,
+        )
+    };
     for steps in [vec![update()], vec![update(), update()]] {
         // What the cancelled statement answers may come too late on a busy machine; then nobody can tell.
         let mut error = RunError::OutcomeUnknown;
         for _ in 0..5 {
             if error == RunError::OutcomeUnknown {
-                error = database.transact(program(1, steps.clone()), within(1000)).await.unwrap_err();
+                error = database
+                    .transact(program(1, steps.clone()), within(1000))
+                    .await
+                    .unwrap_err();
             }
         }
         assert_eq!(error, RunError::Deadline);
@@ -298,26 +476,46 @@ async fn a_write_goes_on_when_a_column_that_its_tables_trigger_reads_has_changed
         }
     };
     write("1").await;
-    client.batch_execute("alter table notes alter id type bigint").await.unwrap();
+    client
+        .batch_execute("alter table notes alter id type bigint")
+        .await
+        .unwrap();
     write("2").await;
-    client.batch_execute("alter table notes alter body type varchar(80)").await.unwrap();
+    client
+        .batch_execute("alter table notes alter body type varchar(80)")
+        .await
+        .unwrap();
     write("3").await;
-    let logged = client.query_one("select count(*) from log", &[]).await.unwrap();
+    let logged = client
+        .query_one("select count(*) from log", &[])
+        .await
+        .unwrap();
     assert_eq!(logged.get::<_, i64>(0), 9, "each once");
 }
 
 #[actix::test]
 async fn a_program_goes_on_when_none_of_its_statements_fits_its_table_any_more() {
     let (_test, client, database) = notes().await;
-    client.batch_execute("insert into notes(id, body) values (1, 'a')").await.unwrap();
+    client
+        .batch_execute("insert into notes(id, body) values (1, 'a')")
+        .await
+        .unwrap();
     let read = |id: &str| {
         let sql = format!("select body from notes where id = {id}");
         run(&sql, vec![], &[], Expect::Anything)
     };
-    let last = run("select body::text from notes", vec![], &[ANSWER.0], Expect::Anything);
+    let last = run(
+        "select body::text from notes",
+        vec![],
+        &[ANSWER.0],
+        Expect::Anything,
+    );
     let steps = vec![read("1"), read("2"), read("3"), last];
     for kind in ["text", "varchar(80)"] {
-        client.batch_execute(&format!("alter table notes alter body type {kind}")).await.unwrap();
+        client
+            .batch_execute(&format!("alter table notes alter body type {kind}"))
+            .await
+            .unwrap();
         let answer = database.transact(program(1, steps.clone()), later()).await;
         assert_eq!(answer.unwrap().unwrap().as_str(), "a", "{kind}");
     }

@@ -19,8 +19,12 @@ pub async fn holding_back(config: &Config, from: &'static str, until: &'static s
     let socket = folder.join(format!(".s.PGSQL.{port}"));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut through = Config::new();
-    through.host("127.0.0.1").port(listener.local_addr().unwrap().port());
-    through.user(config.get_user().unwrap()).dbname(config.get_dbname().unwrap());
+    through
+        .host("127.0.0.1")
+        .port(listener.local_addr().unwrap().port());
+    through
+        .user(config.get_user().unwrap())
+        .dbname(config.get_dbname().unwrap());
     if let Some(password) = config.get_password() {
         through.password(password);
     }
@@ -32,7 +36,12 @@ pub async fn holding_back(config: &Config, from: &'static str, until: &'static s
     through
 }
 
-async fn serve(client: tokio::net::TcpStream, socket: PathBuf, from: &'static str, until: &'static str) {
+async fn serve(
+    client: tokio::net::TcpStream,
+    socket: PathBuf,
+    from: &'static str,
+    until: &'static str,
+) {
     let server = UnixStream::connect(socket).await.unwrap();
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();

@@ -18,7 +18,10 @@ const PREPARED: &str = "select count(*)::text || ' ' || coalesce(sum(length(stat
 
 /// One connection for reads, which reports on itself: a superuser's may look at its memory.
 async fn one_client(config: Config) -> LocalDatabase {
-    served(config, |options| (options.shared_per_worker, options.leased_per_worker) = (1, 1)).await
+    served(config, |options| {
+        (options.shared_per_worker, options.leased_per_worker) = (1, 1)
+    })
+    .await
 }
 
 /// As filters through relations are written; no two numbers make the same text.
@@ -30,7 +33,10 @@ fn conditions(number: usize, count: usize) -> String {
         )
     };
     let conditions: Vec<String> = (1..=count).map(condition).collect();
-    format!("select count(*)::text from t t0 where t0.id <> $1 and ({})", conditions.join(" or "))
+    format!(
+        "select count(*)::text from t t0 where t0.id <> $1 and ({})",
+        conditions.join(" or ")
+    )
 }
 
 async fn memory(database: &LocalDatabase) -> usize {
@@ -51,13 +57,21 @@ async fn sixty_requests_of_four_hundred_conditions_leave_nothing_behind_in_postg
     memory(&database).await;
     let before = memory(&database).await;
     for number in 0..60 {
-        let answer = database.read(statement(&conditions(number, 400), &["z"]), later()).await;
+        let answer = database
+            .read(statement(&conditions(number, 400), &["z"]), later())
+            .await;
         assert_eq!(text(answer).unwrap(), "0");
     }
     let after = memory(&database).await;
-    println!("{before} bytes before, {after} after; one text has {} bytes", conditions(0, 400).len());
+    println!(
+        "{before} bytes before, {after} after; one text has {} bytes",
+        conditions(0, 400).len()
+    );
     // What is learned of the tables stays.
-    assert!(after < before + 4 * 1024 * 1024, "{before} bytes before, {after} after");
+    assert!(
+        after < before + 4 * 1024 * 1024,
+        "{before} bytes before, {after} after"
+    );
     assert_eq!(prepared(&database).await, (0, 0));
 }
 
@@ -71,17 +85,29 @@ async fn evicted_statements_are_closed_on_the_server_and_the_bytes_of_kept_ones_
     for number in 0..150 {
         let sql = conditions(number, 50);
         assert!((6_000..8_192).contains(&sql.len()), "{}", sql.len());
-        assert_eq!(text(database.read(statement(&sql, &["z"]), later()).await).unwrap(), "0");
+        assert_eq!(
+            text(database.read(statement(&sql, &["z"]), later()).await).unwrap(),
+            "0"
+        );
         most = most.max(memory(&database).await);
         let (count, bytes) = prepared(&database).await;
-        assert!(bytes <= 256 * 1024, "{count} statements of {bytes} bytes are prepared");
+        assert!(
+            bytes <= 256 * 1024,
+            "{count} statements of {bytes} bytes are prepared"
+        );
     }
     let (count, bytes) = prepared(&database).await;
     println!(
         "{count} statements of {bytes} bytes are prepared; {before} bytes of memory before, at most {most}"
     );
-    assert!(count > 20, "{count} statements are prepared: those that fit stay");
-    assert!(most < before + 64 * 1024 * 1024, "{before} bytes before, at most {most}");
+    assert!(
+        count > 20,
+        "{count} statements are prepared: those that fit stay"
+    );
+    assert!(
+        most < before + 64 * 1024 * 1024,
+        "{before} bytes before, at most {most}"
+    );
 }
 
 #[actix::test]
@@ -92,19 +118,40 @@ async fn a_statement_too_long_to_be_kept_reads_writes_and_fails_like_any_other()
     let long = |sql: &str| format!("{sql} /* {} */", "x".repeat(10_000));
 
     let all = long("select json_build_array($1::int, $2::text, $3::int[])::text");
-    let answer = database.read(statement(&all, &["7", "it's", "{1,2}"]), later()).await;
+    let answer = database
+        .read(statement(&all, &["7", "it's", "{1,2}"]), later())
+        .await;
     assert_eq!(text(answer).unwrap(), r#"[7, "it's", [1,2]]"#);
-    assert_eq!(text(database.read(statement(&long("select null::text"), &[]), later()).await), None);
-    let wrong = database.read(statement(&long("select $1::int::text"), &["x"]), later()).await;
+    assert_eq!(
+        text(
+            database
+                .read(statement(&long("select null::text"), &[]), later())
+                .await
+        ),
+        None
+    );
+    let wrong = database
+        .read(statement(&long("select $1::int::text"), &["x"]), later())
+        .await;
     assert!(matches!(wrong, Err(RunError::Rejected(report)) if report.sqlstate == "22P02"));
-    let unknown = database.read(statement(&long("select nothing from nowhere"), &[]), later()).await;
+    let unknown = database
+        .read(
+            statement(&long("select nothing from nowhere"), &[]),
+            later(),
+        )
+        .await;
     assert!(matches!(unknown, Err(RunError::Rejected(report)) if report.sqlstate == "42P01"));
 
     // In a program, between short ones, with registers; and alone, without a transaction.
     let insert = long("insert into t values ($1, $2, $3::int) returning id, a");
     let steps = vec![
         run("select $1::text", vec![value("b")], &[1], Expect::Anything),
-        run(&insert, vec![Param::Register(Register(1)), Param::Null, value("5")], &[2, 3], Expect::Anything),
+        run(
+            &insert,
+            vec![Param::Register(Register(1)), Param::Null, value("5")],
+            &[2, 3],
+            Expect::Anything,
+        ),
         run(
             "select $1::text || coalesce($2::text, '-')",
             vec![Param::Register(Register(2)), Param::Register(Register(3))],
@@ -112,14 +159,42 @@ async fn a_statement_too_long_to_be_kept_reads_writes_and_fails_like_any_other()
             Expect::Anything,
         ),
     ];
-    assert_eq!(text(database.transact(program(4, steps), later()).await).unwrap(), "b-");
-    let alone = vec![run(&insert, vec![value("c"), value("d"), value("6")], &[ANSWER.0], Expect::Anything)];
-    assert_eq!(text(database.transact(program(1, alone), later()).await).unwrap(), "c");
+    assert_eq!(
+        text(database.transact(program(4, steps), later()).await).unwrap(),
+        "b-"
+    );
+    let alone = vec![run(
+        &insert,
+        vec![value("c"), value("d"), value("6")],
+        &[ANSWER.0],
+        Expect::Anything,
+    )];
+    assert_eq!(
+        text(database.transact(program(1, alone), later()).await).unwrap(),
+        "c"
+    );
     let twice = vec![
-        run(&long("delete from t where id = $1"), vec![value("b")], &[], Expect::Anything),
-        run(&insert, vec![value("c"), value("d"), value("6")], &[ANSWER.0], Expect::Anything),
+        run(
+            &long("delete from t where id = $1"),
+            vec![value("b")],
+            &[],
+            Expect::Anything,
+        ),
+        run(
+            &insert,
+            vec![value("c"), value("d"), value("6")],
+            &[ANSWER.0],
+            Expect::Anything,
+        ),
     ];
-    let error = database.transact(program(1, twice), later()).await.unwrap_err();
+    let error = database
+        .transact(program(1, twice), later())
+        .await
+        .unwrap_err();
     assert!(matches!(error, RunError::Rejected(report) if report.sqlstate == "23505"));
-    assert_eq!(ask(&database, "select string_agg(id, '' order by id) from t").await, "bcx", "rolled back");
+    assert_eq!(
+        ask(&database, "select string_agg(id, '' order by id) from t").await,
+        "bcx",
+        "rolled back"
+    );
 }

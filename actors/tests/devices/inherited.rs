@@ -7,7 +7,10 @@ use crate::{Kind, Place, by, device, listed};
 
 fn connect(place: &Place) -> redis::Connection {
     let port = place.redis.as_ref().unwrap().port();
-    redis::Client::open(format!("redis://127.0.0.1:{port}/1")).unwrap().get_connection().unwrap()
+    redis::Client::open(format!("redis://127.0.0.1:{port}/1"))
+        .unwrap()
+        .get_connection()
+        .unwrap()
 }
 
 fn key(device: &Device) -> String {
@@ -30,13 +33,29 @@ fn leave(redis: &mut redis::Connection, user: &str) -> Vec<Device> {
         let endpoint = device.endpoint.as_str();
         let fields: Vec<(&str, &str)> = match place {
             0 => vec![("p256dh", &p256dh), ("auth", &auth)],
-            1 => vec![("endpoint", endpoint), ("keys.p256dh", &p256dh), ("keys.auth", &auth)],
+            1 => vec![
+                ("endpoint", endpoint),
+                ("keys.p256dh", &p256dh),
+                ("keys.auth", &auth),
+            ],
             2 => vec![("expirationTime", "null"), ("keys", &json)],
-            _ => vec![("endpoint", endpoint), ("expirationTime", "8640000000000000"), ("keys", &json)],
+            _ => vec![
+                ("endpoint", endpoint),
+                ("expirationTime", "8640000000000000"),
+                ("keys", &json),
+            ],
         };
-        redis.hset_multiple::<_, _, _, ()>(key(device), &fields).unwrap();
-        let member = if place % 2 == 0 { endpoint.to_owned() } else { key(device) };
-        redis.sadd::<_, _, ()>(format!("user:{user}:subs"), member).unwrap();
+        redis
+            .hset_multiple::<_, _, _, ()>(key(device), &fields)
+            .unwrap();
+        let member = if place % 2 == 0 {
+            endpoint.to_owned()
+        } else {
+            key(device)
+        };
+        redis
+            .sadd::<_, _, ()>(format!("user:{user}:subs"), member)
+            .unwrap();
     }
     // What was there before the first server of ours is looked through once.
     redis.del::<_, ()>("gom:adopted").unwrap();
@@ -55,21 +74,36 @@ async fn what_an_earlier_server_has_left_is_told_and_can_be_unsubscribed() {
     let place = Place::of(Kind::Redis).await;
     let mut redis = connect(&place);
     let left = leave(&mut redis, "ana");
-    let place = Place { devices: place.another().await, ..place };
+    let place = Place {
+        devices: place.another().await,
+        ..place
+    };
     assert_eq!(
         listed(&place.devices, &["ana", "eva"]).await,
         ["ana dotted", "ana flat", "ana json", "ana whole"]
     );
-    let endpoints: Vec<String> = left.iter().map(|device| device.endpoint.as_str().to_owned()).collect();
+    let endpoints: Vec<String> = left
+        .iter()
+        .map(|device| device.endpoint.as_str().to_owned())
+        .collect();
     let found = place.devices.registered(&endpoints).await.unwrap();
     for (found, left) in found.iter().zip(&left) {
         let found = found.as_ref().unwrap();
-        assert!(found.user == "ana" && found.device.keys.same(&left.keys), "{left:?}");
+        assert!(
+            found.user == "ana" && found.device.keys.same(&left.keys),
+            "{left:?}"
+        );
     }
-    assert_eq!(found[3].as_ref().unwrap().device.expires, Some(8_640_000_000_000_000));
+    assert_eq!(
+        found[3].as_ref().unwrap().device.expires,
+        Some(8_640_000_000_000_000)
+    );
     assert_eq!(found[2].as_ref().unwrap().device.expires, None);
     for device in &left {
-        assert_eq!(place.devices.unsubscribe(&crate::device("flat")).await, Ok(false));
+        assert_eq!(
+            place.devices.unsubscribe(&crate::device("flat")).await,
+            Ok(false)
+        );
         assert_eq!(place.devices.unsubscribe(device).await, Ok(true));
     }
     assert!(listed(&place.devices, &["ana"]).await.is_empty());
@@ -92,12 +126,27 @@ async fn what_is_subscribed_again_takes_our_form_and_may_be_somebody_elses() {
     let place = Place::with(Kind::Redis, 4).await;
     let mut redis = connect(&place);
     let left = leave(&mut redis, "ana");
-    let place = Place { devices: place.another().await, ..place };
-    assert_eq!(place.devices.subscribe(&by("ana"), &left[0]).await, Ok(Change::Renewed));
-    assert_eq!(place.devices.subscribe(&by("ana"), &left[1]).await, Ok(Change::Renewed));
-    assert_eq!(place.devices.subscribe(&by("ana"), &left[1]).await, Ok(Change::Unchanged));
+    let place = Place {
+        devices: place.another().await,
+        ..place
+    };
+    assert_eq!(
+        place.devices.subscribe(&by("ana"), &left[0]).await,
+        Ok(Change::Renewed)
+    );
+    assert_eq!(
+        place.devices.subscribe(&by("ana"), &left[1]).await,
+        Ok(Change::Renewed)
+    );
+    assert_eq!(
+        place.devices.subscribe(&by("ana"), &left[1]).await,
+        Ok(Change::Unchanged)
+    );
     assert_eq!(listed(&place.devices, &["ana"]).await.len(), 4);
-    assert_eq!(place.devices.subscribe(&by("eva"), &left[2]).await, Ok(Change::Moved));
+    assert_eq!(
+        place.devices.subscribe(&by("eva"), &left[2]).await,
+        Ok(Change::Moved)
+    );
     assert_eq!(
         listed(&place.devices, &["eva", "ana"]).await,
         ["ana dotted", "ana flat", "ana whole", "eva json"]
@@ -106,9 +155,15 @@ async fn what_is_subscribed_again_takes_our_form_and_may_be_somebody_elses() {
     assert_eq!(members.len(), 3, "{members:?}");
     // Of all that ana has, those that nobody has seen since make room first.
     for name in ["new", "newer"] {
-        assert_eq!(place.devices.subscribe(&by("ana"), &device(name)).await, Ok(Change::Added));
+        assert_eq!(
+            place.devices.subscribe(&by("ana"), &device(name)).await,
+            Ok(Change::Added)
+        );
     }
-    assert_eq!(listed(&place.devices, &["ana"]).await, ["ana dotted", "ana flat", "ana new", "ana newer"]);
+    assert_eq!(
+        listed(&place.devices, &["ana"]).await,
+        ["ana dotted", "ana flat", "ana new", "ana newer"]
+    );
 }
 
 #[actix::test]
@@ -117,16 +172,29 @@ async fn a_device_that_several_sets_name_is_told_nothing_until_it_is_subscribed_
     let mut redis = connect(&place);
     let left = leave(&mut redis, "ana");
     // A browser that both have used, and one that ana alone has.
-    for (user, member) in [("eva", left[0].endpoint.as_str().to_owned()), ("luz", key(&left[2]))] {
-        redis.sadd::<_, _, ()>(format!("user:{user}:subs"), member).unwrap();
+    for (user, member) in [
+        ("eva", left[0].endpoint.as_str().to_owned()),
+        ("luz", key(&left[2])),
+    ] {
+        redis
+            .sadd::<_, _, ()>(format!("user:{user}:subs"), member)
+            .unwrap();
     }
-    redis.set::<_, _, ()>("user:x:subs", "no set at all").unwrap();
+    redis
+        .set::<_, _, ()>("user:x:subs", "no set at all")
+        .unwrap();
     let users = ["luz", "eva", "ana"];
     for devices in [place.another().await, place.another().await] {
         assert_eq!(listed(&devices, &users).await, ["ana dotted", "ana whole"]);
     }
-    assert_eq!(place.devices.subscribe(&by("eva"), &left[0]).await, Ok(Change::Renewed));
-    assert_eq!(listed(&place.devices, &users).await, ["ana dotted", "ana whole", "eva flat"]);
+    assert_eq!(
+        place.devices.subscribe(&by("eva"), &left[0]).await,
+        Ok(Change::Renewed)
+    );
+    assert_eq!(
+        listed(&place.devices, &users).await,
+        ["ana dotted", "ana whole", "eva flat"]
+    );
     // Whoever has the keys may end it all the same.
     assert_eq!(place.devices.unsubscribe(&left[2]).await, Ok(true));
 }
@@ -136,10 +204,21 @@ async fn what_stands_under_a_users_earlier_name_becomes_that_users() {
     let place = Place::of(Kind::Redis).await;
     let mut redis = connect(&place);
     let left = leave(&mut redis, "ana");
-    redis.set::<_, _, ()>("user:eva:subs", "no set at all").unwrap();
+    redis
+        .set::<_, _, ()>("user:eva:subs", "no set at all")
+        .unwrap();
     let devices = place.another().await;
-    assert_eq!(listed(&devices, &["new-luz", "new-eva"]).await, [""; 0], "nothing of others");
-    let names = ["new-ana dotted", "new-ana flat", "new-ana json", "new-ana whole"];
+    assert_eq!(
+        listed(&devices, &["new-luz", "new-eva"]).await,
+        [""; 0],
+        "nothing of others"
+    );
+    let names = [
+        "new-ana dotted",
+        "new-ana flat",
+        "new-ana json",
+        "new-ana whole",
+    ];
     for _ in 0..2 {
         assert_eq!(listed(&devices, &["new-ana", "ana"]).await, names);
     }
@@ -147,7 +226,10 @@ async fn what_stands_under_a_users_earlier_name_becomes_that_users() {
     let found = devices.registered(&[endpoint]).await.unwrap();
     assert_eq!(found[0].as_ref().unwrap().user, "new-ana");
     assert_eq!(devices.unsubscribe(&left[1]).await, Ok(true));
-    assert_eq!(listed(&devices, &["new-ana"]).await, ["new-ana flat", "new-ana json", "new-ana whole"]);
+    assert_eq!(
+        listed(&devices, &["new-ana"]).await,
+        ["new-ana flat", "new-ana json", "new-ana whole"]
+    );
     assert_eq!(devices.forget_all("new-ana").await, Ok(3));
     redis.del::<_, ()>("user:eva:subs").unwrap();
     assert!(keys(&mut redis).is_empty());
@@ -159,7 +241,10 @@ async fn what_stands_under_an_earlier_name_is_forgotten_with_the_users_own() {
     let mut redis = connect(&place);
     leave(&mut redis, "ana");
     let devices = place.another().await;
-    assert_eq!(devices.subscribe(&by("new-ana"), &device("own")).await, Ok(Change::Added));
+    assert_eq!(
+        devices.subscribe(&by("new-ana"), &device("own")).await,
+        Ok(Change::Added)
+    );
     assert_eq!(devices.forget_all("new-ana").await, Ok(5));
     assert!(keys(&mut redis).is_empty());
 }
@@ -170,19 +255,43 @@ async fn rubbish_is_passed_over() {
     let mut redis = connect(&place);
     let good = device("good");
     place.devices.subscribe(&by("ana"), &good).await.unwrap();
-    for (endpoint, p256dh) in
-        [("http://push.example/a", "x"), ("https://push.example/b", "x"), ("nonsense", "")]
-    {
+    for (endpoint, p256dh) in [
+        ("http://push.example/a", "x"),
+        ("https://push.example/b", "x"),
+        ("nonsense", ""),
+    ] {
         redis
-            .hset_multiple::<_, _, _, ()>(format!("sub:{endpoint}"), &[("p256dh", p256dh), ("auth", "y")])
+            .hset_multiple::<_, _, _, ()>(
+                format!("sub:{endpoint}"),
+                &[("p256dh", p256dh), ("auth", "y")],
+            )
             .unwrap();
         redis.sadd::<_, _, ()>("user:ana:subs", endpoint).unwrap();
     }
-    redis.sadd::<_, _, ()>("user:ana:subs", "https://push.example/gone").unwrap();
+    redis
+        .sadd::<_, _, ()>("user:ana:subs", "https://push.example/gone")
+        .unwrap();
     redis.del::<_, ()>("gom:adopted").unwrap();
-    let place = Place { devices: place.another().await, ..place };
-    assert_eq!(listed(&place.devices, &["ana"]).await, ["ana b", "ana good"]);
-    let endpoints = ["http://push.example/a", "https://push.example/b", good.endpoint.as_str()];
-    let found = place.devices.registered(&endpoints.map(str::to_owned)).await.unwrap();
-    assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true]);
+    let place = Place {
+        devices: place.another().await,
+        ..place
+    };
+    assert_eq!(
+        listed(&place.devices, &["ana"]).await,
+        ["ana b", "ana good"]
+    );
+    let endpoints = [
+        "http://push.example/a",
+        "https://push.example/b",
+        good.endpoint.as_str(),
+    ];
+    let found = place
+        .devices
+        .registered(&endpoints.map(str::to_owned))
+        .await
+        .unwrap();
+    assert_eq!(
+        found.iter().map(Option::is_some).collect::<Vec<_>>(),
+        [false, false, true]
+    );
 }

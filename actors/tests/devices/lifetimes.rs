@@ -27,17 +27,41 @@ async fn a_renewed_subscription_is_of_the_same_user_and_session(kind: Kind) {
     let (old, new, other) = (device("old"), device("new"), device("other"));
     devices.subscribe(&within("ana", "s1"), &old).await.unwrap();
     devices.subscribe(&by("eva"), &other).await.unwrap();
-    assert_eq!(devices.renew(&old, &new).await, Ok(Renewed::Replaced(Change::Added)));
-    assert_eq!(listed(devices, &["ana", "eva"]).await, ["ana new", "eva other"]);
-    let found = devices.registered(&[endpoint(&old), endpoint(&new)]).await.unwrap();
+    assert_eq!(
+        devices.renew(&old, &new).await,
+        Ok(Renewed::Replaced(Change::Added))
+    );
+    assert_eq!(
+        listed(devices, &["ana", "eva"]).await,
+        ["ana new", "eva other"]
+    );
+    let found = devices
+        .registered(&[endpoint(&old), endpoint(&new)])
+        .await
+        .unwrap();
     assert_eq!(found[0], None);
     assert_eq!(found[1].as_ref().unwrap().device, new);
     // The same endpoint with other keys, and one that somebody else had.
-    let rekeyed = Device { keys: keys(), ..new.clone() };
-    assert_eq!(devices.renew(&new, &rekeyed).await, Ok(Renewed::Replaced(Change::Renewed)));
-    assert_eq!(devices.renew(&rekeyed, &rekeyed).await, Ok(Renewed::Replaced(Change::Unchanged)));
-    let reused = Device { keys: keys(), ..other };
-    assert_eq!(devices.renew(&rekeyed, &reused).await, Ok(Renewed::Replaced(Change::Moved)));
+    let rekeyed = Device {
+        keys: keys(),
+        ..new.clone()
+    };
+    assert_eq!(
+        devices.renew(&new, &rekeyed).await,
+        Ok(Renewed::Replaced(Change::Renewed))
+    );
+    assert_eq!(
+        devices.renew(&rekeyed, &rekeyed).await,
+        Ok(Renewed::Replaced(Change::Unchanged))
+    );
+    let reused = Device {
+        keys: keys(),
+        ..other
+    };
+    assert_eq!(
+        devices.renew(&rekeyed, &reused).await,
+        Ok(Renewed::Replaced(Change::Moved))
+    );
     assert_eq!(listed(devices, &["ana", "eva"]).await, ["ana other"]);
     assert_eq!(devices.forget_session("ana", "s1").await, Ok(1));
     assert!(listed(devices, &["ana"]).await.is_empty());
@@ -48,10 +72,21 @@ async fn only_who_has_the_old_keys_renews(kind: Kind) {
     let (old, new) = (device("old"), device("new"));
     place.devices.subscribe(&by("ana"), &old).await.unwrap();
     let half = gom_actors::push::DeviceKeys::from_bytes(old.keys.p256dh(), &[0; 16]).unwrap();
-    for wrong in
-        [Device { keys: half, ..old.clone() }, Device { keys: keys(), ..old.clone() }, device("unknown")]
-    {
-        assert_eq!(place.devices.renew(&wrong, &new).await, Ok(Renewed::Unknown));
+    for wrong in [
+        Device {
+            keys: half,
+            ..old.clone()
+        },
+        Device {
+            keys: keys(),
+            ..old.clone()
+        },
+        device("unknown"),
+    ] {
+        assert_eq!(
+            place.devices.renew(&wrong, &new).await,
+            Ok(Renewed::Unknown)
+        );
     }
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana old"]);
 }
@@ -64,8 +99,14 @@ async fn renewing_again_after_a_lost_answer_changes_nothing(kind: Kind) {
         assert_eq!(place.devices.renew(&old, &new).await, Ok(expected));
     }
     // Not for whoever only knows where it is.
-    let guessed = Device { keys: keys(), ..new.clone() };
-    assert_eq!(place.devices.renew(&old, &guessed).await, Ok(Renewed::Unknown));
+    let guessed = Device {
+        keys: keys(),
+        ..new.clone()
+    };
+    assert_eq!(
+        place.devices.renew(&old, &guessed).await,
+        Ok(Renewed::Unknown)
+    );
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana new"]);
 }
 
@@ -83,7 +124,12 @@ async fn a_late_renewal_leaves_a_device_to_the_user_who_has_logged_in_since(kind
             "the old one is of no use to anybody"
         );
     }
-    let found = devices.registered(&[endpoint(&new)]).await.unwrap().remove(0).unwrap();
+    let found = devices
+        .registered(&[endpoint(&new)])
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
     assert_eq!((found.user.as_str(), &found.device), ("eva", &new));
     // It is of her session as well.
     assert_eq!(devices.forget_session("ana", "s1").await, Ok(0));
@@ -94,17 +140,31 @@ async fn a_renewal_and_a_login_at_the_same_time_leave_the_device_to_the_login(ki
     let place = Place::of(kind).await;
     let other = place.another().await;
     for round in 0..20 {
-        let (old, new) = (device(&format!("old{round}")), device(&format!("new{round}")));
+        let (old, new) = (
+            device(&format!("old{round}")),
+            device(&format!("new{round}")),
+        );
         place.devices.subscribe(&by("ana"), &old).await.unwrap();
         let eva = by("eva");
         let (renewed, subscribed) =
             tokio::join!(place.devices.renew(&old, &new), other.subscribe(&eva, &new));
         // Whichever was the first, the other one meets it.
         let met = (renewed.unwrap(), subscribed.unwrap());
-        let expected = [(Renewed::Known, Change::Added), (Renewed::Replaced(Change::Added), Change::Moved)];
+        let expected = [
+            (Renewed::Known, Change::Added),
+            (Renewed::Replaced(Change::Added), Change::Moved),
+        ];
         assert!(expected.contains(&met), "round {round}: {met:?}");
-        let found = place.devices.registered(&[endpoint(&new), endpoint(&old)]).await.unwrap();
-        assert_eq!(found[0].as_ref().unwrap().user, "eva", "round {round}: {met:?}");
+        let found = place
+            .devices
+            .registered(&[endpoint(&new), endpoint(&old)])
+            .await
+            .unwrap();
+        assert_eq!(
+            found[0].as_ref().unwrap().user,
+            "eva",
+            "round {round}: {met:?}"
+        );
         assert_eq!(found[1], None);
     }
 }
@@ -115,8 +175,14 @@ async fn a_renewed_device_takes_the_room_of_the_old_one(kind: Kind) {
     for device in [&device("first"), &old] {
         place.devices.subscribe(&by("ana"), device).await.unwrap();
     }
-    assert_eq!(place.devices.renew(&old, &new).await, Ok(Renewed::Replaced(Change::Added)));
-    assert_eq!(listed(&place.devices, &["ana"]).await, ["ana first", "ana new"]);
+    assert_eq!(
+        place.devices.renew(&old, &new).await,
+        Ok(Renewed::Replaced(Change::Added))
+    );
+    assert_eq!(
+        listed(&place.devices, &["ana"]).await,
+        ["ana first", "ana new"]
+    );
 }
 
 async fn the_devices_of_a_session_are_forgotten_and_no_others(kind: Kind) {
@@ -140,12 +206,17 @@ async fn the_devices_of_a_session_are_forgotten_and_no_others(kind: Kind) {
         listed(devices, &["ana", "eva"]).await,
         ["ana inherited", "ana laptop", "ana moved", "eva hers"]
     );
-    assert_eq!(devices.registered(&[endpoint(&phone)]).await.unwrap(), [None]);
+    assert_eq!(
+        devices.registered(&[endpoint(&phone)]).await.unwrap(),
+        [None]
+    );
     assert_eq!(devices.forget_all("ana").await, Ok(3));
     assert_eq!(listed(devices, &["ana", "eva"]).await, ["eva hers"]);
 }
 
-async fn whoever_forgets_all_devices_of_a_user_forgets_those_that_are_renewed_meanwhile(kind: Kind) {
+async fn whoever_forgets_all_devices_of_a_user_forgets_those_that_are_renewed_meanwhile(
+    kind: Kind,
+) {
     let place = Place::of(kind).await;
     let nodes = [place.devices.clone(), place.another().await];
     for round in 0..10 {
@@ -158,7 +229,10 @@ async fn whoever_forgets_all_devices_of_a_user_forgets_those_that_are_renewed_me
         };
         let (forgotten, ()) = tokio::join!(nodes[1].forget_all("ana"), renewing);
         assert_eq!(forgotten, Ok(1));
-        assert!(listed(&place.devices, &["ana"]).await.is_empty(), "round {round}");
+        assert!(
+            listed(&place.devices, &["ana"]).await.is_empty(),
+            "round {round}"
+        );
     }
 }
 
@@ -169,23 +243,49 @@ async fn one_device_is_forgotten_by_its_fingerprint(kind: Kind) {
         place.devices.subscribe(&by("ana"), device).await.unwrap();
     }
     let fingerprint = phone.endpoint.fingerprint();
-    assert_eq!(place.devices.forget_one("eva", &fingerprint).await, Ok(false), "not hers");
-    assert_eq!(place.devices.forget_one("ana", &fingerprint).await, Ok(true));
-    assert_eq!(place.devices.forget_one("ana", &fingerprint).await, Ok(false));
+    assert_eq!(
+        place.devices.forget_one("eva", &fingerprint).await,
+        Ok(false),
+        "not hers"
+    );
+    assert_eq!(
+        place.devices.forget_one("ana", &fingerprint).await,
+        Ok(true)
+    );
+    assert_eq!(
+        place.devices.forget_one("ana", &fingerprint).await,
+        Ok(false)
+    );
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana laptop"]);
 }
 
 async fn what_is_listed_of_devices_is_no_secret(kind: Kind) {
     let place = Place::of(kind).await;
-    let secret = Device { expires: Some(8_640_000_000_000_000), ..device("secret") };
-    place.devices.subscribe(&within("ana", "s1"), &secret).await.unwrap();
+    let secret = Device {
+        expires: Some(8_640_000_000_000_000),
+        ..device("secret")
+    };
+    place
+        .devices
+        .subscribe(&within("ana", "s1"), &secret)
+        .await
+        .unwrap();
     let list = place.devices.list("ana").await.unwrap();
     let shown = format!("{list:?}");
-    assert!(!shown.contains("secret") && !shown.contains("send"), "{shown}");
+    assert!(
+        !shown.contains("secret") && !shown.contains("send"),
+        "{shown}"
+    );
     let found = &list[0];
-    assert_eq!((list.len(), &found.fingerprint), (1, &secret.endpoint.fingerprint()));
+    assert_eq!(
+        (list.len(), &found.fingerprint),
+        (1, &secret.endpoint.fingerprint())
+    );
     assert_eq!(found.origin, "https://push.example");
-    assert_eq!((found.session.as_deref(), found.vapid_key.as_deref()), (Some("s1"), Some("a key")));
+    assert_eq!(
+        (found.session.as_deref(), found.vapid_key.as_deref()),
+        (Some("s1"), Some("a key"))
+    );
     assert!(found.subscribed.is_some() && found.expires.is_some());
     assert_eq!(place.devices.list("eva").await.unwrap(), []);
 }

@@ -15,7 +15,8 @@ use gom_actors::migrations::migrate_system;
 use std::time::Duration;
 
 use gom_actors::push::{
-    Device, DeviceKeys, DeviceStoreChoice, Devices, DevicesOptions, Endpoint, OTHER_KEYS_KEPT, Subscriber,
+    Device, DeviceKeys, DeviceStoreChoice, Devices, DevicesOptions, Endpoint, OTHER_KEYS_KEPT,
+    Subscriber,
 };
 use gom_test_support::{TestDatabase, TestRedis, eventually};
 
@@ -51,7 +52,11 @@ impl Place {
 
     pub async fn with(kind: Kind, per_user: usize) -> Place {
         let redis = (kind == Kind::Redis).then(TestRedis::start);
-        let postgres = if kind == Kind::Postgres { Some(database().await) } else { None };
+        let postgres = if kind == Kind::Postgres {
+            Some(database().await)
+        } else {
+            None
+        };
         let store = match &redis {
             Some(redis) => DeviceStoreChoice::Redis(redis.options()),
             None => DeviceStoreChoice::Postgres,
@@ -65,7 +70,13 @@ impl Place {
         };
         let database = started(postgres.as_ref());
         let devices = connected(Devices::start(options.clone(), &database).unwrap()).await;
-        Place { devices, database, redis, postgres, options }
+        Place {
+            devices,
+            database,
+            redis,
+            postgres,
+            options,
+        }
     }
 
     /// As on another node: nothing is shared but the store.
@@ -78,25 +89,37 @@ impl Place {
     /// A node with another VAPID key, or none, that forgets devices of others after so long.
     pub async fn with_key(&self, key: Option<&str>, kept: Duration) -> Devices {
         let vapid_key = key.map(str::to_owned);
-        let options = DevicesOptions { vapid_key, other_keys_kept: kept, ..self.options.clone() };
+        let options = DevicesOptions {
+            vapid_key,
+            other_keys_kept: kept,
+            ..self.options.clone()
+        };
         connected(Devices::start(options, &self.database).unwrap()).await
     }
 }
 
 /// A user, in no session that is known.
 pub fn by(user: &str) -> Subscriber {
-    Subscriber { user: user.to_owned(), session: None }
+    Subscriber {
+        user: user.to_owned(),
+        session: None,
+    }
 }
 
 /// A user in a session.
 pub fn within(user: &str, session: &str) -> Subscriber {
-    Subscriber { session: Some(session.to_owned()), ..by(user) }
+    Subscriber {
+        session: Some(session.to_owned()),
+        ..by(user)
+    }
 }
 
 /// Waits until the store is there.
 pub async fn connected(devices: Devices) -> Devices {
-    eventually("the store is connected", async || devices.of_users(&["nobody".to_owned()]).await.is_ok())
-        .await;
+    eventually("the store is connected", async || {
+        devices.of_users(&["nobody".to_owned()]).await.is_ok()
+    })
+    .await;
     devices
 }
 
@@ -132,7 +155,11 @@ pub fn keys() -> DeviceKeys {
 /// A new device, with the name in its endpoint.
 pub fn device(name: &str) -> Device {
     let endpoint = Endpoint::parse(&format!("https://push.example/send/{name}")).unwrap();
-    Device { endpoint, keys: keys(), expires: None }
+    Device {
+        endpoint,
+        keys: keys(),
+        expires: None,
+    }
 }
 
 /// Endpoints of users' devices as `user name`, sorted.

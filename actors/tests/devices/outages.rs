@@ -25,9 +25,15 @@ async fn refuses_everything(devices: &Devices) {
         timed(devices.forget(&endpoint)).await,
     ];
     for (error, took) in answers {
-        assert!(matches!(error, Some(DevicesError::Unavailable { .. })), "{error:?}");
+        assert!(
+            matches!(error, Some(DevicesError::Unavailable { .. })),
+            "{error:?}"
+        );
         assert!(took < PROMISE, "after {took:?}");
-        assert!(!error.unwrap().to_string().contains("push.example"), "an endpoint is shown");
+        assert!(
+            !error.unwrap().to_string().contains("push.example"),
+            "an endpoint is shown"
+        );
     }
     // More than may wait are refused at once.
     let began = Instant::now();
@@ -36,7 +42,9 @@ async fn refuses_everything(devices: &Devices) {
     assert!(crowd.iter().all(Result::is_err));
 }
 
-async fn timed<T>(call: impl Future<Output = Result<T, DevicesError>>) -> (Option<DevicesError>, Duration) {
+async fn timed<T>(
+    call: impl Future<Output = Result<T, DevicesError>>,
+) -> (Option<DevicesError>, Duration) {
     let began = Instant::now();
     (call.await.err(), began.elapsed())
 }
@@ -53,14 +61,22 @@ async fn serves_again(devices: &Devices) {
 #[actix::test]
 async fn with_redis_killed_or_frozen_all_is_refused_in_time_and_nothing_is_lost() {
     let mut place = Place::of(Kind::Redis).await;
-    place.devices.subscribe(&by("ana"), &device("own")).await.unwrap();
+    place
+        .devices
+        .subscribe(&by("ana"), &device("own"))
+        .await
+        .unwrap();
     let mut redis = place.redis.take().unwrap();
     redis.kill();
     refuses_everything(&place.devices).await;
     redis.restart();
     serves_again(&place.devices).await;
     redis.restart();
-    assert_eq!(listed(&place.devices, &["ana"]).await, ["ana own"], "a restart is not noticed");
+    assert_eq!(
+        listed(&place.devices, &["ana"]).await,
+        ["ana own"],
+        "a restart is not noticed"
+    );
     redis.freeze();
     let began = Instant::now();
     assert!(place.devices.of_users(&["ana".to_owned()]).await.is_err());
@@ -82,7 +98,10 @@ async fn without_redis_from_the_start_all_is_refused_in_time() {
         Devices::start(options, &started(None))
     };
     refuses_everything(&start(RedisOptions::new("127.0.0.1", 1)).unwrap()).await;
-    assert_eq!(start(RedisOptions::new(" ", 6_379)).err(), Some(RedisOptionsError::NoHost));
+    assert_eq!(
+        start(RedisOptions::new(" ", 6_379)).err(),
+        Some(RedisOptionsError::NoHost)
+    );
 }
 
 #[actix::test]
@@ -110,7 +129,10 @@ async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nothing_is_
     let killed = cluster.kill();
     // It may be back already: then it has what it had.
     let answer = devices.of_users(&["ana".to_owned()]).await;
-    assert!(answer.as_ref().is_ok_and(|found| found.len() == 1) || answer.is_err(), "{answer:?}");
+    assert!(
+        answer.as_ref().is_ok_and(|found| found.len() == 1) || answer.is_err(),
+        "{answer:?}"
+    );
     cluster.recovered(killed).await;
     serves_again(&devices).await;
 }

@@ -68,7 +68,10 @@ async fn rows(client: &Client, statement: &Statement) -> Vec<tokio_postgres::Row
             other => panic!("{other:?}"),
         })
         .collect();
-    let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
+    let params: Vec<&(dyn ToSql + Sync)> = params
+        .iter()
+        .map(|param| param as &(dyn ToSql + Sync))
+        .collect();
     client
         .query(statement.sql.as_str(), &params)
         .await
@@ -84,7 +87,9 @@ async fn told(
 ) -> BTreeMap<usize, String> {
     let statement = world.planner.payloads(subscription, changes).unwrap();
     let rows = rows(client, &statement).await;
-    rows.iter().map(|row| (usize::try_from(row.get::<_, i32>(0)).unwrap(), row.get(1))).collect()
+    rows.iter()
+        .map(|row| (usize::try_from(row.get::<_, i32>(0)).unwrap(), row.get(1)))
+        .collect()
 }
 
 /// The changes that the index finds for the subscription.
@@ -94,19 +99,34 @@ async fn found(
     subscription: &Subscription,
     changes: &[&Change],
 ) -> BTreeSet<usize> {
-    let Some(key) = subscription.key() else { return (0..changes.len()).collect() };
-    let statement = world.planner.probe(subscription.model(), &[key.path], changes);
+    let Some(key) = subscription.key() else {
+        return (0..changes.len()).collect();
+    };
+    let statement = world
+        .planner
+        .probe(subscription.model(), &[key.path], changes);
     let rows = rows(client, &statement).await;
-    let hit = rows.iter().filter(|row| row.get::<_, i32>(1) == 0 && row.get::<_, &str>(2) == key.value);
-    hit.map(|row| usize::try_from(row.get::<_, i32>(0)).unwrap()).collect()
+    let hit = rows
+        .iter()
+        .filter(|row| row.get::<_, i32>(1) == 0 && row.get::<_, &str>(2) == key.value);
+    hit.map(|row| usize::try_from(row.get::<_, i32>(0)).unwrap())
+        .collect()
 }
 
 fn of_model(changes: &[Change], model: ModelId) -> Vec<&Change> {
-    changes.iter().filter(|change| change.model == model).collect()
+    changes
+        .iter()
+        .filter(|change| change.model == model)
+        .collect()
 }
 
 fn first_seed() -> u64 {
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = || {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+    };
     number("EVENTS_SEED").unwrap_or_else(|| now() * 1_000)
 }
 
@@ -135,7 +155,14 @@ struct Tally {
 impl Tally {
     /// Whether enough of each kind was compared for the comparison to mean something.
     fn is_enough(&self) -> bool {
-        let Tally { indexed, told, late, departed, moved_in, withheld } = *self;
+        let Tally {
+            indexed,
+            told,
+            late,
+            departed,
+            moved_in,
+            withheld,
+        } = *self;
         indexed > 100 && told > 200 && late > 50 && departed > 20 && moved_in > 0 && withheld > 10
     }
 
@@ -155,8 +182,16 @@ impl Tally {
         let told = told(client, oracle.world, subscription, &of_model).await;
         let found = found(client, oracle.world, subscription, &of_model).await;
         for at in told.keys() {
-            assert!(found.contains(at), "passed over: {:?}\n{context}", of_model[*at]);
-            assert!(subscription.admits(of_model[*at]), "not admitted: {:?}\n{context}", of_model[*at]);
+            assert!(
+                found.contains(at),
+                "passed over: {:?}\n{context}",
+                of_model[*at]
+            );
+            assert!(
+                subscription.admits(of_model[*at]),
+                "not admitted: {:?}\n{context}",
+                of_model[*at]
+            );
         }
         self.indexed += usize::from(subscription.key().is_some());
         if !exact {
@@ -164,9 +199,15 @@ impl Tally {
         }
         for (at, change) in of_model.iter().enumerate() {
             let context = format!("{reading:?} {change:?}\n{context}");
-            let payload: Option<Value> = told.get(&at).map(|payload| serde_json::from_str(payload).unwrap());
+            let payload: Option<Value> = told
+                .get(&at)
+                .map(|payload| serde_json::from_str(payload).unwrap());
             let expected = oracle.of(change);
-            assert_eq!(payload.is_some(), expected.is_some(), "{payload:?} {expected:?}\n{context}");
+            assert_eq!(
+                payload.is_some(),
+                expected.is_some(),
+                "{payload:?} {expected:?}\n{context}"
+            );
             let (Some(payload), Some((names, previous))) = (payload, expected) else {
                 self.withheld += usize::from(oracle.found_now.contains(&change.id));
                 continue;
@@ -183,10 +224,16 @@ impl Tally {
                 // Lists and, for who sees everything, rows of which nothing was written are as they are by then.
                 let scalars = |value: &Value| {
                     let mut value = value.clone();
-                    let lists = value.as_object_mut().map(|row| [row.remove("tags"), row.remove("times")]);
+                    let lists = value
+                        .as_object_mut()
+                        .map(|row| [row.remove("tags"), row.remove("times")]);
                     (value, lists.is_some())
                 };
-                assert_eq!(scalars(&payload["previousValues"]), scalars(&previous), "{context}");
+                assert_eq!(
+                    scalars(&payload["previousValues"]),
+                    scalars(&previous),
+                    "{context}"
+                );
             }
         }
     }
@@ -202,13 +249,21 @@ async fn what_is_told_is_what_queries_find_before_and_after_the_change() {
     for seed in first.. {
         // Some of what is looked at is rare: worlds are added until there was enough of each, up to a bound.
         let wanted = number("PROPTEST_CASES");
-        let bound = wanted.unwrap_or(if tally.is_enough() { WORLDS } else { 4 * WORLDS });
+        let bound = wanted.unwrap_or(if tally.is_enough() {
+            WORLDS
+        } else {
+            4 * WORLDS
+        });
         if seed - first >= bound {
             break;
         }
         let dice = &mut Dice::new(seed);
         client.batch_execute(&world.fill(dice)).await.unwrap();
-        let viewers = [world.some_viewer(dice), world.some_viewer(dice), world.some_viewer(dice)];
+        let viewers = [
+            world.some_viewer(dice),
+            world.some_viewer(dice),
+            world.some_viewer(dice),
+        ];
         let subscriptions: Vec<(bool, Asked, Subscription)> = (0..SUBSCRIPTIONS)
             .map(|_| {
                 let (of_changes, limited) = (dice.chance(25), dice.chance(75));
@@ -236,7 +291,10 @@ async fn what_is_told_is_what_queries_find_before_and_after_the_change() {
         let after = Moment::look(&client, &world, roles()).await;
         let found_after = found().await;
         let context = |asked: &Asked, subscription: &Subscription| {
-            format!("EVENTS_SEED={seed}\n{asked:?}\n{:?}\n{sql}\n{later}", subscription.key())
+            format!(
+                "EVENTS_SEED={seed}\n{asked:?}\n{:?}\n{sql}\n{later}",
+                subscription.key()
+            )
         };
         for (i, (exact, asked, subscription)) in subscriptions.iter().enumerate() {
             let oracle = Oracle {
@@ -248,11 +306,24 @@ async fn what_is_told_is_what_queries_find_before_and_after_the_change() {
                 found_now: &found_after[i],
             };
             let context = context(asked, subscription);
-            tally.compare(&client, subscription, *exact, &oracle, &changes, Reading::Live, &context).await;
+            tally
+                .compare(
+                    &client,
+                    subscription,
+                    *exact,
+                    &oracle,
+                    &changes,
+                    Reading::Live,
+                    &context,
+                )
+                .await;
         }
         // Whether what follows has a position must not matter.
         if dice.chance(50) {
-            client.batch_execute(&later).await.unwrap_or_else(|error| panic!("{error:?}\n{later}"));
+            client
+                .batch_execute(&later)
+                .await
+                .unwrap_or_else(|error| panic!("{error:?}\n{later}"));
         } else {
             log::run(&client, &world, &later).await;
         }
@@ -267,8 +338,21 @@ async fn what_is_told_is_what_queries_find_before_and_after_the_change() {
                 found_now: &found_now[i],
             };
             let context = context(asked, subscription);
-            tally.compare(&client, subscription, *exact, &oracle, &changes, Reading::Late, &context).await;
+            tally
+                .compare(
+                    &client,
+                    subscription,
+                    *exact,
+                    &oracle,
+                    &changes,
+                    Reading::Late,
+                    &context,
+                )
+                .await;
         }
     }
-    assert!(tally.is_enough() || number("PROPTEST_CASES").is_some(), "{tally:?}");
+    assert!(
+        tally.is_enough() || number("PROPTEST_CASES").is_some(),
+        "{tally:?}"
+    );
 }

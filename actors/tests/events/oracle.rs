@@ -31,7 +31,9 @@ impl Moment {
             let mut seen = Vec::new();
             for model in world.models() {
                 let statement = world.view(model, viewer.as_ref());
-                seen.push(nodes(&rows(client, &statement).await[0].get::<_, String>(0)));
+                seen.push(nodes(
+                    &rows(client, &statement).await[0].get::<_, String>(0),
+                ));
             }
             moment.0.insert(viewer.clone(), seen);
         }
@@ -51,7 +53,11 @@ pub async fn found(client: &Client, world: &World, asked: &Asked) -> BTreeSet<St
 
 fn nodes(answer: &str) -> Nodes {
     let nodes: Vec<Value> = serde_json::from_str(answer).unwrap();
-    let id = |node: &Value| node["id"].as_str().map_or_else(|| node["id"].to_string(), str::to_owned);
+    let id = |node: &Value| {
+        node["id"]
+            .as_str()
+            .map_or_else(|| node["id"].to_string(), str::to_owned)
+    };
     nodes.into_iter().map(|node| (id(&node), node)).collect()
 }
 
@@ -74,7 +80,10 @@ impl Oracle<'_> {
         let before = self.before.of(viewer, change.model).get(&change.id);
         let previous = before.cloned().unwrap_or(Value::Null);
         if change.kind == ChangeKind::Deleted {
-            return self.found_before.contains(&change.id).then_some((Value::Null, previous));
+            return self
+                .found_before
+                .contains(&change.id)
+                .then_some((Value::Null, previous));
         }
         if !self.found_now.contains(&change.id)
             || !self.after.of(viewer, change.model).contains_key(&change.id)
@@ -86,7 +95,10 @@ impl Oracle<'_> {
         }
         let of = self.world.planner.physical().model.model(change.model);
         if viewer.is_some() && before.is_none() {
-            return Some((of.fields.iter().map(|field| json!(field.name)).collect(), Value::Null));
+            return Some((
+                of.fields.iter().map(|field| json!(field.name)).collect(),
+                Value::Null,
+            ));
         }
         let sees = |moment: &Moment, field, partner: &str| {
             let target = of.field(field).relation().unwrap().target;

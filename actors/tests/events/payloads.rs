@@ -14,10 +14,14 @@ const TEXT: &str = "subscription($where: ThingSubscriptionWhereInput) { it: thin
 
 /// The messages of what a transaction does, in order.
 async fn messages(world: &World, client: &tokio_postgres::Client, sql: &str) -> Vec<Value> {
-    let sql = format!("set search_path = \"{SCHEMA}\"; begin; {sql}; commit; set search_path to default");
+    let sql =
+        format!("set search_path = \"{SCHEMA}\"; begin; {sql}; commit; set search_path to default");
     let changes = crate::log::run(client, world, &sql).await;
     let subscription = world.compile(TEXT, &json!({}), None);
-    let things: Vec<&Change> = changes.iter().filter(|c| c.model == subscription.model()).collect();
+    let things: Vec<&Change> = changes
+        .iter()
+        .filter(|c| c.model == subscription.model())
+        .collect();
     let told = crate::told(client, world, &subscription, &things).await;
     let message = |payload: &String| {
         let completed = world.planner.message(&subscription, payload);
@@ -47,7 +51,9 @@ async fn payloads_are_as_the_api_says() {
     });
     let with = |row: &Value, more: Value| {
         let mut row = row.clone();
-        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         row
     };
     let node = with(&row, json!({"crate": {"note": "here"}}));
@@ -66,21 +72,45 @@ async fn payloads_are_as_the_api_says() {
            delete from "Thing_times"; insert into "Thing_tags" values ('n1', 1000, 'x')"#,
     )
     .await;
-    let changed = with(&row, json!({"name": "b", "amount": 2, "times": [], "tags": ["x"]}));
+    let changed = with(
+        &row,
+        json!({"name": "b", "amount": 2, "times": [], "tags": ["x"]}),
+    );
     let mut shown = updated[0]["it"].clone();
-    assert_eq!(shown["node"].as_object_mut().unwrap().remove("crate"), Some(json!({"note": "here"})));
     assert_eq!(
-        [&shown["node"], &shown["previousValues"], &shown["updatedFields"]],
-        [&changed, &previous(&row), &json!(["name", "amount", "tags", "times"])]
+        shown["node"].as_object_mut().unwrap().remove("crate"),
+        Some(json!({"note": "here"}))
+    );
+    assert_eq!(
+        [
+            &shown["node"],
+            &shown["previousValues"],
+            &shown["updatedFields"]
+        ],
+        [
+            &changed,
+            &previous(&row),
+            &json!(["name", "amount", "tags", "times"])
+        ]
     );
     // Nothing of its own changed, so its values before are those that it has.
-    let linked =
-        messages(&world, &client, r#"insert into "Thing" (id, name, parent) values ('n2', 'c', 'n1')"#).await;
-    let parent = linked.iter().find(|message| message["it"]["kind"] == "UPDATED").unwrap();
+    let linked = messages(
+        &world,
+        &client,
+        r#"insert into "Thing" (id, name, parent) values ('n2', 'c', 'n1')"#,
+    )
+    .await;
+    let parent = linked
+        .iter()
+        .find(|message| message["it"]["kind"] == "UPDATED")
+        .unwrap();
     assert_eq!(parent["it"]["updatedFields"], json!(["children"]));
     assert_eq!(parent["it"]["previousValues"], previous(&changed));
     let deleted = messages(&world, &client, r#"delete from "Thing" where id = 'n1'"#).await;
-    let gone = deleted.iter().find(|message| message["it"]["kind"] == "DELETED").unwrap();
+    let gone = deleted
+        .iter()
+        .find(|message| message["it"]["kind"] == "DELETED")
+        .unwrap();
     assert_eq!(
         gone["it"],
         json!({

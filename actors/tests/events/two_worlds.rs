@@ -24,17 +24,37 @@ async fn hide(client: &Client, world: &World, viewer: &Viewer, secrets: [&str; 3
     for model in world.models() {
         let of = world.planner.physical().model.model(model);
         let ids: BTreeSet<&String> = seen.of(&viewer, model).keys().collect();
-        for (place, id) in everything.of(&None, model).keys().filter(|id| !ids.contains(id)).enumerate() {
-            let (id, secret) = (literal(&json!(id)), literal(&json!(secrets[place % secrets.len()])));
+        for (place, id) in everything
+            .of(&None, model)
+            .keys()
+            .filter(|id| !ids.contains(id))
+            .enumerate()
+        {
+            let (id, secret) = (
+                literal(&json!(id)),
+                literal(&json!(secrets[place % secrets.len()])),
+            );
             match of.name.as_str() {
                 "Thing" => {
                     let (things, tags) = (table("Thing"), table("Thing_tags"));
-                    writeln!(sql, "update {things} set \"text\" = {secret} where \"id\" = {id};").unwrap();
-                    writeln!(sql, "update {tags} set \"value\" = {secret} where \"nodeId\" = {id};").unwrap();
+                    writeln!(
+                        sql,
+                        "update {things} set \"text\" = {secret} where \"id\" = {id};"
+                    )
+                    .unwrap();
+                    writeln!(
+                        sql,
+                        "update {tags} set \"value\" = {secret} where \"nodeId\" = {id};"
+                    )
+                    .unwrap();
                 }
                 "Crate" => {
                     let crates = table("Crate");
-                    writeln!(sql, "update {crates} set \"note\" = {secret} where \"id\" = {id};").unwrap();
+                    writeln!(
+                        sql,
+                        "update {crates} set \"note\" = {secret} where \"id\" = {id};"
+                    )
+                    .unwrap();
                 }
                 _ => {}
             }
@@ -60,7 +80,10 @@ async fn told(
     changes: &[Change],
 ) -> Vec<String> {
     let changes = crate::of_model(changes, subscription.model());
-    crate::told(client, world, subscription, &changes).await.into_values().collect()
+    crate::told(client, world, subscription, &changes)
+        .await
+        .into_values()
+        .collect()
 }
 
 #[tokio::test]
@@ -71,7 +94,10 @@ async fn nothing_that_is_told_depends_on_what_is_hidden() {
     let world = World::create(&mut clients[0]).await;
     World::create(&mut clients[1]).await;
     // One of the secrets is what is written later: to write it is a change in one world and none in the other.
-    let secrets = [["SECRET one", "same", "SECRET"], ["SECRET two", "SECRET", "same"]];
+    let secrets = [
+        ["SECRET one", "same", "SECRET"],
+        ["SECRET two", "SECRET", "same"],
+    ];
     let (mut compared, mut events) = (0, 0);
     for seed in first..first + crate::number("PROPTEST_CASES").unwrap_or(PAIRS) {
         let dice = &mut Dice::new(seed);
@@ -95,8 +121,12 @@ async fn nothing_that_is_told_depends_on_what_is_hidden() {
                 let sql = format!("begin;\n{}{}commit;", inner(&writes), reveal());
                 crate::log::run(client, &world, &sql).await
             } else {
-                let changes =
-                    crate::log::run(client, &world, &format!("begin;\n{}commit;", inner(&writes))).await;
+                let changes = crate::log::run(
+                    client,
+                    &world,
+                    &format!("begin;\n{}commit;", inner(&writes)),
+                )
+                .await;
                 let sql = format!("begin;\n{}{}commit;", reveal(), inner(&more));
                 crate::log::run(client, &world, &sql).await;
                 changes
@@ -117,5 +147,8 @@ async fn nothing_that_is_told_depends_on_what_is_hidden() {
             compared += 1;
         }
     }
-    assert!(compared > 0 && (events > 50 || crate::number("PROPTEST_CASES").is_some()), "{events}");
+    assert!(
+        compared > 0 && (events > 50 || crate::number("PROPTEST_CASES").is_some()),
+        "{events}"
+    );
 }

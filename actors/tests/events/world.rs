@@ -60,8 +60,12 @@ const DATAMODEL: &str = r#"
 
 pub const NAMES: &[&str] = &["a", "b", "it's"];
 pub const PER_MODEL: usize = 6;
-const LIMITS: PageLimits =
-    PageLimits { section: "limits", page_size: Some(100), answer_bytes: None, text_bytes: None };
+const LIMITS: PageLimits = PageLimits {
+    section: "limits",
+    page_size: Some(100),
+    answer_bytes: None,
+    text_bytes: None,
+};
 
 /// What a subscriber asks for.
 #[derive(Debug)]
@@ -101,16 +105,36 @@ impl World {
         let mut roles = serde_json::Map::new();
         for role in [
             rows("named", "{ name: $sub }", all, all),
-            rows("tree", "{ parent: { name: $sub } }", "{ things_some: { code: $sub } }", "{ word: $sub }"),
-            rows("labelled", "{ labels_some: { word: $sub } }", "{ lid: { code: $sub } }", all),
+            rows(
+                "tree",
+                "{ parent: { name: $sub } }",
+                "{ things_some: { code: $sub } }",
+                "{ word: $sub }",
+            ),
+            rows(
+                "labelled",
+                "{ labels_some: { word: $sub } }",
+                "{ lid: { code: $sub } }",
+                all,
+            ),
             rows(
                 "crated",
                 "{ crate: { lid: { labels_some: { word: $sub } } } }",
                 "{ lid: { code: $sub } }",
                 all,
             ),
-            rows("unlike", "{ likes_none: { code: $sub } }", "{ NOT: [{ lid: { code: $sub } }] }", all),
-            rows("either", "{ OR: [{ code: $sub }, { children_some: { code: $sub } }] }", all, all),
+            rows(
+                "unlike",
+                "{ likes_none: { code: $sub } }",
+                "{ NOT: [{ lid: { code: $sub } }] }",
+                all,
+            ),
+            rows(
+                "either",
+                "{ OR: [{ code: $sub }, { children_some: { code: $sub } }] }",
+                all,
+                all,
+            ),
             rows(
                 "everywhere",
                 "{ labels_some: { things_some: { code: $sub } } }",
@@ -134,25 +158,34 @@ impl World {
             "roles": roles,
         }))
         .unwrap();
-        let policy = Policy::new(&source, &model, &schema).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let policy =
+            Policy::new(&source, &model, &schema).unwrap_or_else(|problems| panic!("{problems:?}"));
         let physical = Physical::new(model, &PhysicalOptions::in_schema(SCHEMA));
         let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
         let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
         let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
-        World { planner, requests, policy: Arc::new(policy) }
+        World {
+            planner,
+            requests,
+            policy: Arc::new(policy),
+        }
     }
 
     /// A subscription with its `where` in a variable.
     pub fn compile(&self, text: &str, filter: &Value, role: Option<(&str, &str)>) -> Subscription {
         let (prepared, variables) = self.prepare(text, filter);
-        self.planner.subscription(&prepared, variables, LIMITS, self.rights(role)).unwrap()
+        self.planner
+            .subscription(&prepared, variables, LIMITS, self.rights(role))
+            .unwrap()
     }
 
     fn prepare(&self, text: &str, filter: &Value) -> (Arc<Prepared>, Variables) {
         let prepared = self.requests.prepare(text, None, &Limits::UNLIMITED);
         let prepared = prepared.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
         let given = json!({ "where": filter });
-        let variables = self.requests.coerce(&prepared.operation, given.as_object().unwrap());
+        let variables = self
+            .requests
+            .coerce(&prepared.operation, given.as_object().unwrap());
         let variables = variables.unwrap_or_else(|error| panic!("{text} {filter}: {error:?}"));
         (prepared, variables)
     }
@@ -162,39 +195,67 @@ impl World {
         let role = format!("role:{role}");
         let permissions = Permissions::of([role.as_str(), "see:all"]);
         let claims = json!({ "sub": sub });
-        Some(Arc::new(self.planner.rights(&self.policy, permissions, claims.as_object().unwrap()).unwrap()))
+        Some(Arc::new(
+            self.planner
+                .rights(&self.policy, permissions, claims.as_object().unwrap())
+                .unwrap(),
+        ))
     }
 
     /// The query that finds the nodes for whose changes a subscription with conditions on nodes alone is.
     pub fn query_of(&self, asked: &Asked) -> Statement {
         let name = &self.planner.physical().model.model(asked.model).name;
-        let text =
-            format!("query($where: {name}WhereInput) {{ {}s(where: $where) {{ id }} }}", name.to_lowercase());
+        let text = format!(
+            "query($where: {name}WhereInput) {{ {}s(where: $where) {{ id }} }}",
+            name.to_lowercase()
+        );
         let (prepared, variables) = self.prepare(&text, &node_filter(&asked.filter));
         let rights = self.rights(asked.role.as_ref().map(|(role, sub)| (*role, sub.as_str())));
         let access = rights.as_deref().map_or(Access::Full, Access::Limited);
-        self.planner.query(&prepared.operation.fields[0], &variables, LIMITS, access).unwrap()
+        self.planner
+            .query(&prepared.operation.fields[0], &variables, LIMITS, access)
+            .unwrap()
     }
 
     /// The query that reads all nodes that a viewer sees, with their values.
     pub fn view(&self, model: ModelId, role: Option<&Viewer>) -> Statement {
         let name = &self.planner.physical().model.model(model).name;
         let shape = shape(name);
-        let text =
-            format!("query($where: {name}WhereInput) {{ {}s(where: $where) {shape} }}", name.to_lowercase());
+        let text = format!(
+            "query($where: {name}WhereInput) {{ {}s(where: $where) {shape} }}",
+            name.to_lowercase()
+        );
         let (prepared, variables) = self.prepare(&text, &json!({}));
         let rights = self.rights(role.map(|(role, sub)| (*role, sub.as_str())));
         let access = rights.as_deref().map_or(Access::Full, Access::Limited);
-        self.planner.query(&prepared.operation.fields[0], &variables, LIMITS, access).unwrap()
+        self.planner
+            .query(&prepared.operation.fields[0], &variables, LIMITS, access)
+            .unwrap()
     }
 
     pub fn some_viewer(&self, dice: &mut Dice) -> Viewer {
-        let roles =
-            ["named", "tree", "labelled", "crated", "unlike", "either", "everywhere", "everywhere", "ones"];
+        let roles = [
+            "named",
+            "tree",
+            "labelled",
+            "crated",
+            "unlike",
+            "either",
+            "everywhere",
+            "everywhere",
+            "ones",
+        ];
         let role = *dice.pick(&roles);
         // What its rule compares with, as it may well be.
         let of_names = ["named", "tree", "ones"].contains(&role) && dice.chance(80);
-        (role, if of_names { (*dice.pick(NAMES)).to_owned() } else { format!("c{}", dice.below(PER_MODEL)) })
+        (
+            role,
+            if of_names {
+                (*dice.pick(NAMES)).to_owned()
+            } else {
+                format!("c{}", dice.below(PER_MODEL))
+            },
+        )
     }
 
     /// With conditions on the change, or on the node alone.
@@ -212,24 +273,50 @@ impl World {
              {{ mutation node {shape} updatedFields previousValues {shape} }} }}"
         );
         let everything = !of_changes && dice.chance(40);
-        let filter = if everything { json!({}) } else { self.event_filter(model, of_changes, 2, dice) };
-        let subscription =
-            self.compile(&text, &filter, role.as_ref().map(|(role, sub)| (*role, sub.as_str())));
-        (Asked { model, filter, role }, subscription)
+        let filter = if everything {
+            json!({})
+        } else {
+            self.event_filter(model, of_changes, 2, dice)
+        };
+        let subscription = self.compile(
+            &text,
+            &filter,
+            role.as_ref().map(|(role, sub)| (*role, sub.as_str())),
+        );
+        (
+            Asked {
+                model,
+                filter,
+                role,
+            },
+            subscription,
+        )
     }
 
     pub fn models(&self) -> Vec<ModelId> {
         self.planner.physical().model.model_ids().collect()
     }
 
-    fn event_filter(&self, model: ModelId, of_changes: bool, depth: usize, dice: &mut Dice) -> Value {
+    fn event_filter(
+        &self,
+        model: ModelId,
+        of_changes: bool,
+        depth: usize,
+        dice: &mut Dice,
+    ) -> Value {
         let mut filter = serde_json::Map::new();
         for _ in 0..dice.between(0, 2) {
             let (key, value) = match dice.below(if depth > 0 { 9 } else { 6 }) {
                 0..=3 => ("node", self.filter(model, 2, dice)),
                 4 | 5 if !of_changes => ("node", self.filter(model, 1, dice)),
-                4 => ("mutation_in", json!([*dice.pick(&["CREATED", "UPDATED", "DELETED"]), "DELETED"])),
-                5 => ("updatedFields_contains_some", json!(["name", "things", "word", "likes", "note"])),
+                4 => (
+                    "mutation_in",
+                    json!([*dice.pick(&["CREATED", "UPDATED", "DELETED"]), "DELETED"]),
+                ),
+                5 => (
+                    "updatedFields_contains_some",
+                    json!(["name", "things", "word", "likes", "note"]),
+                ),
                 n => {
                     let parts = (0..dice.between(1, 2))
                         .map(|_| self.event_filter(model, of_changes, depth - 1, dice));
@@ -246,8 +333,9 @@ impl World {
         let mut filter = serde_json::Map::new();
         for _ in 0..dice.between(0, 2) {
             if dice.chance(20) && depth > 0 {
-                let parts: Value =
-                    (0..dice.between(1, 2)).map(|_| self.filter(model, depth - 1, dice)).collect();
+                let parts: Value = (0..dice.between(1, 2))
+                    .map(|_| self.filter(model, depth - 1, dice))
+                    .collect();
                 filter.insert((*dice.pick(&["AND", "OR", "NOT"])).to_owned(), parts);
                 continue;
             }
@@ -257,13 +345,24 @@ impl World {
                     continue;
                 }
                 let inner = self.filter(relation.target, depth - 1, dice);
-                let suffix = if field.list { *dice.pick(&["_some", "_some", "_none", "_every"]) } else { "" };
+                let suffix = if field.list {
+                    *dice.pick(&["_some", "_some", "_none", "_every"])
+                } else {
+                    ""
+                };
                 let null = !field.list && dice.chance(10);
-                filter.insert(format!("{}{suffix}", field.name), if null { Value::Null } else { inner });
+                filter.insert(
+                    format!("{}{suffix}", field.name),
+                    if null { Value::Null } else { inner },
+                );
             } else if field.is_column() && field.name != "json" {
                 let value = self.value(model, field, dice);
                 let suffix = *dice.pick(&["", "", "", "_not", "_in"]);
-                let value = if suffix == "_in" { json!([value]) } else { value };
+                let value = if suffix == "_in" {
+                    json!([value])
+                } else {
+                    value
+                };
                 if suffix == "_in" && matches!(field.kind, FieldKind::Scalar(ScalarType::Boolean)) {
                     continue;
                 }
@@ -305,7 +404,10 @@ impl World {
             }
         }
         for relation in model.relations.iter().chain(&model.relations) {
-            let (a, b) = (&model.model(relation.a.model).name, &model.model(relation.b.model).name);
+            let (a, b) = (
+                &model.model(relation.a.model).name,
+                &model.model(relation.b.model).name,
+            );
             for _ in 0..PER_MODEL / 2 {
                 let pair = (id(a, dice.below(PER_MODEL)), id(b, dice.below(PER_MODEL)));
                 sql.push_str(&self.tie(relation, pair));
@@ -323,8 +425,11 @@ impl World {
         for field in &of.fields {
             if field.is_scalar_list() {
                 for position in 1..=dice.below(3) {
-                    let value =
-                        if field.name == "times" { "2020-01-01T00:00:00.500" } else { *dice.pick(NAMES) };
+                    let value = if field.name == "times" {
+                        "2020-01-01T00:00:00.500"
+                    } else {
+                        *dice.pick(NAMES)
+                    };
                     let table = table(&of.list_table(field));
                     let value = literal(&json!(value));
                     let id = literal(&id);
@@ -370,7 +475,11 @@ impl World {
         let both = format!("{} and {}", there(&relation.a, &a), there(&relation.b, &b));
         match &relation.storage {
             RelationStorage::Inline { side, column } => {
-                let (own, partner) = if *side == datamodel::Side::A { (&a, &b) } else { (&b, &a) };
+                let (own, partner) = if *side == datamodel::Side::A {
+                    (&a, &b)
+                } else {
+                    (&b, &a)
+                };
                 let of = model.model(relation.end(*side).model);
                 // A to-one other end has one partner at most.
                 let alone = if relation.end(side.other()).list {
@@ -390,7 +499,12 @@ impl World {
                     literal(own)
                 )
             }
-            RelationStorage::Table { table: name, a_column, b_column, .. } => format!(
+            RelationStorage::Table {
+                table: name,
+                a_column,
+                b_column,
+                ..
+            } => format!(
                 "insert into {} (\"{a_column}\", \"{b_column}\") select {}, {} where {both} on conflict do nothing;\n",
                 table(name),
                 literal(&a),

@@ -43,7 +43,10 @@ impl World {
             }
             // An upsert.
             3 => {
-                let (name, other) = (literal(&json!(*dice.pick(NAMES))), literal(&json!(*dice.pick(NAMES))));
+                let (name, other) = (
+                    literal(&json!(*dice.pick(NAMES))),
+                    literal(&json!(*dice.pick(NAMES))),
+                );
                 format!(
                     "insert into {things} (\"id\", \"name\") values ({thing}, {name}) \
                      on conflict (\"id\") do update set \"name\" = {other};\n"
@@ -51,16 +54,26 @@ impl World {
             }
             4 | 5 => {
                 let relation = dice.pick(&model.relations);
-                let (a, b) = (&model.model(relation.a.model).name, &model.model(relation.b.model).name);
+                let (a, b) = (
+                    &model.model(relation.a.model).name,
+                    &model.model(relation.b.model).name,
+                );
                 let pair = (id(a, dice.below(PER_MODEL)), id(b, dice.below(PER_MODEL)));
                 self.tie(relation, pair)
             }
             6 | 7 => self.cut(dice),
             // A list, twice.
             8 => {
-                let list = table(if dice.chance(50) { "Thing_tags" } else { "Thing_times" });
-                let value =
-                    if list.contains("times") { "2020-01-01T00:00:00.500" } else { *dice.pick(NAMES) };
+                let list = table(if dice.chance(50) {
+                    "Thing_tags"
+                } else {
+                    "Thing_times"
+                });
+                let value = if list.contains("times") {
+                    "2020-01-01T00:00:00.500"
+                } else {
+                    *dice.pick(NAMES)
+                };
                 let value = literal(&json!(value));
                 let mut sql = String::new();
                 for _ in 0..dice.between(1, 2) {
@@ -96,8 +109,12 @@ impl World {
                 let value = literal(&json!(*dice.pick(NAMES)));
                 match of.name.as_str() {
                     // Several, so that rows come into sight for anyone who looks at names.
-                    "Thing" => format!("update {this} set \"name\" = {value} where \"id\" >= {some};\n"),
-                    "Crate" => format!("update {this} set \"note\" = {value} where \"id\" = {some};\n"),
+                    "Thing" => {
+                        format!("update {this} set \"name\" = {value} where \"id\" >= {some};\n")
+                    }
+                    "Crate" => {
+                        format!("update {this} set \"note\" = {value} where \"id\" = {some};\n")
+                    }
                     _ => String::new(),
                 }
             }
@@ -111,12 +128,22 @@ impl World {
             RelationStorage::Inline { side, column } => {
                 let of = model.model(relation.end(*side).model);
                 let some = literal(&id(&of.name, dice.below(PER_MODEL)));
-                format!("update {} set \"{column}\" = null where \"id\" = {some};\n", table(&of.table))
+                format!(
+                    "update {} set \"{column}\" = null where \"id\" = {some};\n",
+                    table(&of.table)
+                )
             }
-            RelationStorage::Table { table: name, a_column, .. } => {
+            RelationStorage::Table {
+                table: name,
+                a_column,
+                ..
+            } => {
                 let of = &model.model(relation.a.model).name;
                 let some = literal(&id(of, dice.below(PER_MODEL)));
-                format!("delete from {} where \"{a_column}\" = {some};\n", table(name))
+                format!(
+                    "delete from {} where \"{a_column}\" = {some};\n",
+                    table(name)
+                )
             }
         }
     }

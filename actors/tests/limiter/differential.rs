@@ -34,13 +34,22 @@ fn folder() -> PathBuf {
 /// Installs the packages unless `scripts/test` has done so.
 fn need_packages() {
     let (folder, lock) = (folder(), "package-lock.json");
-    let wanted = std::fs::metadata(folder.join(lock)).and_then(|file| file.modified()).unwrap();
+    let wanted = std::fs::metadata(folder.join(lock))
+        .and_then(|file| file.modified())
+        .unwrap();
     let found = std::fs::metadata(folder.join("node_modules/.package-lock.json"));
-    if found.and_then(|file| file.modified()).is_ok_and(|found| found >= wanted) {
+    if found
+        .and_then(|file| file.modified())
+        .is_ok_and(|found| found >= wanted)
+    {
         return;
     }
     let install = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
-    let status = Command::new("npm").args(install).current_dir(&folder).stdout(Stdio::null()).status();
+    let status = Command::new("npm")
+        .args(install)
+        .current_dir(&folder)
+        .stdout(Stdio::null())
+        .status();
     assert!(
         status.as_ref().is_ok_and(std::process::ExitStatus::success),
         "`npm ci` in {} failed ({status:?}); this test needs Node.js with npm, and the packages",
@@ -66,17 +75,33 @@ impl Library {
             THEIR_CONSECUTIVE: seconds(options.consecutive), THEIR_SLOW: seconds(options.slow),
         });
         let mut command = Command::new("node");
-        command.current_dir(folder()).args(["limiter.js", &port.to_string(), "3", &names.to_string()]);
-        let mut process =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("this test needs Node.js");
+        command.current_dir(folder()).args([
+            "limiter.js",
+            &port.to_string(),
+            "3",
+            &names.to_string(),
+        ]);
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this test needs Node.js");
         let input = process.stdin.take().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap()).lines();
-        Library { process, asked: RefCell::new((input, output)) }
+        Library {
+            process,
+            asked: RefCell::new((input, output)),
+        }
     }
 
     fn ask(&self, operation: &str, limiter: &str, key: &str) -> State {
         let (input, output) = &mut *self.asked.borrow_mut();
-        writeln!(input, "{}", json!({ "operation": operation, "limiter": limiter, "key": key })).unwrap();
+        writeln!(
+            input,
+            "{}",
+            json!({ "operation": operation, "limiter": limiter, "key": key })
+        )
+        .unwrap();
         let line = output.next().expect("it answers").unwrap();
         let answer: Value = serde_json::from_str(&line).unwrap();
         State {
@@ -118,8 +143,15 @@ impl Library {
 
     /// The time until one of these counters, theirs or ours, ends.
     fn next_end(&self, user: &str, address: &str) -> u64 {
-        let all = [(CONSECUTIVE, user), (THEIR_CONSECUTIVE, user), (SLOW, address), (THEIR_SLOW, address)];
-        let ends = all.iter().map(|(limiter, key)| self.ask("get", limiter, key).left);
+        let all = [
+            (CONSECUTIVE, user),
+            (THEIR_CONSECUTIVE, user),
+            (SLOW, address),
+            (THEIR_SLOW, address),
+        ];
+        let ends = all
+            .iter()
+            .map(|(limiter, key)| self.ask("get", limiter, key).left);
         ends.filter(|left| *left > 0).min().unwrap_or(u64::MAX)
     }
 }
@@ -144,13 +176,18 @@ struct Dice(u64);
 impl Dice {
     fn throw(&mut self, sides: u64) -> u64 {
         // Knuth's MMIX generator; its high bits are the random ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
 
 fn seed() -> u64 {
-    let given = std::env::var("GOM_SEED").ok().and_then(|seed| seed.parse().ok());
+    let given = std::env::var("GOM_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     given.unwrap_or_else(|| RandomState::new().hash_one(1) >> 1)
 }
 
@@ -179,9 +216,18 @@ async fn the_limiter_behaves_like_rate_limiter_flexible() {
         if step >= STEPS && enough {
             break;
         }
-        assert!(step < 5 * STEPS, "{blocked} blocked, {refunded} refunded, {stalls} stalls in {step} steps");
-        let user = format!("{}#{stalls}", users[usize::try_from(dice.throw(3)).unwrap()]);
-        let address = format!("{}#{stalls}", addresses[usize::try_from(dice.throw(2)).unwrap()]);
+        assert!(
+            step < 5 * STEPS,
+            "{blocked} blocked, {refunded} refunded, {stalls} stalls in {step} steps"
+        );
+        let user = format!(
+            "{}#{stalls}",
+            users[usize::try_from(dice.throw(3)).unwrap()]
+        );
+        let address = format!(
+            "{}#{stalls}",
+            addresses[usize::try_from(dice.throw(2)).unwrap()]
+        );
         let (user, address) = (user.as_str(), address.as_str());
         let named = (dice.throw(4) > 0).then_some(user);
         let (succeeds, pause) = (dice.throw(5) == 0, dice.throw(8));
@@ -211,9 +257,14 @@ async fn the_limiter_behaves_like_rate_limiter_flexible() {
                 (Verdict::Admitted(reservation), None) => reservations.push(reservation),
                 (Verdict::Blocked { retry_after }, Some(wait)) => {
                     let ours = u64::try_from(retry_after.as_millis()).unwrap();
-                    assert!(ours.abs_diff(wait) < APART, "step {step}, {kind:?}: {ours} ms, {wait} ms");
+                    assert!(
+                        ours.abs_diff(wait) < APART,
+                        "step {step}, {kind:?}: {ours} ms, {wait} ms"
+                    );
                 }
-                (ours, _) => panic!("step {step}, {kind:?}, {named:?} from {address}: {ours:?}, {theirs:?}"),
+                (ours, _) => {
+                    panic!("step {step}, {kind:?}, {named:?} from {address}: {ours:?}, {theirs:?}")
+                }
             }
         }
         blocked += usize::from(theirs.is_some());
@@ -224,17 +275,35 @@ async fn the_limiter_behaves_like_rate_limiter_flexible() {
                 place.limiter.refund(reservation).await;
             }
         }
-        let counters = [(CONSECUTIVE, THEIR_CONSECUTIVE, user), (SLOW, THEIR_SLOW, address)]
-            .map(|(ours, theirs, key)| (library.ask("get", ours, key), library.ask("get", theirs, key), key));
+        let counters = [
+            (CONSECUTIVE, THEIR_CONSECUTIVE, user),
+            (SLOW, THEIR_SLOW, address),
+        ]
+        .map(|(ours, theirs, key)| {
+            (
+                library.ask("get", ours, key),
+                library.ask("get", theirs, key),
+                key,
+            )
+        });
         if began.elapsed() >= Duration::from_millis(APART) {
             stalls += 1;
             continue;
         }
         for (ours, theirs, key) in counters {
             assert_eq!(ours.consumed, theirs.consumed, "step {step}: {key}");
-            assert!(ours.left.abs_diff(theirs.left) < APART, "step {step}: {key}: {ours:?}, {theirs:?}");
+            assert!(
+                ours.left.abs_diff(theirs.left) < APART,
+                "step {step}: {key}: {ours:?}, {theirs:?}"
+            );
         }
     }
-    let insured = places.iter().map(|place| place.limiter.insured()).sum::<u64>();
-    assert!(insured == 0 || stalls > 0, "{insured} attempts were counted in memory");
+    let insured = places
+        .iter()
+        .map(|place| place.limiter.insured())
+        .sum::<u64>();
+    assert!(
+        insured == 0 || stalls > 0,
+        "{insured} attempts were counted in memory"
+    );
 }

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::health::Condition;
-use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Reservation, Verdict};
+use gom_actors::limiter::{
+    Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Reservation, Verdict,
+};
 use gom_actors::migrations::migrate_system;
 use gom_test_support::{TestDatabase, TestRedis, eventually};
 
@@ -75,7 +77,13 @@ impl Place {
         change(&mut options);
         let database = started(postgres.as_ref());
         let limiter = connected(LoginLimiter::start(options.clone(), &database).unwrap()).await;
-        Place { limiter, database, options, redis, postgres }
+        Place {
+            limiter,
+            database,
+            options,
+            redis,
+            postgres,
+        }
     }
 
     /// As on another node: nothing is shared but the store.
@@ -86,7 +94,12 @@ impl Place {
 
 /// Waits until the store is there: an attempt before that is counted in memory if it has to wait too long.
 async fn connected(limiter: LoginLimiter) -> LoginLimiter {
-    let there = || matches!(limiter.status().condition, Condition::Ready | Condition::Off);
+    let there = || {
+        matches!(
+            limiter.status().condition,
+            Condition::Ready | Condition::Off
+        )
+    };
     eventually("the store is connected", async || there()).await;
     limiter
 }

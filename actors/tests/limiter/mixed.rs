@@ -23,7 +23,9 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 fn first_seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     asked("LIMITER_SEED").unwrap_or(now.as_secs() * 1_000)
 }
 
@@ -32,7 +34,14 @@ type Attempt = (usize, &'static str, &'static str, bool);
 
 fn attempts(dice: &mut Dice) -> Vec<Attempt> {
     let count = asked("PROPTEST_CASES").map_or(ATTEMPTS, |cases| ATTEMPTS.max(cases as usize));
-    let attempt = |_| (dice.below(2), *dice.pick(&PEOPLE), *dice.pick(&ADDRESSES), dice.chance(50));
+    let attempt = |_| {
+        (
+            dice.below(2),
+            *dice.pick(&PEOPLE),
+            *dice.pick(&ADDRESSES),
+            dice.chance(50),
+        )
+    };
     (0..count).map(attempt).collect()
 }
 
@@ -47,8 +56,11 @@ async fn made(nodes: &[LoginLimiter; 2], attempts: &[Attempt]) -> bool {
         }
         true
     };
-    let admitted: Vec<bool> =
-        futures::stream::iter(attempts).map(one).buffer_unordered(AT_ONCE).collect().await;
+    let admitted: Vec<bool> = futures::stream::iter(attempts)
+        .map(one)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
     admitted.into_iter().all(|admitted| admitted) && nodes.iter().all(|node| node.insured() == 0)
 }
 
@@ -76,7 +88,10 @@ async fn mixed(kind: Kind) {
         .await;
         if let Some(postgres) = &place.postgres {
             // Else nobody waits for as long as it takes to find out.
-            let sooner = format!("alter database \"{}\" set deadlock_timeout = '20ms'", postgres.name());
+            let sooner = format!(
+                "alter database \"{}\" set deadlock_timeout = '20ms'",
+                postgres.name()
+            );
             let (admin, connection) = postgres.admin_config().connect(NoTls).await.unwrap();
             tokio::spawn(connection);
             admin.batch_execute(&sooner).await.unwrap();
@@ -90,7 +105,10 @@ async fn mixed(kind: Kind) {
             .for_each(|attempt| *wrong.entry(attempt.2).or_default() += 1);
         let mut left = BTreeMap::new();
         for address in ADDRESSES {
-            left.insert(address, points_left(&nodes[0], address, points as usize).await);
+            left.insert(
+                address,
+                points_left(&nodes[0], address, points as usize).await,
+            );
         }
         let insured: u64 = nodes.iter().map(LoginLimiter::insured).sum();
         if let Some(postgres) = &place.postgres {
@@ -100,16 +118,26 @@ async fn mixed(kind: Kind) {
             let others = "select count(*) from pg_stat_activity where datname = current_database() \
                           and backend_type = 'client backend' and pid <> pg_backend_pid()";
             eventually("all connections have ended", async || {
-                client.query_one(others, &[]).await.unwrap().get::<_, i64>(0) == 0
+                client
+                    .query_one(others, &[])
+                    .await
+                    .unwrap()
+                    .get::<_, i64>(0)
+                    == 0
             })
             .await;
-            let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+            let deadlocks =
+                "select deadlocks from pg_stat_database where datname = current_database()";
             let deadlocks: i64 = client.query_one(deadlocks, &[]).await.unwrap().get(0);
             assert_eq!(deadlocks, 0, "LIMITER_SEED={seed}");
         }
         if in_time && insured == 0 {
             for (address, left) in left {
-                assert_eq!(left + wrong[address], points as usize, "LIMITER_SEED={seed}: {address}");
+                assert_eq!(
+                    left + wrong[address],
+                    points as usize,
+                    "LIMITER_SEED={seed}: {address}"
+                );
             }
             return;
         }

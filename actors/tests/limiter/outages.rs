@@ -53,7 +53,11 @@ async fn attacked(points: u32, take_away: impl Fn(&mut TestRedis)) -> (Place, Rc
         if number == 500 {
             take_away(&mut redis);
         }
-        guesses.push(actix::spawn(attempt(place.limiter.clone(), Some("ana"), Rc::clone(&seen))));
+        guesses.push(actix::spawn(attempt(
+            place.limiter.clone(),
+            Some("ana"),
+            Rc::clone(&seen),
+        )));
         if number % 10 == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -67,9 +71,20 @@ async fn attacked(points: u32, take_away: impl Fn(&mut TestRedis)) -> (Place, Rc
 
 fn all_paid(place: &Place, seen: &Seen, points: usize) {
     assert_eq!(seen.admitted.get() + seen.blocked.get(), 1000);
-    assert!(seen.latest.get() < PROMISE, "an answer after {:?}", seen.latest.get());
-    assert!(place.limiter.insured() > 0, "the store was there all the time");
-    assert_eq!(seen.admitted.get() + 1, points, "admitted with the first one");
+    assert!(
+        seen.latest.get() < PROMISE,
+        "an answer after {:?}",
+        seen.latest.get()
+    );
+    assert!(
+        place.limiter.insured() > 0,
+        "the store was there all the time"
+    );
+    assert_eq!(
+        seen.admitted.get() + 1,
+        points,
+        "admitted with the first one"
+    );
 }
 
 #[actix::test]
@@ -88,12 +103,20 @@ async fn with_redis_frozen_in_the_middle_no_attempt_is_free() {
 async fn who_was_blocked_before_is_blocked_without_redis_as_well() {
     let (place, seen) = attacked(3, TestRedis::kill).await;
     all_paid(&place, &seen, 3);
-    assert!(seen.waits.borrow().iter().all(|wait| *wait > Duration::from_secs(50)));
+    assert!(
+        seen.waits
+            .borrow()
+            .iter()
+            .all(|wait| *wait > Duration::from_secs(50))
+    );
 }
 
 #[actix::test]
 async fn what_memory_counted_is_handed_to_redis_when_it_is_back() {
-    let mut place = Place::with(Kind::Redis, |options| options.slow = limit(6, 60_000, 60_000)).await;
+    let mut place = Place::with(Kind::Redis, |options| {
+        options.slow = limit(6, 60_000, 60_000)
+    })
+    .await;
     let mut redis = place.redis.take().unwrap();
     for _ in 0..2 {
         admitted(place.limiter.reserve(None, "192.0.2.1").await);
@@ -109,7 +132,12 @@ async fn what_memory_counted_is_handed_to_redis_when_it_is_back() {
     eventually("Redis is found again", async || {
         others += 1;
         let before = place.limiter.insured();
-        admitted(place.limiter.reserve(None, &format!("2001:db8::{others}")).await);
+        admitted(
+            place
+                .limiter
+                .reserve(None, &format!("2001:db8::{others}"))
+                .await,
+        );
         place.limiter.insured() == before
     })
     .await;
@@ -136,7 +164,10 @@ async fn a_success_during_an_outage_is_given_back_in_memory() {
 /// A server that was never there, and one whose packets go nowhere.
 #[actix::test]
 async fn without_redis_from_the_start_memory_counts() {
-    for options in [RedisOptions::new("127.0.0.1", 1), RedisOptions::new("192.0.2.254", 6379)] {
+    for options in [
+        RedisOptions::new("127.0.0.1", 1),
+        RedisOptions::new("192.0.2.254", 6379),
+    ] {
         let options = usual(LimiterStoreChoice::Redis(options));
         let limiter = LoginLimiter::start(options, &started(None)).unwrap();
         for _ in 0..3 {

@@ -48,15 +48,29 @@ async fn attempts_are_settled_in_the_order_in_which_they_were_reserved() {
     holder.batch_execute(last).await.unwrap();
     let settler = database.connect().await;
     let settling = tokio::spawn(async move {
-        settler.execute("SELECT gom.settle_attempt('{person, address}', '{true, false}')", &[]).await
+        settler
+            .execute(
+                "SELECT gom.settle_attempt('{person, address}', '{true, false}')",
+                &[],
+            )
+            .await
     });
     // It has the first key when it waits for the second.
     let first = "SELECT FROM gom.login_limit WHERE key = 'person' FOR UPDATE NOWAIT";
-    eventually("the first key is locked", async || other.execute(first, &[]).await.is_err()).await;
+    eventually("the first key is locked", async || {
+        other.execute(first, &[]).await.is_err()
+    })
+    .await;
     holder.batch_execute("ROLLBACK").await.unwrap();
     settling.await.unwrap().unwrap();
-    let left = other.query_one("SELECT key, consumed FROM gom.login_limit", &[]).await.unwrap();
-    assert_eq!((left.get::<_, &str>(0), left.get::<_, i32>(1)), ("address", 0));
+    let left = other
+        .query_one("SELECT key, consumed FROM gom.login_limit", &[])
+        .await
+        .unwrap();
+    assert_eq!(
+        (left.get::<_, &str>(0), left.get::<_, i32>(1)),
+        ("address", 0)
+    );
 }
 
 /// As many as come to work at nine; each takes a moment to be checked.
@@ -79,7 +93,9 @@ async fn right_attempts_at_once_block_nobody(kind: Kind) {
 
 async fn attempts_that_nobody_could_check_cost_nothing(kind: Kind) {
     let place = Place::of(kind).await;
-    drop(admitted(place.limiter.reserve(Some("ana"), "192.0.2.1").await));
+    drop(admitted(
+        place.limiter.reserve(Some("ana"), "192.0.2.1").await,
+    ));
     for _ in 0..20 {
         let reservation = admitted(place.limiter.reserve(Some("ana"), "192.0.2.1").await);
         place.limiter.cancel(reservation).await;
@@ -94,8 +110,12 @@ async fn attempts_that_nobody_could_check_cost_nothing(kind: Kind) {
 /// An attempt at an account from a network of its own.
 async fn guess(place: &Place, device: Option<&str>, number: u32) -> Verdict {
     let networks = [(format!("192.0.2.{number}"), 1)];
-    let attempt =
-        LoginAttempt { account: Some("ana"), device, networks: &networks, ..LoginAttempt::default() };
+    let attempt = LoginAttempt {
+        account: Some("ana"),
+        device,
+        networks: &networks,
+        ..LoginAttempt::default()
+    };
     place.limiter.admit(&attempt).await
 }
 
@@ -117,7 +137,10 @@ async fn an_account_waits_longer_the_more_networks_guess_at_it(kind: Kind) {
     }
     // Three in a second, and six in six of them.
     assert_eq!(passed, 6, "{waits:?}");
-    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]) && waits.len() >= 2, "{waits:?}");
+    assert!(
+        waits.windows(2).all(|pair| pair[0] <= pair[1]) && waits.len() >= 2,
+        "{waits:?}"
+    );
 }
 
 async fn a_device_that_has_logged_in_before_has_points_of_its_own(kind: Kind) {
@@ -138,9 +161,18 @@ async fn a_wider_network_has_a_multiple_of_the_points_and_no_more(kind: Kind) {
     let place = Place::with(kind, |options| options.slow = limit(2, 60_000, 60_000)).await;
     let mut passed = 0;
     for number in 0..20 {
-        let networks = [(format!("2001:db8:0:{number}::/64"), 1), ("2001:db8::/56".to_owned(), 4)];
-        let attempt = LoginAttempt { networks: &networks, ..LoginAttempt::default() };
-        passed += u32::from(matches!(place.limiter.admit(&attempt).await, Verdict::Admitted(_)));
+        let networks = [
+            (format!("2001:db8:0:{number}::/64"), 1),
+            ("2001:db8::/56".to_owned(), 4),
+        ];
+        let attempt = LoginAttempt {
+            networks: &networks,
+            ..LoginAttempt::default()
+        };
+        passed += u32::from(matches!(
+            place.limiter.admit(&attempt).await,
+            Verdict::Admitted(_)
+        ));
     }
     assert_eq!(passed, 8);
 }
@@ -157,10 +189,23 @@ async fn right_attempts_are_limited_too(kind: Kind) {
 async fn exactly_the_points_pass_and_the_next_one_is_blocked(kind: Kind) {
     let place = Place::of(kind).await;
     for _ in 0..3 {
-        admitted(place.limiter.reserve(Some("ana_192.0.2.1"), "192.0.2.1").await);
+        admitted(
+            place
+                .limiter
+                .reserve(Some("ana_192.0.2.1"), "192.0.2.1")
+                .await,
+        );
     }
-    let wait = blocked(place.limiter.reserve(Some("ana_192.0.2.1"), "192.0.2.1").await);
-    assert!(wait <= Duration::from_secs(60) && wait > Duration::from_secs(55), "{wait:?}");
+    let wait = blocked(
+        place
+            .limiter
+            .reserve(Some("ana_192.0.2.1"), "192.0.2.1")
+            .await,
+    );
+    assert!(
+        wait <= Duration::from_secs(60) && wait > Duration::from_secs(55),
+        "{wait:?}"
+    );
     assert_eq!(place.limiter.insured(), 0);
 }
 
@@ -242,7 +287,10 @@ async fn a_block_is_not_made_longer_by_more_attempts(kind: Kind) {
     let place = Place::with(kind, |options| options.slow = limit(1, 60_000, 2_000)).await;
     admitted(place.limiter.reserve(None, "a").await);
     let wait = blocked(place.limiter.reserve(None, "a").await);
-    assert!(wait <= Duration::from_millis(2_000) && wait > Duration::from_millis(1_000), "{wait:?}");
+    assert!(
+        wait <= Duration::from_millis(2_000) && wait > Duration::from_millis(1_000),
+        "{wait:?}"
+    );
     tokio::time::sleep(Duration::from_millis(600)).await;
     let wait = blocked(place.limiter.reserve(None, "a").await);
     assert!(wait <= Duration::from_millis(1_400), "{wait:?}");
@@ -256,12 +304,18 @@ async fn without_a_block_duration_the_window_is_waited_for(kind: Kind) {
     let place = Place::with(kind, |options| options.slow = limit(1, 30_000, 0)).await;
     admitted(place.limiter.reserve(None, "a").await);
     let wait = blocked(place.limiter.reserve(None, "a").await);
-    assert!(wait <= Duration::from_secs(30) && wait > Duration::from_secs(25), "{wait:?}");
+    assert!(
+        wait <= Duration::from_secs(30) && wait > Duration::from_secs(25),
+        "{wait:?}"
+    );
 
     let place = Place::with(kind, |options| options.slow = limit(1, 0, 0)).await;
     admitted(place.limiter.reserve(None, "a").await);
     let wait = blocked(place.limiter.reserve(None, "a").await);
-    assert!(wait > Duration::from_secs(99 * 365 * 24 * 3600), "a window without an end: {wait:?}");
+    assert!(
+        wait > Duration::from_secs(99 * 365 * 24 * 3600),
+        "a window without an end: {wait:?}"
+    );
 }
 
 async fn a_refund_after_the_end_makes_no_room(kind: Kind) {
@@ -279,9 +333,19 @@ async fn strange_keys_are_counted(kind: Kind) {
     let long = "x".repeat(100_000);
     for key in ["", "a\0b", "ñandú 🌮\n", "';--", long.as_str()] {
         for _ in 0..3 {
-            admitted(place.limiter.reserve(Some(key), &format!("for {key}")).await);
+            admitted(
+                place
+                    .limiter
+                    .reserve(Some(key), &format!("for {key}"))
+                    .await,
+            );
         }
-        blocked(place.limiter.reserve(Some(key), &format!("for {key}")).await);
+        blocked(
+            place
+                .limiter
+                .reserve(Some(key), &format!("for {key}"))
+                .await,
+        );
     }
     assert_eq!(place.limiter.insured(), 0);
 }
@@ -305,12 +369,19 @@ async fn postgresql_keeps_no_counters_that_have_ended() {
     let _sweeping = place.another().await;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(90);
     loop {
-        let rows = client.query("SELECT key FROM gom.login_limit", &[]).await.unwrap();
+        let rows = client
+            .query("SELECT key FROM gom.login_limit", &[])
+            .await
+            .unwrap();
         let keys: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         if keys == ["login_consecutive_fails:stays"] {
             break;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{} rows are left", keys.len());
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{} rows are left",
+            keys.len()
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -11,10 +11,18 @@ const TRIES: usize = 5;
 
 /// How many of the guesses were admitted; none may be left without a verdict.
 pub async fn guess(limiters: &[LoginLimiter], user: Option<&str>, address: &str) -> usize {
-    let guesses = (0..GUESSES).map(|number| limiters[number % limiters.len()].reserve(user, address));
+    let guesses =
+        (0..GUESSES).map(|number| limiters[number % limiters.len()].reserve(user, address));
     let verdicts = join_all(guesses).await;
-    assert!(!verdicts.iter().any(|verdict| matches!(verdict, Verdict::Overloaded)));
-    verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Admitted(_))).count()
+    assert!(
+        !verdicts
+            .iter()
+            .any(|verdict| matches!(verdict, Verdict::Overloaded))
+    );
+    verdicts
+        .iter()
+        .filter(|verdict| matches!(verdict, Verdict::Admitted(_)))
+        .count()
 }
 
 async fn storm(kind: Kind) {

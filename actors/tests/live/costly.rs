@@ -32,7 +32,10 @@ async fn one_users_costly_subscriptions_do_not_delay_another_users_events() {
         let written = Instant::now();
         live.wake();
         // The attack alone would take 40 s for each.
-        eventually("the victim's event", async || victim.got().last() == Some(&n)).await;
+        eventually("the victim's event", async || {
+            victim.got().last() == Some(&n)
+        })
+        .await;
         latencies.push(victim.numbers.borrow().last().unwrap().1 - written);
     }
     let worst = (0..100).max_by_key(|n| latencies[*n]).unwrap();
@@ -48,12 +51,18 @@ async fn one_users_costly_subscriptions_do_not_delay_another_users_events() {
         p50 < promised && p90 < 10 * promised && worst < Duration::from_secs(20),
         "{p50:?} {p90:?} {worst:?}"
     );
-    eventually("the hub to have done with the last one", async || live.lag().is_none()).await;
+    eventually("the hub to have done with the last one", async || {
+        live.lag().is_none()
+    })
+    .await;
     // Nobody decides for those who have gone: that would take minutes.
     let left = Instant::now();
     drop(attackers);
     all_fast().await;
-    println!("the slow lane was empty {:?} after they had left", left.elapsed());
+    println!(
+        "the slow lane was empty {:?} after they had left",
+        left.elapsed()
+    );
     // 100 changes for each of 100 subscriptions of 400 ms would take more than an hour.
     assert!(left.elapsed() < Duration::from_secs(60));
 }
@@ -75,7 +84,8 @@ async fn a_costly_subscription_gets_every_event_once_and_joins_the_others_when_i
     eventually("all events", async || costly.got().len() == 20).await;
     assert!(was_slow);
     // One that comes back as the same user does not get around it, and one like it gets an equal share.
-    let (again, _ticket_again) = come_back(&local, &user("a"), world.orders_with_shops(0), beginning);
+    let (again, _ticket_again) =
+        come_back(&local, &user("a"), world.orders_with_shops(0), beginning);
     eventually("all events again", async || again.got().len() == 20).await;
     world.make_shops_slow(Duration::ZERO).await;
     all_fast().await;
@@ -83,10 +93,17 @@ async fn a_costly_subscription_gets_every_event_once_and_joins_the_others_when_i
         world.order(n, Some("s")).await;
         live.wake();
     }
-    eventually("the rest", async || costly.got().len() == 40 && again.got().len() == 40).await;
+    eventually("the rest", async || {
+        costly.got().len() == 40 && again.got().len() == 40
+    })
+    .await;
     assert_eq!(costly.got(), (0..40).collect::<Vec<_>>());
     assert_eq!(again.got(), costly.got());
-    assert_eq!(*again.cursors.borrow(), *costly.cursors.borrow(), "a cursor is the same for everybody");
+    assert_eq!(
+        *again.cursors.borrow(),
+        *costly.cursors.borrow(),
+        "a cursor is the same for everybody"
+    );
     assert!(!costly.is_over() && !again.is_over());
 }
 
@@ -95,7 +112,10 @@ async fn a_subscription_that_falls_too_far_behind_is_ended_with_a_limit() {
     let world = World::create().await;
     world.make_shops_slow(Duration::from_millis(600)).await;
     let max_lag = Duration::from_secs(2);
-    let live = world.live(gom_actors::live::LiveOptions { max_lag, ..options() });
+    let live = world.live(gom_actors::live::LiveOptions {
+        max_lag,
+        ..options()
+    });
     let local = live.local();
     let (costly, _ticket) = subscribe(&local, &user("a"), world.orders_with_shops(0)).await;
     let (other, _ticket) = subscribe(&local, &user("b"), world.orders()).await;
@@ -108,8 +128,19 @@ async fn a_subscription_that_falls_too_far_behind_is_ended_with_a_limit() {
     })
     .await;
     assert_eq!(*costly.ended.borrow(), Some(LiveError::Costly(max_lag)));
-    assert!(costly.ended.borrow().as_ref().unwrap().to_string().contains("2000 ms (live.max_lag)"));
-    eventually("the other's events", async || i32::try_from(other.got().len()) == Ok(n)).await;
+    assert!(
+        costly
+            .ended
+            .borrow()
+            .as_ref()
+            .unwrap()
+            .to_string()
+            .contains("2000 ms (live.max_lag)")
+    );
+    eventually("the other's events", async || {
+        i32::try_from(other.got().len()) == Ok(n)
+    })
+    .await;
     all_fast().await;
 }
 
@@ -125,13 +156,20 @@ async fn equal_subscriptions_of_one_user_that_have_missed_much_are_read_for_toge
             encode(subscription, payload, cursor)
         }
     };
-    let live = Live::start(options(), &world.database(), world.planner.clone(), Arc::new(counting)).unwrap();
+    let live = Live::start(
+        options(),
+        &world.database(),
+        world.planner.clone(),
+        Arc::new(counting),
+    )
+    .unwrap();
     let local = live.local();
     let (first, _ticket) = subscribe(&local, &Owner::Service, world.orders()).await;
     for n in 0..20 {
         let (from, to) = (n * EACH, (n + 1) * EACH - 1);
-        let sql =
-            format!(r#"insert into "Order" (id, n) select 'o' || i, i from generate_series({from}, {to}) i"#);
+        let sql = format!(
+            r#"insert into "Order" (id, n) select 'o' || i, i from generate_series({from}, {to}) i"#
+        );
         world.client.batch_execute(&sql).await.unwrap();
         live.wake();
     }
@@ -145,24 +183,39 @@ async fn equal_subscriptions_of_one_user_that_have_missed_much_are_read_for_toge
     encoded.store(0, Ordering::Relaxed);
     let came = Instant::now();
     let all = first.cursors.borrow().clone();
-    let back: Vec<_> =
-        (0..16).map(|n| (n * 7, come_back(&local, &user("many"), world.orders(), all[n * 7]))).collect();
+    let back: Vec<_> = (0..16)
+        .map(|n| {
+            (
+                n * 7,
+                come_back(&local, &user("many"), world.orders(), all[n * 7]),
+            )
+        })
+        .collect();
     let (other, _ticket) = subscribe(&local, &user("other"), world.orders()).await;
     eventually("all that they have missed", async || {
-        back.iter().all(|(_, (inbox, _))| inbox.cursors.borrow().last() == first.cursors.borrow().last())
+        back.iter()
+            .all(|(_, (inbox, _))| inbox.cursors.borrow().last() == first.cursors.borrow().last())
     })
     .await;
     let times = encoded.load(Ordering::Relaxed) as f64 / (20 * EACH) as f64;
-    println!("16 of 2,000 events within {:?}, read {times:.1} times", came.elapsed());
+    println!(
+        "16 of 2,000 events within {:?}, read {times:.1} times",
+        came.elapsed()
+    );
     assert!(times < 4.0, "read {times:.1} times");
     for (from, (inbox, _)) in &back {
-        assert_eq!(*inbox.cursors.borrow(), first.cursors.borrow()[from + 1..], "each once, in order");
+        assert_eq!(
+            *inbox.cursors.borrow(),
+            first.cursors.borrow()[from + 1..],
+            "each once, in order"
+        );
         assert!(!inbox.is_over());
     }
     world.order(5_001, None).await;
     live.wake();
     eventually("what is new", async || {
-        back.iter().all(|(_, (inbox, _))| inbox.cursors.borrow().last() == other.cursors.borrow().last())
+        back.iter()
+            .all(|(_, (inbox, _))| inbox.cursors.borrow().last() == other.cursors.borrow().last())
             && !other.got().is_empty()
     })
     .await;
@@ -172,7 +225,10 @@ async fn equal_subscriptions_of_one_user_that_have_missed_much_are_read_for_toge
 async fn a_change_that_takes_longer_than_a_statement_may_is_tried_again_and_ended_with_a_limit() {
     let world = World::create().await;
     let max_lag = Duration::from_secs(8);
-    let live = world.live(LiveOptions { max_lag, ..options() });
+    let live = world.live(LiveOptions {
+        max_lag,
+        ..options()
+    });
     let local = live.local();
     let (costly, _ticket) = subscribe(&local, &user("a"), world.orders_with_shops(0)).await;
     // Perhaps it was the machine, or a lock.
@@ -189,8 +245,14 @@ async fn a_change_that_takes_longer_than_a_statement_may_is_tried_again_and_ende
     live.wake();
     eventually("its end", async || costly.is_over()).await;
     let statement = Duration::from_secs(1);
-    assert_eq!(*costly.ended.borrow(), Some(LiveError::CostlyChange { statement, max_lag }));
+    assert_eq!(
+        *costly.ended.borrow(),
+        Some(LiveError::CostlyChange { statement, max_lag })
+    );
     let message = costly.ended.borrow().as_ref().unwrap().to_string();
-    assert!(message.contains("more than 1000 ms") && message.contains("8000 ms (live.max_lag)"), "{message}");
+    assert!(
+        message.contains("more than 1000 ms") && message.contains("8000 ms (live.max_lag)"),
+        "{message}"
+    );
     all_fast().await;
 }

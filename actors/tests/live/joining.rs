@@ -20,7 +20,11 @@ async fn forty_subscribers_with_a_cursor_join_while_eight_write_without_a_pause(
     let beginning = first.begins.get().unwrap();
     let (mut writers, over) = (Vec::new(), Rc::new(Cell::new(false)));
     for writer in 0..WRITERS {
-        let (client, live, over) = (connect(&world.database).await, live.clone(), Rc::clone(&over));
+        let (client, live, over) = (
+            connect(&world.database).await,
+            live.clone(),
+            Rc::clone(&over),
+        );
         writers.push(actix::spawn(async move {
             for n in 0.. {
                 if over.get() {
@@ -37,21 +41,48 @@ async fn forty_subscribers_with_a_cursor_join_while_eight_write_without_a_pause(
     let came = Instant::now();
     let back: Vec<_> = (0..40)
         // Most are one user's; the others do not wait for them.
-        .map(|n| (if n < 30 { user("many") } else { user(&n.to_string()) }, n))
+        .map(|n| {
+            (
+                if n < 30 {
+                    user("many")
+                } else {
+                    user(&n.to_string())
+                },
+                n,
+            )
+        })
         .map(|(owner, _)| come_back(&local, &owner, world.orders(), beginning))
         .collect();
-    eventually("all to have joined", async || live.members() == 41 && live.arriving() == 0).await;
-    println!("40 subscribers joined within {:?}; {} events", came.elapsed(), first.got().len());
+    eventually("all to have joined", async || {
+        live.members() == 41 && live.arriving() == 0
+    })
+    .await;
+    println!(
+        "40 subscribers joined within {:?}; {} events",
+        came.elapsed(),
+        first.got().len()
+    );
     let joined = first.cursors.borrow().last().copied().unwrap();
     eventually("events since", async || {
-        back.iter().all(|(inbox, _)| inbox.cursors.borrow().last().is_some_and(|last| *last > joined))
+        back.iter().all(|(inbox, _)| {
+            inbox
+                .cursors
+                .borrow()
+                .last()
+                .is_some_and(|last| *last > joined)
+        })
     })
     .await;
     over.set(true);
     for writer in writers {
         writer.await.unwrap();
     }
-    let all: i64 = world.client.query_one("select count(*) from \"Order\"", &[]).await.unwrap().get(0);
+    let all: i64 = world
+        .client
+        .query_one("select count(*) from \"Order\"", &[])
+        .await
+        .unwrap()
+        .get(0);
     live.wake();
     let has_all = |got: usize| i64::try_from(got) == Ok(all);
     eventually("all events", async || {
@@ -59,7 +90,11 @@ async fn forty_subscribers_with_a_cursor_join_while_eight_write_without_a_pause(
     })
     .await;
     for (inbox, _) in &back {
-        assert_eq!(*inbox.cursors.borrow(), *first.cursors.borrow(), "no gap, no duplicate");
+        assert_eq!(
+            *inbox.cursors.borrow(),
+            *first.cursors.borrow(),
+            "no gap, no duplicate"
+        );
         assert!(!inbox.is_over());
     }
 }

@@ -23,13 +23,17 @@ impl Way {
     async fn to(port: u16) -> Way {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let muted: Arc<std::sync::Mutex<Vec<Arc<AtomicBool>>>> = Arc::default();
-        let way = Way { port: listener.local_addr().unwrap().port(), muted: Arc::clone(&muted) };
+        let way = Way {
+            port: listener.local_addr().unwrap().port(),
+            muted: Arc::clone(&muted),
+        };
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
                 let mute = Arc::new(AtomicBool::new(false));
                 muted.lock().unwrap().push(Arc::clone(&mute));
-                let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+                let ((near_in, near_out), (far_in, far_out)) =
+                    (near.into_split(), far.into_split());
                 tokio::spawn(forward(near_in, far_out, Arc::clone(&mute)));
                 tokio::spawn(forward(far_in, near_out, mute));
             }
@@ -71,7 +75,10 @@ async fn a_node_whose_connection_for_wake_ups_has_gone_silent_makes_it_anew() {
         redis: Some(RedisOptions::new("127.0.0.1", port)),
         ..options()
     };
-    let (writer, listener) = (world.live(through(redis.port())), world.live(through(way.port)));
+    let (writer, listener) = (
+        world.live(through(redis.port())),
+        world.live(through(way.port)),
+    );
     let local = listener.local();
     let (inbox, _ticket) = subscribe(&local, &Owner::Service, world.orders()).await;
     let mut n = 0;

@@ -25,7 +25,11 @@ fn poisoned(world: &World, times: &Arc<AtomicUsize>) -> Live {
     let times = Arc::clone(times);
     let encoded = move |subscription: &_, payload: &str, cursor| {
         let spend = |left: usize| left.checked_sub(1);
-        if payload.contains("666") && times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend).is_ok() {
+        if payload.contains("666")
+            && times
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend)
+                .is_ok()
+        {
             let wish = LAST_WISH.with(|wish| wish.borrow_mut().take());
             if let Some(wish) = wish {
                 wish();
@@ -34,7 +38,13 @@ fn poisoned(world: &World, times: &Arc<AtomicUsize>) -> Live {
         }
         encode(subscription, payload, cursor)
     };
-    Live::start(options(), &world.database(), world.planner.clone(), Arc::new(encoded)).unwrap()
+    Live::start(
+        options(),
+        &world.database(),
+        world.planner.clone(),
+        Arc::new(encoded),
+    )
+    .unwrap()
 }
 
 #[actix::test]
@@ -46,8 +56,12 @@ async fn whoever_waits_for_a_hub_that_dies_is_ended_also_in_its_mailbox() {
     let (known, _ticket) = subscribe(&here, &user("a"), world.orders()).await;
     // Of a worker that the hub has never heard of: its first message waits while the hub delivers.
     let waiting: Rc<RefCell<Option<Waiting>>> = Rc::default();
-    let (posted, of_there, interest, from) =
-        (Rc::clone(&waiting), there.clone(), world.orders(), known.begins.get().unwrap());
+    let (posted, of_there, interest, from) = (
+        Rc::clone(&waiting),
+        there.clone(),
+        world.orders(),
+        known.begins.get().unwrap(),
+    );
     let wish = move || {
         *posted.borrow_mut() = Some(come_back(&of_there, &user("b"), interest, from));
     };
@@ -57,14 +71,18 @@ async fn whoever_waits_for_a_hub_that_dies_is_ended_also_in_its_mailbox() {
     let ended = |inbox: &Inbox| matches!(*inbox.ended.borrow(), Some(LiveError::Unavailable(_)));
     eventually("the end of the one that it knew", async || ended(&known)).await;
     eventually("the end of the one that waited", async || {
-        waiting.borrow().as_ref().is_some_and(|(inbox, _)| ended(inbox))
+        waiting
+            .borrow()
+            .as_ref()
+            .is_some_and(|(inbox, _)| ended(inbox))
     })
     .await;
     // They come back, and miss nothing.
     let mut back = None;
     eventually("the event", async || {
         let from = known.begins.get().unwrap();
-        let (inbox, _) = back.get_or_insert_with(|| come_back(&there, &user("b"), world.orders(), from));
+        let (inbox, _) =
+            back.get_or_insert_with(|| come_back(&there, &user("b"), world.orders(), from));
         let (got, is_over) = (inbox.got(), inbox.is_over());
         if is_over {
             back = None;
@@ -85,8 +103,16 @@ async fn a_panic_while_one_catches_up_ends_that_one_and_nobody_else() {
     live.wake();
     eventually("the event", async || other.got() == [666]).await;
     times.store(1, Ordering::SeqCst);
-    let (unlucky, _ticket) = come_back(&local, &user("b"), world.orders(), other.begins.get().unwrap());
-    eventually("its end", async || matches!(*unlucky.ended.borrow(), Some(LiveError::Unavailable(_)))).await;
+    let (unlucky, _ticket) = come_back(
+        &local,
+        &user("b"),
+        world.orders(),
+        other.begins.get().unwrap(),
+    );
+    eventually("its end", async || {
+        matches!(*unlucky.ended.borrow(), Some(LiveError::Unavailable(_)))
+    })
+    .await;
     world.order(1, None).await;
     live.wake();
     eventually("the next", async || other.got() == [666, 1]).await;
@@ -97,7 +123,11 @@ async fn a_panic_while_one_catches_up_ends_that_one_and_nobody_else() {
 #[actix::test]
 async fn a_panic_in_the_slow_lane_ends_that_subscription_and_the_lane_goes_on() {
     let world = World::create().await;
-    world.client.batch_execute("insert into \"Shop\" values ('poison', 'Tacos 666')").await.unwrap();
+    world
+        .client
+        .batch_execute("insert into \"Shop\" values ('poison', 'Tacos 666')")
+        .await
+        .unwrap();
     // Longer than the hub waits, so that only the slow lane comes to read it.
     world.make_shops_slow(Duration::from_millis(300)).await;
     let times = Arc::new(AtomicUsize::new(1));
@@ -109,7 +139,10 @@ async fn a_panic_in_the_slow_lane_ends_that_subscription_and_the_lane_goes_on() 
     world.order(0, Some("poison")).await;
     live.wake();
     let ended = |inbox: &Inbox| matches!(*inbox.ended.borrow(), Some(LiveError::Unavailable(_)));
-    eventually("the end of one of the two", async || ended(&unlucky) || ended(&costly)).await;
+    eventually("the end of one of the two", async || {
+        ended(&unlucky) || ended(&costly)
+    })
+    .await;
     let alive = if ended(&unlucky) { &costly } else { &unlucky };
     eventually("the other's event", async || alive.got() == [0]).await;
     world.order(1, Some("s")).await;
@@ -133,22 +166,30 @@ async fn members_are_counted_rightly_after_the_hub_was_rebuilt() {
     let kept = Rc::clone(&more);
     let wish = move || {
         for _ in 0..3 {
-            kept.borrow_mut().push(come_back(&local_too, &user("b"), interest.clone(), from));
+            kept.borrow_mut()
+                .push(come_back(&local_too, &user("b"), interest.clone(), from));
         }
     };
-    let arriving: Vec<_> = (0..20).map(|_| come_back(&local, &user("c"), world.orders(), from)).collect();
+    let arriving: Vec<_> = (0..20)
+        .map(|_| come_back(&local, &user("c"), world.orders(), from))
+        .collect();
     LAST_WISH.with(|last| *last.borrow_mut() = Some(Box::new(wish)));
     world.order(666, None).await;
     live.wake();
-    eventually("the end", async || known.is_over() || arriving.iter().any(|(inbox, _)| inbox.is_over()))
-        .await;
+    eventually("the end", async || {
+        known.is_over() || arriving.iter().any(|(inbox, _)| inbox.is_over())
+    })
+    .await;
     drop((arriving, more));
     let mut back = Vec::new();
     for _ in 0..5 {
         back.push(subscribe(&local, &user("a"), world.orders()).await);
     }
     let there = 5 + usize::from(!known.is_over());
-    eventually("exactly those who are there", async || live.members() == there).await;
+    eventually("exactly those who are there", async || {
+        live.members() == there
+    })
+    .await;
     // Whatever of the one before still ends, ends by then.
     sleep(Duration::from_millis(300)).await;
     assert_eq!(live.members(), there);

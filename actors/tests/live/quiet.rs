@@ -29,16 +29,25 @@ async fn a_quiet_subscriber_goes_on_from_where_the_hub_has_served_it_whatever_wa
     world.client.batch_execute(trim).await.unwrap();
     let noted = quiet.begins.get().unwrap();
     let (late, _late) = come_back(&local, &user("quiet"), of_nobody(), noted);
-    eventually("what it was told at first is forgotten", async || late.is_over()).await;
+    eventually("what it was told at first is forgotten", async || {
+        late.is_over()
+    })
+    .await;
     assert_eq!(*late.ended.borrow(), Some(LiveError::Resync));
 
-    let position = ticket.position(quiet.begins.get()).await.expect("where it stands");
+    let position = ticket
+        .position(quiet.begins.get())
+        .await
+        .expect("where it stands");
     assert!(position > noted && !quiet.is_over());
     drop(ticket);
     let (quiet, _ticket) = come_back(&local, &user("quiet"), of_nobody(), position);
     world.order(99, None).await;
     live.wake();
-    eventually("its event", async || !quiet.got().is_empty() || quiet.is_over()).await;
+    eventually("its event", async || {
+        !quiet.got().is_empty() || quiet.is_over()
+    })
+    .await;
     assert_eq!((quiet.got(), quiet.is_over()), (vec![99], false));
 }
 
@@ -53,5 +62,8 @@ async fn one_that_has_only_just_subscribed_is_told_where_it_begins() {
     let ticket = local.subscribe(user("second"), world.orders(), None, sink);
     assert_eq!(inbox.begins.get(), None, "the hub has not come to it");
     let position = ticket.position(None).await;
-    assert!(position.is_some() && position == inbox.begins.get(), "{position:?}");
+    assert!(
+        position.is_some() && position == inbox.begins.get(),
+        "{position:?}"
+    );
 }

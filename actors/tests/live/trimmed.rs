@@ -6,8 +6,7 @@ use serde_json::json;
 
 use crate::world::{World, connect, options, subscribe};
 
-const WAITING: &str =
-    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+const WAITING: &str = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
 
 /// As if the shop had been renamed, and that had been stamped and trimmed again with all before it.
 const RENAMED_AND_TRIMMED: &str = "
@@ -23,24 +22,51 @@ async fn an_event_that_is_decided_by_what_was_trimmed_meanwhile_is_not_lost_sile
     world.order(1, Some("s")).await;
     let live = world.live(options());
     let local = live.local();
-    let text = "subscription($where: OrderSubscriptionWhereInput) { order(where: $where) { node { n } } }";
+    let text =
+        "subscription($where: OrderSubscriptionWhereInput) { order(where: $where) { node { n } } }";
     let of_tacos = world.interest(text, &json!({ "node": { "shop": { "name": "Tacos" } } }));
     let (inbox, _ticket) = subscribe(&local, &Owner::Service, of_tacos).await;
     let (other, _other) = subscribe(&local, &Owner::Service, world.orders()).await;
     let blocking = connect(&world.database).await;
     let watching = connect(&world.database).await;
-    blocking.batch_execute("begin; lock table \"Shop\" in access exclusive mode").await.unwrap();
-    world.client.execute("update \"Order\" set n = 5", &[]).await.unwrap();
+    blocking
+        .batch_execute("begin; lock table \"Shop\" in access exclusive mode")
+        .await
+        .unwrap();
+    world
+        .client
+        .execute("update \"Order\" set n = 5", &[])
+        .await
+        .unwrap();
     live.wake();
-    eventually("the statement that decides the event waits for the lock", async || {
-        watching.query_one(WAITING, &[]).await.unwrap().get::<_, i64>(0) == 1
-    })
+    eventually(
+        "the statement that decides the event waits for the lock",
+        async || {
+            watching
+                .query_one(WAITING, &[])
+                .await
+                .unwrap()
+                .get::<_, i64>(0)
+                == 1
+        },
+    )
     .await;
     blocking.batch_execute(RENAMED_AND_TRIMMED).await.unwrap();
 
-    world.client.execute("update \"Order\" set n = 7", &[]).await.unwrap();
+    world
+        .client
+        .execute("update \"Order\" set n = 7", &[])
+        .await
+        .unwrap();
     live.wake();
-    eventually("what comes next, or an end", async || other.is_over() || other.got().contains(&7)).await;
+    eventually("what comes next, or an end", async || {
+        other.is_over() || other.got().contains(&7)
+    })
+    .await;
     let ended = inbox.ended.borrow().clone();
-    assert!(inbox.got().contains(&5) || ended == Some(LiveError::Resync), "{:?}, {ended:?}", inbox.got());
+    assert!(
+        inbox.got().contains(&5) || ended == Some(LiveError::Resync),
+        "{:?}, {ended:?}",
+        inbox.got()
+    );
 }

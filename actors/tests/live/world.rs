@@ -65,7 +65,9 @@ impl World {
         let database = TestDatabase::create().await;
         let model = datamodel::parse("datamodel.prisma", MODEL).unwrap();
         let deployment = Deployment::new(&model, MODEL, SCHEMA);
-        apply(&mut database.connect().await, &deployment, &|_| {}).await.unwrap();
+        apply(&mut database.connect().await, &deployment, &|_| {})
+            .await
+            .unwrap();
         let schema = Arc::new(generate(&model, SchemaOptions::default()));
         let served = Served::new(&schema).unwrap();
         let physical = Physical::new(model, &PhysicalOptions::in_schema(SCHEMA));
@@ -73,8 +75,17 @@ impl World {
         let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
         let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
         let client = connect(&database).await;
-        client.batch_execute("insert into \"Shop\" values ('s', 'Tacos')").await.unwrap();
-        World { _turn: turn, database, client, planner, requests }
+        client
+            .batch_execute("insert into \"Shop\" values ('s', 'Tacos')")
+            .await
+            .unwrap();
+        World {
+            _turn: turn,
+            database,
+            client,
+            planner,
+            requests,
+        }
     }
 
     pub fn database(&self) -> Database {
@@ -82,16 +93,32 @@ impl World {
     }
 
     pub fn live(&self, options: LiveOptions) -> Live {
-        Live::start(options, &self.database(), self.planner.clone(), Arc::new(encode)).unwrap()
+        Live::start(
+            options,
+            &self.database(),
+            self.planner.clone(),
+            Arc::new(encode),
+        )
+        .unwrap()
     }
 
     pub fn interest(&self, text: &str, filter: &Value) -> Interest {
         let prepared = self.requests.prepare(text, None, &Limits::UNLIMITED);
         let prepared = prepared.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
         let given = json!({ "where": filter });
-        let variables = self.requests.coerce(&prepared.operation, given.as_object().unwrap()).unwrap();
-        let limits = PageLimits { page_size: Some(100), ..PageLimits::default() };
-        Interest::Events(Arc::new(self.planner.subscription(&prepared, variables, limits, None).unwrap()))
+        let variables = self
+            .requests
+            .coerce(&prepared.operation, given.as_object().unwrap())
+            .unwrap();
+        let limits = PageLimits {
+            page_size: Some(100),
+            ..PageLimits::default()
+        };
+        Interest::Events(Arc::new(
+            self.planner
+                .subscription(&prepared, variables, limits, None)
+                .unwrap(),
+        ))
     }
 
     /// Orders with their number.
@@ -129,13 +156,19 @@ impl World {
     /// Commits an order.
     pub async fn order(&self, n: i32, shop: Option<&str>) {
         let sql = "insert into \"Order\" (id, n, shop) values ($1, $2, $3)";
-        self.client.execute(sql, &[&format!("o{n}"), &n, &shop]).await.unwrap();
+        self.client
+            .execute(sql, &[&format!("o{n}"), &n, &shop])
+            .await
+            .unwrap();
     }
 }
 
 pub async fn connect(database: &TestDatabase) -> Client {
     let client = database.connect().await;
-    client.batch_execute(&format!("set search_path = \"{SCHEMA}\"")).await.unwrap();
+    client
+        .batch_execute(&format!("set search_path = \"{SCHEMA}\""))
+        .await
+        .unwrap();
     client
 }
 
@@ -155,7 +188,13 @@ impl Sink for Inbox {
     }
 
     fn event(&self, event: &Delivered) {
-        assert!(self.cursors.borrow().last().is_none_or(|last| *last < event.cursor), "in order, and once");
+        assert!(
+            self.cursors
+                .borrow()
+                .last()
+                .is_none_or(|last| *last < event.cursor),
+            "in order, and once"
+        );
         self.cursors.borrow_mut().push(event.cursor);
         let digits: String = {
             let text = std::str::from_utf8(&event.payload).unwrap();
@@ -166,7 +205,9 @@ impl Sink for Inbox {
                 .take_while(char::is_ascii_digit)
                 .collect()
         };
-        let number = digits.parse().unwrap_or_else(|_| panic!("{:?}", event.payload));
+        let number = digits
+            .parse()
+            .unwrap_or_else(|_| panic!("{:?}", event.payload));
         self.numbers.borrow_mut().push((number, Instant::now()));
     }
 
@@ -177,7 +218,11 @@ impl Sink for Inbox {
 
 impl Inbox {
     pub fn got(&self) -> Vec<i32> {
-        self.numbers.borrow().iter().map(|(number, _)| *number).collect()
+        self.numbers
+            .borrow()
+            .iter()
+            .map(|(number, _)| *number)
+            .collect()
     }
 
     pub fn is_over(&self) -> bool {
@@ -196,8 +241,12 @@ pub async fn subscribe(
     eventually("a beginning", async || {
         let (inbox, _) = begun.get_or_insert_with(|| {
             let inbox = Rc::new(Inbox::default());
-            let ticket =
-                local.subscribe(owner.clone(), interest.clone(), None, Rc::clone(&inbox) as Rc<dyn Sink>);
+            let ticket = local.subscribe(
+                owner.clone(),
+                interest.clone(),
+                None,
+                Rc::clone(&inbox) as Rc<dyn Sink>,
+            );
             (inbox, ticket)
         });
         let (begins, is_over) = (inbox.begins.get().is_some(), inbox.is_over());
@@ -218,6 +267,11 @@ pub fn come_back(
     from: Cursor,
 ) -> (Rc<Inbox>, SubscriptionHandle) {
     let inbox = Rc::new(Inbox::default());
-    let ticket = local.subscribe(owner.clone(), interest, Some(from), Rc::clone(&inbox) as Rc<dyn Sink>);
+    let ticket = local.subscribe(
+        owner.clone(),
+        interest,
+        Some(from),
+        Rc::clone(&inbox) as Rc<dyn Sink>,
+    );
     (inbox, ticket)
 }

@@ -40,7 +40,9 @@ fn asked(name: &str) -> Option<u64> {
 #[tokio::test]
 async fn rows_outlive_deployments_of_chance_and_nobody_is_told_of_them() {
     let chains = asked("PROPTEST_CASES").map_or(CHAINS, |cases| cases.div_ceil(10).max(1));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     let first = asked("MIGRATIONS_SEED").unwrap_or(now.as_secs() * 1_000);
     let (begun, mut shares) = (std::time::Instant::now(), BTreeMap::<&str, Share>::new());
     for seed in first..first + chains {
@@ -60,8 +62,15 @@ async fn rows_outlive_deployments_of_chance_and_nobody_is_told_of_them() {
     if chains < 20 {
         return;
     }
-    assert!(all.kept * 4 > count && all.lost * 20 > count && all.misfit * 20 > count, "{all:?}");
-    assert!(shares.len() * 3 > EDITS.len(), "some changes were hardly ever made: {:?}", shares.keys());
+    assert!(
+        all.kept * 4 > count && all.lost * 20 > count && all.misfit * 20 > count,
+        "{all:?}"
+    );
+    assert!(
+        shares.len() * 3 > EDITS.len(),
+        "some changes were hardly ever made: {:?}",
+        shares.keys()
+    );
 }
 
 async fn chain(seed: u64, shares: &mut BTreeMap<&str, Share>) {
@@ -83,8 +92,12 @@ async fn chain(seed: u64, shares: &mut BTreeMap<&str, Share>) {
                 break wanted;
             }
         };
-        let shown =
-            format!("MIGRATIONS_SEED={seed}, {:?}\n{}\n{}", wanted.done, draft.text(), wanted.draft.text());
+        let shown = format!(
+            "MIGRATIONS_SEED={seed}, {:?}\n{}\n{}",
+            wanted.done,
+            draft.text(),
+            wanted.draft.text()
+        );
         println!("{shown}");
         let done = deployed(&mut client, &wanted).await;
         for of in &wanted.done {
@@ -102,9 +115,22 @@ async fn chain(seed: u64, shares: &mut BTreeMap<&str, Share>) {
     }
     // What is written afterwards causes events.
     let (before, rows) = (logged(&client).await, Rows::read(&client, &draft).await);
-    if let Some(model) = draft.models.iter().find(|model| !rows.ids[&model.key].is_empty()) {
-        fill(&client, &format!("DELETE FROM \"{}\"", model.stored().replace('"', "\"\""))).await;
-        assert_ne!(logged(&client).await, before, "MIGRATIONS_SEED={seed}, {}", model.name);
+    if let Some(model) = draft
+        .models
+        .iter()
+        .find(|model| !rows.ids[&model.key].is_empty())
+    {
+        fill(
+            &client,
+            &format!("DELETE FROM \"{}\"", model.stored().replace('"', "\"\"")),
+        )
+        .await;
+        assert_ne!(
+            logged(&client).await,
+            before,
+            "MIGRATIONS_SEED={seed}, {}",
+            model.name
+        );
     }
 }
 
@@ -114,20 +140,38 @@ async fn deployed(client: &mut Client, wanted: &Wanted) -> bool {
     let text = wanted.draft.text();
     let model = super::model(&text);
     let renames: Vec<&str> = wanted.renames.iter().map(String::as_str).collect();
-    let parsed: Vec<Rename> = renames.iter().map(|rename| rename.parse().unwrap()).collect();
-    let deployment = Deployment { renames: &parsed, ..Deployment::new(&model, &text, SCHEMA) };
+    let parsed: Vec<Rename> = renames
+        .iter()
+        .map(|rename| rename.parse().unwrap())
+        .collect();
+    let deployment = Deployment {
+        renames: &parsed,
+        ..Deployment::new(&model, &text, SCHEMA)
+    };
     let planned = plan(client, &deployment).await.unwrap();
-    assert_eq!(!planned.losses().is_empty(), wanted.loses, "what is lost: {planned:#?}");
-    assert_eq!(planned.is_refused(), wanted.misfits, "what does not fit: {planned:#?}");
+    assert_eq!(
+        !planned.losses().is_empty(),
+        wanted.loses,
+        "what is lost: {planned:#?}"
+    );
+    assert_eq!(
+        planned.is_refused(),
+        wanted.misfits,
+        "what does not fit: {planned:#?}"
+    );
     let before = (all_rows(client).await, logged(client).await);
     for allow_data_loss in [false, true] {
         let refused = match (wanted.loses && !allow_data_loss, wanted.misfits) {
             (false, false) => {
-                deploy(client, &text, &renames, allow_data_loss).await.unwrap();
+                deploy(client, &text, &renames, allow_data_loss)
+                    .await
+                    .unwrap();
                 return true;
             }
             (loses, _) => {
-                let error = attempt(client, &text, &renames, allow_data_loss).await.unwrap_err();
+                let error = attempt(client, &text, &renames, allow_data_loss)
+                    .await
+                    .unwrap_err();
                 let is_loss = matches!(error, MigrateError::DataLoss(_));
                 assert!(
                     is_loss == loses && (is_loss || matches!(error, MigrateError::Misfits(_))),

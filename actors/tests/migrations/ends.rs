@@ -7,7 +7,9 @@ use tokio_postgres::Client;
 use super::{SCHEMA, attempt, deploy, fill, model, text};
 
 async fn links(client: &Client, columns: &str, table: &str) -> String {
-    let query = format!("SELECT string_agg({columns}, ' ' ORDER BY {columns}) FROM \"{SCHEMA}\".\"{table}\"");
+    let query = format!(
+        "SELECT string_agg({columns}, ' ' ORDER BY {columns}) FROM \"{SCHEMA}\".\"{table}\""
+    );
     text(client, &query).await.unwrap_or_default()
 }
 
@@ -37,11 +39,25 @@ async fn a_renamed_model_keeps_the_links_of_a_relation_that_keeps_its_name() {
         deploy(&mut client, &after, renames, false).await.unwrap();
         assert_eq!(links(&client, "\"A\" || \"B\"", "_Wrote").await, "1a 1b 2b");
         // A session whose trigger has seen the columns the other way round still writes.
-        fill(&client, "INSERT INTO \"_Wrote\" (\"A\", \"B\") VALUES (2, 'a')").await;
+        fill(
+            &client,
+            "INSERT INTO \"_Wrote\" (\"A\", \"B\") VALUES (2, 'a')",
+        )
+        .await;
         // As a datamodel that is new here: a server of the previous version may not do this by itself.
         let back = format!("# back\n{before}");
-        deploy(&mut client, &back, &["Writer=Author"][..renames.len()], false).await.unwrap();
-        assert_eq!(links(&client, "\"A\" || \"B\"", "_Wrote").await, "a1 a2 b1 b2");
+        deploy(
+            &mut client,
+            &back,
+            &["Writer=Author"][..renames.len()],
+            false,
+        )
+        .await
+        .unwrap();
+        assert_eq!(
+            links(&client, "\"A\" || \"B\"", "_Wrote").await,
+            "a1 a2 b1 b2"
+        );
     }
 }
 
@@ -57,11 +73,28 @@ async fn links_of_a_model_with_itself_are_not_turned_round_when_a_field_is_renam
     let after = before.replace("likes", "admires");
     // A server that deploys by itself may be of the previous version, and would turn them back.
     let datamodel = model(&after);
-    let by_itself = Deployment { keep_empty: true, ..Deployment::new(&datamodel, &after, SCHEMA) };
+    let by_itself = Deployment {
+        keep_empty: true,
+        ..Deployment::new(&datamodel, &after, SCHEMA)
+    };
     let refused = apply(&mut client, &by_itself, &|_| ()).await.unwrap_err();
     assert!(matches!(refused, MigrateError::DataLoss(_)), "{refused}");
-    assert!(refused.to_string().contains("would read these links the other way round"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("would read these links the other way round"),
+        "{refused}"
+    );
     deploy(&mut client, &after, &[], false).await.unwrap();
-    assert_eq!(links(&client, "\"B\" || \"A\"", "_Likes").await, "ab cb", "now the other one comes first");
-    assert_eq!(attempt(&mut client, &format!("# a comment\n{after}"), &[], false).await.unwrap(), []);
+    assert_eq!(
+        links(&client, "\"B\" || \"A\"", "_Likes").await,
+        "ab cb",
+        "now the other one comes first"
+    );
+    assert_eq!(
+        attempt(&mut client, &format!("# a comment\n{after}"), &[], false)
+            .await
+            .unwrap(),
+        []
+    );
 }

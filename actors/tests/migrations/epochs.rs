@@ -10,13 +10,20 @@ const FANS: &str = "type Fan { id: ID! @id name: String words: [String!]! of: [S
 /// The log's epoch, and whether everything up to now is forgotten in it.
 async fn epoch(client: &Client) -> (i64, bool) {
     run(client, "SELECT gom.stamp_changes()").await;
-    let row = client.query_one("SELECT epoch, oldest = position FROM gom.feed", &[]).await.unwrap();
+    let row = client
+        .query_one("SELECT epoch, oldest = position FROM gom.feed", &[])
+        .await
+        .unwrap();
     (row.get(0), row.get(1))
 }
 
 /// A Fan, so that a position is given.
 async fn fan(client: &Client, id: &str) {
-    run(client, &format!("INSERT INTO \"{SCHEMA}\".\"Fan\" (id) VALUES ('{id}')")).await;
+    run(
+        client,
+        &format!("INSERT INTO \"{SCHEMA}\".\"Fan\" (id) VALUES ('{id}')"),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -39,7 +46,10 @@ async fn a_table_that_had_lost_its_trigger_begins_a_new_epoch_when_it_has_one_ag
         fan(&client, &format!("perhaps unseen {number}")).await;
         run(&client, "SELECT gom.stamp_changes()").await;
         let steps = deploy(&mut client, FANS, &[], false).await.unwrap();
-        assert!(steps.last().unwrap().description.contains("new epoch"), "{loss}: {steps:#?}");
+        assert!(
+            steps.last().unwrap().description.contains("new epoch"),
+            "{loss}: {steps:#?}"
+        );
         let (after, all_forgotten) = epoch(&client).await;
         assert_ne!(before, after, "{loss}");
         assert!(all_forgotten, "{loss}");
@@ -50,9 +60,18 @@ async fn a_table_that_had_lost_its_trigger_begins_a_new_epoch_when_it_has_one_ag
 async fn renamed_tables_begin_a_new_epoch_because_the_log_has_their_changes_under_the_old_name() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
-    deploy(&mut client, "type Fan { id: ID! @id }", &[], false).await.unwrap();
+    deploy(&mut client, "type Fan { id: ID! @id }", &[], false)
+        .await
+        .unwrap();
     let (before, _) = epoch(&client).await;
-    deploy(&mut client, "type Fan @db(name: \"fans\") { id: ID! @id }", &["Fan=fans"], false).await.unwrap();
+    deploy(
+        &mut client,
+        "type Fan @db(name: \"fans\") { id: ID! @id }",
+        &["Fan=fans"],
+        false,
+    )
+    .await
+    .unwrap();
     assert_ne!(epoch(&client).await.0, before);
 }
 
@@ -68,8 +87,13 @@ async fn what_no_cursor_can_have_missed_begins_no_epoch() {
         ),
     )
     .await;
-    let steps = deploy(&mut client, "type Fan { id: ID! @id }", &[], false).await.unwrap();
-    assert!(!steps.iter().any(|step| step.description.contains("epoch")), "the first deployment: {steps:#?}");
+    let steps = deploy(&mut client, "type Fan { id: ID! @id }", &[], false)
+        .await
+        .unwrap();
+    assert!(
+        !steps.iter().any(|step| step.description.contains("epoch")),
+        "the first deployment: {steps:#?}"
+    );
     let (before, _) = epoch(&client).await;
     let models = [
         FANS,
@@ -92,11 +116,20 @@ async fn a_table_that_was_dropped_and_is_served_again_begins_a_new_epoch() {
     deploy(&mut client, FANS, &[], false).await.unwrap();
     fan(&client, "a").await;
     let (before, _) = epoch(&client).await;
-    deploy(&mut client, "type Shop { id: ID! @id }", &[], true).await.unwrap();
-    assert_eq!(epoch(&client).await.0, before, "nobody is served its changes");
+    deploy(&mut client, "type Shop { id: ID! @id }", &[], true)
+        .await
+        .unwrap();
+    assert_eq!(
+        epoch(&client).await.0,
+        before,
+        "nobody is served its changes"
+    );
     deploy(&mut client, FANS, &[], false).await.unwrap();
     let (after, all_forgotten) = epoch(&client).await;
-    assert_ne!(after, before, "a cursor of then would miss that its rows are gone");
+    assert_ne!(
+        after, before,
+        "a cursor of then would miss that its rows are gone"
+    );
     assert!(all_forgotten);
 }
 
@@ -106,6 +139,13 @@ async fn a_database_of_prismas_is_taken_over_without_a_step_for_its_epoch() {
     let mut client = database.connect().await;
     run(&client, PRISMA1).await;
     let steps = deploy(&mut client, SHOP, &[], false).await.unwrap();
-    assert!(steps.iter().any(|step| step.description.starts_with("log the changes of")));
-    assert!(!steps.iter().any(|step| step.description.contains("epoch")), "{steps:#?}");
+    assert!(
+        steps
+            .iter()
+            .any(|step| step.description.starts_with("log the changes of"))
+    );
+    assert!(
+        !steps.iter().any(|step| step.description.contains("epoch")),
+        "{steps:#?}"
+    );
 }

@@ -14,11 +14,20 @@ async fn tables_and_columns_of_others_in_a_prisma_database_forbid_no_deployment_
                    UPDATE \"Order\" SET memo = 'mine'").await;
     let plan = planned(&client, SHOP).await;
     let left_alone: Vec<String> = plan.left_alone.iter().map(ToString::to_string).collect();
-    assert_eq!(left_alone, ["the column `Order.memo`", "the table `report`"]);
+    assert_eq!(
+        left_alone,
+        ["the column `Order.memo`", "the table `report`"]
+    );
     deploy(&mut client, SHOP, &[], false).await.unwrap();
     let found = introspect(&client, SCHEMA).await.unwrap();
-    assert!(found.table("report").is_some() && found.table("Order").unwrap().column("memo").is_some());
-    assert_eq!(planned(&client, SHOP).await.left_alone.len(), 2, "they are still reported");
+    assert!(
+        found.table("report").is_some() && found.table("Order").unwrap().column("memo").is_some()
+    );
+    assert_eq!(
+        planned(&client, SHOP).await.left_alone.len(),
+        2,
+        "they are still reported"
+    );
 }
 
 #[tokio::test]
@@ -51,7 +60,16 @@ async fn what_a_datamodel_had_goes_with_it_and_the_rest_goes_only_when_asked() {
     };
     let error = apply(&mut client, &deployment, &|_| ()).await.unwrap_err();
     assert!(matches!(error, MigrateError::DataLoss(_)), "{error}");
-    apply(&mut client, &Deployment { allow_data_loss: true, ..deployment }, &|_| ()).await.unwrap();
+    apply(
+        &mut client,
+        &Deployment {
+            allow_data_loss: true,
+            ..deployment
+        },
+        &|_| (),
+    )
+    .await
+    .unwrap();
     let found = introspect(&client, SCHEMA).await.unwrap();
     assert!(found.table("mine").is_none() && found.table("A").unwrap().column("memo").is_none());
 }
@@ -65,8 +83,17 @@ async fn a_column_of_others_that_no_row_can_be_created_with_is_reported() {
     fill(&client, "ALTER TABLE \"A\" ADD COLUMN memo text NOT NULL").await;
     let left_alone = planned(&client, datamodel).await.left_alone;
     assert!(left_alone[0].forbids_rows, "{left_alone:?}");
-    assert!(left_alone[0].to_string().contains("no row can be created"), "{left_alone:?}");
-    assert!(verify(&client, &model(datamodel), SCHEMA).await.unwrap().is_empty(), "it is no difference");
+    assert!(
+        left_alone[0].to_string().contains("no row can be created"),
+        "{left_alone:?}"
+    );
+    assert!(
+        verify(&client, &model(datamodel), SCHEMA)
+            .await
+            .unwrap()
+            .is_empty(),
+        "it is no difference"
+    );
 }
 
 #[tokio::test]
@@ -85,8 +112,14 @@ async fn foreign_keys_of_others_outlive_a_change_of_an_ids_type_or_need_permissi
     let keys = "SELECT string_agg(pg_get_constraintdef(oid), '') FROM pg_constraint \
                 WHERE contype = 'f' AND conrelid = '\"default$default\".mine'::regclass";
     let key = text(&client, keys).await.unwrap();
-    deploy(&mut client, before, &[], false).await.expect("the types still agree");
-    assert_eq!(text(&client, keys).await.as_deref(), Some(key.as_str()), "the same key");
+    deploy(&mut client, before, &[], false)
+        .await
+        .expect("the types still agree");
+    assert_eq!(
+        text(&client, keys).await.as_deref(),
+        Some(key.as_str()),
+        "the same key"
+    );
 
     // A key that would not be the same.
     fill(
@@ -99,10 +132,20 @@ async fn foreign_keys_of_others_outlive_a_change_of_an_ids_type_or_need_permissi
     assert!(matches!(refused, MigrateError::DataLoss(_)), "{refused}");
 
     // Also without any row.
-    fill(&client, &format!("DELETE FROM mine; UPDATE \"A\" SET id = '{id}'")).await;
+    fill(
+        &client,
+        &format!("DELETE FROM mine; UPDATE \"A\" SET id = '{id}'"),
+    )
+    .await;
     let after = "type A { id: UUID! @id }";
-    let refused = attempt(&mut client, after, &[], false).await.unwrap_err().to_string();
-    assert!(refused.contains("a foreign key that is not in the datamodel is lost"), "{refused}");
+    let refused = attempt(&mut client, after, &[], false)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("a foreign key that is not in the datamodel is lost"),
+        "{refused}"
+    );
     deploy(&mut client, after, &[], true).await.unwrap();
     assert_eq!(text(&client, keys).await, None);
 }

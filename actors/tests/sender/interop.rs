@@ -32,13 +32,27 @@ async fn receive(messages: &[Value]) -> Vec<Value> {
     );
     let mut command = Command::new("node");
     command.arg(folder.join("receive.js")).kill_on_drop(true);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut input = child.stdin.take().unwrap();
-    input.write_all(Value::from(messages).to_string().as_bytes()).await.unwrap();
+    input
+        .write_all(Value::from(messages).to_string().as_bytes())
+        .await
+        .unwrap();
     drop(input);
-    let output = timeout(Duration::from_secs(60), child.wait_with_output()).await.expect("it ends").unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = timeout(Duration::from_secs(60), child.wait_with_output())
+        .await
+        .expect("it ends")
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -47,7 +61,9 @@ fn encrypted(private: &str, auth: &str, body: &[u8]) -> Value {
 }
 
 fn plaintext(answer: &Value) -> Vec<u8> {
-    STANDARD.decode(answer["plaintext"].as_str().expect("it was decrypted")).unwrap()
+    STANDARD
+        .decode(answer["plaintext"].as_str().expect("it was decrypted"))
+        .unwrap()
 }
 
 fn authorization(received: &Received) -> &str {
@@ -67,8 +83,11 @@ async fn the_message_of_the_rfc_and_one_of_ours_to_its_receiver_are_decrypted() 
     let ours = world.service.received_at("/push/rfc").remove(0).body;
     let theirs = URL_SAFE_NO_PAD.decode(RFC_MESSAGE).unwrap();
     assert_ne!(ours, theirs, "the salt is random");
-    let answers =
-        receive(&[encrypted(RFC_PRIVATE, RFC_AUTH, &theirs), encrypted(RFC_PRIVATE, RFC_AUTH, &ours)]).await;
+    let answers = receive(&[
+        encrypted(RFC_PRIVATE, RFC_AUTH, &theirs),
+        encrypted(RFC_PRIVATE, RFC_AUTH, &ours),
+    ])
+    .await;
     for answer in &answers {
         assert_eq!(plaintext(answer), RFC_PLAINTEXT.as_bytes());
     }
@@ -80,8 +99,10 @@ async fn messages_of_every_size_and_their_tokens_are_good() {
     let limit = world.sender.limit();
     // (`ece` encrypts no empty message, and none is sent.) The ends, and sizes between them that differ in every run.
     let mut sizes = vec![1, 2, 15, 16, 17, limit - 1, limit];
-    let mut seed =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let mut seed = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos() as u64;
     let mut random = move || {
         seed ^= seed << 13;
         seed ^= seed >> 7;
@@ -104,7 +125,11 @@ async fn messages_of_every_size_and_their_tokens_are_good() {
     for (receiver, _, path) in &sent {
         let received = world.service.received_at(path).remove(0);
         tokens.insert(authorization(&received).to_owned());
-        let mut it = encrypted(&receiver.pair.private_base64url().unwrap(), receiver.auth, &received.body);
+        let mut it = encrypted(
+            &receiver.pair.private_base64url().unwrap(),
+            receiver.auth,
+            &received.body,
+        );
         it["authorization"] = authorization(&received).into();
         it["audience"] = world.service.base_url().into();
         it["subject"] = CONTACT.into();
@@ -114,7 +139,11 @@ async fn messages_of_every_size_and_their_tokens_are_good() {
     let answers = receive(&asked).await;
     assert_eq!(answers.len(), sent.len());
     for (answer, (_, payload, _)) in answers.iter().zip(&sent) {
-        assert!(plaintext(answer) == *payload, "{} bytes came back otherwise", payload.len());
+        assert!(
+            plaintext(answer) == *payload,
+            "{} bytes came back otherwise",
+            payload.len()
+        );
         assert_eq!(answer["key"], world.keys.public_base64url());
         let lifetime = answer["lifetime"].as_i64().unwrap();
         assert!((11 * 3_600..=24 * 3_600).contains(&lifetime), "{lifetime}");

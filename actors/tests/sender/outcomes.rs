@@ -19,7 +19,10 @@ async fn outcome(world: &World, path: &str, behaviour: Behaviour) -> Outcome {
 async fn a_message_arrives_with_its_headers() {
     for http2 in [true, false] {
         let world = World::with(http2, |_| {});
-        let outcome = world.sender.send(&world.device("/push/one"), &message("hello")).await;
+        let outcome = world
+            .sender
+            .send(&world.device("/push/one"), &message("hello"))
+            .await;
         assert_eq!(outcome, Outcome::Delivered { status: 201 });
         let received = world.service.received_at("/push/one");
         assert_eq!(received.len(), 1);
@@ -42,16 +45,34 @@ async fn a_message_arrives_with_its_headers() {
 async fn every_answer_is_an_outcome() {
     let world = World::new();
     for status in [200, 201, 202, 204] {
-        let it = outcome(&world, &format!("/good/{status}"), Behaviour::status(status)).await;
+        let it = outcome(
+            &world,
+            &format!("/good/{status}"),
+            Behaviour::status(status),
+        )
+        .await;
         assert_eq!(it, Outcome::Delivered { status });
     }
     for status in [404, 410] {
-        let it = outcome(&world, &format!("/gone/{status}"), Behaviour::status(status)).await;
+        let it = outcome(
+            &world,
+            &format!("/gone/{status}"),
+            Behaviour::status(status),
+        )
+        .await;
         assert_eq!(it, Outcome::Gone { status });
     }
-    assert_eq!(outcome(&world, "/large", Behaviour::Limit(50)).await, Outcome::TooLarge);
+    assert_eq!(
+        outcome(&world, "/large", Behaviour::Limit(50)).await,
+        Outcome::TooLarge
+    );
     for status in [406, 408, 500, 502, 503] {
-        let it = outcome(&world, &format!("/later/{status}"), Behaviour::status(status)).await;
+        let it = outcome(
+            &world,
+            &format!("/later/{status}"),
+            Behaviour::status(status),
+        )
+        .await;
         assert!(
             matches!(it, Outcome::Later { status: Some(s), retry_after: None, .. } if s == status),
             "{it:?}"
@@ -68,21 +89,32 @@ async fn every_answer_is_an_outcome() {
     let refusal = Behaviour::answer(400, &[], "no such\r\nheader");
     assert_eq!(
         outcome(&world, "/refused", refusal).await,
-        Outcome::Refused { status: Some(400), reason: "400 Bad Request: no such header".into() }
+        Outcome::Refused {
+            status: Some(400),
+            reason: "400 Bad Request: no such header".into()
+        }
     );
 }
 
 #[tokio::test]
 async fn a_service_may_say_when_to_come_back() {
     let world = World::new();
-    let Outcome::Later { status: Some(429), retry_after, .. } =
-        outcome(&world, "/seconds", Behaviour::retry_after(17)).await
+    let Outcome::Later {
+        status: Some(429),
+        retry_after,
+        ..
+    } = outcome(&world, "/seconds", Behaviour::retry_after(17)).await
     else {
         panic!("later")
     };
     assert_eq!(retry_after, Some(Duration::from_secs(17)));
     let date = Behaviour::retry_at(SystemTime::now() + Duration::from_secs(100));
-    let Outcome::Later { status: Some(429), retry_after, .. } = outcome(&world, "/date", date).await else {
+    let Outcome::Later {
+        status: Some(429),
+        retry_after,
+        ..
+    } = outcome(&world, "/date", date).await
+    else {
         panic!("later")
     };
     let seconds = retry_after.unwrap().as_secs();
@@ -102,13 +134,21 @@ async fn without_an_answer_it_is_tried_later() {
         ] {
             let begun = Instant::now();
             let it = outcome(&world, path, behaviour).await;
-            let Outcome::Later { status: None, retry_after: None, reason } = it else {
+            let Outcome::Later {
+                status: None,
+                retry_after: None,
+                reason,
+            } = it
+            else {
                 panic!("{path}: {it:?}")
             };
             assert_eq!(reason, UNREACHED, "{path}");
             assert!(begun.elapsed() < TIMEOUT + Duration::from_secs(5), "{path}");
             // The next message is not hurt.
-            let next = world.sender.send(&world.device("/push/next"), &message("{}")).await;
+            let next = world
+                .sender
+                .send(&world.device("/push/next"), &message("{}"))
+                .await;
             assert_eq!(next, Outcome::Delivered { status: 201 }, "after {path}");
         }
         let slow = outcome(&world, "/slow/y", Behaviour::Slow(TIMEOUT / 4)).await;
@@ -122,16 +162,35 @@ async fn a_service_that_is_not_there_is_tried_later() {
     let device = world.device("/push/secret");
     drop(world.service);
     let it = world.sender.send(&device, &message("{}")).await;
-    let Outcome::Later { status: None, reason, .. } = it else { panic!("{it:?}") };
+    let Outcome::Later {
+        status: None,
+        reason,
+        ..
+    } = it
+    else {
+        panic!("{it:?}")
+    };
     assert_eq!(reason, UNREACHED);
 }
 
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_is_no_service() {
     let other = PushService::start();
-    let world = World::with(true, |options| options.ca_file = Some(other.ca_file().to_owned()));
-    let it = world.sender.send(&world.device("/push/one"), &message("{}")).await;
-    let Outcome::Later { status: None, reason, .. } = it else { panic!("{it:?}") };
+    let world = World::with(true, |options| {
+        options.ca_file = Some(other.ca_file().to_owned())
+    });
+    let it = world
+        .sender
+        .send(&world.device("/push/one"), &message("{}"))
+        .await;
+    let Outcome::Later {
+        status: None,
+        reason,
+        ..
+    } = it
+    else {
+        panic!("{it:?}")
+    };
     assert_eq!(reason, UNREACHED);
     assert_eq!(world.service.count(), 0);
 }
@@ -142,10 +201,20 @@ async fn connections_are_used_again() {
         let world = World::with(http2, |_| {});
         for number in 0..50 {
             // Answers with and without a text.
-            let path = if number % 2 == 0 { "/push/x".to_owned() } else { "/status/500/x".to_owned() };
-            world.sender.send(&world.device(&path), &message("{}")).await;
+            let path = if number % 2 == 0 {
+                "/push/x".to_owned()
+            } else {
+                "/status/500/x".to_owned()
+            };
+            world
+                .sender
+                .send(&world.device(&path), &message("{}"))
+                .await;
         }
-        assert_eq!((world.service.count(), world.service.connections()), (50, 1));
+        assert_eq!(
+            (world.service.count(), world.service.connections()),
+            (50, 1)
+        );
     }
 }
 
@@ -153,7 +222,11 @@ async fn connections_are_used_again() {
 async fn an_endless_answer_is_left() {
     let world = World::with(false, |_| {});
     let endless = Behaviour::answer(400, &[], &"no ".repeat(1_000_000));
-    let Outcome::Refused { status: Some(400), reason } = outcome(&world, "/long", endless).await else {
+    let Outcome::Refused {
+        status: Some(400),
+        reason,
+    } = outcome(&world, "/long", endless).await
+    else {
         panic!("refused")
     };
     assert!(reason.len() < 300, "{}", reason.len());
@@ -165,15 +238,30 @@ async fn what_cannot_be_sent_is_not_sent() {
     let device = world.device("/push/one");
     let limit = world.sender.limit();
     assert_eq!(limit, 3_052);
-    assert_eq!(world.sender.send(&device, &message(vec![b'x'; limit + 1])).await, Outcome::TooLarge);
+    assert_eq!(
+        world
+            .sender
+            .send(&device, &message(vec![b'x'; limit + 1]))
+            .await,
+        Outcome::TooLarge
+    );
     for topic in ["", "with space", "ünlike", &"x".repeat(33)] {
-        let message = Message { topic: Some(topic.to_owned()), ..message("{}") };
+        let message = Message {
+            topic: Some(topic.to_owned()),
+            ..message("{}")
+        };
         let it = world.sender.send(&device, &message).await;
-        assert!(matches!(it, Outcome::Refused { status: None, .. }), "{topic}: {it:?}");
+        assert!(
+            matches!(it, Outcome::Refused { status: None, .. }),
+            "{topic}: {it:?}"
+        );
     }
     assert_eq!(world.service.count(), 0);
     assert_eq!(
-        world.sender.send(&device, &message(vec![b'x'; limit])).await,
+        world
+            .sender
+            .send(&device, &message(vec![b'x'; limit]))
+            .await,
         Outcome::Delivered { status: 201 }
     );
 }

@@ -16,12 +16,23 @@ fn refused(outcome: &Outcome) -> bool {
 async fn f10_addresses_inside_are_not_connected_to() {
     let world = World::with(true, |options| options.inside.clear());
     let port = world.service.port();
-    for host in
-        ["localhost", "127.0.0.1", "127.1", "0x7f000001", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0"]
-    {
+    for host in [
+        "localhost",
+        "127.0.0.1",
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0",
+    ] {
         let url = format!("https://{host}:{port}/push/one");
         let device = Receiver::new().device(&url);
-        assert_eq!(world.sender.allows(&device.endpoint), Err(Unreachable::Inside), "{host}");
+        assert_eq!(
+            world.sender.allows(&device.endpoint),
+            Err(Unreachable::Inside),
+            "{host}"
+        );
         let outcome = world.sender.send(&device, &message("{}")).await;
         assert!(refused(&outcome), "{host}: {outcome:?}");
     }
@@ -30,18 +41,45 @@ async fn f10_addresses_inside_are_not_connected_to() {
 
 #[tokio::test]
 async fn f10_names_that_lead_inside_are_not_connected_to_and_look_like_names_that_do_not_exist() {
-    for address in ["127.0.0.1", "::1", "10.1.2.3", "169.254.169.254", "::ffff:127.0.0.1", "fd00:ec2::254"] {
+    for address in [
+        "127.0.0.1",
+        "::1",
+        "10.1.2.3",
+        "169.254.169.254",
+        "::ffff:127.0.0.1",
+        "fd00:ec2::254",
+    ] {
         let address: IpAddr = address.parse().unwrap();
         let world = World::with(true, |options| {
             options.inside.clear();
             options.names = Arc::new(Everywhere(vec![address], 0));
         });
-        let device = Receiver::new().device(&format!("https://push.test:{}/push/one", world.service.port()));
-        assert_eq!(world.sender.allows(&device.endpoint), Ok(()), "nothing is known of the name yet");
+        let device = Receiver::new().device(&format!(
+            "https://push.test:{}/push/one",
+            world.service.port()
+        ));
+        assert_eq!(
+            world.sender.allows(&device.endpoint),
+            Ok(()),
+            "nothing is known of the name yet"
+        );
         let outcome = world.sender.send(&device, &message("{}")).await;
-        let nowhere = World::with(true, |options| options.names = Arc::new(Everywhere(vec![], 0)));
-        assert_eq!(outcome, nowhere.sender.send(&device, &message("{}")).await, "{address}");
-        let Outcome::Later { status: None, reason, .. } = outcome else { panic!("{address}: {outcome:?}") };
+        let nowhere = World::with(true, |options| {
+            options.names = Arc::new(Everywhere(vec![], 0))
+        });
+        assert_eq!(
+            outcome,
+            nowhere.sender.send(&device, &message("{}")).await,
+            "{address}"
+        );
+        let Outcome::Later {
+            status: None,
+            reason,
+            ..
+        } = outcome
+        else {
+            panic!("{address}: {outcome:?}")
+        };
         assert_eq!(reason, "the push service cannot be reached", "{address}");
         assert_eq!(world.service.connections(), 0);
     }
@@ -51,9 +89,15 @@ async fn f10_names_that_lead_inside_are_not_connected_to_and_look_like_names_tha
 async fn f10_no_other_port_than_443_is_knocked_at() {
     let world = World::with(true, |options| options.any_port = false);
     let device = world.device("/push/one");
-    assert_eq!(world.sender.allows(&device.endpoint), Err(Unreachable::Port));
+    assert_eq!(
+        world.sender.allows(&device.endpoint),
+        Err(Unreachable::Port)
+    );
     let outcome = world.sender.send(&device, &message("{}")).await;
-    assert!(matches!(outcome, Outcome::Refused { status: None, .. }), "{outcome:?}");
+    assert!(
+        matches!(outcome, Outcome::Refused { status: None, .. }),
+        "{outcome:?}"
+    );
     assert_eq!(world.service.connections(), 0);
 }
 
@@ -61,8 +105,13 @@ async fn f10_no_other_port_than_443_is_knocked_at() {
 async fn f10_only_good_addresses_of_a_name_are_used() {
     // The first is inside and not granted; it would be tried first.
     let addresses = ["10.1.2.3", "127.0.0.1"].map(|address| address.parse().unwrap());
-    let world = World::with(true, |options| options.names = Arc::new(Everywhere(addresses.to_vec(), 0)));
-    let device = Receiver::new().device(&format!("https://push.test:{}/push/one", world.service.port()));
+    let world = World::with(true, |options| {
+        options.names = Arc::new(Everywhere(addresses.to_vec(), 0))
+    });
+    let device = Receiver::new().device(&format!(
+        "https://push.test:{}/push/one",
+        world.service.port()
+    ));
     let outcome = world.sender.send(&device, &message("{}")).await;
     assert_eq!(outcome, Outcome::Delivered { status: 201 });
 }
@@ -73,9 +122,18 @@ async fn redirects_are_not_followed() {
     let target = world.service.endpoint("/secret/inside");
     for status in [301, 302, 303, 307, 308] {
         let path = format!("/moved/{status}");
-        world.service.script(&path, [Behaviour::answer(status, &[("location", &target)], "")]);
-        let outcome = world.sender.send(&world.device(&path), &message("{}")).await;
-        assert!(matches!(outcome, Outcome::Refused { status: Some(s), .. } if s == status), "{outcome:?}");
+        world.service.script(
+            &path,
+            [Behaviour::answer(status, &[("location", &target)], "")],
+        );
+        let outcome = world
+            .sender
+            .send(&world.device(&path), &message("{}"))
+            .await;
+        assert!(
+            matches!(outcome, Outcome::Refused { status: Some(s), .. } if s == status),
+            "{outcome:?}"
+        );
     }
     assert_eq!(world.service.count(), 5);
     assert!(world.service.received_at("/secret/inside").is_empty());
@@ -92,11 +150,17 @@ async fn only_allowed_hosts_are_sent_to() {
         let device = Receiver::new().device(&format!("https://{host}:{port}/push/one"));
         world.sender.send(&device, &message("{}")).await
     };
-    assert_eq!(send("eu.push.test").await, Outcome::Delivered { status: 201 });
+    assert_eq!(
+        send("eu.push.test").await,
+        Outcome::Delivered { status: 201 }
+    );
     for host in ["push.test", "localhost", "127.0.0.1"] {
         let endpoint = Endpoint::parse(&format!("https://{host}:{port}/push/one")).unwrap();
         assert_eq!(world.sender.allows(&endpoint), Err(Unreachable::NotAllowed));
-        assert!(matches!(send(host).await, Outcome::Refused { status: None, .. }));
+        assert!(matches!(
+            send(host).await,
+            Outcome::Refused { status: None, .. }
+        ));
     }
     assert_eq!(world.service.count(), 1);
 }

@@ -24,12 +24,19 @@ impl World {
     }
 
     pub fn with(http2: bool, change: impl FnOnce(&mut SenderOptions)) -> Self {
-        let service = PushService::start_with(PushServiceOptions { http2, ..PushServiceOptions::default() });
+        let service = PushService::start_with(PushServiceOptions {
+            http2,
+            ..PushServiceOptions::default()
+        });
         let keys = VapidKeys::generate().unwrap();
         let mut options = options(&service);
         change(&mut options);
         let sender = Sender::new(options, keys.clone()).unwrap();
-        World { service, keys, sender }
+        World {
+            service,
+            keys,
+            sender,
+        }
     }
 
     pub fn device(&self, path: &str) -> Device {
@@ -57,7 +64,10 @@ pub struct Receiver {
 
 impl Receiver {
     pub fn new() -> Self {
-        Receiver { pair: VapidKeys::generate().unwrap(), auth: "BTBZMqHH6r4Tts7J_aSIgg" }
+        Receiver {
+            pair: VapidKeys::generate().unwrap(),
+            auth: "BTBZMqHH6r4Tts7J_aSIgg",
+        }
     }
 
     pub fn device(&self, endpoint: &str) -> Device {
@@ -89,7 +99,11 @@ impl Everywhere {
 
 impl Resolve for Everywhere {
     fn resolve(&self, _: Name) -> Resolving {
-        let found: Vec<SocketAddr> = self.0.iter().map(|address| SocketAddr::new(*address, self.1)).collect();
+        let found: Vec<SocketAddr> = self
+            .0
+            .iter()
+            .map(|address| SocketAddr::new(*address, self.1))
+            .collect();
         Box::pin(async move { Ok(Box::new(found.into_iter()) as Addrs) })
     }
 }

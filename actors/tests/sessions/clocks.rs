@@ -16,7 +16,11 @@ everywhere!(nodes_with_clocks_apart_keep_the_same_sessions,);
 const CALLS: u64 = 150;
 const SUBJECTS: [&str; 2] = ["auth0|ana", "auth0|bea"];
 /// Of each node, before the test's own clock.
-const APART: [Duration; 3] = [Duration::ZERO, Duration::from_secs(110), Duration::from_secs(220)];
+const APART: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_secs(110),
+    Duration::from_secs(220),
+];
 /// Between two calls: longer than clocks are apart, together with the time for which a previous half is good.
 const STEP: Duration = Duration::from_secs(300);
 
@@ -55,7 +59,10 @@ impl World {
         if session.signature == browser.half {
             return;
         }
-        let previous = session.previous.clone().expect("the half that the browser has is known");
+        let previous = session
+            .previous
+            .clone()
+            .expect("the half that the browser has is known");
         assert!(
             previous.signatures().any(|half| half == browser.half),
             "{previous:?} lacks {}",
@@ -71,7 +78,13 @@ impl World {
         if for_browser {
             self.request(id, node).await;
         }
-        let stale = node.resume(id).await.unwrap().expect("the session lives").signature.clone();
+        let stale = node
+            .resume(id)
+            .await
+            .unwrap()
+            .expect("the session lives")
+            .signature
+            .clone();
         let browser = self.open.get_mut(id.as_str()).unwrap();
         let issuer = Box::new(browser.issuer.clone());
         let refreshed = match for_browser {
@@ -85,7 +98,11 @@ impl World {
         if for_browser {
             browser.half.clone_from(&refreshed.session.signature);
         }
-        let kind = if for_browser { "refreshed for a browser" } else { "refreshed for a connection" };
+        let kind = if for_browser {
+            "refreshed for a browser"
+        } else {
+            "refreshed for a connection"
+        };
         *self.shares.entry(kind).or_default() += 1;
     }
 
@@ -99,7 +116,10 @@ impl World {
     async fn call(&mut self, dice: &mut Dice) {
         let (node, subject) = (dice.pick(&self.nodes).clone(), *dice.pick(&SUBJECTS));
         let of_subject = |world: &World| -> Vec<SessionId> {
-            let open = world.open.iter().filter(|(_, browser)| browser.subject == subject);
+            let open = world
+                .open
+                .iter()
+                .filter(|(_, browser)| browser.subject == subject);
             open.map(|(id, _)| SessionId::parse(id).unwrap()).collect()
         };
         let chosen = self.any(dice);
@@ -107,7 +127,15 @@ impl World {
             (0 | 1, _) | (_, None) => {
                 let id = node.open(login(subject), None).await.unwrap();
                 let (issuer, half) = (StrictIssuer::new(), "first-signature".to_owned());
-                self.open.insert(id.as_str().to_owned(), Browser { subject, issuer, half, exchanged: 0 });
+                self.open.insert(
+                    id.as_str().to_owned(),
+                    Browser {
+                        subject,
+                        issuer,
+                        half,
+                        exchanged: 0,
+                    },
+                );
             }
             (2 | 3, Some((id, node))) => self.refresh(&id, &node, true).await,
             (4 | 5, Some((id, node))) => self.refresh(&id, &node, false).await,
@@ -121,7 +149,10 @@ impl World {
                 assert_eq!(node.close_all(subject).await.unwrap(), ids.len() as u64);
                 self.close(ids);
             }
-            _ => assert_eq!(node.list(subject).await.unwrap().len(), of_subject(self).len()),
+            _ => assert_eq!(
+                node.list(subject).await.unwrap().len(),
+                of_subject(self).len()
+            ),
         }
     }
 
@@ -138,11 +169,16 @@ impl World {
 }
 
 async fn nodes_with_clocks_apart_keep_the_same_sessions(kind: Kind) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     let seed = asked("SESSIONS_SEED").unwrap_or(now.as_secs() * 1_000);
     println!("SESSIONS_SEED={seed}");
     let year = Duration::from_secs(365 * 24 * 3600);
-    let place = Place::with(kind, |options| (options.idle, options.absolute) = (year, year)).await;
+    let place = Place::with(kind, |options| {
+        (options.idle, options.absolute) = (year, year)
+    })
+    .await;
     let (mut nodes, mut clocks) = (Vec::new(), Vec::new());
     for apart in APART {
         let ahead = Ahead::default();
@@ -152,7 +188,12 @@ async fn nodes_with_clocks_apart_keep_the_same_sessions(kind: Kind) {
         nodes.push(connected(Sessions::start(options, &place.database).unwrap()).await);
         clocks.push(ahead);
     }
-    let mut world = World { nodes, open: BTreeMap::new(), closed: Vec::new(), shares: BTreeMap::new() };
+    let mut world = World {
+        nodes,
+        open: BTreeMap::new(),
+        closed: Vec::new(),
+        shares: BTreeMap::new(),
+    };
     let dice = &mut Dice::new(seed);
     let calls = asked("PROPTEST_CASES").map_or(CALLS, |cases| cases.max(CALLS));
     for number in 0..calls {
@@ -164,5 +205,9 @@ async fn nodes_with_clocks_apart_keep_the_same_sessions(kind: Kind) {
     }
     world.check().await;
     println!("{:?}", world.shares);
-    assert!(world.shares.len() == 3 && world.shares.values().all(|count| *count > 3), "{:?}", world.shares);
+    assert!(
+        world.shares.len() == 3 && world.shares.values().all(|count| *count > 3),
+        "{:?}",
+        world.shares
+    );
 }

@@ -19,7 +19,9 @@ use std::time::{Duration, SystemTime};
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::migrations::migrate_system;
 use gom_actors::secret::SecretText;
-use gom_actors::sessions::{Clock, NewSession, SessionId, SessionOptions, SessionStoreChoice, Sessions};
+use gom_actors::sessions::{
+    Clock, NewSession, SessionId, SessionOptions, SessionStoreChoice, Sessions,
+};
 use gom_test_support::{TestDatabase, TestRedis, eventually};
 
 /// Where sessions are kept, in a test.
@@ -44,12 +46,17 @@ pub struct Ahead(Arc<AtomicU64>);
 
 impl Ahead {
     pub fn by(&self, further: Duration) {
-        self.0.fetch_add(u64::try_from(further.as_millis()).unwrap(), Ordering::SeqCst);
+        self.0.fetch_add(
+            u64::try_from(further.as_millis()).unwrap(),
+            Ordering::SeqCst,
+        );
     }
 
     pub fn clock(&self) -> Clock {
         let ahead = Arc::clone(&self.0);
-        Clock::from_fn(move || SystemTime::now() + Duration::from_millis(ahead.load(Ordering::SeqCst)))
+        Clock::from_fn(move || {
+            SystemTime::now() + Duration::from_millis(ahead.load(Ordering::SeqCst))
+        })
     }
 }
 
@@ -71,7 +78,11 @@ impl Place {
     /// An hour unused, a day at most.
     pub async fn with(kind: Kind, change: impl FnOnce(&mut SessionOptions)) -> Place {
         let redis = (kind == Kind::Redis).then(TestRedis::start);
-        let postgres = if kind == Kind::Postgres { Some(database().await) } else { None };
+        let postgres = if kind == Kind::Postgres {
+            Some(database().await)
+        } else {
+            None
+        };
         let store = match &redis {
             Some(redis) => SessionStoreChoice::Redis(redis.options()),
             None => SessionStoreChoice::Postgres,
@@ -82,7 +93,14 @@ impl Place {
         change(&mut options);
         let database = started(postgres.as_ref());
         let sessions = connected(Sessions::start(options.clone(), &database).unwrap()).await;
-        Place { sessions, database, options, ahead, redis, postgres }
+        Place {
+            sessions,
+            database,
+            options,
+            ahead,
+            redis,
+            postgres,
+        }
     }
 
     /// As on another node: nothing is shared but the store.
@@ -94,7 +112,8 @@ impl Place {
 /// Waits until the store is there for reads and for writes, which have connections of their own.
 pub async fn connected(sessions: Sessions) -> Sessions {
     let nobody = SessionId::new();
-    let there = async || sessions.resume(&nobody).await.is_ok() && sessions.close(&nobody).await.is_ok();
+    let there =
+        async || sessions.resume(&nobody).await.is_ok() && sessions.close(&nobody).await.is_ok();
     eventually("the store is connected", there).await;
     sessions
 }

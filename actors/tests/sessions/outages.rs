@@ -19,15 +19,26 @@ const PROMISE: Duration = Duration::from_secs(2);
 /// Every call is refused as unavailable, in time.
 async fn refuses_everything(sessions: &Sessions, id: &SessionId) {
     let refusal = |answer: Result<(), SessionError>, began: Instant, what: &str| {
-        assert!(matches!(answer, Err(SessionError::Unavailable { .. })), "{what}: {answer:?}");
-        assert!(began.elapsed() < PROMISE, "{what}: after {:?}", began.elapsed());
+        assert!(
+            matches!(answer, Err(SessionError::Unavailable { .. })),
+            "{what}: {answer:?}"
+        );
+        assert!(
+            began.elapsed() < PROMISE,
+            "{what}: after {:?}",
+            began.elapsed()
+        );
     };
     let issuer = Issuer::default();
     let now = Instant::now;
     let began = now();
     refusal(sessions.resume(id).await.map(drop), began, "resume");
     let began = now();
-    refusal(sessions.open(login("b"), None).await.map(drop), began, "open");
+    refusal(
+        sessions.open(login("b"), None).await.map(drop),
+        began,
+        "open",
+    );
     let began = now();
     refusal(sessions.close(id).await, began, "close");
     let began = now();
@@ -35,7 +46,14 @@ async fn refuses_everything(sessions: &Sessions, id: &SessionId) {
     let began = now();
     refusal(sessions.list("a").await.map(drop), began, "list");
     let began = now();
-    refusal(issuer.refresh(sessions, id, "first-signature").await.map(drop), began, "refresh");
+    refusal(
+        issuer
+            .refresh(sessions, id, "first-signature")
+            .await
+            .map(drop),
+        began,
+        "refresh",
+    );
     let began = now();
     for answer in futures::future::join_all((0..500).map(|_| sessions.resume(id))).await {
         refusal(answer.map(drop), began, "one of 500");
@@ -110,8 +128,14 @@ async fn a_rotated_token_is_kept_as_soon_as_the_store_is_back() {
         issuer.is_asked().await;
         redis.kill();
     };
-    let (refused, ()) = futures::join!(issuer.refresh(&place.sessions, &id, "first-signature"), killing);
-    assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
+    let (refused, ()) = futures::join!(
+        issuer.refresh(&place.sessions, &id, "first-signature"),
+        killing
+    );
+    assert!(
+        matches!(refused, Err(SessionError::Unavailable { .. })),
+        "{refused:?}"
+    );
     redis.restart();
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -119,13 +143,19 @@ async fn a_rotated_token_is_kept_as_soon_as_the_store_is_back() {
         if let Ok(Some(session)) = &session
             && session.signature == "signature-1"
         {
-            assert_eq!(session.refresh_token.as_ref().unwrap().expose(), "first-refresh-token+");
+            assert_eq!(
+                session.refresh_token.as_ref().unwrap().expose(),
+                "first-refresh-token+"
+            );
             break;
         }
         assert!(Instant::now() < deadline, "{session:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let late = issuer.refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    let late = issuer
+        .refresh(&place.sessions, &id, "first-signature")
+        .await
+        .unwrap();
     assert_eq!(late.head, "head-1");
     assert_eq!(issuer.asked(), 1);
 }
@@ -134,7 +164,10 @@ async fn a_rotated_token_is_kept_as_soon_as_the_store_is_back() {
 #[actix::test]
 async fn without_redis_from_the_start_all_is_refused_in_time() {
     let hour = Duration::from_secs(3600);
-    for redis in [RedisOptions::new("127.0.0.1", 1), RedisOptions::new("192.0.2.254", 6379)] {
+    for redis in [
+        RedisOptions::new("127.0.0.1", 1),
+        RedisOptions::new("192.0.2.254", 6379),
+    ] {
         let options = SessionOptions::new(hour, hour, SessionStoreChoice::Redis(redis));
         let sessions = Sessions::start(options, &started(None)).unwrap();
         refuses_everything(&sessions, &SessionId::new()).await;
@@ -167,7 +200,8 @@ async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nobody_is_l
     let mut client = cluster.connect().await;
     migrate_system(&mut client).await.unwrap();
     drop(client);
-    let database = gom_actors::database::Database::start(DatabaseOptions::new(cluster.config())).unwrap();
+    let database =
+        gom_actors::database::Database::start(DatabaseOptions::new(cluster.config())).unwrap();
     let hour = Duration::from_secs(3600);
     let options = SessionOptions::new(hour, hour, SessionStoreChoice::Postgres);
     let sessions = connected(Sessions::start(options, &database).unwrap()).await;
@@ -193,17 +227,29 @@ async fn a_redis_that_is_full_or_read_only_is_not_ready_and_its_sessions_are_sti
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let condition = || place.sessions.status().condition;
     for (broken, mended) in [
-        (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
-        (["REPLICAOF", "127.0.0.1", "1", ""], ["REPLICAOF", "NO", "ONE", ""]),
+        (
+            ["CONFIG", "SET", "maxmemory", "1"],
+            ["CONFIG", "SET", "maxmemory", "0"],
+        ),
+        (
+            ["REPLICAOF", "127.0.0.1", "1", ""],
+            ["REPLICAOF", "NO", "ONE", ""],
+        ),
     ] {
         for (words, expected) in [(broken, Condition::Down), (mended, Condition::Ready)] {
             let mut command = ::redis::cmd(words[0]);
-            words[1..].iter().filter(|word| !word.is_empty()).for_each(|word| {
-                command.arg(*word);
-            });
+            words[1..]
+                .iter()
+                .filter(|word| !word.is_empty())
+                .for_each(|word| {
+                    command.arg(*word);
+                });
             command.exec_async(&mut connection).await.unwrap();
             eventually("the look has found it", async || condition() == expected).await;
-            assert!(place.sessions.resume(&id).await.unwrap().is_some(), "{words:?}");
+            assert!(
+                place.sessions.resume(&id).await.unwrap().is_some(),
+                "{words:?}"
+            );
         }
     }
     place.sessions.open(login("a"), None).await.unwrap();

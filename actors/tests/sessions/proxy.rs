@@ -67,8 +67,13 @@ impl Proxy {
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let proxy = Proxy::start(Store::Postgres(folder.join(format!(".s.PGSQL.{port}")))).await;
         let mut through = Config::new();
-        through.host("127.0.0.1").port(proxy.port).ssl_mode(SslMode::Disable);
-        through.user(config.get_user().unwrap()).dbname(config.get_dbname().unwrap());
+        through
+            .host("127.0.0.1")
+            .port(proxy.port)
+            .ssl_mode(SslMode::Disable);
+        through
+            .user(config.get_user().unwrap())
+            .dbname(config.get_dbname().unwrap());
         if let Some(password) = config.get_password() {
             through.password(password);
         }
@@ -77,7 +82,10 @@ impl Proxy {
 
     async fn start(store: Store) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, plan) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(None)));
+        let (port, plan) = (
+            listener.local_addr().unwrap().port(),
+            Arc::new(Mutex::new(None)),
+        );
         let of_all = Arc::clone(&plan);
         let serving = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -91,14 +99,24 @@ impl Proxy {
                         }
                         Store::Postgres(socket) => {
                             let server = UnixStream::connect(socket).await.unwrap();
-                            relay(client, server, Postgres::default().commands(), postgres_refusal(), plan)
-                                .await
+                            relay(
+                                client,
+                                server,
+                                Postgres::default().commands(),
+                                postgres_refusal(),
+                                plan,
+                            )
+                            .await
                         }
                     };
                 });
             }
         });
-        Proxy { port, plan, serving }
+        Proxy {
+            port,
+            plan,
+            serving,
+        }
     }
 
     pub fn fail(&self, plan: Plan) {
@@ -107,14 +125,22 @@ impl Proxy {
 
     /// Lets nothing fail any more; how many of the failures have not come.
     pub fn mend(&self) -> usize {
-        self.plan.lock().unwrap().take().map_or(0, |plan| plan.times)
+        self.plan
+            .lock()
+            .unwrap()
+            .take()
+            .map_or(0, |plan| plan.times)
     }
 }
 
 fn decide(plan: &Mutex<Option<Plan>>, command: &[u8]) -> Option<Failure> {
     let mut plan = plan.lock().unwrap();
     let plan = plan.as_mut()?;
-    let names = |name: &String| command.windows(name.len()).any(|part| part == name.as_bytes());
+    let names = |name: &String| {
+        command
+            .windows(name.len())
+            .any(|part| part == name.as_bytes())
+    };
     if plan.times == 0 || !plan.about.iter().any(names) {
         return None;
     }
@@ -134,7 +160,8 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
     refusal: Vec<u8>,
     plan: Arc<Mutex<Option<Plan>>>,
 ) -> io::Result<()> {
-    let (mut asked, mut from_client, mut from_server) = (Vec::new(), vec![0; 65_536], vec![0; 65_536]);
+    let (mut asked, mut from_client, mut from_server) =
+        (Vec::new(), vec![0; 65_536], vec![0; 65_536]);
     let mut ends_with_answer = false;
     loop {
         tokio::select! {
@@ -178,7 +205,13 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
 fn redis_command(bytes: &[u8]) -> Option<usize> {
     let line = |from: usize| -> Option<(usize, usize)> {
         let end = from + bytes[from..].windows(2).position(|pair| pair == b"\r\n")?;
-        Some((std::str::from_utf8(&bytes[from + 1..end]).unwrap().parse().unwrap(), end + 2))
+        Some((
+            std::str::from_utf8(&bytes[from + 1..end])
+                .unwrap()
+                .parse()
+                .unwrap(),
+            end + 2,
+        ))
     };
     let (parts, mut at) = line(0).filter(|_| bytes[0] == b'*')?;
     for _ in 0..parts {

@@ -48,11 +48,17 @@ pub struct Issuer {
 
 impl Issuer {
     pub fn slow(milliseconds: u64) -> Self {
-        Issuer { delay: Duration::from_millis(milliseconds), ..Issuer::default() }
+        Issuer {
+            delay: Duration::from_millis(milliseconds),
+            ..Issuer::default()
+        }
     }
 
     fn failing(failure: RefreshFailure) -> Self {
-        Issuer { fails: Some(failure), ..Issuer::default() }
+        Issuer {
+            fails: Some(failure),
+            ..Issuer::default()
+        }
     }
 
     pub fn asked(&self) -> usize {
@@ -75,7 +81,10 @@ impl Issuer {
 }
 
 impl Refresher for Issuer {
-    fn refresh(self: Box<Self>, token: String) -> BoxFuture<'static, Result<Renewed, RefreshFailure>> {
+    fn refresh(
+        self: Box<Self>,
+        token: String,
+    ) -> BoxFuture<'static, Result<Renewed, RefreshFailure>> {
         async move {
             let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
             tokio::time::sleep(self.delay).await;
@@ -119,18 +128,33 @@ async fn the_next_refresh_uses_the_rotated_token(kind: Kind) {
     let place = Place::of(kind).await;
     let issuer = Issuer::default();
     let id = place.sessions.open(login("a"), None).await.unwrap();
-    issuer.refresh(&place.sessions, &id, "first-signature").await.unwrap();
-    let refreshed = issuer.refresh(&place.another().await, &id, "signature-1").await.unwrap();
+    issuer
+        .refresh(&place.sessions, &id, "first-signature")
+        .await
+        .unwrap();
+    let refreshed = issuer
+        .refresh(&place.another().await, &id, "signature-1")
+        .await
+        .unwrap();
     assert_eq!(refreshed.head, "head-2");
-    assert_eq!(token_of(&place.sessions, &id).await, "first-refresh-token++");
+    assert_eq!(
+        token_of(&place.sessions, &id).await,
+        "first-refresh-token++"
+    );
     assert_eq!(issuer.asked(), 2);
 }
 
 async fn an_issuer_without_rotation_keeps_the_old_token(kind: Kind) {
     let place = Place::of(kind).await;
-    let issuer = Issuer { keeps: true, ..Issuer::default() };
+    let issuer = Issuer {
+        keeps: true,
+        ..Issuer::default()
+    };
     let id = place.sessions.open(login("a"), None).await.unwrap();
-    issuer.refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    issuer
+        .refresh(&place.sessions, &id, "first-signature")
+        .await
+        .unwrap();
     assert_eq!(token_of(&place.sessions, &id).await, "first-refresh-token");
 }
 
@@ -138,18 +162,37 @@ async fn a_late_request_with_the_old_token_gets_the_new_one_for_a_while(kind: Ki
     let place = Place::of(kind).await;
     let issuer = Issuer::default();
     let id = place.sessions.open(login("a"), None).await.unwrap();
-    issuer.refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    issuer
+        .refresh(&place.sessions, &id, "first-signature")
+        .await
+        .unwrap();
     let another = place.another().await;
-    let late = issuer.refresh(&another, &id, "first-signature").await.unwrap();
+    let late = issuer
+        .refresh(&another, &id, "first-signature")
+        .await
+        .unwrap();
     assert_eq!(late.head, "head-1");
-    let previous = another.resume(&id).await.unwrap().unwrap().previous.clone().unwrap();
-    assert_eq!((previous.signature.as_str(), previous.head.as_str()), ("first-signature", "head-1"));
+    let previous = another
+        .resume(&id)
+        .await
+        .unwrap()
+        .unwrap()
+        .previous
+        .clone()
+        .unwrap();
+    assert_eq!(
+        (previous.signature.as_str(), previous.head.as_str()),
+        ("first-signature", "head-1")
+    );
 
     place.ahead.by(Duration::from_secs(61));
     assert_eq!(another.resume(&id).await.unwrap().unwrap().previous, None);
     let too_late = issuer.refresh(&another, &id, "first-signature").await;
     assert_eq!(too_late.unwrap_err(), SessionError::Gone);
-    assert!(another.resume(&id).await.unwrap().is_some(), "the session itself lives");
+    assert!(
+        another.resume(&id).await.unwrap().is_some(),
+        "the session itself lives"
+    );
     assert_eq!(issuer.asked(), 1);
 }
 
@@ -158,26 +201,51 @@ async fn a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has(kind:
     let (sessions, issuer) = (&place.sessions, Issuer::default());
     let id = sessions.open(login("a"), None).await.unwrap();
     for stale in ["first-signature", "signature-1", "signature-2"] {
-        sessions.refresh_for_connection(&id, stale, Box::new(issuer.clone())).await.unwrap();
+        sessions
+            .refresh_for_connection(&id, stale, Box::new(issuer.clone()))
+            .await
+            .unwrap();
         place.ahead.by(Duration::from_secs(300));
     }
     let session = place.another().await.resume(&id).await.unwrap().unwrap();
     let previous = session.previous.clone().unwrap();
-    assert_eq!((session.signature.as_str(), previous.head.as_str()), ("signature-3", "head-3"));
-    assert_eq!(previous.signature, "first-signature", "which the browser still has");
+    assert_eq!(
+        (session.signature.as_str(), previous.head.as_str()),
+        ("signature-3", "head-3")
+    );
+    assert_eq!(
+        previous.signature, "first-signature",
+        "which the browser still has"
+    );
     // Refreshed again by the browser's request, of several that have set out with the same half.
     let refreshed = issuer.refresh(sessions, &id, "signature-3").await.unwrap();
-    assert_eq!(refreshed.session.previous.as_ref().unwrap().signature, "first-signature");
+    assert_eq!(
+        refreshed.session.previous.as_ref().unwrap().signature,
+        "first-signature"
+    );
     place.ahead.by(Duration::from_secs(61));
     assert_eq!(sessions.resume(&id).await.unwrap().unwrap().previous, None);
 
     // Given the newer half, the browser has it a minute later.
-    sessions.refresh_for_connection(&id, "signature-4", Box::new(issuer.clone())).await.unwrap();
+    sessions
+        .refresh_for_connection(&id, "signature-4", Box::new(issuer.clone()))
+        .await
+        .unwrap();
     let session = sessions.resume(&id).await.unwrap().unwrap();
     assert!(sessions.heard(&id, &session).await);
     place.ahead.by(Duration::from_secs(59));
-    let previous = sessions.resume(&id).await.unwrap().unwrap().previous.clone().unwrap();
-    assert_eq!((previous.signature.as_str(), previous.head.as_str()), ("signature-4", "head-5"));
+    let previous = sessions
+        .resume(&id)
+        .await
+        .unwrap()
+        .unwrap()
+        .previous
+        .clone()
+        .unwrap();
+    assert_eq!(
+        (previous.signature.as_str(), previous.head.as_str()),
+        ("signature-4", "head-5")
+    );
     place.ahead.by(Duration::from_secs(2));
     assert_eq!(sessions.resume(&id).await.unwrap().unwrap().previous, None);
 }
@@ -186,13 +254,25 @@ async fn a_half_that_a_renewal_has_overtaken_is_not_given_to_the_browser(kind: K
     let place = Place::of(kind).await;
     let (sessions, issuer) = (&place.sessions, Issuer::default());
     let id = sessions.open(login("a"), None).await.unwrap();
-    sessions.refresh_for_connection(&id, "first-signature", Box::new(issuer.clone())).await.unwrap();
+    sessions
+        .refresh_for_connection(&id, "first-signature", Box::new(issuer.clone()))
+        .await
+        .unwrap();
     let read = sessions.resume(&id).await.unwrap().unwrap();
-    sessions.refresh_for_connection(&id, "signature-1", Box::new(issuer.clone())).await.unwrap();
-    assert!(!sessions.heard(&id, &read).await, "head-1 is worth nothing any more");
+    sessions
+        .refresh_for_connection(&id, "signature-1", Box::new(issuer.clone()))
+        .await
+        .unwrap();
+    assert!(
+        !sessions.heard(&id, &read).await,
+        "head-1 is worth nothing any more"
+    );
     let now = place.another().await.resume(&id).await.unwrap().unwrap();
     let previous = now.previous.as_ref().unwrap();
-    assert_eq!((previous.signature.as_str(), previous.head.as_str()), ("first-signature", "head-2"));
+    assert_eq!(
+        (previous.signature.as_str(), previous.head.as_str()),
+        ("first-signature", "head-2")
+    );
     // Of two requests that bring the old half, both may have the new one.
     assert!(sessions.heard(&id, &now).await);
     assert!(sessions.heard(&id, &now).await);
@@ -202,7 +282,10 @@ async fn a_half_that_was_given_while_the_issuer_is_asked_stays_good(kind: Kind) 
     let place = Place::of(kind).await;
     let sessions = &place.sessions;
     let id = sessions.open(login("a"), None).await.unwrap();
-    sessions.refresh_for_connection(&id, "first-signature", Box::new(Issuer::default())).await.unwrap();
+    sessions
+        .refresh_for_connection(&id, "first-signature", Box::new(Issuer::default()))
+        .await
+        .unwrap();
     let read = sessions.resume(&id).await.unwrap().unwrap();
     let slow = Issuer::slow(1_000);
     let hearing = async {
@@ -212,16 +295,30 @@ async fn a_half_that_was_given_while_the_issuer_is_asked_stays_good(kind: Kind) 
     let renewing = sessions.refresh_for_connection(&id, "signature-1", Box::new(slow.clone()));
     let (renewed, ()) = futures::join!(renewing, hearing);
     renewed.unwrap();
-    let previous = sessions.resume(&id).await.unwrap().unwrap().previous.clone().unwrap();
+    let previous = sessions
+        .resume(&id)
+        .await
+        .unwrap()
+        .unwrap()
+        .previous
+        .clone()
+        .unwrap();
     let halves: Vec<&str> = previous.signatures().collect();
-    assert_eq!(halves, ["signature-1", "first-signature"], "the browser has one of these");
+    assert_eq!(
+        halves,
+        ["signature-1", "first-signature"],
+        "the browser has one of these"
+    );
 }
 
 async fn a_half_whose_giving_cannot_be_stored_is_not_given(kind: Kind) {
     let mut place = Place::of(kind).await;
     let (sessions, issuer) = (place.sessions.clone(), Issuer::default());
     let id = sessions.open(login("a"), None).await.unwrap();
-    sessions.refresh_for_connection(&id, "first-signature", Box::new(issuer.clone())).await.unwrap();
+    sessions
+        .refresh_for_connection(&id, "first-signature", Box::new(issuer.clone()))
+        .await
+        .unwrap();
     let read = sessions.resume(&id).await.unwrap().unwrap();
     match (&mut place.redis, &place.postgres) {
         (Some(redis), _) => {
@@ -245,9 +342,13 @@ async fn a_stranger_s_token_is_refused_and_closes_nothing(kind: Kind) {
     let place = Place::of(kind).await;
     let issuer = Issuer::default();
     let id = place.sessions.open(login("a"), None).await.unwrap();
-    let refused = issuer.refresh(&place.sessions, &id, "another-signature").await;
+    let refused = issuer
+        .refresh(&place.sessions, &id, "another-signature")
+        .await;
     assert_eq!(refused.unwrap_err(), SessionError::Gone);
-    let refused = issuer.refresh(&place.sessions, &SessionId::new(), "first-signature").await;
+    let refused = issuer
+        .refresh(&place.sessions, &SessionId::new(), "first-signature")
+        .await;
     assert_eq!(refused.unwrap_err(), SessionError::Gone);
     assert!(place.sessions.resume(&id).await.unwrap().is_some());
     assert_eq!(issuer.asked(), 0);
@@ -269,15 +370,26 @@ async fn that_a_session_was_refused_is_reported_however_late_the_issuer_says_so(
     let patience = Duration::from_secs(1);
     let place = Place::with(kind, |options| options.refresh_patience = patience).await;
     let (report, mut reported) = unbounded_channel();
-    place.sessions.on_refused(move |refused| drop(report.send(refused)));
+    place
+        .sessions
+        .on_refused(move |refused| drop(report.send(refused)));
     for delay in [0, 1_400] {
         let id = place.sessions.open(login("a"), None).await.unwrap();
-        let issuer =
-            Issuer { delay: Duration::from_millis(delay), ..Issuer::failing(RefreshFailure::Rejected) };
+        let issuer = Issuer {
+            delay: Duration::from_millis(delay),
+            ..Issuer::failing(RefreshFailure::Rejected)
+        };
         let asking = (0..3).map(|_| issuer.refresh(&place.sessions, &id, "first-signature"));
         assert!(join_all(asking).await.iter().all(Result::is_err));
-        let refused = timeout(Duration::from_secs(60), reported.recv()).await.unwrap().unwrap();
-        assert_eq!((&refused.id, refused.subject.as_str()), (&id, "a"), "{delay}");
+        let refused = timeout(Duration::from_secs(60), reported.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (&refused.id, refused.subject.as_str()),
+            (&id, "a"),
+            "{delay}"
+        );
         assert_eq!(refused.has_ended().await, Ok(true), "{delay}");
     }
     assert!(reported.is_empty(), "once for each session");
@@ -287,21 +399,42 @@ async fn an_issuer_that_does_not_answer_closes_nothing(kind: Kind) {
     let place = Place::of(kind).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
     let issuer = Issuer::failing(RefreshFailure::Unavailable);
-    let refused = issuer.refresh(&place.sessions, &id, "first-signature").await;
-    assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
+    let refused = issuer
+        .refresh(&place.sessions, &id, "first-signature")
+        .await;
+    assert!(
+        matches!(refused, Err(SessionError::Unavailable { .. })),
+        "{refused:?}"
+    );
     // At once again, from another node, and this time it answers.
     let began = Instant::now();
-    Issuer::default().refresh(&place.another().await, &id, "first-signature").await.unwrap();
-    assert!(began.elapsed() < Duration::from_secs(10), "the lock was given back");
+    Issuer::default()
+        .refresh(&place.another().await, &id, "first-signature")
+        .await
+        .unwrap();
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "the lock was given back"
+    );
 }
 
 async fn an_issuer_that_takes_too_long_is_given_up(kind: Kind) {
     let patience = Duration::from_millis(300);
     let place = Place::with(kind, |options| options.refresh_patience = patience).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
-    let refused = Issuer::slow(60_000).refresh(&place.sessions, &id, "first-signature").await;
-    assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
-    let again = async || Issuer::default().refresh(&place.sessions, &id, "first-signature").await.is_ok();
+    let refused = Issuer::slow(60_000)
+        .refresh(&place.sessions, &id, "first-signature")
+        .await;
+    assert!(
+        matches!(refused, Err(SessionError::Unavailable { .. })),
+        "{refused:?}"
+    );
+    let again = async || {
+        Issuer::default()
+            .refresh(&place.sessions, &id, "first-signature")
+            .await
+            .is_ok()
+    };
     eventually("another attempt is made", again).await;
 }
 
@@ -310,10 +443,20 @@ async fn what_an_issuer_answers_late_is_kept(kind: Kind) {
     let place = Place::with(kind, |options| options.refresh_patience = patience).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
     let issuer = Issuer::slow(1_400);
-    let refused = issuer.refresh(&place.sessions, &id, "first-signature").await;
-    assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
+    let refused = issuer
+        .refresh(&place.sessions, &id, "first-signature")
+        .await;
+    assert!(
+        matches!(refused, Err(SessionError::Unavailable { .. })),
+        "{refused:?}"
+    );
     let another = place.another().await;
-    let refreshed = async || issuer.refresh(&another, &id, "first-signature").await.is_ok();
+    let refreshed = async || {
+        issuer
+            .refresh(&another, &id, "first-signature")
+            .await
+            .is_ok()
+    };
     eventually("the late answer is found", refreshed).await;
     assert_eq!(token_of(&another, &id).await, "first-refresh-token+");
     assert_eq!(issuer.asked(), 1, "the refresh token was spent once");
@@ -330,16 +473,30 @@ async fn a_renewed_session_that_cannot_be_stored_stays_locked_until_it_is() {
         issuer.is_asked().await;
         let transaction = client.transaction().await.unwrap();
         transaction
-            .execute("SELECT FROM gom.session WHERE id = $1 FOR UPDATE", &[&id.as_str()])
+            .execute(
+                "SELECT FROM gom.session WHERE id = $1 FOR UPDATE",
+                &[&id.as_str()],
+            )
             .await
             .unwrap();
         // The attempt to store it has failed by then, and the next one has not begun or waits.
         tokio::time::sleep(Duration::from_millis(800)).await;
         transaction.rollback().await.unwrap();
     };
-    let (refused, ()) = futures::join!(issuer.refresh(&place.sessions, &id, "first-signature"), blocking);
-    assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
-    let refreshed = async || issuer.refresh(&another, &id, "first-signature").await.is_ok();
+    let (refused, ()) = futures::join!(
+        issuer.refresh(&place.sessions, &id, "first-signature"),
+        blocking
+    );
+    assert!(
+        matches!(refused, Err(SessionError::Unavailable { .. })),
+        "{refused:?}"
+    );
+    let refreshed = async || {
+        issuer
+            .refresh(&another, &id, "first-signature")
+            .await
+            .is_ok()
+    };
     eventually("another node finds it renewed", refreshed).await;
     assert_eq!(issuer.asked(), 1);
     assert_eq!(token_of(&another, &id).await, "first-refresh-token+");
@@ -348,20 +505,34 @@ async fn a_renewed_session_that_cannot_be_stored_stays_locked_until_it_is() {
 async fn a_refresher_that_panics_locks_nothing(kind: Kind) {
     let place = Place::of(kind).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
-    let issuer = Issuer { panics: true, ..Issuer::slow(50) };
+    let issuer = Issuer {
+        panics: true,
+        ..Issuer::slow(50)
+    };
     let asking = (0..5).map(|_| issuer.refresh(&place.sessions, &id, "first-signature"));
     for refused in join_all(asking).await {
-        assert!(matches!(refused, Err(SessionError::Unavailable { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(SessionError::Unavailable { .. })),
+            "{refused:?}"
+        );
     }
-    Issuer::default().refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    Issuer::default()
+        .refresh(&place.sessions, &id, "first-signature")
+        .await
+        .unwrap();
 }
 
 async fn a_session_without_a_refresh_token_is_not_refreshed(kind: Kind) {
     let place = Place::of(kind).await;
-    let customer = NewSession { refresh_token: None, ..login("bp") };
+    let customer = NewSession {
+        refresh_token: None,
+        ..login("bp")
+    };
     let id = place.sessions.open(customer, None).await.unwrap();
     let issuer = Issuer::default();
-    let refused = issuer.refresh(&place.sessions, &id, "first-signature").await;
+    let refused = issuer
+        .refresh(&place.sessions, &id, "first-signature")
+        .await;
     assert_eq!(refused.unwrap_err(), SessionError::Gone);
     assert_eq!(issuer.asked(), 0);
 }
@@ -374,7 +545,10 @@ async fn a_session_closed_meanwhile_does_not_come_back(kind: Kind) {
         issuer.is_asked().await;
         another.close(&id).await.unwrap();
     };
-    let (refused, ()) = futures::join!(issuer.refresh(&place.sessions, &id, "first-signature"), closing);
+    let (refused, ()) = futures::join!(
+        issuer.refresh(&place.sessions, &id, "first-signature"),
+        closing
+    );
     assert_eq!(refused.unwrap_err(), SessionError::Gone);
     assert_eq!(issuer.asked(), 1);
     assert_eq!(place.sessions.resume(&id).await.unwrap(), None);
@@ -386,7 +560,10 @@ async fn a_session_s_lifetime_is_not_changed_by_a_refresh(kind: Kind) {
     let id = place.sessions.open(login("a"), None).await.unwrap();
     let opened = place.sessions.list("a").await.unwrap()[0].opened;
     tokio::time::sleep(Duration::from_millis(1_200)).await;
-    let refreshed = Issuer::default().refresh(&place.sessions, &id, "first-signature").await.unwrap();
+    let refreshed = Issuer::default()
+        .refresh(&place.sessions, &id, "first-signature")
+        .await
+        .unwrap();
     assert_eq!(refreshed.session.opened, opened);
     tokio::time::sleep(Duration::from_millis(1_300)).await;
     assert_eq!(place.sessions.resume(&id).await.unwrap(), None);

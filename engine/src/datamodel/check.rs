@@ -28,23 +28,48 @@ pub(super) fn check(document: &Document, findings: &mut Findings) -> Option<Data
         }
         let directives = read_type_directives(&text.directives, findings);
         let table_at = directives.db.as_ref().map_or(text.name.at, |db| db.at);
-        let table = directives.db.map_or_else(|| text.name.value.clone(), |db| db.value);
+        let table = directives
+            .db
+            .map_or_else(|| text.name.value.clone(), |db| db.value);
         check_identifier("table", &table, table_at, findings);
-        let kind = if directives.relation_table { &mut table_texts } else { &mut models };
+        let kind = if directives.relation_table {
+            &mut table_texts
+        } else {
+            &mut models
+        };
         kind.push(ModelText { text, table });
     }
     if models.is_empty() && enums.is_empty() && findings.is_empty() {
-        findings.add(0, "the datamodel has no type", "declare one: `type Order { id: ID! @id }`");
+        findings.add(
+            0,
+            "the datamodel has no type",
+            "declare one: `type Order { id: ID! @id }`",
+        );
     }
     let model_names: Vec<String> = models.iter().map(|m| m.text.name.value.clone()).collect();
-    let table_names: Vec<String> = table_texts.iter().map(|m| m.text.name.value.clone()).collect();
-    let known = KnownTypes { models: &model_names, enums: &enums, relation_tables: &table_names };
+    let table_names: Vec<String> = table_texts
+        .iter()
+        .map(|m| m.text.name.value.clone())
+        .collect();
+    let known = KnownTypes {
+        models: &model_names,
+        enums: &enums,
+        relation_tables: &table_names,
+    };
 
-    let drafts: Vec<Vec<Draft>> = models.iter().map(|m| read_fields(m, &known, findings)).collect();
-    let ids: Vec<Option<FieldId>> =
-        models.iter().zip(&drafts).map(|(m, drafts)| find_id(m.text, drafts, findings)).collect();
-    let tables: Vec<RelationTableText> =
-        table_texts.iter().filter_map(|t| read_relation_table(t, &known, findings)).collect();
+    let drafts: Vec<Vec<Draft>> = models
+        .iter()
+        .map(|m| read_fields(m, &known, findings))
+        .collect();
+    let ids: Vec<Option<FieldId>> = models
+        .iter()
+        .zip(&drafts)
+        .map(|(m, drafts)| find_id(m.text, drafts, findings))
+        .collect();
+    let tables: Vec<RelationTableText> = table_texts
+        .iter()
+        .filter_map(|t| read_relation_table(t, &known, findings))
+        .collect();
     let resolved = resolve(&model_names, &relation_fields(&drafts), &tables, findings);
     if !findings.is_empty() {
         return None;
@@ -57,17 +82,40 @@ pub(super) fn check(document: &Document, findings: &mut Findings) -> Option<Data
             fields: drafts.iter().map(|d| d.at).collect(),
         })
         .collect();
-    let Resolved { relations, places: relation_places, fields } = resolved;
+    let Resolved {
+        relations,
+        places: relation_places,
+        fields,
+    } = resolved;
     let mut refs: HashMap<(ModelId, FieldId), RelationRef> = fields.into_iter().collect();
-    let finished = models.into_iter().zip(drafts).zip(ids).enumerate().map(|(index, ((m, drafts), id))| {
-        let fields = drafts.into_iter().enumerate();
-        let fields = fields
-            .map(|(field, draft)| draft.finish(refs.remove(&(ModelId(index), FieldId(field)))))
-            .collect::<Option<Vec<_>>>()?;
-        Some(Model { name: m.text.name.value.clone(), table: m.table, fields, id: id? })
-    });
+    let finished =
+        models
+            .into_iter()
+            .zip(drafts)
+            .zip(ids)
+            .enumerate()
+            .map(|(index, ((m, drafts), id))| {
+                let fields = drafts.into_iter().enumerate();
+                let fields = fields
+                    .map(|(field, draft)| {
+                        draft.finish(refs.remove(&(ModelId(index), FieldId(field))))
+                    })
+                    .collect::<Option<Vec<_>>>()?;
+                Some(Model {
+                    name: m.text.name.value.clone(),
+                    table: m.table,
+                    fields,
+                    id: id?,
+                })
+            });
     let models = finished.collect::<Option<Vec<_>>>()?;
-    let model = DataModel { models, enums, relations, watched: Vec::new(), followed: Vec::new() };
+    let model = DataModel {
+        models,
+        enums,
+        relations,
+        watched: Vec::new(),
+        followed: Vec::new(),
+    };
     check_clashes(&model, &places, &enum_places, &relation_places, findings);
     findings.is_empty().then_some(model)
 }
@@ -107,7 +155,11 @@ fn read_enums<'a>(
         }
         let name = text.name.value.clone();
         if text.values.is_empty() {
-            findings.add(text.name.at, format!("the enum `{name}` has no values"), "give it at least one");
+            findings.add(
+                text.name.at,
+                format!("the enum `{name}` has no values"),
+                "give it at least one",
+            );
         }
         let mut values: Vec<String> = Vec::new();
         for value in &text.values {
@@ -137,7 +189,10 @@ fn read_fields(model: &ModelText, known: &KnownTypes, findings: &mut Findings) -
         if drafts.iter().any(|d| d.name == text.name.value) {
             findings.add(
                 text.name.at,
-                format!("`{}` has the field `{}` twice", model.text.name.value, text.name.value),
+                format!(
+                    "`{}` has the field `{}` twice",
+                    model.text.name.value, text.name.value
+                ),
                 "rename or remove one of the two",
             );
             continue;
@@ -148,7 +203,10 @@ fn read_fields(model: &ModelText, known: &KnownTypes, findings: &mut Findings) -
 }
 
 fn find_id(model: &TypeText, drafts: &[Draft], findings: &mut Findings) -> Option<FieldId> {
-    let mut ids = drafts.iter().enumerate().filter(|(_, d)| d.id_strategy.is_some());
+    let mut ids = drafts
+        .iter()
+        .enumerate()
+        .filter(|(_, d)| d.id_strategy.is_some());
     let first = ids.next();
     for (_, draft) in ids {
         findings.add(
@@ -162,18 +220,28 @@ fn find_id(model: &TypeText, drafts: &[Draft], findings: &mut Findings) -> Optio
             Some(_) => "mark the id: `id: ID! @id`",
             None => "add `id: ID! @id`",
         };
-        findings.add(model.name.at, format!("`{}` has no id", model.name.value), remedy);
+        findings.add(
+            model.name.at,
+            format!("`{}` has no id", model.name.value),
+            remedy,
+        );
     }
     first.map(|(index, _)| FieldId(index))
 }
 
 fn is_id_type(kind: KnownType) -> bool {
-    matches!(kind, KnownType::Scalar(ScalarType::Id | ScalarType::Uuid | ScalarType::Int))
+    matches!(
+        kind,
+        KnownType::Scalar(ScalarType::Id | ScalarType::Uuid | ScalarType::Int)
+    )
 }
 
 /// An id whose type is unknown was reported already; that the model lacks one would only distract.
 fn misspelt_id(model: &TypeText) -> bool {
-    model.fields.iter().any(|f| f.directives.iter().any(|d| d.name.value == "id"))
+    model
+        .fields
+        .iter()
+        .any(|f| f.directives.iter().any(|d| d.name.value == "id"))
 }
 
 fn relation_fields(drafts: &[Vec<Draft>]) -> Vec<RelationField<'_>> {
@@ -211,8 +279,12 @@ fn read_relation_table(
     let mut wrong = None;
     for draft in drafts {
         match draft.kind {
-            KnownType::Model(target) if !draft.list => ends.push((draft.name, draft.column, target)),
-            KnownType::Scalar(ScalarType::Id) if draft.id_strategy.is_some() && id_column.is_none() => {
+            KnownType::Model(target) if !draft.list => {
+                ends.push((draft.name, draft.column, target))
+            }
+            KnownType::Scalar(ScalarType::Id)
+                if draft.id_strategy.is_some() && id_column.is_none() =>
+            {
                 id_column = Some(draft.column);
             }
             _ => wrong = wrong.or(Some(draft.at)),
@@ -220,9 +292,12 @@ fn read_relation_table(
     }
     let name = table.text.name.clone();
     match <[_; 2]>::try_from(ends) {
-        Ok(ends) if wrong.is_none() => {
-            Some(RelationTableText { name, table: table.table.clone(), ends, id_column })
-        }
+        Ok(ends) if wrong.is_none() => Some(RelationTableText {
+            name,
+            table: table.table.clone(),
+            ends,
+            id_column,
+        }),
         // What is missing was reported as an unknown type.
         _ if !complete => None,
         _ => {

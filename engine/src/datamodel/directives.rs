@@ -52,7 +52,11 @@ pub(super) struct SequenceText {
 impl SequenceText {
     pub(super) fn named(&self, otherwise: &str) -> Sequence {
         Sequence {
-            name: self.name.as_ref().map_or(otherwise, |n| n.value.as_str()).to_string(),
+            name: self
+                .name
+                .as_ref()
+                .map_or(otherwise, |n| n.value.as_str())
+                .to_string(),
             initial_value: self.initial_value,
             allocation_size: self.allocation_size,
         }
@@ -84,7 +88,10 @@ const ON_FIELDS: [Known; 10] = [
     ("size", &["max"]),
 ];
 
-pub(super) fn read_type_directives(texts: &[DirectiveText], findings: &mut Findings) -> TypeDirectives {
+pub(super) fn read_type_directives(
+    texts: &[DirectiveText],
+    findings: &mut Findings,
+) -> TypeDirectives {
     let mut read = TypeDirectives::default();
     for text in known_directives(texts, &ON_TYPES, "type", findings) {
         match text.name.value.as_str() {
@@ -100,7 +107,10 @@ pub(super) fn read_type_directives(texts: &[DirectiveText], findings: &mut Findi
     read
 }
 
-pub(super) fn read_field_directives(texts: &[DirectiveText], findings: &mut Findings) -> FieldDirectives {
+pub(super) fn read_field_directives(
+    texts: &[DirectiveText],
+    findings: &mut Findings,
+) -> FieldDirectives {
     let mut read = FieldDirectives::default();
     for text in known_directives(texts, &ON_FIELDS, "field", findings) {
         let at = text.name.at;
@@ -112,7 +122,10 @@ pub(super) fn read_field_directives(texts: &[DirectiveText], findings: &mut Find
                     ("SEQUENCE", IdStrategy::Sequence),
                 ];
                 let strategy = choice(text, "strategy", &strategies, findings).map(|s| s.value);
-                read.id = Some(At { at, value: strategy });
+                read.id = Some(At {
+                    at,
+                    value: strategy,
+                });
             }
             "unique" => read.unique = Some(at),
             "default" => {
@@ -124,13 +137,23 @@ pub(super) fn read_field_directives(texts: &[DirectiveText], findings: &mut Find
             "createdAt" => read.created_at = Some(at),
             "updatedAt" => read.updated_at = Some(at),
             "db" => read.db = required_string(text, "name", findings),
-            "relation" => read.relation = Some(At { at, value: read_relation(text, findings) }),
+            "relation" => {
+                read.relation = Some(At {
+                    at,
+                    value: read_relation(text, findings),
+                })
+            }
             "scalarList" => {
                 let strategies = [("RELATION", ())];
                 choice(text, "strategy", &strategies, findings);
                 read.scalar_list = Some(at);
             }
-            "sequence" => read.sequence = Some(At { at, value: read_sequence(text, findings) }),
+            "sequence" => {
+                read.sequence = Some(At {
+                    at,
+                    value: read_sequence(text, findings),
+                })
+            }
             "size" => read.size = read_size(text, findings),
             // `known_directives` lets nothing else through.
             _ => {}
@@ -152,7 +175,10 @@ fn read_relation(text: &DirectiveText, findings: &mut Findings) -> RelationText 
 fn read_sequence(text: &DirectiveText, findings: &mut Findings) -> SequenceText {
     let initial_value = integer(text, "initialValue", findings).unwrap_or(1);
     let allocation_size = integer(text, "allocationSize", findings).unwrap_or(1);
-    for (name, value) in [("initialValue", initial_value), ("allocationSize", allocation_size)] {
+    for (name, value) in [
+        ("initialValue", initial_value),
+        ("allocationSize", allocation_size),
+    ] {
         if value < 1 || value > i64::from(i32::MAX) {
             findings.add(
                 argument(text, name).map_or(text.name.at, |v| v.at),
@@ -161,7 +187,11 @@ fn read_sequence(text: &DirectiveText, findings: &mut Findings) -> SequenceText 
             );
         }
     }
-    SequenceText { name: string(text, "name", findings), initial_value, allocation_size }
+    SequenceText {
+        name: string(text, "name", findings),
+        initial_value,
+        allocation_size,
+    }
 }
 
 /// Bytes that a value may have.
@@ -205,19 +235,32 @@ fn known_directives<'a>(
             let meant = did_you_mean(name, names.clone()).filter(|meant| *meant != name);
             let remedy = match meant {
                 Some(meant) => format!("did you mean `@{meant}`?"),
-                _ => format!("a {place} takes {}", quoted_list(names.map(|n| format!("@{n}")))),
+                _ => format!(
+                    "a {place} takes {}",
+                    quoted_list(names.map(|n| format!("@{n}")))
+                ),
             };
             match name {
-                "rename" => findings.add(text.name.at, "`@rename` is not a directive of Gom", RENAME),
+                "rename" => {
+                    findings.add(text.name.at, "`@rename` is not a directive of Gom", RENAME)
+                }
                 // Prisma 1 took a misspelt `@unique` for nothing: its index would be dropped without a word.
                 _ if elsewhere || meant.is_some() => findings.add(text.name.at, message, remedy),
                 // It looked at no directive that it did not know.
-                _ => findings.warn(text.name.at, format!("{message}, and it has no effect"), remedy),
+                _ => findings.warn(
+                    text.name.at,
+                    format!("{message}, and it has no effect"),
+                    remedy,
+                ),
             }
             continue;
         };
         if accepted.iter().any(|other| other.name.value == name) {
-            findings.add(text.name.at, format!("`@{name}` stands here twice"), "remove one of the two");
+            findings.add(
+                text.name.at,
+                format!("`@{name}` stands here twice"),
+                "remove one of the two",
+            );
             continue;
         }
         check_arguments(text, arguments, findings);
@@ -234,11 +277,17 @@ fn check_arguments(text: &DirectiveText, known: &[&str], findings: &mut Findings
             let remedy = match did_you_mean(&name.value, known.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None if known.is_empty() => "it takes no arguments; remove it".to_string(),
-                None => format!("it takes {}", quoted_list(known.iter().map(|k| (*k).to_string()))),
+                None => format!(
+                    "it takes {}",
+                    quoted_list(known.iter().map(|k| (*k).to_string()))
+                ),
             };
             let message = format!("`@{}` has no argument `{}`", text.name.value, name.value);
             findings.add(name.at, message, remedy);
-        } else if text.arguments[..index].iter().any(|(other, _)| other.value == name.value) {
+        } else if text.arguments[..index]
+            .iter()
+            .any(|(other, _)| other.value == name.value)
+        {
             let message = format!("`{}` is given twice", name.value);
             findings.add(name.at, message, "remove one of the two");
         }
@@ -246,22 +295,36 @@ fn check_arguments(text: &DirectiveText, known: &[&str], findings: &mut Findings
 }
 
 fn argument<'a>(text: &'a DirectiveText, name: &str) -> Option<&'a At<ValueText>> {
-    text.arguments.iter().find(|(n, _)| n.value == name).map(|(_, value)| value)
+    text.arguments
+        .iter()
+        .find(|(n, _)| n.value == name)
+        .map(|(_, value)| value)
 }
 
 fn string(text: &DirectiveText, name: &str, findings: &mut Findings) -> Option<At<String>> {
     let value = argument(text, name)?;
     match &value.value {
-        ValueText::String(string) => Some(At { at: value.at, value: string.clone() }),
+        ValueText::String(string) => Some(At {
+            at: value.at,
+            value: string.clone(),
+        }),
         other => {
             let message = format!("`{name}` needs a string, here stands {}", other.describe());
-            findings.add(value.at, message, format!("write it in quotes: `{name}: \"…\"`"));
+            findings.add(
+                value.at,
+                message,
+                format!("write it in quotes: `{name}: \"…\"`"),
+            );
             None
         }
     }
 }
 
-fn required_string(text: &DirectiveText, name: &str, findings: &mut Findings) -> Option<At<String>> {
+fn required_string(
+    text: &DirectiveText,
+    name: &str,
+    findings: &mut Findings,
+) -> Option<At<String>> {
     if argument(text, name).is_none() {
         let directive = &text.name.value;
         findings.add(
@@ -280,7 +343,10 @@ fn integer(text: &DirectiveText, name: &str, findings: &mut Findings) -> Option<
         _ => None,
     };
     if number.is_none() {
-        let message = format!("`{name}` needs a whole number, here stands {}", value.value.describe());
+        let message = format!(
+            "`{name}` needs a whole number, here stands {}",
+            value.value.describe()
+        );
         findings.add(value.at, message, format!("write for example `{name}: 1`"));
     }
     number
@@ -295,7 +361,9 @@ fn choice<T: Copy>(
 ) -> Option<At<T>> {
     let value = argument(text, name)?;
     let chosen = match &value.value {
-        ValueText::Name(given) | ValueText::String(given) => choices.iter().find(|(c, _)| c == given),
+        ValueText::Name(given) | ValueText::String(given) => {
+            choices.iter().find(|(c, _)| c == given)
+        }
         _ => None,
     };
     if chosen.is_none() {
@@ -303,7 +371,10 @@ fn choice<T: Copy>(
         let all = quoted_list(choices.iter().map(|(c, _)| (*c).to_string()));
         findings.add(value.at, message, format!("it is {all}"));
     }
-    chosen.map(|(_, chosen)| At { at: value.at, value: *chosen })
+    chosen.map(|(_, chosen)| At {
+        at: value.at,
+        value: *chosen,
+    })
 }
 
 /// `` `a`, `b` or `c` ``.

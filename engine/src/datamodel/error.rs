@@ -19,7 +19,11 @@ pub struct DatamodelError {
 
 impl fmt::Display for DatamodelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}; {}", self.file, self.line, self.column, self.message, self.remedy)
+        write!(
+            f,
+            "{}:{}:{}: {}; {}",
+            self.file, self.line, self.column, self.message, self.remedy
+        )
     }
 }
 
@@ -60,7 +64,12 @@ impl Findings {
     }
 
     /// What is taken nevertheless, and has no effect.
-    pub(super) fn warn(&mut self, at: usize, message: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn warn(
+        &mut self,
+        at: usize,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.warned.push((at, message.into(), remedy.into()));
     }
 
@@ -77,7 +86,9 @@ impl Findings {
         if self.found.is_empty() {
             Ok(placed(self.warned, file, text))
         } else {
-            Err(DatamodelErrors { errors: placed(self.found, file, text) })
+            Err(DatamodelErrors {
+                errors: placed(self.found, file, text),
+            })
         }
     }
 }
@@ -87,14 +98,29 @@ fn placed(mut found: Vec<Finding>, file: &str, text: &str) -> Vec<DatamodelError
     found.dedup();
     let errors = found.into_iter().map(|(at, message, remedy)| {
         let (line, column) = line_and_column(text, at);
-        DatamodelError { file: file.to_string(), line, column, message, remedy }
+        DatamodelError {
+            file: file.to_string(),
+            line,
+            column,
+            message,
+            remedy,
+        }
     });
     errors.collect()
 }
 
 fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let before = text.char_indices().take_while(|(index, _)| *index < at).map(|(_, c)| c);
-    before.fold((1, 1), |(line, column), c| if c == '\n' { (line + 1, 1) } else { (line, column + 1) })
+    let before = text
+        .char_indices()
+        .take_while(|(index, _)| *index < at)
+        .map(|(_, c)| c);
+    before.fold((1, 1), |(line, column), c| {
+        if c == '\n' {
+            (line + 1, 1)
+        } else {
+            (line, column + 1)
+        }
+    })
 }
 
 #[cfg(test)]
@@ -106,7 +132,11 @@ mod tests {
         assert_eq!(line_and_column("ab\nñc", 0), (1, 1));
         assert_eq!(line_and_column("ab\nñc", 3), (2, 1));
         assert_eq!(line_and_column("ab\nñc", 5), (2, 2));
-        assert_eq!(line_and_column("ab\nñc", 4), (2, 2), "inside a character: the one after it");
+        assert_eq!(
+            line_and_column("ab\nñc", 4),
+            (2, 2),
+            "inside a character: the one after it"
+        );
         assert_eq!(line_and_column("ab", 99), (1, 3), "behind the end: the end");
     }
 }

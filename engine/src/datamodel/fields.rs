@@ -6,7 +6,9 @@ use serde_json::Value as Json;
 
 use super::directives::{FieldDirectives, RelationText, quoted_list, read_field_directives};
 use super::error::Findings;
-use super::model::{Enum, EnumId, Field, FieldKind, IdStrategy, ModelId, RelationRef, ScalarType, Sequence};
+use super::model::{
+    Enum, EnumId, Field, FieldKind, IdStrategy, ModelId, RelationRef, ScalarType, Sequence,
+};
 use super::names::{check_column, check_field_name, check_identifier, did_you_mean};
 use super::syntax::{At, FieldText, ValueText};
 
@@ -53,11 +55,25 @@ pub(super) enum KnownType {
 
 impl KnownTypes<'_> {
     pub(super) fn find(&self, name: &At<String>, findings: &mut Findings) -> Option<KnownType> {
-        let scalar = SCALARS.iter().find(|(n, _)| *n == name.value).map(|(_, s)| KnownType::Scalar(*s));
-        let model = || self.models.iter().position(|n| *n == name.value).map(ModelId);
-        let enumeration = || self.enums.iter().position(|e| e.name == name.value).map(EnumId);
-        let found =
-            scalar.or_else(|| model().map(KnownType::Model)).or_else(|| enumeration().map(KnownType::Enum));
+        let scalar = SCALARS
+            .iter()
+            .find(|(n, _)| *n == name.value)
+            .map(|(_, s)| KnownType::Scalar(*s));
+        let model = || {
+            self.models
+                .iter()
+                .position(|n| *n == name.value)
+                .map(ModelId)
+        };
+        let enumeration = || {
+            self.enums
+                .iter()
+                .position(|e| e.name == name.value)
+                .map(EnumId)
+        };
+        let found = scalar
+            .or_else(|| model().map(KnownType::Model))
+            .or_else(|| enumeration().map(KnownType::Enum));
         if found.is_none() {
             self.report_unknown(name, findings);
         }
@@ -69,20 +85,34 @@ impl KnownTypes<'_> {
             findings.add(
                 name.at,
                 format!("`{}` is a relation table, not a model", name.value),
-                format!("name the model at the other end, with `@relation(name: \"{}\")`", name.value),
+                format!(
+                    "name the model at the other end, with `@relation(name: \"{}\")`",
+                    name.value
+                ),
             );
             return;
         }
         let known = SCALARS.iter().map(|(n, _)| *n);
         let known = known.chain(self.models.iter().map(String::as_str));
         let known = known.chain(self.enums.iter().map(|e| e.name.as_str()));
-        let lookalike = LOOKALIKES.iter().find(|(n, _)| n.eq_ignore_ascii_case(&name.value));
-        let meant = lookalike.map(|(_, meant)| *meant).or_else(|| did_you_mean(&name.value, known));
+        let lookalike = LOOKALIKES
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(&name.value));
+        let meant = lookalike
+            .map(|(_, meant)| *meant)
+            .or_else(|| did_you_mean(&name.value, known));
         let remedy = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("declare it with `type {0} {{ … }}` or `enum {0} {{ … }}`", name.value),
+            None => format!(
+                "declare it with `type {0} {{ … }}` or `enum {0} {{ … }}`",
+                name.value
+            ),
         };
-        findings.add(name.at, format!("there is no type `{}`", name.value), remedy);
+        findings.add(
+            name.at,
+            format!("there is no type `{}`", name.value),
+            remedy,
+        );
     }
 }
 
@@ -149,19 +179,36 @@ pub(super) fn read(
     let sequence = check_sequence(table, &column, kind, id_strategy, &directives, findings);
     check_times(text, kind, &directives, findings);
     check_unique(text, kind, &directives, findings);
-    if let (Some(at), true) = (directives.scalar_list, !text.list || matches!(kind, KnownType::Model(_))) {
+    if let (Some(at), true) = (
+        directives.scalar_list,
+        !text.list || matches!(kind, KnownType::Model(_)),
+    ) {
         findings.warn(
             at,
             "`@scalarList` is for lists of scalars and enums, and has no effect here",
             "remove it",
         );
     }
-    let sized = text.list || matches!(kind, KnownType::Scalar(ScalarType::String | ScalarType::Json));
-    if let (Some(size), true) = (&directives.size, !sized || matches!(kind, KnownType::Model(_))) {
-        findings.add(size.at, "`@size` is for `String`, `Json` and lists of scalars and enums", "remove it");
+    let sized = text.list
+        || matches!(
+            kind,
+            KnownType::Scalar(ScalarType::String | ScalarType::Json)
+        );
+    if let (Some(size), true) = (
+        &directives.size,
+        !sized || matches!(kind, KnownType::Model(_)),
+    ) {
+        findings.add(
+            size.at,
+            "`@size` is for `String`, `Json` and lists of scalars and enums",
+            "remove it",
+        );
     }
     if let (Some(relation), false) = (&directives.relation, matches!(kind, KnownType::Model(_))) {
-        let message = format!("`{}` is no model, so this field is no relation", text.type_name.value);
+        let message = format!(
+            "`{}` is no model, so this field is no relation",
+            text.type_name.value
+        );
         findings.add(relation.at, message, "remove `@relation`");
     }
     Some(Draft {
@@ -175,7 +222,9 @@ pub(super) fn read(
         required: text.required,
         list: text.list,
         // An id is unique by being the primary key; a second index would only cost.
-        unique: directives.unique.is_some() && id_strategy.is_none() && !matches!(kind, KnownType::Model(_)),
+        unique: directives.unique.is_some()
+            && id_strategy.is_none()
+            && !matches!(kind, KnownType::Model(_)),
         created_at: directives.created_at.is_some(),
         updated_at: directives.updated_at.is_some(),
         id_strategy,
@@ -193,7 +242,9 @@ fn check_id(
     let id = directives.id.as_ref()?;
     let name = &text.name.value;
     let scalar = match kind {
-        KnownType::Scalar(scalar @ (ScalarType::Id | ScalarType::Uuid | ScalarType::Int)) => Some(scalar),
+        KnownType::Scalar(scalar @ (ScalarType::Id | ScalarType::Uuid | ScalarType::Int)) => {
+            Some(scalar)
+        }
         _ => None,
     };
     if scalar.is_none() || text.list || !text.required {
@@ -208,7 +259,10 @@ fn check_id(
         Some(IdStrategy::Sequence) if scalar.is_some() && !is_int => {
             findings.add(
                 id.at,
-                format!("a sequence makes numbers, `{name}` is `{}`", text.type_name.value),
+                format!(
+                    "a sequence makes numbers, `{name}` is `{}`",
+                    text.type_name.value
+                ),
                 format!("write `{name}: Int! @id(strategy: SEQUENCE)`, or remove the strategy"),
             );
             Some(IdStrategy::Auto)
@@ -241,9 +295,17 @@ fn check_sequence(
     Some(made)
 }
 
-fn check_times(text: &FieldText, kind: KnownType, directives: &FieldDirectives, findings: &mut Findings) {
+fn check_times(
+    text: &FieldText,
+    kind: KnownType,
+    directives: &FieldDirectives,
+    findings: &mut Findings,
+) {
     let name = &text.name.value;
-    let times = [("createdAt", directives.created_at), ("updatedAt", directives.updated_at)];
+    let times = [
+        ("createdAt", directives.created_at),
+        ("updatedAt", directives.updated_at),
+    ];
     for (directive, at) in times.iter().filter_map(|(d, at)| at.map(|at| (*d, at))) {
         if kind != KnownType::Scalar(ScalarType::DateTime) || text.list {
             findings.add(
@@ -262,16 +324,28 @@ fn check_times(text: &FieldText, kind: KnownType, directives: &FieldDirectives, 
     }
 }
 
-fn check_unique(text: &FieldText, kind: KnownType, directives: &FieldDirectives, findings: &mut Findings) {
+fn check_unique(
+    text: &FieldText,
+    kind: KnownType,
+    directives: &FieldDirectives,
+    findings: &mut Findings,
+) {
     let Some(at) = directives.unique else { return };
     if matches!(kind, KnownType::Model(_)) {
         findings.warn(
             at,
-            format!("the relation `{}` cannot be `@unique`, and is not", text.name.value),
+            format!(
+                "the relation `{}` cannot be `@unique`, and is not",
+                text.name.value
+            ),
             "remove it; a relation is one-to-one when the field at its other end is no list",
         );
     } else if text.list {
-        findings.add(at, format!("the list `{}` cannot be `@unique`", text.name.value), "remove it");
+        findings.add(
+            at,
+            format!("the list `{}` cannot be `@unique`", text.name.value),
+            "remove it",
+        );
     }
 }
 
@@ -285,16 +359,28 @@ fn check_default(
     let default = directives.default.as_ref()?;
     let name = &text.name.value;
     if text.list || matches!(kind, KnownType::Model(_)) {
-        let what = if matches!(kind, KnownType::Model(_)) { "relation" } else { "list" };
-        findings.add(default.at, format!("the {what} `{name}` cannot have a default"), "remove `@default`");
+        let what = if matches!(kind, KnownType::Model(_)) {
+            "relation"
+        } else {
+            "list"
+        };
+        findings.add(
+            default.at,
+            format!("the {what} `{name}` cannot have a default"),
+            "remove `@default`",
+        );
         return None;
     }
     for (directive, at) in [("id", directives.id.as_ref().map(|i| i.at))]
         .into_iter()
-        .chain([("createdAt", directives.created_at), ("updatedAt", directives.updated_at)])
+        .chain([
+            ("createdAt", directives.created_at),
+            ("updatedAt", directives.updated_at),
+        ])
     {
         if at.is_some() {
-            let message = format!("`{name}` gets its value from `@{directive}`, so a default is never used");
+            let message =
+                format!("`{name}` gets its value from `@{directive}`, so a default is never used");
             findings.add(default.at, message, "remove `@default`");
             return None;
         }
@@ -304,10 +390,15 @@ fn check_default(
         KnownType::Enum(id) => {
             let values = &known.enums[id.0].values;
             let value = match &default.value {
-                ValueText::Name(value) if values.contains(value) => Some(Json::from(value.as_str())),
+                ValueText::Name(value) if values.contains(value) => {
+                    Some(Json::from(value.as_str()))
+                }
                 _ => None,
             };
-            (value, format!("{}, without quotes", quoted_list(values.iter().cloned())))
+            (
+                value,
+                format!("{}, without quotes", quoted_list(values.iter().cloned())),
+            )
         }
         KnownType::Model(_) => (None, String::new()),
     };
@@ -337,21 +428,23 @@ fn expectation(scalar: ScalarType) -> String {
 
 fn scalar_default(scalar: ScalarType, value: &ValueText) -> Option<Json> {
     match (scalar, value) {
-        (ScalarType::Id | ScalarType::String, ValueText::String(text)) => Some(Json::from(text.as_str())),
+        (ScalarType::Id | ScalarType::String, ValueText::String(text)) => {
+            Some(Json::from(text.as_str()))
+        }
         (ScalarType::Int, ValueText::Int(digits)) => digits.parse::<i32>().ok().map(Json::from),
         (ScalarType::Float, ValueText::Int(digits) | ValueText::Float(digits)) => {
             serde_json::Number::from_f64(digits.parse().ok()?).map(Json::Number)
         }
         (ScalarType::Boolean, ValueText::Boolean(value)) => Some(Json::from(*value)),
-        (ScalarType::DateTime, ValueText::String(text)) => {
-            Some(Json::from(parse_time(text)?.to_rfc3339_opts(SecondsFormat::Millis, true)))
-        }
-        (ScalarType::Json, ValueText::String(text)) => {
-            serde_json::from_str::<Json>(text).ok().map(|_| Json::from(text.as_str()))
-        }
-        (ScalarType::Uuid, ValueText::String(text)) => {
-            uuid::Uuid::try_parse(text).ok().map(|uuid| Json::from(uuid.to_string()))
-        }
+        (ScalarType::DateTime, ValueText::String(text)) => Some(Json::from(
+            parse_time(text)?.to_rfc3339_opts(SecondsFormat::Millis, true),
+        )),
+        (ScalarType::Json, ValueText::String(text)) => serde_json::from_str::<Json>(text)
+            .ok()
+            .map(|_| Json::from(text.as_str())),
+        (ScalarType::Uuid, ValueText::String(text)) => uuid::Uuid::try_parse(text)
+            .ok()
+            .map(|uuid| Json::from(uuid.to_string())),
         _ => None,
     }
 }
@@ -361,5 +454,12 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let zoned = DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc());
     zoned
         .or_else(|| Some(text.parse::<NaiveDateTime>().ok()?.and_utc()))
-        .or_else(|| Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc()))
+        .or_else(|| {
+            Some(
+                text.parse::<NaiveDate>()
+                    .ok()?
+                    .and_hms_opt(0, 0, 0)?
+                    .and_utc(),
+            )
+        })
 }

@@ -25,11 +25,20 @@ pub(super) fn recognise_newer(text: &str, findings: &mut Findings) {
 /// A datamodel 1.0, whose ids are `@unique`, is one finding, at its first type.
 pub(super) fn recognise_older(document: &Document, findings: &mut Findings) {
     let has = |model: &TypeText, directive: &str| {
-        model.fields.iter().any(|field| field.directives.iter().any(|found| found.name.value == directive))
+        model.fields.iter().any(|field| {
+            field
+                .directives
+                .iter()
+                .any(|found| found.name.value == directive)
+        })
     };
     let old_id = |model: &TypeText| {
         model.fields.iter().any(|field| {
-            field.name.value == "id" && field.directives.iter().any(|found| found.name.value == "unique")
+            field.name.value == "id"
+                && field
+                    .directives
+                    .iter()
+                    .any(|found| found.name.value == "unique")
         })
     };
     if document.types.iter().any(|model| has(model, "id")) {
@@ -57,19 +66,33 @@ pub(super) fn lost_brace(text: &str) -> Option<(usize, String, &'static str)> {
     for (number, (at, line)) in lines(&code).enumerate() {
         let begins = ["type", "enum"].into_iter().any(|word| opens(line, word));
         if let (true, Some((opened, name))) = (begins, &open) {
-            let message = format!("`{name}`, which begins in line {opened}, has no `}}` before this");
-            return Some((at + line.len() - line.trim_start().len(), message, "close it with `}`"));
+            let message =
+                format!("`{name}`, which begins in line {opened}, has no `}}` before this");
+            return Some((
+                at + line.len() - line.trim_start().len(),
+                message,
+                "close it with `}`",
+            ));
         }
         for (offset, brace) in line.char_indices() {
             match (brace, &open) {
                 ('{', None) => {
                     let name = line[..offset].trim();
-                    open = Some((number + 1, if name.is_empty() { "{" } else { name }.to_owned()));
+                    open = Some((
+                        number + 1,
+                        if name.is_empty() { "{" } else { name }.to_owned(),
+                    ));
                 }
                 ('{', Some(_)) => inner += 1,
                 ('}', Some(_)) if inner > 0 => inner -= 1,
                 ('}', Some(_)) => open = None,
-                ('}', None) => return Some((at + offset, "this `}` closes nothing".to_owned(), "remove it")),
+                ('}', None) => {
+                    return Some((
+                        at + offset,
+                        "this `}` closes nothing".to_owned(),
+                        "remove it",
+                    ));
+                }
                 _ => {}
             }
         }
@@ -84,9 +107,14 @@ pub(super) fn lost_brace(text: &str) -> Option<(usize, String, &'static str)> {
 
 /// Whether a line begins a block: the word, a name, and a brace.
 fn opens(line: &str, word: &str) -> bool {
-    let Some(rest) = line.trim_start().strip_prefix(word) else { return false };
+    let Some(rest) = line.trim_start().strip_prefix(word) else {
+        return false;
+    };
     let named = rest.trim_start();
-    let name = named.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+    let name = named
+        .bytes()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        .count();
     named.len() < rest.len() && name > 0 && named[name..].contains('{')
 }
 
@@ -117,7 +145,11 @@ fn without_texts(text: &str) -> String {
             rest = &rest[first.len_utf8()..];
             continue;
         };
-        code.extend(rest[..length].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
+        code.extend(
+            rest[..length]
+                .bytes()
+                .map(|byte| if byte == b'\n' { '\n' } else { ' ' }),
+        );
         rest = &rest[length..];
     }
     code

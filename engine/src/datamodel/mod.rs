@@ -38,16 +38,29 @@ pub fn parse_with_warnings(
 ) -> Result<(DataModel, Vec<DatamodelError>), DatamodelErrors> {
     let mut findings = error::Findings::default();
     foreign::recognise_newer(text, &mut findings);
-    let document =
-        if findings.is_empty() { syntax::read(text, &mut findings) } else { syntax::Document::default() };
+    let document = if findings.is_empty() {
+        syntax::read(text, &mut findings)
+    } else {
+        syntax::Document::default()
+    };
     foreign::recognise_older(&document, &mut findings);
-    let model = if findings.is_empty() { check::check(&document, &mut findings) } else { None };
+    let model = if findings.is_empty() {
+        check::check(&document, &mut findings)
+    } else {
+        None
+    };
     if model.is_none() && findings.is_empty() {
         // `check` gives no model only with a reason; should it ever forget, that is better than a panic.
-        findings.add(0, "the datamodel could not be read", "report this as a fault of gom");
+        findings.add(
+            0,
+            "the datamodel could not be read",
+            "report this as a fault of gom",
+        );
     }
     let warnings = findings.into_warnings(file_name, text)?;
-    model.map(|model| (model, warnings)).ok_or(DatamodelErrors { errors: Vec::new() })
+    model
+        .map(|model| (model, warnings))
+        .ok_or(DatamodelErrors { errors: Vec::new() })
 }
 
 #[cfg(test)]

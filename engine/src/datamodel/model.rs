@@ -219,7 +219,12 @@ pub enum RelationStorage {
     /// A nullable column in the table of the model at `side`, holding the partner's id.
     Inline { side: Side, column: String },
     /// A table of its own with columns `a_column` (ids of the model at [`Side::A`]) and `b_column`.
-    Table { table: String, a_column: String, b_column: String, id_column: Option<String> },
+    Table {
+        table: String,
+        a_column: String,
+        b_column: String,
+        id_column: Option<String>,
+    },
 }
 
 impl DataModel {

@@ -68,7 +68,9 @@ pub(super) fn check_type_name(name: &str, at: usize, findings: &mut Findings) {
     if name.starts_with("__") {
         findings.add(
             at,
-            format!("the name `{name}` begins with two underscores, which GraphQL keeps for itself"),
+            format!(
+                "the name `{name}` begins with two underscores, which GraphQL keeps for itself"
+            ),
             "choose another name",
         );
     } else if API_TYPES.contains(&name) || name == "Long" {
@@ -85,7 +87,9 @@ pub(super) fn check_field_name(name: &str, at: usize, findings: &mut Findings) {
     if name.starts_with("__") {
         findings.add(
             at,
-            format!("the name `{name}` begins with two underscores, which GraphQL keeps for itself"),
+            format!(
+                "the name `{name}` begins with two underscores, which GraphQL keeps for itself"
+            ),
             "choose another name",
         );
     } else if ["AND", "OR", "NOT"].contains(&name) {
@@ -100,7 +104,11 @@ pub(super) fn check_field_name(name: &str, at: usize, findings: &mut Findings) {
 /// Checks a name that becomes a table, column or sequence.
 pub(super) fn check_identifier(what: &str, name: &str, at: usize, findings: &mut Findings) {
     if name.is_empty() || name.contains('\0') {
-        findings.add(at, format!("the {what}'s name is empty or holds a zero byte"), "give it a name");
+        findings.add(
+            at,
+            format!("the {what}'s name is empty or holds a zero byte"),
+            "give it a name",
+        );
     } else if name.len() > MAX_IDENTIFIER_BYTES {
         findings.add(
             at,
@@ -163,8 +171,18 @@ fn check_generated_types(
     enums: &[usize],
     findings: &mut Findings,
 ) {
-    let named = model.models.iter().zip(models).map(|(m, places)| (m.name.as_str(), places.name));
-    let named = named.chain(model.enums.iter().zip(enums).map(|(e, at)| (e.name.as_str(), *at)));
+    let named = model
+        .models
+        .iter()
+        .zip(models)
+        .map(|(m, places)| (m.name.as_str(), places.name));
+    let named = named.chain(
+        model
+            .enums
+            .iter()
+            .zip(enums)
+            .map(|(e, at)| (e.name.as_str(), *at)),
+    );
     for (name, at) in named {
         let maker = TYPE_SUFFIXES
             .iter()
@@ -200,7 +218,10 @@ fn check_root_fields(model: &DataModel, models: &[ModelPlaces], findings: &mut F
 
 fn lower_first(name: &str) -> String {
     let mut chars = name.chars();
-    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
+    chars
+        .next()
+        .map(|c| c.to_lowercase().chain(chars).collect())
+        .unwrap_or_default()
 }
 
 /// What filters append to a field's name.
@@ -210,7 +231,9 @@ fn filter_suffixes(kind: FieldKind, list: bool) -> &'static [&'static str] {
         (FieldKind::Relation(_), false) | (FieldKind::Scalar(_) | FieldKind::Enum(_), true) => &[],
         (FieldKind::Scalar(ScalarType::Json), _) => &[],
         (FieldKind::Scalar(ScalarType::Boolean), _) => &["_not"],
-        (FieldKind::Enum(_) | FieldKind::Scalar(ScalarType::Uuid), _) => &["_not", "_in", "_not_in"],
+        (FieldKind::Enum(_) | FieldKind::Scalar(ScalarType::Uuid), _) => {
+            &["_not", "_in", "_not_in"]
+        }
         (FieldKind::Scalar(ScalarType::Int | ScalarType::Float | ScalarType::DateTime), _) => {
             &["_not", "_in", "_not_in", "_lt", "_lte", "_gt", "_gte"]
         }
@@ -266,7 +289,10 @@ fn check_columns(whole: &DataModel, model: &Model, places: &ModelPlaces, finding
         if let Some(other) = seen.insert(&field.column, &field.name) {
             findings.add(
                 *at,
-                format!("the fields `{other}` and `{}` share the column `{}`", field.name, field.column),
+                format!(
+                    "the fields `{other}` and `{}` share the column `{}`",
+                    field.name, field.column
+                ),
                 "give one of them another `@db(name:)`",
             );
         }
@@ -281,15 +307,28 @@ fn check_tables(
 ) {
     let mut tables: Vec<(String, String, usize)> = Vec::new();
     for (one, places) in model.models.iter().zip(models) {
-        tables.push((one.table.clone(), format!("the model `{}`", one.name), places.name));
-        for (field, at) in one.fields.iter().zip(&places.fields).filter(|(f, _)| f.is_scalar_list()) {
+        tables.push((
+            one.table.clone(),
+            format!("the model `{}`", one.name),
+            places.name,
+        ));
+        for (field, at) in one
+            .fields
+            .iter()
+            .zip(&places.fields)
+            .filter(|(f, _)| f.is_scalar_list())
+        {
             let owner = format!("the list `{}.{}`", one.name, field.name);
             tables.push((one.list_table(field), owner, *at));
         }
     }
     for (relation, at) in model.relations.iter().zip(relation_places) {
         if let RelationStorage::Table { table, .. } = &relation.storage {
-            tables.push((table.clone(), format!("the relation `{}`", relation.name), *at));
+            tables.push((
+                table.clone(),
+                format!("the relation `{}`", relation.name),
+                *at,
+            ));
         }
     }
     let mut seen: HashMap<&str, &str> = HashMap::new();
@@ -323,12 +362,22 @@ fn check_tables(
 
 fn check_relation_tables(model: &DataModel, places: &[usize], findings: &mut Findings) {
     for (relation, at) in model.relations.iter().zip(places) {
-        let RelationStorage::Table { table, a_column, b_column, id_column } = &relation.storage else {
+        let RelationStorage::Table {
+            table,
+            a_column,
+            b_column,
+            id_column,
+        } = &relation.storage
+        else {
             continue;
         };
         let columns = [Some(a_column), Some(b_column), id_column.as_ref()];
         let mut seen = HashSet::new();
-        for column in columns.into_iter().flatten().filter(|column| !seen.insert(*column)) {
+        for column in columns
+            .into_iter()
+            .flatten()
+            .filter(|column| !seen.insert(*column))
+        {
             findings.add(
                 *at,
                 format!("two fields of the relation table `{table}` share the column `{column}`"),
@@ -339,7 +388,10 @@ fn check_relation_tables(model: &DataModel, places: &[usize], findings: &mut Fin
 }
 
 /// The known name that was probably meant, in words to append to a message's remedy.
-pub(super) fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn did_you_mean<'a>(
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     let lower = name.to_lowercase();
     known
         .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))

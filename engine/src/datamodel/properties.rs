@@ -95,7 +95,9 @@ fn check_answer(text: &str) -> Result<(), TestCaseError> {
         let lines = text.split('\n').count();
         for error in found.errors {
             prop_assert!((1..=lines).contains(&error.line), "{}", error);
-            prop_assert!(error.column >= 1 && !error.message.is_empty() && !error.remedy.is_empty());
+            prop_assert!(
+                error.column >= 1 && !error.message.is_empty() && !error.remedy.is_empty()
+            );
         }
     }
     Ok(())
@@ -124,35 +126,61 @@ struct RelationSeed {
 }
 
 fn datamodel() -> impl Strategy<Value = DataModel> {
-    let field = (0..9usize, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())
-        .prop_map(|(scalar, required, list, unique, with_default, column)| FieldSeed {
-            scalar,
-            required,
-            list,
-            unique,
-            with_default,
-            column,
-        });
+    let field = (
+        0..9usize,
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(scalar, required, list, unique, with_default, column)| FieldSeed {
+                scalar,
+                required,
+                list,
+                unique,
+                with_default,
+                column,
+            },
+        );
     let pairs = || (any::<bool>(), any::<bool>());
-    let relation = (any::<(Index, Index)>(), pairs(), pairs(), pairs(), any::<bool>(), any::<bool>())
-        .prop_map(|(ends, lists, required, cascades, hidden, table)| RelationSeed {
-            ends,
-            lists,
-            required,
-            cascades,
-            hidden,
-            table,
-        });
+    let relation = (
+        any::<(Index, Index)>(),
+        pairs(),
+        pairs(),
+        pairs(),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(ends, lists, required, cascades, hidden, table)| RelationSeed {
+                ends,
+                lists,
+                required,
+                cascades,
+                hidden,
+                table,
+            },
+        );
     let model = (0..3usize, option::of(Just(())), vec(field, 0..6));
-    (vec(model, 1..5), vec(relation, 0..6)).prop_map(|(models, relations)| build(&models, &relations))
+    (vec(model, 1..5), vec(relation, 0..6))
+        .prop_map(|(models, relations)| build(&models, &relations))
 }
 
 type ModelSeed = (usize, Option<()>, Vec<FieldSeed>);
 
 fn build(models: &[ModelSeed], relations: &[RelationSeed]) -> DataModel {
-    let enums = vec![Enum { name: "Colour".into(), values: vec!["RED".into(), "GREEN".into()] }];
+    let enums = vec![Enum {
+        name: "Colour".into(),
+        values: vec!["RED".into(), "GREEN".into()],
+    }];
     let mut built = DataModel {
-        models: models.iter().enumerate().map(|(index, seed)| build_model(index, seed)).collect(),
+        models: models
+            .iter()
+            .enumerate()
+            .map(|(index, seed)| build_model(index, seed))
+            .collect(),
         enums,
         relations: Vec::new(),
         watched: Vec::new(),
@@ -174,7 +202,11 @@ fn build_model(index: usize, (id, renamed, fields): &ModelSeed) -> Model {
         (ScalarType::Int, IdStrategy::Sequence),
     ][*id];
     let mut built = Model {
-        table: if renamed.is_some() { format!("a table {index}") } else { name.clone() },
+        table: if renamed.is_some() {
+            format!("a table {index}")
+        } else {
+            name.clone()
+        },
         name,
         fields: vec![Field {
             id_strategy: Some(strategy),
@@ -216,7 +248,10 @@ fn build_field(number: usize, seed: &FieldSeed) -> Field {
         (ScalarType::Boolean, json!(true)),
         (ScalarType::DateTime, json!("2020-01-31T12:00:00.000Z")),
         (ScalarType::Json, json!("{\"a\": 1}")),
-        (ScalarType::Uuid, json!("6f1ed002-ab5b-4a3b-9d2f-0c1a9a4d7a01")),
+        (
+            ScalarType::Uuid,
+            json!("6f1ed002-ab5b-4a3b-9d2f-0c1a9a4d7a01"),
+        ),
     ];
     let (kind, default) = match kinds.get(seed.scalar) {
         Some((scalar, default)) => (FieldKind::Scalar(*scalar), default.clone()),
@@ -238,10 +273,17 @@ fn build_field(number: usize, seed: &FieldSeed) -> Field {
 
 /// Adds a relation with a name of its own between two models (perhaps the same), and its fields.
 fn add_relation(model: &mut DataModel, number: usize, seed: &RelationSeed) {
-    let (x, y) = (seed.ends.0.index(model.models.len()), seed.ends.1.index(model.models.len()));
+    let (x, y) = (
+        seed.ends.0.index(model.models.len()),
+        seed.ends.1.index(model.models.len()),
+    );
     let (a, b) = (ModelId(x.min(y)), ModelId(x.max(y)));
     // A left-out back relation counts as an optional list.
-    let lists = if seed.hidden { (seed.lists.0, true) } else { seed.lists };
+    let lists = if seed.hidden {
+        (seed.lists.0, true)
+    } else {
+        seed.lists
+    };
     let table = seed.table || (lists.0 && lists.1);
     // Of two ends that may both have the column, side A has it.
     let inline = if lists.0 { Side::B } else { Side::A };
@@ -253,30 +295,67 @@ fn add_relation(model: &mut DataModel, number: usize, seed: &RelationSeed) {
             id_column: None,
         },
         false => {
-            let name = if inline == Side::A { format!("a{number}") } else { format!("b{number}") };
-            RelationStorage::Inline { side: inline, column: name }
+            let name = if inline == Side::A {
+                format!("a{number}")
+            } else {
+                format!("b{number}")
+            };
+            RelationStorage::Inline {
+                side: inline,
+                column: name,
+            }
         }
     };
     let relation = RelationId(model.relations.len());
-    let mut end = |own: ModelId, target: ModelId, side: Side, list: bool, required: bool, cascade: bool| {
-        let letter = if side == Side::A { 'a' } else { 'b' };
-        let kind = FieldKind::Relation(RelationRef { relation, side, target });
-        let fields = &mut model.models[own.0].fields;
-        fields.push(Field { list, required, ..plain(&format!("{letter}{number}"), kind) });
-        let field = Some(FieldId(fields.len() - 1));
-        RelationEnd { model: own, field, list, required: required && !list, cascade }
-    };
+    let mut end =
+        |own: ModelId, target: ModelId, side: Side, list: bool, required: bool, cascade: bool| {
+            let letter = if side == Side::A { 'a' } else { 'b' };
+            let kind = FieldKind::Relation(RelationRef {
+                relation,
+                side,
+                target,
+            });
+            let fields = &mut model.models[own.0].fields;
+            fields.push(Field {
+                list,
+                required,
+                ..plain(&format!("{letter}{number}"), kind)
+            });
+            let field = Some(FieldId(fields.len() - 1));
+            RelationEnd {
+                model: own,
+                field,
+                list,
+                required: required && !list,
+                cascade,
+            }
+        };
     let a_end = end(a, b, Side::A, lists.0, seed.required.0, seed.cascades.0);
     let b_end = match seed.hidden {
-        true => RelationEnd { model: b, field: None, list: true, required: false, cascade: false },
+        true => RelationEnd {
+            model: b,
+            field: None,
+            list: true,
+            required: false,
+            cascade: false,
+        },
         false => end(b, a, Side::B, lists.1, seed.required.1, seed.cascades.1),
     };
-    model.relations.push(Relation { name: format!("Relation{number}"), a: a_end, b: b_end, storage });
+    model.relations.push(Relation {
+        name: format!("Relation{number}"),
+        a: a_end,
+        b: b_end,
+        storage,
+    });
 }
 
 fn order_relations(model: &mut DataModel) {
-    let first_field =
-        |r: &Relation| [&r.a, &r.b].into_iter().filter_map(|end| Some((end.model, end.field?))).min();
+    let first_field = |r: &Relation| {
+        [&r.a, &r.b]
+            .into_iter()
+            .filter_map(|end| Some((end.model, end.field?)))
+            .min()
+    };
     let mut pairs: Vec<(ModelId, ModelId)> = Vec::new();
     for (index, one) in model.models.iter().enumerate() {
         for target in one.fields.iter().filter_map(|f| Some(f.relation()?.target)) {
@@ -286,10 +365,18 @@ fn order_relations(model: &mut DataModel) {
             }
         }
     }
-    let place = |r: &Relation| (pairs.iter().position(|p| *p == (r.a.model, r.b.model)), first_field(r));
+    let place = |r: &Relation| {
+        (
+            pairs.iter().position(|p| *p == (r.a.model, r.b.model)),
+            first_field(r),
+        )
+    };
     let mut order: Vec<usize> = (0..model.relations.len()).collect();
     order.sort_by_key(|index| place(&model.relations[*index]));
-    model.relations = order.iter().map(|index| model.relations[*index].clone()).collect();
+    model.relations = order
+        .iter()
+        .map(|index| model.relations[*index].clone())
+        .collect();
     for field in model.models.iter_mut().flat_map(|m| &mut m.fields) {
         if let FieldKind::Relation(view) = &mut field.kind {
             let now = order.iter().position(|old| *old == view.relation.0);
@@ -302,7 +389,11 @@ fn order_relations(model: &mut DataModel) {
 fn print(model: &DataModel) -> String {
     let mut text = String::new();
     for one in &model.enums {
-        text.push_str(&format!("enum {} {{ {} }}\n", one.name, one.values.join(" ")));
+        text.push_str(&format!(
+            "enum {} {{ {} }}\n",
+            one.name,
+            one.values.join(" ")
+        ));
     }
     for one in &model.models {
         text.push_str(&format!("type {}", one.name));
@@ -338,9 +429,11 @@ fn print_field(model: &DataModel, field: &Field) -> String {
         Some(IdStrategy::Sequence) => text.push_str(" @id(strategy: SEQUENCE)"),
         None => {}
     }
-    for (directive, stands) in
-        [("@unique", field.unique), ("@createdAt", field.created_at), ("@updatedAt", field.updated_at)]
-    {
+    for (directive, stands) in [
+        ("@unique", field.unique),
+        ("@createdAt", field.created_at),
+        ("@updatedAt", field.updated_at),
+    ] {
         if stands {
             text.push_str(&format!(" {directive}"));
         }
@@ -354,7 +447,9 @@ fn print_field(model: &DataModel, field: &Field) -> String {
     }
     match field.relation() {
         Some(view) => text.push_str(&print_relation(model.relation(view.relation), view.side)),
-        None if field.column != field.name => text.push_str(&format!(" @db(name: {:?})", field.column)),
+        None if field.column != field.name => {
+            text.push_str(&format!(" @db(name: {:?})", field.column))
+        }
         None => {}
     }
     text
@@ -368,6 +463,10 @@ fn print_relation(relation: &Relation, side: Side) -> String {
         RelationStorage::Inline { side: at, .. } if *at == side => " link: INLINE",
         _ => "",
     };
-    let on_delete = if end.cascade { ", onDelete: CASCADE" } else { "" };
+    let on_delete = if end.cascade {
+        ", onDelete: CASCADE"
+    } else {
+        ""
+    };
     format!(" @relation(name: {:?}{link}{on_delete})", relation.name)
 }

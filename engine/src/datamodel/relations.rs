@@ -5,7 +5,9 @@ use indexmap::IndexMap;
 
 use super::directives::{Link, RelationText};
 use super::error::Findings;
-use super::model::{FieldId, ModelId, Relation, RelationEnd, RelationId, RelationRef, RelationStorage, Side};
+use super::model::{
+    FieldId, ModelId, Relation, RelationEnd, RelationId, RelationRef, RelationStorage, Side,
+};
 use super::names::check_identifier;
 use super::syntax::At;
 
@@ -79,10 +81,18 @@ pub(super) fn resolve(
     let mut between: IndexMap<(ModelId, ModelId), Vec<&RelationField>> = IndexMap::new();
     for field in fields {
         let (x, y) = (field.model, field.target);
-        let ends = if name_of(x) <= name_of(y) { (x, y) } else { (y, x) };
+        let ends = if name_of(x) <= name_of(y) {
+            (x, y)
+        } else {
+            (y, x)
+        };
         between.entry(ends).or_default().push(field);
     }
-    let mut resolved = Resolved { relations: Vec::new(), places: Vec::new(), fields: Vec::new() };
+    let mut resolved = Resolved {
+        relations: Vec::new(),
+        places: Vec::new(),
+        fields: Vec::new(),
+    };
     let mut table_used = vec![false; tables.len()];
     for ((a, b), fields) in between {
         for pair in pair_up(a, b, &fields, model_names, findings) {
@@ -93,7 +103,11 @@ pub(super) fn resolve(
             };
             let place = explicit.map_or(pair.at(), |name| name.at);
             if name.is_empty() {
-                findings.add(place, "the relation's name is empty", "give it a name, or remove `name:`");
+                findings.add(
+                    place,
+                    "the relation's name is empty",
+                    "give it a name, or remove `name:`",
+                );
             }
             if let Some(other) = resolved.relations.iter().find(|r| r.name == name) {
                 findings.add(
@@ -112,18 +126,35 @@ pub(super) fn resolve(
             check_column_names(&pair, &storage, findings);
             let relation = RelationId(resolved.relations.len());
             for (side, target, field) in [(Side::A, b, pair.a), (Side::B, a, pair.b)] {
-                let found = field.map(|f| ((f.model, f.field), RelationRef { relation, side, target }));
+                let found = field.map(|f| {
+                    (
+                        (f.model, f.field),
+                        RelationRef {
+                            relation,
+                            side,
+                            target,
+                        },
+                    )
+                });
                 resolved.fields.extend(found);
             }
             resolved.places.push(place);
-            resolved.relations.push(Relation { name, a: end(a, pair.a), b: end(b, pair.b), storage });
+            resolved.relations.push(Relation {
+                name,
+                a: end(a, pair.a),
+                b: end(b, pair.b),
+                storage,
+            });
         }
     }
     for (table, _) in tables.iter().zip(&table_used).filter(|(_, used)| !**used) {
         findings.add(
             table.name.at,
             format!("no relation uses the relation table `{}`", table.name.value),
-            format!("name it at a relation field: `@relation(name: \"{}\")`", table.name.value),
+            format!(
+                "name it at a relation field: `@relation(name: \"{}\")`",
+                table.name.value
+            ),
         );
     }
     resolved
@@ -138,7 +169,13 @@ fn end(model: ModelId, field: Option<&RelationField>) -> RelationEnd {
             required: f.required && !f.list,
             cascade: f.text.cascade,
         },
-        None => RelationEnd { model, field: None, list: true, required: false, cascade: false },
+        None => RelationEnd {
+            model,
+            field: None,
+            list: true,
+            required: false,
+            cascade: false,
+        },
     }
 }
 
@@ -188,8 +225,12 @@ fn pair_up<'a, 'b>(
         }
         unnamed.clear();
     }
-    let groups = named.into_values().chain((!unnamed.is_empty()).then_some(unnamed));
-    let mut pairs: Vec<Pair> = groups.map(|group| pair_of(a, b, group, model_names, findings)).collect();
+    let groups = named
+        .into_values()
+        .chain((!unnamed.is_empty()).then_some(unnamed));
+    let mut pairs: Vec<Pair> = groups
+        .map(|group| pair_of(a, b, group, model_names, findings))
+        .collect();
     pairs.sort_by_key(Pair::at);
     pairs
 }
@@ -208,11 +249,18 @@ fn pair_of<'a, 'b>(
         }
         group.sort_by_key(|f| f.name);
         let mut group = group.into_iter();
-        return Pair { a: group.next(), b: group.next() };
+        return Pair {
+            a: group.next(),
+            b: group.next(),
+        };
     }
     let mut pair = Pair { a: None, b: None };
     for field in group {
-        let slot = if field.model == a { &mut pair.a } else { &mut pair.b };
+        let slot = if field.model == a {
+            &mut pair.a
+        } else {
+            &mut pair.b
+        };
         match slot {
             None => *slot = Some(field),
             Some(_) => report_third(field, model_names, findings),
@@ -251,19 +299,32 @@ fn storage(
     let link = links.first();
     let many_to_many = pair.is_list(Side::A) && pair.is_list(Side::B);
     let inline_side = match link {
-        Some((_, At { value: Link::Table, .. })) => None,
+        Some((
+            _,
+            At {
+                value: Link::Table, ..
+            },
+        )) => None,
         Some((side, At { at, .. })) => {
             if table.is_some() {
-                let message = format!("the relation `{name}` has a relation table and `link: INLINE`");
+                let message =
+                    format!("the relation `{name}` has a relation table and `link: INLINE`");
                 findings.add(*at, message, "remove one of the two");
             } else if many_to_many {
-                let message = format!("the relation `{name}` is many-to-many, so no column can hold a link");
-                findings.add(*at, message, "write `link: TABLE`, or make one end a single value");
+                let message =
+                    format!("the relation `{name}` is many-to-many, so no column can hold a link");
+                findings.add(
+                    *at,
+                    message,
+                    "write `link: TABLE`, or make one end a single value",
+                );
             } else if pair.is_list(*side) {
                 let other = pair.get(side.other()).map_or("", |f| f.name);
                 findings.add(
                     *at,
-                    format!("a list has no column; the links of `{name}` are kept where `{other}` is"),
+                    format!(
+                        "a list has no column; the links of `{name}` are kept where `{other}` is"
+                    ),
                     "say `link: INLINE` on the end that is no list, or leave it out",
                 );
             }
@@ -271,11 +332,15 @@ fn storage(
         }
         None if table.is_some() || many_to_many => None,
         None => {
-            let one = [Side::A, Side::B].into_iter().find(|side| pair.is_list(side.other()));
+            let one = [Side::A, Side::B]
+                .into_iter()
+                .find(|side| pair.is_list(side.other()));
             if one.is_none() {
                 findings.add(
                     pair.at(),
-                    format!("the one-to-one relation `{name}` does not say where its links are kept"),
+                    format!(
+                        "the one-to-one relation `{name}` does not say where its links are kept"
+                    ),
                     "write `@relation(link: INLINE)` on the end whose table shall have the column",
                 );
             }
@@ -302,16 +367,31 @@ fn table_storage(
         let table = format!("_{name}");
         check_identifier("relation table", &table, pair.at(), findings);
         let (a_column, b_column) = ("A".to_string(), "B".to_string());
-        return RelationStorage::Table { table, a_column, b_column, id_column: None };
+        return RelationStorage::Table {
+            table,
+            a_column,
+            b_column,
+            id_column: None,
+        };
     };
     let [first, second] = &text.ends;
     // A self relation's sides go by the alphabet, here as in the model.
-    let swapped = if a == b { first.0 > second.0 } else { first.2 == b };
-    let (for_a, for_b) = if swapped { (second, first) } else { (first, second) };
+    let swapped = if a == b {
+        first.0 > second.0
+    } else {
+        first.2 == b
+    };
+    let (for_a, for_b) = if swapped {
+        (second, first)
+    } else {
+        (first, second)
+    };
     if (for_a.2, for_b.2) != (a, b) {
         findings.add(
             text.name.at,
-            format!("the fields of the relation table `{name}` do not lead to the relation's two models"),
+            format!(
+                "the fields of the relation table `{name}` do not lead to the relation's two models"
+            ),
             "give it one field for each end of the relation",
         );
     }
@@ -326,10 +406,23 @@ fn table_storage(
 /// `@db` names a column; a field whose links are kept elsewhere has none.
 fn check_column_names(pair: &Pair, storage: &RelationStorage, findings: &mut Findings) {
     for (side, field) in [(Side::A, pair.a), (Side::B, pair.b)] {
-        let inline_here = matches!(storage, RelationStorage::Inline { side: at, .. } if *at == side);
-        if let (Some(RelationField { db_at: Some(at), name, .. }), false) = (field, inline_here) {
+        let inline_here =
+            matches!(storage, RelationStorage::Inline { side: at, .. } if *at == side);
+        if let (
+            Some(RelationField {
+                db_at: Some(at),
+                name,
+                ..
+            }),
+            false,
+        ) = (field, inline_here)
+        {
             let message = format!("`{name}` has no column in its table that `@db` could name");
-            findings.add(*at, message, "remove `@db`, or keep the link here with `link: INLINE`");
+            findings.add(
+                *at,
+                message,
+                "remove `@db`, or keep the link here with `link: INLINE`",
+            );
         }
     }
 }

@@ -106,7 +106,11 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Document {
         let message = match error.data() {
             "" if error.is_limit() => "this is nested too deeply".to_string(),
             "" => format!("the text ends too early: {}", error.message()),
-            data => format!("`{}` cannot stand here: {}", first_line(data), error.message()),
+            data => format!(
+                "`{}` cannot stand here: {}",
+                first_line(data),
+                error.message()
+            ),
         };
         findings.add(
             error.index(),
@@ -147,9 +151,18 @@ fn read_type(node: &cst::ObjectTypeDefinition, findings: &mut Findings) -> Optio
     }
     let fields = node
         .fields_definition()
-        .map(|fields| fields.field_definitions().filter_map(|f| read_field(&f, findings)).collect())
+        .map(|fields| {
+            fields
+                .field_definitions()
+                .filter_map(|f| read_field(&f, findings))
+                .collect()
+        })
         .unwrap_or_default();
-    Some(TypeText { name, directives: read_directives(node.directives()), fields })
+    Some(TypeText {
+        name,
+        directives: read_directives(node.directives()),
+        fields,
+    })
 }
 
 fn read_field(node: &cst::FieldDefinition, findings: &mut Findings) -> Option<FieldText> {
@@ -178,12 +191,20 @@ fn read_field(node: &cst::FieldDefinition, findings: &mut Findings) -> Option<Fi
         cst::Type::NonNullType(_) => return None,
     };
     let type_name = read_name(named.name()?);
-    Some(FieldText { name, type_name, list, required, directives: read_directives(node.directives()) })
+    Some(FieldText {
+        name,
+        type_name,
+        list,
+        required,
+        directives: read_directives(node.directives()),
+    })
 }
 
 /// The type without its `!`, and whether it had one.
 fn strip_non_null(ty: cst::Type) -> (cst::Type, bool) {
-    let cst::Type::NonNullType(node) = &ty else { return (ty, false) };
+    let cst::Type::NonNullType(node) = &ty else {
+        return (ty, false);
+    };
     match (node.named_type(), node.list_type()) {
         (Some(named), _) => (cst::Type::NamedType(named), true),
         (None, Some(list)) => (cst::Type::ListType(list), true),
@@ -197,7 +218,11 @@ fn read_enum(node: &cst::EnumTypeDefinition, findings: &mut Findings) -> Option<
         warn_of_enum_directive(&directive, findings);
     }
     let mut values = Vec::new();
-    for value in node.enum_values_definition().into_iter().flat_map(|v| v.enum_value_definitions()) {
+    for value in node
+        .enum_values_definition()
+        .into_iter()
+        .flat_map(|v| v.enum_value_definitions())
+    {
         for directive in read_directives(value.directives()) {
             warn_of_enum_directive(&directive, findings);
         }
@@ -209,7 +234,10 @@ fn read_enum(node: &cst::EnumTypeDefinition, findings: &mut Findings) -> Option<
 fn warn_of_enum_directive(directive: &DirectiveText, findings: &mut Findings) {
     findings.warn(
         directive.name.at,
-        format!("`@{}` stands at an enum, and has no effect", directive.name.value),
+        format!(
+            "`@{}` stands at an enum, and has no effect",
+            directive.name.value
+        ),
         "enums and their values take no directives; remove it",
     );
 }
@@ -220,10 +248,17 @@ fn read_directives(node: Option<cst::Directives>) -> Vec<DirectiveText> {
         .filter_map(|directive| {
             let mut name = read_name(directive.name()?);
             name.at = start(directive.syntax());
-            let arguments = directive.arguments().into_iter().flat_map(|a| a.arguments());
-            let arguments = arguments
-                .filter_map(|argument| Some((read_name(argument.name()?), read_value(argument.value()?))));
-            Some(DirectiveText { name, arguments: arguments.collect() })
+            let arguments = directive
+                .arguments()
+                .into_iter()
+                .flat_map(|a| a.arguments());
+            let arguments = arguments.filter_map(|argument| {
+                Some((read_name(argument.name()?), read_value(argument.value()?)))
+            });
+            Some(DirectiveText {
+                name,
+                arguments: arguments.collect(),
+            })
         })
         .collect()
 }
@@ -236,9 +271,12 @@ fn read_value(value: cst::Value) -> At<ValueText> {
         cst::Value::IntValue(number) => ValueText::Int(token_text(number.syntax())),
         cst::Value::FloatValue(number) => ValueText::Float(token_text(number.syntax())),
         cst::Value::BooleanValue(value) => ValueText::Boolean(value.true_token().is_some()),
-        cst::Value::EnumValue(value) => {
-            ValueText::Name(value.name().map(|n| n.text().to_string()).unwrap_or_default())
-        }
+        cst::Value::EnumValue(value) => ValueText::Name(
+            value
+                .name()
+                .map(|n| n.text().to_string())
+                .unwrap_or_default(),
+        ),
         cst::Value::NullValue(_) => ValueText::Other("`null`"),
         cst::Value::ListValue(_) => ValueText::Other("a list"),
         cst::Value::ObjectValue(_) => ValueText::Other("an object"),
@@ -256,11 +294,18 @@ fn start(node: &SyntaxNode) -> usize {
 }
 
 fn token_text(node: &SyntaxNode) -> String {
-    node.first_token().map(|t| t.text().to_string()).unwrap_or_default()
+    node.first_token()
+        .map(|t| t.text().to_string())
+        .unwrap_or_default()
 }
 
 fn first_line(data: &str) -> String {
-    data.lines().next().unwrap_or_default().chars().take(40).collect()
+    data.lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(40)
+        .collect()
 }
 
 /// `InterfaceTypeDefinition` → `interface type definition`.

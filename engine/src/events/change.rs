@@ -81,9 +81,13 @@ impl ChangeKind {
     }
 
     pub(super) fn named(name: &str) -> Option<Self> {
-        [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        [
+            ChangeKind::Created,
+            ChangeKind::Updated,
+            ChangeKind::Deleted,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
     }
 }
 

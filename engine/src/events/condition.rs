@@ -40,9 +40,14 @@ impl Planner {
         let given = value.map(entries).unwrap_or_default().iter();
         // Whatever is given as null says nothing.
         let given = given.filter(|(_, value)| *value != Value::Null);
-        let parts = given.map(|(meaning, value)| self.condition_part(model, *meaning, value, access));
+        let parts =
+            given.map(|(meaning, value)| self.condition_part(model, *meaning, value, access));
         let mut parts: Vec<Condition> = parts.collect::<Result<_, _>>()?;
-        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Condition::All(parts.into()) })
+        Ok(if parts.len() == 1 {
+            parts.swap_remove(0)
+        } else {
+            Condition::All(parts.into())
+        })
     }
 
     fn condition_part(
@@ -53,10 +58,16 @@ impl Planner {
         access: Access<'_>,
     ) -> Result<Condition, ApiError> {
         let parts = || -> Result<Box<[Condition]>, ApiError> {
-            items(Some(value)).iter().map(|part| self.condition(model, Some(part), access)).collect()
+            items(Some(value))
+                .iter()
+                .map(|part| self.condition(model, Some(part), access))
+                .collect()
         };
         let fields = || -> Result<Box<[Option<FieldId>]>, ApiError> {
-            items(Some(value)).iter().map(|name| self.named_field(model, name, access)).collect()
+            items(Some(value))
+                .iter()
+                .map(|name| self.named_field(model, name, access))
+                .collect()
         };
         Ok(match meaning {
             InputMeaning::And => Condition::All(parts()?),
@@ -77,9 +88,12 @@ impl Planner {
 
     fn kind(&self, value: &Value) -> Result<ChangeKind, ApiError> {
         match value {
-            Value::Enum(id, _) if self.schema.enumeration(*id).meaning == EnumMeaning::MutationType => {
+            Value::Enum(id, _)
+                if self.schema.enumeration(*id).meaning == EnumMeaning::MutationType =>
+            {
                 let name = self.scalar_text(value);
-                name.and_then(|name| ChangeKind::named(&name)).ok_or_else(|| unexpected("kind of change"))
+                name.and_then(|name| ChangeKind::named(&name))
+                    .ok_or_else(|| unexpected("kind of change"))
             }
             _ => Err(unexpected("kind of change")),
         }
@@ -91,7 +105,9 @@ impl Planner {
         name: &Value,
         access: Access<'_>,
     ) -> Result<Option<FieldId>, ApiError> {
-        let Value::Text(name) = name else { return Err(unexpected("field's name")) };
+        let Value::Text(name) = name else {
+            return Err(unexpected("field's name"));
+        };
         let field = self.model().model(model).field_named(name);
         if let Some(field) = field {
             access.check_field(self, model, field)?;
@@ -112,7 +128,8 @@ fn updated(every: bool, fields: Box<[Option<FieldId>]>, access: Access<'_>) -> C
 impl Condition {
     /// Whether it holds for a change; `None` where its node decides.
     pub fn holds(&self, change: &Change) -> Option<bool> {
-        let updated = |field: &Option<FieldId>| field.is_some_and(|field| change.updated.contains(&field));
+        let updated =
+            |field: &Option<FieldId>| field.is_some_and(|field| change.updated.contains(&field));
         let update = change.kind == ChangeKind::Updated;
         match self {
             Condition::All(parts) => all(parts.iter().map(|part| part.holds(change))),
@@ -176,11 +193,20 @@ impl Condition {
             return Match::Told(told.len());
         }
         match self {
-            Condition::All(parts) => Match::All(parts.iter().map(|part| part.inner(told)).collect()),
-            Condition::Any(parts) => Match::Any(parts.iter().map(|part| part.inner(told)).collect()),
-            Condition::None(parts) => Match::None(parts.iter().map(|part| part.inner(told)).collect()),
+            Condition::All(parts) => {
+                Match::All(parts.iter().map(|part| part.inner(told)).collect())
+            }
+            Condition::Any(parts) => {
+                Match::Any(parts.iter().map(|part| part.inner(told)).collect())
+            }
+            Condition::None(parts) => {
+                Match::None(parts.iter().map(|part| part.inner(told)).collect())
+            }
             Condition::Node(filter) => Match::Row(filter),
-            Condition::Names { every, fields } => Match::Names { every: *every, fields },
+            Condition::Names { every, fields } => Match::Names {
+                every: *every,
+                fields,
+            },
             _ => Match::All(Vec::new()),
         }
     }

@@ -19,16 +19,28 @@ impl Cursor {
 
     /// After the whole transaction at a position.
     pub fn after(epoch: u64, position: u64) -> Self {
-        Cursor { epoch, position, part: Cursor::WHOLE }
+        Cursor {
+            epoch,
+            position,
+            part: Cursor::WHOLE,
+        }
     }
 }
 
 /// `EPOCH-POSITION` or `EPOCH-POSITION-PART`, in hexadecimal; opaque to clients.
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cursor { epoch, position, part } = self;
+        let Cursor {
+            epoch,
+            position,
+            part,
+        } = self;
         write!(f, "{epoch:x}-{position:x}")?;
-        if *part == Cursor::WHOLE { Ok(()) } else { write!(f, "-{part:x}") }
+        if *part == Cursor::WHOLE {
+            Ok(())
+        } else {
+            write!(f, "-{part:x}")
+        }
     }
 }
 
@@ -42,14 +54,31 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, BadCursor> {
         let number = |part: &str| {
-            let digits = (1..=16).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_hexdigit());
-            if digits { u64::from_str_radix(part, 16).map_err(|_| BadCursor) } else { Err(BadCursor) }
+            let digits =
+                (1..=16).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_hexdigit());
+            if digits {
+                u64::from_str_radix(part, 16).map_err(|_| BadCursor)
+            } else {
+                Err(BadCursor)
+            }
         };
         let mut parts = text.split('-');
         let mut next = || parts.next().map(number).transpose();
-        let (Some(epoch), Some(position), part) = (next()?, next()?, next()?) else { return Err(BadCursor) };
-        let part = part.map_or(Ok(Cursor::WHOLE), |part| u32::try_from(part).map_err(|_| BadCursor))?;
-        if parts.next().is_some() { Err(BadCursor) } else { Ok(Cursor { epoch, position, part }) }
+        let (Some(epoch), Some(position), part) = (next()?, next()?, next()?) else {
+            return Err(BadCursor);
+        };
+        let part = part.map_or(Ok(Cursor::WHOLE), |part| {
+            u32::try_from(part).map_err(|_| BadCursor)
+        })?;
+        if parts.next().is_some() {
+            Err(BadCursor)
+        } else {
+            Ok(Cursor {
+                epoch,
+                position,
+                part,
+            })
+        }
     }
 }
 
@@ -59,12 +88,28 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_nothing_else() {
-        for cursor in [Cursor { epoch: 0xab, position: 1, part: 0 }, Cursor::after(u64::MAX, u64::MAX)] {
+        for cursor in [
+            Cursor {
+                epoch: 0xab,
+                position: 1,
+                part: 0,
+            },
+            Cursor::after(u64::MAX, u64::MAX),
+        ] {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
-        for bad in
-            ["", "-", "1", "1-", "1-2-", "1-2-3-4", "x-1", "1-+2", "1-2-100000000", "11111111111111111-1"]
-        {
+        for bad in [
+            "",
+            "-",
+            "1",
+            "1-",
+            "1-2-",
+            "1-2-3-4",
+            "x-1",
+            "1-+2",
+            "1-2-100000000",
+            "11111111111111111-1",
+        ] {
             assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");
         }
     }

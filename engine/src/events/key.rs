@@ -25,8 +25,13 @@ impl Planner {
     /// The key that tells most of those that the filters, which must all hold, offer.
     pub(super) fn key(&self, model: ModelId, filters: &[&Filter]) -> Option<Key> {
         let mut found = Vec::new();
-        filters.iter().for_each(|filter| self.keys(model, filter, &mut found));
-        found.into_iter().min_by_key(|(rank, _)| *rank).map(|(_, key)| key)
+        filters
+            .iter()
+            .for_each(|filter| self.keys(model, filter, &mut found));
+        found
+            .into_iter()
+            .min_by_key(|(rank, _)| *rank)
+            .map(|(_, key)| key)
     }
 
     fn keys(&self, model: ModelId, filter: &Filter, found: &mut Vec<(u8, Key)>) {
@@ -40,19 +45,40 @@ impl Planner {
                         (_, true) => 1,
                         _ => 3,
                     };
-                    found.push((rank, Key { path: Path::Column(field), value }));
+                    found.push((
+                        rank,
+                        Key {
+                            path: Path::Column(field),
+                            value,
+                        },
+                    ));
                 }
             }
-            Filter::Related { field, quantifier: Quantifier::Is | Quantifier::Some, filter } => {
-                let Some(relation) = self.model().field(model, *field).relation() else { return };
+            Filter::Related {
+                field,
+                quantifier: Quantifier::Is | Quantifier::Some,
+                filter,
+            } => {
+                let Some(relation) = self.model().field(model, *field).relation() else {
+                    return;
+                };
                 let target = self.model().model(relation.target);
                 let parts = match &**filter {
                     Filter::And(parts) => parts.as_slice(),
                     one => std::slice::from_ref(one),
                 };
-                for (unique, value) in parts.iter().filter_map(|part| self.equality(relation.target, part)) {
+                for (unique, value) in parts
+                    .iter()
+                    .filter_map(|part| self.equality(relation.target, part))
+                {
                     if target.id == unique || target.field(unique).unique {
-                        found.push((2, Key { path: Path::Linked(*field, unique), value }));
+                        found.push((
+                            2,
+                            Key {
+                                path: Path::Linked(*field, unique),
+                                value,
+                            },
+                        ));
                     }
                 }
             }
@@ -64,15 +90,19 @@ impl Planner {
     fn equality(&self, model: ModelId, filter: &Filter) -> Option<(FieldId, String)> {
         use ScalarType::*;
         let (field, value) = match filter {
-            Filter::Compare { field, comparison: Comparison::Equals, operand: Operand::One(value) } => {
-                (*field, value)
-            }
-            Filter::Compare { field, comparison: Comparison::In, operand: Operand::Many(values) } => {
-                match values.as_slice() {
-                    [Some(value)] => (*field, value),
-                    _ => return None,
-                }
-            }
+            Filter::Compare {
+                field,
+                comparison: Comparison::Equals,
+                operand: Operand::One(value),
+            } => (*field, value),
+            Filter::Compare {
+                field,
+                comparison: Comparison::In,
+                operand: Operand::Many(values),
+            } => match values.as_slice() {
+                [Some(value)] => (*field, value),
+                _ => return None,
+            },
             _ => return None,
         };
         match self.model().field(model, field).kind {

@@ -17,7 +17,10 @@ impl Planner {
     /// know are passed over.
     pub fn changes(&self, rows: &[LogRow], position: u64, first_part: u32) -> Vec<Change> {
         let physical = self.physical();
-        let mut merge = Merge { physical, nodes: IndexMap::new() };
+        let mut merge = Merge {
+            physical,
+            nodes: IndexMap::new(),
+        };
         for row in rows {
             match physical.logged(&row.table) {
                 Some(Logged::Nodes(model)) => merge.node(model, row),
@@ -94,9 +97,15 @@ impl<'a> Merge<'a> {
     }
 
     fn node(&mut self, model: ModelId, row: &LogRow) {
-        let fields: Vec<FieldId> = row.columns.iter().filter_map(|name| self.field(model, name)).collect();
+        let fields: Vec<FieldId> = row
+            .columns
+            .iter()
+            .filter_map(|name| self.field(model, name))
+            .collect();
         let inline: Vec<Inline<'a>> = self.inline(model).collect();
-        let relinked = inline.iter().any(|link| row.columns.iter().any(|name| name == link.column));
+        let relinked = inline
+            .iter()
+            .any(|link| row.columns.iter().any(|name| name == link.column));
         let parts = self.parts(model, &row.node);
         let first_old = |parts: &mut Parts| {
             if parts.row == Row::Unwritten {
@@ -120,7 +129,11 @@ impl<'a> Merge<'a> {
             }
             LogKind::Deleted => {
                 first_old(parts);
-                parts.row = if parts.row == Row::Created { Row::Passed } else { Row::Deleted };
+                parts.row = if parts.row == Row::Created {
+                    Row::Passed
+                } else {
+                    Row::Deleted
+                };
             }
             _ => {
                 parts.asked = true;
@@ -144,7 +157,8 @@ impl<'a> Merge<'a> {
                     self.parts(model, &row.node).link(field, &partner, came);
                 }
                 if let Some(field) = link.partner_field {
-                    self.parts(link.partner, &partner).link(field, &row.node, came);
+                    self.parts(link.partner, &partner)
+                        .link(field, &row.node, came);
                 }
             }
         }
@@ -154,7 +168,10 @@ impl<'a> Merge<'a> {
         let definition = self.physical.model.relation(relation);
         let Some(partner) = &row.partner else { return };
         let came = row.kind == LogKind::Linked;
-        for (end, id, other) in [(&definition.a, &row.node, partner), (&definition.b, partner, &row.node)] {
+        for (end, id, other) in [
+            (&definition.a, &row.node, partner),
+            (&definition.b, partner, &row.node),
+        ] {
             if let Some(field) = end.field {
                 self.parts(end.model, id).link(field, other, came);
             }
@@ -166,8 +183,15 @@ impl<'a> Merge<'a> {
         parts.updated.insert(field);
         let list = parts.lists.entry(field).or_default();
         let position = |row: &Json| row.get("position").and_then(Json::as_i64);
-        let logged = if row.kind == LogKind::Unlisted { &row.old } else { &row.links };
-        let Some(value) = logged.as_deref().and_then(|json| serde_json::from_str::<Json>(json).ok()) else {
+        let logged = if row.kind == LogKind::Unlisted {
+            &row.old
+        } else {
+            &row.links
+        };
+        let Some(value) = logged
+            .as_deref()
+            .and_then(|json| serde_json::from_str::<Json>(json).ok())
+        else {
             return;
         };
         if row.kind != LogKind::Unlisted {
@@ -180,23 +204,29 @@ impl<'a> Merge<'a> {
     /// The field of a column: a scalar's, or that of the link that is in it.
     fn field(&self, model: ModelId, column: &str) -> Option<FieldId> {
         let of = self.physical.model.model(model);
-        let scalar = of.field_ids().find(|id| of.field(*id).is_column() && of.field(*id).column == column);
+        let scalar = of
+            .field_ids()
+            .find(|id| of.field(*id).is_column() && of.field(*id).column == column);
         scalar.or_else(|| self.inline(model).find(|link| link.column == column)?.field)
     }
 
     fn inline(&self, model: ModelId) -> impl Iterator<Item = Inline<'a>> + use<'a> {
-        self.physical.model.relations.iter().filter_map(move |relation| match &relation.storage {
-            RelationStorage::Inline { side, column } if relation.end(*side).model == model => {
-                let (own, partner) = (relation.end(*side), relation.end(side.other()));
-                Some(Inline {
-                    column,
-                    field: own.field,
-                    partner: partner.model,
-                    partner_field: partner.field,
-                })
-            }
-            _ => None,
-        })
+        self.physical
+            .model
+            .relations
+            .iter()
+            .filter_map(move |relation| match &relation.storage {
+                RelationStorage::Inline { side, column } if relation.end(*side).model == model => {
+                    let (own, partner) = (relation.end(*side), relation.end(side.other()));
+                    Some(Inline {
+                        column,
+                        field: own.field,
+                        partner: partner.model,
+                        partner_field: partner.field,
+                    })
+                }
+                _ => None,
+            })
     }
 
     fn finish(self, position: u64, first_part: u32) -> Vec<Change> {
@@ -210,23 +240,42 @@ impl<'a> Merge<'a> {
                 Row::Deleted => (ChangeKind::Deleted, Cause::Written),
                 Row::Unwritten if parts.asked => (ChangeKind::Updated, Cause::Asked),
                 Row::Unwritten => (ChangeKind::Updated, Cause::Parts),
-                Row::Updated => {
-                    (ChangeKind::Updated, if parts.asked { Cause::Asked } else { Cause::Written })
-                }
+                Row::Updated => (
+                    ChangeKind::Updated,
+                    if parts.asked {
+                        Cause::Asked
+                    } else {
+                        Cause::Written
+                    },
+                ),
                 Row::Replaced => {
-                    parts.updated.extend(physical.model.model(model).field_ids());
+                    parts
+                        .updated
+                        .extend(physical.model.model(model).field_ids());
                     (ChangeKind::Updated, Cause::Replaced)
                 }
             };
             let updates = kind == ChangeKind::Updated;
-            let updated = if updates { Vec::from_iter(parts.updated) } else { Vec::new() };
-            let links = parts
-                .links
+            let updated = if updates {
+                Vec::from_iter(parts.updated)
+            } else {
+                Vec::new()
+            };
+            let links = parts.links.into_iter().filter(|_| updates).map(
+                |((field, partner), (came, went))| LinkChange {
+                    field,
+                    partner,
+                    came,
+                    went,
+                },
+            );
+            let lists = parts
+                .lists
                 .into_iter()
-                .filter(|_| updates)
-                .map(|((field, partner), (came, went))| LinkChange { field, partner, came, went });
-            let lists = parts.lists.into_iter().filter(|_| kind != ChangeKind::Created);
-            let lists = lists.map(|(field, list)| (field, Json::Array(list.removed).to_string())).collect();
+                .filter(|_| kind != ChangeKind::Created);
+            let lists = lists
+                .map(|(field, list)| (field, Json::Array(list.removed).to_string()))
+                .collect();
             let links = links.collect();
             changes.push(Change {
                 model,
@@ -248,7 +297,8 @@ impl<'a> Merge<'a> {
 
 /// The log's own JSON; what is not there reads as null.
 fn object(json: Option<&str>) -> Map<String, Json> {
-    json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    json.and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default()
 }
 
 fn text(row: &Map<String, Json>, column: &str) -> Option<String> {

@@ -23,7 +23,11 @@ impl Planner {
     ///
     /// # Errors
     /// None but faults of ours: all else was refused when the subscription was made.
-    pub fn payloads(&self, subscription: &Subscription, changes: &[&Change]) -> Result<Statement, ApiError> {
+    pub fn payloads(
+        &self,
+        subscription: &Subscription,
+        changes: &[&Change],
+    ) -> Result<Statement, ApiError> {
         let (identity, model) = (subscription.identity(), subscription.model());
         let access = identity.access();
         let shape = self.event_shape(model, identity.field()?, identity)?;
@@ -36,10 +40,18 @@ impl Planner {
             visible: &visible,
             asks_names: shape.shows_names() || condition.asks_names(),
             all: naming.all.clone(),
-            checked: naming.checked.iter().map(|(field, filter)| (*field, filter)).collect(),
+            checked: naming
+                .checked
+                .iter()
+                .map(|(field, filter)| (*field, filter))
+                .collect(),
         });
         let matching = Match::All(vec![rest, Match::Row(&visible)]);
-        let before = if shape.shows_before() { Before::Shown } else { Before::Unseen };
+        let before = if shape.shows_before() {
+            Before::Shown
+        } else {
+            Before::Unseen
+        };
         let events = events(changes, before, |change, out| {
             if !subscription.admits(change) {
                 out.clear();
@@ -49,26 +61,52 @@ impl Planner {
                 naming.push(change, out);
             }
             if !told.is_empty() {
-                let answers = told.iter().map(|condition| condition.holds(change).unwrap_or_default());
+                let answers = told
+                    .iter()
+                    .map(|condition| condition.holds(change).unwrap_or_default());
                 push(out, "b", &Json::from_iter(answers).to_string());
             }
         });
-        Ok(sql::events(self.physical(), model, &shape, &matching, sight.as_ref(), &events))
+        Ok(sql::events(
+            self.physical(),
+            model,
+            &shape,
+            &matching,
+            sight.as_ref(),
+            &events,
+        ))
     }
 
     /// `{"key": payload}` as the subscriber receives it in `data`, with the errors of links that lead nowhere and of
     /// lists that are too long. No answer: `data` is null.
     pub fn message(&self, subscription: &Subscription, payload: &str) -> Completed {
         let identity = subscription.identity();
-        let Ok(field) = identity.field() else { return Completed { answer: None, errors: Vec::new() } };
+        let Ok(field) = identity.field() else {
+            return Completed {
+                answer: None,
+                errors: Vec::new(),
+            };
+        };
         let around = |payload: &str| format!("{{\"{}\":{payload}}}", field.key);
         if !is_marked(payload) {
-            return Completed { answer: Some(around(payload)), errors: Vec::new() };
+            return Completed {
+                answer: Some(around(payload)),
+                errors: Vec::new(),
+            };
         }
         let root = &self.schema.object(self.schema.subscription).name;
-        let completed =
-            self.complete(root, field, identity.variables(), identity.limits(), identity.access(), payload);
-        Completed { answer: completed.answer.as_deref().map(around), errors: completed.errors }
+        let completed = self.complete(
+            root,
+            field,
+            identity.variables(),
+            identity.limits(),
+            identity.access(),
+            payload,
+        );
+        Completed {
+            answer: completed.answer.as_deref().map(around),
+            errors: completed.errors,
+        }
     }
 
     /// What the root field shows of a change.
@@ -85,7 +123,10 @@ impl Planner {
             access: identity.access(),
             past: false,
         };
-        let before = Reader { past: true, ..reader };
+        let before = Reader {
+            past: true,
+            ..reader
+        };
         let (type_name, fields) = object(&field.selection)?;
         let entries = reader.included(fields).map(|field| {
             let entry = match field.meaning {
@@ -102,7 +143,9 @@ impl Planner {
             };
             Ok((field.key.as_str(), entry))
         });
-        Ok(EventShape { entries: entries.collect::<Result<_, ApiError>>()? })
+        Ok(EventShape {
+            entries: entries.collect::<Result<_, ApiError>>()?,
+        })
     }
 }
 
@@ -120,13 +163,23 @@ struct Naming<'a> {
 impl<'a> Naming<'a> {
     fn of(planner: &'a Planner, model: ModelId, access: Access<'a>, changes: &[&Change]) -> Self {
         let definition = planner.model().model(model);
-        let named = definition.field_ids().filter(|field| access.reads_plainly(model, *field));
-        let all = named.map(|field| definition.field(field).name.as_str()).collect();
+        let named = definition
+            .field_ids()
+            .filter(|field| access.reads_plainly(model, *field));
+        let all = named
+            .map(|field| definition.field(field).name.as_str())
+            .collect();
         let mut checked: Vec<(FieldId, Filter)> = Vec::new();
-        let of_model =
-            changes.iter().filter(|change| change.model == model && change.cause != Cause::Replaced);
-        for field in of_model.flat_map(|change| &change.links).map(|link| link.field) {
-            let Some(relation) = definition.field(field).relation() else { continue };
+        let of_model = changes
+            .iter()
+            .filter(|change| change.model == model && change.cause != Cause::Replaced);
+        for field in of_model
+            .flat_map(|change| &change.links)
+            .map(|link| link.field)
+        {
+            let Some(relation) = definition.field(field).relation() else {
+                continue;
+            };
             let visible = access.visible(relation.target);
             if !visible.is_true() && !checked.iter().any(|(known, _)| *known == field) {
                 checked.push((field, visible));
@@ -134,19 +187,33 @@ impl<'a> Naming<'a> {
         }
         // The same statement, whatever changed first.
         checked.sort_by_key(|(field, _)| field.0);
-        Naming { planner, model, access, all, checked }
+        Naming {
+            planner,
+            model,
+            access,
+            all,
+            checked,
+        }
     }
 
     fn push(&self, change: &Change, out: &mut String) {
         let definition = self.planner.model().model(self.model);
-        let named = change.updated.iter().filter(|field| self.access.reads_plainly(self.model, **field));
+        let named = change
+            .updated
+            .iter()
+            .filter(|field| self.access.reads_plainly(self.model, **field));
         let named: Vec<FieldId> = named.copied().collect();
         let check = |field: &FieldId| {
-            change.cause != Cause::Replaced && self.checked.iter().any(|(checked, _)| checked == field)
+            change.cause != Cause::Replaced
+                && self.checked.iter().any(|(checked, _)| checked == field)
         };
         let name = |field: &FieldId| definition.field(*field).name.as_str();
         if !self.access.is_limited() {
-            return push(out, "u", &Json::from_iter(named.iter().map(name)).to_string());
+            return push(
+                out,
+                "u",
+                &Json::from_iter(named.iter().map(name)).to_string(),
+            );
         }
         let hides = self.all.len() < definition.fields.len();
         let certain = named.iter().any(|field| !check(field));
@@ -155,11 +222,18 @@ impl<'a> Naming<'a> {
             push(out, "e", "true");
         }
         if !named.iter().any(check) {
-            return push(out, "n", &Json::from_iter(named.iter().map(name)).to_string());
+            return push(
+                out,
+                "n",
+                &Json::from_iter(named.iter().map(name)).to_string(),
+            );
         }
         let entries = named.iter().enumerate().map(|(place, field)| {
             let partners = |which: fn(&super::LinkChange) -> bool| {
-                let links = change.links.iter().filter(|link| link.field == *field && which(link));
+                let links = change
+                    .links
+                    .iter()
+                    .filter(|link| link.field == *field && which(link));
                 links.map(|link| link.partner.as_str()).collect::<Vec<_>>()
             };
             let mut entry = json!({ "o": place, "n": name(field) });
@@ -194,15 +268,22 @@ pub(super) fn events<'a>(
         let mut one = format!("{{\"o\":{ordinal},\"a\":{}", change.position);
         push(&mut one, "i", &Json::from(change.id.as_str()).to_string());
         push(&mut one, "k", &format!("\"{}\"", change.kind.name()));
-        if let Some(old) = change.old.as_ref().filter(|_| shows_before || change.kind == ChangeKind::Deleted)
+        if let Some(old) = change
+            .old
+            .as_ref()
+            .filter(|_| shows_before || change.kind == ChangeKind::Deleted)
         {
             push(&mut one, "p", old);
         }
         if shows_before && !change.lists.is_empty() {
             let mut lists = String::new();
             for (field, removed) in &change.lists {
-                let _ =
-                    write!(lists, "{}\"{}\":{removed}", if lists.is_empty() { "{" } else { "," }, field.0);
+                let _ = write!(
+                    lists,
+                    "{}\"{}\":{removed}",
+                    if lists.is_empty() { "{" } else { "," },
+                    field.0
+                );
             }
             push(&mut one, "l", &format!("{lists}}}"));
         }
@@ -211,14 +292,23 @@ pub(super) fn events<'a>(
             continue;
         }
         one.push('}');
-        let all = if change.kind == ChangeKind::Deleted { &mut deleted } else { &mut living };
+        let all = if change.kind == ChangeKind::Deleted {
+            &mut deleted
+        } else {
+            &mut living
+        };
         all.push(if all.is_empty() { '[' } else { ',' });
         all.push_str(&one);
         since = since.min(change.position);
         ids.push(change.id.as_str());
     }
     let closed = |all: String| (!all.is_empty()).then(|| all + "]");
-    Events { living: closed(living), deleted: closed(deleted), since, ids }
+    Events {
+        living: closed(living),
+        deleted: closed(deleted),
+        since,
+        ids,
+    }
 }
 
 /// Adds an entry to a JSON object.

@@ -68,7 +68,12 @@ impl Planner {
         limits: PageLimits,
         rights: Option<Arc<Rights>>,
     ) -> Result<Subscription, ApiError> {
-        let identity = Identity { prepared: Arc::clone(prepared), variables, limits, rights };
+        let identity = Identity {
+            prepared: Arc::clone(prepared),
+            variables,
+            limits,
+            rights,
+        };
         let (field, access) = (identity.field()?, identity.access());
         let Selected::Field(OutputMeaning::Subscribe(model)) = field.meaning else {
             return Err(unexpected("subscription"));
@@ -82,7 +87,12 @@ impl Planner {
         let mut filters = vec![&visible];
         condition.node_filters(&mut filters);
         let key = self.key(model, &filters);
-        Ok(Subscription { identity: Arc::new(identity), model, key, condition })
+        Ok(Subscription {
+            identity: Arc::new(identity),
+            model,
+            key,
+            condition,
+        })
     }
 }
 
@@ -90,7 +100,10 @@ impl Identity {
     /// The one field of the operation.
     pub(super) fn field(&self) -> Result<&SelectedField, ApiError> {
         let operation = &self.prepared.operation;
-        let mut fields = operation.fields.iter().filter(|field| field.inclusion.holds(&self.variables));
+        let mut fields = operation
+            .fields
+            .iter()
+            .filter(|field| field.inclusion.holds(&self.variables));
         match (operation.kind, fields.next()) {
             (OperationKind::Subscription, Some(field)) => Ok(field),
             (OperationKind::Subscription, None) => {

@@ -59,8 +59,10 @@ pub fn change_log_steps(
     found: &[FoundTrigger],
     planned: Option<&Planned>,
 ) -> Vec<MigrationStep> {
-    let present: HashMap<&str, &FoundTrigger> =
-        found.iter().filter_map(|found| Some((found.table.as_deref()?, found))).collect();
+    let present: HashMap<&str, &FoundTrigger> = found
+        .iter()
+        .filter_map(|found| Some((found.table.as_deref()?, found)))
+        .collect();
     let wanted = logged(model, schema);
     let mut steps = Vec::new();
     for one in &wanted {
@@ -76,7 +78,10 @@ pub fn change_log_steps(
     stale.retain(|function| !wanted.iter().any(|one| one.function == *function));
     stale.dedup();
     for function in stale {
-        let sql = format!("DROP FUNCTION IF EXISTS gom.{}()", quote_identifier(function));
+        let sql = format!(
+            "DROP FUNCTION IF EXISTS gom.{}()",
+            quote_identifier(function)
+        );
         let description = format!("drop the function `gom.{function}`, whose table is gone");
         steps.push(MigrationStep::harmless(description, sql));
     }
@@ -85,8 +90,16 @@ pub fn change_log_steps(
 
 /// The tables of the datamodel that have no trigger of ours, whatever its version: nobody sees their changes.
 pub fn unlogged_tables(model: &DataModel, schema: &str, found: &[FoundTrigger]) -> Vec<String> {
-    let has_trigger = |table: &String| found.iter().any(|trigger| trigger.table.as_ref() == Some(table));
-    logged(model, schema).into_iter().map(|one| one.table).filter(|table| !has_trigger(table)).collect()
+    let has_trigger = |table: &String| {
+        found
+            .iter()
+            .any(|trigger| trigger.table.as_ref() == Some(table))
+    };
+    logged(model, schema)
+        .into_iter()
+        .map(|one| one.table)
+        .filter(|table| !has_trigger(table))
+        .collect()
 }
 
 /// The step after which no earlier cursor is taken any more, if a table that was served before has lost its trigger, was
@@ -108,7 +121,9 @@ pub fn epoch_step(
             Some(layout) => layout.table(earlier).is_some(),
             None => planned.found.table(table).is_some(),
         });
-        let is_seen = found.iter().any(|trigger| trigger.table.as_deref() == Some(earlier));
+        let is_seen = found
+            .iter()
+            .any(|trigger| trigger.table.as_deref() == Some(earlier));
         was_served && (!is_seen || earlier != table || planned.swapped.contains(table))
     })?;
     Some(MigrationStep::harmless(
@@ -121,7 +136,11 @@ pub fn epoch_step(
 
 fn step(one: &Logged, schema: &str) -> MigrationStep {
     let function = quote_identifier(&one.function);
-    let table = format!("{}.{}", quote_identifier(schema), quote_identifier(&one.table));
+    let table = format!(
+        "{}.{}",
+        quote_identifier(schema),
+        quote_identifier(&one.table)
+    );
     let source = quote_literal(&one.source);
     let sql = format!(
         "CREATE OR REPLACE FUNCTION gom.{function}() RETURNS trigger LANGUAGE plpgsql AS {source};\n\
@@ -137,7 +156,11 @@ fn logged(model: &DataModel, schema: &str) -> Vec<Logged> {
     let mut all = Vec::new();
     let mut add = |table: &str, body: String| {
         let function = fit(&format!("{PREFIX}{schema}.{table}"));
-        all.push(Logged { table: table.to_owned(), function, source: body });
+        all.push(Logged {
+            table: table.to_owned(),
+            function,
+            source: body,
+        });
     };
     for one in &model.models {
         add(&one.table, of_nodes(model, one, schema));
@@ -148,7 +171,13 @@ fn logged(model: &DataModel, schema: &str) -> Vec<Logged> {
         }
     }
     for relation in &model.relations {
-        if let RelationStorage::Table { table, a_column, b_column, .. } = &relation.storage {
+        if let RelationStorage::Table {
+            table,
+            a_column,
+            b_column,
+            ..
+        } = &relation.storage
+        {
             add(table, of_links(schema, table, a_column, b_column));
         }
     }
@@ -168,9 +197,19 @@ fn of_nodes(whole: &DataModel, model: &Model, schema: &str) -> String {
     let table = &model.table;
     let id = quote_identifier(&model.id_field().column);
     let links: Vec<&str> = links(whole, model);
-    let scalars = model.fields.iter().filter(|field| field.is_column()).map(|field| field.column.as_str());
+    let scalars = model
+        .fields
+        .iter()
+        .filter(|field| field.is_column())
+        .map(|field| field.column.as_str());
     let mut columns: Vec<&str> = scalars.collect();
-    columns.extend(links.iter().filter(|link| !columns.contains(link)).copied().collect::<Vec<_>>());
+    columns.extend(
+        links
+            .iter()
+            .filter(|link| !columns.contains(link))
+            .copied()
+            .collect::<Vec<_>>(),
+    );
     let differing = columns.iter().map(|column| {
         let (name, literal) = (quote_identifier(column), quote_literal(column));
         format!("CASE WHEN NEW.{name} IS DISTINCT FROM OLD.{name} THEN {literal} END")
@@ -178,21 +217,42 @@ fn of_nodes(whole: &DataModel, model: &Model, schema: &str) -> String {
     let differing = differing.collect::<Vec<_>>().join(", ");
     let of_links = links
         .iter()
-        .map(|column| format!("{}, NEW.{}", quote_literal(column), quote_identifier(column)))
+        .map(|column| {
+            format!(
+                "{}, NEW.{}",
+                quote_literal(column),
+                quote_identifier(column)
+            )
+        })
         .collect::<Vec<_>>();
     let (links_column, links_value) = if of_links.is_empty() {
         ("", String::new())
     } else {
-        (", links", format!(", jsonb_build_object({})", of_links.join(", ")))
+        (
+            ", links",
+            format!(", jsonb_build_object({})", of_links.join(", ")),
+        )
     };
-    let created = insert(schema, table, links_column, &format!("'C', NEW.{id}::text{links_value}"));
+    let created = insert(
+        schema,
+        table,
+        links_column,
+        &format!("'C', NEW.{id}::text{links_value}"),
+    );
     let updated = insert(
         schema,
         table,
         &format!(", columns, old{links_column}"),
-        &format!("'U', NEW.{id}::text, array_remove(ARRAY[{differing}], NULL), to_jsonb(OLD){links_value}"),
+        &format!(
+            "'U', NEW.{id}::text, array_remove(ARRAY[{differing}], NULL), to_jsonb(OLD){links_value}"
+        ),
     );
-    let deleted = insert(schema, table, ", old", &format!("'D', OLD.{id}::text, to_jsonb(OLD)"));
+    let deleted = insert(
+        schema,
+        table,
+        ", old",
+        &format!("'D', OLD.{id}::text, to_jsonb(OLD)"),
+    );
     format!(
         "\nBEGIN\n\
          \x20 IF TG_OP = 'UPDATE' AND NEW.{id} = OLD.{id} THEN\n    {updated}\n    RETURN NULL;\n  END IF;\n\
@@ -219,7 +279,12 @@ fn links<'a>(whole: &'a DataModel, model: &Model) -> Vec<&'a str> {
 fn of_links(schema: &str, table: &str, a: &str, b: &str) -> String {
     let (a, b) = (quote_identifier(a), quote_identifier(b));
     let row = |kind: &str, row: &str| {
-        insert(schema, table, ", partner", &format!("'{kind}', {row}.{a}::text, {row}.{b}::text"))
+        insert(
+            schema,
+            table,
+            ", partner",
+            &format!("'{kind}', {row}.{a}::text, {row}.{b}::text"),
+        )
     };
     came_and_went(
         &row("L", "NEW"),
@@ -230,9 +295,19 @@ fn of_links(schema: &str, table: &str, a: &str, b: &str) -> String {
 
 fn of_list(schema: &str, table: &str) -> String {
     let place = "jsonb_build_object('position', NEW.\"position\")";
-    let came = insert(schema, table, ", links", &format!("'A', NEW.\"nodeId\"::text, {place}"));
+    let came = insert(
+        schema,
+        table,
+        ", links",
+        &format!("'A', NEW.\"nodeId\"::text, {place}"),
+    );
     let old = "jsonb_build_object('position', OLD.\"position\", 'value', OLD.\"value\")";
-    let went = insert(schema, table, ", old", &format!("'V', OLD.\"nodeId\"::text, {old}"));
+    let went = insert(
+        schema,
+        table,
+        ", old",
+        &format!("'V', OLD.\"nodeId\"::text, {old}"),
+    );
     came_and_went(&came, &went, "NEW IS DISTINCT FROM OLD")
 }
 

@@ -27,7 +27,11 @@ pub struct Target<'a> {
 impl<'a> Target<'a> {
     /// The target for a database to which nothing was deployed before.
     pub fn new(wanted: &'a DatabaseLayout) -> Self {
-        Target { wanted, previous: None, drop_unknown: false }
+        Target {
+            wanted,
+            previous: None,
+            drop_unknown: false,
+        }
     }
 
     fn had_table(&self, origins: &Origins, table: &str) -> Option<&'a Table> {
@@ -40,15 +44,20 @@ impl<'a> Target<'a> {
 
     fn drops_column(&self, origins: &Origins, table: &Table, column: &Column) -> bool {
         let origin = origins.column(&table.name, &column.name);
-        let had = self.had_table(origins, &table.name).and_then(|had| had.column(origin));
+        let had = self
+            .had_table(origins, &table.name)
+            .and_then(|had| had.column(origin));
         self.drop_unknown || had.is_some()
     }
 
     /// Also those that stand where another one is wanted.
     fn drops_key(&self, origins: &Origins, wanted: &Table, key: &ForeignKey) -> bool {
         let same = |columns: &[String]| columns == key.columns;
-        let origin: Vec<String> =
-            key.columns.iter().map(|column| origins.column(&wanted.name, column).to_owned()).collect();
+        let origin: Vec<String> = key
+            .columns
+            .iter()
+            .map(|column| origins.column(&wanted.name, column).to_owned())
+            .collect();
         let had = self.had_table(origins, &wanted.name);
         self.drop_unknown
             || wanted.foreign_keys.iter().any(|one| same(&one.columns))
@@ -125,7 +134,9 @@ impl fmt::Display for Difference<'_> {
             Difference::MissingSequence { sequence } => {
                 write!(f, "the sequence `{}` is missing", sequence.name)
             }
-            Difference::MissingTable { table } => write!(f, "the table `{}` is missing", table.name),
+            Difference::MissingTable { table } => {
+                write!(f, "the table `{}` is missing", table.name)
+            }
             Difference::UnknownTable { table } => {
                 write!(f, "the table `{}` is not in the datamodel", table.name)
             }
@@ -133,9 +144,17 @@ impl fmt::Display for Difference<'_> {
                 write!(f, "the column `{}.{}` is missing", table.name, column.name)
             }
             Difference::UnknownColumn { table, column } => {
-                write!(f, "the column `{}.{}` is not in the datamodel", table.name, column.name)
+                write!(
+                    f,
+                    "the column `{}.{}` is not in the datamodel",
+                    table.name, column.name
+                )
             }
-            Difference::Type { table, wanted, found } => write!(
+            Difference::Type {
+                table,
+                wanted,
+                found,
+            } => write!(
                 f,
                 "the column `{}.{}` is of type {}, it should be {}",
                 table.name, wanted.name, found.sql_type, wanted.sql_type
@@ -145,10 +164,22 @@ impl fmt::Display for Difference<'_> {
                     true => ("forbids null", "allow it"),
                     false => ("allows null", "forbid it"),
                 };
-                write!(f, "the column `{}.{}` {is}, it should {should}", table.name, column.name)
+                write!(
+                    f,
+                    "the column `{}.{}` {is}, it should {should}",
+                    table.name, column.name
+                )
             }
-            Difference::MissingDefault { table, column, sequence } => {
-                write!(f, "the column `{}.{}` is not numbered by `{sequence}`", table.name, column.name)
+            Difference::MissingDefault {
+                table,
+                column,
+                sequence,
+            } => {
+                write!(
+                    f,
+                    "the column `{}.{}` is not numbered by `{sequence}`",
+                    table.name, column.name
+                )
             }
             Difference::PrimaryKey { table, found } => write!(
                 f,
@@ -161,16 +192,37 @@ impl fmt::Display for Difference<'_> {
                 write!(f, "the foreign key {} is missing", DescribedKey(table, key))
             }
             Difference::UnknownForeignKey { table, key } => {
-                write!(f, "the foreign key {} is not in the datamodel", DescribedKey(table, key))
+                write!(
+                    f,
+                    "the foreign key {} is not in the datamodel",
+                    DescribedKey(table, key)
+                )
             }
             Difference::MissingIndex { table, index } => {
-                let kind = if index.unique { "unique index" } else { "index" };
-                write!(f, "the {kind} on `{}` ({}) is missing", table.name, describe_columns(index))
+                let kind = if index.unique {
+                    "unique index"
+                } else {
+                    "index"
+                };
+                write!(
+                    f,
+                    "the {kind} on `{}` ({}) is missing",
+                    table.name,
+                    describe_columns(index)
+                )
             }
             Difference::UnneededIndex { table, index } => {
-                let kind = if index.unique { "unique index" } else { "index" };
+                let kind = if index.unique {
+                    "unique index"
+                } else {
+                    "index"
+                };
                 let columns = describe_columns(index);
-                write!(f, "the {kind} `{}` on `{}` ({columns}) is not needed", index.name, table.name)
+                write!(
+                    f,
+                    "the {kind} `{}` on `{}` ({columns}) is not needed",
+                    index.name, table.name
+                )
             }
         }
     }
@@ -184,14 +236,24 @@ impl fmt::Display for DescribedKey<'_> {
         let DescribedKey(table, key) = self;
         let (columns, targets) = (key.columns.join(", "), key.target_columns.join(", "));
         let rule = key.on_delete.sql();
-        write!(f, "`{}` ({columns}) to `{}` ({targets}) on delete {rule}", table.name, key.target_table)
+        write!(
+            f,
+            "`{}` ({columns}) to `{}` ({targets}) on delete {rule}",
+            table.name, key.target_table
+        )
     }
 }
 
 /// `a, b desc`.
 pub(super) fn describe_columns(index: &Index) -> String {
     let columns = index.columns.iter();
-    let columns = columns.map(|c| if c.descending { format!("{} desc", c.name) } else { c.name.clone() });
+    let columns = columns.map(|c| {
+        if c.descending {
+            format!("{} desc", c.name)
+        } else {
+            c.name.clone()
+        }
+    });
     columns.collect::<Vec<_>>().join(", ")
 }
 
@@ -209,17 +271,22 @@ pub(super) fn differences_after<'a>(
     let wanted = target.wanted;
     let mut differences = Vec::new();
     if !found.exists {
-        differences.push(Difference::MissingSchema { name: &wanted.schema });
+        differences.push(Difference::MissingSchema {
+            name: &wanted.schema,
+        });
     }
     for sequence in &wanted.sequences {
-        if !found.sequences.iter().any(|s| s.name == sequence.name) && !is_numbered(found, sequence) {
+        if !found.sequences.iter().any(|s| s.name == sequence.name) && !is_numbered(found, sequence)
+        {
             differences.push(Difference::MissingSequence { sequence });
         }
     }
     for table in &wanted.tables {
         match found.table(&table.name) {
             None => differences.push(Difference::MissingTable { table }),
-            Some(found_table) => compare_tables(target, origins, table, found_table, &mut differences),
+            Some(found_table) => {
+                compare_tables(target, origins, table, found_table, &mut differences)
+            }
         }
     }
     let unknown = unknown_tables(wanted, found).filter(|table| target.drops_table(origins, table));
@@ -227,13 +294,22 @@ pub(super) fn differences_after<'a>(
     differences
 }
 
-fn unknown_tables<'a>(wanted: &DatabaseLayout, found: &'a DatabaseLayout) -> impl Iterator<Item = &'a Table> {
-    let unknown = found.tables.iter().filter(|table| wanted.table(&table.name).is_none());
+fn unknown_tables<'a>(
+    wanted: &DatabaseLayout,
+    found: &'a DatabaseLayout,
+) -> impl Iterator<Item = &'a Table> {
+    let unknown = found
+        .tables
+        .iter()
+        .filter(|table| wanted.table(&table.name).is_none());
     unknown.filter(|table| !PRISMA_TABLES.contains(&table.name.as_str()))
 }
 
 fn unknown_columns<'a>(wanted: &Table, found: &'a Table) -> impl Iterator<Item = &'a Column> {
-    let unknown = found.columns.iter().filter(|column| wanted.column(&column.name).is_none());
+    let unknown = found
+        .columns
+        .iter()
+        .filter(|column| wanted.column(&column.name).is_none());
     // Old relation tables have an id of their own.
     unknown.filter(|column| wanted.purpose != TablePurpose::Relation || column.name != "id")
 }
@@ -257,26 +333,43 @@ impl fmt::Display for LeftAlone {
 }
 
 /// What is not in the datamodel, was never Gom's, and stays.
-pub(super) fn left_alone(target: &Target<'_>, found: &DatabaseLayout, origins: &Origins) -> Vec<LeftAlone> {
+pub(super) fn left_alone(
+    target: &Target<'_>,
+    found: &DatabaseLayout,
+    origins: &Origins,
+) -> Vec<LeftAlone> {
     let mut all = Vec::new();
     for wanted in &target.wanted.tables {
-        let Some(table) = found.table(&wanted.name) else { continue };
-        for column in unknown_columns(wanted, table).filter(|c| !target.drops_column(origins, table, c)) {
+        let Some(table) = found.table(&wanted.name) else {
+            continue;
+        };
+        for column in
+            unknown_columns(wanted, table).filter(|c| !target.drops_column(origins, table, c))
+        {
             let what = format!("the column `{}.{}`", table.name, column.name);
-            all.push(LeftAlone { what, forbids_rows: !column.nullable && column.default.is_none() });
+            all.push(LeftAlone {
+                what,
+                forbids_rows: !column.nullable && column.default.is_none(),
+            });
         }
     }
     let tables = unknown_tables(target.wanted, found).filter(|t| !target.drops_table(origins, t));
-    all.extend(
-        tables.map(|table| LeftAlone { what: format!("the table `{}`", table.name), forbids_rows: false }),
-    );
+    all.extend(tables.map(|table| LeftAlone {
+        what: format!("the table `{}`", table.name),
+        forbids_rows: false,
+    }));
     all
 }
 
 /// Whether the id that the sequence should number has some other maker already.
 fn is_numbered(found: &DatabaseLayout, sequence: &SequenceLayout) -> bool {
-    let Some((table, column)) = &sequence.owner else { return false };
-    found.table(table).and_then(|t| t.column(column)).is_some_and(|c| c.default.is_some())
+    let Some((table, column)) = &sequence.owner else {
+        return false;
+    };
+    found
+        .table(table)
+        .and_then(|t| t.column(column))
+        .is_some_and(|c| c.default.is_some())
 }
 
 fn compare_tables<'a>(
@@ -288,14 +381,24 @@ fn compare_tables<'a>(
 ) {
     for column in &wanted.columns {
         match found.column(&column.name) {
-            None => differences.push(Difference::MissingColumn { table: wanted, column }),
+            None => differences.push(Difference::MissingColumn {
+                table: wanted,
+                column,
+            }),
             Some(found) => compare_columns(wanted, column, found, differences),
         }
     }
-    let unknown = unknown_columns(wanted, found).filter(|column| target.drops_column(origins, found, column));
-    differences.extend(unknown.map(|column| Difference::UnknownColumn { table: found, column }));
+    let unknown =
+        unknown_columns(wanted, found).filter(|column| target.drops_column(origins, found, column));
+    differences.extend(unknown.map(|column| Difference::UnknownColumn {
+        table: found,
+        column,
+    }));
     if wanted.purpose != TablePurpose::Relation && wanted.primary_key != found.primary_key {
-        differences.push(Difference::PrimaryKey { table: wanted, found });
+        differences.push(Difference::PrimaryKey {
+            table: wanted,
+            found,
+        });
     }
     for key in &wanted.foreign_keys {
         if !found.foreign_keys.iter().any(|f| key_serves(key, f)) {
@@ -305,17 +408,30 @@ fn compare_tables<'a>(
     for key in &found.foreign_keys {
         let dropped_with_column = key.columns.iter().any(|c| wanted.column(c).is_none());
         let in_the_way = target.drops_key(origins, wanted, key);
-        if !dropped_with_column && in_the_way && !wanted.foreign_keys.iter().any(|w| key_serves(w, key)) {
+        if !dropped_with_column
+            && in_the_way
+            && !wanted.foreign_keys.iter().any(|w| key_serves(w, key))
+        {
             differences.push(Difference::UnknownForeignKey { table: found, key });
         }
     }
     for index in &wanted.indexes {
         if !found.indexes.iter().any(|f| index_serves(wanted, index, f)) {
-            differences.push(Difference::MissingIndex { table: wanted, index });
+            differences.push(Difference::MissingIndex {
+                table: wanted,
+                index,
+            });
         }
     }
-    for index in found.indexes.iter().filter(|i| is_unneeded(&target.wanted.schema, wanted, i)) {
-        differences.push(Difference::UnneededIndex { table: found, index });
+    for index in found
+        .indexes
+        .iter()
+        .filter(|i| is_unneeded(&target.wanted.schema, wanted, i))
+    {
+        differences.push(Difference::UnneededIndex {
+            table: found,
+            index,
+        });
     }
 }
 
@@ -325,15 +441,27 @@ fn compare_columns<'a>(
     found: &'a Column,
     differences: &mut Vec<Difference<'a>>,
 ) {
-    let own_id_of_links = table.purpose == TablePurpose::Relation && table.primary_key.contains(&wanted.name);
+    let own_id_of_links =
+        table.purpose == TablePurpose::Relation && table.primary_key.contains(&wanted.name);
     if wanted.sql_type != found.sql_type && !own_id_of_links {
-        differences.push(Difference::Type { table, wanted, found });
+        differences.push(Difference::Type {
+            table,
+            wanted,
+            found,
+        });
     }
     if wanted.nullable != found.nullable && !own_id_of_links {
-        differences.push(Difference::Nullability { table, column: wanted });
+        differences.push(Difference::Nullability {
+            table,
+            column: wanted,
+        });
     }
     if let (Some(ColumnDefault::NextValue(sequence)), None) = (&wanted.default, &found.default) {
-        differences.push(Difference::MissingDefault { table, column: wanted, sequence });
+        differences.push(Difference::MissingDefault {
+            table,
+            column: wanted,
+            sequence,
+        });
     }
 }
 
@@ -347,13 +475,17 @@ fn key_serves(wanted: &ForeignKey, found: &ForeignKey) -> bool {
 fn index_serves(table: &Table, wanted: &Index, found: &Index) -> bool {
     // An index on a column that goes, goes with it.
     let stays = table.purpose == TablePurpose::Relation
-        || found.column_names().all(|column| table.column(column).is_some());
+        || found
+            .column_names()
+            .all(|column| table.column(column).is_some());
     if !found.plain || !stays {
         return false;
     }
     if wanted.unique && table.purpose == TablePurpose::Relation {
         // Either order keeps a link from standing twice.
-        let same_columns = wanted.column_names().all(|c| found.column_names().any(|f| f == c));
+        let same_columns = wanted
+            .column_names()
+            .all(|c| found.column_names().any(|f| f == c));
         return found.unique && same_columns && wanted.columns.len() == found.columns.len();
     }
     match wanted.unique {
@@ -364,7 +496,13 @@ fn index_serves(table: &Table, wanted: &Index, found: &Index) -> bool {
 
 fn is_unneeded(schema: &str, wanted: &Table, found: &Index) -> bool {
     let known = found.column_names().all(|c| wanted.column(c).is_some());
-    if !known || found.constraint || wanted.indexes.iter().any(|w| index_serves(wanted, w, found)) {
+    if !known
+        || found.constraint
+        || wanted
+            .indexes
+            .iter()
+            .any(|w| index_serves(wanted, w, found))
+    {
         return false;
     }
     let ends_uniqueness = match found.columns.as_slice() {

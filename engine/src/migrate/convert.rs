@@ -48,16 +48,27 @@ pub(super) fn conversion(value: &str, from: &str, to: &str) -> Conversion {
     let matches = |number: &str| {
         // The spaces that numbers may have around them; `[[:space:]]` has more.
         let space = r"[ \t\n\r\f\v]*";
-        format!("{text} ~ {}", quote_literal(&format!("^{space}[+-]?{number}{space}$")))
+        format!(
+            "{text} ~ {}",
+            quote_literal(&format!("^{space}[+-]?{number}{space}$"))
+        )
     };
     match to {
-        "text" => Conversion { cast: text, fits: None, keeps: None },
+        "text" => Conversion {
+            cast: text,
+            fits: None,
+            keeps: None,
+        },
         "integer" if from.starts_with("numeric") => Conversion {
             cast: format!("round({value})::integer"),
             fits: Some(format!("round({value}) BETWEEN -2147483648 AND 2147483647")),
             keeps: Some(format!("{value} = round({value})")),
         },
-        "integer" if from == "smallint" => Conversion { cast: through_text, fits: None, keeps: None },
+        "integer" if from == "smallint" => Conversion {
+            cast: through_text,
+            fits: None,
+            keeps: None,
+        },
         "integer" => Conversion {
             keeps: Some(format!("{through_text}::text = {text}")),
             cast: through_text,
@@ -66,9 +77,11 @@ pub(super) fn conversion(value: &str, from: &str, to: &str) -> Conversion {
                 matches("[0-9]{1,10}")
             )),
         },
-        "numeric(65,30)" if matches!(from, "integer" | "smallint" | "bigint") => {
-            Conversion { cast: through_text, fits: None, keeps: None }
-        }
+        "numeric(65,30)" if matches!(from, "integer" | "smallint" | "bigint") => Conversion {
+            cast: through_text,
+            fits: None,
+            keeps: None,
+        },
         "numeric(65,30)" => Conversion {
             cast: through_text,
             fits: Some(format!(
@@ -86,23 +99,35 @@ pub(super) fn conversion(value: &str, from: &str, to: &str) -> Conversion {
         },
         "uuid" => Conversion {
             cast: through_text,
-            fits: Some(format!("{text} ~ '^[0-9a-fA-F]{{8}}-([0-9a-fA-F]{{4}}-){{3}}[0-9a-fA-F]{{12}}$'")),
+            fits: Some(format!(
+                "{text} ~ '^[0-9a-fA-F]{{8}}-([0-9a-fA-F]{{4}}-){{3}}[0-9a-fA-F]{{12}}$'"
+            )),
             keeps: None,
         },
         _ if to.starts_with("timestamp") => to_time(value, from, to, through_text),
         _ => match length(to) {
             // Without a cast: an explicit one would cut silently.
-            Some(most) => {
-                Conversion { fits: Some(format!("length({text}) <= {most}")), cast: text, keeps: None }
-            }
-            None => Conversion { cast: through_text, fits: None, keeps: Some("false".into()) },
+            Some(most) => Conversion {
+                fits: Some(format!("length({text}) <= {most}")),
+                cast: text,
+                keeps: None,
+            },
+            None => Conversion {
+                cast: through_text,
+                fits: None,
+                keeps: Some("false".into()),
+            },
         },
     }
 }
 
 fn to_time(value: &str, from: &str, to: &str, cast: String) -> Conversion {
     if from == "date" {
-        return Conversion { cast, fits: None, keeps: None };
+        return Conversion {
+            cast,
+            fits: None,
+            keeps: None,
+        };
     }
     if from.starts_with("timestamp") {
         let keeps = Some(format!("date_trunc('milliseconds', {value}) = {value}"));
@@ -111,7 +136,11 @@ fn to_time(value: &str, from: &str, to: &str, cast: String) -> Conversion {
             true => format!("({value} AT TIME ZONE 'UTC')::{to}"),
             false => cast,
         };
-        return Conversion { cast, fits: None, keeps };
+        return Conversion {
+            cast,
+            fits: None,
+            keeps,
+        };
     }
     // Days that a month does not have would fail.
     let text = format!("{value}::text");
@@ -122,10 +151,18 @@ fn to_time(value: &str, from: &str, to: &str, cast: String) -> Conversion {
          make_date(substr({text}, 1, 4)::int, substr({text}, 6, 2)::int, 1) + interval '1 month - 1 day') \
          ELSE false END"
     );
-    Conversion { cast, fits: Some(fits), keeps: None }
+    Conversion {
+        cast,
+        fits: Some(fits),
+        keeps: None,
+    }
 }
 
 /// The `25` of `character varying(25)`.
 fn length(sql_type: &str) -> Option<u32> {
-    sql_type.strip_prefix("character varying(")?.strip_suffix(')')?.parse().ok()
+    sql_type
+        .strip_prefix("character varying(")?
+        .strip_suffix(')')?
+        .parse()
+        .ok()
 }

@@ -11,7 +11,11 @@ pub(super) struct Ddl<'a> {
 
 impl Ddl<'_> {
     fn qualified(&self, name: &str) -> String {
-        format!("{}.{}", quote_identifier(self.schema), quote_identifier(name))
+        format!(
+            "{}.{}",
+            quote_identifier(self.schema),
+            quote_identifier(name)
+        )
     }
 
     fn alter(&self, table: &Table, action: &str) -> String {
@@ -19,11 +23,17 @@ impl Ddl<'_> {
     }
 
     fn alter_column(&self, table: &Table, column: &Column, action: &str) -> String {
-        self.alter(table, &format!("ALTER COLUMN {} {action}", quote_identifier(&column.name)))
+        self.alter(
+            table,
+            &format!("ALTER COLUMN {} {action}", quote_identifier(&column.name)),
+        )
     }
 
     pub(super) fn create_schema(&self) -> String {
-        format!("CREATE SCHEMA IF NOT EXISTS {}", quote_identifier(self.schema))
+        format!(
+            "CREATE SCHEMA IF NOT EXISTS {}",
+            quote_identifier(self.schema)
+        )
     }
 
     pub(super) fn create_sequence(&self, sequence: &SequenceLayout) -> String {
@@ -46,11 +56,22 @@ impl Ddl<'_> {
     }
 
     pub(super) fn create_table(&self, table: &Table) -> String {
-        let mut parts: Vec<String> = table.columns.iter().map(|c| format!("  {}", self.column(c))).collect();
+        let mut parts: Vec<String> = table
+            .columns
+            .iter()
+            .map(|c| format!("  {}", self.column(c)))
+            .collect();
         if !table.primary_key.is_empty() {
-            parts.push(format!("  PRIMARY KEY ({})", identifiers(&table.primary_key)));
+            parts.push(format!(
+                "  PRIMARY KEY ({})",
+                identifiers(&table.primary_key)
+            ));
         }
-        format!("CREATE TABLE {} (\n{}\n)", self.qualified(&table.name), parts.join(",\n"))
+        format!(
+            "CREATE TABLE {} (\n{}\n)",
+            self.qualified(&table.name),
+            parts.join(",\n")
+        )
     }
 
     fn column(&self, column: &Column) -> String {
@@ -66,7 +87,10 @@ impl Ddl<'_> {
     }
 
     fn next_value(&self, sequence: &str) -> String {
-        format!("nextval({}::regclass)", quote_literal(&self.qualified(sequence)))
+        format!(
+            "nextval({}::regclass)",
+            quote_literal(&self.qualified(sequence))
+        )
     }
 
     pub(super) fn drop_table(&self, table: &Table) -> String {
@@ -86,13 +110,29 @@ impl Ddl<'_> {
     }
 
     pub(super) fn drop_column(&self, table: &Table, column: &Column) -> String {
-        self.alter(table, &format!("DROP COLUMN {}", quote_identifier(&column.name)))
+        self.alter(
+            table,
+            &format!("DROP COLUMN {}", quote_identifier(&column.name)),
+        )
     }
 
-    pub(super) fn change_type(&self, table: &Table, wanted: &Column, found: &Column, using: &str) -> String {
-        let change = self.alter_column(table, wanted, &format!("TYPE {} USING {using}", wanted.sql_type));
+    pub(super) fn change_type(
+        &self,
+        table: &Table,
+        wanted: &Column,
+        found: &Column,
+        using: &str,
+    ) -> String {
+        let change = self.alter_column(
+            table,
+            wanted,
+            &format!("TYPE {} USING {using}", wanted.sql_type),
+        );
         match (&found.default, &wanted.default) {
-            (Some(_), None) => format!("{};\n{change}", self.alter_column(table, wanted, "DROP DEFAULT")),
+            (Some(_), None) => format!(
+                "{};\n{change}",
+                self.alter_column(table, wanted, "DROP DEFAULT")
+            ),
             _ => change,
         }
     }
@@ -147,11 +187,17 @@ impl Ddl<'_> {
     }
 
     pub(super) fn add_primary_key(&self, table: &Table) -> String {
-        self.alter(table, &format!("ADD PRIMARY KEY ({})", identifiers(&table.primary_key)))
+        self.alter(
+            table,
+            &format!("ADD PRIMARY KEY ({})", identifiers(&table.primary_key)),
+        )
     }
 
     pub(super) fn drop_constraint(&self, table: &Table, name: &str) -> String {
-        self.alter(table, &format!("DROP CONSTRAINT {}", quote_identifier(name)))
+        self.alter(
+            table,
+            &format!("DROP CONSTRAINT {}", quote_identifier(name)),
+        )
     }
 
     pub(super) fn add_foreign_key(&self, table: &Table, key: &ForeignKey, name: &str) -> String {
@@ -188,7 +234,11 @@ impl Ddl<'_> {
 
     /// Leaves no value in a column, and gives it its type. Fires no trigger.
     pub(super) fn empty(&self, table: &Table, column: &Column) -> String {
-        self.alter_column(table, column, &format!("TYPE {} USING NULL", column.sql_type))
+        self.alter_column(
+            table,
+            column,
+            &format!("TYPE {} USING NULL", column.sql_type),
+        )
     }
 
     /// Takes the links out of a column that lead to no row of the target.
@@ -208,7 +258,12 @@ impl Ddl<'_> {
     }
 
     /// Removes all rows, and gives the column of links its type.
-    pub(super) fn remove_all_links(&self, table: &Table, column: &Column, same_type: bool) -> String {
+    pub(super) fn remove_all_links(
+        &self,
+        table: &Table,
+        column: &Column,
+        same_type: bool,
+    ) -> String {
         let delete = self.delete(table, "true");
         match same_type {
             true => delete,
@@ -219,8 +274,11 @@ impl Ddl<'_> {
 
     fn leads_nowhere(&self, column: &Column, key: &ForeignKey) -> String {
         let name = quote_identifier(&column.name);
-        let ids: Vec<String> =
-            key.target_columns.iter().map(|id| format!("p.{}", quote_identifier(id))).collect();
+        let ids: Vec<String> = key
+            .target_columns
+            .iter()
+            .map(|id| format!("p.{}", quote_identifier(id)))
+            .collect();
         format!(
             "t.{name} IS NOT NULL AND NOT EXISTS (SELECT FROM {} p WHERE ({}) = (t.{name}))",
             self.qualified(&key.target_table),
@@ -230,10 +288,20 @@ impl Ddl<'_> {
 
     /// Removes rows, called `t` in the condition.
     pub(super) fn delete(&self, table: &Table, condition: &str) -> String {
-        self.without_log(table, &format!("DELETE FROM {} t WHERE {condition}", self.qualified(&table.name)))
+        self.without_log(
+            table,
+            &format!(
+                "DELETE FROM {} t WHERE {condition}",
+                self.qualified(&table.name)
+            ),
+        )
     }
 }
 
 fn identifiers(names: &[String]) -> String {
-    names.iter().map(|n| quote_identifier(n)).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|n| quote_identifier(n))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -10,16 +10,31 @@ use super::step::Loss;
 
 /// Exchanges the columns of each table of links whose ends stand on the other sides.
 pub(super) fn swap(target: &Target<'_>, found: &mut DatabaseLayout, steps: &mut Renaming) {
-    let relations = target.wanted.tables.iter().filter(|table| table.purpose == TablePurpose::Relation);
+    let relations = target
+        .wanted
+        .tables
+        .iter()
+        .filter(|table| table.purpose == TablePurpose::Relation);
     for table in relations {
         swap_columns(target, table, found, steps);
     }
 }
 
-fn swap_columns(target: &Target<'_>, wanted: &Table, found: &mut DatabaseLayout, steps: &mut Renaming) {
-    let [a, b] = wanted.foreign_keys.as_slice() else { return };
-    let Some(found_table) = found.table(&wanted.name) else { return };
-    let previous = target.previous.and_then(|previous| previous.table(steps.origins.table(&wanted.name)));
+fn swap_columns(
+    target: &Target<'_>,
+    wanted: &Table,
+    found: &mut DatabaseLayout,
+    steps: &mut Renaming,
+) {
+    let [a, b] = wanted.foreign_keys.as_slice() else {
+        return;
+    };
+    let Some(found_table) = found.table(&wanted.name) else {
+        return;
+    };
+    let previous = target
+        .previous
+        .and_then(|previous| previous.table(steps.origins.table(&wanted.name)));
     let crossed = match &wanted.ends {
         None => is_crossed(found_table, a, b),
         Some(ends) => {
@@ -31,8 +46,9 @@ fn swap_columns(target: &Target<'_>, wanted: &Table, found: &mut DatabaseLayout,
         return;
     }
     let is_renamed = |table: &str| steps.origins.table(table) != table;
-    let is_asked_for =
-        [&wanted.name, &a.target_table, &b.target_table].into_iter().any(|name| is_renamed(name));
+    let is_asked_for = [&wanted.name, &a.target_table, &b.target_table]
+        .into_iter()
+        .any(|name| is_renamed(name));
     let (a_column, b_column) = (&a.columns[0], &b.columns[0]);
     let spare = free_name("swap", |name| found_table.column(name).is_some());
     let origin = qualified(target.wanted, steps.origins.table(&wanted.name));
@@ -49,7 +65,10 @@ fn swap_columns(target: &Target<'_>, wanted: &Table, found: &mut DatabaseLayout,
 /// The foreign keys say which column holds whose ids.
 fn is_crossed(found: &Table, a: &ForeignKey, b: &ForeignKey) -> bool {
     let target = |column: &String| {
-        let key = found.foreign_keys.iter().find(|key| key.columns == [column.as_str()])?;
+        let key = found
+            .foreign_keys
+            .iter()
+            .find(|key| key.columns == [column.as_str()])?;
         Some(&key.target_table)
     };
     a.target_table != b.target_table
@@ -67,7 +86,10 @@ fn have_changed_places(before: &[Option<String>; 2], now: &[Option<String>; 2]) 
 fn loss(table: &str) -> Loss {
     Loss {
         reason: "a server of the previous datamodel would read these links the other way round",
-        query: RowQuery { sql: "SELECT 0::bigint, NULL::text, NULL::text".to_owned(), allowed: None },
+        query: RowQuery {
+            sql: "SELECT 0::bigint, NULL::text, NULL::text".to_owned(),
+            allowed: None,
+        },
         table: table.to_owned(),
         rows: FoundRows::default(),
         only_for_rows: false,

@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet};
 
 use super::layout::{
-    Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, IndexColumn, OnDelete, SequenceLayout, Table,
-    TablePurpose,
+    Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, IndexColumn, OnDelete,
+    SequenceLayout, Table, TablePurpose,
 };
 use crate::datamodel::{DataModel, Relation, RelationId, RelationStorage};
 
 /// One row when the schema exists.
-pub const SCHEMA_QUERY: &str = "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname = $1";
+pub const SCHEMA_QUERY: &str =
+    "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname = $1";
 
 /// Columns: name. What belongs to an extension is not ours to judge.
 pub const TABLES_QUERY: &str = "
@@ -136,7 +137,10 @@ pub struct IndexRow {
 
 /// The layout that these rows describe.
 pub fn found(schema: &str, rows: CatalogRows) -> DatabaseLayout {
-    let mut layout = DatabaseLayout { exists: rows.schema_exists, ..DatabaseLayout::empty(schema) };
+    let mut layout = DatabaseLayout {
+        exists: rows.schema_exists,
+        ..DatabaseLayout::empty(schema)
+    };
     let mut places: HashMap<String, usize> = HashMap::new();
     for name in rows.tables {
         places.insert(name.clone(), layout.tables.len());
@@ -155,7 +159,9 @@ pub fn found(schema: &str, rows: CatalogRows) -> DatabaseLayout {
     let tables = &mut layout.tables;
     let table_at = |name: &str| places.get(name).copied();
     for row in rows.columns {
-        let Some(at) = table_at(&row.table) else { continue };
+        let Some(at) = table_at(&row.table) else {
+            continue;
+        };
         let default = row.sequence.map(ColumnDefault::NextValue);
         let default = default.or(row.default.map(ColumnDefault::Expression));
         tables[at].columns.push(Column {
@@ -167,7 +173,9 @@ pub fn found(schema: &str, rows: CatalogRows) -> DatabaseLayout {
         });
     }
     for row in rows.constraints {
-        let Some(at) = table_at(&row.table) else { continue };
+        let Some(at) = table_at(&row.table) else {
+            continue;
+        };
         if row.kind == "p" {
             tables[at].primary_key = row.columns;
             tables[at].primary_key_name = Some(row.name);
@@ -183,11 +191,15 @@ pub fn found(schema: &str, rows: CatalogRows) -> DatabaseLayout {
         }
     }
     for row in rows.indexes {
-        let Some(at) = table_at(&row.table) else { continue };
+        let Some(at) = table_at(&row.table) else {
+            continue;
+        };
         let columns = row.columns.into_iter().zip(row.descending);
         tables[at].indexes.push(Index {
             name: row.name,
-            columns: columns.map(|(name, descending)| IndexColumn { name, descending }).collect(),
+            columns: columns
+                .map(|(name, descending)| IndexColumn { name, descending })
+                .collect(),
             unique: row.unique,
             plain: row.plain,
             constraint: row.constraint,
@@ -195,7 +207,12 @@ pub fn found(schema: &str, rows: CatalogRows) -> DatabaseLayout {
     }
     let sequences = rows.sequences.into_iter();
     layout.sequences = sequences
-        .map(|(name, start, increment)| SequenceLayout { name, start, increment, owner: None })
+        .map(|(name, start, increment)| SequenceLayout {
+            name,
+            start,
+            increment,
+            owner: None,
+        })
         .collect();
     layout
 }
@@ -214,11 +231,21 @@ fn on_delete(code: &str) -> OnDelete {
 /// them one, and so may `@relationTable`. Whoever writes a link there must make the id.
 pub fn links_with_required_id(model: &DataModel, found: &DatabaseLayout) -> HashSet<RelationId> {
     let relations = model.relations.iter().enumerate();
-    relations.filter(|(_, relation)| requires_id(relation, found)).map(|(id, _)| RelationId(id)).collect()
+    relations
+        .filter(|(_, relation)| requires_id(relation, found))
+        .map(|(id, _)| RelationId(id))
+        .collect()
 }
 
 fn requires_id(relation: &Relation, found: &DatabaseLayout) -> bool {
-    let RelationStorage::Table { table, id_column, .. } = &relation.storage else { return false };
-    let id = found.table(table).and_then(|t| t.column(id_column.as_deref().unwrap_or("id")));
+    let RelationStorage::Table {
+        table, id_column, ..
+    } = &relation.storage
+    else {
+        return false;
+    };
+    let id = found
+        .table(table)
+        .and_then(|t| t.column(id_column.as_deref().unwrap_or("id")));
     id.is_some_and(|id| !id.nullable && id.default.is_none())
 }

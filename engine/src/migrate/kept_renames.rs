@@ -17,27 +17,43 @@ pub fn read_renames(text: &str) -> Result<Vec<Rename>, (usize, RenameError)> {
             continue;
         }
         let rename: Rename = line.parse().map_err(|error| (index + 1, error))?;
-        renames.push(Rename { kept: true, ..rename });
+        renames.push(Rename {
+            kept: true,
+            ..rename
+        });
     }
     let (mut tables, mut columns) = (Vec::new(), Vec::new());
     for rename in renames {
         if rename.column.is_none() {
-            follow(&mut tables, rename, |earlier, later| earlier.new_name == later.table);
+            follow(&mut tables, rename, |earlier, later| {
+                earlier.new_name == later.table
+            });
         } else {
             columns.push(rename);
         }
     }
     let last_name = |table: &str| {
-        tables.iter().find(|rename| rename.table == table).map_or(table, |rename| &rename.new_name).to_owned()
+        tables
+            .iter()
+            .find(|rename| rename.table == table)
+            .map_or(table, |rename| &rename.new_name)
+            .to_owned()
     };
     let mut kept = Vec::new();
     for rename in columns {
-        let rename = Rename { table: last_name(&rename.table), ..rename };
+        let rename = Rename {
+            table: last_name(&rename.table),
+            ..rename
+        };
         follow(&mut kept, rename, |earlier, later| {
             earlier.table == later.table && Some(&earlier.new_name) == later.column.as_ref()
         });
     }
-    Ok(tables.into_iter().chain(kept).filter(|rename| !rename.is_idle()).collect())
+    Ok(tables
+        .into_iter()
+        .chain(kept)
+        .filter(|rename| !rename.is_idle())
+        .collect())
 }
 
 /// Adds a rename; earlier ones that led to what it renames lead to its new name.
@@ -49,7 +65,12 @@ fn follow(renames: &mut Vec<Rename>, later: Rename, leads: impl Fn(&Rename, &Ren
 }
 
 /// Whether a table is there under the old name only, and wanted under the new one only: so that a kept rename is to be done.
-pub(super) fn moves_table(wanted: &DatabaseLayout, found: &DatabaseLayout, old: &str, new: &str) -> bool {
+pub(super) fn moves_table(
+    wanted: &DatabaseLayout,
+    found: &DatabaseLayout,
+    old: &str,
+    new: &str,
+) -> bool {
     let there = |layout: &DatabaseLayout, name: &str| layout.table(name).is_some();
     there(found, old) && !there(found, new) && there(wanted, new) && !there(wanted, old)
 }
@@ -62,9 +83,14 @@ pub(super) fn moves_column(
     rename: &Rename,
 ) -> bool {
     let there = |layout: &DatabaseLayout, name: &str| {
-        layout.table(table).is_some_and(|table| table.column(name).is_some())
+        layout
+            .table(table)
+            .is_some_and(|table| table.column(name).is_some())
     };
-    let (old, new) = (rename.column.as_deref().unwrap_or_default(), rename.new_name.as_str());
+    let (old, new) = (
+        rename.column.as_deref().unwrap_or_default(),
+        rename.new_name.as_str(),
+    );
     there(found, old) && !there(found, new) && there(wanted, new) && !there(wanted, old)
 }
 
@@ -73,7 +99,11 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<String> {
-        read_renames(text).unwrap().iter().map(ToString::to_string).collect()
+        read_renames(text)
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
@@ -81,11 +111,20 @@ mod tests {
         let text = "# 2026-11\nOrder.stage=state\nOrder=Purchase # a comment\n\nPurchase.state=status\nPurchase=Deal\nBp=Customer\n";
         assert_eq!(
             read(text),
-            ["Order=Deal", "Purchase=Deal", "Bp=Customer", "Deal.stage=status", "Deal.state=status"]
+            [
+                "Order=Deal",
+                "Purchase=Deal",
+                "Bp=Customer",
+                "Deal.stage=status",
+                "Deal.state=status"
+            ]
         );
         assert_eq!(read("A=B\nB=A\n"), ["B=A"], "and back");
         assert_eq!(read("A.x=y\nA.y=x"), ["A.y=x"]);
         let (line, error) = read_renames("A=B\n\nA B").unwrap_err();
-        assert!(line == 3 && error.to_string().contains("`A B` has no `=`"), "{line}: {error}");
+        assert!(
+            line == 3 && error.to_string().contains("`A B` has no `=`"),
+            "{line}: {error}"
+        );
     }
 }

@@ -111,7 +111,12 @@ pub struct SequenceLayout {
 impl DatabaseLayout {
     /// A schema without anything in it.
     pub fn empty(schema: &str) -> Self {
-        DatabaseLayout { schema: schema.into(), exists: true, tables: Vec::new(), sequences: Vec::new() }
+        DatabaseLayout {
+            schema: schema.into(),
+            exists: true,
+            tables: Vec::new(),
+            sequences: Vec::new(),
+        }
     }
 
     pub fn table(&self, name: &str) -> Option<&Table> {

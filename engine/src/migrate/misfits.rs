@@ -77,8 +77,15 @@ impl Misfit {
     /// How many rows, and the id of one, without any value: for logs.
     pub fn extent(&self) -> String {
         // What blocks a step may have a value for its key.
-        let example = self.rows.example.clone().filter(|_| self.gravity != Gravity::Blocks);
-        let rows = FoundRows { example, ..self.rows.clone() };
+        let example = self
+            .rows
+            .example
+            .clone()
+            .filter(|_| self.gravity != Gravity::Blocks);
+        let rows = FoundRows {
+            example,
+            ..self.rows.clone()
+        };
         rows.describe(&self.counted.0, &self.counted.1, false)
     }
 }
@@ -96,12 +103,24 @@ pub(super) fn rows_of(table: &str) -> (String, String) {
 }
 
 /// What has to be looked for in the rows, beside what the steps themselves check.
-pub(super) fn checks(model: &DataModel, wanted: &DatabaseLayout, planned: &Planned) -> Vec<DataCheck> {
-    let checker = Checker { model, wanted, planned, queries: planned.queries() };
+pub(super) fn checks(
+    model: &DataModel,
+    wanted: &DatabaseLayout,
+    planned: &Planned,
+) -> Vec<DataCheck> {
+    let checker = Checker {
+        model,
+        wanted,
+        planned,
+        queries: planned.queries(),
+    };
     let enums = model.models.iter().flat_map(|one| checker.enums(one));
     let relations = model.relations.iter().flat_map(|relation| {
         let sides = [Side::A, Side::B];
-        sides.into_iter().flat_map(|side| checker.end(relation, side)).collect::<Vec<_>>()
+        sides
+            .into_iter()
+            .flat_map(|side| checker.end(relation, side))
+            .collect::<Vec<_>>()
     });
     enums.chain(relations).collect()
 }
@@ -116,25 +135,34 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// A table that is there and stays.
     fn found(&self, table: &str) -> Option<&Table> {
-        self.wanted.table(table).and(self.planned.found.table(table))
+        self.wanted
+            .table(table)
+            .and(self.planned.found.table(table))
     }
 
     fn enums(&self, model: &Model) -> Vec<DataCheck> {
         let mut checks = Vec::new();
         for field in &model.fields {
-            let FieldKind::Enum(id) = field.kind else { continue };
+            let FieldKind::Enum(id) = field.kind else {
+                continue;
+            };
             let values = self.model.enumeration(id);
             let list = field.list.then(|| model.list_table(field));
             let (table, column) = match &list {
                 Some(list) => (list.as_str(), "value"),
                 None => (model.table.as_str(), field.column.as_str()),
             };
-            let Some(found) = self.found(table).filter(|found| found.column(column).is_some()) else {
+            let Some(found) = self
+                .found(table)
+                .filter(|found| found.column(column).is_some())
+            else {
                 continue;
             };
             let stored = self.queries.of_row(table, column);
-            let lost =
-                self.planned.lost(table, column).map_or(String::new(), |lost| format!(" AND NOT ({lost})"));
+            let lost = self
+                .planned
+                .lost(table, column)
+                .map_or(String::new(), |lost| format!(" AND NOT ({lost})"));
             let condition = format!("{stored} IS NOT NULL AND {stored}::text <> ALL ($1){lost}");
             let mut query = self.queries.rows(found, &condition, Some(column));
             query.allowed = Some(values.values.clone());
@@ -156,14 +184,21 @@ impl Checker<'_> {
     fn end(&self, relation: &Relation, side: Side) -> Vec<DataCheck> {
         let end = relation.end(side);
         let mut checks = Vec::new();
-        let Some(field) = end.field else { return checks };
+        let Some(field) = end.field else {
+            return checks;
+        };
         let model = self.model.model(end.model);
         let name = format!("`{}.{}`", model.name, model.field(field).name);
         if !end.list {
             checks.extend(self.several(relation, side, model).map(|query| DataCheck {
                 query,
-                problem: format!("{name} is a single relation, but there are nodes with several partners"),
-                counted: (format!("node of `{}`", model.name), format!("nodes of `{}`", model.name)),
+                problem: format!(
+                    "{name} is a single relation, but there are nodes with several partners"
+                ),
+                counted: (
+                    format!("node of `{}`", model.name),
+                    format!("nodes of `{}`", model.name),
+                ),
                 remedy: "leave each of them one partner, or make the field a list".into(),
                 gravity: Gravity::Harms,
                 known: false,
@@ -173,7 +208,10 @@ impl Checker<'_> {
             checks.extend(self.without(relation, side, end).map(|query| DataCheck {
                 query,
                 problem: format!("{name} is required, but there are nodes without a partner"),
-                counted: (format!("node of `{}`", model.name), format!("nodes of `{}`", model.name)),
+                counted: (
+                    format!("node of `{}`", model.name),
+                    format!("nodes of `{}`", model.name),
+                ),
                 remedy: "give each of them a partner, or make the field optional".into(),
                 gravity: Gravity::Hole,
                 known: false,
@@ -186,12 +224,18 @@ impl Checker<'_> {
     fn several(&self, relation: &Relation, side: Side, model: &Model) -> Option<RowQuery> {
         let (table, column) = match &relation.storage {
             RelationStorage::Inline { side: at, .. } if *at == side => return None,
-            RelationStorage::Inline { column, .. } => {
-                (self.model.model(relation.end(side.other()).model).table.as_str(), column.as_str())
-            }
+            RelationStorage::Inline { column, .. } => (
+                self.model
+                    .model(relation.end(side.other()).model)
+                    .table
+                    .as_str(),
+                column.as_str(),
+            ),
             RelationStorage::Table { table, .. } => (table.as_str(), own_column(relation, side)?),
         };
-        let found = self.found(table).filter(|found| found.column(column).is_some())?;
+        let found = self
+            .found(table)
+            .filter(|found| found.column(column).is_some())?;
         self.found(&model.table)?;
         let links = self.queries.of_row(table, column);
         let kept = match self.planned.lost(table, column) {
@@ -210,16 +254,22 @@ impl Checker<'_> {
         let key_type = found.column(key_column).map(|column| &column.sql_type);
         let key = self.queries.of_row(table, key_column);
         let condition = match &relation.storage {
-            RelationStorage::Inline { side: at, column } if *at == side => match found.column(column) {
-                None => "true".to_owned(),
-                Some(_) => {
-                    let empty = format!("{} IS NULL", self.queries.of_row(table, column));
-                    let lost = self.planned.lost(table, column);
-                    lost.map_or(empty.clone(), |lost| format!("({empty} OR {lost})"))
+            RelationStorage::Inline { side: at, column } if *at == side => {
+                match found.column(column) {
+                    None => "true".to_owned(),
+                    Some(_) => {
+                        let empty = format!("{} IS NULL", self.queries.of_row(table, column));
+                        let lost = self.planned.lost(table, column);
+                        lost.map_or(empty.clone(), |lost| format!("({empty} OR {lost})"))
+                    }
                 }
-            },
+            }
             RelationStorage::Inline { column, .. } => {
-                let partner = self.model.model(relation.end(side.other()).model).table.as_str();
+                let partner = self
+                    .model
+                    .model(relation.end(side.other()).model)
+                    .table
+                    .as_str();
                 self.not_linked(partner, column, &key, key_type)
             }
             RelationStorage::Table { table: links, .. } => {
@@ -230,15 +280,27 @@ impl Checker<'_> {
     }
 
     /// That no row of the table links to this key.
-    fn not_linked(&self, table: &str, column: &str, key: &str, key_type: Option<&String>) -> String {
+    fn not_linked(
+        &self,
+        table: &str,
+        column: &str,
+        key: &str,
+        key_type: Option<&String>,
+    ) -> String {
         let lost = self.planned.lost(table, column);
-        match self.found(table).filter(|found| found.column(column).is_some()) {
+        match self
+            .found(table)
+            .filter(|found| found.column(column).is_some())
+        {
             // The condition of a part of the links is about the row `t`, which is another one here: what loses links is
             // reported by itself.
             Some(links) if lost != Some("true") => {
                 let same_type = links.column(column).map(|c| &c.sql_type) == key_type;
                 let cast = if same_type { "" } else { "::text" };
-                let (links, column) = (self.queries.table(table), self.queries.column(table, column));
+                let (links, column) = (
+                    self.queries.table(table),
+                    self.queries.column(table, column),
+                );
                 format!("NOT EXISTS (SELECT FROM {links} p WHERE p.{column}{cast} = {key}{cast})")
             }
             _ => "true".to_owned(),

@@ -43,7 +43,10 @@ pub fn sql_text(steps: &[MigrationStep]) -> String {
     for step in steps {
         text.push_str(&format!("\n-- {}\n", in_comment(&step.description)));
         if let Some(reason) = &step.data_loss {
-            text.push_str(&format!("-- LOSES DATA: {}\n", in_comment(&reason.to_string())));
+            text.push_str(&format!(
+                "-- LOSES DATA: {}\n",
+                in_comment(&reason.to_string())
+            ));
         }
         text.push_str(&step.sql);
         text.push_str(";\n");

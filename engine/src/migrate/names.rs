@@ -74,7 +74,9 @@ pub(super) fn free_name(name: &str, taken: impl Fn(&str) -> bool) -> String {
 
 /// FNV-1a, 32 bits: the same on every platform and in every version, as names in databases must be.
 fn fnv1a(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]

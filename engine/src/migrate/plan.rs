@@ -6,7 +6,9 @@ mod links;
 
 use std::collections::{HashMap, HashSet};
 
-use super::compare::{Difference, LeftAlone, Target, describe_columns, differences_after, left_alone};
+use super::compare::{
+    Difference, LeftAlone, Target, describe_columns, differences_after, left_alone,
+};
 use super::convert::conversion;
 use super::ddl::Ddl;
 use super::layout::{Column, DatabaseLayout, Index, Table, TablePurpose};
@@ -67,7 +69,10 @@ impl Planned {
     }
 
     pub(super) fn queries(&self) -> RowQueries<'_> {
-        RowQueries { found: &self.found, origins: &self.origins }
+        RowQueries {
+            found: &self.found,
+            origins: &self.origins,
+        }
     }
 
     /// What the table is called until its renames are done.
@@ -76,7 +81,9 @@ impl Planned {
     }
 
     pub(super) fn lost(&self, table: &str, column: &str) -> Option<&str> {
-        self.lost.get(&(table.to_owned(), column.to_owned())).map(String::as_str)
+        self.lost
+            .get(&(table.to_owned(), column.to_owned()))
+            .map(String::as_str)
     }
 }
 
@@ -95,17 +102,27 @@ pub fn plan(
     let (renaming, origins) = rename::apply(target, &mut found, renames)?;
     let differences = differences_after(target, &found, &origins);
     let swapped = swapped(wanted, &origins);
-    let retyped = differences.iter().filter_map(|difference| match difference {
-        Difference::Type { table, .. } => Some(table.name.clone()),
-        _ => None,
-    });
+    let retyped = differences
+        .iter()
+        .filter_map(|difference| match difference {
+            Difference::Type { table, .. } => Some(table.name.clone()),
+            _ => None,
+        });
     let retyped = retyped.chain(swapped.iter().cloned()).collect();
     let mut planner = Planner {
-        ddl: Ddl { schema: &wanted.schema },
+        ddl: Ddl {
+            schema: &wanted.schema,
+        },
         wanted,
         found: &found,
-        queries: RowQueries { found: &found, origins: &origins },
-        steps: renaming.into_iter().map(|step| (Phase::Rename, step)).collect(),
+        queries: RowQueries {
+            found: &found,
+            origins: &origins,
+        },
+        steps: renaming
+            .into_iter()
+            .map(|step| (Phase::Rename, step))
+            .collect(),
         checks: Vec::new(),
         lost: HashMap::new(),
         values: HashMap::new(),
@@ -113,12 +130,23 @@ pub fn plan(
         going: keys::going(&differences),
         taken: names_that_stay(&found, &differences),
     };
-    differences.iter().for_each(|difference| planner.remove(difference));
+    differences
+        .iter()
+        .for_each(|difference| planner.remove(difference));
     planner.steps.sort_by_key(|(phase, _)| *phase);
     let (steps, checks, lost) = (planner.steps, planner.checks, planner.lost);
     let left_alone = left_alone(target, &found, &origins);
     let steps = steps.into_iter().map(|(_, step)| step).collect();
-    let mut planned = Planned { steps, checks, left_alone, retyped, swapped, found, origins, lost };
+    let mut planned = Planned {
+        steps,
+        checks,
+        left_alone,
+        retyped,
+        swapped,
+        found,
+        origins,
+        lost,
+    };
     let more = misfits::checks(model, wanted, &planned);
     planned.checks.extend(more);
     Ok(planned)
@@ -126,16 +154,24 @@ pub fn plan(
 
 /// The tables of links whose columns change places.
 fn swapped(wanted: &DatabaseLayout, origins: &Origins) -> HashSet<String> {
-    let has_moved = |table: &Table, column: &Column| origins.column(&table.name, &column.name) != column.name;
-    let relations = wanted.tables.iter().filter(|table| table.purpose == TablePurpose::Relation);
-    let moved = relations.filter(|table| table.columns.iter().any(|column| has_moved(table, column)));
+    let has_moved =
+        |table: &Table, column: &Column| origins.column(&table.name, &column.name) != column.name;
+    let relations = wanted
+        .tables
+        .iter()
+        .filter(|table| table.purpose == TablePurpose::Relation);
+    let moved =
+        relations.filter(|table| table.columns.iter().any(|column| has_moved(table, column)));
     moved.map(|table| table.name.clone()).collect()
 }
 
 /// Tables, indexes and sequences share one space of names.
 fn names_that_stay(found: &DatabaseLayout, differences: &[Difference]) -> HashSet<String> {
     let tables = found.tables.iter().map(|t| &t.name);
-    let indexes = found.tables.iter().flat_map(|t| t.indexes.iter().map(|i| &i.name));
+    let indexes = found
+        .tables
+        .iter()
+        .flat_map(|t| t.indexes.iter().map(|i| &i.name));
     let sequences = found.sequences.iter().map(|s| &s.name);
     let mut names: HashSet<String> = tables.chain(indexes).chain(sequences).cloned().collect();
     for difference in differences {
@@ -150,7 +186,10 @@ fn names_that_stay(found: &DatabaseLayout, differences: &[Difference]) -> HashSe
                 });
             }
             Difference::UnknownColumn { table, column } => {
-                let with_column = table.indexes.iter().filter(|i| i.column_names().any(|c| c == column.name));
+                let with_column = table
+                    .indexes
+                    .iter()
+                    .filter(|i| i.column_names().any(|c| c == column.name));
                 with_column.for_each(|index| {
                     names.remove(&index.name);
                 });
@@ -181,7 +220,8 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn push(&mut self, phase: Phase, description: String, sql: String) -> &mut MigrationStep {
-        self.steps.push((phase, MigrationStep::harmless(description, sql)));
+        self.steps
+            .push((phase, MigrationStep::harmless(description, sql)));
         let last = self.steps.len() - 1;
         &mut self.steps[last].1
     }
@@ -189,13 +229,22 @@ impl Planner<'_> {
     fn remove(&mut self, difference: &Difference) {
         match difference {
             Difference::MissingSchema { name } => {
-                self.push(Phase::Schema, format!("create the schema `{name}`"), self.ddl.create_schema());
+                self.push(
+                    Phase::Schema,
+                    format!("create the schema `{name}`"),
+                    self.ddl.create_schema(),
+                );
             }
             Difference::MissingSequence { sequence } => {
                 let sql = self.ddl.create_sequence(sequence);
-                self.push(Phase::CreateSequence, format!("create the sequence `{}`", sequence.name), sql);
+                self.push(
+                    Phase::CreateSequence,
+                    format!("create the sequence `{}`", sequence.name),
+                    sql,
+                );
                 if let Some(sql) = self.ddl.own_sequence(sequence) {
-                    let description = format!("let the sequence `{}` go with its column", sequence.name);
+                    let description =
+                        format!("let the sequence `{}` go with its column", sequence.name);
                     self.push(Phase::OwnSequence, description, sql);
                 }
             }
@@ -205,15 +254,30 @@ impl Planner<'_> {
             Difference::UnknownColumn { table, column } => {
                 let description = format!("drop the column `{}.{}`", table.name, column.name);
                 let sql = self.ddl.drop_column(table, column);
-                let values = format!("{} IS NOT NULL", self.queries.of_row(&table.name, &column.name));
+                let values = format!(
+                    "{} IS NOT NULL",
+                    self.queries.of_row(&table.name, &column.name)
+                );
                 let loss = self.loss(table, "the column's values are lost", &values);
                 let step = self.push(Phase::DropColumn, description, sql);
-                step.data_loss = loss.map(|loss| Loss { drops: true, ..loss });
+                step.data_loss = loss.map(|loss| Loss {
+                    drops: true,
+                    ..loss
+                });
             }
-            Difference::Type { table, wanted, found } => self.change_type(table, wanted, found),
+            Difference::Type {
+                table,
+                wanted,
+                found,
+            } => self.change_type(table, wanted, found),
             Difference::Nullability { table, column } => self.change_nullability(table, column),
-            Difference::MissingDefault { table, column, sequence } => {
-                let description = format!("number `{}.{}` with `{sequence}`", table.name, column.name);
+            Difference::MissingDefault {
+                table,
+                column,
+                sequence,
+            } => {
+                let description =
+                    format!("number `{}.{}` with `{sequence}`", table.name, column.name);
                 let sql = self.ddl.set_default(table, column, sequence);
                 self.push(Phase::AlterColumn, description, sql);
             }
@@ -228,7 +292,10 @@ impl Planner<'_> {
             Difference::MissingIndex { table, index } => self.create_index(table, index),
             Difference::UnneededIndex { table, index } => {
                 let columns = describe_columns(index);
-                let description = format!("drop the index `{}` on `{}` ({columns})", index.name, table.name);
+                let description = format!(
+                    "drop the index `{}` on `{}` ({columns})",
+                    index.name, table.name
+                );
                 self.push(Phase::DropIndex, description, self.ddl.drop_index(index));
             }
         }
@@ -236,23 +303,44 @@ impl Planner<'_> {
 
     fn create_table(&mut self, table: &Table) {
         let sql = self.ddl.create_table(table);
-        self.push(Phase::CreateTable, format!("create the table `{}`", table.name), sql);
+        self.push(
+            Phase::CreateTable,
+            format!("create the table `{}`", table.name),
+            sql,
+        );
         self.taken.insert(table.name.clone());
-        table.foreign_keys.iter().for_each(|key| self.add_foreign_key(table, key));
-        table.indexes.iter().for_each(|index| self.create_index(table, index));
+        table
+            .foreign_keys
+            .iter()
+            .for_each(|key| self.add_foreign_key(table, key));
+        table
+            .indexes
+            .iter()
+            .for_each(|index| self.create_index(table, index));
     }
 
     fn drop_table(&mut self, table: &Table) {
         // Unknown tables may point at each other.
-        for key in table.foreign_keys.iter().filter(|k| k.target_table != table.name) {
+        for key in table
+            .foreign_keys
+            .iter()
+            .filter(|k| k.target_table != table.name)
+        {
             if self.wanted.table(&key.target_table).is_none() {
                 self.drop_foreign_key(table, key);
             }
         }
         let sql = self.ddl.drop_table(table);
         let loss = self.loss(table, "the table's rows are lost", "true");
-        let step = self.push(Phase::DropTable, format!("drop the table `{}`", table.name), sql);
-        step.data_loss = loss.map(|loss| Loss { drops: true, ..loss });
+        let step = self.push(
+            Phase::DropTable,
+            format!("drop the table `{}`", table.name),
+            sql,
+        );
+        step.data_loss = loss.map(|loss| Loss {
+            drops: true,
+            ..loss
+        });
     }
 
     /// What a step destroys in the rows of a found table for which the condition holds.
@@ -271,7 +359,9 @@ impl Planner<'_> {
 
     /// Rows of a found table that forbid a step.
     fn check(&mut self, table: &Table, condition: &str, problem: String, remedy: &str) {
-        let Some(found) = self.found.table(&table.name) else { return };
+        let Some(found) = self.found.table(&table.name) else {
+            return;
+        };
         let query = self.queries.rows(found, condition, None);
         let counted = rows_of(&table.name);
         self.checks.push(DataCheck {
@@ -285,15 +375,27 @@ impl Planner<'_> {
     }
 
     fn add_column(&mut self, table: &Table, column: &Column) {
-        let description = format!("add the column `{}.{}` ({})", table.name, column.name, column.sql_type);
+        let description = format!(
+            "add the column `{}.{}` ({})",
+            table.name, column.name, column.sql_type
+        );
         if !column.nullable && column.fill.is_none() && column.default.is_none() {
             let problem = format!(
                 "`{}.{}` is required and has no default, but there are rows",
                 table.name, column.name
             );
-            self.check(table, "true", problem, "make the field optional, or give it a `@default`");
+            self.check(
+                table,
+                "true",
+                problem,
+                "make the field optional, or give it a `@default`",
+            );
         }
-        self.push(Phase::AddColumn, description, self.ddl.add_column(table, column));
+        self.push(
+            Phase::AddColumn,
+            description,
+            self.ddl.add_column(table, column),
+        );
     }
 
     fn change_type(&mut self, table: &Table, wanted: &Column, found: &Column) {
@@ -333,14 +435,20 @@ impl Planner<'_> {
         let after = conversion(&name, &found.sql_type, &wanted.sql_type);
         let using = match fill {
             Some(fill) if after.fits.is_some() => {
-                format!("CASE WHEN {name} IS NOT NULL THEN coalesce({}, {fill}) END", after.value())
+                format!(
+                    "CASE WHEN {name} IS NOT NULL THEN coalesce({}, {fill}) END",
+                    after.value()
+                )
             }
             _ => after.value(),
         };
         let mut sql = self.ddl.change_type(table, wanted, found, &using);
         if let (TablePurpose::ScalarList, Some(fits)) = (table.purpose, &after.fits) {
             // The items of a list cannot be null.
-            sql = format!("{};\n{sql}", self.ddl.delete(table, &format!("NOT ({fits})")));
+            sql = format!(
+                "{};\n{sql}",
+                self.ddl.delete(table, &format!("NOT ({fits})"))
+            );
         }
         self.push(Phase::AlterColumn, description, sql).data_loss = loss;
     }
@@ -355,37 +463,65 @@ impl Planner<'_> {
         let description = match &column.fill {
             Some(fill) => format!("make {name} required; rows without a value get {fill}"),
             None => {
-                let problem = format!("{name} becomes required, but there are rows without a value");
+                let problem =
+                    format!("{name} becomes required, but there are rows without a value");
                 let empty = format!("{} IS NULL", self.queries.of_row(&table.name, &column.name));
-                self.check(table, &empty, problem, "give them one, or give the field a `@default`");
+                self.check(
+                    table,
+                    &empty,
+                    problem,
+                    "give them one, or give the field a `@default`",
+                );
                 format!("make {name} required")
             }
         };
-        self.push(Phase::AlterColumn, description, self.ddl.set_not_null(table, column));
+        self.push(
+            Phase::AlterColumn,
+            description,
+            self.ddl.set_not_null(table, column),
+        );
     }
 
     fn change_primary_key(&mut self, wanted: &Table, found: &Table) {
         if let Some(name) = &found.primary_key_name {
             self.suspend_keys(|_, key| key.target_table == wanted.name);
             let description = format!("drop the primary key of `{}`", wanted.name);
-            self.push(Phase::DropPrimaryKey, description, self.ddl.drop_constraint(wanted, name));
+            self.push(
+                Phase::DropPrimaryKey,
+                description,
+                self.ddl.drop_constraint(wanted, name),
+            );
         }
         let columns = wanted.primary_key.join(", ");
         self.check_uniqueness(
             wanted,
             &wanted.primary_key,
-            format!("`{}` ({columns}) becomes the primary key, but rows share a value", wanted.name),
+            format!(
+                "`{}` ({columns}) becomes the primary key, but rows share a value",
+                wanted.name
+            ),
         );
         let description = format!("make ({columns}) the primary key of `{}`", wanted.name);
-        self.push(Phase::AddPrimaryKey, description, self.ddl.add_primary_key(wanted));
+        self.push(
+            Phase::AddPrimaryKey,
+            description,
+            self.ddl.add_primary_key(wanted),
+        );
     }
 
     fn create_index(&mut self, table: &Table, index: &Index) {
         let name = free_name(&index.name, |name| self.taken.contains(name));
         self.taken.insert(name.clone());
-        let kind = if index.unique { "unique index" } else { "index" };
-        let description =
-            format!("create the {kind} `{name}` on `{}` ({})", table.name, describe_columns(index));
+        let kind = if index.unique {
+            "unique index"
+        } else {
+            "index"
+        };
+        let description = format!(
+            "create the {kind} `{name}` on `{}` ({})",
+            table.name,
+            describe_columns(index)
+        );
         let sql = self.ddl.create_index(table, index, &name);
         if index.unique {
             let columns: Vec<String> = index.column_names().map(str::to_owned).collect();
@@ -401,9 +537,13 @@ impl Planner<'_> {
 
     /// Rows that will share the values of these columns.
     fn check_uniqueness(&mut self, table: &Table, columns: &[String], problem: String) {
-        let Some(found) = self.found.table(&table.name) else { return };
-        let values: Option<Vec<String>> =
-            columns.iter().map(|column| self.value_after(table, column)).collect();
+        let Some(found) = self.found.table(&table.name) else {
+            return;
+        };
+        let values: Option<Vec<String>> = columns
+            .iter()
+            .map(|column| self.value_after(table, column))
+            .collect();
         // A column that comes without values shares none.
         let Some(values) = values else { return };
         let query = self.queries.duplicates(found, &values);
@@ -439,9 +579,10 @@ impl Planner<'_> {
         };
         let fill = wanted.fill.as_ref().filter(|_| !wanted.nullable);
         match (kept, fill) {
-            (Some(value), Some(fill)) => {
-                Some(format!("coalesce({value}, CAST({fill} AS {}))", wanted.sql_type))
-            }
+            (Some(value), Some(fill)) => Some(format!(
+                "coalesce({value}, CAST({fill} AS {}))",
+                wanted.sql_type
+            )),
             (Some(value), None) => Some(value),
             (None, Some(fill)) => Some(format!("CAST({fill} AS {})", wanted.sql_type)),
             (None, None) => None,

@@ -55,13 +55,20 @@ impl FromStr for Rename {
         };
         // `Order.stage=Order.status` is meant well.
         let new_name = match &column {
-            Some(_) => new_name.strip_prefix(&format!("{table}.")).unwrap_or(new_name),
+            Some(_) => new_name
+                .strip_prefix(&format!("{table}."))
+                .unwrap_or(new_name),
             None => new_name,
         };
         if table.is_empty() || new_name.is_empty() || column.as_deref() == Some("") {
             return error(format!("`{text}` lacks a name; {form}"));
         }
-        Ok(Rename { table: table.to_string(), column, new_name: new_name.to_string(), kept: false })
+        Ok(Rename {
+            table: table.to_string(),
+            column,
+            new_name: new_name.to_string(),
+            kept: false,
+        })
     }
 }
 
@@ -93,8 +100,10 @@ pub(super) fn apply(
     let wanted = target.wanted;
     let mut steps = Renaming::default();
     let (columns, tables): (Vec<_>, Vec<_>) = renames.iter().partition(|r| r.column.is_some());
-    let tables: Vec<_> =
-        tables.into_iter().filter(|r| !r.kept || moves_table(wanted, found, &r.table, &r.new_name)).collect();
+    let tables: Vec<_> = tables
+        .into_iter()
+        .filter(|r| !r.kept || moves_table(wanted, found, &r.table, &r.new_name))
+        .collect();
     for rename in &tables {
         let lists = rename_table(wanted, found, &rename.table, &rename.new_name, &mut steps)?;
         for (old, new) in lists {
@@ -103,15 +112,25 @@ pub(super) fn apply(
     }
     for rename in columns {
         // The table may go by its old name or by the one that it has just got.
-        let moved = tables.iter().find(|t| t.table == rename.table).map(|t| t.new_name.as_str());
+        let moved = tables
+            .iter()
+            .find(|t| t.table == rename.table)
+            .map(|t| t.new_name.as_str());
         let table = moved.unwrap_or(&rename.table);
         let column = rename.column.as_deref().unwrap_or_default();
         // A list has no column: its table carries the field's name, and perhaps still the old table's.
-        let earlier = tables.iter().filter(|t| t.new_name == table).map(|t| t.table.as_str());
-        let mut lists =
-            [table, &rename.table].into_iter().chain(earlier).map(|name| format!("{name}_{column}"));
+        let earlier = tables
+            .iter()
+            .filter(|t| t.new_name == table)
+            .map(|t| t.table.as_str());
+        let mut lists = [table, &rename.table]
+            .into_iter()
+            .chain(earlier)
+            .map(|name| format!("{name}_{column}"));
         let list = lists.find(|list| found.table(list).is_some());
-        let has_column = found.table(table).is_some_and(|t| t.column(column).is_some());
+        let has_column = found
+            .table(table)
+            .is_some_and(|t| t.column(column).is_some());
         match list.filter(|_| !has_column) {
             Some(list) => {
                 let new_list = format!("{table}_{}", rename.new_name);
@@ -150,28 +169,45 @@ fn rename_table(
     steps: &mut Renaming,
 ) -> Result<Lists, RenameError> {
     if found.table(old).is_none() {
-        return error(format!("cannot rename the table `{old}`: the database has none"));
+        return error(format!(
+            "cannot rename the table `{old}`: the database has none"
+        ));
     }
     if found.table(new).is_some() {
-        return error(format!("cannot rename the table `{old}` to `{new}`: there is one already"));
+        return error(format!(
+            "cannot rename the table `{old}` to `{new}`: there is one already"
+        ));
     }
     if wanted.table(new).is_none() {
-        return error(format!("cannot rename the table `{old}` to `{new}`: the datamodel has no such table"));
+        return error(format!(
+            "cannot rename the table `{old}` to `{new}`: the datamodel has no such table"
+        ));
     }
     steps.push(MigrationStep::harmless(
         format!("rename the table `{old}` to `{new}`"),
-        format!("ALTER TABLE {} RENAME TO {}", qualified(wanted, old), quote_identifier(new)),
+        format!(
+            "ALTER TABLE {} RENAME TO {}",
+            qualified(wanted, old),
+            quote_identifier(new)
+        ),
     ));
     steps.origins.rename_table(old, new);
     for table in &mut found.tables {
         if table.name == old {
             table.name = new.to_string();
         }
-        for key in table.foreign_keys.iter_mut().filter(|k| k.target_table == old) {
+        for key in table
+            .foreign_keys
+            .iter_mut()
+            .filter(|k| k.target_table == old)
+        {
             key.target_table = new.to_string();
         }
     }
-    let lists = wanted.tables.iter().filter(|t| t.purpose == TablePurpose::ScalarList);
+    let lists = wanted
+        .tables
+        .iter()
+        .filter(|t| t.purpose == TablePurpose::ScalarList);
     let lists = lists.filter_map(|list| {
         let field = list.name.strip_prefix(new)?.strip_prefix('_')?;
         let old_list = format!("{old}_{field}");
@@ -195,10 +231,14 @@ fn rename_column(
         ));
     };
     if found_table.column(old).is_none() {
-        return error(format!("cannot rename the column `{table}.{old}`: the database has none"));
+        return error(format!(
+            "cannot rename the column `{table}.{old}`: the database has none"
+        ));
     }
     if found_table.column(new).is_some() {
-        return error(format!("cannot rename the column `{table}.{old}` to `{new}`: there is one already"));
+        return error(format!(
+            "cannot rename the column `{table}.{old}` to `{new}`: there is one already"
+        ));
     }
     if wanted.table(table).and_then(|t| t.column(new)).is_none() {
         let message = format!("cannot rename the column `{table}.{old}` to `{new}`");
@@ -210,7 +250,12 @@ fn rename_column(
     Ok(())
 }
 
-pub(super) fn rename_step(wanted: &DatabaseLayout, table: &str, old: &str, new: &str) -> MigrationStep {
+pub(super) fn rename_step(
+    wanted: &DatabaseLayout,
+    table: &str,
+    old: &str,
+    new: &str,
+) -> MigrationStep {
     MigrationStep::harmless(
         format!("rename the column `{table}.{old}` to `{new}`"),
         format!(
@@ -230,18 +275,34 @@ pub(super) fn note_column(found: &mut DatabaseLayout, table: &str, old: &str, ne
         }
     };
     for other in &mut found.tables {
-        for key in other.foreign_keys.iter_mut().filter(|k| k.target_table == table) {
+        for key in other
+            .foreign_keys
+            .iter_mut()
+            .filter(|k| k.target_table == table)
+        {
             key.target_columns.iter_mut().for_each(rename);
         }
         if other.name == table {
             other.columns.iter_mut().for_each(|c| rename(&mut c.name));
             other.primary_key.iter_mut().for_each(rename);
-            other.foreign_keys.iter_mut().flat_map(|k| &mut k.columns).for_each(rename);
-            other.indexes.iter_mut().flat_map(|i| &mut i.columns).for_each(|c| rename(&mut c.name));
+            other
+                .foreign_keys
+                .iter_mut()
+                .flat_map(|k| &mut k.columns)
+                .for_each(rename);
+            other
+                .indexes
+                .iter_mut()
+                .flat_map(|i| &mut i.columns)
+                .for_each(|c| rename(&mut c.name));
         }
     }
 }
 
 pub(super) fn qualified(wanted: &DatabaseLayout, table: &str) -> String {
-    format!("{}.{}", quote_identifier(&wanted.schema), quote_identifier(table))
+    format!(
+        "{}.{}",
+        quote_identifier(&wanted.schema),
+        quote_identifier(table)
+    )
 }

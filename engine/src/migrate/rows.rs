@@ -35,7 +35,11 @@ impl FoundRows {
             count if count > MAX_ROWS => format!("more than {MAX_ROWS} {many}"),
             count => format!("{count} {many}"),
         };
-        let value = self.value.as_deref().filter(|_| with_value).map(without_controls);
+        let value = self
+            .value
+            .as_deref()
+            .filter(|_| with_value)
+            .map(without_controls);
         match (self.example.as_deref().map(without_controls), value) {
             (Some(key), Some(value)) => text.push_str(&format!(", e.g. `{value}` in `{key}`")),
             (Some(key), None) => text.push_str(&format!(", e.g. `{key}`")),
@@ -65,7 +69,9 @@ impl Origins {
 
     /// What the column is called until the migration.
     pub(super) fn column<'a>(&'a self, table: &str, column: &'a str) -> &'a str {
-        self.columns.get(&(table.to_owned(), column.to_owned())).map_or(column, String::as_str)
+        self.columns
+            .get(&(table.to_owned(), column.to_owned()))
+            .map_or(column, String::as_str)
     }
 
     pub(super) fn rename_table(&mut self, old: &str, new: &str) {
@@ -76,7 +82,10 @@ impl Origins {
     /// `table` by its new name.
     pub(super) fn rename_column(&mut self, table: &str, old: &str, new: &str) {
         let origin = self.columns.remove(&(table.to_owned(), old.to_owned()));
-        self.columns.insert((table.to_owned(), new.to_owned()), origin.unwrap_or_else(|| old.to_owned()));
+        self.columns.insert(
+            (table.to_owned(), new.to_owned()),
+            origin.unwrap_or_else(|| old.to_owned()),
+        );
     }
 }
 
@@ -89,7 +98,11 @@ pub(super) struct RowQueries<'a> {
 impl RowQueries<'_> {
     /// The table as it is called now, with its schema.
     pub(super) fn table(&self, table: &str) -> String {
-        format!("{}.{}", quote_identifier(&self.found.schema), quote_identifier(self.origins.table(table)))
+        format!(
+            "{}.{}",
+            quote_identifier(&self.found.schema),
+            quote_identifier(self.origins.table(table))
+        )
     }
 
     /// The column as it is called now.
@@ -104,7 +117,10 @@ impl RowQueries<'_> {
 
     /// Rows of a found table, called `t` in the condition; `value` is a column.
     pub(super) fn rows(&self, table: &Table, condition: &str, value: Option<&str>) -> RowQuery {
-        let key = table.primary_key.first().map(|key| self.of_row(&table.name, key));
+        let key = table
+            .primary_key
+            .first()
+            .map(|key| self.of_row(&table.name, key));
         let value = value.map(|value| self.of_row(&table.name, value));
         let from = format!("FROM {} t WHERE {condition}", self.table(&table.name));
         counted(key.as_deref(), value.as_deref(), &from)
@@ -112,15 +128,25 @@ impl RowQueries<'_> {
 
     /// Combinations of these expressions over the row `t` that more than one row has.
     pub(super) fn duplicates(&self, table: &Table, expressions: &[String]) -> RowQuery {
-        let filled: Vec<String> = expressions.iter().map(|one| format!("{one} IS NOT NULL")).collect();
+        let filled: Vec<String> = expressions
+            .iter()
+            .map(|one| format!("{one} IS NOT NULL"))
+            .collect();
         let from = format!(
             "FROM {} t WHERE {} GROUP BY {} HAVING count(*) > 1",
             self.table(&table.name),
             filled.join(" AND "),
             expressions.join(", ")
         );
-        let texts: Vec<String> = expressions.iter().map(|one| format!("({one})::text")).collect();
-        counted(Some(&format!("concat_ws(', ', {})", texts.join(", "))), None, &from)
+        let texts: Vec<String> = expressions
+            .iter()
+            .map(|one| format!("({one})::text"))
+            .collect();
+        counted(
+            Some(&format!("concat_ws(', ', {})", texts.join(", "))),
+            None,
+            &from,
+        )
     }
 }
 

@@ -36,7 +36,11 @@ pub struct Loss {
 
 impl MigrationStep {
     pub(super) fn harmless(description: String, sql: String) -> Self {
-        MigrationStep { description, sql, data_loss: None }
+        MigrationStep {
+            description,
+            sql,
+            data_loss: None,
+        }
     }
 
     pub fn loses_data(&self) -> bool {

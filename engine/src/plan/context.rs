@@ -32,13 +32,19 @@ pub struct PageLimits {
 impl Default for PageLimits {
     /// Without limit.
     fn default() -> Self {
-        PageLimits { section: "limits", page_size: None, answer_bytes: None, text_bytes: None }
+        PageLimits {
+            section: "limits",
+            page_size: None,
+            answer_bytes: None,
+            text_bytes: None,
+        }
     }
 }
 
 impl PageLimits {
     pub(crate) fn answer(&self) -> Option<AnswerLimit> {
-        self.answer_bytes.map(|bytes| AnswerLimit::new(bytes, self.page_size))
+        self.answer_bytes
+            .map(|bytes| AnswerLimit::new(bytes, self.page_size))
     }
 
     /// An answer that is larger than it may be.
@@ -76,7 +82,9 @@ impl Planner {
             Value::Boolean(b) => Some(b.to_string()),
             Value::Int(i) => Some(i.to_string()),
             Value::Text(text) => Some(text.clone()),
-            Value::Enum(id, position) => self.schema.enumeration(*id).values.get(*position).cloned(),
+            Value::Enum(id, position) => {
+                self.schema.enumeration(*id).values.get(*position).cloned()
+            }
             Value::Null | Value::List(_) | Value::Object(..) => None,
         }
     }
@@ -122,7 +130,9 @@ pub(crate) fn items(value: Option<&Value>) -> &[Value] {
 /// A value as Prisma prints it in messages: strings without quotes, floats with a point, dates with zone.
 pub(super) fn shown(field: &Field, text: &str) -> String {
     match field.kind {
-        FieldKind::Scalar(ScalarType::Float) if !text.contains(['.', 'e', 'E']) => format!("{text}.0"),
+        FieldKind::Scalar(ScalarType::Float) if !text.contains(['.', 'e', 'E']) => {
+            format!("{text}.0")
+        }
         FieldKind::Scalar(ScalarType::DateTime) => format!("{text}Z"),
         // Marks of registers are ours alone.
         _ => text.replace(['\u{1}', '\u{2}'], " "),

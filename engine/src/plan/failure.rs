@@ -41,7 +41,10 @@ impl Planner {
             "23514" => ApiError::new(ErrorKind::CheckViolation, bounded(rejection.message)),
             "22P02" | "22007" | "22008" | "22003" | "22001" | "22021" => ApiError::new(
                 ErrorKind::BadUserInput,
-                format!("A value is not valid for the type of its field: {}", bounded(rejection.message)),
+                format!(
+                    "A value is not valid for the type of its field: {}",
+                    bounded(rejection.message)
+                ),
             ),
             // Anyone who knows the caller's limit says it with its value.
             ANSWER_TOO_LARGE => PageLimits::default().answer_too_large(),
@@ -64,32 +67,41 @@ impl Planner {
             ),
             _ => ApiError::new(
                 ErrorKind::Internal,
-                format!("the database rejected a statement: {} ({})", rejection.message, rejection.sqlstate),
+                format!(
+                    "the database rejected a statement: {} ({})",
+                    rejection.message, rejection.sqlstate
+                ),
             ),
         }
     }
 
     fn unique_violation(&self, rejection: Rejection<'_>) -> ApiError {
         let models = &self.model().models;
-        let model = models.iter().find(|m| Some(m.table.as_str()) == rejection.table);
+        let model = models
+            .iter()
+            .find(|m| Some(m.table.as_str()) == rejection.table);
         let column = rejection.detail.and_then(key_column);
         let field = model.and_then(|m| {
-            m.fields
-                .iter()
-                .find(|f| f.is_column() && column.is_some_and(|c| c == f.column || c == quoted_if(&f.column)))
+            m.fields.iter().find(|f| {
+                f.is_column() && column.is_some_and(|c| c == f.column || c == quoted_if(&f.column))
+            })
         });
         let model = model.map_or(rejection.table.unwrap_or("unknown"), |m| &m.name);
         let field = field.map_or(column.unwrap_or("unknown"), |f| &f.name);
         ApiError::numbered(
             3010,
-            format!("A unique constraint would be violated on {model}. Details: Field name = {field}"),
+            format!(
+                "A unique constraint would be violated on {model}. Details: Field name = {field}"
+            ),
         )
     }
 }
 
 /// A text of the database's owner, who may have put a row's values into it.
 fn bounded(message: &str) -> &str {
-    let end = (0..=MAX_MESSAGE_BYTES.min(message.len())).rev().find(|end| message.is_char_boundary(*end));
+    let end = (0..=MAX_MESSAGE_BYTES.min(message.len()))
+        .rev()
+        .find(|end| message.is_char_boundary(*end));
     &message[..end.unwrap_or_default()]
 }
 

@@ -34,7 +34,10 @@ impl Unique {
         let mut by_field: Vec<(&Unique, IndexSet<&str>)> = Vec::new();
         for unique in named {
             // A model has few unique fields.
-            match by_field.iter_mut().find(|(first, _)| first.field == unique.field) {
+            match by_field
+                .iter_mut()
+                .find(|(first, _)| first.field == unique.field)
+            {
                 Some((_, texts)) => {
                     texts.insert(&unique.text);
                 }
@@ -42,7 +45,10 @@ impl Unique {
             }
         }
         let any = |(first, texts): (&Unique, IndexSet<&str>)| {
-            let texts = texts.into_iter().map(|text| Some(text.to_owned())).collect();
+            let texts = texts
+                .into_iter()
+                .map(|text| Some(text.to_owned()))
+                .collect();
             first.compared(Comparison::In, Operand::Many(texts))
         };
         by_field.into_iter().map(any).collect()
@@ -51,12 +57,24 @@ impl Unique {
     fn compared(&self, comparison: Comparison, operand: Operand) -> Filter {
         let field = self.field;
         match &self.view {
-            None => Filter::Compare { field, comparison, operand },
+            None => Filter::Compare {
+                field,
+                comparison,
+                operand,
+            },
             // Equal to a value, hence not null: so the column's index finds it.
-            Some(view) if view.own.is_none() => {
-                Filter::Compare { field, comparison, operand }.and(view.shown.clone())
+            Some(view) if view.own.is_none() => Filter::Compare {
+                field,
+                comparison,
+                operand,
             }
-            Some(view) => Filter::CompareView { field, view: Arc::clone(view), comparison, operand },
+            .and(view.shown.clone()),
+            Some(view) => Filter::CompareView {
+                field,
+                view: Arc::clone(view),
+                comparison,
+                operand,
+            },
         }
     }
 }
@@ -74,7 +92,11 @@ impl Planner {
         for (meaning, value) in value.map(entries).unwrap_or_default() {
             parts.push(self.filter_part(model, *meaning, value, access)?);
         }
-        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Filter::And(parts) })
+        Ok(if parts.len() == 1 {
+            parts.swap_remove(0)
+        } else {
+            Filter::And(parts)
+        })
     }
 
     fn filter_part(
@@ -85,12 +107,17 @@ impl Planner {
         access: Access<'_>,
     ) -> Result<Filter, ApiError> {
         let all = |value: &Value| -> Result<Vec<Filter>, ApiError> {
-            items(Some(value)).iter().map(|v| self.filter(model, Some(v), access)).collect()
+            items(Some(value))
+                .iter()
+                .map(|v| self.filter(model, Some(v), access))
+                .collect()
         };
         let partners = |field| self.partners(model, field, value, access);
         Ok(match meaning {
             // A combinator given as null says nothing.
-            InputMeaning::And | InputMeaning::Or | InputMeaning::Not if *value == Value::Null => Filter::TRUE,
+            InputMeaning::And | InputMeaning::Or | InputMeaning::Not if *value == Value::Null => {
+                Filter::TRUE
+            }
             InputMeaning::And => Filter::And(all(value)?),
             InputMeaning::Or => Filter::Or(all(value)?),
             InputMeaning::Not => Filter::Nor(all(value)?),
@@ -98,12 +125,23 @@ impl Planner {
                 access.check_field(self, model, field)?;
                 let operand = match value {
                     Value::Null => Operand::Null,
-                    Value::List(list) => Operand::Many(list.iter().map(|v| self.scalar_text(v)).collect()),
+                    Value::List(list) => {
+                        Operand::Many(list.iter().map(|v| self.scalar_text(v)).collect())
+                    }
                     one => self.scalar_text(one).map_or(Operand::Null, Operand::One),
                 };
                 match access.view(model, field) {
-                    None => Filter::Compare { field, comparison, operand },
-                    Some(view) => Filter::CompareView { field, view: Arc::clone(view), comparison, operand },
+                    None => Filter::Compare {
+                        field,
+                        comparison,
+                        operand,
+                    },
+                    Some(view) => Filter::CompareView {
+                        field,
+                        view: Arc::clone(view),
+                        comparison,
+                        operand,
+                    },
                 }
             }
             InputMeaning::RelatedIs(field) if *value == Value::Null => {
@@ -111,7 +149,11 @@ impl Planner {
                 if visible.is_true() {
                     Filter::Unrelated { field }
                 } else {
-                    Filter::Related { field, quantifier: Quantifier::None, filter: Box::new(visible) }
+                    Filter::Related {
+                        field,
+                        quantifier: Quantifier::None,
+                        filter: Box::new(visible),
+                    }
                 }
             }
             InputMeaning::RelatedEvery(field) => {
@@ -127,7 +169,11 @@ impl Planner {
                     InputMeaning::RelatedSome(_) => Quantifier::Some,
                     _ => Quantifier::None,
                 };
-                Filter::Related { field, quantifier, filter: Box::new(filter.and(visible)) }
+                Filter::Related {
+                    field,
+                    quantifier,
+                    filter: Box::new(filter.and(visible)),
+                }
             }
             _ => return Err(unexpected("filter")),
         })
@@ -142,7 +188,9 @@ impl Planner {
     ) -> Result<ModelId, ApiError> {
         access.check_field(self, model, field)?;
         let relation = self.model().field(model, field).relation();
-        relation.map(|r| r.target).ok_or_else(|| unexpected("relation field"))
+        relation
+            .map(|r| r.target)
+            .ok_or_else(|| unexpected("relation field"))
     }
 
     /// What decides which partners a relation filter means: those that the viewer may see, and the filter on them.
@@ -158,10 +206,15 @@ impl Planner {
             let name = &self.model().field(model, field).name;
             return Err(ApiError::numbered(
                 3033,
-                format!("The field '{name}' is a toMany relation. This cannot be filtered by null."),
+                format!(
+                    "The field '{name}' is a toMany relation. This cannot be filtered by null."
+                ),
             ));
         }
-        Ok((access.visible(target), self.filter(target, Some(value), access)?))
+        Ok((
+            access.visible(target),
+            self.filter(target, Some(value), access)?,
+        ))
     }
 
     /// A `where` that must name exactly one unique field and value.
@@ -195,8 +248,15 @@ impl Planner {
         match one {
             (InputMeaning::Value(field), value) => {
                 access.check_field(self, model, *field)?;
-                let text = self.scalar_text(value).ok_or_else(|| unexpected("unique value"))?;
-                Ok(Unique { model, field: *field, text, view: access.view(model, *field).cloned() })
+                let text = self
+                    .scalar_text(value)
+                    .ok_or_else(|| unexpected("unique value"))?;
+                Ok(Unique {
+                    model,
+                    field: *field,
+                    text,
+                    view: access.view(model, *field).cloned(),
+                })
             }
             _ => Err(unexpected("unique selector")),
         }
@@ -204,7 +264,11 @@ impl Planner {
 
     /// 3039, or for users that the row is not theirs to reach.
     pub(super) fn missing(&self, unique: &Unique, access: Access<'_>) -> ApiError {
-        if access.is_limited() { self.no_access(unique.model) } else { self.no_node(unique) }
+        if access.is_limited() {
+            self.no_access(unique.model)
+        } else {
+            self.no_node(unique)
+        }
     }
 
     /// 3039
@@ -224,5 +288,8 @@ impl Planner {
 
 /// Coercion lets only what the schema declares come here; should it ever not, the request fails.
 pub(crate) fn unexpected(what: &str) -> ApiError {
-    ApiError::new(crate::error::ErrorKind::Internal, format!("a {what} of an unexpected shape"))
+    ApiError::new(
+        crate::error::ErrorKind::Internal,
+        format!("a {what} of an unexpected shape"),
+    )
 }

@@ -9,8 +9,8 @@ use super::context::Planner;
 use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
 use crate::request::{
-    InputMeasures, Prepared, Selected, SelectedField, Selection, Sizes, Template, VALUES_PER_CONDITION,
-    Value, Variables, WrittenFilter, is_where_or_data,
+    InputMeasures, Prepared, Selected, SelectedField, Selection, Sizes, Template,
+    VALUES_PER_CONDITION, Value, Variables, WrittenFilter, is_where_or_data,
 };
 use crate::schema::{InputMeaning, OutputMeaning};
 use crate::sql::{Filter, View};
@@ -28,23 +28,36 @@ pub struct RuleCost {
 impl RuleCost {
     pub(super) fn of(rule: &Filter) -> Self {
         match rule {
-            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
-                parts.iter().map(RuleCost::of).fold(RuleCost::default(), |sum, part| RuleCost {
+            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => parts
+                .iter()
+                .map(RuleCost::of)
+                .fold(RuleCost::default(), |sum, part| RuleCost {
                     conditions: sum.conditions + part.conditions,
                     depth: sum.depth.max(part.depth),
                     relations: sum.relations + part.relations,
-                })
-            }
+                }),
             Filter::NotTrue(part) => RuleCost::of(part),
             // Rules are read with full access, to which every field is its column.
-            Filter::Compare { .. } | Filter::CompareView { .. } | Filter::IdIn(_) | Filter::IdIs(_) => {
-                RuleCost { conditions: 1, ..RuleCost::default() }
-            }
+            Filter::Compare { .. }
+            | Filter::CompareView { .. }
+            | Filter::IdIn(_)
+            | Filter::IdIs(_) => RuleCost {
+                conditions: 1,
+                ..RuleCost::default()
+            },
             Filter::Related { filter, .. } => {
                 let within = RuleCost::of(filter);
-                RuleCost { depth: within.depth + 1, relations: within.relations + 1, ..within }
+                RuleCost {
+                    depth: within.depth + 1,
+                    relations: within.relations + 1,
+                    ..within
+                }
             }
-            Filter::Unrelated { .. } => RuleCost { depth: 1, relations: 1, ..RuleCost::default() },
+            Filter::Unrelated { .. } => RuleCost {
+                depth: 1,
+                relations: 1,
+                ..RuleCost::default()
+            },
         }
     }
 
@@ -69,25 +82,62 @@ impl Planner {
         variables: &Variables,
         access: Access<'_>,
     ) -> InputMeasures {
-        let sizes = Sizes { assumed: prepared.assumed_list_size, variables: Some(variables) };
+        let sizes = Sizes {
+            assumed: prepared.assumed_list_size,
+            variables: Some(variables),
+        };
         let fields = &prepared.operation.fields;
-        let selection = prepared.measures.complexity.is_none().then(|| sizes.complexity(fields));
-        let measures = InputMeasures { selection, ..InputMeasures::default() };
+        let selection = prepared
+            .measures
+            .complexity
+            .is_none()
+            .then(|| sizes.complexity(fields));
+        let measures = InputMeasures {
+            selection,
+            ..InputMeasures::default()
+        };
         if !prepared.has_input && !access.has_views() {
             return measures;
         }
-        let mut count = Count { planner: self, sizes, access, rows: 1, measures };
+        let mut count = Count {
+            planner: self,
+            sizes,
+            access,
+            rows: 1,
+            measures,
+        };
         count.fields(None, fields, 1, 1);
         count.measures
     }
 
     /// What a rule of the policy comes to, whatever the claims are.
     pub fn rule_cost(&self, rule: &WrittenFilter) -> RuleCost {
-        let (sizes, measures) = (Sizes { assumed: 1, variables: None }, InputMeasures::default());
-        let mut count = Count { planner: self, sizes, access: Access::Full, rows: 1, measures };
+        let (sizes, measures) = (
+            Sizes {
+                assumed: 1,
+                variables: None,
+            },
+            InputMeasures::default(),
+        );
+        let mut count = Count {
+            planner: self,
+            sizes,
+            access: Access::Full,
+            rows: 1,
+            measures,
+        };
         count.filter(rule.model, Given::Template(rule.template()), 0);
-        let InputMeasures { conditions, depth, relations, .. } = count.measures;
-        RuleCost { conditions, depth, relations }
+        let InputMeasures {
+            conditions,
+            depth,
+            relations,
+            ..
+        } = count.measures;
+        RuleCost {
+            conditions,
+            depth,
+            relations,
+        }
     }
 }
 
@@ -113,9 +163,19 @@ struct Count<'a> {
 }
 
 impl<'a> Count<'a> {
-    fn fields(&mut self, parent: Option<ModelId>, fields: &'a [SelectedField], rows: u64, page: u64) {
+    fn fields(
+        &mut self,
+        parent: Option<ModelId>,
+        fields: &'a [SelectedField],
+        rows: u64,
+        page: u64,
+    ) {
         for field in fields {
-            if self.sizes.variables.is_none_or(|variables| field.inclusion.holds(variables)) {
+            if self
+                .sizes
+                .variables
+                .is_none_or(|variables| field.inclusion.holds(variables))
+            {
                 self.field(parent, field, rows, page);
             }
         }
@@ -123,7 +183,9 @@ impl<'a> Count<'a> {
 
     /// `rows`: how many objects the field is selected on; `page`: the size of the enclosing connection.
     fn field(&mut self, parent: Option<ModelId>, field: &'a SelectedField, rows: u64, page: u64) {
-        let Selected::Field(meaning) = field.meaning else { return };
+        let Selected::Field(meaning) = field.meaning else {
+            return;
+        };
         let model = match meaning {
             OutputMeaning::FindMany(model)
             | OutputMeaning::FindOne(model)
@@ -145,7 +207,11 @@ impl<'a> Count<'a> {
         if let (OutputMeaning::Column(column), Some(parent)) = (meaning, parent)
             && let Some(cost) = self.access.view_cost(parent, column)
         {
-            let RuleCost { conditions, relations, .. } = cost;
+            let RuleCost {
+                conditions,
+                relations,
+                ..
+            } = cost;
             self.rows = rows;
             self.complexity(conditions.saturating_add(relations));
         }
@@ -164,7 +230,9 @@ impl<'a> Count<'a> {
             Selection::Leaf => {}
             Selection::Object { fields, .. } => self.fields(model, fields, rows, page),
             Selection::Node(models) => {
-                models.iter().for_each(|(model, _, fields)| self.fields(Some(*model), fields, rows, page));
+                models
+                    .iter()
+                    .for_each(|(model, _, fields)| self.fields(Some(*model), fields, rows, page));
             }
         }
     }
@@ -172,12 +240,15 @@ impl<'a> Count<'a> {
     /// An input object, or a list of them: a filter, or data in which filters may be.
     fn filter(&mut self, model: ModelId, given: Given<'a>, depth: u64) {
         self.items(given).for_each(|item| {
-            self.entries(item).for_each(|(meaning, value)| self.part(model, meaning, value, depth));
+            self.entries(item)
+                .for_each(|(meaning, value)| self.part(model, meaning, value, depth));
         });
     }
 
     fn part(&mut self, model: ModelId, meaning: InputMeaning, value: Given<'a>, depth: u64) {
-        let Some(value) = self.open(value) else { return };
+        let Some(value) = self.open(value) else {
+            return;
+        };
         match meaning {
             InputMeaning::Compare(..)
             | InputMeaning::MutationIn
@@ -211,7 +282,9 @@ impl<'a> Count<'a> {
             | InputMeaning::RelatedEvery(field)
             | InputMeaning::RelatedSome(field)
             | InputMeaning::RelatedNone(field) => {
-                let Some(target) = self.target(model, field) else { return };
+                let Some(target) = self.target(model, field) else {
+                    return;
+                };
                 let rule = self.access.rule_cost(target);
                 self.conditions(rule.conditions);
                 self.relations(1 + rule.relations);
@@ -247,14 +320,15 @@ impl<'a> Count<'a> {
     /// index.
     fn found(&mut self, model: ModelId, given: Given<'a>, depth: u64) {
         self.items(given).for_each(|item| {
-            self.entries(item).for_each(|(meaning, value)| match (meaning, self.open(value)) {
-                (InputMeaning::Value(_), None | Some(Given::Value(Value::Null))) => {}
-                (InputMeaning::Value(field), Some(_)) => {
-                    self.measures.selectors |= self.access.view_cost(model, field).is_some();
-                    self.view(model, field, depth);
-                }
-                _ => self.part(model, meaning, value, depth),
-            });
+            self.entries(item)
+                .for_each(|(meaning, value)| match (meaning, self.open(value)) {
+                    (InputMeaning::Value(_), None | Some(Given::Value(Value::Null))) => {}
+                    (InputMeaning::Value(field), Some(_)) => {
+                        self.measures.selectors |= self.access.view_cost(model, field).is_some();
+                        self.view(model, field, depth);
+                    }
+                    _ => self.part(model, meaning, value, depth),
+                });
         });
     }
 
@@ -269,7 +343,10 @@ impl<'a> Count<'a> {
 
     /// Each item of `create`, `connect`, `updateMany` and so on has statements of its own.
     fn nested_writes(&mut self, writes: Given<'a>) {
-        let items = self.entries(writes).map(|(_, items)| self.items(items).count() as u64).sum();
+        let items = self
+            .entries(writes)
+            .map(|(_, items)| self.items(items).count() as u64)
+            .sum();
         self.measures.nested_writes = self.measures.nested_writes.saturating_add(items);
     }
 
@@ -289,7 +366,11 @@ impl<'a> Count<'a> {
     }
 
     fn target(&self, model: ModelId, field: FieldId) -> Option<ModelId> {
-        self.planner.model().field(model, field).relation().map(|relation| relation.target)
+        self.planner
+            .model()
+            .field(model, field)
+            .relation()
+            .map(|relation| relation.target)
     }
 
     /// With the variable's value in place; `None` where it has none.
@@ -304,14 +385,24 @@ impl<'a> Count<'a> {
         }
     }
 
-    fn entries(&self, given: Given<'a>) -> impl Iterator<Item = (InputMeaning, Given<'a>)> + use<'a> {
-        let (values, templates): (Entries<'a, Value>, Entries<'a, Template>) = match self.open(given) {
-            Some(Given::Value(Value::Object(_, entries))) => (entries, &[]),
-            Some(Given::Template(Template::Object(_, entries))) => (&[], entries),
-            _ => (&[], &[]),
-        };
-        let values = values.iter().map(|(meaning, value)| (*meaning, Given::Value(value)));
-        values.chain(templates.iter().map(|(meaning, template)| (*meaning, Given::Template(template))))
+    fn entries(
+        &self,
+        given: Given<'a>,
+    ) -> impl Iterator<Item = (InputMeaning, Given<'a>)> + use<'a> {
+        let (values, templates): (Entries<'a, Value>, Entries<'a, Template>) =
+            match self.open(given) {
+                Some(Given::Value(Value::Object(_, entries))) => (entries, &[]),
+                Some(Given::Template(Template::Object(_, entries))) => (&[], entries),
+                _ => (&[], &[]),
+            };
+        let values = values
+            .iter()
+            .map(|(meaning, value)| (*meaning, Given::Value(value)));
+        values.chain(
+            templates
+                .iter()
+                .map(|(meaning, template)| (*meaning, Given::Template(template))),
+        )
     }
 
     /// The items of a list, which may be given as a single value; of null, none.
@@ -323,7 +414,11 @@ impl<'a> Count<'a> {
             single => (&[], &[], single),
         };
         let templates = templates.iter().map(Given::Template);
-        values.iter().map(Given::Value).chain(templates).chain(single)
+        values
+            .iter()
+            .map(Given::Value)
+            .chain(templates)
+            .chain(single)
     }
 
     fn bytes(&self, given: Given<'a>) -> u64 {

@@ -14,7 +14,10 @@ impl Planner {
             let relation = |m: &InputMeaning| matches!(m, InputMeaning::Relation(_));
             !entries(data).iter().any(|(meaning, _)| relation(meaning))
         });
-        let stays = !matches!(meaning, OutputMeaning::Delete(_) | OutputMeaning::DeleteMany(_));
+        let stays = !matches!(
+            meaning,
+            OutputMeaning::Delete(_) | OutputMeaning::DeleteMany(_)
+        );
         if only_columns && stays {
             return Self::written_model(meaning)
                 .is_ok_and(|model| self.is_watched(model) || self.is_followed(model));
@@ -24,7 +27,9 @@ impl Planner {
 
     /// Whether a mutation field may leave a job: a watched model can be reached from its own, by whatever relations.
     pub fn watches(&self, meaning: OutputMeaning) -> bool {
-        let Ok(root) = Self::written_model(meaning) else { return false };
+        let Ok(root) = Self::written_model(meaning) else {
+            return false;
+        };
         let model = self.model();
         let mut reached = vec![root];
         let mut next = 0;
@@ -44,16 +49,23 @@ impl Planner {
     }
 
     fn is_watched(&self, model: ModelId) -> bool {
-        self.model().watched.iter().any(|watched| watched.model == model)
+        self.model()
+            .watched
+            .iter()
+            .any(|watched| watched.model == model)
     }
 
     fn is_followed(&self, model: ModelId) -> bool {
-        self.model().followed.iter().any(|one| one.models.contains(&model))
+        self.model()
+            .followed
+            .iter()
+            .any(|one| one.models.contains(&model))
     }
 
     /// Whether the triggers want to know who writes by a mutation field.
     fn notes_writer(&self, meaning: OutputMeaning) -> bool {
-        self.watches(meaning) || Self::written_model(meaning).is_ok_and(|model| self.is_followed(model))
+        self.watches(meaning)
+            || Self::written_model(meaning).is_ok_and(|model| self.is_followed(model))
     }
 
     /// The model that a top-level field of a mutation writes.

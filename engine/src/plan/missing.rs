@@ -68,8 +68,13 @@ impl<'t> Rest<'t> {
     fn read<T: Deserialize<'t>>(&mut self) -> Result<(T, &'t str), Stop> {
         self.peek();
         let mut values = serde_json::Deserializer::from_str(self.0).into_iter();
-        let Some(Ok(value)) = values.next() else { return Err(Stop::NotJson) };
-        let (text, rest) = self.0.split_at_checked(values.byte_offset()).ok_or(Stop::NotJson)?;
+        let Some(Ok(value)) = values.next() else {
+            return Err(Stop::NotJson);
+        };
+        let (text, rest) = self
+            .0
+            .split_at_checked(values.byte_offset())
+            .ok_or(Stop::NotJson)?;
         self.0 = rest;
         Ok((value, text))
     }
@@ -87,24 +92,43 @@ impl Planner {
         answer: &str,
     ) -> Completed {
         let out = String::with_capacity(answer.len());
-        let mut completer =
-            Completer { planner: self, variables, limits, access, path: Vec::new(), errors: Vec::new(), out };
+        let mut completer = Completer {
+            planner: self,
+            variables,
+            limits,
+            access,
+            path: Vec::new(),
+            errors: Vec::new(),
+            out,
+        };
         let mut rest = Rest(answer);
         match completer.field(root_type, field, &mut rest) {
-            Ok(()) if rest.peek().is_none() => {
-                Completed { answer: Some(completer.out), errors: completer.errors }
-            }
-            Err(Stop::Propagate) => Completed { answer: None, errors: completer.errors },
+            Ok(()) if rest.peek().is_none() => Completed {
+                answer: Some(completer.out),
+                errors: completer.errors,
+            },
+            Err(Stop::Propagate) => Completed {
+                answer: None,
+                errors: completer.errors,
+            },
             Ok(()) | Err(Stop::NotJson) => {
                 let error = ApiError::new(ErrorKind::Internal, "the database's answer is not JSON");
-                Completed { answer: None, errors: vec![error] }
+                Completed {
+                    answer: None,
+                    errors: vec![error],
+                }
             }
         }
     }
 }
 
 impl Completer<'_> {
-    fn field(&mut self, type_name: &str, field: &SelectedField, rest: &mut Rest<'_>) -> Result<(), Stop> {
+    fn field(
+        &mut self,
+        type_name: &str,
+        field: &SelectedField,
+        rest: &mut Rest<'_>,
+    ) -> Result<(), Stop> {
         let schema = &self.planner.schema;
         let ty = schema
             .objects
@@ -127,7 +151,12 @@ impl Completer<'_> {
         Ok(())
     }
 
-    fn value(&mut self, ty: &TypeRef, field: &SelectedField, rest: &mut Rest<'_>) -> Result<(), Stop> {
+    fn value(
+        &mut self,
+        ty: &TypeRef,
+        field: &SelectedField,
+        rest: &mut Rest<'_>,
+    ) -> Result<(), Stop> {
         if let TypeRef::NonNull(inner) = ty {
             return self.nullable(inner, field, rest);
         }
@@ -144,7 +173,12 @@ impl Completer<'_> {
         }
     }
 
-    fn nullable(&mut self, ty: &TypeRef, field: &SelectedField, rest: &mut Rest<'_>) -> Result<(), Stop> {
+    fn nullable(
+        &mut self,
+        ty: &TypeRef,
+        field: &SelectedField,
+        rest: &mut Rest<'_>,
+    ) -> Result<(), Stop> {
         match (rest.peek(), ty) {
             (Some(b'"'), _) => {
                 let (text, written) = rest.read::<String>()?;
@@ -152,7 +186,10 @@ impl Completer<'_> {
                     // Whether there is no node, or none for this viewer, is not told apart.
                     TypeRef::Object(_) | TypeRef::Node if is(&text, MISSING_LINK) => {
                         let (kind, message) = if self.access.is_limited() {
-                            (ErrorKind::Forbidden, format!("Cannot access what '{}' leads to", field.name))
+                            (
+                                ErrorKind::Forbidden,
+                                format!("Cannot access what '{}' leads to", field.name),
+                            )
                         } else {
                             let message = format!(
                                 "The field '{}' is required, but there is no node behind it.",
@@ -185,7 +222,12 @@ impl Completer<'_> {
         }
     }
 
-    fn list(&mut self, item: &TypeRef, field: &SelectedField, rest: &mut Rest<'_>) -> Result<(), Stop> {
+    fn list(
+        &mut self,
+        item: &TypeRef,
+        field: &SelectedField,
+        rest: &mut Rest<'_>,
+    ) -> Result<(), Stop> {
         rest.take(b'[');
         self.out.push('[');
         let mut position = 0;
@@ -237,7 +279,9 @@ impl Completer<'_> {
             self.out.push_str(written);
             self.out.push(':');
             // Keys come in the order in which they are selected.
-            let place = (next..fields.len()).chain(0..next).find(|place| fields[*place].key == key);
+            let place = (next..fields.len())
+                .chain(0..next)
+                .find(|place| fields[*place].key == key);
             next = place.map_or(next, |place| place + 1);
             match place.and_then(|place| fields.get(place)) {
                 Some(field) if matches!(field.meaning, Selected::Field(_)) => {
@@ -258,8 +302,15 @@ impl Completer<'_> {
         Ok(())
     }
 
-    fn report(&mut self, field: &SelectedField, kind: ErrorKind, message: String) -> Result<(), Stop> {
-        let error = ApiError::new(kind, message).at(field.position).with_path(self.path.clone());
+    fn report(
+        &mut self,
+        field: &SelectedField,
+        kind: ErrorKind,
+        message: String,
+    ) -> Result<(), Stop> {
+        let error = ApiError::new(kind, message)
+            .at(field.position)
+            .with_path(self.path.clone());
         self.errors.push(error);
         Err(Stop::Propagate)
     }
@@ -267,5 +318,6 @@ impl Completer<'_> {
 
 /// Whether a parsed string is the mark (which is written as JSON text).
 fn is(text: &str, mark: &str) -> bool {
-    text.strip_prefix('\0').is_some_and(|rest| mark.trim_matches('"').strip_prefix("\\u0000") == Some(rest))
+    text.strip_prefix('\0')
+        .is_some_and(|rest| mark.trim_matches('"').strip_prefix("\\u0000") == Some(rest))
 }

@@ -22,9 +22,17 @@ pub enum Step {
     /// Sends a statement. Every column of its first row (text, or null without a row) goes to the register
     /// at the same place in `fills`. Later statements may be sent before this one has answered, unless
     /// they need one of its registers.
-    Run { statement: Statement, fills: Vec<Register>, expect: Expect },
+    Run {
+        statement: Statement,
+        fills: Vec<Register>,
+        expect: Expect,
+    },
     /// Goes on with `then` if the register holds a value, with `otherwise` if it holds null.
-    Choose { register: Register, then: Vec<Step>, otherwise: Vec<Step> },
+    Choose {
+        register: Register,
+        then: Vec<Step>,
+        otherwise: Vec<Step>,
+    },
 }
 
 /// What must be true of a statement's answer; if not, the program fails with the error and is rolled back.
@@ -62,7 +70,13 @@ pub fn fill_marks<'a>(message: &str, value_of: impl Fn(Register) -> Option<&'a s
             rest = marked;
             break;
         };
-        out.push_str(number.parse().ok().and_then(|n| value_of(Register(n))).unwrap_or_default());
+        out.push_str(
+            number
+                .parse()
+                .ok()
+                .and_then(|n| value_of(Register(n)))
+                .unwrap_or_default(),
+        );
         rest = after;
     }
     out.push_str(rest);

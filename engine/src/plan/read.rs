@@ -35,40 +35,76 @@ impl Planner {
         access: Access<'_>,
     ) -> Result<Statement, ApiError> {
         access.check_operation(OperationKind::Query, &field.name)?;
-        Reader { planner: self, variables, limits, access, past: false }.root(field)
+        Reader {
+            planner: self,
+            variables,
+            limits,
+            access,
+            past: false,
+        }
+        .root(field)
     }
 }
 
 impl Planner {
     /// The SQL that `executeRaw` was given.
-    pub fn raw_query(&self, field: &SelectedField, variables: &Variables) -> Result<String, ApiError> {
+    pub fn raw_query(
+        &self,
+        field: &SelectedField,
+        variables: &Variables,
+    ) -> Result<String, ApiError> {
         let query = self.argument(field, InputMeaning::RawQuery, variables);
-        query.and_then(|v| self.scalar_text(&v)).ok_or_else(|| unexpected("raw query"))
+        query
+            .and_then(|v| self.scalar_text(&v))
+            .ok_or_else(|| unexpected("raw query"))
     }
 }
 
 impl<'a> Reader<'a> {
     fn root(&self, field: &'a SelectedField) -> Result<Statement, ApiError> {
         let physical = self.planner.physical();
-        let Selected::Field(meaning) = field.meaning else { return Err(unexpected("root field")) };
+        let Selected::Field(meaning) = field.meaning else {
+            return Err(unexpected("root field"));
+        };
         match meaning {
             OutputMeaning::FindMany(model) => {
                 let rows = self.rows(model, field)?;
-                Ok(sql::find_many(physical, &rows, &self.shape_of(model, &field.selection)?))
+                Ok(sql::find_many(
+                    physical,
+                    &rows,
+                    &self.shape_of(model, &field.selection)?,
+                ))
             }
             OutputMeaning::FindOne(model) => {
-                let given = self.planner.argument(field, InputMeaning::Where, self.variables);
-                let unique = self.planner.unique(model, &given.unwrap_or(Value::Null), self.access)?;
+                let given = self
+                    .planner
+                    .argument(field, InputMeaning::Where, self.variables);
+                let unique =
+                    self.planner
+                        .unique(model, &given.unwrap_or(Value::Null), self.access)?;
                 let filter = unique.filter().and(self.access.visible(model));
-                Ok(sql::find_one(physical, &filter, &self.shape_of(model, &field.selection)?))
+                Ok(sql::find_one(
+                    physical,
+                    &filter,
+                    &self.shape_of(model, &field.selection)?,
+                ))
             }
             OutputMeaning::Connection(model) => {
                 let rows = self.rows(model, field)?;
-                Ok(sql::connection(physical, model, &rows, &self.page(model, &field.selection)?))
+                Ok(sql::connection(
+                    physical,
+                    model,
+                    &rows,
+                    &self.page(model, &field.selection)?,
+                ))
             }
             OutputMeaning::Node => {
-                let id = self.planner.argument(field, InputMeaning::NodeId, self.variables);
-                let id = id.and_then(|v| self.planner.scalar_text(&v)).unwrap_or_default();
+                let id = self
+                    .planner
+                    .argument(field, InputMeaning::NodeId, self.variables);
+                let id = id
+                    .and_then(|v| self.planner.scalar_text(&v))
+                    .unwrap_or_default();
                 let Selection::Node(models) = &field.selection else {
                     return Err(unexpected("node selection"));
                 };
@@ -77,7 +113,11 @@ impl<'a> Reader<'a> {
                     .map(|(m, name, fields)| {
                         // By an id that the viewer may not name, nothing is found.
                         let named = self.access.names(*m, self.planner.model().model(*m).id);
-                        let visible = if named { self.access.visible(*m) } else { Filter::FALSE };
+                        let visible = if named {
+                            self.access.visible(*m)
+                        } else {
+                            Filter::FALSE
+                        };
                         Ok((visible, self.shape(*m, name, fields)?))
                     })
                     .collect::<Result<_, ApiError>>()?;
@@ -87,7 +127,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn shape_of(&self, model: ModelId, selection: &'a Selection) -> Result<Shape<'a>, ApiError> {
+    pub fn shape_of(
+        &self,
+        model: ModelId,
+        selection: &'a Selection,
+    ) -> Result<Shape<'a>, ApiError> {
         match selection {
             Selection::Object { type_name, fields } => self.shape(model, type_name, fields),
             _ => Err(unexpected("selection")),
@@ -123,13 +167,21 @@ impl<'a> Reader<'a> {
                 }
                 Selected::Field(OutputMeaning::ToMany(id)) => {
                     let target = self.planner.target(model, id, self.access)?;
-                    Entry::ToMany(id, self.rows(target, field)?, self.shape_of(target, &field.selection)?)
+                    Entry::ToMany(
+                        id,
+                        self.rows(target, field)?,
+                        self.shape_of(target, &field.selection)?,
+                    )
                 }
                 _ => return Err(unexpected("field")),
             };
             entries.push((field.key.as_str(), entry));
         }
-        Ok(Shape { model, answer: self.limits.answer(), entries })
+        Ok(Shape {
+            model,
+            answer: self.limits.answer(),
+            entries,
+        })
     }
 
     pub fn included(&self, fields: &'a [SelectedField]) -> impl Iterator<Item = &'a SelectedField> {
@@ -154,13 +206,16 @@ impl<'a> Reader<'a> {
         let argument = |meaning| self.planner.argument(field, meaning, self.variables);
         let text = |meaning| argument(meaning).and_then(|v| self.planner.scalar_text(&v));
         let count = |meaning, name: &str, code| match argument(meaning) {
-            Some(Value::Int(n)) if n < 0 => {
-                Err(ApiError::numbered(code, format!("The '{name}' argument must be non negative")))
-            }
+            Some(Value::Int(n)) if n < 0 => Err(ApiError::numbered(
+                code,
+                format!("The '{name}' argument must be non negative"),
+            )),
             Some(Value::Int(n)) => Ok(Some(n)),
             _ => Ok(None),
         };
-        let filter = self.planner.filter(model, argument(InputMeaning::Where).as_ref(), self.access)?;
+        let filter =
+            self.planner
+                .filter(model, argument(InputMeaning::Where).as_ref(), self.access)?;
         let filter = filter.and(visible.clone());
         let order = match argument(InputMeaning::OrderBy) {
             Some(Value::Enum(id, position)) => match &self.planner.schema.enumeration(id).meaning {
@@ -198,7 +253,17 @@ impl<'a> Reader<'a> {
         if after.is_some() || before.is_some() {
             self.check_cursor(model)?;
         }
-        Ok(Rows { filter, visible, order, after, before, skip, first, last, cap: self.limits.page_size })
+        Ok(Rows {
+            filter,
+            visible,
+            order,
+            after,
+            before,
+            skip,
+            first,
+            last,
+            cap: self.limits.page_size,
+        })
     }
 
     fn page(&self, model: ModelId, selection: &'a Selection) -> Result<Page<'a>, ApiError> {
@@ -220,12 +285,16 @@ impl<'a> Reader<'a> {
             };
             fields.push((field.key.as_str(), part));
         }
-        Ok(Page { answer: self.limits.answer(), fields })
+        Ok(Page {
+            answer: self.limits.answer(),
+            fields,
+        })
     }
 
     /// Cursors are ids: anyone who may not name the id gets none.
     fn check_cursor(&self, model: ModelId) -> Result<(), ApiError> {
-        self.access.check_field(self.planner, model, self.planner.model().model(model).id)
+        self.access
+            .check_field(self.planner, model, self.planner.model().model(model).id)
     }
 
     fn page_info(
@@ -239,7 +308,9 @@ impl<'a> Reader<'a> {
                 let info = match field.meaning {
                     Selected::Typename => PageInfoField::Typename(type_name),
                     Selected::Field(OutputMeaning::HasNextPage) => PageInfoField::HasNextPage,
-                    Selected::Field(OutputMeaning::HasPreviousPage) => PageInfoField::HasPreviousPage,
+                    Selected::Field(OutputMeaning::HasPreviousPage) => {
+                        PageInfoField::HasPreviousPage
+                    }
                     Selected::Field(OutputMeaning::StartCursor) => {
                         self.check_cursor(model)?;
                         PageInfoField::StartCursor

@@ -92,20 +92,31 @@ impl Planner {
         names.dedup();
         let value = |name: &&str| Some(((*name).to_owned(), claims.get(*name)?.clone()));
         let seen_by = names.iter().filter_map(value).collect();
-        let rows: Vec<Filter> =
-            rows.iter().map(|rule| bind(rule, Filter::FALSE)).collect::<Result<_, _>>()?;
+        let rows: Vec<Filter> = rows
+            .iter()
+            .map(|rule| bind(rule, Filter::FALSE))
+            .collect::<Result<_, _>>()?;
         let writes: Vec<Filter> = writes
             .iter()
             .zip(&rows)
             .map(|(rule, rows)| Ok(rows.clone().and(bind(rule, Filter::TRUE)?)))
             .collect::<Result<_, ApiError>>()?;
-        let looks = self.model().model_ids().map(|model| self.looks(model, &writes[model.0])).collect();
+        let looks = self
+            .model()
+            .model_ids()
+            .map(|model| self.looks(model, &writes[model.0]))
+            .collect();
         let stamps = |stamps: &[Vec<(FieldId, String)>]| -> Result<Vec<_>, ApiError> {
             let bound = |(field, claim): &(FieldId, String)| match claims.get(claim) {
                 Some(Json::String(text)) => Ok((*field, text.clone())),
-                _ => Err(forbidden(&format!("The token has no text in the claim '{claim}'"))),
+                _ => Err(forbidden(&format!(
+                    "The token has no text in the claim '{claim}'"
+                ))),
             };
-            stamps.iter().map(|of_model| of_model.iter().map(bound).collect()).collect()
+            stamps
+                .iter()
+                .map(|of_model| of_model.iter().map(bound).collect())
+                .collect()
         };
         Ok(Rights {
             stamps_on_create: stamps(&policy.stamps_on_create)?,
@@ -128,14 +139,27 @@ impl Planner {
             let own = rule.own.as_ref().map(|own| {
                 let (table, value) = (own.table.clone(), own.value.clone());
                 let (node, owner) = (own.node.clone(), own.owner.clone());
-                Ok(OwnValue { table, value, node, owner, of: own.owners.model, owners: bind(&own.owners)? })
+                Ok(OwnValue {
+                    table,
+                    value,
+                    node,
+                    owner,
+                    of: own.owners.model,
+                    owners: bind(&own.owners)?,
+                })
             });
             let shown = rule.shown.as_ref().map_or(Ok(Filter::TRUE), bind)?;
-            let view = View { shown, own: own.transpose()? };
+            let view = View {
+                shown,
+                own: own.transpose()?,
+            };
             let cost = RuleCost::of_view(&view);
             Ok((Arc::new(view), cost))
         };
-        role.views.iter().map(|(field, rule)| Ok((*field, view(rule)?))).collect()
+        role.views
+            .iter()
+            .map(|(field, rule)| Ok((*field, view(rule)?)))
+            .collect()
     }
 
     /// A filter of the policy's or the application's own, with its values in place. With limited access, it counts
@@ -165,7 +189,10 @@ impl Planner {
         given: &Value,
         access: Access<'_>,
     ) -> Result<Filter, ApiError> {
-        Ok(self.unique(model, given, access)?.filter().and(access.writable(model)))
+        Ok(self
+            .unique(model, given, access)?
+            .filter()
+            .and(access.writable(model)))
     }
 
     /// Writes the viewer's own value of a field of the row that a `where` names. Nothing, if the viewer reads the field
@@ -188,7 +215,13 @@ impl Planner {
         }
         let row = self.row_to_write(model, given, access)?;
         let value = self.scalar_text(value).map_or(Param::Null, Param::Text);
-        Ok(Some(sql::write_own(self.physical(), model, own, &row, value)))
+        Ok(Some(sql::write_own(
+            self.physical(),
+            model,
+            own,
+            &row,
+            value,
+        )))
     }
 
     fn looks(&self, model: ModelId, filter: &Filter) -> Looks {
@@ -202,15 +235,25 @@ impl Planner {
         let relation = |field| self.model().field(model, field).relation();
         match filter {
             Filter::And(parts) | Filter::Or(parts) => {
-                parts.iter().for_each(|part| self.note(model, part, wanted, looks));
+                parts
+                    .iter()
+                    .for_each(|part| self.note(model, part, wanted, looks));
             }
-            Filter::Nor(parts) => parts.iter().for_each(|part| self.note(model, part, !wanted, looks)),
+            Filter::Nor(parts) => parts
+                .iter()
+                .for_each(|part| self.note(model, part, !wanted, looks)),
             Filter::NotTrue(part) => self.note(model, part, !wanted, looks),
             Filter::Compare { field, .. } => looks.columns.push((model, *field)),
             // Rules are read with full access, which sees columns as they are.
             Filter::CompareView { field, .. } => looks.columns.push((model, *field)),
-            Filter::Related { field, quantifier, filter } => {
-                let Some(relation) = relation(*field) else { return };
+            Filter::Related {
+                field,
+                quantifier,
+                filter,
+            } => {
+                let Some(relation) = relation(*field) else {
+                    return;
+                };
                 // One more partner can only make "some partner is such" true, and "none is such" false.
                 let (change, within) = match quantifier {
                     Quantifier::Is => (Change::Any, wanted),
@@ -223,7 +266,9 @@ impl Planner {
                 self.note(relation.target, filter, within, looks);
             }
             Filter::Unrelated { field } => {
-                looks.relations.extend(relation(*field).map(|r| (r.relation, Change::Any)));
+                looks
+                    .relations
+                    .extend(relation(*field).map(|r| (r.relation, Change::Any)));
             }
             Filter::IdIn(_) | Filter::IdIs(_) => {}
         }
@@ -234,13 +279,18 @@ impl Planner {
     /// columns name do not count: such filters (`owner: { id: … }`) say whose the row is.
     pub(super) fn is_decided_elsewhere(&self, model: ModelId, filter: &Filter) -> bool {
         match filter {
-            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
-                parts.iter().any(|part| self.is_decided_elsewhere(model, part))
-            }
+            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => parts
+                .iter()
+                .any(|part| self.is_decided_elsewhere(model, part)),
             Filter::NotTrue(part) => self.is_decided_elsewhere(model, part),
-            Filter::Related { field, filter, .. } => filter.is_related() || !self.holds_link(model, *field),
+            Filter::Related { field, filter, .. } => {
+                filter.is_related() || !self.holds_link(model, *field)
+            }
             Filter::Unrelated { field } => !self.holds_link(model, *field),
-            Filter::Compare { .. } | Filter::CompareView { .. } | Filter::IdIn(_) | Filter::IdIs(_) => false,
+            Filter::Compare { .. }
+            | Filter::CompareView { .. }
+            | Filter::IdIn(_)
+            | Filter::IdIs(_) => false,
         }
     }
 
@@ -270,7 +320,9 @@ impl Rights {
     /// Whether the two see the same: they are of the same role, and the claims that its rules of rows use have the same
     /// values.
     pub(crate) fn same_visibility(&self, other: &Rights) -> bool {
-        Arc::ptr_eq(&self.policy, &other.policy) && self.role == other.role && self.seen_by == other.seen_by
+        Arc::ptr_eq(&self.policy, &other.policy)
+            && self.role == other.role
+            && self.seen_by == other.seen_by
     }
 
     /// Of all that see the same.
@@ -308,16 +360,19 @@ impl<'a> Access<'a> {
     }
 
     pub(crate) fn visible(self, model: ModelId) -> Filter {
-        self.rights().map_or(Filter::TRUE, |rights| rights.visible(model).clone())
+        self.rights()
+            .map_or(Filter::TRUE, |rights| rights.visible(model).clone())
     }
 
     /// What [`Access::visible`] costs.
     pub(super) fn rule_cost(self, model: ModelId) -> RuleCost {
-        self.rights().map_or(RuleCost::default(), |rights| rights.costs[model.0])
+        self.rights()
+            .map_or(RuleCost::default(), |rights| rights.costs[model.0])
     }
 
     pub(super) fn writable(self, model: ModelId) -> Filter {
-        self.rights().map_or(Filter::TRUE, |rights| rights.writable(model).clone())
+        self.rights()
+            .map_or(Filter::TRUE, |rights| rights.writable(model).clone())
     }
 
     /// Refuses a top-level field for which the viewer lacks a permission.
@@ -332,17 +387,24 @@ impl<'a> Access<'a> {
 
     /// Whether the viewer may name the field.
     pub(crate) fn names(self, model: ModelId, field: FieldId) -> bool {
-        self.rights().is_none_or(|r| r.policy.roles[r.role].names(model, field))
+        self.rights()
+            .is_none_or(|r| r.policy.roles[r.role].names(model, field))
     }
 
     /// How the viewer reads the field, if not as its column has it.
     pub(crate) fn view(self, model: ModelId, field: FieldId) -> Option<&'a Arc<View>> {
-        self.rights()?.views.get(&(model, field)).map(|(view, _)| view)
+        self.rights()?
+            .views
+            .get(&(model, field))
+            .map(|(view, _)| view)
     }
 
     /// What [`Access::view`] costs wherever the field is read or compared.
     pub(super) fn view_cost(self, model: ModelId, field: FieldId) -> Option<RuleCost> {
-        self.rights()?.views.get(&(model, field)).map(|(_, cost)| *cost)
+        self.rights()?
+            .views
+            .get(&(model, field))
+            .map(|(_, cost)| *cost)
     }
 
     /// Whether there are fields that the viewer does not read as their columns have them.
@@ -384,14 +446,25 @@ impl<'a> Access<'a> {
             return Ok(());
         }
         let definition = planner.model().model(model);
-        let message =
-            format!("The field '{}' of '{}' may not be used", definition.field(field).name, definition.name);
+        let message = format!(
+            "The field '{}' of '{}' may not be used",
+            definition.field(field).name,
+            definition.name
+        );
         Err(forbidden(&message))
     }
 
     /// Refuses to write rows of `model` inside the data of an operation on `top`, unless they are a part of it.
-    pub(super) fn check_part(self, planner: &Planner, model: ModelId, top: ModelId) -> Result<(), ApiError> {
-        if self.rights().is_none_or(|rights| rights.policy.parts[model.0].contains(&top)) {
+    pub(super) fn check_part(
+        self,
+        planner: &Planner,
+        model: ModelId,
+        top: ModelId,
+    ) -> Result<(), ApiError> {
+        if self
+            .rights()
+            .is_none_or(|rights| rights.policy.parts[model.0].contains(&top))
+        {
             return Ok(());
         }
         Err(forbidden(&format!(
@@ -408,7 +481,9 @@ impl<'a> Access<'a> {
         model: ModelId,
         top: ModelId,
     ) -> Result<(), ApiError> {
-        let Some(rights) = self.rights() else { return Ok(()) };
+        let Some(rights) = self.rights() else {
+            return Ok(());
+        };
         let schema = &planner.schema;
         let update = schema.object(schema.mutation).fields.iter();
         let mut update = update.filter(|(_, field)| field.meaning == OutputMeaning::Update(model));
@@ -420,35 +495,45 @@ impl<'a> Access<'a> {
 
     /// The columns that the server sets on a new row.
     pub(super) fn stamps_on_create(self, model: ModelId) -> &'a [(FieldId, String)] {
-        self.rights().map_or(&[], |rights| &rights.stamps_on_create[model.0])
+        self.rights()
+            .map_or(&[], |rights| &rights.stamps_on_create[model.0])
     }
 
     /// The columns that the server sets on a row that is changed.
     pub(super) fn stamps_on_update(self, model: ModelId) -> &'a [(FieldId, String)] {
-        self.rights().map_or(&[], |rights| &rights.stamps_on_update[model.0])
+        self.rights()
+            .map_or(&[], |rights| &rights.stamps_on_update[model.0])
     }
 
     /// The columns of a new row that the server makes up, and the number of characters.
     pub(super) fn generated(self, model: ModelId) -> &'a [(FieldId, usize)] {
-        self.rights().map_or(&[], |rights| &rights.policy.generated[model.0])
+        self.rights()
+            .map_or(&[], |rights| &rights.policy.generated[model.0])
     }
 
     /// Whether a change of the column can take a row of the model out of what may be written.
     pub(super) fn column_matters(self, model: ModelId, field: FieldId) -> bool {
-        self.rights().is_some_and(|rights| rights.looks[model.0].columns.contains(&(model, field)))
+        self.rights()
+            .is_some_and(|rights| rights.looks[model.0].columns.contains(&(model, field)))
     }
 
     /// Whether such a change of the relation's links can.
     pub(super) fn links_matter(self, model: ModelId, relation: RelationId, change: Change) -> bool {
-        let of_kind = |looks: Change| looks == change || looks == Change::Any || change == Change::Any;
+        let of_kind =
+            |looks: Change| looks == change || looks == Change::Any || change == Change::Any;
         self.rights().is_some_and(|rights| {
-            rights.looks[model.0].relations.iter().any(|(known, looks)| *known == relation && of_kind(*looks))
+            rights.looks[model.0]
+                .relations
+                .iter()
+                .any(|(known, looks)| *known == relation && of_kind(*looks))
         })
     }
 
     /// Whether rows of `child`, tied to a writable row of `parent` by the child's field, are writable by that alone.
     pub(super) fn follows(self, child: ModelId, back: Option<FieldId>, parent: ModelId) -> bool {
-        let (Some(rights), Some(back)) = (self.rights(), back) else { return false };
+        let (Some(rights), Some(back)) = (self.rights(), back) else {
+            return false;
+        };
         matches!(
             rights.writable(child),
             Filter::Related { field, filter, quantifier: Quantifier::Is }

@@ -19,7 +19,11 @@ impl Planner {
         rights: Option<&Rights>,
     ) -> BTreeSet<ModelId> {
         let mut models = BTreeSet::new();
-        for field in operation.fields.iter().filter(|field| field.inclusion.holds(variables)) {
+        for field in operation
+            .fields
+            .iter()
+            .filter(|field| field.inclusion.holds(variables))
+        {
             self.watch_field(None, field, variables, &mut models);
         }
         if let Some(rights) = rights {
@@ -37,7 +41,9 @@ impl Planner {
         variables: &Variables,
         models: &mut BTreeSet<ModelId>,
     ) {
-        let Selected::Field(meaning) = field.meaning else { return };
+        let Selected::Field(meaning) = field.meaning else {
+            return;
+        };
         let model = match meaning {
             OutputMeaning::FindMany(model)
             | OutputMeaning::FindOne(model)
@@ -56,12 +62,16 @@ impl Planner {
         match &field.selection {
             Selection::Leaf => {}
             Selection::Object { fields, .. } => {
-                fields.iter().for_each(|field| self.watch_field(model, field, variables, models));
+                fields
+                    .iter()
+                    .for_each(|field| self.watch_field(model, field, variables, models));
             }
             Selection::Node(of_models) => {
                 for (model, _, fields) in of_models {
                     models.insert(*model);
-                    fields.iter().for_each(|field| self.watch_field(Some(*model), field, variables, models));
+                    fields
+                        .iter()
+                        .for_each(|field| self.watch_field(Some(*model), field, variables, models));
                 }
             }
         }
@@ -76,7 +86,12 @@ impl Planner {
                 for (meaning, value) in entries {
                     // A filter by no partner at all names no input of the partner's.
                     if let InputMeaning::RelatedIs(field) = meaning {
-                        models.extend(self.model().field(model, *field).relation().map(|one| one.target));
+                        models.extend(
+                            self.model()
+                                .field(model, *field)
+                                .relation()
+                                .map(|one| one.target),
+                        );
                     }
                     self.watch_value(value, models);
                 }
@@ -89,7 +104,9 @@ impl Planner {
     fn watch_filter(&self, model: ModelId, filter: &Filter, models: &mut BTreeSet<ModelId>) {
         match filter {
             Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
-                parts.iter().for_each(|part| self.watch_filter(model, part, models));
+                parts
+                    .iter()
+                    .for_each(|part| self.watch_filter(model, part, models));
             }
             Filter::NotTrue(part) => self.watch_filter(model, part, models),
             Filter::Related { field, filter, .. } => {
@@ -99,7 +116,12 @@ impl Planner {
                 }
             }
             Filter::Unrelated { field } => {
-                models.extend(self.model().field(model, *field).relation().map(|relation| relation.target));
+                models.extend(
+                    self.model()
+                        .field(model, *field)
+                        .relation()
+                        .map(|relation| relation.target),
+                );
             }
             Filter::CompareView { view, .. } => self.watch_filter(model, &view.shown, models),
             Filter::Compare { .. } | Filter::IdIn(_) | Filter::IdIs(_) => {}

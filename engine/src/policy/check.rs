@@ -45,11 +45,20 @@ impl Policy {
         model: &DataModel,
         schema: &Schema,
     ) -> Result<Policy, Vec<PolicyProblem>> {
-        let mut check = Check { model, schema, problems: Vec::new(), generated: Vec::new() };
+        let mut check = Check {
+            model,
+            schema,
+            problems: Vec::new(),
+            generated: Vec::new(),
+        };
         let policy = Policy {
             operations: Operations {
                 query: check.operations("query", schema.query, &source.operations.query),
-                mutation: check.operations("mutation", schema.mutation, &source.operations.mutation),
+                mutation: check.operations(
+                    "mutation",
+                    schema.mutation,
+                    &source.operations.mutation,
+                ),
                 subscription: check.operations(
                     "subscription",
                     schema.subscription,
@@ -60,15 +69,26 @@ impl Policy {
             stamps_on_create: check.stamps("create", &source.stamps.create),
             stamps_on_update: check.stamps("update", &source.stamps.update),
             generated: check.generated(&source.generated),
-            roles: source.roles.iter().map(|(name, role)| check.role(name, role)).collect(),
+            roles: source
+                .roles
+                .iter()
+                .map(|(name, role)| check.role(name, role))
+                .collect(),
         };
-        if check.problems.is_empty() { Ok(policy) } else { Err(check.problems) }
+        if check.problems.is_empty() {
+            Ok(policy)
+        } else {
+            Err(check.problems)
+        }
     }
 }
 
 impl Check<'_> {
     fn problem(&mut self, place: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(PolicyProblem { place: place.into(), message: message.into() });
+        self.problems.push(PolicyProblem {
+            place: place.into(),
+            message: message.into(),
+        });
     }
 
     fn by_model<T: Clone>(&self, value: T) -> Vec<T> {
@@ -81,7 +101,10 @@ impl Check<'_> {
             let known: Vec<&str> = self.model.models.iter().map(|m| m.name.as_str()).collect();
             self.problem(
                 place,
-                format!("the datamodel has no type '{name}'; its types are {}", known.join(", ")),
+                format!(
+                    "the datamodel has no type '{name}'; its types are {}",
+                    known.join(", ")
+                ),
             );
         }
         found
@@ -92,8 +115,11 @@ impl Check<'_> {
         let found = definition.field_named(name);
         if found.is_none() {
             let known: Vec<&str> = definition.fields.iter().map(|f| f.name.as_str()).collect();
-            let message =
-                format!("'{}' has no field '{name}'; its fields are {}", definition.name, known.join(", "));
+            let message = format!(
+                "'{}' has no field '{name}'; its fields are {}",
+                definition.name,
+                known.join(", ")
+            );
             self.problem(place, message);
         }
         found
@@ -109,7 +135,10 @@ impl Check<'_> {
         for (name, permissions) in operations {
             let place = format!("operations.{kind}.{name}");
             if !self.schema.object(root).fields.contains_key(name.as_str()) {
-                self.problem(&place, "the API has no top-level field of this name (`gom schema` prints it)");
+                self.problem(
+                    &place,
+                    "the API has no top-level field of this name (`gom schema` prints it)",
+                );
             }
             let mut needed = Vec::new();
             for text in permissions.items() {
@@ -124,7 +153,10 @@ impl Check<'_> {
                 }
             }
             if permissions.items().is_empty() {
-                self.problem(&place, "no permission is named; leave the operation out to deny it");
+                self.problem(
+                    &place,
+                    "no permission is named; leave the operation out to deny it",
+                );
             }
             checked.insert(name.clone(), needed);
         }
@@ -135,7 +167,9 @@ impl Check<'_> {
         let mut checked = self.by_model(Vec::new());
         for (part, wholes) in parts {
             let place = format!("parts.{part}");
-            let Some(model) = self.model_at(&place, part) else { continue };
+            let Some(model) = self.model_at(&place, part) else {
+                continue;
+            };
             for whole in wholes {
                 if let Some(whole) = self.model_at(&place, whole) {
                     checked[model.0].push(whole);
@@ -145,18 +179,27 @@ impl Check<'_> {
         checked
     }
 
-    fn stamps(&mut self, kind: &str, stamps: &IndexMap<String, String>) -> Vec<Vec<(FieldId, String)>> {
+    fn stamps(
+        &mut self,
+        kind: &str,
+        stamps: &IndexMap<String, String>,
+    ) -> Vec<Vec<(FieldId, String)>> {
         let mut checked = self.by_model(Vec::new());
         for (name, claim) in stamps {
             let place = format!("stamps.{kind}.{name}");
             let Some(claim) = claim.strip_prefix('$') else {
-                self.problem(&place, format!("'{claim}' is no claim; write one as \"$sub\""));
+                self.problem(
+                    &place,
+                    format!("'{claim}' is no claim; write one as \"$sub\""),
+                );
                 continue;
             };
             let mut found = false;
             for id in self.model.model_ids() {
                 let definition = self.model.model(id);
-                let Some(field) = definition.field_named(name) else { continue };
+                let Some(field) = definition.field_named(name) else {
+                    continue;
+                };
                 let text = matches!(
                     definition.field(field).kind,
                     FieldKind::Scalar(ScalarType::String | ScalarType::Id)
@@ -185,10 +228,17 @@ impl Check<'_> {
                 self.problem(&place, "write it as \"Type.field\"");
                 continue;
             };
-            let Some(model) = self.model_at(&place, model) else { continue };
-            let Some(field) = self.field_at(&place, model, field) else { continue };
+            let Some(model) = self.model_at(&place, model) else {
+                continue;
+            };
+            let Some(field) = self.field_at(&place, model, field) else {
+                continue;
+            };
             let definition = self.model.field(model, field);
-            let text = matches!(definition.kind, FieldKind::Scalar(ScalarType::String | ScalarType::Id));
+            let text = matches!(
+                definition.kind,
+                FieldKind::Scalar(ScalarType::String | ScalarType::Id)
+            );
             if !text || !definition.is_column() || !(6..=25).contains(characters) {
                 self.problem(&place, "give a column of text, and 6 to 25 characters");
                 continue;
@@ -210,7 +260,9 @@ impl Check<'_> {
         let mut fields = self.by_model(None);
         for (model, names) in &source.fields {
             let place = format!("{place}.fields.{model}");
-            let Some(model) = self.model_at(&place, model) else { continue };
+            let Some(model) = self.model_at(&place, model) else {
+                continue;
+            };
             let mut visible = vec![false; self.model.model(model).fields.len()];
             for name in names {
                 if let Some(field) = self.field_at(&place, model, name) {
@@ -226,20 +278,35 @@ impl Check<'_> {
                 let name = &self.model.model(id).name;
                 self.problem(
                     format!("{place}.writes.{name}"),
-                    format!("rows that cannot be seen cannot be written: give {place}.rows.{name} too"),
+                    format!(
+                        "rows that cannot be seen cannot be written: give {place}.rows.{name} too"
+                    ),
                 );
             }
         }
         let views = self.views(&place, source);
-        Role { name: name.to_owned(), permissions: source.permissions.clone(), rows, writes, fields, views }
+        Role {
+            name: name.to_owned(),
+            permissions: source.permissions.clone(),
+            rows,
+            writes,
+            fields,
+            views,
+        }
     }
 
     /// How the role reads fields that it does not read from their columns.
-    fn views(&mut self, place: &str, source: &RoleSource) -> HashMap<(ModelId, FieldId), FieldRule> {
+    fn views(
+        &mut self,
+        place: &str,
+        source: &RoleSource,
+    ) -> HashMap<(ModelId, FieldId), FieldRule> {
         let mut views: HashMap<(ModelId, FieldId), FieldRule> = HashMap::new();
         for (path, text) in &source.shown {
             let place = format!("{place}.shown.\"{path}\"");
-            let Some((model, field)) = self.viewed_field(&place, path) else { continue };
+            let Some((model, field)) = self.viewed_field(&place, path) else {
+                continue;
+            };
             match WrittenFilter::parse(self.schema, model, text) {
                 Ok(filter) => views.entry((model, field)).or_default().shown = Some(filter),
                 Err(reason) => self.problem(&place, reason),
@@ -247,23 +314,39 @@ impl Check<'_> {
         }
         for (path, own) in &source.own_values {
             let place = format!("{place}.own_values.\"{path}\"");
-            let Some((model, field)) = self.viewed_field(&place, path) else { continue };
+            let Some((model, field)) = self.viewed_field(&place, path) else {
+                continue;
+            };
             let kind = &self.model.field(model, field).kind;
             if !matches!(kind, FieldKind::Scalar(ScalarType::String | ScalarType::Id)) {
                 self.problem(&place, "give a column of text");
                 continue;
             }
             let names = [&own.table, &own.value, &own.node, &own.owner];
-            let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let plain = |name: &str| {
+                name.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            };
             if names.iter().any(|name| name.is_empty() || !plain(name)) {
-                self.problem(&place, "names of tables and columns are small letters and '_'");
+                self.problem(
+                    &place,
+                    "names of tables and columns are small letters and '_'",
+                );
                 continue;
             }
-            let Some(of) = self.model_at(&place, &own.of) else { continue };
+            let Some(of) = self.model_at(&place, &own.of) else {
+                continue;
+            };
             match WrittenFilter::parse(self.schema, of, &own.is) {
                 Ok(owners) => {
                     let [table, value, node, owner] = names.map(|name| quoted(name));
-                    let own = OwnRule { table, value, node, owner, owners };
+                    let own = OwnRule {
+                        table,
+                        value,
+                        node,
+                        owner,
+                        owners,
+                    };
                     views.entry((model, field)).or_default().own = Some(own);
                 }
                 Err(reason) => self.problem(&place, reason),
@@ -282,7 +365,10 @@ impl Check<'_> {
         let field = self.field_at(place, model, field)?;
         let definition = self.model.field(model, field);
         if !definition.is_column() || definition.required {
-            self.problem(place, "give a column that may be null: it is, in rows that do not show it");
+            self.problem(
+                place,
+                "give a column that may be null: it is, in rows that do not show it",
+            );
             return None;
         }
         if definition.unique && !self.generated.contains(&(model, field)) {
@@ -293,11 +379,17 @@ impl Check<'_> {
         Some((model, field))
     }
 
-    fn filters(&mut self, place: &str, filters: &IndexMap<String, String>) -> Vec<Option<WrittenFilter>> {
+    fn filters(
+        &mut self,
+        place: &str,
+        filters: &IndexMap<String, String>,
+    ) -> Vec<Option<WrittenFilter>> {
         let mut checked = self.by_model(None);
         for (name, text) in filters {
             let place = format!("{place}.{name}");
-            let Some(model) = self.model_at(&place, name) else { continue };
+            let Some(model) = self.model_at(&place, name) else {
+                continue;
+            };
             match WrittenFilter::parse(self.schema, model, text) {
                 Ok(filter) => checked[model.0] = Some(filter),
                 Err(reason) => self.problem(&place, reason),
@@ -328,14 +420,20 @@ mod tests {
     }
 
     fn map<T>(entries: impl IntoIterator<Item = (&'static str, T)>) -> IndexMap<String, T> {
-        entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        entries
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
     }
 
     #[test]
     fn every_problem_is_told_with_its_place() {
         let seller = RoleSource {
             permissions: vec!["read".into()],
-            rows: map([("Order", "{ owner: { nome: $sub } }".into()), ("Ordre", "{}".into())]),
+            rows: map([
+                ("Order", "{ owner: { nome: $sub } }".into()),
+                ("Ordre", "{}".into()),
+            ]),
             writes: map([("User", "{}".into())]),
             fields: map([("User", vec!["name".into(), "phone".into()])]),
             ..RoleSource::default()
@@ -351,13 +449,20 @@ mod tests {
             },
             parts: map([("Item", vec!["Order".into()])]),
             stamps: super::super::StampSource {
-                create: map([("age", "$sub".into()), ("by", "$sub".into()), ("name", "sub".into())]),
+                create: map([
+                    ("age", "$sub".into()),
+                    ("by", "$sub".into()),
+                    ("name", "sub".into()),
+                ]),
                 ..Default::default()
             },
             generated: map([("User", 10), ("User.name", 3), ("User.age", 10)]),
             roles: map([("seller", seller)]),
         });
-        let places: Vec<&str> = found.iter().map(|p| p.split_once(": ").unwrap().0).collect();
+        let places: Vec<&str> = found
+            .iter()
+            .map(|p| p.split_once(": ").unwrap().0)
+            .collect();
         assert_eq!(
             places,
             [
@@ -391,7 +496,10 @@ mod tests {
             of: of.into(),
             is: "{ id: $sub }".into(),
         };
-        let source = |role: RoleSource| PolicySource { roles: map([("r", role)]), ..Default::default() };
+        let source = |role: RoleSource| PolicySource {
+            roles: map([("r", role)]),
+            ..Default::default()
+        };
         let right = RoleSource {
             shown: map([("User.age", "{ id: $sub }".into())]),
             own_values: map([("User.nick", own("nicks", "User"))]),
@@ -415,7 +523,10 @@ mod tests {
             ..RoleSource::default()
         };
         let found = problems(source(wrong));
-        let places: Vec<&str> = found.iter().map(|p| p.split_once(": ").unwrap().0).collect();
+        let places: Vec<&str> = found
+            .iter()
+            .map(|p| p.split_once(": ").unwrap().0)
+            .collect();
         assert_eq!(
             places,
             [

@@ -12,7 +12,9 @@ use std::collections::HashMap;
 
 pub use check::PolicyProblem;
 pub use permission::{Permission, Permissions};
-pub use source::{OneOrMany, OperationsSource, OwnValueSource, PolicySource, RoleSource, StampSource};
+pub use source::{
+    OneOrMany, OperationsSource, OwnValueSource, PolicySource, RoleSource, StampSource,
+};
 
 use crate::datamodel::{FieldId, ModelId};
 use crate::request::{OperationKind, WrittenFilter};
@@ -75,7 +77,9 @@ pub(crate) struct OwnRule {
 
 impl FieldRule {
     fn filters(&self) -> impl Iterator<Item = &WrittenFilter> {
-        self.shown.iter().chain(self.own.iter().map(|own| &own.owners))
+        self.shown
+            .iter()
+            .chain(self.own.iter().map(|own| &own.owners))
     }
 }
 
@@ -106,8 +110,11 @@ impl Policy {
 
     /// Whether these permissions do for the top-level field of that name.
     pub fn allows(&self, kind: OperationKind, operation: &str, permissions: &Permissions) -> bool {
-        self.needed(kind, operation)
-            .is_some_and(|needed| needed.iter().all(|permission| permissions.grant(permission)))
+        self.needed(kind, operation).is_some_and(|needed| {
+            needed
+                .iter()
+                .all(|permission| permissions.grant(permission))
+        })
     }
 }
 
@@ -119,13 +126,22 @@ impl Role {
 
     /// The claims that the role's rules need.
     pub fn claims(&self) -> impl Iterator<Item = &str> {
-        self.sight().chain(self.writes.iter().flatten().flat_map(WrittenFilter::variables))
+        self.sight().chain(
+            self.writes
+                .iter()
+                .flatten()
+                .flat_map(WrittenFilter::variables),
+        )
     }
 
     /// The claims that decide what is seen.
     pub(crate) fn sight(&self) -> impl Iterator<Item = &str> {
         let views = self.views.values().flat_map(FieldRule::filters);
-        self.rows.iter().flatten().chain(views).flat_map(WrittenFilter::variables)
+        self.rows
+            .iter()
+            .flatten()
+            .chain(views)
+            .flat_map(WrittenFilter::variables)
     }
 
     /// What is asked of a model's rows in addition before they are written.
@@ -135,6 +151,8 @@ impl Role {
 
     /// Whether the role may name the field.
     pub fn names(&self, model: ModelId, field: FieldId) -> bool {
-        self.fields[model.0].as_ref().is_none_or(|fields| fields[field.0])
+        self.fields[model.0]
+            .as_ref()
+            .is_none_or(|fields| fields[field.0])
     }
 }

@@ -19,8 +19,10 @@ impl Permission {
     pub fn parse(text: &str) -> Option<Self> {
         let (action, subject) = text.split_once(':')?;
         let good = |part: &str| !part.is_empty() && !part.contains([':', ' ']);
-        (good(action) && good(subject))
-            .then(|| Permission { action: action.to_owned(), subject: subject.to_owned() })
+        (good(action) && good(subject)).then(|| Permission {
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+        })
     }
 }
 
@@ -38,15 +40,21 @@ impl Permissions {
     /// Whether one of them is, or includes, the permission.
     pub fn grant(&self, needed: &Permission) -> bool {
         // A role is no action that `manage` could stand for.
-        self.0.iter().filter(|held| held.action != "role").any(|held| {
-            (held.action == needed.action || held.action == "manage")
-                && (held.subject == needed.subject || held.subject == "all")
-        })
+        self.0
+            .iter()
+            .filter(|held| held.action != "role")
+            .any(|held| {
+                (held.action == needed.action || held.action == "manage")
+                    && (held.subject == needed.subject || held.subject == "all")
+            })
     }
 
     /// The names of the roles: the subjects of `role:…`.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|held| held.action == "role").map(|held| held.subject.as_str())
+        self.0
+            .iter()
+            .filter(|held| held.action == "role")
+            .map(|held| held.subject.as_str())
     }
 }
 
@@ -60,7 +68,10 @@ mod tests {
             Permissions::of(held.iter().copied()).grant(&Permission::parse(needed).unwrap())
         };
         assert!(granted(&["read:order"], "read:order"));
-        assert!(!granted(&["read:order"], "read:orders"), "one and many are two subjects");
+        assert!(
+            !granted(&["read:order"], "read:orders"),
+            "one and many are two subjects"
+        );
         assert!(!granted(&["read:order"], "update:order"));
         assert!(granted(&["manage:order"], "update:order"));
         assert!(granted(&["read:all"], "read:orders"));

@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 
 use async_graphql::Positioned;
-use async_graphql::parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet};
+use async_graphql::parser::types::{
+    ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet,
+};
 
 use super::document::position;
 use super::literal::Literals;
@@ -20,8 +22,16 @@ pub(super) fn first_mistake<'d>(
     operation: &'d OperationDefinition,
     root: ObjectId,
 ) -> Option<ApiError> {
-    let mut search = Search { names, literals, document, visited: HashSet::new() };
-    search.set(Some(root), &operation.selection_set.node).err().map(|error| *error)
+    let mut search = Search {
+        names,
+        literals,
+        document,
+        visited: HashSet::new(),
+    };
+    search
+        .set(Some(root), &operation.selection_set.node)
+        .err()
+        .map(|error| *error)
 }
 
 struct Search<'a, 'd> {
@@ -33,7 +43,11 @@ struct Search<'a, 'd> {
 
 impl<'d> Search<'_, 'd> {
     /// `object` is `None` for the interface `Node`, whose own fields have no arguments.
-    fn set(&mut self, object: Option<ObjectId>, set: &'d SelectionSet) -> Result<(), Box<ApiError>> {
+    fn set(
+        &mut self,
+        object: Option<ObjectId>,
+        set: &'d SelectionSet,
+    ) -> Result<(), Box<ApiError>> {
         for item in &set.items {
             match &item.node {
                 Selection::Field(field) => self.field(object, field)?,
@@ -49,7 +63,9 @@ impl<'d> Search<'_, 'd> {
                     if let Some(fragment) = self.document.fragments.get(name)
                         && self.visited.insert(name)
                     {
-                        let on = self.names.object(fragment.node.type_condition.node.on.node.as_str());
+                        let on = self
+                            .names
+                            .object(fragment.node.type_condition.node.on.node.as_str());
                         self.set(on, &fragment.node.selection_set.node)?;
                     }
                 }
@@ -58,12 +74,19 @@ impl<'d> Search<'_, 'd> {
         Ok(())
     }
 
-    fn field(&mut self, object: Option<ObjectId>, field: &'d Positioned<Field>) -> Result<(), Box<ApiError>> {
+    fn field(
+        &mut self,
+        object: Option<ObjectId>,
+        field: &'d Positioned<Field>,
+    ) -> Result<(), Box<ApiError>> {
         let schema = self.literals.schema;
-        let known = object.and_then(|id| schema.object(id).fields.get(field.node.name.node.as_str()));
+        let known =
+            object.and_then(|id| schema.object(id).fields.get(field.node.name.node.as_str()));
         let Some(known) = known else { return Ok(()) };
         for (name, value) in &field.node.arguments {
-            let Some(argument) = known.args.get(name.node.as_str()) else { continue };
+            let Some(argument) = known.args.get(name.node.as_str()) else {
+                continue;
+            };
             match self.literals.template(&argument.ty, &value.node) {
                 Err(reason) if !reason.about_variable => {
                     let ty = schema.type_text(&argument.ty);
@@ -77,7 +100,11 @@ impl<'d> Search<'_, 'd> {
                 _ => {}
             }
         }
-        let object = if let TypeRef::Object(id) = known.ty.named() { Some(*id) } else { None };
+        let object = if let TypeRef::Object(id) = known.ty.named() {
+            Some(*id)
+        } else {
+            None
+        };
         self.set(object, &field.node.selection_set.node)
     }
 }

@@ -2,7 +2,9 @@
 //! conditions gathered. It relies on validation for nothing that would make a plan wrong.
 
 use async_graphql::Positioned;
-use async_graphql::parser::types::{Directive, ExecutableDocument, Field, Selection as Item, SelectionSet};
+use async_graphql::parser::types::{
+    Directive, ExecutableDocument, Field, Selection as Item, SelectionSet,
+};
 use async_graphql_value::Value as Literal;
 use indexmap::IndexMap;
 
@@ -43,7 +45,13 @@ impl<'d> Collector<'_, 'd> {
         set: &'d Positioned<SelectionSet>,
     ) -> Result<Vec<SelectedField>, ApiError> {
         let fields = self.fields(root, &[(&set.node, Vec::new())])?;
-        let single = matches!(&fields[..], [SelectedField { meaning: Selected::Field(_), .. }]);
+        let single = matches!(
+            &fields[..],
+            [SelectedField {
+                meaning: Selected::Field(_),
+                ..
+            }]
+        );
         if kind == OperationKind::Subscription && !single {
             let message = "A subscription selects exactly one field of the type Subscription";
             return Err(ApiError::new(ErrorKind::ValidationFailed, message).at(position(set.pos)));
@@ -51,12 +59,18 @@ impl<'d> Collector<'_, 'd> {
         Ok(fields)
     }
 
-    fn fields(&mut self, object: ObjectId, parts: &[Part<'d>]) -> Result<Vec<SelectedField>, ApiError> {
+    fn fields(
+        &mut self,
+        object: ObjectId,
+        parts: &[Part<'d>],
+    ) -> Result<Vec<SelectedField>, ApiError> {
         let mut keys = IndexMap::new();
         for (set, conditions) in parts {
             self.gather(object, set, conditions, &mut keys)?;
         }
-        keys.into_iter().map(|(key, occurrences)| self.field(object, key, occurrences)).collect()
+        keys.into_iter()
+            .map(|(key, occurrences)| self.field(object, key, occurrences))
+            .collect()
     }
 
     /// Adds what `set` selects of `object`.
@@ -68,11 +82,15 @@ impl<'d> Collector<'_, 'd> {
         keys: &mut IndexMap<&'d str, Vec<Occurrence<'d>>>,
     ) -> Result<(), ApiError> {
         for item in &set.items {
-            let Some(conditions) = self.conditions(item.node.directives(), conditions)? else { continue };
+            let Some(conditions) = self.conditions(item.node.directives(), conditions)? else {
+                continue;
+            };
             match &item.node {
                 Item::Field(field) => {
                     let key = field.node.response_key().node.as_str();
-                    keys.entry(key).or_default().push(Occurrence { field, conditions });
+                    keys.entry(key)
+                        .or_default()
+                        .push(Occurrence { field, conditions });
                 }
                 Item::InlineFragment(fragment) => {
                     let condition = fragment.node.type_condition.as_ref();
@@ -113,19 +131,26 @@ impl<'d> Collector<'_, 'd> {
                 _ => continue,
             };
             let Some(value) = directive.node.get_argument("if") else {
-                let message =
-                    format!("The directive '@{}' needs the argument 'if'", directive.node.name.node);
+                let message = format!(
+                    "The directive '@{}' needs the argument 'if'",
+                    directive.node.name.node
+                );
                 return Err(invalid(message, directive.pos));
             };
             let ty = required_boolean();
-            let template = self
-                .literals
-                .template(&ty, &value.node)
-                .map_err(|reason| reason.of_argument("if", "Boolean!", &value.node, position(value.pos)))?;
+            let template = self.literals.template(&ty, &value.node).map_err(|reason| {
+                reason.of_argument("if", "Boolean!", &value.node, position(value.pos))
+            })?;
             match template {
                 Template::Variable(variable, _) => {
-                    let condition = Condition { variable, is: wanted };
-                    if conditions.contains(&Condition { variable, is: !wanted }) {
+                    let condition = Condition {
+                        variable,
+                        is: wanted,
+                    };
+                    if conditions.contains(&Condition {
+                        variable,
+                        is: !wanted,
+                    }) {
                         return Ok(None);
                     }
                     if !conditions.contains(&condition) {
@@ -169,7 +194,10 @@ impl<'d> Collector<'_, 'd> {
             return Ok(selected(Selected::Introspection, Selection::Leaf));
         }
         let Some(field) = schema.object(object).fields.get(name) else {
-            let message = format!("The type '{}' has no field '{name}'", schema.object(object).name);
+            let message = format!(
+                "The type '{}' has no field '{name}'",
+                schema.object(object).name
+            );
             return Err(invalid(message, first.pos));
         };
         let mut selected = selected(Selected::Field(field.meaning), Selection::Leaf);
@@ -184,8 +212,11 @@ impl<'d> Collector<'_, 'd> {
         field: &OutputField,
         given: &Positioned<Field>,
     ) -> Result<Vec<(InputMeaning, Template)>, ApiError> {
-        if let Some((unknown, _)) =
-            given.node.arguments.iter().find(|(n, _)| !field.args.contains_key(n.node.as_str()))
+        if let Some((unknown, _)) = given
+            .node
+            .arguments
+            .iter()
+            .find(|(n, _)| !field.args.contains_key(n.node.as_str()))
         {
             let message = format!("The field '{name}' has no argument '{}'", unknown.node);
             return Err(invalid(message, unknown.pos));
@@ -212,10 +243,12 @@ impl<'d> Collector<'_, 'd> {
         argument: &InputField,
         value: &Positioned<Literal>,
     ) -> Result<Template, ApiError> {
-        self.literals.template(&argument.ty, &value.node).map_err(|reason| {
-            let ty = self.literals.schema.type_text(&argument.ty);
-            reason.of_argument(name, &ty, &value.node, position(value.pos))
-        })
+        self.literals
+            .template(&argument.ty, &value.node)
+            .map_err(|reason| {
+                let ty = self.literals.schema.type_text(&argument.ty);
+                reason.of_argument(name, &ty, &value.node, position(value.pos))
+            })
     }
 
     fn selection(
@@ -229,25 +262,41 @@ impl<'d> Collector<'_, 'd> {
         let set = &first.node.selection_set;
         let named = field.ty.named();
         if !matches!(named, TypeRef::Object(_) | TypeRef::Node) {
-            return match occurrences.iter().find(|o| !o.field.node.selection_set.node.items.is_empty()) {
-                Some(o) => Err(invalid(format!("The field '{key}' has no fields to select"), o.field.pos)),
+            return match occurrences
+                .iter()
+                .find(|o| !o.field.node.selection_set.node.items.is_empty())
+            {
+                Some(o) => Err(invalid(
+                    format!("The field '{key}' has no fields to select"),
+                    o.field.pos,
+                )),
                 None => Ok(Selection::Leaf),
             };
         }
         if set.node.items.is_empty() {
-            return Err(invalid(format!("The field '{key}' needs a selection of its fields"), first.pos));
+            return Err(invalid(
+                format!("The field '{key}' needs a selection of its fields"),
+                first.pos,
+            ));
         }
         // A single occurrence's conditions are the field's own inclusion; among several they decide whose
         // children there are.
         let alone = occurrences.len() == 1;
         let parts = occurrences.into_iter().map(|occurrence| {
-            let conditions = if alone { Vec::new() } else { occurrence.conditions };
+            let conditions = if alone {
+                Vec::new()
+            } else {
+                occurrence.conditions
+            };
             (&occurrence.field.node.selection_set.node, conditions)
         });
         let parts: Vec<Part> = parts.collect();
         if let TypeRef::Object(id) = named {
             let fields = self.fields(*id, &parts)?;
-            return Ok(Selection::Object { type_name: schema.object(*id).name.clone(), fields });
+            return Ok(Selection::Object {
+                type_name: schema.object(*id).name.clone(),
+                fields,
+            });
         }
         let mut models = Vec::new();
         for id in (0..schema.objects.len()).map(ObjectId) {
@@ -257,24 +306,40 @@ impl<'d> Collector<'_, 'd> {
                 models.push((model, object.name.clone(), fields));
             }
         }
-        let shapes: Vec<_> = models.iter().map(|(_, ty, fields)| (ty.as_str(), fields.as_slice())).collect();
+        let shapes: Vec<_> = models
+            .iter()
+            .map(|(_, ty, fields)| (ty.as_str(), fields.as_slice()))
+            .collect();
         same_shape(schema, self.names, &shapes)?;
         Ok(Selection::Node(models))
     }
 }
 
-fn can_merge(key: &str, one: &Positioned<Field>, other: &Positioned<Field>) -> Result<(), ApiError> {
+fn can_merge(
+    key: &str,
+    one: &Positioned<Field>,
+    other: &Positioned<Field>,
+) -> Result<(), ApiError> {
     let positions = [position(one.pos), position(other.pos)];
     let (one, other) = (&one.node, &other.node);
     if one.name.node != other.name.node {
-        let reason = format!("'{}' and '{}' are different fields", one.name.node, other.name.node);
+        let reason = format!(
+            "'{}' and '{}' are different fields",
+            one.name.node, other.name.node
+        );
         return Err(conflict(key, &reason, &positions));
     }
     let equal = one.arguments.len() == other.arguments.len()
         && one.arguments.iter().all(|(name, value)| {
-            other.get_argument(&name.node).is_some_and(|other| other.node == value.node)
+            other
+                .get_argument(&name.node)
+                .is_some_and(|other| other.node == value.node)
         });
-    if equal { Ok(()) } else { Err(conflict(key, "they have differing arguments", &positions)) }
+    if equal {
+        Ok(())
+    } else {
+        Err(conflict(key, "they have differing arguments", &positions))
+    }
 }
 
 /// Any occurrence selects the field.

@@ -21,21 +21,29 @@ impl Sizes<'_> {
 
     /// `page` is the size of the enclosing connection, which its `edges` have.
     fn sum(self, fields: &[SelectedField], page: u64) -> u64 {
-        let included =
-            fields.iter().filter(|field| self.variables.is_none_or(|values| field.inclusion.holds(values)));
-        included.fold(0u64, |sum, field| sum.saturating_add(self.cost(field, page)))
+        let included = fields.iter().filter(|field| {
+            self.variables
+                .is_none_or(|values| field.inclusion.holds(values))
+        });
+        included.fold(0u64, |sum, field| {
+            sum.saturating_add(self.cost(field, page))
+        })
     }
 
     fn cost(self, field: &SelectedField, page: u64) -> u64 {
-        let Selected::Field(meaning) = field.meaning else { return 1 };
+        let Selected::Field(meaning) = field.meaning else {
+            return 1;
+        };
         let (items, page) = self.of(field, meaning, page);
         let children = match &field.selection {
             Selection::Leaf => 0,
             Selection::Object { fields, .. } => self.sum(fields, page),
             // A node is of one of these models.
-            Selection::Node(models) => {
-                models.iter().map(|(_, _, fields)| self.sum(fields, page)).max().unwrap_or(0)
-            }
+            Selection::Node(models) => models
+                .iter()
+                .map(|(_, _, fields)| self.sum(fields, page))
+                .max()
+                .unwrap_or(0),
         };
         children.saturating_mul(items).saturating_add(1)
     }
@@ -66,17 +74,28 @@ impl Sizes<'_> {
 /// What `first` and `last` say.
 fn page_sizes(field: &SelectedField) -> impl Iterator<Item = &Template> {
     let is_size = |meaning| matches!(meaning, InputMeaning::First | InputMeaning::Last);
-    field.arguments.iter().filter(move |(meaning, _)| is_size(*meaning)).map(|(_, template)| template)
+    field
+        .arguments
+        .iter()
+        .filter(move |(meaning, _)| is_size(*meaning))
+        .map(|(_, template)| template)
 }
 
 /// Whether a variable says how long a list is.
 pub(super) fn has_variable_sizes(fields: &[SelectedField]) -> bool {
-    any(fields, &|field| page_sizes(field).any(|template| matches!(template, Template::Variable(..))))
+    any(fields, &|field| {
+        page_sizes(field).any(|template| matches!(template, Template::Variable(..)))
+    })
 }
 
 /// Whether an argument holds a filter or data, perhaps by a variable.
 pub(super) fn has_input(fields: &[SelectedField]) -> bool {
-    any(fields, &|field| field.arguments.iter().any(|(meaning, _)| is_where_or_data(*meaning)))
+    any(fields, &|field| {
+        field
+            .arguments
+            .iter()
+            .any(|(meaning, _)| is_where_or_data(*meaning))
+    })
 }
 
 /// Whether a field at some level is such.

@@ -32,7 +32,9 @@ pub fn canonical(text: &str) -> Option<String> {
     let (year, month, day) = date(days)?;
     let (seconds, milliseconds) = (time / 1000, time % 1000);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}"))
+    Some(format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}"
+    ))
 }
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -112,7 +114,11 @@ fn zone(rest: &mut Cursor) -> Option<i64> {
     };
     rest.0 = &rest.0[1..];
     let hours = rest.digits(2)?;
-    let minutes = if rest.take(b':') || rest.starts_with_digit() { rest.digits(2)? } else { 0 };
+    let minutes = if rest.take(b':') || rest.starts_with_digit() {
+        rest.digits(2)?
+    } else {
+        0
+    };
     (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60 * 1000)
 }
 
@@ -224,10 +230,16 @@ mod tests {
     #[test]
     fn counts_days_as_chrono_does() {
         let first = chrono::NaiveDate::from_ymd_opt(1, 1, 1).expect("a date");
-        for days in (0..days_before(10_000, 1)).step_by(37).chain([59, 60, 364, 365, 366, 730_119]) {
+        for days in (0..days_before(10_000, 1))
+            .step_by(37)
+            .chain([59, 60, 364, 365, 366, 730_119])
+        {
             let expected = first + chrono::TimeDelta::days(days);
             let (year, month, day) = date(days).expect("in range");
-            assert_eq!(format!("{year:04}-{month:02}-{day:02}"), expected.to_string());
+            assert_eq!(
+                format!("{year:04}-{month:02}-{day:02}"),
+                expected.to_string()
+            );
             assert_eq!(days_before(year, month) + day - 1, days);
         }
     }

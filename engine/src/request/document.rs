@@ -17,10 +17,18 @@ use crate::error::{ApiError, ErrorKind};
 const SHOWN: usize = 300;
 
 /// Parses `text` unless it is beyond `limits`.
-pub(super) fn parse(text: &str, limits: &Limits) -> Result<(ExecutableDocument, Measures), ApiError> {
-    let mut measures = Measures { query_bytes: text.len() as u64, ..Measures::default() };
+pub(super) fn parse(
+    text: &str,
+    limits: &Limits,
+) -> Result<(ExecutableDocument, Measures), ApiError> {
+    let mut measures = Measures {
+        query_bytes: text.len() as u64,
+        ..Measures::default()
+    };
     limits.check_text(&measures)?;
-    let most = limits.tokens.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let most = limits.tokens.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    });
     let scan::Scan { tokens } = scan(text, most).map_err(|refusal| match refusal {
         Refusal::Tokens => limits.too_many_tokens(most as u64),
         Refusal::Nesting(at) => {
@@ -35,7 +43,10 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<(ExecutableDocument, 
     })?;
     measures.tokens = tokens as u64;
     if tokens == 0 {
-        return Err(ApiError::new(ErrorKind::ParseFailed, "The query text is empty"));
+        return Err(ApiError::new(
+            ErrorKind::ParseFailed,
+            "The query text is empty",
+        ));
     }
     let document = parse_query(escapes::written_out(text)).map_err(|error| parse_error(&error))?;
     Ok((document, measures))
@@ -49,7 +60,10 @@ pub(super) fn select<'a>(
     let name = name.filter(|name| !name.is_empty());
     let unknown = |name: &str| {
         let name: String = name.chars().take(SHOWN).collect();
-        ApiError::new(ErrorKind::ValidationFailed, format!("Unknown operation named \"{name}\""))
+        ApiError::new(
+            ErrorKind::ValidationFailed,
+            format!("Unknown operation named \"{name}\""),
+        )
     };
     match (&document.operations, name) {
         (DocumentOperations::Single(operation), None) => Ok(operation),
@@ -74,9 +88,15 @@ pub(super) fn select<'a>(
 const LIVE: &str = "live";
 
 /// Takes `@live` out of the document, since the schema that validates does not know it; whether the operation has it.
-pub(super) fn take_live(document: &mut ExecutableDocument, name: Option<&str>) -> Result<bool, ApiError> {
+pub(super) fn take_live(
+    document: &mut ExecutableDocument,
+    name: Option<&str>,
+) -> Result<bool, ApiError> {
     let operation = &select(document, name)?.node;
-    let mut found = operation.directives.iter().filter(|directive| directive.node.name.node == LIVE);
+    let mut found = operation
+        .directives
+        .iter()
+        .filter(|directive| directive.node.name.node == LIVE);
     let live = found.next();
     if let Some(directive) = live {
         let problem = if operation.ty != OperationType::Query {
@@ -89,7 +109,9 @@ pub(super) fn take_live(document: &mut ExecutableDocument, name: Option<&str>) -
             None
         };
         if let Some(problem) = problem {
-            return Err(ApiError::new(ErrorKind::ValidationFailed, problem).at(position(directive.pos)));
+            return Err(
+                ApiError::new(ErrorKind::ValidationFailed, problem).at(position(directive.pos))
+            );
         }
     }
     let live = live.is_some();
@@ -98,7 +120,10 @@ pub(super) fn take_live(document: &mut ExecutableDocument, name: Option<&str>) -
         DocumentOperations::Multiple(operations) => Box::new(operations.values_mut()),
     };
     for operation in operations {
-        operation.node.directives.retain(|directive| directive.node.name.node != LIVE);
+        operation
+            .node
+            .directives
+            .retain(|directive| directive.node.name.node != LIVE);
     }
     Ok(live)
 }
@@ -107,23 +132,34 @@ fn parse_error(error: &Error) -> ApiError {
     let message = match error {
         // What the parser writes after the line it quotes; a line may be as long as the text.
         Error::Syntax { message, .. } => {
-            let reason = message.rsplit_once("= ").map_or(message.as_str(), |(_, reason)| reason);
+            let reason = message
+                .rsplit_once("= ")
+                .map_or(message.as_str(), |(_, reason)| reason);
             reason.chars().take(SHOWN).collect()
         }
         Error::RecursionLimitExceeded => {
-            return ApiError::new(ErrorKind::LimitExceeded, "The query nests selections too deeply");
+            return ApiError::new(
+                ErrorKind::LimitExceeded,
+                "The query nests selections too deeply",
+            );
         }
         error => error.to_string().chars().take(SHOWN).collect::<String>(),
     };
     let mut api = ApiError::new(ErrorKind::ParseFailed, "");
     api.locations = error.positions().map(position).collect();
     api.message = match api.locations.first() {
-        Some(at) => format!("Syntax error (line {}, column {}): {message}", at.line, at.column),
+        Some(at) => format!(
+            "Syntax error (line {}, column {}): {message}",
+            at.line, at.column
+        ),
         None => format!("Syntax error: {message}"),
     };
     api
 }
 
 pub(super) fn position(pos: Pos) -> Position {
-    Position { line: pos.line, column: pos.column }
+    Position {
+        line: pos.line,
+        column: pos.column,
+    }
 }

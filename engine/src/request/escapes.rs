@@ -66,7 +66,9 @@ fn write_string(out: &mut String, string: &str) {
         if let Some((character, length)) = character(rest) {
             // None of these needs an escape of its own but by code point.
             match character {
-                '"' | '\\' | '\0'..='\u{1f}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+                '"' | '\\' | '\0'..='\u{1f}' => {
+                    out.push_str(&format!("\\u{:04x}", u32::from(character)))
+                }
                 _ => out.push(character),
             }
             rest = &rest[length..];
@@ -83,14 +85,26 @@ fn write_string(out: &mut String, string: &str) {
 /// The character of an escape that the parser does not know, and how many bytes it is written with.
 fn character(escape: &str) -> Option<(char, usize)> {
     let digits = escape.strip_prefix("\\u")?;
-    if let Some((digits, _)) = digits.strip_prefix('{').and_then(|digits| digits.split_once('}')) {
+    if let Some((digits, _)) = digits
+        .strip_prefix('{')
+        .and_then(|digits| digits.split_once('}'))
+    {
         let character = char::from_u32(number(digits)?)?;
         return Some((character, "\\u{}".len() + digits.len()));
     }
-    let (high, low) = (digits.get(..4)?, digits.get(4..)?.strip_prefix("\\u")?.get(..4)?);
-    let units = [u16::try_from(number(high)?).ok()?, u16::try_from(number(low)?).ok()?];
+    let (high, low) = (
+        digits.get(..4)?,
+        digits.get(4..)?.strip_prefix("\\u")?.get(..4)?,
+    );
+    let units = [
+        u16::try_from(number(high)?).ok()?,
+        u16::try_from(number(low)?).ok()?,
+    ];
     // Two characters of the parser's own are none of ours.
-    let character = char::decode_utf16(units).next()?.ok().filter(|c| c.len_utf16() == 2)?;
+    let character = char::decode_utf16(units)
+        .next()?
+        .ok()
+        .filter(|c| c.len_utf16() == 2)?;
     Some((character, "\\u0000\\u0000".len()))
 }
 
@@ -110,14 +124,20 @@ mod tests {
     fn pairs_and_code_points_become_characters() {
         for (text, expected) in [
             (r#"{a(b:"\uD83D\uDE00")}"#, r#"{a(b:"😀")}"#),
-            (r#"{a(b:"\ud83d\ude00x\u{1F600}\u{e9}")}"#, r#"{a(b:"😀x😀é")}"#),
+            (
+                r#"{a(b:"\ud83d\ude00x\u{1F600}\u{e9}")}"#,
+                r#"{a(b:"😀x😀é")}"#,
+            ),
             (r#""\u{22}\u{5C}\u{a}""#, r#""\u0022\u005c\u000a""#),
             // The parser's own, and what it refuses.
             (r#""\u00e9\u0041""#, r#""\u00e9\u0041""#),
             (r#""\uD83D""#, r#""\uD83D""#),
             (r#""\uDE00\uD83D""#, r#""\uDE00\uD83D""#),
             (r#""\uD83D\u0041""#, r#""\uD83D\u0041""#),
-            (r#""\u{D83D}\u{110000}\u{}\u{+1}\u{1""#, r#""\u{D83D}\u{110000}\u{}\u{+1}\u{1""#),
+            (
+                r#""\u{D83D}\u{110000}\u{}\u{+1}\u{1""#,
+                r#""\u{D83D}\u{110000}\u{}\u{+1}\u{1""#,
+            ),
             // A backslash that is escaped escapes nothing.
             (r#""\\uD83D\uDE00""#, r#""\\uD83D\uDE00""#),
             // No strings, or none in which this is an escape.

@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 
 use async_graphql::Positioned;
-use async_graphql::parser::types::{ExecutableDocument, Field, FragmentSpread, Selection, SelectionSet};
+use async_graphql::parser::types::{
+    ExecutableDocument, Field, FragmentSpread, Selection, SelectionSet,
+};
 use async_graphql_value::Value;
 
 use super::document::position;
@@ -30,7 +32,10 @@ pub const MAX_INTROSPECTION: u64 = 300_000;
 /// Measures all operations of a document together, because validation visits them all. Refuses what goes
 /// beyond the ceilings, and fragments that spread themselves.
 pub fn measure(document: &ExecutableDocument, query_bytes: u64) -> Result<Measures, ApiError> {
-    let mut guard = Guard { document, fragments: HashMap::new() };
+    let mut guard = Guard {
+        document,
+        fragments: HashMap::new(),
+    };
     let mut total = Size::default();
     for (_, operation) in document.operations.iter() {
         total.add(guard.set(&operation.node.selection_set.node, 1)?);
@@ -39,15 +44,34 @@ pub fn measure(document: &ExecutableDocument, query_bytes: u64) -> Result<Measur
     for fragment in document.fragments.values() {
         guard.set(&fragment.node.selection_set.node, 1)?;
     }
-    hold(total.introspected, MAX_INTROSPECTION, "as the cost of its introspection")?;
-    hold(total.selections, MAX_SELECTIONS, "selections with its fragments expanded")?;
+    hold(
+        total.introspected,
+        MAX_INTROSPECTION,
+        "as the cost of its introspection",
+    )?;
+    hold(
+        total.selections,
+        MAX_SELECTIONS,
+        "selections with its fragments expanded",
+    )?;
     hold(
         total.argument_bytes,
         MAX_ARGUMENT_BYTES.saturating_add(query_bytes * 4),
         "bytes of arguments' values",
     )?;
-    let Size { depth, aliases, fields, .. } = total;
-    Ok(Measures { query_bytes, depth, aliases, fields, ..Measures::default() })
+    let Size {
+        depth,
+        aliases,
+        fields,
+        ..
+    } = total;
+    Ok(Measures {
+        query_bytes,
+        depth,
+        aliases,
+        fields,
+        ..Measures::default()
+    })
 }
 
 /// What one selection set comes to, fragments expanded.
@@ -113,9 +137,16 @@ impl<'a> Guard<'a> {
 
     fn field(&mut self, field: &'a Field, level: u64) -> Result<Size, ApiError> {
         let set = &field.selection_set.node;
-        let mut size = if set.items.is_empty() { Size::default() } else { self.set(set, level + 1)? };
+        let mut size = if set.items.is_empty() {
+            Size::default()
+        } else {
+            self.set(set, level + 1)?
+        };
         let name = field.name.node.as_str();
-        size.introspection = size.introspection.saturating_mul(introspection_items(name)).saturating_add(1);
+        size.introspection = size
+            .introspection
+            .saturating_mul(introspection_items(name))
+            .saturating_add(1);
         // Elsewhere than at the root these are invalid, and validation says so.
         if matches!(name, "__schema" | "__type") {
             size.introspected = size.introspected.saturating_add(size.introspection);
@@ -123,7 +154,11 @@ impl<'a> Guard<'a> {
         }
         size.depth += 1;
         size.fields = size.fields.saturating_add(1);
-        if field.alias.as_ref().is_some_and(|alias| alias.node != field.name.node) {
+        if field
+            .alias
+            .as_ref()
+            .is_some_and(|alias| alias.node != field.name.node)
+        {
             size.aliases = size.aliases.saturating_add(1);
         }
         for (_, value) in &field.arguments {
@@ -132,15 +167,23 @@ impl<'a> Guard<'a> {
         Ok(size)
     }
 
-    fn spread(&mut self, spread: &'a Positioned<FragmentSpread>, level: u64) -> Result<Size, ApiError> {
+    fn spread(
+        &mut self,
+        spread: &'a Positioned<FragmentSpread>,
+        level: u64,
+    ) -> Result<Size, ApiError> {
         let name = spread.node.fragment_name.node.as_str();
         // An unknown one is left to validation.
-        let Some(fragment) = self.document.fragments.get(name) else { return Ok(Size::default()) };
+        let Some(fragment) = self.document.fragments.get(name) else {
+            return Ok(Size::default());
+        };
         let size = match self.fragments.get(name) {
             Some(Progress::Done(size)) => *size,
             Some(Progress::Open) => {
                 let message = format!("The fragment '{name}' spreads itself");
-                return Err(ApiError::new(ErrorKind::ValidationFailed, message).at(position(spread.pos)));
+                return Err(
+                    ApiError::new(ErrorKind::ValidationFailed, message).at(position(spread.pos))
+                );
             }
             None => {
                 self.fragments.insert(name, Progress::Open);

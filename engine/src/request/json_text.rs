@@ -30,7 +30,13 @@ pub fn from_value(value: &Json) -> Result<String, NotStorable> {
 }
 
 fn check(value: &Json, depth: usize) -> Result<(), NotStorable> {
-    let text = |text: &str| if text.contains('\0') { Err(NotStorable::HasNul) } else { Ok(()) };
+    let text = |text: &str| {
+        if text.contains('\0') {
+            Err(NotStorable::HasNul)
+        } else {
+            Ok(())
+        }
+    };
     if depth > MAX_DEPTH {
         return Err(NotStorable::NotJson);
     }
@@ -70,7 +76,8 @@ mod tests {
 
     #[test]
     fn keeps_order_numbers_and_strings() {
-        let given = " { \"z\" : [ 1.50, 1e2, -0 ] ,\n\t\"a b\":\" \\\" \\\\\" , \"\\u00e4\": null } ";
+        let given =
+            " { \"z\" : [ 1.50, 1e2, -0 ] ,\n\t\"a b\":\" \\\" \\\\\" , \"\\u00e4\": null } ";
         let expected = "{\"z\":[1.50,1e2,-0],\"a b\":\" \\\" \\\\\",\"\\u00e4\":null}";
         assert_eq!(from_text(given).as_deref(), Ok(expected));
         for plain in ["1", "\"x\"", "null", "[]", "true"] {
@@ -81,8 +88,16 @@ mod tests {
     #[test]
     fn a_variable_is_an_object_or_a_list() {
         let given: Json = serde_json::from_str("{\"z\": [1.5], \"a\": null}").unwrap();
-        assert_eq!(from_value(&given).as_deref(), Ok("{\"z\":[1.5],\"a\":null}"));
-        for given in [Json::from("{}"), Json::from(1), Json::Null, Json::Bool(true)] {
+        assert_eq!(
+            from_value(&given).as_deref(),
+            Ok("{\"z\":[1.5],\"a\":null}")
+        );
+        for given in [
+            Json::from("{}"),
+            Json::from(1),
+            Json::Null,
+            Json::Bool(true),
+        ] {
             assert_eq!(from_value(&given), Err(NotStorable::NotJson));
         }
     }
@@ -93,8 +108,14 @@ mod tests {
             assert_eq!(from_text(given), Err(NotStorable::NotJson), "{given}");
         }
         assert_eq!(from_text(&"[".repeat(100_000)), Err(NotStorable::NotJson));
-        assert_eq!(from_text("{\"a\":[\"x\\u0000\"]}"), Err(NotStorable::HasNul));
+        assert_eq!(
+            from_text("{\"a\":[\"x\\u0000\"]}"),
+            Err(NotStorable::HasNul)
+        );
         assert_eq!(from_text("{\"a\\u0000\":1}"), Err(NotStorable::HasNul));
-        assert_eq!(from_text("[\"\\\\u0000\"]").as_deref(), Ok("[\"\\\\u0000\"]"));
+        assert_eq!(
+            from_text("[\"\\\\u0000\"]").as_deref(),
+            Ok("[\"\\\\u0000\"]")
+        );
     }
 }

@@ -129,16 +129,33 @@ impl Limits {
 
     /// Known before parsing.
     pub(super) fn check_text(&self, measures: &Measures) -> Result<(), ApiError> {
-        let Measures { query_bytes, tokens, .. } = *measures;
-        self.hold("query_bytes", query_bytes, self.query_bytes, |n| format!("The query text has {n} bytes"))?;
-        self.hold("tokens", tokens, self.tokens, |n| format!("The query has {n} tokens"))
+        let Measures {
+            query_bytes,
+            tokens,
+            ..
+        } = *measures;
+        self.hold("query_bytes", query_bytes, self.query_bytes, |n| {
+            format!("The query text has {n} bytes")
+        })?;
+        self.hold("tokens", tokens, self.tokens, |n| {
+            format!("The query has {n} tokens")
+        })
     }
 
     /// Known before validation.
     pub(super) fn check_expansion(&self, measures: &Measures) -> Result<(), ApiError> {
-        let Measures { depth, aliases, fields, .. } = *measures;
-        self.hold("depth", depth, self.depth, |n| format!("The query is nested {n} levels deep"))?;
-        self.hold("aliases", aliases, self.aliases, |n| format!("The query has {n} aliases"))?;
+        let Measures {
+            depth,
+            aliases,
+            fields,
+            ..
+        } = *measures;
+        self.hold("depth", depth, self.depth, |n| {
+            format!("The query is nested {n} levels deep")
+        })?;
+        self.hold("aliases", aliases, self.aliases, |n| {
+            format!("The query has {n} aliases")
+        })?;
         self.hold("fields", fields, self.fields, |n| {
             format!("The query selects {n} fields (with its fragments expanded)")
         })
@@ -146,27 +163,52 @@ impl Limits {
 
     /// Known when the operation has been resolved.
     pub(super) fn check_operation(&self, measures: &Measures) -> Result<(), ApiError> {
-        let Measures { root_fields, complexity, .. } = *measures;
+        let Measures {
+            root_fields,
+            complexity,
+            ..
+        } = *measures;
         self.hold("root_fields", root_fields, self.root_fields, |n| {
             format!("The query has {n} fields at its root")
         })?;
-        self.hold("complexity", complexity.unwrap_or_default(), self.complexity, |n| {
-            format!("The query has a complexity of {n}")
-        })
+        self.hold(
+            "complexity",
+            complexity.unwrap_or_default(),
+            self.complexity,
+            |n| format!("The query has a complexity of {n}"),
+        )
     }
 
     /// Known when the variables have their values. `measures` are the document's.
     pub fn check_input(&self, input: &InputMeasures, measures: &Measures) -> Result<(), ApiError> {
-        let InputMeasures { conditions, depth, relations, bytes, selectors, .. } = *input;
-        let InputMeasures { complexity, nested_writes, selection, .. } = *input;
+        let InputMeasures {
+            conditions,
+            depth,
+            relations,
+            bytes,
+            selectors,
+            ..
+        } = *input;
+        let InputMeasures {
+            complexity,
+            nested_writes,
+            selection,
+            ..
+        } = *input;
         let (who, with_rules) = if selectors {
-            ("filters and unique selectors", "the rules of their fields and of the tables that they lead to")
+            (
+                "filters and unique selectors",
+                "the rules of their fields and of the tables that they lead to",
+            )
         } else {
             ("filters", "the rules of the tables that they lead to")
         };
-        self.hold("filter_conditions", conditions, self.filter_conditions, |n| {
-            format!("The {who} have {n} conditions ({with_rules} included)")
-        })?;
+        self.hold(
+            "filter_conditions",
+            conditions,
+            self.filter_conditions,
+            |n| format!("The {who} have {n} conditions ({with_rules} included)"),
+        )?;
         self.hold("filter_depth", depth, self.filter_depth, |n| {
             format!("The {who} cross {n} relations one within the other ({with_rules} included)")
         })?;
@@ -179,9 +221,12 @@ impl Limits {
         self.hold("nested_writes", nested_writes, self.nested_writes, |n| {
             format!("The data has {n} nested writes")
         })?;
-        let complexity = complexity.saturating_add(selection.or(measures.complexity).unwrap_or_default());
+        let complexity =
+            complexity.saturating_add(selection.or(measures.complexity).unwrap_or_default());
         self.hold("complexity", complexity, self.complexity, |n| {
-            format!("The query has a complexity of {n} with its filters and the rules of its fields")
+            format!(
+                "The query has a complexity of {n} with its filters and the rules of its fields"
+            )
         })
     }
 
@@ -214,12 +259,27 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_limit_and_its_value() {
-        let limits = Limits { depth: Some(15), ..Limits::UNLIMITED };
-        let measures = Measures { depth: 21, ..Measures::default() };
+        let limits = Limits {
+            depth: Some(15),
+            ..Limits::UNLIMITED
+        };
+        let measures = Measures {
+            depth: 21,
+            ..Measures::default()
+        };
         let error = limits.check(&measures).expect_err("too deep");
-        assert_eq!(error.message, "The query is nested 21 levels deep; the limit is 15 (limits.depth)");
+        assert_eq!(
+            error.message,
+            "The query is nested 21 levels deep; the limit is 15 (limits.depth)"
+        );
         assert_eq!(error.kind, ErrorKind::LimitExceeded);
-        assert_eq!(limits.check(&Measures { depth: 15, ..measures }), Ok(()));
+        assert_eq!(
+            limits.check(&Measures {
+                depth: 15,
+                ..measures
+            }),
+            Ok(())
+        );
         assert_eq!(Limits::UNLIMITED.check(&measures), Ok(()));
     }
 
@@ -242,39 +302,107 @@ mod tests {
         };
         let none = Measures::default();
         for (measures, name) in [
-            (Measures { query_bytes: 1, ..none }, "query_bytes"),
+            (
+                Measures {
+                    query_bytes: 1,
+                    ..none
+                },
+                "query_bytes",
+            ),
             (Measures { tokens: 1, ..none }, "tokens"),
             (Measures { depth: 1, ..none }, "depth"),
             (Measures { aliases: 1, ..none }, "aliases"),
             (Measures { fields: 1, ..none }, "fields"),
-            (Measures { complexity: Some(1), ..none }, "complexity"),
-            (Measures { root_fields: 1, ..none }, "root_fields"),
+            (
+                Measures {
+                    complexity: Some(1),
+                    ..none
+                },
+                "complexity",
+            ),
+            (
+                Measures {
+                    root_fields: 1,
+                    ..none
+                },
+                "root_fields",
+            ),
         ] {
             let message = zero.check(&measures).expect_err(name).message;
-            assert!(message.ends_with(&format!("the limit is 0 (limits.service.{name})")), "{message}");
+            assert!(
+                message.ends_with(&format!("the limit is 0 (limits.service.{name})")),
+                "{message}"
+            );
         }
         let none = InputMeasures::default();
         for (filters, name) in [
-            (InputMeasures { conditions: 1, ..none }, "filter_conditions"),
+            (
+                InputMeasures {
+                    conditions: 1,
+                    ..none
+                },
+                "filter_conditions",
+            ),
             (InputMeasures { depth: 1, ..none }, "filter_depth"),
-            (InputMeasures { relations: 1, ..none }, "filter_relations"),
+            (
+                InputMeasures {
+                    relations: 1,
+                    ..none
+                },
+                "filter_relations",
+            ),
             (InputMeasures { bytes: 1, ..none }, "filter_bytes"),
-            (InputMeasures { complexity: 1, ..none }, "complexity"),
-            (InputMeasures { nested_writes: 1, ..none }, "nested_writes"),
-            (InputMeasures { selection: Some(1), ..none }, "complexity"),
+            (
+                InputMeasures {
+                    complexity: 1,
+                    ..none
+                },
+                "complexity",
+            ),
+            (
+                InputMeasures {
+                    nested_writes: 1,
+                    ..none
+                },
+                "nested_writes",
+            ),
+            (
+                InputMeasures {
+                    selection: Some(1),
+                    ..none
+                },
+                "complexity",
+            ),
         ] {
-            let message = zero.check_input(&filters, &Measures::default()).expect_err(name).message;
-            assert!(message.ends_with(&format!("the limit is 0 (limits.service.{name})")), "{message}");
+            let message = zero
+                .check_input(&filters, &Measures::default())
+                .expect_err(name)
+                .message;
+            assert!(
+                message.ends_with(&format!("the limit is 0 (limits.service.{name})")),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn filters_and_selection_share_one_limit_of_complexity() {
-        let limits = Limits { complexity: Some(100), ..Limits::UNLIMITED };
-        let filters = InputMeasures { complexity: 41, ..InputMeasures::default() };
-        let selection = |complexity| Measures { complexity: Some(complexity), ..Measures::default() };
+        let limits = Limits {
+            complexity: Some(100),
+            ..Limits::UNLIMITED
+        };
+        let filters = InputMeasures {
+            complexity: 41,
+            ..InputMeasures::default()
+        };
+        let selection = |complexity| Measures {
+            complexity: Some(complexity),
+            ..Measures::default()
+        };
         assert_eq!(limits.check_input(&filters, &selection(59)), Ok(()));
-        let error = limits.check_input(&filters, &selection(60)).expect_err("101");
+        let error = limits
+            .check_input(&filters, &selection(60))
+            .expect_err("101");
         assert!(
             error.message.starts_with(
                 "The query has a complexity of 101 with its filters and the rules of its fields;"

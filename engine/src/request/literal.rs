@@ -42,17 +42,23 @@ impl Literals<'_> {
                 scalar::scalar(*scalar, given(value), Origin::Document).map(Template::Constant)
             }
             (TypeRef::Enum(id), value) => {
-                scalar::enumeration(self.schema, *id, given(value), Origin::Document).map(Template::Constant)
+                scalar::enumeration(self.schema, *id, given(value), Origin::Document)
+                    .map(Template::Constant)
             }
             (TypeRef::Input(id), Literal::Object(fields)) => self.object(*id, fields),
-            (TypeRef::Input(_) | TypeRef::Object(_) | TypeRef::Node, _) => Err(expected(self.schema, ty)),
+            (TypeRef::Input(_) | TypeRef::Object(_) | TypeRef::Node, _) => {
+                Err(expected(self.schema, ty))
+            }
         }
     }
 
     fn list(&mut self, item: &TypeRef, values: &[Literal]) -> Result<Template, Reason> {
         let mut items = Vec::with_capacity(values.len());
         for (index, value) in values.iter().enumerate() {
-            items.push(self.template(item, value).map_err(|reason| reason.in_item(index))?);
+            items.push(
+                self.template(item, value)
+                    .map_err(|reason| reason.in_item(index))?,
+            );
         }
         Ok(list(items))
     }
@@ -69,7 +75,9 @@ impl Literals<'_> {
             let Some(field) = ty.fields.get(name.as_str()) else {
                 return Err(undefined(name, &ty.name));
             };
-            let template = self.template(&field.ty, value).map_err(|reason| reason.in_field(name))?;
+            let template = self
+                .template(&field.ty, value)
+                .map_err(|reason| reason.in_field(name))?;
             fields.push((field.meaning, template));
         }
         for (name, field) in &ty.fields {
@@ -82,9 +90,14 @@ impl Literals<'_> {
 
     /// A variable where `expected` is expected.
     pub fn variable(&mut self, expected: &TypeRef, name: &str) -> Result<Template, Reason> {
-        let position = self.variables.iter().position(|variable| variable.name == name);
+        let position = self
+            .variables
+            .iter()
+            .position(|variable| variable.name == name);
         let Some(position) = position else {
-            return Err(Reason::about_variable(format!("The variable '${name}' is not defined")));
+            return Err(Reason::about_variable(format!(
+                "The variable '${name}' is not defined"
+            )));
         };
         let variable = &mut self.variables[position];
         let fitting = match (&variable.ty, expected) {
@@ -111,21 +124,34 @@ pub(super) fn expected(schema: &Schema, ty: &TypeRef) -> Reason {
     match ty {
         TypeRef::Scalar(scalar) => scalar::expected(*scalar),
         TypeRef::NonNull(inner) => expected(schema, inner),
-        TypeRef::List(_) => Reason::new(format!("List value of type '{}' expected", schema.type_text(ty))),
-        TypeRef::Enum(_) => Reason::new(format!("Enum value of type '{}' expected", schema.type_text(ty))),
-        TypeRef::Input(_) | TypeRef::Object(_) | TypeRef::Node => {
-            Reason::new(format!("Object value of type '{}' expected", schema.type_text(ty)))
-        }
+        TypeRef::List(_) => Reason::new(format!(
+            "List value of type '{}' expected",
+            schema.type_text(ty)
+        )),
+        TypeRef::Enum(_) => Reason::new(format!(
+            "Enum value of type '{}' expected",
+            schema.type_text(ty)
+        )),
+        TypeRef::Input(_) | TypeRef::Object(_) | TypeRef::Node => Reason::new(format!(
+            "Object value of type '{}' expected",
+            schema.type_text(ty)
+        )),
     }
 }
 
 pub(super) fn undefined(field: &str, ty: &str) -> Reason {
     let shown: String = field.chars().take(100).collect();
-    Reason::new(format!("Field '{shown}' is not defined in the input type '{ty}'.")).in_field(&shown)
+    Reason::new(format!(
+        "Field '{shown}' is not defined in the input type '{ty}'."
+    ))
+    .in_field(&shown)
 }
 
 pub(super) fn missing(field: &str, ty: &str) -> Reason {
-    Reason::new(format!("Field '{field}' of required type '{ty}' was not provided.")).in_field(field)
+    Reason::new(format!(
+        "Field '{field}' of required type '{ty}' was not provided."
+    ))
+    .in_field(field)
 }
 
 fn given(value: &Literal) -> Given<'_> {
@@ -134,16 +160,23 @@ fn given(value: &Literal) -> Given<'_> {
         Literal::Number(number) => Given::Number(number),
         Literal::String(text) => Given::Text(text),
         Literal::Enum(name) => Given::Name(name),
-        Literal::Null | Literal::List(_) | Literal::Object(_) | Literal::Variable(_) | Literal::Binary(_) => {
-            Given::Other
-        }
+        Literal::Null
+        | Literal::List(_)
+        | Literal::Object(_)
+        | Literal::Variable(_)
+        | Literal::Binary(_) => Given::Other,
     }
 }
 
 /// A constant if all items are.
 fn list(items: Vec<Template>) -> Template {
-    if items.iter().all(|item| matches!(item, Template::Constant(_))) {
-        Template::Constant(Value::List(items.into_iter().filter_map(constant).collect()))
+    if items
+        .iter()
+        .all(|item| matches!(item, Template::Constant(_)))
+    {
+        Template::Constant(Value::List(
+            items.into_iter().filter_map(constant).collect(),
+        ))
     } else {
         Template::List(items)
     }
@@ -151,8 +184,13 @@ fn list(items: Vec<Template>) -> Template {
 
 /// A constant if all fields are.
 fn object(id: InputId, fields: Vec<(InputMeaning, Template)>) -> Template {
-    if fields.iter().all(|(_, field)| matches!(field, Template::Constant(_))) {
-        let fields = fields.into_iter().filter_map(|(meaning, field)| Some((meaning, constant(field)?)));
+    if fields
+        .iter()
+        .all(|(_, field)| matches!(field, Template::Constant(_)))
+    {
+        let fields = fields
+            .into_iter()
+            .filter_map(|(meaning, field)| Some((meaning, constant(field)?)));
         Template::Constant(Value::Object(id, fields.collect()))
     } else {
         Template::Object(id, fields)

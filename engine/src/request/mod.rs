@@ -44,7 +44,8 @@ use names::Names;
 use prepare::Preparation;
 
 /// Strict validation of a document against the served schema, for the operation of that name.
-pub type Validate = dyn Fn(&ExecutableDocument, Option<&str>) -> Result<(), Vec<ApiError>> + Send + Sync;
+pub type Validate =
+    dyn Fn(&ExecutableDocument, Option<&str>) -> Result<(), Vec<ApiError>> + Send + Sync;
 
 /// Prepares operations and keeps the prepared ones, shared by all callers.
 pub struct Requests {
@@ -84,7 +85,11 @@ pub struct RequestOptions {
 
 impl Default for RequestOptions {
     fn default() -> Self {
-        RequestOptions { cache_bytes: 32 * 1024 * 1024, assumed_list_size: 100, looked_up: |_| {} }
+        RequestOptions {
+            cache_bytes: 32 * 1024 * 1024,
+            assumed_list_size: 100,
+            looked_up: |_| {},
+        }
     }
 }
 
@@ -92,7 +97,9 @@ impl Requests {
     /// `validate` must hold documents against the same `schema`.
     pub fn new(schema: Arc<Schema>, validate: Box<Validate>, options: RequestOptions) -> Self {
         // A guess at how many there will be; the bound is the weight.
-        let items = usize::try_from(options.cache_bytes / 4096).unwrap_or(usize::MAX).clamp(16, 100_000);
+        let items = usize::try_from(options.cache_bytes / 4096)
+            .unwrap_or(usize::MAX)
+            .clamp(16, 100_000);
         Requests {
             names: Names::new(&schema),
             schema,
@@ -114,10 +121,15 @@ impl Requests {
         limits: &Limits,
     ) -> Result<Arc<Prepared>, Vec<ApiError>> {
         let operation_name = operation_name.filter(|name| !name.is_empty());
-        let found = self.cache.get(&Asked { text, operation_name });
+        let found = self.cache.get(&Asked {
+            text,
+            operation_name,
+        });
         (self.looked_up)(found.is_some());
         if let Some(prepared) = found {
-            limits.check(&prepared.measures).map_err(|error| vec![error])?;
+            limits
+                .check(&prepared.measures)
+                .map_err(|error| vec![error])?;
             return Ok(prepared);
         }
         let preparation = Preparation {
@@ -128,7 +140,10 @@ impl Requests {
             limits,
         };
         let prepared = Arc::new(preparation.run(text, operation_name)?);
-        let key = Key { text: text.into(), operation_name: operation_name.map(Into::into) };
+        let key = Key {
+            text: text.into(),
+            operation_name: operation_name.map(Into::into),
+        };
         // Who prepares the same at the same time gets the same: subscriptions are equal by it.
         Ok(self
             .cache
@@ -159,7 +174,9 @@ impl Requests {
 
 impl fmt::Debug for Requests {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_struct("Requests").field("cached", &self.cache.len()).finish_non_exhaustive()
+        f.debug_struct("Requests")
+            .field("cached", &self.cache.len())
+            .finish_non_exhaustive()
     }
 }
 

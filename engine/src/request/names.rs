@@ -15,7 +15,9 @@ pub(super) struct Names {
 
 impl Names {
     pub fn new(schema: &Schema) -> Self {
-        let scalars = Scalar::ALL.iter().map(|s| (s.name().to_owned(), TypeRef::Scalar(*s)));
+        let scalars = Scalar::ALL
+            .iter()
+            .map(|s| (s.name().to_owned(), TypeRef::Scalar(*s)));
         let enums = (0..schema.enums.len()).map(crate::schema::EnumTypeId);
         let enums = enums.map(|id| (schema.enumeration(id).name.clone(), TypeRef::Enum(id)));
         let inputs = (0..schema.inputs.len()).map(crate::schema::InputId);
@@ -23,7 +25,9 @@ impl Names {
         let objects = (0..schema.objects.len()).map(ObjectId);
         Names {
             inputs: scalars.chain(enums).chain(inputs).collect(),
-            objects: objects.map(|id| (schema.object(id).name.clone(), id)).collect(),
+            objects: objects
+                .map(|id| (schema.object(id).name.clone(), id))
+                .collect(),
         }
     }
 
@@ -33,7 +37,11 @@ impl Names {
             BaseType::Named(name) => self.inputs.get(name.as_str())?.clone(),
             BaseType::List(item) => TypeRef::List(Box::new(self.input_type(item)?)),
         };
-        Some(if ty.nullable { base } else { TypeRef::NonNull(Box::new(base)) })
+        Some(if ty.nullable {
+            base
+        } else {
+            TypeRef::NonNull(Box::new(base))
+        })
     }
 
     pub fn object(&self, name: &str) -> Option<ObjectId> {

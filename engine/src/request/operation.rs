@@ -64,7 +64,10 @@ pub enum Selection {
     /// The field is a leaf.
     Leaf,
     /// Of an object type, whose name answers `__typename`.
-    Object { type_name: String, fields: Vec<SelectedField> },
+    Object {
+        type_name: String,
+        fields: Vec<SelectedField>,
+    },
     /// Of the interface `Node`: for each model that implements it.
     Node(Vec<(ModelId, String, Vec<SelectedField>)>),
 }
@@ -112,7 +115,10 @@ impl Value {
     /// The entry of an object that has the meaning.
     pub fn entry(&self, meaning: InputMeaning) -> Option<&Value> {
         match self {
-            Value::Object(_, entries) => entries.iter().find(|(m, _)| *m == meaning).map(|(_, value)| value),
+            Value::Object(_, entries) => entries
+                .iter()
+                .find(|(m, _)| *m == meaning)
+                .map(|(_, value)| value),
             _ => None,
         }
     }

@@ -54,17 +54,32 @@ impl Preparation<'_> {
         let (operation, introspects) = self.operation(&document, definition, kind).map_err(one)?;
         measures.root_fields = operation.fields.len() as u64;
         if !has_variable_sizes(&operation.fields) {
-            let sizes = Sizes { assumed: self.assumed_list_size, variables: None };
+            let sizes = Sizes {
+                assumed: self.assumed_list_size,
+                variables: None,
+            };
             measures.complexity = Some(sizes.complexity(&operation.fields));
         }
         self.limits.check_operation(&measures).map_err(one)?;
 
-        let document_weight = if introspects { 8 * measures.query_bytes } else { 0 };
+        let document_weight = if introspects {
+            8 * measures.query_bytes
+        } else {
+            0
+        };
         let weight = weight::operation(&operation) + document_weight;
         let document = introspects.then_some(document);
         let has_input = has_input(&operation.fields);
         let assumed_list_size = self.assumed_list_size;
-        Ok(Prepared { operation, live, document, measures, has_input, assumed_list_size, weight })
+        Ok(Prepared {
+            operation,
+            live,
+            document,
+            measures,
+            has_input,
+            assumed_list_size,
+            weight,
+        })
     }
 
     /// Validation panics on a list of an unknown type that has a default value.
@@ -74,8 +89,9 @@ impl Preparation<'_> {
                 let (name, ty) = (&variable.node.name.node, &variable.node.var_type);
                 if self.names.input_type(&ty.node).is_none() {
                     let ty_name: String = ty.node.to_string().chars().take(100).collect();
-                    let message =
-                        format!("The variable '${name}' has the type '{ty_name}', which is no input type");
+                    let message = format!(
+                        "The variable '${name}' has the type '{ty_name}', which is no input type"
+                    );
                     return Err(invalid(message, ty.pos));
                 }
             }
@@ -100,7 +116,9 @@ impl Preparation<'_> {
     ) -> Option<ApiError> {
         match self.variables(definition) {
             Err(error) => Some(error),
-            Ok((literals, _)) => first_mistake(self.names, literals, document, definition, self.root(kind)),
+            Ok((literals, _)) => {
+                first_mistake(self.names, literals, document, definition, self.root(kind))
+            }
         }
     }
 
@@ -111,13 +129,41 @@ impl Preparation<'_> {
         kind: OperationKind,
     ) -> Result<(Operation, bool), ApiError> {
         let (literals, defaults) = self.variables(definition)?;
-        let mut collector = Collector { names: self.names, document, literals, introspects: false };
+        let mut collector = Collector {
+            names: self.names,
+            document,
+            literals,
+            introspects: false,
+        };
         let fields = collector.root(self.root(kind), kind, &definition.selection_set)?;
-        let variables = collector.literals.variables.into_iter().zip(defaults).map(|(variable, default)| {
-            let Declared { name, ty, used_as_required, .. } = variable;
-            VariableDefinition { name, ty, default, used_as_required }
-        });
-        Ok((Operation { kind, fields, variables: variables.collect() }, collector.introspects))
+        let variables =
+            collector
+                .literals
+                .variables
+                .into_iter()
+                .zip(defaults)
+                .map(|(variable, default)| {
+                    let Declared {
+                        name,
+                        ty,
+                        used_as_required,
+                        ..
+                    } = variable;
+                    VariableDefinition {
+                        name,
+                        ty,
+                        default,
+                        used_as_required,
+                    }
+                });
+        Ok((
+            Operation {
+                kind,
+                fields,
+                variables: variables.collect(),
+            },
+            collector.introspects,
+        ))
     }
 
     /// The variables that `definition` declares, and their default values.
@@ -126,7 +172,10 @@ impl Preparation<'_> {
         definition: &OperationDefinition,
     ) -> Result<(Literals<'_>, Vec<Option<Value>>), ApiError> {
         // While default values are read there are no variables.
-        let mut literals = Literals { schema: self.schema, variables: Vec::new() };
+        let mut literals = Literals {
+            schema: self.schema,
+            variables: Vec::new(),
+        };
         let mut variables = Vec::with_capacity(definition.variable_definitions.len());
         let mut defaults = Vec::with_capacity(definition.variable_definitions.len());
         for variable in &definition.variable_definitions {
@@ -149,13 +198,25 @@ impl Preparation<'_> {
                         }
                         Err(reason) => {
                             let ty = self.schema.type_text(&ty);
-                            return Err(reason.of_default(&name, &ty, &value, position(default.pos)));
+                            return Err(reason.of_default(
+                                &name,
+                                &ty,
+                                &value,
+                                position(default.pos),
+                            ));
                         }
                     }
                 }
             };
-            let has_default = default.as_ref().is_some_and(|default| *default != Value::Null);
-            variables.push(Declared { name, ty, has_default, used_as_required: false });
+            let has_default = default
+                .as_ref()
+                .is_some_and(|default| *default != Value::Null);
+            variables.push(Declared {
+                name,
+                ty,
+                has_default,
+                used_as_required: false,
+            });
             defaults.push(default);
         }
         literals.variables = variables;

@@ -26,15 +26,23 @@ enum Step {
 
 impl Reason {
     pub fn new(text: impl Into<String>) -> Self {
-        Reason { path: Vec::new(), text: text.into(), about_variable: false }
+        Reason {
+            path: Vec::new(),
+            text: text.into(),
+            about_variable: false,
+        }
     }
 
     pub fn about_variable(text: impl Into<String>) -> Self {
-        Reason { about_variable: true, ..Self::new(text) }
+        Reason {
+            about_variable: true,
+            ..Self::new(text)
+        }
     }
 
     pub fn in_field(mut self, name: &str) -> Self {
-        self.path.push(Step::Field(name.chars().take(QUOTED).collect()));
+        self.path
+            .push(Step::Field(name.chars().take(QUOTED).collect()));
         self
     }
 
@@ -79,8 +87,9 @@ impl Reason {
     /// The error for the value of a variable.
     pub fn of_variable(&self, name: &str, ty: &str, value: &serde_json::Value) -> ApiError {
         let value = quote(value);
-        let message =
-            format!("Variable '${name}' expected value of type '{ty}' but got: {value}. Reason: {self}");
+        let message = format!(
+            "Variable '${name}' expected value of type '{ty}' but got: {value}. Reason: {self}"
+        );
         ApiError::new(ErrorKind::BadUserInput, message)
     }
 }
@@ -99,13 +108,20 @@ impl fmt::Display for Reason {
             f.write_str("' ")?;
         }
         f.write_str(&self.text)?;
-        if self.text.ends_with('.') { Ok(()) } else { f.write_str(".") }
+        if self.text.ends_with('.') {
+            Ok(())
+        } else {
+            f.write_str(".")
+        }
     }
 }
 
 /// The start of a value; values may be as large as a request.
 fn quote(value: &impl fmt::Display) -> String {
-    let mut quoted = Quoted { text: String::new(), left: QUOTED };
+    let mut quoted = Quoted {
+        text: String::new(),
+        left: QUOTED,
+    };
     // Stops early, and says so by an error, once there is enough.
     if fmt::Write::write_fmt(&mut quoted, format_args!("{value}")).is_err() {
         quoted.text.push('…');
@@ -136,14 +152,24 @@ mod tests {
     fn says_where_and_why() {
         let reason = Reason::new("String value expected");
         assert_eq!(reason.to_string(), "String value expected.");
-        let reason = reason.in_field("c").in_item(2).in_field("create").in_field("children");
-        assert_eq!(reason.to_string(), "'children.create[2].c' String value expected.");
+        let reason = reason
+            .in_field("c")
+            .in_item(2)
+            .in_field("create")
+            .in_field("children");
+        assert_eq!(
+            reason.to_string(),
+            "'children.create[2].c' String value expected."
+        );
     }
 
     #[test]
     fn quotes_no_more_than_the_start_of_a_value() {
         let value = serde_json::Value::from("ä".repeat(100_000));
         let message = Reason::new("No").of_variable("x", "Int", &value).message;
-        assert!(message.chars().count() < 1_100 && message.contains("ä…. Reason: No."), "{message}");
+        assert!(
+            message.chars().count() < 1_100 && message.contains("ä…. Reason: No."),
+            "{message}"
+        );
     }
 }

@@ -31,7 +31,9 @@ pub(super) enum Origin {
 
 /// `given` as a value of `scalar`. As a `Json`, `given` is a literal's text: JSON in a string.
 pub(super) fn scalar(scalar: Scalar, given: Given, origin: Origin) -> Result<Value, Reason> {
-    let Scalar::Data(data) = scalar else { return integer(given, origin, i64::MIN, i64::MAX, scalar) };
+    let Scalar::Data(data) = scalar else {
+        return integer(given, origin, i64::MIN, i64::MAX, scalar);
+    };
     match data {
         ScalarType::Boolean => match given {
             Given::Boolean(value) => Ok(Value::Boolean(value)),
@@ -58,7 +60,9 @@ pub(super) fn scalar(scalar: Scalar, given: Given, origin: Origin) -> Result<Val
             _ => Err(expected(scalar)),
         },
         ScalarType::DateTime => match given {
-            Given::Text(text) => datetime::canonical(text).map(Value::Text).ok_or_else(|| expected(scalar)),
+            Given::Text(text) => datetime::canonical(text)
+                .map(Value::Text)
+                .ok_or_else(|| expected(scalar)),
             _ => Err(expected(scalar)),
         },
         ScalarType::Json => match given {
@@ -82,7 +86,12 @@ pub(super) fn enumeration(
     let ty = schema.enumeration(id);
     let name = match (given, origin) {
         (Given::Name(name), Origin::Document) | (Given::Text(name), Origin::Variable) => name,
-        _ => return Err(Reason::new(format!("Enum value of type '{}' expected", ty.name))),
+        _ => {
+            return Err(Reason::new(format!(
+                "Enum value of type '{}' expected",
+                ty.name
+            )));
+        }
     };
     match ty.values.iter().position(|value| value == name) {
         Some(position) => Ok(Value::Enum(id, position)),
@@ -109,8 +118,16 @@ pub(super) fn expected(scalar: Scalar) -> Reason {
     })
 }
 
-fn integer(given: Given, origin: Origin, least: i64, most: i64, scalar: Scalar) -> Result<Value, Reason> {
-    let Given::Number(number) = given else { return Err(expected(scalar)) };
+fn integer(
+    given: Given,
+    origin: Origin,
+    least: i64,
+    most: i64,
+    scalar: Scalar,
+) -> Result<Value, Reason> {
+    let Given::Number(number) = given else {
+        return Err(expected(scalar));
+    };
     let whole = match (number.as_i64(), number.as_f64()) {
         (Some(whole), _) => Some(whole),
         // JSON writers may say 1.0 for 1; beyond 2^53 a float no longer names one integer.
@@ -122,14 +139,21 @@ fn integer(given: Given, origin: Origin, least: i64, most: i64, scalar: Scalar) 
     };
     match whole {
         Some(whole) if (least..=most).contains(&whole) => Ok(Value::Int(whole)),
-        Some(_) => Err(Reason::new(format!("{} value expected, between {least} and {most}", scalar.name()))),
+        Some(_) => Err(Reason::new(format!(
+            "{} value expected, between {least} and {most}",
+            scalar.name()
+        ))),
         None => Err(expected(scalar)),
     }
 }
 
 /// PostgreSQL's `text` holds every character but this one.
 fn storable(text: &str) -> Result<Value, Reason> {
-    if text.contains('\0') { Err(nul()) } else { Ok(Value::Text(text.to_owned())) }
+    if text.contains('\0') {
+        Err(nul())
+    } else {
+        Ok(Value::Text(text.to_owned()))
+    }
 }
 
 fn nul() -> Reason {
@@ -149,5 +173,7 @@ fn uuid(text: &str) -> Option<String> {
     if text.len() != 36 {
         return None;
     }
-    uuid::Uuid::try_parse(text).ok().map(|uuid| uuid.hyphenated().to_string())
+    uuid::Uuid::try_parse(text)
+        .ok()
+        .map(|uuid| uuid.hyphenated().to_string())
 }

@@ -30,7 +30,14 @@ pub enum Refusal {
 
 /// One pass over `text`, which may be anything.
 pub fn scan(text: &str, max_tokens: usize) -> Result<Scan, Refusal> {
-    Scanner { text, at: 0, open: Vec::new(), parentheses: 0, tokens: 0 }.run(max_tokens)
+    Scanner {
+        text,
+        at: 0,
+        open: Vec::new(),
+        parentheses: 0,
+        tokens: 0,
+    }
+    .run(max_tokens)
 }
 
 /// An open bracket; for an input object literal the keys seen so far.
@@ -77,7 +84,9 @@ impl<'a> Scanner<'a> {
                 return Err(Refusal::Tokens);
             }
         }
-        Ok(Scan { tokens: self.tokens })
+        Ok(Scan {
+            tokens: self.tokens,
+        })
     }
 
     fn peek(&self) -> Option<u8> {
@@ -149,7 +158,10 @@ impl<'a> Scanner<'a> {
             // Within an object literal a name before a colon is always a key: values hold no colon.
             let key = &self.text[start..end];
             if !keys.insert(key) {
-                return Err(Refusal::DuplicateKey(key.to_owned(), position(self.text, start)));
+                return Err(Refusal::DuplicateKey(
+                    key.to_owned(),
+                    position(self.text, start),
+                ));
             }
         }
         Ok(())
@@ -181,8 +193,14 @@ fn is_followed_by_colon(rest: &[u8]) -> bool {
 fn position(text: &str, at: usize) -> Position {
     let before = &text.as_bytes()[..at];
     let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-    let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-    Position { line, column: String::from_utf8_lossy(&before[start..]).chars().count() + 1 }
+    let start = before
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |i| i + 1);
+    Position {
+        line,
+        column: String::from_utf8_lossy(&before[start..]).chars().count() + 1,
+    }
 }
 
 #[cfg(test)]
@@ -214,14 +232,26 @@ mod tests {
         for bracket in ["{", "[", "("] {
             assert!(scan(&bracket.repeat(MAX_NESTING), usize::MAX).is_ok());
             let refusal = scan(&bracket.repeat(MAX_NESTING + 1), usize::MAX);
-            assert_eq!(refusal, Err(Refusal::Nesting(Position { line: 1, column: MAX_NESTING + 1 })));
+            assert_eq!(
+                refusal,
+                Err(Refusal::Nesting(Position {
+                    line: 1,
+                    column: MAX_NESTING + 1
+                }))
+            );
         }
     }
 
     #[test]
     fn sees_a_key_given_twice_in_an_object_literal_only() {
         let twice = scan("{ a(x: {\n k: 1, l: {k: 2}\n k # c\n : 3}) }", usize::MAX);
-        assert_eq!(twice, Err(Refusal::DuplicateKey("k".into(), Position { line: 3, column: 2 })));
+        assert_eq!(
+            twice,
+            Err(Refusal::DuplicateKey(
+                "k".into(),
+                Position { line: 3, column: 2 }
+            ))
+        );
         assert!(scan("{ k: a k: b }", usize::MAX).is_ok());
         assert!(scan("{ a(x: [{k: 1}, {k: k}]) { k: b } }", usize::MAX).is_ok());
     }

@@ -13,7 +13,11 @@ use crate::schema::{Schema, TypeRef};
 pub(super) type Of<'a> = (&'a str, &'a [SelectedField]);
 
 /// Checks the keys that several types' selections share, each key once.
-pub(super) fn same_shape(schema: &Schema, names: &Names, selections: &[Of]) -> Result<(), ApiError> {
+pub(super) fn same_shape(
+    schema: &Schema,
+    names: &Names,
+    selections: &[Of],
+) -> Result<(), ApiError> {
     if selections.len() < 2 {
         return Ok(());
     }
@@ -32,18 +36,31 @@ pub(super) fn same_shape(schema: &Schema, names: &Names, selections: &[Of]) -> R
                 return Err(conflict(key, "they return different types", &positions));
             }
         }
-        let children = fields.iter().filter_map(|(_, field)| match &field.selection {
-            Selection::Object { type_name, fields } => Some((type_name.as_str(), fields.as_slice())),
-            Selection::Leaf | Selection::Node(_) => None,
-        });
+        let children = fields
+            .iter()
+            .filter_map(|(_, field)| match &field.selection {
+                Selection::Object { type_name, fields } => {
+                    Some((type_name.as_str(), fields.as_slice()))
+                }
+                Selection::Leaf | Selection::Node(_) => None,
+            });
         same_shape(schema, names, &children.collect::<Vec<_>>())?;
     }
     Ok(())
 }
 
 /// `None` is `__typename`.
-fn type_of<'a>(schema: &'a Schema, names: &Names, ty: &str, field: &SelectedField) -> Option<&'a TypeRef> {
-    schema.object(names.object(ty)?).fields.get(&field.name).map(|field| &field.ty)
+fn type_of<'a>(
+    schema: &'a Schema,
+    names: &Names,
+    ty: &str,
+    field: &SelectedField,
+) -> Option<&'a TypeRef> {
+    schema
+        .object(names.object(ty)?)
+        .fields
+        .get(&field.name)
+        .map(|field| &field.ty)
 }
 
 fn alike(one: Option<&TypeRef>, other: Option<&TypeRef>) -> bool {

@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use serde_json::{Map, Value as Json};
 
 use super::literal::{expected, missing, undefined};
-use super::operation::{Condition, Inclusion, Operation, Template, Value, VariableDefinition, VariableId};
+use super::operation::{
+    Condition, Inclusion, Operation, Template, Value, VariableDefinition, VariableId,
+};
 use super::reason::Reason;
 use super::scalar::{self, Given, Origin};
 use crate::datamodel::ScalarType;
@@ -29,8 +31,13 @@ impl Variables {
         operation: &Operation,
         given: &Map<String, Json>,
     ) -> Result<Variables, ApiError> {
-        let values = operation.variables.iter().map(|variable| value_of(schema, variable, given));
-        Ok(Variables { values: values.collect::<Result<_, _>>()? })
+        let values = operation
+            .variables
+            .iter()
+            .map(|variable| value_of(schema, variable, given));
+        Ok(Variables {
+            values: values.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Values that are coerced already, one for each variable.
@@ -56,8 +63,9 @@ fn value_of(
             Some(default) => Ok(Some(default.clone())),
             None if matches!(variable.ty, TypeRef::NonNull(_)) => {
                 let ty = ty();
-                let message =
-                    format!("Variable '${name}' expected value of type '{ty}' but value is undefined.");
+                let message = format!(
+                    "Variable '${name}' expected value of type '{ty}' but value is undefined."
+                );
                 Err(ApiError::new(ErrorKind::BadUserInput, message))
             }
             None => Ok(None),
@@ -79,16 +87,17 @@ pub(super) fn coerce(schema: &Schema, ty: &TypeRef, value: &Json) -> Result<Valu
         (TypeRef::NonNull(inner), value) => coerce(schema, inner, value),
         (_, Json::Null) => Ok(Value::Null),
         (TypeRef::List(item), Json::Array(values)) => {
-            let items = values
-                .iter()
-                .enumerate()
-                .map(|(index, value)| coerce(schema, item, value).map_err(|reason| reason.in_item(index)));
+            let items = values.iter().enumerate().map(|(index, value)| {
+                coerce(schema, item, value).map_err(|reason| reason.in_item(index))
+            });
             Ok(Value::List(items.collect::<Result<_, _>>()?))
         }
         (TypeRef::List(item), value) => Ok(Value::List(vec![coerce(schema, item, value)?])),
         (TypeRef::Scalar(Scalar::Data(ScalarType::Json)), value) => scalar::json_variable(value),
         (TypeRef::Scalar(scalar), value) => scalar::scalar(*scalar, leaf(value), Origin::Variable),
-        (TypeRef::Enum(id), value) => scalar::enumeration(schema, *id, leaf(value), Origin::Variable),
+        (TypeRef::Enum(id), value) => {
+            scalar::enumeration(schema, *id, leaf(value), Origin::Variable)
+        }
         (TypeRef::Input(id), Json::Object(values)) => object(schema, *id, values),
         (TypeRef::Input(_) | TypeRef::Object(_) | TypeRef::Node, _) => Err(expected(schema, ty)),
     }
@@ -98,7 +107,9 @@ fn object(schema: &Schema, id: InputId, values: &Map<String, Json>) -> Result<Va
     let ty = schema.input(id);
     let mut fields = Vec::with_capacity(values.len());
     for (name, value) in values {
-        let Some(field) = ty.fields.get(name) else { return Err(undefined(name, &ty.name)) };
+        let Some(field) = ty.fields.get(name) else {
+            return Err(undefined(name, &ty.name));
+        };
         let value = coerce(schema, &field.ty, value).map_err(|reason| reason.in_field(name))?;
         fields.push((field.meaning, value));
     }
@@ -134,9 +145,9 @@ impl Template {
                 Some(Cow::Owned(Value::List(items.collect())))
             }
             Template::Object(id, fields) => {
-                let fields = fields
-                    .iter()
-                    .filter_map(|(meaning, field)| Some((*meaning, field.resolve(variables)?.into_owned())));
+                let fields = fields.iter().filter_map(|(meaning, field)| {
+                    Some((*meaning, field.resolve(variables)?.into_owned()))
+                });
                 Some(Cow::Owned(Value::Object(*id, fields.collect())))
             }
         }
@@ -152,6 +163,10 @@ impl Condition {
 impl Inclusion {
     /// Whether the field is selected.
     pub fn holds(&self, variables: &Variables) -> bool {
-        self.0.is_empty() || self.0.iter().any(|all| all.iter().all(|condition| condition.holds(variables)))
+        self.0.is_empty()
+            || self
+                .0
+                .iter()
+                .any(|all| all.iter().all(|condition| condition.holds(variables)))
     }
 }

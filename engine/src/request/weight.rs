@@ -16,14 +16,27 @@ fn fields(selected: &[SelectedField]) -> usize {
 }
 
 fn field(field: &SelectedField) -> usize {
-    let arguments: usize = field.arguments.iter().map(|(_, argument)| template(argument)).sum();
-    let conditions: usize = field.inclusion.0.iter().map(|all| all.len() * size_of::<Condition>() + 24).sum();
+    let arguments: usize = field
+        .arguments
+        .iter()
+        .map(|(_, argument)| template(argument))
+        .sum();
+    let conditions: usize = field
+        .inclusion
+        .0
+        .iter()
+        .map(|all| all.len() * size_of::<Condition>() + 24)
+        .sum();
     let selection = match &field.selection {
         Selection::Leaf => 0,
-        Selection::Object { type_name, fields: selected } => type_name.len() + fields(selected),
-        Selection::Node(models) => {
-            models.iter().map(|(_, name, selected)| size_of_val(name) + name.len() + fields(selected)).sum()
-        }
+        Selection::Object {
+            type_name,
+            fields: selected,
+        } => type_name.len() + fields(selected),
+        Selection::Node(models) => models
+            .iter()
+            .map(|(_, name, selected)| size_of_val(name) + name.len() + fields(selected))
+            .sum(),
     };
     size_of_val(field) + field.key.len() + field.name.len() + arguments + conditions + selection
 }
@@ -34,7 +47,9 @@ fn template(given: &Template) -> usize {
             Template::Constant(constant) => value(constant),
             Template::Variable(..) => size_of::<Template>(),
             Template::List(items) => items.iter().map(template).sum(),
-            Template::Object(_, fields) => fields.iter().map(|(_, field)| 24 + template(field)).sum(),
+            Template::Object(_, fields) => {
+                fields.iter().map(|(_, field)| 24 + template(field)).sum()
+            }
         }
 }
 

@@ -45,10 +45,19 @@ impl WrittenFilter {
             has_default: false,
             used_as_required: false,
         };
-        let mut literals = Literals { schema, variables: names.iter().map(declared).collect() };
-        let template =
-            literals.template(&TypeRef::Input(input), &literal).map_err(|reason| reason.to_string())?;
-        Ok(WrittenFilter { model, text: text.trim().to_owned(), template, variables: names })
+        let mut literals = Literals {
+            schema,
+            variables: names.iter().map(declared).collect(),
+        };
+        let template = literals
+            .template(&TypeRef::Input(input), &literal)
+            .map_err(|reason| reason.to_string())?;
+        Ok(WrittenFilter {
+            model,
+            text: text.trim().to_owned(),
+            template,
+            variables: names,
+        })
     }
 
     /// The names of the values that it needs.
@@ -69,7 +78,9 @@ impl WrittenFilter {
             None | Some(Json::Null) => Err(Unbound(format!("there is no value for ${name}"))),
             Some(value) => match variables::coerce(schema, ty, value) {
                 Ok(value) => Ok(Some(value)),
-                Err(reason) => Err(Unbound(format!("the value for ${name} does not fit: {reason}"))),
+                Err(reason) => Err(Unbound(format!(
+                    "the value for ${name} does not fit: {reason}"
+                ))),
             },
         };
         let bound = Variables::of(self.variables.iter().map(value).collect::<Result<_, _>>()?);
@@ -83,12 +94,19 @@ impl WrittenFilter {
 /// The one literal that the text holds.
 fn parse(text: &str) -> Result<Literal, String> {
     let query = format!("{{ rows(where: {text}\n) }}");
-    let limits = Limits { query_bytes: Some(64 * 1024), ..Limits::UNLIMITED };
+    let limits = Limits {
+        query_bytes: Some(64 * 1024),
+        ..Limits::UNLIMITED
+    };
     let (parsed, _) = document::parse(&query, &limits).map_err(|error| error.message)?;
     let operation = document::select(&parsed, None).map_err(|error| error.message)?;
     let stray = || "this is not one filter in braces, such as { name: \"…\" }".to_owned();
-    let [item] = operation.node.selection_set.node.items.as_slice() else { return Err(stray()) };
-    let Selection::Field(field) = &item.node else { return Err(stray()) };
+    let [item] = operation.node.selection_set.node.items.as_slice() else {
+        return Err(stray());
+    };
+    let Selection::Field(field) = &item.node else {
+        return Err(stray());
+    };
     match field.node.arguments.as_slice() {
         [(name, value)]
             if name.node == "where"
@@ -132,9 +150,9 @@ fn note_variables(
             }
         }
         (TypeRef::NonNull(inner), literal) => note_variables(schema, inner, literal, found),
-        (TypeRef::List(item), Literal::List(items)) => {
-            items.iter().try_for_each(|literal| note_variables(schema, item, literal, found))
-        }
+        (TypeRef::List(item), Literal::List(items)) => items
+            .iter()
+            .try_for_each(|literal| note_variables(schema, item, literal, found)),
         (TypeRef::List(item), single) => note_variables(schema, item, single, found),
         (TypeRef::Input(id), Literal::Object(fields)) => {
             let ty = schema.input(InputId(id.0));
@@ -161,7 +179,10 @@ mod tests {
                         type Order { id: ID! @id name: String! owner: User! @relation(link: INLINE) }";
 
     fn schema() -> Schema {
-        generate(&datamodel::parse("test", SHOP).unwrap(), SchemaOptions { execute_raw: false })
+        generate(
+            &datamodel::parse("test", SHOP).unwrap(),
+            SchemaOptions { execute_raw: false },
+        )
     }
 
     fn order(text: &str) -> Result<WrittenFilter, String> {
@@ -176,8 +197,14 @@ mod tests {
     fn variables_get_their_types_from_where_they_stand() {
         let filter = order("{ owner: { extUid: $sub }, id_in: $ids }").unwrap();
         assert_eq!(filter.variables().collect::<Vec<_>>(), ["sub", "ids"]);
-        assert!(filter.bind(&schema(), &values(json!({ "sub": "a", "ids": ["x"] }))).is_ok());
-        let wrong = filter.bind(&schema(), &values(json!({ "sub": ["a"], "ids": [] }))).unwrap_err();
+        assert!(
+            filter
+                .bind(&schema(), &values(json!({ "sub": "a", "ids": ["x"] })))
+                .is_ok()
+        );
+        let wrong = filter
+            .bind(&schema(), &values(json!({ "sub": ["a"], "ids": [] })))
+            .unwrap_err();
         assert!(wrong.0.contains("$sub"), "{wrong}");
     }
 

@@ -69,7 +69,11 @@ impl<'m> Builder<'m> {
             return *known;
         }
         let data = self.datamodel.enumeration(id);
-        let made = self.add_enum(data.name.clone(), data.values.clone(), EnumMeaning::Data(id));
+        let made = self.add_enum(
+            data.name.clone(),
+            data.values.clone(),
+            EnumMeaning::Data(id),
+        );
         self.data_enums.insert(id, made);
         made
     }
@@ -88,7 +92,11 @@ impl<'m> Builder<'m> {
                 meaning.push((field, descends));
             }
         }
-        let made = self.add_enum(format!("{}OrderByInput", of.name), values, EnumMeaning::OrderBy(meaning));
+        let made = self.add_enum(
+            format!("{}OrderByInput", of.name),
+            values,
+            EnumMeaning::OrderBy(meaning),
+        );
         self.order_bys.insert(model, made);
         made
     }
@@ -103,8 +111,17 @@ impl<'m> Builder<'m> {
         made
     }
 
-    pub fn add_enum(&mut self, name: String, values: Vec<String>, meaning: EnumMeaning) -> EnumTypeId {
-        self.enums.push(EnumType { name, values, meaning });
+    pub fn add_enum(
+        &mut self,
+        name: String,
+        values: Vec<String>,
+        meaning: EnumMeaning,
+    ) -> EnumTypeId {
+        self.enums.push(EnumType {
+            name,
+            values,
+            meaning,
+        });
         EnumTypeId(self.enums.len() - 1)
     }
 
@@ -178,9 +195,21 @@ pub(super) fn data(scalar: ScalarType) -> TypeRef {
 
 /// An argument or input field without a description.
 pub(super) fn plain(ty: TypeRef, meaning: InputMeaning) -> InputField {
-    InputField { description: None, ty, meaning }
+    InputField {
+        description: None,
+        ty,
+        meaning,
+    }
 }
 
-pub(super) fn described(description: &'static str, ty: TypeRef, meaning: InputMeaning) -> InputField {
-    InputField { description: Some(description), ty, meaning }
+pub(super) fn described(
+    description: &'static str,
+    ty: TypeRef,
+    meaning: InputMeaning,
+) -> InputField {
+    InputField {
+        description: Some(description),
+        ty,
+        meaning,
+    }
 }

@@ -25,16 +25,20 @@ pub fn generate(datamodel: &DataModel, options: SchemaOptions) -> Schema {
     let query = query(&mut builder, &models);
     let mutation = mutation(&mut builder, &models, options);
     let subscription = subscription(&mut builder, &models);
-    let roots =
-        [("Query", query), ("Mutation", mutation), ("Subscription", subscription)].map(|(name, fields)| {
-            builder.add_object(ObjectType {
-                name: name.to_owned(),
-                description: None,
-                implements_node: false,
-                model: None,
-                fields,
-            })
-        });
+    let roots = [
+        ("Query", query),
+        ("Mutation", mutation),
+        ("Subscription", subscription),
+    ]
+    .map(|(name, fields)| {
+        builder.add_object(ObjectType {
+            name: name.to_owned(),
+            description: None,
+            implements_node: false,
+            model: None,
+            fields,
+        })
+    });
     builder.fill_inputs();
     builder.finish(roots, models)
 }
@@ -45,26 +49,45 @@ fn query(builder: &mut Builder, models: &[ModelTypes]) -> OutputFields {
     for model in datamodel.model_ids() {
         let of = models[model.0];
         let rows = TypeRef::List(Box::new(TypeRef::Object(of.object))).required();
-        let list =
-            OutputField { args: objects::list_args(of), ..output(rows, OutputMeaning::FindMany(model)) };
+        let list = OutputField {
+            args: objects::list_args(of),
+            ..output(rows, OutputMeaning::FindMany(model))
+        };
         builder.add_root_field(&mut fields, list_name(datamodel, model), list);
     }
     for model in datamodel.model_ids() {
         let args = IndexMap::from([unique_arg(builder, model)]);
         let row = TypeRef::Object(models[model.0].object);
-        let single = OutputField { args, ..output(row, OutputMeaning::FindOne(model)) };
-        builder.add_root_field(&mut fields, uncapitalized(&datamodel.model(model).name), single);
+        let single = OutputField {
+            args,
+            ..output(row, OutputMeaning::FindOne(model))
+        };
+        builder.add_root_field(
+            &mut fields,
+            uncapitalized(&datamodel.model(model).name),
+            single,
+        );
     }
     let page_info = objects::page_info(builder);
     for model in datamodel.model_ids() {
         let of = models[model.0];
         let page = objects::connection(builder, datamodel.model(model), of.object, page_info);
         let ty = TypeRef::Object(page).required();
-        let connection =
-            OutputField { args: objects::list_args(of), ..output(ty, OutputMeaning::Connection(model)) };
-        builder.add_root_field(&mut fields, format!("{}Connection", list_name(datamodel, model)), connection);
+        let connection = OutputField {
+            args: objects::list_args(of),
+            ..output(ty, OutputMeaning::Connection(model))
+        };
+        builder.add_root_field(
+            &mut fields,
+            format!("{}Connection", list_name(datamodel, model)),
+            connection,
+        );
     }
-    let id = described("The ID of an object", data(ScalarType::Id).required(), InputMeaning::NodeId);
+    let id = described(
+        "The ID of an object",
+        data(ScalarType::Id).required(),
+        InputMeaning::NodeId,
+    );
     let node = OutputField {
         description: Some("Fetches an object given its ID"),
         args: IndexMap::from([("id".to_owned(), id)]),
@@ -85,38 +108,85 @@ fn mutation(builder: &mut Builder, models: &[ModelTypes], options: SchemaOptions
         if has_create(datamodel, model, None) {
             args.extend([create_arg(builder, "data", model, InputMeaning::Data)]);
         }
-        let create = OutputField { args, ..output(row(model).required(), OutputMeaning::Create(model)) };
-        builder.add_root_field(&mut fields, format!("create{}", capital(datamodel, model)), create);
+        let create = OutputField {
+            args,
+            ..output(row(model).required(), OutputMeaning::Create(model))
+        };
+        builder.add_root_field(
+            &mut fields,
+            format!("create{}", capital(datamodel, model)),
+            create,
+        );
     }
-    for model in datamodel.model_ids().filter(|m| has_update(datamodel, *m, None)) {
+    for model in datamodel
+        .model_ids()
+        .filter(|m| has_update(datamodel, *m, None))
+    {
         let data = update_arg(builder, "data", model, InputMeaning::Data);
         let args = IndexMap::from([data, unique_arg(builder, model)]);
-        let update = OutputField { args, ..output(row(model), OutputMeaning::Update(model)) };
-        builder.add_root_field(&mut fields, format!("update{}", capital(datamodel, model)), update);
+        let update = OutputField {
+            args,
+            ..output(row(model), OutputMeaning::Update(model))
+        };
+        builder.add_root_field(
+            &mut fields,
+            format!("update{}", capital(datamodel, model)),
+            update,
+        );
     }
     for model in datamodel.model_ids() {
         let args = IndexMap::from([unique_arg(builder, model)]);
-        let delete = OutputField { args, ..output(row(model), OutputMeaning::Delete(model)) };
-        builder.add_root_field(&mut fields, format!("delete{}", capital(datamodel, model)), delete);
+        let delete = OutputField {
+            args,
+            ..output(row(model), OutputMeaning::Delete(model))
+        };
+        builder.add_root_field(
+            &mut fields,
+            format!("delete{}", capital(datamodel, model)),
+            delete,
+        );
     }
-    let upsertable = |m: &ModelId| has_update(datamodel, *m, None) && has_create(datamodel, *m, None);
+    let upsertable =
+        |m: &ModelId| has_update(datamodel, *m, None) && has_create(datamodel, *m, None);
     for model in datamodel.model_ids().filter(upsertable) {
         let args = IndexMap::from([
             unique_arg(builder, model),
             create_arg(builder, "create", model, InputMeaning::Create),
             update_arg(builder, "update", model, InputMeaning::Update),
         ]);
-        let upsert = OutputField { args, ..output(row(model).required(), OutputMeaning::Upsert(model)) };
-        builder.add_root_field(&mut fields, format!("upsert{}", capital(datamodel, model)), upsert);
+        let upsert = OutputField {
+            args,
+            ..output(row(model).required(), OutputMeaning::Upsert(model))
+        };
+        builder.add_root_field(
+            &mut fields,
+            format!("upsert{}", capital(datamodel, model)),
+            upsert,
+        );
     }
     let batch = TypeRef::Object(objects::batch_payload(builder)).required();
     let filter = |model: ModelId| {
-        ("where".to_owned(), plain(TypeRef::Input(models[model.0].where_input), InputMeaning::Where))
+        (
+            "where".to_owned(),
+            plain(
+                TypeRef::Input(models[model.0].where_input),
+                InputMeaning::Where,
+            ),
+        )
     };
-    for model in datamodel.model_ids().filter(|m| has_update_many(datamodel, *m)) {
+    for model in datamodel
+        .model_ids()
+        .filter(|m| has_update_many(datamodel, *m))
+    {
         let data = TypeRef::Input(builder.input(InputKey::UpdateManyMutation(model))).required();
-        let args = IndexMap::from([("data".to_owned(), plain(data, InputMeaning::Data)), filter(model)]);
-        let update = OutputField { args, ..output(batch.clone(), OutputMeaning::UpdateMany(model)) };
+        let args = IndexMap::from([
+            ("data".to_owned(), plain(data, InputMeaning::Data)),
+            filter(model),
+        ]);
+        let update = OutputField {
+            args,
+            ..output(batch.clone(), OutputMeaning::UpdateMany(model))
+        };
         builder.add_root_field(
             &mut fields,
             format!("updateMany{}", capital_plural(datamodel, model)),
@@ -125,7 +195,10 @@ fn mutation(builder: &mut Builder, models: &[ModelTypes], options: SchemaOptions
     }
     for model in datamodel.model_ids() {
         let args = IndexMap::from([filter(model)]);
-        let delete = OutputField { args, ..output(batch.clone(), OutputMeaning::DeleteMany(model)) };
+        let delete = OutputField {
+            args,
+            ..output(batch.clone(), OutputMeaning::DeleteMany(model))
+        };
         builder.add_root_field(
             &mut fields,
             format!("deleteMany{}", capital_plural(datamodel, model)),
@@ -134,15 +207,23 @@ fn mutation(builder: &mut Builder, models: &[ModelTypes], options: SchemaOptions
     }
     if options.execute_raw {
         let values = vec!["default".to_owned()];
-        let database =
-            TypeRef::Enum(builder.add_enum("PrismaDatabase".to_owned(), values, EnumMeaning::Database));
+        let database = TypeRef::Enum(builder.add_enum(
+            "PrismaDatabase".to_owned(),
+            values,
+            EnumMeaning::Database,
+        ));
         let query = data(ScalarType::String).required();
         let args = IndexMap::from([
-            ("database".to_owned(), plain(database, InputMeaning::RawDatabase)),
+            (
+                "database".to_owned(),
+                plain(database, InputMeaning::RawDatabase),
+            ),
             ("query".to_owned(), plain(query, InputMeaning::RawQuery)),
         ]);
-        let raw =
-            OutputField { args, ..output(data(ScalarType::Json).required(), OutputMeaning::ExecuteRaw) };
+        let raw = OutputField {
+            args,
+            ..output(data(ScalarType::Json).required(), OutputMeaning::ExecuteRaw)
+        };
         builder.add_root_field(&mut fields, "executeRaw".to_owned(), raw);
     }
     fields
@@ -155,9 +236,15 @@ fn subscription(builder: &mut Builder, models: &[ModelTypes]) -> OutputFields {
         let filter = TypeRef::Input(builder.input(InputKey::SubscriptionWhere(model)));
         let args = IndexMap::from([("where".to_owned(), plain(filter, InputMeaning::Where))]);
         let payload = objects::subscription_payload(builder, model, models[model.0].object);
-        let subscribe =
-            OutputField { args, ..output(TypeRef::Object(payload), OutputMeaning::Subscribe(model)) };
-        builder.add_root_field(&mut fields, uncapitalized(&datamodel.model(model).name), subscribe);
+        let subscribe = OutputField {
+            args,
+            ..output(TypeRef::Object(payload), OutputMeaning::Subscribe(model))
+        };
+        builder.add_root_field(
+            &mut fields,
+            uncapitalized(&datamodel.model(model).name),
+            subscribe,
+        );
     }
     fields
 }
@@ -185,7 +272,11 @@ fn create_arg(
     model: ModelId,
     meaning: InputMeaning,
 ) -> (String, InputField) {
-    let ty = TypeRef::Input(builder.input(InputKey::Create { model, without: None })).required();
+    let ty = TypeRef::Input(builder.input(InputKey::Create {
+        model,
+        without: None,
+    }))
+    .required();
     (name.to_owned(), plain(ty, meaning))
 }
 

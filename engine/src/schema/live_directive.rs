@@ -12,13 +12,20 @@ const DESCRIPTION: &str =
     "Answers the query again whenever its answer changes, over websockets and event streams.";
 
 /// Puts the directive into every list of directives that a validated introspection has asked for.
-pub fn declare(document: &ExecutableDocument, operation_name: Option<&str>, response: &mut Response) {
+pub fn declare(
+    document: &ExecutableDocument,
+    operation_name: Option<&str>,
+    response: &mut Response,
+) {
     let mut operations = document.operations.iter();
-    let operation =
-        operations.find(|(name, _)| operation_name.is_none() || name.map(Name::as_str) == operation_name);
-    let (Some((_, operation)), Value::Object(root)) = (operation, &mut response.data) else { return };
+    let operation = operations
+        .find(|(name, _)| operation_name.is_none() || name.map(Name::as_str) == operation_name);
+    let (Some((_, operation)), Value::Object(root)) = (operation, &mut response.data) else {
+        return;
+    };
     for (key, schema) in fields(document, &[&operation.node.selection_set.node]) {
-        let Some(Value::Object(answer)) = root.get_mut(key).filter(|_| schema.name == "__schema") else {
+        let Some(Value::Object(answer)) = root.get_mut(key).filter(|_| schema.name == "__schema")
+        else {
             continue;
         };
         for (key, directives) in fields(document, &schema.selections) {
@@ -29,9 +36,10 @@ pub fn declare(document: &ExecutableDocument, operation_name: Option<&str>, resp
                 // Which of the fields are there, after `@skip` and `@include`, another one shows.
                 let asked = fields(document, &directives.selections);
                 let live = match list.first() {
-                    Some(Value::Object(other)) => {
-                        other.keys().map(|key| (key.clone(), value(asked.get(key.as_str())))).collect()
-                    }
+                    Some(Value::Object(other)) => other
+                        .keys()
+                        .map(|key| (key.clone(), value(asked.get(key.as_str()))))
+                        .collect(),
                     _ => continue,
                 };
                 list.push(Value::Object(live));
@@ -72,7 +80,10 @@ fn fields<'a>(
                     let field: &Field = &field.node;
                     let asked = found
                         .entry(field.response_key().node.as_str())
-                        .or_insert_with(|| Asked { name: field.name.node.as_str(), selections: Vec::new() });
+                        .or_insert_with(|| Asked {
+                            name: field.name.node.as_str(),
+                            selections: Vec::new(),
+                        });
                     asked.selections.push(&field.selection_set.node);
                 }
                 Selection::FragmentSpread(spread) => {

@@ -5,13 +5,17 @@ use super::plural::english_plural;
 /// Upper-cases the first letter only: `extUid` gives `ExtUid`.
 pub fn capitalized(name: &str) -> String {
     let mut chars = name.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
 }
 
 /// Lower-cases the first letter only, as the name of a model's single field: `AUser` gives `aUser`.
 pub fn uncapitalized(name: &str) -> String {
     let mut chars = name.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
 }
 
 /// A model's name in the plural; never the name itself, so that list and single fields differ:

@@ -10,15 +10,26 @@ use crate::datamodel::{Field, FieldKind, Model, ModelId, ScalarType};
 pub(super) type OutputFields = IndexMap<String, OutputField>;
 
 pub(super) fn output(ty: TypeRef, meaning: OutputMeaning) -> OutputField {
-    OutputField { description: None, args: IndexMap::new(), ty, meaning }
+    OutputField {
+        description: None,
+        args: IndexMap::new(),
+        ty,
+        meaning,
+    }
 }
 
 fn described(description: &'static str, ty: TypeRef, meaning: OutputMeaning) -> OutputField {
-    OutputField { description: Some(description), ..output(ty, meaning) }
+    OutputField {
+        description: Some(description),
+        ..output(ty, meaning)
+    }
 }
 
 fn named<const N: usize>(fields: [(&str, OutputField); N]) -> OutputFields {
-    fields.map(|(name, field)| (name.to_owned(), field)).into_iter().collect()
+    fields
+        .map(|(name, field)| (name.to_owned(), field))
+        .into_iter()
+        .collect()
 }
 
 /// `Node` asks for a field `id: ID!`.
@@ -56,15 +67,29 @@ pub(super) fn fill(builder: &mut Builder, models: &[ModelTypes], model: ModelId)
         let field = of.field(id);
         let made = match field.relation() {
             None => value(builder, field).map(|(ty, list)| {
-                output(ty, if list { OutputMeaning::ScalarList(id) } else { OutputMeaning::Column(id) })
+                output(
+                    ty,
+                    if list {
+                        OutputMeaning::ScalarList(id)
+                    } else {
+                        OutputMeaning::Column(id)
+                    },
+                )
             }),
             Some(relation) => {
                 let target = TypeRef::Object(models[relation.target.0].object);
                 Some(if field.list {
                     let args = list_args(models[relation.target.0]);
-                    OutputField { args, ..output(target.list(), OutputMeaning::ToMany(id)) }
+                    OutputField {
+                        args,
+                        ..output(target.list(), OutputMeaning::ToMany(id))
+                    }
                 } else {
-                    let ty = if field.required { target.required() } else { target };
+                    let ty = if field.required {
+                        target.required()
+                    } else {
+                        target
+                    };
                     output(ty, OutputMeaning::ToOne(id))
                 })
             }
@@ -103,7 +128,13 @@ pub(super) fn list_args(of: ModelTypes) -> IndexMap<String, InputField> {
 }
 
 fn object(name: String, description: Option<&'static str>, fields: OutputFields) -> ObjectType {
-    ObjectType { name, description, implements_node: false, model: None, fields }
+    ObjectType {
+        name,
+        description,
+        implements_node: false,
+        model: None,
+        fields,
+    }
 }
 
 pub(super) fn page_info(builder: &mut Builder) -> ObjectId {
@@ -157,7 +188,10 @@ pub(super) fn connection(
     row: ObjectId,
     page_info: ObjectId,
 ) -> ObjectId {
-    let aggregate = named([("count", output(data(ScalarType::Int).required(), OutputMeaning::Count))]);
+    let aggregate = named([(
+        "count",
+        output(data(ScalarType::Int).required(), OutputMeaning::Count),
+    )]);
     let aggregate = builder.add_object(object(format!("Aggregate{}", model.name), None, aggregate));
 
     let cursor = data(ScalarType::String).required();
@@ -170,10 +204,20 @@ pub(super) fn connection(
                 OutputMeaning::EdgeNode,
             ),
         ),
-        ("cursor", described("A cursor for use in pagination.", cursor, OutputMeaning::EdgeCursor)),
+        (
+            "cursor",
+            described(
+                "A cursor for use in pagination.",
+                cursor,
+                OutputMeaning::EdgeCursor,
+            ),
+        ),
     ]);
-    let edge =
-        builder.add_object(object(format!("{}Edge", model.name), Some("An edge in a connection."), edge));
+    let edge = builder.add_object(object(
+        format!("{}Edge", model.name),
+        Some("An edge in a connection."),
+        edge,
+    ));
 
     let edges = TypeRef::List(Box::new(TypeRef::Object(edge))).required();
     let fields = named([
@@ -185,11 +229,24 @@ pub(super) fn connection(
                 OutputMeaning::PageInfo,
             ),
         ),
-        ("edges", described("A list of edges.", edges, OutputMeaning::Edges)),
-        ("aggregate", output(TypeRef::Object(aggregate).required(), OutputMeaning::Aggregate)),
+        (
+            "edges",
+            described("A list of edges.", edges, OutputMeaning::Edges),
+        ),
+        (
+            "aggregate",
+            output(
+                TypeRef::Object(aggregate).required(),
+                OutputMeaning::Aggregate,
+            ),
+        ),
     ]);
     let description = Some("A connection to a list of items.");
-    builder.add_object(object(format!("{}Connection", model.name), description, fields))
+    builder.add_object(object(
+        format!("{}Connection", model.name),
+        description,
+        fields,
+    ))
 }
 
 pub(super) fn batch_payload(builder: &mut Builder) -> ObjectId {
@@ -198,29 +255,62 @@ pub(super) fn batch_payload(builder: &mut Builder) -> ObjectId {
         TypeRef::Scalar(Scalar::Long).required(),
         OutputMeaning::Count,
     );
-    builder.add_object(object("BatchPayload".to_owned(), None, named([("count", count)])))
+    builder.add_object(object(
+        "BatchPayload".to_owned(),
+        None,
+        named([("count", count)]),
+    ))
 }
 
 /// `XSubscriptionPayload`, with `XPreviousValues`.
-pub(super) fn subscription_payload(builder: &mut Builder, model: ModelId, row: ObjectId) -> ObjectId {
+pub(super) fn subscription_payload(
+    builder: &mut Builder,
+    model: ModelId,
+    row: ObjectId,
+) -> ObjectId {
     let of = builder.datamodel.model(model);
     let mut previous = OutputFields::new();
     for id in of.field_ids() {
         if let Some((ty, list)) = value(builder, of.field(id)) {
-            let meaning = if list { OutputMeaning::ScalarList(id) } else { OutputMeaning::Column(id) };
+            let meaning = if list {
+                OutputMeaning::ScalarList(id)
+            } else {
+                OutputMeaning::Column(id)
+            };
             previous.insert(of.field(id).name.clone(), output(ty, meaning));
         }
     }
-    let previous =
-        ObjectType { model: Some(model), ..object(format!("{}PreviousValues", of.name), None, previous) };
+    let previous = ObjectType {
+        model: Some(model),
+        ..object(format!("{}PreviousValues", of.name), None, previous)
+    };
     let previous = builder.add_object(previous);
 
     let mutation = TypeRef::Enum(builder.mutation_type()).required();
     let fields = named([
         ("mutation", output(mutation, OutputMeaning::EventMutation)),
-        ("node", output(TypeRef::Object(row), OutputMeaning::EventNode)),
-        ("updatedFields", output(data(ScalarType::String).list(), OutputMeaning::EventUpdatedFields)),
-        ("previousValues", output(TypeRef::Object(previous), OutputMeaning::EventPreviousValues)),
+        (
+            "node",
+            output(TypeRef::Object(row), OutputMeaning::EventNode),
+        ),
+        (
+            "updatedFields",
+            output(
+                data(ScalarType::String).list(),
+                OutputMeaning::EventUpdatedFields,
+            ),
+        ),
+        (
+            "previousValues",
+            output(
+                TypeRef::Object(previous),
+                OutputMeaning::EventPreviousValues,
+            ),
+        ),
     ]);
-    builder.add_object(object(format!("{}SubscriptionPayload", of.name), None, fields))
+    builder.add_object(object(
+        format!("{}SubscriptionPayload", of.name),
+        None,
+        fields,
+    ))
 }

@@ -225,7 +225,12 @@ const ENDINGS: &[Rule] = &[
 pub fn english_plural(word: &str) -> String {
     let lower = word.to_ascii_lowercase();
     let ends_in = |list: &[&str]| list.iter().any(|ending| lower.ends_with(ending));
-    let first_of = |rules: &[Rule]| rules.iter().find(|(ending, ..)| lower.ends_with(ending)).copied();
+    let first_of = |rules: &[Rule]| {
+        rules
+            .iter()
+            .find(|(ending, ..)| lower.ends_with(ending))
+            .copied()
+    };
 
     if ends_in(UNCHANGED) {
         return word.to_owned();
@@ -233,7 +238,12 @@ pub fn english_plural(word: &str) -> String {
     let (cut, ending) = first_of(IRREGULAR)
         .or_else(|| first_of(SUFFIXES))
         .map(|(_, cut, ending)| (cut, ending))
-        .or_else(|| CLASSICAL.iter().find(|(list, ..)| ends_in(list)).map(|(_, cut, ending)| (*cut, *ending)))
+        .or_else(|| {
+            CLASSICAL
+                .iter()
+                .find(|(list, ..)| ends_in(list))
+                .map(|(_, cut, ending)| (*cut, *ending))
+        })
         .or_else(|| ends_in(O_OS).then_some((0, "s")))
         .or_else(|| first_of(ENDINGS).map(|(_, cut, ending)| (cut, ending)))
         .unwrap_or((0, "s"));
@@ -294,7 +304,14 @@ mod tests {
 
     #[test]
     fn names_without_a_plural_of_their_own_stay() {
-        for name in ["News", "Homework", "Scissors", "Fish", "Sheep", "TimeSeries"] {
+        for name in [
+            "News",
+            "Homework",
+            "Scissors",
+            "Fish",
+            "Sheep",
+            "TimeSeries",
+        ] {
             assert_eq!(english_plural(name), name);
         }
     }

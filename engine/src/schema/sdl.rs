@@ -13,10 +13,30 @@ const LONG_DESCRIPTION: usize = 70;
 /// The schema definition of everything in `schema`, ending in a line break.
 pub fn sdl(schema: &Schema) -> String {
     let mut types: Vec<(&str, String)> = Vec::new();
-    types.extend(schema.objects.iter().map(|of| (of.name.as_str(), object(schema, of))));
-    types.extend(schema.inputs.iter().map(|of| (of.name.as_str(), input(schema, of))));
-    types.extend(schema.enums.iter().map(|of| (of.name.as_str(), enumeration(of))));
-    types.extend(schema.declared_scalars().into_iter().map(|of| (of.name(), scalar(of))));
+    types.extend(
+        schema
+            .objects
+            .iter()
+            .map(|of| (of.name.as_str(), object(schema, of))),
+    );
+    types.extend(
+        schema
+            .inputs
+            .iter()
+            .map(|of| (of.name.as_str(), input(schema, of))),
+    );
+    types.extend(
+        schema
+            .enums
+            .iter()
+            .map(|of| (of.name.as_str(), enumeration(of))),
+    );
+    types.extend(
+        schema
+            .declared_scalars()
+            .into_iter()
+            .map(|of| (of.name(), scalar(of))),
+    );
     types.push((NODE, node()));
     // A type without fields (a root of a datamodel without models) has no definition.
     types.retain(|(_, text)| !text.is_empty());
@@ -26,32 +46,55 @@ pub fn sdl(schema: &Schema) -> String {
 }
 
 fn object(schema: &Schema, of: &ObjectType) -> String {
-    let implements = if of.implements_node { format!(" implements {NODE}") } else { String::new() };
+    let implements = if of.implements_node {
+        format!(" implements {NODE}")
+    } else {
+        String::new()
+    };
     let fields = of.fields.iter().map(|(name, field)| {
         let args = arguments(schema, &field.args);
-        (field.description, format!("{name}{args}: {}", schema.type_text(&field.ty)))
+        (
+            field.description,
+            format!("{name}{args}: {}", schema.type_text(&field.ty)),
+        )
     });
-    block(of.description, format!("type {}{implements}", of.name), fields)
+    block(
+        of.description,
+        format!("type {}{implements}", of.name),
+        fields,
+    )
 }
 
 fn node() -> String {
     let [description, id] = NODE_DESCRIPTIONS;
-    block(Some(description), format!("interface {NODE}"), [(Some(id), "id: ID!".to_owned())])
+    block(
+        Some(description),
+        format!("interface {NODE}"),
+        [(Some(id), "id: ID!".to_owned())],
+    )
 }
 
 fn input(schema: &Schema, of: &InputType) -> String {
-    let fields = of.fields.iter().map(|(name, field)| (field.description, input_value(schema, name, field)));
+    let fields = of
+        .fields
+        .iter()
+        .map(|(name, field)| (field.description, input_value(schema, name, field)));
     block(None, format!("input {}", of.name), fields)
 }
 
 fn enumeration(of: &EnumType) -> String {
-    block(None, format!("enum {}", of.name), of.values.iter().map(|value| (None, value.clone())))
+    block(
+        None,
+        format!("enum {}", of.name),
+        of.values.iter().map(|value| (None, value.clone())),
+    )
 }
 
 fn scalar(of: Scalar) -> String {
     format!(
         "{}scalar {}\n",
-        of.description().map_or_else(String::new, |text| description(text, "")),
+        of.description()
+            .map_or_else(String::new, |text| description(text, "")),
         of.name()
     )
 }
@@ -65,7 +108,10 @@ fn arguments(schema: &Schema, args: &IndexMap<String, InputField>) -> String {
         return String::new();
     }
     if args.values().all(|arg| arg.description.is_none()) {
-        let args: Vec<String> = args.iter().map(|(name, arg)| input_value(schema, name, arg)).collect();
+        let args: Vec<String> = args
+            .iter()
+            .map(|(name, arg)| input_value(schema, name, arg))
+            .collect();
         return format!("({})", args.join(", "));
     }
     let mut text = "(\n".to_owned();
@@ -93,7 +139,10 @@ fn block(
     if body.is_empty() {
         return body;
     }
-    format!("{}{head} {{\n{body}}}\n", about.map_or_else(String::new, |text| description(text, "")))
+    format!(
+        "{}{head} {{\n{body}}}\n",
+        about.map_or_else(String::new, |text| description(text, ""))
+    )
 }
 
 fn description(text: &str, indent: &str) -> String {

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use async_graphql::async_trait::async_trait;
 use async_graphql::dynamic::{
-    self, Enum, Field, FieldFuture, FieldValue, InputObject, InputValue, Interface, InterfaceField, Object,
-    Subscription, SubscriptionField, SubscriptionFieldFuture,
+    self, Enum, Field, FieldFuture, FieldValue, InputObject, InputValue, Interface, InterfaceField,
+    Object, Subscription, SubscriptionField, SubscriptionFieldFuture,
 };
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
 use async_graphql::futures_util::stream::empty;
@@ -68,10 +68,18 @@ impl Served {
             builder = builder.register(Enum::new(&of.name).items(&of.values));
         }
         for of in &schema.inputs {
-            let fields = of.fields.iter().map(|(name, field)| input_value(schema, name, field));
+            let fields = of
+                .fields
+                .iter()
+                .map(|(name, field)| input_value(schema, name, field));
             builder = builder.register(fields.fold(InputObject::new(&of.name), InputObject::field));
         }
-        for (id, of) in schema.objects.iter().enumerate().filter(|(_, of)| !of.fields.is_empty()) {
+        for (id, of) in schema
+            .objects
+            .iter()
+            .enumerate()
+            .filter(|(_, of)| !of.fields.is_empty())
+        {
             builder = if id == schema.subscription.0 {
                 builder.register(subscription_type(schema, of))
             } else {
@@ -79,9 +87,12 @@ impl Served {
             };
         }
         let [node, id] = NODE_DESCRIPTIONS;
-        let id = InterfaceField::new("id", dynamic::TypeRef::named_nn(dynamic::TypeRef::ID)).description(id);
+        let id = InterfaceField::new("id", dynamic::TypeRef::named_nn(dynamic::TypeRef::ID))
+            .description(id);
         builder = builder.register(Interface::new(NODE).description(node).field(id));
-        let schema = builder.finish().map_err(|error| CannotServe::Invalid(error.0))?;
+        let schema = builder
+            .finish()
+            .map_err(|error| CannotServe::Invalid(error.0))?;
         Ok(Served { schema })
     }
 
@@ -98,9 +109,13 @@ impl Served {
         operation_name: Option<&str>,
     ) -> Result<(), Vec<ApiError>> {
         let request = request(document.clone(), operation_name).data(OnlyValidate);
-        let errors =
-            run(self.schema.execute(request)).map_or_else(|error| vec![error], |answer| answer.errors);
-        if errors.is_empty() { Ok(()) } else { Err(errors.into_iter().map(api_error).collect()) }
+        let errors = run(self.schema.execute(request))
+            .map_or_else(|error| vec![error], |answer| answer.errors);
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors.into_iter().map(api_error).collect())
+        }
     }
 
     /// Answers `__schema`, `__type` and `__typename` at the root of a validated query or mutation; the
@@ -112,9 +127,11 @@ impl Served {
         variables: Variables,
     ) -> Response {
         let asked = document.clone();
-        let request = request(document, operation_name).variables(variables).only_introspection();
-        let mut response =
-            run(self.schema.execute(request)).unwrap_or_else(|error| Response::from_errors(vec![error]));
+        let request = request(document, operation_name)
+            .variables(variables)
+            .only_introspection();
+        let mut response = run(self.schema.execute(request))
+            .unwrap_or_else(|error| Response::from_errors(vec![error]));
         declare(&asked, operation_name, &mut response);
         response
     }
@@ -145,7 +162,9 @@ fn object_type(schema: &Schema, of: &types::ObjectType) -> Object {
     }
     for (name, field) in &of.fields {
         // Never called: introspection does not descend into data fields, and nothing else is executed.
-        let mut made = Field::new(name, type_ref(schema, &field.ty), |_| FieldFuture::from_value(None));
+        let mut made = Field::new(name, type_ref(schema, &field.ty), |_| {
+            FieldFuture::from_value(None)
+        });
         if let Some(text) = field.description {
             made = made.description(text);
         }
@@ -192,7 +211,10 @@ fn type_ref(schema: &Schema, ty: &TypeRef) -> dynamic::TypeRef {
 }
 
 fn api_error(error: ServerError) -> ApiError {
-    let positions = error.locations.iter().map(|pos| Position { line: pos.line, column: pos.column });
+    let positions = error.locations.iter().map(|pos| Position {
+        line: pos.line,
+        column: pos.column,
+    });
     let path = error.path.into_iter().map(|segment| match segment {
         async_graphql::PathSegment::Field(name) => PathSegment::Key(name),
         async_graphql::PathSegment::Index(index) => PathSegment::Index(index),

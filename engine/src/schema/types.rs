@@ -292,7 +292,10 @@ impl Schema {
 
     /// The scalars that the schema uses and must declare.
     pub fn declared_scalars(&self) -> Vec<Scalar> {
-        let outputs = self.objects.iter().flat_map(|object| object.fields.values());
+        let outputs = self
+            .objects
+            .iter()
+            .flat_map(|object| object.fields.values());
         let args = outputs.clone().flat_map(|field| field.args.values());
         let inputs = self.inputs.iter().flat_map(|input| input.fields.values());
         let used: HashSet<Scalar> = (outputs.map(|field| &field.ty))
@@ -302,7 +305,10 @@ impl Schema {
                 _ => None,
             })
             .collect();
-        Scalar::ALL.into_iter().filter(|scalar| !scalar.is_built_in() && used.contains(scalar)).collect()
+        Scalar::ALL
+            .into_iter()
+            .filter(|scalar| !scalar.is_built_in() && used.contains(scalar))
+            .collect()
     }
 
     /// The object type that shows a model's rows.

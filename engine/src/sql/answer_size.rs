@@ -35,7 +35,10 @@ pub struct AnswerLimit {
 impl AnswerLimit {
     pub fn new(bytes: i64, page_size: Option<i64>) -> Self {
         let page = page_size.unwrap_or(ASSUMED_PAGE).max(1);
-        AnswerLimit { bytes, small_row: (bytes / SMALL_PART / page).max(LEAST_SMALL_ROW) }
+        AnswerLimit {
+            bytes,
+            small_row: (bytes / SMALL_PART / page).max(LEAST_SMALL_ROW),
+        }
     }
 }
 
@@ -58,7 +61,12 @@ struct Part {
 impl Sql {
     /// Writes ` filter (…)` behind the aggregate that makes a list of the shape's rows, which are `alias`: takes in a
     /// row if the answer stays within its limit with it, fails if not.
-    pub(super) fn filter_rows(&mut self, physical: &Physical, shape: &Shape<'_>, alias: &str) -> &mut Self {
+    pub(super) fn filter_rows(
+        &mut self,
+        physical: &Physical,
+        shape: &Shape<'_>,
+        alias: &str,
+    ) -> &mut Self {
         let parts = parts_of(physical, shape, Measured::Json);
         self.filter(&parts, alias)
     }
@@ -75,30 +83,57 @@ impl Sql {
     }
 
     fn filter(&mut self, parts: &[Part], alias: &str) -> &mut Self {
-        let Some(AnswerLimit { bytes, small_row }) = self.answer else { return self };
+        let Some(AnswerLimit { bytes, small_row }) = self.answer else {
+            return self;
+        };
         if known(parts).is_some_and(|bytes| bytes < small_row) {
             return self;
         }
-        let (above, counted) = (bytes.saturating_add(1), format!("'gom.answer_{}'", self.lists));
-        self.push(" filter (where case when ").bytes_of(parts, alias).push(" < ").page_size(small_row);
+        let (above, counted) = (
+            bytes.saturating_add(1),
+            format!("'gom.answer_{}'", self.lists),
+        );
+        self.push(" filter (where case when ")
+            .bytes_of(parts, alias)
+            .push(" < ")
+            .page_size(small_row);
         // Equal bounds are what `width_bucket` refuses.
-        self.push(" then true else width_bucket(0, least(set_config(").push(&counted);
-        self.push(", (coalesce(nullif(current_setting(").push(&counted).push(", true), ''), '0')::bigint + ");
-        self.bytes_of(parts, alias).push(")::text, true)::bigint, ").page_size(above);
-        self.push(")::float8, ").page_size(above).push(", 1) >= 0 end)")
+        self.push(" then true else width_bucket(0, least(set_config(")
+            .push(&counted);
+        self.push(", (coalesce(nullif(current_setting(")
+            .push(&counted)
+            .push(", true), ''), '0')::bigint + ");
+        self.bytes_of(parts, alias)
+            .push(")::text, true)::bigint, ")
+            .page_size(above);
+        self.push(")::float8, ")
+            .page_size(above)
+            .push(", 1) >= 0 end)")
     }
 
     /// Begins the JSON of a single row: it fails if the row's own texts are too large. What is made of other rows
     /// is counted where it is made. [`Sql::end_row`] ends it.
-    pub(super) fn begin_row(&mut self, physical: &Physical, shape: &Shape<'_>, alias: &str) -> bool {
-        let Some(AnswerLimit { bytes, .. }) = self.answer else { return false };
+    pub(super) fn begin_row(
+        &mut self,
+        physical: &Physical,
+        shape: &Shape<'_>,
+        alias: &str,
+    ) -> bool {
+        let Some(AnswerLimit { bytes, .. }) = self.answer else {
+            return false;
+        };
         let parts = parts_of(physical, shape, Measured::Known(0));
         if known(&parts).is_some() {
             return false;
         }
         let above = bytes.saturating_add(1);
-        self.push("case when width_bucket(0, least(").bytes_of(&parts, alias).push(", ").page_size(above);
-        self.push(")::float8, ").page_size(above).push(", 1) >= 0 then ");
+        self.push("case when width_bucket(0, least(")
+            .bytes_of(&parts, alias)
+            .push(", ")
+            .page_size(above);
+        self.push(")::float8, ")
+            .page_size(above)
+            .push(", 1) >= 0 then ");
         true
     }
 
@@ -116,7 +151,11 @@ impl Sql {
                 Measured::Json => "pg_column_size",
                 Measured::Known(_) => continue,
             };
-            self.push(" + coalesce(").push(function).push("(").column(alias, &part.column).push("), 0)");
+            self.push(" + coalesce(")
+                .push(function)
+                .push("(")
+                .column(alias, &part.column)
+                .push("), 0)");
         }
         self.push(")")
     }
@@ -124,14 +163,20 @@ impl Sql {
 
 impl Part {
     fn known(&self) -> i64 {
-        let value = if let Measured::Known(bytes) = self.measured { bytes } else { 0 };
+        let value = if let Measured::Known(bytes) = self.measured {
+            bytes
+        } else {
+            0
+        };
         value + PUNCTUATION + i64::try_from(self.name).unwrap_or(i64::from(u16::MAX))
     }
 }
 
 /// The bytes of a row, if they are known beforehand.
 fn known(parts: &[Part]) -> Option<i64> {
-    let measured = parts.iter().any(|part| !matches!(part.measured, Measured::Known(_)));
+    let measured = parts
+        .iter()
+        .any(|part| !matches!(part.measured, Measured::Known(_)));
     (!measured).then(|| parts.iter().map(Part::known).sum())
 }
 
@@ -151,7 +196,11 @@ fn parts_of(physical: &Physical, shape: &Shape<'_>, made: Measured) -> Vec<Part>
             Entry::Typename(_) | Entry::Hidden => Measured::Known(PLAIN),
             Entry::ScalarList(_) | Entry::ToOne(..) | Entry::ToMany(..) => made,
         };
-        Part { column: key_column(&keys, i), name: key.len(), measured }
+        Part {
+            column: key_column(&keys, i),
+            name: key.len(),
+            measured,
+        }
     };
     shape.entries.iter().enumerate().map(part).collect()
 }

@@ -48,7 +48,9 @@ pub enum AggregateField<'a> {
 
 impl Page<'_> {
     fn shows_edges(&self) -> bool {
-        self.fields.iter().any(|(_, field)| matches!(field, PageField::Edges(_)))
+        self.fields
+            .iter()
+            .any(|(_, field)| matches!(field, PageField::Edges(_)))
     }
 
     fn asks(&self, wanted: impl Fn(&PageInfoField<'_>) -> bool) -> bool {
@@ -89,12 +91,17 @@ pub fn connection(physical: &Physical, model: ModelId, rows: &Rows, page: &Page<
             sql.push(&base).push(".*");
         }
         sql.push(" from ");
-        sql.rows(physical, model, &fetched, &base, None).push(") ").push(&inner).push(") ");
+        sql.rows(physical, model, &fetched, &base, None)
+            .push(") ")
+            .push(&inner)
+            .push(") ");
     }
     let object = sql.alias();
     let backwards = rows.last.is_some();
     let keys: Vec<&str> = page.fields.iter().map(|(key, _)| *key).collect();
-    sql.push("select ").object_of(&keys, &object).push("::text from (select ");
+    sql.push("select ")
+        .object_of(&keys, &object)
+        .push("::text from (select ");
     for (i, (key, field)) in page.fields.iter().enumerate() {
         sql.push(if i > 0 { ", " } else { "" });
         match field {
@@ -115,7 +122,9 @@ pub fn batch_payload(count: Param, fields: &[(&str, AggregateField<'_>)]) -> Sta
     let keys: Vec<&str> = fields.iter().map(|(key, _)| *key).collect();
     let number = sql.add_param(count);
     let object = sql.alias();
-    sql.push("select ").object_of(&keys, &object).push("::text from (select ");
+    sql.push("select ")
+        .object_of(&keys, &object)
+        .push("::text from (select ");
     for (i, (key, field)) in fields.iter().enumerate() {
         sql.push(if i > 0 { ", " } else { "" });
         match field {
@@ -125,7 +134,10 @@ pub fn batch_payload(count: Param, fields: &[(&str, AggregateField<'_>)]) -> Sta
         sql.key(&keys, i, key);
     }
     // The parameter is used in any case, so that its type is known.
-    sql.push(" where ").placeholder(number).push("::bigint is not null) ").push(&object);
+    sql.push(" where ")
+        .placeholder(number)
+        .push("::bigint is not null) ")
+        .push(&object);
     sql.finish()
 }
 
@@ -139,8 +151,14 @@ impl Sql {
     ) -> &mut Self {
         let keys: Vec<&str> = infos.iter().map(|(key, _)| *key).collect();
         let object = self.alias();
-        let (first, last) = if rows.last.is_some() { ("desc", "asc") } else { ("asc", "desc") };
-        self.push("(select ").object_of(&keys, &object).push(" from (select ");
+        let (first, last) = if rows.last.is_some() {
+            ("desc", "asc")
+        } else {
+            ("asc", "desc")
+        };
+        self.push("(select ")
+            .object_of(&keys, &object)
+            .push(" from (select ");
         for (i, (key, info)) in infos.iter().enumerate() {
             self.push(if i > 0 { ", " } else { "" });
             match info {
@@ -157,14 +175,20 @@ impl Sql {
 
     fn has_more(&mut self, limit: Option<i64>) -> &mut Self {
         match limit {
-            Some(n) => self.push("(select count(*) > ").page_size(n).push(" from page)"),
+            Some(n) => self
+                .push("(select count(*) > ")
+                .page_size(n)
+                .push(" from page)"),
             None => self.push("false"),
         }
     }
 
     fn edge_cursor(&mut self, id: &str, size: Option<i64>, direction: &str) -> &mut Self {
         self.push("(select page.").push(id).push("::text from page");
-        self.within(size).push(" order by page.\"~i\" ").push(direction).push(" limit 1)")
+        self.within(size)
+            .push(" order by page.\"~i\" ")
+            .push(direction)
+            .push(" limit 1)")
     }
 
     /// Leaves out the row that was fetched only to see whether there are more.
@@ -189,11 +213,16 @@ impl Sql {
         let cap = cap.filter(|_| size.is_none());
         self.push("(select ");
         if let Some(cap) = cap {
-            self.push("case when count(*) > ").page_size(cap).push(" then '").push(TOO_MANY);
+            self.push("case when count(*) > ")
+                .page_size(cap)
+                .push(" then '")
+                .push(TOO_MANY);
             self.push("'::json else ");
         }
         self.lists += 1;
-        self.push("coalesce(json_agg(").object_of(&keys, &object).push(")");
+        self.push("coalesce(json_agg(")
+            .object_of(&keys, &object)
+            .push(")");
         self.filter_edges(&keys, &object).push(", '[]'::json)");
         if cap.is_some() {
             self.push(" end");
@@ -206,15 +235,24 @@ impl Sql {
                 EdgeField::Cursor => self.push("page.").push(physical.id(model)).push("::text"),
                 EdgeField::Node(shape) => {
                     let node = self.alias();
-                    self.push("(select ").object(physical, shape, &node).push(" from (select ");
-                    self.entries(physical, "page", shape).push(") ").push(&node).push(")")
+                    self.push("(select ")
+                        .object(physical, shape, &node)
+                        .push(" from (select ");
+                    self.entries(physical, "page", shape)
+                        .push(") ")
+                        .push(&node)
+                        .push(")")
                 }
             };
             self.key(&keys, i, key);
         }
         self.lists -= 1;
-        self.push(" from page").within(size).push(" order by page.\"~i\"");
-        self.push(if backwards { " desc) " } else { ") " }).push(&object).push(")")
+        self.push(" from page")
+            .within(size)
+            .push(" order by page.\"~i\"");
+        self.push(if backwards { " desc) " } else { ") " })
+            .push(&object)
+            .push(")")
     }
 
     /// Counts the page, or the set where there is no page of it.
@@ -226,14 +264,19 @@ impl Sql {
     ) -> &mut Self {
         let keys: Vec<&str> = fields.iter().map(|(key, _)| *key).collect();
         let object = self.alias();
-        self.push("(select ").object_of(&keys, &object).push(" from (select ");
+        self.push("(select ")
+            .object_of(&keys, &object)
+            .push(" from (select ");
         for (i, (key, field)) in fields.iter().enumerate() {
             self.push(if i > 0 { ", " } else { "" });
             match field {
                 AggregateField::Typename(name) => self.typename(name),
                 AggregateField::Count => match set {
                     Some((physical, model, rows)) => self.count_of_set(physical, model, rows),
-                    None => self.push("(select count(*) from page").within(size).push(")"),
+                    None => self
+                        .push("(select count(*) from page")
+                        .within(size)
+                        .push(")"),
                 },
             };
             self.key(&keys, i, key);
@@ -244,10 +287,16 @@ impl Sql {
     fn count_of_set(&mut self, physical: &Physical, model: ModelId, rows: &Rows) -> &mut Self {
         let row = self.alias();
         let skip = rows.skip.filter(|skip| *skip > 0);
-        self.push(if skip.is_some() { "(select greatest(count(*) - " } else { "(select count(*)" });
+        self.push(if skip.is_some() {
+            "(select greatest(count(*) - "
+        } else {
+            "(select count(*)"
+        });
         if let Some(skip) = skip {
             self.bind(skip.to_string()).push("::bigint, 0)");
         }
-        self.push(" from ").unordered(physical, model, rows, &row, None).push(")")
+        self.push(" from ")
+            .unordered(physical, model, rows, &row, None)
+            .push(")")
     }
 }

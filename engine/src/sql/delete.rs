@@ -47,8 +47,15 @@ pub fn doomed_others(
     let mut sql = doomed_rows(physical, root, ids, cascades);
     sql.push("select 1 from doomed full join (");
     for (i, (model, ids)) in going.iter().enumerate() {
-        sql.push(if i > 0 { " union all select " } else { "select " }).push(&model.0.to_string());
-        sql.push(" as model, unnest(").bind(Param::Register(*ids)).push("::text[]) as id");
+        sql.push(if i > 0 {
+            " union all select "
+        } else {
+            "select "
+        })
+        .push(&model.0.to_string());
+        sql.push(" as model, unnest(")
+            .bind(Param::Register(*ids))
+            .push("::text[]) as id");
     }
     sql.push(") going on going.model = doomed.model and going.id = doomed.id");
     sql.push(" where going.id is null or doomed.id is null limit 1");
@@ -61,16 +68,29 @@ fn doomed_rows(physical: &Physical, root: ModelId, ids: &Param, cascades: &[Casc
     sql.push("with recursive doomed(model, id) as (select ")
         .push(&root.0.to_string())
         .push(", root.id::text from ");
-    sql.push("unnest(").bind(ids.clone()).push("::").push(physical.id_type(root)).push("[]) root(id)");
+    sql.push("unnest(")
+        .bind(ids.clone())
+        .push("::")
+        .push(physical.id_type(root))
+        .push("[]) root(id)");
     sql.push(" union select partner.model, partner.id from doomed cross join lateral (");
     for (i, cascade) in cascades.iter().enumerate() {
         let relation = physical.model.relation(cascade.relation);
-        let (from, to) = (relation.end(cascade.side).model, relation.end(cascade.side.other()).model);
-        sql.push(if i > 0 { " union all select " } else { "select " });
+        let (from, to) = (
+            relation.end(cascade.side).model,
+            relation.end(cascade.side.other()).model,
+        );
+        sql.push(if i > 0 {
+            " union all select "
+        } else {
+            "select "
+        });
         sql.push(&to.0.to_string()).push(" as model, ");
         // The ids of all models are text here; the guard comes before the cast back.
         let id = |sql: &mut Sql| {
-            sql.push("(case when doomed.model = ").push(&from.0.to_string()).push(" then doomed.id end)::");
+            sql.push("(case when doomed.model = ")
+                .push(&from.0.to_string())
+                .push(" then doomed.id end)::");
             sql.push(physical.id_type(from));
         };
         let row = sql.alias();
@@ -81,17 +101,34 @@ fn doomed_rows(physical: &Physical, root: ModelId, ids: &Param, cascades: &[Casc
                     .push(physical.table(from))
                     .push(" ")
                     .push(&row);
-                sql.push(" where ").column(&row, physical.id(from)).push(" = ");
+                sql.push(" where ")
+                    .column(&row, physical.id(from))
+                    .push(" = ");
                 id(&mut sql);
                 sql.push(" and ").column(&row, column).push(" is not null");
             }
             LinkAt::Partner(column) => {
-                sql.column(&row, physical.id(to)).push("::text as id from ").push(physical.table(to));
-                sql.push(" ").push(&row).push(" where ").column(&row, column).push(" = ");
+                sql.column(&row, physical.id(to))
+                    .push("::text as id from ")
+                    .push(physical.table(to));
+                sql.push(" ")
+                    .push(&row)
+                    .push(" where ")
+                    .column(&row, column)
+                    .push(" = ");
                 id(&mut sql);
             }
-            LinkAt::Table { table, own, partner, .. } => {
-                sql.column(&row, partner).push("::text as id from ").push(table).push(" ").push(&row);
+            LinkAt::Table {
+                table,
+                own,
+                partner,
+                ..
+            } => {
+                sql.column(&row, partner)
+                    .push("::text as id from ")
+                    .push(table)
+                    .push(" ")
+                    .push(&row);
                 sql.push(" where ").column(&row, own).push(" = ");
                 id(&mut sql);
             }
@@ -105,7 +142,11 @@ fn doomed_rows(physical: &Physical, root: ModelId, ids: &Param, cascades: &[Casc
 pub fn is_going(physical: &Physical, model: ModelId, id: &Param, going: &Param) -> Statement {
     let mut sql = Sql::new();
     let id_type = physical.id_type(model);
-    sql.push("select 1 where ").bind(id.clone()).push("::").push(id_type).push(" = any(");
+    sql.push("select 1 where ")
+        .bind(id.clone())
+        .push("::")
+        .push(id_type)
+        .push(" = any(");
     sql.bind(going.clone()).push("::").push(id_type).push("[])");
     sql.finish()
 }
@@ -125,8 +166,15 @@ pub fn required_by(
     let row = sql.alias();
     let staying = match physical.link_at(relation, side) {
         LinkAt::Own(column) => {
-            sql.push("select 1 from ").push(physical.table(model)).push(" ").push(&row).push(" where ");
-            sql.column(&row, physical.id(model)).push(" = any(").bind(going.clone()).push(") and ");
+            sql.push("select 1 from ")
+                .push(physical.table(model))
+                .push(" ")
+                .push(&row)
+                .push(" where ");
+            sql.column(&row, physical.id(model))
+                .push(" = any(")
+                .bind(going.clone())
+                .push(") and ");
             sql.column(&row, column).push(" is not null");
             column
         }
@@ -136,12 +184,27 @@ pub fn required_by(
                 .push(" ")
                 .push(&row)
                 .push(" where ");
-            sql.column(&row, column).push(" = any(").bind(going.clone()).push(")");
+            sql.column(&row, column)
+                .push(" = any(")
+                .bind(going.clone())
+                .push(")");
             physical.id(partner_model)
         }
-        LinkAt::Table { table, own, partner, .. } => {
-            sql.push("select 1 from ").push(table).push(" ").push(&row).push(" where ");
-            sql.column(&row, own).push(" = any(").bind(going.clone()).push(")");
+        LinkAt::Table {
+            table,
+            own,
+            partner,
+            ..
+        } => {
+            sql.push("select 1 from ")
+                .push(table)
+                .push(" ")
+                .push(&row)
+                .push(" where ");
+            sql.column(&row, own)
+                .push(" = any(")
+                .bind(going.clone())
+                .push(")");
             partner
         }
     };
@@ -149,7 +212,11 @@ pub fn required_by(
         // A null array (no partner goes) excludes nothing. As a sub-select, because PostgreSQL hashes it, also in a plan for
         // all values, as long as it expects the ids to fit into `work_mem`; an array that is a parameter is searched from its
         // beginning for each row by such a plan.
-        sql.push(" and ").column(&row, staying).push(" not in (select unnest(").bind(ids.clone()).push("::");
+        sql.push(" and ")
+            .column(&row, staying)
+            .push(" not in (select unnest(")
+            .bind(ids.clone())
+            .push("::");
         sql.push(physical.id_type(partner_model)).push("[]))");
     }
     sql.push(" limit 1");
@@ -161,9 +228,19 @@ pub fn lock_rows(physical: &Physical, model: ModelId, ids: &Param) -> Statement 
     let mut sql = Sql::new();
     let (row, found) = (sql.alias(), sql.alias());
     let id = physical.id(model);
-    sql.push("select count(*)::text from (select from ").push(physical.table(model)).push(" ").push(&row);
-    sql.push(" where ").column(&row, id).push(" = any(").bind(ids.clone()).push(") order by ");
-    sql.column(&row, id).lock(Lock::Update).push(") ").push(&found);
+    sql.push("select count(*)::text from (select from ")
+        .push(physical.table(model))
+        .push(" ")
+        .push(&row);
+    sql.push(" where ")
+        .column(&row, id)
+        .push(" = any(")
+        .bind(ids.clone())
+        .push(") order by ");
+    sql.column(&row, id)
+        .lock(Lock::Update)
+        .push(") ")
+        .push(&found);
     sql.finish()
 }
 

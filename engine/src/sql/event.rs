@@ -75,12 +75,16 @@ pub enum Match<'a> {
 impl EventShape<'_> {
     /// Whether the rows before are shown.
     pub fn shows_before(&self) -> bool {
-        self.entries.iter().any(|(_, entry)| matches!(entry, EventEntry::PreviousValues(_)))
+        self.entries
+            .iter()
+            .any(|(_, entry)| matches!(entry, EventEntry::PreviousValues(_)))
     }
 
     /// Whether the fields that changed are shown.
     pub fn shows_names(&self) -> bool {
-        self.entries.iter().any(|(_, entry)| matches!(entry, EventEntry::UpdatedFields))
+        self.entries
+            .iter()
+            .any(|(_, entry)| matches!(entry, EventEntry::UpdatedFields))
     }
 }
 
@@ -95,7 +99,9 @@ impl Match<'_> {
 
     fn is_related(&self) -> bool {
         match self {
-            Match::All(parts) | Match::Any(parts) | Match::None(parts) => parts.iter().any(Match::is_related),
+            Match::All(parts) | Match::Any(parts) | Match::None(parts) => {
+                parts.iter().any(Match::is_related)
+            }
             Match::Row(filter) => filter.is_related(),
             Match::Told(_) | Match::Names { .. } => false,
         }
@@ -144,8 +150,16 @@ pub fn events(
         let ruled = sight.filter(|sight| living && !sight.visible.is_true());
         let named = sight.filter(|sight| living && (sight.asks_names || !sight.checked.is_empty()));
         let (seen, names) = (ruled.map(|_| sql.alias()), named.map(|_| sql.alias()));
-        let aliases = Aliases { change: &change, row: &row, seen: seen.as_deref(), names: names.as_deref() };
-        sql.push("select ").column(&change, "\"o\"").push(", (select ").object_of(&keys, &object);
+        let aliases = Aliases {
+            change: &change,
+            row: &row,
+            seen: seen.as_deref(),
+            names: names.as_deref(),
+        };
+        sql.push("select ")
+            .column(&change, "\"o\"")
+            .push(", (select ")
+            .object_of(&keys, &object);
         sql.push(" from (select ");
         for (i, (key, entry)) in shape.entries.iter().enumerate() {
             sql.push(if i > 0 { ", " } else { "" });
@@ -158,13 +172,22 @@ pub fn events(
                 EventEntry::Typename(name) => sql.typename(name),
                 EventEntry::Node(shape) if living => sql.object_over(physical, shape, &row, None),
                 EventEntry::Node(_) => sql.push("null::json"),
-                EventEntry::PreviousValues(shape) => sql.previous(physical, shape, &aliases, living),
+                EventEntry::PreviousValues(shape) => {
+                    sql.previous(physical, shape, &aliases, living)
+                }
             };
             sql.key(&keys, i, key);
         }
         sql.push(") ").push(&object).push(")::text");
-        let from_log = !living && (matching.is_related() || sight.is_some_and(|s| !s.visible.is_true()));
-        sql.push_changes(physical, model, changes, (&change, &row), Source::of(living, from_log));
+        let from_log =
+            !living && (matching.is_related() || sight.is_some_and(|s| !s.visible.is_true()));
+        sql.push_changes(
+            physical,
+            model,
+            changes,
+            (&change, &row),
+            Source::of(living, from_log),
+        );
         sql.few = true;
         if let (Some(sight), Some(seen)) = (ruled, &seen) {
             sql.push(" left join lateral ").row_if_visible(
@@ -177,7 +200,8 @@ pub fn events(
             sql.push(" ").push(seen).push(" on true");
         }
         if let (Some(sight), Some(names)) = (named, &names) {
-            sql.push(" cross join lateral (select ").names(physical, model, sight, &aliases);
+            sql.push(" cross join lateral (select ")
+                .names(physical, model, sight, &aliases);
             sql.push(" as n offset 0) ").push(names);
         }
         sql.push(" where ");
@@ -187,15 +211,28 @@ pub fn events(
         sql.matches(physical, model, &aliases, matching, Polarity::Positive);
         sql.leave_past();
         if let Some(sight) = ruled {
-            sql.push(" and exists ").row_if_visible(physical, model, &change, When::After, sight.visible);
+            sql.push(" and exists ").row_if_visible(
+                physical,
+                model,
+                &change,
+                When::After,
+                sight.visible,
+            );
         }
         if sight.is_some() && living {
-            sql.push(" and (").column(&change, "\"k\"").push(" = 'CREATED' or ").column(&change, "\"e\"");
+            sql.push(" and (")
+                .column(&change, "\"k\"")
+                .push(" = 'CREATED' or ")
+                .column(&change, "\"e\"");
             if let Some(seen) = &seen {
-                sql.push(" or ").column(seen, physical.id(model)).push(" is null");
+                sql.push(" or ")
+                    .column(seen, physical.id(model))
+                    .push(" is null");
             }
             if let Some(names) = &names {
-                sql.push(" or cardinality(").column(names, "n").push(") > 0");
+                sql.push(" or cardinality(")
+                    .column(names, "n")
+                    .push(") > 0");
             }
             sql.push(")");
         }
@@ -252,7 +289,10 @@ impl Sql {
         (change, row): (&str, &str),
         source: Source,
     ) -> &mut Self {
-        self.push(" from json_to_recordset(").placeholder(changes).push("::json) as ").push(change);
+        self.push(" from json_to_recordset(")
+            .placeholder(changes)
+            .push("::json) as ")
+            .push(change);
         self.push("(\"i\" ").push(physical.id_type(model));
         for (name, ty) in COLUMNS {
             self.push(", ").name(name).push(" ").push(ty);
@@ -263,15 +303,23 @@ impl Sql {
                 // `offset 0` keeps PostgreSQL from another order: it cannot tell how few changes there are, and would
                 // begin with all rows of a seller to find the one that changed.
                 let read = self.alias();
-                self.push("(select * from ").push(physical.table(model)).push(" ");
-                self.push(&read).push(" where ").column(&read, physical.id(model)).push(" = ");
+                self.push("(select * from ")
+                    .push(physical.table(model))
+                    .push(" ");
+                self.push(&read)
+                    .push(" where ")
+                    .column(&read, physical.id(model))
+                    .push(" = ");
                 self.column(change, "\"i\"").push(" offset 0)")
             }
             Source::Change => {
-                self.push("json_populate_record(null::").push(physical.table(model));
+                self.push("json_populate_record(null::")
+                    .push(physical.table(model));
                 self.push(", ").column(change, "\"p\"").push(")")
             }
-            Source::Log => self.row_if_visible(physical, model, change, When::Before, &Filter::TRUE),
+            Source::Log => {
+                self.row_if_visible(physical, model, change, When::Before, &Filter::TRUE)
+            }
         };
         self.push(" ").push(row)
     }
@@ -287,8 +335,19 @@ impl Sql {
     ) -> &mut Self {
         let row = self.alias();
         self.push("(select ").push(&row).push(".* from ");
-        self.changed_row(physical, model, &Past { change: change.to_owned(), when });
-        self.push(" ").push(&row).push(" where ").column(&row, physical.id(model)).push(" = ");
+        self.changed_row(
+            physical,
+            model,
+            &Past {
+                change: change.to_owned(),
+                when,
+            },
+        );
+        self.push(" ")
+            .push(&row)
+            .push(" where ")
+            .column(&row, physical.id(model))
+            .push(" = ");
         self.column(change, "\"i\"");
         if !visible.is_true() {
             self.enter(change, when);
@@ -308,39 +367,66 @@ impl Sql {
         aliases: &Aliases<'_>,
     ) -> &mut Self {
         let change = aliases.change;
-        self.push("case when ").column(change, "\"k\"").push(" <> 'UPDATED' then null");
+        self.push("case when ")
+            .column(change, "\"k\"")
+            .push(" <> 'UPDATED' then null");
         if let Some(seen) = aliases.seen {
-            self.push(" when ").column(seen, physical.id(model)).push(" is null then ");
-            self.bind(array_literal(sight.all.iter().copied())).push("::text[]");
+            self.push(" when ")
+                .column(seen, physical.id(model))
+                .push(" is null then ");
+            self.bind(array_literal(sight.all.iter().copied()))
+                .push("::text[]");
         }
         if sight.checked.is_empty() {
             return self.push(" else ").column(change, "\"n\"").push(" end");
         }
         let field = self.alias();
-        self.push(" when ").column(change, "\"n\"").push(" is not null then ").column(change, "\"n\"");
-        self.push(" else array(select ").column(&field, "\"n\"").push(" from json_to_recordset(");
+        self.push(" when ")
+            .column(change, "\"n\"")
+            .push(" is not null then ")
+            .column(change, "\"n\"");
+        self.push(" else array(select ")
+            .column(&field, "\"n\"")
+            .push(" from json_to_recordset(");
         self.column(change, "\"x\"").push(") as ").push(&field);
         self.push("(\"o\" int, \"n\" text, \"f\" int, \"c\" json, \"w\" json) where ");
         self.column(&field, "\"f\"").push(" is null");
         for (checked, visible) in &sight.checked {
-            let Some(relation) = physical.model.field(model, *checked).relation() else { continue };
-            self.push(" or (").column(&field, "\"f\"").push(&format!(" = {} and (", checked.0));
+            let Some(relation) = physical.model.field(model, *checked).relation() else {
+                continue;
+            };
+            self.push(" or (")
+                .column(&field, "\"f\"")
+                .push(&format!(" = {} and (", checked.0));
             // A link that came is one to a partner of after the change, one that went to a partner of before.
             for (column, when) in [("\"c\"", When::After), ("\"w\"", When::Before)] {
                 let (id, partner) = (self.alias(), self.alias());
                 self.push(if when == When::Before { " or " } else { "" });
-                self.push("exists (select 1 from json_array_elements_text(").column(&field, column);
-                self.push(") as ").push(&id).push("(id) where exists (select 1 from ");
+                self.push("exists (select 1 from json_array_elements_text(")
+                    .column(&field, column);
+                self.push(") as ")
+                    .push(&id)
+                    .push("(id) where exists (select 1 from ");
                 self.enter(change, when);
-                self.rows_of(physical, relation.target).push(" ").push(&partner).push(" where ");
-                self.column(&partner, physical.id(relation.target)).push(" = ").column(&id, "id");
-                self.push("::").push(physical.id_type(relation.target)).push(" and ");
-                self.predicate(physical, relation.target, &partner, visible).push(" offset 0))");
+                self.rows_of(physical, relation.target)
+                    .push(" ")
+                    .push(&partner)
+                    .push(" where ");
+                self.column(&partner, physical.id(relation.target))
+                    .push(" = ")
+                    .column(&id, "id");
+                self.push("::")
+                    .push(physical.id_type(relation.target))
+                    .push(" and ");
+                self.predicate(physical, relation.target, &partner, visible)
+                    .push(" offset 0))");
                 self.leave_past();
             }
             self.push("))");
         }
-        self.push(" order by ").column(&field, "\"o\"").push(") end")
+        self.push(" order by ")
+            .column(&field, "\"o\"")
+            .push(") end")
     }
 
     fn object_over(
@@ -351,7 +437,9 @@ impl Sql {
         source: Option<&str>,
     ) -> &mut Self {
         let object = self.alias();
-        self.push("(select ").object(physical, shape, &object).push(" from (select ");
+        self.push("(select ")
+            .object(physical, shape, &object)
+            .push(" from (select ");
         self.entries(physical, row, shape);
         if let Some(source) = source {
             self.push(" from ").push(source).push(" ").push(row);
@@ -367,24 +455,31 @@ impl Sql {
         aliases: &Aliases<'_>,
         living: bool,
     ) -> &mut Self {
-        let Aliases { change, row, seen, .. } = *aliases;
+        let Aliases {
+            change, row, seen, ..
+        } = *aliases;
         let lists = format!("{change}.\"l\"");
         if !living {
             self.before = Some((row.to_owned(), lists));
             self.object_over(physical, shape, row, None);
         } else if let Some(seen) = seen {
             self.before = Some((seen.to_owned(), lists));
-            self.push("case when ").column(seen, physical.id(shape.model)).push(" is not null then ");
+            self.push("case when ")
+                .column(seen, physical.id(shape.model))
+                .push(" is not null then ");
             self.object_over(physical, shape, seen, None).push(" end");
         } else {
             let old = self.alias();
             self.before = Some((old.clone(), lists));
-            self.push("case when ").column(change, "\"k\"").push(" <> 'CREATED' then ");
+            self.push("case when ")
+                .column(change, "\"k\"")
+                .push(" <> 'CREATED' then ");
             let table = physical.table(shape.model);
             let source = format!(
                 "json_populate_record(null::{table}, coalesce({change}.\"p\", row_to_json({row}.*)))"
             );
-            self.object_over(physical, shape, &old, Some(&source)).push(" end");
+            self.object_over(physical, shape, &old, Some(&source))
+                .push(" end");
         }
         self.before = None;
         self
@@ -403,7 +498,9 @@ impl Sql {
             Match::Names { every, fields } => {
                 return self.names_hold(physical, model, aliases, *every, fields);
             }
-            Match::Row(filter) => return self.condition(physical, model, aliases.row, filter, polarity),
+            Match::Row(filter) => {
+                return self.condition(physical, model, aliases.row, filter, polarity);
+            }
             Match::All(parts) => (parts, " and ", "true", polarity),
             Match::Any(parts) => (parts, " or ", "false", polarity),
             Match::None(parts) => (parts, " or ", "false", Polarity::Negated),
@@ -411,7 +508,10 @@ impl Sql {
         let negated = matches!(matching, Match::None(_));
         self.push(if negated { "not (" } else { "(" });
         let conjunction = matches!(matching, Match::All(_));
-        let mut parts = parts.iter().filter(|part| !conjunction || !part.is_true()).peekable();
+        let mut parts = parts
+            .iter()
+            .filter(|part| !conjunction || !part.is_true())
+            .peekable();
         if parts.peek().is_none() {
             self.push(empty);
         }
@@ -432,11 +532,18 @@ impl Sql {
     ) -> &mut Self {
         let known: Vec<FieldId> = fields.iter().copied().flatten().collect();
         // Of what is no update there are no names.
-        let Some(names) = aliases.names.filter(|_| !every || known.len() == fields.len()) else {
+        let Some(names) = aliases
+            .names
+            .filter(|_| !every || known.len() == fields.len())
+        else {
             return self.push("false");
         };
-        let known = known.iter().map(|field| physical.model.field(model, *field).name.as_str());
-        self.push("coalesce(").column(names, "n").push(if every { " @> " } else { " && " });
+        let known = known
+            .iter()
+            .map(|field| physical.model.field(model, *field).name.as_str());
+        self.push("coalesce(")
+            .column(names, "n")
+            .push(if every { " @> " } else { " && " });
         self.bind(array_literal(known)).push("::text[], false)")
     }
 }

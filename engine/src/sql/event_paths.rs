@@ -18,21 +18,43 @@ pub enum Path {
 
 /// Rows `(ordinal, path, value)`, two ints and a text: the values of the changed nodes, now or, of deleted ones, as they were. The
 /// path is told by its position in `paths`.
-pub fn event_values(physical: &Physical, model: ModelId, paths: &[Path], events: &Events<'_>) -> Statement {
+pub fn event_values(
+    physical: &Physical,
+    model: ModelId,
+    paths: &[Path],
+    events: &Events<'_>,
+) -> Statement {
     let mut sql = Sql::new();
     sql.each(events, |sql, changes, living| {
         let (change, row, found) = (sql.alias(), sql.alias(), sql.alias());
-        sql.push("select ").column(&change, "\"o\"").push(", ").column(&found, "path").push(", ");
+        sql.push("select ")
+            .column(&change, "\"o\"")
+            .push(", ")
+            .column(&found, "path")
+            .push(", ");
         sql.column(&found, "value");
-        sql.push_changes(physical, model, changes, (&change, &row), Source::of(living, true))
-            .push(" cross join lateral (");
+        sql.push_changes(
+            physical,
+            model,
+            changes,
+            (&change, &row),
+            Source::of(living, true),
+        )
+        .push(" cross join lateral (");
         if !living {
             sql.enter(&change, When::Before);
         }
         for (place, path) in paths.iter().enumerate() {
             sql.push(if place > 0 { " union all " } else { "" });
-            sql.push(&format!("select {place}{}, ", if place > 0 { "" } else { " as path" }));
-            let named = if place > 0 { "::text" } else { "::text as value" };
+            sql.push(&format!(
+                "select {place}{}, ",
+                if place > 0 { "" } else { " as path" }
+            ));
+            let named = if place > 0 {
+                "::text"
+            } else {
+                "::text as value"
+            };
             sql.value_at(physical, model, &row, *path, named);
         }
         if paths.is_empty() {
@@ -43,7 +65,11 @@ pub fn event_values(physical: &Physical, model: ModelId, paths: &[Path], events:
             sql.push(" offset 0");
         }
         sql.leave_past();
-        sql.push(") ").push(&found).push(" where ").column(&found, "value").push(" is not null");
+        sql.push(") ")
+            .push(&found)
+            .push(" where ")
+            .column(&found, "value")
+            .push(" is not null");
     });
     sql.finish_with_history(physical, events.since, events.ids.iter().copied())
 }
@@ -68,20 +94,39 @@ impl Sql {
             return self.push("null").push(named);
         };
         let (target, partner) = (relation.target, self.alias());
-        self.column(&partner, physical.column(target, unique)).push(named).push(" from ");
+        self.column(&partner, physical.column(target, unique))
+            .push(named)
+            .push(" from ");
         self.rows_of(physical, target).push(" ").push(&partner);
         match physical.link(relation) {
-            LinkAt::Own(column) => {
-                self.push(" where ").column(&partner, physical.id(target)).push(" = ").column(row, column)
-            }
-            LinkAt::Partner(column) => {
-                self.push(" where ").column(&partner, column).push(" = ").column(row, physical.id(model))
-            }
-            LinkAt::Table { own, partner: theirs, .. } => {
+            LinkAt::Own(column) => self
+                .push(" where ")
+                .column(&partner, physical.id(target))
+                .push(" = ")
+                .column(row, column),
+            LinkAt::Partner(column) => self
+                .push(" where ")
+                .column(&partner, column)
+                .push(" = ")
+                .column(row, physical.id(model)),
+            LinkAt::Table {
+                own,
+                partner: theirs,
+                ..
+            } => {
                 let link = self.alias();
-                self.push(" join ").links_of(physical, relation.relation).push(" ").push(&link).push(" on ");
-                self.column(&link, theirs).push(" = ").column(&partner, physical.id(target));
-                self.push(" where ").column(&link, own).push(" = ").column(row, physical.id(model))
+                self.push(" join ")
+                    .links_of(physical, relation.relation)
+                    .push(" ")
+                    .push(&link)
+                    .push(" on ");
+                self.column(&link, theirs)
+                    .push(" = ")
+                    .column(&partner, physical.id(target));
+                self.push(" where ")
+                    .column(&link, own)
+                    .push(" = ")
+                    .column(row, physical.id(model))
             }
         }
     }

@@ -10,9 +10,14 @@ use crate::datamodel::{ModelId, RelationId, Side};
 pub fn outside(physical: &Physical, model: ModelId, rows: &Filter, filter: &Filter) -> Statement {
     let mut sql = Sql::new();
     let row = sql.alias();
-    sql.push("select 1 from ").push(physical.table(model)).push(" ").push(&row).push(" where ");
+    sql.push("select 1 from ")
+        .push(physical.table(model))
+        .push(" ")
+        .push(&row)
+        .push(" where ");
     sql.predicate(physical, model, &row, rows).push(" and (");
-    sql.predicate(physical, model, &row, filter).push(") is not true limit 1");
+    sql.predicate(physical, model, &row, filter)
+        .push(") is not true limit 1");
     sql.finish()
 }
 
@@ -30,7 +35,9 @@ pub fn linked_outside(
     let (row, partner) = (sql.alias(), sql.alias());
     sql.linked_to(physical, relation, side, rows, (&row, &partner));
     let target = physical.model.relation(relation).end(side.other()).model;
-    sql.push(" and (").predicate(physical, target, &partner, filter).push(") is not true limit 1");
+    sql.push(" and (")
+        .predicate(physical, target, &partner, filter)
+        .push(") is not true limit 1");
     sql.finish()
 }
 
@@ -45,23 +52,37 @@ pub fn linked_ids(
     let mut sql = Sql::new();
     let target = physical.model.relation(relation).end(side.other()).model;
     let (row, partner) = (sql.alias(), sql.alias());
-    sql.push("select array_agg(").column(&partner, physical.id(target)).push(")::text from ");
+    sql.push("select array_agg(")
+        .column(&partner, physical.id(target))
+        .push(")::text from ");
     sql.linked_to(physical, relation, side, rows, (&row, &partner));
-    sql.push(" and ").predicate(physical, target, &partner, filter);
+    sql.push(" and ")
+        .predicate(physical, target, &partner, filter);
     sql.finish()
 }
 
 /// Returns the ids of the partners of `rows`, as an array literal (null: none), locked against changes in the order of
 /// the ids.
-pub fn lock_linked(physical: &Physical, relation: RelationId, side: Side, rows: &Filter) -> Statement {
+pub fn lock_linked(
+    physical: &Physical,
+    relation: RelationId,
+    side: Side,
+    rows: &Filter,
+) -> Statement {
     let mut sql = Sql::new();
     let target = physical.model.relation(relation).end(side.other()).model;
     let (row, partner, found) = (sql.alias(), sql.alias(), sql.alias());
     let id = physical.id(target);
-    sql.push("select array_agg(").column(&found, "id").push(")::text from (select ");
+    sql.push("select array_agg(")
+        .column(&found, "id")
+        .push(")::text from (select ");
     sql.column(&partner, id).push(" as id from ");
     sql.linked_to(physical, relation, side, rows, (&row, &partner));
-    sql.push(" order by ").column(&partner, id).push(" for update of ").push(&partner).push(") ");
+    sql.push(" order by ")
+        .column(&partner, id)
+        .push(" for update of ")
+        .push(&partner)
+        .push(") ");
     sql.push(&found);
     sql.finish()
 }
@@ -81,19 +102,48 @@ impl Sql {
         self.push(physical.table(model)).push(" ").push(row);
         match physical.link_at(relation, side) {
             LinkAt::Own(column) => {
-                self.push(" join ").push(physical.table(target)).push(" ").push(partner).push(" on ");
-                self.column(partner, physical.id(target)).push(" = ").column(row, column);
+                self.push(" join ")
+                    .push(physical.table(target))
+                    .push(" ")
+                    .push(partner)
+                    .push(" on ");
+                self.column(partner, physical.id(target))
+                    .push(" = ")
+                    .column(row, column);
             }
             LinkAt::Partner(column) => {
-                self.push(" join ").push(physical.table(target)).push(" ").push(partner).push(" on ");
-                self.column(partner, column).push(" = ").column(row, physical.id(model));
+                self.push(" join ")
+                    .push(physical.table(target))
+                    .push(" ")
+                    .push(partner)
+                    .push(" on ");
+                self.column(partner, column)
+                    .push(" = ")
+                    .column(row, physical.id(model));
             }
-            LinkAt::Table { table, own, partner: other, .. } => {
+            LinkAt::Table {
+                table,
+                own,
+                partner: other,
+                ..
+            } => {
                 let link = self.alias();
-                self.push(" join ").push(table).push(" ").push(&link).push(" on ");
-                self.column(&link, own).push(" = ").column(row, physical.id(model));
-                self.push(" join ").push(physical.table(target)).push(" ").push(partner).push(" on ");
-                self.column(partner, physical.id(target)).push(" = ").column(&link, other);
+                self.push(" join ")
+                    .push(table)
+                    .push(" ")
+                    .push(&link)
+                    .push(" on ");
+                self.column(&link, own)
+                    .push(" = ")
+                    .column(row, physical.id(model));
+                self.push(" join ")
+                    .push(physical.table(target))
+                    .push(" ")
+                    .push(partner)
+                    .push(" on ");
+                self.column(partner, physical.id(target))
+                    .push(" = ")
+                    .column(&link, other);
             }
         }
         self.push(" where ").predicate(physical, model, row, rows)

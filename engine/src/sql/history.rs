@@ -45,7 +45,10 @@ const UNSTAMPED: &str = "9223372036854775807";
 impl Sql {
     /// From here on, partners are looked at as they were at that moment.
     pub(super) fn enter(&mut self, change: &str, when: When) {
-        self.past = Some(Past { change: change.to_owned(), when });
+        self.past = Some(Past {
+            change: change.to_owned(),
+            when,
+        });
     }
 
     pub(super) fn leave_past(&mut self) {
@@ -58,23 +61,38 @@ impl Sql {
 
     /// Writes a model's table, or in the past what were its rows.
     pub(super) fn rows_of(&mut self, physical: &Physical, model: ModelId) -> &mut Self {
-        let Some(past) = self.past.clone() else { return self.push(physical.table(model)) };
+        let Some(past) = self.past.clone() else {
+            return self.push(physical.table(model));
+        };
         self.remember(Remembered::Rows(model));
         self.past_rows(physical, model, &past)
     }
 
     /// The row of the changed node itself, at that moment: `(select …)`, at most one row.
-    pub(super) fn changed_row(&mut self, physical: &Physical, model: ModelId, past: &Past) -> &mut Self {
+    pub(super) fn changed_row(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        past: &Past,
+    ) -> &mut Self {
         self.history.changed = Some(model);
         self.past_rows(physical, model, past)
     }
 
     /// Writes a relation table, or in the past what were its rows.
     pub(super) fn links_of(&mut self, physical: &Physical, relation: RelationId) -> &mut Self {
-        let LinkAt::Table { table, own, partner, .. } = physical.link_at(relation, Side::A) else {
+        let LinkAt::Table {
+            table,
+            own,
+            partner,
+            ..
+        } = physical.link_at(relation, Side::A)
+        else {
             return self.push("(select)");
         };
-        let Some(past) = self.past.clone() else { return self.push(table) };
+        let Some(past) = self.past.clone() else {
+            return self.push(table);
+        };
         let of = Remembered::Links(relation);
         self.remember(of);
         self.past_source(table, of, &[(own, "node"), (partner, "partner")], &past)
@@ -99,17 +117,44 @@ impl Sql {
             When::Before => [" >= ", " < "],
             When::After => [" > ", " <= "],
         };
-        self.push("(select ").push(&row).push(".* from ").push(table).push(" ").push(&row);
-        self.push(" where not exists (select 1 from ").remembered(of).push(" ").push(&later);
+        self.push("(select ")
+            .push(&row)
+            .push(".* from ")
+            .push(table)
+            .push(" ")
+            .push(&row);
+        self.push(" where not exists (select 1 from ")
+            .remembered(of)
+            .push(" ")
+            .push(&later);
         self.push(" where ");
         for (column, logged) in keys {
-            self.column(&later, logged).push(" = ").column(&row, column).push("::text and ");
+            self.column(&later, logged)
+                .push(" = ")
+                .column(&row, column)
+                .push("::text and ");
         }
-        self.column(&later, "position").push(later_than).column(change, "\"a\"").push(")");
-        self.push(" union all select (").column(&was, "was").push(").* from ").remembered(of);
-        self.push(" ").push(&was).push(" where ").column(&was, "since").push(since);
-        self.column(change, "\"a\"").push(" and ").column(&was, "position").push(later_than);
-        self.column(change, "\"a\"").push(" and ").column(&was, "existed").push(")")
+        self.column(&later, "position")
+            .push(later_than)
+            .column(change, "\"a\"")
+            .push(")");
+        self.push(" union all select (")
+            .column(&was, "was")
+            .push(").* from ")
+            .remembered(of);
+        self.push(" ")
+            .push(&was)
+            .push(" where ")
+            .column(&was, "since")
+            .push(since);
+        self.column(change, "\"a\"")
+            .push(" and ")
+            .column(&was, "position")
+            .push(later_than);
+        self.column(change, "\"a\"")
+            .push(" and ")
+            .column(&was, "existed")
+            .push(")")
     }
 
     fn remember(&mut self, of: Remembered) {
@@ -135,7 +180,10 @@ impl Sql {
         since: u64,
         changed: impl IntoIterator<Item = &'a str>,
     ) -> Statement {
-        let History { tables, changed: model } = std::mem::take(&mut self.history);
+        let History {
+            tables,
+            changed: model,
+        } = std::mem::take(&mut self.history);
         let alone = model.filter(|model| !tables.contains(&Remembered::Rows(*model)));
         if tables.is_empty() && alone.is_none() {
             return self.finish();
@@ -143,7 +191,9 @@ impl Sql {
         let body = self.take_text();
         let since = self.add_param(since.to_string());
         let ids = alone.map(|_| self.add_param(array_literal(changed)));
-        self.push("with \"log~\" as materialized (select table_name, node, partner, old, position, ");
+        self.push(
+            "with \"log~\" as materialized (select table_name, node, partner, old, position, ",
+        );
         self.push(
             "kind not in ('C', 'L') as existed, coalesce(lag(position) over (partition by table_name, ",
         );
@@ -156,8 +206,11 @@ impl Sql {
             }
             sql.push(")");
             if let (Some(model), Some(ids)) = (alone, ids) {
-                sql.push(" or (c.table_name = ").literal(&physical.model.model(model).table);
-                sql.push(" and c.node = any(").placeholder(ids).push("::text[]))");
+                sql.push(" or (c.table_name = ")
+                    .literal(&physical.model.model(model).table);
+                sql.push(" and c.node = any(")
+                    .placeholder(ids)
+                    .push("::text[]))");
             }
             sql.push(")");
         };
@@ -165,17 +218,27 @@ impl Sql {
         // One walk along each table, and a hash join: a look at the log for each stamp costs twenty times as much.
         self.push(columns)
             .push("s.position from gom.change c join gom.stamp s on s.transaction = c.transaction");
-        self.push(" and c.sequence between s.first_sequence and s.last_sequence where s.position >= ");
+        self.push(
+            " and c.sequence between s.first_sequence and s.last_sequence where s.position >= ",
+        );
         self.placeholder(since)
             .push("::bigint and c.sequence >= (select min(m.first_sequence) from gom.stamp m");
-        self.push(" where m.position >= ").placeholder(since).push("::bigint) and ");
+        self.push(" where m.position >= ")
+            .placeholder(since)
+            .push("::bigint) and ");
         wanted(&mut self);
         for (ranges, among) in [
             ("", "c.sequence > f.seen"),
-            (" cross join unnest(f.gap_from, f.gap_to) g(low, high)", "c.sequence between g.low and g.high"),
+            (
+                " cross join unnest(f.gap_from, f.gap_to) g(low, high)",
+                "c.sequence between g.low and g.high",
+            ),
         ] {
             // OFFSET keeps it one look into the index for each range.
-            self.push(" union all select c.*, ").push(UNSTAMPED).push(" from gom.feed f").push(ranges);
+            self.push(" union all select c.*, ")
+                .push(UNSTAMPED)
+                .push(" from gom.feed f")
+                .push(ranges);
             self.push(" cross join lateral (")
                 .push(columns.trim_end_matches(", "))
                 .push(" from gom.change c where ");
@@ -195,16 +258,28 @@ impl Sql {
                         .push(", old) as was");
                 }
                 Remembered::Links(relation) => {
-                    let LinkAt::Table { table, own, partner, .. } = physical.link_at(relation, Side::A)
+                    let LinkAt::Table {
+                        table,
+                        own,
+                        partner,
+                        ..
+                    } = physical.link_at(relation, Side::A)
                     else {
                         continue;
                     };
                     let (own, partner) = (unquoted(own), unquoted(partner));
-                    self.push("jsonb_populate_record(null::").push(table).push(", jsonb_build_object(");
-                    self.literal(&own).push(", node, ").literal(&partner).push(", partner)) as was");
+                    self.push("jsonb_populate_record(null::")
+                        .push(table)
+                        .push(", jsonb_build_object(");
+                    self.literal(&own)
+                        .push(", node, ")
+                        .literal(&partner)
+                        .push(", partner)) as was");
                 }
             }
-            self.push(" from \"log~\" where table_name = ").literal(logged_name(physical, of)).push(")");
+            self.push(" from \"log~\" where table_name = ")
+                .literal(logged_name(physical, of))
+                .push(")");
         }
         self.push(" ").push(&body);
         self.finish()

@@ -24,7 +24,9 @@ pub fn insert(physical: &Physical, row: &Insert<'_>, returning: Returning) -> St
         sql.push(" returning *");
         return sql.finish();
     }
-    sql.push(" returning ").push(physical.id(row.model)).push("::text");
+    sql.push(" returning ")
+        .push(physical.id(row.model))
+        .push("::text");
     for (column, ..) in &row.links {
         sql.push(", ").push(column).push("::text");
     }
@@ -38,7 +40,8 @@ pub fn insert_all(physical: &Physical, rows: &[Insert<'_>], links: &[(usize, &st
     // PostgreSQL carries out what the main query does not read at the end, from the last to the first (`lcons` in
     // ExecInitModifyTable).
     for (i, row) in rows.iter().enumerate().rev() {
-        sql.push(if i + 1 == rows.len() { "with " } else { ", " }).push(&format!("row{i} as ("));
+        sql.push(if i + 1 == rows.len() { "with " } else { ", " })
+            .push(&format!("row{i} as ("));
         sql.insert(physical, row).push(" returning *)");
     }
     sql.push(" select ");
@@ -52,7 +55,9 @@ pub fn insert_all(physical: &Physical, rows: &[Insert<'_>], links: &[(usize, &st
             sql.push(&format!("exists (select from row{earlier}) is not null"));
         }
         sql.push(if before.is_empty() { "" } else { " then " });
-        sql.push("(select ").column(&format!("row{row}"), column).push(&format!("::text from row{row})"));
+        sql.push("(select ")
+            .column(&format!("row{row}"), column)
+            .push(&format!("::text from row{row})"));
         sql.push(if before.is_empty() { "" } else { " end" });
         next = next.max(row + 1);
     }
@@ -64,22 +69,34 @@ pub fn insert_all(physical: &Physical, rows: &[Insert<'_>], links: &[(usize, &st
 
 impl Sql {
     fn insert(&mut self, physical: &Physical, row: &Insert<'_>) -> &mut Self {
-        let Insert { model, values, links } = row;
+        let Insert {
+            model,
+            values,
+            links,
+        } = row;
         self.push("insert into ").push(physical.table(*model));
         if values.is_empty() && links.is_empty() {
             return self.push(" default values");
         }
-        let columns =
-            values.iter().map(|(f, _)| physical.column(*model, *f)).chain(links.iter().map(|l| l.0));
+        let columns = values
+            .iter()
+            .map(|(f, _)| physical.column(*model, *f))
+            .chain(links.iter().map(|l| l.0));
         for (i, column) in columns.enumerate() {
             self.push(if i == 0 { " (" } else { ", " }).push(column);
         }
         self.push(") values (");
         for (i, (_, param)) in values.iter().enumerate() {
-            self.push(if i == 0 { "" } else { ", " }).bind(param.clone());
+            self.push(if i == 0 { "" } else { ", " })
+                .bind(param.clone());
         }
         for (i, (_, target, node)) in links.iter().enumerate() {
-            self.push(if i == 0 && values.is_empty() { "" } else { ", " }).node(physical, *target, node);
+            self.push(if i == 0 && values.is_empty() {
+                ""
+            } else {
+                ", "
+            })
+            .node(physical, *target, node);
         }
         self.push(")")
     }

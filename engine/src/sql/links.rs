@@ -13,34 +13,78 @@ pub type Stamp = (FieldId, String);
 /// Makes a node the parent's partner. Returns the partner's id; null or no row: it does not exist.
 pub fn link(physical: &Physical, linked: Linked<'_>, child: &Node, stamps: &[Stamp]) -> Statement {
     let mut sql = Sql::new();
-    let Linked { relation, parent_model, parent } = linked;
+    let Linked {
+        relation,
+        parent_model,
+        parent,
+    } = linked;
     let target = relation.target;
     match physical.link(relation) {
         LinkAt::Own(column) => {
-            sql.push("update ").push(physical.table(parent_model)).push(" set ").push(column).push(" = ");
-            sql.node(physical, target, child).stamps(physical, parent_model, stamps);
-            sql.push(" where ").push(physical.id(parent_model)).push(" = ");
-            sql.bind(parent.clone()).push(" returning ").push(column).push("::text");
+            sql.push("update ")
+                .push(physical.table(parent_model))
+                .push(" set ")
+                .push(column)
+                .push(" = ");
+            sql.node(physical, target, child)
+                .stamps(physical, parent_model, stamps);
+            sql.push(" where ")
+                .push(physical.id(parent_model))
+                .push(" = ");
+            sql.bind(parent.clone())
+                .push(" returning ")
+                .push(column)
+                .push("::text");
         }
         LinkAt::Partner(column) => {
             let row = sql.alias();
-            sql.push("update ").push(physical.table(target)).push(" ").push(&row).push(" set ").push(column);
-            sql.push(" = ").bind(parent.clone()).stamps(physical, target, stamps).push(" where ");
-            sql.predicate(physical, target, &row, &child.filter()).push(" returning ");
+            sql.push("update ")
+                .push(physical.table(target))
+                .push(" ")
+                .push(&row)
+                .push(" set ")
+                .push(column);
+            sql.push(" = ")
+                .bind(parent.clone())
+                .stamps(physical, target, stamps)
+                .push(" where ");
+            sql.predicate(physical, target, &row, &child.filter())
+                .push(" returning ");
             sql.column(&row, physical.id(target)).push("::text");
         }
-        LinkAt::Table { table, own, partner, id } => {
+        LinkAt::Table {
+            table,
+            own,
+            partner,
+            id,
+        } => {
             let row = sql.alias();
-            sql.push("with child as (select ").column(&row, physical.id(target)).push(" as id from ");
-            sql.push(physical.table(target)).push(" ").push(&row).push(" where ");
+            sql.push("with child as (select ")
+                .column(&row, physical.id(target))
+                .push(" as id from ");
+            sql.push(physical.table(target))
+                .push(" ")
+                .push(&row)
+                .push(" where ");
             sql.predicate(physical, target, &row, &child.filter());
-            sql.lock(if matches!(child, Node::Held(_)) { Lock::Share } else { Lock::None });
+            sql.lock(if matches!(child, Node::Held(_)) {
+                Lock::Share
+            } else {
+                Lock::None
+            });
             sql.push("), linked as (insert into ");
-            sql.push(table).push(" (").push(own).push(", ").push(partner);
+            sql.push(table)
+                .push(" (")
+                .push(own)
+                .push(", ")
+                .push(partner);
             if let Some(id) = id {
                 sql.push(", ").push(id);
             }
-            sql.push(") select ").bind(parent.clone()).push("::").push(physical.id_type(parent_model));
+            sql.push(") select ")
+                .bind(parent.clone())
+                .push("::")
+                .push(physical.id_type(parent_model));
             sql.push(", child.id");
             if id.is_some() {
                 // Old tables have a primary key of 25 characters that nothing refers to.
@@ -60,12 +104,18 @@ pub fn cut_from_parent(
     stamps: &[Stamp],
 ) -> Statement {
     let mut sql = Sql::new();
-    let Linked { relation, parent_model, parent } = linked;
+    let Linked {
+        relation,
+        parent_model,
+        parent,
+    } = linked;
     let target = relation.target;
     match physical.link(relation) {
         LinkAt::Own(column) => {
             sql.cut(physical, parent_model, None, column, stamps);
-            sql.push(physical.id(parent_model)).push(" = ").bind(parent.clone());
+            sql.push(physical.id(parent_model))
+                .push(" = ")
+                .bind(parent.clone());
         }
         LinkAt::Partner(column) => {
             let row = sql.alias();
@@ -75,15 +125,32 @@ pub fn cut_from_parent(
                 sql.push(" and ").predicate(physical, target, &row, among);
             }
         }
-        LinkAt::Table { table, own, partner, .. } => {
+        LinkAt::Table {
+            table,
+            own,
+            partner,
+            ..
+        } => {
             let link = sql.alias();
-            sql.push("delete from ").push(table).push(" ").push(&link).push(" where ");
+            sql.push("delete from ")
+                .push(table)
+                .push(" ")
+                .push(&link)
+                .push(" where ");
             sql.column(&link, own).push(" = ").bind(parent.clone());
             if !among.is_true() {
                 let row = sql.alias();
-                sql.push(" and exists (select 1 from ").push(physical.table(target)).push(" ").push(&row);
-                sql.push(" where ").column(&row, physical.id(target)).push(" = ").column(&link, partner);
-                sql.push(" and ").predicate(physical, target, &row, among).push(")");
+                sql.push(" and exists (select 1 from ")
+                    .push(physical.table(target))
+                    .push(" ")
+                    .push(&row);
+                sql.push(" where ")
+                    .column(&row, physical.id(target))
+                    .push(" = ")
+                    .column(&link, partner);
+                sql.push(" and ")
+                    .predicate(physical, target, &row, among)
+                    .push(")");
             }
         }
     }
@@ -102,7 +169,9 @@ pub fn cut_from_child(
     match physical.link(relation) {
         LinkAt::Own(column) => {
             sql.cut(physical, parent_model, None, column, stamps);
-            sql.push(column).push(" = ").node(physical, relation.target, child);
+            sql.push(column)
+                .push(" = ")
+                .node(physical, relation.target, child);
         }
         LinkAt::Partner(column) => {
             let row = sql.alias();
@@ -110,7 +179,11 @@ pub fn cut_from_child(
             sql.predicate(physical, relation.target, &row, &child.filter());
         }
         LinkAt::Table { table, partner, .. } => {
-            sql.push("delete from ").push(table).push(" where ").push(partner).push(" = ");
+            sql.push("delete from ")
+                .push(table)
+                .push(" where ")
+                .push(partner)
+                .push(" = ");
             sql.node(physical, relation.target, child);
         }
     }
@@ -118,24 +191,53 @@ pub fn cut_from_child(
 }
 
 /// Removes the link between the parent and one child.
-pub fn cut_pair(physical: &Physical, linked: Linked<'_>, child: &Node, stamps: &[Stamp]) -> Statement {
+pub fn cut_pair(
+    physical: &Physical,
+    linked: Linked<'_>,
+    child: &Node,
+    stamps: &[Stamp],
+) -> Statement {
     let mut sql = Sql::new();
-    let Linked { relation, parent_model, parent } = linked;
+    let Linked {
+        relation,
+        parent_model,
+        parent,
+    } = linked;
     match physical.link(relation) {
         LinkAt::Own(column) => {
             sql.cut(physical, parent_model, None, column, stamps);
-            sql.push(physical.id(parent_model)).push(" = ").bind(parent.clone()).push(" and ").push(column);
+            sql.push(physical.id(parent_model))
+                .push(" = ")
+                .bind(parent.clone())
+                .push(" and ")
+                .push(column);
             sql.push(" = ").node(physical, relation.target, child);
         }
         LinkAt::Partner(column) => {
             let row = sql.alias();
             sql.cut(physical, relation.target, Some(&row), column, stamps);
             sql.predicate(physical, relation.target, &row, &child.filter());
-            sql.push(" and ").column(&row, column).push(" = ").bind(parent.clone());
+            sql.push(" and ")
+                .column(&row, column)
+                .push(" = ")
+                .bind(parent.clone());
         }
-        LinkAt::Table { table, own, partner, .. } => {
-            sql.push("delete from ").push(table).push(" where ").push(own).push(" = ").bind(parent.clone());
-            sql.push(" and ").push(partner).push(" = ").node(physical, relation.target, child);
+        LinkAt::Table {
+            table,
+            own,
+            partner,
+            ..
+        } => {
+            sql.push("delete from ")
+                .push(table)
+                .push(" where ")
+                .push(own)
+                .push(" = ")
+                .bind(parent.clone());
+            sql.push(" and ")
+                .push(partner)
+                .push(" = ")
+                .node(physical, relation.target, child);
         }
     }
     sql.finish()
@@ -167,18 +269,31 @@ pub fn other_parent(
                 .push(" ")
                 .push(&row)
                 .push(" where ");
-            sql.predicate(physical, relation.target, &row, &child.filter()).push(" and ");
+            sql.predicate(physical, relation.target, &row, &child.filter())
+                .push(" and ");
             sql.column(&row, column).push(" is not null");
             column
         }
-        LinkAt::Table { table, own, partner, .. } => {
-            sql.push("select 1 from ").push(table).push(" where ").push(partner).push(" = ");
+        LinkAt::Table {
+            table,
+            own,
+            partner,
+            ..
+        } => {
+            sql.push("select 1 from ")
+                .push(table)
+                .push(" where ")
+                .push(partner)
+                .push(" = ");
             sql.node(physical, relation.target, child);
             own
         }
     };
     if let Some(parent) = except {
-        sql.push(" and ").push(parent_column).push(" <> ").bind(parent.clone());
+        sql.push(" and ")
+            .push(parent_column)
+            .push(" <> ")
+            .bind(parent.clone());
     }
     sql.finish()
 }
@@ -191,29 +306,58 @@ pub fn other_children(
     among: &Filter,
 ) -> Statement {
     let mut sql = Sql::new();
-    let Linked { relation, parent_model, parent } = linked;
+    let Linked {
+        relation,
+        parent_model,
+        parent,
+    } = linked;
     let target = relation.target;
     // The row that holds the link; the child's id stands in one of its columns.
     let row = sql.alias();
     let (table, held_by, child_column) = match physical.link(relation) {
-        LinkAt::Own(column) => (physical.table(parent_model), physical.id(parent_model), column),
+        LinkAt::Own(column) => (
+            physical.table(parent_model),
+            physical.id(parent_model),
+            column,
+        ),
         LinkAt::Partner(column) => (physical.table(target), column, physical.id(target)),
-        LinkAt::Table { table, own, partner, .. } => (table, own, partner),
+        LinkAt::Table {
+            table,
+            own,
+            partner,
+            ..
+        } => (table, own, partner),
     };
-    sql.push("select 1 from ").push(table).push(" ").push(&row).push(" where ");
+    sql.push("select 1 from ")
+        .push(table)
+        .push(" ")
+        .push(&row)
+        .push(" where ");
     sql.column(&row, held_by).push(" = ").bind(parent.clone());
     if matches!(physical.link(relation), LinkAt::Own(_)) {
-        sql.push(" and ").column(&row, child_column).push(" is not null");
+        sql.push(" and ")
+            .column(&row, child_column)
+            .push(" is not null");
     }
     if !among.is_true() {
         let child = sql.alias();
-        sql.push(" and exists (select 1 from ").push(physical.table(target)).push(" ").push(&child);
-        sql.push(" where ").column(&child, physical.id(target)).push(" = ").column(&row, child_column);
-        sql.push(" and ").predicate(physical, target, &child, among).push(")");
+        sql.push(" and exists (select 1 from ")
+            .push(physical.table(target))
+            .push(" ")
+            .push(&child);
+        sql.push(" where ")
+            .column(&child, physical.id(target))
+            .push(" = ")
+            .column(&row, child_column);
+        sql.push(" and ")
+            .predicate(physical, target, &child, among)
+            .push(")");
     }
     if let Some(child) = except {
         // A child that does not exist is no exception.
-        sql.push(" and ").column(&row, child_column).push(" is distinct from ");
+        sql.push(" and ")
+            .column(&row, child_column)
+            .push(" is distinct from ");
         sql.node(physical, target, child);
     }
     sql.push(" limit 1");
@@ -230,12 +374,20 @@ pub fn stamp_partners(
     stamps: &[Stamp],
 ) -> Statement {
     let mut sql = Sql::new();
-    sql.push("update ").push(physical.table(model)).push(" set ");
+    sql.push("update ")
+        .push(physical.table(model))
+        .push(" set ");
     for (i, (field, text)) in stamps.iter().enumerate() {
-        sql.push(if i > 0 { ", " } else { "" }).push(physical.column(model, *field)).push(" = ");
+        sql.push(if i > 0 { ", " } else { "" })
+            .push(physical.column(model, *field))
+            .push(" = ");
         sql.bind(Param::Text(text.clone()));
     }
-    sql.push(" where ").push(column).push(" = any(").bind(going.clone()).push(")");
+    sql.push(" where ")
+        .push(column)
+        .push(" = any(")
+        .bind(going.clone())
+        .push(")");
     sql.finish()
 }
 
@@ -253,12 +405,18 @@ impl Sql {
         if let Some(row) = row {
             self.push(" ").push(row);
         }
-        self.push(" set ").push(column).push(" = null").stamps(physical, model, stamps).push(" where ")
+        self.push(" set ")
+            .push(column)
+            .push(" = null")
+            .stamps(physical, model, stamps)
+            .push(" where ")
     }
 
     fn stamps(&mut self, physical: &Physical, model: ModelId, stamps: &[Stamp]) -> &mut Self {
         for (field, text) in stamps {
-            self.push(", ").push(physical.column(model, *field)).push(" = ");
+            self.push(", ")
+                .push(physical.column(model, *field))
+                .push(" = ");
             self.bind(Param::Text(text.clone()));
         }
         self

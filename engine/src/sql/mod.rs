@@ -24,12 +24,16 @@ pub mod write;
 
 pub use answer_size::{ANSWER_TOO_LARGE, AnswerLimit};
 pub use comparison::Comparison;
-pub use connection::{AggregateField, EdgeField, Page, PageField, PageInfoField, batch_payload, connection};
+pub use connection::{
+    AggregateField, EdgeField, Page, PageField, PageInfoField, batch_payload, connection,
+};
 pub use event::{EventEntry, EventShape, Events, Match, Sight, events};
 pub use event_paths::{Path, event_values};
 pub use physical::{LinkAt, Logged, Physical, PhysicalOptions};
 pub use predicate::{Filter, Operand, Quantifier};
-pub use read::{Entry, Rows, Shape, find_many, find_node, find_one, find_record, read_written, record};
+pub use read::{
+    Entry, Rows, Shape, find_many, find_node, find_one, find_record, read_written, record,
+};
 pub use statement::{Param, Register, Statement};
 pub use text::{MISSING_LINK, Sql, TOO_MANY, array_literal, quoted};
 pub use view::{OwnValue, View, write_own};

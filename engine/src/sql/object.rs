@@ -11,24 +11,39 @@ const MAX_NAME: usize = 63;
 impl Sql {
     /// A type's name: from the schema, never from a request.
     pub(super) fn typename(&mut self, name: &str) -> &mut Self {
-        self.push("'").push(&name.replace('\'', "''")).push("'::text")
+        self.push("'")
+            .push(&name.replace('\'', "''"))
+            .push("'::text")
     }
 
     /// ` as "key"`; where a key is too long for a column's name, all keys are written by `object_of`.
     pub(super) fn key(&mut self, keys: &[&str], position: usize, key: &str) -> &mut Self {
         self.push(" as ");
-        if has_long_key(keys) { self.name(&format!("{OWN_COLUMN}{position}")) } else { self.name(key) }
+        if has_long_key(keys) {
+            self.name(&format!("{OWN_COLUMN}{position}"))
+        } else {
+            self.name(key)
+        }
     }
 
     /// The JSON object of a sub-select's only row.
-    pub(super) fn object(&mut self, physical: &Physical, shape: &Shape<'_>, alias: &str) -> &mut Self {
+    pub(super) fn object(
+        &mut self,
+        physical: &Physical,
+        shape: &Shape<'_>,
+        alias: &str,
+    ) -> &mut Self {
         let begun = self.begin_row(physical, shape, alias);
         self.object_of(&shape.keys(), alias).end_row(begun)
     }
 
     pub(super) fn object_in_aggregate(&mut self, shape: &Shape<'_>, alias: &str) -> &mut Self {
         let keys = shape.keys();
-        if has_long_key(&keys) { self.object_of(&keys, alias) } else { self.whole(alias) }
+        if has_long_key(&keys) {
+            self.object_of(&keys, alias)
+        } else {
+            self.whole(alias)
+        }
     }
 
     /// The JSON object of a sub-select's row.
@@ -39,8 +54,12 @@ impl Sql {
         self.push("('{");
         for (i, key) in keys.iter().enumerate() {
             // A key is a GraphQL name: letters, digits and `_` only.
-            self.push(if i > 0 { " || '," } else { "" }).push("\"").push(key).push("\":'");
-            self.push(" || coalesce(to_json(").column(alias, &format!("\"{OWN_COLUMN}{i}\""));
+            self.push(if i > 0 { " || '," } else { "" })
+                .push("\"")
+                .push(key)
+                .push("\":'");
+            self.push(" || coalesce(to_json(")
+                .column(alias, &format!("\"{OWN_COLUMN}{i}\""));
             self.push(")::text, 'null')");
         }
         self.push(" || '}')::json")

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use super::text::quoted;
 use crate::datamodel::{
-    DataModel, FieldId, FieldKind, ModelId, RelationId, RelationRef, RelationStorage, ScalarType, Side,
+    DataModel, FieldId, FieldKind, ModelId, RelationId, RelationRef, RelationStorage, ScalarType,
+    Side,
 };
 
 /// The datamodel with its names quoted for SQL.
@@ -40,7 +41,9 @@ pub struct PhysicalOptions {
 
 impl PhysicalOptions {
     pub fn in_schema(schema: &str) -> Self {
-        PhysicalOptions { schema: schema.to_owned() }
+        PhysicalOptions {
+            schema: schema.to_owned(),
+        }
     }
 }
 
@@ -54,8 +57,16 @@ pub enum Logged {
 
 #[derive(Debug)]
 enum LinkStorage {
-    Inline { side: Side, column: String },
-    Table { table: String, a: String, b: String, id: String },
+    Inline {
+        side: Side,
+        column: String,
+    },
+    Table {
+        table: String,
+        a: String,
+        b: String,
+        id: String,
+    },
 }
 
 /// Where the link between a node and its partner is, seen from one end.
@@ -67,7 +78,12 @@ pub enum LinkAt<'a> {
     Partner(&'a str),
     /// In a relation table: its qualified name, the quoted column with this end's ids, the one with the
     /// partner's, and the `id` column that old tables want filled.
-    Table { table: &'a str, own: &'a str, partner: &'a str, id: Option<&'a str> },
+    Table {
+        table: &'a str,
+        own: &'a str,
+        partner: &'a str,
+        id: Option<&'a str>,
+    },
 }
 
 impl Physical {
@@ -75,24 +91,36 @@ impl Physical {
         let schema = quoted(&options.schema);
         let qualified = |table: &str| format!("{schema}.{}", quoted(table));
         let tables = model.models.iter().map(|m| qualified(&m.table)).collect();
-        let columns =
-            model.models.iter().map(|m| m.fields.iter().map(|f| quoted(&f.column)).collect()).collect();
+        let columns = model
+            .models
+            .iter()
+            .map(|m| m.fields.iter().map(|f| quoted(&f.column)).collect())
+            .collect();
         let list_tables = model
             .models
             .iter()
             .map(|m| {
                 let table = |column: &str| qualified(&format!("{}_{column}", m.table));
-                m.fields.iter().map(|f| f.is_scalar_list().then(|| table(&f.column))).collect()
+                m.fields
+                    .iter()
+                    .map(|f| f.is_scalar_list().then(|| table(&f.column)))
+                    .collect()
             })
             .collect();
         let links = model
             .relations
             .iter()
             .map(|r| match &r.storage {
-                RelationStorage::Inline { side, column } => {
-                    LinkStorage::Inline { side: *side, column: quoted(column) }
-                }
-                RelationStorage::Table { table, a_column, b_column, id_column } => LinkStorage::Table {
+                RelationStorage::Inline { side, column } => LinkStorage::Inline {
+                    side: *side,
+                    column: quoted(column),
+                },
+                RelationStorage::Table {
+                    table,
+                    a_column,
+                    b_column,
+                    id_column,
+                } => LinkStorage::Table {
                     table: qualified(table),
                     a: quoted(a_column),
                     b: quoted(b_column),
@@ -188,7 +216,9 @@ impl Physical {
 
     /// The qualified table of a scalar list field.
     pub fn list_table(&self, model: ModelId, field: FieldId) -> &str {
-        self.list_tables[model.0][field.0].as_deref().unwrap_or_default()
+        self.list_tables[model.0][field.0]
+            .as_deref()
+            .unwrap_or_default()
     }
 
     /// The SQL type of a model's ids, to cast parameters whose type nothing else tells.
@@ -207,8 +237,16 @@ impl Physical {
             LinkStorage::Inline { column, .. } => LinkAt::Partner(column),
             LinkStorage::Table { table, a, b, id } => {
                 let (own, partner) = if side == Side::A { (a, b) } else { (b, a) };
-                let wants_id = self.links_with_required_id.get().is_some_and(|r| r.contains(&relation));
-                LinkAt::Table { table, own, partner, id: wants_id.then_some(id.as_str()) }
+                let wants_id = self
+                    .links_with_required_id
+                    .get()
+                    .is_some_and(|r| r.contains(&relation));
+                LinkAt::Table {
+                    table,
+                    own,
+                    partner,
+                    id: wants_id.then_some(id.as_str()),
+                }
             }
         }
     }
@@ -224,7 +262,10 @@ fn logged(model: &DataModel) -> HashMap<String, Logged> {
     for id in model.model_ids() {
         let of = model.model(id);
         tables.insert(of.table.clone(), Logged::Nodes(id));
-        for field in of.field_ids().filter(|field| of.field(*field).is_scalar_list()) {
+        for field in of
+            .field_ids()
+            .filter(|field| of.field(*field).is_scalar_list())
+        {
             tables.insert(of.list_table(of.field(field)), Logged::List(id, field));
         }
     }

@@ -41,9 +41,7 @@ pub enum Filter {
         filter: Box<Filter>,
     },
     /// A to-one relation field without a partner.
-    Unrelated {
-        field: FieldId,
-    },
+    Unrelated { field: FieldId },
     /// The row's id is one of those in a parameter that holds an array.
     IdIn(Param),
     /// The row's id.
@@ -87,13 +85,21 @@ impl Filter {
                 }
             }
         }
-        if parts.len() == 1 { parts.swap_remove(0) } else { Filter::And(parts) }
+        if parts.len() == 1 {
+            parts.swap_remove(0)
+        } else {
+            Filter::And(parts)
+        }
     }
 
     /// All partners satisfy the filter: none is there for which it is not true.
     pub fn every(field: FieldId, filter: Filter, among: Filter) -> Filter {
         let violates = among.and(Filter::NotTrue(Box::new(filter)));
-        Filter::Related { field, quantifier: Quantifier::None, filter: Box::new(violates) }
+        Filter::Related {
+            field,
+            quantifier: Quantifier::None,
+            filter: Box::new(violates),
+        }
     }
 
     pub fn is_true(&self) -> bool {
@@ -117,8 +123,13 @@ impl Filter {
     fn pins_one(&self, physical: &Physical, model: ModelId) -> bool {
         match self {
             Filter::And(parts) => parts.iter().any(|p| p.pins_one(physical, model)),
-            Filter::Compare { field, comparison: Comparison::Equals, operand: Operand::One(_) } => {
-                physical.model.field(model, *field).unique || physical.model.model(model).id == *field
+            Filter::Compare {
+                field,
+                comparison: Comparison::Equals,
+                operand: Operand::One(_),
+            } => {
+                physical.model.field(model, *field).unique
+                    || physical.model.model(model).id == *field
             }
             Filter::IdIs(_) => true,
             _ => false,
@@ -129,11 +140,11 @@ impl Filter {
     fn only_id(&self, physical: &Physical, model: ModelId) -> Option<&str> {
         match self {
             Filter::And(parts) if parts.len() == 1 => parts[0].only_id(physical, model),
-            Filter::Compare { field, comparison: Comparison::Equals, operand: Operand::One(id) }
-                if physical.model.model(model).id == *field =>
-            {
-                Some(id)
-            }
+            Filter::Compare {
+                field,
+                comparison: Comparison::Equals,
+                operand: Operand::One(id),
+            } if physical.model.model(model).id == *field => Some(id),
             _ => None,
         }
     }
@@ -168,36 +179,72 @@ impl Sql {
         polarity: Polarity,
     ) -> &mut Self {
         match filter {
-            Filter::And(parts) => self.joined(physical, model, alias, parts, " and ", "true", polarity),
-            Filter::Or(parts) => self.joined(physical, model, alias, parts, " or ", "false", polarity),
+            Filter::And(parts) => {
+                self.joined(physical, model, alias, parts, " and ", "true", polarity)
+            }
+            Filter::Or(parts) => {
+                self.joined(physical, model, alias, parts, " or ", "false", polarity)
+            }
             Filter::Nor(parts) if parts.is_empty() => self.push("true"),
             Filter::Nor(parts) => {
                 self.push("not (");
-                self.joined(physical, model, alias, parts, " or ", "false", Polarity::Negated);
+                self.joined(
+                    physical,
+                    model,
+                    alias,
+                    parts,
+                    " or ",
+                    "false",
+                    Polarity::Negated,
+                );
                 self.push(")")
             }
-            Filter::Compare { field, comparison, operand } => {
-                self.comparison(alias, physical.column(model, *field), *comparison, operand)
-            }
-            Filter::CompareView { field, view, comparison, operand } => {
+            Filter::Compare {
+                field,
+                comparison,
+                operand,
+            } => self.comparison(alias, physical.column(model, *field), *comparison, operand),
+            Filter::CompareView {
+                field,
+                view,
+                comparison,
+                operand,
+            } => {
                 // A sub-select, so that the value is written once whatever the comparison does with it.
                 let viewed = self.alias();
-                self.push("(select ").comparison(&viewed, "\"value\"", *comparison, operand);
+                self.push("(select ")
+                    .comparison(&viewed, "\"value\"", *comparison, operand);
                 self.push(" from (select ");
                 self.viewed(physical, model, (alias, *field), view, MaskedForm::Column);
                 self.push(" as \"value\") ").push(&viewed).push(")")
             }
-            Filter::Related { field, quantifier, filter } => {
-                self.related(physical, model, alias, *field, *quantifier, filter, polarity)
-            }
+            Filter::Related {
+                field,
+                quantifier,
+                filter,
+            } => self.related(
+                physical,
+                model,
+                alias,
+                *field,
+                *quantifier,
+                filter,
+                polarity,
+            ),
             Filter::Unrelated { field } => self.unrelated(physical, model, alias, *field),
-            Filter::IdIn(ids) => {
-                self.column(alias, physical.id(model)).push(" = any(").bind(ids.clone()).push(")")
-            }
-            Filter::IdIs(id) => self.column(alias, physical.id(model)).push(" = ").bind(id.clone()),
-            Filter::NotTrue(filter) => {
-                self.push("(").predicate(physical, model, alias, filter).push(") is not true")
-            }
+            Filter::IdIn(ids) => self
+                .column(alias, physical.id(model))
+                .push(" = any(")
+                .bind(ids.clone())
+                .push(")"),
+            Filter::IdIs(id) => self
+                .column(alias, physical.id(model))
+                .push(" = ")
+                .bind(id.clone()),
+            Filter::NotTrue(filter) => self
+                .push("(")
+                .predicate(physical, model, alias, filter)
+                .push(") is not true"),
         }
     }
 
@@ -269,16 +316,25 @@ impl Sql {
         }
     }
 
-    fn membership(&mut self, alias: &str, column: &str, within: bool, items: &[Option<String>]) -> &mut Self {
+    fn membership(
+        &mut self,
+        alias: &str,
+        column: &str,
+        within: bool,
+        items: &[Option<String>],
+    ) -> &mut Self {
         let values = array_literal(items.iter().flatten().map(String::as_str));
         let has_null = items.iter().any(Option::is_none);
         if items.is_empty() {
             return self.push(if within { "false" } else { "true" });
         }
         self.push("(").column(alias, column);
-        self.push(if within { " = any(" } else { " <> all(" }).bind(values).push(")");
+        self.push(if within { " = any(" } else { " <> all(" })
+            .bind(values)
+            .push(")");
         if has_null {
-            self.push(if within { " or " } else { " and " }).column(alias, column);
+            self.push(if within { " or " } else { " and " })
+                .column(alias, column);
             self.push(if within { " is null" } else { " is not null" });
         }
         self.push(")")
@@ -328,8 +384,13 @@ impl Sql {
         match link {
             LinkAt::Table { own, partner, .. } => {
                 let row = self.alias();
-                self.links_of(physical, relation.relation).push(" ").push(&row).push(" where ");
-                self.column(&row, own).push(" = ").column(alias, physical.id(model));
+                self.links_of(physical, relation.relation)
+                    .push(" ")
+                    .push(&row)
+                    .push(" where ");
+                self.column(&row, own)
+                    .push(" = ")
+                    .column(alias, physical.id(model));
                 if some && filter.is_true() {
                     return self.end_exists();
                 }
@@ -340,22 +401,29 @@ impl Sql {
                     return self.end_exists();
                 }
                 let inner = self.alias();
-                self.push("exists (select 1 from ").partners(physical, target, &inner);
-                self.column(&inner, physical.id(target)).push(" = ").column(&row, partner);
+                self.push("exists (select 1 from ")
+                    .partners(physical, target, &inner);
+                self.column(&inner, physical.id(target))
+                    .push(" = ")
+                    .column(&row, partner);
                 self.satisfying(physical, target, &inner, filter);
                 self.end_exists().end_exists()
             }
             LinkAt::Own(column) => {
                 let inner = self.alias();
                 self.partners(physical, target, &inner);
-                self.column(&inner, physical.id(target)).push(" = ").column(alias, column);
+                self.column(&inner, physical.id(target))
+                    .push(" = ")
+                    .column(alias, column);
                 self.satisfying(physical, target, &inner, filter);
                 self.end_exists()
             }
             LinkAt::Partner(column) => {
                 let inner = self.alias();
                 self.partners(physical, target, &inner);
-                self.column(&inner, column).push(" = ").column(alias, physical.id(model));
+                self.column(&inner, column)
+                    .push(" = ")
+                    .column(alias, physical.id(model));
                 self.satisfying(physical, target, &inner, filter);
                 self.end_exists()
             }
@@ -364,7 +432,10 @@ impl Sql {
 
     /// `table alias where `
     fn partners(&mut self, physical: &Physical, target: ModelId, inner: &str) -> &mut Self {
-        self.rows_of(physical, target).push(" ").push(inner).push(" where ")
+        self.rows_of(physical, target)
+            .push(" ")
+            .push(inner)
+            .push(" where ")
     }
 
     /// `)`. From a few rows at hand to their partners: `offset 0` keeps PostgreSQL from reading all partners first to
@@ -385,11 +456,18 @@ impl Sql {
         if filter.is_true() {
             return self;
         }
-        self.push(" and ").predicate(physical, target, inner, filter)
+        self.push(" and ")
+            .predicate(physical, target, inner, filter)
     }
 
     /// The id of the one row that the filter pins: the value itself, or a scalar sub-select.
-    fn pinned(&mut self, physical: &Physical, target: ModelId, id: &str, filter: &Filter) -> &mut Self {
+    fn pinned(
+        &mut self,
+        physical: &Physical,
+        target: ModelId,
+        id: &str,
+        filter: &Filter,
+    ) -> &mut Self {
         match filter.only_id(physical, target) {
             // The link is a foreign key, so an equal id is a partner that exists.
             Some(value) => self.bind(value),
@@ -406,11 +484,21 @@ impl Sql {
     ) -> &mut Self {
         let inner = self.alias();
         self.push("(select ").column(&inner, column);
-        self.push(" from ").push(physical.table(target)).push(" ").push(&inner).push(" where ");
+        self.push(" from ")
+            .push(physical.table(target))
+            .push(" ")
+            .push(&inner)
+            .push(" where ");
         self.predicate(physical, target, &inner, filter).push(")")
     }
 
-    fn unrelated(&mut self, physical: &Physical, model: ModelId, alias: &str, field: FieldId) -> &mut Self {
+    fn unrelated(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        alias: &str,
+        field: FieldId,
+    ) -> &mut Self {
         let Some(relation) = physical.model.field(model, field).relation() else {
             return self.push("false");
         };
@@ -418,7 +506,8 @@ impl Sql {
             LinkAt::Own(column) => self.column(alias, column).push(" is null"),
             LinkAt::Partner(column) => {
                 let inner = self.alias();
-                self.push("not exists (select 1 from ").partners(physical, relation.target, &inner);
+                self.push("not exists (select 1 from ")
+                    .partners(physical, relation.target, &inner);
                 self.column(&inner, column).push(" = ");
                 self.column(alias, physical.id(model)).end_exists()
             }

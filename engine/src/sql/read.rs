@@ -86,7 +86,11 @@ pub fn find_node(physical: &Physical, id: &str, shapes: &[(Filter, Shape<'_>)]) 
     for (i, (visible, shape)) in shapes.iter().enumerate() {
         sql.push(if i > 0 { ", " } else { "" });
         sql.answer = shape.answer;
-        sql.one(physical, &Filter::IdIs(id.into()).and(visible.clone()), shape);
+        sql.one(
+            physical,
+            &Filter::IdIs(id.into()).and(visible.clone()),
+            shape,
+        );
     }
     if shapes.is_empty() {
         sql.push("null");
@@ -97,12 +101,22 @@ pub fn find_node(physical: &Physical, id: &str, shapes: &[(Filter, Shape<'_>)]) 
 
 /// Writes a row and answers with it in one statement: `written` returns the row. What else the shape shows
 /// is as it was before the statement. Each of `links` (quoted columns) follows as text.
-pub fn read_written(physical: &Physical, written: Statement, shape: &Shape<'_>, links: &[&str]) -> Statement {
+pub fn read_written(
+    physical: &Physical,
+    written: Statement,
+    shape: &Shape<'_>,
+    links: &[&str],
+) -> Statement {
     let mut sql = Sql::around("with written as (", written);
     sql.answer = shape.answer;
     let object = sql.alias();
-    sql.push(") select (select ").object(physical, shape, &object).push(" from (select ");
-    sql.entries(physical, "written", shape).push(") ").push(&object).push(")::text");
+    sql.push(") select (select ")
+        .object(physical, shape, &object)
+        .push(" from (select ");
+    sql.entries(physical, "written", shape)
+        .push(") ")
+        .push(&object)
+        .push(")::text");
     for link in links {
         sql.push(", ").column("written", link).push("::text");
     }
@@ -115,13 +129,29 @@ pub fn read_written(physical: &Physical, written: Statement, shape: &Shape<'_>, 
 pub fn find_record(physical: &Physical, model: ModelId, id: &Param) -> Statement {
     let mut sql = Sql::new();
     let (row, object) = (sql.alias(), sql.alias());
-    sql.push("select row_to_json(").whole(&object).push(")::text from (select ").push(&row).push(".*");
+    sql.push("select row_to_json(")
+        .whole(&object)
+        .push(")::text from (select ")
+        .push(&row)
+        .push(".*");
     let definition = physical.model.model(model);
-    for field in definition.field_ids().filter(|f| definition.field(*f).is_scalar_list()) {
-        sql.push(", ").scalar_list(physical, model, field, &row).push(" as ").name(&list_key(field));
+    for field in definition
+        .field_ids()
+        .filter(|f| definition.field(*f).is_scalar_list())
+    {
+        sql.push(", ")
+            .scalar_list(physical, model, field, &row)
+            .push(" as ")
+            .name(&list_key(field));
     }
-    sql.push(" from ").push(physical.table(model)).push(" ").push(&row).push(" where ");
-    sql.predicate(physical, model, &row, &Filter::IdIs(id.clone())).push(") ").push(&object);
+    sql.push(" from ")
+        .push(physical.table(model))
+        .push(" ")
+        .push(&row)
+        .push(" where ");
+    sql.predicate(physical, model, &row, &Filter::IdIs(id.clone()))
+        .push(") ")
+        .push(&object);
     sql.finish()
 }
 
@@ -136,10 +166,18 @@ pub fn record(physical: &Physical, row: Param, shape: &Shape<'_>) -> Statement {
     let number = sql.add_param(row);
     sql.record = Some((alias.clone(), number));
     sql.answer = shape.answer;
-    sql.push("select ").object(physical, shape, &object).push("::text from (select ");
+    sql.push("select ")
+        .object(physical, shape, &object)
+        .push("::text from (select ");
     sql.entries(physical, &alias, shape);
-    sql.push(" from json_populate_record(null::").push(physical.table(shape.model)).push(", ");
-    sql.placeholder(number).push("::json) ").push(&alias).push(") ").push(&object);
+    sql.push(" from json_populate_record(null::")
+        .push(physical.table(shape.model))
+        .push(", ");
+    sql.placeholder(number)
+        .push("::json) ")
+        .push(&alias)
+        .push(") ")
+        .push(&object);
     sql.finish()
 }
 
@@ -169,9 +207,15 @@ impl Sql {
     /// `(select json of the row)`, null without a row.
     fn one(&mut self, physical: &Physical, filter: &Filter, shape: &Shape<'_>) -> &mut Self {
         let (row, object) = (self.alias(), self.alias());
-        self.push("(select ").object(physical, shape, &object).push(" from (select ");
+        self.push("(select ")
+            .object(physical, shape, &object)
+            .push(" from (select ");
         self.entries(physical, &row, shape);
-        self.push(" from ").push(physical.table(shape.model)).push(" ").push(&row).push(" where ");
+        self.push(" from ")
+            .push(physical.table(shape.model))
+            .push(" ")
+            .push(&row)
+            .push(" where ");
         self.predicate(physical, shape.model, &row, filter);
         self.push(") ").push(&object).push(")")
     }
@@ -185,15 +229,23 @@ impl Sql {
         parent: Option<(LinkAt<'_>, &str, &str)>,
     ) -> &mut Self {
         let (row, object) = (self.alias(), self.alias());
-        let cap = rows.cap.filter(|_| rows.first.is_none() && rows.last.is_none());
+        let cap = rows
+            .cap
+            .filter(|_| rows.first.is_none() && rows.last.is_none());
         self.push("(select ");
         if let Some(cap) = cap {
-            self.push("case when count(*) > ").page_size(cap).push(" then '").push(TOO_MANY);
+            self.push("case when count(*) > ")
+                .page_size(cap)
+                .push(" then '")
+                .push(TOO_MANY);
             self.push("'::json else ");
         }
         self.lists += 1;
-        self.push("coalesce(json_agg(").object_in_aggregate(shape, &object).push(")");
-        self.filter_rows(physical, shape, &object).push(", '[]'::json)");
+        self.push("coalesce(json_agg(")
+            .object_in_aggregate(shape, &object)
+            .push(")");
+        self.filter_rows(physical, shape, &object)
+            .push(", '[]'::json)");
         if cap.is_some() {
             self.push(" end");
         }
@@ -203,10 +255,16 @@ impl Sql {
         if rows.last.is_some() {
             let inner = self.alias();
             self.push("(select ").push(&inner).push(".* from ");
-            self.rows(physical, shape.model, rows, &inner, parent).push(") ").push(&row).push(" order by ");
+            self.rows(physical, shape.model, rows, &inner, parent)
+                .push(") ")
+                .push(&row)
+                .push(" order by ");
             self.order(physical, shape.model, rows, &row, false);
         } else {
-            let capped = Rows { first: rows.first.or(cap.map(|c| c.saturating_add(1))), ..rows.clone() };
+            let capped = Rows {
+                first: rows.first.or(cap.map(|c| c.saturating_add(1))),
+                ..rows.clone()
+            };
             self.rows(physical, shape.model, &capped, &row, parent);
         }
         self.lists -= 1;
@@ -223,7 +281,8 @@ impl Sql {
         parent: Option<(LinkAt<'_>, &str, &str)>,
     ) -> &mut Self {
         self.unordered(physical, model, rows, alias, parent);
-        self.push(" order by ").order(physical, model, rows, alias, rows.last.is_some());
+        self.push(" order by ")
+            .order(physical, model, rows, alias, rows.last.is_some());
         if let Some(limit) = rows.first.or(rows.last) {
             self.push(" limit ").page_size(limit);
         }
@@ -246,29 +305,50 @@ impl Sql {
         let mut glue = " where ";
         if let Some((link, parent_alias, parent_id)) = parent {
             match link {
-                LinkAt::Table { table, own, partner, .. } => {
+                LinkAt::Table {
+                    table,
+                    own,
+                    partner,
+                    ..
+                } => {
                     let row = self.alias();
-                    self.push(" join ").push(table).push(" ").push(&row).push(" on ");
-                    self.column(&row, partner).push(" = ").column(alias, physical.id(model));
-                    self.push(" where ").column(&row, own).push(" = ").column(parent_alias, parent_id);
+                    self.push(" join ")
+                        .push(table)
+                        .push(" ")
+                        .push(&row)
+                        .push(" on ");
+                    self.column(&row, partner)
+                        .push(" = ")
+                        .column(alias, physical.id(model));
+                    self.push(" where ")
+                        .column(&row, own)
+                        .push(" = ")
+                        .column(parent_alias, parent_id);
                 }
                 LinkAt::Partner(column) => {
-                    self.push(" where ").column(alias, column).push(" = ").column(parent_alias, parent_id);
+                    self.push(" where ")
+                        .column(alias, column)
+                        .push(" = ")
+                        .column(parent_alias, parent_id);
                 }
                 LinkAt::Own(column) => {
-                    self.push(" where ").column(alias, physical.id(model)).push(" = ");
+                    self.push(" where ")
+                        .column(alias, physical.id(model))
+                        .push(" = ");
                     self.column(parent_alias, column);
                 }
             }
             glue = " and ";
         }
         if rows.filter != Filter::TRUE {
-            self.push(glue).predicate(physical, model, alias, &rows.filter);
+            self.push(glue)
+                .predicate(physical, model, alias, &rows.filter);
             glue = " and ";
         }
         for (cursor, after) in [(&rows.after, true), (&rows.before, false)] {
             if let Some(id) = cursor {
-                self.push(glue).cursor(physical, model, rows, alias, id, after);
+                self.push(glue)
+                    .cursor(physical, model, rows, alias, id, after);
                 glue = " and ";
             }
         }
@@ -283,16 +363,24 @@ impl Sql {
         alias: &str,
         reversed: bool,
     ) -> &mut Self {
-        let direction = |descends: bool| if descends != reversed { " desc" } else { " asc" };
+        let direction = |descends: bool| {
+            if descends != reversed {
+                " desc"
+            } else {
+                " asc"
+            }
+        };
         let id = physical.model.model(model).id;
         if let Some((field, descends)) = rows.order {
-            self.column(alias, physical.column(model, field)).push(direction(descends));
+            self.column(alias, physical.column(model, field))
+                .push(direction(descends));
             if field == id {
                 return self;
             }
             self.push(", ");
         }
-        self.column(alias, physical.id(model)).push(direction(false))
+        self.column(alias, physical.id(model))
+            .push(direction(false))
     }
 
     /// The rows beyond the cursor's row, which is found by its id: nothing if there is none.
@@ -307,14 +395,24 @@ impl Sql {
     ) -> &mut Self {
         let number = self.add_param(cursor);
         let id = physical.id(model);
-        let order = rows.order.filter(|(f, _)| *f != physical.model.model(model).id);
+        let order = rows
+            .order
+            .filter(|(f, _)| *f != physical.model.model(model).id);
         let id_descends = order.is_none() && rows.order.is_some_and(|(_, descends)| descends);
         let id_sign = if after != id_descends { " > " } else { " < " };
         let row = self.alias();
-        self.push("exists (select 1 from ").push(physical.table(model)).push(" ").push(&row).push(" where ");
-        self.column(&row, id).push(" = ").placeholder(number).push(" and ");
+        self.push("exists (select 1 from ")
+            .push(physical.table(model))
+            .push(" ")
+            .push(&row)
+            .push(" where ");
+        self.column(&row, id)
+            .push(" = ")
+            .placeholder(number)
+            .push(" and ");
         if !rows.visible.is_true() {
-            self.predicate(physical, model, &row, &rows.visible).push(" and ");
+            self.predicate(physical, model, &row, &rows.visible)
+                .push(" and ");
         }
         let Some((field, descends)) = order else {
             self.column(alias, id).push(id_sign).column(&row, id);
@@ -326,31 +424,52 @@ impl Sql {
             sql.column(alias, id).push(id_sign).column(&row, id);
         };
         if physical.model.field(model, field).required {
-            self.push("(").column(alias, column).push(sign).column(&row, column).push(" or (");
-            self.column(alias, column).push(" = ").column(&row, column).push(" and ");
+            self.push("(")
+                .column(alias, column)
+                .push(sign)
+                .column(&row, column)
+                .push(" or (");
+            self.column(alias, column)
+                .push(" = ")
+                .column(&row, column)
+                .push(" and ");
             beyond_in_tie(self);
             return self.push(")))");
         }
         // Nulls come last in ascending and first in descending order.
         let nulls_beyond = sign == " > ";
-        self.push("case when ").column(&row, column).push(" is null then ");
+        self.push("case when ")
+            .column(&row, column)
+            .push(" is null then ");
         self.push("(").column(alias, column).push(if nulls_beyond {
             " is null and "
         } else {
             " is not null or "
         });
         beyond_in_tie(self);
-        self.push(") else (").column(alias, column).push(sign).column(&row, column);
+        self.push(") else (")
+            .column(alias, column)
+            .push(sign)
+            .column(&row, column);
         if nulls_beyond {
             self.push(" or ").column(alias, column).push(" is null");
         }
-        self.push(" or (").column(alias, column).push(" = ").column(&row, column).push(" and ");
+        self.push(" or (")
+            .column(alias, column)
+            .push(" = ")
+            .column(&row, column)
+            .push(" and ");
         beyond_in_tie(self);
         self.push(")) end)")
     }
 
     /// The select list of a shape over the row `alias`.
-    pub(super) fn entries(&mut self, physical: &Physical, alias: &str, shape: &Shape<'_>) -> &mut Self {
+    pub(super) fn entries(
+        &mut self,
+        physical: &Physical,
+        alias: &str,
+        shape: &Shape<'_>,
+    ) -> &mut Self {
         let keys: Vec<&str> = shape.entries.iter().map(|(key, _)| *key).collect();
         for (i, (key, entry)) in shape.entries.iter().enumerate() {
             self.push(if i > 0 { ", " } else { "" });
@@ -360,9 +479,13 @@ impl Sql {
                     alias,
                     physical.column(shape.model, *field),
                 ),
-                Entry::Viewed(field, view) => {
-                    self.viewed(physical, shape.model, (alias, *field), view, MaskedForm::Json)
-                }
+                Entry::Viewed(field, view) => self.viewed(
+                    physical,
+                    shape.model,
+                    (alias, *field),
+                    view,
+                    MaskedForm::Json,
+                ),
                 Entry::Hidden => self.push("null::text"),
                 Entry::ScalarList(field) => self.scalar_list(physical, shape.model, *field, alias),
                 Entry::Typename(name) => self.typename(name),
@@ -387,29 +510,48 @@ impl Sql {
     /// A column in the form in which JSON shows it.
     pub(super) fn value(&mut self, field: &Field, alias: &str, column: &str) -> &mut Self {
         match field.kind {
-            FieldKind::Scalar(ScalarType::DateTime) => {
-                self.push("to_char(").column(alias, column).push(", 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
-            }
+            FieldKind::Scalar(ScalarType::DateTime) => self
+                .push("to_char(")
+                .column(alias, column)
+                .push(", 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"),
             FieldKind::Scalar(ScalarType::Float) => self.column(alias, column).push("::float8"),
             FieldKind::Scalar(ScalarType::Json) => self.column(alias, column).push("::json"),
             _ => self.column(alias, column),
         }
     }
 
-    fn scalar_list(&mut self, physical: &Physical, model: ModelId, field: FieldId, alias: &str) -> &mut Self {
+    fn scalar_list(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        field: FieldId,
+        alias: &str,
+    ) -> &mut Self {
         if let Some((_, number)) = self.record.clone().filter(|(record, _)| record == alias) {
-            return self.placeholder(number).push("::json->'").push(&list_key(field)).push("'");
+            return self
+                .placeholder(number)
+                .push("::json->'")
+                .push(&list_key(field))
+                .push("'");
         }
         if let Some((_, lists)) = self.before.clone().filter(|(before, _)| before == alias) {
             let removed = format!("{lists}->'{}'", field.0);
             let row = self.alias();
-            self.push("case when ").push(&removed).push(" is not null then ");
+            self.push("case when ")
+                .push(&removed)
+                .push(" is not null then ");
             self.push("(select coalesce(json_agg(");
             self.value(physical.model.field(model, field), &row, "\"value\"");
-            self.push(" order by ").column(&row, "\"position\"").push("), '[]'::json) from ");
-            self.push("json_populate_recordset(null::").push(physical.list_table(model, field)).push(", ");
+            self.push(" order by ")
+                .column(&row, "\"position\"")
+                .push("), '[]'::json) from ");
+            self.push("json_populate_recordset(null::")
+                .push(physical.list_table(model, field))
+                .push(", ");
             self.push(&removed).push(") ").push(&row).push(") else ");
-            return self.current_list(physical, model, field, alias).push(" end");
+            return self
+                .current_list(physical, model, field, alias)
+                .push(" end");
         }
         self.current_list(physical, model, field, alias)
     }
@@ -424,9 +566,17 @@ impl Sql {
         let row = self.alias();
         self.push("(select coalesce(json_agg(");
         self.value(physical.model.field(model, field), &row, "\"value\"");
-        self.push(" order by ").column(&row, "\"position\"").push("), '[]'::json) from ");
-        self.push(physical.list_table(model, field)).push(" ").push(&row).push(" where ");
-        self.column(&row, "\"nodeId\"").push(" = ").column(alias, physical.id(model)).push(")")
+        self.push(" order by ")
+            .column(&row, "\"position\"")
+            .push("), '[]'::json) from ");
+        self.push(physical.list_table(model, field))
+            .push(" ")
+            .push(&row)
+            .push(" where ");
+        self.column(&row, "\"nodeId\"")
+            .push(" = ")
+            .column(alias, physical.id(model))
+            .push(")")
     }
 
     fn partner(
@@ -439,37 +589,65 @@ impl Sql {
         shape: &Shape<'_>,
     ) -> &mut Self {
         let definition = physical.model.field(model, field);
-        let Some(relation) = definition.relation() else { return self.push("null::json") };
+        let Some(relation) = definition.relation() else {
+            return self.push("null::json");
+        };
         let (row, object) = (self.alias(), self.alias());
         if definition.required {
             self.push("coalesce(");
         }
-        self.push("(select ").object(physical, shape, &object).push(" from (select ");
+        self.push("(select ")
+            .object(physical, shape, &object)
+            .push(" from (select ");
         self.entries(physical, &row, shape);
-        self.push(" from ").push(physical.table(relation.target)).push(" ").push(&row);
+        self.push(" from ")
+            .push(physical.table(relation.target))
+            .push(" ")
+            .push(&row);
         let id = physical.id(model);
         let link = physical.link(relation);
         match link {
             LinkAt::Own(column) => {
-                self.push(" where ").column(&row, physical.id(relation.target)).push(" = ");
+                self.push(" where ")
+                    .column(&row, physical.id(relation.target))
+                    .push(" = ");
                 self.column(alias, column)
             }
-            LinkAt::Partner(column) => {
-                self.push(" where ").column(&row, column).push(" = ").column(alias, id)
-            }
-            LinkAt::Table { table, own, partner, .. } => {
+            LinkAt::Partner(column) => self
+                .push(" where ")
+                .column(&row, column)
+                .push(" = ")
+                .column(alias, id),
+            LinkAt::Table {
+                table,
+                own,
+                partner,
+                ..
+            } => {
                 let link = self.alias();
-                self.push(" join ").push(table).push(" ").push(&link).push(" on ");
-                self.column(&link, partner).push(" = ").column(&row, physical.id(relation.target));
-                self.push(" where ").column(&link, own).push(" = ").column(alias, id)
+                self.push(" join ")
+                    .push(table)
+                    .push(" ")
+                    .push(&link)
+                    .push(" on ");
+                self.column(&link, partner)
+                    .push(" = ")
+                    .column(&row, physical.id(relation.target));
+                self.push(" where ")
+                    .column(&link, own)
+                    .push(" = ")
+                    .column(alias, id)
             }
         };
         if !filter.is_true() {
-            self.push(" and ").predicate(physical, relation.target, &row, filter);
+            self.push(" and ")
+                .predicate(physical, relation.target, &row, filter);
         }
         if !matches!(link, LinkAt::Own(_)) {
             // Nothing in the tables keeps two from tying themselves to one: all are shown the same.
-            self.push(" order by ").column(&row, physical.id(relation.target)).push(" limit 1");
+            self.push(" order by ")
+                .column(&row, physical.id(relation.target))
+                .push(" limit 1");
         }
         self.push(") ").push(&object).push(")");
         if definition.required {

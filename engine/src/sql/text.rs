@@ -36,13 +36,21 @@ pub struct Sql {
 
 impl Sql {
     pub fn new() -> Self {
-        Sql { text: String::with_capacity(1024), params: Vec::with_capacity(8), ..Sql::default() }
+        Sql {
+            text: String::with_capacity(1024),
+            params: Vec::with_capacity(8),
+            ..Sql::default()
+        }
     }
 
     /// Goes on after a statement's text, its parameters kept.
     pub fn around(before: &str, statement: Statement) -> Self {
         let text = format!("{before}{}", statement.sql);
-        Sql { text, params: statement.params, ..Sql::new() }
+        Sql {
+            text,
+            params: statement.params,
+            ..Sql::new()
+        }
     }
 
     pub fn push(&mut self, text: &str) -> &mut Self {
@@ -85,7 +93,12 @@ impl Sql {
         let escaped = name.contains('\\');
         self.push(if escaped { " E'" } else { "'" });
         let name = name.replace('\'', "''");
-        self.push(&if escaped { name.replace('\\', "\\\\") } else { name }).push("'")
+        self.push(&if escaped {
+            name.replace('\\', "\\\\")
+        } else {
+            name
+        })
+        .push("'")
     }
 
     /// Takes what has been written; the parameters stay.
@@ -121,7 +134,10 @@ impl Sql {
     }
 
     pub fn finish(self) -> Statement {
-        Statement { sql: self.text, params: self.params }
+        Statement {
+            sql: self.text,
+            params: self.params,
+        }
     }
 }
 

@@ -47,10 +47,25 @@ pub fn write_own(
 ) -> Statement {
     let mut sql = Sql::new();
     let (kept, row) = (sql.alias(), sql.alias());
-    sql.push("update gom.").push(&own.table).push(" ").push(&kept).push(" set ").push(&own.value).push(" = ");
-    sql.bind(value).push(" where ").of_owner(physical, own, &kept).push(" and ").column(&kept, &own.node);
-    sql.push(" in (select ").column(&row, physical.id(model)).push("::text from ");
-    sql.push(physical.table(model)).push(" ").push(&row).push(" where ");
+    sql.push("update gom.")
+        .push(&own.table)
+        .push(" ")
+        .push(&kept)
+        .push(" set ")
+        .push(&own.value)
+        .push(" = ");
+    sql.bind(value)
+        .push(" where ")
+        .of_owner(physical, own, &kept)
+        .push(" and ")
+        .column(&kept, &own.node);
+    sql.push(" in (select ")
+        .column(&row, physical.id(model))
+        .push("::text from ");
+    sql.push(physical.table(model))
+        .push(" ")
+        .push(&row)
+        .push(" where ");
     sql.predicate(physical, model, &row, rows).push(")");
     sql.finish()
 }
@@ -67,12 +82,16 @@ impl Sql {
     ) -> &mut Self {
         let masked = !view.shown.is_true();
         if masked {
-            self.push("case when ").predicate(physical, model, alias, &view.shown).push(" then ");
+            self.push("case when ")
+                .predicate(physical, model, alias, &view.shown)
+                .push(" then ");
         }
         match &view.own {
             None => {
-                let (definition, column) =
-                    (physical.model.field(model, field), physical.column(model, field));
+                let (definition, column) = (
+                    physical.model.field(model, field),
+                    physical.column(model, field),
+                );
                 match form {
                     MaskedForm::Json => self.value(definition, alias, column),
                     MaskedForm::Column => self.column(alias, column),
@@ -82,14 +101,23 @@ impl Sql {
             Some(_) if !physical.has_own_values() => self.push("null::text"),
             Some(own) => {
                 let kept = self.alias();
-                self.push("(select ").column(&kept, &own.value).push(" from gom.").push(&own.table).push(" ");
-                self.push(&kept).push(" where ").column(&kept, &own.node).push(" = ");
+                self.push("(select ")
+                    .column(&kept, &own.value)
+                    .push(" from gom.")
+                    .push(&own.table)
+                    .push(" ");
+                self.push(&kept)
+                    .push(" where ")
+                    .column(&kept, &own.node)
+                    .push(" = ");
                 self.column(alias, physical.id(model));
                 // Such tables keep ids of all types as text.
                 if physical.id_type(model) != "varchar" {
                     self.push("::text");
                 }
-                self.push(" and ").of_owner(physical, own, &kept).push(" limit 1)")
+                self.push(" and ")
+                    .of_owner(physical, own, &kept)
+                    .push(" limit 1)")
             }
         };
         if masked { self.push(" end") } else { self }
@@ -98,12 +126,19 @@ impl Sql {
     /// The condition that a row of the table of own values is of this schema and of the viewer.
     fn of_owner(&mut self, physical: &Physical, own: &OwnValue, kept: &str) -> &mut Self {
         let owner = self.alias();
-        self.column(kept, "schema_name").push(" = ").bind(physical.schema_name()).push(" and ");
+        self.column(kept, "schema_name")
+            .push(" = ")
+            .bind(physical.schema_name())
+            .push(" and ");
         self.column(kept, &own.owner)
             .push(" in (select ")
             .column(&owner, physical.id(own.of))
             .push("::text from ");
-        self.push(physical.table(own.of)).push(" ").push(&owner).push(" where ");
-        self.predicate(physical, own.of, &owner, &own.owners).push(")")
+        self.push(physical.table(own.of))
+            .push(" ")
+            .push(&owner)
+            .push(" where ");
+        self.predicate(physical, own.of, &owner, &own.owners)
+            .push(")")
     }
 }

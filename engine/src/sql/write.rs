@@ -63,14 +63,20 @@ pub fn update(
 ) -> Statement {
     let mut sql = Sql::new();
     let row = sql.alias();
-    sql.push("update ").push(physical.table(model)).push(" ").push(&row).push(" set ");
+    sql.push("update ")
+        .push(physical.table(model))
+        .push(" ")
+        .push(&row)
+        .push(" set ");
     for (i, (field, param)) in sets.iter().enumerate() {
         sql.push(if i > 0 { ", " } else { "" })
             .push(physical.column(model, *field))
             .push(" = ")
             .bind(param.clone());
     }
-    sql.push(" where ").matching(physical, model, &row, filter, linked).push(" returning ");
+    sql.push(" where ")
+        .matching(physical, model, &row, filter, linked)
+        .push(" returning ");
     match returning {
         Returning::Id => sql.column(&row, physical.id(model)).push("::text"),
         Returning::Row => sql.push(&row).push(".*"),
@@ -82,7 +88,9 @@ pub fn update(
 pub fn note_update(physical: &Physical, model: ModelId, id: &Param) -> Statement {
     let mut sql = Sql::new();
     sql.push("insert into gom.change (schema_name, table_name, kind, node) values (");
-    sql.bind(physical.schema_name()).push(", ").bind(physical.model.model(model).table.as_str());
+    sql.bind(physical.schema_name())
+        .push(", ")
+        .bind(physical.model.model(model).table.as_str());
     sql.push(", 'T', ").bind(id.clone()).push(")");
     sql.finish()
 }
@@ -90,14 +98,22 @@ pub fn note_update(physical: &Physical, model: ModelId, id: &Param) -> Statement
 /// Tells the jobs that this transaction leaves who writes.
 pub fn note_writer(who: String) -> Statement {
     let mut sql = Sql::new();
-    sql.push("select set_config('gom.writer', ").bind(Param::Text(who)).push(", true)");
+    sql.push("select set_config('gom.writer', ")
+        .bind(Param::Text(who))
+        .push(", true)");
     sql.finish()
 }
 
 /// Wraps a statement that returns one row for each changed row: returns how many there were.
 pub fn counted(statement: Statement) -> Statement {
-    let sql = format!("with changed as ({}) select count(*)::text from changed", statement.sql);
-    Statement { sql, params: statement.params }
+    let sql = format!(
+        "with changed as ({}) select count(*)::text from changed",
+        statement.sql
+    );
+    Statement {
+        sql,
+        params: statement.params,
+    }
 }
 
 /// Returns the id of the row, and the same as an array literal. The row is locked against concurrent changes
@@ -110,8 +126,14 @@ pub fn lock(physical: &Physical, model: ModelId, filter: &Filter) -> Statement {
 pub fn lock_as(physical: &Physical, model: ModelId, filter: &Filter, lock: Lock) -> Statement {
     let mut sql = Sql::new();
     let row = sql.alias();
-    sql.id_and_array(physical, model, &row).push(" from ").push(physical.table(model));
-    sql.push(" ").push(&row).push(" where ").predicate(physical, model, &row, filter).lock(lock);
+    sql.id_and_array(physical, model, &row)
+        .push(" from ")
+        .push(physical.table(model));
+    sql.push(" ")
+        .push(&row)
+        .push(" where ")
+        .predicate(physical, model, &row, filter)
+        .lock(lock);
     sql.finish()
 }
 
@@ -125,7 +147,9 @@ pub fn find_partner(
 ) -> Statement {
     let mut sql = Sql::new();
     let row = sql.alias();
-    sql.id_and_array(physical, model, &row).push(" from ").push(physical.table(model));
+    sql.id_and_array(physical, model, &row)
+        .push(" from ")
+        .push(physical.table(model));
     sql.push(" ")
         .push(&row)
         .push(" where ")
@@ -148,8 +172,14 @@ pub fn find_with_link(
     let row = sql.alias();
     let id = physical.id(model);
     sql.id_and_array(physical, model, &row).push(", case when ");
-    sql.linked(physical, model, &row, linked).push(" then ").column(&row, id).push("::text end from ");
-    sql.push(physical.table(model)).push(" ").push(&row).push(" where ");
+    sql.linked(physical, model, &row, linked)
+        .push(" then ")
+        .column(&row, id)
+        .push("::text end from ");
+    sql.push(physical.table(model))
+        .push(" ")
+        .push(&row)
+        .push(" where ");
     sql.predicate(physical, model, &row, filter).lock(lock);
     sql.finish()
 }
@@ -168,22 +198,42 @@ pub fn find_ids(
     if lock != Lock::None {
         let found = sql.alias();
         let id = physical.id(model);
-        sql.push("select array_agg(").column(&found, "id").push(")::text, count(*)::text from (select ");
-        sql.column(&row, id).push(" as id from ").push(physical.table(model)).push(" ").push(&row);
-        sql.push(" where ").matching(physical, model, &row, filter, linked).push(" order by ");
+        sql.push("select array_agg(")
+            .column(&found, "id")
+            .push(")::text, count(*)::text from (select ");
+        sql.column(&row, id)
+            .push(" as id from ")
+            .push(physical.table(model))
+            .push(" ")
+            .push(&row);
+        sql.push(" where ")
+            .matching(physical, model, &row, filter, linked)
+            .push(" order by ");
         sql.column(&row, id).lock(lock).push(") ").push(&found);
         return sql.finish();
     }
-    sql.push("select array_agg(").column(&row, physical.id(model)).push(")::text, count(*)::text from ");
-    sql.push(physical.table(model)).push(" ").push(&row).push(" where ");
+    sql.push("select array_agg(")
+        .column(&row, physical.id(model))
+        .push(")::text, count(*)::text from ");
+    sql.push(physical.table(model))
+        .push(" ")
+        .push(&row)
+        .push(" where ");
     sql.matching(physical, model, &row, filter, linked);
     sql.finish()
 }
 
 /// Removes the values of a scalar list of the rows whose ids are in the array (or of the one row).
-pub fn clear_list(physical: &Physical, model: ModelId, field: FieldId, nodes: &Filter) -> Statement {
+pub fn clear_list(
+    physical: &Physical,
+    model: ModelId,
+    field: FieldId,
+    nodes: &Filter,
+) -> Statement {
     let mut sql = Sql::new();
-    sql.push("delete from ").push(physical.list_table(model, field)).push(" where \"nodeId\" = ");
+    sql.push("delete from ")
+        .push(physical.list_table(model, field))
+        .push(" where \"nodeId\" = ");
     match nodes {
         Filter::IdIn(ids) => sql.push("any(").bind(ids.clone()).push(")"),
         Filter::IdIs(id) => sql.bind(id.clone()),
@@ -202,14 +252,30 @@ pub fn fill_list(
 ) -> Statement {
     let mut sql = Sql::new();
     let id_type = physical.id_type(model);
-    sql.push("insert into ").push(physical.list_table(model, field));
-    sql.push(" (\"nodeId\", \"position\", \"value\") select n.id, (v.i * 1000)::int, v.value from ");
+    sql.push("insert into ")
+        .push(physical.list_table(model, field));
+    sql.push(
+        " (\"nodeId\", \"position\", \"value\") select n.id, (v.i * 1000)::int, v.value from ",
+    );
     match nodes {
-        Filter::IdIn(ids) => sql.push("unnest(").bind(ids.clone()).push("::").push(id_type).push("[]) n(id)"),
-        Filter::IdIs(id) => sql.push("(select ").bind(id.clone()).push("::").push(id_type).push(" as id) n"),
+        Filter::IdIn(ids) => sql
+            .push("unnest(")
+            .bind(ids.clone())
+            .push("::")
+            .push(id_type)
+            .push("[]) n(id)"),
+        Filter::IdIs(id) => sql
+            .push("(select ")
+            .bind(id.clone())
+            .push("::")
+            .push(id_type)
+            .push(" as id) n"),
         _ => sql.push("(select null as id where false) n"),
     };
-    sql.push(", unnest(").bind(values).push("::").push(value_type(physical.model.field(model, field)));
+    sql.push(", unnest(")
+        .bind(values)
+        .push("::")
+        .push(value_type(physical.model.field(model, field)));
     sql.push("[]) with ordinality v(value, i)");
     sql.finish()
 }
@@ -229,13 +295,26 @@ impl Sql {
     /// The node's id as a scalar expression.
     pub(super) fn node(&mut self, physical: &Physical, model: ModelId, node: &Node) -> &mut Self {
         match node {
-            Node::Id(id) => self.bind(id.clone()).push("::").push(physical.id_type(model)),
+            Node::Id(id) => self
+                .bind(id.clone())
+                .push("::")
+                .push(physical.id_type(model)),
             Node::Where(filter) | Node::Held(filter) => {
                 let row = self.alias();
-                self.push("(select ").column(&row, physical.id(model)).push(" from ");
-                self.push(physical.table(model)).push(" ").push(&row).push(" where ");
+                self.push("(select ")
+                    .column(&row, physical.id(model))
+                    .push(" from ");
+                self.push(physical.table(model))
+                    .push(" ")
+                    .push(&row)
+                    .push(" where ");
                 self.predicate(physical, model, &row, filter);
-                self.lock(if matches!(node, Node::Held(_)) { Lock::Share } else { Lock::None }).push(")")
+                self.lock(if matches!(node, Node::Held(_)) {
+                    Lock::Share
+                } else {
+                    Lock::None
+                })
+                .push(")")
             }
         }
     }
@@ -250,7 +329,11 @@ impl Sql {
 
     fn id_and_array(&mut self, physical: &Physical, model: ModelId, row: &str) -> &mut Self {
         let id = physical.id(model);
-        self.push("select ").column(row, id).push("::text, array[").column(row, id).push("]::text")
+        self.push("select ")
+            .column(row, id)
+            .push("::text, array[")
+            .column(row, id)
+            .push("]::text")
     }
 
     fn matching(
@@ -272,20 +355,50 @@ impl Sql {
     }
 
     /// The row is a partner of the parent.
-    fn linked(&mut self, physical: &Physical, model: ModelId, row: &str, linked: Linked<'_>) -> &mut Self {
-        let Linked { relation, parent_model, parent } = linked;
+    fn linked(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        row: &str,
+        linked: Linked<'_>,
+    ) -> &mut Self {
+        let Linked {
+            relation,
+            parent_model,
+            parent,
+        } = linked;
         match physical.link(relation) {
             LinkAt::Own(column) => {
-                self.column(row, physical.id(model)).push(" = (select ").push(column).push(" from ");
-                self.push(physical.table(parent_model)).push(" where ").push(physical.id(parent_model));
+                self.column(row, physical.id(model))
+                    .push(" = (select ")
+                    .push(column)
+                    .push(" from ");
+                self.push(physical.table(parent_model))
+                    .push(" where ")
+                    .push(physical.id(parent_model));
                 self.push(" = ").bind(parent.clone()).push(")")
             }
             LinkAt::Partner(column) => self.column(row, column).push(" = ").bind(parent.clone()),
-            LinkAt::Table { table, own, partner, .. } => {
+            LinkAt::Table {
+                table,
+                own,
+                partner,
+                ..
+            } => {
                 let link = self.alias();
-                self.push("exists (select 1 from ").push(table).push(" ").push(&link).push(" where ");
-                self.column(&link, own).push(" = ").bind(parent.clone()).push(" and ");
-                self.column(&link, partner).push(" = ").column(row, physical.id(model)).push(")")
+                self.push("exists (select 1 from ")
+                    .push(table)
+                    .push(" ")
+                    .push(&link)
+                    .push(" where ");
+                self.column(&link, own)
+                    .push(" = ")
+                    .bind(parent.clone())
+                    .push(" and ");
+                self.column(&link, partner)
+                    .push(" = ")
+                    .column(row, physical.id(model))
+                    .push(")")
             }
         }
     }

@@ -10,16 +10,26 @@ use super::world::{World, rules_of_fields};
 fn a_filter_counts_for_every_row_of_its_list_in_the_complexity() {
     let world = World::new();
     let complexity = |document: &str| world.measure(document, &json!({}), Access::Full).complexity;
-    assert_eq!(complexity("{ orders(where: {name: \"x\"}, first: 7) { id } }"), 7);
     assert_eq!(
-        complexity("{ ordersConnection(where: {name: \"x\"}, first: 7) { edges { node { id } } } }"),
+        complexity("{ orders(where: {name: \"x\"}, first: 7) { id } }"),
         7
     );
     assert_eq!(
-        complexity("{ orders(first: 7) { items(where: {order: {name: \"x\"}}, first: 3) { id } } }"),
+        complexity(
+            "{ ordersConnection(where: {name: \"x\"}, first: 7) { edges { node { id } } } }"
+        ),
+        7
+    );
+    assert_eq!(
+        complexity(
+            "{ orders(first: 7) { items(where: {order: {name: \"x\"}}, first: 3) { id } } }"
+        ),
         7 * 3 * 2
     );
-    assert_eq!(complexity("{ orders(where: {}) { items(where: {}) { id } } }"), 0);
+    assert_eq!(
+        complexity("{ orders(where: {}) { items(where: {}) { id } } }"),
+        0
+    );
 }
 
 #[test]
@@ -28,20 +38,45 @@ fn a_list_counts_as_long_as_its_variable_says() {
     const PAGES: &str = "query ($n: Int, $m: Int, $s: Boolean = false) { \
         orders(first: $n) { id items(last: $m) @skip(if: $s) { id code } } }";
     let prepared = world.prepare(PAGES);
-    assert_eq!(prepared.measures.complexity, None, "not known before the variables");
+    assert_eq!(
+        prepared.measures.complexity, None,
+        "not known before the variables"
+    );
     let selection = |variables| world.measure(PAGES, &variables, Access::Full).selection;
-    assert_eq!(selection(json!({ "n": 1000, "m": 200 })), Some(1 + 1000 * (1 + 1 + 200 * 2)));
-    assert_eq!(selection(json!({ "n": 7, "m": null })), Some(1 + 7 * (1 + 1 + 100 * 2)));
+    assert_eq!(
+        selection(json!({ "n": 1000, "m": 200 })),
+        Some(1 + 1000 * (1 + 1 + 200 * 2))
+    );
+    assert_eq!(
+        selection(json!({ "n": 7, "m": null })),
+        Some(1 + 7 * (1 + 1 + 100 * 2))
+    );
     assert_eq!(selection(json!({ "n": 7, "s": true })), Some(1 + 7));
     // Filters count for as many rows.
     let filtered = "query ($n: Int) { orders(first: $n, where: {name: \"x\"}) { id } }";
-    assert_eq!(world.measure(filtered, &json!({ "n": 1000 }), Access::Full).complexity, 1000);
+    assert_eq!(
+        world
+            .measure(filtered, &json!({ "n": 1000 }), Access::Full)
+            .complexity,
+        1000
+    );
     // The document alone says it otherwise.
     let constant = "query ($name: String) { orders(first: 3, where: {name: $name}) { id } }";
-    assert_eq!(world.measure(constant, &json!({}), Access::Full).selection, None);
+    assert_eq!(
+        world.measure(constant, &json!({}), Access::Full).selection,
+        None
+    );
     let refused = |variables| {
-        let limits = Limits { complexity: Some(30_000), ..Limits::UNLIMITED };
-        limits.check_input(&world.measure(PAGES, &variables, Access::Full), &prepared.measures).is_err()
+        let limits = Limits {
+            complexity: Some(30_000),
+            ..Limits::UNLIMITED
+        };
+        limits
+            .check_input(
+                &world.measure(PAGES, &variables, Access::Full),
+                &prepared.measures,
+            )
+            .is_err()
     };
     assert!(refused(json!({ "n": 1000 })) && !refused(json!({ "n": 100 })) && !refused(json!({})));
 }
@@ -49,12 +84,20 @@ fn a_list_counts_as_long_as_its_variable_says() {
 #[test]
 fn a_small_page_by_a_variable_is_judged_by_its_value_and_not_as_a_hundred_rows() {
     let world = World::new();
-    let limits = Limits { complexity: Some(100), ..Limits::UNLIMITED };
+    let limits = Limits {
+        complexity: Some(100),
+        ..Limits::UNLIMITED
+    };
     let pages = "query ($n: Int) { orders(first: $n) { items(first: 3) { id code } } }";
     let check = |variables: &Value| {
-        let prepared =
-            world.requests.prepare(pages, None, &limits).expect("nothing is known of its size yet");
-        limits.check_input(&world.measure(pages, variables, Access::Full), &prepared.measures)
+        let prepared = world
+            .requests
+            .prepare(pages, None, &limits)
+            .expect("nothing is known of its size yet");
+        limits.check_input(
+            &world.measure(pages, variables, Access::Full),
+            &prepared.measures,
+        )
     };
     // Prepared, and then kept.
     for _ in 0..2 {
@@ -62,7 +105,10 @@ fn a_small_page_by_a_variable_is_judged_by_its_value_and_not_as_a_hundred_rows()
     }
     for variables in [json!({ "n": 15 }), json!({ "n": null }), json!({})] {
         let message = check(&variables).expect_err("too much").message;
-        assert!(message.ends_with("the limit is 100 (limits.complexity)"), "{message}");
+        assert!(
+            message.ends_with("the limit is 100 (limits.complexity)"),
+            "{message}"
+        );
     }
 }
 
@@ -77,17 +123,32 @@ fn a_selected_field_that_a_rule_decides_counts_for_every_row_in_the_complexity()
     assert_eq!(complexity("{ orders(first: 7) { id } }"), 0);
     let twice = "{ a: orders(first: 7) { name other: name items(first: 3) { code } } }";
     assert_eq!(complexity(twice), 7 * (4 + 4 + 3));
-    assert_eq!(complexity("{ ordersConnection(first: 7) { edges { node { name } } } }"), 7 * 4);
+    assert_eq!(
+        complexity("{ ordersConnection(first: 7) { edges { node { name } } } }"),
+        7 * 4
+    );
     // Beside a filter by the field; the filters' own limits are about filters only.
-    assert_eq!(complexity("{ orders(where: {name: \"x\"}, first: 7) { name } }"), 7 * 5 + 7 * 4);
+    assert_eq!(
+        complexity("{ orders(where: {name: \"x\"}, first: 7) { name } }"),
+        7 * 5 + 7 * 4
+    );
     let selected = measured("{ orders(first: 7) { name } }");
-    assert_eq!((selected.conditions, selected.relations, selected.depth), (0, 0, 0));
+    assert_eq!(
+        (selected.conditions, selected.relations, selected.depth),
+        (0, 0, 0)
+    );
     // Whoever reads columns pays for columns.
     assert_eq!(world.measure(twice, &json!({}), Access::Full).complexity, 0);
-    let message = Limits { complexity: Some(40), ..Limits::UNLIMITED }
-        .check_input(&selected, &world.prepare("{ orders(first: 20) { name } }").measures)
-        .expect_err("too much")
-        .message;
+    let message = Limits {
+        complexity: Some(40),
+        ..Limits::UNLIMITED
+    }
+    .check_input(
+        &selected,
+        &world.prepare("{ orders(first: 20) { name } }").measures,
+    )
+    .expect_err("too much")
+    .message;
     assert_eq!(
         message,
         "The query has a complexity of 49 with its filters and the rules of its fields; the limit is 40 (limits.complexity)"

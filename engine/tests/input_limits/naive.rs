@@ -37,7 +37,11 @@ fn naive(filter: &Value, depth: u64, rules: bool, sum: &mut InputMeasures) {
             naive(value, depth + 1, rules, sum);
         } else {
             sum.conditions += 1 + items.len() as u64 / 100;
-            sum.bytes += items.iter().filter_map(Value::as_str).map(|text| text.len() as u64).sum::<u64>();
+            sum.bytes += items
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|text| text.len() as u64)
+                .sum::<u64>();
         }
     }
     sum.complexity = 10 * (sum.conditions + sum.relations);
@@ -52,24 +56,39 @@ fn filters(model: &'static str, depth: u32) -> BoxedStrategy<Value> {
     } else {
         "ext"
     };
-    let keys: Vec<String> =
-        ["", "_not", "_contains", "_gt"].iter().map(|end| format!("{text}{end}")).collect();
+    let keys: Vec<String> = ["", "_not", "_contains", "_gt"]
+        .iter()
+        .map(|end| format!("{text}{end}"))
+        .collect();
     let leaf = prop_oneof![
         (select(keys), "[a-zñ]{0,5}").prop_map(|(key, value)| json!({ key: value })),
-        (Just(format!("{text}_in")), 0..250_usize).prop_map(|(key, n)| json!({ key: vec!["ab"; n] })),
+        (Just(format!("{text}_in")), 0..250_usize)
+            .prop_map(|(key, n)| json!({ key: vec!["ab"; n] })),
         Just(json!({})),
     ];
     if depth == 0 {
         return leaf.boxed();
     }
     let paths: &[(&str, &str)] = match model {
-        "Seller" => &[("orders_some", "Order"), ("orders_every", "Order"), ("orders_none", "Order")],
-        "Order" => &[("seller", "Seller"), ("items_some", "Item"), ("items_every", "Item")],
+        "Seller" => &[
+            ("orders_some", "Order"),
+            ("orders_every", "Order"),
+            ("orders_none", "Order"),
+        ],
+        "Order" => &[
+            ("seller", "Seller"),
+            ("items_some", "Item"),
+            ("items_every", "Item"),
+        ],
         _ => &[("order", "Order")],
     };
-    let step = select(paths.to_vec())
-        .prop_flat_map(move |(key, to)| filters(to, depth - 1).prop_map(move |part| json!({ key: part })));
-    let joined = (select(vec!["AND", "OR", "NOT"]), prop::collection::vec(filters(model, depth - 1), 0..4))
+    let step = select(paths.to_vec()).prop_flat_map(move |(key, to)| {
+        filters(to, depth - 1).prop_map(move |part| json!({ key: part }))
+    });
+    let joined = (
+        select(vec!["AND", "OR", "NOT"]),
+        prop::collection::vec(filters(model, depth - 1), 0..4),
+    )
         .prop_map(|(key, parts)| json!({ key: parts }));
     prop_oneof![leaf, step, joined].boxed()
 }
@@ -92,12 +111,18 @@ proptest! {
 /// Writes of a relation to many: to new rows, and to those that are there.
 fn writes(create: BoxedStrategy<Value>, data: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
     let by_id = || "[a-z]{1,5}".prop_map(|id| json!({ "id": id }));
-    let many = |items: BoxedStrategy<Value>| prop::collection::vec(items, 0..4).prop_map(Value::from);
-    let update = (by_id(), data.clone()).prop_map(|(id, data)| json!({ "where": id, "data": data }));
-    let upsert = (by_id(), data, create.clone())
-        .prop_map(|(id, update, create)| json!({ "where": id, "update": update, "create": create }));
+    let many =
+        |items: BoxedStrategy<Value>| prop::collection::vec(items, 0..4).prop_map(Value::from);
+    let update =
+        (by_id(), data.clone()).prop_map(|(id, data)| json!({ "where": id, "data": data }));
+    let upsert = (by_id(), data, create.clone()).prop_map(
+        |(id, update, create)| json!({ "where": id, "update": update, "create": create }),
+    );
     let write = prop_oneof![
-        (select(vec!["connect", "set", "delete", "disconnect"]), many(by_id().boxed())),
+        (
+            select(vec!["connect", "set", "delete", "disconnect"]),
+            many(by_id().boxed())
+        ),
         (Just("create"), many(create)),
         (Just("update"), many(update.boxed())),
         (Just("upsert"), many(upsert.boxed())),
@@ -107,7 +132,10 @@ fn writes(create: BoxedStrategy<Value>, data: BoxedStrategy<Value>) -> BoxedStra
     ];
     prop::collection::vec(write, 0..4)
         .prop_map(|writes| {
-            writes.into_iter().map(|(key, items)| (key.to_owned(), items)).collect::<Map<_, _>>()
+            writes
+                .into_iter()
+                .map(|(key, items)| (key.to_owned(), items))
+                .collect::<Map<_, _>>()
         })
         .prop_map(Value::from)
         .boxed()
@@ -115,24 +143,36 @@ fn writes(create: BoxedStrategy<Value>, data: BoxedStrategy<Value>) -> BoxedStra
 
 /// Data of a seller, with orders, with items.
 fn sellers() -> impl Strategy<Value = Value> {
-    let item = "[a-z]{1,5}".prop_map(|code| json!({ "code": code })).boxed();
-    let new = prop::collection::vec(item.clone(), 0..4).prop_map(|new| json!({ "items": { "create": new } }));
+    let item = "[a-z]{1,5}"
+        .prop_map(|code| json!({ "code": code }))
+        .boxed();
+    let new = prop::collection::vec(item.clone(), 0..4)
+        .prop_map(|new| json!({ "items": { "create": new } }));
     let new = prop_oneof![Just(json!({ "name": "x" })), new].boxed();
-    let order = writes(item.clone(), item).prop_map(|items| json!({ "items": items })).boxed();
+    let order = writes(item.clone(), item)
+        .prop_map(|items| json!({ "items": items }))
+        .boxed();
     writes(new, order).prop_map(|orders| json!({ "orders": orders }))
 }
 
 /// Counts what stands below `orders` and `items`.
 fn naive_writes(data: &Value) -> u64 {
-    let relations = ["orders", "items"].into_iter().filter_map(|relation| data[relation].as_object());
-    let items = relations.flat_map(Map::values).flat_map(|items| match items {
-        Value::Array(items) => items.clone(),
-        one => vec![one.clone()],
-    });
+    let relations = ["orders", "items"]
+        .into_iter()
+        .filter_map(|relation| data[relation].as_object());
+    let items = relations
+        .flat_map(Map::values)
+        .flat_map(|items| match items {
+            Value::Array(items) => items.clone(),
+            one => vec![one.clone()],
+        });
     items
         .map(|item| {
             1 + naive_writes(&item)
-                + ["data", "update", "create"].map(|key| naive_writes(&item[key])).iter().sum::<u64>()
+                + ["data", "update", "create"]
+                    .map(|key| naive_writes(&item[key]))
+                    .iter()
+                    .sum::<u64>()
         })
         .sum()
 }

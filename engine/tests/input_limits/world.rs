@@ -49,7 +49,11 @@ impl World {
         let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
         let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
         let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
-        World { requests, planner, policy: Arc::new(policy) }
+        World {
+            requests,
+            planner,
+            policy: Arc::new(policy),
+        }
     }
 
     pub fn seller(&self) -> Rights {
@@ -57,20 +61,32 @@ impl World {
     }
 
     pub fn rights(&self, role: &str) -> Rights {
-        let Value::Object(claims) = json!({ "sub": "s" }) else { unreachable!() };
-        let rights =
-            self.planner.rights(&self.policy, Permissions::of([format!("role:{role}").as_str()]), &claims);
+        let Value::Object(claims) = json!({ "sub": "s" }) else {
+            unreachable!()
+        };
+        let rights = self.planner.rights(
+            &self.policy,
+            Permissions::of([format!("role:{role}").as_str()]),
+            &claims,
+        );
         rights.expect("the policy has the role")
     }
 
     pub fn prepare(&self, document: &str) -> Arc<Prepared> {
-        self.requests.prepare(document, None, &Limits::UNLIMITED).expect("a sound document")
+        self.requests
+            .prepare(document, None, &Limits::UNLIMITED)
+            .expect("a sound document")
     }
 
     pub fn measure(&self, document: &str, variables: &Value, access: Access<'_>) -> InputMeasures {
         let prepared = self.prepare(document);
-        let Value::Object(given) = variables else { panic!("no object: {variables}") };
-        let variables = self.requests.coerce(&prepared.operation, given).expect("sound values");
+        let Value::Object(given) = variables else {
+            panic!("no object: {variables}")
+        };
+        let variables = self
+            .requests
+            .coerce(&prepared.operation, given)
+            .expect("sound values");
         self.planner.measure_input(&prepared, &variables, access)
     }
 
@@ -95,4 +111,5 @@ pub fn rules_of_fields() -> PolicySource {
     .expect("a policy's form")
 }
 
-pub const ORDERS: &str = "query ($where: OrderWhereInput) { orders(where: $where, first: 10) { id } }";
+pub const ORDERS: &str =
+    "query ($where: OrderWhereInput) { orders(where: $where, first: 10) { id } }";

@@ -11,7 +11,9 @@ use std::path::Path;
 use async_graphql::Variables;
 use async_graphql::parser::parse_query;
 use gom_engine::datamodel::{self, DataModel};
-use gom_engine::schema::{InputField, OutputField, Schema, SchemaOptions, Served, TypeRef, generate, sdl};
+use gom_engine::schema::{
+    InputField, OutputField, Schema, SchemaOptions, Served, TypeRef, generate, sdl,
+};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
@@ -31,13 +33,23 @@ fn file(path: &str) -> String {
 /// The definition that starts with `head`, without descriptions.
 fn definition(schema: &Schema, head: &str) -> String {
     let text = sdl(schema);
-    let lines = text.lines().skip_while(|line| *line != format!("{head} {{"));
+    let lines = text
+        .lines()
+        .skip_while(|line| *line != format!("{head} {{"));
     let lines = lines.skip(1).take_while(|line| *line != "}").map(str::trim);
-    lines.filter(|line| !line.is_empty() && !line.starts_with("\"\"\"")).collect::<Vec<_>>().join("\n")
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with("\"\"\""))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn field_names(schema: &Schema, root: gom_engine::schema::ObjectId) -> Vec<&str> {
-    schema.object(root).fields.keys().map(String::as_str).collect()
+    schema
+        .object(root)
+        .fields
+        .keys()
+        .map(String::as_str)
+        .collect()
 }
 
 /// Set `UPDATE_GOLDEN` to write the golden file anew after a wanted change.
@@ -65,7 +77,11 @@ fn gom_s_own_datamodel_gives_the_types_that_its_clients_know() {
     assert_eq!(schema.enums.len(), 13);
     assert_eq!(schema.inputs.len(), 153);
     assert_eq!(schema.clashes, Vec::<String>::new());
-    let declared: Vec<&str> = schema.declared_scalars().into_iter().map(|scalar| scalar.name()).collect();
+    let declared: Vec<&str> = schema
+        .declared_scalars()
+        .into_iter()
+        .map(|scalar| scalar.name())
+        .collect();
     assert_eq!(declared, ["DateTime", "Long"]);
     let lists = [
         "orders",
@@ -84,10 +100,19 @@ fn gom_s_own_datamodel_gives_the_types_that_its_clients_know() {
 
 #[test]
 fn root_fields_come_kind_by_kind_under_their_plurals() {
-    let schema = schema("type Todo { id: ID! @id done: Boolean }\ntype News { id: ID! @id text: String }");
+    let schema =
+        schema("type Todo { id: ID! @id done: Boolean }\ntype News { id: ID! @id text: String }");
     assert_eq!(
         field_names(&schema, schema.query),
-        ["todoes", "newses", "todo", "news", "todoesConnection", "newsesConnection", "node",]
+        [
+            "todoes",
+            "newses",
+            "todo",
+            "news",
+            "todoesConnection",
+            "newsesConnection",
+            "node",
+        ]
     );
     assert_eq!(
         field_names(&schema, schema.mutation),
@@ -112,8 +137,12 @@ fn root_fields_come_kind_by_kind_under_their_plurals() {
 #[test]
 fn raw_sql_is_offered_only_when_asked_for() {
     let datamodel = parsed("type Todo { id: ID! @id }");
-    let offered =
-        |execute_raw| definition(&generate(&datamodel, SchemaOptions { execute_raw }), "type Mutation");
+    let offered = |execute_raw| {
+        definition(
+            &generate(&datamodel, SchemaOptions { execute_raw }),
+            "type Mutation",
+        )
+    };
     let raw = "executeRaw(database: PrismaDatabase, query: String!): Json!";
     assert!(!offered(false).contains("executeRaw"));
     assert!(offered(true).contains(raw));
@@ -168,7 +197,10 @@ fn both_fields_of_a_self_relation_have_inputs_of_their_own() {
 #[test]
 fn names_that_meet_are_reported_and_not_served() {
     for (text, name) in [
-        ("type Todo { id: ID! @id }\ntype Todoes { id: ID! @id }", "todoes"),
+        (
+            "type Todo { id: ID! @id }\ntype Todoes { id: ID! @id }",
+            "todoes",
+        ),
         (
             "type Tag { id: ID! @id Many: [String] @scalarList(strategy: RELATION) }\n\
              type Post { id: ID! @id tags: [Tag] @relation(link: TABLE) }",
@@ -176,8 +208,14 @@ fn names_that_meet_are_reported_and_not_served() {
         ),
     ] {
         let schema = schema(text);
-        assert!(schema.clashes.iter().any(|clash| clash.contains(name)), "{:?}", schema.clashes);
-        let error = Served::new(&schema).expect_err("a clash cannot be served").to_string();
+        assert!(
+            schema.clashes.iter().any(|clash| clash.contains(name)),
+            "{:?}",
+            schema.clashes
+        );
+        let error = Served::new(&schema)
+            .expect_err("a clash cannot be served")
+            .to_string();
         assert!(error.contains(name), "{error}");
     }
 }
@@ -195,7 +233,9 @@ fn introspection_tells_what_the_definition_says() {
     let schema = generate(&datamodel, SchemaOptions { execute_raw: true });
     let served = Served::new(&schema).expect("the schema can be served");
     let document = parse_query(INTROSPECTION).expect("the query is well formed");
-    served.validate(&document, None).expect("the query is valid");
+    served
+        .validate(&document, None)
+        .expect("the query is valid");
     let answer = served.introspect(document, None, Variables::default());
     assert!(answer.errors.is_empty(), "{:?}", answer.errors);
     let answer = answer.data.into_json().expect("an answer is JSON");
@@ -208,18 +248,46 @@ fn introspection_tells_what_the_definition_says() {
             told.insert(name.to_owned(), members(ty));
         }
     }
-    let input = |(name, field): (&String, &InputField)| format!("{name}: {}", schema.type_text(&field.ty));
+    let input =
+        |(name, field): (&String, &InputField)| format!("{name}: {}", schema.type_text(&field.ty));
     let output = |(name, field): (&String, &OutputField)| {
         let args: Vec<String> = field.args.iter().map(input).collect();
-        let args = if args.is_empty() { String::new() } else { format!("({})", args.join(", ")) };
+        let args = if args.is_empty() {
+            String::new()
+        } else {
+            format!("({})", args.join(", "))
+        };
         format!("{name}{args}: {}", schema.type_text(&field.ty))
     };
     let mut defined = BTreeMap::from([("Node".to_owned(), vec!["id: ID!".to_owned()])]);
-    defined.extend(schema.objects.iter().map(|of| (of.name.clone(), of.fields.iter().map(output).collect())));
-    defined.extend(schema.inputs.iter().map(|of| (of.name.clone(), of.fields.iter().map(input).collect())));
-    defined.extend(schema.enums.iter().map(|of| (of.name.clone(), of.values.clone())));
-    defined.extend(schema.declared_scalars().into_iter().map(|of| (of.name().to_owned(), Vec::new())));
-    assert_eq!(told.keys().collect::<Vec<_>>(), defined.keys().collect::<Vec<_>>());
+    defined.extend(
+        schema
+            .objects
+            .iter()
+            .map(|of| (of.name.clone(), of.fields.iter().map(output).collect())),
+    );
+    defined.extend(
+        schema
+            .inputs
+            .iter()
+            .map(|of| (of.name.clone(), of.fields.iter().map(input).collect())),
+    );
+    defined.extend(
+        schema
+            .enums
+            .iter()
+            .map(|of| (of.name.clone(), of.values.clone())),
+    );
+    defined.extend(
+        schema
+            .declared_scalars()
+            .into_iter()
+            .map(|of| (of.name().to_owned(), Vec::new())),
+    );
+    assert_eq!(
+        told.keys().collect::<Vec<_>>(),
+        defined.keys().collect::<Vec<_>>()
+    );
     for (name, members) in &told {
         assert_eq!(members, &defined[name], "{name}");
     }
@@ -248,29 +316,55 @@ fn members(ty: &Json) -> Vec<String> {
     };
     let field = |field: &Json| {
         let args: Vec<String> = list(&field["args"]).iter().map(value).collect();
-        let args = if args.is_empty() { String::new() } else { format!("({})", args.join(", ")) };
-        format!("{}{args}: {}", text(&field["name"]), type_text(&field["type"]))
+        let args = if args.is_empty() {
+            String::new()
+        } else {
+            format!("({})", args.join(", "))
+        };
+        format!(
+            "{}{args}: {}",
+            text(&field["name"]),
+            type_text(&field["type"])
+        )
     };
     let fields = list(&ty["fields"]).iter().map(field);
     let inputs = list(&ty["inputFields"]).iter().map(value);
-    let values = list(&ty["enumValues"]).iter().map(|value| text(&value["name"]).to_owned());
+    let values = list(&ty["enumValues"])
+        .iter()
+        .map(|value| text(&value["name"]).to_owned());
     fields.chain(inputs).chain(values).collect()
 }
 
 /// Fields of models as (kind, list, required, unique), and relations between two of them as (from, to, list,
 /// has a back field, back field is a list).
-type Shape = (Vec<Vec<(usize, bool, bool, bool)>>, Vec<(usize, usize, bool, bool, bool)>);
+type Shape = (
+    Vec<Vec<(usize, bool, bool, bool)>>,
+    Vec<(usize, usize, bool, bool, bool)>,
+);
 
 fn shapes() -> impl Strategy<Value = Shape> {
     let field = (0..9_usize, any::<bool>(), any::<bool>(), any::<bool>());
     let models = prop::collection::vec(prop::collection::vec(field, 0..4), 1..5);
-    let relation = (0..4_usize, 0..4_usize, any::<bool>(), any::<bool>(), any::<bool>());
+    let relation = (
+        0..4_usize,
+        0..4_usize,
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
     (models, prop::collection::vec(relation, 0..5))
 }
 
 fn datamodel_text((models, relations): &Shape) -> String {
-    let kinds = ["ID", "String", "Int", "Float", "Boolean", "DateTime", "Json", "UUID", "Colour"];
-    let ids = ["id: ID! @id", "id: UUID! @id", "id: Int! @id", "key: ID! @id(strategy: NONE)"];
+    let kinds = [
+        "ID", "String", "Int", "Float", "Boolean", "DateTime", "Json", "UUID", "Colour",
+    ];
+    let ids = [
+        "id: ID! @id",
+        "id: UUID! @id",
+        "id: Int! @id",
+        "key: ID! @id(strategy: NONE)",
+    ];
     let mut bodies: Vec<String> = models
         .iter()
         .enumerate()
@@ -299,11 +393,29 @@ fn datamodel_text((models, relations): &Shape) -> String {
             _ => "",
         };
         // A list without a back field is a many-to-many relation.
-        let link = if *list && !back { ", link: TABLE" } else { link };
-        let ty = |to: usize, list: bool| if list { format!("[M{to}]") } else { format!("M{to}") };
-        let _ = writeln!(bodies[from], "  r{nth}: {} @relation(name: \"R{nth}\"{link})", ty(to, *list));
+        let link = if *list && !back {
+            ", link: TABLE"
+        } else {
+            link
+        };
+        let ty = |to: usize, list: bool| {
+            if list {
+                format!("[M{to}]")
+            } else {
+                format!("M{to}")
+            }
+        };
+        let _ = writeln!(
+            bodies[from],
+            "  r{nth}: {} @relation(name: \"R{nth}\"{link})",
+            ty(to, *list)
+        );
         if *back {
-            let _ = writeln!(bodies[to], "  b{nth}: {} @relation(name: \"R{nth}\")", ty(from, *back_list));
+            let _ = writeln!(
+                bodies[to],
+                "  b{nth}: {} @relation(name: \"R{nth}\")",
+                ty(from, *back_list)
+            );
         }
     }
     let mut text = "enum Colour { RED GREEN }\n".to_owned();

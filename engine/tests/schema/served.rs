@@ -48,13 +48,17 @@ fn valid_documents_of_every_kind_pass() {
 
 #[test]
 fn values_of_variables_play_no_part() {
-    verdict("query($id: ID!, $first: Int) { node(id: $id) { id } todoes(first: $first) { id } }", None)
-        .expect("variables need no values here");
+    verdict(
+        "query($id: ID!, $first: Int) { node(id: $id) { id } todoes(first: $first) { id } }",
+        None,
+    )
+    .expect("variables need no values here");
 }
 
 #[test]
 fn literals_of_the_datamodel_s_scalars_pass_whatever_they_are() {
-    verdict("{ todoes(where: { at: 12 }) { id } }", None).expect("the format is checked at coercion");
+    verdict("{ todoes(where: { at: 12 }) { id } }", None)
+        .expect("the format is checked at coercion");
 }
 
 #[test]
@@ -62,8 +66,18 @@ fn documents_against_the_schema_are_refused_at_their_place() {
     let errors = refused("{\n  todoes { nope }\n}");
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0].kind, ErrorKind::ValidationFailed);
-    assert_eq!(errors[0].locations, [Position { line: 2, column: 12 }]);
-    assert!(errors[0].message.contains("\"nope\""), "{}", errors[0].message);
+    assert_eq!(
+        errors[0].locations,
+        [Position {
+            line: 2,
+            column: 12
+        }]
+    );
+    assert!(
+        errors[0].message.contains("\"nope\""),
+        "{}",
+        errors[0].message
+    );
 
     for document in [
         "{ todoes }",
@@ -93,11 +107,16 @@ fn the_operation_s_name_must_be_in_the_document() {
 
 #[test]
 fn documents_that_nest_beyond_the_stack_s_guard_are_refused() {
-    let fragment =
-        |nth: usize| format!("fragment f{nth} on User {{ todoes {{ user {{ ...f{} }} }} }}", nth + 1);
+    let fragment = |nth: usize| {
+        format!(
+            "fragment f{nth} on User {{ todoes {{ user {{ ...f{} }} }} }}",
+            nth + 1
+        )
+    };
     for (levels, passes) in [(30, true), (60, false), (2000, false)] {
         let fragments: String = (0..levels).map(fragment).collect();
-        let document = format!("{{ users {{ ...f0 }} }} {fragments} fragment f{levels} on User {{ id }}");
+        let document =
+            format!("{{ users {{ ...f0 }} }} {fragments} fragment f{levels} on User {{ id }}");
         assert_eq!(verdict(&document, None).is_ok(), passes, "{levels} levels");
     }
 }
@@ -127,7 +146,10 @@ fn introspection_takes_variables_names_and_directives() {
         answer["__type"],
         json!({ "name": "Node", "possibleTypes": [{ "name": "Todo" }, { "name": "User" }] })
     );
-    assert_eq!(introspected("mutation { __typename }", None, json!({})), json!({ "__typename": "Mutation" }));
+    assert_eq!(
+        introspected("mutation { __typename }", None, json!({})),
+        json!({ "__typename": "Mutation" })
+    );
 }
 
 #[test]
@@ -141,8 +163,15 @@ fn a_schema_without_anything_to_write_or_watch_is_served() {
     };
     let schema = super::generate(&datamodel, super::SchemaOptions::default());
     let served = Served::new(&schema).expect("the schema can be served");
-    let document =
-        parse_query("{ __schema { mutationType { name } subscriptionType { name } } }").expect("well formed");
-    let answer = served.introspect(document, None, Variables::default()).data.into_json().expect("JSON");
-    assert_eq!(answer["__schema"], json!({ "mutationType": null, "subscriptionType": null }));
+    let document = parse_query("{ __schema { mutationType { name } subscriptionType { name } } }")
+        .expect("well formed");
+    let answer = served
+        .introspect(document, None, Variables::default())
+        .data
+        .into_json()
+        .expect("JSON");
+    assert_eq!(
+        answer["__schema"],
+        json!({ "mutationType": null, "subscriptionType": null })
+    );
 }

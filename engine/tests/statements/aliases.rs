@@ -44,10 +44,10 @@ const MAX_NAME: usize = 63;
 /// What the statements themselves are made of, what GraphQL is made of, and whatever else is a name.
 fn key() -> impl Strategy<Value = String> {
     const WORDS: [&str; 40] = [
-        "page", "row", "rows", "value", "position", "nodeId", "select", "from", "where", "order", "group",
-        "union", "lateral", "array", "all", "user", "null", "true", "false", "default", "json", "text",
-        "coalesce", "count", "id", "tags", "name", "gom", "gom_i", "new", "old", "excluded", "A", "B", "on",
-        "fragment", "query", "type", "_", "as",
+        "page", "row", "rows", "value", "position", "nodeId", "select", "from", "where", "order",
+        "group", "union", "lateral", "array", "all", "user", "null", "true", "false", "default",
+        "json", "text", "coalesce", "count", "id", "tags", "name", "gom", "gom_i", "new", "old",
+        "excluded", "A", "B", "on", "fragment", "query", "type", "_", "as",
     ];
     prop_oneof![
         3 => (0..31).prop_map(|number| format!("t{number}")),
@@ -61,17 +61,27 @@ fn key() -> impl Strategy<Value = String> {
 fn keys() -> impl Strategy<Value = Vec<String>> {
     let distinct = |all: Vec<String>| {
         let mut seen = BTreeSet::new();
-        all.into_iter().filter(|key| seen.insert(key.clone())).take(KEYS).collect::<Vec<_>>()
+        all.into_iter()
+            .filter(|key| seen.insert(key.clone()))
+            .take(KEYS)
+            .collect::<Vec<_>>()
     };
-    let numbered = (0..KEYS).map(|number| format!("k{number}")).collect::<Vec<_>>();
-    prop::collection::vec(key(), KEYS * 2).prop_map(move |all| distinct([all, numbered.clone()].concat()))
+    let numbered = (0..KEYS)
+        .map(|number| format!("k{number}"))
+        .collect::<Vec<_>>();
+    prop::collection::vec(key(), KEYS * 2)
+        .prop_map(move |all| distinct([all, numbered.clone()].concat()))
 }
 
 /// As long as the keys, for they are not written in the same way if one is too long, and found nowhere else.
 fn marks(keys: &[String]) -> Vec<String> {
     let mark = |(number, key): (usize, &String)| {
         let mark = format!("zq{number}z");
-        if key.len() > MAX_NAME { format!("{mark:x<0$}z", key.len()) } else { mark }
+        if key.len() > MAX_NAME {
+            format!("{mark:x<0$}z", key.len())
+        } else {
+            mark
+        }
     };
     keys.iter().enumerate().map(mark).collect()
 }
@@ -79,7 +89,9 @@ fn marks(keys: &[String]) -> Vec<String> {
 fn with_keys(document: &str, keys: &[String]) -> String {
     let mut parts = document.split('@');
     let begin = parts.next().unwrap_or_default().to_owned();
-    parts.zip(keys).fold(begin, |text, (part, key)| text + key + part)
+    parts
+        .zip(keys)
+        .fold(begin, |text, (part, key)| text + key + part)
 }
 
 /// A text with marks, and the keys instead of them. No mark is a part of another.
@@ -117,12 +129,20 @@ fn no_alias_is_looked_up_among_columns(sql: &str) -> Result<(), TestCaseError> {
         let is_word = |char: char| char.is_alphanumeric() || char == '_';
         for (at, _) in piece.match_indices('t') {
             let (before, after) = (&sql[..begin + at], &piece[at + 1..]);
-            let digits = after.find(|char: char| !char.is_ascii_digit()).unwrap_or(after.len());
-            let ends = after[digits..].chars().next().is_none_or(|char| !is_word(char));
-            if digits == 0 || !ends || before.ends_with(is_word) || after[digits..].starts_with('.') {
+            let digits = after
+                .find(|char: char| !char.is_ascii_digit())
+                .unwrap_or(after.len());
+            let ends = after[digits..]
+                .chars()
+                .next()
+                .is_none_or(|char| !is_word(char));
+            if digits == 0 || !ends || before.ends_with(is_word) || after[digits..].starts_with('.')
+            {
                 continue;
             }
-            let given = ["\" ", ") ", "page ", " as "].iter().any(|end| before.ends_with(end));
+            let given = ["\" ", ") ", "page ", " as "]
+                .iter()
+                .any(|end| before.ends_with(end));
             prop_assert!(given, "t{} in {} … {}", &after[..digits], tail(before), sql);
         }
     }
@@ -140,8 +160,10 @@ fn keys_are_names(sql: &str, marks: &[String]) -> Result<usize, TestCaseError> {
         for (at, _) in sql.match_indices(mark.as_str()) {
             found += 1;
             let (before, after) = (&sql[..at], &sql[at + mark.len()..]);
-            let column = after.starts_with('"') && (before.ends_with(" as \"") || before.ends_with(".\""));
-            let of_json = after.starts_with("\":'") && (before.ends_with("{\"") || before.ends_with(",\""));
+            let column =
+                after.starts_with('"') && (before.ends_with(" as \"") || before.ends_with(".\""));
+            let of_json =
+                after.starts_with("\":'") && (before.ends_with("{\"") || before.ends_with(",\""));
             prop_assert!(column || of_json, "{mark} behind {} in {sql}", tail(before));
         }
     }
@@ -157,7 +179,10 @@ fn keys_are_names_of_columns_and_nothing_else_depends_on_them() {
         for document in DOCUMENTS {
             let statements = |keys: &[String]| -> Vec<String> {
                 let compiled = compiler.statements(&with_keys(document, keys), &values);
-                compiled.into_iter().map(|Statement { sql, .. }| sql).collect()
+                compiled
+                    .into_iter()
+                    .map(|Statement { sql, .. }| sql)
+                    .collect()
             };
             let (plain, chosen) = (statements(&marks), statements(&keys));
             let mut found = 0;
@@ -168,7 +193,12 @@ fn keys_are_names_of_columns_and_nothing_else_depends_on_them() {
             }
             prop_assert_eq!(plain.len(), chosen.len());
             // Or nothing was compared.
-            prop_assert!(found >= document.matches('@').count() / 2, "{} of {}", found, document);
+            prop_assert!(
+                found >= document.matches('@').count() / 2,
+                "{} of {}",
+                found,
+                document
+            );
         }
         Ok(())
     });

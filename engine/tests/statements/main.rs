@@ -103,18 +103,38 @@ fn hostile() -> impl Strategy<Value = String> {
 
 /// What a filter may be, with `?` where its texts go.
 fn shapes() -> impl Strategy<Value = Value> {
-    let text =
-        ["text", "text_not", "text_lt", "text_gte", "text_contains", "text_not_ends_with", "id", "code"];
+    let text = [
+        "text",
+        "text_not",
+        "text_lt",
+        "text_gte",
+        "text_contains",
+        "text_not_ends_with",
+        "id",
+        "code",
+    ];
     let leaf = prop_oneof![
         select(text.to_vec()).prop_map(|key| json!({ key: "?" })),
-        (select(vec!["id_in", "text_not_in"]), 1..4_usize).prop_map(|(key, n)| json!({ key: vec!["?"; n] })),
+        (select(vec!["id_in", "text_not_in"]), 1..4_usize)
+            .prop_map(|(key, n)| json!({ key: vec!["?"; n] })),
         Just(json!({"color_in": ["RED"], "text": null})),
     ];
     leaf.prop_recursive(3, 16, 3, |inner| {
         prop_oneof![
-            (select(vec!["AND", "OR", "NOT"]), prop::collection::vec(inner.clone(), 0..3))
+            (
+                select(vec!["AND", "OR", "NOT"]),
+                prop::collection::vec(inner.clone(), 0..3)
+            )
                 .prop_map(|(key, parts)| json!({ key: parts })),
-            (select(vec!["children_some", "children_every", "children_none", "parent"]), inner.clone())
+            (
+                select(vec![
+                    "children_some",
+                    "children_every",
+                    "children_none",
+                    "parent"
+                ]),
+                inner.clone()
+            )
                 .prop_map(|(key, part)| json!({ key: part })),
             inner.prop_map(|part| json!({"friends_some": {"nodes_none": part, "name": "?"}})),
             Just(json!({"best": {"name": "?"}})),
@@ -127,9 +147,12 @@ fn filled(shape: &Value, texts: &mut impl Iterator<Item = String>) -> Value {
     match shape {
         Value::String(mark) if mark == "?" => texts.next().unwrap_or_default().into(),
         Value::Array(items) => items.iter().map(|item| filled(item, texts)).collect(),
-        Value::Object(entries) => {
-            Value::Object(entries.iter().map(|(key, value)| (key.clone(), filled(value, texts))).collect())
-        }
+        Value::Object(entries) => Value::Object(
+            entries
+                .iter()
+                .map(|(key, value)| (key.clone(), filled(value, texts)))
+                .collect(),
+        ),
         other => other.clone(),
     }
 }
@@ -178,29 +201,50 @@ impl Compiler {
         let physical = Physical::new(model, &PhysicalOptions::in_schema("shop"));
         let planner = Planner::new(Arc::new(physical), Arc::clone(&schema));
         let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
-        Compiler { requests: Requests::new(schema, Box::new(validate), RequestOptions::default()), planner }
+        Compiler {
+            requests: Requests::new(schema, Box::new(validate), RequestOptions::default()),
+            planner,
+        }
     }
 
     /// The statements of all root fields, and of all branches of mutations.
     fn statements(&self, document: &str, given: &Value) -> Vec<Statement> {
-        let prepared = self.requests.prepare(document, None, &Limits::UNLIMITED).expect("a sound document");
+        let prepared = self
+            .requests
+            .prepare(document, None, &Limits::UNLIMITED)
+            .expect("a sound document");
         let operation = &prepared.operation;
         let mut given = given.as_object().cloned().unwrap_or_default();
         let text = |name: &str| given[name].as_str().unwrap_or_default().to_owned();
         let (changed, was) = (text("changed"), text("was"));
         given.retain(|name, _| document.contains(&format!("${name}:")));
-        let variables = self.requests.coerce(operation, &given).expect("sound variables");
+        let variables = self
+            .requests
+            .coerce(operation, &given)
+            .expect("sound variables");
         let mut statements = Vec::new();
         if operation.kind == OperationKind::Subscription {
-            let limits = PageLimits { page_size: Some(1000), ..PageLimits::default() };
-            let subscription = self.planner.subscription(&prepared, variables, limits, None).expect("sound");
+            let limits = PageLimits {
+                page_size: Some(1000),
+                ..PageLimits::default()
+            };
+            let subscription = self
+                .planner
+                .subscription(&prepared, variables, limits, None)
+                .expect("sound");
             return self.events(&subscription, changed, was);
         }
         for field in &operation.fields {
-            let limits = PageLimits { page_size: Some(1000), ..PageLimits::default() };
+            let limits = PageLimits {
+                page_size: Some(1000),
+                ..PageLimits::default()
+            };
             if operation.kind == OperationKind::Query {
-                statements
-                    .push(self.planner.query(field, &variables, limits, Access::Full).expect("a statement"));
+                statements.push(
+                    self.planner
+                        .query(field, &variables, limits, Access::Full)
+                        .expect("a statement"),
+                );
             } else {
                 let program = self.planner.mutation(
                     field,
@@ -230,15 +274,26 @@ impl Compiler {
             old: Some(old.clone()),
             links: None,
         };
-        let log = [row(LogKind::Updated, changed.clone()), row(LogKind::Deleted, format!("{changed}2"))];
+        let log = [
+            row(LogKind::Updated, changed.clone()),
+            row(LogKind::Deleted, format!("{changed}2")),
+        ];
         let changes = self.planner.changes(&log, 7, 0);
-        let changes: Vec<_> = changes.iter().filter(|change| change.model.0 == 0).collect();
+        let changes: Vec<_> = changes
+            .iter()
+            .filter(|change| change.model.0 == 0)
+            .collect();
         let of = &self.planner.physical().model.models[0];
-        let [code, friends] = ["code", "friends"].map(|name| of.field_named(name).expect("a field"));
-        let name = self.planner.physical().model.models[1].field_named("name").expect("a field");
+        let [code, friends] =
+            ["code", "friends"].map(|name| of.field_named(name).expect("a field"));
+        let name = self.planner.physical().model.models[1]
+            .field_named("name")
+            .expect("a field");
         let paths = [Path::Column(code), Path::Linked(friends, name)];
         vec![
-            self.planner.payloads(subscription, &changes).expect("a statement"),
+            self.planner
+                .payloads(subscription, &changes)
+                .expect("a statement"),
             self.planner.probe(subscription.model(), &paths, &changes),
         ]
     }
@@ -248,7 +303,9 @@ fn collect(steps: &[Step], statements: &mut Vec<Statement>) {
     for step in steps {
         match step {
             Step::Run { statement, .. } => statements.push(statement.clone()),
-            Step::Choose { then, otherwise, .. } => {
+            Step::Choose {
+                then, otherwise, ..
+            } => {
                 collect(then, statements);
                 collect(otherwise, statements);
             }
@@ -258,19 +315,29 @@ fn collect(steps: &[Step], statements: &mut Vec<Statement>) {
 
 /// Makes the same choices for a seed: `STATEMENTS_SEED`, or one of the clock's, which is printed.
 fn runner() -> TestRunner {
-    let asked = std::env::var("STATEMENTS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let asked = std::env::var("STATEMENTS_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     let seed = asked.unwrap_or(now.as_secs());
     println!("STATEMENTS_SEED={seed}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { failure_persistence: None, ..Config::default() };
+    let config = Config {
+        failure_persistence: None,
+        ..Config::default()
+    };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
 #[test]
 fn values_change_parameters_and_never_the_text() {
-    let (compiler, cases) = (Compiler::new(), (shapes(), prop::collection::vec(hostile(), 1..60)));
+    let (compiler, cases) = (
+        Compiler::new(),
+        (shapes(), prop::collection::vec(hostile(), 1..60)),
+    );
     let result = runner().run(&cases, |(shape, texts)| {
         let shape = variables(&shape);
         // Distinct also in the plain filling, so that no coincidence of values shows.
@@ -282,8 +349,10 @@ fn values_change_parameters_and_never_the_text() {
         let plain = filled(&shape, &mut plain);
         let hostile = filled(&shape, &mut texts.iter().cycle().cloned());
         for document in [QUERY, MUTATION, SUBSCRIPTION] {
-            let (plain, hostile) =
-                (compiler.statements(document, &plain), compiler.statements(document, &hostile));
+            let (plain, hostile) = (
+                compiler.statements(document, &plain),
+                compiler.statements(document, &hostile),
+            );
             let sql = |statements: &[Statement]| -> Vec<String> {
                 statements.iter().map(|s| s.sql.clone()).collect()
             };
@@ -291,12 +360,21 @@ fn values_change_parameters_and_never_the_text() {
             for statement in &hostile {
                 prop_assert!(!statement.sql.contains('¤'), "{}", statement.sql);
                 for text in texts.iter().filter(|t| t.chars().count() > 3) {
-                    prop_assert!(!statement.sql.contains(text.as_str()), "{text} in {}", statement.sql);
+                    prop_assert!(
+                        !statement.sql.contains(text.as_str()),
+                        "{text} in {}",
+                        statement.sql
+                    );
                 }
             }
             // Or nothing was compared.
             let carried = hostile.iter().flat_map(|s| &s.params);
-            prop_assert!(carried.filter(|p| matches!(p, Param::Text(t) if t.contains('¤'))).count() > 3);
+            prop_assert!(
+                carried
+                    .filter(|p| matches!(p, Param::Text(t) if t.contains('¤')))
+                    .count()
+                    > 3
+            );
         }
         Ok(())
     });

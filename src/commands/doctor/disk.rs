@@ -12,11 +12,17 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
     let settings = &patient.settings;
     let mut found = report.of("disk");
     if settings.database.url.is_some() {
-        return found.skipped("embedded.data_dir", "the database is elsewhere, and so is its disk");
+        return found.skipped(
+            "embedded.data_dir",
+            "the database is elsewhere, and so is its disk",
+        );
     }
     // The folder is made at first start: until then, where it will be.
     let folder = settings.embedded.data_dir.as_path();
-    let place = folder.ancestors().find(|place| place.is_dir()).unwrap_or(std::path::Path::new("."));
+    let place = folder
+        .ancestors()
+        .find(|place| place.is_dir())
+        .unwrap_or(std::path::Path::new("."));
     match rustix::fs::statvfs(place) {
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);

@@ -18,7 +18,13 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
     let own_database = settings.database.url.is_some();
     let kept = "kept beside the private database, made at first start";
     match &settings.service.secret {
-        Some(secret) => weigh(&mut found, patient, "service.secret", "PRISMA_SECRET", secret),
+        Some(secret) => weigh(
+            &mut found,
+            patient,
+            "service.secret",
+            "PRISMA_SECRET",
+            secret,
+        ),
         None if own_database => {
             found.problem(
                 "service.secret",
@@ -45,10 +51,23 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
             "give each a value of its own: `openssl rand -hex 32`",
         );
     }
-    files(&mut found, settings.database.url.is_none().then_some(settings.embedded.data_dir.as_path()));
+    files(
+        &mut found,
+        settings
+            .database
+            .url
+            .is_none()
+            .then_some(settings.embedded.data_dir.as_path()),
+    );
 }
 
-fn weigh(found: &mut Subject<'_>, patient: &Patient, key: &'static str, variable: &str, secret: &Secret) {
+fn weigh(
+    found: &mut Subject<'_>,
+    patient: &Patient,
+    key: &'static str,
+    variable: &str,
+    secret: &Secret,
+) {
     let remedy = format!("set {variable} to random bytes: `openssl rand -hex 32`");
     match weakness(secret) {
         None => found.ok(key, format!("{} bytes", secret.expose().len())),
@@ -61,13 +80,21 @@ fn weigh(found: &mut Subject<'_>, patient: &Patient, key: &'static str, variable
 /// in it. Those of a container's own secrets are for everybody in it.
 fn files(found: &mut Subject<'_>, private: Option<&Path>) {
     let named = secret_files(&std::env::vars_os().collect());
-    let kept = private.into_iter().flat_map(|folder| KEPT.map(|name| (name.to_owned(), folder.join(name))));
+    let kept = private
+        .into_iter()
+        .flat_map(|folder| KEPT.map(|name| (name.to_owned(), folder.join(name))));
     let files: Vec<(String, PathBuf)> = named.into_iter().chain(kept).collect();
     let mut good = 0;
     for (key, path) in &files {
-        let Ok(metadata) = std::fs::metadata(path) else { continue };
+        let Ok(metadata) = std::fs::metadata(path) else {
+            continue;
+        };
         let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o027 == 0 || CONTAINER_SECRETS.iter().any(|folder| path.starts_with(folder)) {
+        if mode & 0o027 == 0
+            || CONTAINER_SECRETS
+                .iter()
+                .any(|folder| path.starts_with(folder))
+        {
             good += 1;
         } else {
             let path = path.display();
@@ -84,7 +111,10 @@ fn files(found: &mut Subject<'_>, private: Option<&Path>) {
         }
     }
     if good > 0 {
-        found.ok("file permissions", format!("{good} files with secrets are for their owner and group only"));
+        found.ok(
+            "file permissions",
+            format!("{good} files with secrets are for their owner and group only"),
+        );
     } else if files.is_empty() {
         found.skipped("file permissions", "no secret comes from a file");
     }

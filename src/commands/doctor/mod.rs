@@ -55,20 +55,36 @@ impl Patient {
     }
 }
 
-pub(super) fn run(arguments: Arguments, application: &'static dyn Application) -> Result<(), Failure> {
-    let Arguments { settings, json, nodes, long_transaction } = arguments;
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
+    let Arguments {
+        settings,
+        json,
+        nodes,
+        long_transaction,
+    } = arguments;
     let mut report = Report::default();
     // What a server would refuse is told; what a tool can do without does not keep it from looking at the rest.
     let refused = settings.clone().load(Purpose::Serve, []).err();
     let loaded = settings.load(Purpose::Tool, []);
     of_settings(refused.as_ref(), &mut report);
     if let Ok(loaded) = loaded {
-        let (environment, long_transaction) = (loaded.environment, Duration::from_secs(long_transaction));
-        let patient =
-            Patient { application, settings: loaded.settings, environment, nodes, long_transaction };
+        let (environment, long_transaction) =
+            (loaded.environment, Duration::from_secs(long_transaction));
+        let patient = Patient {
+            application,
+            settings: loaded.settings,
+            environment,
+            nodes,
+            long_transaction,
+        };
         actix_web::rt::System::new().block_on(examine(&patient, &mut report));
     } else {
-        report.of("everything else").skipped("checks", "there are no settings to go by");
+        report
+            .of("everything else")
+            .skipped("checks", "there are no settings to go by");
     }
     if json {
         println!("{}", report.as_json());
@@ -85,7 +101,10 @@ pub(super) fn run(arguments: Arguments, application: &'static dyn Application) -
 
 /// Whether nobody elsewhere reaches what listens there.
 fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 async fn examine(patient: &Patient, report: &mut Report) {
@@ -103,11 +122,22 @@ async fn examine(patient: &Patient, report: &mut Report) {
 fn of_settings(refused: Option<&SettingsError>, report: &mut Report) {
     let mut found = report.of("settings");
     match refused {
-        None => found.ok("complete", "every key has a value that it takes, and no secret is missing"),
+        None => found.ok(
+            "complete",
+            "every key has a value that it takes, and no secret is missing",
+        ),
         Some(error) => {
             for problem in &error.problems {
-                let source = problem.source.as_ref().map(|source| format!(" (from {source})"));
-                let text = format!("{}: {}{}", problem.key, problem.message, source.unwrap_or_default());
+                let source = problem
+                    .source
+                    .as_ref()
+                    .map(|source| format!(" (from {source})"));
+                let text = format!(
+                    "{}: {}{}",
+                    problem.key,
+                    problem.message,
+                    source.unwrap_or_default()
+                );
                 found.problem("complete", text, problem.remedy.clone());
             }
         }

@@ -34,13 +34,24 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) {
     of_metrics(patient, holder, &mut found);
 }
 
-async fn of_server(patient: &Patient, bound: &io::Result<TcpListener>, found: &mut Subject<'_>) -> Holder {
+async fn of_server(
+    patient: &Patient,
+    bound: &io::Result<TcpListener>,
+    found: &mut Subject<'_>,
+) -> Holder {
     let server = &patient.settings.server;
     let address = format!("{}:{}", server.host, server.port);
     match bound {
         Ok(_) => {
             let free = format!("{address} is free");
-            found.ok(SERVER, if server.port == 0 { "any free one".to_owned() } else { free });
+            found.ok(
+                SERVER,
+                if server.port == 0 {
+                    "any free one".to_owned()
+                } else {
+                    free
+                },
+            );
             Holder::Nobody
         }
         Err(error) if error.kind() == ErrorKind::AddrInUse => match version(patient).await {
@@ -81,7 +92,10 @@ async fn of_server(patient: &Patient, bound: &io::Result<TcpListener>, found: &m
 fn serves(patient: &Patient, address: &str, version: &Value, found: &mut Subject<'_>) {
     let text = |key: &str| version[key].as_str().unwrap_or("?").to_owned();
     let (number, role) = (text("version"), text("role"));
-    found.ok(SERVER, format!("gom {number} (role {role}) serves at {address}"));
+    found.ok(
+        SERVER,
+        format!("gom {number} (role {role}) serves at {address}"),
+    );
     let own = datamodel::read(&patient.settings).map(|read| datamodel::digest(&read.text));
     if own.is_ok_and(|own| own != text("datamodel")) {
         found.warning(
@@ -94,7 +108,9 @@ fn serves(patient: &Patient, address: &str, version: &Value, found: &mut Subject
 
 /// What the server at the port says it is, if it is one of ours.
 async fn version(patient: &Patient) -> Result<Option<Value>, reqwest::Error> {
-    let Ok(url) = healthcheck::own(&patient.settings.server, "/version") else { return Ok(None) };
+    let Ok(url) = healthcheck::own(&patient.settings.server, "/version") else {
+        return Ok(None);
+    };
     let client = reqwest::Client::builder()
         .timeout(TIMEOUT)
         .no_proxy()
@@ -109,8 +125,14 @@ fn of_metrics(patient: &Patient, holder: Holder, found: &mut Subject<'_>) {
     let (server, metrics) = (&patient.settings.server, &patient.settings.metrics);
     let Some(port) = metrics.port else {
         return match &metrics.token {
-            Some(_) => found.ok(METRICS, "none: the server's own shows them to whoever has metrics.token"),
-            None => found.skipped(METRICS, "metrics are off: there is neither a port nor a token"),
+            Some(_) => found.ok(
+                METRICS,
+                "none: the server's own shows them to whoever has metrics.token",
+            ),
+            None => found.skipped(
+                METRICS,
+                "metrics are off: there is neither a port nor a token",
+            ),
         };
     };
     let address = format!("{}:{port}", metrics.host);

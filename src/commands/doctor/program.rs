@@ -23,9 +23,11 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
                 match of_policy(patient, &read, &engine) {
                     Ok(true) => found.ok("policy", "fits the datamodel"),
                     Ok(false) => found.ok("policy", "none: only the service role has access"),
-                    Err(error) => {
-                        found.problem("policy", error.to_string(), "`gom policy check` shows the same")
-                    }
+                    Err(error) => found.problem(
+                        "policy",
+                        error.to_string(),
+                        "`gom policy check` shows the same",
+                    ),
                 }
             }
         },
@@ -33,7 +35,11 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
     if let Some(path) = &settings.push.ca_file {
         match of_sender(settings) {
             Ok(()) => found.ok("push.ca_file", path.display().to_string()),
-            Err(reason) => found.problem("push.ca_file", reason, "name a file with certificates in PEM"),
+            Err(reason) => found.problem(
+                "push.ca_file",
+                reason,
+                "name a file with certificates in PEM",
+            ),
         }
     }
     match Traces::are_wanted(|name| std::env::var(name).ok()) {
@@ -43,10 +49,18 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
     }
 }
 
-fn of_policy(patient: &Patient, read: &LoadedDatamodel, engine: &Engine) -> Result<bool, PolicyError> {
+fn of_policy(
+    patient: &Patient,
+    read: &LoadedDatamodel,
+    engine: &Engine,
+) -> Result<bool, PolicyError> {
     let settings = &patient.settings;
-    let loaded = patient.application.load_policy(settings, &read.model, &engine.schema)?;
-    let Some(policy) = loaded else { return Ok(false) };
+    let loaded = patient
+        .application
+        .load_policy(settings, &read.model, &engine.schema)?;
+    let Some(policy) = loaded else {
+        return Ok(false);
+    };
     policy::check_cost(&policy, &engine.planner, &settings.limits.everyone)?;
     Ok(true)
 }
@@ -55,5 +69,7 @@ fn of_policy(patient: &Patient, read: &LoadedDatamodel, engine: &Engine) -> Resu
 fn of_sender(settings: &Settings) -> Result<(), String> {
     let options = sender_options(settings).map_err(|error| error.to_string())?;
     let keys = VapidKeys::generate().map_err(|error| error.to_string())?;
-    Sender::new(options, keys).map(|_| ()).map_err(|error| error.to_string())
+    Sender::new(options, keys)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
 }

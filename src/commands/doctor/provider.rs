@@ -48,8 +48,10 @@ enum NoKeys {
 async fn keys(url: &str, patience: Duration) -> Result<usize, NoKeys> {
     let outside = UpstreamClient::new(url, patience, MAX_KEY_SET_BYTES)
         .map_err(|reason| NoKeys::NoAnswer(format!("it cannot be asked: {reason}")))?;
-    let answer =
-        outside.get().await.map_err(|reason| NoKeys::NoAnswer(format!("it does not answer: {reason}")))?;
+    let answer = outside
+        .get()
+        .await
+        .map_err(|reason| NoKeys::NoAnswer(format!("it does not answer: {reason}")))?;
     if answer.status != StatusCode::OK {
         return Err(NoKeys::NoAnswer(format!("it answers {}", answer.status)));
     }

@@ -22,10 +22,17 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
     }
     let cookies = [
         ("session.options.secure", settings.session.options.secure),
-        ("access_token.options.secure", settings.access_token.options.secure),
+        (
+            "access_token.options.secure",
+            settings.access_token.options.secure,
+        ),
         ("csrf.options.secure", settings.csrf.options.secure),
     ];
-    let bare: Vec<&str> = cookies.iter().filter(|(_, secure)| !secure).map(|(key, _)| *key).collect();
+    let bare: Vec<&str> = cookies
+        .iter()
+        .filter(|(_, secure)| !secure)
+        .map(|(key, _)| *key)
+        .collect();
     match (bare.as_slice(), patient.is_public()) {
         ([], _) => found.ok("cookies", "only over https"),
         (_, false) => found.ok("cookies", "also over http, as suits development"),

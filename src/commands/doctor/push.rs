@@ -26,17 +26,23 @@ pub(super) async fn examine(client: &Client, schema: &str, sends: bool, report: 
     let row = match client.query_one(BACKLOG, &[&schema]).await {
         Ok(row) => row,
         Err(error) => {
-            let reason =
-                error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
+            let reason = error
+                .as_db_error()
+                .map_or_else(|| error.to_string(), |error| error.message().to_owned());
             return found.skipped("jobs", format!("the ledger cannot be read: {reason}"));
         }
     };
     let number = |column: usize| row.get::<_, i64>(column);
-    let (due, oldest, troubled) = (number(0), row.get::<_, Option<f64>>(1).unwrap_or(0.0), number(2));
+    let (due, oldest, troubled) = (
+        number(0),
+        row.get::<_, Option<f64>>(1).unwrap_or(0.0),
+        number(2),
+    );
     match oldest {
-        _ if !sends && due > 0 => {
-            found.ok("jobs", format!("{due} wait for nobody: push is off, and they are forgotten in a day"))
-        }
+        _ if !sends && due > 0 => found.ok(
+            "jobs",
+            format!("{due} wait for nobody: push is off, and they are forgotten in a day"),
+        ),
         oldest if oldest > OLD => found.problem(
             "jobs",
             format!("{due} are due, the oldest for {oldest:.0} s: nobody carries them out"),
@@ -72,6 +78,9 @@ pub(super) async fn examine(client: &Client, schema: &str, sends: bool, report: 
             "`gom push status` shows why",
         );
     } else {
-        found.ok("deliveries", format!("{all} in the last day, {failed} of them refused"));
+        found.ok(
+            "deliveries",
+            format!("{all} in the last day, {failed} of them refused"),
+        );
     }
 }

@@ -35,7 +35,9 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) {
         .set_response_timeout(Some(Duration::from_secs(2)));
     let connecting = async |database: u8| {
         let client = open(&options, database).map_err(|error| error.to_string())?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        let connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
         connection.map_err(|error| error.to_string())
     };
     let mut connection = match connecting(0).await {
@@ -52,12 +54,19 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) {
     }
     looks.sort_unstable();
     let latency = looks[LOOKS / 2];
-    let text = format!("it answers within {:.2} ms", latency.as_secs_f64() * 1_000.0);
+    let text = format!(
+        "it answers within {:.2} ms",
+        latency.as_secs_f64() * 1_000.0
+    );
     if latency > options.timeout / 2 {
         let remedy = "bring it nearer, or raise redis.timeout: most answers would count as failed";
         found.problem("reachable", text, remedy);
     } else if latency > SLOW {
-        found.warning("reachable", text, "every request of a user waits for it: bring it nearer");
+        found.warning(
+            "reachable",
+            text,
+            "every request of a user waits for it: bring it nearer",
+        );
     } else {
         found.ok("reachable", text);
     }
@@ -65,12 +74,22 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) {
         Ok(info) => {
             // Some hosts keep their settings to themselves.
             let mut asking = redis::cmd("CONFIG");
-            let saves: Result<(String, String), _> =
-                asking.arg("GET").arg("save").query_async(&mut connection).await;
-            of_info(&info, saves.is_ok_and(|(_, when)| when.is_empty()), &mut found);
+            let saves: Result<(String, String), _> = asking
+                .arg("GET")
+                .arg("save")
+                .query_async(&mut connection)
+                .await;
+            of_info(
+                &info,
+                saves.is_ok_and(|(_, when)| when.is_empty()),
+                &mut found,
+            );
         }
         Err(reason) => {
-            found.skipped("maxmemory-policy", format!("it does not tell about itself (INFO): {reason}"));
+            found.skipped(
+                "maxmemory-policy",
+                format!("it does not tell about itself (INFO): {reason}"),
+            );
         }
     }
     let mut refused = Vec::new();
@@ -91,9 +110,15 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) {
 }
 
 async fn info(connection: &mut MultiplexedConnection) -> Result<HashMap<String, String>, String> {
-    let text: String = redis::cmd("INFO").query_async(connection).await.map_err(|error| error.to_string())?;
-    let pair =
-        |line: &str| line.trim().split_once(':').map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let text: String = redis::cmd("INFO")
+        .query_async(connection)
+        .await
+        .map_err(|error| error.to_string())?;
+    let pair = |line: &str| {
+        line.trim()
+            .split_once(':')
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    };
     Ok(text.lines().filter_map(pair).collect())
 }
 
@@ -101,18 +126,27 @@ async fn info(connection: &mut MultiplexedConnection) -> Result<HashMap<String, 
 fn of_info(info: &HashMap<String, String>, unsaved: bool, found: &mut Subject<'_>) {
     let said = |key: &str| info.get(key).map_or("", String::as_str);
     let version = said("redis_version");
-    let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok());
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u64>().ok());
     if major.is_some_and(|major| major >= OLDEST_VERSION) {
         found.ok("version", version);
     } else {
-        found.problem("version", format!("{version:?}"), format!("use Redis {OLDEST_VERSION} or newer"));
+        found.problem(
+            "version",
+            format!("{version:?}"),
+            format!("use Redis {OLDEST_VERSION} or newer"),
+        );
     }
     match said("maxmemory_policy") {
         "noeviction" => found.ok("maxmemory-policy", "noeviction"),
         "" => found.skipped("maxmemory-policy", "it does not say which it has"),
         policy => found.problem(
             "maxmemory-policy",
-            format!("{policy}: where memory is short it forgets sessions, login limits and devices"),
+            format!(
+                "{policy}: where memory is short it forgets sessions, login limits and devices"
+            ),
             "CONFIG SET maxmemory-policy noeviction, and the same in its configuration file",
         ),
     }
@@ -126,7 +160,11 @@ fn of_info(info: &HashMap<String, String>, unsaved: bool, found: &mut Subject<'_
         );
     }
     if said("role") == "slave" {
-        found.problem("role", "it is a replica, which takes no writes", "name the primary in redis.host");
+        found.problem(
+            "role",
+            "it is a replica, which takes no writes",
+            "name the primary in redis.host",
+        );
     }
     if said("loading") == "1" {
         found.warning("persistence", "it is reading what it had", "wait");

@@ -53,11 +53,17 @@ pub(super) struct Subject<'a> {
 
 impl Report {
     pub fn of(&mut self, subject: &'static str) -> Subject<'_> {
-        Subject { name: subject, report: self }
+        Subject {
+            name: subject,
+            report: self,
+        }
     }
 
     pub fn count(&self, outcome: Outcome) -> usize {
-        self.checks.iter().filter(|check| check.outcome == outcome).count()
+        self.checks
+            .iter()
+            .filter(|check| check.outcome == outcome)
+            .count()
     }
 
     pub fn as_json(&self) -> String {
@@ -77,14 +83,27 @@ impl Report {
                 subject = check.subject;
                 let _ = writeln!(text, "{subject}");
             }
-            let _ = writeln!(text, "  {:8} {}: {}", check.outcome.name(), check.check, check.found);
+            let _ = writeln!(
+                text,
+                "  {:8} {}: {}",
+                check.outcome.name(),
+                check.check,
+                check.found
+            );
             if let Some(remedy) = &check.remedy {
                 let _ = writeln!(text, "           → {remedy}");
             }
         }
         let (problems, warnings) = (self.count(Outcome::Problem), self.count(Outcome::Warning));
-        let of = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-        let _ = writeln!(text, "\n{}, {}", of(problems, "problem"), of(warnings, "warning"));
+        let of = |count: usize, word: &str| {
+            format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+        };
+        let _ = writeln!(
+            text,
+            "\n{}, {}",
+            of(problems, "problem"),
+            of(warnings, "warning")
+        );
         text
     }
 }
@@ -94,11 +113,21 @@ impl Subject<'_> {
         self.add(check, Outcome::Ok, found.into(), None);
     }
 
-    pub fn warning(&mut self, check: &'static str, found: impl Into<String>, remedy: impl Into<String>) {
+    pub fn warning(
+        &mut self,
+        check: &'static str,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.add(check, Outcome::Warning, found.into(), Some(remedy.into()));
     }
 
-    pub fn problem(&mut self, check: &'static str, found: impl Into<String>, remedy: impl Into<String>) {
+    pub fn problem(
+        &mut self,
+        check: &'static str,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.add(check, Outcome::Problem, found.into(), Some(remedy.into()));
     }
 
@@ -106,7 +135,19 @@ impl Subject<'_> {
         self.add(check, Outcome::Skipped, why.into(), None);
     }
 
-    fn add(&mut self, check: &'static str, outcome: Outcome, found: String, remedy: Option<String>) {
-        self.report.checks.push(Check { subject: self.name, check, outcome, found, remedy });
+    fn add(
+        &mut self,
+        check: &'static str,
+        outcome: Outcome,
+        found: String,
+        remedy: Option<String>,
+    ) {
+        self.report.checks.push(Check {
+            subject: self.name,
+            check,
+            outcome,
+            found,
+            remedy,
+        });
     }
 }

@@ -33,25 +33,59 @@ pub fn operation() -> Operation {
         "What the login page shows to a customer who came with a code",
     )
     .text("Every miss counts as a wrong attempt to log in: codes could be guessed here, too.")
-    .query("code", true, "The code that the seller gave.", openapi::text(CODE_CHARACTERS))
+    .query(
+        "code",
+        true,
+        "The code that the seller gave.",
+        openapi::text(CODE_CHARACTERS),
+    )
     .answer(Answer::new(200, "There is such a customer, who can log in.").json(body))
-    .answer(Answer::error(400, &["Bad Request"], "No code, or nobody's who could log in (`BP not found`)."))
-    .answer(Answer::error(403, &["EBADCSRFTOKEN"], "The page is another site's."))
-    .answer(Answer::error(404, &["Not Found"], "The datamodel has no customers."))
-    .answer(Answer::error(429, &["Too Many Requests"], "Too many wrong attempts."))
-    .answer(Answer::error(500, &["Internal Server Error"], "A fault of the server."))
-    .answer(Answer::error(503, &["Service Unavailable"], "The database does not answer."))
+    .answer(Answer::error(
+        400,
+        &["Bad Request"],
+        "No code, or nobody's who could log in (`BP not found`).",
+    ))
+    .answer(Answer::error(
+        403,
+        &["EBADCSRFTOKEN"],
+        "The page is another site's.",
+    ))
+    .answer(Answer::error(
+        404,
+        &["Not Found"],
+        "The datamodel has no customers.",
+    ))
+    .answer(Answer::error(
+        429,
+        &["Too Many Requests"],
+        "Too many wrong attempts.",
+    ))
+    .answer(Answer::error(
+        500,
+        &["Internal Server Error"],
+        "A fault of the server.",
+    ))
+    .answer(Answer::error(
+        503,
+        &["Service Unavailable"],
+        "The database does not answer.",
+    ))
 }
 
 /// Every miss counts as a wrong attempt to log in: codes could be guessed here, too.
 pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {
     let edge = &state.edge;
-    let Some(customers) = &edge.customers else { return Err(RestError::not_found(&request)) };
+    let Some(customers) = &edge.customers else {
+        return Err(RestError::not_found(&request));
+    };
     // Each miss counts against the visitor's address: no other site's page may use up its attempts.
     check_site(&request, edge)?;
     let code = code(&request)?;
     let networks = edge.proxies.client_of(&request).networks();
-    let attempt = LoginAttempt { networks: &networks, ..LoginAttempt::default() };
+    let attempt = LoginAttempt {
+        networks: &networks,
+        ..LoginAttempt::default()
+    };
     let reservation = match edge.limiter.admit(&attempt).await {
         Verdict::Admitted(reservation) => reservation,
         refused => return Err(refusal(&refused)),
@@ -79,8 +113,13 @@ pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResp
 fn code(request: &HttpRequest) -> Result<String, RestError> {
     // Of several, one is taken.
     let query = Query::<HashMap<String, String>>::from_query(request.query_string());
-    let code = query.ok().and_then(|query| query.into_inner().remove("code"));
-    let object: Map<String, Value> = code.map(|code| ("code".to_owned(), code.into())).into_iter().collect();
+    let code = query
+        .ok()
+        .and_then(|query| query.into_inner().remove("code"));
+    let object: Map<String, Value> = code
+        .map(|code| ("code".to_owned(), code.into()))
+        .into_iter()
+        .collect();
     let mut fields = Fields::of(object);
     let code = fields.text("code", CODE_CHARACTERS);
     fields.check().map(|()| code)

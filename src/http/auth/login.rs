@@ -23,7 +23,9 @@ use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::{self, unanswered};
 use crate::http::viewer::{check_page, check_site};
-use crate::identity::{CustomerClaims, LoginError, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, PHONE};
+use crate::identity::{
+    CustomerClaims, LoginError, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, PHONE,
+};
 use crate::shop::customers::{self, LookUpError};
 
 /// Characters of an id, which a customer's code is.
@@ -37,8 +39,14 @@ const REFUSED_AFTER: Duration = Duration::from_millis(10);
 
 /// What somebody claims to be.
 enum Credentials {
-    Password { username: String, password: SecretText },
-    Phone { code: String, phone: SecretText },
+    Password {
+        username: String,
+        password: SecretText,
+    },
+    Phone {
+        code: String,
+        phone: SecretText,
+    },
 }
 
 /// What a right claim is worth.
@@ -159,7 +167,9 @@ pub async fn handle(
     let account = credentials.counted();
     let reservation = admit(&request, edge, &account).await?;
     let checked = match credentials {
-        Credentials::Password { username, password } => by_password(edge, &username, &password).await,
+        Credentials::Password { username, password } => {
+            by_password(edge, &username, &password).await
+        }
         Credentials::Phone { code, phone } => by_phone(&state, &code, &phone).await,
     };
     let accepted = match checked {
@@ -182,7 +192,11 @@ pub async fn handle(
 }
 
 /// Takes the attempt's points.
-async fn admit(request: &HttpRequest, edge: &AuthServices, account: &str) -> Result<Reservation, RestError> {
+async fn admit(
+    request: &HttpRequest,
+    edge: &AuthServices,
+    account: &str,
+) -> Result<Reservation, RestError> {
     let address = edge.proxies.client_of(request);
     let device = edge.cookies.device_of(request, account);
     let attempt = LoginAttempt {
@@ -204,7 +218,11 @@ async fn open(
     before: SessionId,
     accepted: Accepted,
 ) -> Result<HttpResponse, RestError> {
-    let id = edge.sessions.open(accepted.session, Some(before)).await.map_err(unanswered)?;
+    let id = edge
+        .sessions
+        .open(accepted.session, Some(before))
+        .await
+        .map_err(unanswered)?;
     edge.cookies.give_id(request, &id);
     edge.cookies.give_token_half(request, &accepted.head);
     edge.cookies.give_csrf_token(request, &id);
@@ -216,16 +234,21 @@ async fn by_password(
     username: &str,
     password: &SecretText,
 ) -> Result<Accepted, RestError> {
-    let login = edge.identity.password(username, password).await.map_err(|error| match error {
-        LoginError::Wrong => RestError::wrong_credentials(),
-        LoginError::Unavailable { retry } => {
-            RestError::unavailable("Logins are not available at the moment; try again", Some(retry))
-        }
-        LoginError::Misconfigured(cause) => {
-            tracing::error!(cause, "nobody can log in by password");
-            RestError::internal()
-        }
-    })?;
+    let login = edge
+        .identity
+        .password(username, password)
+        .await
+        .map_err(|error| match error {
+            LoginError::Wrong => RestError::wrong_credentials(),
+            LoginError::Unavailable { retry } => RestError::unavailable(
+                "Logins are not available at the moment; try again",
+                Some(retry),
+            ),
+            LoginError::Misconfigured(cause) => {
+                tracing::error!(cause, "nobody can log in by password");
+                RestError::internal()
+            }
+        })?;
     Ok(Accepted {
         session: NewSession {
             subject: login.subject,
@@ -244,7 +267,9 @@ async fn by_phone(state: &State, code: &str, phone: &SecretText) -> Result<Accep
     let deadline = begun + state.limits.everyone.deadline;
     let customer = match &edge.customers {
         Some(customers) => {
-            let found = customers.log_in(&state.api, code, phone.expose(), deadline).await;
+            let found = customers
+                .log_in(&state.api, code, phone.expose(), deadline)
+                .await;
             found.map_err(|error| unknown(&error))?
         }
         None => None,
@@ -280,9 +305,10 @@ async fn by_phone(state: &State, code: &str, phone: &SecretText) -> Result<Accep
 /// The database said nothing of a customer.
 pub fn unknown(error: &LookUpError) -> RestError {
     match error {
-        LookUpError::Unavailable => {
-            RestError::unavailable("The database is not available at the moment; try again", None)
-        }
+        LookUpError::Unavailable => RestError::unavailable(
+            "The database is not available at the moment; try again",
+            None,
+        ),
         LookUpError::Fault(cause) => {
             tracing::error!(cause, "a customer cannot be looked up");
             RestError::internal()
@@ -292,7 +318,11 @@ pub fn unknown(error: &LookUpError) -> RestError {
 
 impl Credentials {
     fn read(body: Map<String, Value>, of_customers: bool) -> Result<Self, RestError> {
-        let grant = body.get("grantType").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let grant = body
+            .get("grantType")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let mut fields = Fields::of(body);
         let credentials = match grant.as_str() {
             "password" => Some(Credentials::Password {
@@ -304,8 +334,14 @@ impl Credentials {
                 phone: SecretText::new(fields.digits("phone", PHONE_DIGITS)),
             }),
             _ => {
-                let known = if of_customers { "password, phone" } else { "password" };
-                fields.problem(format!("grantType must be one of the following values: {known}"));
+                let known = if of_customers {
+                    "password, phone"
+                } else {
+                    "password"
+                };
+                fields.problem(format!(
+                    "grantType must be one of the following values: {known}"
+                ));
                 None
             }
         };
@@ -332,7 +368,9 @@ mod tests {
     use super::*;
 
     fn read(body: Value) -> Result<Credentials, String> {
-        let Value::Object(body) = body else { panic!("a body is an object") };
+        let Value::Object(body) = body else {
+            panic!("a body is an object")
+        };
         Credentials::read(body, true).map_err(|error| error.to_string())
     }
 
@@ -372,18 +410,25 @@ mod tests {
                 "phone must be 10 digits",
             ),
         ] {
-            assert_eq!(read(body.clone()).err().as_deref(), Some(expected), "{body}");
+            assert_eq!(
+                read(body.clone()).err().as_deref(),
+                Some(expected),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn a_name_has_one_count_for_each_grant() {
         let password = |username: &str| {
-            read(json!({ "grantType": "password", "username": username, "password": "x" })).unwrap().counted()
+            read(json!({ "grantType": "password", "username": username, "password": "x" }))
+                .unwrap()
+                .counted()
         };
         assert_eq!(password("Ana@example.com"), password(" ana@EXAMPLE.com "));
         assert_ne!(password("ana"), password("anna"));
-        let phone = read(json!({ "grantType": "phone", "username": "ana", "phone": "0123456789" })).unwrap();
+        let phone = read(json!({ "grantType": "phone", "username": "ana", "phone": "0123456789" }))
+            .unwrap();
         assert_ne!(password("ana"), phone.counted());
     }
 }

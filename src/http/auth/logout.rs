@@ -14,13 +14,21 @@ use crate::http::viewer::{check_page, check_site};
 use crate::http::webpush::unanswered as devices_unanswered;
 
 pub fn by_post() -> Operation {
-    described(Operation::new(Tag::Sessions, "logOut", "Closes the session"))
-        .by(&[Caller::SessionWithCsrf, Caller::Anyone])
+    described(Operation::new(
+        Tag::Sessions,
+        "logOut",
+        "Closes the session",
+    ))
+    .by(&[Caller::SessionWithCsrf, Caller::Anyone])
 }
 
 pub fn by_get() -> Operation {
-    described(Operation::new(Tag::Sessions, "logOutByGet", "The same, for links"))
-        .by(&[Caller::Session, Caller::Anyone])
+    described(Operation::new(
+        Tag::Sessions,
+        "logOutByGet",
+        "The same, for links",
+    ))
+    .by(&[Caller::Session, Caller::Anyone])
 }
 
 fn described(operation: Operation) -> Operation {
@@ -77,7 +85,11 @@ async fn close(request: &HttpRequest, state: &State, id: &SessionId) -> Result<(
     }
     let (user, handle) = (&session.subject, id.handle());
     // Before, so that what fails can be tried again: afterwards nobody would know whose they are.
-    state.push.forget_session(user, &handle).await.map_err(|error| devices_unanswered(&error))?;
+    state
+        .push
+        .forget_session(user, &handle)
+        .await
+        .map_err(|error| devices_unanswered(&error))?;
     sessions.close(id).await.map_err(unclosed)?;
     // After, for a device that was subscribed meanwhile.
     if let Err(error) = state.push.forget_session(user, &handle).await {

@@ -12,14 +12,20 @@ use super::endpoint::Endpoint;
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::at("/auth/ping").get(ping::handle, ping::operation()).kept_from_caches(),
-        Endpoint::at("/auth/login").post(login::handle, login::operation()).kept_from_caches(),
+        Endpoint::at("/auth/ping")
+            .get(ping::handle, ping::operation())
+            .kept_from_caches(),
+        Endpoint::at("/auth/login")
+            .post(login::handle, login::operation())
+            .kept_from_caches(),
         // Without HEAD, which changes nothing.
         Endpoint::at("/auth/logout")
             .on(Method::GET, logout::handle, logout::by_get())
             .post(logout::handle, logout::by_post())
             .kept_from_caches(),
-        Endpoint::at("/auth/bp").get(bp::handle, bp::operation()).kept_from_caches(),
+        Endpoint::at("/auth/bp")
+            .get(bp::handle, bp::operation())
+            .kept_from_caches(),
     ]
 }
 

@@ -16,12 +16,22 @@ pub fn operation() -> Operation {
         "properties": { "success": { "const": true } },
         "additionalProperties": false,
     });
-    Operation::new(Tag::Sessions, "ping", "A CSRF token, and a session to log in with")
-        .text("For the session that the browser has, or for a new one. Nothing is stored.")
-        .answer(
-            Answer::new(200, "The cookies hold what the next request needs.").json(body).header(SET_COOKIE),
-        )
-        .answer(Answer::error(403, &["EBADCSRFTOKEN"], "The page is another site's. No cookie is set."))
+    Operation::new(
+        Tag::Sessions,
+        "ping",
+        "A CSRF token, and a session to log in with",
+    )
+    .text("For the session that the browser has, or for a new one. Nothing is stored.")
+    .answer(
+        Answer::new(200, "The cookies hold what the next request needs.")
+            .json(body)
+            .header(SET_COOKIE),
+    )
+    .answer(Answer::error(
+        403,
+        &["EBADCSRFTOKEN"],
+        "The page is another site's. No cookie is set.",
+    ))
 }
 
 pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {

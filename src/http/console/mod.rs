@@ -59,14 +59,19 @@ impl Console {
             .replace("{style}", style.name())
             .replace("{icon}", icon.name());
         let page = File::plain("graphql", "text/html; charset=utf-8", page);
-        Arc::new(Console { page, files: [script, style, licences, icon] })
+        Arc::new(Console {
+            page,
+            files: [script, style, licences, icon],
+        })
     }
 }
 
 /// Whether a browser asks for a page where the API is.
 pub fn is_asked_for(request: &GuardContext<'_>) -> bool {
     let head = request.head();
-    let on = request.app_data::<Data<State>>().is_some_and(|state| state.console.is_some());
+    let on = request
+        .app_data::<Data<State>>()
+        .is_some_and(|state| state.console.is_some());
     on && matches!(head.method, Method::GET | Method::HEAD)
         && wants_page(head.headers())
         && !socket::is_asked_for(head.headers())
@@ -80,14 +85,19 @@ pub fn has_document(request: &GuardContext<'_>) -> bool {
 
 /// A document in the address is a request to the API, whoever sends it.
 fn has_query(parameters: &str) -> bool {
-    parameters.split('&').any(|parameter| parameter.split('=').next() == Some("query"))
+    parameters
+        .split('&')
+        .any(|parameter| parameter.split('=').next() == Some("query"))
 }
 
 /// The page, beside what the API answers at its address.
 pub fn described() -> Answer {
-    Answer::new(200, "Or, to a browser, GraphiQL, if it is on (`graphql.console`).")
-        .content("text/html", json!({ "type": "string" }))
-        .may_be_kept()
+    Answer::new(
+        200,
+        "Or, to a browser, GraphiQL, if it is on (`graphql.console`).",
+    )
+    .content("text/html", json!({ "type": "string" }))
+    .may_be_kept()
 }
 
 /// To a browser that has the page, or the file.
@@ -99,25 +109,40 @@ pub fn describe_file() -> Operation {
     let text = json!({ "type": "string" });
     let found = ["text/javascript", "text/css", "text/plain", "image/svg+xml"]
         .into_iter()
-        .fold(Answer::new(200, "The file."), |answer, media_type| answer.content(media_type, text.clone()));
+        .fold(Answer::new(200, "The file."), |answer, media_type| {
+            answer.content(media_type, text.clone())
+        });
     Operation::new(Tag::Graphql, "consoleFile", "A file of GraphiQL")
         .path("file", "Its name, as the page has it.")
         .answer(found.may_be_kept())
         .answer(unchanged())
-        .answer(Answer::error(404, &["Not Found"], "There is no such file, or GraphiQL is off."))
+        .answer(Answer::error(
+            404,
+            &["Not Found"],
+            "There is no such file, or GraphiQL is off.",
+        ))
 }
 
 pub async fn page(request: HttpRequest, state: Data<State>) -> HttpResponse {
-    let Some(console) = &state.console else { return RestError::not_found(&request).error_response() };
+    let Some(console) = &state.console else {
+        return RestError::not_found(&request).error_response();
+    };
     let mut response = console.page.answer(&request);
     // At the same address the API answers others.
-    bind(response.headers_mut(), HeaderValue::from_static(POLICY), "Accept, Accept-Encoding");
+    bind(
+        response.headers_mut(),
+        HeaderValue::from_static(POLICY),
+        "Accept, Accept-Encoding",
+    );
     response
 }
 
 /// A file of the page.
 pub async fn file(request: HttpRequest, state: Data<State>, name: Path<String>) -> HttpResponse {
-    let found = state.console.as_ref().and_then(|console| console.files.iter().find(|f| f.name() == *name));
+    let found = state
+        .console
+        .as_ref()
+        .and_then(|console| console.files.iter().find(|f| f.name() == *name));
     match found {
         Some(file) => file.answer(&request),
         None => RestError::not_found(&request).error_response(),
@@ -134,10 +159,21 @@ mod tests {
         let page = console.page.text();
         assert!(!page.contains(['{', '}']), "{page}");
         assert!(page.contains(r#"data-examples="any""#));
-        for file in console.files.iter().filter(|file| file.name() != "licences.txt") {
-            assert!(page.contains(&format!(r#""graphql/{}""#, file.name())), "{}", file.name());
+        for file in console
+            .files
+            .iter()
+            .filter(|file| file.name() != "licences.txt")
+        {
+            assert!(
+                page.contains(&format!(r#""graphql/{}""#, file.name())),
+                "{}",
+                file.name()
+            );
         }
-        assert!(!page.contains("<style") && !page.contains("style="), "the policy forbids it");
+        assert!(
+            !page.contains("<style") && !page.contains("style="),
+            "the policy forbids it"
+        );
         assert!(!page.contains("<script>"), "the policy forbids it");
     }
 

@@ -22,26 +22,43 @@ use super::page::bind;
 use super::rest_error::RestError;
 
 /// The page needs nothing but its style sheet.
-const ONLY_STYLE: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const ONLY_STYLE: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 static DOCUMENT: LazyLock<File> =
     LazyLock::new(|| File::plain("openapi.json", "application/json", document_text()));
 static PAGE: LazyLock<File> = LazyLock::new(|| {
-    File::plain("openapi", "text/html; charset=utf-8", page::html(&document(&super::endpoints())))
+    File::plain(
+        "openapi",
+        "text/html; charset=utf-8",
+        page::html(&document(&super::endpoints())),
+    )
 });
-static STYLE: LazyLock<File> =
-    LazyLock::new(|| File::plain("openapi.css", "text/css; charset=utf-8", include_str!("page.css")));
+static STYLE: LazyLock<File> = LazyLock::new(|| {
+    File::plain(
+        "openapi.css",
+        "text/css; charset=utf-8",
+        include_str!("page.css"),
+    )
+});
 
 pub fn endpoints() -> Vec<Endpoint> {
     let file = |id, summary, text, media_type, schema| {
         Operation::new(Tag::Server, id, summary)
-            .answer(Answer::new(200, text).content(media_type, schema).may_be_kept())
+            .answer(
+                Answer::new(200, text)
+                    .content(media_type, schema)
+                    .may_be_kept(),
+            )
             .answer(Answer::new(304, "The browser has it.").may_be_kept())
     };
     let (object, text) = (json!({ "type": "object" }), json!({ "type": "string" }));
-    let document =
-        file("describe", "This description", "An OpenAPI 3.1 document.", "application/json", object);
+    let document = file(
+        "describe",
+        "This description",
+        "An OpenAPI 3.1 document.",
+        "application/json",
+        object,
+    );
     let page = file(
         "describeAsPage",
         "This description as a page",
@@ -49,7 +66,13 @@ pub fn endpoints() -> Vec<Endpoint> {
         "text/html",
         text.clone(),
     );
-    let sheet = file("describeStyle", "The page's style sheet", "The style sheet.", "text/css", text);
+    let sheet = file(
+        "describeStyle",
+        "The page's style sheet",
+        "The style sheet.",
+        "text/css",
+        text,
+    );
     vec![
         Endpoint::at("/openapi.json").get(as_json, document),
         Endpoint::at("/openapi").get(as_page, page),
@@ -63,7 +86,11 @@ async fn as_json(request: HttpRequest, state: Data<State>) -> HttpResponse {
 
 async fn as_page(request: HttpRequest, state: Data<State>) -> HttpResponse {
     let mut response = shown(&request, &state, &PAGE);
-    bind(response.headers_mut(), HeaderValue::from_static(ONLY_STYLE), "Accept-Encoding");
+    bind(
+        response.headers_mut(),
+        HeaderValue::from_static(ONLY_STYLE),
+        "Accept-Encoding",
+    );
     response
 }
 
@@ -73,7 +100,11 @@ async fn style(request: HttpRequest, state: Data<State>) -> HttpResponse {
 
 /// As if there were nothing, where the description is not to be shown.
 fn shown(request: &HttpRequest, state: &State, file: &File) -> HttpResponse {
-    if state.openapi { file.answer(request) } else { RestError::not_found(request).error_response() }
+    if state.openapi {
+        file.answer(request)
+    } else {
+        RestError::not_found(request).error_response()
+    }
 }
 
 /// The document as a text, as it is committed.
@@ -175,7 +206,10 @@ mod tests {
         for part in ["headers", "schemas"] {
             for name in document["components"][part].as_object().unwrap().keys() {
                 let wanted = format!("#/components/{part}/{name}");
-                assert!(references.contains(&wanted.as_str()), "{wanted} is not used");
+                assert!(
+                    references.contains(&wanted.as_str()),
+                    "{wanted} is not used"
+                );
             }
         }
     }

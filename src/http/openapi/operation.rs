@@ -29,7 +29,9 @@ impl Tag {
 
     pub fn text(self) -> &'static str {
         match self {
-            Tag::Graphql => "The data. `gom schema`, or introspection, describes what can be asked.",
+            Tag::Graphql => {
+                "The data. `gom schema`, or introspection, describes what can be asked."
+            }
             Tag::Sessions => "Browsers log in and out, and get what they need before they can.",
             Tag::Push => "Browsers say where push messages for their users go, and take it back.",
             Tag::Server => "The state of the server, and what it is.",
@@ -90,8 +92,17 @@ impl Answer {
     pub fn new(status: u16, text: impl Into<String>) -> Self {
         let waits = matches!(status, 429 | 503).then_some(schemas::RETRY_AFTER);
         let asks = (status == 401).then_some(schemas::WWW_AUTHENTICATE);
-        let headers = [schemas::REQUEST_ID, schemas::NO_STORE].into_iter().chain(waits).chain(asks).collect();
-        Answer { status, text: text.into(), headers, contents: Vec::new() }
+        let headers = [schemas::REQUEST_ID, schemas::NO_STORE]
+            .into_iter()
+            .chain(waits)
+            .chain(asks)
+            .collect();
+        Answer {
+            status,
+            text: text.into(),
+            headers,
+            contents: Vec::new(),
+        }
     }
 
     /// An error outside GraphQL. `errors`: what its key `error` may hold.
@@ -113,7 +124,10 @@ impl Answer {
     /// One more media type; if it is there already, one more shape of it.
     #[must_use]
     pub fn content(mut self, media_type: &'static str, schema: Value) -> Self {
-        let known = self.contents.iter_mut().find(|(name, _)| *name == media_type);
+        let known = self
+            .contents
+            .iter_mut()
+            .find(|(name, _)| *name == media_type);
         match known.map(|(_, known)| known) {
             None => self.contents.push((media_type, schema)),
             Some(known) => match known.get_mut("anyOf").and_then(Value::as_array_mut) {
@@ -141,13 +155,17 @@ impl Answer {
     }
 
     fn to_value(&self) -> Value {
-        let headers: Map<_, _> =
-            self.headers.iter().map(|name| ((*name).to_owned(), schemas::header_reference(name))).collect();
+        let headers: Map<_, _> = self
+            .headers
+            .iter()
+            .map(|name| ((*name).to_owned(), schemas::header_reference(name)))
+            .collect();
         let mut value = json!({ "description": self.text, "headers": headers });
         if !self.contents.is_empty() {
             let contents = self.contents.iter();
-            value["content"] =
-                contents.map(|(name, schema)| ((*name).to_owned(), json!({ "schema": schema }))).collect();
+            value["content"] = contents
+                .map(|(name, schema)| ((*name).to_owned(), json!({ "schema": schema })))
+                .collect();
         }
         value
     }
@@ -229,8 +247,13 @@ impl Operation {
             }
             Some(known) => {
                 known.text = format!("{} {}", known.text, answer.text);
-                let kept = [&*known, &answer].iter().any(|one| !one.headers.contains(&schemas::NO_STORE));
-                let mut joined = answer.headers.iter().fold(known.clone(), |known, name| known.header(name));
+                let kept = [&*known, &answer]
+                    .iter()
+                    .any(|one| !one.headers.contains(&schemas::NO_STORE));
+                let mut joined = answer
+                    .headers
+                    .iter()
+                    .fold(known.clone(), |known, name| known.header(name));
                 if kept {
                     joined = joined.may_be_kept();
                 }
@@ -251,8 +274,16 @@ impl Operation {
             &["Bad Request"],
             "The body is not as described: `message` says all that is wrong.",
         ))
-        .answer(Answer::error(408, &["Request Timeout"], "The body did not arrive before the deadline."))
-        .answer(Answer::error(413, &["Payload Too Large"], format!("The body is larger than {bytes} bytes.")))
+        .answer(Answer::error(
+            408,
+            &["Request Timeout"],
+            "The body did not arrive before the deadline.",
+        ))
+        .answer(Answer::error(
+            413,
+            &["Payload Too Large"],
+            format!("The body is larger than {bytes} bytes."),
+        ))
         .answer(Answer::error(
             415,
             &["Unsupported Media Type"],
@@ -270,15 +301,22 @@ impl Operation {
         if !self.text.is_empty() {
             value["description"] = self.text.clone().into();
         }
-        value["security"] = self.callers.iter().map(|caller| caller.requirement()).collect();
+        value["security"] = self
+            .callers
+            .iter()
+            .map(|caller| caller.requirement())
+            .collect();
         if !self.parameters.is_empty() {
             value["parameters"] = self.parameters.clone().into();
         }
         if let Some(body) = &self.body {
             value["requestBody"] = body.clone();
         }
-        value["responses"] =
-            self.answers.values().map(|answer| (answer.status.to_string(), answer.to_value())).collect();
+        value["responses"] = self
+            .answers
+            .values()
+            .map(|answer| (answer.status.to_string(), answer.to_value()))
+            .collect();
         value
     }
 }

@@ -33,7 +33,8 @@ pub fn html(document: &Value) -> String {
     for tag in list(&document["tags"]) {
         let _ = writeln!(out, "<h2>{}</h2>", escaped(text(&tag["name"])));
         out += &paragraphs(text(&tag["description"]));
-        let of_tag = operations(document).filter(|(_, _, operation)| operation["tags"][0] == tag["name"]);
+        let of_tag =
+            operations(document).filter(|(_, _, operation)| operation["tags"][0] == tag["name"]);
         of_tag.for_each(|(path, method, operation)| {
             write_operation(&mut out, document, path, method, operation)
         });
@@ -42,10 +43,18 @@ pub fn html(document: &Value) -> String {
     for (name, scheme) in pairs(&document["components"]["securitySchemes"]) {
         let place = match text(&scheme["type"]) {
             "http" => "<code>Authorization: Bearer</code>".to_owned(),
-            _ => format!("{} <code>{}</code>", escaped(text(&scheme["in"])), escaped(text(&scheme["name"]))),
+            _ => format!(
+                "{} <code>{}</code>",
+                escaped(text(&scheme["in"])),
+                escaped(text(&scheme["name"]))
+            ),
         };
         let description = paragraphs(text(&scheme["description"]));
-        let _ = writeln!(out, "<dt>{}</dt><dd><p>{place}</p>{description}</dd>", escaped(name));
+        let _ = writeln!(
+            out,
+            "<dt>{}</dt><dd><p>{place}</p>{description}</dd>",
+            escaped(name)
+        );
     }
     out += "</dl>\n<h2>Schemas</h2>\n";
     for (name, schema) in pairs(&document["components"]["schemas"]) {
@@ -60,7 +69,13 @@ pub fn html(document: &Value) -> String {
     out
 }
 
-fn write_operation(out: &mut String, document: &Value, path: &str, method: &str, operation: &Value) {
+fn write_operation(
+    out: &mut String,
+    document: &Value,
+    path: &str,
+    method: &str,
+    operation: &Value,
+) {
     let _ = writeln!(
         out,
         "<article id=\"{}\">\n<h3><span class=\"method\">{}</span> <code>{}</code></h3>\n<p>{}</p>",
@@ -70,7 +85,11 @@ fn write_operation(out: &mut String, document: &Value, path: &str, method: &str,
         escaped(text(&operation["summary"]))
     );
     *out += &paragraphs(text(&operation["description"]));
-    let callers = list(&operation["security"]).iter().map(callers).collect::<Vec<_>>().join(", or ");
+    let callers = list(&operation["security"])
+        .iter()
+        .map(callers)
+        .collect::<Vec<_>>()
+        .join(", or ");
     let _ = writeln!(out, "<dl>\n<dt>Asked by</dt><dd>{callers}</dd>");
     for parameter in list(&operation["parameters"]) {
         let _ = writeln!(
@@ -96,8 +115,10 @@ fn write_operation(out: &mut String, document: &Value, path: &str, method: &str,
     }
     for (status, answer) in pairs(&operation["responses"]) {
         let headers = pairs(&answer["headers"]).map(|(name, header)| {
-            let header =
-                header["$ref"].as_str().and_then(|path| document.pointer(&path[1..])).unwrap_or(header);
+            let header = header["$ref"]
+                .as_str()
+                .and_then(|path| document.pointer(&path[1..]))
+                .unwrap_or(header);
             format!(
                 "<dt><code>{}</code></dt><dd>{}</dd>",
                 escaped(name),
@@ -117,14 +138,23 @@ fn write_operation(out: &mut String, document: &Value, path: &str, method: &str,
 
 /// `session and csrf`; an empty requirement is anyone's.
 fn callers(requirement: &Value) -> String {
-    let schemes: Vec<_> =
-        pairs(requirement).map(|(name, _)| format!("<code>{}</code>", escaped(name))).collect();
-    if schemes.is_empty() { "anyone".to_owned() } else { schemes.join(" and ") }
+    let schemes: Vec<_> = pairs(requirement)
+        .map(|(name, _)| format!("<code>{}</code>", escaped(name)))
+        .collect();
+    if schemes.is_empty() {
+        "anyone".to_owned()
+    } else {
+        schemes.join(" and ")
+    }
 }
 
 fn contents(contents: &Value) -> String {
     let shown = pairs(contents).map(|(media_type, content)| {
-        format!("<p><code>{}</code></p>{}", escaped(media_type), schema_block(&content["schema"]))
+        format!(
+            "<p><code>{}</code></p>{}",
+            escaped(media_type),
+            schema_block(&content["schema"])
+        )
     });
     shown.collect()
 }
@@ -137,7 +167,10 @@ fn schema_block(schema: &Value) -> String {
     let mut linked = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (name, rest) = part.split_at(part.find('&').unwrap_or(part.len()));
-        let _ = write!(linked, "<a href=\"#schema-{name}\">{REFERENCE}{name}</a>{rest}");
+        let _ = write!(
+            linked,
+            "<a href=\"#schema-{name}\">{REFERENCE}{name}</a>{rest}"
+        );
     }
     format!("<pre><code>{linked}</code></pre>")
 }
@@ -147,7 +180,10 @@ fn paragraphs(text: &str) -> String {
     let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.is_empty());
     paragraphs
         .map(|paragraph| {
-            format!("<p>{}</p>\n", spans(&spans(&escaped(paragraph), "`", "code"), "**", "strong"))
+            format!(
+                "<p>{}</p>\n",
+                spans(&spans(&escaped(paragraph), "`", "code"), "**", "strong")
+            )
         })
         .collect()
 }
@@ -165,12 +201,17 @@ fn spans(text: &str, mark: &str, element: &str) -> String {
 }
 
 fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
-    pairs(&document["paths"])
-        .flat_map(|(path, operations)| pairs(operations).map(move |(method, value)| (path, method, value)))
+    pairs(&document["paths"]).flat_map(|(path, operations)| {
+        pairs(operations).map(move |(method, value)| (path, method, value))
+    })
 }
 
 fn pairs(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.as_str(), value))
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -208,17 +249,25 @@ mod tests {
             "<p><strong>A</strong> <code>&lt;b&gt;</code> &amp; c</p>\n<p>d</p>\n"
         );
         let block = schema_block(&json!([{ "$ref": "#/components/schemas/A" }, "<"]));
-        assert!(block.contains("&quot;<a href=\"#schema-A\">#/components/schemas/A</a>&quot;"), "{block}");
+        assert!(
+            block.contains("&quot;<a href=\"#schema-A\">#/components/schemas/A</a>&quot;"),
+            "{block}"
+        );
         assert!(block.contains("&lt;"), "{block}");
     }
 
     #[test]
     fn nothing_on_the_page_leaves_it_or_runs() {
         let page = html(&super::super::document(&crate::http::endpoints()));
-        let targets = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let targets = page
+            .split("href=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next());
         for target in targets {
             let known = ["openapi.css", "openapi.json"].contains(&target);
-            let anchor = target.strip_prefix('#').is_some_and(|id| page.contains(&format!("id=\"{id}\"")));
+            let anchor = target
+                .strip_prefix('#')
+                .is_some_and(|id| page.contains(&format!("id=\"{id}\"")));
             assert!(known || anchor, "{target}");
         }
         for forbidden in ["<script", "src=", "style=", "<style"] {

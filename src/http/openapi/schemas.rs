@@ -82,8 +82,14 @@ pub fn security_schemes() -> Value {
 
 pub fn all() -> Value {
     let mut all = json!({ "Error": error() });
-    for schemas in [graphql(), super::super::webpush::schemas(), super::super::auth::schemas()] {
-        let (Some(all), Value::Object(schemas)) = (all.as_object_mut(), schemas) else { continue };
+    for schemas in [
+        graphql(),
+        super::super::webpush::schemas(),
+        super::super::auth::schemas(),
+    ] {
+        let (Some(all), Value::Object(schemas)) = (all.as_object_mut(), schemas) else {
+            continue;
+        };
         all.extend(schemas);
     }
     all
@@ -109,7 +115,11 @@ fn error() -> Value {
 }
 
 fn graphql() -> Value {
-    let codes: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.code()).chain(crate::shop::CODES).collect();
+    let codes: Vec<_> = ErrorKind::ALL
+        .iter()
+        .map(|kind| kind.code())
+        .chain(crate::shop::CODES)
+        .collect();
     let place = json!({ "type": "integer", "minimum": 1 });
     json!({
         "GraphqlRequest": {

@@ -13,14 +13,27 @@ use crate::http::rest_error::RestError;
 pub fn operation() -> Operation {
     // An uncompressed point on P-256: 65 bytes.
     let key = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{87}$" });
-    Operation::new(Tag::Push, "pushKey", "The public key (VAPID) for which browsers subscribe")
-        .answer(Answer::new(200, "The key, in base64url.").content("text/plain", key))
-        .answer(Answer::error(404, &["Not Found"], "Push is off: there are no VAPID keys."))
+    Operation::new(
+        Tag::Push,
+        "pushKey",
+        "The public key (VAPID) for which browsers subscribe",
+    )
+    .answer(Answer::new(200, "The key, in base64url.").content("text/plain", key))
+    .answer(Answer::error(
+        404,
+        &["Not Found"],
+        "Push is off: there are no VAPID keys.",
+    ))
 }
 
 pub async fn handle(state: Data<State>) -> Result<HttpResponse, RestError> {
     match state.push.public_key() {
-        Some(key) => Ok(HttpResponse::Ok().content_type(ContentType::plaintext()).body(key.to_owned())),
-        None => Err(RestError::new(StatusCode::NOT_FOUND, "Push is off: this server has no VAPID keys")),
+        Some(key) => Ok(HttpResponse::Ok()
+            .content_type(ContentType::plaintext())
+            .body(key.to_owned())),
+        None => Err(RestError::new(
+            StatusCode::NOT_FOUND,
+            "Push is off: this server has no VAPID keys",
+        )),
     }
 }

@@ -12,10 +12,23 @@ use crate::ledger;
 pub fn operation() -> Operation {
     let operation = Operation::new(Tag::Push, "pushLedger", "Who was told what, by GraphQL")
         .text("A datamodel of its own, read by the rules of `/graphql`: a service sees all, a user what concerns the user. Introspection describes it.");
-    described(operation).answer(refused(403, "Or the operation is no query: the ledger is not written here."))
+    described(operation).answer(refused(
+        403,
+        "Or the operation is no query: the ledger is not written here.",
+    ))
 }
 
 pub async fn handle(request: HttpRequest, state: Data<State>, call: Call) -> HttpResponse {
-    let call = Call { viewer: ledger::reader(&call.viewer), ..call };
-    answer(&request, &state, &state.ledger, call, Some(OnlyQueries::Ledger)).await
+    let call = Call {
+        viewer: ledger::reader(&call.viewer),
+        ..call
+    };
+    answer(
+        &request,
+        &state,
+        &state.ledger,
+        call,
+        Some(OnlyQueries::Ledger),
+    )
+    .await
 }

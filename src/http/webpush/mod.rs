@@ -20,18 +20,25 @@ use super::rest_error::RestError;
 pub use self::renewals::Renewals;
 
 /// Of a subscription that will not do.
-const OTHER_KEY: &str =
-    "was made for another key: unsubscribe at the push service, and subscribe for that of /webpush/key";
+const OTHER_KEY: &str = "was made for another key: unsubscribe at the push service, and subscribe for that of /webpush/key";
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::at("/webpush/key").get(key::handle, key::operation()).kept_from_caches(),
-        Endpoint::at("/webpush/subscribe").post(subscribe::handle, subscribe::operation()).kept_from_caches(),
-        Endpoint::at("/webpush/renew").post(renew::handle, renew::operation()).kept_from_caches(),
+        Endpoint::at("/webpush/key")
+            .get(key::handle, key::operation())
+            .kept_from_caches(),
+        Endpoint::at("/webpush/subscribe")
+            .post(subscribe::handle, subscribe::operation())
+            .kept_from_caches(),
+        Endpoint::at("/webpush/renew")
+            .post(renew::handle, renew::operation())
+            .kept_from_caches(),
         Endpoint::at("/webpush/unsubscribe")
             .post(unsubscribe::handle, unsubscribe::operation())
             .kept_from_caches(),
-        Endpoint::at("/webpush/graphql").post(ledger::handle, ledger::operation()).kept_from_caches(),
+        Endpoint::at("/webpush/graphql")
+            .post(ledger::handle, ledger::operation())
+            .kept_from_caches(),
     ]
 }
 
@@ -46,12 +53,17 @@ pub fn schemas() -> Value {
 /// Why not.
 fn admit(state: &State, device: &Device) -> Result<(), String> {
     // Milliseconds since 1970.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
     if device.expires.is_some_and(|expires| expires <= now) {
         return Err("expirationTime has passed".to_owned());
     }
-    state.push.allows(&device.endpoint).map_err(|reason| reason.to_string())
+    state
+        .push
+        .allows(&device.endpoint)
+        .map_err(|reason| reason.to_string())
 }
 
 /// There is no answer about a device.

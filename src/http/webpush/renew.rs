@@ -41,12 +41,19 @@ pub async fn handle(
     body: Payload,
 ) -> Result<HttpResponse, RestError> {
     let networks = state.edge.proxies.client_of(&request).networks();
-    state.renewals.admit(&networks, Instant::now()).map_err(RestError::too_many_requests)?;
+    state
+        .renewals
+        .admit(&networks, Instant::now())
+        .map_err(RestError::too_many_requests)?;
     let body = json_body::read(&request, body, state.limits.everyone.deadline).await?;
     let [old, new] = subscription::two_devices(body, ["old", "new"])?;
     admit(&state, &new).map_err(|problem| RestError::invalid(vec![format!("new.{problem}")]))?;
     let fingerprints = [&old, &new].map(|device| device.endpoint.fingerprint());
-    let renewed = state.push.renew(old, new).await.map_err(|error| unanswered(&error))?;
+    let renewed = state
+        .push
+        .renew(old, new)
+        .await
+        .map_err(|error| unanswered(&error))?;
     match renewed {
         Renewed::Refused => return Err(RestError::invalid(vec![format!("new {OTHER_KEY}")])),
         Renewed::Replaced(change) => {

@@ -21,7 +21,11 @@ pub struct Renewals {
 
 impl Renewals {
     pub fn new(per_minute: u32) -> Self {
-        Renewals { per_minute, began: Instant::now(), tries: Cache::new(NETWORKS) }
+        Renewals {
+            per_minute,
+            began: Instant::now(),
+            tries: Cache::new(NETWORKS),
+        }
     }
 
     /// Counts one try from an address in these networks, each with how many times the tries of an address it has.
@@ -32,10 +36,16 @@ impl Renewals {
         let age = now.saturating_duration_since(self.began);
         let minute = age.as_secs() / WINDOW.as_secs();
         for (network, times) in networks {
-            let Ok(tries) = self.tries.get_or_insert_with(network, || Ok::<_, Infallible>(Arc::default()));
+            let Ok(tries) = self
+                .tries
+                .get_or_insert_with(network, || Ok::<_, Infallible>(Arc::default()));
             let most = u64::from(self.per_minute.saturating_mul(*times));
             let counted = tries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |value| {
-                let count = if value >> 32 == minute { value & u64::from(u32::MAX) } else { 0 };
+                let count = if value >> 32 == minute {
+                    value & u64::from(u32::MAX)
+                } else {
+                    0
+                };
                 (count < most).then_some(minute << 32 | (count + 1))
             });
             if counted.is_err() {
@@ -60,10 +70,19 @@ mod tests {
             assert_eq!(renewals.admit(&one, at(10)), Ok(()));
         }
         assert_eq!(renewals.admit(&one, at(20)), Err(Duration::from_secs(40)));
-        assert_eq!(renewals.admit(&[("192.0.2.2".to_owned(), 1)], at(20)), Ok(()), "another");
+        assert_eq!(
+            renewals.admit(&[("192.0.2.2".to_owned(), 1)], at(20)),
+            Ok(()),
+            "another"
+        );
         assert_eq!(renewals.admit(&one, at(60)), Ok(()), "the next minute");
 
-        let within = |n: u32| [(format!("2001:db8:0:{n:x}::/64"), 1), ("2001:db8::/56".to_owned(), 4)];
+        let within = |n: u32| {
+            [
+                (format!("2001:db8:0:{n:x}::/64"), 1),
+                ("2001:db8::/56".to_owned(), 4),
+            ]
+        };
         for n in 0..8 {
             assert_eq!(renewals.admit(&within(n), at(130)), Ok(()), "{n}");
         }

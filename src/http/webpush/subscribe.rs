@@ -40,7 +40,9 @@ pub fn operation() -> Operation {
 pub async fn handle(request: HttpRequest, state: Data<State>, body: Payload) -> HttpResponse {
     let viewer = match viewer(&request, &state).await {
         Ok(viewer) => viewer,
-        Err(ViewerError::Bearer(error)) => return Refusal::unauthenticated(&request, error).error_response(),
+        Err(ViewerError::Bearer(error)) => {
+            return Refusal::unauthenticated(&request, error).error_response();
+        }
         Err(ViewerError::Browser(error)) => return error.error_response(),
     };
     // Users are known by the session of their cookie.
@@ -66,16 +68,31 @@ async fn subscribe(
     let device = subscription::device(body)?;
     admit(state, &device).map_err(|problem| RestError::invalid(vec![problem]))?;
     let (fingerprint, session) = (device.endpoint.fingerprint(), id.handle());
-    let by = Subscriber { user: user.to_owned(), session: Some(session.clone()) };
-    let change = state.push.subscribe(by, device).await.map_err(|error| unanswered(&error))?;
+    let by = Subscriber {
+        user: user.to_owned(),
+        session: Some(session.clone()),
+    };
+    let change = state
+        .push
+        .subscribe(by, device)
+        .await
+        .map_err(|error| unanswered(&error))?;
     if change == Change::OtherKey {
-        return Err(RestError::invalid(vec![format!("the subscription {OTHER_KEY}")]));
+        return Err(RestError::invalid(vec![format!(
+            "the subscription {OTHER_KEY}"
+        )]));
     }
     // Whoever closes a session forgets its devices: those that were there. This one may have come a moment later.
     let living = state.edge.sessions.living(std::slice::from_ref(id)).await;
     if !matches!(living.as_deref(), Ok([true])) {
-        state.push.forget_session(user, &session).await.map_err(|error| unanswered(&error))?;
-        return Err(living.map_or_else(session::unanswered, |_| session::closed()).into());
+        state
+            .push
+            .forget_session(user, &session)
+            .await
+            .map_err(|error| unanswered(&error))?;
+        return Err(living
+            .map_or_else(session::unanswered, |_| session::closed())
+            .into());
     }
     tracing::debug!(user, device = fingerprint, ?change, "subscribed");
     Ok(())

@@ -71,10 +71,17 @@ pub fn device(body: Map<String, Value>) -> Result<Device, RestError> {
 ///
 /// # Errors
 /// All that is wrong with both.
-pub fn two_devices(mut body: Map<String, Value>, names: [&str; 2]) -> Result<[Device; 2], RestError> {
+pub fn two_devices(
+    mut body: Map<String, Value>,
+    names: [&str; 2],
+) -> Result<[Device; 2], RestError> {
     let [one, two] = names.map(|name| match body.remove(name) {
-        Some(Value::Object(object)) => read(object)
-            .map_err(|problems| problems.iter().map(|problem| format!("{name}.{problem}")).collect()),
+        Some(Value::Object(object)) => read(object).map_err(|problems| {
+            problems
+                .iter()
+                .map(|problem| format!("{name}.{problem}"))
+                .collect()
+        }),
         _ => Err(vec![format!("{name} must be a subscription")]),
     });
     match (one, two) {
@@ -92,27 +99,46 @@ fn read(mut body: Map<String, Value>) -> Result<Device, Vec<String>> {
     let mut fields = Fields::of(body);
     let endpoint = fields.text("endpoint", MAX_ENDPOINT_BYTES);
     let endpoint = (!endpoint.is_empty()).then(|| Endpoint::parse(&endpoint));
-    let endpoint =
-        endpoint.and_then(|endpoint| endpoint.map_err(|e| fields.problem(format!("endpoint {e}"))).ok());
-    let expires = moment(expires).map_err(|problem| fields.problem(problem)).ok();
+    let endpoint = endpoint.and_then(|endpoint| {
+        endpoint
+            .map_err(|e| fields.problem(format!("endpoint {e}")))
+            .ok()
+    });
+    let expires = moment(expires)
+        .map_err(|problem| fields.problem(problem))
+        .ok();
     let keys = match keys {
-        Some(Value::Object(keys)) => self::keys(&keys).map_err(|problem| fields.problem(problem)).ok(),
+        Some(Value::Object(keys)) => self::keys(&keys)
+            .map_err(|problem| fields.problem(problem))
+            .ok(),
         _ => {
             fields.problem("keys must be an object with p256dh and auth");
             None
         }
     };
     match (endpoint, keys, expires) {
-        (Some(endpoint), Some(keys), Some(expires)) => Ok(Device { endpoint, keys, expires }),
+        (Some(endpoint), Some(keys), Some(expires)) => Ok(Device {
+            endpoint,
+            keys,
+            expires,
+        }),
         // Each that is missing has left one.
         _ => Err(fields.into_problems()),
     }
 }
 
 fn keys(object: &Map<String, Value>) -> Result<DeviceKeys, String> {
-    let text =
-        |name: &str| object.get(name).and_then(Value::as_str).filter(|text| text.len() <= KEY_CHARACTERS);
-    DeviceKeys::parse(text("p256dh").unwrap_or_default(), text("auth").unwrap_or_default()).map_err(|error| {
+    let text = |name: &str| {
+        object
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| text.len() <= KEY_CHARACTERS)
+    };
+    DeviceKeys::parse(
+        text("p256dh").unwrap_or_default(),
+        text("auth").unwrap_or_default(),
+    )
+    .map_err(|error| {
         let name = match error {
             KeysError::P256dh => "p256dh",
             KeysError::Auth => "auth",
@@ -125,9 +151,15 @@ fn keys(object: &Map<String, Value>) -> Result<DeviceKeys, String> {
 fn moment(value: Option<Value>) -> Result<Option<i64>, &'static str> {
     match value {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_f64().filter(|moment| (0.0..=LAST_MOMENT).contains(moment)) {
+        Some(value) => match value
+            .as_f64()
+            .filter(|moment| (0.0..=LAST_MOMENT).contains(moment))
+        {
             // Whole numbers up to there are exact.
-            #[expect(clippy::cast_possible_truncation, reason = "within the bounds of JavaScript's dates")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "within the bounds of JavaScript's dates"
+            )]
             Some(moment) => Ok(Some(moment as i64)),
             None => Err("expirationTime must be milliseconds since 1970, or null"),
         },
@@ -145,7 +177,9 @@ mod tests {
     const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
 
     fn parse(body: &Value) -> Result<Device, RestError> {
-        let Value::Object(body) = body.clone() else { unreachable!() };
+        let Value::Object(body) = body.clone() else {
+            unreachable!()
+        };
         device(body)
     }
 
@@ -156,14 +190,25 @@ mod tests {
             (Value::Null, None),
             (json!(1_700_000_000_000_i64), Some(1_700_000_000_000)),
             (json!(1_700_000_000_000.5), Some(1_700_000_000_000)),
-            (json!(8_640_000_000_000_000_i64), Some(8_640_000_000_000_000)),
+            (
+                json!(8_640_000_000_000_000_i64),
+                Some(8_640_000_000_000_000),
+            ),
         ] {
             let body = json!({ "endpoint": "https://push.example/a", "expirationTime": expires, "keys": keys,
                 "something": ["new"] });
             let device = parse(&body).unwrap();
-            assert_eq!((device.endpoint.as_str(), device.expires), ("https://push.example/a", expected));
+            assert_eq!(
+                (device.endpoint.as_str(), device.expires),
+                ("https://push.example/a", expected)
+            );
         }
-        assert_eq!(parse(&json!({ "endpoint": "https://a.b/", "keys": keys })).unwrap().expires, None);
+        assert_eq!(
+            parse(&json!({ "endpoint": "https://a.b/", "keys": keys }))
+                .unwrap()
+                .expires,
+            None
+        );
     }
 
     #[actix_web::test]
@@ -172,7 +217,10 @@ mod tests {
         for (body, expected) in [
             (
                 json!({}),
-                json!(["endpoint should not be empty", "keys must be an object with p256dh and auth"]),
+                json!([
+                    "endpoint should not be empty",
+                    "keys must be an object with p256dh and auth"
+                ]),
             ),
             (
                 json!({ "endpoint": "http://a.b/", "keys": [], "expirationTime": "soon" }),
@@ -182,7 +230,10 @@ mod tests {
                     "keys must be an object with p256dh and auth",
                 ]),
             ),
-            (json!({ "endpoint": 7, "keys": keys }), json!(["endpoint must be a string"])),
+            (
+                json!({ "endpoint": 7, "keys": keys }),
+                json!(["endpoint must be a string"]),
+            ),
             (
                 json!({ "endpoint": "https://a.b/", "keys": { "p256dh": P256DH } }),
                 json!(["keys.auth must be 16 bytes in base64url"]),
@@ -197,7 +248,9 @@ mod tests {
         ] {
             let answer = parse(&body).unwrap_err().error_response();
             assert_eq!(answer.status(), 400);
-            let Ok(bytes) = to_bytes(answer.into_body()).await else { panic!("no body") };
+            let Ok(bytes) = to_bytes(answer.into_body()).await else {
+                panic!("no body")
+            };
             let answer: Value = serde_json::from_slice(&bytes).unwrap();
             assert_eq!(answer["message"], expected, "{body}");
         }

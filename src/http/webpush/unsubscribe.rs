@@ -35,7 +35,11 @@ pub async fn handle(
     let body = json_body::read(&request, body, state.limits.everyone.deadline).await?;
     let device = subscription::device(body)?;
     let fingerprint = device.endpoint.fingerprint();
-    let ended = state.push.unsubscribe(device).await.map_err(|error| unanswered(&error))?;
+    let ended = state
+        .push
+        .unsubscribe(device)
+        .await
+        .map_err(|error| unanswered(&error))?;
     if ended {
         tracing::debug!(device = fingerprint, "unsubscribed");
     }

@@ -83,21 +83,35 @@ pub fn describe() -> Operation {
 
 pub fn describe_icon() -> Operation {
     Operation::new(Tag::Server, "icon", "The icon of the pages")
-        .answer(Answer::new(200, "It.").content("image/svg+xml", json!({ "type": "string" })).may_be_kept())
+        .answer(
+            Answer::new(200, "It.")
+                .content("image/svg+xml", json!({ "type": "string" }))
+                .may_be_kept(),
+        )
         .answer(Answer::new(304, "The browser has it.").may_be_kept())
 }
 
-pub async fn welcome(request: HttpRequest, state: Data<State>, checks: Data<HealthChecks>) -> HttpResponse {
+pub async fn welcome(
+    request: HttpRequest,
+    state: Data<State>,
+    checks: Data<HealthChecks>,
+) -> HttpResponse {
     let standing = standing(&checks).await;
     let links = links(&state);
     let mut response = HttpResponse::Ok();
-    response.insert_header((CACHE_CONTROL, "no-store")).insert_header((VARY, "Accept"));
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((VARY, "Accept"));
     if !wants_page(request.headers()) {
         return response.json(told(state.welcome, standing, &links));
     }
     response.insert_header((CONTENT_TYPE, "text/html; charset=utf-8"));
     let mut response = response.body(page(state.welcome, standing, &links));
-    bind(response.headers_mut(), HeaderValue::from_str(&POLICY).expect("digests are letters"), "Accept");
+    bind(
+        response.headers_mut(),
+        HeaderValue::from_str(&POLICY).expect("digests are letters"),
+        "Accept",
+    );
     response
 }
 
@@ -108,21 +122,34 @@ pub async fn icon(request: HttpRequest) -> HttpResponse {
 /// The same as `/readyz` finds, in words.
 async fn standing(checks: &HealthChecks) -> ServiceStatus {
     if checks.stop.is_asked() {
-        return ServiceStatus { ready: false, reason: "The server has been told to stop." };
+        return ServiceStatus {
+            ready: false,
+            reason: "The server has been told to stop.",
+        };
     }
     let Some((name, state)) = checks.lacking().await else {
-        return ServiceStatus { ready: true, reason: "Requests are answered." };
+        return ServiceStatus {
+            ready: true,
+            reason: "Requests are answered.",
+        };
     };
     let reason = match (name.as_str(), state.as_str()) {
         ("database", "connecting") => "The database has not been reached yet.",
-        ("database", "read_only") => "The database takes no writes at the moment; reads are answered.",
+        ("database", "read_only") => {
+            "The database takes no writes at the moment; reads are answered."
+        }
         ("database", "out_of_connections") => "The database gives no further connections.",
         ("database", _) => "The database does not answer. It is tried again all the time.",
         ("datamodel", _) => "The database is being brought to the datamodel.",
-        ("sessions", _) => "The store of sessions does not answer: users wait, services are answered.",
+        ("sessions", _) => {
+            "The store of sessions does not answer: users wait, services are answered."
+        }
         _ => "Something that is needed does not answer.",
     };
-    ServiceStatus { ready: false, reason }
+    ServiceStatus {
+        ready: false,
+        reason,
+    }
 }
 
 fn links(state: &State) -> Vec<Link> {
@@ -131,12 +158,28 @@ fn links(state: &State) -> Vec<Link> {
         name: "GraphiQL",
         what: "write queries, read the schema, watch subscriptions",
     };
-    let api = Link { path: "openapi", name: "HTTP API", what: "each path and what it answers" };
-    let ready = Link { path: "readyz", name: "Readiness", what: "what is there, and since when" };
-    let version = Link { path: "version", name: "Version", what: "which program this is" };
+    let api = Link {
+        path: "openapi",
+        name: "HTTP API",
+        what: "each path and what it answers",
+    };
+    let ready = Link {
+        path: "readyz",
+        name: "Readiness",
+        what: "what is there, and since when",
+    };
+    let version = Link {
+        path: "version",
+        name: "Version",
+        what: "which program this is",
+    };
     let console = state.console.is_some().then_some(console);
     let api = state.openapi.then_some(api);
-    console.into_iter().chain(api).chain([ready, version]).collect()
+    console
+        .into_iter()
+        .chain(api)
+        .chain([ready, version])
+        .collect()
 }
 
 fn told(welcome: Welcome, standing: ServiceStatus, links: &[Link]) -> Value {
@@ -159,12 +202,23 @@ fn page(welcome: Welcome, standing: ServiceStatus, links: &[Link]) -> String {
         list.push_str("<ul>\n");
         for Link { path, name, what } in links {
             // Writing into a text does not fail.
-            let _ = writeln!(list, r#"<li><a href="{path}"><b>{name}</b><span>{what}</span></a></li>"#);
+            let _ = writeln!(
+                list,
+                r#"<li><a href="{path}"><b>{name}</b><span>{what}</span></a></li>"#
+            );
         }
         list.push_str("</ul>\n");
     }
-    let version = if full { format!("<small>{VERSION}</small>") } else { String::new() };
-    let (class, word) = if standing.ready { (" ready", "Ready") } else { ("", "Not ready") };
+    let version = if full {
+        format!("<small>{VERSION}</small>")
+    } else {
+        String::new()
+    };
+    let (class, word) = if standing.ready {
+        (" ready", "Ready")
+    } else {
+        ("", "Not ready")
+    };
     PAGE.replace("{style}", STYLE)
         .replace("{script}", SCRIPT)
         .replace("{version}", &version)
@@ -177,34 +231,63 @@ fn page(welcome: Welcome, standing: ServiceStatus, links: &[Link]) -> String {
 
 /// How a content security policy names a text that stands in the page.
 fn source(text: &str) -> String {
-    format!("sha256-{}", STANDARD.encode(digest(&SHA256, text.as_bytes())))
+    format!(
+        "sha256-{}",
+        STANDARD.encode(digest(&SHA256, text.as_bytes()))
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const READY: ServiceStatus = ServiceStatus { ready: true, reason: "Requests are answered." };
+    const READY: ServiceStatus = ServiceStatus {
+        ready: true,
+        reason: "Requests are answered.",
+    };
 
     #[test]
     fn the_policy_names_what_stands_in_the_page() {
         let page = page(Welcome::Full, READY, &[]);
         for (tag, directive) in [("style", "style-src"), ("script", "script-src")] {
-            let text = page.split(&format!("<{tag}>")).nth(1).and_then(|rest| rest.split("</").next());
+            let text = page
+                .split(&format!("<{tag}>"))
+                .nth(1)
+                .and_then(|rest| rest.split("</").next());
             let expected = format!("{directive} '{}'", source(text.expect("it is there")));
-            assert!(POLICY.contains(&expected), "{expected} is not in {}", *POLICY);
+            assert!(
+                POLICY.contains(&expected),
+                "{expected} is not in {}",
+                *POLICY
+            );
         }
         assert!(HeaderValue::from_str(&POLICY).is_ok());
     }
 
     #[test]
     fn a_brief_welcome_tells_no_version_and_no_place() {
-        let links = [Link { path: "graphql", name: "GraphiQL", what: "" }];
+        let links = [Link {
+            path: "graphql",
+            name: "GraphiQL",
+            what: "",
+        }];
         let brief = page(Welcome::Brief, READY, &links);
-        assert!(brief.contains("Ready") && !brief.contains(READY.reason), "{brief}");
-        assert!(!brief.contains(VERSION) && !brief.contains("<a "), "{brief}");
-        assert_eq!(told(Welcome::Brief, READY, &links), json!({ "name": "gom", "status": "ready" }));
+        assert!(
+            brief.contains("Ready") && !brief.contains(READY.reason),
+            "{brief}"
+        );
+        assert!(
+            !brief.contains(VERSION) && !brief.contains("<a "),
+            "{brief}"
+        );
+        assert_eq!(
+            told(Welcome::Brief, READY, &links),
+            json!({ "name": "gom", "status": "ready" })
+        );
         let full = page(Welcome::Full, READY, &links);
-        assert!(full.contains(VERSION) && full.contains(r#"<a href="graphql">"#), "{full}");
+        assert!(
+            full.contains(VERSION) && full.contains(r#"<a href="graphql">"#),
+            "{full}"
+        );
     }
 }

@@ -58,7 +58,8 @@ impl Hasher {
         let (memory, passes) = (settings.hash_memory, settings.hash_passes);
         // The settings' bounds are within argon2's own.
         let params = Params::new(memory, passes, 1, None).unwrap_or_default();
-        let turns = std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
+        let turns =
+            std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
         Hasher {
             nobody: nobodys_hash(&params),
             params,
@@ -83,8 +84,10 @@ impl Hasher {
         }
         let (argon2, password) = (self.argon2(), password.clone());
         let hash = move || argon2.hash_password(password.expose().as_bytes());
-        let hash: PasswordHash =
-            self.in_turn(hash).await?.map_err(|error| PasswordError::Failed(error.to_string()))?;
+        let hash: PasswordHash = self
+            .in_turn(hash)
+            .await?
+            .map_err(|error| PasswordError::Failed(error.to_string()))?;
         Ok(hash.to_string())
     }
 
@@ -92,10 +95,20 @@ impl Hasher {
     ///
     /// # Errors
     /// If too many wait.
-    pub async fn verify(&self, hash: Option<String>, password: &SecretText) -> Result<bool, PasswordError> {
+    pub async fn verify(
+        &self,
+        hash: Option<String>,
+        password: &SecretText,
+    ) -> Result<bool, PasswordError> {
         let possible = is_short_enough(password);
-        let hash = hash.filter(|_| possible).unwrap_or_else(|| self.nobody.clone());
-        let password = if possible { password.clone() } else { SecretText::new("") };
+        let hash = hash
+            .filter(|_| possible)
+            .unwrap_or_else(|| self.nobody.clone());
+        let password = if possible {
+            password.clone()
+        } else {
+            SecretText::new("")
+        };
         let argon2 = self.argon2();
         self.in_turn(move || {
             let right = argon2.verify_password(password.expose().as_bytes(), hash.as_str());
@@ -106,7 +119,9 @@ impl Hasher {
 
     /// Whether a hash was made with other settings than today's.
     pub fn is_outdated(&self, hash: &str) -> bool {
-        let params = PasswordHash::new(hash).ok().and_then(|hash| Params::try_from(&hash).ok());
+        let params = PasswordHash::new(hash)
+            .ok()
+            .and_then(|hash| Params::try_from(&hash).ok());
         let of = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
         params.is_none_or(|params| of(&params) != of(&self.params))
     }
@@ -126,7 +141,8 @@ impl Hasher {
             let _turn = turn;
             work()
         });
-        done.await.map_err(|error| PasswordError::Failed(error.to_string()))
+        done.await
+            .map_err(|error| PasswordError::Failed(error.to_string()))
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
@@ -166,7 +182,10 @@ fn nobodys_hash(params: &Params) -> String {
         rand::fill(bytes).expect("random bytes");
         STANDARD_NO_PAD.encode(bytes)
     };
-    let (salt, output) = (random(&mut [0; 16]), random(&mut [0; Params::DEFAULT_OUTPUT_LEN]));
+    let (salt, output) = (
+        random(&mut [0; 16]),
+        random(&mut [0; Params::DEFAULT_OUTPUT_LEN]),
+    );
     let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
     format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${output}")
 }
@@ -176,7 +195,11 @@ mod tests {
     use super::*;
 
     fn hasher(hash_memory: u32, hash_passes: u32) -> Hasher {
-        Hasher::new(&Accounts { expiration: Duration::from_secs(60), hash_memory, hash_passes })
+        Hasher::new(&Accounts {
+            expiration: Duration::from_secs(60),
+            hash_memory,
+            hash_passes,
+        })
     }
 
     fn secret(text: &str) -> SecretText {
@@ -188,21 +211,51 @@ mod tests {
         let hasher = hasher(64, 1);
         let hash = hasher.hash(&secret("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
-        assert_ne!(hasher.hash(&secret("correct horse")).await.unwrap(), hash, "the salt is random");
-        assert!(hasher.verify(Some(hash.clone()), &secret("correct horse")).await.unwrap());
-        assert!(!hasher.verify(Some(hash), &secret("correct horsf")).await.unwrap());
+        assert_ne!(
+            hasher.hash(&secret("correct horse")).await.unwrap(),
+            hash,
+            "the salt is random"
+        );
+        assert!(
+            hasher
+                .verify(Some(hash.clone()), &secret("correct horse"))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !hasher
+                .verify(Some(hash), &secret("correct horsf"))
+                .await
+                .unwrap()
+        );
         assert!(!hasher.verify(None, &secret("correct horse")).await.unwrap());
         assert!(!hasher.verify(None, &secret("")).await.unwrap());
-        assert!(!hasher.verify(Some("no hash".into()), &secret("x")).await.unwrap());
+        assert!(
+            !hasher
+                .verify(Some("no hash".into()), &secret("x"))
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
     async fn passwords_have_a_length() {
         let hasher = hasher(64, 1);
-        assert_eq!(hasher.hash(&secret("ñandúes")).await, Err(PasswordError::TooShort));
+        assert_eq!(
+            hasher.hash(&secret("ñandúes")).await,
+            Err(PasswordError::TooShort)
+        );
         assert!(hasher.hash(&secret("ñandúes!")).await.is_ok());
-        assert_eq!(hasher.hash(&secret(&"x".repeat(1_025))).await, Err(PasswordError::TooLong));
-        assert!(!hasher.verify(None, &secret(&"x".repeat(1_000_000))).await.unwrap());
+        assert_eq!(
+            hasher.hash(&secret(&"x".repeat(1_025))).await,
+            Err(PasswordError::TooLong)
+        );
+        assert!(
+            !hasher
+                .verify(None, &secret(&"x".repeat(1_000_000)))
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
@@ -210,8 +263,16 @@ mod tests {
         let hash = hasher(64, 1).hash(&secret("correct horse")).await.unwrap();
         let today = hasher(128, 2);
         assert!(today.is_outdated(&hash) && !hasher(64, 1).is_outdated(&hash));
-        assert!(today.verify(Some(hash), &secret("correct horse")).await.unwrap());
-        assert!(!today.is_outdated(&today.nobody), "nobody's is as much work as a new one");
+        assert!(
+            today
+                .verify(Some(hash), &secret("correct horse"))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !today.is_outdated(&today.nobody),
+            "nobody's is as much work as a new one"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,11 +283,19 @@ mod tests {
             tokio::spawn(async move { hasher.verify(None, &secret("guess")).await })
         });
         let outcomes = futures::future::join_all(checks.collect::<Vec<_>>()).await;
-        let refused =
-            outcomes.iter().filter(|outcome| matches!(outcome, Ok(Err(PasswordError::Busy)))).count();
-        let wrong = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Ok(false)))).count();
+        let refused = outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome, Ok(Err(PasswordError::Busy))))
+            .count();
+        let wrong = outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome, Ok(Ok(false))))
+            .count();
         assert_eq!(refused + wrong, 300);
-        assert!(refused > 0 && wrong >= MAX_WAITING, "{refused} refused, {wrong} checked");
+        assert!(
+            refused > 0 && wrong >= MAX_WAITING,
+            "{refused} refused, {wrong} checked"
+        );
         assert_eq!(hasher.waiting.load(Ordering::Relaxed), 0);
     }
 }

@@ -12,7 +12,9 @@ use gom_actors::sessions::{RefreshFailure, Renewed};
 use serde_json::{Map, Value};
 
 pub use hasher::{Hasher, MAX_PASSWORD_CHARACTERS, PasswordError};
-pub use table::{Account, AccountError, AccountTable, MAX_NAME_CHARACTERS, NewAccount, fold_username};
+pub use table::{
+    Account, AccountError, AccountTable, MAX_NAME_CHARACTERS, NewAccount, fold_username,
+};
 
 use self::refresh_token::RefreshToken;
 use self::table::{KeptClient, Stored};
@@ -51,7 +53,11 @@ impl Accounts {
     }
 
     /// Takes the same steps whether there is such an account or not, and whatever is wrong with it.
-    pub async fn password(&self, username: &str, password: &SecretText) -> Result<Login, LoginError> {
+    pub async fn password(
+        &self,
+        username: &str,
+        password: &SecretText,
+    ) -> Result<Login, LoginError> {
         let username = fold_username(username);
         let found = self.table.find(&username).await.map_err(not_now)?;
         let hash = found.as_ref().map(|account| account.password_hash.clone());
@@ -59,14 +65,19 @@ impl Accounts {
             tracing::warn!("{busy}");
             LoginError::Unavailable { retry: RETRY }
         })?;
-        let account = found.filter(|account| right && !account.disabled).ok_or(LoginError::Wrong)?;
+        let account = found
+            .filter(|account| right && !account.disabled)
+            .ok_or(LoginError::Wrong)?;
         if self.hasher.is_outdated(&account.password_hash) {
             self.hash_anew(&account, password).await;
         }
         let now = SystemTime::now();
-        let token = self.token(&account, now).map_err(LoginError::Misconfigured)?;
+        let token = self
+            .token(&account, now)
+            .map_err(LoginError::Misconfigured)?;
         let until = now.checked_add(self.longest_session).unwrap_or(now);
-        let refresh_token = RefreshToken::of(&account.username, account.version, until).sign(&self.keys);
+        let refresh_token =
+            RefreshToken::of(&account.username, account.version, until).sign(&self.keys);
         Ok(Login {
             provider: ACCOUNTS,
             token,
@@ -79,7 +90,8 @@ impl Accounts {
     /// Refused if the account was disabled, or its password changed, since the login.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Renewed, RefreshFailure> {
         let now = SystemTime::now();
-        let given = RefreshToken::read(refresh_token, &self.keys, now).ok_or(RefreshFailure::Rejected)?;
+        let given =
+            RefreshToken::read(refresh_token, &self.keys, now).ok_or(RefreshFailure::Rejected)?;
         let found = self.table.find(&given.username).await.map_err(|error| {
             tracing::warn!(%error, "an account's token cannot be refreshed now");
             RefreshFailure::Unavailable
@@ -121,7 +133,9 @@ impl Accounts {
 
     /// With the settings of today. That it may fail is no reason to refuse a right password.
     async fn hash_anew(&self, account: &Stored, password: &SecretText) {
-        let Ok(hash) = self.hasher.hash(password).await else { return };
+        let Ok(hash) = self.hasher.hash(password).await else {
+            return;
+        };
         if let Err(error) = self.table.replace_hash(account, &hash).await {
             tracing::warn!(%error, "a password's hash cannot be renewed; the next login tries again");
         }
@@ -140,13 +154,29 @@ fn not_now(error: AccountError) -> LoginError {
 
 /// What the account's profile does not say is null, except that a name is better than none.
 fn profile(account: &Stored) -> Map<String, Value> {
-    let given = |name: &str| account.profile.get(name).filter(|value| value.is_string()).cloned();
+    let given = |name: &str| {
+        account
+            .profile
+            .get(name)
+            .filter(|value| value.is_string())
+            .cloned()
+    };
     let username = account.username.as_str();
     let nickname = username.split('@').next().unwrap_or(username);
-    let email = if username.contains('@') { username.into() } else { Value::Null };
+    let email = if username.contains('@') {
+        username.into()
+    } else {
+        Value::Null
+    };
     let mut profile = Map::new();
-    profile.insert("nickname".into(), given("nickname").unwrap_or_else(|| nickname.into()));
-    profile.insert("name".into(), given("name").unwrap_or_else(|| username.into()));
+    profile.insert(
+        "nickname".into(),
+        given("nickname").unwrap_or_else(|| nickname.into()),
+    );
+    profile.insert(
+        "name".into(),
+        given("name").unwrap_or_else(|| username.into()),
+    );
     profile.insert("picture".into(), given("picture").unwrap_or(Value::Null));
     profile.insert("email".into(), given("email").unwrap_or(email));
     profile.insert("sub".into(), account.subject.clone().into());

@@ -22,15 +22,23 @@ pub struct RefreshToken {
 
 impl RefreshToken {
     pub fn of(username: &str, version: i64, until: SystemTime) -> Self {
-        let until = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        RefreshToken { username: username.to_owned(), version, until }
+        let until = until
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        RefreshToken {
+            username: username.to_owned(),
+            version,
+            until,
+        }
     }
 
     pub fn sign(&self, keys: &AppKeys) -> SecretText {
         // A structure of a text and two numbers is always JSON.
         let content = serde_json::to_vec(self).unwrap_or_default();
         let content = URL_SAFE_NO_PAD.encode(content);
-        let signature = URL_SAFE_NO_PAD.encode(keys.sign(KeyUse::AccountRefresh, content.as_bytes()));
+        let signature =
+            URL_SAFE_NO_PAD.encode(keys.sign(KeyUse::AccountRefresh, content.as_bytes()));
         SecretText::new(format!("{content}.{signature}"))
     }
 
@@ -41,7 +49,8 @@ impl RefreshToken {
         if !keys.verify(KeyUse::AccountRefresh, content.as_bytes(), &signature) {
             return None;
         }
-        let read: RefreshToken = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(content).ok()?).ok()?;
+        let read: RefreshToken =
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(content).ok()?).ok()?;
         let until = UNIX_EPOCH.checked_add(Duration::from_secs(read.until))?;
         (now < until).then_some(read)
     }
@@ -60,14 +69,27 @@ mod tests {
         let token = RefreshToken::of("paletas", 3, later(60));
         let text = token.sign(&keys).into_exposed();
         assert_eq!(RefreshToken::read(&text, &keys, now), Some(token.clone()));
-        assert_eq!(RefreshToken::read(&text, &keys, later(61)), None, "it has ended");
-        let other = RefreshToken::of("tacos", 3, later(60)).sign(&keys).into_exposed();
-        let mixed = format!("{}.{}", other.split('.').next().unwrap(), text.split('.').nth(1).unwrap());
+        assert_eq!(
+            RefreshToken::read(&text, &keys, later(61)),
+            None,
+            "it has ended"
+        );
+        let other = RefreshToken::of("tacos", 3, later(60))
+            .sign(&keys)
+            .into_exposed();
+        let mixed = format!(
+            "{}.{}",
+            other.split('.').next().unwrap(),
+            text.split('.').nth(1).unwrap()
+        );
         for altered in ["", ".", &text[1..], &text[..text.len() - 1], &mixed] {
             assert_eq!(RefreshToken::read(altered, &keys, now), None, "{altered}");
         }
         let replaced = AppKeys::new(&Secret::new("newer"), Some(&Secret::new("a key")));
-        let renewed = RefreshToken::read(&text, &replaced, now).unwrap().sign(&replaced).into_exposed();
+        let renewed = RefreshToken::read(&text, &replaced, now)
+            .unwrap()
+            .sign(&replaced)
+            .into_exposed();
         let again = AppKeys::new(&Secret::new("newest"), Some(&Secret::new("newer")));
         assert_eq!(RefreshToken::read(&text, &again, now), None);
         assert_eq!(RefreshToken::read(&renewed, &again, now), Some(token));

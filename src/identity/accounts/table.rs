@@ -15,7 +15,9 @@ pub const MAX_NAME_CHARACTERS: usize = 256;
 /// The table cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    #[error("the table gom.account is not there: run `gom migrate apply`, or start the server with --deploy")]
+    #[error(
+        "the table gom.account is not there: run `gom migrate apply`, or start the server with --deploy"
+    )]
     NoTable,
     #[error("there is an account {0:?} already; `gom account passwd` changes its password")]
     Exists(String),
@@ -34,7 +36,9 @@ pub enum AccountError {
 impl From<tokio_postgres::Error> for AccountError {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.code() {
-            Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME => {
+            Some(code)
+                if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME =>
+            {
                 AccountError::NoTable
             }
             _ => AccountError::Database(error),
@@ -68,7 +72,11 @@ pub(super) struct KeptClient {
 
 impl KeptClient {
     pub fn new(database: Database, patience: Duration) -> Self {
-        KeptClient { database, patience, client: Mutex::default() }
+        KeptClient {
+            database,
+            patience,
+            client: Mutex::default(),
+        }
     }
 
     /// The account of a folded name.
@@ -81,7 +89,12 @@ impl KeptClient {
 
     /// Unless the hash was replaced meanwhile.
     pub async fn replace_hash(&self, account: &Stored, hash: &str) -> Result<(), AccountError> {
-        self.run(REPLACE_HASH, &[&account.username, &account.password_hash, &hash]).await.map(|_| ())
+        self.run(
+            REPLACE_HASH,
+            &[&account.username, &account.password_hash, &hash],
+        )
+        .await
+        .map(|_| ())
     }
 
     async fn run(
@@ -100,7 +113,8 @@ impl KeptClient {
                 result => Ok(result?),
             }
         };
-        let late = || AccountError::Unavailable(format!("none within {} ms", self.patience.as_millis()));
+        let late =
+            || AccountError::Unavailable(format!("none within {} ms", self.patience.as_millis()));
         match tokio::time::timeout(self.patience, running).await {
             Ok(result) => result,
             Err(_) => {
@@ -117,8 +131,11 @@ impl KeptClient {
         if let Some(kept) = client.as_ref().filter(|kept| !kept.is_closed()) {
             return Ok((Arc::clone(kept), true));
         }
-        let lent =
-            self.database.lend().await.map_err(|error| AccountError::Unavailable(error.to_string()))?;
+        let lent = self
+            .database
+            .lend()
+            .await
+            .map_err(|error| AccountError::Unavailable(error.to_string()))?;
         let lent = Arc::new(lent);
         *client = Some(Arc::clone(&lent));
         Ok((lent, false))
@@ -147,7 +164,11 @@ fn stored(row: &Row) -> Stored {
         password_hash: row.get("password_hash"),
         disabled: row.get("disabled"),
         version: row.get("version"),
-        profile: if let Value::Object(profile) = profile { profile } else { Map::new() },
+        profile: if let Value::Object(profile) = profile {
+            profile
+        } else {
+            Map::new()
+        },
     }
 }
 
@@ -200,8 +221,13 @@ impl<'a> AccountTable<'a> {
         let profile = Value::Object(account.profile.clone());
         let sql = "INSERT INTO gom.account (username, subject, role, password_hash, profile)
                    VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&username, &account.subject, &account.role, &account.password_hash, &profile];
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] = [
+            &username,
+            &account.subject,
+            &account.role,
+            &account.password_hash,
+            &profile,
+        ];
         match self.client.execute(sql, &parameters).await? {
             0 => Err(AccountError::Exists(username)),
             _ => Ok(()),
@@ -212,8 +238,13 @@ impl<'a> AccountTable<'a> {
     ///
     /// # Errors
     /// If there is no such account, or the table cannot be changed.
-    pub async fn set_password_hash(&self, username: &str, hash: &str) -> Result<String, AccountError> {
-        let sql = "UPDATE gom.account SET password_hash = $2, version = version + 1, updated_at = now()
+    pub async fn set_password_hash(
+        &self,
+        username: &str,
+        hash: &str,
+    ) -> Result<String, AccountError> {
+        let sql =
+            "UPDATE gom.account SET password_hash = $2, version = version + 1, updated_at = now()
                    WHERE username = $1 RETURNING subject";
         self.change(username, sql, &hash).await
     }
@@ -223,7 +254,11 @@ impl<'a> AccountTable<'a> {
     ///
     /// # Errors
     /// If there is no such account, or the table cannot be changed.
-    pub async fn set_disabled(&self, username: &str, disabled: bool) -> Result<String, AccountError> {
+    pub async fn set_disabled(
+        &self,
+        username: &str,
+        disabled: bool,
+    ) -> Result<String, AccountError> {
         let sql =
             "UPDATE gom.account SET version = version + (disabled IS DISTINCT FROM $2)::int, disabled = $2,
                    updated_at = now() WHERE username = $1 RETURNING subject";
@@ -238,7 +273,8 @@ impl<'a> AccountTable<'a> {
     ) -> Result<String, AccountError> {
         let username = fold_username(username);
         let row = self.client.query_opt(sql, &[&username, value]).await?;
-        row.map(|row| row.get(0)).ok_or(AccountError::Missing(username))
+        row.map(|row| row.get(0))
+            .ok_or(AccountError::Missing(username))
     }
 
     /// All accounts by name.
@@ -256,6 +292,12 @@ impl<'a> AccountTable<'a> {
             disabled: row.get("disabled"),
             created_at: row.get("created_at"),
         };
-        Ok(self.client.query(sql, &[]).await?.iter().map(account).collect())
+        Ok(self
+            .client
+            .query(sql, &[])
+            .await?
+            .iter()
+            .map(account)
+            .collect())
     }
 }

@@ -8,13 +8,48 @@ const DEPTH: Kind = Kind::Integer { min: 1, max: 64 };
 
 /// In the order in which they are shown.
 pub(super) static KEYS: &[Key] = &[
-    Key::new("limits.body_bytes", SIZE, Some("1048576"), "Size of a request's body."),
-    Key::new("limits.query_bytes", SIZE, Some("65536"), "Size of a GraphQL document."),
-    Key::new("limits.tokens", COUNT, Some("4000"), "Lexical tokens of a document."),
-    Key::new("limits.depth", DEPTH, Some("15"), "Levels of nested fields."),
-    Key::new("limits.aliases", COUNT, Some("50"), "Aliases in a document, fragments expanded."),
-    Key::new("limits.fields", COUNT, Some("1000"), "Selected fields of a document, fragments expanded."),
-    Key::new("limits.root_fields", COUNT, Some("20"), "Top-level fields of an operation."),
+    Key::new(
+        "limits.body_bytes",
+        SIZE,
+        Some("1048576"),
+        "Size of a request's body.",
+    ),
+    Key::new(
+        "limits.query_bytes",
+        SIZE,
+        Some("65536"),
+        "Size of a GraphQL document.",
+    ),
+    Key::new(
+        "limits.tokens",
+        COUNT,
+        Some("4000"),
+        "Lexical tokens of a document.",
+    ),
+    Key::new(
+        "limits.depth",
+        DEPTH,
+        Some("15"),
+        "Levels of nested fields.",
+    ),
+    Key::new(
+        "limits.aliases",
+        COUNT,
+        Some("50"),
+        "Aliases in a document, fragments expanded.",
+    ),
+    Key::new(
+        "limits.fields",
+        COUNT,
+        Some("1000"),
+        "Selected fields of a document, fragments expanded.",
+    ),
+    Key::new(
+        "limits.root_fields",
+        COUNT,
+        Some("20"),
+        "Top-level fields of an operation.",
+    ),
     Key::new(
         "limits.complexity",
         COUNT,
@@ -39,14 +74,24 @@ pub(super) static KEYS: &[Key] = &[
         Some("30"),
         "Relations that all filters of a request cross, those of the row rules included that apply where they lead, and those of the policy's `shown` and `own_values` for the fields that filters and unique selectors compare.",
     ),
-    Key::new("limits.filter_bytes", SIZE, Some("262144"), "Size of the values in all filters of a request."),
+    Key::new(
+        "limits.filter_bytes",
+        SIZE,
+        Some("262144"),
+        "Size of the values in all filters of a request.",
+    ),
     Key::new(
         "limits.nested_writes",
         COUNT,
         Some("1000"),
         "Items of `create`, `connect`, `update` and the like within the data of a request, at every level.",
     ),
-    Key::new("limits.page_size", COUNT, Some("1000"), "Rows of one list in an answer."),
+    Key::new(
+        "limits.page_size",
+        COUNT,
+        Some("1000"),
+        "Rows of one list in an answer.",
+    ),
     Key::new(
         "limits.answer_bytes",
         SIZE,
@@ -71,8 +116,18 @@ pub(super) static KEYS: &[Key] = &[
         Some("33554432"),
         "What waits for one user's clients to read it, answers and events, over HTTP, websockets and event streams; while there is more, operations are refused with 429 and `TOO_MANY_REQUESTS`, and subscriptions whose events wait are ended with 1013.",
     ),
-    Key::new("limits.batch", COUNT, Some("10"), "Operations in one batched request."),
-    Key::new("limits.deadline", TIME, Some("5000"), "A request that takes longer is answered with an error."),
+    Key::new(
+        "limits.batch",
+        COUNT,
+        Some("10"),
+        "Operations in one batched request.",
+    ),
+    Key::new(
+        "limits.deadline",
+        TIME,
+        Some("5000"),
+        "A request that takes longer is answered with an error.",
+    ),
     Key::new(
         "limits.in_flight_per_user",
         COUNT,
@@ -87,7 +142,10 @@ pub(super) static KEYS: &[Key] = &[
     ),
     Key::new(
         "limits.waiting_per_user",
-        Kind::Integer { min: 0, max: 1_000_000 },
+        Kind::Integer {
+            min: 0,
+            max: 1_000_000,
+        },
         Some("32"),
         "Operations of one user that wait for those in flight, until their deadline; the next is refused as `TOO_MANY_REQUESTS`.",
     ),
@@ -109,7 +167,12 @@ pub(super) static KEYS: &[Key] = &[
         Some("200000"),
         "For the service role: lexical tokens of a document.",
     ),
-    Key::new("limits.service.depth", DEPTH, Some("40"), "For the service role: levels of nested fields."),
+    Key::new(
+        "limits.service.depth",
+        DEPTH,
+        Some("40"),
+        "For the service role: levels of nested fields.",
+    ),
     Key::new(
         "limits.service.aliases",
         COUNT,

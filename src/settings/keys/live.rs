@@ -7,25 +7,37 @@ use crate::settings::table::Key;
 pub(super) static KEYS: &[Key] = &[
     Key::new(
         "live.poll_interval",
-        Kind::Milliseconds { min: 1, max: 60_000 },
+        Kind::Milliseconds {
+            min: 1,
+            max: 60_000,
+        },
         Some("100"),
         "While somebody subscribes: how often the change log is looked at for writes of which nobody told, such as plain SQL, or of other nodes where there is no Redis.",
     ),
     Key::new(
         "live.keep_for",
-        Kind::Milliseconds { min: 1_000, max: 31_536_000_000 },
+        Kind::Milliseconds {
+            min: 1_000,
+            max: 31_536_000_000,
+        },
         Some("86400000"),
         "How long changes are kept, and with them the cursors with which subscribers may come back.",
     ),
     Key::new(
         "live.keep",
-        Kind::Integer { min: 1_000, max: 1_000_000_000 },
+        Kind::Integer {
+            min: 1_000,
+            max: 1_000_000_000,
+        },
         Some("1000000"),
         "How many changes are kept at most.",
     ),
     Key::new(
         "live.remember_for",
-        Kind::Milliseconds { min: 0, max: 86_400_000 },
+        Kind::Milliseconds {
+            min: 0,
+            max: 86_400_000,
+        },
         Some("300000"),
         "For how long after their connection was lost the subscriptions of clients without cursors (sessions over the subprotocol `graphql-ws`) go on from where they were. 0: they begin again from now.",
     ),
@@ -37,7 +49,10 @@ pub(super) static KEYS: &[Key] = &[
     ),
     Key::new(
         "live.max_lag",
-        Kind::Milliseconds { min: 1_000, max: 86_400_000 },
+        Kind::Milliseconds {
+            min: 1_000,
+            max: 86_400_000,
+        },
         Some("60000"),
         "A subscription that is served apart and falls behind by more than this is ended with `LIMIT_EXCEEDED`.",
     ),

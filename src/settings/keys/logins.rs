@@ -4,8 +4,14 @@ use super::COUNT;
 use crate::settings::kind::Kind;
 use crate::settings::table::Key;
 
-const SECONDS: Kind = Kind::Seconds { min: 1, max: 31_536_000 };
-const BLOCK: Kind = Kind::Seconds { min: 0, max: 31_536_000 };
+const SECONDS: Kind = Kind::Seconds {
+    min: 1,
+    max: 31_536_000,
+};
+const BLOCK: Kind = Kind::Seconds {
+    min: 0,
+    max: 31_536_000,
+};
 
 pub(super) static KEYS: &[Key] = &[
     Key::new(

@@ -9,18 +9,41 @@ mod push;
 use super::kind::Kind;
 use super::table::Key;
 
-const COUNT: Kind = Kind::Integer { min: 1, max: 1_000_000_000 };
-const SIZE: Kind = Kind::Bytes { min: 1_024, max: 1_073_741_824 };
-const TIME: Kind = Kind::Milliseconds { min: 1, max: 3_600_000 };
+const COUNT: Kind = Kind::Integer {
+    min: 1,
+    max: 1_000_000_000,
+};
+const SIZE: Kind = Kind::Bytes {
+    min: 1_024,
+    max: 1_073_741_824,
+};
+const TIME: Kind = Kind::Milliseconds {
+    min: 1,
+    max: 3_600_000,
+};
 /// From a second to 400 days, which is the longest that browsers keep a cookie.
-const LIFETIME: Kind = Kind::Milliseconds { min: 1_000, max: 34_560_000_000 };
-const SECONDS: Kind = Kind::Seconds { min: 1, max: 31_536_000 };
+const LIFETIME: Kind = Kind::Milliseconds {
+    min: 1_000,
+    max: 34_560_000_000,
+};
+const SECONDS: Kind = Kind::Seconds {
+    min: 1,
+    max: 31_536_000,
+};
 const SAME_SITE: Kind = Kind::Choice(&["strict", "lax", "none"]);
 
 /// Every key, in the order in which they are shown.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    let first = GENERAL.iter().chain(limits::KEYS).chain(CACHE).chain(live::KEYS);
-    first.chain(REST).chain(logins::KEYS).chain(push::KEYS).chain(metrics::KEYS)
+    let first = GENERAL
+        .iter()
+        .chain(limits::KEYS)
+        .chain(CACHE)
+        .chain(live::KEYS);
+    first
+        .chain(REST)
+        .chain(logins::KEYS)
+        .chain(push::KEYS)
+        .chain(metrics::KEYS)
 }
 
 static GENERAL: &[Key] = &[

@@ -7,7 +7,10 @@ use crate::settings::table::Key;
 /// RFC 8030, section 5.3.
 const URGENCY: Kind = Kind::Choice(&["very-low", "low", "normal", "high"]);
 /// Push services keep nothing longer than four weeks.
-const TIME_TO_LIVE: Kind = Kind::Seconds { min: 60, max: 2_419_200 };
+const TIME_TO_LIVE: Kind = Kind::Seconds {
+    min: 60,
+    max: 2_419_200,
+};
 
 /// In the order in which they are shown.
 pub(super) static KEYS: &[Key] = &[

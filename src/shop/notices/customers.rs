@@ -60,7 +60,10 @@ impl Customers {
             if kept.len() >= KEPT {
                 kept.remove(0);
             }
-            kept.push(Rest { after: last, ..rest });
+            kept.push(Rest {
+                after: last,
+                ..rest
+            });
         }
         Ok((uids, next))
     }
@@ -68,7 +71,9 @@ impl Customers {
     fn take(&self, seller: &str, after: &str) -> Option<Rest> {
         let mut kept = self.kept.borrow_mut();
         kept.retain(|rest| rest.read_at.elapsed() < KEPT_FOR);
-        let found = kept.iter().position(|rest| rest.seller == seller && rest.after == after)?;
+        let found = kept
+            .iter()
+            .position(|rest| rest.seller == seller && rest.after == after)?;
         Some(kept.remove(found))
     }
 }
@@ -84,8 +89,19 @@ async fn read(api: &InternalApi, seller: &str, after: &str) -> Result<Rest, Comp
     }
     let first = api.page(PAGE);
     let read_at = Instant::now();
-    let page: Answer = api.ask(QUERY, json!({ "seller": seller, "after": after, "first": first })).await?;
+    let page: Answer = api
+        .ask(
+            QUERY,
+            json!({ "seller": seller, "after": after, "first": first }),
+        )
+        .await?;
     let more = page.bps.len() >= first;
     let uids: Vec<String> = page.bps.into_iter().map(|customer| customer.uid).collect();
-    Ok(Rest { seller: seller.to_owned(), after: after.to_owned(), uids: uids.into_iter(), more, read_at })
+    Ok(Rest {
+        seller: seller.to_owned(),
+        after: after.to_owned(),
+        uids: uids.into_iter(),
+        more,
+        read_at,
+    })
 }

@@ -21,26 +21,41 @@ impl InternalApi {
     /// Whether a document can be asked at all: the datamodel may be another.
     pub fn fits(&self, text: &str) -> bool {
         let engine = &self.api.engine;
-        engine.requests.prepare(text, None, &engine.limits_of(&Viewer::Service).request).is_ok()
+        engine
+            .requests
+            .prepare(text, None, &engine.limits_of(&Viewer::Service).request)
+            .is_ok()
     }
 
     /// How many rows are asked for at once: as many as are wanted and may be had.
     pub fn page(&self, wanted: usize) -> usize {
         let most = self.api.engine.limits_of(&Viewer::Service).page.page_size;
-        most.and_then(|most| usize::try_from(most).ok()).map_or(wanted, |most| wanted.min(most)).max(1)
+        most.and_then(|most| usize::try_from(most).ok())
+            .map_or(wanted, |most| wanted.min(most))
+            .max(1)
     }
 
     /// The answer to a document with all its variables. One that is absent or null is refused, by the document's own
     /// `!`: it never widens a filter.
-    pub async fn ask<T: DeserializeOwned>(&self, text: &str, variables: Value) -> Result<T, ComposeError> {
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        text: &str,
+        variables: Value,
+    ) -> Result<T, ComposeError> {
         let Value::Object(variables) = variables else {
             return Err(ComposeError::Never("variables are an object".into()));
         };
-        let request = Request { text: text.to_owned(), operation_name: None, variables };
+        let request = Request {
+            text: text.to_owned(),
+            operation_name: None,
+            variables,
+        };
         let deadline = Instant::now() + self.api.engine.limits_of(&Viewer::Service).deadline;
         let answer = graphql::execute(&self.api, request, Viewer::Service, false, deadline).await;
         let Some(Answer { data, errors }) = answer else {
-            return Err(ComposeError::Never("our own document is no operation".into()));
+            return Err(ComposeError::Never(
+                "our own document is no operation".into(),
+            ));
         };
         if let Some(error) = errors.first() {
             return Err(failure(error));
@@ -51,7 +66,10 @@ impl InternalApi {
         let fault = |error: serde_json::Error| ComposeError::Never(error.to_string());
         let mut object = Map::new();
         for (key, fragment) in fields {
-            object.insert(key, serde_json::from_slice(fragment.as_bytes()).map_err(fault)?);
+            object.insert(
+                key,
+                serde_json::from_slice(fragment.as_bytes()).map_err(fault)?,
+            );
         }
         serde_json::from_value(Value::Object(object)).map_err(fault)
     }

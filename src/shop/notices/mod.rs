@@ -62,8 +62,17 @@ pub struct NoticeOptions {
 
 impl NoticeOptions {
     pub fn of(settings: &settings::Push) -> Self {
-        let settings::Push { language, orders, promotions, .. } = *settings;
-        NoticeOptions { language, orders, promotions }
+        let settings::Push {
+            language,
+            orders,
+            promotions,
+            ..
+        } = *settings;
+        NoticeOptions {
+            language,
+            orders,
+            promotions,
+        }
     }
 }
 
@@ -99,18 +108,26 @@ impl Notices {
         struct Order {
             name: String,
         }
-        let answer: Answer = self.api.ask(ORDER_QUERY, json!({ "uid": job.node })).await?;
-        let Some(order) = answer.order else { return Ok(Composed::Nothing) };
+        let answer: Answer = self
+            .api
+            .ask(ORDER_QUERY, json!({ "uid": job.node }))
+            .await?;
+        let Some(order) = answer.order else {
+            return Ok(Composed::Nothing);
+        };
         // Without its seller's name there is no shop where its customer could be logged in.
         let seller = answer.sellers.into_iter().find_map(|seller| seller.ext_uid);
         let customers = answer.customers.into_iter();
         let parties = seller.into_iter().flat_map(|seller| {
-            let subjects = customers.clone().map(|customer| customer_subject(&customer.uid, &seller));
+            let subjects = customers
+                .clone()
+                .map(|customer| customer_subject(&customer.uid, &seller));
             subjects.chain([seller.clone()]).collect::<Vec<_>>()
         });
         // Whoever wrote it knows; of what neither of them wrote, both are told.
-        let recipients: Vec<String> =
-            parties.filter(|party| Some(party.as_str()) != job.writer.as_deref()).collect();
+        let recipients: Vec<String> = parties
+            .filter(|party| Some(party.as_str()) != job.writer.as_deref())
+            .collect();
         if recipients.is_empty() {
             return Ok(Composed::Nothing);
         }
@@ -133,7 +150,11 @@ impl Notices {
         }))
     }
 
-    async fn of_publication(&self, job: &Job, after: Option<&str>) -> Result<Composed, ComposeError> {
+    async fn of_publication(
+        &self,
+        job: &Job,
+        after: Option<&str>,
+    ) -> Result<Composed, ComposeError> {
         #[derive(Deserialize)]
         struct Answer {
             publication: Option<Publication>,
@@ -160,8 +181,12 @@ impl Notices {
             name: String,
             content: Option<String>,
         }
-        let answer: Answer = self.api.ask(PUBLICATION_QUERY, json!({ "uid": job.node })).await?;
-        let (Some(publication), Some(promotion)) = (answer.publication, answer.promotions.into_iter().next())
+        let answer: Answer = self
+            .api
+            .ask(PUBLICATION_QUERY, json!({ "uid": job.node }))
+            .await?;
+        let (Some(publication), Some(promotion)) =
+            (answer.publication, answer.promotions.into_iter().next())
         else {
             return Ok(Composed::Nothing);
         };
@@ -170,7 +195,8 @@ impl Notices {
         }
         // Users' publications have the time; what the service wrote may lack it.
         let publish_at = publication.publish_at.unwrap_or_else(|| {
-            let delay = chrono::Duration::milliseconds(publication.delay.unwrap_or_default().max(0));
+            let delay =
+                chrono::Duration::milliseconds(publication.delay.unwrap_or_default().max(0));
             publication.created_at + delay
         });
         let publish_at = SystemTime::from(publish_at);
@@ -185,13 +211,19 @@ impl Notices {
             return Ok(Composed::Nothing);
         };
         let (customers, next) = self.customers.after(&self.api, &seller, after).await?;
-        let recipients = customers.iter().map(|uid| customer_subject(uid, &subject)).collect();
+        let recipients = customers
+            .iter()
+            .map(|uid| customer_subject(uid, &subject))
+            .collect();
         Ok(Composed::Notify(Notice {
             kind: "promotion".to_owned(),
             node: promotion.uid,
             operation: None,
             title: promotion.name,
-            body: plain_text(promotion.content.as_deref().unwrap_or_default(), BODY_CHARACTERS),
+            body: plain_text(
+                promotion.content.as_deref().unwrap_or_default(),
+                BODY_CHARACTERS,
+            ),
             recipients,
             next,
             ttl: self.options.promotions.time_to_live,
@@ -200,7 +232,12 @@ impl Notices {
         }))
     }
 
-    async fn settle_publication(&self, uid: &str, failed: bool, by: &str) -> Result<(), ComposeError> {
+    async fn settle_publication(
+        &self,
+        uid: &str,
+        failed: bool,
+        by: &str,
+    ) -> Result<(), ComposeError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Answer {
@@ -238,7 +275,9 @@ impl Composer for Notices {
             match job.subject.as_str() {
                 ORDER => self.of_order(job).await,
                 PUBLICATION => self.of_publication(job, after).await,
-                other => Err(ComposeError::Never(format!("nobody knows what a job of '{other}' is about"))),
+                other => Err(ComposeError::Never(format!(
+                    "nobody knows what a job of '{other}' is about"
+                ))),
             }
         }
         .boxed_local()
@@ -249,7 +288,8 @@ impl Composer for Notices {
             match settled.subject.as_str() {
                 PUBLICATION => {
                     let failed = settled.delivered == 0 && settled.failed > 0;
-                    self.settle_publication(&settled.source, failed, &settled.notification).await
+                    self.settle_publication(&settled.source, failed, &settled.notification)
+                        .await
                 }
                 _ => Ok(()),
             }
@@ -260,7 +300,10 @@ impl Composer for Notices {
     fn given_up<'a>(&'a self, job: &'a Job) -> LocalBoxFuture<'a, Result<(), ComposeError>> {
         async move {
             match job.subject.as_str() {
-                PUBLICATION => self.settle_publication(&job.node, true, &job.id.to_string()).await,
+                PUBLICATION => {
+                    self.settle_publication(&job.node, true, &job.id.to_string())
+                        .await
+                }
                 _ => Ok(()),
             }
         }
@@ -283,7 +326,11 @@ mod tests {
     fn a_topic_names_an_order_and_what_was_done_to_it() {
         let update = topic("o1", "update");
         assert_eq!(update.len(), 32);
-        assert!(update.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
+        assert!(
+            update
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        );
         assert_eq!(update, topic("o1", "update"));
         assert_ne!(update, topic("o1", "create"));
         assert_ne!(update, topic("o2", "update"));

@@ -91,7 +91,9 @@ pub(super) fn plain_text(html: &str, most: usize) -> String {
                     text.at_tag(name);
                 }
             }
-            Token::String(characters) if !hidden => text.push(&String::from_utf8_lossy(&characters)),
+            Token::String(characters) if !hidden => {
+                text.push(&String::from_utf8_lossy(&characters))
+            }
             _ => {}
         }
         // What a drawing holds may have to be taken back.
@@ -108,7 +110,10 @@ fn without_unclosed_titles(html: &str) -> Cow<'_, str> {
     // Letters of ASCII alone change: places stay the same.
     let lower = html.to_ascii_lowercase();
     let closed = lower.rfind("</title").map_or(0, |end| end + 1);
-    let mut unclosed = lower[closed..].match_indices(TAG).map(|(at, _)| closed + at).peekable();
+    let mut unclosed = lower[closed..]
+        .match_indices(TAG)
+        .map(|(at, _)| closed + at)
+        .peekable();
     if unclosed.peek().is_none() {
         return Cow::Borrowed(html);
     }
@@ -140,11 +145,20 @@ struct Mark {
 
 impl Folded {
     fn new(most: usize) -> Self {
-        Folded { text: String::new(), characters: 0, most, space: None }
+        Folded {
+            text: String::new(),
+            characters: 0,
+            most,
+            space: None,
+        }
     }
 
     fn mark(&self) -> Mark {
-        Mark { bytes: self.text.len(), characters: self.characters, space: self.space }
+        Mark {
+            bytes: self.text.len(),
+            characters: self.characters,
+            space: self.space,
+        }
     }
 
     fn back_to(&mut self, mark: Mark) {
@@ -191,7 +205,10 @@ impl Folded {
 
     fn finish(self) -> String {
         let Folded { mut text, most, .. } = self;
-        let end = text.char_indices().nth(most).map_or(text.len(), |(at, _)| at);
+        let end = text
+            .char_indices()
+            .nth(most)
+            .map_or(text.len(), |(at, _)| at);
         text.truncate(end);
         let end = text.trim_end().len();
         text.truncate(end);
@@ -218,14 +235,23 @@ mod tests {
         check("Hola<br>mundo", "Hola\nmundo");
         check("<p>A</p>\n\n<p>B</p>", "A\nB");
         check("<ul><li>uno</li><li>dos</li></ul>", "• uno\n• dos");
-        check("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>", "a b\nc");
-        check("  sin   etiquetas\n y espacios  ", "sin etiquetas y espacios");
+        check(
+            "<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>",
+            "a b\nc",
+        );
+        check(
+            "  sin   etiquetas\n y espacios  ",
+            "sin etiquetas y espacios",
+        );
         check("", "");
     }
 
     #[test]
     fn characters_are_decoded_once() {
-        check("Caf&eacute; &amp; t&#233; &lt;b&gt;&nbsp;5&nbsp;&euro;", "Café & té <b> 5 €");
+        check(
+            "Caf&eacute; &amp; t&#233; &lt;b&gt;&nbsp;5&nbsp;&euro;",
+            "Café & té <b> 5 €",
+        );
         check("&amp;lt;", "&lt;");
         check("a &unknown; b & c", "a &unknown; b & c");
     }
@@ -263,7 +289,10 @@ mod tests {
     #[test]
     fn no_text_turns_the_direction_of_what_is_around_it() {
         check("a\u{202e}b&#x202E;c\u{2066}d\u{200f}e", "abcde");
-        check("می\u{200c}خواهم 👩\u{200d}👧", "می\u{200c}خواهم 👩\u{200d}👧");
+        check(
+            "می\u{200c}خواهم 👩\u{200d}👧",
+            "می\u{200c}خواهم 👩\u{200d}👧",
+        );
     }
 
     #[test]

@@ -17,13 +17,25 @@ pub(super) struct Texts {
 
 /// As the client's users know them.
 static SPANISH: Texts = Texts {
-    order_created: Text { title: "Pedido nuevo", body: "Tienes un nuevo pedido: {name}" },
-    order_updated: Text { title: "Pedido actualizado", body: "{name} ha sido actualizado" },
+    order_created: Text {
+        title: "Pedido nuevo",
+        body: "Tienes un nuevo pedido: {name}",
+    },
+    order_updated: Text {
+        title: "Pedido actualizado",
+        body: "{name} ha sido actualizado",
+    },
 };
 
 static ENGLISH: Texts = Texts {
-    order_created: Text { title: "New order", body: "You have a new order: {name}" },
-    order_updated: Text { title: "Order updated", body: "{name} has been updated" },
+    order_created: Text {
+        title: "New order",
+        body: "You have a new order: {name}",
+    },
+    order_updated: Text {
+        title: "Order updated",
+        body: "{name} has been updated",
+    },
 };
 
 impl Texts {

@@ -32,7 +32,9 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
             Ok(ws::Message::Nop) => {}
             Ok(ws::Message::Binary(_)) => self.end(BAD_DATA, "messages are texts"),
             Ok(ws::Message::Close(reason)) => {
-                let on_purpose = reason.as_ref().is_some_and(|reason| is_on_purpose(reason.code.into()));
+                let on_purpose = reason
+                    .as_ref()
+                    .is_some_and(|reason| is_on_purpose(reason.code.into()));
                 let code = reason.map_or(CloseCode::Normal, |reason| reason.code);
                 if !self.outbox.is_over() && on_purpose {
                     self.forget_all();
@@ -58,7 +60,10 @@ impl Socket {
         match error {
             ProtocolError::Overflow => {
                 let most = self.state.bounds.message_bytes;
-                self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
+                self.end(
+                    TOO_BIG,
+                    &format!("a message may have {most} bytes (sockets.message_bytes)"),
+                );
             }
             ProtocolError::Io(error) if is_bad_text(error) => {
                 self.end(BAD_TEXT, "that is not UTF-8");
@@ -66,14 +71,20 @@ impl Socket {
             }
             // The client is gone: there is nobody to close it for.
             ProtocolError::Io(_) => ctx.stop(),
-            ProtocolError::BadOpCode | ProtocolError::UnmaskedFrame | ProtocolError::MaskedFrame => {
+            ProtocolError::BadOpCode
+            | ProtocolError::UnmaskedFrame
+            | ProtocolError::MaskedFrame => {
                 self.end(BAD_PROTOCOL, "that is no websocket frame");
             }
             error => self.end(BAD_PROTOCOL, &error.to_string()),
         }
     }
 
-    fn receive(&mut self, text: impl AsRef<str> + Send + 'static, ctx: &mut <Self as Actor>::Context) {
+    fn receive(
+        &mut self,
+        text: impl AsRef<str> + Send + 'static,
+        ctx: &mut <Self as Actor>::Context,
+    ) {
         let bytes = text.as_ref().len();
         // What comes after the end is not for us.
         if self.outbox.is_over() {
@@ -96,27 +107,41 @@ impl Socket {
     ) {
         let api = &self.state.api;
         let (user, patience) = match &self.viewer {
-            Some(viewer) => {
-                (viewer.user().map(|user| user.subject.clone()), api.engine.limits_of(viewer).deadline)
-            }
+            Some(viewer) => (
+                viewer.user().map(|user| user.subject.clone()),
+                api.engine.limits_of(viewer).deadline,
+            ),
             // All of whom nothing is known share a line.
             None => (Some(String::new()), self.state.bounds.init_timeout),
         };
-        let (engine, deadline) = (Arc::clone(&api.engine), tokio::time::Instant::now() + patience);
+        let (engine, deadline) = (
+            Arc::clone(&api.engine),
+            tokio::time::Instant::now() + patience,
+        );
         // A connection that is stuck in a write must not keep the thread that others wait for.
         let reading = OwnTask::begin(async move {
-            engine.offload.run(user.as_deref(), deadline, move || machine::read(text.as_ref())).await
+            engine
+                .offload
+                .run(user.as_deref(), deadline, move || {
+                    machine::read(text.as_ref())
+                })
+                .await
         });
-        ctx.wait(reading.into_actor(self).map(move |read, socket, ctx| match read {
-            Some(Ok(message)) if !socket.outbox.is_over() => {
-                let effects = socket.machine.receive(message, bytes);
-                socket.apply(effects, ctx);
-            }
-            Some(Ok(_)) | None => {}
-            Some(Err(_)) => {
-                socket.end(TRY_AGAIN, "a large message was not read in time, for others before it: try again")
-            }
-        }));
+        ctx.wait(
+            reading
+                .into_actor(self)
+                .map(move |read, socket, ctx| match read {
+                    Some(Ok(message)) if !socket.outbox.is_over() => {
+                        let effects = socket.machine.receive(message, bytes);
+                        socket.apply(effects, ctx);
+                    }
+                    Some(Ok(_)) | None => {}
+                    Some(Err(_)) => socket.end(
+                        TRY_AGAIN,
+                        "a large message was not read in time, for others before it: try again",
+                    ),
+                }),
+        );
     }
 
     fn receive_part(&mut self, item: Item, ctx: &mut <Self as Actor>::Context) {
@@ -132,7 +157,10 @@ impl Socket {
         let most = self.state.bounds.message_bytes;
         if self.partial.len() + part.len() > most {
             self.partial = BytesMut::new();
-            return self.end(TOO_BIG, &format!("a message may have {most} bytes (sockets.message_bytes)"));
+            return self.end(
+                TOO_BIG,
+                &format!("a message may have {most} bytes (sockets.message_bytes)"),
+            );
         }
         self.partial.extend_from_slice(&part);
         if last {
@@ -171,10 +199,18 @@ mod tests {
             let error = std::str::from_utf8(bytes).unwrap_err();
             assert!(is_bad_text(&io::Error::other(error.to_string())), "{error}");
         }
-        for error in [PayloadError::Incomplete(None), PayloadError::EncodingCorrupted, PayloadError::Overflow]
-        {
-            assert!(!is_bad_text(&io::Error::other(error.to_string())), "{error}");
+        for error in [
+            PayloadError::Incomplete(None),
+            PayloadError::EncodingCorrupted,
+            PayloadError::Overflow,
+        ] {
+            assert!(
+                !is_bad_text(&io::Error::other(error.to_string())),
+                "{error}"
+            );
         }
-        assert!(!is_bad_text(&io::Error::from(io::ErrorKind::ConnectionReset)));
+        assert!(!is_bad_text(&io::Error::from(
+            io::ErrorKind::ConnectionReset
+        )));
     }
 }

@@ -44,7 +44,11 @@ impl Socket {
             self.state.api.live.live().tell_level();
             ctx.run_interval(RESUME_INTERVAL, |socket, _| socket.ask_for_receipt());
         }
-        Some(Rc::new(Memory::new(positions, session, Arc::clone(&start.request))))
+        Some(Rc::new(Memory::new(
+            positions,
+            session,
+            Arc::clone(&start.request),
+        )))
     }
 
     fn ask_for_receipt(&mut self) {
@@ -53,23 +57,37 @@ impl Socket {
         }
         let mut asked = Vec::new();
         for outlet in self.running.values().map(|operation| &operation.outlet) {
-            let Some(memory) = &outlet.memory else { continue };
-            let (Some(tracked), Some(upto)) = (memory.tracked(), outlet.delivered.get()) else { continue };
+            let Some(memory) = &outlet.memory else {
+                continue;
+            };
+            let (Some(tracked), Some(upto)) = (memory.tracked(), outlet.delivered.get()) else {
+                continue;
+            };
             let undisturbed = tracked.is_disturbed();
             if undisturbed || memory.asked.get() != Some(upto) {
                 memory.asked.set(Some(upto));
-                asked.push(Asked { memory: Rc::clone(memory), upto, undisturbed });
+                asked.push(Asked {
+                    memory: Rc::clone(memory),
+                    upto,
+                    undisturbed,
+                });
             }
         }
         if !asked.is_empty() {
             self.receipts.ask(asked);
             // In the queue behind all that was delivered.
-            self.outbox.reply(frame::ping(self.receipts.payload().as_bytes()));
+            self.outbox
+                .reply(frame::ping(self.receipts.payload().as_bytes()));
         }
     }
 
     pub(super) fn receipt(&mut self, payload: &[u8]) {
-        for Asked { memory, upto, undisturbed } in self.receipts.answered(payload).unwrap_or_default() {
+        for Asked {
+            memory,
+            upto,
+            undisturbed,
+        } in self.receipts.answered(payload).unwrap_or_default()
+        {
             if let Some(tracked) = memory.tracked() {
                 tracked.received(upto, undisturbed);
             }
@@ -77,12 +95,19 @@ impl Socket {
     }
 
     /// Ends the socket a while later, each at another time: a client that is accepted and closed at once comes back at once.
-    pub(super) fn end_soon(&mut self, code: u16, reason: &'static str, ctx: &mut <Self as Actor>::Context) {
+    pub(super) fn end_soon(
+        &mut self,
+        code: u16,
+        reason: &'static str,
+        ctx: &mut <Self as Actor>::Context,
+    ) {
         if std::mem::replace(&mut self.ends_soon, true) {
             return;
         }
         let spread = Duration::from_millis(uuid::Uuid::new_v4().as_u64_pair().1 % END_SPREAD_MS);
-        ctx.run_later(FIRST_END + spread, move |socket, _| socket.end(code, reason));
+        ctx.run_later(FIRST_END + spread, move |socket, _| {
+            socket.end(code, reason)
+        });
     }
 
     /// The client has gone on purpose: it begins from scratch if it comes back.
@@ -92,23 +117,37 @@ impl Socket {
 
     /// Whether an operation went on from where it was remembered to be, and has delivered nothing yet.
     pub(super) fn has_resumed(&self, id: &str) -> bool {
-        let memory = self.running.get(id).and_then(|operation| operation.outlet.memory.as_ref());
+        let memory = self
+            .running
+            .get(id)
+            .and_then(|operation| operation.outlet.memory.as_ref());
         memory.is_some_and(|memory| memory.resumed.get())
     }
 
     /// Where an operation was is not kept any more: it goes on from now, as it would if nothing were remembered.
     pub(super) fn begin_now(&mut self, id: &Id, ctx: &mut <Self as Actor>::Context) {
-        let Some(operation) = self.running.remove(id) else { return };
+        let Some(operation) = self.running.remove(id) else {
+            return;
+        };
         tracing::info!(
             request_id = self.request_id,
             "a subscription of a client without cursors begins now: what came since it left is not kept any more"
         );
         ctx.cancel_future(operation.starting);
-        let Operation { request, bytes, outlet, .. } = operation;
+        let Operation {
+            request,
+            bytes,
+            outlet,
+            ..
+        } = operation;
         if let Some(memory) = &outlet.memory {
             memory.resumed.set(false);
         }
-        let start = Start { request, bytes, from: None };
+        let start = Start {
+            request,
+            bytes,
+            from: None,
+        };
         self.launch(Rc::clone(id), start, outlet.memory.clone(), ctx);
     }
 }

@@ -21,17 +21,24 @@ impl Socket {
         }
         self.outbox.may_send_until(self.until);
         let Some(until) = self.until else { return };
-        if let (Some(session), Some(user)) = (&self.session, self.viewer.as_ref().and_then(Viewer::user)) {
+        if let (Some(session), Some(user)) =
+            (&self.session, self.viewer.as_ref().and_then(Viewer::user))
+        {
             let outbox = Rc::clone(&self.outbox);
             let renewing = renewing(self.state.clone(), session.clone(), user.expires, outbox);
-            let renewing = renewing.into_actor(self).map(|renewal, socket, ctx| match renewal {
-                Some(Ok(user)) => socket.go_on_as(user, ctx),
-                Some(Err(NotRenewed::Over)) => socket.expire(ctx),
-                Some(Err(NotRenewed::Unavailable)) => {
-                    socket.end(TRY_AGAIN, "the token has expired, and cannot be renewed at the moment");
-                }
-                None => {}
-            });
+            let renewing = renewing
+                .into_actor(self)
+                .map(|renewal, socket, ctx| match renewal {
+                    Some(Ok(user)) => socket.go_on_as(user, ctx),
+                    Some(Err(NotRenewed::Over)) => socket.expire(ctx),
+                    Some(Err(NotRenewed::Unavailable)) => {
+                        socket.end(
+                            TRY_AGAIN,
+                            "the token has expired, and cannot be renewed at the moment",
+                        );
+                    }
+                    None => {}
+                });
             self.expiry = Some(ctx.spawn(renewing));
             return;
         }
@@ -48,7 +55,10 @@ impl Socket {
         (self.known, self.viewer, self.until) = (false, None, None);
         self.outbox.may_send_until(None);
         let is_carried_out = |one: &Operation| one.running.is_none() && one.outlet.begun.get();
-        let carried_out = self.running.iter().filter(|(_, operation)| is_carried_out(operation));
+        let carried_out = self
+            .running
+            .iter()
+            .filter(|(_, operation)| is_carried_out(operation));
         let carried_out = carried_out.map(|(id, _)| Rc::clone(id)).collect();
         let effects = self.machine.expired(&carried_out);
         self.apply(effects, ctx);
@@ -57,11 +67,16 @@ impl Socket {
     /// The token was renewed. Where it allows something else, what runs is restarted, each after the last event that it has
     /// delivered.
     fn go_on_as(&mut self, user: Arc<User>, ctx: &mut <Self as Actor>::Context) {
-        let same = self.viewer.as_ref().and_then(Viewer::user).is_some_and(|old| old.may_the_same(&user));
+        let same = self
+            .viewer
+            .as_ref()
+            .and_then(Viewer::user)
+            .is_some_and(|old| old.may_the_same(&user));
         let viewer = Viewer::User(Arc::clone(&user));
         if !same {
             self.place.borrow_mut().belongs_to(&user.subject);
-            self.outbox.belongs_to(&self.state.waiting.account(&reader(&viewer)));
+            self.outbox
+                .belongs_to(&self.state.waiting.account(&reader(&viewer)));
         }
         self.viewer = Some(viewer);
         self.expire_later(ctx);
@@ -69,26 +84,35 @@ impl Socket {
             return;
         }
         self.rights += 1;
-        let running = self.running.iter().filter(|(_, operation)| operation.running.is_some());
+        let running = self
+            .running
+            .iter()
+            .filter(|(_, operation)| operation.running.is_some());
         let running: Vec<Id> = running.map(|(id, _)| Rc::clone(id)).collect();
         running.into_iter().for_each(|id| self.go_on_anew(id, ctx));
     }
 
     /// Restarts an operation after what it has been served: the last event of a quiet one may be older than what is kept.
     pub(super) fn go_on_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
-        let Some(operation) = self.running.get(&id) else { return };
+        let Some(operation) = self.running.get(&id) else {
+            return;
+        };
         let number = operation.number;
         let Some(position) = operation.position() else {
             return self.start_anew(id, ctx);
         };
         let located = position.into_actor(self).map(move |position, socket, ctx| {
-            let Some(operation) = socket.running.get(&id).filter(|one| one.number == number) else { return };
+            let Some(operation) = socket.running.get(&id).filter(|one| one.number == number) else {
+                return;
+            };
             match position {
                 Some(position) => operation.outlet.reached(position),
                 // From now on is not from where it stands.
                 None if operation.outlet.delivered.get().is_none() => {
-                    return socket
-                        .end(TRY_AGAIN, "where a subscription stands cannot be found out: try again");
+                    return socket.end(
+                        TRY_AGAIN,
+                        "where a subscription stands cannot be found out: try again",
+                    );
                 }
                 None => {}
             }
@@ -98,9 +122,19 @@ impl Socket {
     }
 
     fn start_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
-        let Some(operation) = self.running.get(&id) else { return };
-        let from = operation.outlet.delivered.get().map(|cursor| self.state.api.engine.cursors.seal(cursor));
-        let start = Start { request: Arc::clone(&operation.request), bytes: operation.bytes, from };
+        let Some(operation) = self.running.get(&id) else {
+            return;
+        };
+        let from = operation
+            .outlet
+            .delivered
+            .get()
+            .map(|cursor| self.state.api.engine.cursors.seal(cursor));
+        let start = Start {
+            request: Arc::clone(&operation.request),
+            bytes: operation.bytes,
+            from,
+        };
         let (memory, starting) = (operation.outlet.memory.clone(), operation.starting);
         ctx.cancel_future(starting);
         self.running.remove(&id);

@@ -7,7 +7,14 @@ use super::*;
 
 fn outbox(max_messages: usize, max_bytes: usize, socket: Option<OwnSocket>) -> Rc<Outbox> {
     let account = Waiting::unbounded().account(&Reader::Service);
-    Outbox::new(max_messages, max_bytes, words, socket, &account, &Arc::default())
+    Outbox::new(
+        max_messages,
+        max_bytes,
+        words,
+        socket,
+        &account,
+        &Arc::default(),
+    )
 }
 
 fn words(code: u16, _: &str) -> Option<Bytes> {
@@ -32,7 +39,11 @@ async fn a_client_that_asks_and_does_not_read_costs_no_more_than_the_bounds() {
         assert!(!outbox.is_over());
         outbox.reply(Bytes::from_static(b"3"));
         outbox.reply(Bytes::from_static(b"4"));
-        assert_eq!(all(&outbox), ["1", "2", "1013"], "what was there, and why it is closed");
+        assert_eq!(
+            all(&outbox),
+            ["1", "2", "1013"],
+            "what was there, and why it is closed"
+        );
     }
 }
 
@@ -47,7 +58,11 @@ async fn an_answer_and_its_end_are_sent_whatever_their_size() {
                 outbox.send([answer.clone().into(), Bytes::from_static(b"complete")]);
                 outbox.reply(Bytes::from_static(b"pong"));
                 assert!(!outbox.is_over(), "{max_bytes} {max_messages}");
-                assert_eq!(all(&outbox).concat(), whole, "{max_bytes} {max_messages} {round}");
+                assert_eq!(
+                    all(&outbox).concat(),
+                    whole,
+                    "{max_bytes} {max_messages} {round}"
+                );
             }
         }
     }
@@ -62,11 +77,17 @@ async fn whoever_has_much_to_send_waits_until_its_client_has_read() {
     assert!(room.as_mut().now_or_never().is_none());
     let mut cx = Context::from_waker(Waker::noop());
     assert!(matches!(outbox.poll(&mut cx), Poll::Ready(Some(bytes)) if bytes.len() == CHUNK));
-    assert!(room.now_or_never().is_some() && outbox.room().is_none(), "a part of a message makes room, too");
+    assert!(
+        room.now_or_never().is_some() && outbox.room().is_none(),
+        "a part of a message makes room, too"
+    );
     outbox.send([vec![b'a'; 150_000].into()]);
     let room = outbox.room().expect("more waits than may wait");
     outbox.gone();
-    assert!(room.now_or_never().is_some(), "nobody waits for one that is gone");
+    assert!(
+        room.now_or_never().is_some(),
+        "nobody waits for one that is gone"
+    );
 }
 
 #[actix_web::test]
@@ -87,41 +108,78 @@ async fn only_a_connection_that_takes_nothing_is_cut_off() {
     }
     std::thread::sleep(Duration::from_millis(20));
     outbox.cut_if_stalled(Duration::from_millis(10));
-    assert!(outbox.is_over() && outbox.socket.get().is_none(), "it takes nothing any more");
+    assert!(
+        outbox.is_over() && outbox.socket.get().is_none(),
+        "it takes nothing any more"
+    );
 }
 
 #[actix_web::test]
 async fn all_that_waits_counts_for_its_user_until_the_connection_has_taken_it() {
-    let waiting = Waiting::new(WaitingBounds { service: 1, user: 250_000, all: 1_000_000 });
+    let waiting = Waiting::new(WaitingBounds {
+        service: 1,
+        user: 250_000,
+        all: 1_000_000,
+    });
     let [nobody, ana] = [Reader::Address("::1".into()), Reader::User("ana".into())];
-    let connect = |reader| Outbox::new(10, 1_000_000, words, None, &waiting.account(reader), &Arc::default());
+    let connect = |reader| {
+        Outbox::new(
+            10,
+            1_000_000,
+            words,
+            None,
+            &waiting.account(reader),
+            &Arc::default(),
+        )
+    };
     let outbox = connect(&nobody);
     outbox.reply(vec![b'a'; 100].into());
     assert_eq!(waiting.account(&nobody).bytes(), 100);
     outbox.belongs_to(&waiting.account(&ana));
     let account = waiting.account(&ana);
-    assert_eq!((waiting.account(&nobody).bytes(), account.bytes()), (0, 100));
+    assert_eq!(
+        (waiting.account(&nobody).bytes(), account.bytes()),
+        (0, 100)
+    );
     let held = outbox.hold(100_000);
     outbox.send([vec![b'a'; 150_000].into()]);
-    assert_eq!((account.bytes(), waiting.admit(&ana)), (250_100, Err(Full::Reader)));
+    assert_eq!(
+        (account.bytes(), waiting.admit(&ana)),
+        (250_100, Err(Full::Reader))
+    );
     assert!(outbox.room().is_some(), "more waits for the user than may");
     let other = connect(&ana);
-    assert!(other.room().is_none(), "one that has read all gets the next message");
+    assert!(
+        other.room().is_none(),
+        "one that has read all gets the next message"
+    );
     other.send([Bytes::from_static(b"event")]);
     assert!(other.room().is_some());
     let mut cx = Context::from_waker(Waker::noop());
     assert!(outbox.poll(&mut cx).is_ready() && outbox.poll(&mut cx).is_ready());
-    assert_eq!(account.bytes(), 250_005, "a message is kept as long as a part of it");
+    assert_eq!(
+        account.bytes(),
+        250_005,
+        "a message is kept as long as a part of it"
+    );
     drop(held);
     assert_eq!(all(&outbox).len(), 2);
     assert_eq!((account.bytes(), waiting.admit(&ana)), (5, Ok(())));
     other.gone();
-    assert_eq!(account.bytes(), 0, "what was not read is let go with its connection");
+    assert_eq!(
+        account.bytes(),
+        0,
+        "what was not read is let go with its connection"
+    );
 }
 
 #[actix_web::test]
 async fn where_too_much_waits_in_all_the_connection_that_holds_most_is_cut_off() {
-    let waiting = Waiting::new(WaitingBounds { service: 1, user: 1_000, all: 1_000 });
+    let waiting = Waiting::new(WaitingBounds {
+        service: 1,
+        user: 1_000,
+        all: 1_000,
+    });
     let told = Arc::new(Notify::new());
     let pairs = [(); 2].map(|()| std::os::unix::net::UnixStream::pair().unwrap());
     let connect = |n: usize, name: &str| {
@@ -139,7 +197,10 @@ async fn where_too_much_waits_in_all_the_connection_that_holds_most_is_cut_off()
     slow.cut_if_told();
     assert!(slow.is_over() && !quick.is_over());
     assert_eq!(waiting.bytes(), 100, "its memory is free at once");
-    assert!(all(&slow).is_empty(), "a part of a message ends in no other");
+    assert!(
+        all(&slow).is_empty(),
+        "a part of a message ends in no other"
+    );
 }
 
 #[actix_web::test]

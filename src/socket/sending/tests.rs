@@ -53,8 +53,13 @@ async fn open(request: HttpRequest, payload: Payload) -> actix_web::HttpResponse
     if request.path() == "/server-closes" {
         outbox.close(1000, "");
     }
-    let frames = Closes { payload, outbox: Rc::clone(&outbox) };
-    ws::handshake(&request).unwrap().streaming(Sending::new(frames, outbox, ()))
+    let frames = Closes {
+        payload,
+        outbox: Rc::clone(&outbox),
+    };
+    ws::handshake(&request)
+        .unwrap()
+        .streaming(Sending::new(frames, outbox, ()))
 }
 
 /// A client whose handshake is over, and all that it has read.
@@ -86,7 +91,10 @@ async fn connect(path: &str) -> (TcpStream, Vec<u8>) {
 
 async fn read_until(client: &mut TcpStream, read: &mut Vec<u8>, found: &[u8]) {
     while !read.windows(found.len()).any(|part| part == found) {
-        let got = timeout(STALLED, client.read_buf(read)).await.expect("something comes").unwrap();
+        let got = timeout(STALLED, client.read_buf(read))
+            .await
+            .expect("something comes")
+            .unwrap();
         assert!(got > 0, "the connection has ended");
     }
 }

@@ -33,28 +33,59 @@ impl TestDatabase {
         let client = connect(&config(sockets, ADMIN, "postgres")).await;
         let exists = async || {
             let query = "SELECT 1 FROM pg_database WHERE datname = $1";
-            client.query_opt(query, &[&template]).await.expect("databases can be listed").is_some()
+            client
+                .query_opt(query, &[&template])
+                .await
+                .expect("databases can be listed")
+                .is_some()
         };
         if !exists().await {
             let lock = "SELECT pg_advisory_lock(hashtextextended($1, 0))";
-            client.execute(lock, &[&template]).await.expect("others make it or let us make it");
+            client
+                .execute(lock, &[&template])
+                .await
+                .expect("others make it or let us make it");
             // The lock ends with the connection: whether we get through or not.
             if !exists().await {
                 let unfinished = format!("unfinished_{key}");
-                execute(&client, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&unfinished)))
-                    .await;
-                execute(&client, &format!("CREATE DATABASE {} OWNER {USER}", quoted(&unfinished))).await;
+                execute(
+                    &client,
+                    &format!(
+                        "DROP DATABASE IF EXISTS {} WITH (FORCE)",
+                        quoted(&unfinished)
+                    ),
+                )
+                .await;
+                execute(
+                    &client,
+                    &format!("CREATE DATABASE {} OWNER {USER}", quoted(&unfinished)),
+                )
+                .await;
                 fill(config(sockets, USER, &unfinished)).await;
-                execute(&client, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", quoted(&unfinished)))
-                    .await;
+                execute(
+                    &client,
+                    &format!(
+                        "ALTER DATABASE {} ALLOW_CONNECTIONS false",
+                        quoted(&unfinished)
+                    ),
+                )
+                .await;
                 // A session ends a little after its client.
-                let sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
-                while !client.query(sessions, &[&unfinished]).await.expect("sessions can be ended").is_empty()
+                let sessions =
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+                while !client
+                    .query(sessions, &[&unfinished])
+                    .await
+                    .expect("sessions can be ended")
+                    .is_empty()
                 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                let renaming =
-                    format!("ALTER DATABASE {} RENAME TO {}", quoted(&unfinished), quoted(&template));
+                let renaming = format!(
+                    "ALTER DATABASE {} RENAME TO {}",
+                    quoted(&unfinished),
+                    quoted(&template)
+                );
                 execute(&client, &renaming).await;
             }
         }
@@ -64,11 +95,26 @@ impl TestDatabase {
     async fn copy_of(template: &str) -> TestDatabase {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let sockets = &shared().await.sockets;
-        let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "test_{}_{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         let client = connect(&config(sockets, ADMIN, "postgres")).await;
         // A killed test with our process id may have left one behind.
-        execute(&client, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
-        execute(&client, &format!("CREATE DATABASE {name} OWNER {USER} TEMPLATE {}", quoted(template))).await;
+        execute(
+            &client,
+            &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+        )
+        .await;
+        execute(
+            &client,
+            &format!(
+                "CREATE DATABASE {name} OWNER {USER} TEMPLATE {}",
+                quoted(template)
+            ),
+        )
+        .await;
         TestDatabase { name, sockets }
     }
 
@@ -102,11 +148,17 @@ impl Drop for TestDatabase {
         let (name, config) = (self.name.clone(), config(self.sockets, ADMIN, "postgres"));
         // The test's runtime may be on its way out, or be busy with us.
         let remove = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .ok()?;
             runtime.block_on(async {
                 let (client, connection) = config.connect(NoTls).await.ok()?;
                 tokio::spawn(connection);
-                client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.ok()
+                client
+                    .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+                    .await
+                    .ok()
             })
         };
         // What cannot be dropped goes with the cluster.
@@ -115,13 +167,19 @@ impl Drop for TestDatabase {
 }
 
 pub(crate) async fn connect(config: &Config) -> Client {
-    let (client, connection) = config.connect(NoTls).await.expect("the tests' PostgreSQL answers");
+    let (client, connection) = config
+        .connect(NoTls)
+        .await
+        .expect("the tests' PostgreSQL answers");
     tokio::spawn(connection);
     client
 }
 
 async fn execute(client: &Client, statement: &str) {
-    client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    client
+        .batch_execute(statement)
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
 }
 
 fn config(sockets: &Path, user: &str, database: &str) -> Config {

@@ -99,9 +99,14 @@ impl TestCluster {
     /// Waits until another server than `killed` is ready.
     pub async fn recovered(&self, killed: u32) {
         let mut state = self.postgres.as_ref().expect("it is not stopped").state();
-        let ready = state.wait_for(|state| matches!(state, EmbeddedState::Ready { pid } if *pid != killed));
+        let ready =
+            state.wait_for(|state| matches!(state, EmbeddedState::Ready { pid } if *pid != killed));
         let ready = tokio::time::timeout(PATIENCE, ready).await;
-        drop(ready.expect("PostgreSQL comes back").expect("its keeper lives"));
+        drop(
+            ready
+                .expect("PostgreSQL comes back")
+                .expect("its keeper lives"),
+        );
     }
 
     /// Holds every process of the server: connections stay open, and nobody answers.
@@ -109,13 +114,17 @@ impl TestCluster {
         let pid = self.pid().expect("it is up");
         // The parent first, so that no new children come.
         signal(pid, Signal::STOP);
-        children(pid).into_iter().for_each(|child| signal(child, Signal::STOP));
+        children(pid)
+            .into_iter()
+            .for_each(|child| signal(child, Signal::STOP));
     }
 
     /// Lets a frozen server go on.
     pub fn thaw(&self) {
         if let Some(pid) = self.pid() {
-            children(pid).into_iter().for_each(|child| signal(child, Signal::CONT));
+            children(pid)
+                .into_iter()
+                .for_each(|child| signal(child, Signal::CONT));
             signal(pid, Signal::CONT);
         }
     }
@@ -124,7 +133,9 @@ impl TestCluster {
 impl Drop for TestCluster {
     fn drop(&mut self) {
         self.thaw();
-        let Some(postgres) = self.postgres.take() else { return };
+        let Some(postgres) = self.postgres.take() else {
+            return;
+        };
         let state = postgres.state();
         drop(postgres);
         // The folder is removed after this, which a running server would not like.
@@ -136,9 +147,14 @@ impl Drop for TestCluster {
 }
 
 async fn start(folder: &std::path::Path) -> EmbeddedPostgres {
-    let options =
-        EmbeddedOptions { settings: settings(), fallback: None, ..EmbeddedOptions::new(folder.join("data")) };
-    EmbeddedPostgres::start(options).await.unwrap_or_else(|error| panic!("no database for the test: {error}"))
+    let options = EmbeddedOptions {
+        settings: settings(),
+        fallback: None,
+        ..EmbeddedOptions::new(folder.join("data"))
+    };
+    EmbeddedPostgres::start(options)
+        .await
+        .unwrap_or_else(|error| panic!("no database for the test: {error}"))
 }
 
 /// The user that PostgreSQL runs as may be another than ours.
@@ -164,5 +180,8 @@ fn children(parent: u32) -> Vec<u32> {
         let of = stat.rsplit(')').next()?.split_whitespace().nth(1)?;
         Some((pid, of.parse::<u32>().ok()?))
     });
-    numbers.filter(|(_, of)| *of == parent).map(|(pid, _)| pid).collect()
+    numbers
+        .filter(|(_, of)| *of == parent)
+        .map(|(pid, _)| pid)
+        .collect()
 }

@@ -46,7 +46,11 @@ impl TestRedis {
         for _ in 0..ATTEMPTS {
             let port = free_port();
             if let Some(keeper) = begin(port, &folder) {
-                return TestRedis { folder, port, keeper: Some(keeper) };
+                return TestRedis {
+                    folder,
+                    port,
+                    keeper: Some(keeper),
+                };
             }
         }
         let said = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
@@ -104,19 +108,35 @@ impl Drop for TestRedis {
 
 fn begin(port: u16, folder: &tempfile::TempDir) -> Option<Keeper> {
     let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(KEEPER).arg("gom-test-redis").arg(port.to_string()).arg(folder.path());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .arg("-c")
+        .arg(KEEPER)
+        .arg("gom-test-redis")
+        .arg(port.to_string())
+        .arg(folder.path());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut shell = command.spawn().expect("a shell can be run");
     let leash = shell.stdin.take().expect("it was piped");
     let mut line = String::new();
     let output = shell.stdout.take().expect("it was piped");
     let read = BufReader::new(output).read_line(&mut line);
-    let Some(server) = read.ok().and_then(|_| line.trim().parse().ok()).and_then(Pid::from_raw) else {
+    let Some(server) = read
+        .ok()
+        .and_then(|_| line.trim().parse().ok())
+        .and_then(Pid::from_raw)
+    else {
         drop(leash);
         let _ = shell.wait();
         return None;
     };
-    let mut keeper = Keeper { shell, _leash: leash, server };
+    let mut keeper = Keeper {
+        shell,
+        _leash: leash,
+        server,
+    };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline && test_kill_process(server).is_ok() {

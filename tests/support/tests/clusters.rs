@@ -14,12 +14,25 @@ async fn databases_are_empty_separate_and_dropped() {
     let (one, two) = tokio::join!(TestDatabase::create(), TestDatabase::create());
     assert_ne!(one.name(), two.name());
     let client = one.connect().await;
-    client.batch_execute("CREATE TABLE things (id bigint)").await.unwrap();
-    assert!(two.connect().await.query("SELECT * FROM things", &[]).await.is_err());
+    client
+        .batch_execute("CREATE TABLE things (id bigint)")
+        .await
+        .unwrap();
+    assert!(
+        two.connect()
+            .await
+            .query("SELECT * FROM things", &[])
+            .await
+            .is_err()
+    );
     let config: tokio_postgres::Config = one.url().parse().unwrap();
     assert_eq!(config.get_dbname(), Some(one.name()));
     assert_eq!(
-        number(&client, "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper").await,
+        number(
+            &client,
+            "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"
+        )
+        .await,
         0
     );
 
@@ -27,7 +40,10 @@ async fn databases_are_empty_separate_and_dropped() {
     drop(one);
     let (admin, connection) = two.admin_config().connect(NoTls).await.unwrap();
     tokio::spawn(connection);
-    let left = admin.query("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await.unwrap();
+    let left = admin
+        .query("SELECT 1 FROM pg_database WHERE datname = $1", &[&name])
+        .await
+        .unwrap();
     assert!(left.is_empty(), "dropped, in spite of the open connection");
 }
 
@@ -37,28 +53,49 @@ async fn a_template_is_filled_once_and_copied() {
     let fill = async |config: tokio_postgres::Config| {
         let (client, connection) = config.connect(NoTls).await.unwrap();
         let connection = tokio::spawn(connection);
-        client.batch_execute("CREATE TABLE things (id bigint); INSERT INTO things VALUES (7)").await.unwrap();
+        client
+            .batch_execute("CREATE TABLE things (id bigint); INSERT INTO things VALUES (7)")
+            .await
+            .unwrap();
         drop(client);
         connection.await.unwrap().unwrap();
     };
-    let (one, two) =
-        tokio::join!(TestDatabase::create_from(&key, fill), TestDatabase::create_from(&key, fill));
-    one.connect().await.batch_execute("UPDATE things SET id = 8").await.unwrap();
-    assert_eq!(number(&one.connect().await, "SELECT id FROM things").await, 8);
-    assert_eq!(number(&two.connect().await, "SELECT id FROM things").await, 7);
+    let (one, two) = tokio::join!(
+        TestDatabase::create_from(&key, fill),
+        TestDatabase::create_from(&key, fill)
+    );
+    one.connect()
+        .await
+        .batch_execute("UPDATE things SET id = 8")
+        .await
+        .unwrap();
+    assert_eq!(
+        number(&one.connect().await, "SELECT id FROM things").await,
+        8
+    );
+    assert_eq!(
+        number(&two.connect().await, "SELECT id FROM things").await,
+        7
+    );
 }
 
 #[tokio::test]
 async fn a_cluster_of_ones_own_can_be_stopped_killed_and_frozen() {
     let mut cluster = TestCluster::own().await;
     let client = cluster.connect().await;
-    client.batch_execute("CREATE TABLE things (id bigint); INSERT INTO things VALUES (7)").await.unwrap();
+    client
+        .batch_execute("CREATE TABLE things (id bigint); INSERT INTO things VALUES (7)")
+        .await
+        .unwrap();
 
     cluster.stop().await;
     assert_eq!(cluster.pid(), None);
     assert!(cluster.config().connect(NoTls).await.is_err());
     cluster.start().await;
-    assert_eq!(number(&cluster.connect().await, "SELECT id FROM things").await, 7);
+    assert_eq!(
+        number(&cluster.connect().await, "SELECT id FROM things").await,
+        7
+    );
 
     let killed = cluster.kill();
     cluster.recovered(killed).await;

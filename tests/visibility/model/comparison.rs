@@ -58,9 +58,19 @@ pub fn difference(before: &World, should: &World, is: &World, kept: &Kept) -> Op
         world.model.model_ids().flat_map(of_model).collect()
     };
     let mut known = keys(before);
-    known.extend(keys(should).into_iter().filter(|(_, id)| !id.starts_with('#')));
+    known.extend(
+        keys(should)
+            .into_iter()
+            .filter(|(_, id)| !id.starts_with('#')),
+    );
     let (should, is) = (shown(should, &known, kept), shown(is, &known, kept));
-    let missing: Vec<_> = should.iter().filter(|(line, count)| is.get(*line) != Some(count)).collect();
-    let others: Vec<_> = is.iter().filter(|(line, count)| should.get(*line) != Some(count)).collect();
+    let missing: Vec<_> = should
+        .iter()
+        .filter(|(line, count)| is.get(*line) != Some(count))
+        .collect();
+    let others: Vec<_> = is
+        .iter()
+        .filter(|(line, count)| should.get(*line) != Some(count))
+        .collect();
     (should != is).then(|| format!("should be there: {missing:#?}\nis there: {others:#?}"))
 }

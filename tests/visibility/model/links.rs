@@ -8,15 +8,24 @@ impl Serial<'_> {
     /// Ties two rows; whatever else stands where there is room for one goes.
     pub(super) fn tie(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
         let definition = self.world.model.relation(relation.relation).clone();
-        let (own, back) =
-            (definition.end(relation.side).clone(), definition.end(relation.side.other()).clone());
+        let (own, back) = (
+            definition.end(relation.side).clone(),
+            definition.end(relation.side.other()).clone(),
+        );
         if own.required && back.required {
             return Err(Stop::Fails("neither can do without the other"));
         }
-        let leads_back =
-            RelationRef { relation: relation.relation, side: relation.side.other(), target: parent.0 };
+        let leads_back = RelationRef {
+            relation: relation.relation,
+            side: relation.side.other(),
+            target: parent.0,
+        };
         if !back.list {
-            for other in self.children(child, leads_back).into_iter().filter(|other| other != parent) {
+            for other in self
+                .children(child, leads_back)
+                .into_iter()
+                .filter(|other| other != parent)
+            {
                 if own.required {
                     return Err(Stop::Fails("it has a parent that needs it"));
                 }
@@ -25,7 +34,11 @@ impl Serial<'_> {
             }
         }
         if !own.list {
-            for other in self.children(parent, relation).into_iter().filter(|other| other != child) {
+            for other in self
+                .children(parent, relation)
+                .into_iter()
+                .filter(|other| other != child)
+            {
                 if back.required {
                     return Err(Stop::Fails("there is a child that needs it"));
                 }
@@ -43,7 +56,11 @@ impl Serial<'_> {
     }
 
     pub(super) fn cut(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
-        let end = self.world.model.relation(relation.relation).end(relation.side.other());
+        let end = self
+            .world
+            .model
+            .relation(relation.relation)
+            .end(relation.side.other());
         if end.required {
             return Err(Stop::Fails("the child needs a parent"));
         }
@@ -53,7 +70,9 @@ impl Serial<'_> {
     fn unlink(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
         self.write_link(relation, parent, child)?;
         if !self.is_inline(relation)
-            && ![parent, child].iter().any(|row| self.new.contains(*row) || self.is_own(row))
+            && ![parent, child]
+                .iter()
+                .any(|row| self.new.contains(*row) || self.is_own(row))
         {
             return Err(Stop::Open("a link of others in a table"));
         }
@@ -64,7 +83,10 @@ impl Serial<'_> {
     }
 
     fn is_inline(&self, relation: RelationRef) -> bool {
-        matches!(self.world.model.relation(relation.relation).storage, RelationStorage::Inline { .. })
+        matches!(
+            self.world.model.relation(relation.relation).storage,
+            RelationStorage::Inline { .. }
+        )
     }
 
     fn write_link(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
@@ -73,14 +95,22 @@ impl Serial<'_> {
             RelationStorage::Table { .. } => (false, false),
         };
         for (row, held) in [(parent, held_here), (child, held_there)] {
-            if held { self.touch(row)? } else { self.name(row)? }
+            if held {
+                self.touch(row)?
+            } else {
+                self.name(row)?
+            }
         }
         Ok(())
     }
 
     fn link(&self, relation: RelationRef, parent: &Key, child: &Key) -> (usize, usize) {
         let (parent, child) = (self.at(parent).unwrap(), self.at(child).unwrap());
-        if relation.side == Side::A { (parent, child) } else { (child, parent) }
+        if relation.side == Side::A {
+            (parent, child)
+        } else {
+            (child, parent)
+        }
     }
 
     // ── Deletions ──
@@ -99,12 +129,15 @@ impl Serial<'_> {
                 if end.required && !end.list && !rows.contains(&partner) {
                     return Err(Stop::Fails("a row needs it"));
                 }
-                let held_there =
-                    matches!(&relation.storage, RelationStorage::Inline { side: at, .. } if *at != side);
+                let held_there = matches!(&relation.storage, RelationStorage::Inline { side: at, .. } if *at != side);
                 if rows.contains(&partner) {
                     continue;
                 }
-                if held_there { self.touch(&partner)? } else { self.name(&partner)? }
+                if held_there {
+                    self.touch(&partner)?
+                } else {
+                    self.name(&partner)?
+                }
             }
         }
         for row in rows {

@@ -19,8 +19,17 @@ use crate::world::World;
 use crate::writes::Write;
 
 /// Nested writes are carried out by kind, whatever the order in the document.
-const KINDS: [&str; 9] =
-    ["create", "update", "upsert", "delete", "connect", "set", "disconnect", "updateMany", "deleteMany"];
+const KINDS: [&str; 9] = [
+    "create",
+    "update",
+    "upsert",
+    "delete",
+    "connect",
+    "set",
+    "disconnect",
+    "updateMany",
+    "deleteMany",
+];
 
 /// What must come of a write.
 #[derive(Debug)]
@@ -66,10 +75,21 @@ struct Serial<'a> {
 pub fn outcome(world: &World, rules: &Rules<'_>, write: &Write) -> Outcome {
     let world = world.clone();
     let (new, own) = (BTreeSet::new(), BTreeSet::new());
-    let mut serial = Serial { rules, world, sight: None, new, own, enclosing: Vec::new() };
-    let mut arguments = ["data", "create", "update"].into_iter().filter_map(|name| write.arguments.get(name));
+    let mut serial = Serial {
+        rules,
+        world,
+        sight: None,
+        new,
+        own,
+        enclosing: Vec::new(),
+    };
+    let mut arguments = ["data", "create", "update"]
+        .into_iter()
+        .filter_map(|name| write.arguments.get(name));
     let named = arguments.try_for_each(|data| serial.check_names(write.model(), data));
-    let done = named.and_then(|()| serial.write(write)).and_then(|()| serial.look_again());
+    let done = named
+        .and_then(|()| serial.write(write))
+        .and_then(|()| serial.look_again());
     match done {
         Ok(()) => Outcome::Done(Box::new(serial.world)),
         Err(Stop::Fails(reason)) => Outcome::Fails(reason),
@@ -139,7 +159,10 @@ impl Serial<'_> {
     }
 
     fn key(&self, model: ModelId, row: usize) -> Key {
-        (model, self.world.id(model, row).as_str().unwrap().to_owned())
+        (
+            model,
+            self.world.id(model, row).as_str().unwrap().to_owned(),
+        )
     }
 
     fn sight(&mut self) -> &Sight {
@@ -190,7 +213,9 @@ impl Serial<'_> {
 
     fn find_seen(&mut self, model: ModelId, unique: &Value) -> Step<Key> {
         let found = self.find(model, unique);
-        found.filter(|row| self.sees(row)).ok_or(Stop::Fails("no such row"))
+        found
+            .filter(|row| self.sees(row))
+            .ok_or(Stop::Fails("no such row"))
     }
 
     fn find_own(&mut self, model: ModelId, unique: &Value) -> Step<Key> {
@@ -200,23 +225,35 @@ impl Serial<'_> {
     }
 
     /// The viewer's own rows that satisfy a filter, of all rows or of some.
-    fn matching(&mut self, model: ModelId, filter: &Value, among: Option<&[Key]>) -> Step<Vec<Key>> {
-        let rows: Vec<Key> = (0..self.world.rows[model.0].len()).map(|row| self.key(model, row)).collect();
+    fn matching(
+        &mut self,
+        model: ModelId,
+        filter: &Value,
+        among: Option<&[Key]>,
+    ) -> Step<Vec<Key>> {
+        let rows: Vec<Key> = (0..self.world.rows[model.0].len())
+            .map(|row| self.key(model, row))
+            .collect();
         let world = self.world.clone();
         let sight = self.sight();
         if !sight.admits(&world.model, model, filter) {
             return Err(Stop::Open("a filter by what the viewer may not name"));
         }
         let narrowed = sight.narrow(&world);
-        let seen = rows.iter().enumerate().filter(|(row, _)| sight.visible[model.0][*row]);
+        let seen = rows
+            .iter()
+            .enumerate()
+            .filter(|(row, _)| sight.visible[model.0][*row]);
         let satisfying = seen
             .enumerate()
             .filter(|(place, (row, _))| {
-                sight.writable[model.0][*row] && holds(&narrowed, model, *place, filter) == Some(true)
+                sight.writable[model.0][*row]
+                    && holds(&narrowed, model, *place, filter) == Some(true)
             })
             .map(|(_, (_, key))| key.clone());
-        let found: Vec<Key> =
-            satisfying.filter(|key| among.is_none_or(|among| among.contains(key))).collect();
+        let found: Vec<Key> = satisfying
+            .filter(|key| among.is_none_or(|among| among.contains(key)))
+            .collect();
         if among.is_some() && found.iter().any(|row| self.new.contains(row)) {
             return Err(Stop::Open("of rows that the same write has made"));
         }
@@ -230,7 +267,9 @@ impl Serial<'_> {
     fn check_names(&mut self, model: ModelId, data: &Value) -> Step {
         for (name, value) in data.as_object().into_iter().flatten() {
             let definition = self.world.model.model(model);
-            let Some(id) = definition.field_named(name) else { return Err(Stop::Open("no field")) };
+            let Some(id) = definition.field_named(name) else {
+                return Err(Stop::Open("no field"));
+            };
             let relation = definition.field(id).relation();
             if !self.sight().names(model, id) {
                 return Err(Stop::Open("a field that the viewer may not name"));
@@ -239,7 +278,8 @@ impl Serial<'_> {
             for (verb, writes) in value.as_object().into_iter().flatten() {
                 for item in items(writes) {
                     let parts = ["where", "data", "update", "create"].map(|part| given(item, part));
-                    let is_data = matches!(verb.as_str(), "create" | "update") && parts[1].is_none();
+                    let is_data =
+                        matches!(verb.as_str(), "create" | "update") && parts[1].is_none();
                     match verb.as_str() {
                         "update" | "upsert" | "updateMany" if !is_data => {
                             for part in parts.into_iter().flatten() {
@@ -275,7 +315,12 @@ impl Serial<'_> {
         Ok(values)
     }
 
-    fn check_unique(&self, model: ModelId, values: &[(FieldId, Value)], but: Option<usize>) -> Step {
+    fn check_unique(
+        &self,
+        model: ModelId,
+        values: &[(FieldId, Value)],
+        but: Option<usize>,
+    ) -> Step {
         let definition = self.world.model.model(model);
         for (field, value) in values {
             let unique = definition.field(*field).unique || *field == definition.id;
@@ -295,7 +340,10 @@ impl Serial<'_> {
             let values = self.values(row.0, data)?;
             let at = self.at(row).unwrap();
             self.check_unique(row.0, &values, Some(at))?;
-            if values.iter().any(|(field, _)| *field == self.world.model.model(row.0).id) {
+            if values
+                .iter()
+                .any(|(field, _)| *field == self.world.model.model(row.0).id)
+            {
                 return Err(Stop::Open("an id that changes"));
             }
             for (field, value) in values {
@@ -313,12 +361,20 @@ impl Serial<'_> {
     }
 
     /// A new row, and the link to the row in whose data it stands.
-    fn create(&mut self, model: ModelId, data: &Value, parent: Option<(&Key, RelationRef)>) -> Step<Key> {
+    fn create(
+        &mut self,
+        model: ModelId,
+        data: &Value,
+        parent: Option<(&Key, RelationRef)>,
+    ) -> Step<Key> {
         let values = self.values(model, data)?;
         self.check_unique(model, &values, None)?;
         let definition = self.world.model.model(model);
-        let mut cells: Vec<Value> =
-            definition.fields.iter().map(|field| field.default.clone().unwrap_or_default()).collect();
+        let mut cells: Vec<Value> = definition
+            .fields
+            .iter()
+            .map(|field| field.default.clone().unwrap_or_default())
+            .collect();
         cells[definition.id.0] = json!(format!("#{}", self.new.len()));
         for (field, value) in values {
             cells[field.0] = value;
@@ -336,9 +392,15 @@ impl Serial<'_> {
         let lacks = definition.fields.iter().any(|field| {
             field.required
                 && !field.list
-                && field.relation().is_some_and(|to| self.world.partners(to, at).is_empty())
+                && field
+                    .relation()
+                    .is_some_and(|to| self.world.partners(to, at).is_empty())
         });
-        if lacks { Err(Stop::Fails("a required link is missing")) } else { Ok(row) }
+        if lacks {
+            Err(Stop::Fails("a required link is missing"))
+        } else {
+            Ok(row)
+        }
     }
 
     // ── Nested writes ──
@@ -356,8 +418,12 @@ impl Serial<'_> {
         for kind in KINDS {
             for (name, writes) in data {
                 let field = self.world.model.model(row.0).field_named(name).unwrap();
-                let Some(relation) = self.world.model.field(row.0, field).relation() else { continue };
-                let Some(writes) = given(writes, kind) else { continue };
+                let Some(relation) = self.world.model.field(row.0, field).relation() else {
+                    continue;
+                };
+                let Some(writes) = given(writes, kind) else {
+                    continue;
+                };
                 if kind == "set" {
                     self.set(row, relation, &items(writes))?;
                     continue;
@@ -370,9 +436,20 @@ impl Serial<'_> {
         Ok(())
     }
 
-    fn nested_write(&mut self, kind: &str, parent: &Key, relation: RelationRef, item: &Value) -> Step {
+    fn nested_write(
+        &mut self,
+        kind: &str,
+        parent: &Key,
+        relation: RelationRef,
+        item: &Value,
+    ) -> Step {
         let target = relation.target;
-        let list = self.world.model.relation(relation.relation).end(relation.side).list;
+        let list = self
+            .world
+            .model
+            .relation(relation.relation)
+            .end(relation.side)
+            .list;
         if *item == json!(false) {
             return Ok(());
         }
@@ -428,20 +505,28 @@ impl Serial<'_> {
 
     fn children(&self, parent: &Key, relation: RelationRef) -> Vec<Key> {
         let partners = self.world.partners(relation, self.at(parent).unwrap());
-        partners.into_iter().map(|row| self.key(relation.target, row)).collect()
+        partners
+            .into_iter()
+            .map(|row| self.key(relation.target, row))
+            .collect()
     }
 
     /// The child of that unique value, or the only one.
     fn linked(&mut self, parent: &Key, relation: RelationRef, unique: Option<&Value>) -> Step<Key> {
         let named = unique.map(|unique| self.find(relation.target, unique));
         let children = self.children(parent, relation);
-        let mut found =
-            children.into_iter().filter(|child| named.as_ref().is_none_or(|n| n.as_ref() == Some(child)));
+        let mut found = children
+            .into_iter()
+            .filter(|child| named.as_ref().is_none_or(|n| n.as_ref() == Some(child)));
         let child = found.next().ok_or(Stop::Fails("not linked"))?;
         if self.new.contains(&child) && !self.is_own(&child) {
             return Err(Stop::Open("new, and not the viewer's yet"));
         }
-        if self.sees(&child) { Ok(child) } else { Err(Stop::Fails("not linked that one could see")) }
+        if self.sees(&child) {
+            Ok(child)
+        } else {
+            Err(Stop::Fails("not linked that one could see"))
+        }
     }
 
     /// Children that may not be cut stay, as if they were not there.

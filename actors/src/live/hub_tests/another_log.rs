@@ -16,16 +16,28 @@ async fn nothing_is_delivered_of_a_log_that_is_another_one_than_the_feed_has_see
     let told = world.stamped().await;
     // Restored, or switched over to a replica that lacks the last transactions, between the feed's look and the hub's.
     for (change, undo) in [
-        ("update gom.feed set epoch = epoch + 2", "update gom.feed set epoch = epoch - 2"),
-        ("update gom.feed set position = position - 1", "update gom.feed set position = position + 1"),
+        (
+            "update gom.feed set epoch = epoch + 2",
+            "update gom.feed set epoch = epoch - 2",
+        ),
+        (
+            "update gom.feed set position = position - 1",
+            "update gom.feed set position = position + 1",
+        ),
     ] {
         world.run(change).await;
         let advanced = timeout(TIMEOUT, core.advance(told))
             .await
             .expect("it does not wait for positions that nobody gives");
-        assert!(matches!(advanced, Err(LineError::Unavailable(_))), "{change}: {advanced:?}");
+        assert!(
+            matches!(advanced, Err(LineError::Unavailable(_))),
+            "{change}: {advanced:?}"
+        );
         assert_eq!(core.place.get(), Place::after(before.position), "{change}");
-        assert!(world.is_served(), "{change}: the feed finds out, and the next look tells");
+        assert!(
+            world.is_served(),
+            "{change}: the feed finds out, and the next look tells"
+        );
         world.run(undo).await;
     }
     core.advance(told).await.unwrap();
@@ -37,21 +49,46 @@ async fn who_catches_up_is_told_of_what_was_forgotten_between_its_look_and_its_r
     let world = World::new().await;
     let beginning = world.stamped().await;
     for i in 0..4 {
-        world.run(&format!(r#"insert into "Fan" values ('{i}')"#)).await;
+        world
+            .run(&format!(r#"insert into "Fan" values ('{i}')"#))
+            .await;
     }
     let told = world.stamped().await;
     let arriving = world.member(0, Rc::new(Shut::default()));
-    let (from, hub) = (Cursor::after(beginning.epoch, beginning.position), world.other.get().unwrap());
-    let way = CatchUp { core: world.core(), hub: &hub, arriving: &arriving, from };
+    let (from, hub) = (
+        Cursor::after(beginning.epoch, beginning.position),
+        world.other.get().unwrap(),
+    );
+    let way = CatchUp {
+        core: world.core(),
+        hub: &hub,
+        arriving: &arriving,
+        from,
+    };
     let read = async |at| way.read(at, Place::after(told.position)).await.unwrap();
-    let Step::Events { events, .. } = read(Progress::from(from)).await else { panic!("it has events") };
+    let Step::Events { events, .. } = read(Progress::from(from)).await else {
+        panic!("it has events")
+    };
     assert_eq!(events.len(), 4);
 
-    let of_another = Progress { epoch: told.epoch + 2, ..Progress::from(from) };
-    assert!(matches!(read(of_another).await, Step::Forgotten), "positions of another epoch mean nothing");
-    world.run("select gom.trim_changes('1 hour', 2, 1000)").await;
-    assert!(matches!(read(Progress::from(from)).await, Step::Forgotten), "two of four are gone");
+    let of_another = Progress {
+        epoch: told.epoch + 2,
+        ..Progress::from(from)
+    };
+    assert!(
+        matches!(read(of_another).await, Step::Forgotten),
+        "positions of another epoch mean nothing"
+    );
+    world
+        .run("select gom.trim_changes('1 hour', 2, 1000)")
+        .await;
+    assert!(
+        matches!(read(Progress::from(from)).await, Step::Forgotten),
+        "two of four are gone"
+    );
     let later = Progress::from(Cursor::after(told.epoch, told.position - 2));
-    let Step::Events { events, .. } = read(later).await else { panic!("these are there") };
+    let Step::Events { events, .. } = read(later).await else {
+        panic!("these are there")
+    };
     assert_eq!(events.len(), 2);
 }

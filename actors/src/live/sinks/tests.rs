@@ -25,7 +25,8 @@ impl Narrow {
 
 impl Sink for Narrow {
     fn event(&self, event: &Delivered) {
-        self.left.set(self.left.get().checked_sub(1).expect("there was room"));
+        self.left
+            .set(self.left.get().checked_sub(1).expect("there was room"));
         self.taken.borrow_mut().push(event.cursor.position);
     }
 
@@ -44,7 +45,11 @@ fn events(positions: std::ops::Range<u64>, bytes: usize) -> Arc<[Delivered]> {
     positions
         .map(|position| Delivered {
             payload: payload.clone(),
-            cursor: Cursor { epoch: 1, position, part: 0 },
+            cursor: Cursor {
+                epoch: 1,
+                position,
+                part: 0,
+            },
         })
         .collect()
 }
@@ -61,7 +66,10 @@ async fn settle() {
 
 #[actix::test]
 async fn a_burst_is_handed_over_as_its_client_reads_in_order_and_the_end_comes_last() {
-    let (sinks, sink) = (Rc::new(Sinks::new(Waiting::unbounded())), Rc::new(Narrow::default()));
+    let (sinks, sink) = (
+        Rc::new(Sinks::new(Waiting::unbounded())),
+        Rc::new(Narrow::default()),
+    );
     let slot = sinks.enter(Rc::clone(&sink) as Rc<dyn Sink>, &user("a"));
     sink.read();
     sinks.deliver(&[slot], &events(0..5, 10));
@@ -82,7 +90,10 @@ async fn a_burst_is_handed_over_as_its_client_reads_in_order_and_the_end_comes_l
 
 #[actix::test]
 async fn whoever_reads_the_log_for_a_subscriber_waits_for_its_client() {
-    let (sinks, sink) = (Rc::new(Sinks::new(Waiting::unbounded())), Rc::new(Narrow::default()));
+    let (sinks, sink) = (
+        Rc::new(Sinks::new(Waiting::unbounded())),
+        Rc::new(Narrow::default()),
+    );
     let slot = sinks.enter(Rc::clone(&sink) as Rc<dyn Sink>, &user("a"));
     sinks.deliver(&[slot], &events(0..3, 10));
     let of_wait = Rc::clone(&sinks);
@@ -133,16 +144,26 @@ async fn what_waits_is_counted_once_for_all_its_subscribers_and_bounded() {
     for _ in 0..10 {
         sinks.deliver(&slots[..1], &events(10..20, megabyte));
     }
-    assert!(all[0].ended.get(), "a subscriber that takes nothing is ended");
+    assert!(
+        all[0].ended.get(),
+        "a subscriber that takes nothing is ended"
+    );
     assert!(sinks.waiting_bytes.get() <= MAX_WAITING_BYTES + 11 * megabyte);
     assert!(all[1..].iter().all(|sink| !sink.ended.get()));
     slots.iter().for_each(|slot| sinks.leave(*slot));
-    assert!(sinks.waiting_bytes.get() == 0 && sinks.of_owner.borrow().is_empty(), "nothing is kept");
+    assert!(
+        sinks.waiting_bytes.get() == 0 && sinks.of_owner.borrow().is_empty(),
+        "nothing is kept"
+    );
 }
 
 #[actix::test]
 async fn events_that_wait_count_for_their_user_whose_subscribers_are_ended_beyond_its_bound() {
-    let waiting = Waiting::new(WaitingBounds { service: 0, user: 3_000, all: 1_000_000 });
+    let waiting = Waiting::new(WaitingBounds {
+        service: 0,
+        user: 3_000,
+        all: 1_000_000,
+    });
     let sinks = Rc::new(Sinks::new(waiting.clone()));
     let all: Vec<_> = (0..4).map(|_| Rc::new(Narrow::default())).collect();
     let enter = |n: usize, name: &str| sinks.enter(Rc::clone(&all[n]) as Rc<dyn Sink>, &user(name));
@@ -155,11 +176,20 @@ async fn events_that_wait_count_for_their_user_whose_subscribers_are_ended_beyon
     let _answer = account.charge(1_000);
     sinks.deliver(&[less, other], &events(2..3, 1_000));
     let ended = |n: usize| all[n].ended.get();
-    assert_eq!((ended(0), ended(1), ended(3)), (true, false, false), "where the most waits, of this user");
+    assert_eq!(
+        (ended(0), ended(1), ended(3)),
+        (true, false, false),
+        "where the most waits, of this user"
+    );
     all[2].read();
     sinks.deliver(&[idle], &events(2..3, 1_000));
-    assert!(!ended(2) && *all[2].taken.borrow() == [2], "who reads goes on");
-    [less, idle, other].iter().for_each(|slot| sinks.leave(*slot));
+    assert!(
+        !ended(2) && *all[2].taken.borrow() == [2],
+        "who reads goes on"
+    );
+    [less, idle, other]
+        .iter()
+        .for_each(|slot| sinks.leave(*slot));
     settle().await;
     assert_eq!((account.bytes(), waiting.bytes()), (1_000, 1_000));
 }
@@ -167,9 +197,13 @@ async fn events_that_wait_count_for_their_user_whose_subscribers_are_ended_beyon
 #[actix::test]
 async fn only_the_user_is_ended_who_does_not_read_when_too_much_waits() {
     let sinks = Rc::new(Sinks::new(Waiting::unbounded()));
-    let enter = |sink: &Rc<Narrow>, name: &str| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user(name));
+    let enter =
+        |sink: &Rc<Narrow>, name: &str| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user(name));
     let of_hostile: Vec<_> = (0..3).map(|_| Rc::new(Narrow::default())).collect();
-    let hostile: Vec<u64> = of_hostile.iter().map(|sink| enter(sink, "hostile")).collect();
+    let hostile: Vec<u64> = of_hostile
+        .iter()
+        .map(|sink| enter(sink, "hostile"))
+        .collect();
     let [of_fresh, of_slow] = [(); 2].map(|()| Rc::new(Narrow::default()));
     let (fresh, slow) = (enter(&of_fresh, "other"), enter(&of_slow, "other"));
     let megabyte = 1024 * 1024;
@@ -182,7 +216,14 @@ async fn only_the_user_is_ended_who_does_not_read_when_too_much_waits() {
     assert!(sinks.waiting_bytes.get() >= MAX_WAITING_BYTES);
     sinks.deliver(&[fresh, slow], &events(4..6, megabyte));
     settle().await;
-    assert!(!of_fresh.ended.get() && !of_slow.ended.get(), "who reads is not ended for who does not");
-    assert_eq!(of_hostile.iter().filter(|sink| sink.ended.get()).count(), 1, "no more than makes room");
+    assert!(
+        !of_fresh.ended.get() && !of_slow.ended.get(),
+        "who reads is not ended for who does not"
+    );
+    assert_eq!(
+        of_hostile.iter().filter(|sink| sink.ended.get()).count(),
+        1,
+        "no more than makes room"
+    );
     assert!(sinks.waiting_bytes.get() < MAX_WAITING_BYTES + 3 * megabyte);
 }

@@ -26,11 +26,18 @@ pub(super) async fn adopt(redis: &Redis) -> Result<(), String> {
         let mut cursor = 0_u64;
         loop {
             let mut scan = cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(format!("{}*{}", SETS.0, SETS.1)).arg("COUNT").arg(STEP);
+            scan.arg(cursor)
+                .arg("MATCH")
+                .arg(format!("{}*{}", SETS.0, SETS.1))
+                .arg("COUNT")
+                .arg(STEP);
             let (next, found): (u64, Vec<Vec<u8>>) = redis.ask(&scan).await?;
-            let names: Vec<String> =
-                found.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
-            let user = |name: &String| Some(name.strip_prefix(SETS.0)?.strip_suffix(SETS.1)?.to_owned());
+            let names: Vec<String> = found
+                .into_iter()
+                .filter_map(|name| String::from_utf8(name).ok())
+                .collect();
+            let user =
+                |name: &String| Some(name.strip_prefix(SETS.0)?.strip_suffix(SETS.1)?.to_owned());
             let mut step = script.prepare_invoke();
             step.arg(task);
             let mut sets = 0;

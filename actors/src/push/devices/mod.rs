@@ -138,14 +138,26 @@ impl Devices {
     pub fn start(options: DevicesOptions, database: &Database) -> Result<Self, RedisOptionsError> {
         let (per_user, vapid) = (options.per_user.max(1), options.vapid_key.as_deref());
         let store: Arc<dyn DeviceStore> = match &options.store {
-            DeviceStoreChoice::Redis(redis) => {
-                Arc::new(RedisDevices::new(redis, per_user, vapid, options.earlier_name)?)
+            DeviceStoreChoice::Redis(redis) => Arc::new(RedisDevices::new(
+                redis,
+                per_user,
+                vapid,
+                options.earlier_name,
+            )?),
+            DeviceStoreChoice::Postgres => {
+                Arc::new(PostgresDevices::new(database, per_user, vapid))
             }
-            DeviceStoreChoice::Postgres => Arc::new(PostgresDevices::new(database, per_user, vapid)),
         };
         let forgotten_from = Instant::now().checked_add(options.other_keys_kept);
-        let other_keys = OtherKeys { forgotten_from, reported: AtomicBool::new(false) };
-        Ok(Devices { store, room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)), other_keys: Arc::new(other_keys) })
+        let other_keys = OtherKeys {
+            forgotten_from,
+            reported: AtomicBool::new(false),
+        };
+        Ok(Devices {
+            store,
+            room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            other_keys: Arc::new(other_keys),
+        })
     }
 
     /// How the store is doing.
@@ -157,7 +169,11 @@ impl Devices {
     ///
     /// # Errors
     /// If the store does not answer, or too much is waiting for it.
-    pub async fn subscribe(&self, by: &Subscriber, device: &Device) -> Result<Change, DevicesError> {
+    pub async fn subscribe(
+        &self,
+        by: &Subscriber,
+        device: &Device,
+    ) -> Result<Change, DevicesError> {
         self.ask(self.store.subscribe(by, device)).await
     }
 
@@ -185,7 +201,10 @@ impl Devices {
     ///
     /// # Errors
     /// As for [`Devices::subscribe`].
-    pub async fn of_users(&self, users: &[String]) -> Result<Vec<(String, Endpoint)>, DevicesError> {
+    pub async fn of_users(
+        &self,
+        users: &[String],
+    ) -> Result<Vec<(String, Endpoint)>, DevicesError> {
         let (mut found, mut others) = (Vec::new(), Vec::new());
         for users in users.chunks(CHUNK) {
             for device in self.ask(self.store.of_users(users)).await? {
@@ -205,7 +224,11 @@ impl Devices {
 
     /// Devices of another VAPID key: for some time they are kept, then they are forgotten.
     async fn leave_out(&self, endpoints: &[String]) {
-        if self.other_keys.forgotten_from.is_none_or(|from| Instant::now() < from) {
+        if self
+            .other_keys
+            .forgotten_from
+            .is_none_or(|from| Instant::now() < from)
+        {
             if !self.other_keys.reported.swap(true, Ordering::Relaxed) {
                 let devices = endpoints.len();
                 tracing::warn!(
@@ -239,7 +262,11 @@ impl Devices {
     /// As for [`Devices::subscribe`].
     pub async fn list(&self, user: &str) -> Result<Vec<DeviceSummary>, DevicesError> {
         let mut listed = self.ask(self.store.list(user)).await?;
-        listed.sort_by(|a, b| b.seen_ms.cmp(&a.seen_ms).then_with(|| a.endpoint.cmp(&b.endpoint)));
+        listed.sort_by(|a, b| {
+            b.seen_ms
+                .cmp(&a.seen_ms)
+                .then_with(|| a.endpoint.cmp(&b.endpoint))
+        });
         Ok(listed.into_iter().filter_map(summary).collect())
     }
 
@@ -256,7 +283,8 @@ impl Devices {
     /// # Errors
     /// As for [`Devices::subscribe`].
     pub async fn forget_session(&self, user: &str, session: &str) -> Result<u64, DevicesError> {
-        self.ask(self.store.forget_of(user, Which::OfSession(session))).await
+        self.ask(self.store.forget_of(user, Which::OfSession(session)))
+            .await
     }
 
     /// Forgets the user's device with this fingerprint; whether there was one.
@@ -266,17 +294,26 @@ impl Devices {
     pub async fn forget_one(&self, user: &str, fingerprint: &str) -> Result<bool, DevicesError> {
         let listed = self.ask(self.store.list(user)).await?;
         let named = |listed: &Listed| {
-            Endpoint::parse(&listed.endpoint).is_ok_and(|endpoint| endpoint.fingerprint() == fingerprint)
+            Endpoint::parse(&listed.endpoint)
+                .is_ok_and(|endpoint| endpoint.fingerprint() == fingerprint)
         };
-        let Some(device) = listed.into_iter().find(named) else { return Ok(false) };
-        Ok(self.ask(self.store.forget_of(user, Which::At(&device.endpoint))).await? > 0)
+        let Some(device) = listed.into_iter().find(named) else {
+            return Ok(false);
+        };
+        Ok(self
+            .ask(self.store.forget_of(user, Which::At(&device.endpoint)))
+            .await?
+            > 0)
     }
 
     /// The devices with these endpoints, in their order; nothing for what is not there or cannot be used.
     ///
     /// # Errors
     /// As for [`Devices::subscribe`].
-    pub async fn registered(&self, endpoints: &[String]) -> Result<Vec<Option<Registered>>, DevicesError> {
+    pub async fn registered(
+        &self,
+        endpoints: &[String],
+    ) -> Result<Vec<Option<Registered>>, DevicesError> {
         let mut found = Vec::with_capacity(endpoints.len());
         for endpoints in endpoints.chunks(CHUNK) {
             found.extend(self.ask(self.store.registered(endpoints)).await?);
@@ -292,16 +329,25 @@ impl Devices {
         self.ask(self.store.forget(endpoint)).await
     }
 
-    async fn ask<T>(&self, request: impl Future<Output = Result<T, String>>) -> Result<T, DevicesError> {
-        let _place = self.room.try_acquire().map_err(|_| DevicesError::Overloaded)?;
-        request.await.map_err(|reason| DevicesError::Unavailable { reason })
+    async fn ask<T>(
+        &self,
+        request: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, DevicesError> {
+        let _place = self
+            .room
+            .try_acquire()
+            .map_err(|_| DevicesError::Overloaded)?;
+        request
+            .await
+            .map_err(|reason| DevicesError::Unavailable { reason })
     }
 }
 
 /// Nothing if what was found is no device for us.
 fn summary(listed: Listed) -> Option<DeviceSummary> {
-    let time =
-        |milliseconds: i64| UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(milliseconds).ok()?));
+    let time = |milliseconds: i64| {
+        UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(milliseconds).ok()?))
+    };
     let endpoint = Endpoint::parse(&listed.endpoint).ok()?;
     Some(DeviceSummary {
         fingerprint: endpoint.fingerprint(),

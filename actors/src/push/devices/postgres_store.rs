@@ -56,7 +56,9 @@ impl PostgresDevices {
 
     /// The number that a statement with one row gives.
     fn number(rows: &[Row]) -> Result<i64, String> {
-        let row = rows.first().ok_or_else(|| "PostgreSQL: it answers nonsense".to_owned())?;
+        let row = rows
+            .first()
+            .ok_or_else(|| "PostgreSQL: it answers nonsense".to_owned())?;
         row.try_get(0).map_err(said)
     }
 }
@@ -66,12 +68,19 @@ fn said(error: tokio_postgres::Error) -> String {
 }
 
 fn keys(row: &Row, first: usize) -> Result<Option<DeviceKeys>, String> {
-    let (p256dh, auth) = (row.try_get(first).map_err(said)?, row.try_get(first + 1).map_err(said)?);
+    let (p256dh, auth) = (
+        row.try_get(first).map_err(said)?,
+        row.try_get(first + 1).map_err(said)?,
+    );
     Ok(DeviceKeys::from_bytes(p256dh, auth).ok())
 }
 
 fn found(row: &Row) -> Result<Found, tokio_postgres::Error> {
-    Ok(Found { user: row.try_get(0)?, endpoint: row.try_get(1)?, other_key: row.try_get(2)? })
+    Ok(Found {
+        user: row.try_get(0)?,
+        endpoint: row.try_get(1)?,
+        other_key: row.try_get(2)?,
+    })
 }
 
 fn listed(row: &Row) -> Result<Listed, tokio_postgres::Error> {
@@ -85,10 +94,16 @@ fn listed(row: &Row) -> Result<Listed, tokio_postgres::Error> {
 }
 
 fn registered(row: &Row) -> Result<Option<Registered>, String> {
-    let Some(user) = row.try_get(1).map_err(said)? else { return Ok(None) };
+    let Some(user) = row.try_get(1).map_err(said)? else {
+        return Ok(None);
+    };
     let endpoint = Endpoint::parse(row.try_get(0).map_err(said)?).ok();
     let (keys, expires) = (keys(row, 2)?, row.try_get(4).map_err(said)?);
-    let device = endpoint.zip(keys).map(|(endpoint, keys)| Device { endpoint, keys, expires });
+    let device = endpoint.zip(keys).map(|(endpoint, keys)| Device {
+        endpoint,
+        keys,
+        expires,
+    });
     Ok(device.map(|device| Registered { device, user }))
 }
 
@@ -99,11 +114,22 @@ impl DeviceStore for PostgresDevices {
 
     fn subscribe<'a>(&'a self, by: &'a Subscriber, device: &'a Device) -> Answer<'a, Change> {
         async move {
-            let (p256dh, auth) = (device.keys.p256dh().as_slice(), device.keys.auth().as_slice());
+            let (p256dh, auth) = (
+                device.keys.p256dh().as_slice(),
+                device.keys.auth().as_slice(),
+            );
             let endpoint = device.endpoint.as_str();
             let (user, session, vapid) = (&by.user, &by.session, &self.vapid);
-            let parameters: [&(dyn ToSql + Sync); 8] =
-                [&endpoint, user, &p256dh, &auth, &device.expires, &self.per_user, session, vapid];
+            let parameters: [&(dyn ToSql + Sync); 8] = [
+                &endpoint,
+                user,
+                &p256dh,
+                &auth,
+                &device.expires,
+                &self.per_user,
+                session,
+                vapid,
+            ];
             change(Self::number(&self.twin.ask(SUBSCRIBE, &parameters).await?)?)
         }
         .boxed()
@@ -114,7 +140,12 @@ impl DeviceStore for PostgresDevices {
             if !self.holds(old).await? {
                 return Ok(Renewed::Unknown);
             }
-            let keys = |device: &'a Device| (device.keys.p256dh().as_slice(), device.keys.auth().as_slice());
+            let keys = |device: &'a Device| {
+                (
+                    device.keys.p256dh().as_slice(),
+                    device.keys.auth().as_slice(),
+                )
+            };
             let (old_endpoint, (old_p256dh, old_auth)) = (old.endpoint.as_str(), keys(old));
             let (endpoint, (p256dh, auth)) = (new.endpoint.as_str(), keys(new));
             let parameters: [&(dyn ToSql + Sync); 9] = [
@@ -136,7 +167,9 @@ impl DeviceStore for PostgresDevices {
     fn holds<'a>(&'a self, device: &'a Device) -> Answer<'a, bool> {
         async move {
             let rows = self.twin.ask(KEYS, &[&device.endpoint.as_str()]).await?;
-            let Some(row) = rows.first() else { return Ok(false) };
+            let Some(row) = rows.first() else {
+                return Ok(false);
+            };
             // Compared here, as PostgreSQL would not take the same time for all.
             Ok(keys(row, 0)?.is_some_and(|keys| keys.same(&device.keys)))
         }
@@ -149,9 +182,15 @@ impl DeviceStore for PostgresDevices {
                 return Ok(false);
             }
             let endpoint = device.endpoint.as_str();
-            let (p256dh, auth) = (device.keys.p256dh().as_slice(), device.keys.auth().as_slice());
+            let (p256dh, auth) = (
+                device.keys.p256dh().as_slice(),
+                device.keys.auth().as_slice(),
+            );
             // Removed by the first of two tries, or by somebody else meanwhile: it was there.
-            self.twin.ask(UNSUBSCRIBE, &[&endpoint, &p256dh, &auth]).await.map(|_| true)
+            self.twin
+                .ask(UNSUBSCRIBE, &[&endpoint, &p256dh, &auth])
+                .await
+                .map(|_| true)
         }
         .boxed()
     }
@@ -174,7 +213,10 @@ impl DeviceStore for PostgresDevices {
 
     fn registered<'a>(&'a self, endpoints: &'a [String]) -> Answer<'a, Vec<Option<Registered>>> {
         async move {
-            let rows = self.twin.ask(REGISTERED, &[&endpoints, &self.vapid]).await?;
+            let rows = self
+                .twin
+                .ask(REGISTERED, &[&endpoints, &self.vapid])
+                .await?;
             rows.iter().map(registered).collect()
         }
         .boxed()
@@ -187,7 +229,10 @@ impl DeviceStore for PostgresDevices {
     fn forget_of<'a>(&'a self, user: &'a str, which: Which<'a>) -> Answer<'a, u64> {
         async move {
             let (session, endpoint) = which.parts();
-            let rows = self.twin.ask(FORGET_OF, &[&user, &session, &endpoint]).await?;
+            let rows = self
+                .twin
+                .ask(FORGET_OF, &[&user, &session, &endpoint])
+                .await?;
             Ok(Self::number(&rows)?.unsigned_abs())
         }
         .boxed()
@@ -195,7 +240,10 @@ impl DeviceStore for PostgresDevices {
 
     fn forget_others<'a>(&'a self, endpoints: &'a [String]) -> Answer<'a, u64> {
         async move {
-            let rows = self.twin.ask(FORGET_OTHERS, &[&endpoints, &self.vapid]).await?;
+            let rows = self
+                .twin
+                .ask(FORGET_OTHERS, &[&endpoints, &self.vapid])
+                .await?;
             u64::try_from(rows.len()).map_err(|error| error.to_string())
         }
         .boxed()

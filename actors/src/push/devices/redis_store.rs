@@ -77,7 +77,8 @@ impl RedisDevices {
         vapid: Option<&str>,
         earlier_name: EarlierName,
     ) -> Result<Self, RedisOptionsError> {
-        let subscribing = |rest: &str| Script::new(&format!("{}\n{rest}", include_str!("subscribe.lua")));
+        let subscribing =
+            |rest: &str| Script::new(&format!("{}\n{rest}", include_str!("subscribe.lua")));
         Ok(RedisDevices {
             redis: Redis::connect(options, DATABASE)?,
             per_user,
@@ -100,7 +101,10 @@ fn device_key(endpoint: &str) -> String {
 }
 
 fn ends(device: &Device) -> String {
-    device.expires.map(|expires| expires.to_string()).unwrap_or_default()
+    device
+        .expires
+        .map(|expires| expires.to_string())
+        .unwrap_or_default()
 }
 
 fn set_key(user: &str) -> String {
@@ -115,11 +119,18 @@ struct KeyFields<'a>([(&'a str, &'a str); 2]);
 
 impl Record {
     fn field(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
     }
 
     fn key_fields(&self) -> Option<KeyFields<'_>> {
-        for [p256dh, auth] in [["p256dh", "auth"], ["keys.p256dh", "keys.auth"], ["keys", "keys"]] {
+        for [p256dh, auth] in [
+            ["p256dh", "auth"],
+            ["keys.p256dh", "keys.auth"],
+            ["keys", "keys"],
+        ] {
             if let (Some(first), Some(second)) = (self.field(p256dh), self.field(auth)) {
                 return Some(KeyFields([(p256dh, first), (auth, second)]));
             }
@@ -129,7 +140,9 @@ impl Record {
 
     /// Where its keys are, if they are these.
     fn proved(&self, keys: &DeviceKeys) -> Option<KeyFields<'_>> {
-        self.keys().filter(|own| own.same(keys)).and_then(|_| self.key_fields())
+        self.keys()
+            .filter(|own| own.same(keys))
+            .and_then(|_| self.key_fields())
     }
 
     fn keys(&self) -> Option<DeviceKeys> {
@@ -152,16 +165,29 @@ impl Record {
             return None;
         }
         let user = self.field("user")?.to_owned();
-        let expires = self.field("expirationTime").and_then(|text| text.parse().ok());
+        let expires = self
+            .field("expirationTime")
+            .and_then(|text| text.parse().ok());
         let endpoint = Endpoint::parse(endpoint).ok()?;
-        Some(Registered { device: Device { endpoint, keys: self.keys()?, expires }, user })
+        Some(Registered {
+            device: Device {
+                endpoint,
+                keys: self.keys()?,
+                expires,
+            },
+            user,
+        })
     }
 }
 
 impl RedisDevices {
     async fn record(&self, endpoint: &Endpoint) -> Result<Record, String> {
         let mut reading = cmd("HGETALL");
-        Ok(Record(self.redis.ask(&*reading.arg(device_key(endpoint.as_str()))).await?))
+        Ok(Record(
+            self.redis
+                .ask(&*reading.arg(device_key(endpoint.as_str())))
+                .await?,
+        ))
     }
 }
 
@@ -174,9 +200,18 @@ impl DeviceStore for RedisDevices {
         async move {
             let endpoint = device.endpoint.as_str();
             let mut invocation = self.subscribe.key(device_key(endpoint));
-            invocation.key(set_key(&by.user)).arg(endpoint).arg(&by.user);
-            invocation.arg(device.keys.p256dh_text()).arg(device.keys.auth_text()).arg(ends(device));
-            invocation.arg(by.session.as_deref().unwrap_or_default()).arg(&self.vapid).arg(self.per_user);
+            invocation
+                .key(set_key(&by.user))
+                .arg(endpoint)
+                .arg(&by.user);
+            invocation
+                .arg(device.keys.p256dh_text())
+                .arg(device.keys.auth_text())
+                .arg(ends(device));
+            invocation
+                .arg(by.session.as_deref().unwrap_or_default())
+                .arg(&self.vapid)
+                .arg(self.per_user);
             store::change(self.redis.ask(&invocation).await?)
         }
         .boxed()
@@ -191,8 +226,16 @@ impl DeviceStore for RedisDevices {
             let (old, endpoint) = (old.endpoint.as_str(), new.endpoint.as_str());
             let mut invocation = self.renew.key(device_key(old));
             invocation.key(device_key(endpoint)).arg(old);
-            invocation.arg(first.0).arg(first.1).arg(second.0).arg(second.1);
-            invocation.arg(endpoint).arg(new.keys.p256dh_text()).arg(new.keys.auth_text()).arg(ends(new));
+            invocation
+                .arg(first.0)
+                .arg(first.1)
+                .arg(second.0)
+                .arg(second.1);
+            invocation
+                .arg(endpoint)
+                .arg(new.keys.p256dh_text())
+                .arg(new.keys.auth_text())
+                .arg(ends(new));
             invocation.arg(&self.vapid).arg(self.per_user);
             store::renewed(self.redis.ask(&invocation).await?)
         }
@@ -200,16 +243,30 @@ impl DeviceStore for RedisDevices {
     }
 
     fn holds<'a>(&'a self, device: &'a Device) -> Answer<'a, bool> {
-        async move { Ok(self.record(&device.endpoint).await?.proved(&device.keys).is_some()) }.boxed()
+        async move {
+            Ok(self
+                .record(&device.endpoint)
+                .await?
+                .proved(&device.keys)
+                .is_some())
+        }
+        .boxed()
     }
 
     fn unsubscribe<'a>(&'a self, device: &'a Device) -> Answer<'a, bool> {
         async move {
             let endpoint = device.endpoint.as_str();
             let record = self.record(&device.endpoint).await?;
-            let Some(KeyFields([first, second])) = record.proved(&device.keys) else { return Ok(false) };
+            let Some(KeyFields([first, second])) = record.proved(&device.keys) else {
+                return Ok(false);
+            };
             let mut invocation = self.unsubscribe.key(device_key(endpoint));
-            invocation.arg(endpoint).arg(first.0).arg(first.1).arg(second.0).arg(second.1);
+            invocation
+                .arg(endpoint)
+                .arg(first.0)
+                .arg(first.1)
+                .arg(second.0)
+                .arg(second.1);
             // Removed by the first of two tries, or by somebody else meanwhile: it was there.
             self.redis.ask::<i64>(&invocation).await.map(|_| true)
         }
@@ -230,10 +287,16 @@ impl DeviceStore for RedisDevices {
             let flat: Vec<String> = self.redis.ask(&invocation).await?;
             let mut found = Vec::with_capacity(flat.len() / 3);
             let mut flat = flat.into_iter();
-            while let (Some(place), Some(endpoint), Some(other)) = (flat.next(), flat.next(), flat.next()) {
+            while let (Some(place), Some(endpoint), Some(other)) =
+                (flat.next(), flat.next(), flat.next())
+            {
                 let user = place.parse().ok().and_then(|place: usize| users.get(place));
                 let user = user.ok_or_else(|| "Redis: it answers nonsense".to_owned())?;
-                found.push(Found { user: user.clone(), endpoint, other_key: other == "1" });
+                found.push(Found {
+                    user: user.clone(),
+                    endpoint,
+                    other_key: other == "1",
+                });
             }
             Ok(found)
         }
@@ -242,7 +305,9 @@ impl DeviceStore for RedisDevices {
 
     fn list<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
         async move {
-            let found = self.of_users(std::slice::from_ref(&user.to_owned())).await?;
+            let found = self
+                .of_users(std::slice::from_ref(&user.to_owned()))
+                .await?;
             if found.is_empty() {
                 return Ok(Vec::new());
             }
@@ -251,12 +316,17 @@ impl DeviceStore for RedisDevices {
                 request.cmd("HGETALL").arg(device_key(&found.endpoint));
             }
             let records: Vec<HashMap<String, String>> = self.redis.ask(&request).await?;
-            let listed =
-                records.into_iter().map(Record).zip(found).filter(|(record, _)| !record.0.is_empty());
+            let listed = records
+                .into_iter()
+                .map(Record)
+                .zip(found)
+                .filter(|(record, _)| !record.0.is_empty());
             let listed = listed.map(|(record, found)| Listed {
                 endpoint: found.endpoint,
                 seen_ms: record.field("seen").and_then(|text| text.parse().ok()),
-                expires_ms: record.field("expirationTime").and_then(|text| text.parse().ok()),
+                expires_ms: record
+                    .field("expirationTime")
+                    .and_then(|text| text.parse().ok()),
                 session: record.field("session").map(str::to_owned),
                 vapid: record.field("vapid").map(str::to_owned),
             });
@@ -279,7 +349,9 @@ impl DeviceStore for RedisDevices {
                 return Err("Redis: it answers nonsense".to_owned());
             }
             let pairs = records.into_iter().zip(endpoints);
-            Ok(pairs.map(|(record, endpoint)| Record(record).registered(endpoint, &self.vapid)).collect())
+            Ok(pairs
+                .map(|(record, endpoint)| Record(record).registered(endpoint, &self.vapid))
+                .collect())
         }
         .boxed()
     }
@@ -287,7 +359,10 @@ impl DeviceStore for RedisDevices {
     fn forget<'a>(&'a self, endpoint: &'a str) -> Answer<'a, ()> {
         async move {
             let mut invocation = self.forget.key(device_key(endpoint));
-            self.redis.ask::<i64>(&*invocation.arg(endpoint)).await.map(drop)
+            self.redis
+                .ask::<i64>(&*invocation.arg(endpoint))
+                .await
+                .map(drop)
         }
         .boxed()
     }
@@ -296,11 +371,15 @@ impl DeviceStore for RedisDevices {
         async move {
             if (self.earlier_name)(user).is_some() {
                 // What stands under the earlier name becomes the user's, and is forgotten with the rest.
-                self.of_users(std::slice::from_ref(&user.to_owned())).await?;
+                self.of_users(std::slice::from_ref(&user.to_owned()))
+                    .await?;
             }
             let (session, endpoint) = which.parts();
             let mut invocation = self.forget_of.key(set_key(user));
-            invocation.arg(user).arg(session.unwrap_or_default()).arg(endpoint.unwrap_or_default());
+            invocation
+                .arg(user)
+                .arg(session.unwrap_or_default())
+                .arg(endpoint.unwrap_or_default());
             self.redis.ask(&invocation).await
         }
         .boxed()

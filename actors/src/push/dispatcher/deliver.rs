@@ -57,14 +57,16 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
         let claim = match claimed {
             Ok(claim) => claim,
             Err(error) => {
-                work.pause_after("deliveries", &error, &mut complained).await;
+                work.pause_after("deliveries", &error, &mut complained)
+                    .await;
                 continue;
             }
         };
         complained = false;
         if claim.taken.is_empty() && claim.superseded.is_empty() {
             // A new one is due, or a service that had enough in flight has room.
-            work.rest_for_either([&work.due, &work.freed], work.options.poll).await;
+            work.rest_for_either([&work.due, &work.freed], work.options.poll)
+                .await;
             continue;
         }
         if !claim.superseded.is_empty() {
@@ -82,14 +84,19 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
 fn wanted(work: &Work) -> Wanted {
     let now = Instant::now();
     let (places, in_flight) = (work.options.concurrency, work.in_flight.borrow());
-    let (most, origins) = (places.saturating_sub(in_flight.len()), work.origins.borrow());
+    let (most, origins) = (
+        places.saturating_sub(in_flight.len()),
+        work.origins.borrow(),
+    );
     let others = most.saturating_sub(reserved(places));
     // Not one by one: a claim costs about the same for many. What is urgent does not wait for more.
     let few = others < (places / 4).clamp(1, BATCH);
     Wanted {
         most: most.min(BATCH),
         others: if few { 0 } else { others.min(BATCH) },
-        unproven: (places / UNPROVEN).max(1).saturating_sub(origins.unproven()),
+        unproven: (places / UNPROVEN)
+            .max(1)
+            .saturating_sub(origins.unproven()),
         each: origins.room_of_each(now),
         rooms: origins.rooms(now),
         in_flight: in_flight.ids(),
@@ -97,17 +104,31 @@ fn wanted(work: &Work) -> Wanted {
 }
 
 async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>) {
-    let texts = claimed.iter().map(|delivery| delivery.notification.clone()).collect::<HashSet<_>>();
-    let endpoints: Vec<String> = claimed.iter().map(|delivery| delivery.endpoint.clone()).collect();
-    let (prepared, devices) = tokio::join!(work.prepared(&texts), work.devices.registered(&endpoints));
+    let texts = claimed
+        .iter()
+        .map(|delivery| delivery.notification.clone())
+        .collect::<HashSet<_>>();
+    let endpoints: Vec<String> = claimed
+        .iter()
+        .map(|delivery| delivery.endpoint.clone())
+        .collect();
+    let (prepared, devices) =
+        tokio::join!(work.prepared(&texts), work.devices.registered(&endpoints));
     let (prepared, devices) = match (prepared, devices) {
         (Ok(prepared), Ok(devices)) if devices.len() == claimed.len() => (prepared, devices),
         (prepared, devices) => {
             let reason = prepared.err().map(|error: LineError| error.to_string());
-            let reason = reason.or_else(|| devices.err().map(|error| error.to_string())).unwrap_or_default();
-            tracing::warn!(reason, "deliveries are put off: devices or texts cannot be looked up");
+            let reason = reason
+                .or_else(|| devices.err().map(|error| error.to_string()))
+                .unwrap_or_default();
+            tracing::warn!(
+                reason,
+                "deliveries are put off: devices or texts cannot be looked up"
+            );
             for delivery in claimed {
-                work.origins.borrow_mut().take(&delivery.origin, Instant::now());
+                work.origins
+                    .borrow_mut()
+                    .take(&delivery.origin, Instant::now());
                 let record = unsent(&delivery, STORE_PAUSE, "devices could not be looked up");
                 finish(work, &delivery, record);
             }
@@ -116,17 +137,26 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>) {
     };
     for (delivery, registered) in claimed.into_iter().zip(devices) {
         // It may have another user by now.
-        let device =
-            registered.filter(|device| device.user == delivery.recipient).map(|device| device.device);
+        let device = registered
+            .filter(|device| device.user == delivery.recipient)
+            .map(|device| device.device);
         let text = prepared.get(&delivery.notification).map(Rc::clone);
-        work.origins.borrow_mut().take(&delivery.origin, Instant::now());
+        work.origins
+            .borrow_mut()
+            .take(&delivery.origin, Instant::now());
         let work = Rc::clone(work);
         // At once: whose device it is may change at any time.
         actix::spawn(async move {
-            let delivering = AssertUnwindSafe(deliver(&work, &delivery, device, text)).catch_unwind();
+            let delivering =
+                AssertUnwindSafe(deliver(&work, &delivery, device, text)).catch_unwind();
             let record = delivering.await.unwrap_or_else(|_| {
                 tracing::error!(delivery = delivery.id, "a delivery panicked");
-                later(&delivery, None, "a fault of this server's", work.options.retry)
+                later(
+                    &delivery,
+                    None,
+                    "a fault of this server's",
+                    work.options.retry,
+                )
             });
             finish(&work, &delivery, record);
         });
@@ -143,7 +173,10 @@ fn finish(work: &Work, delivery: &Claimed, record: Record) {
         _ => PushOutcome::Later,
     });
     work.origins.borrow_mut().give_back(&delivery.origin);
-    let done = Done { record, notification: delivery.notification.clone() };
+    let done = Done {
+        record,
+        notification: delivery.notification.clone(),
+    };
     // Without a recorder the lease ends by itself.
     let _ = work.done.send(done);
 }
@@ -156,32 +189,76 @@ async fn deliver(
     text: Option<Rc<Prepared>>,
 ) -> Record {
     if delivery.lost > work.options.attempts {
-        return ended(delivery, "FAILED", None, Some("tried too often without a result"));
+        return ended(
+            delivery,
+            "FAILED",
+            None,
+            Some("tried too often without a result"),
+        );
     }
     let Some(text) = text.filter(|text| text.expires > Instant::now()) else {
-        return ended(delivery, "EXPIRED", None, Some("it could not be delivered in time"));
+        return ended(
+            delivery,
+            "EXPIRED",
+            None,
+            Some("it could not be delivered in time"),
+        );
     };
     let Some(device) = device else {
-        return ended(delivery, "GONE", None, Some("the device is not this user's any more"));
+        return ended(
+            delivery,
+            "GONE",
+            None,
+            Some("the device is not this user's any more"),
+        );
     };
     let left = text.expires.saturating_duration_since(Instant::now());
-    if let Some(pause) = work.origins.borrow().pause_of(&delivery.origin, Instant::now()) {
-        return unsent(delivery, pause.min(left), "the push service wants to be left alone");
+    if let Some(pause) = work
+        .origins
+        .borrow()
+        .pause_of(&delivery.origin, Instant::now())
+    {
+        return unsent(
+            delivery,
+            pause.min(left),
+            "the push service wants to be left alone",
+        );
     }
     if work.stopping() {
         return unsent(delivery, Duration::ZERO, "the server stops");
     }
     // Whoever was held up for so long may not be the only one any more. (The recorder is gone after a panic of the actor.)
-    if !work.in_flight.borrow().is_ours(&delivery.id, Instant::now()) || work.done.is_closed() {
-        return unsent(delivery, Duration::ZERO, "the lease was lost, or has nearly ended");
+    if !work
+        .in_flight
+        .borrow()
+        .is_ours(&delivery.id, Instant::now())
+        || work.done.is_closed()
+    {
+        return unsent(
+            delivery,
+            Duration::ZERO,
+            "the lease was lost, or has nearly ended",
+        );
     }
     let fingerprint = device.endpoint.fingerprint();
     let next = schedule::pause(work.options.retry, 1, dice());
-    if let Err(pause) = work.throttled.borrow_mut().admit(&fingerprint, Instant::now(), next) {
-        return unsent(delivery, pause.min(left), "the push service wants fewer messages for this device");
+    if let Err(pause) = work
+        .throttled
+        .borrow_mut()
+        .admit(&fingerprint, Instant::now(), next)
+    {
+        return unsent(
+            delivery,
+            pause.min(left),
+            "the push service wants fewer messages for this device",
+        );
     }
     let message = Message {
-        payload: if delivery.shortened { text.short.clone() } else { text.whole.clone() },
+        payload: if delivery.shortened {
+            text.short.clone()
+        } else {
+            text.whole.clone()
+        },
         ttl: left,
         urgency: text.urgency,
         topic: text.topic.clone(),
@@ -192,9 +269,13 @@ async fn deliver(
         attributes: vec![KeyValue::new("server.address", delivery.origin.clone())],
         parent: None,
     });
-    let outcome = traces::within(begun, work.sender.send(&device, &message), |outcome, span| {
-        span.set_attribute(KeyValue::new("gom.outcome", outcome.name()));
-    })
+    let outcome = traces::within(
+        begun,
+        work.sender.send(&device, &message),
+        |outcome, span| {
+            span.set_attribute(KeyValue::new("gom.outcome", outcome.name()));
+        },
+    )
     .await;
     crash_point("sent");
     if matches!(outcome, Outcome::Gone { .. }) {
@@ -202,7 +283,11 @@ async fn deliver(
     }
     let now = Instant::now();
     let (status, reason, trouble, asked) = match outcome {
-        Outcome::Later { status, retry_after, reason } => {
+        Outcome::Later {
+            status,
+            retry_after,
+            reason,
+        } => {
             let asked = retry_after.filter(|_| status.is_some());
             let trouble = match (status, asked) {
                 (Some(429 | 406), _) => Trouble::Busy(asked),
@@ -219,14 +304,27 @@ async fn deliver(
             return settled_by(delivery, settled);
         }
     };
-    let pause = schedule::pause(work.options.retry, delivery.attempts, dice()).max(asked.unwrap_or_default());
+    let pause = schedule::pause(work.options.retry, delivery.attempts, dice())
+        .max(asked.unwrap_or_default());
     match trouble {
-        Trouble::Busy(_) => work.throttled.borrow_mut().throttle(&fingerprint, now, pause),
-        Trouble::Failed if asked.is_some() => work.throttled.borrow_mut().throttle(&fingerprint, now, pause),
+        Trouble::Busy(_) => work
+            .throttled
+            .borrow_mut()
+            .throttle(&fingerprint, now, pause),
+        Trouble::Failed if asked.is_some() => {
+            work.throttled
+                .borrow_mut()
+                .throttle(&fingerprint, now, pause)
+        }
         _ => work.throttled.borrow_mut().undecided(&fingerprint),
     }
-    let failed =
-        work.origins.borrow_mut().failed(&delivery.origin, &delivery.recipient, trouble, now, dice());
+    let failed = work.origins.borrow_mut().failed(
+        &delivery.origin,
+        &delivery.recipient,
+        trouble,
+        now,
+        dice(),
+    );
     if failed {
         let origin = delivery.origin.as_str();
         tracing::error!(
@@ -245,17 +343,28 @@ async fn deliver(
 fn settled_by(delivery: &Claimed, outcome: Outcome) -> Record {
     match outcome {
         Outcome::Delivered { status } => ended(delivery, "DELIVERED", Some(status), None),
-        Outcome::Gone { status } => {
-            ended(delivery, "GONE", Some(status), Some("the push service does not know the device any more"))
-        }
-        Outcome::TooLarge if !delivery.shortened => {
-            Record { shortened: true, ..later(delivery, Some(413), "too long: shortened", Duration::ZERO) }
-        }
-        Outcome::TooLarge => ended(delivery, "FAILED", Some(413), Some("too long, shortened as well")),
+        Outcome::Gone { status } => ended(
+            delivery,
+            "GONE",
+            Some(status),
+            Some("the push service does not know the device any more"),
+        ),
+        Outcome::TooLarge if !delivery.shortened => Record {
+            shortened: true,
+            ..later(delivery, Some(413), "too long: shortened", Duration::ZERO)
+        },
+        Outcome::TooLarge => ended(
+            delivery,
+            "FAILED",
+            Some(413),
+            Some("too long, shortened as well"),
+        ),
         Outcome::Refused { status, reason } | Outcome::Later { status, reason, .. } => {
             ended(delivery, "FAILED", status, Some(&reason))
         }
-        Outcome::Unauthorized { status, reason } => ended(delivery, "FAILED", Some(status), Some(&reason)),
+        Outcome::Unauthorized { status, reason } => {
+            ended(delivery, "FAILED", Some(status), Some(&reason))
+        }
     }
 }
 
@@ -281,7 +390,12 @@ async fn forget(work: &Work, device: &Device) {
     }
 }
 
-fn ended(delivery: &Claimed, state: &'static str, status: Option<u16>, reason: Option<&str>) -> Record {
+fn ended(
+    delivery: &Claimed,
+    state: &'static str,
+    status: Option<u16>,
+    reason: Option<&str>,
+) -> Record {
     Record {
         id: delivery.id.clone(),
         state,
@@ -295,14 +409,24 @@ fn ended(delivery: &Claimed, state: &'static str, status: Option<u16>, reason: O
 
 fn later(delivery: &Claimed, status: Option<u16>, reason: &str, pause: Duration) -> Record {
     let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    Record { wait_ms, ..ended(delivery, "WAITING", status, Some(reason)) }
+    Record {
+        wait_ms,
+        ..ended(delivery, "WAITING", status, Some(reason))
+    }
 }
 
 fn unsent(delivery: &Claimed, pause: Duration, reason: &str) -> Record {
-    Record { unsent: 1, ..later(delivery, None, reason, pause) }
+    Record {
+        unsent: 1,
+        ..later(delivery, None, reason, pause)
+    }
 }
 
 /// What push services answer is theirs: nothing of it may spoil the ledger.
 fn clean(reason: &str) -> String {
-    reason.chars().filter(|character| !character.is_control()).take(300).collect()
+    reason
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(300)
+        .collect()
 }

@@ -57,7 +57,9 @@ impl Handler<Subscribe> for PushDispatcher {
     type Result = ();
 
     fn handle(&mut self, Subscribe { by, device, reply }: Subscribe, _: &mut Self::Context) {
-        self.ask(reply, async move |devices| devices.subscribe(&by, &device).await);
+        self.ask(reply, async move |devices| {
+            devices.subscribe(&by, &device).await
+        });
     }
 }
 
@@ -82,15 +84,27 @@ impl Handler<Unsubscribe> for PushDispatcher {
     type Result = ();
 
     fn handle(&mut self, Unsubscribe { device, reply }: Unsubscribe, _: &mut Self::Context) {
-        self.ask(reply, async move |devices| devices.unsubscribe(&device).await);
+        self.ask(reply, async move |devices| {
+            devices.unsubscribe(&device).await
+        });
     }
 }
 
 impl Handler<ForgetSession> for PushDispatcher {
     type Result = ();
 
-    fn handle(&mut self, ForgetSession { user, session, reply }: ForgetSession, _: &mut Self::Context) {
-        self.ask(reply, async move |devices| devices.forget_session(&user, &session).await);
+    fn handle(
+        &mut self,
+        ForgetSession {
+            user,
+            session,
+            reply,
+        }: ForgetSession,
+        _: &mut Self::Context,
+    ) {
+        self.ask(reply, async move |devices| {
+            devices.forget_session(&user, &session).await
+        });
     }
 }
 

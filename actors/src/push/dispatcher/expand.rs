@@ -17,7 +17,11 @@ use crate::push::notice::Notice;
 const LOOK_UP: usize = 250;
 
 /// Writes a notice for its recipients, or for some more of them.
-pub(super) async fn expand(work: &Work, claimed: &ClaimedJob, notice: Notice) -> Result<(), LineError> {
+pub(super) async fn expand(
+    work: &Work,
+    claimed: &ClaimedJob,
+    notice: Notice,
+) -> Result<(), LineError> {
     let deliveries = match deliveries_to(work, &notice.recipients).await {
         Ok(deliveries) => deliveries,
         Err(error) => return away(work, claimed, &error.to_string()).await,
@@ -45,7 +49,12 @@ pub(super) async fn expand(work: &Work, claimed: &ClaimedJob, notice: Notice) ->
     });
     match expanded {
         Expanded::New(deliveries) => {
-            tracing::debug!(notification, deliveries, last, "a notification is to be sent");
+            tracing::debug!(
+                notification,
+                deliveries,
+                last,
+                "a notification is to be sent"
+            );
             if deliveries > 0 {
                 work.due.notify_one();
             }
@@ -58,13 +67,20 @@ pub(super) async fn expand(work: &Work, claimed: &ClaimedJob, notice: Notice) ->
         // The application hears of the old one again.
         Expanded::Known => work.settled.notify_one(),
         // Let go, to be composed anew.
-        Expanded::Changed => ledger.put_off_job(claimed, Duration::ZERO, None, false).await?,
+        Expanded::Changed => {
+            ledger
+                .put_off_job(claimed, Duration::ZERO, None, false)
+                .await?
+        }
     }
     Ok(())
 }
 
 /// One for each device: of several users who had it, it has one.
-async fn deliveries_to(work: &Work, recipients: &[String]) -> Result<Vec<NewDelivery>, DevicesError> {
+async fn deliveries_to(
+    work: &Work,
+    recipients: &[String],
+) -> Result<Vec<NewDelivery>, DevicesError> {
     let mut seen = HashSet::new();
     let mut deliveries = Vec::new();
     for users in recipients.chunks(LOOK_UP) {

@@ -14,7 +14,10 @@ pub(super) struct InFlight {
 
 impl InFlight {
     pub fn new(lease: Duration) -> Self {
-        InFlight { usable: lease * 2 / 3, leases: HashMap::new() }
+        InFlight {
+            usable: lease * 2 / 3,
+            leases: HashMap::new(),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -41,7 +44,10 @@ impl InFlight {
         let mut lost = 0;
         for id in asked {
             // It may have been recorded meanwhile, and claimed again.
-            let Some(since) = self.leases.get_mut(id).filter(|since| since.is_some_and(|since| since <= at))
+            let Some(since) = self
+                .leases
+                .get_mut(id)
+                .filter(|since| since.is_some_and(|since| since <= at))
             else {
                 continue;
             };
@@ -82,7 +88,10 @@ mod tests {
     fn what_has_lost_its_lease_is_not_sent() {
         let (mut in_flight, now) = claimed(&["kept", "lost"]);
         let renewed = HashSet::from(["kept".to_owned()]);
-        assert_eq!(in_flight.renewed(&names(&["kept", "lost"]), &renewed, now), 1);
+        assert_eq!(
+            in_flight.renewed(&names(&["kept", "lost"]), &renewed, now),
+            1
+        );
         assert!(in_flight.is_ours("kept", now));
         assert!(!in_flight.is_ours("lost", now), "another server has it");
         // It stays in flight until its result is recorded, and is not asked for again.
@@ -97,7 +106,10 @@ mod tests {
         let late = now + LEASE * 3 / 4;
         assert!(!in_flight.is_ours("one", late));
         let one = names(&["one"]);
-        assert_eq!(in_flight.renewed(&one, &one.iter().cloned().collect(), now + LEASE / 3), 0);
+        assert_eq!(
+            in_flight.renewed(&one, &one.iter().cloned().collect(), now + LEASE / 3),
+            0
+        );
         assert!(in_flight.is_ours("one", late));
         assert!(!in_flight.is_ours("unknown", now));
     }

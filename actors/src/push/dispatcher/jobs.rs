@@ -54,7 +54,10 @@ impl JobsInFlight {
     fn free(&self) -> (usize, usize) {
         let long = self.0.values().filter(|long| **long).count();
         let short = MAX_SHORT.saturating_sub(self.0.len() - long);
-        (if short < FEWEST { 0 } else { short }, MAX_LONG.saturating_sub(long))
+        (
+            if short < FEWEST { 0 } else { short },
+            MAX_LONG.saturating_sub(long),
+        )
     }
 }
 
@@ -81,7 +84,10 @@ async fn claim_jobs(work: &Work, claimed: mpsc::UnboundedSender<ClaimedJob>) {
         }
         let jobs = work.jobs.claim_jobs(short, long, MAX_AGE).await;
         if let Ok(jobs) = &jobs {
-            work.jobs_in_flight.borrow_mut().0.extend(jobs.iter().map(|job| (job.job.id, job.long)));
+            work.jobs_in_flight
+                .borrow_mut()
+                .0
+                .extend(jobs.iter().map(|job| (job.job.id, job.long)));
         }
         hold(work, false);
         match jobs {
@@ -103,7 +109,8 @@ async fn claim_jobs(work: &Work, claimed: mpsc::UnboundedSender<ClaimedJob>) {
             }
             Err(error) => {
                 work.shared.reporter.report(Condition::Down);
-                work.pause_after("jobs of push", &error, &mut complained).await;
+                work.pause_after("jobs of push", &error, &mut complained)
+                    .await;
             }
         }
     }
@@ -171,7 +178,8 @@ async fn carry_out(work: &Work, claimed: ClaimedJob) -> ClaimedJob {
             LineError::Unavailable(_) => {}
             // It would hardly go better at once; and whoever looks finds why it does not go.
             LineError::Slow(_) | LineError::Rejected(_) => {
-                let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
+                let pause =
+                    schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
                 if let Err(error) = work
                     .ledger_of(&claimed)
                     .put_off_job(&claimed, pause, Some(&error.to_string()), true)
@@ -187,13 +195,24 @@ async fn carry_out(work: &Work, claimed: ClaimedJob) -> ClaimedJob {
 
 async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
     let job = &claimed.job;
-    let composer = if claimed.long { &*work.long_composer } else { &*work.composer };
+    let composer = if claimed.long {
+        &*work.long_composer
+    } else {
+        &*work.composer
+    };
     let ledger = work.ledger_of(claimed);
-    let ending = Ending { ledger, composer, settled: &work.settled };
+    let ending = Ending {
+        ledger,
+        composer,
+        settled: &work.settled,
+    };
     if let Some(reason) = Ending::of(claimed) {
         return ending.give_up(claimed, reason).await;
     }
-    let after = claimed.expansion.as_ref().map(|expansion| expansion.reached.as_str());
+    let after = claimed
+        .expansion
+        .as_ref()
+        .map(|expansion| expansion.reached.as_str());
     match composer.compose(job, after).await {
         Ok(Composed::Nothing) => ending.finish(claimed).await,
         Ok(Composed::Later(time)) => ledger.wait_until(claimed, time).await,
@@ -208,8 +227,11 @@ async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
                 cause = reason,
                 "a notification cannot be composed"
             );
-            let pause = schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
-            ledger.put_off_job(claimed, pause, Some(&reason), true).await
+            let pause =
+                schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
+            ledger
+                .put_off_job(claimed, pause, Some(&reason), true)
+                .await
         }
         Err(ComposeError::Never(reason)) => ending.give_up(claimed, &reason).await,
     }
@@ -230,7 +252,10 @@ impl Ending<'_> {
         if claimed.attempts > MAX_ATTEMPTS {
             return Some("it was tried too often without a result");
         }
-        let expired = claimed.expansion.as_ref().is_some_and(|expansion| expansion.expired);
+        let expired = claimed
+            .expansion
+            .as_ref()
+            .is_some_and(|expansion| expansion.expired);
         expired.then_some("it has expired before all recipients were reached")
     }
 
@@ -238,7 +263,9 @@ impl Ending<'_> {
     pub async fn finish(&self, claimed: &ClaimedJob) -> Result<(), LineError> {
         self.ledger.finish_job(claimed).await?;
         if let Some(expansion) = &claimed.expansion {
-            self.ledger.settle(std::slice::from_ref(&expansion.notification)).await?;
+            self.ledger
+                .settle(std::slice::from_ref(&expansion.notification))
+                .await?;
             self.settled.notify_one();
         }
         Ok(())
@@ -252,10 +279,17 @@ impl Ending<'_> {
             match self.composer.given_up(job).await {
                 Ok(()) => {}
                 Err(ComposeError::Later(cause)) => {
-                    return self.ledger.put_off_job(claimed, AWAY_PAUSE, Some(&cause), false).await;
+                    return self
+                        .ledger
+                        .put_off_job(claimed, AWAY_PAUSE, Some(&cause), false)
+                        .await;
                 }
                 Err(ComposeError::Never(cause)) => {
-                    tracing::error!(job = job.id, cause, "it cannot be reported that a job is given up");
+                    tracing::error!(
+                        job = job.id,
+                        cause,
+                        "it cannot be reported that a job is given up"
+                    );
                 }
             }
         }
@@ -263,7 +297,10 @@ impl Ending<'_> {
             job = job.id,
             subject = job.subject,
             node = job.node,
-            reached = claimed.expansion.as_ref().map(|expansion| expansion.reached.as_str()),
+            reached = claimed
+                .expansion
+                .as_ref()
+                .map(|expansion| expansion.reached.as_str()),
             reason,
             "a job of push is given up"
         );
@@ -275,5 +312,7 @@ impl Ending<'_> {
 /// However long something is away, what waits for it is not given up.
 pub(super) async fn away(work: &Work, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
     let pause = schedule::pause(work.options.retry, 1, dice()).min(AWAY_PAUSE);
-    work.ledger_of(claimed).put_off_job(claimed, pause, Some(reason), false).await
+    work.ledger_of(claimed)
+        .put_off_job(claimed, pause, Some(reason), false)
+        .await
 }

@@ -80,8 +80,17 @@ pub(super) struct PushDispatcher {
 impl PushDispatcher {
     pub fn new(parts: Arc<Parts>) -> Self {
         let options = &parts.options;
-        let observer = Ledger::new(&parts.database, "", &options.schema, options.lease, Some(OBSERVER_LIMIT));
-        PushDispatcher { observer: Rc::new(observer), parts }
+        let observer = Ledger::new(
+            &parts.database,
+            "",
+            &options.schema,
+            options.lease,
+            Some(OBSERVER_LIMIT),
+        );
+        PushDispatcher {
+            observer: Rc::new(observer),
+            parts,
+        }
     }
 }
 
@@ -99,10 +108,18 @@ impl Actor for PushDispatcher {
         PUSH_REFUSING.set((), 0);
         // A new one each time: what the one before has in hand is not this one's.
         let who = uuid::Uuid::new_v4().simple().to_string();
-        let ledger =
-            |limit| Ledger::new(&parts.database, &who, &parts.options.schema, parts.options.lease, limit);
+        let ledger = |limit| {
+            Ledger::new(
+                &parts.database,
+                &who,
+                &parts.options.schema,
+                parts.options.lease,
+                limit,
+            )
+        };
         let sender = parts.sender.as_ref().filter(|_| parts.options.dispatches);
-        let sending = sender.and_then(|sender| Some((sender, (parts.composer)()?, (parts.composer)()?)));
+        let sending =
+            sender.and_then(|sender| Some((sender, (parts.composer)()?, (parts.composer)()?)));
         let settled = Rc::new(Notify::new());
         let upkeep = |composer, sends| {
             Rc::new(Upkeep {

@@ -70,7 +70,9 @@ impl Origin {
     }
 
     fn refuses_at(&self, now: Instant) -> bool {
-        let recently = self.failed.is_some_and(|at| now.saturating_duration_since(at) < REFUSAL_KNOWN);
+        let recently = self
+            .failed
+            .is_some_and(|at| now.saturating_duration_since(at) < REFUSAL_KNOWN);
         self.refuses && recently
     }
 
@@ -98,7 +100,11 @@ fn note(users: &mut Vec<String>, user: &str) -> usize {
 impl Origins {
     /// `most`: messages in flight to one of them. `retry`: the first pause.
     pub fn new(most: usize, retry: Duration) -> Self {
-        Origins { most, retry, known: HashMap::new() }
+        Origins {
+            most,
+            retry,
+            known: HashMap::new(),
+        }
     }
 
     /// A message for it was taken.
@@ -111,10 +117,14 @@ impl Origins {
 
     /// Hosts that strangers have named may be very many: those that never took a message go first.
     fn forget_some(&mut self, now: Instant) {
-        let keeps: [fn(&Origin, Instant) -> bool; 3] =
-            [|origin, now| origin.is_paused(now), |origin, _| origin.answered.is_some(), |_, _| false];
+        let keeps: [fn(&Origin, Instant) -> bool; 3] = [
+            |origin, now| origin.is_paused(now),
+            |origin, _| origin.answered.is_some(),
+            |_, _| false,
+        ];
         for keep in keeps {
-            self.known.retain(|_, origin| origin.in_flight > 0 || keep(origin, now));
+            self.known
+                .retain(|_, origin| origin.in_flight > 0 || keep(origin, now));
             if self.known.len() < REMEMBERED {
                 return;
             }
@@ -130,7 +140,9 @@ impl Origins {
 
     /// It has taken a message, or refused one for that message's sake. Whether it had refused this server before.
     pub fn answered(&mut self, origin: &str, now: Instant) -> bool {
-        let Some(known) = self.known.get_mut(origin) else { return false };
+        let Some(known) = self.known.get_mut(origin) else {
+            return false;
+        };
         known.failures = 0;
         known.busy.clear();
         known.refused.clear();
@@ -141,9 +153,18 @@ impl Origins {
     }
 
     /// It could not take a message of this user's. Whether it refuses this server from now on.
-    pub fn failed(&mut self, origin: &str, user: &str, trouble: Trouble, now: Instant, dice: u64) -> bool {
+    pub fn failed(
+        &mut self,
+        origin: &str,
+        user: &str,
+        trouble: Trouble,
+        now: Instant,
+        dice: u64,
+    ) -> bool {
         let retry = self.retry;
-        let Some(known) = self.known.get_mut(origin) else { return false };
+        let Some(known) = self.known.get_mut(origin) else {
+            return false;
+        };
         // A refusal that was forgotten is news again.
         known.refuses &= known.refuses_at(now);
         known.failed = Some(now);
@@ -172,7 +193,9 @@ impl Origins {
             Trouble::Refused => {
                 known.failures = known.failures.saturating_add(1);
                 let several = note(&mut known.refused, user) >= USERS;
-                let silent = known.answered.is_none_or(|at| now.duration_since(at) > RECENT);
+                let silent = known
+                    .answered
+                    .is_none_or(|at| now.duration_since(at) > RECENT);
                 if known.trial || several || (silent && known.failures >= FAILURES) {
                     let beyond = (known.failures + 1).saturating_sub(FAILURES);
                     wanted = Some(pause(beyond).min(MAX_REFUSAL.max(retry)));
@@ -195,7 +218,10 @@ impl Origins {
 
     /// How many of them refuse this server. Those to which nothing goes any more do not count.
     pub fn refusing(&self, now: Instant) -> usize {
-        self.known.values().filter(|known| known.refuses_at(now)).count()
+        self.known
+            .values()
+            .filter(|known| known.refuses_at(now))
+            .count()
     }
 
     /// How many messages may be taken for those that are not known: in all, and of what is not urgent.
@@ -207,14 +233,23 @@ impl Origins {
     pub fn rooms(&self, now: Instant) -> Vec<Room> {
         let room = |(origin, known): (&String, &Origin)| {
             let (urgent, others) = known.room(self.most, now);
-            Room { origin: origin.clone(), urgent, others, proven: known.answered.is_some() }
+            Room {
+                origin: origin.clone(),
+                urgent,
+                others,
+                proven: known.answered.is_some(),
+            }
         };
         self.known.iter().map(room).collect()
     }
 
     /// Messages in flight to services that have never taken one.
     pub fn unproven(&self) -> usize {
-        self.known.values().filter(|known| known.answered.is_none()).map(|known| known.in_flight).sum()
+        self.known
+            .values()
+            .filter(|known| known.answered.is_none())
+            .map(|known| known.in_flight)
+            .sum()
     }
 }
 
@@ -249,7 +284,11 @@ mod tests {
         assert_eq!(room(&origins, HERE, now), (0, 0));
         assert!(origins.pause_of(HERE, now).unwrap() > seconds(89));
         origins.answered(HERE, now);
-        assert_eq!(room(&origins, HERE, now), (0, 0), "what was on its way arrives, and changes nothing");
+        assert_eq!(
+            room(&origins, HERE, now),
+            (0, 0),
+            "what was on its way arrives, and changes nothing"
+        );
         assert_eq!(room(&origins, THERE, now), (15, 13));
     }
 
@@ -264,7 +303,10 @@ mod tests {
         assert_eq!(room(&origins, HERE, now), (0, 0), "the probe is under way");
         origins.failed(HERE, "bea", Trouble::Failed, now, 0);
         origins.give_back(HERE);
-        assert!(origins.pause_of(HERE, now).is_some(), "one failure is enough");
+        assert!(
+            origins.pause_of(HERE, now).is_some(),
+            "one failure is enough"
+        );
         now += seconds(30);
         origins.take(HERE, now);
         origins.answered(HERE, now);
@@ -294,7 +336,10 @@ mod tests {
         for user in ["bea", "cid"] {
             origins.failed(HERE, user, Trouble::Busy(Some(seconds(60))), now, 0);
         }
-        assert!(origins.pause_of(HERE, now).unwrap() > seconds(59), "three users in a row: it means all");
+        assert!(
+            origins.pause_of(HERE, now).unwrap() > seconds(59),
+            "three users in a row: it means all"
+        );
     }
 
     #[test]
@@ -302,7 +347,10 @@ mod tests {
         let (mut origins, mut now) = origins();
         assert!(!origins.failed(HERE, "ana", Trouble::Refused, now, 0));
         assert!(!origins.failed(HERE, "bea", Trouble::Refused, now, 0));
-        assert!(origins.failed(HERE, "cid", Trouble::Refused, now, 0), "said once");
+        assert!(
+            origins.failed(HERE, "cid", Trouble::Refused, now, 0),
+            "said once"
+        );
         assert_eq!(origins.refusing(now), 1);
         origins.give_back(HERE);
         for _ in 0..10 {
@@ -310,13 +358,19 @@ mod tests {
             assert!(pause <= MAX_REFUSAL, "{pause:?}");
             now += pause + seconds(1);
             origins.take(HERE, now);
-            assert!(!origins.failed(HERE, "ana", Trouble::Refused, now, 0), "said already");
+            assert!(
+                !origins.failed(HERE, "ana", Trouble::Refused, now, 0),
+                "said already"
+            );
             origins.give_back(HERE);
         }
         now += MAX_REFUSAL;
         origins.take(HERE, now);
         assert!(origins.answered(HERE, now), "it is mended");
-        assert_eq!((origins.refusing(now), origins.pause_of(HERE, now)), (0, None));
+        assert_eq!(
+            (origins.refusing(now), origins.pause_of(HERE, now)),
+            (0, None)
+        );
     }
 
     #[test]
@@ -330,12 +384,20 @@ mod tests {
         assert!(refused(&mut origins, now));
         origins.give_back(HERE);
         now += seconds(72 * 60);
-        assert_eq!(origins.refusing(now), 1, "the longest pause of a message is over");
+        assert_eq!(
+            origins.refusing(now),
+            1,
+            "the longest pause of a message is over"
+        );
         origins.take(HERE, now);
         assert!(!refused(&mut origins, now), "said already");
         origins.give_back(HERE);
         now += REFUSAL_KNOWN;
-        assert_eq!(origins.refusing(now), 0, "nothing has been sent there since");
+        assert_eq!(
+            origins.refusing(now),
+            0,
+            "nothing has been sent there since"
+        );
         origins.take(HERE, now);
         assert_eq!(origins.refusing(now), 0);
         assert!(refused(&mut origins, now), "it is news again");
@@ -349,7 +411,10 @@ mod tests {
         for _ in 0..20 {
             origins.failed(HERE, "mal", Trouble::Refused, now, 0);
         }
-        assert_eq!((origins.refusing(now), origins.pause_of(HERE, now)), (0, None));
+        assert_eq!(
+            (origins.refusing(now), origins.pause_of(HERE, now)),
+            (0, None)
+        );
     }
 
     #[test]
@@ -385,7 +450,11 @@ mod tests {
             origins.failed(&host, "mal", Trouble::Away(seconds(86_400)), now, 0);
             origins.give_back(&host);
         }
-        assert!(origins.known.len() <= REMEMBERED + 2, "{}", origins.known.len());
+        assert!(
+            origins.known.len() <= REMEMBERED + 2,
+            "{}",
+            origins.known.len()
+        );
         assert_eq!(room(&origins, THERE, now), (15, 13));
     }
 }

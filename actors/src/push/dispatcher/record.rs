@@ -68,11 +68,21 @@ async fn write(work: &Work, records: &[Record]) {
                 return;
             }
             Err(LineError::Rejected(reason)) => {
-                tracing::error!(reason, "the result of a delivery cannot be recorded as it is");
-                if records.iter().all(|record| record.reason.is_none() && record.status.is_none()) {
+                tracing::error!(
+                    reason,
+                    "the result of a delivery cannot be recorded as it is"
+                );
+                if records
+                    .iter()
+                    .all(|record| record.reason.is_none() && record.status.is_none())
+                {
                     return;
                 }
-                let bare = |record: &Record| Record { reason: None, status: None, ..record.clone() };
+                let bare = |record: &Record| Record {
+                    reason: None,
+                    status: None,
+                    ..record.clone()
+                };
                 let bare: Vec<Record> = records.iter().map(bare).collect();
                 return Box::pin(write(work, &bare)).await;
             }

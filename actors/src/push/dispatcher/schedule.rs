@@ -21,14 +21,20 @@ mod tests {
     #[test]
     fn pauses_grow_fourfold_up_to_an_hour() {
         let seconds = |attempts| pause(Duration::from_secs(5), attempts, 0).as_secs();
-        assert_eq!([1, 2, 3, 4, 5, 6, 7, 100].map(seconds), [5, 20, 80, 320, 1_280, 3_600, 3_600, 3_600]);
+        assert_eq!(
+            [1, 2, 3, 4, 5, 6, 7, 100].map(seconds),
+            [5, 20, 80, 320, 1_280, 3_600, 3_600, 3_600]
+        );
     }
 
     #[test]
     fn nobody_comes_back_early_and_nobody_much_later() {
         for dice in 0..2_000 {
             let pause = pause(Duration::from_secs(5), 1, dice);
-            assert!((Duration::from_secs(5)..=Duration::from_secs(6)).contains(&pause), "{pause:?}");
+            assert!(
+                (Duration::from_secs(5)..=Duration::from_secs(6)).contains(&pause),
+                "{pause:?}"
+            );
         }
     }
 }

@@ -25,11 +25,16 @@ struct Throttle {
 impl Throttled {
     /// Whether a message may go now; else how long it has to wait, which is `next` while another one finds out.
     pub fn admit(&mut self, device: &str, now: Instant, next: Duration) -> Result<(), Duration> {
-        let Some(known) = self.known.get_mut(device) else { return Ok(()) };
+        let Some(known) = self.known.get_mut(device) else {
+            return Ok(());
+        };
         if known.until > now {
             return Err(known.until - now);
         }
-        if known.probed.is_some_and(|at| now.duration_since(at) < PROBE) {
+        if known
+            .probed
+            .is_some_and(|at| now.duration_since(at) < PROBE)
+        {
             return Err(next);
         }
         known.probed = Some(now);
@@ -44,7 +49,10 @@ impl Throttled {
                 return;
             }
         }
-        let known = self.known.entry(device.to_owned()).or_insert(Throttle { until: now, probed: None });
+        let known = self.known.entry(device.to_owned()).or_insert(Throttle {
+            until: now,
+            probed: None,
+        });
         known.until = known.until.max(now + wait);
         known.probed = None;
     }
@@ -52,7 +60,11 @@ impl Throttled {
     /// A message has got through, or there is no device any more.
     pub fn release(&mut self, device: &str, now: Instant) {
         // What was on its way before does not end a pause.
-        if self.known.get(device).is_some_and(|known| known.until <= now) {
+        if self
+            .known
+            .get(device)
+            .is_some_and(|known| known.until <= now)
+        {
             self.known.remove(device);
         }
     }
@@ -78,7 +90,11 @@ mod tests {
         assert_eq!(devices.admit("phone", now, next), Err(wait));
         assert_eq!(devices.admit("tablet", now, next), Ok(()));
         devices.release("phone", now);
-        assert_eq!(devices.admit("phone", now, next), Err(wait), "it was on its way before");
+        assert_eq!(
+            devices.admit("phone", now, next),
+            Err(wait),
+            "it was on its way before"
+        );
         now += wait;
         assert_eq!(devices.admit("phone", now, next), Ok(()));
         assert_eq!(devices.admit("phone", now, next), Err(next));

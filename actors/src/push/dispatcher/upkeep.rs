@@ -42,7 +42,9 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     fn composer(&self) -> Option<&Rc<dyn Composer>> {
-        self.composer.get_or_init(|| (self.make_composer)().map(Rc::from)).as_ref()
+        self.composer
+            .get_or_init(|| (self.make_composer)().map(Rc::from))
+            .as_ref()
     }
 
     fn stopping(&self) -> bool {
@@ -62,7 +64,11 @@ impl Upkeep {
 /// Reports settled notifications to the application until all is to stop.
 pub(super) async fn report(upkeep: Rc<Upkeep>) {
     let mut complained = false;
-    let poll = if upkeep.sends { upkeep.options.poll } else { EVERY_IDLE };
+    let poll = if upkeep.sends {
+        upkeep.options.poll
+    } else {
+        EVERY_IDLE
+    };
     loop {
         upkeep.rest(upkeep.settled.notified(), poll).await;
         if upkeep.stopping() {
@@ -108,7 +114,11 @@ async fn report_some(upkeep: &Upkeep) -> Result<(), LineError> {
             }
         }
     }
-    if reported.is_empty() { Ok(()) } else { upkeep.ledger.reported(&reported).await }
+    if reported.is_empty() {
+        Ok(())
+    } else {
+        upkeep.ledger.reported(&reported).await
+    }
 }
 
 /// Puts the ledger in order now and then until all is to stop.
@@ -163,26 +173,37 @@ async fn drop_old_jobs(upkeep: &Upkeep) -> Result<(), LineError> {
 async fn end_late_jobs(upkeep: &Upkeep) -> Result<(), LineError> {
     while !upkeep.stopping() {
         let claimed = upkeep.ledger.claim_late_jobs(MAX_AGE).await?;
-        let Some(claimed) = claimed.first() else { break };
+        let Some(claimed) = claimed.first() else {
+            break;
+        };
         let (ledger, settled) = (&upkeep.ledger, &*upkeep.settled);
         let Some(composer) = upkeep.composer() else {
             // Nobody knows what it was about.
             ledger.finish_job(claimed).await?;
             continue;
         };
-        let ending = Ending { ledger, composer: &**composer, settled };
+        let ending = Ending {
+            ledger,
+            composer: &**composer,
+            settled,
+        };
         if let Some(reason) = Ending::of(claimed) {
             ending.give_up(claimed, reason).await?;
             continue;
         }
-        let after = claimed.expansion.as_ref().map(|expansion| expansion.reached.as_str());
+        let after = claimed
+            .expansion
+            .as_ref()
+            .map(|expansion| expansion.reached.as_str());
         match composer.compose(&claimed.job, after).await {
             Ok(Composed::Nothing) => ending.finish(claimed).await?,
             Ok(Composed::Later(time)) => ledger.wait_until(claimed, time).await?,
             Ok(Composed::TooLate) => ending.give_up(claimed, Ending::TOO_LATE).await?,
             Ok(Composed::Notify(_)) => ledger.put_off_job(claimed, IDLE_PAUSE, None, false).await?,
             Err(ComposeError::Later(reason) | ComposeError::Never(reason)) => {
-                ledger.put_off_job(claimed, IDLE_PAUSE, Some(&reason), false).await?;
+                ledger
+                    .put_off_job(claimed, IDLE_PAUSE, Some(&reason), false)
+                    .await?;
             }
         }
     }

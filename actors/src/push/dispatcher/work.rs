@@ -87,7 +87,11 @@ impl Prepared {
         let text = Text {
             title: &notice.title,
             body: &notice.body,
-            data: Data { kind: &notice.kind, uid: &notice.node, operation: notice.operation.as_deref() },
+            data: Data {
+                kind: &notice.kind,
+                uid: &notice.node,
+                operation: notice.operation.as_deref(),
+            },
         };
         Some(Prepared {
             whole: text.fit(limit),
@@ -110,7 +114,11 @@ impl Work {
     /// The connection for statements about a job. Those of a long job may wait for a transaction that has written its node;
     /// statements about orders do not wait behind them.
     pub fn ledger_of(&self, job: &ClaimedJob) -> &Ledger {
-        if job.long { &self.expansions } else { &self.jobs }
+        if job.long {
+            &self.expansions
+        } else {
+            &self.jobs
+        }
     }
 
     pub fn stopping(&self) -> bool {
@@ -123,7 +131,9 @@ impl Work {
         let jobs = self.jobs_in_flight.borrow().len();
         let deliveries = self.in_flight.borrow().len();
         PUSH_IN_FLIGHT.set((), deliveries as u64);
-        self.shared.in_flight.send_replace(deliveries + jobs + claiming);
+        self.shared
+            .in_flight
+            .send_replace(deliveries + jobs + claiming);
     }
 
     /// Waits for a wake-up, for so long at most, or until all is to stop.
@@ -159,14 +169,24 @@ impl Work {
     }
 
     /// The texts of these notifications; those that have expired are left out.
-    pub async fn prepared(&self, ids: &HashSet<String>) -> Result<HashMap<String, Rc<Prepared>>, LineError> {
+    pub async fn prepared(
+        &self,
+        ids: &HashSet<String>,
+    ) -> Result<HashMap<String, Rc<Prepared>>, LineError> {
         let now = Instant::now();
         let mut found: HashMap<String, Rc<Prepared>> = {
             let texts = self.texts.borrow();
             let known = |id: &String| Some((id.clone(), Rc::clone(texts.get(id)?)));
-            ids.iter().filter_map(known).filter(|(_, prepared)| prepared.expires > now).collect()
+            ids.iter()
+                .filter_map(known)
+                .filter(|(_, prepared)| prepared.expires > now)
+                .collect()
         };
-        let missing: Vec<String> = ids.iter().filter(|id| !found.contains_key(*id)).cloned().collect();
+        let missing: Vec<String> = ids
+            .iter()
+            .filter(|id| !found.contains_key(*id))
+            .cloned()
+            .collect();
         if missing.is_empty() {
             return Ok(found);
         }

@@ -33,7 +33,8 @@ impl Ledger {
     pub async fn backlog(&self) -> Kept<Backlog> {
         let rows = self.ask(BACKLOG, [&self.schema]).await?;
         let row = rows.first().ok_or_else(|| unexpected("no row"))?;
-        let number = |column| get::<Option<i64>>(row, column).map(|n| n.unwrap_or(0).max(0).cast_unsigned());
+        let number =
+            |column| get::<Option<i64>>(row, column).map(|n| n.unwrap_or(0).max(0).cast_unsigned());
         Ok(Backlog {
             jobs: [number(0)?, number(1)?, number(2)?],
             deliveries: [number(3)?, number(4)?, number(5)?],

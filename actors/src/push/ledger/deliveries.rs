@@ -243,7 +243,9 @@ impl Ledger {
 
     /// Renews leases; gives those that it has renewed. The others are lost, or are being recorded.
     pub async fn renew(&self, ids: &[String]) -> Kept<HashSet<String>> {
-        let renewed = self.ask(RENEW, [&self.who, &ms(self.lease), &json(ids)]).await?;
+        let renewed = self
+            .ask(RENEW, [&self.who, &ms(self.lease), &json(ids)])
+            .await?;
         renewed.iter().map(|row| get(row, 0)).collect()
     }
 
@@ -261,13 +263,18 @@ impl Ledger {
                     body: get(row, 5)?,
                     urgency: get(row, 6)?,
                     topic: get(row, 7)?,
-                    left: u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis),
+                    left: u64::try_from(left)
+                        .ok()
+                        .filter(|left| *left > 0)
+                        .map(Duration::from_millis),
                 })
             })
             .collect()
     }
 
     pub async fn record(&self, records: &[Record]) -> Kept<()> {
-        self.ask(RECORD, [&self.who, &json(records)]).await.map(drop)
+        self.ask(RECORD, [&self.who, &json(records)])
+            .await
+            .map(drop)
     }
 }

@@ -160,7 +160,12 @@ struct NewNotification<'a> {
 
 impl Ledger {
     /// Leases jobs that are due: so many short ones, that are no older than `age`, and so many that may be long.
-    pub async fn claim_jobs(&self, short: usize, long: usize, age: Duration) -> Kept<Vec<ClaimedJob>> {
+    pub async fn claim_jobs(
+        &self,
+        short: usize,
+        long: usize,
+        age: Duration,
+    ) -> Kept<Vec<ClaimedJob>> {
         self.lease_jobs(short, long, age, Duration::ZERO).await
     }
 
@@ -177,7 +182,15 @@ impl Ledger {
         overdue: Duration,
     ) -> Kept<Vec<ClaimedJob>> {
         let (short, long) = (short.to_string(), long.to_string());
-        let params = [&self.who, &ms(self.lease), &self.schema, &short, &long, &ms(age), &ms(overdue)];
+        let params = [
+            &self.who,
+            &ms(self.lease),
+            &self.schema,
+            &short,
+            &long,
+            &ms(age),
+            &ms(overdue),
+        ];
         let rows = self.ask(CLAIM_JOBS, params).await?;
         rows.iter()
             .map(|row| {
@@ -196,24 +209,37 @@ impl Ledger {
                 };
                 let notification: Option<String> = get(row, 10)?;
                 let expansion = match notification {
-                    Some(notification) => {
-                        Some(Expansion { notification, reached: get(row, 11)?, expired: get(row, 12)? })
-                    }
+                    Some(notification) => Some(Expansion {
+                        notification,
+                        reached: get(row, 11)?,
+                        expired: get(row, 12)?,
+                    }),
                     None => None,
                 };
                 let (version, attempts, long) = (get(row, 7)?, get(row, 8)?, get(row, 9)?);
-                Ok(ClaimedJob { job, version, attempts, long, expansion, position: get(row, 13)? })
+                Ok(ClaimedJob {
+                    job,
+                    version,
+                    attempts,
+                    long,
+                    expansion,
+                    position: get(row, 13)?,
+                })
             })
             .collect()
     }
 
     pub async fn renew_jobs(&self, ids: &[i64]) -> Kept<()> {
-        self.ask(RENEW_JOBS, [&self.who, &ms(self.lease), &json(ids)]).await.map(drop)
+        self.ask(RENEW_JOBS, [&self.who, &ms(self.lease), &json(ids)])
+            .await
+            .map(drop)
     }
 
     pub async fn finish_job(&self, claimed: &ClaimedJob) -> Kept<()> {
         let (id, version) = (claimed.job.id.to_string(), claimed.version.to_string());
-        self.ask(FINISH_JOB, [&self.who, &id, &version]).await.map(drop)
+        self.ask(FINISH_JOB, [&self.who, &id, &version])
+            .await
+            .map(drop)
     }
 
     /// `counts`: the attempt was one; otherwise something was away, and they are counted anew.
@@ -225,15 +251,27 @@ impl Ledger {
         counts: bool,
     ) -> Kept<()> {
         let mut params = self.guard(claimed);
-        params.extend([Param::Text(ms(wait)), text(error), Param::Text(counts.to_string())]);
-        self.line.rows(&Statement { sql: PUT_OFF_JOB.to_owned(), params }).await.map(drop)
+        params.extend([
+            Param::Text(ms(wait)),
+            text(error),
+            Param::Text(counts.to_string()),
+        ]);
+        self.line
+            .rows(&Statement {
+                sql: PUT_OFF_JOB.to_owned(),
+                params,
+            })
+            .await
+            .map(drop)
     }
 
     /// A job waits for its time.
     pub async fn wait_until(&self, claimed: &ClaimedJob, time: SystemTime) -> Kept<()> {
         let (id, version) = (claimed.job.id.to_string(), claimed.version.to_string());
         let time = ms(time.duration_since(UNIX_EPOCH).unwrap_or_default());
-        self.ask(WAIT_UNTIL, [&self.who, &id, &version, &time]).await.map(drop)
+        self.ask(WAIT_UNTIL, [&self.who, &id, &version, &time])
+            .await
+            .map(drop)
     }
 
     /// Makes a notification of a job, with the deliveries of the notice's recipients, all in one. If it has more of them,
@@ -258,10 +296,21 @@ impl Ledger {
             position: claimed.position,
         };
         let mut params = self.guard(claimed);
-        params.extend([Param::Text(json(&new)), Param::Text(json(deliveries)), text(notice.next.as_deref())]);
-        let rows = self.line.rows(&Statement { sql: EXPAND.to_owned(), params }).await?;
+        params.extend([
+            Param::Text(json(&new)),
+            Param::Text(json(deliveries)),
+            text(notice.next.as_deref()),
+        ]);
+        let rows = self
+            .line
+            .rows(&Statement {
+                sql: EXPAND.to_owned(),
+                params,
+            })
+            .await?;
         let row = rows.first().ok_or_else(|| unexpected("no counts"))?;
-        let (jobs, notifications, deliveries): (i64, i64, i64) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+        let (jobs, notifications, deliveries): (i64, i64, i64) =
+            (get(row, 0)?, get(row, 1)?, get(row, 2)?);
         Ok(match (jobs, notifications) {
             (0, _) => Expanded::Changed,
             (_, 0) => Expanded::Known,
@@ -285,20 +334,39 @@ impl Ledger {
             Param::Text(expansion.reached.clone()),
             text(next),
         ]);
-        let rows = self.line.rows(&Statement { sql: STEP.to_owned(), params }).await?;
+        let rows = self
+            .line
+            .rows(&Statement {
+                sql: STEP.to_owned(),
+                params,
+            })
+            .await?;
         let row = rows.first().ok_or_else(|| unexpected("no counts"))?;
         let (moved, deliveries): (i64, i64) = (get(row, 0)?, get(row, 1)?);
-        Ok(if moved == 0 { Expanded::Changed } else { Expanded::New(deliveries.cast_unsigned()) })
+        Ok(if moved == 0 {
+            Expanded::Changed
+        } else {
+            Expanded::New(deliveries.cast_unsigned())
+        })
     }
 
     /// Who holds which version of a job.
     fn guard(&self, claimed: &ClaimedJob) -> Vec<Param> {
-        [self.who.clone(), claimed.job.id.to_string(), claimed.version.to_string()].map(Param::Text).into()
+        [
+            self.who.clone(),
+            claimed.job.id.to_string(),
+            claimed.version.to_string(),
+        ]
+        .map(Param::Text)
+        .into()
     }
 
     /// Forgets up to `most` jobs that nobody has carried out for so long; how many.
     pub async fn drop_old_jobs(&self, age: Duration, most: usize) -> Kept<usize> {
-        Ok(self.ask(DROP_OLD_JOBS, [&ms(age), &most.to_string()]).await?.len())
+        Ok(self
+            .ask(DROP_OLD_JOBS, [&ms(age), &most.to_string()])
+            .await?
+            .len())
     }
 }
 

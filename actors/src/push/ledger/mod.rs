@@ -51,17 +51,28 @@ impl Ledger {
     }
 
     async fn ask<const N: usize>(&self, sql: &str, params: [&String; N]) -> Kept<Vec<Row>> {
-        let params = params.into_iter().map(|text| Param::Text(text.clone())).collect();
-        self.line.rows(&Statement { sql: sql.to_owned(), params }).await
+        let params = params
+            .into_iter()
+            .map(|text| Param::Text(text.clone()))
+            .collect();
+        self.line
+            .rows(&Statement {
+                sql: sql.to_owned(),
+                params,
+            })
+            .await
     }
 }
 
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Kept<T> {
-    row.try_get(column).map_err(|error| unexpected(&error.to_string()))
+    row.try_get(column)
+        .map_err(|error| unexpected(&error.to_string()))
 }
 
 fn unexpected(what: &str) -> LineError {
-    LineError::Rejected(format!("the ledger of push has {what} that this program does not expect"))
+    LineError::Rejected(format!(
+        "the ledger of push has {what} that this program does not expect"
+    ))
 }
 
 fn ms(time: Duration) -> String {

@@ -86,11 +86,17 @@ impl Ledger {
 
     /// Forgets up to `most` deliveries of old notifications; how many.
     pub async fn trim_deliveries(&self, age: Duration, most: usize) -> Kept<usize> {
-        Ok(self.ask(TRIM_DELIVERIES, [&ms(age), &most.to_string()]).await?.len())
+        Ok(self
+            .ask(TRIM_DELIVERIES, [&ms(age), &most.to_string()])
+            .await?
+            .len())
     }
 
     /// Forgets up to `most` old notifications that have no deliveries any more; how many.
     pub async fn trim_notifications(&self, age: Duration, most: usize) -> Kept<usize> {
-        Ok(self.ask(TRIM_NOTIFICATIONS, [&ms(age), &most.to_string()]).await?.len())
+        Ok(self
+            .ask(TRIM_NOTIFICATIONS, [&ms(age), &most.to_string()])
+            .await?
+            .len())
     }
 }

@@ -22,7 +22,13 @@ impl Ledger {
     pub async fn readdress(&self, old: &Endpoint, new: &Endpoint) -> Kept<usize> {
         let (old, endpoint) = (old.as_str().to_owned(), new.as_str().to_owned());
         let (origin, device) = (new.origin().to_owned(), new.fingerprint());
-        let params = [&old, &endpoint, &origin, &device, &NOTIFICATIONS.to_string()];
+        let params = [
+            &old,
+            &endpoint,
+            &origin,
+            &device,
+            &NOTIFICATIONS.to_string(),
+        ];
         Ok(self.ask(READDRESS, params).await?.len())
     }
 }

@@ -30,7 +30,11 @@ impl Place {
         .await;
         let mut options = DatabaseOptions::new(test.config());
         options.statement_timeout = Duration::from_secs(20);
-        Place { tables: test.connect().await, database: Database::start(options).unwrap(), test }
+        Place {
+            tables: test.connect().await,
+            database: Database::start(options).unwrap(),
+            test,
+        }
     }
 
     fn ledger(&self, who: &str) -> Ledger {
@@ -51,15 +55,27 @@ impl Place {
             values ($1, $2, 'ana', $3, $4, $5, case when $6::text is null then 'WAITING' else 'SENDING' end, $6, \
             now() + interval '1 minute')";
         let (origin, device) = (endpoint.origin(), endpoint.fingerprint());
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [&id, &notification, &endpoint.as_str(), &origin, &device, &who];
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+            &id,
+            &notification,
+            &endpoint.as_str(),
+            &origin,
+            &device,
+            &who,
+        ];
         self.tables.execute(sql, &params).await.unwrap();
     }
 
     /// Columns of all deliveries, by their ids.
     async fn deliveries(&self, columns: &str) -> Vec<String> {
         let sql = format!("select concat_ws(' ', id, {columns}) from gom.delivery order by id");
-        self.tables.query(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+        self.tables
+            .query(&sql, &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect()
     }
 }
 
@@ -92,7 +108,13 @@ async fn a_renewal_reports_which_leases_it_has_and_waits_for_no_row() {
     }
     let mut other = place.test.connect().await;
     let holding = other.transaction().await.unwrap();
-    holding.execute("select from gom.delivery where id = 'locked' for update", &[]).await.unwrap();
+    holding
+        .execute(
+            "select from gom.delivery where id = 'locked' for update",
+            &[],
+        )
+        .await
+        .unwrap();
     let ids = names(&["kept", "locked", "taken", "unknown"]);
     let renewed = place.ledger("a").renew(&ids).await.unwrap();
     assert_eq!(renewed.into_iter().collect::<Vec<_>>(), names(&["kept"]));
@@ -107,7 +129,10 @@ async fn results_are_recorded_row_by_row_in_the_order_of_their_ids() {
     }
     let mut other = place.test.connect().await;
     let holding = other.transaction().await.unwrap();
-    holding.execute("select from gom.delivery where id = 'a' for update", &[]).await.unwrap();
+    holding
+        .execute("select from gom.delivery where id = 'a' for update", &[])
+        .await
+        .unwrap();
     // Another server, which lost its leases: what has arrived it records all the same.
     let ledger = place.ledger("another");
     let records = [delivered("b"), delivered("a")];
@@ -118,12 +143,21 @@ async fn results_are_recorded_row_by_row_in_the_order_of_their_ids() {
         })
         .await;
         // Whoever has the first row gets the second.
-        holding.execute("select from gom.delivery where id = 'b' for update nowait", &[]).await.unwrap();
+        holding
+            .execute(
+                "select from gom.delivery where id = 'b' for update nowait",
+                &[],
+            )
+            .await
+            .unwrap();
         holding.rollback().await.unwrap();
     };
     let (recorded, ()) = tokio::join!(ledger.record(&records), others);
     recorded.unwrap();
-    assert_eq!(place.deliveries("state, status").await, ["a DELIVERED 201", "b DELIVERED 201"]);
+    assert_eq!(
+        place.deliveries("state, status").await,
+        ["a DELIVERED 201", "b DELIVERED 201"]
+    );
 }
 
 #[actix::test]
@@ -134,13 +168,26 @@ async fn notifications_are_settled_without_waiting_for_each_other() {
     }
     let mut other = place.test.connect().await;
     let holding = other.transaction().await.unwrap();
-    holding.execute("select from gom.notification where id = 'first' for update", &[]).await.unwrap();
+    holding
+        .execute(
+            "select from gom.notification where id = 'first' for update",
+            &[],
+        )
+        .await
+        .unwrap();
     let ledger = place.ledger("a");
     ledger.settle(&names(&["first", "second"])).await.unwrap();
     ledger.settle_left().await.unwrap();
     let open = async || {
         let open = "select id from gom.notification where settled_at is null";
-        place.tables.query(open, &[]).await.unwrap().iter().map(|row| row.get(0)).collect::<Vec<String>>()
+        place
+            .tables
+            .query(open, &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect::<Vec<String>>()
     };
     assert_eq!(open().await, ["first"]);
     holding.rollback().await.unwrap();
@@ -156,7 +203,10 @@ async fn what_waits_for_a_replaced_subscription_goes_to_the_new_one() {
         ("open", ""),
         ("more", ""),
         ("both", ""),
-        ("late", "update gom.notification set expires_at = now() where id = 'late'"),
+        (
+            "late",
+            "update gom.notification set expires_at = now() where id = 'late'",
+        ),
     ] {
         place.notification(id, more).await;
     }

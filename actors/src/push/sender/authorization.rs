@@ -26,7 +26,11 @@ struct Signed {
 
 impl Authorizations {
     pub fn new(keys: VapidKeys, contact: Contact) -> Self {
-        Authorizations { keys, contact, tokens: Cache::new(KEPT) }
+        Authorizations {
+            keys,
+            contact,
+            tokens: Cache::new(KEPT),
+        }
     }
 
     pub fn public_key(&self) -> &str {
@@ -36,16 +40,24 @@ impl Authorizations {
     /// The header for an origin. `now` may go back: a token from the future is not used.
     pub fn of(&self, origin: &str, now: SystemTime) -> Result<HeaderValue, VapidError> {
         if let Some(signed) = self.tokens.get(origin)
-            && now.duration_since(signed.at).is_ok_and(|age| age < LIFE / 2)
+            && now
+                .duration_since(signed.at)
+                .is_ok_and(|age| age < LIFE / 2)
         {
             return Ok(signed.header);
         }
         let token = self.keys.token(origin, &self.contact, now + LIFE)?;
         let text = format!("vapid t={token}, k={}", self.keys.public_base64url());
-        let mut header =
-            HeaderValue::from_str(&text).map_err(|_| VapidError::Crypto("the token is no header"))?;
+        let mut header = HeaderValue::from_str(&text)
+            .map_err(|_| VapidError::Crypto("the token is no header"))?;
         header.set_sensitive(true);
-        self.tokens.insert(origin.to_owned(), Signed { header: header.clone(), at: now });
+        self.tokens.insert(
+            origin.to_owned(),
+            Signed {
+                header: header.clone(),
+                at: now,
+            },
+        );
         Ok(header)
     }
 
@@ -66,16 +78,33 @@ mod tests {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let of = |origin: &str, seconds: i64| {
             let offset = Duration::from_secs(seconds.unsigned_abs());
-            authorizations.of(origin, if seconds < 0 { start - offset } else { start + offset }).unwrap()
+            authorizations
+                .of(
+                    origin,
+                    if seconds < 0 {
+                        start - offset
+                    } else {
+                        start + offset
+                    },
+                )
+                .unwrap()
         };
         let first = of("https://one.example", 0);
         assert_eq!(of("https://one.example", 6 * 3_600 - 1), first);
         assert_ne!(of("https://two.example", 0), first);
         let second = of("https://one.example", 6 * 3_600);
         assert_ne!(second, first);
-        assert_ne!(of("https://one.example", -10), second, "the clock went back");
+        assert_ne!(
+            of("https://one.example", -10),
+            second,
+            "the clock went back"
+        );
         let third = of("https://one.example", 6 * 3_600);
         authorizations.forget("https://one.example");
-        assert_ne!(of("https://one.example", 6 * 3_600 + 1), third, "it was refused");
+        assert_ne!(
+            of("https://one.example", 6 * 3_600 + 1),
+            third,
+            "it was refused"
+        );
     }
 }

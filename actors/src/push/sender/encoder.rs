@@ -43,11 +43,17 @@ impl Encode for WebPushEncoder {
         if plaintext.len() > LIMIT {
             return Err(EncodeError::TooLong);
         }
-        let (p256dh, auth) = (URL_SAFE_NO_PAD.encode(keys.p256dh()), URL_SAFE_NO_PAD.encode(keys.auth()));
+        let (p256dh, auth) = (
+            URL_SAFE_NO_PAD.encode(keys.p256dh()),
+            URL_SAFE_NO_PAD.encode(keys.auth()),
+        );
         let subscription = SubscriptionInfo::new(NOWHERE, &p256dh, &auth);
         let mut builder = WebPushMessageBuilder::new(&subscription);
         builder.set_payload(ContentEncoding::Aes128Gcm, plaintext);
         let message = builder.build().map_err(|_| EncodeError::Keys)?;
-        message.payload.map(|payload| payload.content).ok_or(EncodeError::Keys)
+        message
+            .payload
+            .map(|payload| payload.content)
+            .ok_or(EncodeError::Keys)
     }
 }

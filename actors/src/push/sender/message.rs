@@ -32,7 +32,10 @@ impl Message {
             let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
             let good = (1..=TOPIC_LENGTH).contains(&topic.len()) && topic.bytes().all(letter);
             let value = HeaderValue::from_str(topic).ok().filter(|_| good);
-            headers.insert(TOPIC, value.ok_or("a topic is 1 to 32 letters of base64url")?);
+            headers.insert(
+                TOPIC,
+                value.ok_or("a topic is 1 to 32 letters of base64url")?,
+            );
         }
         Ok(headers)
     }

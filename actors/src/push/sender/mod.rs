@@ -55,7 +55,11 @@ impl Sender {
     /// # Errors
     /// If the CA file or the system's certificates cannot be used.
     pub fn new(options: SenderOptions, keys: VapidKeys) -> Result<Self, SenderError> {
-        let reach = Arc::new(Reach::new(options.inside, &options.allowed_hosts, options.any_port));
+        let reach = Arc::new(Reach::new(
+            options.inside,
+            &options.allowed_hosts,
+            options.any_port,
+        ));
         let mut builder = Client::builder()
             .timeout(options.timeout)
             .connect_timeout(options.timeout)
@@ -71,17 +75,26 @@ impl Sender {
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
             .user_agent(USER_AGENT)
-            .dns_resolver(Arc::new(Guarded { names: options.names, reach: Arc::clone(&reach) }));
+            .dns_resolver(Arc::new(Guarded {
+                names: options.names,
+                reach: Arc::clone(&reach),
+            }));
         if let Some(path) = &options.ca_file {
-            let unusable = |reason: String| SenderError::CaFile { path: path.clone(), reason };
+            let unusable = |reason: String| SenderError::CaFile {
+                path: path.clone(),
+                reason,
+            };
             let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-            let found = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
+            let found =
+                Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
             if found.is_empty() {
                 return Err(unusable("it holds no certificate".to_owned()));
             }
             builder = builder.tls_certs_merge(found);
         }
-        let client = builder.build().map_err(|error| SenderError::Setup(with_causes(&error)))?;
+        let client = builder
+            .build()
+            .map_err(|error| SenderError::Setup(with_causes(&error)))?;
         let parts = Parts {
             client,
             encoder: Box::new(WebPushEncoder),
@@ -89,7 +102,9 @@ impl Sender {
             reach,
             timeout: options.timeout,
         };
-        Ok(Sender { parts: Arc::new(parts) })
+        Ok(Sender {
+            parts: Arc::new(parts),
+        })
     }
 
     /// What browsers subscribe for, in base64url.
@@ -146,7 +161,10 @@ impl Sender {
             .post(url)
             .header(AUTHORIZATION, authorization)
             .header(CONTENT_ENCODING, HeaderValue::from_static("aes128gcm"))
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
+            .header(
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/octet-stream"),
+            )
             .headers(headers)
             .body(body);
         let _timer = Timer::new(PUSH_DURATION, ());
@@ -154,8 +172,11 @@ impl Sender {
             Ok(response) => {
                 let (status, headers) = (response.status(), response.headers().clone());
                 // The status has been given: an answer that ends badly does not change it.
-                let text = tokio::time::timeout(REST, rest(response)).await.unwrap_or_default();
-                let outcome = outcome::of_answer(status, &headers, &text, &hidden, SystemTime::now());
+                let text = tokio::time::timeout(REST, rest(response))
+                    .await
+                    .unwrap_or_default();
+                let outcome =
+                    outcome::of_answer(status, &headers, &text, &hidden, SystemTime::now());
                 if matches!(outcome, Outcome::Unauthorized { .. }) {
                     parts.authorizations.forget(&audience);
                 }

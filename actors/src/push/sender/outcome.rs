@@ -22,7 +22,11 @@ pub enum Outcome {
     /// Over the limit, ours or the service's.
     TooLarge,
     /// It may work another time. Without a status there was no answer, and whether the message arrived is not known.
-    Later { status: Option<u16>, retry_after: Option<Duration>, reason: String },
+    Later {
+        status: Option<u16>,
+        retry_after: Option<Duration>,
+        reason: String,
+    },
     /// The push service does not accept who this server says it is: its keys, its clock or its contact are at fault, unless
     /// the device subscribed for another server's key.
     Unauthorized { status: u16, reason: String },
@@ -44,7 +48,10 @@ impl Outcome {
     }
 
     pub(super) fn refused(status: Option<u16>, reason: impl Into<String>) -> Self {
-        Outcome::Refused { status, reason: reason.into() }
+        Outcome::Refused {
+            status,
+            reason: reason.into(),
+        }
     }
 
     pub(super) fn later(
@@ -52,7 +59,11 @@ impl Outcome {
         retry_after: Option<Duration>,
         reason: impl Into<String>,
     ) -> Self {
-        Outcome::Later { status, retry_after, reason: reason.into() }
+        Outcome::Later {
+            status,
+            retry_after,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -69,10 +80,15 @@ pub(super) fn of_answer(
         200..=299 => Outcome::Delivered { status: code },
         404 | 410 => Outcome::Gone { status: code },
         413 => Outcome::TooLarge,
-        401 | 403 => Outcome::Unauthorized { status: code, reason: reason(status, text, hidden) },
+        401 | 403 => Outcome::Unauthorized {
+            status: code,
+            reason: reason(status, text, hidden),
+        },
         // 406: Windows' service says so when a channel has had too many (and may say until when).
         406 | 408 | 425 | 429 | 500..=599 => {
-            let wait = headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, now));
+            let wait = headers
+                .get(RETRY_AFTER)
+                .and_then(|value| retry_after(value.to_str().ok()?, now));
             Outcome::later(Some(code), wait, reason(status, text, hidden))
         }
         300..=399 => Outcome::refused(Some(code), format!("{status}: redirects are not followed")),
@@ -95,7 +111,11 @@ pub(super) fn cause_of(error: &reqwest::Error, timeout: Duration) -> String {
         return format!("no answer within {} ms", timeout.as_millis());
     }
     // The outermost error names the address.
-    let mut text = if error.is_connect() { "cannot connect".to_owned() } else { "no answer".to_owned() };
+    let mut text = if error.is_connect() {
+        "cannot connect".to_owned()
+    } else {
+        "no answer".to_owned()
+    };
     if let Some(cause) = error.source() {
         text = format!("{text}: {}", with_causes(cause));
     }
@@ -109,7 +129,10 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
         // More digits than fit are a long time.
         value.parse().map_or(MAX_WAIT, Duration::from_secs)
     } else {
-        httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or(Duration::ZERO)
+        httpdate::parse_http_date(value)
+            .ok()?
+            .duration_since(now)
+            .unwrap_or(Duration::ZERO)
     };
     Some(wait.min(MAX_WAIT))
 }
@@ -119,9 +142,17 @@ const TOKEN: usize = 24;
 
 fn reason(status: StatusCode, text: &[u8], hidden: &str) -> String {
     let text = String::from_utf8_lossy(text);
-    let text = if hidden.len() > 1 { text.replace(hidden, "…") } else { text.into_owned() };
+    let text = if hidden.len() > 1 {
+        text.replace(hidden, "…")
+    } else {
+        text.into_owned()
+    };
     let words = cut(&without_tokens(&text));
-    if words.is_empty() { status.to_string() } else { format!("{status}: {words}") }
+    if words.is_empty() {
+        status.to_string()
+    } else {
+        format!("{status}: {words}")
+    }
 }
 
 /// Without anything that might be a part of an endpoint: a long run of what tokens and URLs are made of.
@@ -132,7 +163,9 @@ fn without_tokens(text: &str) -> String {
     while !rest.is_empty() {
         let run = rest.find(|letter| !belongs(letter)).unwrap_or(rest.len());
         kept.push_str(if run >= TOKEN { "…" } else { &rest[..run] });
-        let after = rest[run..].find(belongs).map_or(rest.len(), |next| run + next);
+        let after = rest[run..]
+            .find(belongs)
+            .map_or(rest.len(), |next| run + next);
         kept.push_str(&rest[run..after]);
         rest = &rest[after..];
     }
@@ -141,7 +174,10 @@ fn without_tokens(text: &str) -> String {
 
 /// On one line, without control characters, not too long.
 fn cut(text: &str) -> String {
-    let plain: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let plain: String = text
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
     let line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(WORDS) {
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -159,7 +195,13 @@ mod tests {
             headers.insert(RETRY_AFTER, value.parse().unwrap());
         }
         let now = httpdate::parse_http_date("Wed, 25 Nov 2026 00:00:00 GMT").unwrap();
-        of_answer(StatusCode::from_u16(code).unwrap(), &headers, text.as_bytes(), "/push/secret", now)
+        of_answer(
+            StatusCode::from_u16(code).unwrap(),
+            &headers,
+            text.as_bytes(),
+            "/push/secret",
+            now,
+        )
     }
 
     #[test]
@@ -172,7 +214,9 @@ mod tests {
         }
         assert_eq!(outcome(413, None, ""), Outcome::TooLarge);
         for code in [406, 408, 425, 429, 500, 502, 503, 504] {
-            assert!(matches!(outcome(code, None, ""), Outcome::Later { status: Some(it), .. } if it == code));
+            assert!(
+                matches!(outcome(code, None, ""), Outcome::Later { status: Some(it), .. } if it == code)
+            );
         }
         for code in [401, 403] {
             assert!(
@@ -199,7 +243,9 @@ mod tests {
             ("soon", None),
             ("-5", None),
         ] {
-            let Outcome::Later { retry_after, .. } = outcome(429, Some(value), "") else { panic!("later") };
+            let Outcome::Later { retry_after, .. } = outcome(429, Some(value), "") else {
+                panic!("later")
+            };
             assert_eq!(retry_after, seconds.map(Duration::from_secs), "{value}");
         }
     }
@@ -207,8 +253,13 @@ mod tests {
     #[test]
     fn reasons_are_one_short_line_without_the_endpoint() {
         let long = format!("bad\r\n\x1b[31m /push/secret {}", "xx ".repeat(2_000));
-        let Outcome::Refused { reason, .. } = outcome(400, None, &long) else { panic!("refused") };
-        assert!(reason.starts_with("400 Bad Request: bad [31m … xx xx"), "{reason}");
+        let Outcome::Refused { reason, .. } = outcome(400, None, &long) else {
+            panic!("refused")
+        };
+        assert!(
+            reason.starts_with("400 Bad Request: bad [31m … xx xx"),
+            "{reason}"
+        );
         assert!(reason.chars().count() < 250);
         assert!(!reason.contains(char::is_control));
     }

@@ -32,7 +32,11 @@ pub(super) struct Reach {
 
 impl Reach {
     pub fn new(inside: Vec<IpNet>, hosts: &[String], any_port: bool) -> Self {
-        Reach { inside, hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(), any_port }
+        Reach {
+            inside,
+            hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            any_port,
+        }
     }
 
     /// Everything that can be told without resolving a name. `Url` has brought the many spellings of an address
@@ -60,7 +64,11 @@ impl Reach {
                 if name == "localhost" || name.ends_with(".localhost") {
                     return self.address(Ipv4Addr::LOCALHOST.into());
                 }
-                if name.is_empty() { Err(Unreachable::NoUrl) } else { Ok(()) }
+                if name.is_empty() {
+                    Err(Unreachable::NoUrl)
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -70,25 +78,37 @@ impl Reach {
             Some(end) => name.len() > end.len() && name.ends_with(end),
             None => name == allowed,
         };
-        if self.hosts.is_empty() || self.hosts.iter().any(is) { Ok(()) } else { Err(Unreachable::NotAllowed) }
+        if self.hosts.is_empty() || self.hosts.iter().any(is) {
+            Ok(())
+        } else {
+            Err(Unreachable::NotAllowed)
+        }
     }
 
     fn address(&self, address: IpAddr) -> Result<(), Unreachable> {
         let real = carried(address);
         let granted = |network: &IpNet| network.contains(&address) || network.contains(&real);
-        if is_outside(real) || self.inside.iter().any(granted) { Ok(()) } else { Err(Unreachable::Inside) }
+        if is_outside(real) || self.inside.iter().any(granted) {
+            Ok(())
+        } else {
+            Err(Unreachable::Inside)
+        }
     }
 }
 
 /// The IPv4 address that an IPv6 address stands for (IPv4-mapped, NAT64, 6to4), or the address itself.
 fn carried(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
     let last = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match v6.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => last(high, low),
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            last(high, low)
+        }
         [0x2002, high, low, ..] => last(high, low),
         _ => address,
     }
@@ -145,8 +165,10 @@ impl Resolve for Guarded {
         Box::pin(async move {
             let found: Vec<SocketAddr> = found.await?.collect();
             let none = found.is_empty();
-            let good: Vec<SocketAddr> =
-                found.into_iter().filter(|address| reach.address(address.ip()).is_ok()).collect();
+            let good: Vec<SocketAddr> = found
+                .into_iter()
+                .filter(|address| reach.address(address.ip()).is_ok())
+                .collect();
             if good.is_empty() && !none {
                 return Err(Unreachable::Inside.into());
             }
@@ -218,7 +240,11 @@ mod tests {
             "[100::1]",
             "①②⑦.0.0.1",
         ] {
-            assert_eq!(check(&reach, &format!("https://{host}/push")), Err(Unreachable::Inside), "{host}");
+            assert_eq!(
+                check(&reach, &format!("https://{host}/push")),
+                Err(Unreachable::Inside),
+                "{host}"
+            );
         }
         for host in [
             "fcm.googleapis.com",
@@ -232,14 +258,24 @@ mod tests {
             "[2002:808:808::1]",
             "localhost.example",
         ] {
-            assert_eq!(check(&reach, &format!("https://{host}/push")), Ok(()), "{host}");
+            assert_eq!(
+                check(&reach, &format!("https://{host}/push")),
+                Ok(()),
+                "{host}"
+            );
         }
-        assert_eq!(check(&reach, "http://fcm.googleapis.com/"), Err(Unreachable::NoUrl));
+        assert_eq!(
+            check(&reach, "http://fcm.googleapis.com/"),
+            Err(Unreachable::NoUrl)
+        );
     }
 
     #[test]
     fn endpoints_are_at_443_unless_others_are_granted() {
-        let (strict, lax) = (Reach::new(Vec::new(), &[], false), Reach::new(Vec::new(), &[], true));
+        let (strict, lax) = (
+            Reach::new(Vec::new(), &[], false),
+            Reach::new(Vec::new(), &[], true),
+        );
         for (url, expected) in [
             ("https://push.example/a", Ok(())),
             ("https://push.example:443/a", Ok(())),
@@ -254,27 +290,48 @@ mod tests {
 
     #[test]
     fn networks_inside_can_be_granted() {
-        let reach =
-            Reach::new(vec!["127.0.0.0/8".parse().unwrap(), "fd00::/16".parse().unwrap()], &[], false);
+        let reach = Reach::new(
+            vec!["127.0.0.0/8".parse().unwrap(), "fd00::/16".parse().unwrap()],
+            &[],
+            false,
+        );
         for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[fd00::5]"] {
             assert_eq!(check(&reach, &format!("https://{host}/")), Ok(()), "{host}");
         }
         for host in ["10.0.0.1", "[::1]", "[fd01::5]"] {
-            assert_eq!(check(&reach, &format!("https://{host}/")), Err(Unreachable::Inside), "{host}");
+            assert_eq!(
+                check(&reach, &format!("https://{host}/")),
+                Err(Unreachable::Inside),
+                "{host}"
+            );
         }
     }
 
     #[test]
     fn hosts_can_be_limited() {
-        let hosts = ["FCM.googleapis.com".to_owned(), "*.push.services.mozilla.com".to_owned()];
+        let hosts = [
+            "FCM.googleapis.com".to_owned(),
+            "*.push.services.mozilla.com".to_owned(),
+        ];
         let reach = Reach::new(Vec::new(), &hosts, false);
-        for host in ["fcm.googleapis.com", "fcm.googleapis.com.", "updates.push.services.mozilla.com"] {
+        for host in [
+            "fcm.googleapis.com",
+            "fcm.googleapis.com.",
+            "updates.push.services.mozilla.com",
+        ] {
             assert_eq!(check(&reach, &format!("https://{host}/")), Ok(()), "{host}");
         }
-        for host in
-            ["push.services.mozilla.com", "evilpush.services.mozilla.com", "x.fcm.googleapis.com", "8.8.8.8"]
-        {
-            assert_eq!(check(&reach, &format!("https://{host}/")), Err(Unreachable::NotAllowed), "{host}");
+        for host in [
+            "push.services.mozilla.com",
+            "evilpush.services.mozilla.com",
+            "x.fcm.googleapis.com",
+            "8.8.8.8",
+        ] {
+            assert_eq!(
+                check(&reach, &format!("https://{host}/")),
+                Err(Unreachable::NotAllowed),
+                "{host}"
+            );
         }
     }
 }

@@ -27,7 +27,10 @@ type Edit = fn(&mut Wanted, &mut Dice) -> Option<()>;
 
 pub const EDITS: [(&str, Edit); 26] = [
     ("a field is added", add_field),
-    ("a required field with a default is added", add_required_with_default),
+    (
+        "a required field with a default is added",
+        add_required_with_default,
+    ),
     ("a required field is added", add_required),
     ("a field is removed", remove_field),
     ("a field becomes optional", allow_null),
@@ -70,7 +73,11 @@ impl Wanted {
     /// One to three changes of different things. Of those that are refused, fewer than chance would make.
     pub fn any(draft: &Draft, rows: &Rows, dice: &mut Dice) -> Wanted {
         let wanted = Self::edited(draft, rows, dice);
-        if wanted.misfits && dice.chance(60) { Self::edited(draft, rows, dice) } else { wanted }
+        if wanted.misfits && dice.chance(60) {
+            Self::edited(draft, rows, dice)
+        } else {
+            wanted
+        }
     }
 
     fn edited(draft: &Draft, rows: &Rows, dice: &mut Dice) -> Wanted {
@@ -97,9 +104,14 @@ impl Wanted {
         self.draft.models.iter().any(|model| {
             let enums = model.fields.iter().filter(|field| field.kind == Kind::Enum);
             enums.into_iter().any(|field| {
-                let of_field = |(m, f, _): &(usize, usize, String)| (*m, *f) == (model.key, field.key);
-                let items =
-                    self.rows.lists.iter().filter(|(at, _)| of_field(at)).flat_map(|(_, items)| items);
+                let of_field =
+                    |(m, f, _): &(usize, usize, String)| (*m, *f) == (model.key, field.key);
+                let items = self
+                    .rows
+                    .lists
+                    .iter()
+                    .filter(|(at, _)| of_field(at))
+                    .flat_map(|(_, items)| items);
                 let cells = self.rows.of_field(model.key, field.key).flatten();
                 !items.chain(cells).all(fits)
             })
@@ -107,11 +119,21 @@ impl Wanted {
     }
 
     /// A field that nothing has been done to, of a model of which that is true as well.
-    fn field(&mut self, dice: &mut Dice, fits: impl Fn(&FieldDraft) -> bool) -> Option<(usize, FieldDraft)> {
+    fn field(
+        &mut self,
+        dice: &mut Dice,
+        fits: impl Fn(&FieldDraft) -> bool,
+    ) -> Option<(usize, FieldDraft)> {
         let untouched = |key: &usize| !self.touched.contains(key);
-        let models = self.draft.models.iter().filter(|model| untouched(&model.key));
+        let models = self
+            .draft
+            .models
+            .iter()
+            .filter(|model| untouched(&model.key));
         let fields = models.flat_map(|model| model.fields.iter().map(|field| (model.key, field)));
-        let fields: Vec<_> = fields.filter(|(_, field)| untouched(&field.key) && fits(field)).collect();
+        let fields: Vec<_> = fields
+            .filter(|(_, field)| untouched(&field.key) && fits(field))
+            .collect();
         let (model, field) = (!fields.is_empty()).then(|| *dice.pick(&fields))?;
         let field = field.clone();
         self.touched.insert(field.key);
@@ -142,7 +164,9 @@ impl Wanted {
         let free = relations.filter(|(_, relation)| !self.touched.contains(&relation.key));
         let ends: Vec<(usize, usize)> = free
             .flat_map(|(at, relation)| [0, 1].map(|end| (at, relation, end)))
-            .filter(|(_, relation, end)| relation.ends[*end].field.is_some() && fits(relation, *end))
+            .filter(|(_, relation, end)| {
+                relation.ends[*end].field.is_some() && fits(relation, *end)
+            })
             .map(|(at, _, end)| (at, end))
             .collect();
         let (at, end) = (!ends.is_empty()).then(|| *dice.pick(&ends))?;
@@ -182,11 +206,15 @@ fn default(kind: Kind) -> Option<(&'static str, &'static str)> {
 }
 
 fn add_field(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
-    wanted.add(dice, |field, _| field.required &= field.list).map(drop)
+    wanted
+        .add(dice, |field, _| field.required &= field.list)
+        .map(drop)
 }
 
 fn add_required(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
-    let (model, _) = wanted.add(dice, |field, _| (field.list, field.required) = (false, true))?;
+    let (model, _) = wanted.add(dice, |field, _| {
+        (field.list, field.required) = (false, true)
+    })?;
     wanted.misfits |= !wanted.rows.ids[&model].is_empty();
     Some(())
 }
@@ -197,7 +225,10 @@ fn add_required_with_default(wanted: &mut Wanted, dice: &mut Dice) -> Option<()>
     })?;
     let (written, stored) = default(field.kind)?;
     field.default = Some(written.to_owned());
-    wanted.rows.of_field_mut(model, field.key).for_each(|cell| *cell = Some(stored.to_owned()));
+    wanted
+        .rows
+        .of_field_mut(model, field.key)
+        .for_each(|cell| *cell = Some(stored.to_owned()));
     wanted.change(model, field);
     Some(())
 }
@@ -207,7 +238,11 @@ fn remove_field(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
     let has_items = wanted.rows.lists.keys().any(|(_, of, _)| *of == field.key);
     wanted.loses |= has_items || wanted.rows.of_field(model, field.key).any(Option::is_some);
     wanted.rows.forget_field(field.key);
-    wanted.draft.model_mut(model).fields.retain(|other| other.key != field.key);
+    wanted
+        .draft
+        .model_mut(model)
+        .fields
+        .retain(|other| other.key != field.key);
     Some(())
 }
 
@@ -219,8 +254,9 @@ fn allow_null(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
 }
 
 fn forbid_null(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
-    let (model, mut field) =
-        wanted.field(dice, |field| !field.required && !field.list && field.default.is_none())?;
+    let (model, mut field) = wanted.field(dice, |field| {
+        !field.required && !field.list && field.default.is_none()
+    })?;
     field.required = true;
     wanted.misfits |= wanted.rows.of_field(model, field.key).any(Option::is_none);
     wanted.change(model, field);
@@ -228,24 +264,33 @@ fn forbid_null(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
 }
 
 fn fill_null(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
-    let fits =
-        |field: &FieldDraft| !field.required && !field.list && !field.unique && default(field.kind).is_some();
+    let fits = |field: &FieldDraft| {
+        !field.required && !field.list && !field.unique && default(field.kind).is_some()
+    };
     let (model, mut field) = wanted.field(dice, fits)?;
     let (written, stored) = default(field.kind)?;
     (field.required, field.default) = (true, Some(written.to_owned()));
-    let nulls = wanted.rows.of_field_mut(model, field.key).filter(|cell| cell.is_none());
+    let nulls = wanted
+        .rows
+        .of_field_mut(model, field.key)
+        .filter(|cell| cell.is_none());
     nulls.for_each(|cell| *cell = Some(stored.to_owned()));
     wanted.change(model, field);
     Some(())
 }
 
 fn make_unique(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
-    let fits =
-        |field: &FieldDraft| !field.list && !field.unique && matches!(field.kind, Kind::Text | Kind::Int);
+    let fits = |field: &FieldDraft| {
+        !field.list && !field.unique && matches!(field.kind, Kind::Text | Kind::Int)
+    };
     let (model, mut field) = wanted.field(dice, fits)?;
     field.unique = true;
     let mut seen = BTreeSet::new();
-    wanted.misfits |= !wanted.rows.of_field(model, field.key).flatten().all(|value| seen.insert(value));
+    wanted.misfits |= !wanted
+        .rows
+        .of_field(model, field.key)
+        .flatten()
+        .all(|value| seen.insert(value));
     wanted.change(model, field);
     Some(())
 }
@@ -258,15 +303,30 @@ fn allow_equal(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
 }
 
 fn number_to_text(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
-    let (model, field) = wanted.field(dice, |field| field.kind == Kind::Int && field.default.is_none())?;
-    wanted.change(model, FieldDraft { kind: Kind::Text, ..field });
+    let (model, field) = wanted.field(dice, |field| {
+        field.kind == Kind::Int && field.default.is_none()
+    })?;
+    wanted.change(
+        model,
+        FieldDraft {
+            kind: Kind::Text,
+            ..field
+        },
+    );
     Some(())
 }
 
 fn number_to_float(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
-    let fits = |field: &FieldDraft| field.kind == Kind::Int && !field.unique && field.default.is_none();
+    let fits =
+        |field: &FieldDraft| field.kind == Kind::Int && !field.unique && field.default.is_none();
     let (model, field) = wanted.field(dice, fits)?;
-    wanted.change(model, FieldDraft { kind: Kind::Float, ..field });
+    wanted.change(
+        model,
+        FieldDraft {
+            kind: Kind::Float,
+            ..field
+        },
+    );
     Some(())
 }
 
@@ -275,25 +335,40 @@ fn text_to_number(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
         field.kind == Kind::Text && !field.list && !field.unique && field.default.is_none()
     };
     let (model, field) = wanted.field(dice, fits)?;
-    let is_number = |text: &Option<String>| text.as_ref().is_none_or(|text| text.parse::<i32>().is_ok());
+    let is_number =
+        |text: &Option<String>| text.as_ref().is_none_or(|text| text.parse::<i32>().is_ok());
     let all_fit = wanted.rows.of_field(model, field.key).all(is_number);
     wanted.loses |= !all_fit;
     wanted.misfits |= !all_fit && field.required;
-    wanted.rows.of_field_mut(model, field.key).filter(|cell| !is_number(cell)).for_each(|cell| *cell = None);
-    wanted.change(model, FieldDraft { kind: Kind::Int, ..field });
+    wanted
+        .rows
+        .of_field_mut(model, field.key)
+        .filter(|cell| !is_number(cell))
+        .for_each(|cell| *cell = None);
+    wanted.change(
+        model,
+        FieldDraft {
+            kind: Kind::Int,
+            ..field
+        },
+    );
     Some(())
 }
 
 fn rename_field(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
     let (model, mut field) = wanted.field(dice, |_| true)?;
-    let name = wanted.draft.name(&["renamed", "aaa", "zzz"], "renamed", dice);
+    let name = wanted
+        .draft
+        .name(&["renamed", "aaa", "zzz"], "renamed", dice);
     if field.column.is_none() {
         let table = wanted.draft.model(model).stored();
         // A name with a dot is none that `--rename` reads.
         if table.contains(['.', '=']) {
             return None;
         }
-        wanted.renames.push(format!("{table}.{}={name}", field.name));
+        wanted
+            .renames
+            .push(format!("{table}.{}={name}", field.name));
     }
     field.name = name;
     wanted.change(model, field);
@@ -306,7 +381,11 @@ fn rename_model(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
     let name = wanted.draft.name(&["Aaa", "Zzz", "Mmm"], "Renamed", dice);
     let model = wanted.draft.model_mut(key);
     // Those that are renamed in the same go are named by the table that they are in.
-    if model.fields.iter().any(|field| wanted.touched.contains(&field.key)) {
+    if model
+        .fields
+        .iter()
+        .any(|field| wanted.touched.contains(&field.key))
+    {
         return None;
     }
     let old = std::mem::replace(&mut model.name, name.clone());
@@ -324,9 +403,18 @@ fn add_model(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
 }
 
 fn remove_model(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
-    let key = wanted.model(dice).filter(|_| wanted.draft.models.len() > 2)?;
-    let fields: Vec<usize> = wanted.draft.model(key).fields.iter().map(|field| field.key).collect();
-    let of_model = |relation: &crate::drafts::RelationDraft| relation.ends.iter().any(|end| end.model == key);
+    let key = wanted
+        .model(dice)
+        .filter(|_| wanted.draft.models.len() > 2)?;
+    let fields: Vec<usize> = wanted
+        .draft
+        .model(key)
+        .fields
+        .iter()
+        .map(|field| field.key)
+        .collect();
+    let of_model =
+        |relation: &crate::drafts::RelationDraft| relation.ends.iter().any(|end| end.model == key);
     let relations: Vec<usize> = wanted
         .draft
         .relations
@@ -334,15 +422,29 @@ fn remove_model(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
         .filter(|relation| of_model(relation))
         .map(|relation| relation.key)
         .collect();
-    if fields.iter().chain(&relations).any(|key| wanted.touched.contains(key)) {
+    if fields
+        .iter()
+        .chain(&relations)
+        .any(|key| wanted.touched.contains(key))
+    {
         return None;
     }
-    wanted.touched.extend(fields.iter().chain(&relations).chain([&key]));
+    wanted
+        .touched
+        .extend(fields.iter().chain(&relations).chain([&key]));
     wanted.loses |= !wanted.rows.ids[&key].is_empty();
-    fields.iter().for_each(|field| wanted.rows.forget_field(*field));
+    fields
+        .iter()
+        .for_each(|field| wanted.rows.forget_field(*field));
     wanted.rows.ids.remove(&key);
-    wanted.rows.links.retain(|relation, _| !relations.contains(relation));
-    wanted.draft.relations.retain(|relation| !relations.contains(&relation.key));
+    wanted
+        .rows
+        .links
+        .retain(|relation, _| !relations.contains(relation));
+    wanted
+        .draft
+        .relations
+        .retain(|relation| !relations.contains(&relation.key));
     wanted.draft.models.retain(|model| model.key != key);
     Some(())
 }
@@ -356,7 +458,9 @@ fn add_color(wanted: &mut Wanted, _: &mut Dice) -> Option<()> {
 /// Not the first, which defaults are.
 fn remove_color(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
     let others = wanted.draft.colors.len() - 1;
-    (others > 0).then(|| wanted.draft.colors.remove(1 + dice.below(others))).map(drop)
+    (others > 0)
+        .then(|| wanted.draft.colors.remove(1 + dice.below(others)))
+        .map(drop)
 }
 
 fn new_relation(wanted: &mut Wanted, dice: &mut Dice, lists: [bool; 2]) -> Option<usize> {
@@ -384,15 +488,23 @@ fn add_required_relation(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
 fn remove_relation(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
     let (at, _) = wanted.end(dice, |_, _| true)?;
     let relation = wanted.draft.relations.remove(at);
-    wanted.loses |= wanted.rows.links.remove(&relation.key).is_some_and(|links| !links.is_empty());
+    wanted.loses |= wanted
+        .rows
+        .links
+        .remove(&relation.key)
+        .is_some_and(|links| !links.is_empty());
     Some(())
 }
 
 fn require_partner(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
-    let (at, end) =
-        wanted.end(dice, |relation, end| !relation.ends[end].list && !relation.ends[end].required)?;
+    let (at, end) = wanted.end(dice, |relation, end| {
+        !relation.ends[end].list && !relation.ends[end].required
+    })?;
     wanted.draft.relations[at].ends[end].required = true;
-    wanted.misfits |= wanted.rows.partners(&wanted.draft.relations[at], end).any(|partners| partners == 0);
+    wanted.misfits |= wanted
+        .rows
+        .partners(&wanted.draft.relations[at], end)
+        .any(|partners| partners == 0);
     Some(())
 }
 
@@ -406,13 +518,17 @@ fn allow_no_partner(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
 fn single_partner(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
     let (at, end) = wanted.end(dice, |relation, end| relation.ends[end].list)?;
     wanted.draft.relations[at].ends[end].list = false;
-    wanted.misfits |= wanted.rows.partners(&wanted.draft.relations[at], end).any(|partners| partners > 1);
+    wanted.misfits |= wanted
+        .rows
+        .partners(&wanted.draft.relations[at], end)
+        .any(|partners| partners > 1);
     Some(())
 }
 
 fn many_partners(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
-    let (at, end) =
-        wanted.end(dice, |relation, end| !relation.ends[end].list && relation.inline != Some(end))?;
+    let (at, end) = wanted.end(dice, |relation, end| {
+        !relation.ends[end].list && relation.inline != Some(end)
+    })?;
     let end = &mut wanted.draft.relations[at].ends[end];
     (end.list, end.required) = (true, false);
     Some(())
@@ -428,7 +544,9 @@ fn rename_end(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
         if wanted.touched.contains(&model) || table.contains(['.', '=']) {
             return None;
         }
-        wanted.renames.push(format!("{table}.{}={name}", inline_column(relation, end)));
+        wanted
+            .renames
+            .push(format!("{table}.{}={name}", inline_column(relation, end)));
     }
     wanted.draft.relations[at].ends[end].field = Some(name);
     Some(())

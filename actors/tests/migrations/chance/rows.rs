@@ -21,11 +21,21 @@ pub struct Rows {
 
 impl Rows {
     pub fn of_field(&self, model: usize, field: usize) -> impl Iterator<Item = &Option<String>> {
-        self.cells.iter().filter(move |((m, f, _), _)| (*m, *f) == (model, field)).map(|(_, cell)| cell)
+        self.cells
+            .iter()
+            .filter(move |((m, f, _), _)| (*m, *f) == (model, field))
+            .map(|(_, cell)| cell)
     }
 
-    pub fn of_field_mut(&mut self, model: usize, field: usize) -> impl Iterator<Item = &mut Option<String>> {
-        self.cells.iter_mut().filter(move |((m, f, _), _)| (*m, *f) == (model, field)).map(|(_, cell)| cell)
+    pub fn of_field_mut(
+        &mut self,
+        model: usize,
+        field: usize,
+    ) -> impl Iterator<Item = &mut Option<String>> {
+        self.cells
+            .iter_mut()
+            .filter(move |((m, f, _), _)| (*m, *f) == (model, field))
+            .map(|(_, cell)| cell)
     }
 
     pub fn forget_field(&mut self, field: usize) {
@@ -36,24 +46,37 @@ impl Rows {
     /// How many partners each row at an end of a relation has.
     pub fn partners(&self, relation: &RelationDraft, end: usize) -> impl Iterator<Item = usize> {
         let links = &self.links[&relation.key];
-        self.ids[&relation.ends[end].model]
-            .iter()
-            .map(move |id| links.iter().filter(|(a, b)| if end == 0 { a == id } else { b == id }).count())
+        self.ids[&relation.ends[end].model].iter().map(move |id| {
+            links
+                .iter()
+                .filter(|(a, b)| if end == 0 { a == id } else { b == id })
+                .count()
+        })
     }
 
     /// What is there now.
     pub async fn read(client: &Client, draft: &Draft) -> Rows {
         let mut rows = Rows::default();
         for model in &draft.models {
-            let ids = pairs(client, &format!("SELECT id::text, '' FROM {}", table(model.stored()))).await;
-            rows.ids.insert(model.key, ids.into_iter().filter_map(|(id, _)| id).collect());
+            let ids = pairs(
+                client,
+                &format!("SELECT id::text, '' FROM {}", table(model.stored())),
+            )
+            .await;
+            rows.ids.insert(
+                model.key,
+                ids.into_iter().filter_map(|(id, _)| id).collect(),
+            );
             for field in &model.fields {
                 rows.read_field(client, model, field).await;
             }
         }
         for relation in &draft.relations {
             let query = links_of(draft, relation);
-            let links = pairs(client, &query).await.into_iter().filter_map(|(a, b)| Some((a?, b?)));
+            let links = pairs(client, &query)
+                .await
+                .into_iter()
+                .filter_map(|(a, b)| Some((a?, b?)));
             rows.links.insert(relation.key, links.collect());
         }
         rows
@@ -67,12 +90,18 @@ impl Rows {
                 shown("value", field.kind)
             );
             for (id, item) in pairs(client, &query).await {
-                self.lists.entry((model.key, field.key, id.unwrap())).or_default().push(item.unwrap());
+                self.lists
+                    .entry((model.key, field.key, id.unwrap()))
+                    .or_default()
+                    .push(item.unwrap());
             }
             return;
         }
-        let query =
-            format!("SELECT id::text, {} FROM {}", shown(field.stored(), field.kind), table(model.stored()));
+        let query = format!(
+            "SELECT id::text, {} FROM {}",
+            shown(field.stored(), field.kind),
+            table(model.stored())
+        );
         for (id, cell) in pairs(client, &query).await {
             self.cells.insert((model.key, field.key, id.unwrap()), cell);
         }
@@ -90,7 +119,11 @@ fn table(name: &str) -> String {
 /// A column's value as text.
 fn shown(column: &str, kind: Kind) -> String {
     let column = quoted(column);
-    if kind == Kind::Float { format!("{column}::float8::text") } else { format!("{column}::text") }
+    if kind == Kind::Float {
+        format!("{column}::float8::text")
+    } else {
+        format!("{column}::text")
+    }
 }
 
 /// The columns of a table of links: by the ends' models in their alphabet, of a model with itself by the fields.
@@ -99,18 +132,29 @@ fn sides(draft: &Draft, relation: &RelationDraft) -> [&'static str; 2] {
         let field = relation.ends[end].field.clone().unwrap_or_default();
         (draft.model(relation.ends[end].model).name.clone(), field)
     };
-    if name(0) <= name(1) { ["A", "B"] } else { ["B", "A"] }
+    if name(0) <= name(1) {
+        ["A", "B"]
+    } else {
+        ["B", "A"]
+    }
 }
 
 /// An end's id and that of the other one.
 fn links_of(draft: &Draft, relation: &RelationDraft) -> String {
     let Some(inline) = relation.inline else {
         let [a, b] = sides(draft, relation);
-        return format!("SELECT \"{a}\"::text, \"{b}\"::text FROM {}", table(&format!("_{}", relation.name)));
+        return format!(
+            "SELECT \"{a}\"::text, \"{b}\"::text FROM {}",
+            table(&format!("_{}", relation.name))
+        );
     };
     let column = quoted(&inline_column(relation, inline));
     let own = table(draft.model(relation.ends[inline].model).stored());
-    let [a, b] = if inline == 0 { ["id".to_owned(), column] } else { [column, "id".to_owned()] };
+    let [a, b] = if inline == 0 {
+        ["id".to_owned(), column]
+    } else {
+        [column, "id".to_owned()]
+    };
     format!("SELECT {a}::text, {b}::text FROM {own}")
 }
 
@@ -120,7 +164,10 @@ pub fn inline_column(relation: &RelationDraft, inline: usize) -> String {
 }
 
 async fn pairs(client: &Client, query: &str) -> Vec<(Option<String>, Option<String>)> {
-    let rows = client.query(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    let rows = client
+        .query(query, &[])
+        .await
+        .unwrap_or_else(|error| panic!("{query}: {error:?}"));
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
@@ -130,7 +177,11 @@ pub async fn write(client: &Client, draft: &Draft, number: &mut usize, dice: &mu
     for model in &draft.models {
         // A row that must have a partner might find none.
         let needs_partner = |end: &End| end.model == model.key && end.required;
-        let has_needs = draft.relations.iter().flat_map(|relation| &relation.ends).any(needs_partner);
+        let has_needs = draft
+            .relations
+            .iter()
+            .flat_map(|relation| &relation.ends)
+            .any(needs_partner);
         for _ in 0..if has_needs { 0 } else { dice.between(0, 3) } {
             *number += 1;
             let id = id_of(model.id, *number);
@@ -143,7 +194,10 @@ pub async fn write(client: &Client, draft: &Draft, number: &mut usize, dice: &mu
                         let value = value(draft, field, *number, dice);
                         sql.push((
                             1,
-                            format!("INSERT INTO {list} VALUES ('{id}', {}, {value})", position * 1_000),
+                            format!(
+                                "INSERT INTO {list} VALUES ('{id}', {}, {value})",
+                                position * 1_000
+                            ),
                         ));
                     }
                 } else if field.required || dice.chance(60) {
@@ -152,7 +206,13 @@ pub async fn write(client: &Client, draft: &Draft, number: &mut usize, dice: &mu
                 }
             }
             let (names, values) = (names.join(", "), values.join(", "));
-            sql.push((0, format!("INSERT INTO {} ({names}) VALUES ({values})", table(model.stored()))));
+            sql.push((
+                0,
+                format!(
+                    "INSERT INTO {} ({names}) VALUES ({values})",
+                    table(model.stored())
+                ),
+            ));
         }
     }
     sql.sort_by_key(|(phase, _)| *phase);
@@ -165,17 +225,33 @@ pub async fn write(client: &Client, draft: &Draft, number: &mut usize, dice: &mu
     }
 }
 
-async fn link(client: &Client, draft: &Draft, relation: &RelationDraft, rows: &mut Rows, dice: &mut Dice) {
-    let [at_a, at_b] =
-        [0, 1].map(|end| rows.ids[&relation.ends[end].model].iter().cloned().collect::<Vec<_>>());
+async fn link(
+    client: &Client,
+    draft: &Draft,
+    relation: &RelationDraft,
+    rows: &mut Rows,
+    dice: &mut Dice,
+) {
+    let [at_a, at_b] = [0, 1].map(|end| {
+        rows.ids[&relation.ends[end].model]
+            .iter()
+            .cloned()
+            .collect::<Vec<_>>()
+    });
     for a in &at_a {
         for b in &at_b {
             let links = &rows.links[&relation.key];
             let free = |end: usize, id: &String| {
                 relation.ends[end].list
-                    || !links.iter().any(|(a, b)| if end == 0 { a == id } else { b == id })
+                    || !links
+                        .iter()
+                        .any(|(a, b)| if end == 0 { a == id } else { b == id })
             };
-            if links.contains(&(a.clone(), b.clone())) || !free(0, a) || !free(1, b) || !dice.chance(40) {
+            if links.contains(&(a.clone(), b.clone()))
+                || !free(0, a)
+                || !free(1, b)
+                || !dice.chance(40)
+            {
                 continue;
             }
             let statement = match relation.inline {
@@ -194,7 +270,10 @@ async fn link(client: &Client, draft: &Draft, relation: &RelationDraft, rows: &m
                 }
             };
             fill(client, &statement).await;
-            rows.links.get_mut(&relation.key).unwrap().insert((a.clone(), b.clone()));
+            rows.links
+                .get_mut(&relation.key)
+                .unwrap()
+                .insert((a.clone(), b.clone()));
         }
     }
 }

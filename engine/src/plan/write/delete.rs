@@ -27,7 +27,8 @@ impl Writer<'_> {
             vec![(model, ids)]
         } else {
             let registers: Vec<Register> = models.iter().map(|_| self.register()).collect();
-            let statement = delete::doomed(physical, model, &Param::Register(ids), &models, &cascades);
+            let statement =
+                delete::doomed(physical, model, &Param::Register(ids), &models, &cascades);
             self.run_into(statement, registers.clone(), Expect::Anything);
             models.into_iter().zip(registers).collect()
         };
@@ -49,20 +50,32 @@ impl Writer<'_> {
                 if partner.list || !partner.required {
                     continue;
                 }
-                let partners =
-                    going.iter().find(|(m, _)| *m == partner.model).map(|(_, r)| Param::Register(*r));
+                let partners = going
+                    .iter()
+                    .find(|(m, _)| *m == partner.model)
+                    .map(|(_, r)| Param::Register(*r));
                 let going = Param::Register(*ids);
-                let statement = delete::required_by(physical, relation, side, &going, partners.as_ref());
-                self.run(statement, Expect::None(Box::new(self.required_violation(relation))));
+                let statement =
+                    delete::required_by(physical, relation, side, &going, partners.as_ref());
+                self.run(
+                    statement,
+                    Expect::None(Box::new(self.required_violation(relation))),
+                );
             }
         }
         // Partners first: a foreign key would cut each link before its row goes as well.
         for (gone, ids) in going.into_iter().rev() {
             let definition = planner.model().model(gone);
             let ids = Param::Register(ids);
-            for field in definition.field_ids().filter(|f| definition.field(*f).is_scalar_list()) {
+            for field in definition
+                .field_ids()
+                .filter(|f| definition.field(*f).is_scalar_list())
+            {
                 let rows = Filter::IdIn(ids.clone());
-                self.run(write::clear_list(physical, gone, field, &rows), Expect::Anything);
+                self.run(
+                    write::clear_list(physical, gone, field, &rows),
+                    Expect::Anything,
+                );
             }
             self.run(delete::delete_rows(physical, gone, &ids), Expect::Anything);
         }
@@ -74,13 +87,19 @@ impl Writer<'_> {
     fn spare_enclosing(&mut self, going: &[(ModelId, Register)]) {
         let enclosing = self.enclosing.clone();
         for Parent { model, id, .. } in enclosing {
-            let Some((_, ids)) = going.iter().find(|(gone, _)| *gone == model) else { continue };
+            let Some((_, ids)) = going.iter().find(|(gone, _)| *gone == model) else {
+                continue;
+            };
             let name = self.planner.model_name(model);
             let message = format!(
                 "The write would delete the {name} in whose data it stands; nothing was written. Delete it by a mutation of its own."
             );
-            let statement = delete::is_going(self.planner.physical(), model, &id, &Param::Register(*ids));
-            self.run(statement, Expect::None(Box::new(ApiError::new(ErrorKind::Execution, message))));
+            let statement =
+                delete::is_going(self.planner.physical(), model, &id, &Param::Register(*ids));
+            self.run(
+                statement,
+                Expect::None(Box::new(ApiError::new(ErrorKind::Execution, message))),
+            );
         }
     }
 
@@ -98,7 +117,11 @@ impl Writer<'_> {
     /// Whether rows of the model may go along.
     fn leads_to(&self, model: ModelId, cascades: &[Cascade]) -> bool {
         let target = |cascade: &Cascade| {
-            self.planner.model().relation(cascade.relation).end(cascade.side.other()).model
+            self.planner
+                .model()
+                .relation(cascade.relation)
+                .end(cascade.side.other())
+                .model
         };
         cascades.iter().any(|cascade| target(cascade) == model)
     }
@@ -115,7 +138,10 @@ impl Writer<'_> {
         let physical = self.planner.physical();
         for (gone, ids) in going {
             if self.leads_to(*gone, cascades) {
-                self.run(delete::lock_rows(physical, *gone, &Param::Register(*ids)), Expect::Anything);
+                self.run(
+                    delete::lock_rows(physical, *gone, &Param::Register(*ids)),
+                    Expect::Anything,
+                );
             }
         }
         let changed = delete::doomed_others(physical, root, &Param::Register(ids), going, cascades);
@@ -129,9 +155,15 @@ impl Writer<'_> {
         for (gone, register) in going {
             let ids = Filter::IdIn(Param::Register(*register));
             for (relation, side) in ends_of(self.planner.model(), *gone) {
-                let partner = self.planner.model().relation(relation).end(side.other()).model;
+                let partner = self
+                    .planner
+                    .model()
+                    .relation(relation)
+                    .end(side.other())
+                    .model;
                 let physical = self.planner.physical();
-                let (visible, writable) = (self.access.visible(partner), self.access.writable(partner));
+                let (visible, writable) =
+                    (self.access.visible(partner), self.access.writable(partner));
                 if self.planner.model().relation(relation).end(side).cascade {
                     // They go along.
                     continue;
@@ -144,7 +176,12 @@ impl Writer<'_> {
                 let held = self.lock_link_holders(relation, side, &ids);
                 self.spare(relation, side, &ids, &writable);
                 self.touch_partners(relation, side, &ids);
-                losers.push(Losers { relation, side, going: *register, held });
+                losers.push(Losers {
+                    relation,
+                    side,
+                    going: *register,
+                    held,
+                });
             }
         }
         losers
@@ -153,8 +190,16 @@ impl Writer<'_> {
     /// Sets on those that lose a link what every update of the viewer's sets.
     fn stamp_losers(&mut self, losers: Vec<Losers>) {
         let physical = self.planner.physical();
-        for Losers { relation, side, going, held } in losers {
-            let LinkAt::Partner(column) = physical.link_at(relation, side) else { continue };
+        for Losers {
+            relation,
+            side,
+            going,
+            held,
+        } in losers
+        {
+            let LinkAt::Partner(column) = physical.link_at(relation, side) else {
+                continue;
+            };
             let partner = physical.model.relation(relation).end(side.other()).model;
             let stamps = self.access.stamps_on_update(partner);
             if !stamps.is_empty() {
@@ -197,10 +242,14 @@ fn ends_of(
     model: &crate::datamodel::DataModel,
     id: ModelId,
 ) -> impl Iterator<Item = (RelationId, Side)> + use<'_> {
-    model.relations.iter().enumerate().flat_map(move |(i, relation)| {
-        [Side::A, Side::B]
-            .into_iter()
-            .filter(move |side| relation.end(*side).model == id)
-            .map(move |side| (RelationId(i), side))
-    })
+    model
+        .relations
+        .iter()
+        .enumerate()
+        .flat_map(move |(i, relation)| {
+            [Side::A, Side::B]
+                .into_iter()
+                .filter(move |side| relation.end(*side).model == id)
+                .map(move |side| (RelationId(i), side))
+        })
 }

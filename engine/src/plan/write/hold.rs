@@ -14,20 +14,30 @@ use crate::sql::{Filter, LinkAt, Param, Register, Statement, delete, guard};
 impl Writer<'_> {
     /// The lock on rows that a nested write or one of many finds in order to change them.
     pub(super) fn lock(&self) -> Lock {
-        if self.access.is_limited() { Lock::Update } else { Lock::None }
+        if self.access.is_limited() {
+            Lock::Update
+        } else {
+            Lock::None
+        }
     }
 
     /// Whether other rows decide which rows of the model the viewer may write; not so where a parent does that this
     /// transaction has locked.
     pub(super) fn is_decided_elsewhere(&self, model: ModelId, parent: Option<&Parent>) -> bool {
         let held = parent.is_some_and(|parent| self.is_decided_by_locked(model, parent));
-        !held && self.planner.is_decided_elsewhere(model, &self.access.writable(model))
+        !held
+            && self
+                .planner
+                .is_decided_elsewhere(model, &self.access.writable(model))
     }
 
     /// Whether the parent, which is locked, and the row itself decide whether the row is the viewer's to write. A link in
     /// a table is part of neither: a statement that waited for the row sees the link as it was before.
     pub(super) fn is_decided_by_locked(&self, model: ModelId, parent: &Parent) -> bool {
-        let in_table = matches!(self.planner.physical().link(parent.relation), LinkAt::Table { .. });
+        let in_table = matches!(
+            self.planner.physical().link(parent.relation),
+            LinkAt::Table { .. }
+        );
         !in_table && self.follows(model, parent)
     }
 
@@ -107,7 +117,10 @@ impl Writer<'_> {
                 vec![found],
                 Expect::Anything,
             );
-            self.run(delete::lock_rows(physical, model, &Param::Register(found)), Expect::Anything);
+            self.run(
+                delete::lock_rows(physical, model, &Param::Register(found)),
+                Expect::Anything,
+            );
             filter = filter.and(super::rows(found));
         } else if lock != Lock::None && self.is_decided_elsewhere(model, parent) {
             let first = self.register();
@@ -115,13 +128,21 @@ impl Writer<'_> {
             self.run_into(find, vec![first], Expect::Anything);
             filter = filter.and(super::rows(first));
         }
-        self.run_into(write::find_ids(physical, model, &filter, linked, lock), fills, Expect::Anything);
+        self.run_into(
+            write::find_ids(physical, model, &filter, linked, lock),
+            fills,
+            Expect::Anything,
+        );
     }
 
     /// The child that is to be tied, if the viewer may tie it: found and locked by the statement that ties it.
     pub(super) fn name_child(&mut self, relation: RelationRef, unique: &Unique) -> Node {
         let filter = self.tieable_child(relation, unique);
-        if self.access.is_limited() { Node::Held(filter) } else { Node::Where(filter) }
+        if self.access.is_limited() {
+            Node::Held(filter)
+        } else {
+            Node::Where(filter)
+        }
     }
 
     /// As [`Writer::name_child`], found and locked before anything else is done: links that are cut before the child is
@@ -148,7 +169,10 @@ impl Writer<'_> {
         if self.access.is_limited() && planner.is_decided_elsewhere(target, &among) {
             let missing = Expect::Some(Box::new(planner.missing(unique, self.access)));
             let lock = self.lock_to_tie(relation);
-            self.run(write::lock_as(planner.physical(), target, &apart(&filter), lock), missing);
+            self.run(
+                write::lock_as(planner.physical(), target, &apart(&filter), lock),
+                missing,
+            );
         }
         filter
     }
@@ -180,7 +204,10 @@ impl Writer<'_> {
         side: Side,
         rows: &Filter,
     ) -> Option<Register> {
-        let held = matches!(self.planner.physical().link_at(relation, side), LinkAt::Partner(_));
+        let held = matches!(
+            self.planner.physical().link_at(relation, side),
+            LinkAt::Partner(_)
+        );
         (held && self.access.is_limited()).then(|| self.lock_partners(relation, side, rows))
     }
 
@@ -212,7 +239,12 @@ impl Writer<'_> {
     /// Locks the old parent of a child whose own row, or a table, holds the link, if the old parent decides whether
     /// the child may be taken from it: nobody gives it away, or takes its other children, until that is decided. Usually
     /// it is locked already ([`Writer::lock_old_parents`]); the child may have got another one before it was locked.
-    pub(super) fn lock_old_parent(&mut self, parent_model: ModelId, relation: RelationRef, child: &Filter) {
+    pub(super) fn lock_old_parent(
+        &mut self,
+        parent_model: ModelId,
+        relation: RelationRef,
+        child: &Filter,
+    ) {
         if self.old_parent_decides(parent_model, relation) {
             self.lock_partners(relation.relation, relation.side.other(), child);
         }
@@ -224,7 +256,10 @@ impl Writer<'_> {
             LinkAt::Table { .. } => self.access.writable(parent_model),
             LinkAt::Own(_) | LinkAt::Partner(_) => self.access.visible(parent_model),
         };
-        !rule.is_true() || self.access.links_matter(parent_model, relation.relation, Change::Cut)
+        !rule.is_true()
+            || self
+                .access
+                .links_matter(parent_model, relation.relation, Change::Cut)
     }
 
     /// Locks the partners of these rows, which stand at the end `side`, and gives their ids.
@@ -241,7 +276,9 @@ impl Writer<'_> {
 pub(super) fn apart(filter: &Filter) -> Filter {
     match filter {
         Filter::And(parts) => Filter::And(parts.iter().map(apart).collect()),
-        part if part.is_related() => Filter::NotTrue(Box::new(Filter::NotTrue(Box::new(part.clone())))),
+        part if part.is_related() => {
+            Filter::NotTrue(Box::new(Filter::NotTrue(Box::new(part.clone()))))
+        }
         part => part.clone(),
     }
 }

@@ -37,7 +37,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Inserts a row and answers with it.
-    pub(super) fn insert_and_answer(&mut self, row: &Insert<'_>, partners: Partners, shape: &Shape<'_>) {
+    pub(super) fn insert_and_answer(
+        &mut self,
+        row: &Insert<'_>,
+        partners: Partners,
+        shape: &Shape<'_>,
+    ) {
         let physical = self.planner.physical();
         let columns: Vec<&str> = row.links.iter().map(|(column, ..)| *column).collect();
         let written = insert::insert(physical, row, Returning::Row);
@@ -49,7 +54,11 @@ impl<'a> Writer<'a> {
     pub(super) fn flush_before(&mut self, unique: &Unique) {
         let value = Param::Text(unique.text.clone());
         let makes = |row: &Insert<'_>| {
-            row.model == unique.model && row.values.iter().any(|(f, v)| *f == unique.field && *v == value)
+            row.model == unique.model
+                && row
+                    .values
+                    .iter()
+                    .any(|(f, v)| *f == unique.field && *v == value)
         };
         if self.waiting.iter().any(|waiting| makes(&waiting.row)) {
             self.flush();
@@ -84,9 +93,18 @@ impl<'a> Writer<'a> {
 
 /// The first column is the id or the answer; the links follow.
 fn after_first_column(partners: Partners) -> Expect {
-    filled(partners.into_iter().map(|(link, error)| (link + 1, error)).collect())
+    filled(
+        partners
+            .into_iter()
+            .map(|(link, error)| (link + 1, error))
+            .collect(),
+    )
 }
 
 fn filled(columns: Partners) -> Expect {
-    if columns.is_empty() { Expect::Anything } else { Expect::Filled(columns) }
+    if columns.is_empty() {
+        Expect::Anything
+    } else {
+        Expect::Filled(columns)
+    }
 }

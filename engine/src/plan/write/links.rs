@@ -23,7 +23,11 @@ pub(super) struct Parent {
 
 impl Parent {
     pub fn linked(&self) -> Linked<'_> {
-        Linked { relation: self.relation, parent_model: self.model, parent: &self.id }
+        Linked {
+            relation: self.relation,
+            parent_model: self.model,
+            parent: &self.id,
+        }
     }
 
     /// Whether the child's relation field is the other end of this one.
@@ -36,7 +40,10 @@ impl<'a> Writer<'a> {
     /// The ends of a relation seen from a parent's field: its own, and the child's.
     pub(super) fn ends(&self, relation: RelationRef) -> (&RelationEnd, &RelationEnd) {
         let definition = self.planner.model().relation(relation.relation);
-        (definition.end(relation.side), definition.end(relation.side.other()))
+        (
+            definition.end(relation.side),
+            definition.end(relation.side.other()),
+        )
     }
 
     /// 3042
@@ -69,8 +76,12 @@ impl<'a> Writer<'a> {
             if own_required {
                 self.fail(self.required_violation(parent.relation.relation));
             } else {
-                let statement =
-                    links::other_children(self.planner.physical(), parent.linked(), None, &Filter::TRUE);
+                let statement = links::other_children(
+                    self.planner.physical(),
+                    parent.linked(),
+                    None,
+                    &Filter::TRUE,
+                );
                 self.run(statement, self.expect_none(parent.relation));
             }
         }
@@ -84,7 +95,9 @@ impl<'a> Writer<'a> {
         let cuts_before = match self.planner.physical().link(parent.relation) {
             LinkAt::Own(_) => !back.list,
             // To a parent that has one child only, a child is tied only if its old parent does not need it.
-            LinkAt::Partner(_) => !own.list || self.old_parent_decides(parent.model, parent.relation),
+            LinkAt::Partner(_) => {
+                !own.list || self.old_parent_decides(parent.model, parent.relation)
+            }
             LinkAt::Table { .. } => !back.list || takes_room,
         };
         let node = if cuts_before {
@@ -108,7 +121,8 @@ impl<'a> Writer<'a> {
             self.touch_child(parent.relation, &node.filter(), change);
         }
         if takes_room && needs_parent {
-            let statement = links::other_children(physical, parent.linked(), Some(node), &Filter::TRUE);
+            let statement =
+                links::other_children(physical, parent.linked(), Some(node), &Filter::TRUE);
             self.run(statement, self.expect_none(parent.relation));
         }
         let known_parent = (!parent.new).then_some(&parent.id);
@@ -116,7 +130,12 @@ impl<'a> Writer<'a> {
         if !own_list && !parent.new {
             self.cut_parent(parent);
         }
-        let statement = links::link(physical, parent.linked(), node, self.stamps_of_links(parent));
+        let statement = links::link(
+            physical,
+            parent.linked(),
+            node,
+            self.stamps_of_links(parent),
+        );
         let missing = self.planner.missing(unique, self.access);
         let (id, fills) = self.tied_id(node, unique);
         self.run_into(statement, fills, Expect::Filled(vec![(0, missing)]));
@@ -176,11 +195,21 @@ impl<'a> Writer<'a> {
             LinkAt::Own(_) => self.spare(relation.relation, side, &child_row, &writable),
             LinkAt::Partner(_) => {
                 self.lock_old_parent(parent_model, relation, &child_row);
-                self.spare(relation.relation, side, &child_row, &self.access.visible(parent_model));
+                self.spare(
+                    relation.relation,
+                    side,
+                    &child_row,
+                    &self.access.visible(parent_model),
+                );
             }
             LinkAt::Table { .. } => {
                 self.lock_old_parent(parent_model, relation, &child_row);
-                self.spare(relation.relation, side, &child_row, &self.access.visible(parent_model));
+                self.spare(
+                    relation.relation,
+                    side,
+                    &child_row,
+                    &self.access.visible(parent_model),
+                );
                 // A link that others tied is cut by anyone who may write one of the two rows.
                 let others = self.access.writable(relation.target);
                 if others != self.access.visible(relation.target) {
@@ -205,7 +234,10 @@ impl<'a> Writer<'a> {
     fn cut_parent(&mut self, parent: &Parent) {
         let physical = self.planner.physical();
         let RelationRef { relation, side, .. } = parent.relation;
-        let (own, among) = (Filter::IdIs(parent.id.clone()), self.tieable(parent.relation));
+        let (own, among) = (
+            Filter::IdIs(parent.id.clone()),
+            self.tieable(parent.relation),
+        );
         self.touch_parent(parent, Change::Cut);
         let held = self.lock_link_holders(relation, side, &own);
         // However the link is kept: whoever cannot be seen does not lose one.
@@ -213,7 +245,8 @@ impl<'a> Writer<'a> {
         self.touch_partners(relation, side, &own);
         if !matches!(physical.link(parent.relation), LinkAt::Own(_)) {
             let stamps = self.stamps_of_links(parent);
-            let statement = links::cut_from_parent(physical, parent.linked(), &Filter::TRUE, stamps);
+            let statement =
+                links::cut_from_parent(physical, parent.linked(), &Filter::TRUE, stamps);
             self.run(statement, Expect::Anything);
             if let Some(held) = held {
                 self.touch_by_stamps(parent.relation.target, super::rows(held));
@@ -227,7 +260,12 @@ impl<'a> Writer<'a> {
         let child = Filter::IdIs(child_id.clone());
         if !matches!(physical.link(parent.relation), LinkAt::Partner(_)) {
             let node = Node::Id(child_id);
-            let statement = links::link(physical, parent.linked(), &node, self.stamps_of_links(parent));
+            let statement = links::link(
+                physical,
+                parent.linked(),
+                &node,
+                self.stamps_of_links(parent),
+            );
             self.run(statement, Expect::Anything);
             self.touch_holder(parent, &child);
         }
@@ -244,10 +282,14 @@ impl<'a> Writer<'a> {
         let physical = self.planner.physical();
         let (_, back) = self.ends(parent.relation);
         if !back.list && back.required {
-            let statement = links::other_children(physical, parent.linked(), None, &none_of(children));
+            let statement =
+                links::other_children(physical, parent.linked(), None, &none_of(children));
             self.run(statement, self.expect_none(parent.relation));
         }
-        self.run(links::cut_from_parent(physical, parent.linked(), &Filter::TRUE, &[]), Expect::Anything);
+        self.run(
+            links::cut_from_parent(physical, parent.linked(), &Filter::TRUE, &[]),
+            Expect::Anything,
+        );
         for child in children {
             self.connect(parent, child);
         }
@@ -262,8 +304,10 @@ impl<'a> Writer<'a> {
         let mut sorted: Vec<&Unique> = children.iter().collect();
         sorted.sort_by(|a, b| (a.field.0, &a.text).cmp(&(b.field.0, &b.text)));
         let relation = parent.relation;
-        let nodes: Vec<(Node, &Unique)> =
-            sorted.into_iter().map(|child| (self.lock_child(relation, child), child)).collect();
+        let nodes: Vec<(Node, &Unique)> = sorted
+            .into_iter()
+            .map(|child| (self.lock_child(relation, child), child))
+            .collect();
         let others = self.tieable(relation).and(none_of(children));
         let lock = self.lock_to_tie(parent.relation);
         let going = self.find_many(target, &others, Some(parent), lock);
@@ -276,7 +320,10 @@ impl<'a> Writer<'a> {
         self.touch_parent(parent, Change::Cut);
         self.touch_child(parent.relation, &going, Change::Cut);
         let stamps = self.stamps_of_links(parent);
-        self.run(links::cut_from_parent(physical, parent.linked(), &going, stamps), Expect::Anything);
+        self.run(
+            links::cut_from_parent(physical, parent.linked(), &going, stamps),
+            Expect::Anything,
+        );
         self.touch_holder(parent, &going);
         for (node, child) in nodes {
             self.connect_node(parent, &node, child);

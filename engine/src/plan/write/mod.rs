@@ -106,7 +106,10 @@ impl<'a> Writer<'a> {
         self.flush();
         let touched = std::mem::take(&mut self.touched);
         self.check_touched(touched);
-        Program { steps: self.steps, registers: self.registers }
+        Program {
+            steps: self.steps,
+            registers: self.registers,
+        }
     }
 
     fn register(&mut self) -> Register {
@@ -124,19 +127,32 @@ impl<'a> Writer<'a> {
     }
 
     fn push_run(&mut self, statement: Statement, fills: Vec<Register>, expect: Expect) {
-        self.steps.push(Step::Run { statement, fills, expect });
+        self.steps.push(Step::Run {
+            statement,
+            fills,
+            expect,
+        });
     }
 
     /// Ends the program with an error, after whatever comes before it has found no other.
     fn fail(&mut self, error: ApiError) {
-        let never = Statement { sql: "select 1 where false".into(), params: Vec::new() };
+        let never = Statement {
+            sql: "select 1 where false".into(),
+            params: Vec::new(),
+        };
         self.run(never, Expect::Some(Box::new(error)));
     }
 
     /// Plans a branch apart.
-    fn branch(&mut self, plan: impl FnOnce(&mut Self) -> Result<(), ApiError>) -> Result<Branch, ApiError> {
+    fn branch(
+        &mut self,
+        plan: impl FnOnce(&mut Self) -> Result<(), ApiError>,
+    ) -> Result<Branch, ApiError> {
         self.flush();
-        let outer = (std::mem::take(&mut self.steps), std::mem::take(&mut self.touched));
+        let outer = (
+            std::mem::take(&mut self.steps),
+            std::mem::take(&mut self.touched),
+        );
         let planned = plan(self);
         self.flush();
         let steps = std::mem::replace(&mut self.steps, outer.0);
@@ -147,12 +163,21 @@ impl<'a> Writer<'a> {
     /// Goes on with one branch if the register holds a value, else with the other. What the branch not taken touches
     /// is not looked at.
     fn choose(&mut self, register: Register, then: Branch, otherwise: Option<Branch>) {
-        let (other_steps, other_touched) = otherwise.map_or_else(Default::default, |b| (b.steps, b.touched));
+        let (other_steps, other_touched) =
+            otherwise.map_or_else(Default::default, |b| (b.steps, b.touched));
         if !then.touched.is_empty() || !other_touched.is_empty() {
             let (then, otherwise) = (then.touched, other_touched);
-            self.touched.push(Touched::Either { register, then, otherwise });
+            self.touched.push(Touched::Either {
+                register,
+                then,
+                otherwise,
+            });
         }
-        self.steps.push(Step::Choose { register, then: then.steps, otherwise: other_steps });
+        self.steps.push(Step::Choose {
+            register,
+            then: then.steps,
+            otherwise: other_steps,
+        });
     }
 }
 

@@ -42,7 +42,15 @@ impl Writer<'_> {
                 && let Some(relation) = definition.field(*field).relation()
                 && !done.contains(field)
             {
-                fields.push((Parent { model, id: id.clone(), relation, new }, value));
+                fields.push((
+                    Parent {
+                        model,
+                        id: id.clone(),
+                        relation,
+                        new,
+                    },
+                    value,
+                ));
             }
         }
         if fields.is_empty() {
@@ -69,7 +77,12 @@ impl Writer<'_> {
     }
 
     /// All writes of one kind under one relation field.
-    fn nested_writes(&mut self, kind: InputMeaning, parent: &Parent, given: &Value) -> Result<(), ApiError> {
+    fn nested_writes(
+        &mut self,
+        kind: InputMeaning,
+        parent: &Parent,
+        given: &Value,
+    ) -> Result<(), ApiError> {
         // An empty list is a wish for `set` only.
         if kind == InputMeaning::Set && *given != Value::Null {
             self.check_nested(kind, parent)?;
@@ -79,10 +92,17 @@ impl Writer<'_> {
         if kind == InputMeaning::Connect {
             self.lock_before_connect(parent, given)?;
         }
-        given.iter().try_for_each(|item| self.nested_write(kind, parent, item))
+        given
+            .iter()
+            .try_for_each(|item| self.nested_write(kind, parent, item))
     }
 
-    fn nested_write(&mut self, kind: InputMeaning, parent: &Parent, item: &Value) -> Result<(), ApiError> {
+    fn nested_write(
+        &mut self,
+        kind: InputMeaning,
+        parent: &Parent,
+        item: &Value,
+    ) -> Result<(), ApiError> {
         // `delete: false` and `disconnect: false` say nothing.
         if matches!(item, Value::Null | Value::Boolean(false)) {
             return Ok(());
@@ -108,9 +128,16 @@ impl Writer<'_> {
             }
             InputMeaning::Disconnect => self.disconnect(parent, item)?,
             InputMeaning::UpdateMany => {
-                let filter = self.planner.filter(target, entry(item, InputMeaning::Where), self.access)?;
+                let filter =
+                    self.planner
+                        .filter(target, entry(item, InputMeaning::Where), self.access)?;
                 let filter = filter.and(self.access.writable(target));
-                self.update_many(target, &filter, Some(parent), entry(item, InputMeaning::Data))?;
+                self.update_many(
+                    target,
+                    &filter,
+                    Some(parent),
+                    entry(item, InputMeaning::Data),
+                )?;
             }
             InputMeaning::DeleteMany => {
                 let filter = self.planner.filter(target, Some(item), self.access)?;
@@ -131,7 +158,10 @@ impl Writer<'_> {
         }
         self.check_nested(InputMeaning::Connect, parent)?;
         let named = given.iter().filter(|item| **item != Value::Null);
-        let children = named.map(|item| self.planner.unique(parent.relation.target, item, self.access));
+        let children = named.map(|item| {
+            self.planner
+                .unique(parent.relation.target, item, self.access)
+        });
         let children: Vec<Unique> = children.collect::<Result<_, _>>()?;
         self.lock_old_parents(parent.model, parent.relation, &children);
         Ok(())
@@ -159,7 +189,13 @@ impl Writer<'_> {
         let given = entry(item, InputMeaning::Where).unwrap_or(&Value::Null);
         let unique = self.planner.unique(target, given, self.access)?;
         let error = self.not_connected(parent, false, Some(&unique));
-        let (child, _) = self.child_by(parent, &unique, &self.access.writable(target), error, self.lock());
+        let (child, _) = self.child_by(
+            parent,
+            &unique,
+            &self.access.writable(target),
+            error,
+            self.lock(),
+        );
         let data = entry(item, InputMeaning::Data).unwrap_or(&Value::Null);
         self.update_node(target, &child, data)
     }
@@ -176,7 +212,8 @@ impl Writer<'_> {
         let filter = filter.and(self.access.writable(target));
         let child = self.register();
         let (physical, lock) = (self.planner.physical(), self.lock());
-        let find = |filter: &_| write::find_partner(physical, target, filter, parent.linked(), lock);
+        let find =
+            |filter: &_| write::find_partner(physical, target, filter, parent.linked(), lock);
         let elsewhere = self.is_decided_elsewhere(target, Some(parent));
         self.find_one(elsewhere, &filter, find, vec![child], Expect::Anything);
         let update = entry(item, InputMeaning::Update).unwrap_or(&Value::Null);
@@ -188,7 +225,10 @@ impl Writer<'_> {
     }
 
     fn disconnect(&mut self, parent: &Parent, item: &Value) -> Result<(), ApiError> {
-        let (among, lock) = (self.tieable(parent.relation), self.lock_to_tie(parent.relation));
+        let (among, lock) = (
+            self.tieable(parent.relation),
+            self.lock_to_tie(parent.relation),
+        );
         let (child, _) = self.linked_child(parent, item, &among, lock)?;
         let (_, back) = self.ends(parent.relation);
         if !back.list && back.required {
@@ -210,7 +250,9 @@ impl Writer<'_> {
     ) -> Result<(Param, Register), ApiError> {
         let (own, _) = self.ends(parent.relation);
         if own.list {
-            let unique = self.planner.unique(parent.relation.target, item, self.access)?;
+            let unique = self
+                .planner
+                .unique(parent.relation.target, item, self.access)?;
             let error = self.not_connected(parent, true, Some(&unique));
             Ok(self.child_by(parent, &unique, among, error, lock))
         } else {
@@ -229,9 +271,16 @@ impl Writer<'_> {
     ) -> (Register, Register) {
         let (id, ids) = (self.register(), self.register());
         let (physical, target) = (self.planner.physical(), parent.relation.target);
-        let find = |filter: &_| write::find_partner(physical, target, filter, parent.linked(), lock);
+        let find =
+            |filter: &_| write::find_partner(physical, target, filter, parent.linked(), lock);
         let elsewhere = self.looks_twice(parent, among);
-        self.find_one(elsewhere, among, find, vec![id, ids], Expect::Some(Box::new(not_connected)));
+        self.find_one(
+            elsewhere,
+            among,
+            find,
+            vec![id, ids],
+            Expect::Some(Box::new(not_connected)),
+        );
         (id, ids)
     }
 
@@ -246,7 +295,8 @@ impl Writer<'_> {
         let (id, ids) = (self.register(), self.register());
         let filter = unique.filter().and(among.clone());
         let (physical, model) = (self.planner.physical(), unique.model);
-        let find = |filter: &_| write::find_with_link(physical, model, filter, parent.linked(), lock);
+        let find =
+            |filter: &_| write::find_with_link(physical, model, filter, parent.linked(), lock);
         let missing = self.planner.missing(unique, self.access);
         let expect = Expect::Filled(vec![(0, missing), (2, not_connected)]);
         let elsewhere = self.looks_twice(parent, among);
@@ -257,16 +307,25 @@ impl Writer<'_> {
     /// Whether other rows than the child and its parent decide which children are among those.
     fn looks_twice(&self, parent: &Parent, among: &Filter) -> bool {
         let target = parent.relation.target;
-        self.planner.is_decided_elsewhere(target, among) && !self.is_decided_by_locked(target, parent)
+        self.planner.is_decided_elsewhere(target, among)
+            && !self.is_decided_by_locked(target, parent)
     }
 
     /// 3041
-    fn not_connected(&self, parent: &Parent, names_parent: bool, child: Option<&Unique>) -> ApiError {
+    fn not_connected(
+        &self,
+        parent: &Parent,
+        names_parent: bool,
+        child: Option<&Unique>,
+    ) -> ApiError {
         let planner = self.planner;
         let relation = &planner.model().relation(parent.relation.relation).name;
-        let with = |field: &str, value: &str| format!(" with the value '{value}' for the field '{field}'");
+        let with =
+            |field: &str, value: &str| format!(" with the value '{value}' for the field '{field}'");
         // The parent may have been named by another value than its id.
-        let shows_id = self.access.names(parent.model, planner.model().model(parent.model).id);
+        let shows_id = self
+            .access
+            .names(parent.model, planner.model().model(parent.model).id);
         let of_parent = if names_parent && shows_id {
             let id = planner.model().model(parent.model).id_field();
             let value = match &parent.id {
@@ -283,9 +342,17 @@ impl Writer<'_> {
                 let field = planner.model().field(unique.model, unique.field);
                 let of_child = with(&field.name, &shown(field, &unique.text));
                 // With both known, nothing is said of the path.
-                if names_parent { (of_child, "node", "") } else { (of_child, "Node", PATH) }
+                if names_parent {
+                    (of_child, "node", "")
+                } else {
+                    (of_child, "Node", PATH)
+                }
             }
-            None => (String::new(), if names_parent { "node" } else { "Node" }, PATH),
+            None => (
+                String::new(),
+                if names_parent { "node" } else { "Node" },
+                PATH,
+            ),
         };
         ApiError::numbered(
             3041,
@@ -311,19 +378,31 @@ impl Writer<'_> {
         let empty = Value::Null;
         let data = data.unwrap_or(&empty);
         let values = self.changed_values(model, data)?;
-        let sets_lists = entries(data).iter().any(|(m, _)| matches!(m, InputMeaning::ListValue(_)));
+        let sets_lists = entries(data)
+            .iter()
+            .any(|(m, _)| matches!(m, InputMeaning::ListValue(_)));
         let matters = self.matters(model, &values);
         let elsewhere = self.is_decided_elsewhere(model, parent);
         if !sets_lists && !values.is_empty() && !matters && !elsewhere {
             let count = self.register();
-            let statement =
-                write::counted(write::update(physical, model, filter, linked, &values, Returning::Id));
+            let statement = write::counted(write::update(
+                physical,
+                model,
+                filter,
+                linked,
+                &values,
+                Returning::Id,
+            ));
             self.run_into(statement, vec![count], Expect::Anything);
             return Ok(count);
         }
         // The rows are fixed first: after the columns have changed they might not match any more. Lists of one row that
         // two set at the same time would meet in their positions.
-        let lock = if values.is_empty() { Lock::Update } else { self.lock() };
+        let lock = if values.is_empty() {
+            Lock::Update
+        } else {
+            self.lock()
+        };
         let (ids, count) = self.find_and_count(model, filter, parent, lock);
         if matters {
             self.touch(model, rows(ids));

@@ -2,7 +2,9 @@
 
 use super::links::Parent;
 use super::{Writer, row};
-use crate::datamodel::{Field, FieldId, FieldKind, IdStrategy, Model, ModelId, RelationRef, ScalarType};
+use crate::datamodel::{
+    Field, FieldId, FieldKind, IdStrategy, Model, ModelId, RelationRef, ScalarType,
+};
 use crate::error::{ApiError, ErrorKind};
 use crate::plan::context::{entries, entry, items};
 use crate::plan::filter::unexpected;
@@ -49,7 +51,11 @@ impl Writer<'_> {
         let physical = planner.physical();
         let definition = planner.model().model(model);
         self.check_data(model, data)?;
-        let set = if shape.is_some() { self.set.clone() } else { Vec::new() };
+        let set = if shape.is_some() {
+            self.set.clone()
+        } else {
+            Vec::new()
+        };
         let (mut values, known_id) = self.own_values(model, data, set)?;
         let mut links = Vec::new();
         let mut expected = Vec::new();
@@ -61,13 +67,27 @@ impl Writer<'_> {
         // A single create or connect along a link that stands in this row is part of the insertion.
         let mut in_row = Vec::new();
         for (meaning, value) in entries(data) {
-            let InputMeaning::Relation(field) = meaning else { continue };
-            let Some(relation) = definition.field(*field).relation() else { continue };
-            let LinkAt::Own(column) = physical.link(relation) else { continue };
-            let link = match (given(value, InputMeaning::Create), given(value, InputMeaning::Connect)) {
+            let InputMeaning::Relation(field) = meaning else {
+                continue;
+            };
+            let Some(relation) = definition.field(*field).relation() else {
+                continue;
+            };
+            let LinkAt::Own(column) = physical.link(relation) else {
+                continue;
+            };
+            let link = match (
+                given(value, InputMeaning::Create),
+                given(value, InputMeaning::Connect),
+            ) {
                 (Some(create), None) => {
                     // The child comes first, and its link is in this row: it needs no id of its parent.
-                    let to_be = Parent { model, id: Param::Null, relation, new: true };
+                    let to_be = Parent {
+                        model,
+                        id: Param::Null,
+                        relation,
+                        new: true,
+                    };
                     self.check_nested(InputMeaning::Create, &to_be)?;
                     Node::Id(self.create_node(relation.target, create, Some(&to_be))?)
                 }
@@ -103,7 +123,11 @@ impl Writer<'_> {
         if !parent.is_some_and(|parent| self.follows(model, parent)) {
             self.touch(model, row(&id));
         }
-        let insertion = Insert { model, values, links };
+        let insertion = Insert {
+            model,
+            values,
+            links,
+        };
         if let Some(shape) = shape
             && !self.access.is_limited()
             && !shape.looks_again_at(model)
@@ -182,7 +206,11 @@ impl Writer<'_> {
     }
 
     /// Columns of a new row that the server sets, whatever the input says: first of all those given.
-    fn set_on_create(&mut self, model: ModelId, mut set: Vec<(FieldId, String)>) -> Vec<(FieldId, String)> {
+    fn set_on_create(
+        &mut self,
+        model: ModelId,
+        mut set: Vec<(FieldId, String)>,
+    ) -> Vec<(FieldId, String)> {
         set.extend(self.access.stamps_on_create(model).iter().cloned());
         // A field that is stamped by changes only is nobody's to choose either.
         set.extend(self.access.stamps_on_update(model).iter().cloned());
@@ -201,17 +229,25 @@ impl Writer<'_> {
     }
 
     /// 3032: a required to-one relation is neither created nor connected, nor given by the parent.
-    fn check_required(&self, model: ModelId, data: &Value, parent: Option<&Parent>) -> Result<(), ApiError> {
+    fn check_required(
+        &self,
+        model: ModelId,
+        data: &Value,
+        parent: Option<&Parent>,
+    ) -> Result<(), ApiError> {
         let definition = self.planner.model().model(model);
         for field_id in definition.field_ids() {
             let field = definition.field(field_id);
-            let Some(relation) = field.relation() else { continue };
+            let Some(relation) = field.relation() else {
+                continue;
+            };
             if field.list || !field.required || parent.is_some_and(|p| p.leads_back_by(relation)) {
                 continue;
             }
             let nested = entry(data, InputMeaning::Relation(field_id));
             let writes = nested.is_some_and(|v| {
-                given(v, InputMeaning::Create).is_some() || given(v, InputMeaning::Connect).is_some()
+                given(v, InputMeaning::Create).is_some()
+                    || given(v, InputMeaning::Connect).is_some()
             });
             if !writes {
                 return Err(ApiError::numbered(
@@ -230,11 +266,16 @@ impl Writer<'_> {
     pub(super) fn changed_values(&self, model: ModelId, data: &Value) -> Result<Values, ApiError> {
         let definition = self.planner.model().model(model);
         self.check_data(model, data)?;
-        let (on_create, on_update) =
-            (self.access.stamps_on_create(model), self.access.stamps_on_update(model));
+        let (on_create, on_update) = (
+            self.access.stamps_on_create(model),
+            self.access.stamps_on_update(model),
+        );
         let generated = self.access.generated(model);
         let stamped = |field| {
-            on_create.iter().chain(on_update).any(|(stamped, _)| *stamped == field)
+            on_create
+                .iter()
+                .chain(on_update)
+                .any(|(stamped, _)| *stamped == field)
                 || generated.iter().any(|(generated, _)| *generated == field)
         };
         let mut values = Vec::new();
@@ -271,9 +312,15 @@ impl Writer<'_> {
             values.push((field_id, param));
         }
         if touched {
-            let updated_at = definition.field_ids().filter(|f| definition.field(*f).updated_at);
+            let updated_at = definition
+                .field_ids()
+                .filter(|f| definition.field(*f).updated_at);
             values.extend(updated_at.map(|f| (f, Param::Text(self.now.clone()))));
-            values.extend(on_update.iter().map(|(field, text)| (*field, Param::Text(text.clone()))));
+            values.extend(
+                on_update
+                    .iter()
+                    .map(|(field, text)| (*field, Param::Text(text.clone()))),
+            );
         }
         Ok(values)
     }
@@ -288,17 +335,28 @@ impl Writer<'_> {
     ) -> Result<(), ApiError> {
         let planner = self.planner;
         for (meaning, value) in entries(data) {
-            let InputMeaning::ListValue(field) = meaning else { continue };
-            let Some(set) = entry(value, InputMeaning::Set) else { continue };
+            let InputMeaning::ListValue(field) = meaning else {
+                continue;
+            };
+            let Some(set) = entry(value, InputMeaning::Set) else {
+                continue;
+            };
             let texts: Vec<String> = items(Some(set))
                 .iter()
-                .map(|v| planner.scalar_text(v).ok_or_else(|| unexpected("list item")))
+                .map(|v| {
+                    planner
+                        .scalar_text(v)
+                        .ok_or_else(|| unexpected("list item"))
+                })
                 .collect::<Result<_, _>>()?;
             let definition = planner.model().model(model);
             let bytes = texts.iter().map(|text| text.len() + LIST_PUNCTUATION).sum();
             self.check_bytes(definition, definition.field(*field), bytes)?;
             if replaces {
-                self.run(write::clear_list(planner.physical(), model, *field, nodes), Expect::Anything);
+                self.run(
+                    write::clear_list(planner.physical(), model, *field, nodes),
+                    Expect::Anything,
+                );
             }
             if !texts.is_empty() {
                 let values = array_literal(texts.iter().map(String::as_str));
@@ -312,7 +370,12 @@ impl Writer<'_> {
     }
 
     /// Updates one node and everything nested in the data. The row exists.
-    pub(super) fn update_node(&mut self, model: ModelId, id: &Param, data: &Value) -> Result<(), ApiError> {
+    pub(super) fn update_node(
+        &mut self,
+        model: ModelId,
+        id: &Param,
+        data: &Value,
+    ) -> Result<(), ApiError> {
         let values = self.changed_values(model, data)?;
         self.update_node_with(model, id, data, &values)
     }
@@ -331,7 +394,10 @@ impl Writer<'_> {
             self.run(statement, Expect::Anything);
             self.touch_by(model, values, &row(id));
         } else {
-            if entries(data).iter().any(|(meaning, _)| matches!(meaning, InputMeaning::ListValue(_))) {
+            if entries(data)
+                .iter()
+                .any(|(meaning, _)| matches!(meaning, InputMeaning::ListValue(_)))
+            {
                 // Two who set a list of the row at the same time would meet in its positions.
                 self.run(write::lock(physical, model, &row(id)), Expect::Anything);
             }
@@ -349,7 +415,12 @@ impl Writer<'_> {
     }
 
     /// What an update does besides columns: lists and nested writes.
-    pub(super) fn update_rest(&mut self, model: ModelId, id: &Param, data: &Value) -> Result<(), ApiError> {
+    pub(super) fn update_rest(
+        &mut self,
+        model: ModelId,
+        id: &Param,
+        data: &Value,
+    ) -> Result<(), ApiError> {
         self.fill_lists(model, &row(id), data, true)?;
         self.nested(model, id, data, false, &[])
     }
@@ -417,5 +488,8 @@ fn check_length(field: &Field, text: &str) -> Result<(), ApiError> {
     if length <= most {
         return Ok(());
     }
-    Err(ApiError::numbered(3007, format!("Value for field {} is too long.", field.name)))
+    Err(ApiError::numbered(
+        3007,
+        format!("Value for field {} is too long.", field.name),
+    ))
 }

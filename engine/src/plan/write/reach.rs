@@ -24,7 +24,13 @@ impl Writer<'_> {
     }
 
     /// Fails if a partner of these rows, at the end `side`, is not among those that the filter says.
-    pub(super) fn spare(&mut self, relation: RelationId, side: Side, rows: &Filter, among: &Filter) {
+    pub(super) fn spare(
+        &mut self,
+        relation: RelationId,
+        side: Side,
+        rows: &Filter,
+        among: &Filter,
+    ) {
         if among.is_true() {
             return;
         }

@@ -30,9 +30,17 @@ impl Planner {
         source: &mut dyn Source,
         amendments: Amendments,
     ) -> Result<Program, ApiError> {
-        let Selected::Field(meaning) = field.meaning else { return Err(unexpected("root field")) };
+        let Selected::Field(meaning) = field.meaning else {
+            return Err(unexpected("root field"));
+        };
         access.check_operation(OperationKind::Mutation, &field.name)?;
-        let reader = Reader { planner: self, variables, limits, access, past: false };
+        let reader = Reader {
+            planner: self,
+            variables,
+            limits,
+            access,
+            past: false,
+        };
         let argument = |m| self.argument(field, m, variables).unwrap_or(Value::Null);
         let mut writer = Writer::new(self, access, limits, Self::written_model(meaning)?, source);
         writer.set = amendments.set;
@@ -40,8 +48,16 @@ impl Planner {
             return Err(unexpected("amendment of many rows"));
         }
         writer.steps = amendments.before;
-        let inputs = [InputMeaning::Data, InputMeaning::Create, InputMeaning::Update].map(argument);
-        if let Some(who) = amendments.writer.filter(|_| self.may_leave_a_job(meaning, &inputs)) {
+        let inputs = [
+            InputMeaning::Data,
+            InputMeaning::Create,
+            InputMeaning::Update,
+        ]
+        .map(argument);
+        if let Some(who) = amendments
+            .writer
+            .filter(|_| self.may_leave_a_job(meaning, &inputs))
+        {
             writer.run(write::note_writer(who), Expect::Anything);
         }
         match meaning {
@@ -57,11 +73,20 @@ impl Planner {
             OutputMeaning::Upsert(model) => {
                 let shape = reader.shape_of(model, &field.selection)?;
                 let unique = self.unique(model, &argument(InputMeaning::Where), access)?;
-                let (create, update) = (argument(InputMeaning::Create), argument(InputMeaning::Update));
+                let (create, update) = (
+                    argument(InputMeaning::Create),
+                    argument(InputMeaning::Update),
+                );
                 let found = writer.register();
                 let lock = |filter: &_| write::lock(self.physical(), model, filter);
                 let elsewhere = writer.is_decided_elsewhere(model, None);
-                writer.find_one(elsewhere, &writer.own(&unique), lock, vec![found], Expect::Anything);
+                writer.find_one(
+                    elsewhere,
+                    &writer.own(&unique),
+                    lock,
+                    vec![found],
+                    Expect::Anything,
+                );
                 let id = Param::Register(found);
                 let then = writer.branch(|w| {
                     w.update_top(model, &id, &update)?;
@@ -79,9 +104,16 @@ impl Planner {
             OutputMeaning::UpdateMany(model) => {
                 let filter = self.filter(model, Some(&argument(InputMeaning::Where)), access)?;
                 let filter = filter.and(access.writable(model));
-                let count = writer.update_many(model, &filter, None, Some(&argument(InputMeaning::Data)))?;
-                let statement =
-                    sql::batch_payload(Param::Register(count), &reader.aggregate(&field.selection)?);
+                let count = writer.update_many(
+                    model,
+                    &filter,
+                    None,
+                    Some(&argument(InputMeaning::Data)),
+                )?;
+                let statement = sql::batch_payload(
+                    Param::Register(count),
+                    &reader.aggregate(&field.selection)?,
+                );
                 writer.run_into(statement, vec![ANSWER], Expect::Anything);
             }
             OutputMeaning::DeleteMany(model) => {
@@ -90,8 +122,10 @@ impl Planner {
                 let (ids, count) = writer.find_and_count(model, &filter, None, Lock::Update);
                 let then = writer.branch(|w| w.delete_nodes(model, ids))?;
                 writer.choose(ids, then, None);
-                let statement =
-                    sql::batch_payload(Param::Register(count), &reader.aggregate(&field.selection)?);
+                let statement = sql::batch_payload(
+                    Param::Register(count),
+                    &reader.aggregate(&field.selection)?,
+                );
                 writer.run_into(statement, vec![ANSWER], Expect::Anything);
             }
             _ => return Err(unexpected("mutation field")),
@@ -121,7 +155,12 @@ impl Writer<'_> {
         self.run_into(statement, vec![ANSWER], Expect::Anything);
     }
 
-    fn create_top(&mut self, model: ModelId, data: &Value, shape: &Shape<'_>) -> Result<(), ApiError> {
+    fn create_top(
+        &mut self,
+        model: ModelId,
+        data: &Value,
+        shape: &Shape<'_>,
+    ) -> Result<(), ApiError> {
         let (id, answered) = self.create_and_answer(model, data, None, Some(shape))?;
         if !answered {
             self.answer_by_id(&id, shape);
@@ -131,7 +170,12 @@ impl Writer<'_> {
 
     /// Updates the row that the unique value names. Where columns are all that is written, the update itself
     /// gives the answer.
-    fn update_by(&mut self, unique: &Unique, data: &Value, shape: &Shape<'_>) -> Result<(), ApiError> {
+    fn update_by(
+        &mut self,
+        unique: &Unique,
+        data: &Value,
+        shape: &Shape<'_>,
+    ) -> Result<(), ApiError> {
         let planner = self.planner;
         let (physical, model) = (planner.physical(), unique.model);
         let values = self.top_values(model, data)?;
@@ -139,7 +183,10 @@ impl Writer<'_> {
         let own = self.own(unique);
         if self.is_decided_elsewhere(model, None) {
             // The statements below see what was committed while this one waited.
-            self.run(write::lock(physical, model, &apart(&own)), Expect::Some(missing.clone()));
+            self.run(
+                write::lock(physical, model, &apart(&own)),
+                Expect::Some(missing.clone()),
+            );
         }
         let last = !self.matters(model, &values) && writes_only_columns(data, &[]);
         if !values.is_empty() && last && !shape.looks_again_at(model) {
@@ -164,7 +211,12 @@ impl Writer<'_> {
     }
 
     /// Runs a statement that returns the row's id; an id that the request names need not be waited for.
-    fn found(&mut self, unique: &Unique, statement: crate::plan::Statement, expect: Expect) -> Param {
+    fn found(
+        &mut self,
+        unique: &Unique,
+        statement: crate::plan::Statement,
+        expect: Expect,
+    ) -> Param {
         if let Some(id) = self.named_id(unique) {
             self.run(statement, expect);
             return id;

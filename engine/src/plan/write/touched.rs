@@ -16,13 +16,20 @@ pub(super) enum Touched {
     /// By their ids: a condition might not find them any more, after what the write has made of them.
     Rows(ModelId, Filter),
     /// By the branch that was taken.
-    Either { register: Register, then: Vec<Touched>, otherwise: Vec<Touched> },
+    Either {
+        register: Register,
+        then: Vec<Touched>,
+        otherwise: Vec<Touched>,
+    },
 }
 
 impl Writer<'_> {
     /// These rows are new, or changed in what decides whose they are: they are looked at when all is done.
     pub(super) fn touch(&mut self, model: ModelId, rows: Filter) {
-        debug_assert!(matches!(rows, Filter::IdIs(_) | Filter::IdIn(_)), "rows are touched by their ids");
+        debug_assert!(
+            matches!(rows, Filter::IdIs(_) | Filter::IdIn(_)),
+            "rows are touched by their ids"
+        );
         if self.access.is_limited() {
             self.touched.push(Touched::Rows(model, rows));
         }
@@ -38,13 +45,18 @@ impl Writer<'_> {
     /// As [`Writer::touch_by`], of the stamps on rows whose link column is written.
     pub(super) fn touch_by_stamps(&mut self, model: ModelId, rows: Filter) {
         let stamps = self.access.stamps_on_update(model);
-        if stamps.iter().any(|(field, _)| self.access.column_matters(model, *field)) {
+        if stamps
+            .iter()
+            .any(|(field, _)| self.access.column_matters(model, *field))
+        {
             self.touch(model, rows);
         }
     }
 
     pub(super) fn matters(&self, model: ModelId, columns: &[(FieldId, Param)]) -> bool {
-        columns.iter().any(|(field, _)| self.access.column_matters(model, *field))
+        columns
+            .iter()
+            .any(|(field, _)| self.access.column_matters(model, *field))
     }
 
     /// As [`Writer::touch`], of those rows that are writable now: what the viewer could not write before need not be
@@ -59,14 +71,20 @@ impl Writer<'_> {
 
     /// Links of the parent are about to change.
     pub(super) fn touch_parent(&mut self, parent: &Parent, change: Change) {
-        if self.access.links_matter(parent.model, parent.relation.relation, change) {
+        if self
+            .access
+            .links_matter(parent.model, parent.relation.relation, change)
+        {
             self.touch(parent.model, Filter::IdIs(parent.id.clone()));
         }
     }
 
     /// Links of a child that was there before are about to change along the parent's relation.
     pub(super) fn touch_child(&mut self, relation: RelationRef, child: &Filter, change: Change) {
-        if !self.access.links_matter(relation.target, relation.relation, change) {
+        if !self
+            .access
+            .links_matter(relation.target, relation.relation, change)
+        {
             return;
         }
         match self.planner.physical().link(relation) {
@@ -81,7 +99,8 @@ impl Writer<'_> {
         let model = physical.model.relation(relation).end(side.other()).model;
         if self.access.links_matter(model, relation, Change::Cut) {
             let ids = self.register();
-            let find = guard::linked_ids(physical, relation, side, rows, &self.access.writable(model));
+            let find =
+                guard::linked_ids(physical, relation, side, rows, &self.access.writable(model));
             self.run_into(find, vec![ids], Expect::Anything);
             self.touch(model, super::rows(ids));
         }
@@ -96,14 +115,22 @@ impl Writer<'_> {
                     known.entry(model).or_default().insert(id);
                 }
                 Touched::Rows(model, rows) => self.claim(model, &rows),
-                Touched::Either { register, then, otherwise } => {
+                Touched::Either {
+                    register,
+                    then,
+                    otherwise,
+                } => {
                     let outer = std::mem::take(&mut self.steps);
                     self.check_touched(then);
                     let then = std::mem::take(&mut self.steps);
                     self.check_touched(otherwise);
                     let otherwise = std::mem::replace(&mut self.steps, outer);
                     if !then.is_empty() || !otherwise.is_empty() {
-                        self.steps.push(Step::Choose { register, then, otherwise });
+                        self.steps.push(Step::Choose {
+                            register,
+                            then,
+                            otherwise,
+                        });
                     }
                 }
             }

@@ -84,16 +84,30 @@ pub fn schema() -> Schema {
             ],
         ),
         ("PostCreateManyInput", &[("create", "[PostCreateInput!]")]),
-        ("PostCreateInput", &[("title", "String!"), ("stars", "[Int]")]),
+        (
+            "PostCreateInput",
+            &[("title", "String!"), ("stars", "[Int]")],
+        ),
     ];
     for (name, _) in inputs {
-        schema.inputs.push(InputType { name: name.into(), model: USER, fields: IndexMap::new() });
+        schema.inputs.push(InputType {
+            name: name.into(),
+            model: USER,
+            fields: IndexMap::new(),
+        });
     }
     let names = Names::new(&schema);
     for (position, (_, fields)) in inputs.iter().enumerate() {
         let fields = fields.iter().enumerate().map(|(index, (name, ty))| {
             let meaning = InputMeaning::Value(FieldId(index));
-            ((*name).to_owned(), InputField { description: None, ty: input(&names, ty), meaning })
+            (
+                (*name).to_owned(),
+                InputField {
+                    description: None,
+                    ty: input(&names, ty),
+                    meaning,
+                },
+            )
         });
         schema.inputs[position].fields = fields.collect();
     }
@@ -103,16 +117,27 @@ pub fn schema() -> Schema {
         ("skip", "Int", InputMeaning::Skip),
         ("first", "Int", InputMeaning::First),
     ];
-    let unique: &[(&str, &str, InputMeaning)] = &[("where", "UserWhereUniqueInput!", InputMeaning::Where)];
+    let unique: &[(&str, &str, InputMeaning)] =
+        &[("where", "UserWhereUniqueInput!", InputMeaning::Where)];
     let id: &[(&str, &str, InputMeaning)] = &[("id", "ID!", InputMeaning::NodeId)];
     let data: &[(&str, &str, InputMeaning)] = &[("data", "UserCreateInput!", InputMeaning::Data)];
     let column = |index| OutputMeaning::Column(FieldId(index));
-    type Fields<'a> = Vec<(&'a str, &'a str, OutputMeaning, &'a [(&'a str, &'a str, InputMeaning)])>;
+    type Fields<'a> = Vec<(
+        &'a str,
+        &'a str,
+        OutputMeaning,
+        &'a [(&'a str, &'a str, InputMeaning)],
+    )>;
     let objects: [Fields; 9] = [
         vec![
             ("users", "[User]!", OutputMeaning::FindMany(USER), page),
             ("user", "User", OutputMeaning::FindOne(USER), unique),
-            ("usersConnection", "UserConnection!", OutputMeaning::Connection(USER), page),
+            (
+                "usersConnection",
+                "UserConnection!",
+                OutputMeaning::Connection(USER),
+                page,
+            ),
             ("node", "Node", OutputMeaning::Node, id),
         ],
         vec![("createUser", "User!", OutputMeaning::Create(USER), data)],
@@ -141,14 +166,29 @@ pub fn schema() -> Schema {
         vec![("node", "User", OutputMeaning::EventNode, &[])],
     ];
     for (name, fields) in OBJECTS.iter().zip(objects) {
-        let model = [("User", USER), ("Post", POST)].into_iter().find(|(n, _)| n == name).map(|(_, m)| m);
+        let model = [("User", USER), ("Post", POST)]
+            .into_iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, m)| m);
         let fields = fields.into_iter().map(|(name, ty, meaning, args)| {
             let args = args.iter().map(|(name, ty, meaning)| {
-                let field = InputField { description: None, ty: input(&names, ty), meaning: *meaning };
+                let field = InputField {
+                    description: None,
+                    ty: input(&names, ty),
+                    meaning: *meaning,
+                };
                 ((*name).to_owned(), field)
             });
             let args = args.collect();
-            (name.to_owned(), OutputField { description: None, args, ty: output(&names, ty), meaning })
+            (
+                name.to_owned(),
+                OutputField {
+                    description: None,
+                    args,
+                    ty: output(&names, ty),
+                    meaning,
+                },
+            )
         });
         let fields = fields.collect();
         let name = (*name).to_owned();
@@ -164,7 +204,9 @@ pub fn schema() -> Schema {
 }
 
 fn input(names: &Names, ty: &str) -> TypeRef {
-    names.input_type(&async_graphql::parser::types::Type::new(ty).unwrap()).unwrap()
+    names
+        .input_type(&async_graphql::parser::types::Type::new(ty).unwrap())
+        .unwrap()
 }
 
 fn output(names: &Names, ty: &str) -> TypeRef {
@@ -183,7 +225,11 @@ fn output(names: &Names, ty: &str) -> TypeRef {
 }
 
 pub fn requests() -> Requests {
-    Requests::new(Arc::new(schema()), Box::new(|_, _| Ok(())), RequestOptions::default())
+    Requests::new(
+        Arc::new(schema()),
+        Box::new(|_, _| Ok(())),
+        RequestOptions::default(),
+    )
 }
 
 pub fn prepare(text: &str) -> Result<Arc<Prepared>, Vec<ApiError>> {
@@ -204,7 +250,9 @@ pub fn json(text: &str) -> Map<String, Json> {
 /// The value of the first argument of the first field, with these variables.
 pub fn argument(text: &str, variables: &str) -> Result<Option<Value>, ApiError> {
     let requests = requests();
-    let prepared = requests.prepare(text, None, &Limits::UNLIMITED).map_err(|mut errors| errors.remove(0))?;
+    let prepared = requests
+        .prepare(text, None, &Limits::UNLIMITED)
+        .map_err(|mut errors| errors.remove(0))?;
     let variables = requests.coerce(&prepared.operation, &json(variables))?;
     let template: &Template = &prepared.operation.fields[0].arguments[0].1;
     Ok(template.resolve(&variables).map(|value| value.into_owned()))

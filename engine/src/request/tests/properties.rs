@@ -84,8 +84,9 @@ fn any_json() -> impl Strategy<Value = Json> {
         prop::sample::select(vec!["RED", "2016-01", "{}", "1"]).prop_map(Json::from),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
-        let key =
-            prop::sample::select(vec!["AND", "name", "age", "data", "posts", "create", "title", "x", "id"]);
+        let key = prop::sample::select(vec![
+            "AND", "name", "age", "data", "posts", "create", "title", "x", "id",
+        ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Json::from),
             prop::collection::vec((key.prop_map(str::to_owned), inner), 0..5)

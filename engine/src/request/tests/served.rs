@@ -35,12 +35,15 @@ fn requests() -> Requests {
     let model = datamodel::parse("datamodel.prisma", DATAMODEL).expect("a datamodel");
     let schema = Arc::new(generate(&model, SchemaOptions::default()));
     let served = Served::new(&schema).expect("a schema");
-    let validate = Box::new(move |document: &_, name: Option<&str>| served.validate(document, name));
+    let validate =
+        Box::new(move |document: &_, name: Option<&str>| served.validate(document, name));
     Requests::new(schema, validate, RequestOptions::default())
 }
 
 fn errors(text: &str) -> Vec<ApiError> {
-    requests().prepare(text, None, &Limits::default()).expect_err(text)
+    requests()
+        .prepare(text, None, &Limits::default())
+        .expect_err(text)
 }
 
 #[test]
@@ -56,22 +59,39 @@ fn a_whole_document_of_a_client() {
         fragment Line on User { id name ...Details }
         fragment Details on Node { id ...on User { age color tags } }";
     let requests = requests();
-    let prepared = requests.prepare(text, Some("Users"), &Limits::default()).expect("valid");
-    let given =
-        r#"{"where": {"posts_some": {"author": {"name_in": "a"}}}, "orderBy": "name_DESC", "more": true}"#;
-    let variables = requests.coerce(&prepared.operation, &json(given)).expect("coerced");
+    let prepared = requests
+        .prepare(text, Some("Users"), &Limits::default())
+        .expect("valid");
+    let given = r#"{"where": {"posts_some": {"author": {"name_in": "a"}}}, "orderBy": "name_DESC", "more": true}"#;
+    let variables = requests
+        .coerce(&prepared.operation, &json(given))
+        .expect("coerced");
     let field = &prepared.operation.fields[0];
-    let values: Vec<_> = field.arguments.iter().filter_map(|(_, t)| t.resolve(&variables)).collect();
+    let values: Vec<_> = field
+        .arguments
+        .iter()
+        .filter_map(|(_, t)| t.resolve(&variables))
+        .collect();
     assert_eq!(values.len(), 3);
     assert_eq!(*values[2], Value::Int(20));
-    let Selection::Object { fields, .. } = &field.selection else { panic!("an object") };
-    let Selection::Object { fields, .. } = &fields[1].selection else { panic!("an object") };
-    let Selection::Object { fields, .. } = &fields[0].selection else { panic!("an object") };
+    let Selection::Object { fields, .. } = &field.selection else {
+        panic!("an object")
+    };
+    let Selection::Object { fields, .. } = &fields[1].selection else {
+        panic!("an object")
+    };
+    let Selection::Object { fields, .. } = &fields[0].selection else {
+        panic!("an object")
+    };
     let keys: Vec<_> = fields.iter().map(|field| field.key.as_str()).collect();
-    assert_eq!(keys, ["id", "name", "age", "color", "tags", "posts", "__typename"]);
-    let text =
-        "subscription($where: UserSubscriptionWhereInput) { user(where: $where) { mutation node { id } } }";
-    let prepared = requests.prepare(text, None, &Limits::default()).expect("valid");
+    assert_eq!(
+        keys,
+        ["id", "name", "age", "color", "tags", "posts", "__typename"]
+    );
+    let text = "subscription($where: UserSubscriptionWhereInput) { user(where: $where) { mutation node { id } } }";
+    let prepared = requests
+        .prepare(text, None, &Limits::default())
+        .expect("valid");
     let given = r#"{"where": {"mutation_in": ["CREATED", "UPDATED"], "node": {"email": "a"}}}"#;
     assert!(requests.coerce(&prepared.operation, &json(given)).is_ok());
 }
@@ -101,8 +121,15 @@ fn exactly_one_error_in_prismas_words_for_an_argument() {
         ),
     ] {
         let errors = errors(text);
-        assert_eq!((errors.len(), errors[0].kind, errors[0].code), (1, ErrorKind::ValidationFailed, None));
-        assert!(errors[0].message.contains(expected), "{}", errors[0].message);
+        assert_eq!(
+            (errors.len(), errors[0].kind, errors[0].code),
+            (1, ErrorKind::ValidationFailed, None)
+        );
+        assert!(
+            errors[0].message.contains(expected),
+            "{}",
+            errors[0].message
+        );
         assert_eq!(errors[0].locations.len(), 1);
     }
 }
@@ -118,7 +145,11 @@ fn what_else_is_wrong_comes_from_validation() {
     ] {
         let errors = errors(text);
         assert_eq!(errors[0].kind, ErrorKind::ValidationFailed);
-        assert!(errors[0].message.contains(expected), "{}", errors[0].message);
+        assert!(
+            errors[0].message.contains(expected),
+            "{}",
+            errors[0].message
+        );
         assert!(!errors[0].locations.is_empty());
     }
     // Every one of these passes upstream.
@@ -149,7 +180,12 @@ fn validation_stays_within_a_small_stack() {
         let text = format!("{{ users(where: {filter}) {{ id }} }}");
         assert!(requests.prepare(&text, None, &Limits::UNLIMITED).is_ok());
     };
-    std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(run).unwrap().join().unwrap();
+    std::thread::Builder::new()
+        .stack_size(2 * 1024 * 1024)
+        .spawn(run)
+        .unwrap()
+        .join()
+        .unwrap();
 }
 
 proptest! {

@@ -10,13 +10,18 @@ use crate::request::{Inclusion, Limits, RequestOptions, Requests, Selection, Val
 fn soundness_1_exponential_fragments_are_refused_before_validation() {
     let mut text = String::from("{ users { ...F0 } }");
     for n in 0..30 {
-        text += &format!(" fragment F{n} on User {{ posts {{ author {{ ...F{0} ...F{0} }} }} }}", n + 1);
+        text += &format!(
+            " fragment F{n} on User {{ posts {{ author {{ ...F{0} ...F{0} }} }} }}",
+            n + 1
+        );
     }
     text += " fragment F30 on User { id }";
     let validate = Box::new(|_: &_, _: Option<&str>| panic!("validation must not run"));
     let requests = Requests::new(Arc::new(schema()), validate, RequestOptions::default());
     for limits in [Limits::default(), Limits::UNLIMITED] {
-        let errors = requests.prepare(&text, None, &limits).expect_err("too large");
+        let errors = requests
+            .prepare(&text, None, &limits)
+            .expect_err("too large");
         assert_eq!(errors[0].kind, ErrorKind::LimitExceeded, "{errors:?}");
     }
     // Wide instead of deep, in an operation that is not asked for.
@@ -25,8 +30,13 @@ fn soundness_1_exponential_fragments_are_refused_before_validation() {
         text += &format!(" fragment F{n} on User {{ ...F{0} ...F{0} }}", n + 1);
     }
     text += " fragment F20 on User { id }";
-    let errors = requests.prepare(&text, Some("a"), &Limits::UNLIMITED).expect_err("too large");
-    assert!(errors[0].message.contains("no query may have more than"), "{errors:?}");
+    let errors = requests
+        .prepare(&text, Some("a"), &Limits::UNLIMITED)
+        .expect_err("too large");
+    assert!(
+        errors[0].message.contains("no query may have more than"),
+        "{errors:?}"
+    );
 }
 
 #[test]
@@ -37,7 +47,11 @@ fn soundness_1_a_fragment_that_spreads_itself_is_refused() {
         "{ users { id } } fragment A on User { ...A }",
     ] {
         let error = error(text);
-        assert!(error.message.ends_with("spreads itself"), "{}", error.message);
+        assert!(
+            error.message.ends_with("spreads itself"),
+            "{}",
+            error.message
+        );
         assert_eq!(error.kind, ErrorKind::ValidationFailed);
     }
 }
@@ -53,7 +67,15 @@ fn soundness_1_nesting_stays_within_a_small_stack() {
         text + &format!(" fragment F{n} on User {{ id }}")
     };
     let run = move || {
-        for opening in ["{a", "[", "{a(x:{b:", "query($a:", "{a(x:[", "{...on A", "{a@b(x:["] {
+        for opening in [
+            "{a",
+            "[",
+            "{a(x:{b:",
+            "query($a:",
+            "{a(x:[",
+            "{...on A",
+            "{a@b(x:[",
+        ] {
             for repeats in [20, 100, 10_000] {
                 let errors = prepare(&opening.repeat(repeats)).expect_err("incomplete");
                 assert_eq!(errors.len(), 1);
@@ -61,10 +83,20 @@ fn soundness_1_nesting_stays_within_a_small_stack() {
         }
         let nested = |n: usize| format!("query($a: {}Int{}) {{ a }}", "[".repeat(n), "]".repeat(n));
         assert!(prepare(&nested(98)).is_err());
-        let literal = |n: usize| format!("{{ users(where: {}{}) {{ id }} }}", "[".repeat(n), "]".repeat(n));
+        let literal = |n: usize| {
+            format!(
+                "{{ users(where: {}{}) {{ id }} }}",
+                "[".repeat(n),
+                "]".repeat(n)
+            )
+        };
         assert!(prepare(&literal(97)).is_err());
         let filter = |n: usize| {
-            format!("{{ users(where: {}{}) {{ id }} }}", "{AND:".repeat(n), "{}".to_owned() + &"}".repeat(n))
+            format!(
+                "{{ users(where: {}{}) {{ id }} }}",
+                "{AND:".repeat(n),
+                "{}".to_owned() + &"}".repeat(n)
+            )
         };
         assert!(prepare(&filter(95)).is_ok());
         assert_eq!(error(&chain(10_000)).kind, ErrorKind::LimitExceeded);
@@ -73,17 +105,25 @@ fn soundness_1_nesting_stays_within_a_small_stack() {
         let text = "query($w: UserWhereInput) { users(where: $w) { id } }";
         assert!(argument(text, &format!("{{\"w\":{deep}}}")).is_ok());
     };
-    std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(run).unwrap().join().unwrap();
+    std::thread::Builder::new()
+        .stack_size(2 * 1024 * 1024)
+        .spawn(run)
+        .unwrap()
+        .join()
+        .unwrap();
 }
 
 #[test]
 fn soundness_2_variables_are_checked_on_every_request() {
-    let text =
-        "query($id: ID!, $w: UserWhereInput) { user(where: {id: $id}) { id } users(where: $w) { id } }";
+    let text = "query($id: ID!, $w: UserWhereInput) { user(where: {id: $id}) { id } users(where: $w) { id } }";
     let requests = requests();
     let coerce = |given: &str| {
-        let prepared = requests.prepare(text, None, &Limits::UNLIMITED).expect("valid");
-        requests.coerce(&prepared.operation, &json(given)).map_err(|error| error.message)
+        let prepared = requests
+            .prepare(text, None, &Limits::UNLIMITED)
+            .expect("valid");
+        requests
+            .coerce(&prepared.operation, &json(given))
+            .map_err(|error| error.message)
     };
     assert!(coerce(r#"{"id": "a", "extra": 1}"#).is_ok());
     let missing = "Variable '$id' expected value of type 'ID!' but value is undefined.";
@@ -93,7 +133,10 @@ fn soundness_2_variables_are_checked_on_every_request() {
             r#"{"id": null}"#,
             "Variable '$id' expected value of type 'ID!' but got: null. Reason: String or Int value expected.",
         ),
-        (r#"{"id": "a", "w": {"age": "5"}}"#, "Reason: 'age' Int value expected."),
+        (
+            r#"{"id": "a", "w": {"age": "5"}}"#,
+            "Reason: 'age' Int value expected.",
+        ),
         (
             r#"{"id": "a", "w": {"AND": [{}, {"age": 2147483648}]}}"#,
             "'AND[1].age' Int value expected, between",
@@ -102,7 +145,10 @@ fn soundness_2_variables_are_checked_on_every_request() {
             r#"{"id": "a", "w": {"nme": 5}}"#,
             "'nme' Field 'nme' is not defined in the input type 'UserWhereInput'.",
         ),
-        (r#"{"id": "a", "w": []}"#, "Object value of type 'UserWhereInput' expected."),
+        (
+            r#"{"id": "a", "w": []}"#,
+            "Object value of type 'UserWhereInput' expected.",
+        ),
     ] {
         let message = coerce(given).expect_err(given);
         assert!(message.contains(reason), "{message}");
@@ -112,17 +158,32 @@ fn soundness_2_variables_are_checked_on_every_request() {
 #[test]
 fn soundness_3_literals_are_checked_beside_variables() {
     let text = "query($n: String) { users(where: {age: \"5\", name: $n}) { id } }";
-    assert!(error(text).message.contains("Reason: 'age' Int value expected."));
-    let text = "query($n: String) { users(where: {AND: [{name: $n}, {name_in: [\"a\", 5]}]}) { id } }";
-    assert!(error(text).message.contains("Reason: 'AND[1].name_in[1]' String value expected."));
+    assert!(
+        error(text)
+            .message
+            .contains("Reason: 'age' Int value expected.")
+    );
+    let text =
+        "query($n: String) { users(where: {AND: [{name: $n}, {name_in: [\"a\", 5]}]}) { id } }";
+    assert!(
+        error(text)
+            .message
+            .contains("Reason: 'AND[1].name_in[1]' String value expected.")
+    );
     // A variable is checked against where it stands, at any depth.
     let text = "query($n: Int) { users(where: {AND: [{name: $n}]}) { id } }";
     assert!(
-        error(text).message.contains("'AND[0].name' The variable '$n' is of type 'Int', but 'String' is")
+        error(text)
+            .message
+            .contains("'AND[0].name' The variable '$n' is of type 'Int', but 'String' is")
     );
     let text = "query($n: String) { users(where: {name_in: [$n]}) { id } }";
     assert!(error(text).message.contains("but 'String!' is expected"));
-    assert!(error("{ users(where: {name: $n}) { id } }").message.contains("'$n' is not defined"));
+    assert!(
+        error("{ users(where: {name: $n}) { id } }")
+            .message
+            .contains("'$n' is not defined")
+    );
 }
 
 #[test]
@@ -136,7 +197,9 @@ fn soundness_3_null_is_not_let_in_by_a_default_value() {
     let error = argument(text, r#"{"n": null}"#).expect_err("null");
     assert_eq!(error.kind, ErrorKind::BadUserInput);
     assert!(
-        error.message.contains("'$n' expected value of type 'String!' but got: null"),
+        error
+            .message
+            .contains("'$n' expected value of type 'String!' but got: null"),
         "{}",
         error.message
     );
@@ -154,8 +217,15 @@ fn soundness_4_keys_that_conflict_across_type_conditions_are_refused() {
         "{ node(id: 1) { ...on User { x: posts { x: id } } ...on Post { x: author { x: id } } } }",
     ] {
         let error = error(text);
-        assert!(error.message.starts_with("Fields conflict: 'x' because"), "{}", error.message);
-        assert_eq!((error.kind, error.locations.len()), (ErrorKind::ValidationFailed, 2));
+        assert!(
+            error.message.starts_with("Fields conflict: 'x' because"),
+            "{}",
+            error.message
+        );
+        assert_eq!(
+            (error.kind, error.locations.len()),
+            (ErrorKind::ValidationFailed, 2)
+        );
     }
     let text = "{ node(id: 1) { ...on User { x: age } ...on Post { x: count } } }";
     assert!(prepare(text).is_ok());
@@ -170,22 +240,43 @@ fn soundness_4_keys_that_conflict_below_merged_parents_are_refused() {
     ] {
         assert!(error(text).message.starts_with("Fields conflict: "));
     }
-    let prepared =
-        prepare("{ users { id posts { id } } users { name posts { title id } id } }").expect("merges");
-    let [users] = &prepared.operation.fields[..] else { panic!("one key") };
-    let Selection::Object { fields, .. } = &users.selection else { panic!("an object") };
-    assert_eq!(fields.iter().map(|f| f.key.as_str()).collect::<Vec<_>>(), ["id", "posts", "name"]);
-    let Selection::Object { fields, .. } = &fields[1].selection else { panic!("an object") };
-    assert_eq!(fields.iter().map(|f| f.key.as_str()).collect::<Vec<_>>(), ["id", "title"]);
+    let prepared = prepare("{ users { id posts { id } } users { name posts { title id } id } }")
+        .expect("merges");
+    let [users] = &prepared.operation.fields[..] else {
+        panic!("one key")
+    };
+    let Selection::Object { fields, .. } = &users.selection else {
+        panic!("an object")
+    };
+    assert_eq!(
+        fields.iter().map(|f| f.key.as_str()).collect::<Vec<_>>(),
+        ["id", "posts", "name"]
+    );
+    let Selection::Object { fields, .. } = &fields[1].selection else {
+        panic!("an object")
+    };
+    assert_eq!(
+        fields.iter().map(|f| f.key.as_str()).collect::<Vec<_>>(),
+        ["id", "title"]
+    );
 }
 
 /// The keys of the answer to `text`, nested ones after a dot, with these variables.
 fn keys(text: &str, variables: &str) -> Vec<String> {
     let requests = requests();
-    let prepared = requests.prepare(text, None, &Limits::UNLIMITED).expect(text);
-    let variables = requests.coerce(&prepared.operation, &json(variables)).expect(variables);
+    let prepared = requests
+        .prepare(text, None, &Limits::UNLIMITED)
+        .expect(text);
+    let variables = requests
+        .coerce(&prepared.operation, &json(variables))
+        .expect(variables);
     let mut keys = Vec::new();
-    for field in prepared.operation.fields.iter().filter(|f| f.inclusion.holds(&variables)) {
+    for field in prepared
+        .operation
+        .fields
+        .iter()
+        .filter(|f| f.inclusion.holds(&variables))
+    {
         keys.push(field.key.clone());
         if let Selection::Object { fields, .. } = &field.selection {
             let nested = fields.iter().filter(|f| f.inclusion.holds(&variables));
@@ -202,11 +293,21 @@ fn soundness_5_skip_and_include_combine() {
         users { age ...F @skip(if: $a) ...F @include(if: $b) posts @include(if: false) { id } }
         gone: users @skip(if: true) { id }
     } fragment F on User { x: id }";
-    assert_eq!(keys(text, r#"{"a": true}"#), ["users", "users.id", "users.name", "users.age"]);
-    assert_eq!(keys(text, r#"{"a": false}"#), ["users", "users.age", "users.x"]);
-    assert_eq!(keys(text, r#"{"a": true, "b": true}"#), ["users", "users.id", "users.age", "users.x"]);
+    assert_eq!(
+        keys(text, r#"{"a": true}"#),
+        ["users", "users.id", "users.name", "users.age"]
+    );
+    assert_eq!(
+        keys(text, r#"{"a": false}"#),
+        ["users", "users.age", "users.x"]
+    );
+    assert_eq!(
+        keys(text, r#"{"a": true, "b": true}"#),
+        ["users", "users.id", "users.age", "users.x"]
+    );
     // Never both.
-    let text = "query($a: Boolean!) { users { id ...on User @skip(if: $a) { name @include(if: $a) } } }";
+    let text =
+        "query($a: Boolean!) { users { id ...on User @skip(if: $a) { name @include(if: $a) } } }";
     assert_eq!(keys(text, r#"{"a": true}"#), ["users", "users.id"]);
     assert_eq!(keys(text, r#"{"a": false}"#), ["users", "users.id"]);
 
@@ -216,17 +317,34 @@ fn soundness_5_skip_and_include_combine() {
         panic!("an object")
     };
     assert_eq!(fields[0].inclusion, Inclusion::default());
-    assert!(error("{ users @skip(if: 5) { id } }").message.contains("Boolean value expected."));
-    assert!(error("{ users @skip { id } }").message.contains("needs the argument 'if'"));
+    assert!(
+        error("{ users @skip(if: 5) { id } }")
+            .message
+            .contains("Boolean value expected.")
+    );
+    assert!(
+        error("{ users @skip { id } }")
+            .message
+            .contains("needs the argument 'if'")
+    );
 }
 
 #[test]
 fn soundness_8_the_cache_is_bounded_by_bytes() {
-    let options = RequestOptions { cache_bytes: 1 << 20, assumed_list_size: 100, looked_up: |_| {} };
+    let options = RequestOptions {
+        cache_bytes: 1 << 20,
+        assumed_list_size: 100,
+        looked_up: |_| {},
+    };
     let requests = Requests::new(Arc::new(schema()), Box::new(|_, _| Ok(())), options);
     for n in 0..5_000 {
-        let text = format!("{{ users(where: {{name: \"{n}{}\"}}) {{ id }} }}", "x".repeat(1_000));
-        requests.prepare(&text, None, &Limits::UNLIMITED).expect("valid");
+        let text = format!(
+            "{{ users(where: {{name: \"{n}{}\"}}) {{ id }} }}",
+            "x".repeat(1_000)
+        );
+        requests
+            .prepare(&text, None, &Limits::UNLIMITED)
+            .expect("valid");
         assert!(requests.cached_bytes() <= 1 << 20);
     }
     assert!(requests.cached_bytes() > 1 << 18);
@@ -236,12 +354,22 @@ fn soundness_8_the_cache_is_bounded_by_bytes() {
 fn soundness_8_a_cached_document_is_held_against_each_callers_limits() {
     let requests = requests();
     let text = "{ users { posts { id } } }";
-    let first = requests.prepare(text, None, &Limits::UNLIMITED).expect("valid");
-    let again = requests.prepare(text, Some(""), &Limits::default()).expect("valid");
+    let first = requests
+        .prepare(text, None, &Limits::UNLIMITED)
+        .expect("valid");
+    let again = requests
+        .prepare(text, Some(""), &Limits::default())
+        .expect("valid");
     assert!(Arc::ptr_eq(&first, &again));
-    let limits = Limits { depth: Some(2), ..Limits::UNLIMITED };
+    let limits = Limits {
+        depth: Some(2),
+        ..Limits::UNLIMITED
+    };
     let errors = requests.prepare(text, None, &limits).expect_err("too deep");
-    assert_eq!(errors[0].message, "The query is nested 3 levels deep; the limit is 2 (limits.depth)");
+    assert_eq!(
+        errors[0].message,
+        "The query is nested 3 levels deep; the limit is 2 (limits.depth)"
+    );
 }
 
 #[test]
@@ -249,23 +377,42 @@ fn soundness_9_operations_are_chosen_by_name() {
     let requests = requests();
     let choose = |text: &str, name: Option<&str>| {
         let prepared = requests.prepare(text, name, &Limits::UNLIMITED);
-        prepared.map(|p| p.operation.fields[0].key.clone()).map_err(|errors| errors[0].message.clone())
+        prepared
+            .map(|p| p.operation.fields[0].key.clone())
+            .map_err(|errors| errors[0].message.clone())
     };
     let two = "query a { a: users { id } } query b { b: users { id } }";
     assert_eq!(choose(two, Some("a")), Ok("a".into()));
     assert_eq!(choose(two, Some("b")), Ok("b".into()));
-    assert!(choose(two, None).expect_err("which?").contains("several operations"));
-    assert!(choose(two, Some("")).expect_err("which?").contains("several operations"));
-    assert_eq!(choose(two, Some("c")), Err("Unknown operation named \"c\"".into()));
+    assert!(
+        choose(two, None)
+            .expect_err("which?")
+            .contains("several operations")
+    );
+    assert!(
+        choose(two, Some(""))
+            .expect_err("which?")
+            .contains("several operations")
+    );
+    assert_eq!(
+        choose(two, Some("c")),
+        Err("Unknown operation named \"c\"".into())
+    );
     assert_eq!(choose("{ x: users { id } }", Some("")), Ok("x".into()));
     assert_eq!(choose("query q { x: users { id } }", None), Ok("x".into()));
-    assert_eq!(choose("{ x: users { id } }", Some("x")), Err("Unknown operation named \"x\"".into()));
+    assert_eq!(
+        choose("{ x: users { id } }", Some("x")),
+        Err("Unknown operation named \"x\"".into())
+    );
 }
 
 #[test]
 fn a_list_of_an_unknown_type_with_a_default_is_refused_before_validation_panics() {
     let error = error("query($x: [Foo!] = [1]) { users { id } }");
-    assert_eq!(error.message, "The variable '$x' has the type '[Foo!]', which is no input type");
+    assert_eq!(
+        error.message,
+        "The variable '$x' has the type '[Foo!]', which is no input type"
+    );
 }
 
 #[test]
@@ -276,8 +423,14 @@ fn who_prepares_the_same_at_once_gets_the_same() {
         let all: Vec<_> = std::thread::scope(|scope| {
             let prepare = || requests.prepare(&text, None, &Limits::UNLIMITED).unwrap();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(prepare)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
         });
-        assert!(all.iter().all(|one| Arc::ptr_eq(one, &all[0])), "round {round}");
+        assert!(
+            all.iter().all(|one| Arc::ptr_eq(one, &all[0])),
+            "round {round}"
+        );
     }
 }

@@ -29,10 +29,16 @@ fn given(field: &Field) -> Given {
 
 /// Whether the create input of `model` has any field. Nested inputs always have one (`connect`), so this
 /// needs no look into them.
-pub(in crate::schema) fn has_create(datamodel: &DataModel, model: ModelId, without: Option<FieldId>) -> bool {
+pub(in crate::schema) fn has_create(
+    datamodel: &DataModel,
+    model: ModelId,
+    without: Option<FieldId>,
+) -> bool {
     let of = datamodel.model(model);
-    let has_values =
-        of.fields.iter().any(|f| f.is_scalar_list() || f.is_column() && given(f) != Given::Never);
+    let has_values = of
+        .fields
+        .iter()
+        .any(|f| f.is_scalar_list() || f.is_column() && given(f) != Given::Never);
     has_values || !relations(datamodel, model, without).is_empty()
 }
 
@@ -43,13 +49,22 @@ pub(super) fn data(builder: &mut Builder, model: ModelId, without: Option<FieldI
     for id in of.field_ids().filter(|id| of.field(*id).is_column()) {
         let field = of.field(id);
         let given = given(field);
-        let Some(ty) = builder.value_type(field).filter(|_| given != Given::Never) else { continue };
-        let ty = if given == Given::Always { ty.required() } else { ty };
+        let Some(ty) = builder.value_type(field).filter(|_| given != Given::Never) else {
+            continue;
+        };
+        let ty = if given == Given::Always {
+            ty.required()
+        } else {
+            ty
+        };
         fields.insert(field.name.clone(), plain(ty, InputMeaning::Value(id)));
     }
     for id in of.field_ids().filter(|id| of.field(*id).is_scalar_list()) {
         let list = TypeRef::Input(builder.input(InputKey::CreateList(model, id)));
-        fields.insert(of.field(id).name.clone(), plain(list, InputMeaning::ListValue(id)));
+        fields.insert(
+            of.field(id).name.clone(),
+            plain(list, InputMeaning::ListValue(id)),
+        );
     }
     for (id, relation) in relations(builder.datamodel, model, without) {
         let field = of.field(id);
@@ -76,16 +91,24 @@ pub(super) fn nested(
     let mut fields = InputFields::new();
     if has_create(builder.datamodel, model, without) {
         let create = TypeRef::Input(builder.input(InputKey::Create { model, without }));
-        fields.insert("create".to_owned(), plain(sized(create), InputMeaning::Create));
+        fields.insert(
+            "create".to_owned(),
+            plain(sized(create), InputMeaning::Create),
+        );
     }
     let connect = TypeRef::Input(builder.input(InputKey::WhereUnique(model)));
-    fields.insert("connect".to_owned(), plain(sized(connect), InputMeaning::Connect));
+    fields.insert(
+        "connect".to_owned(),
+        plain(sized(connect), InputMeaning::Connect),
+    );
     fields
 }
 
 /// `{ set: [T!] }` of a scalar list, in create and in update.
 pub(super) fn list_values(builder: &mut Builder, model: ModelId, list: FieldId) -> InputFields {
     let field = builder.datamodel.field(model, list);
-    let set = builder.value_type(field).map(|ty| ("set".to_owned(), plain(ty.list(), InputMeaning::Set)));
+    let set = builder
+        .value_type(field)
+        .map(|ty| ("set".to_owned(), plain(ty.list(), InputMeaning::Set)));
     set.into_iter().collect()
 }

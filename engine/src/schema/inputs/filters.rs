@@ -11,19 +11,84 @@ use Comparison::*;
 /// (suffix of the key, whether it takes a list, description)
 const COMPARISONS: [(Comparison, &str, bool, Option<&str>); 14] = [
     (Equals, "", false, None),
-    (Not, "_not", false, Some("All values that are not equal to given value.")),
-    (In, "_in", true, Some("All values that are contained in given list.")),
-    (NotIn, "_not_in", true, Some("All values that are not contained in given list.")),
-    (LessThan, "_lt", false, Some("All values less than the given value.")),
-    (LessOrEqual, "_lte", false, Some("All values less than or equal the given value.")),
-    (GreaterThan, "_gt", false, Some("All values greater than the given value.")),
-    (GreaterOrEqual, "_gte", false, Some("All values greater than or equal the given value.")),
-    (Contains, "_contains", false, Some("All values containing the given string.")),
-    (NotContains, "_not_contains", false, Some("All values not containing the given string.")),
-    (StartsWith, "_starts_with", false, Some("All values starting with the given string.")),
-    (NotStartsWith, "_not_starts_with", false, Some("All values not starting with the given string.")),
-    (EndsWith, "_ends_with", false, Some("All values ending with the given string.")),
-    (NotEndsWith, "_not_ends_with", false, Some("All values not ending with the given string.")),
+    (
+        Not,
+        "_not",
+        false,
+        Some("All values that are not equal to given value."),
+    ),
+    (
+        In,
+        "_in",
+        true,
+        Some("All values that are contained in given list."),
+    ),
+    (
+        NotIn,
+        "_not_in",
+        true,
+        Some("All values that are not contained in given list."),
+    ),
+    (
+        LessThan,
+        "_lt",
+        false,
+        Some("All values less than the given value."),
+    ),
+    (
+        LessOrEqual,
+        "_lte",
+        false,
+        Some("All values less than or equal the given value."),
+    ),
+    (
+        GreaterThan,
+        "_gt",
+        false,
+        Some("All values greater than the given value."),
+    ),
+    (
+        GreaterOrEqual,
+        "_gte",
+        false,
+        Some("All values greater than or equal the given value."),
+    ),
+    (
+        Contains,
+        "_contains",
+        false,
+        Some("All values containing the given string."),
+    ),
+    (
+        NotContains,
+        "_not_contains",
+        false,
+        Some("All values not containing the given string."),
+    ),
+    (
+        StartsWith,
+        "_starts_with",
+        false,
+        Some("All values starting with the given string."),
+    ),
+    (
+        NotStartsWith,
+        "_not_starts_with",
+        false,
+        Some("All values not starting with the given string."),
+    ),
+    (
+        EndsWith,
+        "_ends_with",
+        false,
+        Some("All values ending with the given string."),
+    ),
+    (
+        NotEndsWith,
+        "_not_ends_with",
+        false,
+        Some("All values not ending with the given string."),
+    ),
 ];
 
 /// How many of [`COMPARISONS`], from the first, a kind of column has.
@@ -44,7 +109,9 @@ pub(super) fn full(builder: &mut Builder, model: ModelId) -> InputFields {
     let of = builder.datamodel.model(model);
     for id in of.field_ids() {
         let field = of.field(id);
-        let Some(relation) = field.relation() else { continue };
+        let Some(relation) = field.relation() else {
+            continue;
+        };
         let target = TypeRef::Input(builder.input(InputKey::Where(relation.target)));
         if field.list {
             for (suffix, meaning) in [
@@ -52,10 +119,16 @@ pub(super) fn full(builder: &mut Builder, model: ModelId) -> InputFields {
                 ("some", InputMeaning::RelatedSome(id)),
                 ("none", InputMeaning::RelatedNone(id)),
             ] {
-                fields.insert(format!("{}_{suffix}", field.name), plain(target.clone(), meaning));
+                fields.insert(
+                    format!("{}_{suffix}", field.name),
+                    plain(target.clone(), meaning),
+                );
             }
         } else {
-            fields.insert(field.name.clone(), plain(target, InputMeaning::RelatedIs(id)));
+            fields.insert(
+                field.name.clone(),
+                plain(target, InputMeaning::RelatedIs(id)),
+            );
         }
     }
     fields
@@ -69,11 +142,15 @@ pub(super) fn scalars_only(builder: &mut Builder, model: ModelId) -> InputFields
 
 pub(super) fn unique(builder: &mut Builder, model: ModelId) -> InputFields {
     let of = builder.datamodel.model(model);
-    let is_unique = |id: &FieldId| of.field(*id).is_column() && (of.field(*id).unique || *id == of.id);
+    let is_unique =
+        |id: &FieldId| of.field(*id).is_column() && (of.field(*id).unique || *id == of.id);
     let mut fields = InputFields::new();
     for id in of.field_ids().filter(is_unique) {
         if let Some(ty) = builder.value_type(of.field(id)) {
-            fields.insert(of.field(id).name.clone(), plain(ty, InputMeaning::Value(id)));
+            fields.insert(
+                of.field(id).name.clone(),
+                plain(ty, InputMeaning::Value(id)),
+            );
         }
     }
     fields
@@ -129,11 +206,24 @@ pub(super) fn subscription(builder: &mut Builder, model: ModelId) -> InputFields
 fn combinators(builder: &mut Builder, own: InputKey) -> InputFields {
     let list = TypeRef::Input(builder.input(own)).list();
     [
-        ("AND", "Logical AND on all given filters.", InputMeaning::And),
+        (
+            "AND",
+            "Logical AND on all given filters.",
+            InputMeaning::And,
+        ),
         ("OR", "Logical OR on all given filters.", InputMeaning::Or),
-        ("NOT", "Logical NOT on all given filters combined by AND.", InputMeaning::Not),
+        (
+            "NOT",
+            "Logical NOT on all given filters combined by AND.",
+            InputMeaning::Not,
+        ),
     ]
-    .map(|(name, description, meaning)| (name.to_owned(), described(description, list.clone(), meaning)))
+    .map(|(name, description, meaning)| {
+        (
+            name.to_owned(),
+            described(description, list.clone(), meaning),
+        )
+    })
     .into_iter()
     .collect()
 }
@@ -142,11 +232,22 @@ fn add_columns(builder: &mut Builder, model: ModelId, fields: &mut InputFields) 
     let of = builder.datamodel.model(model);
     for id in of.field_ids().filter(|id| of.field(*id).is_column()) {
         let field = of.field(id);
-        let Some(ty) = builder.value_type(field) else { continue };
-        for (comparison, suffix, takes_list, description) in &COMPARISONS[..comparisons(field.kind)] {
-            let ty = if *takes_list { ty.clone().list() } else { ty.clone() };
+        let Some(ty) = builder.value_type(field) else {
+            continue;
+        };
+        for (comparison, suffix, takes_list, description) in &COMPARISONS[..comparisons(field.kind)]
+        {
+            let ty = if *takes_list {
+                ty.clone().list()
+            } else {
+                ty.clone()
+            };
             let meaning = InputMeaning::Compare(id, *comparison);
-            let input = InputField { description: *description, ty, meaning };
+            let input = InputField {
+                description: *description,
+                ty,
+                meaning,
+            };
             fields.insert(format!("{}{suffix}", field.name), input);
         }
     }

@@ -25,37 +25,71 @@ pub(super) enum InputKey {
     WhereUnique(ModelId),
     SubscriptionWhere(ModelId),
 
-    Create { model: ModelId, without: Option<FieldId> },
-    CreateOne { model: ModelId, without: Option<FieldId> },
-    CreateMany { model: ModelId, without: Option<FieldId> },
+    Create {
+        model: ModelId,
+        without: Option<FieldId>,
+    },
+    CreateOne {
+        model: ModelId,
+        without: Option<FieldId>,
+    },
+    CreateMany {
+        model: ModelId,
+        without: Option<FieldId>,
+    },
     CreateList(ModelId, FieldId),
 
     Update(ModelId),
     UpdateManyMutation(ModelId),
     UpdateManyData(ModelId),
-    UpdateData { model: ModelId, without: Option<FieldId> },
-    UpdateOne { model: ModelId, without: Option<FieldId> },
-    UpdateOneRequired { model: ModelId, without: Option<FieldId> },
-    UpdateMany { model: ModelId, without: Option<FieldId> },
-    UpdateWithWhere { model: ModelId, without: Option<FieldId> },
+    UpdateData {
+        model: ModelId,
+        without: Option<FieldId>,
+    },
+    UpdateOne {
+        model: ModelId,
+        without: Option<FieldId>,
+    },
+    UpdateOneRequired {
+        model: ModelId,
+        without: Option<FieldId>,
+    },
+    UpdateMany {
+        model: ModelId,
+        without: Option<FieldId>,
+    },
+    UpdateWithWhere {
+        model: ModelId,
+        without: Option<FieldId>,
+    },
     UpdateManyWithWhere(ModelId),
     UpdateList(ModelId, FieldId),
-    Upsert { model: ModelId, without: Option<FieldId> },
-    UpsertWithWhere { model: ModelId, without: Option<FieldId> },
+    Upsert {
+        model: ModelId,
+        without: Option<FieldId>,
+    },
+    UpsertWithWhere {
+        model: ModelId,
+        without: Option<FieldId>,
+    },
 }
 
 impl InputKey {
     pub fn model(self) -> ModelId {
         use InputKey::*;
         match self {
-            Where(model) | ScalarWhere(model) | WhereUnique(model) | SubscriptionWhere(model) => model,
+            Where(model) | ScalarWhere(model) | WhereUnique(model) | SubscriptionWhere(model) => {
+                model
+            }
             Update(model)
             | UpdateManyMutation(model)
             | UpdateManyData(model)
             | UpdateManyWithWhere(model) => model,
             CreateList(model, _) | UpdateList(model, _) => model,
             Create { model, .. } | CreateOne { model, .. } | CreateMany { model, .. } => model,
-            UpdateData { model, .. } | UpdateOne { model, .. } | UpdateOneRequired { model, .. } => model,
+            UpdateData { model, .. }
+            | UpdateOne { model, .. }
+            | UpdateOneRequired { model, .. } => model,
             UpdateMany { model, .. } | UpdateWithWhere { model, .. } => model,
             Upsert { model, .. } | UpsertWithWhere { model, .. } => model,
         }
@@ -84,11 +118,15 @@ impl InputKey {
             UpdateOne { without: w, .. } => format!("UpdateOne{}", without(w, "")),
             UpdateOneRequired { without: w, .. } => format!("UpdateOneRequired{}", without(w, "")),
             UpdateMany { without: w, .. } => format!("UpdateMany{}", without(w, "")),
-            UpdateWithWhere { without: w, .. } => format!("UpdateWithWhereUnique{}", without(w, "Nested")),
+            UpdateWithWhere { without: w, .. } => {
+                format!("UpdateWithWhereUnique{}", without(w, "Nested"))
+            }
             UpdateManyWithWhere(_) => "UpdateManyWithWhereNested".to_owned(),
             UpdateList(_, field) => format!("Update{}", model.field(field).name),
             Upsert { without: w, .. } => format!("Upsert{}", without(w, "Nested")),
-            UpsertWithWhere { without: w, .. } => format!("UpsertWithWhereUnique{}", without(w, "Nested")),
+            UpsertWithWhere { without: w, .. } => {
+                format!("UpsertWithWhereUnique{}", without(w, "Nested"))
+            }
         };
         format!("{}{middle}Input", model.name)
     }
@@ -105,7 +143,9 @@ pub(super) fn fields(builder: &mut Builder, key: InputKey) -> InputFields {
         Create { model, without } => create::data(builder, model, without),
         CreateOne { model, without } => create::nested(builder, model, without, false),
         CreateMany { model, without } => create::nested(builder, model, without, true),
-        CreateList(model, field) | UpdateList(model, field) => create::list_values(builder, model, field),
+        CreateList(model, field) | UpdateList(model, field) => {
+            create::list_values(builder, model, field)
+        }
         Update(model) => update::data(builder, model, None),
         UpdateData { model, without } => update::data(builder, model, without),
         UpdateManyMutation(model) | UpdateManyData(model) => update::values(builder, model),
@@ -120,13 +160,23 @@ pub(super) fn fields(builder: &mut Builder, key: InputKey) -> InputFields {
 }
 
 /// The relation fields of a data type in the datamodel's order: all but the one that leads back.
-fn relations(datamodel: &DataModel, model: ModelId, without: Option<FieldId>) -> Vec<(FieldId, RelationRef)> {
+fn relations(
+    datamodel: &DataModel,
+    model: ModelId,
+    without: Option<FieldId>,
+) -> Vec<(FieldId, RelationRef)> {
     let of = datamodel.model(model);
     let relation = |id: FieldId| of.field(id).relation().map(|relation| (id, relation));
-    of.field_ids().filter(|id| Some(*id) != without).filter_map(relation).collect()
+    of.field_ids()
+        .filter(|id| Some(*id) != without)
+        .filter_map(relation)
+        .collect()
 }
 
 /// The field of the target model that leads back over the same relation, if the datamodel has it.
 fn back_field(datamodel: &DataModel, relation: RelationRef) -> Option<FieldId> {
-    datamodel.relation(relation.relation).end(relation.side.other()).field
+    datamodel
+        .relation(relation.relation)
+        .end(relation.side.other())
+        .field
 }

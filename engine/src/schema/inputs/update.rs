@@ -14,11 +14,16 @@ fn is_writable(model: &Model, field: FieldId) -> bool {
 
 fn has_values(datamodel: &DataModel, model: ModelId) -> bool {
     let of = datamodel.model(model);
-    of.field_ids().any(|id| is_writable(of, id) || of.field(id).is_scalar_list())
+    of.field_ids()
+        .any(|id| is_writable(of, id) || of.field(id).is_scalar_list())
 }
 
 /// Whether the update input of `model` has any field.
-pub(in crate::schema) fn has_update(datamodel: &DataModel, model: ModelId, without: Option<FieldId>) -> bool {
+pub(in crate::schema) fn has_update(
+    datamodel: &DataModel,
+    model: ModelId,
+    without: Option<FieldId>,
+) -> bool {
     has_values(datamodel, model) || !relations(datamodel, model, without).is_empty()
 }
 
@@ -33,12 +38,18 @@ pub(super) fn values(builder: &mut Builder, model: ModelId) -> InputFields {
     let mut fields = InputFields::new();
     for id in of.field_ids().filter(|id| is_writable(of, *id)) {
         if let Some(ty) = builder.value_type(of.field(id)) {
-            fields.insert(of.field(id).name.clone(), plain(ty, InputMeaning::Value(id)));
+            fields.insert(
+                of.field(id).name.clone(),
+                plain(ty, InputMeaning::Value(id)),
+            );
         }
     }
     for id in of.field_ids().filter(|id| of.field(*id).is_scalar_list()) {
         let list = TypeRef::Input(builder.input(InputKey::UpdateList(model, id)));
-        fields.insert(of.field(id).name.clone(), plain(list, InputMeaning::ListValue(id)));
+        fields.insert(
+            of.field(id).name.clone(),
+            plain(list, InputMeaning::ListValue(id)),
+        );
     }
     fields
 }
@@ -69,8 +80,14 @@ pub(super) fn to_one(
 ) -> InputFields {
     let mut fields = create::nested(builder, model, without, false);
     if !required {
-        for (name, meaning) in [("disconnect", InputMeaning::Disconnect), ("delete", InputMeaning::Delete)] {
-            fields.insert(name.to_owned(), plain(builder::data(ScalarType::Boolean), meaning));
+        for (name, meaning) in [
+            ("disconnect", InputMeaning::Disconnect),
+            ("delete", InputMeaning::Delete),
+        ] {
+            fields.insert(
+                name.to_owned(),
+                plain(builder::data(ScalarType::Boolean), meaning),
+            );
         }
     }
     if has_update(builder.datamodel, model, without) {
@@ -84,7 +101,11 @@ pub(super) fn to_one(
     fields
 }
 
-pub(super) fn to_many(builder: &mut Builder, model: ModelId, without: Option<FieldId>) -> InputFields {
+pub(super) fn to_many(
+    builder: &mut Builder,
+    model: ModelId,
+    without: Option<FieldId>,
+) -> InputFields {
     let mut fields = create::nested(builder, model, without, true);
     let mut add = |builder: &mut Builder, name: &str, key: InputKey, meaning: InputMeaning| {
         let ty = TypeRef::Input(builder.input(key)).list();
@@ -92,28 +113,71 @@ pub(super) fn to_many(builder: &mut Builder, model: ModelId, without: Option<Fie
     };
     let datamodel = builder.datamodel;
     let has_update = has_update(datamodel, model, without);
-    add(builder, "set", InputKey::WhereUnique(model), InputMeaning::Set);
-    add(builder, "disconnect", InputKey::WhereUnique(model), InputMeaning::Disconnect);
-    add(builder, "delete", InputKey::WhereUnique(model), InputMeaning::Delete);
+    add(
+        builder,
+        "set",
+        InputKey::WhereUnique(model),
+        InputMeaning::Set,
+    );
+    add(
+        builder,
+        "disconnect",
+        InputKey::WhereUnique(model),
+        InputMeaning::Disconnect,
+    );
+    add(
+        builder,
+        "delete",
+        InputKey::WhereUnique(model),
+        InputMeaning::Delete,
+    );
     if has_update {
-        add(builder, "update", InputKey::UpdateWithWhere { model, without }, InputMeaning::Update);
+        add(
+            builder,
+            "update",
+            InputKey::UpdateWithWhere { model, without },
+            InputMeaning::Update,
+        );
     }
     if has_values(datamodel, model) {
-        add(builder, "updateMany", InputKey::UpdateManyWithWhere(model), InputMeaning::UpdateMany);
+        add(
+            builder,
+            "updateMany",
+            InputKey::UpdateManyWithWhere(model),
+            InputMeaning::UpdateMany,
+        );
     }
-    add(builder, "deleteMany", InputKey::ScalarWhere(model), InputMeaning::DeleteMany);
+    add(
+        builder,
+        "deleteMany",
+        InputKey::ScalarWhere(model),
+        InputMeaning::DeleteMany,
+    );
     if has_update && has_create(datamodel, model, without) {
-        add(builder, "upsert", InputKey::UpsertWithWhere { model, without }, InputMeaning::Upsert);
+        add(
+            builder,
+            "upsert",
+            InputKey::UpsertWithWhere { model, without },
+            InputMeaning::Upsert,
+        );
     }
     fields
 }
 
-pub(super) fn with_where(builder: &mut Builder, model: ModelId, without: Option<FieldId>) -> InputFields {
+pub(super) fn with_where(
+    builder: &mut Builder,
+    model: ModelId,
+    without: Option<FieldId>,
+) -> InputFields {
     required_keys(
         builder,
         [
             ("where", InputKey::WhereUnique(model), InputMeaning::Where),
-            ("data", InputKey::UpdateData { model, without }, InputMeaning::Data),
+            (
+                "data",
+                InputKey::UpdateData { model, without },
+                InputMeaning::Data,
+            ),
         ],
     )
 }
@@ -136,13 +200,24 @@ pub(super) fn upsert(
 ) -> InputFields {
     let mut fields = InputFields::new();
     if chosen {
-        fields.extend(required_keys(builder, [("where", InputKey::WhereUnique(model), InputMeaning::Where)]));
+        fields.extend(required_keys(
+            builder,
+            [("where", InputKey::WhereUnique(model), InputMeaning::Where)],
+        ));
     }
     fields.extend(required_keys(
         builder,
         [
-            ("update", InputKey::UpdateData { model, without }, InputMeaning::Update),
-            ("create", InputKey::Create { model, without }, InputMeaning::Create),
+            (
+                "update",
+                InputKey::UpdateData { model, without },
+                InputMeaning::Update,
+            ),
+            (
+                "create",
+                InputKey::Create { model, without },
+                InputMeaning::Create,
+            ),
         ],
     ));
     fields

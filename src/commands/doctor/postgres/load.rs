@@ -18,8 +18,7 @@ const TRANSACTIONS: &str = "select format('process %s of %s (%s) in %s, %s, open
     and pid <> pg_backend_pid() order by xact_start limit 10";
 const PREPARED: &str = "select format('%L in %s, prepared %s s ago', gid, database, extract(epoch from now() - prepared)::bigint), gid
   from pg_prepared_xacts where prepared < now() - $1::float8 * interval '1 second' order by prepared limit 10";
-const HIDDEN: &str =
-    "select count(*) from pg_stat_activity where query = '<insufficient privilege>' and datname is not null";
+const HIDDEN: &str = "select count(*) from pg_stat_activity where query = '<insufficient privilege>' and datname is not null";
 /// `reserved_connections` is there since PostgreSQL 16. Our own connections are called gom, or as the URL says.
 const ROOM: &str = "select current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
     - coalesce(current_setting('reserved_connections', true)::bigint, 0),
@@ -27,8 +26,7 @@ const ROOM: &str = "select current_setting('max_connections')::bigint - current_
   (select datconnlimit::bigint from pg_database where datname = current_database()),
   (select count(*) from pg_stat_activity where backend_type = 'client backend'
     and application_name not in ('gom', current_setting('application_name')))";
-const UNSTAMPED: &str =
-    "select count(*) from (select 1 from gom.change where sequence > (select seen from gom.feed) limit $1) c";
+const UNSTAMPED: &str = "select count(*) from (select 1 from gom.change where sequence > (select seen from gom.feed) limit $1) c";
 
 pub(super) async fn examine(
     client: &Client,
@@ -45,14 +43,21 @@ pub(super) async fn examine(
                 format!("more than {BACKLOG} changes have no position yet: nobody follows the log"),
                 "run at least one server, of whichever role; its log says what keeps it",
             ),
-            waiting => found.ok("change log", format!("{waiting} changes wait for their position")),
+            waiting => found.ok(
+                "change log",
+                format!("{waiting} changes wait for their position"),
+            ),
         }
     }
     Ok(())
 }
 
 /// Their changes are told of when they end, and until then nothing that they might see is cleaned up.
-async fn transactions(client: &Client, patient: &Patient, found: &mut Subject<'_>) -> Result<(), Error> {
+async fn transactions(
+    client: &Client,
+    patient: &Patient,
+    found: &mut Subject<'_>,
+) -> Result<(), Error> {
     let seconds = patient.long_transaction.as_secs_f64();
     let mut clean = true;
     for row in client.query(TRANSACTIONS, &[&seconds]).await? {
@@ -62,17 +67,25 @@ async fn transactions(client: &Client, patient: &Patient, found: &mut Subject<'_
              ALTER ROLE … SET idle_in_transaction_session_timeout = '60s'",
             row.get::<_, i32>(1)
         );
-        let held =
-            "its changes reach nobody before its end, and the change log keeps gaps and dead rows for it";
-        found.warning("long transactions", format!("{}: {held}", row.get::<_, &str>(0)), remedy);
+        let held = "its changes reach nobody before its end, and the change log keeps gaps and dead rows for it";
+        found.warning(
+            "long transactions",
+            format!("{}: {held}", row.get::<_, &str>(0)),
+            remedy,
+        );
     }
     for row in client.query(PREPARED, &[&seconds]).await? {
         clean = false;
-        let remedy =
-            format!("COMMIT PREPARED or ROLLBACK PREPARED '{}'", row.get::<_, &str>(1).replace('\'', "''"));
+        let remedy = format!(
+            "COMMIT PREPARED or ROLLBACK PREPARED '{}'",
+            row.get::<_, &str>(1).replace('\'', "''")
+        );
         found.warning(
             "long transactions",
-            format!("{}: it holds locks, and the log's gaps open", row.get::<_, &str>(0)),
+            format!(
+                "{}: it holds locks, and the log's gaps open",
+                row.get::<_, &str>(0)
+            ),
             remedy,
         );
     }
@@ -83,25 +96,37 @@ async fn transactions(client: &Client, patient: &Patient, found: &mut Subject<'_
         );
         found.skipped("long transactions", why);
     } else if clean {
-        found.ok("long transactions", format!("none is open for more than {seconds} s"));
+        found.ok(
+            "long transactions",
+            format!("none is open for more than {seconds} s"),
+        );
     }
     Ok(())
 }
 
-async fn connections(client: &Client, patient: &Patient, found: &mut Subject<'_>) -> Result<(), Error> {
+async fn connections(
+    client: &Client,
+    patient: &Patient,
+    found: &mut Subject<'_>,
+) -> Result<(), Error> {
     let row = client.query_one(ROOM, &[]).await?;
-    let each =
-        i64::try_from(patient.settings.database.max_connections).unwrap_or(i64::MAX).saturating_add(OWN);
+    let each = i64::try_from(patient.settings.database.max_connections)
+        .unwrap_or(i64::MAX)
+        .saturating_add(OWN);
     let nodes = i64::from(patient.nodes);
     let need = each.saturating_mul(nodes);
     // Negative: none.
     let bounds = [row.get::<_, i64>(0), row.get(1), row.get(2)];
-    let room = bounds.into_iter().filter(|bound| *bound >= 0).min().unwrap_or(0);
+    let room = bounds
+        .into_iter()
+        .filter(|bound| *bound >= 0)
+        .min()
+        .unwrap_or(0);
     let others: i64 = row.get(3);
-    let text =
-        format!("{nodes} × {each} are needed at most, {room} are there, others have {others} of them now");
-    let remedy =
-        "raise max_connections (or the role's or the database's limit), or lower database.max_connections";
+    let text = format!(
+        "{nodes} × {each} are needed at most, {room} are there, others have {others} of them now"
+    );
+    let remedy = "raise max_connections (or the role's or the database's limit), or lower database.max_connections";
     if need > room {
         found.problem("max_connections", text, remedy);
     } else if need.saturating_add(others) > room {

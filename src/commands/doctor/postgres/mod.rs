@@ -68,10 +68,15 @@ fn unreachable(found: &mut Subject<'_>, reason: String) {
 }
 
 fn words(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+    error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 /// The connecting user, for statements that are to be copied.
 async fn user(client: &Client) -> Result<String, tokio_postgres::Error> {
-    Ok(client.query_one("select quote_ident(current_user)", &[]).await?.get(0))
+    Ok(client
+        .query_one("select quote_ident(current_user)", &[])
+        .await?
+        .get(0))
 }

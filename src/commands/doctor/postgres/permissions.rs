@@ -22,26 +22,38 @@ pub(super) async fn examine(
     let schema = settings.database.schema.as_str();
     let user = user(client).await?;
     let row = client.query_one(SCHEMAS, &[&schema]).await?;
-    let (in_database, schemas, in_schemas): (bool, i64, bool) = (row.get(0), row.get(1), row.get(2));
+    let (in_database, schemas, in_schemas): (bool, i64, bool) =
+        (row.get(0), row.get(1), row.get(2));
     // Where both schemas are there, none need be made.
     let creates = in_schemas && (in_database || schemas == 2);
     let tables = client.query(TABLES, &[&schema]).await?;
     let of = |column: usize| -> Vec<String> {
-        tables.iter().filter(|row| !row.get::<_, bool>(column)).map(|row| row.get(0)).collect()
+        tables
+            .iter()
+            .filter(|row| !row.get::<_, bool>(column))
+            .map(|row| row.get(0))
+            .collect()
     };
     let (foreign, closed) = (of(1), of(2));
     if closed.is_empty() {
-        found.ok("use of tables", format!("{} tables may be read and written", tables.len()));
+        found.ok(
+            "use of tables",
+            format!("{} tables may be read and written", tables.len()),
+        );
     } else {
-        let mut schemas: Vec<String> =
-            tables.iter().filter(|row| !row.get::<_, bool>(2)).map(|row| row.get(3)).collect();
+        let mut schemas: Vec<String> = tables
+            .iter()
+            .filter(|row| !row.get::<_, bool>(2))
+            .map(|row| row.get(3))
+            .collect();
         schemas.dedup();
         let grants: Vec<String> = schemas.iter().map(|schema| grant(schema, &user)).collect();
         let text = format!("{user} may not read or not write {}", some(&closed));
         found.problem("use of tables", text, grants.join("; "));
     }
     let alters = foreign.is_empty();
-    let remedy = format!("let the owner run `gom migrate apply`, or give the tables and schemas to {user}");
+    let remedy =
+        format!("let the owner run `gom migrate apply`, or give the tables and schemas to {user}");
     let text = match (creates, alters) {
         (true, true) => {
             return {
@@ -53,9 +65,17 @@ pub(super) async fn examine(
         (_, false) => format!("{user} does not own {}", some(&foreign)),
     };
     if settings.database.deploy() {
-        found.problem("migrate", format!("{text}, and database.deploy is on"), remedy);
+        found.problem(
+            "migrate",
+            format!("{text}, and database.deploy is on"),
+            remedy,
+        );
     } else {
-        found.warning("migrate", format!("{text}: it cannot migrate, only serve"), remedy);
+        found.warning(
+            "migrate",
+            format!("{text}: it cannot migrate, only serve"),
+            remedy,
+        );
     }
     Ok(())
 }

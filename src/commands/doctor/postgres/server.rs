@@ -23,9 +23,17 @@ pub(super) async fn examine(client: &Client, found: &mut Subject<'_>) -> Result<
     let round_trip = before.elapsed().unwrap_or_default();
     let (major, version): (i32, &str) = (row.get(0), row.get(1));
     match major {
-        ..OLDEST => found.problem("version", version, format!("use PostgreSQL {OLDEST} to {NEWEST}")),
+        ..OLDEST => found.problem(
+            "version",
+            version,
+            format!("use PostgreSQL {OLDEST} to {NEWEST}"),
+        ),
         OLDEST..=NEWEST => found.ok("version", version),
-        _ => found.warning("version", version, format!("gom was tried with {OLDEST} to {NEWEST} only")),
+        _ => found.warning(
+            "version",
+            version,
+            format!("gom was tried with {OLDEST} to {NEWEST} only"),
+        ),
     }
     match row.get::<_, &str>(2) {
         "UTF8" => found.ok("encoding", "UTF8"),
@@ -54,7 +62,10 @@ pub(super) async fn examine(client: &Client, found: &mut Subject<'_>) -> Result<
     }
     // Among them `idle_in_transaction_session_timeout`, which bounds our own transactions.
     if row.get(6) {
-        found.ok("session settings", "ours are in effect: time-outs, time zone, isolation");
+        found.ok(
+            "session settings",
+            "ours are in effect: time-outs, time zone, isolation",
+        );
     } else {
         found.problem(
             "session settings",
@@ -68,7 +79,10 @@ pub(super) async fn examine(client: &Client, found: &mut Subject<'_>) -> Result<
 
 /// The answer was made somewhere within the round trip.
 fn clock(theirs: f64, before: SystemTime, round_trip: Duration, found: &mut Subject<'_>) {
-    let ours = (before + round_trip / 2).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let ours = (before + round_trip / 2)
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64();
     let skew = theirs - ours;
     let text = format!("{skew:+.3} s beside this machine's");
     let remedy = "let both machines follow the same time servers (NTP)";

@@ -14,7 +14,10 @@ fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
     let cluster = runtime.block_on(TestCluster::own());
-    let status = Command::new(&program).args(arguments).env("ADMIN_URL", admin_url(&cluster)).status();
+    let status = Command::new(&program)
+        .args(arguments)
+        .env("ADMIN_URL", admin_url(&cluster))
+        .status();
     drop(cluster);
     match status {
         Ok(status) => ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)),

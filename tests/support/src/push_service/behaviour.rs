@@ -21,22 +21,40 @@ pub enum Behaviour {
 
 impl Behaviour {
     pub fn status(status: u16) -> Self {
-        Behaviour::Answer { status, headers: Vec::new(), body: String::new() }
+        Behaviour::Answer {
+            status,
+            headers: Vec::new(),
+            body: String::new(),
+        }
     }
 
     pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Behaviour::Answer { status, headers: headers.collect(), body: body.to_owned() }
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Behaviour::Answer {
+            status,
+            headers: headers.collect(),
+            body: body.to_owned(),
+        }
     }
 
     /// 429 with `Retry-After` in seconds.
     pub fn retry_after(seconds: u64) -> Self {
-        Behaviour::answer(429, &[("retry-after", &seconds.to_string())], "slower, please")
+        Behaviour::answer(
+            429,
+            &[("retry-after", &seconds.to_string())],
+            "slower, please",
+        )
     }
 
     /// 429 with `Retry-After` as a date.
     pub fn retry_at(at: SystemTime) -> Self {
-        Behaviour::answer(429, &[("retry-after", &httpdate::fmt_http_date(at))], "slower, please")
+        Behaviour::answer(
+            429,
+            &[("retry-after", &httpdate::fmt_http_date(at))],
+            "slower, please",
+        )
     }
 
     pub fn redirect(target: &str) -> Self {

@@ -15,16 +15,23 @@ pub(super) fn make(http2: bool) -> (String, TlsAcceptor) {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.distinguished_name.push(DnType::CommonName, "Gom's tests");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Gom's tests");
     let key = KeyPair::generate().expect("a key");
-    let authority = params.self_signed(&key).expect("the authority's certificate").pem();
+    let authority = params
+        .self_signed(&key)
+        .expect("the authority's certificate")
+        .pem();
     let issuer = Issuer::new(params, key);
 
     let names = NAMES.map(str::to_owned);
     let mut params = CertificateParams::new(names).expect("names of hosts");
     params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate().expect("a key");
-    let certificate = params.signed_by(&key, &issuer).expect("the service's certificate");
+    let certificate = params
+        .signed_by(&key, &issuer)
+        .expect("the service's certificate");
 
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()

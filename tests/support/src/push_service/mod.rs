@@ -44,7 +44,10 @@ pub struct Received {
 
 impl Received {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -59,7 +62,11 @@ pub struct PushServiceOptions {
 
 impl Default for PushServiceOptions {
     fn default() -> Self {
-        PushServiceOptions { port: 0, http2: true, keep: true }
+        PushServiceOptions {
+            port: 0,
+            http2: true,
+            keep: true,
+        }
     }
 }
 
@@ -98,7 +105,9 @@ impl PushService {
         let (authority, tls) = certificates::make(options.http2);
         std::fs::write(&ca, authority).expect("the authority's certificate is written");
         let listener = std::net::TcpListener::bind(("127.0.0.1", options.port)).expect("a port");
-        listener.set_nonblocking(true).expect("a listener for tokio");
+        listener
+            .set_nonblocking(true)
+            .expect("a listener for tokio");
         let address = listener.local_addr().expect("its address");
         let state = Arc::new(State {
             keep: options.keep,
@@ -111,7 +120,14 @@ impl PushService {
         let (stop, stopped) = oneshot::channel();
         let of_thread = Arc::clone(&state);
         let thread = std::thread::spawn(move || serve::run(listener, tls, of_thread, stopped));
-        PushService { state, address, ca, _folder: folder, stop: Some(stop), thread: Some(thread) }
+        PushService {
+            state,
+            address,
+            ca,
+            _folder: folder,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     /// `https://localhost:PORT`.
@@ -146,7 +162,11 @@ impl PushService {
 
     /// What was received for a path.
     pub fn received_at(&self, path: &str) -> Vec<Received> {
-        lock(&self.state.received).iter().filter(|request| request.path == path).cloned().collect()
+        lock(&self.state.received)
+            .iter()
+            .filter(|request| request.path == path)
+            .cloned()
+            .collect()
     }
 
     pub fn forget(&self) {

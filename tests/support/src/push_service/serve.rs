@@ -50,7 +50,11 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<State>) {
             continue;
         };
         let number = state.connections.fetch_add(1, Ordering::Relaxed);
-        let connection = Connection { tls: tls.clone(), state: Arc::clone(&state), number };
+        let connection = Connection {
+            tls: tls.clone(),
+            state: Arc::clone(&state),
+            number,
+        };
         // However it ends, that is the client's affair.
         tokio::spawn(async move { drop(connection.serve(stream).await) });
     }
@@ -68,16 +72,29 @@ struct Connection {
 struct Reset;
 
 impl Connection {
-    async fn serve(self, stream: TcpStream) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn serve(
+        self,
+        stream: TcpStream,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         stream.set_nodelay(true)?;
         let stream = stream.into_std()?;
         let socket = Arc::new(stream.try_clone()?);
         let stream = self.tls.accept(TcpStream::from_std(stream)?).await?;
         let spoilt = Arc::new(AtomicBool::new(false));
-        let stream = Spoilable { stream, spoilt: Arc::clone(&spoilt) };
-        let call = Call { state: self.state, connection: self.number, spoilt, socket };
+        let stream = Spoilable {
+            stream,
+            spoilt: Arc::clone(&spoilt),
+        };
+        let call = Call {
+            state: self.state,
+            connection: self.number,
+            spoilt,
+            socket,
+        };
         let service = service_fn(move |request| call.clone().answer(request));
-        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await
+        auto::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service)
+            .await
     }
 }
 
@@ -100,15 +117,28 @@ impl Call {
         }
         let behaviour = self.behaviour(&path);
         let answer = match &behaviour {
-            Behaviour::Answer { status, headers, body } => Some(response(*status, headers, body)),
-            Behaviour::Limit(bytes) => Some(response(if body.len() > *bytes { 413 } else { 201 }, &[], "")),
+            Behaviour::Answer {
+                status,
+                headers,
+                body,
+            } => Some(response(*status, headers, body)),
+            Behaviour::Limit(bytes) => Some(response(
+                if body.len() > *bytes { 413 } else { 201 },
+                &[],
+                "",
+            )),
             Behaviour::Slow(time) => {
                 tokio::time::sleep(*time).await;
                 Some(response(201, &[], ""))
             }
             Behaviour::Hang | Behaviour::Reset | Behaviour::Garbage => None,
         };
-        self.note(head, path, &body, answer.as_ref().map(|answer| answer.status().as_u16()));
+        self.note(
+            head,
+            path,
+            &body,
+            answer.as_ref().map(|answer| answer.status().as_u16()),
+        );
         match (answer, behaviour) {
             (Some(answer), _) => Ok(answer),
             (None, Behaviour::Hang) => std::future::pending().await,
@@ -127,18 +157,35 @@ impl Call {
 
     fn behaviour(&self, path: &str) -> Behaviour {
         let mut scripts = lock(&self.state.scripts);
-        let Some(script) = scripts.get_mut(path) else { return Behaviour::of_path(path) };
-        let next = if script.len() > 1 { script.pop_front() } else { script.front().cloned() };
+        let Some(script) = scripts.get_mut(path) else {
+            return Behaviour::of_path(path);
+        };
+        let next = if script.len() > 1 {
+            script.pop_front()
+        } else {
+            script.front().cloned()
+        };
         next.unwrap_or_else(|| Behaviour::of_path(path))
     }
 
-    fn note(&self, head: hyper::http::request::Parts, path: String, body: &Bytes, status: Option<u16>) {
+    fn note(
+        &self,
+        head: hyper::http::request::Parts,
+        path: String,
+        body: &Bytes,
+        status: Option<u16>,
+    ) {
         if self.state.keep {
-            let value =
-                |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let value = |value: &hyper::header::HeaderValue| {
+                String::from_utf8_lossy(value.as_bytes()).into_owned()
+            };
             lock(&self.state.received).push(Received {
                 path,
-                headers: head.headers.iter().map(|(name, text)| (name.to_string(), value(text))).collect(),
+                headers: head
+                    .headers
+                    .iter()
+                    .map(|(name, text)| (name.to_string(), value(text)))
+                    .collect(),
                 body: body.to_vec(),
                 at: SystemTime::now(),
                 status,
@@ -168,8 +215,11 @@ impl Call {
 }
 
 fn shown(request: &Received) -> serde_json::Value {
-    let headers: serde_json::Map<String, serde_json::Value> =
-        request.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let headers: serde_json::Map<String, serde_json::Value> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
+        .collect();
     serde_json::json!({
         "path": request.path,
         "headers": headers,
@@ -184,7 +234,9 @@ fn response(status: u16, headers: &[(String, String)], body: &str) -> Response<F
     for (name, value) in headers {
         builder = builder.header(name, value);
     }
-    builder.body(Full::new(Bytes::from(body.to_owned()))).expect("a response that can be written")
+    builder
+        .body(Full::new(Bytes::from(body.to_owned())))
+        .expect("a response that can be written")
 }
 
 /// A connection on which bytes can be replaced by others.
@@ -204,7 +256,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Spoilable<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Spoilable<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.spoilt.load(Ordering::Relaxed) {
             let garbage = vec![b'#'; bytes.len()];
             return Pin::new(&mut self.stream).poll_write(cx, &garbage);
