@@ -1,25 +1,208 @@
-//! Gom: a Prisma datamodel becomes a complete, reactive GraphQL backend on PostgreSQL.
-//!
-//! This crate is the application: settings, command line, and the HTTP edge over the engine (`gom-engine`) and
-//! the actors (`gom-actors`). `docs/ARCHITECTURE.md` is the map.
+//! The command line: one file for each command. Commands read settings, call the rooms that do the work, and
+//! say how it went; the exit status is 0 (done), 1 (failed) or 2 (wrong usage or settings).
 
-pub mod application;
-pub mod build_info;
-pub mod commands;
-pub mod datamodel;
-pub mod deployment;
-pub mod graphql;
-pub mod http;
-pub mod identity;
-pub mod ledger;
-pub mod logging;
-pub mod metrics;
-pub mod policy;
-pub mod push;
-pub mod seed;
-pub mod server;
-pub mod settings;
-pub mod shop;
-pub mod socket;
-pub mod stop;
-pub mod telemetry;
+mod account;
+mod config;
+mod devices;
+mod doctor;
+mod healthcheck;
+mod migrate;
+mod password;
+mod place;
+mod policy;
+mod push;
+mod schema;
+mod seed;
+mod serve;
+mod session;
+mod token;
+mod vapid;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::OsStringValueParser;
+use clap::{Args, Parser, Subcommand};
+use gom_telemetry::causes::with_causes;
+
+use gom_server::application::Application;
+use gom_server::settings::{self, Inputs, Loaded, Purpose, SettingsError};
+
+/// A Prisma datamodel becomes a complete, reactive GraphQL backend on PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "gom", version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    serve: serve::Arguments,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API (also without any command)
+    Serve(serve::Arguments),
+    /// Print the settings in use, secrets masked, and where each came from
+    Config(config::Arguments),
+    /// Print the API's schema (GraphQL SDL)
+    Schema(schema::Arguments),
+    /// Compare the database with the datamodel, and bring it there
+    Migrate(migrate::Arguments),
+    /// Check the policy, and show what it makes of an operation
+    Policy(policy::Arguments),
+    /// Write the demo shop into the database; rows that are there stay as they are
+    Seed(seed::Arguments),
+    /// Sign a service token, which is allowed everything
+    Token(token::Arguments),
+    /// Say who may log in with a password that the server itself checks
+    Account(account::Arguments),
+    /// Show who is logged in, and close sessions
+    Session(session::Arguments),
+    /// Make the keys of Web Push
+    Vapid(vapid::Arguments),
+    /// Show what push has to do, what became of what was sent, and users' devices
+    Push(push::Arguments),
+    /// Check settings, PostgreSQL, Redis, keys and all else that a server needs, and say what to do
+    Doctor(doctor::Arguments),
+    /// Ask a running server whether it is well: exit status 0 if it is, 1 if not
+    Healthcheck(healthcheck::Arguments),
+}
+
+/// What several commands take.
+#[derive(Debug, Clone, Args, Default)]
+pub(crate) struct SettingsArguments {
+    /// Folder with the settings files (default.toml, development.toml, …) [default: ./config]
+    #[arg(long, value_name = "DIR", env = "GOM_CONFIG", value_parser = OsStringValueParser::new())]
+    config: Option<OsString>,
+    /// The Prisma datamodel [default: Gom's own]
+    #[arg(long, value_name = "FILE")]
+    datamodel: Option<String>,
+    /// The permissions that belong to the datamodel
+    #[arg(long, value_name = "FILE")]
+    policy: Option<String>,
+    /// The PostgreSQL database [default: a private one, run by the server itself]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+impl SettingsArguments {
+    /// Reads the settings, these arguments and `more` (key, flag, text) being the strongest.
+    fn load(
+        self,
+        purpose: Purpose,
+        more: impl IntoIterator<Item = (&'static str, &'static str, Option<String>)>,
+    ) -> Result<Loaded, SettingsError> {
+        let own = [
+            ("datamodel.file", "--datamodel", self.datamodel),
+            ("policy.file", "--policy", self.policy),
+            ("database.url", "--database-url", self.database_url),
+        ];
+        settings::load(&Inputs {
+            purpose,
+            variables: std::env::vars_os().collect(),
+            directory: self.config.and_then(folder),
+            arguments: own
+                .into_iter()
+                .chain(more)
+                .filter_map(|(key, flag, text)| Some((key, flag, text?)))
+                .collect(),
+        })
+    }
+}
+
+/// A variable that is empty counts as not set.
+fn folder(given: OsString) -> Option<PathBuf> {
+    Some(PathBuf::from(given)).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The settings cannot be used.
+    Settings(SettingsError),
+    /// Something else; the text is for people.
+    Other(String),
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Failure::Settings(error)
+    }
+}
+
+impl Failure {
+    /// What is said of it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Failure::Settings(error) => error.to_string(),
+            Failure::Other(text) => text.clone(),
+        }
+    }
+
+    /// The error with its causes.
+    pub(crate) fn because(what: &str, error: &dyn Error) -> Self {
+        let causes = with_causes(error);
+        Failure::Other(if what.is_empty() {
+            causes
+        } else {
+            format!("{what}: {causes}")
+        })
+    }
+}
+
+/// Rows as lines with columns of equal width.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Runs the command that the process was started with, for an application.
+pub fn run(application: &'static dyn Application) -> ExitCode {
+    let cli = Cli::parse();
+    if !matches!(cli.command, None | Some(Command::Serve(_))) {
+        // Whoever has read enough, as in `gom config | head`, ends a command, quietly; never the server.
+        sigpipe::reset();
+    }
+    let result = match cli.command {
+        Some(Command::Serve(arguments)) => serve::run(arguments, application),
+        None => serve::run(cli.serve, application),
+        Some(Command::Config(arguments)) => config::run(arguments),
+        Some(Command::Schema(arguments)) => schema::run(arguments),
+        Some(Command::Migrate(arguments)) => migrate::run(arguments, application),
+        Some(Command::Policy(arguments)) => policy::run(arguments, application),
+        Some(Command::Seed(arguments)) => seed::run(arguments, application),
+        Some(Command::Token(arguments)) => token::run(arguments),
+        Some(Command::Account(arguments)) => account::run(arguments),
+        Some(Command::Session(arguments)) => session::run(arguments),
+        Some(Command::Vapid(arguments)) => vapid::run(&arguments),
+        Some(Command::Push(arguments)) => push::run(arguments),
+        Some(Command::Doctor(arguments)) => doctor::run(arguments, application),
+        Some(Command::Healthcheck(arguments)) => healthcheck::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Settings(error)) => {
+            eprintln!("gom: {error}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Other(text)) => {
+            eprintln!("gom: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,10 +1,1 @@
-//! The program: everything is in the library.
 
-use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-fn main() -> ExitCode {
-    gom::commands::run(&gom::shop::Shop)
-}

@@ -119,7 +119,8 @@ fn a_token_is_one_line_that_the_secret_checks() {
         &[("PRISMA_SECRET", "a secret")],
     );
     let token = text(&output.stdout).trim_end();
-    let tokens = gom::identity::ServiceTokens::new(&gom::settings::Secret::new("a secret"));
+    let tokens =
+        gom_server::identity::ServiceTokens::new(&gom_server::settings::Secret::new("a secret"));
     assert_eq!(tokens.check(token), Ok(()));
 }
 
@@ -128,7 +129,8 @@ fn a_token_for_the_private_database_uses_the_secret_that_is_kept_beside_it() {
     let folder = folder();
     let output = gom(&folder, &["token"], &[]);
     let secret = std::fs::read_to_string(folder.path().join(".gom/service.secret")).unwrap();
-    let tokens = gom::identity::ServiceTokens::new(&gom::settings::Secret::new(secret));
+    let tokens =
+        gom_server::identity::ServiceTokens::new(&gom_server::settings::Secret::new(secret));
     assert_eq!(tokens.check(text(&output.stdout).trim_end()), Ok(()));
 }
 

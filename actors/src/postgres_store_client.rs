@@ -9,8 +9,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
 use crate::database::{Database, Lent};
-use crate::health::HealthReporter;
-use crate::reconnecting::{Fault, FaultKind, Look, Opener, Reconnecting, patience};
+use gom_runtime::reconnecting::{Fault, FaultKind, Look, Opener, Reconnecting, patience};
+use gom_telemetry::health::HealthReporter;
 
 const TIMEOUT: Duration = Duration::from_millis(400);
 

@@ -9,9 +9,9 @@ use redis::{
     Pipeline, RedisConnectionInfo, RedisError, RedisResult, ScriptInvocation,
 };
 
-use crate::health::HealthReporter;
-use crate::reconnecting::{Fault, FaultKind, Look, Opener, Reconnecting};
 use crate::secret::SecretText;
+use gom_runtime::reconnecting::{Fault, FaultKind, Look, Opener, Reconnecting};
+use gom_telemetry::health::HealthReporter;
 
 /// A server that needs longer for an answer than this counts as failed, whatever the options say: whoever asks
 /// is promised an answer within 600 ms.

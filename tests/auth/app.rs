@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use gom::server::Server;
-use gom::settings::{self, Inputs, Purpose, Settings};
-use gom::shop::Shop;
+use gom_server::server::Server;
+use gom_server::settings::{self, Inputs, Purpose, Settings};
+use gom_server::shop::Shop;
 use gom_test_support::{TestDatabase, TestRedis};
 use reqwest::StatusCode;
 use serde_json::{Value, json};

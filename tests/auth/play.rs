@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gom::identity::customer_subject;
+use gom_server::identity::customer_subject;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -376,7 +376,7 @@ async fn on_the_embedded_default() {
     seller_session(
         &app,
         "paletas@demo.gom",
-        gom::seed::DEMO_PASSWORD,
+        gom_server::seed::DEMO_PASSWORD,
         "auth0|demo-paletas",
     )
     .await;

@@ -1,7 +1,7 @@
 //! Two shops with a customer each, and who may log in.
 
-use gom::identity::{AccountTable, Hasher, NewAccount};
 use gom_actors::secret::SecretText;
+use gom_server::identity::{AccountTable, Hasher, NewAccount};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use gom::application::Application;
-use gom::server::Server;
-use gom::settings::{self, Inputs, Purpose};
-use gom::shop::Shop;
+use gom_server::application::Application;
+use gom_server::server::Server;
+use gom_server::settings::{self, Inputs, Purpose};
+use gom_server::shop::Shop;
 use gom_test_support::TestDatabase;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};

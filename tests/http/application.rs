@@ -1,7 +1,7 @@
 //! What an application adds, and a server without one.
 
-use gom::application::{Application, NoApplication};
-use gom::shop::Shop;
+use gom_server::application::{Application, NoApplication};
+use gom_server::shop::Shop;
 
 use crate::app::TestApp;
 

@@ -81,12 +81,14 @@ async fn an_unknown_path_is_404_in_the_clients_shape() {
 #[actix_web::test]
 async fn without_a_valid_token_there_is_no_access() {
     let app = TestApp::start().await;
-    let other = gom::identity::ServiceTokens::new(&gom::settings::Secret::new("another secret"))
-        .sign(
-            std::time::SystemTime::now(),
-            std::time::Duration::from_secs(60),
-        )
-        .unwrap();
+    let other = gom_server::identity::ServiceTokens::new(&gom_server::settings::Secret::new(
+        "another secret",
+    ))
+    .sign(
+        std::time::SystemTime::now(),
+        std::time::Duration::from_secs(60),
+    )
+    .unwrap();
     for authorization in [
         "",
         "Bearer ",

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use gom::identity::{
-    ACCOUNTS, AUTH0, AccountError, AccountTable, AppKeys, Hasher, Identity, Login, LoginError,
-    NewAccount, PHONE, TokenError,
-};
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::migrations;
 use gom_actors::sessions::RefreshFailure;
+use gom_server::identity::{
+    ACCOUNTS, AUTH0, AccountError, AccountTable, AppKeys, Hasher, Identity, Login, LoginError,
+    NewAccount, PHONE, TokenError,
+};
 use gom_test_support::{TestCluster, TestDatabase};
 use serde_json::{Value, json};
 use tokio_postgres::Client;

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use gom::identity::{ACCOUNTS, session_options};
-use gom::push::devices_options;
 use gom_actors::push::{Device, DeviceKeys, Devices, Endpoint, Subscriber};
 use gom_actors::sessions::{NewSession, Sessions};
+use gom_server::identity::{ACCOUNTS, session_options};
+use gom_server::push::devices_options;
 
 use crate::world::{World, secret};
 

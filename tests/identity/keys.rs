@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gom::identity::{AUTH0, TokenError};
+use gom_server::identity::{AUTH0, TokenError};
 use serde_json::json;
 
 use crate::issuer::{AUDIENCE, CLIENT, Issuer, Mood, SUBJECT, in_seconds};

@@ -1,9 +1,9 @@
 //! Renewing access tokens, by itself and through a session.
 
-use gom::identity::{ACCOUNTS, AUTH0, Identity, session_options};
 use gom_actors::sessions::{
     NewSession, RefreshFailure, Renewed, Session, SessionError, SessionId, Sessions,
 };
+use gom_server::identity::{ACCOUNTS, AUTH0, Identity, session_options};
 use serde_json::json;
 
 use crate::issuer::{Issuer, Mood, PASSWORD, SUBJECT, USER, in_seconds};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use gom::identity::{AUTH0, Login, LoginError};
 use gom_actors::sessions::RefreshFailure;
+use gom_server::identity::{AUTH0, Login, LoginError};
 use gom_test_support::eventually;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gom::identity::{ACCOUNTS, AUTH0, CustomerClaims, PHONE, TokenError};
+use gom_server::identity::{ACCOUNTS, AUTH0, CustomerClaims, PHONE, TokenError};
 use serde_json::{Value, json};
 
 use crate::world::{APP_KEY, World};

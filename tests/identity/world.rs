@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gom::identity::{AppKeys, Identity, KeyPace, Roles};
-use gom::settings::{self, Inputs, Purpose, Settings};
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::migrations;
 use gom_actors::secret::SecretText;
+use gom_server::identity::{AppKeys, Identity, KeyPace, Roles};
+use gom_server::settings::{self, Inputs, Purpose, Settings};
 use gom_test_support::TestDatabase;
 
 use crate::issuer::{AUDIENCE, CLIENT, CLIENT_SECRET, ISSUER, Issuer};

@@ -1,8 +1,8 @@
 //! Cursors: what a client gets that comes back.
 
-use gom::identity::{AppKeys, Cursors};
-use gom::settings::Secret;
 use gom_engine::events::Cursor;
+use gom_server::identity::{AppKeys, Cursors};
+use gom_server::settings::Secret;
 use serde_json::json;
 
 use crate::app::SECRET;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
-use gom::identity::{AppKeys, Cursors};
-use gom::settings::Secret;
 use gom_engine::events::Cursor;
+use gom_server::identity::{AppKeys, Cursors};
+use gom_server::settings::Secret;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gom::graphql::{self, Answer, Api, Data, Request};
-use gom::identity::Viewer;
-use gom::ledger;
+use gom_server::graphql::{self, Answer, Api, Data, Request};
+use gom_server::identity::Viewer;
+use gom_server::ledger;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 

@@ -11,10 +11,10 @@ mod shop;
 
 use std::time::Duration;
 
-use gom::settings::Language;
-use gom::settings::NoticeSettings;
-use gom::shop::{NoticeOptions, Notices};
 use gom_actors::push::{Composed, Composer, Job, Notice, Urgency};
+use gom_server::settings::Language;
+use gom_server::settings::NoticeSettings;
+use gom_server::shop::{NoticeOptions, Notices};
 
 use shop::Shop;
 

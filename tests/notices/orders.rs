@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use gom::identity::{Viewer, customer_subject};
-use gom::settings::Language;
-use gom::settings::NoticeSettings;
-use gom::shop::{NoticeOptions, ORDER};
 use gom_actors::push::{Composed, Composer, Job, Urgency};
+use gom_server::identity::{Viewer, customer_subject};
+use gom_server::settings::Language;
+use gom_server::settings::NoticeSettings;
+use gom_server::shop::{NoticeOptions, ORDER};
 use serde_json::json;
 
 use crate::publications::{promotion, publish};

@@ -1,6 +1,6 @@
 //! Deletions that take other rows along.
 
-use gom::identity::Viewer;
+use gom_server::identity::Viewer;
 use serde_json::json;
 
 use crate::shop::{Shop, holder};

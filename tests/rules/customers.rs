@@ -1,8 +1,8 @@
 //! Customers whom several shops share: what one shop reads, writes or guesses of them is of no use at another.
 
-use gom::application::Application;
-use gom::identity::Viewer;
 use gom_actors::migrations::{self, Deployment};
+use gom_server::application::Application;
+use gom_server::identity::Viewer;
 use serde_json::{Value, json};
 
 use crate::shop::{PALETAS, Shop, TACOS, customer, customer_of, seller, settings};
@@ -409,7 +409,7 @@ async fn customers_of_earlier_versions_get_logins_and_their_devices_a_name_of_th
              (4, '{PALETAS}', 'WAITING'), (5, 'cdemobp000000000000000001', 'DELIVERED')) v (n, s, t);"
     );
     shop.tables.batch_execute(&old).await.unwrap();
-    let application: &dyn Application = &gom::shop::Shop;
+    let application: &dyn Application = &gom_server::shop::Shop;
     let read = application
         .read_datamodel(&settings("postgres://unused@localhost/unused"))
         .unwrap();

@@ -1,7 +1,7 @@
 //! Rows that are the viewer's because the row above them is. Where that one is locked, nobody takes them away; but the link
 //! between the two may stand in a table, and the row above may itself be the viewer's because of another.
 
-use gom::identity::Viewer;
+use gom_server::identity::Viewer;
 use serde_json::json;
 
 use crate::shop::{Shop, holder};

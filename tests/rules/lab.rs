@@ -1,7 +1,7 @@
 //! Rules on a datamodel where all may be seen and few rows be written: links in tables and in columns, optional and
 //! lists, owners that change while somebody writes.
 
-use gom::identity::Viewer;
+use gom_server::identity::Viewer;
 use serde_json::{Value, json};
 
 use crate::shop::{Shop, holder};

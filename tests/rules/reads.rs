@@ -1,6 +1,6 @@
 //! What a viewer sees.
 
-use gom::identity::Viewer;
+use gom_server::identity::Viewer;
 use serde_json::{Value, json};
 
 use crate::shop::{PALETAS, Shop, TACOS, customer, customer_of, holder, seller};

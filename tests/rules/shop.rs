@@ -4,16 +4,16 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use gom::application::Application;
-use gom::deployment::{Deployed, Deployment};
-use gom::graphql::{self, Admission, Answer, Api, Data, Engine, EngineOptions, Request};
-use gom::identity::{User, Viewer, customer_subject};
-use gom::policy;
-use gom::seed::DemoShop;
-use gom::settings::{self, Inputs, Purpose, Settings};
-use gom::stop::Stop;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_engine::error::ApiError;
+use gom_server::application::Application;
+use gom_server::deployment::{Deployed, Deployment};
+use gom_server::graphql::{self, Admission, Answer, Api, Data, Engine, EngineOptions, Request};
+use gom_server::identity::{User, Viewer, customer_subject};
+use gom_server::policy;
+use gom_server::seed::DemoShop;
+use gom_server::settings::{self, Inputs, Purpose, Settings};
+use gom_server::stop::Stop;
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -64,7 +64,7 @@ impl Shop {
     }
 
     async fn serve(test_database: TestDatabase, settings: Settings, demo: bool) -> Shop {
-        let application: &dyn Application = &gom::shop::Shop;
+        let application: &dyn Application = &gom_server::shop::Shop;
         let read = application.read_datamodel(&settings).unwrap();
         let engine = Engine::new(read.model.clone(), &EngineOptions::of(&settings)).unwrap();
         let policy = application
@@ -94,7 +94,7 @@ impl Shop {
             ))
             .await
             .unwrap();
-        let live = gom::server::live(&settings, &database, &engine)
+        let live = gom_server::server::live(&settings, &database, &engine)
             .await
             .unwrap()
             .local();

@@ -1,6 +1,6 @@
 //! What a seller's write claims: rows that change hands meanwhile, and partners that may only be seen.
 
-use gom::identity::Viewer;
+use gom_server::identity::Viewer;
 use serde_json::{Value, json};
 
 use crate::shop::{PALETAS, Shop, TACOS, seller};

@@ -1,9 +1,9 @@
 //! The shop's own rules.
 
 use futures::future::join_all;
-use gom::application::Application;
-use gom::identity::Viewer;
 use gom_engine::policy::OneOrMany;
+use gom_server::application::Application;
+use gom_server::identity::Viewer;
 use gom_test_support::eventually;
 use serde_json::json;
 
@@ -409,14 +409,14 @@ async fn a_publication_is_not_tied_or_written_from_its_promotions_side() {
 #[test]
 fn a_policy_may_not_permit_what_the_shops_rules_do_not_cover() {
     let settings = settings("postgres://unused@localhost/unused");
-    let model = gom::datamodel::read(&settings).unwrap().model;
+    let model = gom_server::datamodel::read(&settings).unwrap().model;
     let schema = gom_engine::schema::generate(
         &model,
         gom_engine::schema::SchemaOptions { execute_raw: false },
     );
-    let (_, mut source) = gom::policy::read(&settings).unwrap().unwrap();
+    let (_, mut source) = gom_server::policy::read(&settings).unwrap().unwrap();
     assert_eq!(
-        gom::shop::Shop.policy_problems(&source, &model, &schema),
+        gom_server::shop::Shop.policy_problems(&source, &model, &schema),
         [],
         "the shipped policy permits none"
     );
@@ -439,7 +439,7 @@ fn a_policy_may_not_permit_what_the_shops_rules_do_not_cover() {
     source
         .parts
         .insert("Publication".into(), vec!["Promotion".into()]);
-    let problems = gom::shop::Shop.policy_problems(&source, &model, &schema);
+    let problems = gom_server::shop::Shop.policy_problems(&source, &model, &schema);
     let places: Vec<&str> = problems
         .iter()
         .map(|problem| problem.place.as_str())

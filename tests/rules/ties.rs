@@ -1,7 +1,7 @@
 //! Children tied from the parent's end, where the link stands in the child's own row: what the tie makes of the child and
 //! of the parent that it had before.
 
-use gom::identity::Viewer;
+use gom_server::identity::Viewer;
 use serde_json::json;
 
 use crate::shop::{Shop, holder};

@@ -1,6 +1,6 @@
 //! What a viewer may write: own rows only, before and after, however the write is nested.
 
-use gom::identity::Viewer;
+use gom_server::identity::Viewer;
 use serde_json::{Value, json};
 
 use crate::shop::{PALETAS, Shop, TACOS, customer, seller};

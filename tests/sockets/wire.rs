@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use futures::{SinkExt, StreamExt};
-use gom::identity::ServiceTokens;
+use gom_server::identity::ServiceTokens;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

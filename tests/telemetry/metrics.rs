@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
-use gom_actors::metrics::{DEFINITIONS, Kind};
+use gom_telemetry::metrics::{DEFINITIONS, Kind};
 use gom_test_support::{PushService, PushServiceOptions};
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, AUTHORIZATION};

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gom::application::Application;
-use gom::deployment::{Deployed, Deployment};
-use gom::graphql::{Admission, Answer, Api, Data, Engine, EngineOptions, Request, execute};
-use gom::settings::{self, Inputs, Purpose};
-use gom::stop::Stop;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_engine::datamodel::{DataModel, FieldId, Model};
 use gom_engine::error::{ErrorKind, PathSegment};
 use gom_engine::policy::{OneOrMany, Policy, PolicySource};
 use gom_engine::schema::{ObjectId, Schema};
+use gom_server::application::Application;
+use gom_server::deployment::{Deployed, Deployment};
+use gom_server::graphql::{Admission, Answer, Api, Data, Engine, EngineOptions, Request, execute};
+use gom_server::settings::{self, Inputs, Purpose};
+use gom_server::stop::Stop;
 use gom_test_support::TestDatabase;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -103,14 +103,14 @@ impl Server {
         let settings = settings::load(&inputs)
             .unwrap_or_else(|error| panic!("{error}"))
             .settings;
-        let application: &dyn Application = &gom::shop::Shop;
+        let application: &dyn Application = &gom_server::shop::Shop;
         let datamodel = application.read_datamodel(&settings).unwrap();
         let model = datamodel.model.clone();
         let mut options = EngineOptions::of(&settings);
         // Some documents of chance are beyond what any setting allows.
         options.user_limits.complexity = u64::MAX;
         let engine = Engine::new(model.clone(), &options).unwrap();
-        let (_, mut source) = gom::policy::read(&settings).unwrap().unwrap();
+        let (_, mut source) = gom_server::policy::read(&settings).unwrap().unwrap();
         // Values that each owner has are kept beside the rows, which are all that the evaluator knows.
         source
             .roles
@@ -139,7 +139,7 @@ impl Server {
         };
         let deployed = deployment.deployed.clone();
         assert!(deployment.try_now().await.unwrap());
-        let live = gom::server::live(&settings, &database, &engine)
+        let live = gom_server::server::live(&settings, &database, &engine)
             .await
             .unwrap()
             .local();

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use gom::identity::ServiceTokens;
 use gom_actors::push::VapidKeys;
+use gom_server::identity::ServiceTokens;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 

@@ -24,8 +24,8 @@ use super::share::{Asker, Behalf};
 use super::shared::{BEYOND_DOUBT, Shared, SharedClients, SlowStatements};
 use super::supervisor::DatabaseSupervisor;
 use super::text::JsonText;
-use crate::metrics::{ActorKind, DATABASE_IN_FLIGHT, DATABASE_RETRIES, Level, Retry, Work};
-use crate::watch::{Context, Published, Watched, post};
+use gom_runtime::watch::{Context, Published, Watched, post};
+use gom_telemetry::metrics::{ActorKind, DATABASE_IN_FLIGHT, DATABASE_RETRIES, Level, Retry, Work};
 
 /// A read whose connection is lost is sent again this often: it may have been only its own connection.
 const READ_REPEATS: u32 = 2;

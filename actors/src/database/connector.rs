@@ -17,7 +17,9 @@ use super::link::{Canceller, Link};
 use super::options::DatabaseOptions;
 use super::statements::Statements;
 use super::tls::{Tls, TlsError};
-use crate::metrics::{ConnectOutcome, DATABASE_CONNECTIONS, DATABASE_CONNECTS, Level, Pool};
+use gom_telemetry::metrics::{
+    ConnectOutcome, DATABASE_CONNECTIONS, DATABASE_CONNECTS, Level, Pool,
+};
 
 /// What a connection is for decides its session's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

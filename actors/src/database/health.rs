@@ -4,7 +4,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::RunError;
-use crate::metrics::{DATABASE_STATE, State};
+use gom_telemetry::metrics::{DATABASE_STATE, State};
 
 /// What can be done with the database now.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::error::RunError;
 use super::health::Health;
 use super::link::Link;
 use super::share::{Asker, Share, Shares};
-use crate::metrics::{DATABASE_LEASED, DATABASE_WAITING, Level};
+use gom_telemetry::metrics::{DATABASE_LEASED, DATABASE_WAITING, Level};
 
 /// How long a cancelled statement may take to end before its connection is cut.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);

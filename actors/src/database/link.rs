@@ -14,7 +14,7 @@ use super::error::Failure;
 use super::statements::Statements;
 use super::text::{JsonText, Parameter};
 use super::tls::Tls;
-use crate::metrics::{Lookup, PREPARED_STATEMENTS};
+use gom_telemetry::metrics::{Lookup, PREPARED_STATEMENTS};
 
 pub(super) struct Link {
     client: Client,

@@ -44,9 +44,9 @@ use self::connector::Connector;
 use self::health::HealthChannel;
 use self::messages::{Answer, AskHealth, Run, Transact};
 use self::supervisor::DatabaseSupervisor;
-use crate::metrics::{DATABASE_DURATION, DATABASE_WORK, DatabaseOutcome, Work};
-use crate::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
-use crate::watch::{Published, Restarts, post, watch};
+use gom_runtime::watch::{Published, Restarts, post, watch};
+use gom_telemetry::metrics::{DATABASE_DURATION, DATABASE_WORK, DatabaseOutcome, Work};
+use gom_telemetry::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
 
 const SUPERVISOR_MAILBOX: usize = 64;
 /// A supervisor that takes longer to say how it is does not live.

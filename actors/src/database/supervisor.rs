@@ -12,8 +12,8 @@ use super::health::{DatabaseState, HealthChannel};
 use super::link::Link;
 use super::messages::{AskHealth, Suspect};
 use super::options::DatabaseOptions;
-use crate::metrics::ActorKind;
-use crate::watch::{Context, Watched};
+use gom_runtime::watch::{Context, Watched};
+use gom_telemetry::metrics::ActorKind;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LOOK: &str = "select (pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool)::text \

@@ -5,7 +5,7 @@ use gom_engine::plan::{Expect, Step};
 use gom_test_support::TestDatabase;
 
 use super::*;
-use crate::watch::Context;
+use gom_runtime::watch::Context;
 
 #[derive(Message)]
 #[rtype(result = "()")]

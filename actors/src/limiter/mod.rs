@@ -26,10 +26,10 @@ use self::rate_limiter::{MAX_IN_FLIGHT, RateLimiter, Refund, Reserve};
 use self::redis_store::RedisCounters;
 use self::store::{LimiterStore, Settle, Take};
 use crate::database::Database;
-use crate::health::{HealthReporter, HealthStatus};
-use crate::metrics::{self, LOGIN_ATTEMPTS};
 use crate::redis::{RedisOptions, RedisOptionsError};
-use crate::watch::{Published, Restarts, post, watch};
+use gom_runtime::watch::{Published, Restarts, post, watch};
+use gom_telemetry::health::{HealthReporter, HealthStatus};
+use gom_telemetry::metrics::{self, LOGIN_ATTEMPTS};
 
 /// The limits' names, in front of each counter's key.
 const CONSECUTIVE: &str = "login_consecutive_fails";

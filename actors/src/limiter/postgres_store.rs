@@ -7,8 +7,8 @@ use tokio_postgres::types::ToSql;
 use super::redis_store::count;
 use super::store::{Count, LimiterStore, Settle, Take};
 use crate::database::Database;
-use crate::health::HealthReporter;
 use crate::postgres_store_client::{Durability, PostgresStoreClient};
+use gom_telemetry::health::HealthReporter;
 
 /// Rows that one sweep removes at most.
 const SWEEP: i64 = 1000;

@@ -15,8 +15,10 @@ use super::fallback::{InMemoryFallback, blocked};
 use super::in_flight::{InFlight, Point};
 use super::store::{Count, LimiterStore, Settle, Take};
 use super::{Reservation, Verdict};
-use crate::metrics::{ActorKind, LOGIN_ATTEMPTS, LOGIN_INSURANCE, LOGIN_INSURED, Verdict as Said};
-use crate::watch::{Context, Watched};
+use gom_runtime::watch::{Context, Watched};
+use gom_telemetry::metrics::{
+    ActorKind, LOGIN_ATTEMPTS, LOGIN_INSURANCE, LOGIN_INSURED, Verdict as Said,
+};
 
 /// Requests that may be in hand at once; the next is refused as overload.
 pub(super) const MAX_IN_FLIGHT: usize = 4096;

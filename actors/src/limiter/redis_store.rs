@@ -8,8 +8,8 @@ use futures::future::{BoxFuture, FutureExt};
 use redis::Script;
 
 use super::store::{Count, LimiterStore, Settle, Take};
-use crate::health::HealthReporter;
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
+use gom_telemetry::health::HealthReporter;
 
 const DATABASE: u8 = 3;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::Limit;
-use crate::health::HealthReporter;
+use gom_telemetry::health::HealthReporter;
 
 /// The longest window there is, for one that never ends: a century.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::owner::Owner;
+use gom_runtime::owner::Owner;
 
 #[derive(Clone, Default)]
 pub(super) struct Answering(Rc<RefCell<HashMap<Owner, Arc<Semaphore>>>>);

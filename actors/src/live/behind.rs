@@ -15,7 +15,7 @@ use super::Delivered;
 use super::groups::{GroupId, Groups, Interest};
 use super::join::Progress;
 use super::log::Place;
-use crate::metrics::{Level, SLOW_GROUPS};
+use gom_telemetry::metrics::{Level, SLOW_GROUPS};
 
 /// Changes that are decided in one go.
 pub(super) const TOGETHER: usize = 200;
@@ -343,7 +343,7 @@ mod tests {
 
     use super::super::groups::{Member, Presence};
     use super::*;
-    use crate::owner::Owner;
+    use gom_runtime::owner::Owner;
 
     struct World {
         groups: RefCell<Groups>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::owner::Owner;
+use gom_runtime::owner::Owner;
 
 /// A user's budget is refilled at this share of real time: one in so many.
 const SHARE: u32 = 10;

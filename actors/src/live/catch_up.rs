@@ -18,9 +18,9 @@ use super::join::{Join, Joined, Progress};
 use super::local::Deliver;
 use super::log::{Page, Place};
 use super::{Delivered, LiveError};
-use crate::crash::crash_point;
 use crate::database::LineError;
-use crate::owner::Owner;
+use gom_runtime::crash::crash_point;
+use gom_runtime::owner::Owner;
 
 /// How long the database may be away before a subscriber is sent away.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -18,9 +18,9 @@ use super::budget::Budgets;
 use super::groups::{GroupId, Groups, Interest};
 use super::log::{Log, LogPiece};
 use super::{Delivered, Encode, LiveError};
-use crate::crash::crash_point;
 use crate::database::{LineError, ThreadWork};
-use crate::owner::Owner;
+use gom_runtime::crash::crash_point;
+use gom_runtime::owner::Owner;
 
 /// Statements that are on their way at once.
 const PIPELINED: usize = 64;

@@ -12,9 +12,9 @@ use super::hub::{Advance, Hub};
 use super::log::{Log, LogState};
 use super::{LiveOptions, Shared, upkeep};
 use crate::database::{Database, LineError};
-use crate::health::Condition;
-use crate::metrics::{ActorKind, FEED_STAMPED};
-use crate::watch::{Context, Published, Watched};
+use gom_runtime::watch::{Context, Published, Watched};
+use gom_telemetry::health::Condition;
+use gom_telemetry::metrics::{ActorKind, FEED_STAMPED};
 
 /// Looks while nobody listens: only so that the log is in order and can be trimmed.
 const IDLE: Duration = Duration::from_secs(1);

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gom_engine::datamodel::ModelId;
 use gom_engine::events::{Identity, Key, Path, Subscription};
 
-use crate::metrics::{GROUPS, Level};
-use crate::owner::Owner;
+use gom_runtime::owner::Owner;
+use gom_telemetry::metrics::{GROUPS, Level};
 
 /// One subscriber: a slot of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -28,11 +28,11 @@ use super::log::{Log, LogState, Page, Place};
 use super::slow::SlowLane;
 use super::turns::Turns;
 use super::{Delivered, Encode, LiveError, LiveOptions, Shared};
-use crate::crash::crash_point;
 use crate::database::{Database, LineError, ThreadWork};
-use crate::metrics::{ActorKind, FEED_DELIVERED};
-use crate::owner::Owner;
-use crate::watch::{Context, Watched, post};
+use gom_runtime::crash::crash_point;
+use gom_runtime::owner::Owner;
+use gom_runtime::watch::{Context, Watched, post};
+use gom_telemetry::metrics::{ActorKind, FEED_DELIVERED};
 
 /// Subscribers that read the log by themselves at the same time.
 const CATCHING_UP: usize = 16;

@@ -23,10 +23,10 @@ use super::super::local::{Room, Sink};
 use super::super::sinks::Sinks;
 use super::*;
 use crate::database::DatabaseOptions;
-use crate::health::HealthReporter;
-use crate::metrics::Moment;
 use crate::migrations::{Deployment, apply};
-use crate::watch::{Published, watch};
+use gom_runtime::watch::{Published, watch};
+use gom_telemetry::health::HealthReporter;
+use gom_telemetry::metrics::Moment;
 
 #[path = "hub_tests/another_log.rs"]
 mod another_log;
@@ -126,7 +126,7 @@ impl World {
     /// A member of a worker, with what its events go to.
     fn member(&self, worker: u64, sink: Rc<dyn Sink>) -> Arriving {
         let (sinks, owner) = (
-            Rc::new(Sinks::new(crate::waiting::Waiting::unbounded())),
+            Rc::new(Sinks::new(gom_runtime::waiting::Waiting::unbounded())),
             Owner::Service,
         );
         let member = Member {

@@ -16,7 +16,7 @@ use super::local::Deliver;
 use super::log::{Page, Place};
 use super::{Delivered, LiveError};
 use crate::database::LineError;
-use crate::owner::Owner;
+use gom_runtime::owner::Owner;
 
 /// Up to where somebody has read the log by itself.
 #[derive(Debug, Clone, Copy)]

@@ -20,10 +20,10 @@ use super::hub::{Hub, Subscribe, Unsubscribe};
 use super::locate::Locate;
 use super::sinks::Sinks;
 use super::{Delivered, Live, LiveError};
-use crate::metrics::ActorKind;
-use crate::owner::Owner;
-use crate::waiting::Waiting;
-use crate::watch::{Context, Published, Watched, post, watch};
+use gom_runtime::owner::Owner;
+use gom_runtime::waiting::Waiting;
+use gom_runtime::watch::{Context, Published, Watched, post, watch};
+use gom_telemetry::metrics::ActorKind;
 
 const REBUILDING: &str = "subscriptions are being rebuilt";
 /// A message stands for an event of a whole group, or for one subscriber's end.

@@ -33,17 +33,17 @@ use tokio::time::{Instant, timeout};
 pub use self::answering::AnswerTurn;
 pub use self::groups::{Interest, Watched};
 pub use self::local::{LocalLive, Room, Sink, SubscriptionHandle};
-pub use crate::owner::Owner;
+pub use gom_runtime::owner::Owner;
 
 use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;
 use crate::database::Database;
-use crate::health::{Condition, HealthReporter, HealthStatus};
-use crate::metrics::{FEED_LAG, FEED_LOOKED, Moment};
-use crate::own_thread::OwnThread;
 use crate::redis::{RedisOptions, RedisOptionsError};
-use crate::waiting::Waiting;
-use crate::watch::{self as watched, Published};
+use gom_runtime::own_thread::OwnThread;
+use gom_runtime::waiting::Waiting;
+use gom_runtime::watch::{self as watched, Published};
+use gom_telemetry::health::{Condition, HealthReporter, HealthStatus};
+use gom_telemetry::metrics::{FEED_LAG, FEED_LOOKED, Moment};
 
 /// A change feed that has been behind for longer is not ready: `gom_feed_lag_seconds`.
 pub const MAX_FEED_LAG: Duration = Duration::from_secs(5);

@@ -16,9 +16,9 @@ use tokio::sync::{Notify, oneshot};
 
 use super::local::Sink;
 use super::{Delivered, LiveError};
-use crate::metrics::RESYNCS;
-use crate::owner::Owner;
-use crate::waiting::{Account, Charge, Reader, Waiting};
+use gom_runtime::owner::Owner;
+use gom_runtime::waiting::{Account, Charge, Reader, Waiting};
+use gom_telemetry::metrics::RESYNCS;
 
 /// Bytes of events that wait on one worker, over all its subscribers. When more would wait, subscribers are ended for whose
 /// clients much waits, first those of the user for whom the most does: their clients come back with their last cursors.

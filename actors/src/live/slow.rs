@@ -23,7 +23,7 @@ use super::join::{Joined, Progress, Rejoin};
 use super::log::{Page, Place};
 use super::{Delivered, LiveError};
 use crate::database::LineError;
-use crate::owner::Owner;
+use gom_runtime::owner::Owner;
 
 /// A place is looked at again whether it can be served, if nothing else happens.
 const PAUSE: Duration = Duration::from_millis(50);

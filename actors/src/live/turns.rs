@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-use crate::owner::Owner;
+use gom_runtime::owner::Owner;
 
 #[derive(Clone)]
 pub(super) struct Turns(Rc<RefCell<State>>);

@@ -8,7 +8,7 @@ use tokio::time::{Instant, interval_at, sleep};
 use super::LiveOptions;
 use super::log::Log;
 use crate::database::LineError;
-use crate::metrics::{FEED_LEFT_BEHIND, FEED_TRIMMED};
+use gom_telemetry::metrics::{FEED_LEFT_BEHIND, FEED_TRIMMED};
 
 /// Between two looks whether something can be forgotten, and the most that is forgotten in one go.
 const TRIM_EVERY: Duration = Duration::from_secs(10);

@@ -17,10 +17,10 @@ use super::job::Composer;
 use super::options::PushOptions;
 use super::sender::{Sender, Unreachable};
 use crate::database::Database;
-use crate::health::{HealthReporter, HealthStatus};
-use crate::metrics::{PUSH_DELIVERIES, PUSH_JOBS, PUSH_OLDEST, Queue};
-use crate::own_thread::OwnThread;
-use crate::watch::{self as watched, Published, Restarts};
+use gom_runtime::own_thread::OwnThread;
+use gom_runtime::watch::{self as watched, Published, Restarts};
+use gom_telemetry::health::{HealthReporter, HealthStatus};
+use gom_telemetry::metrics::{PUSH_DELIVERIES, PUSH_JOBS, PUSH_OLDEST, Queue};
 
 const MAILBOX: usize = 1_024;
 /// How long a request waits for a dispatcher that is being rebuilt.

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use self::registry::{End, Registry};
 use self::store::Keeper;
 use crate::database::Database;
-use crate::metrics::RESUMED;
+use gom_telemetry::metrics::RESUMED;
 
 /// How often positions are written. What is received within it may come twice.
 pub const RESUME_INTERVAL: Duration = Duration::from_millis(400);

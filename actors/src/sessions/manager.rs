@@ -21,9 +21,9 @@ use super::refresher::{Recipient, Refresher};
 use super::session::{NewSession, Previous, Session, SessionId, SessionSummary};
 use super::store::{Life, Listed, SessionStore};
 use super::{Refreshed, store_failed};
-use crate::metrics::{ActorKind, SESSIONS, SessionEvent};
-use crate::reconnecting::{PROMISE, patience};
-use crate::watch::{Context, Watched};
+use gom_runtime::reconnecting::{PROMISE, patience};
+use gom_runtime::watch::{Context, Watched};
+use gom_telemetry::metrics::{ActorKind, SESSIONS, SessionEvent};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

@@ -37,10 +37,10 @@ use self::redis_store::RedisSessions;
 use self::refresher::Recipient;
 use self::store::SessionStore;
 use crate::database::Database;
-use crate::health::HealthStatus;
-use crate::metrics::{SESSION_FAILURES, SESSIONS, SessionEvent};
 use crate::redis::RedisOptionsError;
-use crate::watch::{Published, Restarts, post, watch};
+use gom_runtime::watch::{Published, Restarts, post, watch};
+use gom_telemetry::health::HealthStatus;
+use gom_telemetry::metrics::{SESSION_FAILURES, SESSIONS, SessionEvent};
 
 /// A session's use is noted so often: of a user's sessions that were used at other times, the one that was used least
 /// recently is known.

@@ -11,9 +11,9 @@ use tokio_postgres::types::ToSql;
 use super::session::{Previous, Session, SessionId};
 use super::store::{Life, Listed, SessionStore, Stored};
 use crate::database::Database;
-use crate::health::HealthReporter;
 use crate::postgres_store_client::{Durability, PostgresStoreClient};
 use crate::secret::SecretText;
+use gom_telemetry::health::HealthReporter;
 
 /// Rows that one sweep removes at most.
 const SWEEP: i64 = 1000;

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::session::{Previous, Session, SessionId};
 use super::store::{Life, Listed, SessionStore, Stored};
-use crate::health::HealthReporter;
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
 use crate::secret::SecretText;
+use gom_telemetry::health::HealthReporter;
 
 const DATABASE: u8 = 2;
 

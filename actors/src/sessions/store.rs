@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 
 use super::session::{Session, SessionId};
-use crate::health::HealthReporter;
+use gom_telemetry::health::HealthReporter;
 
 /// The answer, or why there is none.
 pub(super) type Stored<'a, T> = BoxFuture<'a, Result<T, String>>;

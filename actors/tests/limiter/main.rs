@@ -15,11 +15,11 @@ mod storms;
 use std::time::Duration;
 
 use gom_actors::database::{Database, DatabaseOptions};
-use gom_actors::health::Condition;
 use gom_actors::limiter::{
     Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Reservation, Verdict,
 };
 use gom_actors::migrations::migrate_system;
+use gom_telemetry::health::Condition;
 use gom_test_support::{TestDatabase, TestRedis, eventually};
 
 /// Where a limiter counts, in a test.

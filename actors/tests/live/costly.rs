@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gom_actors::live::{Live, LiveError, LiveOptions, Owner};
-use gom_actors::metrics::SLOW_GROUPS;
+use gom_telemetry::metrics::SLOW_GROUPS;
 use gom_test_support::eventually;
 use tokio::time::{Instant, sleep};
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use gom_actors::database::DatabaseOptions;
-use gom_actors::health::Condition;
 use gom_actors::migrations::migrate_system;
 use gom_actors::redis::{RedisOptions, RedisOptionsError};
 use gom_actors::sessions::{SessionError, SessionId, SessionOptions, SessionStoreChoice, Sessions};
+use gom_telemetry::health::Condition;
 use gom_test_support::{TestCluster, TestRedis, eventually};
 use tokio::time::Instant;
 

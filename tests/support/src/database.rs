@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use gom_actors::embedded::{ADMIN, USER, socket_url};
+use gom_embedded_postgres::{ADMIN, USER, socket_url};
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::keeper::shared;

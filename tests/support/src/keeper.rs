@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
-use gom_actors::embedded::EmbeddedOptions;
-use gom_actors::embedded::cluster::Cluster;
+use gom_embedded_postgres::EmbeddedOptions;
+use gom_embedded_postgres::cluster::Cluster;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gom_actors::embedded::{EmbeddedOptions, EmbeddedPostgres, EmbeddedState};
+use gom_embedded_postgres::{EmbeddedOptions, EmbeddedPostgres, EmbeddedState};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::{Client, Config};
 

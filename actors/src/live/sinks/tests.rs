@@ -5,7 +5,7 @@ use gom_engine::events::Cursor;
 
 use super::super::local::Room;
 use super::*;
-use crate::waiting::WaitingBounds;
+use gom_runtime::waiting::WaitingBounds;
 
 /// Takes two events at a time.
 #[derive(Default)]

@@ -16,8 +16,8 @@ use self::redis_store::RedisDevices;
 use self::store::{DeviceStore, Listed, Which};
 use super::device::{Device, Endpoint, Registered};
 use crate::database::Database;
-use crate::health::HealthStatus;
 use crate::redis::{RedisOptions, RedisOptionsError};
+use gom_telemetry::health::HealthStatus;
 
 /// Requests of the process that may wait for the store at once; the next is refused as overload.
 const MAX_IN_FLIGHT: usize = 1_024;

@@ -7,9 +7,9 @@ use tokio_postgres::types::ToSql;
 use super::store::{Answer, DeviceStore, Found, Listed, Which, change, renewed};
 use super::{Change, Renewed, Subscriber};
 use crate::database::Database;
-use crate::health::HealthReporter;
 use crate::postgres_store_client::{Durability, PostgresStoreClient};
 use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
+use gom_telemetry::health::HealthReporter;
 
 const SUBSCRIBE: usize = 0;
 const KEYS: usize = 1;

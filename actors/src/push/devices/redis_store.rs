@@ -17,9 +17,9 @@ use tokio::sync::OnceCell;
 use super::adoption::adopt;
 use super::store::{self, Answer, DeviceStore, Found, Listed, Which};
 use super::{Change, EarlierName, Renewed, Subscriber};
-use crate::health::HealthReporter;
 use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
+use gom_telemetry::health::HealthReporter;
 
 const DATABASE: u8 = 1;
 

@@ -4,8 +4,8 @@
 use futures::future::BoxFuture;
 
 use super::{Change, Renewed, Subscriber};
-use crate::health::HealthReporter;
 use crate::push::device::{Device, Registered};
+use gom_telemetry::health::HealthReporter;
 
 pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, String>>;
 

@@ -13,13 +13,13 @@ use super::origins::{Trouble, reserved};
 use super::record::settle;
 use super::schedule;
 use super::work::{Done, Prepared, Work, dice};
-use crate::crash::crash_point;
 use crate::database::LineError;
-use crate::metrics::{PUSH_MESSAGES, PUSH_REFUSING, PushOutcome};
 use crate::push::device::Device;
 use crate::push::ledger::{Claimed, Record, Wanted};
 use crate::push::sender::{Message, Outcome};
-use crate::traces::{self, Begun, KeyValue, SpanKind};
+use gom_runtime::crash::crash_point;
+use gom_telemetry::metrics::{PUSH_MESSAGES, PUSH_REFUSING, PushOutcome};
+use gom_telemetry::traces::{self, Begun, KeyValue, SpanKind};
 
 /// Claimed at a time: a few, so that few are in doubt after a crash and others get some too.
 const BATCH: usize = 64;

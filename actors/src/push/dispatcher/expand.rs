@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::jobs::away;
 use super::work::Work;
-use crate::crash::crash_point;
 use crate::database::LineError;
 use crate::push::device::Endpoint;
 use crate::push::devices::DevicesError;
 use crate::push::ledger::{ClaimedJob, Expanded, NewDelivery};
 use crate::push::notice::Notice;
+use gom_runtime::crash::crash_point;
 
 /// Users whose devices are looked up at a time; in between, the thread does what else there is to do.
 const LOOK_UP: usize = 250;

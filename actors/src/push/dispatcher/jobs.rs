@@ -13,12 +13,12 @@ use super::Shared;
 use super::expand::expand;
 use super::schedule;
 use super::work::{Work, dice};
-use crate::crash::crash_point;
 use crate::database::LineError;
-use crate::health::Condition;
-use crate::metrics::PUSH_JOBS_GIVEN_UP;
 use crate::push::job::{ComposeError, Composed, Composer};
 use crate::push::ledger::{ClaimedJob, Ledger};
+use gom_runtime::crash::crash_point;
+use gom_telemetry::health::Condition;
+use gom_telemetry::metrics::PUSH_JOBS_GIVEN_UP;
 
 /// Commits of other processes within this time are one reason to look.
 const TOGETHER: Duration = Duration::from_millis(20);

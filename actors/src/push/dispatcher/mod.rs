@@ -34,9 +34,9 @@ use super::ledger::{Backlog, Ledger};
 use super::sender::Sender;
 use super::{MakeComposer, MakeId, PushOptions};
 use crate::database::Database;
-use crate::health::{Condition, HealthReporter};
-use crate::metrics::{ActorKind, PUSH_REFUSING};
-use crate::watch::{Context, Watched};
+use gom_runtime::watch::{Context, Watched};
+use gom_telemetry::health::{Condition, HealthReporter};
+use gom_telemetry::metrics::{ActorKind, PUSH_REFUSING};
 
 /// For a step of an expansion, and for what looks at much of the ledger now and then: on a slow disk they take long.
 const LONG_LIMIT: Duration = Duration::from_secs(60);

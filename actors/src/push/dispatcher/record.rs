@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::work::{Done, Work};
-use crate::crash::crash_point;
 use crate::database::LineError;
 use crate::push::ledger::Record;
+use gom_runtime::crash::crash_point;
 
 /// Written at a time.
 const MOST: usize = 500;

@@ -12,11 +12,11 @@ use tokio::time::timeout;
 use super::Shared;
 use super::jobs::{Ending, MAX_AGE};
 use crate::database::LineError;
-use crate::metrics::PUSH_JOBS_GIVEN_UP;
 use crate::push::MakeComposer;
 use crate::push::job::{ComposeError, Composed, Composer};
 use crate::push::ledger::Ledger;
 use crate::push::options::PushOptions;
+use gom_telemetry::metrics::PUSH_JOBS_GIVEN_UP;
 
 /// Between two rounds: where messages are sent, and where others do so, or nobody.
 const EVERY: Duration = Duration::from_secs(10);

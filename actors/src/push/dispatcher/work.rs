@@ -15,8 +15,6 @@ use super::jobs::JobsInFlight;
 use super::origins::Origins;
 use super::throttled::Throttled;
 use crate::database::LineError;
-use crate::health::Condition;
-use crate::metrics::PUSH_IN_FLIGHT;
 use crate::push::MakeId;
 use crate::push::devices::Devices;
 use crate::push::job::Composer;
@@ -24,6 +22,8 @@ use crate::push::ledger::{ClaimedJob, Ledger, Record, StoredNotice};
 use crate::push::notice::{Data, Text, Urgency};
 use crate::push::options::PushOptions;
 use crate::push::sender::Sender;
+use gom_telemetry::health::Condition;
+use gom_telemetry::metrics::PUSH_IN_FLIGHT;
 
 /// Pauses while the database, or whatever else, is away.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);

@@ -17,8 +17,8 @@ use reqwest::{Certificate, Client, Response, Url};
 use self::authorization::Authorizations;
 use self::reach::{Guarded, Reach};
 use super::{Device, Endpoint, VapidKeys};
-use crate::causes::with_causes;
-use crate::metrics::{PUSH_DURATION, Timer};
+use gom_telemetry::causes::with_causes;
+use gom_telemetry::metrics::{PUSH_DURATION, Timer};
 
 pub use self::encoder::{Encode, EncodeError, WebPushEncoder};
 pub use self::message::Message;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use crate::causes::with_causes;
+use gom_telemetry::causes::with_causes;
 
 /// However long a service asks us to wait, it is asked again after a day.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);

@@ -3,7 +3,7 @@
 
 use std::process::{Command, ExitCode};
 
-use gom_actors::embedded::socket_url;
+use gom_embedded_postgres::socket_url;
 use gom_test_support::TestCluster;
 
 fn main() -> ExitCode {

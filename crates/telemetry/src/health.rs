@@ -1,0 +1,113 @@
+//! How something that works by itself is doing: written by whoever does the work, read by `/readyz`. No reasons: they are
+//! in the log.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+/// How it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It has not worked yet since the start of the process.
+    Starting,
+    Ready,
+    /// It works, and is later with it than it should be.
+    Behind,
+    /// It worked, or was tried, and does not work now.
+    Down,
+    /// It has nothing to do here.
+    Off,
+}
+
+impl Condition {
+    /// A stable name for `/readyz`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Condition::Starting => "starting",
+            Condition::Ready => "ready",
+            Condition::Behind => "behind",
+            Condition::Down => "down",
+            Condition::Off => "off",
+        }
+    }
+}
+
+/// What was last felt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthStatus {
+    pub condition: Condition,
+    /// When the condition began.
+    pub since: Instant,
+    /// When it last did what it is for.
+    pub last_success: Option<Instant>,
+}
+
+/// Where the status is written down. Cloning gives the same one.
+#[derive(Debug, Clone)]
+pub struct HealthReporter(Arc<Mutex<HealthStatus>>);
+
+impl HealthReporter {
+    pub fn new() -> Self {
+        HealthReporter::in_condition(Condition::Starting)
+    }
+
+    /// Of what is not there at all.
+    pub fn off() -> Self {
+        HealthReporter::in_condition(Condition::Off)
+    }
+
+    fn in_condition(condition: Condition) -> Self {
+        HealthReporter(Arc::new(Mutex::new(HealthStatus {
+            condition,
+            since: Instant::now(),
+            last_success: None,
+        })))
+    }
+
+    /// Called some times in a second at most.
+    pub fn report(&self, condition: Condition) {
+        let now = Instant::now();
+        let mut status = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.condition != condition {
+            (status.condition, status.since) = (condition, now);
+        }
+        if condition == Condition::Ready {
+            status.last_success = Some(now);
+        }
+    }
+
+    pub fn status(&self) -> HealthStatus {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_condition_has_an_age_and_success_a_time() {
+        let reporter = HealthReporter::new();
+        reporter.report(Condition::Ready);
+        let first = reporter.status();
+        sleep(Duration::from_millis(2));
+        reporter.report(Condition::Ready);
+        let ready = reporter.status();
+        assert_eq!(
+            (ready.condition, ready.since),
+            (Condition::Ready, first.since)
+        );
+        assert!(ready.last_success > first.last_success);
+        sleep(Duration::from_millis(2));
+        reporter.report(Condition::Down);
+        let down = reporter.status();
+        assert!(down.condition == Condition::Down && down.since > ready.since);
+        assert_eq!(
+            down.last_success, ready.last_success,
+            "what was is still known"
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! What is told of every request: its line in the log, and its place in the metrics.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use actix_web::http::{Method as HttpMethod, StatusCode};
+use actix_web::{HttpMessage, HttpRequest};
+use gom_telemetry::metrics::{
+    self, HTTP_DURATION, HTTP_IN_FLIGHT, HTTP_REQUESTS, Level, Operation, Outcome, Route, Status,
+};
+use gom_telemetry::traces;
+
+use super::request_id::RequestId;
+use crate::identity::Viewer;
+use crate::telemetry::plain_name;
+
+/// The status of what had no answer, as nginx has it.
+const GONE_AWAY: u16 = 499;
+
+/// What handlers find out about their request.
+#[derive(Debug, Default)]
+pub struct RequestContext {
+    route: Cell<Option<Route>>,
+    viewer: RefCell<Option<Viewer>>,
+    operation: RefCell<Option<String>>,
+    answered: Cell<Option<(Operation, Outcome)>>,
+}
+
+impl RequestContext {
+    /// Notes something of a request, if it came through the middleware.
+    pub fn of(request: &HttpRequest, note: impl FnOnce(&RequestContext)) {
+        if let Some(noted) = request.extensions().get::<Rc<RequestContext>>() {
+            note(noted);
+        }
+    }
+
+    /// Where a path alone does not say it.
+    pub fn route(&self, route: Route) {
+        self.route.set(Some(route));
+    }
+
+    pub fn viewer(&self, viewer: &Viewer) {
+        *self.viewer.borrow_mut() = Some(viewer.clone());
+    }
+
+    /// The route, where the path alone does not say it.
+    pub fn own_route(&self) -> Option<Route> {
+        self.route.get()
+    }
+
+    /// The viewer's id.
+    pub fn viewer_name(&self) -> Option<String> {
+        self.viewer
+            .borrow()
+            .as_ref()
+            .map(|viewer| name_of(viewer).to_owned())
+    }
+
+    /// What is asked for. Of a batch the first counts.
+    pub fn operation(&self, name: Option<&str>) {
+        *self.operation.borrow_mut() = name.and_then(plain_name).map(str::to_owned);
+    }
+
+    /// How it went: of a batch, the first that went wrong.
+    pub fn answered(&self, kind: Operation, outcome: Outcome) {
+        if self
+            .answered
+            .get()
+            .is_none_or(|(_, before)| before == Outcome::Ok)
+        {
+            self.answered.set(Some((kind, outcome)));
+        }
+    }
+}
+
+/// A request in hand: counted and told once, however it ends.
+pub struct InFlight {
+    method: metrics::Method,
+    /// What its path says.
+    route: Route,
+    id: RequestId,
+    noted: Rc<RequestContext>,
+    began: Instant,
+    told: bool,
+    _level: Level,
+}
+
+impl InFlight {
+    pub fn begin(
+        method: &HttpMethod,
+        route: Route,
+        id: RequestId,
+        noted: Rc<RequestContext>,
+    ) -> Self {
+        let (method, _level) = (method_of(method), HTTP_IN_FLIGHT.level(()));
+        InFlight {
+            method,
+            route,
+            id,
+            noted,
+            began: Instant::now(),
+            told: false,
+            _level,
+        }
+    }
+
+    pub fn answered(mut self, status: StatusCode) {
+        self.told = true;
+        tell(&self, status.as_u16(), "answered");
+    }
+}
+
+impl Drop for InFlight {
+    /// Not answered: what was in hand was dropped with its connection, which the client or the end of the server has closed.
+    fn drop(&mut self) {
+        if self.told {
+            return;
+        }
+        if std::thread::panicking() {
+            tell(
+                self,
+                StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+                "ended by a panic",
+            );
+        } else {
+            tell(self, GONE_AWAY, "given up before its answer");
+        }
+    }
+}
+
+fn tell(request: &InFlight, status: u16, message: &'static str) {
+    let (noted, took) = (&*request.noted, request.began.elapsed());
+    let route = noted.route.get().unwrap_or(request.route);
+    HTTP_REQUESTS.one((route, request.method, class_of(status)));
+    HTTP_DURATION.observe(route, took);
+    let duration_ms = took.as_micros() as f64 / 1e3;
+    macro_rules! line {
+        ($level:ident) => {{
+            let (viewer, operation) = (noted.viewer.borrow(), noted.operation.borrow());
+            let answered = noted.answered.get();
+            tracing::$level!(
+                target: "gom::access",
+                request_id = request.id.as_str(),
+                method = request.method.as_str(),
+                route = route.as_str(),
+                status,
+                duration_ms,
+                viewer = viewer.as_ref().map(name_of),
+                operation = operation.as_deref(),
+                kind = answered.map(|(kind, _)| kind.as_str()),
+                outcome = answered.map(|(_, outcome)| outcome.as_str()),
+                trace_id = traces::trace_id(),
+                "{message}"
+            );
+        }};
+    }
+    if status >= 500 {
+        line!(warn);
+    } else if matches!(route, Route::Healthz | Route::Readyz | Route::Metrics) {
+        // Asked for every few seconds by machines.
+        line!(debug);
+    } else {
+        line!(info);
+    }
+}
+
+/// The id by which a viewer is told.
+pub fn name_of(viewer: &Viewer) -> &str {
+    viewer
+        .user()
+        .map_or("service", |user| user.subject.as_str())
+}
+
+/// The route of a path, with or without a slash at its end.
+pub fn route_of(path: &str) -> Route {
+    match path.trim_end_matches('/') {
+        "" => Route::Root,
+        "/graphql" => Route::Graphql,
+        "/auth/ping" => Route::Ping,
+        "/auth/login" => Route::Login,
+        "/auth/logout" => Route::Logout,
+        "/auth/bp" => Route::Bp,
+        "/webpush/subscribe" | "/webpush/unsubscribe" | "/webpush/key" => Route::Webpush,
+        "/webpush/graphql" => Route::Ledger,
+        "/healthz" | "/status" => Route::Healthz,
+        "/readyz" => Route::Readyz,
+        "/version" => Route::Version,
+        "/metrics" => Route::Metrics,
+        "/openapi" | "/openapi.json" | "/openapi.css" => Route::Pages,
+        "/favicon.svg" | "/favicon.ico" => Route::Pages,
+        _ if path.starts_with("/graphql/") => Route::Pages,
+        _ => Route::Other,
+    }
+}
+
+pub fn method_of(method: &HttpMethod) -> metrics::Method {
+    match *method {
+        HttpMethod::GET => metrics::Method::Get,
+        HttpMethod::POST => metrics::Method::Post,
+        _ => metrics::Method::Other,
+    }
+}
+
+fn class_of(status: u16) -> Status {
+    match status / 100 {
+        1 => Status::Informational,
+        2 => Status::Success,
+        3 => Status::Redirection,
+        4 => Status::ClientError,
+        _ => Status::ServerError,
+    }
+}

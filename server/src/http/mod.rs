@@ -1,0 +1,268 @@
+//! The HTTP edge: routes, extractors, and the shapes of answers. Handlers hold checked values only; what is
+//! answered is decided in `graphql` and below.
+
+mod access;
+mod auth;
+mod auth_services;
+mod built_in;
+mod call;
+mod client_address;
+mod console;
+mod cookies;
+mod cors;
+mod csrf;
+mod device_cookie;
+mod documents;
+mod ended;
+mod endpoint;
+mod graphql;
+mod health;
+mod json_body;
+mod media_type;
+mod metrics;
+mod openapi;
+mod origin;
+pub mod outgoing;
+mod page;
+mod prisma;
+mod refusal;
+mod renewal;
+mod request_id;
+mod rest_error;
+mod session;
+mod session_cookie;
+mod site_cookies;
+mod socket;
+mod sse;
+mod version;
+mod viewer;
+mod webpush;
+mod welcome;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::guard::{GuardContext, fn_guard};
+use actix_web::http::header::{HeaderValue, VARY};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
+use gom_actors::database::Database;
+use gom_actors::push::Push;
+use gom_actors::resume::{Positions, ResumeOptions};
+use gom_runtime::waiting::Waiting;
+
+pub use auth_services::{AuthServices, AuthServicesError};
+pub use console::{Console, Examples};
+pub use cors::cors;
+pub use ended::forget_devices;
+pub use health::HealthChecks;
+pub use metrics::{InlineMetrics, Metrics, MetricsServer};
+pub use origin::Origins;
+pub use outgoing::{admission, asked, reader, too_much_asked, waiting};
+pub use page::without_slash;
+pub use renewal::{NotRenewed, renewing};
+pub use request_id::identify;
+pub use site_cookies::carry;
+pub use welcome::Welcome;
+
+use endpoint::Endpoint;
+use rest_error::RestError;
+pub use webpush::Renewals;
+
+use crate::graphql::Api;
+use crate::identity::{ServiceTokens, Viewer};
+use crate::settings::{self, AllLimits, Limits, Sockets};
+use crate::socket::{ConnectionLimiter, LocalSockets};
+
+/// How answers are sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending {
+    /// A client that takes nothing for so long is cut off.
+    pub timeout: Duration,
+    /// How much may wait for all clients.
+    pub waiting_bytes: usize,
+    /// How much the requests of all clients may be.
+    pub request_bytes: usize,
+}
+
+/// What the handlers of one worker share.
+pub struct State {
+    pub api: Api,
+    /// The same over the ledger of push.
+    pub ledger: Api,
+    pub tokens: Arc<ServiceTokens>,
+    pub limits: Arc<AllLimits>,
+    pub edge: Arc<AuthServices>,
+    pub push: Push,
+    /// How often subscriptions are renewed, from where.
+    pub renewals: Arc<Renewals>,
+    /// What connections may take that outlive an answer.
+    pub bounds: Arc<Sockets>,
+    pub connections: ConnectionLimiter,
+    /// Of subscriptions of clients without cursors; nothing if they are not kept.
+    pub positions: Option<Positions>,
+    pub sockets: LocalSockets,
+    /// What waits for clients.
+    pub waiting: Waiting,
+    /// What requests make the process hold.
+    pub asked: Waiting,
+    /// How much may wait, and for how long.
+    pub sending: Sending,
+    /// GraphiQL, if it is shown.
+    pub console: Option<Arc<Console>>,
+    /// How much the page at the root tells.
+    pub welcome: Welcome,
+    /// Whether the server describes itself.
+    pub openapi: bool,
+}
+
+/// The positions of subscriptions of clients without cursors, unless they are not to be kept.
+pub fn positions(settings: &settings::Settings, database: &Database) -> Option<Positions> {
+    let remember_for = settings.live.remember_for;
+    let most_of_session = settings
+        .sockets
+        .operations
+        .saturating_mul(settings.sockets.per_user);
+    let options = ResumeOptions {
+        remember_for,
+        most_of_session,
+    };
+    (!remember_for.is_zero()).then(|| Positions::start(database, options))
+}
+
+impl Sending {
+    pub fn of(server: &settings::Server) -> Self {
+        Sending {
+            timeout: server.send_timeout,
+            waiting_bytes: server.waiting_bytes,
+            request_bytes: server.request_bytes,
+        }
+    }
+}
+
+impl State {
+    /// The viewer's limits, and where they are set.
+    pub fn limits_of(&self, viewer: &Viewer) -> (&'static str, &Limits) {
+        limits_of(&self.limits, viewer)
+    }
+}
+
+fn limits_of<'a>(limits: &'a AllLimits, viewer: &Viewer) -> (&'static str, &'a Limits) {
+    match viewer {
+        Viewer::Service => ("limits.service", &limits.service),
+        Viewer::User(_) => ("limits", &limits.everyone),
+    }
+}
+
+/// Every path that is served, with its description.
+fn endpoints() -> Vec<Endpoint> {
+    let mut all = vec![
+        Endpoint::at("/graphql")
+            .route(
+                web::get()
+                    .guard(fn_guard(asks_for_socket))
+                    .to(socket::handle),
+            )
+            .route(
+                web::route()
+                    .guard(fn_guard(console::is_asked_for))
+                    .to(console::page),
+            )
+            .route(web::get().to(graphql::handle).wrap(from_fn(vary_by_accept)))
+            .route(web::route().to(graphql::handle))
+            .described(
+                Method::GET,
+                graphql::by_get("graphqlByGet")
+                    .answer(console::described())
+                    .answer(console::unchanged()),
+            )
+            .described(Method::POST, graphql::by_post("graphqlByPost"))
+            .refuses_methods_itself(),
+        // Seen from `/graphql/`, with a slash, the console's files are one level deeper.
+        Endpoint::at("/graphql/{file}")
+            .also_at("/graphql/graphql/{file}")
+            .get(console::file, console::describe_file()),
+        // Prisma's default service was served at the root.
+        Endpoint::at("/")
+            .route(
+                web::get()
+                    .guard(fn_guard(asks_for_socket))
+                    .to(socket::handle),
+            )
+            .route(
+                web::get()
+                    .guard(fn_guard(console::has_document))
+                    .to(graphql::handle)
+                    .wrap(from_fn(vary_by_accept)),
+            )
+            .get(welcome::welcome, welcome::describe())
+            .post(graphql::handle, graphql::by_post("graphqlAtRoot")),
+        Endpoint::at("/favicon.svg")
+            .also_at("/favicon.ico")
+            .get(welcome::icon, welcome::describe_icon()),
+    ];
+    all.extend(of_operation());
+    all.extend(auth::endpoints());
+    all.extend(webpush::endpoints());
+    all.extend(openapi::endpoints());
+    // Last: it takes the paths that are left.
+    all.push(prisma::service());
+    all
+}
+
+/// Every route. Paths come without a trailing slash (the server trims it).
+pub fn routes(config: &mut ServiceConfig) {
+    endpoints()
+        .into_iter()
+        .for_each(|endpoint| endpoint.serve(config));
+    metrics::serve(config);
+    config.default_service(web::to(not_found));
+}
+
+/// What a process serves that answers no requests of the API.
+pub fn worker_routes(config: &mut ServiceConfig) {
+    of_operation()
+        .into_iter()
+        .for_each(|endpoint| endpoint.serve(config));
+    metrics::serve(config);
+    config.default_service(web::to(not_served_here));
+}
+
+/// For those who look after the server, whatever its role; with [`HealthChecks`].
+fn of_operation() -> Vec<Endpoint> {
+    vec![
+        Endpoint::at("/healthz").get(health::healthz, health::describe_healthz()),
+        Endpoint::at("/readyz").get(health::readyz, health::describe_readyz()),
+        Endpoint::at("/version").get(version::version, version::describe()),
+        prisma::status(),
+    ]
+}
+
+/// What a GET is answered depends on what is accepted, and caches keep answers to GET.
+async fn vary_by_accept<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let mut response = next.call(request).await?;
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
+}
+
+fn asks_for_socket(request: &GuardContext<'_>) -> bool {
+    socket::is_asked_for(request.head().headers())
+}
+
+async fn not_served_here() -> HttpResponse {
+    let message = "This process only sends push messages (server.role is worker): ask one that serves the API";
+    RestError::new(StatusCode::NOT_FOUND, message).error_response()
+}
+
+async fn not_found(request: HttpRequest) -> HttpResponse {
+    RestError::not_found(&request).error_response()
+}

@@ -1,0 +1,88 @@
+//! Asks servers elsewhere, and trusts them with little: an answer in time, of bounded size, from the address that
+//! was asked.
+
+use std::time::Duration;
+
+use gom_telemetry::causes::with_causes;
+use reqwest::header::HeaderMap;
+use reqwest::{RequestBuilder, StatusCode, Url};
+
+use crate::settings::is_local;
+
+/// A client for one address.
+#[derive(Debug, Clone)]
+pub(crate) struct UpstreamClient {
+    client: reqwest::Client,
+    url: Url,
+    max_bytes: usize,
+}
+
+/// An answer, read to its end.
+pub(crate) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl UpstreamClient {
+    /// `timeout` is for the whole answer.
+    ///
+    /// # Errors
+    /// If the address is no URL, or the system's certificates cannot be read; in words.
+    pub fn new(url: &str, timeout: Duration, max_bytes: usize) -> Result<Self, String> {
+        let url = Url::parse(url).map_err(|error| format!("{url}: {error}"))?;
+        let mut builder = reqwest::Client::builder()
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            // What was meant for one address is not told to another.
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("gom/", env!("CARGO_PKG_VERSION")));
+        if is_local(&url) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| with_causes(&error))?;
+        Ok(UpstreamClient {
+            client,
+            url,
+            max_bytes,
+        })
+    }
+
+    pub async fn get(&self) -> Result<Answer, String> {
+        self.send(self.client.get(self.url.clone())).await
+    }
+
+    pub async fn post_form(&self, form: &[(&str, &str)]) -> Result<Answer, String> {
+        self.send(self.client.post(self.url.clone()).form(form))
+            .await
+    }
+
+    /// # Errors
+    /// In words, without anything of the request.
+    async fn send(&self, request: RequestBuilder) -> Result<Answer, String> {
+        let request = request.header(reqwest::header::ACCEPT, "application/json");
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| with_causes(&error.without_url()))?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| with_causes(&error.without_url()))?
+        {
+            if body.len() + chunk.len() > self.max_bytes {
+                return Err(format!(
+                    "the answer is longer than {} bytes",
+                    self.max_bytes
+                ));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body,
+        })
+    }
+}

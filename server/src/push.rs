@@ -1,0 +1,128 @@
+//! Push, put together from settings: where devices are kept, what sends, what is said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gom_actors::database::Database;
+use gom_actors::live::Live;
+use gom_actors::push::{
+    ContactError, DeviceStoreChoice, Devices, DevicesOptions, MakeComposer, OTHER_KEYS_KEPT, Push,
+    PushOptions, Sender, SenderError, VapidKeys,
+};
+use gom_actors::redis::RedisOptionsError;
+use gom_engine::plan::Source as _;
+
+use crate::application::Application;
+use crate::deployment::Deployed;
+use crate::graphql::{Admission, Api, Engine, Sources};
+use crate::identity::{
+    SecretError, earlier_subject, obtain_vapid_keys, redis_options, sender_options,
+};
+use crate::settings::Settings;
+
+/// How often a worker that is not woken, for there is no Redis, looks for jobs: each look is one statement through an index.
+const POLL_APART: Duration = Duration::from_millis(50);
+
+/// Push cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Redis(#[from] RedisOptionsError),
+    #[error("push.vapid.subject: {0}")]
+    Contact(#[from] ContactError),
+    #[error("push messages cannot be sent: {0}")]
+    Sender(#[from] SenderError),
+    #[error("the push dispatcher's thread has ended")]
+    Thread,
+}
+
+/// Where devices are kept, by the settings. `keys`: for which browsers subscribe.
+pub fn devices_options(settings: &Settings, keys: Option<&VapidKeys>) -> DevicesOptions {
+    DevicesOptions {
+        store: redis_options(&settings.redis)
+            .map_or(DeviceStoreChoice::Postgres, DeviceStoreChoice::Redis),
+        per_user: settings.push.devices_per_user,
+        vapid_key: keys.map(VapidKeys::fingerprint),
+        other_keys_kept: OTHER_KEYS_KEPT,
+        earlier_name: earlier_subject,
+    }
+}
+
+/// Starts the dispatcher: where the application composes notifications, and if there are keys, it sends. Waits for no store.
+///
+/// # Errors
+/// What only the operator can put right.
+pub async fn start(
+    application: &'static dyn Application,
+    settings: &Settings,
+    database: &Database,
+    engine: &Arc<Engine>,
+    live: &Live,
+    deployed: &Deployed,
+) -> Result<Push, PushError> {
+    let keys = obtain_vapid_keys(settings)?;
+    let devices = devices_options(settings, keys.as_ref());
+    let sender = match keys {
+        Some(keys) => Some(Sender::new(sender_options(settings)?, keys)?),
+        None => {
+            tracing::info!(
+                "push is off: there are no VAPID keys (`gom vapid generate` makes some)"
+            );
+            None
+        }
+    };
+    let composer: Arc<MakeComposer> = {
+        let (engine, database, live, deployed) = (
+            Arc::clone(engine),
+            database.clone(),
+            live.clone(),
+            deployed.clone(),
+        );
+        let settings = settings.clone();
+        Arc::new(move || {
+            let api = Api {
+                engine: Arc::clone(&engine),
+                database: database.local(),
+                live: live.local(),
+                push: None,
+                deployed: deployed.clone(),
+                admission: Admission::default(),
+            };
+            application.composer(api, &settings)
+        })
+    };
+    let role = settings.server.role;
+    // Nobody else tells it of jobs.
+    let apart = role.dispatches() && !role.answers() && settings.redis.host.is_none();
+    let poll = settings.push.poll_interval;
+    let options = PushOptions {
+        dispatches: role.dispatches(),
+        schema: settings.database.schema.clone(),
+        lease: settings.push.lease,
+        poll,
+        poll_jobs: if apart { poll.min(POLL_APART) } else { poll },
+        concurrency: settings.push.concurrency,
+        per_origin: settings.push.per_origin,
+        retry: settings.push.retry,
+        attempts: settings.push.attempts,
+        keep_for: settings.push.keep_for,
+    };
+    let devices = Devices::start(devices, database)?;
+    let dispatches = options.dispatches;
+    let push = Push::start(
+        options,
+        database,
+        devices,
+        sender,
+        composer,
+        Arc::new(|| Sources.cuid()),
+    )
+    .await
+    .ok_or(PushError::Thread)?;
+    if dispatches {
+        live.on_commits_elsewhere(push.waker());
+    }
+    Ok(push)
+}

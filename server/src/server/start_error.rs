@@ -1,0 +1,71 @@
+//! Why a server does not start, or ends.
+
+use std::io;
+
+use gom_actors::database::{TlsError, UrlError};
+use gom_actors::live::LiveStartError;
+use gom_actors::migrations::MigrateError;
+use gom_embedded_postgres::EmbeddedError;
+use gom_engine::schema::CannotServe;
+
+use crate::datamodel;
+use crate::http::AuthServicesError;
+use crate::identity::SecretError;
+use crate::ledger::LedgerError;
+use crate::policy::PolicyError;
+use crate::push::PushError;
+use crate::telemetry::TracesError;
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Datamodel(#[from] datamodel::ReadError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    CannotServe(#[from] CannotServe),
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// Why, without values of rows: it goes into logs.
+    #[error(
+        "the database cannot be brought to the datamodel: {0}; `gom migrate plan` shows all of it"
+    )]
+    Deploy(String),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    AuthServices(#[from] AuthServicesError),
+    #[error(transparent)]
+    Push(#[from] PushError),
+    #[error(transparent)]
+    Traces(#[from] TracesError),
+    #[error(transparent)]
+    Live(#[from] LiveStartError),
+    #[error("the server cannot listen on {address}: {cause}; correct {setting}")]
+    Listen {
+        address: String,
+        cause: io::Error,
+        setting: &'static str,
+    },
+    #[error("the server cannot start")]
+    Io(#[from] io::Error),
+    /// A signal to stop came meanwhile.
+    #[error("the server was told to stop while it started")]
+    Stopped,
+    /// What was in hand was not waited for.
+    #[error("a second signal was received: shut down without draining")]
+    ForcedShutdown,
+}
+
+impl From<MigrateError> for StartError {
+    fn from(error: MigrateError) -> Self {
+        StartError::Deploy(error.without_values())
+    }
+}

@@ -1,0 +1,124 @@
+//! Settings as people read them: what `gom config` prints, and the page of all keys.
+
+use std::fmt::Write as _;
+
+use super::kind::masked;
+use super::table::keys;
+
+/// A key's value in use, with secrets masked, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effective {
+    pub key: &'static str,
+    /// `None`: unset.
+    pub value: Option<String>,
+    pub source: String,
+}
+
+pub(super) fn effective(merged: &config::Config) -> Vec<Effective> {
+    keys()
+        .map(|key| {
+            let found =
+                key.path
+                    .split('.')
+                    .try_fold(&merged.cache, |value, part| match &value.kind {
+                        config::ValueKind::Table(table) => table.get(part),
+                        _ => None,
+                    });
+            Effective {
+                key: key.path,
+                value: found.map(|value| masked(key.kind, &value.kind)),
+                source: found
+                    .and_then(config::Value::origin)
+                    .unwrap_or("unset")
+                    .to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// `docs/CONFIGURATION.md`, from the table of keys.
+pub fn documentation() -> String {
+    let mut page = String::from(INTRODUCTION);
+    let mut section = "";
+    for key in keys() {
+        let first = key.path.split('.').next().unwrap_or_default();
+        if first != section {
+            section = first;
+            let _ = write!(
+                page,
+                "\n### {section}\n\n| key | value | default | variables |\n|---|---|---|---|\n"
+            );
+        }
+        let default = key
+            .default
+            .map_or("unset".into(), |text| format!("`{text}`"));
+        let variables: Vec<String> = key
+            .all_variables()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let alias = key
+            .alias
+            .map_or(String::new(), |path| format!(" In files also `{path}`."));
+        let _ = writeln!(
+            page,
+            "| `{}` | {} {}.{alias} | {default} | {} |",
+            key.path,
+            key.description,
+            capitalised(&key.kind.expectation()),
+            variables.join(", "),
+        );
+    }
+    page
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
+}
+
+const INTRODUCTION: &str = r#"# Configuration
+
+Settings are read once, at start. Later places win over earlier ones:
+
+1. the defaults in the tables below;
+2. `default.toml` and then `<GOM_ENV>.toml` in the folder that `--config` names, else in `./config`.
+   `GOM_ENV` is `development` (the default), `staging` or `production`; without `--config`, a copy of the
+   environment's file that is built into the program is used where `./config` has none;
+3. environment variables `GOM__SECTION__KEY`;
+4. the other variables named below (`DATABASE_URL`, …);
+5. flags of the command line (`--database-url`, `--port`, …).
+
+Every variable may also be given with `_FILE` added: the value is then the content of the file that it
+names, without one trailing newline. Both forms at once are an error. An empty variable counts as unset.
+
+Keys are snake_case; files may also use camelCase and kebab-case (`statementTimeout`, `statement-timeout`).
+Durations are in milliseconds unless they say seconds. Lists are written as lists in files, and with commas in
+variables. Unknown keys, values that a key does not take and missing secrets stop the start, with one message
+that lists everything that is wrong, where it stands, and what to do about it.
+
+`gom config` prints the settings in use, secrets masked, and where each came from.
+
+This page is made from the table in `server/src/settings/keys/`; a test keeps the two equal
+(`GOM_BLESS=1 cargo test -p gom --lib configuration_page` writes it anew).
+
+## Keys
+"#;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_configuration_page_shows_every_key() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CONFIGURATION.md");
+        let page = super::documentation();
+        if std::env::var_os("GOM_BLESS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            page,
+            "GOM_BLESS=1 writes the page anew"
+        );
+    }
+}

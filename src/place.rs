@@ -1,0 +1,177 @@
+//! The database that a command works on: the configured one, or the private one, started for the command or
+//! already run by a server.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use gom_actors::database::{Database, DatabaseOptions, Lent};
+use gom_actors::migrations;
+use gom_embedded_postgres::{DATABASE, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, USER};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Config;
+
+use super::{Failure, SettingsArguments};
+use gom_server::settings::{Purpose, Settings};
+
+/// Between two attempts to connect, and between two lines that say so.
+const PAUSE: Duration = Duration::from_millis(250);
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// What commands take that work on a database.
+#[derive(Debug, Args)]
+pub(super) struct DatabaseArguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// How long to wait for PostgreSQL, if it is not there yet [default: not at all]
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
+}
+
+impl DatabaseArguments {
+    /// The settings, `more` being stronger than the arguments, and how long to wait.
+    ///
+    /// # Errors
+    /// If the settings cannot be used.
+    pub fn load(
+        self,
+        more: impl IntoIterator<Item = (&'static str, &'static str, Option<String>)>,
+    ) -> Result<(Settings, Duration), Failure> {
+        let patience = Duration::from_secs(self.wait.unwrap_or_default());
+        Ok((self.settings.load(Purpose::Tool, more)?.settings, patience))
+    }
+}
+
+/// A database, and the private PostgreSQL that it is in, if this command started it.
+pub(super) struct Place {
+    pub database: Database,
+    is_private: bool,
+    embedded: Option<EmbeddedPostgres>,
+}
+
+impl Place {
+    /// Needs an actix system. Waits for the database as long as `patience`; with none, whoever uses it learns whether it is there.
+    ///
+    /// # Errors
+    /// If the private PostgreSQL cannot be started, the connection string is wrong, or the database does not answer in time.
+    pub async fn open(settings: &Settings, patience: Duration) -> Result<Place, Failure> {
+        let configured = settings
+            .database
+            .configured()
+            .map_err(|error| Failure::because("", &error))?;
+        let is_private = configured.is_none();
+        let (options, embedded) = match configured {
+            Some(options) => (options, None),
+            None => private(settings).await?,
+        };
+        let database = Database::start(options).map_err(|error| Failure::because("", &error))?;
+        let place = Place {
+            database,
+            is_private,
+            embedded,
+        };
+        if !patience.is_zero()
+            && let Err(failure) = place.lend_within(patience).await
+        {
+            place.close().await;
+            return Err(failure);
+        }
+        Ok(place)
+    }
+
+    /// Makes Gom's own tables where the database is ours to change: whatever datamodel it is served with.
+    ///
+    /// # Errors
+    /// If the database does not answer, or refuses.
+    pub async fn prepare_system(&self, settings: &Settings) -> Result<(), Failure> {
+        if settings.database.deploy() {
+            let mut client = self
+                .database
+                .lend()
+                .await
+                .map_err(|error| Failure::because("", &error))?;
+            let failed =
+                |error| Failure::because("Gom's own tables cannot be brought up to date", &error);
+            migrations::migrate_system(&mut client)
+                .await
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Place::prepare_system`], for who only reads: a database that others use, too, stays as it is. The private one may
+    /// just have been made.
+    ///
+    /// # Errors
+    /// If the database does not answer, or refuses.
+    pub async fn prepare_to_read(&self, settings: &Settings) -> Result<(), Failure> {
+        if self.is_private {
+            self.prepare_system(settings).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A connection, waited for so long. Says on standard error every few seconds what it waits for.
+    async fn lend_within(&self, patience: Duration) -> Result<Lent, Failure> {
+        let begun = Instant::now();
+        let mut said: Option<Instant> = None;
+        loop {
+            let error = match self.database.lend().await {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
+            };
+            if begun.elapsed() >= patience {
+                return Err(Failure::because("", &error));
+            }
+            if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+                let (waited, most) = (begun.elapsed().as_secs(), patience.as_secs());
+                eprintln!("waiting for PostgreSQL ({waited} s of {most} s): {error}");
+                said = Some(Instant::now());
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    pub async fn close(self) {
+        drop(self.database);
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await;
+        }
+    }
+}
+
+async fn private(
+    settings: &Settings,
+) -> Result<(DatabaseOptions, Option<EmbeddedPostgres>), Failure> {
+    let options = EmbeddedOptions {
+        programs: settings.embedded.programs.clone(),
+        ..EmbeddedOptions::new(&settings.embedded.data_dir)
+    };
+    match EmbeddedPostgres::start(options).await {
+        Ok(embedded) => Ok((
+            DatabaseOptions::new(embedded.connection_config()),
+            Some(embedded),
+        )),
+        Err(error) => {
+            // A server of ours runs it: what it serves is ours to use, too.
+            if let EmbeddedError::InUse { path, .. } = &error
+                && let Some(config) = running(path)
+            {
+                return Ok((DatabaseOptions::new(config), None));
+            }
+            Err(Failure::because("", &error))
+        }
+    }
+}
+
+/// How to connect to the PostgreSQL that runs on a data folder, by the file in which it says so: the fifth
+/// line names the folder of its socket.
+fn running(folder: &Path) -> Option<Config> {
+    let text = fs::read_to_string(folder.join("cluster/postmaster.pid")).ok()?;
+    let sockets = text.lines().nth(4).filter(|line| !line.is_empty())?;
+    let mut config = Config::new();
+    config.host_path(sockets).user(USER).dbname(DATABASE);
+    Some(config)
+}
