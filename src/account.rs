@@ -123,7 +123,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Work::Add(_) | Work::Passwd(_) => Some(password::ask(Asked::Twice)?),
         _ => None,
     };
-    actix_web::rt::System::new().block_on(async {
+    actix::System::new().block_on(async {
         let place = Place::open(&settings, patience).await?;
         let result = carry_out(&place, &settings, work, password).await;
         place.close().await;

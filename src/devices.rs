@@ -56,7 +56,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let Of { database, subject } = of;
     let (settings, patience) = database.load([])?;
-    actix_web::rt::System::new().block_on(async {
+    actix::System::new().block_on(async {
         let place = Place::open(&settings, patience).await?;
         let result = carry_out(&place, &settings, &subject, work).await;
         place.close().await;

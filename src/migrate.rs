@@ -80,7 +80,7 @@ pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result
         .map_err(|error| Failure::because("", &error))?;
     datamodel.say_warnings();
     let renames: Vec<Rename> = datamodel.renames.iter().cloned().chain(renames).collect();
-    actix_web::rt::System::new().block_on(async {
+    actix::System::new().block_on(async {
         let place = Place::open(&settings, patience).await?;
         let result = match place.database.lend().await {
             Ok(mut client) => {

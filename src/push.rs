@@ -123,7 +123,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 fn show(status: Status) -> Result<(), Failure> {
     let (settings, patience) = status.database.load([])?;
-    let report = actix_web::rt::System::new().block_on(async {
+    let report = actix::System::new().block_on(async {
         let place = Place::open(&settings, patience).await?;
         let report = match place.prepare_to_read(&settings).await {
             Ok(()) => read(&place).await,

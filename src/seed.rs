@@ -37,7 +37,7 @@ pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result
             .database
             .load([("database.deploy", "--deploy", deploy)])?;
     logging::start(&settings.log);
-    actix_web::rt::System::new().block_on(async {
+    actix::System::new().block_on(async {
         let place = Place::open(&settings, patience).await?;
         let result = write(
             &place,

@@ -70,7 +70,7 @@ pub(super) fn run(
     let role = loaded.settings.server.role;
     // Elsewhere standard output is a log, which is kept and read by others.
     let in_development = loaded.environment == "development";
-    let system = actix_web::rt::System::new();
+    let system = actix::System::new();
     let result = system.block_on(async {
         let server = match Server::build(loaded.settings, application).await {
             Ok(server) => server,

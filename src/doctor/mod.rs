@@ -80,7 +80,7 @@ pub(super) fn run(
             nodes,
             long_transaction,
         };
-        actix_web::rt::System::new().block_on(examine(&patient, &mut report));
+        actix::System::new().block_on(examine(&patient, &mut report));
     } else {
         report
             .of("everything else")

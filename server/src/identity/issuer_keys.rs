@@ -214,7 +214,7 @@ struct Jwk {
 ///
 /// # Errors
 /// If there is none, or the text is no key set.
-pub(crate) fn usable_keys(text: &[u8]) -> Result<usize, String> {
+pub fn usable_keys(text: &[u8]) -> Result<usize, String> {
     Ok(read(text)?.len())
 }
 

@@ -36,7 +36,7 @@ pub use app_keys::{AppKeys, KeyUse};
 pub use cursors::Cursors;
 use issuer_keys::IssuerKeys;
 pub use issuer_keys::KeyPace;
-pub(crate) use issuer_keys::usable_keys;
+pub use issuer_keys::usable_keys;
 pub use kept_secret::SecretError;
 pub use login::{Login, LoginError};
 pub use service_secret::obtain_service_secret;
@@ -48,7 +48,7 @@ pub use token::{
     ACCOUNT_CLAIMS, AccessToken, CUSTOMER_CLAIMS, CustomerClaims, TokenError, TokenTooLarge,
 };
 use token_endpoint::TokenEndpoint;
-pub(crate) use upstream_client::UpstreamClient;
+pub use upstream_client::UpstreamClient;
 pub use vapid_keys::{obtain_vapid_keys, sender_options};
 use verifier::{Foreign, Verifier};
 pub use viewer::{User, Viewer};
@@ -56,7 +56,7 @@ pub use viewer::{User, Viewer};
 use crate::settings::{Local, Provider, Settings};
 
 /// Bytes of an issuer's key set, at most.
-pub(crate) const MAX_KEY_SET_BYTES: usize = issuer_keys::MAX_ANSWER_BYTES;
+pub const MAX_KEY_SET_BYTES: usize = issuer_keys::MAX_ANSWER_BYTES;
 /// `provider` of a session that a customer opened by telephone number.
 pub const PHONE: &str = "phone";
 /// `provider` of a session of an account in our own table.

@@ -11,14 +11,14 @@ use crate::settings::is_local;
 
 /// A client for one address.
 #[derive(Debug, Clone)]
-pub(crate) struct UpstreamClient {
+pub struct UpstreamClient {
     client: reqwest::Client,
     url: Url,
     max_bytes: usize,
 }
 
 /// An answer, read to its end.
-pub(crate) struct Answer {
+pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,

@@ -38,7 +38,7 @@ pub use push::{Language, NoticeSettings, Push, Vapid};
 pub use report::{Effective, documentation};
 pub use secret::Secret;
 pub use source::Source;
-pub(crate) use strength::weakness;
+pub use strength::weakness;
 
 /// All settings, checked. Times in files and variables are milliseconds.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -398,7 +398,7 @@ pub fn server(inputs: &Inputs) -> Result<Server, SettingsError> {
 }
 
 /// The files that variables name for secrets, with the keys that they are for.
-pub(crate) fn secret_files(variables: &BTreeMap<OsString, OsString>) -> Vec<(String, PathBuf)> {
+pub fn secret_files(variables: &BTreeMap<OsString, OsString>) -> Vec<(String, PathBuf)> {
     let secret = table::keys().filter(|key| matches!(key.kind, Kind::Secret | Kind::DatabaseUrl));
     let named = secret.flat_map(|key| {
         key.all_variables()
