@@ -46,6 +46,12 @@ pub struct HealthStatus {
 #[derive(Debug, Clone)]
 pub struct HealthReporter(Arc<Mutex<HealthStatus>>);
 
+impl Default for HealthReporter {
+    fn default() -> Self {
+        HealthReporter::new()
+    }
+}
+
 impl HealthReporter {
     pub fn new() -> Self {
         HealthReporter::in_condition(Condition::Starting)
