@@ -37,10 +37,13 @@ const TELEMETRY: Layers = Layers {
 const RUNTIME: Layers = Layers {
     sources: "crates/runtime/src",
     modules: &[
+        "backoff",
+        "clock",
         "crash",
         "own_thread",
         "owner",
-        "watch",
+        "permits",
+        "supervision",
         "waiting",
         "reconnecting",
     ],

@@ -24,7 +24,7 @@ use super::share::{Asker, Behalf};
 use super::shared::{BEYOND_DOUBT, Shared, SharedClients, SlowStatements};
 use super::supervisor::DatabaseSupervisor;
 use super::text::JsonText;
-use gom_runtime::watch::{Context, Published, Watched, post};
+use gom_runtime::supervision::{Context, Supervised, SupervisedActor, post};
 use gom_telemetry::metrics::{ActorKind, DATABASE_IN_FLIGHT, DATABASE_RETRIES, Level, Retry, Work};
 
 /// A read whose connection is lost is sent again this often: it may have been only its own connection.
@@ -43,7 +43,7 @@ pub(super) struct Connection {
 struct Worker {
     options: Arc<DatabaseOptions>,
     connector: Arc<Connector>,
-    supervisor: Published<DatabaseSupervisor>,
+    supervisor: Supervised<DatabaseSupervisor>,
     health: watch::Receiver<Health>,
     shared: SharedClients,
     leases: Rc<LeasePool>,
@@ -55,7 +55,7 @@ impl Connection {
     pub fn new(
         options: Arc<DatabaseOptions>,
         connector: Arc<Connector>,
-        supervisor: Published<DatabaseSupervisor>,
+        supervisor: Supervised<DatabaseSupervisor>,
         health: watch::Receiver<Health>,
     ) -> Self {
         let (shared, leased) = options.share();
@@ -80,7 +80,7 @@ impl Connection {
     }
 }
 
-impl Watched for Connection {
+impl SupervisedActor for Connection {
     const KIND: ActorKind = ActorKind::Connection;
 }
 

@@ -44,7 +44,7 @@ use self::connector::Connector;
 use self::health::HealthChannel;
 use self::messages::{Answer, AskHealth, Run, Transact};
 use self::supervisor::DatabaseSupervisor;
-use gom_runtime::watch::{Published, Restarts, post, watch};
+use gom_runtime::supervision::{Restarts, Supervised, post, supervise};
 use gom_telemetry::metrics::{DATABASE_DURATION, DATABASE_WORK, DatabaseOutcome, Work};
 use gom_telemetry::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
 
@@ -58,7 +58,7 @@ pub struct Database {
     options: Arc<DatabaseOptions>,
     connector: Arc<Connector>,
     health_channel: Arc<HealthChannel>,
-    supervisor: Published<DatabaseSupervisor>,
+    supervisor: Supervised<DatabaseSupervisor>,
 }
 
 impl Database {
@@ -74,7 +74,7 @@ impl Database {
                 Arc::clone(&connector),
                 Arc::clone(&health_channel),
             );
-            watch(SUPERVISOR_MAILBOX, move || {
+            supervise(SUPERVISOR_MAILBOX, move || {
                 DatabaseSupervisor::new(
                     Arc::clone(&options),
                     Arc::clone(&connector),
@@ -93,7 +93,7 @@ impl Database {
     /// Starts a `Connection` for this thread, which needs an actix system: call it once in each worker.
     pub fn local(&self) -> LocalDatabase {
         let database = self.clone();
-        let connection = watch(self.options.max_in_hand, move || {
+        let connection = supervise(self.options.max_in_hand, move || {
             Connection::new(
                 Arc::clone(&database.options),
                 Arc::clone(&database.connector),
@@ -150,7 +150,7 @@ impl Database {
 /// The database as one worker thread uses it: requests go to the thread's own `Connection`.
 #[derive(Clone)]
 pub struct LocalDatabase {
-    connection: Published<Connection>,
+    connection: Supervised<Connection>,
     database: Database,
     behalf: Option<Behalf>,
 }

@@ -12,7 +12,7 @@ use super::health::{DatabaseState, HealthChannel};
 use super::link::Link;
 use super::messages::{AskHealth, Suspect};
 use super::options::DatabaseOptions;
-use gom_runtime::watch::{Context, Watched};
+use gom_runtime::supervision::{Context, SupervisedActor};
 use gom_telemetry::metrics::ActorKind;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -183,7 +183,7 @@ async fn look_with(link: &Link, patience: Duration) -> Result<Seen, ProbeError> 
     }
 }
 
-impl Watched for DatabaseSupervisor {
+impl SupervisedActor for DatabaseSupervisor {
     const KIND: ActorKind = ActorKind::DatabaseSupervisor;
 }
 

@@ -5,7 +5,7 @@ use gom_engine::plan::{Expect, Step};
 use gom_test_support::TestDatabase;
 
 use super::*;
-use gom_runtime::watch::Context;
+use gom_runtime::supervision::Context;
 
 #[derive(Message)]
 #[rtype(result = "()")]

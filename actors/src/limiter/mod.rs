@@ -27,7 +27,7 @@ use self::redis_store::RedisCounters;
 use self::store::{LimiterStore, Settle, Take};
 use crate::database::Database;
 use crate::redis::{RedisOptions, RedisOptionsError};
-use gom_runtime::watch::{Published, Restarts, post, watch};
+use gom_runtime::supervision::{Restarts, Supervised, post, supervise};
 use gom_telemetry::health::{HealthReporter, HealthStatus};
 use gom_telemetry::metrics::{self, LOGIN_ATTEMPTS};
 
@@ -119,7 +119,7 @@ pub struct Reservation {
 /// The login limiter of the process. Cloning is cheap.
 #[derive(Clone)]
 pub struct LoginLimiter {
-    limiter: Published<RateLimiter>,
+    limiter: Supervised<RateLimiter>,
     options: Arc<LimiterOptions>,
     insured: Arc<AtomicU64>,
     /// Of the store.
@@ -140,7 +140,7 @@ impl LoginLimiter {
             .map_or_else(HealthReporter::off, |store| store.reporter().clone());
         let insured = Arc::new(AtomicU64::new(0));
         let of_actor = Arc::clone(&insured);
-        let limiter = watch(MAX_IN_FLIGHT, move || {
+        let limiter = supervise(MAX_IN_FLIGHT, move || {
             RateLimiter::new(store.clone(), Arc::clone(&of_actor))
         });
         Ok(LoginLimiter {

@@ -15,7 +15,7 @@ use super::fallback::{InMemoryFallback, blocked};
 use super::in_flight::{InFlight, Point};
 use super::store::{Count, LimiterStore, Settle, Take};
 use super::{Reservation, Verdict};
-use gom_runtime::watch::{Context, Watched};
+use gom_runtime::supervision::{Context, SupervisedActor};
 use gom_telemetry::metrics::{
     ActorKind, LOGIN_ATTEMPTS, LOGIN_INSURANCE, LOGIN_INSURED, Verdict as Said,
 };
@@ -93,7 +93,7 @@ impl RateLimiter {
     }
 }
 
-impl Watched for RateLimiter {
+impl SupervisedActor for RateLimiter {
     const KIND: ActorKind = ActorKind::RateLimiter;
 }
 

@@ -10,7 +10,7 @@ use super::rate_limiter::RateLimiter;
 use super::store::{Count, Take};
 use super::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Verdict, take};
 use crate::database::{Database, DatabaseOptions};
-use gom_runtime::watch::Context;
+use gom_runtime::supervision::Context;
 
 const LIMIT: Limit = Limit {
     points: 3,

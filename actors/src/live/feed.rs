@@ -12,7 +12,7 @@ use super::hub::{Advance, Hub};
 use super::log::{Log, LogState};
 use super::{LiveOptions, Shared, upkeep};
 use crate::database::{Database, LineError};
-use gom_runtime::watch::{Context, Published, Watched};
+use gom_runtime::supervision::{Context, Supervised, SupervisedActor};
 use gom_telemetry::health::Condition;
 use gom_telemetry::metrics::{ActorKind, FEED_STAMPED};
 
@@ -30,7 +30,7 @@ pub(super) struct Wake;
 pub(super) struct ChangeFeed {
     options: Arc<LiveOptions>,
     database: Database,
-    hub: Published<Hub>,
+    hub: Supervised<Hub>,
     shared: Arc<Shared>,
     woken: Arc<Notify>,
 }
@@ -39,7 +39,7 @@ impl ChangeFeed {
     pub fn new(
         options: Arc<LiveOptions>,
         database: &Database,
-        hub: Published<Hub>,
+        hub: Supervised<Hub>,
         shared: Arc<Shared>,
     ) -> Self {
         ChangeFeed {
@@ -52,7 +52,7 @@ impl ChangeFeed {
     }
 }
 
-impl Watched for ChangeFeed {
+impl SupervisedActor for ChangeFeed {
     const KIND: ActorKind = ActorKind::ChangeFeed;
 }
 
@@ -86,7 +86,7 @@ impl Handler<Wake> for ChangeFeed {
 struct Follow {
     log: Log,
     options: Arc<LiveOptions>,
-    hub: Published<Hub>,
+    hub: Supervised<Hub>,
     shared: Arc<Shared>,
     woken: Arc<Notify>,
 }

@@ -31,7 +31,7 @@ use super::{Delivered, Encode, LiveError, LiveOptions, Shared};
 use crate::database::{Database, LineError, ThreadWork};
 use gom_runtime::crash::crash_point;
 use gom_runtime::owner::Owner;
-use gom_runtime::watch::{Context, Watched, post};
+use gom_runtime::supervision::{Context, SupervisedActor, post};
 use gom_telemetry::metrics::{ActorKind, FEED_DELIVERED};
 
 /// Subscribers that read the log by themselves at the same time.
@@ -136,7 +136,7 @@ impl Hub {
     }
 }
 
-impl Watched for Hub {
+impl SupervisedActor for Hub {
     const KIND: ActorKind = ActorKind::Hub;
 }
 

@@ -24,7 +24,7 @@ use super::super::sinks::Sinks;
 use super::*;
 use crate::database::DatabaseOptions;
 use crate::migrations::{Deployment, apply};
-use gom_runtime::watch::{Published, watch};
+use gom_runtime::supervision::{Supervised, supervise};
 use gom_telemetry::health::HealthReporter;
 use gom_telemetry::metrics::Moment;
 
@@ -37,8 +37,8 @@ const MODEL: &str = "type Fan { id: ID! @id }";
 struct World {
     hub: Hub,
     /// Another one, which knows nobody.
-    other: Published<Hub>,
-    outlets: RefCell<Vec<Published<LocalHub>>>,
+    other: Supervised<Hub>,
+    outlets: RefCell<Vec<Supervised<LocalHub>>>,
     interest: Interest,
     client: Client,
     _database: TestDatabase,
@@ -99,7 +99,7 @@ impl World {
             .unwrap();
         let make = move || Hub::new(&options, &database, &planner, &encode, shared());
         let hub = make();
-        let other = watch(16, make);
+        let other = supervise(16, make);
         let interest = Interest::Events(Arc::new(fans));
         let world = World {
             hub,
@@ -133,7 +133,7 @@ impl World {
             worker,
             slot: sinks.enter(sink, &owner),
         };
-        let outlet = watch(64, move || LocalHub {
+        let outlet = supervise(64, move || LocalHub {
             sinks: Rc::clone(&sinks),
         });
         self.core()

@@ -10,7 +10,7 @@ use gom_engine::events::Cursor;
 
 use super::hub::{Core, Hub};
 use super::local::LocalHub;
-use gom_runtime::watch::{Context, post};
+use gom_runtime::supervision::{Context, post};
 
 const LEVEL_INTERVAL: Duration = Duration::from_secs(20);
 

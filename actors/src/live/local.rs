@@ -21,8 +21,8 @@ use super::locate::Locate;
 use super::sinks::Sinks;
 use super::{Delivered, Live, LiveError};
 use gom_runtime::owner::Owner;
+use gom_runtime::supervision::{Context, Supervised, SupervisedActor, post, supervise};
 use gom_runtime::waiting::Waiting;
-use gom_runtime::watch::{Context, Published, Watched, post, watch};
 use gom_telemetry::metrics::ActorKind;
 
 const REBUILDING: &str = "subscriptions are being rebuilt";
@@ -57,7 +57,7 @@ pub struct LocalLive {
     live: Live,
     sinks: Rc<Sinks>,
     posted: Rc<Posted>,
-    actor: Published<LocalHub>,
+    actor: Supervised<LocalHub>,
     worker: u64,
     answering: Answering,
     _watching: Rc<Watching>,
@@ -103,7 +103,7 @@ impl LocalLive {
         static WORKERS: AtomicU64 = AtomicU64::new(0);
         let sinks = Rc::new(Sinks::new(waiting.clone()));
         let of_actor = Rc::clone(&sinks);
-        let actor = watch(MAILBOX, move || {
+        let actor = supervise(MAILBOX, move || {
             // Subscribers that are there already were its predecessor's, whose mailbox is lost.
             end_all(&of_actor, of_actor.slots());
             LocalHub {
@@ -295,7 +295,7 @@ pub(super) struct LocalHub {
     pub sinks: Rc<Sinks>,
 }
 
-impl Watched for LocalHub {
+impl SupervisedActor for LocalHub {
     const KIND: ActorKind = ActorKind::LocalHub;
 }
 

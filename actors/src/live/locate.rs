@@ -6,7 +6,7 @@ use gom_engine::events::Cursor;
 use super::groups::Member;
 use super::hub::{Core, Hub};
 use super::local::Located;
-use gom_runtime::watch::post;
+use gom_runtime::supervision::post;
 
 /// Asks up to where a member has been served.
 #[derive(Message)]

@@ -40,8 +40,8 @@ use self::hub::Hub;
 use crate::database::Database;
 use crate::redis::{RedisOptions, RedisOptionsError};
 use gom_runtime::own_thread::OwnThread;
+use gom_runtime::supervision::{self, Supervised};
 use gom_runtime::waiting::Waiting;
-use gom_runtime::watch::{self as watched, Published};
 use gom_telemetry::health::{Condition, HealthReporter, HealthStatus};
 use gom_telemetry::metrics::{FEED_LAG, FEED_LOOKED, Moment};
 
@@ -132,8 +132,8 @@ pub enum LiveStartError {
 #[derive(Clone)]
 pub struct Live {
     shared: Arc<Shared>,
-    hub: Published<Hub>,
-    feed: Published<ChangeFeed>,
+    hub: Supervised<Hub>,
+    feed: Supervised<ChangeFeed>,
     /// Nothing: they run on the thread that started them.
     _thread: Option<Arc<OwnThread>>,
 }
@@ -213,13 +213,13 @@ impl Live {
         let hub = {
             let (shared, options, database) =
                 (Arc::clone(&shared), Arc::clone(&options), database.clone());
-            watched::watch(HUB_MAILBOX, move || {
+            supervision::supervise(HUB_MAILBOX, move || {
                 Hub::new(&options, &database, &planner, &encode, Arc::clone(&shared))
             })
         };
         let feed = {
             let (shared, hub, database) = (Arc::clone(&shared), hub.clone(), database.clone());
-            watched::watch(FEED_MAILBOX, move || {
+            supervision::supervise(FEED_MAILBOX, move || {
                 ChangeFeed::new(
                     Arc::clone(&options),
                     &database,
@@ -307,7 +307,7 @@ impl Live {
             let woken = self
                 .feed
                 .get()
-                .is_some_and(|feed| watched::post(&feed, Wake).is_ok());
+                .is_some_and(|feed| supervision::post(&feed, Wake).is_ok());
             if !woken {
                 self.shared.waking.store(false, Ordering::Release);
             }

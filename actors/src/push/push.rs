@@ -18,7 +18,7 @@ use super::options::PushOptions;
 use super::sender::{Sender, Unreachable};
 use crate::database::Database;
 use gom_runtime::own_thread::OwnThread;
-use gom_runtime::watch::{self as watched, Published, Restarts};
+use gom_runtime::supervision::{self, Restarts, Supervised};
 use gom_telemetry::health::{HealthReporter, HealthStatus};
 use gom_telemetry::metrics::{PUSH_DELIVERIES, PUSH_JOBS, PUSH_OLDEST, Queue};
 
@@ -36,7 +36,7 @@ pub type MakeId = dyn Fn() -> String + Send + Sync;
 #[derive(Clone)]
 pub struct Push {
     shared: Arc<Shared>,
-    dispatcher: Published<PushDispatcher>,
+    dispatcher: Supervised<PushDispatcher>,
     devices: Devices,
     /// Nothing: there are no keys.
     sender: Option<Sender>,
@@ -78,8 +78,9 @@ impl Push {
             shared: Arc::clone(&shared),
         });
         let thread = OwnThread::start();
-        let dispatching =
-            move || watched::watch(MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)));
+        let dispatching = move || {
+            supervision::supervise(MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)))
+        };
         let dispatcher = thread.run(dispatching).await?;
         Some(Push {
             shared,
@@ -205,7 +206,7 @@ impl Push {
         let asked = self
             .dispatcher
             .get()
-            .is_some_and(|dispatcher| watched::post(&dispatcher, AskBacklog(reply)).is_ok());
+            .is_some_and(|dispatcher| supervision::post(&dispatcher, AskBacklog(reply)).is_ok());
         let backlog = match asked {
             true => timeout(patience, answer)
                 .await
@@ -249,7 +250,7 @@ impl Push {
                 .ok()
                 .flatten(),
         };
-        watched::post(&address.ok_or_else(rebuilding)?, message).map_err(|error| match error {
+        supervision::post(&address.ok_or_else(rebuilding)?, message).map_err(|error| match error {
             SendError::Full(_) => DevicesError::Overloaded,
             SendError::Closed(_) => rebuilding(),
         })

@@ -22,7 +22,7 @@ use super::session::{NewSession, Previous, Session, SessionId, SessionSummary};
 use super::store::{Life, Listed, SessionStore};
 use super::{Refreshed, store_failed};
 use gom_runtime::reconnecting::{PROMISE, patience};
-use gom_runtime::watch::{Context, Watched};
+use gom_runtime::supervision::{Context, SupervisedActor};
 use gom_telemetry::metrics::{ActorKind, SESSIONS, SessionEvent};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -233,7 +233,7 @@ impl Drop for InFlight {
     }
 }
 
-impl Watched for SessionManager {
+impl SupervisedActor for SessionManager {
     const KIND: ActorKind = ActorKind::SessionManager;
 }
 

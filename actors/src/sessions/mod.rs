@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 pub use self::error::{RETRY_AFTER, SessionError};
 pub use self::manager::Refused;
-pub use self::options::{Clock, SessionOptions, SessionStoreChoice};
+pub use self::options::{SessionOptions, SessionStoreChoice};
 pub use self::refresher::{RefreshFailure, Refresher, Renewed};
 pub use self::session::{NewSession, Previous, Session, SessionId, SessionSummary};
 
@@ -38,7 +38,7 @@ use self::refresher::Recipient;
 use self::store::SessionStore;
 use crate::database::Database;
 use crate::redis::RedisOptionsError;
-use gom_runtime::watch::{Published, Restarts, post, watch};
+use gom_runtime::supervision::{Restarts, Supervised, post, supervise};
 use gom_telemetry::health::HealthStatus;
 use gom_telemetry::metrics::{SESSION_FAILURES, SESSIONS, SessionEvent};
 
@@ -57,7 +57,7 @@ pub struct Sessions {
     /// What this handle looks sessions up in: the manager's, or a connection of one thread's own.
     backend: Arc<SessionBackend>,
     shared: Arc<Shared>,
-    manager: Published<SessionManager>,
+    manager: Supervised<SessionManager>,
 }
 
 struct Shared {
@@ -87,7 +87,7 @@ impl Sessions {
         let mailbox = options.max_in_hand;
         let backend = Arc::new(SessionBackend::new(options, store));
         let of_manager = Arc::clone(&backend);
-        let manager = watch(mailbox, move || {
+        let manager = supervise(mailbox, move || {
             SessionManager::new(Arc::clone(&of_manager))
         });
         let shared = Shared {

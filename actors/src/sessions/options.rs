@@ -1,10 +1,9 @@
 //! What somebody decides about sessions. Reads no file and no environment.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::redis::RedisOptions;
+use gom_runtime::clock::Clock;
 
 /// How sessions live and where they are kept.
 #[derive(Debug, Clone)]
@@ -46,30 +45,5 @@ impl SessionOptions {
             max_in_hand: 4096,
             clock: Clock::system(),
         }
-    }
-}
-
-/// Tells the time. Tests bring their own.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
-
-impl Clock {
-    /// The system's clock.
-    pub fn system() -> Self {
-        Clock(Arc::new(SystemTime::now))
-    }
-
-    pub fn from_fn(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Clock(Arc::new(now))
-    }
-
-    pub fn now(&self) -> SystemTime {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
     }
 }

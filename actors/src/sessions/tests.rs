@@ -8,7 +8,7 @@ use super::manager::{SessionManager, whole_milliseconds};
 use super::{SessionError, SessionId, SessionOptions, SessionStoreChoice, Sessions};
 use crate::database::{Database, DatabaseOptions};
 use crate::redis::RedisOptions;
-use gom_runtime::watch::Context;
+use gom_runtime::supervision::Context;
 
 #[derive(Message)]
 #[rtype(result = "()")]

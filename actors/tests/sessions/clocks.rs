@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gom_actors::sessions::{SessionId, Sessions};
+use gom_runtime::clock::ManualClock;
 
 use crate::dice::Dice;
 use crate::one_command::StrictIssuer;
-use crate::{Ahead, Kind, Place, connected, everywhere, login};
+use crate::{Kind, Place, connected, everywhere, login};
 
 everywhere!(nodes_with_clocks_apart_keep_the_same_sessions,);
 
@@ -181,8 +182,7 @@ async fn nodes_with_clocks_apart_keep_the_same_sessions(kind: Kind) {
     .await;
     let (mut nodes, mut clocks) = (Vec::new(), Vec::new());
     for apart in APART {
-        let ahead = Ahead::default();
-        ahead.by(apart);
+        let ahead = ManualClock::new(place.options.clock.now() + apart);
         let mut options = place.options.clone();
         options.clock = ahead.clock();
         nodes.push(connected(Sessions::start(options, &place.database).unwrap()).await);
@@ -198,7 +198,7 @@ async fn nodes_with_clocks_apart_keep_the_same_sessions(kind: Kind) {
     let calls = asked("PROPTEST_CASES").map_or(CALLS, |cases| cases.max(CALLS));
     for number in 0..calls {
         world.call(dice).await;
-        clocks.iter().for_each(|clock| clock.by(STEP));
+        clocks.iter().for_each(|clock| clock.advance(STEP));
         if number % 10 == 0 {
             world.check().await;
         }

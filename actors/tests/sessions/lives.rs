@@ -5,7 +5,7 @@ use std::time::Duration;
 use gom_actors::sessions::{NewSession, SessionId, SessionOptions, Sessions};
 use gom_test_support::eventually;
 
-use crate::{Ahead, Kind, Place, connected, everywhere, login};
+use crate::{Kind, Place, connected, everywhere, login};
 
 everywhere!(
     what_was_opened_is_found_as_it_was,
@@ -193,9 +193,9 @@ async fn no_session_outlives_its_absolute_lifetime(kind: Kind) {
     })
     .await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
-    place.ahead.by(Duration::from_secs(23 * 3600));
+    place.time.advance(Duration::from_secs(23 * 3600));
     assert!(place.sessions.resume(&id).await.unwrap().is_some());
-    place.ahead.by(Duration::from_secs(3600));
+    place.time.advance(Duration::from_secs(3600));
     assert_eq!(place.sessions.resume(&id).await.unwrap(), None);
     assert!(place.sessions.list("a").await.unwrap().is_empty());
 }
@@ -203,7 +203,7 @@ async fn no_session_outlives_its_absolute_lifetime(kind: Kind) {
 async fn a_session_is_listed_with_when_it_was_seen(kind: Kind) {
     let place = Place::of(kind).await;
     let first = place.sessions.open(login("a"), None).await.unwrap();
-    place.ahead.by(Duration::from_secs(60));
+    place.time.advance(Duration::from_secs(60));
     place.sessions.open(login("a"), None).await.unwrap();
     let handles = async || -> Vec<String> {
         place
@@ -216,7 +216,7 @@ async fn a_session_is_listed_with_when_it_was_seen(kind: Kind) {
             .collect()
     };
     let before = handles().await;
-    place.ahead.by(Duration::from_secs(60));
+    place.time.advance(Duration::from_secs(60));
     place.sessions.resume(&first).await.unwrap().unwrap();
     // Nobody waits for it to be noted.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
@@ -285,7 +285,7 @@ async fn a_subject_keeps_its_newest_sessions(kind: Kind) {
     let mut ids = Vec::new();
     for _ in 0..3 {
         ids.push(place.sessions.open(login("a"), None).await.unwrap());
-        place.ahead.by(Duration::from_secs(60));
+        place.time.advance(Duration::from_secs(60));
     }
     // The oldest is the one in use.
     let seen = async || {
@@ -340,10 +340,10 @@ async fn a_session_in_use_outlives_those_that_nobody_has_used_for_minutes(kind: 
     place.sessions.resume(&in_use).await.unwrap().unwrap();
     let mut ids = vec![in_use.clone()];
     for _ in 0..2 {
-        place.ahead.by(minutes(10));
+        place.time.advance(minutes(10));
         ids.push(place.sessions.open(login("a"), None).await.unwrap());
     }
-    place.ahead.by(minutes(10));
+    place.time.advance(minutes(10));
     let before = first_seen_last().await;
     place.sessions.resume(&in_use).await.unwrap().unwrap();
     eventually("its use is noted", async || {
@@ -360,8 +360,7 @@ async fn a_session_in_use_outlives_those_that_nobody_has_used_for_minutes(kind: 
 async fn a_clock_that_is_ahead_ends_no_sessions_of_other_nodes(kind: Kind) {
     let place = Place::of(kind).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
-    let ahead = Ahead::default();
-    ahead.by(Duration::from_secs(2 * 24 * 3600));
+    let ahead = ManualClock::new(place.options.clock.now() + Duration::from_secs(2 * 24 * 3600));
     let mut options = place.options.clone();
     options.clock = ahead.clock();
     // Starting sweeps, and a login looks through the subject's other sessions.

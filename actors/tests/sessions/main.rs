@@ -12,16 +12,13 @@ mod outages;
 mod proxy;
 mod refreshes;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::migrations::migrate_system;
 use gom_actors::secret::SecretText;
-use gom_actors::sessions::{
-    Clock, NewSession, SessionId, SessionOptions, SessionStoreChoice, Sessions,
-};
+use gom_actors::sessions::{NewSession, SessionId, SessionOptions, SessionStoreChoice, Sessions};
+use gom_runtime::clock::ManualClock;
 use gom_test_support::{TestDatabase, TestRedis, eventually};
 
 /// Where sessions are kept, in a test.
@@ -40,32 +37,12 @@ macro_rules! everywhere {
     };
 }
 
-/// A clock that runs ahead when it is told to.
-#[derive(Clone, Default)]
-pub struct Ahead(Arc<AtomicU64>);
-
-impl Ahead {
-    pub fn by(&self, further: Duration) {
-        self.0.fetch_add(
-            u64::try_from(further.as_millis()).unwrap(),
-            Ordering::SeqCst,
-        );
-    }
-
-    pub fn clock(&self) -> Clock {
-        let ahead = Arc::clone(&self.0);
-        Clock::from_fn(move || {
-            SystemTime::now() + Duration::from_millis(ahead.load(Ordering::SeqCst))
-        })
-    }
-}
-
 /// Sessions with a store of their own.
 pub struct Place {
     pub sessions: Sessions,
     pub database: Database,
     pub options: SessionOptions,
-    pub ahead: Ahead,
+    pub time: ManualClock,
     pub redis: Option<TestRedis>,
     pub postgres: Option<TestDatabase>,
 }
@@ -87,9 +64,12 @@ impl Place {
             Some(redis) => SessionStoreChoice::Redis(redis.options()),
             None => SessionStoreChoice::Postgres,
         };
-        let (hour, ahead) = (Duration::from_secs(3600), Ahead::default());
+        let (hour, time) = (
+            Duration::from_secs(3600),
+            ManualClock::new(SystemTime::now()),
+        );
         let mut options = SessionOptions::new(hour, 24 * hour, store);
-        options.clock = ahead.clock();
+        options.clock = time.clock();
         change(&mut options);
         let database = started(postgres.as_ref());
         let sessions = connected(Sessions::start(options.clone(), &database).unwrap()).await;
@@ -97,7 +77,7 @@ impl Place {
             sessions,
             database,
             options,
-            ahead,
+            time,
             redis,
             postgres,
         }

@@ -185,7 +185,7 @@ async fn a_late_request_with_the_old_token_gets_the_new_one_for_a_while(kind: Ki
         ("first-signature", "head-1")
     );
 
-    place.ahead.by(Duration::from_secs(61));
+    place.time.advance(Duration::from_secs(61));
     assert_eq!(another.resume(&id).await.unwrap().unwrap().previous, None);
     let too_late = issuer.refresh(&another, &id, "first-signature").await;
     assert_eq!(too_late.unwrap_err(), SessionError::Gone);
@@ -205,7 +205,7 @@ async fn a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has(kind:
             .refresh_for_connection(&id, stale, Box::new(issuer.clone()))
             .await
             .unwrap();
-        place.ahead.by(Duration::from_secs(300));
+        place.time.advance(Duration::from_secs(300));
     }
     let session = place.another().await.resume(&id).await.unwrap().unwrap();
     let previous = session.previous.clone().unwrap();
@@ -223,7 +223,7 @@ async fn a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has(kind:
         refreshed.session.previous.as_ref().unwrap().signature,
         "first-signature"
     );
-    place.ahead.by(Duration::from_secs(61));
+    place.time.advance(Duration::from_secs(61));
     assert_eq!(sessions.resume(&id).await.unwrap().unwrap().previous, None);
 
     // Given the newer half, the browser has it a minute later.
@@ -233,7 +233,7 @@ async fn a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has(kind:
         .unwrap();
     let session = sessions.resume(&id).await.unwrap().unwrap();
     assert!(sessions.heard(&id, &session).await);
-    place.ahead.by(Duration::from_secs(59));
+    place.time.advance(Duration::from_secs(59));
     let previous = sessions
         .resume(&id)
         .await
@@ -246,7 +246,7 @@ async fn a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has(kind:
         (previous.signature.as_str(), previous.head.as_str()),
         ("signature-4", "head-5")
     );
-    place.ahead.by(Duration::from_secs(2));
+    place.time.advance(Duration::from_secs(2));
     assert_eq!(sessions.resume(&id).await.unwrap().unwrap().previous, None);
 }
 

@@ -3,11 +3,13 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+use crate::backoff::Backoff;
 
 use gom_telemetry::health::{Condition, HealthReporter};
 
@@ -17,8 +19,8 @@ pub const PROMISE: Duration = Duration::from_millis(550);
 const LOOK: Duration = Duration::from_millis(500);
 /// In how many steps a time is waited for that counts only while the process runs.
 const STEPS: u32 = 8;
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const MAX_PAUSE: Duration = Duration::from_millis(250);
+const FIRST_DELAY: Duration = Duration::from_millis(20);
+const MAX_DELAY: Duration = Duration::from_millis(250);
 /// A server that has become read-only is looked for again after so many looks: 5 seconds.
 const READ_ONLY_LOOKS: u32 = 10;
 
@@ -221,7 +223,7 @@ async fn keep<O: Opener>(
 ) {
     let name = opener.name();
     let mut generation = 0;
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_DELAY, MAX_DELAY);
     let mut was_down = false;
     let mut refused = false;
     loop {
@@ -235,7 +237,7 @@ async fn keep<O: Opener>(
                     tracing::info!(store = name, "reached again");
                     was_down = false;
                 }
-                pause = FIRST_PAUSE;
+                backoff.reset();
                 generation += 1;
                 publish.send_replace(State::Up {
                     link: link.clone(),
@@ -262,10 +264,9 @@ async fn keep<O: Opener>(
         reporter.report(Condition::Down);
         publish.send_replace(State::Down(reason.into()));
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = backoff.wait() => {}
             () = publish.closed() => return,
         }
-        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
@@ -387,8 +388,8 @@ mod tests {
         connection.join().unwrap().unwrap();
     }
 
-    #[tokio::test]
-    async fn whoever_does_not_answer_is_given_up_when_the_time_is_over() {
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_answer_is_given_up_when_the_time_is_over() {
         let (time, began) = (Duration::from_millis(80), Instant::now());
         patience(time, std::future::pending::<()>())
             .await

@@ -34,7 +34,7 @@ use super::ledger::{Backlog, Ledger};
 use super::sender::Sender;
 use super::{MakeComposer, MakeId, PushOptions};
 use crate::database::Database;
-use gom_runtime::watch::{Context, Watched};
+use gom_runtime::supervision::{Context, SupervisedActor};
 use gom_telemetry::health::{Condition, HealthReporter};
 use gom_telemetry::metrics::{ActorKind, PUSH_REFUSING};
 
@@ -94,7 +94,7 @@ impl PushDispatcher {
     }
 }
 
-impl Watched for PushDispatcher {
+impl SupervisedActor for PushDispatcher {
     const KIND: ActorKind = ActorKind::PushDispatcher;
 }
 

@@ -1,8 +1,6 @@
 //! Hashes passwords with argon2id: on threads of their own, a few at a time, so that a flood of logins leaves the
 //! server the time to answer everybody else.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
@@ -11,7 +9,7 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use gom_actors::secret::SecretText;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use gom_runtime::permits::{Permit, Permits};
 
 use crate::settings::Accounts;
 
@@ -49,8 +47,8 @@ pub struct Hasher {
     params: Params,
     /// What a password is checked against when there is no account: as much work as any, and never right.
     nobody: String,
-    turns: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
+    turns: Permits,
+    waiting: Permits,
 }
 
 impl Hasher {
@@ -63,8 +61,8 @@ impl Hasher {
         Hasher {
             nobody: nobodys_hash(&params),
             params,
-            turns: Arc::new(Semaphore::new(turns)),
-            waiting: Arc::default(),
+            turns: Permits::new(turns),
+            waiting: Permits::new(MAX_WAITING),
         }
     }
 
@@ -145,33 +143,13 @@ impl Hasher {
             .map_err(|error| PasswordError::Failed(error.to_string()))
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
-        let turns = Arc::clone(&self.turns);
-        if let Ok(turn) = Arc::clone(&turns).try_acquire_owned() {
+    async fn turn(&self) -> Result<Permit, PasswordError> {
+        if let Ok(turn) = self.turns.try_acquire() {
             return Ok(turn);
         }
-        let _waiting = Waiting::begin(&self.waiting).ok_or(PasswordError::Busy)?;
-        match tokio::time::timeout(TIMEOUT, turns.acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            // The semaphore is never closed.
-            Ok(Err(_)) | Err(_) => Err(PasswordError::Busy),
-        }
-    }
-}
-
-/// Counts as waiting until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicUsize) -> Option<Self> {
-        let waiting = Waiting(count);
-        (count.fetch_add(1, Ordering::Relaxed) < MAX_WAITING).then_some(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let busy = |_| PasswordError::Busy;
+        let _waiting = self.waiting.try_acquire().map_err(busy)?;
+        self.turns.acquire_within(TIMEOUT).await.map_err(busy)
     }
 }
 
@@ -296,6 +274,6 @@ mod tests {
             refused > 0 && wrong >= MAX_WAITING,
             "{refused} refused, {wrong} checked"
         );
-        assert_eq!(hasher.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(hasher.waiting.in_flight(), 0);
     }
 }

@@ -1,5 +1,6 @@
-//! The context of watched actors: actix's own, but for its envelopes, which count the messages that wait.
+//! The context of supervised actors: actix's own, but for its envelopes, which count the messages that wait.
 
+use actix::dev::channel::AddressSender;
 use actix::dev::{
     AsyncContextParts, ContextFut, ContextParts, Envelope, EnvelopeProxy, Mailbox, MessageResponse,
     ToEnvelope,
@@ -9,25 +10,27 @@ use actix::{
 };
 use tokio::sync::oneshot::Sender;
 
-use super::Watched;
+use super::SupervisedActor;
 use gom_telemetry::metrics::{ACTOR_MAILBOX, Level};
 
-/// What a watched actor runs in.
+/// What a supervised actor runs in.
 pub struct Context<A: Actor<Context = Context<A>>> {
     parts: ContextParts<A>,
     mailbox: Option<Mailbox<A>>,
 }
 
 impl<A: Actor<Context = Context<A>>> Context<A> {
-    /// `capacity`: how many messages may wait.
-    pub(super) fn new(capacity: usize) -> Self {
-        let mailbox = Mailbox::default();
-        let mut parts = ContextParts::new(mailbox.sender_producer());
-        parts.set_mailbox_capacity(capacity);
-        Context {
-            parts,
+    /// The context, and the way into its mailbox. `capacity`: how many messages may wait.
+    pub(super) fn new(capacity: usize) -> (Self, AddressSender<A>) {
+        let mut mailbox = Mailbox::default();
+        mailbox.set_capacity(capacity);
+        let producer = mailbox.sender_producer();
+        let sender = producer.sender();
+        let context = Context {
+            parts: ContextParts::new(producer),
             mailbox: Some(mailbox),
-        }
+        };
+        (context, sender)
     }
 
     /// The actor's life.
@@ -87,7 +90,7 @@ impl<A: Actor<Context = Self>> AsyncContextParts<A> for Context<A> {
 
 impl<A, M> ToEnvelope<A, M> for Context<A>
 where
-    A: Watched + Handler<M>,
+    A: SupervisedActor + Handler<M>,
     M: Message + Send + 'static,
     M::Result: Send,
 {
@@ -110,17 +113,14 @@ struct Waiting<M: Message> {
 
 impl<A, M> EnvelopeProxy<A> for Waiting<M>
 where
-    A: Watched + Handler<M>,
+    A: SupervisedActor + Handler<M>,
     M: Message + Send + 'static,
     M::Result: Send,
 {
     fn handle(&mut self, actor: &mut A, context: &mut A::Context) {
         self.waiting = None;
+        // Unlike with actix, a message is handled even if nobody waits for its reply any more: what was accepted is done.
         let reply = self.reply.take();
-        // As actix does: nobody waits for the answer any more.
-        if reply.as_ref().is_some_and(Sender::is_closed) {
-            return;
-        }
         if let Some(message) = self.message.take() {
             let response = <A as Handler<M>>::handle(actor, message, context);
             response.handle(context, reply);
