@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gom_actors::sessions::{NewSession, SessionId, SessionOptions, Sessions};
+use gom_runtime::clock::ManualClock;
 use gom_test_support::eventually;
 
 use crate::{Kind, Place, connected, everywhere, login};
