@@ -17,8 +17,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use self::in_flight::Point;
 use self::postgres_store::PostgresCounters;
@@ -27,7 +25,7 @@ use self::redis_store::RedisCounters;
 use self::store::{LimiterStore, Settle, Take};
 use crate::database::Database;
 use crate::redis::{RedisOptions, RedisOptionsError};
-use gom_runtime::supervision::{Restarts, Supervised, post, supervise};
+use gom_runtime::supervision::{Restarts, Supervised, supervise};
 use gom_telemetry::health::{HealthReporter, HealthStatus};
 use gom_telemetry::metrics::{self, LOGIN_ATTEMPTS};
 
@@ -43,8 +41,6 @@ const GROWTH: [(u32, u32); 3] = [(1, 1), (2, 6), (4, 144)];
 /// A longer key, or one with characters that PostgreSQL has no room for, is counted under its digest: what a stranger
 /// writes must not fill the store.
 const MAX_KEY_BYTES: usize = 200;
-/// How long a request waits for a limiter that is being rebuilt.
-const REBUILD: Duration = Duration::from_millis(300);
 
 /// A window that starts with its first attempt. Within `duration`, `points` attempts are admitted; the next one
 /// is refused, and so is everything for `block_duration` from then on (for the rest of the window if that is
@@ -104,7 +100,7 @@ pub enum Verdict {
     Admitted(Reservation),
     /// Too many attempts; the time until the next one may be made, in whole milliseconds.
     Blocked { retry_after: Duration },
-    /// Too much is waiting already, or the limiter is being rebuilt: do not make the attempt. It was not counted,
+    /// Too much is waiting already, or the limiter is being restarted: do not make the attempt. It was not counted,
     /// or it was and nobody knows.
     Overloaded,
 }
@@ -177,11 +173,8 @@ impl LoginLimiter {
     }
 
     async fn take(&self, takes: Vec<Take>) -> Verdict {
-        let (reply, answer) = oneshot::channel();
-        let verdict = match self.send(Reserve { takes, reply }).await {
-            true => answer.await.unwrap_or(Verdict::Overloaded),
-            false => Verdict::Overloaded,
-        };
+        let verdict = self.limiter.ask(Reserve { takes }).await;
+        let verdict = verdict.unwrap_or(Verdict::Overloaded);
         if matches!(verdict, Verdict::Overloaded) {
             LOGIN_ATTEMPTS.one(metrics::Verdict::Overloaded);
         }
@@ -250,16 +243,9 @@ impl LoginLimiter {
 
     async fn settle(&self, reservation: Reservation, how: impl Fn(Take) -> Settle) {
         let Reservation { takes, points } = reservation;
-        let (reply, done) = oneshot::channel();
-        if self
-            .send(Refund {
-                settlements: takes.into_iter().map(how).collect(),
-                reply,
-            })
-            .await
-        {
-            let _ = done.await;
-        }
+        let settlements = takes.into_iter().map(how).collect();
+        // What does not reach the limiter comes back with the end of its window.
+        let _ = self.limiter.ask(Refund { settlements }).await;
         // In flight until the points are back: anyone who asks meanwhile waits for them.
         drop(points);
     }
@@ -274,23 +260,9 @@ impl LoginLimiter {
         self.reporter.status()
     }
 
-    /// How often the `RateLimiter` had to be rebuilt.
+    /// How often the `RateLimiter` had to be restarted.
     pub fn restarts(&self) -> Restarts {
         self.limiter.restarts()
-    }
-
-    /// Whether the message was taken.
-    async fn send<M>(&self, message: M) -> bool
-    where
-        M: actix::Message + Send + 'static,
-        M::Result: Send,
-        RateLimiter: actix::Handler<M>,
-    {
-        let address = match self.limiter.get() {
-            Some(address) => Some(address),
-            None => timeout(REBUILD, self.limiter.wait()).await.ok().flatten(),
-        };
-        address.is_some_and(|address| post(&address, message).is_ok())
     }
 }
 

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Handler, Message};
-use tokio::sync::oneshot;
+use actix::{Actor, AsyncContext, Handler, Message, ResponseFuture};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fallback::{InMemoryFallback, blocked};
 use super::in_flight::{InFlight, Point};
 use super::store::{Count, LimiterStore, Settle, Take};
 use super::{Reservation, Verdict};
+use gom_runtime::permits::{OverloadError, Permits};
 use gom_runtime::supervision::{Context, SupervisedActor};
 use gom_telemetry::metrics::{
     ActorKind, LOGIN_ATTEMPTS, LOGIN_INSURANCE, LOGIN_INSURED, Verdict as Said,
@@ -35,10 +35,9 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// Take one point from each counter, before the attempt. The counters always come in the same order of kinds, and those
 /// of networks come last.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Verdict")]
 pub(super) struct Reserve {
     pub takes: Vec<Take>,
-    pub reply: oneshot::Sender<Verdict>,
 }
 
 /// What became of an attempt's points: those to give back, and those of counters that start over.
@@ -46,7 +45,6 @@ pub(super) struct Reserve {
 #[rtype(result = "()")]
 pub(super) struct Refund {
     pub settlements: Vec<Settle>,
-    pub reply: oneshot::Sender<()>,
 }
 
 pub(super) struct RateLimiter {
@@ -59,7 +57,7 @@ struct Counters {
     fallback: RefCell<InMemoryFallback>,
     /// The store did not answer the last request.
     failing: Cell<bool>,
-    pending: Cell<usize>,
+    pending: Permits,
     in_flight: InFlight,
     insured: Arc<AtomicU64>,
 }
@@ -71,7 +69,7 @@ impl RateLimiter {
             store,
             fallback: RefCell::default(),
             failing: Cell::new(false),
-            pending: Cell::new(0),
+            pending: Permits::new(MAX_IN_FLIGHT),
             in_flight: InFlight::default(),
             insured,
         };
@@ -107,33 +105,27 @@ impl Actor for RateLimiter {
 }
 
 impl Handler<Reserve> for RateLimiter {
-    type Result = ();
+    type Result = ResponseFuture<Verdict>;
 
-    fn handle(&mut self, Reserve { takes, reply }: Reserve, _: &mut Self::Context) {
-        // Whoever asked may have gone away; the attempt counts all the same.
-        let answer = |verdict| drop(reply.send(verdict));
+    /// An attempt counts even if its requester has gone away.
+    fn handle(&mut self, Reserve { takes }: Reserve, _: &mut Self::Context) -> Self::Result {
         let counters = Rc::clone(&self.counters);
-        if counters.pending.get() >= MAX_IN_FLIGHT {
-            return answer(Verdict::Overloaded);
-        }
-        counters.pending.set(counters.pending.get() + 1);
-        actix::spawn(async move {
-            let verdict = counters.admit(takes).await;
-            counters.pending.set(counters.pending.get() - 1);
-            answer(verdict);
-        });
+        let permit = counters.pending.try_acquire();
+        Box::pin(async move {
+            match permit {
+                Ok(_permit) => counters.admit(takes).await,
+                Err(OverloadError) => Verdict::Overloaded,
+            }
+        })
     }
 }
 
 impl Handler<Refund> for RateLimiter {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, Refund { settlements, reply }: Refund, _: &mut Self::Context) {
+    fn handle(&mut self, Refund { settlements }: Refund, _: &mut Self::Context) -> Self::Result {
         let counters = Rc::clone(&self.counters);
-        actix::spawn(async move {
-            counters.settle(settlements).await;
-            let _ = reply.send(());
-        });
+        Box::pin(async move { counters.settle(settlements).await })
     }
 }
 

@@ -2,27 +2,28 @@
 //! has expired, and sees to it that a session is refreshed once however many ask. Each request is a task of its
 //! own; the actor itself never waits.
 //!
-//! Looking a session up is not among its tasks: that is one question to the store, which a worker asks itself. A
-//! message to another thread and back would cost more than the question (5 to 7 µs each way, measured).
+//! Looking a session up is not among its tasks: that is one query to the store, which a worker sends itself. A
+//! message to another thread and back would cost more than the query (5 to 7 µs each way, measured).
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use actix::{Actor, AsyncContext, Handler, Message};
-use tokio::sync::oneshot;
+use actix::{Actor, AsyncContext, Handler, Message, ResponseFuture};
 
 use super::error::SessionError;
 use super::options::SessionOptions;
 use super::refresh::refresh;
 use super::refresher::{Recipient, Refresher};
-use super::session::{NewSession, Previous, Session, SessionId, SessionSummary};
-use super::store::{Life, Listed, SessionStore};
+use super::requests::Request;
+use super::session::{Previous, Session, SessionId};
+use super::store::{Life, SessionStore};
 use super::{Refreshed, store_failed};
+use gom_runtime::permits::{Permit, Permits};
 use gom_runtime::reconnecting::{PROMISE, patience};
-use gom_runtime::supervision::{Context, SupervisedActor};
+use gom_runtime::supervision::{Context, Deferred, Reply, SupervisedActor};
 use gom_telemetry::metrics::{ActorKind, SESSIONS, SessionEvent};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -30,7 +31,7 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Between two steps of one sweep.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 
-type Answer<T> = Result<T, SessionError>;
+pub(super) type Answer<T> = Result<T, SessionError>;
 
 /// What the handle and the actor share: the store, and how sessions live.
 pub(super) struct SessionBackend {
@@ -128,44 +129,7 @@ impl SessionBackend {
     }
 }
 
-/// A request that is one or two questions to the store.
-pub(super) trait Request: Send + 'static {
-    type Answer: Send + 'static;
-
-    fn execute(self, backend: Arc<SessionBackend>) -> impl Future<Output = Answer<Self::Answer>>;
-}
-
-/// A request with the way back for its answer, so that a full mailbox can be answered as overload at once.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Asked<R: Request> {
-    pub request: R,
-    pub reply: oneshot::Sender<Answer<R::Answer>>,
-}
-
-/// Open a session under this new id.
-pub(super) struct Open {
-    pub id: SessionId,
-    pub session: NewSession,
-    pub replaces: Option<SessionId>,
-}
-
-/// Close the session with this id.
-pub(super) struct Close(pub SessionId);
-
-/// Close all sessions of this subject; how many there were.
-pub(super) struct CloseAll(pub String);
-
-/// Close the subject's session with this handle; whether there was one.
-pub(super) struct CloseByHandle {
-    pub subject: String,
-    pub handle: String,
-}
-
-/// The live sessions of this subject.
-pub(super) struct List(pub String);
-
-/// Note that a session was used; nobody waits for it.
+/// Record that a session was used; nobody waits for it.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Touch {
@@ -175,42 +139,33 @@ pub(super) struct Touch {
 
 /// Get a newer token than the one with this signature.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Answer<Refreshed>")]
 pub(super) struct Refresh {
     pub id: SessionId,
     pub stale_signature: String,
     pub recipient: Recipient,
     pub refresher: Box<dyn Refresher>,
-    pub reply: oneshot::Sender<Answer<Refreshed>>,
 }
 
 /// A refresh that is under way: of which session, from which token, for whom.
 type Flight = (SessionId, String, Recipient);
 
 /// Who waits for each of the refreshes under way.
-type Flights = Rc<RefCell<HashMap<Flight, Vec<oneshot::Sender<Answer<Refreshed>>>>>>;
+type Flights = Rc<RefCell<HashMap<Flight, Vec<Reply<Answer<Refreshed>>>>>>;
 
 pub(super) struct SessionManager {
     backend: Arc<SessionBackend>,
-    in_flight: Rc<Cell<usize>>,
+    in_flight: Permits,
     flights: Flights,
 }
 
 impl SessionManager {
     pub fn new(backend: Arc<SessionBackend>) -> Self {
         SessionManager {
+            in_flight: Permits::new(backend.options.max_in_flight),
             backend,
-            in_flight: Rc::default(),
             flights: Rc::default(),
         }
-    }
-
-    fn take_in_flight(&self) -> Option<InFlight> {
-        let count = self.in_flight.get();
-        (count < self.backend.options.max_in_hand).then(|| {
-            self.in_flight.set(count + 1);
-            InFlight(Rc::clone(&self.in_flight))
-        })
     }
 
     fn sweep(&self) {
@@ -221,15 +176,6 @@ impl SessionManager {
                 tokio::time::sleep(SWEEP_PAUSE).await;
             }
         });
-    }
-}
-
-/// One request in hand, counted until it is dropped.
-struct InFlight(Rc<Cell<usize>>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }
 
@@ -246,22 +192,17 @@ impl Actor for SessionManager {
     }
 }
 
-impl<R: Request> Handler<Asked<R>> for SessionManager {
-    type Result = ();
+impl<R: Request> Handler<R> for SessionManager {
+    type Result = ResponseFuture<Answer<R::Output>>;
 
-    fn handle(&mut self, Asked { request, reply }: Asked<R>, _: &mut Self::Context) {
-        let Some(in_flight) = self.take_in_flight() else {
-            return drop(reply.send(Err(SessionError::Overloaded)));
-        };
+    fn handle(&mut self, request: R, _: &mut Self::Context) -> Self::Result {
+        let permit = self.in_flight.try_acquire();
         let backend = Arc::clone(&self.backend);
-        actix::spawn(async move {
-            let carried_out = patience(PROMISE, request.execute(backend)).await;
-            drop(in_flight);
-            // Whoever asked may have gone away; then nobody misses the answer.
-            let _ = reply.send(
-                carried_out.unwrap_or_else(|_| Err(store_failed("no answer in time".to_owned()))),
-            );
-        });
+        Box::pin(async move {
+            let _permit = permit.map_err(|_| SessionError::Overloaded)?;
+            let executed = patience(PROMISE, request.execute(backend)).await;
+            executed.unwrap_or_else(|_| Err(store_failed("no answer in time".to_owned())))
+        })
     }
 }
 
@@ -269,7 +210,7 @@ impl Handler<Touch> for SessionManager {
     type Result = ();
 
     fn handle(&mut self, Touch { id, session }: Touch, _: &mut Self::Context) {
-        let Some(in_flight) = self.take_in_flight() else {
+        let Ok(permit) = self.in_flight.try_acquire() else {
             return;
         };
         let backend = Arc::clone(&self.backend);
@@ -277,58 +218,66 @@ impl Handler<Touch> for SessionManager {
             if let Some(life) = backend.life(session.opened, backend.options.clock.now())
                 && let Err(reason) = backend.store.touch(&id, &session.subject, life).await
             {
-                tracing::debug!(reason, "that a session was used could not be noted");
+                tracing::debug!(reason, "the use of a session could not be recorded");
             }
-            drop(in_flight);
+            drop(permit);
         });
     }
 }
 
 impl Handler<Refresh> for SessionManager {
-    type Result = ();
+    type Result = Deferred<Answer<Refreshed>>;
 
-    fn handle(&mut self, asked: Refresh, _: &mut Self::Context) {
+    fn handle(&mut self, message: Refresh, _: &mut Self::Context) -> Self::Result {
         let Refresh {
             id,
             stale_signature,
             recipient,
             refresher,
-            reply,
-        } = asked;
-        let Some(in_flight) = self.take_in_flight() else {
-            return drop(reply.send(Err(SessionError::Overloaded)));
+        } = message;
+        let Ok(permit) = self.in_flight.try_acquire() else {
+            return Deferred::now(Err(SessionError::Overloaded));
         };
         let flight = (id, stale_signature, recipient);
-        if let Some(waiting) = self.flights.borrow_mut().get_mut(&flight) {
-            // As many may wait as may be in hand; beyond that it is overload as well.
-            if waiting.len() < self.backend.options.max_in_hand {
-                waiting.push(reply);
-            } else {
-                drop(reply.send(Err(SessionError::Overloaded)));
+        let (flights, backend) = (Rc::clone(&self.flights), Arc::clone(&self.backend));
+        Deferred::new(move |reply| {
+            if let Some(waiting) = flights.borrow_mut().get_mut(&flight) {
+                // As many may wait as may be in flight; beyond that it is overload as well.
+                if waiting.len() < backend.options.max_in_flight {
+                    waiting.push(reply);
+                } else {
+                    reply.send(Err(SessionError::Overloaded));
+                }
+                return;
             }
-            return;
-        }
-        self.flights
-            .borrow_mut()
-            .insert(flight.clone(), vec![reply]);
-        let guard = FlightGuard {
-            flights: Rc::clone(&self.flights),
-            flight,
-        };
-        let backend = Arc::clone(&self.backend);
-        actix::spawn(async move {
-            let (id, stale_signature, recipient) = &guard.flight;
-            let answer = refresh(&backend, id, stale_signature, *recipient, refresher).await;
-            drop(in_flight);
-            match &answer {
-                Ok(_) => SESSIONS.one(SessionEvent::Refreshed),
-                Err(SessionError::Gone) => SESSIONS.one(SessionEvent::Refused),
-                Err(_) => {}
-            }
-            for reply in guard.waiting() {
-                let _ = reply.send(answer.clone());
-            }
-        });
+            flights.borrow_mut().insert(flight.clone(), vec![reply]);
+            actix::spawn(fly(
+                FlightGuard { flights, flight },
+                backend,
+                refresher,
+                permit,
+            ));
+        })
+    }
+}
+
+/// Refreshes once, and replies to all that wait for it.
+async fn fly(
+    guard: FlightGuard,
+    backend: Arc<SessionBackend>,
+    refresher: Box<dyn Refresher>,
+    permit: Permit,
+) {
+    let (id, stale_signature, recipient) = &guard.flight;
+    let answer = refresh(&backend, id, stale_signature, *recipient, refresher).await;
+    drop(permit);
+    match &answer {
+        Ok(_) => SESSIONS.one(SessionEvent::Refreshed),
+        Err(SessionError::Gone) => SESSIONS.one(SessionEvent::Refused),
+        Err(_) => {}
+    }
+    for reply in guard.waiting() {
+        reply.send(answer.clone());
     }
 }
 
@@ -339,7 +288,7 @@ struct FlightGuard {
 }
 
 impl FlightGuard {
-    fn waiting(&self) -> Vec<oneshot::Sender<Answer<Refreshed>>> {
+    fn waiting(&self) -> Vec<Reply<Answer<Refreshed>>> {
         self.flights
             .borrow_mut()
             .remove(&self.flight)
@@ -351,119 +300,6 @@ impl Drop for FlightGuard {
     fn drop(&mut self) {
         self.flights.borrow_mut().remove(&self.flight);
     }
-}
-
-impl Request for Open {
-    type Answer = SessionId;
-
-    async fn execute(self, backend: Arc<SessionBackend>) -> Answer<SessionId> {
-        let Open {
-            id,
-            session,
-            replaces,
-        } = self;
-        let now = whole_milliseconds(backend.options.clock.now());
-        let session = Session {
-            subject: session.subject,
-            provider: session.provider,
-            signature: session.signature,
-            refresh_token: session.refresh_token,
-            opened: now,
-            previous: None,
-        };
-        let life = Life {
-            now,
-            left: backend.options.absolute.min(backend.options.idle),
-        };
-        let most = backend.options.per_subject;
-        backend
-            .store
-            .insert(&id, &session, life, replaces.as_ref(), most)
-            .await
-            .map_err(store_failed)?;
-        SESSIONS.one(SessionEvent::Opened);
-        Ok(id)
-    }
-}
-
-impl Request for Close {
-    type Answer = ();
-
-    async fn execute(self, backend: Arc<SessionBackend>) -> Answer<()> {
-        count_closed(backend.store.remove(&self.0).await.map_err(store_failed)?);
-        Ok(())
-    }
-}
-
-fn count_closed(closed: bool) {
-    if closed {
-        SESSIONS.one(SessionEvent::Closed);
-    }
-}
-
-impl Request for CloseAll {
-    type Answer = u64;
-
-    async fn execute(self, backend: Arc<SessionBackend>) -> Answer<u64> {
-        let removed = backend
-            .store
-            .remove_all(&self.0, backend.options.clock.now())
-            .await;
-        removed
-            .map_err(store_failed)
-            .inspect(|count| SESSIONS.add(SessionEvent::Closed, *count))
-    }
-}
-
-impl Request for CloseByHandle {
-    type Answer = bool;
-
-    async fn execute(self, backend: Arc<SessionBackend>) -> Answer<bool> {
-        let listed = live(&backend, &self.subject).await?;
-        let Some(found) = listed
-            .iter()
-            .find(|listed| listed.id.handle() == self.handle)
-        else {
-            return Ok(false);
-        };
-        count_closed(
-            backend
-                .store
-                .remove(&found.id)
-                .await
-                .map_err(store_failed)?,
-        );
-        Ok(true)
-    }
-}
-
-impl Request for List {
-    type Answer = Vec<SessionSummary>;
-
-    async fn execute(self, backend: Arc<SessionBackend>) -> Answer<Vec<SessionSummary>> {
-        let mut listed = live(&backend, &self.0).await?;
-        listed.sort_by_key(|listed| std::cmp::Reverse(listed.seen));
-        let summaries = listed
-            .into_iter()
-            .map(|Listed { id, session, seen }| SessionSummary {
-                handle: id.handle(),
-                provider: session.provider,
-                opened: session.opened,
-                last_seen: seen,
-            });
-        Ok(summaries.collect())
-    }
-}
-
-async fn live(backend: &SessionBackend, subject: &str) -> Answer<Vec<Listed>> {
-    let now = backend.options.clock.now();
-    let mut listed = backend
-        .store
-        .list(subject, now)
-        .await
-        .map_err(store_failed)?;
-    listed.retain(|listed| backend.life(listed.session.opened, now).is_some());
-    Ok(listed)
 }
 
 /// As the stores keep times, so that what is read equals what was written.

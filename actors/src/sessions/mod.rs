@@ -8,19 +8,16 @@ mod postgres_store;
 mod redis_store;
 mod refresh;
 mod refresher;
+mod requests;
 mod session;
 mod store;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use actix::dev::SendError;
 use quick_cache::sync::Cache;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 pub use self::error::{RETRY_AFTER, SessionError};
 pub use self::manager::Refused;
@@ -28,17 +25,16 @@ pub use self::options::{SessionOptions, SessionStoreChoice};
 pub use self::refresher::{RefreshFailure, Refresher, Renewed};
 pub use self::session::{NewSession, Previous, Session, SessionId, SessionSummary};
 
-use self::manager::{
-    Asked, Close, CloseAll, CloseByHandle, List, Open, Refresh, Request, SessionBackend,
-    SessionManager, Touch,
-};
+use self::manager::{Refresh, SessionBackend, SessionManager, Touch};
 use self::postgres_store::PostgresSessions;
 use self::redis_store::RedisSessions;
 use self::refresher::Recipient;
+use self::requests::{Close, CloseAll, CloseByHandle, List, Open, Request};
 use self::store::SessionStore;
 use crate::database::Database;
 use crate::redis::RedisOptionsError;
-use gom_runtime::supervision::{Restarts, Supervised, post, supervise};
+use gom_runtime::permits::Permits;
+use gom_runtime::supervision::{AskError, Restarts, Supervised, supervise};
 use gom_telemetry::health::HealthStatus;
 use gom_telemetry::metrics::{SESSION_FAILURES, SESSIONS, SessionEvent};
 
@@ -48,8 +44,6 @@ const NOTED_EVERY: Duration = Duration::from_secs(300);
 /// Sessions of which each process remembers when it last noted their use. One that is forgotten is only noted
 /// sooner.
 const REMEMBERED: usize = 65_536;
-/// How long a request waits for a manager that is being rebuilt.
-const REBUILD: Duration = Duration::from_millis(300);
 
 /// The sessions of the process. Cloning is cheap.
 #[derive(Clone)]
@@ -62,7 +56,7 @@ pub struct Sessions {
 
 struct Shared {
     /// Look-ups that wait for the store.
-    looking: AtomicUsize,
+    looking: Permits,
     /// When each session's use was last noted, from here.
     noted: Cache<SessionId, SystemTime>,
 }
@@ -84,14 +78,14 @@ impl Sessions {
             }
             SessionStoreChoice::Postgres => Box::new(PostgresSessions::new(database)),
         };
-        let mailbox = options.max_in_hand;
+        let mailbox = options.max_in_flight;
         let backend = Arc::new(SessionBackend::new(options, store));
         let of_manager = Arc::clone(&backend);
         let manager = supervise(mailbox, move || {
             SessionManager::new(Arc::clone(&of_manager))
         });
         let shared = Shared {
-            looking: AtomicUsize::new(0),
+            looking: Permits::new(mailbox),
             noted: Cache::new(REMEMBERED),
         };
         Ok(Sessions {
@@ -146,11 +140,8 @@ impl Sessions {
 
     /// The session, if it lives. Asks the store every time, so that what another node closed is closed here.
     pub async fn resume(&self, id: &SessionId) -> Result<Option<Arc<Session>>, SessionError> {
-        let looking = &self.shared.looking;
-        let _looking = Looking(looking);
-        if looking.fetch_add(1, Ordering::Relaxed) >= self.backend.options.max_in_hand {
-            return Err(SessionError::Overloaded);
-        }
+        let permit = self.shared.looking.try_acquire();
+        let _permit = permit.map_err(|_| SessionError::Overloaded)?;
         let Some(session) = self.backend.get(id).await? else {
             SESSIONS.one(SessionEvent::Missing);
             return Ok(None);
@@ -182,11 +173,7 @@ impl Sessions {
             session: Arc::clone(session),
         };
         // If there is no time for it now, the next request notes it.
-        if self
-            .manager
-            .get()
-            .is_some_and(|manager| post(&manager, touch).is_ok())
-        {
+        if self.manager.post(touch).is_ok() {
             self.shared.noted.insert(id.clone(), now);
         }
     }
@@ -223,17 +210,13 @@ impl Sessions {
         stale_signature: &str,
         refresher: Box<dyn Refresher>,
     ) -> Result<Refreshed, SessionError> {
-        let (reply, answer) = oneshot::channel();
-        let stale_signature = stale_signature.to_owned();
-        self.send(Refresh {
+        let refresh = Refresh {
             id: id.clone(),
-            stale_signature,
+            stale_signature: stale_signature.to_owned(),
             recipient,
             refresher,
-            reply,
-        })
-        .await?;
-        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+        };
+        self.manager.ask(refresh).await?
     }
 
     /// The browser is given the half that replaced its own: if a connection had the token refreshed, the grace period of the
@@ -308,40 +291,24 @@ impl Sessions {
         self.backend.store.reporter().status()
     }
 
-    /// How often the `SessionManager` had to be rebuilt.
+    /// How often the `SessionManager` had to be restarted.
     pub fn restarts(&self) -> Restarts {
         self.manager.restarts()
     }
 
-    async fn ask<R: Request>(&self, request: R) -> Result<R::Answer, SessionError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Asked { request, reply }).await?;
-        answer.await.unwrap_or_else(|_| Err(rebuilding()))
-    }
-
-    async fn send<M>(&self, message: M) -> Result<(), SessionError>
-    where
-        M: actix::Message + Send + 'static,
-        M::Result: Send,
-        SessionManager: actix::Handler<M>,
-    {
-        let address = match self.manager.get() {
-            Some(address) => Some(address),
-            None => timeout(REBUILD, self.manager.wait()).await.ok().flatten(),
-        };
-        post(&address.ok_or_else(rebuilding)?, message).map_err(|error| match error {
-            SendError::Full(_) => SessionError::Overloaded,
-            SendError::Closed(_) => rebuilding(),
-        })
+    async fn ask<R: Request>(&self, request: R) -> Result<R::Output, SessionError> {
+        self.manager.ask(request).await?
     }
 }
 
-/// One look-up under way, counted until it is dropped.
-struct Looking<'a>(&'a AtomicUsize);
-
-impl Drop for Looking<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl From<AskError> for SessionError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Full => SessionError::Overloaded,
+            AskError::Restarting | AskError::Lost | AskError::Timeout => {
+                unavailable("the session manager is being restarted".to_owned())
+            }
+        }
     }
 }
 
@@ -353,8 +320,4 @@ fn store_failed(reason: String) -> SessionError {
 
 fn unavailable(reason: String) -> SessionError {
     SessionError::Unavailable { reason }
-}
-
-fn rebuilding() -> SessionError {
-    unavailable("the session manager is being rebuilt".to_owned())
 }

@@ -20,7 +20,7 @@ pub struct SessionOptions {
     pub refresh_patience: Duration,
     pub store: SessionStoreChoice,
     /// Requests of the process that may wait for the store at once; the next is refused as overload.
-    pub max_in_hand: usize,
+    pub max_in_flight: usize,
     pub clock: Clock,
 }
 
@@ -42,7 +42,7 @@ impl SessionOptions {
             grace: Duration::from_secs(60),
             refresh_patience: Duration::from_secs(10),
             store,
-            max_in_hand: 4096,
+            max_in_flight: 4096,
             clock: Clock::system(),
         }
     }

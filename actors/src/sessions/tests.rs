@@ -52,7 +52,7 @@ async fn a_manager_that_panicked_is_rebuilt_and_serves_whoever_asks_meanwhile() 
 
 #[actix::test]
 async fn more_than_may_be_in_hand_are_refused() {
-    let sessions = unreachable(|options| options.max_in_hand = 2);
+    let sessions = unreachable(|options| options.max_in_flight = 2);
     let id = SessionId::new();
     let answers = futures::future::join_all((0..5).map(|_| sessions.resume(&id))).await;
     let overloaded = answers
