@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use gom_engine::events::Cursor;
 use gom_engine::plan::{Param, Statement};
-use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_postgres::Row;
 
 use super::{Beginning, RESUME_INTERVAL, ResumeError, ResumeOptions, RowId, Shared};
 use crate::database::{Database, DedicatedConnection, LineError};
+use gom_runtime::permits::Permits;
 
 /// A statement that takes longer is given up, and its work repeated at the next interval.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ pub(super) struct Keeper {
     /// One batch at a time.
     writing: Mutex<Wrote>,
     /// Beginnings at once.
-    beginnings: Semaphore,
+    beginnings: Permits,
     /// What refuses every beginning was logged.
     complained: Cell<bool>,
     /// Something ended while positions were being written.
@@ -81,7 +82,7 @@ impl Keeper {
                 complained: false,
                 together: TOGETHER,
             }),
-            beginnings: Semaphore::new(BEGINNINGS),
+            beginnings: Permits::new(BEGINNINGS),
             complained: Cell::default(),
             again: Cell::default(),
         }

@@ -60,16 +60,26 @@ impl Permits {
         }
     }
 
-    /// A permit, first come first served, if it can be had within this time. The time is that of tokio's timer.
+    /// A permit, first come first served.
+    ///
+    /// # Errors
+    /// None today: the permits are never revoked.
+    pub async fn acquire(&self) -> Result<Permit, OverloadError> {
+        match Arc::clone(&self.semaphore).acquire_owned().await {
+            Ok(permit) => Ok(Permit { _permit: permit }),
+            // Nobody closes the semaphore.
+            Err(_) => Err(OverloadError),
+        }
+    }
+
+    /// As [`Permits::acquire`], if it can be had within this time. The time is that of tokio's timer.
     ///
     /// # Errors
     /// If the time is over before a permit is returned.
     pub async fn acquire_within(&self, time: Duration) -> Result<Permit, OverloadError> {
-        match timeout(time, Arc::clone(&self.semaphore).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Permit { _permit: permit }),
-            // Nobody closes the semaphore.
-            Ok(Err(_)) | Err(_) => Err(OverloadError),
-        }
+        timeout(time, self.acquire())
+            .await
+            .unwrap_or(Err(OverloadError))
     }
 
     /// How many permits are out. A permit that another thread takes or returns may be counted or not.
