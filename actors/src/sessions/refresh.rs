@@ -13,17 +13,19 @@ use super::manager::{Refused, SessionBackend};
 use super::refresher::{Recipient, RefreshFailure, Refresher, Renewed};
 use super::session::{Previous, Session, SessionId};
 use super::{Refreshed, store_failed, unavailable};
+use gom_runtime::backoff::Backoff;
 
-/// Between two looks at whether another node is done.
-const LOOK_AGAIN: Duration = Duration::from_millis(30);
-/// Between two attempts to keep a renewed session.
-const KEEP_AGAIN: Duration = Duration::from_millis(100);
-/// How often a renewed session that has changed meanwhile is stored without a pause.
+/// Between two attempts at the lock that another node holds.
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(30);
+/// Between two attempts to keep a renewed session, at first and at most.
+const FIRST_KEEP_DELAY: Duration = Duration::from_millis(100);
+const MAX_KEEP_DELAY: Duration = Duration::from_millis(500);
+/// Attempts to store a renewed session that has changed meanwhile, without a pause.
 const STORE_AT_ONCE: usize = 3;
 /// Halves of tokens of which a browser may have one.
 const MAX_HALVES: usize = 3;
-/// A refresh token that was exchanged is worth trying to keep for this long: the old one may be worth nothing.
-const KEEP_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the server retries to keep an exchanged refresh token: the old one may be invalid.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where a session stands with a request that set out with a certain token.
 enum RefreshState {
@@ -91,7 +93,7 @@ pub(super) async fn refresh(
                 "another node has not finished refreshing this session".to_owned(),
             ));
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(LOCK_POLL_INTERVAL).await;
     }
     match refresh_locked(
         backend,
@@ -389,7 +391,8 @@ async fn keep_on(
     holder: &SessionId,
 ) {
     let began = Instant::now();
-    while began.elapsed() < KEEP_PATIENCE {
+    let mut backoff = Backoff::new(FIRST_KEEP_DELAY, MAX_KEEP_DELAY);
+    while began.elapsed() < KEEP_TIMEOUT {
         if store(backend, id, stale, renewed, holder).await.is_ok() {
             return;
         }
@@ -397,7 +400,7 @@ async fn keep_on(
             .store
             .lock(id, holder.as_str(), lock_span(backend))
             .await;
-        tokio::time::sleep(KEEP_AGAIN).await;
+        backoff.wait().await;
     }
     tracing::warn!(session = ?id, "a renewed session could not be kept; its owner may have to log in again");
 }

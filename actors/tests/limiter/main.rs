@@ -86,6 +86,24 @@ impl Place {
         }
     }
 
+    /// Lets time pass for the counters, wherever they are: the stores measure it by themselves, and memory goes by tokio's
+    /// timer, which the test has paused.
+    pub async fn advance(&self, time: Duration) {
+        if let Some(redis) = &self.redis {
+            redis.advance(3, time);
+        } else if let Some(postgres) = &self.postgres {
+            let earlier =
+                "UPDATE gom.login_limit SET expires_at = expires_at - $1 * interval '1 second'";
+            let client = postgres.connect().await;
+            client
+                .execute(earlier, &[&time.as_secs_f64()])
+                .await
+                .unwrap();
+        } else {
+            tokio::time::advance(time).await;
+        }
+    }
+
     /// As on another node: nothing is shared but the store.
     pub async fn another(&self) -> LoginLimiter {
         connected(LoginLimiter::start(self.options.clone(), &self.database).unwrap()).await

@@ -7,12 +7,18 @@ use gom_test_support::eventually;
 
 use crate::{Kind, Place, admitted, blocked, limit};
 
+/// So that what is to be over is over.
+const MOMENT: Duration = Duration::from_millis(20);
+
 /// Each of the functions, as a test of each store.
 macro_rules! everywhere {
     ($($name:ident),+ $(,)?) => {
         mod redis { $(#[actix::test] async fn $name() { super::$name(super::Kind::Redis).await; })+ }
         mod postgres { $(#[actix::test] async fn $name() { super::$name(super::Kind::Postgres).await; })+ }
-        mod memory { $(#[actix::test] async fn $name() { super::$name(super::Kind::Memory).await; })+ }
+        mod memory { $(#[actix::test] async fn $name() {
+            tokio::time::pause();
+            super::$name(super::Kind::Memory).await;
+        })+ }
     };
 }
 
@@ -120,7 +126,7 @@ async fn guess(place: &Place, device: Option<&str>, number: u32) -> Verdict {
 }
 
 async fn an_account_waits_longer_the_more_networks_guess_at_it(kind: Kind) {
-    let place = Place::with(kind, |options| options.account = limit(3, 1_000, 0)).await;
+    let place = Place::with(kind, |options| options.account = limit(3, 60_000, 0)).await;
     let (mut passed, mut waits) = (0, Vec::new());
     for number in 0..14 {
         match guess(&place, None, number).await {
@@ -128,14 +134,14 @@ async fn an_account_waits_longer_the_more_networks_guess_at_it(kind: Kind) {
             other => {
                 let wait = blocked(other);
                 waits.push(wait);
-                if wait > Duration::from_secs(2) {
+                if wait > Duration::from_secs(120) {
                     break;
                 }
-                tokio::time::sleep(wait + Duration::from_millis(20)).await;
+                place.advance(wait + MOMENT).await;
             }
         }
     }
-    // Three in a second, and six in six of them.
+    // Three in a minute, and six in six of them.
     assert_eq!(passed, 6, "{waits:?}");
     assert!(
         waits.windows(2).all(|pair| pair[0] <= pair[1]) && waits.len() >= 2,
@@ -270,31 +276,31 @@ async fn addresses_and_users_are_counted_apart(kind: Kind) {
 }
 
 async fn a_window_starts_with_its_first_attempt_and_ends(kind: Kind) {
-    let place = Place::with(kind, |options| options.slow = limit(2, 2_000, 0)).await;
+    let place = Place::with(kind, |options| options.slow = limit(2, 20_000, 0)).await;
     admitted(place.limiter.reserve(None, "a").await);
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    place.advance(Duration::from_secs(6)).await;
     admitted(place.limiter.reserve(None, "a").await);
     // The second attempt did not move the end.
     let wait = blocked(place.limiter.reserve(None, "a").await);
-    assert!(wait <= Duration::from_millis(1_400), "{wait:?}");
-    tokio::time::sleep(wait + Duration::from_millis(20)).await;
+    assert!(wait <= Duration::from_secs(14), "{wait:?}");
+    place.advance(wait + MOMENT).await;
     admitted(place.limiter.reserve(None, "a").await);
     admitted(place.limiter.reserve(None, "a").await);
     blocked(place.limiter.reserve(None, "a").await);
 }
 
 async fn a_block_is_not_made_longer_by_more_attempts(kind: Kind) {
-    let place = Place::with(kind, |options| options.slow = limit(1, 60_000, 2_000)).await;
+    let place = Place::with(kind, |options| options.slow = limit(1, 60_000, 20_000)).await;
     admitted(place.limiter.reserve(None, "a").await);
     let wait = blocked(place.limiter.reserve(None, "a").await);
     assert!(
-        wait <= Duration::from_millis(2_000) && wait > Duration::from_millis(1_000),
+        wait <= Duration::from_secs(20) && wait > Duration::from_secs(10),
         "{wait:?}"
     );
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    place.advance(Duration::from_secs(6)).await;
     let wait = blocked(place.limiter.reserve(None, "a").await);
-    assert!(wait <= Duration::from_millis(1_400), "{wait:?}");
-    tokio::time::sleep(wait + Duration::from_millis(20)).await;
+    assert!(wait <= Duration::from_secs(14), "{wait:?}");
+    place.advance(wait + MOMENT).await;
     // The block's end is the window's end.
     admitted(place.limiter.reserve(None, "a").await);
     blocked(place.limiter.reserve(None, "a").await);
@@ -319,9 +325,9 @@ async fn without_a_block_duration_the_window_is_waited_for(kind: Kind) {
 }
 
 async fn a_refund_after_the_end_makes_no_room(kind: Kind) {
-    let place = Place::with(kind, |options| options.slow = limit(2, 1_000, 0)).await;
+    let place = Place::with(kind, |options| options.slow = limit(2, 60_000, 0)).await;
     let early = admitted(place.limiter.reserve(None, "a").await);
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    place.advance(Duration::from_secs(60) + MOMENT).await;
     place.limiter.refund(early).await;
     admitted(place.limiter.reserve(None, "a").await);
     admitted(place.limiter.reserve(None, "a").await);
@@ -358,30 +364,22 @@ async fn no_points_means_nobody(kind: Kind) {
 /// What has ended is removed from the table.
 #[actix::test]
 async fn postgresql_keeps_no_counters_that_have_ended() {
-    let place = Place::with(Kind::Postgres, |options| options.slow = limit(1, 20, 0)).await;
+    let place = Place::with(Kind::Postgres, |options| options.slow = limit(1, 20_000, 0)).await;
     let client = place.postgres.as_ref().unwrap().connect().await;
     let many = "INSERT INTO gom.login_limit SELECT 'old:' || i, 1, now() - interval '1 second'
                 FROM generate_series(1, 2500) AS i";
     client.execute(many, &[]).await.unwrap();
     admitted(place.limiter.reserve(Some("stays"), "goes").await);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    place.advance(Duration::from_secs(20) + MOMENT).await;
     // Each start sweeps.
     let _sweeping = place.another().await;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(90);
-    loop {
+    eventually("only the counter whose window lasts is left", async || {
         let rows = client
             .query("SELECT key FROM gom.login_limit", &[])
             .await
             .unwrap();
         let keys: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        if keys == ["login_consecutive_fails:stays"] {
-            break;
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{} rows are left",
-            keys.len()
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        keys == ["login_consecutive_fails:stays"]
+    })
+    .await;
 }

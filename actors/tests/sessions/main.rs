@@ -83,6 +83,14 @@ impl Place {
         }
     }
 
+    /// Lets time pass for the sessions, here and in the store: Redis measures it by itself.
+    pub fn advance(&self, time: Duration) {
+        self.time.advance(time);
+        if let Some(redis) = &self.redis {
+            redis.advance(2, time);
+        }
+    }
+
     /// As on another node: nothing is shared but the store.
     pub async fn another(&self) -> Sessions {
         connected(Sessions::start(self.options.clone(), &self.database).unwrap()).await

@@ -94,6 +94,24 @@ impl TestRedis {
         self.signal(Signal::CONT);
     }
 
+    /// Lets time pass for the keys of a database, as if they had been written that much earlier: what expires meanwhile is gone.
+    pub fn advance(&self, database: u8, time: Duration) {
+        const SCRIPT: &str = "for _, key in ipairs(redis.call('keys', '*')) do \
+             local left = redis.call('pttl', key) \
+             if left >= 0 then redis.call('pexpire', key, left - ARGV[1]) end end";
+        let (database, time) = (database.to_string(), time.as_millis().to_string());
+        let commands = command(&["SELECT", &database]) + &command(&["EVAL", SCRIPT, "0", &time]);
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("it is up");
+        let timeout = stream.set_read_timeout(Some(PATIENCE));
+        timeout.expect("a timeout can be set");
+        stream.write_all(commands.as_bytes()).expect("it is up");
+        let mut replies = BufReader::new(stream).lines();
+        for expected in ["+OK", "$-1"] {
+            let reply = replies.next().expect("a reply").expect("it answers");
+            assert_eq!(reply, expected);
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         let keeper = self.keeper.as_ref().expect("it is up");
         kill_process(keeper.server, signal).expect("it can be signalled");
@@ -104,6 +122,15 @@ impl Drop for TestRedis {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A command as the protocol has it.
+fn command(words: &[&str]) -> String {
+    let words = words.iter();
+    let count = words.len();
+    words.fold(format!("*{count}\r\n"), |text, word| {
+        format!("{text}${}\r\n{word}\r\n", word.len())
+    })
 }
 
 fn begin(port: u16, folder: &tempfile::TempDir) -> Option<Keeper> {
