@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use actix::{Actor, Addr, Handler, Message};
+use actix::{Actor, Handler, Message};
 use tokio::time::Instant;
 
 use super::*;
