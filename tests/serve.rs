@@ -139,14 +139,14 @@ async fn a_private_database_serves_keeps_its_rows_and_stops_cleanly() {
         .await
         .unwrap();
     assert_eq!(events.status(), StatusCode::OK);
-    let told = std::time::Instant::now();
+    let signalled = std::time::Instant::now();
     server.tell(Signal::TERM);
     events.text().await.expect("the stream comes to an end");
     assert!(server.child.wait().unwrap().success());
     assert!(
-        told.elapsed() < std::time::Duration::from_secs(9),
+        signalled.elapsed() < std::time::Duration::from_secs(9),
         "{:?}",
-        told.elapsed()
+        signalled.elapsed()
     );
 
     let mut server = Server::start(&folder);

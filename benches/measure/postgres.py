@@ -92,7 +92,7 @@ class Postgres:
         return done.stdout.strip()
 
     def tidy(self):
-        """Leaves no work of earlier writes to whoever comes next: nobody has to hear of the data set's rows."""
+        """Leaves no work of earlier writes to the next measurement: the data set's rows cause no events."""
         self.sql("truncate gom.change; vacuum analyze; checkpoint;")
 
     def version(self):

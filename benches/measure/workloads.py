@@ -1,5 +1,5 @@
 """The workloads: for each an operation with variables and the statement that it is held against. Both have
-places, `@name@`, for values drawn anew for each request."""
+places, `@name@`, for values drawn for each request."""
 
 import json
 import os

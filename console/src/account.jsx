@@ -85,7 +85,7 @@ const Known = ({ viewer, done }) => (
 
 /** The button that shows who asks, and its dialog. */
 export const Account = ({ viewer, dialog, onChange }) => {
-  // Fields are made anew each time: nothing that was typed stays behind.
+  // The fields are created each time the dialog opens: nothing that was typed remains.
   const [opened, setOpened] = useState(0);
   const done = () => {
     dialog.current.close();

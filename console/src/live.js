@@ -73,7 +73,7 @@ export const connect = () => {
         state.set({ connection: "open" });
       },
       closed: () => {
-        // Whoever has had no event yet goes on from where the connection was opened.
+        // A subscription without an event so far resumes from the position at which the connection was opened.
         for (const [payload, resumes] of running) {
           if (resumes && position) payload.extensions ??= { cursor: position };
         }

@@ -1,4 +1,4 @@
-// GraphiQL, for whoever the browser or a pasted token says we are.
+// GraphiQL for the viewer that the browser's session or a pasted token names.
 
 import { GraphiQL } from "graphiql";
 import "graphiql/graphiql.css";

@@ -57,7 +57,7 @@ const withCsrf = async (headers) => {
 };
 
 /**
- * Posts JSON as whoever asks. A CSRF token that is refused is good at the second try: the refusal brings a new one.
+ * Posts JSON as the current viewer. Retries once after a refused CSRF token, because the refusal sets a new one.
  * @returns {Promise<{ status: number, body: any }>} an answer that is no JSON has no body
  */
 export const post = async (path, body, { headers = {}, bearer = token() } = {}) => {

@@ -23,7 +23,7 @@ pub struct Attack {
     pub ends: Ends,
 }
 
-/// How each of the requests ends that is not told to wait and not late.
+/// How each request ends that is neither rejected as overload nor late.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Ends {
     Answered,
@@ -41,7 +41,7 @@ struct Ended {
     answered: usize,
     beyond_a_limit: usize,
     forbidden: usize,
-    told_to_wait: usize,
+    overload: usize,
     /// At their deadline.
     late: usize,
     otherwise: usize,
@@ -128,7 +128,7 @@ impl Attack {
                     (200, "LIMIT_EXCEEDED") => count.beyond_a_limit += 1,
                     (403, "") => count.forbidden += 1,
                     // On a machine that is busy with other tests as well, the session store may be late.
-                    (429 | 503, _) => count.told_to_wait += 1,
+                    (429 | 503, _) => count.overload += 1,
                     (_, "DEADLINE_EXCEEDED" | "OUTCOME_UNKNOWN") => count.late += 1,
                     (status, code) => {
                         println!("{status} {code}: {}", reply.body);

@@ -211,7 +211,7 @@ async fn two_hundred_costly_subscriptions_do_not_delay_another_sellers_events() 
         }));
     }
     sleep(Duration::from_secs(2)).await;
-    // Now and again, so that they are tried again as well when they have been told apart.
+    // Repeatedly, so that subscriptions that were separated as slow are evaluated together again as well.
     let writing = {
         let (hostile, hostile_order) = (hostile.clone(), hostile_order.clone());
         actix_web::rt::spawn(async move {

@@ -1,4 +1,4 @@
-//! The server as a process, so that its memory can be told from the test's, with two shops of fifty orders each.
+//! The server as a process, so that its memory is measured apart from the test's, with two shops of fifty orders each.
 
 use std::io::Write as _;
 use std::process::Stdio;

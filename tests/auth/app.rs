@@ -22,8 +22,7 @@ pub const KEY: &str = "the key of the tests, which is long enough";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stores {
     Redis,
-    /// In the database.
-    Twins,
+    Postgres,
 }
 
 /// A running server.
@@ -44,7 +43,7 @@ impl Place {
     pub async fn new(stores: Stores) -> Place {
         let redis = match stores {
             Stores::Redis => Some(TestRedis::start()),
-            Stores::Twins => None,
+            Stores::Postgres => None,
         };
         Place {
             database: TestDatabase::create().await,

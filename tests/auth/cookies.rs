@@ -8,7 +8,7 @@ use crate::world::{PASSWORD, USERNAME, assert_in, assert_out, customer, seller, 
 
 #[actix_web::test]
 async fn cookies_have_the_attributes_of_the_settings() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(
         &place,
         &[
@@ -89,7 +89,7 @@ async fn cookies_have_the_attributes_of_the_settings() {
 
 #[actix_web::test]
 async fn a_new_key_logs_nobody_out_while_the_old_one_is_known() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let before = seller(&app).await;
     let newer = "another key of the tests, which is long enough";
@@ -109,7 +109,7 @@ async fn a_new_key_logs_nobody_out_while_the_old_one_is_known() {
 
 #[actix_web::test]
 async fn a_neighbours_cookies_log_nobody_out_and_nobody_in_as_somebody_else() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("session.options.secure", "true")]).await;
     let own = seller(&app).await;
     let neighbour = customer(&app).await;
@@ -147,8 +147,8 @@ async fn a_neighbours_cookies_log_nobody_out_and_nobody_in_as_somebody_else() {
 #[actix_web::test]
 async fn two_servers_on_one_host_have_cookies_of_their_own() {
     let (first, second) = (
-        Place::new(Stores::Twins).await,
-        Place::new(Stores::Twins).await,
+        Place::new(Stores::Postgres).await,
+        Place::new(Stores::Postgres).await,
     );
     let plain = shops(&first, &[]).await;
     let prefixed = shops(

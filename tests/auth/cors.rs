@@ -1,4 +1,4 @@
-//! Pages of other origins: what browsers are told that they may ask and read.
+//! CORS: which requests browsers may send from pages of other origins, and which answers these may read.
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
@@ -29,7 +29,7 @@ const PATHS: [&str; 8] = [
 ];
 
 async fn start() -> (Place, TestApp) {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(
         &place,
         &[(
@@ -115,7 +115,7 @@ async fn preflights_are_answered_for_origins_of_the_settings_alone() {
 
 #[actix_web::test]
 async fn without_origins_in_the_settings_nothing_is_allowed() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let answer = preflight(&app, "/graphql", PARTNER).await;
     assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);

@@ -29,7 +29,7 @@ async fn post(browser: &mut Browser, path: &str, headers: &[(&str, &str)]) -> Re
 }
 
 async fn start() -> (Place, TestApp) {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("server.origins", "https://partner.example")]).await;
     (place, app)
 }
@@ -43,7 +43,7 @@ async fn every_unsafe_request_needs_the_sessions_own_token() {
         let own = browser.jar["csrf-token"].clone();
         for token in [
             "",
-            "nonsense",
+            "malformed",
             &other.jar["csrf-token"],
             &own[1..],
             &own.to_uppercase(),
@@ -86,7 +86,7 @@ async fn a_login_needs_a_token_and_a_refused_one_can_be_tried_again() {
     browser.ping().await;
     browser.jar.insert(
         "session-id".into(),
-        "s%3AAAAAAAAAAAAAAAAAAAAAAAAA.nonsense".into(),
+        "s%3AAAAAAAAAAAAAAAAAAAAAAAAA.malformed".into(),
     );
     assert_eq!(
         post(&mut browser, "/auth/login", &[]).await.refusal(),

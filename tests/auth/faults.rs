@@ -74,7 +74,7 @@ async fn f03_without_redis_attempts_are_still_counted() {
 
 #[actix_web::test]
 async fn f04_parallel_guesses_get_as_many_attempts_as_there_are_points() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let app = shops(&place, &[]).await;
         let mut browser = app.browser();
@@ -101,7 +101,7 @@ async fn f04_parallel_guesses_get_as_many_attempts_as_there_are_points() {
 
 #[actix_web::test]
 async fn f05_parallel_requests_refresh_once_and_the_rotated_token_is_kept() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let oauth = OAuth::start().await;
         oauth.add(
             USERNAME,
@@ -156,7 +156,7 @@ async fn f05_parallel_requests_refresh_once_and_the_rotated_token_is_kept() {
 
 #[actix_web::test]
 async fn f07_a_login_gets_a_new_session_and_the_old_one_dies() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let app = shops(&place, &[]).await;
         // Somebody plants a name that is known to them.
@@ -195,7 +195,7 @@ async fn f07_a_login_gets_a_new_session_and_the_old_one_dies() {
 
 #[actix_web::test]
 async fn f11_an_address_that_the_client_makes_up_does_not_count() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let mut browser = app.browser();
     browser.ping().await;
@@ -236,7 +236,7 @@ async fn f11_an_address_that_the_client_makes_up_does_not_count() {
 
 #[actix_web::test]
 async fn f13_scripts_can_read_the_token_whatever_the_business_is_called() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let rename = "mutation($business: String!, $seller: String!) {
         updateUser(data: { business: $business }, where: { extUid: $seller }) { uid }

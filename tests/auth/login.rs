@@ -13,7 +13,7 @@ use crate::world::{
 
 #[actix_web::test]
 async fn whatever_is_wrong_with_a_login_is_answered_alike() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let mut browser = app.browser();
     let mut answers = Vec::new();
@@ -40,7 +40,7 @@ async fn whatever_is_wrong_with_a_login_is_answered_alike() {
 
 #[actix_web::test]
 async fn unknown_users_are_counted_as_wrong_passwords_are() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let app = shops(&place, &[]).await;
         let mut browser = app.browser();
@@ -95,7 +95,7 @@ async fn unknown_users_are_counted_as_wrong_passwords_are() {
 
 #[actix_web::test]
 async fn a_right_login_starts_the_count_over() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("login_limiter.slow_brute.points", "9")]).await;
     for _ in 0..2 {
         let mut browser = app.browser();
@@ -128,7 +128,7 @@ async fn a_right_login_starts_the_count_over() {
 
 #[actix_web::test]
 async fn a_customers_code_shows_the_end_of_the_number_and_misses_count() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("login_limiter.slow_brute.points", "3")]).await;
     let mut browser = app.browser();
     for _ in 0..5 {
@@ -171,7 +171,7 @@ async fn a_customers_code_shows_the_end_of_the_number_and_misses_count() {
 
 #[actix_web::test]
 async fn customers_who_cannot_log_in_are_not_found() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let create = "mutation($data: BpCreateInput!) { createBp(data: $data) { uid } }";
     let sellers = json!({ "connect": [{ "extUid": SELLER }] });
@@ -198,7 +198,7 @@ async fn customers_who_cannot_log_in_are_not_found() {
 
 #[actix_web::test]
 async fn a_body_that_is_no_login_is_refused_with_all_that_is_wrong() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let mut browser = app.browser();
     let reply = browser
@@ -249,7 +249,7 @@ async fn a_body_that_is_no_login_is_refused_with_all_that_is_wrong() {
 
 #[actix_web::test]
 async fn a_browser_that_is_logged_in_gets_its_cookie_again() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     for mut browser in [seller(&app).await, customer(&app).await] {
         let (id, token) = (
@@ -284,7 +284,7 @@ async fn a_browser_that_is_logged_in_gets_its_cookie_again() {
 
 #[actix_web::test]
 async fn a_logout_forgets_everything_with_and_without_a_session() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let mut nobody = app.browser();
     nobody.jar.insert("session-token".into(), "a.b".into());
@@ -317,7 +317,7 @@ async fn a_logout_forgets_everything_with_and_without_a_session() {
 
 #[actix_web::test]
 async fn halves_that_do_not_belong_together_are_refused() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let (mut ana, luz) = (seller(&app).await, customer(&app).await);
     let own = ana.jar["session-token"].clone();
@@ -341,7 +341,7 @@ async fn halves_that_do_not_belong_together_are_refused() {
 
 #[actix_web::test]
 async fn users_have_their_own_limits() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(
         &place,
         &[("limits.body_bytes", "2048"), ("limits.aliases", "2")],
@@ -374,7 +374,7 @@ async fn an_attempt_that_the_issuer_could_not_check_costs_nothing() {
         PASSWORD,
         json!({ "sub": SELLER, "permissions": ["role:seller"] }),
     );
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let settings = oauth.settings();
     let settings: Vec<_> = settings
         .iter()
@@ -410,7 +410,7 @@ async fn an_attempt_that_the_issuer_could_not_check_costs_nothing() {
 /// From one network after another, as a trusted proxy tells them.
 #[actix_web::test]
 async fn guesses_from_many_networks_are_counted_by_account_and_do_not_shut_its_owner_out() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("server.trusted_proxies", "127.0.0.0/8")]).await;
     let from = |browser: &mut Browser, number: usize| {
         browser.headers = vec![("x-forwarded-for", format!("2001:db8:{number:x}::1"))];

@@ -9,7 +9,7 @@ use crate::world::{PASSWORD, USERNAME, assert_in, assert_out, knock, seller, sho
 
 #[actix_web::test]
 async fn a_session_is_known_and_closed_on_every_node() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let first = shops(&place, &[]).await;
         let second = place.serve(&[]).await;

@@ -117,7 +117,7 @@ impl OAuth {
         self.inner.state.lock().unwrap().refreshed
     }
 
-    /// Answers nothing but that it is not available, until it is told otherwise.
+    /// While `away`, answers every request with 503.
     pub fn be_away(&self, away: bool) {
         self.inner.state.lock().unwrap().away = away;
     }

@@ -336,7 +336,7 @@ async fn customer_session(app: &TestApp, code: &str, phone: &str, seller: &str, 
 
 #[actix_web::test]
 async fn on_redis_and_on_its_twins_with_accounts_of_our_own() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let app = shops(&place, &[]).await;
         seller_session(&app, USERNAME, PASSWORD, SELLER).await;
@@ -346,7 +346,7 @@ async fn on_redis_and_on_its_twins_with_accounts_of_our_own() {
 
 #[actix_web::test]
 async fn on_redis_and_on_its_twins_with_a_token_endpoint() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let oauth = OAuth::start().await;
         let permissions = gom_permissions("seller");
         oauth.add(
@@ -392,7 +392,7 @@ async fn on_the_embedded_default() {
 
 #[actix_web::test]
 async fn a_token_that_ends_is_renewed_for_sellers_and_not_for_customers() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let settings = [
             ("auth.accounts.expiration", "2"),

@@ -81,7 +81,7 @@ fn names(data: &Value) -> Vec<&str> {
 
 #[actix_web::test]
 async fn a_customer_of_two_shops_logs_in_to_each_with_that_shops_code() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let (uid, _) = share(&app).await;
     let (here, _) = seen(&mut by_password(&app, USERNAME).await, &uid).await;
@@ -131,7 +131,7 @@ async fn a_customer_of_two_shops_logs_in_to_each_with_that_shops_code() {
 
 #[actix_web::test]
 async fn what_a_seller_reads_sets_or_guesses_of_a_shared_customer_opens_the_own_shop_only() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("login_limiter.slow_brute.points", "50")]).await;
     let (uid, [_, foreign]) = share(&app).await;
     let (mut attacker, mut other) = (

@@ -73,7 +73,7 @@ async fn compare(browser: &Browser, what: &str, unknown: Value, wrong: Value) {
 
 #[actix_web::test]
 async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let app = shops(
             &place,

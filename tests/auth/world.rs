@@ -89,7 +89,7 @@ pub async fn assert_in(browser: &mut Browser) {
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
 }
 
-/// The browser is told to log out.
+/// The answer logs the browser out.
 pub async fn assert_out(browser: &mut Browser) {
     let reply = knock(browser).await;
     assert_eq!(reply.refusal(), (403, "jwt_error"), "{}", reply.body);

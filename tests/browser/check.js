@@ -205,7 +205,7 @@ async function otherSite(context, page, proxy, server) {
   data(await graphql("{ orders(first: 1) { uid } }"));
 }
 
-/** Two browsers: an order of the customer's is told in the seller's. */
+/** Two browsers: the customer's order shows a notification in the seller's. */
 async function pushed(context, page, proxy, server, pushService) {
   const others = await context.browser().newContext();
   const otherPage = await others.newPage();
@@ -220,7 +220,7 @@ async function pushed(context, page, proxy, server, pushService) {
 }
 
 const [program, pushProgram, folder, executablePath = "/usr/bin/chromium"] = process.argv.slice(2);
-// For whoever works on a part: PARTS=graphiql,off and nothing else; PICTURES=FOLDER, to look at them.
+// For work on one part: PARTS=graphiql,off runs only these; PICTURES=FOLDER keeps the screenshots.
 const parts = process.env.PARTS?.split(",");
 const chosen = (part) => !parts || parts.includes(part.name);
 const pictures = process.env.PICTURES ?? folder;

@@ -60,7 +60,7 @@ async function messages(service, device) {
 }
 
 /**
- * An order of a customer's, told to the seller's browser.
+ * A customer's order notifies the seller's browser.
  *
  * `seller`, `customer`: a page's functions each, of users who are logged in.
  */
@@ -98,7 +98,7 @@ export async function push({ context, page, origin, service, seller, customer, s
       const sent = await messages(service, device);
       return sent.length >= count && sent;
     });
-    assert.equal(sent.length, count, "told once");
+    assert.equal(sent.length, count, "sent once");
     const { headers, text } = sent[count - 1];
     assert.ok(Number(headers.ttl) > 0 && headers.urgency === "high", JSON.stringify(headers));
     await session.send("ServiceWorker.deliverPushMessage", { origin, registrationId, data: text });

@@ -179,6 +179,6 @@ async fn the_table_of_changes_is_what_the_commands_and_a_running_server_say() {
     assert_eq!(
         std::fs::read_to_string(path).unwrap_or_default(),
         page,
-        "GOM_BLESS=1 writes the page anew"
+        "GOM_BLESS=1 writes the page again"
     );
 }

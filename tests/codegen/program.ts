@@ -46,8 +46,8 @@ function lines(page: OrdersPageQuery): string[] {
   });
 }
 
-/** What a subscriber is told. */
-export function told(event: OrderChangesSubscription): string {
+/** The text that a subscriber shows for an event. */
+export function describe(event: OrderChangesSubscription): string {
   const { mutation, node, previousValues } = event.order ?? { mutation: 'DELETED' };
   return `${mutation}: ${previousValues?.stage ?? '-'} → ${node?.stage ?? '-'}`;
 }

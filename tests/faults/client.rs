@@ -134,7 +134,7 @@ async fn timed(
     request: reqwest::RequestBuilder,
 ) -> (Instant, Instant, StatusCode, Option<u64>, Value) {
     let started = Instant::now();
-    // Longer than any answer may take: a client that waits for ever would hide one that never comes.
+    // Longer than any answer may take: without a timeout a missing answer would stay unnoticed.
     let response = request.timeout(Duration::from_secs(20)).send().await;
     let response = response.unwrap_or_else(|error| panic!("no answer: {error:?}"));
     let status = response.status();

@@ -1,4 +1,4 @@
-//! What the clients were told, to be compared with what is in the database.
+//! Records the outcome that each answer reported, and compares it with the rows in the database.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,20 +8,20 @@ use tokio_postgres::Client;
 
 use crate::client::Reply;
 
-/// What an answer said about a write.
+/// The outcome of a write that an answer reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum Reported {
     Written,
     Nothing,
     Unknown,
 }
 
-/// What a row that is changed again and again may hold.
+/// The values that a repeatedly updated row may hold.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// The last value that was said to be written.
+    /// The last value that an answer reported as written.
     pub confirmed: String,
-    /// Values whose outcome is unknown. One on its way in a frozen server may be carried out late.
+    /// Values whose outcome is unknown. A write in flight to a frozen server may be executed late.
     pub possible: BTreeSet<String>,
 }
 
@@ -34,8 +34,8 @@ impl Changes {
 #[derive(Default)]
 pub struct Ledger {
     next: Cell<u32>,
-    /// By the name of the row that the client wanted.
-    told: RefCell<BTreeMap<String, Told>>,
+    /// By the name of the row that the client wrote.
+    reported: RefCell<BTreeMap<String, Reported>>,
     pub changes: RefCell<BTreeMap<String, Changes>>,
     pub reads: Cell<u32>,
     pub refused_reads: Cell<u32>,
@@ -43,7 +43,7 @@ pub struct Ledger {
     last_read: Cell<Option<Instant>>,
     last_write: Cell<Option<Instant>>,
     last_refusal: Cell<Option<Instant>>,
-    /// Reads and writes that set out before this moment say nothing about the service since.
+    /// Requests that started before this moment do not show that service has resumed.
     marked: Cell<Option<Instant>>,
     first_read: Cell<Option<Instant>>,
     first_write: Cell<Option<Instant>>,
@@ -56,11 +56,11 @@ impl Ledger {
         self.next.get()
     }
 
-    pub fn record(&self, name: &str, told: Told) {
+    pub fn record(&self, name: &str, reported: Reported) {
         assert_eq!(
-            self.told.borrow_mut().insert(name.to_owned(), told),
+            self.reported.borrow_mut().insert(name.to_owned(), reported),
             None,
-            "{name} was asked for twice"
+            "{name} was written twice by the client"
         );
     }
 
@@ -117,7 +117,7 @@ impl Ledger {
         )
     }
 
-    /// Compares with the database what was told.
+    /// Compares the reported outcomes with the rows in the database.
     pub async fn compare(&self, database: &Client) {
         let rows = database
             .query(
@@ -141,14 +141,14 @@ impl Ledger {
             .collect();
 
         let mut counts = [0; 3];
-        for (name, told) in &*self.told.borrow() {
+        for (name, reported) in &*self.reported.borrow() {
             let copies = customers.get(name).copied().unwrap_or_default();
-            match told {
-                Told::Written => assert_eq!(copies, 1, "{name} was said to be written"),
-                Told::Nothing => assert_eq!(copies, 0, "{name} was said not to be written"),
-                Told::Unknown => assert!(copies <= 1, "{name} is there {copies} times"),
+            match reported {
+                Reported::Written => assert_eq!(copies, 1, "{name} was reported as written"),
+                Reported::Nothing => assert_eq!(copies, 0, "{name} was reported as not written"),
+                Reported::Unknown => assert!(copies <= 1, "{name} exists {copies} times"),
             }
-            counts[*told as usize] += 1;
+            counts[*reported as usize] += 1;
             if name.starts_with("order") {
                 let expected = (copies == 1).then_some([1, 2, 2]);
                 assert_eq!(orders.get(name).copied(), expected, "{name} is not whole");

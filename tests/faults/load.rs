@@ -1,5 +1,5 @@
-//! The load: readers that know what they must read, writers that remember what they were told, and somebody who asks how the
-//! server is.
+//! The load: readers that verify the rows they read, writers that record the reported outcomes, and a probe of the server's
+//! readiness.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use tokio_postgres::NoTls;
 
 use crate::app::TestApp;
 use crate::client::{Client, Problem, Reply};
-use crate::ledger::{Ledger, Told};
+use crate::ledger::{Ledger, Reported};
 use crate::{GRACE, RECOVERY};
 
 const WRITERS: usize = 4;
@@ -46,7 +46,7 @@ impl UnderLoad {
         UnderLoad { cluster, load }
     }
 
-    /// Ends the load, and compares what was told with what is there.
+    /// Ends the load and compares the reported outcomes with the rows in the database.
     pub async fn compare(self) -> Rc<Ledger> {
         let ledger = self.load.end().await;
         ledger.compare(&self.cluster.connect().await).await;
@@ -309,26 +309,26 @@ impl Writer {
         pause(&reply).await;
     }
 
-    /// What the answer to a write of one field says; the field's value.
-    fn told(&self, reply: &Reply, field: &str) -> (Told, Value) {
-        let told = match reply.problems.as_slice() {
-            [] => return (Told::Written, reply.data[field].clone()),
-            [problem] if problem.leaves_unknown() => Told::Unknown,
-            [_] => Told::Nothing,
+    /// The outcome that the answer to a write of one field reports, and the field's value.
+    fn reported(&self, reply: &Reply, field: &str) -> (Reported, Value) {
+        let reported = match reply.problems.as_slice() {
+            [] => return (Reported::Written, reply.data[field].clone()),
+            [problem] if problem.leaves_unknown() => Reported::Unknown,
+            [_] => Reported::Nothing,
             several => panic!("{several:?}"),
         };
         let unavailable = reply.status == StatusCode::SERVICE_UNAVAILABLE;
-        assert_eq!(unavailable, told == Told::Nothing, "{:?}", reply.problems);
-        (told, Value::Null)
+        assert_eq!(unavailable, reported == Reported::Nothing, "{:?}", reply.problems);
+        (reported, Value::Null)
     }
 
-    /// A row with an id of the server's choice: written twice, it would be there twice.
+    /// A row whose id the server generates: a repeated write would create a second row.
     async fn one_statement(&self, number: u32) -> Reply {
         let name = format!("customer {number}");
         let create = "mutation($name: String!) { createBp(data: { name1: $name }) { uid name1 } }";
         let reply = self.client.ask(create, json!({ "name": name })).await;
-        let (told, created) = self.told(&reply, "createBp");
-        if told == Told::Written {
+        let (reported, created) = self.reported(&reply, "createBp");
+        if reported == Reported::Written {
             assert_eq!(created["name1"], name);
             let read = "query($uid: ID!) { bp(where: { uid: $uid }) { name1 } }";
             let again = self
@@ -341,7 +341,7 @@ impl Writer {
                 "{name} is not there"
             );
         }
-        self.ledger.record(&name, told);
+        self.ledger.record(&name, reported);
         reply
     }
 
@@ -355,8 +355,8 @@ impl Writer {
             ] }
         }) { name issuedTo { name1 } items { quantity pricing { amount } } } }"#;
         let reply = self.client.ask(create, json!({ "name": name })).await;
-        let (told, created) = self.told(&reply, "createOrder");
-        if told == Told::Written {
+        let (reported, created) = self.reported(&reply, "createOrder");
+        if reported == Reported::Written {
             let item = |quantity, amount| json!({ "quantity": quantity, "pricing": [{ "amount": amount }] });
             let items = json!([item(1, 10), item(2, 20)]);
             assert_eq!(
@@ -364,7 +364,7 @@ impl Writer {
                 json!({ "name": name, "issuedTo": { "name1": name }, "items": items })
             );
         }
-        self.ledger.record(&name, told);
+        self.ledger.record(&name, reported);
         reply
     }
 
@@ -379,30 +379,30 @@ impl Writer {
             .ask(create, json!({ "first": names[0], "second": names[1] }))
             .await;
         let unavailable = reply.status == StatusCode::SERVICE_UNAVAILABLE;
-        let told = match reply.problems.as_slice() {
+        let reported = match reply.problems.as_slice() {
             [] => {
                 let expected =
                     json!({ "first": { "name1": names[0] }, "second": { "name1": names[1] } });
                 assert_eq!(reply.data, expected);
-                [Told::Written; 2]
+                [Reported::Written; 2]
             }
             [problem] => {
                 let failed = if problem.leaves_unknown() {
-                    Told::Unknown
+                    Reported::Unknown
                 } else {
-                    Told::Nothing
+                    Reported::Nothing
                 };
                 match problem.field.as_str() {
                     "first" => {
-                        assert_eq!(unavailable, failed == Told::Nothing, "{problem:?}");
-                        [failed, Told::Nothing]
+                        assert_eq!(unavailable, failed == Reported::Nothing, "{problem:?}");
+                        [failed, Reported::Nothing]
                     }
                     "second" => {
                         assert!(
                             !unavailable,
                             "the first was written: asked again, it would be written twice"
                         );
-                        [Told::Written, failed]
+                        [Reported::Written, failed]
                     }
                     other => panic!("{other}: {problem:?}"),
                 }
@@ -411,8 +411,8 @@ impl Writer {
         };
         names
             .iter()
-            .zip(told)
-            .for_each(|(name, told)| self.ledger.record(name, told));
+            .zip(reported)
+            .for_each(|(name, reported)| self.ledger.record(name, reported));
         reply
     }
 
@@ -425,18 +425,18 @@ impl Writer {
             .client
             .ask(change, json!({ "row": self.row, "to": to }))
             .await;
-        let (told, changed) = self.told(&reply, "updateUser");
+        let (reported, changed) = self.reported(&reply, "updateUser");
         let mut changes = self.ledger.changes.borrow_mut();
         let own = changes.entry(self.row.clone()).or_default();
-        match told {
-            Told::Written => {
+        match reported {
+            Reported::Written => {
                 assert_eq!(changed, json!({ "business": to }));
                 own.confirmed = to;
             }
-            Told::Unknown => {
+            Reported::Unknown => {
                 own.possible.insert(to);
             }
-            Told::Nothing => {}
+            Reported::Nothing => {}
         }
         drop(changes);
         reply

@@ -62,7 +62,7 @@ fn capped(request: &Request, page: &crate::requests::Page, rows: Vec<Value>) -> 
     Value::Array(rows)
 }
 
-/// Edges are a list; what is said of the page beside them is said of all of it, however many rows those are. Where
+/// Edges are a list; the fields of the page apply to all of it, however many rows those are. Where
 /// the list is refused, so is the connection, and nobody sees the rest.
 fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> Value {
     let ids: Vec<&Value> = rows

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from openapi_spec_validator import validate
 
-# What the attack would be told instead of what it is after.
+# Answers that would hide what the attack looks for.
 GENEROUS = {
     "login_limiter.consecutive_fails.points": 1_000_000_000,
     "login_limiter.slow_brute.points": 1_000_000_000,

@@ -175,7 +175,7 @@ async fn files_are_kept_for_ever_and_sent_as_they_are_accepted() {
         let compressed = end != ".svg";
         for (encodings, packed) in [
             ("gzip, deflate, br", compressed),
-            // Whoever takes anything is given it plain.
+            // Clients that accept anything receive it uncompressed.
             ("*", false),
             ("br, gzip;q=0.2, identity;q=0.1", compressed),
             ("identity", false),
@@ -210,7 +210,7 @@ async fn files_are_kept_for_ever_and_sent_as_they_are_accepted() {
             ("*", StatusCode::NOT_MODIFIED),
             (&format!("\"other\", {tag}"), StatusCode::NOT_MODIFIED),
             ("\"other\"", StatusCode::OK),
-            ("nonsense", StatusCode::OK),
+            ("malformed", StatusCode::OK),
         ] {
             let asked = app
                 .request(Method::GET, path)
@@ -287,7 +287,7 @@ async fn a_page_that_the_browser_has_is_not_sent_again() {
     assert_eq!(header(head.headers(), "etag"), tag);
     assert_ne!(header(head.headers(), "content-length"), "0");
     assert_eq!(head.text().await.unwrap(), "");
-    // Whoever does not ask for a page is not told of one.
+    // Clients that do not accept HTML receive none.
     let head = app.request(Method::HEAD, "/graphql").send().await.unwrap();
     assert_eq!(head.status(), StatusCode::METHOD_NOT_ALLOWED);
 }

@@ -92,7 +92,7 @@ async fn without_a_valid_token_there_is_no_access() {
     for authorization in [
         "",
         "Bearer ",
-        "Bearer nonsense",
+        "Bearer malformed",
         &format!("Bearer {other}"),
         &format!("Basic {}", app.token),
     ] {

@@ -45,7 +45,7 @@ async fn each_path_takes_the_methods_that_are_described() {
             let answer = asked.send().await.unwrap();
             let status = answer.status();
             if described.contains(&method.to_owned()) {
-                // So begins what is said of a path, or a method, that nothing is known of.
+                // The answer to an unknown path or method begins like this.
                 let text = answer.text().await.unwrap();
                 assert!(
                     !text.contains(&format!("\"Cannot {method} ")),

@@ -1,4 +1,4 @@
-//! What is said at the root: to browsers, to others, and in each state.
+//! The welcome page at the root: for browsers, for other clients, and in each state.
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;

@@ -135,7 +135,7 @@ impl Issuer {
 
 impl Drop for Issuer {
     fn drop(&mut self) {
-        // Whoever hangs is not waited for.
+        // Hanging requests are not waited for.
         actix_web::rt::spawn(self.server.stop(false));
     }
 }

@@ -269,7 +269,7 @@ async fn keys_serve_on_for_a_while_when_the_issuer_fails() {
     );
     assert!(
         begun.elapsed() < TIMEOUT / 2,
-        "nobody waits for the keys to be fetched anew: {:?}",
+        "requests do not wait while the keys are fetched again: {:?}",
         begun.elapsed()
     );
     let unknown = issuer.state.access_token_for(&Signer::other_rsa("second"));
@@ -283,7 +283,7 @@ async fn keys_serve_on_for_a_while_when_the_issuer_fails() {
     assert_eq!(
         verify(&world, &issuer.access_token()).await,
         Err(TokenError::Unavailable),
-        "not for ever"
+        "cached keys expire"
     );
 }
 

@@ -185,7 +185,7 @@ async fn nobody_listens() {
 
 #[actix_web::test]
 async fn what_the_operator_must_put_right_is_for_the_operator() {
-    let told = |error: LoginError| match error {
+    let message = |error: LoginError| match error {
         LoginError::Misconfigured(text) => {
             assert!(
                 !text.contains(PASSWORD) && !text.contains(CLIENT_SECRET) && !text.contains("eyJ"),
@@ -197,21 +197,21 @@ async fn what_the_operator_must_put_right_is_for_the_operator() {
     };
     let issuer = Issuer::start();
     let wrong_client = World::at_with(&issuer, &[("auth.auth0.client_secret", "another")]).await;
-    assert!(told(login(&wrong_client).await.unwrap_err()).contains("invalid_client"));
+    assert!(message(login(&wrong_client).await.unwrap_err()).contains("invalid_client"));
 
     let world = World::at(&issuer).await;
     issuer.tokens(Mood::Answers(
         403,
         r#"{"error":"unauthorized_client","error_description":"Grant type"}"#,
     ));
-    assert!(told(login(&world).await.unwrap_err()).contains("unauthorized_client"));
+    assert!(message(login(&world).await.unwrap_err()).contains("unauthorized_client"));
     issuer.tokens(Mood::Well);
 
     *issuer.state.access_token.lock().unwrap() = Some("opaque".into());
-    assert!(told(login(&world).await.unwrap_err()).contains("auth.auth0.audience"));
+    assert!(message(login(&world).await.unwrap_err()).contains("auth.auth0.audience"));
     *issuer.state.access_token.lock().unwrap() =
         Some(issuer.state.access_token_for(&Signer::other_rsa("first")));
-    assert!(told(login(&world).await.unwrap_err()).contains("invalid signature"));
+    assert!(message(login(&world).await.unwrap_err()).contains("invalid signature"));
     *issuer.state.access_token.lock().unwrap() = None;
 
     for (claims, word) in [
@@ -221,7 +221,7 @@ async fn what_the_operator_must_put_right_is_for_the_operator() {
         (json!({ "padding": "x".repeat(4_000) }), "fewer permissions"),
     ] {
         issuer.claims(claims);
-        let text = told(login(&world).await.unwrap_err());
+        let text = message(login(&world).await.unwrap_err());
         assert!(text.contains(word), "{text}");
     }
 }

@@ -80,7 +80,7 @@ async fn f08_a_customers_token_is_no_sellers_token() {
     }
     assert!(
         world.identity.refresher(PHONE).is_none(),
-        "customers log in anew"
+        "customers log in again"
     );
     assert!(
         world.identity.refresher(AUTH0).is_none(),

@@ -118,7 +118,7 @@ impl World {
         }
     }
 
-    /// The same with other settings: a server that was started anew.
+    /// The same with other settings: a restarted server.
     pub fn restarted_with(&self, more: &[(&'static str, &str)]) -> Identity {
         let settings = settings(more);
         let keys = AppKeys::obtain(&settings).unwrap();

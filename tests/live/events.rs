@@ -1,4 +1,4 @@
-//! Which writes are told, and how.
+//! Which writes cause events, and what the events contain.
 
 use std::time::Duration;
 
@@ -129,9 +129,9 @@ async fn keys_that_are_called_like_rows_of_our_statements_are_keys() {
         json!({}),
     )
     .await;
-    let told = stream.data().await["t1"].clone();
+    let event = stream.data().await["t1"].clone();
     assert_eq!(
-        (&told["t2"]["t4"], &told["t5"]),
+        (&event["t2"]["t4"], &event["t5"]),
         (&json!("second"), &json!({ "t2": "first" }))
     );
     ask(
@@ -170,15 +170,15 @@ async fn an_order_that_changes_hands_is_news_for_its_new_owner() {
     );
     assert_eq!(one.within(Duration::from_millis(200)).await, None);
     // A link has two ends.
-    let mut told = vec![
+    let mut received = vec![
         users.data().await["user"].clone(),
         users.data().await["user"].clone(),
     ];
-    told.sort_by_key(|event| event["node"]["extUid"].as_str().unwrap().to_owned());
+    received.sort_by_key(|event| event["node"]["extUid"].as_str().unwrap().to_owned());
     let both = ["one", "two"].map(
         |seller| json!({ "mutation": "UPDATED", "updatedFields": ["orders"], "node": { "extUid": seller } }),
     );
-    assert_eq!(told, both);
+    assert_eq!(received, both);
 }
 
 #[actix_web::test]
@@ -203,12 +203,12 @@ async fn conditions_are_combined_as_they_are_written() {
     ] {
         ask(&app, update, json!({ "uid": uids[place], "data": data })).await;
     }
-    let told = orders.data().await["order"].clone();
+    let event = orders.data().await["order"].clone();
     assert_eq!(
-        (&told["mutation"], &told["node"]["name"]),
+        (&event["mutation"], &event["node"]["name"]),
         (&json!("UPDATED"), &json!("louder"))
     );
-    assert_eq!(told["updatedFields"], json!(["stage", "updatedAt"]));
+    assert_eq!(event["updatedFields"], json!(["stage", "updatedAt"]));
 }
 
 #[actix_web::test]

@@ -1,4 +1,4 @@
-//! What subscribers and live queries are told over HTTP, by a running server on real PostgreSQL.
+//! Subscriptions and live queries over HTTP, on a running server with a real PostgreSQL.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 

@@ -25,8 +25,8 @@ async fn two(database: &TestDatabase, redis: Option<&TestRedis>, poll: &str) -> 
     ]
 }
 
-/// How long it takes until a change through one server is told by the other.
-async fn told(writer: &TestApp, listener: &mut Stream, name: &str) -> Duration {
+/// The time until the other server delivers a change that was written through one.
+async fn delivery_time(writer: &TestApp, listener: &mut Stream, name: &str) -> Duration {
     let written = Instant::now();
     order(writer, "one", name).await;
     assert_eq!(listener.data().await["order"]["node"]["name"], name);
@@ -42,7 +42,7 @@ async fn through_redis_a_change_is_told_by_every_server_at_once() {
         let mut stream = Stream::open(listener, NAMES, json!({}), None).await;
         stream.beginning().await;
         for name in ["a", "b"] {
-            let took = told(writer, &mut stream, name).await;
+            let took = delivery_time(writer, &mut stream, name).await;
             assert!(
                 took < Duration::from_secs(20),
                 "nobody looks before a minute is over: {took:?}"
@@ -58,7 +58,7 @@ async fn without_redis_or_while_it_is_away_servers_look_for_themselves() {
     people(&here).await;
     let mut stream = Stream::open(&there, NAMES, json!({}), None).await;
     stream.beginning().await;
-    told(&here, &mut stream, "by looking").await;
+    delivery_time(&here, &mut stream, "by looking").await;
 
     let database = TestDatabase::create().await;
     let redis = TestRedis::start();
@@ -66,9 +66,9 @@ async fn without_redis_or_while_it_is_away_servers_look_for_themselves() {
     people(&here).await;
     let mut stream = Stream::open(&there, NAMES, json!({}), None).await;
     stream.beginning().await;
-    told(&here, &mut stream, "with Redis").await;
+    delivery_time(&here, &mut stream, "with Redis").await;
     redis.freeze();
-    told(&here, &mut stream, "without").await;
+    delivery_time(&here, &mut stream, "without").await;
     redis.thaw();
-    told(&here, &mut stream, "again").await;
+    delivery_time(&here, &mut stream, "again").await;
 }

@@ -93,7 +93,7 @@ async fn a_cursor_of_which_nothing_is_known_is_answered_and_never_ignored() {
         "positions would count everybody's transactions: {beginning}"
     );
     for (cursor, code) in [
-        ("nonsense", "BAD_USER_INPUT"),
+        ("malformed", "BAD_USER_INPUT"),
         ("1-1-1-1", "BAD_USER_INPUT"),
         (&altered, "BAD_USER_INPUT"),
         // Another database's, and one from the future.

@@ -125,8 +125,8 @@ impl History {
         History { steps, seller }
     }
 
-    /// Holds what a subscriber to a seller's orders has received against what it should have: every event, or it was told that
-    /// it has missed some.
+    /// Compares what a subscriber to a seller's orders has received with what it should have: every event, or the notice of a
+    /// gap.
     pub fn check(&self, received: &Received) -> Checked {
         let Received {
             seller,
@@ -152,7 +152,7 @@ impl History {
             of_order.entry(&event.uid).or_default().push(event);
         }
         let last = events.last().map_or(0, |event| event.cursor.position);
-        // It has stopped listening after the last one, and was told of gaps.
+        // It stopped listening after the last event; gaps were reported to it.
         let may_be_missing = |step: &Step| {
             let in_gap = |gap: &crate::subscribers::Gap| {
                 gap.after.position <= step.position
@@ -287,9 +287,9 @@ fn compare(
             .is_none_or(|(before, _)| event.mutation == "CREATED" || event.names.0 == *before);
         step.position == event.cursor.position && step.mutation == event.mutation && before
     };
-    // Of an order that the API was asked to update and of which only items were written, no table tells.
-    let told_by_tables = |event: &&&Event| event.mutation != "UPDATED" || !event.updated.is_empty();
-    let mut left = written.iter().filter(told_by_tables).peekable();
+    // An update of an order that writes only items leaves no change in the order's table.
+    let logged_in_tables = |event: &&&Event| event.mutation != "UPDATED" || !event.updated.is_empty();
+    let mut left = written.iter().filter(logged_in_tables).peekable();
     for (number, step) in rows.iter().enumerate() {
         if let Some(event) = left.next_if(|event| fits(step, event)) {
             checked.lag = checked.lag.max(

@@ -37,7 +37,7 @@ const LAG: Duration = Duration::from_secs(20);
 const KEEP_FOR: Duration = Duration::from_secs(200);
 /// A server trims ten seconds after its feed has begun, which takes its time on a busy machine.
 const TRIMMED_AFTER: Duration = Duration::from_secs(30);
-/// Where servers panic, and the how manyth time.
+/// Where servers panic, and at which execution of that place.
 const PANICS: [&str; 4] = [
     "hub-advance:20",
     "hub-advance:3",
@@ -144,7 +144,7 @@ async fn run(trims: bool) {
         while Instant::now() < look_again && !subscribers.iter().all(Subscriber::is_over) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // Who was told to read again may have begun again behind the last event.
+        // A subscriber that was required to read again may have resumed after the last event.
         if !trims || subscribers.iter().all(Subscriber::is_over) || Instant::now() > deadline {
             break;
         }

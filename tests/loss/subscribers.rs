@@ -30,7 +30,7 @@ pub struct Event {
     pub updated: Vec<String>,
 }
 
-/// What a subscriber was told to read again: nothing says what happened between these two cursors.
+/// A gap that required a subscriber to read again: no event reports what happened between these two cursors.
 #[derive(Debug, Clone, Copy)]
 pub struct Gap {
     pub after: Cursor,
@@ -58,7 +58,7 @@ const DOCUMENT: &str = "subscription($where: OrderSubscriptionWhereInput) { orde
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Subscriber {
-    /// `stays`: it never leaves by itself. `may_resync`: it may be told to read again.
+    /// `stays`: it never leaves by itself. `may_resync`: the server may require it to read again.
     pub fn start(
         seller: &'static str,
         seed: u64,

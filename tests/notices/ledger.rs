@@ -1,4 +1,4 @@
-//! The ledger over GraphQL: users see what they themselves were told, the service sees everything, nobody an endpoint.
+//! The ledger over GraphQL: users read their own deliveries, the service role reads all of them, and endpoints are never shown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +74,7 @@ async fn users_see_what_they_were_told_and_the_service_everything() {
             "origin": "https://push.example", "device": "AAAA", "notification": { "id": "n1", "title": "Pedido nuevo" },
         }])
     );
-    // Of those who were told the same, only oneself.
+    // Of the recipients of one notification a user sees only itself.
     assert_eq!(
         data["notifications"],
         json!([

@@ -1,4 +1,5 @@
-//! What is said to whom, in a real database: composed by the shop's own composer from jobs, and settled.
+//! Notifications in a real database: their recipients and texts as the shop's composer derives them from jobs, and how they are
+//! settled.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 

@@ -1,4 +1,4 @@
-//! Orders: the other party is told.
+//! Orders notify the other party.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ async fn order(shop: &Shop, by: &Viewer, name: &str) -> Job {
         "assignedTo": { "connect": { "extUid": PALETAS } },
         "items": { "create": [{ "description": "Mango", "quantity": 2 }] },
     });
-    let told = shop.ask(by, CREATE, json!({ "data": data })).await;
-    assert!(told.errors.is_empty(), "{told:?}");
+    let response = shop.ask(by, CREATE, json!({ "data": data })).await;
+    assert!(response.errors.is_empty(), "{response:?}");
     let mut jobs = jobs(shop, ORDER).await;
     assert_eq!(jobs.len(), 1, "one order, one job: {jobs:?}");
     jobs.remove(0)
@@ -73,18 +73,18 @@ async fn each_kind_of_notice_travels_as_the_settings_say() {
 async fn of_an_order_the_other_party_is_told() {
     let shop = Shop::open().await;
     let by_customer = order(&shop, &customer(CUSTOMER), "Paletas «de» mango").await;
-    let told = notice(&shop, &by_customer).await;
-    assert_eq!(told.recipients, [PALETAS]);
+    let notification = notice(&shop, &by_customer).await;
+    assert_eq!(notification.recipients, [PALETAS]);
     assert_eq!(
-        (told.title.as_str(), told.body.as_str()),
+        (notification.title.as_str(), notification.body.as_str()),
         ("Pedido nuevo", "Tienes un nuevo pedido: Paletas «de» mango")
     );
     assert_eq!(
-        (told.kind.as_str(), told.operation.as_deref()),
+        (notification.kind.as_str(), notification.operation.as_deref()),
         ("order", Some("create"))
     );
-    assert_eq!(told.node, by_customer.node);
-    assert_eq!(told.urgency, Urgency::High);
+    assert_eq!(notification.node, by_customer.node);
+    assert_eq!(notification.urgency, Urgency::High);
 
     let by_seller = order(&shop, &seller(PALETAS), "A").await;
     assert_eq!(
@@ -105,14 +105,14 @@ async fn an_update_is_told_whatever_the_mutation_selects_and_however_it_is_neste
     let shop = Shop::open().await;
     let created = order(&shop, &seller(PALETAS), "A").await;
     let data = json!({ "items": { "create": [{ "description": "Limón" }] } });
-    let told = shop
+    let response = shop
         .ask(
             &customer(CUSTOMER),
             UPDATE,
             json!({ "data": data, "where": { "uid": created.node } }),
         )
         .await;
-    assert!(told.errors.is_empty(), "{told:?}");
+    assert!(response.errors.is_empty(), "{response:?}");
     let jobs = jobs(&shop, ORDER).await;
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     let update = notice(&shop, &jobs[0]).await;
@@ -123,7 +123,7 @@ async fn an_update_is_told_whatever_the_mutation_selects_and_however_it_is_neste
     );
     assert_eq!(update.operation.as_deref(), Some("update"));
 
-    // A later update replaces this one, and not the news of the order.
+    // A later update replaces this update and not the notification of the new order.
     let again = Job {
         id: 77,
         ..jobs[0].clone()
@@ -132,7 +132,7 @@ async fn an_update_is_told_whatever_the_mutation_selects_and_however_it_is_neste
     assert_ne!(notice(&shop, &created).await.topic, update.topic);
 }
 
-/// As after a dump was restored into a cluster whose transactions are counted from the beginning.
+/// As after a restore into a cluster whose transaction ids start over.
 #[actix::test]
 async fn a_job_that_is_left_from_another_database_swallows_no_change() {
     let shop = Shop::open().await;
@@ -169,22 +169,22 @@ async fn texts_are_in_the_language_that_was_chosen() {
     let shop = Shop::open().await;
     let created = order(&shop, &seller(PALETAS), "{name}").await;
     let english = notices(&shop, Language::English);
-    let Composed::Notify(told) = english.compose(&created, None).await.unwrap() else {
+    let Composed::Notify(notification) = english.compose(&created, None).await.unwrap() else {
         panic!()
     };
     assert_eq!(
-        (told.title.as_str(), told.body.as_str()),
+        (notification.title.as_str(), notification.body.as_str()),
         ("New order", "You have a new order: {name}")
     );
     let updated = Job {
         created: false,
         ..created
     };
-    let Composed::Notify(told) = english.compose(&updated, None).await.unwrap() else {
+    let Composed::Notify(notification) = english.compose(&updated, None).await.unwrap() else {
         panic!()
     };
     assert_eq!(
-        (told.title.as_str(), told.body.as_str()),
+        (notification.title.as_str(), notification.body.as_str()),
         ("Order updated", "{name} has been updated")
     );
 }
@@ -202,7 +202,7 @@ async fn of_what_is_gone_nobody_is_told() {
     )
     .await;
     assert_eq!(composed(&shop, &created).await, Composed::Nothing);
-    // Nor if the other party has no name by which devices could be found.
+    // Nor when the other party has no subject under which devices are stored.
     let created = order(&shop, &customer(CUSTOMER), "B").await;
     shop.tables
         .execute(
@@ -217,7 +217,7 @@ async fn of_what_is_gone_nobody_is_told() {
 #[actix::test]
 async fn a_customer_whose_id_is_a_sellers_subject_is_told_nothing_of_the_sellers() {
     let shop = Shop::open().await;
-    // Users cannot make such a row; anyone who could takes nobody's name.
+    // The API permits no such row; even with it the customer does not take over the seller's subject.
     let insert = format!(
         "insert into \"Bp\" (uid, name1, \"createdAt\", \"updatedAt\") values ('{TACOS}', 'x', now(), now());
          insert into \"_CustomerOf\" select '{TACOS}', uid from \"User\" where \"extUid\" = '{PALETAS}'"
@@ -228,18 +228,18 @@ async fn a_customer_whose_id_is_a_sellers_subject_is_told_nothing_of_the_sellers
         "assignedTo": { "connect": { "extUid": TACOS } },
     });
     jobs(&shop, ORDER).await;
-    let told = shop
+    let response = shop
         .ask(&Viewer::Service, CREATE, json!({ "data": data }))
         .await;
-    assert!(told.errors.is_empty(), "{told:?}");
-    let told = notice(&shop, &jobs(&shop, ORDER).await[0]).await;
-    assert!(told.recipients.contains(&TACOS.to_owned()), "{told:?}");
+    assert!(response.errors.is_empty(), "{response:?}");
+    let notification = notice(&shop, &jobs(&shop, ORDER).await[0]).await;
+    assert!(notification.recipients.contains(&TACOS.to_owned()), "{notification:?}");
     let impostor = customer(TACOS);
     assert!(
-        !told.recipients.contains(&impostor.user().unwrap().subject),
-        "{told:?}"
+        !notification.recipients.contains(&impostor.user().unwrap().subject),
+        "{notification:?}"
     );
-    // What the impostor writes is the impostor's: the seller whose name it has is told of it.
+    // The impostor's writes carry its own subject, and the seller with the same name is notified of them.
     let by_impostor = json!({
         "name": "x", "issuedTo": { "connect": { "uid": TACOS } }, "assignedTo": { "connect": { "extUid": PALETAS } },
     });

@@ -1,4 +1,4 @@
-//! Publications: the customers of the promotion's seller are told, at their time.
+//! Publications notify the customers of the promotion's seller when they are due.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,10 +18,10 @@ const PUBLISH: &str =
 pub async fn promotion(shop: &Shop, of: &str, content: &str) -> String {
     let text = "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
     let data = json!({ "code": "N", "name": format!("De {of}"), "content": content, "assignedTo": { "connect": { "extUid": of } } });
-    let told = shop.ask(&seller(of), text, json!({ "data": data })).await;
-    told.data["createPromotion"]["uid"]
+    let response = shop.ask(&seller(of), text, json!({ "data": data })).await;
+    response.data["createPromotion"]["uid"]
         .as_str()
-        .unwrap_or_else(|| panic!("{told:?}"))
+        .unwrap_or_else(|| panic!("{response:?}"))
         .to_owned()
 }
 
@@ -29,10 +29,10 @@ pub async fn promotion(shop: &Shop, of: &str, content: &str) -> String {
 pub async fn publish(shop: &Shop, of: &str, promotion: &str, delay: i64) -> Job {
     jobs(shop, PUBLICATION).await;
     let data = json!({ "type": "NOTIFICATION", "delay": delay, "promotion": { "connect": { "uid": promotion } } });
-    let told = shop
+    let response = shop
         .ask(&seller(of), PUBLISH, json!({ "data": data }))
         .await;
-    assert!(told.errors.is_empty(), "{told:?}");
+    assert!(response.errors.is_empty(), "{response:?}");
     let mut jobs = jobs(shop, PUBLICATION).await;
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     jobs.remove(0)
@@ -71,22 +71,22 @@ async fn f01_only_the_customers_of_the_promotions_own_seller_are_told() {
     .await;
     let of_tacos = promotion(&shop, TACOS, "").await;
 
-    let told = notice(&shop, &publish(&shop, PALETAS, &of_paletas, 0).await).await;
-    assert_eq!(told.recipients, paletas);
+    let notification = notice(&shop, &publish(&shop, PALETAS, &of_paletas, 0).await).await;
+    assert_eq!(notification.recipients, paletas);
     assert_eq!(
-        (told.title.as_str(), told.body.as_str()),
+        (notification.title.as_str(), notification.body.as_str()),
         (format!("De {PALETAS}").as_str(), "Dos por uno")
     );
     assert_eq!(
-        (told.kind.as_str(), told.node.as_str(), told.operation),
+        (notification.kind.as_str(), notification.node.as_str(), notification.operation),
         ("promotion", of_paletas.as_str(), None)
     );
-    assert_eq!((told.urgency, told.topic), (Urgency::Normal, None));
+    assert_eq!((notification.urgency, notification.topic), (Urgency::Normal, None));
 
-    let told = notice(&shop, &publish(&shop, TACOS, &of_tacos, 0).await).await;
-    assert_eq!(told.recipients, tacos);
+    let notification = notice(&shop, &publish(&shop, TACOS, &of_tacos, 0).await).await;
+    assert_eq!(notification.recipients, tacos);
 
-    // What is asked for without the value that the filter needs is an error, not everybody.
+    // A job without the value that the recipients are filtered by notifies nobody.
     let now = SystemTime::now();
     let job = Job {
         id: 1,
@@ -110,23 +110,23 @@ async fn everyone_of_many_customers_is_told_once() {
         insert into \"_CustomerOf\" (\"A\", \"B\") select new.uid, seller.uid from new, seller";
     shop.tables.batch_execute(insert).await.unwrap();
     let job = publish(&shop, PALETAS, &uid, 0).await;
-    // Two servers take the steps in turn; one of them knows what it has read ahead.
+    // Two servers take the steps in turn; each caches what it has read ahead.
     let other = notices(&shop, Language::Spanish);
     let one = notices(&shop, Language::Spanish);
     let (mut found, mut after): (Vec<String>, Option<String>) = (Vec::new(), None);
     for step in 0.. {
         let composer = if step % 7 == 3 { &other } else { &one };
         let composed = composer.compose(&job, after.as_deref()).await.unwrap();
-        let Composed::Notify(told) = composed else {
+        let Composed::Notify(notification) = composed else {
             panic!("{composed:?}")
         };
         assert!(
-            told.recipients.len() <= MAX_RECIPIENTS,
+            notification.recipients.len() <= MAX_RECIPIENTS,
             "{}",
-            told.recipients.len()
+            notification.recipients.len()
         );
-        found.extend(told.recipients);
-        after = told.next;
+        found.extend(notification.recipients);
+        after = notification.next;
         if after.is_none() {
             break;
         }
@@ -144,7 +144,7 @@ async fn f12_a_delayed_publication_waits_in_the_database_for_its_time() {
     let uid = promotion(&shop, PALETAS, "").await;
     let before = SystemTime::now();
     let job = publish(&shop, PALETAS, &uid, DAY).await;
-    // Whoever composes has just started: all it knows is in the database.
+    // The composer has just started: its only state is in the database.
     let Composed::Later(at) = composed(&shop, &job).await else {
         panic!()
     };
@@ -163,7 +163,7 @@ async fn a_publications_time_has_come_when_the_databases_clock_says_so() {
     let uid = promotion(&shop, PALETAS, "").await;
     let hour = Duration::from_secs(60 * 60);
     let job = publish(&shop, PALETAS, &uid, 2 * 60 * 60 * 1_000).await;
-    // Whatever this machine's clock says.
+    // Independent of this machine's clock.
     let at = |now| Job { now, ..job.clone() };
     assert!(matches!(
         composed(&shop, &at(job.now + hour)).await,
@@ -194,12 +194,12 @@ async fn a_publication_that_waited_a_day_too_long_is_not_sent_and_has_failed() {
         .given_up(&job)
         .await
         .unwrap();
-    let told = status(&shop, &job.node).await;
+    let publication = status(&shop, &job.node).await;
     assert_eq!(
-        told,
+        publication,
         json!({ "status": "FAILED", "updatedBy": format!("job:{}", job.id) })
     );
-    // What is written with a time of long ago is not late.
+    // A publication that is written with a past time is not late.
     let written = Job {
         queued_at: job.now + 26 * hour,
         now: job.now + 26 * hour,
@@ -222,10 +222,10 @@ async fn what_the_service_writes_without_a_time_is_due_when_its_delay_is_over() 
     for (delay, later) in [(json!(null), false), (json!(0), false), (json!(DAY), true)] {
         jobs(&shop, PUBLICATION).await;
         let data = json!({ "type": "NOTIFICATION", "status": "WAITING", "delay": delay, "promotion": { "connect": { "uid": uid } } });
-        let told = shop
+        let response = shop
             .ask(&Viewer::Service, PUBLISH, json!({ "data": data }))
             .await;
-        assert!(told.errors.is_empty(), "{told:?}");
+        assert!(response.errors.is_empty(), "{response:?}");
         let job = jobs(&shop, PUBLICATION).await.remove(0);
         assert_eq!(
             matches!(composed(&shop, &job).await, Composed::Later(_)),
@@ -279,7 +279,7 @@ async fn a_settled_publication_says_how_it_went_and_by_which_job_once() {
         status(&shop, &job.node).await,
         json!({ "status": "DELIVERED", "updatedBy": "job:n1" })
     );
-    // Told again, it stays; and its own change is no publication.
+    // Settling it again changes nothing, and its own change composes no notification.
     notices
         .settled(&settled(&job, "n2", 0, 5, 0))
         .await
@@ -306,7 +306,7 @@ async fn a_settled_publication_says_how_it_went_and_by_which_job_once() {
         .await
         .unwrap();
     assert_eq!(status(&shop, &job.node).await["status"], "DELIVERED");
-    // Of an order there is nothing to say, and a publication that is gone is none of ours.
+    // Orders have no status to settle, and a deleted publication is ignored.
     notices
         .settled(&Settled {
             subject: "order".into(),

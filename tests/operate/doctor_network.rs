@@ -117,7 +117,7 @@ async fn metrics_that_everybody_may_read_are_told() {
     set(
         &mut environment,
         "METRICS_TOKEN",
-        "the token of whoever scrapes",
+        "the token of a metrics scraper",
     );
     assert!(unsaid(&environment), "there is a token");
     environment.retain(|(name, _)| *name != "METRICS_TOKEN");

@@ -1,4 +1,4 @@
-//! The server as those who look after it see it: real processes, a real database, and what is asked and told from outside.
+//! Operating the server: real processes, a real database, signals, health checks and commands.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 

@@ -1,4 +1,4 @@
-//! `gom` as a process: started with nothing of this machine's settings, told by signals, asked over HTTP.
+//! `gom` as a process: started without this machine's settings, stopped by signals, requested over HTTP.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};

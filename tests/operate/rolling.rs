@@ -1,4 +1,4 @@
-//! Servers of before and after beside each other: an update that has changed tables, and the way back.
+//! The previous and the next version beside each other: an update that has changed tables, and its rollback.
 
 use gom_test_support::TestDatabase;
 use serde_json::json;

@@ -220,7 +220,7 @@ async fn a_request_that_never_comes_to_its_end_is_left() {
     stream.write_all(head.as_bytes()).unwrap();
     sleep(Duration::from_millis(200)).await;
     stops(&mut server).await;
-    // Cut off, or told why.
+    // Cut off, or answered with an error.
     stream
         .set_read_timeout(Some(Duration::from_secs(2)))
         .unwrap();

@@ -39,7 +39,7 @@ async fn a_server_waits_says_so_and_serves_when_the_database_comes() {
         "{answer}"
     );
     server
-        .comes("it is said", async |server| {
+        .comes("the log reports it", async |server| {
             server.log().contains("waiting for PostgreSQL")
         })
         .await;

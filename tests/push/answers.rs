@@ -79,7 +79,7 @@ async fn f10_each_answer_has_its_consequence_for_each_device() {
     assert_eq!(
         service.received_at("/ok").len(),
         1,
-        "whoever confirmed is not told again"
+        "a confirmed delivery is not sent again"
     );
     let shortened = service.received_at("/limit/1500");
     assert!(shortened[0].body.len() > 2_500 && shortened[1].body.len() < 1_500);
@@ -186,8 +186,8 @@ async fn who_was_shut_out_is_not_sent_the_next_order() {
     assert!(printed.contains("Devices forgotten: 1."), "{printed}");
     world.order("after", "ana", "bea").await.unwrap();
     world.quiet().await;
-    let told = |path: &str| ["before", "after"].map(|order| world.told_of(path, order, "create"));
-    assert_eq!((told("/seller"), told("/customer")), ([1, 0], [1, 1]));
+    let counts = |path: &str| ["before", "after"].map(|order| world.notifications_of(path, order, "create"));
+    assert_eq!((counts("/seller"), counts("/customer")), ([1, 0], [1, 1]));
 }
 
 #[actix_web::test]

@@ -270,11 +270,11 @@ async fn what_is_settled_of_an_order_is_not_read_for_its_next_update() {
     world.device("ana", "/ana").await;
     world.order("o", "ana", "bea").await.unwrap();
     world.quiet().await;
-    let old = "with told as (select n.* from gom.notification n join gom.delivery d on d.notification = n.id),
+    let old = "with notified as (select n.* from gom.notification n join gom.delivery d on d.notification = n.id),
       n as (insert into gom.notification (id, subject, source, kind, node, title, body, ttl_ms, urgency, topic, position,
           expires_at, settled_at, reported_at)
         select 'old' || i, subject, 'old' || i, kind, node, title, body, ttl_ms, urgency, 'updates', position - i,
-          expires_at, now(), now() from told, generate_series(1, 20000) i returning id, position)
+          expires_at, now(), now() from notified, generate_series(1, 20000) i returning id, position)
       insert into gom.delivery (id, notification, recipient, endpoint, origin, device, rank, topic, position, ordering_key, state, settled_at)
       select n.id, n.id, d.recipient, d.endpoint, d.origin, d.device, d.rank, 'updates', n.position, d.ordering_key,
         'DELIVERED', now() from n, gom.delivery d";
@@ -288,7 +288,7 @@ async fn what_is_settled_of_an_order_is_not_read_for_its_next_update() {
         // What a connection has read is known a second after it has rested.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
     }
-    assert_eq!(world.told_of("/ana", "o", "update") as i64, UPDATES);
+    assert_eq!(world.notifications_of("/ana", "o", "update") as i64, UPDATES);
     let each = (rows_read(&world).await - before) / UPDATES;
     assert!(
         (1..500).contains(&each),

@@ -1,5 +1,5 @@
-//! Servers that die: what was committed is told to every device, what a device has confirmed is not told it again, and
-//! what was rolled back is told to nobody.
+//! Servers that are killed: every device is notified of every committed order, a confirmed delivery is not sent again, and
+//! orders that were rolled back notify nobody.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ async fn open() -> World {
     world
 }
 
-/// How often each device was told of each order that is recorded as told, at this moment.
+/// How often each device has received each delivery that the ledger records as delivered.
 async fn recorded(world: &World) -> HashMap<(String, String), usize> {
     let sql = "select n.node, substring(d.endpoint from 'https://[^/]*(.*)') from gom.delivery d \
                join gom.notification n on n.id = d.notification where d.state = 'DELIVERED'";
@@ -29,8 +29,8 @@ async fn recorded(world: &World) -> HashMap<(String, String), usize> {
     rows.iter()
         .map(|row| {
             let (order, path): (String, String) = (row.get(0), row.get(1));
-            let told = world.told_of(&path, &order, "create");
-            ((order, path), told)
+            let count = world.notifications_of(&path, &order, "create");
+            ((order, path), count)
         })
         .collect()
 }
@@ -49,8 +49,8 @@ pub async fn in_flight(world: &World) -> usize {
     .unwrap()
 }
 
-/// Every order that there is was told to every device, and no order that there is not.
-async fn all_told(world: &World) -> usize {
+/// Checks that every device was notified of every existing order and of no other; returns the number of orders.
+async fn all_notified(world: &World) -> usize {
     world.quiet().await;
     let rows = world
         .tables
@@ -61,17 +61,17 @@ async fn all_told(world: &World) -> usize {
     for order in &orders {
         for path in SELLER.iter().chain(&CUSTOMER) {
             assert!(
-                world.told_of(path, order, "create") >= 1,
-                "{path} was not told of {order}"
+                world.notifications_of(path, order, "create") >= 1,
+                "{path} was not notified of {order}"
             );
         }
     }
     let topics: Vec<String> = orders.iter().map(|order| topic(order, "create")).collect();
     for request in world.service.received() {
-        let told = request.header("topic").unwrap().to_owned();
+        let topic = request.header("topic").unwrap().to_owned();
         assert!(
-            topics.contains(&told),
-            "somebody was told of an order that there is not"
+            topics.contains(&topic),
+            "a device was notified of an order that does not exist"
         );
     }
     orders.len()
@@ -117,14 +117,14 @@ async fn what_was_committed_is_told_wherever_the_server_dies() {
         world.restart().await;
         world.quiet().await;
         for ((order, path), times) in confirmed {
-            let now = world.told_of(&path, &order, "create");
+            let now = world.notifications_of(&path, &order, "create");
             assert_eq!(
                 now, times,
-                "{place}: {path} had confirmed {order} and was told again"
+                "{place}: {path} had confirmed {order} and received it again"
             );
         }
     }
-    let orders = all_told(&world).await;
+    let orders = all_notified(&world).await;
     assert!(orders >= 8, "{orders} orders were written");
     sent_twice_at_most(&world, orders, doubtful);
 }
@@ -148,10 +148,10 @@ async fn what_was_committed_is_told_whenever_the_server_dies() {
         world.serve("").await;
         world.quiet().await;
         for ((order, path), times) in confirmed {
-            again += world.told_of(&path, &order, "create") - times;
+            again += world.notifications_of(&path, &order, "create") - times;
         }
     }
-    assert_eq!(again, 0, "devices that had confirmed were told again");
-    assert_eq!(all_told(&world).await, 30);
+    assert_eq!(again, 0, "confirmed deliveries were sent again");
+    assert_eq!(all_notified(&world).await, 30);
     sent_twice_at_most(&world, 30, doubtful);
 }

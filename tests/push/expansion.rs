@@ -72,10 +72,10 @@ async fn every_customer_is_told_once_wherever_the_server_dies_between_two_steps(
         world.serve("").await;
         world.quiet().await;
         for customer in REACHED {
-            let told = world.service.received_at(&path(customer)).len();
+            let received = world.service.received_at(&path(customer)).len();
             assert!(
-                told >= times,
-                "{place}: customer {customer} was told {told} times of {times} publications"
+                received >= times,
+                "{place}: customer {customer} received {received} notifications of {times} publications"
             );
         }
     }
@@ -159,12 +159,12 @@ async fn a_publication_that_is_called_off_half_way_goes_no_further() {
         .unwrap();
     world.serve("").await;
     world.quiet().await;
-    let told: Vec<i32> = REACHED
+    let received: Vec<i32> = REACHED
         .into_iter()
         .filter(|customer| !world.service.received_at(&path(*customer)).is_empty())
         .collect();
     assert_eq!(
-        told,
+        received,
         REACHED[..3],
         "those of the first step, who were written already"
     );
@@ -275,5 +275,5 @@ async fn a_job_whose_statement_fails_says_why_and_is_carried_out_when_it_can_be(
         .await
         .unwrap();
     world.quiet().await;
-    assert_eq!(world.told_of("/ana", "o1", "create"), 1);
+    assert_eq!(world.notifications_of("/ana", "o1", "create"), 1);
 }

@@ -73,7 +73,7 @@ async fn f01_a_publication_reaches_the_customers_of_its_own_seller_and_nobody_el
     while world.publication(&published).await["status"] != "DELIVERED" {
         assert!(
             Instant::now() < deadline,
-            "what is out must not wait for ever"
+            "a sent publication must be settled"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

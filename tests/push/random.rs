@@ -211,7 +211,7 @@ async fn the_last_thing_shown_of_an_order_is_its_last_state_to_whom_it_belongs()
                 } else {
                     of == seller
                 },
-                "{path} was told of {order}, {body}, and is not its seller's GOM_SEED={seed}"
+                "{path} was notified of {order}, {body}, and is not its seller's GOM_SEED={seed}"
             );
         }
     }

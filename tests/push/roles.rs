@@ -28,14 +28,14 @@ async fn what_is_written_through_an_api_process_reaches_the_device_through_a_wor
     world.also("worker").await;
     world.quiet().await;
     assert_eq!(
-        world.told_of("/phone", "first", "create"),
+        world.notifications_of("/phone", "first", "create"),
         1,
         "{:?}",
         world.ledger().await
     );
     world.order("second", "seller", "customer").await.unwrap();
     world.quiet().await;
-    assert_eq!(world.told_of("/phone", "second", "create"), 1);
+    assert_eq!(world.notifications_of("/phone", "second", "create"), 1);
     assert_eq!(
         world.service.received_at("/phone").len(),
         2,
@@ -80,7 +80,7 @@ async fn orders_arrive_in_time(settings: &[(&'static str, &str)], redis: Option<
         let order = format!("next-{number}");
         world.order(&order, "seller", "customer").await.unwrap();
         arrived(2 + number).await;
-        assert_eq!(world.told_of("/phone", &order, "create"), 1);
+        assert_eq!(world.notifications_of("/phone", &order, "create"), 1);
     }
 }
 
@@ -106,7 +106,7 @@ async fn device(world: &World, redis: Option<&TestRedis>) {
     let () = devices.sadd("user:seller:subs", endpoint).unwrap();
 }
 
-/// Whoever comes next need not wait for a lease that was left behind.
+/// The next server does not wait for the lease of a stopped one.
 #[tokio::test]
 async fn a_server_that_stops_leaves_no_lease() {
     let mut world = World::open().await;
@@ -136,6 +136,6 @@ async fn a_server_that_stops_leaves_no_lease() {
         begun.elapsed()
     );
     for order in (0..8).flat_map(|round| (0..12).map(move |number| format!("o{round}x{number}"))) {
-        assert_eq!(world.told_of("/phone", &order, "create"), 1, "{order}");
+        assert_eq!(world.notifications_of("/phone", &order, "create"), 1, "{order}");
     }
 }

@@ -62,7 +62,7 @@ async fn an_update_that_could_not_be_sent_is_not_sent_after_a_newer_one() {
             superseded,
         )
     };
-    // Whoever reads the ledger and knows no other states reads of it as of what came too late.
+    // Clients of the ledger that lack the state SUPERSEDED read it as EXPIRED.
     let newer = row("NUEVO", "DELIVERED", "DELIVERED", None);
     assert_eq!(
         states,
@@ -95,7 +95,7 @@ async fn messages_of_one_topic_follow_each_other_to_a_device() {
         last_shown(&world, "/ana", "o").unwrap(),
         "NUEVO ha sido actualizado"
     );
-    assert_eq!(world.told_of("/ana", "o", "update"), 2);
+    assert_eq!(world.notifications_of("/ana", "o", "update"), 2);
 }
 
 /// As when the older one was composed slowly, and written after the newer one had failed.
@@ -146,7 +146,7 @@ async fn the_news_of_an_order_goes_before_its_updates_and_they_do_not_wait_for_i
         .await;
     rename(&world, "o", "NUEVO").await;
     world.quiet().await;
-    let told: Vec<_> = world
+    let received: Vec<_> = world
         .service
         .received_at("/ana")
         .iter()
@@ -160,11 +160,11 @@ async fn the_news_of_an_order_goes_before_its_updates_and_they_do_not_wait_for_i
             )
         })
         .collect();
-    let told: Vec<_> = told
+    let received: Vec<_> = received
         .iter()
         .map(|(status, operation)| (*status, operation.as_str()))
         .collect();
-    assert_eq!(told, [(503, "create"), (201, "create"), (201, "update")]);
+    assert_eq!(received, [(503, "create"), (201, "create"), (201, "update")]);
     assert_eq!(
         last_shown(&world, "/ana", "o").unwrap(),
         "NUEVO ha sido actualizado"

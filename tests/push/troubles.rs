@@ -92,7 +92,7 @@ async fn too_many_requests_for_one_device_leave_the_service_to_the_others() {
     world
         .until("select count(*) >= 1 from gom.delivery where state = 'DELIVERED'")
         .await;
-    assert_eq!(world.told_of("/ana", "o2", "create"), 1);
+    assert_eq!(world.notifications_of("/ana", "o2", "create"), 1);
     world
         .until("select count(*) >= 1 from gom.delivery where reason like '%fewer messages for this device'")
         .await;
@@ -123,7 +123,7 @@ async fn after_a_pause_one_message_goes_to_a_device_first() {
     world.quiet().await;
     for order in &orders {
         assert!(
-            world.told_of("/ana", order, "create") >= 1,
+            world.notifications_of("/ana", order, "create") >= 1,
             "{:?}",
             world.ledger().await
         );
@@ -147,7 +147,7 @@ async fn a_new_message_is_heard_while_another_service_is_paused() {
     let begun = Instant::now();
     for order in ["o2", "o3", "o4"] {
         world.order(order, "ana", "bea").await.unwrap();
-        while world.told_of("/ana", order, "create") == 0 {
+        while world.notifications_of("/ana", order, "create") == 0 {
             assert!(
                 begun.elapsed() < Duration::from_secs(20),
                 "it waits for the next look"
@@ -201,7 +201,7 @@ async fn a_message_at_which_servers_die_is_given_up() {
         "{:?}",
         world.ledger().await
     );
-    assert_eq!(world.told_of("/ana", "o", "create"), 2);
+    assert_eq!(world.notifications_of("/ana", "o", "create"), 2);
 }
 
 #[actix_web::test]

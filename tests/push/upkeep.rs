@@ -1,4 +1,4 @@
-//! What keeps the ledger and the jobs from growing for ever, in every deployment.
+//! Retention of the ledger and the jobs, in every deployment.
 
 use crate::world::World;
 

@@ -411,7 +411,7 @@ impl World {
     }
 
     /// How often a device was sent the news of an order.
-    pub fn told_of(&self, path: &str, order: &str, operation: &str) -> usize {
+    pub fn notifications_of(&self, path: &str, order: &str, operation: &str) -> usize {
         let topic = topic(order, operation);
         let received = self.service.received_at(path);
         received

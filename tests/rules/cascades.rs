@@ -63,11 +63,11 @@ async fn a_row_that_may_only_be_seen_and_comes_while_others_are_deleted_does_not
     let me = holder("me", vec!["role:member".into(), "do:it".into()]);
     let delete = r#"mutation { deleteBoard(where: {id: "b"}) { id } }"#;
     let come = r#"insert into "Card" ("id", "owner", "list") values ('d', 'you', 'l')"#;
-    let told = boards.ask_beside(come, &me, delete, json!({})).await;
+    let response = boards.ask_beside(come, &me, delete, json!({})).await;
     assert_eq!(
-        (told.code(), told.errors[0].message.as_str()),
+        (response.code(), response.errors[0].message.as_str()),
         ("FORBIDDEN", "Cannot access this Board"),
-        "{told:?}"
+        "{response:?}"
     );
     let cards =
         r#"select string_agg(concat_ws(' ', "id", "list"), ', ' order by "id") from "Card""#;
@@ -89,8 +89,8 @@ async fn a_row_of_ones_own_that_comes_while_others_are_deleted_goes_along() {
     let me = holder("me", vec!["role:member".into(), "do:it".into()]);
     let come = r#"insert into "Card" ("id", "owner", "list") values ('d', 'me', 'l')"#;
     let delete = r#"mutation { deleteBoard(where: {id: "b"}) { id } }"#;
-    let told = boards.ask_beside(come, &me, delete, json!({})).await;
-    assert!(told.errors.is_empty(), "{told:?}");
+    let response = boards.ask_beside(come, &me, delete, json!({})).await;
+    assert!(response.errors.is_empty(), "{response:?}");
     assert_eq!(boards.count(r#"select count(*) from "Card""#).await, 0);
 }
 
@@ -112,11 +112,11 @@ async fn a_row_that_comes_while_the_service_deletes_those_above_it_goes_along_or
             .batch_execute(&format!("{clear} {ROWS}"))
             .await
             .unwrap();
-        let told = boards
+        let response = boards
             .ask_beside(pin, &Viewer::Service, delete, json!({}))
             .await;
-        assert_eq!(told.errors.len(), 1, "{delete}: {told:?}");
-        assert_eq!(told.errors[0].code, Some(3042), "{delete}: {told:?}");
+        assert_eq!(response.errors.len(), 1, "{delete}: {response:?}");
+        assert_eq!(response.errors[0].code, Some(3042), "{delete}: {response:?}");
         assert_eq!(
             boards.text(r#"select "list" from "Pin""#).await.as_deref(),
             Some("l"),
@@ -127,10 +127,10 @@ async fn a_row_that_comes_while_the_service_deletes_those_above_it_goes_along_or
             .batch_execute(r#"delete from "Pin""#)
             .await
             .unwrap();
-        let told = boards
+        let response = boards
             .ask_beside(card, &Viewer::Service, delete, json!({}))
             .await;
-        assert!(told.errors.is_empty(), "{delete}: {told:?}");
+        assert!(response.errors.is_empty(), "{delete}: {response:?}");
         assert_eq!(
             boards.count(r#"select count(*) from "Card""#).await,
             0,
@@ -149,8 +149,8 @@ async fn a_row_that_leaves_while_the_row_above_it_is_deleted_stays() {
     let me = holder("me", vec!["role:member".into(), "do:it".into()]);
     let leave = r#"update "Card" set "list" = 'l2' where "id" = 'c'"#;
     let delete = r#"mutation { deleteBoard(where: {id: "b"}) { id } }"#;
-    let told = boards.ask_beside(leave, &me, delete, json!({})).await;
-    assert!(told.errors.is_empty(), "{told:?}");
+    let response = boards.ask_beside(leave, &me, delete, json!({})).await;
+    assert!(response.errors.is_empty(), "{response:?}");
     let left = r#"select string_agg(concat_ws(' ', "id", "list"), ', ' order by "id") from "Card""#;
     assert_eq!(boards.text(left).await.as_deref(), Some("c l2"));
     let lists = r#"select string_agg("id", ', ' order by "id") from "List""#;
@@ -167,8 +167,8 @@ async fn rows_that_are_given_away_with_all_that_is_below_them_forbid_no_deletion
     let leave =
         r#"update "List" set "owner" = 'you', "board" = 'b2'; update "Card" set "owner" = 'you'"#;
     let delete = r#"mutation { deleteBoard(where: {id: "b"}) { id } }"#;
-    let told = boards.ask_beside(leave, &me, delete, json!({})).await;
-    assert!(told.errors.is_empty(), "{told:?}");
+    let response = boards.ask_beside(leave, &me, delete, json!({})).await;
+    assert!(response.errors.is_empty(), "{response:?}");
     let boards_left = r#"select string_agg("id", ', ' order by "id") from "Board""#;
     assert_eq!(boards.text(boards_left).await.as_deref(), Some("b2"));
     let left = r#"select concat_ws(' ', c."id", l."id", l."board") from "Card" c join "List" l on l."id" = c."list""#;
@@ -183,8 +183,8 @@ async fn a_cascade_within_a_model_takes_nothing_of_others_along() {
     boards.tables.batch_execute(rows).await.unwrap();
     let me = holder("me", vec!["role:member".into(), "do:it".into()]);
     let delete = r#"mutation { deleteFolder(where: {id: "f"}) { id } }"#;
-    let told = boards.ask(&me, delete, json!({})).await;
-    assert_eq!(told.code(), "FORBIDDEN", "{told:?}");
+    let response = boards.ask(&me, delete, json!({})).await;
+    assert_eq!(response.code(), "FORBIDDEN", "{response:?}");
     boards
         .tables
         .batch_execute(r#"update "Folder" set "owner" = 'me'"#)
@@ -208,14 +208,14 @@ async fn what_the_service_deletes_by_the_row_above_goes_also_where_that_one_chan
         let moves = format!(r#"update "Card" set "list" = '{list}'"#);
         let delete =
             r#"mutation { deleteManyCards(where: {list: {owner: {id: "me"}}}) { count } }"#;
-        let told = boards
+        let response = boards
             .ask_beside(&moves, &Viewer::Service, delete, json!({}))
             .await;
         let count = i32::from(left.is_none());
         assert_eq!(
-            told.data,
+            response.data,
             json!({ "deleteManyCards": { "count": count } }),
-            "{told:?}"
+            "{response:?}"
         );
         let cards = r#"select string_agg(concat_ws(' ', "id", "list"), ', ') from "Card""#;
         assert_eq!(boards.text(cards).await.as_deref(), left);
@@ -257,8 +257,8 @@ async fn the_stamp_on_a_row_that_loses_its_link_makes_nothing_ones_own_to_delete
     lists.tables.batch_execute(rows).await.unwrap();
     let me = holder("me", vec!["role:member".into(), "do:it".into()]);
     let delete = r#"mutation { deleteList(where: {id: "l"}) { id } }"#;
-    let told = lists.ask(&me, delete, json!({})).await;
-    assert_eq!(told.code(), "FORBIDDEN", "{told:?}");
+    let response = lists.ask(&me, delete, json!({})).await;
+    assert_eq!(response.code(), "FORBIDDEN", "{response:?}");
     let note = r#"select concat_ws(' ', "editedBy", "card") from "Note""#;
     assert_eq!(lists.text(note).await.as_deref(), Some("you c"));
     lists

@@ -20,17 +20,17 @@ const UPDATE: &str = "mutation($uid: ID!, $data: BpUpdateInput!) {
     updateBp(where: { uid: $uid }, data: $data) { extUid phone createdBy updatedBy } }";
 
 async fn bp(shop: &Shop, viewer: &Viewer, uid: &str) -> Value {
-    let told = shop.ask(viewer, BP, json!({ "uid": uid })).await;
-    assert!(told.errors.is_empty(), "{told:?}");
-    told.data["bp"].clone()
+    let response = shop.ask(viewer, BP, json!({ "uid": uid })).await;
+    assert!(response.errors.is_empty(), "{response:?}");
+    response.data["bp"].clone()
 }
 
 async fn update(shop: &Shop, viewer: &Viewer, uid: &str, data: Value) -> Value {
-    let told = shop
+    let response = shop
         .ask(viewer, UPDATE, json!({ "uid": uid, "data": data }))
         .await;
-    assert!(told.errors.is_empty(), "{told:?}");
-    told.data["updateBp"].clone()
+    assert!(response.errors.is_empty(), "{response:?}");
+    response.data["updateBp"].clone()
 }
 
 /// An order by which PALETAS sees the customer of TACOS.
@@ -174,10 +174,10 @@ async fn who_only_took_an_order_sees_neither_code_nor_number_on_any_way() {
             Some("FORBIDDEN"),
         ),
     ] {
-        let told = shop.ask(&paletas, text, json!({})).await;
+        let response = shop.ask(&paletas, text, json!({})).await;
         match code {
-            Some(code) => assert_eq!(told.code(), code, "{text}"),
-            None => assert_eq!(told.data, json!({ "bp": null }), "{told:?}"),
+            Some(code) => assert_eq!(response.code(), code, "{text}"),
+            None => assert_eq!(response.data, json!({ "bp": null }), "{response:?}"),
         }
     }
     assert_eq!(
@@ -271,9 +271,9 @@ async fn deleting_a_shared_customer_is_refused_in_one_way_whatever_hangs_on_it()
         .await
         .unwrap();
     let without = shop.ask(&seller(PALETAS), &delete, json!({})).await;
-    for told in [&with_orders, &without] {
+    for response in [&with_orders, &without] {
         assert_eq!(
-            (told.code(), told.errors[0].message.as_str()),
+            (response.code(), response.errors[0].message.as_str()),
             ("FORBIDDEN", "Cannot access this Bp")
         );
     }
@@ -298,9 +298,9 @@ async fn nobody_chooses_a_customers_id_or_takes_a_deleted_customers() {
     let of = json!({ "connect": { "extUid": PALETAS } });
     for uid in [TACOS, deleted, "chosen"] {
         let data = json!({ "uid": uid, "name1": "x", "phone": "5500000003", "customerOf": of });
-        let told = shop.ask(&paletas, create, json!({ "data": data })).await;
+        let response = shop.ask(&paletas, create, json!({ "data": data })).await;
         assert_eq!(
-            (told.code(), told.errors[0].message.as_str()),
+            (response.code(), response.errors[0].message.as_str()),
             (
                 "BAD_USER_INPUT",
                 "'uid' cannot be chosen: the server makes it"
@@ -313,11 +313,11 @@ async fn nobody_chooses_a_customers_id_or_takes_a_deleted_customers() {
         json!({ "orders": [] })
     );
     let data = json!({ "uid": null, "name1": "x", "phone": "5500000003", "customerOf": of });
-    let told = shop.ask(&paletas, create, json!({ "data": data })).await;
+    let response = shop.ask(&paletas, create, json!({ "data": data })).await;
     assert_eq!(
-        told.data["createBp"]["extUid"].as_str().unwrap().len(),
+        response.data["createBp"]["extUid"].as_str().unwrap().len(),
         10,
-        "{told:?}"
+        "{response:?}"
     );
 }
 

@@ -144,9 +144,9 @@ async fn a_row_that_is_given_away_while_its_deletion_waits_for_another_row_stays
     ] {
         let text = format!("mutation {{ {delete} }}");
         is_allowed(&teams, &me, &text).await;
-        let told = teams.ask_beside(give, &me, &text, json!({})).await;
+        let response = teams.ask_beside(give, &me, &text, json!({})).await;
         assert_eq!(
-            (told.code(), told.errors[0].message.as_str()),
+            (response.code(), response.errors[0].message.as_str()),
             ("FORBIDDEN", "Cannot access this Card"),
             "{delete}"
         );

@@ -27,11 +27,11 @@ async fn done(lab: &Shop, viewer: &Viewer, text: &str) -> Value {
 }
 
 async fn refused(lab: &Shop, viewer: &Viewer, text: &str, message: &str) {
-    let told = lab
+    let response = lab
         .ask(viewer, &format!("mutation {{ {text} }}"), json!({}))
         .await;
     assert_eq!(
-        (told.code(), told.errors[0].message.as_str()),
+        (response.code(), response.errors[0].message.as_str()),
         ("FORBIDDEN", message),
         "{text}"
     );
@@ -96,7 +96,7 @@ async fn a_row_that_is_given_away_meanwhile_is_not_overwritten_however_the_write
             )
             .await
             .unwrap();
-        let told = lab
+        let response = lab
             .ask_beside(
                 &format!("{give} where \"id\" = 'kme'"),
                 &me,
@@ -105,8 +105,8 @@ async fn a_row_that_is_given_away_meanwhile_is_not_overwritten_however_the_write
             )
             .await;
         match answer {
-            None => assert_eq!(told.code(), "FORBIDDEN", "{text}"),
-            Some(answer) => assert_eq!((&told.data, told.errors.len()), (&answer, 0), "{text}"),
+            None => assert_eq!(response.code(), "FORBIDDEN", "{text}"),
+            Some(answer) => assert_eq!((&response.data, response.errors.len()), (&answer, 0), "{text}"),
         }
         let row = r#"select concat_ws(' ', "owner", "team", "title", "updatedBy", (select count(*) from "Task_tags")) from "Task" where "id" = 'kme'"#;
         assert_eq!(
@@ -122,7 +122,7 @@ async fn a_row_that_is_given_away_meanwhile_is_not_overwritten_however_the_write
 async fn where_other_rows_decide_a_write_looks_at_them_after_it_has_waited() {
     let (lab, me) = lab().await;
     let give = r#"update "Person" set "owner" = 'you' where "id" = 'p1'; update "Passport" set "number" = 'A2' where "id" = 'a'"#;
-    let told = lab
+    let response = lab
         .ask_beside(
             give,
             &me,
@@ -130,7 +130,7 @@ async fn where_other_rows_decide_a_write_looks_at_them_after_it_has_waited() {
             json!({}),
         )
         .await;
-    assert_eq!(told.code(), "FORBIDDEN");
+    assert_eq!(response.code(), "FORBIDDEN");
     assert_eq!(
         lab.text(r#"select "number" from "Passport" where "id" = 'a'"#)
             .await
@@ -154,10 +154,10 @@ async fn a_row_that_changes_partners_meanwhile_and_stays_the_viewers_is_written(
             )
             .await
             .unwrap();
-        let told = lab
+        let response = lab
             .ask_beside(give, &me, &format!("mutation {{ {text} }}"), json!({}))
             .await;
-        assert!(told.errors.is_empty(), "{told:?}");
+        assert!(response.errors.is_empty(), "{response:?}");
         let note = r#"select concat_ws(' ', "task", "text") from "Note" where "id" = 'nme'"#;
         assert_eq!(lab.text(note).await.as_deref(), Some("kme2 b"), "{text}");
     }
@@ -261,11 +261,11 @@ async fn a_field_that_is_stamped_by_changes_is_not_chosen_at_creation() {
 async fn an_id_that_may_not_be_named_is_neither_shown_in_cursors_nor_in_messages() {
     let (lab, _) = lab().await;
     let blind = holder("me", vec!["role:blind".into(), "do:it".into()]);
-    let told = lab
+    let response = lab
         .ask(&blind, r#"mutation { updateTeam(where: {name: "mine"}, data: {players: {disconnect: [{id: "pyou"}]}}) { name } }"#, json!({}))
         .await;
-    assert_eq!(told.errors[0].code, Some(3041), "{told:?}");
-    assert!(!told.errors[0].message.contains("tme"), "{told:?}");
+    assert_eq!(response.errors[0].code, Some(3041), "{response:?}");
+    assert!(!response.errors[0].message.contains("tme"), "{response:?}");
     for text in [
         "{ teams { id } }",
         "{ teamsConnection { pageInfo { endCursor } } }",
@@ -274,9 +274,9 @@ async fn an_id_that_may_not_be_named_is_neither_shown_in_cursors_nor_in_messages
         "{ teams(after: \"tme\") { name } }",
         "{ teamsConnection(before: \"tme\") { edges { node { name } } } }",
     ] {
-        let told = lab.ask(&blind, text, json!({})).await;
+        let response = lab.ask(&blind, text, json!({})).await;
         assert_eq!(
-            (told.code(), told.errors[0].message.as_str()),
+            (response.code(), response.errors[0].message.as_str()),
             ("FORBIDDEN", "The field 'id' of 'Team' may not be used"),
             "{text}"
         );
@@ -338,10 +338,10 @@ async fn an_upsert_is_not_judged_by_the_branch_that_it_does_not_take() {
     let text = r#"updateTeam(where: {id: "tme"}, data: {tasks: {upsert: [{where: {id: "kme"}, create: {id: "kyou"}, update: {title: "t"}}]}}) { id }"#;
     done(&lab, &me, text).await;
     // What fails in the branch that is taken is the answer, though another look was to follow.
-    let told = lab
+    let response = lab
         .ask(&me, r#"mutation { upsertTeam(where: {id: "new"}, create: {id: "tyou", name: "x", owner: {connect: {id: "me"}}}, update: {name: "n"}) { name } }"#, json!({}))
         .await;
-    assert_eq!(told.errors[0].code, Some(3010), "{told:?}");
+    assert_eq!(response.errors[0].code, Some(3010), "{response:?}");
     // The one that is taken is.
     refused(
         &lab,
@@ -365,8 +365,8 @@ async fn a_list_that_two_set_at_the_same_time_holds_what_the_second_says() {
             .batch_execute(r#"delete from "Task_tags""#)
             .await
             .unwrap();
-        let told = lab.ask_beside(other, viewer, set, json!({})).await;
-        assert!(told.errors.is_empty(), "{told:?}");
+        let response = lab.ask_beside(other, viewer, set, json!({})).await;
+        assert!(response.errors.is_empty(), "{response:?}");
         assert_eq!(
             lab.text(r#"select string_agg("value", ' ') from "Task_tags""#)
                 .await

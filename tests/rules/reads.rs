@@ -113,15 +113,15 @@ async fn foreign_and_missing_rows_read_as_null_alike() {
         ("cdemoorder000000000000007", OF_TACOS),
         ("nothing", "nothing"),
     ] {
-        let told = shop
+        let response = shop
             .ask(
                 &seller(PALETAS),
                 text,
                 json!({ "order": { "uid": order }, "bp": { "uid": bp } }),
             )
             .await;
-        assert!(told.errors.is_empty(), "{told:?}");
-        assert_eq!(told.data, json!({ "order": null, "bp": null }));
+        assert!(response.errors.is_empty(), "{response:?}");
+        assert_eq!(response.data, json!({ "order": null, "bp": null }));
     }
 }
 
@@ -221,7 +221,7 @@ async fn a_required_link_to_a_row_that_is_not_seen_is_an_error_at_its_place() {
     let update = "update \"Order\" set \"assignedTo\" = 'cdemouser0000000000000002' where uid = 'cdemoorder000000000000001'";
     shop.tables.batch_execute(update).await.unwrap();
     // The seller sees whom an own order was issued to, though no customer.
-    let told = shop
+    let response = shop
         .ask(
             &seller(TACOS),
             "{ order(where: { uid: \"cdemoorder000000000000001\" }) { uid issuedTo { uid } } }",
@@ -229,18 +229,18 @@ async fn a_required_link_to_a_row_that_is_not_seen_is_an_error_at_its_place() {
         )
         .await;
     assert_eq!(
-        told.data["order"]["issuedTo"]["uid"], OF_PALETAS,
-        "{told:?}"
+        response.data["order"]["issuedTo"]["uid"], OF_PALETAS,
+        "{response:?}"
     );
     // The customer buys there without being a customer: the seller is not seen.
-    let told = shop
+    let response = shop
         .ask(
             &customer_of(TACOS, OF_PALETAS),
             "{ orders { uid assignedTo { uid } } }",
             json!({}),
         )
         .await;
-    assert_eq!(told.code(), "FORBIDDEN");
-    assert_eq!(told.data, json!({ "orders": [null] }));
-    assert_eq!(told.errors[0].path.len(), 3, "{told:?}");
+    assert_eq!(response.code(), "FORBIDDEN");
+    assert_eq!(response.data, json!({ "orders": [null] }));
+    assert_eq!(response.errors[0].path.len(), 3, "{response:?}");
 }

@@ -1,4 +1,4 @@
-//! The demo shop in a database of its own, and its API asked in process, on behalf of anyone.
+//! The demo shop in a database of its own, and its API in process on behalf of any viewer.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub const TACOS: &str = "auth0|demo-tacos";
 
 pub struct Shop {
     pub api: Api,
-    /// For looks into the tables behind the API's back.
+    /// Reads and writes the tables without the API.
     pub tables: Client,
     schema: String,
     database: TestDatabase,
@@ -32,7 +32,7 @@ pub struct Shop {
 
 /// `data` and the errors.
 #[derive(Debug)]
-pub struct Told {
+pub struct Response {
     pub data: Value,
     pub errors: Vec<ApiError>,
 }
@@ -44,7 +44,7 @@ impl Shop {
         Shop::serve(test_database, settings, true).await
     }
 
-    /// Something else than a shop, and empty.
+    /// Serves another datamodel and policy, without rows.
     pub async fn open_other(datamodel: &str, policy: &str) -> Shop {
         let test_database = TestDatabase::create().await;
         let file = |text: &str| {
@@ -114,7 +114,7 @@ impl Shop {
         }
     }
 
-    pub async fn ask(&self, viewer: &Viewer, text: &str, variables: Value) -> Told {
+    pub async fn ask(&self, viewer: &Viewer, text: &str, variables: Value) -> Response {
         let request = Request {
             text: text.to_owned(),
             operation_name: None,
@@ -124,22 +124,22 @@ impl Shop {
         let answer = graphql::execute(&self.api, request, viewer.clone(), false, deadline)
             .await
             .unwrap();
-        told(answer)
+        response(answer)
     }
 
-    /// Asks while somebody else's transaction is open. It commits as soon as the write waits for it; a write that does
-    /// not wait comes first.
+    /// Executes a request while another transaction is open. That one commits as soon as the request waits for its locks; a
+    /// request that does not wait finishes first.
     pub async fn ask_beside(
         &self,
         open: &str,
         viewer: &Viewer,
         text: &str,
         variables: Value,
-    ) -> Told {
+    ) -> Response {
         self.ask_between(open, "", viewer, text, variables).await
     }
 
-    /// As [`Shop::ask_beside`]; the other transaction goes on with `then` before it commits.
+    /// As [`Shop::ask_beside`]; the other transaction executes `then` before it commits.
     pub async fn ask_between(
         &self,
         open: &str,
@@ -147,7 +147,7 @@ impl Shop {
         viewer: &Viewer,
         text: &str,
         variables: Value,
-    ) -> Told {
+    ) -> Response {
         let other = self.database.connect().await;
         other
             .batch_execute(&format!(
@@ -166,7 +166,7 @@ impl Shop {
         let asked = self.ask(viewer, text, variables);
         tokio::pin!(asked);
         let early = tokio::select! {
-            told = &mut asked => Some(told),
+            response = &mut asked => Some(response),
             () = waits => None,
         };
         other
@@ -174,7 +174,7 @@ impl Shop {
             .await
             .unwrap();
         match early {
-            Some(told) => told,
+            Some(response) => response,
             None => asked.await,
         }
     }
@@ -186,9 +186,9 @@ impl Shop {
 
     /// Without variables; fails if there are errors.
     pub async fn read(&self, viewer: &Viewer, text: &str) -> Value {
-        let told = self.ask(viewer, text, json!({})).await;
-        assert!(told.errors.is_empty(), "{text}: {told:?}");
-        told.data
+        let response = self.ask(viewer, text, json!({})).await;
+        assert!(response.errors.is_empty(), "{text}: {response:?}");
+        response.data
     }
 
     /// Another connection.
@@ -202,7 +202,7 @@ impl Shop {
     }
 }
 
-impl Told {
+impl Response {
     /// `extensions.code` of the only error.
     pub fn code(&self) -> &str {
         assert_eq!(self.errors.len(), 1, "{self:?}");
@@ -220,7 +220,7 @@ pub fn customer(uid: &str) -> Viewer {
     customer_of(PALETAS, uid)
 }
 
-/// A customer who has logged in to a shop.
+/// A customer who has logged in to a seller's shop.
 pub fn customer_of(seller: &str, uid: &str) -> Viewer {
     let claims = json!({ "sub": uid, "seller": seller, "permissions": permissions("customer") });
     holder_of(customer_subject(uid, seller), &claims)
@@ -237,7 +237,7 @@ fn user(role: &str, subject: &str) -> Viewer {
     holder(subject, permissions(role))
 }
 
-/// Whoever holds a token with these permissions.
+/// A user whose token has these permissions.
 pub fn holder(subject: &str, permissions: Vec<String>) -> Viewer {
     holder_of(
         subject.to_owned(),
@@ -276,7 +276,7 @@ fn settings_with(url: &str, others: &[(&'static str, &str)]) -> Settings {
         .settings
 }
 
-fn told(answer: Answer) -> Told {
+fn response(answer: Answer) -> Response {
     let data = match answer.data {
         Data::Refused | Data::Null | Data::NullAfterWrite => Value::Null,
         Data::Fields(fields) => fields
@@ -290,7 +290,7 @@ fn told(answer: Answer) -> Told {
             .collect::<serde_json::Map<_, _>>()
             .into(),
     };
-    Told {
+    Response {
         data,
         errors: answer.errors,
     }

@@ -37,8 +37,8 @@ async fn a_customer_who_is_given_to_another_seller_meanwhile_is_not_changed() {
     let text = format!(
         "mutation {{ updateBp(where: {{uid: \"{OWN}\"}}, data: {{name1: \"mine\"}}) {{ uid name1 }} }}"
     );
-    let told = shop.ask_beside(&give, &paletas, &text, json!({})).await;
-    assert_eq!(told.code(), "FORBIDDEN", "{told:?}");
+    let response = shop.ask_beside(&give, &paletas, &text, json!({})).await;
+    assert_eq!(response.code(), "FORBIDDEN", "{response:?}");
     let row = format!(
         "select concat_ws(' ', \"name1\", \"updatedBy\") from \"Bp\" where \"uid\" = '{OWN}'"
     );
@@ -64,8 +64,8 @@ async fn what_is_given_away_meanwhile_is_not_tied() {
     let text = format!(
         "mutation {{ updatePromotion(where: {{uid: \"{promotion}\"}}, data: {{orders: {{connect: [{{uid: \"{ORDER}\"}}]}}}}) {{ uid }} }}"
     );
-    let told = shop.ask_beside(&give, &paletas, &text, json!({})).await;
-    assert_eq!(told.code(), "FORBIDDEN", "{told:?}");
+    let response = shop.ask_beside(&give, &paletas, &text, json!({})).await;
+    assert_eq!(response.code(), "FORBIDDEN", "{response:?}");
     assert_eq!(
         shop.count(&format!(
             "select count(*) from \"_OrderPromo\" where \"A\" = '{promotion}' or \"B\" = '{promotion}'"
@@ -86,22 +86,22 @@ async fn a_seller_sets_the_items_that_an_order_has_already() {
     let before = shop.text(&items).await.unwrap();
     let all: Vec<Value> = before.split(' ').map(|uid| json!({ "uid": uid })).collect();
     let text = "mutation($data: OrderUpdateInput!) { updateOrder(where: {uid: \"cdemoorder000000000000001\"}, data: $data) { items { uid } } }";
-    let told = shop
+    let response = shop
         .ask(
             &paletas,
             text,
             json!({ "data": { "items": { "set": all } } }),
         )
         .await;
-    assert_eq!(told.data["updateOrder"]["items"], json!(all), "{told:?}");
-    let told = shop
+    assert_eq!(response.data["updateOrder"]["items"], json!(all), "{response:?}");
+    let response = shop
         .ask(
             &paletas,
             text,
             json!({ "data": { "items": { "connect": all[..1] } } }),
         )
         .await;
-    assert!(told.errors.is_empty(), "{told:?}");
+    assert!(response.errors.is_empty(), "{response:?}");
     assert_eq!(shop.text(&items).await.unwrap(), before);
 }
 
@@ -185,14 +185,14 @@ async fn a_customer_who_may_only_be_seen_is_tied_and_left_from_both_sides() {
     );
     done(&shop, &paletas, &from_the_other_end).await;
     // Nobody else's row is written by it.
-    let told = shop
+    let response = shop
         .ask(
             &paletas,
             &format!("mutation {{ updateBp(where: {{uid: \"{seen}\"}}, data: {{name1: \"x\"}}) {{ uid }} }}"),
             json!({}),
         )
         .await;
-    assert_eq!(told.code(), "FORBIDDEN");
+    assert_eq!(response.code(), "FORBIDDEN");
 }
 
 /// Generated fields are the service's on update as well.

@@ -14,10 +14,10 @@ const PUBLISH: &str = "mutation($data: PublicationCreateInput!) { createPublicat
 async fn promotion(shop: &Shop, of: &str) -> String {
     let text = "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";
     let data = json!({ "code": "N", "name": "New", "assignedTo": { "connect": { "extUid": of } } });
-    let told = shop.ask(&seller(of), text, json!({ "data": data })).await;
-    told.data["createPromotion"]["uid"]
+    let response = shop.ask(&seller(of), text, json!({ "data": data })).await;
+    response.data["createPromotion"]["uid"]
         .as_str()
-        .unwrap_or_else(|| panic!("{told:?}"))
+        .unwrap_or_else(|| panic!("{response:?}"))
         .to_owned()
 }
 
@@ -30,20 +30,20 @@ async fn a_customer_who_waits_for_an_order_stays() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
     let delete = "mutation($where: BpWhereUniqueInput!) { deleteBp(where: $where) { uid } }";
-    let told = shop
+    let response = shop
         .ask(
             &paletas,
             delete,
             json!({ "where": { "uid": "cdemobp000000000000000001" } }),
         )
         .await;
-    assert_eq!(told.code(), "BP_WITH_ACTIVE_ORDERS");
+    assert_eq!(response.code(), "BP_WITH_ACTIVE_ORDERS");
     assert_eq!(
-        told.errors[0].message,
+        response.errors[0].message,
         "BP with active orders cannot be deleted"
     );
-    assert_eq!(told.data, json!({ "deleteBp": null }));
-    let told = shop
+    assert_eq!(response.data, json!({ "deleteBp": null }));
+    let response = shop
         .ask(
             &paletas,
             delete,
@@ -51,17 +51,17 @@ async fn a_customer_who_waits_for_an_order_stays() {
         )
         .await;
     assert_eq!(
-        (told.code(), told.errors[0].message.as_str()),
+        (response.code(), response.errors[0].message.as_str()),
         ("BAD_USER_INPUT", "Missing uid in arguments")
     );
     for uid in ["cdemobp000000000000000006", "nothing"] {
-        let told = shop
+        let response = shop
             .ask(&paletas, delete, json!({ "where": { "uid": uid } }))
             .await;
-        assert_eq!(told.code(), "FORBIDDEN", "{uid}");
+        assert_eq!(response.code(), "FORBIDDEN", "{uid}");
     }
     // All of this one's orders are closed; they go along.
-    let told = shop
+    let response = shop
         .ask(
             &paletas,
             delete,
@@ -69,8 +69,8 @@ async fn a_customer_who_waits_for_an_order_stays() {
         )
         .await;
     assert_eq!(
-        told.data["deleteBp"]["uid"], "cdemobp000000000000000004",
-        "{told:?}"
+        response.data["deleteBp"]["uid"], "cdemobp000000000000000004",
+        "{response:?}"
     );
     assert_eq!(
         shop.count(
@@ -87,12 +87,12 @@ async fn a_promotion_is_published_once_on_a_day() {
     let (paletas, uid) = (seller(PALETAS), promotion(&shop, PALETAS).await);
     // Ten at the same time: one is first.
     let ten = join_all((0..10).map(|_| shop.ask(&paletas, PUBLISH, publication(&uid, 0)))).await;
-    let (made, refused): (Vec<_>, Vec<_>) = ten.iter().partition(|told| told.errors.is_empty());
+    let (made, refused): (Vec<_>, Vec<_>) = ten.iter().partition(|response| response.errors.is_empty());
     assert_eq!((made.len(), refused.len()), (1, 9), "{ten:?}");
     assert!(
         refused
             .iter()
-            .all(|told| told.code() == "TOO_MANY_PUBLICATIONS"),
+            .all(|response| response.code() == "TOO_MANY_PUBLICATIONS"),
         "{ten:?}"
     );
     assert_eq!(
@@ -106,11 +106,11 @@ async fn a_promotion_is_published_once_on_a_day() {
     assert!((chrono::Utc::now() - at.unwrap()).num_seconds().abs() < 60);
     // Tomorrow is another day, once.
     let day = 24 * 60 * 60 * 1_000;
-    let told = shop.ask(&paletas, PUBLISH, publication(&uid, day)).await;
-    assert!(told.errors.is_empty(), "{told:?}");
-    let told = shop.ask(&paletas, PUBLISH, publication(&uid, day)).await;
+    let response = shop.ask(&paletas, PUBLISH, publication(&uid, day)).await;
+    assert!(response.errors.is_empty(), "{response:?}");
+    let response = shop.ask(&paletas, PUBLISH, publication(&uid, day)).await;
     assert_eq!(
-        (told.code(), told.errors[0].message.as_str()),
+        (response.code(), response.errors[0].message.as_str()),
         ("TOO_MANY_PUBLICATIONS", "Too many publications")
     );
     // What has failed does not count.
@@ -152,11 +152,11 @@ async fn only_own_promotions_are_published_and_only_to_customers() {
         .batch_execute("delete from \"_CustomerOf\"")
         .await
         .unwrap();
-    let told = shop
+    let response = shop
         .ask(&seller(PALETAS), PUBLISH, publication(&uid, 0))
         .await;
     assert_eq!(
-        (told.code(), told.errors[0].message.as_str()),
+        (response.code(), response.errors[0].message.as_str()),
         ("NO_CUSTOMERS", "No customers associated")
     );
 }
@@ -166,12 +166,12 @@ const CALL_OFF: &str = "mutation($uid: ID!) { deletePublication(where: { uid: $u
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 
 async fn published(shop: &Shop, promotion: &str, delay: i64) -> String {
-    let told = shop
+    let response = shop
         .ask(&seller(PALETAS), PUBLISH, publication(promotion, delay))
         .await;
-    told.data["createPublication"]["uid"]
+    response.data["createPublication"]["uid"]
         .as_str()
-        .unwrap_or_else(|| panic!("{told:?}"))
+        .unwrap_or_else(|| panic!("{response:?}"))
         .to_owned()
 }
 
@@ -183,9 +183,9 @@ async fn a_publication_is_put_off_or_called_off_before_its_time_and_not_after() 
     let other = published(&shop, &promotion, 3 * DAY).await;
 
     let put_off = |delay: serde_json::Value| json!({ "uid": uid, "data": { "delay": delay } });
-    let told = shop.ask(&paletas, PUT_OFF, put_off(json!(2 * DAY))).await;
-    assert!(told.errors.is_empty(), "{told:?}");
-    let at = told.data["updatePublication"]["publishAt"]
+    let response = shop.ask(&paletas, PUT_OFF, put_off(json!(2 * DAY))).await;
+    assert!(response.errors.is_empty(), "{response:?}");
+    let at = response.data["updatePublication"]["publishAt"]
         .as_str()
         .unwrap();
     let at = at.parse::<chrono::DateTime<chrono::Utc>>().unwrap();
@@ -196,7 +196,7 @@ async fn a_publication_is_put_off_or_called_off_before_its_time_and_not_after() 
             < 60,
         "{at}"
     );
-    assert_eq!(told.data["updatePublication"]["status"], "WAITING");
+    assert_eq!(response.data["updatePublication"]["status"], "WAITING");
     // To the time that it has already, but not to the day of the other one.
     assert!(
         shop.ask(&paletas, PUT_OFF, put_off(json!(2 * DAY)))
@@ -225,10 +225,10 @@ async fn a_publication_is_put_off_or_called_off_before_its_time_and_not_after() 
         json!({ "status": "FAILED" }),
         json!({ "delay": 1, "publishAt": "2030-01-01T00:00:00Z" }),
     ] {
-        let told = shop
+        let response = shop
             .ask(&paletas, PUT_OFF, json!({ "uid": uid, "data": data }))
             .await;
-        assert_eq!(told.code(), "BAD_USER_INPUT", "{data}");
+        assert_eq!(response.code(), "BAD_USER_INPUT", "{data}");
     }
     // Not by others.
     assert_eq!(
@@ -244,11 +244,11 @@ async fn a_publication_is_put_off_or_called_off_before_its_time_and_not_after() 
         "FORBIDDEN"
     );
 
-    let told = shop.ask(&paletas, CALL_OFF, json!({ "uid": other })).await;
+    let response = shop.ask(&paletas, CALL_OFF, json!({ "uid": other })).await;
     assert_eq!(
-        told.data["deletePublication"]["uid"],
+        response.data["deletePublication"]["uid"],
         other.as_str(),
-        "{told:?}"
+        "{response:?}"
     );
     assert_eq!(
         shop.ask(&paletas, CALL_OFF, json!({ "uid": other }))
@@ -266,10 +266,10 @@ async fn a_publication_is_put_off_or_called_off_before_its_time_and_not_after() 
             .batch_execute(&format!("update \"Publication\" set {changed}"))
             .await
             .unwrap();
-        let told = shop.ask(&paletas, PUT_OFF, put_off(json!(DAY))).await;
-        assert_eq!(told.code(), "PUBLICATION_NOT_WAITING", "{changed}");
-        let told = shop.ask(&paletas, CALL_OFF, json!({ "uid": uid })).await;
-        assert_eq!(told.code(), "PUBLICATION_NOT_WAITING", "{changed}");
+        let response = shop.ask(&paletas, PUT_OFF, put_off(json!(DAY))).await;
+        assert_eq!(response.code(), "PUBLICATION_NOT_WAITING", "{changed}");
+        let response = shop.ask(&paletas, CALL_OFF, json!({ "uid": uid })).await;
+        assert_eq!(response.code(), "PUBLICATION_NOT_WAITING", "{changed}");
     }
 }
 
@@ -299,22 +299,22 @@ async fn a_publications_day_and_its_end_are_by_the_databases_clock() {
     let shop = Shop::open().await;
     let (paletas, promotion) = (seller(PALETAS), promotion(&shop, PALETAS).await);
     put_the_databases_clock_forward(&shop).await;
-    let told = shop
+    let response = shop
         .ask(&paletas, PUBLISH, publication(&promotion, 0))
         .await;
-    let at = told.data["createPublication"]["publishAt"]
+    let at = response.data["createPublication"]["publishAt"]
         .as_str()
-        .unwrap_or_else(|| panic!("{told:?}"));
+        .unwrap_or_else(|| panic!("{response:?}"));
     let ahead = at.parse::<chrono::DateTime<chrono::Utc>>().unwrap() - chrono::Utc::now();
     assert!(
         (ahead - chrono::Duration::days(3)).num_seconds().abs() < 60,
         "{at}"
     );
     // A node by whose clock it were another day would allow a second one.
-    let told = shop
+    let response = shop
         .ask(&paletas, PUBLISH, publication(&promotion, 0))
         .await;
-    assert_eq!(told.code(), "TOO_MANY_PUBLICATIONS");
+    assert_eq!(response.code(), "TOO_MANY_PUBLICATIONS");
     // Its time is to come by this process's clock; the database's says that it may have been sent.
     let uid = published(&shop, &promotion, 2 * DAY).await;
     let due = format!(
@@ -366,44 +366,44 @@ async fn a_publication_is_not_tied_or_written_from_its_promotions_side() {
             json!({ "create": [{ "type": "NOTIFICATION" }] }),
             json!({ "updateMany": [{ "where": {}, "data": { "status": "FAILED" } }] }),
         ] {
-            let told = shop
+            let response = shop
                 .ask(
                     &paletas,
                     update,
                     json!({ "uid": first, "data": { "publications": publications } }),
                 )
                 .await;
-            assert_eq!(told.code(), "BAD_USER_INPUT", "{publications}");
+            assert_eq!(response.code(), "BAD_USER_INPUT", "{publications}");
         }
-        let told = shop
+        let response = shop
             .ask(
                 &paletas,
                 create,
                 json!({ "data": new(json!({ "connect": [{ "uid": x1 }] })) }),
             )
             .await;
-        assert_eq!(told.code(), "BAD_USER_INPUT");
+        assert_eq!(response.code(), "BAD_USER_INPUT");
         assert_eq!(shop.count(&format!("{tied}'{first}'")).await, 1);
         assert_eq!(shop.count(&format!("{tied}'{second}'")).await, 1);
     }
     // What says nothing is no wish.
-    let told = shop
+    let response = shop
         .ask(
             &paletas,
             update,
             json!({ "uid": first, "data": { "name": "N2", "publications": { "connect": null } } }),
         )
         .await;
-    assert!(told.errors.is_empty(), "{told:?}");
+    assert!(response.errors.is_empty(), "{response:?}");
     // The service may do as it likes.
-    let told = shop
+    let response = shop
         .ask(
             &Viewer::Service,
             update,
             json!({ "uid": first, "data": { "publications": { "connect": [{ "uid": x2 }] } } }),
         )
         .await;
-    assert!(told.errors.is_empty(), "{told:?}");
+    assert!(response.errors.is_empty(), "{response:?}");
 }
 
 #[test]

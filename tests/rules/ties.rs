@@ -92,11 +92,11 @@ async fn a_child_that_a_connect_takes_out_of_what_may_be_written_is_refused_from
         r#"updateTeam(where: {id: "tclosed"}, data: {tasks: {set: [{code: "K"}]}}) { id }"#,
         r#"createTeam(data: {open: false, tasks: {connect: [{code: "K"}]}}) { id }"#,
     ] {
-        let told = teams
+        let response = teams
             .ask(&me, &format!("mutation {{ {text} }}"), json!({}))
             .await;
         assert_eq!(
-            (told.code(), told.errors[0].message.as_str()),
+            (response.code(), response.errors[0].message.as_str()),
             ("FORBIDDEN", "Cannot access this Task"),
             "{text}"
         );
@@ -130,11 +130,11 @@ async fn a_child_that_goes_to_a_hidden_parent_meanwhile_is_not_taken_from_there(
             .batch_execute(r#"update "Task" set "team" = null"#)
             .await
             .unwrap();
-        let told = teams
+        let response = teams
             .ask_beside(give, &me, &format!("mutation {{ {text} }}"), json!({}))
             .await;
         assert_eq!(
-            (told.code(), told.errors[0].message.as_str()),
+            (response.code(), response.errors[0].message.as_str()),
             ("FORBIDDEN", "Cannot access this Team"),
             "{text}"
         );
@@ -166,11 +166,11 @@ async fn two_who_take_the_last_children_of_a_parent_do_not_both_believe_that_one
     ] {
         teams.tables.batch_execute(tied).await.unwrap();
         let beside = format!("{lock}; {taken}");
-        let told = teams
+        let response = teams
             .ask_beside(&beside, &me, &format!("mutation {{ {text} }}"), json!({}))
             .await;
         assert_eq!(
-            (told.code(), told.errors[0].message.as_str()),
+            (response.code(), response.errors[0].message.as_str()),
             ("FORBIDDEN", "Cannot access this Team"),
             "{text}"
         );
@@ -196,10 +196,10 @@ async fn a_write_that_waits_for_an_old_parent_has_not_locked_the_child_yet() {
             .await
             .unwrap();
         let text = format!("mutation {{ {text} }}");
-        let told = teams
+        let response = teams
             .ask_between(delete, children, &me, &text, json!({}))
             .await;
-        assert!(told.errors.is_empty(), "{text}: {told:?}");
+        assert!(response.errors.is_empty(), "{text}: {response:?}");
         assert_ne!(
             teams.text(TEAM_OF_K).await.as_deref(),
             Some("tclosed"),
@@ -235,13 +235,13 @@ async fn a_partner_that_another_parent_gets_and_needs_meanwhile_is_not_taken_fro
     let clerk = holder("me", vec!["role:clerk".into(), "do:it".into()]);
     let first = r#"insert into "Order" ("id") values ('o'); update "Bill" set "order" = 'o'"#;
     let second = r#"mutation { createOrder(data: {bill: {connect: {id: "b"}}}) { id } }"#;
-    let told = orders.ask_beside(first, &clerk, second, json!({})).await;
+    let response = orders.ask_beside(first, &clerk, second, json!({})).await;
     assert_eq!(
-        told.errors.first().map(|error| error.message.as_str()),
+        response.errors.first().map(|error| error.message.as_str()),
         Some(
             "The change you are trying to make would violate the required relation 'OrderBill' between Bill and Order"
         ),
-        "{told:?}"
+        "{response:?}"
     );
     assert_eq!(
         orders

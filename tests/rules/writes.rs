@@ -45,8 +45,8 @@ async fn refused(shop: &Shop, viewer: &Viewer, text: &str, variables: Value) {
                   orders { uid name stage updatedAt assignedTo { uid } issuedTo { uid } promotions { uid } }
                   items { uid quantity order { uid } pricing { uid amount } } promotions { uid name } }";
     let before = shop.read(&Viewer::Service, dump).await;
-    let told = shop.ask(viewer, text, variables).await;
-    assert_eq!(told.code(), "FORBIDDEN", "{text}");
+    let response = shop.ask(viewer, text, variables).await;
+    assert_eq!(response.code(), "FORBIDDEN", "{text}");
     assert_eq!(shop.read(&Viewer::Service, dump).await, before, "{text}");
 }
 
@@ -57,7 +57,7 @@ async fn a_seller_writes_the_own_shop() {
     let others = rest(&shop, &paletas).await;
     let create = "mutation($data: OrderCreateInput!) { createOrder(data: $data) {
                       uid name stage issuedTo { uid } assignedTo { extUid } items { quantity pricing { amount } } } }";
-    let told = shop
+    let response = shop
         .ask(
             &paletas,
             create,
@@ -66,45 +66,45 @@ async fn a_seller_writes_the_own_shop() {
                 "items": { "create": [{ "quantity": 2, "pricing": { "create": { "amount": 3.5, "currency": "MXN" } } }] } } }),
         )
         .await;
-    assert!(told.errors.is_empty(), "{told:?}");
-    let uid = told.data["createOrder"]["uid"].as_str().unwrap().to_owned();
+    assert!(response.errors.is_empty(), "{response:?}");
+    let uid = response.data["createOrder"]["uid"].as_str().unwrap().to_owned();
     assert_eq!(
-        told.data["createOrder"]["items"],
+        response.data["createOrder"]["items"],
         json!([{ "quantity": 2, "pricing": [{ "amount": 3.5 }] }])
     );
 
     let update = "mutation($uid: ID!, $data: OrderUpdateInput!) { updateOrder(where: { uid: $uid }, data: $data) { stage items { uid quantity } } }";
-    let told = shop
+    let response = shop
         .ask(
             &paletas,
             update,
             json!({ "uid": uid, "data": { "stage": "WON" } }),
         )
         .await;
-    assert_eq!(told.data["updateOrder"]["stage"], "WON", "{told:?}");
-    let item = told.data["updateOrder"]["items"][0]["uid"].clone();
+    assert_eq!(response.data["updateOrder"]["stage"], "WON", "{response:?}");
+    let item = response.data["updateOrder"]["items"][0]["uid"].clone();
     let data =
         json!({ "items": { "update": { "where": { "uid": item }, "data": { "quantity": 9 } } } });
-    let told = shop
+    let response = shop
         .ask(&paletas, update, json!({ "uid": uid, "data": data }))
         .await;
     assert_eq!(
-        told.data["updateOrder"]["items"][0]["quantity"], 9,
-        "{told:?}"
+        response.data["updateOrder"]["items"][0]["quantity"], 9,
+        "{response:?}"
     );
     let data = json!({ "items": { "delete": { "uid": item } } });
-    let told = shop
+    let response = shop
         .ask(&paletas, update, json!({ "uid": uid, "data": data }))
         .await;
-    assert_eq!(told.data["updateOrder"]["items"], json!([]), "{told:?}");
+    assert_eq!(response.data["updateOrder"]["items"], json!([]), "{response:?}");
 
     let create = "mutation($data: BpCreateInput!) { createBp(data: $data) { uid extUid } }";
     let data = json!({ "name1": "Luz", "extUid": "mine", "customerOf": { "connect": { "extUid": PALETAS } } });
-    let told = shop.ask(&paletas, create, json!({ "data": data })).await;
-    let code = told.data["createBp"]["extUid"].as_str().unwrap();
+    let response = shop.ask(&paletas, create, json!({ "data": data })).await;
+    let code = response.data["createBp"]["extUid"].as_str().unwrap();
     assert!(
         code.len() == 10 && code.bytes().all(|b| b.is_ascii_alphanumeric()),
-        "{told:?}"
+        "{response:?}"
     );
     assert_eq!(
         rest(&shop, &paletas).await,
@@ -161,10 +161,10 @@ async fn nobody_writes_into_anothers_shop() {
     refused(&shop, &shared, create, order(PALETAS, "DemoCode01")).await;
     // A customer orders from the shop that the login was for.
     refused(&shop, &shared, create, order(TACOS, "DemoCode02")).await;
-    let told = shop
+    let response = shop
         .ask(&shared, create, order(PALETAS, "DemoCode02"))
         .await;
-    assert!(told.errors.is_empty(), "{told:?}");
+    assert!(response.errors.is_empty(), "{response:?}");
     let lonely = customer("cdemobp000000000000000001");
     refused(&shop, &lonely, create, order(TACOS, "DemoCode01")).await;
 
@@ -205,7 +205,7 @@ async fn a_customer_of_two_sellers_is_not_one_sellers_to_delete_or_to_take_away(
     .await;
     // `set` replaces what the seller sees: the other's link stays.
     let text = "mutation($data: BpUpdateInput!) { updateBp(where: { uid: \"cdemobp000000000000000002\" }, data: $data) { customerOf { extUid } } }";
-    let told = shop
+    let response = shop
         .ask(
             &paletas,
             text,
@@ -213,9 +213,9 @@ async fn a_customer_of_two_sellers_is_not_one_sellers_to_delete_or_to_take_away(
         )
         .await;
     assert_eq!(
-        told.data["updateBp"]["customerOf"],
+        response.data["updateBp"]["customerOf"],
         json!([{ "extUid": PALETAS }]),
-        "{told:?}"
+        "{response:?}"
     );
     assert_eq!(
         shop.count(
@@ -279,11 +279,11 @@ async fn only_the_server_says_who_wrote_a_row() {
     let data = json!({ "name": "n", "createdBy": "me", "updatedBy": "me", "items": {
         "update": { "where": { "uid": "cdemoitem0000000000000011" }, "data": { "quantity": 5, "updatedBy": "me" } },
         "create": { "quantity": 77, "createdBy": "me", "pricing": { "create": { "amount": 1, "currency": "MXN", "updatedBy": "me" } } } } });
-    let told = shop
+    let response = shop
         .ask(&seller(PALETAS), text, json!({ "data": data }))
         .await;
-    assert!(told.errors.is_empty(), "{told:?}");
-    let order = &told.data["updateOrder"];
+    assert!(response.errors.is_empty(), "{response:?}");
+    let order = &response.data["updateOrder"];
     assert_eq!(
         (&order["createdBy"], &order["updatedBy"]),
         (&json!("x"), &json!(PALETAS))

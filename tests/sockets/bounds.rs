@@ -14,7 +14,7 @@ use crate::world::{seller, shops};
 
 #[actix_web::test]
 async fn frames_and_messages_have_a_size_and_are_utf_8() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[("sockets.message_bytes", "2000")]).await;
     for protocol in [TRANSPORT_WS, LEGACY] {
         let mut giant = Wire::service(&app, protocol).await;
@@ -56,7 +56,7 @@ async fn frames_and_messages_have_a_size_and_are_utf_8() {
 
 #[actix_web::test]
 async fn operations_and_connections_are_counted() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("sockets.operations", "3"),
         ("sockets.per_user", "2"),
@@ -113,7 +113,7 @@ async fn operations_and_connections_are_counted() {
 
 #[actix_web::test]
 async fn a_slow_reader_is_closed_and_others_get_all() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("sockets.queue_messages", "50"),
         ("sockets.queue_bytes", "100000"),
@@ -153,7 +153,7 @@ async fn a_slow_reader_is_closed_and_others_get_all() {
 
 #[actix_web::test]
 async fn two_thousand_sockets_that_say_nothing_are_closed_and_hold_nobody_up() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("sockets.init_timeout", "10000"),
         ("sockets.per_address", "5000"),
@@ -183,7 +183,7 @@ async fn two_thousand_sockets_that_say_nothing_are_closed_and_hold_nobody_up() {
 
 #[actix_web::test]
 async fn the_documents_of_subscriptions_are_no_more_than_one_user_may_have() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let bounds = [
         ("limits.service.request_bytes", "50000"),
         ("limits.service.body_bytes", "50000"),
@@ -239,7 +239,7 @@ async fn the_documents_of_subscriptions_are_no_more_than_one_user_may_have() {
 
 #[actix_web::test]
 async fn ids_of_operations_have_a_length() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     let asking = |id: usize, start: &str| json!({ "id": "i".repeat(id), "type": start, "payload": { "query": "{ __typename }" } });
     let mut wire = Wire::service(&app, TRANSPORT_WS).await;

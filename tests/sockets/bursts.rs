@@ -55,7 +55,7 @@ async fn events(wire: &mut Wire, kind: &str, business: &str) -> Value {
 
 #[actix_web::test]
 async fn a_client_that_reads_gets_every_event_of_a_burst_and_of_a_catch_up_over_one_connection() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     // Thirty times as many as may wait.
     let app = place
         .serve(&[

@@ -18,10 +18,10 @@ async fn the_clients_of_npm_query_and_subscribe_for_both_roles() {
         folder.join("node_modules").exists(),
         "the clients are missing: run `npm ci --prefix tests/sockets/npm --ignore-scripts`"
     );
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let browser = seller(&app).await;
-    let told = json!({
+    let input = json!({
         "address": app.address,
         "token": token(&app, Duration::from_secs(3_600)),
         "cookies": cookies(&browser),
@@ -31,7 +31,7 @@ async fn the_clients_of_npm_query_and_subscribe_for_both_roles() {
     let mut command = Command::new("node");
     command
         .arg(folder.join("clients.js"))
-        .arg(told.to_string())
+        .arg(input.to_string())
         .kill_on_drop(true);
     let output = timeout(Duration::from_secs(60), command.output())
         .await
@@ -75,13 +75,13 @@ async fn the_clients_of_npm_query_and_subscribe_for_both_roles() {
 #[actix_web::test]
 async fn the_audit_of_graphql_over_http_finds_nothing() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sockets/npm");
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
-    let told = json!({ "address": app.address, "token": token(&app, Duration::from_secs(3_600)) });
+    let input = json!({ "address": app.address, "token": token(&app, Duration::from_secs(3_600)) });
     let mut command = Command::new("node");
     command
         .arg(folder.join("audit.js"))
-        .arg(told.to_string())
+        .arg(input.to_string())
         .kill_on_drop(true);
     let output = timeout(Duration::from_secs(60), command.output())
         .await

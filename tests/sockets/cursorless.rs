@@ -132,7 +132,7 @@ enum End {
 
 #[actix_web::test]
 async fn a_client_of_npm_without_cursors_misses_nothing_whatever_ends_its_connection() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     for end in [End::Killed, End::Terminated, End::Cut, End::CutUnnoticed] {
         // Nothing is left of another one's.
@@ -191,7 +191,7 @@ async fn a_client_of_npm_without_cursors_misses_nothing_whatever_ends_its_connec
 
 #[actix_web::test]
 async fn two_tabs_of_a_session_miss_nothing_and_repeated_kills_do_not_go_back_further() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let jar = cookies(&seller(&app).await);
     let mut server_now = server(&place, &app).await;
@@ -298,7 +298,7 @@ async fn begins_now(app: &TestApp, wire: &mut Wire, round: &str) {
 
 #[actix_web::test]
 async fn a_page_that_ends_on_purpose_begins_from_now_and_one_that_was_cut_does_not() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let jar = cookies(&seller(&app).await);
     for ending in ["close", "connection_terminate", "stop"] {
@@ -343,7 +343,7 @@ async fn a_page_that_ends_on_purpose_begins_from_now_and_one_that_was_cut_does_n
 
 #[actix_web::test]
 async fn a_page_that_is_opened_while_an_equal_one_is_away_does_not_take_what_that_one_missed() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let jar = cookies(&seller(&app).await);
     let mut first = page(&app, &jar).await;
@@ -377,7 +377,7 @@ async fn a_page_that_is_opened_while_an_equal_one_is_away_does_not_take_what_tha
 /// Each loss is of a server that was killed a moment ago, so that its rows still seem to be of a living one.
 #[actix_web::test]
 async fn losses_that_follow_each_other_do_not_go_back_further_and_further() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let _app = shops(&place, &[]).await;
     let client = place.database.connect().await;
     client
@@ -434,7 +434,7 @@ async fn losses_that_follow_each_other_do_not_go_back_further_and_further() {
 
 #[actix_web::test]
 async fn what_is_not_kept_any_more_begins_from_now_without_a_word() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let jar = cookies(&seller(&app).await);
     let database = place.database.connect().await;
@@ -473,7 +473,7 @@ async fn what_is_not_kept_any_more_begins_from_now_without_a_word() {
 
 #[actix_web::test]
 async fn with_remember_for_zero_nothing_is_remembered() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("live.remember_for", "0")]).await;
     let jar = cookies(&seller(&app).await);
     let mut wire = page(&app, &jar).await;

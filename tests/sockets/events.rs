@@ -58,7 +58,7 @@ fn last_id(text: &str) -> &str {
 
 #[actix_web::test]
 async fn queries_end_and_subscriptions_go_on_where_they_were() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[("sockets.heartbeat", "500")]).await;
     let response = ask(&app, "{ __typename }", None).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -74,7 +74,7 @@ async fn queries_end_and_subscriptions_go_on_where_they_were() {
         refused.contains("\"errors\"") && refused.ends_with("event: complete\ndata:\n\n"),
         "{refused}"
     );
-    let refused = ask(&app, NEW_USERS, Some("nonsense"))
+    let refused = ask(&app, NEW_USERS, Some("malformed"))
         .await
         .text()
         .await
@@ -108,7 +108,7 @@ async fn queries_end_and_subscriptions_go_on_where_they_were() {
 
 #[actix_web::test]
 async fn a_logout_ends_event_streams() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let mut browser = seller(&app).await;
     let request = Client::new()
@@ -139,7 +139,7 @@ async fn a_logout_ends_event_streams() {
 
 #[actix_web::test]
 async fn other_sites_pages_get_no_stream_and_get_asks_no_mutation() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let browser = seller(&app).await;
     let get = |query: &str| {
@@ -173,7 +173,7 @@ async fn other_sites_pages_get_no_stream_and_get_asks_no_mutation() {
 
 #[actix_web::test]
 async fn an_order_that_comes_from_another_shop_shows_nothing_of_its_time_there() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let browser = seller(&app).await;
     let create = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }";
@@ -205,20 +205,21 @@ async fn an_order_that_comes_from_another_shop_shows_nothing_of_its_time_there()
     ] {
         app.ask(update, json!({ "uid": uid, "data": data })).await;
     }
-    let told = until("\"previousValues\":{", &mut events).await;
-    let told: Vec<Value> = told
+    let received = until("\"previousValues\":{", &mut events).await;
+    let received: Vec<Value> = received
         .lines()
         .filter_map(|line| line.strip_prefix("data: "))
         .map(|data| serde_json::from_str::<Value>(data).unwrap()["data"]["order"].take())
         .collect();
-    // Changes from before may be told, for they were read when the order was here already; what was before is not.
-    let (last, earlier) = told.split_last().unwrap();
-    assert_eq!(last["previousValues"]["name"], "here", "{told:?}");
+    // Earlier changes may be delivered, because they were read when the order already belonged to this shop; their previous
+    // values are not.
+    let (last, earlier) = received.split_last().unwrap();
+    assert_eq!(last["previousValues"]["name"], "here", "{received:?}");
     assert!(
         !earlier.is_empty()
             && earlier
                 .iter()
                 .all(|event| event["previousValues"].is_null()),
-        "{told:?}"
+        "{received:?}"
     );
 }

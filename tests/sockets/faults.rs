@@ -12,7 +12,7 @@ use crate::world::{seller, shops};
 
 #[actix_web::test]
 async fn f06_pages_of_other_sites_get_no_socket_of_a_user() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("server.origins", "https://shop.example")]).await;
     let jar = cookies(&seller(&app).await);
     for protocol in [TRANSPORT_WS, LEGACY] {
@@ -41,7 +41,7 @@ async fn f06_pages_of_other_sites_get_no_socket_of_a_user() {
 
 #[actix_web::test]
 async fn f06_a_logout_ends_sockets_on_every_node_within_a_second() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let app = shops(&place, &[]).await;
         let second = place.serve(&[]).await;

@@ -146,7 +146,7 @@ async fn over_events(app: &TestApp, slow: &TestApp) {
 
 #[actix_web::test]
 async fn an_answer_of_two_megabytes_is_completed_over_a_slow_line_beside_a_subscription() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     // The answer takes longer than a client may read nothing, and longer than the sign of life may be missing.
     let app = place
         .serve(&[

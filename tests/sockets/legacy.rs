@@ -16,7 +16,7 @@ fn start(id: impl Into<Value>, query: &str) -> Value {
 
 #[actix_web::test]
 async fn a_start_does_not_wait_for_the_ack() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     let mut wire = Wire::open(&app, LEGACY, &[]).await.unwrap();
     wire.send(init(&token(&app, Duration::from_secs(3_600))))
@@ -68,7 +68,7 @@ async fn a_start_does_not_wait_for_the_ack() {
 
 #[actix_web::test]
 async fn faults_are_answered_in_words_that_the_client_knows() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[("sockets.init_timeout", "2000")]).await;
     let mut wire = Wire::service(&app, LEGACY).await;
     for (said, kind) in [
@@ -101,7 +101,7 @@ async fn faults_are_answered_in_words_that_the_client_knows() {
         assert_eq!(wire.text().await["type"], "complete");
     }
     let mut bad_cursor = start("c", NEW_USERS);
-    bad_cursor["payload"]["extensions"]["cursor"] = json!("nonsense");
+    bad_cursor["payload"]["extensions"]["cursor"] = json!("malformed");
     wire.send(bad_cursor).await;
     assert_eq!(
         wire.text().await["payload"]["errors"][0]["extensions"]["code"],

@@ -29,9 +29,9 @@ async fn prismas_own_clients_write_read_and_subscribe_as_they_are() {
         folder.join("node_modules").exists(),
         "the clients are missing: run `npm ci --prefix tests/sockets/prisma --ignore-scripts`"
     );
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
-    let told = json!({
+    let input = json!({
         "address": app.address,
         "secret": app.settings.service.secret.as_ref().unwrap().expose(),
         "gom": env!("CARGO_BIN_EXE_gom"),
@@ -39,7 +39,7 @@ async fn prismas_own_clients_write_read_and_subscribe_as_they_are() {
     let mut command = Command::new("node");
     command
         .arg(folder.join("clients.js"))
-        .arg(told.to_string())
+        .arg(input.to_string())
         .kill_on_drop(true);
     let output = timeout(Duration::from_secs(120), command.output())
         .await
@@ -68,7 +68,7 @@ async fn prismas_own_clients_write_read_and_subscribe_as_they_are() {
 
 #[actix_web::test]
 async fn the_oldest_protocol_answers_each_start_and_sends_no_end() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     let mut wire = Wire::open(&app, OLDEST, &[]).await.unwrap();
     wire.send(init(&token(&app, Duration::from_secs(3_600))))
@@ -105,7 +105,7 @@ async fn the_oldest_protocol_answers_each_start_and_sends_no_end() {
 
 #[actix_web::test]
 async fn the_oldest_protocol_refuses_in_its_own_words() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place
         .serve(&[
             ("sockets.operations", "1"),

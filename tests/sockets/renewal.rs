@@ -32,12 +32,12 @@ pub struct Npm {
 
 impl Npm {
     pub fn start(app: &TestApp, jar: &str, query: &str) -> Npm {
-        let told = json!({ "address": app.address, "cookies": jar, "query": query });
+        let input = json!({ "address": app.address, "cookies": jar, "query": query });
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sockets/npm/legacy.js");
         let mut command = Command::new("node");
         command
             .arg(script)
-            .arg(told.to_string())
+            .arg(input.to_string())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
         let mut process = command.spawn().unwrap();
@@ -123,7 +123,7 @@ macro_rules! begin {
 
 #[actix_web::test]
 async fn connections_of_a_session_outlive_ten_tokens_and_lose_nothing() {
-    for stores in [Stores::Redis, Stores::Twins] {
+    for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let app = shops(&place, &[("auth.accounts.expiration", LIFETIME)]).await;
         let second = place.serve(&[("auth.accounts.expiration", LIFETIME)]).await;
@@ -190,7 +190,7 @@ async fn connections_of_a_session_outlive_ten_tokens_and_lose_nothing() {
             "{stores:?}"
         );
 
-        // The browser has heard of none of ten renewals.
+        // The browser has received none of ten renewed cookies.
         assert_in(&mut browser).await;
         assert_ne!(browser.jar["session-token"], first, "it has now");
         assert_in(&mut browser).await;
@@ -199,7 +199,7 @@ async fn connections_of_a_session_outlive_ten_tokens_and_lose_nothing() {
 
 #[actix_web::test]
 async fn a_browser_is_given_no_half_that_its_session_cannot_note() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("auth.accounts.expiration", LIFETIME)]).await;
     let mut browser = seller(&app).await;
     let jar = browser.jar["session-token"].clone();
@@ -231,7 +231,7 @@ async fn a_browser_is_given_no_half_that_its_session_cannot_note() {
 
 #[actix_web::test]
 async fn a_renewed_token_with_other_rights_goes_on_without_a_gap() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("auth.accounts.expiration", LIFETIME)]).await;
     let jar = cookies(&seller(&app).await);
     let mut npm = Npm::start(&app, &jar, NEW_ORDERS);
@@ -274,7 +274,7 @@ async fn a_renewed_token_with_other_rights_goes_on_without_a_gap() {
 
 #[actix_web::test]
 async fn where_the_token_is_not_renewed_operations_end_and_the_legacy_client_does_not_come_back() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(
         &place,
         &[

@@ -35,7 +35,7 @@ fn subscribe(id: &str, query: &str) -> Value {
 /// A client may ask in one line or in several (RFC 6455, 11.3.4).
 #[actix_web::test]
 async fn the_protocol_that_is_spoken_is_the_one_that_is_announced() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     for (lines, announced) in [
         (&["graphql-transport-ws"][..], Some("graphql-transport-ws")),
@@ -76,10 +76,10 @@ async fn the_protocol_that_is_spoken_is_the_one_that_is_announced() {
 
 #[actix_web::test]
 async fn each_fault_has_its_close_code() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[("sockets.init_timeout", "2000")]).await;
     let good = init(&token(&app, Duration::from_secs(3_600))).to_string();
-    let bad = init("nonsense").to_string();
+    let bad = init("malformed").to_string();
     let twice = subscribe("1", NEW_USERS).to_string();
     let cases: &[(&[&str], u16)] = &[
         (&["no json"], 4400),
@@ -153,7 +153,7 @@ async fn each_fault_has_its_close_code() {
 
 #[actix_web::test]
 async fn queries_are_answered_and_subscriptions_last() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     let mut wire = Wire::service(&app, TRANSPORT_WS).await;
     wire.send(json!({ "type": "ping" })).await;
@@ -201,9 +201,9 @@ async fn queries_are_answered_and_subscriptions_last() {
         other.text().await["payload"]["data"]["user"]["node"]["extUid"],
         "two"
     );
-    for nonsense in [json!("nonsense"), json!(7)] {
+    for malformed in [json!("malformed"), json!(7)] {
         again["id"] = json!("bad");
-        again["payload"]["extensions"]["cursor"] = nonsense;
+        again["payload"]["extensions"]["cursor"] = malformed;
         other.send(again.clone()).await;
         let refused = other.text().await;
         assert_eq!(refused["type"], "error");
@@ -216,7 +216,7 @@ async fn queries_are_answered_and_subscriptions_last() {
 
 #[actix_web::test]
 async fn a_socket_ends_with_its_token_unless_it_gets_another() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     // Clocks may differ by ten seconds; that is added to every token.
     let short = || token(&app, Duration::ZERO);
@@ -238,14 +238,14 @@ async fn a_socket_ends_with_its_token_unless_it_gets_another() {
     renewed.send(subscribe("q", "{ __typename }")).await;
     assert_eq!(renewed.text().await["type"], "next");
     renewed
-        .send(json!({ "type": "ping", "payload": { "authorization": "Bearer nonsense" } }))
+        .send(json!({ "type": "ping", "payload": { "authorization": "Bearer malformed" } }))
         .await;
     assert_eq!(renewed.end().await, 4403, "a wrong token is not overlooked");
 }
 
 #[actix_web::test]
 async fn a_large_message_is_read_in_its_order() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     // The server knows by now which cursor an acknowledgement has.
     Wire::service(&app, TRANSPORT_WS).await;
@@ -262,7 +262,7 @@ async fn a_large_message_is_read_in_its_order() {
             let data = if n == 0 { Data::Text } else { Data::Continue };
             wire.frame(data, part.to_vec(), n + 1 == parts).await;
         }
-        // Whoever is not known yet is closed with 4401.
+        // A client that has not authenticated yet is closed with 4401.
         let mut second = subscribe(
             "1",
             "query($x: String) { users(where: { extUid: $x }) { uid } }",

@@ -101,7 +101,7 @@ async fn knock(app: &TestApp) -> (StatusCode, Value) {
 
 #[actix_web::test]
 async fn what_waits_to_be_read_counts_for_its_user_over_every_protocol() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("limits.service.waiting_bytes", BOUND),
         ("sockets.stall_timeout", "600000"),
@@ -151,7 +151,7 @@ async fn what_waits_to_be_read_counts_for_its_user_over_every_protocol() {
 
 #[actix_web::test]
 async fn where_too_much_waits_in_all_only_the_connection_that_holds_most_is_ended() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("server.waiting_bytes", BOUND),
         ("sockets.per_user", "2"),
@@ -175,7 +175,7 @@ async fn where_too_much_waits_in_all_only_the_connection_that_holds_most_is_ende
     }
     let mut third = None;
     eventually("a place of the two is free", async || {
-        // Whoever holds little is answered all the time.
+        // Users with few unread bytes are answered throughout.
         assert_eq!(knock(&app).await.0, StatusCode::OK);
         third = Wire::open(&app, TRANSPORT_WS, &headers).await.ok();
         third.is_some()
@@ -192,7 +192,7 @@ async fn where_too_much_waits_in_all_only_the_connection_that_holds_most_is_ende
 
 #[actix_web::test]
 async fn a_client_that_does_not_read_is_ended_with_its_token_over_every_protocol() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("limits.service.waiting_bytes", BOUND),
         ("sockets.stall_timeout", "600000"),
@@ -244,7 +244,7 @@ async fn a_client_that_does_not_read_is_ended_with_its_token_over_every_protocol
 
 #[actix_web::test]
 async fn an_operation_holds_nobody_up_while_its_client_does_not_read() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("limits.in_flight_per_user", "1"),
         ("limits.busy_in_flight_per_user", "1"),
@@ -285,7 +285,7 @@ async fn an_operation_holds_nobody_up_while_its_client_does_not_read() {
 
 #[actix_web::test]
 async fn an_operation_that_waits_for_room_is_not_begun_once_its_connection_is_cut_off() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("sockets.per_user", "1"),
         ("sockets.stall_timeout", "2500"),

@@ -10,8 +10,8 @@ const { Shop, later, until } = require('./shop');
 
 const [origin, username, password, code, allowed, ...accounts] = process.argv.slice(2);
 const READERS = 4;
-const told = { stop: false };
-process.on('SIGTERM', () => { told.stop = true; });
+const state = { stop: false };
+process.on('SIGTERM', () => { state.stop = true; });
 
 const counts = { requests: 0, failures: [], slowest: 0 };
 const servers = new Set();
@@ -52,7 +52,7 @@ async function main() {
   let logins = 0;
   const CREATE = 'mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }';
   const write = async () => {
-    for (let n = 1; !told.stop; n += 1) {
+    for (let n = 1; !state.stop; n += 1) {
       const name = `${run} ${n}`;
       const data = { name, assignedTo: { connect: { extUid: sub } }, issuedTo: { connect: { extUid: code } } };
       if (await attempt(() => shop.ask(CREATE, { data }))) answered.push(name);
@@ -60,13 +60,13 @@ async function main() {
     }
   };
   const read = async () => {
-    while (!told.stop) {
+    while (!state.stop) {
       await attempt(() => shop.ask('{ orders(first: 5, orderBy: createdAt_DESC) { uid name items { description } } }'));
       await later(10);
     }
   };
   const comeAnew = async () => {
-    for (; !told.stop; await later(300)) {
+    for (; !state.stop; await later(300)) {
       const newcomer = new Shop(origin);
       const account = accounts[logins % accounts.length];
       const inside = await attempt(async () => ({ data: await newcomer.logIn({ grantType: 'password', username: account, password }) }));

@@ -16,7 +16,7 @@ const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
 
 #[tokio::test]
 async fn a_client_that_goes_away_before_its_answer_is_told_of() {
-    let app = TestApp::start(&[("METRICS_TOKEN", "the token of whoever scrapes")]).await;
+    let app = TestApp::start(&[("METRICS_TOKEN", "the token of a metrics scraper")]).await;
     let tables = app.tables().await;
     tables
         .batch_execute("BEGIN; LOCK TABLE \"default$default\".\"Order\" IN ACCESS EXCLUSIVE MODE")
@@ -54,7 +54,7 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
     let ca = service.ca_file().display().to_string();
     let mut app = TestApp::start(&[
         ("GOM__LOG__LEVEL", "debug"),
-        ("METRICS_TOKEN", "the token of whoever scrapes"),
+        ("METRICS_TOKEN", "the token of a metrics scraper"),
         ("VAPID_PUBLIC_KEY", &keys.0),
         ("VAPID_PRIVATE_KEY", &keys.1),
         ("GOM__PUSH__VAPID__SUBJECT", "mailto:ops@gom.example"),
@@ -65,7 +65,7 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
     ])
     .await;
     let mut secrets: Vec<String> = [
-        "the token of whoever scrapes",
+        "the token of a metrics scraper",
         SECRET,
         &keys.1,
         P256DH,
@@ -195,16 +195,16 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
 
-    let told: Vec<Value> = app.lines("answered");
+    let lines: Vec<Value> = app.lines("answered");
     let find = |route: &str, status: u16| {
-        let found = told
+        let found = lines
             .iter()
             .find(|line| line["route"] == route && line["status"] == status);
         found
-            .unwrap_or_else(|| panic!("{route} {status}: {told:#?}"))
+            .unwrap_or_else(|| panic!("{route} {status}: {lines:#?}"))
             .clone()
     };
-    let line = told
+    let line = lines
         .iter()
         .find(|line| line["operation"] == "ReadCustomer")
         .unwrap();
@@ -233,7 +233,7 @@ async fn a_whole_session_leaves_ids_in_the_log_and_nothing_else_of_anybody() {
     find("/graphql", 401);
     find("other", 404);
     find("/graphql (websocket)", 101);
-    let viewers: Vec<&Value> = told.iter().filter_map(|line| line.get("viewer")).collect();
+    let viewers: Vec<&Value> = lines.iter().filter_map(|line| line.get("viewer")).collect();
     let customer = json!("customer:cdemobp000000000000000006:auth0|demo-tacos");
     assert!(viewers.contains(&&customer), "{viewers:?}");
 }

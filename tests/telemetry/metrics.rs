@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use crate::app::{SELLER, TestApp};
 use crate::scrape::Scrape;
 
-const TOKEN: &str = "the token of whoever scrapes";
+const TOKEN: &str = "the token of a metrics scraper";
 
 async fn scrape(app: &TestApp) -> Scrape {
     Scrape::of(&app.http, &format!("{}/metrics", app.address), TOKEN).await
@@ -54,9 +54,9 @@ async fn on_the_servers_port_they_need_the_token() {
         "",
         "Bearer",
         "Bearer ",
-        "Bearer the token of whoever scrape",
+        "Bearer the token of a metrics scrape",
         TOKEN,
-        "Basic the token of whoever scrapes",
+        "Basic the token of a metrics scraper",
     ] {
         let mut request = app.http.get(&url);
         if !wrong.is_empty() {
@@ -194,7 +194,7 @@ async fn requests_operations_and_statements_are_counted_by_what_became_of_them()
         .await;
     app.ask("mutation { updateOrder(where: { uid: \"nope\" }, data: { stage: WON }) { uid } }")
         .await;
-    app.ask("{ nonsense }").await;
+    app.ask("{ unknownField }").await;
     app.ask("{").await;
     app.http
         .post(format!("{}/graphql", app.address))
@@ -335,12 +335,12 @@ async fn subscribers_their_events_and_the_feed_are_counted() {
 
     app.ask("mutation { updateManyOrders(where: { name: \"Bautizo\" }, data: { stage: WON }) { count } }")
         .await;
-    let told = |s: &Scrape| {
+    let arrived = |s: &Scrape| {
         let of = |kind| s.value("gom_subscription_events_total", &[("kind", kind)]);
         let delivered = s.value("gom_feed_delivered_position", &[]);
         of("subscription") == Some(3.0) && of("live") >= Some(1.0) && delivered >= Some(1.0)
     };
-    let scrape_ = until(&app, "three events and another answer", told).await;
+    let scrape_ = until(&app, "three events and another answer", arrived).await;
     assert_eq!(
         scrape_.value("gom_connections_refused_total", &[("limit", "total")]),
         Some(1.0)

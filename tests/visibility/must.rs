@@ -176,8 +176,8 @@ pub fn refused_too_much(
         .then(|| "refused, though it writes columns of a row that is the viewer's".to_owned())
 }
 
-/// Whether the shop's own rules may refuse it, whoever's the rows are: what is about publications, deletes rows with which
-/// customers or publications may go, or chooses ids.
+/// Whether the shop's own rules may refuse the write whatever rows it concerns: writes of publications, deletions that cascade
+/// to customers or publications, and chosen ids.
 pub fn has_rules_of_its_own(world: &World, write: &Write) -> bool {
     let deleted = matches!(
         write.meaning,

@@ -40,7 +40,7 @@ pub struct Page {
     pub before: Option<String>,
 }
 
-/// Makes requests about the rows of a world, the hidden ones too: whoever guesses must learn nothing.
+/// Makes requests about the rows of a world, the hidden ones too: guessed ids must reveal nothing.
 pub struct Asker<'a> {
     pub world: &'a World,
     pub schema: &'a Schema,

@@ -115,7 +115,7 @@ async fn a_customer_whose_id_is_a_sellers_subject_gets_no_device_of_the_sellers(
     );
 }
 
-/// Whoever has it all may end it, and learns nothing about what it does not have.
+/// The complete subscription authorizes its end; answers reveal nothing about other devices.
 async fn the_login_page_unsubscribes_without_a_session(stores: Stores) {
     let place = Place::new(stores).await;
     let app = shops(&place, &[]).await;
@@ -258,7 +258,7 @@ async fn nobody_has_more_devices_than_the_setting_says(stores: Stores) {
 
 #[actix_web::test]
 async fn whose_token_the_issuer_does_not_renew_is_not_told_any_more() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("auth.accounts.expiration", "1")]).await;
     let (mut browser, mut customer) = (seller(&app).await, customer(&app).await);
     subscribe(&mut browser, &subscription("phone", 0)).await;
@@ -287,7 +287,7 @@ async fn whose_token_the_issuer_does_not_renew_is_not_told_any_more() {
 #[actix_web::test]
 async fn devices_of_a_session_that_ends_are_forgotten_also_when_the_connection_ends_that_has_found_it_out()
  {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("auth.accounts.expiration", "2")]).await;
     let mut browser = seller(&app).await;
     subscribe(&mut browser, &subscription("phone", 0)).await;
@@ -363,7 +363,7 @@ async fn while_the_store_is_away_it_is_said_so() {
 
 #[actix_web::test]
 async fn the_public_key_is_there_for_everybody_unless_push_is_off() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let pair = VapidKeys::generate().unwrap();
     let private = pair.private_base64url().unwrap();
     let app = place.serve(&vapid(pair.public_base64url(), &private)).await;

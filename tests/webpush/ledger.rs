@@ -33,7 +33,7 @@ const MINE: &str = "{ deliveries { id state notification { title } } }";
 
 #[actix_web::test]
 async fn the_ledger_is_read_by_its_users_and_written_by_nobody() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     fill(&place.database).await;
 
@@ -63,7 +63,7 @@ async fn the_ledger_is_read_by_its_users_and_written_by_nobody() {
 
 #[actix_web::test]
 async fn the_state_of_push_is_shown_without_endpoints() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let _app = shops(&place, &[]).await;
     fill(&place.database).await;
     let client = place.database.connect().await;

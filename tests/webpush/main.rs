@@ -125,7 +125,7 @@ macro_rules! everywhere {
             $(#[actix_web::test] async fn $name() { super::$name($crate::Stores::Redis).await; })+
         }
         mod twins {
-            $(#[actix_web::test] async fn $name() { super::$name($crate::Stores::Twins).await; })+
+            $(#[actix_web::test] async fn $name() { super::$name($crate::Stores::Postgres).await; })+
         }
     };
 }

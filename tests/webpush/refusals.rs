@@ -13,7 +13,7 @@ use crate::{stored, subscribe, subscription, unsubscribe, vapid};
 
 #[actix_web::test]
 async fn who_is_not_logged_in_or_no_user_subscribes_nothing() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let phone = subscription("phone", 0);
     let mut stranger = app.browser();
@@ -60,7 +60,7 @@ async fn who_is_not_logged_in_or_no_user_subscribes_nothing() {
             "error": "Forbidden" })
     );
     assert_eq!(
-        bearer("nonsense".to_owned()).await.unwrap().status(),
+        bearer("malformed".to_owned()).await.unwrap().status(),
         StatusCode::UNAUTHORIZED
     );
     assert!(stored(&place).await.is_empty());
@@ -68,7 +68,7 @@ async fn who_is_not_logged_in_or_no_user_subscribes_nothing() {
 
 #[actix_web::test]
 async fn what_is_no_subscription_is_refused_with_all_that_is_wrong() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let mut browser = seller(&app).await;
     let mut stranger = app.browser();
@@ -128,7 +128,7 @@ async fn what_is_no_subscription_is_refused_with_all_that_is_wrong() {
 
 #[actix_web::test]
 async fn bodies_are_json_objects_of_a_bounded_size() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let client = reqwest::Client::new();
     let send = |media: &'static str, body: String| {
@@ -163,7 +163,7 @@ async fn bodies_are_json_objects_of_a_bounded_size() {
 
 #[actix_web::test]
 async fn other_methods_and_paths_are_not_there() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     let mut browser = app.browser();
     for (method, path, expected, allow) in [
@@ -183,11 +183,11 @@ async fn other_methods_and_paths_are_not_there() {
     }
 }
 
-/// As far as it can be told before anybody connects; the rest is the sender's to refuse.
+/// As far as the address shows before a connection; the sender refuses the rest.
 #[actix_web::test]
 async fn f10_endpoints_inside_or_at_hosts_that_are_not_allowed_are_refused_when_they_are_subscribed()
  {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let pair = VapidKeys::generate().unwrap();
     let private = pair.private_base64url().unwrap();
     let keys = vapid(pair.public_base64url(), &private);

@@ -29,7 +29,7 @@ async fn a_changed_subscription_stays_its_users_without_a_session(stores: Stores
         assert_eq!(reply.header("cache-control"), "no-store");
         assert_eq!(stored(&place).await, [format!("{SELLER} new")]);
     }
-    // A page asks whether what it has is told.
+    // A page checks whether its subscription is stored.
     assert_eq!(renew(&mut worker, &new, &new).await.body, json!(true));
     assert_eq!(renew(&mut worker, &old, &old).await.body, json!(false));
     assert_eq!(stored(&place).await, [format!("{SELLER} new")]);
@@ -105,7 +105,7 @@ async fn what_is_queued_for_a_changed_subscription_goes_to_the_new_one(stores: S
         assert_eq!(renew(&mut worker, old, new).await.body, json!(true));
         assert_eq!(endpoint().await, new["endpoint"].as_str().unwrap());
     }
-    // Not for whoever knows where it goes, and has another subscription.
+    // The endpoint alone does not authorize a renewal.
     let mut guessed = next.clone();
     guessed["keys"] = old["keys"].clone();
     guessed["keys"]["auth"] = json!("AAAAAAAAAAAAAAAAAAAAAA");
@@ -127,7 +127,7 @@ async fn a_late_renewal_leaves_the_device_to_the_user_who_has_logged_in_since(st
     );
     subscribe(&mut other, &new).await;
     for _ in 0..2 {
-        // It is told, though not what the old one was.
+        // The new subscription is accepted; the answer does not reveal whether the old one existed.
         assert_eq!(
             renew(&mut app.browser(), &old, &new).await.body,
             json!(true)
@@ -138,7 +138,7 @@ async fn a_late_renewal_leaves_the_device_to_the_user_who_has_logged_in_since(st
 
 #[actix_web::test]
 async fn a_new_subscription_is_checked_as_one_that_is_subscribed() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let pair = VapidKeys::generate().unwrap();
     let private = pair.private_base64url().unwrap();
     let app = shops(&place, &vapid(pair.public_base64url(), &private)).await;
@@ -174,7 +174,7 @@ async fn a_new_subscription_is_checked_as_one_that_is_subscribed() {
             "{message}"
         );
     }
-    // All that is wrong is said at once. What the old one's end was counts for nothing.
+    // All errors are reported together. The old subscription's expiration is ignored.
     let reply = renew(&mut browser, &json!({}), &json!({ "endpoint": 7 })).await;
     assert_eq!(
         reply.body["message"].as_array().unwrap().len(),
@@ -196,7 +196,7 @@ async fn a_new_subscription_is_checked_as_one_that_is_subscribed() {
 
 #[actix_web::test]
 async fn an_address_renews_so_often_within_a_minute() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("push.renewals_per_minute", "3")]).await;
     let mut stranger = app.browser();
     let one = subscription("one", 0);
@@ -218,7 +218,7 @@ async fn an_address_renews_so_often_within_a_minute() {
 
 #[actix_web::test]
 async fn a_subscription_for_a_key_of_before_is_refused_and_said_so() {
-    let place = Place::new(Stores::Twins).await;
+    let place = Place::new(Stores::Postgres).await;
     let pairs = [
         VapidKeys::generate().unwrap(),
         VapidKeys::generate().unwrap(),

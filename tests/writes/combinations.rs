@@ -185,7 +185,7 @@ async fn ids_of_the_database(app: &TestApp) {
     let document = r#"createBox(data: {u: "box2", order: {create: {u: "o2", lines: {create: {u: "l3"}}}}}) { u order { u box { u } lines { u } } }"#;
     let expected = json!({ "createBox": { "u": "box2", "order": { "u": "o2", "box": { "u": "box2" }, "lines": [{ "u": "l3" }] } } });
     assert_eq!(run(app, document).await, expected);
-    // An order that is found by its other unique value is told by its id.
+    // An order that was found by its other unique value is identified by its id.
     let id = query(app, r#"order(where: {u: "o1"}) { id }"#).await["order"]["id"].clone();
     let (code, message) = refused(
         app,

@@ -1,4 +1,4 @@
-//! What a write along a relation must do, told without a database: links are pairs, and the requiredness of
+//! What a write along a relation must do, computed without a database: links are pairs, and the requiredness of
 //! both ends decides.
 
 use std::collections::BTreeSet;

@@ -56,11 +56,11 @@ fn subscribe(
         .unwrap()
         .model_named("Fan")
         .unwrap();
-    let (told, heard) = unbounded_channel();
+    let (sender, receiver) = unbounded_channel();
     let fans = Interest::Touch([Watched { model, key: None }].into());
     (
-        local.subscribe(Owner::Service, fans, from, Rc::new(Ear(told))),
-        heard,
+        local.subscribe(Owner::Service, fans, from, Rc::new(Ear(sender))),
+        receiver,
     )
 }
 

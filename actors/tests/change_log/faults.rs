@@ -69,7 +69,7 @@ async fn a_postgresql_that_is_killed_loses_no_position_and_gives_none_twice() {
     let number = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
     assert!(
         position >= stamped.load(Ordering::Relaxed),
-        "a position that was told is not given again"
+        "a position that was delivered is not assigned again"
     );
     assert!(
         position >= committed.load(Ordering::Relaxed),

@@ -69,7 +69,7 @@ async fn each_transaction_leaves_one_job_for_each_row_that_it_creates_or_updates
                update "Order" set n = 3 where id = 'o'; commit"#,
             &["order o new ana 1", "order p new ana 1"][..],
         ),
-        // Whoever wrote before on the same connection did not write this.
+        // The writer of an earlier transaction on the same connection is not this one's.
         (r#"update "Order" set n = 4"#, &["order o 1", "order p 1"]),
         // As the API notes an update of links alone.
         (
@@ -105,7 +105,7 @@ async fn a_node_of_the_other_kind_has_one_job_that_counts_its_changes() {
         .query_one("select due_at <= now() from gom.job", &[])
         .await
         .unwrap();
-    assert!(due.get::<_, bool>(0), "what has changed is looked at anew");
+    assert!(due.get::<_, bool>(0), "a changed node is due at once");
 
     client.batch_execute(r#"delete from "Shop""#).await.unwrap();
     assert_eq!(jobs(&client).await, ["shop s new 3"]);

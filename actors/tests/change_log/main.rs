@@ -1,5 +1,5 @@
-//! The change log on real PostgreSQL: every kind of write is in it, and every committed transaction gets its position, whoever
-//! else has transactions open.
+//! The change log on real PostgreSQL: every kind of write is in it, and every committed transaction gets its position, whatever
+//! other transactions are open.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
@@ -291,7 +291,7 @@ async fn every_transaction_gets_one_position_and_each_rows_history_is_in_order()
     while count(gaps).await > 0 {
         assert!(
             std::time::Instant::now() < deadline,
-            "what was rolled back is not looked at for ever"
+            "gaps of rolled back transactions are given up"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(stamp(&client).await, position + 1);

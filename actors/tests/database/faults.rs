@@ -71,7 +71,7 @@ impl Load {
         .await;
     }
 
-    /// Ends the load and compares what it was told with what is there.
+    /// Ends the load and compares the reported outcomes with the rows in the database.
     async fn compare(self, cluster: &TestCluster) -> Rc<Seen> {
         self.seen.stopped.set(true);
         for task in self.tasks {

@@ -283,7 +283,7 @@ async fn a_deadlock_is_resolved_by_repeating_one_of_the_two() {
             Expect::Some(no("gone")),
         )
     };
-    // Both stop at row 3; whoever gets it waits for the other's row, and the other for row 3.
+    // Both stop at row 3; the one that locks it waits for the other's row, and the other for row 3.
     client
         .batch_execute("begin; select from notes where id = 3 for update")
         .await

@@ -195,7 +195,7 @@ async fn a_device_that_several_sets_name_is_told_nothing_until_it_is_subscribed_
         listed(&place.devices, &users).await,
         ["ana dotted", "ana whole", "eva flat"]
     );
-    // Whoever has the keys may end it all the same.
+    // The keys authorize its end nevertheless.
     assert_eq!(place.devices.unsubscribe(&left[2]).await, Ok(true));
 }
 
@@ -258,7 +258,7 @@ async fn rubbish_is_passed_over() {
     for (endpoint, p256dh) in [
         ("http://push.example/a", "x"),
         ("https://push.example/b", "x"),
-        ("nonsense", ""),
+        ("malformed", ""),
     ] {
         redis
             .hset_multiple::<_, _, _, ()>(

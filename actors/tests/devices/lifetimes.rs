@@ -98,7 +98,7 @@ async fn renewing_again_after_a_lost_answer_changes_nothing(kind: Kind) {
     for expected in [Renewed::Replaced(Change::Added), Renewed::Known] {
         assert_eq!(place.devices.renew(&old, &new).await, Ok(expected));
     }
-    // Not for whoever only knows where it is.
+    // The endpoint alone does not authorize a renewal.
     let guessed = Device {
         keys: keys(),
         ..new.clone()

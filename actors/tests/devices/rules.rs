@@ -243,7 +243,7 @@ async fn a_device_that_has_expired_is_told_nothing(kind: Kind) {
         .await
         .unwrap();
     assert_eq!(found[0].as_ref().unwrap().device, later);
-    // It does not stay for ever.
+    // It is removed at last.
     devices
         .subscribe(&by("eva"), &device("other"))
         .await

@@ -1,5 +1,5 @@
-//! What subscribers are told of random changes on random rows in a real PostgreSQL, beside what queries find before and
-//! after each transaction: of the nodes that the same query finds, with the values that the viewer saw before, as soon as the
+//! The events that subscribers receive of random changes on random rows in a real PostgreSQL, beside what queries find before
+//! and after each transaction: of the nodes that the same query finds, with the values that the viewer saw before, as soon as the
 //! change is there and after another one has followed; nobody is passed over by the index; and nothing depends on what is
 //! hidden.
 //!
@@ -78,8 +78,8 @@ async fn rows(client: &Client, statement: &Statement) -> Vec<tokio_postgres::Row
         .unwrap_or_else(|error| panic!("{error:?}\n{}\n{:?}", statement.sql, statement.params))
 }
 
-/// What the subscriber is told of each change, by its place.
-async fn told(
+/// The event that the subscriber receives of each change, by its place.
+async fn delivered(
     client: &Client,
     world: &World,
     subscription: &Subscription,
@@ -145,7 +145,7 @@ enum Reading {
 #[derive(Debug, Default)]
 struct Tally {
     indexed: usize,
-    told: usize,
+    delivered: usize,
     late: usize,
     departed: usize,
     moved_in: usize,
@@ -157,16 +157,16 @@ impl Tally {
     fn is_enough(&self) -> bool {
         let Tally {
             indexed,
-            told,
+            delivered,
             late,
             departed,
             moved_in,
             withheld,
         } = *self;
-        indexed > 100 && told > 200 && late > 50 && departed > 20 && moved_in > 0 && withheld > 10
+        indexed > 100 && delivered > 200 && late > 50 && departed > 20 && moved_in > 0 && withheld > 10
     }
 
-    /// Compares what is told with what the oracle says.
+    /// Compares the delivered events with the oracle's.
     #[allow(clippy::too_many_arguments)]
     async fn compare(
         &mut self,
@@ -179,9 +179,9 @@ impl Tally {
         context: &str,
     ) {
         let of_model = of_model(changes, subscription.model());
-        let told = told(client, oracle.world, subscription, &of_model).await;
+        let delivered = delivered(client, oracle.world, subscription, &of_model).await;
         let found = found(client, oracle.world, subscription, &of_model).await;
-        for at in told.keys() {
+        for at in delivered.keys() {
             assert!(
                 found.contains(at),
                 "passed over: {:?}\n{context}",
@@ -199,7 +199,7 @@ impl Tally {
         }
         for (at, change) in of_model.iter().enumerate() {
             let context = format!("{reading:?} {change:?}\n{context}");
-            let payload: Option<Value> = told
+            let payload: Option<Value> = delivered
                 .get(&at)
                 .map(|payload| serde_json::from_str(payload).unwrap());
             let expected = oracle.of(change);
@@ -214,7 +214,7 @@ impl Tally {
             };
             assert_eq!(payload["updatedFields"], names, "{context}");
             let full = oracle.asked.role.is_none();
-            self.told += 1;
+            self.delivered += 1;
             self.late += usize::from(reading == Reading::Late);
             self.departed += usize::from(payload["mutation"] == "DELETED");
             self.moved_in += usize::from(payload["mutation"] == "UPDATED" && previous.is_null());

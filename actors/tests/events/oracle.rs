@@ -1,4 +1,4 @@
-//! What a subscriber must be told, from what queries found before and after a transaction.
+//! The events that a subscriber must receive, derived from what queries found before and after a transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -74,7 +74,7 @@ pub struct Oracle<'a> {
 }
 
 impl Oracle<'_> {
-    /// `(updatedFields, previousValues)`, or nothing where it is not told.
+    /// `(updatedFields, previousValues)`, or nothing where no event is due.
     pub fn of(&self, change: &Change) -> Option<(Value, Value)> {
         let viewer = &self.asked.role;
         let before = self.before.of(viewer, change.model).get(&change.id);
@@ -115,7 +115,7 @@ impl Oracle<'_> {
                 })
         });
         let named: Vec<Value> = named.map(|field| json!(of.field(*field).name)).collect();
-        let told = viewer.is_none() || change.cause != Cause::Parts || !named.is_empty();
-        told.then_some((Value::Array(named), previous))
+        let delivered = viewer.is_none() || change.cause != Cause::Parts || !named.is_empty();
+        delivered.then_some((Value::Array(named), previous))
     }
 }

@@ -22,13 +22,13 @@ async fn messages(world: &World, client: &tokio_postgres::Client, sql: &str) -> 
         .iter()
         .filter(|c| c.model == subscription.model())
         .collect();
-    let told = crate::told(client, world, &subscription, &things).await;
+    let delivered = crate::delivered(client, world, &subscription, &things).await;
     let message = |payload: &String| {
         let completed = world.planner.message(&subscription, payload);
         assert!(completed.errors.is_empty());
         serde_json::from_str(&completed.answer.unwrap()).unwrap()
     };
-    told.values().map(message).collect()
+    delivered.values().map(message).collect()
 }
 
 #[tokio::test]

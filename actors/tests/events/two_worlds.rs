@@ -1,4 +1,4 @@
-//! Two databases that differ only in values that the viewer does not see: what it is told must not differ.
+//! Two databases that differ only in values that the viewer does not see: its events must not differ.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -73,14 +73,14 @@ fn reveal() -> String {
     )
 }
 
-async fn told(
+async fn delivered(
     client: &Client,
     world: &World,
     subscription: &Subscription,
     changes: &[Change],
 ) -> Vec<String> {
     let changes = crate::of_model(changes, subscription.model());
-    crate::told(client, world, subscription, &changes)
+    crate::delivered(client, world, subscription, &changes)
         .await
         .into_values()
         .collect()
@@ -132,7 +132,7 @@ async fn nothing_that_is_told_depends_on_what_is_hidden() {
                 changes
             };
             for (_, subscription) in &subscriptions {
-                read.push(told(client, &world, subscription, &changes).await);
+                read.push(delivered(client, &world, subscription, &changes).await);
             }
             streams.push(read);
         }

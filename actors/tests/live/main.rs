@@ -1,5 +1,5 @@
 //! Subscribers on a real database, without the edge: what a costly one does to others, how those who come back join, and
-//! that nobody waits for ever.
+//! that every wait ends.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 

@@ -54,7 +54,7 @@ async fn whoever_waits_for_a_hub_that_dies_is_ended_also_in_its_mailbox() {
     let live = poisoned(&world, &times);
     let (here, there) = (live.local(), live.local());
     let (known, _ticket) = subscribe(&here, &user("a"), world.orders()).await;
-    // Of a worker that the hub has never heard of: its first message waits while the hub delivers.
+    // Of a worker that has not registered with the hub: its first message waits while the hub delivers.
     let waiting: Rc<RefCell<Option<Waiting>>> = Rc::default();
     let (posted, of_there, interest, from) = (
         Rc::clone(&waiting),

@@ -29,7 +29,7 @@ async fn a_quiet_subscriber_goes_on_from_where_the_hub_has_served_it_whatever_wa
     world.client.batch_execute(trim).await.unwrap();
     let noted = quiet.begins.get().unwrap();
     let (late, _late) = come_back(&local, &user("quiet"), of_nobody(), noted);
-    eventually("what it was told at first is forgotten", async || {
+    eventually("its first position is forgotten", async || {
         late.is_over()
     })
     .await;

@@ -1,5 +1,5 @@
 //! Pairs of datamodels of chance, over rows: what is planned is what is done, rows are kept, what is refused changes nothing, and
-//! nobody is told of any of it.
+//! no event reports any of it.
 //!
 //! `PROPTEST_CASES` asks for more chains of deployments than the usual number. A failure names its seed, and `MIGRATIONS_SEED` begins
 //! with it.
@@ -134,7 +134,7 @@ async fn chain(seed: u64, shares: &mut BTreeMap<&str, Share>) {
     }
 }
 
-/// Brings a database to a datamodel, first without permission to lose anything, and compares what is said of it with what should be.
+/// Brings a database to a datamodel, first without permission to lose anything, and compares the plan with the expected one.
 /// Whether it is there afterwards.
 async fn deployed(client: &mut Client, wanted: &Wanted) -> bool {
     let text = wanted.draft.text();

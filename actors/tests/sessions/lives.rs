@@ -379,7 +379,7 @@ async fn a_clock_that_is_ahead_ends_no_sessions_of_other_nodes(kind: Kind) {
     assert_eq!(place.sessions.resume(&id).await.unwrap(), None);
 }
 
-/// As connect-redis lays them out, for whoever looks into Redis.
+/// In the layout of connect-redis, for operators who read Redis.
 #[actix::test]
 async fn in_redis_a_session_is_a_json_text_that_ends_by_itself() {
     let place = Place::of(Kind::Redis).await;

@@ -34,8 +34,7 @@ const FAILURES: [Failure; 4] = [
 /// As many at once as the tests' PostgreSQL has connections for.
 const AT_ONCE: usize = 6;
 
-/// Exchanges each refresh token once. Whoever brings one that was exchanged is a thief: all that came of it is worth nothing from
-/// then on, as with Auth0's rotation.
+/// Exchanges each refresh token once. A reused token counts as stolen and revokes its whole family, as with Auth0's rotation.
 #[derive(Clone)]
 pub struct StrictIssuer(Arc<Mutex<Family>>);
 

@@ -9,10 +9,10 @@ const { SubscriptionClient } = require('subscriptions-transport-ws');
 const urql = require('@urql/core');
 const apollo = require('@apollo/client');
 
-const told = JSON.parse(process.argv[2]);
-const endpoint = `${told.address}/graphql`;
+const input = JSON.parse(process.argv[2]);
+const endpoint = `${input.address}/graphql`;
 const socketAddress = endpoint.replace('http', 'ws');
-const bearer = `Bearer ${told.token}`;
+const bearer = `Bearer ${input.token}`;
 const QUERY = '{ orders(orderBy: name_ASC) { name } }';
 const SUBSCRIPTION =
   'subscription { order(where: { mutation_in: [UPDATED] }) { mutation updatedFields node { uid name assignedTo { extUid } } } }';
@@ -37,7 +37,7 @@ let others;
 let round = 0;
 const UPDATE = 'mutation($uid: ID!, $name: String) { updateOrder(where: { uid: $uid }, data: { name: $name }) { uid } }';
 
-// The other seller's order first: whoever may not see it must not hear of it.
+// The other seller's order first: subscribers who may not see it must receive no event for it.
 async function write(role) {
   round += 1;
   if (role === 'seller') await ask(UPDATE, { uid: others, name: `theirs ${round}` });
@@ -112,11 +112,11 @@ async function readLists() {
 }
 
 async function main() {
-  own = await order(SELLER, told.customers[0], 'mine');
-  others = await order('auth0|other', told.customers[1], 'theirs');
+  own = await order(SELLER, input.customers[0], 'mine');
+  others = await order('auth0|other', input.customers[1], 'theirs');
   const asSeller = class extends WebSocket {
     constructor(address, protocols) {
-      super(address, protocols, { headers: { Cookie: told.cookies, Origin: told.address } });
+      super(address, protocols, { headers: { Cookie: input.cookies, Origin: input.address } });
     }
   };
   for (const [role, socket, parameters] of [['service', WebSocket, { authorization: bearer }], ['seller', asSeller, {}]]) {
@@ -131,7 +131,7 @@ async function main() {
     });
     legacy.close();
 
-    const headers = role === 'seller' ? { cookie: told.cookies, 'x-csrf-token': told.csrf } : { authorization: bearer };
+    const headers = role === 'seller' ? { cookie: input.cookies, 'x-csrf-token': input.csrf } : { authorization: bearer };
     const events = sse.createClient({ url: endpoint, headers });
     await check('graphql-sse', role, (query, sink) => events.subscribe({ query }, sink));
     events.dispose();

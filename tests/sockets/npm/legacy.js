@@ -5,19 +5,19 @@
 const WebSocket = require('ws');
 const { SubscriptionClient } = require('subscriptions-transport-ws');
 
-const told = JSON.parse(process.argv[2]);
+const input = JSON.parse(process.argv[2]);
 const tell = (kind, value) => process.stdout.write(`${JSON.stringify({ [kind]: value })}\n`);
 const socket = class extends WebSocket {
   constructor(address, protocols) {
-    super(address, protocols, { headers: { Cookie: told.cookies, Origin: told.address } });
+    super(address, protocols, { headers: { Cookie: input.cookies, Origin: input.address } });
     tell('attempt', true);
   }
 };
-const address = `${told.address}/graphql`.replace('http', 'ws');
+const address = `${input.address}/graphql`.replace('http', 'ws');
 const client = new SubscriptionClient(address, { reconnect: true, lazy: true }, socket);
 client.onConnected(() => tell('connected', true));
 client.onReconnected(() => tell('connected', true));
-client.request({ query: told.query, variables: {}, operationName: null }).subscribe({
+client.request({ query: input.query, variables: {}, operationName: null }).subscribe({
   next: (event) => tell('event', event),
   error: (error) => tell('error', error),
   complete: () => tell('complete', true),

@@ -22,7 +22,7 @@ function user(client) {
   return { extUid: `${client} ${count}`, business: 'Tacos' };
 }
 
-// When a subscription has begun is not told: writes until an event has come, which is of one of them.
+// The server does not acknowledge that a subscription has begun: writes until an event of one of the writes arrives.
 async function checkEvents(create, next) {
   const event = next();
   const written = [];

@@ -10,8 +10,8 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::keeper::shared;
 
-/// A database that nobody else uses, owned by a user who is no superuser. It is dropped, with whoever is still connected thrown
-/// out, when the value is dropped.
+/// A database that nobody else uses, owned by a user who is no superuser. Dropping the value terminates its connections and
+/// drops the database.
 #[derive(Debug)]
 pub struct TestDatabase {
     name: String,

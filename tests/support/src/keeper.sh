@@ -12,7 +12,7 @@ in_use() { [ -n "$(find "$run/heartbeat" -mmin -1 2>/dev/null)" ]; }
 while kill -0 "$server" 2>/dev/null; do
     sleep 5
     if ! in_use; then
-        # Nobody comes in any more; whoever came in until now is waited for.
+        # Refuses new users and waits for those that already use the cluster.
         : > "$run/keeper/closing"
         in_use || break
     fi

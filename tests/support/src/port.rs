@@ -1,4 +1,4 @@
-//! Ports for servers that are told theirs.
+//! Ports for servers whose port is configured.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};

@@ -23,8 +23,8 @@ function verify({ authorization, audience, subject }) {
 const messages = JSON.parse(require('node:fs').readFileSync(0, 'utf8'))
 const answers = messages.map(message => {
   try {
-    const told = message.authorization ? verify(message) : {}
-    return { plaintext: decrypt(message).toString('base64'), ...told }
+    const claims = message.authorization ? verify(message) : {}
+    return { plaintext: decrypt(message).toString('base64'), ...claims }
   } catch (error) {
     return { error: String(error.message) }
   }
