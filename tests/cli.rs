@@ -70,7 +70,7 @@ fn config_shows_values_and_sources_and_no_secret() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure_to_tell_of() {
+fn a_closed_standard_output_is_not_reported_as_a_failure() {
     let command = format!("{} schema | head -1", env!("CARGO_BIN_EXE_gom"));
     let output = Command::new("bash")
         .args(["-c", &command])
@@ -82,7 +82,7 @@ fn a_reader_that_has_seen_enough_is_no_failure_to_tell_of() {
 }
 
 #[test]
-fn wrong_settings_are_told_together_with_status_2() {
+fn wrong_settings_are_reported_together_with_status_2() {
     let output = gom(
         &folder(),
         &["config"],
@@ -135,7 +135,7 @@ fn a_token_for_the_private_database_uses_the_secret_that_is_kept_beside_it() {
 }
 
 #[test]
-fn a_token_that_needs_a_new_secret_says_where_it_is_good() {
+fn a_token_with_a_new_secret_is_printed_with_its_database() {
     let folder = folder();
     let first = gom(&folder, &["token"], &[]);
     assert!(first.status.success(), "{first:?}");
@@ -242,7 +242,7 @@ fn a_token_for_another_database_needs_its_secret() {
 }
 
 #[test]
-fn healthcheck_fails_where_nobody_listens() {
+fn the_healthcheck_fails_without_a_server() {
     // A port that was free a moment ago.
     let port = gom_test_support::free_port();
     let output = gom(
@@ -314,7 +314,7 @@ fn the_policy_is_checked_and_explained() {
 }
 
 #[test]
-fn a_rule_that_no_filter_could_lead_to_is_a_fault_of_the_policy() {
+fn a_row_rule_that_no_filter_can_express_is_an_error_in_the_policy() {
     let folder = folder();
     let tight = [("GOM__LIMITS__FILTER_DEPTH", "3")];
     let output = gom(&folder, &["policy", "check"], &tight);
@@ -329,7 +329,7 @@ fn a_rule_that_no_filter_could_lead_to_is_a_fault_of_the_policy() {
 }
 
 #[test]
-fn an_account_is_not_named_as_customers_are() {
+fn an_accounts_name_cannot_look_like_a_customers_subject() {
     let add = [
         "account",
         "add",
@@ -387,7 +387,7 @@ fn vapid_generate_prints_a_pair_that_the_settings_accept() {
 }
 
 #[test]
-fn the_schema_is_prismas_and_has_what_is_not_only_when_asked() {
+fn the_schema_is_prismas_and_has_extensions_only_on_request() {
     let schema = |more: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_gom"))
             .arg("schema")

@@ -44,7 +44,7 @@ fn migrate_with(
 }
 
 #[tokio::test]
-async fn a_database_is_brought_to_its_datamodel_and_says_so() {
+async fn migrate_brings_a_database_to_its_datamodel_and_reports_the_steps() {
     let database = TestDatabase::create().await;
     let shop = "type Order { id: ID! @id name: String }";
     let run = |arguments: &[&str]| migrate(&database, shop, arguments);
@@ -98,7 +98,7 @@ async fn a_database_is_brought_to_its_datamodel_and_says_so() {
 }
 
 #[tokio::test]
-async fn what_loses_data_is_refused_and_a_rename_does_not_lose_it() {
+async fn steps_that_lose_data_are_refused_and_renames_keep_it() {
     let database = TestDatabase::create().await;
     assert_eq!(
         migrate(
@@ -243,7 +243,7 @@ async fn a_plan_says_what_apply_will_refuse_and_apply_lists_only_what_is_done() 
 }
 
 #[tokio::test]
-async fn what_others_have_made_is_reported_and_dropped_only_when_asked() {
+async fn foreign_objects_are_reported_and_dropped_only_on_request() {
     let database = TestDatabase::create().await;
     let datamodel = "type Order { id: ID! @id }";
     assert_eq!(migrate(&database, datamodel, &["apply"]).0, 0);
@@ -278,7 +278,7 @@ async fn what_others_have_made_is_reported_and_dropped_only_when_asked() {
 }
 
 #[tokio::test]
-async fn a_look_that_fails_after_all_is_done_is_no_failure() {
+async fn a_failed_check_after_the_deployment_is_no_failure() {
     let database = TestDatabase::create().await;
     let before = "enum S { OPEN } type Order { id: ID! @id stage: S }";
     assert_eq!(migrate(&database, before, &["apply"]).0, 0);
@@ -299,7 +299,7 @@ async fn a_look_that_fails_after_all_is_done_is_no_failure() {
 }
 
 #[tokio::test]
-async fn what_is_in_a_row_stays_in_its_comment() {
+async fn row_values_stay_inside_sql_comments() {
     let database = TestDatabase::create().await;
     assert_eq!(
         migrate(&database, "type A { id: ID! @id a: String }", &["apply"]).0,

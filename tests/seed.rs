@@ -25,7 +25,7 @@ async fn shop() -> TestDatabase {
 }
 
 #[tokio::test]
-async fn the_demo_shop_is_complete_and_comes_only_once() {
+async fn the_demo_shop_is_complete_and_seeded_only_once() {
     let database = shop().await;
     let mut client = database.connect().await;
     let rows = seed::demo(&mut client, SCHEMA).await.unwrap();
@@ -88,7 +88,7 @@ async fn the_demo_shop_is_complete_and_comes_only_once() {
 }
 
 #[tokio::test]
-async fn the_demo_sellers_are_let_in_once_and_only_by_the_private_database() {
+async fn demo_accounts_are_created_once_and_only_in_the_private_database() {
     let database = shop().await;
     let mut client = database.connect().await;
     let inputs = Inputs {
@@ -209,7 +209,7 @@ async fn every_part_of_the_benchmarks_data_set_can_be_written_twice() {
 }
 
 #[tokio::test]
-async fn a_database_without_the_tables_is_told_so() {
+async fn seeding_a_database_without_tables_is_refused() {
     let database = TestDatabase::create().await;
     let error = seed::demo(&mut database.connect().await, SCHEMA)
         .await

@@ -203,7 +203,7 @@ fn outside_development_no_token_is_printed() {
 }
 
 #[test]
-fn what_keeps_a_server_from_starting_is_said() {
+fn the_reason_for_a_failed_start_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -86,7 +86,7 @@ async fn never_reads(browser: &Browser, accept: &str, query: &str) -> TcpStream 
 
 /// Twelve of them once held 887 MB.
 #[actix_web::test]
-async fn clients_that_never_read_hold_no_more_than_one_user_may() {
+async fn clients_that_never_read_occupy_no_more_than_one_users_share() {
     const NAME: &str = "clients that never read";
     let shop = Shop::open(&[]).await;
     let hostile = with_long_names(&shop).await;
@@ -123,7 +123,7 @@ async fn clients_that_never_read_hold_no_more_than_one_user_may() {
 /// As many websockets and event streams as one user may have, a half with large answers, a half with large events. Only the
 /// bound of each connection once held them.
 #[actix_web::test]
-async fn sockets_and_streams_that_never_read_hold_no_more_than_one_user_may() {
+async fn sockets_and_streams_that_never_read_occupy_no_more_than_one_users_share() {
     const NAME: &str = "sockets and streams that never read";
     let shop = Shop::open(&[]).await;
     let hostile = with_long_names(&shop).await;

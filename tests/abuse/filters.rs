@@ -68,7 +68,7 @@ fn long(n: usize) -> Value {
 }
 
 #[actix_web::test]
-async fn ever_new_statements_take_no_memory_for_good() {
+async fn distinct_statements_do_not_accumulate_memory() {
     let shop = Shop::open(&[]).await;
     let hostile = shop.seller("attacker").await;
     assert_withstood(

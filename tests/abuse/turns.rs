@@ -23,7 +23,7 @@ fn started(browser: &Browser, query: &'static str) -> actix_web::rt::task::JoinH
 }
 
 #[actix_web::test]
-async fn a_user_with_enough_in_flight_is_told_to_wait_and_others_are_not() {
+async fn a_user_at_the_in_flight_limit_is_refused_and_others_are_served() {
     // What is held stays in flight however long the rest takes on a busy machine.
     let shop = Shop::open(&[
         ("GOM__LIMITS__IN_FLIGHT_PER_USER", "2"),
@@ -110,7 +110,7 @@ async fn a_user_with_enough_in_flight_is_told_to_wait_and_others_are_not() {
 }
 
 #[actix_web::test]
-async fn who_goes_away_and_comes_back_has_no_more_in_flight_than_who_stays() {
+async fn disconnecting_and_reconnecting_does_not_raise_the_in_flight_limit() {
     let shop = Shop::open(&[
         ("GOM__LIMITS__IN_FLIGHT_PER_USER", "2"),
         ("GOM__LIMITS__WAITING_PER_USER", "0"),

@@ -108,7 +108,7 @@ async fn a_new_key_logs_nobody_out_while_the_old_one_is_known() {
 }
 
 #[actix_web::test]
-async fn a_neighbours_cookies_log_nobody_out_and_nobody_in_as_somebody_else() {
+async fn cookies_of_another_deployment_neither_end_nor_open_a_session() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("session.options.secure", "true")]).await;
     let own = seller(&app).await;

@@ -123,7 +123,7 @@ async fn without_origins_in_the_settings_nothing_is_allowed() {
 }
 
 #[actix_web::test]
-async fn a_page_of_another_origin_logs_in_and_asks_with_the_token_of_the_header() {
+async fn a_page_of_an_allowed_origin_logs_in_and_sends_the_token_of_the_header() {
     let (_place, app) = start().await;
     let page = [("origin", PARTNER), ("sec-fetch-site", "same-site")];
     let mut browser = Browser::new(&app.address);
@@ -211,7 +211,7 @@ async fn a_page_of_another_origin_logs_in_and_asks_with_the_token_of_the_header(
 }
 
 #[actix_web::test]
-async fn the_token_is_shown_to_nobody_else() {
+async fn the_token_is_exposed_to_no_other_origin() {
     let (_place, app) = start().await;
     for origin in ["", &app.address, "https://evil.example", "null"] {
         let mut browser = Browser::new(&app.address);
@@ -237,7 +237,7 @@ async fn the_token_is_shown_to_nobody_else() {
 }
 
 #[actix_web::test]
-async fn event_streams_can_be_read_from_there_too() {
+async fn event_streams_can_be_read_from_allowed_origins() {
     let (_place, app) = start().await;
     let browser = seller(&app).await;
     let cookies: Vec<_> = browser

@@ -70,7 +70,7 @@ async fn every_unsafe_request_needs_the_sessions_own_token() {
 }
 
 #[actix_web::test]
-async fn a_login_needs_a_token_and_a_refused_one_can_be_tried_again() {
+async fn a_login_needs_a_csrf_token_and_can_be_retried_after_a_refusal() {
     let (_place, app) = start().await;
     let mut browser = app.browser();
     let reply = post(&mut browser, "/auth/login", &[]).await;
@@ -108,7 +108,7 @@ async fn a_login_needs_a_token_and_a_refused_one_can_be_tried_again() {
 }
 
 #[actix_web::test]
-async fn a_ping_hands_out_a_token_for_the_session_that_there_is() {
+async fn a_ping_sets_a_csrf_token_for_the_current_session() {
     let (_place, app) = start().await;
     let mut browser = app.browser();
     let reply = browser.ping().await;
@@ -164,7 +164,7 @@ async fn a_login_binds_a_new_token_to_the_new_session() {
 }
 
 #[actix_web::test]
-async fn a_session_that_has_ended_is_answered_before_any_token_is_looked_at() {
+async fn an_ended_session_is_refused_before_its_csrf_token_is_checked() {
     let (_place, app) = start().await;
     for path in ["/graphql", "/webpush/subscribe"] {
         let mut nobody = app.browser();

@@ -155,7 +155,7 @@ async fn f05_parallel_requests_refresh_once_and_the_rotated_token_is_kept() {
 }
 
 #[actix_web::test]
-async fn f07_a_login_gets_a_new_session_and_the_old_one_dies() {
+async fn f07_a_login_opens_a_new_session_and_closes_the_old_one() {
     for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let app = shops(&place, &[]).await;

@@ -12,7 +12,7 @@ use crate::world::{
 };
 
 #[actix_web::test]
-async fn whatever_is_wrong_with_a_login_is_answered_alike() {
+async fn every_failed_login_is_answered_alike() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let mut browser = app.browser();
@@ -94,7 +94,7 @@ async fn unknown_users_are_counted_as_wrong_passwords_are() {
 }
 
 #[actix_web::test]
-async fn a_right_login_starts_the_count_over() {
+async fn a_successful_login_resets_the_attempts() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("login_limiter.slow_brute.points", "9")]).await;
     for _ in 0..2 {
@@ -127,7 +127,7 @@ async fn a_right_login_starts_the_count_over() {
 }
 
 #[actix_web::test]
-async fn a_customers_code_shows_the_end_of_the_number_and_misses_count() {
+async fn a_customers_code_shows_the_end_of_the_number_and_failures_count() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("login_limiter.slow_brute.points", "3")]).await;
     let mut browser = app.browser();
@@ -197,7 +197,7 @@ async fn customers_who_cannot_log_in_are_not_found() {
 }
 
 #[actix_web::test]
-async fn a_body_that_is_no_login_is_refused_with_all_that_is_wrong() {
+async fn an_invalid_login_body_is_refused_with_all_its_errors() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let mut browser = app.browser();
@@ -248,7 +248,7 @@ async fn a_body_that_is_no_login_is_refused_with_all_that_is_wrong() {
 }
 
 #[actix_web::test]
-async fn a_browser_that_is_logged_in_gets_its_cookie_again() {
+async fn a_logged_in_browser_receives_its_cookie_again() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     for mut browser in [seller(&app).await, customer(&app).await] {
@@ -316,7 +316,7 @@ async fn a_logout_forgets_everything_with_and_without_a_session() {
 }
 
 #[actix_web::test]
-async fn halves_that_do_not_belong_together_are_refused() {
+async fn token_halves_of_different_sessions_are_refused() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let (mut ana, luz) = (seller(&app).await, customer(&app).await);
@@ -409,7 +409,7 @@ async fn an_attempt_that_the_issuer_could_not_check_costs_nothing() {
 
 /// From one network after another, as a trusted proxy tells them.
 #[actix_web::test]
-async fn guesses_from_many_networks_are_counted_by_account_and_do_not_shut_its_owner_out() {
+async fn guesses_from_many_networks_are_counted_by_account_and_do_not_lock_its_owner_out() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("server.trusted_proxies", "127.0.0.0/8")]).await;
     let from = |browser: &mut Browser, number: usize| {

@@ -8,7 +8,7 @@ use crate::app::{Place, Stores};
 use crate::world::{PASSWORD, USERNAME, assert_in, assert_out, knock, seller, shops};
 
 #[actix_web::test]
-async fn a_session_is_known_and_closed_on_every_node() {
+async fn a_session_is_valid_and_closed_on_every_node() {
     for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let first = shops(&place, &[]).await;
@@ -22,7 +22,7 @@ async fn a_session_is_known_and_closed_on_every_node() {
 }
 
 #[actix_web::test]
-async fn while_redis_does_not_answer_nobody_is_logged_out() {
+async fn while_redis_is_unavailable_no_session_ends() {
     let place = Place::new(Stores::Redis).await;
     let app = shops(&place, &[]).await;
     let mut browser = seller(&app).await;

@@ -335,7 +335,7 @@ async fn customer_session(app: &TestApp, code: &str, phone: &str, seller: &str, 
 }
 
 #[actix_web::test]
-async fn on_redis_and_on_its_twins_with_accounts_of_our_own() {
+async fn with_local_accounts_on_redis_and_on_postgresql() {
     for stores in [Stores::Redis, Stores::Postgres] {
         let place = Place::new(stores).await;
         let app = shops(&place, &[]).await;
@@ -345,7 +345,7 @@ async fn on_redis_and_on_its_twins_with_accounts_of_our_own() {
 }
 
 #[actix_web::test]
-async fn on_redis_and_on_its_twins_with_a_token_endpoint() {
+async fn with_a_token_endpoint_on_redis_and_on_postgresql() {
     for stores in [Stores::Redis, Stores::Postgres] {
         let oauth = OAuth::start().await;
         let permissions = gom_permissions("seller");
@@ -367,7 +367,7 @@ async fn on_redis_and_on_its_twins_with_a_token_endpoint() {
 }
 
 #[actix_web::test]
-async fn on_the_embedded_default() {
+async fn with_the_embedded_database() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();

@@ -159,7 +159,7 @@ async fn row(
 }
 
 #[actix_web::test]
-async fn the_table_of_changes_is_what_the_commands_and_a_running_server_say() {
+async fn the_migrations_page_agrees_with_the_commands_and_a_running_server() {
     let mut page = format!(
         "# Changes of a datamodel over rows\n\n\
          What `gom migrate` says of each change, and how a server that still has the previous datamodel goes on afterwards. Rows: two users, \

@@ -11,7 +11,7 @@ use crate::load::{Load, UnderLoad, accepts_connections, serve};
 use crate::{DEADLINE, GRACE, RECOVERY, turn};
 
 #[actix_web::test]
-async fn absent_at_the_start() {
+async fn postgresql_is_absent_at_the_start() {
     let _turn = turn().await;
     let mut cluster = TestCluster::own().await;
     cluster.stop().await;

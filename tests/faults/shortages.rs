@@ -26,7 +26,7 @@ async fn admin(test: &UnderLoad) -> Client {
 }
 
 #[actix_web::test]
-async fn read_only_for_a_while() {
+async fn postgresql_is_read_only_for_a_while() {
     let _turn = turn().await;
     let test = UnderLoad::start().await;
     let admin = admin(&test).await;
@@ -64,7 +64,7 @@ async fn read_only_for_a_while() {
 }
 
 #[actix_web::test]
-async fn out_of_connections_for_a_while() {
+async fn postgresql_refuses_connections_for_a_while() {
     let _turn = turn().await;
     let test = UnderLoad::start().await;
     let admin = admin(&test).await;
@@ -96,7 +96,7 @@ async fn out_of_connections_for_a_while() {
 }
 
 #[actix_web::test]
-async fn a_deadline_in_the_middle_of_an_operation() {
+async fn a_deadline_passes_in_the_middle_of_an_operation() {
     let _turn = turn().await;
     let cluster = TestCluster::own().await;
     let client = HttpClient::of(&serve(&cluster).await);

@@ -94,7 +94,7 @@ const DATAMODELS: u32 = 16;
 const CASES_OF_EACH: u32 = 12;
 
 #[test]
-fn statements_find_what_the_rules_say() {
+fn statements_find_what_the_oracle_computes() {
     let lab = Lab::open();
     let model = datamodel::parse("datamodel.prisma", DATAMODEL).unwrap();
     let cases = asked::<u32>("PROPTEST_CASES")
@@ -107,7 +107,7 @@ fn statements_find_what_the_rules_say() {
 }
 
 #[test]
-fn statements_find_what_the_rules_say_whatever_the_datamodel_is_like() {
+fn statements_find_what_the_oracle_computes_on_random_datamodels() {
     let lab = Lab::open();
     let cases =
         asked::<u32>("PROPTEST_CASES").map_or(CASES_OF_EACH, |cases| cases.div_ceil(DATAMODELS));

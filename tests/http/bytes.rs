@@ -238,7 +238,7 @@ async fn never_reads(app: &TestApp) -> TcpStream {
 }
 
 #[actix_web::test]
-async fn a_client_that_does_not_read_holds_so_much_and_so_long_and_no_more() {
+async fn what_a_client_that_does_not_read_occupies_is_bounded() {
     let app = TestApp::start_with(&[
         ("limits.service.waiting_bytes", "10000000"),
         ("server.send_timeout", "3000"),

@@ -43,7 +43,7 @@ async fn files(app: &TestApp) -> Vec<String> {
 }
 
 #[actix_web::test]
-async fn browsers_get_the_page_and_clients_the_api() {
+async fn browsers_receive_the_page_and_clients_the_api() {
     let app = TestApp::start().await;
     for path in ["/graphql", "/graphql/", "/graphql?operationName=A"] {
         let page = open(&app, path).await;
@@ -140,7 +140,7 @@ async fn the_page_is_bound_by_a_strict_policy() {
 }
 
 #[actix_web::test]
-async fn files_are_kept_for_ever_and_sent_as_they_are_accepted() {
+async fn files_are_cached_as_immutable_and_sent_in_an_accepted_encoding() {
     let app = TestApp::start().await;
     let names = files(&app).await;
     for (end, media) in [
@@ -293,7 +293,7 @@ async fn a_page_that_the_browser_has_is_not_sent_again() {
 }
 
 #[actix_web::test]
-async fn when_it_is_off_browsers_are_answered_as_clients_are() {
+async fn without_a_console_browsers_are_answered_like_clients() {
     let app = TestApp::start_with(&[("graphql.console", "false")]).await;
     let answer = read(open(&app, "/graphql").await).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
@@ -320,7 +320,7 @@ async fn when_it_is_off_browsers_are_answered_as_clients_are() {
 }
 
 #[actix_web::test]
-async fn what_the_editor_shows_at_first_is_answered() {
+async fn the_editors_initial_operations_are_valid() {
     let app = TestApp::start().await;
     let shop = include_str!("../../console/examples/shop.graphql");
     let any = include_str!("../../console/examples/any.graphql");

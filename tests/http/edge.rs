@@ -157,7 +157,7 @@ async fn absent_and_null_parts_of_a_request_are_alike() {
 }
 
 #[actix_web::test]
-async fn only_json_is_read() {
+async fn only_json_bodies_are_accepted() {
     let app = TestApp::start().await;
     let body = r#"{"query":"{ __typename }"}"#;
     for (media, expected) in [
@@ -280,7 +280,7 @@ async fn characters_may_be_written_as_surrogate_pairs_and_code_points() {
 }
 
 #[actix_web::test]
-async fn a_stream_does_not_begin_anew_where_its_cursor_is_no_text() {
+async fn a_stream_whose_cursor_is_not_utf_8_is_refused() {
     let app = TestApp::start().await;
     let request = app
         .authorized(Method::POST, "/graphql")

@@ -197,7 +197,7 @@ async fn a_requests_filters_and_nested_writes_are_bounded_together_and_nothing_o
 }
 
 #[actix_web::test]
-async fn a_body_that_does_not_come_is_given_up_at_the_deadline() {
+async fn a_missing_body_is_abandoned_at_the_deadline() {
     let app = TestApp::start_with(&[("limits.service.deadline", "300")]).await;
     let never = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();
     let request = app
@@ -228,7 +228,7 @@ async fn sends_a_part(app: &TestApp, bytes: usize) -> TcpStream {
 }
 
 #[actix_web::test]
-async fn bodies_that_do_not_come_to_their_end_hold_no_more_than_one_user_may() {
+async fn unfinished_bodies_occupy_no_more_than_one_users_share() {
     let app = TestApp::start_with(&[
         ("limits.service.request_bytes", "100000"),
         ("limits.service.body_bytes", "100000"),

@@ -191,7 +191,7 @@ async fn no_browser_may_guess_what_an_answer_is() {
 }
 
 #[actix_web::test]
-async fn the_description_is_not_there_where_it_is_off() {
+async fn a_disabled_description_is_not_served() {
     let app = TestApp::start_with(&[("server.openapi", "false")]).await;
     for path in ["/openapi", "/openapi.json", "/openapi.css"] {
         let answer = read(app.request(Method::GET, path).send().await.unwrap()).await;

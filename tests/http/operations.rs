@@ -38,7 +38,7 @@ async fn an_order_with_items_is_created_and_read_back() {
 }
 
 #[actix_web::test]
-async fn a_failed_field_is_null_and_those_before_it_stay_done() {
+async fn a_failed_field_is_null_and_earlier_fields_stay_committed() {
     let app = TestApp::start().await;
     let answer = app
         .ask(

@@ -20,7 +20,7 @@ async fn a_server_with_its_database_is_ready() {
 }
 
 #[actix_web::test]
-async fn without_a_database_the_server_lives_and_says_so() {
+async fn without_a_database_the_server_is_alive_and_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("host={} user=gom dbname=gom", folder.path().display());
     let app = TestApp::on(&url, None, &[]).await;

@@ -76,7 +76,7 @@ async fn browsers_get_a_page_without_anything_from_elsewhere() {
 }
 
 #[actix_web::test]
-async fn others_get_json_and_posts_reach_the_api() {
+async fn other_clients_receive_json_and_posts_reach_the_api() {
     let app = TestApp::start().await;
     for accept in [
         "application/json",
@@ -120,7 +120,7 @@ async fn others_get_json_and_posts_reach_the_api() {
 }
 
 #[actix_web::test]
-async fn a_brief_welcome_tells_the_name_and_the_state_only() {
+async fn a_brief_welcome_shows_only_the_name_and_the_state() {
     let app =
         TestApp::start_with(&[("server.welcome", "false"), ("graphql.console", "false")]).await;
     let answer = app.get("/").await;
@@ -134,7 +134,7 @@ async fn a_brief_welcome_tells_the_name_and_the_state_only() {
 }
 
 #[actix_web::test]
-async fn without_a_database_it_says_why_and_names_no_host() {
+async fn without_a_database_the_welcome_reports_why_and_names_no_host() {
     let folder = tempfile::tempdir().unwrap();
     let host = folder.path().display().to_string();
     let app = TestApp::on(&format!("host={host} user=gom dbname=gom"), None, &[]).await;
@@ -156,7 +156,7 @@ async fn without_a_database_it_says_why_and_names_no_host() {
 }
 
 #[actix_web::test]
-async fn it_agrees_with_readiness_where_sessions_have_no_store() {
+async fn the_welcome_agrees_with_readiness_without_a_session_store() {
     // Nobody listens there.
     let app = TestApp::start_with(&[("redis.host", "127.0.0.1"), ("redis.port", "1")]).await;
     let ready = app.get("/readyz").await;

@@ -158,7 +158,7 @@ async fn f08_an_accounts_token_is_no_customers_token() {
 }
 
 #[actix_web::test]
-async fn f08_unknown_wrong_and_disabled_are_the_same() {
+async fn f08_unknown_wrong_and_disabled_accounts_are_answered_alike() {
     let (world, client) = with_account().await;
     assert_eq!(
         login(&world.identity, "a wrong password")
@@ -325,7 +325,7 @@ async fn refreshing_survives_a_new_app_key_as_often_as_it_is_replaced() {
 }
 
 #[actix_web::test]
-async fn a_login_hashes_anew_what_was_hashed_with_less_work() {
+async fn a_login_rehashes_a_password_of_lower_cost() {
     let (world, client) = with_account().await;
     let stored = async || -> String {
         client
@@ -353,7 +353,7 @@ async fn a_login_hashes_anew_what_was_hashed_with_less_work() {
 }
 
 #[actix_web::test]
-async fn a_role_that_the_policy_lacks_is_the_operators_to_put_right() {
+async fn a_role_that_the_policy_lacks_is_a_configuration_error() {
     let (world, client) = with_account().await;
     client
         .execute("UPDATE gom.account SET role = 'sailor'", &[])
@@ -388,7 +388,7 @@ async fn accounts_need_their_table() {
 }
 
 #[actix_web::test]
-async fn a_database_that_goes_away_is_unavailable_and_comes_back() {
+async fn a_lost_database_is_unavailable_until_it_returns() {
     let mut cluster = TestCluster::own().await;
     let mut client = cluster.connect().await;
     migrations::migrate_system(&mut client).await.unwrap();
@@ -436,7 +436,7 @@ async fn a_database_that_goes_away_is_unavailable_and_comes_back() {
 }
 
 #[actix_web::test]
-async fn the_table_says_what_is_wrong() {
+async fn the_account_table_reports_invalid_rows() {
     let (_world, client) = with_account().await;
     let table = AccountTable::new(&client);
     let again = NewAccount {

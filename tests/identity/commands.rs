@@ -138,7 +138,7 @@ async fn accounts_are_managed_from_the_command_line() {
 }
 
 #[actix_web::test]
-async fn an_account_gets_no_name_and_no_password_that_no_login_takes() {
+async fn an_account_needs_a_name_and_password_that_a_login_accepts() {
     let world = World::start().await;
     let long = |count: usize| "ñ".repeat(count);
     let refused = |name: &str, password: &str| {
@@ -172,7 +172,7 @@ async fn an_account_gets_no_name_and_no_password_that_no_login_takes() {
 
 /// `database.deploy` may be a setting of the machine's, for its servers.
 #[actix_web::test]
-async fn who_only_looks_changes_no_database() {
+async fn read_only_account_commands_do_not_change_the_database() {
     let world = World::on(gom_test_support::TestDatabase::create().await, &[]);
     for arguments in [
         &["account", "list"][..],

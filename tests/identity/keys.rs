@@ -44,7 +44,7 @@ async fn tokens_signed_with_rs256_and_es256_are_accepted() {
 }
 
 #[actix_web::test]
-async fn f09_many_who_need_the_keys_fetch_them_once() {
+async fn f09_concurrent_requests_for_the_keys_fetch_them_once() {
     let issuer = Issuer::start();
     issuer.keys(Mood::Slow(TIMEOUT / 4));
     let world = World::at(&issuer).await;
@@ -102,7 +102,7 @@ async fn f09_the_algorithm_is_the_keys_and_never_the_tokens_choice() {
 }
 
 #[actix_web::test]
-async fn f09_made_up_names_of_keys_do_not_make_us_ask_for_each() {
+async fn f09_unknown_key_ids_do_not_each_cause_a_fetch() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     assert_eq!(verify(&world, &issuer.access_token()).await, good(SUBJECT));
@@ -145,7 +145,7 @@ async fn f09_made_up_names_of_keys_do_not_make_us_ask_for_each() {
 }
 
 #[actix_web::test]
-async fn a_key_that_came_later_is_found_and_one_that_was_withdrawn_is_forgotten() {
+async fn an_added_key_is_found_and_a_withdrawn_one_is_dropped() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     let (before, later) = (Signer::rsa("first"), Signer::other_rsa("second"));
@@ -172,7 +172,7 @@ async fn a_key_that_came_later_is_found_and_one_that_was_withdrawn_is_forgotten(
 }
 
 #[actix_web::test]
-async fn no_issuer_names_a_user_as_customers_are_named() {
+async fn an_issuers_subject_cannot_look_like_a_customers() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     issuer.claims(json!({ "sub": "customer:cdemobp1:auth0|demo" }));
@@ -181,7 +181,7 @@ async fn no_issuer_names_a_user_as_customers_are_named() {
 }
 
 #[actix_web::test]
-async fn another_key_under_a_known_name_signs_nothing() {
+async fn another_key_under_a_known_id_verifies_nothing() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     issuer.claims(json!({ "sub": "auth0|forged" }));
@@ -197,7 +197,7 @@ async fn another_key_under_a_known_name_signs_nothing() {
 }
 
 #[actix_web::test]
-async fn f09_while_the_keys_are_not_to_be_had_nothing_is_known_of_a_token() {
+async fn f09_while_the_keys_are_unavailable_no_token_is_judged() {
     let elsewhere = Mood::Redirects;
     for (name, mood) in [
         ("hangs", Mood::Hangs),
@@ -247,7 +247,7 @@ async fn f09_while_the_keys_are_not_to_be_had_nothing_is_known_of_a_token() {
 }
 
 #[actix_web::test]
-async fn a_slow_answer_is_waited_for() {
+async fn a_slow_key_response_is_accepted() {
     let issuer = Issuer::start();
     issuer.keys(Mood::Slow(TIMEOUT / 2));
     let world = World::at(&issuer).await;
@@ -255,7 +255,7 @@ async fn a_slow_answer_is_waited_for() {
 }
 
 #[actix_web::test]
-async fn keys_serve_on_for_a_while_when_the_issuer_fails() {
+async fn cached_keys_verify_for_a_while_when_the_issuer_fails() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     assert_eq!(verify(&world, &issuer.access_token()).await, good(SUBJECT));
@@ -288,7 +288,7 @@ async fn keys_serve_on_for_a_while_when_the_issuer_fails() {
 }
 
 #[actix_web::test]
-async fn whoever_goes_away_does_not_stop_the_others() {
+async fn a_cancelled_request_does_not_stop_the_key_fetch_of_others() {
     let issuer = Issuer::start();
     issuer.keys(Mood::Slow(TIMEOUT / 2));
     let world = World::at(&issuer).await;

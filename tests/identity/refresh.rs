@@ -112,7 +112,7 @@ async fn open_expired(issuer: &Issuer, world: &World) -> Opened {
 }
 
 #[actix_web::test]
-async fn f05_many_requests_with_an_expired_token_ask_the_endpoint_once() {
+async fn f05_many_requests_with_an_expired_token_cause_one_refresh() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     let Opened {

@@ -64,7 +64,7 @@ async fn a_right_password_gives_tokens_and_a_profile() {
 }
 
 #[actix_web::test]
-async fn unknown_and_wrong_are_the_same() {
+async fn an_unknown_user_is_answered_like_a_wrong_password() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     for (user, password) in [(USER, "wrong"), ("nobody@example.com", PASSWORD), ("", "")] {
@@ -115,7 +115,7 @@ async fn unknown_and_wrong_are_the_same() {
 }
 
 #[actix_web::test]
-async fn an_endpoint_that_fails_is_said_to_be_unavailable_in_time() {
+async fn a_failing_token_endpoint_is_reported_as_unavailable_in_time() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     for (name, mood, retry) in [
@@ -168,7 +168,7 @@ async fn an_endpoint_that_fails_is_said_to_be_unavailable_in_time() {
 }
 
 #[actix_web::test]
-async fn nobody_listens() {
+async fn an_unreachable_token_endpoint_is_unavailable() {
     let gone = Issuer::start();
     let world = World::at(&gone).await;
     let address = gone.address.trim_start_matches("http://").to_owned();
@@ -184,7 +184,7 @@ async fn nobody_listens() {
 }
 
 #[actix_web::test]
-async fn what_the_operator_must_put_right_is_for_the_operator() {
+async fn configuration_errors_of_the_endpoint_are_for_the_operator() {
     let message = |error: LoginError| match error {
         LoginError::Misconfigured(text) => {
             assert!(
@@ -227,7 +227,7 @@ async fn what_the_operator_must_put_right_is_for_the_operator() {
 }
 
 #[actix_web::test]
-async fn without_the_keys_there_is_no_login() {
+async fn without_the_issuers_keys_a_login_is_refused() {
     let issuer = Issuer::start();
     issuer.keys(Mood::Answers(500, ""));
     let world = World::at(&issuer).await;
@@ -238,7 +238,7 @@ async fn without_the_keys_there_is_no_login() {
 }
 
 #[actix_web::test]
-async fn a_profile_is_only_believed_if_it_is_the_issuers_and_the_users() {
+async fn a_profile_must_be_signed_by_the_issuer_for_the_user() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     // The id token keeps its subject.
@@ -251,7 +251,7 @@ async fn a_profile_is_only_believed_if_it_is_the_issuers_and_the_users() {
 }
 
 #[actix_web::test]
-async fn a_herd_of_refreshes_leaves_places_to_logins() {
+async fn many_refreshes_leave_permits_to_logins() {
     let issuer = Issuer::start();
     let world = World::at(&issuer).await;
     issuer.tokens(Mood::Hangs);

@@ -125,7 +125,7 @@ async fn an_altered_token_is_refused_also_after_it_was_remembered() {
 }
 
 #[actix_web::test]
-async fn an_expired_token_says_so_as_the_original_did() {
+async fn an_expired_token_is_refused_as_prisma_1_did() {
     let world = World::start_with(&[("auth.local.expiration", "2")]).await;
     let token = world.identity.customer_token(customer()).unwrap();
     let user = world

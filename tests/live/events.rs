@@ -15,7 +15,7 @@ fn of(seller: &str) -> Value {
 }
 
 #[actix_web::test]
-async fn every_kind_of_write_is_told_once_to_those_whom_it_concerns() {
+async fn every_kind_of_write_causes_one_event_for_its_subscribers() {
     let (app, tables) = shop().await;
     let mut one = Stream::open(&app, ORDERS, of("one"), None).await;
     let mut two = Stream::open(&app, ORDERS, of("two"), None).await;
@@ -147,7 +147,7 @@ async fn keys_that_are_called_like_rows_of_our_statements_are_keys() {
 }
 
 #[actix_web::test]
-async fn an_order_that_changes_hands_is_news_for_its_new_owner() {
+async fn an_order_that_changes_its_seller_is_created_for_the_new_one() {
     let (app, _) = shop().await;
     let uid = order(&app, "one", "moving").await;
     let mut one = Stream::open(&app, ORDERS, of("one"), None).await;

@@ -34,7 +34,7 @@ async fn delivery_time(writer: &TestApp, listener: &mut Stream, name: &str) -> D
 }
 
 #[actix_web::test]
-async fn through_redis_a_change_is_told_by_every_server_at_once() {
+async fn through_redis_every_server_delivers_a_change_at_once() {
     let (database, redis) = (TestDatabase::create().await, TestRedis::start());
     let [here, there] = two(&database, Some(&redis), "60000").await;
     people(&here).await;
@@ -52,7 +52,7 @@ async fn through_redis_a_change_is_told_by_every_server_at_once() {
 }
 
 #[actix_web::test]
-async fn without_redis_or_while_it_is_away_servers_look_for_themselves() {
+async fn without_redis_servers_poll_for_changes() {
     let database = TestDatabase::create().await;
     let [here, there] = two(&database, None, "50").await;
     people(&here).await;

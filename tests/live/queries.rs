@@ -8,7 +8,7 @@ use crate::stream::{Event, Stream};
 use crate::{ask, order, shop};
 
 #[actix_web::test]
-async fn a_live_query_is_answered_anew_when_its_answer_differs_and_only_then() {
+async fn a_live_query_is_answered_again_only_when_its_answer_differs() {
     let (app, tables) = shop().await;
     let query = "query($seller: String!) @live {
         orders(where: { assignedTo: { extUid: $seller } }, orderBy: name_ASC) { name items { quantity } } }";

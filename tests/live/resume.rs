@@ -12,7 +12,7 @@ use crate::{order, shop};
 const NAMES: &str = "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
 
 #[actix_web::test]
-async fn who_comes_back_gets_all_that_was_missed_and_then_what_is_new() {
+async fn a_resumed_subscription_receives_missed_events_and_then_new_ones() {
     let (app, _) = shop().await;
     let mut first = Stream::open(&app, NAMES, json!({}), None).await;
     let beginning = first.beginning().await;
@@ -53,7 +53,7 @@ async fn who_comes_back_gets_all_that_was_missed_and_then_what_is_new() {
 
 /// Also by the first subscriber of all, for whom the hub has to connect.
 #[actix_web::test]
-async fn what_is_written_once_a_stream_has_begun_is_not_missed() {
+async fn no_write_after_the_beginning_of_a_stream_is_missed() {
     let (app, _) = shop().await;
     let names = "subscription { order(where: { mutation_in: [CREATED], node: { name_starts_with: \"after\" } }) { node { name } } }";
     for number in 0..20 {
@@ -71,7 +71,7 @@ async fn what_is_written_once_a_stream_has_begun_is_not_missed() {
 }
 
 #[actix_web::test]
-async fn a_cursor_of_which_nothing_is_known_is_answered_and_never_ignored() {
+async fn an_unknown_cursor_is_refused_and_never_ignored() {
     let (app, tables) = shop().await;
     let mut stream = Stream::open(&app, NAMES, json!({}), None).await;
     let beginning = stream.beginning().await;
@@ -128,7 +128,7 @@ async fn a_cursor_of_which_nothing_is_known_is_answered_and_never_ignored() {
 }
 
 #[actix_web::test]
-async fn what_cannot_be_subscribed_to_is_refused() {
+async fn invalid_subscriptions_are_refused() {
     let (app, _) = shop().await;
     for (query, code) in [
         (

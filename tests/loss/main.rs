@@ -48,12 +48,12 @@ const PANICS: [&str; 4] = [
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_nothing_comes_twice_and_all_is_in_order() {
+async fn every_event_is_delivered_once_and_in_order() {
     run(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_trimmed_beneath_subscribers_is_no_silent_loss() {
+async fn trimmed_changes_are_reported_as_a_gap() {
     run(true).await;
 }
 

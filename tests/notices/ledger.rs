@@ -63,7 +63,7 @@ const ALL: &str = "{ deliveries(orderBy: id_ASC) { id recipient state attempts s
     notifications(orderBy: id_ASC) { id createdAt settledAt deliveries { id } } }";
 
 #[actix::test]
-async fn users_see_what_they_were_told_and_the_service_everything() {
+async fn users_see_their_own_deliveries_and_the_service_role_all() {
     let shop = with_rows().await;
     let (data, errors) = ask(&shop, &seller(PALETAS), ALL).await;
     assert!(errors.is_empty(), "{errors:?}");

@@ -34,7 +34,7 @@ async fn order(shop: &Shop, by: &Viewer, name: &str) -> Job {
 }
 
 #[actix::test]
-async fn each_kind_of_notice_travels_as_the_settings_say() {
+async fn urgency_and_time_to_live_follow_the_settings() {
     let shop = Shop::open().await;
     let of = |urgency, minutes: u64| NoticeSettings {
         urgency,
@@ -70,7 +70,7 @@ async fn each_kind_of_notice_travels_as_the_settings_say() {
 }
 
 #[actix::test]
-async fn of_an_order_the_other_party_is_told() {
+async fn an_order_notifies_the_other_party() {
     let shop = Shop::open().await;
     let by_customer = order(&shop, &customer(CUSTOMER), "Paletas «de» mango").await;
     let notification = notice(&shop, &by_customer).await;
@@ -101,7 +101,7 @@ async fn of_an_order_the_other_party_is_told() {
 }
 
 #[actix::test]
-async fn an_update_is_told_whatever_the_mutation_selects_and_however_it_is_nested() {
+async fn an_update_notifies_whatever_the_mutation_selects_or_nests() {
     let shop = Shop::open().await;
     let created = order(&shop, &seller(PALETAS), "A").await;
     let data = json!({ "items": { "create": [{ "description": "Limón" }] } });
@@ -134,7 +134,7 @@ async fn an_update_is_told_whatever_the_mutation_selects_and_however_it_is_neste
 
 /// As after a restore into a cluster whose transaction ids start over.
 #[actix::test]
-async fn a_job_that_is_left_from_another_database_swallows_no_change() {
+async fn a_job_left_from_another_database_hides_no_change() {
     let shop = Shop::open().await;
     let order = order(&shop, &seller(PALETAS), "A").await.node;
     let change = |left: &str| {
@@ -165,7 +165,7 @@ async fn a_job_that_is_left_from_another_database_swallows_no_change() {
 }
 
 #[actix::test]
-async fn texts_are_in_the_language_that_was_chosen() {
+async fn texts_are_in_the_configured_language() {
     let shop = Shop::open().await;
     let created = order(&shop, &seller(PALETAS), "{name}").await;
     let english = notices(&shop, Language::English);
@@ -190,7 +190,7 @@ async fn texts_are_in_the_language_that_was_chosen() {
 }
 
 #[actix::test]
-async fn of_what_is_gone_nobody_is_told() {
+async fn a_deleted_order_notifies_nobody() {
     let shop = Shop::open().await;
     let created = order(&shop, &customer(CUSTOMER), "A").await;
     shop.read(
@@ -215,7 +215,7 @@ async fn of_what_is_gone_nobody_is_told() {
 }
 
 #[actix::test]
-async fn a_customer_whose_id_is_a_sellers_subject_is_told_nothing_of_the_sellers() {
+async fn a_customer_whose_id_is_a_sellers_subject_gets_no_notification_of_the_sellers() {
     let shop = Shop::open().await;
     // The API permits no such row; even with it the customer does not take over the seller's subject.
     let insert = format!(

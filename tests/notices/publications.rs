@@ -56,7 +56,7 @@ async fn status(shop: &Shop, publication: &str) -> Value {
 }
 
 #[actix::test]
-async fn f01_only_the_customers_of_the_promotions_own_seller_are_told() {
+async fn f01_only_the_customers_of_the_promotions_own_seller_are_notified() {
     let shop = Shop::open().await;
     let (paletas, tacos) = (
         customers(&shop, PALETAS).await,
@@ -101,7 +101,7 @@ async fn f01_only_the_customers_of_the_promotions_own_seller_are_told() {
 }
 
 #[actix::test]
-async fn everyone_of_many_customers_is_told_once() {
+async fn each_of_many_customers_is_notified_once() {
     let shop = Shop::open().await;
     let uid = promotion(&shop, PALETAS, "").await;
     let insert = "with new as (insert into \"Bp\" (uid, name1, \"extUid\", \"createdAt\", \"updatedAt\") \
@@ -158,7 +158,7 @@ async fn f12_a_delayed_publication_waits_in_the_database_for_its_time() {
 }
 
 #[actix::test]
-async fn a_publications_time_has_come_when_the_databases_clock_says_so() {
+async fn a_publication_is_due_by_the_databases_clock() {
     let shop = Shop::open().await;
     let uid = promotion(&shop, PALETAS, "").await;
     let hour = Duration::from_secs(60 * 60);
@@ -216,7 +216,7 @@ async fn a_publication_that_waited_a_day_too_long_is_not_sent_and_has_failed() {
 }
 
 #[actix::test]
-async fn what_the_service_writes_without_a_time_is_due_when_its_delay_is_over() {
+async fn a_publication_without_a_time_is_due_after_its_delay() {
     let shop = Shop::open().await;
     let uid = promotion(&shop, PALETAS, "").await;
     for (delay, later) in [(json!(null), false), (json!(0), false), (json!(DAY), true)] {
@@ -236,7 +236,7 @@ async fn what_the_service_writes_without_a_time_is_due_when_its_delay_is_over() 
 }
 
 #[actix::test]
-async fn what_was_called_off_or_is_out_is_not_told() {
+async fn a_cancelled_or_sent_publication_notifies_nobody() {
     let shop = Shop::open().await;
     let uid = promotion(&shop, PALETAS, "").await;
     let job = publish(&shop, PALETAS, &uid, 0).await;
@@ -258,7 +258,7 @@ async fn what_was_called_off_or_is_out_is_not_told() {
 }
 
 #[actix::test]
-async fn a_settled_publication_says_how_it_went_and_by_which_job_once() {
+async fn a_settled_publication_records_its_outcome_and_job_once() {
     let shop = Shop::open().await;
     let uid = promotion(&shop, PALETAS, "").await;
     let notices = notices(&shop, Language::Spanish);

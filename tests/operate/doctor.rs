@@ -104,7 +104,7 @@ async fn admin(database: &TestDatabase) -> Client {
 }
 
 #[tokio::test]
-async fn what_is_well_is_called_so() {
+async fn a_sound_deployment_is_reported_as_ok() {
     let (_database, mut environment) = well().await;
     let redis = TestRedis::start();
     set(&mut environment, "REDIS_HOST", "127.0.0.1");
@@ -195,7 +195,7 @@ async fn a_database_that_was_not_deployed_has_open_steps() {
 }
 
 #[tokio::test]
-async fn triggers_that_are_missing_or_asleep_are_named() {
+async fn missing_and_disabled_triggers_are_named() {
     let (database, environment) = well().await;
     let client = database.connect().await;
     client
@@ -217,7 +217,7 @@ async fn triggers_that_are_missing_or_asleep_are_named() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_only_read_is_told_what_it_lacks() {
+async fn missing_privileges_of_a_read_only_role_are_reported() {
     let (database, mut environment) = well().await;
     let admin = admin(&database).await;
     let role = format!("reader_{}", database.name());
@@ -243,7 +243,7 @@ async fn a_role_that_may_only_read_is_told_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn what_the_database_forbids_its_sessions_is_seen() {
+async fn restrictive_database_settings_are_reported() {
     let (database, environment) = well().await;
     let admin = admin(&database).await;
     let name = database.name();
@@ -271,7 +271,7 @@ async fn what_the_database_forbids_its_sessions_is_seen() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_stays_open_and_too_few_connections_are_told() {
+async fn a_long_open_transaction_and_too_few_connections_are_reported() {
     let (database, environment) = well().await;
     let other = database.connect().await;
     other
@@ -290,7 +290,7 @@ async fn a_transaction_that_stays_open_and_too_few_connections_are_told() {
 }
 
 #[tokio::test]
-async fn changes_and_jobs_that_nobody_looks_at_are_told() {
+async fn changes_and_jobs_that_no_server_processes_are_reported() {
     let (database, mut environment) = well().await;
     let client = database.connect().await;
     let jobs = "insert into gom.job (subject, schema_name, node, created, dedup, due_at)
@@ -323,7 +323,7 @@ async fn jobs_of_another_schema_are_for_its_own_servers() {
 }
 
 #[tokio::test]
-async fn connections_under_a_name_of_our_own_are_not_others() {
+async fn connections_of_gom_do_not_count_as_foreign() {
     let cluster = TestCluster::own().await;
     let mut environment = well_at(&format!("{}&application_name=shop", cluster.url()));
     set(&mut environment, "GOM__DATABASE__MAX_CONNECTIONS", "16");
@@ -347,7 +347,7 @@ async fn connections_under_a_name_of_our_own_are_not_others() {
 }
 
 #[tokio::test]
-async fn redis_that_forgets_or_is_away_is_a_problem() {
+async fn an_evicting_or_unavailable_redis_is_a_problem() {
     let (_database, mut environment) = well().await;
     let mut redis = TestRedis::start();
     set(&mut environment, "REDIS_HOST", "127.0.0.1");
@@ -374,7 +374,7 @@ async fn redis_that_forgets_or_is_away_is_a_problem() {
 }
 
 #[tokio::test]
-async fn settings_that_a_server_would_refuse_are_told_and_the_rest_is_looked_at() {
+async fn invalid_settings_are_reported_and_the_rest_is_checked() {
     let (_database, mut environment) = well().await;
     environment.retain(|(name, _)| *name != "PRISMA_SECRET");
     let report = doctor(&environment, &[]);
@@ -454,7 +454,7 @@ async fn weak_secrets_and_open_doors_are_problems_in_production() {
 }
 
 #[tokio::test]
-async fn what_a_server_is_put_together_from_is_looked_at() {
+async fn files_and_exporters_of_a_deployment_are_checked() {
     let (_database, mut environment) = well().await;
     let report = doctor(&environment, &[]);
     for check in ["datamodel", "policy", "traces"] {
@@ -521,7 +521,7 @@ async fn a_cookie_that_scripts_can_read_is_a_problem_in_production() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_a_problem_and_a_private_one_that_is_not_made_is_none() {
+async fn an_unavailable_database_is_a_problem_and_an_uncreated_private_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let away = environment(&format!(
         "host={} user=gom dbname=gom",

@@ -36,7 +36,7 @@ fn taken() -> (TcpListener, String) {
 }
 
 #[tokio::test]
-async fn ports_are_free_or_somebodys() {
+async fn the_owner_of_an_occupied_port_is_reported() {
     let (_database, mut environment) = well().await;
     doctor(&environment, &[]).says("server.port", "ok", "is free");
     let (listener, port) = taken();
@@ -67,7 +67,7 @@ async fn ports_are_free_or_somebodys() {
 }
 
 #[tokio::test]
-async fn a_port_for_metrics_that_cannot_be_had_is_a_problem() {
+async fn an_occupied_metrics_port_is_a_problem() {
     let (_database, mut environment) = well().await;
     doctor(&environment, &[]).says("metrics.port", "skipped", "metrics are off");
     let (_listener, port) = taken();
@@ -101,7 +101,7 @@ async fn a_port_for_metrics_that_cannot_be_had_is_a_problem() {
 }
 
 #[tokio::test]
-async fn metrics_that_everybody_may_read_are_told() {
+async fn public_metrics_are_reported() {
     let (_database, mut environment) = well().await;
     set(&mut environment, "GOM__METRICS__HOST", "0.0.0.0");
     set(
@@ -142,7 +142,7 @@ fn with_issuer(environment: &mut Environment, port: u16) {
 }
 
 #[tokio::test]
-async fn an_issuer_is_asked_for_its_keys() {
+async fn the_issuers_keys_are_fetched() {
     let (_database, mut environment) = well().await;
     let port = free_port();
     with_issuer(&mut environment, port);
@@ -163,7 +163,7 @@ async fn an_issuer_is_asked_for_its_keys() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_sends_elsewhere_is_not_followed() {
+async fn redirects_of_the_issuer_are_not_followed() {
     let (_database, mut environment) = well().await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     with_issuer(&mut environment, listener.local_addr().unwrap().port());

@@ -24,7 +24,7 @@ fn state<'a>(body: &'a Value, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn every_dependency_is_there_with_its_state_and_age() {
+async fn the_health_report_lists_every_dependency_with_state_and_age() {
     let (_database, environment) = deployed().await;
     let server = Server::ready(&environment, &[]).await;
     // What need not be ready for a server to be ready may still be connecting.
@@ -126,7 +126,7 @@ async fn without_redis_a_server_is_not_ready_and_recovers() {
 }
 
 #[tokio::test]
-async fn a_database_without_a_change_log_is_served_all_the_same() {
+async fn a_database_without_a_change_log_is_served() {
     let database = TestDatabase::create().await;
     let server = Server::ready(&environment(&database.url()), &[]).await;
     server
@@ -188,7 +188,7 @@ async fn the_healthcheck_needs_no_arguments_and_no_secrets() {
 }
 
 #[tokio::test]
-async fn a_worker_answers_only_those_who_look_after_it() {
+async fn a_worker_process_serves_only_health_checks() {
     let (_database, environment) = deployed().await;
     let worker = Server::ready(&environment, &["--role", "worker"]).await;
     let (_, body) = worker.readiness().await;

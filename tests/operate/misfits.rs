@@ -26,7 +26,7 @@ async fn spoiled(folder: &tempfile::TempDir) -> (TestDatabase, Environment) {
 }
 
 #[tokio::test]
-async fn rows_that_do_not_fit_are_a_warning_at_the_start_and_no_reason_not_to_serve() {
+async fn rows_that_violate_the_datamodel_are_a_warning_and_do_not_prevent_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let (_database, environment) = spoiled(&folder).await;
     for arguments in [&[][..], &["--deploy"]] {
@@ -47,7 +47,7 @@ async fn rows_that_do_not_fit_are_a_warning_at_the_start_and_no_reason_not_to_se
 }
 
 #[tokio::test]
-async fn a_deployment_that_is_refused_says_so_without_values() {
+async fn a_refused_deployment_reports_its_reason_without_values() {
     let folder = tempfile::tempdir().unwrap();
     let (_database, environment) = spoiled(&folder).await;
     std::fs::write(
@@ -69,7 +69,7 @@ async fn a_deployment_that_is_refused_says_so_without_values() {
 }
 
 #[tokio::test]
-async fn a_column_of_others_without_which_no_row_can_be_created_is_a_warning() {
+async fn a_foreign_required_column_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let (database, environment) = spoiled(&folder).await;
     let add = r#"ALTER TABLE "default$default"."Tool" ADD COLUMN memo text NOT NULL DEFAULT '', ADD COLUMN more text;
@@ -101,7 +101,7 @@ async fn subscribed(server: &Server) -> String {
 }
 
 #[tokio::test]
-async fn a_database_without_triggers_says_so_at_the_start_in_readyz_and_to_subscribers() {
+async fn missing_triggers_are_reported_at_the_start_in_readyz_and_to_subscribers() {
     let folder = tempfile::tempdir().unwrap();
     let (database, environment) = spoiled(&folder).await;
     let drop = r#"DROP TRIGGER gom_change ON "default$default"."Tool""#;

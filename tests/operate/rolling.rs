@@ -24,7 +24,7 @@ fn with_datamodel(
 }
 
 #[tokio::test]
-async fn a_server_of_before_serves_on_after_an_update_has_changed_tables() {
+async fn the_previous_version_keeps_serving_after_an_update_has_changed_tables() {
     let (database, folder) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
     let before = with_datamodel(&database, &folder, "before.prisma", BEFORE);
     let after = with_datamodel(&database, &folder, "after.prisma", AFTER);
@@ -69,7 +69,7 @@ async fn a_server_of_before_serves_on_after_an_update_has_changed_tables() {
 }
 
 #[tokio::test]
-async fn a_datamodel_that_was_never_deployed_takes_nothing_away() {
+async fn a_datamodel_that_was_never_deployed_removes_nothing() {
     let (database, folder) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
     drop(
         Server::ready(
@@ -85,7 +85,7 @@ async fn a_datamodel_that_was_never_deployed_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn a_server_of_before_serves_beside_newer_tables_of_gom() {
+async fn the_previous_version_serves_beside_newer_tables_of_gom() {
     let (database, folder) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
     let environment = with_datamodel(&database, &folder, "before.prisma", BEFORE);
     drop(Server::ready(&environment, &["--deploy"]).await);

@@ -84,7 +84,7 @@ async fn listen(server: &Server) -> Socket {
 }
 
 #[tokio::test]
-async fn the_delay_lets_proxies_look_away_and_sockets_are_told_at_its_end() {
+async fn sockets_are_closed_after_the_drain_delay() {
     let database = TestDatabase::create().await;
     let mut environment = bounded(&database.url());
     environment.push(("GOM__SERVER__DRAIN_DELAY", "5000".to_owned()));
@@ -145,7 +145,7 @@ async fn the_delay_lets_proxies_look_away_and_sockets_are_told_at_its_end() {
 }
 
 #[tokio::test]
-async fn a_second_signal_waits_for_nothing() {
+async fn a_second_signal_stops_at_once() {
     let database = TestDatabase::create().await;
     let mut environment = bounded(&database.url());
     environment.push(("GOM__SERVER__DRAIN_DELAY", "60000".to_owned()));
@@ -162,7 +162,7 @@ async fn a_second_signal_waits_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_frozen_database_holds_nothing_up() {
+async fn a_frozen_database_does_not_delay_the_stop() {
     let cluster = TestCluster::own().await;
     let environment = bounded(cluster.url());
     migrate(&environment);
@@ -189,7 +189,7 @@ async fn a_frozen_database_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn redis_that_is_away_or_frozen_holds_nothing_up() {
+async fn an_unavailable_or_frozen_redis_does_not_delay_the_stop() {
     let database = TestDatabase::create().await;
     let mut redis = TestRedis::start();
     let mut environment = bounded(&database.url());
@@ -208,7 +208,7 @@ async fn redis_that_is_away_or_frozen_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_comes_to_its_end_is_left() {
+async fn an_unfinished_request_is_abandoned() {
     let database = TestDatabase::create().await;
     let environment = bounded(&database.url());
     let mut server = Server::ready(&environment, &[]).await;
@@ -228,7 +228,7 @@ async fn a_request_that_never_comes_to_its_end_is_left() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_left() {
+async fn a_client_that_does_not_read_is_abandoned() {
     let database = TestDatabase::create().await;
     let environment = bounded(&database.url());
     migrate(&environment);
@@ -248,7 +248,7 @@ async fn a_client_that_does_not_read_is_left() {
 
 /// Its transaction waits for somebody's lock: it is given up, and the database hears of it.
 #[tokio::test]
-async fn a_deployment_under_way_is_given_up() {
+async fn a_running_deployment_is_cancelled() {
     let database = TestDatabase::create().await;
     let mut environment = bounded(&database.url());
     // More than it needs, if it does not wait for the lock.
@@ -286,7 +286,7 @@ async fn a_deployment_under_way_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_deployment_that_came_late_is_called_off_in_the_database() {
+async fn a_late_deployment_is_cancelled_in_the_database() {
     let cluster = TestCluster::own().await;
     // Such locks are of one database.
     let (operator, connection) = cluster

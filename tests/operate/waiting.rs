@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::process::{Server, command, environment, run};
 
 #[tokio::test]
-async fn a_server_waits_says_so_and_serves_when_the_database_comes() {
+async fn a_server_reports_that_it_waits_and_serves_when_the_database_is_available() {
     let mut cluster = TestCluster::own().await;
     cluster.stop().await;
     let environment = environment(cluster.url());
@@ -100,7 +100,7 @@ async fn a_server_lives_while_its_deployment_waits_for_another_servers() {
 }
 
 #[tokio::test]
-async fn commands_wait_for_the_database_as_long_as_they_are_told_to() {
+async fn commands_wait_for_the_database_as_long_as_configured() {
     let mut cluster = TestCluster::own().await;
     cluster.stop().await;
     let environment = environment(cluster.url());
@@ -144,7 +144,7 @@ async fn commands_wait_for_the_database_as_long_as_they_are_told_to() {
 }
 
 #[tokio::test]
-async fn a_server_that_waits_for_its_database_stops_when_it_is_told_to() {
+async fn a_server_that_waits_for_its_database_stops_on_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let environment = environment(&format!(
         "host={} user=gom dbname=gom",

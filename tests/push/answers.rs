@@ -7,7 +7,7 @@ use gom_test_support::{Behaviour, PushServiceOptions, eventually};
 use crate::world::World;
 
 #[actix_web::test]
-async fn f10_each_answer_has_its_consequence_for_each_device() {
+async fn f10_each_push_service_answer_settles_its_delivery() {
     // Over HTTP/2 a connection that is reset takes others' messages with it.
     let world = World::open_with(PushServiceOptions {
         http2: false,
@@ -86,7 +86,7 @@ async fn f10_each_answer_has_its_consequence_for_each_device() {
 }
 
 #[actix_web::test]
-async fn f10_a_push_service_with_too_much_to_do_is_left_alone_as_long_as_it_asks() {
+async fn f10_an_overloaded_push_service_is_paused_for_its_retry_after() {
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;
     for (path, busy) in [
@@ -163,7 +163,7 @@ async fn f10_an_address_inside_is_never_reached_unless_it_is_allowed() {
 }
 
 #[actix_web::test]
-async fn who_was_shut_out_is_not_sent_the_next_order() {
+async fn a_disabled_users_devices_get_no_further_orders() {
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/seller").await;

@@ -11,7 +11,7 @@ const FEW: [(&str, &str); 2] = [
 ];
 
 #[actix_web::test]
-async fn an_urgent_message_passes_five_thousand_that_were_there_before() {
+async fn an_urgent_message_overtakes_five_thousand_older_ones() {
     let world = World::open_where(&FEW).await;
     world
         .backlog("n", &world.service.base_url(), "/slow/20/", 5_000)
@@ -109,7 +109,7 @@ async fn orders_do_not_wait_while_a_publications_job_waits_for_a_row() {
 }
 
 #[actix_web::test]
-async fn an_order_is_told_urgently() {
+async fn an_order_is_sent_with_high_urgency() {
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;
@@ -122,7 +122,7 @@ async fn an_order_is_told_urgently() {
 }
 
 #[actix_web::test]
-async fn a_slow_service_never_has_more_than_its_places_and_holds_up_no_other() {
+async fn a_slow_push_service_stays_within_its_permits_and_delays_no_other() {
     let world = World::open_where(&[
         ("GOM__PUSH__CONCURRENCY", "64"),
         ("GOM__PUSH__PER_ORIGIN", "8"),
@@ -179,7 +179,7 @@ async fn a_slow_service_never_has_more_than_its_places_and_holds_up_no_other() {
 }
 
 #[actix_web::test]
-async fn services_whose_retries_are_due_later_take_no_share() {
+async fn push_services_whose_retries_are_due_later_take_no_share() {
     let world = World::open_where(&[
         ("GOM__PUSH__CONCURRENCY", "64"),
         ("GOM__PUSH__PER_ORIGIN", "64"),
@@ -263,7 +263,7 @@ async fn a_first_backlog_is_read_by_what_is_taken_and_not_as_a_whole() {
 }
 
 #[actix_web::test]
-async fn what_is_settled_of_an_order_is_not_read_for_its_next_update() {
+async fn an_update_does_not_read_the_settled_deliveries_of_its_order() {
     const UPDATES: i64 = 5;
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;

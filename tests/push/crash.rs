@@ -88,7 +88,7 @@ fn sent_twice_at_most(world: &World, orders: usize, doubtful: usize) {
 }
 
 #[actix_web::test]
-async fn what_was_committed_is_told_wherever_the_server_dies() {
+async fn committed_orders_notify_every_device_wherever_the_server_is_killed() {
     let mut world = open().await;
     let (mut number, mut doubtful) = (0, 0);
     for place in [
@@ -130,7 +130,7 @@ async fn what_was_committed_is_told_wherever_the_server_dies() {
 }
 
 #[actix_web::test]
-async fn what_was_committed_is_told_whenever_the_server_dies() {
+async fn committed_orders_notify_every_device_whenever_the_server_is_killed() {
     let mut world = open().await;
     let (mut again, mut doubtful) = (0, 0);
     for round in 0..6_u32 {

@@ -49,7 +49,7 @@ impl World {
 }
 
 #[actix_web::test]
-async fn every_customer_is_told_once_wherever_the_server_dies_between_two_steps() {
+async fn each_customer_is_notified_once_wherever_the_server_is_killed_between_two_steps() {
     let mut world = World::open().await;
     world.seller_of_many().await;
     let (mut times, mut doubtful, mut published) = (0, 0, Vec::new());
@@ -90,7 +90,7 @@ async fn every_customer_is_told_once_wherever_the_server_dies_between_two_steps(
 }
 
 #[actix_web::test]
-async fn the_first_devices_are_told_at_once_and_nothing_is_settled_before_the_last_step() {
+async fn the_first_devices_are_notified_at_once_and_settlement_waits_for_the_last_step() {
     let mut world = World::open().await;
     world.seller_of_many().await;
     world.restart_at("expansion-begun").await;
@@ -143,7 +143,7 @@ async fn the_first_devices_are_told_at_once_and_nothing_is_settled_before_the_la
 }
 
 #[actix_web::test]
-async fn a_publication_that_is_called_off_half_way_goes_no_further() {
+async fn a_publication_cancelled_halfway_goes_no_further() {
     let mut world = World::open().await;
     world.seller_of_many().await;
     world.restart_at("expansion-begun").await;
@@ -257,7 +257,7 @@ async fn the_lease_of_a_job_is_renewed_while_other_statements_of_the_ledger_wait
 }
 
 #[actix_web::test]
-async fn a_job_whose_statement_fails_says_why_and_is_carried_out_when_it_can_be() {
+async fn a_job_whose_statement_fails_records_why_and_is_retried() {
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;

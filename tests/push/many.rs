@@ -16,7 +16,7 @@ const ENDPOINT: usize = 1_500;
 const BOUND: u64 = 80 * 1_024;
 
 #[actix_web::test]
-async fn orders_in_the_middle_of_a_large_publication_come_first_and_everybody_is_told_once() {
+async fn orders_overtake_a_large_publication_and_each_device_is_notified_once() {
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;
     world.device("bea", "/bea").await;

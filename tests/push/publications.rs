@@ -145,7 +145,7 @@ async fn publications_that_waited_before_there_was_a_trigger_are_sent_at_their_t
 }
 
 #[actix_web::test]
-async fn f12_a_delayed_publication_survives_a_restart_and_can_be_called_off() {
+async fn f12_a_delayed_publication_survives_a_restart_and_can_be_cancelled() {
     let mut world = World::open().await;
     world.seller("ana", &["bea"]).await;
     world.device("bea", "/bea").await;

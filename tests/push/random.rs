@@ -82,7 +82,7 @@ async fn give(world: &World, owner: &str) -> SystemTime {
 }
 
 #[actix_web::test]
-async fn the_last_thing_shown_of_an_order_is_its_last_state_to_whom_it_belongs() {
+async fn recipients_see_the_last_state_of_an_order_last() {
     let seed: u64 = std::env::var("GOM_SEED").map_or_else(
         |_| {
             SystemTime::now()

@@ -45,7 +45,7 @@ async fn what_is_written_through_an_api_process_reaches_the_device_through_a_wor
 
 /// Of a worker that waited for its next look, at most every third order would be found in time.
 #[tokio::test]
-async fn a_worker_is_woken_by_what_an_api_process_commits() {
+async fn a_commit_of_an_api_process_wakes_a_worker() {
     let redis = TestRedis::start();
     let port = redis.port().to_string();
     let settings = [("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", port.as_str())];
@@ -54,7 +54,7 @@ async fn a_worker_is_woken_by_what_an_api_process_commits() {
 
 /// Without Redis nobody wakes it: it looks for jobs every 50 ms, however seldom it looks for all else.
 #[tokio::test]
-async fn a_worker_without_redis_looks_for_jobs_itself() {
+async fn a_worker_without_redis_polls_for_jobs() {
     orders_arrive_in_time(&[], None).await;
 }
 

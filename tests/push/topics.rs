@@ -100,7 +100,7 @@ async fn messages_of_one_topic_follow_each_other_to_a_device() {
 
 /// As when the older one was composed slowly, and written after the newer one had failed.
 #[actix_web::test]
-async fn a_message_that_failed_takes_no_older_ones_place() {
+async fn a_failed_message_supersedes_no_older_one() {
     let world = World::open().await;
     let ends = ["FAILED", "GONE", "EXPIRED"];
     let sql = "with n as (insert into gom.notification
@@ -133,7 +133,7 @@ async fn a_message_that_failed_takes_no_older_ones_place() {
 
 /// The news of an order has another topic than its updates, and the same place on the screen.
 #[actix_web::test]
-async fn the_news_of_an_order_goes_before_its_updates_and_they_do_not_wait_for_its_next_try() {
+async fn a_new_order_is_sent_before_its_updates_and_they_do_not_wait_for_its_retry() {
     let world = World::open_where(&[("GOM__PUSH__RETRY", "120000")]).await;
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;
@@ -173,7 +173,7 @@ async fn the_news_of_an_order_goes_before_its_updates_and_they_do_not_wait_for_i
 
 /// As when the news was composed slowly, and written after the update had been sent.
 #[actix_web::test]
-async fn the_news_of_an_order_does_not_follow_its_update() {
+async fn a_new_order_is_not_sent_after_its_update() {
     let world = World::open().await;
     world.device("ana", "/ana").await;
     let sql = "with n as (insert into gom.notification

@@ -15,7 +15,7 @@ async fn count(world: &World, condition: &str) -> i64 {
 }
 
 #[actix_web::test]
-async fn messages_wait_while_a_service_refuses_the_servers_keys_and_go_out_after_the_mend() {
+async fn messages_wait_while_a_push_service_refuses_the_servers_keys_and_are_sent_afterwards() {
     let world = World::open().await;
     world.seller("ana", &["bea", "cid"]).await;
     let devices = [("ana", "/ana"), ("bea", "/bea"), ("cid", "/cid")];
@@ -78,7 +78,7 @@ async fn messages_wait_while_a_service_refuses_the_servers_keys_and_go_out_after
 }
 
 #[actix_web::test]
-async fn too_many_requests_for_one_device_leave_the_service_to_the_others() {
+async fn a_rate_limit_for_one_device_does_not_pause_its_push_service() {
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;
     world.service.script("/bea", [Behaviour::retry_after(HOUR)]);
@@ -104,7 +104,7 @@ async fn too_many_requests_for_one_device_leave_the_service_to_the_others() {
 }
 
 #[actix_web::test]
-async fn after_a_pause_one_message_goes_to_a_device_first() {
+async fn after_a_pause_one_message_probes_a_device_first() {
     const ORDERS: usize = 8;
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;
@@ -131,7 +131,7 @@ async fn after_a_pause_one_message_goes_to_a_device_first() {
 }
 
 #[actix_web::test]
-async fn a_new_message_is_heard_while_another_service_is_paused() {
+async fn a_new_message_is_sent_while_another_push_service_is_paused() {
     let world = World::open_where(&[("GOM__PUSH__POLL_INTERVAL", "30000")]).await;
     world.seller("ana", &["bea"]).await;
     world.service.script(
@@ -159,7 +159,7 @@ async fn a_new_message_is_heard_while_another_service_is_paused() {
 }
 
 #[actix_web::test]
-async fn a_message_is_tried_as_long_as_it_is_of_use() {
+async fn a_message_is_retried_until_it_expires() {
     let world = World::open_where(&[("GOM__PUSH__ATTEMPTS", "2"), ("GOM__PUSH__RETRY", "1")]).await;
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;
@@ -173,7 +173,7 @@ async fn a_message_is_tried_as_long_as_it_is_of_use() {
 }
 
 #[actix_web::test]
-async fn a_message_at_which_servers_die_is_given_up() {
+async fn a_message_that_crashes_servers_is_given_up() {
     let settings = [
         ("GOM__PUSH__ATTEMPTS", "1"),
         ("GOM__PUSH__LEASE", "1000"),

@@ -26,7 +26,7 @@ fn notification(
 }
 
 #[actix_web::test]
-async fn jobs_and_ledger_have_an_end_without_keys_and_without_a_worker() {
+async fn jobs_and_ledger_are_trimmed_without_keys_and_without_a_worker() {
     for (role, keys) in [("all", false), ("api", true)] {
         let mut world = World::open_as(role).await;
         if !keys {
@@ -79,7 +79,7 @@ async fn jobs_and_ledger_have_an_end_without_keys_and_without_a_worker() {
 }
 
 #[actix_web::test]
-async fn an_order_that_waited_for_a_day_is_not_told_any_more() {
+async fn an_order_job_older_than_a_day_is_not_sent() {
     let mut world = World::open().await;
     world.seller("ana", &["bea"]).await;
     world.device("ana", "/ana").await;
@@ -101,7 +101,7 @@ async fn an_order_that_waited_for_a_day_is_not_told_any_more() {
 }
 
 #[actix_web::test]
-async fn a_large_old_notification_is_forgotten_piece_by_piece_past_what_somebody_holds() {
+async fn a_large_old_notification_is_deleted_in_steps_that_skip_locked_rows() {
     let mut world = World::open().await;
     world.kill();
     let old = notification("old", "y", "40 days", true, "DELIVERED", 12_000);
@@ -128,7 +128,7 @@ async fn a_large_old_notification_is_forgotten_piece_by_piece_past_what_somebody
 }
 
 #[actix_web::test]
-async fn reports_that_fail_do_not_hold_up_the_others() {
+async fn a_failing_report_does_not_delay_the_others() {
     let mut world = World::open().await;
     world.seller("ana", &["bea"]).await;
     world.device("bea", "/bea").await;

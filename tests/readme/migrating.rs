@@ -161,7 +161,7 @@ async fn the_page_about_moving_from_prisma_leads_to_its_end_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_it_does_where_service_and_stage_had_names() {
+async fn the_migration_works_for_named_services_and_stages() {
     there_and_back("shop$dev").await;
 }
 

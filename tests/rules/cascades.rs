@@ -57,7 +57,7 @@ insert into "Card" ("id", "owner", "list") values ('c', 'me', 'l');
 "#;
 
 #[actix::test]
-async fn a_row_that_may_only_be_seen_and_comes_while_others_are_deleted_does_not_lose_its_link() {
+async fn a_read_only_row_that_arrives_during_a_deletion_keeps_its_link() {
     let boards = Shop::open_other(DATAMODEL, POLICY).await;
     boards.tables.batch_execute(ROWS).await.unwrap();
     let me = holder("me", vec!["role:member".into(), "do:it".into()]);
@@ -83,7 +83,7 @@ async fn a_row_that_may_only_be_seen_and_comes_while_others_are_deleted_does_not
 }
 
 #[actix::test]
-async fn a_row_of_ones_own_that_comes_while_others_are_deleted_goes_along() {
+async fn an_own_row_that_arrives_during_a_deletion_is_deleted_too() {
     let boards = Shop::open_other(DATAMODEL, POLICY).await;
     boards.tables.batch_execute(ROWS).await.unwrap();
     let me = holder("me", vec!["role:member".into(), "do:it".into()]);
@@ -95,7 +95,7 @@ async fn a_row_of_ones_own_that_comes_while_others_are_deleted_goes_along() {
 }
 
 #[actix::test]
-async fn a_row_that_comes_while_the_service_deletes_those_above_it_goes_along_or_forbids_it() {
+async fn a_row_that_arrives_while_the_service_deletes_its_parent_is_deleted_or_prevents_it() {
     let boards = Shop::open_other(DATAMODEL, POLICY).await;
     let card = r#"insert into "Card" ("id", "list") values ('d', 'l')"#;
     let pin = r#"insert into "Pin" ("id", "list") values ('p', 'l')"#;
@@ -140,7 +140,7 @@ async fn a_row_that_comes_while_the_service_deletes_those_above_it_goes_along_or
 }
 
 #[actix::test]
-async fn a_row_that_leaves_while_the_row_above_it_is_deleted_stays() {
+async fn a_row_that_leaves_its_parent_during_the_deletion_stays() {
     let boards = Shop::open_other(DATAMODEL, POLICY).await;
     boards.tables.batch_execute(ROWS).await.unwrap();
     let elsewhere = r#"insert into "Board" ("id", "owner") values ('b2', 'me');
@@ -158,7 +158,7 @@ async fn a_row_that_leaves_while_the_row_above_it_is_deleted_stays() {
 }
 
 #[actix::test]
-async fn rows_that_are_given_away_with_all_that_is_below_them_forbid_no_deletion() {
+async fn rows_given_away_with_their_children_prevent_no_deletion() {
     let boards = Shop::open_other(DATAMODEL, POLICY).await;
     boards.tables.batch_execute(ROWS).await.unwrap();
     let elsewhere = r#"insert into "Board" ("id", "owner") values ('b2', 'you')"#;
@@ -176,7 +176,7 @@ async fn rows_that_are_given_away_with_all_that_is_below_them_forbid_no_deletion
 }
 
 #[actix::test]
-async fn a_cascade_within_a_model_takes_nothing_of_others_along() {
+async fn a_cascade_within_a_model_deletes_no_foreign_rows() {
     let boards = Shop::open_other(DATAMODEL, POLICY).await;
     let rows = r#"insert into "User" ("id") values ('me'), ('you');
         insert into "Folder" ("id", "owner", "within") values ('f', 'me', null), ('g', 'me', 'f'), ('h', 'you', 'g')"#;
@@ -195,7 +195,7 @@ async fn a_cascade_within_a_model_takes_nothing_of_others_along() {
 }
 
 #[actix::test]
-async fn what_the_service_deletes_by_the_row_above_goes_also_where_that_one_changes_meanwhile() {
+async fn a_deletion_filtered_by_the_parent_uses_the_parent_after_the_wait() {
     let boards = Shop::open_other(DATAMODEL, POLICY).await;
     let clear = r#"truncate "User", "Board", "List", "Card", "Pin" cascade;"#;
     let elsewhere = r#"insert into "List" ("id", "owner", "board") values ('mine', 'me', 'b'), ('yours', 'you', 'b')"#;
@@ -250,7 +250,7 @@ Card = "{ notes_some: { editedBy: $sub } }"
 "#;
 
 #[actix::test]
-async fn the_stamp_on_a_row_that_loses_its_link_makes_nothing_ones_own_to_delete() {
+async fn the_stamp_of_a_cascade_grants_no_permission_to_delete() {
     let lists = Shop::open_other(STAMPED, STAMPED_POLICY).await;
     let rows = r#"insert into "List" ("id") values ('l'); insert into "Card" ("id", "list") values ('c', 'l');
         insert into "Note" ("id", "editedBy", "card") values ('n', 'you', 'c')"#;

@@ -98,7 +98,7 @@ async fn each_shop_has_its_own_code_and_number_of_a_shared_customer() {
 }
 
 #[actix::test]
-async fn no_seller_gives_a_code_to_another_shops_login() {
+async fn a_seller_does_not_set_the_code_of_another_shops_login() {
     let shop = Shop::open().await;
     let before = logins(&shop, SHARED).await;
     // Whether the field is refused or left out: no login has the code.
@@ -116,7 +116,7 @@ async fn no_seller_gives_a_code_to_another_shops_login() {
 }
 
 #[actix::test]
-async fn who_only_took_an_order_sees_neither_code_nor_number_on_any_way() {
+async fn a_seller_with_only_an_order_sees_neither_code_nor_number() {
     let shop = Shop::open().await;
     order_once(&shop).await;
     let paletas = seller(PALETAS);
@@ -187,7 +187,7 @@ async fn who_only_took_an_order_sees_neither_code_nor_number_on_any_way() {
 }
 
 #[actix::test]
-async fn a_shared_customers_row_names_no_other_seller() {
+async fn a_shared_customers_row_reveals_no_other_seller() {
     let shop = Shop::open().await;
     let (paletas, tacos) = (seller(PALETAS), seller(TACOS));
     let answer = update(&shop, &tacos, SHARED, json!({ "name2": "x" })).await;
@@ -258,7 +258,7 @@ async fn a_customers_session_is_for_the_shop_whose_code_opened_it() {
 }
 
 #[actix::test]
-async fn deleting_a_shared_customer_is_refused_in_one_way_whatever_hangs_on_it() {
+async fn deleting_a_shared_customer_is_refused_alike_with_and_without_orders() {
     let shop = Shop::open().await;
     shop.tables
         .batch_execute("update \"Order\" set stage = 'CLOSED'")
@@ -333,7 +333,7 @@ async fn logins(shop: &Shop, uid: &str) -> Vec<(String, String)> {
 }
 
 #[actix::test]
-async fn logins_follow_customers_whoever_writes_them() {
+async fn logins_follow_every_write_of_customers() {
     let shop = Shop::open().await;
     let before = logins(&shop, SHARED).await;
     assert_eq!(before.len(), 2, "{before:?}");
@@ -388,7 +388,7 @@ async fn logins_follow_customers_whoever_writes_them() {
 }
 
 #[actix::test]
-async fn customers_of_earlier_versions_get_logins_and_their_devices_a_name_of_their_own() {
+async fn upgrading_gives_customers_logins_and_their_devices_new_subjects() {
     let shop = Shop::open().await;
     // As an earlier version leaves it: no logins; devices, deliveries and jobs under the bare id, one of which is also
     // a seller's subject.

@@ -76,7 +76,7 @@ async fn is_allowed(teams: &Shop, viewer: &Viewer, text: &str) {
 }
 
 #[actix::test]
-async fn a_row_that_moves_to_anothers_by_a_table_meanwhile_is_neither_changed_nor_deleted() {
+async fn a_row_that_a_relation_table_gives_away_meanwhile_is_neither_changed_nor_deleted() {
     let (teams, me) = teams().await;
     let give =
         r#"update "Player" set "name" = 'yours now'; update "_TeamPlayers" set "B" = 'tyou'"#;
@@ -109,7 +109,7 @@ async fn a_row_that_moves_to_anothers_by_a_table_meanwhile_is_neither_changed_no
 }
 
 #[actix::test]
-async fn a_row_below_one_that_others_decide_is_neither_changed_nor_deleted_when_it_is_given_away_meanwhile()
+async fn a_row_whose_ancestor_is_given_away_meanwhile_is_neither_changed_nor_deleted()
  {
     let (teams, me) = teams().await;
     let give = r#"update "Team" set "owner" = 'you' where "id" = 'tme'; update "Card" set "text" = 'yours now'"#;

@@ -165,7 +165,7 @@ async fn a_row_that_changes_partners_meanwhile_and_stays_the_viewers_is_written(
 
 /// R4
 #[actix::test]
-async fn a_link_in_a_table_is_cut_only_by_who_may_write_one_of_its_rows() {
+async fn disconnecting_in_a_relation_table_needs_write_permission_for_one_of_its_rows() {
     let (lab, me) = lab().await;
     let connect = |player: &str| {
         format!(
@@ -210,7 +210,7 @@ async fn a_link_in_a_table_is_cut_only_by_who_may_write_one_of_its_rows() {
 
 /// R5
 #[actix::test]
-async fn a_deletion_does_not_write_into_rows_that_may_only_be_seen() {
+async fn a_deletion_does_not_write_read_only_rows() {
     let (lab, me) = lab().await;
     refused(
         &lab,
@@ -292,7 +292,7 @@ async fn an_id_that_may_not_be_named_is_neither_shown_in_cursors_nor_in_messages
 
 /// 3 of the engine
 #[actix::test]
-async fn what_is_tied_already_is_tied_again_where_the_tie_makes_it_the_viewers() {
+async fn an_existing_link_can_be_connected_again_where_it_makes_the_row_the_viewers() {
     let (lab, me) = lab().await;
     // Kept in the parent: the passport goes from one own person to the other, and back, and stays.
     for person in ["p2", "p1", "p1"] {
@@ -356,7 +356,7 @@ async fn an_upsert_is_not_judged_by_the_branch_that_it_does_not_take() {
 
 /// 15 of the engine
 #[actix::test]
-async fn a_list_that_two_set_at_the_same_time_holds_what_the_second_says() {
+async fn of_two_concurrent_sets_of_a_list_the_second_wins() {
     let (lab, me) = lab().await;
     let other = r#"select 1 from "Task" where "id" = 'kme' for update; insert into "Task_tags" values ('kme', 1000, 'x')"#;
     let set = r#"mutation { updateTeam(where: {id: "tme"}, data: {tasks: {update: [{where: {id: "kme"}, data: {tags: {set: ["z"]}}}]}}) { id } }"#;
@@ -378,7 +378,7 @@ async fn a_list_that_two_set_at_the_same_time_holds_what_the_second_says() {
 
 /// 15 of the engine
 #[actix::test]
-async fn of_two_partners_at_an_end_for_one_all_are_shown_the_same() {
+async fn of_two_partners_at_a_single_end_every_query_shows_the_same() {
     let (lab, me) = lab().await;
     lab.tables
         .batch_execute(r#"insert into "_TeamPlayers" values ('pme', 'tyou'), ('pme', 'tme')"#)

@@ -20,7 +20,7 @@ fn names(list: &Value, key: &str) -> Vec<String> {
 }
 
 #[actix::test]
-async fn a_seller_sees_the_own_shop_and_nothing_else() {
+async fn a_seller_sees_only_its_own_shop() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
     let data = shop
@@ -126,7 +126,7 @@ async fn foreign_and_missing_rows_read_as_null_alike() {
 }
 
 #[actix::test]
-async fn a_filter_tells_nothing_of_rows_that_are_not_seen() {
+async fn a_filter_reveals_nothing_about_hidden_rows() {
     let shop = Shop::open().await;
     let asked = async |filter: &str| {
         let text = format!("{{ bps(where: {filter}) {{ extUid }} }}");
@@ -175,7 +175,7 @@ async fn a_filter_tells_nothing_of_rows_that_are_not_seen() {
 }
 
 #[actix::test]
-async fn a_customer_sees_the_own_orders_and_little_of_the_sellers() {
+async fn a_customer_sees_its_own_orders_and_little_of_the_sellers() {
     let shop = Shop::open().await;
     let shared = customer_of(TACOS, SHARED);
     let data = shop
@@ -215,7 +215,7 @@ async fn a_customer_sees_the_own_orders_and_little_of_the_sellers() {
 }
 
 #[actix::test]
-async fn a_required_link_to_a_row_that_is_not_seen_is_an_error_at_its_place() {
+async fn a_required_link_to_a_hidden_row_is_an_error_at_its_path() {
     let shop = Shop::open().await;
     // An order of this seller that was given to a customer of the other, and the customer then left.
     let update = "update \"Order\" set \"assignedTo\" = 'cdemouser0000000000000002' where uid = 'cdemoorder000000000000001'";

@@ -47,7 +47,7 @@ async fn a_customer_who_is_given_to_another_seller_meanwhile_is_not_changed() {
 
 /// A promotion is not tied to an order that moves to another shop at that moment.
 #[actix::test]
-async fn what_is_given_away_meanwhile_is_not_tied() {
+async fn a_row_that_is_given_away_meanwhile_is_not_linked() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
     let (tacos, customer) = (uid_of(&shop, TACOS).await, SHARED);
@@ -144,7 +144,7 @@ async fn a_row_whose_link_is_written_says_who_wrote_it() {
 
 /// R8
 #[actix::test]
-async fn a_customer_who_may_only_be_seen_is_tied_and_left_from_both_sides() {
+async fn a_read_only_customer_is_linked_and_unlinked_from_both_sides() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
     // The other seller's customer has ordered here once.

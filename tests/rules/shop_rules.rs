@@ -26,7 +26,7 @@ fn publication(promotion: &str, delay: i64) -> serde_json::Value {
 }
 
 #[actix::test]
-async fn a_customer_who_waits_for_an_order_stays() {
+async fn a_customer_with_an_active_order_is_not_deleted() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
     let delete = "mutation($where: BpWhereUniqueInput!) { deleteBp(where: $where) { uid } }";
@@ -176,7 +176,7 @@ async fn published(shop: &Shop, promotion: &str, delay: i64) -> String {
 }
 
 #[actix::test]
-async fn a_publication_is_put_off_or_called_off_before_its_time_and_not_after() {
+async fn a_publication_is_postponed_or_cancelled_before_its_time_and_not_after() {
     let shop = Shop::open().await;
     let (paletas, promotion) = (seller(PALETAS), promotion(&shop, PALETAS).await);
     let uid = published(&shop, &promotion, DAY).await;
@@ -335,7 +335,7 @@ async fn a_publications_day_and_its_end_are_by_the_databases_clock() {
 }
 
 #[actix::test]
-async fn a_publication_is_not_tied_or_written_from_its_promotions_side() {
+async fn a_publication_is_not_linked_or_written_from_its_promotions_side() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
     let (first, second) = (

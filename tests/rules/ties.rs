@@ -82,7 +82,7 @@ async fn teams(role: &str) -> (Shop, Viewer) {
 const TEAM_OF_K: &str = r#"select "team" from "Task" where "id" = 'k'"#;
 
 #[actix::test]
-async fn a_child_that_a_connect_takes_out_of_what_may_be_written_is_refused_from_both_ends() {
+async fn a_connect_that_makes_a_child_unwritable_is_refused_from_both_ends() {
     let (teams, me) = teams("clerk").await;
     for text in [
         r#"updateTask(where: {id: "k"}, data: {team: {connect: {id: "tclosed"}}}) { id }"#,
@@ -116,7 +116,7 @@ async fn a_child_that_a_connect_takes_out_of_what_may_be_written_is_refused_from
 }
 
 #[actix::test]
-async fn a_child_that_goes_to_a_hidden_parent_meanwhile_is_not_taken_from_there() {
+async fn a_child_that_moves_to_a_hidden_parent_meanwhile_stays_there() {
     let (teams, me) = teams("owner").await;
     let give = r#"update "Task" set "team" = 'tyou' where "id" = 'k'"#;
     for text in [
@@ -148,7 +148,7 @@ async fn a_child_that_goes_to_a_hidden_parent_meanwhile_is_not_taken_from_there(
 
 /// Each of two children keeps the old parent in sight: of two writers that take one each, the second is refused.
 #[actix::test]
-async fn two_who_take_the_last_children_of_a_parent_do_not_both_believe_that_one_is_left() {
+async fn concurrent_connects_leave_a_parent_its_last_required_child() {
     let (teams, me) = teams("guest").await;
     // The other writer has locked the old parent, as it does here, and taken the other child.
     let lock = r#"select 1 from "Team" where "id" = 'tyou' for update"#;
@@ -225,7 +225,7 @@ Bill = "{}"
 "#;
 
 #[actix::test]
-async fn a_partner_that_another_parent_gets_and_needs_meanwhile_is_not_taken_from_it() {
+async fn a_partner_that_another_parent_requires_meanwhile_stays_with_it() {
     let orders = Shop::open_other(BILLS, CLERK).await;
     orders
         .tables

@@ -51,7 +51,7 @@ async fn refused(shop: &Shop, viewer: &Viewer, text: &str, variables: Value) {
 }
 
 #[actix::test]
-async fn a_seller_writes_the_own_shop() {
+async fn a_seller_writes_its_own_shop() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
     let others = rest(&shop, &paletas).await;
@@ -189,7 +189,7 @@ async fn nobody_writes_into_anothers_shop() {
 }
 
 #[actix::test]
-async fn a_customer_of_two_sellers_is_not_one_sellers_to_delete_or_to_take_away() {
+async fn neither_seller_of_a_shared_customer_deletes_or_disconnects_it() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
     shop.tables
@@ -249,7 +249,7 @@ async fn a_customer_of_two_sellers_is_not_one_sellers_to_delete_or_to_take_away(
 }
 
 #[actix::test]
-async fn a_seller_sees_but_does_not_change_whoever_ordered_once() {
+async fn a_seller_sees_but_does_not_change_customers_who_only_ordered() {
     let shop = Shop::open().await;
     shop.tables
         .batch_execute("delete from \"_CustomerOf\" where \"A\" = 'cdemobp000000000000000001'")
@@ -268,7 +268,7 @@ async fn a_seller_sees_but_does_not_change_whoever_ordered_once() {
 }
 
 #[actix::test]
-async fn only_the_server_says_who_wrote_a_row() {
+async fn only_the_server_stamps_the_writer_of_a_row() {
     let shop = Shop::open().await;
     let text = "mutation($data: OrderUpdateInput!) { updateOrder(where: { uid: \"cdemoorder000000000000001\" }, data: $data) {
                     createdBy updatedBy items { createdBy updatedBy quantity pricing { createdBy updatedBy } } } }";

@@ -55,7 +55,7 @@ async fn frames_and_messages_have_a_size_and_are_utf_8() {
 }
 
 #[actix_web::test]
-async fn operations_and_connections_are_counted() {
+async fn operations_and_connections_are_limited() {
     let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("sockets.operations", "3"),
@@ -112,7 +112,7 @@ async fn operations_and_connections_are_counted() {
 }
 
 #[actix_web::test]
-async fn a_slow_reader_is_closed_and_others_get_all() {
+async fn a_slow_reader_is_closed_and_others_receive_every_event() {
     let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("sockets.queue_messages", "50"),
@@ -152,7 +152,7 @@ async fn a_slow_reader_is_closed_and_others_get_all() {
 }
 
 #[actix_web::test]
-async fn two_thousand_sockets_that_say_nothing_are_closed_and_hold_nobody_up() {
+async fn two_thousand_silent_sockets_are_closed_and_delay_no_request() {
     let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("sockets.init_timeout", "10000"),
@@ -238,7 +238,7 @@ async fn the_documents_of_subscriptions_are_no_more_than_one_user_may_have() {
 }
 
 #[actix_web::test]
-async fn ids_of_operations_have_a_length() {
+async fn ids_of_operations_have_a_maximum_length() {
     let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     let asking = |id: usize, start: &str| json!({ "id": "i".repeat(id), "type": start, "payload": { "query": "{ __typename }" } });

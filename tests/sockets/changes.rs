@@ -74,7 +74,7 @@ async fn order_until_heard(wire: &mut Wire, prefix: &str, order: impl AsyncFn(&s
 }
 
 #[actix_web::test]
-async fn a_quiet_subscription_goes_on_with_other_rights_though_what_it_had_last_is_forgotten() {
+async fn a_quiet_subscription_resumes_with_changed_permissions_after_a_trim() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(
         &place,

@@ -433,7 +433,7 @@ async fn losses_that_follow_each_other_do_not_go_back_further_and_further() {
 }
 
 #[actix_web::test]
-async fn what_is_not_kept_any_more_begins_from_now_without_a_word() {
+async fn a_trimmed_position_begins_from_now_without_an_error() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let jar = cookies(&seller(&app).await);

@@ -57,7 +57,7 @@ fn last_id(text: &str) -> &str {
 }
 
 #[actix_web::test]
-async fn queries_end_and_subscriptions_go_on_where_they_were() {
+async fn queries_complete_and_subscriptions_resume() {
     let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[("sockets.heartbeat", "500")]).await;
     let response = ask(&app, "{ __typename }", None).await;

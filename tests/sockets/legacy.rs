@@ -67,7 +67,7 @@ async fn a_start_does_not_wait_for_the_ack() {
 }
 
 #[actix_web::test]
-async fn faults_are_answered_in_words_that_the_client_knows() {
+async fn faults_are_answered_with_messages_of_the_legacy_protocol() {
     let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[("sockets.init_timeout", "2000")]).await;
     let mut wire = Wire::service(&app, LEGACY).await;

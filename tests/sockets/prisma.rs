@@ -104,7 +104,7 @@ async fn the_oldest_protocol_answers_each_start_and_sends_no_end() {
 }
 
 #[actix_web::test]
-async fn the_oldest_protocol_refuses_in_its_own_words() {
+async fn the_oldest_protocol_reports_refusals_in_its_own_format() {
     let place = Place::new(Stores::Postgres).await;
     let app = place
         .serve(&[

@@ -198,7 +198,7 @@ async fn connections_of_a_session_outlive_ten_tokens_and_lose_nothing() {
 }
 
 #[actix_web::test]
-async fn a_browser_is_given_no_half_that_its_session_cannot_note() {
+async fn a_token_half_that_cannot_be_stored_is_not_sent() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("auth.accounts.expiration", LIFETIME)]).await;
     let mut browser = seller(&app).await;
@@ -230,7 +230,7 @@ async fn a_browser_is_given_no_half_that_its_session_cannot_note() {
 }
 
 #[actix_web::test]
-async fn a_renewed_token_with_other_rights_goes_on_without_a_gap() {
+async fn a_renewed_token_with_changed_permissions_resumes_without_a_gap() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("auth.accounts.expiration", LIFETIME)]).await;
     let jar = cookies(&seller(&app).await);
@@ -273,7 +273,7 @@ async fn a_renewed_token_with_other_rights_goes_on_without_a_gap() {
 }
 
 #[actix_web::test]
-async fn where_the_token_is_not_renewed_operations_end_and_the_legacy_client_does_not_come_back() {
+async fn without_a_renewed_token_operations_end_and_the_legacy_client_does_not_reconnect() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(
         &place,

@@ -34,7 +34,7 @@ fn subscribe(id: &str, query: &str) -> Value {
 
 /// A client may ask in one line or in several (RFC 6455, 11.3.4).
 #[actix_web::test]
-async fn the_protocol_that_is_spoken_is_the_one_that_is_announced() {
+async fn the_negotiated_protocol_is_the_announced_one() {
     let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     for (lines, announced) in [
@@ -215,7 +215,7 @@ async fn queries_are_answered_and_subscriptions_last() {
 }
 
 #[actix_web::test]
-async fn a_socket_ends_with_its_token_unless_it_gets_another() {
+async fn a_socket_closes_with_its_token_unless_the_token_is_renewed() {
     let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     // Clocks may differ by ten seconds; that is added to every token.

@@ -243,7 +243,7 @@ async fn a_client_that_does_not_read_is_ended_with_its_token_over_every_protocol
 }
 
 #[actix_web::test]
-async fn an_operation_holds_nobody_up_while_its_client_does_not_read() {
+async fn an_operation_of_a_client_that_does_not_read_delays_no_other() {
     let place = Place::new(Stores::Postgres).await;
     let settings = [
         ("limits.in_flight_per_user", "1"),

@@ -15,7 +15,7 @@ const P256DH: &str =
 const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
 
 #[tokio::test]
-async fn a_client_that_goes_away_before_its_answer_is_told_of() {
+async fn a_client_that_disconnects_before_its_answer_is_logged() {
     let app = TestApp::start(&[("METRICS_TOKEN", "the token of a metrics scraper")]).await;
     let tables = app.tables().await;
     tables
@@ -251,7 +251,7 @@ async fn the_filter_switches_the_lines_of_requests_off() {
 }
 
 #[tokio::test]
-async fn an_internal_error_is_in_the_log_under_the_id_that_the_client_is_told() {
+async fn an_internal_error_is_logged_with_the_id_that_the_client_receives() {
     let app = TestApp::start(&[("GOM__SOCKETS__OPERATIONS", "1")]).await;
     let mut socket = app.socket().await;
     let live = json!({ "type": "subscribe", "id": "1", "payload": { "query": "query @live { orders { name items { description } } }" } });

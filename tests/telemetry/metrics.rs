@@ -47,7 +47,7 @@ async fn without_port_and_token_there_are_no_metrics() {
 }
 
 #[tokio::test]
-async fn on_the_servers_port_they_need_the_token() {
+async fn metrics_on_the_servers_port_need_the_token() {
     let app = TestApp::start(&[("METRICS_TOKEN", TOKEN)]).await;
     let url = format!("{}/metrics", app.address);
     for wrong in [
@@ -92,7 +92,7 @@ async fn on_the_servers_port_they_need_the_token() {
 }
 
 #[tokio::test]
-async fn on_a_port_of_their_own_they_are_nowhere_else() {
+async fn metrics_on_a_port_of_their_own_are_served_only_there() {
     let app = TestApp::start(&[("GOM__METRICS__PORT", "0")]).await;
     let line = app.lines("metrics are served").remove(0);
     let address = line["address"].as_str().unwrap();
@@ -128,7 +128,7 @@ async fn on_a_port_of_their_own_they_are_nowhere_else() {
 }
 
 #[tokio::test]
-async fn every_metric_is_there() {
+async fn every_metric_is_exposed() {
     let app = TestApp::start(&[("METRICS_TOKEN", TOKEN)]).await;
     app.ask("{ orders { name } }").await;
     app.ask("mutation { updateManyOrders(data: { stage: WON }) { count } }")
@@ -184,7 +184,7 @@ async fn every_metric_is_there() {
 }
 
 #[tokio::test]
-async fn requests_operations_and_statements_are_counted_by_what_became_of_them() {
+async fn requests_operations_and_statements_are_counted_by_outcome() {
     let app = TestApp::start(&[("METRICS_TOKEN", TOKEN)]).await;
     let before = scrape(&app).await;
     for _ in 0..3 {

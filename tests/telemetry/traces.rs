@@ -252,7 +252,7 @@ async fn a_strangers_trace_is_not_joined() {
 }
 
 #[tokio::test]
-async fn a_collector_that_does_not_answer_holds_nobody_up() {
+async fn an_unresponsive_collector_delays_no_request() {
     // Accepts and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", silent.local_addr().unwrap());
@@ -274,7 +274,7 @@ async fn a_collector_that_does_not_answer_holds_nobody_up() {
 }
 
 #[test]
-fn a_protocol_that_is_not_spoken_stops_the_start() {
+fn an_unsupported_trace_protocol_fails_the_start() {
     let (status, said) = TestApp::fails(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),

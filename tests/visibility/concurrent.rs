@@ -228,7 +228,7 @@ fn gift(dice: &mut Dice) -> String {
 }
 
 #[actix_web::test]
-async fn writes_at_the_same_time_do_what_they_do_one_after_the_other() {
+async fn concurrent_writes_are_serializable() {
     const ORDERS: [[usize; 3]; 6] = [
         [2, 0, 1],
         [2, 1, 0],

@@ -67,7 +67,7 @@ fn first_seed() -> u64 {
 }
 
 #[actix_web::test]
-async fn nobody_reads_what_is_not_theirs() {
+async fn no_viewer_reads_foreign_rows() {
     let test = TestDatabase::create().await;
     let server = Server::start(&test, Policies::Wide).await;
     let client = test.connect().await;
@@ -132,7 +132,7 @@ pub fn differs(answered: &Answered, expected: &evaluator::Expected, shown: &str)
 }
 
 #[actix_web::test]
-async fn nobody_writes_what_is_not_theirs() {
+async fn no_viewer_writes_foreign_rows() {
     for policies in [Policies::Wide, Policies::Own] {
         let test = TestDatabase::create().await;
         let server = Server::start(&test, policies).await;

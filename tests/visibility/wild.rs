@@ -172,7 +172,7 @@ pub fn agrees(
 
 /// Two cases that chance seldom makes.
 #[actix_web::test]
-async fn links_that_decide_are_looked_at_before_and_after_they_are_cut() {
+async fn links_that_a_row_rule_reads_are_checked_before_and_after_a_disconnect() {
     const ROWS: &str = r#"
         insert into "User" ("id", "name") values ('me', 'me'), ('you', 'you');
         insert into "Member" ("id", "owner") values ('m', 'you');

@@ -12,16 +12,16 @@ use crate::{everywhere, renew, stored, subscribe, subscription, unsubscribe, vap
 
 everywhere!(
     a_device_is_its_users_until_it_is_unsubscribed,
-    a_device_moves_to_whoever_logs_in_on_it,
+    a_device_moves_to_the_user_who_logs_in_on_it,
     a_customer_whose_id_is_a_sellers_subject_gets_no_device_of_the_sellers,
     the_login_page_unsubscribes_without_a_session,
     a_log_out_forgets_the_devices_of_its_session_and_no_others,
     a_device_that_is_subscribed_while_its_session_is_closed_is_not_kept,
     nobody_has_more_devices_than_the_setting_says,
-    a_process_that_sends_nothing_keeps_devices_all_the_same,
+    a_process_without_a_sender_still_stores_devices,
 );
 
-async fn a_process_that_sends_nothing_keeps_devices_all_the_same(stores: Stores) {
+async fn a_process_without_a_sender_still_stores_devices(stores: Stores) {
     let place = Place::new(stores).await;
     let app = shops(&place, &[("server.role", "api")]).await;
     let mut browser = seller(&app).await;
@@ -70,7 +70,7 @@ async fn a_device_is_its_users_until_it_is_unsubscribed(stores: Stores) {
     assert_eq!(stored(&place).await, [format!("{SELLER} laptop")]);
 }
 
-async fn a_device_moves_to_whoever_logs_in_on_it(stores: Stores) {
+async fn a_device_moves_to_the_user_who_logs_in_on_it(stores: Stores) {
     let place = Place::new(stores).await;
     let app = shops(&place, &[]).await;
     let (mut seller, mut customer) = (seller(&app).await, customer(&app).await);
@@ -257,7 +257,7 @@ async fn nobody_has_more_devices_than_the_setting_says(stores: Stores) {
 }
 
 #[actix_web::test]
-async fn whose_token_the_issuer_does_not_renew_is_not_told_any_more() {
+async fn a_user_whose_token_is_not_renewed_gets_no_more_notifications() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("auth.accounts.expiration", "1")]).await;
     let (mut browser, mut customer) = (seller(&app).await, customer(&app).await);
@@ -327,7 +327,7 @@ async fn devices_of_a_session_that_ends_are_forgotten_also_when_the_connection_e
 }
 
 #[actix_web::test]
-async fn while_the_store_is_away_it_is_said_so() {
+async fn an_unavailable_store_is_reported() {
     let mut place = Place::new(Stores::Redis).await;
     // Sessions go with it: what needs none says what is missing.
     let app = shops(&place, &[]).await;

@@ -12,7 +12,7 @@ use crate::world::{seller, shops};
 use crate::{stored, subscribe, subscription, unsubscribe, vapid};
 
 #[actix_web::test]
-async fn who_is_not_logged_in_or_no_user_subscribes_nothing() {
+async fn only_logged_in_users_subscribe_devices() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let phone = subscription("phone", 0);
@@ -67,7 +67,7 @@ async fn who_is_not_logged_in_or_no_user_subscribes_nothing() {
 }
 
 #[actix_web::test]
-async fn what_is_no_subscription_is_refused_with_all_that_is_wrong() {
+async fn an_invalid_subscription_is_refused_with_all_its_errors() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let mut browser = seller(&app).await;
@@ -162,7 +162,7 @@ async fn bodies_are_json_objects_of_a_bounded_size() {
 }
 
 #[actix_web::test]
-async fn other_methods_and_paths_are_not_there() {
+async fn other_methods_and_paths_are_not_found() {
     let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
     let mut browser = app.browser();

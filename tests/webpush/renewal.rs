@@ -9,8 +9,8 @@ use crate::{everywhere, renew, stored, subscribe, subscription, vapid};
 
 everywhere!(
     a_changed_subscription_stays_its_users_without_a_session,
-    only_who_has_the_whole_old_subscription_renews_it,
-    who_was_logged_out_is_not_told_again_by_renewing,
+    a_renewal_needs_the_complete_old_subscription,
+    a_renewal_does_not_restore_the_device_of_a_logged_out_user,
     what_is_queued_for_a_changed_subscription_goes_to_the_new_one,
     a_late_renewal_leaves_the_device_to_the_user_who_has_logged_in_since,
 );
@@ -35,7 +35,7 @@ async fn a_changed_subscription_stays_its_users_without_a_session(stores: Stores
     assert_eq!(stored(&place).await, [format!("{SELLER} new")]);
 }
 
-async fn only_who_has_the_whole_old_subscription_renews_it(stores: Stores) {
+async fn a_renewal_needs_the_complete_old_subscription(stores: Stores) {
     let place = Place::new(stores).await;
     let app = shops(&place, &[]).await;
     let mut browser = seller(&app).await;
@@ -52,7 +52,7 @@ async fn only_who_has_the_whole_old_subscription_renews_it(stores: Stores) {
     assert_eq!(stored(&place).await, [format!("{SELLER} phone")]);
 }
 
-async fn who_was_logged_out_is_not_told_again_by_renewing(stores: Stores) {
+async fn a_renewal_does_not_restore_the_device_of_a_logged_out_user(stores: Stores) {
     let place = Place::new(stores).await;
     let app = shops(&place, &[]).await;
     let mut browser = seller(&app).await;
@@ -217,7 +217,7 @@ async fn an_address_renews_so_often_within_a_minute() {
 }
 
 #[actix_web::test]
-async fn a_subscription_for_a_key_of_before_is_refused_and_said_so() {
+async fn a_subscription_for_a_previous_vapid_key_is_refused_with_its_reason() {
     let place = Place::new(Stores::Postgres).await;
     let pairs = [
         VapidKeys::generate().unwrap(),

@@ -32,7 +32,7 @@ fn code_and_message(answer: &Answer) -> (&str, &str) {
 }
 
 #[actix_web::test]
-async fn exceptions_and_checks_of_the_databases_owner_reach_the_client_and_nothing_else_does() {
+async fn only_the_owners_exceptions_and_checks_reach_the_client() {
     let app = serve(DATAMODEL).await;
     app.database()
         .connect()

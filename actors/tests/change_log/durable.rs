@@ -233,7 +233,7 @@ async fn a_subscriber_misses_nothing_in_a_crash_where_commits_are_not_flushed() 
 }
 
 #[actix::test]
-async fn what_was_passed_over_is_delivered_when_a_server_starts() {
+async fn skipped_changes_are_delivered_when_a_server_starts() {
     let cluster = TestCluster::own().await;
     deploy(&mut cluster.connect().await).await;
     let client = cluster.connect().await;
@@ -261,7 +261,7 @@ async fn what_was_passed_over_is_delivered_when_a_server_starts() {
 }
 
 #[actix::test]
-async fn a_log_that_stands_lower_than_it_was_told_is_a_restart() {
+async fn a_log_below_the_delivered_position_counts_as_a_restart() {
     let cluster = TestCluster::own().await;
     deploy(&mut cluster.connect().await).await;
     let client = cluster.connect().await;

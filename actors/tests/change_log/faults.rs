@@ -93,7 +93,7 @@ async fn a_postgresql_that_is_killed_loses_no_position_and_gives_none_twice() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_is_open_is_looked_for_as_long_as_it_takes() {
+async fn an_open_transaction_is_awaited_until_it_ends() {
     let (database, client) = deployed().await;
     let (early, late) = (connect(&database).await, connect(&database).await);
     early
@@ -123,7 +123,7 @@ async fn a_transaction_that_is_open_is_looked_for_as_long_as_it_takes() {
 }
 
 #[tokio::test]
-async fn what_a_backup_had_not_stamped_is_stamped_where_it_is_restored() {
+async fn unstamped_changes_of_a_backup_are_stamped_after_its_restore() {
     let (_database, client) = deployed().await;
     client
         .batch_execute(r#"insert into "Fan" values ('a')"#)

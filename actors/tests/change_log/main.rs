@@ -78,7 +78,7 @@ pub async fn logged(client: &Client) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_kind_of_write_is_logged_with_what_was_before() {
+async fn every_kind_of_write_is_logged_with_its_previous_values() {
     let (_database, client) = deployed().await;
     for (sql, expected) in [
         (

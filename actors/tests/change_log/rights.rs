@@ -7,7 +7,7 @@ use gom_test_support::TestCluster;
 use super::{MODEL, SCHEMA, deploy, deployed, logged};
 
 #[tokio::test]
-async fn others_who_write_need_the_right_to_log() {
+async fn other_database_roles_need_the_privilege_to_log() {
     let cluster = TestCluster::own().await;
     let mut client = cluster.connect().await;
     deploy(&mut client).await;
@@ -35,7 +35,7 @@ async fn others_who_write_need_the_right_to_log() {
 }
 
 #[tokio::test]
-async fn triggers_that_are_missing_or_not_ours_any_more_are_made_again() {
+async fn missing_or_replaced_triggers_are_created_again() {
     let (database, client) = deployed().await;
     let model = parse("datamodel.prisma", MODEL).unwrap();
     let deployment = Deployment::new(&model, MODEL, SCHEMA);

@@ -123,7 +123,7 @@ async fn a_change_is_stamped_although_three_stampers_queue() {
 }
 
 #[tokio::test]
-async fn what_an_older_version_has_passed_over_is_found_and_stamped_late() {
+async fn changes_skipped_by_a_previous_version_are_found_and_stamped_late() {
     let cluster = own().await;
     let client = connect(&cluster).await;
     let look =
@@ -170,7 +170,7 @@ async fn what_an_older_version_has_passed_over_is_found_and_stamped_late() {
 }
 
 #[tokio::test]
-async fn a_part_of_a_transaction_that_was_passed_over_brings_nothing_twice() {
+async fn a_partly_skipped_transaction_is_delivered_once() {
     let cluster = own().await;
     let client = connect(&cluster).await;
     client

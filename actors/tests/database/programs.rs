@@ -23,7 +23,7 @@ fn insert(id: &str, body: &str, expect: Expect) -> Step {
 }
 
 #[actix::test]
-async fn registers_hand_on_values_and_choose_branches() {
+async fn registers_pass_values_and_choose_branches() {
     let (_test, _client, database) = notes().await;
     let update = "update notes set body = $1 where id = $2::int";
     let handed_on = vec![Param::Register(Register(2)), Param::Register(Register(3))];

@@ -251,7 +251,7 @@ async fn the_deadline_cancels_a_long_read_and_leaves_a_shared_one() {
 }
 
 #[actix::test]
-async fn a_statement_seen_to_be_slow_gets_a_client_for_itself() {
+async fn a_slow_statement_gets_a_leased_client() {
     let test = TestDatabase::create().await;
     let database = served(test.config(), |options| {
         options.slow_read = Duration::from_millis(500)
@@ -274,7 +274,7 @@ async fn a_statement_seen_to_be_slow_gets_a_client_for_itself() {
 }
 
 #[actix::test]
-async fn waiting_for_a_client_of_ones_own_is_bounded() {
+async fn waiting_for_a_leased_client_is_bounded() {
     let test = TestDatabase::create().await;
     let database = served(test.config(), |options| {
         (options.leased_per_worker, options.max_waiting) = (1, 1);
@@ -318,7 +318,7 @@ fn named(name: &str) -> Option<Behalf> {
 }
 
 #[actix::test]
-async fn what_is_kept_for_ones_work_is_kept_until_it_has_ended() {
+async fn what_a_read_reserves_is_held_until_the_read_ends() {
     let test = TestDatabase::create().await;
     let database = served(test.config(), |options| {
         options.slow_read = Duration::from_secs(30)
@@ -339,7 +339,7 @@ async fn what_is_kept_for_ones_work_is_kept_until_it_has_ended() {
 }
 
 #[actix::test]
-async fn ones_slow_reads_leave_a_shared_client_to_everybody_else() {
+async fn one_users_slow_reads_leave_a_shared_client_to_others() {
     let test = TestDatabase::create().await;
     // However slow a read, it needs no client of its own.
     let database = served(test.config(), |options| {
@@ -373,7 +373,7 @@ async fn ones_slow_reads_leave_a_shared_client_to_everybody_else() {
 }
 
 #[actix::test]
-async fn ones_long_reads_and_writes_leave_half_of_the_leased_clients_to_everybody_else() {
+async fn one_users_long_reads_and_writes_leave_half_of_the_leased_clients_to_others() {
     let test = TestDatabase::create().await;
     let database = served(test.config(), |_| {}).await;
     let slow = database.on_behalf_of(named("ana"));
@@ -401,7 +401,7 @@ async fn ones_long_reads_and_writes_leave_half_of_the_leased_clients_to_everybod
 }
 
 #[actix::test]
-async fn too_many_requests_in_hand_are_refused() {
+async fn too_many_requests_in_flight_are_refused() {
     let test = TestDatabase::create().await;
     let database = served(test.config(), |options| options.max_in_hand = 10).await;
     let sleep = |_| database.read(statement("select 'x' from pg_sleep(0.02)", &[]), later());

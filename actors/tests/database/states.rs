@@ -42,7 +42,7 @@ fn is_unavailable<T>(answer: &Result<T, RunError>) -> bool {
 }
 
 #[actix::test]
-async fn a_database_absent_at_start_is_waited_for() {
+async fn an_absent_database_is_awaited_at_the_start() {
     let mut cluster = TestCluster::own().await;
     cluster.stop().await;
     let database = started(cluster.config(), |_| {});
@@ -114,7 +114,7 @@ async fn a_read_only_server_answers_reads_and_refuses_writes() {
 }
 
 #[actix::test]
-async fn without_further_connections_reads_go_on_and_room_is_noticed() {
+async fn without_further_connections_reads_continue_and_free_connections_are_used() {
     let cluster = TestCluster::own().await;
     let admin = admin(&cluster).await;
     cluster
@@ -151,7 +151,7 @@ async fn without_further_connections_reads_go_on_and_room_is_noticed() {
 }
 
 #[actix::test]
-async fn a_server_that_is_gone_is_told_at_once_and_found_again() {
+async fn a_lost_server_is_reported_at_once_and_reconnected() {
     let cluster = TestCluster::own().await;
     let database = served(cluster.config(), |_| {}).await;
     assert_eq!(ask(&database, "select 'x'").await, "x");

@@ -70,7 +70,7 @@ fn keys(redis: &mut redis::Connection) -> Vec<String> {
 }
 
 #[actix::test]
-async fn what_an_earlier_server_has_left_is_told_and_can_be_unsubscribed() {
+async fn devices_of_a_previous_version_are_notified_and_can_be_unsubscribed() {
     let place = Place::of(Kind::Redis).await;
     let mut redis = connect(&place);
     let left = leave(&mut redis, "ana");
@@ -111,7 +111,7 @@ async fn what_an_earlier_server_has_left_is_told_and_can_be_unsubscribed() {
 }
 
 #[actix::test]
-async fn what_is_unsubscribed_before_anybody_was_told_goes_as_well() {
+async fn an_inherited_device_can_be_unsubscribed_before_any_delivery() {
     let place = Place::of(Kind::Redis).await;
     let mut redis = connect(&place);
     for device in leave(&mut redis, "ana") {
@@ -122,7 +122,7 @@ async fn what_is_unsubscribed_before_anybody_was_told_goes_as_well() {
 }
 
 #[actix::test]
-async fn what_is_subscribed_again_takes_our_form_and_may_be_somebody_elses() {
+async fn resubscribing_converts_an_inherited_device_and_may_change_its_user() {
     let place = Place::with(Kind::Redis, 4).await;
     let mut redis = connect(&place);
     let left = leave(&mut redis, "ana");
@@ -167,7 +167,7 @@ async fn what_is_subscribed_again_takes_our_form_and_may_be_somebody_elses() {
 }
 
 #[actix::test]
-async fn a_device_that_several_sets_name_is_told_nothing_until_it_is_subscribed_again() {
+async fn a_device_in_several_sets_is_sent_nothing_until_it_is_subscribed_again() {
     let place = Place::of(Kind::Redis).await;
     let mut redis = connect(&place);
     let left = leave(&mut redis, "ana");
@@ -200,7 +200,7 @@ async fn a_device_that_several_sets_name_is_told_nothing_until_it_is_subscribed_
 }
 
 #[actix::test]
-async fn what_stands_under_a_users_earlier_name_becomes_that_users() {
+async fn devices_under_a_users_earlier_subject_become_the_users() {
     let place = Place::of(Kind::Redis).await;
     let mut redis = connect(&place);
     let left = leave(&mut redis, "ana");
@@ -236,7 +236,7 @@ async fn what_stands_under_a_users_earlier_name_becomes_that_users() {
 }
 
 #[actix::test]
-async fn what_stands_under_an_earlier_name_is_forgotten_with_the_users_own() {
+async fn devices_under_an_earlier_subject_are_forgotten_with_the_users_own() {
     let place = Place::of(Kind::Redis).await;
     let mut redis = connect(&place);
     leave(&mut redis, "ana");
@@ -250,7 +250,7 @@ async fn what_stands_under_an_earlier_name_is_forgotten_with_the_users_own() {
 }
 
 #[actix::test]
-async fn rubbish_is_passed_over() {
+async fn malformed_entries_are_skipped() {
     let place = Place::of(Kind::Redis).await;
     let mut redis = connect(&place);
     let good = device("good");

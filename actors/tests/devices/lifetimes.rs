@@ -6,15 +6,15 @@ use crate::{Kind, Place, by, device, everywhere, keys, listed, within};
 
 everywhere!(
     a_renewed_subscription_is_of_the_same_user_and_session,
-    only_who_has_the_old_keys_renews,
+    a_renewal_needs_the_old_keys,
     renewing_again_after_a_lost_answer_changes_nothing,
     a_late_renewal_leaves_a_device_to_the_user_who_has_logged_in_since,
     a_renewal_and_a_login_at_the_same_time_leave_the_device_to_the_login,
     a_renewed_device_takes_the_room_of_the_old_one,
     the_devices_of_a_session_are_forgotten_and_no_others,
-    whoever_forgets_all_devices_of_a_user_forgets_those_that_are_renewed_meanwhile,
+    forgetting_all_devices_of_a_user_includes_those_renewed_meanwhile,
     one_device_is_forgotten_by_its_fingerprint,
-    what_is_listed_of_devices_is_no_secret,
+    the_list_of_devices_contains_no_secret,
 );
 
 fn endpoint(device: &Device) -> String {
@@ -67,7 +67,7 @@ async fn a_renewed_subscription_is_of_the_same_user_and_session(kind: Kind) {
     assert!(listed(devices, &["ana"]).await.is_empty());
 }
 
-async fn only_who_has_the_old_keys_renews(kind: Kind) {
+async fn a_renewal_needs_the_old_keys(kind: Kind) {
     let place = Place::of(kind).await;
     let (old, new) = (device("old"), device("new"));
     place.devices.subscribe(&by("ana"), &old).await.unwrap();
@@ -214,7 +214,7 @@ async fn the_devices_of_a_session_are_forgotten_and_no_others(kind: Kind) {
     assert_eq!(listed(devices, &["ana", "eva"]).await, ["eva hers"]);
 }
 
-async fn whoever_forgets_all_devices_of_a_user_forgets_those_that_are_renewed_meanwhile(
+async fn forgetting_all_devices_of_a_user_includes_those_renewed_meanwhile(
     kind: Kind,
 ) {
     let place = Place::of(kind).await;
@@ -259,7 +259,7 @@ async fn one_device_is_forgotten_by_its_fingerprint(kind: Kind) {
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana laptop"]);
 }
 
-async fn what_is_listed_of_devices_is_no_secret(kind: Kind) {
+async fn the_list_of_devices_contains_no_secret(kind: Kind) {
     let place = Place::of(kind).await;
     let secret = Device {
         expires: Some(8_640_000_000_000_000),

@@ -59,7 +59,7 @@ async fn serves_again(devices: &Devices) {
 }
 
 #[actix::test]
-async fn with_redis_killed_or_frozen_all_is_refused_in_time_and_nothing_is_lost() {
+async fn with_redis_killed_or_frozen_requests_are_refused_in_time_and_nothing_is_lost() {
     let mut place = Place::of(Kind::Redis).await;
     place
         .devices
@@ -86,7 +86,7 @@ async fn with_redis_killed_or_frozen_all_is_refused_in_time_and_nothing_is_lost(
 }
 
 #[actix::test]
-async fn without_redis_from_the_start_all_is_refused_in_time() {
+async fn without_redis_from_the_start_requests_are_refused_in_time() {
     let start = |redis| {
         let options = DevicesOptions {
             store: DeviceStoreChoice::Redis(redis),
@@ -105,7 +105,7 @@ async fn without_redis_from_the_start_all_is_refused_in_time() {
 }
 
 #[actix::test]
-async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nothing_is_lost() {
+async fn with_postgresql_frozen_or_killed_requests_are_refused_in_time_and_nothing_is_lost() {
     let cluster = TestCluster::own().await;
     let mut client = cluster.connect().await;
     migrate_system(&mut client).await.unwrap();

@@ -10,12 +10,12 @@ everywhere!(
     subscribing_again_changes_nothing,
     a_user_has_several_devices_and_others_have_others,
     a_device_moves_from_one_user_to_another,
-    only_who_has_the_keys_unsubscribes,
-    what_was_forgotten_is_gone,
-    the_device_that_was_subscribed_the_longest_time_ago_makes_room,
-    a_device_that_has_expired_is_told_nothing,
-    the_longest_endpoint_and_the_strangest_user_are_kept,
-    devices_are_found_in_the_order_in_which_they_are_asked_for,
+    unsubscribing_needs_the_keys,
+    a_forgotten_device_is_deleted,
+    the_oldest_device_is_replaced_at_the_limit,
+    an_expired_device_is_sent_nothing,
+    the_longest_endpoint_and_unusual_users_are_stored,
+    devices_are_returned_in_the_requested_order,
     many_at_once_on_two_nodes_leave_one_owner_and_no_more_than_the_limit,
 );
 
@@ -124,7 +124,7 @@ async fn a_device_moves_from_one_user_to_another(kind: Kind) {
     );
 }
 
-async fn only_who_has_the_keys_unsubscribes(kind: Kind) {
+async fn unsubscribing_needs_the_keys(kind: Kind) {
     let place = Place::of(kind).await;
     let own = device("own");
     place.devices.subscribe(&by("ana"), &own).await.unwrap();
@@ -152,7 +152,7 @@ async fn only_who_has_the_keys_unsubscribes(kind: Kind) {
     );
 }
 
-async fn what_was_forgotten_is_gone(kind: Kind) {
+async fn a_forgotten_device_is_deleted(kind: Kind) {
     let place = Place::of(kind).await;
     let (gone, kept) = (device("gone"), device("kept"));
     for device in [&gone, &kept] {
@@ -173,7 +173,7 @@ async fn what_was_forgotten_is_gone(kind: Kind) {
     );
 }
 
-async fn the_device_that_was_subscribed_the_longest_time_ago_makes_room(kind: Kind) {
+async fn the_oldest_device_is_replaced_at_the_limit(kind: Kind) {
     let place = Place::with(kind, 3).await;
     let all: Vec<Device> = ["a", "b", "c", "d", "e"].map(device).into();
     // Later by a millisecond at least, which is what the stores tell apart.
@@ -214,7 +214,7 @@ async fn the_device_that_was_subscribed_the_longest_time_ago_makes_room(kind: Ki
     assert_eq!(listed(&smaller.devices, &["ana"]).await, ["ana a"]);
 }
 
-async fn a_device_that_has_expired_is_told_nothing(kind: Kind) {
+async fn an_expired_device_is_sent_nothing(kind: Kind) {
     let place = Place::of(kind).await;
     let with_end = |name: &str, milliseconds| Device {
         expires: Some(in_milliseconds(milliseconds)),
@@ -278,7 +278,7 @@ async fn a_device_that_has_expired_is_told_nothing(kind: Kind) {
     );
 }
 
-async fn the_longest_endpoint_and_the_strangest_user_are_kept(kind: Kind) {
+async fn the_longest_endpoint_and_unusual_users_are_stored(kind: Kind) {
     let place = Place::of(kind).await;
     let user = "auth0|%:subs \u{1f32e}\n'\"\\ {user}";
     // Nothing that could be compressed.
@@ -313,7 +313,7 @@ async fn the_longest_endpoint_and_the_strangest_user_are_kept(kind: Kind) {
     assert_eq!(place.devices.unsubscribe(&long).await, Ok(true));
 }
 
-async fn devices_are_found_in_the_order_in_which_they_are_asked_for(kind: Kind) {
+async fn devices_are_returned_in_the_requested_order(kind: Kind) {
     let place = Place::of(kind).await;
     let (names, users): (Vec<_>, Vec<_>) = (0..1_200)
         .map(|n| (format!("d{n}"), format!("u{n}")))

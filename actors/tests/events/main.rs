@@ -240,7 +240,7 @@ impl Tally {
 }
 
 #[tokio::test]
-async fn what_is_told_is_what_queries_find_before_and_after_the_change() {
+async fn events_agree_with_queries_before_and_after_the_change() {
     let first = first_seed();
     let test = TestDatabase::create().await;
     let mut client = test.connect().await;

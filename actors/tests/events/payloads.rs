@@ -32,7 +32,7 @@ async fn messages(world: &World, client: &tokio_postgres::Client, sql: &str) -> 
 }
 
 #[tokio::test]
-async fn payloads_are_as_the_api_says() {
+async fn payloads_have_the_documented_form() {
     let test = TestDatabase::create().await;
     let mut client = test.connect().await;
     let world = World::create(&mut client).await;

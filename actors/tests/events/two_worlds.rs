@@ -87,7 +87,7 @@ async fn delivered(
 }
 
 #[tokio::test]
-async fn nothing_that_is_told_depends_on_what_is_hidden() {
+async fn events_do_not_depend_on_hidden_values() {
     let first = crate::first_seed();
     let tests = [TestDatabase::create().await, TestDatabase::create().await];
     let mut clients = [tests[0].connect().await, tests[1].connect().await];

@@ -146,11 +146,11 @@ async fn mixed(kind: Kind) {
 }
 
 #[actix::test]
-async fn what_is_reserved_and_settled_from_two_nodes_waits_for_nobody_and_adds_up_in_redis() {
+async fn attempts_of_two_nodes_do_not_block_each_other_and_add_up_in_redis() {
     mixed(Kind::Redis).await;
 }
 
 #[actix::test]
-async fn what_is_reserved_and_settled_from_two_nodes_waits_for_nobody_and_adds_up_in_postgresql() {
+async fn attempts_of_two_nodes_do_not_block_each_other_and_add_up_in_postgresql() {
     mixed(Kind::Postgres).await;
 }

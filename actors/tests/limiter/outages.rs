@@ -100,7 +100,7 @@ async fn with_redis_frozen_in_the_middle_no_attempt_is_free() {
 }
 
 #[actix::test]
-async fn who_was_blocked_before_is_blocked_without_redis_as_well() {
+async fn a_user_blocked_before_an_outage_stays_blocked_without_redis() {
     let (place, seen) = attacked(3, TestRedis::kill).await;
     all_paid(&place, &seen, 3);
     assert!(
@@ -112,7 +112,7 @@ async fn who_was_blocked_before_is_blocked_without_redis_as_well() {
 }
 
 #[actix::test]
-async fn what_memory_counted_is_handed_to_redis_when_it_is_back() {
+async fn attempts_counted_in_memory_are_written_to_redis_when_it_returns() {
     let mut place = Place::with(Kind::Redis, |options| {
         options.slow = limit(6, 60_000, 60_000)
     })

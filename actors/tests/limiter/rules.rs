@@ -24,22 +24,22 @@ macro_rules! everywhere {
 
 everywhere!(
     exactly_the_points_pass_and_the_next_one_is_blocked,
-    a_success_starts_the_user_over_and_gives_the_address_its_point_back,
+    a_success_resets_the_user_and_refunds_the_address,
     a_blocked_user_costs_the_address_nothing,
     a_blocked_address_costs_the_user_nothing,
     addresses_and_users_are_counted_apart,
     a_window_starts_with_its_first_attempt_and_ends,
     a_block_is_not_made_longer_by_more_attempts,
-    without_a_block_duration_the_window_is_waited_for,
+    without_a_block_duration_the_block_ends_with_the_window,
     a_refund_after_the_end_makes_no_room,
-    strange_keys_are_counted,
-    no_points_means_nobody,
-    right_attempts_at_once_block_nobody,
-    attempts_that_nobody_could_check_cost_nothing,
+    unusual_keys_are_counted,
+    zero_points_admit_nobody,
+    concurrent_successful_attempts_block_nobody,
+    attempts_that_could_not_be_checked_are_refunded,
     an_account_waits_longer_the_more_networks_guess_at_it,
     a_device_that_has_logged_in_before_has_points_of_its_own,
     a_wider_network_has_a_multiple_of_the_points_and_no_more,
-    right_attempts_are_limited_too,
+    successful_attempts_are_limited_too,
 );
 
 /// Else two servers that settle and reserve attempts of one person would wait for each other.
@@ -80,7 +80,7 @@ async fn attempts_are_settled_in_the_order_in_which_they_were_reserved() {
 }
 
 /// As many as come to work at nine; each takes a moment to be checked.
-async fn right_attempts_at_once_block_nobody(kind: Kind) {
+async fn concurrent_successful_attempts_block_nobody(kind: Kind) {
     let place = Place::of(kind).await;
     let names: Vec<String> = (0..40).map(|number| format!("user{number}")).collect();
     let logins = names.iter().map(|name| async {
@@ -97,7 +97,7 @@ async fn right_attempts_at_once_block_nobody(kind: Kind) {
     assert_eq!(place.limiter.insured(), 0);
 }
 
-async fn attempts_that_nobody_could_check_cost_nothing(kind: Kind) {
+async fn attempts_that_could_not_be_checked_are_refunded(kind: Kind) {
     let place = Place::of(kind).await;
     drop(admitted(
         place.limiter.reserve(Some("ana"), "192.0.2.1").await,
@@ -183,7 +183,7 @@ async fn a_wider_network_has_a_multiple_of_the_points_and_no_more(kind: Kind) {
     assert_eq!(passed, 8);
 }
 
-async fn right_attempts_are_limited_too(kind: Kind) {
+async fn successful_attempts_are_limited_too(kind: Kind) {
     let place = Place::of(kind).await;
     for _ in 0..5 {
         admitted(place.limiter.count_right("ana").await);
@@ -215,7 +215,7 @@ async fn exactly_the_points_pass_and_the_next_one_is_blocked(kind: Kind) {
     assert_eq!(place.limiter.insured(), 0);
 }
 
-async fn a_success_starts_the_user_over_and_gives_the_address_its_point_back(kind: Kind) {
+async fn a_success_resets_the_user_and_refunds_the_address(kind: Kind) {
     let place = Place::of(kind).await;
     // More successes than the address has points.
     for _ in 0..6 {
@@ -306,7 +306,7 @@ async fn a_block_is_not_made_longer_by_more_attempts(kind: Kind) {
     blocked(place.limiter.reserve(None, "a").await);
 }
 
-async fn without_a_block_duration_the_window_is_waited_for(kind: Kind) {
+async fn without_a_block_duration_the_block_ends_with_the_window(kind: Kind) {
     let place = Place::with(kind, |options| options.slow = limit(1, 30_000, 0)).await;
     admitted(place.limiter.reserve(None, "a").await);
     let wait = blocked(place.limiter.reserve(None, "a").await);
@@ -334,7 +334,7 @@ async fn a_refund_after_the_end_makes_no_room(kind: Kind) {
     blocked(place.limiter.reserve(None, "a").await);
 }
 
-async fn strange_keys_are_counted(kind: Kind) {
+async fn unusual_keys_are_counted(kind: Kind) {
     let place = Place::of(kind).await;
     let long = "x".repeat(100_000);
     for key in ["", "a\0b", "ñandú 🌮\n", "';--", long.as_str()] {
@@ -356,7 +356,7 @@ async fn strange_keys_are_counted(kind: Kind) {
     assert_eq!(place.limiter.insured(), 0);
 }
 
-async fn no_points_means_nobody(kind: Kind) {
+async fn zero_points_admit_nobody(kind: Kind) {
     let place = Place::with(kind, |options| options.slow = limit(0, 60_000, 60_000)).await;
     blocked(place.limiter.reserve(Some("ana"), "a").await);
 }

@@ -222,7 +222,7 @@ async fn equal_subscriptions_of_one_user_that_have_missed_much_are_read_for_toge
 }
 
 #[actix::test]
-async fn a_change_that_takes_longer_than_a_statement_may_is_tried_again_and_ended_with_a_limit() {
+async fn a_change_beyond_the_statement_timeout_is_retried_and_ended_with_a_limit() {
     let world = World::create().await;
     let max_lag = Duration::from_secs(8);
     let live = world.live(LiveOptions {

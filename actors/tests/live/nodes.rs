@@ -66,7 +66,7 @@ async fn forward(
 }
 
 #[actix::test]
-async fn a_node_whose_connection_for_wake_ups_has_gone_silent_makes_it_anew() {
+async fn a_node_replaces_a_silent_wake_up_connection() {
     let world = World::create().await;
     let redis = TestRedis::start();
     let way = Way::to(redis.port()).await;

@@ -48,7 +48,7 @@ fn poisoned(world: &World, times: &Arc<AtomicUsize>) -> Live {
 }
 
 #[actix::test]
-async fn whoever_waits_for_a_hub_that_dies_is_ended_also_in_its_mailbox() {
+async fn subscriptions_waiting_in_the_mailbox_of_a_hub_that_panics_end() {
     let world = World::create().await;
     let times = Arc::new(AtomicUsize::new(1));
     let live = poisoned(&world, &times);
@@ -153,7 +153,7 @@ async fn a_panic_in_the_slow_lane_ends_that_subscription_and_the_lane_goes_on() 
 }
 
 #[actix::test]
-async fn members_are_counted_rightly_after_the_hub_was_rebuilt() {
+async fn members_are_counted_correctly_after_the_hub_was_restarted() {
     let world = World::create().await;
     let times = Arc::new(AtomicUsize::new(1));
     let live = poisoned(&world, &times);

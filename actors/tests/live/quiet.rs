@@ -52,7 +52,7 @@ async fn a_quiet_subscriber_goes_on_from_where_the_hub_has_served_it_whatever_wa
 }
 
 #[actix::test]
-async fn one_that_has_only_just_subscribed_is_told_where_it_begins() {
+async fn a_new_subscriber_receives_its_first_position() {
     let world = World::create().await;
     let live = world.live(options());
     let local = live.local();

@@ -38,7 +38,7 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn rows_outlive_deployments_of_chance_and_nobody_is_told_of_them() {
+async fn rows_survive_random_deployments_and_cause_no_events() {
     let chains = asked("PROPTEST_CASES").map_or(CHAINS, |cases| cases.div_ceil(10).max(1));
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

@@ -62,7 +62,7 @@ async fn a_renamed_model_keeps_the_links_of_a_relation_that_keeps_its_name() {
 }
 
 #[tokio::test]
-async fn links_of_a_model_with_itself_are_not_turned_round_when_a_field_is_renamed() {
+async fn renaming_a_field_does_not_swap_the_links_of_a_self_relation() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     let before = "type User { id: ID! @id

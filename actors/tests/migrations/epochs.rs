@@ -76,7 +76,7 @@ async fn renamed_tables_begin_a_new_epoch_because_the_log_has_their_changes_unde
 }
 
 #[tokio::test]
-async fn what_no_cursor_can_have_missed_begins_no_epoch() {
+async fn changes_that_no_cursor_can_miss_begin_no_epoch() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     // A table that Gom does not serve yet.
@@ -134,7 +134,7 @@ async fn a_table_that_was_dropped_and_is_served_again_begins_a_new_epoch() {
 }
 
 #[tokio::test]
-async fn a_database_of_prismas_is_taken_over_without_a_step_for_its_epoch() {
+async fn a_prisma_database_is_adopted_without_an_epoch_step() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     run(&client, PRISMA1).await;

@@ -6,7 +6,7 @@ use gom_test_support::TestDatabase;
 use super::{PRISMA1, SCHEMA, SHOP, attempt, deploy, fill, model, planned, run, text};
 
 #[tokio::test]
-async fn tables_and_columns_of_others_in_a_prisma_database_forbid_no_deployment_and_stay() {
+async fn foreign_tables_and_columns_prevent_no_deployment_and_stay() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     run(&client, PRISMA1).await;
@@ -31,7 +31,7 @@ async fn tables_and_columns_of_others_in_a_prisma_database_forbid_no_deployment_
 }
 
 #[tokio::test]
-async fn what_a_datamodel_had_goes_with_it_and_the_rest_goes_only_when_asked() {
+async fn objects_of_a_datamodel_are_dropped_with_it_and_others_only_on_request() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     let before = "type A { id: ID! @id a: String b: Int } type B { id: ID! @id }";
@@ -75,7 +75,7 @@ async fn what_a_datamodel_had_goes_with_it_and_the_rest_goes_only_when_asked() {
 }
 
 #[tokio::test]
-async fn a_column_of_others_that_no_row_can_be_created_with_is_reported() {
+async fn a_foreign_required_column_is_reported() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     let datamodel = "type A { id: ID! @id }";
@@ -97,7 +97,7 @@ async fn a_column_of_others_that_no_row_can_be_created_with_is_reported() {
 }
 
 #[tokio::test]
-async fn foreign_keys_of_others_outlive_a_change_of_an_ids_type_or_need_permission() {
+async fn other_applications_foreign_keys_survive_a_change_of_an_ids_type_or_need_permission() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     let before = "type A { id: ID! @id }";

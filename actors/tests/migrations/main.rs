@@ -135,7 +135,7 @@ async fn rows(client: &Client) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_migration_of_goms_own_tables_gives_up_a_lock_that_it_cannot_get_and_holds_up_nobody_meanwhile()
+async fn a_migration_of_goms_tables_gives_up_an_unavailable_lock_and_blocks_nobody()
  {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
@@ -260,7 +260,7 @@ async fn a_prisma_1_database_needs_indexes_and_triggers_only_and_keeps_its_rows(
 }
 
 #[tokio::test]
-async fn models_and_fields_come_and_go() {
+async fn models_and_fields_are_added_and_removed() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     deploy(&mut client, "type A { id: ID! @id a: String }", &[], false)
@@ -318,7 +318,7 @@ async fn models_and_fields_come_and_go() {
 }
 
 #[tokio::test]
-async fn rows_that_forbid_a_step_are_named_and_nothing_is_changed() {
+async fn rows_that_prevent_a_step_are_named_and_nothing_is_changed() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     deploy(
@@ -452,7 +452,7 @@ async fn a_column_is_filled_beside_one_that_is_dropped_or_renamed() {
 }
 
 #[tokio::test]
-async fn renames_are_asked_for_and_keep_the_rows() {
+async fn renames_are_explicit_and_keep_the_rows() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     let before =
@@ -577,7 +577,7 @@ async fn a_connection_that_has_written_before_a_type_changes_writes_on_afterward
 }
 
 #[tokio::test]
-async fn uniqueness_and_links_come_and_go() {
+async fn unique_constraints_and_links_are_added_and_removed() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     deploy(

@@ -84,7 +84,7 @@ async fn a_text_becomes_an_enum_only_if_the_enum_has_its_values() {
 }
 
 #[tokio::test]
-async fn items_of_a_list_of_an_enum_are_looked_at_too() {
+async fn items_of_a_list_of_an_enum_are_checked_too() {
     let before = "enum S { A B } type U { id: ID! @id all: [S!]! }";
     let rows = "INSERT INTO \"U\" VALUES ('1'); INSERT INTO \"U_all\" VALUES ('1', 1000, 'A'), ('1', 2000, 'B')";
     refused(
@@ -112,7 +112,7 @@ async fn a_relation_with_several_partners_cannot_become_single() {
 }
 
 #[tokio::test]
-async fn nor_can_one_whose_links_are_in_a_table() {
+async fn a_relation_in_a_table_with_several_partners_cannot_become_single() {
     let before = "type A { id: ID! @id bs: [B!]! } type B { id: ID! @id as: [A!]! }";
     let after =
         "type A { id: ID! @id bs: [B!]! } type B { id: ID! @id as: A @relation(link: TABLE) }";
@@ -165,7 +165,7 @@ async fn a_required_relation_needs_a_partner_for_every_node() {
 }
 
 #[tokio::test]
-async fn rows_are_looked_at_under_the_names_that_they_have_before_a_rename() {
+async fn rows_are_checked_under_their_names_before_a_rename() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     let before = "enum S { OPEN WON } type Order { id: ID! @id stage: S of: User } type User { id: ID! @id }";
@@ -187,7 +187,7 @@ async fn rows_are_looked_at_under_the_names_that_they_have_before_a_rename() {
 }
 
 #[tokio::test]
-async fn what_came_in_since_a_deployment_does_not_forbid_the_same_one_again() {
+async fn rows_written_since_a_deployment_do_not_prevent_its_repetition() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     let same = "enum S { OPEN } type Order { id: ID! @id stage: S }";
@@ -219,7 +219,7 @@ async fn what_came_in_since_a_deployment_does_not_forbid_the_same_one_again() {
 }
 
 #[tokio::test]
-async fn rows_that_did_not_fit_before_do_not_forbid_another_datamodel() {
+async fn rows_that_already_violated_the_datamodel_do_not_prevent_another() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     let optional =

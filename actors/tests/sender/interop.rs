@@ -71,7 +71,7 @@ fn authorization(received: &Received) -> &str {
 }
 
 #[tokio::test]
-async fn the_message_of_the_rfc_and_one_of_ours_to_its_receiver_are_decrypted() {
+async fn the_message_of_the_rfc_and_one_of_gom_are_decrypted() {
     let world = World::new();
     let device = Device {
         endpoint: Endpoint::parse(&world.service.endpoint("/push/rfc")).unwrap(),
@@ -94,7 +94,7 @@ async fn the_message_of_the_rfc_and_one_of_ours_to_its_receiver_are_decrypted() 
 }
 
 #[tokio::test]
-async fn messages_of_every_size_and_their_tokens_are_good() {
+async fn messages_of_every_size_and_their_tokens_are_valid() {
     let world = World::new();
     let limit = world.sender.limit();
     // (`ece` encrypts no empty message, and none is sent.) The ends, and sizes between them that differ in every run.
@@ -151,7 +151,7 @@ async fn messages_of_every_size_and_their_tokens_are_good() {
 }
 
 #[tokio::test]
-async fn the_receiver_notices_what_is_wrong() {
+async fn the_receiver_detects_faults() {
     let world = World::new();
     let receiver = Receiver::new();
     let device = receiver.device(&world.service.endpoint("/push/one"));

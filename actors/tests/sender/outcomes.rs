@@ -42,7 +42,7 @@ async fn a_message_arrives_with_its_headers() {
 }
 
 #[tokio::test]
-async fn every_answer_is_an_outcome() {
+async fn every_http_status_maps_to_an_outcome() {
     let world = World::new();
     for status in [200, 201, 202, 204] {
         let it = outcome(
@@ -97,7 +97,7 @@ async fn every_answer_is_an_outcome() {
 }
 
 #[tokio::test]
-async fn a_service_may_say_when_to_come_back() {
+async fn retry_after_of_a_push_service_is_returned() {
     let world = World::new();
     let Outcome::Later {
         status: Some(429),
@@ -122,7 +122,7 @@ async fn a_service_may_say_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn without_an_answer_it_is_tried_later() {
+async fn a_message_without_an_answer_is_retried_later() {
     const TIMEOUT: Duration = Duration::from_secs(2);
     for http2 in [true, false] {
         let world = World::with(http2, |options| options.timeout = TIMEOUT);
@@ -157,7 +157,7 @@ async fn without_an_answer_it_is_tried_later() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_tried_later() {
+async fn an_unreachable_push_service_is_retried_later() {
     let world = World::new();
     let device = world.device("/push/secret");
     drop(world.service);
@@ -174,7 +174,7 @@ async fn a_service_that_is_not_there_is_tried_later() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_trusted_is_no_service() {
+async fn an_untrusted_certificate_is_refused() {
     let other = PushService::start();
     let world = World::with(true, |options| {
         options.ca_file = Some(other.ca_file().to_owned())
@@ -196,7 +196,7 @@ async fn a_certificate_that_is_not_trusted_is_no_service() {
 }
 
 #[tokio::test]
-async fn connections_are_used_again() {
+async fn connections_are_reused() {
     for http2 in [true, false] {
         let world = World::with(http2, |_| {});
         for number in 0..50 {
@@ -219,7 +219,7 @@ async fn connections_are_used_again() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_left() {
+async fn an_endless_answer_is_abandoned() {
     let world = World::with(false, |_| {});
     let endless = Behaviour::answer(400, &[], &"no ".repeat(1_000_000));
     let Outcome::Refused {
@@ -233,7 +233,7 @@ async fn an_endless_answer_is_left() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_not_sent() {
+async fn invalid_messages_are_not_sent() {
     let world = World::new();
     let device = world.device("/push/one");
     let limit = world.sender.limit();

@@ -40,7 +40,7 @@ async fn f10_addresses_inside_are_not_connected_to() {
 }
 
 #[tokio::test]
-async fn f10_names_that_lead_inside_are_not_connected_to_and_look_like_names_that_do_not_exist() {
+async fn f10_names_of_inside_addresses_are_answered_like_unknown_names() {
     for address in [
         "127.0.0.1",
         "::1",
@@ -86,7 +86,7 @@ async fn f10_names_that_lead_inside_are_not_connected_to_and_look_like_names_tha
 }
 
 #[tokio::test]
-async fn f10_no_other_port_than_443_is_knocked_at() {
+async fn f10_only_port_443_is_connected_to() {
     let world = World::with(true, |options| options.any_port = false);
     let device = world.device("/push/one");
     assert_eq!(
@@ -102,7 +102,7 @@ async fn f10_no_other_port_than_443_is_knocked_at() {
 }
 
 #[tokio::test]
-async fn f10_only_good_addresses_of_a_name_are_used() {
+async fn f10_only_permitted_addresses_of_a_name_are_used() {
     // The first is inside and not granted; it would be tried first.
     let addresses = ["10.1.2.3", "127.0.0.1"].map(|address| address.parse().unwrap());
     let world = World::with(true, |options| {

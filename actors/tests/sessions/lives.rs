@@ -10,10 +10,10 @@ use crate::{Kind, Place, connected, everywhere, login};
 
 everywhere!(
     what_was_opened_is_found_as_it_was,
-    a_stranger_s_id_is_nobody_s,
-    a_new_login_gets_a_new_id_and_the_old_one_is_dead,
+    an_unknown_id_has_no_session,
+    a_new_login_gets_a_new_id_and_the_old_one_is_invalid,
     what_one_node_closes_is_closed_on_another_at_once,
-    which_of_many_live_is_told_in_their_order,
+    whether_each_of_many_sessions_lives_is_answered_in_order,
     all_sessions_of_a_subject_are_listed_and_closed,
     one_of_them_is_closed_by_its_handle,
     an_unused_session_ends_and_a_used_one_stays,
@@ -64,7 +64,7 @@ async fn what_was_opened_is_found_as_it_was(kind: Kind) {
     );
 }
 
-async fn a_stranger_s_id_is_nobody_s(kind: Kind) {
+async fn an_unknown_id_has_no_session(kind: Kind) {
     let place = Place::of(kind).await;
     place.sessions.open(login("a"), None).await.unwrap();
     assert_eq!(
@@ -78,7 +78,7 @@ async fn a_stranger_s_id_is_nobody_s(kind: Kind) {
     assert!(SessionId::parse("0123456789abcdef").is_some());
 }
 
-async fn a_new_login_gets_a_new_id_and_the_old_one_is_dead(kind: Kind) {
+async fn a_new_login_gets_a_new_id_and_the_old_one_is_invalid(kind: Kind) {
     let place = Place::of(kind).await;
     let old = place.sessions.open(login("a"), None).await.unwrap();
     let new = place
@@ -114,7 +114,7 @@ async fn what_one_node_closes_is_closed_on_another_at_once(kind: Kind) {
     assert!(another.list("a").await.unwrap().is_empty());
 }
 
-async fn which_of_many_live_is_told_in_their_order(kind: Kind) {
+async fn whether_each_of_many_sessions_lives_is_answered_in_order(kind: Kind) {
     let place = Place::with(kind, |options| options.per_subject = 1_000).await;
     let mut ids = Vec::new();
     // More than are asked for in one go.

@@ -71,7 +71,7 @@ async fn serves_again(sessions: &Sessions, id: &SessionId) {
 }
 
 #[actix::test]
-async fn with_redis_killed_all_is_refused_in_time_and_nobody_is_logged_out() {
+async fn with_redis_killed_requests_are_refused_in_time_and_no_session_ends() {
     let mut place = Place::of(Kind::Redis).await;
     let mut redis = place.redis.take().unwrap();
     let id = place.sessions.open(login("a"), None).await.unwrap();
@@ -84,7 +84,7 @@ async fn with_redis_killed_all_is_refused_in_time_and_nobody_is_logged_out() {
 }
 
 #[actix::test]
-async fn with_redis_frozen_all_is_refused_in_time_and_nobody_is_logged_out() {
+async fn with_redis_frozen_requests_are_refused_in_time_and_no_session_ends() {
     let place = Place::of(Kind::Redis).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
     for _ in 0..2 {
@@ -153,7 +153,7 @@ async fn a_rotated_token_is_kept_as_soon_as_the_store_is_back() {
 
 /// A server that was never there, and one whose packets go nowhere.
 #[actix::test]
-async fn without_redis_from_the_start_all_is_refused_in_time() {
+async fn without_redis_from_the_start_requests_are_refused_in_time() {
     let hour = Duration::from_secs(3600);
     for redis in [
         RedisOptions::new("127.0.0.1", 1),
@@ -169,7 +169,7 @@ async fn without_redis_from_the_start_all_is_refused_in_time() {
 }
 
 #[actix::test]
-async fn a_wrong_password_is_said() {
+async fn a_wrong_redis_password_is_reported() {
     let redis = TestRedis::start();
     let mut options = redis.options();
     options.password = Some(gom_actors::secret::SecretText::new("wrong"));
@@ -186,7 +186,7 @@ async fn a_wrong_password_is_said() {
 }
 
 #[actix::test]
-async fn with_postgresql_frozen_or_killed_all_is_refused_in_time_and_nobody_is_logged_out() {
+async fn with_postgresql_frozen_or_killed_requests_are_refused_in_time_and_no_session_ends() {
     let cluster = TestCluster::own().await;
     let mut client = cluster.connect().await;
     migrate_system(&mut client).await.unwrap();

@@ -20,16 +20,16 @@ everywhere!(
     the_next_refresh_uses_the_rotated_token,
     an_issuer_without_rotation_keeps_the_old_token,
     a_late_request_with_the_old_token_gets_the_new_one_for_a_while,
-    a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has,
-    a_half_that_a_renewal_has_overtaken_is_not_given_to_the_browser,
-    a_half_that_was_given_while_the_issuer_is_asked_stays_good,
-    a_half_whose_giving_cannot_be_stored_is_not_given,
+    a_browser_that_missed_refreshes_is_recognised_until_it_has_the_new_token,
+    a_superseded_token_half_is_not_sent_to_the_browser,
+    a_token_half_sent_during_a_refresh_stays_valid,
+    a_token_half_whose_issue_cannot_be_stored_is_not_sent,
     a_stranger_s_token_is_refused_and_closes_nothing,
     a_rejected_refresh_token_closes_the_session,
-    that_a_session_was_refused_is_reported_however_late_the_issuer_says_so,
+    a_late_rejection_by_the_issuer_is_reported,
     an_issuer_that_does_not_answer_closes_nothing,
-    an_issuer_that_takes_too_long_is_given_up,
-    what_an_issuer_answers_late_is_kept,
+    a_slow_issuer_is_abandoned,
+    a_late_answer_of_the_issuer_is_stored,
     a_refresher_that_panics_locks_nothing,
     a_session_without_a_refresh_token_is_not_refreshed,
     a_session_closed_meanwhile_does_not_come_back,
@@ -196,7 +196,7 @@ async fn a_late_request_with_the_old_token_gets_the_new_one_for_a_while(kind: Ki
     assert_eq!(issuer.asked(), 1);
 }
 
-async fn a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has(kind: Kind) {
+async fn a_browser_that_missed_refreshes_is_recognised_until_it_has_the_new_token(kind: Kind) {
     let place = Place::of(kind).await;
     let (sessions, issuer) = (&place.sessions, Issuer::default());
     let id = sessions.open(login("a"), None).await.unwrap();
@@ -250,7 +250,7 @@ async fn a_browser_that_has_heard_of_no_refresh_is_recognised_until_it_has(kind:
     assert_eq!(sessions.resume(&id).await.unwrap().unwrap().previous, None);
 }
 
-async fn a_half_that_a_renewal_has_overtaken_is_not_given_to_the_browser(kind: Kind) {
+async fn a_superseded_token_half_is_not_sent_to_the_browser(kind: Kind) {
     let place = Place::of(kind).await;
     let (sessions, issuer) = (&place.sessions, Issuer::default());
     let id = sessions.open(login("a"), None).await.unwrap();
@@ -278,7 +278,7 @@ async fn a_half_that_a_renewal_has_overtaken_is_not_given_to_the_browser(kind: K
     assert!(sessions.heard(&id, &now).await);
 }
 
-async fn a_half_that_was_given_while_the_issuer_is_asked_stays_good(kind: Kind) {
+async fn a_token_half_sent_during_a_refresh_stays_valid(kind: Kind) {
     let place = Place::of(kind).await;
     let sessions = &place.sessions;
     let id = sessions.open(login("a"), None).await.unwrap();
@@ -311,7 +311,7 @@ async fn a_half_that_was_given_while_the_issuer_is_asked_stays_good(kind: Kind) 
     );
 }
 
-async fn a_half_whose_giving_cannot_be_stored_is_not_given(kind: Kind) {
+async fn a_token_half_whose_issue_cannot_be_stored_is_not_sent(kind: Kind) {
     let mut place = Place::of(kind).await;
     let (sessions, issuer) = (place.sessions.clone(), Issuer::default());
     let id = sessions.open(login("a"), None).await.unwrap();
@@ -366,7 +366,7 @@ async fn a_rejected_refresh_token_closes_the_session(kind: Kind) {
     assert_eq!(issuer.asked(), 1);
 }
 
-async fn that_a_session_was_refused_is_reported_however_late_the_issuer_says_so(kind: Kind) {
+async fn a_late_rejection_by_the_issuer_is_reported(kind: Kind) {
     let patience = Duration::from_secs(1);
     let place = Place::with(kind, |options| options.refresh_patience = patience).await;
     let (report, mut reported) = unbounded_channel();
@@ -418,7 +418,7 @@ async fn an_issuer_that_does_not_answer_closes_nothing(kind: Kind) {
     );
 }
 
-async fn an_issuer_that_takes_too_long_is_given_up(kind: Kind) {
+async fn a_slow_issuer_is_abandoned(kind: Kind) {
     let patience = Duration::from_millis(300);
     let place = Place::with(kind, |options| options.refresh_patience = patience).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
@@ -438,7 +438,7 @@ async fn an_issuer_that_takes_too_long_is_given_up(kind: Kind) {
     eventually("another attempt is made", again).await;
 }
 
-async fn what_an_issuer_answers_late_is_kept(kind: Kind) {
+async fn a_late_answer_of_the_issuer_is_stored(kind: Kind) {
     let patience = Duration::from_secs(1);
     let place = Place::with(kind, |options| options.refresh_patience = patience).await;
     let id = place.sessions.open(login("a"), None).await.unwrap();
