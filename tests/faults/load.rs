@@ -318,7 +318,12 @@ impl Writer {
             several => panic!("{several:?}"),
         };
         let unavailable = reply.status == StatusCode::SERVICE_UNAVAILABLE;
-        assert_eq!(unavailable, reported == Reported::Nothing, "{:?}", reply.problems);
+        assert_eq!(
+            unavailable,
+            reported == Reported::Nothing,
+            "{:?}",
+            reply.problems
+        );
         (reported, Value::Null)
     }
 

@@ -288,7 +288,8 @@ fn compare(
         step.position == event.cursor.position && step.mutation == event.mutation && before
     };
     // An update of an order that writes only items leaves no change in the order's table.
-    let logged_in_tables = |event: &&&Event| event.mutation != "UPDATED" || !event.updated.is_empty();
+    let logged_in_tables =
+        |event: &&&Event| event.mutation != "UPDATED" || !event.updated.is_empty();
     let mut left = written.iter().filter(logged_in_tables).peekable();
     for (number, step) in rows.iter().enumerate() {
         if let Some(event) = left.next_if(|event| fits(step, event)) {

@@ -80,7 +80,10 @@ async fn an_order_notifies_the_other_party() {
         ("Pedido nuevo", "Tienes un nuevo pedido: Paletas «de» mango")
     );
     assert_eq!(
-        (notification.kind.as_str(), notification.operation.as_deref()),
+        (
+            notification.kind.as_str(),
+            notification.operation.as_deref()
+        ),
         ("order", Some("create"))
     );
     assert_eq!(notification.node, by_customer.node);
@@ -233,10 +236,15 @@ async fn a_customer_whose_id_is_a_sellers_subject_gets_no_notification_of_the_se
         .await;
     assert!(response.errors.is_empty(), "{response:?}");
     let notification = notice(&shop, &jobs(&shop, ORDER).await[0]).await;
-    assert!(notification.recipients.contains(&TACOS.to_owned()), "{notification:?}");
+    assert!(
+        notification.recipients.contains(&TACOS.to_owned()),
+        "{notification:?}"
+    );
     let impostor = customer(TACOS);
     assert!(
-        !notification.recipients.contains(&impostor.user().unwrap().subject),
+        !notification
+            .recipients
+            .contains(&impostor.user().unwrap().subject),
         "{notification:?}"
     );
     // The impostor's writes carry its own subject, and the seller with the same name is notified of them.

@@ -78,10 +78,17 @@ async fn f01_only_the_customers_of_the_promotions_own_seller_are_notified() {
         (format!("De {PALETAS}").as_str(), "Dos por uno")
     );
     assert_eq!(
-        (notification.kind.as_str(), notification.node.as_str(), notification.operation),
+        (
+            notification.kind.as_str(),
+            notification.node.as_str(),
+            notification.operation
+        ),
         ("promotion", of_paletas.as_str(), None)
     );
-    assert_eq!((notification.urgency, notification.topic), (Urgency::Normal, None));
+    assert_eq!(
+        (notification.urgency, notification.topic),
+        (Urgency::Normal, None)
+    );
 
     let notification = notice(&shop, &publish(&shop, TACOS, &of_tacos, 0).await).await;
     assert_eq!(notification.recipients, tacos);

@@ -186,7 +186,8 @@ async fn a_disabled_users_devices_get_no_further_orders() {
     assert!(printed.contains("Devices forgotten: 1."), "{printed}");
     world.order("after", "ana", "bea").await.unwrap();
     world.quiet().await;
-    let counts = |path: &str| ["before", "after"].map(|order| world.notifications_of(path, order, "create"));
+    let counts =
+        |path: &str| ["before", "after"].map(|order| world.notifications_of(path, order, "create"));
     assert_eq!((counts("/seller"), counts("/customer")), ([1, 0], [1, 1]));
 }
 

@@ -288,7 +288,10 @@ async fn an_update_does_not_read_the_settled_deliveries_of_its_order() {
         // What a connection has read is known a second after it has rested.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
     }
-    assert_eq!(world.notifications_of("/ana", "o", "update") as i64, UPDATES);
+    assert_eq!(
+        world.notifications_of("/ana", "o", "update") as i64,
+        UPDATES
+    );
     let each = (rows_read(&world).await - before) / UPDATES;
     assert!(
         (1..500).contains(&each),

@@ -136,6 +136,10 @@ async fn a_server_that_stops_leaves_no_lease() {
         begun.elapsed()
     );
     for order in (0..8).flat_map(|round| (0..12).map(move |number| format!("o{round}x{number}"))) {
-        assert_eq!(world.notifications_of("/phone", &order, "create"), 1, "{order}");
+        assert_eq!(
+            world.notifications_of("/phone", &order, "create"),
+            1,
+            "{order}"
+        );
     }
 }

@@ -164,7 +164,10 @@ async fn a_new_order_is_sent_before_its_updates_and_they_do_not_wait_for_its_ret
         .iter()
         .map(|(status, operation)| (*status, operation.as_str()))
         .collect();
-    assert_eq!(received, [(503, "create"), (201, "create"), (201, "update")]);
+    assert_eq!(
+        received,
+        [(503, "create"), (201, "create"), (201, "update")]
+    );
     assert_eq!(
         last_shown(&world, "/ana", "o").unwrap(),
         "NUEVO ha sido actualizado"

@@ -116,7 +116,11 @@ async fn a_row_that_arrives_while_the_service_deletes_its_parent_is_deleted_or_p
             .ask_beside(pin, &Viewer::Service, delete, json!({}))
             .await;
         assert_eq!(response.errors.len(), 1, "{delete}: {response:?}");
-        assert_eq!(response.errors[0].code, Some(3042), "{delete}: {response:?}");
+        assert_eq!(
+            response.errors[0].code,
+            Some(3042),
+            "{delete}: {response:?}"
+        );
         assert_eq!(
             boards.text(r#"select "list" from "Pin""#).await.as_deref(),
             Some("l"),

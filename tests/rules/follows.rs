@@ -109,8 +109,7 @@ async fn a_row_that_a_relation_table_gives_away_meanwhile_is_neither_changed_nor
 }
 
 #[actix::test]
-async fn a_row_whose_ancestor_is_given_away_meanwhile_is_neither_changed_nor_deleted()
- {
+async fn a_row_whose_ancestor_is_given_away_meanwhile_is_neither_changed_nor_deleted() {
     let (teams, me) = teams().await;
     let give = r#"update "Team" set "owner" = 'you' where "id" = 'tme'; update "Card" set "text" = 'yours now'"#;
     for cards in [

@@ -106,7 +106,11 @@ async fn a_row_that_is_given_away_meanwhile_is_not_overwritten_however_the_write
             .await;
         match answer {
             None => assert_eq!(response.code(), "FORBIDDEN", "{text}"),
-            Some(answer) => assert_eq!((&response.data, response.errors.len()), (&answer, 0), "{text}"),
+            Some(answer) => assert_eq!(
+                (&response.data, response.errors.len()),
+                (&answer, 0),
+                "{text}"
+            ),
         }
         let row = r#"select concat_ws(' ', "owner", "team", "title", "updatedBy", (select count(*) from "Task_tags")) from "Task" where "id" = 'kme'"#;
         assert_eq!(

@@ -53,7 +53,10 @@ async fn a_large_request_does_not_keep_its_worker_from_others() {
             .run(Some(PALETAS), deadline, move || released.recv());
         let mut taken = Box::pin(taken);
         assert!(poll!(&mut taken).is_pending());
-        let mut large = Box::pin(shop.ask(&viewer, &text, variables).map(|response| response.errors));
+        let mut large = Box::pin(
+            shop.ask(&viewer, &text, variables)
+                .map(|response| response.errors),
+        );
         assert!(poll!(&mut large).is_pending());
 
         for other in [seller(TACOS), viewer.clone()] {

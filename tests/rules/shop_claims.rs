@@ -93,7 +93,11 @@ async fn a_seller_sets_the_items_that_an_order_has_already() {
             json!({ "data": { "items": { "set": all } } }),
         )
         .await;
-    assert_eq!(response.data["updateOrder"]["items"], json!(all), "{response:?}");
+    assert_eq!(
+        response.data["updateOrder"]["items"],
+        json!(all),
+        "{response:?}"
+    );
     let response = shop
         .ask(
             &paletas,

@@ -87,7 +87,8 @@ async fn a_promotion_is_published_once_on_a_day() {
     let (paletas, uid) = (seller(PALETAS), promotion(&shop, PALETAS).await);
     // Ten at the same time: one is first.
     let ten = join_all((0..10).map(|_| shop.ask(&paletas, PUBLISH, publication(&uid, 0)))).await;
-    let (made, refused): (Vec<_>, Vec<_>) = ten.iter().partition(|response| response.errors.is_empty());
+    let (made, refused): (Vec<_>, Vec<_>) =
+        ten.iter().partition(|response| response.errors.is_empty());
     assert_eq!((made.len(), refused.len()), (1, 9), "{ten:?}");
     assert!(
         refused

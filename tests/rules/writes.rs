@@ -67,7 +67,10 @@ async fn a_seller_writes_its_own_shop() {
         )
         .await;
     assert!(response.errors.is_empty(), "{response:?}");
-    let uid = response.data["createOrder"]["uid"].as_str().unwrap().to_owned();
+    let uid = response.data["createOrder"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert_eq!(
         response.data["createOrder"]["items"],
         json!([{ "quantity": 2, "pricing": [{ "amount": 3.5 }] }])
@@ -96,7 +99,11 @@ async fn a_seller_writes_its_own_shop() {
     let response = shop
         .ask(&paletas, update, json!({ "uid": uid, "data": data }))
         .await;
-    assert_eq!(response.data["updateOrder"]["items"], json!([]), "{response:?}");
+    assert_eq!(
+        response.data["updateOrder"]["items"],
+        json!([]),
+        "{response:?}"
+    );
 
     let create = "mutation($data: BpCreateInput!) { createBp(data: $data) { uid extUid } }";
     let data = json!({ "name1": "Luz", "extUid": "mine", "customerOf": { "connect": { "extUid": PALETAS } } });

@@ -214,9 +214,7 @@ async fn the_devices_of_a_session_are_forgotten_and_no_others(kind: Kind) {
     assert_eq!(listed(devices, &["ana", "eva"]).await, ["eva hers"]);
 }
 
-async fn forgetting_all_devices_of_a_user_includes_those_renewed_meanwhile(
-    kind: Kind,
-) {
+async fn forgetting_all_devices_of_a_user_includes_those_renewed_meanwhile(kind: Kind) {
     let place = Place::of(kind).await;
     let nodes = [place.devices.clone(), place.another().await];
     for round in 0..10 {

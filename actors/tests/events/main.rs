@@ -163,7 +163,12 @@ impl Tally {
             moved_in,
             withheld,
         } = *self;
-        indexed > 100 && delivered > 200 && late > 50 && departed > 20 && moved_in > 0 && withheld > 10
+        indexed > 100
+            && delivered > 200
+            && late > 50
+            && departed > 20
+            && moved_in > 0
+            && withheld > 10
     }
 
     /// Compares the delivered events with the oracle's.

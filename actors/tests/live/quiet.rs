@@ -29,10 +29,7 @@ async fn a_quiet_subscriber_goes_on_from_where_the_hub_has_served_it_whatever_wa
     world.client.batch_execute(trim).await.unwrap();
     let noted = quiet.begins.get().unwrap();
     let (late, _late) = come_back(&local, &user("quiet"), of_nobody(), noted);
-    eventually("its first position is forgotten", async || {
-        late.is_over()
-    })
-    .await;
+    eventually("its first position is forgotten", async || late.is_over()).await;
     assert_eq!(*late.ended.borrow(), Some(LiveError::Resync));
 
     let position = ticket
