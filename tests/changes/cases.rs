@@ -112,7 +112,7 @@ pub const CASES: &[Case] = &[
         &[("name: String!", "name: String")],
     ),
     case(
-        "a field becomes required, no row is null",
+        "a field becomes required, all rows have a value",
         &[("amount: Int", "amount: Int!")],
     ),
     case(
@@ -120,7 +120,7 @@ pub const CASES: &[Case] = &[
         &[("title: String", "title: String!")],
     ),
     case(
-        "the same with a default",
+        "a field becomes required with a default, a row is null",
         &[("title: String", "title: String! @default(value: \"none\")")],
     ),
     case(
@@ -128,7 +128,7 @@ pub const CASES: &[Case] = &[
         &[("name: String!", "name: String! @unique")],
     ),
     case(
-        "a field becomes unique, two are equal",
+        "a field becomes unique, two rows share a value",
         &[("title: String", "title: String @unique")],
     ),
     case(
@@ -141,7 +141,7 @@ pub const CASES: &[Case] = &[
         &["--rename", "Order.title=name"],
     ),
     case(
-        "the same without saying so",
+        "a field is renamed without `--rename`",
         &[("title: String", "name: String")],
     ),
     renamed(
@@ -149,7 +149,7 @@ pub const CASES: &[Case] = &[
         &[("type Note", "type Memo")],
         &["--rename", "Note=Memo"],
     ),
-    case("the same without saying so", &[("type Note", "type Memo")]),
+    case("a model is renamed without `--rename`", &[("type Note", "type Memo")]),
     case(
         "a field without values is removed",
         &[("  memo: String\n", "")],
@@ -174,11 +174,11 @@ pub const CASES: &[Case] = &[
     case("Int becomes Float", &[("amount: Int", "amount: Float")]),
     case("Float becomes Int", &[("price: Float", "price: Int")]),
     case(
-        "String becomes Int, every text is a number",
+        "String becomes Int, all values are numbers",
         &[("code: String! @unique", "code: Int! @unique")],
     ),
     case(
-        "String becomes Int, a text is none",
+        "String becomes Int, a value is not a number",
         &[("text: String", "text: Int")],
     ),
     case(
@@ -202,7 +202,7 @@ pub const CASES: &[Case] = &[
         &[("link: INLINE", "link: TABLE")],
     ),
     case(
-        "a relation leads to another model",
+        "a relation points to another model",
         &[
             ("  orders: [Order!] @relation(name: \"UserOrders\")\n", ""),
             (
@@ -216,7 +216,7 @@ pub const CASES: &[Case] = &[
         ],
     ),
     case(
-        "a text becomes a relation under the same name",
+        "a String becomes a relation of the same name",
         &[
             (
                 "title: String",

@@ -1,5 +1,5 @@
-//! Changes of a datamodel over rows: what `gom migrate` says of each, and how a server of the previous datamodel goes on. The table
-//! in docs/MIGRATIONS.md is made here.
+//! Datamodel changes on existing rows: what `gom migrate` reports for each, and whether a server with the previous datamodel keeps
+//! working. Generates docs/MIGRATIONS.md.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
@@ -87,14 +87,14 @@ impl Said {
 
     fn applied(&self) -> &'static str {
         if self.0 == 0 {
-            "done"
+            "applied"
         } else {
             "refused, nothing changed"
         }
     }
 }
 
-/// How the server of the previous datamodel goes on.
+/// Whether the server with the previous datamodel keeps working.
 async fn goes_on(app: &TestApp) -> String {
     let mut troubles = Vec::new();
     for (what, document) in [("reads", READ), ("creates", CREATE)] {
@@ -109,7 +109,7 @@ async fn goes_on(app: &TestApp) -> String {
         }
     }
     if troubles.is_empty() {
-        "goes on".to_owned()
+        "keeps working".to_owned()
     } else {
         troubles.join(", ")
     }
@@ -145,7 +145,7 @@ async fn row(
         0 => "",
         _ => migrate(&app, &after, &with(&["apply", "--allow-data-loss"])).applied(),
     };
-    if applied.0 == 0 || forced == "done" {
+    if applied.0 == 0 || forced == "applied" {
         let verified = migrate(&app, &after, &["verify"]);
         assert_eq!(verified.0, 0, "{change}: {} {}", verified.1, verified.2);
     }
@@ -161,12 +161,14 @@ async fn row(
 #[actix_web::test]
 async fn the_migrations_page_agrees_with_the_commands_and_a_running_server() {
     let mut page = format!(
-        "# Changes of a datamodel over rows\n\n\
-         What `gom migrate` says of each change, and how a server that still has the previous datamodel goes on afterwards. Rows: two users, \
-         three orders (two of one title, one without a title and a user), a note. [OPERATIONS.md](OPERATIONS.md#change-a-datamodel-over-data) has the rules, \
+        "# Datamodel changes on existing rows\n\n\
+         For each change of a datamodel: what `gom migrate` reports and does, and whether a server with the previous datamodel keeps working afterwards. \
+         Look up your change here before you deploy it. [OPERATIONS.md](OPERATIONS.md#change-a-datamodel-over-data) has the rules, \
          [ADR 34](adr/0034-deployments-over-data.md) the reasons.\n\n\
-         This page is made by a test (`GOM_BLESS=1 cargo test --test changes` updates it). The datamodel before:\n\n```graphql\n{}\n```\n\n\
-         | change | `plan` | `apply` | `apply --allow-data-loss` | server of the previous datamodel |\n|---|---|---|---|---|\n",
+         A test generates this page from a real database (`GOM_BLESS=1 cargo test --test changes` updates it). \
+         The rows: two users, three orders (two with the same title, one without a title and a user) and one note. The previous datamodel:\n\n```graphql\n{}\n```\n\n\
+         An empty cell under `--allow-data-loss` means that the change needs no permission.\n\n\
+         | change | `plan` | `apply` | `apply --allow-data-loss` | server with the previous datamodel |\n|---|---|---|---|---|\n",
         BASE.trim()
     );
     for case in CASES {
@@ -179,6 +181,6 @@ async fn the_migrations_page_agrees_with_the_commands_and_a_running_server() {
     assert_eq!(
         std::fs::read_to_string(path).unwrap_or_default(),
         page,
-        "GOM_BLESS=1 writes the page again"
+        "GOM_BLESS=1 updates the page"
     );
 }
