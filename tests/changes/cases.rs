@@ -149,7 +149,10 @@ pub const CASES: &[Case] = &[
         &[("type Note", "type Memo")],
         &["--rename", "Note=Memo"],
     ),
-    case("a model is renamed without `--rename`", &[("type Note", "type Memo")]),
+    case(
+        "a model is renamed without `--rename`",
+        &[("type Note", "type Memo")],
+    ),
     case(
         "a field without values is removed",
         &[("  memo: String\n", "")],
