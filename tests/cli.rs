@@ -455,7 +455,7 @@ fn the_policy_check_names_roles_and_claims_that_no_token_has() {
         "{said}"
     );
 
-    // Of another issuer's tokens only the issuer knows.
+    // The claims of another issuer's tokens are not configured here.
     let issuer = check(&[
         ("GOM__AUTH__PROVIDER", "auth0"),
         (

@@ -53,7 +53,7 @@ struct Package {
     dependencies: Vec<Dependency>,
 }
 
-/// As a manifest asks for it.
+/// As a manifest requires it.
 #[derive(Deserialize)]
 struct Dependency {
     name: String,

@@ -1,4 +1,4 @@
-//! `gom migrate` as operators use it: what it prints, and what a script can tell from its exit status.
+//! `gom migrate` as operators use it: what it prints, and what its exit status reports to a script.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 

@@ -2,7 +2,7 @@
 //! little work of its own as can be; obeys lines on standard input and answers each with one on standard output.
 //!
 //! - `open N DOCUMENT VARIABLES`: N more subscribers; `#` in the variables becomes each one's number.
-//! - `idle N`: N more sockets that say nothing after the handshake.
+//! - `idle N`: N more sockets that send nothing after the handshake.
 //! - `write FIRST SOCKETS RATE CHANGES`: so many changes, RATE a second, each of an order that one of SOCKETS subscribers
 //!   waits for, the first of which has the number FIRST; prints how many events came, and the milliseconds from the sending of
 //!   the mutation to the event: the median, the 99th percentile and the longest.
@@ -160,7 +160,7 @@ async fn write(
     sent
 }
 
-/// One mutation: the order of that number gets a name that tells which change it was.
+/// One mutation: the order of that number gets a name that identifies the change.
 async fn change(
     stream: &mut tokio::net::TcpStream,
     address: &str,

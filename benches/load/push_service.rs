@@ -1,5 +1,5 @@
 //! The tests' push service as a program, for benchmarks and for browsers: prints its base URL and its CA file, and runs until
-//! its input ends. `GET /received` tells what came, `GET /count` how much.
+//! its input ends. `GET /received` lists the messages, `GET /count` their number.
 //!
 //!   push_service [--port N] [--http1] [--count-only]
 

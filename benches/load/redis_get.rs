@@ -1,4 +1,4 @@
-//! What a bare `GET` costs the process that asks: the least that a session read from Redis can cost. Prints how many were
+//! What a bare `GET` costs the process that sends it: the least that a session read from Redis can cost. Prints how many were
 //! answered, and the microseconds of processor time for each.
 //!
 //!     cargo run --release -p gom-actors --example redis_get -- redis://127.0.0.1:6379/2 KEY SECONDS AT_ONCE

@@ -1,4 +1,4 @@
-// Who asks, and how to be somebody else.
+// The current viewer, and the dialog that changes it.
 
 import { useRef, useState } from "react";
 import * as place from "./place.js";
@@ -6,7 +6,7 @@ import { forgetToken, logIn, logOut, useToken as takeToken } from "./session.js"
 
 const time = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-/** A form that says what went wrong, and closes the dialog when nothing did. */
+/** A form that shows errors, and closes the dialog on success. */
 const Form = ({ title, note, button, submit, children }) => {
   const [problem, setProblem] = useState();
   const [busy, setBusy] = useState(false);
@@ -83,7 +83,7 @@ const Known = ({ viewer, done }) => (
   />
 );
 
-/** The button that shows who asks, and its dialog. */
+/** The button that shows the current viewer, and its dialog. */
 export const Account = ({ viewer, dialog, onChange }) => {
   // The fields are created each time the dialog opens: nothing that was typed remains.
   const [opened, setOpened] = useState(0);

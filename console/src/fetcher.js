@@ -5,7 +5,7 @@ import { connect } from "./live.js";
 import * as place from "./place.js";
 import { post } from "./session.js";
 
-/** What kind of operation it is; nothing, if the document cannot be read, which the server says best. */
+/** What kind of operation it is; nothing, if the document cannot be parsed: the server reports the error. */
 const operationOf = ({ query, operationName }) => {
   try {
     return getOperationAST(parse(query), operationName);
@@ -16,7 +16,7 @@ const operationOf = ({ query, operationName }) => {
 
 const isLive = (operation) => operation?.directives?.some(({ name }) => name.value === "live");
 
-/** The server takes this directive out before its schema is asked, and introspection does not tell of it. */
+/** The server removes this directive before validation, and introspection does not list it. */
 const LIVE = {
   name: "live",
   description: "Answers the query again whenever what it has read changes.",
@@ -31,7 +31,7 @@ const LIVE = {
  */
 export const createFetcher = (report) => {
   const live = connect();
-  // Whatever else is answered, what introspection said holds until it is asked again.
+  // The last introspection result stays valid until the next one, whatever else is answered.
   let documented = true;
   const fetcher = async (parameters, { headers = {} } = {}) => {
     const operation = operationOf(parameters);

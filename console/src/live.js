@@ -11,7 +11,7 @@ const ABNORMAL = 1006;
 const FIRST_ATTEMPTS = 3;
 const ATTEMPTS = 30;
 const LONGEST_PAUSE = 10_000;
-/** A refused handshake looks to a page like none at all. */
+/** To a page a refused handshake looks like a failed connection. */
 const NO_CONNECTION =
   "There is no connection for subscriptions. A proxy must hand websockets on, and the server must know the origin of the proxy's pages (server.trusted_proxies, server.origins).";
 

@@ -19,7 +19,7 @@ const NOTICES = {
   unreachable: "The server cannot be reached. Nothing is lost: try again in a moment.",
 };
 
-/** The viewer, and a function that looks who it is now. Another tab may log in and out as well. */
+/** The viewer, and a function that reads it again. Another tab may log in and out as well. */
 const useViewer = () => {
   const [viewer, setViewer] = useState(find);
   const look = useCallback(() => {
@@ -76,7 +76,7 @@ const Console = () => {
       {shown && <Notice problem={shown} open={open} />}
       <GraphiQL
         fetcher={fetcher}
-        // Without a viewer there is no answer to ask for.
+        // Without a viewer no request is sent.
         schema={viewer ? undefined : null}
         defaultQuery={example}
         shouldPersistHeaders={false}

@@ -1,4 +1,4 @@
-// Who asks: a bearer token that was pasted here, or the browser's session. The token stays in this tab: it is in
+// The viewer: a bearer token that was pasted here, or the browser's session. The token stays in this tab: it is in
 // sessionStorage only, which no other tab and no later one reads.
 
 import * as place from "./place.js";
@@ -10,7 +10,7 @@ const cookie = (name) => {
   return found && decodeURIComponent(found.slice(name.length + 1));
 };
 
-/** What a JSON Web Token says; nothing, if it is none. */
+/** The claims of a JSON Web Token; nothing, if it is none. */
 const claims = (token) => {
   try {
     const text = atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"));

@@ -115,7 +115,7 @@ async fn clients_that_never_read_occupy_no_more_than_one_users_share() {
     })
     .await;
     assert_served(NAME, &alone, &attacked);
-    // `limits.waiting_bytes` is 32 MiB; 600 MB were asked for.
+    // `limits.waiting_bytes` is 32 MiB; 600 MB were requested.
     assert_bounded(NAME, before, after, 150, 100);
     drop(streams);
 }

@@ -137,7 +137,7 @@ impl Attack {
                 }
                 ended.set(count);
                 if matches!(reply.status.as_u16(), 429 | 503) {
-                    // Without the patience that it was asked for.
+                    // Without waiting for `Retry-After`.
                     sleep(Duration::from_millis(50)).await;
                 }
             }

@@ -31,8 +31,8 @@ const UPDATE: &str = "mutation($where: OrderWhereUniqueInput!, $data: OrderUpdat
 
 pub type Wire = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// About the costliest that a seller may ask of one order, each time another: for every order of its seller, all orders of that
-/// seller are looked through, six times, by twenty-five conditions that hold for none.
+/// About the costliest filter that a seller may apply to one order, each time another: for every order of its seller, all orders of that
+/// seller are scanned, six times, by twenty-five conditions that hold for none.
 fn costly(n: usize) -> Value {
     let branch = |branch: usize| {
         let leaves: Vec<Value> = (0..25)
@@ -211,7 +211,7 @@ async fn two_hundred_costly_subscriptions_do_not_delay_another_sellers_events() 
         }));
     }
     sleep(Duration::from_secs(2)).await;
-    // Repeatedly, so that subscriptions that were separated as slow are evaluated together again as well.
+    // Repeatedly, so that groups that are already served apart are evaluated again as well.
     let writing = {
         let (hostile, hostile_order) = (hostile.clone(), hostile_order.clone());
         actix_web::rt::spawn(async move {

@@ -26,7 +26,7 @@ fn tree(_: usize) -> Value {
     json!({ "items_some": items(3) })
 }
 
-/// About the costliest that a seller may ask, each time another statement, so that nothing is known of it beforehand.
+/// About the costliest query that a seller may send, each time another statement, so that nothing about it is cached.
 pub fn costly(n: usize) -> Value {
     const ENDS: [&str; 8] = [
         "",

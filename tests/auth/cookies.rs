@@ -162,7 +162,7 @@ async fn two_servers_on_one_host_have_cookies_of_their_own() {
     let mut browser = seller(&plain).await;
     let at_first = browser.jar.clone();
 
-    // The same browser: cookies know no ports.
+    // The same browser: cookies do not depend on ports.
     browser = browser.at(&prefixed);
     assert_eq!(
         browser.send(Method::GET, "/auth/ping", None).await.status,

@@ -206,7 +206,7 @@ async fn f11_an_address_that_the_client_makes_up_does_not_count() {
     }
     assert_eq!((statuses(&replies, 403), statuses(&replies, 429)), (5, 2));
 
-    // A trusted proxy says who asks; what the client wrote before it is not read.
+    // A trusted proxy reports the client's address; what the client wrote before it is not read.
     let settings = [
         ("server.trusted_proxies", "127.0.0.0/8"),
         ("login_limiter.account.points", "100"),

@@ -268,7 +268,7 @@ async fn a_logged_in_browser_receives_its_cookie_again() {
         );
         assert_in(&mut browser).await;
     }
-    // Without the cookie, nobody can tell whose browser it is by now: the password decides.
+    // Without the cookie the browser is unknown: the password decides.
     let mut browser = seller(&app).await;
     browser.jar.remove("session-token");
     assert_eq!(
@@ -407,7 +407,7 @@ async fn an_attempt_that_the_issuer_could_not_check_costs_nothing() {
     );
 }
 
-/// From one network after another, as a trusted proxy tells them.
+/// From one network after another, as a trusted proxy reports them.
 #[actix_web::test]
 async fn guesses_from_many_networks_are_counted_by_account_and_do_not_lock_its_owner_out() {
     let place = Place::new(Stores::Postgres).await;

@@ -48,7 +48,7 @@ async fn while_redis_is_unavailable_no_session_ends() {
     );
     assert!(!reply.header("retry-after").is_empty());
 
-    // What the browser knows of itself is forgotten, and the session's name kept, to close it later.
+    // The browser's cookies are dropped, and the session's id kept, to close it later.
     let mut leaving = browser.clone();
     let reply = leaving.log_out().await;
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);

@@ -38,7 +38,7 @@ struct State {
     refreshed: u64,
     /// Of a token, in seconds; it may have ended already.
     lifetime: i64,
-    /// It is away: nobody learns whether a password is right.
+    /// Unavailable: no password can be checked.
     away: bool,
 }
 

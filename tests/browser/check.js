@@ -135,7 +135,7 @@ async function seller(context, page, server) {
   const changed = await graphql(change, { where, data: { name: "Otro", items: { delete: [{ uid: made.items[0].uid }] } } });
   assert.deepEqual(data(changed).updateOrder, { name: "Otro", items: [] });
 
-  // The token is thrown away while logged in: the next request gets one for the session that there is.
+  // The token is deleted while logged in: the next request gets one for the current session.
   await open();
   data(await graphql("{ orders(first: 1) { uid } }"));
 
@@ -184,7 +184,7 @@ async function customer(context, page, server) {
   }
 }
 
-/** A page of another site sends what a page can send without being asked. */
+/** A page of another site sends what it can without a CORS preflight. */
 async function otherSite(context, page, proxy, server) {
   const { open, logIn, graphql } = client(page);
   await open();

@@ -8,7 +8,7 @@ const SELLER = { username: "paletas@demo.gom", subject: "auth0|demo-paletas" };
 /** Milliseconds in which what is waited for must be there. */
 const PATIENCE = 15_000;
 
-/** Notes whatever the page asks for elsewhere, and whatever the browser refuses it. */
+/** Records requests to other origins, and what the browser refuses. */
 export async function watch(page, origin) {
   const wrong = [];
   const own = (url) => /^(data|blob):/.test(url) || new URL(url).host === new URL(origin).host;
@@ -52,7 +52,7 @@ function hands(page) {
     },
     write: async (text) => {
       await page.evaluate((t) => document.querySelector(".graphiql-query-editor .CodeMirror").CodeMirror.setValue(t), text);
-      // GraphiQL looks at what was written after a pause.
+      // GraphiQL parses the editor after a pause.
       await sleep(1500);
     },
     /** Runs the only operation, or the named one of several. */
@@ -153,7 +153,7 @@ async function byToken(browser, { url, server, picture }) {
   };
   await use("no.token");
   await dialog.getByText("This is no JSON Web Token").waitFor();
-  // Signed by somebody else: the server says so.
+  // Signed with another key: the server reports it.
   await use(`${server.token.slice(0, -4)}AAAA`);
   await page.getByText("The server does not know you any more").waitFor();
   await account.click();
@@ -182,7 +182,7 @@ async function byToken(browser, { url, server, picture }) {
   await context.close();
 }
 
-/** How it looks: on a telephone, and in the dark. */
+/** Its appearance: on a telephone, and in dark mode. */
 async function looks(browser, { url, server, picture }) {
   for (const [name, options] of Object.entries({
     narrow: { viewport: { width: 390, height: 780 } },
@@ -212,7 +212,7 @@ async function looks(browser, { url, server, picture }) {
   }
 }
 
-/** All of it, at the server's own addresses and behind the proxy. `ask` asks on behalf of the service. */
+/** All of it, at the server's own addresses and behind the proxy. `ask` sends requests of the service role. */
 export async function graphiql(browser, { server, proxy, ask, folder }) {
   const pictures = (place) => (page, name) => page.screenshot({ path: join(folder, `${place}-${name}.png`) });
   const places = { own: `${server.address}/graphql`, slash: `${server.address}/graphql/`, proxy: `${proxy.address}/api/graphql` };
@@ -221,7 +221,7 @@ export async function graphiql(browser, { server, proxy, ask, folder }) {
   await looks(browser, { url: places.own, server, picture: pictures("looks") });
 }
 
-/** Where introspection is off: the documentation is missing, and the page says why. */
+/** Where introspection is off: the documentation is missing, and the page shows why. */
 export async function withoutIntrospection(browser, { server, folder }) {
   const url = `${server.address}/graphql`;
   const context = await browser.newContext();

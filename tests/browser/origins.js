@@ -1,4 +1,4 @@
-// Pages of other origins, in Chromium: one of the settings' logs in, asks and listens; another reads nothing.
+// Pages of other origins, in Chromium: an allowed one logs in, queries and subscribes; another reads nothing.
 
 import assert from "node:assert/strict";
 

@@ -37,7 +37,7 @@ window.client = (() => {
   const logIn = async (body) => call("POST", "/auth/login", body, await csrf());
   const graphql = async (query, variables = {}) => call("POST", "/graphql", { operationName: null, variables, query }, await csrf());
 
-  // What the pages know of their user.
+  // The pages' state about their user.
   const payload = () => {
     const token = cookie("session-token");
     return token === null ? null : JSON.parse(atob(token.slice(token.indexOf(".") + 1)));

@@ -26,7 +26,7 @@ export async function startProxy(backend) {
   return { address: `http://localhost:${server.address().port}`, close: () => server.close() };
 }
 
-/** What is asked of the server for what was asked here. */
+/** The request to the server for the request received here. */
 function handedOn(backend, incoming) {
   const target = new URL(backend);
   const headers = {

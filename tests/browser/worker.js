@@ -1,4 +1,4 @@
-// Shows what is pushed, as the shop's worker does, and tells its pages when it is shown.
+// Shows what is pushed, as the shop's worker does, and notifies its pages when it is shown.
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));

@@ -1,4 +1,4 @@
-// Types for a client, as docs/CLIENTS.md tells how to make them: from the schema and from a running server; a program that
+// Types for a client, made as docs/CLIENTS.md describes: from the schema and from a running server; a program that
 // uses them, and one that must not compile.
 //
 //   node check.js PROGRAM FOLDER [DOCUMENTS]

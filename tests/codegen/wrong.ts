@@ -1,4 +1,4 @@
-// Must not compile, on each of the lines that say so.
+// Must not compile, on each of the marked lines.
 
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 

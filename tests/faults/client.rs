@@ -94,7 +94,7 @@ impl Client {
         reply
     }
 
-    /// Whether the process says that it lives: it must, always. Whether it says that it is ready.
+    /// Checks that the process is alive, which it must always be; returns whether it is ready.
     pub async fn is_ready(&self) -> bool {
         let (started, answered, status, ..) =
             timed(self.http.get(format!("{}/healthz", self.address))).await;

@@ -98,7 +98,7 @@ impl Ledger {
         self.refused_reads.get() + self.refused_writes.get()
     }
 
-    /// From now on the first successes are looked for.
+    /// From now on the first successes are recorded.
     pub fn mark(&self, moment: Instant) {
         self.marked.set(Some(moment));
         self.first_read.set(None);

@@ -127,7 +127,7 @@ impl Load {
         }
     }
 
-    /// Whether `/readyz` said so when it was last asked.
+    /// Whether the last request to `/readyz` succeeded.
     pub fn is_ready(&self) -> bool {
         self.ready.get()
     }

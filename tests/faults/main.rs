@@ -1,5 +1,5 @@
 //! PostgreSQL goes away in every way that it can, under a load of reads and writes from several clients over HTTP. Whatever
-//! happens: every answer comes by the deadline, none is wrong, every write is in the database as often as its answer said, and
+//! happens: every answer comes by the deadline, none is wrong, every write is in the database as often as its answer reported, and
 //! service resumes by itself within two seconds of PostgreSQL's return. `--nocapture` shows what was measured.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails

@@ -75,7 +75,7 @@ async fn killed_and_recovered() {
 async fn frozen_and_thawed() {
     let _turn = turn().await;
     let test = UnderLoad::start().await;
-    // Shorter than the deadline: nothing is lost by waiting. Longer: requests run into it, and the server sees it.
+    // Shorter than the deadline: nothing is lost by waiting. Longer: requests reach their deadline, and the server reports it.
     for frozen in [DEADLINE / 4, 3 * DEADLINE] {
         test.cluster.freeze();
         sleep(frozen).await;

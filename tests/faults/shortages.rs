@@ -1,4 +1,4 @@
-//! PostgreSQL lives and does not give all that is asked of it: it takes no writes, or no further connections.
+//! PostgreSQL runs but refuses part of its work: writes, or further connections.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ async fn postgresql_refuses_connections_for_a_while() {
     let read = test.load.ledger.reads.get();
     sleep(Duration::from_millis(500)).await;
     assert!(test.load.ledger.reads.get() > read, "reads go on");
-    // Until they are thrown out too.
+    // Until they are terminated too.
     let terminate = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'gom'";
     admin.batch_execute(terminate).await.unwrap();
     test.load.goes_wrong().await;

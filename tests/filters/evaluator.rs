@@ -15,7 +15,7 @@ use crate::world::World;
 pub enum Refused {
     /// Error 3033.
     NullFilter,
-    /// More rows asked for than a page may have.
+    /// More rows requested than a page may have.
     PageTooLarge,
 }
 
@@ -53,7 +53,7 @@ fn may_ask(request: &Request, page: &crate::requests::Page) -> Result<(), Refuse
     }
 }
 
-/// A list that nobody asked a size for has at most as many rows as a page.
+/// A list without a requested size has at most as many rows as a page.
 fn capped(request: &Request, page: &crate::requests::Page, rows: Vec<Value>) -> Value {
     let sized = page.first.or(page.last).is_some();
     if !sized && request.page_size.is_some_and(|most| rows.len() > most) {
@@ -63,7 +63,7 @@ fn capped(request: &Request, page: &crate::requests::Page, rows: Vec<Value>) -> 
 }
 
 /// Edges are a list; the fields of the page apply to all of it, however many rows those are. Where
-/// the list is refused, so is the connection, and nobody sees the rest.
+/// the list is refused, so is the connection, and the rest is not returned.
 fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> Value {
     let ids: Vec<&Value> = rows
         .iter()

@@ -397,7 +397,7 @@ fn with_floats(value: &Value) -> Value {
     }
 }
 
-/// A connection whose edges are too many is refused as a whole once its answer is looked into.
+/// A connection whose edges are too many is refused as a whole once its answer is checked.
 fn without_refused_edges(answer: Value) -> Value {
     let mark: Value = serde_json::from_str(TOO_MANY).unwrap();
     match &answer {

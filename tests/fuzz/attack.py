@@ -39,7 +39,7 @@ CHECKS = [
 
 # Its other checks take every error of GraphQL for a fault of the server; `sound_answer` is ours.
 GRAPHQL_CHECKS = ["--checks", "response_schema_conformance,negative_data_rejection,sound_answer"]
-# Good by the schema, and refused for what no schema can say: a code is nobody's, a key is no point on the curve.
+# Good by the schema, and refused for what no schema can express: a code is nobody's, a key is no point on the curve.
 ACCEPTANCE = {
     "customerOfCode": ["2xx", 400],
     "subscribeDevice": ["2xx", 400, 403],
@@ -157,7 +157,7 @@ def main():
         by_key = {scheme: f'{{ api_key = "{value}" }}' for scheme, value in session.items()}
         seller = configured(folder / "seller.toml", by_key)
         service = configured(folder / "service.toml", {"bearer": f'{{ bearer = "{server.token}" }}'})
-        # A session that is closed would tell nothing more, and one that is open needs no login.
+        # A session that is closed would reveal nothing more, and one that is open needs no login.
         stay = [part for operation in ("logOut", "logOutByGet", "logIn") for part in ("--exclude-operation-id", operation)]
         attacks = [
             ("REST, nobody", rest, plain, checks),

@@ -1,4 +1,4 @@
-//! A server of the test's own, and a client with a method for each thing to ask of it.
+//! A server of the test's own, and a client with a method for each endpoint.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};

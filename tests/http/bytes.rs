@@ -111,7 +111,7 @@ async fn an_answer_beyond_its_limit_is_refused_wherever_its_bytes_are() {
         assert_eq!(answer.body["data"], Value::Null, "{query}");
     }
 
-    // A write whose answer is too large is not done; of several, those that were done say so.
+    // A write whose answer is too large is not done; of several, the executed ones are answered.
     let rename = "updatePromotion(where: { uid: \"p0\" }, data: { name: \"new\" })";
     let answer = app
         .ask(&format!(
@@ -221,7 +221,7 @@ async fn a_text_that_is_too_large_is_not_stored() {
     );
 }
 
-/// A client that asks for the promotions and never reads.
+/// A client that requests the promotions and never reads.
 async fn never_reads(app: &TestApp) -> TcpStream {
     let mut stream = TcpStream::connect(app.address.trim_start_matches("http://"))
         .await

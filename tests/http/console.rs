@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::app::{TestApp, read};
 
-/// As Chromium asks when somebody opens an address.
+/// The headers of Chromium when an address is opened.
 const BROWSER: &str =
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
@@ -28,7 +28,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// The paths of the page's files, as the browser asks for them.
+/// The paths of the page's files, as the browser requests them.
 async fn files(app: &TestApp) -> Vec<String> {
     let page = open(app, "/graphql").await.text().await.unwrap();
     let parts = page
@@ -58,7 +58,7 @@ async fn browsers_receive_the_page_and_clients_the_api() {
             "{text}"
         );
     }
-    // A document in the address is asked of the API, whatever is accepted.
+    // A document in the address is executed by the API, whatever is accepted.
     let asked = app
         .authorized(Method::GET, "/graphql?query=%7B__typename%7D")
         .header("Accept", BROWSER);

@@ -1,4 +1,4 @@
-//! Who asks: accounts, tokens, and an issuer elsewhere in every mood.
+//! Authentication: accounts, tokens, and an external issuer in every state.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 

@@ -11,7 +11,7 @@ use crate::{order, people};
 
 const NAMES: &str = "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
 
-/// Two servers; the time after which each looks for itself.
+/// Two servers; the interval at which each polls.
 async fn two(database: &TestDatabase, redis: Option<&TestRedis>, poll: &str) -> [TestApp; 2] {
     let port = redis.map(|redis| redis.port().to_string());
     let mut settings = vec![("live.poll_interval", poll)];

@@ -104,7 +104,7 @@ impl Nodes {
         tokio::time::sleep(time.saturating_sub(since.elapsed())).await;
     }
 
-    /// Waits until every server can be asked.
+    /// Waits until every server accepts requests.
     pub async fn all_ready(&self) {
         for node in 0..NODES {
             self.ready(node).await;

@@ -297,7 +297,7 @@ pub async fn end(nodes: &Nodes) {
     }
 }
 
-/// The data, or nothing if the server is away or refuses: then nothing or everything was written.
+/// The data, or nothing if the server is unavailable or refuses: then nothing or everything was written.
 async fn ask(nodes: &Nodes, node: usize, query: &str, variables: Value) -> Option<Value> {
     let body = json!({ "query": query, "variables": variables }).to_string();
     let request = reqwest::Client::new()

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::process::{Environment, environment, migrate, run};
 
-/// What a report says.
+/// The lines of a report.
 pub struct Report {
     pub code: i32,
     body: Value,

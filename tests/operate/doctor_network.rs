@@ -157,7 +157,7 @@ async fn the_issuers_keys_are_fetched() {
     with_issuer(&mut other, useless.local_addr().unwrap().port());
     answer(useless, |_| USELESS);
     doctor(&other, &[]).says("auth.auth0.jwks_endpoint", "problem", "RS256 or ES256");
-    // The server asks this machine without a proxy.
+    // The server connects to this machine without a proxy.
     set(&mut environment, "http_proxy", "http://127.0.0.1:9");
     doctor(&environment, &[]).says("auth.auth0.jwks_endpoint", "ok", "2 keys");
 }

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz`, `/version`, and `gom healthcheck`, which asks them.
+//! `/healthz`, `/readyz`, `/version`, and `gom healthcheck`, which requests them.
 
 use gom_test_support::{TestDatabase, TestRedis, free_port};
 use serde_json::Value;
@@ -167,7 +167,7 @@ async fn the_healthcheck_needs_no_arguments_and_no_secrets() {
             "{output:?}"
         );
     }
-    // A URL needs no settings, wherever they are said to be.
+    // A URL needs no settings, whatever their configured place.
     let named = run(
         &[("GOM_CONFIG", "/nowhere".to_owned())],
         &["healthcheck", &server.url("/readyz")],

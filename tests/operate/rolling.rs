@@ -9,7 +9,7 @@ use crate::process::{Environment, Server, environment, run};
 const BEFORE: &str = "type Tool { uid: ID! @id name: String! }";
 const AFTER: &str = "type Tool { uid: ID! @id name: String! price: Float }";
 
-/// The server's settings with a datamodel of its own. It has no rules: only services ask.
+/// The server's settings with a datamodel of its own. It has no policy: only the service role sends requests.
 fn with_datamodel(
     database: &TestDatabase,
     folder: &tempfile::TempDir,
@@ -62,7 +62,7 @@ async fn the_previous_version_keeps_serving_after_an_update_has_changed_tables()
     report.says("schema", "ok", "a later datamodel has been deployed");
     doctor(&after, &[]).says("schema", "ok", "agrees");
 
-    // Who brings it there by hand still has to say that data may go.
+    // A manual rollback still needs the permission to lose data.
     let by_hand = run(&before, &["migrate", "apply"]);
     assert_eq!(by_hand.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&by_hand.stderr).contains("these steps lose data"));

@@ -105,7 +105,7 @@ async fn sockets_are_closed_after_the_drain_delay() {
         .send()
         .await
         .unwrap();
-    // The hub knows of both by then.
+    // The hub has registered both by then.
     sleep(Duration::from_secs(1)).await;
     server.tell(Signal::TERM);
     server
@@ -246,7 +246,7 @@ async fn a_client_that_does_not_read_is_abandoned() {
     drop(socket);
 }
 
-/// Its transaction waits for somebody's lock: it is given up, and the database hears of it.
+/// Its transaction waits for somebody's lock: it is given up, and cancelled in the database.
 #[tokio::test]
 async fn a_running_deployment_is_cancelled() {
     let database = TestDatabase::create().await;
@@ -325,6 +325,6 @@ async fn a_late_deployment_is_cancelled_in_the_database() {
         .comes("it waits for others who deploy", async |_| waits().await)
         .await;
     stops(&mut server).await;
-    // Else it would go on, without anybody who knows of it.
+    // Else it would go on unobserved.
     eventually("the deployment is called off", async || !waits().await).await;
 }

@@ -26,7 +26,7 @@ async fn a_server_reports_that_it_waits_and_serves_when_the_database_is_availabl
         503,
         "an orchestrator keeps the old one meanwhile"
     );
-    // Nobody should look for a migration where there is no database.
+    // The message must not suggest a migration where there is no database.
     let asked = reqwest::Client::new()
         .post(server.url("/graphql"))
         .bearer_auth(server.token());

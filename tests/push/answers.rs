@@ -121,7 +121,7 @@ async fn f10_an_overloaded_push_service_is_paused_for_its_retry_after() {
 async fn f10_an_address_inside_is_never_reached_unless_it_is_allowed() {
     let world = World::open().await;
     world.seller("ana", &["bea"]).await;
-    // Inside, and not in what this server's settings allow: nothing is asked there.
+    // Inside, and not in what this server's settings allow: nothing is sent there.
     let known = "select p256dh, auth, subject from gom.push_device limit 1";
     world.device("bea", "/ok").await;
     let row = world.tables.query_one(known, &[]).await.unwrap();

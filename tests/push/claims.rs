@@ -209,7 +209,7 @@ async fn push_services_whose_retries_are_due_later_take_no_share() {
     assert!((50..=56).contains(&first), "{first} with room for 56");
 }
 
-/// Statistics say that the table is nearly empty, and the statements have been prepared while it was.
+/// Statistics show the table as nearly empty, and the statements have been prepared while it was.
 #[actix_web::test]
 async fn a_first_backlog_is_read_by_what_is_taken_and_not_as_a_whole() {
     let world = World::open().await;

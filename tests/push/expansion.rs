@@ -32,7 +32,7 @@ impl World {
         }
     }
 
-    /// Waits until a query says so.
+    /// Waits until a query returns true.
     pub async fn until(&self, query: &str) {
         let deadline = Instant::now() + Duration::from_secs(40);
         while !self

@@ -122,7 +122,7 @@ async fn recipients_see_the_last_state_of_an_order_last() {
         world.restart_at(place).await;
         for write in 0..12 {
             let order = &orders[dice.roll(orders.len() as u64) as usize];
-            // Without an answer it may have been written or not: the last state is what the table says.
+            // Without an answer it may have been written or not: the last state is the one in the table.
             rename(&world, order, &format!("name {round}.{write}")).await;
             sleep(Duration::from_millis(dice.roll(60))).await;
         }

@@ -43,7 +43,7 @@ async fn what_is_written_through_an_api_process_reaches_the_device_through_a_wor
     );
 }
 
-/// Of a worker that waited for its next look, at most every third order would be found in time.
+/// Of a worker that waited for its next poll, at most every third order would be found in time.
 #[tokio::test]
 async fn a_commit_of_an_api_process_wakes_a_worker() {
     let redis = TestRedis::start();
@@ -52,7 +52,7 @@ async fn a_commit_of_an_api_process_wakes_a_worker() {
     orders_arrive_in_time(&settings, Some(&redis)).await;
 }
 
-/// Without Redis nobody wakes it: it looks for jobs every 50 ms, however seldom it looks for all else.
+/// Without Redis nothing wakes it: it polls for jobs every 50 ms, however seldom it polls for all else.
 #[tokio::test]
 async fn a_worker_without_redis_polls_for_jobs() {
     orders_arrive_in_time(&[], None).await;
@@ -68,7 +68,7 @@ async fn orders_arrive_in_time(settings: &[(&'static str, &str)], redis: Option<
     world.seller("seller", &["customer"]).await;
     device(&world, redis).await;
     world.also("worker").await;
-    // The first look at its start is none of ours.
+    // The first poll at its start does not count.
     world.order("first", "seller", "customer").await.unwrap();
     let arrived = async |count| {
         let arrived =

@@ -1,4 +1,4 @@
-//! What a push service says for one device, for all, or about this server; and what waits meanwhile.
+//! Refusals of a push service for one device, for all, or for this server; and what waits meanwhile.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -200,7 +200,7 @@ impl World {
         }
     }
 
-    /// SIGTERM, and the end that it asks for.
+    /// Sends SIGTERM and waits for the exit.
     pub fn stop(&mut self) {
         let mut server = self.server.take().unwrap();
         let pid = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
@@ -358,7 +358,7 @@ impl World {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// What `/readyz` says.
+    /// The answer of `/readyz`.
     pub async fn readiness(&self) -> Value {
         let url = format!("http://127.0.0.1:{}/readyz", self.port);
         serde_json::from_slice(
@@ -431,7 +431,7 @@ impl Drop for World {
     }
 }
 
-/// What tells messages of an order from others without reading them.
+/// The topic, which identifies the messages of an order without decryption.
 pub fn topic(order: &str, operation: &str) -> String {
     let digest = digest(&SHA256, format!("order:{order}:{operation}").as_bytes());
     URL_SAFE_NO_PAD.encode(&digest.as_ref()[..24])

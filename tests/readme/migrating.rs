@@ -73,7 +73,7 @@ impl Page {
     }
 }
 
-/// As Prisma's client libraries ask.
+/// Requests like those of Prisma's client libraries.
 struct PrismaClient(String);
 
 impl PrismaClient {

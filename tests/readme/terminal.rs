@@ -1,4 +1,4 @@
-//! A shell in which commands are typed one after the other, and what each of them says.
+//! A shell in which commands are typed one after the other, and the output of each.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -186,7 +186,7 @@ impl Terminal {
         fs::write(self.folder.path().join(name), text).unwrap();
     }
 
-    /// Stops what lasts, which must have said what the document shows.
+    /// Stops lasting commands, whose output must have contained what the document shows.
     pub fn stop(&mut self) {
         self.see_lasting();
         for lasting in std::mem::take(&mut self.lasting).iter().rev() {

@@ -451,10 +451,10 @@ async fn upgrading_gives_customers_logins_and_their_devices_new_subjects() {
         format!("customer:{SHARED}:{OF_TACOS}"),
     );
     let devices = rows("select subject from gom.push_device order by endpoint").await;
-    // Nobody knows whose the device of the ambiguous name was.
+    // The device under the ambiguous subject cannot be attributed.
     assert_eq!(devices, [PALETAS, &first, &shared]);
     let recipients = rows("select recipient from gom.delivery order by id").await;
-    // What is settled of a customer of two shops may be of either: it is shown to nobody.
+    // A settled delivery of a customer of two shops may belong to either: it is shown to neither.
     assert_eq!(recipients, [SHARED, &shared, OF_TACOS, PALETAS, &first]);
     // A second time there is nothing to do.
     assert!(

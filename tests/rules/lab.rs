@@ -341,7 +341,7 @@ async fn an_upsert_is_not_judged_by_the_branch_that_it_does_not_take() {
     assert_eq!(done(&lab, &me, text).await["upsertTeam"]["name"], "n");
     let text = r#"updateTeam(where: {id: "tme"}, data: {tasks: {upsert: [{where: {id: "kme"}, create: {id: "kyou"}, update: {title: "t"}}]}}) { id }"#;
     done(&lab, &me, text).await;
-    // What fails in the branch that is taken is the answer, though another look was to follow.
+    // A failure in the branch that is taken is the answer, though another check was to follow.
     let response = lab
         .ask(&me, r#"mutation { upsertTeam(where: {id: "new"}, create: {id: "tyou", name: "x", owner: {connect: {id: "me"}}}, update: {name: "n"}) { name } }"#, json!({}))
         .await;

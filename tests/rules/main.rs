@@ -1,5 +1,5 @@
-//! Row rules and the shop's rules, in a real database: what each role sees, what it may write, and that nobody sees or
-//! touches another's shop, whichever way the request goes.
+//! Row rules and the shop's rules, in a real database: what each role sees, what it may write, and that no request reads or
+//! writes another seller's shop.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 

@@ -387,7 +387,7 @@ async fn a_publication_is_not_linked_or_written_from_its_promotions_side() {
         assert_eq!(shop.count(&format!("{tied}'{first}'")).await, 1);
         assert_eq!(shop.count(&format!("{tied}'{second}'")).await, 1);
     }
-    // What says nothing is no wish.
+    // An empty value requests nothing.
     let response = shop
         .ask(
             &paletas,

@@ -252,7 +252,7 @@ async fn start(wire: &mut Wire, id: &str) {
         .await;
 }
 
-/// Until the database knows of so many subscriptions, or of so many that were lost.
+/// Waits until the database has recorded so many subscriptions, or so many lost ones.
 async fn known(place: &Place, condition: &str, count: i64) {
     let client = place.database.connect().await;
     let query = format!("SELECT count(*) FROM gom.resume_position WHERE {condition}");

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub enum Cut {
     Nothing,
     Both,
-    /// The server does not hear of it.
+    /// The server does not notice it.
     ClientOnly,
 }
 

@@ -11,7 +11,7 @@ use crate::wire::{Got, TRANSPORT_WS, Wire, init, token};
 pub const NEW_USERS: &str =
     "subscription { user(where: { mutation_in: [CREATED] }) { mutation node { extUid } } }";
 
-/// Neither protocol says when a subscription has begun; until then, what is written is not news for it.
+/// Neither protocol acknowledges a subscription; until it has begun, writes cause no events for it.
 pub const BEGINNING: Duration = Duration::from_secs(1);
 
 pub async fn create_user(app: &TestApp, uid: &str) {
@@ -32,7 +32,7 @@ fn subscribe(id: &str, query: &str) -> Value {
     json!({ "id": id, "type": "subscribe", "payload": { "query": query } })
 }
 
-/// A client may ask in one line or in several (RFC 6455, 11.3.4).
+/// A client may list protocols in one line or in several (RFC 6455, 11.3.4).
 #[actix_web::test]
 async fn the_negotiated_protocol_is_the_announced_one() {
     let place = Place::new(Stores::Postgres).await;
@@ -247,7 +247,7 @@ async fn a_socket_closes_with_its_token_unless_the_token_is_renewed() {
 async fn a_large_message_is_read_in_its_order() {
     let place = Place::new(Stores::Postgres).await;
     let app = place.serve(&[]).await;
-    // The server knows by now which cursor an acknowledgement has.
+    // By now the server has assigned the cursor of an acknowledgement.
     Wire::service(&app, TRANSPORT_WS).await;
     for parts in [1, 3] {
         let mut wire = Wire::open(&app, TRANSPORT_WS, &[]).await.unwrap();

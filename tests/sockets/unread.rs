@@ -55,7 +55,7 @@ async fn fill(app: &TestApp, with: &str) {
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
-/// A client that asks and does not read.
+/// A client that sends requests and does not read.
 async fn over_socket(app: &TestApp, protocol: &str, query: &str) -> Wire {
     let start = if protocol == LEGACY {
         "start"

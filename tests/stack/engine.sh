@@ -44,7 +44,7 @@ find_builder() {
     return 1
 }
 
-# Builds an image; says nothing unless that fails.
+# Builds an image; prints nothing unless that fails.
 docker_build() {
     DOCKER_BUILDKIT=1 "$builder" build --progress=plain "$@" >"$folder/build.log" 2>&1 ||
         { tail -40 "$folder/build.log" >&2; return 1; }

@@ -1,4 +1,4 @@
-// What the outside sees of a stack's protection: headers, paths that are closed, cookies over https.
+// A stack's protection as seen from outside: headers, paths that are closed, cookies over https.
 //   node hardening.js ORIGIN HTTP_ORIGIN ENVIRONMENT SELLER PASSWORD [SELLER_WITH_A_LARGE_TOKEN]
 'use strict';
 

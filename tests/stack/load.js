@@ -1,5 +1,5 @@
-// Requests through the proxy without a pause until SIGTERM; then tells what became of them. Readers ask, one writer creates orders,
-// one newcomer after the other logs in, asks and logs out, one subscriber follows: every order whose creation was answered must arrive once, in
+// Requests through the proxy without a pause until SIGTERM; then prints the outcomes. Readers query, one writer creates orders,
+// one newcomer after the other logs in, queries and logs out, one subscriber follows: every order whose creation was answered must arrive once, in
 // order.
 //   node load.js ORIGIN SELLER PASSWORD CUSTOMER_CODE LOSSES ACCOUNT...
 //       LOSSES      how many requests may fail (a server that is killed takes its own along)
@@ -70,7 +70,7 @@ async function main() {
       const newcomer = new Shop(origin);
       const account = accounts[logins % accounts.length];
       const inside = await attempt(async () => ({ data: await newcomer.logIn({ grantType: 'password', username: account, password }) }));
-      // Whichever server is asked next. A login that was lost is one failure, and nobody is there to ask.
+      // Whichever server answers next. A lost login is one failure, and leaves no session to query with.
       for (let n = 0; inside && n < 4; n += 1) await attempt(() => newcomer.ask('{ orders(first: 1) { uid } }'));
       // A user has a number of sessions (`session.per_user`): newcomers who stayed would end that of the reader and the writer.
       if (inside) await attempt(() => newcomer.logOut());

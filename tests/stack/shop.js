@@ -1,4 +1,4 @@
-// The shop as its client sees it through the proxy: logs in, asks, and follows orders over a websocket.
+// The shop as its client sees it through the proxy: logs in, queries, and follows orders over a websocket.
 'use strict';
 
 const assert = require('node:assert');
@@ -58,7 +58,7 @@ class Shop {
     return { data: body.data, server };
   }
 
-  // Follows a subscription across every loss of its connection, by cursors, until `stop()`. `at` says which server it is on.
+  // Follows a subscription across every loss of its connection, by cursors, until `stop()`. `at` is the server that it is connected to.
   follow(query, variables, next) {
     const state = { stopped: false, connections: 0, at: undefined, ready: false };
     let cursor;

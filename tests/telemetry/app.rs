@@ -32,7 +32,7 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// A websocket that has said to be the service, and was acknowledged.
+    /// A websocket that has authenticated as the service role, and was acknowledged.
     pub async fn socket(&self) -> Socket {
         let address = format!("{}/graphql", self.address.replace("http", "ws"));
         let mut request = address.into_client_request().unwrap();
@@ -143,7 +143,7 @@ impl TestApp {
         (key("VAPID_PUBLIC_KEY"), key("VAPID_PRIVATE_KEY"))
     }
 
-    /// A start that comes to nothing: its status, and what it says.
+    /// A failed start: its exit status and output.
     pub fn fails(environment: &[(&'static str, &str)]) -> (Option<i32>, String) {
         let environment: Vec<_> = environment
             .iter()

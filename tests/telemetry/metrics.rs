@@ -156,7 +156,7 @@ async fn every_metric_is_exposed() {
             scrape.text.contains(&format!("# TYPE {name}{suffix} ")),
             "{name}"
         );
-        // Those that have nothing to tell yet.
+        // Metrics without a value yet.
         let silent = ["gom_push_in_flight"];
         let sample = [
             format!("\n{name}{suffix} "),

@@ -1,4 +1,4 @@
-//! One look at `/metrics`, read by a parser that is not ours.
+//! One scrape of `/metrics`, read by a parser that is not ours.
 
 use prometheus_parse::{Sample, Scrape as Parsed, Value};
 use reqwest::StatusCode;

@@ -1,4 +1,4 @@
-//! Who looks, and what there is for them: the policy's rules, decided row by row.
+//! Viewers and the rows that they see: the policy's rules, decided row by row.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +14,7 @@ use crate::dice::Dice;
 use crate::rows::holds;
 use crate::world::World;
 
-/// Somebody who asks.
+/// A viewer.
 #[derive(Debug, Clone)]
 pub struct Person {
     pub role: String,
@@ -56,7 +56,7 @@ impl Person {
         }
     }
 
-    /// What its stamps say.
+    /// The values of its stamps.
     pub fn subject(&self) -> String {
         if self.role == "customer" {
             customer_subject(&self.sub, &self.seller)

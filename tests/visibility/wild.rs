@@ -149,7 +149,7 @@ async fn what_must_be_written_is_written_and_nothing_else_is() {
     }
 }
 
-/// Whether the write has become what the model says that it must.
+/// Whether the write has the outcome that the model requires.
 pub fn agrees(
     outcome: &Outcome,
     became: Became,

@@ -135,7 +135,7 @@ async fn the_login_page_unsubscribes_without_a_session(stores: Stores) {
         );
     }
     assert_eq!(stored(&place).await, [format!("{SELLER} phone")]);
-    // A page that has thrown its CSRF token away, with cookies of a session that has ended by itself.
+    // A page without its CSRF token, with cookies of an expired session.
     browser.jar.clear();
     browser
         .jar
@@ -243,7 +243,7 @@ async fn nobody_has_more_devices_than_the_setting_says(stores: Stores) {
     let app = shops(&place, &[("push.devices_per_user", "2")]).await;
     let mut browser = seller(&app).await;
     for name in ["a", "b", "c"] {
-        // Later by a millisecond at least, which is what the stores tell apart.
+        // Later by at least a millisecond, the resolution of the stores.
         tokio::time::sleep(std::time::Duration::from_millis(3)).await;
         assert_eq!(
             subscribe(&mut browser, &subscription(name, 0)).await.body,
@@ -329,7 +329,7 @@ async fn devices_of_a_session_that_ends_are_forgotten_also_when_the_connection_e
 #[actix_web::test]
 async fn an_unavailable_store_is_reported() {
     let mut place = Place::new(Stores::Redis).await;
-    // Sessions go with it: what needs none says what is missing.
+    // Sessions are unavailable with it: requests that need none report what is missing.
     let app = shops(&place, &[]).await;
     let mut redis = place.redis.take().unwrap();
     redis.kill();

@@ -1,4 +1,4 @@
-//! Browsers tell over real sockets where push messages for their users go, and take it back.
+//! Browsers subscribe and unsubscribe their users' devices for push messages, over real sockets.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
@@ -83,7 +83,7 @@ pub async fn renew(browser: &mut Browser, old: &Value, new: &Value) -> Reply {
         .await
 }
 
-/// Whose devices there are, as `user name`, sorted: what the store itself says.
+/// The devices in the store, as `user name`, sorted.
 pub async fn stored(place: &Place) -> Vec<String> {
     let mut found: Vec<String> = match &place.redis {
         Some(redis) => {

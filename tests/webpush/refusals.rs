@@ -21,7 +21,7 @@ async fn only_logged_in_users_subscribe_devices() {
         subscribe(&mut stranger, &phone).await.refusal(),
         (403, "jwt_error")
     );
-    // The session is looked at first, then the CSRF token, then the body.
+    // The session is checked first, then the CSRF token, then the body.
     let mut browser = seller(&app).await;
     let own = browser.jar.remove("csrf-token").unwrap();
     assert_eq!(

@@ -217,7 +217,7 @@ async fn read(app: &TestApp, kind: &Kind, n: usize) -> Value {
 
 type Read = (Vec<(String, String)>, Vec<(String, String)>, Vec<String>);
 
-/// The links as the parents tell them and as the children do, and the children that were updated.
+/// The links as read from the parents and from the children, and the children that were updated.
 fn links(read: &Value) -> Read {
     let list = |model: &str, field: &str| {
         let mut pairs = Vec::new();

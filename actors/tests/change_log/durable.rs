@@ -23,7 +23,7 @@ use super::{MODEL, SCHEMA, UNSTAMPED, count, deploy, stamp};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a subscriber hears.
+/// What a subscriber receives.
 #[derive(Debug, PartialEq)]
 enum Heard {
     Noted(Cursor),
@@ -241,7 +241,7 @@ async fn skipped_changes_are_delivered_when_a_server_starts() {
         client.batch_execute(&insert(&i.to_string())).await.unwrap();
         stamp(&client).await;
     }
-    // As if the second one had been open for longer than anybody looked for it.
+    // As if the second transaction had stayed open beyond the time that its gap is awaited.
     let passed_over =
         "begin; delete from gom.stamp where position = 2; update gom.stamp set position = 2, total = 2
         where position = 3; update gom.feed set position = 2; commit";

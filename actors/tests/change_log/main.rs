@@ -63,7 +63,7 @@ pub async fn count(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
-/// What was logged and not looked at yet, a line for each row.
+/// The logged changes that were not read yet, a line for each row.
 pub async fn logged(client: &Client) -> Vec<String> {
     let query = "with gone as (delete from gom.change returning *)
         select concat_ws(' ', table_name, kind::text, node, partner, columns::text, old::text, links::text)
@@ -93,7 +93,7 @@ async fn every_kind_of_write_is_logged_with_its_previous_values() {
             r#"update "Order" set n = n + 1 where id = 'o'"#,
             &[r#"Order U o {n} {"n": 1, "id": "o", "shop": "s"} {"shop": "s"}"#],
         ),
-        // Nothing differs, and yet somebody was asked to update it.
+        // No value differs, and yet the write was an update.
         (
             r#"update "Order" set n = n where id = 'o'"#,
             &[r#"Order U o {} {"n": 2, "id": "o", "shop": "s"} {"shop": "s"}"#],
@@ -148,7 +148,7 @@ async fn every_kind_of_write_is_logged_with_its_previous_values() {
         client.batch_execute(sql).await.unwrap();
         let mut found = logged(&client).await;
         let mut expected: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
-        // Which comes first is PostgreSQL's to say.
+        // PostgreSQL decides which comes first.
         found.sort();
         expected.sort();
         assert_eq!(found, expected, "{sql}");

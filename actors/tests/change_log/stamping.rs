@@ -201,7 +201,7 @@ async fn a_partly_skipped_transaction_is_delivered_once() {
     assert_eq!(read, ["3", "1", "2", "4", "5"]);
 }
 
-/// Reads the log as the hub does: everything once, or it knows that something was forgotten.
+/// Reads the log as the hub does: every change once, or a resync.
 struct Reader {
     client: Client,
     place: i64,

@@ -438,7 +438,7 @@ async fn the_deadline_ends_a_program_before_its_commit() {
         )
     };
     for steps in [vec![update()], vec![update(), update()]] {
-        // What the cancelled statement answers may come too late on a busy machine; then nobody can tell.
+        // The answer to the cancelled statement may come too late on a busy machine; then the outcome is unknown.
         let mut error = RunError::OutcomeUnknown;
         for _ in 0..5 {
             if error == RunError::OutcomeUnknown {

@@ -1,5 +1,5 @@
 //! Stands between a client and the server, and holds the server's answers back from one word of the client's
-//! until another: a client that waits for an answer in between never says the second word.
+//! until another: a client that waits for an answer in between never sends the second message.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,7 +66,7 @@ async fn serve(
         let mut buffer = vec![0; 65536];
         loop {
             let count = from_server.read(&mut buffer).await.unwrap_or(0);
-            // What has just come may answer what has just been said.
+            // The received bytes may answer the message that was just sent.
             tokio::time::sleep(Duration::from_millis(1)).await;
             if held.wait_for(|held| !held).await.is_err() || count == 0 {
                 return;

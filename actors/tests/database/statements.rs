@@ -16,7 +16,7 @@ const MEMORY: &str = "select sum(total_bytes)::text from pg_backend_memory_conte
 const PREPARED: &str = "select count(*)::text || ' ' || coalesce(sum(length(statement)), 0) \
                         from pg_prepared_statements where statement not like '%pg_%'";
 
-/// One connection for reads, which reports on itself: a superuser's may look at its memory.
+/// One connection for reads, which reports on itself: a superuser's may read its memory contexts.
 async fn one_client(config: Config) -> LocalDatabase {
     served(config, |options| {
         (options.shared_per_worker, options.leased_per_worker) = (1, 1)

@@ -1,4 +1,4 @@
-//! Subscriptions that an earlier server has left in Redis: hashes that do not say whose they are, and keys in other places.
+//! Subscriptions that an earlier server has left in Redis: hashes without their user, and keys in other places.
 
 use gom_actors::push::{Change, Device};
 use redis::Commands;
@@ -57,12 +57,12 @@ fn leave(redis: &mut redis::Connection, user: &str) -> Vec<Device> {
             .sadd::<_, _, ()>(format!("user:{user}:subs"), member)
             .unwrap();
     }
-    // What was there before the first server of ours is looked through once.
+    // Entries of the previous version are converted once.
     redis.del::<_, ()>("gom:adopted").unwrap();
     devices
 }
 
-/// All keys but those by which the server knows what it has done.
+/// All keys except the marks of finished conversions.
 fn keys(redis: &mut redis::Connection) -> Vec<String> {
     let mut keys: Vec<String> = redis.keys("*").unwrap();
     keys.retain(|key| !key.starts_with("gom:"));

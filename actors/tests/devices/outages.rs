@@ -1,4 +1,4 @@
-//! The store goes away. Every call says so in time, and all is well when it is back.
+//! The store becomes unavailable. Every call is refused in time, and succeeds when the store is back.
 
 use std::time::Duration;
 

@@ -138,7 +138,7 @@ async fn unsubscribing_needs_the_keys(kind: Kind) {
         assert_eq!(place.devices.unsubscribe(wrong).await, Ok(false));
     }
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana own"]);
-    // Nobody asks when it ends.
+    // Its expiration is not read.
     let later = Device {
         expires: Some(1),
         ..own.clone()
@@ -176,7 +176,7 @@ async fn a_forgotten_device_is_deleted(kind: Kind) {
 async fn the_oldest_device_is_replaced_at_the_limit(kind: Kind) {
     let place = Place::with(kind, 3).await;
     let all: Vec<Device> = ["a", "b", "c", "d", "e"].map(device).into();
-    // Later by a millisecond at least, which is what the stores tell apart.
+    // Later by at least a millisecond, the resolution of the stores.
     let subscribe = async |user: &str, device: &Device| {
         tokio::time::sleep(Duration::from_millis(3)).await;
         place.devices.subscribe(&by(user), device).await.unwrap()

@@ -226,7 +226,7 @@ impl Tally {
             if reading == Reading::Live {
                 assert_eq!(payload["previousValues"], previous, "{context}");
             } else if !(full && change.cause == Cause::Parts) {
-                // Lists and, for who sees everything, rows of which nothing was written are as they are by then.
+                // Lists and, for the service role, rows without a change have their values of that time.
                 let scalars = |value: &Value| {
                     let mut value = value.clone();
                     let lists = value
@@ -252,7 +252,7 @@ async fn events_agree_with_queries_before_and_after_the_change() {
     let world = World::create(&mut client).await;
     let mut tally = Tally::default();
     for seed in first.. {
-        // Some of what is looked at is rare: worlds are added until there was enough of each, up to a bound.
+        // Some events are rare: worlds are added until each has occurred often enough, up to a bound.
         let wanted = number("PROPTEST_CASES");
         let bound = wanted.unwrap_or(if tally.is_enough() {
             WORLDS

@@ -1,4 +1,4 @@
-//! What payloads look like.
+//! The form of payloads.
 
 use gom_engine::events::Change;
 use gom_test_support::TestDatabase;

@@ -15,7 +15,7 @@ use crate::world::{Viewer, World, literal, table};
 const PAIRS: u64 = 40;
 const SUBSCRIPTIONS: usize = 10;
 
-/// Gives every row that the viewer does not see values of its own. No rule looks at them.
+/// Gives every row that the viewer does not see values of its own. No rule reads them.
 async fn hide(client: &Client, world: &World, viewer: &Viewer, secrets: [&str; 3]) -> Moment {
     let viewer = Some(viewer.clone());
     let seen = Moment::look(client, world, std::iter::once(&viewer)).await;
@@ -103,7 +103,7 @@ async fn events_do_not_depend_on_hidden_values() {
         let dice = &mut Dice::new(seed);
         let viewer = world.some_viewer(dice);
         let fill = world.fill(dice);
-        // Names are looked at by rules: what is written to them is the same in both worlds.
+        // Rules read names: the values written to them are the same in both worlds.
         let (writes, more) = (world.writes(dice), world.writes(dice));
         let inner = |sql: &str| sql.replace("begin;\n", "").replace("commit;", "");
         let together = dice.chance(50);

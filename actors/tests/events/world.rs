@@ -67,7 +67,7 @@ const LIMITS: PageLimits = PageLimits {
     text_bytes: None,
 };
 
-/// What a subscriber asks for.
+/// The subscription of a subscriber.
 #[derive(Debug)]
 pub struct Asked {
     pub model: ModelId,
@@ -99,7 +99,7 @@ impl World {
         apply(client, &deployment, &|_| ()).await.unwrap();
         let schema = Arc::new(generate(&model, SchemaOptions::default()));
         let served = Served::new(&schema).unwrap();
-        // Every kind of relation decides what somebody sees: in a column of either end, in a table, of one and of many.
+        // Every kind of relation decides what a viewer sees: in a column of either end, in a table, of one and of many.
         let rows = |name: &str, thing: &str, crate_: &str, label: &str| json!({ name: {"rows": {"Thing": thing, "Crate": crate_, "Label": label}} });
         let all = "{}";
         let mut roles = serde_json::Map::new();

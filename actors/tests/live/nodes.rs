@@ -41,7 +41,7 @@ impl Way {
         way
     }
 
-    /// What is connected stays so, and hears nothing any more.
+    /// Connections stay open and receive nothing any more.
     fn mute(&self) {
         for mute in self.muted.lock().unwrap().iter() {
             mute.store(true, Ordering::SeqCst);

@@ -15,7 +15,7 @@ const RENAMED_AND_TRIMMED: &str = "
     update gom.feed set oldest = position;
     commit";
 
-/// An order is the subscriber's by the shop's name at that time, which the log tells as long as it has the renaming.
+/// An order is the subscriber's by the shop's name at that time, which the log contains as long as it has the renaming.
 #[actix::test]
 async fn an_event_that_is_decided_by_what_was_trimmed_meanwhile_is_not_lost_silently() {
     let world = World::create().await;

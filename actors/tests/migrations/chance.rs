@@ -50,7 +50,7 @@ async fn rows_survive_random_deployments_and_cause_no_events() {
         chain(seed, &mut shares).await;
     }
     println!("{shares:#?} in {:?}", begun.elapsed());
-    // Or what is promised of them was not looked at.
+    // Otherwise their guarantees were not tested.
     let all = shares.values().fold(Share::default(), |sum, share| Share {
         kept: sum.kept + share.kept,
         lost: sum.lost + share.lost,

@@ -36,7 +36,7 @@ everywhere!(
     a_session_s_lifetime_is_not_changed_by_a_refresh,
 );
 
-/// An issuer that counts how often it is asked.
+/// An issuer that counts its requests.
 #[derive(Clone, Default)]
 pub struct Issuer {
     asked: Arc<AtomicUsize>,
@@ -65,7 +65,7 @@ impl Issuer {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Waits until it has been asked for the first time.
+    /// Waits for its first request.
     pub async fn is_asked(&self) {
         eventually("the issuer is asked", async || self.asked() > 0).await;
     }

@@ -1,4 +1,4 @@
-// Each client asks a query and gets an event, as the service and as a seller. The server and the credentials come as an argument.
+// Each client sends a query and receives an event, as the service and as a seller. The server and the credentials come as an argument.
 'use strict';
 
 const assert = require('node:assert');

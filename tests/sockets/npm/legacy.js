@@ -1,4 +1,4 @@
-// The shop's own client for subscriptions: tells each connection, event, error and end, a line each. The server and the cookies come as
+// The shop's own client for subscriptions: prints each connection, event, error and end, a line each. The server and the cookies come as
 // an argument.
 'use strict';
 

@@ -77,7 +77,7 @@ fn join() -> Shared {
 
 /// Makes ourselves known to a running cluster. False if it is gone or going.
 fn enter(run: &Path) -> bool {
-    // First the sign, then the look: the keeper does it the other way round, so that one of us sees the other.
+    // First the mark, then the check: the keeper does it the other way round, so that one of both notices the other.
     let known = File::options().write(true).open(run.join("heartbeat"));
     known.is_ok_and(|file| file.set_modified(SystemTime::now()).is_ok())
         && !run.join("keeper/closing").exists()

@@ -61,7 +61,7 @@ impl Behaviour {
         Behaviour::answer(307, &[("location", target)], "")
     }
 
-    /// What a path asks for.
+    /// The behaviour that a path selects.
     pub(super) fn of_path(path: &str) -> Self {
         let mut parts = path.trim_start_matches('/').split('/');
         let kind = parts.next().unwrap_or_default();

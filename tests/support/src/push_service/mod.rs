@@ -1,5 +1,5 @@
 //! A push service of our own: real TLS on loopback, by a certificate authority made for the run. It takes whatever it is
-//! sent, remembers it, and answers as the path says or as a test has scripted:
+//! sent, records it, and answers as the path selects or as a test has scripted:
 //!
 //! | path | answer |
 //! |---|---|

@@ -196,7 +196,7 @@ impl Call {
         self.state.arrived.notify_waiters();
     }
 
-    /// What a program that runs the service can be asked: `/received` and `/count`.
+    /// The endpoints for a program that runs the service: `/received` and `/count`.
     fn report(&self, path: &str) -> Response<Full<Bytes>> {
         let json = match path {
             "/received" => {
