@@ -1,4 +1,4 @@
-//! The program: everything is in the library.
+//! The program: the library's commands, with the shop as the server's application.
 
 use std::process::ExitCode;
 
@@ -6,5 +6,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    gom::run(&gom_server::shop::Shop)
+    gom::run(&gom_shop::Shop)
 }

@@ -26,6 +26,7 @@ fn numbers() -> Vec<u16> {
     let mut files = Vec::new();
     sources(&root.join("engine/src"), &mut files);
     sources(&root.join("server/src"), &mut files);
+    sources(&root.join("shop/src"), &mut files);
     let mut numbers: Vec<u16> = files
         .iter()
         .flat_map(|file| {
@@ -49,7 +50,7 @@ fn every_error_code_stands_in_its_table() {
     for code in ErrorKind::ALL
         .iter()
         .map(|kind| kind.code())
-        .chain(gom_server::shop::CODES)
+        .chain(gom_shop::CODES)
     {
         assert!(
             table.contains(&format!("| `{code}` |")),

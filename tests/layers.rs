@@ -83,11 +83,10 @@ const SERVER: Layers = Layers {
         "policy",
         "ledger",
         "metrics",
-        "application",
-        "shop",
-        "push",
         "socket",
         "http",
+        "application",
+        "push",
         "server",
     ],
     exceptions: &[("socket", "http")],
@@ -222,6 +221,7 @@ const CRATES: &[(&str, &str)] = &[
     ("gom-runtime", "crates/runtime"),
     ("gom-actors", "actors"),
     ("gom-server", "server"),
+    ("gom-shop", "shop"),
     ("gom", "."),
 ];
 

@@ -1,13 +1,16 @@
 //! What an application adds to the server beside what its files declare. The server calls it at the places below and knows
 //! nothing else of it; [`NoApplication`] serves any datamodel.
 
+use std::sync::Arc;
+
 use gom_actors::push::Composer;
 use gom_engine::datamodel::DataModel;
 use gom_engine::policy::{Policy, PolicyProblem, PolicySource};
 use gom_engine::schema::Schema;
 
 use crate::datamodel::{self, LoadedDatamodel, ReadError};
-use crate::graphql::{Api, WriteRules};
+use crate::graphql::{Api, Engine, WriteRules};
+use crate::http::{Additions, Endpoint, LoginProvider};
 use crate::policy::{self, PolicyError};
 use crate::settings::Settings;
 
@@ -38,9 +41,37 @@ pub trait Application: Send + Sync {
         None
     }
 
+    /// `extensions.code` of the errors with which its rules refuse writes.
+    fn error_codes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Endpoints beside the server's own. Called once for each worker, and for the description of the API, which has them
+    /// whatever the datamodel: one that does not fit the datamodel answers 404.
+    fn endpoints(&self, _engine: &Engine) -> Vec<Endpoint> {
+        Vec::new()
+    }
+
+    /// Ways to log in, beside passwords.
+    fn logins(&self, _engine: &Engine) -> Vec<Box<dyn LoginProvider>> {
+        Vec::new()
+    }
+
     /// Composes the notifications of jobs. Called in the dispatcher's thread, to which `api` belongs.
     fn composer(&self, _api: Api, _settings: &Settings) -> Option<Box<dyn Composer>> {
         None
+    }
+}
+
+impl dyn Application {
+    /// What it adds to the edge.
+    pub fn additions(&'static self, engine: &Arc<Engine>) -> Additions {
+        let of_workers = Arc::clone(engine);
+        Additions {
+            endpoints: Box::new(move || self.endpoints(&of_workers)),
+            logins: self.logins(engine),
+            error_codes: self.error_codes().to_vec(),
+        }
     }
 }
 

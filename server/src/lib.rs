@@ -16,7 +16,6 @@ pub mod push;
 pub mod seed;
 pub mod server;
 pub mod settings;
-pub mod shop;
 pub mod socket;
 pub mod stop;
 pub mod telemetry;

@@ -25,6 +25,7 @@ use crate::application::Application;
 use crate::datamodel;
 use crate::deployment::{Deployed, Deploying, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
+use crate::http::openapi::Description;
 use crate::http::{
     self, AuthServices, Console, Examples, HealthChecks, InlineMetrics, Metrics, MetricsServer,
     Renewals, Sending, State, Welcome,
@@ -157,7 +158,9 @@ impl Server {
         } else {
             Welcome::Brief
         };
-        let openapi = settings.server.openapi;
+        let additions = Arc::new(application.additions(&engine));
+        let description = Description::new(Arc::clone(&additions));
+        let description = settings.server.openapi.then(|| Arc::new(description));
         let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
         let deployment = Deployment {
             database: database.clone(),
@@ -265,7 +268,8 @@ impl Server {
                     sending,
                     console: console.clone(),
                     welcome,
-                    openapi,
+                    additions: Arc::clone(&additions),
+                    description: description.clone(),
                 }
             });
             let origins = edge
@@ -276,7 +280,9 @@ impl Server {
                 .app_data(web::Data::new(checks.clone()))
                 .app_data(shown.clone());
             let app = match state {
-                Some(state) => app.app_data(web::Data::new(state)).configure(http::routes),
+                Some(state) => app
+                    .app_data(web::Data::new(state))
+                    .configure(|config| http::routes(&additions, config)),
                 None => app.configure(http::worker_routes),
             };
             app.wrap(from_fn(http::carry))

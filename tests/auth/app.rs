@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use gom_server::server::Server;
 use gom_server::settings::{self, Inputs, Purpose, Settings};
-use gom_server::shop::Shop;
+use gom_shop::Shop;
 use gom_test_support::{TestDatabase, TestRedis};
 use reqwest::StatusCode;
 use serde_json::{Value, json};

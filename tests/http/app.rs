@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use gom_server::application::Application;
 use gom_server::server::Server;
 use gom_server::settings::{self, Inputs, Purpose};
-use gom_server::shop::Shop;
+use gom_shop::Shop;
 use gom_test_support::TestDatabase;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};

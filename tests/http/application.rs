@@ -1,7 +1,7 @@
 //! What an application adds, and a server without one.
 
 use gom_server::application::{Application, NoApplication};
-use gom_server::shop::Shop;
+use gom_shop::Shop;
 
 use crate::app::TestApp;
 

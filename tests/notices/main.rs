@@ -15,7 +15,7 @@ use std::time::Duration;
 use gom_actors::push::{Composed, Composer, Job, Notice, Urgency};
 use gom_server::settings::Language;
 use gom_server::settings::NoticeSettings;
-use gom_server::shop::{NoticeOptions, Notices};
+use gom_shop::{NoticeOptions, Notices};
 
 use shop::Shop;
 

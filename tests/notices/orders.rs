@@ -6,7 +6,7 @@ use gom_actors::push::{Composed, Composer, Job, Urgency};
 use gom_server::identity::{Viewer, customer_subject};
 use gom_server::settings::Language;
 use gom_server::settings::NoticeSettings;
-use gom_server::shop::{NoticeOptions, ORDER};
+use gom_shop::{NoticeOptions, ORDER};
 use serde_json::json;
 
 use crate::publications::{promotion, publish};

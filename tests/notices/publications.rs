@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use gom_actors::push::{Composed, Composer, Job, MAX_RECIPIENTS, Settled, Urgency};
 use gom_server::identity::{Viewer, customer_subject};
 use gom_server::settings::Language;
-use gom_server::shop::PUBLICATION;
+use gom_shop::PUBLICATION;
 use serde_json::{Value, json};
 
 use crate::shop::{PALETAS, Shop, TACOS, seller};

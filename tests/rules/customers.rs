@@ -409,7 +409,7 @@ async fn upgrading_gives_customers_logins_and_their_devices_new_subjects() {
              (4, '{PALETAS}', 'WAITING'), (5, 'cdemobp000000000000000001', 'DELIVERED')) v (n, s, t);"
     );
     shop.tables.batch_execute(&old).await.unwrap();
-    let application: &dyn Application = &gom_server::shop::Shop;
+    let application: &dyn Application = &gom_shop::Shop;
     let read = application
         .read_datamodel(&settings("postgres://unused@localhost/unused"))
         .unwrap();

@@ -64,7 +64,7 @@ impl Shop {
     }
 
     async fn serve(test_database: TestDatabase, settings: Settings, demo: bool) -> Shop {
-        let application: &dyn Application = &gom_server::shop::Shop;
+        let application: &dyn Application = &gom_shop::Shop;
         let read = application.read_datamodel(&settings).unwrap();
         let engine = Engine::new(read.model.clone(), &EngineOptions::of(&settings)).unwrap();
         let policy = application

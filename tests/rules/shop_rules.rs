@@ -417,7 +417,7 @@ fn a_policy_may_not_permit_what_the_shops_rules_do_not_cover() {
     );
     let (_, mut source) = gom_server::policy::read(&settings).unwrap().unwrap();
     assert_eq!(
-        gom_server::shop::Shop.policy_problems(&source, &model, &schema),
+        gom_shop::Shop.policy_problems(&source, &model, &schema),
         [],
         "the shipped policy permits none"
     );
@@ -440,7 +440,7 @@ fn a_policy_may_not_permit_what_the_shops_rules_do_not_cover() {
     source
         .parts
         .insert("Publication".into(), vec!["Promotion".into()]);
-    let problems = gom_server::shop::Shop.policy_problems(&source, &model, &schema);
+    let problems = gom_shop::Shop.policy_problems(&source, &model, &schema);
     let places: Vec<&str> = problems
         .iter()
         .map(|problem| problem.place.as_str())

@@ -103,7 +103,7 @@ impl Server {
         let settings = settings::load(&inputs)
             .unwrap_or_else(|error| panic!("{error}"))
             .settings;
-        let application: &dyn Application = &gom_server::shop::Shop;
+        let application: &dyn Application = &gom_shop::Shop;
         let datamodel = application.read_datamodel(&settings).unwrap();
         let model = datamodel.model.clone();
         let mut options = EngineOptions::of(&settings);

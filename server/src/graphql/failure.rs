@@ -28,7 +28,7 @@ const NOT_AVAILABLE: &str =
 const BEING_DEPLOYED: &str =
     "The database is being brought to the datamodel; nothing was written. Try again.";
 
-pub(crate) fn api_error(planner: &Planner, error: RunError) -> ApiError {
+pub fn api_error(planner: &Planner, error: RunError) -> ApiError {
     match error {
         RunError::Rejected(report) => planner.rejected(Rejection {
             sqlstate: &report.sqlstate,

@@ -18,7 +18,7 @@ mod write_rules;
 pub use answer::{Answer, Data, Fragment};
 pub use api::{Admission, Api, Engine, EngineOptions, SUBJECT};
 pub use execute::{execute, serve};
-pub(crate) use failure::api_error;
+pub use failure::api_error;
 pub use live::{Next, Outlet, Running, Started, start};
 pub use offload::{Offload, is_large};
 pub use sources::Sources;

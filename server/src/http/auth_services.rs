@@ -18,10 +18,6 @@ use crate::identity::{
     AppKeys, Identity, IdentityError, Roles, SecretError, redis_options, session_options,
 };
 use crate::settings::{LoginLimit, Settings};
-use crate::shop::customers::Customers;
-
-/// The role of those who log in as customers.
-const CUSTOMER: &str = "customer";
 
 #[derive(Clone)]
 pub struct AuthServices {
@@ -31,10 +27,6 @@ pub struct AuthServices {
     pub cookies: SiteCookies,
     pub proxies: TrustedProxies,
     pub origins: Arc<Origins>,
-    /// Nothing, if the datamodel has no customers who could log in.
-    pub customers: Option<Customers>,
-    /// What a customer's token allows.
-    pub customer_permissions: Vec<String>,
 }
 
 /// The edge cannot be set up.
@@ -92,8 +84,6 @@ impl AuthServices {
                 settings.server.origins.iter().cloned(),
                 settings.session.options.secure,
             )),
-            customers: Customers::of(engine),
-            customer_permissions: roles.get(CUSTOMER).cloned().unwrap_or_default(),
             identity: Identity::new(settings, &keys, roles, database)?,
             cookies: site_cookies(settings, keys),
         })

@@ -2,6 +2,7 @@
 //! answered is decided in `graphql` and below.
 
 mod access;
+mod additions;
 mod auth;
 mod auth_services;
 mod built_in;
@@ -20,7 +21,7 @@ mod health;
 mod json_body;
 mod media_type;
 mod metrics;
-mod openapi;
+pub mod openapi;
 mod origin;
 pub mod outgoing;
 mod page;
@@ -55,22 +56,26 @@ use gom_actors::push::Push;
 use gom_actors::resume::{Positions, ResumeOptions};
 use gom_runtime::waiting::Waiting;
 
+pub use additions::{AcceptedLogin, Additions, Credentials, LoginProvider};
 pub use auth_services::{AuthServices, AuthServicesError};
 pub use console::{Console, Examples};
 pub use cors::cors;
 pub use ended::forget_devices;
+pub use endpoint::Endpoint;
 pub use health::HealthChecks;
+pub use json_body::Fields;
 pub use metrics::{InlineMetrics, Metrics, MetricsServer};
 pub use origin::Origins;
 pub use outgoing::{admission, asked, reader, too_much_asked, waiting};
 pub use page::without_slash;
 pub use renewal::{NotRenewed, renewing};
 pub use request_id::identify;
+pub use rest_error::RestError;
 pub use site_cookies::carry;
+pub use viewer::check_site;
 pub use welcome::Welcome;
 
-use endpoint::Endpoint;
-use rest_error::RestError;
+use openapi::Description;
 pub use webpush::Renewals;
 
 use crate::graphql::Api;
@@ -116,8 +121,10 @@ pub struct State {
     pub console: Option<Arc<Console>>,
     /// How much the page at the root tells.
     pub welcome: Welcome,
-    /// Whether the server describes itself.
-    pub openapi: bool,
+    /// What the application adds.
+    pub additions: Arc<Additions>,
+    /// The description of all endpoints, if it is served.
+    pub description: Option<Arc<Description>>,
 }
 
 /// The positions of subscriptions of clients without cursors, unless they are not to be kept.
@@ -159,7 +166,7 @@ fn limits_of<'a>(limits: &'a AllLimits, viewer: &Viewer) -> (&'static str, &'a L
 }
 
 /// Every path that is served, with its description.
-fn endpoints() -> Vec<Endpoint> {
+fn endpoints(additions: &Additions) -> Vec<Endpoint> {
     let mut all = vec![
         Endpoint::at("/graphql")
             .route(
@@ -207,6 +214,7 @@ fn endpoints() -> Vec<Endpoint> {
     ];
     all.extend(of_operation());
     all.extend(auth::endpoints());
+    all.extend((additions.endpoints)());
     all.extend(webpush::endpoints());
     all.extend(openapi::endpoints());
     // Last: it takes the paths that are left.
@@ -215,8 +223,8 @@ fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Every route. Paths come without a trailing slash (the server trims it).
-pub fn routes(config: &mut ServiceConfig) {
-    endpoints()
+pub fn routes(additions: &Additions, config: &mut ServiceConfig) {
+    endpoints(additions)
         .into_iter()
         .for_each(|endpoint| endpoint.serve(config));
     metrics::serve(config);

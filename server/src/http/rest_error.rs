@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use gom_actors::limiter::Verdict;
 use serde::Serialize;
 
 /// What a client does that reads it, beside showing it: it logs out.
@@ -81,6 +82,14 @@ impl RestError {
         RestError {
             retry_after: Some(retry_after),
             ..error
+        }
+    }
+
+    /// The login limiter did not admit an attempt.
+    pub fn not_admitted(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Blocked { retry_after } => Self::too_many_requests(*retry_after),
+            _ => Self::unavailable("Too many logins are waiting already; try again", None),
         }
     }
 

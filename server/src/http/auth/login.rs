@@ -1,8 +1,5 @@
-//! `POST /auth/login`: by password, or as a customer by code and telephone number. Every attempt takes its
-//! points from the limits before it is made; a right one gives them back. What is wrong with an attempt,
-//! nobody is told.
-
-use std::time::Duration;
+//! `POST /auth/login`: by password, or by a provider of the application. Every attempt takes its points from the limits
+//! before it is made; a right one gives them back. The answer does not say what is wrong with an attempt.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -13,48 +10,25 @@ use gom_actors::limiter::{LoginAttempt, Reservation, Verdict};
 use gom_actors::secret::SecretText;
 use gom_actors::sessions::{NewSession, SessionId};
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
 
-use super::bp::refusal;
 use crate::http::State;
+use crate::http::additions::{AcceptedLogin, Additions, Credentials, LoginProvider};
 use crate::http::auth_services::AuthServices;
 use crate::http::json_body::{self, Fields};
 use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::{self, unanswered};
 use crate::http::viewer::{check_page, check_site};
-use crate::identity::{
-    CustomerClaims, LoginError, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, PHONE,
-};
-use crate::shop::customers::{self, LookUpError};
+use crate::identity::{LoginError, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS};
 
-/// Characters of an id, which a customer's code is.
-pub const CODE_CHARACTERS: usize = 25;
-/// Digits of a telephone number.
-const PHONE_DIGITS: usize = 10;
+/// `grantType` of a login by password.
+const PASSWORD: &str = "password";
 
-/// A wrong telephone number is answered no sooner. Looking up a customer who is there takes some
-/// microseconds longer than one who is not, which many tries could tell apart.
-const REFUSED_AFTER: Duration = Duration::from_millis(10);
-
-/// What somebody claims to be.
-enum Credentials {
-    Password {
-        username: String,
-        password: SecretText,
-    },
-    Phone {
-        code: String,
-        phone: SecretText,
-    },
-}
-
-/// What a right claim is worth.
-struct Accepted {
-    session: NewSession,
-    /// The browser's half of the token.
-    head: String,
-    profile: Value,
+/// What a client claims to be, and who checks it.
+struct Claim<'a> {
+    /// Nothing: a password.
+    provider: Option<&'a dyn LoginProvider>,
+    credentials: Credentials,
 }
 
 pub fn operation() -> Operation {
@@ -91,46 +65,37 @@ pub fn operation() -> Operation {
 }
 
 /// What a login is, and what it is worth.
-pub fn schemas() -> Value {
+pub fn schemas(additions: &Additions) -> Value {
     let text = json!({ "type": ["string", "null"] });
-    json!({
-        "Login": {
-            "oneOf": [
-                {
-                    "title": "By password",
-                    "type": "object",
-                    "required": ["grantType", "username", "password"],
-                    "properties": {
-                        "grantType": { "const": "password" },
-                        "username": openapi::text(MAX_NAME_CHARACTERS),
-                        "password": openapi::text(MAX_PASSWORD_CHARACTERS),
-                    },
-                },
-                {
-                    "title": "As a customer",
-                    "description": "Where the datamodel has customers who can log in.",
-                    "type": "object",
-                    "required": ["grantType", "username", "phone"],
-                    "properties": {
-                        "grantType": { "const": "phone" },
-                        "username": openapi::text(CODE_CHARACTERS),
-                        "phone": { "type": "string", "pattern": format!("^[0-9]{{{PHONE_DIGITS}}}$") },
-                    },
-                },
-            ],
+    let by_password = json!({
+        "title": "By password",
+        "type": "object",
+        "required": ["grantType", "username", "password"],
+        "properties": {
+            "grantType": { "const": PASSWORD },
+            "username": openapi::text(MAX_NAME_CHARACTERS),
+            "password": openapi::text(MAX_PASSWORD_CHARACTERS),
         },
+    });
+    let logins = additions.logins.iter().map(|login| login.schema());
+    let mut profile = json!({
+        "nickname": text,
+        "name": text,
+        "picture": text,
+        "email": text,
+        "sub": { "type": "string", "description": "The user's name at whoever checked the login." },
+    });
+    for login in &additions.logins {
+        for (name, schema) in login.profile_schema() {
+            profile[name] = schema;
+        }
+    }
+    json!({
+        "Login": { "oneOf": std::iter::once(by_password).chain(logins).collect::<Vec<_>>() },
         "Profile": {
             "type": "object",
             "required": ["nickname", "name", "sub"],
-            "properties": {
-                "nickname": text,
-                "name": text,
-                "picture": text,
-                "email": text,
-                "sub": { "type": "string", "description": "The user's name at whoever checked the login; a customer's id." },
-                "seller": { "type": "string", "description": "Of a customer: the seller's `sub`." },
-                "business": { "type": "string", "description": "Of a customer: the seller's business." },
-            },
+            "properties": profile,
             "additionalProperties": false,
         },
     })
@@ -151,7 +116,7 @@ pub async fn handle(
     };
     check_page(&request, edge, &id)?;
     let body = json_body::read(&request, body, state.limits.everyone.deadline).await?;
-    let credentials = Credentials::read(body, edge.customers.is_some())?;
+    let claim = Claim::read(body, &state.additions)?;
     // Without its half of a token no browser is logged in: most attempts need no look at the sessions. Where
     // that gives no answer, the attempt is made, and counted, all the same.
     if !edge.cookies.token_halves_of(&request).is_empty()
@@ -164,13 +129,11 @@ pub async fn handle(
         return Ok(HttpResponse::NoContent().finish());
     }
 
-    let account = credentials.counted();
+    let account = claim.counted();
     let reservation = admit(&request, edge, &account).await?;
-    let checked = match credentials {
-        Credentials::Password { username, password } => {
-            by_password(edge, &username, &password).await
-        }
-        Credentials::Phone { code, phone } => by_phone(&state, &code, &phone).await,
+    let checked = match claim.provider {
+        None => by_password(edge, &claim.credentials).await,
+        Some(provider) => provider.check(&state, &claim.credentials).await,
     };
     let accepted = match checked {
         Ok(accepted) => accepted,
@@ -185,7 +148,7 @@ pub async fn handle(
     edge.limiter.refund(reservation).await;
     match edge.limiter.count_right(&account).await {
         Verdict::Admitted(_) => {}
-        refused => return Err(refusal(&refused)),
+        refused => return Err(RestError::not_admitted(&refused)),
     }
     edge.cookies.give_device(&request, &account);
     open(&request, edge, id, accepted).await
@@ -207,7 +170,7 @@ async fn admit(
     };
     match edge.limiter.admit(&attempt).await {
         Verdict::Admitted(reservation) => Ok(reservation),
-        refused => Err(refusal(&refused)),
+        refused => Err(RestError::not_admitted(&refused)),
     }
 }
 
@@ -216,7 +179,7 @@ async fn open(
     request: &HttpRequest,
     edge: &AuthServices,
     before: SessionId,
-    accepted: Accepted,
+    accepted: AcceptedLogin,
 ) -> Result<HttpResponse, RestError> {
     let id = edge
         .sessions
@@ -231,12 +194,11 @@ async fn open(
 
 async fn by_password(
     edge: &AuthServices,
-    username: &str,
-    password: &SecretText,
-) -> Result<Accepted, RestError> {
+    credentials: &Credentials,
+) -> Result<AcceptedLogin, RestError> {
     let login = edge
         .identity
-        .password(username, password)
+        .password(&credentials.name, &credentials.secret)
         .await
         .map_err(|error| match error {
             LoginError::Wrong => RestError::wrong_credentials(),
@@ -249,7 +211,7 @@ async fn by_password(
                 RestError::internal()
             }
         })?;
-    Ok(Accepted {
+    Ok(AcceptedLogin {
         session: NewSession {
             subject: login.subject,
             provider: login.provider.to_owned(),
@@ -261,122 +223,106 @@ async fn by_password(
     })
 }
 
-async fn by_phone(state: &State, code: &str, phone: &SecretText) -> Result<Accepted, RestError> {
-    let edge = &state.edge;
-    let begun = Instant::now();
-    let deadline = begun + state.limits.everyone.deadline;
-    let customer = match &edge.customers {
-        Some(customers) => {
-            let found = customers
-                .log_in(&state.api, code, phone.expose(), deadline)
-                .await;
-            found.map_err(|error| unknown(&error))?
-        }
-        None => None,
-    };
-    let Some(customer) = customer else {
-        tokio::time::sleep_until(begun + REFUSED_AFTER).await;
-        return Err(RestError::wrong_credentials());
-    };
-    let (profile, subject) = (customers::profile(&customer), customer.subject());
-    let claims = CustomerClaims {
-        uid: customer.uid,
-        ext_uid: customer.code,
-        seller: customer.seller,
-        business: customer.business,
-        permissions: edge.customer_permissions.clone(),
-    };
-    let token = edge.identity.customer_token(claims).map_err(|error| {
-        tracing::error!(cause = %error, "a customer cannot log in");
-        RestError::internal()
-    })?;
-    Ok(Accepted {
-        session: NewSession {
-            subject,
-            provider: PHONE.to_owned(),
-            signature: token.signature,
-            refresh_token: None,
-        },
-        head: token.head,
-        profile,
-    })
-}
-
-/// The database said nothing of a customer.
-pub fn unknown(error: &LookUpError) -> RestError {
-    match error {
-        LookUpError::Unavailable => RestError::unavailable(
-            "The database is not available at the moment; try again",
-            None,
-        ),
-        LookUpError::Fault(cause) => {
-            tracing::error!(cause, "a customer cannot be looked up");
-            RestError::internal()
-        }
-    }
-}
-
-impl Credentials {
-    fn read(body: Map<String, Value>, of_customers: bool) -> Result<Self, RestError> {
+impl<'a> Claim<'a> {
+    fn read(body: Map<String, Value>, additions: &'a Additions) -> Result<Self, RestError> {
         let grant = body
             .get("grantType")
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
         let mut fields = Fields::of(body);
-        let credentials = match grant.as_str() {
-            "password" => Some(Credentials::Password {
-                username: fields.text("username", MAX_NAME_CHARACTERS),
-                password: SecretText::new(fields.text("password", MAX_PASSWORD_CHARACTERS)),
+        let claim = match (grant.as_str(), additions.login(&grant)) {
+            (PASSWORD, _) => Some(Claim {
+                provider: None,
+                credentials: Credentials {
+                    name: fields.text("username", MAX_NAME_CHARACTERS),
+                    secret: SecretText::new(fields.text("password", MAX_PASSWORD_CHARACTERS)),
+                },
             }),
-            "phone" if of_customers => Some(Credentials::Phone {
-                code: fields.text("username", CODE_CHARACTERS),
-                phone: SecretText::new(fields.digits("phone", PHONE_DIGITS)),
+            (_, Some(provider)) => Some(Claim {
+                provider: Some(provider),
+                credentials: provider.credentials(&mut fields),
             }),
             _ => {
-                let known = if of_customers {
-                    "password, phone"
-                } else {
-                    "password"
-                };
+                let grants: Vec<&str> = std::iter::once(PASSWORD)
+                    .chain(additions.available_logins().map(LoginProvider::grant))
+                    .collect();
                 fields.problem(format!(
-                    "grantType must be one of the following values: {known}"
+                    "grantType must be one of the following values: {}",
+                    grants.join(", ")
                 ));
                 None
             }
         };
         fields.check()?;
-        credentials.ok_or_else(RestError::wrong_credentials)
+        claim.ok_or_else(RestError::wrong_credentials)
     }
 
-    /// Whom the attempts are counted against: a digest, so that the store holds no names, and so that however
-    /// a name is typed it has one count.
+    /// The name that attempts are counted for: a digest, so that the store holds no names, and the same however the name is
+    /// typed.
     fn counted(&self) -> String {
-        let (grant, name) = match self {
-            Credentials::Password { username, .. } => ("password", username),
-            Credentials::Phone { code, .. } => ("phone", code),
-        };
-        let message = format!("{grant} {}", name.trim().to_lowercase());
+        let grant = self.provider.map_or(PASSWORD, LoginProvider::grant);
+        let message = format!("{grant} {}", self.credentials.name.trim().to_lowercase());
         URL_SAFE_NO_PAD.encode(digest(&SHA256, message.as_bytes()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use futures::future::LocalBoxFuture;
     use serde_json::json;
 
     use super::*;
 
-    fn read(body: Value) -> Result<Credentials, String> {
+    /// An application's way to log in, which takes a code.
+    struct ByCode;
+
+    impl LoginProvider for ByCode {
+        fn grant(&self) -> &'static str {
+            "code"
+        }
+
+        fn schema(&self) -> Value {
+            json!({})
+        }
+
+        fn credentials(&self, fields: &mut Fields) -> Credentials {
+            Credentials {
+                name: fields.text("username", 25),
+                secret: SecretText::new(fields.digits("code", 10)),
+            }
+        }
+
+        fn check<'a>(
+            &'a self,
+            _: &'a State,
+            _: &'a Credentials,
+        ) -> LocalBoxFuture<'a, Result<AcceptedLogin, RestError>> {
+            async { Err(RestError::wrong_credentials()) }.boxed_local()
+        }
+    }
+
+    /// The digest of the name that an attempt is counted for.
+    fn read(additions: &Additions, body: Value) -> Result<String, String> {
         let Value::Object(body) = body else {
             panic!("a body is an object")
         };
-        Credentials::read(body, true).map_err(|error| error.to_string())
+        Claim::read(body, additions)
+            .map(|claim| claim.counted())
+            .map_err(|error| error.to_string())
+    }
+
+    fn with_code() -> Additions {
+        Additions {
+            logins: vec![Box::new(ByCode)],
+            ..Additions::default()
+        }
     }
 
     #[test]
-    fn all_that_is_wrong_with_a_body_is_said() {
-        let grants = "grantType must be one of the following values: password, phone";
+    fn all_that_is_wrong_with_a_body_is_reported() {
+        let grants = "grantType must be one of the following values: password, code";
         for (body, expected) in [
             (json!({}), grants),
             (json!({ "grantType": "token" }), grants),
@@ -398,20 +344,12 @@ mod tests {
                 "username must not contain a zero byte; password must be a string",
             ),
             (
-                json!({ "grantType": "phone", "username": "c".repeat(26), "phone": "123" }),
-                "username must be shorter than or equal to 25 characters; phone must be 10 digits",
-            ),
-            (
-                json!({ "grantType": "phone", "username": "c", "phone": "12345678901" }),
-                "phone must be shorter than or equal to 10 characters",
-            ),
-            (
-                json!({ "grantType": "phone", "username": "c", "phone": "12345678９0" }),
-                "phone must be 10 digits",
+                json!({ "grantType": "code", "username": "c".repeat(26), "code": "123" }),
+                "username must be shorter than or equal to 25 characters; code must be 10 digits",
             ),
         ] {
             assert_eq!(
-                read(body.clone()).err().as_deref(),
+                read(&with_code(), body.clone()).err().as_deref(),
                 Some(expected),
                 "{body}"
             );
@@ -419,16 +357,30 @@ mod tests {
     }
 
     #[test]
+    fn without_an_application_passwords_are_the_only_grant() {
+        let body = json!({ "grantType": "code", "username": "c", "code": "0123456789" });
+        assert_eq!(
+            read(&Additions::default(), body),
+            Err("grantType must be one of the following values: password".to_owned())
+        );
+    }
+
+    #[test]
     fn a_name_has_one_count_for_each_grant() {
+        let additions = with_code();
         let password = |username: &str| {
-            read(json!({ "grantType": "password", "username": username, "password": "x" }))
-                .unwrap()
-                .counted()
+            read(
+                &additions,
+                json!({ "grantType": "password", "username": username, "password": "x" }),
+            )
         };
         assert_eq!(password("Ana@example.com"), password(" ana@EXAMPLE.com "));
         assert_ne!(password("ana"), password("anna"));
-        let phone = read(json!({ "grantType": "phone", "username": "ana", "phone": "0123456789" }))
-            .unwrap();
-        assert_ne!(password("ana"), phone.counted());
+        let code = read(
+            &additions,
+            json!({ "grantType": "code", "username": "ana", "code": "0123456789" }),
+        );
+        assert!(code.is_ok());
+        assert_ne!(password("ana"), code);
     }
 }

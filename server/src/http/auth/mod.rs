@@ -1,6 +1,5 @@
 //! `/auth`: logging in and out, and what a browser needs before it can. One file for each endpoint.
 
-mod bp;
 mod login;
 mod logout;
 mod ping;
@@ -8,6 +7,7 @@ mod ping;
 use actix_web::http::Method;
 use serde_json::Value;
 
+use super::additions::Additions;
 use super::endpoint::Endpoint;
 
 pub fn endpoints() -> Vec<Endpoint> {
@@ -23,13 +23,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .on(Method::GET, logout::handle, logout::by_get())
             .post(logout::handle, logout::by_post())
             .kept_from_caches(),
-        Endpoint::at("/auth/bp")
-            .get(bp::handle, bp::operation())
-            .kept_from_caches(),
     ]
 }
 
 /// What the operations' schemas refer to.
-pub fn schemas() -> Value {
-    login::schemas()
+pub fn schemas(additions: &Additions) -> Value {
+    login::schemas(additions)
 }

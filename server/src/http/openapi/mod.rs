@@ -5,7 +5,7 @@ mod operation;
 mod page;
 mod schemas;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use actix_web::http::header::HeaderValue;
 use actix_web::web::Data;
@@ -16,6 +16,7 @@ pub use operation::{Answer, Caller, Operation, Tag};
 pub use schemas::{ALLOW, SET_COOKIE, reference, text};
 
 use super::State;
+use super::additions::Additions;
 use super::built_in::File;
 use super::endpoint::Endpoint;
 use super::page::bind;
@@ -24,15 +25,38 @@ use super::rest_error::RestError;
 /// The page needs nothing but its style sheet.
 const ONLY_STYLE: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-static DOCUMENT: LazyLock<File> =
-    LazyLock::new(|| File::plain("openapi.json", "application/json", document_text()));
-static PAGE: LazyLock<File> = LazyLock::new(|| {
-    File::plain(
-        "openapi",
-        "text/html; charset=utf-8",
-        page::html(&document(&super::endpoints())),
-    )
-});
+/// The description of a server's endpoints, made when it is first requested.
+pub struct Description {
+    additions: Arc<Additions>,
+    document: OnceLock<File>,
+    page: OnceLock<File>,
+}
+
+impl Description {
+    /// Of the server's own endpoints and those that an application adds.
+    pub fn new(additions: Arc<Additions>) -> Self {
+        Description {
+            additions,
+            document: OnceLock::new(),
+            page: OnceLock::new(),
+        }
+    }
+
+    fn document(&self) -> &File {
+        self.document.get_or_init(|| {
+            let text = document_text(&self.additions);
+            File::plain("openapi.json", "application/json", text)
+        })
+    }
+
+    fn page(&self) -> &File {
+        self.page.get_or_init(|| {
+            let html = page::html(&document(&self.additions));
+            File::plain("openapi", "text/html; charset=utf-8", html)
+        })
+    }
+}
+
 static STYLE: LazyLock<File> = LazyLock::new(|| {
     File::plain(
         "openapi.css",
@@ -81,11 +105,11 @@ pub fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn as_json(request: HttpRequest, state: Data<State>) -> HttpResponse {
-    shown(&request, &state, &DOCUMENT)
+    shown(&request, &state, Description::document)
 }
 
 async fn as_page(request: HttpRequest, state: Data<State>) -> HttpResponse {
-    let mut response = shown(&request, &state, &PAGE);
+    let mut response = shown(&request, &state, Description::page);
     bind(
         response.headers_mut(),
         HeaderValue::from_static(ONLY_STYLE),
@@ -95,26 +119,29 @@ async fn as_page(request: HttpRequest, state: Data<State>) -> HttpResponse {
 }
 
 async fn style(request: HttpRequest, state: Data<State>) -> HttpResponse {
-    shown(&request, &state, &STYLE)
+    shown(&request, &state, |_| &STYLE)
 }
 
 /// As if there were nothing, where the description is not to be shown.
-fn shown(request: &HttpRequest, state: &State, file: &File) -> HttpResponse {
-    if state.openapi {
-        file.answer(request)
-    } else {
-        RestError::not_found(request).error_response()
+fn shown(
+    request: &HttpRequest,
+    state: &State,
+    file: impl Fn(&Description) -> &File,
+) -> HttpResponse {
+    match &state.description {
+        Some(description) => file(description).answer(request),
+        None => RestError::not_found(request).error_response(),
     }
 }
 
-/// The document as a text, as it is committed.
-fn document_text() -> String {
-    format!("{:#}\n", document(&super::endpoints()))
+/// The document as a text.
+pub fn document_text(additions: &Additions) -> String {
+    format!("{:#}\n", document(additions))
 }
 
-fn document(endpoints: &[Endpoint]) -> Value {
+fn document(additions: &Additions) -> Value {
     let mut paths = Map::new();
-    for endpoint in endpoints {
+    for endpoint in super::endpoints(additions) {
         let operations = endpoint
             .operations()
             .iter()
@@ -137,7 +164,7 @@ fn document(endpoints: &[Endpoint]) -> Value {
         "components": {
             "securitySchemes": schemas::security_schemes(),
             "headers": schemas::headers(),
-            "schemas": schemas::all(),
+            "schemas": schemas::all(additions),
         },
     })
 }
@@ -170,19 +197,6 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_committed_document_is_the_one_that_is_served() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
-        if std::env::var_os("GOM_BLESS").is_some() {
-            std::fs::write(path, document_text()).unwrap();
-        }
-        assert_eq!(
-            std::fs::read_to_string(path).unwrap(),
-            document_text(),
-            "GOM_BLESS=1 writes the document anew"
-        );
-    }
-
     /// Every text under a key, wherever it is.
     fn texts<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
         match value {
@@ -197,7 +211,7 @@ mod tests {
 
     #[test]
     fn references_lead_somewhere_and_each_part_is_used() {
-        let document = document(&crate::http::endpoints());
+        let document = document(&Additions::default());
         let mut references = Vec::new();
         texts(&document, "$ref", &mut references);
         for reference in &references {
@@ -217,7 +231,7 @@ mod tests {
     #[test]
     fn operations_have_names_of_their_own() {
         let mut names = HashSet::new();
-        let document = document(&crate::http::endpoints());
+        let document = document(&Additions::default());
         let mut found = Vec::new();
         texts(&document, "operationId", &mut found);
         assert!(found.len() > 10);

@@ -3,6 +3,8 @@
 use gom_engine::error::ErrorKind;
 use serde_json::{Value, json};
 
+use crate::http::Additions;
+
 pub const REQUEST_ID: &str = "Request-Id";
 pub const RETRY_AFTER: &str = "Retry-After";
 pub const NO_STORE: &str = "Cache-Control";
@@ -80,12 +82,12 @@ pub fn security_schemes() -> Value {
     })
 }
 
-pub fn all() -> Value {
+pub fn all(additions: &Additions) -> Value {
     let mut all = json!({ "Error": error() });
     for schemas in [
-        graphql(),
+        graphql(&additions.error_codes),
         super::super::webpush::schemas(),
-        super::super::auth::schemas(),
+        super::super::auth::schemas(additions),
     ] {
         let (Some(all), Value::Object(schemas)) = (all.as_object_mut(), schemas) else {
             continue;
@@ -114,11 +116,11 @@ fn error() -> Value {
     })
 }
 
-fn graphql() -> Value {
+fn graphql(own_codes: &[&'static str]) -> Value {
     let codes: Vec<_> = ErrorKind::ALL
         .iter()
         .map(|kind| kind.code())
-        .chain(crate::shop::CODES)
+        .chain(own_codes.iter().copied())
         .collect();
     let place = json!({ "type": "integer", "minimum": 1 });
     json!({

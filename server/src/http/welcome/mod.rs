@@ -174,7 +174,7 @@ fn links(state: &State) -> Vec<Link> {
         what: "which program this is",
     };
     let console = state.console.is_some().then_some(console);
-    let api = state.openapi.then_some(api);
+    let api = state.description.is_some().then_some(api);
     console
         .into_iter()
         .chain(api)

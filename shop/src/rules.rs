@@ -13,7 +13,7 @@ use serde_json::{Map, json};
 
 use super::day;
 use super::detours::Detours;
-use crate::graphql::WriteRules;
+use gom_server::graphql::WriteRules;
 
 /// Delays beyond this are mistakes: a year, in milliseconds.
 const MAX_DELAY: i64 = 366 * 24 * 60 * 60 * 1_000;

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use crate::graphql::{self, Answer, Api, Data, Request};
-use crate::identity::Viewer;
+use gom_server::graphql::{self, Answer, Api, Data, Request};
+use gom_server::identity::Viewer;
 
 pub(super) struct InternalApi {
     api: Api,

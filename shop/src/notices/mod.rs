@@ -19,10 +19,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::watched::{ORDER, PUBLICATION};
-use crate::graphql::Api;
-use crate::identity::customer_subject;
-use crate::settings::{self, Language, NoticeSettings};
 use customers::Customers;
+use gom_server::graphql::Api;
+use gom_server::identity::customer_subject;
+use gom_server::settings::{self, Language, NoticeSettings};
 use internal_api::InternalApi;
 use plain_text::plain_text;
 use texts::Texts;

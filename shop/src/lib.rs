@@ -1,10 +1,15 @@
-//! What is special about the shop: rules of its datamodel that no generic API has, and its customers' way in.
+//! The shop, an application of the server: rules of its datamodel that no generic API has, its notices, and its customers'
+//! way to log in. Everything that depends on what a shop is stands here.
 
-pub mod customers;
+mod code_endpoint;
+mod customers;
 mod day;
 mod detours;
 mod logins;
 mod notices;
+#[cfg(test)]
+mod pages;
+mod phone_login;
 mod rules;
 mod watched;
 
@@ -16,10 +21,13 @@ use gom_actors::push::Composer;
 use gom_engine::datamodel::DataModel;
 use gom_engine::policy::{PolicyProblem, PolicySource};
 use gom_engine::schema::Schema;
+use gom_server::application::Application;
+use gom_server::graphql::{Api, Engine, WriteRules};
+use gom_server::http::{Endpoint, LoginProvider};
+use gom_server::settings::Settings;
 
-use crate::application::Application;
-use crate::graphql::{Api, WriteRules};
-use crate::settings::Settings;
+use customers::Customers;
+use phone_login::PhoneLogin;
 use rules::Rules;
 
 /// The shop, as an application of the server. A datamodel without the shop's models is served as if it were not there.
@@ -49,6 +57,18 @@ impl Application for Shop {
     ) -> Option<Box<dyn WriteRules>> {
         let rules = Rules::find(model, schema, settings.shop.time_zone())?;
         Some(Box::new(rules))
+    }
+
+    fn error_codes(&self) -> &'static [&'static str] {
+        &CODES
+    }
+
+    fn endpoints(&self, engine: &Engine) -> Vec<Endpoint> {
+        vec![code_endpoint::endpoint(Customers::of(engine))]
+    }
+
+    fn logins(&self, engine: &Engine) -> Vec<Box<dyn LoginProvider>> {
+        vec![Box::new(PhoneLogin::new(engine))]
     }
 
     fn composer(&self, api: Api, settings: &Settings) -> Option<Box<dyn Composer>> {

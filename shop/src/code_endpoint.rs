@@ -1,23 +1,33 @@
 //! `GET /auth/bp?code=…`: what the login page shows to a customer who came with a code.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use gom_actors::limiter::{LoginAttempt, Verdict};
+use gom_server::http::openapi::{self, Answer, Operation, Tag};
+use gom_server::http::{Endpoint, Fields, RestError, State, check_site};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::login::{CODE_CHARACTERS, unknown};
-use crate::http::State;
-use crate::http::json_body::Fields;
-use crate::http::openapi::{self, Answer, Operation, Tag};
-use crate::http::rest_error::RestError;
-use crate::http::viewer::check_site;
-use crate::shop::customers::SHOWN_DIGITS;
+use super::customers::{Customers, SHOWN_DIGITS};
+use super::phone_login::{CODE_CHARACTERS, look_up_failure};
 
-pub fn operation() -> Operation {
+/// The endpoint. `customers`: nothing, if the datamodel has none who could log in.
+pub fn endpoint(customers: Option<Customers>) -> Endpoint {
+    let customers = customers.map(Arc::new);
+    let handler = move |request: HttpRequest, state: Data<State>| {
+        let customers = customers.clone();
+        async move { handle(&request, &state, customers.as_deref()).await }
+    };
+    Endpoint::at("/auth/bp")
+        .get(handler, operation())
+        .kept_from_caches()
+}
+
+fn operation() -> Operation {
     let body = json!({
         "type": "object",
         "required": ["phoneLast", "customerOf"],
@@ -73,29 +83,33 @@ pub fn operation() -> Operation {
 }
 
 /// Every miss counts as a wrong attempt to log in: codes could be guessed here, too.
-pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {
+async fn handle(
+    request: &HttpRequest,
+    state: &State,
+    customers: Option<&Customers>,
+) -> Result<HttpResponse, RestError> {
     let edge = &state.edge;
-    let Some(customers) = &edge.customers else {
-        return Err(RestError::not_found(&request));
+    let Some(customers) = customers else {
+        return Err(RestError::not_found(request));
     };
     // Each miss counts against the visitor's address: no other site's page may use up its attempts.
-    check_site(&request, edge)?;
-    let code = code(&request)?;
-    let networks = edge.proxies.client_of(&request).networks();
+    check_site(request, edge)?;
+    let code = code(request)?;
+    let networks = edge.proxies.client_of(request).networks();
     let attempt = LoginAttempt {
         networks: &networks,
         ..LoginAttempt::default()
     };
     let reservation = match edge.limiter.admit(&attempt).await {
         Verdict::Admitted(reservation) => reservation,
-        refused => return Err(refusal(&refused)),
+        refused => return Err(RestError::not_admitted(&refused)),
     };
     let deadline = Instant::now() + state.limits.everyone.deadline;
     let found = match customers.find(&state.api, &code, deadline).await {
         Ok(found) => found,
         Err(error) => {
             edge.limiter.cancel(reservation).await;
-            return Err(unknown(&error));
+            return Err(look_up_failure(&error));
         }
     };
     match found {
@@ -123,12 +137,4 @@ fn code(request: &HttpRequest) -> Result<String, RestError> {
     let mut fields = Fields::of(object);
     let code = fields.text("code", CODE_CHARACTERS);
     fields.check().map(|()| code)
-}
-
-/// What a verdict other than admittance is answered.
-pub fn refusal(verdict: &Verdict) -> RestError {
-    match verdict {
-        Verdict::Blocked { retry_after } => RestError::too_many_requests(*retry_after),
-        _ => RestError::unavailable("Too many logins are waiting already; try again", None),
-    }
 }

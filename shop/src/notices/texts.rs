@@ -1,6 +1,6 @@
 //! Every text that is said, in each language.
 
-use crate::settings::Language;
+use gom_server::settings::Language;
 
 /// Stands for the order's name.
 pub(super) const NAME: &str = "{name}";

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::logins::{Parts, TABLE};
-use crate::graphql::{self, Api, Engine};
-use crate::identity;
+use gom_server::graphql::{self, Api, Engine};
+use gom_server::identity;
 
 /// Digits at the end of a telephone number that the page shows; the customer types those before.
 pub const SHOWN_DIGITS: usize = 3;
